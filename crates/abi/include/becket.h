@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a Becket host offers a plugin beyond send_result: answers with
+ * backpressure, owned and leased buffers, per-call state, cancellation, logs,
+ * metrics, timers, configuration.
+ *
+ * The plugin gets the table in NrPluginInfo.attach and keeps the pointer; it
+ * is valid for the rest of the process. Every function may be called from any
+ * thread. One that takes a sid answers Invalid for an id that is finished,
+ * foreign or made up, and the host counts it.
+ *
+ * The table grows at its end: compare struct_size before using a function
+ * newer than your header (BK_HAS).
+ */
+#ifndef BECKET_H
+#define BECKET_H
+
+#include "nylon_ring.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BK_HOST_API_VERSION 1u
+
+/* Log levels. */
+#define BK_LOG_ERROR 1u
+#define BK_LOG_WARN 2u
+#define BK_LOG_INFO 3u
+#define BK_LOG_DEBUG 4u
+#define BK_LOG_TRACE 5u
+
+/* Metric kinds. */
+#define BK_METRIC_COUNTER 0u
+#define BK_METRIC_GAUGE 1u
+#define BK_METRIC_HISTOGRAM 2u
+#define BK_METRIC_UNKNOWN 0xFFFFFFFFu /* metric_register refused */
+
+#define BK_NO_DEADLINE UINT64_MAX /* remaining_ms: none */
+
+/* Runs on a thread of the host. */
+typedef void (*BkTimerFn)(void *user_data);
+
+typedef struct BkHostApi {
+    uint32_t struct_size;
+    uint32_t api_version; /* BK_HOST_API_VERSION */
+
+    /* Answers. Ok: taken. Backpressure: the stream's queue is full, not
+     * taken. Invalid: nobody waits for sid, or the payload is bad. */
+    NrStatus (*send)(void *host_ctx, uint64_t sid, NrStatus status, NrBytes payload);
+    /* Waits up to timeout_ms for room; inside a vtable call it never waits. */
+    NrStatus (*send_wait)(void *host_ctx, uint64_t sid, NrStatus status, NrBytes payload,
+                          uint64_t timeout_ms);
+    /* No copy. The host owns payload and releases it, unless it says
+     * Backpressure: then it is still the plugin's. */
+    NrStatus (*send_owned)(void *host_ctx, uint64_t sid, NrStatus status, NrOwnedBytes payload);
+    /* A buffer of cap bytes or more to write the answer of sid into. */
+    NrBufferLease (*lease_acquire)(void *host_ctx, uint64_t sid, uint64_t cap);
+    /* Sends its first len bytes; the lease is over unless Backpressure. */
+    NrStatus (*lease_commit)(void *host_ctx, uint64_t sid, NrStatus status, uint64_t token,
+                             uint64_t len);
+    NrStatus (*lease_release)(void *host_ctx, uint64_t token);
+    /* stream_data said Backpressure for sid; now there is room again. */
+    NrStatus (*stream_ready)(void *host_ctx, uint64_t sid);
+
+    /* State of a call, gone when the call ends. Backpressure: quota used up. */
+    NrStatus (*state_set)(void *host_ctx, uint64_t sid, NrStr key, NrBytes value);
+    /* Copies at most cap bytes; *len_out is the whole length. Err: no such key. */
+    NrStatus (*state_get)(void *host_ctx, uint64_t sid, NrStr key, uint8_t *buf, uint64_t cap,
+                          uint64_t *len_out);
+    const NrHostExt *host_ext;
+
+    /* 1: nobody waits for sid any more. */
+    uint32_t (*is_cancelled)(void *host_ctx, uint64_t sid);
+    /* Milliseconds to the deadline; 0 over, BK_NO_DEADLINE none. */
+    uint64_t (*remaining_ms)(void *host_ctx, uint64_t sid);
+
+    uint32_t (*log_enabled)(void *host_ctx, uint32_t level);
+    void (*log)(void *host_ctx, uint32_t level, NrStr target, NrStr message);
+
+    /* The same id for the same name. */
+    uint32_t (*metric_register)(void *host_ctx, uint32_t kind, NrStr name, NrStr help);
+    NrStatus (*counter_add)(void *host_ctx, uint32_t metric, uint64_t delta);
+    NrStatus (*gauge_set)(void *host_ctx, uint32_t metric, double value);
+    NrStatus (*histogram_record)(void *host_ctx, uint32_t metric, double value);
+
+    /* Runs callback(user_data) once, delay_ms from now. 0: refused. */
+    uint64_t (*timer_start)(void *host_ctx, uint64_t delay_ms, BkTimerFn callback,
+                            void *user_data);
+    /* Ok: it will never run. Invalid: it ran, runs, or is unknown. */
+    NrStatus (*timer_cancel)(void *host_ctx, uint64_t timer);
+
+    /* The plugin's configuration as a JSON object; lives as long as the plugin. */
+    NrStr (*config)(void *host_ctx);
+    /* One value by dotted key: text bare, else JSON; empty if unset. */
+    NrStr (*config_get)(void *host_ctx, NrStr key);
+} BkHostApi;
+
+/* True if the table at api (may be NULL) has the function. */
+#define BK_HAS(api, function)                                        \
+    ((api) != NULL && (api)->struct_size >= offsetof(BkHostApi, function) + sizeof(void *))
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* BECKET_H */

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the host offers beyond `send_result`, to plugins in every language.
+//!
+//! A plugin gets the table in `attach` and keeps the pointer: it stays valid for the rest of the
+//! process. Before it calls a function it compares the function's offset with
+//! [`BkHostApi::struct_size`]; the SDKs do that once, in `attach`.
+//!
+//! Every function may be called from any thread. One that takes a `sid` answers `Invalid` for an
+//! id that is finished, foreign or made up, and the host counts it.
+
+use core::ffi::c_void;
+
+use crate::{NrBytes, NrHostExt, NrStatus, NrStr};
+
+/// The version in [`BkHostApi::api_version`].
+pub const BK_HOST_API_VERSION: u32 = 1;
+
+/// Log level: something failed.
+pub const BK_LOG_ERROR: u32 = 1;
+/// Log level: something looks wrong.
+pub const BK_LOG_WARN: u32 = 2;
+/// Log level: something worth knowing happened.
+pub const BK_LOG_INFO: u32 = 3;
+/// Log level: for whoever debugs the plugin.
+pub const BK_LOG_DEBUG: u32 = 4;
+/// Log level: everything.
+pub const BK_LOG_TRACE: u32 = 5;
+
+/// Metric kind: a number that only grows.
+pub const BK_METRIC_COUNTER: u32 = 0;
+/// Metric kind: a number that is set.
+pub const BK_METRIC_GAUGE: u32 = 1;
+/// Metric kind: a distribution of recorded values.
+pub const BK_METRIC_HISTOGRAM: u32 = 2;
+/// `metric_register` refused: bad name, known under another kind, or too many.
+pub const BK_METRIC_UNKNOWN: u32 = 0xFFFF_FFFF;
+
+/// Entry kind: one answer.
+pub const BK_ENTRY_UNARY: u32 = 0;
+/// Entry kind: many frames out.
+pub const BK_ENTRY_STREAM: u32 = 1;
+/// Entry kind: frames both ways.
+pub const BK_ENTRY_BIDIRECTIONAL: u32 = 2;
+
+/// `remaining_ms`: the call has no deadline.
+pub const BK_NO_DEADLINE: u64 = u64::MAX;
+
+/// A timer's function; runs on a thread of the host.
+pub type BkTimerFn = unsafe extern "C" fn(user_data: *mut c_void);
+
+/// Bytes that the plugin owns and the host reads in place.
+///
+/// The host calls `release(owner_ctx, ptr, len)` exactly once, from any thread, when it has
+/// finished with them; also when it refuses them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct NrOwnedBytes {
+    /// The first byte.
+    pub ptr: *const u8,
+    /// Length in bytes.
+    pub len: u64,
+    /// Passed back to `release`.
+    pub owner_ctx: *mut c_void,
+    /// Frees the bytes; `NULL` for static ones.
+    pub release: Option<unsafe extern "C" fn(owner_ctx: *mut c_void, ptr: *const u8, len: u64)>,
+}
+
+impl NrOwnedBytes {
+    /// No bytes, nothing to release.
+    pub const EMPTY: Self =
+        Self { ptr: core::ptr::null(), len: 0, owner_ctx: core::ptr::null_mut(), release: None };
+}
+
+/// A buffer of the host that the plugin writes an answer into.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct NrBufferLease {
+    /// `cap` writable bytes; `NULL` if the lease was refused.
+    pub ptr: *mut u8,
+    /// Capacity in bytes; 0 if the lease was refused.
+    pub cap: u64,
+    /// Names the lease; 0 if it was refused.
+    pub token: u64,
+}
+
+impl NrBufferLease {
+    /// A refused lease.
+    pub const REFUSED: Self = Self { ptr: core::ptr::null_mut(), cap: 0, token: 0 };
+}
+
+/// One entry of a plugin, as `describe` reports it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct BkEntryInfo {
+    /// The size of this structure as the host was compiled with it.
+    pub struct_size: u32,
+    /// `BK_ENTRY_*`.
+    pub kind: u32,
+    /// The entry's name; lives as long as the plugin.
+    pub name: NrStr,
+    /// One line on what it does, or empty; lives as long as the plugin.
+    pub help: NrStr,
+}
+
+impl BkEntryInfo {
+    /// An empty record with its size set, for `describe` to fill.
+    pub const EMPTY: Self = Self {
+        struct_size: size_of::<Self>() as u32,
+        kind: BK_ENTRY_UNARY,
+        name: NrStr::EMPTY,
+        help: NrStr::EMPTY,
+    };
+}
+
+/// Everything a host offers beyond `send_result`. Grows at its end; begins with its size.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct BkHostApi {
+    /// The size of this structure as the host was compiled with it.
+    pub struct_size: u32,
+    /// [`BK_HOST_API_VERSION`].
+    pub api_version: u32,
+
+    // Answers.
+    /// `send_result` that says what became of it: `Ok` taken, `Backpressure` the stream's queue is
+    /// full and the frame was not taken, `Invalid` nobody waits for `sid` or the payload is bad.
+    pub send: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        sid: u64,
+        status: NrStatus,
+        payload: NrBytes,
+    ) -> NrStatus,
+    /// `send` that waits up to `timeout_ms` milliseconds for room. Inside a vtable call it never
+    /// waits, since the thread is the host's.
+    pub send_wait: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        sid: u64,
+        status: NrStatus,
+        payload: NrBytes,
+        timeout_ms: u64,
+    ) -> NrStatus,
+    /// `send` without a copy: the host reads the bytes in place and releases them. On
+    /// `Backpressure` they stay the plugin's and are not released.
+    pub send_owned: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        sid: u64,
+        status: NrStatus,
+        payload: NrOwnedBytes,
+    ) -> NrStatus,
+    /// A buffer of at least `cap` bytes to write an answer of call `sid` into.
+    pub lease_acquire:
+        unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64, cap: u64) -> NrBufferLease,
+    /// Sends the first `len` bytes of the lease. The lease is over, unless this says
+    /// `Backpressure`.
+    pub lease_commit: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        sid: u64,
+        status: NrStatus,
+        token: u64,
+        len: u64,
+    ) -> NrStatus,
+    /// Gives a lease back unused.
+    pub lease_release: unsafe extern "C" fn(host_ctx: *mut c_void, token: u64) -> NrStatus,
+    /// `stream_data` said `Backpressure` for stream `sid`; now there is room again.
+    pub stream_ready: unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64) -> NrStatus,
+
+    // State of a call, gone when the call ends.
+    /// Keeps a copy of `value` under `key`. `Backpressure`: the plugin's quota is used up.
+    pub state_set: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        sid: u64,
+        key: NrStr,
+        value: NrBytes,
+    ) -> NrStatus,
+    /// Copies at most `cap` bytes of the value under `key` to `buf` and stores its whole length in
+    /// `len_out`. `Err`: no such key.
+    pub state_get: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        sid: u64,
+        key: NrStr,
+        buf: *mut u8,
+        cap: u64,
+        len_out: *mut u64,
+    ) -> NrStatus,
+    /// The same state in its first shape.
+    pub host_ext: *const NrHostExt,
+
+    // Cancellation.
+    /// 1 if nobody waits for `sid` any more, else 0.
+    pub is_cancelled: unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64) -> u32,
+    /// Milliseconds until the deadline of `sid`; 0 when it is over, [`BK_NO_DEADLINE`] without one.
+    pub remaining_ms: unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64) -> u64,
+
+    // Logging.
+    /// 1 if a message of this level would go anywhere, else 0.
+    pub log_enabled: unsafe extern "C" fn(host_ctx: *mut c_void, level: u32) -> u32,
+    /// One message. Text that is not UTF-8 is shown with replacement characters.
+    pub log: unsafe extern "C" fn(host_ctx: *mut c_void, level: u32, target: NrStr, message: NrStr),
+
+    // Metrics, shown by the host under the plugin's name.
+    /// The id of a metric, the same for the same name; [`BK_METRIC_UNKNOWN`] if refused.
+    pub metric_register:
+        unsafe extern "C" fn(host_ctx: *mut c_void, kind: u32, name: NrStr, help: NrStr) -> u32,
+    /// Adds to a counter.
+    pub counter_add:
+        unsafe extern "C" fn(host_ctx: *mut c_void, metric: u32, delta: u64) -> NrStatus,
+    /// Sets a gauge.
+    pub gauge_set: unsafe extern "C" fn(host_ctx: *mut c_void, metric: u32, value: f64) -> NrStatus,
+    /// Records a value in a histogram.
+    pub histogram_record:
+        unsafe extern "C" fn(host_ctx: *mut c_void, metric: u32, value: f64) -> NrStatus,
+
+    // Timers.
+    /// Runs `callback(user_data)` once, on a thread of the host, `delay_ms` milliseconds from now.
+    /// Returns the timer's id, or 0 if refused.
+    pub timer_start: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        delay_ms: u64,
+        callback: Option<BkTimerFn>,
+        user_data: *mut c_void,
+    ) -> u64,
+    /// `Ok`: the timer will never run. `Invalid`: it ran, runs, or is unknown.
+    pub timer_cancel: unsafe extern "C" fn(host_ctx: *mut c_void, timer: u64) -> NrStatus,
+
+    // Configuration.
+    /// The plugin's configuration as a JSON object; lives as long as the plugin.
+    pub config: unsafe extern "C" fn(host_ctx: *mut c_void) -> NrStr,
+    /// One value by its dotted key: text bare, anything else as JSON; the empty view if unset.
+    /// Lives as long as the plugin.
+    pub config_get: unsafe extern "C" fn(host_ctx: *mut c_void, key: NrStr) -> NrStr,
+}
+
+// SAFETY: the table is read-only data of the host; its one pointer leads to another such table.
+unsafe impl Sync for BkHostApi {}
+// SAFETY: as above.
+unsafe impl Send for BkHostApi {}
+
+crate::assert_layout!(NrOwnedBytes, 32, { ptr: 0, len: 8, owner_ctx: 16, release: 24 });
+crate::assert_layout!(NrBufferLease, 24, { ptr: 0, cap: 8, token: 16 });
+crate::assert_layout!(BkEntryInfo, 40, { struct_size: 0, kind: 4, name: 8, help: 24 });
+crate::assert_layout!(BkHostApi, 184, {
+    struct_size: 0, api_version: 4, send: 8, send_wait: 16, send_owned: 24, lease_acquire: 32,
+    lease_commit: 40, lease_release: 48, stream_ready: 56, state_set: 64, state_get: 72,
+    host_ext: 80, is_cancelled: 88, remaining_ms: 96, log_enabled: 104, log: 112,
+    metric_register: 120, counter_add: 128, gauge_set: 136, histogram_record: 144,
+    timer_start: 152, timer_cancel: 160, config: 168, config_get: 176,
+});

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Statuses: what an answer, a frame or a vtable function says.
+
+use core::fmt;
+
+/// The status of an answer, a frame or a vtable call: any `u32`.
+///
+/// The named values are constants, not enum variants, because a plugin may return any number: an
+/// unknown one is carried as it is and counts as an error.
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NrStatus(pub u32);
+
+// The names are the C surface's and the seeds', so that existing sources read the same.
+#[allow(non_upper_case_globals)]
+impl NrStatus {
+    /// Done; as a frame's status, "more may follow".
+    pub const Ok: Self = Self(0);
+    /// It failed while running.
+    pub const Err: Self = Self(1);
+    /// The input, the id or the state is wrong.
+    pub const Invalid: Self = Self(2);
+    /// Not offered: an unknown entry, an absent function.
+    pub const Unsupported: Self = Self(3);
+    /// The last frame of a stream that ended well.
+    pub const StreamEnd: Self = Self(4);
+    /// A panic or exception was caught at the boundary.
+    pub const Panic: Self = Self(5);
+    /// A bounded queue or quota is full; nothing was taken. Try again later.
+    pub const Backpressure: Self = Self(6);
+
+    /// The name in the C header, or `None` for a number without one.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self.0 {
+            0 => "Ok",
+            1 => "Err",
+            2 => "Invalid",
+            3 => "Unsupported",
+            4 => "StreamEnd",
+            5 => "Panic",
+            6 => "Backpressure",
+            _ => return None,
+        })
+    }
+
+    /// True for [`Self::Ok`] alone.
+    #[must_use]
+    pub const fn is_ok(self) -> bool {
+        self.0 == Self::Ok.0
+    }
+
+    /// True for every status that ends a stream: all but [`Self::Ok`].
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        !self.is_ok()
+    }
+}
+
+impl fmt::Display for NrStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "status {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for NrStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+crate::assert_layout!(NrStatus, 4, {});
