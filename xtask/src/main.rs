@@ -1,3 +1,76 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Becket.
-fn main() {}
+//! The project's own commands: `cargo xtask run`, `cargo xtask test` and what they are made of.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `commands` | one file a command |
+//! | `steps` | what `cargo xtask test` does, one file a subject, and the runner |
+//! | `checks` | rules of this repository that no other tool knows |
+//! | `samples` | builds the sample plugin of each language |
+//! | `zoo` | builds the deliberately broken plugins |
+//! | `tools` | Go, Zig and cargo tools: found, or fetched into `.tools/` |
+//! | `context` | where things are |
+//! | `process` | running a program, output to the screen or to a log |
+//! | `error` | what can go wrong, with causes and hints |
+#![forbid(unsafe_code)]
+
+mod checks;
+mod commands;
+mod context;
+mod error;
+mod process;
+mod samples;
+mod steps;
+mod tools;
+mod zoo;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::context::Context;
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the gateway and the sample plugin in each language, and serve them.
+    Run(commands::run::Arguments),
+    /// Everything that CI runs, as named steps.
+    Test(commands::test::Arguments),
+    /// Fetch the tools that are missing into .tools/: Go, Zig, cargo-deny.
+    Tools(commands::tools::Arguments),
+    /// Build the sample plugin in each language into target/plugins/.
+    Plugins,
+    /// Build the deliberately broken plugins into target/zoo/.
+    Zoo,
+    /// Run the benchmarks, side by side with their peers.
+    Bench(commands::bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // Only these may bring something onto the machine; the others name what lacks.
+    let fetch = matches!(arguments.command, Command::Test(_) | Command::Tools(_));
+    let done = Context::discover(fetch).and_then(|context| match arguments.command {
+        Command::Run(arguments) => commands::run::run(&context, arguments),
+        Command::Test(arguments) => commands::test::run(&context, arguments),
+        Command::Tools(arguments) => commands::tools::run(&context, arguments),
+        Command::Plugins => commands::plugins::run(&context),
+        Command::Zoo => commands::zoo::run(&context),
+        Command::Bench(arguments) => commands::bench::run(&context, arguments),
+    });
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", error.report());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The layer rule: which crate may use which. ARCHITECTURE.md says it in prose; this is the table.
+//!
+//! A build dependency counts like a normal one. A dev-dependency may go to any crate of the table,
+//! since a test ships with nobody; cargo itself refuses what would be a cycle.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::process::read;
+
+/// Each crate, from the ground up, with the crates of this workspace that it may use.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("becket-abi", &[]),
+    ("becket-plugin", &["becket-abi"]),
+    ("becket-host", &["becket-abi"]),
+    ("becket-gateway", &["becket-host"]),
+    ("becket-sample", &["becket-plugin"]),
+    ("becket", &["becket-gateway", "becket-host", "becket-sample"]),
+    ("becket-example-hosts", &["becket-host", "becket-sample"]),
+    ("xtask", &[]),
+];
+
+/// What breaks the rule in the packages that `cargo metadata` lists.
+pub(crate) fn check(metadata: &Value) -> Vec<String> {
+    let packages = metadata.get("packages").and_then(Value::as_array);
+    let packages: Vec<_> = packages.into_iter().flatten().collect();
+    let members: Vec<_> = packages.iter().filter_map(|package| text(package, "name")).collect();
+    let mut broken = Vec::new();
+    for package in &packages {
+        let name = text(package, "name").unwrap_or_default();
+        let Some((_, allowed)) = ALLOWED.iter().find(|(known, _)| *known == name) else {
+            broken.push(format!("{name} has no place in the layers: add it to ARCHITECTURE.md and to xtask/src/checks/layers.rs"));
+            continue;
+        };
+        for used in uses(package).filter(|used| members.contains(used)) {
+            if !allowed.contains(&used) {
+                broken.push(format!("{name} uses {used}, which stands above or beside it"));
+            }
+        }
+    }
+    broken
+}
+
+/// ARCHITECTURE.md names every crate of the table.
+pub(crate) fn check_architecture(root: &Path) -> Result<Vec<String>, Error> {
+    let text = read(&root.join("ARCHITECTURE.md"))?;
+    let unnamed = ALLOWED.iter().filter(|(name, _)| !text.contains(&format!("`{name}`")));
+    Ok(unnamed.map(|(name, _)| format!("ARCHITECTURE.md does not name `{name}`")).collect())
+}
+
+/// The names of the packages that it needs to be built or to run.
+fn uses(package: &Value) -> impl Iterator<Item = &str> {
+    let dependencies = package.get("dependencies").and_then(Value::as_array);
+    dependencies
+        .into_iter()
+        .flatten()
+        .filter(|dependency| text(dependency, "kind") != Some("dev"))
+        .filter_map(|dependency| text(dependency, "name"))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn package(name: &str, uses: &[(&str, Option<&str>)]) -> Value {
+        let dependencies: Vec<_> =
+            uses.iter().map(|(name, kind)| json!({"name": name, "kind": kind})).collect();
+        json!({"name": name, "dependencies": dependencies})
+    }
+
+    #[test]
+    fn the_table_itself_has_no_way_up() {
+        for (place, (name, allowed)) in ALLOWED.iter().enumerate() {
+            for used in *allowed {
+                let below = ALLOWED.iter().take(place).any(|(other, _)| other == used);
+                assert!(below, "{name} may use {used}, which is not below it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dependency_upwards_is_named() {
+        let metadata = json!({"packages": [
+            package("becket-abi", &[("becket-host", None)]),
+            package("becket-host", &[("becket-abi", None), ("libc", None)]),
+        ]});
+        assert_eq!(
+            check(&metadata),
+            ["becket-abi uses becket-host, which stands above or beside it"]
+        );
+    }
+
+    #[test]
+    fn tests_may_use_anything_and_build_scripts_may_not() {
+        let metadata = json!({"packages": [
+            package("becket-plugin", &[("becket-host", Some("dev"))]),
+            package("becket-host", &[("becket-plugin", Some("build"))]),
+        ]});
+        let broken = check(&metadata);
+        assert_eq!(broken, ["becket-host uses becket-plugin, which stands above or beside it"]);
+    }
+
+    #[test]
+    fn a_crate_without_a_place_is_refused() {
+        let broken = check(&json!({"packages": [package("becket-new", &[])]}));
+        assert!(broken.iter().any(|line| line.starts_with("becket-new has no place")));
+    }
+}

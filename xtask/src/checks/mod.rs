@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Rules of this repository that no other tool knows. Each returns what breaks it, one line each.
+//!
+//! | module | the rule |
+//! |---|---|
+//! | `layers` | a crate uses only the crates that ARCHITECTURE.md lets it use |
+//! | `tidy` | licence lines, file lengths, `forbid(unsafe_code)`, no machine's paths |
+//! | `links` | what the documents link to and include is there |
+
+pub(crate) mod layers;
+pub(crate) mod links;
+pub(crate) mod tidy;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// Folders that hold what was built or fetched, not what was written.
+const BUILT: [&str; 7] = ["target", ".git", ".tools", "book", "zig-out", ".zig-cache", "zig-pkg"];
+
+/// Every written file under `root`, as paths relative to it, sorted.
+pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let failed = |source| Error::File { action: "list", path: folder.clone(), source };
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let kind = entry.file_type().map_err(failed)?;
+            let path = entry.path();
+            if kind.is_dir() {
+                if !BUILT.iter().any(|built| entry.file_name() == *built) {
+                    folders.push(path);
+                }
+            } else if kind.is_file()
+                && let Ok(relative) = path.strip_prefix(root)
+            {
+                found.push(relative.to_path_buf());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Turns what a check found into a result.
+pub(crate) fn verdict(broken: Vec<String>) -> Result<(), Error> {
+    if broken.is_empty() { Ok(()) } else { Err(Error::Rules(broken)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rules hold for this repository, also when nobody runs `cargo xtask test`.
+    #[test]
+    fn the_repository_keeps_its_rules() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask has a parent");
+        let broken = [layers::check_architecture(root), tidy::check(root), links::check(root)];
+        for broken in broken {
+            assert_eq!(broken.expect("the repository is readable"), Vec::<String>::new());
+        }
+    }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! How files look, beyond what the formatters know.
+//!
+//! 1. A source file says its licence in its first three lines.
+//! 2. A source file has at most [`LINES_MAX`] lines: one idea each.
+//! 3. A crate that needs no `unsafe` forbids it.
+//! 4. No file names a folder of somebody's machine.
+//! 5. Nothing is left for later: no "to do" marks.
+//! 6. Lines end in no blank, files end in one newline.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::checks::files;
+use crate::error::Error;
+use crate::process::read;
+
+/// The longest that a source file may be, in lines.
+const LINES_MAX: usize = 700;
+
+/// What source files are called.
+const SOURCES: [&str; 14] = [
+    "c", "cpp", "css", "go", "h", "hpp", "html", "js", "py", "rs", "sh", "toml", "zig",
+    "zon",
+];
+
+/// Sources without an extension.
+const SCRIPTS: [&str; 1] = [".ci/run"];
+
+/// Folders whose files are not the project's own words: what a test feeds in or expects, what
+/// `becket plugin new` writes for somebody else.
+const OTHERS: [&str; 4] = ["fixtures", "snapshots", "templates", "testdata"];
+
+/// The roots of crates without `unsafe`.
+const SAFE: [&str; 4] = [
+    "crates/cli/src/main.rs",
+    "crates/gateway/src/lib.rs",
+    "examples/plugins/rust/src/lib.rs",
+    "xtask/src/main.rs",
+];
+
+/// What breaks the rules under `root`.
+pub(crate) fn check(root: &Path) -> Result<Vec<String>, Error> {
+    let mut broken = Vec::new();
+    for file in files(root)? {
+        let place = file.display().to_string();
+        let extension = file.extension().and_then(OsStr::to_str).unwrap_or_default();
+        let source = SOURCES.contains(&extension) || SCRIPTS.contains(&place.as_str());
+        if !source && extension != "md" {
+            continue;
+        }
+        if file.iter().any(|part| OTHERS.iter().any(|other| part == *other)) {
+            continue;
+        }
+        let text = read(&root.join(&file))?;
+        for defect in text_defects(&text, source) {
+            broken.push(format!("{place}: {defect}"));
+        }
+    }
+    for crate_root in SAFE {
+        if !read(&root.join(crate_root))?.contains("#![forbid(unsafe_code)]") {
+            broken.push(format!("{crate_root}: does not forbid unsafe code"));
+        }
+    }
+    Ok(broken)
+}
+
+/// What breaks the rules in one file.
+fn text_defects(text: &str, source: bool) -> Vec<String> {
+    let mut defects = Vec::new();
+    if source {
+        let licence = concat!("SPDX-License-Identifier: ", "BSD-3-Clause");
+        if !text.lines().take(3).any(|line| line.contains(licence)) {
+            defects.push("no licence line at its beginning".to_owned());
+        }
+        let lines = text.lines().count();
+        if lines > LINES_MAX {
+            defects.push(format!("{lines} lines, at most {LINES_MAX}: what is the second idea?"));
+        }
+        if !text.ends_with('\n') || text.ends_with("\n\n") {
+            defects.push("does not end in one newline".to_owned());
+        }
+    }
+    // Spelt in parts, or this file would break its own rules.
+    let homes = [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")];
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:")];
+    for (number, line) in (1..).zip(text.lines()) {
+        if homes.iter().any(|home| line.contains(home)) {
+            defects.push(format!("line {number} names a folder of somebody's machine"));
+        }
+        if marks.iter().any(|mark| line.contains(mark)) {
+            defects.push(format!("line {number} leaves something for later"));
+        }
+        if source && line.ends_with([' ', '\t']) {
+            defects.push(format!("line {number} ends in a blank"));
+        }
+    }
+    defects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LICENCE: &str = concat!("// SPDX-License-Identifier: ", "BSD-3-Clause\n");
+
+    #[test]
+    fn a_good_file_has_no_defect() {
+        let text = format!("{LICENCE}fn main() {{}}\n");
+        assert_eq!(text_defects(&text, true), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_defect_is_found() {
+        let found = |text: String| text_defects(&text, true).join("; ");
+        assert!(found("fn main() {}\n".into()).contains("no licence line"));
+        assert!(found(format!("{LICENCE}{}", "x\n".repeat(LINES_MAX))).contains("701 lines"));
+        assert!(found(format!("{LICENCE}x")).contains("one newline"));
+        assert!(found(format!("{LICENCE}\n\n")).contains("one newline"));
+        assert!(found(format!("{LICENCE}{}me/ada/becket\n", "/ho")).contains("line 2 names"));
+        assert!(found(format!("{LICENCE}// {}DO: more\n", "TO")).contains("line 2 leaves"));
+        assert!(found(format!("{LICENCE}x \n")).contains("line 2 ends in a blank"));
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One file a command.
+
+pub(crate) mod bench;
+pub(crate) mod plugins;
+pub(crate) mod run;
+pub(crate) mod test;
+pub(crate) mod tools;
+pub(crate) mod zoo;

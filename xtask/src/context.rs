@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Where things are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::process::{capture, cargo};
+use crate::tools::Tools;
+
+/// Where things are.
+#[derive(Debug)]
+pub(crate) struct Context {
+    root: PathBuf,
+    metadata: Value,
+    target: PathBuf,
+    pub(crate) tools: Tools,
+}
+
+impl Context {
+    /// Finds the repository through cargo. Tools that lack are fetched only if `fetch`.
+    pub(crate) fn discover(fetch: bool) -> Result<Self, Error> {
+        let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+        let mut command = cargo();
+        command.args(["metadata", "--format-version=1", "--no-deps"]);
+        if manifest.is_dir() {
+            command.current_dir(manifest);
+        }
+        let unreadable =
+            |what: &str| Error::Output { command: "cargo metadata".into(), what: what.into() };
+        let metadata: Value = serde_json::from_str(&capture(&mut command)?)
+            .map_err(|error| unreadable(&error.to_string()))?;
+        let folder = |key: &str| {
+            metadata
+                .get(key)
+                .and_then(Value::as_str)
+                .map(PathBuf::from)
+                .ok_or_else(|| unreadable(&format!("no field {key}")))
+        };
+        let root = folder("workspace_root")?;
+        let target = folder("target_directory")?;
+        let tools = Tools::new(root.join(".tools"), fetch);
+        Ok(Self { root, metadata, target, tools })
+    }
+
+    /// The repository.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A path inside the repository.
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// Where cargo builds, and where this program puts what it builds.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// What `cargo metadata` says about the packages of this workspace.
+    pub(crate) fn metadata(&self) -> &Value {
+        &self.metadata
+    }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Builds the sample plugin of each language into `target/plugins/libsample_LANG.so`.
+//!
+//! Each is built beside its place and then moved over it, so that a host that has the old file
+//! mapped, or watches for a new one, sees a whole file or none.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::process::{Output, capture, cargo, cc, create_folder, cxx, publish};
+
+/// A language with an SDK and a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    Rust,
+    C,
+    Cpp,
+    Go,
+    Zig,
+}
+
+impl Language {
+    pub(crate) const ALL: [Self; 5] = [Self::Rust, Self::C, Self::Cpp, Self::Go, Self::Zig];
+
+    /// Its name in paths, in the gateway and in the sample's answers.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::C => "c",
+            Self::Cpp => "cpp",
+            Self::Go => "go",
+            Self::Zig => "zig",
+        }
+    }
+}
+
+/// Where the samples are.
+pub(crate) fn folder(context: &Context) -> PathBuf {
+    context.target().join("plugins")
+}
+
+/// Builds one sample, fetching its toolchain if need be.
+pub(crate) fn build(
+    context: &Context,
+    language: Language,
+    output: &mut Output,
+) -> Result<PathBuf, Error> {
+    let folder = folder(context);
+    let beside = context.target().join("xtask").join("samples").join(language.name());
+    create_folder(&folder)?;
+    create_folder(&beside)?;
+    let built = match language {
+        Language::Rust => rust(context, &beside)?,
+        Language::C => c(context, &beside, output)?,
+        Language::Cpp => cpp(context, &beside, output)?,
+        Language::Go => go(context, &beside, output)?,
+        Language::Zig => zig(context, &beside, output)?,
+    };
+    let place = folder.join(format!("libsample_{}.so", language.name()));
+    publish(&built, &place)?;
+    Ok(place)
+}
+
+/// Builds the samples that are not there. The ones whose toolchain cannot be had are left out:
+/// the steps of those languages say so.
+pub(crate) fn build_absent(context: &Context, output: &mut Output) {
+    let folder = folder(context);
+    for language in Language::ALL {
+        if !folder.join(format!("libsample_{}.so", language.name())).is_file()
+            && let Err(error) = build(context, language, output)
+        {
+            output.say(&error.report());
+        }
+    }
+}
+
+fn rust(context: &Context, beside: &Path) -> Result<PathBuf, Error> {
+    let library = cdylib(context, "becket-sample")?;
+    let copy = beside.join("sample.so");
+    std::fs::copy(&library, &copy).map_err(|source| Error::File {
+        action: "copy",
+        path: library,
+        source,
+    })?;
+    Ok(copy)
+}
+
+/// Builds a package in release mode and returns its shared library.
+fn cdylib(context: &Context, package: &str) -> Result<PathBuf, Error> {
+    let mut command = cargo();
+    command
+        .current_dir(context.root())
+        .args(["build", "--release", "--message-format=json-render-diagnostics", "--package"])
+        .arg(package);
+    let messages = capture(&mut command)?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| {
+            message.get("reason").and_then(Value::as_str) == Some("compiler-artifact")
+        })
+        .filter_map(|message| message.get("filenames").and_then(Value::as_array).cloned())
+        .flatten()
+        .filter_map(|name| name.as_str().map(PathBuf::from))
+        // The last: dependencies come before the package itself.
+        .rfind(|path| path.extension().is_some_and(|extension| extension == "so"))
+        .ok_or_else(|| Error::Output {
+            command: format!("cargo build --package {package}"),
+            what: "it built no shared library".into(),
+        })
+}
+
+fn c(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
+    let library = beside.join("sample.so");
+    output.run(
+        shared(cc().arg("-std=c11"), context)
+            .arg(context.path("examples/plugins/c/plugin.c"))
+            .arg("-o")
+            .arg(&library),
+    )?;
+    Ok(library)
+}
+
+fn cpp(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
+    let library = beside.join("sample.so");
+    output.run(
+        shared(cxx().arg("-std=c++17"), context)
+            .arg(context.path("examples/plugins/cpp/plugin.cpp"))
+            .arg("-o")
+            .arg(&library),
+    )?;
+    Ok(library)
+}
+
+/// The flags that every shared library in C or C++ is built with.
+pub(crate) fn shared<'a>(compiler: &'a mut Command, context: &Context) -> &'a mut Command {
+    includes(compiler, context).args([
+        "-O2",
+        "-g",
+        "-fPIC",
+        "-shared",
+        "-fvisibility=hidden",
+        "-pthread",
+        "-Wall",
+        "-Wextra",
+    ])
+}
+
+/// Where the headers are.
+pub(crate) fn includes<'a>(compiler: &'a mut Command, context: &Context) -> &'a mut Command {
+    for folder in ["crates/abi/include", "sdk/c", "sdk/cpp"] {
+        compiler.arg("-I").arg(context.path(folder));
+    }
+    compiler
+}
+
+fn go(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
+    let go = context.tools.go(output)?;
+    let library = beside.join("sample.so");
+    output.run(
+        Command::new(go)
+            .current_dir(context.path("examples/plugins/go"))
+            .args(["build", "-buildmode=c-shared", "-o"])
+            .arg(&library)
+            .arg("."),
+    )?;
+    Ok(library)
+}
+
+fn zig(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
+    let zig = context.tools.zig(output)?;
+    output.run(
+        Command::new(zig)
+            .current_dir(context.path("examples/plugins/zig"))
+            .args(["build", "-Doptimize=ReleaseSafe", "--prefix"])
+            .arg(beside),
+    )?;
+    Ok(beside.join("lib").join("libsample_zig.so"))
+}

