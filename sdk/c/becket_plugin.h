@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A plugin in C from a table of its entries.
+ *
+ *     static NrStatus hello(const BkCall *call) {
+ *         return bk_answer_text(call, NR_OK, "hello");
+ *     }
+ *     static const BkEntry entries[] = {
+ *         {"hello", BK_ENTRY_UNARY, "says hello", hello},
+ *     };
+ *     static const BkPluginDef def = {
+ *         .name = "greeter", .version = "1.0.0", .flags = BK_PLUGIN_THREAD_SAFE,
+ *         BK_ENTRIES(entries),
+ *     };
+ *     BK_PLUGIN(def)
+ *
+ * BK_PLUGIN, in one source file of the library, makes the exported function,
+ * the vtable, the lookup of entries by name and by id, and describe.
+ *
+ * Instances. A host may load one file under several names if the plugin says
+ * BK_PLUGIN_MULTI_INSTANCE. Then each load gets a slot of a fixed table:
+ *
+ *     FREE --- nylon_ring_get_plugin_v1 ---> OFFERED --- init ---> LIVE
+ *      ^                                        |                   |
+ *      +---------------- init failed, shutdown -+-------------------+
+ *
+ * A host that only looks and never calls init leaves a slot OFFERED; when no
+ * slot is free the oldest of those is offered again. With all of them LIVE
+ * the answer is NULL, and the load is refused. A plugin without the flag has
+ * one slot.
+ *
+ * Threads. A slot's words are written between get and init, which a host runs
+ * one after the other, and only read later. The slot's state is atomic.
+ */
+#ifndef BECKET_PLUGIN_H
+#define BECKET_PLUGIN_H
+
+#include <stdatomic.h>
+
+#include "becket_call.h"
+
+#ifndef BK_INSTANCES_MAX
+#define BK_INSTANCES_MAX 32
+#endif
+
+/* NR_OK: answered, or will be. Anything else fails the call with that status. */
+typedef NrStatus (*BkHandler)(const BkCall *call);
+
+typedef struct BkEntry {
+    const char *name;
+    uint32_t kind; /* BK_ENTRY_* */
+    const char *help;
+    BkHandler handle;
+} BkEntry;
+
+/* The plugin. Whatever is NULL is not supported. */
+typedef struct BkPluginDef {
+    const char *name;
+    const char *version;
+    uint32_t flags;             /* BK_PLUGIN_* */
+    const char *config_default; /* a JSON object, or NULL */
+    const BkEntry *entries;
+    uint32_t entries_len;
+    /* Once, before any call. Anything but NR_OK refuses the load. */
+    NrStatus (*start)(BkPlugin *plugin);
+    /* Once, after every call; not if start failed. */
+    void (*stop)(BkPlugin *plugin);
+    /* A frame from the host. BACKPRESSURE: not taken, bk_stream_ready follows. */
+    NrStatus (*stream_data)(BkPlugin *plugin, uint64_t sid, NrBytes data);
+    /* The host sends no more; the plugin may still. */
+    NrStatus (*stream_close)(BkPlugin *plugin, uint64_t sid);
+    /* Nobody waits for sid any more. */
+    NrStatus (*cancel)(BkPlugin *plugin, uint64_t sid);
+    NrStatus (*reload_export)(BkPlugin *plugin, NrOwnedBytes *out);
+    NrStatus (*reload_import)(BkPlugin *plugin, NrBytes state);
+} BkPluginDef;
+
+#define BK_ENTRIES(table) \
+    .entries = (table), .entries_len = (uint32_t)(sizeof(table) / sizeof((table)[0]))
+
+/* Slots. */
+
+#define BK_SLOT_FREE 0
+#define BK_SLOT_OFFERED 1
+#define BK_SLOT_LIVE 2
+
+typedef struct BkSlot {
+    BkPlugin plugin; /* first: plugin_ctx is both */
+    NrPluginInfo info;
+    atomic_int state;
+} BkSlot;
+
+static inline void bk_slot_settle(void *plugin_ctx, int state) {
+    atomic_store(&((BkSlot *)plugin_ctx)->state, state);
+}
+
+/* The vtable's functions; plugin_ctx is the slot. */
+
+static inline uint32_t bk_vt_resolve_entry(void *plugin_ctx, NrStr name) {
+    const BkPluginDef *def = ((BkPlugin *)plugin_ctx)->def;
+    for (uint32_t i = 0; i < def->entries_len; i++) {
+        if (bk_str_eq(name, def->entries[i].name)) {
+            return i;
+        }
+    }
+    return BK_ENTRY_UNKNOWN;
+}
+
+static inline NrStatus bk_vt_handle_by_id(void *plugin_ctx, uint32_t id, uint64_t sid,
+                                          const NrRequest *request, NrBytes payload) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    if (id >= plugin->def->entries_len) {
+        return NR_UNSUPPORTED;
+    }
+    BkCall call = {plugin, sid, request, payload};
+    return plugin->def->entries[id].handle(&call);
+}
+
+static inline NrStatus bk_vt_handle(void *plugin_ctx, NrStr entry, uint64_t sid,
+                                    const NrRequest *request, NrBytes payload) {
+    return bk_vt_handle_by_id(plugin_ctx, bk_vt_resolve_entry(plugin_ctx, entry), sid, request,
+                              payload);
+}
+
+static inline NrStatus bk_vt_handle_raw(void *plugin_ctx, NrStr entry, uint64_t sid,
+                                        NrBytes payload) {
+    return bk_vt_handle(plugin_ctx, entry, sid, NULL, payload);
+}
+
+static inline NrStatus bk_vt_describe(void *plugin_ctx, uint32_t index, BkEntryInfo *out) {
+    const BkPluginDef *def = ((BkPlugin *)plugin_ctx)->def;
+    if (index >= def->entries_len || out->struct_size < sizeof(BkEntryInfo)) {
+        return NR_INVALID;
+    }
+    out->kind = def->entries[index].kind;
+    out->name = bk_str(def->entries[index].name);
+    out->help = bk_str(def->entries[index].help);
+    return NR_OK;
+}
+
+static inline NrStatus bk_vt_attach(void *plugin_ctx, void *host_ctx, const BkHostApi *api) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    plugin->host_ctx = host_ctx;
+    plugin->api = api;
+    return NR_OK;
+}
+
+static inline NrStatus bk_vt_init(void *plugin_ctx, void *host_ctx, const NrHostVTable *host) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    plugin->host_ctx = host_ctx;
+    plugin->host = host;
+    bk_slot_settle(plugin_ctx, BK_SLOT_LIVE);
+    NrStatus status = plugin->def->start == NULL ? NR_OK : plugin->def->start(plugin);
+    if (status != NR_OK) {
+        bk_slot_settle(plugin_ctx, BK_SLOT_FREE);
+    }
+    return status;
+}
+
+static inline void bk_vt_shutdown(void *plugin_ctx) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    if (plugin->def->stop != NULL) {
+        plugin->def->stop(plugin);
+    }
+    bk_slot_settle(plugin_ctx, BK_SLOT_FREE);
+}
+
+static inline NrStatus bk_vt_stream_data(void *plugin_ctx, uint64_t sid, NrBytes data) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    return plugin->def->stream_data == NULL ? NR_UNSUPPORTED
+                                            : plugin->def->stream_data(plugin, sid, data);
+}
+
+static inline NrStatus bk_vt_stream_close(void *plugin_ctx, uint64_t sid) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    return plugin->def->stream_close == NULL ? NR_UNSUPPORTED
+                                             : plugin->def->stream_close(plugin, sid);
+}
+
+static inline NrStatus bk_vt_cancel(void *plugin_ctx, uint64_t sid) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    return plugin->def->cancel == NULL ? NR_UNSUPPORTED : plugin->def->cancel(plugin, sid);
+}
+
+static inline NrStatus bk_vt_reload_export(void *plugin_ctx, NrOwnedBytes *out) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    return plugin->def->reload_export == NULL ? NR_UNSUPPORTED
+                                              : plugin->def->reload_export(plugin, out);
+}
+
+static inline NrStatus bk_vt_reload_import(void *plugin_ctx, NrBytes state) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    return plugin->def->reload_import == NULL ? NR_UNSUPPORTED
+                                              : plugin->def->reload_import(plugin, state);
+}
+
+static const NrPluginVTable bk_vtable = {
+    .init = bk_vt_init,
+    .handle = bk_vt_handle,
+    .shutdown = bk_vt_shutdown,
+    .stream_data = bk_vt_stream_data,
+    .stream_close = bk_vt_stream_close,
+    .handle_raw = bk_vt_handle_raw,
+    .resolve_entry = bk_vt_resolve_entry,
+    .handle_by_id = bk_vt_handle_by_id,
+    .describe = bk_vt_describe,
+    .cancel = bk_vt_cancel,
+    .reload_export = bk_vt_reload_export,
+    .reload_import = bk_vt_reload_import,
+};
+
+/* Takes a slot and makes its info; NULL: every slot is LIVE. A plugin without
+ * several instances has one slot, and shows it to whoever looks. */
+static inline const NrPluginInfo *bk_slot_offer(BkSlot *slots, uint32_t slots_len,
+                                                atomic_uint *turn, const BkPluginDef *def) {
+    BkSlot *slot = NULL;
+    if (slots_len == 1 && atomic_load(&slots[0].state) == BK_SLOT_LIVE) {
+        return &slots[0].info;
+    }
+    uint32_t first = atomic_fetch_add(turn, 1) % slots_len;
+    for (uint32_t i = 0; i < slots_len && slot == NULL; i++) {
+        BkSlot *candidate = &slots[(first + i) % slots_len];
+        int expected = BK_SLOT_FREE;
+        if (atomic_compare_exchange_strong(&candidate->state, &expected, BK_SLOT_OFFERED)) {
+            slot = candidate;
+        }
+    }
+    for (uint32_t i = 0; i < slots_len && slot == NULL; i++) {
+        BkSlot *candidate = &slots[(first + i) % slots_len];
+        if (atomic_load(&candidate->state) == BK_SLOT_OFFERED) {
+            slot = candidate;
+        }
+    }
+    if (slot == NULL) {
+        return NULL;
+    }
+    memset(&slot->plugin, 0, sizeof slot->plugin);
+    slot->plugin.def = def;
+    slot->info = (NrPluginInfo){
+        .abi_version = NR_ABI_VERSION,
+        .struct_size = sizeof(NrPluginInfo),
+        .name = bk_str(def->name),
+        .version = bk_str(def->version),
+        .plugin_ctx = slot,
+        .vtable = &bk_vtable,
+        .vtable_size = sizeof(NrPluginVTable),
+        .flags = def->flags,
+        .config_default = bk_str(def->config_default),
+        .attach = bk_vt_attach,
+    };
+    return &slot->info;
+}
+
+#define BK_PLUGIN(definition)                                                               \
+    NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {                          \
+        static BkSlot slots[BK_INSTANCES_MAX];                                              \
+        static atomic_uint turn;                                                            \
+        uint32_t slots_len =                                                                \
+            ((definition).flags & BK_PLUGIN_MULTI_INSTANCE) != 0 ? BK_INSTANCES_MAX : 1;    \
+        return bk_slot_offer(slots, slots_len, &turn, &(definition));                       \
+    }
+
+#endif /* BECKET_PLUGIN_H */

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * An answer put together from pieces: in place while it is short, on the heap
+ * when it grows, and then handed to the host without a copy.
+ *
+ *     BkText text;
+ *     bk_text_init(&text);
+ *     bk_text_add(&text, bk_text("hello "));
+ *     bk_text_add(&text, call->payload);
+ *     return bk_text_answer(&text, call, NR_OK);
+ */
+#ifndef BECKET_TEXT_H
+#define BECKET_TEXT_H
+
+#include <stdlib.h>
+
+#include "becket_call.h"
+
+#define BK_TEXT_INLINE_BYTES_MAX 512
+
+typedef struct BkText {
+    uint8_t *heap; /* NULL: in place */
+    uint64_t len;
+    uint64_t cap;
+    int failed; /* no memory; the answer becomes NR_ERR */
+    uint8_t in_place[BK_TEXT_INLINE_BYTES_MAX];
+} BkText;
+
+static inline void bk_text_init(BkText *text) {
+    text->heap = NULL;
+    text->len = 0;
+    text->cap = sizeof text->in_place;
+    text->failed = 0;
+}
+
+static inline uint8_t *bk_text_data(BkText *text) {
+    return text->heap != NULL ? text->heap : text->in_place;
+}
+
+/* Room for more bytes behind the text; NULL: no memory. */
+static inline uint8_t *bk_text_reserve(BkText *text, uint64_t more) {
+    if (text->failed || more > UINT64_MAX / 2 - text->len) {
+        text->failed = 1;
+        return NULL;
+    }
+    uint64_t need = text->len + more;
+    if (need > text->cap) {
+        uint64_t cap = need > text->cap * 2 ? need : text->cap * 2;
+        uint8_t *grown = (uint8_t *)realloc(text->heap, cap);
+        if (grown == NULL) {
+            text->failed = 1;
+            return NULL;
+        }
+        if (text->heap == NULL) {
+            memcpy(grown, text->in_place, text->len);
+        }
+        text->heap = grown;
+        text->cap = cap;
+    }
+    return bk_text_data(text) + text->len;
+}
+
+static inline void bk_text_add(BkText *text, NrBytes piece) {
+    uint8_t *room = piece.len == 0 ? NULL : bk_text_reserve(text, piece.len);
+    if (room != NULL) {
+        memcpy(room, piece.ptr, piece.len);
+        text->len += piece.len;
+    }
+}
+
+static inline void bk_text_add_number(BkText *text, uint64_t number) {
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
+    bk_text_add(text, bk_bytes(digits, len > 0 ? (uint64_t)len : 0));
+}
+
+static inline void bk_text_free(BkText *text) {
+    free(text->heap);
+    bk_text_init(text);
+}
+
+static inline void bk_text_release(void *owner_ctx, const uint8_t *ptr, uint64_t len) {
+    (void)ptr;
+    (void)len;
+    free(owner_ctx);
+}
+
+/* Sends it. Afterwards the text is empty, also when the host did not take it. */
+static inline NrStatus bk_text_send(BkText *text, const BkPlugin *plugin, uint64_t sid,
+                                    NrStatus status) {
+    NrStatus sent;
+    if (text->failed) {
+        sent = NR_ERR;
+    } else if (text->heap == NULL) {
+        sent = bk_send(plugin, sid, status, bk_bytes(text->in_place, text->len));
+    } else {
+        NrOwnedBytes owned = {text->heap, text->len, text->heap, bk_text_release};
+        sent = bk_send_owned(plugin, sid, status, owned);
+        if (sent != NR_BACKPRESSURE) {
+            text->heap = NULL; /* the host's now */
+        }
+    }
+    bk_text_free(text);
+    return sent;
+}
+
+static inline NrStatus bk_text_answer(BkText *text, const BkCall *call, NrStatus status) {
+    return bk_text_send(text, call->plugin, call->sid, status);
+}
+
+#endif /* BECKET_TEXT_H */
