@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Our layout: the documented one, grown at its end. It says its size, so it is never guessed.
+
+use super::{Dialect, Evidence, Opinion};
+use crate::load::LayoutChoice;
+use crate::load::entry_points::Slot;
+
+pub(super) struct Becket;
+
+const SLOTS: [Slot; 12] = [
+    Slot::Init,
+    Slot::Handle,
+    Slot::Shutdown,
+    Slot::StreamData,
+    Slot::StreamClose,
+    Slot::HandleRaw,
+    Slot::ResolveEntry,
+    Slot::HandleById,
+    Slot::Describe,
+    Slot::Cancel,
+    Slot::ReloadExport,
+    Slot::ReloadImport,
+];
+
+impl Dialect for Becket {
+    fn choice(&self) -> LayoutChoice {
+        LayoutChoice::Becket
+    }
+
+    fn slots(&self) -> &'static [Slot] {
+        &SLOTS
+    }
+
+    fn judge(&self, _evidence: &Evidence) -> Opinion {
+        Opinion::No
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What a shared library says about itself, read before any of it runs.
+//!
+//! [`soundness`](super::soundness) has accepted the file; this module reads its symbols, sections
+//! and needed libraries.
+
+use std::path::Path;
+
+use becket_abi::NR_ENTRY_SYMBOL;
+use object::elf::{self, FileHeader64};
+use object::read::elf::{Dyn as _, FileHeader as _, SectionHeader as _, SectionTable, Sym as _};
+use object::{Endianness, SymbolIndex};
+
+use super::error::LoadError;
+use super::file::PluginFile;
+use super::soundness;
+
+type Header = FileHeader64<Endianness>;
+
+/// At most this many exported names are shown.
+const EXPORTS_SHOWN_MAX: usize = 8;
+
+/// The facts about a file that loading needs.
+#[derive(Debug, Default)]
+pub(super) struct ElfFacts {
+    pub(super) machine: &'static str,
+    /// Exported names; `None` if the file has no section headers to find them by.
+    pub(super) exports: Option<Vec<String>>,
+    /// The entry function is in the file, not exported.
+    pub(super) entry_hidden: bool,
+    /// The libraries that it needs.
+    pub(super) needed: Vec<String>,
+    /// It looks for libraries relative to its own place.
+    pub(super) uses_origin: bool,
+    /// The language it seems to be written in.
+    pub(super) runtime: Option<&'static str>,
+    /// Address and size of each data object that has a symbol.
+    objects: Vec<(u64, u64)>,
+    /// Address and end of each section that is mapped.
+    sections: Vec<(u64, u64)>,
+}
+
+/// How far a structure at some address reaches, as far as the file tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// The size of the object that begins there, by its symbol.
+    pub(super) exact: Option<u64>,
+    /// It cannot be longer: there something else begins, or its section ends.
+    pub(super) bytes_max: Option<u64>,
+}
+
+impl ElfFacts {
+    /// Checks the file and reads it.
+    pub(super) fn read(file: &PluginFile) -> Result<Self, LoadError> {
+        let machine = soundness::check(&file.path, &file.bytes)?;
+        let mut facts = Self { machine, ..Self::default() };
+        // What cannot be read is left out: the dynamic linker needs none of the section headers.
+        let _ = facts.read_sections(&file.bytes);
+        Ok(facts)
+    }
+
+    /// Refuses a file that says it does not export the entry function, before its code runs.
+    pub(super) fn require_entry_symbol(&self, path: &Path) -> Result<(), LoadError> {
+        let Some(exports) = &self.exports else { return Ok(()) };
+        if exports.iter().any(|name| name.as_bytes() == NR_ENTRY_SYMBOL.to_bytes()) {
+            return Ok(());
+        }
+        Err(self.symbol_missing(path))
+    }
+
+    /// The error for a file without the entry function.
+    pub(super) fn symbol_missing(&self, path: &Path) -> LoadError {
+        let all = self.exports.as_deref().unwrap_or_default();
+        LoadError::SymbolMissing {
+            path: path.to_owned(),
+            exports: nearest(all),
+            exports_total: all.len(),
+            hidden: self.entry_hidden,
+        }
+    }
+
+    /// How far the structure at `address` (as in the file) reaches.
+    pub(super) fn extent(&self, address: u64) -> Extent {
+        let mut exact = self
+            .objects
+            .iter()
+            .filter(|(start, size)| *start == address && *size > 0)
+            .map(|(_, size)| *size);
+        let first = exact.next();
+        // Two symbols that disagree prove nothing.
+        let exact = first.filter(|size| exact.all(|other| other == *size));
+        let next_object =
+            self.objects.iter().map(|(start, _)| *start).filter(|start| *start > address);
+        let ends = self
+            .sections
+            .iter()
+            .filter(|(start, end)| (*start..*end).contains(&address))
+            .map(|(_, end)| *end)
+            .chain(
+                self.objects
+                    .iter()
+                    .filter(|(start, size)| {
+                        (*start..start.saturating_add(*size)).contains(&address)
+                    })
+                    .map(|(start, size)| start.saturating_add(*size)),
+            );
+        let bytes_max = next_object.chain(ends).map(|end| end.saturating_sub(address)).min();
+        Extent { exact, bytes_max }
+    }
+
+    fn read_sections(&mut self, data: &[u8]) -> object::read::Result<()> {
+        let header = Header::parse(data)?;
+        let endian = header.endian()?;
+        let sections = header.sections(endian, data)?;
+        if sections.is_empty() {
+            return Ok(());
+        }
+        for section in sections.iter() {
+            if section.sh_flags(endian).0 & elf::SHF_ALLOC.0 != 0 {
+                let start = section.sh_addr(endian);
+                self.sections.push((start, start.saturating_add(section.sh_size(endian))));
+            }
+        }
+        self.exports = Some(self.read_symbols(&sections, endian, data)?);
+        if let Some((dynamic, link)) = sections.dynamic(endian, data)? {
+            let strings = sections.strings(endian, data, link)?;
+            for entry in dynamic {
+                let tag = entry.d_tag(endian);
+                let Ok(text) = entry.string(endian, strings) else { continue };
+                if tag == elf::DT_NEEDED {
+                    self.needed.push(String::from_utf8_lossy(text).into_owned());
+                } else if tag == elf::DT_RUNPATH || tag == elf::DT_RPATH {
+                    self.uses_origin |= text.windows(6).any(|part| part == b"ORIGIN");
+                }
+            }
+        }
+        self.runtime = self.guess_runtime(&sections, endian, data);
+        Ok(())
+    }
+
+    fn read_symbols(
+        &mut self,
+        sections: &SectionTable<'_, Header>,
+        endian: Endianness,
+        data: &[u8],
+    ) -> object::read::Result<Vec<String>> {
+        let mut exports = Vec::new();
+        for table in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
+            let symbols = sections.symbols(endian, data, table)?;
+            for symbol in symbols.iter().skip(SymbolIndex(1).0) {
+                if symbol.is_undefined(endian) {
+                    continue;
+                }
+                if symbol.st_type() == elf::STT_OBJECT {
+                    self.objects.push((symbol.st_value(endian), symbol.st_size(endian)));
+                }
+                if table == elf::SHT_DYNSYM {
+                    let visible = symbol.st_visibility() == elf::STV_DEFAULT
+                        || symbol.st_visibility() == elf::STV_PROTECTED;
+                    if !symbol.is_local() && visible {
+                        let name = symbol.name(endian, symbols.strings())?;
+                        exports.push(String::from_utf8_lossy(name).into_owned());
+                    }
+                } else if symbol
+                    .name(endian, symbols.strings())
+                    .is_ok_and(|name| name == NR_ENTRY_SYMBOL.to_bytes())
+                {
+                    self.entry_hidden = true;
+                }
+            }
+        }
+        Ok(exports)
+    }
+
+    fn guess_runtime(
+        &self,
+        sections: &SectionTable<'_, Header>,
+        endian: Endianness,
+        data: &[u8],
+    ) -> Option<&'static str> {
+        if sections.section_by_name(endian, b".go.buildinfo").is_some() {
+            return Some("go");
+        }
+        let comment = sections
+            .section_by_name(endian, b".comment")
+            .and_then(|(_, section)| section.data(endian, data).ok())
+            .unwrap_or_default();
+        let says = |word: &[u8]| comment.windows(word.len()).any(|part| part == word);
+        let needs = |library: &str| self.needed.iter().any(|name| name.starts_with(library));
+        if says(b"rustc") {
+            Some("rust")
+        } else if says(b"zig") {
+            Some("zig")
+        } else if needs("libstdc++") || needs("libc++") {
+            Some("c++")
+        } else if says(b"GCC") || says(b"clang") {
+            Some("c")
+        } else {
+            None
+        }
+    }
+}
+
+/// The names most like the entry function's, most alike first.
+fn nearest(names: &[String]) -> Vec<String> {
+    let wanted = NR_ENTRY_SYMBOL.to_bytes();
+    let rank = |name: &str| {
+        let shared = name.bytes().zip(wanted).take_while(|(one, other)| one == *other).count();
+        let family = if name.contains("nylon_ring_get_plugin") {
+            0
+        } else if name.contains("nylon_ring") {
+            1
+        } else if name.contains("plugin") {
+            2
+        } else {
+            3
+        };
+        (family, std::cmp::Reverse(shared))
+    };
+    let mut nearest: Vec<&String> = names.iter().collect();
+    nearest.sort_by_key(|name| rank(name));
+    nearest.into_iter().take(EXPORTS_SHOWN_MAX).cloned().collect()
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! From a path or a bare name to the bytes of one file, read once.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::error::LoadError;
+
+/// No plugin is larger: 1 GiB.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// A plugin's file, as it was at one moment.
+pub(super) struct PluginFile {
+    /// Where it was found; with a slash in it.
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+    pub(super) sha256: [u8; 32],
+}
+
+impl PluginFile {
+    /// Finds and reads the file and checks its digest.
+    pub(super) fn read(
+        name: &Path,
+        search_path: &[PathBuf],
+        wanted: Option<[u8; 32]>,
+    ) -> Result<Self, LoadError> {
+        let path = find(name, search_path)?;
+        let bytes = read(&path)?;
+        let sha256: [u8; 32] = Sha256::digest(&bytes).into();
+        if let Some(wanted) = wanted
+            && wanted != sha256
+        {
+            return Err(LoadError::Digest { path, found: sha256, wanted });
+        }
+        Ok(Self { path, bytes, sha256 })
+    }
+}
+
+/// The first of the names that is there.
+///
+/// A name with a slash is a path. One without is looked for in the search path and then in the
+/// working directory. In each place `NAME`, `NAME.so` and `libNAME.so` are tried.
+fn find(name: &Path, search_path: &[PathBuf]) -> Result<PathBuf, LoadError> {
+    let mut tried = Vec::new();
+    for candidate in candidates(name, search_path) {
+        match fs::metadata(&candidate) {
+            Ok(metadata) if metadata.is_file() => return Ok(candidate),
+            // A directory of the plugin's bare name does not hide `NAME.so`.
+            Ok(metadata) if !metadata.is_dir() || has_slash(name) => {
+                let kind = metadata.file_type();
+                let what = if kind.is_dir() {
+                    "a directory"
+                } else if kind.is_fifo() {
+                    "a pipe"
+                } else if kind.is_socket() {
+                    "a socket"
+                } else {
+                    "a device"
+                };
+                return Err(LoadError::NotAFile { path: candidate, what });
+            }
+            Ok(_) => tried.push(candidate),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::NotADirectory
+                        | io::ErrorKind::InvalidFilename
+                        | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                tried.push(candidate);
+            }
+            Err(source) => return Err(LoadError::Unreadable { path: candidate, source }),
+        }
+    }
+    Err(LoadError::NotFound { name: name.to_owned(), tried })
+}
+
+fn candidates(name: &Path, search_path: &[PathBuf]) -> Vec<PathBuf> {
+    let Some(file_name) = name.file_name() else { return vec![name.to_owned()] };
+    let here = PathBuf::from(".");
+    let directories: Vec<&Path> = if has_slash(name) {
+        vec![name.parent().unwrap_or(&here)]
+    } else {
+        search_path.iter().chain([&here]).map(PathBuf::as_path).collect()
+    };
+    let is_so = Path::new(file_name).extension().is_some_and(|extension| extension == "so");
+    let mut candidates = Vec::with_capacity(directories.len() * 3);
+    for directory in directories {
+        candidates.push(directory.join(file_name));
+        for prefix in ["", "lib"] {
+            let mut decorated = std::ffi::OsString::from(prefix);
+            decorated.push(file_name);
+            if !is_so {
+                decorated.push(".so");
+            }
+            if decorated != file_name {
+                candidates.push(directory.join(decorated));
+            }
+        }
+    }
+    candidates
+}
+
+fn has_slash(name: &Path) -> bool {
+    name.as_os_str().as_encoded_bytes().contains(&b'/')
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let unreadable = |source| LoadError::Unreadable { path: path.to_owned(), source };
+    // Non-blocking, should the file have become a pipe since it was found.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+        .open(path)
+        .map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(LoadError::TooLarge { path: path.to_owned(), bytes_max: FILE_BYTES_MAX });
+    }
+    Ok(bytes)
+}

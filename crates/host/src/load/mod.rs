@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! From a path, or a plugin linked into this binary, to functions that can be called.
+//!
+//! ```text
+//!   name ──file──▶ bytes, SHA-256 ──soundness, elf──▶ whole, right machine, exports the symbol
+//!        ──image──▶ private copy, dlopen, entry function ──info──▶ NrPluginInfo, checked
+//!        ──dialect──▶ layout and why ──entry_points──▶ EntryPoints
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`file`] | search path, the one read of the file, its digest |
+//! | [`soundness`] | whether the file is a whole shared library for this machine |
+//! | [`elf`] | symbols, sections, needed libraries |
+//! | [`image`] | the private copy, mapping and unmapping |
+//! | [`memory`] | reading plugin memory without trusting pointers |
+//! | [`info`] | `NrPluginInfo` |
+//! | [`dialect`] | the vtable layouts, one file each |
+//! | [`entry_points`] | the functions in one shape |
+//! | [`entry`] | what `describe` says |
+//! | [`inspect`] | all of it as a report |
+//! | [`error`] | everything that can go wrong |
+//!
+//! Loading runs code of the plugin: its constructors and its entry function. `attach` and `init`
+//! are called by the host, later.
+//!
+//! # Invariants
+//!
+//! 1. A pointer from the plugin is followed only after the kernel has said that it can be.
+//! 2. A layout that cannot be told is refused, never guessed.
+//! 3. A failed load leaves an image mapped if it was mapped at all: its constructors may have
+//!    started what cannot be stopped.
+
+mod dialect;
+mod elf;
+mod entry;
+mod entry_points;
+mod error;
+mod file;
+mod image;
+mod info;
+mod inspect;
+mod memory;
+mod soundness;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use becket_abi::LinkedPlugin;
+use serde::{Deserialize, Serialize};
+
+use self::dialect::Chosen;
+use self::elf::{ElfFacts, Extent};
+pub use self::entry::{EntryInfo, EntryKind};
+pub(crate) use self::entry_points::EntryPoints;
+use self::entry_points::Table;
+pub use self::error::{InfoDefect, LoadError};
+use self::file::PluginFile;
+pub(crate) use self::image::Image;
+use self::image::Opened;
+use self::info::Info;
+pub use self::inspect::{Inspection, SlotInfo, inspect};
+
+/// Where a plugin comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// A file, by path or by name.
+    Path(PathBuf),
+    /// This binary.
+    Linked(LinkedPlugin),
+}
+
+/// How to load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LoadOptions<'a> {
+    /// Where a name without a slash is looked for.
+    pub(crate) search_path: &'a [PathBuf],
+    /// The vtable's layout, instead of recognising it.
+    pub(crate) layout: Option<Layout>,
+    /// The digest that the file must have.
+    pub(crate) sha256: Option<[u8; 32]>,
+    /// Load a private copy, so that a later load of the same path gets the bytes of that time.
+    pub(crate) private_copy: bool,
+}
+
+/// A loaded plugin, not attached and not initialised.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) image: Image,
+    pub(crate) entry_points: EntryPoints,
+    pub(crate) reported_name: String,
+    pub(crate) version: String,
+    pub(crate) layout: LayoutChoice,
+    pub(crate) flags: u32,
+    pub(crate) config_default: String,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) sha256: Option<[u8; 32]>,
+}
+
+/// A vtable layout that a plugin with the documented `NrPluginInfo` may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// init, handle, shutdown, stream_data, stream_close.
+    Documented,
+    /// init, handle, handle_raw, shutdown, stream_data, stream_close.
+    Raw,
+    /// init, handle, shutdown.
+    Short,
+}
+
+/// The layout that a plugin was found to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LayoutChoice {
+    Documented,
+    Raw,
+    Short,
+    /// The documented one, grown; the plugin says so itself.
+    Becket,
+}
+
+impl LayoutChoice {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::Raw => "raw",
+            Self::Short => "short",
+            Self::Becket => "becket",
+        }
+    }
+}
+
+impl Layout {
+    /// The name in a configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Documented => "documented",
+            Self::Raw => "raw",
+            Self::Short => "short",
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Not the name of a layout.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no vtable layout; there are documented, raw and short")]
+pub struct UnknownLayout(String);
+
+impl FromStr for Layout {
+    type Err = UnknownLayout;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLayout> {
+        [Self::Documented, Self::Raw, Self::Short]
+            .into_iter()
+            .find(|layout| layout.name() == text)
+            .ok_or_else(|| UnknownLayout(text.to_owned()))
+    }
+}
+
+/// Loads a plugin; does not call `attach` or `init`.
+pub(crate) fn load(source: &Source, options: &LoadOptions<'_>) -> Result<Loaded, LoadError> {
+    let (bound, path, sha256) = match source {
+        Source::Path(name) => {
+            let file = PluginFile::read(name, options.search_path, options.sha256)?;
+            let facts = ElfFacts::read(&file)?;
+            (bind_file(&file, &facts, options)?, Some(file.path), Some(file.sha256))
+        }
+        Source::Linked(plugin) => {
+            let opened = Image::linked(*plugin);
+            (bind("(linked into this program)", opened, None, options.layout)?, None, None)
+        }
+    };
+    let Bound { image, entry_points, info, chosen } = bound;
+    let layout = chosen.dialect.choice();
+    tracing::debug!(
+        plugin = info.name,
+        path = path.as_deref().map(|path| tracing::field::display(path.display())),
+        layout = layout.name(),
+        why = chosen.why,
+        "plugin image bound"
+    );
+    Ok(Loaded {
+        image,
+        entry_points,
+        reported_name: info.name,
+        version: info.version,
+        layout,
+        flags: info.flags,
+        config_default: info.config_default,
+        path,
+        sha256,
+    })
+}
+
+/// A mapped plugin whose functions are known.
+struct Bound {
+    image: Image,
+    entry_points: EntryPoints,
+    info: Info,
+    chosen: Chosen,
+}
+
+fn bind_file(
+    file: &PluginFile,
+    facts: &ElfFacts,
+    options: &LoadOptions<'_>,
+) -> Result<Bound, LoadError> {
+    facts.require_entry_symbol(&file.path)?;
+    let opened = Image::open(file, facts, options.private_copy)?;
+    bind(&display(&file.path), opened, Some(facts), options.layout)
+}
+
+fn bind(
+    plugin: &str,
+    opened: Opened,
+    facts: Option<&ElfFacts>,
+    wanted: Option<Layout>,
+) -> Result<Bound, LoadError> {
+    // The info grows with the documented layout; who asks for another one has another header.
+    let grown = matches!(wanted, None | Some(Layout::Documented));
+    let info = Info::read(plugin, opened.info, grown)?;
+    let mapped = opened.mapped.unwrap_or_default();
+    let extent = match facts {
+        Some(facts) if mapped.contains(info.vtable) => {
+            facts.extent(info.vtable.wrapping_sub(mapped.bias) as u64)
+        }
+        // On the plugin's heap, or in this binary: no symbol leads there.
+        _ => Extent::default(),
+    };
+    let chosen = dialect::choose(plugin, &info, wanted, &mapped, extent)?;
+    let entry_points = Table {
+        plugin,
+        slots: chosen.dialect.slots(),
+        words: &chosen.words,
+        plugin_ctx: info.plugin_ctx,
+        attach: info.attach,
+    }
+    .bind()?;
+    Ok(Bound { image: opened.image, entry_points, info, chosen })
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Finding a file, reading it once, mapping it privately.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::memory::MappedImage;
+use super::*;
+
+#[test]
+fn a_name_is_looked_for_and_a_path_is_not() {
+    let bench = Bench::new();
+    let so = bench.table("libsample", FIVE, &[]);
+    let empty = bench.path("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::create_dir(bench.path("sample")).unwrap();
+    let search_path = [empty, bench.directory.path().to_owned()];
+    let search = LoadOptions { search_path: &search_path, ..options(None) };
+    let find = |name: &str| load(&Source::Path(PathBuf::from(name)), &search);
+    for name in ["sample", "libsample", "sample.so", "libsample.so"] {
+        assert_eq!(find(name).unwrap().path.as_deref(), Some(so.as_path()), "{name}");
+    }
+    let LoadError::NotFound { tried, .. } = find("nothing").unwrap_err() else { panic!() };
+    let expected: Vec<PathBuf> = search_path
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([Path::new(".")])
+        .flat_map(|at| ["nothing", "nothing.so", "libnothing.so"].map(|name| at.join(name)))
+        .collect();
+    assert_eq!(tried, expected);
+    let error = find("./nothing.so").unwrap_err();
+    assert_says(&message(&error), &["./nothing.so", "tried ./nothing.so, ./libnothing.so"]);
+    assert_says(&message(&find("").unwrap_err()), &["no plugin file found"]);
+    assert_says(&message(&find("a\0b").unwrap_err()), &["no plugin file found"]);
+}
+
+#[test]
+fn what_is_no_file_is_named() {
+    let bench = Bench::new();
+    let directory = bench.path("directory");
+    fs::create_dir(&directory).unwrap();
+    assert_says(&failure(&directory), &["is a directory"]);
+    assert_says(&failure(Path::new("/dev/null")), &["is a device"]);
+    let fifo = bench.path("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert_says(&failure(&fifo), &["is a pipe"]);
+
+    let secret = bench.table("secret", FIVE, &[]);
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    // SAFETY: asks who runs the test.
+    if unsafe { libc::geteuid() } != 0 {
+        assert_says(&failure(&secret), &["cannot read", "Permission denied", "read permission"]);
+    }
+}
+
+#[test]
+fn the_pinned_digest_is_compared() {
+    let bench = Bench::new();
+    let so = bench.table("pinned", FIVE, &[]);
+    let digest = load_path(&so).unwrap().sha256.unwrap();
+    let pinned = |sha256| {
+        load(&Source::Path(so.clone()), &LoadOptions { sha256: Some(sha256), ..options(None) })
+    };
+    assert!(pinned(digest).is_ok());
+    let message = message(&pinned([0xab; 32]).unwrap_err());
+    assert_says(&message, &[&"ab".repeat(32), &error::Hex(&digest).to_string()]);
+    let inspection = inspect(&so, None).unwrap();
+    assert_eq!(inspection.sha256, error::Hex(&digest).to_string());
+}
+
+#[test]
+fn a_second_load_is_another_image_with_the_bytes_of_its_time() {
+    let bench = Bench::new();
+    let build = |version: &str| {
+        let items = format!(
+            "static void *const table[] = {{ {FIVE} }};\n{}",
+            info56("table", "1, 56").replace("sample", version)
+        );
+        bench.entry("reloaded", &items, "return (const NrPluginInfo *)&info;", &[])
+    };
+    let first = load_path(&build("first!")).unwrap();
+    let same = load_path(&bench.path("reloaded.so")).unwrap();
+    let second = load_path(&build("second")).unwrap();
+    assert_eq!(first.reported_name, "first!");
+    assert_eq!(second.reported_name, "second");
+    let address = |loaded: &Loaded| loaded.entry_points.init as usize;
+    assert_ne!(address(&first), address(&same));
+    assert_ne!(address(&same), address(&second));
+}
+
+#[test]
+fn in_place_one_file_is_one_image() {
+    let bench = Bench::new();
+    let so = bench.table("inplace", FIVE, &[]);
+    let in_place = LoadOptions { private_copy: false, ..options(None) };
+    let [one, other] =
+        [0; 2].map(|_| load(&Source::Path(so.clone()), &in_place).unwrap().entry_points.init);
+    assert_eq!(one as usize, other as usize);
+}
+
+#[test]
+fn only_unmapping_unmaps_and_no_copy_stays() {
+    let bench = Bench::new();
+    let so = bench.table("mapped-by-this-test-alone", FIVE, &[]);
+    let loaded = load_path(&so).unwrap();
+    let init = loaded.entry_points.init as usize;
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let copy = maps
+        .lines()
+        .filter(|line| line.contains("mapped-by-this-test-alone"))
+        .find_map(|line| line.split_once('/'))
+        .unwrap()
+        .1;
+    assert!(copy.ends_with("(deleted)"), "{copy}");
+    drop(loaded);
+    assert!(MappedImage::containing(init).is_some(), "dropped, still mapped");
+
+    let loaded = load_path(&so).unwrap();
+    let init = loaded.entry_points.init as usize;
+    // SAFETY: nothing of the plugin ran but its entry function.
+    unsafe { loaded.image.unmap() };
+    assert!(MappedImage::containing(init).is_none());
+}
