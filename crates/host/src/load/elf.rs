@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use becket_abi::NR_ENTRY_SYMBOL;
+use object::Endianness;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _, SectionHeader as _, SectionTable, Sym as _};
-use object::{Endianness, SymbolIndex};
 
 use super::error::LoadError;
 use super::file::PluginFile;
@@ -116,7 +116,9 @@ impl ElfFacts {
             return Ok(());
         }
         for section in sections.iter() {
-            if section.sh_flags(endian).0 & elf::SHF_ALLOC.0 != 0 {
+            let flags = section.sh_flags(endian).0;
+            // Thread-local sections have addresses that overlap what follows them.
+            if flags & elf::SHF_ALLOC.0 != 0 && flags & elf::SHF_TLS.0 == 0 {
                 let start = section.sh_addr(endian);
                 self.sections.push((start, start.saturating_add(section.sh_size(endian))));
             }
@@ -147,7 +149,7 @@ impl ElfFacts {
         let mut exports = Vec::new();
         for table in [elf::SHT_DYNSYM, elf::SHT_SYMTAB] {
             let symbols = sections.symbols(endian, data, table)?;
-            for symbol in symbols.iter().skip(SymbolIndex(1).0) {
+            for symbol in symbols.iter() {
                 if symbol.is_undefined(endian) {
                     continue;
                 }
@@ -218,6 +220,8 @@ fn nearest(names: &[String]) -> Vec<String> {
         (family, std::cmp::Reverse(shared))
     };
     let mut nearest: Vec<&String> = names.iter().collect();
-    nearest.sort_by_key(|name| rank(name));
+    nearest.sort_by_key(|name| (rank(name), *name));
+    // Versions of one symbol.
+    nearest.dedup();
     nearest.into_iter().take(EXPORTS_SHOWN_MAX).cloned().collect()
 }

@@ -77,9 +77,11 @@ pub struct SlotInfo {
 /// # Errors
 /// As for loading.
 pub fn inspect(path: &Path, layout: Option<Layout>) -> Result<Inspection, LoadError> {
-    let options = LoadOptions { search_path: &[], layout, sha256: None, private_copy: true };
-    let file = PluginFile::read(path, options.search_path, options.sha256)?;
+    let file = PluginFile::read(path, &[], None)?;
     let facts = ElfFacts::read(&file)?;
+    // Libraries beside the file are found from its own place only.
+    let private_copy = !facts.uses_origin;
+    let options = LoadOptions { search_path: &[], layout, sha256: None, private_copy };
     let bound = bind_file(&file, &facts, &options)?;
     let exports = facts.exports.unwrap_or_default();
     let slots = bound.chosen.dialect.slots().iter().enumerate().map(|(index, slot)| SlotInfo {

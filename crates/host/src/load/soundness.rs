@@ -15,7 +15,7 @@
 //! 5. Every table that the dynamic section names lies within a segment, and every relocation
 //!    writes into a segment that may be written.
 //!
-//! What is not: the meaning of code and data. A file made to deceive, or damaged in its code, can
+//! What is not: the meaning of code and data, the dynamic section's and the symbols' included. A file made to deceive, or damaged in its code, can
 //! still crash the process that opens it, as can its constructors. That is what a pinned SHA-256
 //! is for.
 
@@ -32,6 +32,8 @@ type Header = FileHeader64<Endianness>;
 const HEADER_BYTES: u64 = 64;
 const PROGRAM_HEADER_BYTES: u64 = 56;
 const SECTION_HEADER_BYTES: u64 = 64;
+/// The largest page that a machine in the table below may have.
+const PAGE_BYTES_MAX: u64 = 64 * 1024;
 const RELA_BYTES: usize = 24;
 /// More segments than this no linker makes.
 const SEGMENTS_MAX: usize = 256;
@@ -156,10 +158,15 @@ impl Checked<'_> {
                 || kind == elf::PT_PHDR;
             if inside {
                 let start = program.p_vaddr(endian);
-                // Only the part of a TLS image that is in the file is mapped; the last page of a
-                // read-only-after-relocation segment may be rounded up.
                 let len = program.p_filesz(endian);
-                let load = loads.iter().find(|load| load.holds(start, len));
+                // The linker protects all of the read-only-after-relocation part, whose last page
+                // may be rounded up; of a thread-local image only what is in the file is mapped.
+                let mapped = if kind == elf::PT_GNU_RELRO {
+                    program.p_memsz(endian).saturating_sub(PAGE_BYTES_MAX).max(len)
+                } else {
+                    len
+                };
+                let load = loads.iter().find(|load| load.holds(start, mapped));
                 let agrees = load.is_some_and(|load| {
                     len == 0 || start - load.start + load.offset == program.p_offset(endian)
                 });
@@ -316,6 +323,7 @@ impl Checked<'_> {
                     flags & section_flag == 0 || load.flags & segment_flag != 0
                 };
                 load.holds(start, len)
+                    && start.saturating_add(len) <= load.file_end
                     && start - load.start + load.offset == section.sh_offset(endian)
                     && load.flags & elf::PF_R.0 != 0
                     && may(elf::SHF_WRITE.0, elf::PF_W.0)

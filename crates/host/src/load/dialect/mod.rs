@@ -19,6 +19,7 @@
 //! 1. Five leading words that are NULL or own code make "documented", a sixth that is code "raw",
 //!    fewer than five "short".
 //! 2. Nothing counts past the end of the vtable's section or the start of the next known object.
+//!    If that cuts a run of functions where no layout ends, nothing is believed.
 //! 3. `stream_data` and `stream_close` come together: a reading that has one without the other is
 //!    not believed.
 //! 4. Words of other libraries' code may be functions or may be a neighbour's: not believed.
@@ -132,6 +133,9 @@ fn recognise(
             Opinion::No => {}
         }
     }
+    if evidence.is_cut() {
+        doubts.push("something else begins in the middle of its functions".to_owned());
+    }
     match agreed.as_slice() {
         [(dialect, why)] if doubts.is_empty() => Ok((*dialect, (*why).to_owned())),
         _ => {
@@ -217,6 +221,13 @@ impl Evidence {
         (0..WORDS_MAX)
             .take_while(|index| matches!(self.word(*index), Word::Null | Word::Code))
             .count()
+    }
+
+    /// True if the next object begins within a run of functions, where no layout ends.
+    fn is_cut(&self) -> bool {
+        let functions =
+            self.kinds.iter().take_while(|word| matches!(word, Word::Null | Word::Code)).count();
+        self.size.is_none() && self.words_max < functions && ![3, 5, 6].contains(&self.words_max)
     }
 
     /// True if another library's code stands among the first `words`, before any data.

@@ -173,6 +173,7 @@ fn the_linker_says_what_it_misses() {
     );
     let beside = bench.build("beside", plugin, &["-L", at, "-lneeded", "-Wl,-rpath,$ORIGIN"]);
     assert_says(&failure(&beside), &["$ORIGIN", "private_copy = false"]);
+    assert_says(&inspect(&beside, None).unwrap_err().to_string(), &["returned NULL"]);
     let in_place = LoadOptions { private_copy: false, ..options(None) };
     let error = load(&Source::Path(beside), &in_place).unwrap_err();
     assert_says(&error.to_string(), &["returned NULL"]);

@@ -45,7 +45,7 @@ fn what_is_no_file_is_named() {
     assert_says(&failure(&fifo), &["is a pipe"]);
 
     let secret = bench.table("secret", FIVE, &[]);
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     // SAFETY: asks who runs the test.
     if unsafe { libc::geteuid() } != 0 {
         assert_says(&failure(&secret), &["cannot read", "Permission denied", "read permission"]);

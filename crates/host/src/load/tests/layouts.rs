@@ -106,6 +106,36 @@ fn misleading_neighbours_are_refused_not_guessed() {
 }
 
 #[test]
+fn thread_local_sections_bound_nothing() {
+    let bench = Bench::new();
+    // Their addresses reach into what follows; one of these sizes ends within the table.
+    for longs in 1..=16 {
+        let items = format!(
+            "static __thread volatile long overlapping[{longs}];\n\
+             static void *const table[] = {{ {FIVE}, (void *)24 }};\n{}",
+            info56("table", "1, 56")
+        );
+        let body = "overlapping[0] = 1; return (const NrPluginInfo *)&info;";
+        let so = bench.entry("tls", &items, body, &["-s"]);
+        assert_eq!(layout_of(&so).unwrap(), "documented", "{longs}");
+    }
+}
+
+#[test]
+fn an_object_that_begins_within_the_functions_makes_it_undecided() {
+    let bench = Bench::new();
+    let items = format!(
+        "asm(\".pushsection .data.rel.ro.t,\\\"aw\\\"\\n.balign 32\\n.globl t\\n.hidden t\\n\
+         t: .quad init, handle, shutdown, stream_data\\n.type mid, @object\\n.size mid, 8\\n\
+         mid: .quad stream_close, stream_data, 24\\n.popsection\");\n\
+         extern char t[] __attribute__((visibility(\"hidden\")));\n{}",
+        info56("t", "1, 56")
+    );
+    let so = bench.entry("cut", &items, "return (const NrPluginInfo *)&info;", &[]);
+    assert_says(&failure(&so), &["cannot tell", "begins in the middle of its functions"]);
+}
+
+#[test]
 fn the_layout_asked_for_is_taken_if_it_can_be() {
     let bench = Bench::new();
     let so = bench.table("o", "init, handle, handle_raw, shutdown, 0, 0, (void *)1", &["-s"]);
