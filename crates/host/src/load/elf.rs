@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What a shared library says about itself, read before any of it runs.
 //!
-//! [`soundness`](super::soundness) has accepted the file; this module reads its symbols, sections
+//! [`soundness`] has accepted the file; this module reads its symbols, sections
 //! and needed libraries.
 
 use std::path::Path;
@@ -191,8 +191,6 @@ impl ElfFacts {
         let needs = |library: &str| self.needed.iter().any(|name| name.starts_with(library));
         if says(b"rustc") {
             Some("rust")
-        } else if says(b"zig") {
-            Some("zig")
         } else if needs("libstdc++") || needs("libc++") {
             Some("c++")
         } else if says(b"GCC") || says(b"clang") {

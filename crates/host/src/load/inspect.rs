@@ -26,7 +26,8 @@ pub struct Inspection {
     pub sha256: String,
     /// The machine it is built for.
     pub machine: &'static str,
-    /// The language it seems to be written in.
+    /// The language it seems to be written in, where its compiler left a mark: `go`, `rust`,
+    /// `c++`, `c`.
     pub runtime: Option<&'static str>,
     /// The libraries it needs.
     pub needed: Vec<String>,

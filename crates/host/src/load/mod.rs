@@ -9,7 +9,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`file`] | search path, the one read of the file, its digest |
+//! | [`file`](mod@file) | search path, the one read of the file, its digest |
 //! | [`soundness`] | whether the file is a whole shared library for this machine |
 //! | [`elf`] | symbols, sections, needed libraries |
 //! | [`image`] | the private copy, mapping and unmapping |
@@ -18,7 +18,7 @@
 //! | [`dialect`] | the vtable layouts, one file each |
 //! | [`entry_points`] | the functions in one shape |
 //! | [`entry`] | what `describe` says |
-//! | [`inspect`] | all of it as a report |
+//! | [`inspect`](mod@inspect) | all of it as a report |
 //! | [`error`] | everything that can go wrong |
 //!
 //! Loading runs code of the plugin: its constructors and its entry function. `attach` and `init`
@@ -49,7 +49,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use becket_abi::LinkedPlugin;
+use becket_abi::{LinkedPlugin, NrPluginInfo};
 use serde::{Deserialize, Serialize};
 
 use self::dialect::Chosen;
@@ -183,13 +183,14 @@ pub(crate) fn load(source: &Source, options: &LoadOptions<'_>) -> Result<Loaded,
     };
     let Bound { image, entry_points, info, chosen } = bound;
     let layout = chosen.dialect.choice();
-    tracing::debug!(
-        plugin = info.name,
-        path = path.as_deref().map(|path| tracing::field::display(path.display())),
-        layout = layout.name(),
-        why = chosen.why,
-        "plugin image bound"
-    );
+    let place = path.as_deref().map(|path| tracing::field::display(path.display()));
+    let (plugin, name, why) = (info.name.as_str(), layout.name(), chosen.why.as_str());
+    if info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED {
+        // Recognised or asked for: whoever reads the log may know better.
+        tracing::info!(plugin, path = place, layout = name, why, "plugin mapped");
+    } else {
+        tracing::debug!(plugin, path = place, layout = name, why, "plugin mapped");
+    }
     Ok(Loaded {
         image,
         entry_points,
