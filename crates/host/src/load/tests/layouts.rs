@@ -240,7 +240,7 @@ fn a_linked_plugin_needs_no_file() {
         stream_data: None,
         stream_close: None,
     };
-    static INFO: becket_abi::NrPluginInfo = becket_abi::NrPluginInfo {
+    static INFO: NrPluginInfo = NrPluginInfo {
         abi_version: 1,
         struct_size: 88,
         name: becket_abi::NrStr::from_str("linked"),
@@ -252,7 +252,7 @@ fn a_linked_plugin_needs_no_file() {
         config_default: becket_abi::NrStr::EMPTY,
         attach: None,
     };
-    unsafe extern "C" fn get() -> *const becket_abi::NrPluginInfo {
+    unsafe extern "C" fn get() -> *const NrPluginInfo {
         &raw const INFO
     }
     // SAFETY: a static info.
@@ -261,7 +261,7 @@ fn a_linked_plugin_needs_no_file() {
     assert_eq!((loaded.reported_name.as_str(), loaded.layout.name()), ("linked", "becket"));
     assert!(loaded.path.is_none() && loaded.entry_points.shutdown.is_none());
 
-    unsafe extern "C" fn none() -> *const becket_abi::NrPluginInfo {
+    unsafe extern "C" fn none() -> *const NrPluginInfo {
         std::ptr::null()
     }
     // SAFETY: `NULL` is allowed.
