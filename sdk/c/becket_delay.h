@@ -89,7 +89,10 @@ static inline NrStatus bk_delay_start(BkDelays *delays, uint64_t sid, uint64_t d
     if (delay == NULL) {
         return NR_BACKPRESSURE;
     }
-    *delay = (BkDelay){delays, sid, 0, run};
+    delay->delays = delays;
+    delay->sid = sid;
+    delay->timer = 0;
+    delay->run = run;
 
     pthread_mutex_lock(&bk_delay_lock);
     uint64_t id = ++bk_delay_id_last;

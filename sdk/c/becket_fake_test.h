@@ -6,9 +6,7 @@
 #ifndef BECKET_FAKE_TEST_H
 #define BECKET_FAKE_TEST_H
 
-#ifndef BECKET_FAKE_HOST_H
-#error "include becket_fake_host.h"
-#endif
+#include "becket_fake_host.h"
 
 static inline BkFakeHost *bk_fake_new(void) {
     BkFakeHost *host = (BkFakeHost *)calloc(1, sizeof *host);

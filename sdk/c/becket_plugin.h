@@ -35,8 +35,6 @@
 #ifndef BECKET_PLUGIN_H
 #define BECKET_PLUGIN_H
 
-#include <stdatomic.h>
-
 #include "becket_call.h"
 
 #ifndef BK_INSTANCES_MAX
@@ -87,11 +85,11 @@ typedef struct BkPluginDef {
 typedef struct BkSlot {
     BkPlugin plugin; /* first: plugin_ctx is both */
     NrPluginInfo info;
-    atomic_int state;
+    int state; /* BK_SLOT_*; through __atomic only */
 } BkSlot;
 
 static inline void bk_slot_settle(void *plugin_ctx, int state) {
-    atomic_store(&((BkSlot *)plugin_ctx)->state, state);
+    __atomic_store_n(&((BkSlot *)plugin_ctx)->state, state, __ATOMIC_SEQ_CST);
 }
 
 /* The vtable's functions; plugin_ctx is the slot. */
@@ -195,39 +193,35 @@ static inline NrStatus bk_vt_reload_import(void *plugin_ctx, NrBytes state) {
 }
 
 static const NrPluginVTable bk_vtable = {
-    .init = bk_vt_init,
-    .handle = bk_vt_handle,
-    .shutdown = bk_vt_shutdown,
-    .stream_data = bk_vt_stream_data,
-    .stream_close = bk_vt_stream_close,
-    .handle_raw = bk_vt_handle_raw,
-    .resolve_entry = bk_vt_resolve_entry,
-    .handle_by_id = bk_vt_handle_by_id,
-    .describe = bk_vt_describe,
-    .cancel = bk_vt_cancel,
-    .reload_export = bk_vt_reload_export,
-    .reload_import = bk_vt_reload_import,
+    bk_vt_init,         bk_vt_handle,     bk_vt_shutdown,      bk_vt_stream_data,
+    bk_vt_stream_close, bk_vt_handle_raw, bk_vt_resolve_entry, bk_vt_handle_by_id,
+    bk_vt_describe,     bk_vt_cancel,     bk_vt_reload_export, bk_vt_reload_import,
 };
+
+static inline int bk_slot_is(const BkSlot *slot, int state) {
+    return __atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) == state;
+}
 
 /* Takes a slot and makes its info; NULL: every slot is LIVE. A plugin without
  * several instances has one slot, and shows it to whoever looks. */
 static inline const NrPluginInfo *bk_slot_offer(BkSlot *slots, uint32_t slots_len,
-                                                atomic_uint *turn, const BkPluginDef *def) {
+                                                uint32_t *turn, const BkPluginDef *def) {
     BkSlot *slot = NULL;
-    if (slots_len == 1 && atomic_load(&slots[0].state) == BK_SLOT_LIVE) {
+    if (slots_len == 1 && bk_slot_is(&slots[0], BK_SLOT_LIVE)) {
         return &slots[0].info;
     }
-    uint32_t first = atomic_fetch_add(turn, 1) % slots_len;
+    uint32_t first = __atomic_fetch_add(turn, 1, __ATOMIC_RELAXED) % slots_len;
     for (uint32_t i = 0; i < slots_len && slot == NULL; i++) {
         BkSlot *candidate = &slots[(first + i) % slots_len];
         int expected = BK_SLOT_FREE;
-        if (atomic_compare_exchange_strong(&candidate->state, &expected, BK_SLOT_OFFERED)) {
+        if (__atomic_compare_exchange_n(&candidate->state, &expected, BK_SLOT_OFFERED, 0,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
             slot = candidate;
         }
     }
     for (uint32_t i = 0; i < slots_len && slot == NULL; i++) {
         BkSlot *candidate = &slots[(first + i) % slots_len];
-        if (atomic_load(&candidate->state) == BK_SLOT_OFFERED) {
+        if (bk_slot_is(candidate, BK_SLOT_OFFERED)) {
             slot = candidate;
         }
     }
@@ -236,25 +230,24 @@ static inline const NrPluginInfo *bk_slot_offer(BkSlot *slots, uint32_t slots_le
     }
     memset(&slot->plugin, 0, sizeof slot->plugin);
     slot->plugin.def = def;
-    slot->info = (NrPluginInfo){
-        .abi_version = NR_ABI_VERSION,
-        .struct_size = sizeof(NrPluginInfo),
-        .name = bk_str(def->name),
-        .version = bk_str(def->version),
-        .plugin_ctx = slot,
-        .vtable = &bk_vtable,
-        .vtable_size = sizeof(NrPluginVTable),
-        .flags = def->flags,
-        .config_default = bk_str(def->config_default),
-        .attach = bk_vt_attach,
-    };
-    return &slot->info;
+    NrPluginInfo *info = &slot->info;
+    info->abi_version = NR_ABI_VERSION;
+    info->struct_size = sizeof(NrPluginInfo);
+    info->name = bk_str(def->name);
+    info->version = bk_str(def->version);
+    info->plugin_ctx = slot;
+    info->vtable = &bk_vtable;
+    info->vtable_size = sizeof(NrPluginVTable);
+    info->flags = def->flags;
+    info->config_default = bk_str(def->config_default);
+    info->attach = bk_vt_attach;
+    return info;
 }
 
 #define BK_PLUGIN(definition)                                                               \
     NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {                          \
         static BkSlot slots[BK_INSTANCES_MAX];                                              \
-        static atomic_uint turn;                                                            \
+        static uint32_t turn;                                                               \
         uint32_t slots_len =                                                                \
             ((definition).flags & BK_PLUGIN_MULTI_INSTANCE) != 0 ? BK_INSTANCES_MAX : 1;    \
         return bk_slot_offer(slots, slots_len, &turn, &(definition));                       \

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//
+// A plugin from a class and a table of its entries.
+//
+//   class Greeter : public becket::Plugin {
+//   public:
+//       using Plugin::Plugin;
+//       becket::Response hello(const becket::Request& request) {
+//           return "hello " + std::string(request.payload());
+//       }
+//   };
+//   constexpr becket::Entry entries[] = {
+//       becket::unary<&Greeter::hello>("hello", "greets whoever is in the payload"),
+//   };
+//   BECKET_PLUGIN(Greeter, entries, becket::Identity{"greeter", "1.0.0", becket::thread_safe})
+//
+// BECKET_PLUGIN stands in one source file of the library. Every function that
+// the host calls runs inside `boundary`: no exception passes.
+//
+// Instances. Each load of the file gets a slot of a fixed table; the plugin's
+// object lives from init to shutdown.
+//
+//   FREE --- nylon_ring_get_plugin_v1 ---> OFFERED --- init ---> LIVE
+//    ^                                        |                   |
+//    +---------------- init failed, shutdown -+-------------------+
+//
+// A host that only looks leaves a slot OFFERED; when none is FREE one of those
+// is offered again. With all LIVE the answer is null, and the load is refused.
+// A slot has no destructor: at process exit nothing is torn down under host
+// threads that still run.
+//
+#ifndef BECKET_PLUGIN_HPP
+#define BECKET_PLUGIN_HPP
+
+#include <array>
+#include <atomic>
+#include <new>
+#include <type_traits>
+
+#include "becket/call.hpp"
+
+#pragma GCC visibility push(hidden)
+
+namespace becket {
+
+inline constexpr std::uint32_t thread_safe = BK_PLUGIN_THREAD_SAFE;
+inline constexpr std::uint32_t multi_instance = BK_PLUGIN_MULTI_INSTANCE;
+inline constexpr std::uint32_t may_unload = BK_PLUGIN_MAY_UNLOAD;
+
+inline constexpr std::uint32_t instances_max = 32;
+
+struct Identity {
+    const char* name;
+    const char* version;
+    std::uint32_t flags = 0;
+    const char* config_default = "";  // a JSON object, or empty
+};
+
+// The base of a plugin. The constructor runs in init; throwing refuses the load.
+// The destructor runs in shutdown, after the last session.
+class Plugin {
+public:
+    explicit Plugin(const Host& host) : host(host) {}
+    Plugin(const Plugin&) = delete;
+    Plugin& operator=(const Plugin&) = delete;
+    virtual ~Plugin() = default;
+
+    // Nobody waits any more for sid, which is no session. False: unknown here.
+    virtual bool cancel(std::uint64_t /*sid*/) { return false; }
+
+    // The state for the next version, on reload; nothing: none.
+    virtual std::optional<std::string> reload_export() { return std::nullopt; }
+    virtual Status reload_import(std::string_view /*state*/) { return NR_UNSUPPORTED; }
+
+protected:
+    const Host host;
+};
+
+namespace detail {
+
+// What an entry's function needs of its instance.
+struct Place {
+    Plugin& plugin;
+    const Host& host;
+    const std::shared_ptr<Sessions>& sessions;
+};
+
+template <class Owner, class Result, class... Args>
+Owner owner_of(Result (Owner::*)(Args...));
+template <class Owner, class Result, class... Args>
+Owner owner_of(Result (Owner::*)(Args...) const);
+
+template <auto Method>
+using OwnerOf = decltype(owner_of(Method));
+
+template <auto Method>
+Status run_unary(const Place& place, const Request& request) {
+    using Owner = OwnerOf<Method>;
+    auto& plugin = static_cast<Owner&>(place.plugin);
+    if constexpr (std::is_invocable_r_v<Response, decltype(Method), Owner&, const Request&>) {
+        (plugin.*Method)(request).send(place.host, request.sid());
+    } else {
+        (plugin.*Method)(request, Responder(place.host, request.sid()));
+    }
+    return NR_OK;
+}
+
+template <auto Method>
+Status run_stream(const Place& place, const Request& request) {
+    auto& plugin = static_cast<OwnerOf<Method>&>(place.plugin);
+    (plugin.*Method)(request, Stream(place.host, request.sid()));
+    return NR_OK;
+}
+
+template <class Talk, class Owner>
+Status run_session(const Place& place, const Request& request) {
+    std::uint64_t sid = request.sid();
+    if (!place.sessions->reserve(sid)) {
+        return NR_BACKPRESSURE;
+    }
+    try {
+        auto session = std::make_shared<Talk>(static_cast<Owner&>(place.plugin), request,
+                                              Stream(place.host, sid, place.sessions));
+        place.sessions->fill(sid, std::move(session));
+    } catch (...) {
+        place.sessions->take(sid);
+        throw;
+    }
+    return NR_OK;
+}
+
+}  // namespace detail
+
+struct Entry {
+    const char* name;
+    std::uint32_t kind;
+    const char* help;
+    Status (*run)(const detail::Place&, const Request&);
+};
+
+// Method: Response (const Request&), or void (const Request&, Responder).
+template <auto Method>
+constexpr Entry unary(const char* name, const char* help) {
+    return Entry{name, BK_ENTRY_UNARY, help, detail::run_unary<Method>};
+}
+
+// Method: void (const Request&, Stream).
+template <auto Method>
+constexpr Entry stream(const char* name, const char* help) {
+    return Entry{name, BK_ENTRY_STREAM, help, detail::run_stream<Method>};
+}
+
+// Talk: a Session with a constructor (Owner&, const Request&, Stream).
+template <class Talk, class Owner>
+constexpr Entry bidirectional(const char* name, const char* help) {
+    return Entry{name, BK_ENTRY_BIDIRECTIONAL, help, detail::run_session<Talk, Owner>};
+}
+
+namespace detail {
+
+// From init to shutdown.
+struct Instance {
+    explicit Instance(const Host& host) : host(host) {}
+    Host host;
+    std::shared_ptr<Sessions> sessions = std::make_shared<Sessions>();
+    std::unique_ptr<Plugin> plugin;
+
+    ~Instance() {
+        sessions->take_all();  // sessions know the plugin: they go first
+        plugin.reset();
+    }
+};
+
+struct Slot {
+    enum State : int { free, offered, live };
+
+    NrPluginInfo info{};
+    const Entry* entries = nullptr;
+    std::uint32_t entries_len = 0;
+    std::unique_ptr<Plugin> (*make)(const Host&) = nullptr;
+    const BkHostApi* api = nullptr;
+    Instance* instance = nullptr;
+    std::atomic<int> state{free};
+};
+
+inline Slot& slot_of(void* plugin_ctx) { return *static_cast<Slot*>(plugin_ctx); }
+
+// body(instance) inside the boundary; NR_INVALID outside of init and shutdown.
+template <class Body>
+Status in_instance(void* plugin_ctx, const char* where, Body&& body) noexcept {
+    Instance* instance = slot_of(plugin_ctx).instance;
+    if (instance == nullptr) {
+        return NR_INVALID;
+    }
+    return boundary(instance->host, where, [&] { return body(*instance); });
+}
+
+inline NrStatus vt_attach(void* plugin_ctx, void*, const BkHostApi* api) {
+    slot_of(plugin_ctx).api = api;
+    return NR_OK;
+}
+
+inline NrStatus vt_init(void* plugin_ctx, void* host_ctx, const NrHostVTable* vtable) {
+    Slot& slot = slot_of(plugin_ctx);
+    Host host(host_ctx, vtable, slot.api);
+    slot.state = Slot::live;
+    Status status = boundary(host, "init", [&] {
+        auto instance = std::make_unique<Instance>(host);
+        instance->plugin = slot.make(host);
+        slot.instance = instance.release();
+        return Status(NR_OK);
+    });
+    if (status != NR_OK) {
+        slot.state = Slot::free;
+    }
+    return status;
+}
+
+inline void vt_shutdown(void* plugin_ctx) {
+    Slot& slot = slot_of(plugin_ctx);
+    delete std::exchange(slot.instance, nullptr);
+    slot.state = Slot::free;
+}
+
+inline std::uint32_t vt_resolve_entry(void* plugin_ctx, NrStr name) {
+    const Slot& slot = slot_of(plugin_ctx);
+    for (std::uint32_t i = 0; i < slot.entries_len; i++) {
+        if (view(name) == slot.entries[i].name) {
+            return i;
+        }
+    }
+    return BK_ENTRY_UNKNOWN;
+}
+
+inline NrStatus vt_handle_by_id(void* plugin_ctx, std::uint32_t id, std::uint64_t sid,
+                                const NrRequest* request, NrBytes payload) {
+    const Slot& slot = slot_of(plugin_ctx);
+    if (id >= slot.entries_len) {
+        return NR_UNSUPPORTED;
+    }
+    const Entry& entry = slot.entries[id];
+    return in_instance(plugin_ctx, entry.name, [&](Instance& instance) {
+        return entry.run(Place{*instance.plugin, instance.host, instance.sessions},
+                         Request(sid, request, payload));
+    });
+}
+
+inline NrStatus vt_handle(void* plugin_ctx, NrStr entry, std::uint64_t sid,
+                          const NrRequest* request, NrBytes payload) {
+    return vt_handle_by_id(plugin_ctx, vt_resolve_entry(plugin_ctx, entry), sid, request, payload);
+}
+
+inline NrStatus vt_handle_raw(void* plugin_ctx, NrStr entry, std::uint64_t sid, NrBytes payload) {
+    return vt_handle(plugin_ctx, entry, sid, nullptr, payload);
+}
+
+inline NrStatus vt_describe(void* plugin_ctx, std::uint32_t index, BkEntryInfo* out) {
+    const Slot& slot = slot_of(plugin_ctx);
+    if (index >= slot.entries_len || out->struct_size < sizeof(BkEntryInfo)) {
+        return NR_INVALID;
+    }
+    out->kind = slot.entries[index].kind;
+    out->name = str(slot.entries[index].name);
+    out->help = str(slot.entries[index].help);
+    return NR_OK;
+}
+
+// A session whose function threw, or answered an error, is over. The last frame
+// says which; the host drops it if there was one.
+inline Status end_session(Instance& instance, std::uint64_t sid, Status status) {
+    if (instance.sessions->take(sid) != nullptr && status == NR_PANIC) {
+        instance.host.send(sid, status, {});
+    }
+    return status;
+}
+
+inline NrStatus vt_stream_data(void* plugin_ctx, std::uint64_t sid, NrBytes data) {
+    return in_instance(plugin_ctx, "stream_data", [&](Instance& instance) -> Status {
+        auto session = instance.sessions->find(sid);
+        if (session == nullptr) {
+            return NR_INVALID;
+        }
+        Status status = boundary(instance.host, "Session::data",
+                                 [&] { return session->data(view(data)); });
+        return status == NR_OK || status == NR_BACKPRESSURE ? status
+                                                            : end_session(instance, sid, status);
+    });
+}
+
+inline NrStatus vt_stream_close(void* plugin_ctx, std::uint64_t sid) {
+    return in_instance(plugin_ctx, "stream_close", [&](Instance& instance) -> Status {
+        auto session = instance.sessions->take(sid);
+        if (session == nullptr) {
+            return NR_INVALID;
+        }
+        Status status = boundary(instance.host, "Session::closed", [&] {
+            session->closed();
+            return Status(NR_OK);
+        });
+        if (status != NR_OK) {
+            instance.host.send(sid, status, {});
+        }
+        return status;
+    });
+}
+
+inline NrStatus vt_cancel(void* plugin_ctx, std::uint64_t sid) {
+    return in_instance(plugin_ctx, "cancel", [&](Instance& instance) -> Status {
+        if (instance.sessions->take(sid) != nullptr) {
+            return NR_OK;
+        }
+        return instance.plugin->cancel(sid) ? NR_OK : NR_INVALID;
+    });
+}
+
+inline void release_string(void* owner, const std::uint8_t*, std::uint64_t) {
+    delete static_cast<std::string*>(owner);
+}
+
+inline NrStatus vt_reload_export(void* plugin_ctx, NrOwnedBytes* out) {
+    return in_instance(plugin_ctx, "reload_export", [&](Instance& instance) -> Status {
+        auto state = instance.plugin->reload_export();
+        if (!state) {
+            return NR_UNSUPPORTED;
+        }
+        auto* owner = new std::string(std::move(*state));
+        NrBytes data = bytes(*owner);
+        *out = NrOwnedBytes{data.ptr, data.len, owner, release_string};
+        return NR_OK;
+    });
+}
+
+inline NrStatus vt_reload_import(void* plugin_ctx, NrBytes state) {
+    return in_instance(plugin_ctx, "reload_import", [&](Instance& instance) {
+        return instance.plugin->reload_import(view(state));
+    });
+}
+
+inline constexpr NrPluginVTable vtable = {
+    vt_init,          vt_handle,       vt_shutdown, vt_stream_data, vt_stream_close,  vt_handle_raw,
+    vt_resolve_entry, vt_handle_by_id, vt_describe, vt_cancel,      vt_reload_export,
+    vt_reload_import,
+};
+
+// A free slot, else one that nobody started; null: all are LIVE.
+inline Slot* claim(Slot* slots, std::uint32_t slots_len, std::uint32_t first) {
+    for (std::uint32_t i = 0; i < slots_len; i++) {
+        Slot& slot = slots[(first + i) % slots_len];
+        int expected = Slot::free;
+        if (slot.state.compare_exchange_strong(expected, Slot::offered)) {
+            return &slot;
+        }
+    }
+    for (std::uint32_t i = 0; i < slots_len; i++) {
+        Slot& slot = slots[(first + i) % slots_len];
+        if (slot.state == Slot::offered) {
+            return &slot;
+        }
+    }
+    return nullptr;
+}
+
+// Type: the plugin's class. One table a type, so one a library.
+template <class Type>
+const NrPluginInfo* offer(const Entry* entries, std::size_t entries_len,
+                          const Identity& identity) noexcept {
+    static Slot slots[instances_max];
+    static std::atomic<std::uint32_t> turn{0};
+    static_assert(std::is_trivially_destructible_v<Slot>, "nothing is torn down at exit");
+
+    bool multi = (identity.flags & BK_PLUGIN_MULTI_INSTANCE) != 0;
+    if (!multi && slots[0].state == Slot::live) {
+        return &slots[0].info;  // shown to whoever looks
+    }
+    Slot* slot = claim(slots, multi ? instances_max : 1, turn++);
+    if (slot == nullptr) {
+        return nullptr;
+    }
+    slot->api = nullptr;
+    slot->entries = entries;
+    slot->entries_len = static_cast<std::uint32_t>(entries_len);
+    slot->make = [](const Host& host) -> std::unique_ptr<Plugin> {
+        return std::make_unique<Type>(host);
+    };
+    slot->info = NrPluginInfo{NR_ABI_VERSION,
+                              sizeof(NrPluginInfo),
+                              str(identity.name),
+                              str(identity.version),
+                              slot,
+                              &vtable,
+                              sizeof(NrPluginVTable),
+                              identity.flags,
+                              str(identity.config_default),
+                              vt_attach};
+    return &slot->info;
+}
+
+}  // namespace detail
+
+}  // namespace becket
+
+#pragma GCC visibility pop
+
+// Exports the plugin: its class, its table of entries, its Identity.
+#define BECKET_PLUGIN(Type, entries, ...)                                                  \
+    extern "C" NR_EXPORT const NrPluginInfo* nylon_ring_get_plugin_v1(void) {              \
+        return becket::detail::offer<Type>(entries, sizeof(entries) / sizeof((entries)[0]), \
+                                           __VA_ARGS__);                                   \
+    }
+
+#endif  // BECKET_PLUGIN_HPP
