@@ -1,0 +1,3 @@
+module becket.dev/becket
+
+go 1.24
