@@ -8,12 +8,14 @@
 //! | `checks` | rules of this repository that no other tool knows |
 //! | `samples` | builds the sample plugin of each language |
 //! | `zoo` | builds the deliberately broken plugins |
+//! | `browser` | Chromium without a window |
 //! | `tools` | Go, Zig and cargo tools: found, or fetched into `.tools/` |
 //! | `context` | where things are |
 //! | `process` | running a program, output to the screen or to a log |
 //! | `error` | what can go wrong, with causes and hints |
 #![forbid(unsafe_code)]
 
+mod browser;
 mod checks;
 mod commands;
 mod context;
@@ -52,6 +54,10 @@ enum Command {
     Zoo,
     /// Run the benchmarks, side by side with their peers.
     Bench(commands::bench::Arguments),
+    /// The load proof: unary load, a thousand chats, reloads under load, the zoo under load.
+    Load(commands::load::Arguments),
+    /// Open the admin page in headless Chromium, check what it shows, take its picture.
+    Page(commands::page::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +71,8 @@ fn main() -> ExitCode {
         Command::Plugins => commands::plugins::run(&context),
         Command::Zoo => commands::zoo::run(&context),
         Command::Bench(arguments) => commands::bench::run(&context, arguments),
+        Command::Load(arguments) => commands::load::run(&context, arguments),
+        Command::Page(arguments) => commands::page::run(&context, arguments),
     });
     match done {
         Ok(code) => code,

@@ -43,15 +43,19 @@ pub(crate) fn folder(context: &Context) -> PathBuf {
     context.target().join("plugins")
 }
 
+/// Where the sample of this language is, or will be.
+pub(crate) fn place(context: &Context, language: Language) -> PathBuf {
+    folder(context).join(format!("libsample_{}.so", language.name()))
+}
+
 /// Builds one sample, fetching its toolchain if need be.
 pub(crate) fn build(
     context: &Context,
     language: Language,
     output: &mut Output,
 ) -> Result<PathBuf, Error> {
-    let folder = folder(context);
     let beside = context.target().join("xtask").join("samples").join(language.name());
-    create_folder(&folder)?;
+    create_folder(&folder(context))?;
     create_folder(&beside)?;
     let built = match language {
         Language::Rust => rust(context, &beside)?,
@@ -60,7 +64,7 @@ pub(crate) fn build(
         Language::Go => go(context, &beside, output)?,
         Language::Zig => zig(context, &beside, output)?,
     };
-    let place = folder.join(format!("libsample_{}.so", language.name()));
+    let place = place(context, language);
     publish(&built, &place)?;
     Ok(place)
 }
@@ -68,9 +72,8 @@ pub(crate) fn build(
 /// Builds the samples that are not there. The ones whose toolchain cannot be had are left out:
 /// the steps of those languages say so.
 pub(crate) fn build_absent(context: &Context, output: &mut Output) {
-    let folder = folder(context);
     for language in Language::ALL {
-        if !folder.join(format!("libsample_{}.so", language.name())).is_file()
+        if !place(context, language).is_file()
             && let Err(error) = build(context, language, output)
         {
             output.say(&error.report());

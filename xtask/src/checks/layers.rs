@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("becket-sample", &["becket-plugin"]),
     ("becket", &["becket-gateway", "becket-host", "becket-sample"]),
     ("becket-example-hosts", &["becket-host", "becket-sample"]),
+    ("becket-load", &[]),
     ("xtask", &[]),
 ];
 

@@ -6,7 +6,7 @@
 //! 3. A crate that needs no `unsafe` forbids it.
 //! 4. No file names a folder of somebody's machine.
 //! 5. Nothing is left for later: no "to do" marks.
-//! 6. Lines end in no blank, files end in one newline.
+//! 6. A source file ends in one newline.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -19,10 +19,8 @@ use crate::process::read;
 const LINES_MAX: usize = 700;
 
 /// What source files are called.
-const SOURCES: [&str; 14] = [
-    "c", "cpp", "css", "go", "h", "hpp", "html", "js", "py", "rs", "sh", "toml", "zig",
-    "zon",
-];
+const SOURCES: [&str; 14] =
+    ["c", "cpp", "css", "go", "h", "hpp", "html", "js", "py", "rs", "sh", "toml", "zig", "zon"];
 
 /// Sources without an extension.
 const SCRIPTS: [&str; 1] = [".ci/run"];
@@ -32,10 +30,11 @@ const SCRIPTS: [&str; 1] = [".ci/run"];
 const OTHERS: [&str; 4] = ["fixtures", "snapshots", "templates", "testdata"];
 
 /// The roots of crates without `unsafe`.
-const SAFE: [&str; 4] = [
+const SAFE: [&str; 5] = [
     "crates/cli/src/main.rs",
     "crates/gateway/src/lib.rs",
     "examples/plugins/rust/src/lib.rs",
+    "xtask/load/src/main.rs",
     "xtask/src/main.rs",
 ];
 
@@ -91,9 +90,6 @@ fn text_defects(text: &str, source: bool) -> Vec<String> {
         if marks.iter().any(|mark| line.contains(mark)) {
             defects.push(format!("line {number} leaves something for later"));
         }
-        if source && line.ends_with([' ', '\t']) {
-            defects.push(format!("line {number} ends in a blank"));
-        }
     }
     defects
 }
@@ -119,6 +115,5 @@ mod tests {
         assert!(found(format!("{LICENCE}\n\n")).contains("one newline"));
         assert!(found(format!("{LICENCE}{}me/ada/becket\n", "/ho")).contains("line 2 names"));
         assert!(found(format!("{LICENCE}// {}DO: more\n", "TO")).contains("line 2 leaves"));
-        assert!(found(format!("{LICENCE}x \n")).contains("line 2 ends in a blank"));
     }
 }

@@ -2,6 +2,8 @@
 //! One file a command.
 
 pub(crate) mod bench;
+pub(crate) mod load;
+pub(crate) mod page;
 pub(crate) mod plugins;
 pub(crate) mod run;
 pub(crate) mod test;

@@ -8,7 +8,7 @@
 //! | `go`, `zig` | those SDKs, with their own formatter and tests |
 //! | `plugins` | the sample in each language, the zoo |
 //! | `repository` | layers, tidiness, links, the book |
-//! | `programs` | the example hosts, the admin page, benches, load |
+//! | `programs` | the admin page, benches, load |
 //! | `runner` | runs steps, keeps a log of each, says what failed |
 
 mod go;
@@ -43,7 +43,9 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("tests", rust::tests),
     Step::always("doc-tests", rust::doc_tests),
     Step::always("doc", rust::doc),
+    Step::always("page", programs::page),
     Step::always("deny", rust::deny),
     Step::always("book", repository::book),
     Step::full("bench", programs::bench),
+    Step::full("load", programs::load),
 ];

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A gateway in a process of its own: started, asked, measured, ended.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::error::Error;
+use crate::http;
+
+/// Longest that the gateway may take to start, and to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `becket serve`.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    process: Child,
+    // Held open: the gateway says how it ended there.
+    lines: tokio::io::Lines<BufReader<ChildStdout>>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts `becket serve` with this configuration file, and waits until it says where it listens.
+    pub(crate) async fn start(becket: &Path, config: &Path, log: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::Program { program: becket.into(), source };
+        let log_file = std::fs::File::create(log).map_err(|source| Error::File {
+            action: "create",
+            path: log.into(),
+            source,
+        })?;
+        let mut process = Command::new(becket)
+            .args(["serve", "--json", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed)?;
+        let stdout =
+            process.stdout.take().ok_or_else(|| Error::Gateway("it has no stdout".into()))?;
+        let mut lines = BufReader::new(stdout).lines();
+        let started = timeout(PATIENCE, lines.next_line())
+            .await
+            .map_err(|_| Error::TooLong {
+                what: "the gateway's start",
+                seconds: PATIENCE.as_secs(),
+            })?
+            .map_err(failed)?
+            .ok_or_else(|| Error::Gateway(format!("it ended at once; see {}", log.display())))?;
+        let started: Value =
+            serde_json::from_str(&started).map_err(|error| Error::Gateway(error.to_string()))?;
+        let address = |key: &str| {
+            started
+                .get(key)
+                .and_then(Value::as_str)
+                .and_then(|text| text.parse::<SocketAddr>().ok())
+                .ok_or_else(|| Error::Gateway(format!("it did not say its address `{key}`")))
+        };
+        let (listen, admin) = (address("listen")?, address("admin")?);
+        Ok(Self { process, lines, listen, admin })
+    }
+
+    /// What the admin listener says about one plugin.
+    pub(crate) async fn plugin(&self, name: &str) -> Result<Option<Value>, Error> {
+        let answer = http::get(self.admin, "/plugins").await?;
+        let all: Value = serde_json::from_slice(&answer.body)
+            .map_err(|error| Error::request("GET /plugins", error))?;
+        let list = all.as_array().or_else(|| all.get("plugins").and_then(Value::as_array));
+        let named = |plugin: &&Value| plugin.get("name").and_then(Value::as_str) == Some(name);
+        Ok(list.into_iter().flatten().find(named).cloned())
+    }
+
+    /// Tells the gateway to read its configuration again.
+    pub(crate) fn reload(&self) -> Result<(), Error> {
+        self.signal(Signal::HUP)
+    }
+
+    /// Memory in use, in KiB.
+    pub(crate) fn resident_kib(&self) -> Result<u64, Error> {
+        let pid = self.process.id().ok_or_else(|| Error::Gateway("it ended".into()))?;
+        let path = PathBuf::from(format!("/proc/{pid}/status"));
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::File {
+            action: "read",
+            path,
+            source,
+        })?;
+        text.lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.split_whitespace().next())
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(|| Error::Gateway("the system does not say how much memory it uses".into()))
+    }
+
+    /// Drains and ends it; an error if it did not end well.
+    pub(crate) async fn end(mut self) -> Result<(), Error> {
+        self.signal(Signal::TERM)?;
+        let status = timeout(PATIENCE, self.process.wait())
+            .await
+            .map_err(|_| Error::TooLong { what: "the gateway's end", seconds: PATIENCE.as_secs() })?
+            .map_err(|error| Error::Gateway(error.to_string()))?;
+        let mut last = None;
+        while let Ok(Some(line)) = self.lines.next_line().await {
+            last = Some(line);
+        }
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::Gateway(format!("it ended with {status}: {}", last.unwrap_or_default())))
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Error> {
+        let pid = self.process.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let pid = pid.ok_or_else(|| Error::Gateway("it ended".into()))?;
+        kill_process(pid, signal).map_err(|error| Error::Gateway(error.to_string()))
+    }
+}
