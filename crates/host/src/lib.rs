@@ -1,2 +1,79 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Becket.
+//! Loads plugins, routes calls and streams to them, supervises them.
+//!
+//! A [`Host`] loads a [`Plugin`] from a shared library that speaks the ABI of `becket-abi`. Calls
+//! are futures that any executor can run: the host has its own thread for deadlines and its own
+//! pool for what may block, and needs no runtime.
+//!
+//! # What holds, whatever a plugin does
+//!
+//! 1. An answer reaches the one call it belongs to, once: ids carry index and generation, the slot
+//!    knows its owner. Everything else is refused and counted.
+//! 2. First answer wins. Nothing passes after a terminal frame, and the terminal frame always gets
+//!    through.
+//! 3. Every wait has a bound; at it the caller is freed and the plugin is told.
+//! 4. Every queue and table has a bound ([`Limits`]); at it there is backpressure or a refusal,
+//!    never growth, never loss.
+//! 5. A call back after a deadline, an unload or the host's end finds its tables: they are never
+//!    freed. An image is unmapped only when its plugin allows it and nothing leads into it.
+//!
+//! # Where things are
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `host`, `plugin`, `spec`, `limits` | what callers hold and say |
+//! | `call`, `stream` | one call, one stream |
+//! | `request`, `body`, `error` | what goes in and comes out |
+//! | `load` | from a file to functions |
+//! | `instance` | one loaded plugin: routing, notices, its end |
+//! | `distance` | how far away its functions run |
+//! | `callbacks` | the functions that a plugin calls |
+//! | `table`, `sid`, `frame`, `state` | calls in flight |
+//! | `thread`, `barrier` | who is inside a plugin, without locked instructions |
+//! | `timer`, `watchdog`, `jobs` | deadlines, stuck threads, work apart from callers |
+//! | `counters`, `metrics` | what is counted |
+
+mod barrier;
+mod body;
+mod call;
+mod callbacks;
+mod config;
+mod counters;
+mod distance;
+mod error;
+mod frame;
+mod host;
+mod instance;
+mod jobs;
+mod limits;
+mod load;
+mod metrics;
+mod plugin;
+mod request;
+mod sid;
+mod spec;
+mod state;
+mod stream;
+mod table;
+mod thread;
+mod timer;
+mod watchdog;
+
+pub use becket_abi::{LinkedPlugin, NrStatus};
+
+pub use crate::{
+    body::Body,
+    call::{Call, Response},
+    counters::Latency,
+    error::{CallError, ReloadError, SendError, StreamError, UnloadError},
+    host::{Host, HostBuilder, ShutdownReport},
+    limits::{Dispatch, Limits},
+    load::{EntryInfo, EntryKind, InfoDefect, Inspection, Layout, LoadError, SlotInfo, inspect},
+    metrics::{Metric, MetricValue},
+    plugin::{
+        Entry, FailureCounts, Plugin, PluginInfo, PluginSnapshot, PluginState, RefusedAnswers,
+    },
+    request::{AnyRequest, Request},
+    spec::PluginSpec,
+    stream::{Frame, OpenStream, Stream, StreamSender},
+};

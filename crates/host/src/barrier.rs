@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! An asymmetric memory barrier: free for the side that runs all the time, dear for the other.
+//!
+//! [`light`] and [`heavy`] pair like two sequentially consistent fences. On Linux the heavy side is
+//! `membarrier(PRIVATE_EXPEDITED)`, which makes every running thread of the process execute a full
+//! barrier, so the light side need only keep the compiler from reordering. Where the kernel does
+//! not offer it, both are ordinary fences.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
+
+static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
+static REGISTER: Once = Once::new();
+
+/// Asks the kernel once whether the asymmetric form is to be had. Must run before the first
+/// [`light`] whose pairing matters; a thread record does it when it is made.
+pub(crate) fn register() {
+    REGISTER.call_once(|| ASYMMETRIC.store(platform::register(), Ordering::SeqCst));
+}
+
+/// The cheap side: orders what stands before it with what stands behind it, for a thread that
+/// runs [`heavy`].
+#[inline]
+pub(crate) fn light() {
+    if ASYMMETRIC.load(Ordering::Relaxed) {
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// The dear side, some microseconds.
+pub(crate) fn heavy() {
+    register();
+    fence(Ordering::SeqCst);
+    if ASYMMETRIC.load(Ordering::Relaxed) {
+        platform::barrier();
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod platform {
+    pub(super) fn register() -> bool {
+        command(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0
+    }
+
+    pub(super) fn barrier() {
+        command(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    }
+
+    fn command(command: libc::c_int) -> libc::c_long {
+        // SAFETY: membarrier takes two numbers and touches no memory of ours; an unknown command
+        // is answered with an error.
+        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod platform {
+    pub(super) fn register() -> bool {
+        false
+    }
+
+    pub(super) fn barrier() {}
+}

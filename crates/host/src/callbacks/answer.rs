@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Answers and frames from a plugin.
+
+use std::{
+    ffi::c_void,
+    ptr::{self, NonNull},
+    time::{Duration, Instant},
+};
+
+use becket_abi::{NrBytes, NrOwnedBytes, NrStatus, ViewError};
+
+use super::boundary;
+use crate::{
+    body::{Body, OwnedBody},
+    counters::Count,
+    instance::Instance,
+    stream::Rejected,
+    table::{self, Outcome, Refusal, Target},
+    thread,
+};
+
+/// What to do when a stream's queue is full.
+#[derive(Clone, Copy)]
+pub(super) enum WhenFull {
+    /// Say so.
+    Refuse,
+    /// Wait, unless the thread is inside a vtable call: then say so.
+    Wait(Duration),
+    /// For callers that cannot be told: wait, or end the stream where waiting would never end.
+    WaitOrEnd,
+}
+
+pub(super) unsafe extern "C" fn send_result(
+    host_ctx: *mut c_void,
+    sid: u64,
+    status: NrStatus,
+    payload: NrBytes,
+) {
+    boundary(host_ctx, (), |instance| {
+        copied(instance, sid, status, payload, WhenFull::WaitOrEnd);
+    });
+}
+
+pub(super) unsafe extern "C" fn send(
+    host_ctx: *mut c_void,
+    sid: u64,
+    status: NrStatus,
+    payload: NrBytes,
+) -> NrStatus {
+    boundary(host_ctx, NrStatus::Invalid, |instance| {
+        copied(instance, sid, status, payload, WhenFull::Refuse)
+    })
+}
+
+pub(super) unsafe extern "C" fn send_wait(
+    host_ctx: *mut c_void,
+    sid: u64,
+    status: NrStatus,
+    payload: NrBytes,
+    timeout_ms: u64,
+) -> NrStatus {
+    boundary(host_ctx, NrStatus::Invalid, |instance| {
+        let timeout = Duration::from_millis(timeout_ms);
+        copied(instance, sid, status, payload, WhenFull::Wait(timeout))
+    })
+}
+
+pub(super) unsafe extern "C" fn send_owned(
+    host_ctx: *mut c_void,
+    sid: u64,
+    status: NrStatus,
+    payload: NrOwnedBytes,
+) -> NrStatus {
+    boundary(host_ctx, NrStatus::Invalid, |instance| {
+        let view = NrBytes { ptr: payload.ptr, len: payload.len };
+        // SAFETY: see `callbacks`; used for its length alone.
+        let len = match unsafe { view.checked(instance.limits.payload_bytes_max) } {
+            Ok(bytes) => bytes.len(),
+            Err(error) => {
+                release(payload);
+                return invalid(instance, sid, error);
+            }
+        };
+        let ptr = NonNull::new(payload.ptr.cast_mut()).unwrap_or(NonNull::dangling());
+        // SAFETY: the plugin hands the bytes over until `release`; pointer and length are checked.
+        let body = unsafe { OwnedBody::new(ptr, len, payload, instance) };
+        let mut body = Some(body);
+        let taken = deliver(instance, sid, status, len as u64, WhenFull::Refuse, || {
+            body.take().map_or(Body::EMPTY, Body::owned)
+        });
+        if taken == NrStatus::Backpressure
+            && let Some(body) = body
+        {
+            body.give_back();
+        }
+        taken
+    })
+}
+
+pub(super) unsafe extern "C" fn stream_ready(host_ctx: *mut c_void, sid: u64) -> NrStatus {
+    boundary(host_ctx, NrStatus::Invalid, |instance| match table::find(sid, instance) {
+        Ok(Target::Stream(slot)) if slot.stream().is_some_and(|cell| cell.set_ready(sid)) => {
+            NrStatus::Ok
+        }
+        Ok(_) => refuse(instance, Refusal::Late),
+        Err(refusal) => refuse(instance, refusal),
+    })
+}
+
+fn release(payload: NrOwnedBytes) {
+    if let Some(release) = payload.release {
+        // SAFETY: the plugin handed the bytes over with this function; this is the only call.
+        unsafe { release(payload.owner_ctx, payload.ptr, payload.len) };
+    }
+}
+
+#[inline]
+fn copied(
+    instance: &'static Instance,
+    sid: u64,
+    status: NrStatus,
+    payload: NrBytes,
+    when_full: WhenFull,
+) -> NrStatus {
+    // SAFETY: see `callbacks`; copied before the callback returns.
+    match unsafe { payload.checked(instance.limits.payload_bytes_max) } {
+        Ok(bytes) => {
+            deliver(instance, sid, status, bytes.len() as u64, when_full, || Body::copy_of(bytes))
+        }
+        Err(error) => invalid(instance, sid, error),
+    }
+}
+
+/// Counts and refuses a payload that is none. The call goes on: the plugin may answer again.
+#[cold]
+fn invalid(instance: &Instance, sid: u64, error: ViewError) -> NrStatus {
+    instance.plugin.counters.one(Count::AnswersInvalid);
+    tracing::warn!(
+        target: "becket::abi",
+        plugin = %instance.plugin.spec.name,
+        sid,
+        %error,
+        "refused the payload of an answer",
+    );
+    NrStatus::Invalid
+}
+
+/// Brings an answer or frame to whoever waits for it.
+#[inline]
+pub(super) fn deliver(
+    instance: &'static Instance,
+    sid: u64,
+    status: NrStatus,
+    len: u64,
+    when_full: WhenFull,
+    body: impl FnOnce() -> Body,
+) -> NrStatus {
+    let record = thread::current();
+    // SAFETY: null, or the frame that this thread is inside of: it stands further up this stack.
+    if let Some(frame) = unsafe { record.frame().as_ref() }
+        && frame.sid == sid
+        && ptr::eq(frame.owner, instance)
+    {
+        if frame.answered.get() || frame.slot.is_some_and(|slot| !slot.claim_for_frame(sid)) {
+            return refuse(instance, Refusal::Late);
+        }
+        frame.answered.set(true);
+        frame.outcome.set(Some(Outcome::Answered { status, body: body() }));
+        return NrStatus::Ok;
+    }
+    let taken = match table::find(sid, instance) {
+        Ok(Target::Call(slot)) => slot.complete(sid, || Outcome::Answered { status, body: body() }),
+        Ok(Target::Stream(slot)) => {
+            let Some(cell) = slot.stream() else { return refuse(instance, Refusal::Late) };
+            let inside = record.is_busy();
+            let pushed = match when_full {
+                WhenFull::Wait(timeout) if !inside => {
+                    cell.push_until(sid, status, len, body, Instant::now() + timeout)
+                }
+                WhenFull::WaitOrEnd if !inside => {
+                    let patience = Duration::from_millis(instance.limits.stream_idle_ms.max(1));
+                    cell.push_until(sid, status, len, body, Instant::now() + patience)
+                }
+                _ => cell.push(sid, status, len, body),
+            };
+            match pushed {
+                Ok(()) => {
+                    instance.plugin.counters.one(Count::FramesOut);
+                    instance.plugin.counters.add(Count::BytesOut, len);
+                    Ok(())
+                }
+                Err(Rejected::Full) => {
+                    instance.plugin.counters.one(Count::Backpressure);
+                    if matches!(when_full, WhenFull::WaitOrEnd) {
+                        // A frame would be lost without anybody knowing: end the stream instead.
+                        let _ = cell.push(sid, NrStatus::Backpressure, 0, || Body::EMPTY);
+                    }
+                    return NrStatus::Backpressure;
+                }
+                Err(Rejected::Late) => Err(Refusal::Late),
+            }
+        }
+        Err(refusal) => Err(refusal),
+    };
+    match taken {
+        Ok(()) => NrStatus::Ok,
+        Err(refusal) => refuse(instance, refusal),
+    }
+}
+
+/// Counts an answer that nobody waits for.
+#[cold]
+pub(super) fn refuse(instance: &Instance, refusal: Refusal) -> NrStatus {
+    let count = match refusal {
+        Refusal::Unknown => Count::AnswersUnknown,
+        Refusal::Late => Count::AnswersLate,
+        Refusal::Foreign => Count::AnswersForeign,
+    };
+    instance.plugin.counters.one(count);
+    NrStatus::Invalid
+}
+
+/// Sends bytes that are already the host's.
+pub(super) fn shared(
+    instance: &'static Instance,
+    sid: u64,
+    status: NrStatus,
+    bytes: &mut Option<Vec<u8>>,
+) -> NrStatus {
+    let len = bytes.as_ref().map_or(0, Vec::len) as u64;
+    deliver(instance, sid, status, len, WhenFull::Refuse, || {
+        bytes.take().map_or(Body::EMPTY, |bytes| Body::shared(bytes.into()))
+    })
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Buffers of the host that a plugin writes an answer into.
+//!
+//! A token carries the place in the table and a generation, so a stale or made-up one is refused.
+//! A lease that is never given back counts against `leases_max` until the plugin's end.
+
+use std::ffi::c_void;
+
+use becket_abi::{NrBufferLease, NrStatus};
+use parking_lot::Mutex;
+
+use super::{answer, boundary};
+use crate::{counters::Count, table};
+
+/// The leases of one instance.
+#[derive(Default)]
+pub(crate) struct Leases {
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Place {
+    generation: u32,
+    /// `None` while the place is free.
+    buffer: Option<Vec<u8>>,
+}
+
+impl Leases {
+    fn insert(&self, buffer: Vec<u8>, leases_max: u32) -> Option<u64> {
+        let mut table = self.table.lock();
+        let at = match table.free.pop() {
+            Some(at) => at,
+            None if table.places.len() < leases_max as usize => {
+                table.places.push(Place::default());
+                table.places.len() as u32 - 1
+            }
+            None => return None,
+        };
+        let place = table.places.get_mut(at as usize)?;
+        place.generation = place.generation.wrapping_add(1).max(1);
+        place.buffer = Some(buffer);
+        Some(u64::from(place.generation) << 32 | u64::from(at))
+    }
+
+    /// Takes the buffer that `token` names, if it holds `len` bytes.
+    fn take(&self, token: u64, len: u64) -> Option<Vec<u8>> {
+        let mut table = self.table.lock();
+        let at = token as u32;
+        let place = table.places.get_mut(at as usize)?;
+        let named = u64::from(place.generation) == token >> 32;
+        if !named || (place.buffer.as_ref()?.len() as u64) < len {
+            return None;
+        }
+        let buffer = place.buffer.take();
+        table.free.push(at);
+        buffer
+    }
+
+    /// Puts back what [`Self::take`] took, under the same token.
+    fn put_back(&self, token: u64, buffer: Vec<u8>) {
+        let mut table = self.table.lock();
+        let at = token as u32;
+        table.free.retain(|free| *free != at);
+        if let Some(place) = table.places.get_mut(at as usize) {
+            place.buffer = Some(buffer);
+        }
+    }
+
+    /// Frees every buffer; nobody writes into one any more.
+    pub(crate) fn clear(&self) {
+        *self.table.lock() = Table::default();
+    }
+}
+
+pub(super) unsafe extern "C" fn acquire(
+    host_ctx: *mut c_void,
+    sid: u64,
+    cap: u64,
+) -> NrBufferLease {
+    boundary(host_ctx, NrBufferLease::REFUSED, |instance| {
+        if !super::observe::is_waiting(instance, sid) {
+            let refusal = table::find(sid, instance).err().unwrap_or(table::Refusal::Late);
+            answer::refuse(instance, refusal);
+            return NrBufferLease::REFUSED;
+        }
+        let limit = instance.limits.lease_bytes_max.min(instance.limits.payload_bytes_max);
+        if cap == 0 || cap > limit {
+            instance.plugin.counters.one(Count::ResourceRefused);
+            return NrBufferLease::REFUSED;
+        }
+        // Zeroed: what the plugin does not write must not show what stood there before.
+        let mut buffer = vec![0_u8; cap as usize];
+        let ptr = buffer.as_mut_ptr();
+        match instance.leases.insert(buffer, instance.limits.leases_max) {
+            Some(token) => NrBufferLease { ptr, cap, token },
+            None => {
+                instance.plugin.counters.one(Count::ResourceRefused);
+                NrBufferLease::REFUSED
+            }
+        }
+    })
+}
+
+pub(super) unsafe extern "C" fn commit(
+    host_ctx: *mut c_void,
+    sid: u64,
+    status: NrStatus,
+    token: u64,
+    len: u64,
+) -> NrStatus {
+    boundary(host_ctx, NrStatus::Invalid, |instance| {
+        let Some(buffer) = instance.leases.take(token, len) else {
+            instance.plugin.counters.one(Count::AnswersInvalid);
+            return NrStatus::Invalid;
+        };
+        let whole = buffer.len();
+        let mut sent = Some(buffer);
+        if let Some(buffer) = &mut sent {
+            buffer.truncate(len as usize);
+        }
+        let status = answer::shared(instance, sid, status, &mut sent);
+        if status == NrStatus::Backpressure
+            && let Some(mut buffer) = sent
+        {
+            // Truncation kept the allocation, so the plugin's pointer is still good.
+            buffer.resize(whole, 0);
+            instance.leases.put_back(token, buffer);
+        }
+        status
+    })
+}
+
+pub(super) unsafe extern "C" fn release(host_ctx: *mut c_void, token: u64) -> NrStatus {
+    boundary(host_ctx, NrStatus::Invalid, |instance| match instance.leases.take(token, 0) {
+        Some(_) => NrStatus::Ok,
+        None => NrStatus::Invalid,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_good_once_and_places_are_bounded() {
+        let leases = Leases::default();
+        let first = leases.insert(vec![1; 8], 2).unwrap();
+        let second = leases.insert(vec![2; 8], 2).unwrap();
+        assert_eq!(leases.insert(vec![3; 8], 2), None);
+        assert_eq!(leases.take(first, 9), None, "longer than the lease");
+        assert_eq!(leases.take(first ^ 1 << 40, 8), None, "another generation");
+        assert_eq!(leases.take(99, 0), None);
+        assert_eq!(leases.take(first, 8), Some(vec![1; 8]));
+        assert_eq!(leases.take(first, 0), None, "taken twice");
+        let third = leases.insert(vec![4; 8], 2).unwrap();
+        assert_ne!(third, first);
+        leases.put_back(second, leases.take(second, 0).unwrap());
+        assert_eq!(leases.take(second, 0), Some(vec![2; 8]));
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The functions that a plugin calls: the host's side of the ABI.
+//!
+//! | module | functions |
+//! |---|---|
+//! | [`answer`] | `send_result`, `send`, `send_wait`, `send_owned`, `stream_ready` |
+//! | [`lease`] | `lease_*` |
+//! | [`state`] | `state_*`, `set_state`, `get_state` |
+//! | [`observe`] | cancellation, deadlines, logs, metrics, configuration |
+//! | [`time`] | `timer_*` |
+//!
+//! # Safety
+//!
+//! Every function here may be called by a plugin from any thread, at any time, with anything.
+//!
+//! - `host_ctx`: an address that can be read, or `NULL`; whether it is an instance is checked.
+//! - a view: what can be checked without touching the memory is checked, against the plugin's own
+//!   limits; beyond that the plugin answers for its pointers, as code in the same process does.
+//! - out-pointers: `NULL` and misaligned ones are refused; beyond that, as above.
+//! - nothing unwinds: [`boundary`] catches a panic of the host, logs it and gives a typed answer.
+
+mod answer;
+mod lease;
+mod observe;
+mod state;
+mod time;
+
+use std::{
+    ffi::c_void,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use becket_abi::{BK_HOST_API_VERSION, BkHostApi, NrHostExt, NrHostVTable, NrStr};
+
+pub(crate) use self::{lease::Leases, observe::relative, time::TimerTable};
+use crate::instance::Instance;
+
+static VTABLE: NrHostVTable = NrHostVTable { send_result: answer::send_result };
+
+static EXT: NrHostExt = NrHostExt { set_state: state::ext_set, get_state: state::ext_get };
+
+static API: BkHostApi = BkHostApi {
+    struct_size: size_of::<BkHostApi>() as u32,
+    api_version: BK_HOST_API_VERSION,
+    send: answer::send,
+    send_wait: answer::send_wait,
+    send_owned: answer::send_owned,
+    lease_acquire: lease::acquire,
+    lease_commit: lease::commit,
+    lease_release: lease::release,
+    stream_ready: answer::stream_ready,
+    state_set: state::set,
+    state_get: state::get,
+    host_ext: &raw const EXT,
+    is_cancelled: observe::is_cancelled,
+    remaining_ms: observe::remaining_ms,
+    log_enabled: observe::log_enabled,
+    log: observe::log,
+    metric_register: observe::metric_register,
+    counter_add: observe::counter_add,
+    gauge_set: observe::gauge_set,
+    histogram_record: observe::histogram_record,
+    timer_start: time::start,
+    timer_cancel: time::cancel,
+    config: observe::config,
+    config_get: observe::config_get,
+};
+
+/// The table for `init`.
+pub(crate) fn vtable() -> &'static NrHostVTable {
+    &VTABLE
+}
+
+/// The table for `attach`.
+pub(crate) fn api() -> &'static BkHostApi {
+    &API
+}
+
+/// Bytes of a name or key that a plugin passes.
+const NAME_BYTES_MAX: u64 = 4096;
+
+/// Runs a callback's body for the instance behind `host_ctx`; `refused` if there is none, or the
+/// body panicked.
+#[inline]
+fn boundary<R>(host_ctx: *mut c_void, refused: R, body: impl FnOnce(&'static Instance) -> R) -> R {
+    // SAFETY: see the module's documentation.
+    let Some(instance) = (unsafe { Instance::from_host_ctx(host_ctx) }) else {
+        tracing::error!(target: "becket::abi", "a plugin passed a host_ctx that is none");
+        return refused;
+    };
+    match catch_unwind(AssertUnwindSafe(|| body(instance))) {
+        Ok(result) => result,
+        Err(_) => {
+            tracing::error!(
+                target: "becket::abi",
+                plugin = %instance.plugin.spec.name,
+                "a panic of the host was caught in a callback",
+            );
+            refused
+        }
+    }
+}
+
+/// A name or key that a plugin passed, if it is one.
+fn name<'a>(view: NrStr) -> Option<&'a str> {
+    // SAFETY: see the module's documentation; the borrow ends with the callback.
+    unsafe { view.checked(NAME_BYTES_MAX) }.ok()
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Exact counters that cost a plain load and store.
+//!
+//! A plugin has one shard a thread. A running thread has an index that no other has, so it is the
+//! only writer of its shard and needs no read-modify-write; a reader adds the shards up. Threads
+//! with an index beyond the array share one shard and pay for it.
+
+use std::{
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use crate::thread;
+
+/// Threads with a shard of their own.
+const SHARDS_MAX: usize = 256;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Count {
+    Calls,
+    Ok,
+    AnsweredWithError,
+    RefusedByHandle,
+    DeadlineExceeded,
+    Cancelled,
+    NotAnswered,
+    FailedUnloaded,
+    QuotaRefused,
+    ResourceRefused,
+    Notifies,
+    StreamsOpened,
+    StreamsEnded,
+    FramesOut,
+    FramesIn,
+    BytesIn,
+    BytesOut,
+    AnswersUnknown,
+    AnswersLate,
+    AnswersForeign,
+    AnswersInvalid,
+    Backpressure,
+    Blocked,
+    Reloads,
+    ReloadFailures,
+    LatencyNanos,
+    Last,
+}
+
+const COUNTS: usize = Count::Last as usize;
+
+/// Latency buckets: the first reaches 2^8 ns, each next one twice as far, the last is unbounded.
+const BUCKETS: usize = 30;
+const FIRST_BUCKET_BITS: u32 = 8;
+
+#[repr(align(128))]
+struct Shard {
+    counts: [AtomicU64; COUNTS],
+    latency: [AtomicU64; BUCKETS],
+}
+
+impl Shard {
+    const fn new() -> Self {
+        Self {
+            counts: [const { AtomicU64::new(0) }; COUNTS],
+            latency: [const { AtomicU64::new(0) }; BUCKETS],
+        }
+    }
+}
+
+/// The counters of one plugin.
+pub(crate) struct Counters {
+    own: Box<[AtomicPtr<Shard>]>,
+    shared: Shard,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        Self {
+            own: (0..SHARDS_MAX).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
+            shared: Shard::new(),
+        }
+    }
+
+    /// Adds `n`, on behalf of the calling thread.
+    #[inline]
+    pub(crate) fn add(&self, count: Count, n: u64) {
+        let (shard, own) = self.shard();
+        if let Some(cell) = shard.counts.get(count as usize) {
+            add(cell, n, own);
+        }
+    }
+
+    /// Adds one.
+    #[inline]
+    pub(crate) fn one(&self, count: Count) {
+        self.add(count, 1);
+    }
+
+    /// Records a latency that stands for `weight` calls.
+    pub(crate) fn latency(&self, latency: Duration, weight: u32) {
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        let (shard, own) = self.shard();
+        if let Some(cell) = shard.latency.get(bucket_of(nanos)) {
+            add(cell, u64::from(weight), own);
+        }
+        if let Some(cell) = shard.counts.get(Count::LatencyNanos as usize) {
+            add(cell, nanos.saturating_mul(u64::from(weight)), own);
+        }
+    }
+
+    /// The sum over all threads.
+    pub(crate) fn get(&self, count: Count) -> u64 {
+        self.sum(|shard| shard.counts.get(count as usize))
+    }
+
+    /// The latencies of all threads.
+    pub(crate) fn latencies(&self) -> Latency {
+        let mut count = 0;
+        let buckets = (0..BUCKETS)
+            .map(|at| {
+                count += self.sum(|shard| shard.latency.get(at));
+                (upper_bound_seconds(at), count)
+            })
+            .collect();
+        let sum_seconds = self.get(Count::LatencyNanos) as f64 / 1e9;
+        Latency { buckets, count, sum_seconds }
+    }
+
+    fn sum(&self, of: impl Fn(&Shard) -> Option<&AtomicU64>) -> u64 {
+        self.own
+            .iter()
+            // SAFETY: null, or a shard that lives as long as `self`.
+            .filter_map(|shard| unsafe { shard.load(Ordering::Acquire).as_ref() })
+            .chain([&self.shared])
+            .filter_map(of)
+            .map(|cell| cell.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// The calling thread's shard, and whether it is its only writer.
+    #[inline]
+    fn shard(&self) -> (&Shard, bool) {
+        let Some(place) = self.own.get(thread::current().index as usize) else {
+            return (&self.shared, false);
+        };
+        // SAFETY: null, or a shard that lives as long as `self`.
+        match unsafe { place.load(Ordering::Acquire).as_ref() } {
+            Some(shard) => (shard, true),
+            None => (make(place), true),
+        }
+    }
+}
+
+#[cold]
+fn make(place: &AtomicPtr<Shard>) -> &Shard {
+    let shard = Box::into_raw(Box::new(Shard::new()));
+    place.store(shard, Ordering::Release);
+    // SAFETY: just made; freed only in `Drop` of the counters that `place` borrows from. Only the
+    // thread with this index gets here, so nobody else's shard was overwritten.
+    unsafe { &*shard }
+}
+
+#[inline]
+fn add(cell: &AtomicU64, n: u64, own: bool) {
+    if own {
+        cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    } else {
+        cell.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Counters {
+    fn drop(&mut self) {
+        for place in &mut self.own {
+            let shard = *place.get_mut();
+            if !shard.is_null() {
+                // SAFETY: made by `make` from a box, and nobody can reach it without `self`.
+                drop(unsafe { Box::from_raw(shard) });
+            }
+        }
+    }
+}
+
+/// A distribution of durations.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// Upper bounds in seconds, each with how many durations do not exceed it. The last bound is
+    /// infinite.
+    pub buckets: Vec<(f64, u64)>,
+    /// How many durations; calls answered inside `handle` are sampled, one standing for 64.
+    pub count: u64,
+    /// Their sum in seconds.
+    pub sum_seconds: f64,
+}
+
+impl Latency {
+    /// The bound below which the share `q` (0 to 1) of all durations lies, in seconds.
+    #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = (self.count as f64 * q).ceil() as u64;
+        let found = self.buckets.iter().find(|(_, count)| *count >= rank && *count > 0)?;
+        Some(found.0)
+    }
+}
+
+/// The bucket that a duration falls into.
+pub(crate) fn bucket_of(nanos: u64) -> usize {
+    let bits = u64::BITS - nanos.saturating_sub(1).leading_zeros();
+    (bits.saturating_sub(FIRST_BUCKET_BITS) as usize).min(BUCKETS - 1)
+}
+
+fn upper_bound_seconds(bucket: usize) -> f64 {
+    if bucket + 1 == BUCKETS {
+        return f64::INFINITY;
+    }
+    (1_u64 << (FIRST_BUCKET_BITS + bucket as u32)) as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_many_threads_add_up_also_when_threads_are_reused() {
+        let counters = Counters::new();
+        for _ in 0..4 {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| (0..1000).for_each(|_| counters.one(Count::Calls)));
+                }
+            });
+        }
+        assert_eq!(counters.get(Count::Calls), 16_000);
+        assert_eq!(counters.get(Count::Ok), 0);
+    }
+
+    #[test]
+    fn buckets_hold_what_their_bound_says() {
+        let counters = Counters::new();
+        for nanos in [0, 256, 257, 1000, 1 << 40] {
+            counters.latency(Duration::from_nanos(nanos), 1);
+        }
+        let latency = counters.latencies();
+        assert_eq!(latency.count, 5);
+        assert_eq!(latency.buckets[0], (256e-9, 2));
+        assert_eq!(latency.buckets[1], (512e-9, 3));
+        assert_eq!(latency.buckets[2], (1024e-9, 4));
+        assert_eq!(latency.quantile(0.5), Some(512e-9));
+        assert_eq!(latency.quantile(1.0), Some(f64::INFINITY));
+    }
+}

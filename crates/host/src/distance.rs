@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! How far away a plugin runs.
+//!
+//! Everything above this trait — call table, streams, deadlines, quotas, reload — is the same at
+//! every distance; a distance only carries the vtable's functions there. Answers come back through
+//! the host's callbacks, which is why none of these returns one.
+
+mod inline;
+
+use becket_abi::{NrRequest, NrStatus};
+
+pub(crate) use self::inline::Inline;
+use crate::load::EntryInfo;
+
+/// An entry as a distance wants it named.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum EntryRef<'a> {
+    /// By name.
+    Name(&'a str),
+    /// By the id that [`Distance::resolve`] gave, with the name for one that has no ids.
+    Id(u32, &'a str),
+}
+
+/// What `resolve` found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resolved {
+    /// The entry has this id.
+    Id(u32),
+    /// The plugin knows its entries, and this is none of them.
+    Unknown,
+    /// The plugin cannot tell: entries go by name.
+    ByName,
+}
+
+/// A place where a plugin's functions run.
+pub(crate) trait Distance {
+    /// One request; `None` for a call without metadata.
+    fn handle(
+        &self,
+        entry: EntryRef<'_>,
+        sid: u64,
+        request: Option<&NrRequest>,
+        payload: &[u8],
+    ) -> NrStatus;
+
+    /// A frame to the plugin; `None` if it takes none.
+    fn stream_data(&self, sid: u64, data: &[u8]) -> Option<NrStatus>;
+
+    /// No more frames to the plugin.
+    fn stream_close(&self, sid: u64) -> Option<NrStatus>;
+
+    /// Nobody waits for call or stream `sid` any more.
+    fn cancel(&self, sid: u64, stream: bool);
+
+    /// The entry's id.
+    fn resolve(&self, entry: &str) -> Resolved;
+
+    /// What the plugin says of its entries; empty if it says nothing.
+    fn entries(&self) -> Vec<EntryInfo>;
+
+    /// The state for the next version: `None` if the plugin hands over none.
+    fn export_state(&self) -> Option<Result<Vec<u8>, NrStatus>>;
+
+    /// True if [`Self::export_state`] has something to ask.
+    fn hands_over_state(&self) -> bool;
+
+    /// Takes over the state of the version before; `None` if the plugin takes none.
+    fn import_state(&self, state: &[u8]) -> Option<NrStatus>;
+
+    /// Ends the plugin; returns when it says that it has stopped.
+    fn shutdown(&self);
+}

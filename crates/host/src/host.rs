@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The host: a set of plugins by name.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use futures_lite::future::zip;
+use parking_lot::Mutex;
+
+use crate::{
+    error::UnloadError,
+    instance::Instance,
+    load::LoadError,
+    plugin::{Plugin, Shared},
+    spec::PluginSpec,
+};
+
+/// A set of plugins. Cloning it is cheap; the last clone's drop unloads nothing: plugins live as
+/// long as someone holds them, or until [`Host::unload`] or [`Host::shutdown`].
+///
+/// ```no_run
+/// use becket_host::{Host, PluginSpec, Request};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let host = Host::new();
+/// let plugin = host.load(PluginSpec::path("greeter", "./libgreeter.so"))?;
+/// let response = plugin.call("unary", Request::new("hi").path("/")).await?;
+/// println!("{}: {} bytes", response.status, response.body.len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    plugins: Mutex<Plugins>,
+    search_path: Arc<[PathBuf]>,
+}
+
+#[derive(Default)]
+struct Plugins {
+    by_name: BTreeMap<String, Plugin>,
+    shutting_down: bool,
+}
+
+/// What a shutdown left behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Plugins that were unloaded.
+    pub plugins: usize,
+    /// Calls and streams that outlasted the drain and were failed.
+    pub abandoned_calls: u64,
+}
+
+/// Makes a [`Host`].
+#[derive(Debug, Default)]
+pub struct HostBuilder {
+    search_path: Vec<PathBuf>,
+}
+
+impl HostBuilder {
+    /// Folders in which a plugin given by a bare name is looked for, in order.
+    #[must_use]
+    pub fn search_path(mut self, path: Vec<PathBuf>) -> Self {
+        self.search_path = path;
+        self
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn build(self) -> Host {
+        let inner = Inner { plugins: Mutex::default(), search_path: self.search_path.into() };
+        Host { inner: Arc::new(inner) }
+    }
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Host {
+    /// A host without plugins and without a search path.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A host to be configured.
+    #[must_use]
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// Loads and starts a plugin. Runs the plugin's code, and blocks as long as that does.
+    ///
+    /// # Errors
+    /// [`LoadError`]; the host is as before.
+    pub fn load(&self, spec: PluginSpec) -> Result<Plugin, LoadError> {
+        self.check_name(spec.name())?;
+        let shared = Shared::new(spec, self.inner.search_path.clone());
+        let instance = Instance::load(&shared, shared.next_generation())?;
+        // Cannot be gone: nobody else has it.
+        let _ = shared.put(instance);
+        let plugin = Plugin::new(shared);
+        let name = plugin.name().to_owned();
+        if let Err(error) = self.check_name(&name) {
+            // Somebody was faster, or the host is shutting down.
+            crate::plugin::retire(instance);
+            return Err(error);
+        }
+        self.inner.plugins.lock().by_name.insert(name, plugin.clone());
+        tracing::info!(
+            target: "becket::host",
+            plugin = plugin.name(),
+            layout = instance.about.layout,
+            version = %instance.about.version,
+            "loaded",
+        );
+        Ok(plugin)
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), LoadError> {
+        let plugins = self.inner.plugins.lock();
+        if plugins.shutting_down {
+            return Err(LoadError::ShuttingDown);
+        }
+        if plugins.by_name.contains_key(name) {
+            return Err(LoadError::NameTaken { name: name.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// The plugin of this name.
+    #[must_use]
+    pub fn plugin(&self, name: &str) -> Option<Plugin> {
+        self.inner.plugins.lock().by_name.get(name).cloned()
+    }
+
+    /// All plugins, by name.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<Plugin> {
+        self.inner.plugins.lock().by_name.values().cloned().collect()
+    }
+
+    /// Unloads a plugin: new calls are refused at once, those in flight have `drain_ms` to finish.
+    /// Returns how many did not and were failed.
+    ///
+    /// # Errors
+    /// [`UnloadError::Unknown`].
+    pub async fn unload(&self, name: &str) -> Result<u64, UnloadError> {
+        let plugin = self.inner.plugins.lock().by_name.remove(name);
+        match plugin {
+            Some(plugin) => Ok(plugin.unload(None).await),
+            None => Err(UnloadError::Unknown { name: name.to_owned() }),
+        }
+    }
+
+    /// Unloads every plugin, all at once, with this long to finish. Nothing is loaded afterwards.
+    pub async fn shutdown(&self, drain: Duration) -> ShutdownReport {
+        let plugins = {
+            let mut plugins = self.inner.plugins.lock();
+            plugins.shutting_down = true;
+            std::mem::take(&mut plugins.by_name)
+        };
+        let count = plugins.len();
+        let abandoned_calls = unload_all(plugins.into_values().collect(), drain).await;
+        ShutdownReport { plugins: count, abandoned_calls }
+    }
+}
+
+/// Unloads plugins at once: each pair of halves is awaited together.
+async fn unload_all(mut plugins: Vec<Plugin>, drain: Duration) -> u64 {
+    match plugins.len() {
+        0 => 0,
+        1 => match plugins.pop() {
+            Some(plugin) => plugin.unload(Some(drain)).await,
+            None => 0,
+        },
+        len => {
+            let rest = plugins.split_off(len / 2);
+            let (first, second) =
+                zip(Box::pin(unload_all(plugins, drain)), Box::pin(unload_all(rest, drain))).await;
+            first + second
+        }
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("plugins", &self.plugins()).finish()
+    }
+}

@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One loaded plugin: what stands behind the `host_ctx` that the plugin was given.
+//!
+//! ```text
+//!   load ──▶ Starting ──▶ live ──(replaced, unloaded)──▶ draining ──▶ shut down ──▶ unmapped?
+//!                          │ calls, streams, timers         │ nobody inside, nothing pending,
+//!                          ▼                                ▼ nothing held
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. An instance is never freed: a plugin's thread may call back with its address at any time,
+//!    also after its end. What it holds that can grow is given up when it is shut down.
+//! 2. The plugin's image stays mapped while `pending`, `streams` or `holds` is not zero, or a
+//!    thread is marked as inside. It is unmapped only when the plugin said that it may be.
+//! 3. Whoever takes something of the instance along (a body, a timer, a notice) takes a hold while
+//!    something else still keeps the instance, so that there is no gap.
+
+use std::{
+    ffi::c_void,
+    future::poll_fn,
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use becket_abi::{BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_THREAD_SAFE, NrStatus};
+use futures_lite::future::{block_on, or};
+use parking_lot::Mutex;
+
+use crate::{
+    barrier,
+    callbacks::{self, Leases},
+    config::PluginConfig,
+    counters::Count,
+    distance::{Distance, Inline},
+    jobs::{Full, Job, Jobs},
+    limits::{Dispatch, Limits},
+    load::{self, Image, InfoDefect, LoadError, Loaded},
+    plugin::{Entered, Shared},
+    thread,
+    timer::{self, PluginTimer},
+};
+
+/// Tells an instance from an address that a plugin made up.
+const MAGIC: u64 = 0x6265_636b_6574_3031;
+
+/// Awaited calls that must return at once before calls move to their callers' threads.
+const PROBATION_CALLS: u32 = 8;
+
+/// On which thread the next call runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Route {
+    /// The caller's.
+    Caller = 0,
+    /// A worker's, and it is watched how long it takes.
+    Probation = 1,
+    /// A worker's.
+    Worker = 2,
+    /// None: too many threads are stuck in the plugin.
+    Quarantined = 3,
+}
+
+/// See the module's documentation.
+pub(crate) struct Instance {
+    magic: u64,
+    pub(crate) plugin: Arc<Shared>,
+    /// Counts the loads of the plugin, from 1.
+    pub(crate) generation: u64,
+    pub(crate) distance: Inline,
+    pub(crate) limits: Limits,
+    pub(crate) about: About,
+    pub(crate) config: PluginConfig,
+    pub(crate) leases: Leases,
+    dispatch: Dispatch,
+    route: AtomicU8,
+    probation: AtomicU32,
+    blocked: AtomicU32,
+    pub(crate) pending: AtomicU64,
+    pub(crate) streams: AtomicU64,
+    pub(crate) timers: Mutex<callbacks::TimerTable>,
+    holds: AtomicU64,
+    draining: AtomicBool,
+    drain_wakers: Mutex<Vec<Waker>>,
+    /// Calls that run apart from their callers.
+    calls: Jobs,
+    /// What the plugin must be told, and its timers, one at a time.
+    notices: Jobs,
+    image: Mutex<Option<Image>>,
+}
+
+/// What the load found.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) reported_name: String,
+    pub(crate) version: String,
+    pub(crate) layout: &'static str,
+    pub(crate) flags: u32,
+    pub(crate) path: Option<std::path::PathBuf>,
+    pub(crate) sha256: Option<[u8; 32]>,
+}
+
+impl Instance {
+    /// Takes over a loaded image and starts the plugin: `attach`, then `init`.
+    pub(crate) fn start(
+        plugin: &Arc<Shared>,
+        generation: u64,
+        loaded: Loaded,
+    ) -> Result<&'static Self, LoadError> {
+        let spec = &plugin.spec;
+        let flags = loaded.flags;
+        // The first layouts promise it in their documentation; ours has a flag.
+        let thread_safe =
+            flags & BK_PLUGIN_THREAD_SAFE != 0 || loaded.layout != load::LayoutChoice::Becket;
+        let config =
+            PluginConfig::merge(&loaded.config_default, &spec.config).map_err(|error| {
+                LoadError::Info {
+                    plugin: spec.name.clone(),
+                    defect: InfoDefect::ConfigDefault { why: error.to_string() },
+                }
+            })?;
+        let route = match spec.dispatch {
+            Dispatch::Caller => Route::Caller,
+            Dispatch::Auto => Route::Probation,
+            Dispatch::Worker => Route::Worker,
+        };
+        let queued_max = spec.limits.pending_max as usize + spec.limits.streams_max as usize;
+        let attach = loaded.entry_points.attach;
+        let init = loaded.entry_points.init;
+        let plugin_ctx = loaded.entry_points.plugin_ctx;
+        let instance: &'static Self = Box::leak(Box::new(Self {
+            magic: MAGIC,
+            plugin: plugin.clone(),
+            generation,
+            distance: Inline::new(loaded.entry_points, thread_safe),
+            limits: spec.limits.clone(),
+            about: About {
+                reported_name: loaded.reported_name,
+                version: loaded.version,
+                layout: loaded.layout.name(),
+                flags,
+                path: loaded.path,
+                sha256: loaded.sha256,
+            },
+            config,
+            leases: Leases::default(),
+            dispatch: spec.dispatch,
+            route: AtomicU8::new(route as u8),
+            probation: AtomicU32::new(0),
+            blocked: AtomicU32::new(0),
+            pending: AtomicU64::new(0),
+            streams: AtomicU64::new(0),
+            timers: Mutex::default(),
+            holds: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            drain_wakers: Mutex::default(),
+            calls: Jobs::new(spec.limits.workers_max, queued_max),
+            notices: Jobs::new(1, queued_max + spec.limits.timers_max as usize),
+            image: Mutex::new(Some(loaded.image)),
+        }));
+        let host_ctx = instance.host_ctx();
+        if let Some(attach) = attach {
+            // SAFETY: a validated function of the mapped image, called once, before anything else;
+            // the table is static and `host_ctx` is never freed (invariant 1).
+            let status = unsafe { attach(plugin_ctx, host_ctx, callbacks::api()) };
+            if !status.is_ok() {
+                instance.forget_image();
+                return Err(LoadError::AttachFailed { plugin: spec.name.clone(), status });
+            }
+        }
+        // SAFETY: as above.
+        let status = unsafe { init(plugin_ctx, host_ctx, callbacks::vtable()) };
+        if !status.is_ok() {
+            instance.forget_image();
+            return Err(LoadError::InitFailed { plugin: spec.name.clone(), status });
+        }
+        Ok(instance)
+    }
+
+    /// The plugin refused to start: its image stays mapped, since a thread of it may run.
+    fn forget_image(&self) {
+        drop(self.image.lock().take());
+    }
+
+    fn host_ctx(&'static self) -> *mut c_void {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// The instance behind what a plugin passed as `host_ctx`.
+    ///
+    /// # Safety
+    /// `host_ctx` is `NULL`, or an address that can be read.
+    #[inline]
+    pub(crate) unsafe fn from_host_ctx(host_ctx: *mut c_void) -> Option<&'static Self> {
+        let instance = host_ctx.cast_const().cast::<Self>();
+        if instance.is_null() || !instance.is_aligned() {
+            return None;
+        }
+        // SAFETY: readable, by the caller's promise; `magic` is read as the number that it is.
+        let magic = unsafe { (&raw const (*instance).magic).read() };
+        // SAFETY: only instances carry the mark, and they are never freed (invariant 1).
+        (magic == MAGIC).then(|| unsafe { &*instance })
+    }
+
+    // Routing.
+
+    /// On which thread the next call runs.
+    #[inline]
+    pub(crate) fn route(&self) -> Route {
+        match self.route.load(Ordering::Relaxed) {
+            0 => Route::Caller,
+            1 => Route::Probation,
+            2 => Route::Worker,
+            _ => Route::Quarantined,
+        }
+    }
+
+    /// A call on probation returned after `took`.
+    pub(crate) fn returned_on_probation(&self, took: Duration) {
+        if took >= self.block_report() {
+            self.probation.store(0, Ordering::Relaxed);
+        } else if self.probation.fetch_add(1, Ordering::Relaxed) + 1 >= PROBATION_CALLS {
+            self.change_route(Route::Probation, Route::Caller);
+        }
+    }
+
+    fn change_route(&self, from: Route, to: Route) -> bool {
+        self.route
+            .compare_exchange(from as u8, to as u8, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// How long a thread may stay inside before it counts as blocked.
+    pub(crate) fn block_report(&self) -> Duration {
+        Duration::from_millis(self.limits.block_report_ms.max(1))
+    }
+
+    /// A thread has been inside for too long.
+    pub(crate) fn blocked(&self, stuck_for: Duration) {
+        self.plugin.counters.one(Count::Blocked);
+        let blocked = self.blocked.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.dispatch == Dispatch::Worker {
+            return;
+        }
+        tracing::warn!(
+            target: "becket::watchdog",
+            plugin = %self.plugin.spec.name,
+            stuck_for_ms = stuck_for.as_millis() as u64,
+            blocked,
+            "a thread is stuck inside the plugin",
+        );
+        if self.dispatch == Dispatch::Auto {
+            self.change_route(Route::Caller, Route::Worker);
+            self.change_route(Route::Probation, Route::Worker);
+        }
+        if blocked >= self.limits.blocked_max {
+            self.route.store(Route::Quarantined as u8, Ordering::Relaxed);
+            tracing::error!(
+                target: "becket::watchdog",
+                plugin = %self.plugin.spec.name,
+                blocked,
+                "quarantined until its next reload",
+            );
+        }
+    }
+
+    /// A thread that had been reported came back.
+    pub(crate) fn unblocked(&self) {
+        self.blocked.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Threads that are stuck inside right now.
+    pub(crate) fn blocked_now(&self) -> u32 {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    /// Runs a call on a worker of this plugin.
+    pub(crate) fn run_apart(&'static self, job: Job) -> Result<(), Full> {
+        self.calls.submit(job)
+    }
+
+    // Notices.
+
+    /// Ends a call or stream by `end`, and tells the plugin if that was what ended it.
+    pub(crate) fn end_and_tell(&'static self, sid: u64, end: impl FnOnce() -> bool) {
+        // Held first: once it has ended, nothing else may keep the instance (invariant 3).
+        self.hold();
+        if end() {
+            self.tell_cancelled(sid, true);
+        }
+        self.let_go();
+    }
+
+    /// Tells the plugin, on a thread of the host, that nobody waits for `sid` any more. The caller
+    /// keeps the instance.
+    pub(crate) fn tell_cancelled(&'static self, sid: u64, stream: bool) {
+        self.hold();
+        let told = self.notices.submit(Box::new(move || {
+            self.inside(|| self.distance.cancel(sid, stream));
+            self.let_go();
+        }));
+        if told.is_err() {
+            self.let_go();
+        }
+    }
+
+    /// Runs a plugin's timer that is due; it holds its instance.
+    pub(crate) fn run_timer(timer: PluginTimer) {
+        let instance = timer.instance;
+        let queued = instance.notices.submit(Box::new(move || {
+            let timer = timer;
+            if instance.timers.lock().finish(timer.id) {
+                instance.inside(|| {
+                    // SAFETY: the plugin gave the function with its argument, for one call; its
+                    // image is mapped because the timer holds the instance.
+                    unsafe { (timer.callback)(timer.user_data) };
+                });
+            }
+            instance.let_go();
+        }));
+        if queued.is_err() {
+            instance.let_go();
+        }
+    }
+
+    /// Runs `f`, which calls the plugin, with this thread marked as inside; `None` if too many
+    /// calls are nested on it. The caller keeps the instance.
+    pub(crate) fn inside<R>(&'static self, f: impl FnOnce() -> R) -> Option<R> {
+        let here = AtomicPtr::new(ptr::from_ref(self).cast_mut());
+        let entered = Entered::new(thread::current(), &here).ok()?;
+        let result = f();
+        drop(entered);
+        Some(result)
+    }
+
+    // The end.
+
+    /// Keeps the instance from being shut down.
+    pub(crate) fn hold(&self) {
+        self.holds.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Ends a [`Self::hold`].
+    pub(crate) fn let_go(&self) {
+        self.holds.fetch_sub(1, Ordering::SeqCst);
+        self.moved();
+    }
+
+    /// Something that keeps the instance went away, or a thread left it.
+    #[inline]
+    pub(crate) fn moved(&self) {
+        if self.draining.load(Ordering::Relaxed) {
+            self.wake_drain();
+        }
+    }
+
+    #[cold]
+    fn wake_drain(&self) {
+        let wakers = std::mem::take(&mut *self.drain_wakers.lock());
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Asks for [`Self::moved`] to wake who drains. The instance is out of its callers' reach.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        barrier::heavy();
+    }
+
+    /// Takes [`Self::begin_drain`] back: the instance goes on.
+    pub(crate) fn end_drain(&self) {
+        self.draining.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until `quiet` holds, looking again each time something went away.
+    async fn until(&self, quiet: impl Fn(&Self) -> bool) {
+        poll_fn(|context: &mut Context<'_>| {
+            self.drain_wakers.lock().push(context.waker().clone());
+            barrier::heavy();
+            if quiet(self) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Waits until no call waits for an answer and no thread is inside. Streams may be open.
+    pub(crate) async fn calls_done(&self) {
+        self.until(|this| this.pending.load(Ordering::SeqCst) == 0 && !thread::anyone_inside(this))
+            .await;
+    }
+
+    /// Waits until neither calls nor streams are open and no thread is inside.
+    pub(crate) async fn quiet(&self) {
+        self.until(Self::is_quiet).await;
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) == 0
+            && self.streams.load(Ordering::SeqCst) == 0
+            && !thread::anyone_inside(self)
+    }
+
+    fn is_unused(&self) -> bool {
+        self.holds.load(Ordering::SeqCst) == 0 && self.is_quiet()
+    }
+
+    /// Ends the plugin and gives up what can be. The instance is out of its callers' reach and its
+    /// calls have ended. Runs the plugin's code, so it goes on a thread that may block. Returns
+    /// true if the image was unmapped.
+    pub(crate) fn shut_down(&'static self) -> bool {
+        let patience = Duration::from_millis(self.limits.drain_ms);
+        self.cancel_timers();
+        block_on(or(self.until(Self::is_unused), timer::sleep(patience)));
+        self.inside(|| self.distance.shutdown());
+        // The plugin may have set timers until now.
+        self.cancel_timers();
+        let Some(image) = self.image.lock().take() else { return false };
+        if self.about.flags & BK_PLUGIN_MAY_UNLOAD == 0 {
+            // Dropped without being unmapped.
+            return false;
+        }
+        block_on(or(self.until(Self::is_unused), timer::sleep(patience)));
+        barrier::heavy();
+        if !self.is_unused() {
+            return false;
+        }
+        self.leases.clear();
+        // SAFETY: the plugin said that it leaves nothing behind once `shutdown` has returned; no
+        // thread is inside, and nothing that leads into the image is held (invariant 2).
+        unsafe { image.unmap() };
+        true
+    }
+
+    fn cancel_timers(&self) {
+        let keys = self.timers.lock().take_all();
+        for key in keys {
+            if timer::cancel(key).is_some() {
+                self.let_go();
+            }
+        }
+    }
+
+    /// Loads the plugin that the spec names and starts it.
+    pub(crate) fn load(plugin: &Arc<Shared>, generation: u64) -> Result<&'static Self, LoadError> {
+        let spec = &plugin.spec;
+        let options = load::LoadOptions {
+            search_path: &plugin.search_path,
+            layout: spec.layout,
+            sha256: spec.sha256,
+            private_copy: spec.private_copy,
+        };
+        Self::start(plugin, generation, load::load(&spec.source, &options)?)
+    }
+
+    /// The status that a state hand-over failed with, if it did.
+    pub(crate) fn hand_over(&self, to: &Self) -> Result<(), NrStatus> {
+        match self.distance.export_state() {
+            None => Ok(()),
+            Some(Err(status)) => Err(status),
+            Some(Ok(state)) => match to.distance.import_state(&state) {
+                None | Some(NrStatus::Ok) => Ok(()),
+                Some(status) => Err(status),
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("plugin", &self.plugin.spec.name)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}

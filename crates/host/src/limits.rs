@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Everything about a plugin that has a bound, and what happens at each.
+
+use serde::{Deserialize, Serialize};
+
+/// The bounds of one plugin. Names end in their unit; a refusal at a bound is typed and counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Default deadline of a call, in milliseconds; 0: none. At it the caller is freed with
+    /// `DeadlineExceeded` and the plugin is told.
+    pub deadline_ms: u64,
+    /// Default deadline of a whole stream, in milliseconds; 0: none.
+    pub stream_deadline_ms: u64,
+    /// A stream without a frame in either direction for this long ends with `Idle`; it may take up
+    /// to twice as long. In milliseconds; 0: never.
+    pub stream_idle_ms: u64,
+    /// Calls that wait for their answer; one more is refused. Threads that enter at the same
+    /// moment may each exceed it by one.
+    pub pending_max: u32,
+    /// Open streams; one more is refused.
+    pub streams_max: u32,
+    /// Frames queued from the plugin on one stream; one more gets `Backpressure`.
+    pub stream_frames_max: u32,
+    /// Bytes queued from the plugin on one stream. A frame that exceeds it is taken only when the
+    /// queue is empty.
+    pub stream_bytes_max: u64,
+    /// Bytes of one payload, either way; a longer one is refused.
+    pub payload_bytes_max: u64,
+    /// Leases handed out and not yet given back; one more is refused.
+    pub leases_max: u32,
+    /// Bytes of one lease.
+    pub lease_bytes_max: u64,
+    /// Bytes of keys and values that one call may keep as state.
+    pub state_bytes_max: u64,
+    /// Timers set and not yet run; one more is refused.
+    pub timers_max: u32,
+    /// Metrics of one plugin; one more is refused.
+    pub metrics_max: u32,
+    /// A thread inside `handle` for longer than this is reported, and further calls of the plugin
+    /// run on threads of their own. In milliseconds.
+    pub block_report_ms: u64,
+    /// So many threads blocked in the plugin at once quarantine it until its next reload.
+    pub blocked_max: u32,
+    /// Threads that run the plugin's calls apart from their callers.
+    pub workers_max: u32,
+    /// How long an unload waits for calls to finish before it fails them. In milliseconds.
+    pub drain_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadline_ms: 30_000,
+            stream_deadline_ms: 3_600_000,
+            stream_idle_ms: 60_000,
+            pending_max: 65_536,
+            streams_max: 16_384,
+            stream_frames_max: 1024,
+            stream_bytes_max: 4 << 20,
+            payload_bytes_max: 64 << 20,
+            leases_max: 1024,
+            lease_bytes_max: 64 << 20,
+            state_bytes_max: 64 << 10,
+            timers_max: 4096,
+            metrics_max: 256,
+            block_report_ms: 100,
+            blocked_max: 16,
+            workers_max: 32,
+            drain_ms: 10_000,
+        }
+    }
+}
+
+/// On which thread `handle` runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dispatch {
+    /// On a worker until the plugin has shown that it returns at once, then on the caller's
+    /// thread; on a worker again for good once it blocked.
+    #[default]
+    Auto,
+    /// Always on the caller's thread: the fastest. A plugin that blocks holds its caller.
+    Caller,
+    /// Always on a worker: for plugins that block by design.
+    Worker,
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A plugin as its callers hold it: a name that outlives every load of the file behind it.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`shared`] | what all handles of one plugin share, and the way into its current instance |
+//! | [`reload`] | replacing the instance, and the end |
+//! | [`snapshot`] | counters and state, to look at |
+
+mod reload;
+mod shared;
+mod snapshot;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use becket_abi::NrStatus;
+use serde::Serialize;
+
+pub(crate) use self::reload::retire;
+pub(crate) use self::shared::{Entered, NotEntered, Shared};
+pub use self::snapshot::{FailureCounts, PluginSnapshot, PluginState, RefusedAnswers};
+use crate::{
+    call::{self, Call, Input, Response},
+    distance::{Distance, EntryRef, Resolved},
+    error::{CallError, ReloadError},
+    instance::Instance,
+    load::{EntryInfo, EntryKind},
+    request::{AnyRequest, Request},
+    stream::OpenStream,
+};
+
+/// A loaded plugin. Cloning it is cheap; it stays good over reloads.
+///
+/// Thread safety: all functions from any thread. Cancel safety: dropping a future of a call or a
+/// stream ends it, and the plugin is told.
+#[derive(Clone)]
+pub struct Plugin {
+    shared: Arc<Shared>,
+}
+
+/// What a plugin says of itself, and how it was loaded.
+#[derive(Debug, Clone, Serialize)]
+pub struct PluginInfo {
+    /// Its name in this host.
+    pub name: String,
+    /// Its name in its own info.
+    pub reported_name: String,
+    /// Its version in its own info.
+    pub version: String,
+    /// The file; `None` for one that is linked into this binary.
+    pub path: Option<PathBuf>,
+    /// The SHA-256 of the file as it was loaded, in hexadecimal.
+    pub sha256: Option<String>,
+    /// The vtable's layout: `becket`, `documented`, `raw`, `short`.
+    pub layout: &'static str,
+    /// How often it was loaded; 1 for the first.
+    pub generation: u64,
+    /// `BK_PLUGIN_*`.
+    pub flags: u32,
+    /// Its entries, if it lists them.
+    pub entries: Vec<EntryInfo>,
+}
+
+impl Plugin {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Its name in the host.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.spec.name
+    }
+
+    /// What it says of itself. After an unload: what it said last.
+    #[must_use]
+    pub fn info(&self) -> PluginInfo {
+        self.shared.info()
+    }
+
+    /// Its entries, if it lists them.
+    #[must_use]
+    pub fn entries(&self) -> Vec<EntryInfo> {
+        self.shared.entries()
+    }
+
+    /// An entry, resolved once: calls through it compare no names.
+    ///
+    /// # Errors
+    /// [`CallError::UnknownEntry`] if the plugin can tell that it has none of this name.
+    pub fn entry(&self, name: &str) -> Result<Entry, CallError> {
+        let entry = Entry {
+            shared: self.shared.clone(),
+            name: name.into(),
+            cached: Arc::new(AtomicU64::new(0)),
+        };
+        let entered = self.shared.enter()?;
+        match entered.instance().distance.resolve(name) {
+            Resolved::Unknown => Err(self.shared.unknown_entry(name)),
+            Resolved::Id(id) => {
+                entry.remember(entered.instance(), id);
+                Ok(entry)
+            }
+            Resolved::ByName => Ok(entry),
+        }
+    }
+
+    /// Calls an entry and awaits its answer.
+    pub fn call<'a>(&'a self, entry: &'a str, request: impl Into<AnyRequest<'a>>) -> Call<'a> {
+        Call::new(&self.shared, EntryName::Name(entry), Input::Request(request.into()))
+    }
+
+    /// Calls an entry without metadata and awaits its answer.
+    pub fn call_raw<'a>(&'a self, entry: &'a str, payload: &'a [u8]) -> Call<'a> {
+        Call::new(&self.shared, EntryName::Name(entry), Input::Raw(payload))
+    }
+
+    /// Calls an entry that answers inside `handle`, on this thread. Blocks as long as `handle`
+    /// does.
+    ///
+    /// # Errors
+    /// [`CallError::NotAnswered`] if it did not answer at once: an answer that comes later is
+    /// refused.
+    pub fn call_now(&self, entry: &str, payload: &[u8]) -> Result<Response, CallError> {
+        call::now(&self.shared, EntryName::Name(entry), payload)
+    }
+
+    /// Calls an entry whose answer nobody awaits: an answer is refused.
+    ///
+    /// # Errors
+    /// [`CallError`], if `handle` refused it or did not run.
+    pub fn notify(&self, entry: &str, payload: &[u8]) -> Result<(), CallError> {
+        call::notify(&self.shared, EntryName::Name(entry), payload)
+    }
+
+    /// Opens a stream.
+    pub fn stream(&self, entry: &str, request: Request) -> OpenStream {
+        OpenStream::new(self.shared.clone(), OwnedEntry::Name(entry.into()), request)
+    }
+
+    /// Loads the plugin's file again and moves to the new one: calls that are in flight end on the
+    /// old one, new ones go to the new one, none is lost. The old one is shut down when its last
+    /// call and stream has ended, which this does not wait for.
+    ///
+    /// A plugin that hands over state (`reload_export`) is asked for it when its calls have ended,
+    /// at most `drain_ms` later; calls that come meanwhile wait.
+    ///
+    /// # Errors
+    /// [`ReloadError`]: the old one goes on as if nothing had been.
+    pub async fn reload(&self) -> Result<(), ReloadError> {
+        reload::reload(&self.shared).await
+    }
+
+    /// Counters and state.
+    #[must_use]
+    pub fn snapshot(&self) -> PluginSnapshot {
+        snapshot::take(&self.shared)
+    }
+
+    /// Whether it takes calls.
+    #[must_use]
+    pub fn state(&self) -> PluginState {
+        snapshot::state(&self.shared)
+    }
+
+    /// See [`crate::Host::unload`].
+    pub(crate) async fn unload(&self, drain: Option<Duration>) -> u64 {
+        reload::unload(&self.shared, drain).await
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+/// An entry of a plugin, resolved once. Cloning it is cheap; it stays good over reloads.
+#[derive(Clone)]
+pub struct Entry {
+    shared: Arc<Shared>,
+    name: Arc<str>,
+    /// The id of the entry in the instance of a generation: `generation << 32 | id`; 0: not known.
+    cached: Arc<AtomicU64>,
+}
+
+impl Entry {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its plugin.
+    #[must_use]
+    pub fn plugin(&self) -> Plugin {
+        Plugin::new(self.shared.clone())
+    }
+
+    /// Its kind, if the plugin says.
+    #[must_use]
+    pub fn kind(&self) -> Option<EntryKind> {
+        let entries = self.shared.entries();
+        entries.iter().find(|entry| entry.name == *self.name).map(|entry| entry.kind)
+    }
+
+    /// As [`Plugin::call`].
+    pub fn call<'a>(&'a self, request: impl Into<AnyRequest<'a>>) -> Call<'a> {
+        Call::new(&self.shared, EntryName::Resolved(self), Input::Request(request.into()))
+    }
+
+    /// As [`Plugin::call_raw`].
+    pub fn call_raw<'a>(&'a self, payload: &'a [u8]) -> Call<'a> {
+        Call::new(&self.shared, EntryName::Resolved(self), Input::Raw(payload))
+    }
+
+    /// As [`Plugin::call_now`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_now(&self, payload: &[u8]) -> Result<Response, CallError> {
+        call::now(&self.shared, EntryName::Resolved(self), payload)
+    }
+
+    /// As [`Plugin::notify`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn notify(&self, payload: &[u8]) -> Result<(), CallError> {
+        call::notify(&self.shared, EntryName::Resolved(self), payload)
+    }
+
+    /// As [`Plugin::stream`].
+    pub fn stream(&self, request: Request) -> OpenStream {
+        OpenStream::new(self.shared.clone(), OwnedEntry::Resolved(self.clone()), request)
+    }
+
+    fn remember(&self, instance: &Instance, id: u32) {
+        self.cached.store(instance.generation << 32 | u64::from(id), Ordering::Relaxed);
+    }
+
+    /// How to name this entry to an instance.
+    #[inline]
+    fn at(&self, instance: &Instance) -> EntryRef<'_> {
+        let cached = self.cached.load(Ordering::Relaxed);
+        if cached >> 32 == instance.generation {
+            return EntryRef::Id(cached as u32, &self.name);
+        }
+        self.resolve_again(instance)
+    }
+
+    #[cold]
+    fn resolve_again(&self, instance: &Instance) -> EntryRef<'_> {
+        match instance.distance.resolve(&self.name) {
+            Resolved::Id(id) => {
+                self.remember(instance, id);
+                EntryRef::Id(id, &self.name)
+            }
+            // A new version may have lost the entry: then its `handle` says so.
+            Resolved::Unknown | Resolved::ByName => EntryRef::Name(&self.name),
+        }
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("plugin", &self.shared.spec.name)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An entry as a caller named it.
+#[derive(Clone, Copy)]
+pub(crate) enum EntryName<'a> {
+    Name(&'a str),
+    Resolved(&'a Entry),
+}
+
+impl<'a> EntryName<'a> {
+    pub(crate) fn name(self) -> &'a str {
+        match self {
+            Self::Name(name) => name,
+            Self::Resolved(entry) => &entry.name,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn at(self, instance: &Instance) -> EntryRef<'a> {
+        match self {
+            Self::Name(name) => EntryRef::Name(name),
+            Self::Resolved(entry) => entry.at(instance),
+        }
+    }
+
+    pub(crate) fn to_owned(self) -> OwnedEntry {
+        match self {
+            Self::Name(name) => OwnedEntry::Name(name.into()),
+            Self::Resolved(entry) => OwnedEntry::Resolved(entry.clone()),
+        }
+    }
+}
+
+/// The same, kept.
+#[derive(Clone)]
+pub(crate) enum OwnedEntry {
+    Name(Box<str>),
+    Resolved(Entry),
+}
+
+impl OwnedEntry {
+    pub(crate) fn get(&self) -> EntryName<'_> {
+        match self {
+            Self::Name(name) => EntryName::Name(name),
+            Self::Resolved(entry) => EntryName::Resolved(entry),
+        }
+    }
+}
+
+/// What `handle` returned, as an error unless it is `Ok`. A plugin that lists its entries and does
+/// not list this one gets the clearer error.
+pub(crate) fn refused(shared: &Shared, entry: EntryName<'_>, status: NrStatus) -> CallError {
+    if status == NrStatus::Unsupported {
+        let known = shared.entries();
+        if !known.is_empty() && !known.iter().any(|known| known.name == entry.name()) {
+            return shared.unknown_entry(entry.name());
+        }
+    }
+    CallError::Refused { status }
+}

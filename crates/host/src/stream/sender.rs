@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Data from the host to a plugin's stream.
+
+use std::{future::poll_fn, sync::Arc};
+
+use becket_abi::NrStatus;
+use blocking::unblock;
+
+use super::Core;
+use crate::{
+    counters::Count, distance::Distance, error::SendError, instance::Route, thread::DEPTH_MAX,
+};
+
+/// Sends to one stream; cloning it is cheap. It does not keep the stream open.
+#[derive(Clone)]
+pub struct StreamSender {
+    core: Arc<Core>,
+}
+
+impl StreamSender {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// The stream's id, as the plugin knows it.
+    #[must_use]
+    pub fn sid(&self) -> u64 {
+        self.core.sid
+    }
+
+    /// Sends a frame to the plugin; waits while it says that it takes no more, if it can say when
+    /// it does again.
+    ///
+    /// Cancel safety: dropped before it is ready, the data may or may not have been taken.
+    ///
+    /// # Errors
+    /// [`SendError`]: the data was not taken. [`SendError::Backpressure`] only from a plugin that
+    /// cannot say when it takes more.
+    pub async fn send(&self, data: &[u8]) -> Result<(), SendError> {
+        send(&self.core, data).await
+    }
+
+    /// Sends a frame to the plugin, on this thread.
+    ///
+    /// # Errors
+    /// [`SendError`]: the data was not taken.
+    pub fn try_send(&self, data: &[u8]) -> Result<(), SendError> {
+        try_send(&self.core, data)
+    }
+
+    /// Tells the plugin that no more data comes. Frames from it may still follow.
+    ///
+    /// # Errors
+    /// [`SendError`], if the plugin refuses it or cannot hear it.
+    pub fn close(&self) -> Result<(), SendError> {
+        close(&self.core)
+    }
+}
+
+impl std::fmt::Debug for StreamSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamSender").field("sid", &self.core.sid).finish()
+    }
+}
+
+pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError> {
+    loop {
+        let instance = core.instance;
+        let sent = if instance.route() == Route::Caller && !instance.distance.would_wait() {
+            try_send(core, data)
+        } else {
+            let (core, data) = (core.clone(), data.to_vec());
+            unblock(move || try_send(&core, &data)).await
+        };
+        let can_tell = instance.distance.points().attach.is_some();
+        if sent != Err(SendError::Backpressure) || !can_tell {
+            return sent;
+        }
+        let Some(cell) = core.cell() else { return Err(SendError::Closed) };
+        poll_fn(|context| cell.poll_ready(core.sid, context)).await;
+    }
+}
+
+pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
+    let len = data.len() as u64;
+    let len_max = core.instance.limits.payload_bytes_max;
+    if len > len_max {
+        return Err(SendError::PayloadTooLarge { len, len_max });
+    }
+    let cell = core.cell().filter(|cell| cell.is_open(core.sid)).ok_or(SendError::Closed)?;
+    // What the plugin says from here on counts: it may have room again before it answers.
+    cell.clear_ready();
+    match tell(core, |distance| distance.stream_data(core.sid, data))? {
+        NrStatus::Ok => {
+            cell.touch();
+            core.shared.counters.one(Count::FramesIn);
+            core.shared.counters.add(Count::BytesIn, len);
+            Ok(())
+        }
+        NrStatus::Backpressure => Err(SendError::Backpressure),
+        // It refuses because the stream ended meanwhile.
+        _ if !cell.is_open(core.sid) => Err(SendError::Closed),
+        status => Err(SendError::Refused { status }),
+    }
+}
+
+pub(super) fn close(core: &Core) -> Result<(), SendError> {
+    match tell(core, |distance| distance.stream_close(core.sid))? {
+        NrStatus::Ok => Ok(()),
+        status => Err(SendError::Refused { status }),
+    }
+}
+
+/// Calls the plugin on this thread; the open stream keeps the instance.
+fn tell(
+    core: &Core,
+    f: impl FnOnce(&crate::distance::Inline) -> Option<NrStatus>,
+) -> Result<NrStatus, SendError> {
+    core.instance
+        .inside(|| f(&core.instance.distance))
+        .ok_or(SendError::TooDeep { depth_max: DEPTH_MAX })?
+        .ok_or(SendError::Unsupported)
+}

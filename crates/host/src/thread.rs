@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One record a thread: which plugin it is inside of, and what it needs without sharing.
+//!
+//! A call marks its thread as "inside this instance" with a plain store, and the side that wants
+//! to retire an instance pays: it runs [`crate::barrier::heavy`] and then reads every thread's
+//! marks. These are hazard pointers whose fence the reader does not execute (M. Michael, "Hazard
+//! Pointers", 2004; asymmetric fences as in Folly).
+//!
+//! ```text
+//!   ThreadRecord
+//!   ├─ shared: written by the owner, read by any thread
+//!   │    marks [0..8]   the instances the thread is inside of, outermost first
+//!   │    turn           odd while inside; the watchdog compares it over time
+//!   └─ owner only
+//!        depth · frame · local sequence · free slots · sample counter
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. The record of a running thread belongs to that thread alone; it is handed to another through
+//!    the registry's lock only after its owner ended.
+//! 2. `marks[..depth]` are set, the rest are null.
+//! 3. Records are never freed: a thread may call back at any time. There are as many as there were
+//!    threads at once.
+
+use std::{
+    cell::Cell,
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use crate::{barrier, frame::CallFrame, instance::Instance, table::FreeList};
+
+/// Vtable calls of one thread that may be nested in one another.
+pub(crate) const DEPTH_MAX: usize = 8;
+
+/// See the module's documentation.
+pub(crate) struct ThreadRecord {
+    marks: [AtomicPtr<Instance>; DEPTH_MAX],
+    turn: AtomicU64,
+    /// A number that no other running thread has.
+    pub(crate) index: u32,
+    depth: Cell<usize>,
+    frame: Cell<*const CallFrame>,
+    local_sequence: Cell<u64>,
+    samples: Cell<u32>,
+    pub(crate) free_slots: FreeList,
+}
+
+// SAFETY: the atomics may be used from anywhere; the cells are touched only through `current()`,
+// that is, by the thread that owns the record, and ownership passes through the registry's lock.
+unsafe impl Sync for ThreadRecord {}
+
+struct Registry {
+    all: Vec<&'static ThreadRecord>,
+    idle: Vec<&'static ThreadRecord>,
+}
+
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry { all: Vec::new(), idle: Vec::new() });
+
+/// Gives the record back when its thread ends.
+struct Guard;
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(record) = CURRENT.take() {
+            record.free_slots.give_all_back();
+            REGISTRY.lock().idle.push(record);
+        }
+    }
+}
+
+thread_local! {
+    // Two variables, so that reading the first needs no registration of a destructor.
+    static CURRENT: Cell<Option<&'static ThreadRecord>> = const { Cell::new(None) };
+    static GUARD: Guard = const { Guard };
+}
+
+/// The calling thread's record.
+#[inline]
+pub(crate) fn current() -> &'static ThreadRecord {
+    match CURRENT.get() {
+        Some(record) => record,
+        None => adopt(),
+    }
+}
+
+#[cold]
+fn adopt() -> &'static ThreadRecord {
+    barrier::register();
+    let record = {
+        let mut registry = REGISTRY.lock();
+        if let Some(idle) = registry.idle.pop() {
+            idle
+        } else {
+            let record: &'static ThreadRecord =
+                Box::leak(Box::new(ThreadRecord::new(registry.all.len() as u32)));
+            registry.all.push(record);
+            record
+        }
+    };
+    CURRENT.set(Some(record));
+    // Refused while the thread is being torn down: then this one record stays out of use.
+    let _ = GUARD.try_with(|_| ());
+    record
+}
+
+/// Every record, for who looks from outside.
+pub(crate) fn all() -> Vec<&'static ThreadRecord> {
+    REGISTRY.lock().all.clone()
+}
+
+/// True while some thread is inside `instance`. The caller ran [`barrier::heavy`] after it had made
+/// the instance unreachable.
+pub(crate) fn anyone_inside(instance: &Instance) -> bool {
+    all().iter().any(|record| record.is_inside(instance))
+}
+
+impl ThreadRecord {
+    fn new(index: u32) -> Self {
+        Self {
+            marks: [const { AtomicPtr::new(ptr::null_mut()) }; DEPTH_MAX],
+            turn: AtomicU64::new(0),
+            index,
+            depth: Cell::new(0),
+            frame: Cell::new(ptr::null()),
+            local_sequence: Cell::new(0),
+            samples: Cell::new(0),
+            free_slots: FreeList::new(),
+        }
+    }
+
+    /// Marks this thread as inside what `current` points to, and returns that. `None` at
+    /// [`DEPTH_MAX`] nested calls; `Some(null)` when nothing is there.
+    #[inline]
+    pub(crate) fn enter(&self, current: &AtomicPtr<Instance>) -> Option<*mut Instance> {
+        let depth = self.depth.get();
+        let mark = self.marks.get(depth)?;
+        let mut instance = current.load(Ordering::Acquire);
+        loop {
+            mark.store(instance, Ordering::Relaxed);
+            // Pairs with the heavy barrier of a retirement: either it sees the mark, or we see
+            // that the instance was replaced.
+            barrier::light();
+            let now = current.load(Ordering::Acquire);
+            if now == instance {
+                break;
+            }
+            instance = now;
+        }
+        self.depth.set(depth + 1);
+        if depth == 0 {
+            self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            crate::watchdog::notice();
+        }
+        Some(instance)
+    }
+
+    /// Takes the innermost mark back.
+    #[inline]
+    pub(crate) fn leave(&self) {
+        let depth = self.depth.get().saturating_sub(1);
+        if let Some(mark) = self.marks.get(depth) {
+            mark.store(ptr::null_mut(), Ordering::Release);
+        }
+        self.depth.set(depth);
+        if depth == 0 {
+            self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        // Pairs with the heavy barrier of a retirement, as in `enter`, for the flag that asks to
+        // be told.
+        barrier::light();
+    }
+
+    /// True while the thread is inside any vtable call.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.depth.get() > 0
+    }
+
+    fn is_inside(&self, instance: &Instance) -> bool {
+        self.marks.iter().any(|mark| ptr::eq(mark.load(Ordering::Acquire), instance))
+    }
+
+    /// What the watchdog compares: the turn, and the outermost instance when inside.
+    pub(crate) fn observed(&self) -> (u64, *mut Instance) {
+        let turn = self.turn.load(Ordering::Acquire);
+        let mark = self.marks.first().map_or(ptr::null_mut(), |mark| mark.load(Ordering::Acquire));
+        (turn, mark)
+    }
+
+    /// The innermost frame of this thread, or null.
+    #[inline]
+    pub(crate) fn frame(&self) -> *const CallFrame {
+        self.frame.get()
+    }
+
+    /// Makes `frame` the innermost one and returns the one before.
+    #[inline]
+    pub(crate) fn swap_frame(&self, frame: *const CallFrame) -> *const CallFrame {
+        self.frame.replace(frame)
+    }
+
+    /// An id for a call that is answered on this thread or not at all.
+    #[inline]
+    pub(crate) fn next_local_sid(&self) -> u64 {
+        let sequence = self.local_sequence.get().wrapping_add(1);
+        self.local_sequence.set(sequence);
+        crate::sid::local(self.index, sequence)
+    }
+
+    /// How many calls the caller should time this one for: 0 means do not time it. The first 64 of
+    /// a thread are timed one by one, then one in 64 stands for 64, since reading the clock twice
+    /// costs more than a call.
+    #[inline]
+    pub(crate) fn sample_weight(&self) -> u32 {
+        let count = self.samples.get();
+        if count < 64 {
+            self.samples.set(count + 1);
+            return 1;
+        }
+        self.samples.set(if count == 127 { 64 } else { count + 1 });
+        if count == 64 { 64 } else { 0 }
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Finds threads that are stuck inside a plugin.
+//!
+//! Entering a plugin costs one load here: the watchdog ticks only while plugins are being called,
+//! and reads the turn of every thread record. A turn that stays odd over several ticks is a thread
+//! that did not come back. The tick that finds nobody active disarms itself, with the barrier that
+//! makes sure that who entered meanwhile arms it again.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{barrier, instance::Instance, thread, timer};
+
+const TICK: Duration = Duration::from_millis(50);
+
+static ARMED: AtomicBool = AtomicBool::new(false);
+static SEEN: Mutex<Option<HashMap<u32, Seen>>> = Mutex::new(None);
+
+/// What the last tick saw of a thread.
+struct Seen {
+    turn: u64,
+    since: Instant,
+    blocked_in: Option<&'static Instance>,
+}
+
+/// A thread is about to enter a plugin.
+#[inline]
+pub(crate) fn notice() {
+    if !ARMED.load(Ordering::Relaxed) {
+        arm();
+    }
+}
+
+#[cold]
+fn arm() {
+    if !ARMED.swap(true, Ordering::SeqCst) {
+        timer::set(Instant::now() + TICK, timer::Task::Watch);
+    }
+}
+
+/// Looks at every thread once; sets the next tick unless nobody is active.
+pub(crate) fn tick(now: Instant) {
+    if look(now) {
+        timer::set(now + TICK, timer::Task::Watch);
+        return;
+    }
+    ARMED.store(false, Ordering::SeqCst);
+    barrier::heavy();
+    // Who entered before the barrier is visible now; who enters after it sees the flag.
+    if look(now) {
+        arm();
+    }
+}
+
+/// True if some thread is inside a plugin, or was since the last look.
+fn look(now: Instant) -> bool {
+    let mut seen = SEEN.lock();
+    let seen = seen.get_or_insert_default();
+    let mut active = false;
+    for record in thread::all() {
+        let (turn, inside) = record.observed();
+        let entry =
+            seen.entry(record.index).or_insert(Seen { turn: 0, since: now, blocked_in: None });
+        if entry.turn != turn {
+            active = true;
+            if let Some(instance) = entry.blocked_in.take() {
+                instance.unblocked();
+            }
+            *entry = Seen { turn, since: now, blocked_in: None };
+        }
+        if turn % 2 == 0 {
+            continue;
+        }
+        active = true;
+        // SAFETY: null, or an instance, which are never freed.
+        let Some(instance) = (unsafe { inside.as_ref() }) else { continue };
+        let stuck_for = now.saturating_duration_since(entry.since);
+        if entry.blocked_in.is_none() && stuck_for >= instance.block_report() {
+            entry.blocked_in = Some(instance);
+            instance.blocked(stuck_for);
+        }
+    }
+    active
+}
