@@ -1,2 +1,135 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Becket.
+//! Write plugins in Rust.
+//!
+//! A plugin is a type that implements [`Plugin`]: its handlers are a constant table, and no `unsafe`
+//! is needed. [`define_plugin!`] makes a shared library of it, and a constant for hosts that link it.
+//! A bare-ABI plugin made of `unsafe` functions goes through the same macro.
+//!
+//! ```standalone_crate
+//! use becket_plugin::{
+//!     define_plugin, Answered, Call, Entry, Failure, Host, Level, Plugin, StreamSink, Context, log,
+//! };
+//!
+//! struct Words {
+//!     host: Host,
+//!     calls: becket_plugin::Counter,
+//! }
+//!
+//! impl Plugin for Words {
+//!     const NAME: &'static str = "words";
+//!     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+//!     const ENTRIES: &'static [Entry<Self>] = &[
+//!         Entry::unary("count", "counts the words of the payload", Self::count),
+//!         Entry::stream("split", "one frame a word", Self::split),
+//!     ];
+//!
+//!     fn start(host: Host) -> Result<Self, Failure> {
+//!         Ok(Self { host, calls: host.counter("words_calls_total", "Calls of count") })
+//!     }
+//! }
+//!
+//! impl Words {
+//!     fn count(&self, call: Call<'_>) -> Result<Answered, Failure> {
+//!         let text = std::str::from_utf8(call.payload())?; // answered as `Err` with its message
+//!         self.calls.add(1);
+//!         log!(self.host, Level::Debug, "{} bytes", text.len());
+//!         Ok(call.answer_owned(text.split_whitespace().count().to_string()))
+//!     }
+//!
+//!     fn split(&self, call: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+//!         for word in call.payload().split(|byte| *byte == b' ') {
+//!             sink.send(word)?;
+//!         }
+//!         sink.finish();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! define_plugin! { plugin: Words }
+//!
+//! # fn main() {
+//! // A test of it, without loading anything:
+//! use becket_plugin::testing::FakeHost;
+//! let host = FakeHost::of::<Words>();
+//! assert_eq!(host.call("count", b"to be or not").body, b"4");
+//! assert_eq!(host.stream("split", b"to be").collect(), [b"to".to_vec(), b"be".to_vec()]);
+//! assert_eq!(host.metric("words_calls_total"), Some(1.0));
+//! host.finish().assert_clean();
+//! # }
+//! ```
+//!
+//! # Which handler
+//!
+//! | entry | handler | runs on |
+//! |---|---|---|
+//! | [`Entry::unary`] | answers inside, or keeps a [`Later`] | the host's thread: return at once |
+//! | [`Entry::future`] | `async fn` | the plugin's own threads |
+//! | [`Entry::stream`] | sends inside, or keeps the [`StreamSink`] | the host's thread |
+//! | [`Entry::stream_future`] | `async fn` | the plugin's own threads |
+//! | [`Entry::bidirectional`] | opens a [`Conversation`] | the host's threads, one at a time |
+//!
+//! # What it costs
+//!
+//! A unary call that is answered inside its handler costs the vtable call, an index into the table
+//! of entries, and the panic boundary: no allocation, no lock, no map (`tests/zero_alloc.rs`).
+//! Streams and futures are registered in a table, which is a lock and an allocation each.
+//!
+//! # Modules
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `plugin`, `entry` | [`Plugin`], [`Entry`] |
+//! | `call` | [`Call`], [`Context`], [`Request`], [`Later`], [`OwnedCall`], [`Reply`] |
+//! | `stream` | [`StreamSink`], [`Conversation`] |
+//! | `host`, `log`, `metrics`, `timer` | [`Host`] and what it gives |
+//! | `owned`, `lease` | answers without a copy |
+//! | `executor` | drives futures |
+//! | `instance`, `boundary`, `fallback` | the vtable, the panic boundary, hosts that offer less |
+//! | `define`, `raw` | [`define_plugin!`] |
+//! | [`testing`] | a host for tests |
+
+mod boundary;
+mod call;
+mod define;
+mod entry;
+mod error;
+mod executor;
+mod fallback;
+mod host;
+mod instance;
+mod lease;
+mod log;
+mod metrics;
+mod owned;
+mod plugin;
+mod raw;
+mod stream;
+pub mod testing;
+mod timer;
+
+pub use becket_abi as abi;
+pub use becket_abi::{
+    BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, BkEntryInfo, BkHostApi,
+    LinkedPlugin, NrBytes, NrHeader, NrHostVTable, NrOwnedBytes, NrPluginInfo, NrPluginVTable,
+    NrRequest, NrStatus, NrStr,
+};
+
+pub use crate::boundary::panics_caught;
+pub use crate::call::{Answered, Call, CallHandle, Context, Later, OwnedCall, Reply, Request};
+pub use crate::entry::Entry;
+pub use crate::error::{ConfigError, Failure, SendError, StateError, TalkError, TimerError};
+pub use crate::host::Host;
+pub use crate::lease::LeaseWriter;
+pub use crate::log::Level;
+pub use crate::metrics::{Counter, Gauge, Histogram};
+pub use crate::owned::OwnedBytes;
+pub use crate::plugin::Plugin;
+pub use crate::stream::{Conversation, StreamSink};
+pub use crate::timer::{Sleep, Timer};
+
+/// What [`define_plugin!`] needs at the place it is used; not for authors.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::instance::Slots;
+    pub use crate::raw::{Definition, Link, RawEntry};
+}

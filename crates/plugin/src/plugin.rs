@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The [`Plugin`] trait: what an author writes.
+#![forbid(unsafe_code)]
+
+use becket_abi::{BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE};
+
+use crate::entry::Entry;
+use crate::error::Failure;
+use crate::host::Host;
+
+/// A plugin: its name, its entries, and the value that lives from `init` to `shutdown`.
+///
+/// Handlers get `&self`, from several threads at once. What they share they keep in `self`, not in
+/// statics: then one file can serve under several names.
+pub trait Plugin: Sized + Send + Sync + 'static {
+    /// The name that the plugin reports.
+    const NAME: &'static str;
+    /// The version that the plugin reports, e.g. `env!("CARGO_PKG_VERSION")`.
+    const VERSION: &'static str;
+    /// What the plugin offers, in the order that it is shown. An entry's place is its id.
+    const ENTRIES: &'static [Entry<Self>];
+    /// The configuration where the host's says nothing: a JSON object, or empty.
+    const CONFIG_DEFAULT: &'static str = "";
+    /// Several instances of one file may live in one process. True unless the plugin keeps
+    /// something in statics.
+    const MULTI_INSTANCE: bool = true;
+    /// The host may unmap the file after `shutdown`: the plugin has started no thread that outlives
+    /// [`stop`](Self::stop), and left no pointer into its image anywhere.
+    const MAY_UNLOAD: bool = false;
+    /// Threads that drive the futures of `future` and `stream_future` entries; started only if there
+    /// are such entries.
+    const FUTURE_THREADS: usize = 1;
+    /// How many futures may be unfinished at once. One more is refused with `Backpressure`.
+    const FUTURES_MAX: usize = 65_536;
+    /// How many streams may be open at once. One more is refused with `Backpressure`.
+    const STREAMS_MAX: usize = 65_536;
+
+    /// Makes the plugin: reads its configuration, registers its metrics.
+    ///
+    /// # Errors
+    /// A [`Failure`] refuses the load; its text goes to the host's log.
+    fn start(host: Host) -> Result<Self, Failure>;
+
+    /// The end. Threads that the plugin started itself end here, before it returns.
+    fn stop(&self) {}
+
+    /// Nobody waits for a call any more that is answered through a [`crate::Later`]. Streams learn
+    /// of it through their sink or conversation, and futures are dropped.
+    fn cancelled(&self, _sid: u64) {}
+
+    /// What to hand to the next version of the plugin, on reload; `None`: nothing.
+    ///
+    /// # Errors
+    /// A [`Failure`] fails the reload; this version goes on.
+    fn export(&self) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(None)
+    }
+
+    /// What the version before handed over; called after `start`, before any call.
+    ///
+    /// # Errors
+    /// A [`Failure`] fails the reload; the version before goes on.
+    fn import(&self, _state: &[u8]) -> Result<(), Failure> {
+        Err(Failure::unsupported("this plugin takes no state over"))
+    }
+}
+
+pub(crate) const fn flags<P: Plugin>() -> u32 {
+    let mut flags = BK_PLUGIN_THREAD_SAFE;
+    if P::MULTI_INSTANCE {
+        flags |= BK_PLUGIN_MULTI_INSTANCE;
+    }
+    if P::MAY_UNLOAD {
+        flags |= BK_PLUGIN_MAY_UNLOAD;
+    }
+    flags
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What `define_plugin!` builds when it is given functions instead of a [`crate::Plugin`].
+//!
+//! Everything here is a constant of the plugin: a table of entries, a vtable, an info. The macro
+//! writes the `extern "C"` functions; they do their work through the tables.
+//!
+//! # Safety
+//!
+//! [`Link`] holds the two pointers that the host gave in `attach`. Both stay valid for the rest of
+//! the process (ABI); they are used to log a panic, nothing else.
+
+use std::ffi::c_void;
+use std::fmt;
+use std::mem::offset_of;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use becket_abi::{
+    BK_ENTRY_UNARY, BK_ENTRY_UNKNOWN, BK_LOG_ERROR, BkEntryInfo, BkHostApi, NR_ABI_VERSION,
+    NrBytes, NrHostVTable, NrOwnedBytes, NrPluginInfo, NrPluginVTable, NrRequest, NrStatus, NrStr,
+};
+
+use crate::boundary::{self, PanicAnswer};
+use crate::instance::fill;
+
+/// A handler of `entries`.
+type HandleFn = unsafe fn(*mut c_void, u64, *const NrRequest, NrBytes) -> NrStatus;
+/// A handler of `raw_entries`.
+type HandleRawFn = unsafe fn(*mut c_void, u64, NrBytes) -> NrStatus;
+
+/// One entry of a table.
+#[derive(Clone, Copy)]
+pub struct RawEntry {
+    name: &'static str,
+    run: Run,
+}
+
+#[derive(Clone, Copy)]
+enum Run {
+    Request(HandleFn),
+    Raw(HandleRawFn),
+}
+
+impl RawEntry {
+    /// An entry that gets the request.
+    #[must_use]
+    pub const fn with_request(name: &'static str, run: HandleFn) -> Self {
+        Self { name, run: Run::Request(run) }
+    }
+
+    /// An entry that gets the payload alone.
+    #[must_use]
+    pub const fn raw(name: &'static str, run: HandleRawFn) -> Self {
+        Self { name, run: Run::Raw(run) }
+    }
+
+    /// # Safety
+    /// A vtable call, with what the host passed.
+    #[inline]
+    unsafe fn call(
+        self,
+        ctx: *mut c_void,
+        sid: u64,
+        request: *const NrRequest,
+        payload: NrBytes,
+    ) -> NrStatus {
+        match self.run {
+            // SAFETY: the caller's promise is what the handler asks for.
+            Run::Request(run) => unsafe { run(ctx, sid, request, payload) },
+            // SAFETY: as above.
+            Run::Raw(run) => unsafe { run(ctx, sid, payload) },
+        }
+    }
+}
+
+impl fmt::Debug for RawEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawEntry").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+type InitFn = unsafe extern "C" fn(*mut c_void, *mut c_void, *const NrHostVTable) -> NrStatus;
+type AttachFn = unsafe extern "C" fn(*mut c_void, *mut c_void, *const BkHostApi) -> NrStatus;
+type ShutdownFn = unsafe extern "C" fn(*mut c_void);
+type DataFn = unsafe extern "C" fn(*mut c_void, u64, NrBytes) -> NrStatus;
+type SidFn = unsafe extern "C" fn(*mut c_void, u64) -> NrStatus;
+type ExportFn = unsafe extern "C" fn(*mut c_void, *mut NrOwnedBytes) -> NrStatus;
+type ImportFn = unsafe extern "C" fn(*mut c_void, NrBytes) -> NrStatus;
+
+/// A plugin as the macro's arms define it. The ids of `entries` come first, then `raw_entries`.
+#[derive(Clone, Copy)]
+pub struct Definition {
+    name: &'static str,
+    version: &'static str,
+    config_default: &'static str,
+    flags: u32,
+    entries: &'static [RawEntry],
+    raw_entries: &'static [RawEntry],
+    init: Option<InitFn>,
+    attach: Option<AttachFn>,
+    shutdown: Option<ShutdownFn>,
+    stream: Option<(DataFn, SidFn)>,
+    cancel: Option<SidFn>,
+    reload: Option<(ExportFn, ImportFn)>,
+}
+
+/// One method an arm.
+#[allow(missing_docs, clippy::must_use_candidate, clippy::return_self_not_must_use)]
+impl Definition {
+    pub const fn new(name: &'static str, version: &'static str) -> Self {
+        Self {
+            name,
+            version,
+            config_default: "",
+            flags: 0,
+            entries: &[],
+            raw_entries: &[],
+            init: None,
+            attach: None,
+            shutdown: None,
+            stream: None,
+            cancel: None,
+            reload: None,
+        }
+    }
+
+    pub const fn name(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    pub const fn version(self, version: &'static str) -> Self {
+        Self { version, ..self }
+    }
+
+    pub const fn config_default(self, config_default: &'static str) -> Self {
+        Self { config_default, ..self }
+    }
+
+    pub const fn flags(self, flags: u32) -> Self {
+        Self { flags, ..self }
+    }
+
+    pub const fn entries(self, entries: &'static [RawEntry]) -> Self {
+        Self { entries, ..self }
+    }
+
+    pub const fn raw_entries(self, raw_entries: &'static [RawEntry]) -> Self {
+        Self { raw_entries, ..self }
+    }
+
+    pub const fn init(self, init: InitFn) -> Self {
+        Self { init: Some(init), ..self }
+    }
+
+    pub const fn attach(self, attach: AttachFn) -> Self {
+        Self { attach: Some(attach), ..self }
+    }
+
+    pub const fn shutdown(self, shutdown: ShutdownFn) -> Self {
+        Self { shutdown: Some(shutdown), ..self }
+    }
+
+    pub const fn stream_handlers(self, data: DataFn, close: SidFn) -> Self {
+        Self { stream: Some((data, close)), ..self }
+    }
+
+    pub const fn cancel(self, cancel: SidFn) -> Self {
+        Self { cancel: Some(cancel), ..self }
+    }
+
+    pub const fn reload(self, export: ExportFn, import: ImportFn) -> Self {
+        Self { reload: Some((export, import)), ..self }
+    }
+}
+
+/// What the generated functions do.
+impl Definition {
+    /// The vtable: what the arms gave, over what every plugin has.
+    #[must_use]
+    pub const fn vtable(&self, mut table: NrPluginVTable) -> NrPluginVTable {
+        if self.init.is_some() {
+            table.init = self.init;
+        }
+        table.shutdown = self.shutdown;
+        table.cancel = self.cancel;
+        if let Some((data, close)) = self.stream {
+            table.stream_data = Some(data);
+            table.stream_close = Some(close);
+        }
+        if let Some((export, import)) = self.reload {
+            table.reload_export = Some(export);
+            table.reload_import = Some(import);
+        }
+        table
+    }
+
+    /// The info.
+    #[must_use]
+    pub const fn info(
+        &self,
+        table: &'static NrPluginVTable,
+        attach_plain: AttachFn,
+    ) -> NrPluginInfo {
+        NrPluginInfo {
+            abi_version: NR_ABI_VERSION,
+            struct_size: size_of::<NrPluginInfo>() as u32,
+            name: NrStr::from_str(self.name),
+            version: NrStr::from_str(self.version),
+            plugin_ctx: ptr::null_mut(),
+            vtable: table,
+            vtable_size: size_of::<NrPluginVTable>() as u32,
+            flags: self.flags,
+            config_default: NrStr::from_str(self.config_default),
+            attach: match self.attach {
+                Some(attach) => Some(attach),
+                None => Some(attach_plain),
+            },
+        }
+    }
+
+    fn find(&self, name: NrStr) -> Option<(u32, RawEntry)> {
+        // SAFETY: the host's view is valid for the vtable call that asks.
+        let name = unsafe { NrBytes { ptr: name.ptr, len: u64::from(name.len) }.as_slice() };
+        let mut all = (0_u32..).zip(self.entries.iter().chain(self.raw_entries));
+        all.find(|(_, entry)| entry.name.as_bytes() == name).map(|(id, entry)| (id, *entry))
+    }
+
+    #[inline]
+    fn at(&self, id: u32) -> Option<RawEntry> {
+        let id = id as usize;
+        let raw = || self.raw_entries.get(id.checked_sub(self.entries.len())?);
+        self.entries.get(id).or_else(raw).copied()
+    }
+
+    /// # Safety
+    /// A vtable call, with what the host passed.
+    pub unsafe fn handle(
+        &self,
+        ctx: *mut c_void,
+        name: NrStr,
+        sid: u64,
+        request: *const NrRequest,
+        payload: NrBytes,
+    ) -> NrStatus {
+        match self.find(name) {
+            // SAFETY: the caller's promise.
+            Some((_, entry)) => unsafe { entry.call(ctx, sid, request, payload) },
+            None => NrStatus::Unsupported,
+        }
+    }
+
+    /// # Safety
+    /// A vtable call, with what the host passed.
+    #[inline]
+    pub unsafe fn handle_by_id(
+        &self,
+        ctx: *mut c_void,
+        id: u32,
+        sid: u64,
+        request: *const NrRequest,
+        payload: NrBytes,
+    ) -> NrStatus {
+        match self.at(id) {
+            // SAFETY: the caller's promise.
+            Some(entry) => unsafe { entry.call(ctx, sid, request, payload) },
+            None => NrStatus::Unsupported,
+        }
+    }
+
+    /// # Safety
+    /// A vtable call, with what the host passed.
+    #[must_use]
+    pub unsafe fn resolve(&self, name: NrStr) -> u32 {
+        self.find(name).map_or(BK_ENTRY_UNKNOWN, |(id, _)| id)
+    }
+
+    /// Every entry is reported as unary: functions do not say more.
+    ///
+    /// # Safety
+    /// `out` is `NULL` or points to a record whose size is set.
+    pub unsafe fn describe(&self, index: u32, out: *mut BkEntryInfo) -> NrStatus {
+        let Some(entry) = self.at(index) else { return NrStatus::Invalid };
+        let name = NrStr::from_str(entry.name);
+        // SAFETY: the caller's promise.
+        unsafe { fill(out, BkEntryInfo { kind: BK_ENTRY_UNARY, name, ..BkEntryInfo::EMPTY }) }
+    }
+}
+
+impl fmt::Debug for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Definition").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The host that attached last, for the log line of a panic.
+#[derive(Debug)]
+pub struct Link {
+    ctx: AtomicPtr<c_void>,
+    api: AtomicPtr<BkHostApi>,
+}
+
+impl Link {
+    /// Nobody attached yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { ctx: AtomicPtr::new(ptr::null_mut()), api: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// Remembers the host.
+    pub fn attach(&self, ctx: *mut c_void, api: *const BkHostApi) {
+        self.ctx.store(ctx, Ordering::Release);
+        self.api.store(api.cast_mut(), Ordering::Release);
+    }
+
+    /// The panic boundary of one vtable function.
+    #[inline]
+    pub fn guard<R: PanicAnswer>(&self, place: &'static str, body: impl FnOnce() -> R) -> R {
+        boundary::guard_with(place, |text| self.log(text), body)
+    }
+
+    #[cold]
+    fn log(&self, text: &str) {
+        let api = self.api.load(Ordering::Acquire);
+        if api.is_null() {
+            return;
+        }
+        // SAFETY: not NULL, so the host's table, which lives for the process and begins with its
+        // size; `log` is called only if the table has it.
+        unsafe {
+            if (*api).struct_size as usize >= offset_of!(BkHostApi, metric_register) {
+                let (target, text) = (NrStr::from_str("panic"), NrStr::from_str(text));
+                ((*api).log)(self.ctx.load(Ordering::Acquire), BK_LOG_ERROR, target, text);
+            }
+        }
+    }
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self::new()
+    }
+}

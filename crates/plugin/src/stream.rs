@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Streams: the sink that a plugin sends frames into, and conversations both ways.
+//!
+//! # Invariants
+//!
+//! 1. A stream ends once. The cell's state becomes `FINISHED` or `CANCELLED` before the terminal
+//!    frame is sent; whoever makes that step sends the frame, and nothing follows.
+//! 2. A cell is in the table from the opening of its stream until its end; the table is bounded.
+//! 3. A conversation runs under its cell's lock: its methods never overlap. A cancellation that
+//!    arrives during one is carried out by that one's thread, right after it.
+//! 4. While the handler that opens a stream is at work, the outcome of the handler decides: a sink
+//!    that it drops on its way to `Err` does not speak first.
+//! 5. A message that `on_data` did not take is answered `Backpressure`, and exactly one timer then
+//!    asks the host to offer it again.
+//!
+//! ```text
+//!                 ┌──────────── sink dropped ───▶ ORPHANED ──┐
+//!   OPENING ──────┤                                          ├─ handler ends ─▶ FINISHED
+//!                 └─ handler ends ─▶ OPEN ── finish, drop ───┘
+//!   any of these ── cancel, or the host says that nobody reads ──▶ CANCELLED
+//! ```
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use becket_abi::NrStatus;
+use parking_lot::Mutex;
+
+use crate::call::{CallHandle, dropped};
+use crate::error::{Failure, SendError, TalkError};
+use crate::host::Host;
+use crate::owned::OwnedBytes;
+
+/// How long after a full queue the next try is made. A full queue drains at the reader's pace, and
+/// the ABI has no call that says "room again" to a plugin.
+const RETRY: Duration = Duration::from_millis(2);
+/// Tries of a waiting `send_async` slow down to this.
+const RETRY_MAX: Duration = Duration::from_millis(32);
+
+const SHARDS: usize = 16;
+
+/// One end of a bidirectional stream: what the plugin keeps for it, and what it does.
+///
+/// The value is the stream's typed state. It usually owns the [`StreamSink`] to answer into.
+pub trait Conversation: Send + 'static {
+    /// A message from the host.
+    ///
+    /// # Errors
+    /// [`TalkError::NotTaken`], which a full sink becomes with `?`: the host keeps the message and
+    /// offers it again, so change nothing before the last `send(..)?`.
+    /// [`TalkError::Failed`]: the stream ends with that status and text.
+    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError>;
+
+    /// The host sends no more. Answers may still follow; dropping the sink unfinished ends the
+    /// stream with `Err`.
+    fn on_close(self: Box<Self>);
+
+    /// Nobody reads any more. Frames sent from here on go nowhere.
+    fn on_cancel(self: Box<Self>) {}
+}
+
+/// The streams of one instance.
+pub(crate) struct Streams {
+    shards: [Mutex<HashMap<u64, Arc<Cell>>>; SHARDS],
+    open: AtomicUsize,
+    open_max: usize,
+}
+
+const OPENING: u8 = 0;
+const ORPHANED: u8 = 1;
+const OPEN: u8 = 2;
+const FINISHED: u8 = 3;
+const CANCELLED: u8 = 4;
+
+pub(crate) struct Cell {
+    state: AtomicU8,
+    retrying: AtomicBool,
+    talk: Mutex<Option<Box<dyn Conversation>>>,
+}
+
+impl Streams {
+    pub(crate) fn new(open_max: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            open: AtomicUsize::new(0),
+            open_max,
+        }
+    }
+
+    fn shard(&self, sid: u64) -> &Mutex<HashMap<u64, Arc<Cell>>> {
+        let [first, ..] = &self.shards;
+        // The low bits of an id are its slot in the host's table, so neighbours spread out.
+        self.shards.get(sid as usize % SHARDS).unwrap_or(first)
+    }
+
+    /// Opens the stream `sid`; `None` if too many are open, or it is open already.
+    pub(crate) fn open(self: &Arc<Self>, handle: CallHandle) -> Option<(Opening, StreamSink)> {
+        let room = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+            (open < self.open_max).then_some(open + 1)
+        });
+        room.ok()?;
+        let cell = Arc::new(Cell {
+            state: AtomicU8::new(OPENING),
+            retrying: AtomicBool::new(false),
+            talk: Mutex::new(None),
+        });
+        let stale = self.shard(handle.sid()).lock().insert(handle.sid(), Arc::clone(&cell));
+        if let Some(stale) = stale {
+            // The host gave an id twice without a word in between: the older stream is over.
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            stale.cancel();
+        }
+        let opening = Opening { handle, cell: Arc::clone(&cell), streams: Arc::clone(self) };
+        Some((opening, StreamSink { handle, cell, streams: Arc::clone(self) }))
+    }
+
+    fn find(&self, sid: u64) -> Option<Arc<Cell>> {
+        self.shard(sid).lock().get(&sid).map(Arc::clone)
+    }
+
+    /// Takes `cell` out, if it is still the one under `sid`.
+    fn remove(&self, sid: u64, cell: &Arc<Cell>) {
+        let mut shard = self.shard(sid).lock();
+        if shard.get(&sid).is_some_and(|found| Arc::ptr_eq(found, cell)) {
+            shard.remove(&sid);
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The host's `stream_data`.
+    pub(crate) fn data(&self, host: Host, sid: u64, data: &[u8]) -> NrStatus {
+        let Some(cell) = self.find(sid) else { return NrStatus::Invalid };
+        let outcome = {
+            let mut talk = cell.talk.lock();
+            match talk.as_mut() {
+                // An output-only stream, or one that is closed: it takes no messages.
+                None => return NrStatus::Invalid,
+                Some(_) if cell.is_ended() => Err(TalkError::Closed),
+                Some(conversation) => conversation.on_data(data),
+            }
+        };
+        let answer = match outcome {
+            Ok(()) if !cell.is_ended() => return NrStatus::Ok,
+            Err(TalkError::NotTaken) if !cell.is_ended() => {
+                return self.offer_again(host, sid, &cell);
+            }
+            // Ended by the conversation itself, or cancelled meanwhile.
+            Ok(()) => NrStatus::Ok,
+            Err(TalkError::Failed(failure)) => {
+                if cell.end(FINISHED) {
+                    let _ = host.send(sid, failure.status(), failure.text().as_bytes());
+                }
+                NrStatus::Ok
+            }
+            Err(TalkError::NotTaken | TalkError::Closed) => {
+                cell.end(CANCELLED);
+                NrStatus::Invalid
+            }
+        };
+        self.remove(sid, &cell);
+        cell.release();
+        answer
+    }
+
+    fn offer_again(&self, host: Host, sid: u64, cell: &Arc<Cell>) -> NrStatus {
+        if !cell.retrying.swap(true, Ordering::AcqRel) {
+            let timed = Arc::clone(cell);
+            let retry = host.timer(RETRY, move || {
+                timed.retrying.store(false, Ordering::Release);
+                host.stream_ready(sid);
+            });
+            match retry {
+                Ok(timer) => timer.detach(),
+                Err(_) => {
+                    // Nothing would ever ask the host again: say so instead of stalling.
+                    if cell.end(FINISHED) {
+                        let _ = host.send(sid, NrStatus::Backpressure, b"no timer free");
+                    }
+                    self.remove(sid, cell);
+                    cell.release();
+                    return NrStatus::Invalid;
+                }
+            }
+        }
+        NrStatus::Backpressure
+    }
+
+    /// The host's `stream_close`.
+    pub(crate) fn close(&self, sid: u64) -> NrStatus {
+        let Some(cell) = self.find(sid) else { return NrStatus::Invalid };
+        let conversation = cell.talk.lock().take();
+        match conversation {
+            Some(conversation) => {
+                conversation.on_close();
+                NrStatus::Ok
+            }
+            None => NrStatus::Invalid,
+        }
+    }
+
+    /// The host's `cancel`; false if no such stream is open.
+    pub(crate) fn cancel(&self, sid: u64) -> bool {
+        let Some(cell) = self.find(sid) else { return false };
+        self.remove(sid, &cell);
+        cell.cancel();
+        true
+    }
+
+    /// Forgets every stream: the plugin ends.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            let cells = std::mem::take(&mut *shard.lock());
+            self.open.fetch_sub(cells.len(), Ordering::Relaxed);
+            for cell in cells.into_values() {
+                cell.cancel();
+            }
+        }
+    }
+}
+
+impl Cell {
+    fn state(&self) -> u8 {
+        self.state.load(Ordering::SeqCst)
+    }
+
+    fn is_ended(&self) -> bool {
+        self.state() >= FINISHED
+    }
+
+    /// True for the one that ends it.
+    fn end(&self, how: u8) -> bool {
+        let ended = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
+            (state < FINISHED).then_some(how)
+        });
+        ended.is_ok()
+    }
+
+    fn step(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    fn cancel(&self) {
+        self.end(CANCELLED);
+        self.release();
+    }
+
+    /// Lets go of the conversation of an ended stream, and tells it if nobody reads: now or, if it
+    /// is at work, by the thread it works on (invariant 3).
+    fn release(&self) {
+        let conversation = self.talk.try_lock().and_then(|mut talk| talk.take());
+        if let Some(conversation) = conversation
+            && self.state() == CANCELLED
+        {
+            conversation.on_cancel();
+        }
+    }
+}
+
+/// The time in which the handler that opens a stream is at work.
+pub(crate) struct Opening {
+    handle: CallHandle,
+    cell: Arc<Cell>,
+    streams: Arc<Streams>,
+}
+
+impl Opening {
+    /// Runs the handler of a bidirectional stream; messages wait until its conversation is there.
+    pub(crate) fn converse<C: Conversation>(
+        &self,
+        open: impl FnOnce() -> Result<C, Failure>,
+    ) -> Result<(), Failure> {
+        let mut talk = self.cell.talk.lock();
+        *talk = Some(Box::new(open()?));
+        drop(talk);
+        if self.cell.is_ended() {
+            self.cell.release();
+        }
+        Ok(())
+    }
+
+    /// The handler has ended; gives back what `handle` returns, if it still can.
+    pub(crate) fn settle(self, result: &Result<(), Failure>) -> NrStatus {
+        let (status, text) = match result {
+            Ok(()) if self.cell.step(OPENING, OPEN) => return NrStatus::Ok,
+            Ok(()) => dropped(),
+            Err(failure) => (failure.status(), failure.text().as_bytes()),
+        };
+        let ours = self.cell.end(FINISHED);
+        self.streams.remove(self.handle.sid(), &self.cell);
+        match result {
+            Err(failure) if failure.is_silent() => return failure.status(),
+            _ if ours => {
+                let _ = self.handle.host().send(self.handle.sid(), status, text);
+            }
+            _ => {}
+        }
+        NrStatus::Ok
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        // Only a panic leaves a handler without `settle`: `handle` itself says so to the host.
+        if self.cell.state() < OPEN {
+            self.cell.end(FINISHED);
+            self.streams.remove(self.handle.sid(), &self.cell);
+        }
+    }
+}
+
+/// Where a plugin sends the frames of one stream. Owned: it may go to any thread.
+///
+/// It is finished once, by [`finish`](Self::finish) or [`fail`](Self::fail). Dropped unfinished, it
+/// ends the stream with `Err` (`Panic` while its thread panics), so that a cut stream never looks
+/// complete.
+///
+/// ```compile_fail,E0382
+/// fn end_twice(sink: becket_plugin::StreamSink) {
+///     sink.finish();
+///     sink.finish();
+/// }
+/// ```
+pub struct StreamSink {
+    handle: CallHandle,
+    cell: Arc<Cell>,
+    streams: Arc<Streams>,
+}
+
+impl StreamSink {
+    /// Sends one frame; never waits.
+    ///
+    /// # Errors
+    /// [`SendError::Full`]: not taken, since the stream's queue is full. [`SendError::Closed`]:
+    /// nobody reads any more.
+    pub fn send(&self, frame: &[u8]) -> Result<(), SendError> {
+        self.open()?;
+        self.outcome(self.host().send(self.sid(), NrStatus::Ok, frame))
+    }
+
+    /// Sends one frame without a copy; never waits.
+    ///
+    /// # Errors
+    /// As for [`Self::send`]; with `Full` the bytes come back.
+    pub fn send_owned(&self, frame: impl Into<OwnedBytes>) -> Result<(), (SendError, OwnedBytes)> {
+        let frame = frame.into();
+        if let Err(error) = self.open() {
+            return Err((error, frame));
+        }
+        let sent = self.host().send_owned(self.sid(), NrStatus::Ok, frame);
+        if let Err((SendError::Closed, _)) = &sent {
+            self.cell.end(CANCELLED);
+        }
+        sent
+    }
+
+    /// Sends one frame, and waits for room up to `timeout`. Only on a thread of the plugin's own:
+    /// inside a handler, a conversation or a future the thread is shared, and it does not wait.
+    ///
+    /// # Errors
+    /// As for [`Self::send`].
+    pub fn send_wait(&self, frame: &[u8], timeout: Duration) -> Result<(), SendError> {
+        self.open()?;
+        self.outcome(self.host().send_wait(self.sid(), frame, timeout))
+    }
+
+    /// Sends one frame, and lets other futures run until there is room.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if nobody reads any more; [`SendError::Full`] only if the host grants
+    /// no timer to wait with.
+    pub async fn send_async(&self, frame: &[u8]) -> Result<(), SendError> {
+        let mut pause = RETRY;
+        loop {
+            match self.send(frame) {
+                Err(SendError::Full) => {}
+                other => return other,
+            }
+            let sleep = self.host().sleep(pause).map_err(|_| SendError::Full)?;
+            sleep.await;
+            pause = pause.saturating_mul(2).min(RETRY_MAX);
+        }
+    }
+
+    /// True once the stream has ended: nobody reads, or it was cancelled.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.cell.is_ended() || self.is_cancelled()
+    }
+
+    /// Ends the stream well.
+    pub fn finish(self) {
+        self.finish_with(&[]);
+    }
+
+    /// Ends the stream well, with bytes in its last frame.
+    pub fn finish_with(self, body: &[u8]) {
+        self.terminate(NrStatus::StreamEnd, body);
+    }
+
+    /// Ends the stream with a failure.
+    pub fn fail(self, failure: &Failure) {
+        self.terminate(failure.status(), failure.text().as_bytes());
+    }
+
+    /// The terminal frame always gets through: the host keeps a place for it.
+    fn terminate(&self, status: NrStatus, body: &[u8]) {
+        if self.cell.end(FINISHED) {
+            let _ = self.host().send(self.sid(), status, body);
+        }
+        self.streams.remove(self.sid(), &self.cell);
+    }
+
+    fn open(&self) -> Result<(), SendError> {
+        if self.cell.is_ended() { Err(SendError::Closed) } else { Ok(()) }
+    }
+
+    fn outcome(&self, taken: NrStatus) -> Result<(), SendError> {
+        let outcome = SendError::check(taken);
+        if outcome == Err(SendError::Closed) {
+            self.cell.end(CANCELLED);
+        }
+        outcome
+    }
+}
+
+impl Deref for StreamSink {
+    type Target = CallHandle;
+
+    fn deref(&self) -> &CallHandle {
+        &self.handle
+    }
+}
+
+impl Drop for StreamSink {
+    fn drop(&mut self) {
+        // While its handler is at work, the handler's outcome says how the stream ends.
+        if self.cell.step(OPENING, ORPHANED) {
+            return;
+        }
+        let (status, text) = dropped();
+        self.terminate(status, text);
+    }
+}
+
+impl fmt::Debug for StreamSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamSink").field("sid", &self.sid()).finish_non_exhaustive()
+    }
+}

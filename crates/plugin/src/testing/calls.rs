@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Calls and streams of a [`FakeHost`], from the caller's side.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use becket_abi::{NrHeader, NrRequest, NrStatus};
+
+use super::FakeHost;
+
+/// What a call came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The status: of the answer, or what `handle` returned if it refused.
+    pub status: NrStatus,
+    /// The body; empty if refused.
+    pub body: Vec<u8>,
+    /// True if `handle` itself refused, without an answer.
+    pub refused: bool,
+}
+
+impl Answer {
+    /// The body as text; empty if it is not UTF-8.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap_or_default()
+    }
+}
+
+/// One frame of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Frame {
+    /// `Ok`, or what the stream ended with.
+    pub status: NrStatus,
+    /// The bytes.
+    pub body: Vec<u8>,
+}
+
+/// Method, path, query and headers for a call.
+#[derive(Debug, Clone, Default)]
+pub struct TestRequest {
+    method: String,
+    path: String,
+    query: String,
+    headers: Vec<(String, String)>,
+}
+
+impl TestRequest {
+    /// A request with a method and a path.
+    #[must_use]
+    pub fn new(method: &str, path: &str) -> Self {
+        Self { method: method.to_owned(), path: path.to_owned(), ..Self::default() }
+    }
+
+    /// With a query.
+    #[must_use]
+    pub fn query(mut self, query: &str) -> Self {
+        query.clone_into(&mut self.query);
+        self
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, key: &str, value: &str) -> Self {
+        self.headers.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(super) fn with_raw<R>(&self, call: impl FnOnce(*const NrRequest) -> R) -> R {
+        let headers: Vec<NrHeader> =
+            self.headers.iter().map(|(key, value)| NrHeader::new(key, value)).collect();
+        let raw = NrRequest::build(&self.method, &self.path, &self.query, &headers);
+        call(&raw const raw)
+    }
+}
+
+/// A call whose answer may still come.
+#[must_use]
+pub struct TestCall<'h> {
+    host: &'h FakeHost,
+    sid: u64,
+    returned: NrStatus,
+}
+
+impl<'h> TestCall<'h> {
+    pub(super) const fn new(host: &'h FakeHost, sid: u64, returned: NrStatus) -> Self {
+        Self { host, sid, returned }
+    }
+
+    /// The host's id of it.
+    #[must_use]
+    pub const fn sid(&self) -> u64 {
+        self.sid
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Panics
+    /// If none has come after ten seconds.
+    #[must_use]
+    pub fn answer(self) -> Answer {
+        if !self.returned.is_ok() {
+            return Answer { status: self.returned, body: Vec::new(), refused: true };
+        }
+        let sid = self.sid;
+        let frame = self.host.inner.wait("an answer", |book| {
+            book.calls.get_mut(&sid).and_then(|call| call.frames.pop_front())
+        });
+        Answer { status: frame.status, body: frame.body, refused: false }
+    }
+
+    /// The answer, if it is there.
+    #[must_use]
+    pub fn try_answer(&self) -> Option<Answer> {
+        let mut book = self.host.inner.book.lock();
+        let frame = book.calls.get_mut(&self.sid)?.frames.pop_front()?;
+        Some(Answer { status: frame.status, body: frame.body, refused: false })
+    }
+
+    /// Tells the plugin that nobody waits any more; gives what it returned.
+    pub fn cancel(self) -> NrStatus {
+        self.host.cancel(self.sid)
+    }
+}
+
+impl fmt::Debug for TestCall<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestCall").field("sid", &self.sid).finish_non_exhaustive()
+    }
+}
+
+/// An open stream.
+#[must_use]
+pub struct TestStream<'h> {
+    host: &'h FakeHost,
+    sid: u64,
+    returned: NrStatus,
+}
+
+impl<'h> TestStream<'h> {
+    pub(super) const fn new(host: &'h FakeHost, sid: u64, returned: NrStatus) -> Self {
+        Self { host, sid, returned }
+    }
+
+    /// The host's id of it.
+    #[must_use]
+    pub const fn sid(&self) -> u64 {
+        self.sid
+    }
+
+    /// What `handle` returned.
+    #[must_use]
+    pub const fn returned(&self) -> NrStatus {
+        self.returned
+    }
+
+    /// Waits for the next frame. `None` after the terminal one, or if there will be none.
+    ///
+    /// # Panics
+    /// If none has come after ten seconds.
+    pub fn next(&self) -> Option<Frame> {
+        if !self.returned.is_ok() {
+            return None;
+        }
+        let sid = self.sid;
+        self.host.inner.wait("a frame", |book| {
+            let call = book.calls.get_mut(&sid)?;
+            match call.frames.pop_front() {
+                Some(frame) => Some(Some(frame)),
+                None if call.ended.is_some() || call.cancelled => Some(None),
+                None => None,
+            }
+        })
+    }
+
+    /// The next frame, if it is there.
+    pub fn try_next(&self) -> Option<Frame> {
+        self.host.inner.book.lock().calls.get_mut(&self.sid)?.frames.pop_front()
+    }
+
+    /// The bodies of all frames until the end; an empty terminal frame is left out.
+    ///
+    /// # Panics
+    /// If the stream has not ended after ten seconds.
+    #[must_use]
+    pub fn collect(&self) -> Vec<Vec<u8>> {
+        let mut bodies = Vec::new();
+        while let Some(frame) = self.next() {
+            if !(frame.status.is_terminal() && frame.body.is_empty()) {
+                bodies.push(frame.body);
+            }
+        }
+        bodies
+    }
+
+    /// What the stream ended with.
+    #[must_use]
+    pub fn ended(&self) -> Option<NrStatus> {
+        self.host.inner.book.lock().calls.get(&self.sid)?.ended
+    }
+
+    /// Gives the plugin a message. `Backpressure`: it did not take it.
+    pub fn send(&self, data: &[u8]) -> NrStatus {
+        // Set first: the plugin may say "ready" before it has returned.
+        self.set_data_refused(true);
+        let status = self.host.stream_data(self.sid, data);
+        if status != NrStatus::Backpressure {
+            self.set_data_refused(false);
+        }
+        status
+    }
+
+    fn set_data_refused(&self, refused: bool) {
+        if let Some(call) = self.host.inner.book.lock().calls.get_mut(&self.sid) {
+            call.data_refused = refused;
+        }
+    }
+
+    /// How often the plugin said that it takes messages again.
+    #[must_use]
+    pub fn ready(&self) -> u64 {
+        self.host.inner.book.lock().calls.get(&self.sid).map_or(0, |call| call.ready)
+    }
+
+    /// Tells the plugin that no more messages come.
+    pub fn close(&self) -> NrStatus {
+        self.host.stream_close(self.sid)
+    }
+
+    /// Tells the plugin that nobody reads any more.
+    pub fn cancel(&self) -> NrStatus {
+        self.host.cancel(self.sid)
+    }
+}
+
+impl fmt::Debug for TestStream<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestStream").field("sid", &self.sid).finish_non_exhaustive()
+    }
+}
