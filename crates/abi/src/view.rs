@@ -79,7 +79,6 @@ impl NrStr {
     /// A view of `text`, which must outlive every use of it. Text beyond `u32::MAX` bytes becomes
     /// the empty view.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "the C surface's name; it cannot fail")]
     pub const fn from_str(text: &str) -> Self {
         if text.is_empty() || text.len() > u32::MAX as usize {
             return Self::EMPTY;

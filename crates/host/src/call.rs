@@ -462,7 +462,11 @@ pub(crate) fn notify(
     admit(instance, payload.len())?;
     shared.counters.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
-    let status = instance.distance.handle(entry.at(instance), sid, None, payload);
+    // An answer given inside is taken, so that the plugin sees nothing unusual, and dropped.
+    let frame = CallFrame::new(sid, instance, None);
+    let status = frame.scope(entered.record(), || {
+        instance.distance.handle(entry.at(instance), sid, None, payload)
+    });
     if status.is_ok() {
         return Ok(());
     }

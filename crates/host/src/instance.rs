@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use becket_abi::{BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_THREAD_SAFE, NrStatus};
+use becket_abi::{BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, NrStatus};
 use futures_lite::future::{block_on, or};
 use parking_lot::Mutex;
 
@@ -40,7 +40,7 @@ use crate::{
     distance::{Distance, Inline},
     jobs::{Full, Job, Jobs},
     limits::{Dispatch, Limits},
-    load::{self, Image, InfoDefect, LoadError, Loaded},
+    load::{self, EntryPoints, Image, InfoDefect, LoadError, Loaded},
     plugin::{Entered, Shared},
     thread,
     timer::{self, PluginTimer},
@@ -92,6 +92,39 @@ pub(crate) struct Instance {
     /// What the plugin must be told, and its timers, one at a time.
     notices: Jobs,
     image: Mutex<Option<Image>>,
+    identity: Identity,
+}
+
+/// What two instances of one image have in common. Private copies never do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    init: usize,
+    plugin_ctx: usize,
+}
+
+static LIVE: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+
+impl Identity {
+    fn of(points: &EntryPoints) -> Self {
+        Self { init: points.init as usize, plugin_ctx: points.plugin_ctx as usize }
+    }
+
+    /// Refuses a second instance of an image that does not allow one.
+    fn claim(self, name: &str, flags: u32) -> Result<(), LoadError> {
+        let mut live = LIVE.lock();
+        if flags & BK_PLUGIN_MULTI_INSTANCE == 0 && live.contains(&self) {
+            return Err(LoadError::SecondInstance { plugin: name.to_owned() });
+        }
+        live.push(self);
+        Ok(())
+    }
+
+    fn give_up(self) {
+        let mut live = LIVE.lock();
+        if let Some(at) = live.iter().position(|other| *other == self) {
+            live.swap_remove(at);
+        }
+    }
 }
 
 /// What the load found.
@@ -129,6 +162,8 @@ impl Instance {
             Dispatch::Auto => Route::Probation,
             Dispatch::Worker => Route::Worker,
         };
+        let identity = Identity::of(&loaded.entry_points);
+        identity.claim(&spec.name, flags)?;
         let queued_max = spec.limits.pending_max as usize + spec.limits.streams_max as usize;
         let attach = loaded.entry_points.attach;
         let init = loaded.entry_points.init;
@@ -162,6 +197,7 @@ impl Instance {
             calls: Jobs::new(spec.limits.workers_max, queued_max),
             notices: Jobs::new(1, queued_max + spec.limits.timers_max as usize),
             image: Mutex::new(Some(loaded.image)),
+            identity,
         }));
         let host_ctx = instance.host_ctx();
         if let Some(attach) = attach {
@@ -184,7 +220,8 @@ impl Instance {
 
     /// The plugin refused to start: its image stays mapped, since a thread of it may run.
     fn forget_image(&self) {
-        drop(self.image.lock().take());
+        self.identity.give_up();
+        *self.image.lock() = None;
     }
 
     fn host_ctx(&'static self) -> *mut c_void {
@@ -415,6 +452,7 @@ impl Instance {
         self.cancel_timers();
         block_on(or(self.until(Self::is_unused), timer::sleep(patience)));
         self.inside(|| self.distance.shutdown());
+        self.identity.give_up();
         // The plugin may have set timers until now.
         self.cancel_timers();
         let Some(image) = self.image.lock().take() else { return false };

@@ -66,15 +66,12 @@ impl Distance for Inline {
         let points = &self.points;
         let payload = NrBytes::from_slice(payload);
         let view = request.map_or(ptr::null(), ptr::from_ref);
-        let name = match entry {
-            EntryRef::Id(id, name) => match points.handle_by_id {
+        let name = match (entry, points.handle_by_id) {
+            (EntryRef::Id(id, _), Some(handle)) => {
                 // SAFETY: see the module's documentation.
-                Some(handle) => {
-                    return unsafe { handle(points.plugin_ctx, id, sid, view, payload) };
-                }
-                None => name,
-            },
-            EntryRef::Name(name) => name,
+                return unsafe { handle(points.plugin_ctx, id, sid, view, payload) };
+            }
+            (EntryRef::Id(_, name) | EntryRef::Name(name), _) => name,
         };
         let name = NrStr::from_str(name);
         match (request, points.handle_raw, points.handle) {

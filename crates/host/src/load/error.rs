@@ -193,6 +193,12 @@ pub enum LoadError {
         /// What it answered.
         status: NrStatus,
     },
+    /// The image runs already, and does not say that it may twice.
+    #[error("plugin {plugin} runs already in this process and allows no second instance")]
+    SecondInstance {
+        /// The plugin.
+        plugin: String,
+    },
     /// The host has a plugin of that name.
     #[error("a plugin named `{name}` is loaded already")]
     NameTaken {
@@ -364,6 +370,11 @@ impl LoadError {
             }
             Self::AttachFailed { .. } | Self::InitFailed { .. } => {
                 "the plugin's own log messages say more; check its configuration".to_owned()
+            }
+            Self::SecondInstance { .. } => {
+                "load it with its private copy (private_copy = true), or set \
+                 BK_PLUGIN_MULTI_INSTANCE in the plugin if it can run twice"
+                    .to_owned()
             }
             Self::NameTaken { .. } => "choose another name, or reload that plugin".to_owned(),
             _ => return None,

@@ -132,7 +132,8 @@ impl Plugin {
         call::now(&self.shared, EntryName::Name(entry), payload)
     }
 
-    /// Calls an entry whose answer nobody awaits: an answer is refused.
+    /// Calls an entry whose answer nobody awaits, on this thread: an answer given inside `handle`
+    /// is dropped, a later one refused.
     ///
     /// # Errors
     /// [`CallError`], if `handle` refused it or did not run.
