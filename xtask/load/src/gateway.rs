@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::error::Error;
@@ -18,12 +19,22 @@ use crate::http;
 /// Longest that the gateway may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What became of a reload of the configuration.
+#[derive(Debug)]
+pub(crate) enum Reloaded {
+    /// The new one is in force.
+    Taken,
+    /// The old one stayed, for this reason.
+    Refused(String),
+}
+
 /// A running `becket serve`.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     process: Child,
     // Held open: the gateway says how it ended there.
     lines: tokio::io::Lines<BufReader<ChildStdout>>,
+    reloads: mpsc::Receiver<Reloaded>,
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
 }
@@ -32,7 +43,7 @@ impl Gateway {
     /// Starts `becket serve` with this configuration file, and waits until it says where it listens.
     pub(crate) async fn start(becket: &Path, config: &Path, log: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Program { program: becket.into(), source };
-        let log_file = std::fs::File::create(log).map_err(|source| Error::File {
+        let log_file = tokio::fs::File::create(log).await.map_err(|source| Error::File {
             action: "create",
             path: log.into(),
             source,
@@ -42,12 +53,15 @@ impl Gateway {
             .arg(config)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log_file)
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;
-        let stdout =
-            process.stdout.take().ok_or_else(|| Error::Gateway("it has no stdout".into()))?;
+        let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
+            return Err(Error::Gateway("it has no output".into()));
+        };
+        let (found, reloads) = mpsc::channel(16);
+        tokio::spawn(follow(stderr, log_file, found));
         let mut lines = BufReader::new(stdout).lines();
         let started = timeout(PATIENCE, lines.next_line())
             .await
@@ -67,7 +81,7 @@ impl Gateway {
                 .ok_or_else(|| Error::Gateway(format!("it did not say its address `{key}`")))
         };
         let (listen, admin) = (address("listen")?, address("admin")?);
-        Ok(Self { process, lines, listen, admin })
+        Ok(Self { process, lines, reloads, listen, admin })
     }
 
     /// What the admin listener says about one plugin.
@@ -75,14 +89,21 @@ impl Gateway {
         let answer = http::get(self.admin, "/plugins").await?;
         let all: Value = serde_json::from_slice(&answer.body)
             .map_err(|error| Error::request("GET /plugins", error))?;
-        let list = all.as_array().or_else(|| all.get("plugins").and_then(Value::as_array));
-        let named = |plugin: &&Value| plugin.get("name").and_then(Value::as_str) == Some(name);
-        Ok(list.into_iter().flatten().find(named).cloned())
+        let name_of = |plugin: &Value| {
+            plugin.get("info").and_then(|info| info.get("name")).and_then(Value::as_str)
+                == Some(name)
+        };
+        let plugins = all.get("plugins").and_then(Value::as_array);
+        Ok(plugins.into_iter().flatten().find(|plugin| name_of(plugin)).cloned())
     }
 
-    /// Tells the gateway to read its configuration again.
-    pub(crate) fn reload(&self) -> Result<(), Error> {
-        self.signal(Signal::HUP)
+    /// Has the gateway read its configuration again, and waits for what it says to that.
+    pub(crate) async fn reload(&mut self) -> Result<Reloaded, Error> {
+        self.signal(Signal::HUP)?;
+        timeout(PATIENCE, self.reloads.recv())
+            .await
+            .map_err(|_| Error::TooLong { what: "a reload", seconds: PATIENCE.as_secs() })?
+            .ok_or_else(|| Error::Gateway("it ended during a reload".into()))
     }
 
     /// Memory in use, in KiB.
@@ -122,5 +143,24 @@ impl Gateway {
         let pid = self.process.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         let pid = pid.ok_or_else(|| Error::Gateway("it ended".into()))?;
         kill_process(pid, signal).map_err(|error| Error::Gateway(error.to_string()))
+    }
+}
+
+/// Copies the gateway's messages to the log, and tells of every reload that it reports: as a line
+/// of its log, or as the JSON object of a failure.
+async fn follow(stderr: ChildStderr, mut log: tokio::fs::File, found: mpsc::Sender<Reloaded>) {
+    let mut lines = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        // The log is for reading after a failure; losing a line of it fails nothing.
+        let _ = log.write_all(format!("{line}\n").as_bytes()).await;
+        let reload = if line.contains("configuration reloaded") {
+            Reloaded::Taken
+        } else if line.starts_with('{') {
+            Reloaded::Refused(line)
+        } else {
+            continue;
+        };
+        // Nobody waits for it when the gateway is about to end.
+        let _ = found.try_send(reload);
     }
 }

@@ -6,6 +6,7 @@
 //! | `unary` | wrk, 2 threads, 64 connections | no request failed, memory flat |
 //! | `chats` | 1000 WebSockets at once, in each language | no message lost, repeated or changed |
 //! | `reload` | wrk, and a new plugin file each second | no request failed, every file ran, memory flat |
+//! | `zoo` | wrk on one plugin, and each broken plugin beside it | no request failed, the gateway stays |
 //!
 //! Every phase has a gateway of its own, in a process of its own, which must also end well.
 //! `cargo xtask load` builds what this needs and runs it.
@@ -18,6 +19,7 @@ mod http;
 mod memory;
 mod phases;
 mod wrk;
+mod zoo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,9 @@ struct Arguments {
     /// The folder of the sample plugins.
     #[arg(long)]
     samples: PathBuf,
+    /// The folder of the broken plugins.
+    #[arg(long)]
+    zoo: PathBuf,
     /// Only these phases.
     #[arg(long, num_args = 1..)]
     only: Vec<String>,
@@ -56,7 +61,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut failed = 0;
     let mut passed = 0;
-    for name in ["unary", "chats", "reload"] {
+    for name in ["unary", "chats", "reload", "zoo"] {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name) {
             continue;
         }
@@ -94,6 +99,7 @@ async fn phase(name: &str, arguments: &Arguments) -> Result<Verdict, Error> {
     match name {
         "unary" => phases::unary(&bench, arguments.unary_seconds).await,
         "chats" => phases::chats(&bench, arguments.chats).await,
-        _ => phases::reload(&bench, arguments.reload_seconds).await,
+        "reload" => phases::reload(&bench, arguments.reload_seconds).await,
+        _ => zoo::beside_load(&bench, &arguments.zoo).await,
     }
 }

@@ -98,7 +98,7 @@ impl Bench {
         write(&self.config(), text.as_bytes())
     }
 
-    /// The sample in Rust, and a copy of it that may be replaced.
+    /// A copy of the sample in Rust that may be replaced.
     pub(crate) fn replaceable(&self) -> Result<Replaceable, Error> {
         Replaceable::new(&self.samples.join("libsample_rust.so"), self.folder.path())
     }
@@ -227,8 +227,8 @@ async fn under_load(
 async fn generation(gateway: &Gateway) -> Result<u64, Error> {
     let plugin = gateway.plugin("sample").await?.unwrap_or_default();
     plugin
-        .get("generation")
-        .or_else(|| plugin.get("info").and_then(|info| info.get("generation")))
+        .get("info")
+        .and_then(|info| info.get("generation"))
         .and_then(Value::as_u64)
         .ok_or_else(|| Error::Gateway("/plugins does not say the plugin's generation".into()))
 }

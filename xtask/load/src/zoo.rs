@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Every broken plugin in a gateway that serves another one under load: the other loses nothing.
+//!
+//! Each is put into the configuration, the configuration reloaded, its entries called, and taken
+//! out again. It may be refused at load, answer, fail or not answer; that is the host's own tests'
+//! affair. Here it may not be noticed.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::gateway::{Gateway, Reloaded};
+use crate::http;
+use crate::phases::{Bench, Verdict};
+use crate::wrk::{Counted, Wrk};
+
+/// The plugins that end the process by themselves, whoever hosts them: they need a process of
+/// their own.
+const CRASHES: [&str; 3] = ["aborts", "exits", "segfaults"];
+
+/// What a broken plugin that does not describe itself may have.
+const ENTRIES: [&str; 3] = ["run", "unary", "stream"];
+
+/// One run of wrk; they follow one another while there are plugins left.
+const LOAD_SECONDS: u64 = 5;
+
+pub(crate) async fn beside_load(bench: &Bench, zoo: &Path) -> Result<Verdict, Error> {
+    let mut verdict = Verdict::default();
+    let plugins = plugins(zoo)?;
+    let good = ("good", bench.sample("rust"));
+    let mut gateway = bench.gateway(std::slice::from_ref(&good)).await?;
+    let url = format!("http://{}/good/unary", gateway.listen);
+    let done = AtomicBool::new(false);
+    let visits = async {
+        let visited = visit_all(bench, &mut gateway, &good, &plugins).await;
+        done.store(true, Ordering::Relaxed);
+        visited
+    };
+    let (loads, visited) = tokio::join!(load_until(&url, &done), visits);
+    let visited = visited?;
+    for counted in loads? {
+        verdict.load(counted);
+    }
+    verdict.said.extend(visited);
+    let answer = http::get(gateway.listen, "/good/unary").await?;
+    if answer.status != 200 {
+        verdict.broken.push(format!("the good plugin answers {} afterwards", answer.status));
+    }
+    gateway.end().await?;
+    Ok(verdict)
+}
+
+async fn load_until(url: &str, done: &AtomicBool) -> Result<Vec<Counted>, Error> {
+    let mut counted = Vec::new();
+    while !done.load(Ordering::Relaxed) {
+        counted.push(Wrk::start(url, Duration::from_secs(LOAD_SECONDS))?.finish().await?);
+    }
+    Ok(counted)
+}
+
+/// Says of each plugin what became of it.
+async fn visit_all(
+    bench: &Bench,
+    gateway: &mut Gateway,
+    good: &(&str, PathBuf),
+    plugins: &[PathBuf],
+) -> Result<Vec<String>, Error> {
+    let mut said = Vec::new();
+    for plugin in plugins {
+        let name = plugin.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        if CRASHES.contains(&name) {
+            said.push(format!("{name}: left out, needs a process of its own"));
+            continue;
+        }
+        bench.configure(&[good.clone(), ("bad", plugin.clone())])?;
+        let line = match gateway.reload().await? {
+            Reloaded::Refused(why) => format!("{name}: refused, {}", reason(&why)),
+            Reloaded::Taken => format!("{name}: {}", visit(gateway).await?),
+        };
+        said.push(line);
+        bench.configure(std::slice::from_ref(good))?;
+        gateway.reload().await?;
+    }
+    Ok(said)
+}
+
+/// Calls every entry of the broken plugin and says what was answered.
+async fn visit(gateway: &Gateway) -> Result<String, Error> {
+    let plugin = gateway.plugin("bad").await?.unwrap_or_default();
+    let entries = plugin.get("info").and_then(|info| info.get("entries")).and_then(Value::as_array);
+    let named = entries.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str());
+    let mut entries: Vec<&str> = named.collect();
+    if entries.is_empty() {
+        entries.extend(ENTRIES);
+    }
+    let mut answers = Vec::new();
+    for entry in entries {
+        let path = format!("/bad/{entry}");
+        let answer = match http::post(gateway.listen, &path, Bytes::from_static(b"zoo")).await {
+            Ok(answer) => answer.status.to_string(),
+            // A stream that was cut short. The gateway itself is asked at the end.
+            Err(_) => "cut".to_owned(),
+        };
+        answers.push(format!("{entry} {answer}"));
+    }
+    Ok(answers.join(", "))
+}
+
+/// The message in a failure's JSON.
+fn reason(failure: &str) -> String {
+    let failure: Value = serde_json::from_str(failure).unwrap_or_default();
+    failure.get("error").and_then(Value::as_str).unwrap_or("without a reason").to_owned()
+}
+
+fn plugins(zoo: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |source| Error::File { action: "list", path: zoo.into(), source };
+    let mut plugins = Vec::new();
+    for entry in std::fs::read_dir(zoo).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension() == Some(OsStr::new("so")) {
+            plugins.push(path);
+        }
+    }
+    plugins.sort();
+    Ok(plugins)
+}
