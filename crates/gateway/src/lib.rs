@@ -1,2 +1,49 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Becket.
+//! HTTP in front of plugins: unary calls, streams, WebSockets, an admin page and metrics.
+//!
+//! ```no_run
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use becket_gateway::{Config, Gateway};
+//! use becket_host::Host;
+//!
+//! let config = Config::load("becket.toml".as_ref())?;
+//! let gateway = Gateway::start(config, Host::new()).await?;
+//! println!("http://{}", gateway.addr());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Modules
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `config` | the TOML file: parsed, checked, every mistake shown |
+//! | `gateway`, `reload`, `watch` | start, other configuration, changed files, drain |
+//! | `router` | from path and method to an entry |
+//! | `shared`, `connections`, `stats` | what every request reaches: routes, connections, counters |
+//! | `serve` | the public listener: unary, streams, WebSockets |
+//! | `status`, `problem` | what plugins and host say, as HTTP says it |
+//! | `admin` | the admin listener: page, metrics, health |
+#![forbid(unsafe_code)]
+
+mod admin;
+pub mod config;
+mod connections;
+mod error;
+mod gateway;
+mod problem;
+mod reload;
+mod router;
+mod serve;
+mod shared;
+mod stats;
+mod status;
+mod watch;
+
+pub use self::admin::{Family, metric_families};
+pub use self::config::{Config, ConfigError};
+pub use self::error::GatewayError;
+pub use self::gateway::{Builder, DrainReport, Gateway};
+pub use self::reload::ReloadReport;
+pub use self::router::RouteInfo;
+pub use self::watch::FileWatch;

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The admin listener: one page, metrics, health. It only shows; nothing can be changed here.
+//!
+//! | path | what it answers |
+//! |---|---|
+//! | `/` | the page: plugins, entries, calls a second, latency, errors |
+//! | `/metrics` | Prometheus text, version 0.0.4 |
+//! | `/plugins` | JSON: what the page shows |
+//! | `/healthz` | 200 while the process serves at all |
+//! | `/readyz` | 200 while requests are taken and some plugin takes calls, else 503 |
+//!
+//! # Invariants
+//!
+//! 1. A listener on loopback answers only requests addressed to loopback: a web page elsewhere
+//!    that has its own name resolve to 127.0.0.1 reads nothing.
+
+mod metrics;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use becket_host::{PluginInfo, PluginSnapshot, PluginState};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde::Serialize;
+
+pub use self::metrics::{Family, metric_families};
+use crate::config::HttpLimits;
+use crate::problem::{Problem, accepts};
+use crate::router::RouteInfo;
+use crate::serve::{Body, Serve};
+use crate::shared::Shared;
+use crate::stats::Stats;
+
+const PAGE: &str = include_str!("page.html");
+
+/// Nobody needs many connections to an admin page.
+const CONNECTIONS_MAX: u32 = 64;
+
+/// The page's own script and style, no other, and no way to be framed.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+     connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'",
+);
+
+/// The admin listener's requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Admin {
+    shared: Arc<Shared>,
+    /// Its own connections are not those that metrics tell about.
+    stats: Arc<Stats>,
+    limits: Arc<HttpLimits>,
+    is_local: bool,
+    since: Instant,
+}
+
+impl Admin {
+    pub(crate) fn new(shared: Arc<Shared>, addr: SocketAddr) -> Self {
+        let limits = HttpLimits { connections_max: CONNECTIONS_MAX, ..HttpLimits::default() };
+        Self {
+            shared,
+            stats: Arc::default(),
+            limits: Arc::new(limits),
+            is_local: addr.ip().is_loopback(),
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Serve for Admin {
+    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        let json = accepts(request.headers(), "json");
+        self.show(&request).unwrap_or_else(|problem| problem.into_response(json, true))
+    }
+
+    fn limits(&self) -> HttpLimits {
+        (*self.limits).clone()
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}
+
+impl Admin {
+    fn show(&self, request: &Request<Incoming>) -> Result<Response<Body>, Problem> {
+        if self.is_local && !is_for_loopback(request) {
+            return Err(Problem::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "this listener answers for localhost only",
+            )
+            .hint("open it as http://127.0.0.1 or through a tunnel"));
+        }
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return Err(Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "the admin listener only shows",
+            )
+            .hint("use GET")
+            .allow(HeaderValue::from_static("GET, HEAD")));
+        }
+        let text = "text/plain; charset=utf-8";
+        Ok(match request.uri().path() {
+            "/" => {
+                let mut response = page(StatusCode::OK, "text/html; charset=utf-8", PAGE);
+                response.headers_mut().insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
+                response
+            }
+            "/metrics" => page(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                metrics::render(&self.shared, self.since),
+            ),
+            "/plugins" => {
+                let overview = Overview::of(&self.shared, self.since);
+                let json = serde_json::to_string(&overview).map_err(|error| {
+                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the overview has no JSON")
+                        .cause(error.to_string())
+                })?;
+                page(StatusCode::OK, "application/json", json)
+            }
+            "/healthz" => page(StatusCode::OK, text, "ok\n"),
+            "/readyz" => {
+                let (status, why) = readiness(&self.shared);
+                page(status, text, why)
+            }
+            _ => {
+                return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such page")
+                    .hint("try /, /metrics, /plugins, /healthz or /readyz"));
+            }
+        })
+    }
+}
+
+fn page(status: StatusCode, media: &'static str, body: impl Into<bytes::Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Ready is who takes requests and has a plugin that takes calls: one bad plugin does not take the
+/// others out of a load balancer.
+fn readiness(shared: &Shared) -> (StatusCode, String) {
+    if shared.connections.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+    }
+    let plugins = shared.plugins();
+    let takes_calls =
+        |state| matches!(state, PluginState::Ready | PluginState::Blocked | PluginState::Reloading);
+    let is_ready = plugins.is_empty() || plugins.values().any(|plugin| takes_calls(plugin.state()));
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let lines = plugins.iter().map(|(name, plugin)| format!("{name} {}\n", plugin.state().name()));
+    (status, lines.collect())
+}
+
+fn is_for_loopback<B>(request: &Request<B>) -> bool {
+    let authority = match request.uri().authority() {
+        Some(authority) => Some(authority.clone()),
+        None => request
+            .headers()
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .and_then(|host| host.parse().ok()),
+    };
+    authority.is_some_and(|authority: http::uri::Authority| {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
+}
+
+/// What `/plugins` answers.
+#[derive(Serialize)]
+struct Overview {
+    gateway: GatewayOverview,
+    plugins: Vec<PluginOverview>,
+    routes: Vec<RouteInfo>,
+}
+
+#[derive(Serialize)]
+struct GatewayOverview {
+    version: &'static str,
+    uptime_seconds: f64,
+    draining: bool,
+    connections: u32,
+    requests_in_flight: u64,
+    websockets: u64,
+    refused: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct PluginOverview {
+    info: PluginInfo,
+    snapshot: PluginSnapshot,
+    http: Vec<EntryOverview>,
+}
+
+/// What clients saw of one entry.
+#[derive(Serialize)]
+struct EntryOverview {
+    entry: String,
+    requests: u64,
+    errors: u64,
+    in_flight: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    latency: becket_host::Latency,
+}
+
+impl Overview {
+    fn of(shared: &Shared, since: Instant) -> Self {
+        let stats = &shared.stats;
+        let entries = stats.entries();
+        let http = |name: &str| {
+            let own = entries.iter().filter(|((plugin, _), _)| plugin == name);
+            own.map(|((_, entry), stats)| EntryOverview {
+                entry: entry.clone(),
+                requests: stats.answers().map(|(_, count)| count).sum(),
+                errors: stats.answers().filter(|(code, _)| *code >= 400).map(|(_, n)| n).sum(),
+                in_flight: stats.in_flight(),
+                bytes_in: stats.bytes_in.get(),
+                bytes_out: stats.bytes_out.get(),
+                latency: stats.latency(),
+            })
+            .collect()
+        };
+        let plugins = shared.plugins();
+        Self {
+            gateway: GatewayOverview {
+                version: env!("CARGO_PKG_VERSION"),
+                uptime_seconds: since.elapsed().as_secs_f64(),
+                draining: shared.connections.is_draining(),
+                connections: shared.connections.open(),
+                requests_in_flight: stats.in_flight(),
+                websockets: stats.websockets_open.get(),
+                refused: stats
+                    .refused()
+                    .map(|(cause, count)| (cause.to_owned(), count.into()))
+                    .collect(),
+            },
+            plugins: plugins
+                .iter()
+                .map(|(name, plugin)| PluginOverview {
+                    info: plugin.info(),
+                    snapshot: plugin.snapshot(),
+                    http: http(name),
+                })
+                .collect(),
+            routes: shared.listing(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addressed_to(host: &str) -> bool {
+        is_for_loopback(&Request::builder().uri("/").header(HOST, host).body(()).unwrap())
+    }
+
+    #[test]
+    fn only_loopback_names_are_answered() {
+        for host in ["localhost", "localhost:9900", "127.0.0.1:1", "[::1]:9900", "LOCALHOST"] {
+            assert!(addressed_to(host), "{host}");
+        }
+        for host in ["example.org", "127.0.0.1.example.org", "10.0.0.1", "", "a b"] {
+            assert!(!addressed_to(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the types alone cannot say: ranges, names, references between tables.
+
+use std::collections::HashMap;
+
+use http::{HeaderValue, Method};
+
+use super::error::{ConfigError, suggestion};
+use super::locate::{KeyPath, locate};
+use super::{Config, HttpLimits, PluginConfig, RouteConfig};
+
+/// Longest name of a plugin: it is part of URLs, log lines and metric labels.
+const PLUGIN_NAME_BYTES_MAX: usize = 64;
+
+/// One day: no wait of a server is longer.
+const WAIT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+/// What is wrong with the value at a key's path.
+#[derive(Debug)]
+pub(super) struct Complaint {
+    path: KeyPath,
+    message: String,
+    cause: Option<String>,
+    hint: String,
+}
+
+impl Complaint {
+    fn new(path: KeyPath, message: String, hint: impl Into<String>) -> Self {
+        Self { path, message, cause: None, hint: hint.into() }
+    }
+
+    fn because(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    pub(super) fn locate(self, text: &str, origin: &str) -> ConfigError {
+        let span = locate(text, &self.path);
+        ConfigError::new(origin, self.message)
+            .at(text, span)
+            .because(self.cause)
+            .hinted(Some(self.hint))
+    }
+
+    pub(super) fn without_text(self) -> ConfigError {
+        ConfigError::new("", self.message).because(self.cause).hinted(Some(self.hint))
+    }
+}
+
+pub(super) fn check(config: &Config) -> Result<(), Complaint> {
+    check_admin(config)?;
+    check_limits(&config.limits)?;
+    for (name, plugin) in &config.plugins {
+        check_plugin(name, plugin)?;
+    }
+    let mut taken = Taken::new();
+    for (index, route) in config.routes.iter().enumerate() {
+        check_route(config, index, route)?;
+        check_overlap(&mut taken, index, route)?;
+    }
+    Ok(())
+}
+
+fn check_admin(config: &Config) -> Result<(), Complaint> {
+    let admin = &config.admin;
+    let path = || KeyPath::default().key("admin").key("listen");
+    if !admin.enabled {
+        return Ok(());
+    }
+    if !admin.listen.ip().is_loopback() && !admin.allow_remote {
+        return Err(Complaint::new(
+            path(),
+            format!("`admin.listen` is {}, which other machines can reach", admin.listen),
+            "use 127.0.0.1 and a tunnel, or set `admin.allow_remote = true` on a closed network",
+        )
+        .because("the admin page and the metrics have no password"));
+    }
+    if admin.listen == config.listen && config.listen.port() != 0 {
+        return Err(Complaint::new(
+            path(),
+            format!("`listen` and `admin.listen` are both {}", config.listen),
+            "give the admin listener another port",
+        ));
+    }
+    Ok(())
+}
+
+fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
+    let ranges: [(&str, u64, u64, u64); 13] = [
+        ("connections_max", limits.connections_max.into(), 1, 1 << 20),
+        ("header_bytes_max", limits.header_bytes_max.into(), 256, 1 << 20),
+        ("headers_max", limits.headers_max.into(), 1, 10_000),
+        ("header_read_timeout_ms", limits.header_read_timeout_ms, 1, WAIT_MS_MAX),
+        ("body_bytes_max", limits.body_bytes_max, 0, 1 << 40),
+        ("body_idle_timeout_ms", limits.body_idle_timeout_ms, 1, WAIT_MS_MAX),
+        ("body_timeout_ms", limits.body_timeout_ms, 1, WAIT_MS_MAX),
+        ("write_stall_timeout_ms", limits.write_stall_timeout_ms, 1, WAIT_MS_MAX),
+        ("http2_streams_max", limits.http2_streams_max.into(), 1, 1 << 16),
+        ("ws_frame_bytes_max", limits.ws_frame_bytes_max, 125, 1 << 30),
+        ("ws_message_bytes_max", limits.ws_message_bytes_max, 125, 1 << 30),
+        ("ws_ping_interval_ms", limits.ws_ping_interval_ms, 1, WAIT_MS_MAX),
+        ("drain_ms", limits.drain_ms, 0, WAIT_MS_MAX),
+    ];
+    for (key, value, min, max) in ranges {
+        if value < min || value > max {
+            return Err(Complaint::new(
+                KeyPath::default().key("limits").key(key),
+                format!("`limits.{key}` is {value}"),
+                format!("write a number from {min} to {max}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_plugin(name: &str, plugin: &PluginConfig) -> Result<(), Complaint> {
+    let path = || KeyPath::default().key("plugins").key(name);
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > PLUGIN_NAME_BYTES_MAX || !name.chars().all(plain) {
+        return Err(Complaint::new(
+            path(),
+            format!("`{name}` cannot be the name of a plugin"),
+            format!("use letters, digits, `-`, `_` and `.`, at most {PLUGIN_NAME_BYTES_MAX}"),
+        )
+        .because("the name is part of URLs and metric labels"));
+    }
+    match (&plugin.path, &plugin.linked) {
+        (Some(_), None) | (None, Some(_)) => {}
+        (None, None) => {
+            return Err(Complaint::new(
+                path(),
+                format!("plugin `{name}` has no `path`"),
+                "write `path = \"libNAME.so\"`, or `linked = \"sample\"` for the built-in one",
+            ));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Complaint::new(
+                path().key("linked"),
+                format!("plugin `{name}` has both `path` and `linked`"),
+                "keep one of them",
+            ));
+        }
+    }
+    if plugin.linked.is_some() && plugin.sha256.is_some() {
+        return Err(Complaint::new(
+            path().key("sha256"),
+            format!("plugin `{name}` is linked and has a `sha256`"),
+            "remove `sha256`: there is no file to compare it with",
+        ));
+    }
+    Ok(())
+}
+
+fn check_route(config: &Config, index: usize, route: &RouteConfig) -> Result<(), Complaint> {
+    let path = || KeyPath::default().key("routes").index(index);
+    let (key, pattern) = match (&route.path, &route.prefix) {
+        (Some(pattern), None) => ("path", pattern),
+        (None, Some(pattern)) => ("prefix", pattern),
+        (None, None) => {
+            return Err(Complaint::new(
+                path(),
+                format!("`{}` has neither `path` nor `prefix`", path()),
+                "write `path = \"/v1/echo\"` for one path, `prefix = \"/v1\"` for all below it",
+            ));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Complaint::new(
+                path().key("prefix"),
+                format!("`{}` has both `path` and `prefix`", path()),
+                "keep one of them, or write two routes",
+            ));
+        }
+    };
+    if !pattern.starts_with('/') || pattern.contains(['?', '#', ' ']) || !pattern.is_ascii() {
+        return Err(Complaint::new(
+            path().key(key),
+            format!("`{}` is `{pattern}`, which is not a path", path().key(key)),
+            "begin with `/`, leave out `?` and `#`, and percent-encode the rest as clients send it",
+        ));
+    }
+    if !config.plugins.contains_key(&route.plugin) {
+        let known: Vec<&str> = config.plugins.keys().map(String::as_str).collect();
+        return Err(if route.plugin.is_empty() {
+            Complaint::new(path(), format!("`{}` has no `plugin`", path()), {
+                format!("write `plugin = \"NAME\"`; known here: {}", known.join(", "))
+            })
+        } else {
+            Complaint::new(
+                path().key("plugin"),
+                format!("`{}` is `{}`, which is not in [plugins]", path(), route.plugin),
+                suggestion(&route.plugin, &known),
+            )
+        });
+    }
+    if route.entry.is_empty() {
+        return Err(Complaint::new(
+            path(),
+            format!("`{}` has no `entry`", path()),
+            "write `entry = \"NAME\"`; `becket plugin inspect` lists a plugin's entries",
+        ));
+    }
+    if let Some(text) = &route.content_type
+        && HeaderValue::from_str(text).is_err()
+    {
+        return Err(Complaint::new(
+            path().key("content_type"),
+            format!("`{}` cannot be a header's value", path().key("content_type")),
+            "write a media type, such as \"application/json\"",
+        ));
+    }
+    if route.timeout_ms.is_some_and(|ms| ms == 0 || ms > WAIT_MS_MAX) {
+        return Err(Complaint::new(
+            path().key("timeout_ms"),
+            format!("`{}` is out of range", path().key("timeout_ms")),
+            format!("write a number from 1 to {WAIT_MS_MAX}, or leave it out"),
+        ));
+    }
+    Ok(())
+}
+
+/// The routes so far, by whether their path is exact and what it is: their places and methods.
+type Taken<'a> = HashMap<(bool, &'a str), Vec<(usize, &'a [Method])>>;
+
+/// Two routes that could both answer the same request are a mistake, not a question of order.
+fn check_overlap<'a>(
+    taken: &mut Taken<'a>,
+    index: usize,
+    route: &'a RouteConfig,
+) -> Result<(), Complaint> {
+    let exact = route.path.is_some();
+    let pattern = route.path.as_deref().or(route.prefix.as_deref()).unwrap_or_default();
+    let others = taken.entry((exact, pattern)).or_default();
+    let clash = others.iter().find(|(_, methods)| {
+        methods.is_empty()
+            || route.methods.is_empty()
+            || methods.iter().any(|method| route.methods.contains(method))
+    });
+    if let Some((other, _)) = clash {
+        let key = if exact { "path" } else { "prefix" };
+        return Err(Complaint::new(
+            KeyPath::default().key("routes").index(index).key(key),
+            format!("`routes[{index}]` and `routes[{other}]` both take `{pattern}`"),
+            "give them different `methods`, or remove one",
+        ));
+    }
+    others.push((index, &route.methods));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Config;
+
+    fn refused(text: &str) -> String {
+        Config::parse(text, "t").unwrap_err().render()
+    }
+
+    const PLUGIN: &str = "[plugins.a]\nlinked = \"a\"\n";
+
+    #[test]
+    fn an_open_admin_listener_must_be_asked_for() {
+        let open = "[admin]\nlisten = \"0.0.0.0:9900\"\n";
+        assert!(refused(open).contains("error: t:2:10: `admin.listen` is 0.0.0.0:9900"));
+        assert!(Config::parse(&format!("{open}allow_remote = true"), "t").is_ok());
+    }
+
+    #[test]
+    fn a_plugin_has_exactly_one_source() {
+        assert!(refused("[plugins.a]\n").contains("has no `path`"));
+        assert!(refused(&format!("{PLUGIN}path = \"x\"")).contains("both"));
+    }
+
+    #[test]
+    fn a_plugins_name_is_fit_for_a_url() {
+        for name in ["\"a/b\"", "\"\"", "\"a b\"", "\"é\""] {
+            assert!(refused(&format!("[plugins.{name}]\nlinked = \"a\"")).contains("name"));
+        }
+    }
+
+    #[test]
+    fn routes_that_overlap_are_refused() {
+        let route = |methods: &str| {
+            format!("[[routes]]\npath = \"/x\"\nplugin = \"a\"\nentry = \"e\"\n{methods}\n")
+        };
+        let get = route("methods = [\"GET\"]");
+        let post = route("methods = [\"POST\"]");
+        assert!(Config::parse(&format!("{PLUGIN}{get}{post}"), "t").is_ok());
+        assert!(refused(&format!("{PLUGIN}{get}{get}")).contains("both take `/x`"));
+        assert!(refused(&format!("{PLUGIN}{get}{}", route(""))).contains("both take `/x`"));
+    }
+
+    #[test]
+    fn each_mistake_in_a_route_is_named() {
+        for (route, message) in [
+            ("plugin = \"a\"\nentry = \"e\"", "neither `path` nor `prefix`"),
+            ("path = \"x\"\nplugin = \"a\"\nentry = \"e\"", "not a path"),
+            ("path = \"/x\"\nentry = \"e\"", "has no `plugin`"),
+            ("path = \"/x\"\nplugin = \"a\"", "has no `entry`"),
+            ("path = \"/x\"\nplugin = \"a\"\nentry = \"e\"\ntimeout_ms = 0", "out of range"),
+            ("path = \"/x\"\nplugin = \"a\"\nentry = \"e\"\ncontent_type = \"a\\nb\"", "header"),
+            ("path = \"/x\"\nplugin = \"a\"\nentry = \"e\"\nmethods = [\"G T\"]", "HTTP method"),
+            ("path = \"/x\"\nplugin = \"a\"\nentry = \"e\"\nkind = \"cht\"", "did you mean `chat`"),
+        ] {
+            let text = refused(&format!("{PLUGIN}[[routes]]\n{route}\n"));
+            assert!(text.contains(message), "{text}");
+            assert!(text.contains("hint: ") || text.contains("HTTP method"), "{text}");
+        }
+    }
+}

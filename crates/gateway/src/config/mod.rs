@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The gateway's configuration: one TOML file, every field optional, every mistake shown.
+//!
+//! `examples/becket.toml` documents each field with its default; a test reads that file and
+//! compares it with the defaults here, so the two cannot part.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `check` | what the types alone cannot say: ranges, names, references between tables |
+//! | `error` | [`ConfigError`]: the line, a caret, the cause and a hint |
+//! | `locate` | from a key's path to its place in the text |
+//! | `value` | values that are parsed into their type: digests, methods, names of choices |
+//!
+//! # Invariants
+//!
+//! 1. A `Config` that came out of [`Config::parse`] has passed [`Config::check`]; one that a
+//!    program put together passes it in [`crate::Gateway::start`] and [`crate::Gateway::reload`].
+//! 2. An unknown key is refused, with the nearest known one.
+//! 3. Paths in a file are relative to that file's folder.
+
+mod check;
+mod error;
+mod locate;
+mod value;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use becket_host::{Dispatch, EntryKind, Layout};
+use serde::Deserialize;
+
+pub use self::error::ConfigError;
+pub(crate) use self::error::{nearest, suggestion};
+pub use self::value::Sha256Digest;
+
+/// Everything that a gateway is told.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where requests are taken; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Whether every entry is at `/PLUGIN/ENTRY`, beside the routes of `routes`.
+    pub default_routes: bool,
+    /// Whether answers that say what failed also say what to try.
+    pub error_hints: bool,
+    /// Whether a plugin is reloaded when its file changes.
+    pub watch: bool,
+    /// Folders in which a plugin's `path` without a `/` is looked for.
+    pub plugin_path: Vec<PathBuf>,
+    /// The admin listener.
+    pub admin: AdminConfig,
+    /// The bounds on what clients may ask for.
+    pub limits: HttpLimits,
+    /// The plugins, by the name that routes and URLs call them.
+    pub plugins: BTreeMap<String, PluginConfig>,
+    /// Paths that lead to entries.
+    pub routes: Vec<RouteConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            default_routes: true,
+            error_hints: true,
+            watch: true,
+            plugin_path: Vec::new(),
+            admin: AdminConfig::default(),
+            limits: HttpLimits::default(),
+            plugins: BTreeMap::new(),
+            routes: Vec::new(),
+        }
+    }
+}
+
+/// The admin listener: metrics, health, the page.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Where it listens; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Whether `listen` may be reachable from other machines. It has no password of its own.
+    pub allow_remote: bool,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: SocketAddr::from(([127, 0, 0, 1], 9900)),
+            allow_remote: false,
+        }
+    }
+}
+
+/// The bounds on what clients may ask for. Units are the last word of each name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpLimits {
+    /// Connections open at once, WebSockets included; one more is answered 503 and closed.
+    pub connections_max: u32,
+    /// The request line and all headers together; more is answered 431.
+    pub header_bytes_max: u32,
+    /// How many headers; more is answered 431.
+    pub headers_max: u32,
+    /// How long a connection may be without a complete request, whether it trickles headers or is
+    /// silent; then it is closed. It may take up to half as long again.
+    pub header_read_timeout_ms: u64,
+    /// A request's body; more is answered 413.
+    pub body_bytes_max: u64,
+    /// The pause between two pieces of a body; longer is answered 408.
+    pub body_idle_timeout_ms: u64,
+    /// The whole of a body; longer is answered 408.
+    pub body_timeout_ms: u64,
+    /// How long a client may take nothing of an answer before its connection is cut.
+    pub write_stall_timeout_ms: u64,
+    /// Requests at once on one HTTP/2 connection.
+    pub http2_streams_max: u32,
+    /// One frame of a WebSocket; more closes it with 1009.
+    pub ws_frame_bytes_max: u64,
+    /// One message of a WebSocket, all its frames together; more closes it with 1009.
+    pub ws_message_bytes_max: u64,
+    /// How often a silent WebSocket is pinged; one that stays silent for three times this is
+    /// closed.
+    pub ws_ping_interval_ms: u64,
+    /// How long [`crate::Gateway::drain`] is given by `becket serve`.
+    pub drain_ms: u64,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            header_bytes_max: 64 << 10,
+            headers_max: 100,
+            header_read_timeout_ms: 10_000,
+            body_bytes_max: 16 << 20,
+            body_idle_timeout_ms: 10_000,
+            body_timeout_ms: 60_000,
+            write_stall_timeout_ms: 30_000,
+            http2_streams_max: 256,
+            ws_frame_bytes_max: 1 << 20,
+            ws_message_bytes_max: 4 << 20,
+            ws_ping_interval_ms: 20_000,
+            drain_ms: 10_000,
+        }
+    }
+}
+
+/// One plugin.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginConfig {
+    /// The shared library. Without a `/` it is looked for in the search path.
+    pub path: Option<PathBuf>,
+    /// A plugin in this binary, instead of `path`.
+    pub linked: Option<String>,
+    /// Handed to the plugin as JSON.
+    #[serde(deserialize_with = "value::json_object")]
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// What the plugin may use.
+    pub limits: becket_host::Limits,
+    /// The vtable's layout, where the host cannot tell.
+    #[serde(deserialize_with = "value::layout")]
+    pub layout: Option<Layout>,
+    /// The digest that the file must have.
+    pub sha256: Option<Sha256Digest>,
+    /// Which thread runs the plugin's handlers.
+    pub dispatch: Dispatch,
+    /// Whether a private copy of the file is mapped, so that a reload runs the new bytes.
+    pub private_copy: bool,
+    /// Whether this file is watched; `None`: as [`Config::watch`] says.
+    pub watch: Option<bool>,
+}
+
+impl Default for PluginConfig {
+    fn default() -> Self {
+        Self {
+            path: None,
+            linked: None,
+            config: serde_json::Map::new(),
+            limits: becket_host::Limits::default(),
+            layout: None,
+            sha256: None,
+            dispatch: Dispatch::default(),
+            private_copy: true,
+            watch: None,
+        }
+    }
+}
+
+impl PluginConfig {
+    /// Whether a plugin that is loaded as `other` says need not be loaded again.
+    pub(crate) fn loads_like(&self, other: &Self) -> bool {
+        Self { watch: None, ..self.clone() } == Self { watch: None, ..other.clone() }
+    }
+}
+
+/// One path, or all paths under one, and the entry that answers there.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteConfig {
+    /// This path alone.
+    pub path: Option<String>,
+    /// This path and everything below it, instead of `path`.
+    pub prefix: Option<String>,
+    /// The methods; none: every one.
+    #[serde(deserialize_with = "value::methods")]
+    pub methods: Vec<http::Method>,
+    /// The plugin's name in `plugins`.
+    pub plugin: String,
+    /// The entry.
+    pub entry: String,
+    /// How the entry answers, where the plugin does not describe itself.
+    #[serde(deserialize_with = "value::kind")]
+    pub kind: Option<EntryKind>,
+    /// The answer's `content-type`.
+    pub content_type: Option<String>,
+    /// The deadline of each call, instead of the plugin's `deadline_ms`.
+    pub timeout_ms: Option<u64>,
+}
+
+impl Config {
+    /// Reads a configuration from text. `origin` is the name that errors show: the file's path.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the line in question.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
+        let mut config: Self =
+            toml::from_str(text).map_err(|error| ConfigError::from_toml(&error, text, origin))?;
+        check::check(&config).map_err(|complaint| complaint.locate(text, origin))?;
+        config.resolve_paths(Path::new(origin).parent());
+        Ok(config)
+    }
+
+    /// Reads a configuration from a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read, is not text or is refused by [`Self::parse`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Checks what the types alone cannot say.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the key in question.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check::check(self).map_err(check::Complaint::without_text)
+    }
+
+    /// Makes relative paths relative to `base`. A plugin's path without a `/` stays as it is: it
+    /// is a name for the search path.
+    fn resolve_paths(&mut self, base: Option<&Path>) {
+        let Some(base) = base.filter(|base| !base.as_os_str().is_empty()) else { return };
+        for path in &mut self.plugin_path {
+            *path = base.join(&*path);
+        }
+        for path in self.plugins.values_mut().filter_map(|plugin| plugin.path.as_mut()) {
+            if path.components().count() > 1 {
+                *path = base.join(&*path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../../examples/becket.toml");
+
+    fn refused(text: &str) -> String {
+        Config::parse(text, "becket.toml").unwrap_err().render()
+    }
+
+    #[test]
+    fn nothing_is_a_valid_configuration() {
+        assert_eq!(Config::parse("", "becket.toml").unwrap(), Config::default());
+    }
+
+    /// The example shows each field twice: set, where a reader needs to see one in use, or as a
+    /// comment `# key = default`. Uncommented as a whole it must parse, and every default that it
+    /// states must be the one in force.
+    #[test]
+    fn the_example_states_every_field_and_its_default() {
+        let shown = Config::parse(EXAMPLE, "becket.toml").unwrap();
+        assert_eq!(shown.listen, Config::default().listen);
+        assert_eq!(shown.admin, Config::default().admin);
+        assert_eq!(shown.limits, Config::default().limits);
+        let sample = &shown.plugins["sample"];
+        assert_eq!(sample.limits, becket_host::Limits::default());
+        assert_eq!(sample.dispatch, PluginConfig::default().dispatch);
+        for key in [
+            "listen",
+            "default_routes",
+            "error_hints",
+            "watch",
+            "plugin_path",
+            "enabled",
+            "allow_remote",
+            "connections_max",
+            "header_bytes_max",
+            "headers_max",
+            "header_read_timeout_ms",
+            "body_bytes_max",
+            "body_idle_timeout_ms",
+            "body_timeout_ms",
+            "write_stall_timeout_ms",
+            "http2_streams_max",
+            "ws_frame_bytes_max",
+            "ws_message_bytes_max",
+            "ws_ping_interval_ms",
+            "drain_ms",
+            "path",
+            "linked",
+            "layout",
+            "sha256",
+            "dispatch",
+            "private_copy",
+            "prefix",
+            "methods",
+            "plugin",
+            "entry",
+            "kind",
+            "content_type",
+            "timeout_ms",
+        ] {
+            let stated = |line: &str| {
+                let line = line.trim_start_matches(['#', ' ']);
+                line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='))
+            };
+            assert!(EXAMPLE.lines().any(stated), "the example does not show `{key}`");
+        }
+        let limits = serde_json::to_value(becket_host::Limits::default()).unwrap();
+        for (key, value) in limits.as_object().unwrap() {
+            assert!(
+                EXAMPLE.contains(&format!("{key} = {value}")),
+                "`{key} = {value}` is not shown"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_shown_with_the_nearest_one() {
+        assert_eq!(
+            refused("watch = true\nlisten_ = \"127.0.0.1:1\"\n"),
+            "error: becket.toml:2:1: unknown key `listen_`\n  |\n2 | listen_ = \"127.0.0.1:1\"\n  \
+             | ^^^^^^^\nhint: did you mean `listen`?\n"
+        );
+        assert!(refused("[limits]\nbody_byte_max = 1").contains("did you mean `body_bytes_max`?"));
+        assert!(
+            refused("[plugins.a]\nlinked = \"a\"\n[plugins.a.limits]\ndeadline = 1")
+                .contains("did you mean `deadline_ms`?")
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_shown_with_its_line() {
+        let text = refused("\n\nlisten = \"localhost\"\n");
+        assert!(text.starts_with("error: becket.toml:3:10: "), "{text}");
+        assert!(text.contains("3 | listen = \"localhost\"\n  |          ^^^^^^^^^^^\n"), "{text}");
+        let text = refused("[limits]\nheaders_max = 0\n");
+        assert!(text.starts_with("error: becket.toml:2:15: `limits.headers_max` is 0\n"), "{text}");
+    }
+
+    #[test]
+    fn a_route_to_an_unknown_plugin_names_the_nearest() {
+        let text = refused(
+            "[plugins.rust]\nlinked = \"sample\"\n[[routes]]\npath = \"/\"\nplugin = \"rst\"\n\
+             entry = \"echo\"\n",
+        );
+        assert!(text.starts_with("error: becket.toml:5:10: "), "{text}");
+        assert!(text.contains("hint: did you mean `rust`?"), "{text}");
+    }
+
+    #[test]
+    fn broken_toml_says_where() {
+        let text = refused("listen = \n");
+        assert!(text.starts_with("error: becket.toml:1:"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_file_says_which() {
+        let error = Config::load(Path::new("/nonexistent/becket.toml")).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/becket.toml"));
+        assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = Config::parse(
+            "plugin_path = [\"plugins\"]\n[plugins.a]\npath = \"./a.so\"\n[plugins.b]\npath = \
+             \"b.so\"\n[plugins.c]\npath = \"/c.so\"\n",
+            "/etc/becket/becket.toml",
+        )
+        .unwrap();
+        assert_eq!(config.plugin_path, [PathBuf::from("/etc/becket/plugins")]);
+        assert_eq!(config.plugins["a"].path, Some(PathBuf::from("/etc/becket/./a.so")));
+        assert_eq!(config.plugins["b"].path, Some(PathBuf::from("b.so")));
+        assert_eq!(config.plugins["c"].path, Some(PathBuf::from("/c.so")));
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The connections of one listener: how many there are, how many may be, and how they end.
+//!
+//! # Invariants
+//!
+//! 1. A [`Permit`] lives in the socket's own wrapper, so it counts the socket wherever it goes: to
+//!    HTTP, or on to a WebSocket.
+//! 2. The phase only moves forward. `Draining`: no new connection, no new request on an old one.
+//!    `Cut`: every task of a connection ends at once.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+/// How far a listener is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(crate) enum Phase {
+    Serving,
+    Draining,
+    Cut,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connections {
+    open: AtomicU32,
+    closed: Notify,
+    phase: watch::Sender<Phase>,
+}
+
+impl Connections {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            open: AtomicU32::new(0),
+            closed: Notify::new(),
+            phase: watch::Sender::new(Phase::Serving),
+        })
+    }
+
+    /// One more connection; `None` at the bound.
+    pub(crate) fn enter(self: &Arc<Self>, max: u32) -> Option<Permit> {
+        let more = |open: u32| (open < max).then_some(open + 1);
+        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Permit(Arc::clone(self)))
+    }
+
+    pub(crate) fn open(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() != Phase::Serving
+    }
+
+    /// Completes when the phase is at least `phase`.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // The sender is `self`, so the wait cannot fail.
+        let _ = self.phase().wait_for(|now| *now >= phase).await;
+    }
+
+    /// Completes when some connection ends.
+    pub(crate) async fn one_closed(&self) {
+        self.closed.notified().await;
+    }
+
+    /// Lets connections end by themselves for `within`, then cuts them. Returns how many it cut,
+    /// and what `in_flight` said at that moment.
+    pub(crate) async fn drain(
+        &self,
+        within: Duration,
+        in_flight: impl FnOnce() -> u64,
+    ) -> (u32, u64) {
+        self.advance(Phase::Draining);
+        let cut = match timeout(within, self.all_closed()).await {
+            Ok(()) => (0, 0),
+            Err(_) => (self.open(), in_flight()),
+        };
+        self.advance(Phase::Cut);
+        self.all_closed().await;
+        cut
+    }
+
+    /// Ends every connection now, without waiting for it.
+    pub(crate) fn cut(&self) {
+        self.advance(Phase::Cut);
+    }
+
+    fn advance(&self, phase: Phase) {
+        self.phase.send_if_modified(|now| {
+            let forward = *now < phase;
+            if forward {
+                *now = phase;
+            }
+            forward
+        });
+    }
+
+    async fn all_closed(&self) {
+        loop {
+            // Listening first: a permit dropped after the look is heard.
+            let mut closed = pin!(self.closed.notified());
+            closed.as_mut().enable();
+            if self.open() == 0 {
+                return;
+            }
+            closed.await;
+        }
+    }
+}
+
+/// The right to one connection.
+#[derive(Debug)]
+pub(crate) struct Permit(Arc<Connections>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.closed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_drain_waits_for_the_last_and_counts_what_it_cut() {
+        let connections = Connections::new();
+        let first = connections.enter(2).unwrap();
+        let second = connections.enter(2).unwrap();
+        assert!(connections.enter(2).is_none());
+        let cut = {
+            let connections = Arc::clone(&connections);
+            async move {
+                connections.reached(Phase::Cut).await;
+                drop(second);
+            }
+        };
+        drop(first);
+        let (drained, ()) = tokio::join!(connections.drain(Duration::from_millis(1), || 7), cut);
+        assert_eq!(drained, (1, 7));
+        assert!(connections.is_draining());
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Why a gateway did not start, or did not take another configuration.
+
+use std::io;
+use std::net::SocketAddr;
+
+use becket_host::{CallError, LoadError};
+
+use crate::config::{ConfigError, suggestion};
+
+/// Why a gateway did not start, or kept what it had.
+///
+/// `Display` says what failed with which value; [`Self::cause`] why, [`Self::hint`] what to try.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {addr} for {purpose}")]
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// `requests` or `the admin page`.
+        purpose: &'static str,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A plugin was not loaded.
+    #[error("plugin `{plugin}` was not loaded: {source}")]
+    Load {
+        /// Its name in the configuration.
+        plugin: String,
+        /// What the host says.
+        #[source]
+        source: Box<LoadError>,
+    },
+    /// `linked` names a plugin that is not in this binary.
+    #[error("plugin `{plugin}` is linked to `{linked}`, which is not in this binary")]
+    NotLinked {
+        /// Its name in the configuration.
+        plugin: String,
+        /// The value of `linked`.
+        linked: String,
+        /// What is in this binary.
+        known: Vec<String>,
+    },
+    /// A route leads to an entry that its plugin does not have.
+    #[error("`routes[{index}]` leads to entry `{entry}`, which plugin `{plugin}` does not have")]
+    NoSuchEntry {
+        /// The route's place in the configuration.
+        index: usize,
+        /// The plugin.
+        plugin: String,
+        /// The entry.
+        entry: String,
+        /// What the host says.
+        #[source]
+        source: Box<CallError>,
+    },
+    /// Changes of the plugins' files cannot be watched.
+    #[error("cannot watch the plugins' files")]
+    Watch(#[source] notify::Error),
+}
+
+impl GatewayError {
+    /// Why it failed, where that is known.
+    #[must_use]
+    pub fn cause(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.cause().map(str::to_owned),
+            Self::Bind { source, .. } => Some(source.to_string()),
+            Self::Load { source, .. } => source.cause(),
+            Self::Watch(error) => Some(error.to_string()),
+            Self::NotLinked { .. } | Self::NoSuchEntry { .. } => None,
+        }
+    }
+
+    /// What to try.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint().map(str::to_owned),
+            Self::Bind { source, .. } => Some(match source.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "another process has this port; stop it, or choose another".to_owned()
+                }
+                io::ErrorKind::PermissionDenied => "choose a port above 1023".to_owned(),
+                _ => "choose an address of this machine, such as 127.0.0.1:8080".to_owned(),
+            }),
+            Self::Load { source, .. } => source.hint(),
+            Self::NotLinked { linked, known, .. } => {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                Some(suggestion(linked, &known))
+            }
+            Self::NoSuchEntry { source, entry, .. } => match &**source {
+                CallError::UnknownEntry { known, .. } => {
+                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                    Some(suggestion(entry, &known))
+                }
+                other => other.hint(),
+            },
+            Self::Watch(_) => Some("set `watch = false`, and reload by SIGHUP".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The gateway: started from a configuration, given another, drained.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use becket_host::{Host, LinkedPlugin, Plugin};
+use tokio::net::TcpListener;
+
+use crate::admin::Admin;
+use crate::config::Config;
+use crate::connections::Connections;
+use crate::error::GatewayError;
+use crate::reload::{self, Control, ReloadReport};
+use crate::router::{RouteInfo, Table};
+use crate::serve::{Public, accept};
+use crate::shared::Shared;
+use crate::stats::Stats;
+
+/// Puts a gateway together: [`Gateway::builder`].
+#[derive(Debug, Default)]
+pub struct Builder {
+    linked: BTreeMap<String, LinkedPlugin>,
+}
+
+impl Builder {
+    /// Offers a plugin of this binary to configurations, as `linked = "NAME"`.
+    #[must_use]
+    pub fn link(mut self, name: impl Into<String>, plugin: LinkedPlugin) -> Self {
+        self.linked.insert(name.into(), plugin);
+        self
+    }
+
+    /// Loads the plugins into `host` and begins to listen. Runs on the caller's tokio runtime.
+    ///
+    /// # Errors
+    /// [`GatewayError`]; plugins that were loaded for it are unloaded again.
+    pub async fn start(self, config: Config, host: Host) -> Result<Gateway, GatewayError> {
+        config.check()?;
+        let listener = bind(config.listen, "requests").await?;
+        let admin = match config.admin.enabled {
+            true => Some(bind(config.admin.listen, "the admin page").await?),
+            false => None,
+        };
+        let plugins = reload::load_all(&host, &self.linked, &config).await?;
+        match Gateway::run(self.linked, config, host.clone(), &plugins, listener, admin) {
+            Ok(gateway) => Ok(gateway),
+            Err(error) => {
+                reload::unload_all(&host, plugins.keys()).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// HTTP in front of a host's plugins.
+///
+/// Dropping it cuts every connection; [`Self::drain`] ends them well.
+#[derive(Debug)]
+pub struct Gateway {
+    control: Arc<Control>,
+    addr: SocketAddr,
+    admin: Option<(SocketAddr, Arc<Connections>)>,
+}
+
+/// What a drain left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DrainReport {
+    /// Connections that did not end in time and were cut.
+    pub connections_cut: u32,
+    /// Requests on them that were not answered to their end.
+    pub requests_cut: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Gateway {
+    /// A gateway with plugins of this binary.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// [`Builder::start`] without plugins of this binary.
+    ///
+    /// # Errors
+    /// As [`Builder::start`].
+    pub async fn start(config: Config, host: Host) -> Result<Self, GatewayError> {
+        Self::builder().start(config, host).await
+    }
+
+    fn run(
+        linked: BTreeMap<String, LinkedPlugin>,
+        config: Config,
+        host: Host,
+        plugins: &BTreeMap<String, Plugin>,
+        listener: (TcpListener, SocketAddr),
+        admin: Option<(TcpListener, SocketAddr)>,
+    ) -> Result<Self, GatewayError> {
+        let stats = Arc::new(Stats::default());
+        let (table, listing, dead) = Table::build(&config, plugins, &stats, None);
+        if let Some(dead) = dead.into_iter().next() {
+            return Err(dead.into());
+        }
+        let shared = Arc::new(Shared::new(table, listing, plugins.clone(), stats));
+        let connections = Arc::clone(&shared.connections);
+        let control = Control::new(host, linked, config, Arc::clone(&shared))?;
+        let (listener, addr) = listener;
+        tokio::spawn(accept::run(listener, connections, Public(Arc::clone(&shared))));
+        let admin = admin.map(|(listener, addr)| {
+            let connections = Connections::new();
+            let admin = Admin::new(shared, addr);
+            tokio::spawn(accept::run(listener, Arc::clone(&connections), admin));
+            (addr, connections)
+        });
+        Ok(Self { control, addr, admin })
+    }
+
+    /// Where requests are taken.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where the admin page is, if there is one.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(addr, _)| *addr)
+    }
+
+    /// The routes in force, those of the configuration first.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteInfo> {
+        self.control.shared().listing()
+    }
+
+    /// Puts another configuration in force: new plugins are loaded, changed ones replaced, gone
+    /// ones unloaded, others left alone. Requests are answered all the while; those for a plugin
+    /// that is being replaced wait for it.
+    ///
+    /// # Errors
+    /// [`GatewayError`]: what was in force stays in force.
+    pub async fn reload(&self, config: Config) -> Result<ReloadReport, GatewayError> {
+        self.control.reload(config).await
+    }
+
+    /// Takes no more requests, lets those in progress finish for `within`, and cuts the rest.
+    /// WebSockets are closed with 1001. The plugins stay loaded: they are the host's to shut down.
+    pub async fn drain(&self, within: Duration) -> DrainReport {
+        let since = Instant::now();
+        let shared = self.control.shared();
+        self.control.stop_watching();
+        let stats = Arc::clone(&shared.stats);
+        let (connections_cut, requests_cut) =
+            shared.connections.drain(within, || stats.in_flight()).await;
+        if let Some((_, connections)) = &self.admin {
+            connections.drain(Duration::ZERO, || 0).await;
+        }
+        DrainReport { connections_cut, requests_cut, took: since.elapsed() }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.control.stop_watching();
+        self.control.shared().connections.cut();
+        if let Some((_, connections)) = &self.admin {
+            connections.cut();
+        }
+    }
+}
+
+async fn bind(
+    addr: SocketAddr,
+    purpose: &'static str,
+) -> Result<(TcpListener, SocketAddr), GatewayError> {
+    let bound = async {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    };
+    bound.await.map_err(|source| GatewayError::Bind { addr, purpose, source })
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! An answer that says what failed: one status, three sentences.
+//!
+//! The sentences name entries, limits and settings; never a byte of a payload or the value of a
+//! header. As text they are the lines `error:`, `cause:`, `hint:`; as JSON, when the client's
+//! `accept` names it, an object with those keys.
+
+use std::borrow::Cow;
+
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::serve::Body;
+
+/// What failed, why, and what to try.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    what: Cow<'static, str>,
+    cause: Option<Cow<'static, str>>,
+    hint: Option<Cow<'static, str>>,
+    extra: Extra,
+}
+
+/// The header that the status asks for.
+#[derive(Debug)]
+enum Extra {
+    None,
+    Allow(HeaderValue),
+    RetryAfter,
+    Upgrade,
+    /// The rest of the request is not read, so the connection cannot be used again.
+    Close,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, what: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, what: what.into(), cause: None, hint: None, extra: Extra::None }
+    }
+
+    pub(crate) fn cause(mut self, cause: impl Into<Cow<'static, str>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn maybe_hint(mut self, hint: Option<impl Into<Cow<'static, str>>>) -> Self {
+        self.hint = hint.map(Into::into);
+        self
+    }
+
+    pub(crate) fn allow(mut self, methods: HeaderValue) -> Self {
+        self.extra = Extra::Allow(methods);
+        self
+    }
+
+    pub(crate) fn retry(mut self) -> Self {
+        self.extra = Extra::RetryAfter;
+        self
+    }
+
+    pub(crate) fn upgrade(mut self) -> Self {
+        self.extra = Extra::Upgrade;
+        self
+    }
+
+    pub(crate) fn close(mut self) -> Self {
+        self.extra = Extra::Close;
+        self
+    }
+
+    /// The three sentences, without the hint where the operator wants none.
+    pub(crate) fn sentences(
+        &self,
+        hints: bool,
+    ) -> impl Iterator<Item = (&'static str, &str)> + use<'_> {
+        [
+            ("error", Some(&self.what)),
+            ("cause", self.cause.as_ref()),
+            ("hint", self.hint.as_ref().filter(|_| hints)),
+        ]
+        .into_iter()
+        .filter_map(|(label, text)| Some((label, &**text?)))
+    }
+
+    pub(crate) fn to_json(&self, hints: bool) -> String {
+        let object: serde_json::Map<String, serde_json::Value> = self
+            .sentences(hints)
+            .map(|(label, text)| (label.to_owned(), text.into()))
+            .chain([("status".to_owned(), self.status.as_u16().into())])
+            .collect();
+        serde_json::Value::Object(object).to_string()
+    }
+
+    fn to_text(&self, hints: bool) -> String {
+        self.sentences(hints).map(|(label, text)| format!("{label}: {text}\n")).collect()
+    }
+
+    pub(crate) fn into_response(self, json: bool, hints: bool) -> Response<Body> {
+        let (text, media) = if json {
+            (self.to_json(hints), "application/json")
+        } else {
+            (self.to_text(hints), "text/plain; charset=utf-8")
+        };
+        let mut response = Response::new(Body::full(text));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self.extra {
+            Extra::None => {}
+            Extra::Allow(methods) => {
+                headers.insert(ALLOW, methods);
+            }
+            Extra::RetryAfter => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Extra::Upgrade => {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            Extra::Close => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        response
+    }
+}
+
+/// Whether the client asks for a media type whose name contains `part`.
+pub(crate) fn accepts(headers: &HeaderMap, part: &str) -> bool {
+    headers
+        .get_all(http::header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_are_left_out_where_unwanted() {
+        let problem = Problem::new(StatusCode::NOT_FOUND, "no").cause("why").hint("try");
+        assert_eq!(problem.to_text(true), "error: no\ncause: why\nhint: try\n");
+        assert_eq!(problem.to_text(false), "error: no\ncause: why\n");
+        assert_eq!(problem.to_json(false), r#"{"cause":"why","error":"no","status":404}"#);
+    }
+
+    #[test]
+    fn a_problem_names_the_methods_that_are_allowed() {
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no")
+            .allow(HeaderValue::from_static("GET, POST"));
+        let response = problem.into_response(true, true);
+        assert_eq!(response.headers()[ALLOW], "GET, POST");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+    }
+}

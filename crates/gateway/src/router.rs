@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! From a request's path and method to an entry.
+//!
+//! The most specific path decides, then the method: an exact path of the configuration, then its
+//! longest prefix, then `/PLUGIN/ENTRY`. Paths are compared as they were sent, without decoding.
+//!
+//! # Invariants
+//!
+//! 1. A table never changes. A reload builds another and swaps it in one store; a request keeps
+//!    the table it began with until its call is done, so a plugin of the old table is unloaded
+//!    only when no request can still reach for it (see `reload`).
+//! 2. A prefix ends at a segment: `/v1` takes `/v1` and `/v1/x`, not `/v1x`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use becket_host::{CallError, Entry, EntryKind, Plugin};
+use http::{HeaderValue, Method};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::config::{Config, HttpLimits, RouteConfig, nearest};
+use crate::error::GatewayError;
+use crate::stats::{EntryStats, Stats};
+
+/// Everything that a request needs to know of the configuration.
+#[derive(Debug)]
+pub(crate) struct Table {
+    exact: HashMap<String, Methods>,
+    /// Longest first.
+    prefixes: Vec<(String, Methods)>,
+    /// Plugins that do not describe themselves: any name may be an entry.
+    opaque: HashMap<String, Opaque>,
+    pub(crate) limits: HttpLimits,
+    pub(crate) error_hints: bool,
+    /// Dropped with the table: the other end learns that no request uses it.
+    pub(crate) in_use: Option<oneshot::Sender<()>>,
+}
+
+/// The routes of one path, by method.
+#[derive(Debug, Default)]
+struct Methods(Vec<Arc<Route>>);
+
+#[derive(Debug)]
+struct Opaque {
+    plugin: Plugin,
+    is_held: bool,
+    stats: Arc<EntryStats>,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) entry: Entry,
+    /// `None` if the plugin cannot tell: the request decides.
+    pub(crate) kind: Option<EntryKind>,
+    pub(crate) content_type: Option<HeaderValue>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) stats: Arc<EntryStats>,
+    is_held: bool,
+    /// Empty: every method.
+    methods: Vec<Method>,
+}
+
+/// What was found for a request.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Route(Arc<Route>),
+    /// The plugin is being replaced: the request waits for the next table.
+    Held,
+    /// The path is there for other methods.
+    WrongMethod(HeaderValue),
+    Nothing,
+}
+
+/// One route, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RouteInfo {
+    /// The path; a prefix ends in `*`.
+    pub path: String,
+    /// The methods; none: every one.
+    pub methods: Vec<String>,
+    /// The plugin's name.
+    pub plugin: String,
+    /// The entry's name.
+    pub entry: String,
+    /// How it answers; `None` if the plugin cannot tell.
+    pub kind: Option<EntryKind>,
+    /// What the plugin says about the entry.
+    pub help: String,
+    /// Whether the route is there by default, not by the configuration.
+    pub by_default: bool,
+}
+
+/// A route of the configuration that leads nowhere.
+#[derive(Debug)]
+pub(crate) struct DeadRoute {
+    pub(crate) index: usize,
+    pub(crate) plugin: String,
+    pub(crate) entry: String,
+    pub(crate) error: CallError,
+}
+
+impl std::fmt::Display for DeadRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { index, plugin, entry, .. } = self;
+        write!(
+            f,
+            "`routes[{index}]` leads to entry `{entry}`, which plugin `{plugin}` does not \
+            have"
+        )
+    }
+}
+
+impl From<DeadRoute> for GatewayError {
+    fn from(route: DeadRoute) -> Self {
+        let DeadRoute { index, plugin, entry, error } = route;
+        Self::NoSuchEntry { index, plugin, entry, source: Box::new(error) }
+    }
+}
+
+impl Table {
+    /// Builds the table, its listing, and the list of configured routes that lead nowhere. The
+    /// routes of the plugins in `held` make their requests wait.
+    pub(crate) fn build(
+        config: &Config,
+        plugins: &BTreeMap<String, Plugin>,
+        stats: &Stats,
+        held: Option<&BTreeSet<String>>,
+    ) -> (Self, Vec<RouteInfo>, Vec<DeadRoute>) {
+        let mut table = Self {
+            exact: HashMap::new(),
+            prefixes: Vec::new(),
+            opaque: HashMap::new(),
+            limits: config.limits.clone(),
+            error_hints: config.error_hints,
+            in_use: None,
+        };
+        let is_held = |name: &str| held.is_some_and(|held| held.contains(name));
+        let mut listing = Vec::new();
+        let mut dead = Vec::new();
+        for (index, route) in config.routes.iter().enumerate() {
+            let Some(plugin) = plugins.get(&route.plugin) else { continue };
+            match plugin.entry(&route.entry) {
+                Ok(entry) => listing.push({
+                    let is_held = is_held(&route.plugin);
+                    table.configured(route, plugin, entry, is_held, stats)
+                }),
+                Err(error) => dead.push(DeadRoute {
+                    index,
+                    plugin: route.plugin.clone(),
+                    entry: route.entry.clone(),
+                    error,
+                }),
+            }
+        }
+        table.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        if config.default_routes {
+            for (name, plugin) in plugins {
+                table.default_routes(name, plugin, is_held(name), stats, &mut listing);
+            }
+        }
+        (table, listing, dead)
+    }
+
+    fn configured(
+        &mut self,
+        config: &RouteConfig,
+        plugin: &Plugin,
+        entry: Entry,
+        is_held: bool,
+        stats: &Stats,
+    ) -> RouteInfo {
+        let described = plugin.entries().into_iter().find(|info| info.name == config.entry);
+        let route = Route {
+            kind: config.kind.or_else(|| entry.kind()),
+            entry,
+            content_type: config.content_type.as_deref().and_then(|text| text.parse().ok()),
+            timeout: config.timeout_ms.map(Duration::from_millis),
+            stats: stats.entry(&config.plugin, &config.entry),
+            is_held,
+            methods: config.methods.clone(),
+        };
+        let info = RouteInfo {
+            path: match (&config.path, &config.prefix) {
+                (Some(path), _) => path.clone(),
+                (None, prefix) => format!("{}*", prefix.as_deref().unwrap_or_default()),
+            },
+            methods: config.methods.iter().map(Method::to_string).collect(),
+            plugin: config.plugin.clone(),
+            entry: config.entry.clone(),
+            kind: route.kind,
+            help: described.map(|info| info.help).unwrap_or_default(),
+            by_default: false,
+        };
+        let route = Arc::new(route);
+        if let Some(path) = &config.path {
+            self.exact.entry(path.clone()).or_default().0.push(route);
+        } else if let Some(prefix) = &config.prefix {
+            match self.prefixes.iter_mut().find(|(known, _)| known == prefix) {
+                Some((_, methods)) => methods.0.push(route),
+                None => self.prefixes.push((prefix.clone(), Methods(vec![route]))),
+            }
+        }
+        info
+    }
+
+    fn default_routes(
+        &mut self,
+        name: &str,
+        plugin: &Plugin,
+        is_held: bool,
+        stats: &Stats,
+        listing: &mut Vec<RouteInfo>,
+    ) {
+        let entries = plugin.entries();
+        if entries.is_empty() {
+            let stats = stats.entry(name, "*");
+            let opaque = Opaque { plugin: plugin.clone(), is_held, stats };
+            self.opaque.insert(name.to_owned(), opaque);
+        }
+        for info in entries {
+            let path = format!("/{name}/{}", info.name);
+            if !is_plain_path(&path) {
+                tracing::warn!(
+                    plugin = name,
+                    entry = info.name,
+                    "no default route: the entry's \
+                    name does not fit a URL; give it a path in [[routes]]"
+                );
+                continue;
+            }
+            let Ok(entry) = plugin.entry(&info.name) else { continue };
+            if self.exact.contains_key(&path) {
+                continue;
+            }
+            let route = Route {
+                kind: Some(info.kind),
+                entry,
+                content_type: None,
+                timeout: None,
+                stats: stats.entry(name, &info.name),
+                is_held,
+                methods: Vec::new(),
+            };
+            self.exact.insert(path.clone(), Methods(vec![Arc::new(route)]));
+            listing.push(RouteInfo {
+                path,
+                methods: Vec::new(),
+                plugin: name.to_owned(),
+                entry: info.name,
+                kind: Some(info.kind),
+                help: info.help,
+                by_default: true,
+            });
+        }
+    }
+
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Found {
+        if let Some(methods) = self.exact.get(path) {
+            return methods.find(method);
+        }
+        let below = |prefix: &str| match path.strip_prefix(prefix) {
+            Some(rest) => rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'),
+            None => false,
+        };
+        if let Some((_, methods)) = self.prefixes.iter().find(|(prefix, _)| below(prefix)) {
+            return methods.find(method);
+        }
+        self.opaque(path).unwrap_or(Found::Nothing)
+    }
+
+    /// `/PLUGIN/ENTRY` of a plugin that does not describe itself.
+    fn opaque(&self, path: &str) -> Option<Found> {
+        if self.opaque.is_empty() {
+            return None;
+        }
+        let (name, entry) = path.strip_prefix('/')?.split_once('/')?;
+        let opaque = self.opaque.get(name)?;
+        if opaque.is_held {
+            return Some(Found::Held);
+        }
+        Some(Found::Route(Arc::new(Route {
+            entry: opaque.plugin.entry(entry).ok()?,
+            kind: None,
+            content_type: None,
+            timeout: None,
+            stats: Arc::clone(&opaque.stats),
+            is_held: false,
+            methods: Vec::new(),
+        })))
+    }
+
+    /// The known path nearest to one that was not found. Bounded, because strangers ask.
+    pub(crate) fn nearest(&self, path: &str) -> Option<&str> {
+        const COMPARED_MAX: usize = 256;
+        const PATH_BYTES_MAX: usize = 128;
+        if path.len() > PATH_BYTES_MAX {
+            return None;
+        }
+        let known = self.exact.keys().map(String::as_str).take(COMPARED_MAX);
+        nearest(path, known.clone()).or_else(|| known.min())
+    }
+}
+
+impl Methods {
+    fn find(&self, method: &Method) -> Found {
+        let takes =
+            |route: &&Arc<Route>| route.methods.is_empty() || route.methods.contains(method);
+        match self.0.iter().find(takes) {
+            Some(route) if route.is_held => return Found::Held,
+            Some(route) => return Found::Route(Arc::clone(route)),
+            None => {}
+        }
+        let names: Vec<&str> =
+            self.0.iter().flat_map(|route| &route.methods).map(Method::as_str).collect();
+        HeaderValue::from_str(&names.join(", ")).map_or(Found::Nothing, Found::WrongMethod)
+    }
+}
+
+/// Whether a path reads the same in a URL.
+fn is_plain_path(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#%\"<>\\^`{|}".contains(&byte))
+}

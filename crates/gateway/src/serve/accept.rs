@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The listener: how many connections, and the end of it.
+//!
+//! # Invariants
+//!
+//! 1. At `connections_max` a further connection is accepted, told 503 and closed: a clear answer
+//!    instead of a silent queue.
+//! 2. When the process is out of descriptors the listener waits for a connection to end.
+//! 3. Whoever the kernel had accepted before the drain began is served: the listener closes only
+//!    when nobody waits in it.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use super::connection::{self, Serve};
+use crate::connections::{Connections, Phase};
+use crate::stats::Refusal;
+
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+content-type: text/plain; charset=utf-8\r\ncontent-length: 70\r\nretry-after: 1\r\n\
+connection: close\r\n\r\n\
+error: too many connections\nhint: try again, or raise connections_max\n";
+
+/// How long the listener waits for a descriptor when none of its own connections ends.
+const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);
+
+pub(crate) async fn run<S: Serve>(listener: TcpListener, connections: Arc<Connections>, serve: S) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = connections.reached(Phase::Draining) => break,
+        };
+        match accepted {
+            Ok((socket, _)) => admit(&serve, &connections, socket),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                let _ = timeout(DESCRIPTOR_WAIT, connections.one_closed()).await;
+            }
+        }
+    }
+    let waiting = || poll_fn(|cx| Poll::Ready(listener.poll_accept(cx)));
+    while let Poll::Ready(Ok((socket, _))) = waiting().await {
+        admit(&serve, &connections, socket);
+    }
+}
+
+fn admit<S: Serve>(serve: &S, connections: &Arc<Connections>, socket: TcpStream) {
+    match connections.enter(serve.limits().connections_max) {
+        Some(permit) => {
+            serve.stats().connections.add(1);
+            let run = connection::run(serve.clone(), socket, permit, Arc::clone(connections));
+            tokio::spawn(run);
+        }
+        None => {
+            serve.stats().refuse(Refusal::Connections);
+            refuse(&socket);
+        }
+    }
+}
+
+/// Says why, without waiting. Whatever the client already sent is read first: closing a socket
+/// with unread bytes would take the answer back.
+fn refuse(socket: &TcpStream) {
+    let mut sent = [0; 4096];
+    let _ = socket.try_read(&mut sent);
+    let _ = socket.try_write(FULL);
+}
+
+/// Errors of the connection that was about to be accepted, not of the listener.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FULL;
+
+    #[test]
+    fn the_refusal_has_the_length_that_it_says() {
+        let text = str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Bodies in, with their limits, and bodies out.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use tokio::time::timeout;
+
+use super::guard::Busy;
+use super::stream::{FrameBody, Truncated};
+use crate::config::HttpLimits;
+use crate::problem::Problem;
+use crate::shared::Shared;
+use crate::stats::{InFlight, Refusal};
+use crate::status::ms;
+
+/// An answer's body.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// All of it, until it was taken.
+    Full(Bytes),
+    /// A plugin's frames, as they come.
+    Frames(Box<FrameBody>),
+}
+
+impl Body {
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
+        Self::Full(bytes.into())
+    }
+
+    /// Counts the request's bytes out, and keeps it in flight while a stream lasts.
+    pub(super) fn count(&mut self, in_flight: InFlight) {
+        match self {
+            Self::Full(bytes) if bytes.is_empty() => {}
+            Self::Full(bytes) => in_flight.stats().bytes_out.add(bytes.len() as u64),
+            Self::Frames(frames) => frames.count(in_flight),
+        }
+    }
+
+    /// Keeps the connection busy while a stream lasts.
+    pub(super) fn keep(&mut self, busy: Busy) {
+        if let Self::Frames(frames) = self {
+            frames.keep(busy);
+        }
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Truncated;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+        match self.get_mut() {
+            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Frames(frames) => {
+                frames.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Full(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Frames(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Reads a request's body whole. One that arrived with its headers, or in one piece, is not
+/// copied and sets no timer.
+pub(super) async fn read(
+    shared: &Shared,
+    limits: &HttpLimits,
+    body: Incoming,
+) -> Result<Bytes, Problem> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    if body.size_hint().lower() > limits.body_bytes_max {
+        return Err(too_large(shared, limits));
+    }
+    timeout(ms(limits.body_timeout_ms), collect(shared, limits, body)).await.unwrap_or_else(|_| {
+        let what = format!("the body took longer than {} ms", limits.body_timeout_ms);
+        Err(too_slow(shared, what, "limits.body_timeout_ms"))
+    })
+}
+
+async fn collect(shared: &Shared, limits: &HttpLimits, body: Incoming) -> Result<Bytes, Problem> {
+    let mut body = pin!(body);
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let next = poll_fn(|cx| body.as_mut().poll_frame(cx));
+        let frame = match timeout(ms(limits.body_idle_timeout_ms), next).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => break,
+            Ok(Some(Err(error))) => {
+                shared.stats.refuse(Refusal::Malformed);
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "the body could not be read")
+                    .cause(error.to_string())
+                    .close());
+            }
+            Err(_) => {
+                let what = format!("the body paused for {} ms", limits.body_idle_timeout_ms);
+                return Err(too_slow(shared, what, "limits.body_idle_timeout_ms"));
+            }
+        };
+        // Trailers are not part of the payload.
+        let Ok(data) = frame.into_data() else { continue };
+        let len = (first.len() + rest.len() + data.len()) as u64;
+        if len > limits.body_bytes_max {
+            return Err(too_large(shared, limits));
+        }
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.reserve(body.size_hint().lower() as usize + len as usize);
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+fn too_large(shared: &Shared, limits: &HttpLimits) -> Problem {
+    shared.stats.refuse(Refusal::BodyTooLarge);
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body is longer than {} bytes", limits.body_bytes_max),
+    )
+    .hint("send less, or raise limits.body_bytes_max")
+    .close()
+}
+
+fn too_slow(shared: &Shared, what: String, setting: &str) -> Problem {
+    shared.stats.refuse(Refusal::BodyTimeout);
+    Problem::new(StatusCode::REQUEST_TIMEOUT, what)
+        .hint(format!("send faster, or raise {setting}"))
+        .close()
+}

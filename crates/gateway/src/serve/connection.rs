@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One connection: its protocol, its drain, its idle limit.
+//!
+//! The first four bytes tell HTTP/2 with prior knowledge (`PRI `) from HTTP/1, which has no such
+//! method.
+//!
+//! # Invariants
+//!
+//! 1. A connection without a request in progress ends after `header_read_timeout_ms`, at most half
+//!    as much later, whether it trickles headers or says nothing. Two ticks without activity make
+//!    that time; a request costs no timer.
+//! 2. Draining lets the requests in progress finish and takes no other; a connection that has not
+//!    sent a byte yet ends at once.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+
+use super::body::Body;
+use super::guard::{Activity, Busy, Guarded};
+use crate::config::HttpLimits;
+use crate::connections::{Connections, Permit, Phase};
+use crate::stats::{Refusal, Stats};
+use crate::status::ms;
+
+/// What a listener serves.
+pub(crate) trait Serve: Clone + Send + 'static {
+    fn answer(self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    fn limits(&self) -> HttpLimits;
+    fn stats(&self) -> &Stats;
+}
+
+/// The parser's own bound on headers, kept on its stack.
+const HEADERS_MAX_ON_STACK: u32 = 100;
+
+pub(super) async fn run<S: Serve>(
+    serve: S,
+    socket: TcpStream,
+    permit: Permit,
+    connections: Arc<Connections>,
+) {
+    let limits = serve.limits();
+    let head_max = ms(limits.header_read_timeout_ms);
+    let is_http2 = tokio::select! {
+        // First the bytes: a request that is already here is answered, also while draining.
+        biased;
+        sniffed = timeout(head_max, is_http2(&socket)) => match sniffed {
+            Ok(Ok(is_http2)) => is_http2,
+            Ok(Err(_)) | Err(_) => return,
+        },
+        () = connections.reached(Phase::Draining) => return,
+    };
+    // Without it small answers would wait for the client's acknowledgement.
+    let _ = socket.set_nodelay(true);
+    let activity = Arc::new(Activity::default());
+    let stall_max = ms(limits.write_stall_timeout_ms);
+    let io = TokioIo::new(Guarded::new(socket, Arc::clone(&activity), stall_max, permit));
+    let service = service_fn({
+        let (serve, activity) = (serve.clone(), Arc::clone(&activity));
+        move |request| {
+            let (serve, busy) = (serve.clone(), Busy::new(&activity));
+            async move {
+                let mut response = serve.answer(request).await;
+                response.body_mut().keep(busy);
+                Ok::<_, Infallible>(response)
+            }
+        }
+    });
+    let ended = if is_http2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.http2_streams_max)
+            .max_header_list_size(limits.header_bytes_max)
+            .keep_alive_interval(head_max)
+            .keep_alive_timeout(head_max);
+        drive(builder.serve_connection(io, service), &activity, head_max, &connections).await
+    } else {
+        let mut builder = http1::Builder::new();
+        builder.header_read_timeout(None).max_header_size(limits.header_bytes_max as usize);
+        if limits.headers_max != HEADERS_MAX_ON_STACK {
+            builder.max_headers(limits.headers_max as usize);
+        }
+        let connection = builder.serve_connection(io, service).with_upgrades();
+        drive(connection, &activity, head_max, &connections).await
+    };
+    match ended {
+        Ended::Idle if activity.has_unfinished() => serve.stats().refuse(Refusal::HeaderTimeout),
+        Ended::Idle | Ended::Cut | Ended::Done(Ok(())) => {}
+        Ended::Done(Err(error)) => count(serve.stats(), &error),
+    }
+}
+
+async fn is_http2(socket: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0; 4];
+    match socket.peek(&mut first).await? {
+        0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(first == *b"PRI "),
+    }
+}
+
+fn count(stats: &Stats, error: &hyper::Error) {
+    if error.is_parse_too_large() {
+        stats.refuse(Refusal::HeaderTooLarge);
+    } else if error.is_parse() {
+        stats.refuse(Refusal::Malformed);
+    }
+    tracing::debug!(%error, "connection ended");
+}
+
+enum Ended {
+    Done(hyper::Result<()>),
+    Idle,
+    Cut,
+}
+
+/// Both of hyper's connections end the same way.
+trait Connection: Future<Output = hyper::Result<()>> {
+    fn graceful_shutdown(self: Pin<&mut Self>);
+}
+
+impl<S> Connection for http1::UpgradeableConnection<TokioIo<Guarded>, S>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        Self::graceful_shutdown(self);
+    }
+}
+
+impl<S> Connection for http2::Connection<TokioIo<Guarded>, S, TokioExecutor>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Body>,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        Self::graceful_shutdown(self);
+    }
+}
+
+async fn drive(
+    connection: impl Connection,
+    activity: &Activity,
+    idle_max: Duration,
+    connections: &Connections,
+) -> Ended {
+    let mut connection = pin!(connection);
+    let half = (idle_max / 2).max(Duration::from_millis(1));
+    let mut ticks = interval_at(Instant::now() + half, half);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut idle_ticks = 0;
+    let phase = connections.phase();
+    let mut draining = pin!(connections.reached(Phase::Draining));
+    // A task's waker stays the same, so the wait for the phase is polled once to leave it there,
+    // and again only when the phase has moved.
+    let mut is_armed = false;
+    let drained = poll_fn(|cx| {
+        if let Poll::Ready(done) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(Ended::Done(done)));
+        }
+        while ticks.poll_tick(cx).is_ready() {
+            idle_ticks = if activity.was_idle() { idle_ticks + 1 } else { 0 };
+            if idle_ticks == 2 {
+                return Poll::Ready(Some(Ended::Idle));
+            }
+        }
+        if !is_armed || phase.has_changed().unwrap_or(true) {
+            is_armed = true;
+            return draining.as_mut().poll(cx).map(|()| None);
+        }
+        Poll::Pending
+    })
+    .await;
+    if let Some(ended) = drained {
+        return ended;
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        done = connection => Ended::Done(done),
+        () = connections.reached(Phase::Cut) => Ended::Cut,
+    }
+}

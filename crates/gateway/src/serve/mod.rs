@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! From a request to an answer.
+//!
+//! ```text
+//!  accept ──▶ connection ──▶ answer ──▶ unary   one body in, one body out
+//!  (listener)  (HTTP/1, /2)  (route)  ├▶ stream  one body in, chunks or events out
+//!                                     └▶ ws      messages both ways
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `accept` | the listener: how many connections, and the end of it |
+//! | `connection` | one connection: its protocol, its drain, its idle limit |
+//! | `guard` | the socket: what it counts and when it gives up |
+//! | `body` | bodies in, with their limits, and bodies out |
+//! | `request` | from HTTP's request to the host's |
+//! | `unary`, `stream`, `ws` | the three shapes of an entry |
+
+pub(crate) mod accept;
+mod body;
+mod connection;
+mod guard;
+mod request;
+mod stream;
+mod unary;
+mod ws;
+
+use std::sync::Arc;
+
+use becket_host::EntryKind;
+use http::header::HOST;
+use http::{Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+
+pub(crate) use self::body::Body;
+pub(crate) use self::connection::Serve;
+use crate::config::HttpLimits;
+use crate::problem::{Problem, accepts};
+use crate::router::{Found, Route, Table};
+use crate::shared::Shared;
+use crate::stats::{InFlight, Refusal, Stats};
+
+/// The public listener's requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Public(pub(crate) Arc<Shared>);
+
+impl Serve for Public {
+    fn limits(&self) -> HttpLimits {
+        self.0.table().limits.clone()
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.0.stats
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        let json = accepts(request.headers(), "json");
+        let (table, routed) = loop {
+            let table = self.0.table();
+            match route(&self.0, &table, &request) {
+                Ok(None) => self.0.replaced(table).await,
+                Ok(Some(route)) => break (table, Ok(route)),
+                Err(problem) => break (table, Err(problem)),
+            }
+        };
+        let hints = table.error_hints;
+        match routed {
+            Err(problem) => problem.into_response(json, hints),
+            Ok(route) => {
+                let mut in_flight = InFlight::new(Arc::clone(&route.stats));
+                let mut response = self
+                    .shape(&table, &route, request)
+                    .await
+                    .unwrap_or_else(|problem| problem.into_response(json, hints));
+                in_flight.answer(response.status());
+                response.body_mut().count(in_flight);
+                response
+            }
+        }
+    }
+}
+
+impl Public {
+    async fn shape(
+        &self,
+        table: &Table,
+        route: &Route,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Problem> {
+        let entry = route.entry.name();
+        match (route.kind, ws::is_wanted(&request)) {
+            (Some(EntryKind::Bidirectional) | None, true) => {
+                ws::answer(&self.0, table, route, request).await
+            }
+            (Some(EntryKind::Bidirectional), false) => {
+                self.0.stats.refuse(Refusal::Upgrade);
+                Err(Problem::new(
+                    StatusCode::UPGRADE_REQUIRED,
+                    format!("entry `{entry}` speaks WebSocket"),
+                )
+                .hint("connect with a WebSocket client over HTTP/1.1, such as websocat")
+                .upgrade())
+            }
+            (Some(_), true) => {
+                self.0.stats.refuse(Refusal::Upgrade);
+                Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    format!("entry `{entry}` does not speak WebSocket"),
+                )
+                .hint("send a plain HTTP request"))
+            }
+            (Some(EntryKind::Stream), false) => {
+                stream::answer(&self.0, table, route, request).await
+            }
+            (None, false) if accepts(request.headers(), stream::EVENTS) => {
+                stream::answer(&self.0, table, route, request).await
+            }
+            (Some(_) | None, false) => unary::answer(&self.0, table, route, request).await,
+        }
+    }
+}
+
+/// The request's route; `None` if its plugin is being replaced just now.
+fn route(
+    shared: &Shared,
+    table: &Table,
+    request: &Request<Incoming>,
+) -> Result<Option<Arc<Route>>, Problem> {
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        shared.stats.refuse(Refusal::Header);
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "the request has no `host` header")
+            .cause("HTTP/1.1 asks for one"));
+    }
+    let path = request.uri().path();
+    match table.find(request.method(), path) {
+        Found::Route(route) => Ok(Some(route)),
+        Found::Held => Ok(None),
+        Found::WrongMethod(allowed) => {
+            shared.stats.refuse(Refusal::Method);
+            let hint = format!("use {}", allowed.to_str().unwrap_or_default());
+            Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the route does not take this method")
+                .hint(hint)
+                .allow(allowed))
+        }
+        Found::Nothing => {
+            shared.stats.refuse(Refusal::Route);
+            Err(Problem::new(StatusCode::NOT_FOUND, "no route has this path")
+                .maybe_hint(table.nearest(path).map(|path| format!("try {path}"))))
+        }
+    }
+}

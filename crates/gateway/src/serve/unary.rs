@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One body in, one body out.
+//!
+//! A plugin that answers inside `handle` completes the whole of this in one poll.
+
+use becket_host::NrStatus;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+
+use super::body::{self, Body};
+use super::request::to_host;
+use crate::problem::Problem;
+use crate::router::{Route, Table};
+use crate::shared::Shared;
+use crate::status::{of_status, problem_of_call, problem_of_status};
+
+/// Answers up to this long are looked at to tell text from bytes.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
+pub(super) async fn answer(
+    shared: &Shared,
+    table: &Table,
+    route: &Route,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = body::read(shared, &table.limits, body).await?;
+    if !body.is_empty() {
+        route.stats.bytes_in.add(body.len() as u64);
+    }
+    let mut call = route.entry.call(to_host(shared, parts, body)?);
+    if let Some(timeout) = route.timeout {
+        call = call.timeout(timeout);
+    }
+    let answer = call.await.map_err(|error| problem_of_call(route.entry.name(), &error))?;
+    // What a plugin says about its failure is its answer; what a panic says is its insides.
+    if answer.status == NrStatus::Panic || (!answer.status.is_ok() && answer.body.is_empty()) {
+        return Err(problem_of_status(route.entry.name(), answer.status));
+    }
+    let status = of_status(answer.status);
+    let body = answer.body.into_bytes();
+    let media = content_type(route, &body);
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, media);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(response)
+}
+
+/// The route's own, else what the bytes are: plugins answer with bytes alone.
+fn content_type(route: &Route, body: &Bytes) -> HeaderValue {
+    match &route.content_type {
+        Some(media) => media.clone(),
+        None if body.len() <= TEXT_BYTES_MAX && str::from_utf8(body).is_ok() => {
+            HeaderValue::from_static("text/plain; charset=utf-8")
+        }
+        None => HeaderValue::from_static("application/octet-stream"),
+    }
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Tells when a file has new content.
+//!
+//! The file's folder is watched, because tools replace files rather than rewrite them. What counts
+//! is the event after which the content is whole, so nothing needs to be waited out:
+//!
+//! | event | seen when |
+//! |---|---|
+//! | closed after writing | `cp`, linkers |
+//! | renamed to the file's name | `mv`, `install`, editors |
+//! | created, and has another name or is a symbolic link | `ln`, cargo |
+//!
+//! # Invariants
+//!
+//! 1. Any number of events before the reader looks are one notice: nothing queues.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RenameMode};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+/// Watches files until it is dropped.
+#[derive(Debug)]
+pub struct FileWatch {
+    _watcher: RecommendedWatcher,
+    notices: HashMap<PathBuf, Arc<Notify>>,
+}
+
+impl FileWatch {
+    /// Begins to watch `paths`.
+    ///
+    /// # Errors
+    /// What the system says, for instance that it has no watches left.
+    pub fn new<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Self, notify::Error> {
+        let mut notices = HashMap::new();
+        for path in paths {
+            notices.insert(path.to_owned(), Arc::new(Notify::new()));
+        }
+        // What the system reports is below the folder as it was given to it.
+        let by_place: HashMap<PathBuf, Arc<Notify>> =
+            notices.iter().map(|(path, notice)| (place_of(path), Arc::clone(notice))).collect();
+        let mut folders: Vec<PathBuf> =
+            by_place.keys().filter_map(|place| place.parent().map(Path::to_owned)).collect();
+        folders.sort();
+        folders.dedup();
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    tracing::warn!(%error, "watching files");
+                    return;
+                }
+            };
+            let changed = event.paths.iter().filter(|path| is_whole(&event.kind, path));
+            changed.filter_map(|path| by_place.get(path)).for_each(|notice| notice.notify_one());
+        })?;
+        for folder in folders {
+            watcher.watch(&folder, RecursiveMode::NonRecursive)?;
+        }
+        Ok(Self { _watcher: watcher, notices })
+    }
+
+    /// What is told when the file at `path`, as it was given to [`Self::new`], has new content.
+    #[must_use]
+    pub fn notice(&self, path: &Path) -> Option<Arc<Notify>> {
+        self.notices.get(path).cloned()
+    }
+}
+
+/// The file's name in its folder's real place.
+fn place_of(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name))
+}
+
+/// Whether the content of `path` is whole after an event of this kind.
+fn is_whole(kind: &EventKind, path: &Path) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => true,
+        EventKind::Create(CreateKind::File | CreateKind::Any | CreateKind::Other) => {
+            fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink() || meta.nlink() > 1)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn notices(change: impl FnOnce(&Path, &Path)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plugin.so");
+        let other = folder.path().join("other");
+        fs::write(&other, "other").unwrap();
+        fs::write(&path, "old").unwrap();
+        let watch = FileWatch::new([path.as_path()]).unwrap();
+        let notice = watch.notice(&path).unwrap();
+        change(&path, &other);
+        timeout(Duration::from_secs(10), notice.notified()).await.expect("a notice");
+    }
+
+    #[tokio::test]
+    async fn a_rewritten_file_is_noticed() {
+        notices(|path, _| fs::write(path, "new").unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_replaced_file_is_noticed() {
+        notices(|path, other| fs::rename(other, path).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_link_in_its_place_is_noticed() {
+        notices(|path, other| {
+            fs::remove_file(path).unwrap();
+            fs::hard_link(other, path).unwrap();
+        })
+        .await;
+    }
+}
