@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The gateway: a plugin's entry behind HTTP, beside the same HTTP server answering by itself.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `plain` | the server without plugins |
+//! | `wrk` | the load |
+
+mod plain;
+mod wrk;
+
+use std::time::Duration;
+
+use becket_gateway::{Config, Gateway};
+use becket_host::Host;
+
+use crate::calls::Control;
+use crate::error::{BenchError, check};
+use crate::harness::{Figures, Plan};
+use crate::report::{Better, Group, Row};
+
+const NAME: &str = "becket-gateway";
+const PATH: &str = "/bench/hello";
+
+const NOTES: &str = "\
+Requests per second of `wrk -t2 -c64` over HTTP/1.1 with keep-alive, each server in its turn, both \
+on one tokio runtime in one process, `wrk` on the same CPUs. Both answer the same head and the same \
+13 bytes; the gateway's come from the plugin's entry `hello` (`bench/plugin/bench_plugin.c`), which \
+is given method, path and headers.
+";
+
+/// Measures the group.
+pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
+    let (repetitions, duration) = match plan.is_quick() {
+        true => (3, Duration::from_secs(1)),
+        false => (9, Duration::from_secs(3)),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| BenchError::System { what: "start a tokio runtime", source })?;
+    let control = Control::copy("gateway")?;
+    let gateway = runtime.block_on(async {
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\nwatch = false\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [plugins.bench]\npath = {:?}\n",
+            control.path()
+        );
+        let config =
+            Config::parse(&config, "bench.toml").map_err(|error| BenchError::host(NAME, error))?;
+        Gateway::start(config, Host::new()).await.map_err(|error| BenchError::host(NAME, error))
+    })?;
+    let plain = runtime.block_on(plain::start())?;
+    let servers = [gateway.addr(), plain];
+    check(NAME, "the answer", wrk::answer(plain, PATH)?, wrk::answer(gateway.addr(), PATH)?)?;
+
+    let mut rates = [Vec::new(), Vec::new()];
+    for repetition in 0..repetitions {
+        for turn in 0..servers.len() {
+            let index = (repetition + turn) % servers.len();
+            let (Some(addr), Some(rates)) = (servers.get(index), rates.get_mut(index)) else {
+                continue;
+            };
+            rates.push(wrk::requests_per_second(*addr, PATH, duration)?);
+        }
+    }
+    runtime.block_on(gateway.drain(Duration::from_secs(1)));
+
+    Ok(Group {
+        name: "gateway",
+        title: "The gateway",
+        notes: NOTES.to_owned(),
+        columns: ["Becket", "hyper by itself"].map(str::to_owned).into(),
+        rows: vec![Row {
+            name: "unary entry, requests/s".to_owned(),
+            better: Better::More,
+            digits: 0,
+            figures: rates.map(Figures::new).map(Some).into(),
+        }],
+    })
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The measuring: several sides do the same number of operations, in turns.
+//!
+//! ```text
+//!   repetition 0    A A A A   B B B B   C C C C      each block: the same number of operations,
+//!   repetition 1    B B B B   C C C C   A A A A      long enough for the clock, shorter than
+//!   repetition 2    C C C C   A A A A   B B B B      the kernel's time slice
+//! ```
+//!
+//! 1. Who begins changes with every repetition, so that a machine that slows down or speeds up
+//!    does so for all.
+//! 2. A block's result is checked by the side itself; one wrong answer ends the run.
+//! 3. A block in which the kernel gave the CPU to somebody else is done again, a bounded number of
+//!    times: its length says nothing about the side.
+//! 4. What is reported is the median of the repetitions, with the smallest and the largest. A
+//!    ratio is the median of the repetitions' own ratios: both of its terms were taken within the
+//!    same few milliseconds.
+
+use std::time::{Duration, Instant};
+
+use crate::error::BenchError;
+use crate::machine::switches;
+
+/// One side of a comparison: does that many operations, checks them, and says how long they took.
+pub(crate) type Side<'a> = Box<dyn FnMut(u64) -> Result<Duration, BenchError> + 'a>;
+
+/// How often a disturbed block is done again.
+const TRIES_MAX: usize = 16;
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// How often every side has its turn.
+    pub(crate) repetitions: usize,
+    /// How long one turn should last at least.
+    pub(crate) block: Duration,
+}
+
+impl Plan {
+    /// What RESULTS.md is made with.
+    pub(crate) const FULL: Self = Self { repetitions: 101, block: Duration::from_millis(2) };
+    /// A look, not a result.
+    pub(crate) const QUICK: Self = Self { repetitions: 15, block: Duration::from_millis(1) };
+
+    /// Whether this is a look only.
+    pub(crate) fn is_quick(self) -> bool {
+        self.repetitions < Self::FULL.repetitions
+    }
+}
+
+/// The figures of one side, one for each repetition.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Figures(Vec<f64>);
+
+impl Figures {
+    /// Figures that were taken elsewhere.
+    pub(crate) fn new(figures: Vec<f64>) -> Self {
+        Self(figures)
+    }
+
+    /// The middle one.
+    pub(crate) fn median(&self) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let upper = sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN);
+        if sorted.len() % 2 == 1 {
+            return upper;
+        }
+        let lower = sorted.get((sorted.len() / 2).wrapping_sub(1)).copied().unwrap_or(f64::NAN);
+        f64::midpoint(lower, upper)
+    }
+
+    /// The smallest one.
+    pub(crate) fn min(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// The largest one.
+    pub(crate) fn max(&self) -> f64 {
+        self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// This side's figures divided by another's, repetition by repetition.
+    pub(crate) fn over(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(mine, theirs)| mine / theirs).collect())
+    }
+}
+
+/// A side of which everything is timed.
+pub(crate) fn timed<'a>(
+    mut operations: impl FnMut(u64) -> Result<(), BenchError> + 'a,
+) -> Side<'a> {
+    Box::new(move |n| {
+        let begin = Instant::now();
+        operations(n)?;
+        Ok(begin.elapsed())
+    })
+}
+
+/// Measures the sides in turns. The figures are nanoseconds for one of `parts` equal parts of an
+/// operation (the frames of a stream, say), in the order of the sides.
+pub(crate) fn measure(
+    plan: Plan,
+    parts: u64,
+    sides: &mut [Side<'_>],
+) -> Result<Vec<Figures>, BenchError> {
+    // The same number for all: what the fastest needs to fill its block.
+    let mut operations = 1;
+    for side in sides.iter_mut() {
+        operations = operations.max(calibrate(plan, side)?);
+    }
+
+    let mut figures = vec![Figures::default(); sides.len()];
+    for repetition in 0..plan.repetitions {
+        for turn in 0..sides.len() {
+            let index = (repetition + turn) % sides.len();
+            let (Some(side), Some(figures)) = (sides.get_mut(index), figures.get_mut(index)) else {
+                continue;
+            };
+            let taken = undisturbed(|| {
+                let before = switches();
+                Ok((side(operations)?, switches() != before))
+            })?;
+            figures.0.push(taken.as_nanos() as f64 / (operations * parts) as f64);
+        }
+    }
+    Ok(figures)
+}
+
+/// Does a block again while it says that the kernel disturbed it, up to [`TRIES_MAX`] times, and
+/// returns how long the first undisturbed one took, or else the shortest.
+pub(crate) fn undisturbed(
+    mut block: impl FnMut() -> Result<(Duration, bool), BenchError>,
+) -> Result<Duration, BenchError> {
+    let mut shortest = Duration::MAX;
+    for _ in 0..TRIES_MAX {
+        let (taken, disturbed) = block()?;
+        if !disturbed {
+            return Ok(taken);
+        }
+        shortest = shortest.min(taken);
+    }
+    Ok(shortest)
+}
+
+/// How many operations fill a block. What runs here also warms the side up.
+fn calibrate(plan: Plan, side: &mut Side<'_>) -> Result<u64, BenchError> {
+    let mut operations = 1;
+    loop {
+        let taken = side(operations)?;
+        if taken >= plan.block {
+            return Ok(operations);
+        }
+        let missing = plan.block.as_nanos() / taken.as_nanos().max(1) + 1;
+        operations *= u64::try_from(missing).unwrap_or(u64::MAX).clamp(2, 64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_figure_or_the_middle_of_two() {
+        assert_eq!(Figures::new(vec![3.0, 1.0, 2.0]).median(), 2.0);
+        assert_eq!(Figures::new(vec![4.0, 1.0, 2.0, 3.0]).median(), 2.5);
+        assert!(Figures::default().median().is_nan());
+    }
+
+    #[test]
+    fn a_disturbed_block_is_done_again_but_not_for_ever() {
+        let mut blocks = [(9, true), (5, false)].into_iter();
+        let next = || Ok(blocks.next().map(|(ms, bad)| (Duration::from_millis(ms), bad)).unwrap());
+        assert_eq!(undisturbed(next).unwrap(), Duration::from_millis(5));
+
+        let mut tries = 0;
+        let never = || {
+            tries += 1;
+            Ok((Duration::from_millis(20 - tries), true))
+        };
+        assert_eq!(undisturbed(never).unwrap(), Duration::from_millis(4));
+    }
+
+    #[test]
+    fn every_side_does_the_same_number_of_operations_in_each_turn() {
+        let mut first = Vec::new();
+        let mut second = Vec::new();
+        let plan = Plan { repetitions: 8, block: Duration::from_micros(50) };
+        let figures = measure(
+            plan,
+            1,
+            &mut [
+                Box::new(|operations| {
+                    first.push(operations);
+                    Ok(Duration::from_nanos(operations))
+                }),
+                Box::new(|operations| {
+                    second.push(operations);
+                    Ok(Duration::from_nanos(2 * operations))
+                }),
+            ],
+        )
+        .unwrap();
+        let medians: Vec<_> = figures.iter().map(Figures::median).collect();
+        assert_eq!(medians, [1.0, 2.0]);
+        assert_eq!(first.last(), second.last());
+    }
+}
