@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, capture, cargo, cc, create_folder, cxx, publish};
+use crate::process::{Output, capture, cargo, cc, create_folder, cxx, probe, publish};
 
 /// A language with an SDK and a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,12 +131,25 @@ fn c(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, E
 fn cpp(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
     let library = beside.join("sample.so");
     output.run(
-        shared(cxx().arg("-std=c++17"), context)
+        shared(&mut cpp_compiler(), context)
             .arg(context.path("examples/plugins/cpp/plugin.cpp"))
             .arg("-o")
             .arg(&library),
     )?;
     Ok(library)
+}
+
+/// The C++ compiler, for plugins. Where it is GCC it must not make "unique" symbols: the loader
+/// keeps a library that has one mapped for ever.
+pub(crate) fn cpp_compiler() -> Command {
+    let mut compiler = cxx();
+    compiler.arg("-std=c++17");
+    let mut question = cxx();
+    question.args(["-fno-gnu-unique", "-E", "-x", "c++", "/dev/null"]);
+    if probe(&mut question).is_some() {
+        compiler.arg("-fno-gnu-unique");
+    }
+    compiler
 }
 
 /// The flags that every shared library in C or C++ is built with.
@@ -176,11 +189,26 @@ fn go(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, 
 
 fn zig(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
     let zig = context.tools.zig(output)?;
+    let library = beside.join("sample.so");
+    let mut place = std::ffi::OsString::from("-femit-bin=");
+    place.push(&library);
     output.run(
         Command::new(zig)
             .current_dir(context.path("examples/plugins/zig"))
-            .args(["build", "-Doptimize=ReleaseSafe", "--prefix"])
-            .arg(beside),
+            .args(["build-lib", "-dynamic", "-O", "ReleaseFast", "-lc", "--name", "sample_zig"])
+            .args(ZIG_MODULES)
+            .arg("--cache-dir")
+            .arg(zig_cache(context))
+            .arg(place),
     )?;
-    Ok(beside.join("lib").join("libsample_zig.so"))
+    Ok(library)
+}
+
+/// The sample and the SDK, as seen from the sample's folder.
+pub(crate) const ZIG_MODULES: [&str; 4] =
+    ["--dep", "becket", "-Mroot=sample.zig", "-Mbecket=../../../sdk/zig/becket.zig"];
+
+/// Zig would keep its cache beside the sources.
+pub(crate) fn zig_cache(context: &Context) -> PathBuf {
+    context.target().join("xtask").join("zig-cache")
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, cc, create_folder, cxx, publish};
-use crate::samples::shared;
+use crate::process::{Output, cc, create_folder, publish};
+use crate::samples::{cpp_compiler, shared};
 
 /// Where the built zoo is.
 pub(crate) fn folder(context: &Context) -> PathBuf {
@@ -22,11 +22,7 @@ pub(crate) fn build(context: &Context, output: &mut Output) -> Result<usize, Err
     for source in &sources {
         let name = source.file_stem().unwrap_or_default();
         let mut compiler = match source.extension().and_then(OsStr::to_str) {
-            Some("cpp") => {
-                let mut compiler = cxx();
-                compiler.arg("-std=c++17");
-                compiler
-            }
+            Some("cpp") => cpp_compiler(),
             _ => {
                 let mut compiler = cc();
                 compiler.arg("-std=c11");
