@@ -80,6 +80,7 @@ static NrStatus on_attach(void *ctx, void *host_ctx, const BkHostApi *api) {
     memset(&self->api, 0, sizeof self->api);
     memcpy(&self->api, api, size < sizeof self->api ? size : sizeof self->api);
     self->host_ctx = host_ctx;
+    self->has_api = 1;
     __atomic_store_n(&self->attached, 1, __ATOMIC_RELEASE);
     return bkGoAttach(self->index);
 }
@@ -88,6 +89,9 @@ static NrStatus on_init(void *ctx, void *host_ctx, const NrHostVTable *host) {
     BkGoInstance *self = ctx;
     if (self == NULL || host == NULL)
         return NR_INVALID;
+    if (!self->has_api)
+        memset(&self->api, 0, sizeof self->api);
+    self->has_api = 0;
     self->host_ctx = host_ctx;
     self->host = host;
     __atomic_store_n(&self->attached, 1, __ATOMIC_RELEASE);

@@ -17,6 +17,7 @@ typedef struct BkGoInstance {
     const NrHostVTable *host;
     BkHostApi api;     /* a copy; what the host does not have is NULL */
     uint32_t attached; /* atomic: host_ctx, host and api can be read */
+    uint32_t has_api;  /* attach came since the last init */
 } BkGoInstance;
 
 typedef struct BkGoState {
