@@ -26,10 +26,11 @@ use becket_abi::{
     BK_ENTRY_BIDIRECTIONAL, BK_ENTRY_STREAM, BK_ENTRY_UNARY, BkEntryInfo, NrStatus, NrStr,
 };
 
-use crate::call::{Answered, Call, CallHandle, Context, OwnedCall, Reply, settle, settle_failure};
+use crate::call::{Answered, Call, CallHandle, Context, settle, settle_failure};
 use crate::error::Failure;
 use crate::executor::{BoxFuture, Ending};
 use crate::instance::Live;
+use crate::later::{OwnedCall, Reply};
 use crate::plugin::Plugin;
 use crate::stream::{Conversation, StreamSink};
 

@@ -79,12 +79,13 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `plugin`, `entry` | [`Plugin`], [`Entry`] |
-//! | `call` | [`Call`], [`Context`], [`Request`], [`Later`], [`OwnedCall`], [`Reply`] |
+//! | `call`, `later` | [`Call`], [`Context`], [`Request`]; [`Later`], [`OwnedCall`], [`Reply`] |
 //! | `stream` | [`StreamSink`], [`Conversation`] |
 //! | `host`, `log`, `metrics`, `timer` | [`Host`] and what it gives |
 //! | `owned`, `lease` | answers without a copy |
 //! | `executor` | drives futures |
-//! | `instance`, `boundary`, `fallback` | the vtable, the panic boundary, hosts that offer less |
+//! | `instance`, `vtable` | instances, and the functions that the host calls |
+//! | `boundary`, `fallback` | the panic boundary; hosts that offer less |
 //! | `define`, `raw` | [`define_plugin!`] |
 //! | [`testing`] | a host for tests |
 
@@ -97,6 +98,7 @@ mod executor;
 mod fallback;
 mod host;
 mod instance;
+mod later;
 mod lease;
 mod log;
 mod metrics;
@@ -106,6 +108,7 @@ mod raw;
 mod stream;
 pub mod testing;
 mod timer;
+mod vtable;
 
 pub use becket_abi as abi;
 pub use becket_abi::{
@@ -115,10 +118,11 @@ pub use becket_abi::{
 };
 
 pub use crate::boundary::panics_caught;
-pub use crate::call::{Answered, Call, CallHandle, Context, Later, OwnedCall, Reply, Request};
+pub use crate::call::{Answered, Call, CallHandle, Context, Request};
 pub use crate::entry::Entry;
 pub use crate::error::{ConfigError, Failure, SendError, StateError, TalkError, TimerError};
 pub use crate::host::Host;
+pub use crate::later::{Later, OwnedCall, Reply};
 pub use crate::lease::LeaseWriter;
 pub use crate::log::Level;
 pub use crate::metrics::{Counter, Gauge, Histogram};

@@ -21,7 +21,7 @@ use becket_abi::{
 };
 
 use crate::boundary::{self, PanicAnswer};
-use crate::instance::fill;
+use crate::vtable::fill;
 
 /// A handler of `entries`.
 type HandleFn = unsafe fn(*mut c_void, u64, *const NrRequest, NrBytes) -> NrStatus;

@@ -31,9 +31,10 @@ use std::time::Duration;
 use becket_abi::NrStatus;
 use parking_lot::Mutex;
 
-use crate::call::{CallHandle, dropped};
+use crate::call::CallHandle;
 use crate::error::{Failure, SendError, TalkError};
 use crate::host::Host;
+use crate::later::dropped;
 use crate::owned::OwnedBytes;
 
 /// How long after a full queue the next try is made. A full queue drains at the reader's pace, and
