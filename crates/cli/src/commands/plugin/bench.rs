@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket plugin bench PATH ENTRY`: how many calls a second, and how long each takes.
+//!
+//! Every thread makes one call after the other: what is measured is the plugin and the host, not a
+//! queue. A stream counts from its opening to its end; a conversation sends its payload once,
+//! closes, and counts until the plugin has ended it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use becket_host::{Entry, EntryKind, Request};
+use bytes::Bytes;
+use futures_lite::future::block_on;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::latency::Histogram;
+use super::load::Load;
+use crate::commands::runtime;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::{DIM, HEAD, Ui, paint, text};
+
+/// Measure how many calls a second an entry answers, and how fast
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    load: Load,
+    /// The entry to call
+    entry: String,
+    /// How long to call
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    seconds: f64,
+    /// How many threads call at once
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    /// How many bytes each call sends
+    #[arg(long, value_name = "BYTES", default_value_t = 0, conflicts_with = "data")]
+    payload_bytes: usize,
+    /// What each call sends
+    #[arg(long, value_name = "TEXT")]
+    data: Option<String>,
+    /// Call without a request, with nothing but the payload
+    #[arg(long)]
+    raw: bool,
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    entry: String,
+    threads: u16,
+    payload_bytes: usize,
+    seconds: f64,
+    calls: u64,
+    failed: u64,
+    frames: u64,
+    calls_per_second: f64,
+    latency_ns: Percentiles,
+    interrupted: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Percentiles {
+    mean: u64,
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    p999: u64,
+    max: u64,
+}
+
+/// What one thread did.
+#[derive(Debug)]
+struct Tally {
+    latency: Histogram,
+    calls: u64,
+    failed: u64,
+    frames: u64,
+    /// The first failure, in words.
+    why: Option<String>,
+}
+
+pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
+    let payload = match &args.data {
+        Some(data) => Bytes::copy_from_slice(data.as_bytes()),
+        None => Bytes::from(vec![b'x'; args.payload_bytes]),
+    };
+    let (_host, plugin) = args.load.load()?;
+    let entry = plugin.entry(&args.entry)?;
+    let kind = entry.kind().unwrap_or(EntryKind::Unary);
+    let work = Work { entry, kind, payload: payload.clone(), raw: args.raw };
+
+    let limit = Duration::from_secs_f64(args.seconds);
+    let (tallies, took, interrupted) =
+        runtime::run_one(async { Ok(measure(&work, &args, limit, ui).await) })?;
+
+    let mut all = Tally::new();
+    for tally in tallies {
+        all.add(tally);
+    }
+    let report = report(&args, payload.len(), &all, took, interrupted);
+    if ui.json() {
+        ui.data(&report)?;
+    } else {
+        ui.text(&describe(&report))?;
+    }
+    if interrupted {
+        return Ok(Exit::Interrupted);
+    }
+    match all.why {
+        Some(why) => Err(Failure::new(
+            Exit::Call,
+            format!("{} of entry `{}` failed", text::plural(all.failed, "call"), args.entry),
+        )
+        .cause(why)
+        .hint(format!(
+            "`becket plugin call {} {}` shows one",
+            args.load.path.display(),
+            args.entry
+        ))),
+        None => Ok(Exit::Ok),
+    }
+}
+
+/// Calls on every thread until the time is up or Ctrl-C comes. True: it came.
+async fn measure(
+    work: &Work,
+    args: &Args,
+    limit: Duration,
+    ui: &Ui,
+) -> (Vec<Tally>, Duration, bool) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (done, mut finished) = mpsc::channel(usize::from(args.threads));
+    let started = Instant::now();
+    for _ in 0..args.threads {
+        let (work, stop, done) = (work.clone(), Arc::clone(&stop), done.clone());
+        std::thread::spawn(move || {
+            let tally = work.repeat(started + limit, &stop);
+            // The receiver waits for every thread.
+            let _ = done.blocking_send(tally);
+        });
+    }
+    drop(done);
+
+    let progress = ui.progress();
+    let mut tallies = Vec::new();
+    let mut interrupted = false;
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    let mut ctrl_c = interrupts();
+    loop {
+        tokio::select! {
+            tally = finished.recv() => match tally {
+                Some(tally) => tallies.push(tally),
+                None => break,
+            },
+            Some(()) = ctrl_c.recv() => {
+                // The second one leaves threads behind that are stuck in the plugin.
+                if std::mem::replace(&mut interrupted, true) {
+                    break;
+                }
+                stop.store(true, Ordering::Relaxed);
+            }
+            _ = tick.tick() => progress.set(&format!(
+                "calling {} … {:.0} of {:.0} s (Ctrl-C ends it)",
+                args.entry,
+                started.elapsed().as_secs_f64(),
+                limit.as_secs_f64(),
+            )),
+        }
+    }
+    (tallies, started.elapsed(), interrupted)
+}
+
+/// Each Ctrl-C, as a message.
+fn interrupts() -> mpsc::Receiver<()> {
+    let (told, interrupts) = mpsc::channel(2);
+    tokio::spawn(async move {
+        // No handler to be had: then Ctrl-C ends the process the plain way.
+        while tokio::signal::ctrl_c().await.is_ok() && told.send(()).await.is_ok() {}
+    });
+    interrupts
+}
+
+/// One thread's work.
+#[derive(Debug, Clone)]
+struct Work {
+    entry: Entry,
+    kind: EntryKind,
+    payload: Bytes,
+    raw: bool,
+}
+
+impl Work {
+    fn repeat(&self, until: Instant, stop: &AtomicBool) -> Tally {
+        let mut tally = Tally::new();
+        let mut begun = Instant::now();
+        while begun < until && !stop.load(Ordering::Relaxed) {
+            let outcome = block_on(self.once());
+            let ended = Instant::now();
+            tally.latency.record(ended - begun);
+            tally.calls += 1;
+            match outcome {
+                Ok(frames) => tally.frames += frames,
+                Err(why) => {
+                    tally.failed += 1;
+                    tally.why.get_or_insert(why);
+                }
+            }
+            begun = ended;
+        }
+        tally
+    }
+
+    /// One call; how many frames came, or why it failed.
+    async fn once(&self) -> Result<u64, String> {
+        if self.kind == EntryKind::Unary {
+            let response = if self.raw {
+                self.entry.call_raw(&self.payload).await
+            } else {
+                self.entry.call(self.request()).await
+            };
+            let status = response.map_err(|error| error.to_string())?.status;
+            return if status.is_ok() { Ok(0) } else { Err(format!("it answered {status}")) };
+        }
+        let mut stream =
+            self.entry.stream(self.request()).await.map_err(|error| error.to_string())?;
+        if self.kind == EntryKind::Bidirectional {
+            stream.send(&self.payload).await.map_err(|error| error.to_string())?;
+            stream.close().map_err(|error| error.to_string())?;
+        }
+        let mut frames = 0;
+        while stream.next().await.map_err(|error| error.to_string())?.is_some() {
+            frames += 1;
+        }
+        Ok(frames)
+    }
+
+    fn request(&self) -> Request {
+        Request::new(self.payload.clone()).method("POST").path("/")
+    }
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self { latency: Histogram::new(), calls: 0, failed: 0, frames: 0, why: None }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.latency.merge(&other.latency);
+        self.calls += other.calls;
+        self.failed += other.failed;
+        self.frames += other.frames;
+        self.why = self.why.take().or(other.why);
+    }
+}
+
+fn report(
+    args: &Args,
+    payload_bytes: usize,
+    all: &Tally,
+    took: Duration,
+    interrupted: bool,
+) -> Report {
+    let ns = |latency: Duration| u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+    Report {
+        entry: args.entry.clone(),
+        threads: args.threads,
+        payload_bytes,
+        seconds: took.as_secs_f64(),
+        calls: all.calls,
+        failed: all.failed,
+        frames: all.frames,
+        calls_per_second: all.calls as f64 / took.as_secs_f64(),
+        latency_ns: Percentiles {
+            mean: ns(all.latency.mean()),
+            p50: ns(all.latency.quantile(0.5)),
+            p90: ns(all.latency.quantile(0.9)),
+            p99: ns(all.latency.quantile(0.99)),
+            p999: ns(all.latency.quantile(0.999)),
+            max: ns(all.latency.max()),
+        },
+        interrupted,
+    }
+}
+
+fn describe(report: &Report) -> String {
+    let latency = |ns| text::duration(Duration::from_nanos(ns));
+    let at = &report.latency_ns;
+    let mut text = format!(
+        "{} {} calls in {:.2} s, {} failed\n",
+        paint(HEAD, &format!("{}:", report.entry)),
+        text::count(report.calls),
+        report.seconds,
+        text::count(report.failed),
+    );
+    if report.frames > 0 {
+        text.push_str(&format!(
+            "frames    {} ({}/s)\n",
+            text::count(report.frames),
+            text::count((report.frames as f64 / report.seconds) as u64),
+        ));
+    }
+    text.push_str(&format!(
+        "calls/s   {}\nlatency   p50 {}   p90 {}   p99 {}   p99.9 {}   max {}\n{}\n",
+        text::count(report.calls_per_second as u64),
+        latency(at.p50),
+        latency(at.p90),
+        latency(at.p99),
+        latency(at.p999),
+        latency(at.max),
+        paint(
+            DIM,
+            &format!(
+                "{}, {} each, one call at a time on each thread{}",
+                text::plural(u64::from(report.threads), "thread"),
+                text::plural(report.payload_bytes as u64, "byte"),
+                if report.interrupted { "; interrupted" } else { "" },
+            ),
+        ),
+    ));
+    text
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("it must be a number above 0 and at most 86400".to_owned()),
+    }
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket plugin check PATH`: the promises that every plugin must keep, tried one after the other.
+//!
+//! It knows nothing about what the entries do, so it holds them to what all of them owe a host: an
+//! answer or a refusal within the deadline, an end to every stream, nothing left behind. What the
+//! host itself refuses (stale ids, late answers) it reads from the host's counters.
+
+use std::time::{Duration, Instant};
+
+use becket_host::{CallError, EntryKind, Host, Plugin, Request, Stream, StreamError};
+use serde::Serialize;
+
+use super::load::Load;
+use crate::commands::runtime;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::{BAD, DIM, GOOD, Ui, WARN, paint, text};
+
+/// Check that a plugin loads, answers, ends its streams, reloads and unloads
+///
+/// Calls every entry: with no payload, then with a small one. Run it against a plugin whose entries
+/// may be called.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    load: Load,
+    /// How long each call may take
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    timeout_ms: u64,
+    /// Leave this entry out; may be given several times
+    #[arg(long, value_name = "ENTRY")]
+    skip: Vec<String>,
+}
+
+/// How one check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Warning,
+    Failed,
+}
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: String,
+    verdict: Verdict,
+    detail: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    passed: bool,
+    findings: Vec<Finding>,
+}
+
+pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
+    let (host, plugin) = args.load.load()?;
+    let findings = runtime::run_one(async { Ok(check(&args, &host, &plugin, ui).await) })?;
+    let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
+    if ui.json() {
+        ui.data(&Report { passed: failed == 0, findings })?;
+    } else {
+        ui.text(&describe(&args, &findings, failed))?;
+    }
+    Ok(if failed == 0 { Exit::Ok } else { Exit::Check })
+}
+
+async fn check(args: &Args, host: &Host, plugin: &Plugin, ui: &Ui) -> Vec<Finding> {
+    let mut all = vec![loaded(plugin)];
+    all.extend(described(plugin));
+    all.push(unknown_entry(plugin, args).await);
+    let progress = ui.progress();
+    for entry in plugin.entries() {
+        if args.skip.contains(&entry.name) {
+            continue;
+        }
+        progress.set(&format!("calling {} …", entry.name));
+        all.push(match entry.kind {
+            EntryKind::Unary => unary(plugin, &entry.name, args).await,
+            EntryKind::Bidirectional => stream(plugin, &entry.name, args, true).await,
+            _ => stream(plugin, &entry.name, args, false).await,
+        });
+    }
+    drop(progress);
+    all.push(nothing_pending(plugin));
+    all.push(answers_in_order(plugin));
+    all.push(reload(plugin).await);
+    all.push(unload(host, plugin).await);
+    all
+}
+
+fn loaded(plugin: &Plugin) -> Finding {
+    let info = plugin.info();
+    ok("load", format!("{} {}, layout {}", info.reported_name, info.version, info.layout))
+}
+
+/// Entries have names, one each, and resolve.
+fn described(plugin: &Plugin) -> Vec<Finding> {
+    let entries = plugin.entries();
+    if entries.is_empty() {
+        let detail = "the plugin does not say which entries it has: none was called";
+        return vec![finding("entries", Verdict::Warning, detail.to_owned())];
+    }
+    let mut findings = Vec::new();
+    for (i, entry) in entries.iter().enumerate() {
+        if entries.iter().take(i).any(|other| other.name == entry.name) {
+            findings.push(failed("entries", format!("`{}` is described twice", entry.name)));
+        }
+        if let Err(error) = plugin.entry(&entry.name) {
+            let detail = format!("`{}` is described but does not resolve: {error}", entry.name);
+            findings.push(failed("entries", detail));
+        }
+    }
+    if findings.is_empty() {
+        let count = entries.len() as u64;
+        let noun = if count == 1 { "entry" } else { "entries" };
+        findings.push(ok("entries", format!("{count} {noun}, each resolves")));
+    }
+    findings
+}
+
+/// A name that no plugin has is refused.
+async fn unknown_entry(plugin: &Plugin, args: &Args) -> Finding {
+    const NAME: &str = "becket-check-no-such-entry";
+    match plugin.call(NAME, Request::new("")).timeout(limit(args)).await {
+        Err(CallError::DeadlineExceeded) => {
+            failed("unknown entry", "neither answered nor refused".to_owned())
+        }
+        Err(error) => ok("unknown entry", format!("refused: {error}")),
+        Ok(response) if response.status.is_ok() => {
+            let detail = "answered with Ok: a wrong name goes unnoticed".to_owned();
+            finding("unknown entry", Verdict::Warning, detail)
+        }
+        Ok(response) => ok("unknown entry", format!("answered {}", response.status)),
+    }
+}
+
+/// Answers or refuses, with a payload and without one.
+async fn unary(plugin: &Plugin, name: &str, args: &Args) -> Finding {
+    let check = format!("unary {name}");
+    let mut seen = String::new();
+    for (what, payload) in [("empty", ""), ("small", PAYLOAD)] {
+        let started = Instant::now();
+        let outcome = plugin.call(name, request(payload)).timeout(limit(args)).await;
+        let outcome = match outcome {
+            Ok(response) => format!("answered {}", response.status),
+            Err(CallError::DeadlineExceeded) => {
+                let detail = format!("{what} payload: no answer in {} ms", args.timeout_ms);
+                return failed(&check, detail);
+            }
+            Err(error) => error.to_string(),
+        };
+        let comma = if seen.is_empty() { "" } else { "; " };
+        let took = text::duration(started.elapsed());
+        seen.push_str(&format!("{comma}{what} payload: {outcome} in {took}"));
+    }
+    ok(&check, seen)
+}
+
+/// Ends by itself; a conversation ends once the host has closed its side.
+async fn stream(plugin: &Plugin, name: &str, args: &Args, both_ways: bool) -> Finding {
+    let check = format!("{} {name}", if both_ways { "bidirectional" } else { "stream" });
+    let opened = plugin.stream(name, request("")).timeout(limit(args)).await;
+    let mut stream = match opened {
+        Ok(stream) => stream,
+        Err(error) => return ok(&check, format!("refused: {error}")),
+    };
+    let sent = if both_ways { say_something(&stream).await } else { String::new() };
+    let started = Instant::now();
+    let mut frames = 0_u64;
+    loop {
+        match stream.next().await {
+            Ok(Some(_)) => frames += 1,
+            Ok(None) => {
+                let took = text::duration(started.elapsed());
+                let frames = text::plural(frames, "frame");
+                return ok(&check, format!("{sent}{frames}, ended well in {took}"));
+            }
+            Err(StreamError::Failed { status, .. }) => {
+                let frames = text::plural(frames, "frame");
+                return ok(&check, format!("{sent}{frames}, ended with {status}"));
+            }
+            Err(error) => {
+                let frames = text::plural(frames, "frame");
+                return failed(&check, format!("{sent}{frames}, then no end: {error}"));
+            }
+        }
+    }
+}
+
+/// Sends one message and closes this side. What becomes of it is the plugin's affair.
+async fn say_something(stream: &Stream) -> String {
+    let sent = match stream.send(PAYLOAD.as_bytes()).await {
+        Ok(()) => "message taken".to_owned(),
+        Err(error) => format!("message refused: {error}"),
+    };
+    match stream.close() {
+        Ok(()) => format!("{sent}, "),
+        Err(error) => format!("{sent}, close refused: {error}, "),
+    }
+}
+
+/// Every call and stream has ended.
+fn nothing_pending(plugin: &Plugin) -> Finding {
+    let snapshot = plugin.snapshot();
+    if (snapshot.pending, snapshot.streams) == (0, 0) {
+        return ok("left behind", "nothing".to_owned());
+    }
+    let calls = text::plural(snapshot.pending, "call");
+    let streams = text::plural(snapshot.streams, "stream");
+    failed("left behind", format!("{calls} and {streams} are still there"))
+}
+
+/// The host had no answer to refuse: none came twice, late or to a wrong id.
+fn answers_in_order(plugin: &Plugin) -> Finding {
+    let refused = plugin.snapshot().refused_answers;
+    let wrong = refused.unknown + refused.foreign + refused.invalid;
+    match (wrong, refused.late) {
+        (0, 0) => ok("answers", "each to a call that waited for it".to_owned()),
+        (0, late) => finding(
+            "answers",
+            Verdict::Warning,
+            format!("{} after the call had ended", text::plural(late, "answer")),
+        ),
+        (wrong, _) => failed(
+            "answers",
+            format!("the host refused {}: wrong id or payload", text::plural(wrong, "answer")),
+        ),
+    }
+}
+
+async fn reload(plugin: &Plugin) -> Finding {
+    let before = plugin.info().generation;
+    match plugin.reload().await {
+        Ok(()) => {
+            let after = plugin.info().generation;
+            ok("reload", format!("generation {before} became {after}"))
+        }
+        Err(error) => failed("reload", sentence(error.to_string(), error.cause())),
+    }
+}
+
+async fn unload(host: &Host, plugin: &Plugin) -> Finding {
+    match host.unload(plugin.name()).await {
+        Ok(0) => ok("unload", "clean".to_owned()),
+        Ok(calls) => failed("unload", format!("{} abandoned", text::plural(calls, "call"))),
+        Err(error) => failed("unload", error.to_string()),
+    }
+}
+
+/// What entries are called with when it is not nothing.
+const PAYLOAD: &str = "becket plugin check";
+
+fn request(payload: &'static str) -> Request {
+    Request::new(payload).method("POST").path("/check")
+}
+
+fn limit(args: &Args) -> Duration {
+    Duration::from_millis(args.timeout_ms)
+}
+
+fn sentence(error: String, cause: Option<String>) -> String {
+    match cause {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error,
+    }
+}
+
+fn ok(check: &str, detail: String) -> Finding {
+    finding(check, Verdict::Ok, detail)
+}
+
+fn failed(check: &str, detail: String) -> Finding {
+    finding(check, Verdict::Failed, detail)
+}
+
+fn finding(check: &str, verdict: Verdict, detail: String) -> Finding {
+    Finding { check: check.to_owned(), verdict, detail }
+}
+
+fn describe(args: &Args, findings: &[Finding], failed: usize) -> String {
+    let width = findings.iter().map(|finding| finding.check.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Finding { check, verdict, detail } in findings {
+        let verdict = match verdict {
+            Verdict::Ok => paint(GOOD, "ok  "),
+            Verdict::Warning => paint(WARN, "warn"),
+            Verdict::Failed => paint(BAD, "FAIL"),
+        };
+        text.push_str(&format!("{verdict}  {check:<width$}  {}\n", paint(DIM, detail)));
+    }
+    let path = args.load.path.display();
+    let verdict = if failed == 0 {
+        paint(GOOD, &format!("{path} passed"))
+    } else {
+        paint(BAD, &format!("{path} failed {}", text::plural(failed as u64, "check")))
+    };
+    text.push_str(&format!("{verdict}\n"));
+    text
+}

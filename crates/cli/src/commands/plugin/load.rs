@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The options that load a plugin, shared by the commands that run one.
+
+use std::path::{Path, PathBuf};
+
+use becket_host::{Host, Layout, Plugin, PluginSpec};
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// Which plugin, and how it is loaded.
+#[derive(Debug, clap::Args)]
+pub(super) struct Load {
+    /// The plugin's file, such as target/release/libhello.so
+    pub(super) path: PathBuf,
+    /// Read the function table in this layout instead of recognising it
+    #[arg(long, value_enum)]
+    pub(super) layout: Option<LayoutArg>,
+    /// The plugin's configuration, a JSON object
+    #[arg(long, value_name = "JSON", value_parser = json_object)]
+    pub(super) config: Option<Value>,
+}
+
+/// The layouts of a function table.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum LayoutArg {
+    /// init, handle, shutdown, stream_data, stream_close
+    Documented,
+    /// init, handle, handle_raw, shutdown, stream_data, stream_close
+    Raw,
+    /// init, handle, shutdown
+    Short,
+}
+
+impl From<LayoutArg> for Layout {
+    fn from(layout: LayoutArg) -> Self {
+        match layout {
+            LayoutArg::Documented => Self::Documented,
+            LayoutArg::Raw => Self::Raw,
+            LayoutArg::Short => Self::Short,
+        }
+    }
+}
+
+impl Load {
+    /// Loads it into a host of its own, under the name of its file.
+    pub(super) fn load(&self) -> Result<(Host, Plugin), Failure> {
+        let mut spec = PluginSpec::path(name_of(&self.path), &self.path);
+        if let Some(layout) = self.layout {
+            spec = spec.layout(layout.into());
+        }
+        if let Some(config) = &self.config {
+            spec = spec.config(config.clone());
+        }
+        let host = Host::new();
+        let plugin = host.load(spec)?;
+        Ok((host, plugin))
+    }
+}
+
+/// `target/libhello.so` is `hello`.
+pub(super) fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = stem.strip_prefix("lib").unwrap_or(&stem);
+    if name.is_empty() { "plugin".to_owned() } else { name.to_owned() }
+}
+
+fn json_object(text: &str) -> Result<Value, String> {
+    match serde_json::from_str(text) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(r#"it must be an object, such as {"greeting":"Hi"}"#.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_named_after_its_file() {
+        assert_eq!(name_of(Path::new("target/release/libhello.so")), "hello");
+        assert_eq!(name_of(Path::new("hello.so")), "hello");
+        assert_eq!(name_of(Path::new("/")), "plugin");
+    }
+}

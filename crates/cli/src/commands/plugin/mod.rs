@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket plugin …`: one plugin at a time, without a server.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`inspect`] | what a file says about itself, without running it |
+//! | [`call`] | one call, one stream or one conversation |
+//! | [`bench`] | calls a second and latencies |
+//! | [`check`] | the promises that every plugin must keep |
+//! | [`new`] | a project that builds |
+//! | `load` | the options that load a plugin |
+//! | `latency` | a histogram of latencies |
+
+mod bench;
+mod call;
+mod check;
+mod inspect;
+mod latency;
+mod load;
+mod new;
+
+use clap::Subcommand;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+
+/// Inspect, call, measure, check or start a plugin
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Inspect(inspect::Args),
+    Call(call::Args),
+    Bench(bench::Args),
+    Check(check::Args),
+    New(new::Args),
+}
+
+/// Runs one of them.
+pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
+    match command {
+        Command::Inspect(args) => inspect::run(args, ui),
+        Command::Call(args) => call::run(args, ui),
+        Command::Bench(args) => bench::run(args, ui),
+        Command::Check(args) => check::run(args, ui),
+        Command::New(args) => new::run(args, ui),
+    }
+}

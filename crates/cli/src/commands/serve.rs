@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket serve`: the gateway, until a signal ends it.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `how_to` | how to call what is served, as lines to paste |
+//!
+//! | signal | what happens |
+//! |---|---|
+//! | SIGHUP | the configuration is read again, as when its file changes; if it is wrong, the old one stays |
+//! | SIGTERM, SIGINT | no new calls; those under way get `limits.drain_ms`; then a report |
+//! | the second of them | the end, at once |
+
+mod how_to;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use becket_gateway::config::PluginConfig;
+use becket_gateway::{Config, FileWatch, Gateway};
+use becket_host::Host;
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+use super::runtime;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::{Ui, text};
+
+/// Serve plugins over HTTP until a signal ends it
+///
+/// Without a configuration and without plugins it serves the built-in sample under the name
+/// `sample`. Every entry is at /PLUGIN/ENTRY. SIGTERM and SIGINT let the calls under way end, a
+/// second one does not wait for them; SIGHUP reads the configuration again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration file; `becket config example` documents it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where requests are taken; port 0 lets the system choose [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where the admin page and the metrics are, or off [default: 127.0.0.1:9900]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<Admin>,
+    /// Serve the plugin in a file under a name; may be given several times
+    #[arg(long, value_name = "NAME=PATH")]
+    plugin: Vec<Named>,
+}
+
+/// The admin listener, as `--admin` has it.
+#[derive(Debug, Clone, Copy)]
+enum Admin {
+    Off,
+    At(SocketAddr),
+}
+
+/// A plugin, as `--plugin` has it.
+#[derive(Debug, Clone)]
+struct Named {
+    name: String,
+    path: PathBuf,
+}
+
+/// The name of the plugin that this binary contains.
+const SAMPLE: &str = "sample";
+
+pub(crate) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
+    runtime::run_many(serve(args, *ui))
+}
+
+async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let config = configuration(&args)?;
+    let host = Host::builder().search_path(config.plugin_path.clone()).build();
+    let mut limit = Duration::from_millis(config.limits.drain_ms);
+    let changed = Changes::of(&args, &config)?;
+    let gateway =
+        Gateway::builder().link(SAMPLE, becket_sample::PLUGIN).start(config, host.clone()).await?;
+    how_to::show(&gateway, &host, &ui)?;
+    loop {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            () = changed.next() => Asked::Reload,
+        };
+        match asked {
+            Asked::End => break,
+            Asked::Reload => match reload(&args, &gateway).await {
+                Ok(new) => limit = new,
+                // What was in force stays in force.
+                Err(failure) => ui.failure(&failure),
+            },
+        }
+    }
+    tokio::select! {
+        ended = end(&gateway, &host, limit, &ui) => ended,
+        () = signals.end() => Ok(Exit::Interrupted),
+    }
+}
+
+/// The file, and over it what the command line says.
+fn configuration(args: &Args) -> Result<Config, Failure> {
+    let mut config = match &args.config {
+        Some(path) => Config::load(path)?,
+        None => Config::default(),
+    };
+    for Named { name, path } in &args.plugin {
+        let path = Some(as_file(path));
+        config.plugins.insert(name.clone(), PluginConfig { path, ..PluginConfig::default() });
+    }
+    if config.plugins.is_empty() {
+        let linked = Some(SAMPLE.to_owned());
+        config.plugins.insert(SAMPLE.into(), PluginConfig { linked, ..PluginConfig::default() });
+    }
+    if let Some(listen) = args.listen {
+        config.listen = listen;
+    }
+    match args.admin {
+        Some(Admin::Off) => config.admin.enabled = false,
+        Some(Admin::At(listen)) => config.admin.listen = listen,
+        None => {}
+    }
+    config.check()?;
+    Ok(config)
+}
+
+/// A bare file name is the file here, if there is one; else a name for the search path.
+fn as_file(path: &PathBuf) -> PathBuf {
+    if path.is_file() && path.components().count() == 1 {
+        return PathBuf::from(".").join(path);
+    }
+    path.clone()
+}
+
+/// Puts the configuration in force as it is now; returns its limit for the drain.
+async fn reload(args: &Args, gateway: &Gateway) -> Result<Duration, Failure> {
+    let config = configuration(args)?;
+    let limit = Duration::from_millis(config.limits.drain_ms);
+    let report = gateway.reload(config).await?;
+    tracing::info!(
+        loaded = ?report.loaded,
+        replaced = ?report.replaced,
+        unloaded = ?report.unloaded,
+        "configuration reloaded"
+    );
+    if !report.needs_restart.is_empty() {
+        tracing::warn!(settings = ?report.needs_restart, "these take effect at the next start");
+    }
+    Ok(limit)
+}
+
+/// Ends the connections, then the plugins, both within `limit`, and reports.
+async fn end(gateway: &Gateway, host: &Host, limit: Duration, ui: &Ui) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    ui.note(&format!(
+        "ending: what is under way has {} (a second signal does not wait)",
+        text::duration(limit)
+    ));
+    let drained = gateway.drain(limit).await;
+    let stopped = host.shutdown(limit.saturating_sub(drained.took)).await;
+    let took = began.elapsed();
+    let cut = drained.requests_cut;
+    if ui.json() {
+        ui.data(&json!({
+            "event": "ended",
+            "took_ms": took.as_millis() as u64,
+            "connections_cut": drained.connections_cut,
+            "requests_cut": cut,
+            "calls_abandoned": stopped.abandoned_calls,
+        }))?;
+    }
+    let took = text::duration(took);
+    if cut == 0 && stopped.abandoned_calls == 0 {
+        ui.note(&format!("ended in {took}: every request was answered"));
+        return Ok(Exit::Ok);
+    }
+    ui.note(&format!(
+        "ended in {took}: {} cut, {} abandoned",
+        text::plural(cut, "request"),
+        text::plural(stopped.abandoned_calls, "call"),
+    ));
+    Ok(Exit::Failure)
+}
+
+/// Changes of the configuration file.
+#[derive(Debug)]
+struct Changes {
+    /// Keeps the watch alive.
+    _watch: Option<FileWatch>,
+    notice: Option<Arc<Notify>>,
+}
+
+impl Changes {
+    /// None are seen without a file, or with `watch = false` in it.
+    fn of(args: &Args, config: &Config) -> Result<Self, Failure> {
+        let Some(path) = args.config.as_deref().filter(|_| config.watch) else {
+            return Ok(Self { _watch: None, notice: None });
+        };
+        let watch = FileWatch::new([path]).map_err(|error| {
+            Failure::new(Exit::Failure, format!("{} cannot be watched", path.display()))
+                .cause(error.to_string())
+                .hint("set `watch = false` in it, and reload by SIGHUP")
+        })?;
+        Ok(Self { notice: watch.notice(path), _watch: Some(watch) })
+    }
+
+    async fn next(&self) {
+        match &self.notice {
+            Some(notice) => notice.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// What a signal asks for.
+#[derive(Debug)]
+enum Asked {
+    Reload,
+    End,
+}
+
+/// The signals that the server answers.
+#[derive(Debug)]
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(Exit::Failure, "signals cannot be received").cause(error.to_string())
+            })
+        };
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            Some(()) = self.hangup.recv() => Asked::Reload,
+            Some(()) = self.interrupt.recv() => Asked::End,
+            Some(()) = self.terminate.recv() => Asked::End,
+            else => Asked::End,
+        }
+    }
+
+    /// Waits for a signal that asks for the end.
+    async fn end(&mut self) {
+        while !matches!(self.next().await, Asked::End) {}
+    }
+}
+
+impl FromStr for Admin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse()
+            .map(Self::At)
+            .map_err(|_| "write an address such as 127.0.0.1:9900, or off".into())
+    }
+}
+
+impl FromStr for Named {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+                Ok(Self { name: name.to_owned(), path: path.into() })
+            }
+            _ => Err("write it as NAME=PATH, such as hello=target/release/libhello.so".into()),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The exit codes, in one table: what a script may conclude.
+
+use std::process::ExitCode;
+
+/// What the process ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Ok,
+    /// A failure without a code of its own: a file, a socket, the terminal.
+    Failure,
+    /// The arguments are wrong.
+    Usage,
+    /// The plugin could not be loaded.
+    Load,
+    /// The call was refused or failed.
+    Call,
+    /// The call was not answered by its deadline.
+    Deadline,
+    /// The configuration is wrong.
+    Config,
+    /// A check found something wrong.
+    Check,
+    /// Ctrl-C, or a second signal.
+    Interrupted,
+}
+
+impl Exit {
+    /// Every code, in the order of its number.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Ok,
+        Self::Failure,
+        Self::Usage,
+        Self::Load,
+        Self::Call,
+        Self::Deadline,
+        Self::Config,
+        Self::Check,
+        Self::Interrupted,
+    ];
+
+    /// The process's exit code.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Load => 3,
+            Self::Call => 4,
+            Self::Deadline => 5,
+            Self::Config => 6,
+            Self::Check => 7,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// One word for `"kind"` in JSON.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failure => "failure",
+            Self::Usage => "usage",
+            Self::Load => "load",
+            Self::Call => "call",
+            Self::Deadline => "deadline",
+            Self::Config => "config",
+            Self::Check => "check",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// One line for the table in `becket --help` and the manual.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ok => "done; for `serve`, a drain in which every call ended",
+            Self::Failure => "failed: a file, a socket, a drain that ran out of time",
+            Self::Usage => "the arguments are wrong",
+            Self::Load => "the plugin could not be loaded",
+            Self::Call => "the call was refused or failed",
+            Self::Deadline => "the call was not answered by its deadline",
+            Self::Config => "the configuration is wrong",
+            Self::Check => "`plugin check` found something wrong",
+            Self::Interrupted => "interrupted: Ctrl-C, or a second signal while draining",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// The table as indented text, for help pages.
+pub(crate) fn table() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for exit in Exit::ALL {
+        text.push_str(&format!("  {:>3}  {}\n", exit.code(), exit.meaning()));
+    }
+    text
+}

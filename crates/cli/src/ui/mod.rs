@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What people and scripts see.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `progress` | one line on a terminal that says how far a long command is |
+//! | `style` | the few colours, and when they show |
+//! | `text` | quantities, durations and payloads as text |
+
+mod progress;
+mod style;
+pub(crate) mod text;
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+pub(crate) use self::progress::Progress;
+pub(crate) use self::style::{BAD, DIM, GOOD, HEAD, WARN, paint};
+use crate::args::Global;
+use crate::failure::Failure;
+
+/// How this run of the command speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ui {
+    json: bool,
+    quiet: bool,
+}
+
+impl Ui {
+    /// As the global options ask.
+    pub(crate) fn new(global: &Global) -> Self {
+        Self { json: global.json, quiet: global.quiet }
+    }
+
+    /// Before any option could be read.
+    pub(crate) fn plain(json: bool) -> Self {
+        Self { json, quiet: false }
+    }
+
+    /// True if stdout carries JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Text to stdout, as it is; colours only on a terminal.
+    pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
+        let mut out = anstream::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+
+    /// Bytes to stdout, unchanged.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        Ok(out.flush()?)
+    }
+
+    /// Bytes to stdout as one line: what a person sees begins on a line of its own next time.
+    pub(crate) fn line(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)?;
+        if bytes.last() != Some(&b'\n') {
+            out.write_all(b"\n")?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// One JSON value to stdout, on one line.
+    pub(crate) fn data<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        serde_json::to_writer(&mut out, value).map_err(io::Error::from)?;
+        out.write_all(b"\n")?;
+        Ok(out.flush()?)
+    }
+
+    /// A remark to stderr for a person; nothing with `--quiet` or `--json`.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            // Nobody reads stderr: then nobody misses the remark.
+            let _ = writeln!(anstream::stderr(), "{text}");
+        }
+    }
+
+    /// A progress line, shown if a person watches.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress::new(!self.quiet && !self.json && io::stderr().is_terminal())
+    }
+
+    /// `error:`, `cause:` and `hint:` to stderr; one JSON object with `--json`.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if failure.is_silent() {
+            return;
+        }
+        let text = if self.json {
+            serde_json::to_string(failure).unwrap_or_else(|_| failure.to_string())
+        } else {
+            let mut text = format!("{} {failure}", paint(BAD, "error:"));
+            if let Some(excerpt) = failure.excerpt() {
+                text.push_str(&format!("\n{}", excerpt.trim_end()));
+            }
+            if let Some(cause) = failure.why() {
+                text.push_str(&format!("\n{} {}", paint(WARN, "cause:"), indent(cause)));
+            }
+            if let Some(hint) = failure.advice() {
+                text.push_str(&format!("\n{}  {}", paint(GOOD, "hint:"), indent(hint)));
+            }
+            text
+        };
+        let _ = writeln!(anstream::stderr(), "{text}");
+    }
+}
+
+/// Further lines stand under the first.
+fn indent(text: &str) -> String {
+    text.trim_end().replace('\n', "\n       ")
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket plugin new`: what it makes is a project that works, in every language.
+
+use std::path::Path;
+use std::process::Command as Process;
+
+use snapbox::str;
+use tempfile::TempDir;
+
+use crate::support::{becket, run, tool};
+
+/// Makes a project, builds and tests it with `steps`, and holds the result to what every plugin
+/// owes a host.
+fn works(lang: &str, library: &str, steps: &mut [Process]) {
+    let dir = TempDir::new().unwrap();
+    let project = dir.path().join("my-plugin");
+    becket()
+        .args(["plugin", "new", "--lang", lang, "my-plugin", "--dir"])
+        .arg(&project)
+        .assert()
+        .success();
+    no_placeholder_is_left(&project);
+    for step in steps {
+        run(step.current_dir(&project));
+    }
+    let library = project.join(library);
+    becket().args(["plugin", "check"]).arg(&library).assert().success();
+    becket()
+        .args(["plugin", "call", "--data", "you"])
+        .arg(&library)
+        .arg("hello")
+        .assert()
+        .success()
+        .stdout_eq("Hello, you\n");
+    becket()
+        .args(["plugin", "call", "--config", r#"{"greeting":"Hi"}"#])
+        .arg(&library)
+        .arg("hello")
+        .assert()
+        .success()
+        .stdout_eq("Hi, world\n");
+    becket()
+        .args(["plugin", "call"])
+        .arg(&library)
+        .arg("countdown")
+        .assert()
+        .success()
+        .stdout_eq("3\n2\n1\n");
+}
+
+fn no_placeholder_is_left(project: &Path) {
+    let mut dirs = vec![project.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+                assert!(!text.contains("{{name}}"), "{}", path.display());
+                assert!(!text.contains("{{ident}}"), "{}", path.display());
+                assert!(!text.contains("{{becket}}"), "{}", path.display());
+            }
+        }
+    }
+}
+
+/// The project builds without the repository: `cargo` itself must not take it for a part of it.
+fn cargo(args: &[&str]) -> Process {
+    let mut cargo = Process::new(env!("CARGO"));
+    cargo.args(args).env_remove("CARGO_TARGET_DIR").env_remove("CARGO_MANIFEST_DIR");
+    cargo
+}
+
+fn make(args: &[&str]) -> Process {
+    let mut make = Process::new("make");
+    make.args(args).env_remove("MAKEFLAGS");
+    make
+}
+
+/// A language whose tools are missing is said to be skipped, in the test's output.
+fn found(name: &str) -> Option<std::path::PathBuf> {
+    let path = tool(name);
+    if path.is_none() {
+        println!("skipped: no `{name}` on the path or in .tools");
+    }
+    path
+}
+
+#[test]
+fn a_rust_project_works() {
+    works(
+        "rust",
+        "target/release/libmy_plugin.so",
+        &mut [cargo(&["build", "--release"]), cargo(&["test"])],
+    );
+}
+
+#[test]
+fn a_c_project_works() {
+    works("c", "libmy_plugin.so", &mut [make(&[]), make(&["test"])]);
+}
+
+#[test]
+fn a_cpp_project_works() {
+    works("cpp", "libmy_plugin.so", &mut [make(&[]), make(&["test"])]);
+}
+
+#[test]
+fn a_go_project_works() {
+    let Some(go) = found("go") else { return };
+    let go = format!("GO={}", go.display());
+    works("go", "libmy_plugin.so", &mut [make(&[&go]), make(&[&go, "test"])]);
+}
+
+#[test]
+fn a_zig_project_works() {
+    let Some(zig) = found("zig") else { return };
+    let build = |args: &[&str]| {
+        let mut process = Process::new(&zig);
+        process.args(args);
+        process
+    };
+    works(
+        "zig",
+        "zig-out/lib/libmy_plugin.so",
+        &mut [build(&["build"]), build(&["build", "test"])],
+    );
+}
+
+#[test]
+fn a_directory_with_something_in_it_is_left_alone() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("mine"), "mine").unwrap();
+    becket()
+        .args(["plugin", "new", "--lang", "c", "greeter", "--dir", "."])
+        .current_dir(dir.path())
+        .assert()
+        .code(1)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+error: . exists and is not empty
+hint:  choose another place with `--dir`
+
+"#]]);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_name_must_do_in_every_place_it_is_used() {
+    for name in ["My-Plugin", "1st", "a/b", "async", "a-"] {
+        becket().args(["plugin", "new", "--lang", "rust", name]).assert().code(2).stdout_eq("");
+    }
+    becket().args(["plugin", "new", "--lang", "rust", "My"]).assert().code(2).stderr_eq(str![[
+        r#"
+error: `My` cannot be a plugin's name
+cause: a name has lower-case letters, digits and dashes, begins with a letter, and is short
+hint:  an example is `my-plugin`
+
+"#
+    ]]);
+}
+
+#[test]
+fn the_next_steps_are_printed() {
+    let dir = TempDir::new().unwrap();
+    becket()
+        .args(["plugin", "new", "--lang", "zig", "greeter"])
+        .current_dir(dir.path())
+        .assert()
+        .success()
+        .stderr_eq("")
+        .stdout_eq(str![[r#"
+Made greeter ([..] files)
+
+  cd greeter
+  zig build
+  zig build test
+  [..] plugin check zig-out/lib/libgreeter.so
+  [..] plugin call zig-out/lib/libgreeter.so hello --data you
+  [..] serve --plugin greeter=zig-out/lib/libgreeter.so
+
+README.md in it says more.
+
+"#]]);
+}

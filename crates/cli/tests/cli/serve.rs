@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket serve`: what it prints works as printed, and signals do what they say.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command as Process, ExitStatus};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use snapbox::str;
+use tempfile::TempDir;
+
+use crate::support::{becket, plugin, process, run};
+
+/// A server on ports that the system chose. Killed when dropped.
+struct Server {
+    child: Child,
+    out: Lines<BufReader<ChildStdout>>,
+    err: Lines<BufReader<ChildStderr>>,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Self {
+        let mut child = process()
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(args)
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap()).lines();
+        let err = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, out, err }
+    }
+
+    /// What it prints until it serves.
+    fn greeting(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for line in &mut self.out {
+            let line = line.unwrap();
+            let is_last = line == "Ctrl-C ends it.";
+            lines.push(line);
+            if is_last {
+                return lines;
+            }
+        }
+        panic!("it ended: {lines:?} {:?}", self.err.by_ref().collect::<Vec<_>>());
+    }
+
+    /// Its first line with `--json`.
+    fn started(&mut self) -> Value {
+        let line = self.out.next().expect("it ended").unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Waits until stderr has a line with `text`, and returns it.
+    fn says(&mut self, text: &str) -> String {
+        let line = self.err.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
+        line.unwrap_or_else(|| panic!("it never said {text}")).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn ended(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already: then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn curl(url: &str) -> String {
+    let output = run(Process::new("curl").args(["-sS", "--fail-with-body", url]));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_line_that_it_prints_works_as_printed() {
+    let mut server = Server::start(&[]);
+    let greeting = server.greeting();
+    let lines: Vec<&str> = greeting.iter().filter_map(|line| line.strip_prefix("    ")).collect();
+    let mut answers = Vec::new();
+    // Not everyone has websocat; the line above it does the same.
+    for line in lines.iter().filter(|line| !line.starts_with("websocat")) {
+        let output = run(Process::new("sh").args(["-c", line]));
+        answers.push(String::from_utf8(output.stdout).unwrap());
+    }
+    snapbox::assert_data_eq!(
+        answers.join("\n---\n"),
+        str![[r#"
+Hello from rust: POST /sample/unary, [..] headers, 5 bytes
+---
+hello
+---
+frame 1 of 5
+...
+bye after 2 messages
+
+---
+colour=blue
+---
+slow done
+---
+failed on request
+"#]]
+    );
+    let admin = greeting.iter().find_map(|line| line.strip_prefix("admin page")).unwrap().trim();
+    assert!(curl(admin).contains("<html"));
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().code(), Some(0));
+}
+
+#[test]
+fn a_plugin_from_a_file_is_served_under_its_name() {
+    let mut server = Server::start(&["--json", "--plugin", &format!("hi={}", plugin().display())]);
+    let started = server.started();
+    let listen = started["listen"].as_str().unwrap();
+    assert_eq!(curl(&format!("http://{listen}/hi/hello")), "Hello, world");
+    assert_eq!(started["routes"][0]["plugin"], "hi");
+    server.signal(Signal::INT);
+    let ended: Value = serde_json::from_str(&server.out.next().unwrap().unwrap()).unwrap();
+    assert_eq!(ended["event"], "ended");
+    assert_eq!(server.ended().code(), Some(0));
+}
+
+/// A chat that is open: its first frame has come.
+struct Chat {
+    child: Child,
+    stdin: ChildStdin,
+    out: Lines<BufReader<ChildStdout>>,
+}
+
+impl Chat {
+    fn open(listen: &str) -> Self {
+        let mut child =
+            process().args(["ws", &format!("ws://{listen}/sample/chat")]).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(out.next().unwrap().unwrap(), "welcome");
+        Self { child, stdin, out }
+    }
+}
+
+#[test]
+fn a_chat_goes_both_ways_and_ends_with_stdin() {
+    let mut server = Server::start(&["--json"]);
+    let mut chat = Chat::open(server.started()["listen"].as_str().unwrap());
+    for i in 0..1000 {
+        writeln!(chat.stdin, "message {i}").unwrap();
+        assert_eq!(chat.out.next().unwrap().unwrap(), format!("echo: message {i}"));
+    }
+    drop(chat.stdin);
+    assert_eq!(chat.out.next().unwrap().unwrap(), "bye after 1000 messages");
+    assert!(chat.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_hangup_reads_the_configuration_again() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("becket.toml");
+    let write = |text: &str| fs::write(&file, text).unwrap();
+    write("watch = false\n[plugins.one]\nlinked = \"sample\"\n");
+    let mut server = Server::start(&["--json", "--config", &file.display().to_string()]);
+    let started = server.started();
+    let url = |path: &str| format!("http://{}{path}", started["listen"].as_str().unwrap());
+    assert!(curl(&url("/one/unary")).starts_with("Hello"));
+
+    write("watch = false\n[plugins.two]\nlinked = \"sample\"\n");
+    server.signal(Signal::HUP);
+    server.says("configuration reloaded");
+    assert!(curl(&url("/two/unary")).starts_with("Hello"));
+
+    write("watch = false\n[plugins.three]\nlinkd = \"sample\"\n");
+    server.signal(Signal::HUP);
+    assert!(server.says("unknown key").contains("becket.toml:3:1"));
+    assert!(curl(&url("/two/unary")).starts_with("Hello"), "the one before goes on");
+}
+
+#[test]
+fn an_address_that_is_taken_says_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    becket()
+        .args(["serve", "--admin", "off", "--listen", &addr, "--quiet"])
+        .assert()
+        .code(1)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+error: [..]127.0.0.1:[..]
+cause: Address already in use (os error 98)
+hint:  [..]
+
+"#]]);
+}
+
+#[test]
+fn a_plugin_that_is_not_there_is_a_load_error() {
+    becket()
+        .args(["serve", "--admin", "off", "--listen", "127.0.0.1:0", "--quiet"])
+        .args(["--plugin", "x=./none.so"])
+        .current_dir(Path::new("/"))
+        .assert()
+        .code(3)
+        .stdout_eq("");
+}
+
+#[test]
+fn ws_says_what_is_wrong() {
+    becket().args(["ws", "http:/x"]).assert().code(2).stdout_eq("");
+    becket().args(["ws", "ftp://example.org/"]).assert().code(2).stderr_eq(str![[r#"
+error: ftp://example.org/ is not an address of a WebSocket
+cause: it must begin with ws://
+hint:  an example is ws://127.0.0.1:8080/sample/chat
+
+"#]]);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    becket().args(["ws", &format!("ws://{free}/")]).assert().code(1).stderr_eq(str![[r#"
+error: ws://127.0.0.1:[..]/ cannot be connected to
+cause: Connection refused (os error 111)
+hint:  is the server running? `becket serve` starts one
+
+"#]]);
+    let mut server = Server::start(&["--json"]);
+    let listen = server.started()["listen"].as_str().unwrap().to_owned();
+    becket().args(["ws", &format!("ws://{listen}/none")]).assert().code(4).stderr_eq(str![[r#"
+error: ws://127.0.0.1:[..]/none is not served as a WebSocket
+cause: the server answered 404
+hint:  `curl` with the same address, http:// in front, shows what it says
+
+"#]]);
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Running the command, and the plugin that the tests share.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Output, Stdio};
+use std::sync::LazyLock;
+
+use snapbox::cmd::Command;
+use tempfile::TempDir;
+
+/// The command under test, free of what the environment could change.
+pub(crate) fn becket() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_becket")).env_remove("RUST_LOG").env_remove("NO_COLOR")
+}
+
+/// The same, for tests that keep it running.
+pub(crate) fn process() -> Process {
+    let mut process = Process::new(env!("CARGO_BIN_EXE_becket"));
+    process.env_remove("RUST_LOG").env_remove("NO_COLOR");
+    process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    process
+}
+
+/// A C project of `plugin new`, built once for every test.
+static PROJECT: LazyLock<TempDir> = LazyLock::new(|| {
+    let dir = TempDir::new().unwrap();
+    becket()
+        .args(["plugin", "new", "--lang", "c", "greeter", "--dir"])
+        .arg(dir.path().join("greeter"))
+        .assert()
+        .success();
+    run(Process::new("make").current_dir(dir.path().join("greeter")));
+    dir
+});
+
+/// The built plugin of that project.
+pub(crate) fn plugin() -> PathBuf {
+    PROJECT.path().join("greeter/libgreeter.so")
+}
+
+/// Runs a tool; its whole output is in the failure if it fails.
+pub(crate) fn run(process: &mut Process) -> Output {
+    let output = process.output().unwrap_or_else(|error| panic!("{process:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{process:?}: {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Where a tool of the build is: in the repository's `.tools`, else on the path.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    [tools.join(name), tools.join(name).join("bin"), tools]
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+}
