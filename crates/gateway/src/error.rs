@@ -96,8 +96,8 @@ impl GatewayError {
                 Some(suggestion(linked, &known))
             }
             Self::NoSuchEntry { source, entry, .. } => match &**source {
-                CallError::UnknownEntry { known, .. } => {
-                    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                CallError::UnknownEntry(unknown) => {
+                    let known: Vec<&str> = unknown.known.iter().map(String::as_str).collect();
                     Some(suggestion(entry, &known))
                 }
                 other => other.hint(),

@@ -40,7 +40,7 @@ pub(crate) fn problem_of_call(entry: &str, error: &CallError) -> Problem {
     match error {
         CallError::Refused { status } => problem_of_status(entry, *status),
         CallError::DeadlineExceeded => say(StatusCode::GATEWAY_TIMEOUT),
-        CallError::UnknownEntry { .. } => say(StatusCode::NOT_FOUND),
+        CallError::UnknownEntry(_) => say(StatusCode::NOT_FOUND),
         CallError::PayloadTooLarge { .. } => say(StatusCode::PAYLOAD_TOO_LARGE),
         CallError::Quota { .. } | CallError::Quarantined | CallError::Unloaded => {
             say(StatusCode::SERVICE_UNAVAILABLE).retry()

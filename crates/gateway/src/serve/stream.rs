@@ -75,6 +75,7 @@ pub(super) async fn answer(
         first,
         events,
         hints: table.error_hints,
+        is_cut: false,
         in_flight: None,
         busy: None,
     })));
@@ -95,6 +96,8 @@ pub(crate) struct FrameBody {
     first: Option<Option<Frame>>,
     events: bool,
     hints: bool,
+    /// It failed, and what came before is on its way.
+    is_cut: bool,
     in_flight: Option<InFlight>,
     busy: Option<Busy>,
 }
@@ -118,7 +121,9 @@ impl FrameBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Truncated>>> {
         loop {
-            let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+            let Some(stream) = &mut self.stream else {
+                return Poll::Ready(self.is_cut.then_some(Err(Truncated)));
+            };
             let next = match self.first.take() {
                 Some(first) => Ok(first),
                 None => ready!(stream.poll_next(cx)),
@@ -126,23 +131,24 @@ impl FrameBody {
             if !matches!(&next, Ok(Some(frame)) if frame.status.is_ok()) {
                 self.stream = None;
             }
-            let bytes = if self.events { self.event(next) } else { self.chunk(next)? };
+            let bytes = match next {
+                next if self.events => self.event(next),
+                Ok(frame) => frame.map(|frame| frame.body.into_bytes()).unwrap_or_default(),
+                Err(error) => {
+                    tracing::debug!(entry = self.entry, %error, "stream cut off");
+                    // An error drops what is buffered, so let the connection send that first: it
+                    // does when there is nothing more to be had.
+                    self.is_cut = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            };
             // An empty chunk would say that the body ends.
             if !bytes.is_empty() {
                 if let Some(in_flight) = &self.in_flight {
                     in_flight.stats().bytes_out.add(bytes.len() as u64);
                 }
                 return Poll::Ready(Some(Ok(bytes)));
-            }
-        }
-    }
-
-    fn chunk(&self, next: Result<Option<Frame>, StreamError>) -> Result<Bytes, Truncated> {
-        match next {
-            Ok(frame) => Ok(frame.map(|frame| frame.body.into_bytes()).unwrap_or_default()),
-            Err(error) => {
-                tracing::debug!(entry = self.entry, %error, "stream cut off");
-                Err(Truncated)
             }
         }
     }

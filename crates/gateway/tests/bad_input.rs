@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Clients that are broken, slow, greedy or gone: each has a clear answer, and the others are
+//! served on.
+
+mod common;
+
+use common::kit::{Probe, probe};
+use common::{gateway, get, metric, open, post, raw, request, rest, send, soon, with};
+use http::StatusCode;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+const TIGHT: &str = "[limits]\nbody_bytes_max = 1000\nheader_bytes_max = 2000\nheaders_max = 20\n";
+const QUICK: &str = "[limits]\nheader_read_timeout_ms = 20\nbody_idle_timeout_ms = 20\n\
+                     body_timeout_ms = 40\nwrite_stall_timeout_ms = 20\n";
+
+#[tokio::test]
+async fn a_path_without_a_route_is_404() {
+    let gateway = gateway("").await;
+    let answer = get(gateway.addr(), "/").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert!(answer.text().contains("hint: try /kit/"), "{answer:?}");
+    assert_eq!(get(gateway.addr(), "/kit/echo/").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(metric(&gateway, "becket_http_refused_total{cause=\"route\"}").await, Some(2.0));
+}
+
+#[tokio::test]
+async fn a_body_above_the_limit_is_413_declared_or_not() {
+    let gateway = gateway(TIGHT).await;
+    let addr = gateway.addr();
+    assert_eq!(post(addr, "/kit/echo", &[b'x'; 1000]).await.status, StatusCode::OK);
+    let declared = "POST /kit/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n\r\n";
+    // Not a byte of the body is waited for.
+    let answer = raw(addr, declared.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    let mut chunked =
+        "POST /kit/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
+    for _ in 0..3 {
+        chunked.push_str(&format!("190\r\n{}\r\n", "y".repeat(400)));
+    }
+    let answer = raw(addr, chunked.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(!answer.contains("yyy"));
+}
+
+#[tokio::test]
+async fn headers_above_the_limits_are_431() {
+    let gateway = gateway(TIGHT).await;
+    let many: String = (0..21).map(|at| format!("h{at}: v\r\n")).collect();
+    let answer =
+        raw(gateway.addr(), format!("GET /kit/about HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes())
+            .await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let long = "v".repeat(2000);
+    let answer = raw(
+        gateway.addr(),
+        format!("GET /kit/about HTTP/1.1\r\nhost: x\r\nlong: {long}\r\n\r\n").as_bytes(),
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_400() {
+    let gateway = gateway("").await;
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 TLS to a plain port\r\n\r\n"[..],
+        b"GET /kit/echo\r\n\r\n",
+        b"GET  HTTP/1.1\r\n\r\n",
+        b"GET /kit/echo HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET /kit/echo HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
+        b"POST /kit/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
+    ] {
+        let answer = raw(gateway.addr(), bytes).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{bytes:?}: {answer}");
+    }
+    assert!(get(gateway.addr(), "/kit/about").await.status.is_success());
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_400_but_not_in_http_1_0() {
+    let gateway = gateway("").await;
+    let answer = raw(gateway.addr(), b"GET /kit/about HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let answer = raw(gateway.addr(), b"GET /kit/about HTTP/1.0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    // A stream to HTTP/1.0 has no chunks: it ends with the connection.
+    let count = b"POST /kit/count HTTP/1.0\r\ncontent-length: 1\r\n\r\n2";
+    let answer = raw(gateway.addr(), count).await;
+    assert!(answer.ends_with("\r\n\r\nframe 0\nframe 1\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_header_that_is_not_text_is_400() {
+    let gateway = gateway("").await;
+    let answer = raw(
+        gateway.addr(),
+        b"GET /kit/about HTTP/1.1\r\nhost: x\r\nx-name: caf\xe9\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("header `x-name` is not UTF-8"), "{answer}");
+    assert!(!answer.contains("caf"));
+}
+
+#[tokio::test]
+async fn a_slow_loris_is_closed() {
+    let gateway = gateway(QUICK).await;
+    let mut silent = TcpStream::connect(gateway.addr()).await.unwrap();
+    assert_eq!(rest(&mut silent).await, "");
+    let mut slow = TcpStream::connect(gateway.addr()).await.unwrap();
+    slow.write_all(b"GET /kit/about HTTP/1.1\r\nhost: x\r\nx-slow").await.unwrap();
+    assert_eq!(rest(&mut slow).await, "");
+    let refused = metric(&gateway, "becket_http_refused_total{cause=\"header_timeout\"}").await;
+    assert_eq!(refused, Some(1.0));
+    // An idle connection is closed too, after its answer.
+    let mut idle = TcpStream::connect(gateway.addr()).await.unwrap();
+    idle.write_all(b"GET /kit/about HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(rest(&mut idle).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_request_in_progress_outlives_the_idle_limit() {
+    let gateway = gateway(QUICK).await;
+    let held = probe("bad-held");
+    let asked = with(request("GET", "/kit/gated", b""), "x-test", "bad-held");
+    let answer = tokio::spawn(send(gateway.addr(), asked));
+    Probe::saw(&held.entered).await;
+    // Longer than the limit: an idle connection that was opened after it is closed meanwhile.
+    let mut silent = TcpStream::connect(gateway.addr()).await.unwrap();
+    assert_eq!(rest(&mut silent).await, "");
+    let mut silent = TcpStream::connect(gateway.addr()).await.unwrap();
+    assert_eq!(rest(&mut silent).await, "");
+    held.open();
+    assert_eq!(answer.await.unwrap().text(), "through");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_408() {
+    let gateway = gateway(QUICK).await;
+    let head = "POST /kit/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345";
+    let mut half = TcpStream::connect(gateway.addr()).await.unwrap();
+    half.write_all(head.as_bytes()).await.unwrap();
+    let answer = rest(&mut half).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("limits.body_idle_timeout_ms"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_its_body_costs_nothing() {
+    let gateway = gateway("").await;
+    let mut gone = TcpStream::connect(gateway.addr()).await.unwrap();
+    let head = "POST /kit/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n12345";
+    gone.write_all(head.as_bytes()).await.unwrap();
+    gone.shutdown().await.unwrap();
+    rest(&mut gone).await;
+    assert_eq!(post(gateway.addr(), "/kit/echo", b"next").await.text(), "next");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_told_to_the_plugin() {
+    let gateway = gateway("").await;
+    for (path, name) in [("/kit/gated", "bad-left-unary"), ("/kit/trickle", "bad-left-stream")] {
+        let told = probe(name);
+        let mut socket = TcpStream::connect(gateway.addr()).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-test: {name}\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        Probe::saw(&told.entered).await;
+        drop(socket);
+        Probe::saw(&told.left).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_the_plugin_back_and_is_cut() {
+    let gateway = gateway(QUICK).await;
+    let flood = probe("bad-flood");
+    let asked = with(request("GET", "/kit/flood", b""), "x-test", "bad-flood");
+    // The head is read, the body is not.
+    let unread = open(gateway.addr(), asked).await;
+    Probe::saw(&flood.full).await;
+    Probe::saw(&flood.left).await;
+    drop(unread);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_503() {
+    let gateway = gateway("[limits]\nconnections_max = 2\n").await;
+    let addr = gateway.addr();
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let asked = with(request("GET", "/kit/trickle", b""), "x-test", "bad-many");
+        held.push(open(addr, asked).await);
+    }
+    let mut refused = TcpStream::connect(addr).await.unwrap();
+    let answer = rest(&mut refused).await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("hint: "), "{answer}");
+    probe("bad-many").open();
+    for answer in held {
+        soon(http_body_util::BodyExt::collect(answer.into_body())).await.unwrap();
+    }
+    // Their places are free when the server has seen them close.
+    soon(async {
+        loop {
+            let mut again = TcpStream::connect(addr).await.unwrap();
+            let ask = b"GET /kit/about HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            let _ = again.write_all(ask).await;
+            if rest(&mut again).await.starts_with("HTTP/1.1 200 ") {
+                break;
+            }
+        }
+    })
+    .await;
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A plugin whose every step a test can see and hold.
+//!
+//! A request's `x-test` header names a [`Probe`]; the handlers tell it what happens and wait at its
+//! gate.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use becket_plugin::{
+    Answered, Call, Context, Conversation, Entry, Failure, Host, NrStatus, OwnedCall, Plugin,
+    Reply, SendError, StreamSink, TalkError, define_plugin,
+};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+/// What a test sees of a handler.
+pub struct Probe {
+    pub entered: Semaphore,
+    pub full: Semaphore,
+    pub left: Semaphore,
+    pub gate: Semaphore,
+}
+
+impl Probe {
+    /// Waits until `event` was told, once for each time.
+    pub async fn saw(event: &Semaphore) {
+        let patience = std::time::Duration::from_secs(20);
+        let told = tokio::time::timeout(patience, event.acquire()).await;
+        told.expect("the event").expect("never closed").forget();
+    }
+
+    pub fn open(&self) {
+        self.gate.add_permits(1 << 20);
+    }
+}
+
+static PROBES: LazyLock<Mutex<HashMap<String, Arc<Probe>>>> = LazyLock::new(Mutex::default);
+
+pub fn probe(name: &str) -> Arc<Probe> {
+    let new = || {
+        Arc::new(Probe {
+            entered: Semaphore::new(0),
+            full: Semaphore::new(0),
+            left: Semaphore::new(0),
+            gate: Semaphore::new(0),
+        })
+    };
+    Arc::clone(PROBES.lock().entry(name.to_owned()).or_insert_with(new))
+}
+
+/// Tells that a handler's future or conversation is gone.
+struct Leaving(Arc<Probe>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.left.add_permits(1);
+    }
+}
+
+pub struct Kit;
+
+impl Plugin for Kit {
+    const NAME: &'static str = "kit";
+    const VERSION: &'static str = "1.2.3";
+    const ENTRIES: &'static [Entry<Self>] = &[
+        Entry::unary("echo", "the payload", |_: &Kit, call: Call<'_>| {
+            let body = call.payload();
+            Ok(call.answer(body))
+        }),
+        Entry::unary("about", "the request's own words", about),
+        Entry::unary("status", "the status in the query, with the payload", status),
+        Entry::unary("panic", "panics", |_: &Kit, _: Call<'_>| panic!("on purpose")),
+        Entry::future("gated", "answers when its probe's gate opens", gated),
+        Entry::stream("count", "as many frames as the payload says", count),
+        Entry::stream("binary", "one frame that is no text", binary),
+        Entry::stream("fail_first", "fails before any frame", |_: &Kit, _: Context<'_>, _| {
+            Err(Failure::invalid("no frames today"))
+        }),
+        Entry::stream("fail_late", "one frame, then fails", fail_late),
+        Entry::stream_future("trickle", "a frame, the gate, a frame", trickle),
+        Entry::stream_future("flood", "frames until the queue is full", flood),
+        Entry::bidirectional("chat", "echoes; `bye` ends, `fail` fails", chat),
+        Entry::bidirectional("stubborn", "takes nothing until its gate opens", stubborn),
+    ];
+
+    fn start(_: Host) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+}
+
+define_plugin! { plugin: Kit, export: false }
+
+fn about(_: &Kit, call: Call<'_>) -> Result<Answered, Failure> {
+    let request = call.request();
+    let header = request.header("x-test").unwrap_or_default();
+    let text = format!("{} {} {} {header}", request.method(), request.path(), request.query());
+    Ok(call.answer(text.as_bytes()))
+}
+
+fn status(_: &Kit, call: Call<'_>) -> Result<Answered, Failure> {
+    let status: u32 = call.request().query().parse()?;
+    let body = call.payload();
+    Ok(call.answer_status(NrStatus(status), body))
+}
+
+fn probe_of(call: &OwnedCall) -> (Arc<Probe>, Leaving) {
+    let probe = probe(call.header("x-test").unwrap_or_default());
+    (Arc::clone(&probe), Leaving(probe))
+}
+
+async fn gated(_: Arc<Kit>, call: OwnedCall) -> Result<Reply, Failure> {
+    let (probe, _leaving) = probe_of(&call);
+    probe.entered.add_permits(1);
+    let _ = probe.gate.acquire().await;
+    Ok(Reply::new("through".to_owned()))
+}
+
+fn count(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+    let frames: u32 = std::str::from_utf8(call.payload())?.parse()?;
+    for frame in 0..frames {
+        sink.send(format!("frame {frame}\n").as_bytes())?;
+    }
+    sink.finish_with(call.request().query().as_bytes());
+    Ok(())
+}
+
+fn binary(_: &Kit, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+    sink.send(b"\xff\x00")?;
+    sink.finish();
+    Ok(())
+}
+
+fn fail_late(_: &Kit, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+    sink.send(b"one")?;
+    sink.fail(&Failure::failed("secret insides"));
+    Ok(())
+}
+
+async fn trickle(_: Arc<Kit>, call: OwnedCall, sink: StreamSink) -> Result<(), Failure> {
+    let (probe, _leaving) = probe_of(&call);
+    sink.send(b"first")?;
+    probe.entered.add_permits(1);
+    let _ = probe.gate.acquire().await;
+    sink.send(b"second")?;
+    sink.finish();
+    Ok(())
+}
+
+async fn flood(_: Arc<Kit>, call: OwnedCall, sink: StreamSink) -> Result<(), Failure> {
+    let (probe, _leaving) = probe_of(&call);
+    let frame = vec![b'x'; 256 << 10];
+    loop {
+        match sink.send(&frame) {
+            Ok(()) => {}
+            Err(SendError::Full) => {
+                probe.full.add_permits(1);
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let _ = probe.gate.acquire().await;
+    sink.finish();
+    Ok(())
+}
+
+struct Chat {
+    sink: StreamSink,
+    _leaving: Leaving,
+}
+
+fn chat(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<Chat, Failure> {
+    let probe = probe(call.request().header("x-test").unwrap_or_default());
+    Ok(Chat { sink, _leaving: Leaving(probe) })
+}
+
+impl Conversation for Chat {
+    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError> {
+        match data {
+            b"fail" => Err(Failure::failed("secret insides").into()),
+            b"busy" => Err(Failure::new(NrStatus::Backpressure, "busy").into()),
+            b"bye" => {
+                self.sink.send(b"so long")?;
+                Err(TalkError::Failed(Failure::new(NrStatus::StreamEnd, "")))
+            }
+            data => Ok(self.sink.send(data)?),
+        }
+    }
+
+    fn on_close(self: Box<Self>) {
+        self.sink.finish();
+    }
+}
+
+struct Stubborn {
+    sink: StreamSink,
+    probe: Arc<Probe>,
+}
+
+fn stubborn(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<Stubborn, Failure> {
+    Ok(Stubborn { sink, probe: probe(call.request().header("x-test").unwrap_or_default()) })
+}
+
+impl Conversation for Stubborn {
+    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError> {
+        if self.probe.gate.available_permits() == 0 {
+            self.probe.entered.add_permits(1);
+            return Err(TalkError::NotTaken);
+        }
+        Ok(self.sink.send(&data.len().to_le_bytes())?)
+    }
+
+    fn on_close(self: Box<Self>) {
+        self.sink.finish();
+    }
+}
