@@ -28,12 +28,12 @@ use std::{
 
 use becket_abi::NrStatus;
 use bytes::Bytes;
-use tracing::Span;
+use tracing::{Level, Span, level_filters::LevelFilter};
 
 use crate::{
     body::Body,
     callbacks,
-    counters::Count,
+    counters::{Count, Tally},
     distance::Distance,
     error::CallError,
     frame::CallFrame,
@@ -41,7 +41,7 @@ use crate::{
     plugin::{self, Entered, EntryName, NotEntered, OwnedEntry, Shared},
     request::{AnyRequest, Request},
     table::{self, Outcome, Slot},
-    timer,
+    thread, timer,
 };
 
 /// What a plugin answered.
@@ -134,27 +134,40 @@ impl Future for Call<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if let State::Start(input) = &this.state {
-            match this.shared.enter() {
-                Ok(entered) => {
-                    match start(this.shared, this.entry, input, this.timeout, &entered) {
-                        Started::Ready(result) => {
-                            this.state = State::Over;
-                            return Poll::Ready(result);
-                        }
-                        Started::Waiting(waiting) => this.state = State::Waiting(waiting),
-                    }
-                }
+            let entered = match this.shared.enter() {
+                Ok(entered) => entered,
                 Err(NotEntered::Paused) => {
-                    if !this.shared.wake_when_back(context.waker()) {
-                        return Poll::Pending;
+                    if this.shared.wake_when_back(context.waker()) {
+                        context.waker().wake_by_ref();
                     }
-                    context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 Err(not_entered) => {
                     this.state = State::Over;
                     return Poll::Ready(Err(not_entered.into()));
                 }
+            };
+            let tally = this.shared.counters.of(entered.record());
+            let slot = match begin(entered.instance(), &entered, tally, input) {
+                Ok(slot) => slot,
+                Err(error) => {
+                    this.state = State::Over;
+                    return Poll::Ready(Err(error));
+                }
+            };
+            // Here and not further down, so that the answer is moved but once.
+            let frame = CallFrame::new(slot.next_sid(), entered.instance(), Some(slot));
+            match start(this.shared, this.entry, input, this.timeout, &entered, slot, &frame) {
+                Started::Answered => {
+                    count_answer(tally, &frame);
+                    this.state = State::Over;
+                    return Poll::Ready(Ok(frame.into_response()));
+                }
+                Started::Failed(error) => {
+                    this.state = State::Over;
+                    return Poll::Ready(Err(error));
+                }
+                Started::Waiting(waiting) => this.state = State::Waiting(waiting),
             }
         }
         let State::Waiting(waiting) = &mut this.state else {
@@ -172,8 +185,28 @@ impl Future for Call<'_> {
 
 /// What became of a call's dispatch.
 enum Started {
-    Ready(Result<Response, CallError>),
+    /// The answer is in the frame.
+    Answered,
+    Failed(CallError),
     Waiting(Waiting),
+}
+
+/// Admits a call and takes a slot for it.
+#[inline]
+fn begin(
+    instance: &Instance,
+    entered: &Entered,
+    tally: Tally<'_>,
+    input: &Input<'_>,
+) -> Result<&'static Slot, CallError> {
+    tally.one(Count::Calls);
+    let payload_len = input.payload().len();
+    admit(instance, payload_len)?;
+    tally.add(Count::BytesIn, payload_len as u64);
+    table::take_free(entered.record()).ok_or_else(|| {
+        tally.one(Count::QuotaRefused);
+        CallError::Quota { quota: "calls of the process", limit: u64::from(table::SLOTS_MAX) }
+    })
 }
 
 /// Dispatches a call: on this thread, or on a worker.
@@ -184,32 +217,19 @@ fn start(
     input: &Input<'_>,
     timeout: Timeout,
     entered: &Entered,
+    slot: &'static Slot,
+    frame: &CallFrame,
 ) -> Started {
     let instance = entered.instance();
-    shared.counters.one(Count::Calls);
-    let payload_len = input.payload().len();
-    if let Err(error) = admit(instance, payload_len) {
-        return Started::Ready(Err(error));
-    }
-    let Some(slot) = table::take_free(entered.record()) else {
-        shared.counters.one(Count::QuotaRefused);
-        let limit = u64::from(table::SLOTS_MAX);
-        return Started::Ready(Err(CallError::Quota { quota: "calls of the process", limit }));
-    };
     let sid = slot.begin_call(instance);
-    shared.counters.add(Count::BytesIn, payload_len as u64);
     let timeout = timeout.duration(instance.limits.deadline_ms);
-    if let Some(timeout) = timeout {
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX >> 1);
-        slot.set_deadline_ms(callbacks::relative(timeout_ms));
-    }
+    slot.set_deadline_ms(callbacks::relative(timeout));
     let span = span(shared, entry, sid);
     if instance.route() != Route::Caller || instance.distance.would_wait() {
-        let (entry, input) = (entry.to_owned(), input.to_owned());
-        return start_apart(shared, instance, entry, input, slot, sid, timeout, span);
+        let call = Apart { entry: entry.to_owned(), input: input.to_owned(), slot, sid };
+        return call.start(shared, instance, timeout, span);
     }
 
-    let frame = CallFrame::new(sid, instance, Some(slot));
     let weight = entered.record().sample_weight();
     let began = (weight > 0).then(Instant::now);
     let status = {
@@ -223,96 +243,108 @@ fn start(
     if frame.answered.get() {
         slot.release(sid);
         if let Some(began) = began {
-            shared.counters.latency(began.elapsed(), weight);
+            shared.counters.of(entered.record()).latency(began.elapsed(), weight);
         }
-        if !status.is_ok() {
-            shared.counters.one(Count::RefusedByHandle);
-            return Started::Ready(Err(CallError::Refused { status }));
+        if status.is_ok() {
+            return Started::Answered;
         }
-        return Started::Ready(answered(shared, frame.outcome.take()));
-    }
-    if !status.is_ok() {
+    } else if status.is_ok() {
+        return Started::Waiting(Waiting::new(slot, sid, instance, timeout, span));
+    } else {
         slot.abandon(sid);
-        shared.counters.one(Count::RefusedByHandle);
-        return Started::Ready(Err(plugin::refused(shared, entry, status)));
     }
-    Started::Waiting(Waiting::new(slot, sid, instance, timeout, span))
+    shared.counters.one(Count::RefusedByHandle);
+    Started::Failed(plugin::refused(shared, entry, status))
 }
 
-/// Queues a call for a worker of the plugin.
-#[cold]
-#[expect(clippy::too_many_arguments, reason = "the parts of one call, moved once")]
-fn start_apart(
-    shared: &Arc<Shared>,
-    instance: &'static Instance,
+/// Counts the answer in a frame.
+#[inline]
+fn count_answer(tally: Tally<'_>, frame: &CallFrame) {
+    tally.one(if frame.status().is_ok() { Count::Ok } else { Count::AnsweredWithError });
+    tally.add(Count::BytesOut, frame.body_len());
+}
+
+/// A call that runs on a worker.
+struct Apart {
     entry: OwnedEntry,
     input: OwnedInput,
     slot: &'static Slot,
     sid: u64,
-    timeout: Option<Duration>,
-    span: Span,
-) -> Started {
-    let waiting = Waiting::new(slot, sid, instance, timeout, span.clone());
-    let on_probation = instance.route() == Route::Probation;
-    let plugin = shared.clone();
-    let job = move || {
-        // The caller may have given up while the call was queued.
-        if !slot.is_open(sid) {
-            return;
+}
+
+impl Apart {
+    /// Queues it.
+    #[cold]
+    fn start(
+        self,
+        shared: &Arc<Shared>,
+        instance: &'static Instance,
+        timeout: Option<Duration>,
+        span: Span,
+    ) -> Started {
+        let waiting = Waiting::new(self.slot, self.sid, instance, timeout, span.clone());
+        let on_probation = instance.route() == Route::Probation;
+        let queued = instance.run_apart(Box::new(move || {
+            // The caller may have given up while the call was queued.
+            if !self.slot.is_open(self.sid) {
+                return;
+            }
+            let began = Instant::now();
+            let status = span.in_scope(|| instance.inside(|| self.handle(instance)));
+            if on_probation {
+                instance.returned_on_probation(began.elapsed());
+            }
+            if let Some(status) = status.filter(|status| !status.is_ok()) {
+                // Fails the call, unless an answer was given before and taken already.
+                let _ = self.slot.complete(self.sid, || Outcome::Refused(status));
+            }
+        }));
+        if queued.is_ok() {
+            return Started::Waiting(waiting);
         }
-        let began = Instant::now();
-        let status = span.in_scope(|| {
-            instance.inside(|| {
-                input.with(|request, payload| {
-                    instance.distance.handle(entry.get().at(instance), sid, request, payload)
-                })
-            })
-        });
-        if on_probation {
-            instance.returned_on_probation(began.elapsed());
-        }
-        if let Some(status) = status.filter(|status| !status.is_ok()) {
-            // Rule: a `handle` that does not return `Ok` fails the call. An answer that was given
-            // before may have been taken already.
-            let _ = slot.complete(sid, || Outcome::Refused(status));
-        }
-        drop(plugin);
-    };
-    if instance.run_apart(Box::new(job)).is_err() {
         shared.counters.one(Count::QuotaRefused);
-        drop(waiting);
+        waiting.give_up();
         let limit = u64::from(instance.limits.pending_max);
-        return Started::Ready(Err(CallError::Quota { quota: "pending_max", limit }));
+        Started::Failed(CallError::Quota { quota: "pending_max", limit })
     }
-    Started::Waiting(waiting)
+
+    fn handle(&self, instance: &'static Instance) -> NrStatus {
+        self.input.with(|request, payload| {
+            instance.distance.handle(self.entry.get().at(instance), self.sid, request, payload)
+        })
+    }
 }
 
 /// Checks the plugin's bounds before a call.
 #[inline]
 pub(crate) fn admit(instance: &Instance, payload_len: usize) -> Result<(), CallError> {
     let limits = &instance.limits;
-    let refuse = |error| {
-        instance.plugin.counters.one(Count::QuotaRefused);
-        Err(error)
-    };
-    if instance.route() == Route::Quarantined {
-        return refuse(CallError::Quarantined);
-    }
-    if instance.pending.load(Ordering::Relaxed) >= u64::from(limits.pending_max) {
-        let limit = u64::from(limits.pending_max);
-        return refuse(CallError::Quota { quota: "pending_max", limit });
-    }
-    if payload_len as u64 > limits.payload_bytes_max {
-        let len_max = limits.payload_bytes_max;
-        return refuse(CallError::PayloadTooLarge { len: payload_len as u64, len_max });
+    if instance.route() == Route::Quarantined
+        || instance.pending.load(Ordering::Relaxed) >= u64::from(limits.pending_max)
+        || payload_len as u64 > limits.payload_bytes_max
+    {
+        return Err(not_admitted(instance, payload_len));
     }
     Ok(())
+}
+
+#[cold]
+fn not_admitted(instance: &Instance, payload_len: usize) -> CallError {
+    instance.plugin.counters.one(Count::QuotaRefused);
+    let (len, len_max) = (payload_len as u64, instance.limits.payload_bytes_max);
+    if instance.route() == Route::Quarantined {
+        CallError::Quarantined
+    } else if len > len_max {
+        CallError::PayloadTooLarge { len, len_max }
+    } else {
+        CallError::Quota { quota: "pending_max", limit: u64::from(instance.limits.pending_max) }
+    }
 }
 
 #[inline]
 pub(crate) fn span(shared: &Shared, entry: EntryName<'_>, sid: u64) -> Span {
     // The level is compared first: without a subscriber a call pays one load.
-    if tracing::level_filters::LevelFilter::current() < tracing::Level::DEBUG {
+    if LevelFilter::current() < Level::DEBUG {
         return Span::none();
     }
     tracing::debug_span!(
@@ -325,13 +357,12 @@ pub(crate) fn span(shared: &Shared, entry: EntryName<'_>, sid: u64) -> Span {
 }
 
 /// Counts an answer and makes it the caller's.
-#[inline]
-fn answered(shared: &Shared, outcome: Option<Outcome>) -> Result<Response, CallError> {
-    let count = |count| shared.counters.one(count);
+fn answered(tally: Tally<'_>, outcome: Option<Outcome>) -> Result<Response, CallError> {
+    let count = |count| tally.one(count);
     match outcome {
         Some(Outcome::Answered { status, body }) => {
             count(if status.is_ok() { Count::Ok } else { Count::AnsweredWithError });
-            shared.counters.add(Count::BytesOut, body.len() as u64);
+            tally.add(Count::BytesOut, body.len() as u64);
             Ok(Response { status, body })
         }
         Some(Outcome::Refused(status)) => {
@@ -381,14 +412,21 @@ impl Waiting {
         Self { slot, sid, instance, since, timer, finished: false, span }
     }
 
+    /// Ends a call that the plugin never saw.
+    fn give_up(mut self) {
+        self.finished = true;
+        self.slot.abandon(self.sid);
+    }
+
     fn finish(
         &self,
         shared: &Shared,
         entry: EntryName<'_>,
         outcome: Option<Outcome>,
     ) -> Result<Response, CallError> {
-        shared.counters.latency(self.since.elapsed(), 1);
-        let result = answered(shared, outcome);
+        let tally = shared.counters.of(thread::current());
+        tally.latency(self.since.elapsed(), 1);
+        let result = answered(tally, outcome);
         self.span.in_scope(|| match &result {
             Ok(response) => tracing::trace!(target: "becket::call", status = %response.status),
             Err(error) => tracing::debug!(target: "becket::call", %error, "failed"),
@@ -405,9 +443,12 @@ impl Drop for Waiting {
         if let Some(timer) = self.timer {
             timer::cancel(timer);
         }
-        if !self.finished && self.slot.abandon(self.sid) {
+        if !self.finished {
+            // Also when it was answered meanwhile: nobody reads that answer any more.
             self.instance.plugin.counters.one(Count::Cancelled);
-            self.instance.tell_cancelled(self.sid, false);
+            if self.slot.abandon(self.sid) {
+                self.instance.tell_cancelled(self.sid, false);
+            }
         }
         self.instance.pending.fetch_sub(1, Ordering::SeqCst);
         self.instance.moved();
@@ -423,29 +464,33 @@ pub(crate) fn now(
 ) -> Result<Response, CallError> {
     let entered = enter_blocking(shared)?;
     let instance = entered.instance();
-    shared.counters.one(Count::Calls);
+    let tally = shared.counters.of(entered.record());
+    tally.one(Count::Calls);
     admit(instance, payload.len())?;
-    shared.counters.add(Count::BytesIn, payload.len() as u64);
+    tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
     let weight = entered.record().sample_weight();
     let began = (weight > 0).then(Instant::now);
     let frame = CallFrame::new(sid, instance, None);
-    let status = span(shared, entry, sid).in_scope(|| {
+    let span = span(shared, entry, sid);
+    let status = {
+        let _in_span = span.enter();
         frame.scope(entered.record(), || {
             instance.distance.handle(entry.at(instance), sid, None, payload)
         })
-    });
+    };
     if let Some(began) = began {
-        shared.counters.latency(began.elapsed(), weight);
+        tally.latency(began.elapsed(), weight);
     }
     if !status.is_ok() {
-        shared.counters.one(Count::RefusedByHandle);
+        tally.one(Count::RefusedByHandle);
         return Err(plugin::refused(shared, entry, status));
     }
     if frame.answered.get() {
-        return answered(shared, frame.outcome.take());
+        count_answer(tally, &frame);
+        return Ok(frame.into_response());
     }
-    shared.counters.one(Count::NotAnswered);
+    tally.one(Count::NotAnswered);
     Err(CallError::NotAnswered)
 }
 
@@ -458,15 +503,12 @@ pub(crate) fn notify(
 ) -> Result<(), CallError> {
     let entered = enter_blocking(shared)?;
     let instance = entered.instance();
-    shared.counters.one(Count::Notifies);
+    let tally = shared.counters.of(entered.record());
+    tally.one(Count::Notifies);
     admit(instance, payload.len())?;
-    shared.counters.add(Count::BytesIn, payload.len() as u64);
+    tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
-    // An answer given inside is taken, so that the plugin sees nothing unusual, and dropped.
-    let frame = CallFrame::new(sid, instance, None);
-    let status = frame.scope(entered.record(), || {
-        instance.distance.handle(entry.at(instance), sid, None, payload)
-    });
+    let status = instance.distance.handle(entry.at(instance), sid, None, payload);
     if status.is_ok() {
         return Ok(());
     }
@@ -476,13 +518,22 @@ pub(crate) fn notify(
 /// Enters the plugin; blocks while it hands its state over.
 #[inline]
 fn enter_blocking(shared: &Shared) -> Result<Entered, CallError> {
-    loop {
+    match shared.enter() {
+        Ok(entered) => Ok(entered),
+        Err(not_entered) => enter_when_back(shared, not_entered),
+    }
+}
+
+#[cold]
+fn enter_when_back(shared: &Shared, mut why: NotEntered) -> Result<Entered, CallError> {
+    while why == NotEntered::Paused {
+        shared.wait_until_back();
         match shared.enter() {
             Ok(entered) => return Ok(entered),
-            Err(NotEntered::Paused) => shared.wait_until_back(),
-            Err(not_entered) => return Err(not_entered.into()),
+            Err(not_entered) => why = not_entered,
         }
     }
+    Err(why.into())
 }
 
 impl Input<'_> {

@@ -13,7 +13,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::thread;
+use crate::thread::{self, ThreadRecord};
 
 /// Threads with a shard of their own.
 const SHARDS_MAX: usize = 256;
@@ -87,29 +87,25 @@ impl Counters {
     }
 
     /// Adds `n`, on behalf of the calling thread.
-    #[inline]
     pub(crate) fn add(&self, count: Count, n: u64) {
-        let (shard, own) = self.shard();
-        if let Some(cell) = shard.counts.get(count as usize) {
-            add(cell, n, own);
-        }
+        self.of(thread::current()).add(count, n);
     }
 
     /// Adds one.
-    #[inline]
     pub(crate) fn one(&self, count: Count) {
         self.add(count, 1);
     }
 
-    /// Records a latency that stands for `weight` calls.
-    pub(crate) fn latency(&self, latency: Duration, weight: u32) {
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        let (shard, own) = self.shard();
-        if let Some(cell) = shard.latency.get(bucket_of(nanos)) {
-            add(cell, u64::from(weight), own);
-        }
-        if let Some(cell) = shard.counts.get(Count::LatencyNanos as usize) {
-            add(cell, nanos.saturating_mul(u64::from(weight)), own);
+    /// The counters of the calling thread, whose record this is, looked up once for several.
+    #[inline]
+    pub(crate) fn of(&self, record: &ThreadRecord) -> Tally<'_> {
+        let Some(place) = self.own.get(record.index as usize) else {
+            return Tally { shard: &self.shared, own: false };
+        };
+        // SAFETY: null, or a shard that lives as long as `self`.
+        match unsafe { place.load(Ordering::Acquire).as_ref() } {
+            Some(shard) => Tally { shard, own: true },
+            None => Tally { shard: make(place), own: true },
         }
     }
 
@@ -141,18 +137,38 @@ impl Counters {
             .map(|cell| cell.load(Ordering::Relaxed))
             .sum()
     }
+}
 
-    /// The calling thread's shard, and whether it is its only writer.
+/// One thread's counters of one plugin.
+#[derive(Clone, Copy)]
+pub(crate) struct Tally<'a> {
+    shard: &'a Shard,
+    /// This thread is the shard's only writer.
+    own: bool,
+}
+
+impl Tally<'_> {
+    /// Adds `n`.
     #[inline]
-    fn shard(&self) -> (&Shard, bool) {
-        let Some(place) = self.own.get(thread::current().index as usize) else {
-            return (&self.shared, false);
-        };
-        // SAFETY: null, or a shard that lives as long as `self`.
-        match unsafe { place.load(Ordering::Acquire).as_ref() } {
-            Some(shard) => (shard, true),
-            None => (make(place), true),
+    pub(crate) fn add(self, count: Count, n: u64) {
+        if let Some(cell) = self.shard.counts.get(count as usize) {
+            add(cell, n, self.own);
         }
+    }
+
+    /// Adds one.
+    #[inline]
+    pub(crate) fn one(self, count: Count) {
+        self.add(count, 1);
+    }
+
+    /// Records a latency that stands for `weight` calls.
+    pub(crate) fn latency(self, latency: Duration, weight: u32) {
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(cell) = self.shard.latency.get(bucket_of(nanos)) {
+            add(cell, u64::from(weight), self.own);
+        }
+        self.add(Count::LatencyNanos, nanos.saturating_mul(u64::from(weight)));
     }
 }
 
@@ -243,7 +259,7 @@ mod tests {
     fn buckets_hold_what_their_bound_says() {
         let counters = Counters::new();
         for nanos in [0, 256, 257, 1000, 1 << 40] {
-            counters.latency(Duration::from_nanos(nanos), 1);
+            counters.of(thread::current()).latency(Duration::from_nanos(nanos), 1);
         }
         let latency = counters.latencies();
         assert_eq!(latency.count, 5);

@@ -22,15 +22,8 @@ pub enum CallError {
     #[error("no answer before the deadline")]
     DeadlineExceeded,
     /// The plugin has no such entry.
-    #[error("plugin `{plugin}` has no entry `{entry}`")]
-    UnknownEntry {
-        /// The plugin.
-        plugin: String,
-        /// The entry asked for.
-        entry: String,
-        /// The entries it has.
-        known: Vec<String>,
-    },
+    #[error(transparent)]
+    UnknownEntry(Box<UnknownEntry>),
     /// A bound of the plugin is reached.
     #[error("quota `{quota}` of {limit} is used up")]
     Quota {
@@ -67,6 +60,18 @@ pub enum CallError {
     Over,
 }
 
+/// A plugin has no entry of a name. Boxed in [`CallError`], so that a call's result stays small.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("plugin `{plugin}` has no entry `{entry}`")]
+pub struct UnknownEntry {
+    /// The plugin.
+    pub plugin: String,
+    /// The entry asked for.
+    pub entry: String,
+    /// The entries it has.
+    pub known: Vec<String>,
+}
+
 impl CallError {
     /// What to try, if there is something.
     #[must_use]
@@ -75,8 +80,8 @@ impl CallError {
             Self::Refused { status: NrStatus::Unsupported } => {
                 "the entry may not exist; `becket plugin inspect` lists the entries".to_owned()
             }
-            Self::UnknownEntry { known, .. } if !known.is_empty() => {
-                format!("it has: {}", known.join(", "))
+            Self::UnknownEntry(unknown) if !unknown.known.is_empty() => {
+                format!("it has: {}", unknown.known.join(", "))
             }
             Self::DeadlineExceeded => {
                 "raise `deadline_ms` of the plugin, or the timeout of the call".to_owned()

@@ -7,10 +7,10 @@
 
 use std::{cell::Cell, marker::PhantomData};
 
+use becket_abi::NrStatus;
+
 use crate::{
-    instance::Instance,
-    state::StateMap,
-    table::{Outcome, Slot},
+    body::Body, call::Response, instance::Instance, state::StateMap, table::Slot,
     thread::ThreadRecord,
 };
 
@@ -22,10 +22,10 @@ pub(crate) struct CallFrame {
     pub(crate) owner: *const Instance,
     /// The call's slot in the table; `None` for one that only this thread may answer.
     pub(crate) slot: Option<&'static Slot>,
-    /// The answer, if it came inside the call.
-    pub(crate) outcome: Cell<Option<Outcome>>,
-    /// True once it was answered here.
+    /// True once it was answered here; then `status` and `body` are the answer.
     pub(crate) answered: Cell<bool>,
+    status: Cell<NrStatus>,
+    body: Cell<Option<Body>>,
     /// State of a call without a slot.
     pub(crate) state: Cell<Option<Box<StateMap>>>,
     _not_send: PhantomData<*const ()>,
@@ -38,11 +38,40 @@ impl CallFrame {
             sid,
             owner,
             slot,
-            outcome: Cell::new(None),
             answered: Cell::new(false),
+            status: Cell::new(NrStatus::Ok),
+            body: Cell::new(None),
             state: Cell::new(None),
             _not_send: PhantomData,
         }
+    }
+
+    /// Leaves the answer here.
+    #[inline]
+    pub(crate) fn answer(&self, status: NrStatus, body: Body) {
+        self.answered.set(true);
+        self.status.set(status);
+        self.body.set(Some(body));
+    }
+
+    /// The answer's status.
+    #[inline]
+    pub(crate) fn status(&self) -> NrStatus {
+        self.status.get()
+    }
+
+    /// The answer's length in bytes.
+    #[inline]
+    pub(crate) fn body_len(&self) -> u64 {
+        // SAFETY: only this thread touches the cell, and nobody else does during this read.
+        unsafe { &*self.body.as_ptr() }.as_ref().map_or(0, |body| body.len() as u64)
+    }
+
+    /// The answer, which was left here.
+    #[inline]
+    pub(crate) fn into_response(self) -> Response {
+        let body = self.body.into_inner().unwrap_or(Body::EMPTY);
+        Response { status: self.status.get(), body }
     }
 
     /// Runs `f` with this as the thread's innermost frame.

@@ -369,7 +369,7 @@ impl Instance {
     /// calls are nested on it. The caller keeps the instance.
     pub(crate) fn inside<R>(&'static self, f: impl FnOnce() -> R) -> Option<R> {
         let here = AtomicPtr::new(ptr::from_ref(self).cast_mut());
-        let entered = Entered::new(thread::current(), &here).ok()?;
+        let entered = Entered::new(thread::current(), &here)?;
         let result = f();
         drop(entered);
         Some(result)

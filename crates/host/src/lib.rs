@@ -65,7 +65,7 @@ pub use crate::{
     body::Body,
     call::{Call, Response},
     counters::Latency,
-    error::{CallError, ReloadError, SendError, StreamError, UnloadError},
+    error::{CallError, ReloadError, SendError, StreamError, UnknownEntry, UnloadError},
     host::{Host, HostBuilder, ShutdownReport},
     limits::{Dispatch, Limits},
     load::{EntryInfo, EntryKind, InfoDefect, Inspection, Layout, LoadError, SlotInfo, inspect},

@@ -363,6 +363,7 @@ impl Slot {
             || word == Self::expected(sid, WRITING)
     }
 
+    #[inline]
     pub(crate) fn set_deadline_ms(&self, deadline_ms: u64) {
         self.deadline_ms.store(deadline_ms, Ordering::Relaxed);
     }

@@ -10,7 +10,7 @@
 //!   ThreadRecord
 //!   ├─ shared: written by the owner, read by any thread
 //!   │    marks [0..8]   the instances the thread is inside of, outermost first
-//!   │    turn           odd while inside; the watchdog compares it over time
+//!   │    turns          how often it entered; the watchdog compares it over time
 //!   └─ owner only
 //!        depth · frame · local sequence · free slots · sample counter
 //! ```
@@ -39,7 +39,7 @@ pub(crate) const DEPTH_MAX: usize = 8;
 /// See the module's documentation.
 pub(crate) struct ThreadRecord {
     marks: [AtomicPtr<Instance>; DEPTH_MAX],
-    turn: AtomicU64,
+    turns: AtomicU64,
     /// A number that no other running thread has.
     pub(crate) index: u32,
     depth: Cell<usize>,
@@ -122,7 +122,7 @@ impl ThreadRecord {
     fn new(index: u32) -> Self {
         Self {
             marks: [const { AtomicPtr::new(ptr::null_mut()) }; DEPTH_MAX],
-            turn: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
             index,
             depth: Cell::new(0),
             frame: Cell::new(ptr::null()),
@@ -151,27 +151,29 @@ impl ThreadRecord {
             instance = now;
         }
         self.depth.set(depth + 1);
-        if depth == 0 {
-            self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            crate::watchdog::notice();
-        }
+        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        crate::watchdog::notice();
         Some(instance)
     }
 
     /// Takes the innermost mark back.
     #[inline]
     pub(crate) fn leave(&self) {
-        let depth = self.depth.get().saturating_sub(1);
+        let depth = self.depth.get().wrapping_sub(1);
+        // Always there: `enter` set it.
         if let Some(mark) = self.marks.get(depth) {
             mark.store(ptr::null_mut(), Ordering::Release);
-        }
-        self.depth.set(depth);
-        if depth == 0 {
-            self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            self.depth.set(depth);
         }
         // Pairs with the heavy barrier of a retirement, as in `enter`, for the flag that asks to
         // be told.
         barrier::light();
+    }
+
+    /// How many vtable calls the thread is inside of.
+    #[inline]
+    pub(crate) fn depth(&self) -> usize {
+        self.depth.get()
     }
 
     /// True while the thread is inside any vtable call.
@@ -180,15 +182,22 @@ impl ThreadRecord {
         self.depth.get() > 0
     }
 
+    /// True if `sid` is the local one that this thread gave out last: that of the notification it
+    /// is inside of.
+    pub(crate) fn is_latest_local(&self, sid: u64) -> bool {
+        self.is_busy() && sid == crate::sid::local(self.index, self.local_sequence.get())
+    }
+
     fn is_inside(&self, instance: &Instance) -> bool {
         self.marks.iter().any(|mark| ptr::eq(mark.load(Ordering::Acquire), instance))
     }
 
-    /// What the watchdog compares: the turn, and the outermost instance when inside.
+    /// What the watchdog compares: how often the thread entered, and the innermost instance that
+    /// it is inside of, or null.
     pub(crate) fn observed(&self) -> (u64, *mut Instance) {
-        let turn = self.turn.load(Ordering::Acquire);
-        let mark = self.marks.first().map_or(ptr::null_mut(), |mark| mark.load(Ordering::Acquire));
-        (turn, mark)
+        let turns = self.turns.load(Ordering::Acquire);
+        let marks = self.marks.iter().map(|mark| mark.load(Ordering::Acquire));
+        (turns, marks.take_while(|mark| !mark.is_null()).last().unwrap_or(ptr::null_mut()))
     }
 
     /// The innermost frame of this thread, or null.

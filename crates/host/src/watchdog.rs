@@ -2,8 +2,8 @@
 //! Finds threads that are stuck inside a plugin.
 //!
 //! Entering a plugin costs one load here: the watchdog ticks only while plugins are being called,
-//! and reads the turn of every thread record. A turn that stays odd over several ticks is a thread
-//! that did not come back. The tick that finds nobody active disarms itself, with the barrier that
+//! and reads every thread record. A thread that is inside, and entered no more often than at the
+//! last look, has not come back since. The tick that finds nobody active disarms itself, with the barrier that
 //! makes sure that who entered meanwhile arms it again.
 
 use std::{
@@ -23,7 +23,7 @@ static SEEN: Mutex<Option<HashMap<u32, Seen>>> = Mutex::new(None);
 
 /// What the last tick saw of a thread.
 struct Seen {
-    turn: u64,
+    turns: u64,
     since: Instant,
     blocked_in: Option<&'static Instance>,
 }
@@ -63,22 +63,20 @@ fn look(now: Instant) -> bool {
     let seen = seen.get_or_insert_default();
     let mut active = false;
     for record in thread::all() {
-        let (turn, inside) = record.observed();
-        let entry =
-            seen.entry(record.index).or_insert(Seen { turn: 0, since: now, blocked_in: None });
-        if entry.turn != turn {
-            active = true;
+        let (turns, inside) = record.observed();
+        let fresh = || Seen { turns, since: now, blocked_in: None };
+        let entry = seen.entry(record.index).or_insert_with(fresh);
+        active |= entry.turns != turns;
+        // SAFETY: null, or an instance, which are never freed.
+        let inside = unsafe { inside.as_ref() };
+        if entry.turns != turns || inside.is_none() {
             if let Some(instance) = entry.blocked_in.take() {
                 instance.unblocked();
             }
-            *entry = Seen { turn, since: now, blocked_in: None };
+            *entry = fresh();
         }
-        if turn % 2 == 0 {
-            continue;
-        }
+        let Some(instance) = inside else { continue };
         active = true;
-        // SAFETY: null, or an instance, which are never freed.
-        let Some(instance) = (unsafe { inside.as_ref() }) else { continue };
         let stuck_for = now.saturating_duration_since(entry.since);
         if entry.blocked_in.is_none() && stuck_for >= instance.block_report() {
             entry.blocked_in = Some(instance);

@@ -164,8 +164,7 @@ pub(super) fn deliver(
         if frame.answered.get() || frame.slot.is_some_and(|slot| !slot.claim_for_frame(sid)) {
             return refuse(instance, Refusal::Late);
         }
-        frame.answered.set(true);
-        frame.outcome.set(Some(Outcome::Answered { status, body: body() }));
+        frame.answer(status, body());
         return NrStatus::Ok;
     }
     let taken = match table::find(sid, instance) {
@@ -185,8 +184,9 @@ pub(super) fn deliver(
             };
             match pushed {
                 Ok(()) => {
-                    instance.plugin.counters.one(Count::FramesOut);
-                    instance.plugin.counters.add(Count::BytesOut, len);
+                    let tally = instance.plugin.counters.of(record);
+                    tally.one(Count::FramesOut);
+                    tally.add(Count::BytesOut, len);
                     Ok(())
                 }
                 Err(Rejected::Full) => {
@@ -200,6 +200,8 @@ pub(super) fn deliver(
                 Err(Rejected::Late) => Err(Refusal::Late),
             }
         }
+        // An answer to the notification that this thread is inside of: not an error, and nobody's.
+        Err(Refusal::Unknown) if record.is_latest_local(sid) => Ok(()),
         Err(refusal) => Err(refusal),
     };
     match taken {

@@ -43,6 +43,7 @@ impl Inline {
     }
 
     /// True if a call would have to wait for another thread to leave the plugin.
+    #[inline]
     pub(crate) fn would_wait(&self) -> bool {
         self.gate.as_ref().is_some_and(|gate| gate.try_lock().is_none())
     }

@@ -21,7 +21,7 @@ use crate::{
     barrier,
     counters::Counters,
     distance::Distance,
-    error::CallError,
+    error::{CallError, UnknownEntry},
     instance::Instance,
     load::EntryInfo,
     metrics::Metrics,
@@ -79,14 +79,17 @@ impl Shared {
     /// Enters the current instance on this thread.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Entered, NotEntered> {
-        Entered::new(thread::current(), &self.current).map_err(|away| match away {
-            Some(not_entered) => not_entered,
-            None => self.why_away(),
-        })
+        match Entered::new(thread::current(), &self.current) {
+            Some(entered) => Ok(entered),
+            None => Err(self.why_away()),
+        }
     }
 
     #[cold]
     fn why_away(&self) -> NotEntered {
+        if thread::current().depth() >= DEPTH_MAX {
+            return NotEntered::TooDeep;
+        }
         if self.away.lock().unloaded { NotEntered::Unloaded } else { NotEntered::Paused }
     }
 
@@ -185,8 +188,11 @@ impl Shared {
     }
 
     pub(super) fn unknown_entry(&self, entry: &str) -> CallError {
-        let known = self.last.read().entries.iter().map(|entry| entry.name.clone()).collect();
-        CallError::UnknownEntry { plugin: self.spec.name.clone(), entry: entry.to_owned(), known }
+        CallError::UnknownEntry(Box::new(UnknownEntry {
+            plugin: self.spec.name.clone(),
+            entry: entry.to_owned(),
+            known: self.last.read().entries.iter().map(|entry| entry.name.clone()).collect(),
+        }))
     }
 }
 
@@ -238,21 +244,19 @@ pub(crate) struct Entered {
 }
 
 impl Entered {
-    /// `None` as the error if nothing is there.
+    /// `None` if nothing is there, or too many calls are nested on this thread.
     #[inline]
     pub(crate) fn new(
         record: &'static ThreadRecord,
         current: &AtomicPtr<Instance>,
-    ) -> Result<Self, Option<NotEntered>> {
-        let instance = record.enter(current).ok_or(Some(NotEntered::TooDeep))?;
+    ) -> Option<Self> {
+        let instance = record.enter(current)?;
         // SAFETY: null, or an instance, which are never freed.
-        match unsafe { instance.as_ref() } {
-            Some(instance) => Ok(Self { record, instance }),
-            None => {
-                record.leave();
-                Err(None)
-            }
-        }
+        let Some(instance) = (unsafe { instance.as_ref() }) else {
+            record.leave();
+            return None;
+        };
+        Some(Self { record, instance })
     }
 
     #[inline]

@@ -127,10 +127,7 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Stream
     shared.counters.one(Count::StreamsOpened);
     shared.counters.add(Count::BytesIn, request.body.len() as u64);
     let timeout = this.timeout.duration(limits.stream_deadline_ms);
-    if let Some(timeout) = timeout {
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX >> 1);
-        slot.set_deadline_ms(callbacks::relative(timeout_ms));
-    }
+    slot.set_deadline_ms(callbacks::relative(timeout));
     let idle = this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms));
     // From here on dropping it gives everything back and tells the plugin.
     let mut stream = Stream {

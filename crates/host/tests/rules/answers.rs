@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! First answer wins, and each call has exactly one outcome, whatever races.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use becket_abi::NrStatus;
+use becket_host::{CallError, Dispatch, Host};
+
+use crate::support::{
+    assert_adds_up, failed,
+    script::Script,
+    unload_clean,
+    wait::{Tally, poll_once, wait},
+};
+
+#[test]
+fn the_first_answer_inside_handle_wins() {
+    let host = Host::new();
+    let script = Script::new(|api, call| {
+        assert_eq!(api.send(call.sid, NrStatus(7), b"first"), NrStatus::Ok);
+        if call.entry == "notified" {
+            return NrStatus::Ok;
+        }
+        assert!(api.is_cancelled(call.sid), "answered: nobody waits");
+        assert_eq!(api.send(call.sid, NrStatus::Ok, b"second"), NrStatus::Invalid);
+        NrStatus::Ok
+    });
+    let (plugin, _) = script.load_with(&host, "twice", |spec| spec.dispatch(Dispatch::Caller));
+    for _ in 0..3 {
+        let response = wait(plugin.call_raw("x", b"")).unwrap();
+        assert_eq!((response.status, &*response.body), (NrStatus(7), &b"first"[..]));
+    }
+    assert_eq!(*plugin.call_now("x", b"").unwrap().body, *b"first");
+    // Nobody reads an answer to a notification; giving one is no mistake.
+    plugin.notify("notified", b"").unwrap();
+    let snapshot = plugin.snapshot();
+    assert_eq!(snapshot.refused_answers.late, 4);
+    assert_eq!(snapshot.failed.answered_with_error, 4);
+    assert_adds_up(&plugin);
+}
+
+#[test]
+fn a_handle_that_does_not_return_ok_fails_the_call_also_when_it_answered() {
+    for dispatch in [Dispatch::Caller, Dispatch::Auto, Dispatch::Worker] {
+        let host = Host::new();
+        let script = Script::new(|api, call| {
+            if call.entry == "answers" {
+                api.send(call.sid, NrStatus::Ok, b"yes");
+            }
+            NrStatus(99)
+        });
+        let (plugin, _) = script.load_with(&host, "refuses", |spec| spec.dispatch(dispatch));
+        let refused = |result| {
+            let Err(CallError::Refused { status }) = result else {
+                panic!("{dispatch:?}: {result:?}")
+            };
+            assert_eq!(status, NrStatus(99));
+        };
+        refused(wait(plugin.call_raw("silent", b"")));
+        refused(plugin.call_now("silent", b""));
+        refused(plugin.call_now("answers", b""));
+        if dispatch == Dispatch::Caller {
+            refused(wait(plugin.call_raw("answers", b"")));
+        }
+        assert!(plugin.notify("silent", b"").is_err());
+        assert_adds_up(&plugin);
+        unload_clean(&host, &plugin);
+    }
+}
+
+#[test]
+fn a_payload_that_is_none_is_refused_and_the_call_goes_on() {
+    let host = Host::new();
+    let script = Script::new(|api, call| {
+        let null = becket_abi::NrBytes { ptr: std::ptr::null(), len: 8 };
+        assert_eq!(api.send_view(call.sid, NrStatus::Ok, null), NrStatus::Invalid);
+        for len in [1 << 44, 1 << 62, u64::MAX] {
+            let view = becket_abi::NrBytes { ptr: std::ptr::dangling(), len };
+            assert_eq!(api.send_view(call.sid, NrStatus::Ok, view), NrStatus::Invalid);
+        }
+        api.send(call.sid, NrStatus::Ok, b"at last")
+    });
+    let (plugin, _) = script.load(&host, "clumsy");
+    assert_eq!(*wait(plugin.call_raw("x", b"")).unwrap().body, *b"at last");
+    assert_eq!(plugin.snapshot().refused_answers.invalid, 4);
+}
+
+/// Callers that wait, give up at once, give up soon or leave; answers to each call from three
+/// threads: every caller gets its own answer or its own error, and the counters add up exactly.
+fn race(dispatch: Dispatch) {
+    const CALLERS: u64 = 8;
+    const CALLS: u64 = 1500;
+    const ANSWERERS: usize = 4;
+    let host = Host::new();
+    let mut senders = Vec::new();
+    let mut receivers = Vec::new();
+    for _ in 0..ANSWERERS {
+        let (sender, receiver) = mpsc::channel::<(u64, Vec<u8>)>();
+        senders.push(sender);
+        receivers.push(receiver);
+    }
+    let next = AtomicU64::new(0);
+    let asked = Tally::new();
+    let cancelled = Tally::new();
+    let (asked_by, told) = (asked.clone(), cancelled.clone());
+    let script = Script::new(move |_, call| {
+        let at = next.fetch_add(1, Ordering::Relaxed) as usize;
+        for offset in 0..3 {
+            senders[(at + offset) % ANSWERERS].send((call.sid, call.payload.to_vec())).unwrap();
+        }
+        asked_by.add();
+        NrStatus::Ok
+    })
+    .on_cancel(move |_, _| {
+        told.add();
+        NrStatus::Ok
+    });
+    let (plugin, api) = script.load_with(&host, "race", |spec| spec.dispatch(dispatch));
+    let taken = Arc::new(AtomicU64::new(0));
+    let refused = Arc::new(AtomicU64::new(0));
+    let mut answerers = Vec::new();
+    let done = Tally::new();
+    for receiver in receivers {
+        let (taken, refused, done) = (taken.clone(), refused.clone(), done.clone());
+        answerers.push(thread::spawn(move || {
+            while let Ok((sid, payload)) = receiver.recv() {
+                if sid == 0 {
+                    break;
+                }
+                match api.send(sid, NrStatus::Ok, &payload) {
+                    NrStatus::Ok => taken.fetch_add(1, Ordering::Relaxed),
+                    NrStatus::Invalid => refused.fetch_add(1, Ordering::Relaxed),
+                    other => panic!("{other}"),
+                };
+                done.add();
+            }
+        }));
+    }
+    let [ok, deadline, left] = [const { AtomicU64::new(0) }; 3];
+    thread::scope(|scope| {
+        for caller in 0..CALLERS {
+            let (plugin, ok, deadline, left) = (&plugin, &ok, &deadline, &left);
+            scope.spawn(move || {
+                for at in 0..CALLS {
+                    let payload = (caller * CALLS + at).to_le_bytes();
+                    let call = plugin.call_raw("x", &payload);
+                    let result = match at % 4 {
+                        0 => wait(call),
+                        1 => wait(call.timeout(Duration::ZERO)),
+                        2 => wait(call.timeout(Duration::from_micros(200))),
+                        _ => {
+                            let mut call = call;
+                            if poll_once(&mut call).is_pending() && at % 8 == 3 {
+                                thread::yield_now();
+                            }
+                            // Left after one look: whatever it saw, nobody reads the rest.
+                            drop(call);
+                            left.fetch_add(1, Ordering::Relaxed);
+                            continue;
+                        }
+                    };
+                    match result {
+                        Ok(response) => {
+                            assert_eq!(*response.body, payload, "another call's answer");
+                            ok.fetch_add(1, Ordering::Relaxed)
+                        }
+                        Err(CallError::DeadlineExceeded) => {
+                            deadline.fetch_add(1, Ordering::Relaxed)
+                        }
+                        Err(error) => panic!("{error}"),
+                    };
+                }
+            });
+        }
+    });
+    let [ok, deadline, left] = [ok, deadline, left].map(AtomicU64::into_inner);
+    assert_eq!(ok + deadline + left, CALLERS * CALLS);
+    unload_clean(&host, &plugin);
+    done.reach(asked.get() * 3);
+
+    let snapshot = plugin.snapshot();
+    assert_eq!(snapshot.calls, CALLERS * CALLS);
+    assert_eq!(snapshot.failed.deadline, deadline);
+    // Who left after one look may have seen an answer in it.
+    assert_eq!(snapshot.ok + snapshot.failed.cancelled, ok + left);
+    assert!(snapshot.ok >= ok);
+    assert_eq!(snapshot.calls, snapshot.ok + failed(&snapshot.failed), "{snapshot:?}");
+    assert_adds_up(&plugin);
+    let (taken, refused) = (taken.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
+    assert_eq!(taken + refused, asked.get() * 3);
+    assert!(taken >= ok && taken <= ok + left, "{taken} answers taken for {ok} read");
+    let late = snapshot.refused_answers;
+    assert_eq!(late.late + late.unknown, refused);
+    assert_eq!(late.foreign + late.invalid + late.backpressure, 0);
+    let told = cancelled.get();
+    assert!(told >= deadline && told <= deadline + left, "{told} cancellations");
+    drop(plugin);
+    drop(answerers);
+}
+
+#[test]
+fn each_call_has_one_outcome_when_everything_races_on_the_callers_threads() {
+    race(Dispatch::Caller);
+}
+
+#[test]
+fn each_call_has_one_outcome_when_everything_races_on_workers() {
+    race(Dispatch::Worker);
+}

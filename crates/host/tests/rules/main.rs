@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What holds, whatever a plugin does: each rule of the host as a property.
+//!
+//! | module | rules |
+//! |---|---|
+//! | `ids` | an id leads to the one call it was given to |
+//! | `answers` | first answer wins; each call has one outcome |
+//! | `frames` | order, bounds, backpressure, the terminal |
+//! | `deadlines` | every wait is bounded, also while the plugin blocks |
+//! | `dispatch` | on which thread `handle` runs |
+//! | `state` | state of a call is gone when the call ends |
+//! | `buffers` | leases and owned bytes |
+//! | `timers` | run once, or never |
+//! | `limits` | a bound on everything |
+//! | `nesting` | plugins that call plugins |
+//! | `ends` | unload, shutdown, dropped hosts and futures |
+//! | `reloads` | replacing a plugin under load |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod buffers;
+mod deadlines;
+mod dispatch;
+mod ends;
+mod frames;
+mod ids;
+mod limits;
+mod nesting;
+mod reloads;
+mod state;
+mod timers;

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Plugins compiled from C in the test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+/// A folder of freshly compiled plugins.
+pub struct Workshop {
+    folder: TempDir,
+}
+
+impl Workshop {
+    pub fn new() -> Self {
+        Self { folder: TempDir::new().expect("a temporary folder") }
+    }
+
+    /// Compiles `source` to `NAME.so` and moves it into place, over what was there.
+    pub fn build(&self, name: &str, source: &str) -> PathBuf {
+        let file = self.folder.path().join(name).with_extension("c");
+        fs::write(&file, source).expect("the source is written");
+        compile(&file, &self.place(name))
+    }
+
+    /// Where the plugin of this name is.
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name).with_extension("so")
+    }
+}
+
+/// Compiles a C or C++ file to a shared library and moves that into place.
+pub fn compile(source: &Path, place: &Path) -> PathBuf {
+    let is_cpp = source.extension().is_some_and(|extension| extension == "cpp");
+    let (variable, usual, standard) =
+        if is_cpp { ("CXX", "c++", "-std=c++17") } else { ("CC", "cc", "-std=c11") };
+    let compiler = std::env::var(variable).unwrap_or_else(|_| usual.to_owned());
+    let root = workspace();
+    let beside = place.with_extension("new");
+    let output = Command::new(compiler)
+        .arg(standard)
+        .args(["-O1", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"])
+        .arg("-I")
+        .arg(root.join("crates/abi/include"))
+        .arg("-I")
+        .arg(root.join("sdk/c"))
+        .arg("-I")
+        .arg(root.join("sdk/cpp"))
+        .arg(source)
+        .arg("-o")
+        .arg(&beside)
+        .output()
+        .expect("a C compiler runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", source.display());
+    fs::rename(&beside, place).expect("the library is moved into place");
+    place.to_owned()
+}
+
+/// The repository's root.
+pub fn workspace() -> PathBuf {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    crates.and_then(Path::parent).expect("the crate is in crates/").to_owned()
+}
+
+/// How often a file whose name contains `name` is mapped with code in this process.
+pub fn images(name: &str) -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").expect("the process's own mappings");
+    maps.lines().filter(|line| line.contains(name) && line.contains("r-xp")).count()
+}
