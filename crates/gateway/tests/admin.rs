@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The admin listener: what it shows is what happened, and it shows it in a browser.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use common::{gateway, get, post, request, send, with};
+use http::StatusCode;
+
+#[tokio::test]
+async fn metrics_count_what_clients_saw() {
+    let gateway = gateway("").await;
+    let admin = gateway.admin_addr().unwrap();
+    post(gateway.addr(), "/kit/echo", b"12345").await;
+    post(gateway.addr(), "/kit/echo", b"12345").await;
+    post(gateway.addr(), "/kit/status?1", b"").await;
+    let text = get(admin, "/metrics").await;
+    assert_eq!(text.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "becket_http_requests_total{plugin=\"kit\",entry=\"echo\",code=\"200\"} 2",
+        "becket_http_requests_total{plugin=\"kit\",entry=\"status\",code=\"502\"} 1",
+        "becket_http_request_body_bytes_total{plugin=\"kit\",entry=\"echo\"} 10",
+        "becket_http_response_body_bytes_total{plugin=\"kit\",entry=\"echo\"} 10",
+        "becket_http_request_seconds_count{plugin=\"kit\",entry=\"echo\"} 2",
+        "becket_http_requests_in_flight{plugin=\"kit\",entry=\"echo\"} 0",
+        "becket_plugin_calls_total{plugin=\"kit\"} 3",
+        "becket_plugin_failures_total{plugin=\"kit\",cause=\"answered_with_error\"} 1",
+        "becket_plugin_state{plugin=\"kit\",state=\"ready\"} 1",
+    ] {
+        assert!(text.text().lines().any(|found| found == line), "{line}\n{}", text.text());
+    }
+}
+
+#[tokio::test]
+async fn every_exported_family_is_in_the_list() {
+    let gateway = gateway("").await;
+    post(gateway.addr(), "/kit/echo", b"x").await;
+    let text = get(gateway.admin_addr().unwrap(), "/metrics").await;
+    let names: BTreeSet<&str> =
+        becket_gateway::metric_families().iter().map(|family| family.name).collect();
+    let mut seen = BTreeSet::new();
+    for line in text.text().lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(["counter", "gauge", "histogram"].contains(&kind));
+            assert!(seen.insert(name), "{name} twice");
+        } else if !line.starts_with('#') {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|suffix| name.strip_suffix(suffix).filter(|name| names.contains(name)))
+                .unwrap_or(name);
+            assert!(names.contains(family), "{line}");
+        }
+    }
+    assert_eq!(seen, names);
+}
+
+#[tokio::test]
+async fn plugins_are_listed_as_json() {
+    let gateway = gateway("").await;
+    post(gateway.addr(), "/kit/echo", b"x").await;
+    let answer = get(gateway.admin_addr().unwrap(), "/plugins").await;
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let kit = &json["plugins"][0];
+    assert_eq!(kit["info"]["name"], "kit");
+    assert_eq!(kit["info"]["version"], "1.2.3");
+    assert_eq!(kit["snapshot"]["state"], "ready");
+    assert_eq!(kit["snapshot"]["calls"], 1);
+    let echo = kit["http"].as_array().unwrap().iter().find(|http| http["entry"] == "echo").unwrap();
+    assert_eq!((&echo["requests"], &echo["errors"]), (&1.into(), &0.into()));
+    assert!(json["routes"].as_array().unwrap().iter().any(|route| route["path"] == "/kit/echo"));
+}
+
+#[tokio::test]
+async fn health_is_asked_for_by_machines() {
+    let gateway = gateway("").await;
+    let admin = gateway.admin_addr().unwrap();
+    let health = get(admin, "/healthz").await;
+    assert_eq!((health.status, health.text()), (StatusCode::OK, "ok\n"));
+    let ready = get(admin, "/readyz").await;
+    assert_eq!((ready.status, ready.text()), (StatusCode::OK, "kit ready\n"));
+}
+
+#[tokio::test]
+async fn the_admin_listener_only_shows_and_only_to_localhost() {
+    let gateway = gateway("").await;
+    let admin = gateway.admin_addr().unwrap();
+    assert_eq!(post(admin, "/plugins", b"").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(get(admin, "/nothing").await.status, StatusCode::NOT_FOUND);
+    let rebound = with(request("GET", "/plugins", b""), "host", "evil.example");
+    assert_eq!(send(admin, rebound).await.status, StatusCode::MISDIRECTED_REQUEST);
+    let page = get(admin, "/").await;
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+    // The public listener has none of it.
+    assert_eq!(get(gateway.addr(), "/metrics").await.status, StatusCode::NOT_FOUND);
+}
+
+/// The page in a real browser: it polls, and shows the plugin with its numbers. Where there is no
+/// Chromium, `apt-get install chromium` brings it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_shows_plugins_in_a_browser() {
+    let gateway = gateway("").await;
+    for _ in 0..7 {
+        post(gateway.addr(), "/kit/echo", b"x").await;
+    }
+    post(gateway.addr(), "/kit/status?1", b"").await;
+    let profile = tempfile::tempdir().unwrap();
+    let page = format!("http://{}/", gateway.admin_addr().unwrap());
+    let browse = move || {
+        Command::new("chromium")
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .args(["--virtual-time-budget=4000", "--dump-dom", &page])
+            .output()
+    };
+    let Ok(shown) = tokio::task::spawn_blocking(browse).await.unwrap() else {
+        eprintln!("no Chromium: the page was not looked at");
+        return;
+    };
+    let dom = String::from_utf8_lossy(&shown.stdout);
+    for part in ["data-plugin=\"kit\"", "state ready", "kit 1.2.3", "the payload", "live"] {
+        assert!(dom.contains(part), "{part}\n{dom}");
+    }
+    // It looked more than once.
+    assert!(!dom.contains("data-looks=\"1\"") && dom.contains("data-looks="), "{dom}");
+    let failed = "<b class=\"errors\">1</b><span>failed calls</span>";
+    assert!(dom.contains(failed), "{dom}");
+}
