@@ -15,6 +15,7 @@ pub struct NrHeader {
 
 impl NrHeader {
     /// A header over borrowed text.
+    #[inline]
     #[must_use]
     pub const fn new(key: &str, value: &str) -> Self {
         Self { key: NrStr::from_str(key), value: NrStr::from_str(value) }
@@ -55,6 +56,7 @@ impl NrRequest {
 
     /// A request over borrowed parts, which must outlive every use of it. Headers beyond
     /// `u32::MAX` are left out.
+    #[inline]
     #[must_use]
     pub const fn build(method: &str, path: &str, query: &str, headers: &[NrHeader]) -> Self {
         let (ptr, len) = if headers.is_empty() {

@@ -45,12 +45,14 @@ impl NrStatus {
     }
 
     /// True for [`Self::Ok`] alone.
+    #[inline]
     #[must_use]
     pub const fn is_ok(self) -> bool {
         self.0 == Self::Ok.0
     }
 
     /// True for every status that ends a stream: all but [`Self::Ok`].
+    #[inline]
     #[must_use]
     pub const fn is_terminal(self) -> bool {
         !self.is_ok()

@@ -78,6 +78,7 @@ impl NrStr {
 
     /// A view of `text`, which must outlive every use of it. Text beyond `u32::MAX` bytes becomes
     /// the empty view.
+    #[inline]
     #[must_use]
     pub const fn from_str(text: &str) -> Self {
         if text.is_empty() || text.len() > u32::MAX as usize {
@@ -94,6 +95,7 @@ impl NrStr {
     /// # Safety
     /// If `ptr` is not `NULL` and `len <= len_max`, `len` bytes at `ptr` are readable and unchanged
     /// for `'a`.
+    #[inline]
     pub unsafe fn checked<'a>(self, len_max: u64) -> Result<&'a str, ViewError> {
         // SAFETY: the caller's promise, unchanged.
         let bytes = unsafe { checked(self.ptr, u64::from(self.len), len_max) }?;
@@ -104,6 +106,7 @@ impl NrStr {
     ///
     /// # Safety
     /// As for [`Self::checked`], with no limit.
+    #[inline]
     #[must_use]
     pub unsafe fn as_str<'a>(self) -> &'a str {
         // SAFETY: the caller's promise, unchanged.
@@ -116,6 +119,7 @@ impl NrBytes {
     pub const EMPTY: Self = Self { ptr: core::ptr::null(), len: 0 };
 
     /// A view of `bytes`, which must outlive every use of it.
+    #[inline]
     #[must_use]
     pub const fn from_slice(bytes: &[u8]) -> Self {
         if bytes.is_empty() {
@@ -132,6 +136,7 @@ impl NrBytes {
     /// # Safety
     /// If `ptr` is not `NULL` and `len <= len_max`, `len` bytes at `ptr` are readable and unchanged
     /// for `'a`.
+    #[inline]
     pub unsafe fn checked<'a>(self, len_max: u64) -> Result<&'a [u8], ViewError> {
         // SAFETY: the caller's promise, unchanged.
         unsafe { checked(self.ptr, self.len, len_max) }
@@ -141,6 +146,7 @@ impl NrBytes {
     ///
     /// # Safety
     /// As for [`Self::checked`], with no limit.
+    #[inline]
     #[must_use]
     pub unsafe fn as_slice<'a>(self) -> &'a [u8] {
         // SAFETY: the caller's promise, unchanged.
