@@ -17,6 +17,9 @@ static inline BkFakeHost *bk_fake_new(void) {
     }
     host->frames_max = 1024;
     host->timers_max = 4096;
+    host->leases_max = 1024;
+    host->metrics_max = 256;
+    host->state_bytes_max = 64 << 10;
     host->host_vtable.send_result = bk_fake_send_result;
     host->host_ext.set_state = bk_fake_ext_set;
     host->host_ext.get_state = bk_fake_ext_get;

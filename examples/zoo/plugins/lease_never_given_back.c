@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Defect: takes a lease for each call and neither commits nor releases it.
- * Host:   ends the lease with its call, so that any number of calls answer `hit`;
- *         memory does not grow.
+ * Host:   grants leases_max of them, `hit`, and then none, `refused`; memory stays
+ *         within that bound.
  * Where:  inline and process.
  */
 #include "zoo.h"

@@ -185,6 +185,9 @@ static void sample_state(void) {
     payload[3000] = 0;
     memcpy(expected, payload, sizeof expected);
     sample_check_call(host, "state", payload, NR_OK, expected);
+    host->state_bytes_max = 4;
+    sample_check_call(host, "state", "key=v", NR_OK, "key=v");
+    sample_check_call(host, "state", "key=va", NR_BACKPRESSURE, "state refused");
     sample_unload(host);
 }
 
