@@ -49,9 +49,13 @@ impl CallFrame {
     /// Leaves the answer here.
     #[inline]
     pub(crate) fn answer(&self, status: NrStatus, body: Body) {
-        self.answered.set(true);
+        if self.answered.replace(true) {
+            return;
+        }
         self.status.set(status);
-        self.body.set(Some(body));
+        // SAFETY: only this thread touches the cell, and it holds `None`, which needs no drop: this
+        // is the first answer. `set` would move the old value out first.
+        unsafe { self.body.as_ptr().write(Some(body)) };
     }
 
     /// The answer's status.

@@ -480,5 +480,3 @@ fn refill(record: &ThreadRecord) -> Option<&'static Slot> {
     record.free_slots.take()
 }
 
-#[cfg(test)]
-mod tests;

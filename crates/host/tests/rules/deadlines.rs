@@ -1,1 +1,196 @@
 // SPDX-License-Identifier: BSD-3-Clause
+//! Every wait is bounded: a caller is freed at its deadline also while the plugin still blocks,
+//! and the plugin is told.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use becket_abi::{BK_NO_DEADLINE, NrStatus};
+use becket_host::{CallError, Dispatch, Host, Limits, PluginState, Request, StreamError};
+
+use crate::support::{
+    assert_adds_up, logs,
+    script::Script,
+    unload_clean,
+    wait::{Mailbox, Tally, poll_once, wait},
+};
+
+/// Answers nothing; tells the test its ids, and what it was told.
+fn silent(ids: &Arc<Mailbox<u64>>, told: &Arc<Mailbox<u64>>) -> Script {
+    let (ids, told) = (ids.clone(), told.clone());
+    Script::new(move |_, call| {
+        ids.put(call.sid);
+        NrStatus::Ok
+    })
+    .on_cancel(move |_, sid| {
+        told.put(sid);
+        NrStatus::Ok
+    })
+}
+
+#[test]
+fn a_call_that_nobody_answers_ends_at_its_deadline_and_the_plugin_is_told() {
+    let host = Host::new();
+    let (ids, told) = (Mailbox::new(), Mailbox::new());
+    let limits = Limits { deadline_ms: 20, ..Limits::default() };
+    let (plugin, api) = silent(&ids, &told).load_with(&host, "silent", |spec| spec.limits(limits));
+    let soon = Duration::from_millis(20);
+    let began = Instant::now();
+    let calls = [
+        plugin.call_raw("x", b""),
+        plugin.call_raw("x", b"").timeout(soon),
+        plugin.call("x", Request::default()).deadline(Instant::now() + soon),
+        plugin.call("x", Request::default()).timeout(Duration::ZERO),
+    ];
+    for call in calls {
+        assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+        let sid = ids.take();
+        assert_eq!(told.take(), sid);
+        assert!(api.is_cancelled(sid));
+        assert_eq!(api.remaining_ms(sid), 0);
+        assert_eq!(api.send(sid, NrStatus::Ok, b"late"), NrStatus::Invalid);
+    }
+    assert!(began.elapsed() >= soon, "freed before the deadline");
+    let snapshot = plugin.snapshot();
+    assert_eq!((snapshot.failed.deadline, snapshot.refused_answers.late), (4, 4));
+    assert_adds_up(&plugin);
+    unload_clean(&host, &plugin);
+    assert!(told.take_all().is_empty(), "told once");
+}
+
+#[test]
+fn a_plugin_can_ask_how_long_it_has() {
+    let host = Host::new();
+    let asked = Mailbox::new();
+    let to_test = asked.clone();
+    let script = Script::new(move |api, call| {
+        to_test.put(api.remaining_ms(call.sid));
+        api.send(call.sid, NrStatus::Ok, b"")
+    });
+    let limits = Limits { deadline_ms: 0, ..Limits::default() };
+    let (plugin, _) = script.load_with(&host, "asks", |spec| spec.limits(limits));
+    wait(plugin.call_raw("x", b"")).unwrap();
+    assert_eq!(asked.take(), BK_NO_DEADLINE);
+    wait(plugin.call_raw("x", b"").timeout(Duration::from_secs(3600))).unwrap();
+    let remaining = asked.take();
+    assert!((3_000_000..=3_600_000).contains(&remaining), "{remaining} ms");
+    plugin.call_now("x", b"").unwrap();
+    assert_eq!(asked.take(), BK_NO_DEADLINE);
+}
+
+#[test]
+fn a_caller_is_freed_while_the_plugin_still_blocks() {
+    for dispatch in [Dispatch::Auto, Dispatch::Worker] {
+        let host = Host::new();
+        let (entered, gate) = (Tally::new(), Tally::new());
+        let (inside, opened) = (entered.clone(), gate.clone());
+        let script = Script::new(move |api, call| {
+            if call.entry == "blocks" {
+                inside.add();
+                opened.reach(1);
+            }
+            api.send(call.sid, NrStatus::Ok, b"at last")
+        });
+        let (plugin, _) = script.load_with(&host, "blocks", |spec| spec.dispatch(dispatch));
+        let call = plugin.call_raw("blocks", b"").timeout(Duration::from_millis(20));
+        assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+        // Others go on, on threads of their own.
+        assert_eq!(*wait(plugin.call_raw("ok", b"")).unwrap().body, *b"at last");
+        let mut stream = wait(plugin.stream("blocks", Request::default()).timeout(Duration::ZERO));
+        let ended = wait(stream.as_mut().unwrap().next());
+        assert!(matches!(ended, Err(StreamError::DeadlineExceeded)), "{ended:?}");
+        drop(stream);
+        gate.add();
+        unload_clean(&host, &plugin);
+        assert!(entered.get() >= 1);
+        assert_adds_up(&plugin);
+    }
+}
+
+#[test]
+fn a_thread_that_is_stuck_is_reported_and_too_many_quarantine_the_plugin() {
+    logs::capture();
+    const BLOCKED_MAX: u32 = 3;
+    let host = Host::new();
+    let gate = Tally::new();
+    let opened = gate.clone();
+    let script = Script::new(move |api, call| {
+        if call.entry == "blocks" {
+            opened.reach(1);
+        }
+        api.send(call.sid, NrStatus::Ok, b"")
+    });
+    let limits = Limits { block_report_ms: 1, blocked_max: BLOCKED_MAX, ..Limits::default() };
+    let (plugin, _) = script.load_with(&host, "stuck", |spec| spec.limits(limits));
+    let mut calls = Vec::new();
+    for at in 1..=BLOCKED_MAX as usize {
+        let mut call = plugin.call_raw("blocks", b"").timeout(Duration::ZERO);
+        assert!(poll_once(&mut call).is_pending());
+        calls.push(call);
+        logs::reach(at, &["becket::watchdog", "a thread is stuck", "plugin=stuck"]);
+        assert!(plugin.snapshot().blocked >= at as u64);
+    }
+    logs::reach(1, &["ERROR becket::watchdog", "quarantined", "plugin=stuck"]);
+    assert_eq!(plugin.state(), PluginState::Quarantined);
+    assert!(matches!(wait(plugin.call_raw("ok", b"")), Err(CallError::Quarantined)));
+    assert!(matches!(plugin.call_now("ok", b""), Err(CallError::Quarantined)));
+    assert!(matches!(plugin.notify("ok", b""), Err(CallError::Quarantined)));
+    let stream = wait(plugin.stream("ok", Request::default()));
+    assert!(matches!(stream, Err(CallError::Quarantined)));
+    for call in calls {
+        assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+    }
+    gate.add();
+    assert_adds_up(&plugin);
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn a_stream_ends_at_its_deadline_or_when_nothing_moves() {
+    let host = Host::new();
+    let (ids, told) = (Mailbox::new(), Mailbox::new());
+    let limits = Limits { stream_idle_ms: 20, ..Limits::default() };
+    let (plugin, api) = silent(&ids, &told).load_with(&host, "silent", |spec| spec.limits(limits));
+    let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
+    assert!(matches!(wait(stream.next()), Err(StreamError::Idle)));
+    let sid = ids.take();
+    assert_eq!(told.take(), sid);
+    assert_eq!(api.send(sid, NrStatus::Ok, b"late"), NrStatus::Invalid);
+    assert!(wait(stream.next()).unwrap().is_none(), "over");
+
+    let open = plugin.stream("x", Request::default()).idle(Duration::ZERO);
+    let mut stream = wait(open.timeout(Duration::from_millis(20))).unwrap();
+    assert!(matches!(wait(stream.next()), Err(StreamError::DeadlineExceeded)));
+    let sid = ids.take();
+    assert_eq!(told.take(), sid);
+    drop(stream);
+    unload_clean(&host, &plugin);
+    assert!(told.take_all().is_empty(), "told once");
+}
+
+#[test]
+fn a_future_may_move_between_threads_and_executors() {
+    let host = Host::new();
+    let (ids, told) = (Mailbox::new(), Mailbox::new());
+    let (plugin, api) = silent(&ids, &told).load(&host, "silent");
+    let mut call = plugin.call_raw("x", b"");
+    assert!(poll_once(&mut call).is_pending());
+    let sid = ids.take();
+    let response = thread::scope(|scope| {
+        let other = scope.spawn(|| futures_lite::future::block_on(call));
+        assert_eq!(api.send(sid, NrStatus::Ok, b"moved"), NrStatus::Ok);
+        other.join().unwrap().unwrap()
+    });
+    assert_eq!(*response.body, *b"moved");
+    let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
+    let sid = ids.take();
+    thread::scope(|scope| {
+        let other = scope.spawn(move || futures_lite::future::block_on(stream.next()));
+        assert_eq!(api.send(sid, NrStatus::StreamEnd, b"moved"), NrStatus::Ok);
+        assert_eq!(*other.join().unwrap().unwrap().unwrap().body, *b"moved");
+    });
+    unload_clean(&host, &plugin);
+}

@@ -1,1 +1,188 @@
 // SPDX-License-Identifier: BSD-3-Clause
+//! On which thread `handle` runs, and that a plugin which is not thread-safe is entered by one.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use becket_abi::NrStatus;
+use becket_host::{Dispatch, Host, Limits, Request};
+
+use crate::support::{
+    assert_adds_up,
+    logs,
+    script::{Api, Script},
+    unload_clean,
+    wait::{Mailbox, Tally, wait},
+};
+
+/// Answers at once; tells the test on which thread.
+fn here(threads: &Arc<Mailbox<thread::ThreadId>>) -> Script {
+    let threads = threads.clone();
+    Script::new(move |api, call| {
+        threads.put(thread::current().id());
+        api.send(call.sid, NrStatus::Ok, b"")
+    })
+}
+
+#[test]
+fn the_callers_thread_runs_handle_when_asked_to() {
+    let host = Host::new();
+    let threads = Mailbox::new();
+    let (plugin, _) = here(&threads).load_with(&host, "x", |spec| spec.dispatch(Dispatch::Caller));
+    for _ in 0..20 {
+        wait(plugin.call_raw("x", b"")).unwrap();
+        assert_eq!(threads.take(), thread::current().id());
+    }
+}
+
+#[test]
+fn a_worker_runs_handle_when_asked_to() {
+    let host = Host::new();
+    let threads = Mailbox::new();
+    let (plugin, _) = here(&threads).load_with(&host, "x", |spec| spec.dispatch(Dispatch::Worker));
+    for _ in 0..20 {
+        wait(plugin.call_raw("x", b"")).unwrap();
+        assert_ne!(threads.take(), thread::current().id());
+    }
+    // These are the caller's own, by definition.
+    plugin.call_now("x", b"").unwrap();
+    plugin.notify("x", b"").unwrap();
+    assert_eq!(threads.take_all(), [thread::current().id(); 2]);
+}
+
+#[test]
+fn a_plugin_that_returns_at_once_moves_to_its_callers_threads_and_back_when_it_blocks() {
+    logs::capture();
+    let host = Host::new();
+    let threads = Mailbox::new();
+    let gate = Tally::new();
+    let (to_test, opened) = (threads.clone(), gate.clone());
+    let script = Script::new(move |api, call| {
+        to_test.put(thread::current().id());
+        if call.entry == "blocks" {
+            opened.reach(1);
+        }
+        api.send(call.sid, NrStatus::Ok, b"")
+    });
+    let limits = Limits { block_report_ms: 1, ..Limits::default() };
+    let (plugin, _) = script.load_with(&host, "auto", |spec| spec.limits(limits));
+    wait(plugin.call_raw("x", b"")).unwrap();
+    assert_ne!(threads.take(), thread::current().id(), "on probation");
+    // A call may count as slow on a busy machine: the probation ends when enough did not.
+    let moved = (0..10_000).any(|_| {
+        wait(plugin.call_raw("x", b"")).unwrap();
+        threads.take() == thread::current().id()
+    });
+    assert!(moved, "it never left the workers");
+    thread::scope(|scope| {
+        scope.spawn(|| plugin.call_now("blocks", b"").unwrap());
+        logs::reach(1, &["becket::watchdog", "a thread is stuck", "plugin=auto"]);
+        threads.take_all();
+        wait(plugin.call_raw("x", b"")).unwrap();
+        let last = threads.take_all().pop().unwrap();
+        assert_ne!(last, thread::current().id(), "back on workers");
+        gate.add();
+    });
+    assert_adds_up(&plugin);
+    unload_clean(&host, &plugin);
+}
+
+/// Counts how many threads are inside at once.
+#[derive(Default)]
+struct Inside {
+    now: AtomicU64,
+    most: AtomicU64,
+    times: AtomicU64,
+}
+
+impl Inside {
+    fn visit(&self) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        self.times.fetch_add(1, Ordering::SeqCst);
+        // Gives another thread the chance to come in.
+        (0..3).for_each(|_| thread::yield_now());
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_plugin_that_is_not_thread_safe_is_never_entered_by_two_threads() {
+    const THREADS: usize = 6;
+    const ROUNDS: u64 = 100;
+    for dispatch in [Dispatch::Caller, Dispatch::Worker] {
+        let host = Host::new();
+        let inside = Arc::new(Inside::default());
+        let ran = Tally::new();
+        let visit = || {
+            let inside = inside.clone();
+            move || inside.visit()
+        };
+        let (handle, data, close, cancel) = (visit(), visit(), visit(), visit());
+        let (timer, timers_ran) = (inside.clone(), ran.clone());
+        let script = Script::new(move |api: &Api, call| {
+            handle();
+            match call.entry {
+                "silent" => NrStatus::Ok,
+                "timer" => {
+                    let (timer, ran) = (timer.clone(), timers_ran.clone());
+                    api.timer(0, move || {
+                        timer.visit();
+                        ran.add();
+                    });
+                    NrStatus::Ok
+                }
+                _ => api.send(call.sid, NrStatus::Ok, b""),
+            }
+        })
+        .on_data(move |_, _, _| {
+            data();
+            NrStatus::Ok
+        })
+        .on_close(move |api, sid| {
+            close();
+            api.send(sid, NrStatus::StreamEnd, b"")
+        })
+        .on_cancel(move |_, _| {
+            cancel();
+            NrStatus::Ok
+        })
+        .one_at_a_time();
+        let (plugin, _) = script.load_with(&host, "single", |spec| spec.dispatch(dispatch));
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let plugin = &plugin;
+                scope.spawn(move || {
+                    for _ in 0..ROUNDS {
+                        match thread {
+                            0 => drop(plugin.call_now("x", b"").unwrap()),
+                            1 => plugin.notify("timer", b"").unwrap(),
+                            2 => {
+                                let open = plugin.stream("silent", Request::default());
+                                let mut stream = wait(open).unwrap();
+                                wait(stream.send(b"x")).unwrap();
+                                stream.close().unwrap();
+                                assert!(wait(stream.next()).unwrap().is_none());
+                            }
+                            3 => {
+                                let call = plugin.call_raw("silent", b"");
+                                wait(call.timeout(std::time::Duration::ZERO)).unwrap_err();
+                            }
+                            _ => drop(wait(plugin.call_raw("x", b"")).unwrap()),
+                        }
+                    }
+                });
+            }
+        });
+        ran.reach(ROUNDS);
+        assert_eq!(inside.most.load(Ordering::SeqCst), 1, "{dispatch:?}");
+        assert!(inside.times.load(Ordering::SeqCst) >= THREADS as u64 * ROUNDS);
+        assert_adds_up(&plugin);
+        unload_clean(&host, &plugin);
+    }
+}

@@ -9,7 +9,7 @@
 //! | [`native`] | plugins compiled from C in the test |
 //! | [`logs`] | what the host and its plugins log, as events to wait for |
 
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 pub mod logs;
 pub mod native;
