@@ -24,7 +24,8 @@ type Call struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	stop   context.CancelFunc // of the deadline; nil without one
-	over   bool
+	over   bool               // the handler has returned
+	gone   bool               // nobody waits any more
 }
 
 // SID is the host's id of this call.
@@ -38,26 +39,39 @@ func (c *Call) SID() uint64 { return c.sid }
 // stands in the table that cancellations are looked up in.
 func (c *Call) Context() context.Context {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ctx != nil {
-		return c.ctx
-	}
-	ctx, cancel := context.WithCancelCause(c.plugin.Context())
-	c.cancel = cancel
-	left := uint64(C.bk_go_remaining_ms(c.plugin.c, C.uint64_t(c.sid)))
-	if left <= uint64(maxDuration/time.Millisecond) {
-		ctx, c.stop = context.WithTimeout(ctx, time.Duration(left)*time.Millisecond)
-	}
-	c.ctx = ctx
-	if c.over {
-		c.endLocked()
-		return c.ctx
+	ctx := c.ctx
+	c.mu.Unlock()
+	if ctx != nil {
+		return ctx
 	}
 	c.plugin.calls.add(c.sid, c)
-	if C.bk_go_is_cancelled(c.plugin.c, C.uint64_t(c.sid)) != 0 {
-		c.cancel(ErrCancelled)
+	// The host is asked without the lock: cancel may come meanwhile, and takes it.
+	gone := C.bk_go_is_cancelled(c.plugin.c, C.uint64_t(c.sid)) != 0
+	left := uint64(C.bk_go_remaining_ms(c.plugin.c, C.uint64_t(c.sid)))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.gone = c.gone || gone
+		c.makeContextLocked(left)
 	}
 	return c.ctx
+}
+
+func (c *Call) makeContextLocked(leftMs uint64) {
+	parent := c.plugin.Context()
+	if c.gone {
+		parent = context.Background() // so that the cause is ours, also at shutdown
+	}
+	c.ctx, c.cancel = context.WithCancelCause(parent)
+	if leftMs <= uint64(maxDuration/time.Millisecond) {
+		c.ctx, c.stop = context.WithTimeout(c.ctx, time.Duration(leftMs)*time.Millisecond)
+	}
+	if c.gone {
+		c.cancel(ErrCancelled)
+	}
+	if c.over {
+		c.endLocked()
+	}
 }
 
 const maxDuration time.Duration = 1<<63 - 1
@@ -132,14 +146,18 @@ func (c *Call) send(status Status, data []byte) Status {
 	return Status(C.bk_go_send(c.plugin.c, C.uint64_t(c.sid), C.NrStatus(status), ptr, n))
 }
 
-// cancelled is the host's word that nobody waits any more.
-func (c *Call) cancelled() {
+// cancelled is the host's word that nobody waits any more; false if it was known.
+func (c *Call) cancelled() bool {
 	c.mu.Lock()
-	cancel := c.cancel
-	c.mu.Unlock()
-	if cancel != nil {
-		cancel(ErrCancelled)
+	defer c.mu.Unlock()
+	if c.gone {
+		return false
 	}
+	c.gone = true
+	if c.ctx != nil {
+		c.cancel(ErrCancelled)
+	}
+	return true
 }
 
 // finish is the end of the handler.
@@ -149,7 +167,6 @@ func (c *Call) finish() {
 	c.over = true
 	if c.ctx != nil {
 		c.endLocked()
-		c.plugin.calls.remove(c.sid, c)
 	}
 }
 
@@ -158,6 +175,7 @@ func (c *Call) endLocked() {
 		c.stop()
 	}
 	c.cancel(nil)
+	c.plugin.calls.remove(c.sid, c)
 }
 
 // callTable finds the calls that can be cancelled by their id: those whose

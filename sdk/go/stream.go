@@ -148,7 +148,7 @@ func (s *Stream) push(data []byte) Status {
 	}
 	s.inMu.Lock()
 	defer s.inMu.Unlock()
-	if s.closed {
+	if s.closed || s.Context().Err() != nil {
 		return StatusInvalid
 	}
 	if !s.hasRoom(len(data)) {

@@ -113,10 +113,9 @@ func bkGoStreamClose(index C.uint32_t, sid C.uint64_t) C.NrStatus {
 //export bkGoCancel
 func bkGoCancel(index C.uint32_t, sid C.uint64_t) C.NrStatus {
 	c := pluginAt(index).calls.find(uint64(sid))
-	if c == nil {
+	if c == nil || !c.cancelled() {
 		return C.NrStatus(StatusInvalid)
 	}
-	c.cancelled()
 	return 0
 }
 
