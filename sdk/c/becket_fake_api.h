@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The plugin's side of the fake host: what BkHostApi and NrHostVTable lead to.
- * Included by becket_fake_host.h. Each callback takes the lock for itself.
+ * See becket_fake_host.h. Each callback takes the lock for itself.
  */
 #ifndef BECKET_FAKE_API_H
 #define BECKET_FAKE_API_H
 
-#include "becket_fake_host.h"
+#include "becket_fake_core.h"
 
 static inline NrStatus bk_fake_api_send(void *host_ctx, uint64_t sid, NrStatus status,
                                         NrBytes payload) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The test's side of the fake host: making it, calling the plugin, reading
- * what came back. Included by becket_fake_host.h.
+ * what came back. See becket_fake_host.h.
  */
 #ifndef BECKET_FAKE_TEST_H
 #define BECKET_FAKE_TEST_H
 
-#include "becket_fake_host.h"
+#include "becket_fake_api.h"
 
 static inline BkFakeHost *bk_fake_new(void) {
     BkFakeHost *host = (BkFakeHost *)calloc(1, sizeof *host);
