@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test says no by panicking")]
 
 use std::fmt::Write as _;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ impl Plugin for Zoo {
         Entry::future("sleep", "", Self::sleep),
         Entry::future("async-panic", "", Self::async_panic),
         Entry::future("async-fail", "", Self::async_fail),
+        Entry::future("churn", "", Self::churn),
         Entry::stream("sink", "", Self::sink),
         Entry::stream("sink-drop", "", |_, _, sink| {
             drop(sink);
@@ -137,6 +140,24 @@ impl Zoo {
 
     async fn async_fail(self: Arc<Self>, _: OwnedCall) -> Result<Reply, Failure> {
         Err(Failure::new(NrStatus(77), "of its own"))
+    }
+
+    /// Never ends by itself, and is polled all the time.
+    async fn churn(self: Arc<Self>, _: OwnedCall) -> Result<Reply, Failure> {
+        struct Dropped(Host);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.counter("churns_dropped", "").add(1);
+            }
+        }
+        let _dropped = Dropped(self.host);
+        self.host.counter("churns_started", "").add(1);
+        poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::<()>::Pending
+        })
+        .await;
+        Ok("over".into())
     }
 
     fn sink(&self, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
@@ -245,6 +266,21 @@ fn futures_answer_fail_panic_and_are_bounded() {
     let failed = host.call("async-fail", b"");
     assert_eq!((failed.status, failed.text()), (NrStatus(77), "of its own"));
     host.finish().assert_clean();
+}
+
+#[test]
+fn a_future_that_is_being_polled_is_cancelled_and_dropped_once() {
+    let host = host();
+    for round in 1..=500_u32 {
+        let churn = host.start("churn", b"");
+        host.wait_metric("churns_started", f64::from(round));
+        assert_eq!(churn.cancel(), NrStatus::Ok);
+        host.wait_metric("churns_dropped", f64::from(round));
+    }
+    let _left = host.start("churn", b"");
+    host.wait_metric("churns_started", 501.0);
+    let report = host.finish();
+    assert_eq!((report.violations.len(), report.unanswered.len()), (0, 1));
 }
 
 #[test]

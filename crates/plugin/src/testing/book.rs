@@ -35,7 +35,8 @@ pub enum Violation {
         /// The call.
         sid: u64,
     },
-    /// An answer after the host said that nobody waits.
+    /// An answer after the plugin's `cancel` returned. One that crosses the cancellation on its way
+    /// is refused, and no slip.
     AfterCancel {
         /// The call.
         sid: u64,
@@ -218,6 +219,8 @@ pub(super) struct CallBook {
     pub(super) is_stream: bool,
     pub(super) refused: bool,
     pub(super) cancelled: bool,
+    /// The plugin's `cancel` has returned.
+    pub(super) told: bool,
     pub(super) ended: Option<NrStatus>,
     pub(super) frames: VecDeque<Frame>,
     pub(super) state: HashMap<String, Vec<u8>>,
@@ -273,6 +276,7 @@ impl Inner {
             is_stream,
             refused: false,
             cancelled: false,
+            told: false,
             ended: None,
             frames: VecDeque::new(),
             state: HashMap::new(),
@@ -307,7 +311,8 @@ impl Inner {
             (None, _) => Err(Violation::UnknownSid { sid }),
             (Some(_), None) => Err(Violation::BadPayload { sid }),
             (Some(call), Some(_)) if call.refused => Err(Violation::AfterRefusal { sid }),
-            (Some(call), Some(_)) if call.cancelled => Err(Violation::AfterCancel { sid }),
+            (Some(call), Some(_)) if call.told => Err(Violation::AfterCancel { sid }),
+            (Some(call), Some(_)) if call.cancelled => return NrStatus::Invalid,
             (Some(call), Some(_)) if call.ended.is_some() => Err(Violation::AfterEnd { sid }),
             (Some(call), Some(body)) => {
                 let last = !call.is_stream || status.is_terminal();
@@ -350,6 +355,12 @@ impl Inner {
             call.state.clear();
         }
         self.changed.notify_all();
+    }
+
+    pub(super) fn told(&self, sid: u64) {
+        if let Some(call) = self.book.lock().calls.get_mut(&sid) {
+            call.told = true;
+        }
     }
 
     pub(super) fn advance(&self, by: Duration) {

@@ -446,7 +446,9 @@ impl FakeHost {
         self.inner.cancel(sid);
         let Some(cancel) = self.table.cancel else { return NrStatus::Unsupported };
         // SAFETY: the ABI's `cancel`.
-        self.enter(|| unsafe { cancel(self.plugin_ctx, sid) })
+        let status = self.enter(|| unsafe { cancel(self.plugin_ctx, sid) });
+        self.inner.told(sid);
+        status
     }
 }
 
