@@ -2,9 +2,11 @@
 //! `becket ws URL`: a WebSocket on stdin and stdout.
 //!
 //! Two halves at once. The writer sends each line of stdin as a text frame, and the answers that
-//! the protocol wants to pings and closes; the reader prints each message as a line. At the end of
-//! stdin the writer sends a close frame, and the command ends when the server has answered it: what
-//! the server still sends until then is printed.
+//! the protocol wants to pings and closes; the reader prints each message as a line.
+//!
+//! A WebSocket has no half-close: after a close frame the server may drop what it was about to
+//! answer. So at the end of stdin the writer lingers until the server has been quiet for a while,
+//! and only then sends the close frame.
 
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use hyper::{Request, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::runtime;
 use super::stdin::Lines;
@@ -36,6 +38,9 @@ pub(crate) struct Args {
     /// Give up connecting after this many milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     connect_timeout_ms: u64,
+    /// At the end of stdin, close once the server has said nothing for this many milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    linger_ms: u64,
 }
 
 type Socket = TokioIo<Upgraded>;
@@ -53,10 +58,11 @@ async fn talk(args: Args, ui: Ui) -> Result<Exit, Failure> {
                 .hint("`--connect-timeout-ms` waits longer")
         })??;
     let (answers_in, answers_out) = mpsc::channel(1);
-    let writing = write(writer, answers_out);
+    let (heard_in, heard_out) = watch::channel(());
+    let writing = write(writer, answers_out, heard_out, Duration::from_millis(args.linger_ms));
     tokio::pin!(writing);
     let closed = tokio::select! {
-        closed = read(reader, answers_in, &ui, &args.url) => closed,
+        closed = read(reader, answers_in, heard_in, &ui, &args.url) => closed,
         // Stdin failed. If it ended or the socket did, the reader finds out what there is to say.
         Err(failure) = &mut writing => Err(failure),
     };
@@ -118,6 +124,7 @@ async fn connect(
 async fn read(
     reader: WebSocketRead<ReadHalf<Socket>>,
     answers: mpsc::Sender<Frame<'static>>,
+    heard: watch::Sender<()>,
     ui: &Ui,
     url: &Uri,
 ) -> Result<Exit, Failure> {
@@ -131,7 +138,10 @@ async fn read(
                     .cause(error.to_string())
             })?;
         match frame.opcode {
-            OpCode::Text | OpCode::Binary => ui.line(&frame.payload)?,
+            OpCode::Text | OpCode::Binary => {
+                ui.line(&frame.payload)?;
+                heard.send_replace(());
+            }
             OpCode::Close => return closed(url, &frame.payload),
             OpCode::Ping | OpCode::Pong | OpCode::Continuation => {}
         }
@@ -153,27 +163,32 @@ async fn hand_over(
     Ok(())
 }
 
-/// Sends every line, then a close frame; answers the protocol all along. Ends when it has answered
-/// the server's close frame, or when the socket takes no more.
+/// What the writer still has to do.
+enum Rest {
+    Lines(Lines),
+    Linger,
+    Nothing,
+}
+
+/// Sends every line, lingers, closes; answers the protocol all along. Ends when it has answered the
+/// server's close frame, or when the socket takes no more.
 async fn write(
     mut writer: WebSocketWrite<WriteHalf<Socket>>,
     mut answers: mpsc::Receiver<Frame<'static>>,
+    mut heard: watch::Receiver<()>,
+    linger: Duration,
 ) -> Result<(), Failure> {
-    let mut lines = Some(Lines::new());
+    let mut rest = Rest::Lines(Lines::new());
     loop {
         let (frame, is_last) = tokio::select! {
             Some(answer) = answers.recv() => {
                 let is_last = answer.opcode == OpCode::Close;
                 (answer, is_last)
             }
-            line = next(&mut lines), if lines.is_some() => match line? {
-                Some(line) => (message(line), false),
-                None => {
-                    lines = None;
-                    (Frame::close(CLOSE_NORMAL, b""), false)
-                }
+            said = next(&mut rest, &mut heard, linger) => match said? {
+                Some(frame) => (frame, false),
+                None => continue,
             },
-            else => return Ok(()),
         };
         if writer.write_frame(frame).await.is_err() || is_last {
             return Ok(());
@@ -181,11 +196,29 @@ async fn write(
     }
 }
 
-async fn next(lines: &mut Option<Lines>) -> Result<Option<Vec<u8>>, Failure> {
-    match lines {
-        Some(lines) => lines.next().await,
-        None => Ok(None),
+/// The next frame of ours; `None` if there is none and something else is to be done.
+///
+/// Cancel safe: nothing is taken before it returns.
+async fn next(
+    rest: &mut Rest,
+    heard: &mut watch::Receiver<()>,
+    linger: Duration,
+) -> Result<Option<Frame<'static>>, Failure> {
+    match rest {
+        Rest::Lines(lines) => match lines.next().await? {
+            Some(line) => return Ok(Some(message(line))),
+            None => *rest = Rest::Linger,
+        },
+        Rest::Linger => {
+            if let Ok(Ok(())) = tokio::time::timeout(linger, heard.changed()).await {
+                return Ok(None);
+            }
+            *rest = Rest::Nothing;
+            return Ok(Some(Frame::close(CLOSE_NORMAL, b"")));
+        }
+        Rest::Nothing => std::future::pending().await,
     }
+    Ok(None)
 }
 
 /// A text frame; a binary one if the line is not text.

@@ -9,6 +9,14 @@
 //! | `serve` | the lines it prints work as printed; signals |
 //! | `support` | running the command, building the plugin that the tests share |
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod new;
 mod plugin;
 mod serve;

@@ -65,10 +65,13 @@ fn no_placeholder_is_left(project: &Path) {
     }
 }
 
-/// The project builds without the repository: `cargo` itself must not take it for a part of it.
+/// What the dependencies are compiled to is kept from one run of the tests to the next.
+const RUST_TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/new-rust");
+
+/// Cargo, as if it were not called by one.
 fn cargo(args: &[&str]) -> Process {
     let mut cargo = Process::new(env!("CARGO"));
-    cargo.args(args).env_remove("CARGO_TARGET_DIR").env_remove("CARGO_MANIFEST_DIR");
+    cargo.args(args).env("CARGO_TARGET_DIR", RUST_TARGET).env_remove("CARGO_MANIFEST_DIR");
     cargo
 }
 
@@ -91,7 +94,7 @@ fn found(name: &str) -> Option<std::path::PathBuf> {
 fn a_rust_project_works() {
     works(
         "rust",
-        "target/release/libmy_plugin.so",
+        &format!("{RUST_TARGET}/release/libmy_plugin.so"),
         &mut [cargo(&["build", "--release"]), cargo(&["test"])],
     );
 }

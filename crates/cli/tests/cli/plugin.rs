@@ -117,13 +117,12 @@ fn check_tries_every_promise() {
         str![[r#"
 ok    load              greeter 0.1.0, layout becket
 ok    entries           2 entries, each resolves
+ok    reload            generation 1 became 2
 ok    unknown entry     refused: plugin `greeter` has no entry `becket-check-no-such-entry`
 ok    unary hello       empty payload: answered Ok in [..]; small payload: answered Ok in [..]
 ok    stream countdown  3 frames, ended well in [..]
-ok    left behind       nothing
 ok    answers           each to a call that waited for it
-ok    reload            generation 1 became 2
-ok    unload            clean
+ok    unload            nothing was left behind
 [..]libgreeter.so passed
 
 "#]],

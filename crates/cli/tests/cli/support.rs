@@ -51,11 +51,11 @@ pub(crate) fn run(process: &mut Process) -> Output {
     output
 }
 
-/// Where a tool of the build is: in the repository's `.tools`, else on the path.
+/// Where a tool is: where `cargo xtask tools` puts it, else on the path.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools");
     let path = std::env::var_os("PATH").unwrap_or_default();
-    [tools.join(name), tools.join(name).join("bin"), tools]
+    [tools.join("go/go/bin"), tools.join("zig/ziglang")]
         .into_iter()
         .chain(std::env::split_paths(&path))
         .map(|dir| dir.join(name))
