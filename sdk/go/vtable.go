@@ -60,6 +60,8 @@ func bkGoShutdown(index C.uint32_t) {
 	if p.onShutdown != nil {
 		p.onShutdown()
 	}
+	// The runtime stays for as long as the process lives; its memory need not.
+	debug.FreeOSMemory()
 }
 
 //export bkGoResolve
