@@ -47,3 +47,6 @@ pub use self::gateway::{Builder, DrainReport, Gateway};
 pub use self::reload::ReloadReport;
 pub use self::router::RouteInfo;
 pub use self::watch::FileWatch;
+
+/// The name that log filters know this crate by.
+pub(crate) const TARGET: &str = "becket::gateway";

@@ -30,9 +30,10 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use crate::TARGET;
 use crate::config::{Config, PluginConfig};
 use crate::error::GatewayError;
-use crate::router::{DeadRoute, RouteInfo, Table};
+use crate::router::{DeadRoute, Table};
 use crate::shared::Shared;
 use crate::status::ms;
 use crate::watch::FileWatch;
@@ -101,7 +102,7 @@ impl Control {
             Ok(_) => self.shared.stats.reloads.add(1),
             Err(error) => {
                 self.shared.stats.reload_failures.add(1);
-                tracing::error!(%error, "the configuration in force stays");
+                tracing::error!(target: TARGET, %error, "the configuration in force stays");
             }
         }
         reloaded
@@ -121,8 +122,11 @@ impl Control {
         }
         plugins.retain(|name, _| !diff.gone.contains(name));
         plugins.extend(added);
-        let dead = self.put_in_force(&config, plugins).await;
-        unload_all(&self.host, diff.gone.iter()).await;
+        let (dead, unused) = self.put_in_force(&config, plugins);
+        if !diff.gone.is_empty() {
+            patiently(unused, config.limits.drain_ms).await;
+            unload_all(&self.host, diff.gone.iter()).await;
+        }
         let mut needs_restart = Vec::new();
         if current.listen != config.listen {
             needs_restart.push("listen");
@@ -134,7 +138,7 @@ impl Control {
             needs_restart.push("plugin_path");
         }
         if let Err(error) = self.watch(&config) {
-            tracing::warn!(%error, "changes of the plugins' files will not be noticed");
+            tracing::warn!(target: TARGET, %error, "changes of the plugins' files will not be noticed");
         }
         *current = config;
         Ok(ReloadReport {
@@ -155,7 +159,8 @@ impl Control {
         plugins: &mut BTreeMap<String, Plugin>,
     ) -> Result<(), GatewayError> {
         let (held, listing, _) = Table::build(current, plugins, &self.shared.stats, Some(changed));
-        self.swap(held, listing, plugins.clone(), current.limits.drain_ms).await;
+        let unused = self.shared.swap(held, listing, plugins.clone());
+        patiently(unused, current.limits.drain_ms).await;
         unload_all(&self.host, changed.iter()).await;
         match load(&self.host, &self.linked, config, changed).await {
             Ok(loaded) => {
@@ -166,40 +171,27 @@ impl Control {
                 plugins.retain(|name, _| !changed.contains(name));
                 match load(&self.host, &self.linked, current, changed).await {
                     Ok(loaded) => plugins.extend(loaded),
-                    Err(again) => tracing::error!(error = %again, "nor can what was be loaded"),
+                    Err(again) => {
+                        tracing::error!(target: TARGET, error = %again, "nor can what was be loaded")
+                    }
                 }
-                self.put_in_force(current, plugins.clone()).await;
+                drop(self.put_in_force(current, plugins.clone()));
                 Err(error)
             }
         }
     }
 
-    /// Steps 5 and 6.
-    async fn put_in_force(
+    /// Step 5. What comes back second completes when no request uses the routes before.
+    fn put_in_force(
         &self,
         config: &Config,
         plugins: BTreeMap<String, Plugin>,
-    ) -> Vec<DeadRoute> {
+    ) -> (Vec<DeadRoute>, impl Future<Output = ()> + use<>) {
         let (table, listing, dead) = Table::build(config, &plugins, &self.shared.stats, None);
         for route in &dead {
-            tracing::warn!("{route}; it answers 404");
+            tracing::warn!(target: TARGET, "{route}; it answers 404");
         }
-        self.swap(table, listing, plugins, config.limits.drain_ms).await;
-        dead
-    }
-
-    /// Swaps the tables and waits until no request is routed by the old one any more.
-    async fn swap(
-        &self,
-        table: Table,
-        listing: Vec<RouteInfo>,
-        plugins: BTreeMap<String, Plugin>,
-        drain_ms: u64,
-    ) {
-        let unused = self.shared.swap(table, listing, plugins);
-        if timeout(ms(drain_ms), unused).await.is_err() {
-            tracing::warn!(drain_ms, "requests of the configuration before are still running");
-        }
+        (dead, self.shared.swap(table, listing, plugins))
     }
 
     /// Watches the files of `config` instead of those before.
@@ -244,12 +236,12 @@ impl Control {
             let Some(plugin) = self.host.plugin(&name) else { return };
             match plugin.reload().await {
                 Ok(()) => {
-                    tracing::info!(plugin = name, "reloaded: its file changed");
+                    tracing::info!(target: TARGET, plugin = name, "reloaded: its file changed");
                     // It may have other entries now.
                     let config = self.config.lock().await;
-                    self.put_in_force(&config, self.shared.plugins()).await;
+                    drop(self.put_in_force(&config, self.shared.plugins()));
                 }
-                Err(error) => tracing::error!(
+                Err(error) => tracing::error!(target: TARGET,
                     plugin = name,
                     %error,
                     hint = error.hint(),
@@ -257,6 +249,17 @@ impl Control {
                 ),
             }
         }
+    }
+}
+
+/// Waits until no request is routed by a table any more, but not for ever.
+async fn patiently(unused: impl Future<Output = ()>, drain_ms: u64) {
+    if timeout(ms(drain_ms), unused).await.is_err() {
+        tracing::warn!(
+            target: TARGET,
+            drain_ms,
+            "requests of the configuration before are still running"
+        );
     }
 }
 
@@ -369,7 +372,7 @@ fn spec(
 pub(crate) async fn unload_all<'a>(host: &Host, names: impl IntoIterator<Item = &'a String>) {
     for name in names {
         if let Err(error) = host.unload(name).await {
-            tracing::error!(plugin = name, %error, "not unloaded");
+            tracing::error!(target: TARGET, plugin = name, %error, "not unloaded");
         }
     }
 }

@@ -20,6 +20,7 @@ use http::{HeaderValue, Method};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use crate::TARGET;
 use crate::config::{Config, HttpLimits, RouteConfig, nearest};
 use crate::error::GatewayError;
 use crate::stats::{EntryStats, Stats};
@@ -223,7 +224,7 @@ impl Table {
         for info in entries {
             let path = format!("/{name}/{}", info.name);
             if !is_plain_path(&path) {
-                tracing::warn!(
+                tracing::warn!(target: TARGET,
                     plugin = name,
                     entry = info.name,
                     "no default route: the entry's \

@@ -59,14 +59,12 @@ impl Shared {
         Arc::clone(&self.routes.read().table)
     }
 
-    /// Completes when `table` is not in force any more.
-    pub(crate) async fn replaced(&self, table: Arc<Table>) {
+    /// Completes when `table` is not in force any more. Who waits here uses it no more.
+    pub(crate) async fn replaced(&self, table: &Arc<Table>) {
         let mut changed = pin!(self.changed.notified());
         // Listening first: a swap after the look is heard.
         changed.as_mut().enable();
-        let is_in_force = Arc::ptr_eq(&table, &self.routes.read().table);
-        // Who waits must not hold what others wait to see unused.
-        drop(table);
+        let is_in_force = Arc::ptr_eq(table, &self.routes.read().table);
         if is_in_force {
             changed.await;
         }

@@ -24,6 +24,8 @@ use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, R
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
+use crate::TARGET;
+
 /// Watches files until it is dropped.
 #[derive(Debug)]
 pub struct FileWatch {
@@ -52,7 +54,7 @@ impl FileWatch {
             let event = match event {
                 Ok(event) => event,
                 Err(error) => {
-                    tracing::warn!(%error, "watching files");
+                    tracing::warn!(target: TARGET, %error, "watching files");
                     return;
                 }
             };

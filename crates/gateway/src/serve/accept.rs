@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::connection::{self, Serve};
+use crate::TARGET;
 use crate::connections::{Connections, Phase};
 use crate::stats::Refusal;
 
@@ -40,7 +41,7 @@ pub(crate) async fn run<S: Serve>(listener: TcpListener, connections: Arc<Connec
             Ok((socket, _)) => admit(&serve, &connections, socket),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
+                tracing::warn!(target: TARGET, %error, "cannot accept connections");
                 let _ = timeout(DESCRIPTOR_WAIT, connections.one_closed()).await;
             }
         }

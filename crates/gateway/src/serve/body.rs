@@ -91,7 +91,9 @@ pub(super) async fn read(
     if body.size_hint().lower() > limits.body_bytes_max {
         return Err(too_large(shared, limits));
     }
-    timeout(ms(limits.body_timeout_ms), collect(shared, limits, body)).await.unwrap_or_else(|_| {
+    // Boxed: a request without a body does not pay for its size.
+    let collected = Box::pin(timeout(ms(limits.body_timeout_ms), collect(shared, limits, body)));
+    collected.await.unwrap_or_else(|_| {
         let what = format!("the body took longer than {} ms", limits.body_timeout_ms);
         Err(too_slow(shared, what, "limits.body_timeout_ms"))
     })

@@ -29,6 +29,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::body::Body;
 use super::guard::{Activity, Busy, Guarded};
+use crate::TARGET;
 use crate::config::HttpLimits;
 use crate::connections::{Connections, Permit, Phase};
 use crate::stats::{Refusal, Stats};
@@ -116,7 +117,7 @@ fn count(stats: &Stats, error: &hyper::Error) {
     } else if error.is_parse() {
         stats.refuse(Refusal::Malformed);
     }
-    tracing::debug!(%error, "connection ended");
+    tracing::debug!(target: TARGET, %error, "connection ended");
 }
 
 enum Ended {

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::TARGET;
 use crate::connections::Permit;
 
 /// What happened on a connection since somebody last looked.
@@ -96,7 +97,7 @@ impl Guarded {
         let stall =
             self.stall.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + stall_max)));
         ready!(stall.as_mut().poll(cx));
-        tracing::debug!("a client took nothing for {} ms: cut off", stall_max.as_millis());
+        tracing::debug!(target: TARGET, "a client took nothing for {} ms: cut off", stall_max.as_millis());
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

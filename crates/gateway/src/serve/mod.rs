@@ -26,19 +26,25 @@ mod unary;
 mod ws;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use becket_host::EntryKind;
 use http::header::HOST;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 pub(crate) use self::body::Body;
 pub(crate) use self::connection::Serve;
+use crate::TARGET;
 use crate::config::HttpLimits;
 use crate::problem::{Problem, accepts};
 use crate::router::{Found, Route, Table};
 use crate::shared::Shared;
 use crate::stats::{InFlight, Refusal, Stats};
+
+/// How long a request waits for its plugin while that is being replaced.
+const HELD_MAX: Duration = Duration::from_secs(30);
 
 /// The public listener's requests.
 #[derive(Debug, Clone)]
@@ -58,7 +64,8 @@ impl Serve for Public {
         let (table, routed) = loop {
             let table = self.0.table();
             match route(&self.0, &table, &request) {
-                Ok(None) => self.0.replaced(table).await,
+                Ok(None) if timeout(HELD_MAX, self.0.replaced(&table)).await.is_ok() => {}
+                Ok(None) => break (table, Err(still_replaced())),
                 Ok(Some(route)) => break (table, Ok(route)),
                 Err(problem) => break (table, Err(problem)),
             }
@@ -73,6 +80,12 @@ impl Serve for Public {
                     .await
                     .unwrap_or_else(|problem| problem.into_response(json, hints));
                 in_flight.answer(response.status());
+                tracing::debug!(
+                    target: TARGET,
+                    entry = route.entry.name(),
+                    status = response.status().as_u16(),
+                    "answered"
+                );
                 response.body_mut().count(in_flight);
                 response
             }
@@ -81,6 +94,8 @@ impl Serve for Public {
 }
 
 impl Public {
+    /// The shapes that are not the usual one are boxed: every request pays for the size of this
+    /// future.
     async fn shape(
         &self,
         table: &Table,
@@ -90,7 +105,7 @@ impl Public {
         let entry = route.entry.name();
         match (route.kind, ws::is_wanted(&request)) {
             (Some(EntryKind::Bidirectional) | None, true) => {
-                ws::answer(&self.0, table, route, request).await
+                Box::pin(ws::answer(&self.0, table, route, request)).await
             }
             (Some(EntryKind::Bidirectional), false) => {
                 self.0.stats.refuse(Refusal::Upgrade);
@@ -110,14 +125,18 @@ impl Public {
                 .hint("send a plain HTTP request"))
             }
             (Some(EntryKind::Stream), false) => {
-                stream::answer(&self.0, table, route, request).await
+                Box::pin(stream::answer(&self.0, table, route, request)).await
             }
             (None, false) if accepts(request.headers(), stream::EVENTS) => {
-                stream::answer(&self.0, table, route, request).await
+                Box::pin(stream::answer(&self.0, table, route, request)).await
             }
             (Some(_) | None, false) => unary::answer(&self.0, table, route, request).await,
         }
     }
+}
+
+fn still_replaced() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the plugin is still being replaced").retry()
 }
 
 /// The request's route; `None` if its plugin is being replaced just now.

@@ -33,6 +33,7 @@ use hyper::body::Incoming;
 use super::body::{self, Body};
 use super::guard::Busy;
 use super::request::to_host;
+use crate::TARGET;
 use crate::problem::{Problem, accepts};
 use crate::router::{Route, Table};
 use crate::shared::Shared;
@@ -135,7 +136,7 @@ impl FrameBody {
                 next if self.events => self.event(next),
                 Ok(frame) => frame.map(|frame| frame.body.into_bytes()).unwrap_or_default(),
                 Err(error) => {
-                    tracing::debug!(entry = self.entry, %error, "stream cut off");
+                    tracing::debug!(target: TARGET, entry = self.entry, %error, "stream cut off");
                     // An error drops what is buffered, so let the connection send that first: it
                     // does when there is nothing more to be had.
                     self.is_cut = true;
