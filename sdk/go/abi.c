@@ -190,7 +190,7 @@ static const NrPluginVTable vtable = {
 
 BkGoInstance *bk_go_instance_new(uint32_t index, const char *name, uint32_t name_len,
                                  const char *version, uint32_t version_len, const char *config,
-                                 uint32_t config_len) {
+                                 uint32_t config_len, int exports, int imports) {
     BkGoInstance *self = calloc(1, sizeof *self);
     if (self == NULL)
         return NULL;
@@ -200,8 +200,13 @@ BkGoInstance *bk_go_instance_new(uint32_t index, const char *name, uint32_t name
     self->info.name = str(name, name_len);
     self->info.version = str(version, version_len);
     self->info.plugin_ctx = self;
-    self->info.vtable = &vtable;
-    self->info.vtable_size = sizeof vtable;
+    self->vtable = vtable;
+    if (!exports)
+        self->vtable.reload_export = NULL;
+    if (!imports)
+        self->vtable.reload_import = NULL;
+    self->info.vtable = &self->vtable;
+    self->info.vtable_size = sizeof self->vtable;
     /* Not MAY_UNLOAD: the threads of a Go runtime never end. */
     self->info.flags = BK_PLUGIN_THREAD_SAFE;
     self->info.config_default = str(config, config_len);

@@ -194,9 +194,16 @@ func (p *Plugin) build() {
 	p.c = C.bk_go_instance_new(C.uint32_t(len(list)),
 		C.CString(p.name), C.uint32_t(len(p.name)),
 		C.CString(p.version), C.uint32_t(len(p.version)),
-		C.CString(p.config), C.uint32_t(len(p.config)))
+		C.CString(p.config), C.uint32_t(len(p.config)), cBool(p.onExport != nil), cBool(p.onImport != nil))
 	list = append(list, p)
 	plugins.Store(&list)
+}
+
+func cBool(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (p *Plugin) add(e entry, options []EntryOption) {

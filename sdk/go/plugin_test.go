@@ -250,6 +250,12 @@ func TestReloadHandsStateOver(t *testing.T) {
 	if string(restored) != "state" {
 		t.Errorf("restored %q", restored)
 	}
+	// The slots of hooks that a plugin lacks are empty.
+	none := becket.NewPlugin("none", "1.0.0")
+	host := beckettest.Load(t, none)
+	if got := host.HandOver(host); got != becket.StatusUnsupported {
+		t.Errorf("handed over without hooks, with %v", got)
+	}
 }
 
 func TestAWrongDescriptionRefusesTheLoad(t *testing.T) {

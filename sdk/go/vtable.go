@@ -137,9 +137,6 @@ func bkGoDescribe(index, id C.uint32_t, out *C.BkEntryInfo) C.NrStatus {
 //export bkGoReloadExport
 func bkGoReloadExport(index C.uint32_t, out *C.NrOwnedBytes) (status C.NrStatus) {
 	p := pluginAt(index)
-	if p.onExport == nil {
-		return C.NrStatus(StatusUnsupported)
-	}
 	defer p.recoverInto(&status, "reload export")
 	state, err := p.onExport()
 	if err != nil {
@@ -153,9 +150,6 @@ func bkGoReloadExport(index C.uint32_t, out *C.NrOwnedBytes) (status C.NrStatus)
 //export bkGoReloadImport
 func bkGoReloadImport(index C.uint32_t, state *C.uint8_t, n C.uint64_t) (status C.NrStatus) {
 	p := pluginAt(index)
-	if p.onImport == nil {
-		return C.NrStatus(StatusUnsupported)
-	}
 	defer p.recoverInto(&status, "reload import")
 	if err := p.onImport(bytes.Clone(unsafe.Slice((*byte)(state), int(n)))); err != nil {
 		p.Log(LevelError, p.name, "error: the state handed over is refused\ncause: "+err.Error())

@@ -173,6 +173,8 @@ NrStatus bk_fake_cancel(const NrPluginInfo *info, uint64_t sid) {
 }
 
 NrStatus bk_fake_reload(const NrPluginInfo *from, const NrPluginInfo *to) {
+    if (from->vtable->reload_export == NULL || to->vtable->reload_import == NULL)
+        return NR_UNSUPPORTED;
     NrOwnedBytes state;
     NrStatus status = from->vtable->reload_export(from->plugin_ctx, &state);
     if (status != NR_OK)
