@@ -201,7 +201,7 @@ fn begin(
 ) -> Result<&'static Slot, CallError> {
     tally.one(Count::Calls);
     let payload_len = input.payload().len();
-    admit(instance, payload_len)?;
+    admit(instance, payload_len, Count::QuotaRefused)?;
     tally.add(Count::BytesIn, payload_len as u64);
     table::take_free(entered.record()).ok_or_else(|| {
         tally.one(Count::QuotaRefused);
@@ -285,13 +285,9 @@ impl Apart {
         let waiting = Waiting::new(self.slot, self.sid, instance, timeout, span.clone());
         let on_probation = instance.route() == Route::Probation;
         let queued = instance.run_apart(Box::new(move || {
-            // The caller may have given up while the call was queued.
-            if !self.slot.is_open(self.sid) {
-                return;
-            }
             let began = Instant::now();
-            let status = span.in_scope(|| instance.inside(|| self.handle(instance)));
-            if on_probation {
+            let status = span.in_scope(|| instance.inside(|| self.handle(instance))).flatten();
+            if on_probation && status.is_some() {
                 instance.returned_on_probation(began.elapsed());
             }
             if let Some(status) = status.filter(|status| !status.is_ok()) {
@@ -308,29 +304,37 @@ impl Apart {
         Started::Failed(CallError::Quota { quota: "pending_max", limit })
     }
 
-    fn handle(&self, instance: &'static Instance) -> NrStatus {
-        self.input.with(|request, payload| {
-            instance.distance.handle(self.entry.get().at(instance), self.sid, request, payload)
+    /// `None` if the caller gave up while the call was queued. This thread is inside: until the
+    /// call is seen to be open, nothing else need keep the instance.
+    fn handle(&self, instance: &'static Instance) -> Option<NrStatus> {
+        self.slot.is_open(self.sid).then(|| {
+            self.input.with(|request, payload| {
+                instance.distance.handle(self.entry.get().at(instance), self.sid, request, payload)
+            })
         })
     }
 }
 
-/// Checks the plugin's bounds before a call.
+/// Checks the plugin's bounds before a call; a refusal is counted as `refused`.
 #[inline]
-pub(crate) fn admit(instance: &Instance, payload_len: usize) -> Result<(), CallError> {
+pub(crate) fn admit(
+    instance: &Instance,
+    payload_len: usize,
+    refused: Count,
+) -> Result<(), CallError> {
     let limits = &instance.limits;
     if instance.route() == Route::Quarantined
         || instance.pending.load(Ordering::Relaxed) >= u64::from(limits.pending_max)
         || payload_len as u64 > limits.payload_bytes_max
     {
-        return Err(not_admitted(instance, payload_len));
+        return Err(not_admitted(instance, payload_len, refused));
     }
     Ok(())
 }
 
 #[cold]
-fn not_admitted(instance: &Instance, payload_len: usize) -> CallError {
-    instance.plugin.counters.one(Count::QuotaRefused);
+fn not_admitted(instance: &Instance, payload_len: usize, refused: Count) -> CallError {
+    instance.plugin.counters.one(refused);
     let (len, len_max) = (payload_len as u64, instance.limits.payload_bytes_max);
     if instance.route() == Route::Quarantined {
         CallError::Quarantined
@@ -466,7 +470,7 @@ pub(crate) fn now(
     let instance = entered.instance();
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Calls);
-    admit(instance, payload.len())?;
+    admit(instance, payload.len(), Count::QuotaRefused)?;
     tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
     let weight = entered.record().sample_weight();
@@ -505,13 +509,14 @@ pub(crate) fn notify(
     let instance = entered.instance();
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Notifies);
-    admit(instance, payload.len())?;
+    admit(instance, payload.len(), Count::NotifiesRefused)?;
     tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
     let status = instance.distance.handle(entry.at(instance), sid, None, payload);
     if status.is_ok() {
         return Ok(());
     }
+    tally.one(Count::NotifiesRefused);
     Err(plugin::refused(shared, entry, status))
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum Count {
     FailedUnloaded,
     QuotaRefused,
     ResourceRefused,
+    NotifiesRefused,
+    StreamsRefused,
     Notifies,
     StreamsOpened,
     StreamsEnded,

@@ -352,11 +352,10 @@ impl Instance {
         let queued = instance.notices.submit(Box::new(move || {
             let timer = timer;
             if instance.timers.lock().finish(timer.id) {
-                instance.inside(|| {
-                    // SAFETY: the plugin gave the function with its argument, for one call; its
-                    // image is mapped because the timer holds the instance.
-                    unsafe { (timer.callback)(timer.user_data) };
-                });
+                // SAFETY: the plugin gave the function with its argument, for one call; its image
+                // is mapped because the timer holds the instance.
+                let run = || unsafe { (timer.callback)(timer.user_data) };
+                instance.inside(|| instance.distance.run(run));
             }
             instance.let_go();
         }));
@@ -451,6 +450,16 @@ impl Instance {
         let patience = Duration::from_millis(self.limits.drain_ms);
         self.cancel_timers();
         block_on(or(self.until(Self::is_unused), timer::sleep(patience)));
+        if !self.is_quiet() {
+            // Ending a plugin under a thread that is inside would pull its memory from under it.
+            tracing::warn!(
+                target: "becket::host",
+                plugin = %self.plugin.spec.name,
+                generation = self.generation,
+                "left as it is: a thread does not come back from it",
+            );
+            return false;
+        }
         self.inside(|| self.distance.shutdown());
         self.identity.give_up();
         // The plugin may have set timers until now.

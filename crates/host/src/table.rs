@@ -479,4 +479,3 @@ fn refill(record: &ThreadRecord) -> Option<&'static Slot> {
     drop(shared);
     record.free_slots.take()
 }
-

@@ -84,6 +84,12 @@ pub(crate) fn ms_of(instant: Instant) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX - 1) + 1
 }
 
+/// The instant `delay` from now; a delay beyond a century is taken as one.
+pub(crate) fn after(delay: Duration) -> Instant {
+    const DELAY_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+    Instant::now() + delay.min(DELAY_MAX)
+}
+
 /// Sets a timer.
 pub(crate) fn set(at: Instant, task: Task) -> Key {
     start();
@@ -170,7 +176,7 @@ fn fire(task: Task, now: Instant) {
 
 /// Ready after `duration`, on any executor.
 pub(crate) fn sleep(duration: Duration) -> Sleep {
-    Sleep { at: Instant::now() + duration, key: None }
+    Sleep { at: after(duration), key: None }
 }
 
 /// See [`sleep`].

@@ -4,7 +4,7 @@
 use std::{
     ffi::c_void,
     ptr::{self, NonNull},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use becket_abi::{NrBytes, NrOwnedBytes, NrStatus, ViewError};
@@ -16,7 +16,7 @@ use crate::{
     instance::Instance,
     stream::Rejected,
     table::{self, Outcome, Refusal, Target},
-    thread,
+    thread, timer,
 };
 
 /// What to do when a stream's queue is full.
@@ -174,11 +174,11 @@ pub(super) fn deliver(
             let inside = record.is_busy();
             let pushed = match when_full {
                 WhenFull::Wait(timeout) if !inside => {
-                    cell.push_until(sid, status, len, body, Instant::now() + timeout)
+                    cell.push_until(sid, status, len, body, timer::after(timeout))
                 }
                 WhenFull::WaitOrEnd if !inside => {
                     let patience = Duration::from_millis(instance.limits.stream_idle_ms.max(1));
-                    cell.push_until(sid, status, len, body, Instant::now() + patience)
+                    cell.push_until(sid, status, len, body, timer::after(patience))
                 }
                 _ => cell.push(sid, status, len, body),
             };

@@ -4,11 +4,7 @@
 //! A timer holds its instance until it ran or was cancelled. It runs on the thread on which the
 //! host tells the plugin things, one after another, never on the thread that keeps the deadlines.
 
-use std::{
-    collections::HashMap,
-    ffi::c_void,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, ffi::c_void, time::Duration};
 
 use becket_abi::{BkTimerFn, NrStatus};
 
@@ -17,9 +13,6 @@ use crate::{
     counters::Count,
     timer::{self, Key, PluginTimer, Task},
 };
-
-/// A longer delay is taken as this one: about a century.
-const DELAY_MS_MAX: u64 = 100 * 366 * 24 * 3_600_000;
 
 /// The timers of one instance that are set and have not run.
 #[derive(Default)]
@@ -56,7 +49,7 @@ pub(super) unsafe extern "C" fn start(
         table.last += 1;
         let id = table.last;
         instance.hold();
-        let at = Instant::now() + Duration::from_millis(delay_ms.min(DELAY_MS_MAX));
+        let at = timer::after(Duration::from_millis(delay_ms));
         let timer = PluginTimer { instance, id, callback, user_data };
         table.keys.insert(id, timer::set(at, Task::Plugin(timer)));
         id

@@ -48,6 +48,12 @@ impl Inline {
         self.gate.as_ref().is_some_and(|gate| gate.try_lock().is_none())
     }
 
+    /// Runs a function that the plugin gave the host, like one of its own.
+    pub(crate) fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _gate = self.enter();
+        f()
+    }
+
     #[inline]
     fn enter(&self) -> Option<ReentrantMutexGuard<'_, ()>> {
         self.gate.as_ref().map(ReentrantMutex::lock)

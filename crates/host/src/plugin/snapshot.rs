@@ -60,8 +60,12 @@ pub struct PluginSnapshot {
     pub failed: FailureCounts,
     /// Notifications.
     pub notifies: u64,
+    /// Notifications that were refused, by a bound or by `handle`.
+    pub notifies_refused: u64,
     /// Streams opened.
     pub streams_opened: u64,
+    /// Streams that were refused, by a bound or by `handle`.
+    pub streams_refused: u64,
     /// Streams that are over.
     pub streams_ended: u64,
     /// Frames from the plugin.
@@ -194,7 +198,9 @@ pub(super) fn take(shared: &Shared) -> PluginSnapshot {
             quota: get(Count::QuotaRefused),
         },
         notifies: get(Count::Notifies),
+        notifies_refused: get(Count::NotifiesRefused),
         streams_opened: get(Count::StreamsOpened),
+        streams_refused: get(Count::StreamsRefused),
         streams_ended: get(Count::StreamsEnded),
         frames_out: get(Count::FramesOut),
         frames_in: get(Count::FramesIn),

@@ -110,9 +110,9 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Stream
     let shared = &this.shared;
     let instance = entered.instance();
     let limits = &instance.limits;
-    admit(instance, request.body.len())?;
+    admit(instance, request.body.len(), Count::StreamsRefused)?;
     let refuse = |quota, limit| {
-        shared.counters.one(Count::QuotaRefused);
+        shared.counters.one(Count::StreamsRefused);
         Err(CallError::Quota { quota, limit })
     };
     if instance.streams.load(Ordering::Relaxed) >= u64::from(limits.streams_max) {
@@ -149,13 +149,17 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Stream
         let on_probation = instance.route() == Route::Probation;
         let core = stream.core.clone();
         let job = move || {
-            let Some(cell) = core.slot.stream().filter(|cell| cell.is_open(sid)) else { return };
+            let Some(cell) = core.cell() else { return };
             let began = Instant::now();
-            let status = span.in_scope(|| instance.inside(|| handle(entry, request)));
-            if on_probation {
+            // This thread is inside: until the stream is seen to be open, nothing else need keep
+            // the instance.
+            let handle = || cell.is_open(sid).then(|| handle(entry, request));
+            let status = span.in_scope(|| instance.inside(handle)).flatten();
+            if on_probation && status.is_some() {
                 instance.returned_on_probation(began.elapsed());
             }
             if let Some(status) = status.filter(|status| !status.is_ok()) {
+                core.shared.counters.one(Count::StreamsRefused);
                 cell.end(sid, End::Refused(status));
             }
         };
@@ -169,7 +173,7 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Stream
         return Ok(stream);
     }
     stream.state = Receiving::Refused;
-    shared.counters.one(Count::RefusedByHandle);
+    shared.counters.one(Count::StreamsRefused);
     Err(plugin::refused(shared, this.entry.get(), status))
 }
 
@@ -190,8 +194,6 @@ impl Core {
 impl Drop for Core {
     fn drop(&mut self) {
         self.slot.release(self.sid);
-        self.instance.streams.fetch_sub(1, Ordering::SeqCst);
-        self.instance.moved();
     }
 }
 
@@ -338,6 +340,9 @@ impl Drop for Stream {
         if open && self.state != Receiving::Refused {
             self.core.instance.tell_cancelled(self.core.sid, true);
         }
+        // Senders may be left; they look whether the stream is open before they call the plugin.
+        self.core.instance.streams.fetch_sub(1, Ordering::SeqCst);
+        self.core.instance.moved();
     }
 }
 

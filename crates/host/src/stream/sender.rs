@@ -6,9 +6,13 @@ use std::{future::poll_fn, sync::Arc};
 use becket_abi::NrStatus;
 use blocking::unblock;
 
-use super::Core;
+use super::{Core, StreamCell};
 use crate::{
-    counters::Count, distance::Distance, error::SendError, instance::Route, thread::DEPTH_MAX,
+    counters::Count,
+    distance::{Distance, Inline},
+    error::SendError,
+    instance::Route,
+    thread::DEPTH_MAX,
 };
 
 /// Sends to one stream; cloning it is cheap. It does not keep the stream open.
@@ -87,10 +91,10 @@ pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
     if len > len_max {
         return Err(SendError::PayloadTooLarge { len, len_max });
     }
-    let cell = core.cell().filter(|cell| cell.is_open(core.sid)).ok_or(SendError::Closed)?;
+    let cell = core.cell().ok_or(SendError::Closed)?;
     // What the plugin says from here on counts: it may have room again before it answers.
     cell.clear_ready();
-    match tell(core, |distance| distance.stream_data(core.sid, data))? {
+    match tell(core, cell, |distance| distance.stream_data(core.sid, data))? {
         NrStatus::Ok => {
             cell.touch();
             core.shared.counters.one(Count::FramesIn);
@@ -105,19 +109,23 @@ pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
 }
 
 pub(super) fn close(core: &Core) -> Result<(), SendError> {
-    match tell(core, |distance| distance.stream_close(core.sid))? {
+    let cell = core.cell().ok_or(SendError::Closed)?;
+    match tell(core, cell, |distance| distance.stream_close(core.sid))? {
         NrStatus::Ok => Ok(()),
         status => Err(SendError::Refused { status }),
     }
 }
 
-/// Calls the plugin on this thread; the open stream keeps the instance.
+/// Calls the plugin on this thread, if the stream is open: looked at once this thread is inside,
+/// since only an open stream keeps the instance for it.
 fn tell(
     core: &Core,
-    f: impl FnOnce(&crate::distance::Inline) -> Option<NrStatus>,
+    cell: &StreamCell,
+    f: impl FnOnce(&Inline) -> Option<NrStatus>,
 ) -> Result<NrStatus, SendError> {
     core.instance
-        .inside(|| f(&core.instance.distance))
+        .inside(|| cell.is_open(core.sid).then(|| f(&core.instance.distance)))
         .ok_or(SendError::TooDeep { depth_max: DEPTH_MAX })?
+        .ok_or(SendError::Closed)?
         .ok_or(SendError::Unsupported)
 }
