@@ -54,9 +54,11 @@ typedef struct BkHostApi {
     /* No copy. The host owns payload and releases it, unless it says
      * Backpressure: then it is still the plugin's. */
     NrStatus (*send_owned)(void *host_ctx, uint64_t sid, NrStatus status, NrOwnedBytes payload);
-    /* A buffer of cap bytes or more to write the answer of sid into. */
+    /* A buffer of cap bytes or more to write the answer of sid into. It is the
+     * plugin's until it is committed or released, also beyond the call. */
     NrBufferLease (*lease_acquire)(void *host_ctx, uint64_t sid, uint64_t cap);
-    /* Sends its first len bytes; the lease is over unless Backpressure. */
+    /* Sends its first len bytes; the lease is over unless Backpressure, or
+     * len is above its cap. */
     NrStatus (*lease_commit)(void *host_ctx, uint64_t sid, NrStatus status, uint64_t token,
                              uint64_t len);
     NrStatus (*lease_release)(void *host_ctx, uint64_t token);
@@ -84,7 +86,8 @@ typedef struct BkHostApi {
     NrStatus (*gauge_set)(void *host_ctx, uint32_t metric, double value);
     NrStatus (*histogram_record)(void *host_ctx, uint32_t metric, double value);
 
-    /* Runs callback(user_data) once, delay_ms from now. 0: refused. */
+    /* Runs callback(user_data) once, delay_ms from now. 0: refused. Before
+     * shutdown the host cancels those left and waits for one that runs. */
     uint64_t (*timer_start)(void *host_ctx, uint64_t delay_ms, BkTimerFn callback,
                             void *user_data);
     /* Ok: it will never run. Invalid: it ran, runs, or is unknown. */

@@ -135,7 +135,7 @@ typedef struct NrPluginVTable {
     uint32_t (*resolve_entry)(void *plugin_ctx, NrStr name);
     NrStatus (*handle_by_id)(void *plugin_ctx, uint32_t id, uint64_t sid,
                              const NrRequest *request, NrBytes payload);
-    NrStatus (*describe)(void *plugin_ctx, uint32_t index, BkEntryInfo *out);
+    NrStatus (*describe)(void *plugin_ctx, uint32_t index, BkEntryInfo *out); /* also before init */
     NrStatus (*cancel)(void *plugin_ctx, uint64_t sid); /* nobody waits for sid any more */
     NrStatus (*reload_export)(void *plugin_ctx, NrOwnedBytes *out);
     NrStatus (*reload_import)(void *plugin_ctx, NrBytes state);

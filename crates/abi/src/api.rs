@@ -147,11 +147,12 @@ pub struct BkHostApi {
         status: NrStatus,
         payload: NrOwnedBytes,
     ) -> NrStatus,
-    /// A buffer of at least `cap` bytes to write an answer of call `sid` into.
+    /// A buffer of at least `cap` bytes to write an answer of call `sid` into. It outlives the call:
+    /// it is the plugin's until it is committed or released.
     pub lease_acquire:
         unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64, cap: u64) -> NrBufferLease,
     /// Sends the first `len` bytes of the lease. The lease is over, unless this says
-    /// `Backpressure`.
+    /// `Backpressure`, or `len` is above its capacity.
     pub lease_commit: unsafe extern "C" fn(
         host_ctx: *mut c_void,
         sid: u64,
@@ -212,7 +213,8 @@ pub struct BkHostApi {
 
     // Timers.
     /// Runs `callback(user_data)` once, on a thread of the host, `delay_ms` milliseconds from now.
-    /// Returns the timer's id, or 0 if refused.
+    /// Returns the timer's id, or 0 if refused. Before `shutdown` the host cancels those that have
+    /// not run and waits for one that runs.
     pub timer_start: unsafe extern "C" fn(
         host_ctx: *mut c_void,
         delay_ms: u64,

@@ -134,7 +134,7 @@ pub struct NrPluginVTable {
         ) -> NrStatus,
     >,
     /// Entry number `index`, counted from 0; `Invalid` past the last. `out.struct_size` is set by
-    /// the host.
+    /// the host. May be called before `init`.
     pub describe: Option<
         unsafe extern "C" fn(
             plugin_ctx: *mut c_void,

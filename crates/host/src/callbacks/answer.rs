@@ -127,7 +127,14 @@ fn copied(
         Ok(bytes) => {
             deliver(instance, sid, status, bytes.len() as u64, when_full, || Body::copy_of(bytes))
         }
-        Err(error) => invalid(instance, sid, error),
+        Err(error) => {
+            let refused = invalid(instance, sid, error);
+            if matches!(when_full, WhenFull::WaitOrEnd) {
+                // The plugin cannot be told and believes that it answered: so say to the caller.
+                deliver(instance, sid, NrStatus::Invalid, 0, when_full, || Body::EMPTY);
+            }
+            refused
+        }
     }
 }
 

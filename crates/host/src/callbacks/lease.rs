@@ -27,7 +27,7 @@ struct Table {
 #[derive(Default)]
 struct Place {
     generation: u32,
-    /// `None` while the place is free.
+    /// `None` while the place is free, or its buffer is being sent.
     buffer: Option<Vec<u8>>,
 }
 
@@ -48,26 +48,26 @@ impl Leases {
         Some(u64::from(place.generation) << 32 | u64::from(at))
     }
 
-    /// Takes the buffer that `token` names, if it holds `len` bytes.
+    /// Takes the buffer that `token` names, if it holds `len` bytes. The place stays taken until
+    /// [`Self::end`] or [`Self::put_back`].
     fn take(&self, token: u64, len: u64) -> Option<Vec<u8>> {
         let mut table = self.table.lock();
-        let at = token as u32;
-        let place = table.places.get_mut(at as usize)?;
+        let place = table.places.get_mut(token as u32 as usize)?;
         let named = u64::from(place.generation) == token >> 32;
         if !named || (place.buffer.as_ref()?.len() as u64) < len {
             return None;
         }
-        let buffer = place.buffer.take();
-        table.free.push(at);
-        buffer
+        place.buffer.take()
+    }
+
+    /// Frees the place of a lease whose buffer was taken.
+    fn end(&self, token: u64) {
+        self.table.lock().free.push(token as u32);
     }
 
     /// Puts back what [`Self::take`] took, under the same token.
     fn put_back(&self, token: u64, buffer: Vec<u8>) {
-        let mut table = self.table.lock();
-        let at = token as u32;
-        table.free.retain(|free| *free != at);
-        if let Some(place) = table.places.get_mut(at as usize) {
+        if let Some(place) = self.table.lock().places.get_mut(token as u32 as usize) {
             place.buffer = Some(buffer);
         }
     }
@@ -125,12 +125,13 @@ pub(super) unsafe extern "C" fn commit(
             buffer.truncate(len as usize);
         }
         let status = answer::shared(instance, sid, status, &mut sent);
-        if status == NrStatus::Backpressure
-            && let Some(mut buffer) = sent
-        {
-            // Truncation kept the allocation, so the plugin's pointer is still good.
-            buffer.resize(whole, 0);
-            instance.leases.put_back(token, buffer);
+        match sent {
+            Some(mut buffer) if status == NrStatus::Backpressure => {
+                // Truncation kept the allocation, so the plugin's pointer is still good.
+                buffer.resize(whole, 0);
+                instance.leases.put_back(token, buffer);
+            }
+            _ => instance.leases.end(token),
         }
         status
     })
@@ -138,7 +139,10 @@ pub(super) unsafe extern "C" fn commit(
 
 pub(super) unsafe extern "C" fn release(host_ctx: *mut c_void, token: u64) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| match instance.leases.take(token, 0) {
-        Some(_) => NrStatus::Ok,
+        Some(_) => {
+            instance.leases.end(token);
+            NrStatus::Ok
+        }
         None => NrStatus::Invalid,
     })
 }
@@ -158,6 +162,8 @@ mod tests {
         assert_eq!(leases.take(99, 0), None);
         assert_eq!(leases.take(first, 8), Some(vec![1; 8]));
         assert_eq!(leases.take(first, 0), None, "taken twice");
+        assert_eq!(leases.insert(vec![3; 8], 2), None, "taken, not yet over");
+        leases.end(first);
         let third = leases.insert(vec![4; 8], 2).unwrap();
         assert_ne!(third, first);
         leases.put_back(second, leases.take(second, 0).unwrap());

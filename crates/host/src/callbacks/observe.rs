@@ -12,12 +12,13 @@ use tracing::{Level, enabled, event};
 
 use super::{boundary, name};
 use crate::{
+    counters::Count,
     instance::Instance,
     table::{self, Target},
     thread, timer,
 };
 
-/// Bytes of one log message that are shown.
+/// Bytes of one log message; a longer one is refused, since its length may be made up.
 const MESSAGE_BYTES_MAX: u64 = 64 << 10;
 
 /// The target of every plugin's messages; the plugin and its own target are fields.
@@ -93,9 +94,12 @@ pub(super) unsafe extern "C" fn log(
 ) {
     boundary(host_ctx, (), |instance| {
         let plugin = instance.plugin.spec.name.as_str();
-        let view = NrBytes { ptr: message.ptr, len: u64::from(message.len).min(MESSAGE_BYTES_MAX) };
+        let view = NrBytes { ptr: message.ptr, len: u64::from(message.len) };
         // SAFETY: see `callbacks`; the borrow ends with the callback.
-        let Ok(message) = (unsafe { view.checked(MESSAGE_BYTES_MAX) }) else { return };
+        let Ok(message) = (unsafe { view.checked(MESSAGE_BYTES_MAX) }) else {
+            instance.plugin.counters.one(Count::AnswersInvalid);
+            return;
+        };
         let message = String::from_utf8_lossy(message);
         let from = name(target).unwrap_or("");
         match level {
