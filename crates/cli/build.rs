@@ -52,11 +52,17 @@ fn add_folder(root: &Path, folder: &Path, table: &mut String) -> io::Result<()> 
             if is_template || !LEFT_OUT.contains(&name.as_ref()) {
                 add_folder(root, &path, table)?;
             }
-        } else if !name.ends_with(".so") && (is_template || name != "Makefile") {
+        } else if is_template || !is_own_business(&name) {
             add_file(root, &path, table);
         }
     }
     Ok(())
+}
+
+/// True for what an SDK is built and tested with here.
+fn is_own_business(name: &str) -> bool {
+    ["Makefile", "build.zig", ".gitignore"].contains(&name)
+        || ["_test.go", "_test.zig", ".so", ".o"].iter().any(|end| name.ends_with(end))
 }
 
 fn add_file(root: &Path, path: &Path, table: &mut String) {

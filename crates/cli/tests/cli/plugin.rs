@@ -5,7 +5,7 @@ use serde_json::Value;
 use snapbox::str;
 use tempfile::TempDir;
 
-use crate::support::{becket, plugin};
+use crate::support::{becket, plugin, sample};
 
 fn json(output: &[u8]) -> Value {
     serde_json::from_slice(output)
@@ -77,6 +77,111 @@ fn call_prints_a_stream_frame_by_frame() {
 {"body":"1","status":"Ok","status_code":0}
 
 "#]]);
+}
+
+#[test]
+fn a_conversation_takes_its_messages_from_stdin() {
+    becket()
+        .args(["plugin", "call"])
+        .arg(sample())
+        .arg("chat")
+        .stdin("one\ntwo\n")
+        .assert()
+        .success()
+        .stderr_eq("")
+        .stdout_eq(str![[r#"
+welcome
+echo: one
+echo: two
+bye after 2 messages
+
+"#]]);
+}
+
+#[test]
+fn the_request_is_what_was_asked_for() {
+    becket()
+        .args(["plugin", "call"])
+        .arg(sample())
+        .args(["unary", "--method", "PUT", "--path", "/a/b", "--query", "x=1"])
+        .args(["-H", "X-Becket-Echo=seven", "--header", "a=b", "--data", "12345"])
+        .assert()
+        .success()
+        .stdout_eq(str![[r#"
+Hello from c: PUT /a/b?x=1, 2 headers, 5 bytes, x-becket-echo=seven
+
+"#]]);
+}
+
+#[test]
+fn bytes_that_are_no_text_come_back_as_they_are() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("payload"), b"\xff\x00\n").unwrap();
+    let call = || {
+        becket()
+            .args(["plugin", "call", "--file", "payload"])
+            .arg(sample())
+            .arg("echo")
+            .current_dir(dir.path())
+    };
+    assert_eq!(call().assert().success().get_output().stdout, b"\xff\x00\n");
+    let output = call().arg("--json").assert().success();
+    assert_eq!(json(&output.get_output().stdout)["body_hex"], "ff000a");
+}
+
+#[test]
+fn an_answer_that_is_not_ok_is_a_failure_with_its_body() {
+    let fail =
+        |payload| becket().args(["plugin", "call", "--data", payload]).arg(sample()).arg("fail");
+    fail("2").assert().code(4).stdout_eq("failed on request\n").stderr_eq(str![[r#"
+error: entry `fail` answered Invalid
+
+"#]]);
+    fail("99").assert().code(4).stderr_eq(str![[r#"
+error: entry `fail` answered status 99
+
+"#]]);
+    fail("").assert().code(4).stdout_eq("").stderr_eq(str![[r#"
+error: the plugin refused the call: Err
+
+"#]]);
+}
+
+#[test]
+fn a_deadline_has_a_code_of_its_own() {
+    becket()
+        .args(["plugin", "call", "--timeout-ms", "20", "--data", "60000"])
+        .arg(sample())
+        .arg("slow")
+        .assert()
+        .code(5)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+error: no answer before the deadline
+hint:  [..]
+
+"#]]);
+}
+
+#[test]
+fn check_fails_a_plugin_that_does_not_answer_in_time() {
+    becket()
+        .args(["plugin", "check", "--timeout-ms", "50"])
+        .arg(sample())
+        .assert()
+        .code(7)
+        .stderr_eq("")
+        .stdout_eq(str![[r#"
+...
+FAIL  unary slow          empty payload: no answer in 50 ms
+...
+[..]libsample.so failed 1 check
+
+"#]]);
+    let check = || becket().args(["plugin", "check", "--skip", "slow"]).arg(sample());
+    check().assert().success();
+    let output = check().arg("--json").assert().success();
+    assert_eq!(json(&output.get_output().stdout)["passed"], true);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command as Process, ExitStatus};
 
@@ -170,6 +171,48 @@ fn a_chat_goes_both_ways_and_ends_with_stdin() {
     assert!(chat.child.wait().unwrap().success());
 }
 
+/// A request that is being answered, for a minute.
+fn slow_request(listen: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(listen).unwrap();
+    socket
+        .write_all(
+            b"POST /sample/slow HTTP/1.1\r\nhost: becket\r\ncontent-length: 5\r\n\
+              expect: 100-continue\r\n\r\n",
+        )
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(socket.try_clone().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
+    socket.write_all(b"60000").unwrap();
+    socket
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let mut server = Server::start(&[]);
+    let greeting = server.greeting();
+    let (_, listen) = greeting[0].split_once("http://").unwrap();
+    let _slow = slow_request(listen);
+    server.signal(Signal::INT);
+    // Two signals before the first is seen are one.
+    server.says("ending");
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().code(), Some(130));
+}
+
+#[test]
+fn what_is_not_answered_in_time_is_cut_and_reported() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("becket.toml");
+    fs::write(&file, "[limits]\ndrain_ms = 50\n[plugins.sample]\nlinked = \"sample\"\n").unwrap();
+    let mut server = Server::start(&["--json", "--config", &file.display().to_string()]);
+    let _slow = slow_request(server.started()["listen"].as_str().unwrap());
+    server.signal(Signal::TERM);
+    let ended: Value = serde_json::from_str(&server.out.next().unwrap().unwrap()).unwrap();
+    assert_eq!(ended["requests_cut"], 1);
+    assert_eq!(server.ended().code(), Some(1));
+}
+
 #[test]
 fn a_hangup_reads_the_configuration_again() {
     let dir = TempDir::new().unwrap();
@@ -190,6 +233,19 @@ fn a_hangup_reads_the_configuration_again() {
     server.signal(Signal::HUP);
     assert!(server.says("unknown key").contains("becket.toml:3:1"));
     assert!(curl(&url("/two/unary")).starts_with("Hello"), "the one before goes on");
+}
+
+#[test]
+fn a_changed_configuration_is_read_without_a_signal() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("becket.toml");
+    fs::write(&file, "[plugins.one]\nlinked = \"sample\"\n").unwrap();
+    let mut server = Server::start(&["--json", "--config", &file.display().to_string()]);
+    let started = server.started();
+    fs::write(&file, "[plugins.two]\nlinked = \"sample\"\n").unwrap();
+    server.says("configuration reloaded");
+    let listen = started["listen"].as_str().unwrap();
+    assert!(curl(&format!("http://{listen}/two/unary")).starts_with("Hello"));
 }
 
 #[test]

@@ -38,6 +38,27 @@ pub(crate) fn plugin() -> PathBuf {
     PROJECT.path().join("greeter/libgreeter.so")
 }
 
+/// The sample plugin in C, built once for every test.
+static SAMPLE: LazyLock<TempDir> = LazyLock::new(|| {
+    let dir = TempDir::new().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    run(Process::new("cc")
+        .args(["-std=c11", "-O2", "-fPIC", "-shared", "-pthread"])
+        .arg("-I")
+        .arg(root.join("crates/abi/include"))
+        .arg("-I")
+        .arg(root.join("sdk/c"))
+        .arg("-o")
+        .arg(dir.path().join("libsample.so"))
+        .arg(root.join("examples/plugins/c/plugin.c")));
+    dir
+});
+
+/// That plugin.
+pub(crate) fn sample() -> PathBuf {
+    SAMPLE.path().join("libsample.so")
+}
+
 /// Runs a tool; its whole output is in the failure if it fails.
 pub(crate) fn run(process: &mut Process) -> Output {
     let output = process.output().unwrap_or_else(|error| panic!("{process:?}: {error}"));
