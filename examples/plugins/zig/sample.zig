@@ -320,7 +320,7 @@ test "fail fails as asked, and hostile views are refused" {
     defer fake.deinit();
     try fake.load(&sample.info);
     defer fake.unload();
-    try fake.expectFrame(try fake.call("fail", null, "99"), @enumFromInt(99), "failed on request");
+    try fake.expectFrame(try fake.call("fail", null, "99"), @fromBackingInt(@intCast(99)), "failed on request");
     try fake.expectFrame(try fake.call("fail", null, ""), .err, "");
     try fake.expectFrame(try fake.call("fail", null, "panic"), .panic, "");
     try fake.expectFrame(try fake.call("fail", null, "+1"), .invalid, "expected a status or panic");
