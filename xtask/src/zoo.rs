@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, cc, create_folder, publish};
+use crate::process::{Output, cargo, cc, create_folder, publish};
 use crate::samples::{cpp_compiler, shared};
 
 /// Where the built zoo is.
@@ -33,19 +33,46 @@ pub(crate) fn build(context: &Context, output: &mut Output) -> Result<usize, Err
         output.run(shared(&mut compiler, context).arg(source).arg("-o").arg(&beside))?;
         publish(&beside, &folder.join(name).with_extension("so"))?;
     }
-    Ok(sources.len())
+    Ok(sources.len() + rust(context, &folder, output)?)
+}
+
+/// The plugins in Rust are crates of a workspace of their own: they break the rules of this one.
+fn rust(context: &Context, folder: &Path, output: &mut Output) -> Result<usize, Error> {
+    let crates = context.path("examples/zoo/rust");
+    let target = folder.join("cargo");
+    let mut command = cargo();
+    command.current_dir(&crates).args(["build", "--release", "--locked", "--target-dir"]);
+    output.run(command.arg(&target))?;
+    let built = entries(&crates)?;
+    for name in built.iter().filter_map(|path| path.file_name()) {
+        let mut library = std::ffi::OsString::from("lib");
+        library.push(name);
+        let library = target.join("release").join(library).with_extension("so");
+        let beside = folder.join(name).with_extension("new");
+        std::fs::copy(&library, &beside).map_err(|source| Error::File {
+            action: "copy",
+            path: library,
+            source,
+        })?;
+        publish(&beside, &folder.join(name).with_extension("so"))?;
+    }
+    Ok(built.len())
 }
 
 /// The C and C++ files of a folder, sorted.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let is_source =
+        |path: &PathBuf| path.extension().is_some_and(|other| other == "c" || other == "cpp");
+    Ok(entries(folder)?.into_iter().filter(is_source).collect())
+}
+
+/// What is in a folder, sorted.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |source| Error::File { action: "list", path: folder.into(), source };
-    let mut sources = Vec::new();
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "c" || extension == "cpp") {
-            sources.push(path);
-        }
+        found.push(entry.map_err(failed)?.path());
     }
-    sources.sort();
-    Ok(sources)
+    found.sort();
+    Ok(found)
 }

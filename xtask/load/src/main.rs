@@ -42,6 +42,9 @@ struct Arguments {
     /// The folder of the broken plugins.
     #[arg(long)]
     zoo: PathBuf,
+    /// What is known of the broken plugins: zoo.toml.
+    #[arg(long)]
+    zoo_index: PathBuf,
     /// Only these phases.
     #[arg(long, num_args = 1..)]
     only: Vec<String>,
@@ -100,6 +103,6 @@ async fn phase(name: &str, arguments: &Arguments) -> Result<Verdict, Error> {
         "unary" => phases::unary(&bench, arguments.unary_seconds).await,
         "chats" => phases::chats(&bench, arguments.chats).await,
         "reload" => phases::reload(&bench, arguments.reload_seconds).await,
-        _ => zoo::beside_load(&bench, &arguments.zoo).await,
+        _ => zoo::beside_load(&bench, &arguments.zoo, &arguments.zoo_index).await,
     }
 }

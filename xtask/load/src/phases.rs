@@ -20,6 +20,9 @@ const LANGUAGES: [&str; 5] = ["rust", "c", "cpp", "go", "zig"];
 /// How many messages each chat sends.
 const MESSAGES: u32 = 20;
 
+/// The deadline of each call: long for a plugin that answers, short for one that never does.
+const DEADLINE_MS: u32 = 3000;
+
 /// What a phase saw, and what did not hold.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
@@ -93,14 +96,18 @@ impl Bench {
         let mut text = String::new();
         for (name, path) in plugins {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "[plugins.{name}]\npath = {:?}", path.display().to_string());
+            let path = path.display().to_string();
+            let _ = writeln!(text, "[plugins.{name}]\npath = {path:?}");
+            let _ = writeln!(text, "limits = {{ deadline_ms = {DEADLINE_MS} }}");
         }
         write(&self.config(), text.as_bytes())
     }
 
-    /// A copy of the sample in Rust that may be replaced.
+    /// A copy of a sample that may be replaced. In C: the runtimes of some languages, Rust's and
+    /// Go's among them, keep the images of plugins that were unloaded, so that each reload leaves
+    /// one behind.
     pub(crate) fn replaceable(&self) -> Result<Replaceable, Error> {
-        Replaceable::new(&self.samples.join("libsample_rust.so"), self.folder.path())
+        Replaceable::new(&self.sample("c"), self.folder.path())
     }
 
     pub(crate) fn sample(&self, language: &str) -> PathBuf {

@@ -19,19 +19,17 @@ use crate::http;
 use crate::phases::{Bench, Verdict};
 use crate::wrk::{Counted, Wrk};
 
-/// The plugins that end the process by themselves, whoever hosts them: they need a process of
-/// their own.
-const CRASHES: [&str; 3] = ["aborts", "exits", "segfaults"];
-
-/// What a broken plugin that does not describe itself may have.
-const ENTRIES: [&str; 3] = ["run", "unary", "stream"];
+/// What a broken plugin has that does not describe itself.
+const ENTRIES: [&str; 2] = ["ok", "hit"];
 
 /// One run of wrk; they follow one another while there are plugins left.
 const LOAD_SECONDS: u64 = 5;
 
-pub(crate) async fn beside_load(bench: &Bench, zoo: &Path) -> Result<Verdict, Error> {
+/// `zoo` is the folder of the built plugins, `index` says which of them end their process: those
+/// need one of their own.
+pub(crate) async fn beside_load(bench: &Bench, zoo: &Path, index: &Path) -> Result<Verdict, Error> {
     let mut verdict = Verdict::default();
-    let plugins = plugins(zoo)?;
+    let plugins = plugins(zoo, &crashes(index)?, &mut verdict)?;
     let good = ("good", bench.sample("rust"));
     let mut gateway = bench.gateway(std::slice::from_ref(&good)).await?;
     let url = format!("http://{}/good/unary", gateway.listen);
@@ -73,10 +71,6 @@ async fn visit_all(
     let mut said = Vec::new();
     for plugin in plugins {
         let name = plugin.file_stem().and_then(OsStr::to_str).unwrap_or_default();
-        if CRASHES.contains(&name) {
-            said.push(format!("{name}: left out, needs a process of its own"));
-            continue;
-        }
         bench.configure(&[good.clone(), ("bad", plugin.clone())])?;
         let line = match gateway.reload().await? {
             Reloaded::Refused(why) => format!("{name}: refused, {}", reason(&why)),
@@ -117,14 +111,35 @@ fn reason(failure: &str) -> String {
     failure.get("error").and_then(Value::as_str).unwrap_or("without a reason").to_owned()
 }
 
-fn plugins(zoo: &Path) -> Result<Vec<PathBuf>, Error> {
+/// The names of the plugins that are marked for a process of their own.
+fn crashes(index: &Path) -> Result<Vec<String>, Error> {
+    let text = std::fs::read_to_string(index).map_err(|source| Error::File {
+        action: "read",
+        path: index.into(),
+        source,
+    })?;
+    let index: toml::Table = toml::from_str(&text)
+        .map_err(|error| Error::request(index.display().to_string(), error))?;
+    let text = |plugin: &toml::Value, key: &str| Some(plugin.get(key)?.as_str()?.to_owned());
+    let all = index.get("plugin").and_then(toml::Value::as_array).into_iter().flatten();
+    let marked = all.filter(|plugin| text(plugin, "distance").as_deref() == Some("process"));
+    Ok(marked.filter_map(|plugin| text(plugin, "name")).collect())
+}
+
+fn plugins(zoo: &Path, crashes: &[String], verdict: &mut Verdict) -> Result<Vec<PathBuf>, Error> {
     let failed = |source| Error::File { action: "list", path: zoo.into(), source };
     let mut plugins = Vec::new();
     for entry in std::fs::read_dir(zoo).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.extension() == Some(OsStr::new("so")) {
-            plugins.push(path);
+        let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        if path.extension() != Some(OsStr::new("so")) {
+            continue;
         }
+        if crashes.iter().any(|crash| crash == name) {
+            verdict.said.push(format!("{name}: left out, it needs a process of its own"));
+            continue;
+        }
+        plugins.push(path);
     }
     plugins.sort();
     Ok(plugins)

@@ -59,6 +59,8 @@ pub(crate) fn prove(
             .arg(samples::folder(context))
             .arg("--zoo")
             .arg(zoo::folder(context))
+            .arg("--zoo-index")
+            .arg(context.path("examples/zoo/zoo.toml"))
             .args(arguments),
     )
 }
