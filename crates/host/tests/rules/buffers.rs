@@ -1,1 +1,197 @@
 // SPDX-License-Identifier: BSD-3-Clause
+//! Leases are good once; owned bytes are released exactly once, also when they are refused.
+
+use std::{ffi::c_void, ptr, sync::Arc};
+
+use becket_abi::{NrOwnedBytes, NrStatus};
+use becket_host::{Dispatch, Host, Limits, Request};
+
+use crate::support::{
+    script::{Api, Script},
+    unload_clean,
+    wait::{Mailbox, Tally, poll_once, wait},
+};
+
+fn silent(ids: &Arc<Mailbox<u64>>) -> Script {
+    let ids = ids.clone();
+    Script::new(move |_, call| {
+        ids.put(call.sid);
+        NrStatus::Ok
+    })
+}
+
+/// Writes `bytes` into a lease of call `sid`; returns its token.
+fn write(api: &Api, sid: u64, bytes: &[u8]) -> u64 {
+    let lease = api.lease(sid, bytes.len() as u64 + 8);
+    assert!(!lease.ptr.is_null() && lease.token != 0 && lease.cap >= bytes.len() as u64 + 8);
+    // SAFETY: the lease has `cap` writable bytes, and is ours until it is committed.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), lease.ptr, bytes.len()) };
+    lease.token
+}
+
+#[test]
+fn an_answer_is_written_in_place() {
+    let host = Host::new();
+    let script = Script::new(|api, call| {
+        let token = write(api, call.sid, call.payload);
+        let len = call.payload.len() as u64;
+        assert_eq!(api.commit(call.sid, token, len + 9), NrStatus::Invalid, "beyond its end");
+        assert_eq!(api.commit(call.sid, token ^ 1 << 40, len), NrStatus::Invalid, "made up");
+        assert_eq!(api.commit(call.sid, token, len), NrStatus::Ok);
+        assert_eq!(api.commit(call.sid, token, len), NrStatus::Invalid, "over");
+        assert_eq!(api.release(token), NrStatus::Invalid, "over");
+        NrStatus::Ok
+    });
+    let (plugin, _) = script.load(&host, "leases");
+    for len in [1, 64, 65, 100_000] {
+        let payload = vec![len as u8; len];
+        assert_eq!(*wait(plugin.call_raw("x", &payload)).unwrap().body, *payload);
+        assert_eq!(*plugin.call_now("x", &payload).unwrap().body, *payload);
+    }
+    assert_eq!(plugin.snapshot().refused_answers.invalid, 8 * 3);
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn leases_are_bounded_in_number_and_bytes_and_a_released_one_makes_room() {
+    let host = Host::new();
+    let ids = Mailbox::new();
+    let limits = Limits { leases_max: 2, lease_bytes_max: 1024, ..Limits::default() };
+    let (plugin, api) =
+        silent(&ids).load_with(&host, "leases", |s| s.limits(limits).dispatch(Dispatch::Caller));
+    let mut call = plugin.call_raw("x", b"");
+    assert!(poll_once(&mut call).is_pending());
+    let sid = ids.take();
+    for cap in [0, 1025, 1 << 63, u64::MAX] {
+        let lease = api.lease(sid, cap);
+        assert!(lease.ptr.is_null() && lease.cap == 0 && lease.token == 0, "{cap} bytes");
+    }
+    let tokens = [api.lease(sid, 1024).token, api.lease(sid, 1).token];
+    assert_eq!(api.lease(sid, 1).token, 0, "one too many");
+    assert_eq!(api.release(tokens[0]), NrStatus::Ok);
+    assert_eq!(api.release(tokens[0]), NrStatus::Invalid);
+    let token = api.lease(sid, 4).token;
+    assert!(token != 0 && !tokens.contains(&token));
+    assert_eq!(api.commit(sid, tokens[1], 1), NrStatus::Ok);
+    assert_eq!(wait(call).unwrap().body.len(), 1);
+    assert_eq!(api.commit(sid, token, 1), NrStatus::Invalid, "the call is over");
+    assert_eq!(api.lease(sid, 1).token, 0, "the call is over");
+    assert_eq!(plugin.snapshot().resources_refused, 5);
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn a_lease_that_meets_a_full_queue_stays_good() {
+    let host = Host::new();
+    let ids = Mailbox::new();
+    let limits = Limits { stream_frames_max: 1, ..Limits::default() };
+    let (plugin, api) = silent(&ids).load_with(&host, "leases", |spec| spec.limits(limits));
+    let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
+    let sid = ids.take();
+    let tokens = [write(&api, sid, b"first"), write(&api, sid, b"second")];
+    assert_eq!(api.commit(sid, tokens[0], 5), NrStatus::Ok);
+    assert_eq!(api.commit(sid, tokens[1], 6), NrStatus::Backpressure);
+    assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"first");
+    assert_eq!(api.commit(sid, tokens[1], 6), NrStatus::Ok);
+    assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"second");
+    drop(stream);
+    unload_clean(&host, &plugin);
+}
+
+/// Bytes of the plugin whose release counts.
+struct Owned {
+    bytes: Vec<u8>,
+    released: Arc<Tally>,
+}
+
+fn owned(bytes: &[u8], released: &Arc<Tally>) -> NrOwnedBytes {
+    let owned = Box::new(Owned { bytes: bytes.to_vec(), released: released.clone() });
+    let (ptr, len) = (owned.bytes.as_ptr(), owned.bytes.len() as u64);
+    NrOwnedBytes { ptr, len, owner_ctx: Box::into_raw(owned).cast(), release: Some(release) }
+}
+
+unsafe extern "C" fn release(owner_ctx: *mut c_void, ptr: *const u8, len: u64) {
+    // SAFETY: made by `owned`; the host releases once, which the address sanitizer of a run with
+    // it would contradict.
+    let owned = unsafe { Box::from_raw(owner_ctx.cast::<Owned>()) };
+    assert_eq!((owned.bytes.as_ptr(), owned.bytes.len() as u64), (ptr, len));
+    owned.released.add();
+}
+
+#[test]
+fn owned_bytes_are_read_in_place_and_released_with_their_last_reader() {
+    let host = Host::new();
+    let ids = Mailbox::new();
+    let (plugin, api) = silent(&ids).load(&host, "owner");
+    let released = Tally::new();
+    for len in [0, 1, 64, 5000] {
+        let before = released.get();
+        let bytes = vec![7; len];
+        let payload = owned(&bytes, &released);
+        let place = payload.ptr;
+        let mut call = plugin.call_raw("x", b"");
+        assert!(poll_once(&mut call).is_pending());
+        assert_eq!(api.send_owned(ids.take(), NrStatus::Ok, payload), NrStatus::Ok);
+        let body = wait(call).unwrap().body;
+        assert_eq!((body.as_ptr(), &*body), (place, &*bytes), "no copy");
+        let copy = body.clone();
+        let shared = body.into_bytes();
+        let another = shared.clone();
+        drop(shared);
+        assert_eq!(released.get(), before, "still read");
+        drop(another);
+        assert_eq!(released.get(), before + 1);
+        assert_eq!(*copy, *bytes, "a clone is its own");
+        drop(copy);
+        assert_eq!(released.get(), before + 1);
+    }
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn owned_bytes_that_nobody_reads_are_released_once() {
+    let host = Host::new();
+    let ids = Mailbox::new();
+    let limits = Limits { payload_bytes_max: 100, stream_frames_max: 1, ..Limits::default() };
+    let (plugin, api) = silent(&ids).load_with(&host, "owner", |spec| spec.limits(limits));
+    let released = Tally::new();
+    let send = |sid, bytes: &[u8]| api.send_owned(sid, NrStatus::Ok, owned(bytes, &released));
+
+    // To nobody, too long, twice, to a caller that left before it looked.
+    assert_eq!(send(0x1234_5678, b"x"), NrStatus::Invalid);
+    assert_eq!(released.get(), 1);
+    let mut call = plugin.call_raw("x", b"");
+    assert!(poll_once(&mut call).is_pending());
+    let sid = ids.take();
+    assert_eq!(send(sid, &[0; 101]), NrStatus::Invalid);
+    assert_eq!(released.get(), 2);
+    assert_eq!(send(sid, b"answer"), NrStatus::Ok);
+    assert_eq!(send(sid, b"again"), NrStatus::Invalid);
+    assert_eq!(released.get(), 3);
+    drop(call);
+    assert_eq!(released.get(), 4);
+
+    // Backpressure leaves them the plugin's; a stream that is dropped releases what is queued.
+    let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
+    let sid = ids.take();
+    assert_eq!(send(sid, b"queued"), NrStatus::Ok);
+    let kept = owned(b"kept", &released);
+    assert_eq!(api.send_owned(sid, NrStatus::Ok, kept), NrStatus::Backpressure);
+    assert_eq!(released.get(), 4);
+    drop(wait(stream.next()).unwrap());
+    assert_eq!(released.get(), 5);
+    assert_eq!(api.send_owned(sid, NrStatus::Ok, kept), NrStatus::Ok, "offered again");
+    assert_eq!(send(sid, b"x"), NrStatus::Backpressure);
+    assert_eq!(api.send_owned(sid, NrStatus::StreamEnd, owned(b"end", &released)), NrStatus::Ok);
+    assert_eq!(released.get(), 5);
+    drop(stream);
+    assert_eq!(released.get(), 7);
+
+    // A length without an address.
+    let null = NrOwnedBytes { len: 8, ..NrOwnedBytes::EMPTY };
+    let mut call = plugin.call_raw("x", b"");
+    assert!(poll_once(&mut call).is_pending());
+    assert_eq!(api.send_owned(ids.take(), NrStatus::Ok, null), NrStatus::Invalid);
+    drop(call);
+    unload_clean(&host, &plugin);
+}

@@ -13,8 +13,7 @@ use becket_abi::NrStatus;
 use becket_host::{Dispatch, Host, Limits, Request};
 
 use crate::support::{
-    assert_adds_up,
-    logs,
+    assert_adds_up, logs,
     script::{Api, Script},
     unload_clean,
     wait::{Mailbox, Tally, wait},
