@@ -139,6 +139,8 @@ typedef struct NrPluginVTable {
     NrStatus (*cancel)(void *plugin_ctx, uint64_t sid); /* nobody waits for sid any more */
     NrStatus (*reload_export)(void *plugin_ctx, NrOwnedBytes *out);
     NrStatus (*reload_import)(void *plugin_ctx, NrBytes state);
+    /* A frame of stream sid was answered Backpressure; now there is room. */
+    NrStatus (*stream_room)(void *plugin_ctx, uint64_t sid);
 } NrPluginVTable;
 
 /* Flags of a plugin. */

@@ -123,7 +123,8 @@ pub struct BkHostApi {
 
     // Answers.
     /// `send_result` that says what became of it: `Ok` taken, `Backpressure` the stream's queue is
-    /// full and the frame was not taken, `Invalid` nobody waits for `sid` or the payload is bad.
+    /// full and the frame was not taken
+    /// (`stream_room` says when there is room), `Invalid` nobody waits for `sid` or the payload is bad.
     pub send: unsafe extern "C" fn(
         host_ctx: *mut c_void,
         sid: u64,

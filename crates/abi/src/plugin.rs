@@ -150,14 +150,17 @@ pub struct NrPluginVTable {
     /// The state that the version before handed over; called after `init`, before any call.
     pub reload_import:
         Option<unsafe extern "C" fn(plugin_ctx: *mut c_void, state: NrBytes) -> NrStatus>,
+    /// A frame of stream `sid` was answered `Backpressure`; now there is room again. Called once
+    /// for each time that the queue was full, on a thread of the host.
+    pub stream_room: Option<unsafe extern "C" fn(plugin_ctx: *mut c_void, sid: u64) -> NrStatus>,
 }
 
 crate::assert_layout!(NrPluginInfo, 88, {
     abi_version: 0, struct_size: 4, name: 8, version: 24, plugin_ctx: 40, vtable: 48,
     vtable_size: 56, flags: 60, config_default: 64, attach: 80,
 });
-crate::assert_layout!(NrPluginVTable, 96, {
+crate::assert_layout!(NrPluginVTable, 104, {
     init: 0, handle: 8, shutdown: 16, stream_data: 24, stream_close: 32, handle_raw: 40,
     resolve_entry: 48, handle_by_id: 56, describe: 64, cancel: 72, reload_export: 80,
-    reload_import: 88,
+    reload_import: 88, stream_room: 96,
 });

@@ -73,7 +73,7 @@ types! {
     BkEntryInfo { struct_size, kind, name, help }
     NrPluginVTable {
         init, handle, shutdown, stream_data, stream_close, handle_raw, resolve_entry, handle_by_id,
-        describe, cancel, reload_export, reload_import,
+        describe, cancel, reload_export, reload_import, stream_room,
     }
     NrPluginInfo {
         abi_version, struct_size, name, version, plugin_ctx, vtable, vtable_size, flags,

@@ -46,6 +46,9 @@ pub(crate) trait Distance {
     /// A frame to the plugin; `None` if it takes none.
     fn stream_data(&self, sid: u64, data: &[u8]) -> Option<NrStatus>;
 
+    /// The stream's queue has room again, after it had been full.
+    fn stream_room(&self, sid: u64);
+
     /// No more frames to the plugin.
     fn stream_close(&self, sid: u64) -> Option<NrStatus>;
 

@@ -333,12 +333,23 @@ impl Instance {
         self.let_go();
     }
 
-    /// Tells the plugin, on a thread of the host, that nobody waits for `sid` any more. The caller
-    /// keeps the instance.
+    /// Tells the plugin that nobody waits for `sid` any more. The caller keeps the instance.
     pub(crate) fn tell_cancelled(&'static self, sid: u64, stream: bool) {
+        self.tell(move |distance| distance.cancel(sid, stream));
+    }
+
+    /// Tells the plugin that stream `sid` has room again. The caller keeps the instance.
+    pub(crate) fn tell_room(&'static self, sid: u64) {
+        if self.distance.points().stream_room.is_some() {
+            self.tell(move |distance| distance.stream_room(sid));
+        }
+    }
+
+    /// Runs `f` on the thread on which this plugin is told things.
+    fn tell(&'static self, f: impl FnOnce(&Inline) + Send + 'static) {
         self.hold();
         let told = self.notices.submit(Box::new(move || {
-            self.inside(|| self.distance.cancel(sid, stream));
+            self.inside(|| f(&self.distance));
             self.let_go();
         }));
         if told.is_err() {

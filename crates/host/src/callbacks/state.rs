@@ -135,13 +135,15 @@ fn with_state(
         frame.state.set(state);
         return status;
     }
-    let slot = match table::find(sid, instance) {
-        Ok(Target::Call(slot) | Target::Stream(slot)) => slot,
+    let (slot, stream) = match table::find(sid, instance) {
+        Ok(Target::Call(slot)) => (slot, None),
+        Ok(Target::Stream(slot)) => (slot, slot.stream()),
         Err(refusal) => return answer::refuse(instance, refusal),
     };
     let mut state = slot.state().lock();
-    // Looked at again under the lock: the call may have ended, and the slot have a new one.
-    if !slot.is_open(sid) {
+    // Looked at again under the lock: the call may have ended, and the slot have a new one. A
+    // stream that is over may keep its slot for its senders.
+    if !slot.is_open(sid) || stream.is_some_and(|stream| !stream.is_open(sid)) {
         return answer::refuse(instance, Refusal::Late);
     }
     if state.as_ref().is_some_and(|state| !state.is_of(sid)) {

@@ -99,6 +99,14 @@ impl Distance for Inline {
         Some(unsafe { function(self.points.plugin_ctx, sid, NrBytes::from_slice(data)) })
     }
 
+    fn stream_room(&self, sid: u64) {
+        if let Some(function) = self.points.stream_room {
+            let _gate = self.enter();
+            // SAFETY: see the module's documentation.
+            unsafe { function(self.points.plugin_ctx, sid) };
+        }
+    }
+
     fn stream_close(&self, sid: u64) -> Option<NrStatus> {
         let function = self.points.stream_close?;
         let _gate = self.enter();

@@ -57,6 +57,7 @@ pub(crate) struct EntryPoints {
     pub(crate) cancel: Option<CancelFn>,
     pub(crate) reload_export: Option<ReloadExportFn>,
     pub(crate) reload_import: Option<ReloadImportFn>,
+    pub(crate) stream_room: Option<StreamCloseFn>,
     pub(crate) attach: Option<AttachFn>,
 }
 
@@ -81,6 +82,7 @@ pub(super) enum Slot {
     Cancel,
     ReloadExport,
     ReloadImport,
+    StreamRoom,
 }
 
 impl Slot {
@@ -99,6 +101,7 @@ impl Slot {
             Self::Cancel => "cancel",
             Self::ReloadExport => "reload_export",
             Self::ReloadImport => "reload_import",
+            Self::StreamRoom => "stream_room",
         }
     }
 }
@@ -149,6 +152,7 @@ impl Table<'_> {
             cancel: function!(Cancel as CancelFn),
             reload_export: function!(ReloadExport as ReloadExportFn),
             reload_import: function!(ReloadImport as ReloadImportFn),
+            stream_room: function!(StreamRoom as StreamCloseFn),
             attach: attach.map(|code| {
                 // SAFETY: the non-NULL `attach` field of the info, which points to executable
                 // memory.

@@ -32,7 +32,7 @@ use std::{
 use becket_abi::NrStatus;
 use futures_core::Stream as FuturesStream;
 
-pub(crate) use self::queue::{End, Idle, Rejected, StreamCell};
+pub(crate) use self::queue::{End, Idle, Next, Rejected, StreamCell};
 pub use self::{queue::Frame, sender::StreamSender};
 use crate::{
     call::{Timeout, admit, span},
@@ -254,8 +254,11 @@ impl Stream {
             }
             let Some(cell) = self.core.slot.stream() else { return Poll::Ready(Ok(None)) };
             match cell.poll(&mut self.taken, context) {
-                Poll::Ready(None) => {}
-                Poll::Ready(Some(end)) => {
+                Poll::Ready(Next::Frames { starved: false }) => {}
+                Poll::Ready(Next::Frames { starved: true }) => {
+                    self.core.instance.tell_room(self.core.sid);
+                }
+                Poll::Ready(Next::End(end)) => {
                     self.state = Receiving::Over;
                     return Poll::Ready(ended(end));
                 }

@@ -52,6 +52,15 @@ pub(crate) enum End {
     Unloaded,
 }
 
+/// What a receiver found.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Frames; `starved`: the plugin waits to hear that there is room.
+    Frames { starved: bool },
+    /// The end.
+    End(End),
+}
+
 /// What became of a look at an idle stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Idle {
@@ -94,6 +103,8 @@ struct Inner {
     sender: Option<Waker>,
     frames_max: usize,
     bytes_max: u64,
+    /// A frame was refused for want of room: the plugin is to be told when there is some.
+    starved: bool,
     /// Frames either way, for the idle timeout.
     activity: u64,
     waiting: u32,
@@ -111,6 +122,7 @@ impl StreamCell {
         inner.over = false;
         inner.end = None;
         inner.ready = false;
+        inner.starved = false;
         inner.activity = 0;
         inner.bytes = 0;
         inner.frames_max = frames_max as usize;
@@ -159,7 +171,10 @@ impl StreamCell {
         len: u64,
         body: impl FnOnce() -> Body,
     ) -> Result<(), Rejected> {
-        inner.accepts(sid, status, len)?;
+        if let Err(rejected) = inner.accepts(sid, status, len) {
+            inner.starved |= rejected == Rejected::Full;
+            return Err(rejected);
+        }
         let frame = Frame { status, body: body() };
         inner.activity += 1;
         if status.is_terminal() {
@@ -219,7 +234,7 @@ impl StreamCell {
         &self,
         taken: &mut VecDeque<Frame>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<End>> {
+    ) -> Poll<Next> {
         let mut inner = self.inner.lock();
         if !inner.frames.is_empty() {
             mem::swap(&mut inner.frames, taken);
@@ -227,11 +242,11 @@ impl StreamCell {
             if inner.waiting > 0 {
                 self.room.notify_all();
             }
-            return Poll::Ready(None);
+            return Poll::Ready(Next::Frames { starved: mem::take(&mut inner.starved) });
         }
         if let Some(end) = inner.end.take() {
             inner.over = true;
-            return Poll::Ready(Some(end));
+            return Poll::Ready(Next::End(end));
         }
         match &mut inner.receiver {
             Some(waker) => waker.clone_from(context.waker()),
@@ -344,10 +359,10 @@ mod tests {
         let mut out = Vec::new();
         loop {
             match cell.poll(&mut taken, &mut context) {
-                Poll::Ready(None) => {
+                Poll::Ready(Next::Frames { .. }) => {
                     out.extend(taken.drain(..).map(|frame| frame.body.to_vec()));
                 }
-                Poll::Ready(end) => return (out, end),
+                Poll::Ready(Next::End(end)) => return (out, Some(end)),
                 Poll::Pending => return (out, None),
             }
         }
@@ -415,7 +430,7 @@ mod tests {
             let mut taken = VecDeque::new();
             while total < 1600 {
                 let next = std::future::poll_fn(|context| cell.poll(&mut taken, context));
-                assert!(futures_lite::future::block_on(next).is_none());
+                assert!(matches!(futures_lite::future::block_on(next), Next::Frames { .. }));
                 for frame in taken.drain(..) {
                     let thread = usize::from(frame.body[0]);
                     let at = u32::from_le_bytes(frame.body[1..5].try_into().unwrap());

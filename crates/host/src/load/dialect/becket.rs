@@ -7,7 +7,7 @@ use crate::load::entry_points::Slot;
 
 pub(super) struct Becket;
 
-const SLOTS: [Slot; 12] = [
+const SLOTS: [Slot; 13] = [
     Slot::Init,
     Slot::Handle,
     Slot::Shutdown,
@@ -20,6 +20,7 @@ const SLOTS: [Slot; 12] = [
     Slot::Cancel,
     Slot::ReloadExport,
     Slot::ReloadImport,
+    Slot::StreamRoom,
 ];
 
 impl Dialect for Becket {
