@@ -360,6 +360,7 @@ macro_rules! define_plugin {
                 cancel: ::core::option::Option::None,
                 reload_export: ::core::option::Option::None,
                 reload_import: ::core::option::Option::None,
+                stream_room: ::core::option::Option::None,
             });
             static __BECKET_INFO: $crate::NrPluginInfo = __BECKET_DEFINITION.info(&__BECKET_TABLE, __becket_attach);
             extern "C" fn __becket_get() -> *const $crate::NrPluginInfo {

@@ -44,6 +44,7 @@ impl<P: Plugin> VTable<P> {
         cancel: Some(Self::cancel),
         reload_export: Some(Self::reload_export),
         reload_import: Some(Self::reload_import),
+        stream_room: None,
     };
 
     /// The host of a running instance, for the log line of a panic.

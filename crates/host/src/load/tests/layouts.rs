@@ -184,7 +184,7 @@ fn a_grown_plugin_says_what_it_has() {
     assert_eq!(json["layout_reason"], "vtable_size is 104");
     assert_eq!(json["name"], "grown");
     assert_eq!(json["flags"], serde_json::json!(["thread-safe", "may-unload", "0x100"]));
-    assert_eq!(json["slots"].as_array().map(Vec::len), Some(12));
+    assert_eq!(json["slots"].as_array().map(Vec::len), Some(13));
     assert_eq!(json["exports"], serde_json::json!(["nylon_ring_get_plugin_v1"]));
     // Without the repeat, the name that is not UTF-8, and the kind without a number.
     assert_eq!(
