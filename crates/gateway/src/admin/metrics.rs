@@ -165,11 +165,11 @@ fn entries(text: &mut Text, shared: &Shared) {
     }
     let mut bytes = text.family(&REQUEST_BYTES);
     for ((plugin, entry), stats) in &entries {
-        bytes.sample(&[plugin, entry], stats.bytes_in.get());
+        bytes.sample(&[plugin, entry], stats.bytes_in());
     }
     let mut bytes = text.family(&RESPONSE_BYTES);
     for ((plugin, entry), stats) in &entries {
-        bytes.sample(&[plugin, entry], stats.bytes_out.get());
+        bytes.sample(&[plugin, entry], stats.bytes_out());
     }
 }
 

@@ -226,8 +226,8 @@ impl Overview {
                 requests: stats.answers().map(|(_, count)| count).sum(),
                 errors: stats.answers().filter(|(code, _)| *code >= 400).map(|(_, n)| n).sum(),
                 in_flight: stats.in_flight(),
-                bytes_in: stats.bytes_in.get(),
-                bytes_out: stats.bytes_out.get(),
+                bytes_in: stats.bytes_in(),
+                bytes_out: stats.bytes_out(),
                 latency: stats.latency(),
             })
             .collect()

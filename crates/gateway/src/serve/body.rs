@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +16,7 @@ use super::stream::{FrameBody, Truncated};
 use crate::config::HttpLimits;
 use crate::problem::Problem;
 use crate::shared::Shared;
-use crate::stats::{InFlight, Refusal};
+use crate::stats::{EntryStats, InFlight, Refusal};
 use crate::status::ms;
 
 /// An answer's body.
@@ -33,11 +34,10 @@ impl Body {
     }
 
     /// Counts the request's bytes out, and keeps it in flight while a stream lasts.
-    pub(super) fn count(&mut self, in_flight: InFlight) {
+    pub(super) fn count(&mut self, in_flight: InFlight<&EntryStats>, stats: &Arc<EntryStats>) {
         match self {
-            Self::Full(bytes) if bytes.is_empty() => {}
-            Self::Full(bytes) => in_flight.stats().bytes_out.add(bytes.len() as u64),
-            Self::Frames(frames) => frames.count(in_flight),
+            Self::Full(bytes) => in_flight.add_bytes_out(bytes.len()),
+            Self::Frames(frames) => frames.count(in_flight.outlive(stats)),
         }
     }
 

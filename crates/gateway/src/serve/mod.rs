@@ -74,7 +74,7 @@ impl Serve for Public {
         match routed {
             Err(problem) => problem.into_response(json, hints),
             Ok(route) => {
-                let mut in_flight = InFlight::new(Arc::clone(&route.stats));
+                let mut in_flight = InFlight::new(&*route.stats);
                 let mut response = self
                     .shape(&table, &route, request)
                     .await
@@ -86,7 +86,7 @@ impl Serve for Public {
                     status = response.status().as_u16(),
                     "answered"
                 );
-                response.body_mut().count(in_flight);
+                response.body_mut().count(in_flight, &route.stats);
                 response
             }
         }

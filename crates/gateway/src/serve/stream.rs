@@ -22,6 +22,7 @@
 //! 2. The stream is dropped with the body, also when the client leaves: the plugin is told.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use becket_host::{Frame, NrStatus, Stream, StreamError};
@@ -37,7 +38,7 @@ use crate::TARGET;
 use crate::problem::{Problem, accepts};
 use crate::router::{Route, Table};
 use crate::shared::Shared;
-use crate::stats::InFlight;
+use crate::stats::{EntryStats, InFlight};
 use crate::status::{problem_of_call, problem_of_stream};
 
 /// The media type of server-sent events.
@@ -53,7 +54,7 @@ pub(super) async fn answer(
     let entry = route.entry.name();
     let (parts, body) = request.into_parts();
     let body = body::read(shared, &table.limits, body).await?;
-    route.stats.bytes_in.add(body.len() as u64);
+    route.stats.add_bytes_in(body.len());
     let mut opening = route.entry.stream(to_host(shared, parts, body)?);
     if let Some(timeout) = route.timeout {
         opening = opening.timeout(timeout);
@@ -99,7 +100,7 @@ pub(crate) struct FrameBody {
     hints: bool,
     /// It failed, and what came before is on its way.
     is_cut: bool,
-    in_flight: Option<InFlight>,
+    in_flight: Option<InFlight<Arc<EntryStats>>>,
     busy: Option<Busy>,
 }
 
@@ -109,7 +110,7 @@ pub(crate) struct FrameBody {
 pub(crate) struct Truncated;
 
 impl FrameBody {
-    pub(super) fn count(&mut self, in_flight: InFlight) {
+    pub(super) fn count(&mut self, in_flight: InFlight<Arc<EntryStats>>) {
         self.in_flight = Some(in_flight);
     }
 
@@ -147,7 +148,7 @@ impl FrameBody {
             // An empty chunk would say that the body ends.
             if !bytes.is_empty() {
                 if let Some(in_flight) = &self.in_flight {
-                    in_flight.stats().bytes_out.add(bytes.len() as u64);
+                    in_flight.add_bytes_out(bytes.len());
                 }
                 return Poll::Ready(Some(Ok(bytes)));
             }

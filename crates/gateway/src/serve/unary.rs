@@ -27,9 +27,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
     let body = body::read(shared, &table.limits, body).await?;
-    if !body.is_empty() {
-        route.stats.bytes_in.add(body.len() as u64);
-    }
+    route.stats.add_bytes_in(body.len());
     let mut call = route.entry.call(to_host(shared, parts, body)?);
     if let Some(timeout) = route.timeout {
         call = call.timeout(timeout);

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What is counted of one entry.
+//!
+//! ```text
+//!   EntryStats   shard 0 │ shard 1 │ …    each on cache lines of its own
+//!                   ▲          ▲
+//!               thread A    thread B     a request counts where it is; a reader adds up
+//! ```
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use becket_host::Latency;
+use http::StatusCode;
+
+use super::Counter;
+
+/// Threads that count without sharing a line; those beyond share.
+const SHARDS: usize = 8;
+
+thread_local! {
+    static SHARD: Cell<usize> = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Cell::new(NEXT.fetch_add(1, Relaxed) % SHARDS)
+    };
+}
+
+/// The statuses that the gateway answers with; 0 counts every other.
+const CODES: [u16; 13] = [200, 101, 400, 404, 408, 413, 426, CLIENT_LEFT, 501, 502, 503, 504, 0];
+
+/// Counted for a request whose client left before it was answered. Never sent.
+const CLIENT_LEFT: u16 = 499;
+
+/// Upper bounds of the latency buckets, in microseconds: 1-2.5-5 from 50 µs to 10 s.
+const BOUNDS_US: [u64; 17] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// The counters of one entry.
+#[derive(Debug, Default)]
+pub(crate) struct EntryStats([Shard; SHARDS]);
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard {
+    started: Counter,
+    finished: Counter,
+    bytes_in: Counter,
+    bytes_out: Counter,
+    nanos: Counter,
+    answers: [Counter; CODES.len()],
+    buckets: [Counter; BOUNDS_US.len()],
+    /// What took longer than the last bound.
+    above: Counter,
+}
+
+impl EntryStats {
+    pub(crate) fn add_bytes_in(&self, bytes: usize) {
+        if bytes > 0 {
+            self.here().bytes_in.add(bytes as u64);
+        }
+    }
+
+    pub(crate) fn add_bytes_out(&self, bytes: usize) {
+        if bytes > 0 {
+            self.here().bytes_out.add(bytes as u64);
+        }
+    }
+
+    pub(crate) fn bytes_in(&self) -> u64 {
+        self.sum(|shard| &shard.bytes_in)
+    }
+
+    pub(crate) fn bytes_out(&self) -> u64 {
+        self.sum(|shard| &shard.bytes_out)
+    }
+
+    pub(crate) fn in_flight(&self) -> u64 {
+        // Finished first: a request that ends between the two is seen as in flight.
+        let finished = self.sum(|shard| &shard.finished);
+        self.sum(|shard| &shard.started).saturating_sub(finished)
+    }
+
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (u16, u64)> + use<'_> {
+        CODES.iter().enumerate().map(|(at, code)| {
+            let counters = self.0.iter().filter_map(|shard| shard.answers.get(at));
+            (*code, counters.map(Counter::get).sum())
+        })
+    }
+
+    pub(crate) fn latency(&self) -> Latency {
+        let mut count = 0;
+        let mut bucket = |bound: f64, at: usize| {
+            let counters = self.0.iter().map(|shard| shard.buckets.get(at).unwrap_or(&shard.above));
+            count += counters.map(Counter::get).sum::<u64>();
+            (bound, count)
+        };
+        let bounds = BOUNDS_US.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
+        let buckets = bounds.enumerate().map(|(at, bound)| bucket(bound, at)).collect();
+        let sum_seconds = self.sum(|shard| &shard.nanos) as f64 / 1e9;
+        Latency { buckets, count, sum_seconds }
+    }
+
+    fn record(&self, took: Duration) {
+        let shard = self.here();
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        // Nearly every answer falls into one of the first few.
+        let at =
+            BOUNDS_US.iter().position(|bound| nanos <= *bound * 1000).unwrap_or(BOUNDS_US.len());
+        shard.buckets.get(at).unwrap_or(&shard.above).add(1);
+        shard.nanos.add(nanos);
+    }
+
+    fn count(&self, status: u16) {
+        let at = CODES.iter().position(|code| *code == status).unwrap_or(CODES.len() - 1);
+        if let Some(counter) = self.here().answers.get(at) {
+            counter.add(1);
+        }
+    }
+
+    fn here(&self) -> &Shard {
+        let [first, ..] = &self.0;
+        self.0.get(SHARD.get()).unwrap_or(first)
+    }
+
+    fn sum(&self, of: impl Fn(&Shard) -> &Counter) -> u64 {
+        self.0.iter().map(|shard| of(shard).get()).sum()
+    }
+}
+
+/// One request, from the moment its headers were read to the last byte of its answer. It borrows
+/// the counters; only one that outlives its handler, a stream's, owns a share of them.
+#[derive(Debug)]
+pub(crate) struct InFlight<S: Deref<Target = EntryStats>> {
+    /// `None` once it was handed on.
+    stats: Option<S>,
+    since: Instant,
+    answered: bool,
+}
+
+impl<S: Deref<Target = EntryStats>> InFlight<S> {
+    pub(crate) fn new(stats: S) -> Self {
+        stats.here().started.add(1);
+        Self { stats: Some(stats), since: Instant::now(), answered: false }
+    }
+
+    pub(crate) fn add_bytes_out(&self, bytes: usize) {
+        if let Some(stats) = &self.stats {
+            stats.add_bytes_out(bytes);
+        }
+    }
+
+    /// The head of the answer is ready: its status and latency are counted.
+    pub(crate) fn answer(&mut self, status: StatusCode) {
+        self.answered = true;
+        if let Some(stats) = &self.stats {
+            stats.record(self.since.elapsed());
+            stats.count(status.as_u16());
+        }
+    }
+}
+
+impl InFlight<&EntryStats> {
+    /// The same request, beyond its handler. `stats` are those that it borrows.
+    pub(crate) fn outlive(mut self, stats: &Arc<EntryStats>) -> InFlight<Arc<EntryStats>> {
+        self.stats = None;
+        InFlight { stats: Some(Arc::clone(stats)), since: self.since, answered: self.answered }
+    }
+}
+
+impl<S: Deref<Target = EntryStats>> Drop for InFlight<S> {
+    fn drop(&mut self) {
+        if let Some(stats) = &self.stats {
+            if !self.answered {
+                stats.count(CLIENT_LEFT);
+            }
+            stats.here().finished.add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_in_flight_until_it_is_dropped() {
+        let stats = Arc::new(EntryStats::default());
+        let mut request = InFlight::new(&*stats);
+        request.answer(StatusCode::OK);
+        let request = request.outlive(&stats);
+        assert_eq!(stats.in_flight(), 1);
+        // It may end on another thread, in another shard.
+        std::thread::spawn(move || drop(request)).join().unwrap();
+        assert_eq!(stats.in_flight(), 0);
+        drop(InFlight::new(&*stats));
+        let answers: Vec<_> = stats.answers().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(answers, [(200, 1), (CLIENT_LEFT, 1)]);
+        assert_eq!(stats.in_flight(), 0);
+    }
+
+    #[test]
+    fn latencies_are_cumulative_and_keep_what_is_above() {
+        let stats = EntryStats::default();
+        for us in [50, 51, 20_000_000] {
+            stats.record(Duration::from_micros(us));
+        }
+        let seen = stats.latency();
+        assert_eq!(seen.count, 3);
+        assert_eq!(seen.buckets[0], (0.000_05, 1));
+        assert_eq!(seen.buckets[1], (0.000_1, 2));
+        assert_eq!(seen.buckets[BOUNDS_US.len() - 1].1, 2);
+        assert_eq!(seen.buckets.last(), Some(&(f64::INFINITY, 3)));
+    }
+}
