@@ -10,8 +10,9 @@ use crate::process::{Output, capture, on_path, probe};
 /// What Chromium is called by those who package it.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// How long the page may live before it is looked at, in milliseconds: several of its refreshes.
-const PAGE_MS: &str = "5000";
+/// How much of its own time the page gets before it is looked at, in milliseconds: several of its
+/// refreshes. The time runs fast, and waits for the answers.
+const PAGE_MS: &str = "10000";
 
 /// A browser.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl Browser {
         let mut command = Command::new(&self.program);
         command
             .args(["--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run"])
-            .arg(format!("--timeout={PAGE_MS}"))
+            .arg(format!("--virtual-time-budget={PAGE_MS}"))
             .arg(data);
         if self.root {
             // Chromium's sandbox refuses root. The page is our own.

@@ -98,7 +98,7 @@ async fn main() -> ExitCode {
 }
 
 async fn phase(name: &str, arguments: &Arguments) -> Result<Verdict, Error> {
-    let bench = phases::Bench::new(&arguments.becket, &arguments.samples)?;
+    let bench = phases::Bench::new(&arguments.becket, &arguments.samples, name == "reload")?;
     match name {
         "unary" => phases::unary(&bench, arguments.unary_seconds).await,
         "chats" => phases::chats(&bench, arguments.chats).await,

@@ -62,17 +62,19 @@ impl Verdict {
 pub(crate) struct Bench {
     becket: PathBuf,
     samples: PathBuf,
+    /// Whether the gateway watches its files, or reloads when it is told.
+    watch: bool,
     folder: TempDir,
 }
 
 impl Bench {
-    pub(crate) fn new(becket: &Path, samples: &Path) -> Result<Self, Error> {
+    pub(crate) fn new(becket: &Path, samples: &Path, watch: bool) -> Result<Self, Error> {
         let folder = tempfile::tempdir().map_err(|source| Error::File {
             action: "create",
             path: std::env::temp_dir(),
             source,
         })?;
-        Ok(Self { becket: becket.into(), samples: samples.into(), folder })
+        Ok(Self { becket: becket.into(), samples: samples.into(), watch, folder })
     }
 
     /// The sample plugins that were built, with their languages.
@@ -93,7 +95,7 @@ impl Bench {
 
     /// Writes the configuration anew, for the next start or reload.
     pub(crate) fn configure(&self, plugins: &[(&str, PathBuf)]) -> Result<(), Error> {
-        let mut text = String::new();
+        let mut text = format!("watch = {}\n", self.watch);
         for (name, path) in plugins {
             // Writing to a String cannot fail.
             let path = path.display().to_string();
