@@ -79,21 +79,27 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
     let mut limit = Duration::from_millis(config.limits.drain_ms);
     let changed = Changes::of(&args, &config)?;
-    let gateway =
-        Gateway::builder().link(SAMPLE, becket_sample::PLUGIN).start(config, host.clone()).await?;
+    let starting = Gateway::builder().link(SAMPLE, becket_sample::PLUGIN);
+    let gateway = tokio::select! {
+        started = starting.start(config, host.clone()) => started?,
+        () = signals.end() => return Ok(Exit::Interrupted),
+    };
     how_to::show(&gateway, &host, &ui)?;
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = changed.next() => Asked::Reload,
         };
-        match asked {
-            Asked::End => break,
-            Asked::Reload => match reload(&args, &gateway).await {
+        if matches!(asked, Asked::End) {
+            break;
+        }
+        tokio::select! {
+            reloaded = reload(&args, &gateway) => match reloaded {
                 Ok(new) => limit = new,
                 // What was in force stays in force.
                 Err(failure) => ui.failure(&failure),
             },
+            () = signals.end() => break,
         }
     }
     tokio::select! {

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use becket_host::{CallError, EntryKind, Host, Plugin, Request, Stream, StreamError};
+use futures_lite::future::poll_once;
 use serde::Serialize;
 
 use super::load::Load;
@@ -86,6 +87,7 @@ async fn check(args: &Args, host: &Host, plugin: &Plugin, ui: &Ui) -> Vec<Findin
     }
     drop(progress);
     all.push(answers_in_order(plugin));
+    all.push(callers_leave(plugin, args).await);
     all.push(unload(host, plugin).await);
     all
 }
@@ -122,7 +124,7 @@ fn described(plugin: &Plugin) -> Vec<Finding> {
 
 /// A name that no plugin has is refused.
 async fn unknown_entry(plugin: &Plugin, args: &Args) -> Finding {
-    const NAME: &str = "becket-check-no-such-entry";
+    const NAME: &str = "no-such-entry";
     match plugin.call(NAME, Request::new("")).timeout(limit(args)).await {
         Err(CallError::DeadlineExceeded) => {
             failed("unknown entry", "neither answered nor refused".to_owned())
@@ -217,6 +219,21 @@ fn answers_in_order(plugin: &Plugin) -> Finding {
             format!("the host refused {}: wrong id or payload", text::plural(wrong, "answer")),
         ),
     }
+}
+
+/// Callers that leave in the middle. What of theirs is left behind, unloading finds.
+async fn callers_leave(plugin: &Plugin, args: &Args) -> Finding {
+    let mut left = 0;
+    for entry in plugin.entries().iter().filter(|entry| !args.skip.contains(&entry.name)) {
+        if entry.kind == EntryKind::Unary {
+            let call = plugin.call(&entry.name, request(PAYLOAD));
+            left += u64::from(poll_once(call).await.is_none());
+        } else if let Ok(stream) = plugin.stream(&entry.name, request(PAYLOAD)).await {
+            drop(stream);
+            left += 1;
+        }
+    }
+    ok("callers leave", format!("{} in the middle of an answer", text::plural(left, "caller")))
 }
 
 /// Before any call, so that those which follow run in what was loaded again.
