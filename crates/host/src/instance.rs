@@ -284,6 +284,10 @@ impl Instance {
         if self.dispatch == Dispatch::Worker {
             return;
         }
+        if self.dispatch == Dispatch::Auto {
+            self.change_route(Route::Caller, Route::Worker);
+            self.change_route(Route::Probation, Route::Worker);
+        }
         tracing::warn!(
             target: "becket::watchdog",
             plugin = %self.plugin.spec.name,
@@ -291,10 +295,6 @@ impl Instance {
             blocked,
             "a thread is stuck inside the plugin",
         );
-        if self.dispatch == Dispatch::Auto {
-            self.change_route(Route::Caller, Route::Worker);
-            self.change_route(Route::Probation, Route::Worker);
-        }
         if blocked >= self.limits.blocked_max {
             self.route.store(Route::Quarantined as u8, Ordering::Relaxed);
             tracing::error!(
