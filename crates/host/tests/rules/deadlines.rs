@@ -171,6 +171,7 @@ fn a_stream_ends_at_its_deadline_or_when_nothing_moves() {
     assert_eq!(told.take(), sid);
     assert_eq!(api.send(sid, NrStatus::Ok, b"late"), NrStatus::Invalid);
     assert!(wait(stream.next()).unwrap().is_none(), "over");
+    drop(stream);
 
     let open = plugin.stream("x", Request::default()).idle(Duration::ZERO);
     let mut stream = wait(open.timeout(Duration::from_millis(20))).unwrap();

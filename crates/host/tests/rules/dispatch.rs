@@ -68,7 +68,7 @@ fn a_plugin_that_returns_at_once_moves_to_its_callers_threads_and_back_when_it_b
         }
         api.send(call.sid, NrStatus::Ok, b"")
     });
-    let limits = Limits { block_report_ms: 1, ..Limits::default() };
+    let limits = Limits { block_report_ms: 300, ..Limits::default() };
     let (plugin, _) = script.load_with(&host, "auto", |spec| spec.limits(limits));
     wait(plugin.call_raw("x", b"")).unwrap();
     assert_ne!(threads.take(), thread::current().id(), "on probation");

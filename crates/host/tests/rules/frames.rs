@@ -214,6 +214,7 @@ fn a_sender_that_waits_is_freed_when_the_stream_ends() {
     assert!(poll_once(&mut send).is_pending());
     assert_eq!(api.send(ids.take(), NrStatus::StreamEnd, b""), NrStatus::Ok);
     assert_eq!(wait(send), Err(SendError::Closed));
+    drop(stream);
 
     let stream = wait(plugin.stream("x", Request::default())).unwrap();
     let sender = stream.sender();

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A call that is answered inside `handle` allocates nothing: neither on the way in nor on the
+//! way out, for payloads of up to 64 bytes, on the caller's thread.
+//!
+//! The allocator counts for the thread that asks, so the host's own threads do not disturb.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    thread,
+};
+
+use becket_abi::NrStatus;
+use becket_host::{Dispatch, Host, Plugin, Request};
+
+use crate::support::{
+    script::Script,
+    unload_clean,
+    wait::{Mailbox, wait},
+};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: everything is the system allocator's; the count beside it allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise, unchanged.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, unchanged.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise, unchanged.
+        unsafe { System.realloc(ptr, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const CALLS: u64 = 1000;
+
+/// Asserts that `call` allocates nothing once it has run a few times.
+fn allocates_nothing(what: &str, mut call: impl FnMut()) {
+    for _ in 0..200 {
+        call();
+    }
+    let before = ALLOCATIONS.get();
+    for _ in 0..CALLS {
+        call();
+    }
+    let allocations = ALLOCATIONS.get() - before;
+    assert_eq!(allocations, 0, "{what}: {allocations} allocations in {CALLS} calls");
+}
+
+fn every_way_to_call(plugin: &Plugin, dispatch: &str) {
+    let entry = plugin.entry("echo").unwrap();
+    for len in [0, 1, 64] {
+        let payload = vec![7; len];
+        let payload = payload.as_slice();
+        let name = |way: &str| format!("{way}, {len} bytes, dispatch {dispatch}");
+        allocates_nothing(&name("notify"), || plugin.notify("echo", payload).unwrap());
+        allocates_nothing(&name("Entry::notify"), || entry.notify(payload).unwrap());
+        allocates_nothing(&name("call_now"), || {
+            assert_eq!(*plugin.call_now("echo", payload).unwrap().body, *payload);
+        });
+        allocates_nothing(&name("Entry::call_now"), || {
+            assert_eq!(*entry.call_now(payload).unwrap().body, *payload);
+        });
+        allocates_nothing(&name("call_raw"), || {
+            let response = futures_lite::future::block_on(plugin.call_raw("echo", payload));
+            assert_eq!(*response.unwrap().body, *payload);
+        });
+        allocates_nothing(&name("Entry::call_raw"), || {
+            let response = futures_lite::future::block_on(entry.call_raw(payload));
+            assert_eq!(*response.unwrap().body, *payload);
+        });
+        let request = Request::new(payload.to_vec()).method("GET").path("/").header("a", "b");
+        allocates_nothing(&name("call with a lent request"), || {
+            let response = futures_lite::future::block_on(entry.call(&request));
+            assert_eq!(*response.unwrap().body, *payload);
+        });
+    }
+}
+
+#[test]
+fn calls_on_the_callers_thread_allocate_nothing() {
+    let host = Host::new();
+    let (plugin, _) =
+        Script::echo().load_with(&host, "echo", |spec| spec.dispatch(Dispatch::Caller));
+    every_way_to_call(&plugin, "caller");
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn calls_allocate_nothing_once_the_plugin_has_left_its_probation() {
+    let host = Host::new();
+    let threads = Mailbox::new();
+    let to_test = threads.clone();
+    let script = Script::new(move |api, call| {
+        if call.entry == "where" {
+            to_test.put(thread::current().id());
+        }
+        api.send(call.sid, NrStatus::Ok, call.payload)
+    });
+    let (plugin, _) = script.load_with(&host, "echo", |spec| spec.dispatch(Dispatch::Auto));
+    let left = (0..10_000).any(|_| {
+        wait(plugin.call_raw("where", b"")).unwrap();
+        threads.take() == thread::current().id()
+    });
+    assert!(left, "it never left the workers");
+    every_way_to_call(&plugin, "auto");
+    unload_clean(&host, &plugin);
+}
