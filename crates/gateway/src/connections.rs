@@ -28,7 +28,15 @@ pub(crate) enum Phase {
 pub(crate) struct Connections {
     open: AtomicU32,
     closed: Notify,
-    phase: watch::Sender<Phase>,
+    signal: watch::Sender<Signal>,
+}
+
+/// What every connection's task is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signal {
+    pub(crate) phase: Phase,
+    /// How often [`Connections::refresh`] was called.
+    refreshes: u64,
 }
 
 impl Connections {
@@ -36,7 +44,7 @@ impl Connections {
         Arc::new(Self {
             open: AtomicU32::new(0),
             closed: Notify::new(),
-            phase: watch::Sender::new(Phase::Serving),
+            signal: watch::Sender::new(Signal { phase: Phase::Serving, refreshes: 0 }),
         })
     }
 
@@ -51,18 +59,23 @@ impl Connections {
         self.open.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
+    pub(crate) fn signal(&self) -> watch::Receiver<Signal> {
+        self.signal.subscribe()
+    }
+
+    /// Tells every connection to let go of what it keeps of the configuration.
+    pub(crate) fn refresh(&self) {
+        self.signal.send_modify(|signal| signal.refreshes += 1);
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        *self.phase.borrow() != Phase::Serving
+        self.signal.borrow().phase != Phase::Serving
     }
 
     /// Completes when the phase is at least `phase`.
     pub(crate) async fn reached(&self, phase: Phase) {
         // The sender is `self`, so the wait cannot fail.
-        let _ = self.phase().wait_for(|now| *now >= phase).await;
+        let _ = self.signal().wait_for(|now| now.phase >= phase).await;
     }
 
     /// Completes when some connection ends.
@@ -93,10 +106,10 @@ impl Connections {
     }
 
     fn advance(&self, phase: Phase) {
-        self.phase.send_if_modified(|now| {
-            let forward = *now < phase;
+        self.signal.send_if_modified(|now| {
+            let forward = now.phase < phase;
             if forward {
-                *now = phase;
+                now.phase = phase;
             }
             forward
         });

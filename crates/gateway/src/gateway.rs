@@ -109,7 +109,7 @@ impl Gateway {
         let connections = Arc::clone(&shared.connections);
         let control = Control::new(host, linked, config, Arc::clone(&shared))?;
         let (listener, addr) = listener;
-        tokio::spawn(accept::run(listener, connections, Public(Arc::clone(&shared))));
+        tokio::spawn(accept::run(listener, connections, Public::new(Arc::clone(&shared))));
         let admin = admin.map(|(listener, addr)| {
             let connections = Connections::new();
             let admin = Admin::new(shared, addr);

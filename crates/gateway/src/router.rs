@@ -12,6 +12,7 @@
 //! 2. A prefix ends at a segment: `/v1` takes `/v1` and `/v1/x`, not `/v1x`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub(crate) struct Table {
 
 /// The routes of one path, by method.
 #[derive(Debug, Default)]
-struct Methods(Vec<Arc<Route>>);
+struct Methods(Vec<Route>);
 
 #[derive(Debug)]
 struct Opaque {
@@ -66,13 +67,31 @@ pub(crate) struct Route {
 
 /// What was found for a request.
 #[derive(Debug)]
-pub(crate) enum Found {
-    Route(Arc<Route>),
+pub(crate) enum Found<'a> {
+    Route(Routed<'a>),
     /// The plugin is being replaced: the request waits for the next table.
     Held,
     /// The path is there for other methods.
     WrongMethod(HeaderValue),
     Nothing,
+}
+
+/// A route of the table, or one made for an entry of a plugin that does not describe itself.
+#[derive(Debug)]
+pub(crate) enum Routed<'a> {
+    Known(&'a Route),
+    Opaque(Box<Route>),
+}
+
+impl Deref for Routed<'_> {
+    type Target = Route;
+
+    fn deref(&self) -> &Route {
+        match self {
+            Self::Known(route) => route,
+            Self::Opaque(route) => route,
+        }
+    }
 }
 
 /// One route, for people.
@@ -195,7 +214,6 @@ impl Table {
             help: described.map(|info| info.help).unwrap_or_default(),
             by_default: false,
         };
-        let route = Arc::new(route);
         if let Some(path) = &config.path {
             self.exact.entry(path.clone()).or_default().0.push(route);
         } else if let Some(prefix) = &config.prefix {
@@ -245,7 +263,7 @@ impl Table {
                 is_held,
                 methods: Vec::new(),
             };
-            self.exact.insert(path.clone(), Methods(vec![Arc::new(route)]));
+            self.exact.insert(path.clone(), Methods(vec![route]));
             listing.push(RouteInfo {
                 path,
                 methods: Vec::new(),
@@ -258,7 +276,7 @@ impl Table {
         }
     }
 
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Found {
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
         if let Some(methods) = self.exact.get(path) {
             return methods.find(method);
         }
@@ -273,7 +291,7 @@ impl Table {
     }
 
     /// `/PLUGIN/ENTRY` of a plugin that does not describe itself.
-    fn opaque(&self, path: &str) -> Option<Found> {
+    fn opaque(&self, path: &str) -> Option<Found<'static>> {
         if self.opaque.is_empty() {
             return None;
         }
@@ -282,7 +300,7 @@ impl Table {
         if opaque.is_held {
             return Some(Found::Held);
         }
-        Some(Found::Route(Arc::new(Route {
+        Some(Found::Route(Routed::Opaque(Box::new(Route {
             entry: opaque.plugin.entry(entry).ok()?,
             kind: None,
             content_type: None,
@@ -290,7 +308,7 @@ impl Table {
             stats: Arc::clone(&opaque.stats),
             is_held: false,
             methods: Vec::new(),
-        })))
+        }))))
     }
 
     /// The known path nearest to one that was not found. Bounded, because strangers ask.
@@ -306,12 +324,11 @@ impl Table {
 }
 
 impl Methods {
-    fn find(&self, method: &Method) -> Found {
-        let takes =
-            |route: &&Arc<Route>| route.methods.is_empty() || route.methods.contains(method);
+    fn find(&self, method: &Method) -> Found<'_> {
+        let takes = |route: &&Route| route.methods.is_empty() || route.methods.contains(method);
         match self.0.iter().find(takes) {
             Some(route) if route.is_held => return Found::Held,
-            Some(route) => return Found::Route(Arc::clone(route)),
+            Some(route) => return Found::Route(Routed::Known(route)),
             None => {}
         }
         let names: Vec<&str> =

@@ -2,8 +2,10 @@
 //! What every request reaches: the routes in force, the counters, the connections.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use becket_host::Plugin;
 use parking_lot::RwLock;
@@ -16,6 +18,8 @@ use crate::stats::Stats;
 #[derive(Debug)]
 pub(crate) struct Shared {
     routes: RwLock<Routes>,
+    /// How often other routes were put in force.
+    version: AtomicU64,
     /// Told when other routes are in force.
     changed: Notify,
     pub(crate) stats: Arc<Stats>,
@@ -29,6 +33,22 @@ struct Routes {
     unused: oneshot::Receiver<()>,
     listing: Vec<RouteInfo>,
     plugins: BTreeMap<String, Plugin>,
+}
+
+/// A table as one connection keeps it. Its requests share this and not the table, so that
+/// connections do not all count on the same line of memory.
+#[derive(Debug)]
+pub(crate) struct KeptTable {
+    table: Arc<Table>,
+    version: u64,
+}
+
+impl Deref for KeptTable {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        &self.table
+    }
 }
 
 impl Routes {
@@ -48,24 +68,30 @@ impl Shared {
     ) -> Self {
         Self {
             routes: RwLock::new(Routes::new(table, listing, plugins)),
+            version: AtomicU64::new(0),
             changed: Notify::new(),
             stats,
             connections: Connections::new(),
         }
     }
 
-    /// The routes in force. A request keeps the table until its call is done.
-    pub(crate) fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.routes.read().table)
+    /// The routes in force, as one connection keeps them.
+    pub(crate) fn kept(&self) -> Arc<KeptTable> {
+        let routes = self.routes.read();
+        let version = self.version.load(Ordering::Acquire);
+        Arc::new(KeptTable { table: Arc::clone(&routes.table), version })
     }
 
-    /// Completes when `table` is not in force any more. Who waits here uses it no more.
-    pub(crate) async fn replaced(&self, table: &Arc<Table>) {
+    pub(crate) fn is_current(&self, kept: &KeptTable) -> bool {
+        kept.version == self.version.load(Ordering::Acquire)
+    }
+
+    /// Completes when another table is in force.
+    pub(crate) async fn replaced(&self, kept: &KeptTable) {
         let mut changed = pin!(self.changed.notified());
         // Listening first: a swap after the look is heard.
         changed.as_mut().enable();
-        let is_in_force = Arc::ptr_eq(table, &self.routes.read().table);
-        if is_in_force {
+        if self.is_current(kept) {
             changed.await;
         }
     }
@@ -87,9 +113,14 @@ impl Shared {
         plugins: BTreeMap<String, Plugin>,
     ) -> impl Future<Output = ()> + use<> {
         let next = Routes::new(table, listing, plugins);
-        let before = std::mem::replace(&mut *self.routes.write(), next);
+        let before = {
+            let mut routes = self.routes.write();
+            self.version.fetch_add(1, Ordering::Release);
+            std::mem::replace(&mut *routes, next)
+        };
         self.changed.notify_waiters();
         drop(before.table);
+        self.connections.refresh();
         let unused = before.unused;
         async move {
             // The sender is never used, only dropped.

@@ -25,21 +25,24 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::body::Body;
 use super::guard::{Activity, Busy, Guarded};
 use crate::TARGET;
 use crate::config::HttpLimits;
-use crate::connections::{Connections, Permit, Phase};
+use crate::connections::{Connections, Permit, Phase, Signal};
 use crate::stats::{Refusal, Stats};
 use crate::status::ms;
 
 /// What a listener serves.
-pub(crate) trait Serve: Clone + Send + 'static {
-    fn answer(self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+pub(crate) trait Serve: Clone + Send + Sync + 'static {
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
     fn limits(&self) -> HttpLimits;
     fn stats(&self) -> &Stats;
+    /// Lets go of what is kept of a configuration that is no more.
+    fn refresh(&self) {}
 }
 
 /// The parser's own bound on headers, kept on its stack.
@@ -67,10 +70,12 @@ pub(super) async fn run<S: Serve>(
     let activity = Arc::new(Activity::default());
     let stall_max = ms(limits.write_stall_timeout_ms);
     let io = TokioIo::new(Guarded::new(socket, Arc::clone(&activity), stall_max, permit));
+    // Shared by this connection's requests alone, so that counting them costs no other core.
+    let serve = Arc::new(serve);
     let service = service_fn({
-        let (serve, activity) = (serve.clone(), Arc::clone(&activity));
+        let (serve, activity) = (Arc::clone(&serve), Arc::clone(&activity));
         move |request| {
-            let (serve, busy) = (serve.clone(), Busy::new(&activity));
+            let (serve, busy) = (Arc::clone(&serve), Busy::new(&activity));
             async move {
                 let mut response = serve.answer(request).await;
                 response.body_mut().keep(busy);
@@ -86,7 +91,8 @@ pub(super) async fn run<S: Serve>(
             .max_header_list_size(limits.header_bytes_max)
             .keep_alive_interval(head_max)
             .keep_alive_timeout(head_max);
-        drive(builder.serve_connection(io, service), &activity, head_max, &connections).await
+        let connection = builder.serve_connection(io, service);
+        drive(connection, &*serve, &activity, head_max, &connections).await
     } else {
         let mut builder = http1::Builder::new();
         builder.header_read_timeout(None).max_header_size(limits.header_bytes_max as usize);
@@ -94,7 +100,7 @@ pub(super) async fn run<S: Serve>(
             builder.max_headers(limits.headers_max as usize);
         }
         let connection = builder.serve_connection(io, service).with_upgrades();
-        drive(connection, &activity, head_max, &connections).await
+        drive(connection, &*serve, &activity, head_max, &connections).await
     };
     match ended {
         Ended::Idle if activity.has_unfinished() => serve.stats().refuse(Refusal::HeaderTimeout),
@@ -152,8 +158,14 @@ where
     }
 }
 
+/// Completes at the next signal after those that `signal` has seen.
+async fn changed(mut signal: watch::Receiver<Signal>) {
+    let _ = signal.changed().await;
+}
+
 async fn drive(
     connection: impl Connection,
+    serve: &impl Serve,
     activity: &Activity,
     idle_max: Duration,
     connections: &Connections,
@@ -163,10 +175,10 @@ async fn drive(
     let mut ticks = interval_at(Instant::now() + half, half);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut idle_ticks = 0;
-    let phase = connections.phase();
-    let mut draining = pin!(connections.reached(Phase::Draining));
-    // A task's waker stays the same, so the wait for the phase is polled once to leave it there,
-    // and again only when the phase has moved.
+    // A task's waker stays the same, so a wait for the next signal is polled once to leave it there,
+    // and again only when there is one.
+    let mut signal = connections.signal();
+    let mut next = Box::pin(changed(signal.clone()));
     let mut is_armed = false;
     let drained = poll_fn(|cx| {
         if let Poll::Ready(done) = connection.as_mut().poll(cx) {
@@ -178,9 +190,13 @@ async fn drive(
                 return Poll::Ready(Some(Ended::Idle));
             }
         }
-        if !is_armed || phase.has_changed().unwrap_or(true) {
-            is_armed = true;
-            return draining.as_mut().poll(cx).map(|()| None);
+        while !is_armed || signal.has_changed().unwrap_or(false) {
+            if signal.borrow_and_update().phase >= Phase::Draining {
+                return Poll::Ready(None);
+            }
+            serve.refresh();
+            next.set(changed(signal.clone()));
+            is_armed = next.as_mut().poll(cx).is_pending();
         }
         Poll::Pending
     })

@@ -32,6 +32,7 @@ use becket_host::EntryKind;
 use http::header::HOST;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 pub(crate) use self::body::Body;
@@ -39,61 +40,97 @@ pub(crate) use self::connection::Serve;
 use crate::TARGET;
 use crate::config::HttpLimits;
 use crate::problem::{Problem, accepts};
-use crate::router::{Found, Route, Table};
-use crate::shared::Shared;
+use crate::router::{Found, Route, Routed, Table};
+use crate::shared::{KeptTable, Shared};
 use crate::stats::{InFlight, Refusal, Stats};
 
 /// How long a request waits for its plugin while that is being replaced.
 const HELD_MAX: Duration = Duration::from_secs(30);
 
-/// The public listener's requests.
-#[derive(Debug, Clone)]
-pub(crate) struct Public(pub(crate) Arc<Shared>);
+/// The public listener's requests, as one connection sees them.
+#[derive(Debug)]
+pub(crate) struct Public {
+    shared: Arc<Shared>,
+    /// The routes that its last request used.
+    kept: Mutex<Option<Arc<KeptTable>>>,
+}
+
+impl Public {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, kept: Mutex::new(None) }
+    }
+
+    /// The routes in force.
+    fn table(&self) -> Arc<KeptTable> {
+        let mut kept = self.kept.lock();
+        match &*kept {
+            Some(kept) if self.shared.is_current(kept) => Arc::clone(kept),
+            _ => Arc::clone(kept.insert(self.shared.kept())),
+        }
+    }
+}
+
+impl Clone for Public {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.shared))
+    }
+}
 
 impl Serve for Public {
     fn limits(&self) -> HttpLimits {
-        self.0.table().limits.clone()
+        self.shared.kept().limits.clone()
     }
 
     fn stats(&self) -> &Stats {
-        &self.0.stats
+        &self.shared.stats
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+    fn refresh(&self) {
+        self.kept.lock().take_if(|kept| !self.shared.is_current(kept));
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let json = accepts(request.headers(), "json");
-        let (table, routed) = loop {
-            let table = self.0.table();
-            match route(&self.0, &table, &request) {
-                Ok(None) if timeout(HELD_MAX, self.0.replaced(&table)).await.is_ok() => {}
-                Ok(None) => break (table, Err(still_replaced())),
-                Ok(Some(route)) => break (table, Ok(route)),
-                Err(problem) => break (table, Err(problem)),
-            }
-        };
-        let hints = table.error_hints;
-        match routed {
-            Err(problem) => problem.into_response(json, hints),
-            Ok(route) => {
-                let mut in_flight = InFlight::new(&*route.stats);
-                let mut response = self
-                    .shape(&table, &route, request)
-                    .await
-                    .unwrap_or_else(|problem| problem.into_response(json, hints));
-                in_flight.answer(response.status());
-                tracing::debug!(
-                    target: TARGET,
-                    entry = route.entry.name(),
-                    status = response.status().as_u16(),
-                    "answered"
-                );
-                response.body_mut().count(in_flight, &route.stats);
-                response
+        let mut table = self.table();
+        loop {
+            match route(&self.shared, &table, &request) {
+                Ok(Some(route)) => return self.run(&table, &route, request, json).await,
+                Ok(None) => {
+                    if timeout(HELD_MAX, self.shared.replaced(&table)).await.is_err() {
+                        return still_replaced().into_response(json, table.error_hints);
+                    }
+                    table = self.table();
+                }
+                Err(problem) => return problem.into_response(json, table.error_hints),
             }
         }
     }
 }
 
 impl Public {
+    async fn run(
+        &self,
+        table: &Table,
+        route: &Route,
+        request: Request<Incoming>,
+        json: bool,
+    ) -> Response<Body> {
+        let mut in_flight = InFlight::new(&*route.stats);
+        let mut response = self
+            .shape(table, route, request)
+            .await
+            .unwrap_or_else(|problem| problem.into_response(json, table.error_hints));
+        in_flight.answer(response.status());
+        tracing::debug!(
+            target: TARGET,
+            entry = route.entry.name(),
+            status = response.status().as_u16(),
+            "answered"
+        );
+        response.body_mut().count(in_flight, &route.stats);
+        response
+    }
+
     /// The shapes that are not the usual one are boxed: every request pays for the size of this
     /// future.
     async fn shape(
@@ -105,10 +142,10 @@ impl Public {
         let entry = route.entry.name();
         match (route.kind, ws::is_wanted(&request)) {
             (Some(EntryKind::Bidirectional) | None, true) => {
-                Box::pin(ws::answer(&self.0, table, route, request)).await
+                Box::pin(ws::answer(&self.shared, table, route, request)).await
             }
             (Some(EntryKind::Bidirectional), false) => {
-                self.0.stats.refuse(Refusal::Upgrade);
+                self.shared.stats.refuse(Refusal::Upgrade);
                 Err(Problem::new(
                     StatusCode::UPGRADE_REQUIRED,
                     format!("entry `{entry}` speaks WebSocket"),
@@ -117,7 +154,7 @@ impl Public {
                 .upgrade())
             }
             (Some(_), true) => {
-                self.0.stats.refuse(Refusal::Upgrade);
+                self.shared.stats.refuse(Refusal::Upgrade);
                 Err(Problem::new(
                     StatusCode::BAD_REQUEST,
                     format!("entry `{entry}` does not speak WebSocket"),
@@ -125,12 +162,12 @@ impl Public {
                 .hint("send a plain HTTP request"))
             }
             (Some(EntryKind::Stream), false) => {
-                Box::pin(stream::answer(&self.0, table, route, request)).await
+                Box::pin(stream::answer(&self.shared, table, route, request)).await
             }
             (None, false) if accepts(request.headers(), stream::EVENTS) => {
-                Box::pin(stream::answer(&self.0, table, route, request)).await
+                Box::pin(stream::answer(&self.shared, table, route, request)).await
             }
-            (Some(_) | None, false) => unary::answer(&self.0, table, route, request).await,
+            (Some(_) | None, false) => unary::answer(&self.shared, table, route, request).await,
         }
     }
 }
@@ -140,11 +177,11 @@ fn still_replaced() -> Problem {
 }
 
 /// The request's route; `None` if its plugin is being replaced just now.
-fn route(
+fn route<'a>(
     shared: &Shared,
-    table: &Table,
+    table: &'a Table,
     request: &Request<Incoming>,
-) -> Result<Option<Arc<Route>>, Problem> {
+) -> Result<Option<Routed<'a>>, Problem> {
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
         shared.stats.refuse(Refusal::Header);
         return Err(Problem::new(StatusCode::BAD_REQUEST, "the request has no `host` header")
