@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{Error, Missing};
-use crate::process::{Output, capture, on_path, probe};
+use crate::process::{Output, on_path, probe};
 
 /// What Chromium is called by those who package it.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -50,8 +50,13 @@ impl Browser {
     }
 
     /// The document after its scripts ran, as HTML.
-    pub(crate) fn document(&self, url: &str, profile: &Path) -> Result<String, Error> {
-        capture(self.command(profile).arg("--dump-dom").arg(url))
+    pub(crate) fn document(
+        &self,
+        url: &str,
+        profile: &Path,
+        output: &mut Output,
+    ) -> Result<String, Error> {
+        output.read(self.command(profile).arg("--dump-dom").arg(url))
     }
 
     /// A picture of the page in a window of this many pixels.

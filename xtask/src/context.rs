@@ -3,11 +3,12 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::process::{capture, cargo};
+use crate::process::{cargo, spawn_error};
 use crate::tools::Tools;
 
 /// Where things are.
@@ -28,9 +29,14 @@ impl Context {
         if manifest.is_dir() {
             command.current_dir(manifest);
         }
+        // Quick and quiet: what cargo says goes to the terminal, without a line about the command.
+        let output = command
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|source| spawn_error(&command, source))?;
         let unreadable =
             |what: &str| Error::Output { command: "cargo metadata".into(), what: what.into() };
-        let metadata: Value = serde_json::from_str(&capture(&mut command)?)
+        let metadata: Value = serde_json::from_slice(&output.stdout)
             .map_err(|error| unreadable(&error.to_string()))?;
         let folder = |key: &str| {
             metadata

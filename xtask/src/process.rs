@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::error::Error;
 
@@ -59,16 +59,28 @@ impl Output {
         let line = shown(command);
         self.say(&format!("$ {line}"));
         if let Self::Log { path, file } = self {
-            let clone = |file: &File| {
-                file.try_clone().map_err(|source| Error::File {
-                    action: "write to",
-                    path: path.clone(),
-                    source,
-                })
-            };
-            command.stdin(Stdio::null()).stdout(clone(file)?).stderr(clone(file)?);
+            command.stdin(Stdio::null()).stdout(clone(path, file)?).stderr(clone(path, file)?);
         }
         let status = command.status().map_err(|source| spawn_error(command, source))?;
+        self.judge(line, status)
+    }
+
+    /// Runs the program and returns what it prints; what it says on stderr goes to this output.
+    pub(crate) fn read(&mut self, command: &mut Command) -> Result<String, Error> {
+        let line = shown(command);
+        self.say(&format!("$ {line}"));
+        command.stdin(Stdio::null());
+        match self {
+            Self::Screen => command.stderr(Stdio::inherit()),
+            Self::Log { path, file } => command.stderr(clone(path, file)?),
+        };
+        let output = command.output().map_err(|source| spawn_error(command, source))?;
+        self.judge(line.clone(), output.status)?;
+        String::from_utf8(output.stdout)
+            .map_err(|_| Error::Output { command: line, what: "it is not UTF-8".into() })
+    }
+
+    fn judge(&self, command: String, status: ExitStatus) -> Result<(), Error> {
         if status.success() {
             return Ok(());
         }
@@ -76,20 +88,12 @@ impl Output {
             Self::Screen => None,
             Self::Log { path, .. } => Some(path.clone()),
         };
-        Err(Error::Failed { command: line, status, log })
+        Err(Error::Failed { command, status, log })
     }
 }
 
-/// Runs the program and returns what it prints; its errors go to the screen.
-pub(crate) fn capture(command: &mut Command) -> Result<String, Error> {
-    command.stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().map_err(|source| spawn_error(command, source))?;
-    if !output.status.success() {
-        let command = shown(command);
-        return Err(Error::Failed { command, status: output.status, log: None });
-    }
-    String::from_utf8(output.stdout)
-        .map_err(|_| Error::Output { command: shown(command), what: "it is not UTF-8".into() })
+fn clone(path: &Path, file: &File) -> Result<File, Error> {
+    file.try_clone().map_err(|source| Error::File { action: "write to", path: path.into(), source })
 }
 
 /// What the program prints, on either stream, if it is there and succeeds.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, capture, cargo, cc, create_folder, cxx, probe, publish};
+use crate::process::{Output, cargo, cc, create_folder, cxx, probe, publish};
 
 /// A language with an SDK and a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(crate) fn build(
     create_folder(&folder(context))?;
     create_folder(&beside)?;
     let built = match language {
-        Language::Rust => rust(context, &beside)?,
+        Language::Rust => rust(context, &beside, output)?,
         Language::C => c(context, &beside, output)?,
         Language::Cpp => cpp(context, &beside, output)?,
         Language::Go => go(context, &beside, output)?,
@@ -81,8 +81,8 @@ pub(crate) fn build_absent(context: &Context, output: &mut Output) {
     }
 }
 
-fn rust(context: &Context, beside: &Path) -> Result<PathBuf, Error> {
-    let library = cdylib(context, "becket-sample")?;
+fn rust(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
+    let library = cdylib(context, "becket-sample", output)?;
     let copy = beside.join("sample.so");
     std::fs::copy(&library, &copy).map_err(|source| Error::File {
         action: "copy",
@@ -93,13 +93,13 @@ fn rust(context: &Context, beside: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Builds a package in release mode and returns its shared library.
-fn cdylib(context: &Context, package: &str) -> Result<PathBuf, Error> {
+fn cdylib(context: &Context, package: &str, output: &mut Output) -> Result<PathBuf, Error> {
     let mut command = cargo();
     command
         .current_dir(context.root())
         .args(["build", "--release", "--message-format=json-render-diagnostics", "--package"])
         .arg(package);
-    let messages = capture(&mut command)?;
+    let messages = output.read(&mut command)?;
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

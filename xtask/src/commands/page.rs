@@ -59,7 +59,7 @@ pub(crate) fn check(context: &Context, pictures: &Path, output: &mut Output) -> 
     let url = format!("http://{}/", gateway.admin);
     browser.picture(&url, &profile, (1280, 800), &pictures.join("admin-page.png"), output)?;
     browser.picture(&url, &profile, (390, 844), &pictures.join("admin-page-phone.png"), output)?;
-    let document = browser.document(&url, &profile)?;
+    let document = browser.document(&url, &profile, output)?;
     let shown = text(&document);
     let mut lacks = Vec::new();
     for (name, _) in &plugins {

@@ -6,22 +6,22 @@ use std::process::Command;
 
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, capture};
+use crate::process::Output;
 
 /// Formatted, vetted, tested; the sample likewise.
 pub(super) fn sdk(context: &Context, output: &mut Output) -> Result<(), Error> {
     let go = context.tools.go(output)?;
     for folder in ["sdk/go", "examples/plugins/go"] {
-        formatted(go, &context.path(folder))?;
+        formatted(go, &context.path(folder), output)?;
         output.run(Command::new(go).current_dir(context.path(folder)).args(["vet", "./..."]))?;
     }
     output.run(Command::new(go).current_dir(context.path("sdk/go")).args(["test", "./..."]))
 }
 
 /// `gofmt` lists the files that it would change, and succeeds.
-fn formatted(go: &Path, folder: &Path) -> Result<(), Error> {
+fn formatted(go: &Path, folder: &Path, output: &mut Output) -> Result<(), Error> {
     let gofmt = go.with_file_name("gofmt");
-    let unformatted = capture(Command::new(gofmt).arg("-l").current_dir(folder).arg("."))?;
+    let unformatted = output.read(Command::new(gofmt).arg("-l").current_dir(folder).arg("."))?;
     let files: Vec<_> =
         unformatted.lines().map(|file| format!("{file} is not formatted: gofmt -w it")).collect();
     crate::checks::verdict(files)
