@@ -5,7 +5,7 @@ use serde_json::Value;
 use snapbox::str;
 use tempfile::TempDir;
 
-use crate::support::{becket, plugin, sample};
+use crate::support::{becket, compile, plugin, sample};
 
 fn json(output: &[u8]) -> Value {
     serde_json::from_slice(output)
@@ -184,6 +184,42 @@ FAIL  unary slow          empty payload: no answer in 50 ms
     assert_eq!(json(&output.get_output().stdout)["passed"], true);
 }
 
+/// Says what it will do on stdout, which is no finding, and ends its process as if all were well.
+const ENDS_ITS_PROCESS: &str = r#"
+#include <stdlib.h>
+#include "becket_plugin.h"
+static NrStatus hit(const BkCall *call) { (void)call; puts("bye"); fflush(stdout); _Exit(0); }
+static const BkEntry entries[] = {{"hit", BK_ENTRY_UNARY, "", hit}};
+static const BkPluginDef def = {.name = "fatal", .version = "1", BK_ENTRIES(entries)};
+BK_PLUGIN(def)
+"#;
+
+#[test]
+fn check_outlives_a_plugin_that_ends_its_process() {
+    let dir = TempDir::new().unwrap();
+    let (source, library) = (dir.path().join("fatal.c"), dir.path().join("fatal.so"));
+    std::fs::write(&source, ENDS_ITS_PROCESS).unwrap();
+    compile(&source, &library);
+    becket().args(["plugin", "check"]).arg(&library).assert().code(7).stderr_eq("bye\n").stdout_eq(
+        str![[r#"
+...
+FAIL  unary hit      the plugin ended its process: exit code 0
+[..]fatal.so failed 1 check
+
+"#]],
+    );
+}
+
+#[test]
+fn check_says_why_a_plugin_does_not_load() {
+    becket().args(["plugin", "check", "none.so"]).assert().code(3).stdout_eq("").stderr_eq(str![[
+        r#"
+error: no plugin file found for `none.so`
+...
+"#
+    ]]);
+}
+
 #[test]
 fn an_unknown_entry_names_the_nearest() {
     becket()
@@ -227,7 +263,7 @@ ok    unknown entry     refused: plugin `greeter` has no entry `no-such-entry`
 ok    unary hello       empty payload: answered Ok in [..]; small payload: answered Ok in [..]
 ok    stream countdown  3 frames, ended well in [..]
 ok    answers           each to a call that waited for it
-ok    callers leave     1 caller in the middle of an answer
+ok    callers leave     [..] in the middle of an answer
 ok    unload            nothing was left behind
 [..]libgreeter.so passed
 

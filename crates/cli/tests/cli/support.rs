@@ -41,18 +41,26 @@ pub(crate) fn plugin() -> PathBuf {
 /// The sample plugin in C, built once for every test.
 static SAMPLE: LazyLock<TempDir> = LazyLock::new(|| {
     let dir = TempDir::new().unwrap();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    run(Process::new("cc")
-        .args(["-std=c11", "-O2", "-fPIC", "-shared", "-pthread"])
-        .arg("-I")
-        .arg(root.join("crates/abi/include"))
-        .arg("-I")
-        .arg(root.join("sdk/c"))
-        .arg("-o")
-        .arg(dir.path().join("libsample.so"))
-        .arg(root.join("examples/plugins/c/plugin.c")));
+    compile(&root().join("examples/plugins/c/plugin.c"), &dir.path().join("libsample.so"));
     dir
 });
+
+/// Makes a plugin of one C source.
+pub(crate) fn compile(source: &Path, library: &Path) {
+    run(Process::new("cc")
+        .args(["-std=c11", "-O2", "-fPIC", "-shared", "-pthread", "-I"])
+        .arg(root().join("crates/abi/include"))
+        .arg("-I")
+        .arg(root().join("sdk/c"))
+        .arg("-o")
+        .arg(library)
+        .arg(source));
+}
+
+/// The repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
 
 /// That plugin.
 pub(crate) fn sample() -> PathBuf {
@@ -74,7 +82,7 @@ pub(crate) fn run(process: &mut Process) -> Output {
 
 /// Where a tool is: where `cargo xtask tools` puts it, else on the path.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools");
+    let tools = root().join(".tools");
     let path = std::env::var_os("PATH").unwrap_or_default();
     [tools.join("go/go/bin"), tools.join("zig/ziglang")]
         .into_iter()

@@ -4,12 +4,17 @@
 //! It knows nothing about what the entries do, so it holds them to what all of them owe a host: an
 //! answer or a refusal within the deadline, an end to every stream, nothing left behind. What the
 //! host itself refuses (stale ids, late answers) it reads from the host's counters.
+//!
+//! The plugin runs in a child process, this command again with `--in-process`, so that one which
+//! ends its process is a finding and not the end of the report: see `child`.
+
+mod child;
 
 use std::time::{Duration, Instant};
 
 use becket_host::{CallError, EntryKind, Host, Plugin, Request, Stream, StreamError};
 use futures_lite::future::poll_once;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::load::Load;
 use crate::commands::runtime;
@@ -31,10 +36,13 @@ pub(crate) struct Args {
     /// Leave this entry out; may be given several times
     #[arg(long, value_name = "ENTRY")]
     skip: Vec<String>,
+    /// Run the plugin in this process and print the findings as they come
+    #[arg(long, hide = true)]
+    in_process: bool,
 }
 
 /// How one check went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
     Ok,
@@ -43,7 +51,7 @@ enum Verdict {
 }
 
 /// One line of the report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Finding {
     check: String,
     verdict: Verdict,
@@ -57,8 +65,17 @@ struct Report {
 }
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
-    let (host, plugin) = args.load.load()?;
-    let findings = runtime::run_one(async { Ok(check(&args, &host, &plugin, ui).await) })?;
+    if args.in_process {
+        child::begin("load", ui)?;
+        let (host, plugin) = args.load.load()?;
+        runtime::run_one(check(&args, &host, &plugin, ui))?;
+        child::done(ui)?;
+        return Ok(Exit::Ok);
+    }
+    let findings = match child::findings()? {
+        child::Outcome::Checked(findings) => findings,
+        child::Outcome::NotLoaded => return Ok(Exit::Load),
+    };
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
     if ui.json() {
         ui.data(&Report { passed: failed == 0, findings })?;
@@ -68,28 +85,35 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     Ok(if failed == 0 { Exit::Ok } else { Exit::Check })
 }
 
-async fn check(args: &Args, host: &Host, plugin: &Plugin, ui: &Ui) -> Vec<Finding> {
-    let mut all = vec![loaded(plugin)];
-    all.extend(described(plugin));
-    all.push(reload(plugin).await);
-    all.push(unknown_entry(plugin, args).await);
+async fn check(args: &Args, host: &Host, plugin: &Plugin, ui: &Ui) -> Result<(), Failure> {
+    let tell = |finding: Finding| child::tell(&finding, ui);
+    let begin = |what: &str| child::begin(what, ui);
+    tell(loaded(plugin))?;
+    begin("entries")?;
+    described(plugin).into_iter().try_for_each(tell)?;
+    begin("reload")?;
+    tell(reload(plugin).await)?;
+    begin("unknown entry")?;
+    tell(unknown_entry(plugin, args).await)?;
     let progress = ui.progress();
     for entry in plugin.entries() {
         if args.skip.contains(&entry.name) {
             continue;
         }
+        begin(&format!("{} {}", entry.kind, entry.name))?;
         progress.set(&format!("calling {} …", entry.name));
-        all.push(match entry.kind {
+        tell(match entry.kind {
             EntryKind::Unary => unary(plugin, &entry.name, args).await,
             EntryKind::Bidirectional => stream(plugin, &entry.name, args, true).await,
             _ => stream(plugin, &entry.name, args, false).await,
-        });
+        })?;
     }
     drop(progress);
-    all.push(answers_in_order(plugin));
-    all.push(callers_leave(plugin, args).await);
-    all.push(unload(host, plugin).await);
-    all
+    tell(answers_in_order(plugin))?;
+    begin("callers leave")?;
+    tell(callers_leave(plugin, args).await)?;
+    begin("unload")?;
+    tell(unload(host, plugin).await)
 }
 
 fn loaded(plugin: &Plugin) -> Finding {
@@ -168,7 +192,16 @@ async fn stream(plugin: &Plugin, name: &str, args: &Args, both_ways: bool) -> Fi
         Ok(stream) => stream,
         Err(error) => return ok(&check, format!("refused: {error}")),
     };
-    let sent = if both_ways { say_something(&stream).await } else { String::new() };
+    let sent = match both_ways {
+        true => match tokio::time::timeout(limit(args), say_something(&stream)).await {
+            Ok(sent) => sent,
+            Err(_) => {
+                let detail = format!("it did not take a message in {} ms", args.timeout_ms);
+                return failed(&check, detail);
+            }
+        },
+        false => String::new(),
+    };
     let started = Instant::now();
     let mut frames = 0_u64;
     loop {
@@ -207,13 +240,12 @@ async fn say_something(stream: &Stream) -> String {
 fn answers_in_order(plugin: &Plugin) -> Finding {
     let refused = plugin.snapshot().refused_answers;
     let wrong = refused.unknown + refused.foreign + refused.invalid;
+    // Nobody has left so far, so a late answer was the second one, or came after the last frame.
     match (wrong, refused.late) {
         (0, 0) => ok("answers", "each to a call that waited for it".to_owned()),
-        (0, late) => finding(
-            "answers",
-            Verdict::Warning,
-            format!("{} after the call had ended", text::plural(late, "answer")),
-        ),
+        (0, late) => {
+            failed("answers", format!("{} to calls that were over", text::plural(late, "answer")))
+        }
         (wrong, _) => failed(
             "answers",
             format!("the host refused {}: wrong id or payload", text::plural(wrong, "answer")),
