@@ -1,52 +1,53 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The bytes of an answer or a frame.
 //!
-//! Three forms, so that none pays for another: up to [`INLINE_BYTES_MAX`] bytes stand in the value
-//! itself and cost no allocation; longer ones are shared [`Bytes`]; owned ones stay in the plugin's
-//! memory and are released when the last reader is done.
+//! Four forms, so that none pays for another, in a value small enough to be moved freely: nothing;
+//! up to [`SMALL_BYTES_MAX`] bytes in a block that its thread keeps for the next one; shared
+//! [`Bytes`]; and bytes in the plugin's memory, released when the last reader is done.
 //!
 //! # Invariants
 //!
 //! 1. An owned body holds its instance: the plugin's image is not unmapped before `release` ran.
 //! 2. `release` runs exactly once.
 
-use std::{fmt, ops::Deref, ptr::NonNull};
+use std::{ffi::c_void, fmt, ops::Deref, ptr::NonNull};
 
 use becket_abi::NrOwnedBytes;
 use bytes::Bytes;
 
-use crate::instance::Instance;
-
-/// Bodies of at most this many bytes are stored in place.
-pub(crate) const INLINE_BYTES_MAX: usize = 64;
+use crate::{
+    instance::Instance,
+    small::{SMALL_BYTES_MAX, SmallBlock},
+};
 
 /// The bytes of an answer or a frame; dereferences to `[u8]`.
 ///
 /// Turning it into [`Bytes`] costs nothing for bodies above 64 bytes and one small allocation for
 /// those below.
+#[derive(Default)]
 pub struct Body(Repr);
 
+#[derive(Default)]
 enum Repr {
-    Inline { len: u8, data: [u8; INLINE_BYTES_MAX] },
+    #[default]
+    Empty,
+    Small(SmallBlock),
     Shared(Bytes),
     Owned(OwnedBody),
 }
 
 impl Body {
     /// The empty body.
-    pub(crate) const EMPTY: Self = Self(Repr::Inline { len: 0, data: [0; INLINE_BYTES_MAX] });
+    pub(crate) const EMPTY: Self = Self(Repr::Empty);
 
     /// A copy of `bytes`.
     #[inline]
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        if bytes.len() > INLINE_BYTES_MAX {
-            return Self(Repr::Shared(Bytes::copy_from_slice(bytes)));
-        }
-        let mut data = [0; INLINE_BYTES_MAX];
-        if let Some(prefix) = data.get_mut(..bytes.len()) {
-            prefix.copy_from_slice(bytes);
-        }
-        Self(Repr::Inline { len: bytes.len() as u8, data })
+        Self(match bytes.len() {
+            0 => Repr::Empty,
+            1..=SMALL_BYTES_MAX => Repr::Small(SmallBlock::copy_of(bytes)),
+            _ => Repr::Shared(Bytes::copy_from_slice(bytes)),
+        })
     }
 
     /// A body over bytes that are already shared.
@@ -62,10 +63,8 @@ impl Body {
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Repr::Inline { len: 0, .. } => Bytes::new(),
-            Repr::Inline { len, data } => {
-                Bytes::copy_from_slice(data.get(..usize::from(len)).unwrap_or(&[]))
-            }
+            Repr::Empty => Bytes::new(),
+            Repr::Small(block) => Bytes::copy_from_slice(&block),
             Repr::Shared(bytes) => bytes,
             Repr::Owned(body) => Bytes::from_owner(body),
         }
@@ -77,7 +76,8 @@ impl Deref for Body {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, data } => data.get(..usize::from(*len)).unwrap_or(&[]),
+            Repr::Empty => &[],
+            Repr::Small(block) => block,
             Repr::Shared(bytes) => bytes,
             Repr::Owned(body) => body.as_ref(),
         }
@@ -96,17 +96,11 @@ impl From<Body> for Bytes {
     }
 }
 
-impl Default for Body {
-    fn default() -> Self {
-        Self::EMPTY
-    }
-}
-
 impl Clone for Body {
     fn clone(&self) -> Self {
         match &self.0 {
             Repr::Shared(bytes) => Self::shared(bytes.clone()),
-            Repr::Inline { .. } | Repr::Owned(_) => Self::copy_of(self),
+            Repr::Empty | Repr::Small(_) | Repr::Owned(_) => Self::copy_of(self),
         }
     }
 }
@@ -128,16 +122,17 @@ impl fmt::Debug for Body {
 pub(crate) struct OwnedBody {
     ptr: NonNull<u8>,
     len: usize,
-    raw: NrOwnedBytes,
+    owner_ctx: *mut c_void,
+    release: Option<unsafe extern "C" fn(*mut c_void, *const u8, u64)>,
     instance: &'static Instance,
 }
 
 impl OwnedBody {
-    /// Takes over `raw`, whose pointer and length were checked.
+    /// Takes over `raw`, whose pointer and length were checked to be `ptr` and `len`.
     ///
     /// # Safety
-    /// `ptr` and `len` are those of `raw`, readable and unchanged until `raw.release` is called,
-    /// which nobody else does.
+    /// `len` bytes at `ptr` are readable and unchanged until `raw.release` is called, which nobody
+    /// else does. `ptr` is that of `raw` unless `len` is 0.
     pub(crate) unsafe fn new(
         ptr: NonNull<u8>,
         len: usize,
@@ -145,12 +140,12 @@ impl OwnedBody {
         instance: &'static Instance,
     ) -> Self {
         instance.hold();
-        Self { ptr, len, raw, instance }
+        Self { ptr, len, owner_ctx: raw.owner_ctx, release: raw.release, instance }
     }
 
     /// Forgets the bytes without releasing them: they are the plugin's again.
     pub(crate) fn give_back(mut self) {
-        self.raw.release = None;
+        self.release = None;
     }
 }
 
@@ -164,10 +159,10 @@ impl AsRef<[u8]> for OwnedBody {
 
 impl Drop for OwnedBody {
     fn drop(&mut self) {
-        if let Some(release) = self.raw.release {
+        if let Some(release) = self.release {
             // SAFETY: the plugin gave this function for these bytes; this is the only call, since
             // the value is dropped once; the image is still mapped because `hold` counts us.
-            unsafe { release(self.raw.owner_ctx, self.raw.ptr, self.raw.len) };
+            unsafe { release(self.owner_ctx, self.ptr.as_ptr(), self.len as u64) };
         }
         self.instance.let_go();
     }

@@ -79,6 +79,19 @@ pub(crate) enum Timeout {
 }
 
 impl Timeout {
+    /// The same as a slot keeps it while the clock does not run: it is read only for calls that
+    /// outlast `handle`.
+    #[inline]
+    pub(crate) fn relative(self, default_ms: u64) -> u64 {
+        match self {
+            Self::Default if default_ms == 0 => 0,
+            Self::Default => callbacks::relative(default_ms),
+            _ => self.duration(default_ms).map_or(0, |timeout| {
+                callbacks::relative(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+            }),
+        }
+    }
+
     /// How long from now, given the plugin's default in milliseconds; `None`: for ever.
     #[inline]
     pub(crate) fn duration(self, default_ms: u64) -> Option<Duration> {
@@ -222,12 +235,11 @@ fn start(
 ) -> Started {
     let instance = entered.instance();
     let sid = slot.begin_call(instance);
-    let timeout = timeout.duration(instance.limits.deadline_ms);
-    slot.set_deadline_ms(callbacks::relative(timeout));
+    slot.set_deadline_ms(timeout.relative(instance.limits.deadline_ms));
     let span = span(shared, entry, sid);
     if instance.route() != Route::Caller || instance.distance.would_wait() {
         let call = Apart { entry: entry.to_owned(), input: input.to_owned(), slot, sid };
-        return call.start(shared, instance, timeout, span);
+        return call.start(shared, instance, timeout.duration(instance.limits.deadline_ms), span);
     }
 
     let weight = entered.record().sample_weight();
@@ -249,6 +261,7 @@ fn start(
             return Started::Answered;
         }
     } else if status.is_ok() {
+        let timeout = timeout.duration(instance.limits.deadline_ms);
         return Started::Waiting(Waiting::new(slot, sid, instance, timeout, span));
     } else {
         slot.abandon(sid);

@@ -25,7 +25,7 @@ pub(crate) struct CallFrame {
     /// True once it was answered here; then `status` and `body` are the answer.
     pub(crate) answered: Cell<bool>,
     status: Cell<NrStatus>,
-    body: Cell<Option<Body>>,
+    body: Cell<Body>,
     /// State of a call without a slot.
     pub(crate) state: Cell<Option<Box<StateMap>>>,
     _not_send: PhantomData<*const ()>,
@@ -40,22 +40,29 @@ impl CallFrame {
             slot,
             answered: Cell::new(false),
             status: Cell::new(NrStatus::Ok),
-            body: Cell::new(None),
+            body: Cell::new(Body::EMPTY),
             state: Cell::new(None),
             _not_send: PhantomData,
         }
     }
 
-    /// Leaves the answer here.
+    /// Claims the right to answer; false if somebody has.
+    #[inline]
+    pub(crate) fn claim(&self) -> bool {
+        let first = !self.answered.get()
+            && match self.slot {
+                Some(slot) => slot.claim_for_frame(self.sid),
+                None => true,
+            };
+        self.answered.set(self.answered.get() || first);
+        first
+    }
+
+    /// Leaves the answer here, for who claimed it.
     #[inline]
     pub(crate) fn answer(&self, status: NrStatus, body: Body) {
-        if self.answered.replace(true) {
-            return;
-        }
         self.status.set(status);
-        // SAFETY: only this thread touches the cell, and it holds `None`, which needs no drop: this
-        // is the first answer. `set` would move the old value out first.
-        unsafe { self.body.as_ptr().write(Some(body)) };
+        self.body.set(body);
     }
 
     /// The answer's status.
@@ -68,14 +75,13 @@ impl CallFrame {
     #[inline]
     pub(crate) fn body_len(&self) -> u64 {
         // SAFETY: only this thread touches the cell, and nobody else does during this read.
-        unsafe { &*self.body.as_ptr() }.as_ref().map_or(0, |body| body.len() as u64)
+        unsafe { &*self.body.as_ptr() }.len() as u64
     }
 
     /// The answer, which was left here.
     #[inline]
     pub(crate) fn into_response(self) -> Response {
-        let body = self.body.into_inner().unwrap_or(Body::EMPTY);
-        Response { status: self.status.get(), body }
+        Response { status: self.status.get(), body: self.body.into_inner() }
     }
 
     /// Runs `f` with this as the thread's innermost frame.

@@ -29,6 +29,7 @@
 //! | `distance` | how far away its functions run |
 //! | `callbacks` | the functions that a plugin calls |
 //! | `table`, `sid`, `frame`, `state` | calls in flight |
+//! | `small` | blocks for short bodies |
 //! | `thread`, `barrier` | who is inside a plugin, without locked instructions |
 //! | `timer`, `watchdog`, `jobs` | deadlines, stuck threads, work apart from callers |
 //! | `counters`, `metrics` | what is counted |
@@ -51,6 +52,7 @@ mod metrics;
 mod plugin;
 mod request;
 mod sid;
+mod small;
 mod spec;
 mod state;
 mod stream;

@@ -3,11 +3,12 @@
 
 use std::{borrow::Cow, fmt};
 
-use becket_abi::{NrHeader, NrRequest, NrStr};
+use becket_abi::{NrHeader, NrRequest};
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 /// Requests with at most this many headers build their view on the stack.
-const HEADERS_ON_STACK: usize = 32;
+const HEADERS_ON_STACK: usize = 16;
 
 /// A request: metadata, a body, and extensions that never leave the host.
 ///
@@ -75,21 +76,13 @@ impl Request {
     /// Runs `f` with the ABI's view of this request, which is valid for that long.
     #[inline]
     pub(crate) fn with_view<R>(&self, f: impl FnOnce(&NrRequest) -> R) -> R {
-        let build =
-            |headers: &[NrHeader]| NrRequest::build(&self.method, &self.path, &self.query, headers);
-        if self.headers.len() > HEADERS_ON_STACK {
-            let headers: Vec<NrHeader> = self.headers.iter().map(view).collect();
-            return f(&build(&headers));
-        }
-        let mut headers =
-            [const { NrHeader { key: NrStr::EMPTY, value: NrStr::EMPTY } }; HEADERS_ON_STACK];
-        for (slot, header) in headers.iter_mut().zip(&self.headers) {
-            *slot = view(header);
-        }
-        f(&build(headers.get(..self.headers.len()).unwrap_or(&[])))
+        let headers: SmallVec<[NrHeader; HEADERS_ON_STACK]> =
+            self.headers.iter().map(view).collect();
+        f(&NrRequest::build(&self.method, &self.path, &self.query, &headers))
     }
 }
 
+#[inline]
 fn view((name, value): &(Cow<'static, str>, Cow<'static, str>)) -> NrHeader {
     NrHeader::new(name, value)
 }

@@ -12,7 +12,7 @@
 //!   │    marks [0..8]   the instances the thread is inside of, outermost first
 //!   │    turns          how often it entered; the watchdog compares it over time
 //!   └─ owner only
-//!        depth · frame · local sequence · free slots · sample counter
+//!        depth · frame · local sequence · free slots · free blocks · sample counter
 //! ```
 //!
 //! # Invariants
@@ -31,7 +31,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{barrier, frame::CallFrame, instance::Instance, table::FreeList};
+use crate::{barrier, frame::CallFrame, instance::Instance, small::FreeBlocks, table::FreeList};
 
 /// Vtable calls of one thread that may be nested in one another.
 pub(crate) const DEPTH_MAX: usize = 8;
@@ -47,6 +47,7 @@ pub(crate) struct ThreadRecord {
     local_sequence: Cell<u64>,
     samples: Cell<u32>,
     pub(crate) free_slots: FreeList,
+    pub(crate) free_blocks: FreeBlocks,
 }
 
 // SAFETY: the atomics may be used from anywhere; the cells are touched only through `current()`,
@@ -129,6 +130,7 @@ impl ThreadRecord {
             local_sequence: Cell::new(0),
             samples: Cell::new(0),
             free_slots: FreeList::new(),
+            free_blocks: FreeBlocks::new(),
         }
     }
 

@@ -36,6 +36,9 @@ pub(super) unsafe extern "C" fn send_result(
     status: NrStatus,
     payload: NrBytes,
 ) {
+    if answered_inside(host_ctx, sid, status, payload) {
+        return;
+    }
     boundary(host_ctx, (), |instance| {
         copied(instance, sid, status, payload, WhenFull::WaitOrEnd);
     });
@@ -47,9 +50,31 @@ pub(super) unsafe extern "C" fn send(
     status: NrStatus,
     payload: NrBytes,
 ) -> NrStatus {
+    if answered_inside(host_ctx, sid, status, payload) {
+        return NrStatus::Ok;
+    }
     boundary(host_ctx, NrStatus::Invalid, |instance| {
         copied(instance, sid, status, payload, WhenFull::Refuse)
     })
+}
+
+/// The short way for an answer to the call that this thread is inside of: true if it was taken.
+/// Everything else, and everything that is wrong, goes the long way. Nothing here can panic.
+#[inline]
+fn answered_inside(host_ctx: *mut c_void, sid: u64, status: NrStatus, payload: NrBytes) -> bool {
+    // SAFETY: null, or the frame that this thread is inside of: it stands further up this stack.
+    let Some(frame) = (unsafe { thread::current().frame().as_ref() }) else { return false };
+    if frame.sid != sid || frame.owner.cast() != host_ctx.cast_const() {
+        return false;
+    }
+    // SAFETY: an instance, which are never freed: `host_ctx` is the one that is being called.
+    let limit = unsafe { &*frame.owner }.limits.payload_bytes_max;
+    // SAFETY: see `callbacks`; copied before the callback returns.
+    let Ok(bytes) = (unsafe { payload.checked(limit) }) else { return false };
+    frame.claim() && {
+        frame.answer(status, Body::copy_of(bytes));
+        true
+    }
 }
 
 pub(super) unsafe extern "C" fn send_wait(
@@ -168,7 +193,7 @@ pub(super) fn deliver(
         && frame.sid == sid
         && ptr::eq(frame.owner, instance)
     {
-        if frame.answered.get() || frame.slot.is_some_and(|slot| !slot.claim_for_frame(sid)) {
+        if !frame.claim() {
             return refuse(instance, Refusal::Late);
         }
         frame.answer(status, body());

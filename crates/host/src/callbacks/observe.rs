@@ -2,7 +2,7 @@
 //! What a plugin asks of its host, and what it tells it: cancellation, deadlines, logs, metrics,
 //! configuration.
 
-use std::{ffi::c_void, time::Duration};
+use std::ffi::c_void;
 
 use becket_abi::{
     BK_LOG_DEBUG, BK_LOG_ERROR, BK_LOG_INFO, BK_LOG_TRACE, BK_LOG_WARN, BK_METRIC_UNKNOWN,
@@ -27,12 +27,10 @@ const TARGET: &str = "becket::plugin";
 /// A deadline that counts from a moment nobody has looked up yet; see [`relative`].
 const RELATIVE: u64 = 1 << 63;
 
-/// A timeout that is not running yet, as a slot keeps it: the clock is read only for calls that
-/// outlast `handle`. 0 for none.
+/// A timeout that is not running yet, as a slot keeps it.
 #[inline]
-pub(crate) fn relative(timeout: Option<Duration>) -> u64 {
-    timeout
-        .map_or(0, |timeout| RELATIVE | u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX >> 1))
+pub(crate) const fn relative(timeout_ms: u64) -> u64 {
+    RELATIVE | timeout_ms
 }
 
 /// True while somebody waits for `sid`, a call or stream of `instance`.

@@ -36,7 +36,6 @@ pub(crate) use self::queue::{End, Idle, Next, Rejected, StreamCell};
 pub use self::{queue::Frame, sender::StreamSender};
 use crate::{
     call::{Timeout, admit, span},
-    callbacks,
     counters::Count,
     distance::Distance,
     error::{CallError, SendError, StreamError},
@@ -127,7 +126,7 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Stream
     shared.counters.one(Count::StreamsOpened);
     shared.counters.add(Count::BytesIn, request.body.len() as u64);
     let timeout = this.timeout.duration(limits.stream_deadline_ms);
-    slot.set_deadline_ms(callbacks::relative(timeout));
+    slot.set_deadline_ms(this.timeout.relative(limits.stream_deadline_ms));
     let idle = this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms));
     // From here on dropping it gives everything back and tells the plugin.
     let mut stream = Stream {

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Blocks for short bodies, kept by the thread that freed them last.
+//!
+//! Most answers are short, and each would cost an allocation. A thread keeps up to
+//! [`KEPT_MAX`] blocks in its record, linked through their own memory, so that in the steady state
+//! a short body costs a few loads and stores. A block may be freed on another thread than the one
+//! that filled it; it then stays there.
+//!
+//! ```text
+//!   free   │ next ─────────▶ the next free block, or null │ 56 bytes unused │
+//!   in use │ up to 64 bytes                                                │
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A block is on one list or in one [`SmallBlock`], never both.
+//! 2. A list belongs to a thread record, which only its own thread touches.
+
+use std::{cell::Cell, mem::MaybeUninit, ops::Deref, ptr, ptr::NonNull};
+
+use crate::thread;
+
+/// Bytes of a block.
+pub(crate) const SMALL_BYTES_MAX: usize = 64;
+
+/// Blocks that a thread keeps.
+const KEPT_MAX: u32 = 1024;
+
+#[repr(C, align(16))]
+union Block {
+    next: *mut Block,
+    bytes: [MaybeUninit<u8>; SMALL_BYTES_MAX],
+}
+
+/// The free blocks of one thread.
+pub(crate) struct FreeBlocks {
+    head: Cell<*mut Block>,
+    len: Cell<u32>,
+}
+
+impl FreeBlocks {
+    pub(crate) const fn new() -> Self {
+        Self { head: Cell::new(ptr::null_mut()), len: Cell::new(0) }
+    }
+
+    #[inline]
+    fn take(&self) -> NonNull<Block> {
+        let Some(block) = NonNull::new(self.head.get()) else {
+            return NonNull::from(Box::leak(Box::new(Block { next: ptr::null_mut() })));
+        };
+        // SAFETY: on this list, so ours alone (invariant 1), and `next` was written by `put`.
+        self.head.set(unsafe { (*block.as_ptr()).next });
+        self.len.set(self.len.get() - 1);
+        block
+    }
+
+    #[inline]
+    fn put(&self, block: NonNull<Block>) {
+        if self.len.get() >= KEPT_MAX {
+            // SAFETY: made by `take` from a box, and nobody else has it (invariant 1).
+            drop(unsafe { Box::from_raw(block.as_ptr()) });
+            return;
+        }
+        // SAFETY: nobody else has it (invariant 1).
+        unsafe { (*block.as_ptr()).next = self.head.get() };
+        self.head.set(block.as_ptr());
+        self.len.set(self.len.get() + 1);
+    }
+}
+
+/// Up to [`SMALL_BYTES_MAX`] bytes.
+pub(crate) struct SmallBlock {
+    block: NonNull<Block>,
+    len: u8,
+}
+
+// SAFETY: the block is this value's alone (invariant 1), and plain memory.
+unsafe impl Send for SmallBlock {}
+// SAFETY: shared access only reads the bytes.
+unsafe impl Sync for SmallBlock {}
+
+impl SmallBlock {
+    /// A copy of `bytes`, as far as they fit.
+    #[inline]
+    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+        let len = bytes.len().min(SMALL_BYTES_MAX);
+        let block = thread::current().free_blocks.take();
+        // SAFETY: the block is ours alone, and holds `len` bytes; the two do not overlap.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), block.as_ptr().cast(), len) };
+        Self { block, len: len as u8 }
+    }
+}
+
+impl Deref for SmallBlock {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `copy_of` wrote `len` bytes, and nobody writes while this borrow lives.
+        unsafe {
+            std::slice::from_raw_parts(self.block.as_ptr().cast::<u8>(), usize::from(self.len))
+        }
+    }
+}
+
+impl Drop for SmallBlock {
+    #[inline]
+    fn drop(&mut self) {
+        thread::current().free_blocks.put(self.block);
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Identity, configuration, logs, reload, unload.
+
+use becket_abi::BK_PLUGIN_THREAD_SAFE;
+use becket_host::{CallError, EntryKind, PluginSpec, PluginState, Request};
+
+use crate::{
+    Sample,
+    support::{logs, unload_clean, wait::wait},
+};
+
+const ENTRIES: [(&str, EntryKind, &str); 7] = [
+    ("unary", EntryKind::Unary, "greets, and says what it saw of the request"),
+    ("echo", EntryKind::Unary, "gives the payload back"),
+    ("stream", EntryKind::Stream, "sends five frames"),
+    ("chat", EntryKind::Bidirectional, "echoes each message until the stream is closed"),
+    ("state", EntryKind::Unary, "sets KEY=VALUE in the call's state and reads it back"),
+    ("slow", EntryKind::Unary, "answers after the milliseconds in the payload"),
+    ("fail", EntryKind::Unary, "answers with the status in the payload"),
+];
+
+pub(crate) fn says_what_it_is(language: &'static str) {
+    let Some(sample) = Sample::load(language, |spec| spec) else { return };
+    let info = sample.plugin.info();
+    assert_eq!((info.name.as_str(), info.generation), (language, 1));
+    assert_eq!(info.reported_name, format!("sample-{language}"));
+    assert_eq!((info.version.as_str(), info.layout), ("0.1.0", "becket"));
+    assert_ne!(info.flags & BK_PLUGIN_THREAD_SAFE, 0);
+    assert_eq!(info.entries.len(), ENTRIES.len());
+    for (found, (name, kind, help)) in info.entries.iter().zip(ENTRIES) {
+        assert_eq!((found.name.as_str(), found.kind, found.help.as_str()), (name, kind, help));
+        assert_eq!(sample.plugin.entry(name).unwrap().kind(), Some(kind));
+    }
+    sample.end();
+}
+
+pub(crate) fn takes_its_configuration(language: &'static str) {
+    let config = serde_json::json!({ "greeting": "Ahoy, \u{fc}ber" });
+    let Some(sample) = Sample::load(language, |spec| spec.config(config)) else { return };
+    let response = wait(sample.plugin.call("unary", Request::default())).unwrap();
+    let wanted = format!("Ahoy, \u{fc}ber from {language}: - -, 0 headers, 0 bytes");
+    assert_eq!(*response.body, *wanted.as_bytes());
+    sample.end();
+}
+
+pub(crate) fn its_logs_reach_the_host(language: &'static str) {
+    logs::capture();
+    let name: &'static str = Box::leak(format!("logs-{language}").into_boxed_str());
+    let Some(path) = crate::sample(language) else { return };
+    let host = becket_host::Host::new();
+    let plugin = host.load(PluginSpec::path(name, path)).unwrap();
+    let own = format!("plugin={name} ");
+    logs::reach(1, &["INFO becket::plugin", &own, "from=sample ", "ready"]);
+    wait(plugin.call_raw("unary", b"12345")).unwrap();
+    logs::reach(1, &["DEBUG becket::plugin", &own, "from=sample ", "unary: 5 bytes"]);
+    unload_clean(&host, &plugin);
+}
+
+pub(crate) fn reloads_while_streams_are_open(language: &'static str) {
+    let Some(sample) = Sample::load(language, |spec| spec) else { return };
+    let plugin = &sample.plugin;
+    let entry = plugin.entry("echo").unwrap();
+    let mut chat = wait(plugin.stream("chat", Request::default())).unwrap();
+    assert_eq!(*wait(chat.next()).unwrap().unwrap().body, *b"welcome");
+    for at in 1..=3_u64 {
+        wait(plugin.reload()).unwrap();
+        assert_eq!(plugin.snapshot().generation, at + 1);
+        assert_eq!(*wait(entry.call_raw(b"resolved before")).unwrap().body, *b"resolved before");
+        wait(chat.send(b"still here")).unwrap();
+        assert_eq!(*wait(chat.next()).unwrap().unwrap().body, *b"echo: still here");
+    }
+    chat.close().unwrap();
+    assert_eq!(*wait(chat.next()).unwrap().unwrap().body, *b"bye after 3 messages");
+    drop(chat);
+    assert_eq!(super::unary::counter(plugin, "sample_unary_total").unwrap_or(0), 0);
+    sample.end();
+}
+
+pub(crate) fn is_gone_after_an_unload(language: &'static str) {
+    let Some(sample) = Sample::load(language, |spec| spec) else { return };
+    let plugin = sample.plugin.clone();
+    assert_eq!(plugin.state(), PluginState::Ready);
+    wait(plugin.call_raw("echo", b"x")).unwrap();
+    sample.end();
+    assert_eq!(plugin.state(), PluginState::Unloaded);
+    assert!(matches!(wait(plugin.call_raw("echo", b"x")), Err(CallError::Unloaded)));
+    assert_eq!(plugin.info().reported_name, format!("sample-{language}"), "what it said last");
+}
