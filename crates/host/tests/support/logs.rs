@@ -38,7 +38,8 @@ pub fn reach(wanted: usize, parts: &[&str]) {
     let limit = Instant::now() + LIMIT;
     while matching(&lines, parts) < wanted {
         let timed_out = CHANGED.wait_until(&mut lines, limit).timed_out();
-        assert!(!timed_out, "{} of {wanted} lines with {parts:?}", matching(&lines, parts));
+        let found = matching(&lines, parts);
+        assert!(!timed_out, "{found} of {wanted} lines with {parts:?} in {lines:#?}");
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 /// Reached by a hang alone.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 struct Parker(Thread);
 
