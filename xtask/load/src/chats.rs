@@ -10,26 +10,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload, handshake};
-use http_body_util::Empty;
-use hyper::Request;
-use hyper::header::{CONNECTION, HOST, UPGRADE};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::error::Error;
 
 /// Longest that all the chats together may take.
 const SECONDS_MAX: u64 = 120;
 
-/// The close code that says "all is well".
-const CLOSE_NORMAL: u16 = 1000;
-
-type Socket = FragmentCollector<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<TcpStream>;
 
 /// Holds `chats` chats of `messages` messages at once.
 pub(crate) async fn all(
@@ -68,71 +61,50 @@ async fn chat(
     everyone_is_in.wait().await;
     for message in 0..messages {
         let text = format!("chat {number} message {message}");
-        send(&mut socket, Frame::text(Payload::Borrowed(text.as_bytes()))).await?;
+        send(&mut socket, Message::text(text.as_str())).await?;
         expect(&mut socket, number, &format!("echo: {text}")).await?;
     }
-    send(&mut socket, Frame::close(CLOSE_NORMAL, b"")).await?;
-    let last = next(&mut socket, number).await?;
-    if last.opcode == OpCode::Close {
-        return Ok(());
+    send(&mut socket, Message::Close(None)).await?;
+    match next(&mut socket, number).await? {
+        Message::Close(_) => Ok(()),
+        last => heard(number, &last, &format!("bye after {messages} messages")),
     }
-    heard(number, &last, &format!("bye after {messages} messages"))
 }
 
 async fn connect(address: SocketAddr, path: &str) -> Result<Socket, Error> {
-    let failed =
-        |cause: &dyn ToString| Error::request(format!("ws://{address}{path}"), cause.to_string());
+    let url = format!("ws://{address}{path}");
+    let failed = |cause: &dyn ToString| Error::request(url.as_str(), cause.to_string());
     let socket = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
     socket.set_nodelay(true).map_err(|error| failed(&error))?;
-    let request = Request::get(path)
-        .header(HOST, address.to_string())
-        .header(UPGRADE, "websocket")
-        .header(CONNECTION, "upgrade")
-        .header("sec-websocket-key", handshake::generate_key())
-        .header("sec-websocket-version", "13")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| failed(&error))?;
-    let (mut socket, _) = handshake::client(&TokioExecutor::new(), request, socket)
-        .await
-        .map_err(|error| failed(&error))?;
-    // The answer to the server's close frame would follow our own: there is nobody to read it.
-    socket.set_auto_close(false);
-    Ok(FragmentCollector::new(socket))
+    let (socket, _) = client_async(&url, socket).await.map_err(|error| failed(&error))?;
+    Ok(socket)
 }
 
-async fn send(socket: &mut Socket, frame: Frame<'_>) -> Result<(), Error> {
-    socket.write_frame(frame).await.map_err(|error| Error::request("sending to a chat", error))
+async fn send(socket: &mut Socket, message: Message) -> Result<(), Error> {
+    socket.send(message).await.map_err(|error| Error::request("sending to a chat", error))
 }
 
 async fn expect(socket: &mut Socket, chat: u32, expected: &str) -> Result<(), Error> {
     heard(chat, &next(socket, chat).await?, expected)
 }
 
-/// The next frame that says something.
-async fn next(socket: &mut Socket, chat: u32) -> Result<Frame<'static>, Error> {
+/// The next message that says something.
+async fn next(socket: &mut Socket, chat: u32) -> Result<Message, Error> {
+    let failed =
+        |cause: &dyn ToString| Error::request(format!("chat {chat}, listening"), cause.to_string());
     loop {
-        let frame = socket
-            .read_frame()
-            .await
-            .map_err(|error| Error::request(format!("chat {chat}, listening"), error))?;
-        if !matches!(frame.opcode, OpCode::Ping | OpCode::Pong) {
-            return Ok(Frame::new(
-                true,
-                frame.opcode,
-                None,
-                Payload::Owned(frame.payload.to_vec()),
-            ));
+        let message = socket.next().await.ok_or_else(|| failed(&"the connection ended"))?;
+        let message = message.map_err(|error| failed(&error))?;
+        if !matches!(message, Message::Ping(_) | Message::Pong(_)) {
+            return Ok(message);
         }
     }
 }
 
-fn heard(chat: u32, frame: &Frame<'_>, expected: &str) -> Result<(), Error> {
-    if *frame.payload == *expected.as_bytes() {
+fn heard(chat: u32, message: &Message, expected: &str) -> Result<(), Error> {
+    let text = String::from_utf8_lossy(message.to_text().map_or(b"not text", str::as_bytes));
+    if text == expected {
         return Ok(());
     }
-    Err(Error::Chat {
-        chat,
-        heard: String::from_utf8_lossy(&frame.payload).into_owned(),
-        expected: expected.to_owned(),
-    })
+    Err(Error::Chat { chat, heard: text.into_owned(), expected: expected.to_owned() })
 }
