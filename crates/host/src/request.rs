@@ -76,8 +76,9 @@ impl Request {
     /// Runs `f` with the ABI's view of this request, which is valid for that long.
     #[inline]
     pub(crate) fn with_view<R>(&self, f: impl FnOnce(&NrRequest) -> R) -> R {
-        let headers: SmallVec<[NrHeader; HEADERS_ON_STACK]> =
-            self.headers.iter().map(view).collect();
+        // Filled where it stands: collected, it would be moved as a whole.
+        let mut headers = SmallVec::<[NrHeader; HEADERS_ON_STACK]>::new();
+        headers.extend(self.headers.iter().map(view));
         f(&NrRequest::build(&self.method, &self.path, &self.query, &headers))
     }
 }

@@ -54,15 +54,9 @@ impl Inline {
         f()
     }
 
-    #[inline]
-    fn enter(&self) -> Option<ReentrantMutexGuard<'_, ()>> {
-        self.gate.as_ref().map(ReentrantMutex::lock)
-    }
-}
-
-impl Distance for Inline {
-    #[inline]
-    fn handle(
+    #[cold]
+    #[inline(never)]
+    fn handle_gated(
         &self,
         entry: EntryRef<'_>,
         sid: u64,
@@ -70,6 +64,18 @@ impl Distance for Inline {
         payload: &[u8],
     ) -> NrStatus {
         let _gate = self.enter();
+        self.handle_ungated(entry, sid, request, payload)
+    }
+
+    /// Every form of a call; [`Distance::handle`] has the usual one in place.
+    #[inline(never)]
+    fn handle_ungated(
+        &self,
+        entry: EntryRef<'_>,
+        sid: u64,
+        request: Option<&NrRequest>,
+        payload: &[u8],
+    ) -> NrStatus {
         let points = &self.points;
         let payload = NrBytes::from_slice(payload);
         let view = request.map_or(ptr::null(), ptr::from_ref);
@@ -90,6 +96,34 @@ impl Distance for Inline {
             (Some(_), Some(raw), None) => unsafe { raw(points.plugin_ctx, name, sid, payload) },
             (_, None, None) => NrStatus::Unsupported,
         }
+    }
+
+    #[inline]
+    fn enter(&self) -> Option<ReentrantMutexGuard<'_, ()>> {
+        self.gate.as_ref().map(ReentrantMutex::lock)
+    }
+}
+
+impl Distance for Inline {
+    // Always: at a call's site most of it is known, and what is left are two loads and the call.
+    #[inline(always)]
+    fn handle(
+        &self,
+        entry: EntryRef<'_>,
+        sid: u64,
+        request: Option<&NrRequest>,
+        payload: &[u8],
+    ) -> NrStatus {
+        if self.gate.is_some() {
+            return self.handle_gated(entry, sid, request, payload);
+        }
+        if let (EntryRef::Id(id, _), Some(handle)) = (entry, self.points.handle_by_id) {
+            let view = request.map_or(ptr::null(), ptr::from_ref);
+            let payload = NrBytes::from_slice(payload);
+            // SAFETY: see the module's documentation.
+            return unsafe { handle(self.points.plugin_ctx, id, sid, view, payload) };
+        }
+        self.handle_ungated(entry, sid, request, payload)
     }
 
     fn stream_data(&self, sid: u64, data: &[u8]) -> Option<NrStatus> {

@@ -96,11 +96,11 @@ impl Plugin {
     /// # Errors
     /// [`CallError::UnknownEntry`] if the plugin can tell that it has none of this name.
     pub fn entry(&self, name: &str) -> Result<Entry, CallError> {
-        let entry = Entry {
+        let entry = Entry(Arc::new(EntryInner {
+            cached: AtomicU64::new(0),
             shared: self.shared.clone(),
             name: name.into(),
-            cached: Arc::new(AtomicU64::new(0)),
-        };
+        }));
         let entered = self.shared.enter()?;
         match entered.instance().distance.resolve(name) {
             Resolved::Unknown => Err(self.shared.unknown_entry(name)),
@@ -185,41 +185,43 @@ impl std::fmt::Debug for Plugin {
 
 /// An entry of a plugin, resolved once. Cloning it is cheap; it stays good over reloads.
 #[derive(Clone)]
-pub struct Entry {
-    shared: Arc<Shared>,
-    name: Arc<str>,
+pub struct Entry(Arc<EntryInner>);
+
+struct EntryInner {
     /// The id of the entry in the instance of a generation: `generation << 32 | id`; 0: not known.
-    cached: Arc<AtomicU64>,
+    cached: AtomicU64,
+    shared: Arc<Shared>,
+    name: Box<str>,
 }
 
 impl Entry {
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// Its plugin.
     #[must_use]
     pub fn plugin(&self) -> Plugin {
-        Plugin::new(self.shared.clone())
+        Plugin::new(self.0.shared.clone())
     }
 
     /// Its kind, if the plugin says.
     #[must_use]
     pub fn kind(&self) -> Option<EntryKind> {
-        let entries = self.shared.entries();
-        entries.iter().find(|entry| entry.name == *self.name).map(|entry| entry.kind)
+        let entries = self.0.shared.entries();
+        entries.iter().find(|entry| entry.name == *self.0.name).map(|entry| entry.kind)
     }
 
     /// As [`Plugin::call`].
     pub fn call<'a>(&'a self, request: impl Into<AnyRequest<'a>>) -> Call<'a> {
-        Call::new(&self.shared, EntryName::Resolved(self), Input::Request(request.into()))
+        Call::new(&self.0.shared, EntryName::Resolved(self), Input::Request(request.into()))
     }
 
     /// As [`Plugin::call_raw`].
     pub fn call_raw<'a>(&'a self, payload: &'a [u8]) -> Call<'a> {
-        Call::new(&self.shared, EntryName::Resolved(self), Input::Raw(payload))
+        Call::new(&self.0.shared, EntryName::Resolved(self), Input::Raw(payload))
     }
 
     /// As [`Plugin::call_now`].
@@ -227,7 +229,7 @@ impl Entry {
     /// # Errors
     /// As there.
     pub fn call_now(&self, payload: &[u8]) -> Result<Response, CallError> {
-        call::now(&self.shared, EntryName::Resolved(self), payload)
+        call::now(&self.0.shared, EntryName::Resolved(self), payload)
     }
 
     /// As [`Plugin::notify`].
@@ -235,37 +237,37 @@ impl Entry {
     /// # Errors
     /// As there.
     pub fn notify(&self, payload: &[u8]) -> Result<(), CallError> {
-        call::notify(&self.shared, EntryName::Resolved(self), payload)
+        call::notify(&self.0.shared, EntryName::Resolved(self), payload)
     }
 
     /// As [`Plugin::stream`].
     pub fn stream(&self, request: Request) -> OpenStream {
-        OpenStream::new(self.shared.clone(), OwnedEntry::Resolved(self.clone()), request)
+        OpenStream::new(self.0.shared.clone(), OwnedEntry::Resolved(self.clone()), request)
     }
 
     fn remember(&self, instance: &Instance, id: u32) {
-        self.cached.store(instance.generation << 32 | u64::from(id), Ordering::Relaxed);
+        self.0.cached.store(instance.generation << 32 | u64::from(id), Ordering::Relaxed);
     }
 
     /// How to name this entry to an instance.
-    #[inline]
+    #[inline(always)]
     fn at(&self, instance: &Instance) -> EntryRef<'_> {
-        let cached = self.cached.load(Ordering::Relaxed);
+        let cached = self.0.cached.load(Ordering::Relaxed);
         if cached >> 32 == instance.generation {
-            return EntryRef::Id(cached as u32, &self.name);
+            return EntryRef::Id(cached as u32, &self.0.name);
         }
         self.resolve_again(instance)
     }
 
     #[cold]
     fn resolve_again(&self, instance: &Instance) -> EntryRef<'_> {
-        match instance.distance.resolve(&self.name) {
+        match instance.distance.resolve(&self.0.name) {
             Resolved::Id(id) => {
                 self.remember(instance, id);
-                EntryRef::Id(id, &self.name)
+                EntryRef::Id(id, &self.0.name)
             }
             // A new version may have lost the entry: then its `handle` says so.
-            Resolved::Unknown | Resolved::ByName => EntryRef::Name(&self.name),
+            Resolved::Unknown | Resolved::ByName => EntryRef::Name(&self.0.name),
         }
     }
 }
@@ -273,8 +275,8 @@ impl Entry {
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entry")
-            .field("plugin", &self.shared.spec.name)
-            .field("name", &self.name)
+            .field("plugin", &self.0.shared.spec.name)
+            .field("name", &self.0.name)
             .finish_non_exhaustive()
     }
 }
@@ -290,7 +292,7 @@ impl<'a> EntryName<'a> {
     pub(crate) fn name(self) -> &'a str {
         match self {
             Self::Name(name) => name,
-            Self::Resolved(entry) => &entry.name,
+            Self::Resolved(entry) => &entry.0.name,
         }
     }
 

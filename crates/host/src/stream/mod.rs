@@ -24,7 +24,7 @@ use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -130,12 +130,17 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Stream
     let idle = this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms));
     // From here on dropping it gives everything back and tells the plugin.
     let mut stream = Stream {
-        core: Arc::new(Core { shared: shared.clone(), slot, sid, instance }),
+        core: Arc::new(Core {
+            shared: shared.clone(),
+            slot,
+            sid,
+            instance,
+            timeout,
+            idle,
+            timers: OnceLock::new(),
+        }),
         taken: VecDeque::new(),
         state: Receiving::Open,
-        timeout,
-        idle,
-        timers: [None, None],
     };
     let entry = this.entry.clone();
     let span = span(shared, entry.get(), sid);
@@ -182,11 +187,34 @@ struct Core {
     slot: &'static Slot,
     sid: u64,
     instance: &'static Instance,
+    timeout: Option<Duration>,
+    idle: Duration,
+    /// Set when somebody waits for the first time: a stream on which nobody waits sets none.
+    timers: OnceLock<[Option<timer::Key>; 2]>,
 }
 
 impl Core {
     fn cell(&self) -> Option<&StreamCell> {
         self.slot.stream()
+    }
+
+    /// Makes sure that the deadline and the idle limit are kept: somebody is about to wait.
+    fn keep_time(&self) {
+        self.timers.get_or_init(|| {
+            let sid = self.sid;
+            let now = Instant::now();
+            let deadline = self.timeout.and_then(|timeout| now.checked_add(timeout));
+            let deadline = deadline.map(|deadline| {
+                self.slot.set_deadline_ms(timer::ms_of(deadline));
+                timer::set(deadline, timer::Task::StreamDeadline { sid })
+            });
+            let period = self.idle;
+            let idle = now.checked_add(period).filter(|_| !period.is_zero()).map(|at| {
+                // A count that no stream has: the first look only takes the count.
+                timer::set(at, timer::Task::StreamIdle { sid, activity: u64::MAX, period })
+            });
+            [deadline, idle]
+        });
     }
 }
 
@@ -205,17 +233,11 @@ pub struct Stream {
     /// Frames taken from the queue and not given out yet.
     taken: VecDeque<Frame>,
     state: Receiving,
-    timeout: Option<Duration>,
-    idle: Duration,
-    /// Set when the receiver waits for the first time: a stream that never waits sets none.
-    timers: [Option<timer::Key>; 2],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Receiving {
     Open,
-    /// The timers are set.
-    Waiting,
     /// The end came out.
     Over,
     /// `handle` refused it.
@@ -262,30 +284,10 @@ impl Stream {
                     return Poll::Ready(ended(end));
                 }
                 Poll::Pending => {
-                    self.set_timers();
+                    self.core.keep_time();
                     return Poll::Pending;
                 }
             }
-        }
-    }
-
-    fn set_timers(&mut self) {
-        if self.state != Receiving::Open {
-            return;
-        }
-        self.state = Receiving::Waiting;
-        let sid = self.core.sid;
-        let now = Instant::now();
-        if let Some(deadline) = self.timeout.and_then(|timeout| now.checked_add(timeout)) {
-            self.core.slot.set_deadline_ms(timer::ms_of(deadline));
-            let key = timer::set(deadline, timer::Task::StreamDeadline { sid });
-            self.timers[0] = Some(key);
-        }
-        if let Some(at) = now.checked_add(self.idle).filter(|_| !self.idle.is_zero()) {
-            let period = self.idle;
-            // A count that no stream has: the first look only takes the count.
-            let task = timer::Task::StreamIdle { sid, activity: u64::MAX, period };
-            self.timers[1] = Some(timer::set(at, task));
         }
     }
 
@@ -334,8 +336,8 @@ fn ended(end: End) -> Result<Option<Frame>, StreamError> {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        for key in self.timers.into_iter().flatten() {
-            timer::cancel(key);
+        for key in self.core.timers.get().into_iter().flatten().flatten() {
+            timer::cancel(*key);
         }
         let open = self.core.cell().is_some_and(StreamCell::close);
         self.core.shared.counters.one(Count::StreamsEnded);

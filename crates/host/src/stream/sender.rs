@@ -81,6 +81,7 @@ pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError>
             return sent;
         }
         let Some(cell) = core.cell() else { return Err(SendError::Closed) };
+        core.keep_time();
         poll_fn(|context| cell.poll_ready(core.sid, context)).await;
     }
 }

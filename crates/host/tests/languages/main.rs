@@ -35,7 +35,6 @@ use crate::support::{native::workspace, unload_clean};
 
 /// A sample, loaded into a host of its own.
 struct Sample {
-    language: &'static str,
     host: Host,
     plugin: Plugin,
 }
@@ -49,7 +48,7 @@ impl Sample {
         let path = sample(language)?;
         let host = Host::new();
         let plugin = host.load(configure(PluginSpec::path(language, path)));
-        Some(Self { language, host, plugin: plugin.unwrap_or_else(|error| panic!("{error}")) })
+        Some(Self { host, plugin: plugin.unwrap_or_else(|error| panic!("{error}")) })
     }
 
     /// With small queues, so that backpressure happens.

@@ -51,7 +51,7 @@ struct Lines;
 
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event()
+        !metadata.is_span()
             && *metadata.level() <= Level::DEBUG
             && ["becket::plugin", "becket::watchdog", "becket::host"].contains(&metadata.target())
     }
