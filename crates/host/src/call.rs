@@ -328,17 +328,24 @@ impl Apart {
     }
 }
 
-/// Checks the plugin's bounds before a call; a refusal is counted as `refused`.
+/// Checks the plugin's bounds before a call that may wait; a refusal is counted as `refused`.
 #[inline]
 pub(crate) fn admit(
     instance: &Instance,
     payload_len: usize,
     refused: Count,
 ) -> Result<(), CallError> {
-    let limits = &instance.limits;
+    if instance.pending.load(Ordering::Relaxed) >= u64::from(instance.limits.pending_max) {
+        return Err(not_admitted(instance, payload_len, refused));
+    }
+    admit_now(instance, payload_len, refused)
+}
+
+/// The same for a call that is over when `handle` returns.
+#[inline]
+fn admit_now(instance: &Instance, payload_len: usize, refused: Count) -> Result<(), CallError> {
     if instance.route() == Route::Quarantined
-        || instance.pending.load(Ordering::Relaxed) >= u64::from(limits.pending_max)
-        || payload_len as u64 > limits.payload_bytes_max
+        || payload_len as u64 > instance.limits.payload_bytes_max
     {
         return Err(not_admitted(instance, payload_len, refused));
     }
@@ -483,7 +490,7 @@ pub(crate) fn now(
     let instance = entered.instance();
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Calls);
-    admit(instance, payload.len(), Count::QuotaRefused)?;
+    admit_now(instance, payload.len(), Count::QuotaRefused)?;
     tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
     let weight = entered.record().sample_weight();
@@ -522,7 +529,7 @@ pub(crate) fn notify(
     let instance = entered.instance();
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Notifies);
-    admit(instance, payload.len(), Count::NotifiesRefused)?;
+    admit_now(instance, payload.len(), Count::NotifiesRefused)?;
     tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
     let status = instance.distance.handle(entry.at(instance), sid, None, payload);

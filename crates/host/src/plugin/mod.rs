@@ -113,11 +113,13 @@ impl Plugin {
     }
 
     /// Calls an entry and awaits its answer.
+    #[inline]
     pub fn call<'a>(&'a self, entry: &'a str, request: impl Into<AnyRequest<'a>>) -> Call<'a> {
         Call::new(&self.shared, EntryName::Name(entry), Input::Request(request.into()))
     }
 
     /// Calls an entry without metadata and awaits its answer.
+    #[inline]
     pub fn call_raw<'a>(&'a self, entry: &'a str, payload: &'a [u8]) -> Call<'a> {
         Call::new(&self.shared, EntryName::Name(entry), Input::Raw(payload))
     }
@@ -128,6 +130,7 @@ impl Plugin {
     /// # Errors
     /// [`CallError::NotAnswered`] if it did not answer at once: an answer that comes later is
     /// refused.
+    #[inline]
     pub fn call_now(&self, entry: &str, payload: &[u8]) -> Result<Response, CallError> {
         call::now(&self.shared, EntryName::Name(entry), payload)
     }
@@ -137,6 +140,7 @@ impl Plugin {
     ///
     /// # Errors
     /// [`CallError`], if `handle` refused it or did not run.
+    #[inline]
     pub fn notify(&self, entry: &str, payload: &[u8]) -> Result<(), CallError> {
         call::notify(&self.shared, EntryName::Name(entry), payload)
     }
@@ -215,11 +219,13 @@ impl Entry {
     }
 
     /// As [`Plugin::call`].
+    #[inline]
     pub fn call<'a>(&'a self, request: impl Into<AnyRequest<'a>>) -> Call<'a> {
         Call::new(&self.0.shared, EntryName::Resolved(self), Input::Request(request.into()))
     }
 
     /// As [`Plugin::call_raw`].
+    #[inline]
     pub fn call_raw<'a>(&'a self, payload: &'a [u8]) -> Call<'a> {
         Call::new(&self.0.shared, EntryName::Resolved(self), Input::Raw(payload))
     }
@@ -228,6 +234,7 @@ impl Entry {
     ///
     /// # Errors
     /// As there.
+    #[inline]
     pub fn call_now(&self, payload: &[u8]) -> Result<Response, CallError> {
         call::now(&self.0.shared, EntryName::Resolved(self), payload)
     }
@@ -236,6 +243,7 @@ impl Entry {
     ///
     /// # Errors
     /// As there.
+    #[inline]
     pub fn notify(&self, payload: &[u8]) -> Result<(), CallError> {
         call::notify(&self.0.shared, EntryName::Resolved(self), payload)
     }
