@@ -22,6 +22,9 @@ use crate::error::Error;
 /// Longest that all the chats together may take.
 const SECONDS_MAX: u64 = 120;
 
+/// Enough to fill what takes none, and not so many that the socket blocks.
+const MESSAGES_OF_A_KNOCK: u32 = 64;
+
 type Socket = WebSocketStream<TcpStream>;
 
 /// Holds `chats` chats of `messages` messages at once.
@@ -47,6 +50,15 @@ pub(crate) async fn all(
     tokio::time::timeout(Duration::from_secs(SECONDS_MAX), finished)
         .await
         .map_err(|_| Error::TooLong { what: "the chats", seconds: SECONDS_MAX })?
+}
+
+/// Opens one chat, says a few things and leaves without a word.
+pub(crate) async fn knock(address: SocketAddr, path: &str) -> Result<(), Error> {
+    let mut socket = connect(address, path).await?;
+    for message in 0..MESSAGES_OF_A_KNOCK {
+        send(&mut socket, Message::text(message.to_string())).await?;
+    }
+    Ok(())
 }
 
 async fn chat(

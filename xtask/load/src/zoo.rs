@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
+use crate::chats;
 use crate::error::Error;
 use crate::gateway::{Gateway, Reloaded};
 use crate::http;
@@ -96,6 +97,11 @@ async fn visit(gateway: &Gateway) -> Result<String, Error> {
     for entry in entries {
         let path = format!("/bad/{entry}");
         let answer = match http::post(gateway.listen, &path, Bytes::from_static(b"zoo")).await {
+            // It wants a WebSocket.
+            Ok(answer) if answer.status == 426 => match chats::knock(gateway.listen, &path).await {
+                Ok(()) => "knocked".to_owned(),
+                Err(_) => "cut".to_owned(),
+            },
             Ok(answer) => answer.status.to_string(),
             // A stream that was cut short. The gateway itself is asked at the end.
             Err(_) => "cut".to_owned(),
