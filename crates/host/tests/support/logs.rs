@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use tracing::{
-    Event, Level, Metadata, Subscriber,
+    Event, Metadata, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
@@ -52,7 +52,6 @@ struct Lines;
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         !metadata.is_span()
-            && *metadata.level() <= Level::DEBUG
             && ["becket::plugin", "becket::watchdog", "becket::host"].contains(&metadata.target())
     }
 
