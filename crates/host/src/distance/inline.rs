@@ -54,9 +54,9 @@ impl Inline {
         f()
     }
 
-    #[cold]
+    /// Every form of a call; [`Distance::handle`] has the usual one in place.
     #[inline(never)]
-    fn handle_gated(
+    fn handle_any(
         &self,
         entry: EntryRef<'_>,
         sid: u64,
@@ -64,18 +64,6 @@ impl Inline {
         payload: &[u8],
     ) -> NrStatus {
         let _gate = self.enter();
-        self.handle_ungated(entry, sid, request, payload)
-    }
-
-    /// Every form of a call; [`Distance::handle`] has the usual one in place.
-    #[inline(never)]
-    fn handle_ungated(
-        &self,
-        entry: EntryRef<'_>,
-        sid: u64,
-        request: Option<&NrRequest>,
-        payload: &[u8],
-    ) -> NrStatus {
         let points = &self.points;
         let payload = NrBytes::from_slice(payload);
         let view = request.map_or(ptr::null(), ptr::from_ref);
@@ -114,16 +102,15 @@ impl Distance for Inline {
         request: Option<&NrRequest>,
         payload: &[u8],
     ) -> NrStatus {
-        if self.gate.is_some() {
-            return self.handle_gated(entry, sid, request, payload);
-        }
-        if let (EntryRef::Id(id, _), Some(handle)) = (entry, self.points.handle_by_id) {
+        if let (EntryRef::Id(id, _), Some(handle), None) =
+            (entry, self.points.handle_by_id, &self.gate)
+        {
             let view = request.map_or(ptr::null(), ptr::from_ref);
             let payload = NrBytes::from_slice(payload);
             // SAFETY: see the module's documentation.
             return unsafe { handle(self.points.plugin_ctx, id, sid, view, payload) };
         }
-        self.handle_ungated(entry, sid, request, payload)
+        self.handle_any(entry, sid, request, payload)
     }
 
     fn stream_data(&self, sid: u64, data: &[u8]) -> Option<NrStatus> {
