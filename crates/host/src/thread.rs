@@ -119,6 +119,29 @@ pub(crate) fn anyone_inside(instance: &Instance) -> bool {
     all().iter().any(|record| record.is_inside(instance))
 }
 
+/// The instance was replaced while it was being marked: marks the new one, and tells the old one
+/// that the mark on it, which a retirement may have seen, is gone.
+#[cold]
+fn follow(
+    mark: &AtomicPtr<Instance>,
+    current: &AtomicPtr<Instance>,
+    mut marked: *mut Instance,
+) -> *mut Instance {
+    loop {
+        let now = current.load(Ordering::Acquire);
+        if now == marked {
+            return now;
+        }
+        mark.store(now, Ordering::Relaxed);
+        barrier::light();
+        // SAFETY: null, or an instance, which are never freed.
+        if let Some(old) = unsafe { marked.as_ref() } {
+            old.moved();
+        }
+        marked = now;
+    }
+}
+
 impl ThreadRecord {
     fn new(index: u32) -> Self {
         Self {
@@ -141,16 +164,13 @@ impl ThreadRecord {
         let depth = self.depth.get();
         let mark = self.marks.get(depth)?;
         let mut instance = current.load(Ordering::Acquire);
-        loop {
-            mark.store(instance, Ordering::Relaxed);
-            // Pairs with the heavy barrier of a retirement: either it sees the mark, or we see
-            // that the instance was replaced.
-            barrier::light();
-            let now = current.load(Ordering::Acquire);
-            if now == instance {
-                break;
-            }
-            instance = now;
+        mark.store(instance, Ordering::Relaxed);
+        // Pairs with the heavy barrier of a retirement: either it sees the mark, or we see that
+        // the instance was replaced.
+        barrier::light();
+        let now = current.load(Ordering::Acquire);
+        if now != instance {
+            instance = follow(mark, current, instance);
         }
         self.depth.set(depth + 1);
         self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
