@@ -29,7 +29,7 @@ use std::{
 };
 
 use becket_abi::{BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, NrStatus};
-use futures_lite::future::{block_on, or};
+use futures_lite::future::or;
 use parking_lot::Mutex;
 
 use crate::{
@@ -455,12 +455,12 @@ impl Instance {
     }
 
     /// Ends the plugin and gives up what can be. The instance is out of its callers' reach and its
-    /// calls have ended. Runs the plugin's code, so it goes on a thread that may block. Returns
+    /// calls have ended. Runs the plugin's code: polled on a thread that may block. Returns
     /// true if the image was unmapped.
-    pub(crate) fn shut_down(&'static self) -> bool {
+    pub(crate) async fn shut_down(&'static self) -> bool {
         let patience = Duration::from_millis(self.limits.drain_ms);
         self.cancel_timers();
-        block_on(or(self.until(Self::is_unused), timer::sleep(patience)));
+        or(self.until(Self::is_unused), timer::sleep(patience)).await;
         if !self.is_quiet() {
             // Ending a plugin under a thread that is inside would pull its memory from under it.
             tracing::warn!(
@@ -480,7 +480,7 @@ impl Instance {
             // Dropped without being unmapped.
             return false;
         }
-        block_on(or(self.until(Self::is_unused), timer::sleep(patience)));
+        or(self.until(Self::is_unused), timer::sleep(patience)).await;
         barrier::heavy();
         if !self.is_unused() {
             return false;

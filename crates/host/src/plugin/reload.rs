@@ -13,6 +13,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_task::Runnable;
 use blocking::unblock;
 use futures_lite::future::{block_on, or};
 
@@ -86,11 +87,21 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
 /// Shuts an instance down, in the background, when its last call and stream has ended.
 pub(crate) fn retire(instance: &'static Instance) {
     instance.begin_drain();
-    unblock(move || {
-        block_on(instance.quiet());
-        instance.shut_down();
-    })
-    .detach();
+    let end = async move {
+        instance.quiet().await;
+        instance.shut_down().await;
+    };
+    // On a thread of the pool only while there is something to do: a chat may keep an old instance
+    // for an hour, and many of those must not take the pool's threads.
+    let on_pool = |runnable: Runnable| {
+        unblock(move || {
+            runnable.run();
+        })
+        .detach();
+    };
+    let (runnable, task) = async_task::spawn(end, on_pool);
+    task.detach();
+    runnable.schedule();
 }
 
 /// Takes the plugin out of reach, waits for its calls, fails those that outlast `drain`, and shuts
@@ -111,7 +122,7 @@ pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64
     );
     let abandoned = if drained.await { 0 } else { table::end_all(instance) };
     // A thread that is stuck inside keeps the image; nobody waits for it.
-    let ended = unblock(move || instance.shut_down());
+    let ended = unblock(move || block_on(instance.shut_down()));
     or(
         async {
             ended.await;
