@@ -204,6 +204,13 @@ pub(super) fn deliver(
         Ok(Target::Stream(slot)) => {
             let Some(cell) = slot.stream() else { return refuse(instance, Refusal::Late) };
             let inside = record.is_busy();
+            let tally = instance.plugin.counters.of(record);
+            // Counted as it is taken, so that who receives the frame finds it counted.
+            let body = || {
+                tally.one(Count::FramesOut);
+                tally.add(Count::BytesOut, len);
+                body()
+            };
             let pushed = match when_full {
                 WhenFull::Wait(timeout) if !inside => {
                     cell.push_until(sid, status, len, body, timer::after(timeout))
@@ -215,12 +222,7 @@ pub(super) fn deliver(
                 _ => cell.push(sid, status, len, body),
             };
             match pushed {
-                Ok(()) => {
-                    let tally = instance.plugin.counters.of(record);
-                    tally.one(Count::FramesOut);
-                    tally.add(Count::BytesOut, len);
-                    Ok(())
-                }
+                Ok(()) => Ok(()),
                 Err(Rejected::Full) => {
                     instance.plugin.counters.one(Count::Backpressure);
                     if matches!(when_full, WhenFull::WaitOrEnd) {
