@@ -57,7 +57,9 @@ pub(crate) fn a_chat_of_a_thousand_messages(language: &'static str) {
     assert_eq!(wait(chat.send(b"late")), Err(SendError::Closed));
     drop(chat);
     let snapshot = sample.plugin.snapshot();
-    assert_eq!((snapshot.frames_in, snapshot.frames_out), (1000, 1002));
+    assert_eq!(snapshot.frames_in, 1000);
+    // The last one is counted by the thread that sent it, maybe after it was read.
+    assert!((1001..=1002).contains(&snapshot.frames_out), "{snapshot:?}");
     sample.end();
 }
 

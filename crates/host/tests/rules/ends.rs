@@ -201,7 +201,8 @@ fn a_plugins_thread_may_call_for_ever_though_everything_is_gone() {
                 assert!(lease.token == 0 || api.release(lease.token) == NrStatus::Ok);
                 api.remaining_ms(sid);
                 let timer = api.timer(3_600_000, || ());
-                assert!(timer == 0 || api.timer_cancel(timer) == NrStatus::Ok || true);
+                // `Ok`, or `Invalid` when the unload was faster.
+                api.timer_cancel(timer);
             }
         });
         refused.reach(50);
