@@ -39,6 +39,7 @@ typedef struct BkFakeCall {
     uint64_t due_ms; /* BK_NO_DEADLINE: none */
     uint64_t ready;  /* calls of stream_ready */
     uint64_t queued;
+    int was_full; /* a frame was refused since stream_room was last called */
     uint64_t state_bytes;
     BkFakeFrame *first, *last;
     BkFakeState *state;
@@ -185,6 +186,7 @@ static inline NrStatus bk_fake_push(BkFakeHost *host, uint64_t sid, NrStatus sta
     }
     int terminal = !call->is_stream || status != NR_OK;
     if (!terminal && call->queued >= host->frames_max) {
+        call->was_full = 1;
         return NR_BACKPRESSURE;
     }
     BkFakeFrame *frame = (BkFakeFrame *)bk_fake_alloc(host, sizeof *frame);

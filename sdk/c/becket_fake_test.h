@@ -144,8 +144,10 @@ static inline NrStatus bk_fake_cancel(BkFakeHost *host, uint64_t sid) {
                                        : host->vtable.cancel(host->info->plugin_ctx, sid);
 }
 
-/* Takes the next frame; NULL: none there. */
+/* Takes the next frame; NULL: none there. If one was refused for want of room,
+ * the plugin is told that there is room, on this thread. */
 static inline const BkFakeFrame *bk_fake_next(BkFakeHost *host, uint64_t sid) {
+    int room = 0;
     pthread_mutex_lock(&host->lock);
     BkFakeCall *call = bk_fake_find(host, sid);
     BkFakeFrame *frame = call == NULL ? NULL : call->first;
@@ -153,8 +155,13 @@ static inline const BkFakeFrame *bk_fake_next(BkFakeHost *host, uint64_t sid) {
         call->first = frame->next;
         call->last = frame->next == NULL ? NULL : call->last;
         call->queued--;
+        room = call->was_full && !call->finished;
+        call->was_full = 0;
     }
     pthread_mutex_unlock(&host->lock);
+    if (room && host->vtable.stream_room != NULL) {
+        host->vtable.stream_room(host->info->plugin_ctx, sid);
+    }
     return frame;
 }
 

@@ -63,8 +63,13 @@ typedef struct BkPluginDef {
     NrStatus (*start)(BkPlugin *plugin);
     /* Once, after every call; not if start failed. */
     void (*stop)(BkPlugin *plugin);
-    /* A frame from the host. BACKPRESSURE: not taken, bk_stream_ready follows. */
+    /* A frame from the host. BACKPRESSURE: not taken; the host offers it again
+     * after bk_stream_ready. */
     NrStatus (*stream_data)(BkPlugin *plugin, uint64_t sid, NrBytes data);
+    /* A frame to sid was refused with BACKPRESSURE; now there is room. It may
+     * come before the call that was refused has returned. An older host never
+     * calls it. */
+    NrStatus (*stream_room)(BkPlugin *plugin, uint64_t sid);
     /* The host sends no more; the plugin may still. */
     NrStatus (*stream_close)(BkPlugin *plugin, uint64_t sid);
     /* Nobody waits for sid any more. */
@@ -192,10 +197,17 @@ static inline NrStatus bk_vt_reload_import(void *plugin_ctx, NrBytes state) {
                                               : plugin->def->reload_import(plugin, state);
 }
 
+static inline NrStatus bk_vt_stream_room(void *plugin_ctx, uint64_t sid) {
+    BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    return plugin->def->stream_room == NULL ? NR_UNSUPPORTED
+                                            : plugin->def->stream_room(plugin, sid);
+}
+
 static const NrPluginVTable bk_vtable = {
     bk_vt_init,         bk_vt_handle,     bk_vt_shutdown,      bk_vt_stream_data,
     bk_vt_stream_close, bk_vt_handle_raw, bk_vt_resolve_entry, bk_vt_handle_by_id,
     bk_vt_describe,     bk_vt_cancel,     bk_vt_reload_export, bk_vt_reload_import,
+    bk_vt_stream_room,
 };
 
 static inline int bk_slot_is(const BkSlot *slot, int state) {

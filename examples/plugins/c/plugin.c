@@ -13,7 +13,6 @@
 
 #define CHATS_MAX 65536
 #define SLOW_DEFAULT_MS 5000
-#define CHAT_RETRY_MS 2
 
 typedef struct Sample {
     NrStr greeting;
@@ -94,9 +93,6 @@ static int chat_forget(BkPlugin *plugin, uint64_t sid, uint64_t *messages) {
     pthread_mutex_lock(&sample->chats_lock);
     int known = bk_map_take(&sample->chats, sid, messages);
     pthread_mutex_unlock(&sample->chats_lock);
-    if (known) {
-        bk_delay_cancel(&sample->delays, sid, NULL);
-    }
     return known;
 }
 
@@ -115,14 +111,17 @@ static NrStatus chat(const BkCall *call) {
     return sent;
 }
 
-static void chat_ready(BkPlugin *plugin, uint64_t sid) { bk_stream_ready(plugin, sid); }
-
-static NrStatus chat_data(BkPlugin *plugin, uint64_t sid, NrBytes data) {
+static int chat_known(BkPlugin *plugin, uint64_t sid) {
     Sample *sample = sample_of(plugin);
     pthread_mutex_lock(&sample->chats_lock);
     int known = bk_map_get(&sample->chats, sid) != NULL;
     pthread_mutex_unlock(&sample->chats_lock);
-    if (!known) {
+    return known;
+}
+
+static NrStatus chat_data(BkPlugin *plugin, uint64_t sid, NrBytes data) {
+    Sample *sample = sample_of(plugin);
+    if (!chat_known(plugin, sid)) {
         return NR_INVALID;
     }
 
@@ -131,22 +130,21 @@ static NrStatus chat_data(BkPlugin *plugin, uint64_t sid, NrBytes data) {
     bk_text_add(&text, bk_text("echo: "));
     bk_text_add(&text, data);
     NrStatus sent = bk_text_send(&text, plugin, sid, NR_OK);
-    if (sent == NR_BACKPRESSURE) {
-        /* Not echoed: the host keeps the message until we ask for it again. */
-        if (bk_delay_start(&sample->delays, sid, CHAT_RETRY_MS, chat_ready) != NR_OK) {
-            bk_stream_ready(plugin, sid);
-        }
-    } else if (sent == NR_OK) {
+    if (sent == NR_OK) {
         pthread_mutex_lock(&sample->chats_lock);
         uint64_t *messages = bk_map_get(&sample->chats, sid);
         if (messages != NULL) {
             *messages += 1;
         }
         pthread_mutex_unlock(&sample->chats_lock);
-    } else {
+    } else if (sent != NR_BACKPRESSURE) {
         chat_forget(plugin, sid, NULL);
     }
-    return sent;
+    return sent; /* Backpressure: not echoed; the host keeps the message for chat_room. */
+}
+
+static NrStatus chat_room(BkPlugin *plugin, uint64_t sid) {
+    return chat_known(plugin, sid) ? bk_stream_ready(plugin, sid) : NR_INVALID;
 }
 
 static NrStatus chat_close(BkPlugin *plugin, uint64_t sid) {
@@ -306,6 +304,7 @@ static const BkPluginDef sample_plugin = {
     .stop = stop,
     .stream_data = chat_data,
     .stream_close = chat_close,
+    .stream_room = chat_room,
     .cancel = cancel,
 };
 
