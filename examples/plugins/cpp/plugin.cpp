@@ -135,8 +135,6 @@ public:
         return {NR_INVALID, "expected a status or panic"};
     }
 
-    becket::Delays& delays() { return delays_; }
-
 private:
     static constexpr std::optional<std::uint64_t> slow_default_ms = 5000;
 
@@ -148,26 +146,19 @@ private:
 
 class Chat : public becket::Session {
 public:
-    Chat(Sample& sample, const becket::Request&, becket::Stream stream)
-        : Session(std::move(stream)), sample_(sample) {
+    Chat(Sample&, const becket::Request&, becket::Stream stream) : Session(std::move(stream)) {
         auto sent = this->stream.send("welcome");
         if (sent != NR_OK) {
             throw becket::Error(sent, "nobody reads");
         }
     }
 
-    ~Chat() override { sample_.delays().cancel(stream.sid()); }
-
+    // Not echoed for want of room, a message is not taken: the host keeps it
+    // until on_room asks for it.
     becket::Status data(std::string_view message) override {
         auto sent = stream.send_owned("echo: " + std::string(message));
         if (sent == NR_OK) {
             messages_++;
-        } else if (sent == NR_BACKPRESSURE) {
-            // Not echoed: the host keeps the message until we ask for it again.
-            auto ask = [host = stream.host(), sid = stream.sid()] { host.stream_ready(sid); };
-            if (sample_.delays().start(stream.sid(), retry_ms, ask) != NR_OK) {
-                stream.ready();
-            }
         }
         return sent;
     }
@@ -177,9 +168,6 @@ public:
     }
 
 private:
-    static constexpr std::uint64_t retry_ms = 2;
-
-    Sample& sample_;
     std::uint64_t messages_ = 0;
 };
 

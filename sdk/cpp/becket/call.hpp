@@ -215,7 +215,7 @@ public:
     const Host& host() const noexcept { return host_; }
     bool is_cancelled() const { return host_.is_cancelled(sid_); }
 
-    // NR_BACKPRESSURE: the queue is full, the frame was not taken.
+    // NR_BACKPRESSURE: the queue is full, the frame was not taken; on_room follows.
     Status send(std::string_view frame) const { return host_.send(sid_, NR_OK, frame); }
 
     // The frame keeps its value on NR_BACKPRESSURE.
@@ -236,7 +236,7 @@ public:
         return finish(status == NR_OK ? NR_ERR : status, frame);
     }
 
-    // data said NR_BACKPRESSURE; now there is room again.
+    // data said NR_BACKPRESSURE; it would take the message now.
     Status ready() const { return host_.stream_ready(sid_); }
 
 private:
@@ -271,6 +271,11 @@ public:
     // NR_BACKPRESSURE: not taken; the host keeps it until stream.ready().
     // Anything else but NR_OK ends the session.
     virtual Status data(std::string_view message) = 0;
+
+    // A frame was refused with NR_BACKPRESSURE; now there is room. Asks for the
+    // message that data did not take for it. Comes on a thread of the host, also
+    // while data runs, and never from a host that does not know it.
+    virtual void on_room() { stream.ready(); }
 
     // The host sends no more. The session is destroyed when this returns; move
     // the stream elsewhere to send on.

@@ -68,6 +68,10 @@ public:
     // Nobody waits any more for sid, which is no session. False: unknown here.
     virtual bool cancel(std::uint64_t /*sid*/) { return false; }
 
+    // A frame to sid, which is no session, was refused with NR_BACKPRESSURE; now
+    // there is room. False: unknown here.
+    virtual bool on_room(std::uint64_t /*sid*/) { return false; }
+
     // The state for the next version, on reload; nothing: none.
     virtual std::optional<std::string> reload_export() { return std::nullopt; }
     virtual Status reload_import(std::string_view /*state*/) { return NR_UNSUPPORTED; }
@@ -313,6 +317,20 @@ inline NrStatus vt_cancel(void* plugin_ctx, std::uint64_t sid) {
     });
 }
 
+inline NrStatus vt_stream_room(void* plugin_ctx, std::uint64_t sid) {
+    return in_instance(plugin_ctx, "stream_room", [&](Instance& instance) -> Status {
+        auto session = instance.sessions->find(sid);
+        if (session == nullptr) {
+            return instance.plugin->on_room(sid) ? NR_OK : NR_INVALID;
+        }
+        Status status = boundary(instance.host, "Session::on_room", [&] {
+            session->on_room();
+            return Status(NR_OK);
+        });
+        return status == NR_OK ? status : end_session(instance, sid, status);
+    });
+}
+
 inline void release_string(void* owner, const std::uint8_t*, std::uint64_t) {
     delete static_cast<std::string*>(owner);
 }
@@ -339,7 +357,7 @@ inline NrStatus vt_reload_import(void* plugin_ctx, NrBytes state) {
 inline constexpr NrPluginVTable vtable = {
     vt_init,          vt_handle,       vt_shutdown, vt_stream_data, vt_stream_close,  vt_handle_raw,
     vt_resolve_entry, vt_handle_by_id, vt_describe, vt_cancel,      vt_reload_export,
-    vt_reload_import,
+    vt_reload_import, vt_stream_room,
 };
 
 // A free slot, else one that nobody started; null: all are LIVE.

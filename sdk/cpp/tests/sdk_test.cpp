@@ -87,6 +87,7 @@ public:
         if (request.payload() == "short") {
             this->stream.end("at once");
         }
+        throws_for_room_ = request.payload() == "room";
     }
     ~Talk() override { probe_.destroyed++; }
     becket::Status data(std::string_view message) override {
@@ -100,9 +101,16 @@ public:
         auto sent = stream.send_owned(std::move(frame));
         return frame.size() == (sent == NR_BACKPRESSURE ? 2000u : 0u) ? sent : NR_ERR;
     }
+    void on_room() override {
+        if (throws_for_room_) {
+            throw std::runtime_error("in on_room");
+        }
+        Session::on_room();
+    }
 
 private:
     Probe& probe_;
+    bool throws_for_room_ = false;
 };
 
 constexpr becket::Entry entries[] = {
@@ -168,9 +176,21 @@ void sessions(BkFakeHost* host) {
     auto full = bk_fake_stream(host, "talk", nullptr, bk_fake_text(""));
     BK_CHECK(bk_fake_stream_data(host, full, bk_fake_text("x")) == NR_OK);
     BK_CHECK(bk_fake_stream_data(host, full, bk_fake_text("x")) == NR_BACKPRESSURE);
+    BK_CHECK(bk_fake_ready(host, full) == 0);
+    bk_fake_next(host, full);
+    BK_CHECK(bk_fake_ready(host, full) == 1); // on_room asked for the message
+    BK_CHECK(bk_fake_stream_data(host, full, bk_fake_text("x")) == NR_OK);
     BK_CHECK(bk_fake_stream_close(host, full) == NR_OK);
     bk_fake_next(host, full);
+    BK_CHECK(bk_fake_ready(host, full) == 1);
     BK_CHECK_FRAME(host, full, NR_STREAM_END, "");
+
+    auto stuck = bk_fake_stream(host, "talk", nullptr, bk_fake_text("room"));
+    BK_CHECK(bk_fake_stream_data(host, stuck, bk_fake_text("x")) == NR_OK);
+    BK_CHECK(bk_fake_stream_data(host, stuck, bk_fake_text("x")) == NR_BACKPRESSURE);
+    bk_fake_next(host, stuck); // on_room throws: the session is over
+    BK_CHECK_FRAME(host, stuck, NR_PANIC, "");
+    BK_CHECK(host->vtable.stream_room(host->info->plugin_ctx, stuck) == NR_INVALID);
 
     auto left = bk_fake_stream(host, "talk", nullptr, bk_fake_text(""));
     BK_CHECK(bk_fake_cancel(host, left) == NR_OK);
