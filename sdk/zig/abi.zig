@@ -164,6 +164,7 @@ pub const PluginVTable = extern struct {
     cancel: ?*const fn (?*anyopaque, u64) callconv(.c) Status = null,
     reload_export: ?*const fn (?*anyopaque, ?*OwnedBytes) callconv(.c) Status = null,
     reload_import: ?*const fn (?*anyopaque, Bytes) callconv(.c) Status = null,
+    stream_room: ?*const fn (?*anyopaque, u64) callconv(.c) Status = null,
 };
 
 pub const PluginInfo = extern struct {
@@ -183,7 +184,7 @@ comptime {
     const sizes = .{
         .{ Str, 16 },       .{ Bytes, 16 },    .{ OwnedBytes, 32 }, .{ BufferLease, 24 },
         .{ Header, 32 },    .{ Request, 72 },  .{ HostVTable, 8 },  .{ HostExt, 16 },
-        .{ EntryInfo, 40 }, .{ HostApi, 184 }, .{ PluginInfo, 88 }, .{ PluginVTable, 96 },
+        .{ EntryInfo, 40 }, .{ HostApi, 184 }, .{ PluginInfo, 88 }, .{ PluginVTable, 104 },
     };
     for (sizes) |pair| {
         if (@sizeOf(pair[0]) != pair[1]) @compileError(@typeName(pair[0]) ++ " has another size than the ABI's");

@@ -80,6 +80,9 @@ pub const Description = struct {
     shutdown: ?*const fn () void = null,
     /// A frame from the host. `error.Backpressure`: not taken; offered again after `streamReady`.
     stream_data: ?*const fn (sid: u64, data: []const u8) Error!void = null,
+    /// A frame to `sid` was refused with `.backpressure`; now there is room. It may come before the
+    /// call that was refused has returned, and never comes from a host that does not know it.
+    stream_room: ?*const fn (sid: u64) Error!void = null,
     /// The host sends no more.
     stream_close: ?*const fn (sid: u64) Error!void = null,
     /// Nobody waits for `sid` any more.
@@ -113,6 +116,7 @@ pub fn Plugin(comptime d: Description) type {
             .cancel = if (d.cancel == null) null else onCancel,
             .reload_export = if (d.reload_export == null) null else onReloadExport,
             .reload_import = if (d.reload_import == null) null else onReloadImport,
+            .stream_room = if (d.stream_room == null) null else onStreamRoom,
         };
         pub const info: abi.PluginInfo = .{
             .name = .from(d.name),
@@ -167,6 +171,9 @@ pub fn Plugin(comptime d: Description) type {
         }
         fn onCancel(_: ?*anyopaque, sid: u64) callconv(.c) abi.Status {
             return statusOf(d.cancel.?(sid));
+        }
+        fn onStreamRoom(_: ?*anyopaque, sid: u64) callconv(.c) abi.Status {
+            return statusOf(d.stream_room.?(sid));
         }
         fn onDescribe(_: ?*anyopaque, id: u32, out: ?*abi.EntryInfo) callconv(.c) abi.Status {
             const to = out orelse return .invalid;

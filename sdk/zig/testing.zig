@@ -39,6 +39,8 @@ pub const FakeHost = struct {
         over: bool = false,
         cancelled: bool = false,
         ready: usize = 0,
+        /// A frame was refused since `stream_room` was last called.
+        was_full: bool = false,
     };
     const Pair = struct { key: []const u8, value: []const u8 };
     const Line = struct { level: abi.Level, target: []const u8, text: []const u8 };
@@ -87,14 +89,24 @@ pub const FakeHost = struct {
         return sid;
     }
 
-    /// The next frame of a call, or the answer; `null`: none yet.
+    /// The next frame of a call, or the answer; `null`: none yet. If a frame was refused for want of
+    /// room, the plugin is told that there is room, on this thread.
     pub fn next(self: *FakeHost, sid: u64) ?Frame {
+        const frame, const room = self.take(sid) orelse return null;
+        if (room) if (self.info.vtable.stream_room) |f| {
+            _ = f(self.info.plugin_ctx, sid);
+        };
+        return frame;
+    }
+    fn take(self: *FakeHost, sid: u64) ?struct { Frame, bool } {
         self.hold();
         defer self.unhold();
         const c = self.find(sid) orelse return null;
         if (c.read == c.frames.items.len) return null;
         c.read += 1;
-        return c.frames.items[c.read - 1];
+        const room = c.was_full and !c.over;
+        c.was_full = false;
+        return .{ c.frames.items[c.read - 1], room };
     }
     pub fn expectFrame(self: *FakeHost, sid: u64, status: abi.Status, data: []const u8) !void {
         const frame = self.next(sid) orelse return error.NoFrame;
@@ -215,7 +227,10 @@ fn send(ctx: ?*anyopaque, sid: u64, status: abi.Status, data: abi.Bytes) callcon
         return .invalid;
     }
     const last = !c.stream or status != .ok;
-    if (!last and c.frames.items.len - c.read >= self.frames_max) return .backpressure;
+    if (!last and c.frames.items.len - c.read >= self.frames_max) {
+        c.was_full = true;
+        return .backpressure;
+    }
     const kept = self.copy(bytes) catch return .err;
     c.frames.append(self.arena.allocator(), .{ .status = status, .data = kept }) catch return .err;
     c.over = last;

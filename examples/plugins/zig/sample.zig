@@ -8,7 +8,6 @@ const host = becket.host;
 
 const calls_max = 65_536;
 const slow_default_ms = 5_000;
-const retry_ms = 2;
 
 comptime {
     becket.exportPlugin(sample);
@@ -25,6 +24,7 @@ pub const sample = becket.Plugin(.{
     .shutdown = stop,
     .stream_data = chatData,
     .stream_close = chatClose,
+    .stream_room = chatRoom,
     .cancel = cancel,
     .entries = &.{
         .{ .name = "unary", .help = "greets, and says what it saw of the request", .handle = unary },
@@ -118,11 +118,8 @@ fn chatData(sid: u64, message: []const u8) becket.Error!void {
                 messages.* += more;
             }
         }.add, 1),
-        .backpressure => {
-            // Without a timer the host is told at once: it offers the message again either way.
-            if (host.after(retry_ms, chatRoom, sid) == 0) chatRoom(sid);
-            return error.Backpressure;
-        },
+        // Not echoed: the host keeps the message until `chatRoom` asks for it.
+        .backpressure => return error.Backpressure,
         else => {
             _ = chats.take(sid);
             return error.Invalid;
@@ -130,7 +127,8 @@ fn chatData(sid: u64, message: []const u8) becket.Error!void {
     }
 }
 
-fn chatRoom(sid: u64) void {
+fn chatRoom(sid: u64) becket.Error!void {
+    if (!chats.contains(sid)) return error.Invalid;
     _ = host.streamReady(sid);
 }
 
@@ -265,14 +263,15 @@ test "chat keeps a message that the host has no room for" {
     fake.frames_max = 1;
     const sid = try fake.call("chat", null, "");
     try std.testing.expectEqual(.backpressure, fake.streamData(sid, "a"));
-    fake.advance(retry_ms);
-    try std.testing.expectEqual(1, fake.readyCount(sid));
+    try std.testing.expectEqual(0, fake.readyCount(sid));
     try fake.expectFrame(sid, .ok, "welcome");
+    try std.testing.expectEqual(1, fake.readyCount(sid));
     try std.testing.expectEqual(.ok, fake.streamData(sid, "a"));
     try fake.expectFrame(sid, .ok, "echo: a");
     try std.testing.expectEqual(.ok, fake.streamClose(sid));
     try fake.expectFrame(sid, .stream_end, "bye after 1 messages");
     try std.testing.expectEqual(.invalid, fake.streamClose(sid));
+    try std.testing.expectEqual(.invalid, sample.vtable.stream_room.?(null, sid));
 }
 
 test "a stream ends with Backpressure where the queue is short" {
