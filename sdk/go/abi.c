@@ -146,6 +146,11 @@ static NrStatus on_stream_close(void *ctx, uint64_t sid) {
     return self == NULL ? NR_INVALID : bkGoStreamClose(self->index, sid);
 }
 
+static NrStatus on_stream_room(void *ctx, uint64_t sid) {
+    BkGoInstance *self = ctx;
+    return self == NULL ? NR_INVALID : bkGoStreamRoom(self->index, sid);
+}
+
 static NrStatus on_cancel(void *ctx, uint64_t sid) {
     BkGoInstance *self = ctx;
     return self == NULL ? NR_INVALID : bkGoCancel(self->index, sid);
@@ -186,6 +191,7 @@ static const NrPluginVTable vtable = {
     .cancel = on_cancel,
     .reload_export = on_reload_export,
     .reload_import = on_reload_import,
+    .stream_room = on_stream_room,
 };
 
 BkGoInstance *bk_go_instance_new(uint32_t index, const char *name, uint32_t name_len,
@@ -254,13 +260,6 @@ NrStatus bk_go_send(BkGoInstance *self, uint64_t sid, NrStatus status, const uin
         return NR_INVALID;
     self->host->send_result(self->host_ctx, sid, status, bytes(ptr, len));
     return NR_OK;
-}
-
-NrStatus bk_go_send_wait(BkGoInstance *self, uint64_t sid, NrStatus status, const uint8_t *ptr,
-                         uint64_t len, uint64_t timeout_ms) {
-    if (HOST_FN(self, send_wait) == NULL)
-        return NR_UNSUPPORTED;
-    return self->api.send_wait(self->host_ctx, sid, status, bytes(ptr, len), timeout_ms);
 }
 
 NrBufferLease bk_go_lease_acquire(BkGoInstance *self, uint64_t sid, uint64_t cap) {

@@ -36,8 +36,6 @@ NrStatus bk_go_export(NrOwnedBytes *out, const uint8_t *bytes, uint64_t len);
 /* Calls into the host. */
 NrStatus bk_go_send(BkGoInstance *self, uint64_t sid, NrStatus status, const uint8_t *ptr,
                     uint64_t len);
-NrStatus bk_go_send_wait(BkGoInstance *self, uint64_t sid, NrStatus status, const uint8_t *ptr,
-                         uint64_t len, uint64_t timeout_ms);
 NrBufferLease bk_go_lease_acquire(BkGoInstance *self, uint64_t sid, uint64_t cap);
 NrStatus bk_go_lease_commit(BkGoInstance *self, uint64_t sid, NrStatus status, uint64_t token,
                             uint64_t len);

@@ -4,7 +4,7 @@
 //
 //	package main
 //
-//	import "becket.dev/becket"
+//	import "becket.invalid/becket"
 //
 //	func init() {
 //		p := becket.NewPlugin("hello", "1.0.0")
@@ -48,5 +48,5 @@
 // Timers need nothing from the host: use package time together with
 // [Request.Context], or with [Plugin.Context] for work beside the calls.
 //
-// Package becket.dev/becket/beckettest is a host for unit tests.
+// Package becket.invalid/becket/beckettest is a host for unit tests.
 package becket

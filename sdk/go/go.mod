@@ -1,3 +1,3 @@
-module becket.dev/becket
+module becket.invalid/becket
 
 go 1.24

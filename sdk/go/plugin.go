@@ -70,7 +70,6 @@ type Plugin struct {
 	running  atomic.Int64  // handlers
 	stopping atomic.Bool   // shutdown waits for running to become 0
 	idle     chan struct{} // it did
-	senders  chan struct{} // see sendWaitersMax
 	metrics  metricList
 
 	rootMu sync.Mutex
@@ -86,7 +85,6 @@ func NewPlugin(name, version string) *Plugin {
 		version: version,
 		byName:  make(map[string]uint32),
 		idle:    make(chan struct{}, 1),
-		senders: make(chan struct{}, sendWaitersMax),
 	}
 	p.restart()
 	return p

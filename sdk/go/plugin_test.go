@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"becket.dev/becket"
-	"becket.dev/becket/beckettest"
+	"becket.invalid/becket"
+	"becket.invalid/becket/beckettest"
 )
 
 func expect(t *testing.T, got beckettest.Frame, status becket.Status, text string) {
@@ -113,6 +113,28 @@ func TestAChatIsEchoedInOrderThroughAFullQueue(t *testing.T) {
 	expect(t, chat.Next(), becket.StatusStreamEnd, fmt.Sprint(messages))
 	if n := host.Refused(); n != 0 {
 		t.Errorf("%d frames were refused", n)
+	}
+}
+
+func TestASenderWithoutRoomWaitsForAFrameToBeReadOrForTheCallersEnd(t *testing.T) {
+	left := make(chan error, 1)
+	p := becket.NewPlugin("full", "1.0.0")
+	p.HandleStream("endless", func(s *becket.Stream) error {
+		for {
+			if err := s.Send([]byte("x")); err != nil {
+				left <- err
+				return err
+			}
+		}
+	})
+	host := beckettest.Load(t, p, beckettest.FramesMax(1))
+	endless := host.Open("endless", beckettest.Request{})
+	for range 100 {
+		expect(t, endless.Next(), becket.StatusOk, "x")
+	}
+	endless.Cancel()
+	if err := <-left; !errors.Is(err, becket.ErrCancelled) && !errors.Is(err, becket.ErrClosed) {
+		t.Errorf("the sender left with %v", err)
 	}
 }
 

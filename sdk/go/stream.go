@@ -12,7 +12,6 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Bounds of one stream's incoming queue. At either, the host is told
@@ -22,20 +21,17 @@ const (
 	streamBytesMax  = 4 << 20
 )
 
-// sendWaitersMax bounds the threads that wait inside the host for room in a
-// stream's queue: a goroutine that waits in C holds one. Further senders wait in
-// Go.
-const sendWaitersMax = 1024
-
-// sendWait is how long one wait inside the host lasts at most.
-const sendWait = time.Hour
-
 // Stream is a call that is answered by frames. Its request is part of it.
 //
 // Invariants of the incoming queue
 //  1. Only push and close write to in, under inMu; so room that push saw stays.
 //  2. starved is set before the second look for room and read after a frame was
 //     taken: either push sees the room, or the receiver sees starved.
+//
+// Of the outgoing side
+//  3. A sender takes room before the try that may be refused: the host's word
+//     that there is room again follows the refusal, and closes that channel or
+//     one taken later.
 type Stream struct {
 	Request
 	in      chan []byte
@@ -45,38 +41,50 @@ type Stream struct {
 	ended   atomic.Bool // the terminal frame is sent
 	inMu    sync.Mutex  // guards sending to in, and what follows
 	closed  bool        // the host sends no more
+	roomMu  sync.Mutex
+	room    chan struct{} // closed when the host has room again; nil: nobody waits
 }
 
-// Send sends one frame. When the host's queue is full it waits for room, until
-// the stream's context ends.
+// Send sends one frame. When the host's queue is full it waits until the host
+// says that there is room, or the stream's context ends. A host that does not
+// know how to say so ends the stream at its idle limit.
 func (s *Stream) Send(data []byte) error {
 	if err := s.TrySend(data); err != ErrBackpressure {
 		return err
 	}
 	ctx := s.Context()
-	select {
-	case s.plugin.senders <- struct{}{}:
-		defer func() { <-s.plugin.senders }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	ptr, n := cBytes(data)
-	for ctx.Err() == nil {
-		wait := sendWait
-		if deadline, ok := ctx.Deadline(); ok {
-			wait = min(wait, max(time.Until(deadline), 0))
+	for {
+		room := s.awaitRoom()
+		if err := s.TrySend(data); err != ErrBackpressure {
+			return err
 		}
-		status := Status(C.bk_go_send_wait(s.plugin.c, C.uint64_t(s.sid), C.NrStatus(StatusOk),
-			ptr, n, C.uint64_t(wait/time.Millisecond+1)))
-		switch status {
-		case StatusBackpressure:
-		case StatusUnsupported:
-			return ErrBackpressure
-		default:
-			return errorOf(status)
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
-	return context.Cause(ctx)
+}
+
+// awaitRoom is closed by the next hasRoomAgain.
+func (s *Stream) awaitRoom() <-chan struct{} {
+	s.roomMu.Lock()
+	defer s.roomMu.Unlock()
+	if s.room == nil {
+		s.room = make(chan struct{})
+	}
+	return s.room
+}
+
+// hasRoomAgain is the host's word that it takes frames again. Every waiting
+// sender tries.
+func (s *Stream) hasRoomAgain() {
+	s.roomMu.Lock()
+	defer s.roomMu.Unlock()
+	if s.room != nil {
+		close(s.room)
+		s.room = nil
+	}
 }
 
 // TrySend sends one frame, or says [ErrBackpressure] at once.

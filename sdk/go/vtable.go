@@ -112,6 +112,16 @@ func bkGoStreamClose(index C.uint32_t, sid C.uint64_t) C.NrStatus {
 	return C.NrStatus(c.stream.close())
 }
 
+//export bkGoStreamRoom
+func bkGoStreamRoom(index C.uint32_t, sid C.uint64_t) C.NrStatus {
+	c := pluginAt(index).calls.find(uint64(sid))
+	if c == nil || c.stream == nil {
+		return C.NrStatus(StatusInvalid)
+	}
+	c.stream.hasRoomAgain()
+	return 0
+}
+
 //export bkGoCancel
 func bkGoCancel(index C.uint32_t, sid C.uint64_t) C.NrStatus {
 	c := pluginAt(index).calls.find(uint64(sid))

@@ -1,7 +1,7 @@
-module becket.dev/examples/sample
+module becket.invalid/examples/sample
 
 go 1.24
 
-require becket.dev/becket v0.0.0
+require becket.invalid/becket v0.0.0
 
-replace becket.dev/becket => ../../../sdk/go
+replace becket.invalid/becket => ../../../sdk/go

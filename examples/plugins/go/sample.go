@@ -16,7 +16,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"becket.dev/becket"
+	"becket.invalid/becket"
 )
 
 // delayMaxMs is what a time.Duration holds.

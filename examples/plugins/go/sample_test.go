@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"becket.dev/becket"
-	"becket.dev/becket/beckettest"
+	"becket.invalid/becket"
+	"becket.invalid/becket/beckettest"
 )
 
 func load(t *testing.T) *beckettest.Host {

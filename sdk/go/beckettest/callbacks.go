@@ -14,7 +14,7 @@ import (
 	"time"
 	"unsafe"
 
-	"becket.dev/becket"
+	"becket.invalid/becket"
 )
 
 // hosts are never removed: a plugin may call after the test's end.
@@ -49,12 +49,10 @@ func view(ptr *C.uint8_t, n uint64) []byte {
 }
 
 //export bkFakeSend
-func bkFakeSend(number C.uint32_t, sid C.uint64_t, status C.uint32_t, ptr *C.uint8_t, n C.uint64_t,
-	waitMs C.uint64_t) C.uint32_t {
-	wait := time.Duration(min(uint64(waitMs), uint64(waitMax/time.Millisecond))) * time.Millisecond
+func bkFakeSend(number C.uint32_t, sid C.uint64_t, status C.uint32_t, ptr *C.uint8_t, n C.uint64_t) C.uint32_t {
 	got := becket.StatusInvalid
 	if s := callAt(number, sid); s != nil {
-		got = s.push(becket.Status(status), view(ptr, uint64(n)), wait)
+		got = s.push(becket.Status(status), view(ptr, uint64(n)))
 	}
 	if got == becket.StatusInvalid {
 		h := hostAt(number)
@@ -76,7 +74,7 @@ func bkFakeLease(number C.uint32_t, sid C.uint64_t, size C.uint64_t) *C.uint8_t 
 //export bkFakeCommit
 func bkFakeCommit(number C.uint32_t, sid C.uint64_t, status C.uint32_t, token, n C.uint64_t) C.uint32_t {
 	ptr := *(**C.uint8_t)(unsafe.Pointer(&token))
-	got := bkFakeSend(number, sid, status, ptr, n, 0)
+	got := bkFakeSend(number, sid, status, ptr, n)
 	if becket.Status(got) != becket.StatusBackpressure {
 		C.free(unsafe.Pointer(ptr))
 	}

@@ -9,16 +9,11 @@
 static uint32_t number(void *host_ctx) { return (uint32_t)(uintptr_t)host_ctx; }
 
 static NrStatus on_send(void *ctx, uint64_t sid, NrStatus status, NrBytes data) {
-    return bkFakeSend(number(ctx), sid, status, (uint8_t *)data.ptr, data.len, 0);
-}
-
-static NrStatus on_send_wait(void *ctx, uint64_t sid, NrStatus status, NrBytes data,
-                             uint64_t timeout_ms) {
-    return bkFakeSend(number(ctx), sid, status, (uint8_t *)data.ptr, data.len, timeout_ms);
+    return bkFakeSend(number(ctx), sid, status, (uint8_t *)data.ptr, data.len);
 }
 
 static void on_send_result(void *ctx, uint64_t sid, NrStatus status, NrBytes data) {
-    bkFakeSend(number(ctx), sid, status, (uint8_t *)data.ptr, data.len, 0);
+    bkFakeSend(number(ctx), sid, status, (uint8_t *)data.ptr, data.len);
 }
 
 static NrBufferLease on_lease_acquire(void *ctx, uint64_t sid, uint64_t cap) {
@@ -99,12 +94,11 @@ static NrStr on_config_get(void *ctx, NrStr key) {
 
 static const NrHostVTable vtable = {on_send_result};
 
-/* Without timers: Go has its own. */
+/* Without timers and send_wait: Go waits by itself. */
 static const BkHostApi api = {
     .struct_size = sizeof(BkHostApi),
     .api_version = BK_HOST_API_VERSION,
     .send = on_send,
-    .send_wait = on_send_wait,
     .lease_acquire = on_lease_acquire,
     .lease_commit = on_lease_commit,
     .lease_release = on_lease_release,
@@ -168,6 +162,10 @@ NrStatus bk_fake_stream_close(const NrPluginInfo *info, uint64_t sid) {
     return info->vtable->stream_close(info->plugin_ctx, sid);
 }
 
+NrStatus bk_fake_stream_room(const NrPluginInfo *info, uint64_t sid) {
+    return info->vtable->stream_room(info->plugin_ctx, sid);
+}
+
 NrStatus bk_fake_cancel(const NrPluginInfo *info, uint64_t sid) {
     return info->vtable->cancel(info->plugin_ctx, sid);
 }
@@ -223,6 +221,7 @@ uint32_t bk_fake_hostile(const NrPluginInfo *info) {
     REFUSED(v->stream_data(ctx, 77, null), NR_INVALID);
     REFUSED(v->stream_data(ctx, 77, none), NR_INVALID);
     REFUSED(v->stream_close(ctx, 77), NR_INVALID);
+    REFUSED(v->stream_room(ctx, 77), NR_INVALID);
     REFUSED(v->cancel(ctx, 77), NR_INVALID);
     REFUSED(v->reload_import(ctx, null), NR_INVALID);
     REFUSED(v->describe(ctx, 0, NULL), NR_INVALID);

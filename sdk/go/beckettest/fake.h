@@ -14,6 +14,7 @@ NrStatus bk_fake_handle(const NrPluginInfo *info, uint32_t entry, uint64_t sid,
 NrStatus bk_fake_stream_data(const NrPluginInfo *info, uint64_t sid, const uint8_t *ptr,
                              uint64_t len);
 NrStatus bk_fake_stream_close(const NrPluginInfo *info, uint64_t sid);
+NrStatus bk_fake_stream_room(const NrPluginInfo *info, uint64_t sid);
 NrStatus bk_fake_cancel(const NrPluginInfo *info, uint64_t sid);
 NrStatus bk_fake_reload(const NrPluginInfo *from, const NrPluginInfo *to);
 void bk_fake_str(NrStr *out, const char *text, uint32_t len);

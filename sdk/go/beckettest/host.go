@@ -24,7 +24,7 @@ import (
 	"time"
 	"unsafe"
 
-	"becket.dev/becket"
+	"becket.invalid/becket"
 )
 
 // waitMax fails a test that waits for an answer that does not come.
@@ -145,8 +145,8 @@ type Stream struct {
 	frames chan Frame    // one place more than framesMax, for the terminal frame
 
 	mu        sync.Mutex // guards sending to frames, and what follows
-	room      sync.Cond
 	over      bool
+	full      bool // a frame was refused since the plugin was last told of room
 	cancelled bool
 	state     map[string][]byte
 	began     time.Time
@@ -171,7 +171,6 @@ func (h *Host) Open(entry string, r Request) *Stream {
 		state:  make(map[string][]byte),
 		began:  time.Now(),
 	}
-	s.room.L = &s.mu
 	h.mu.Lock()
 	h.lastSID++
 	s.sid = h.lastSID<<32 | 0xbe
@@ -185,12 +184,13 @@ func (h *Host) Open(entry string, r Request) *Stream {
 	status := becket.Status(C.bk_fake_handle(h.info, id, C.uint64_t(s.sid), request,
 		(*C.uint8_t)(payload), C.uint64_t(len(r.Payload))))
 	if status != becket.StatusOk {
-		s.push(status, nil, 0)
+		s.push(status, nil)
 	}
 	return s
 }
 
-// Next waits for the next frame, or for the answer.
+// Next waits for the next frame, or for the answer. If a frame was refused for
+// want of room, it tells the plugin that there is room.
 func (s *Stream) Next() Frame {
 	s.host.t.Helper()
 	limit := time.NewTimer(waitMax)
@@ -198,8 +198,12 @@ func (s *Stream) Next() Frame {
 	select {
 	case frame := <-s.frames:
 		s.mu.Lock()
-		s.room.Broadcast()
+		room := s.full && !s.over
+		s.full = false
 		s.mu.Unlock()
+		if room {
+			C.bk_fake_stream_room(s.host.info, C.uint64_t(s.sid))
+		}
 		return frame
 	case <-limit.C:
 		s.host.t.Fatal("the plugin does not answer")
@@ -229,7 +233,6 @@ func (s *Stream) Cancel() becket.Status {
 	if !s.cancelled {
 		s.over, s.cancelled = true, true
 		close(s.done)
-		s.room.Broadcast()
 	}
 	s.mu.Unlock()
 	return becket.Status(C.bk_fake_cancel(s.host.info, C.uint64_t(s.sid)))
@@ -267,27 +270,15 @@ func (h *Host) HandOver(to *Host) becket.Status {
 }
 
 // push takes a frame as the host does: bounded, but for the terminal one.
-func (s *Stream) push(status becket.Status, data []byte, wait time.Duration) becket.Status {
+func (s *Stream) push(status becket.Status, data []byte) becket.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := s.unary || status != becket.StatusOk
-	if wait > 0 && !last {
-		expired := false
-		limit := time.AfterFunc(wait, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			expired = true
-			s.room.Broadcast()
-		})
-		defer limit.Stop()
-		for len(s.frames) >= s.host.framesMax && !s.over && !expired {
-			s.room.Wait()
-		}
-	}
 	switch {
 	case s.over:
 		return becket.StatusInvalid
 	case !last && len(s.frames) >= s.host.framesMax:
+		s.full = true
 		return becket.StatusBackpressure
 	}
 	s.over = last

@@ -5,7 +5,7 @@ package beckettest
 import (
 	"testing"
 
-	"becket.dev/becket"
+	"becket.invalid/becket"
 )
 
 func TestHostileViewsAreRefusedWithoutARead(t *testing.T) {
