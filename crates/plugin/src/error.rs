@@ -82,7 +82,8 @@ impl<E: Error> From<E> for Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The stream's queue is full; the frame was not taken. Try again when there is room.
+    /// The stream's queue is full; the frame was not taken. [`crate::StreamSink::send_async`] waits
+    /// for room.
     #[error("the stream's queue is full")]
     Full,
     /// Nobody reads any more: the call ended, was cancelled, or its deadline passed.
@@ -109,7 +110,7 @@ impl SendError {
 #[non_exhaustive]
 pub enum TalkError {
     /// The message was not taken, since an answer to it found the queue full. The host keeps it
-    /// and offers it again.
+    /// and offers it again when there is room.
     NotTaken,
     /// Nobody reads any more; the conversation is forgotten.
     Closed,

@@ -80,7 +80,7 @@
 //! |---|---|
 //! | `plugin`, `entry` | [`Plugin`], [`Entry`] |
 //! | `call`, `later` | [`Call`], [`Context`], [`Request`]; [`Later`], [`OwnedCall`], [`Reply`] |
-//! | `stream` | [`StreamSink`], [`Conversation`] |
+//! | `stream`, `room` | [`StreamSink`], [`Conversation`]; what waits for room in a full queue |
 //! | `host`, `log`, `metrics`, `timer` | [`Host`] and what it gives |
 //! | `owned`, `lease` | answers without a copy |
 //! | `executor` | drives futures |
@@ -105,6 +105,7 @@ mod metrics;
 mod owned;
 mod plugin;
 mod raw;
+mod room;
 mod stream;
 pub mod testing;
 mod timer;

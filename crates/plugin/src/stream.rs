@@ -10,8 +10,12 @@
 //!    arrives during one is carried out by that one's thread, right after it.
 //! 4. While the handler that opens a stream is at work, the outcome of the handler decides: a sink
 //!    that it drops on its way to `Err` does not speak first.
-//! 5. A message that `on_data` did not take is answered `Backpressure`, and exactly one timer then
-//!    asks the host to offer it again.
+//! 5. The host says once for each time that a queue refused a frame that there is room again
+//!    ([`Streams::room`]). That wakes every future that waits to send, and asks the host for the
+//!    message that `on_data` did not take. See [`Room`] for why neither is missed.
+//! 6. A stream whose frame the host no longer knows (`Invalid`) is cancelled. If its conversation is
+//!    not at work, a timer of the host lets go of it: the sender may hold a lock that
+//!    `on_cancel` takes.
 //!
 //! ```text
 //!                 ┌──────────── sink dropped ───▶ ORPHANED ──┐
@@ -25,7 +29,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use becket_abi::NrStatus;
@@ -36,12 +40,7 @@ use crate::error::{Failure, SendError, TalkError};
 use crate::host::Host;
 use crate::later::dropped;
 use crate::owned::OwnedBytes;
-
-/// How long after a full queue the next try is made. A full queue drains at the reader's pace, and
-/// the ABI has no call that says "room again" to a plugin.
-const RETRY: Duration = Duration::from_millis(2);
-/// Tries of a waiting `send_async` slow down to this.
-const RETRY_MAX: Duration = Duration::from_millis(32);
+use crate::room::{Room, Waiting};
 
 const SHARDS: usize = 16;
 
@@ -53,7 +52,8 @@ pub trait Conversation: Send + 'static {
     ///
     /// # Errors
     /// [`TalkError::NotTaken`], which a full sink becomes with `?`: the host keeps the message and
-    /// offers it again, so change nothing before the last `send(..)?`.
+    /// offers it again when this stream's queue has room, so change nothing before the last
+    /// `send(..)?`. If something else was full, say [`StreamSink::ready`] when it is not.
     /// [`TalkError::Failed`]: the stream ends with that status and text.
     fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError>;
 
@@ -80,7 +80,7 @@ const CANCELLED: u8 = 4;
 
 pub(crate) struct Cell {
     state: AtomicU8,
-    retrying: AtomicBool,
+    room: Room,
     talk: Mutex<Option<Box<dyn Conversation>>>,
 }
 
@@ -107,7 +107,7 @@ impl Streams {
         room.ok()?;
         let cell = Arc::new(Cell {
             state: AtomicU8::new(OPENING),
-            retrying: AtomicBool::new(false),
+            room: Room::default(),
             talk: Mutex::new(None),
         });
         let stale = self.shard(handle.sid()).lock().insert(handle.sid(), Arc::clone(&cell));
@@ -142,13 +142,19 @@ impl Streams {
                 // An output-only stream, or one that is closed: it takes no messages.
                 None => return NrStatus::Invalid,
                 Some(_) if cell.is_ended() => Err(TalkError::Closed),
-                Some(conversation) => conversation.on_data(data),
+                Some(conversation) => {
+                    cell.room.offered();
+                    conversation.on_data(data)
+                }
             }
         };
         let answer = match outcome {
             Ok(()) if !cell.is_ended() => return NrStatus::Ok,
             Err(TalkError::NotTaken) if !cell.is_ended() => {
-                return self.offer_again(host, sid, &cell);
+                if cell.room.not_taken() {
+                    host.stream_ready(sid);
+                }
+                return NrStatus::Backpressure;
             }
             // Ended by the conversation itself, or cancelled meanwhile.
             Ok(()) => NrStatus::Ok,
@@ -168,27 +174,37 @@ impl Streams {
         answer
     }
 
-    fn offer_again(&self, host: Host, sid: u64, cell: &Arc<Cell>) -> NrStatus {
-        if !cell.retrying.swap(true, Ordering::AcqRel) {
-            let timed = Arc::clone(cell);
-            let retry = host.timer(RETRY, move || {
-                timed.retrying.store(false, Ordering::Release);
-                host.stream_ready(sid);
-            });
-            match retry {
-                Ok(timer) => timer.detach(),
-                Err(_) => {
-                    // Nothing would ever ask the host again: say so instead of stalling.
-                    if cell.end(FINISHED) {
-                        let _ = host.send(sid, NrStatus::Backpressure, b"no timer free");
-                    }
-                    self.remove(sid, cell);
-                    cell.release();
-                    return NrStatus::Invalid;
-                }
-            }
+    /// The host's `stream_room`: a frame was refused, and now there is room.
+    pub(crate) fn room(&self, host: Host, sid: u64) -> NrStatus {
+        let Some(cell) = self.find(sid) else { return NrStatus::Invalid };
+        if cell.room.again() {
+            host.stream_ready(sid);
         }
-        NrStatus::Backpressure
+        NrStatus::Ok
+    }
+
+    /// The host no longer knows stream `sid` (invariant 6).
+    fn lost(self: &Arc<Self>, host: Host, sid: u64, cell: &Arc<Cell>) {
+        if !cell.end(CANCELLED) {
+            return;
+        }
+        // Whoever holds the lock works there, and lets go of an ended stream when it is done.
+        let Some(talk) = cell.talk.try_lock() else { return };
+        if talk.is_none() {
+            drop(talk);
+            self.remove(sid, cell);
+            return;
+        }
+        drop(talk);
+        let (streams, cell) = (Arc::clone(self), Arc::clone(cell));
+        let timer = host.timer(Duration::ZERO, move || {
+            streams.remove(sid, &cell);
+            cell.release();
+        });
+        // With no timer free, the stream is let go when the host says that nobody reads.
+        if let Ok(timer) = timer {
+            timer.detach();
+        }
     }
 
     /// The host's `stream_close`.
@@ -238,6 +254,9 @@ impl Cell {
         let ended = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
             (state < FINISHED).then_some(how)
         });
+        if ended.is_ok() {
+            self.room.wake();
+        }
         ended.is_ok()
     }
 
@@ -354,7 +373,7 @@ impl StreamSink {
         }
         let sent = self.host().send_owned(self.sid(), NrStatus::Ok, frame);
         if let Err((SendError::Closed, _)) = &sent {
-            self.cell.end(CANCELLED);
+            self.lost();
         }
         sent
     }
@@ -369,22 +388,25 @@ impl StreamSink {
         self.outcome(self.host().send_wait(self.sid(), frame, timeout))
     }
 
-    /// Sends one frame, and lets other futures run until there is room.
+    /// Sends one frame, and lets other futures run until the host says that there is room.
+    ///
+    /// A host that does not know how to say so (it has no `stream_room`) ends the stream at its
+    /// idle limit.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if nobody reads any more; [`SendError::Full`] only if the host grants
-    /// no timer to wait with.
+    /// [`SendError::Closed`] if nobody reads any more. Never [`SendError::Full`].
     pub async fn send_async(&self, frame: &[u8]) -> Result<(), SendError> {
-        let mut pause = RETRY;
-        loop {
-            match self.send(frame) {
-                Err(SendError::Full) => {}
-                other => return other,
-            }
-            let sleep = self.host().sleep(pause).map_err(|_| SendError::Full)?;
-            sleep.await;
-            pause = pause.saturating_mul(2).min(RETRY_MAX);
+        match self.send(frame) {
+            Err(SendError::Full) => Waiting::new(&self.cell.room, || self.send(frame)).await,
+            other => other,
         }
+    }
+
+    /// Asks the host for the message that [`Conversation::on_data`] did not take. A stream does so
+    /// by itself when its own queue has room again; this is for what was refused for another
+    /// reason.
+    pub fn ready(&self) {
+        self.host().stream_ready(self.sid());
     }
 
     /// True once the stream has ended: nobody reads, or it was cancelled.
@@ -423,9 +445,13 @@ impl StreamSink {
     fn outcome(&self, taken: NrStatus) -> Result<(), SendError> {
         let outcome = SendError::check(taken);
         if outcome == Err(SendError::Closed) {
-            self.cell.end(CANCELLED);
+            self.lost();
         }
         outcome
+    }
+
+    fn lost(&self) {
+        self.streams.lost(self.host(), self.sid(), &self.cell);
     }
 }
 

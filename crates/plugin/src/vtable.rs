@@ -44,7 +44,7 @@ impl<P: Plugin> VTable<P> {
         cancel: Some(Self::cancel),
         reload_export: Some(Self::reload_export),
         reload_import: Some(Self::reload_import),
-        stream_room: None,
+        stream_room: Some(Self::stream_room),
     };
 
     /// The host of a running instance, for the log line of a panic.
@@ -233,6 +233,18 @@ impl<P: Plugin> VTable<P> {
                 // SAFETY: a vtable call, with what the host passed.
                 let live = unsafe { Slot::<P>::live(ctx) };
                 live.map_or(NrStatus::Invalid, |live| live.streams().close(sid))
+            },
+        )
+    }
+
+    unsafe extern "C" fn stream_room(ctx: *mut c_void, sid: u64) -> NrStatus {
+        guard(
+            "stream_room",
+            || Self::host(ctx),
+            || {
+                // SAFETY: a vtable call, with what the host passed.
+                let live = unsafe { Slot::<P>::live(ctx) };
+                live.map_or(NrStatus::Invalid, |live| live.streams().room(live.host(), sid))
             },
         )
     }

@@ -326,14 +326,73 @@ fn an_async_stream_waits_for_room() {
     let limits = Limits::DEFAULT.stream_frames_max(1);
     let host = FakeHost::builder().of::<Zoo>().limits(limits).build().unwrap();
     let stream = host.stream("flow", b"abc");
-    for byte in *b"ab" {
-        // The next frame found the queue full, and waits on a timer.
-        host.wait_timers(1);
-        assert_eq!(stream.next().unwrap().body, [byte]);
-        host.advance(Duration::from_millis(32));
-    }
-    assert_eq!(stream.collect(), [b"c".to_vec(), b"end".to_vec()]);
+    // No clock runs: reading a frame is what wakes the sender of the next one.
+    assert_eq!(stream.collect(), [b"a".to_vec(), b"b".to_vec(), b"c".to_vec(), b"end".to_vec()]);
     host.finish().assert_clean();
+}
+
+#[test]
+fn a_message_that_found_no_room_is_asked_for_when_there_is() {
+    let limits = Limits::DEFAULT.stream_frames_max(1);
+    let host = FakeHost::builder().of::<Zoo>().limits(limits).build().unwrap();
+    let talk = host.stream("talk", b"");
+    assert_eq!(talk.send(b"a"), NrStatus::Ok);
+    for (read, refused) in [(b"a", b"b"), (b"b", b"c")] {
+        let asked = talk.ready();
+        assert_eq!(talk.send(refused), NrStatus::Backpressure);
+        assert_eq!(talk.ready(), asked);
+        assert_eq!(talk.next().unwrap().body, read);
+        assert_eq!(talk.ready(), asked + 1);
+        assert_eq!(talk.send(refused), NrStatus::Ok);
+    }
+    assert_eq!(talk.close(), NrStatus::Ok);
+    assert_eq!(host.violations(), []);
+}
+
+/// A room of conversations whose sinks are elsewhere, under a lock that `on_cancel` takes too.
+#[test]
+fn a_conversation_whose_stream_the_host_forgot_goes_away() {
+    struct Club(Arc<Mutex<Vec<StreamSink>>>, Arc<AtomicU64>);
+    struct Member(Arc<Mutex<Vec<StreamSink>>>, Arc<AtomicU64>);
+    impl Plugin for Club {
+        const NAME: &'static str = "club";
+        const VERSION: &'static str = "1";
+        const STREAMS_MAX: usize = 1;
+        const ENTRIES: &'static [Entry<Self>] = &[
+            Entry::bidirectional("join", "", |club: &Self, _, sink| {
+                club.0.lock().push(sink);
+                Ok(Member(Arc::clone(&club.0), Arc::clone(&club.1)))
+            }),
+            Entry::unary("tell", "", |club: &Self, call| {
+                for sink in &*club.0.lock() {
+                    assert_eq!(sink.send(b"all"), Err(SendError::Closed));
+                }
+                Ok(call.answer(club.1.load(Ordering::SeqCst).to_string().as_bytes()))
+            }),
+        ];
+        fn start(_: Host) -> Result<Self, Failure> {
+            Ok(Self(Arc::default(), Arc::default()))
+        }
+    }
+    impl Conversation for Member {
+        fn on_data(&mut self, _: &[u8]) -> Result<(), TalkError> {
+            Ok(())
+        }
+        fn on_close(self: Box<Self>) {}
+        fn on_cancel(self: Box<Self>) {
+            self.0.lock().clear();
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let host = FakeHost::of::<Club>();
+    let gone = host.stream("join", b"");
+    gone.forget();
+    assert_eq!(host.call("tell", b"").body, b"0");
+    host.advance(Duration::ZERO);
+    assert_eq!(host.call("tell", b"").body, b"1");
+    // Its place is free again, before any word of the host.
+    assert_eq!(host.stream("join", b"").returned(), NrStatus::Ok);
+    assert_eq!(host.violations(), []);
 }
 
 #[test]

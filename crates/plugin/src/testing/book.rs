@@ -226,6 +226,8 @@ pub(super) struct CallBook {
     pub(super) state: HashMap<String, Vec<u8>>,
     /// `stream_data` said Backpressure, and `stream_ready` has not come since.
     pub(super) data_refused: bool,
+    /// A frame was answered Backpressure since `stream_room` was last called.
+    pub(super) was_full: bool,
     pub(super) ready: u64,
     pub(super) due_ms: Option<u64>,
 }
@@ -281,6 +283,7 @@ impl Inner {
             frames: VecDeque::new(),
             state: HashMap::new(),
             data_refused: false,
+            was_full: false,
             ready: 0,
             due_ms: self.limits.deadline_ms.map(|ms| book.now_ms.saturating_add(ms)),
         };
@@ -317,6 +320,7 @@ impl Inner {
             (Some(call), Some(body)) => {
                 let last = !call.is_stream || status.is_terminal();
                 if !last && call.frames.len() >= self.limits.stream_frames_max {
+                    call.was_full = true;
                     return NrStatus::Backpressure;
                 }
                 call.frames.push_back(Frame { status, body: body.to_vec() });
@@ -337,6 +341,13 @@ impl Inner {
         drop(guard);
         self.changed.notify_all();
         answer
+    }
+
+    /// Takes the next frame of a call, and whether its plugin is to be told of room.
+    pub(super) fn take_frame(call: &mut CallBook) -> Option<(Frame, bool)> {
+        let frame = call.frames.pop_front()?;
+        let room = std::mem::take(&mut call.was_full) && call.ended.is_none() && !call.cancelled;
+        Some((frame, room))
     }
 
     pub(super) fn violate(&self, violation: Violation) {

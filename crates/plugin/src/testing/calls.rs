@@ -7,6 +7,7 @@ use std::fmt;
 use becket_abi::{NrHeader, NrRequest, NrStatus};
 
 use super::FakeHost;
+use super::book::Inner;
 
 /// What a call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +159,8 @@ impl<'h> TestStream<'h> {
 
     /// Waits for the next frame. `None` after the terminal one, or if there will be none.
     ///
+    /// If a frame was refused since the queue was last full, the plugin is told that there is room.
+    ///
     /// # Panics
     /// If none has come after ten seconds.
     pub fn next(&self) -> Option<Frame> {
@@ -165,19 +168,33 @@ impl<'h> TestStream<'h> {
             return None;
         }
         let sid = self.sid;
-        self.host.inner.wait("a frame", |book| {
+        let taken = self.host.inner.wait("a frame", |book| {
             let call = book.calls.get_mut(&sid)?;
-            match call.frames.pop_front() {
-                Some(frame) => Some(Some(frame)),
+            match Inner::take_frame(call) {
+                Some(taken) => Some(Some(taken)),
                 None if call.ended.is_some() || call.cancelled => Some(None),
                 None => None,
             }
-        })
+        });
+        self.tell_room(taken)
     }
 
-    /// The next frame, if it is there.
+    /// The next frame, if it is there; otherwise as [`Self::next`].
     pub fn try_next(&self) -> Option<Frame> {
-        self.host.inner.book.lock().calls.get_mut(&self.sid)?.frames.pop_front()
+        let taken = {
+            let mut book = self.host.inner.book.lock();
+            book.calls.get_mut(&self.sid).and_then(Inner::take_frame)
+        };
+        self.tell_room(taken)
+    }
+
+    fn tell_room(&self, taken: Option<(Frame, bool)>) -> Option<Frame> {
+        let (frame, room) = taken?;
+        self.host.inner.changed.notify_all();
+        if room {
+            self.host.stream_room(self.sid);
+        }
+        Some(frame)
     }
 
     /// The bodies of all frames until the end; an empty terminal frame is left out.
@@ -227,6 +244,11 @@ impl<'h> TestStream<'h> {
     /// Tells the plugin that no more messages come.
     pub fn close(&self) -> NrStatus {
         self.host.stream_close(self.sid)
+    }
+
+    /// Nobody reads any more, and the plugin has not been told yet: a frame is answered `Invalid`.
+    pub fn forget(&self) {
+        self.host.inner.cancel(self.sid);
     }
 
     /// Tells the plugin that nobody reads any more.

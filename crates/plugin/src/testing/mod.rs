@@ -442,6 +442,12 @@ impl FakeHost {
         self.enter(|| unsafe { stream_close(self.plugin_ctx, sid) })
     }
 
+    fn stream_room(&self, sid: u64) {
+        let Some(stream_room) = self.table.stream_room else { return };
+        // SAFETY: the ABI's `stream_room`.
+        let _ = self.enter(|| unsafe { stream_room(self.plugin_ctx, sid) });
+    }
+
     fn cancel(&self, sid: u64) -> NrStatus {
         self.inner.cancel(sid);
         let Some(cancel) = self.table.cancel else { return NrStatus::Unsupported };
