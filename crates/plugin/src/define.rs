@@ -90,6 +90,7 @@
 /// | `entries` | `{ "name" => unsafe fn(ctx, sid, *const NrRequest, NrBytes) -> NrStatus, .. }` |
 /// | `raw_entries` | `{ "name" => unsafe fn(ctx, sid, NrBytes) -> NrStatus, .. }` |
 /// | `stream_handlers` | `{ data: unsafe fn(ctx, sid, NrBytes) -> NrStatus, close: unsafe fn(ctx, sid) -> NrStatus }` |
+/// | `stream_room` | `unsafe fn(ctx, sid) -> NrStatus` |
 /// | `cancel` | `unsafe fn(ctx, sid) -> NrStatus` |
 /// | `attach` | `unsafe fn(ctx, host_ctx, *const BkHostApi) -> NrStatus` |
 /// | `reload` | `{ export: unsafe fn(ctx, *mut NrOwnedBytes) -> NrStatus, import: unsafe fn(ctx, NrBytes) -> NrStatus }` |
@@ -228,6 +229,17 @@ macro_rules! define_plugin {
             $link.guard("stream_close", || unsafe { $close(ctx, sid) })
         }
         let $def = $def.stream_handlers(__becket_stream_data, __becket_stream_close);
+        $crate::define_plugin!(@arms $def $link $($($rest)*)?)
+    }};
+    (@arms $def:ident $link:ident stream_room: $room:path $(, $($rest:tt)*)?) => {{
+        unsafe extern "C" fn __becket_stream_room(
+            ctx: *mut ::core::ffi::c_void,
+            sid: u64,
+        ) -> $crate::NrStatus {
+            // SAFETY: the host's call, passed on as it came.
+            $link.guard("stream_room", || unsafe { $room(ctx, sid) })
+        }
+        let $def = $def.stream_room(__becket_stream_room);
         $crate::define_plugin!(@arms $def $link $($($rest)*)?)
     }};
     (@arms $def:ident $link:ident cancel: $cancel:path $(, $($rest:tt)*)?) => {{

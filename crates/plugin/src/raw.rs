@@ -100,6 +100,7 @@ pub struct Definition {
     attach: Option<AttachFn>,
     shutdown: Option<ShutdownFn>,
     stream: Option<(DataFn, SidFn)>,
+    room: Option<SidFn>,
     cancel: Option<SidFn>,
     reload: Option<(ExportFn, ImportFn)>,
 }
@@ -119,6 +120,7 @@ impl Definition {
             attach: None,
             shutdown: None,
             stream: None,
+            room: None,
             cancel: None,
             reload: None,
         }
@@ -164,6 +166,10 @@ impl Definition {
         Self { stream: Some((data, close)), ..self }
     }
 
+    pub const fn stream_room(self, room: SidFn) -> Self {
+        Self { room: Some(room), ..self }
+    }
+
     pub const fn cancel(self, cancel: SidFn) -> Self {
         Self { cancel: Some(cancel), ..self }
     }
@@ -182,6 +188,7 @@ impl Definition {
             table.init = self.init;
         }
         table.shutdown = self.shutdown;
+        table.stream_room = self.room;
         table.cancel = self.cancel;
         if let Some((data, close)) = self.stream {
             table.stream_data = Some(data);

@@ -5,7 +5,7 @@
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use becket_plugin::testing::FakeHost;
+use becket_plugin::testing::{FakeHost, Limits};
 use becket_plugin::{
     BK_PLUGIN_THREAD_SAFE, BkHostApi, LinkedPlugin, NrBytes, NrHostVTable, NrOwnedBytes, NrRequest,
     NrStatus, NrStr, define_plugin, panics_caught,
@@ -14,6 +14,7 @@ use becket_plugin::{
 static HOST: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static TABLE: AtomicPtr<NrHostVTable> = AtomicPtr::new(std::ptr::null_mut());
 static ATTACHED: AtomicU64 = AtomicU64::new(0);
+static ROOMS: AtomicU64 = AtomicU64::new(0);
 static CANCELLED: AtomicU64 = AtomicU64::new(0);
 static STATE: &[u8] = b"state";
 
@@ -79,6 +80,11 @@ unsafe fn stream_close(_: *mut c_void, sid: u64) -> NrStatus {
     NrStatus::Ok
 }
 
+unsafe fn stream_room(_: *mut c_void, _: u64) -> NrStatus {
+    ROOMS.fetch_add(1, Ordering::AcqRel);
+    NrStatus::Ok
+}
+
 unsafe fn cancel(_: *mut c_void, _: u64) -> NrStatus {
     CANCELLED.fetch_add(1, Ordering::AcqRel);
     NrStatus::Ok
@@ -103,6 +109,7 @@ mod full {
     define_plugin! {
         version: "9.9",
         cancel: cancel,
+        stream_room: stream_room,
         reload: { export: export, import: import },
         raw_entries: { "raw" => handle_raw, "twice" => twice, "explode" => explode, "open" => open },
         init: init,
@@ -141,7 +148,9 @@ fn every_arm_does_what_it_says() {
     assert_eq!((text(info.name), text(info.version)), ("bare", "9.9"));
     assert_eq!((info.flags, text(info.config_default)), (BK_PLUGIN_THREAD_SAFE, "{}"));
 
-    let host = FakeHost::builder().linked(full::PLUGIN).import(STATE).build().unwrap();
+    let limits = Limits::DEFAULT.stream_frames_max(1);
+    let host =
+        FakeHost::builder().linked(full::PLUGIN).limits(limits).import(STATE).build().unwrap();
     assert_eq!(ATTACHED.load(Ordering::Acquire), 1);
     assert_eq!(host.entries(), ["request", "raw", "twice", "explode", "open"]);
     assert_eq!(host.call("request", b"").body, b"none");
@@ -153,8 +162,12 @@ fn every_arm_does_what_it_says() {
 
     let stream = host.stream("open", b"");
     assert_eq!(stream.send(b"ping"), NrStatus::Ok);
+    assert_eq!(stream.send(b"no room"), NrStatus::Ok);
+    assert_eq!(ROOMS.load(Ordering::Acquire), 0);
+    assert_eq!(stream.next().unwrap().body, b"ping");
+    assert_eq!(ROOMS.load(Ordering::Acquire), 1);
     assert_eq!(stream.close(), NrStatus::Ok);
-    assert_eq!(stream.collect(), [b"ping".to_vec()]);
+    assert_eq!(stream.collect(), Vec::<Vec<u8>>::new());
     assert_eq!(host.start("open", b"").cancel(), NrStatus::Ok);
     assert_eq!(CANCELLED.load(Ordering::Acquire), 1);
 
