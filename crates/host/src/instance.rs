@@ -85,6 +85,8 @@ pub(crate) struct Instance {
     pub(crate) streams: AtomicU64,
     pub(crate) timers: Mutex<callbacks::TimerTable>,
     holds: AtomicU64,
+    /// What the plugin is still to be told.
+    untold: AtomicU64,
     draining: AtomicBool,
     drain_wakers: Mutex<Vec<Waker>>,
     /// Calls that run apart from their callers.
@@ -192,6 +194,7 @@ impl Instance {
             streams: AtomicU64::new(0),
             timers: Mutex::default(),
             holds: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             drain_wakers: Mutex::default(),
             calls: Jobs::new(spec.limits.workers_max, queued_max),
@@ -348,12 +351,17 @@ impl Instance {
     /// Runs `f` on the thread on which this plugin is told things.
     fn tell(&'static self, f: impl FnOnce(&Inline) + Send + 'static) {
         self.hold();
-        let told = self.notices.submit(Box::new(move || {
+        self.untold.fetch_add(1, Ordering::SeqCst);
+        let told = move || {
+            self.untold.fetch_sub(1, Ordering::SeqCst);
+            self.let_go();
+        };
+        let queued = self.notices.submit(Box::new(move || {
             self.inside(|| f(&self.distance));
-            self.let_go();
+            told();
         }));
-        if told.is_err() {
-            self.let_go();
+        if queued.is_err() {
+            told();
         }
     }
 
@@ -459,6 +467,9 @@ impl Instance {
     /// true if the image was unmapped.
     pub(crate) async fn shut_down(&'static self) -> bool {
         let patience = Duration::from_millis(self.limits.drain_ms);
+        // First what the plugin is to be told, since it may want to cancel its timers itself.
+        let told = |this: &Self| this.untold.load(Ordering::SeqCst) == 0;
+        or(self.until(told), timer::sleep(patience)).await;
         self.cancel_timers();
         or(self.until(Self::is_unused), timer::sleep(patience)).await;
         if !self.is_quiet() {
