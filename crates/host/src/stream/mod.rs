@@ -14,15 +14,17 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | [`open`] | the way in |
 //! | [`queue`] | the queue from the plugin to the receiver |
 //! | [`sender`] | data to the plugin |
 
+mod open;
 mod queue;
 mod sender;
 
 use std::{
     collections::VecDeque,
-    future::{Future, poll_fn},
+    future::poll_fn,
     pin::Pin,
     sync::{Arc, OnceLock, atomic::Ordering},
     task::{Context, Poll},
@@ -33,153 +35,15 @@ use becket_abi::NrStatus;
 use futures_core::Stream as FuturesStream;
 
 pub(crate) use self::queue::{End, Idle, Next, Rejected, StreamCell};
-pub use self::{queue::Frame, sender::StreamSender};
+pub use self::{open::OpenStream, queue::Frame, sender::StreamSender};
 use crate::{
-    call::{Timeout, admit, span},
     counters::Count,
-    distance::Distance,
-    error::{CallError, SendError, StreamError},
-    instance::{Instance, Route},
-    plugin::{self, Entered, NotEntered, OwnedEntry, Shared},
-    request::Request,
-    table::{self, Slot},
+    error::{SendError, StreamError},
+    instance::Instance,
+    plugin::Shared,
+    table::Slot,
     timer,
 };
-
-/// The opening of a stream: a future of the [`Stream`]. Nothing happens before it is polled.
-///
-/// Cancel safety: dropping it ends the stream, and the plugin is told.
-#[must_use = "a stream is not opened unless this is awaited"]
-pub struct OpenStream {
-    shared: Arc<Shared>,
-    entry: OwnedEntry,
-    request: Option<Request>,
-    timeout: Timeout,
-    idle: Option<Duration>,
-}
-
-impl OpenStream {
-    pub(crate) fn new(shared: Arc<Shared>, entry: OwnedEntry, request: Request) -> Self {
-        let request = Some(request);
-        Self { shared, entry, request, timeout: Timeout::Default, idle: None }
-    }
-
-    /// Ends the whole stream after this long instead of the plugin's default.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Timeout::After(timeout);
-        self
-    }
-
-    /// Ends the whole stream at this instant instead of after the plugin's default.
-    pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.timeout = Timeout::At(deadline);
-        self
-    }
-
-    /// Ends the stream when nothing moves for this long, instead of the plugin's default.
-    pub fn idle(mut self, idle: Duration) -> Self {
-        self.idle = Some(idle);
-        self
-    }
-}
-
-impl Future for OpenStream {
-    type Output = Result<Stream, CallError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let entered = match this.shared.enter() {
-            Ok(entered) => entered,
-            Err(NotEntered::Paused) => {
-                if this.shared.wake_when_back(context.waker()) {
-                    context.waker().wake_by_ref();
-                }
-                return Poll::Pending;
-            }
-            Err(not_entered) => return Poll::Ready(Err(not_entered.into())),
-        };
-        let Some(request) = this.request.take() else {
-            return Poll::Ready(Err(CallError::Over));
-        };
-        Poll::Ready(open(this, request, &entered))
-    }
-}
-
-fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Stream, CallError> {
-    let shared = &this.shared;
-    let instance = entered.instance();
-    let limits = &instance.limits;
-    admit(instance, request.body.len(), Count::StreamsRefused)?;
-    let refuse = |quota, limit| {
-        shared.counters.one(Count::StreamsRefused);
-        Err(CallError::Quota { quota, limit })
-    };
-    if instance.streams.load(Ordering::Relaxed) >= u64::from(limits.streams_max) {
-        return refuse("streams_max", u64::from(limits.streams_max));
-    }
-    let Some(slot) = table::take_free(entered.record()) else {
-        return refuse("calls of the process", u64::from(table::SLOTS_MAX));
-    };
-    slot.stream_or_new().open(slot.next_sid(), limits.stream_frames_max, limits.stream_bytes_max);
-    let sid = slot.begin_stream(instance);
-    instance.streams.fetch_add(1, Ordering::SeqCst);
-    shared.counters.one(Count::StreamsOpened);
-    shared.counters.add(Count::BytesIn, request.body.len() as u64);
-    let timeout = this.timeout.duration(limits.stream_deadline_ms);
-    slot.set_deadline_ms(this.timeout.relative(limits.stream_deadline_ms));
-    let idle = this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms));
-    // From here on dropping it gives everything back and tells the plugin.
-    let mut stream = Stream {
-        core: Arc::new(Core {
-            shared: shared.clone(),
-            slot,
-            sid,
-            instance,
-            timeout,
-            idle,
-            timers: OnceLock::new(),
-        }),
-        taken: VecDeque::new(),
-        state: Receiving::Open,
-    };
-    let entry = this.entry.clone();
-    let span = span(shared, entry.get(), sid);
-    let handle = move |entry: OwnedEntry, request: Request| {
-        request.with_view(|view| {
-            instance.distance.handle(entry.get().at(instance), sid, Some(view), &request.body)
-        })
-    };
-    if instance.route() != Route::Caller || instance.distance.would_wait() {
-        let on_probation = instance.route() == Route::Probation;
-        let core = stream.core.clone();
-        let job = move || {
-            let Some(cell) = core.cell() else { return };
-            let began = Instant::now();
-            // This thread is inside: until the stream is seen to be open, nothing else need keep
-            // the instance.
-            let handle = || cell.is_open(sid).then(|| handle(entry, request));
-            let status = span.in_scope(|| instance.inside(handle)).flatten();
-            if on_probation && status.is_some() {
-                instance.returned_on_probation(began.elapsed());
-            }
-            if let Some(status) = status.filter(|status| !status.is_ok()) {
-                core.shared.counters.one(Count::StreamsRefused);
-                cell.end(sid, End::Refused(status));
-            }
-        };
-        if instance.run_apart(Box::new(job)).is_err() {
-            return refuse("pending_max", u64::from(limits.pending_max));
-        }
-        return Ok(stream);
-    }
-    let status = span.in_scope(|| handle(entry, request));
-    if status.is_ok() {
-        return Ok(stream);
-    }
-    stream.state = Receiving::Refused;
-    shared.counters.one(Count::StreamsRefused);
-    Err(plugin::refused(shared, this.entry.get(), status))
-}
 
 /// What the receiver and the senders of one stream share. Its end gives the slot back.
 struct Core {
@@ -280,6 +144,7 @@ impl Stream {
                     self.core.instance.tell_room(self.core.sid);
                 }
                 Poll::Ready(Next::End(end)) => {
+                    self.finish();
                     self.state = Receiving::Over;
                     return Poll::Ready(ended(end));
                 }
@@ -334,19 +199,30 @@ fn ended(end: End) -> Result<Option<Frame>, StreamError> {
     }
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        for key in self.core.timers.get().into_iter().flatten().flatten() {
+impl Stream {
+    /// Nothing comes out any more: gives up what a drain waits for, once.
+    fn finish(&mut self) {
+        if self.state == Receiving::Over {
+            return;
+        }
+        let core = &self.core;
+        for key in core.timers.get().into_iter().flatten().flatten() {
             timer::cancel(*key);
         }
-        let open = self.core.cell().is_some_and(StreamCell::close);
-        self.core.shared.counters.one(Count::StreamsEnded);
+        let open = core.cell().is_some_and(StreamCell::close);
+        core.shared.counters.one(Count::StreamsEnded);
         if open && self.state != Receiving::Refused {
-            self.core.instance.tell_cancelled(self.core.sid, true);
+            core.instance.tell_cancelled(core.sid, true);
         }
         // Senders may be left; they look whether the stream is open before they call the plugin.
-        self.core.instance.streams.fetch_sub(1, Ordering::SeqCst);
-        self.core.instance.moved();
+        core.instance.streams.fetch_sub(1, Ordering::SeqCst);
+        core.instance.moved();
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

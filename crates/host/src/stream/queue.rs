@@ -103,6 +103,9 @@ struct Inner {
     sender: Option<Waker>,
     frames_max: usize,
     bytes_max: u64,
+    /// `handle` returned, or a frame came: data may be sent to the plugin.
+    opened: bool,
+    opener: Option<Waker>,
     /// A frame was refused for want of room: the plugin is to be told when there is some.
     starved: bool,
     /// Frames either way, for the idle timeout.
@@ -123,6 +126,7 @@ impl StreamCell {
         inner.end = None;
         inner.ready = false;
         inner.starved = false;
+        inner.opened = false;
         inner.activity = 0;
         inner.bytes = 0;
         inner.frames_max = frames_max as usize;
@@ -182,23 +186,48 @@ impl StreamCell {
         } else {
             inner.bytes += len;
             inner.frames.push_back(frame);
-            let receiver = inner.receiver.take();
+            inner.opened = true;
+            let wakers = [inner.receiver.take(), inner.opener.take()];
             drop(inner);
-            if let Some(receiver) = receiver {
-                receiver.wake();
-            }
+            wakers.into_iter().flatten().for_each(Waker::wake);
         }
         Ok(())
     }
 
     fn end_locked(&self, mut inner: MutexGuard<'_, Inner>, end: End) {
         inner.end = Some(end);
-        let wakers = [inner.receiver.take(), inner.sender.take()];
+        let wakers = [inner.receiver.take(), inner.sender.take(), inner.opener.take()];
         if inner.waiting > 0 {
             self.room.notify_all();
         }
         drop(inner);
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// `handle` returned.
+    pub(crate) fn set_opened(&self, sid: u64) {
+        let mut inner = self.inner.lock();
+        if inner.sid == sid {
+            inner.opened = true;
+            let opener = inner.opener.take();
+            drop(inner);
+            if let Some(opener) = opener {
+                opener.wake();
+            }
+        }
+    }
+
+    /// Waits until data may be sent to the plugin, or the stream ended before; then says how, if
+    /// `handle` refused it.
+    pub(crate) fn poll_opened(&self, context: &mut Context<'_>) -> Poll<Result<(), NrStatus>> {
+        let mut inner = self.inner.lock();
+        match inner.end {
+            Some(End::Refused(status)) => return Poll::Ready(Err(status)),
+            None if !inner.opened => {}
+            _ => return Poll::Ready(Ok(())),
+        }
+        inner.opener = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// Ends the stream from the host's side. True if it was still open.
@@ -311,6 +340,7 @@ impl StreamCell {
         inner.bytes = 0;
         let end = inner.end.take();
         inner.receiver = None;
+        inner.opener = None;
         let sender = inner.sender.take();
         let mut frames = mem::take(&mut inner.frames);
         if inner.waiting > 0 {

@@ -76,6 +76,7 @@ pub(crate) fn a_pipelined_chat_loses_nothing(language: &'static str) {
     assert_eq!(next(&mut chat), "welcome");
     // Nothing is read until the queue has been full: backpressure really happens.
     while sample.plugin.snapshot().refused_answers.backpressure == 0 {
+        assert!(!sending.is_finished(), "the sender gave up");
         thread::yield_now();
     }
     for at in 0..MESSAGES {

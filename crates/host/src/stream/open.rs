@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Opening a stream.
+//!
+//! On the caller's thread `handle` has returned when the stream is handed over. On a worker the
+//! opening waits for that, or for the first frame, so that data sent to the stream cannot reach the
+//! plugin before the request that opened it; at most as long as a call may take.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use becket_abi::NrStatus;
+use tracing::Span;
+
+use super::{Core, End, Receiving, Stream};
+use crate::{
+    call::{Timeout, admit, span},
+    counters::Count,
+    distance::Distance,
+    error::CallError,
+    instance::{Instance, Route},
+    plugin::{self, Entered, NotEntered, OwnedEntry, Shared},
+    request::Request,
+    table,
+    timer::{self, Sleep},
+};
+
+/// The opening of a stream: a future of the [`Stream`]. Nothing happens before it is polled.
+///
+/// Cancel safety: dropping it ends the stream, and the plugin is told.
+#[must_use = "a stream is not opened unless this is awaited"]
+pub struct OpenStream {
+    shared: Arc<Shared>,
+    entry: OwnedEntry,
+    timeout: Timeout,
+    idle: Option<Duration>,
+    state: State,
+}
+
+enum State {
+    Start(Request),
+    /// `handle` runs on a worker.
+    Opening(Stream, Sleep),
+    Over,
+}
+
+impl OpenStream {
+    pub(crate) fn new(shared: Arc<Shared>, entry: OwnedEntry, request: Request) -> Self {
+        let state = State::Start(request);
+        Self { shared, entry, timeout: Timeout::Default, idle: None, state }
+    }
+
+    /// Ends the whole stream after this long instead of the plugin's default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Timeout::After(timeout);
+        self
+    }
+
+    /// Ends the whole stream at this instant instead of after the plugin's default.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.timeout = Timeout::At(deadline);
+        self
+    }
+
+    /// Ends the stream when nothing moves for this long, instead of the plugin's default.
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+}
+
+impl Future for OpenStream {
+    type Output = Result<Stream, CallError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if matches!(this.state, State::Start(_)) {
+            let entered = match this.shared.enter() {
+                Ok(entered) => entered,
+                Err(NotEntered::Paused) => {
+                    if this.shared.wake_when_back(context.waker()) {
+                        context.waker().wake_by_ref();
+                    }
+                    return Poll::Pending;
+                }
+                Err(not_entered) => return Poll::Ready(Err(not_entered.into())),
+            };
+            let State::Start(request) = mem::replace(&mut this.state, State::Over) else {
+                return Poll::Ready(Err(CallError::Over));
+            };
+            match open(this, request, &entered) {
+                Ok(Opened::Here(stream)) => return Poll::Ready(Ok(stream)),
+                Ok(Opened::Apart(stream)) => {
+                    let limits = &entered.instance().limits;
+                    let patience = this.timeout.duration(limits.deadline_ms);
+                    let patience = timer::sleep(patience.unwrap_or(Duration::MAX));
+                    this.state = State::Opening(stream, patience);
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        let State::Opening(stream, patience) = &mut this.state else {
+            return Poll::Ready(Err(CallError::Over));
+        };
+        let opened = match stream.core.cell() {
+            Some(cell) => cell.poll_opened(context),
+            None => Poll::Ready(Ok(())),
+        };
+        if opened.is_pending() && Pin::new(patience).poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        let State::Opening(mut stream, _) = mem::replace(&mut this.state, State::Over) else {
+            return Poll::Ready(Err(CallError::Over));
+        };
+        Poll::Ready(match opened {
+            Poll::Ready(Ok(())) => Ok(stream),
+            Poll::Ready(Err(status)) => {
+                stream.state = Receiving::Refused;
+                Err(plugin::refused(&this.shared, this.entry.get(), status))
+            }
+            // Dropping the stream tells the plugin.
+            Poll::Pending => Err(CallError::DeadlineExceeded),
+        })
+    }
+}
+
+/// What became of a stream's dispatch.
+enum Opened {
+    /// `handle` has returned.
+    Here(Stream),
+    /// It runs on a worker.
+    Apart(Stream),
+}
+
+fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Opened, CallError> {
+    let shared = &this.shared;
+    let instance = entered.instance();
+    let mut stream = begin(this, &request, entered)?;
+    let core = stream.core.clone();
+    let (entry, sid) = (this.entry.clone(), core.sid);
+    let span = span(shared, entry.get(), sid);
+    if instance.route() != Route::Caller || instance.distance.would_wait() {
+        if instance
+            .run_apart(Box::new(move || handle_apart(&core, &entry, &request, &span)))
+            .is_ok()
+        {
+            return Ok(Opened::Apart(stream));
+        }
+        // The plugin never saw it.
+        stream.state = Receiving::Refused;
+        shared.counters.one(Count::StreamsRefused);
+        let limit = u64::from(instance.limits.pending_max);
+        return Err(CallError::Quota { quota: "pending_max", limit });
+    }
+    let status = span.in_scope(|| handle(instance, &entry, sid, &request));
+    if status.is_ok() {
+        return Ok(Opened::Here(stream));
+    }
+    stream.state = Receiving::Refused;
+    shared.counters.one(Count::StreamsRefused);
+    Err(plugin::refused(shared, this.entry.get(), status))
+}
+
+/// Admits a stream and takes a slot for it. Dropping what this returns gives everything back.
+fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stream, CallError> {
+    let shared = &this.shared;
+    let instance = entered.instance();
+    let limits = &instance.limits;
+    admit(instance, request.body.len(), Count::StreamsRefused)?;
+    let refuse = |quota, limit| {
+        shared.counters.one(Count::StreamsRefused);
+        Err(CallError::Quota { quota, limit })
+    };
+    if instance.streams.load(Ordering::Relaxed) >= u64::from(limits.streams_max) {
+        return refuse("streams_max", u64::from(limits.streams_max));
+    }
+    let Some(slot) = table::take_free(entered.record()) else {
+        return refuse("calls of the process", u64::from(table::SLOTS_MAX));
+    };
+    slot.stream_or_new().open(slot.next_sid(), limits.stream_frames_max, limits.stream_bytes_max);
+    let sid = slot.begin_stream(instance);
+    instance.streams.fetch_add(1, Ordering::SeqCst);
+    shared.counters.one(Count::StreamsOpened);
+    shared.counters.add(Count::BytesIn, request.body.len() as u64);
+    slot.set_deadline_ms(this.timeout.relative(limits.stream_deadline_ms));
+    Ok(Stream {
+        core: Arc::new(Core {
+            shared: shared.clone(),
+            slot,
+            sid,
+            instance,
+            timeout: this.timeout.duration(limits.stream_deadline_ms),
+            idle: this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms)),
+            timers: OnceLock::new(),
+        }),
+        taken: VecDeque::new(),
+        state: Receiving::Open,
+    })
+}
+
+fn handle(
+    instance: &'static Instance,
+    entry: &OwnedEntry,
+    sid: u64,
+    request: &Request,
+) -> NrStatus {
+    request.with_view(|view| {
+        instance.distance.handle(entry.get().at(instance), sid, Some(view), &request.body)
+    })
+}
+
+/// On a worker: runs `handle`, and tells the opening what became of it.
+fn handle_apart(core: &Core, entry: &OwnedEntry, request: &Request, span: &Span) {
+    let (instance, sid) = (core.instance, core.sid);
+    let Some(cell) = core.cell() else { return };
+    let on_probation = instance.route() == Route::Probation;
+    let began = Instant::now();
+    // This thread is inside: until the stream is seen to be open, nothing else need keep the
+    // instance.
+    let handle = || cell.is_open(sid).then(|| handle(instance, entry, sid, request));
+    let Some(status) = span.in_scope(|| instance.inside(handle)).flatten() else { return };
+    if on_probation {
+        instance.returned_on_probation(began.elapsed());
+    }
+    if status.is_ok() {
+        cell.set_opened(sid);
+    } else {
+        core.shared.counters.one(Count::StreamsRefused);
+        cell.end(sid, End::Refused(status));
+    }
+}
