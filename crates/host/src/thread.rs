@@ -11,6 +11,7 @@
 //!   ├─ shared: written by the owner, read by any thread
 //!   │    marks [0..8]   the instances the thread is inside of, outermost first
 //!   │    turns          how often it entered; the watchdog compares it over time
+//!   │    waiting        it is not inside yet: another thread has to leave first
 //!   └─ owner only
 //!        depth · frame · local sequence · free slots · free blocks · sample counter
 //! ```
@@ -26,7 +27,7 @@
 use std::{
     cell::Cell,
     ptr,
-    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -40,6 +41,7 @@ pub(crate) const DEPTH_MAX: usize = 8;
 pub(crate) struct ThreadRecord {
     marks: [AtomicPtr<Instance>; DEPTH_MAX],
     turns: AtomicU64,
+    waiting: AtomicBool,
     /// A number that no other running thread has.
     pub(crate) index: u32,
     depth: Cell<usize>,
@@ -147,6 +149,7 @@ impl ThreadRecord {
         Self {
             marks: [const { AtomicPtr::new(ptr::null_mut()) }; DEPTH_MAX],
             turns: AtomicU64::new(0),
+            waiting: AtomicBool::new(false),
             index,
             depth: Cell::new(0),
             frame: Cell::new(ptr::null()),
@@ -214,10 +217,22 @@ impl ThreadRecord {
         self.marks.iter().any(|mark| ptr::eq(mark.load(Ordering::Acquire), instance))
     }
 
+    /// Runs `f`, which waits for another thread to leave the plugin.
+    #[cold]
+    pub(crate) fn while_waiting<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.waiting.store(true, Ordering::Relaxed);
+        let result = f();
+        self.waiting.store(false, Ordering::Relaxed);
+        result
+    }
+
     /// What the watchdog compares: how often the thread entered, and the innermost instance that
     /// it is inside of, or null.
     pub(crate) fn observed(&self) -> (u64, *mut Instance) {
         let turns = self.turns.load(Ordering::Acquire);
+        if self.waiting.load(Ordering::Relaxed) {
+            return (turns, ptr::null_mut());
+        }
         let marks = self.marks.iter().map(|mark| mark.load(Ordering::Acquire));
         (turns, marks.take_while(|mark| !mark.is_null()).last().unwrap_or(ptr::null_mut()))
     }

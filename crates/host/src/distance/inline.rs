@@ -17,7 +17,10 @@ use becket_abi::{BK_ENTRY_UNKNOWN, NrBytes, NrOwnedBytes, NrRequest, NrStatus, N
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 
 use super::{Distance, EntryRef, Resolved};
-use crate::load::{EntryInfo, EntryPoints};
+use crate::{
+    load::{EntryInfo, EntryPoints},
+    thread,
+};
 
 /// See the module's documentation.
 pub(crate) struct Inline {
@@ -88,7 +91,9 @@ impl Inline {
 
     #[inline]
     fn enter(&self) -> Option<ReentrantMutexGuard<'_, ()>> {
-        self.gate.as_ref().map(ReentrantMutex::lock)
+        let gate = self.gate.as_ref()?;
+        // Waiting for one's turn is not being stuck inside.
+        Some(gate.try_lock().unwrap_or_else(|| thread::current().while_waiting(|| gate.lock())))
     }
 }
 

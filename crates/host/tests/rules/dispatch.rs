@@ -16,7 +16,7 @@ use crate::support::{
     assert_adds_up, logs,
     script::{Api, Script},
     unload_clean,
-    wait::{Mailbox, Tally, wait},
+    wait::{Mailbox, Tally, poll_once, wait},
 };
 
 /// Answers at once; tells the test on which thread.
@@ -152,10 +152,7 @@ fn a_plugin_that_is_not_thread_safe_is_never_entered_by_two_threads() {
             NrStatus::Ok
         })
         .one_at_a_time();
-        // Threads queue at the plugin's door here, on a busy machine for long: that is no defect.
-        let limits = Limits { block_report_ms: 60_000, ..Limits::default() };
-        let (plugin, _) =
-            script.load_with(&host, "single", |spec| spec.limits(limits).dispatch(dispatch));
+        let (plugin, _) = script.load_with(&host, "single", |spec| spec.dispatch(dispatch));
         thread::scope(|scope| {
             for thread in 0..THREADS {
                 let plugin = &plugin;
@@ -187,4 +184,33 @@ fn a_plugin_that_is_not_thread_safe_is_never_entered_by_two_threads() {
         assert_adds_up(&plugin);
         unload_clean(&host, &plugin);
     }
+}
+
+#[test]
+fn a_stream_opens_when_the_plugin_has_the_request() {
+    let host = Host::new();
+    let (entered, gate) = (Tally::new(), Tally::new());
+    let (inside, opened) = (entered.clone(), gate.clone());
+    let known = Mailbox::new();
+    let knows = known.clone();
+    let script = Script::new(move |_, call| {
+        inside.add();
+        opened.reach(1);
+        knows.put(call.sid);
+        NrStatus::Ok
+    })
+    .on_data(move |_, sid, _| {
+        // Put by `handle`; a plugin that has not heard of the stream has nothing else to say.
+        if known.take_all() == [sid] { NrStatus::Ok } else { NrStatus::Invalid }
+    });
+    let (plugin, _) = script.load_with(&host, "opens", |spec| spec.dispatch(Dispatch::Worker));
+    let mut opening = plugin.stream("any", Request::default());
+    assert!(poll_once(&mut opening).is_pending());
+    entered.reach(1);
+    assert!(poll_once(&mut opening).is_pending(), "handle has not returned");
+    gate.add();
+    let stream = wait(opening).unwrap();
+    assert_eq!(wait(stream.send(b"x")), Ok(()));
+    drop(stream);
+    unload_clean(&host, &plugin);
 }
