@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The bytes of an answer or a frame.
 //!
-//! Four forms, so that none pays for another, in a value small enough to be moved freely: nothing;
+//! Five forms, so that none pays for another, in a value small enough to be moved freely: nothing;
 //! up to [`SMALL_BYTES_MAX`] bytes in a block that its thread keeps for the next one; shared
-//! [`Bytes`]; and bytes in the plugin's memory, released when the last reader is done.
+//! [`Bytes`]; a lease that the plugin wrote into, kept for its next one; and bytes in the plugin's
+//! memory, released when the last reader is done.
 //!
 //! # Invariants
 //!
@@ -33,6 +34,7 @@ enum Repr {
     Empty,
     Small(SmallBlock),
     Shared(Bytes),
+    Leased(LeasedBody),
     Owned(OwnedBody),
 }
 
@@ -50,9 +52,9 @@ impl Body {
         })
     }
 
-    /// A body over bytes that are already shared.
-    pub(crate) fn shared(bytes: Bytes) -> Self {
-        Self(Repr::Shared(bytes))
+    /// The first `len` bytes of a lease that `instance` wrote into.
+    pub(crate) fn leased(buffer: Vec<u8>, len: usize, instance: &'static Instance) -> Self {
+        Self(Repr::Leased(LeasedBody { buffer, len, instance }))
     }
 
     pub(crate) fn owned(body: OwnedBody) -> Self {
@@ -66,6 +68,7 @@ impl Body {
             Repr::Empty => Bytes::new(),
             Repr::Small(block) => Bytes::copy_from_slice(&block),
             Repr::Shared(bytes) => bytes,
+            Repr::Leased(body) => Bytes::from_owner(body),
             Repr::Owned(body) => Bytes::from_owner(body),
         }
     }
@@ -79,6 +82,7 @@ impl Deref for Body {
             Repr::Empty => &[],
             Repr::Small(block) => block,
             Repr::Shared(bytes) => bytes,
+            Repr::Leased(body) => body.as_ref(),
             Repr::Owned(body) => body.as_ref(),
         }
     }
@@ -99,8 +103,8 @@ impl From<Body> for Bytes {
 impl Clone for Body {
     fn clone(&self) -> Self {
         match &self.0 {
-            Repr::Shared(bytes) => Self::shared(bytes.clone()),
-            Repr::Empty | Repr::Small(_) | Repr::Owned(_) => Self::copy_of(self),
+            Repr::Shared(bytes) => Self(Repr::Shared(bytes.clone())),
+            _ => Self::copy_of(self),
         }
     }
 }
@@ -115,6 +119,25 @@ impl PartialEq<[u8]> for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.len())
+    }
+}
+
+/// A lease that was sent; on drop its buffer goes back to the instance.
+struct LeasedBody {
+    buffer: Vec<u8>,
+    len: usize,
+    instance: &'static Instance,
+}
+
+impl AsRef<[u8]> for LeasedBody {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or(&[])
+    }
+}
+
+impl Drop for LeasedBody {
+    fn drop(&mut self) {
+        self.instance.leases.keep(std::mem::take(&mut self.buffer));
     }
 }
 

@@ -256,15 +256,16 @@ pub(super) fn refuse(instance: &Instance, refusal: Refusal) -> NrStatus {
     NrStatus::Invalid
 }
 
-/// Sends bytes that are already the host's.
-pub(super) fn shared(
+/// Sends the first `len` bytes of a lease; takes its buffer if that was taken.
+pub(super) fn leased(
     instance: &'static Instance,
     sid: u64,
     status: NrStatus,
-    bytes: &mut Option<Vec<u8>>,
+    buffer: &mut Option<Vec<u8>>,
+    len: u64,
 ) -> NrStatus {
-    let len = bytes.as_ref().map_or(0, Vec::len) as u64;
     deliver(instance, sid, status, len, WhenFull::Refuse, || {
-        bytes.take().map_or(Body::EMPTY, |bytes| Body::shared(bytes.into()))
+        let body = |buffer| Body::leased(buffer, len as usize, instance);
+        buffer.take().map_or(Body::EMPTY, body)
     })
 }

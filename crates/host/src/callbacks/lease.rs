@@ -3,6 +3,9 @@
 //!
 //! A token carries the place in the table and a generation, so a stale or made-up one is refused.
 //! A lease that is never given back counts against `leases_max` until the plugin's end.
+//!
+//! Buffers are zeroed when they are made and used again as they are: a lease may show bytes of
+//! this plugin's own earlier answers, and never anything else.
 
 use std::ffi::c_void;
 
@@ -22,7 +25,13 @@ pub(crate) struct Leases {
 struct Table {
     places: Vec<Place>,
     free: Vec<u32>,
+    /// Buffers for the next leases.
+    spare: Vec<Vec<u8>>,
 }
+
+/// Buffers kept for the next leases, and the bytes of one that is worth keeping.
+const SPARE_MAX: usize = 16;
+const SPARE_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Default)]
 struct Place {
@@ -46,6 +55,28 @@ impl Leases {
         place.generation = place.generation.wrapping_add(1).max(1);
         place.buffer = Some(buffer);
         Some(u64::from(place.generation) << 32 | u64::from(at))
+    }
+
+    /// A buffer of at least `cap` bytes.
+    fn buffer(&self, cap: usize) -> Vec<u8> {
+        let mut table = self.table.lock();
+        // Not one that is much too large: it would be missed by who needs it.
+        let fits = |spare: &Vec<u8>| spare.len() >= cap && spare.len() / 4 <= cap;
+        match table.spare.iter().rposition(fits) {
+            Some(at) => table.spare.swap_remove(at),
+            None => {
+                drop(table);
+                vec![0; cap]
+            }
+        }
+    }
+
+    /// Keeps a buffer for the next lease, if there is room.
+    pub(crate) fn keep(&self, buffer: Vec<u8>) {
+        let mut table = self.table.lock();
+        if buffer.len() <= SPARE_BYTES_MAX && table.spare.len() < SPARE_MAX {
+            table.spare.push(buffer);
+        }
     }
 
     /// Takes the buffer that `token` names, if it holds `len` bytes. The place stays taken until
@@ -94,9 +125,8 @@ pub(super) unsafe extern "C" fn acquire(
             instance.plugin.counters.one(Count::ResourceRefused);
             return NrBufferLease::REFUSED;
         }
-        // Zeroed: what the plugin does not write must not show what stood there before.
-        let mut buffer = vec![0_u8; cap as usize];
-        let ptr = buffer.as_mut_ptr();
+        let mut buffer = instance.leases.buffer(cap as usize);
+        let (ptr, cap) = (buffer.as_mut_ptr(), buffer.len() as u64);
         match instance.leases.insert(buffer, instance.limits.leases_max) {
             Some(token) => NrBufferLease { ptr, cap, token },
             None => {
@@ -119,19 +149,17 @@ pub(super) unsafe extern "C" fn commit(
             instance.plugin.counters.one(Count::AnswersInvalid);
             return NrStatus::Invalid;
         };
-        let whole = buffer.len();
-        let mut sent = Some(buffer);
-        if let Some(buffer) = &mut sent {
-            buffer.truncate(len as usize);
-        }
-        let status = answer::shared(instance, sid, status, &mut sent);
-        match sent {
-            Some(mut buffer) if status == NrStatus::Backpressure => {
-                // Truncation kept the allocation, so the plugin's pointer is still good.
-                buffer.resize(whole, 0);
+        let mut buffer = Some(buffer);
+        let status = answer::leased(instance, sid, status, &mut buffer, len);
+        match buffer {
+            Some(buffer) if status == NrStatus::Backpressure => {
                 instance.leases.put_back(token, buffer);
             }
-            _ => instance.leases.end(token),
+            Some(buffer) => {
+                instance.leases.end(token);
+                instance.leases.keep(buffer);
+            }
+            None => instance.leases.end(token),
         }
         status
     })
@@ -139,8 +167,9 @@ pub(super) unsafe extern "C" fn commit(
 
 pub(super) unsafe extern "C" fn release(host_ctx: *mut c_void, token: u64) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| match instance.leases.take(token, 0) {
-        Some(_) => {
+        Some(buffer) => {
             instance.leases.end(token);
+            instance.leases.keep(buffer);
             NrStatus::Ok
         }
         None => NrStatus::Invalid,
@@ -150,6 +179,20 @@ pub(super) unsafe extern "C" fn release(host_ctx: *mut c_void, token: u64) -> Nr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again_if_it_fits_and_few_are_kept() {
+        let leases = Leases::default();
+        let first = leases.buffer(4096);
+        let address = first.as_ptr();
+        leases.keep(first);
+        assert_eq!(leases.buffer(8).len(), 8, "much too large");
+        let again = leases.buffer(4000);
+        assert_eq!((again.as_ptr(), again.len()), (address, 4096));
+        leases.keep(vec![0; SPARE_BYTES_MAX + 1]);
+        (0..100).for_each(|_| leases.keep(vec![0; 8]));
+        assert_eq!(leases.table.lock().spare.len(), SPARE_MAX);
+    }
 
     #[test]
     fn tokens_are_good_once_and_places_are_bounded() {
