@@ -144,7 +144,18 @@ class Session;
 
 namespace detail {
 
+// What the host said to a session that was still being made.
+struct Early {
+    bool data = false;  // it offered a message, and keeps it
+    bool room = false;
+    bool closed = false;
+};
+
 // The open conversations of one instance.
+//
+// A session is known from before its constructor runs: what that sends may be
+// answered at once, from another thread or from within the send. Until the
+// session is made such an answer waits here, as a note, and its caller does not.
 class Sessions {
 public:
     static constexpr std::size_t sessions_max = 65536;
@@ -152,44 +163,90 @@ public:
     // A place for sid, filled when the session is made. False: full.
     bool reserve(std::uint64_t sid) {
         std::lock_guard lock(mutex_);
-        return by_sid_.size() < sessions_max && by_sid_.emplace(sid, nullptr).second;
+        return by_sid_.size() < sessions_max && by_sid_.emplace(sid, Place()).second;
     }
 
-    // Nothing happens if the session ended while it was made.
-    void fill(std::uint64_t sid, std::shared_ptr<Session> session) {
-        std::lock_guard lock(mutex_);
-        if (auto at = by_sid_.find(sid); at != by_sid_.end()) {
-            at->second = std::move(session);
-        }
-    }
-
-    std::shared_ptr<Session> find(std::uint64_t sid) {
-        std::lock_guard lock(mutex_);
-        auto at = by_sid_.find(sid);
-        return at == by_sid_.end() ? nullptr : at->second;
-    }
-
-    // The session is destroyed outside the lock, by whoever drops the result.
-    std::shared_ptr<Session> take(std::uint64_t sid) {
+    // The notes taken so far; nothing if the session ended while it was made.
+    // One that the host closed meanwhile has left the table.
+    std::optional<Early> fill(std::uint64_t sid, const std::shared_ptr<Session>& session) {
         std::lock_guard lock(mutex_);
         auto at = by_sid_.find(sid);
         if (at == by_sid_.end()) {
-            return nullptr;
+            return std::nullopt;
         }
-        auto session = std::move(at->second);
-        by_sid_.erase(at);
-        return session;
+        Early early = at->second.early;
+        if (early.closed) {
+            by_sid_.erase(at);
+        } else {
+            at->second.session = session;
+        }
+        return early;
     }
 
-    using Map = std::unordered_map<std::uint64_t, std::shared_ptr<Session>>;
+    struct Found {
+        std::shared_ptr<Session> session;
+        bool noted = false;  // no session yet
+    };
 
-    // Dropping the result ends the sessions, outside the lock.
-    Map take_all() {
+    Found find(std::uint64_t sid, bool Early::*note) {
         std::lock_guard lock(mutex_);
-        return std::exchange(by_sid_, Map());
+        auto at = by_sid_.find(sid);
+        if (at == by_sid_.end()) {
+            return {};
+        }
+        return found(at->second, note);
+    }
+
+    // Takes the session out; one that is being made is only noted down.
+    Found close(std::uint64_t sid) {
+        std::lock_guard lock(mutex_);
+        auto at = by_sid_.find(sid);
+        if (at == by_sid_.end() || at->second.early.closed) {
+            return {};
+        }
+        Found result = found(at->second, &Early::closed);
+        if (!result.noted) {
+            by_sid_.erase(at);
+        }
+        return result;
+    }
+
+    // False: no such session. It is destroyed outside the lock, here or, if it
+    // is at work or being made, by whoever is there.
+    bool take(std::uint64_t sid) {
+        std::shared_ptr<Session> last;
+        std::lock_guard lock(mutex_);
+        auto at = by_sid_.find(sid);
+        if (at == by_sid_.end()) {
+            return false;
+        }
+        last = std::move(at->second.session);
+        by_sid_.erase(at);
+        return true;
+    }
+
+    // Ends them all, outside the lock.
+    void take_all() {
+        Map last;
+        std::lock_guard lock(mutex_);
+        last.swap(by_sid_);
     }
 
 private:
+    struct Place {
+        std::shared_ptr<Session> session;  // null while it is being made
+        Early early;
+    };
+    using Map = std::unordered_map<std::uint64_t, Place>;
+
+    static Found found(Place& place, bool Early::*note) {
+        if (place.session == nullptr) {
+            place.early.*note = true;
+            return {nullptr, true};
+        }
+        return {place.session, false};
+    }
+
     std::mutex mutex_;
     Map by_sid_;
 };
@@ -247,7 +304,7 @@ private:
         open_ = false;
         Status sent = host_.send(sid_, status, frame);
         if (auto sessions = sessions_.lock()) {
-            auto last = sessions->take(sid_);  // `this` may die with it: touch nothing below
+            sessions->take(sid_);  // `this` may die with it: touch nothing below
         }
         return sent;
     }
@@ -260,7 +317,8 @@ private:
 };
 
 // A conversation. Derive, with a constructor (Plugin&, const Request&, Stream).
-// The host sends one message of a session at a time.
+// The host sends one message of a session at a time. The constructor may send;
+// none of the functions below runs before it has returned.
 class Session {
 public:
     explicit Session(Stream stream) : stream(std::move(stream)) {}

@@ -116,19 +116,59 @@ Status run_stream(const Place& place, const Request& request) {
     return NR_OK;
 }
 
+// A session whose function threw, or answered an error, is over. The last frame
+// says which; the host drops it if there was one.
+inline Status end_session(const Place& place, std::uint64_t sid, Status status) {
+    if (place.sessions->take(sid) && status == NR_PANIC) {
+        place.host.send(sid, status, {});
+    }
+    return status;
+}
+
+// The host sends no more to a session that has left the table.
+inline Status close_session(const Place& place, std::uint64_t sid, Session& session) {
+    Status status = boundary(place.host, "Session::closed", [&] {
+        session.closed();
+        return Status(NR_OK);
+    });
+    if (status != NR_OK) {
+        place.host.send(sid, status, {});
+    }
+    return status;
+}
+
+inline Status room_for_session(const Place& place, std::uint64_t sid, Session& session) {
+    Status status = boundary(place.host, "Session::on_room", [&] {
+        session.on_room();
+        return Status(NR_OK);
+    });
+    return status == NR_OK ? status : end_session(place, sid, status);
+}
+
 template <class Talk, class Owner>
 Status run_session(const Place& place, const Request& request) {
     std::uint64_t sid = request.sid();
     if (!place.sessions->reserve(sid)) {
         return NR_BACKPRESSURE;
     }
+    std::shared_ptr<Session> session;
     try {
-        auto session = std::make_shared<Talk>(static_cast<Owner&>(place.plugin), request,
-                                              Stream(place.host, sid, place.sessions));
-        place.sessions->fill(sid, std::move(session));
+        session = std::make_shared<Talk>(static_cast<Owner&>(place.plugin), request,
+                                         Stream(place.host, sid, place.sessions));
     } catch (...) {
         place.sessions->take(sid);
         throw;
+    }
+    auto early = place.sessions->fill(sid, session);
+    if (early && early->closed) {
+        close_session(place, sid, *session);
+    } else if (early) {
+        if (early->room) {
+            room_for_session(place, sid, *session);
+        }
+        if (early->data) {
+            place.host.stream_ready(sid);
+        }
     }
     return NR_OK;
 }
@@ -168,6 +208,8 @@ struct Instance {
     Host host;
     std::shared_ptr<Sessions> sessions = std::make_shared<Sessions>();
     std::unique_ptr<Plugin> plugin;
+
+    Place place() const { return Place{*plugin, host, sessions}; }
 
     ~Instance() {
         sessions->take_all();  // sessions know the plugin: they go first
@@ -244,8 +286,7 @@ inline NrStatus vt_handle_by_id(void* plugin_ctx, std::uint32_t id, std::uint64_
     }
     const Entry& entry = slot.entries[id];
     return in_instance(plugin_ctx, entry.name, [&](Instance& instance) {
-        return entry.run(Place{*instance.plugin, instance.host, instance.sessions},
-                         Request(sid, request, payload));
+        return entry.run(instance.place(), Request(sid, request, payload));
     });
 }
 
@@ -269,65 +310,44 @@ inline NrStatus vt_describe(void* plugin_ctx, std::uint32_t index, BkEntryInfo* 
     return NR_OK;
 }
 
-// A session whose function threw, or answered an error, is over. The last frame
-// says which; the host drops it if there was one.
-inline Status end_session(Instance& instance, std::uint64_t sid, Status status) {
-    if (instance.sessions->take(sid) != nullptr && status == NR_PANIC) {
-        instance.host.send(sid, status, {});
-    }
-    return status;
-}
-
 inline NrStatus vt_stream_data(void* plugin_ctx, std::uint64_t sid, NrBytes data) {
     return in_instance(plugin_ctx, "stream_data", [&](Instance& instance) -> Status {
-        auto session = instance.sessions->find(sid);
+        auto [session, noted] = instance.sessions->find(sid, &Early::data);
         if (session == nullptr) {
-            return NR_INVALID;
+            return noted ? NR_BACKPRESSURE : NR_INVALID;
         }
         Status status = boundary(instance.host, "Session::data",
-                                 [&] { return session->data(view(data)); });
-        return status == NR_OK || status == NR_BACKPRESSURE ? status
-                                                            : end_session(instance, sid, status);
+                                 [&, session = session] { return session->data(view(data)); });
+        return status == NR_OK || status == NR_BACKPRESSURE
+                   ? status
+                   : end_session(instance.place(), sid, status);
     });
 }
 
 inline NrStatus vt_stream_close(void* plugin_ctx, std::uint64_t sid) {
     return in_instance(plugin_ctx, "stream_close", [&](Instance& instance) -> Status {
-        auto session = instance.sessions->take(sid);
+        auto [session, noted] = instance.sessions->close(sid);
         if (session == nullptr) {
-            return NR_INVALID;
+            return noted ? NR_OK : NR_INVALID;
         }
-        Status status = boundary(instance.host, "Session::closed", [&] {
-            session->closed();
-            return Status(NR_OK);
-        });
-        if (status != NR_OK) {
-            instance.host.send(sid, status, {});
-        }
-        return status;
+        return close_session(instance.place(), sid, *session);
     });
 }
 
 inline NrStatus vt_cancel(void* plugin_ctx, std::uint64_t sid) {
     return in_instance(plugin_ctx, "cancel", [&](Instance& instance) -> Status {
-        if (instance.sessions->take(sid) != nullptr) {
-            return NR_OK;
-        }
-        return instance.plugin->cancel(sid) ? NR_OK : NR_INVALID;
+        bool known = instance.sessions->take(sid) || instance.plugin->cancel(sid);
+        return known ? NR_OK : NR_INVALID;
     });
 }
 
 inline NrStatus vt_stream_room(void* plugin_ctx, std::uint64_t sid) {
     return in_instance(plugin_ctx, "stream_room", [&](Instance& instance) -> Status {
-        auto session = instance.sessions->find(sid);
-        if (session == nullptr) {
-            return instance.plugin->on_room(sid) ? NR_OK : NR_INVALID;
+        auto [session, noted] = instance.sessions->find(sid, &Early::room);
+        if (session != nullptr) {
+            return room_for_session(instance.place(), sid, *session);
         }
-        Status status = boundary(instance.host, "Session::on_room", [&] {
-            session->on_room();
-            return Status(NR_OK);
-        });
-        return status == NR_OK ? status : end_session(instance, sid, status);
+        return noted || instance.plugin->on_room(sid) ? NR_OK : NR_INVALID;
     });
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The SDK's promises: nothing is thrown across, nothing is forgotten, owned
-// answers and leases change hands once, an answer may come from any thread.
+// answers and leases change hands once, an answer may come from any thread, and
+// a reader may react to a frame before its send has returned.
 #include <becket.hpp>
 
 #include <cstring>
+#include <functional>
 #include <stdexcept>
 #include <thread>
 
@@ -88,11 +90,18 @@ public:
             this->stream.end("at once");
         }
         throws_for_room_ = request.payload() == "room";
+        if (request.payload() == "greet") {
+            this->stream.send("first");
+            made_ = true;
+        }
     }
     ~Talk() override { probe_.destroyed++; }
     becket::Status data(std::string_view message) override {
         if (message == "throw") {
             throw std::runtime_error("in data");
+        }
+        if (message == "made") {
+            return stream.send(made_ ? "whole" : "half");
         }
         if (message == "end") {
             return stream.end("ended");
@@ -111,6 +120,7 @@ public:
 private:
     Probe& probe_;
     bool throws_for_room_ = false;
+    bool made_ = false;
 };
 
 constexpr becket::Entry entries[] = {
@@ -198,6 +208,70 @@ void sessions(BkFakeHost* host) {
     bk_fake_stream(host, "talk", nullptr, bk_fake_text("")); // open at shutdown
 }
 
+// What the reader of a first frame does before the plugin's send has returned.
+std::function<void(std::uint64_t sid)> reader;
+
+NrStatus send_to_reader(void* ctx, std::uint64_t sid, NrStatus status, NrBytes frame) {
+    NrStatus sent = bk_fake_api_send(ctx, sid, status, frame);
+    if (auto once = std::exchange(reader, nullptr)) {
+        once(sid);
+    }
+    return sent;
+}
+
+void early_answers(BkFakeHost* host) {
+    host->frames_max = 16;
+    host->api.send = send_to_reader;
+    auto here = [](auto act) { act(); };
+    auto elsewhere = [](auto act) { std::thread(act).join(); };
+    auto each = [&](auto run_by) {
+        reader = [&](std::uint64_t sid) {
+            run_by([&] {
+                BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("made")) == NR_BACKPRESSURE);
+                BK_CHECK(bk_fake_ready(host, sid) == 0);
+            });
+        };
+        auto sid = bk_fake_stream(host, "talk", nullptr, bk_fake_text("greet"));
+        BK_CHECK_FRAME(host, sid, NR_OK, "first");
+        BK_CHECK(bk_fake_ready(host, sid) == 1);
+        BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("made")) == NR_OK);
+        BK_CHECK_FRAME(host, sid, NR_OK, "whole");
+        BK_CHECK(bk_fake_stream_close(host, sid) == NR_OK);
+        BK_CHECK_FRAME(host, sid, NR_STREAM_END, "");
+
+        reader = [&](std::uint64_t sid) {
+            run_by([&] {
+                BK_CHECK(bk_fake_stream_close(host, sid) == NR_OK);
+                BK_CHECK(bk_fake_stream_close(host, sid) == NR_INVALID);
+            });
+        };
+        sid = bk_fake_stream(host, "talk", nullptr, bk_fake_text("greet"));
+        BK_CHECK_FRAME(host, sid, NR_OK, "first");
+        BK_CHECK_FRAME(host, sid, NR_STREAM_END, "");
+        BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("x")) == NR_INVALID);
+
+        reader = [&](std::uint64_t sid) {
+            run_by([&] {
+                BK_CHECK(host->vtable.stream_room(host->info->plugin_ctx, sid) == NR_OK);
+                BK_CHECK(bk_fake_ready(host, sid) == 0);
+            });
+        };
+        sid = bk_fake_stream(host, "talk", nullptr, bk_fake_text("greet"));
+        BK_CHECK(bk_fake_ready(host, sid) == 1);
+        BK_CHECK(bk_fake_cancel(host, sid) == NR_OK);
+
+        reader = [&](std::uint64_t sid) {
+            run_by([&] { BK_CHECK(bk_fake_cancel(host, sid) == NR_OK); });
+        };
+        sid = bk_fake_stream(host, "talk", nullptr, bk_fake_text("greet"));
+        BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("x")) == NR_INVALID);
+        BK_CHECK(bk_fake_stream_close(host, sid) == NR_INVALID);
+    };
+    each(here);
+    each(elsewhere);
+    host->api.send = bk_fake_api_send;
+}
+
 void hand_over(BkFakeHost* host) {
     NrOwnedBytes state{};
     void* ctx = host->info->plugin_ctx;
@@ -230,6 +304,7 @@ int main() {
     answers(host);
     streams(host);
     sessions(host);
+    early_answers(host);
     hand_over(host);
     BK_CHECK(host->refused == 2);  // the lease that was too long, the late answer
     BK_CHECK(bk_fake_unload(host) == 0);
