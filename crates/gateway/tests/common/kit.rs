@@ -5,7 +5,7 @@
 //! gate.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 
 use becket_plugin::{
     Answered, Call, Context, Conversation, Entry, Failure, Host, NrStatus, OwnedCall, Plugin,
@@ -20,6 +20,8 @@ pub struct Probe {
     pub full: Semaphore,
     pub left: Semaphore,
     pub gate: Semaphore,
+    /// Streams that refuse messages until the gate opens.
+    refusing: Mutex<Vec<Weak<StreamSink>>>,
 }
 
 impl Probe {
@@ -32,6 +34,9 @@ impl Probe {
 
     pub fn open(&self) {
         self.gate.add_permits(1 << 20);
+        // A message that was refused is offered again only at the plugin's word.
+        let refusing = std::mem::take(&mut *self.refusing.lock());
+        refusing.iter().filter_map(Weak::upgrade).for_each(|sink| sink.ready());
     }
 }
 
@@ -44,6 +49,7 @@ pub fn probe(name: &str) -> Arc<Probe> {
             full: Semaphore::new(0),
             left: Semaphore::new(0),
             gate: Semaphore::new(0),
+            refusing: Mutex::default(),
         })
     };
     Arc::clone(PROBES.lock().entry(name.to_owned()).or_insert_with(new))
@@ -194,12 +200,15 @@ impl Conversation for Chat {
 }
 
 struct Stubborn {
-    sink: StreamSink,
+    sink: Arc<StreamSink>,
     probe: Arc<Probe>,
 }
 
 fn stubborn(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<Stubborn, Failure> {
-    Ok(Stubborn { sink, probe: probe(call.request().header("x-test").unwrap_or_default()) })
+    let probe = probe(call.request().header("x-test").unwrap_or_default());
+    let sink = Arc::new(sink);
+    probe.refusing.lock().push(Arc::downgrade(&sink));
+    Ok(Stubborn { sink, probe })
 }
 
 impl Conversation for Stubborn {
@@ -212,6 +221,8 @@ impl Conversation for Stubborn {
     }
 
     fn on_close(self: Box<Self>) {
-        self.sink.finish();
+        if let Some(sink) = Arc::into_inner(self.sink) {
+            sink.finish();
+        }
     }
 }
