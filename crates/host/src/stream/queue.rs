@@ -186,10 +186,16 @@ impl StreamCell {
         } else {
             inner.bytes += len;
             inner.frames.push_back(frame);
-            inner.opened = true;
-            let wakers = [inner.receiver.take(), inner.opener.take()];
+            let first = !mem::replace(&mut inner.opened, true);
+            let opener = if first { inner.opener.take() } else { None };
+            let receiver = inner.receiver.take();
             drop(inner);
-            wakers.into_iter().flatten().for_each(Waker::wake);
+            if let Some(receiver) = receiver {
+                receiver.wake();
+            }
+            if let Some(opener) = opener {
+                opener.wake();
+            }
         }
         Ok(())
     }
