@@ -98,8 +98,10 @@ fn is_whole(kind: &EventKind, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::time::Duration;
 
+    use futures_util::FutureExt;
     use tokio::time::timeout;
 
     use super::*;
@@ -133,5 +135,23 @@ mod tests {
             fs::hard_link(other, path).unwrap();
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_being_written_is_not_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("becket.toml"), folder.path().join("other"));
+        fs::write(&path, "old").unwrap();
+        let watch = FileWatch::new([path.as_path(), other.as_path()]).unwrap();
+        let notice = watch.notice(&path).unwrap();
+        let mut writing = fs::File::create(&path).unwrap();
+        writing.write_all(b"half of it").unwrap();
+        // Events come in order: once this one is here, those of the write were seen.
+        fs::write(&other, "whole").unwrap();
+        let patience = Duration::from_secs(10);
+        timeout(patience, watch.notice(&other).unwrap().notified()).await.expect("a notice");
+        assert!(notice.notified().now_or_never().is_none(), "noticed while it is open");
+        drop(writing);
+        timeout(patience, notice.notified()).await.expect("a notice");
     }
 }

@@ -7,20 +7,20 @@
 //!
 //! | signal | what happens |
 //! |---|---|
-//! | SIGHUP | the configuration is read again, as when its file changes; if it is wrong, the old one stays |
+//! | SIGHUP | the configuration is read again, as when its file changes; if it is wrong or empty, the old one stays |
 //! | SIGTERM, SIGINT | no new calls; those under way get `limits.drain_ms`; then a report |
 //! | the second of them | the end, at once |
 
 mod how_to;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use becket_gateway::config::PluginConfig;
-use becket_gateway::{Config, FileWatch, Gateway};
+use becket_gateway::{Config, ConfigError, FileWatch, Gateway};
 use becket_host::Host;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 
 async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    let config = configuration(&args)?;
+    let config = configuration(&args, Config::load)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
     let mut limit = Duration::from_millis(config.limits.drain_ms);
     let changed = Changes::of(&args, &config)?;
@@ -108,10 +108,13 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     }
 }
 
+/// Reads a configuration file.
+type Load = fn(&Path) -> Result<Config, ConfigError>;
+
 /// The file, and over it what the command line says.
-fn configuration(args: &Args) -> Result<Config, Failure> {
+fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
     let mut config = match &args.config {
-        Some(path) => Config::load(path)?,
+        Some(path) => load(path)?,
         None => Config::default(),
     };
     for Named { name, path } in &args.plugin {
@@ -144,7 +147,7 @@ fn as_file(path: &PathBuf) -> PathBuf {
 
 /// Puts the configuration in force as it is now; returns its limit for the drain.
 async fn reload(args: &Args, gateway: &Gateway) -> Result<Duration, Failure> {
-    let config = configuration(args)?;
+    let config = configuration(args, Config::load_next)?;
     let limit = Duration::from_millis(config.limits.drain_ms);
     let report = gateway.reload(config).await?;
     tracing::info!(

@@ -249,6 +249,32 @@ fn a_changed_configuration_is_read_without_a_signal() {
 }
 
 #[test]
+fn an_emptied_configuration_is_refused_and_the_one_before_goes_on() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("becket.toml");
+    fs::write(&file, "[plugins.one]\nlinked = \"sample\"\n").unwrap();
+    let mut server = Server::start(&["--config", &file.display().to_string()]);
+    let greeting = server.greeting();
+    let (_, listen) = greeting[0].split_once("http://").unwrap();
+
+    fs::write(&file, "").unwrap();
+    assert!(server.says("error:").ends_with("becket.toml: the configuration is empty"));
+    assert!(server.says("").starts_with("cause: "));
+    assert!(server.says("").starts_with("hint:  "));
+    assert!(curl(&format!("http://{listen}/one/unary")).starts_with("Hello"));
+
+    fs::write(&file, " \n").unwrap();
+    server.says("the configuration is empty");
+    server.signal(Signal::HUP);
+    server.says("the configuration is empty");
+    assert!(curl(&format!("http://{listen}/one/unary")).starts_with("Hello"));
+
+    fs::write(&file, "[plugins.two]\nlinked = \"sample\"\n").unwrap();
+    server.says("configuration reloaded");
+    assert!(curl(&format!("http://{listen}/two/unary")).starts_with("Hello"));
+}
+
+#[test]
 fn an_address_that_is_taken_says_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();

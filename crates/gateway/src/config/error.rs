@@ -63,6 +63,15 @@ impl ConfigError {
             .hinted(Some(hint.to_owned()))
     }
 
+    pub(super) fn blank(path: &Path) -> Self {
+        Self::new(&path.display().to_string(), "the configuration is empty".to_owned())
+            .because(Some("whoever writes a file in place empties it first".to_owned()))
+            .hinted(Some(
+                "write another file and rename it to this one; to end every plugin, end the gateway"
+                    .to_owned(),
+            ))
+    }
+
     /// Makes sentences of serde's messages, which are the one place that knows the keys.
     pub(super) fn from_toml(error: &toml::de::Error, text: &str, origin: &str) -> Self {
         let message = error.message().trim();

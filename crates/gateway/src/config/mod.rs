@@ -44,7 +44,8 @@ pub struct Config {
     pub default_routes: bool,
     /// Whether answers that say what failed also say what to try.
     pub error_hints: bool,
-    /// Whether a plugin is reloaded when its file changes.
+    /// Whether a plugin is reloaded when its file changes; `becket serve` also reads a changed
+    /// configuration file then.
     pub watch: bool,
     /// Folders in which a plugin's `path` without a `/` is looked for.
     pub plugin_path: Vec<PathBuf>,
@@ -241,8 +242,19 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] if the file cannot be read, is not text or is refused by [`Self::parse`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::parse(&read(path)?, &path.display().to_string())
+    }
+
+    /// Reads the configuration that follows one in force. Who writes a file in place empties it
+    /// first: a blank file is read as one that is being written, not as the wish for no plugins.
+    ///
+    /// # Errors
+    /// [`ConfigError`] as [`Self::load`], and if there is nothing but white space in the file.
+    pub fn load_next(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        if text.trim().is_empty() {
+            return Err(ConfigError::blank(path));
+        }
         Self::parse(&text, &path.display().to_string())
     }
 
@@ -267,6 +279,10 @@ impl Config {
             }
         }
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))
 }
 
 #[cfg(test)]
@@ -390,6 +406,21 @@ mod tests {
         let error = Config::load(Path::new("/nonexistent/becket.toml")).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/becket.toml"));
         assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn a_blank_file_does_not_follow_a_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("becket.toml");
+        for blank in ["", " \n\t\n"] {
+            std::fs::write(&path, blank).unwrap();
+            assert_eq!(Config::load(&path).unwrap(), Config::default());
+            let error = Config::load_next(&path).unwrap_err();
+            assert!(error.to_string().ends_with("becket.toml: the configuration is empty"));
+            assert!(error.cause().is_some() && error.hint().is_some());
+        }
+        std::fs::write(&path, "watch = false\n").unwrap();
+        assert!(!Config::load_next(&path).unwrap().watch);
     }
 
     #[test]
