@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`inspect`] | what a file says about itself, without running it |
 //! | [`call`] | one call, one stream or one conversation |
-//! | [`bench`] | calls a second and latencies |
+//! | [`mod@bench`] | calls a second and latencies |
 //! | [`check`] | the promises that every plugin must keep |
 //! | [`new`] | a project that builds |
 //! | `load` | the options that load a plugin |
