@@ -37,12 +37,21 @@ pub struct Request {
 impl Request {
     /// A request with this payload and nothing else.
     #[must_use]
+    #[inline]
     pub fn new(body: impl Into<Bytes>) -> Self {
-        Self { body: body.into(), ..Self::default() }
+        Self {
+            method: Cow::Borrowed(""),
+            path: Cow::Borrowed(""),
+            query: Cow::Borrowed(""),
+            headers: Vec::new(),
+            body: body.into(),
+            extensions: http::Extensions::new(),
+        }
     }
 
     /// Sets the method.
     #[must_use]
+    #[inline]
     pub fn method(mut self, method: impl Into<Cow<'static, str>>) -> Self {
         self.method = method.into();
         self
@@ -50,6 +59,7 @@ impl Request {
 
     /// Sets the path.
     #[must_use]
+    #[inline]
     pub fn path(mut self, path: impl Into<Cow<'static, str>>) -> Self {
         self.path = path.into();
         self
@@ -57,6 +67,7 @@ impl Request {
 
     /// Sets the query.
     #[must_use]
+    #[inline]
     pub fn query(mut self, query: impl Into<Cow<'static, str>>) -> Self {
         self.query = query.into();
         self
@@ -64,6 +75,7 @@ impl Request {
 
     /// Adds a header.
     #[must_use]
+    #[inline]
     pub fn header(
         mut self,
         name: impl Into<Cow<'static, str>>,
@@ -119,12 +131,14 @@ impl AnyRequest<'_> {
 }
 
 impl From<Request> for AnyRequest<'_> {
+    #[inline]
     fn from(request: Request) -> Self {
         Self::Owned(request)
     }
 }
 
 impl<'a> From<&'a Request> for AnyRequest<'a> {
+    #[inline]
     fn from(request: &'a Request) -> Self {
         Self::Borrowed(request)
     }
