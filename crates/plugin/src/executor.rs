@@ -29,13 +29,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, JoinHandle};
 
 use becket_abi::NrStatus;
-use parking_lot::{Condvar, Mutex};
 
 use crate::boundary;
 use crate::host::Host;
+use crate::lock::{Condvar, Mutex};
+use crate::thread::Thread;
 
 pub(crate) type BoxFuture = Pin<Box<dyn Future<Output = Ending> + Send>>;
 /// What is left to do once the future has ended and the call is found still open.
@@ -48,7 +48,7 @@ const RERUN: u8 = 3;
 
 pub(crate) struct Executor {
     core: Arc<Core>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Thread>>,
 }
 
 struct Core {
@@ -90,9 +90,8 @@ impl Executor {
         let executor = Self { core, threads: Mutex::default() };
         for _ in 0..threads {
             let core = Arc::clone(&executor.core);
-            let worker = thread::Builder::new().name(name.to_owned());
             // On an error `executor` is dropped, which ends the threads before it.
-            executor.threads.lock().push(worker.spawn(move || core.run())?);
+            executor.threads.lock().push(Thread::spawn(name, move || core.run())?);
         }
         Ok(executor)
     }
@@ -137,10 +136,8 @@ impl Executor {
         }
         self.core.ready.lock().closing = true;
         self.core.work.notify_all();
-        for thread in std::mem::take(&mut *self.threads.lock()) {
-            // A worker catches every panic of its tasks; one that ended otherwise has said so.
-            let _ = thread.join();
-        }
+        let threads = std::mem::take(&mut *self.threads.lock());
+        threads.into_iter().for_each(Thread::join);
     }
 }
 
@@ -162,7 +159,7 @@ impl Core {
                     if ready.closing {
                         return;
                     }
-                    self.work.wait(&mut ready);
+                    ready = self.work.wait(ready);
                 }
             };
             boundary::guard("a future", || Some(self.host), || task.poll());

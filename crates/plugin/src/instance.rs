@@ -32,12 +32,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use becket_abi::{BkHostApi, NR_ABI_VERSION, NrPluginInfo, NrPluginVTable, NrStatus, NrStr};
-use parking_lot::Mutex;
 
 use crate::boundary::guard;
 use crate::error::Failure;
 use crate::executor::Executor;
 use crate::host::{Host, Shared};
+use crate::lock::Mutex;
 use crate::log::Level;
 use crate::plugin::{self, Plugin};
 use crate::stream::Streams;

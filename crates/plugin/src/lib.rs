@@ -85,6 +85,7 @@
 //! | `owned`, `lease` | answers without a copy |
 //! | `executor` | drives futures |
 //! | `instance`, `vtable` | instances, and the functions that the host calls |
+//! | `lock`, `thread` | locks and threads that leave no trace on the host's threads |
 //! | `boundary`, `fallback` | the panic boundary; hosts that offer less |
 //! | `define`, `raw` | [`define_plugin!`] |
 //! | [`testing`] | a host for tests |
@@ -100,6 +101,7 @@ mod host;
 mod instance;
 mod later;
 mod lease;
+mod lock;
 mod log;
 mod metrics;
 mod owned;
@@ -108,6 +110,7 @@ mod raw;
 mod room;
 mod stream;
 pub mod testing;
+mod thread;
 mod timer;
 mod vtable;
 

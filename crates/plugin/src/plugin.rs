@@ -26,6 +26,18 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     const MULTI_INSTANCE: bool = true;
     /// The host may unmap the file after `shutdown`: the plugin has started no thread that outlives
     /// [`stop`](Self::stop), and left no pointer into its image anywhere.
+    ///
+    /// Thread-locals with destructors are such pointers. What this crate does leaves none on the
+    /// host's threads; a handler, a conversation or a timer runs on one of those, as do `start` and
+    /// `stop`, and has to see to it:
+    ///
+    /// | on a thread of the host | the image |
+    /// |---|---|
+    /// | `thread::spawn`, `thread::scope`, a wait in `mpsc` or in `parking_lot`, a `thread_local!` whose type has a destructor | stays mapped until that thread ends |
+    /// | `thread::current`, `thread::park` | is unmapped under a destructor: the process dies when that thread ends |
+    /// | `std::sync`'s other locks, `thread::sleep`, `println!`, a panic, `HashMap`, a `thread_local!` without a destructor | is unmapped |
+    ///
+    /// Futures run on threads of the plugin that end before, and may do all of it.
     const MAY_UNLOAD: bool = false;
     /// Threads that drive the futures of `future` and `stream_future` entries; started only if there
     /// are such entries.

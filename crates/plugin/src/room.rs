@@ -20,9 +20,8 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
-
 use crate::error::SendError;
+use crate::lock::Mutex;
 
 #[derive(Default)]
 pub(crate) struct Room {

@@ -33,12 +33,12 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use becket_abi::NrStatus;
-use parking_lot::Mutex;
 
 use crate::call::CallHandle;
 use crate::error::{Failure, SendError, TalkError};
 use crate::host::Host;
 use crate::later::dropped;
+use crate::lock::Mutex;
 use crate::owned::OwnedBytes;
 use crate::room::{Room, Waiting};
 

@@ -26,11 +26,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use becket_abi::NrStatus;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::boundary;
 use crate::error::TimerError;
 use crate::host::Host;
+use crate::lock::{Condvar, Mutex};
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -72,15 +72,15 @@ impl Timers {
         // A closure that runs may start another timer, so look again after each wait.
         loop {
             while let Some((_, timer)) = inner.pending.pop_first() {
-                MutexGuard::unlocked(&mut inner, || {
-                    forget_at_host(host, &timer);
-                    drop(timer);
-                });
+                drop(inner);
+                forget_at_host(host, &timer);
+                drop(timer);
+                inner = self.inner.lock();
             }
             if inner.running == 0 {
                 return;
             }
-            self.idle.wait(&mut inner);
+            inner = self.idle.wait(inner);
         }
     }
 }
