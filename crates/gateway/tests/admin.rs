@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The admin listener: what it shows is what happened, and it shows it in a browser.
 
+// The lints' leave for tests does not reach their helpers.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 mod common;
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::process::Command;
 
 use common::{gateway, get, post, request, send, with};
@@ -98,8 +102,34 @@ async fn the_admin_listener_only_shows_and_only_to_localhost() {
     assert_eq!(get(gateway.addr(), "/metrics").await.status, StatusCode::NOT_FOUND);
 }
 
-/// The page in a real browser: it polls, and shows the plugin with its numbers. Where there is no
-/// Chromium, `apt-get install chromium` brings it.
+/// What Chromium is called by those who package it.
+const CHROMIUM: [&str; 4] =
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// The document of `page` after its scripts ran, by the first Chromium that is there.
+fn browse(page: &str) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    for program in CHROMIUM {
+        let shown = Command::new(program)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .args(["--virtual-time-budget=4000", "--dump-dom", page])
+            .output();
+        match shown {
+            Ok(shown) => return String::from_utf8_lossy(&shown.stdout).into_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => panic!("{program} does not start: {error}"),
+        }
+    }
+    panic!(
+        "error: the admin page cannot be looked at\n\
+         cause: no Chromium on PATH ({})\n\
+         hint:  `apt install chromium`, or your system's package of it",
+        CHROMIUM.join(", ")
+    );
+}
+
+/// The page in a real browser: it polls, and shows the plugin with its numbers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_shows_plugins_in_a_browser() {
     let gateway = gateway("").await;
@@ -107,20 +137,8 @@ async fn the_page_shows_plugins_in_a_browser() {
         post(gateway.addr(), "/kit/echo", b"x").await;
     }
     post(gateway.addr(), "/kit/status?1", b"").await;
-    let profile = tempfile::tempdir().unwrap();
     let page = format!("http://{}/", gateway.admin_addr().unwrap());
-    let browse = move || {
-        Command::new("chromium")
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .args(["--virtual-time-budget=4000", "--dump-dom", &page])
-            .output()
-    };
-    let Ok(shown) = tokio::task::spawn_blocking(browse).await.unwrap() else {
-        eprintln!("no Chromium: the page was not looked at");
-        return;
-    };
-    let dom = String::from_utf8_lossy(&shown.stdout);
+    let dom = tokio::task::spawn_blocking(move || browse(&page)).await.unwrap();
     for part in ["data-plugin=\"kit\"", "state ready", "kit 1.2.3", "the payload", "live"] {
         assert!(dom.contains(part), "{part}\n{dom}");
     }

@@ -70,6 +70,10 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
     println!("\n{} in {}", crate::error::count(steps.len(), "step"), seconds(begun.elapsed()));
     for (name, error) in &failed {
         println!("failed: {name}: {}", first_line(&error.to_string()));
+        if let Error::Missing(missing) = error {
+            println!("        cause: {}", missing.cause);
+            println!("        hint: {}", missing.hint);
+        }
         println!("        again: cargo xtask test --only {name} --verbose");
     }
     println!("{} passed, {} failed", steps.len() - failed.len(), failed.len());

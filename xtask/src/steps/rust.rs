@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use crate::browser::Browser;
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo, probe};
@@ -33,8 +34,10 @@ pub(super) fn deny(context: &Context, output: &mut Output) -> Result<(), Error> 
     ]))
 }
 
-/// Unit and integration tests, with the samples and the zoo where they expect them.
+/// Unit and integration tests, with the samples, the zoo and the browser that they expect. Without
+/// a browser the others are still tried, and the one that lacks it fails.
 pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error> {
+    let browser = Browser::obtain(output);
     samples::build_absent(context, output);
     zoo::build(context, output)?;
     let mut command = workspace(context);
@@ -48,7 +51,9 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
         .args(["--workspace", "--all-features", "--locked"])
         .env("BECKET_SAMPLES_DIR", samples::folder(context))
         .env("BECKET_ZOO_DIR", zoo::folder(context));
-    output.run(&mut command)
+    let tested = output.run(&mut command);
+    browser?;
+    tested
 }
 
 pub(super) fn doc_tests(context: &Context, output: &mut Output) -> Result<(), Error> {
