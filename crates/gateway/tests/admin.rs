@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::process::Command;
 
-use common::{gateway, get, post, request, send, with};
+use common::{gateway, get, metric, post, request, send, websocket, with};
 use http::StatusCode;
 
 #[tokio::test]
@@ -34,6 +34,26 @@ async fn metrics_count_what_clients_saw() {
         "becket_plugin_state{plugin=\"kit\",state=\"ready\"} 1",
     ] {
         assert!(text.text().lines().any(|found| found == line), "{line}\n{}", text.text());
+    }
+}
+
+#[tokio::test]
+async fn what_ended_and_what_was_refused_is_counted() {
+    let gateway = gateway("limits.streams_max = 1\n").await;
+    assert_eq!(post(gateway.addr(), "/kit/count", b"3").await.status, StatusCode::OK);
+    let _open = websocket(gateway.addr(), "/kit/chat", "").await;
+    let refused = post(gateway.addr(), "/kit/count", b"3").await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    for (name, count) in [
+        ("streams_total", 2.0),
+        ("streams_ended_total", 1.0),
+        ("streams", 1.0),
+        ("streams_refused_total", 1.0),
+        ("notifies_refused_total", 0.0),
+        ("resources_refused_total", 0.0),
+    ] {
+        let found = metric(&gateway, &format!("becket_plugin_{name}{{plugin=\"kit\"}}")).await;
+        assert_eq!(found, Some(count), "{name}");
     }
 }
 

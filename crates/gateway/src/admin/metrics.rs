@@ -77,10 +77,16 @@ families! {
     PLUGIN_CALL_SECONDS = histogram "becket_plugin_call_seconds" ["plugin"]
         "How long calls took; calls answered inside handle are sampled.";
     PLUGIN_NOTIFIES = counter "becket_plugin_notifies_total" ["plugin"] "Notifications.";
+    PLUGIN_NOTIFIES_REFUSED = counter "becket_plugin_notifies_refused_total" ["plugin"]
+        "Notifications refused by a bound or by handle.";
     PLUGIN_PENDING = gauge "becket_plugin_calls_pending" ["plugin"]
         "Calls that wait for their answer.";
     PLUGIN_STREAMS = gauge "becket_plugin_streams" ["plugin"] "Streams open now.";
     PLUGIN_STREAMS_TOTAL = counter "becket_plugin_streams_total" ["plugin"] "Streams opened.";
+    PLUGIN_STREAMS_ENDED = counter "becket_plugin_streams_ended_total" ["plugin"]
+        "Streams that are over.";
+    PLUGIN_STREAMS_REFUSED = counter "becket_plugin_streams_refused_total" ["plugin"]
+        "Streams refused by a bound or by handle.";
     PLUGIN_FRAMES = counter "becket_plugin_frames_total" ["plugin", "direction"]
         "Frames to the plugin (in) and from it (out).";
     PLUGIN_BYTES = counter "becket_plugin_bytes_total" ["plugin", "direction"]
@@ -189,14 +195,17 @@ fn plugins(text: &mut Text, shared: &Shared) {
             states.sample(&[&info.name, state.name()], u8::from(state == snapshot.state));
         }
     }
-    let simple: [(&Family, ReadOne); 10] = [
+    let simple: [(&Family, ReadOne); 13] = [
         (&PLUGIN_GENERATION, |seen| seen.generation),
         (&PLUGIN_CALLS, |seen| seen.calls),
         (&PLUGIN_OK, |seen| seen.ok),
         (&PLUGIN_NOTIFIES, |seen| seen.notifies),
+        (&PLUGIN_NOTIFIES_REFUSED, |seen| seen.notifies_refused),
         (&PLUGIN_PENDING, |seen| seen.pending),
         (&PLUGIN_STREAMS, |seen| seen.streams),
         (&PLUGIN_STREAMS_TOTAL, |seen| seen.streams_opened),
+        (&PLUGIN_STREAMS_ENDED, |seen| seen.streams_ended),
+        (&PLUGIN_STREAMS_REFUSED, |seen| seen.streams_refused),
         (&PLUGIN_RESOURCES, |seen| seen.resources_refused),
         (&PLUGIN_BLOCKED, |seen| seen.blocked_now),
         (&PLUGIN_BLOCKED_TOTAL, |seen| seen.blocked),
