@@ -89,7 +89,14 @@ pub(crate) fn retire(instance: &'static Instance) {
     instance.begin_drain();
     let end = async move {
         instance.quiet().await;
-        instance.shut_down().await;
+        let unmapped = instance.shut_down().await;
+        tracing::debug!(
+            target: "becket::host",
+            plugin = %instance.plugin.spec.name,
+            generation = instance.generation,
+            unmapped,
+            "retired",
+        );
     };
     // On a thread of the pool only while there is something to do: a chat may keep an old instance
     // for an hour, and many of those must not take the pool's threads.

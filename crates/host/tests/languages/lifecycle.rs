@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Identity, configuration, logs, reload, unload.
 
-use becket_abi::BK_PLUGIN_THREAD_SAFE;
-use becket_host::{CallError, EntryKind, PluginSpec, PluginState, Request};
+use std::{
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use becket_abi::{BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_THREAD_SAFE};
+use becket_host::{CallError, Dispatch, EntryKind, Host, PluginSpec, PluginState, Request};
 
 use crate::{
     Sample,
-    support::{logs, unload_clean, wait::wait},
+    support::{logs, native::images, unload_clean, wait::wait},
 };
 
 const ENTRIES: [(&str, EntryKind, &str); 7] = [
@@ -47,7 +53,7 @@ pub(crate) fn its_logs_reach_the_host(language: &'static str) {
     logs::capture();
     let name: &'static str = Box::leak(format!("logs-{language}").into_boxed_str());
     let Some(path) = crate::sample(language) else { return };
-    let host = becket_host::Host::new();
+    let host = Host::new();
     let plugin = host.load(PluginSpec::path(name, path)).unwrap();
     let own = format!("plugin={name} ");
     logs::reach(1, &["INFO becket::plugin", &own, "from=sample ", "ready"]);
@@ -74,6 +80,65 @@ pub(crate) fn reloads_while_streams_are_open(language: &'static str) {
     drop(chat);
     assert_eq!(super::unary::counter(plugin, "sample_unary_total").unwrap_or(0), 0);
     sample.end();
+}
+
+/// The threads that call stay: what an image leaves on them would keep it mapped.
+pub(crate) fn reloads_leave_no_image(language: &'static str) {
+    const RELOADS: usize = 20;
+    logs::capture();
+    let Some(path) = crate::sample(language) else { return };
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = format!("reloads_{language}.so");
+    let place = folder.path().join(&file);
+    fs::copy(path, &place).unwrap();
+    let host = Host::new();
+    let spec = PluginSpec::path(format!("reloads-{language}"), &place).dispatch(Dispatch::Caller);
+    let plugin = host.load(spec).unwrap();
+    let may_unload = plugin.info().flags & BK_PLUGIN_MAY_UNLOAD != 0;
+    let stop = AtomicBool::new(false);
+    let (tell, ended) = std::sync::mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let mut leave = Vec::new();
+        for _ in 0..4 {
+            let (stay, left) = std::sync::mpsc::channel::<()>();
+            leave.push(stay);
+            let (plugin, stop, tell) = (&plugin, &stop, tell.clone());
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    every_entry(plugin);
+                }
+                drop(tell);
+                assert!(left.recv().is_err(), "the test is over");
+            });
+        }
+        drop(tell);
+        for _ in 0..RELOADS {
+            wait(plugin.reload()).unwrap();
+            every_entry(&plugin);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(ended.recv().is_err(), "every thread is done");
+        let own = format!("plugin=reloads-{language} ");
+        logs::reach(RELOADS, &[&own, &format!("unmapped={may_unload} "), "retired"]);
+        assert!(!may_unload || images(&file) == 1, "{} images are left", images(&file));
+        unload_clean(&host, &plugin);
+        drop(leave);
+    });
+}
+
+fn every_entry(plugin: &becket_host::Plugin) {
+    assert!(wait(plugin.call("unary", Request::default())).unwrap().status.is_ok());
+    assert!(wait(plugin.call_raw("state", b"key=value")).unwrap().status.is_ok());
+    assert!(wait(plugin.call_raw("slow", b"1")).unwrap().status.is_ok());
+    assert!(!wait(plugin.call_raw("fail", b"77")).unwrap().status.is_ok());
+    let mut frames = wait(plugin.stream("stream", Request::default())).unwrap();
+    while wait(frames.next()).unwrap().is_some() {}
+    let mut chat = wait(plugin.stream("chat", Request::default())).unwrap();
+    assert_eq!(*wait(chat.next()).unwrap().unwrap().body, *b"welcome");
+    wait(chat.send(b"x")).unwrap();
+    assert_eq!(*wait(chat.next()).unwrap().unwrap().body, *b"echo: x");
+    chat.close().unwrap();
+    while wait(chat.next()).unwrap().is_some() {}
 }
 
 pub(crate) fn is_gone_after_an_unload(language: &'static str) {

@@ -108,5 +108,5 @@ suite! {
     streams: five_frames_in_order a_chat_of_a_thousand_messages a_pipelined_chat_loses_nothing
         many_chats_at_once a_chat_that_is_dropped_is_forgotten;
     lifecycle: says_what_it_is takes_its_configuration its_logs_reach_the_host
-        reloads_while_streams_are_open is_gone_after_an_unload;
+        reloads_while_streams_are_open reloads_leave_no_image is_gone_after_an_unload;
 }
