@@ -32,7 +32,8 @@ use crate::executor::{BoxFuture, Ending};
 use crate::instance::Live;
 use crate::later::{OwnedCall, Reply};
 use crate::plugin::Plugin;
-use crate::stream::{Conversation, StreamSink};
+use crate::sink::StreamSink;
+use crate::stream::Conversation;
 
 type Run<P> = for<'a> fn(&'a Live<P>, Context<'a>) -> NrStatus;
 

@@ -80,7 +80,7 @@
 //! |---|---|
 //! | `plugin`, `entry` | [`Plugin`], [`Entry`] |
 //! | `call`, `later` | [`Call`], [`Context`], [`Request`]; [`Later`], [`OwnedCall`], [`Reply`] |
-//! | `stream`, `room` | [`StreamSink`], [`Conversation`]; what waits for room in a full queue |
+//! | `stream`, `sink`, `room` | [`Conversation`], [`StreamSink`]; what waits for room in a full queue |
 //! | `host`, `log`, `metrics`, `timer` | [`Host`] and what it gives |
 //! | `owned`, `lease` | answers without a copy |
 //! | `executor` | drives futures |
@@ -108,6 +108,7 @@ mod owned;
 mod plugin;
 mod raw;
 mod room;
+mod sink;
 mod stream;
 pub mod testing;
 mod thread;
@@ -132,7 +133,8 @@ pub use crate::log::Level;
 pub use crate::metrics::{Counter, Gauge, Histogram};
 pub use crate::owned::OwnedBytes;
 pub use crate::plugin::Plugin;
-pub use crate::stream::{Conversation, StreamSink};
+pub use crate::sink::StreamSink;
+pub use crate::stream::Conversation;
 pub use crate::timer::{Sleep, Timer};
 
 /// What [`define_plugin!`] needs at the place it is used; not for authors.

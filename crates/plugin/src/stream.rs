@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Streams: the sink that a plugin sends frames into, and conversations both ways.
+//! Streams: those of one instance, and conversations both ways.
 //!
 //! # Invariants
 //!
@@ -16,6 +16,9 @@
 //! 6. A stream whose frame the host no longer knows (`Invalid`) is cancelled. If its conversation is
 //!    not at work, a timer of the host lets go of it: the sender may hold a lock that
 //!    `on_cancel` takes.
+//! 7. The host may react to the first frame before the handler that opens the stream has returned,
+//!    even from within the send. Nothing waits for the handler: a message is left with the host, a
+//!    close is noted, and both are seen to when the conversation is there.
 //!
 //! ```text
 //!                 ┌──────────── sink dropped ───▶ ORPHANED ──┐
@@ -26,8 +29,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
-use std::fmt;
-use std::ops::Deref;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -35,12 +37,12 @@ use std::time::Duration;
 use becket_abi::NrStatus;
 
 use crate::call::CallHandle;
-use crate::error::{Failure, SendError, TalkError};
+use crate::error::{Failure, TalkError};
 use crate::host::Host;
 use crate::later::dropped;
 use crate::lock::Mutex;
-use crate::owned::OwnedBytes;
-use crate::room::{Room, Waiting};
+use crate::room::Room;
+use crate::sink::StreamSink;
 
 const SHARDS: usize = 16;
 
@@ -72,16 +74,43 @@ pub(crate) struct Streams {
     open_max: usize,
 }
 
-const OPENING: u8 = 0;
-const ORPHANED: u8 = 1;
+pub(crate) const OPENING: u8 = 0;
+pub(crate) const ORPHANED: u8 = 1;
 const OPEN: u8 = 2;
-const FINISHED: u8 = 3;
+pub(crate) const FINISHED: u8 = 3;
 const CANCELLED: u8 = 4;
 
 pub(crate) struct Cell {
     state: AtomicU8,
     room: Room,
-    talk: Mutex<Option<Box<dyn Conversation>>>,
+    talk: Mutex<Talk>,
+}
+
+enum Talk {
+    /// Output only, closed, or over.
+    None,
+    /// The handler that makes it is at work.
+    Opening(Early),
+    Open(Box<dyn Conversation>),
+}
+
+/// What the host said to a conversation that was not there yet.
+#[derive(Default)]
+struct Early {
+    data: bool,
+    closed: bool,
+}
+
+impl Talk {
+    fn take(&mut self) -> Option<Box<dyn Conversation>> {
+        match mem::replace(self, Self::None) {
+            Self::Open(conversation) => Some(conversation),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
 }
 
 impl Streams {
@@ -108,7 +137,7 @@ impl Streams {
         let cell = Arc::new(Cell {
             state: AtomicU8::new(OPENING),
             room: Room::default(),
-            talk: Mutex::new(None),
+            talk: Mutex::new(Talk::None),
         });
         let stale = self.shard(handle.sid()).lock().insert(handle.sid(), Arc::clone(&cell));
         if let Some(stale) = stale {
@@ -125,7 +154,7 @@ impl Streams {
     }
 
     /// Takes `cell` out, if it is still the one under `sid`.
-    fn remove(&self, sid: u64, cell: &Arc<Cell>) {
+    pub(crate) fn remove(&self, sid: u64, cell: &Arc<Cell>) {
         let mut shard = self.shard(sid).lock();
         if shard.get(&sid).is_some_and(|found| Arc::ptr_eq(found, cell)) {
             shard.remove(&sid);
@@ -138,11 +167,14 @@ impl Streams {
         let Some(cell) = self.find(sid) else { return NrStatus::Invalid };
         let outcome = {
             let mut talk = cell.talk.lock();
-            match talk.as_mut() {
-                // An output-only stream, or one that is closed: it takes no messages.
-                None => return NrStatus::Invalid,
-                Some(_) if cell.is_ended() => Err(TalkError::Closed),
-                Some(conversation) => {
+            match &mut *talk {
+                Talk::None => return NrStatus::Invalid,
+                Talk::Opening(early) => {
+                    early.data = true;
+                    return NrStatus::Backpressure;
+                }
+                Talk::Open(_) if cell.is_ended() => Err(TalkError::Closed),
+                Talk::Open(conversation) => {
                     cell.room.offered();
                     conversation.on_data(data)
                 }
@@ -184,18 +216,21 @@ impl Streams {
     }
 
     /// The host no longer knows stream `sid` (invariant 6).
-    fn lost(self: &Arc<Self>, host: Host, sid: u64, cell: &Arc<Cell>) {
+    pub(crate) fn lost(self: &Arc<Self>, host: Host, sid: u64, cell: &Arc<Cell>) {
         if !cell.end(CANCELLED) {
             return;
         }
-        // Whoever holds the lock works there, and lets go of an ended stream when it is done.
+        // Whoever holds the lock, or opens it, works there, and lets go of an ended stream when it is done.
         let Some(talk) = cell.talk.try_lock() else { return };
-        if talk.is_none() {
-            drop(talk);
-            self.remove(sid, cell);
-            return;
+        match *talk {
+            Talk::Opening(_) => return,
+            Talk::None => {
+                drop(talk);
+                self.remove(sid, cell);
+                return;
+            }
+            Talk::Open(_) => drop(talk),
         }
-        drop(talk);
         let (streams, cell) = (Arc::clone(self), Arc::clone(cell));
         let timer = host.timer(Duration::ZERO, move || {
             streams.remove(sid, &cell);
@@ -210,14 +245,11 @@ impl Streams {
     /// The host's `stream_close`.
     pub(crate) fn close(&self, sid: u64) -> NrStatus {
         let Some(cell) = self.find(sid) else { return NrStatus::Invalid };
-        let conversation = cell.talk.lock().take();
-        match conversation {
-            Some(conversation) => {
-                conversation.on_close();
-                NrStatus::Ok
-            }
-            None => NrStatus::Invalid,
+        if let Talk::Opening(early) = &mut *cell.talk.lock() {
+            let again = mem::replace(&mut early.closed, true);
+            return if again { NrStatus::Invalid } else { NrStatus::Ok };
         }
+        if cell.close() { NrStatus::Ok } else { NrStatus::Invalid }
     }
 
     /// The host's `cancel`; false if no such stream is open.
@@ -231,7 +263,7 @@ impl Streams {
     /// Forgets every stream: the plugin ends.
     pub(crate) fn clear(&self) {
         for shard in &self.shards {
-            let cells = std::mem::take(&mut *shard.lock());
+            let cells = mem::take(&mut *shard.lock());
             self.open.fetch_sub(cells.len(), Ordering::Relaxed);
             for cell in cells.into_values() {
                 cell.cancel();
@@ -241,16 +273,20 @@ impl Streams {
 }
 
 impl Cell {
+    pub(crate) const fn room(&self) -> &Room {
+        &self.room
+    }
+
     fn state(&self) -> u8 {
         self.state.load(Ordering::SeqCst)
     }
 
-    fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         self.state() >= FINISHED
     }
 
     /// True for the one that ends it.
-    fn end(&self, how: u8) -> bool {
+    pub(crate) fn end(&self, how: u8) -> bool {
         let ended = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| {
             (state < FINISHED).then_some(how)
         });
@@ -260,8 +296,18 @@ impl Cell {
         ended.is_ok()
     }
 
-    fn step(&self, from: u8, to: u8) -> bool {
+    pub(crate) fn step(&self, from: u8, to: u8) -> bool {
         self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// False if there is no conversation to close.
+    fn close(&self) -> bool {
+        let conversation = self.talk.lock().take();
+        let found = conversation.is_some();
+        if let Some(conversation) = conversation {
+            conversation.on_close();
+        }
+        found
     }
 
     fn cancel(&self) {
@@ -289,16 +335,21 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Runs the handler of a bidirectional stream; messages wait until its conversation is there.
+    /// Runs the handler of a bidirectional stream (invariant 7).
     pub(crate) fn converse<C: Conversation>(
         &self,
         open: impl FnOnce() -> Result<C, Failure>,
     ) -> Result<(), Failure> {
-        let mut talk = self.cell.talk.lock();
-        *talk = Some(Box::new(open()?));
-        drop(talk);
+        *self.cell.talk.lock() = Talk::Opening(Early::default());
+        let conversation = Talk::Open(Box::new(open()?));
+        let opening = mem::replace(&mut *self.cell.talk.lock(), conversation);
+        let Talk::Opening(early) = opening else { return Ok(()) };
         if self.cell.is_ended() {
             self.cell.release();
+        } else if early.closed {
+            self.cell.close();
+        } else if early.data {
+            self.handle.host().stream_ready(self.handle.sid());
         }
         Ok(())
     }
@@ -330,152 +381,5 @@ impl Drop for Opening {
             self.cell.end(FINISHED);
             self.streams.remove(self.handle.sid(), &self.cell);
         }
-    }
-}
-
-/// Where a plugin sends the frames of one stream. Owned: it may go to any thread.
-///
-/// It is finished once, by [`finish`](Self::finish) or [`fail`](Self::fail). Dropped unfinished, it
-/// ends the stream with `Err` (`Panic` while its thread panics), so that a cut stream never looks
-/// complete.
-///
-/// ```compile_fail,E0382
-/// fn end_twice(sink: becket_plugin::StreamSink) {
-///     sink.finish();
-///     sink.finish();
-/// }
-/// ```
-pub struct StreamSink {
-    handle: CallHandle,
-    cell: Arc<Cell>,
-    streams: Arc<Streams>,
-}
-
-impl StreamSink {
-    /// Sends one frame; never waits.
-    ///
-    /// # Errors
-    /// [`SendError::Full`]: not taken, since the stream's queue is full. [`SendError::Closed`]:
-    /// nobody reads any more.
-    pub fn send(&self, frame: &[u8]) -> Result<(), SendError> {
-        self.open()?;
-        self.outcome(self.host().send(self.sid(), NrStatus::Ok, frame))
-    }
-
-    /// Sends one frame without a copy; never waits.
-    ///
-    /// # Errors
-    /// As for [`Self::send`]; with `Full` the bytes come back.
-    pub fn send_owned(&self, frame: impl Into<OwnedBytes>) -> Result<(), (SendError, OwnedBytes)> {
-        let frame = frame.into();
-        if let Err(error) = self.open() {
-            return Err((error, frame));
-        }
-        let sent = self.host().send_owned(self.sid(), NrStatus::Ok, frame);
-        if let Err((SendError::Closed, _)) = &sent {
-            self.lost();
-        }
-        sent
-    }
-
-    /// Sends one frame, and waits for room up to `timeout`. Only on a thread of the plugin's own:
-    /// inside a handler, a conversation or a future the thread is shared, and it does not wait.
-    ///
-    /// # Errors
-    /// As for [`Self::send`].
-    pub fn send_wait(&self, frame: &[u8], timeout: Duration) -> Result<(), SendError> {
-        self.open()?;
-        self.outcome(self.host().send_wait(self.sid(), frame, timeout))
-    }
-
-    /// Sends one frame, and lets other futures run until the host says that there is room.
-    ///
-    /// A host that does not know how to say so (it has no `stream_room`) ends the stream at its
-    /// idle limit.
-    ///
-    /// # Errors
-    /// [`SendError::Closed`] if nobody reads any more. Never [`SendError::Full`].
-    pub async fn send_async(&self, frame: &[u8]) -> Result<(), SendError> {
-        match self.send(frame) {
-            Err(SendError::Full) => Waiting::new(&self.cell.room, || self.send(frame)).await,
-            other => other,
-        }
-    }
-
-    /// Asks the host for the message that [`Conversation::on_data`] did not take. A stream does so
-    /// by itself when its own queue has room again; this is for what was refused for another
-    /// reason.
-    pub fn ready(&self) {
-        self.host().stream_ready(self.sid());
-    }
-
-    /// True once the stream has ended: nobody reads, or it was cancelled.
-    #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.cell.is_ended() || self.is_cancelled()
-    }
-
-    /// Ends the stream well.
-    pub fn finish(self) {
-        self.finish_with(&[]);
-    }
-
-    /// Ends the stream well, with bytes in its last frame.
-    pub fn finish_with(self, body: &[u8]) {
-        self.terminate(NrStatus::StreamEnd, body);
-    }
-
-    /// Ends the stream with a failure.
-    pub fn fail(self, failure: &Failure) {
-        self.terminate(failure.status(), failure.text().as_bytes());
-    }
-
-    /// The terminal frame always gets through: the host keeps a place for it.
-    fn terminate(&self, status: NrStatus, body: &[u8]) {
-        if self.cell.end(FINISHED) {
-            let _ = self.host().send(self.sid(), status, body);
-        }
-        self.streams.remove(self.sid(), &self.cell);
-    }
-
-    fn open(&self) -> Result<(), SendError> {
-        if self.cell.is_ended() { Err(SendError::Closed) } else { Ok(()) }
-    }
-
-    fn outcome(&self, taken: NrStatus) -> Result<(), SendError> {
-        let outcome = SendError::check(taken);
-        if outcome == Err(SendError::Closed) {
-            self.lost();
-        }
-        outcome
-    }
-
-    fn lost(&self) {
-        self.streams.lost(self.host(), self.sid(), &self.cell);
-    }
-}
-
-impl Deref for StreamSink {
-    type Target = CallHandle;
-
-    fn deref(&self) -> &CallHandle {
-        &self.handle
-    }
-}
-
-impl Drop for StreamSink {
-    fn drop(&mut self) {
-        // While its handler is at work, the handler's outcome says how the stream ends.
-        if self.cell.step(OPENING, ORPHANED) {
-            return;
-        }
-        let (status, text) = dropped();
-        self.terminate(status, text);
-    }
-}
-
-impl fmt::Debug for StreamSink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamSink").field("sid", &self.sid()).finish_non_exhaustive()
     }
 }

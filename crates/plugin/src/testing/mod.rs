@@ -303,6 +303,12 @@ impl FakeHost {
         TestStream::new(self, sid, returned)
     }
 
+    /// A stream by its id, also while the handler that opens it is at work: its reader, who may react
+    /// to a frame before the plugin's send has returned.
+    pub const fn reader(&self, sid: u64) -> TestStream<'_> {
+        TestStream::new(self, sid, NrStatus::Ok)
+    }
+
     /// Lets virtual time pass: the timers that become due run, in order, on this thread.
     pub fn advance(&self, by: Duration) {
         self.inner.advance(by);

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The sink that a plugin sends the frames of a stream into. See `stream` for how one ends.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use becket_abi::NrStatus;
+
+use crate::call::CallHandle;
+use crate::error::{Failure, SendError};
+use crate::later::dropped;
+use crate::owned::OwnedBytes;
+use crate::room::Waiting;
+use crate::stream::{Cell, FINISHED, OPENING, ORPHANED, Streams};
+
+/// Where a plugin sends the frames of one stream. Owned: it may go to any thread.
+///
+/// It is finished once, by [`finish`](Self::finish) or [`fail`](Self::fail). Dropped unfinished, it
+/// ends the stream with `Err` (`Panic` while its thread panics), so that a cut stream never looks
+/// complete.
+///
+/// ```compile_fail,E0382
+/// fn end_twice(sink: becket_plugin::StreamSink) {
+///     sink.finish();
+///     sink.finish();
+/// }
+/// ```
+pub struct StreamSink {
+    pub(crate) handle: CallHandle,
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) streams: Arc<Streams>,
+}
+
+impl StreamSink {
+    /// Sends one frame; never waits.
+    ///
+    /// # Errors
+    /// [`SendError::Full`]: not taken, since the stream's queue is full. [`SendError::Closed`]:
+    /// nobody reads any more.
+    pub fn send(&self, frame: &[u8]) -> Result<(), SendError> {
+        self.open()?;
+        self.outcome(self.host().send(self.sid(), NrStatus::Ok, frame))
+    }
+
+    /// Sends one frame without a copy; never waits.
+    ///
+    /// # Errors
+    /// As for [`Self::send`]; with `Full` the bytes come back.
+    pub fn send_owned(&self, frame: impl Into<OwnedBytes>) -> Result<(), (SendError, OwnedBytes)> {
+        let frame = frame.into();
+        if let Err(error) = self.open() {
+            return Err((error, frame));
+        }
+        let sent = self.host().send_owned(self.sid(), NrStatus::Ok, frame);
+        if let Err((SendError::Closed, _)) = &sent {
+            self.lost();
+        }
+        sent
+    }
+
+    /// Sends one frame, and waits for room up to `timeout`. Only on a thread of the plugin's own:
+    /// inside a handler, a conversation or a future the thread is shared, and it does not wait.
+    ///
+    /// # Errors
+    /// As for [`Self::send`].
+    pub fn send_wait(&self, frame: &[u8], timeout: Duration) -> Result<(), SendError> {
+        self.open()?;
+        self.outcome(self.host().send_wait(self.sid(), frame, timeout))
+    }
+
+    /// Sends one frame, and lets other futures run until the host says that there is room.
+    ///
+    /// A host that does not know how to say so (it has no `stream_room`) ends the stream at its
+    /// idle limit.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] if nobody reads any more. Never [`SendError::Full`].
+    pub async fn send_async(&self, frame: &[u8]) -> Result<(), SendError> {
+        match self.send(frame) {
+            Err(SendError::Full) => Waiting::new(self.cell.room(), || self.send(frame)).await,
+            other => other,
+        }
+    }
+
+    /// Asks the host for the message that [`Conversation::on_data`] did not take. A stream does so
+    /// by itself when its own queue has room again; this is for what was refused for another
+    /// reason.
+    pub fn ready(&self) {
+        self.host().stream_ready(self.sid());
+    }
+
+    /// True once the stream has ended: nobody reads, or it was cancelled.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.cell.is_ended() || self.is_cancelled()
+    }
+
+    /// Ends the stream well.
+    pub fn finish(self) {
+        self.finish_with(&[]);
+    }
+
+    /// Ends the stream well, with bytes in its last frame.
+    pub fn finish_with(self, body: &[u8]) {
+        self.terminate(NrStatus::StreamEnd, body);
+    }
+
+    /// Ends the stream with a failure.
+    pub fn fail(self, failure: &Failure) {
+        self.terminate(failure.status(), failure.text().as_bytes());
+    }
+
+    /// The terminal frame always gets through: the host keeps a place for it.
+    fn terminate(&self, status: NrStatus, body: &[u8]) {
+        if self.cell.end(FINISHED) {
+            let _ = self.host().send(self.sid(), status, body);
+        }
+        self.streams.remove(self.sid(), &self.cell);
+    }
+
+    fn open(&self) -> Result<(), SendError> {
+        if self.cell.is_ended() { Err(SendError::Closed) } else { Ok(()) }
+    }
+
+    fn outcome(&self, taken: NrStatus) -> Result<(), SendError> {
+        let outcome = SendError::check(taken);
+        if outcome == Err(SendError::Closed) {
+            self.lost();
+        }
+        outcome
+    }
+
+    fn lost(&self) {
+        self.streams.lost(self.host(), self.sid(), &self.cell);
+    }
+}
+
+impl Deref for StreamSink {
+    type Target = CallHandle;
+
+    fn deref(&self) -> &CallHandle {
+        &self.handle
+    }
+}
+
+impl Drop for StreamSink {
+    fn drop(&mut self) {
+        // While its handler is at work, the handler's outcome says how the stream ends.
+        if self.cell.step(OPENING, ORPHANED) {
+            return;
+        }
+        let (status, text) = dropped();
+        self.terminate(status, text);
+    }
+}
+
+impl fmt::Debug for StreamSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamSink").field("sid", &self.sid()).finish_non_exhaustive()
+    }
+}
