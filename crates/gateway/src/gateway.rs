@@ -147,6 +147,11 @@ impl Gateway {
         self.control.reload(config).await
     }
 
+    /// Counts a configuration that could not be read among those that were refused.
+    pub fn count_refused_config(&self) {
+        self.control.shared().stats.reload_failures.add(1);
+    }
+
     /// Takes no more requests, lets those in progress finish for `within`, and cuts the rest.
     /// WebSockets are closed with 1001. The plugins stay loaded: they are the host's to shut down.
     pub async fn drain(&self, within: Duration) -> DrainReport {

@@ -147,7 +147,8 @@ fn as_file(path: &PathBuf) -> PathBuf {
 
 /// Puts the configuration in force as it is now; returns its limit for the drain.
 async fn reload(args: &Args, gateway: &Gateway) -> Result<Duration, Failure> {
-    let config = configuration(args, Config::load_next)?;
+    let config =
+        configuration(args, Config::load_next).inspect_err(|_| gateway.count_refused_config())?;
     let limit = Duration::from_millis(config.limits.drain_ms);
     let report = gateway.reload(config).await?;
     tracing::info!(

@@ -268,6 +268,9 @@ fn an_emptied_configuration_is_refused_and_the_one_before_goes_on() {
     server.signal(Signal::HUP);
     server.says("the configuration is empty");
     assert!(curl(&format!("http://{listen}/one/unary")).starts_with("Hello"));
+    let admin = greeting.iter().find_map(|line| line.strip_prefix("admin page")).unwrap().trim();
+    let metrics = curl(&format!("{admin}metrics"));
+    assert!(metrics.contains("becket_config_reloads_total{result=\"failed\"} 3\n"), "{metrics}");
 
     fs::write(&file, "[plugins.two]\nlinked = \"sample\"\n").unwrap();
     server.says("configuration reloaded");
