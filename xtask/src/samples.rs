@@ -205,7 +205,7 @@ fn zig(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf,
 }
 
 /// The sample and the SDK, as seen from the sample's folder.
-pub(crate) const ZIG_MODULES: [&str; 4] =
+const ZIG_MODULES: [&str; 4] =
     ["--dep", "becket", "-Mroot=sample.zig", "-Mbecket=../../../sdk/zig/becket.zig"];
 
 /// Zig would keep its cache beside the sources.

@@ -13,9 +13,12 @@ pub(super) fn sdk(context: &Context, output: &mut Output) -> Result<(), Error> {
     let go = context.tools.go(output)?;
     for folder in ["sdk/go", "examples/plugins/go"] {
         formatted(go, &context.path(folder), output)?;
-        output.run(Command::new(go).current_dir(context.path(folder)).args(["vet", "./..."]))?;
+        for action in ["vet", "test"] {
+            let mut command = Command::new(go);
+            output.run(command.current_dir(context.path(folder)).args([action, "./..."]))?;
+        }
     }
-    output.run(Command::new(go).current_dir(context.path("sdk/go")).args(["test", "./..."]))
+    Ok(())
 }
 
 /// `gofmt` lists the files that it would change, and succeeds.
