@@ -85,9 +85,9 @@ impl StreamSink {
         }
     }
 
-    /// Asks the host for the message that [`Conversation::on_data`] did not take. A stream does so
-    /// by itself when its own queue has room again; this is for what was refused for another
-    /// reason.
+    /// Asks the host for the message that [`on_data`](crate::Conversation::on_data) did not take. A
+    /// stream does so by itself when its own queue has room again; this is for what was refused for
+    /// another reason.
     pub fn ready(&self) {
         self.host().stream_ready(self.sid());
     }
