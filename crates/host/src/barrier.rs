@@ -10,6 +10,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
 
 static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
+static BROKEN: AtomicBool = AtomicBool::new(false);
 static REGISTER: Once = Once::new();
 
 /// Asks the kernel once whether the asymmetric form is to be had. Must run before the first
@@ -33,9 +34,15 @@ pub(crate) fn light() {
 pub(crate) fn heavy() {
     register();
     fence(Ordering::SeqCst);
-    if ASYMMETRIC.load(Ordering::Relaxed) {
-        platform::barrier();
+    if ASYMMETRIC.load(Ordering::Relaxed) && !platform::barrier() {
+        // Granted once, and refused since: by a filter that came later.
+        BROKEN.store(true, Ordering::SeqCst);
     }
+}
+
+/// False if the pairing can no longer be relied on: then nothing may be unmapped.
+pub(crate) fn is_sound() -> bool {
+    !BROKEN.load(Ordering::SeqCst)
 }
 
 #[cfg(target_os = "linux")]
@@ -44,8 +51,8 @@ mod platform {
         command(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0
     }
 
-    pub(super) fn barrier() {
-        command(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    pub(super) fn barrier() -> bool {
+        command(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0
     }
 
     fn command(command: libc::c_int) -> libc::c_long {
@@ -61,5 +68,7 @@ mod platform {
         false
     }
 
-    pub(super) fn barrier() {}
+    pub(super) fn barrier() -> bool {
+        true
+    }
 }

@@ -137,7 +137,9 @@ impl AsRef<[u8]> for LeasedBody {
 
 impl Drop for LeasedBody {
     fn drop(&mut self) {
-        self.instance.leases.keep(std::mem::take(&mut self.buffer));
+        if !self.instance.is_stopped() {
+            self.instance.leases.keep(std::mem::take(&mut self.buffer));
+        }
     }
 }
 

@@ -44,6 +44,18 @@ struct Plugins {
     shutting_down: bool,
 }
 
+impl Plugins {
+    fn check_name(&self, name: &str) -> Result<(), LoadError> {
+        if self.shutting_down {
+            return Err(LoadError::ShuttingDown);
+        }
+        if self.by_name.contains_key(name) {
+            return Err(LoadError::NameTaken { name: name.to_owned() });
+        }
+        Ok(())
+    }
+}
+
 /// What a shutdown left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ShutdownReport {
@@ -99,19 +111,22 @@ impl Host {
     /// # Errors
     /// [`LoadError`]; the host is as before.
     pub fn load(&self, spec: PluginSpec) -> Result<Plugin, LoadError> {
-        self.check_name(spec.name())?;
+        self.inner.plugins.lock().check_name(spec.name())?;
         let shared = Shared::new(spec, self.inner.search_path.clone());
         let instance = Instance::load(&shared, shared.next_generation())?;
         // Cannot be gone: nobody else has it.
         let _ = shared.put(instance);
         let plugin = Plugin::new(shared);
         let name = plugin.name().to_owned();
-        if let Err(error) = self.check_name(&name) {
+        let added = {
+            let mut plugins = self.inner.plugins.lock();
+            plugins.check_name(&name).map(|()| plugins.by_name.insert(name, plugin.clone()))
+        };
+        if let Err(error) = added {
             // Somebody was faster, or the host is shutting down.
             crate::plugin::retire(instance);
             return Err(error);
         }
-        self.inner.plugins.lock().by_name.insert(name, plugin.clone());
         tracing::info!(
             target: "becket::host",
             plugin = plugin.name(),
@@ -120,17 +135,6 @@ impl Host {
             "loaded",
         );
         Ok(plugin)
-    }
-
-    fn check_name(&self, name: &str) -> Result<(), LoadError> {
-        let plugins = self.inner.plugins.lock();
-        if plugins.shutting_down {
-            return Err(LoadError::ShuttingDown);
-        }
-        if plugins.by_name.contains_key(name) {
-            return Err(LoadError::NameTaken { name: name.to_owned() });
-        }
-        Ok(())
     }
 
     /// The plugin of this name.

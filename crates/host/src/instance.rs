@@ -87,6 +87,8 @@ pub(crate) struct Instance {
     holds: AtomicU64,
     /// What the plugin is still to be told.
     untold: AtomicU64,
+    /// `shutdown` was called, or the plugin never started: it is called no more.
+    stopped: AtomicBool,
     draining: AtomicBool,
     drain_wakers: Mutex<Vec<Waker>>,
     /// Calls that run apart from their callers.
@@ -195,6 +197,7 @@ impl Instance {
             timers: Mutex::default(),
             holds: AtomicU64::new(0),
             untold: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             drain_wakers: Mutex::default(),
             calls: Jobs::new(spec.limits.workers_max, queued_max),
@@ -223,6 +226,8 @@ impl Instance {
 
     /// The plugin refused to start: its image stays mapped, since a thread of it may run.
     fn forget_image(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.cancel_timers();
         self.identity.give_up();
         *self.image.lock() = None;
     }
@@ -357,20 +362,23 @@ impl Instance {
             self.let_go();
         };
         let queued = self.notices.submit(Box::new(move || {
-            self.inside(|| f(&self.distance));
+            if !self.is_stopped() {
+                self.inside(|| f(&self.distance));
+            }
             told();
         }));
         if queued.is_err() {
+            self.notice_lost();
             told();
         }
     }
 
     /// Runs a plugin's timer that is due; it holds its instance.
     pub(crate) fn run_timer(timer: PluginTimer) {
-        let instance = timer.instance;
+        let (instance, id) = (timer.instance, timer.id);
         let queued = instance.notices.submit(Box::new(move || {
             let timer = timer;
-            if instance.timers.lock().finish(timer.id) {
+            if instance.timers.lock().finish(timer.id) && !instance.is_stopped() {
                 // SAFETY: the plugin gave the function with its argument, for one call; its image
                 // is mapped because the timer holds the instance.
                 let run = || unsafe { (timer.callback)(timer.user_data) };
@@ -379,8 +387,24 @@ impl Instance {
             instance.let_go();
         }));
         if queued.is_err() {
+            instance.notice_lost();
+            instance.timers.lock().finish(id);
             instance.let_go();
         }
+    }
+
+    /// The plugin has so much to hear that no more is kept for it: it does not listen.
+    fn notice_lost(&self) {
+        tracing::warn!(
+            target: "becket::host",
+            plugin = %self.plugin.spec.name,
+            "the plugin takes too long to hear what it is told: something was not kept for it",
+        );
+    }
+
+    /// True once the plugin is called no more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
     }
 
     /// Runs `f`, which calls the plugin, with this thread marked as inside; `None` if too many
@@ -434,8 +458,12 @@ impl Instance {
     /// Waits until `quiet` holds, looking again each time something went away.
     async fn until(&self, quiet: impl Fn(&Self) -> bool) {
         poll_fn(|context: &mut Context<'_>| {
-            self.drain_wakers.lock().push(context.waker().clone());
-            barrier::heavy();
+            {
+                let mut wakers = self.drain_wakers.lock();
+                if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    wakers.push(context.waker().clone());
+                }
+            }
             if quiet(self) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -472,7 +500,7 @@ impl Instance {
         or(self.until(told), timer::sleep(patience)).await;
         self.cancel_timers();
         or(self.until(Self::is_unused), timer::sleep(patience)).await;
-        if !self.is_quiet() {
+        if !self.stop().await {
             // Ending a plugin under a thread that is inside would pull its memory from under it.
             tracing::warn!(
                 target: "becket::host",
@@ -482,25 +510,41 @@ impl Instance {
             );
             return false;
         }
-        self.inside(|| self.distance.shutdown());
         self.identity.give_up();
-        // The plugin may have set timers until now.
-        self.cancel_timers();
+        self.leases.clear();
         let Some(image) = self.image.lock().take() else { return false };
         if self.about.flags & BK_PLUGIN_MAY_UNLOAD == 0 {
             // Dropped without being unmapped.
             return false;
         }
         or(self.until(Self::is_unused), timer::sleep(patience)).await;
-        barrier::heavy();
-        if !self.is_unused() {
+        if !self.is_unused() || !barrier::is_sound() {
             return false;
         }
-        self.leases.clear();
         // SAFETY: the plugin said that it leaves nothing behind once `shutdown` has returned; no
         // thread is inside, and nothing that leads into the image is held (invariant 2).
         unsafe { image.unmap() };
         true
+    }
+
+    /// Calls `shutdown` where the plugin is told things, so that no notice and no timer runs beside
+    /// it, and none after it. False if a thread is inside.
+    async fn stop(&'static self) -> bool {
+        let stop = async move {
+            if thread::anyone_inside(self) {
+                return false;
+            }
+            self.stopped.store(true, Ordering::SeqCst);
+            self.cancel_timers();
+            self.inside(|| self.distance.shutdown());
+            true
+        };
+        // Run once, by the job: it never waits, so it is never scheduled again.
+        let (runnable, task) = async_task::spawn(stop, |_| {});
+        let job = move || {
+            runnable.run();
+        };
+        self.notices.submit(Box::new(job)).is_ok() && task.fallible().await.unwrap_or(false)
     }
 
     fn cancel_timers(&self) {

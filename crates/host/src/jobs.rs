@@ -4,7 +4,10 @@
 //! Threads come from the process-wide pool of `blocking`; a queue borrows one while it has work
 //! and at most `running_max` at once, so that one plugin that blocks cannot take the others'.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use parking_lot::Mutex;
 
@@ -60,7 +63,10 @@ impl Jobs {
                     }
                 }
             };
-            job();
+            // A waker of the user's may panic: the queue goes on.
+            if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                tracing::error!(target: "becket::host", "a job of a plugin panicked");
+            }
         }
     }
 }

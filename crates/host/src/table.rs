@@ -35,14 +35,14 @@ use std::{
     ptr,
     sync::{
         OnceLock,
-        atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
 };
 
 use atomic_waker::AtomicWaker;
 use becket_abi::NrStatus;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     body::Body,
@@ -117,6 +117,8 @@ pub(crate) struct Slot {
     answer: UnsafeCell<Option<Outcome>>,
     stream: OnceLock<Box<StreamCell>>,
     state: Mutex<Option<Box<StateMap>>>,
+    /// `state` holds something.
+    has_state: AtomicBool,
 }
 
 // SAFETY: `answer` is the only field that is not `Sync` by itself; invariants 2 and 3 give each
@@ -197,6 +199,7 @@ impl Slot {
             answer: UnsafeCell::new(None),
             stream: OnceLock::new(),
             state: Mutex::new(None),
+            has_state: AtomicBool::new(false),
         }
     }
 
@@ -344,6 +347,9 @@ impl Slot {
     pub(crate) fn release(&self, sid: u64) {
         let next = ((sid >> INDEX_BITS).wrapping_add(1) & GENERATION_MASK) << PHASE_BITS | FREE;
         self.word.store(next, Ordering::Release);
+        if self.has_state.load(Ordering::Relaxed) {
+            self.drop_state();
+        }
         crate::thread::current().free_slots.put(self);
     }
 
@@ -384,8 +390,21 @@ impl Slot {
     }
 
     /// The call's state, under its lock.
-    pub(crate) fn state(&self) -> &Mutex<Option<Box<StateMap>>> {
-        &self.state
+    pub(crate) fn state(&self) -> MutexGuard<'_, Option<Box<StateMap>>> {
+        let state = self.state.lock();
+        self.has_state.store(true, Ordering::Relaxed);
+        state
+    }
+
+    /// The call is over, and with it its state. One that is set at this very moment is seen by
+    /// nobody: it carries the id of its call.
+    #[cold]
+    fn drop_state(&self) {
+        let mut state = self.state.lock();
+        self.has_state.store(false, Ordering::Relaxed);
+        let ended = state.take();
+        drop(state);
+        drop(ended);
     }
 }
 

@@ -115,9 +115,9 @@ pub(crate) fn all() -> Vec<&'static ThreadRecord> {
     REGISTRY.lock().all.clone()
 }
 
-/// True while some thread is inside `instance`. The caller ran [`barrier::heavy`] after it had made
-/// the instance unreachable.
+/// True while some thread is inside `instance`, which the caller has made unreachable.
 pub(crate) fn anyone_inside(instance: &Instance) -> bool {
+    barrier::heavy();
     all().iter().any(|record| record.is_inside(instance))
 }
 

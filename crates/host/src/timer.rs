@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     ffi::c_void,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr,
     sync::{LazyLock, OnceLock},
@@ -16,7 +17,7 @@ use std::{
 };
 
 use becket_abi::BkTimerFn;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{
     instance::Instance,
@@ -128,7 +129,12 @@ fn run() {
         match next {
             Some(key) if key.0 <= now => {
                 if let Some(task) = state.tasks.remove(&key) {
-                    parking_lot::MutexGuard::unlocked(&mut state, || fire(task, now));
+                    MutexGuard::unlocked(&mut state, || {
+                        // A waker of the user's may panic: deadlines go on.
+                        if catch_unwind(AssertUnwindSafe(|| fire(task, now))).is_err() {
+                            tracing::error!(target: "becket::host", "a timer panicked");
+                        }
+                    });
                 }
             }
             Some(key) => {

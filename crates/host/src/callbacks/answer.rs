@@ -19,6 +19,9 @@ use crate::{
     thread, timer,
 };
 
+/// How long `send_result` waits for room on a stream without an idle limit.
+const PATIENCE_WITHOUT_IDLE: Duration = Duration::from_secs(60);
+
 /// What to do when a stream's queue is full.
 #[derive(Clone, Copy)]
 pub(super) enum WhenFull {
@@ -216,7 +219,10 @@ pub(super) fn deliver(
                     cell.push_until(sid, status, len, body, timer::after(timeout))
                 }
                 WhenFull::WaitOrEnd if !inside => {
-                    let patience = Duration::from_millis(instance.limits.stream_idle_ms.max(1));
+                    let patience = match instance.limits.stream_idle_ms {
+                        0 => PATIENCE_WITHOUT_IDLE,
+                        idle_ms => Duration::from_millis(idle_ms),
+                    };
                     cell.push_until(sid, status, len, body, timer::after(patience))
                 }
                 _ => cell.push(sid, status, len, body),

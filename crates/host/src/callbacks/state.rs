@@ -140,7 +140,7 @@ fn with_state(
         Ok(Target::Stream(slot)) => (slot, slot.stream()),
         Err(refusal) => return answer::refuse(instance, refusal),
     };
-    let mut state = slot.state().lock();
+    let mut state = slot.state();
     // Looked at again under the lock: the call may have ended, and the slot have a new one. A
     // stream that is over may keep its slot for its senders.
     if !slot.is_open(sid) || stream.is_some_and(|stream| !stream.is_open(sid)) {

@@ -42,6 +42,9 @@ pub(super) unsafe extern "C" fn start(
     boundary(host_ctx, 0, |instance| {
         let Some(callback) = callback else { return 0 };
         let mut table = instance.timers.lock();
+        if instance.is_stopped() {
+            return 0;
+        }
         if table.keys.len() >= instance.limits.timers_max as usize {
             instance.plugin.counters.one(Count::ResourceRefused);
             return 0;

@@ -98,9 +98,10 @@ struct Inner {
     /// The end was taken: late frames are refused though `sid` still matches.
     over: bool,
     receiver: Option<Waker>,
-    /// The plugin said that it takes data again.
-    ready: bool,
-    sender: Option<Waker>,
+    /// How often the plugin said that it takes data again.
+    readied: u64,
+    /// Senders that wait for it to say so.
+    senders: Vec<Waker>,
     frames_max: usize,
     bytes_max: u64,
     /// `handle` returned, or a frame came: data may be sent to the plugin.
@@ -124,7 +125,6 @@ impl StreamCell {
         inner.sid = sid;
         inner.over = false;
         inner.end = None;
-        inner.ready = false;
         inner.starved = false;
         inner.opened = false;
         inner.activity = 0;
@@ -202,12 +202,13 @@ impl StreamCell {
 
     fn end_locked(&self, mut inner: MutexGuard<'_, Inner>, end: End) {
         inner.end = Some(end);
-        let wakers = [inner.receiver.take(), inner.sender.take(), inner.opener.take()];
+        let wakers = [inner.receiver.take(), inner.opener.take()];
+        let senders = mem::take(&mut inner.senders);
         if inner.waiting > 0 {
             self.room.notify_all();
         }
         drop(inner);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        wakers.into_iter().flatten().chain(senders).for_each(Waker::wake);
     }
 
     /// `handle` returned.
@@ -301,31 +302,28 @@ impl StreamCell {
         if inner.sid != sid || inner.over {
             return false;
         }
-        inner.ready = true;
-        let sender = inner.sender.take();
+        inner.readied += 1;
+        let senders = mem::take(&mut inner.senders);
         drop(inner);
-        if let Some(sender) = sender {
-            sender.wake();
-        }
+        senders.into_iter().for_each(Waker::wake);
         true
     }
 
-    /// The plugin is about to be offered data: what it says from now on counts.
-    pub(crate) fn clear_ready(&self) {
-        self.inner.lock().ready = false;
+    /// How often the plugin said that it takes data again: read before data is offered, so that
+    /// what it says from then on is not missed, whichever sender it was said for.
+    pub(crate) fn readied(&self) -> u64 {
+        self.inner.lock().readied
     }
 
-    /// Waits until the plugin takes data again, or the stream is over.
-    pub(crate) fn poll_ready(&self, sid: u64, context: &mut Context<'_>) -> Poll<()> {
+    /// Waits until the plugin has said that it takes data since `readied` was read, or the stream
+    /// is over.
+    pub(crate) fn poll_ready(&self, sid: u64, readied: u64, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.lock();
-        if inner.ready || inner.sid != sid || inner.end.is_some() || inner.over {
+        if inner.readied != readied || inner.sid != sid || inner.end.is_some() || inner.over {
             return Poll::Ready(());
         }
-        // One waiter a stream is enough: the others are woken in turn.
-        if let Some(other) = inner.sender.replace(context.waker().clone())
-            && !other.will_wake(context.waker())
-        {
-            other.wake();
+        if !inner.senders.iter().any(|waker| waker.will_wake(context.waker())) {
+            inner.senders.push(context.waker().clone());
         }
         Poll::Pending
     }
@@ -347,7 +345,7 @@ impl StreamCell {
         let end = inner.end.take();
         inner.receiver = None;
         inner.opener = None;
-        let sender = inner.sender.take();
+        let senders = mem::take(&mut inner.senders);
         let mut frames = mem::take(&mut inner.frames);
         if inner.waiting > 0 {
             self.room.notify_all();
@@ -355,9 +353,7 @@ impl StreamCell {
         drop(inner);
         // Dropping an owned body runs the plugin's code: not under the lock.
         drop(end);
-        if let Some(sender) = sender {
-            sender.wake();
-        }
+        senders.into_iter().for_each(Waker::wake);
         frames.clear();
         if frames.capacity() <= KEPT_FRAMES {
             self.inner.lock().frames = frames;
@@ -419,6 +415,35 @@ mod tests {
         let Some(End::Plugin(last)) = end else { panic!("no terminal: {end:?}") };
         assert_eq!((last.status, &*last.body), (NrStatus::StreamEnd, &b"end"[..]));
         assert_eq!(push(&cell, 9, NrStatus::Ok, b"f"), Err(Rejected::Late));
+    }
+
+    #[test]
+    fn senders_that_wait_leave_one_another_alone_and_all_hear() {
+        struct Count(std::sync::atomic::AtomicU32);
+        impl std::task::Wake for Count {
+            fn wake(self: std::sync::Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let cell = StreamCell::new();
+        cell.open(5, 4, 64);
+        let counts = [(); 2].map(|()| std::sync::Arc::new(Count(0.into())));
+        let readied = cell.readied();
+        for count in &counts {
+            let waker = Waker::from(count.clone());
+            let mut context = Context::from_waker(&waker);
+            assert!(cell.poll_ready(5, readied, &mut context).is_pending());
+            assert!(cell.poll_ready(5, readied, &mut context).is_pending());
+        }
+        let woken =
+            || counts.each_ref().map(|count| count.0.load(std::sync::atomic::Ordering::SeqCst));
+        assert_eq!(woken(), [0, 0], "waiting wakes nobody");
+        assert!(cell.set_ready(5));
+        assert_eq!(woken(), [1, 1]);
+        // Said while another sender offered: still news for who read before.
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(cell.poll_ready(5, readied, &mut context).is_ready());
+        assert!(cell.poll_ready(5, cell.readied(), &mut context).is_pending());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::{future::poll_fn, sync::Arc};
 
 use becket_abi::NrStatus;
-use blocking::unblock;
+use futures_lite::future::or;
 
 use super::{Core, StreamCell};
 use crate::{
@@ -70,20 +70,44 @@ impl std::fmt::Debug for StreamSender {
 pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError> {
     loop {
         let instance = core.instance;
+        let Some(cell) = core.cell() else { return Err(SendError::Closed) };
+        let readied = cell.readied();
         let sent = if instance.route() == Route::Caller && !instance.distance.would_wait() {
             try_send(core, data)
         } else {
-            let (core, data) = (core.clone(), data.to_vec());
-            unblock(move || try_send(&core, &data)).await
+            send_apart(core, cell, data).await
         };
         let can_tell = instance.distance.points().attach.is_some();
         if sent != Err(SendError::Backpressure) || !can_tell {
             return sent;
         }
-        let Some(cell) = core.cell() else { return Err(SendError::Closed) };
         core.keep_time();
-        poll_fn(|context| cell.poll_ready(core.sid, context)).await;
+        poll_fn(|context| cell.poll_ready(core.sid, readied, context)).await;
     }
+}
+
+/// Sends on a worker of the plugin, so that one that blocks takes none but its own; given up when
+/// the stream ends.
+async fn send_apart(core: &Arc<Core>, cell: &StreamCell, data: &[u8]) -> Result<(), SendError> {
+    let (worker, data) = (core.clone(), data.to_vec());
+    // Run once, by the job below: it never waits, so it is never scheduled again.
+    let (runnable, task) = async_task::spawn(async move { try_send(&worker, &data) }, |_| {});
+    let job = move || {
+        runnable.run();
+    };
+    if core.instance.run_apart(Box::new(job)).is_err() {
+        return Err(SendError::Backpressure);
+    }
+    core.keep_time();
+    let sent = async { task.fallible().await.unwrap_or(Err(SendError::Closed)) };
+    let over = async {
+        while cell.is_open(core.sid) {
+            let readied = cell.readied();
+            poll_fn(|context| cell.poll_ready(core.sid, readied, context)).await;
+        }
+        Err(SendError::Closed)
+    };
+    or(sent, over).await
 }
 
 pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
@@ -93,8 +117,6 @@ pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
         return Err(SendError::PayloadTooLarge { len, len_max });
     }
     let cell = core.cell().ok_or(SendError::Closed)?;
-    // What the plugin says from here on counts: it may have room again before it answers.
-    cell.clear_ready();
     match tell(core, cell, |distance| distance.stream_data(core.sid, data))? {
         NrStatus::Ok => {
             cell.touch();
