@@ -242,7 +242,8 @@ fn start(
         return call.start(shared, instance, timeout.duration(instance.limits.deadline_ms), span);
     }
 
-    let weight = entered.record().sample_weight();
+    let tally = shared.counters.of(entered.record());
+    let weight = tally.sample_weight();
     let began = (weight > 0).then(Instant::now);
     let status = {
         let _in_span = span.enter();
@@ -255,7 +256,7 @@ fn start(
     if frame.answered.get() {
         slot.release(sid);
         if let Some(began) = began {
-            shared.counters.of(entered.record()).latency(began.elapsed(), weight);
+            tally.latency(began.elapsed(), weight);
         }
         if status.is_ok() {
             return Started::Answered;
@@ -493,7 +494,7 @@ pub(crate) fn now(
     admit_now(instance, payload.len(), Count::QuotaRefused)?;
     tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
-    let weight = entered.record().sample_weight();
+    let weight = tally.sample_weight();
     let began = (weight > 0).then(Instant::now);
     let frame = CallFrame::new(sid, instance, None);
     let span = span(shared, entry, sid);

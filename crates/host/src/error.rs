@@ -27,7 +27,7 @@ pub enum CallError {
     /// A bound of the plugin is reached.
     #[error("quota `{quota}` of {limit} is used up")]
     Quota {
-        /// The field of [`crate::Limits`].
+        /// The field of [`crate::Limits`], or `calls of the process`.
         quota: &'static str,
         /// Its value.
         limit: u64,
@@ -86,6 +86,7 @@ impl CallError {
             Self::DeadlineExceeded => {
                 "raise `deadline_ms` of the plugin, or the timeout of the call".to_owned()
             }
+            Self::Quota { quota: "calls of the process", .. } => "call less at once".to_owned(),
             Self::Quota { quota, .. } => format!("raise `{quota}` of the plugin, or call less"),
             Self::PayloadTooLarge { .. } => "raise `payload_bytes_max` of the plugin".to_owned(),
             Self::NotAnswered => "await `call` or `call_raw` instead".to_owned(),

@@ -18,7 +18,7 @@ pub struct Limits {
     /// Calls that wait for their answer; one more is refused. Threads that enter at the same
     /// moment may each exceed it by one.
     pub pending_max: u32,
-    /// Open streams; one more is refused.
+    /// Open streams; one more is refused. May be exceeded as `pending_max` may.
     pub streams_max: u32,
     /// Frames queued from the plugin on one stream; one more gets `Backpressure`.
     pub stream_frames_max: u32,
@@ -35,12 +35,13 @@ pub struct Limits {
     pub state_bytes_max: u64,
     /// Timers set and not yet run; one more is refused.
     pub timers_max: u32,
-    /// Metrics of one plugin; one more is refused.
+    /// Metrics of one plugin; one more is answered with `BK_METRIC_UNKNOWN`.
     pub metrics_max: u32,
     /// A thread inside `handle` for longer than this is reported, and further calls of the plugin
     /// run on threads of their own. In milliseconds.
     pub block_report_ms: u64,
-    /// So many threads blocked in the plugin at once quarantine it until its next reload.
+    /// So many threads blocked in the plugin at once quarantine it until its next reload; not one
+    /// that is dispatched to workers always, since those are there to be blocked.
     pub blocked_max: u32,
     /// Threads that run the plugin's calls apart from their callers.
     pub workers_max: u32,
@@ -82,6 +83,7 @@ pub enum Dispatch {
     Auto,
     /// Always on the caller's thread: the fastest. A plugin that blocks holds its caller.
     Caller,
-    /// Always on a worker: for plugins that block by design.
+    /// Always on a worker: for plugins that block by design. Only `call_now` and `notify`, which are
+    /// over when `handle` returns, run on the caller's thread all the same.
     Worker,
 }

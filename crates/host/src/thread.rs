@@ -13,7 +13,7 @@
 //!   │    turns          how often it entered; the watchdog compares it over time
 //!   │    waiting        it is not inside yet: another thread has to leave first
 //!   └─ owner only
-//!        depth · frame · local sequence · free slots · free blocks · sample counter
+//!        depth · frame · local sequence · free slots · free blocks
 //! ```
 //!
 //! # Invariants
@@ -47,7 +47,6 @@ pub(crate) struct ThreadRecord {
     depth: Cell<usize>,
     frame: Cell<*const CallFrame>,
     local_sequence: Cell<u64>,
-    samples: Cell<u32>,
     pub(crate) free_slots: FreeList,
     pub(crate) free_blocks: FreeBlocks,
 }
@@ -154,7 +153,6 @@ impl ThreadRecord {
             depth: Cell::new(0),
             frame: Cell::new(ptr::null()),
             local_sequence: Cell::new(0),
-            samples: Cell::new(0),
             free_slots: FreeList::new(),
             free_blocks: FreeBlocks::new(),
         }
@@ -255,19 +253,5 @@ impl ThreadRecord {
         let sequence = self.local_sequence.get().wrapping_add(1);
         self.local_sequence.set(sequence);
         crate::sid::local(self.index, sequence)
-    }
-
-    /// How many calls the caller should time this one for: 0 means do not time it. The first 64 of
-    /// a thread are timed one by one, then one in 64 stands for 64, since reading the clock twice
-    /// costs more than a call.
-    #[inline]
-    pub(crate) fn sample_weight(&self) -> u32 {
-        let count = self.samples.get();
-        if count < 64 {
-            self.samples.set(count + 1);
-            return 1;
-        }
-        self.samples.set(if count == 127 { 64 } else { count + 1 });
-        if count == 64 { 64 } else { 0 }
     }
 }

@@ -56,7 +56,8 @@ impl OpenStream {
         Self { shared, entry, timeout: Timeout::Default, idle: None, state }
     }
 
-    /// Ends the whole stream after this long instead of the plugin's default.
+    /// Ends the whole stream after this long instead of the plugin's default. It counts, as the
+    /// default does, from the first time that somebody waits for the stream.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Timeout::After(timeout);
         self
