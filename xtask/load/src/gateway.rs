@@ -43,6 +43,10 @@ impl Gateway {
     /// Starts `becket serve` with this configuration file, and waits until it says where it listens.
     pub(crate) async fn start(becket: &Path, config: &Path, log: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Program { program: becket.into(), source };
+        if let Some(folder) = log.parent() {
+            let made = tokio::fs::create_dir_all(folder).await;
+            made.map_err(|source| Error::File { action: "create", path: folder.into(), source })?;
+        }
         let log_file = tokio::fs::File::create(log).await.map_err(|source| Error::File {
             action: "create",
             path: log.into(),

@@ -89,7 +89,7 @@ impl Bench {
     /// Starts a gateway that serves these plugins.
     pub(crate) async fn gateway(&self, plugins: &[(&str, PathBuf)]) -> Result<Gateway, Error> {
         self.configure(plugins)?;
-        let log = self.samples.join("../xtask/logs/load-gateway.log");
+        let log = self.samples.join("log/load-gateway.log");
         Gateway::start(&self.becket, &self.config(), &log).await
     }
 
@@ -105,9 +105,8 @@ impl Bench {
         write(&self.config(), text.as_bytes())
     }
 
-    /// A copy of a sample that may be replaced. In C: the runtimes of some languages, Rust's and
-    /// Go's among them, keep the images of plugins that were unloaded, so that each reload leaves
-    /// one behind.
+    /// A copy of a sample that may be replaced. In C: Go's runtime, for one, keeps the images of
+    /// plugins that were unloaded, so that each reload leaves one behind.
     pub(crate) fn replaceable(&self) -> Result<Replaceable, Error> {
         Replaceable::new(&self.sample("c"), self.folder.path())
     }
