@@ -41,7 +41,8 @@ use crate::{
     plugin::{self, Entered, EntryName, NotEntered, OwnedEntry, Shared},
     request::{AnyRequest, Request},
     table::{self, Outcome, Slot},
-    thread, timer,
+    thread,
+    timer::{self, Sleep},
 };
 
 /// What a plugin answered.
@@ -102,6 +103,25 @@ impl Timeout {
             Self::At(instant) => Some(instant.saturating_duration_since(Instant::now())),
         }
     }
+
+    /// Of a call that waits for the plugin to be there: true if its time is over; else wakes its
+    /// task then. A time that the caller set runs from the first look.
+    #[cold]
+    pub(crate) fn run_out(
+        &mut self,
+        default_ms: u64,
+        paused: &mut Option<Box<Sleep>>,
+        context: &mut Context<'_>,
+    ) -> bool {
+        if paused.is_none() {
+            if let Self::After(duration) = *self {
+                *self = Self::At(timer::after(duration));
+            }
+            let sleep = self.duration(default_ms).map(timer::sleep);
+            *paused = sleep.map(Box::new);
+        }
+        paused.as_mut().is_some_and(|sleep| Pin::new(sleep).poll(context).is_ready())
+    }
 }
 
 /// A call: a future of its [`Response`]. Nothing happens before it is polled.
@@ -112,6 +132,8 @@ pub struct Call<'a> {
     shared: &'a Arc<Shared>,
     entry: EntryName<'a>,
     timeout: Timeout,
+    /// Runs out while the plugin hands its state over.
+    paused: Option<Box<Sleep>>,
     state: State<'a>,
 }
 
@@ -124,7 +146,8 @@ enum State<'a> {
 impl<'a> Call<'a> {
     #[inline]
     pub(crate) fn new(shared: &'a Arc<Shared>, entry: EntryName<'a>, input: Input<'a>) -> Self {
-        Self { shared, entry, timeout: Timeout::Default, state: State::Start(input) }
+        let state = State::Start(input);
+        Self { shared, entry, timeout: Timeout::Default, paused: None, state }
     }
 
     /// Gives up after this long instead of the plugin's default.
@@ -150,6 +173,12 @@ impl Future for Call<'_> {
             let entered = match this.shared.enter() {
                 Ok(entered) => entered,
                 Err(NotEntered::Paused) => {
+                    let deadline_ms = this.shared.spec.limits.deadline_ms;
+                    let out_of_time = this.timeout.run_out(deadline_ms, &mut this.paused, context);
+                    if out_of_time {
+                        this.state = State::Over;
+                        return Poll::Ready(Err(CallError::DeadlineExceeded));
+                    }
                     if this.shared.wake_when_back(context.waker()) {
                         context.waker().wake_by_ref();
                     }
@@ -487,7 +516,7 @@ pub(crate) fn now(
     entry: EntryName<'_>,
     payload: &[u8],
 ) -> Result<Response, CallError> {
-    let entered = enter_blocking(shared)?;
+    let entered = shared.enter_blocking()?;
     let instance = entered.instance();
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Calls);
@@ -526,7 +555,7 @@ pub(crate) fn notify(
     entry: EntryName<'_>,
     payload: &[u8],
 ) -> Result<(), CallError> {
-    let entered = enter_blocking(shared)?;
+    let entered = shared.enter_blocking()?;
     let instance = entered.instance();
     let tally = shared.counters.of(entered.record());
     tally.one(Count::Notifies);
@@ -539,27 +568,6 @@ pub(crate) fn notify(
     }
     tally.one(Count::NotifiesRefused);
     Err(plugin::refused(shared, entry, status))
-}
-
-/// Enters the plugin; blocks while it hands its state over.
-#[inline]
-fn enter_blocking(shared: &Shared) -> Result<Entered, CallError> {
-    match shared.enter() {
-        Ok(entered) => Ok(entered),
-        Err(not_entered) => enter_when_back(shared, not_entered),
-    }
-}
-
-#[cold]
-fn enter_when_back(shared: &Shared, mut why: NotEntered) -> Result<Entered, CallError> {
-    while why == NotEntered::Paused {
-        shared.wait_until_back();
-        match shared.enter() {
-            Ok(entered) => return Ok(entered),
-            Err(not_entered) => why = not_entered,
-        }
-    }
-    Err(why.into())
 }
 
 impl Input<'_> {

@@ -177,6 +177,14 @@ pub enum ReloadError {
         /// What `reload_export` or `reload_import` answered.
         status: NrStatus,
     },
+    /// Calls were in flight for too long to ask the plugin for its state.
+    #[error("plugin `{name}` still had calls in flight after {drain_ms} ms")]
+    StillBusy {
+        /// The plugin.
+        name: String,
+        /// How long they were waited for.
+        drain_ms: u64,
+    },
     /// The plugin is gone.
     #[error("plugin `{name}` was unloaded")]
     Unloaded {
@@ -197,6 +205,12 @@ impl ReloadError {
     pub fn cause(&self) -> Option<String> {
         match self {
             Self::Load(error) => error.cause(),
+            Self::StillBusy { .. } => {
+                Some("a plugin that hands its state over is asked when its calls have ended".into())
+            }
+            Self::HandOver { status: NrStatus::Backpressure, .. } => {
+                Some("it takes one call at a time, and a thread was inside all the while".into())
+            }
             _ => None,
         }
     }
@@ -208,6 +222,10 @@ impl ReloadError {
             Self::Load(error) => error.hint(),
             Self::Fixed { .. } => Some("restart the host".to_owned()),
             Self::Busy { .. } => Some("wait for it to end".to_owned()),
+            Self::StillBusy { .. } => Some(
+                "raise `drain_ms` of the plugin, or lower `deadline_ms`, so that calls end in time"
+                    .to_owned(),
+            ),
             Self::HandOver { .. } | Self::Unloaded { .. } => None,
         }
     }

@@ -4,6 +4,13 @@
 //! A plugin that did not say that it is thread-safe is called under a lock. It is re-entrant,
 //! since a plugin's answer may wake a task that sends to another stream of the same plugin.
 //!
+//! | who waits for the lock | how long | and then |
+//! |---|---|---|
+//! | a caller's thread | `block_report_ms` | the plugin is busy: `Backpressure` |
+//! | a reload, for the state and the entries | `drain_ms` | `Backpressure`; no entries |
+//! | a worker, with a call whose caller is freed at its deadline | its turn | |
+//! | a notice, a timer, the end | its turn | |
+//!
 //! # Safety
 //!
 //! The entry points were validated by the loader: each is code of the plugin's image, or `NULL`
@@ -11,22 +18,42 @@
 //! calls or streams are open and while the instance is held; every caller of [`Distance`] is one
 //! of those. Views passed are borrowed from slices that outlive the call.
 
-use std::ptr;
+use std::{ptr, sync::OnceLock, time::Duration};
 
 use becket_abi::{BK_ENTRY_UNKNOWN, NrBytes, NrOwnedBytes, NrRequest, NrStatus, NrStr};
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 
 use super::{Distance, EntryRef, Resolved};
 use crate::{
+    limits::Limits,
     load::{EntryInfo, EntryPoints},
+    sid,
+    table::{self, Target},
     thread,
 };
+
+/// How long each kind of thread waits for the lock.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    caller: Duration,
+    reload: Duration,
+}
+
+impl Patience {
+    fn of(limits: &Limits) -> Self {
+        Self {
+            caller: Duration::from_millis(limits.block_report_ms),
+            reload: Duration::from_millis(limits.drain_ms),
+        }
+    }
+}
 
 /// See the module's documentation.
 pub(crate) struct Inline {
     points: EntryPoints,
     /// Present for a plugin that must not be called from two threads at once.
     gate: Option<ReentrantMutex<()>>,
+    patience: OnceLock<Patience>,
 }
 
 // SAFETY: the pointers inside are the plugin's context and its functions; the ABI lets the host
@@ -37,7 +64,13 @@ unsafe impl Sync for Inline {}
 
 impl Inline {
     pub(crate) fn new(points: EntryPoints, thread_safe: bool) -> Self {
-        Self { points, gate: (!thread_safe).then(|| ReentrantMutex::new(())) }
+        let gate = (!thread_safe).then(|| ReentrantMutex::new(()));
+        Self { points, gate, patience: OnceLock::new() }
+    }
+
+    /// Sets how long the plugin is waited for, once; before, it is as long as by default.
+    pub(crate) fn set_patience(&self, limits: &Limits) {
+        let _ = self.patience.set(Patience::of(limits));
     }
 
     /// The functions, for the load and the end of the instance.
@@ -53,7 +86,7 @@ impl Inline {
 
     /// Runs a function that the plugin gave the host, like one of its own.
     pub(crate) fn run<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _gate = self.enter();
+        let _gate = self.wait_for_turn();
         f()
     }
 
@@ -66,7 +99,8 @@ impl Inline {
         request: Option<&NrRequest>,
         payload: &[u8],
     ) -> NrStatus {
-        let _gate = self.enter();
+        let gate = if is_callers(sid) { self.enter() } else { Some(self.wait_for_turn()) };
+        let Some(_gate) = gate else { return NrStatus::Backpressure };
         let points = &self.points;
         let payload = NrBytes::from_slice(payload);
         let view = request.map_or(ptr::null(), ptr::from_ref);
@@ -89,11 +123,54 @@ impl Inline {
         }
     }
 
-    #[inline]
-    fn enter(&self) -> Option<ReentrantMutexGuard<'_, ()>> {
-        let gate = self.gate.as_ref()?;
+    /// Enters on a caller's thread; `None` if the plugin was busy for too long.
+    fn enter(&self) -> Option<Turn<'_>> {
+        self.enter_within(|patience| patience.caller)
+    }
+
+    /// Enters for a reload.
+    fn enter_to_reload(&self) -> Option<Turn<'_>> {
+        self.enter_within(|patience| patience.reload)
+    }
+
+    fn enter_within(&self, limit: impl FnOnce(&Patience) -> Duration) -> Option<Turn<'_>> {
+        let Some(gate) = &self.gate else { return Some(Turn { _guard: None }) };
         // Waiting for one's turn is not being stuck inside.
-        Some(gate.try_lock().unwrap_or_else(|| thread::current().while_waiting(|| gate.lock())))
+        let wait = || {
+            let patience = self.patience.get().copied();
+            let limit = limit(&patience.unwrap_or_else(|| Patience::of(&Limits::default())));
+            thread::current().while_waiting(|| gate.try_lock_for(limit))
+        };
+        gate.try_lock().or_else(wait).map(|guard| Turn { _guard: Some(guard) })
+    }
+
+    /// Enters on a thread that may block for as long as others are inside.
+    fn wait_for_turn(&self) -> Turn<'_> {
+        let wait = |gate| thread::current().while_waiting(|| ReentrantMutex::lock(gate));
+        let gate = self.gate.as_ref();
+        Turn { _guard: gate.map(|gate| gate.try_lock().unwrap_or_else(|| wait(gate))) }
+    }
+}
+
+/// This thread may call the plugin until this is dropped.
+struct Turn<'a> {
+    _guard: Option<ReentrantMutexGuard<'a, ()>>,
+}
+
+/// True if call `sid` runs on its caller's own thread: it has an id or a frame of this thread.
+fn is_callers(sid: u64) -> bool {
+    let frame = thread::current().frame();
+    // SAFETY: null, or a frame on this thread's stack that is put back before it ends.
+    sid::split(sid).is_none() || unsafe { frame.as_ref() }.is_some_and(|frame| frame.sid == sid)
+}
+
+/// Lets who sends to stream `sid` try again: it was the host that did not take the data, and no
+/// word of the plugin's would follow.
+fn send_again(sid: u64) {
+    if let Ok(Target::Stream(slot)) = table::find(sid, ptr::null())
+        && let Some(cell) = slot.stream()
+    {
+        cell.set_ready(sid);
     }
 }
 
@@ -120,14 +197,17 @@ impl Distance for Inline {
 
     fn stream_data(&self, sid: u64, data: &[u8]) -> Option<NrStatus> {
         let function = self.points.stream_data?;
-        let _gate = self.enter();
+        let Some(_gate) = self.enter() else {
+            send_again(sid);
+            return Some(NrStatus::Backpressure);
+        };
         // SAFETY: see the module's documentation.
         Some(unsafe { function(self.points.plugin_ctx, sid, NrBytes::from_slice(data)) })
     }
 
     fn stream_room(&self, sid: u64) {
         if let Some(function) = self.points.stream_room {
-            let _gate = self.enter();
+            let _gate = self.wait_for_turn();
             // SAFETY: see the module's documentation.
             unsafe { function(self.points.plugin_ctx, sid) };
         }
@@ -135,14 +215,18 @@ impl Distance for Inline {
 
     fn stream_close(&self, sid: u64) -> Option<NrStatus> {
         let function = self.points.stream_close?;
-        let _gate = self.enter();
+        let Some(_gate) = self.enter() else { return Some(NrStatus::Backpressure) };
         // SAFETY: see the module's documentation.
         Some(unsafe { function(self.points.plugin_ctx, sid) })
     }
 
     fn cancel(&self, sid: u64, stream: bool) {
+        if self.points.cancel.is_none() && !stream {
+            return;
+        }
+        // Its turn is waited for here, where that may block: what follows enters again at once.
+        let _gate = self.wait_for_turn();
         if let Some(function) = self.points.cancel {
-            let _gate = self.enter();
             // SAFETY: see the module's documentation.
             unsafe { function(self.points.plugin_ctx, sid) };
         } else if stream {
@@ -155,7 +239,8 @@ impl Distance for Inline {
         let (Some(resolve), Some(_)) = (self.points.resolve_entry, self.points.handle_by_id) else {
             return Resolved::ByName;
         };
-        let _gate = self.enter();
+        // Busy: it goes by name until the plugin can be asked.
+        let Some(_gate) = self.enter() else { return Resolved::ByName };
         // SAFETY: see the module's documentation.
         match unsafe { resolve(self.points.plugin_ctx, NrStr::from_str(entry)) } {
             BK_ENTRY_UNKNOWN => Resolved::Unknown,
@@ -164,7 +249,7 @@ impl Distance for Inline {
     }
 
     fn entries(&self) -> Vec<EntryInfo> {
-        let _gate = self.enter();
+        let Some(_gate) = self.enter_to_reload() else { return Vec::new() };
         self.points.entries()
     }
 
@@ -174,7 +259,9 @@ impl Distance for Inline {
 
     fn export_state(&self) -> Option<Result<Vec<u8>, NrStatus>> {
         let function = self.points.reload_export?;
-        let _gate = self.enter();
+        let Some(_gate) = self.enter_to_reload() else {
+            return Some(Err(NrStatus::Backpressure));
+        };
         let mut out = NrOwnedBytes::EMPTY;
         // SAFETY: see the module's documentation; `out` is ours to write.
         let status = unsafe { function(self.points.plugin_ctx, &raw mut out) };
@@ -195,14 +282,14 @@ impl Distance for Inline {
 
     fn import_state(&self, state: &[u8]) -> Option<NrStatus> {
         let function = self.points.reload_import?;
-        let _gate = self.enter();
+        let Some(_gate) = self.enter_to_reload() else { return Some(NrStatus::Backpressure) };
         // SAFETY: see the module's documentation.
         Some(unsafe { function(self.points.plugin_ctx, NrBytes::from_slice(state)) })
     }
 
     fn shutdown(&self) {
         if let Some(function) = self.points.shutdown {
-            let _gate = self.enter();
+            let _gate = self.wait_for_turn();
             // SAFETY: see the module's documentation; called once, when nobody is inside.
             unsafe { function(self.points.plugin_ctx) };
         }

@@ -94,14 +94,15 @@ impl Plugin {
     /// An entry, resolved once: calls through it compare no names.
     ///
     /// # Errors
-    /// [`CallError::UnknownEntry`] if the plugin can tell that it has none of this name.
+    /// [`CallError::UnknownEntry`] if the plugin can tell that it has none of this name;
+    /// [`CallError::DeadlineExceeded`] if it handed its state over for longer than a call may take.
     pub fn entry(&self, name: &str) -> Result<Entry, CallError> {
         let entry = Entry(Arc::new(EntryInner {
             cached: AtomicU64::new(0),
             shared: self.shared.clone(),
             name: name.into(),
         }));
-        let entered = self.shared.enter()?;
+        let entered = self.shared.enter_blocking()?;
         match entered.instance().distance.resolve(name) {
             Resolved::Unknown => Err(self.shared.unknown_entry(name)),
             Resolved::Id(id) => {
@@ -125,21 +126,23 @@ impl Plugin {
     }
 
     /// Calls an entry that answers inside `handle`, on this thread. Blocks as long as `handle`
-    /// does.
+    /// does, and while the plugin hands its state over, at most `deadline_ms`, or `drain_ms` if that
+    /// is 0.
     ///
     /// # Errors
     /// [`CallError::NotAnswered`] if it did not answer at once: an answer that comes later is
-    /// refused.
+    /// refused. [`CallError::Refused`] with `Backpressure` if the plugin takes one call at a time
+    /// and was busy for `block_report_ms`.
     #[inline]
     pub fn call_now(&self, entry: &str, payload: &[u8]) -> Result<Response, CallError> {
         call::now(&self.shared, EntryName::Name(entry), payload)
     }
 
     /// Calls an entry whose answer nobody awaits, on this thread: an answer given inside `handle`
-    /// is dropped, a later one refused.
+    /// is dropped, a later one refused. Blocks as [`Self::call_now`] does.
     ///
     /// # Errors
-    /// [`CallError`], if `handle` refused it or did not run.
+    /// [`CallError`], if `handle` refused it or did not run; as there if the plugin was busy.
     #[inline]
     pub fn notify(&self, entry: &str, payload: &[u8]) -> Result<(), CallError> {
         call::notify(&self.shared, EntryName::Name(entry), payload)
@@ -155,7 +158,8 @@ impl Plugin {
     /// call and stream has ended, which this does not wait for.
     ///
     /// A plugin that hands over state (`reload_export`) is asked for it when its calls have ended,
-    /// at most `drain_ms` later; calls that come meanwhile wait.
+    /// at most `drain_ms` later; calls that come meanwhile wait, each at most until its deadline.
+    /// If its calls have not ended by then, the reload fails.
     ///
     /// # Errors
     /// [`ReloadError`]: the old one goes on as if nothing had been.

@@ -8,12 +8,19 @@
 //! ```
 //!
 //! What stands in brackets goes on in the background: a chat that has been open for an hour does
-//! not hold up a reload. Loading, starting and shutting down run the plugin's code and may block,
-//! so they run on threads of the pool.
+//! not hold up a reload. An unload ends all instances that are alive, those in brackets too. Loading,
+//! starting and shutting down run the plugin's code and may block, so they run on threads of the
+//! pool; none of it stops when nobody awaits it any more.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use async_task::Runnable;
+use async_task::{Runnable, Task};
 use blocking::unblock;
 use futures_lite::future::{block_on, or};
 
@@ -51,29 +58,29 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
         return Err(ReloadError::Unloaded { name: name() });
     }
     let new = Instance::load(shared, shared.next_generation())?;
+    new.distance.set_patience(&new.limits);
+    // Asked before callers wait.
+    let entries = new.distance.entries().into();
     let hands_over = shared.current().is_some_and(|old| old.distance.hands_over_state());
-    let mut paused = None;
-    if hands_over && let Some(old) = shared.pause() {
-        let patience = Duration::from_millis(old.limits.drain_ms);
-        old.begin_drain();
-        block_on(or(old.calls_done(), timer::sleep(patience)));
-        if let Err(status) = old.hand_over(new) {
-            old.end_drain();
-            if shared.put(old).is_err() {
+    let paused = if hands_over { shared.pause() } else { None };
+    if let Some(old) = paused
+        && let Err(error) = hand_over(shared, old, new)
+    {
+        shared.resume(old);
+        discard(shared, new);
+        return Err(error);
+    }
+    match shared.put_with(new, entries) {
+        Ok(replaced) => {
+            if let Some(old) = paused.or(replaced) {
                 retire(old);
             }
-            retire(new);
-            return Err(ReloadError::HandOver { name: name(), status });
         }
-        paused = Some(old);
-    }
-    let put = shared.put(new);
-    if let Some(old) = paused.or(put.as_ref().ok().copied().flatten()) {
-        retire(old);
-    }
-    if put.is_err() {
-        retire(new);
-        return Err(ReloadError::Unloaded { name: name() });
+        // The unload ends the old one.
+        Err(_gone) => {
+            discard(shared, new);
+            return Err(ReloadError::Unloaded { name: name() });
+        }
     }
     tracing::info!(
         target: "becket::host",
@@ -84,12 +91,47 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
     Ok(())
 }
 
-/// Shuts an instance down, in the background, when its last call and stream has ended.
+/// Moves the state from the paused instance to the new one, if its calls end in time.
+fn hand_over(
+    shared: &Shared,
+    old: &'static Instance,
+    new: &'static Instance,
+) -> Result<(), ReloadError> {
+    let name = || shared.spec.name.clone();
+    let drain_ms = old.limits.drain_ms;
+    old.begin_drain();
+    let done = or(old.calls_done(), drain_over(shared));
+    let in_time = block_on(within(done, Duration::from_millis(drain_ms)));
+    if !in_time && !shared.is_unloaded() {
+        return Err(ReloadError::StillBusy { name: name(), drain_ms });
+    }
+    // This thread is inside both before it looks for an unload: one that comes later waits for it.
+    let hand_over = || (!shared.is_unloaded()).then(|| old.hand_over(new));
+    match new.inside(|| old.inside(hand_over)).flatten().flatten() {
+        Some(Ok(())) => Ok(()),
+        Some(Err(status)) => Err(ReloadError::HandOver { name: name(), status }),
+        None => Err(ReloadError::Unloaded { name: name() }),
+    }
+}
+
+/// Ends a new instance that is not wanted.
+fn discard(shared: &Shared, new: &'static Instance) {
+    shared.list(new);
+    retire(new);
+}
+
+/// Shuts an instance down, in the background, when its last call and stream has ended. The first
+/// time only.
 pub(crate) fn retire(instance: &'static Instance) {
+    let shared = &instance.plugin;
+    if !shared.begin_end(instance) {
+        return;
+    }
     instance.begin_drain();
     let end = async move {
-        instance.quiet().await;
+        or(instance.quiet(), drain_over(shared)).await;
         let unmapped = instance.shut_down().await;
+        shared.ended(instance);
         tracing::debug!(
             target: "becket::host",
             plugin = %instance.plugin.spec.name,
@@ -98,44 +140,88 @@ pub(crate) fn retire(instance: &'static Instance) {
             "retired",
         );
     };
-    // On a thread of the pool only while there is something to do: a chat may keep an old instance
-    // for an hour, and many of those must not take the pool's threads.
-    let on_pool = |runnable: Runnable| {
+    drop(on_pool(end));
+}
+
+/// Takes the plugin out of reach, waits for the calls and streams of all its instances, fails those
+/// that outlast `drain`, and shuts the instances down. Returns how many were failed. All of it
+/// happens once this was polled, awaited or not.
+pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64 {
+    let alive = shared.take();
+    let patience = Duration::from_millis(shared.spec.limits.drain_ms);
+    let drain = drain.unwrap_or(patience);
+    alive.iter().for_each(|instance| retire(instance));
+    let shared = shared.clone();
+    let end = async move {
+        let all_quiet = async {
+            for instance in &alive {
+                instance.quiet().await;
+            }
+        };
+        let abandoned = if within(all_quiet, drain).await {
+            0
+        } else {
+            alive.iter().map(|instance| table::end_all(instance)).sum()
+        };
+        shared.end_drain();
+        // A thread that is stuck inside keeps its image; nobody waits for it.
+        within(shared.all_ended(), patience * 3).await;
+        abandoned
+    };
+    on_pool(end).await
+}
+
+/// Waits until an unload has waited for as long as it was to. Looked at when a call went away, and
+/// once more when it is so.
+async fn drain_over(shared: &Shared) {
+    poll_fn(|_| if shared.is_drain_over() { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+/// True if `event` happens within `patience`.
+async fn within(event: impl Future<Output = ()>, patience: Duration) -> bool {
+    let happened = async {
+        event.await;
+        true
+    };
+    let out_of_time = async {
+        timer::sleep(patience).await;
+        false
+    };
+    or(happened, out_of_time).await
+}
+
+/// Runs a future on threads of the pool, each only while there is something to do: a chat may keep
+/// an old instance for an hour, and many of those must not take the pool's threads.
+fn on_pool<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> OnPool<T> {
+    let schedule = |runnable: Runnable| {
         unblock(move || {
             runnable.run();
         })
         .detach();
     };
-    let (runnable, task) = async_task::spawn(end, on_pool);
-    task.detach();
+    let (runnable, task) = async_task::spawn(future, schedule);
     runnable.schedule();
+    OnPool(Some(task))
 }
 
-/// Takes the plugin out of reach, waits for its calls, fails those that outlast `drain`, and shuts
-/// it down. Returns how many were failed.
-pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64 {
-    let Some(instance) = shared.take() else { return 0 };
-    let drain = drain.unwrap_or(Duration::from_millis(instance.limits.drain_ms));
-    instance.begin_drain();
-    let drained = or(
-        async {
-            instance.quiet().await;
-            true
-        },
-        async {
-            timer::sleep(drain).await;
-            false
-        },
-    );
-    let abandoned = if drained.await { 0 } else { table::end_all(instance) };
-    // A thread that is stuck inside keeps the image; nobody waits for it.
-    let ended = unblock(move || block_on(instance.shut_down()));
-    or(
-        async {
-            ended.await;
-        },
-        timer::sleep(Duration::from_millis(instance.limits.drain_ms) * 3),
-    )
-    .await;
-    abandoned
+/// What runs there. Cancel safety: it goes on when this is dropped.
+struct OnPool<T>(Option<Task<T>>);
+
+impl<T> Future for OnPool<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        match &mut self.0 {
+            Some(task) => Pin::new(task).poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for OnPool<T> {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task.detach();
+        }
+    }
 }

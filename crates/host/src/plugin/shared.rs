@@ -3,18 +3,28 @@
 //!
 //! `current` is the one word that a call reads. A reload replaces it; while state is handed over
 //! it is null and callers wait; after an unload it is null for good.
+//!
+//! # Invariants
+//!
+//! 1. Every instance that was put in is listed as alive until it was shut down, wherever it is: an
+//!    unload reaches those that a reload replaced or paused.
+//! 2. An instance is ended once: whoever moves it to `ending` does it.
+//! 3. No waker runs while a lock is held.
 
 use std::{
+    future::poll_fn,
+    mem,
     path::PathBuf,
     ptr,
     sync::{
         Arc,
-        atomic::{AtomicPtr, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering},
     },
-    task::Waker,
+    task::{Poll, Waker},
+    time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use super::PluginInfo;
 use crate::{
@@ -27,6 +37,7 @@ use crate::{
     metrics::Metrics,
     spec::PluginSpec,
     thread::{self, DEPTH_MAX, ThreadRecord},
+    timer,
 };
 
 /// See the module's documentation.
@@ -39,6 +50,9 @@ pub(crate) struct Shared {
     /// Why `current` is null, and who waits for it.
     away: Mutex<Away>,
     back: Condvar,
+    alive: Mutex<Alive>,
+    /// What an unload grants to calls is over.
+    drain_over: AtomicBool,
     last: RwLock<Last>,
     generations: AtomicU64,
     pub(super) reloading: Mutex<()>,
@@ -48,6 +62,18 @@ pub(crate) struct Shared {
 struct Away {
     unloaded: bool,
     wakers: Vec<Waker>,
+}
+
+/// The instances that are not shut down yet, and who waits for their ends.
+#[derive(Default)]
+struct Alive {
+    instances: Vec<Life>,
+    wakers: Vec<Waker>,
+}
+
+struct Life {
+    instance: &'static Instance,
+    ending: bool,
 }
 
 /// What is known of the plugin when it is not there.
@@ -66,6 +92,8 @@ impl Shared {
             current: AtomicPtr::new(ptr::null_mut()),
             away: Mutex::default(),
             back: Condvar::new(),
+            alive: Mutex::default(),
+            drain_over: AtomicBool::new(false),
             last: RwLock::new(Last { info: None, entries: [].into() }),
             generations: AtomicU64::new(0),
             reloading: Mutex::new(()),
@@ -93,32 +121,73 @@ impl Shared {
         if self.away.lock().unloaded { NotEntered::Unloaded } else { NotEntered::Paused }
     }
 
+    /// Enters the current instance; blocks while the plugin hands its state over, at most as long
+    /// as a call may take.
+    #[inline]
+    pub(crate) fn enter_blocking(&self) -> Result<Entered, CallError> {
+        match self.enter() {
+            Ok(entered) => Ok(entered),
+            Err(not_entered) => self.enter_when_back(not_entered),
+        }
+    }
+
+    #[cold]
+    fn enter_when_back(&self, mut why: NotEntered) -> Result<Entered, CallError> {
+        let limits = &self.spec.limits;
+        let patience = if limits.deadline_ms > 0 { limits.deadline_ms } else { limits.drain_ms };
+        let until = timer::after(Duration::from_millis(patience));
+        while why == NotEntered::Paused {
+            if !self.wait_until_back(until) {
+                return Err(CallError::DeadlineExceeded);
+            }
+            match self.enter() {
+                Ok(entered) => return Ok(entered),
+                Err(not_entered) => why = not_entered,
+            }
+        }
+        Err(why.into())
+    }
+
+    /// Blocks this thread while the plugin hands its state over; false if it still does then.
+    fn wait_until_back(&self, until: Instant) -> bool {
+        let mut away = self.away.lock();
+        while !away.unloaded && self.current.load(Ordering::SeqCst).is_null() {
+            if self.back.wait_until(&mut away, until).timed_out() {
+                return away.unloaded || !self.current.load(Ordering::SeqCst).is_null();
+            }
+        }
+        true
+    }
+
     /// Wakes `waker` when the plugin is back, or gone for good. True if it is so already.
     pub(crate) fn wake_when_back(&self, waker: &Waker) -> bool {
         let mut away = self.away.lock();
         if away.unloaded || !self.current.load(Ordering::SeqCst).is_null() {
             return true;
         }
-        away.wakers.push(waker.clone());
+        if !away.wakers.iter().any(|other| other.will_wake(waker)) {
+            away.wakers.push(waker.clone());
+        }
         false
     }
 
-    /// Blocks this thread while the plugin hands its state over.
-    pub(crate) fn wait_until_back(&self) {
-        let mut away = self.away.lock();
-        while !away.unloaded && self.current.load(Ordering::SeqCst).is_null() {
-            self.back.wait(&mut away);
-        }
-    }
-
-    /// Puts `instance` in, and wakes who waited. Returns the one before, or `Err` if the plugin was
-    /// unloaded meanwhile.
+    /// Puts a new instance in, and wakes who waited. Returns the one before, or `Err` if the plugin
+    /// was unloaded meanwhile.
     pub(crate) fn put(
         &self,
         instance: &'static Instance,
     ) -> Result<Option<&'static Instance>, Gone> {
-        let entries: Arc<[EntryInfo]> = instance.distance.entries().into();
-        let mut away = self.away.lock();
+        instance.distance.set_patience(&instance.limits);
+        self.put_with(instance, instance.distance.entries().into())
+    }
+
+    /// The same with what the plugin said of its entries.
+    pub(super) fn put_with(
+        &self,
+        instance: &'static Instance,
+        entries: Arc<[EntryInfo]>,
+    ) -> Result<Option<&'static Instance>, Gone> {
+        let away = self.away.lock();
         if away.unloaded {
             return Err(Gone);
         }
@@ -127,8 +196,9 @@ impl Shared {
             last.info = Some(info(self, instance, &entries));
             last.entries = entries;
         }
+        self.list(instance);
         let old = self.swap(ptr::from_ref(instance).cast_mut());
-        self.wake_all(&mut away);
+        self.wake_all(away);
         Ok(old)
     }
 
@@ -137,18 +207,83 @@ impl Shared {
         self.swap(ptr::null_mut())
     }
 
-    /// Takes the instance out for good.
-    pub(super) fn take(&self) -> Option<&'static Instance> {
-        let mut away = self.away.lock();
-        away.unloaded = true;
-        let old = self.swap(ptr::null_mut());
-        self.wake_all(&mut away);
-        old
+    /// Puts the instance that was paused in again, unless the plugin was unloaded meanwhile.
+    pub(super) fn resume(&self, instance: &'static Instance) {
+        let away = self.away.lock();
+        // An unload drains it then.
+        if !away.unloaded {
+            instance.end_drain();
+            self.swap(ptr::from_ref(instance).cast_mut());
+            self.wake_all(away);
+        }
     }
 
-    fn wake_all(&self, away: &mut Away) {
+    /// Takes the plugin out of reach for good. Returns the instances that are to be ended.
+    pub(super) fn take(&self) -> Vec<&'static Instance> {
+        let mut away = self.away.lock();
+        away.unloaded = true;
+        self.swap(ptr::null_mut());
+        self.wake_all(away);
+        self.alive.lock().instances.iter().map(|life| life.instance).collect()
+    }
+
+    fn wake_all(&self, mut away: MutexGuard<'_, Away>) {
         self.back.notify_all();
-        away.wakers.drain(..).for_each(Waker::wake);
+        let wakers = mem::take(&mut away.wakers);
+        drop(away);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    // Ends.
+
+    /// Lists an instance as alive.
+    pub(super) fn list(&self, instance: &'static Instance) {
+        self.alive.lock().instances.push(Life { instance, ending: false });
+    }
+
+    /// True for the one that is to end the instance.
+    pub(super) fn begin_end(&self, instance: &'static Instance) -> bool {
+        let mut alive = self.alive.lock();
+        let life = alive.instances.iter_mut().find(|life| ptr::eq(life.instance, instance));
+        life.is_some_and(|life| !mem::replace(&mut life.ending, true))
+    }
+
+    /// The instance was shut down, or left to a thread that does not come back from it.
+    pub(super) fn ended(&self, instance: &'static Instance) {
+        let wakers = {
+            let mut alive = self.alive.lock();
+            alive.instances.retain(|life| !ptr::eq(life.instance, instance));
+            mem::take(&mut alive.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until every instance has ended.
+    pub(super) async fn all_ended(&self) {
+        poll_fn(|context| {
+            let mut alive = self.alive.lock();
+            if alive.instances.is_empty() {
+                return Poll::Ready(());
+            }
+            if !alive.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                alive.wakers.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Nothing is waited for any more: the ends of all instances go on.
+    pub(super) fn end_drain(&self) {
+        self.drain_over.store(true, Ordering::SeqCst);
+        let alive: Vec<_> = self.alive.lock().instances.iter().map(|life| life.instance).collect();
+        alive.into_iter().for_each(Instance::moved);
+    }
+
+    /// True when an unload has waited for calls for as long as it was to. An end that waits is
+    /// woken then, as for a call that went away.
+    pub(super) fn is_drain_over(&self) -> bool {
+        self.drain_over.load(Ordering::SeqCst)
     }
 
     fn swap(&self, instance: *mut Instance) -> Option<&'static Instance> {

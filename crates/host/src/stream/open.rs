@@ -40,6 +40,8 @@ pub struct OpenStream {
     entry: OwnedEntry,
     timeout: Timeout,
     idle: Option<Duration>,
+    /// Runs out while the plugin hands its state over.
+    paused: Option<Box<Sleep>>,
     state: State,
 }
 
@@ -53,7 +55,7 @@ enum State {
 impl OpenStream {
     pub(crate) fn new(shared: Arc<Shared>, entry: OwnedEntry, request: Request) -> Self {
         let state = State::Start(request);
-        Self { shared, entry, timeout: Timeout::Default, idle: None, state }
+        Self { shared, entry, timeout: Timeout::Default, idle: None, paused: None, state }
     }
 
     /// Ends the whole stream after this long instead of the plugin's default. It counts, as the
@@ -85,6 +87,12 @@ impl Future for OpenStream {
             let entered = match this.shared.enter() {
                 Ok(entered) => entered,
                 Err(NotEntered::Paused) => {
+                    let deadline_ms = this.shared.spec.limits.deadline_ms;
+                    let out_of_time = this.timeout.run_out(deadline_ms, &mut this.paused, context);
+                    if out_of_time {
+                        this.state = State::Over;
+                        return Poll::Ready(Err(CallError::DeadlineExceeded));
+                    }
                     if this.shared.wake_when_back(context.waker()) {
                         context.waker().wake_by_ref();
                     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use becket_abi::NrStatus;
-use becket_host::{Dispatch, Host, Limits, Request};
+use becket_host::{CallError, Dispatch, Host, Limits, Request, SendError};
 
 use crate::support::{
     assert_adds_up, logs,
@@ -152,7 +152,10 @@ fn a_plugin_that_is_not_thread_safe_is_never_entered_by_two_threads() {
             NrStatus::Ok
         })
         .one_at_a_time();
-        let (plugin, _) = script.load_with(&host, "single", |spec| spec.dispatch(dispatch));
+        // On a busy machine one's turn may be long in coming.
+        let limits = Limits { block_report_ms: 60_000, ..Limits::default() };
+        let (plugin, _) =
+            script.load_with(&host, "single", |spec| spec.limits(limits).dispatch(dispatch));
         thread::scope(|scope| {
             for thread in 0..THREADS {
                 let plugin = &plugin;
@@ -184,6 +187,60 @@ fn a_plugin_that_is_not_thread_safe_is_never_entered_by_two_threads() {
         assert_adds_up(&plugin);
         unload_clean(&host, &plugin);
     }
+}
+
+#[test]
+fn a_plugin_of_one_thread_that_is_busy_holds_no_callers_thread() {
+    let host = Host::new();
+    let (entered, gate) = (Tally::new(), Tally::new());
+    let (inside, opened) = (entered.clone(), gate.clone());
+    let script = Script::new(move |api: &Api, call| match call.entry {
+        "chat" => NrStatus::Ok,
+        "blocks" => {
+            inside.add();
+            opened.reach(1);
+            api.send(call.sid, NrStatus::Ok, b"")
+        }
+        _ => api.send(call.sid, NrStatus::Ok, call.payload),
+    })
+    .on_data(|api, sid, data| api.send(sid, NrStatus::Ok, data))
+    .on_close(|api, sid| api.send(sid, NrStatus::StreamEnd, b""))
+    .one_at_a_time();
+    let limits = Limits { block_report_ms: 20, ..Limits::default() };
+    let (plugin, _) =
+        script.load_with(&host, "busy", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
+    let mut stream = wait(plugin.stream("chat", Request::default())).unwrap();
+    thread::scope(|scope| {
+        let blocks = scope.spawn(|| plugin.call_now("blocks", b"").unwrap());
+        entered.reach(1);
+        let busy = |error| {
+            let refused = CallError::Refused { status: NrStatus::Backpressure };
+            assert_eq!(format!("{error:?}"), format!("{refused:?}"));
+        };
+        busy(plugin.call_now("x", b"").unwrap_err());
+        busy(plugin.notify("x", b"").unwrap_err());
+        busy(plugin.entry("x").unwrap().call_now(b"").unwrap_err());
+        assert_eq!(stream.try_send(b"x"), Err(SendError::Backpressure));
+        let closed = stream.close();
+        assert_eq!(closed, Err(SendError::Refused { status: NrStatus::Backpressure }));
+        // Who awaits waits for its turn.
+        let mut call = plugin.call_raw("x", b"in turn");
+        let sender = stream.sender();
+        let mut send = Box::pin(sender.send(b"in turn"));
+        assert!(poll_once(&mut call).is_pending());
+        assert!(poll_once(&mut send).is_pending());
+        assert_eq!(stream.try_send(b"x"), Err(SendError::Backpressure));
+        gate.add();
+        assert_eq!(*wait(call).unwrap().body, *b"in turn");
+        wait(send).unwrap();
+        blocks.join().unwrap();
+    });
+    assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"in turn");
+    stream.close().unwrap();
+    assert!(wait(stream.next()).unwrap().is_none());
+    drop(stream);
+    assert_adds_up(&plugin);
+    unload_clean(&host, &plugin);
 }
 
 #[test]

@@ -58,9 +58,9 @@ fn an_unload_waits_for_its_calls_and_refuses_new_ones() {
     assert_eq!(api.send(call_sid, NrStatus::Ok, b"in time"), NrStatus::Ok);
     assert_eq!(*wait(call).unwrap().body, *b"in time");
     assert!(poll_once(&mut unload).is_pending(), "a stream is open");
+    assert_eq!(ended.get(), 0, "shut down while a stream was open");
     assert_eq!(api.send(stream_sid, NrStatus::StreamEnd, b""), NrStatus::Ok);
     assert!(wait(stream.next()).unwrap().is_none());
-    assert_eq!(ended.get(), 0, "shut down while a stream was open");
     drop(stream);
     assert_eq!(wait(unload).unwrap(), 0);
     assert_eq!(ended.get(), 1);

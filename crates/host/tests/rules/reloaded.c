@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A plugin that is replaced by another version of itself. Defined in front of
- * this text: VERSION; STATE, if it hands its count over; INIT_FAILS,
- * EXPORT_FAILS, IMPORT_FAILS.
+ * this text: VERSION; STATE, if it hands its count over; ONE_AT_A_TIME, if it
+ * is not thread-safe; INIT_FAILS, EXPORT_FAILS, IMPORT_FAILS.
  *
  *   version  answers VERSION
  *   later    answers VERSION from a timer; as a stream, with the end
  *   count    answers how often it was asked
  *   hold     never answers
+ *   stuck    stays inside until somebody writes to the pipe that the payload
+ *            names, then answers VERSION
  *   chat     a frame VERSION for each message, until it is closed
  */
 #include <stdatomic.h>
@@ -74,8 +76,18 @@ static int is(NrStr entry, const char *name) {
 
 static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *request,
                        NrBytes payload) {
-    (void)ctx, (void)request, (void)payload;
+    (void)ctx, (void)request;
     if (is(entry, "version")) {
+        return api->send(host_ctx, sid, NR_OK, view(VERSION));
+    }
+    if (is(entry, "stuck")) {
+        char path[4096];
+        snprintf(path, sizeof path, "%.*s", (int)payload.len, (const char *)payload.ptr);
+        FILE *pipe = fopen(path, "r");
+        if (pipe == NULL) {
+            return NR_INVALID;
+        }
+        fclose(pipe);
         return api->send(host_ctx, sid, NR_OK, view(VERSION));
     }
     if (is(entry, "later")) {
@@ -160,7 +172,10 @@ NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {
     info.version = NR_STR(VERSION);
     info.vtable = &vtable;
     info.vtable_size = sizeof vtable;
-    info.flags = BK_PLUGIN_THREAD_SAFE | BK_PLUGIN_MULTI_INSTANCE | BK_PLUGIN_MAY_UNLOAD;
+    info.flags = BK_PLUGIN_MULTI_INSTANCE | BK_PLUGIN_MAY_UNLOAD;
+#ifndef ONE_AT_A_TIME
+    info.flags |= BK_PLUGIN_THREAD_SAFE;
+#endif
     info.attach = attach;
     return &info;
 }

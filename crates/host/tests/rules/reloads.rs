@@ -4,13 +4,21 @@
 
 use std::{
     fs,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    pin::Pin,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Wake, Waker},
     thread,
+    time::Duration,
 };
 
 use becket_abi::NrStatus;
 use becket_host::{
-    CallError, Dispatch, Host, LoadError, Plugin, PluginSpec, PluginState, ReloadError, Request,
+    CallError, Dispatch, Host, Limits, LoadError, Plugin, PluginSpec, PluginState, ReloadError,
+    Request, StreamError,
 };
 
 use crate::support::{
@@ -18,7 +26,7 @@ use crate::support::{
     native::{Workshop, images},
     script::Script,
     unload_clean,
-    wait::{poll_once, wait},
+    wait::{Mailbox, Tally, poll_once, wait},
 };
 
 /// The plugin: answers its version, at once or from a timer, and counts.
@@ -236,4 +244,202 @@ fn what_cannot_be_reloaded_says_so() {
     assert!(matches!(wait(gone.call_raw("version", b"")), Err(CallError::Unloaded)));
     unload_clean(&host, &in_place);
     unload_clean(&host, &linked);
+}
+
+/// Polls a reload that hands state over until the plugin is paused for it.
+fn pause<T>(plugin: &Plugin, mut reload: Pin<&mut impl Future<Output = T>>) {
+    while plugin.state() != PluginState::Reloading {
+        assert!(poll_once(&mut reload).is_pending());
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn who_waits_for_a_hand_over_waits_no_longer_than_a_call_may_take() {
+    let workshop = Workshop::new();
+    let path = workshop.build("patience", &source("one", "#define STATE"));
+    let host = Host::new();
+    let limits = Limits { deadline_ms: 20, drain_ms: 60_000, ..Limits::default() };
+    let spec = PluginSpec::path("patience", &path).dispatch(Dispatch::Caller).limits(limits);
+    let plugin = host.load(spec).unwrap();
+    let mut held = plugin.call_raw("hold", b"").timeout(Duration::from_secs(60));
+    assert!(poll_once(&mut held).is_pending());
+    let mut reload = Box::pin(plugin.reload());
+    pause(&plugin, reload.as_mut());
+
+    let soon = Duration::from_millis(20);
+    let late = |error| assert!(matches!(error, CallError::DeadlineExceeded), "{error}");
+    late(wait(plugin.call_raw("version", b"")).unwrap_err());
+    late(wait(plugin.call_raw("version", b"").timeout(soon)).unwrap_err());
+    late(wait(plugin.call_raw("version", b"").timeout(Duration::ZERO)).unwrap_err());
+    late(wait(plugin.stream("chat", Request::default())).unwrap_err());
+    late(wait(plugin.stream("chat", Request::default()).timeout(soon)).unwrap_err());
+    late(plugin.call_now("version", b"").unwrap_err());
+    late(plugin.notify("version", b"").unwrap_err());
+    late(plugin.entry("version").unwrap_err());
+    assert_eq!(plugin.state(), PluginState::Reloading, "it was not that which freed them");
+
+    // One that has the time gets through.
+    let mut waits = plugin.call_raw("version", b"").timeout(Duration::from_secs(60));
+    assert!(poll_once(&mut waits).is_pending());
+    drop(held);
+    wait(reload).unwrap();
+    assert_eq!(*wait(waits).unwrap().body, *b"one");
+    assert_adds_up(&plugin);
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn an_entry_is_looked_up_when_the_plugin_is_back() {
+    let workshop = Workshop::new();
+    let path = workshop.build("looked_up", &source("one", "#define STATE"));
+    let host = Host::new();
+    let spec = PluginSpec::path("looked_up", &path).dispatch(Dispatch::Caller);
+    let plugin = host.load(spec).unwrap();
+    let mut held = plugin.call_raw("hold", b"");
+    assert!(poll_once(&mut held).is_pending());
+    let mut reload = Box::pin(plugin.reload());
+    pause(&plugin, reload.as_mut());
+    thread::scope(|scope| {
+        let found = scope.spawn(|| plugin.entry("version"));
+        drop(held);
+        wait(reload).unwrap();
+        assert_eq!(*found.join().unwrap().unwrap().call_now(b"").unwrap().body, *b"one");
+    });
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn a_plugin_whose_calls_do_not_end_keeps_its_state_and_goes_on() {
+    let workshop = Workshop::new();
+    let path = workshop.build("busy", &source("one", "#define STATE"));
+    let host = Host::new();
+    let limits = Limits { drain_ms: 20, ..Limits::default() };
+    let spec = PluginSpec::path("busy", &path).dispatch(Dispatch::Caller).limits(limits);
+    let plugin = host.load(spec).unwrap();
+    assert_eq!(ask(&plugin, "count"), "1");
+    let mut held = plugin.call_raw("hold", b"");
+    assert!(poll_once(&mut held).is_pending());
+    workshop.build("busy", &source("two", "#define STATE"));
+    let error = wait(plugin.reload()).unwrap_err();
+    assert!(matches!(error, ReloadError::StillBusy { drain_ms: 20, .. }), "{error}");
+    assert!(error.hint().is_some());
+    assert_eq!([ask(&plugin, "version"), ask(&plugin, "count")], ["one", "2"]);
+    assert!(poll_once(&mut held).is_pending(), "it is still in flight");
+    drop(held);
+    wait(plugin.reload()).unwrap();
+    assert_eq!([ask(&plugin, "version"), ask(&plugin, "count")], ["two", "3"]);
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn a_thread_that_is_stuck_inside_a_plugin_of_one_thread_does_not_hold_up_a_reload() {
+    logs::capture();
+    let workshop = Workshop::new();
+    let definitions = "#define STATE\n#define ONE_AT_A_TIME";
+    let path = workshop.build("stuck_state", &source("one", definitions));
+    let pipe = workshop.place("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let host = Host::new();
+    let limits = Limits { drain_ms: 20, block_report_ms: 20, ..Limits::default() };
+    let spec = PluginSpec::path("stuck_state", &path).dispatch(Dispatch::Caller).limits(limits);
+    let plugin = host.load(spec).unwrap();
+    thread::scope(|scope| {
+        let payload = pipe.to_str().unwrap().as_bytes();
+        let stuck = scope.spawn(|| plugin.call_now("stuck", payload).unwrap());
+        logs::reach(1, &["becket::watchdog", "a thread is stuck", "plugin=stuck_state "]);
+        let error = wait(plugin.reload()).unwrap_err();
+        assert!(matches!(error, ReloadError::StillBusy { .. }), "{error}");
+        assert_eq!(plugin.snapshot().generation, 1);
+        fs::write(&pipe, b"go").unwrap();
+        assert_eq!(*stuck.join().unwrap().body, *b"one");
+    });
+    wait(plugin.reload()).unwrap();
+    assert_eq!(plugin.snapshot().generation, 3, "the second one was never put in");
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn an_unload_reaches_what_a_reload_left_behind() {
+    logs::capture();
+    let workshop = Workshop::new();
+    let path = workshop.build("left", &source("one", ""));
+    let host = Host::new();
+    let limits = Limits { drain_ms: 20, ..Limits::default() };
+    let spec = PluginSpec::path("left", &path).dispatch(Dispatch::Caller).limits(limits);
+    let plugin = host.load(spec).unwrap();
+    let mut stream = wait(plugin.stream("chat", Request::default())).unwrap();
+    let mut held = plugin.call_raw("hold", b"");
+    assert!(poll_once(&mut held).is_pending());
+    workshop.build("left", &source("two", ""));
+    wait(plugin.reload()).unwrap();
+    assert_eq!(ask(&plugin, "version"), "two");
+
+    let report = wait(host.shutdown(Duration::from_millis(20)));
+    assert_eq!(report.abandoned_calls, 2);
+    assert!(matches!(wait(stream.next()), Err(StreamError::Unloaded)));
+    assert!(matches!(wait(held), Err(CallError::Unloaded)));
+    drop(stream);
+    logs::reach(1, &["plugin=left ", "shut down one"]);
+    logs::reach(1, &["plugin=left ", "shut down two"]);
+}
+
+/// Looks at its plugin when it is woken, as a task that runs at once would.
+struct Looks(Plugin, Arc<Mailbox<PluginState>>);
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        self.1.put(self.0.state());
+    }
+}
+
+#[test]
+fn an_unload_in_the_middle_of_a_hand_over_ends_both() {
+    logs::capture();
+    let workshop = Workshop::new();
+    let path = workshop.build("middle", &source("one", "#define STATE"));
+    let host = Host::new();
+    let limits = Limits { drain_ms: 500, ..Limits::default() };
+    let spec = PluginSpec::path("middle", &path).dispatch(Dispatch::Caller).limits(limits);
+    let plugin = host.load(spec).unwrap();
+    let mut held = plugin.call_raw("hold", b"");
+    assert!(poll_once(&mut held).is_pending());
+    workshop.build("middle", &source("two", "#define STATE"));
+    let mut reload = Box::pin(plugin.reload());
+    pause(&plugin, reload.as_mut());
+    let seen = Mailbox::new();
+    let waker = Waker::from(Arc::new(Looks(plugin.clone(), seen.clone())));
+    let mut waits = plugin.call_raw("version", b"");
+    for _ in 0..3 {
+        assert!(Pin::new(&mut waits).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+
+    let report = wait(host.shutdown(Duration::from_millis(20)));
+    assert_eq!(report.abandoned_calls, 1);
+    assert_eq!(seen.take_all(), [PluginState::Unloaded], "woken once");
+    assert!(matches!(wait(waits), Err(CallError::Unloaded)));
+    assert!(matches!(wait(held), Err(CallError::Unloaded)));
+    let error = wait(reload).unwrap_err();
+    assert!(matches!(error, ReloadError::Unloaded { .. }), "{error}");
+    logs::reach(1, &["plugin=middle ", "shut down one"]);
+    logs::reach(1, &["plugin=middle ", "shut down two"]);
+    assert_eq!(logs::count(&["plugin=middle ", "shut down"]), 2, "once each");
+}
+
+#[test]
+fn an_unload_goes_on_when_nobody_awaits_it() {
+    let host = Host::new();
+    let ended = Tally::new();
+    let at_end = ended.clone();
+    let script = Script::new(|_, _| NrStatus::Ok).on_shutdown(move |_| at_end.add());
+    let limits = Limits { drain_ms: 20, ..Limits::default() };
+    let (plugin, _) =
+        script.load_with(&host, "unawaited", |spec| spec.limits(limits).dispatch(Dispatch::Caller));
+    let mut held = plugin.call_raw("x", b"");
+    assert!(poll_once(&mut held).is_pending());
+    let mut unload = Box::pin(host.unload("unawaited"));
+    assert!(poll_once(&mut unload).is_pending());
+    drop(unload);
+    assert!(matches!(wait(held), Err(CallError::Unloaded)), "failed at the end of the drain");
+    ended.reach(1);
 }
