@@ -126,8 +126,8 @@ impl Plugin {
     }
 
     /// Calls an entry that answers inside `handle`, on this thread. Blocks as long as `handle`
-    /// does, and while the plugin hands its state over, at most `deadline_ms`, or `drain_ms` if that
-    /// is 0.
+    /// does, and while the plugin hands its state over, at most `deadline_ms`, or `drain_ms` if
+    /// that is 0.
     ///
     /// # Errors
     /// [`CallError::NotAnswered`] if it did not answer at once: an answer that comes later is

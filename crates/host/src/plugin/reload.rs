@@ -8,9 +8,9 @@
 //! ```
 //!
 //! What stands in brackets goes on in the background: a chat that has been open for an hour does
-//! not hold up a reload. An unload ends all instances that are alive, those in brackets too. Loading,
-//! starting and shutting down run the plugin's code and may block, so they run on threads of the
-//! pool; none of it stops when nobody awaits it any more.
+//! not hold up a reload. An unload ends all instances that are alive, those in brackets too.
+//! Loading, starting and shutting down run the plugin's code and may block, so they run on threads
+//! of the pool; none of it stops when nobody awaits it any more.
 
 use std::{
     future::{Future, poll_fn},
