@@ -153,7 +153,7 @@ static inline NrStatus zoo_describe(void *plugin_ctx, uint32_t index, BkEntryInf
     static const NrPluginVTable zoo_vtable = {                                     \
         zoo_init, zoo_handle, ZOO_SHUTDOWN, ZOO_STREAM_DATA, ZOO_STREAM_CLOSE,     \
         NULL,     NULL,       NULL,         ZOO_DESCRIBE,    ZOO_CANCEL,           \
-        NULL,     NULL,                                                            \
+        NULL,     NULL,       NULL,                                                \
     };                                                                             \
     NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {                 \
         static NrPluginInfo info;                                                  \
