@@ -223,3 +223,18 @@ fn a_host_that_is_dropped_leaves_its_plugins_to_who_holds_them() {
     let (plugin, _) = Script::echo().load(&Host::new(), "orphan");
     assert_eq!(*wait(plugin.call_raw("x", b"still")).unwrap().body, *b"still");
 }
+
+#[test]
+fn a_stream_that_nobody_polls_does_not_keep_its_plugin_from_being_shut_down() {
+    let host = Host::new();
+    let (ids, ended) = (Mailbox::new(), Tally::new());
+    let end = ended.clone();
+    let script = silent(&ids).on_shutdown(move |_| end.add());
+    let limits = Limits { drain_ms: 1, ..Limits::default() };
+    let spec = |spec: PluginSpec| spec.limits(limits).dispatch(Dispatch::Caller);
+    let (plugin, _) = script.load_with(&host, "unpolled", spec);
+    let mut stream = wait(plugin.stream("any", Request::default())).unwrap();
+    assert_eq!(wait(host.unload("unpolled")).unwrap(), 1, "it was ended, not awaited");
+    ended.reach(1);
+    assert!(matches!(wait(stream.next()), Err(StreamError::Unloaded)));
+}
