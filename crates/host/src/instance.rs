@@ -32,8 +32,9 @@ use becket_abi::{BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREA
 use futures_lite::future::or;
 use parking_lot::Mutex;
 
+use becket_chan::fence;
+
 use crate::{
-    barrier,
     callbacks::{self, Leases},
     config::PluginConfig,
     counters::Count,
@@ -447,7 +448,7 @@ impl Instance {
     /// Asks for [`Self::moved`] to wake who drains. The instance is out of its callers' reach.
     pub(crate) fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
-        barrier::heavy();
+        fence::heavy();
     }
 
     /// Takes [`Self::begin_drain`] back: the instance goes on.
@@ -518,7 +519,7 @@ impl Instance {
             return false;
         }
         or(self.until(Self::is_unused), timer::sleep(patience)).await;
-        if !self.is_unused() || !barrier::is_sound() {
+        if !self.is_unused() || !fence::is_sound() {
             return false;
         }
         // SAFETY: the plugin said that it leaves nothing behind once `shutdown` has returned; no

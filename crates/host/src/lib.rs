@@ -30,11 +30,10 @@
 //! | `callbacks` | the functions that a plugin calls |
 //! | `table`, `sid`, `frame`, `state` | calls in flight |
 //! | `small` | blocks for short bodies |
-//! | `thread`, `barrier` | who is inside a plugin, without locked instructions |
+//! | `thread` | who is inside a plugin, without locked instructions |
 //! | `timer`, `watchdog`, `jobs` | deadlines, stuck threads, work apart from callers |
 //! | `counters`, `metrics` | what is counted |
 
-mod barrier;
 mod body;
 mod call;
 mod callbacks;

@@ -2,7 +2,7 @@
 //! One record a thread: which plugin it is inside of, and what it needs without sharing.
 //!
 //! A call marks its thread as "inside this instance" with a plain store, and the side that wants
-//! to retire an instance pays: it runs [`crate::barrier::heavy`] and then reads every thread's
+//! to retire an instance pays: it runs [`becket_chan::fence::heavy`] and then reads every thread's
 //! marks. These are hazard pointers whose fence the reader does not execute (M. Michael, "Hazard
 //! Pointers", 2004; asymmetric fences as in Folly).
 //!
@@ -32,7 +32,9 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{barrier, frame::CallFrame, instance::Instance, small::FreeBlocks, table::FreeList};
+use becket_chan::fence;
+
+use crate::{frame::CallFrame, instance::Instance, small::FreeBlocks, table::FreeList};
 
 /// Vtable calls of one thread that may be nested in one another.
 pub(crate) const DEPTH_MAX: usize = 8;
@@ -91,7 +93,7 @@ pub(crate) fn current() -> &'static ThreadRecord {
 
 #[cold]
 fn adopt() -> &'static ThreadRecord {
-    barrier::register();
+    fence::register();
     let record = {
         let mut registry = REGISTRY.lock();
         if let Some(idle) = registry.idle.pop() {
@@ -116,7 +118,7 @@ pub(crate) fn all() -> Vec<&'static ThreadRecord> {
 
 /// True while some thread is inside `instance`, which the caller has made unreachable.
 pub(crate) fn anyone_inside(instance: &Instance) -> bool {
-    barrier::heavy();
+    fence::heavy();
     all().iter().any(|record| record.is_inside(instance))
 }
 
@@ -134,7 +136,7 @@ fn follow(
             return now;
         }
         mark.store(now, Ordering::Relaxed);
-        barrier::light();
+        fence::light();
         // SAFETY: null, or an instance, which are never freed.
         if let Some(old) = unsafe { marked.as_ref() } {
             old.moved();
@@ -168,7 +170,7 @@ impl ThreadRecord {
         mark.store(instance, Ordering::Relaxed);
         // Pairs with the heavy barrier of a retirement: either it sees the mark, or we see that
         // the instance was replaced.
-        barrier::light();
+        fence::light();
         let now = current.load(Ordering::Acquire);
         if now != instance {
             instance = follow(mark, current, instance);
@@ -190,7 +192,7 @@ impl ThreadRecord {
         }
         // Pairs with the heavy barrier of a retirement, as in `enter`, for the flag that asks to
         // be told.
-        barrier::light();
+        fence::light();
     }
 
     /// How many vtable calls the thread is inside of.

@@ -14,7 +14,9 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{barrier, instance::Instance, thread, timer};
+use becket_chan::fence;
+
+use crate::{instance::Instance, thread, timer};
 
 const TICK: Duration = Duration::from_millis(50);
 
@@ -50,7 +52,7 @@ pub(crate) fn tick(now: Instant) {
         return;
     }
     ARMED.store(false, Ordering::SeqCst);
-    barrier::heavy();
+    fence::heavy();
     // Who entered before the barrier is visible now; who enters after it sees the flag.
     if look(now) {
         arm();

@@ -14,12 +14,13 @@ use crate::process::read;
 /// Each crate, from the ground up, with the crates of this workspace that it may use.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("becket-abi", &[]),
+    ("becket-chan", &[]),
     ("becket-plugin", &["becket-abi"]),
-    ("becket-host", &["becket-abi"]),
-    ("becket-gateway", &["becket-host"]),
+    ("becket-host", &["becket-abi", "becket-chan"]),
+    ("becket-gateway", &["becket-chan", "becket-host"]),
     ("becket-sample", &["becket-plugin"]),
-    ("becket", &["becket-gateway", "becket-host", "becket-sample"]),
-    ("becket-example-hosts", &["becket-host", "becket-sample"]),
+    ("becket", &["becket-chan", "becket-gateway", "becket-host", "becket-sample"]),
+    ("becket-example-hosts", &["becket-chan", "becket-host", "becket-sample"]),
     ("becket-load", &[]),
     ("xtask", &[]),
 ];

@@ -27,8 +27,9 @@ use std::{
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use super::PluginInfo;
+use becket_chan::fence;
+
 use crate::{
-    barrier,
     counters::Counters,
     distance::Distance,
     error::{CallError, UnknownEntry},
@@ -288,7 +289,7 @@ impl Shared {
 
     fn swap(&self, instance: *mut Instance) -> Option<&'static Instance> {
         let old = self.current.swap(instance, Ordering::SeqCst);
-        barrier::heavy();
+        fence::heavy();
         // SAFETY: null, or put in by `put` from a `&'static`.
         unsafe { old.as_ref() }
     }

@@ -5,6 +5,9 @@
 //! `membarrier(PRIVATE_EXPEDITED)`, which makes every running thread of the process execute a full
 //! barrier, so the light side need only keep the compiler from reordering. Where the kernel does
 //! not offer it, both are ordinary fences.
+//!
+//! Source: the asymmetric fences of folly (`folly/synchronization/AsymmetricThreadFence.h`) and
+//! C++ proposal P1202.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
@@ -13,16 +16,16 @@ static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
 static BROKEN: AtomicBool = AtomicBool::new(false);
 static REGISTER: Once = Once::new();
 
-/// Asks the kernel once whether the asymmetric form is to be had. Must run before the first
-/// [`light`] whose pairing matters; a thread record does it when it is made.
-pub(crate) fn register() {
+/// Asks the kernel once whether the asymmetric form is to be had. Until it ran, [`light`] is an
+/// ordinary fence. Making a channel runs it.
+pub fn register() {
     REGISTER.call_once(|| ASYMMETRIC.store(platform::register(), Ordering::SeqCst));
 }
 
 /// The cheap side: orders what stands before it with what stands behind it, for a thread that
 /// runs [`heavy`].
 #[inline]
-pub(crate) fn light() {
+pub fn light() {
     if ASYMMETRIC.load(Ordering::Relaxed) {
         compiler_fence(Ordering::SeqCst);
     } else {
@@ -31,17 +34,20 @@ pub(crate) fn light() {
 }
 
 /// The dear side, some microseconds.
-pub(crate) fn heavy() {
+#[cold]
+pub fn heavy() {
     register();
     fence(Ordering::SeqCst);
     if ASYMMETRIC.load(Ordering::Relaxed) && !platform::barrier() {
         // Granted once, and refused since: by a filter that came later.
         BROKEN.store(true, Ordering::SeqCst);
+        ASYMMETRIC.store(false, Ordering::SeqCst);
     }
 }
 
-/// False if the pairing can no longer be relied on: then nothing may be unmapped.
-pub(crate) fn is_sound() -> bool {
+/// False if a [`heavy`] was refused by the kernel after an earlier one was granted: what was
+/// ordered by [`light`] alone before then cannot be relied on.
+pub fn is_sound() -> bool {
     !BROKEN.load(Ordering::SeqCst)
 }
 
