@@ -2,5 +2,4 @@
 //! Channels for tasks, threads and coroutines at once.
 
 pub mod fence;
-#[allow(missing_docs, reason = "being written")]
 pub mod timer;

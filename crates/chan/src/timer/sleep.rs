@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Timers that wake a task, all on one thread of the process.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use super::{Key, Timers, after};
+
+static WAKES: Timers<Waker> = Timers::new("becket-wake", |waker, _| waker.wake());
+
+/// Wakes `waker` at an instant, unless the result is dropped before. Who is woken looks at the
+/// clock and, if it is too early, asks again: should the thread for timers not start, the waker is
+/// woken at once, so that the task waits by asking over and over rather than for ever.
+pub(crate) fn wake_at(at: Instant, waker: Waker) -> WakeTimer {
+    match WAKES.set(at, waker) {
+        Ok(key) => WakeTimer { key: Some(key) },
+        Err(error) => {
+            error.task.wake();
+            WakeTimer { key: None }
+        }
+    }
+}
+
+/// See [`wake_at`].
+#[must_use = "dropping it cancels it"]
+pub(crate) struct WakeTimer {
+    key: Option<Key>,
+}
+
+impl WakeTimer {
+    /// False if no timer could be set and the waker was woken at once.
+    pub(crate) const fn is_set(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
+impl Drop for WakeTimer {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            WAKES.cancel(key);
+        }
+    }
+}
+
+/// Ready `duration` from now, on any executor; a duration beyond a century is taken as one.
+pub fn sleep(duration: Duration) -> Sleep {
+    sleep_until(after(duration))
+}
+
+/// Ready at an instant, on any executor.
+pub const fn sleep_until(at: Instant) -> Sleep {
+    Sleep { at, timer: None }
+}
+
+/// See [`sleep`]. Dropping it cancels its timer, which the first poll sets.
+#[must_use = "a future does nothing until it is polled"]
+pub struct Sleep {
+    at: Instant,
+    timer: Option<(Waker, WakeTimer)>,
+}
+
+impl Sleep {
+    /// When it is ready.
+    pub const fn deadline(&self) -> Instant {
+        self.at
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.at {
+            self.timer = None;
+            return Poll::Ready(());
+        }
+        if let Some((waker, timer)) = &self.timer
+            && timer.is_set()
+            && waker.will_wake(context.waker())
+        {
+            return Poll::Pending;
+        }
+        // The old timer first: its waker is not to be woken any more.
+        self.timer = None;
+        let waker = context.waker().clone();
+        self.timer = Some((waker.clone(), wake_at(self.at, waker)));
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.at).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "sleep_tests.rs"]
+mod tests;

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A hierarchical timing wheel with exact deadlines: neither clock nor thread, only the order.
+//!
+//! Source: G. Varghese and T. Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987), scheme 7.
+//! Times are nanoseconds from a start that the owner chooses; a tick is 2¹⁶ of them (65 µs). Eight
+//! levels of 64 slots cover all of `u64`, so there is no list of timers too far away:
+//!
+//! ```text
+//!               deadline (ns)
+//!  ┌──────┬──────┬──────┬──────┬──────┬──────┬──────┬──────┬─────────────────┐
+//!  │  L7  │  L6  │  L5  │  L4  │  L3  │  L2  │  L1  │  L0  │ within the tick │
+//!  └──────┴──────┴──────┴──────┴──────┴──────┴──────┴──────┴─────────────────┘
+//!   6 bits each: the slot                                    16 bits
+//! ```
+//!
+//! A timer lies at the level of the highest digit in which its tick differs from `reached`, in that
+//! digit's slot. So all of a level comes before all of the next, and within a level a lower slot
+//! before a higher: the earliest timers are in the first slot taken of the lowest level taken,
+//! which two bit scans find. When a slot's time has come, `reached` moves into it and its timers
+//! are spread over the levels below, or, within the tick that is reached, go to `near`, a binary
+//! heap by deadline and number. From there they leave in order, to the nanosecond.
+//!
+//! Setting and cancelling are O(1) for a timer of the wheel, O(log k) for one of the k that are
+//! due within the tick; each timer moves at most once per level. Nothing happens while time
+//! passes: the owner sleeps until [`Wheel::bound`] and then asks [`Wheel::pop`].
+//!
+//! # Invariants
+//!
+//! 1. A timer's tick is greater than `reached` if it is in a slot; otherwise it is in `near`.
+//! 2. The bits above a timer's level agree with `reached`; its slot's number is the tick's digit
+//!    of that level.
+//! 3. A slot's `earliest` is not later than any of its timers' deadlines, was the deadline of
+//!    one, and is exact unless the slot's bit in `vague` is set.
+//! 4. Numbers are never used twice: a key of a timer that is gone finds nothing.
+//! 5. Of the items in `near` at most half, or 64, belong to cancelled timers.
+
+use std::{cmp::Reverse, collections::BinaryHeap, mem};
+
+use super::slab::{NONE, Slab};
+
+const TICK_BITS: u32 = 16;
+const LEVEL_BITS: u32 = 6;
+const LEVELS: usize = 8;
+const SLOTS: usize = 1 << LEVEL_BITS;
+/// The place of a timer in `near`.
+const NEAR: usize = LEVELS * SLOTS;
+/// As many as these are neither searched for cancelled ones nor given back.
+const NEAR_KEPT: usize = 64;
+
+/// Names a timer of one wheel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    number: u64,
+    index: u32,
+}
+
+/// Timers in the order of their deadlines, and in the order of their setting where these are equal.
+pub struct Wheel<T> {
+    timers: Slab<Timer<T>>,
+    slots: Slots,
+    near: BinaryHeap<Reverse<Near>>,
+    /// Items of `near` whose timers were cancelled.
+    near_cancelled: usize,
+    /// The tick up to which everything is in `near`.
+    reached: u64,
+    /// Given to the last timer set.
+    number: u64,
+}
+
+struct Timer<T> {
+    deadline: u64,
+    number: u64,
+    /// Neighbours in the slot's list.
+    previous: u32,
+    next: u32,
+    place: usize,
+    task: T,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Near {
+    deadline: u64,
+    number: u64,
+    index: u32,
+}
+
+impl<T> Wheel<T> {
+    /// Empty, at time 0.
+    pub const fn new() -> Self {
+        Self {
+            timers: Slab::new(),
+            slots: Slots::new(),
+            near: BinaryHeap::new(),
+            near_cancelled: 0,
+            reached: 0,
+            number: 0,
+        }
+    }
+
+    /// Timers that are set.
+    pub const fn len(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// True if none is set.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sets a timer; one in the past is due at once. The task comes back if there are 2³² already.
+    pub fn insert(&mut self, deadline: u64, task: T) -> Result<Key, T> {
+        self.number += 1;
+        let number = self.number;
+        let place = self.place_of(deadline);
+        let timer = Timer { deadline, number, previous: NONE, next: NONE, place, task };
+        let index = self.timers.insert(timer).map_err(|timer| timer.task)?;
+        self.link(index, Near { deadline, number, index }, place);
+        Ok(Key { number, index })
+    }
+
+    /// Takes a timer back; `None` if it was popped or removed before.
+    pub fn remove(&mut self, key: Key) -> Option<T> {
+        self.timers.get(key.index).filter(|timer| timer.number == key.number)?;
+        let timer = self.timers.remove(key.index)?;
+        if timer.place == NEAR {
+            self.near_cancelled += 1;
+            self.tidy_near();
+        } else {
+            self.unlink(&timer);
+        }
+        Some(timer.task)
+    }
+
+    /// The next timer whose deadline is not after `now`, with that deadline.
+    pub fn pop(&mut self, now: u64) -> Option<(u64, T)> {
+        loop {
+            // Everything in `near` comes before everything in a slot (invariant 1).
+            if let Some(first) = self.first_near() {
+                if first.deadline > now {
+                    return None;
+                }
+                self.near.pop();
+                self.tidy_near();
+                let timer = self.timers.remove(first.index)?;
+                return Some((timer.deadline, timer.task));
+            }
+            let place = self.slots.first()?;
+            if self.slots.earliest(place)? > now {
+                return None;
+            }
+            self.spread(place, now);
+        }
+    }
+
+    /// No timer is due before this; `None` if there is none. It is the earliest deadline unless
+    /// that timer was cancelled: then a [`Wheel::pop`] at this time finds the next bound.
+    pub fn bound(&mut self) -> Option<u64> {
+        match self.first_near() {
+            Some(first) => Some(first.deadline),
+            None => self.slots.earliest(self.slots.first()?),
+        }
+    }
+
+    /// The earliest deadline. After the earliest was cancelled this looks through the timers of
+    /// one slot, once.
+    pub fn earliest(&mut self) -> Option<u64> {
+        if let Some(first) = self.first_near() {
+            return Some(first.deadline);
+        }
+        let place = self.slots.first()?;
+        if self.slots.is_vague(place) {
+            let mut earliest = u64::MAX;
+            let mut index = self.slots.head(place);
+            while let Some(timer) = self.timers.get(index) {
+                earliest = earliest.min(timer.deadline);
+                index = timer.next;
+            }
+            self.slots.set_earliest(place, earliest);
+        }
+        self.slots.earliest(place)
+    }
+
+    /// Where a timer with this deadline belongs (invariants 1 and 2).
+    fn place_of(&self, deadline: u64) -> usize {
+        let tick = deadline >> TICK_BITS;
+        if tick <= self.reached {
+            return NEAR;
+        }
+        let level = (tick ^ self.reached).ilog2() / LEVEL_BITS;
+        let digit = (tick >> (level * LEVEL_BITS)) as usize % SLOTS;
+        level as usize * SLOTS + digit
+    }
+
+    fn link(&mut self, index: u32, near: Near, place: usize) {
+        if place == NEAR {
+            self.near.push(Reverse(near));
+            return;
+        }
+        let next = self.slots.push(place, index, near.deadline);
+        if next == NONE {
+            return;
+        }
+        if let Some(timer) = self.timers.get_mut(index) {
+            timer.next = next;
+        }
+        if let Some(timer) = self.timers.get_mut(next) {
+            timer.previous = index;
+        }
+    }
+
+    fn unlink(&mut self, timer: &Timer<T>) {
+        if let Some(next) = self.timers.get_mut(timer.next) {
+            next.previous = timer.previous;
+        }
+        match self.timers.get_mut(timer.previous) {
+            Some(previous) => previous.next = timer.next,
+            None => self.slots.set_head(timer.place, timer.next),
+        }
+        self.slots.cancelled(timer.place, timer.deadline);
+    }
+
+    /// Moves `reached` into the first slot, whose time has come, as far as `now`, and puts the
+    /// slot's timers where they belong then. All others stay right: they differ from the new
+    /// `reached` first in the digit in which they differed from the old.
+    fn spread(&mut self, place: usize, now: u64) {
+        let shift = (place / SLOTS) as u32 * LEVEL_BITS;
+        let above = (self.reached >> shift) & !(SLOTS as u64 - 1);
+        let start = (above | (place % SLOTS) as u64) << shift;
+        let last = start | ((1 << shift) - 1);
+        self.reached = last.min(now >> TICK_BITS);
+        let mut index = self.slots.take(place);
+        while let Some(timer) = self.timers.get_mut(index) {
+            let next = mem::replace(&mut timer.next, NONE);
+            timer.previous = NONE;
+            let near = Near { deadline: timer.deadline, number: timer.number, index };
+            let place = self.place_of(near.deadline);
+            if let Some(timer) = self.timers.get_mut(index) {
+                timer.place = place;
+            }
+            self.link(index, near, place);
+            index = next;
+        }
+    }
+
+    fn first_near(&mut self) -> Option<Near> {
+        while let Some(Reverse(near)) = self.near.peek().copied() {
+            if self.timers.get(near.index).is_some_and(|timer| timer.number == near.number) {
+                return Some(near);
+            }
+            self.near.pop();
+            self.near_cancelled -= 1;
+        }
+        None
+    }
+
+    /// Keeps invariant 5, and gives memory back.
+    fn tidy_near(&mut self) {
+        if self.near_cancelled > NEAR_KEPT && self.near_cancelled > self.near.len() / 2 {
+            let timers = &self.timers;
+            self.near.retain(|Reverse(near)| {
+                timers.get(near.index).is_some_and(|timer| timer.number == near.number)
+            });
+            self.near_cancelled = 0;
+        }
+        if self.near.capacity() > 4 * NEAR_KEPT && self.near.len() < self.near.capacity() / 4 {
+            self.near.shrink_to(self.near.capacity() / 2);
+        }
+    }
+}
+
+impl<T> Default for Wheel<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The slots of all levels, by place: level · 64 + digit.
+struct Slots {
+    slots: [Slot; LEVELS * SLOTS],
+    levels: [Level; LEVELS],
+    /// A bit a level that has a timer.
+    taken: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    earliest: u64,
+    head: u32,
+}
+
+/// A bit a slot.
+#[derive(Clone, Copy)]
+struct Level {
+    taken: u64,
+    /// Its earliest timer was cancelled.
+    vague: u64,
+}
+
+impl Slots {
+    const fn new() -> Self {
+        Self {
+            slots: [Slot { earliest: 0, head: NONE }; LEVELS * SLOTS],
+            levels: [Level { taken: 0, vague: 0 }; LEVELS],
+            taken: 0,
+        }
+    }
+
+    /// The place of the earliest timers.
+    fn first(&self) -> Option<usize> {
+        let level = self.taken.trailing_zeros() as usize;
+        let slots = self.levels.get(level)?.taken;
+        Some(level * SLOTS + slots.trailing_zeros() as usize)
+    }
+
+    fn earliest(&self, place: usize) -> Option<u64> {
+        self.slots.get(place).map(|slot| slot.earliest)
+    }
+
+    fn set_earliest(&mut self, place: usize, earliest: u64) {
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.earliest = earliest;
+        }
+        if let Some(level) = self.levels.get_mut(place / SLOTS) {
+            level.vague &= !bit(place);
+        }
+    }
+
+    fn is_vague(&self, place: usize) -> bool {
+        self.levels.get(place / SLOTS).is_some_and(|level| level.vague & bit(place) != 0)
+    }
+
+    fn head(&self, place: usize) -> u32 {
+        self.slots.get(place).map_or(NONE, |slot| slot.head)
+    }
+
+    /// Puts a timer at the head; returns the one that was there.
+    fn push(&mut self, place: usize, index: u32, deadline: u64) -> u32 {
+        let Some(slot) = self.slots.get_mut(place) else { return NONE };
+        let before = mem::replace(&mut slot.head, index);
+        if before == NONE {
+            slot.earliest = deadline;
+            if let Some(level) = self.levels.get_mut(place / SLOTS) {
+                level.taken |= bit(place);
+                self.taken |= 1 << (place / SLOTS);
+            }
+        } else if deadline <= slot.earliest {
+            self.set_earliest(place, deadline);
+        }
+        before
+    }
+
+    fn set_head(&mut self, place: usize, head: u32) {
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.head = head;
+        }
+        if head == NONE
+            && let Some(level) = self.levels.get_mut(place / SLOTS)
+        {
+            level.taken &= !bit(place);
+            level.vague &= !bit(place);
+            if level.taken == 0 {
+                self.taken &= !(1 << (place / SLOTS));
+            }
+        }
+    }
+
+    /// Empties a slot; returns its head.
+    fn take(&mut self, place: usize) -> u32 {
+        let head = self.head(place);
+        self.set_head(place, NONE);
+        head
+    }
+
+    /// A timer with this deadline is out of the slot's list.
+    fn cancelled(&mut self, place: usize, deadline: u64) {
+        if self.head(place) != NONE
+            && self.earliest(place) == Some(deadline)
+            && let Some(level) = self.levels.get_mut(place / SLOTS)
+        {
+            level.vague |= bit(place);
+        }
+    }
+}
+
+const fn bit(place: usize) -> u64 {
+    1 << (place % SLOTS)
+}
+
+#[cfg(test)]
+#[path = "wheel_tests.rs"]
+mod tests;
