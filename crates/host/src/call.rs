@@ -459,7 +459,7 @@ impl Waiting {
         let since = Instant::now();
         // Too far away to be represented: for ever.
         let deadline = timeout.and_then(|timeout| since.checked_add(timeout));
-        let timer = deadline.map(|deadline| {
+        let timer = deadline.and_then(|deadline| {
             slot.set_deadline_ms(timer::ms_of(deadline));
             timer::set(deadline, timer::Task::CallDeadline { sid })
         });

@@ -41,14 +41,21 @@ pub(crate) fn notice() {
 #[cold]
 fn arm() {
     if !ARMED.swap(true, Ordering::SeqCst) {
-        timer::set(Instant::now() + TICK, timer::Task::Watch);
+        watch(Instant::now());
+    }
+}
+
+fn watch(now: Instant) {
+    if timer::set(now + TICK, timer::Task::Watch).is_none() {
+        // The next to enter tries again.
+        ARMED.store(false, Ordering::SeqCst);
     }
 }
 
 /// Looks at every thread once; sets the next tick unless nobody is active.
 pub(crate) fn tick(now: Instant) {
     if look(now) {
-        timer::set(now + TICK, timer::Task::Watch);
+        watch(now);
         return;
     }
     ARMED.store(false, Ordering::SeqCst);

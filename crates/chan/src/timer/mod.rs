@@ -148,8 +148,10 @@ impl<T: Send + 'static> Timers<T> {
             let now = Instant::now();
             if let Some((_, task)) = state.wheel.pop(nanos(start, now)) {
                 MutexGuard::unlocked(&mut state, || {
-                    // What it says was said by the panic hook.
-                    let _ = catch_unwind(AssertUnwindSafe(|| (self.run)(task, now)));
+                    // What a panic says was said by the panic hook. Its payload may panic too.
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.run)(task, now))) {
+                        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+                    }
                 });
                 continue;
             }

@@ -54,7 +54,13 @@ pub(super) unsafe extern "C" fn start(
         instance.hold();
         let at = timer::after(Duration::from_millis(delay_ms));
         let timer = PluginTimer { instance, id, callback, user_data };
-        table.keys.insert(id, timer::set(at, Task::Plugin(timer)));
+        let Some(key) = timer::set(at, Task::Plugin(timer)) else {
+            drop(table);
+            instance.let_go();
+            instance.plugin.counters.one(Count::ResourceRefused);
+            return 0;
+        };
+        table.keys.insert(id, key);
         id
     })
 }

@@ -68,12 +68,12 @@ impl Core {
             let sid = self.sid;
             let now = Instant::now();
             let deadline = self.timeout.and_then(|timeout| now.checked_add(timeout));
-            let deadline = deadline.map(|deadline| {
+            let deadline = deadline.and_then(|deadline| {
                 self.slot.set_deadline_ms(timer::ms_of(deadline));
                 timer::set(deadline, timer::Task::StreamDeadline { sid })
             });
             let period = self.idle;
-            let idle = now.checked_add(period).filter(|_| !period.is_zero()).map(|at| {
+            let idle = now.checked_add(period).filter(|_| !period.is_zero()).and_then(|at| {
                 // A count that no stream has: the first look only takes the count.
                 timer::set(at, timer::Task::StreamIdle { sid, activity: u64::MAX, period })
             });
