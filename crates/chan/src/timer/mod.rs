@@ -190,5 +190,5 @@ fn nanos(start: Instant, at: Instant) -> u64 {
     nanos.saturating_add(u64::from(since.subsec_nanos())).min(IDLE - 1)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests;

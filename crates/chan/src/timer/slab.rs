@@ -96,7 +96,7 @@ impl<V> Slab<V> {
     }
 
     /// Places that have memory.
-    #[cfg(test)]
+    #[cfg(all(test, not(feature = "loom")))]
     pub(super) fn places(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.places.capacity()).sum()
     }
@@ -162,7 +162,7 @@ impl<V> Chunk<V> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
 

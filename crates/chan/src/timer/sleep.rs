@@ -98,6 +98,6 @@ impl fmt::Debug for Sleep {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 #[path = "sleep_tests.rs"]
 mod tests;

@@ -386,6 +386,6 @@ const fn bit(place: usize) -> u64 {
     1 << (place % SLOTS)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 #[path = "wheel_tests.rs"]
 mod tests;
