@@ -1,5 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Channels for tasks, threads and coroutines at once.
 
+mod batch;
+mod builder;
+mod channel;
+mod counters;
+mod direction;
+mod error;
+#[cfg(not(feature = "loom"))]
 pub mod fence;
+mod gate;
+mod handle;
+mod limit;
+mod lock;
+mod op;
+pub mod park;
+mod ring;
+mod spill;
+mod spin;
+mod sync;
 pub mod timer;
+mod token;
+mod waiter;
+
+pub use crate::{
+    batch::{RecvMany, SendMany},
+    builder::{Builder, bounded, conflated, rendezvous, unlimited},
+    counters::{Failures, Rate, Snapshot, rate},
+    direction::{Direction, Receiving, Sending},
+    error::{RecvError, SendError, SendManyError, TryRecvError, TrySendError},
+    gate::{Kind, Overflow},
+    handle::{Reason, Receiver, Sender},
+    limit::{Free, Limit, Limited},
+    op::{Operation, Recv, Send},
+    token::{Cancelled, Token},
+};

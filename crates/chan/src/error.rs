@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The errors: would-block, timeout, cancelled, closed. A send's gives the value back.
+
+use std::fmt;
+
+/// A send that would not wait did not happen. The value is inside.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrySendError<T> {
+    /// There is no room, or nobody receives on a rendezvous channel.
+    #[error("the channel is full")]
+    Full(T),
+    /// The channel is closed.
+    #[error("the channel is closed")]
+    Closed(T),
+}
+
+/// A send did not happen. The value is inside.
+#[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError<T> {
+    /// The channel is closed.
+    #[error("the channel is closed")]
+    Closed(T),
+    /// The deadline passed first.
+    #[error("the send timed out")]
+    TimedOut(T),
+    /// The token was cancelled.
+    #[error("the send was cancelled")]
+    Cancelled(T),
+}
+
+/// A batch was not sent to its end. What was not sent is where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendManyError {
+    /// There is no room, and the send would not wait.
+    #[error("the channel is full")]
+    Full,
+    /// The channel is closed.
+    #[error("the channel is closed")]
+    Closed,
+    /// The deadline passed first.
+    #[error("the send timed out")]
+    TimedOut,
+    /// The token was cancelled.
+    #[error("the send was cancelled")]
+    Cancelled,
+}
+
+/// A receive that would not wait found nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryRecvError {
+    /// Nothing is there.
+    #[error("the channel is empty")]
+    Empty,
+    /// The channel is closed, and what it held has been received.
+    #[error("the channel is closed")]
+    Closed,
+}
+
+/// A receive ended without a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// The channel is closed, and what it held has been received.
+    #[error("the channel is closed")]
+    Closed,
+    /// The deadline passed first.
+    #[error("the receive timed out")]
+    TimedOut,
+    /// The token was cancelled.
+    #[error("the receive was cancelled")]
+    Cancelled,
+}
+
+impl<T> TrySendError<T> {
+    /// The value that was not sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(value) | Self::Closed(value) => value,
+        }
+    }
+
+    /// Whether there was no room.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// Whether the channel is closed.
+    pub const fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed(_))
+    }
+}
+
+impl<T> SendError<T> {
+    /// The value that was not sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Closed(value) | Self::TimedOut(value) | Self::Cancelled(value) => value,
+        }
+    }
+}
+
+// Not derived: a value need not be `Debug`, and must not be printed.
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::Closed(_) => "Closed(..)",
+        })
+    }
+}
+
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed(_) => "Closed(..)",
+            Self::TimedOut(_) => "TimedOut(..)",
+            Self::Cancelled(_) => "Cancelled(..)",
+        })
+    }
+}

@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Everything that happens under a channel's lock, for every kind.
+//!
+//! The gate is a whole channel by itself: two lists of waiters, what the kind stores, and the
+//! rules by which a value goes from one side to the other. The ring's fast path only leaves it out
+//! while nobody waits. A channel made with `timing` never leaves it out; the tests hold the fast
+//! path against that one.
+//!
+//! ```text
+//!   send ──► a receiver waits and nothing is stored ──► straight into its slot
+//!        ──► room                                   ──► stored
+//!        ──► otherwise                              ──► the overflow policy, or a place in `senders`
+//!
+//!   recv ──► returned │ ring │ past the ring │ latest ──► and a waiting sender's value moves up
+//!        ──► a waiting sender's own slot (rendezvous)
+//!        ──► otherwise                                ──► a place in `receivers`
+//! ```
+//!
+//! # Invariants, whenever the lock is free
+//!
+//! 1. Receivers wait only while nothing can be received; senders wait only while there is no room.
+//!    (A slot that was claimed and not published counts as neither: who claimed it comes to settle.)
+//! 2. Who waits is served in the order of coming, before anybody who comes later.
+//! 3. A value that was handed to a receive that was then dropped comes before all that is stored,
+//!    and among its like in the order in which they were handed out.
+//! 4. `sends = receives + len + undelivered`, in values accepted.
+//! 5. No code of the user's runs under the lock: values are moved by copy, wakers and values to be
+//!    dropped are collected in an [`After`] and dealt with once it is free.
+
+use std::collections::VecDeque;
+use std::ptr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::ring::{Attempt, Ring};
+use crate::spill::Spill;
+use crate::waiter::{Claimed, List, Node, Wakes};
+
+/// Operations under the lock without a waiter after which the ring is fast again.
+const CALM_OPERATIONS: u8 = 16;
+
+/// What a bounded channel does with a value for which it has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The send waits. A `try_send` fails.
+    #[default]
+    Suspend,
+    /// The oldest value is dropped and makes room: a send never waits.
+    DropOldest,
+    /// The new value is dropped: a send never waits, and succeeds.
+    DropLatest,
+}
+
+/// What kind of channel it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A send completes when a receiver takes its value.
+    Rendezvous,
+    /// Holds up to a number of values.
+    Bounded,
+    /// Holds the latest value.
+    Conflated,
+    /// Holds what comes.
+    Unlimited,
+}
+
+/// What became of an operation under the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locked {
+    Done,
+    Blocked,
+    /// Blocked by an operation that has claimed a slot and not published yet.
+    Busy,
+    Closed,
+}
+
+/// What is left to do when the lock is free.
+#[derive(Debug)]
+pub(crate) struct After<T> {
+    pub(crate) wakes: Wakes,
+    /// The first value nobody will receive; mostly there is none, rarely more than one.
+    pub(crate) undelivered: Option<T>,
+    pub(crate) undelivered_more: Vec<T>,
+    /// Take the lock again and go on settling.
+    pub(crate) again: bool,
+}
+
+impl<T> After<T> {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self { wakes: Wakes::new(), undelivered: None, undelivered_more: Vec::new(), again: false }
+    }
+
+    #[inline]
+    pub(crate) fn discard(&mut self, value: T) {
+        if self.undelivered.is_none() {
+            self.undelivered = Some(value);
+        } else {
+            self.undelivered_more.push(value);
+        }
+    }
+
+    fn is_enough(&self) -> bool {
+        self.wakes.is_enough() || self.undelivered_more.len() >= 64
+    }
+}
+
+/// What is counted under the lock; the ring's own positions say the rest.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
+    /// Values accepted past the ring.
+    pub(crate) sent_apart: u64,
+    /// Values received past the ring, less those that came back.
+    pub(crate) received_apart: u64,
+    /// Values that left the ring without being received.
+    pub(crate) discarded: u64,
+    pub(crate) conflated: u64,
+    pub(crate) dropped: u64,
+    /// Values accepted that nobody will receive.
+    pub(crate) undelivered: u64,
+    pub(crate) matches: u64,
+    pub(crate) high_water: u64,
+}
+
+/// First and last time of an operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) first: Instant,
+    pub(crate) last: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Gate<T> {
+    kind: Kind,
+    overflow: Overflow,
+    /// The ring's words are ours.
+    slow: bool,
+    /// They stay ours.
+    pinned: bool,
+    calm: u8,
+    closed: bool,
+    /// Nobody will ever receive.
+    abandoned: bool,
+    timed: bool,
+    pub(crate) senders: List,
+    pub(crate) receivers: List,
+    latest: Option<T>,
+    returned: VecDeque<(u64, T)>,
+    spill: Spill<T>,
+    /// Hand-overs to waiting receivers so far.
+    turns: u64,
+    pub(crate) counts: Counts,
+    pub(crate) span: Option<Span>,
+    reason: Option<Arc<str>>,
+}
+
+impl<T> Gate<T> {
+    pub(crate) fn new(kind: Kind, overflow: Overflow, timed: bool) -> Self {
+        let ringless = matches!(kind, Kind::Rendezvous | Kind::Conflated);
+        Self {
+            kind,
+            overflow,
+            slow: ringless,
+            pinned: ringless || timed,
+            calm: 0,
+            closed: false,
+            abandoned: false,
+            timed,
+            senders: List::new(),
+            receivers: List::new(),
+            latest: None,
+            returned: VecDeque::new(),
+            spill: Spill::new(),
+            turns: 0,
+            counts: Counts::default(),
+            span: None,
+            reason: None,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(crate) fn reason(&self) -> Option<&Arc<str>> {
+        self.reason.as_ref()
+    }
+
+    /// Whether the ring's words are the lock's holder's.
+    #[inline]
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow
+    }
+
+    /// Makes them so.
+    #[inline]
+    pub(crate) fn enter(&mut self, ring: &Ring<T>) {
+        if !self.slow {
+            self.slow = true;
+            self.calm = 0;
+            ring.go_slow();
+        }
+    }
+
+    /// Gives them back once nothing has needed the lock for a while.
+    #[inline]
+    pub(crate) fn leave(&mut self, ring: &Ring<T>) {
+        if self.pinned {
+            return;
+        }
+        if !self.senders.is_empty()
+            || !self.receivers.is_empty()
+            || !self.returned.is_empty()
+            || !self.spill.is_empty()
+        {
+            self.calm = 0;
+            return;
+        }
+        self.calm += 1;
+        if self.calm >= CALM_OPERATIONS {
+            self.slow = false;
+            ring.go_fast();
+        }
+    }
+
+    /// Values held, those that were claimed and not published among them.
+    pub(crate) fn len(&self, ring: &Ring<T>) -> usize {
+        ring.len() + self.spill.len() + self.returned.len() + usize::from(self.latest.is_some())
+    }
+
+    /// Sends `*value` if that needs no waiting.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock and has entered. `value` is valid for a read; on `Done` its value
+    /// has been moved out.
+    #[inline]
+    pub(crate) unsafe fn send(
+        &mut self,
+        ring: &Ring<T>,
+        value: *const T,
+        after: &mut After<T>,
+    ) -> Locked {
+        if self.closed {
+            return Locked::Closed;
+        }
+        if !self.receivers.is_empty()
+            && !self.holds_any(ring)
+            && let Some(receiver) = self.receivers.pop_claimed()
+        {
+            // SAFETY: a claimed receiver's slot is valid for a write; the caller's promise.
+            unsafe { ptr::copy_nonoverlapping(value, receiver.node().slot::<T>(), 1) };
+            self.counts.sent_apart += 1;
+            self.counts.matches += u64::from(self.kind == Kind::Rendezvous);
+            self.handed_over(receiver, after);
+            self.note_time();
+            return Locked::Done;
+        }
+        // SAFETY: the caller's promise.
+        let sent = unsafe { self.store(ring, value, after) };
+        if sent == Locked::Done {
+            if !self.receivers.is_empty() {
+                self.settle(ring, after);
+            }
+            self.note_time();
+        }
+        sent
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::send`].
+    #[inline]
+    unsafe fn store(&mut self, ring: &Ring<T>, value: *const T, after: &mut After<T>) -> Locked {
+        match self.kind {
+            Kind::Rendezvous => return Locked::Blocked,
+            Kind::Conflated => {
+                // SAFETY: moved out, as promised by `Done`.
+                if let Some(old) = self.latest.replace(unsafe { value.read() }) {
+                    self.counts.conflated += 1;
+                    self.counts.undelivered += 1;
+                    after.discard(old);
+                }
+                self.counts.sent_apart += 1;
+            }
+            Kind::Unlimited => {
+                // SAFETY: entered; moved out at most once.
+                unsafe {
+                    if !self.spill.is_empty() || ring.push_locked(value) != Attempt::Done {
+                        self.spill.push(value.read());
+                        self.counts.sent_apart += 1;
+                    }
+                }
+                self.note_len(ring);
+                return Locked::Done;
+            }
+            Kind::Bounded => loop {
+                // SAFETY: entered; the caller's promise.
+                match (unsafe { ring.push_locked(value) }, self.overflow) {
+                    (Attempt::Done, _) => break,
+                    (Attempt::Busy, Overflow::Suspend) => return Locked::Busy,
+                    (_, Overflow::Suspend) => return Locked::Blocked,
+                    (_, Overflow::DropOldest) => {
+                        if self.drop_oldest(ring, after) {
+                            continue;
+                        }
+                        // Every slot is between claim and publication: nothing is older.
+                        return Locked::Busy;
+                    }
+                    (_, Overflow::DropLatest) => {
+                        // SAFETY: moved out, as promised by `Done`.
+                        after.discard(unsafe { value.read() });
+                        self.counts.sent_apart += 1;
+                        self.counts.dropped += 1;
+                        self.counts.undelivered += 1;
+                        break;
+                    }
+                }
+            },
+        }
+        if self.timed {
+            self.note_len(ring);
+        }
+        Locked::Done
+    }
+
+    fn drop_oldest(&mut self, ring: &Ring<T>, after: &mut After<T>) -> bool {
+        let Some(oldest) = self.take_ring(ring) else {
+            return false;
+        };
+        self.counts.discarded += 1;
+        self.counts.dropped += 1;
+        self.counts.undelivered += 1;
+        after.discard(oldest);
+        true
+    }
+
+    /// Receives into `*out` if that needs no waiting.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock and has entered. `out` is valid for a write; on `Done` it holds a
+    /// value.
+    #[inline]
+    pub(crate) unsafe fn recv(
+        &mut self,
+        ring: &Ring<T>,
+        out: *mut T,
+        after: &mut After<T>,
+    ) -> Locked {
+        if !self.receivers.is_empty() {
+            self.settle(ring, after);
+        }
+        // SAFETY: the caller's promise.
+        let taken = unsafe { self.take(ring, out) };
+        if taken == Locked::Done {
+            if !self.senders.is_empty() {
+                self.admit(ring, after);
+            }
+            self.note_time();
+            return Locked::Done;
+        }
+        if self.kind == Kind::Rendezvous
+            && let Some(sender) = self.senders.pop_claimed()
+        {
+            // SAFETY: a claimed sender's slot holds its value; the caller's promise.
+            unsafe { ptr::copy_nonoverlapping(sender.node().slot::<T>(), out, 1) };
+            after.wakes.push(sender.matched());
+            self.counts.sent_apart += 1;
+            self.counts.received_apart = self.counts.received_apart.wrapping_add(1);
+            self.counts.matches += 1;
+            self.note_time();
+            return Locked::Done;
+        }
+        if self.closed && taken == Locked::Blocked { Locked::Closed } else { taken }
+    }
+
+    /// Takes the oldest stored value.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::recv`].
+    #[inline]
+    unsafe fn take(&mut self, ring: &Ring<T>, out: *mut T) -> Locked {
+        let value = if let Some((_, value)) = self.returned.pop_front() {
+            value
+        } else {
+            match self.kind {
+                Kind::Rendezvous => return Locked::Blocked,
+                Kind::Conflated => match self.latest.take() {
+                    Some(value) => value,
+                    None => return Locked::Blocked,
+                },
+                // SAFETY: entered; the caller's promise.
+                Kind::Bounded | Kind::Unlimited => match unsafe { ring.pop_locked(out) } {
+                    Attempt::Busy => return Locked::Busy,
+                    Attempt::Blocked => match self.spill.pop() {
+                        Some(value) => value,
+                        None => return Locked::Blocked,
+                    },
+                    _ => return Locked::Done,
+                },
+            }
+        };
+        self.counts.received_apart = self.counts.received_apart.wrapping_add(1);
+        // SAFETY: the caller's promise.
+        unsafe { out.write(value) };
+        Locked::Done
+    }
+
+    /// Gives a place in the line of senders.
+    ///
+    /// # Safety
+    ///
+    /// As for [`List::push_back`]; `send` has just said `Blocked` or `Busy`, under the same lock.
+    pub(crate) unsafe fn queue_sender(&mut self, ring: &Ring<T>, node: *const Node) {
+        // SAFETY: the caller's promise.
+        unsafe { self.senders.push_back(node) };
+        self.note_len(ring);
+    }
+
+    /// Gives a place in the line of receivers.
+    ///
+    /// # Safety
+    ///
+    /// As for [`List::push_back`]; `recv` has just said `Blocked` or `Busy`, under the same lock.
+    pub(crate) unsafe fn queue_receiver(&mut self, node: *const Node) {
+        // SAFETY: the caller's promise.
+        unsafe { self.receivers.push_back(node) };
+    }
+
+    /// Brings what is stored to who waits, and what senders hold to where there is room; on a
+    /// closed channel, ends who waits for nothing.
+    pub(crate) fn settle(&mut self, ring: &Ring<T>, after: &mut After<T>) {
+        loop {
+            while !self.receivers.is_empty() && self.is_ready(ring) {
+                let Some(receiver) = self.receivers.pop_claimed() else {
+                    break;
+                };
+                // SAFETY: entered; a claimed receiver's slot is valid for a write.
+                let taken = unsafe { self.take(ring, receiver.node().slot::<T>()) };
+                debug_assert_eq!(taken, Locked::Done, "it was ready, and we hold the lock");
+                // `take` or the ring's position has counted it as received.
+                receiver.node().set_turn(self.next_turn());
+                after.wakes.push(receiver.matched());
+            }
+            if !self.admit(ring, after) || self.receivers.is_empty() {
+                break;
+            }
+        }
+        if self.closed {
+            self.end(ring, after);
+        }
+    }
+
+    /// Moves the values of waiting senders to where there is room. True if any moved.
+    fn admit(&mut self, ring: &Ring<T>, after: &mut After<T>) -> bool {
+        let mut moved = false;
+        while !self.senders.is_empty() && ring.has_room_locked() {
+            let Some(sender) = self.senders.pop_claimed() else {
+                break;
+            };
+            // SAFETY: entered; a claimed sender's slot holds its value.
+            let pushed = unsafe { ring.push_locked(sender.node().slot::<T>()) };
+            debug_assert_eq!(pushed, Attempt::Done, "there was room, and we hold the lock");
+            after.wakes.push(sender.matched());
+            moved = true;
+        }
+        moved
+    }
+
+    /// Ends waiters of a closed channel, a number of them at a time.
+    fn end(&mut self, ring: &Ring<T>, after: &mut After<T>) {
+        while let Some(sender) = self.senders.pop_claimed() {
+            after.wakes.push(sender.closed());
+            if after.is_enough() {
+                after.again = true;
+                return;
+            }
+        }
+        if self.abandoned {
+            while let Some(value) = self.take_any(ring) {
+                self.counts.undelivered += 1;
+                after.discard(value);
+                if after.is_enough() {
+                    after.again = true;
+                    return;
+                }
+            }
+        }
+        if self.holds_any(ring) {
+            return;
+        }
+        while let Some(receiver) = self.receivers.pop_claimed() {
+            after.wakes.push(receiver.closed());
+            if after.is_enough() {
+                after.again = true;
+                return;
+            }
+        }
+    }
+
+    /// Closes. True if it was open.
+    pub(crate) fn close(
+        &mut self,
+        ring: &Ring<T>,
+        reason: Option<Arc<str>>,
+        after: &mut After<T>,
+    ) -> bool {
+        if self.closed {
+            return false;
+        }
+        self.closed = true;
+        self.pinned = true;
+        self.reason = reason;
+        self.end(ring, after);
+        true
+    }
+
+    /// Nobody receives any more: what is stored goes to nobody.
+    pub(crate) fn abandon(&mut self, ring: &Ring<T>, after: &mut After<T>) {
+        self.abandoned = true;
+        self.close(ring, None, after);
+        self.end(ring, after);
+    }
+
+    /// Takes back a value that was handed to a receive that was then dropped.
+    pub(crate) fn give_back(&mut self, ring: &Ring<T>, value: T, turn: u64, after: &mut After<T>) {
+        self.counts.received_apart = self.counts.received_apart.wrapping_sub(1);
+        if self.kind == Kind::Conflated && self.latest.is_some() {
+            self.counts.conflated += 1;
+            self.counts.undelivered += 1;
+            after.discard(value);
+        } else {
+            let at = self.returned.partition_point(|(other, _)| *other < turn);
+            self.returned.insert(at, (turn, value));
+        }
+        self.settle(ring, after);
+    }
+
+    /// Whether a receive would find something.
+    fn is_ready(&self, ring: &Ring<T>) -> bool {
+        !self.returned.is_empty()
+            || self.latest.is_some()
+            || match ring.ready_locked() {
+                Attempt::Done => true,
+                Attempt::Blocked => !self.spill.is_empty(),
+                _ => false,
+            }
+    }
+
+    /// Whether anything is stored, published or not.
+    #[inline]
+    fn holds_any(&self, ring: &Ring<T>) -> bool {
+        !self.returned.is_empty()
+            || self.latest.is_some()
+            || !self.spill.is_empty()
+            || ring.ready_locked() != Attempt::Blocked
+    }
+
+    fn take_any(&mut self, ring: &Ring<T>) -> Option<T> {
+        if let Some((_, value)) = self.returned.pop_front() {
+            return Some(value);
+        }
+        if let Some(value) = self.latest.take() {
+            return Some(value);
+        }
+        if let Some(value) = self.take_ring(ring) {
+            self.counts.discarded += 1;
+            return Some(value);
+        }
+        if ring.ready_locked() == Attempt::Blocked { self.spill.pop() } else { None }
+    }
+
+    fn take_ring(&mut self, ring: &Ring<T>) -> Option<T> {
+        let mut value = std::mem::MaybeUninit::uninit();
+        // SAFETY: entered; on `Done` the value is there.
+        unsafe {
+            (ring.pop_locked(value.as_mut_ptr()) == Attempt::Done).then(|| value.assume_init())
+        }
+    }
+
+    #[inline]
+    fn handed_over(&mut self, receiver: Claimed, after: &mut After<T>) {
+        self.counts.received_apart = self.counts.received_apart.wrapping_add(1);
+        receiver.node().set_turn(self.next_turn());
+        after.wakes.push(receiver.matched());
+    }
+
+    #[inline]
+    fn next_turn(&mut self) -> u64 {
+        self.turns += 1;
+        self.turns
+    }
+
+    #[inline]
+    fn note_time(&mut self) {
+        if self.timed {
+            let now = Instant::now();
+            self.span.get_or_insert(Span { first: now, last: now }).last = now;
+        }
+    }
+
+    pub(crate) fn note_len(&mut self, ring: &Ring<T>) {
+        let len = self.len(ring) as u64;
+        self.counts.high_water = self.counts.high_water.max(len);
+    }
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The two handles of a channel.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::sync::Arc as StdArc;
+
+use crate::batch::{RecvMany, SendMany};
+use crate::channel::{Cause, Channel, Tried};
+use crate::counters::Snapshot;
+use crate::error::{TryRecvError, TrySendError};
+use crate::gate::Kind;
+use crate::op::{Operation, Recv, Send};
+use crate::sync::{Arc, Ordering};
+
+/// Why a channel was closed, in words. See [`Sender::close_with`].
+pub type Reason = StdArc<str>;
+
+/// The sending side. Clones send into the same channel; when the last one is dropped, the channel
+/// closes.
+///
+/// Thread safe: any number of threads, tasks and coroutines may use one handle or clones of it.
+pub struct Sender<T> {
+    pub(crate) channel: Arc<Channel<T>>,
+}
+
+/// The receiving side. Clones take from the same channel, each value once; when the last one is
+/// dropped, the channel closes and what it holds goes to the undelivered hook.
+///
+/// Thread safe, as [`Sender`] is.
+pub struct Receiver<T> {
+    pub(crate) channel: Arc<Channel<T>>,
+}
+
+pub(crate) fn handles<T>(channel: Channel<T>) -> (Sender<T>, Receiver<T>) {
+    let channel = Arc::new(channel);
+    (Sender { channel: channel.clone() }, Receiver { channel })
+}
+
+impl<T> Sender<T> {
+    /// An operation that sends `value`, waiting for room (or, on a rendezvous channel, for a
+    /// receiver) if it must.
+    ///
+    /// # Errors
+    ///
+    /// When driven: closed, timed out or cancelled, with the value inside.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it happened, it sends nothing; its value goes to the undelivered hook.
+    #[inline]
+    pub fn send(&self, value: T) -> Send<'_, T> {
+        Operation::new(&self.channel, MaybeUninit::new(value))
+    }
+
+    /// Sends `value` if that needs no waiting.
+    ///
+    /// # Errors
+    ///
+    /// Full or closed, with the value inside.
+    #[inline]
+    pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        let value = ManuallyDrop::new(value);
+        // SAFETY: the value is valid for a read; it is taken again only if it was not moved out.
+        match unsafe { self.channel.try_send_weighed(&raw const *value) } {
+            Tried::Done => Ok(()),
+            failed => Err(self.try_send_failed(ManuallyDrop::into_inner(value), failed)),
+        }
+    }
+
+    #[cold]
+    fn try_send_failed(&self, value: T, failed: Tried) -> TrySendError<T> {
+        if failed == Tried::Closed {
+            self.channel.count_send_failure(Cause::Closed);
+            TrySendError::Closed(value)
+        } else {
+            self.channel.count_send_failure(Cause::WouldBlock);
+            TrySendError::Full(value)
+        }
+    }
+
+    /// An operation that sends all values of a queue, in order, as many at a time as there is room
+    /// for. What was not sent is still in the queue when it fails or is dropped.
+    #[inline]
+    pub fn send_many<'a>(&'a self, values: &'a mut VecDeque<T>) -> SendMany<'a, T> {
+        SendMany::new(&self.channel, values)
+    }
+}
+
+impl<T> Receiver<T> {
+    /// An operation that receives a value, waiting for one if it must.
+    ///
+    /// # Errors
+    ///
+    /// When driven: closed (and drained), timed out or cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it gave its value to anybody, it has taken none: a value that was handed to
+    /// it goes to the next receiver, before all that came later.
+    #[inline]
+    pub fn recv(&self) -> Recv<'_, T> {
+        Operation::new(&self.channel, MaybeUninit::uninit())
+    }
+
+    /// Receives a value if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Empty, or closed and drained.
+    #[inline]
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut value = MaybeUninit::uninit();
+        // SAFETY: the place is valid for a write.
+        match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {
+            Tried::Done => {
+                // SAFETY: `Done` put a value there.
+                let value = unsafe { value.assume_init() };
+                self.channel.count_received(&value);
+                Ok(value)
+            }
+            failed => Err(self.try_recv_failed(failed)),
+        }
+    }
+
+    #[cold]
+    fn try_recv_failed(&self, failed: Tried) -> TryRecvError {
+        if failed == Tried::Closed {
+            self.channel.count_receive_failure(Cause::Closed);
+            TryRecvError::Closed
+        } else {
+            self.channel.count_receive_failure(Cause::WouldBlock);
+            TryRecvError::Empty
+        }
+    }
+
+    /// An operation that waits for one value and takes up to `max`, appending them to `values`.
+    #[inline]
+    pub fn recv_many<'a>(&'a self, values: &'a mut Vec<T>, max: usize) -> RecvMany<'a, T> {
+        RecvMany::new(&self.channel, values, max)
+    }
+}
+
+/// What both handles offer alike.
+macro_rules! common {
+    ($handle:ident, $count:ident) => {
+        impl<T> $handle<T> {
+            /// Closes the channel: later sends fail, what is queued can still be received, every
+            /// waiter wakes. True if this call closed it.
+            pub fn close(&self) -> bool {
+                self.channel.close(None)
+            }
+
+            /// As [`close`](Self::close), with a reason that both sides can read.
+            pub fn close_with(&self, reason: impl Into<Reason>) -> bool {
+                self.channel.close(Some(reason.into()))
+            }
+
+            /// The reason with which the channel was closed, if it was, and with one.
+            pub fn closed_reason(&self) -> Option<Reason> {
+                self.channel.reason()
+            }
+
+            /// Whether the channel is closed. It may still hold values.
+            pub fn is_closed(&self) -> bool {
+                self.channel.is_closed()
+            }
+
+            /// How many values the channel holds.
+            pub fn len(&self) -> usize {
+                self.channel.len()
+            }
+
+            /// Whether it holds none.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Whether it holds as many as it may. A rendezvous channel is always full.
+            pub fn is_full(&self) -> bool {
+                self.capacity().is_some_and(|capacity| self.len() >= capacity)
+            }
+
+            /// How many values it may hold; `None` if there is no limit.
+            pub fn capacity(&self) -> Option<usize> {
+                self.channel.capacity()
+            }
+
+            /// What kind of channel it is.
+            pub fn kind(&self) -> Kind {
+                self.channel.kind
+            }
+
+            /// What the channel has done so far, exactly.
+            pub fn snapshot(&self) -> Snapshot {
+                self.channel.snapshot()
+            }
+
+            /// Whether the other handle belongs to the same channel.
+            pub fn same_channel(&self, other: &Self) -> bool {
+                Arc::ptr_eq(&self.channel, &other.channel)
+            }
+        }
+
+        impl<T> Clone for $handle<T> {
+            fn clone(&self) -> Self {
+                self.channel.$count.fetch_add(1, Ordering::Relaxed);
+                Self { channel: self.channel.clone() }
+            }
+        }
+
+        impl<T> fmt::Debug for $handle<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($handle))
+                    .field("kind", &self.kind())
+                    .field("len", &self.len())
+                    .field("closed", &self.is_closed())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+common!(Sender, senders);
+common!(Receiver, receivers);
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        if self.channel.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.channel.close(None);
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        if self.channel.receivers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.channel.abandon();
+        }
+    }
+}

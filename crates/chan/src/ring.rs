@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The bounded ring: each slot carries the lap in which it may be written or read next.
+//!
+//! Source: Dmitry Vyukov's bounded MPMC queue, with laps in place of a power-of-two capacity, as
+//! crossbeam's array channel has them. What is new is the SLOW bit in both index words.
+//!
+//! ```text
+//!   word (head, tail)        lap │ index │ S        position = lap │ index
+//!
+//!   slots   ┌───────┬───────┬───────┬───────┐
+//!           │stamp  │stamp  │stamp  │stamp  │   stamp = p      free for the send at position p
+//!           │value  │value  │value  │value  │   stamp = p + 1  holds the value of position p
+//!           └───────┴───────┴───────┴───────┘   received at p: stamp = p + one lap
+//!               ▲ head          ▲ tail
+//! ```
+//!
+//! **Fast.** A send reads `tail` and the slot's stamp, moves `tail` on by one compare-exchange,
+//! writes the value and publishes it by storing the stamp: one read-modify-write, no code of the
+//! user's between claim and publication. A receive does the same with `head`.
+//!
+//! **Slow.** While anybody waits, S is set in both words by the holder of the channel's lock. No
+//! compare-exchange succeeds then, since no expected word has the bit, so that the words belong to
+//! the holder of the lock, who moves them by plain stores. Going slow costs two read-modify-writes,
+//! staying slow none; an operation under the lock costs one, the lock.
+//!
+//! **Between the two** stand operations that claimed before S was set and have not published yet.
+//! Each reads its word again after its publication, behind the light side of the asymmetric fence.
+//! Whoever is about to wait and finds a slot claimed but not published runs the heavy side and
+//! looks again: then either it sees the publication, or the other side sees S and comes to the
+//! lock to settle. The sleeper pays for the fence.
+//!
+//! # Invariants
+//!
+//! 1. A slot is written only by who moved `tail` past it, and only while its stamp is its position;
+//!    it is read only by who moved `head` past it, while its stamp is its position + 1.
+//! 2. While S is set in a word, only the holder of the lock changes that word.
+//! 3. Every fast operation that completed reads its word after its publication.
+
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
+
+/// Set in an index word while it belongs to the holder of the lock.
+const SLOW: u64 = 1;
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// It happened.
+    Done,
+    /// It happened, and somebody waits: settle under the lock.
+    DoneSlow,
+    /// The ring is full (for a send) or empty (for a receive).
+    Blocked,
+    /// As `Blocked`, but an operation of the other side has claimed the slot and not published.
+    Busy,
+    /// The word belongs to the holder of the lock.
+    Slow,
+}
+
+struct Slot<T> {
+    stamp: AtomicU64,
+    value: UnsafeCell<MaybeUninit<T>>,
+}
+
+pub(crate) struct Ring<T> {
+    head: CachePadded<AtomicU64>,
+    tail: CachePadded<AtomicU64>,
+    slots: Box<[Slot<T>]>,
+    /// A power of two above every index.
+    one_lap: u64,
+}
+
+// SAFETY: a value goes in on one thread and out on another, and is never shared (invariant 1).
+unsafe impl<T: Send> Send for Ring<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Ring<T> {}
+
+impl<T> Ring<T> {
+    /// A ring of exactly `capacity` slots; with none, it is slow for ever.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let slots: Box<[_]> = (0..capacity as u64)
+            .map(|at| Slot {
+                stamp: AtomicU64::new(at),
+                value: UnsafeCell::new(MaybeUninit::uninit()),
+            })
+            .collect();
+        let word = if capacity == 0 { SLOW } else { 0 };
+        Self {
+            head: CachePadded::new(AtomicU64::new(word)),
+            tail: CachePadded::new(AtomicU64::new(word)),
+            slots,
+            one_lap: (capacity as u64 + 1).next_power_of_two(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Values sent into it since it was made.
+    pub(crate) fn pushed(&self) -> u64 {
+        self.count(self.tail.load(Ordering::SeqCst))
+    }
+
+    /// Values taken out of it since it was made.
+    pub(crate) fn popped(&self) -> u64 {
+        self.count(self.head.load(Ordering::SeqCst))
+    }
+
+    /// How many values are in it: exact when nothing moves.
+    pub(crate) fn len(&self) -> usize {
+        loop {
+            let tail = self.tail.load(Ordering::SeqCst);
+            let head = self.head.load(Ordering::SeqCst);
+            if self.tail.load(Ordering::SeqCst) == tail {
+                let len = self.count(tail).saturating_sub(self.count(head));
+                return usize::try_from(len).unwrap_or(usize::MAX).min(self.capacity());
+            }
+        }
+    }
+
+    /// Whether the words are nobody's.
+    pub(crate) fn is_fast(&self) -> bool {
+        (self.tail.load(Ordering::Relaxed) | self.head.load(Ordering::Relaxed)) & SLOW == 0
+    }
+
+    /// Whether a send may find room, or must look under the lock.
+    #[inline]
+    pub(crate) fn may_push(&self) -> bool {
+        let word = self.tail.load(Ordering::Relaxed);
+        word & SLOW != 0 || self.stamp_at(word) == word >> 1
+    }
+
+    /// Whether a receive may find a value, or must look under the lock.
+    #[inline]
+    pub(crate) fn may_pop(&self) -> bool {
+        let word = self.head.load(Ordering::Relaxed);
+        word & SLOW != 0 || self.stamp_at(word) == (word >> 1) + 1
+    }
+
+    /// Moves `*value` into the ring, if the word is nobody's and there is room.
+    ///
+    /// # Safety
+    ///
+    /// `value` is valid for a read; on `Done` and `DoneSlow` its value has been moved out.
+    #[inline]
+    pub(crate) unsafe fn push(&self, value: *const T) -> Attempt {
+        let mut word = self.tail.load(Ordering::Relaxed);
+        loop {
+            if word & SLOW != 0 {
+                return Attempt::Slow;
+            }
+            let position = word >> 1;
+            // SAFETY: the word is not slow, so that there are slots, and its index is one of them.
+            let slot = unsafe { self.slot(position) };
+            let stamp = slot.stamp.load(Ordering::Acquire);
+            if stamp == position {
+                match self.tail.compare_exchange_weak(
+                    word,
+                    self.next(position) << 1,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                ) {
+                    Ok(_) => {
+                        // SAFETY: the stamp said free and we moved the tail past it (invariant 1).
+                        slot.value.with_mut(|to| unsafe {
+                            ptr::copy_nonoverlapping(value, to.cast::<T>(), 1);
+                        });
+                        slot.stamp.store(position + 1, Ordering::Release);
+                        light();
+                        return if self.tail.load(Ordering::Relaxed) & SLOW == 0 {
+                            Attempt::Done
+                        } else {
+                            Attempt::DoneSlow
+                        };
+                    }
+                    Err(now) => word = now,
+                }
+            } else if stamp.wrapping_add(self.one_lap) == position + 1 {
+                fence(Ordering::SeqCst);
+                let now = self.tail.load(Ordering::Relaxed);
+                if now == word {
+                    return self.blocked_push(position);
+                }
+                word = now;
+            } else {
+                word = self.tail.load(Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Moves a value out of the ring to `*out`, if the word is nobody's and there is one.
+    ///
+    /// # Safety
+    ///
+    /// `out` is valid for a write; on `Done` and `DoneSlow` it holds a value.
+    #[inline]
+    pub(crate) unsafe fn pop(&self, out: *mut T) -> Attempt {
+        let mut word = self.head.load(Ordering::Relaxed);
+        loop {
+            if word & SLOW != 0 {
+                return Attempt::Slow;
+            }
+            let position = word >> 1;
+            // SAFETY: as in `push`.
+            let slot = unsafe { self.slot(position) };
+            let stamp = slot.stamp.load(Ordering::Acquire);
+            if stamp == position + 1 {
+                match self.head.compare_exchange_weak(
+                    word,
+                    self.next(position) << 1,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                ) {
+                    Ok(_) => {
+                        // SAFETY: the stamp said full and we moved the head past it (invariant 1).
+                        slot.value.with(|from| unsafe {
+                            ptr::copy_nonoverlapping(from.cast::<T>(), out, 1);
+                        });
+                        slot.stamp.store(position.wrapping_add(self.one_lap), Ordering::Release);
+                        light();
+                        return if self.head.load(Ordering::Relaxed) & SLOW == 0 {
+                            Attempt::Done
+                        } else {
+                            Attempt::DoneSlow
+                        };
+                    }
+                    Err(now) => word = now,
+                }
+            } else if stamp == position {
+                fence(Ordering::SeqCst);
+                let tail = self.tail.load(Ordering::Relaxed);
+                let now = self.head.load(Ordering::Relaxed);
+                if now == word {
+                    return match tail {
+                        // Values may wait past the ring, or the channel is closed.
+                        _ if tail & SLOW != 0 => Attempt::Slow,
+                        _ if tail >> 1 == position => Attempt::Blocked,
+                        _ => Attempt::Busy,
+                    };
+                }
+                word = now;
+            } else {
+                word = self.head.load(Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Claims a run of up to `max` free slots with one compare-exchange and moves what `next` gives
+    /// into them. Says how many, and whether somebody waits (`DoneSlow`), or why none.
+    ///
+    /// `next` is called once for each slot, between claim and publication: it must not run code of
+    /// the user's, nor fail.
+    pub(crate) fn push_run(&self, max: usize, mut next: impl FnMut() -> T) -> (usize, Attempt) {
+        let mut word = self.tail.load(Ordering::Relaxed);
+        loop {
+            if word & SLOW != 0 {
+                return (0, Attempt::Slow);
+            }
+            let position = word >> 1;
+            let run = self.run(position, max, position);
+            if run == 0 {
+                return (0, Attempt::Blocked);
+            }
+            let after = self.advance(position, run) << 1;
+            match self.tail.compare_exchange_weak(word, after, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => {}
+                Err(now) => {
+                    word = now;
+                    continue;
+                }
+            }
+            for at in position..position + run {
+                // SAFETY: `run` stays within the lap, so that the index is one of a slot.
+                let slot = unsafe { self.slot(at) };
+                // SAFETY: the stamp said free and we moved the tail past it (invariant 1).
+                slot.value.with_mut(|to| unsafe { (*to).write(next()) });
+                slot.stamp.store(at + 1, Ordering::Release);
+            }
+            light();
+            let slow = self.tail.load(Ordering::Relaxed) & SLOW != 0;
+            return (run as usize, if slow { Attempt::DoneSlow } else { Attempt::Done });
+        }
+    }
+
+    /// Claims a run of up to `max` values with one compare-exchange and gives each to `take`, which
+    /// is bound as `next` is in [`Self::push_run`].
+    pub(crate) fn pop_run(&self, max: usize, mut take: impl FnMut(T)) -> (usize, Attempt) {
+        let mut word = self.head.load(Ordering::Relaxed);
+        loop {
+            if word & SLOW != 0 {
+                return (0, Attempt::Slow);
+            }
+            let position = word >> 1;
+            let run = self.run(position, max, position + 1);
+            if run == 0 {
+                return (0, Attempt::Blocked);
+            }
+            let after = self.advance(position, run) << 1;
+            match self.head.compare_exchange_weak(word, after, Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => {}
+                Err(now) => {
+                    word = now;
+                    continue;
+                }
+            }
+            for at in position..position + run {
+                // SAFETY: as in `push_run`.
+                let slot = unsafe { self.slot(at) };
+                // SAFETY: the stamp said full and we moved the head past it (invariant 1).
+                take(slot.value.with(|from| unsafe { from.cast::<T>().read() }));
+                slot.stamp.store(at.wrapping_add(self.one_lap), Ordering::Release);
+            }
+            light();
+            let slow = self.head.load(Ordering::Relaxed) & SLOW != 0;
+            return (run as usize, if slow { Attempt::DoneSlow } else { Attempt::Done });
+        }
+    }
+
+    /// How many slots from `position` to the end of the lap carry the stamps `first`, `first + 1`…
+    fn run(&self, position: u64, max: usize, first: u64) -> u64 {
+        let index = position & (self.one_lap - 1);
+        let max = (self.slots.len() as u64 - index).min(max as u64);
+        let mut run = 0;
+        // SAFETY: within the lap.
+        while run < max
+            && unsafe { self.slot(position + run) }.stamp.load(Ordering::Acquire) == first + run
+        {
+            run += 1;
+        }
+        run
+    }
+
+    /// The position `run` slots on, of which none is beyond the end of the lap.
+    #[inline]
+    fn advance(&self, position: u64, run: u64) -> u64 {
+        let index = position & (self.one_lap - 1);
+        if index + run < self.slots.len() as u64 {
+            position + run
+        } else {
+            (position - index).wrapping_add(self.one_lap)
+        }
+    }
+
+    #[cold]
+    fn blocked_push(&self, position: u64) -> Attempt {
+        let head = self.head.load(Ordering::Relaxed) >> 1;
+        if head.wrapping_add(self.one_lap) == position { Attempt::Blocked } else { Attempt::Busy }
+    }
+
+    /// Gives both words to the holder of the lock.
+    pub(crate) fn go_slow(&self) {
+        self.tail.fetch_or(SLOW, Ordering::SeqCst);
+        self.head.fetch_or(SLOW, Ordering::SeqCst);
+    }
+
+    /// Gives both words back.
+    ///
+    /// The caller holds the lock, and the words are slow.
+    pub(crate) fn go_fast(&self) {
+        self.head.fetch_and(!SLOW, Ordering::Release);
+        self.tail.fetch_and(!SLOW, Ordering::Release);
+    }
+
+    /// As [`Self::push`], for the holder of the lock, while the ring is slow.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::push`], and the caller holds the lock and the words are slow.
+    pub(crate) unsafe fn push_locked(&self, value: *const T) -> Attempt {
+        let word = self.tail.load(Ordering::Relaxed);
+        let position = word >> 1;
+        if self.slots.is_empty() {
+            return Attempt::Blocked;
+        }
+        // SAFETY: there are slots, and the index is one of them.
+        let slot = unsafe { self.slot(position) };
+        if slot.stamp.load(Ordering::Acquire) != position {
+            return self.blocked_push(position);
+        }
+        // SAFETY: the stamp says free and the tail is ours (invariant 2).
+        slot.value.with_mut(|to| unsafe { ptr::copy_nonoverlapping(value, to.cast::<T>(), 1) });
+        slot.stamp.store(position + 1, Ordering::Release);
+        self.tail.store(self.next(position) << 1 | SLOW, Ordering::Relaxed);
+        Attempt::Done
+    }
+
+    /// As [`Self::pop`], for the holder of the lock, while the ring is slow.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::pop`], and the caller holds the lock and the words are slow.
+    pub(crate) unsafe fn pop_locked(&self, out: *mut T) -> Attempt {
+        let ready = self.ready_locked();
+        if ready != Attempt::Done {
+            return ready;
+        }
+        let position = self.head.load(Ordering::Relaxed) >> 1;
+        // SAFETY: there is a value, hence a slot.
+        let slot = unsafe { self.slot(position) };
+        // SAFETY: the stamp says full and the head is ours (invariant 2).
+        slot.value.with(|from| unsafe { ptr::copy_nonoverlapping(from.cast::<T>(), out, 1) });
+        slot.stamp.store(position.wrapping_add(self.one_lap), Ordering::Release);
+        self.head.store(self.next(position) << 1 | SLOW, Ordering::Relaxed);
+        Attempt::Done
+    }
+
+    /// Whether [`Self::pop_locked`] would find a value: `Done`, `Blocked` or `Busy`.
+    #[inline]
+    pub(crate) fn ready_locked(&self) -> Attempt {
+        if self.slots.is_empty() {
+            return Attempt::Blocked;
+        }
+        let position = self.head.load(Ordering::Relaxed) >> 1;
+        if self.stamp_at(position << 1) == position + 1 {
+            return Attempt::Done;
+        }
+        if self.tail.load(Ordering::Relaxed) >> 1 == position {
+            Attempt::Blocked
+        } else {
+            Attempt::Busy
+        }
+    }
+
+    /// Whether [`Self::push_locked`] would find room.
+    #[inline]
+    pub(crate) fn has_room_locked(&self) -> bool {
+        let word = self.tail.load(Ordering::Relaxed);
+        !self.slots.is_empty() && self.stamp_at(word) == word >> 1
+    }
+
+    #[inline]
+    fn stamp_at(&self, word: u64) -> u64 {
+        // SAFETY: callers have slots, and the index of a word is one of them.
+        unsafe { self.slot(word >> 1) }.stamp.load(Ordering::Acquire)
+    }
+
+    /// # Safety
+    ///
+    /// The ring has slots, and `position` comes from one of its words.
+    #[inline]
+    unsafe fn slot(&self, position: u64) -> &Slot<T> {
+        let index = (position & (self.one_lap - 1)) as usize;
+        // SAFETY: `next` keeps every index below the number of slots.
+        unsafe { self.slots.get_unchecked(index) }
+    }
+
+    #[inline]
+    fn next(&self, position: u64) -> u64 {
+        self.advance(position, 1)
+    }
+
+    /// How many operations a word stands for.
+    fn count(&self, word: u64) -> u64 {
+        let position = word >> 1;
+        let (lap, index) = (position / self.one_lap, position & (self.one_lap - 1));
+        lap * self.slots.len() as u64 + index
+    }
+}
