@@ -12,7 +12,7 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 use crate::counters::{FailureCounters, Snapshot};
-use crate::gate::{After, Gate, Kind, Locked, Overflow};
+use crate::gate::{After, Gate, Hint, Kind, Locked, Overflow};
 use crate::lock::{Guard, Lock};
 use crate::park;
 use crate::ring::{Attempt, Ring};
@@ -59,9 +59,14 @@ pub(crate) struct Plan<T> {
     pub(crate) weigh: Option<Weigh<T>>,
 }
 
+struct Gated<T> {
+    hint: Hint,
+    lock: Lock<Gate<T>>,
+}
+
 pub(crate) struct Channel<T> {
     pub(crate) ring: Ring<T>,
-    gate: CachePadded<Lock<Gate<T>>>,
+    gate: CachePadded<Gated<T>>,
     pub(crate) kind: Kind,
     /// A send for which the ring has no room waits.
     suspends: bool,
@@ -86,12 +91,14 @@ impl<T> Channel<T> {
         };
         let ring = Ring::new(slots);
         let mut gate = Gate::new(plan.kind, plan.overflow, plan.timing);
+        let hint = Hint::new();
         if plan.timing {
             gate.enter(&ring);
         }
+        gate.tell(&ring, &hint);
         Self {
             ring,
-            gate: CachePadded::new(Lock::new(gate)),
+            gate: CachePadded::new(Gated { hint, lock: Lock::new(gate) }),
             kind: plan.kind,
             suspends: plan.kind == Kind::Bounded && plan.overflow == Overflow::Suspend,
             undelivered: plan.undelivered,
@@ -114,10 +121,25 @@ impl<T> Channel<T> {
         }
     }
 
+    /// Whether a send could happen now, as far as a look without the lock tells.
+    #[inline]
+    pub(crate) fn may_send(&self) -> bool {
+        match self.ring.may_push() {
+            Some(room) => room || !self.suspends,
+            None => self.gate.hint.may_send(),
+        }
+    }
+
+    /// Whether a receive could happen now, as far as a look without the lock tells.
+    #[inline]
+    pub(crate) fn may_recv(&self) -> bool {
+        self.ring.may_pop().unwrap_or_else(|| self.gate.hint.may_recv())
+    }
+
     /// The gate, for an operation.
     #[inline]
     fn enter(&self) -> Guard<'_, Gate<T>> {
-        let mut gate = self.gate.lock();
+        let mut gate = self.gate.lock.lock();
         gate.enter(&self.ring);
         gate
     }
@@ -125,7 +147,7 @@ impl<T> Channel<T> {
     /// Lets go of the lock and does what must be done without it.
     #[inline]
     fn leave(&self, mut gate: Guard<'_, Gate<T>>, after: After<T>) {
-        gate.leave(&self.ring);
+        gate.leave(&self.ring, &self.gate.hint);
         drop(gate);
         self.follow(after);
     }
@@ -154,15 +176,15 @@ impl<T> Channel<T> {
 
     /// Serves who waits, after an operation of the ring that saw that somebody does.
     #[cold]
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         loop {
             let mut after = After::new();
-            let mut gate = self.gate.lock();
+            let mut gate = self.gate.lock.lock();
             if !gate.is_slow() {
                 return;
             }
             gate.settle(&self.ring, &mut after);
-            gate.leave(&self.ring);
+            gate.leave(&self.ring, &self.gate.hint);
             drop(gate);
             let again = std::mem::take(&mut after.again);
             self.follow(after);
@@ -489,10 +511,10 @@ impl<T> Channel<T> {
     ///
     /// The node is alive, and was queued here or nowhere.
     pub(crate) unsafe fn unqueue_sender(&self, node: *const Node) {
-        let mut gate = self.gate.lock();
+        let mut gate = self.gate.lock.lock();
         // SAFETY: the caller's promise.
         unsafe { gate.senders.unlink(node) };
-        gate.leave(&self.ring);
+        gate.leave(&self.ring, &self.gate.hint);
     }
 
     /// Takes a receiver's node out of the line, if it is there.
@@ -501,10 +523,10 @@ impl<T> Channel<T> {
     ///
     /// The node is alive, and was queued here or nowhere.
     pub(crate) unsafe fn unqueue_receiver(&self, node: *const Node) {
-        let mut gate = self.gate.lock();
+        let mut gate = self.gate.lock.lock();
         // SAFETY: the caller's promise.
         unsafe { gate.receivers.unlink(node) };
-        gate.leave(&self.ring);
+        gate.leave(&self.ring, &self.gate.hint);
     }
 
     /// Takes back what was handed to a receive that was dropped before it gave it to anybody.
@@ -538,35 +560,89 @@ impl<T> Channel<T> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.gate.lock().is_closed()
+        self.gate.lock.lock().is_closed()
     }
 
     pub(crate) fn reason(&self) -> Option<Arc<str>> {
-        self.gate.lock().reason().cloned()
+        self.gate.lock.lock().reason().cloned()
     }
 
     pub(crate) fn len(&self) -> usize {
         if matches!(self.kind, Kind::Bounded) && self.ring.is_fast() {
             return self.ring.len();
         }
-        self.gate.lock().len(&self.ring)
+        self.gate.lock.lock().len(&self.ring)
     }
 
     /// The lock by itself, and what a select does while it holds it.
     pub(crate) fn raw(&self) -> &crate::lock::RawLock {
-        self.gate.raw()
+        self.gate.lock.raw()
     }
 
     /// The gate of a channel whose lock is held through [`Self::raw`].
     ///
     /// # Safety
     ///
-    /// As for [`Lock::guard`]. The caller ends it with [`Guard::keep_locked`].
-    pub(crate) unsafe fn held(&self) -> Guard<'_, Gate<T>> {
+    /// As for [`Lock::guard`].
+    unsafe fn held<R>(&self, act: impl FnOnce(&mut Gate<T>) -> R) -> R {
         // SAFETY: the caller's promise.
-        let mut gate = unsafe { self.gate.guard() };
+        let mut gate = unsafe { self.gate.lock.guard() };
         gate.enter(&self.ring);
-        gate
+        let result = act(&mut gate);
+        gate.tell(&self.ring, &self.gate.hint);
+        gate.keep_locked();
+        result
+    }
+
+    /// Sends if that needs no waiting, for who holds the lock. A weight is not counted here: a
+    /// channel that weighs its values is tried without the lock, before.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::try_send`] and [`Lock::guard`].
+    pub(crate) unsafe fn send_held(&self, value: *const T) -> (Locked, After<T>) {
+        let mut after = After::new();
+        // SAFETY: the caller's promise.
+        let locked = unsafe { self.held(|gate| gate.send(&self.ring, value, &mut after)) };
+        (locked, after)
+    }
+
+    /// As [`Self::send_held`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`] and [`Lock::guard`].
+    pub(crate) unsafe fn recv_held(&self, out: *mut T) -> (Locked, After<T>) {
+        let mut after = After::new();
+        // SAFETY: the caller's promise.
+        let locked = unsafe { self.held(|gate| gate.recv(&self.ring, out, &mut after)) };
+        (locked, after)
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Gate::queue_sender`] and [`Lock::guard`].
+    pub(crate) unsafe fn link_sender_held(&self, node: *const Node) {
+        // SAFETY: the caller's promise.
+        unsafe { self.held(|gate| gate.queue_sender(&self.ring, node)) };
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Gate::queue_receiver`] and [`Lock::guard`].
+    pub(crate) unsafe fn link_receiver_held(&self, node: *const Node) {
+        // SAFETY: the caller's promise.
+        unsafe { self.held(|gate| gate.queue_receiver(node)) };
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Lock::guard`].
+    pub(crate) unsafe fn settle_held(&self) -> After<T> {
+        let mut after = After::new();
+        // SAFETY: the caller's promise.
+        unsafe { self.held(|gate| gate.settle(&self.ring, &mut after)) };
+        after
     }
 
     #[inline]
@@ -601,7 +677,7 @@ impl<T> Channel<T> {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut gate = self.gate.lock();
+        let mut gate = self.gate.lock.lock();
         gate.note_len(&self.ring);
         let (pushed, popped) = (self.ring.pushed(), self.ring.popped());
         let counts = gate.counts;

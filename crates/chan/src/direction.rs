@@ -3,12 +3,17 @@
 
 use crate::channel::{Cause, Channel, Queued, Tried};
 use crate::error::{RecvError, SendError};
+use crate::gate::{After, Locked};
 use crate::waiter::Node;
 
 /// A direction: [`Sending`] or [`Receiving`]. Sealed.
 pub trait Direction: sealed::Direction {
     /// What an operation of this direction comes to.
     type Output<T>;
+
+    #[doc(hidden)]
+    /// Whether it can happen again without being given a value.
+    const REPEATS: bool;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
@@ -28,6 +33,35 @@ pub trait Direction: sealed::Direction {
     ///
     /// As for [`Channel::send_or_queue`] and [`Channel::recv_or_queue`].
     unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Queued;
+
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "sealed")]
+    /// What a send's value weighs.
+    ///
+    /// # Safety
+    ///
+    /// A send's slot holds its value.
+    unsafe fn weigh<T>(channel: &Channel<T>, slot: *const T) -> u64;
+
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "sealed")]
+    /// An operation that was attempted under the lock happened.
+    fn happened<T>(channel: &Channel<T>, weight: u64);
+
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "sealed")]
+    /// # Safety
+    ///
+    /// As for [`Self::attempt`], and the channel's lock is held.
+    unsafe fn attempt_held<T>(channel: &Channel<T>, slot: *mut T) -> (Locked, After<T>);
+
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "sealed")]
+    /// # Safety
+    ///
+    /// The channel's lock is held since an attempt that did not do; for the node, as for
+    /// [`Self::queue`].
+    unsafe fn link_held<T>(channel: &Channel<T>, node: *const Node);
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
@@ -81,6 +115,8 @@ pub struct Receiving;
 impl Direction for Sending {
     type Output<T> = Result<(), SendError<T>>;
 
+    const REPEATS: bool = false;
+
     #[inline]
     unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
         // SAFETY: the caller's promise.
@@ -89,7 +125,7 @@ impl Direction for Sending {
 
     #[inline]
     fn may<T>(channel: &Channel<T>) -> bool {
-        channel.ring.may_push()
+        channel.may_send()
     }
 
     unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Queued {
@@ -101,6 +137,27 @@ impl Direction for Sending {
             }
             channel.send_or_queue(node)
         }
+    }
+
+    unsafe fn attempt_held<T>(channel: &Channel<T>, slot: *mut T) -> (Locked, After<T>) {
+        // SAFETY: the caller's promise.
+        unsafe { channel.send_held(slot) }
+    }
+
+    #[inline]
+    unsafe fn weigh<T>(channel: &Channel<T>, slot: *const T) -> u64 {
+        // SAFETY: the caller's promise.
+        channel.weight(unsafe { &*slot }).unwrap_or(0)
+    }
+
+    #[inline]
+    fn happened<T>(channel: &Channel<T>, weight: u64) {
+        channel.count_sent(weight);
+    }
+
+    unsafe fn link_held<T>(channel: &Channel<T>, node: *const Node) {
+        // SAFETY: the caller's promise.
+        unsafe { channel.link_sender_held(node) };
     }
 
     #[inline]
@@ -142,6 +199,8 @@ impl Direction for Sending {
 impl Direction for Receiving {
     type Output<T> = Result<T, RecvError>;
 
+    const REPEATS: bool = true;
+
     #[inline]
     unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
         // SAFETY: the caller's promise.
@@ -150,12 +209,30 @@ impl Direction for Receiving {
 
     #[inline]
     fn may<T>(channel: &Channel<T>) -> bool {
-        channel.ring.may_pop()
+        channel.may_recv()
     }
 
     unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Queued {
         // SAFETY: the caller's promise.
         unsafe { channel.recv_or_queue(node) }
+    }
+
+    unsafe fn attempt_held<T>(channel: &Channel<T>, slot: *mut T) -> (Locked, After<T>) {
+        // SAFETY: the caller's promise.
+        unsafe { channel.recv_held(slot) }
+    }
+
+    #[inline]
+    unsafe fn weigh<T>(_: &Channel<T>, _: *const T) -> u64 {
+        0
+    }
+
+    #[inline]
+    fn happened<T>(_: &Channel<T>, _: u64) {}
+
+    unsafe fn link_held<T>(channel: &Channel<T>, node: *const Node) {
+        // SAFETY: the caller's promise.
+        unsafe { channel.link_receiver_held(node) };
     }
 
     #[inline]

@@ -51,7 +51,7 @@ pub fn is_sound() -> bool {
     !BROKEN.load(Ordering::SeqCst)
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 mod platform {
     pub(super) fn register() -> bool {
         command(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0
@@ -68,7 +68,7 @@ mod platform {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), miri))]
 mod platform {
     pub(super) fn register() -> bool {
         false

@@ -34,6 +34,7 @@ use std::time::Instant;
 
 use crate::ring::{Attempt, Ring};
 use crate::spill::Spill;
+use crate::sync::{AtomicU32, Ordering};
 use crate::waiter::{Claimed, List, Node, Wakes};
 
 /// Operations under the lock without a waiter after which the ring is fast again.
@@ -131,6 +132,26 @@ pub(crate) struct Span {
     pub(crate) last: Instant,
 }
 
+/// What an operation would find under the lock, when it was last free.
+#[derive(Debug)]
+pub(crate) struct Hint(AtomicU32);
+
+impl Hint {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    #[inline]
+    pub(crate) fn may_send(&self) -> bool {
+        self.0.load(Ordering::Acquire) & 1 != 0
+    }
+
+    #[inline]
+    pub(crate) fn may_recv(&self) -> bool {
+        self.0.load(Ordering::Acquire) & 2 != 0
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Gate<T> {
     kind: Kind,
@@ -204,9 +225,33 @@ impl<T> Gate<T> {
         }
     }
 
+    /// Says to who looks without the lock what it would find with it.
+    #[inline]
+    pub(crate) fn tell(&self, ring: &Ring<T>, hint: &Hint) {
+        let (mut send, mut recv) = (self.closed, self.closed || !self.returned.is_empty());
+        match self.kind {
+            Kind::Rendezvous => {
+                send |= !self.receivers.is_empty();
+                recv |= !self.senders.is_empty();
+            }
+            Kind::Conflated => {
+                send = true;
+                recv |= self.latest.is_some();
+            }
+            Kind::Bounded | Kind::Unlimited => {
+                send |= self.kind == Kind::Unlimited
+                    || self.overflow != Overflow::Suspend
+                    || ring.has_room_locked();
+                recv |= ring.ready_locked() != Attempt::Blocked || !self.spill.is_empty();
+            }
+        }
+        hint.0.store(u32::from(send) | u32::from(recv) << 1, Ordering::Release);
+    }
+
     /// Gives them back once nothing has needed the lock for a while.
     #[inline]
-    pub(crate) fn leave(&mut self, ring: &Ring<T>) {
+    pub(crate) fn leave(&mut self, ring: &Ring<T>, hint: &Hint) {
+        self.tell(ring, hint);
         if self.pinned {
             return;
         }

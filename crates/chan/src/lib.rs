@@ -16,6 +16,7 @@ mod lock;
 mod op;
 pub mod park;
 mod ring;
+mod select;
 mod spill;
 mod spin;
 mod sync;
@@ -33,5 +34,13 @@ pub use crate::{
     handle::{Reason, Receiver, Sender},
     limit::{Free, Limit, Limited},
     op::{Operation, Recv, Send},
+    select::dynamic::{Ready, RecvCase, Select, SelectError, SelectReady, SendCase},
     token::{Cancelled, Token},
 };
+
+/// What `select!` is made of.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::limit::none as limits;
+    pub use crate::select::{arm::Arm, race::Outcome, race::Race};
+}

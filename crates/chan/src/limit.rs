@@ -51,21 +51,33 @@ impl Default for Place {
 // SAFETY: the node is touched under the token's lock only, and by the owner before and after.
 unsafe impl Send for Place {}
 
+/// Limits that limit nothing yet.
+#[doc(hidden)]
+#[must_use]
+pub fn none<'a>() -> Limited<'a> {
+    Limited::default()
+}
+
+#[doc(hidden)]
+#[allow(missing_docs, reason = "for `select!`")]
 impl<'a> Limited<'a> {
     pub(crate) fn none() -> Self {
         Self::default()
     }
 
-    pub(crate) fn timeout(self, duration: Duration) -> Self {
+    #[must_use]
+    pub fn timeout(self, duration: Duration) -> Self {
         self.deadline(timer::after(duration))
     }
 
-    pub(crate) fn deadline(mut self, deadline: Instant) -> Self {
+    #[must_use]
+    pub fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
         self
     }
 
-    pub(crate) fn cancel_on(mut self, token: &'a Token) -> Self {
+    #[must_use]
+    pub fn cancel_on(mut self, token: &'a Token) -> Self {
         self.token = Some(token);
         self
     }

@@ -57,7 +57,7 @@ pub struct Operation<'a, T, D: Direction, L: Limit = Free> {
     slot: UnsafeCell<MaybeUninit<T>>,
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
     direction: PhantomData<D>,
-    pinned: PhantomPinned,
+    _pinned: PhantomPinned,
 }
 
 /// Claim and nodes of an operation that waits.
@@ -95,7 +95,7 @@ impl<'a, T, D: Direction> Operation<'a, T, D, Free> {
             slot: UnsafeCell::new(slot),
             waiter: UnsafeCell::new(MaybeUninit::uninit()),
             direction: PhantomData,
-            pinned: PhantomPinned,
+            _pinned: PhantomPinned,
         }
     }
 
@@ -114,17 +114,22 @@ impl<'a, T, D: Direction> Operation<'a, T, D, Free> {
         self.limited(Limited::none().cancel_on(token))
     }
 
-    fn limited(mut self, limit: Limited<'a>) -> Operation<'a, T, D, Limited<'a>> {
-        let slot = std::mem::replace(self.slot.get_mut(), MaybeUninit::uninit());
+    /// Takes it apart into its channel and its slot.
+    pub(crate) fn into_parts(mut self) -> (&'a Channel<T>, MaybeUninit<T>) {
         self.stage = Stage::Over;
+        (self.channel, std::mem::replace(self.slot.get_mut(), MaybeUninit::uninit()))
+    }
+
+    fn limited(self, limit: Limited<'a>) -> Operation<'a, T, D, Limited<'a>> {
+        let (channel, slot) = self.into_parts();
         Operation {
-            channel: self.channel,
+            channel,
             stage: Stage::New,
             limit,
             slot: UnsafeCell::new(slot),
             waiter: UnsafeCell::new(MaybeUninit::uninit()),
             direction: PhantomData,
-            pinned: PhantomPinned,
+            _pinned: PhantomPinned,
         }
     }
 }

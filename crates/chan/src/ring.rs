@@ -129,18 +129,18 @@ impl<T> Ring<T> {
         (self.tail.load(Ordering::Relaxed) | self.head.load(Ordering::Relaxed)) & SLOW == 0
     }
 
-    /// Whether a send may find room, or must look under the lock.
+    /// Whether a send would find room; `None` if only the holder of the lock knows.
     #[inline]
-    pub(crate) fn may_push(&self) -> bool {
+    pub(crate) fn may_push(&self) -> Option<bool> {
         let word = self.tail.load(Ordering::Relaxed);
-        word & SLOW != 0 || self.stamp_at(word) == word >> 1
+        (word & SLOW == 0).then(|| self.stamp_at(word) == word >> 1)
     }
 
-    /// Whether a receive may find a value, or must look under the lock.
+    /// Whether a receive would find a value; `None` if only the holder of the lock knows.
     #[inline]
-    pub(crate) fn may_pop(&self) -> bool {
+    pub(crate) fn may_pop(&self) -> Option<bool> {
         let word = self.head.load(Ordering::Relaxed);
-        word & SLOW != 0 || self.stamp_at(word) == (word >> 1) + 1
+        (word & SLOW == 0).then(|| self.stamp_at(word) == (word >> 1) + 1)
     }
 
     /// Moves `*value` into the ring, if the word is nobody's and there is room.

@@ -137,7 +137,7 @@ impl Token {
             timer: None,
             waiter: UnsafeCell::new(MaybeUninit::uninit()),
             queued: false,
-            pinned: PhantomPinned,
+            _pinned: PhantomPinned,
         }
     }
 
@@ -254,7 +254,7 @@ pub struct Cancelled<'a> {
     timer: Option<WakeTimer>,
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
     queued: bool,
-    pinned: PhantomPinned,
+    _pinned: PhantomPinned,
 }
 
 struct Waiter {

@@ -53,10 +53,8 @@ const PHASE: u32 = 3;
 const PARKED: u32 = 4;
 const OUTCOME_SHIFT: u32 = 3;
 const OUTCOME: u32 = 3 << OUTCOME_SHIFT;
+/// What is left for the case is more arms than fit into memory.
 const CASE_SHIFT: u32 = 5;
-
-/// Cases that one select may have.
-pub(crate) const CASES_MAX: usize = 1 << (u32::BITS - CASE_SHIFT);
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +104,10 @@ impl Wakes {
         if let Some(due) = due {
             self.0.push(due);
         }
+    }
+
+    pub(crate) fn append(&mut self, more: &mut Self) {
+        self.0.append(&mut more.0);
     }
 
     pub(crate) fn is_enough(&self) -> bool {
@@ -198,19 +200,6 @@ impl Claim {
                 (before & PARKED != 0).then_some(Due::Thread(key))
             }
         }
-    }
-
-    /// Claims it and ends the wait, from a list whose entries stand for no value.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::finish`], and the caller holds the lock of the list that leads here.
-    pub(crate) unsafe fn end(&self, outcome: Outcome) -> Option<Due> {
-        if !self.claim() {
-            return None;
-        }
-        // SAFETY: claimed in the line above, and the caller's promise.
-        unsafe { self.finish(outcome) }
     }
 
     /// How the wait ended, if it has.

@@ -3,6 +3,7 @@
 
 use std::{
     sync::{
+        Arc,
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
@@ -144,7 +145,7 @@ fn a_task_may_set_and_cancel_timers() {
 
 #[test]
 fn each_of_many_runs_once_or_is_given_back_once() {
-    static TIMERS: Timers<&'static Tally> = Timers::new("test-race", |tally, _| {
+    static TIMERS: Timers<Arc<Tally>> = Timers::new("test-race", |tally, _| {
         tally.ran.fetch_add(1, Ordering::SeqCst);
         tally.done.send(()).unwrap();
     });
@@ -154,15 +155,14 @@ fn each_of_many_runs_once_or_is_given_back_once() {
         done: Sender<()>,
     }
     let (done, ended): (Sender<()>, Receiver<()>) = channel();
-    let tally: &'static Tally =
-        Box::leak(Box::new(Tally { ran: 0.into(), back: 0.into(), done: done.clone() }));
+    let tally = Arc::new(Tally { ran: 0.into(), back: 0.into(), done });
     let (threads, each) = (3, if cfg!(miri) { 30 } else { 3000 });
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 for number in 0..each {
                     let delay = Duration::from_micros(number % 300);
-                    let key = TIMERS.set(after(delay), tally).unwrap();
+                    let key = TIMERS.set(after(delay), tally.clone()).unwrap();
                     if number % 3 == 0 && TIMERS.cancel(key).is_some() {
                         tally.back.fetch_add(1, Ordering::SeqCst);
                         tally.done.send(()).unwrap();

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A select over a set that is built while the program runs.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::arm::Arm;
+use super::race::{ArmRef, Race, Won};
+use crate::direction::{Direction, Receiving, Sending};
+use crate::error::{RecvError, SendError};
+use crate::handle::{Receiver, Sender};
+use crate::limit::{Free, Limit, Limited};
+use crate::op::Operation;
+use crate::token::Token;
+
+/// Waits for one of any number of operations, and can be used again.
+///
+/// Each operation that is added gets a key; [`Ready::recv`] and [`Ready::send`] give the result of
+/// the one that happened. A receive takes part in every round; a send until it has happened, and
+/// again once it is given its next value.
+///
+/// ```
+/// use becket_chan::{Select, bounded};
+///
+/// let channels: Vec<_> = (0..100).map(|_| bounded(1)).collect();
+/// let mut select = Select::new();
+/// let keys: Vec<_> = channels.iter().map(|(_, rx)| select.recv(rx)).collect();
+/// channels[42].0.try_send("here").unwrap();
+/// let ready = select.wait().unwrap();
+/// assert_eq!(ready.index(), 42);
+/// assert_eq!(ready.recv(keys[42]), Some(Ok("here")));
+/// ```
+pub struct Select<'a> {
+    /// Names it in its keys.
+    id: u64,
+    /// Boxes of ours: pinned, never replaced, freed at the end.
+    arms: Vec<NonNull<dyn AnyArm + 'a>>,
+    /// The same arms, as a race wants them.
+    refs: Vec<ArmRef<'a>>,
+    biased: bool,
+}
+
+// SAFETY: it owns its arms, and every arm may be sent.
+unsafe impl Send for Select<'_> {}
+
+/// Names a receive of one [`Select`].
+pub struct RecvCase<T>(Key, PhantomData<fn() -> T>);
+
+/// Names a send of one [`Select`].
+pub struct SendCase<T>(Key, PhantomData<fn() -> T>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    select: u64,
+    index: usize,
+}
+
+/// Why no operation of a select happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// The deadline passed first.
+    #[error("the select timed out")]
+    TimedOut,
+    /// The token was cancelled.
+    #[error("the select was cancelled")]
+    Cancelled,
+    /// It has no operation that could happen.
+    #[error("the select has no operations")]
+    NoCases,
+}
+
+trait AnyArm: super::arm::Race + Send {
+    fn forget(&self);
+    fn settle_unasked(&self);
+}
+
+impl<T: Send, D: Direction> AnyArm for Arm<'_, T, D> {
+    fn forget(&self) {
+        self.clear();
+    }
+
+    fn settle_unasked(&self) {
+        self.unasked();
+    }
+}
+
+impl<'a> Select<'a> {
+    /// A select without operations. Which of several that are ready happens is random.
+    #[must_use]
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            arms: Vec::new(),
+            refs: Vec::new(),
+            biased: false,
+        }
+    }
+
+    /// Of several that are ready, the one that was added first happens.
+    #[must_use]
+    pub fn biased(mut self) -> Self {
+        self.biased = true;
+        self
+    }
+
+    /// Adds a receive.
+    pub fn recv<T: Send>(&mut self, receiver: &'a Receiver<T>) -> RecvCase<T> {
+        RecvCase(self.add(receiver.recv()), PhantomData)
+    }
+
+    /// Adds a send of `value`.
+    pub fn send<T: Send>(&mut self, sender: &'a Sender<T>, value: T) -> SendCase<T> {
+        SendCase(self.add(sender.send(value)), PhantomData)
+    }
+
+    fn add<T: Send, D: Direction + 'a>(&mut self, operation: Operation<'a, T, D, Free>) -> Key {
+        let key = Key { select: self.id, index: self.arms.len() };
+        let arm: NonNull<Arm<'a, T, D>> = Box::leak(Box::new(Arm::new(operation))).into();
+        self.arms.push(arm);
+        // SAFETY: the box stays where it is for as long as the select, and only a race that borrows
+        // the select exclusively uses the reference; its value may be sent.
+        self.refs.push(unsafe { ArmRef::new(arm.as_ref()) });
+        key
+    }
+
+    /// Gives a send that has happened its next value; if it has not, its value is replaced.
+    ///
+    /// # Errors
+    ///
+    /// The value, if the key is another select's.
+    pub fn send_next<T: Send>(&mut self, case: SendCase<T>, value: T) -> Result<(), T> {
+        match self.arm::<T, Sending>(case.0) {
+            Some(arm) => {
+                arm.renew(MaybeUninit::new(value));
+                Ok(())
+            }
+            None => Err(value),
+        }
+    }
+
+    /// Takes a receive out: it takes no part any more.
+    pub fn remove_recv<T>(&mut self, case: RecvCase<T>) {
+        self.remove(case.0);
+    }
+
+    /// Takes a send out: it takes no part until it is given a value again. A value that it holds
+    /// goes to the undelivered hook.
+    pub fn remove_send<T>(&mut self, case: SendCase<T>) {
+        self.remove(case.0);
+    }
+
+    fn remove(&mut self, key: Key) {
+        if key.select == self.id
+            && let Some(arm) = self.arms.get(key.index)
+        {
+            // SAFETY: an arm lives as long as the select, and is in no race now.
+            unsafe { arm.as_ref() }.forget();
+        }
+    }
+
+    /// How many operations were added.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.arms.len()
+    }
+
+    /// Whether none was.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.arms.is_empty()
+    }
+
+    /// An operation that waits for one of the set to happen.
+    pub fn ready(&mut self) -> SelectReady<'_, 'a> {
+        SelectReady::new(self, Free)
+    }
+
+    /// Waits, on a thread or in a coroutine, for one of the set to happen.
+    ///
+    /// # Errors
+    ///
+    /// There are no operations.
+    pub fn wait(&mut self) -> Result<Ready<'_, 'a>, SelectError> {
+        self.ready().wait()
+    }
+
+    /// One of the set that can happen without waiting, if there is one.
+    pub fn try_ready(&mut self) -> Option<Ready<'_, 'a>> {
+        match Race::new(&self.refs, self.biased, Free).try_now() {
+            Some(Won::Arm(index)) => Some(Ready { select: self, index }),
+            _ => None,
+        }
+    }
+
+    fn arm<T, D: Direction>(&self, key: Key) -> Option<&Arm<'a, T, D>> {
+        if key.select != self.id {
+            return None;
+        }
+        let arm = self.arms.get(key.index)?;
+        // SAFETY: the key was made by `add` of this select for an arm of this very type, and an arm
+        // is never replaced.
+        Some(unsafe { arm.cast().as_ref() })
+    }
+}
+
+impl Drop for Select<'_> {
+    fn drop(&mut self) {
+        self.refs.clear();
+        for arm in self.arms.drain(..) {
+            // SAFETY: `add` made it of a box, which is freed once.
+            drop(unsafe { Box::from_raw(arm.as_ptr()) });
+        }
+    }
+}
+
+impl Default for Select<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Select<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Select").field("cases", &self.arms.len()).finish_non_exhaustive()
+    }
+}
+
+/// An operation of a [`Select`] that has happened. Dropped without being asked, it gives a received
+/// value back.
+#[derive(Debug)]
+#[must_use = "the operation has happened: ask for its result"]
+pub struct Ready<'s, 'a> {
+    select: &'s mut Select<'a>,
+    index: usize,
+}
+
+impl Ready<'_, '_> {
+    /// Which one, in the order in which they were added.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The result, if it was this receive.
+    pub fn recv<T: Send>(&self, case: RecvCase<T>) -> Option<Result<T, RecvError>> {
+        let arm = self.arm::<T, Receiving>(case.0)?;
+        let result = arm.take_shared();
+        arm.renew(MaybeUninit::uninit());
+        result
+    }
+
+    /// The result, if it was this send.
+    pub fn send<T: Send>(&self, case: SendCase<T>) -> Option<Result<(), SendError<T>>> {
+        self.arm::<T, Sending>(case.0)?.take_shared()
+    }
+
+    fn arm<T, D: Direction>(&self, key: Key) -> Option<&Arm<'_, T, D>> {
+        if key.index != self.index {
+            return None;
+        }
+        self.select.arm(key)
+    }
+}
+
+impl Drop for Ready<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(arm) = self.select.arms.get(self.index) {
+            // SAFETY: an arm lives as long as the select, and is in no race now.
+            unsafe { arm.as_ref() }.settle_unasked();
+        }
+    }
+}
+
+/// Waits for one operation of a [`Select`]. Drive it with `.await` or [`wait`](Self::wait).
+///
+/// **Cancel safe**: dropped before it completed, it has moved no value and leaves no trace.
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+pub struct SelectReady<'s, 'a, L: Limit = Free> {
+    race: Race<'s, L>,
+    /// Borrowed exclusively for `'s`; the race has a shared part of it until it is over.
+    select: NonNull<Select<'a>>,
+    borrowed: PhantomData<&'s mut Select<'a>>,
+}
+
+// SAFETY: an exclusive borrow of a select, which may be sent, and a race, which may be sent.
+unsafe impl<L: Limit + Send> Send for SelectReady<'_, '_, L> {}
+
+impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
+    fn new(select: &'s mut Select<'a>, limit: L) -> Self {
+        let biased = select.biased;
+        let select = NonNull::from(select);
+        // SAFETY: borrowed exclusively for `'s`; nobody changes the set while the race lives.
+        let arms = unsafe { &select.as_ref().refs };
+        Self { race: Race::new(arms, biased, limit), select, borrowed: PhantomData }
+    }
+
+    /// Drives it from a thread or a coroutine.
+    ///
+    /// # Errors
+    ///
+    /// Timed out or cancelled, if it has such limits; or there are no operations.
+    pub fn wait(self) -> Result<Ready<'s, 'a>, SelectError> {
+        if !self.race.has_arms() {
+            return Err(SelectError::NoCases);
+        }
+        let select = self.select;
+        Self::ready(self.race.wait(), select)
+    }
+
+    fn ready(won: Won, mut select: NonNull<Select<'a>>) -> Result<Ready<'s, 'a>, SelectError> {
+        match won {
+            // SAFETY: borrowed exclusively for `'s`, and the race is over.
+            Won::Arm(index) => Ok(Ready { select: unsafe { select.as_mut() }, index }),
+            Won::TimedOut => Err(SelectError::TimedOut),
+            Won::Cancelled => Err(SelectError::Cancelled),
+        }
+    }
+}
+
+impl<'s, 'a> SelectReady<'s, 'a, Free> {
+    /// Gives up `duration` from now.
+    pub fn timeout(self, duration: Duration) -> SelectReady<'s, 'a, Limited<'s>> {
+        self.limited(Limited::none().timeout(duration))
+    }
+
+    /// Gives up at `deadline`.
+    pub fn deadline(self, deadline: Instant) -> SelectReady<'s, 'a, Limited<'s>> {
+        self.limited(Limited::none().deadline(deadline))
+    }
+
+    /// Gives up when `token` is cancelled. A token that is set wins over a channel that is ready.
+    pub fn cancel_on(self, token: &'s Token) -> SelectReady<'s, 'a, Limited<'s>> {
+        self.limited(Limited::none().cancel_on(token))
+    }
+
+    fn limited(mut self, limit: Limited<'s>) -> SelectReady<'s, 'a, Limited<'s>> {
+        // SAFETY: borrowed exclusively for `'s`, and this race never began.
+        SelectReady::new(unsafe { self.select.as_mut() }, limit)
+    }
+}
+
+impl<'s> SelectReady<'s, '_, Limited<'s>> {
+    /// Gives up `duration` from now; the earlier of two deadlines holds.
+    pub fn timeout(mut self, duration: Duration) -> Self {
+        self.race.limit(|limit| limit.timeout(duration));
+        self
+    }
+
+    /// Gives up at `deadline`; the earlier of two deadlines holds.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.race.limit(|limit| limit.deadline(deadline));
+        self
+    }
+
+    /// Gives up when `token` is cancelled; the last token holds.
+    pub fn cancel_on(mut self, token: &'s Token) -> Self {
+        self.race.limit(|limit| limit.cancel_on(token));
+        self
+    }
+}
+
+impl<'s, 'a, L: Limit> Future for SelectReady<'s, 'a, L> {
+    type Output = Result<Ready<'s, 'a>, SelectError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: the race is not moved.
+        let this = unsafe { self.get_unchecked_mut() };
+        if !this.race.has_arms() {
+            return Poll::Ready(Err(SelectError::NoCases));
+        }
+        // SAFETY: as above.
+        let won = unsafe { Pin::new_unchecked(&mut this.race) }.poll(context);
+        won.map(|won| Self::ready(won, this.select))
+    }
+}
+
+impl<T> Clone for RecvCase<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for RecvCase<T> {}
+
+impl<T> Clone for SendCase<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for SendCase<T> {}
