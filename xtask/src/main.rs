@@ -9,6 +9,7 @@
 //! | `samples` | builds the sample plugin of each language |
 //! | `zoo` | builds the deliberately broken plugins |
 //! | `browser` | Chromium without a window |
+//! | `nightly` | the toolchain that miri and the sanitizers need |
 //! | `tools` | Go, Zig and cargo tools: found, or fetched into `.tools/` |
 //! | `context` | where things are |
 //! | `process` | running a program, output to the screen or to a log |
@@ -20,6 +21,7 @@ mod checks;
 mod commands;
 mod context;
 mod error;
+mod nightly;
 mod process;
 mod samples;
 mod steps;
@@ -56,6 +58,14 @@ enum Command {
     Bench(commands::bench::Arguments),
     /// The load proof: unary load, a thousand chats, reloads under load, the zoo under load.
     Load(commands::load::Arguments),
+    /// The models of becket-chan under every interleaving.
+    Loom(commands::loom::Arguments),
+    /// Tests of becket-chan in miri: undefined behaviour, data races, leaks. Needs nightly Rust.
+    Miri(commands::miri::Arguments),
+    /// Tests of becket-chan under AddressSanitizer and ThreadSanitizer. Needs nightly Rust.
+    Sanitize(commands::sanitize::Arguments),
+    /// The long stress: `cargo xtask soak chan`.
+    Soak(commands::soak::Arguments),
     /// Open the admin page in headless Chromium, check what it shows, take its picture.
     Page(commands::page::Arguments),
 }
@@ -72,6 +82,10 @@ fn main() -> ExitCode {
         Command::Zoo => commands::zoo::run(&context),
         Command::Bench(arguments) => commands::bench::run(&context, arguments),
         Command::Load(arguments) => commands::load::run(&context, arguments),
+        Command::Loom(arguments) => commands::loom::run(&context, arguments),
+        Command::Miri(arguments) => commands::miri::run(&context, arguments),
+        Command::Sanitize(arguments) => commands::sanitize::run(&context, arguments),
+        Command::Soak(arguments) => commands::soak::run(&context, arguments),
         Command::Page(arguments) => commands::page::run(&context, arguments),
     });
     match done {

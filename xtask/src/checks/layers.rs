@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("becket", &["becket-chan", "becket-gateway", "becket-host", "becket-sample"]),
     ("becket-example-hosts", &["becket-chan", "becket-host", "becket-sample"]),
     ("becket-load", &[]),
+    ("becket-soak", &["becket-chan"]),
     ("xtask", &[]),
 ];
 

@@ -3,9 +3,13 @@
 
 pub(crate) mod bench;
 pub(crate) mod load;
+pub(crate) mod loom;
+pub(crate) mod miri;
 pub(crate) mod page;
 pub(crate) mod plugins;
 pub(crate) mod run;
+pub(crate) mod sanitize;
+pub(crate) mod soak;
 pub(crate) mod test;
 pub(crate) mod tools;
 pub(crate) mod zoo;

@@ -9,7 +9,7 @@ use crate::steps::{self, Step};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Also what takes long: benchmarks and the load proof.
+    /// Also what takes long: miri, the soak, benchmarks and the load proof.
     #[arg(long)]
     full: bool,
     /// Only the steps of these names.

@@ -9,12 +9,14 @@
 //! | `plugins` | the sample in each language, the zoo |
 //! | `repository` | layers, tidiness, links, the book |
 //! | `programs` | the admin page, benches, load |
+//! | `proofs` | models, miri, the long stress |
 //! | `runner` | runs steps, keeps a log of each, says what failed |
 
 mod go;
 mod native;
 mod plugins;
 mod programs;
+mod proofs;
 mod repository;
 mod runner;
 mod rust;
@@ -42,10 +44,13 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("zoo", plugins::zoo),
     Step::always("tests", rust::tests),
     Step::always("doc-tests", rust::doc_tests),
+    Step::always("loom", proofs::loom),
     Step::always("doc", rust::doc),
     Step::always("page", programs::page),
     Step::always("deny", rust::deny),
     Step::always("book", repository::book),
+    Step::full("miri", proofs::miri),
+    Step::full("soak", proofs::soak),
     Step::full("bench", programs::bench),
     Step::full("load", programs::load),
 ];

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `cargo xtask sanitize`: the tests of becket-chan at full speed under a sanitizer of LLVM's, the
+//! standard library built with it.
+//!
+//! What miri cannot run, or not often enough, runs here: threads in number, system calls, stress.
+
+use std::process::{Command, ExitCode};
+
+use clap::ValueEnum;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::nightly::Nightly;
+use crate::process::Output;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Which one; both if not given.
+    sanitizer: Option<Sanitizer>,
+    /// Only the tests with one of these in their names.
+    #[arg(value_name = "PART", requires = "sanitizer")]
+    parts: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Sanitizer {
+    /// Accesses outside of objects or after their end, and leaks.
+    Address,
+    /// Data races.
+    Thread,
+}
+
+impl Sanitizer {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Thread => "thread",
+        }
+    }
+}
+
+pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
+    let nightly = Nightly::find()?;
+    nightly.need_sources()?;
+    let all = [Sanitizer::Address, Sanitizer::Thread];
+    let chosen = arguments.sanitizer.as_ref().map_or(&all[..], std::slice::from_ref);
+    for sanitizer in chosen {
+        let mut command = tests(context, &nightly, *sanitizer);
+        Output::Screen.run(command.arg("--").args(&arguments.parts))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tests(context: &Context, nightly: &Nightly, sanitizer: Sanitizer) -> Command {
+    let mut command = nightly.cargo();
+    command
+        .current_dir(context.root())
+        .args(["test", "--locked", "--package=becket-chan", "--all-features", "--lib", "--tests"])
+        .args(["-Zbuild-std", "--target", &nightly.host])
+        .arg("--target-dir")
+        .arg(context.target().join("sanitize").join(sanitizer.name()))
+        .env("RUSTFLAGS", format!("-Zsanitizer={}", sanitizer.name()));
+    command
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Steps on what is lock-free or unsafe: every interleaving, every access, many messages.
+
+use crate::commands;
+use crate::context::Context;
+use crate::error::Error;
+use crate::process::Output;
+
+pub(super) fn loom(context: &Context, output: &mut Output) -> Result<(), Error> {
+    commands::loom::check(context, output)
+}
+
+pub(super) fn miri(context: &Context, output: &mut Output) -> Result<(), Error> {
+    commands::miri::check(context, output)
+}
+
+pub(super) fn soak(context: &Context, output: &mut Output) -> Result<(), Error> {
+    commands::soak::check(context, output)
+}
