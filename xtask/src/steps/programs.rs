@@ -11,7 +11,7 @@ pub(super) fn page(context: &Context, output: &mut Output) -> Result<(), Error> 
 }
 
 pub(super) fn bench(context: &Context, output: &mut Output) -> Result<(), Error> {
-    bench::bench(context, None, true, output)
+    bench::check(context, output)
 }
 
 pub(super) fn load(context: &Context, output: &mut Output) -> Result<(), Error> {
