@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Code of the user's runs without a lock: hooks, weights, and the clone, wake and drop of a waker
+//! may all use the channel and the token they are called for. Each of these tests locks up if one
+//! does not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use becket_chan::{
+    Builder, Overflow, RecvError, Select, SendError, Token, bounded, rendezvous, select,
+};
+use common::poll_once;
+
+#[test]
+fn a_hook_that_uses_its_own_channel_does_not_lock_up() {
+    let own = Arc::new(Mutex::new(None));
+    let seen = own.clone();
+    let (tx, rx) = Builder::bounded(1)
+        .overflow(Overflow::DropOldest)
+        .on_undelivered(move |n: u32| {
+            let sender: &Option<becket_chan::Sender<u32>> = &seen.lock().unwrap();
+            let sender = sender.as_ref().unwrap();
+            assert!(sender.len() <= 1 && sender.snapshot().dropped > 0 && n < 3);
+        })
+        .build();
+    *own.lock().unwrap() = Some(tx.clone());
+    (0..4).for_each(|n| tx.try_send(n).unwrap());
+    assert_eq!((rx.try_recv(), tx.snapshot().undelivered), (Ok(3), 3));
+}
+
+#[test]
+fn a_weight_that_uses_its_own_channel_does_not_lock_up() {
+    let own = Arc::new(Mutex::new(None));
+    let seen = own.clone();
+    let (tx, rx) = Builder::bounded(1)
+        .weigh(move |n: &u32| {
+            let sender: &Option<becket_chan::Sender<u32>> = &seen.lock().unwrap();
+            u64::from(*n) + sender.as_ref().map_or(0, |tx| tx.snapshot().sends * 0)
+        })
+        .build();
+    *own.lock().unwrap() = Some(tx.clone());
+    tx.try_send(1).unwrap();
+    let mut send = Box::pin(tx.send(2));
+    assert!(poll_once(&mut send).is_pending());
+    assert_eq!(rx.try_recv(), Ok(1));
+    assert_eq!(poll_once(&mut send), Poll::Ready(Ok(())));
+    assert_eq!(rx.recv().wait(), Ok(2));
+    tx.send_many(&mut [3].into()).wait().unwrap();
+    let mut select = Select::new();
+    let (sending, receiving) = (select.send(&tx, 4), select.recv(&rx));
+    assert_eq!(select.wait().unwrap().recv(receiving), Some(Ok(3)));
+    assert_eq!(select.wait().unwrap().send(sending), Some(Ok(())));
+    drop(select);
+    assert_eq!(rx.recv_many(&mut Vec::new(), 9).wait(), Ok(1));
+    let seen = tx.snapshot();
+    assert_eq!((seen.bytes_sent, seen.bytes_received), (10, 10));
+}
+
+/// A waker that looks at a channel and at a token whenever it is cloned, woken or dropped.
+mod waker {
+    use std::sync::Arc;
+    use std::task::{RawWaker, RawWakerVTable, Waker};
+
+    use becket_chan::Sender;
+
+    type Held = (Sender<u32>, becket_chan::Token);
+
+    static TABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, gone);
+
+    fn look(held: &Held) {
+        held.0.snapshot();
+        drop(held.1.child());
+    }
+
+    pub(super) fn new(held: Held) -> Waker {
+        let data = Arc::into_raw(Arc::new(held)).cast();
+        // SAFETY: the table takes the pointer for what it is, an `Arc` that was given away.
+        unsafe { Waker::from_raw(RawWaker::new(data, &TABLE)) }
+    }
+
+    fn clone(data: *const ()) -> RawWaker {
+        // SAFETY: a waker's pointer, which stays its own.
+        unsafe {
+            look(&*data.cast::<Held>());
+            Arc::increment_strong_count(data.cast::<Held>());
+        }
+        RawWaker::new(data, &TABLE)
+    }
+
+    fn wake(data: *const ()) {
+        gone(data);
+    }
+
+    fn wake_by_ref(data: *const ()) {
+        // SAFETY: a waker's pointer, which stays its own.
+        look(unsafe { &*data.cast::<Held>() });
+    }
+
+    fn gone(data: *const ()) {
+        // SAFETY: a waker's pointer, which it gives up.
+        let held = unsafe { Arc::from_raw(data.cast::<Held>()) };
+        look(&held);
+    }
+}
+
+/// Polls with two wakers, one after the other: the second takes the place of the first.
+fn poll_twice<F: Future>(future: &mut std::pin::Pin<Box<F>>, wakers: &[Waker; 2]) {
+    for waker in wakers {
+        assert!(future.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+    }
+}
+
+#[test]
+fn a_waker_of_an_operation_that_uses_its_channel_does_not_lock_up() {
+    let (tx, rx) = rendezvous();
+    let token = Token::new();
+    let wakers = [(); 2].map(|()| waker::new((tx.clone(), token.clone())));
+    let mut receive = Box::pin(rx.recv());
+    poll_twice(&mut receive, &wakers);
+    tx.try_send(2).unwrap();
+    assert_eq!(poll_once(&mut receive), Poll::Ready(Ok(2)));
+    let mut receive = Box::pin(rx.recv().cancel_on(&token).timeout(Duration::from_secs(3600)));
+    poll_twice(&mut receive, &wakers);
+    drop(receive);
+    let mut send = Box::pin(tx.send(1).cancel_on(&token));
+    poll_twice(&mut send, &wakers);
+    let mut cancelled = Box::pin(token.cancelled());
+    poll_twice(&mut cancelled, &wakers);
+    token.cancel();
+    assert_eq!(poll_once(&mut send), Poll::Ready(Err(SendError::Cancelled(1))));
+    assert_eq!(poll_once(&mut cancelled), Poll::Ready(true));
+    let mut values = Vec::new();
+    let mut receive = Box::pin(rx.recv_many(&mut values, 3));
+    poll_twice(&mut receive, &wakers);
+    tx.close();
+    assert_eq!(poll_once(&mut receive), Poll::Ready(Err(RecvError::Closed)));
+}
+
+#[test]
+fn a_waker_of_a_select_that_uses_its_channels_does_not_lock_up() {
+    let (tx, rx) = rendezvous();
+    let (_never, other) = bounded::<u32>(1);
+    let token = Token::new();
+    let wakers = [(); 2].map(|()| waker::new((tx.clone(), token.clone())));
+    for end in 0..3 {
+        let mut selecting = Box::pin(async {
+            select! {
+                value = rx.recv() => value.ok(),
+                value = other.recv() => value.ok(),
+                cancelled(&token) => None,
+            }
+        });
+        poll_twice(&mut selecting, &wakers);
+        match end {
+            0 => drop(selecting),
+            1 => {
+                tx.try_send(5).unwrap();
+                assert_eq!(poll_once(&mut selecting), Poll::Ready(Some(5)));
+            }
+            _ => {
+                token.cancel();
+                assert_eq!(poll_once(&mut selecting), Poll::Ready(None));
+            }
+        }
+    }
+}
