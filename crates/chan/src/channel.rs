@@ -5,7 +5,7 @@
 //! (somebody waits, the channel is closed, or its kind has no ring), and when it must wait.
 
 use std::collections::VecDeque;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::{self, ManuallyDrop, MaybeUninit};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use crate::lock::{Guard, Lock};
 use crate::park;
 use crate::ring::{Attempt, Ring};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, heavy};
-use crate::waiter::Node;
+use crate::waiter::{Node, contain};
 
 /// Slots of an unlimited channel's ring; what it holds beyond them goes to the spill.
 const UNLIMITED_RING: usize = 64;
@@ -59,14 +59,14 @@ pub(crate) struct Plan<T> {
     pub(crate) weigh: Option<Weigh<T>>,
 }
 
-struct Gated<T> {
-    hint: Hint,
-    lock: Lock<Gate<T>>,
+pub(crate) struct Gated<T> {
+    pub(crate) hint: Hint,
+    pub(crate) lock: Lock<Gate<T>>,
 }
 
 pub(crate) struct Channel<T> {
     pub(crate) ring: Ring<T>,
-    gate: CachePadded<Gated<T>>,
+    pub(crate) gate: CachePadded<Gated<T>>,
     pub(crate) kind: Kind,
     /// A send for which the ring has no room waits.
     suspends: bool,
@@ -146,7 +146,7 @@ impl<T> Channel<T> {
 
     /// Lets go of the lock and does what must be done without it.
     #[inline]
-    fn leave(&self, mut gate: Guard<'_, Gate<T>>, after: After<T>) {
+    fn leave(&self, mut gate: Guard<'_, Gate<T>>, after: &mut After<T>) {
         gate.leave(&self.ring, &self.gate.hint);
         drop(gate);
         self.follow(after);
@@ -154,23 +154,31 @@ impl<T> Channel<T> {
 
     /// What is left to do when the lock is free.
     #[inline]
-    pub(crate) fn follow(&self, mut after: After<T>) {
+    pub(crate) fn follow(&self, after: &mut After<T>) {
         after.wakes.fire();
         if let Some(value) = after.undelivered.take() {
             self.lose(value);
-            after.undelivered_more.drain(..).for_each(|value| self.lose(value));
+            if !after.undelivered_more.is_empty() {
+                self.lose_more(&mut after.undelivered_more);
+            }
         }
         if after.again {
             self.settle();
         }
     }
 
-    /// Nobody will receive this value.
     #[cold]
+    fn lose_more(&self, values: &mut Vec<T>) {
+        values.drain(..).for_each(|value| self.lose(value));
+    }
+
+    /// Nobody will receive this value.
+    #[inline]
     pub(crate) fn lose(&self, value: T) {
         match &self.undelivered {
-            Some(undelivered) => undelivered(value),
-            None => drop(value),
+            Some(undelivered) => contain(|| undelivered(value)),
+            None if mem::needs_drop::<T>() => contain(|| drop(value)),
+            None => {}
         }
     }
 
@@ -186,8 +194,8 @@ impl<T> Channel<T> {
             gate.settle(&self.ring, &mut after);
             gate.leave(&self.ring, &self.gate.hint);
             drop(gate);
-            let again = std::mem::take(&mut after.again);
-            self.follow(after);
+            let again = mem::take(&mut after.again);
+            self.follow(&mut after);
             if !again {
                 return;
             }
@@ -212,7 +220,22 @@ impl<T> Channel<T> {
             // SAFETY: the caller's promise.
             Attempt::Busy if self.suspends => unsafe { self.try_send_busy(value) },
             // SAFETY: the caller's promise.
-            _ => unsafe { self.try_send_gate(value) },
+            _ => unsafe { self.try_send_slow(value) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_send`].
+    #[inline(never)]
+    unsafe fn try_send_slow(&self, value: *const T) -> Tried {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.kind {
+                Kind::Conflated => self.send_latest(value),
+                Kind::Rendezvous => self.meet_receiver(value),
+                Kind::Bounded | Kind::Unlimited => self.try_send_gate(value),
+            }
         }
     }
 
@@ -224,13 +247,28 @@ impl<T> Channel<T> {
     #[inline]
     pub(crate) unsafe fn try_send_weighed(&self, value: *const T) -> Tried {
         // SAFETY: the caller's promise.
-        let weight = self.weigh.as_ref().map(|weigh| weigh(unsafe { &*value }));
-        // SAFETY: the caller's promise.
-        let tried = unsafe { self.try_send(value) };
-        if let (Some(weight), Tried::Done) = (weight, tried) {
-            self.count_sent(weight);
+        unsafe {
+            match &self.weigh {
+                None => self.try_send(value),
+                Some(weigh) => self.weigh_and_try_send(weigh, value),
+            }
         }
-        tried
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_send`].
+    #[inline(never)]
+    unsafe fn weigh_and_try_send(&self, weigh: &Weigh<T>, value: *const T) -> Tried {
+        // SAFETY: the caller's promise; it is weighed before it may be moved out.
+        unsafe {
+            let weight = weigh(&*value);
+            let tried = self.try_send(value);
+            if tried == Tried::Done {
+                self.count_sent(weight);
+            }
+            tried
+        }
     }
 
     /// # Safety
@@ -258,13 +296,14 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// As for [`Self::try_send`].
-    unsafe fn try_send_gate(&self, value: *const T) -> Tried {
+    #[inline(never)]
+    pub(crate) unsafe fn try_send_gate(&self, value: *const T) -> Tried {
         for round in 0.. {
             let mut after = After::new();
             let mut gate = self.enter();
             // SAFETY: entered; the caller's promise; the value is still there.
             let sent = unsafe { gate.send(&self.ring, value, &mut after) };
-            self.leave(gate, after);
+            self.leave(gate, &mut after);
             match sent {
                 Locked::Done => return Tried::Done,
                 Locked::Closed => return Tried::Closed,
@@ -293,7 +332,25 @@ impl<T> Channel<T> {
             // SAFETY: the caller's promise.
             Attempt::Busy => unsafe { self.try_recv_busy(out) },
             // SAFETY: the caller's promise.
-            Attempt::Slow => unsafe { self.try_recv_gate(out) },
+            Attempt::Slow => unsafe { self.try_recv_slow(out) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline(never)]
+    unsafe fn try_recv_slow(&self, out: *mut T) -> Tried {
+        if !self.gate.hint.may_recv() {
+            return Tried::Blocked;
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.kind {
+                Kind::Conflated => self.take_latest(out),
+                Kind::Rendezvous => self.meet_sender(out),
+                Kind::Bounded | Kind::Unlimited => self.try_recv_gate(out),
+            }
         }
     }
 
@@ -322,13 +379,14 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// As for [`Self::try_recv`].
-    unsafe fn try_recv_gate(&self, out: *mut T) -> Tried {
+    #[inline(never)]
+    pub(crate) unsafe fn try_recv_gate(&self, out: *mut T) -> Tried {
         for round in 0.. {
             let mut after = After::new();
             let mut gate = self.enter();
             // SAFETY: entered; the caller's promise.
             let taken = unsafe { gate.recv(&self.ring, out, &mut after) };
-            self.leave(gate, after);
+            self.leave(gate, &mut after);
             match taken {
                 Locked::Done => return Tried::Done,
                 Locked::Closed => return Tried::Closed,
@@ -360,7 +418,11 @@ impl<T> Channel<T> {
                     Attempt::Slow => {}
                 }
             }
-            let (more, tried) = self.try_send_many_gate(values);
+            let (more, tried) = if self.weigh.is_some() {
+                self.try_send_front(values)
+            } else {
+                self.try_send_many_gate(values)
+            };
             sent += more;
             if tried != Tried::Done {
                 return (sent, tried);
@@ -369,9 +431,23 @@ impl<T> Channel<T> {
         (sent, Tried::Done)
     }
 
+    /// Sends one value of a channel that weighs its values.
+    fn try_send_front(&self, values: &mut VecDeque<T>) -> (usize, Tried) {
+        let Some(value) = values.pop_front() else {
+            return (0, Tried::Done);
+        };
+        let value = ManuallyDrop::new(value);
+        // SAFETY: the value is put back if it was not moved out.
+        match unsafe { self.try_send_weighed(&raw const *value) } {
+            Tried::Done => (1, Tried::Done),
+            tried => {
+                values.push_front(ManuallyDrop::into_inner(value));
+                (0, tried)
+            }
+        }
+    }
+
     fn try_send_many_gate(&self, values: &mut VecDeque<T>) -> (usize, Tried) {
-        let weights: Vec<_> =
-            self.weigh.iter().flat_map(|weigh| values.iter().map(weigh)).collect();
         let mut after = After::new();
         let mut sent = 0;
         let mut tried = Tried::Done;
@@ -388,8 +464,7 @@ impl<T> Channel<T> {
                 }
             }
         }
-        self.leave(gate, after);
-        self.count_sent(weights.iter().take(sent).sum());
+        self.leave(gate, &mut after);
         (sent, tried)
     }
 
@@ -421,7 +496,7 @@ impl<T> Channel<T> {
                 Attempt::Blocked | Attempt::Busy if self.ring.is_fast() => return Tried::Blocked,
                 _ => {}
             }
-            values.reserve(max.min(self.len()));
+            values.reserve(max.min(self.len().max(1)));
             let mut after = After::new();
             let mut gate = self.enter();
             let tried = loop {
@@ -437,7 +512,7 @@ impl<T> Channel<T> {
                     Locked::Blocked | Locked::Busy => break Tried::Blocked,
                 }
             };
-            self.leave(gate, after);
+            self.leave(gate, &mut after);
             if tried != Tried::Done {
                 return tried;
             }
@@ -452,6 +527,19 @@ impl<T> Channel<T> {
     /// The slot holds a value, which on `Done` has been moved out. On `Waiting` the node and its
     /// claim stay where they are until the wait has ended.
     pub(crate) unsafe fn send_or_queue(&self, node: *const Node) -> Queued {
+        if self.kind == Kind::Rendezvous {
+            // SAFETY: the caller's promise.
+            return unsafe { self.meet_receiver_or_queue(node) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.send_or_queue_gate(node) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::send_or_queue`].
+    #[inline(never)]
+    pub(crate) unsafe fn send_or_queue_gate(&self, node: *const Node) -> Queued {
         let mut after = After::new();
         let mut gate = self.enter();
         // SAFETY: entered; the caller's promise.
@@ -466,7 +554,7 @@ impl<T> Channel<T> {
                 Queued::Waiting
             }
         };
-        self.leave(gate, after);
+        self.leave(gate, &mut after);
         queued
     }
 
@@ -477,6 +565,19 @@ impl<T> Channel<T> {
     /// The slot is valid for a write. On `Waiting` the node and its claim stay where they are until
     /// the wait has ended.
     pub(crate) unsafe fn recv_or_queue(&self, node: *const Node) -> Queued {
+        if self.kind == Kind::Rendezvous {
+            // SAFETY: the caller's promise.
+            return unsafe { self.meet_sender_or_queue(node) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.recv_or_queue_gate(node) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::recv_or_queue`].
+    #[inline(never)]
+    pub(crate) unsafe fn recv_or_queue_gate(&self, node: *const Node) -> Queued {
         let mut after = After::new();
         let mut gate = self.enter();
         // SAFETY: entered; the caller's promise.
@@ -491,7 +592,7 @@ impl<T> Channel<T> {
                 Queued::Waiting
             }
         };
-        self.leave(gate, after);
+        self.leave(gate, &mut after);
         queued
     }
 
@@ -534,7 +635,7 @@ impl<T> Channel<T> {
         let mut after = After::new();
         let mut gate = self.enter();
         gate.give_back(&self.ring, value, turn, &mut after);
-        self.leave(gate, after);
+        self.leave(gate, &mut after);
     }
 
     /// Closes. True if it was open.
@@ -542,7 +643,7 @@ impl<T> Channel<T> {
         let mut after = After::new();
         let mut gate = self.enter();
         let closed = gate.close(&self.ring, reason, &mut after);
-        self.leave(gate, after);
+        self.leave(gate, &mut after);
         closed
     }
 
@@ -556,7 +657,7 @@ impl<T> Channel<T> {
             heavy();
             gate.settle(&self.ring, &mut after);
         }
-        self.leave(gate, after);
+        self.leave(gate, &mut after);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -676,13 +777,23 @@ impl<T> Channel<T> {
         }
     }
 
+    /// Whoever found no room saw the channel full, though it may not have taken the lock.
+    fn high_water(&self, seen: u64) -> usize {
+        let seen = usize::try_from(seen).unwrap_or(usize::MAX);
+        if self.suspends && self.send_failures.read().would_block > 0 {
+            return seen.max(self.ring.capacity());
+        }
+        seen
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut gate = self.gate.lock.lock();
         gate.note_len(&self.ring);
         let (pushed, popped) = (self.ring.pushed(), self.ring.popped());
         let counts = gate.counts;
-        let sends = pushed + counts.sent_apart;
-        let receives = (popped - counts.discarded).wrapping_add(counts.received_apart);
+        let sends = pushed + counts.sent_apart + counts.handed;
+        let receives =
+            (popped - counts.discarded + counts.handed).wrapping_add(counts.received_apart);
         let (bytes_sent, bytes_received) = if self.weigh.is_some() {
             (self.bytes_sent.load(Ordering::Relaxed), self.bytes_received.load(Ordering::Relaxed))
         } else {
@@ -693,7 +804,7 @@ impl<T> Channel<T> {
             kind: self.kind,
             capacity: self.capacity(),
             len: gate.len(&self.ring),
-            high_water: usize::try_from(counts.high_water).unwrap_or(usize::MAX),
+            high_water: self.high_water(counts.high_water),
             senders_waiting: gate.senders.len(),
             receivers_waiting: gate.receivers.len(),
             closed: gate.is_closed(),
@@ -705,8 +816,8 @@ impl<T> Channel<T> {
             receive_failures: self.receive_failures.read(),
             conflated: counts.conflated,
             dropped: counts.dropped,
-            undelivered: counts.undelivered,
-            matches: counts.matches,
+            undelivered: counts.conflated + counts.dropped + counts.left,
+            matches: if self.kind == Kind::Rendezvous { counts.handed } else { 0 },
             first_operation: gate.span.map(|span| span.first),
             last_operation: gate.span.map(|span| span.last),
             taken_at: Instant::now(),

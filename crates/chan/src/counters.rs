@@ -22,8 +22,8 @@ pub struct Snapshot {
     pub capacity: Option<usize>,
     /// How many it holds.
     pub len: usize,
-    /// The most it held. Exact with `timing`, and at the capacity; else the largest of what was seen
-    /// whenever an operation waited, went past the ring or a snapshot was taken.
+    /// The most it held. Exact with `timing`. Otherwise the most that was seen: by operations that
+    /// had to wait, went past the ring or found the channel full, and by snapshots.
     pub high_water: usize,
     /// Sends that wait.
     pub senders_waiting: usize,

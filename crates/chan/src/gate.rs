@@ -35,7 +35,7 @@ use std::time::Instant;
 use crate::ring::{Attempt, Ring};
 use crate::spill::Spill;
 use crate::sync::{AtomicU32, Ordering};
-use crate::waiter::{Claimed, List, Node, Wakes};
+use crate::waiter::{List, Node, Wakes};
 
 /// Operations under the lock without a waiter after which the ring is fast again.
 const CALM_OPERATIONS: u8 = 16;
@@ -117,11 +117,12 @@ pub(crate) struct Counts {
     pub(crate) received_apart: u64,
     /// Values that left the ring without being received.
     pub(crate) discarded: u64,
+    /// Values that went from a sender straight to a receiver: accepted and received.
+    pub(crate) handed: u64,
     pub(crate) conflated: u64,
     pub(crate) dropped: u64,
-    /// Values accepted that nobody will receive.
-    pub(crate) undelivered: u64,
-    pub(crate) matches: u64,
+    /// Values that were left when the last receiver went.
+    pub(crate) left: u64,
     pub(crate) high_water: u64,
 }
 
@@ -137,6 +138,11 @@ pub(crate) struct Span {
 pub(crate) struct Hint(AtomicU32);
 
 impl Hint {
+    #[inline]
+    pub(crate) fn set(&self, send: bool, recv: bool) {
+        self.0.store(u32::from(send) | u32::from(recv) << 1, Ordering::Release);
+    }
+
     pub(crate) fn new() -> Self {
         Self(AtomicU32::new(0))
     }
@@ -161,14 +167,14 @@ pub(crate) struct Gate<T> {
     /// They stay ours.
     pinned: bool,
     calm: u8,
-    closed: bool,
+    pub(crate) closed: bool,
     /// Nobody will ever receive.
     abandoned: bool,
-    timed: bool,
+    pub(crate) timed: bool,
     pub(crate) senders: List,
     pub(crate) receivers: List,
-    latest: Option<T>,
-    returned: VecDeque<(u64, T)>,
+    pub(crate) latest: Option<T>,
+    pub(crate) returned: VecDeque<(u64, T)>,
     spill: Spill<T>,
     /// Hand-overs to waiting receivers so far.
     turns: u64,
@@ -245,7 +251,7 @@ impl<T> Gate<T> {
                 recv |= ring.ready_locked() != Attempt::Blocked || !self.spill.is_empty();
             }
         }
-        hint.0.store(u32::from(send) | u32::from(recv) << 1, Ordering::Release);
+        hint.set(send, recv);
     }
 
     /// Gives them back once nothing has needed the lock for a while.
@@ -297,9 +303,9 @@ impl<T> Gate<T> {
         {
             // SAFETY: a claimed receiver's slot is valid for a write; the caller's promise.
             unsafe { ptr::copy_nonoverlapping(value, receiver.node().slot::<T>(), 1) };
-            self.counts.sent_apart += 1;
-            self.counts.matches += u64::from(self.kind == Kind::Rendezvous);
-            self.handed_over(receiver, after);
+            self.counts.handed += 1;
+            receiver.node().set_turn(self.next_turn());
+            after.wakes.push(receiver.matched());
             self.note_time();
             return Locked::Done;
         }
@@ -323,9 +329,10 @@ impl<T> Gate<T> {
             Kind::Rendezvous => return Locked::Blocked,
             Kind::Conflated => {
                 // SAFETY: moved out, as promised by `Done`.
-                if let Some(old) = self.latest.replace(unsafe { value.read() }) {
+                let old = self.latest.replace(unsafe { value.read() });
+                let returned = self.returned.drain(..).map(|(_, value)| value);
+                for old in old.into_iter().chain(returned) {
                     self.counts.conflated += 1;
-                    self.counts.undelivered += 1;
                     after.discard(old);
                 }
                 self.counts.sent_apart += 1;
@@ -342,24 +349,24 @@ impl<T> Gate<T> {
                 return Locked::Done;
             }
             Kind::Bounded => loop {
+                if self.overflow == Overflow::DropOldest
+                    && ring.len() + self.returned.len() >= ring.capacity()
+                    && self.drop_oldest(ring, after)
+                {
+                    continue;
+                }
                 // SAFETY: entered; the caller's promise.
                 match (unsafe { ring.push_locked(value) }, self.overflow) {
                     (Attempt::Done, _) => break,
                     (Attempt::Busy, Overflow::Suspend) => return Locked::Busy,
                     (_, Overflow::Suspend) => return Locked::Blocked,
-                    (_, Overflow::DropOldest) => {
-                        if self.drop_oldest(ring, after) {
-                            continue;
-                        }
-                        // Every slot is between claim and publication: nothing is older.
-                        return Locked::Busy;
-                    }
+                    // Every slot is between claim and publication: nothing is older.
+                    (_, Overflow::DropOldest) => return Locked::Busy,
                     (_, Overflow::DropLatest) => {
                         // SAFETY: moved out, as promised by `Done`.
                         after.discard(unsafe { value.read() });
                         self.counts.sent_apart += 1;
                         self.counts.dropped += 1;
-                        self.counts.undelivered += 1;
                         break;
                     }
                 }
@@ -372,12 +379,17 @@ impl<T> Gate<T> {
     }
 
     fn drop_oldest(&mut self, ring: &Ring<T>, after: &mut After<T>) -> bool {
-        let Some(oldest) = self.take_ring(ring) else {
-            return false;
+        let oldest = match self.returned.pop_front() {
+            Some((_, oldest)) => oldest,
+            None => match self.take_ring(ring) {
+                Some(oldest) => {
+                    self.counts.discarded += 1;
+                    oldest
+                }
+                None => return false,
+            },
         };
-        self.counts.discarded += 1;
         self.counts.dropped += 1;
-        self.counts.undelivered += 1;
         after.discard(oldest);
         true
     }
@@ -413,9 +425,7 @@ impl<T> Gate<T> {
             // SAFETY: a claimed sender's slot holds its value; the caller's promise.
             unsafe { ptr::copy_nonoverlapping(sender.node().slot::<T>(), out, 1) };
             after.wakes.push(sender.matched());
-            self.counts.sent_apart += 1;
-            self.counts.received_apart = self.counts.received_apart.wrapping_add(1);
-            self.counts.matches += 1;
+            self.counts.handed += 1;
             self.note_time();
             return Locked::Done;
         }
@@ -527,7 +537,7 @@ impl<T> Gate<T> {
         }
         if self.abandoned {
             while let Some(value) = self.take_any(ring) {
-                self.counts.undelivered += 1;
+                self.counts.left += 1;
                 after.discard(value);
                 if after.is_enough() {
                     after.again = true;
@@ -574,13 +584,17 @@ impl<T> Gate<T> {
     /// Takes back a value that was handed to a receive that was then dropped.
     pub(crate) fn give_back(&mut self, ring: &Ring<T>, value: T, turn: u64, after: &mut After<T>) {
         self.counts.received_apart = self.counts.received_apart.wrapping_sub(1);
-        if self.kind == Kind::Conflated && self.latest.is_some() {
-            self.counts.conflated += 1;
-            self.counts.undelivered += 1;
-            after.discard(value);
-        } else {
-            let at = self.returned.partition_point(|(other, _)| *other < turn);
-            self.returned.insert(at, (turn, value));
+        let at = self.returned.partition_point(|(other, _)| *other < turn);
+        self.returned.insert(at, (turn, value));
+        if self.kind == Kind::Conflated {
+            // Of those that were handed out the last is the latest, unless one was sent since.
+            let keep = usize::from(self.latest.is_none());
+            while self.returned.len() > keep
+                && let Some((_, old)) = self.returned.pop_front()
+            {
+                self.counts.conflated += 1;
+                after.discard(old);
+            }
         }
         self.settle(ring, after);
     }
@@ -628,14 +642,7 @@ impl<T> Gate<T> {
     }
 
     #[inline]
-    fn handed_over(&mut self, receiver: Claimed, after: &mut After<T>) {
-        self.counts.received_apart = self.counts.received_apart.wrapping_add(1);
-        receiver.node().set_turn(self.next_turn());
-        after.wakes.push(receiver.matched());
-    }
-
-    #[inline]
-    fn next_turn(&mut self) -> u64 {
+    pub(crate) fn next_turn(&mut self) -> u64 {
         self.turns += 1;
         self.turns
     }

@@ -4,6 +4,7 @@
 mod batch;
 mod builder;
 mod channel;
+mod conflated;
 mod counters;
 mod direction;
 mod error;
@@ -15,6 +16,7 @@ mod limit;
 mod lock;
 mod op;
 pub mod park;
+mod rendezvous;
 mod ring;
 mod select;
 mod spill;

@@ -421,15 +421,16 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
     /// Another task polls it from now on.
     #[cold]
     fn rewake(&mut self, waker: &Waker) {
-        let _token = self.limit.lock_token();
+        // A waker's clone and drop are code of the user's: not under the locks.
+        let wake = Wake::Task(waker.clone());
+        let token = self.limit.lock_token();
         let channel = self.channel.raw();
         channel.lock();
         // SAFETY: we hold every lock that leads to the claim.
-        let old = unsafe { self.claim().replace(Wake::Task(waker.clone())) };
+        let old = unsafe { self.claim().replace(wake) };
         // SAFETY: taken above.
         unsafe { channel.unlock() };
-        drop(_token);
-        // A waker's drop is code of the user's: not under the locks.
+        drop(token);
         drop(old);
         self.limit.set_timer(waker);
     }

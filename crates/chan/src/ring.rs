@@ -70,8 +70,10 @@ pub(crate) struct Ring<T> {
     head: CachePadded<AtomicU64>,
     tail: CachePadded<AtomicU64>,
     slots: Box<[Slot<T>]>,
-    /// A power of two above every index.
+    /// What a position grows by from one lap to the next: a power of two above every index.
     one_lap: u64,
+    /// The bits of a position that are its index.
+    index: u64,
 }
 
 // SAFETY: a value goes in on one thread and out on another, and is never shared (invariant 1).
@@ -89,11 +91,13 @@ impl<T> Ring<T> {
             })
             .collect();
         let word = if capacity == 0 { SLOW } else { 0 };
+        let one_lap = (capacity as u64 + 1).next_power_of_two();
         Self {
             head: CachePadded::new(AtomicU64::new(word)),
             tail: CachePadded::new(AtomicU64::new(word)),
             slots,
-            one_lap: (capacity as u64 + 1).next_power_of_two(),
+            one_lap,
+            index: one_lap - 1,
         }
     }
 
@@ -326,7 +330,7 @@ impl<T> Ring<T> {
 
     /// How many slots from `position` to the end of the lap carry the stamps `first`, `first + 1`…
     fn run(&self, position: u64, max: usize, first: u64) -> u64 {
-        let index = position & (self.one_lap - 1);
+        let index = position & self.index;
         let max = (self.slots.len() as u64 - index).min(max as u64);
         let mut run = 0;
         // SAFETY: within the lap.
@@ -341,7 +345,7 @@ impl<T> Ring<T> {
     /// The position `run` slots on, of which none is beyond the end of the lap.
     #[inline]
     fn advance(&self, position: u64, run: u64) -> u64 {
-        let index = position & (self.one_lap - 1);
+        let index = position & self.index;
         if index + run < self.slots.len() as u64 {
             position + run
         } else {
@@ -447,7 +451,7 @@ impl<T> Ring<T> {
     /// The ring has slots, and `position` comes from one of its words.
     #[inline]
     unsafe fn slot(&self, position: u64) -> &Slot<T> {
-        let index = (position & (self.one_lap - 1)) as usize;
+        let index = (position & self.index) as usize;
         // SAFETY: `next` keeps every index below the number of slots.
         unsafe { self.slots.get_unchecked(index) }
     }
@@ -460,7 +464,7 @@ impl<T> Ring<T> {
     /// How many operations a word stands for.
     fn count(&self, word: u64) -> u64 {
         let position = word >> 1;
-        let (lap, index) = (position / self.one_lap, position & (self.one_lap - 1));
+        let (lap, index) = (position / self.one_lap, position & self.index);
         lap * self.slots.len() as u64 + index
     }
 }

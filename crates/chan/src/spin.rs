@@ -16,13 +16,18 @@ use std::thread;
 use crate::gate::Kind;
 use crate::park;
 
-/// Some 15 µs.
-const LOOKS_MAX: u32 = 8192;
-const LOOKS_MIN: u32 = 32;
+/// One to two microseconds: what a partner that runs on another CPU needs to answer.
+const LOOKS_MAX: u32 = 1024;
+const LOOKS_MIN: u32 = 16;
+/// Every so many waits that looked in vain, one looks longer again.
+const PROBE_EVERY: u32 = 64;
+/// After the looks, how often a thread lets others run before it sleeps: cheap if nobody wants to,
+/// and if somebody does, it is perhaps the one that is waited for.
+const YIELDS: u32 = 8;
 
 /// Looks that have paid lately, for a slot of a ring and for a partner of a hand-over.
-static SLOT: AtomicU32 = AtomicU32::new(1024);
-static PARTNER: AtomicU32 = AtomicU32::new(1024);
+static SLOT: Budget = Budget::new();
+static PARTNER: Budget = Budget::new();
 
 /// Whether looking before queueing may help on a channel of this kind. Where values go from hand to
 /// hand, a waiter must be in line to be found.
@@ -40,23 +45,60 @@ pub(crate) fn for_claim(ready: impl Fn() -> bool) -> bool {
     look(&PARTNER, ready)
 }
 
-fn look(budget: &AtomicU32, ready: impl Fn() -> bool) -> bool {
+fn look(budget: &Budget, ready: impl Fn() -> bool) -> bool {
     if !several_cpus() {
         return false;
     }
-    let looks = budget.load(Ordering::Relaxed);
-    for _ in 0..looks {
+    let looks = budget.looks();
+    for look in 0..looks {
         if ready() {
-            let more = (looks + looks / 4 + 8).min(LOOKS_MAX);
-            if more != looks {
-                budget.store(more, Ordering::Relaxed);
-            }
+            budget.paid(look);
             return true;
         }
         park::relax();
     }
-    budget.store((looks / 2).max(LOOKS_MIN), Ordering::Relaxed);
+    budget.wasted(looks);
+    for _ in 0..YIELDS {
+        thread::yield_now();
+        if ready() {
+            return true;
+        }
+    }
     false
+}
+
+/// How many looks have paid lately.
+struct Budget {
+    looks: AtomicU32,
+    wasted: AtomicU32,
+}
+
+impl Budget {
+    const fn new() -> Self {
+        Self { looks: AtomicU32::new(LOOKS_MAX), wasted: AtomicU32::new(0) }
+    }
+
+    /// Now and then more than has paid, so that better times are noticed.
+    fn looks(&self) -> u32 {
+        if self.wasted.load(Ordering::Relaxed) % PROBE_EVERY == PROBE_EVERY - 1 {
+            return LOOKS_MAX;
+        }
+        self.looks.load(Ordering::Relaxed)
+    }
+
+    /// So many were needed: twice that next time.
+    fn paid(&self, look: u32) {
+        let looks = (2 * look).clamp(LOOKS_MIN, LOOKS_MAX);
+        if looks > self.looks.load(Ordering::Relaxed) {
+            self.looks.store(looks, Ordering::Relaxed);
+        }
+    }
+
+    fn wasted(&self, looks: u32) {
+        self.looks.store((looks / 2).max(LOOKS_MIN), Ordering::Relaxed);
+        let wasted = self.wasted.load(Ordering::Relaxed);
+        self.wasted.store(wasted.wrapping_add(1), Ordering::Relaxed);
+    }
 }
 
 fn several_cpus() -> bool {

@@ -36,11 +36,10 @@
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
+use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::task::Waker;
 use std::time::Instant;
-
-use smallvec::SmallVec;
 
 use crate::park::{self, Unparker};
 use crate::sync::{AtomicU32, Ordering, cell::UnsafeCell};
@@ -86,45 +85,81 @@ pub(crate) enum Due {
     Flow(Unparker),
 }
 
-/// The wakes that are due once the lock is free.
+/// The wakes that are due once the lock is free: mostly none or one.
 #[derive(Debug, Default)]
-pub(crate) struct Wakes(SmallVec<[Due; 4]>);
+pub(crate) struct Wakes {
+    first: Option<Due>,
+    rest: Vec<Due>,
+}
 
 impl Wakes {
     /// From here on, better fire before going on.
     const ENOUGH: usize = 64;
 
     #[inline]
-    pub(crate) fn new() -> Self {
-        Self(SmallVec::new())
+    pub(crate) const fn new() -> Self {
+        Self { first: None, rest: Vec::new() }
     }
 
     #[inline]
     pub(crate) fn push(&mut self, due: Option<Due>) {
-        if let Some(due) = due {
-            self.0.push(due);
+        let Some(due) = due else { return };
+        if self.first.is_none() {
+            self.first = Some(due);
+        } else {
+            self.push_rest(due);
         }
     }
 
+    #[cold]
+    fn push_rest(&mut self, due: Due) {
+        self.rest.push(due);
+    }
+
     pub(crate) fn append(&mut self, more: &mut Self) {
-        self.0.append(&mut more.0);
+        self.push(more.first.take());
+        more.rest.drain(..).for_each(|due| self.push(Some(due)));
     }
 
     pub(crate) fn is_enough(&self) -> bool {
-        self.0.len() >= Self::ENOUGH
+        self.rest.len() >= Self::ENOUGH
     }
 
     /// Fires them. No lock may be held: a waker is code of the user's.
     #[inline]
     pub(crate) fn fire(&mut self) {
-        for due in self.0.drain(..) {
-            match due {
-                Due::Task(waker) => waker.wake(),
-                Due::Thread(key) => park::unpark_one(key),
-                Due::Flow(unparker) => unparker.unpark(),
+        if let Some(first) = self.first.take() {
+            first.fire();
+            if !self.rest.is_empty() {
+                self.fire_rest();
             }
         }
     }
+
+    #[cold]
+    fn fire_rest(&mut self) {
+        self.rest.drain(..).for_each(Due::fire);
+    }
+}
+
+impl Due {
+    /// Fires it, as [`Wakes::fire`].
+    #[inline]
+    pub(crate) fn fire(self) {
+        match self {
+            Self::Task(waker) => contain(|| waker.wake()),
+            Self::Thread(key) => park::unpark_one(key),
+            Self::Flow(unparker) => unparker.unpark(),
+        }
+    }
+}
+
+/// Runs code of the user's in the middle of an operation. If it panics, the panic ends here, after
+/// the process's panic hook has reported it: it must neither keep others from being woken nor unwind
+/// through an operation that has half happened.
+#[inline]
+pub(crate) fn contain(code: impl FnOnce()) {
+    drop(panic::catch_unwind(AssertUnwindSafe(code)));
 }
 
 /// The word on which everybody races who may end a wait.
@@ -175,29 +210,33 @@ impl Claim {
     /// # Safety
     ///
     /// The caller has claimed it and holds the lock under which it did so; from here on it must not
-    /// touch the claim, its nodes or its slots.
+    /// touch the claim, its nodes or its slots. (By pointer: the owner may free the claim while this
+    /// returns.)
     #[inline]
-    unsafe fn finish(&self, outcome: Outcome) -> Option<Due> {
+    unsafe fn finish(claim: *const Self, outcome: Outcome) -> Option<Due> {
         let done = match outcome {
             Outcome::Matched(case) => DONE | (case << CASE_SHIFT),
             Outcome::Closed(case) => DONE | (1 << OUTCOME_SHIFT) | (case << CASE_SHIFT),
             Outcome::Cancelled => DONE | (2 << OUTCOME_SHIFT),
         };
-        // SAFETY: initialised at the start; only who claimed reads it out, once.
-        let wake = self.wake.with(|wake| unsafe { ptr::read(wake).assume_init() });
-        match wake {
-            Wake::Task(waker) => {
-                self.state.store(done, Ordering::Release);
-                Some(Due::Task(waker))
-            }
-            Wake::Flow(unparker) => {
-                self.state.store(done, Ordering::Release);
-                Some(Due::Flow(unparker))
-            }
-            Wake::Thread => {
-                let key = self.key();
-                let before = self.state.swap(done, Ordering::AcqRel);
-                (before & PARKED != 0).then_some(Due::Thread(key))
+        // SAFETY: alive until the store or swap below says done, after which nothing is touched.
+        unsafe {
+            // Initialised at the start; only who claimed reads it out, once.
+            let wake = (*claim).wake.with(|wake| ptr::read(wake).assume_init());
+            match wake {
+                Wake::Task(waker) => {
+                    (*claim).state.store(done, Ordering::Release);
+                    Some(Due::Task(waker))
+                }
+                Wake::Flow(unparker) => {
+                    (*claim).state.store(done, Ordering::Release);
+                    Some(Due::Flow(unparker))
+                }
+                Wake::Thread => {
+                    let key = (&raw const (*claim).state).addr();
+                    let before = (*claim).state.swap(done, Ordering::AcqRel);
+                    (before & PARKED != 0).then_some(Due::Thread(key))
+                }
             }
         }
     }
@@ -445,6 +484,6 @@ impl Claimed {
     #[inline]
     fn finish(self, outcome: Outcome) -> Option<Due> {
         // SAFETY: claimed by `pop_claimed` under the lock that is still held; `self` is used up.
-        unsafe { (*(*self.0).claim).finish(outcome) }
+        unsafe { Claim::finish((*self.0).claim, outcome) }
     }
 }

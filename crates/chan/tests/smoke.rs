@@ -76,7 +76,7 @@ fn limits_end_operations() {
         while tx.snapshot().senders_waiting == 0 {
             thread::yield_now();
         }
-        token.child();
+        let _child = token.child();
         token.cancel();
         assert_eq!(waiting.join().unwrap(), Err(SendError::Cancelled(3)));
     });

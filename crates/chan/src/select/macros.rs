@@ -55,7 +55,10 @@ macro_rules! select {
 #[macro_export]
 macro_rules! __select {
     // The arms that are not operations.
-    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), () ; default => $block:block $(,)? $($rest:tt)*) => {
+    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), () ; default => $block:block, $($rest:tt)*) => {
+        $crate::__select!(@ $way $biased, $ops, ($($limit)*), ($block) ; $($rest)*)
+    };
+    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), () ; default => $block:block $($rest:tt)*) => {
         $crate::__select!(@ $way $biased, $ops, ($($limit)*), ($block) ; $($rest)*)
     };
     (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), () ; default => $block:expr) => {
@@ -64,7 +67,10 @@ macro_rules! __select {
     (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), () ; default => $block:expr, $($rest:tt)*) => {
         $crate::__select!(@ $way $biased, $ops, ($($limit)*), ($block) ; $($rest)*)
     };
-    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; timeout($at:expr) => $block:block $(,)? $($rest:tt)*) => {
+    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; timeout($at:expr) => $block:block, $($rest:tt)*) => {
+        $crate::__select!(@ $way $biased, $ops, ($($limit)* [timeout TimedOut $at => $block]), $default ; $($rest)*)
+    };
+    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; timeout($at:expr) => $block:block $($rest:tt)*) => {
         $crate::__select!(@ $way $biased, $ops, ($($limit)* [timeout TimedOut $at => $block]), $default ; $($rest)*)
     };
     (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; timeout($at:expr) => $block:expr) => {
@@ -73,7 +79,10 @@ macro_rules! __select {
     (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; timeout($at:expr) => $block:expr, $($rest:tt)*) => {
         $crate::__select!(@ $way $biased, $ops, ($($limit)* [timeout TimedOut $at => $block]), $default ; $($rest)*)
     };
-    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; deadline($at:expr) => $block:block $(,)? $($rest:tt)*) => {
+    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; deadline($at:expr) => $block:block, $($rest:tt)*) => {
+        $crate::__select!(@ $way $biased, $ops, ($($limit)* [deadline TimedOut $at => $block]), $default ; $($rest)*)
+    };
+    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; deadline($at:expr) => $block:block $($rest:tt)*) => {
         $crate::__select!(@ $way $biased, $ops, ($($limit)* [deadline TimedOut $at => $block]), $default ; $($rest)*)
     };
     (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; deadline($at:expr) => $block:expr) => {
@@ -82,7 +91,10 @@ macro_rules! __select {
     (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; deadline($at:expr) => $block:expr, $($rest:tt)*) => {
         $crate::__select!(@ $way $biased, $ops, ($($limit)* [deadline TimedOut $at => $block]), $default ; $($rest)*)
     };
-    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; cancelled($token:expr) => $block:block $(,)? $($rest:tt)*) => {
+    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; cancelled($token:expr) => $block:block, $($rest:tt)*) => {
+        $crate::__select!(@ $way $biased, $ops, ($($limit)* [cancel_on Cancelled $token => $block]), $default ; $($rest)*)
+    };
+    (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; cancelled($token:expr) => $block:block $($rest:tt)*) => {
         $crate::__select!(@ $way $biased, $ops, ($($limit)* [cancel_on Cancelled $token => $block]), $default ; $($rest)*)
     };
     (@ $way:tt $biased:tt, $ops:tt, ($($limit:tt)*), $default:tt ; cancelled($token:expr) => $block:expr) => {
@@ -93,7 +105,10 @@ macro_rules! __select {
     };
 
     // One operation more. `arm` is another name each time, by hygiene.
-    (@ $way:tt $biased:tt, ($($ops:tt)*), $limit:tt, $default:tt ; $pattern:pat = $op:expr => $block:block $(,)? $($rest:tt)*) => {
+    (@ $way:tt $biased:tt, ($($ops:tt)*), $limit:tt, $default:tt ; $pattern:pat = $op:expr => $block:block, $($rest:tt)*) => {
+        $crate::__select!(@ $way $biased, ($($ops)* [arm $pattern = $op => $block]), $limit, $default ; $($rest)*)
+    };
+    (@ $way:tt $biased:tt, ($($ops:tt)*), $limit:tt, $default:tt ; $pattern:pat = $op:expr => $block:block $($rest:tt)*) => {
         $crate::__select!(@ $way $biased, ($($ops)* [arm $pattern = $op => $block]), $limit, $default ; $($rest)*)
     };
     (@ $way:tt $biased:tt, ($($ops:tt)*), $limit:tt, $default:tt ; $pattern:pat = $op:expr => $block:expr) => {

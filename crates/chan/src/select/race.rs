@@ -360,13 +360,14 @@ impl<'r, L: Limit> Race<'r, L> {
     /// Another task polls it from now on.
     #[cold]
     fn rewake(&mut self, waker: &Waker) {
+        // A waker's clone and drop are code of the user's: not under the locks.
+        let wake = Wake::Task(waker.clone());
         let token = self.limit.lock_token();
         let locks = Locks::take(self.arms);
         // SAFETY: we hold every lock that leads to the claim.
-        let old = unsafe { self.claim().replace(Wake::Task(waker.clone())) };
+        let old = unsafe { self.claim().replace(wake) };
         drop(locks);
         drop(token);
-        // A waker's drop is code of the user's: not under the locks.
         drop(old);
         self.limit.set_timer(waker);
     }
