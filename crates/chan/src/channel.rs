@@ -20,12 +20,12 @@ use crate::sync::{AtomicU64, AtomicUsize, Ordering, heavy};
 use crate::waiter::{Node, contain};
 
 /// Slots of an unlimited channel's ring; what it holds beyond them goes to the spill.
-const UNLIMITED_RING: usize = 64;
+const UNLIMITED_RING: usize = if cfg!(feature = "loom") { 1 } else { 64 };
 
 /// Looks at a slot that is claimed and not published, before the thread lets others run.
-const BUSY_LOOKS: u32 = 100;
+const BUSY_LOOKS: u32 = if cfg!(feature = "loom") { 0 } else { 100 };
 /// How often it lets others run before it takes the slot for blocked.
-const BUSY_YIELDS: u32 = 32;
+const BUSY_YIELDS: u32 = if cfg!(feature = "loom") { 0 } else { 32 };
 
 /// Called with each value that nobody will receive.
 pub(crate) type Undelivered<T> = Box<dyn Fn(T) + Send + Sync>;

@@ -38,7 +38,7 @@ use crate::sync::{AtomicU32, Ordering};
 use crate::waiter::{List, Node, Wakes};
 
 /// Operations under the lock without a waiter after which the ring is fast again.
-const CALM_OPERATIONS: u8 = 16;
+const CALM_OPERATIONS: u8 = if cfg!(feature = "loom") { 1 } else { 16 };
 
 /// What a bounded channel does with a value for which it has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -30,7 +30,7 @@ use crate::sync::{
 };
 
 /// Looks at a taken lock before sleeping. A section takes some 20 ns, a look 1.
-const LOOKS_MAX: u32 = 200;
+const LOOKS_MAX: u32 = if cfg!(feature = "loom") { 0 } else { 200 };
 
 /// The lock by itself: what a select over channels of several types can hold many of.
 #[derive(Debug)]

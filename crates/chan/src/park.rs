@@ -100,16 +100,5 @@ pub(crate) fn relax() {
     std::hint::black_box(());
 }
 
-/// In a model nobody sleeps: who is blocked lets another thread run.
 #[cfg(feature = "loom")]
-pub(crate) fn park_while(_key: usize, _deadline: Option<Instant>, _blocked: impl Fn() -> bool) {
-    loom::thread::yield_now();
-}
-
-#[cfg(feature = "loom")]
-pub(crate) fn unpark_one(_key: usize) {}
-
-#[cfg(feature = "loom")]
-pub(crate) fn relax() {
-    loom::thread::yield_now();
-}
+pub(crate) use crate::sync::{park_while, relax, unpark_one};

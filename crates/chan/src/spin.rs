@@ -46,7 +46,7 @@ pub(crate) fn for_claim(ready: impl Fn() -> bool) -> bool {
 }
 
 fn look(budget: &Budget, ready: impl Fn() -> bool) -> bool {
-    if !several_cpus() {
+    if cfg!(feature = "loom") || !several_cpus() {
         return false;
     }
     let looks = budget.looks();

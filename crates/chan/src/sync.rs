@@ -67,20 +67,108 @@ mod real {
 
 #[cfg(feature = "loom")]
 mod checked {
+    use std::collections::VecDeque;
+    use std::sync::{Mutex, atomic::AtomicBool};
+    use std::time::Instant;
+
     pub(crate) use loom::sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     };
+    use loom::thread::{self, Thread};
 
     pub(crate) mod cell {
         pub(crate) use loom::cell::{MutPtr, UnsafeCell};
     }
 
+    /// A model's threads, the first among them.
+    const THREADS_MAX: usize = 4;
+
+    loom::lazy_static! {
+        static ref FENCES: Fences = Fences::default();
+        static ref PARKED: Parked = Parked::default();
+    }
+
+    loom::thread_local! {
+        static THREAD: usize = FENCES.threads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// A word for each thread. A light fence touches that of its thread, a heavy one all: so of a
+    /// light and a heavy fence one comes first, and what stood before it is seen behind the other.
+    /// Two light fences order nothing, which a model with ordinary fences would not show.
+    #[derive(Default)]
+    struct Fences {
+        words: [AtomicUsize; THREADS_MAX],
+        threads: std::sync::atomic::AtomicUsize,
+    }
+
     pub(crate) fn light() {
-        fence(Ordering::SeqCst);
+        if let Some(word) = THREAD.with(|thread| FENCES.words.get(*thread)) {
+            word.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
     pub(crate) fn heavy() {
-        fence(Ordering::SeqCst);
+        for word in &FENCES.words {
+            word.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The parking lot: `turn` orders who looks whether he must sleep with who wakes, as the lot's
+    /// lock does. What follows a turn up to the next operation of loom's is one step.
+    #[derive(Default)]
+    struct Parked {
+        turn: AtomicUsize,
+        sleepers: Mutex<VecDeque<std::sync::Arc<Sleeper>>>,
+    }
+
+    struct Sleeper {
+        key: usize,
+        thread: Thread,
+        woken: AtomicBool,
+    }
+
+    impl Parked {
+        fn act<R>(&self, act: impl FnOnce(&mut VecDeque<std::sync::Arc<Sleeper>>) -> R) -> R {
+            self.turn.fetch_add(1, Ordering::AcqRel);
+            act(&mut self.sleepers.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        }
+    }
+
+    /// Sleeps under `key` if `blocked` still says so, until somebody unparks the key. Deadlines are
+    /// not modelled.
+    pub(crate) fn park_while(key: usize, _deadline: Option<Instant>, blocked: impl Fn() -> bool) {
+        let sleeper = std::sync::Arc::new(Sleeper {
+            key,
+            thread: thread::current(),
+            woken: AtomicBool::new(false),
+        });
+        PARKED.act(|sleepers| sleepers.push_back(sleeper.clone()));
+        if blocked() {
+            while !sleeper.woken.load(Ordering::Relaxed) {
+                thread::park();
+            }
+        } else {
+            PARKED.act(|sleepers| {
+                sleepers.retain(|other| !std::sync::Arc::ptr_eq(other, &sleeper));
+            });
+        }
+    }
+
+    /// Wakes one thread that sleeps under `key`.
+    pub(crate) fn unpark_one(key: usize) {
+        PARKED.act(|sleepers| {
+            if let Some(at) = sleepers.iter().position(|sleeper| sleeper.key == key)
+                && let Some(sleeper) = sleepers.remove(at)
+            {
+                sleeper.woken.store(true, Ordering::Relaxed);
+                sleeper.thread.unpark();
+            }
+        });
+    }
+
+    /// Lets another thread run, for who looks at a word that another will change soon.
+    pub(crate) fn relax() {
+        thread::yield_now();
     }
 }
