@@ -52,6 +52,16 @@ pub(crate) enum BenchError {
         /// What it said.
         output: String,
     },
+    /// A side did not end its work.
+    #[error("{host}: {operation}: not done after {limit_s} s; a value or a wake-up was lost")]
+    Stuck {
+        /// Who did it.
+        host: &'static str,
+        /// What was asked.
+        operation: &'static str,
+        /// How long it was given.
+        limit_s: u64,
+    },
     /// A thread of the benchmark panicked.
     #[error("a worker thread ended in a panic")]
     Worker,

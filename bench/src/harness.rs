@@ -25,26 +25,51 @@ use crate::machine::switches;
 pub(crate) type Side<'a> = Box<dyn FnMut(u64) -> Result<Duration, BenchError> + 'a>;
 
 /// How often a disturbed block is done again.
-const TRIES_MAX: usize = 16;
+pub(crate) const TRIES_MAX: usize = 16;
 
-/// How long to measure.
+/// What to measure, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
+pub(crate) struct Plan<'a> {
     /// How often every side has its turn.
     pub(crate) repetitions: usize,
     /// How long one turn should last at least.
     pub(crate) block: Duration,
+    /// A look, not a result.
+    pub(crate) is_quick: bool,
+    /// Only the rows whose name has this in it.
+    pub(crate) only: Option<&'a str>,
 }
 
-impl Plan {
+impl Plan<'_> {
     /// What RESULTS.md is made with.
-    pub(crate) const FULL: Self = Self { repetitions: 101, block: Duration::from_millis(2) };
+    pub(crate) const FULL: Self =
+        Self { repetitions: 101, block: Duration::from_millis(2), is_quick: false, only: None };
     /// A look, not a result.
-    pub(crate) const QUICK: Self = Self { repetitions: 15, block: Duration::from_millis(1) };
+    pub(crate) const QUICK: Self =
+        Self { repetitions: 15, block: Duration::from_millis(1), is_quick: true, only: None };
 
-    /// Whether this is a look only.
-    pub(crate) fn is_quick(self) -> bool {
-        self.repetitions < Self::FULL.repetitions
+    /// For sides in which the kernel takes part: threads that wake each other, or more of them
+    /// than there are CPUs. Longer blocks, so that its time slices average out, and fewer of them.
+    #[must_use]
+    pub(crate) fn with_threads(self) -> Self {
+        match self.is_quick {
+            true => Self { repetitions: 5, block: Duration::from_millis(4), ..self },
+            false => Self { repetitions: 25, block: Duration::from_millis(20), ..self },
+        }
+    }
+
+    /// For operations that take milliseconds, and with some sides near a second.
+    #[must_use]
+    pub(crate) fn with_long_operations(self) -> Self {
+        match self.is_quick {
+            true => Self { repetitions: 3, block: Duration::from_millis(2), ..self },
+            false => Self { repetitions: 15, block: Duration::from_millis(4), ..self },
+        }
+    }
+
+    /// Whether the row of this name is asked for.
+    pub(crate) fn wants(&self, row: &str) -> bool {
+        self.only.is_none_or(|part| row.contains(part))
     }
 }
 
@@ -117,7 +142,7 @@ pub(crate) fn measure(
             let (Some(side), Some(figures)) = (sides.get_mut(index), figures.get_mut(index)) else {
                 continue;
             };
-            let taken = undisturbed(|| {
+            let taken = undisturbed(TRIES_MAX, || {
                 let before = switches();
                 Ok((side(operations)?, switches() != before))
             })?;
@@ -127,13 +152,14 @@ pub(crate) fn measure(
     Ok(figures)
 }
 
-/// Does a block again while it says that the kernel disturbed it, up to [`TRIES_MAX`] times, and
+/// Does a block again while it says that the kernel disturbed it, up to `tries_max` times, and
 /// returns how long the first undisturbed one took, or else the shortest.
 pub(crate) fn undisturbed(
+    tries_max: usize,
     mut block: impl FnMut() -> Result<(Duration, bool), BenchError>,
 ) -> Result<Duration, BenchError> {
     let mut shortest = Duration::MAX;
-    for _ in 0..TRIES_MAX {
+    for _ in 0..tries_max {
         let (taken, disturbed) = block()?;
         if !disturbed {
             return Ok(taken);
@@ -171,21 +197,21 @@ mod tests {
     fn a_disturbed_block_is_done_again_but_not_for_ever() {
         let mut blocks = [(9, true), (5, false)].into_iter();
         let next = || Ok(blocks.next().map(|(ms, bad)| (Duration::from_millis(ms), bad)).unwrap());
-        assert_eq!(undisturbed(next).unwrap(), Duration::from_millis(5));
+        assert_eq!(undisturbed(TRIES_MAX, next).unwrap(), Duration::from_millis(5));
 
         let mut tries = 0;
         let never = || {
             tries += 1;
             Ok((Duration::from_millis(20 - tries), true))
         };
-        assert_eq!(undisturbed(never).unwrap(), Duration::from_millis(4));
+        assert_eq!(undisturbed(TRIES_MAX, never).unwrap(), Duration::from_millis(4));
     }
 
     #[test]
     fn every_side_does_the_same_number_of_operations_in_each_turn() {
         let mut first = Vec::new();
         let mut second = Vec::new();
-        let plan = Plan { repetitions: 8, block: Duration::from_micros(50) };
+        let plan = Plan { repetitions: 8, block: Duration::from_micros(50), ..Plan::QUICK };
         let figures = measure(
             plan,
             1,

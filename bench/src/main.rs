@@ -6,6 +6,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`calls`] | group `calls`: plugin calls, beside nylon-ring-host |
+//! | [`channels`] | groups `channels`, `channels_scaling`: beside ten channel crates |
 //! | [`gateway`] | group `gateway`: HTTP in front of a plugin, beside hyper by itself |
 //! | [`harness`] | taking turns, medians |
 //! | [`report`] | tables, `RESULTS.md`, `--check` |
@@ -14,6 +15,7 @@
 //! | [`error`] | what can go wrong |
 
 mod calls;
+mod channels;
 mod error;
 mod gateway;
 mod harness;
@@ -28,10 +30,15 @@ use crate::harness::Plan;
 use crate::machine::Machine;
 use crate::report::{Group, TOLERANCE_PERCENT};
 
-type Run = fn(Plan) -> Result<Group, BenchError>;
+type Run = fn(Plan<'_>) -> Result<Group, BenchError>;
 
 /// Every group: a module of its own.
-const GROUPS: [(&str, Run); 2] = [("calls", calls::run), ("gateway", gateway::run)];
+const GROUPS: [(&str, Run); 4] = [
+    ("calls", calls::run),
+    ("channels", channels::run),
+    ("channels_scaling", channels::run_scaling),
+    ("gateway", gateway::run),
+];
 
 fn main() -> ExitCode {
     match run() {
@@ -44,7 +51,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), BenchError> {
-    let arguments = Arguments::read(std::env::args().skip(1))?;
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let arguments = Arguments::read(&words)?;
     let machine = Machine::read();
     let mut behind = 0;
     for (_, run) in &arguments.groups {
@@ -72,22 +80,34 @@ enum Mode {
     Look,
 }
 
-struct Arguments {
+struct Arguments<'a> {
     groups: Vec<(&'static str, Run)>,
-    plan: Plan,
+    plan: Plan<'a>,
     mode: Mode,
 }
 
-impl Arguments {
-    fn read(arguments: impl Iterator<Item = String>) -> Result<Self, BenchError> {
+impl<'a> Arguments<'a> {
+    fn read(words: &'a [String]) -> Result<Self, BenchError> {
         let mut read = Self { groups: Vec::new(), plan: Plan::FULL, mode: Mode::Write };
-        for argument in arguments {
-            match argument.as_str() {
+        let unknown = |word: &str| BenchError::Usage { argument: word.to_owned(), usage: usage() };
+        let mut words = words.iter().map(String::as_str);
+        while let Some(word) = words.next() {
+            match word {
                 "--check" => read.mode = Mode::Check,
-                "--quick" => (read.plan, read.mode) = (Plan::QUICK, Mode::Look),
+                "--quick" => {
+                    read.plan = Plan { only: read.plan.only, ..Plan::QUICK };
+                    read.mode = Mode::Look;
+                }
+                // A table with some of its rows only is not for keeping.
+                "--only" => {
+                    read.plan.only = Some(words.next().ok_or_else(|| unknown(word))?);
+                    if read.mode == Mode::Write {
+                        read.mode = Mode::Look;
+                    }
+                }
                 name => match GROUPS.iter().find(|(known, _)| *known == name) {
                     Some(group) => read.groups.push(*group),
-                    None => return Err(BenchError::Usage { argument, usage: usage() }),
+                    None => return Err(unknown(name)),
                 },
             }
         }
@@ -100,5 +120,5 @@ impl Arguments {
 
 fn usage() -> String {
     let groups = GROUPS.map(|(name, _)| name).join("|");
-    format!("cargo xtask bench [{groups}]… [--check | --quick]")
+    format!("cargo xtask bench [{groups}]… [--check | --quick] [--only PART_OF_A_ROW]")
 }

@@ -45,6 +45,8 @@ pub(crate) struct Row {
     pub better: Better,
     /// How many digits after the point its figures have.
     pub digits: usize,
+    /// What our figure has to reach.
+    pub goal: Option<f64>,
     /// One for each of the group's columns; `None`: it has no such thing.
     pub figures: Vec<Option<Figures>>,
 }
@@ -52,18 +54,56 @@ pub(crate) struct Row {
 impl Row {
     /// How many times better the first column is than the best of the others.
     pub(crate) fn ahead(&self) -> Option<Figures> {
-        let mut columns = self.figures.iter();
-        let ours = columns.next()?.as_ref()?;
-        let good = |figures: &Figures| match self.better {
-            Better::Less => -figures.median(),
-            Better::More => figures.median(),
-        };
-        let best = columns.flatten().max_by(|a, b| good(a).total_cmp(&good(b)))?;
+        let ours = self.ours()?;
+        let (_, best) = *self.peers().first()?;
         Some(match self.better {
             Better::Less => best.over(ours),
             Better::More => ours.over(best),
         })
     }
+
+    fn ours(&self) -> Option<&Figures> {
+        self.figures.first()?.as_ref()
+    }
+
+    /// The others with the numbers of their columns, the best first.
+    fn peers(&self) -> Vec<(usize, &Figures)> {
+        let columns = self.figures.iter().enumerate().skip(1);
+        let mut peers: Vec<_> =
+            columns.filter_map(|(column, figures)| Some((column, figures.as_ref()?))).collect();
+        peers.sort_by(|(_, a), (_, b)| match self.better {
+            Better::Less => a.median().total_cmp(&b.median()),
+            Better::More => b.median().total_cmp(&a.median()),
+        });
+        peers
+    }
+
+    /// The goal, and whether our median reaches it.
+    fn judged(&self) -> String {
+        let Some(goal) = self.goal else {
+            return "–".to_owned();
+        };
+        let (sign, met) = match self.better {
+            Better::Less => ("≤", self.ours().map(|figures| figures.median() <= goal)),
+            Better::More => ("≥", self.ours().map(|figures| figures.median() >= goal)),
+        };
+        let verdict = match met {
+            Some(true) => ", met",
+            Some(false) => ", **missed**",
+            None => "",
+        };
+        format!("{sign} {goal}{verdict}")
+    }
+}
+
+/// How a group's table is laid out. In each, a row begins with its name and ends with the ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// A column for each side.
+    Columns,
+    /// Ours with its goal, the best peer by name, and all other peers in one cell: for groups with
+    /// many peers of which each takes part in some rows only.
+    Peers,
 }
 
 /// What a group found out.
@@ -77,6 +117,8 @@ pub(crate) struct Group {
     pub notes: String,
     /// The sides, ours first.
     pub columns: Vec<String>,
+    /// How the table shows them.
+    pub shape: Shape,
     /// The operations.
     pub rows: Vec<Row>,
 }
@@ -84,6 +126,44 @@ pub(crate) struct Group {
 impl Group {
     /// The table, in Markdown.
     pub(crate) fn table(&self) -> String {
+        match self.shape {
+            Shape::Columns => self.table_of_columns(),
+            Shape::Peers => self.table_of_peers(),
+        }
+    }
+
+    fn table_of_peers(&self) -> String {
+        let ours = self.columns.first().map_or("", String::as_str);
+        let mut text = format!(
+            "| operation | {ours} | goal | best peer | the other peers | ahead by |\n\
+             |---|---:|---:|---:|---|---:|\n"
+        );
+        for row in &self.rows {
+            let named = |(column, figures): (usize, &Figures), range: bool| {
+                let name = self.columns.get(column).map_or("", String::as_str);
+                let cell = match range {
+                    true => cell(Some(figures), row.digits, "", ""),
+                    false => format!("{:.*}", row.digits, figures.median()),
+                };
+                format!("{name} {cell}")
+            };
+            let mut peers = row.peers().into_iter();
+            let best = peers.next().map_or_else(|| "–".to_owned(), |best| named(best, true));
+            let others: Vec<_> = peers.map(|peer| named(peer, false)).collect();
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {best} | {} | {} |",
+                row.name,
+                cell(row.ours(), row.digits, "", ""),
+                row.judged(),
+                others.join(", "),
+                cell(row.ahead().as_ref(), 2, "**", "×"),
+            );
+        }
+        text
+    }
+
+    fn table_of_columns(&self) -> String {
         let mut text = format!("| operation | {} | ahead by |\n", self.columns.join(" | "));
         let _ = writeln!(text, "|---|{}---:|", "---:|".repeat(self.columns.len()));
         for row in &self.rows {
@@ -183,11 +263,13 @@ mod tests {
             name: "some",
             title: "Some",
             notes: String::new(),
+            shape: Shape::Columns,
             columns: vec!["Becket".into(), "slow".into(), "slower".into()],
             rows: vec![Row {
                 name: "call".into(),
                 better: Better::Less,
                 digits: 1,
+                goal: Some(3.0),
                 figures: [2.0, 6.0, 8.0].map(|f| Some(Figures::new(vec![f]))).into(),
             }],
         }
@@ -206,6 +288,21 @@ mod tests {
         let mut group = group();
         group.rows[0].better = Better::More;
         assert_eq!(group.rows[0].ahead().unwrap().median(), 0.25);
+    }
+
+    #[test]
+    fn the_best_peer_stands_by_itself_and_the_goal_says_whether_it_is_met() {
+        let mut group = group();
+        group.shape = Shape::Peers;
+        let line = "| call | 2.0 (2.0–2.0) | ≤ 3, met | slow 6.0 (6.0–6.0) | slower 8.0 | \
+                    **3.00×** (3.00–3.00) |";
+        assert_eq!(group.table().lines().last(), Some(line));
+        assert_eq!(committed(&group.table(), "call"), Some(3.0));
+
+        group.rows[0].goal = Some(1.5);
+        assert!(group.table().contains("≤ 1.5, **missed**"));
+        group.rows[0].figures[0] = None;
+        assert!(group.table().contains("| call | – | ≤ 1.5 | slow"));
     }
 
     #[test]

@@ -27,7 +27,7 @@ use self::subject::{STREAM_FRAMES, Subject};
 use crate::error::BenchError;
 use crate::harness::{Figures, Plan, Side, measure, timed};
 use crate::machine::{FIRST_CPU, cpus, pin, set};
-use crate::report::{Better, Group, Row};
+use crate::report::{Better, Group, Row, Shape};
 
 /// One row: what is done, in how many equal parts one operation is counted, and how.
 struct Operation {
@@ -114,16 +114,22 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
 
     pin(FIRST_CPU)?;
     let mut rows = floors(plan, &floor)?;
-    for operation in &OPERATIONS {
+    for operation in OPERATIONS.iter().filter(|operation| plan.wants(operation.name)) {
         let mut sides = subjects.map(|subject| timed(move |n| (operation.run)(subject, n)));
         let figures = measure(plan, operation.parts, &mut sides)?;
         rows.push(row(operation.name, Better::Less, 1, figures));
     }
-    let figures = measure(plan, 1, &mut subjects.map(answered_elsewhere))?;
-    rows.push(row("answer from another thread, both awake ⁴", Better::Less, 1, figures));
+    let name = "answer from another thread, both awake ⁴";
+    if plan.wants(name) {
+        let figures = measure(plan, 1, &mut subjects.map(answered_elsewhere))?;
+        rows.push(row(name, Better::Less, 1, figures));
+    }
     set(&before)?;
-    let scaling = scaling::measure(plan, &subjects)?;
-    rows.push(row("unary by id, 2 workers / 1 worker", Better::More, 2, scaling));
+    let name = "unary by id, 2 workers / 1 worker";
+    if plan.wants(name) {
+        let figures = scaling::measure(plan, &subjects)?;
+        rows.push(row(name, Better::More, 2, figures));
+    }
 
     Ok(Group {
         name: "calls",
@@ -132,15 +138,19 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
         columns: ["Becket", "nylon-ring-host 0.2.2, `load`", "the same, `load_pinned`"]
             .map(str::to_owned)
             .into(),
+        shape: Shape::Columns,
         rows,
     })
 }
 
 /// The plugin's function by itself: no host, no peer.
 fn floors(plan: Plan, floor: &Floor) -> Result<Vec<Row>, BenchError> {
+    let names = ["floor: the bare function", "floor: the bare function with a callback"];
+    if !names.iter().any(|name| plan.wants(name)) {
+        return Ok(Vec::new());
+    }
     let mut sides: [Side<'_>; 2] = [timed(|n| floor.notify(n)), timed(|n| floor.answered(n))];
     let figures = measure(plan, 1, &mut sides)?;
-    let names = ["floor: the bare function", "floor: the bare function with a callback"];
     Ok(names
         .into_iter()
         .zip(figures)
@@ -148,6 +158,7 @@ fn floors(plan: Plan, floor: &Floor) -> Result<Vec<Row>, BenchError> {
             name: name.to_owned(),
             better: Better::Less,
             digits: 1,
+            goal: None,
             figures: vec![Some(figures), None, None],
         })
         .collect())
@@ -165,5 +176,6 @@ fn answered_elsewhere(subject: &dyn Subject) -> Side<'_> {
 }
 
 fn row(name: &str, better: Better, digits: usize, figures: Vec<Figures>) -> Row {
-    Row { name: name.to_owned(), better, digits, figures: figures.into_iter().map(Some).collect() }
+    let figures = figures.into_iter().map(Some).collect();
+    Row { name: name.to_owned(), better, digits, goal: None, figures }
 }

@@ -17,7 +17,7 @@ use becket_host::Host;
 use crate::calls::Control;
 use crate::error::{BenchError, check};
 use crate::harness::{Figures, Plan};
-use crate::report::{Better, Group, Row};
+use crate::report::{Better, Group, Row, Shape};
 
 const NAME: &str = "becket-gateway";
 const PATH: &str = "/bench/hello";
@@ -31,7 +31,7 @@ is given method, path and headers.
 
 /// Measures the group.
 pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
-    let (repetitions, duration) = match plan.is_quick() {
+    let (repetitions, duration) = match plan.is_quick {
         true => (3, Duration::from_secs(1)),
         false => (9, Duration::from_secs(3)),
     };
@@ -71,10 +71,12 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
         title: "The gateway",
         notes: NOTES.to_owned(),
         columns: ["Becket", "hyper by itself"].map(str::to_owned).into(),
+        shape: Shape::Columns,
         rows: vec![Row {
             name: "unary entry, requests/s".to_owned(),
             better: Better::More,
             digits: 0,
+            goal: None,
             figures: rates.map(Figures::new).map(Some).into(),
         }],
     })

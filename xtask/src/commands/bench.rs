@@ -14,22 +14,32 @@ pub(crate) struct Arguments {
     /// Fail if a row falls behind its peer.
     #[arg(long)]
     check: bool,
+    /// Take a short look; print only.
+    #[arg(long, conflicts_with = "check")]
+    quick: bool,
+    /// Only the rows whose name has this in it; print only.
+    #[arg(long, value_name = "PART")]
+    only: Option<String>,
 }
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
-    bench(context, arguments.group.as_deref(), arguments.check, &mut Output::Screen)?;
+    let mut words: Vec<&str> = arguments.group.as_deref().into_iter().collect();
+    words.extend(arguments.check.then_some("--check"));
+    words.extend(arguments.quick.then_some("--quick"));
+    if let Some(part) = &arguments.only {
+        words.extend(["--only", part]);
+    }
+    start(context, &words, &mut Output::Screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the benchmarks; with `check`, a row behind its peer is an error.
-pub(crate) fn bench(
-    context: &Context,
-    group: Option<&str>,
-    check: bool,
-    output: &mut Output,
-) -> Result<(), Error> {
+/// Compares every group with the committed results; a row that fell behind is an error.
+pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
+    start(context, &["--check"], output)
+}
+
+fn start(context: &Context, words: &[&str], output: &mut Output) -> Result<(), Error> {
     let mut command = cargo();
-    command.current_dir(context.path("bench")).args(["run", "--release", "--"]);
-    command.args(group).args(check.then_some("--check"));
+    command.current_dir(context.path("bench")).args(["run", "--release", "--"]).args(words);
     output.run(&mut command)
 }

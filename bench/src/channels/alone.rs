@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Workload: one thread, or one task, sends a value and receives it. Nobody contends, nobody
+//! waits: what is left is the channel's own price.
+
+use futures_lite::future::block_on;
+
+use super::channel::{Channel, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, sum_below};
+use super::peer::Contestant;
+use super::stage::Stage;
+use crate::error::{BenchError, check};
+
+/// With the operations that would wait.
+pub(crate) fn wait<C>(_: &Stage) -> Result<Contestant, BenchError>
+where
+    C: Channel<u64, Tx: WaitTx<u64>, Rx: WaitRx<u64>>,
+{
+    let (mut tx, mut rx) = C::open();
+    Ok(Contestant::timed(C::PEER, move |n| {
+        let mut sum = 0_u64;
+        for number in 0..n {
+            tx.send_wait(number).map_err(|refused| refused.by(C::PEER))?;
+            let got = rx.recv_wait().map_err(|refused| refused.by(C::PEER))?;
+            sum = sum.wrapping_add(got);
+        }
+        check(C::PEER.name(), "send, recv", sum_below(n), sum)
+    }))
+}
+
+/// With those that never wait.
+pub(crate) fn now<C>(_: &Stage) -> Result<Contestant, BenchError>
+where
+    C: Channel<u64, Tx: TryTx<u64>, Rx: TryRx<u64>>,
+{
+    let (mut tx, mut rx) = C::open();
+    Ok(Contestant::timed(C::PEER, move |n| {
+        let mut sum = 0_u64;
+        for number in 0..n {
+            tx.send_now(number).map_err(|refused| refused.by(C::PEER))?;
+            let got = rx.recv_now().map_err(|refused| refused.by(C::PEER))?;
+            sum = sum.wrapping_add(got);
+        }
+        check(C::PEER.name(), "try_send, try_recv", sum_below(n), sum)
+    }))
+}
+
+/// With futures, in one task.
+pub(crate) fn task<C>(_: &Stage) -> Result<Contestant, BenchError>
+where
+    C: Channel<u64, Tx: TaskTx<u64>, Rx: TaskRx<u64>>,
+{
+    let (mut tx, mut rx) = C::open();
+    Ok(Contestant::timed(C::PEER, move |n| {
+        let sum = block_on(async {
+            let mut sum = 0_u64;
+            for number in 0..n {
+                tx.send_task(number).await?;
+                sum = sum.wrapping_add(rx.recv_task().await?);
+            }
+            Ok(sum)
+        });
+        let sum = sum.map_err(|refused: super::channel::Refused| refused.by(C::PEER))?;
+        check(C::PEER.name(), "send, recv, awaited", sum_below(n), sum)
+    }))
+}

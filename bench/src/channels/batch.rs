@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Workload: one thread puts 64 values into a channel and takes them out, each way by the call that
+//! moves many if the peer has one.
+
+use super::channel::{Refused, sum_below};
+use super::peer::{Contestant, Peer};
+use super::stage::Stage;
+use crate::error::{BenchError, check};
+
+/// How many values a batch has.
+pub(crate) const BATCH: u64 = 64;
+
+/// A channel that moves batches, with both of its handles and its own buffers.
+pub(crate) trait Batches: 'static {
+    /// Whose it is.
+    const PEER: Peer;
+    /// An empty one, with room for more than a batch.
+    fn open() -> Self;
+    /// Sends these values: [`BATCH`] of them.
+    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused>;
+    /// Receives all that were sent, and hands each to the function.
+    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused>;
+}
+
+/// Batch after batch.
+pub(crate) fn batches<B: Batches>(_: &Stage) -> Result<Contestant, BenchError> {
+    let mut channel = B::open();
+    Ok(Contestant::timed(B::PEER, move |n| {
+        let (mut sum, mut count) = (0_u64, 0_u64);
+        for batch in 0..n {
+            channel
+                .send_all(batch * BATCH..(batch + 1) * BATCH)
+                .map_err(|refused| refused.by(B::PEER))?;
+            let each = |value| {
+                sum = sum.wrapping_add(value);
+                count += 1;
+            };
+            channel.recv_all(each).map_err(|refused| refused.by(B::PEER))?;
+        }
+        check(B::PEER.name(), "batches", (n * BATCH, sum_below(n * BATCH)), (count, sum))
+    }))
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! becket-chan: one pair of handles for every kind, for threads and tasks.
+
+use std::collections::VecDeque;
+
+use becket_chan::{Builder, Receiver, RecvCase, Select, Sender, Token};
+
+use super::batch::Batches;
+use super::channel::{
+    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, answered,
+};
+use super::conflated::Slot;
+use super::parked::Parked;
+use super::peer::Peer;
+use super::ready::{Ready, rounds};
+use super::wake::WakesAll;
+
+/// A bounded channel.
+pub(crate) struct Bounded<const CAPACITY: usize>;
+/// An unlimited one.
+pub(crate) struct Unlimited;
+/// One without room.
+pub(crate) struct Rendezvous;
+
+impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
+    const PEER: Peer = Peer::Becket;
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open() -> (Self::Tx, Self::Rx) {
+        becket_chan::bounded(CAPACITY)
+    }
+}
+
+impl<T: Message> Channel<T> for Unlimited {
+    const PEER: Peer = Peer::Becket;
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open() -> (Self::Tx, Self::Rx) {
+        becket_chan::unlimited()
+    }
+}
+
+impl<T: Message> Channel<T> for Rendezvous {
+    const PEER: Peer = Peer::Becket;
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open() -> (Self::Tx, Self::Rx) {
+        becket_chan::rendezvous()
+    }
+}
+
+impl<T: Message> WaitTx<T> for Sender<T> {
+    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
+        self.send(value).wait().map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> WaitRx<T> for Receiver<T> {
+    fn recv_wait(&mut self) -> Result<T, Refused> {
+        self.recv().wait().map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> TryTx<T> for Sender<T> {
+    fn send_now(&mut self, value: T) -> Result<(), Refused> {
+        self.try_send(value).map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> TryRx<T> for Receiver<T> {
+    fn recv_now(&mut self) -> Result<T, Refused> {
+        self.try_recv().map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> TaskTx<T> for Sender<T> {
+    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
+        answered(self.send(value))
+    }
+}
+
+impl<T: Message> TaskRx<T> for Receiver<T> {
+    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
+        answered(self.recv())
+    }
+}
+
+/// A conflated channel.
+pub(crate) struct Conflated {
+    tx: Sender<u64>,
+    rx: Receiver<u64>,
+}
+
+impl Slot for Conflated {
+    const PEER: Peer = Peer::Becket;
+
+    fn open() -> Self {
+        let (tx, rx) = Builder::conflated().build();
+        Self { tx, rx }
+    }
+
+    fn replace(&mut self, value: u64) -> Result<(), Refused> {
+        self.tx.try_send(value).map_err(|_| Refused)
+    }
+
+    fn take(&mut self) -> Result<u64, Refused> {
+        self.rx.try_recv().map_err(|_| Refused)
+    }
+}
+
+/// Channels and a select over their receivers, which is kept.
+pub(crate) struct SelectReady {
+    senders: Vec<Sender<u64>>,
+    receivers: Vec<Receiver<u64>>,
+}
+
+fn channels(count: usize) -> (Vec<Sender<u64>>, Vec<Receiver<u64>>) {
+    (0..count).map(|_| becket_chan::bounded(16)).unzip()
+}
+
+fn select_of(receivers: &[Receiver<u64>]) -> (Select<'_>, Vec<RecvCase<u64>>) {
+    let mut select = Select::new();
+    let cases = receivers.iter().map(|rx| select.recv(rx)).collect();
+    (select, cases)
+}
+
+fn received(ready: &becket_chan::Ready<'_, '_>, cases: &[RecvCase<u64>]) -> Result<u64, Refused> {
+    let case = cases.get(ready.index()).ok_or(Refused)?;
+    ready.recv(*case).ok_or(Refused)?.map_err(|_| Refused)
+}
+
+impl Ready for SelectReady {
+    const PEER: Peer = Peer::Becket;
+
+    fn open(count: usize) -> Self {
+        let (senders, receivers) = channels(count);
+        Self { senders, receivers }
+    }
+
+    fn rounds(&mut self, n: u64) -> Result<u64, Refused> {
+        let (mut select, cases) = select_of(&self.receivers);
+        rounds(n, self.senders.len(), |channel, number| {
+            let tx = self.senders.get(channel).ok_or(Refused)?;
+            tx.try_send(number).map_err(|_| Refused)?;
+            received(&select.wait().map_err(|_| Refused)?, &cases)
+        })
+    }
+}
+
+/// Channels that a task waits for, with a select that is kept.
+pub(crate) struct SelectParked(Vec<Receiver<u64>>);
+
+impl Parked for SelectParked {
+    const PEER: Peer = Peer::Becket;
+    type Tx = Sender<u64>;
+
+    fn open(count: usize) -> (Vec<Sender<u64>>, Self) {
+        let (senders, receivers) = channels(count);
+        (senders, Self(receivers))
+    }
+
+    fn send(tx: &mut Sender<u64>, value: u64) -> Result<(), Refused> {
+        tx.try_send(value).map_err(|_| Refused)
+    }
+
+    async fn receive(&mut self, n: u64) -> Result<u64, Refused> {
+        let (mut select, cases) = select_of(&self.0);
+        let mut sum = 0_u64;
+        for _ in 0..n {
+            let ready = select.ready().await.map_err(|_| Refused)?;
+            sum = sum.wrapping_add(received(&ready, &cases)?);
+        }
+        Ok(sum)
+    }
+}
+
+impl WakesAll for Token {
+    const PEER: Peer = Peer::Becket;
+
+    fn open() -> Self {
+        Self::new()
+    }
+
+    fn wait(&self) -> impl Future<Output = bool> + Send + 'static {
+        let token = self.clone();
+        async move { token.cancelled().await }
+    }
+
+    fn wake(self) {
+        self.cancel();
+    }
+}
+
+/// A channel, batches, and their buffers.
+pub(crate) struct Batched {
+    tx: Sender<u64>,
+    rx: Receiver<u64>,
+    outgoing: VecDeque<u64>,
+    incoming: Vec<u64>,
+}
+
+impl Batches for Batched {
+    const PEER: Peer = Peer::Becket;
+
+    fn open() -> Self {
+        let (tx, rx) = becket_chan::bounded(1024);
+        Self { tx, rx, outgoing: VecDeque::new(), incoming: Vec::new() }
+    }
+
+    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
+        self.outgoing.extend(values);
+        self.tx.try_send_many(&mut self.outgoing).map_err(|_| Refused)?;
+        if self.outgoing.is_empty() { Ok(()) } else { Err(Refused) }
+    }
+
+    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
+        self.rx.try_recv_many(&mut self.incoming, 1024).map_err(|_| Refused)?;
+        self.incoming.drain(..).for_each(each);
+        Ok(())
+    }
+}

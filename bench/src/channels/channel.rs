@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the workloads know of a channel: how one is made, and how a value goes in and comes out by
+//! waiting, by trying, or by a future. Every peer's own handles implement as much of it as they
+//! can do; a workload asks for what it needs.
+//!
+//! All methods take `&mut self`: handles that cannot be shared can do that, and so can all others.
+
+use super::peer::Peer;
+use crate::error::BenchError;
+
+/// What travels.
+pub(crate) trait Message: Send + Unpin + 'static {
+    /// The one with this number.
+    fn of(number: u64) -> Self;
+    /// The number of one that arrived.
+    fn number(&self) -> u64;
+}
+
+impl Message for u64 {
+    fn of(number: u64) -> Self {
+        number
+    }
+
+    fn number(&self) -> u64 {
+        *self
+    }
+}
+
+/// 256 bytes: the number in the first word and in the last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wide([u64; 32]);
+
+impl Message for Wide {
+    fn of(number: u64) -> Self {
+        Self([number; 32])
+    }
+
+    fn number(&self) -> u64 {
+        // The whole value has to have been copied, not the two words that are looked at.
+        let [first, .., last] = std::hint::black_box(self).0;
+        if first == last { first } else { u64::MAX }
+    }
+}
+
+/// A channel would not take a value, or had none: it was closed, or full or empty where it must
+/// not be.
+#[derive(Debug, thiserror::Error)]
+#[error("the channel refused a value, or had none to give")]
+pub(crate) struct Refused;
+
+impl Refused {
+    /// As an error of this peer.
+    pub(crate) fn by(self, peer: Peer) -> BenchError {
+        BenchError::host(peer.name(), self)
+    }
+}
+
+/// One kind of channel of one peer.
+pub(crate) trait Channel<T>: 'static {
+    /// Whose it is.
+    const PEER: Peer;
+    /// Its sender.
+    type Tx: Send + 'static;
+    /// Its receiver.
+    type Rx: Send + 'static;
+    /// A new one.
+    fn open() -> (Self::Tx, Self::Rx);
+}
+
+/// Sends, and waits for room on the calling thread.
+pub(crate) trait WaitTx<T> {
+    /// Sends one value.
+    fn send_wait(&mut self, value: T) -> Result<(), Refused>;
+}
+
+/// Receives, and waits for a value on the calling thread.
+pub(crate) trait WaitRx<T> {
+    /// Receives one value.
+    fn recv_wait(&mut self) -> Result<T, Refused>;
+}
+
+/// Sends if there is room.
+pub(crate) trait TryTx<T> {
+    /// Sends one value.
+    fn send_now(&mut self, value: T) -> Result<(), Refused>;
+}
+
+/// Receives if there is a value.
+pub(crate) trait TryRx<T> {
+    /// Receives one value.
+    fn recv_now(&mut self) -> Result<T, Refused>;
+}
+
+/// Sends from a task.
+pub(crate) trait TaskTx<T> {
+    /// Sends one value.
+    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send;
+}
+
+/// Receives in a task.
+pub(crate) trait TaskRx<T> {
+    /// Receives one value.
+    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send;
+}
+
+/// As many handles as asked for.
+pub(crate) fn clones<H: Clone>(handle: H, count: usize) -> Vec<H> {
+    vec![handle; count]
+}
+
+/// The sum of `0..n`, as it wraps.
+pub(crate) fn sum_below(n: u64) -> u64 {
+    let (even, odd) = if n % 2 == 0 { (n / 2, n.wrapping_sub(1)) } else { (n, (n - 1) / 2) };
+    even.wrapping_mul(odd)
+}
+
+/// The future as a future of this benchmark's own answer. It is given the peer's future, not the
+/// handle: some handles may not be lent to other threads, but their futures may move there.
+pub(crate) async fn answered<V, E>(
+    future: impl Future<Output = Result<V, E>> + Send,
+) -> Result<V, Refused> {
+    future.await.map_err(|_| Refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_below_is_the_sum() {
+        for n in 0..9 {
+            assert_eq!(sum_below(n), (0..n).sum::<u64>());
+        }
+    }
+}

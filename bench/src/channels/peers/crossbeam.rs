@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! crossbeam-channel: for threads; and crossbeam-queue's array queue as a slot that is overwritten.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Select, Sender};
+use crossbeam_queue::ArrayQueue;
+
+use super::super::batch::Batches;
+use super::super::channel::{Channel, Message, Refused, TryRx, TryTx, WaitRx, WaitTx};
+use super::super::conflated::Slot;
+use super::super::peer::Peer;
+use super::super::ready::{Ready, rounds};
+
+/// A bounded channel.
+pub(crate) struct Bounded<const CAPACITY: usize>;
+/// An unlimited one.
+pub(crate) struct Unlimited;
+/// One without room.
+pub(crate) type Rendezvous = Bounded<0>;
+
+impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
+    const PEER: Peer = Peer::Crossbeam;
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open() -> (Self::Tx, Self::Rx) {
+        crossbeam_channel::bounded(CAPACITY)
+    }
+}
+
+impl<T: Message> Channel<T> for Unlimited {
+    const PEER: Peer = Peer::Crossbeam;
+    type Tx = Sender<T>;
+    type Rx = Receiver<T>;
+
+    fn open() -> (Self::Tx, Self::Rx) {
+        crossbeam_channel::unbounded()
+    }
+}
+
+impl<T: Message> WaitTx<T> for Sender<T> {
+    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
+        self.send(value).map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> WaitRx<T> for Receiver<T> {
+    fn recv_wait(&mut self) -> Result<T, Refused> {
+        self.recv().map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> TryTx<T> for Sender<T> {
+    fn send_now(&mut self, value: T) -> Result<(), Refused> {
+        self.try_send(value).map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> TryRx<T> for Receiver<T> {
+    fn recv_now(&mut self) -> Result<T, Refused> {
+        self.try_recv().map_err(|_| Refused)
+    }
+}
+
+/// A queue with one place, whose sender pushes out what is there.
+pub(crate) struct OnePlace {
+    tx: Arc<ArrayQueue<u64>>,
+    rx: Arc<ArrayQueue<u64>>,
+}
+
+impl Slot for OnePlace {
+    const PEER: Peer = Peer::ArrayQueue;
+
+    fn open() -> Self {
+        let tx = Arc::new(ArrayQueue::new(1));
+        Self { rx: Arc::clone(&tx), tx }
+    }
+
+    fn replace(&mut self, value: u64) -> Result<(), Refused> {
+        let _replaced = self.tx.force_push(value);
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<u64, Refused> {
+        self.rx.pop().ok_or(Refused)
+    }
+}
+
+/// Channels and a selector, which is kept.
+pub(crate) struct Selected {
+    senders: Vec<Sender<u64>>,
+    receivers: Vec<Receiver<u64>>,
+}
+
+impl Ready for Selected {
+    const PEER: Peer = Peer::Crossbeam;
+
+    fn open(channels: usize) -> Self {
+        let (senders, receivers) = (0..channels).map(|_| crossbeam_channel::bounded(16)).unzip();
+        Self { senders, receivers }
+    }
+
+    fn rounds(&mut self, n: u64) -> Result<u64, Refused> {
+        let mut select = Select::new();
+        for rx in &self.receivers {
+            select.recv(rx);
+        }
+        rounds(n, self.senders.len(), |channel, number| {
+            let tx = self.senders.get(channel).ok_or(Refused)?;
+            tx.try_send(number).map_err(|_| Refused)?;
+            let operation = select.select();
+            let rx = self.receivers.get(operation.index()).ok_or(Refused)?;
+            operation.recv(rx).map_err(|_| Refused)
+        })
+    }
+}
+
+/// A channel: sends one by one, receives through the iterator over all that is there.
+pub(crate) struct Batched {
+    tx: Sender<u64>,
+    rx: Receiver<u64>,
+}
+
+impl Batches for Batched {
+    const PEER: Peer = Peer::Crossbeam;
+
+    fn open() -> Self {
+        let (tx, rx) = crossbeam_channel::bounded(1024);
+        Self { tx, rx }
+    }
+
+    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
+        for value in values {
+            self.tx.try_send(value).map_err(|_| Refused)?;
+        }
+        Ok(())
+    }
+
+    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
+        self.rx.try_iter().for_each(each);
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! crossfire: another pair of handles for each number of sides and way to wait.
+
+use crossfire::{
+    AsyncRx, AsyncTx, MAsyncRx, MAsyncTx, MRx, MTx, Rx, Tx, detect_backoff_cfg, flavor::Flavor,
+    mpmc, mpsc, spsc,
+};
+
+use super::super::channel::{
+    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, answered,
+};
+use super::super::peer::Peer;
+
+/// A bounded channel for threads.
+pub(crate) struct Bounded<const CAPACITY: usize>;
+/// The same with one receiver.
+pub(crate) struct BoundedMpsc<const CAPACITY: usize>;
+/// The same for two threads.
+pub(crate) struct BoundedSole<const CAPACITY: usize>;
+/// A bounded channel for tasks.
+pub(crate) struct BoundedTasks<const CAPACITY: usize>;
+/// The same with one receiver.
+pub(crate) struct BoundedTasksMpsc<const CAPACITY: usize>;
+/// The same for two tasks.
+pub(crate) struct BoundedTasksSole<const CAPACITY: usize>;
+/// An unlimited channel for threads.
+pub(crate) struct Unlimited;
+
+/// Lets crossfire look at the machine, as its documentation advises.
+pub(crate) fn prepare() {
+    detect_backoff_cfg();
+}
+
+macro_rules! channel {
+    ($kind:ty $(, $capacity:ident)?: $open:expr, $tx:ty, $rx:ty) => {
+        impl<T: Message $(, const $capacity: usize)?> Channel<T> for $kind {
+            const PEER: Peer = Peer::Crossfire;
+            type Tx = $tx;
+            type Rx = $rx;
+
+            fn open() -> (Self::Tx, Self::Rx) {
+                $open
+            }
+        }
+    };
+}
+
+channel!(Bounded<N>, N: mpmc::bounded_blocking(N), MTx<mpmc::Array<T>>, MRx<mpmc::Array<T>>);
+channel!(BoundedMpsc<N>, N: mpsc::bounded_blocking(N), MTx<mpsc::Array<T>>, Rx<mpsc::Array<T>>);
+channel!(BoundedSole<N>, N: spsc::bounded_blocking(N), Tx<spsc::Array<T>>, Rx<spsc::Array<T>>);
+channel!(
+    BoundedTasks<N>, N:
+    mpmc::bounded_async(N), MAsyncTx<mpmc::Array<T>>, MAsyncRx<mpmc::Array<T>>
+);
+channel!(
+    BoundedTasksMpsc<N>, N:
+    mpsc::bounded_async(N), MAsyncTx<mpsc::Array<T>>, AsyncRx<mpsc::Array<T>>
+);
+channel!(
+    BoundedTasksSole<N>, N:
+    spsc::bounded_async(N), AsyncTx<spsc::Array<T>>, AsyncRx<spsc::Array<T>>
+);
+channel!(Unlimited: mpmc::unbounded_blocking(), MTx<mpmc::List<T>>, MRx<mpmc::List<T>>);
+
+macro_rules! threads {
+    ($tx:ident, $rx:ident) => {
+        impl<F: Flavor<Item: Message>> WaitTx<F::Item> for $tx<F> {
+            fn send_wait(&mut self, value: F::Item) -> Result<(), Refused> {
+                self.send(value).map_err(|_| Refused)
+            }
+        }
+
+        impl<F: Flavor<Item: Message>> WaitRx<F::Item> for $rx<F> {
+            fn recv_wait(&mut self) -> Result<F::Item, Refused> {
+                self.recv().map_err(|_| Refused)
+            }
+        }
+    };
+}
+
+threads!(Tx, Rx);
+threads!(MTx, MRx);
+
+macro_rules! tries {
+    ($tx:ident, $rx:ident) => {
+        impl<F: Flavor<Item: Message>> TryTx<F::Item> for $tx<F> {
+            fn send_now(&mut self, value: F::Item) -> Result<(), Refused> {
+                self.try_send(value).map_err(|_| Refused)
+            }
+        }
+
+        impl<F: Flavor<Item: Message>> TryRx<F::Item> for $rx<F> {
+            fn recv_now(&mut self) -> Result<F::Item, Refused> {
+                self.try_recv().map_err(|_| Refused)
+            }
+        }
+    };
+}
+
+tries!(MTx, MRx);
+tries!(MAsyncTx, MAsyncRx);
+
+macro_rules! tasks {
+    ($tx:ident, $rx:ident) => {
+        impl<F: Flavor<Item: Message>> TaskTx<F::Item> for $tx<F> {
+            fn send_task(
+                &mut self,
+                value: F::Item,
+            ) -> impl Future<Output = Result<(), Refused>> + Send {
+                answered(self.send(value))
+            }
+        }
+
+        impl<F: Flavor<Item: Message>> TaskRx<F::Item> for $rx<F> {
+            fn recv_task(&mut self) -> impl Future<Output = Result<F::Item, Refused>> + Send {
+                answered(self.recv())
+            }
+        }
+    };
+}
+
+tasks!(AsyncTx, AsyncRx);
+tasks!(MAsyncTx, MAsyncRx);

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The peers: what each calls the kinds of channel, and the operations.
+//!
+//! | module | its kinds |
+//! |---|---|
+//! | `async_channel` | bounded, unlimited |
+//! | `crossbeam` | bounded, unlimited, rendezvous; one-slot queue |
+//! | `crossfire` | bounded (cloneable or not, blocking or async), unlimited |
+//! | `crossfire_select` | its `Select` |
+//! | `event_listener` | waiters woken at once |
+//! | `fibre` | bounded, unlimited, rendezvous |
+//! | `flume` | bounded, unlimited, rendezvous |
+//! | `kanal` | bounded, unlimited, rendezvous |
+//! | `mutex` | one slot behind a lock |
+//! | `rapidfire` | bounded, unlimited |
+//! | `rtrb` | a ring for one sender and one receiver; cannot wait |
+//! | `std` | bounded, unlimited, rendezvous |
+//! | `tachyonix` | bounded |
+//! | `tokio` | bounded, unlimited; `watch` |
+//! | `tokio_select` | tokio's `select!` |
+//! | `tokio_wake` | `Notify`, tokio-util's cancellation tokens, closing |
+
+pub(crate) mod async_channel;
+pub(crate) mod crossbeam;
+pub(crate) mod crossfire;
+pub(crate) mod crossfire_select;
+pub(crate) mod event_listener;
+pub(crate) mod fibre;
+pub(crate) mod flume;
+pub(crate) mod kanal;
+pub(crate) mod mutex;
+pub(crate) mod rapidfire;
+pub(crate) mod rtrb;
+pub(crate) mod std;
+pub(crate) mod tachyonix;
+pub(crate) mod tokio;
+pub(crate) mod tokio_select;
+pub(crate) mod tokio_wake;
+
+/// The peers with their versions, as the manifest pins them.
+pub(crate) fn versions() -> String {
+    const MANIFEST: &str = include_str!("../../../Cargo.toml");
+    let pinned = MANIFEST.lines().filter_map(|line| {
+        let (name, rest) = line.split_once(" = ")?;
+        let (_, version) = rest.split_once("\"=")?;
+        let (version, _) = version.split_once('"')?;
+        (name != "nylon-ring-host").then(|| format!("{name} {version}"))
+    });
+    format!("Peers: {}, and the standard library.\n", pinned.collect::<Vec<_>>().join(", "))
+}

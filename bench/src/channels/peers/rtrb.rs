@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! rtrb: a ring for one sender and one receiver. It cannot wait, so that here both sides ask again
+//! and again; what it shows is the price of a ring without a way to sleep.
+
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+
+use super::super::batch::Batches;
+use super::super::channel::{Channel, Message, Refused, WaitRx, WaitTx};
+use super::super::peer::Peer;
+
+/// A ring.
+pub(crate) struct Bounded<const CAPACITY: usize>;
+
+impl<T: Message, const CAPACITY: usize> Channel<T> for Bounded<CAPACITY> {
+    const PEER: Peer = Peer::Rtrb;
+    type Tx = Producer<T>;
+    type Rx = Consumer<T>;
+
+    fn open() -> (Self::Tx, Self::Rx) {
+        RingBuffer::new(CAPACITY)
+    }
+}
+
+impl<T: Message> WaitTx<T> for Producer<T> {
+    fn send_wait(&mut self, mut value: T) -> Result<(), Refused> {
+        while let Err(PushError::Full(back)) = self.push(value) {
+            if self.is_abandoned() {
+                return Err(Refused);
+            }
+            value = back;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Message> WaitRx<T> for Consumer<T> {
+    fn recv_wait(&mut self) -> Result<T, Refused> {
+        loop {
+            if let Ok(value) = self.pop() {
+                return Ok(value);
+            }
+            if self.is_abandoned() {
+                return Err(Refused);
+            }
+        }
+    }
+}
+
+/// A ring, written and read in chunks.
+pub(crate) struct Batched {
+    tx: Producer<u64>,
+    rx: Consumer<u64>,
+}
+
+impl Batches for Batched {
+    const PEER: Peer = Peer::Rtrb;
+
+    fn open() -> Self {
+        let (tx, rx) = RingBuffer::new(1024);
+        Self { tx, rx }
+    }
+
+    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
+        let count = values.end.saturating_sub(values.start) as usize;
+        let chunk = self.tx.write_chunk_uninit(count).map_err(|_| Refused)?;
+        if chunk.fill_from_iter(values) == count { Ok(()) } else { Err(Refused) }
+    }
+
+    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
+        let chunk = self.rx.read_chunk(self.rx.slots()).map_err(|_| Refused)?;
+        chunk.into_iter().for_each(each);
+        Ok(())
+    }
+}
