@@ -41,6 +41,7 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
+use crate::park;
 use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 
 /// Set in an index word while it belongs to the holder of the lock.
@@ -193,6 +194,7 @@ impl<T> Ring<T> {
                 }
                 word = now;
             } else {
+                park::relax();
                 word = self.tail.load(Ordering::Relaxed);
             }
         }
@@ -250,6 +252,7 @@ impl<T> Ring<T> {
                 }
                 word = now;
             } else {
+                park::relax();
                 word = self.head.load(Ordering::Relaxed);
             }
         }
