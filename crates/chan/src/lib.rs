@@ -4,7 +4,6 @@
 mod batch;
 mod builder;
 mod channel;
-mod conflated;
 mod counters;
 mod direction;
 mod error;
@@ -14,9 +13,10 @@ mod gate;
 mod handle;
 mod limit;
 mod lock;
+#[cfg(all(test, feature = "loom"))]
+mod models;
 mod op;
 pub mod park;
-mod rendezvous;
 mod ring;
 mod select;
 mod spill;

@@ -4,7 +4,7 @@
 //! It is taken while nobody waits, nothing was given back and the channel is open; everything else
 //! goes the gate's long way. What the lock is held for is some ten instructions.
 
-use crate::channel::{Channel, Tried};
+use super::{Channel, Tried};
 
 impl<T> Channel<T> {
     /// Sends: puts `*value` where the latest is.

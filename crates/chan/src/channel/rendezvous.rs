@@ -13,7 +13,7 @@
 
 use std::ptr;
 
-use crate::channel::{Channel, Queued, Tried};
+use super::{Channel, Queued, Tried};
 use crate::gate::Gate;
 use crate::lock::Guard;
 use crate::waiter::{Due, Node};
