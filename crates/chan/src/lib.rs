@@ -11,16 +11,22 @@ mod error;
 pub mod fence;
 mod gate;
 mod handle;
+mod iter;
 mod limit;
 mod lock;
+#[cfg(not(feature = "loom"))]
+mod metrics;
 #[cfg(all(test, feature = "loom"))]
 mod models;
 mod op;
 pub mod park;
 mod ring;
 mod select;
+#[cfg(feature = "sink")]
+mod sink;
 mod spill;
 mod spin;
+mod stream;
 mod sync;
 pub mod timer;
 mod token;
@@ -34,11 +40,16 @@ pub use crate::{
     error::{RecvError, SendError, SendManyError, TryRecvError, TrySendError},
     gate::{Kind, Overflow},
     handle::{Reason, Receiver, Sender},
+    iter::{IntoIter, Iter, TryIter},
     limit::{Free, Limit, Limited},
     op::{Operation, Recv, Send},
     select::dynamic::{Ready, RecvCase, Select, SelectError, SelectReady, SendCase},
+    stream::RecvStream,
     token::{Cancelled, Token},
 };
+
+#[cfg(feature = "sink")]
+pub use crate::sink::SendSink;
 
 /// What `select!` is made of.
 #[doc(hidden)]
