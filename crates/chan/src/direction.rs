@@ -65,6 +65,13 @@ pub trait Direction: sealed::Direction {
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
+    /// # Safety
+    ///
+    /// As for [`Self::link_held`], but for a node that may be linked, and of a claim that is idle.
+    unsafe fn link_alone<T>(channel: &Channel<T>, node: *const Node);
+
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "sealed")]
     /// A queued operation happened.
     fn matched<T>(channel: &Channel<T>, node: &Node);
 
@@ -160,6 +167,11 @@ impl Direction for Sending {
         unsafe { channel.link_sender_held(node) };
     }
 
+    unsafe fn link_alone<T>(channel: &Channel<T>, node: *const Node) {
+        // SAFETY: the caller's promise.
+        unsafe { channel.link_sender_alone(node) };
+    }
+
     #[inline]
     fn matched<T>(channel: &Channel<T>, node: &Node) {
         channel.count_sent(node.turn());
@@ -233,6 +245,11 @@ impl Direction for Receiving {
     unsafe fn link_held<T>(channel: &Channel<T>, node: *const Node) {
         // SAFETY: the caller's promise.
         unsafe { channel.link_receiver_held(node) };
+    }
+
+    unsafe fn link_alone<T>(channel: &Channel<T>, node: *const Node) {
+        // SAFETY: the caller's promise.
+        unsafe { channel.link_receiver_alone(node) };
     }
 
     #[inline]

@@ -134,6 +134,10 @@ pub(crate) struct Span {
 }
 
 /// What an operation would find under the lock, when it was last free.
+///
+/// While the ring is fast it promises everything, and it does so before the ring goes fast. So who
+/// finds the ring slow reads either what was told since, or a promise that the lock will correct;
+/// never what was true before a value that it knows of was sent.
 #[derive(Debug)]
 pub(crate) struct Hint(AtomicU32);
 
@@ -144,7 +148,7 @@ impl Hint {
     }
 
     pub(crate) fn new() -> Self {
-        Self(AtomicU32::new(0))
+        Self(AtomicU32::new(3))
     }
 
     #[inline]
@@ -231,7 +235,8 @@ impl<T> Gate<T> {
         }
     }
 
-    /// Says to who looks without the lock what it would find with it.
+    /// Says to who looks without the lock what it would find with it. A slot that is claimed and not
+    /// published counts as found: only under the lock can it be waited for.
     #[inline]
     pub(crate) fn tell(&self, ring: &Ring<T>, hint: &Hint) {
         let (mut send, mut recv) = (self.closed, self.closed || !self.returned.is_empty());
@@ -247,7 +252,7 @@ impl<T> Gate<T> {
             Kind::Bounded | Kind::Unlimited => {
                 send |= self.kind == Kind::Unlimited
                     || self.overflow != Overflow::Suspend
-                    || ring.has_room_locked();
+                    || (ring.room_locked() != Attempt::Blocked && !self.is_overfull(ring));
                 recv |= ring.ready_locked() != Attempt::Blocked || !self.spill.is_empty();
             }
         }
@@ -272,6 +277,7 @@ impl<T> Gate<T> {
         self.calm += 1;
         if self.calm >= CALM_OPERATIONS {
             self.slow = false;
+            hint.set(true, true);
             ring.go_fast();
         }
     }
@@ -355,8 +361,13 @@ impl<T> Gate<T> {
                 {
                     continue;
                 }
-                // SAFETY: entered; the caller's promise.
-                match (unsafe { ring.push_locked(value) }, self.overflow) {
+                let pushed = if self.is_overfull(ring) {
+                    Attempt::Blocked
+                } else {
+                    // SAFETY: entered; the caller's promise.
+                    unsafe { ring.push_locked(value) }
+                };
+                match (pushed, self.overflow) {
                     (Attempt::Done, _) => break,
                     (Attempt::Busy, Overflow::Suspend) => return Locked::Busy,
                     (_, Overflow::Suspend) => return Locked::Blocked,
@@ -494,11 +505,13 @@ impl<T> Gate<T> {
                 let Some(receiver) = self.receivers.pop_claimed() else {
                     break;
                 };
+                // A value that was given back keeps its turn, and with it its place.
+                let turn = self.returned.front().map(|(turn, _)| *turn);
                 // SAFETY: entered; a claimed receiver's slot is valid for a write.
                 let taken = unsafe { self.take(ring, receiver.node().slot::<T>()) };
                 debug_assert_eq!(taken, Locked::Done, "it was ready, and we hold the lock");
                 // `take` or the ring's position has counted it as received.
-                receiver.node().set_turn(self.next_turn());
+                receiver.node().set_turn(turn.unwrap_or_else(|| self.next_turn()));
                 after.wakes.push(receiver.matched());
             }
             if !self.admit(ring, after) || self.receivers.is_empty() {
@@ -513,7 +526,7 @@ impl<T> Gate<T> {
     /// Moves the values of waiting senders to where there is room. True if any moved.
     fn admit(&mut self, ring: &Ring<T>, after: &mut After<T>) -> bool {
         let mut moved = false;
-        while !self.senders.is_empty() && ring.has_room_locked() {
+        while !self.senders.is_empty() && self.has_room(ring) {
             let Some(sender) = self.senders.pop_claimed() else {
                 break;
             };
@@ -596,7 +609,20 @@ impl<T> Gate<T> {
                 after.discard(old);
             }
         }
+        self.note_len(ring);
         self.settle(ring, after);
+    }
+
+    /// Whether a send would find room. What was given back takes room too.
+    #[inline]
+    fn has_room(&self, ring: &Ring<T>) -> bool {
+        ring.room_locked() == Attempt::Done && !self.is_overfull(ring)
+    }
+
+    /// Whether what was given back takes the room that the ring still has.
+    #[inline]
+    fn is_overfull(&self, ring: &Ring<T>) -> bool {
+        !self.returned.is_empty() && self.len(ring) >= ring.capacity()
     }
 
     /// Whether a receive would find something.

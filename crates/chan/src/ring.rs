@@ -45,6 +45,8 @@ use crate::park;
 use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 
 /// Set in an index word while it belongs to the holder of the lock.
+///
+/// (A claim acquires what was written before the word went fast: the gate's hint.)
 const SLOW: u64 = 1;
 
 /// What became of an attempt.
@@ -168,7 +170,7 @@ impl<T> Ring<T> {
                 match self.tail.compare_exchange_weak(
                     word,
                     self.next(position) << 1,
-                    Ordering::Relaxed,
+                    Ordering::Acquire,
                     Ordering::Relaxed,
                 ) {
                     Ok(_) => {
@@ -186,15 +188,15 @@ impl<T> Ring<T> {
                     }
                     Err(now) => word = now,
                 }
-            } else if stamp.wrapping_add(self.one_lap) == position + 1 {
-                fence(Ordering::SeqCst);
+            } else {
+                // Not free: others have moved the tail on, or nobody has and there is no room.
                 let now = self.tail.load(Ordering::Relaxed);
                 if now == word {
-                    return self.blocked_push(position);
+                    fence(Ordering::SeqCst);
+                    if self.tail.load(Ordering::Relaxed) == word {
+                        return self.blocked_push(position);
+                    }
                 }
-                word = now;
-            } else {
-                park::relax();
                 word = self.tail.load(Ordering::Relaxed);
             }
         }
@@ -220,7 +222,7 @@ impl<T> Ring<T> {
                 match self.head.compare_exchange_weak(
                     word,
                     self.next(position) << 1,
-                    Ordering::Relaxed,
+                    Ordering::Acquire,
                     Ordering::Relaxed,
                 ) {
                     Ok(_) => {
@@ -238,21 +240,21 @@ impl<T> Ring<T> {
                     }
                     Err(now) => word = now,
                 }
-            } else if stamp == position {
-                fence(Ordering::SeqCst);
-                let tail = self.tail.load(Ordering::Relaxed);
+            } else {
+                // Not full: others have moved the head on, or nobody has and there is nothing.
                 let now = self.head.load(Ordering::Relaxed);
                 if now == word {
-                    return match tail {
-                        // Values may wait past the ring, or the channel is closed.
-                        _ if tail & SLOW != 0 => Attempt::Slow,
-                        _ if tail >> 1 == position => Attempt::Blocked,
-                        _ => Attempt::Busy,
-                    };
+                    fence(Ordering::SeqCst);
+                    let tail = self.tail.load(Ordering::Relaxed);
+                    if self.head.load(Ordering::Relaxed) == word {
+                        return match tail {
+                            // Values may wait past the ring, or the channel is closed.
+                            _ if tail & SLOW != 0 => Attempt::Slow,
+                            _ if tail >> 1 == position => Attempt::Blocked,
+                            _ => Attempt::Busy,
+                        };
+                    }
                 }
-                word = now;
-            } else {
-                park::relax();
                 word = self.head.load(Ordering::Relaxed);
             }
         }
@@ -356,7 +358,7 @@ impl<T> Ring<T> {
         }
     }
 
-    #[cold]
+    #[inline]
     fn blocked_push(&self, position: u64) -> Attempt {
         let head = self.head.load(Ordering::Relaxed) >> 1;
         if head.wrapping_add(self.one_lap) == position { Attempt::Blocked } else { Attempt::Busy }
@@ -436,11 +438,17 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Whether [`Self::push_locked`] would find room.
+    /// Whether [`Self::push_locked`] would find room: `Done`, `Blocked` or `Busy`.
     #[inline]
-    pub(crate) fn has_room_locked(&self) -> bool {
+    pub(crate) fn room_locked(&self) -> Attempt {
+        if self.slots.is_empty() {
+            return Attempt::Blocked;
+        }
         let word = self.tail.load(Ordering::Relaxed);
-        !self.slots.is_empty() && self.stamp_at(word) == word >> 1
+        if self.stamp_at(word) == word >> 1 {
+            return Attempt::Done;
+        }
+        self.blocked_push(word >> 1)
     }
 
     #[inline]

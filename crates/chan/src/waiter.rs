@@ -31,6 +31,9 @@
 //! 4. The owner ends a wait early by unlinking every node, each under its lock. Then no matcher is
 //!    left, and the state says whether one came before: DONE, or still WAITING.
 //!
+//! A kept select ([`Claim::idle`]) leaves its nodes linked between two waits; matchers that come upon
+//! one unlink it and skip it, as any other that is claimed.
+//!
 //! A claim is shared when more than one lock leads to it (a select, a token). Otherwise being
 //! linked, under the lock, is the claim, and no read-modify-write is spent on it.
 
@@ -42,7 +45,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::park::{self, Unparker};
-use crate::sync::{AtomicU32, Ordering, cell::UnsafeCell};
+use crate::sync::{AtomicU32, Ordering, cell::UnsafeCell, fence};
 
 const WAITING: u32 = 0;
 const CLAIMED: u32 = 1;
@@ -51,6 +54,8 @@ const PHASE: u32 = 3;
 /// The thread that waits sleeps, or is about to.
 const PARKED: u32 = 4;
 const OUTCOME_SHIFT: u32 = 3;
+/// Done, with an outcome that is none: a select that is kept between two waits.
+const IDLE: u32 = DONE | OUTCOME;
 const OUTCOME: u32 = 3 << OUTCOME_SHIFT;
 /// What is left for the case is more arms than fit into memory.
 const CASE_SHIFT: u32 = 5;
@@ -189,6 +194,8 @@ impl Claim {
     }
 
     fn claim_shared(&self) -> bool {
+        // Between the unlink and the look at the state: see `revive`.
+        fence(Ordering::SeqCst);
         let mut state = self.state.load(Ordering::Relaxed);
         while state & PHASE == WAITING {
             let claimed = state | CLAIMED;
@@ -252,7 +259,8 @@ impl Claim {
         Some(match (state & OUTCOME) >> OUTCOME_SHIFT {
             0 => Outcome::Matched(case),
             1 => Outcome::Closed(case),
-            _ => Outcome::Cancelled,
+            2 => Outcome::Cancelled,
+            _ => return None,
         })
     }
 
@@ -287,6 +295,55 @@ impl Claim {
         })
     }
 
+    /// A claim that waits for nothing yet: matchers that come upon it unlink its node and go on.
+    pub(crate) fn idle() -> Self {
+        Self {
+            state: AtomicU32::new(IDLE),
+            shared: true,
+            wake: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// Waits again, by nodes that are still linked.
+    ///
+    /// A matcher that came while it was idle has unlinked the node it came by. It unlinks before
+    /// it looks at the state, and here the state is set before the owner looks at its nodes, with a
+    /// sequentially consistent fence between the two on each side. So either the matcher finds the
+    /// claim waiting, or the owner, once this has returned, finds the node unlinked.
+    ///
+    /// # Safety
+    ///
+    /// For the owner, while it is idle or was matched and seen to be: then no wake is in place.
+    pub(crate) unsafe fn revive(&self, wake: Wake) {
+        self.wake.with_mut(|held| {
+            // SAFETY: nobody else touches the wake of a claim that does not wait.
+            unsafe { (*held).write(wake) };
+        });
+        self.state.store(WAITING, Ordering::Release);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Stops waiting, with nodes still linked. False: somebody was faster, and will finish.
+    ///
+    /// # Safety
+    ///
+    /// For the owner.
+    pub(crate) unsafe fn rest(&self) -> bool {
+        let mut state = self.state.load(Ordering::Acquire);
+        while state & PHASE == WAITING {
+            match self.state.compare_exchange_weak(state, IDLE, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => {
+                    // SAFETY: nobody claimed, and from now on nobody will.
+                    unsafe { self.retire() };
+                    return true;
+                }
+                Err(now) => state = now,
+            }
+        }
+        false
+    }
+
     /// Drops the wake of a wait that ended without a matcher.
     ///
     /// # Safety
@@ -318,7 +375,8 @@ impl Claim {
 pub(crate) struct Node {
     prev: Cell<*const Node>,
     next: Cell<*const Node>,
-    linked: Cell<bool>,
+    /// Changed under the list's lock; a kept select looks at its own without it.
+    linked: AtomicU32,
     claim: *const Claim,
     case: u32,
     slot: *mut (),
@@ -332,12 +390,18 @@ impl Node {
         Self {
             prev: Cell::new(ptr::null()),
             next: Cell::new(ptr::null()),
-            linked: Cell::new(false),
+            linked: AtomicU32::new(0),
             claim,
             case,
             slot,
             turn: Cell::new(0),
         }
+    }
+
+    /// Whether it is in a list. Exact under the list's lock; without it, see [`Claim::revive`].
+    #[inline]
+    pub(crate) fn is_linked(&self) -> bool {
+        self.linked.load(Ordering::Acquire) != 0
     }
 
     /// Where its value is, or will be.
@@ -396,7 +460,7 @@ impl List {
         unsafe {
             (*node).prev.set(self.tail);
             (*node).next.set(ptr::null());
-            (*node).linked.set(true);
+            (*node).linked.store(1, Ordering::Relaxed);
             match self.tail.as_ref() {
                 Some(tail) => tail.next.set(node),
                 None => self.head = node,
@@ -415,9 +479,10 @@ impl List {
     pub(crate) unsafe fn unlink(&mut self, node: *const Node) -> bool {
         // SAFETY: the caller's promise; neighbours are linked, so they are alive.
         unsafe {
-            if !(*node).linked.replace(false) {
+            if (*node).linked.load(Ordering::Relaxed) == 0 {
                 return false;
             }
+            (*node).linked.store(0, Ordering::Relaxed);
             let (prev, next) = ((*node).prev.get(), (*node).next.get());
             match prev.as_ref() {
                 Some(prev) => prev.next.set(next),

@@ -344,23 +344,6 @@ fn a_dynamic_result_that_is_not_asked_for_goes_back() {
 }
 
 #[test]
-fn dynamic_results_that_are_not_asked_for_go_back_in_order() {
-    for kind in [KINDS[2], KINDS[3], KINDS[5]] {
-        for first in [0, 1] {
-            let (tx, rx) = channel(kind);
-            (0..3).for_each(|n| tx.try_send(n).unwrap());
-            let mut selects = [Select::new(), Select::new()];
-            let _keys = selects.each_mut().map(|select| select.recv(&rx));
-            let [one, other] = &mut selects;
-            let mut ready = [one.try_ready(), other.try_ready()];
-            ready[first] = None;
-            ready[1 - first] = None;
-            assert_eq!([(); 3].map(|()| rx.try_recv()), [Ok(0), Ok(1), Ok(2)], "{kind:?}");
-        }
-    }
-}
-
-#[test]
 fn a_select_races_with_time_and_tokens_and_loses_nothing() {
     // Each round either the value is received or it is still there.
     for kind in QUEUES {

@@ -103,7 +103,9 @@ impl<T> Channel<T> {
         if plan.timing {
             gate.enter(&ring);
         }
-        gate.tell(&ring, &hint);
+        if gate.is_slow() {
+            gate.tell(&ring, &hint);
+        }
         Self {
             ring,
             gate: CachePadded::new(Gated { hint, lock: Lock::new(gate) }),

@@ -98,11 +98,10 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// The node is alive, and was queued here or nowhere.
+    #[inline]
     pub(crate) unsafe fn unqueue_sender(&self, node: *const Node) {
-        let mut gate = self.gate.lock.lock();
         // SAFETY: the caller's promise.
-        unsafe { gate.senders.unlink(node) };
-        gate.leave(&self.ring, &self.gate.hint);
+        self.unqueue(|gate| unsafe { gate.senders.unlink(node) });
     }
 
     /// Takes a receiver's node out of the line, if it is there.
@@ -110,11 +109,20 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// The node is alive, and was queued here or nowhere.
+    #[inline]
     pub(crate) unsafe fn unqueue_receiver(&self, node: *const Node) {
-        let mut gate = self.gate.lock.lock();
         // SAFETY: the caller's promise.
-        unsafe { gate.receivers.unlink(node) };
-        gate.leave(&self.ring, &self.gate.hint);
+        self.unqueue(|gate| unsafe { gate.receivers.unlink(node) });
+    }
+
+    /// What can be found on a ring does not depend on who waits for it, so that only a rendezvous
+    /// channel's hint changes; and the ring goes fast with the next operation that finds it calm.
+    #[inline]
+    fn unqueue(&self, unlink: impl FnOnce(&mut Gate<T>) -> bool) {
+        let mut gate = self.gate.lock.lock();
+        if unlink(&mut gate) && self.kind == Kind::Rendezvous {
+            gate.tell(&self.ring, &self.gate.hint);
+        }
     }
 
     /// Takes back what was handed to a receive that was dropped before it gave it to anybody.

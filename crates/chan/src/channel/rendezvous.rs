@@ -39,7 +39,10 @@ impl<T> Channel<T> {
                 self.met(gate, due);
                 Tried::Done
             }
-            None => Tried::Blocked,
+            None => {
+                self.tell(&gate);
+                Tried::Blocked
+            }
         }
     }
 
@@ -60,7 +63,10 @@ impl<T> Channel<T> {
                 self.met(gate, due);
                 Tried::Done
             }
-            None => Tried::Blocked,
+            None => {
+                self.tell(&gate);
+                Tried::Blocked
+            }
         }
     }
 
@@ -84,7 +90,7 @@ impl<T> Channel<T> {
                 }
                 None => {
                     gate.senders.push_back(node);
-                    self.gate.hint.set(false, true);
+                    self.tell(&gate);
                     Queued::Waiting
                 }
             }
@@ -111,7 +117,7 @@ impl<T> Channel<T> {
                 }
                 None => {
                     gate.receivers.push_back(node);
-                    self.gate.hint.set(true, false);
+                    self.tell(&gate);
                     Queued::Waiting
                 }
             }
@@ -127,9 +133,14 @@ impl<T> Channel<T> {
     }
 
     #[inline]
+    fn tell(&self, gate: &Gate<T>) {
+        self.gate.hint.set(!gate.receivers.is_empty(), !gate.senders.is_empty());
+    }
+
+    #[inline]
     fn met(&self, mut gate: Guard<'_, Gate<T>>, due: Option<Due>) {
         gate.counts.handed += 1;
-        self.gate.hint.set(!gate.receivers.is_empty(), !gate.senders.is_empty());
+        self.tell(&gate);
         drop(gate);
         if let Some(due) = due {
             due.fire();

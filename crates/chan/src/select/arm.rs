@@ -26,6 +26,8 @@ pub struct Arm<'a, T, D: Direction> {
     slot: UnsafeCell<MaybeUninit<T>>,
     /// Initialised when it is first linked.
     node: UnsafeCell<MaybeUninit<Node>>,
+    /// The node of a kept select's arm was made.
+    made: Cell<bool>,
     /// What a send's value weighs, which must not be asked under the lock.
     weight: Cell<u64>,
     /// What is left to do once the locks are free; there hardly ever is anything.
@@ -39,7 +41,8 @@ pub struct Arm<'a, T, D: Direction> {
 enum Stage {
     /// Its operation may happen: a send's slot holds its value.
     Ready,
-    /// Its operation happened: a receive's slot holds a value, as hand-over number so and so.
+    /// Its operation happened: a receive's slot holds a value, as hand-over number so and so, or 0
+    /// if it was not handed over but taken.
     Done(u64),
     /// Its channel is closed: a send's slot holds its value.
     Closed,
@@ -86,6 +89,18 @@ pub(super) trait Race {
     ///
     /// It was linked.
     unsafe fn unlink(&self);
+    /// Links it as case number `case` of an idle claim, if it is not linked.
+    ///
+    /// # Safety
+    ///
+    /// The claim stays where it is until the arm is unlinked, and is the same each time.
+    unsafe fn link_alone(&self, claim: *const Claim, case: u32);
+    /// Whether it is in line.
+    fn is_linked(&self) -> bool;
+    /// Whether it is in line and, as far as a look without the lock tells, could not happen.
+    fn rests(&self) -> bool;
+    /// Takes the arm of a kept select out of the line.
+    fn part(&self);
     /// The race says that its operation happened, by way of its node.
     fn matched(&self);
     /// The race says that its channel is closed.
@@ -101,6 +116,7 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         // SAFETY: a send that was not driven holds its value.
         let weight = unsafe { D::weigh(channel, slot.as_ptr()) };
         Self {
+            made: Cell::new(false),
             weight: Cell::new(weight),
             channel,
             stage: Cell::new(Stage::Ready),
@@ -151,6 +167,19 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         }
     }
 
+    /// # Safety
+    ///
+    /// The node is in no list.
+    unsafe fn make_node(&self, claim: *const Claim, case: u32) {
+        let node = self.node.get().cast::<Node>();
+        // SAFETY: the caller's promise.
+        unsafe {
+            node.write(Node::new(claim, case, self.slot().cast()));
+            (*node).set_turn(self.weight.get());
+        }
+        self.made.set(true);
+    }
+
     fn defer(&self, mut after: After<T>, wakes: &mut Wakes) {
         wakes.append(&mut after.wakes);
         if let Some(value) = after.undelivered.take() {
@@ -164,7 +193,7 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
     /// Takes part again.
     pub(super) fn renew(&self, slot: MaybeUninit<T>) {
         self.clear();
-        // SAFETY: the arm is in no race, and its slot is empty.
+        // SAFETY: the arm is in no line or its claim is idle, and its slot is empty.
         unsafe {
             *self.slot.get() = slot;
             self.weight.set(D::weigh(self.channel, self.slot()));
@@ -226,7 +255,7 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
         // SAFETY: in no line, so that the slot is ours; a send's holds its value.
         let tried = unsafe { D::attempt(self.channel, self.slot()) };
         match tried {
-            Tried::Done => self.stage.set(Stage::Done(u64::MAX)),
+            Tried::Done => self.stage.set(Stage::Done(0)),
             Tried::Closed => self.stage.set(Stage::Closed),
             Tried::Blocked => {}
         }
@@ -234,27 +263,28 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
     }
 
     unsafe fn attempt_held(&self, wakes: &mut Wakes) -> Locked {
+        if !self.may() {
+            return Locked::Blocked;
+        }
         // SAFETY: the caller holds the lock; the slot is ours.
         let (locked, after) = unsafe { D::attempt_held(self.channel, self.slot()) };
+        self.defer(after, wakes);
         match locked {
             Locked::Done => {
                 D::happened(self.channel, self.weight.get());
-                self.stage.set(Stage::Done(u64::MAX));
+                self.stage.set(Stage::Done(0));
             }
             Locked::Closed => self.stage.set(Stage::Closed),
             Locked::Blocked | Locked::Busy => {}
         }
-        self.defer(after, wakes);
         locked
     }
 
     unsafe fn link_held(&self, claim: *const Claim, case: u32) {
-        let node = self.node.get().cast::<Node>();
         // SAFETY: the caller's promise; the arm is pinned and unlinked before it goes.
         unsafe {
-            node.write(Node::new(claim, case, self.slot().cast()));
-            (*node).set_turn(self.weight.get());
-            D::link_held(self.channel, node);
+            self.make_node(claim, case);
+            D::link_held(self.channel, self.node());
         }
     }
 
@@ -262,6 +292,35 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
         // SAFETY: the caller's promise.
         let after = unsafe { self.channel.settle_held() };
         self.defer(after, wakes);
+    }
+
+    unsafe fn link_alone(&self, claim: *const Claim, case: u32) {
+        // SAFETY: the caller's promise. A node that was made stays the same: it may be linked.
+        unsafe {
+            if !self.made.get() {
+                self.make_node(claim, case);
+            }
+            (*self.node()).set_turn(self.weight.get());
+            D::link_alone(self.channel, self.node());
+        }
+    }
+
+    #[inline]
+    fn is_linked(&self) -> bool {
+        // SAFETY: made, so initialised.
+        self.made.get() && unsafe { (*self.node()).is_linked() }
+    }
+
+    #[inline]
+    fn rests(&self) -> bool {
+        self.is_linked() && !self.may()
+    }
+
+    fn part(&self) {
+        if self.made.get() {
+            // SAFETY: the node was made, and linked here or nowhere.
+            unsafe { D::unqueue(self.channel, self.node()) };
+        }
     }
 
     unsafe fn unlink(&self) {

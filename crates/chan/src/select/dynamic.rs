@@ -3,22 +3,26 @@
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
+use std::marker::{PhantomData, PhantomPinned};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::arm::Arm;
-use super::race::{ArmRef, Race, Won};
+use super::arm::{Arm, Race as _};
+use super::kept::{Kept, Wait, settle};
+use super::race::{ArmRef, pass};
 use crate::direction::{Direction, Receiving, Sending};
 use crate::error::{RecvError, SendError};
 use crate::handle::{Receiver, Sender};
-use crate::limit::{Free, Limit, Limited};
+use crate::limit::{Free, Limit, Limited, Stop};
 use crate::op::Operation;
+use crate::park;
+use crate::spin;
 use crate::token::Token;
+use crate::waiter::{Outcome, Wake};
 
 /// Waits for one of any number of operations, and can be used again.
 ///
@@ -44,6 +48,7 @@ pub struct Select<'a> {
     arms: Vec<NonNull<dyn AnyArm + 'a>>,
     /// The same arms, as a race wants them.
     refs: Vec<ArmRef<'a>>,
+    kept: Kept,
     biased: bool,
 }
 
@@ -101,6 +106,7 @@ impl<'a> Select<'a> {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             arms: Vec::new(),
             refs: Vec::new(),
+            kept: Kept::new(),
             biased: false,
         }
     }
@@ -140,6 +146,7 @@ impl<'a> Select<'a> {
     pub fn send_next<T: Send>(&mut self, case: SendCase<T>, value: T) -> Result<(), T> {
         match self.arm::<T, Sending>(case.0) {
             Some(arm) => {
+                arm.part();
                 arm.renew(MaybeUninit::new(value));
                 Ok(())
             }
@@ -162,8 +169,10 @@ impl<'a> Select<'a> {
         if key.select == self.id
             && let Some(arm) = self.arms.get(key.index)
         {
-            // SAFETY: an arm lives as long as the select, and is in no race now.
-            unsafe { arm.as_ref() }.forget();
+            // SAFETY: an arm lives as long as the select, and does not wait now.
+            let arm = unsafe { arm.as_ref() };
+            arm.part();
+            arm.forget();
         }
     }
 
@@ -195,10 +204,8 @@ impl<'a> Select<'a> {
 
     /// One of the set that can happen without waiting, if there is one.
     pub fn try_ready(&mut self) -> Option<Ready<'_, 'a>> {
-        match Race::new(&self.refs, self.biased, Free).try_now() {
-            Some(Won::Arm(index)) => Some(Ready { select: self, index }),
-            _ => None,
-        }
+        let index = pass(&self.refs, self.biased)?;
+        Some(Ready { select: self, index })
     }
 
     fn arm<T, D: Direction>(&self, key: Key) -> Option<&Arm<'a, T, D>> {
@@ -212,8 +219,25 @@ impl<'a> Select<'a> {
     }
 }
 
+impl Select<'_> {
+    fn settle(&self, outcome: Outcome) -> Result<usize, SelectError> {
+        match outcome {
+            Outcome::Cancelled => Err(SelectError::Cancelled),
+            outcome => Ok(settle(outcome, &self.refs)),
+        }
+    }
+
+    fn unasked(&self, index: usize) {
+        if let Some(arm) = self.arms.get(index) {
+            // SAFETY: an arm lives as long as the select, and does not wait now.
+            unsafe { arm.as_ref() }.settle_unasked();
+        }
+    }
+}
+
 impl Drop for Select<'_> {
     fn drop(&mut self) {
+        self.kept.part(&self.refs);
         self.refs.clear();
         for arm in self.arms.drain(..) {
             // SAFETY: `add` made it of a box, which is freed once.
@@ -273,10 +297,7 @@ impl Ready<'_, '_> {
 
 impl Drop for Ready<'_, '_> {
     fn drop(&mut self) {
-        if let Some(arm) = self.select.arms.get(self.index) {
-            // SAFETY: an arm lives as long as the select, and is in no race now.
-            unsafe { arm.as_ref() }.settle_unasked();
-        }
+        self.select.unasked(self.index);
     }
 }
 
@@ -285,22 +306,15 @@ impl Drop for Ready<'_, '_> {
 /// **Cancel safe**: dropped before it completed, it has moved no value and leaves no trace.
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct SelectReady<'s, 'a, L: Limit = Free> {
-    race: Race<'s, L>,
-    /// Borrowed exclusively for `'s`; the race has a shared part of it until it is over.
-    select: NonNull<Select<'a>>,
-    borrowed: PhantomData<&'s mut Select<'a>>,
+    /// `None` once it has given the select on.
+    select: Option<&'s mut Select<'a>>,
+    limit: L,
+    _pinned: PhantomPinned,
 }
-
-// SAFETY: an exclusive borrow of a select, which may be sent, and a race, which may be sent.
-unsafe impl<L: Limit + Send> Send for SelectReady<'_, '_, L> {}
 
 impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
     fn new(select: &'s mut Select<'a>, limit: L) -> Self {
-        let biased = select.biased;
-        let select = NonNull::from(select);
-        // SAFETY: borrowed exclusively for `'s`; nobody changes the set while the race lives.
-        let arms = unsafe { &select.as_ref().refs };
-        Self { race: Race::new(arms, biased, limit), select, borrowed: PhantomData }
+        Self { select: Some(select), limit, _pinned: PhantomPinned }
     }
 
     /// Drives it from a thread or a coroutine.
@@ -308,20 +322,124 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
     /// # Errors
     ///
     /// Timed out or cancelled, if it has such limits; or there are no operations.
-    pub fn wait(self) -> Result<Ready<'s, 'a>, SelectError> {
-        if !self.race.has_arms() {
-            return Err(SelectError::NoCases);
+    pub fn wait(mut self) -> Result<Ready<'s, 'a>, SelectError> {
+        let hook = park::hook();
+        let wake = || hook.map_or(Wake::Thread, |hook| Wake::Flow(hook.unparker()));
+        if let Some(ended) = self.begin(wake) {
+            return self.ended(ended);
         }
-        let select = self.select;
-        Self::ready(self.race.wait(), select)
+        if hook.is_none() {
+            let select = &self.select;
+            spin::for_claim(|| {
+                select.as_ref().is_none_or(|select| select.kept.claim().outcome().is_some())
+            });
+        }
+        loop {
+            if let Some(ended) = self.look() {
+                return self.ended(ended);
+            }
+            let deadline = self.limit.deadline_at();
+            match (hook, &self.select) {
+                (Some(hook), _) => hook.park(deadline),
+                (None, Some(select)) => select.kept.claim().park_thread(deadline),
+                (None, None) => return Err(SelectError::NoCases),
+            }
+        }
     }
 
-    fn ready(won: Won, mut select: NonNull<Select<'a>>) -> Result<Ready<'s, 'a>, SelectError> {
-        match won {
-            // SAFETY: borrowed exclusively for `'s`, and the race is over.
-            Won::Arm(index) => Ok(Ready { select: unsafe { select.as_mut() }, index }),
-            Won::TimedOut => Err(SelectError::TimedOut),
-            Won::Cancelled => Err(SelectError::Cancelled),
+    /// What can be said at once; else it waits.
+    fn begin(&mut self, wake: impl Fn() -> Wake) -> Option<Result<usize, SelectError>> {
+        let Some(select) = &mut self.select else {
+            return Some(Err(SelectError::NoCases));
+        };
+        if let Some(stop) = self.limit.stop_before() {
+            return Some(Err(stop.into()));
+        }
+        if let Some(arm) = pass(&select.refs, select.biased) {
+            return Some(Ok(arm));
+        }
+        if !select.refs.iter().any(|arm| arm.arm().is_ready()) {
+            return Some(Err(SelectError::NoCases));
+        }
+        if let Some(stop) = self.limit.stop_now() {
+            return Some(Err(stop.into()));
+        }
+        if let Wait::Won(arm) = select.kept.wait(&select.refs, select.biased, wake) {
+            return Some(Ok(arm));
+        }
+        // SAFETY: the claim is boxed; these limits are pinned, or in the frame of `wait`, and leave
+        // the token before they go.
+        if unsafe { self.limit.join(select.kept.claim()) } {
+            return Some(self.give_up(Stop::Cancelled));
+        }
+        None
+    }
+
+    /// What a wait has come to.
+    fn look(&mut self) -> Option<Result<usize, SelectError>> {
+        let select = self.select.as_mut()?;
+        if let Some(outcome) = select.kept.look() {
+            self.limit.leave();
+            return Some(select.settle(outcome));
+        }
+        self.limit.stop_late().map(|stop| self.give_up(stop))
+    }
+
+    /// Ends the wait, unless somebody was faster.
+    fn give_up(&mut self, stop: Stop) -> Result<usize, SelectError> {
+        self.limit.leave();
+        let select = self.select.as_mut().ok_or(SelectError::NoCases)?;
+        match select.kept.rest(&select.refs) {
+            Some(outcome) => select.settle(outcome),
+            None => Err(stop.into()),
+        }
+    }
+
+    fn ended(&mut self, ended: Result<usize, SelectError>) -> Result<Ready<'s, 'a>, SelectError> {
+        let index = ended?;
+        let select = self.select.take().ok_or(SelectError::NoCases)?;
+        Ok(Ready { select, index })
+    }
+
+    fn poll_inner(&mut self, waker: &Waker) -> Poll<Result<Ready<'s, 'a>, SelectError>> {
+        let waits = self.select.as_ref().is_some_and(|select| select.kept.is_waiting());
+        if waits {
+            if let Some(ended) = self.look() {
+                return Poll::Ready(self.ended(ended));
+            }
+            let same = self.select.as_ref().is_none_or(|select| {
+                // SAFETY: we are the owner.
+                unsafe { select.kept.claim().wakes(waker) }
+            });
+            if same {
+                return Poll::Pending;
+            }
+            // Another task polls it from now on: begin again, with its waker.
+            self.limit.leave();
+            if let Some(select) = &mut self.select
+                && let Some(outcome) = select.kept.rest(&select.refs)
+            {
+                let ended = select.settle(outcome);
+                return Poll::Ready(self.ended(ended));
+            }
+        }
+        if let Some(ended) = self.begin(|| Wake::Task(waker.clone())) {
+            return Poll::Ready(self.ended(ended));
+        }
+        self.limit.set_timer(waker);
+        Poll::Pending
+    }
+}
+
+impl<L: Limit> Drop for SelectReady<'_, '_, L> {
+    fn drop(&mut self) {
+        self.limit.leave();
+        if let Some(select) = &mut self.select
+            && select.kept.is_waiting()
+            && let Some(outcome) = select.kept.rest(&select.refs)
+            && let Ok(index) = select.settle(outcome)
+        {
+            select.unasked(index);
         }
     }
 }
@@ -343,27 +461,26 @@ impl<'s, 'a> SelectReady<'s, 'a, Free> {
     }
 
     fn limited(mut self, limit: Limited<'s>) -> SelectReady<'s, 'a, Limited<'s>> {
-        // SAFETY: borrowed exclusively for `'s`, and this race never began.
-        SelectReady::new(unsafe { self.select.as_mut() }, limit)
+        SelectReady { select: self.select.take(), limit, _pinned: PhantomPinned }
     }
 }
 
 impl<'s> SelectReady<'s, '_, Limited<'s>> {
     /// Gives up `duration` from now; the earlier of two deadlines holds.
     pub fn timeout(mut self, duration: Duration) -> Self {
-        self.race.limit(|limit| limit.timeout(duration));
+        self.limit = std::mem::take(&mut self.limit).timeout(duration);
         self
     }
 
     /// Gives up at `deadline`; the earlier of two deadlines holds.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.race.limit(|limit| limit.deadline(deadline));
+        self.limit = std::mem::take(&mut self.limit).deadline(deadline);
         self
     }
 
     /// Gives up when `token` is cancelled; the last token holds.
     pub fn cancel_on(mut self, token: &'s Token) -> Self {
-        self.race.limit(|limit| limit.cancel_on(token));
+        self.limit = std::mem::take(&mut self.limit).cancel_on(token);
         self
     }
 }
@@ -372,14 +489,17 @@ impl<'s, 'a, L: Limit> Future for SelectReady<'s, 'a, L> {
     type Output = Result<Ready<'s, 'a>, SelectError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: the race is not moved.
-        let this = unsafe { self.get_unchecked_mut() };
-        if !this.race.has_arms() {
-            return Poll::Ready(Err(SelectError::NoCases));
+        // SAFETY: the limits are not moved.
+        unsafe { self.get_unchecked_mut() }.poll_inner(context.waker())
+    }
+}
+
+impl From<Stop> for SelectError {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::TimedOut => Self::TimedOut,
+            Stop::Cancelled => Self::Cancelled,
         }
-        // SAFETY: as above.
-        let won = unsafe { Pin::new_unchecked(&mut this.race) }.poll(context);
-        won.map(|won| Self::ready(won, this.select))
     }
 }
 

@@ -31,7 +31,7 @@ use smallvec::SmallVec;
 use super::arm::Race as Arm;
 use crate::channel::Tried;
 use crate::gate::Locked;
-use crate::limit::{Limit, Limited, Stop};
+use crate::limit::{Limit, Stop};
 use crate::lock::RawLock;
 use crate::park;
 use crate::spin;
@@ -53,6 +53,12 @@ unsafe impl Send for ArmRef<'_> {}
 unsafe impl Sync for ArmRef<'_> {}
 
 impl<'r> ArmRef<'r> {
+    /// Itself.
+    #[inline]
+    pub(super) fn arm(&self) -> &'r dyn Arm {
+        self.0
+    }
+
     /// # Safety
     ///
     /// The arm is borrowed exclusively for `'r`, pinned, and may be sent to another thread.
@@ -133,11 +139,6 @@ impl<'r, L: Limit> Race<'r, L> {
         Self { arms, biased, limit, claim, linked: false, _pinned: PhantomPinned }
     }
 
-    /// Whether any arm takes part.
-    pub(super) fn has_arms(&self) -> bool {
-        self.linked || self.arms.iter().any(|arm| arm.0.is_ready())
-    }
-
     /// Waits on a thread or in a coroutine.
     #[doc(hidden)]
     pub fn wait(mut self) -> Won {
@@ -170,7 +171,7 @@ impl<'r, L: Limit> Race<'r, L> {
         if let Some(stop) = self.limit.stop_before() {
             return Some(self.stopped(stop));
         }
-        self.pass().map(Won::Arm)
+        pass(self.arms, self.biased).map(Won::Arm)
     }
 
     /// What can be said before anything is linked.
@@ -179,28 +180,10 @@ impl<'r, L: Limit> Race<'r, L> {
         if let Some(stop) = self.limit.stop_before() {
             return Some(self.stopped(stop));
         }
-        if let Some(arm) = self.pass() {
+        if let Some(arm) = pass(self.arms, self.biased) {
             return Some(Won::Arm(arm));
         }
         self.limit.stop_now().map(|stop| self.stopped(stop))
-    }
-
-    /// The arms in the order of this round: from a start on, and round.
-    #[inline]
-    fn round(&self) -> impl Iterator<Item = (usize, &'r (dyn Arm + 'r))> {
-        let start =
-            if self.biased || self.arms.len() < 2 { 0 } else { fastrand::usize(..self.arms.len()) };
-        let (before, from) = self.arms.split_at_checked(start).unwrap_or((self.arms, &[]));
-        let from = from.iter().enumerate().map(move |(at, arm)| (start + at, arm.0));
-        from.chain(before.iter().enumerate().map(|(at, arm)| (at, arm.0)))
-    }
-
-    /// Makes the first arm happen that can.
-    #[inline]
-    fn pass(&self) -> Option<usize> {
-        self.round()
-            .find(|(_, arm)| arm.may() && arm.is_ready() && arm.attempt() != Tried::Blocked)
-            .map(|(at, _)| at)
     }
 
     /// Links every arm, unless one can happen after all.
@@ -212,41 +195,10 @@ impl<'r, L: Limit> Race<'r, L> {
             claim.write(Claim::new(wake, true));
             claim.cast_const()
         };
-        let mut wakes = Wakes::new();
-        let locks = Locks::take(self.arms);
-        let mut won = None;
-        let mut busy = false;
-        for (at, arm) in self.round().filter(|(_, arm)| arm.is_ready()) {
-            // SAFETY: `locks` holds them all.
-            match unsafe { arm.attempt_held(&mut wakes) } {
-                Locked::Done | Locked::Closed => {
-                    won = Some(at);
-                    break;
-                }
-                Locked::Busy => busy = true,
-                Locked::Blocked => {}
-            }
-        }
-        if won.is_none() {
-            self.linked = true;
-            for (case, arm) in (0..).zip(self.arms) {
-                if arm.0.is_ready() {
-                    // SAFETY: as above; the claim stays where it is until `unlink`.
-                    unsafe { arm.0.link_held(claim, case) };
-                }
-            }
-            if busy {
-                heavy();
-                for arm in self.arms.iter().filter(|arm| arm.0.is_ready()) {
-                    // SAFETY: as above.
-                    unsafe { arm.0.settle_held(&mut wakes) };
-                }
-            }
-        }
-        drop(locks);
-        wakes.fire();
-        self.arms.iter().for_each(|arm| arm.0.follow());
+        self.linked = true;
+        let won = link_under_locks(self.arms, claim, || {});
         if let Some(at) = won {
+            self.linked = false;
             // SAFETY: no node leads to the claim.
             unsafe { (*claim).retire() };
             return Some(Won::Arm(at));
@@ -373,13 +325,6 @@ impl<'r, L: Limit> Race<'r, L> {
     }
 }
 
-impl<'r> Race<'r, Limited<'r>> {
-    /// Changes the limits of a race that has not begun.
-    pub(super) fn limit(&mut self, change: impl FnOnce(Limited<'r>) -> Limited<'r>) {
-        self.limit = change(std::mem::take(&mut self.limit));
-    }
-}
-
 impl<L: Limit> Future for Race<'_, L> {
     type Output = Won;
 
@@ -398,6 +343,69 @@ impl<L: Limit> Drop for Race<'_, L> {
             self.ended(outcome);
         }
     }
+}
+
+/// The arms in the order of one round: from a start on, and round.
+#[inline]
+fn round<'x>(arms: &'x [ArmRef<'_>], biased: bool) -> impl Iterator<Item = (usize, &'x dyn Arm)> {
+    let start = if biased || arms.len() < 2 { 0 } else { fastrand::usize(..arms.len()) };
+    let (before, from) = arms.split_at_checked(start).unwrap_or((arms, &[]));
+    let from = from.iter().enumerate().map(move |(at, arm)| (start + at, arm.arm()));
+    from.chain(before.iter().enumerate().map(|(at, arm)| (at, arm.arm())))
+}
+
+/// Makes the first arm happen that can.
+#[inline]
+pub(super) fn pass(arms: &[ArmRef<'_>], biased: bool) -> Option<usize> {
+    round(arms, biased)
+        .find(|(_, arm)| arm.may() && arm.is_ready() && arm.attempt() != Tried::Blocked)
+        .map(|(at, _)| at)
+}
+
+/// Under the locks of all channels, makes the first arm happen that can; if none can, links them all,
+/// and calls `linked` before it lets go.
+///
+/// The claim stays where it is until every arm is unlinked.
+pub(super) fn link_under_locks(
+    arms: &[ArmRef<'_>],
+    claim: *const Claim,
+    linked: impl FnOnce(),
+) -> Option<usize> {
+    let mut wakes = Wakes::new();
+    let locks = Locks::take(arms);
+    let mut won = None;
+    let mut busy = false;
+    for (at, arm) in arms.iter().map(ArmRef::arm).enumerate().filter(|(_, arm)| arm.is_ready()) {
+        // SAFETY: `locks` holds them all.
+        match unsafe { arm.attempt_held(&mut wakes) } {
+            Locked::Done | Locked::Closed => {
+                won = Some(at);
+                break;
+            }
+            Locked::Busy => busy = true,
+            Locked::Blocked => {}
+        }
+    }
+    if won.is_none() {
+        // Not before all were tried: a select must not meet itself.
+        for (case, arm) in (0..).zip(arms.iter().map(ArmRef::arm)).filter(|(_, arm)| arm.is_ready())
+        {
+            // SAFETY: as above; the caller's promise.
+            unsafe { arm.link_held(claim, case) };
+        }
+        linked();
+        if busy {
+            heavy();
+            for arm in arms.iter().map(ArmRef::arm).filter(|arm| arm.is_ready()) {
+                // SAFETY: as above.
+                unsafe { arm.settle_held(&mut wakes) };
+            }
+        }
+    }
+    drop(locks);
+    wakes.fire();
+    arms.iter().for_each(|arm| arm.arm().follow());
+    won
 }
 
 /// The locks of all channels of a race.
