@@ -41,7 +41,6 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::park;
 use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 
 /// Set in an index word while it belongs to the holder of the lock.
