@@ -415,6 +415,8 @@ impl Reference {
             self.counts.undelivered += 1;
             self.lost.push(gone);
         }
+        // Back in the channel, if only for the moment until the next receiver has it.
+        self.counts.high_water = self.counts.high_water.max(self.len());
         while self.len() > 0
             && let Some(row) = self.pop(Side::Receiving)
         {
@@ -427,7 +429,6 @@ impl Reference {
             self.end(row, State::Handed(turn, value));
             self.admit();
         }
-        self.counts.high_water = self.counts.high_water.max(self.len());
     }
 
     fn offer_front(&mut self, values: &mut VecDeque<u64>) -> Option<Why> {
