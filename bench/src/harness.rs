@@ -24,8 +24,11 @@ use crate::machine::switches;
 /// One side of a comparison: does that many operations, checks them, and says how long they took.
 pub(crate) type Side<'a> = Box<dyn FnMut(u64) -> Result<Duration, BenchError> + 'a>;
 
-/// How often a disturbed block is done again.
-pub(crate) const TRIES_MAX: usize = 16;
+/// How often a disturbed block is done again when the result is to be kept.
+const TRIES_MAX: usize = 16;
+
+/// The kernel's time slices are a few milliseconds.
+const MANY_SLICES: Duration = Duration::from_millis(60);
 
 /// What to measure, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +56,7 @@ impl Plan<'_> {
     #[must_use]
     pub(crate) fn with_threads(self) -> Self {
         match self.is_quick {
-            true => Self { repetitions: 5, block: Duration::from_millis(4), ..self },
+            true => Self { repetitions: 5, block: Duration::from_millis(2), ..self },
             false => Self { repetitions: 25, block: Duration::from_millis(20), ..self },
         }
     }
@@ -65,6 +68,11 @@ impl Plan<'_> {
             true => Self { repetitions: 3, block: Duration::from_millis(2), ..self },
             false => Self { repetitions: 15, block: Duration::from_millis(4), ..self },
         }
+    }
+
+    /// How often a disturbed block is done again.
+    pub(crate) fn tries_max(self) -> usize {
+        if self.is_quick { 3 } else { TRIES_MAX }
     }
 
     /// Whether the row of this name is asked for.
@@ -142,7 +150,7 @@ pub(crate) fn measure(
             let (Some(side), Some(figures)) = (sides.get_mut(index), figures.get_mut(index)) else {
                 continue;
             };
-            let taken = undisturbed(TRIES_MAX, || {
+            let taken = undisturbed(plan.tries_max(), || {
                 let before = switches();
                 Ok((side(operations)?, switches() != before))
             })?;
@@ -153,7 +161,8 @@ pub(crate) fn measure(
 }
 
 /// Does a block again while it says that the kernel disturbed it, up to `tries_max` times, and
-/// returns how long the first undisturbed one took, or else the shortest.
+/// returns how long the first undisturbed one took, or else the shortest. A block of many time
+/// slices is taken as it is: it would be disturbed every time, and alike.
 pub(crate) fn undisturbed(
     tries_max: usize,
     mut block: impl FnMut() -> Result<(Duration, bool), BenchError>,
@@ -161,7 +170,7 @@ pub(crate) fn undisturbed(
     let mut shortest = Duration::MAX;
     for _ in 0..tries_max {
         let (taken, disturbed) = block()?;
-        if !disturbed {
+        if !disturbed || taken > MANY_SLICES {
             return Ok(taken);
         }
         shortest = shortest.min(taken);

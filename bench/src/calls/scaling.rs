@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::subject::Subject;
 use crate::error::BenchError;
-use crate::harness::{Figures, Plan, TRIES_MAX, undisturbed};
+use crate::harness::{Figures, Plan, undisturbed};
 use crate::machine::{FIRST_CPU, SECOND_CPU, pin, switches};
 
 /// Unary calls per second of two workers on two CPUs, divided by those of one; for each subject,
@@ -27,9 +27,11 @@ pub(crate) fn measure(plan: Plan, subjects: &[&dyn Subject]) -> Result<Vec<Figur
             else {
                 continue;
             };
-            let one = undisturbed(TRIES_MAX, || workers(*subject, &[FIRST_CPU], operations))?;
-            let two =
-                undisturbed(TRIES_MAX, || workers(*subject, &[FIRST_CPU, SECOND_CPU], operations))?;
+            let one =
+                undisturbed(plan.tries_max(), || workers(*subject, &[FIRST_CPU], operations))?;
+            let two = undisturbed(plan.tries_max(), || {
+                workers(*subject, &[FIRST_CPU, SECOND_CPU], operations)
+            })?;
             figures.push(2.0 * one.as_secs_f64() / two.as_secs_f64());
         }
     }

@@ -110,7 +110,8 @@ pub(crate) fn clones<H: Clone>(handle: H, count: usize) -> Vec<H> {
 
 /// The sum of `0..n`, as it wraps.
 pub(crate) fn sum_below(n: u64) -> u64 {
-    let (even, odd) = if n % 2 == 0 { (n / 2, n.wrapping_sub(1)) } else { (n, (n - 1) / 2) };
+    let (even, odd) =
+        if n.is_multiple_of(2) { (n / 2, n.wrapping_sub(1)) } else { (n, (n - 1) / 2) };
     even.wrapping_mul(odd)
 }
 

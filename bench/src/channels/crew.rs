@@ -11,7 +11,7 @@
 //!
 //! 1. A block is timed from the first start to the last end, by the roles themselves.
 //! 2. A role that keeps to a CPU says whether the kernel gave that CPU to somebody else; such a
-//!    block is done again, a few times.
+//!    block is done again, fewer times than a short one.
 //! 3. A role that does not end in time ends the run: it lost a value or a wake-up.
 
 use std::sync::Arc;
@@ -30,8 +30,6 @@ use crate::machine::{pin, set, switches};
 
 /// No block is near this long.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How often a disturbed block is done again: these blocks are long, and have two CPUs to lose.
-const TRIES_MAX: usize = 3;
 
 /// What one thread does in a block: that many operations. Its answer is summed up over the crew.
 pub(crate) type Work = Box<dyn FnMut(u64) -> Result<u64, BenchError> + Send>;
@@ -73,9 +71,10 @@ pub(crate) fn crew(
     roles: Vec<Role>,
     expected: impl Fn(u64) -> u64 + 'static,
 ) -> Result<Contestant, BenchError> {
+    let tries_max = stage.plan.tries_max() / 3;
     let mut crew = Crew::hire(stage, peer, operation, roles)?;
     let side = move |n| {
-        undisturbed(TRIES_MAX, || {
+        undisturbed(tries_max, || {
             let (taken, disturbed, sum) = crew.block(n)?;
             check(peer.name(), operation, expected(n), sum)?;
             Ok((taken, disturbed))
@@ -96,7 +95,7 @@ impl Crew {
         let mut members = Vec::new();
         for role in roles {
             let (orders, inbox) = channel();
-            let (gate, reports, cpus) = (Arc::clone(&gate), reports_tx.clone(), stage.cpus.clone());
+            let (gate, reports, cpus) = (Arc::clone(&gate), reports_tx.clone(), stage.cpus);
             let thread = std::thread::Builder::new()
                 .spawn(move || serve(role, &cpus, &inbox, &gate, &reports))
                 .map_err(|source| BenchError::System { what: "start a thread", source })?;

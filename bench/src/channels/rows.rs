@@ -41,9 +41,9 @@ const ALONE: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => alone::wait::<Kind>(stage);
-                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>, crossfire::Bounded<1024>,
-                fibre::Bounded<1024>, flume::Bounded<1024>, kanal::Bounded<1024>,
-                std::Bounded<1024>, tokio::Bounded<1024>)
+                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
+                crossfire::Bounded<1024>, fibre::Bounded<1024>, flume::Bounded<1024>,
+                kanal::Bounded<1024>, std::Bounded<1024>, tokio::Bounded<1024>)
         },
     },
     Case {
@@ -53,10 +53,10 @@ const ALONE: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => alone::now::<Kind>(stage);
-                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>, crossfire::Bounded<1024>,
-                fibre::Bounded<1024>, flume::Bounded<1024>, kanal::Bounded<1024>,
-                rapidfire::Bounded<1024>, std::Bounded<1024>, tachyonix::Bounded<1024>,
-                tokio::Bounded<1024>)
+                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
+                crossfire::Bounded<1024>, fibre::Bounded<1024>, flume::Bounded<1024>,
+                kanal::Bounded<1024>, rapidfire::Bounded<1024>, std::Bounded<1024>,
+                tachyonix::Bounded<1024>, tokio::Bounded<1024>)
         },
     },
     Case {
@@ -78,9 +78,9 @@ const ALONE: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => alone::now::<Kind>(stage);
-                becket::Unlimited, async_channel::Unlimited, crossbeam::Unlimited, crossfire::Unlimited,
-                flume::Unlimited, kanal::Unlimited, rapidfire::Unlimited, std::Unlimited,
-                tokio::Unlimited)
+                becket::Unlimited, async_channel::Unlimited, crossbeam::Unlimited,
+                crossfire::Unlimited, flume::Unlimited, kanal::Unlimited, rapidfire::Unlimited,
+                std::Unlimited, tokio::Unlimited)
         },
     },
 ];
@@ -93,7 +93,8 @@ const CONFLATED: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => conflated::send_take::<Kind>(stage);
-                becket::Conflated, async_channel::OnePlace, crossbeam::OnePlace, mutex::Guarded, tokio::Watch)
+                becket::Conflated, async_channel::OnePlace, crossbeam::OnePlace, mutex::Guarded,
+                tokio::Watch)
         },
     },
     Case {
@@ -103,7 +104,8 @@ const CONFLATED: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => conflated::overwrite::<Kind>(stage);
-                becket::Conflated, async_channel::OnePlace, crossbeam::OnePlace, mutex::Guarded, tokio::Watch)
+                becket::Conflated, async_channel::OnePlace, crossbeam::OnePlace, mutex::Guarded,
+                tokio::Watch)
         },
     },
 ];
@@ -118,8 +120,7 @@ const STREAMS: &[Case] = &[
             sides!(Kind => threads::one_to_one::<Kind, u64>(stage);
                 async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
                 crossfire::BoundedSole<1024>, fibre::BoundedSole<1024>, flume::Bounded<1024>,
-                kanal::Bounded<1024>, rtrb::Bounded<1024>, std::Bounded<1024>,
-                tokio::Bounded<1024>)
+                kanal::Bounded<1024>, rtrb::Bounded<1024>, std::Bounded<1024>, tokio::Bounded<1024>)
         },
     },
     Case {
@@ -131,8 +132,7 @@ const STREAMS: &[Case] = &[
             sides!(Kind => threads::one_to_one::<Kind, Wide>(stage);
                 async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
                 crossfire::BoundedSole<1024>, fibre::BoundedSole<1024>, flume::Bounded<1024>,
-                kanal::Bounded<1024>, rtrb::Bounded<1024>, std::Bounded<1024>,
-                tokio::Bounded<1024>)
+                kanal::Bounded<1024>, rtrb::Bounded<1024>, std::Bounded<1024>, tokio::Bounded<1024>)
         },
     },
     Case {
@@ -142,8 +142,9 @@ const STREAMS: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => threads::one_to_one::<Kind, u64>(stage);
-                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>, crossfire::Bounded<1024>,
-                fibre::Bounded<1024>, flume::Bounded<1024>, kanal::Bounded<1024>)
+                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
+                crossfire::Bounded<1024>, fibre::Bounded<1024>, flume::Bounded<1024>,
+                kanal::Bounded<1024>)
         },
     },
     Case {
@@ -153,8 +154,9 @@ const STREAMS: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => threads::one_to_one::<Kind, Wide>(stage);
-                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>, crossfire::Bounded<1024>,
-                fibre::Bounded<1024>, flume::Bounded<1024>, kanal::Bounded<1024>)
+                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
+                crossfire::Bounded<1024>, fibre::Bounded<1024>, flume::Bounded<1024>,
+                kanal::Bounded<1024>)
         },
     },
     Case {
@@ -164,9 +166,10 @@ const STREAMS: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => tasks::one_to_one::<Kind>(stage, CurrentThread);
-                becket::Bounded<1024>, async_channel::Bounded<1024>, crossfire::BoundedTasksSole<1024>,
-                fibre::BoundedTasks<1024>, flume::Bounded<1024>, kanal::Bounded<1024>,
-                rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>, tokio::Bounded<1024>)
+                becket::Bounded<1024>, async_channel::Bounded<1024>,
+                crossfire::BoundedTasksSole<1024>, fibre::BoundedTasks<1024>, flume::Bounded<1024>,
+                kanal::Bounded<1024>, rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>,
+                tokio::Bounded<1024>)
         },
     },
     Case {
@@ -176,9 +179,10 @@ const STREAMS: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => tasks::one_to_one::<Kind>(stage, TwoWorkers);
-                becket::Bounded<1024>, async_channel::Bounded<1024>, crossfire::BoundedTasksSole<1024>,
-                fibre::BoundedTasks<1024>, flume::Bounded<1024>, kanal::Bounded<1024>,
-                rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>, tokio::Bounded<1024>)
+                becket::Bounded<1024>, async_channel::Bounded<1024>,
+                crossfire::BoundedTasksSole<1024>, fibre::BoundedTasks<1024>, flume::Bounded<1024>,
+                kanal::Bounded<1024>, rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>,
+                tokio::Bounded<1024>)
         },
     },
 ];
@@ -213,8 +217,8 @@ const RENDEZVOUS: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => threads::one_to_one::<Kind, u64>(stage);
-                becket::Rendezvous, crossbeam::Rendezvous, fibre::Rendezvous, flume::Rendezvous, kanal::Rendezvous,
-                std::Rendezvous)
+                becket::Rendezvous, crossbeam::Rendezvous, fibre::Rendezvous, flume::Rendezvous,
+                kanal::Rendezvous, std::Rendezvous)
         },
     },
 ];
@@ -227,8 +231,9 @@ const MANY: &[Case] = &[
         parts: threads::MANY,
         sides: |stage| {
             sides!(Kind => threads::four_to_four::<Kind>(stage);
-                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>, crossfire::Bounded<1024>,
-                fibre::Bounded<1024>, flume::Bounded<1024>, kanal::Bounded<1024>)
+                becket::Bounded<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
+                crossfire::Bounded<1024>, fibre::Bounded<1024>, flume::Bounded<1024>,
+                kanal::Bounded<1024>)
         },
     },
     Case {
@@ -262,9 +267,10 @@ const MANY: &[Case] = &[
         parts: threads::MANY,
         sides: |stage| {
             sides!(Kind => tasks::four_to_one::<Kind>(stage, TwoWorkers);
-                becket::Bounded<1024>, async_channel::Bounded<1024>, crossfire::BoundedTasksMpsc<1024>,
-                fibre::BoundedTasks<1024>, flume::Bounded<1024>, kanal::Bounded<1024>,
-                rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>, tokio::Bounded<1024>)
+                becket::Bounded<1024>, async_channel::Bounded<1024>,
+                crossfire::BoundedTasksMpsc<1024>, fibre::BoundedTasks<1024>, flume::Bounded<1024>,
+                kanal::Bounded<1024>, rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>,
+                tokio::Bounded<1024>)
         },
     },
 ];
@@ -277,7 +283,8 @@ const SELECT: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => ready::ready::<Kind>(stage, 2);
-                becket::SelectReady, crossbeam::Selected, crossfire_select::Selected, flume::Selected, tokio_select::SelectReady)
+                becket::SelectReady, crossbeam::Selected, crossfire_select::Selected,
+                flume::Selected, tokio_select::SelectReady)
         },
     },
     Case {
@@ -287,7 +294,8 @@ const SELECT: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => ready::ready::<Kind>(stage, 8);
-                becket::SelectReady, crossbeam::Selected, crossfire_select::Selected, flume::Selected, tokio_select::SelectReady)
+                becket::SelectReady, crossbeam::Selected, crossfire_select::Selected,
+                flume::Selected, tokio_select::SelectReady)
         },
     },
     Case {
@@ -297,7 +305,8 @@ const SELECT: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => ready::ready::<Kind>(stage, 64);
-                becket::SelectReady, crossbeam::Selected, crossfire_select::Selected, flume::Selected, tokio_select::SelectReady)
+                becket::SelectReady, crossbeam::Selected, crossfire_select::Selected,
+                flume::Selected, tokio_select::SelectReady)
         },
     },
     Case {
@@ -307,7 +316,9 @@ const SELECT: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => parked::parked::<Kind>(stage, 2);
-                becket::SelectParked, SelectAll<async_channel::Bounded<16>>, SelectAll<crossfire::BoundedTasks<16>>, SelectAll<flume::Bounded<16>>, SelectAll<kanal::Bounded<16>>, tokio_select::SelectParked)
+                becket::SelectParked, SelectAll<async_channel::Bounded<16>>,
+                SelectAll<crossfire::BoundedTasks<16>>, SelectAll<flume::Bounded<16>>,
+                SelectAll<kanal::Bounded<16>>, tokio_select::SelectParked)
         },
     },
     Case {
@@ -317,7 +328,9 @@ const SELECT: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => parked::parked::<Kind>(stage, 8);
-                becket::SelectParked, SelectAll<async_channel::Bounded<16>>, SelectAll<crossfire::BoundedTasks<16>>, SelectAll<flume::Bounded<16>>, SelectAll<kanal::Bounded<16>>, tokio_select::SelectParked)
+                becket::SelectParked, SelectAll<async_channel::Bounded<16>>,
+                SelectAll<crossfire::BoundedTasks<16>>, SelectAll<flume::Bounded<16>>,
+                SelectAll<kanal::Bounded<16>>, tokio_select::SelectParked)
         },
     },
     Case {
@@ -327,7 +340,9 @@ const SELECT: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => parked::parked::<Kind>(stage, 64);
-                becket::SelectParked, SelectAll<async_channel::Bounded<16>>, SelectAll<crossfire::BoundedTasks<16>>, SelectAll<flume::Bounded<16>>, SelectAll<kanal::Bounded<16>>, tokio_select::SelectParked)
+                becket::SelectParked, SelectAll<async_channel::Bounded<16>>,
+                SelectAll<crossfire::BoundedTasks<16>>, SelectAll<flume::Bounded<16>>,
+                SelectAll<kanal::Bounded<16>>, tokio_select::SelectParked)
         },
     },
 ];
@@ -350,18 +365,34 @@ const WAKE: &[Case] = &[
         parts: wake::WAITERS,
         sides: |stage| {
             sides!(Kind => wake::wake_all::<Kind>(stage);
-                wake::Closing<becket::Bounded<16>>, wake::Closing<async_channel::Bounded<16>>, wake::Closing<crossfire::BoundedTasks<16>>, wake::Closing<flume::Bounded<16>>, wake::Closing<kanal::Bounded<16>>, wake::Closing<rapidfire::Bounded<16>>, tokio_wake::Closing)
+                wake::Closing<becket::Bounded<16>>, wake::Closing<async_channel::Bounded<16>>,
+                wake::Closing<crossfire::BoundedTasks<16>>, wake::Closing<flume::Bounded<16>>,
+                wake::Closing<kanal::Bounded<16>>, wake::Closing<rapidfire::Bounded<16>>,
+                tokio_wake::Closing)
         },
     },
 ];
 
-const BATCH: &[Case] = &[Case {
-    name: "batch of 64, per value",
-    goal: Some(4.0),
-    pace: Pace::Alone,
-    parts: batch::BATCH,
-    sides: |stage| {
-        sides!(Kind => batch::batches::<Kind>(stage);
-                becket::Batched, crossbeam::Batched, fibre::Batched, flume::Batched, kanal::Batched, rapidfire::Batched, rtrb::Batched, tokio::Batched)
+const BATCH: &[Case] = &[
+    Case {
+        name: "batch of 64, per value, cloneable handles",
+        goal: Some(4.0),
+        pace: Pace::Alone,
+        parts: batch::BATCH,
+        sides: |stage| {
+            sides!(Kind => batch::batches::<Kind>(stage);
+                becket::Batched, crossbeam::Batched, fibre::Batched, flume::Batched, kanal::Batched,
+                rapidfire::Batched, tokio::Batched)
+        },
     },
-}];
+    Case {
+        name: "batch of 64, per value, one handle a side",
+        goal: Some(4.0),
+        pace: Pace::Alone,
+        parts: batch::BATCH,
+        sides: |stage| {
+            sides!(Kind => batch::batches::<Kind>(stage);
+                fibre::BatchedSole, rtrb::Batched)
+        },
+    },
+];

@@ -67,12 +67,13 @@ where
             }
         });
     }
+    // The last in the queue: when it has run, all of them wait.
+    runtime.block_on(runtime.spawn(async {})).map_err(|_| BenchError::Worker)?;
     let mut kept = Some(tx);
     let work: Work = Box::new(move |n| {
         let before = taken.1.load(Ordering::Relaxed);
         let (tx, counted) = (kept.take().ok_or(BenchError::Worker)?, Arc::clone(&taken));
-        // A task as well: it takes its turns in the same queue. The first time, the receivers have
-        // begun to wait before it.
+        // A task as well: it takes its turns in the same queue.
         let sending = runtime.block_on(runtime.spawn(send_one_by_one(tx, n, counted)));
         let sent = sending.map_err(|_| BenchError::Worker)?;
         kept = Some(sent.map_err(|refused| refused.by(C::PEER))?);

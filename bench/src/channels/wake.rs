@@ -55,8 +55,8 @@ where
     }
 }
 
-/// Each operation wakes [`WAITERS`] tasks, which were started and have begun to wait before. What is
-/// timed is from the call that wakes until the last of them has run to its end.
+/// Each operation wakes [`WAITERS`] tasks, which were started and have begun to wait before. Timed
+/// is from the call that wakes until the last of them has run to its end.
 pub(crate) fn wake_all<W: WakesAll>(_: &Stage) -> Result<Contestant, BenchError> {
     let runtime = current_thread()?;
     let side = move |n| {

@@ -104,31 +104,45 @@ impl<T: Message> TryRx<T> for mpmc::Receiver<T> {
     }
 }
 
-/// A channel with calls for batches both ways.
-pub(crate) struct Batched {
-    tx: mpmc::Sender<u64>,
-    rx: mpmc::Receiver<u64>,
-    outgoing: Vec<u64>,
-    incoming: Vec<u64>,
+macro_rules! batched {
+    ($(#[$doc:meta])+ $name:ident, $tx:ty, $rx:ty, $open:expr) => {
+        $(#[$doc])+
+        pub(crate) struct $name {
+            tx: $tx,
+            rx: $rx,
+            outgoing: Vec<u64>,
+            incoming: Vec<u64>,
+        }
+
+        impl Batches for $name {
+            const PEER: Peer = Peer::Fibre;
+
+            fn open() -> Self {
+                let (tx, rx) = $open;
+                Self { tx, rx, outgoing: Vec::new(), incoming: Vec::new() }
+            }
+
+            fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
+                self.outgoing.extend(values);
+                self.tx.try_send_batch_mut(&mut self.outgoing).map_err(|_| Refused)?;
+                if self.outgoing.is_empty() { Ok(()) } else { Err(Refused) }
+            }
+
+            fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
+                self.rx.try_recv_batch_mut(&mut self.incoming, 1024).map_err(|_| Refused)?;
+                self.incoming.drain(..).for_each(each);
+                Ok(())
+            }
+        }
+    };
 }
 
-impl Batches for Batched {
-    const PEER: Peer = Peer::Fibre;
-
-    fn open() -> Self {
-        let (tx, rx) = mpmc::bounded(1024);
-        Self { tx, rx, outgoing: Vec::new(), incoming: Vec::new() }
-    }
-
-    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
-        self.outgoing.extend(values);
-        self.tx.try_send_batch_mut(&mut self.outgoing).map_err(|_| Refused)?;
-        if self.outgoing.is_empty() { Ok(()) } else { Err(Refused) }
-    }
-
-    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
-        self.rx.try_recv_batch_mut(&mut self.incoming, 1024).map_err(|_| Refused)?;
-        self.incoming.drain(..).for_each(each);
-        Ok(())
-    }
-}
+batched!(
+    /// A channel with calls for batches both ways.
+    Batched, mpmc::Sender<u64>, mpmc::Receiver<u64>, mpmc::bounded(1024)
+);
+batched!(
+    /// The same for one sender and one receiver.
+    BatchedSole, spsc::BoundedSyncSender<u64>, spsc::BoundedSyncReceiver<u64>,
+    spsc::bounded_sync(1024)
+);
