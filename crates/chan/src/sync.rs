@@ -73,12 +73,36 @@ mod checked {
 
     pub(crate) use loom::sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+        atomic::{AtomicU64, AtomicUsize, Ordering, fence},
     };
     use loom::thread::{self, Thread};
 
     pub(crate) mod cell {
         pub(crate) use loom::cell::{MutPtr, UnsafeCell};
+    }
+
+    /// Loom's, except that a store comes after every read-modify-write that ran before it. Loom
+    /// forgets that a swap leaves no room between what it read and what it wrote, and would let the
+    /// store of an unlock vanish behind a swap that found the lock taken.
+    #[derive(Debug)]
+    pub(crate) struct AtomicU32(loom::sync::atomic::AtomicU32);
+
+    impl AtomicU32 {
+        pub(crate) fn new(value: u32) -> Self {
+            Self(loom::sync::atomic::AtomicU32::new(value))
+        }
+
+        pub(crate) fn store(&self, value: u32, order: Ordering) {
+            self.0.swap(value, order);
+        }
+    }
+
+    impl std::ops::Deref for AtomicU32 {
+        type Target = loom::sync::atomic::AtomicU32;
+
+        fn deref(&self) -> &Self::Target {
+            &self.0
+        }
     }
 
     /// A model's threads, the first among them.
@@ -168,7 +192,7 @@ mod checked {
     }
 
     /// Lets another thread run, for who looks at a word that another will change soon.
-    pub(crate) fn relax() {
+    pub(crate) fn relax(_steps: u32) {
         thread::yield_now();
     }
 }

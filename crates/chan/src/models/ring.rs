@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The ring by itself: sends and receives that race, and the holder of the lock who takes the words
+//! away from them.
+
+use std::mem::{ManuallyDrop, MaybeUninit};
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::{Value, join, model, sorted, spawn};
+use crate::ring::{Attempt, Ring};
+use crate::sync::heavy;
+
+fn push(ring: &Ring<Value>, number: u32) -> Attempt {
+    let value = ManuallyDrop::new(Value::new(number));
+    // SAFETY: the value is ours, and dropped only if it was not moved out.
+    let pushed = unsafe { ring.push(&raw const *value) };
+    if !matches!(pushed, Attempt::Done | Attempt::DoneSlow) {
+        drop(ManuallyDrop::into_inner(value));
+    }
+    pushed
+}
+
+fn pop(ring: &Ring<Value>) -> (Attempt, Option<u32>) {
+    let mut value = MaybeUninit::uninit();
+    // SAFETY: the place is ours.
+    let popped = unsafe { ring.pop(value.as_mut_ptr()) };
+    let done = matches!(popped, Attempt::Done | Attempt::DoneSlow);
+    // SAFETY: on these two there is a value.
+    (popped, done.then(|| unsafe { value.assume_init() }.open()))
+}
+
+/// # Safety
+///
+/// The words are slow, and the caller's.
+unsafe fn push_locked(ring: &Ring<Value>, number: u32) -> Attempt {
+    let value = ManuallyDrop::new(Value::new(number));
+    // SAFETY: the caller's promise; the value is ours.
+    let pushed = unsafe { ring.push_locked(&raw const *value) };
+    if pushed != Attempt::Done {
+        drop(ManuallyDrop::into_inner(value));
+    }
+    pushed
+}
+
+/// # Safety
+///
+/// The words are slow, and the caller's.
+unsafe fn pop_locked(ring: &Ring<Value>) -> (Attempt, Option<u32>) {
+    let mut value = MaybeUninit::uninit();
+    // SAFETY: the caller's promise; the place is ours.
+    let popped = unsafe { ring.pop_locked(value.as_mut_ptr()) };
+    // SAFETY: then there is a value.
+    (popped, (popped == Attempt::Done).then(|| unsafe { value.assume_init() }.open()))
+}
+
+fn push_until_done(ring: &Ring<Value>, number: u32) {
+    while push(ring, number) != Attempt::Done {
+        thread::yield_now();
+    }
+}
+
+fn pop_until_done(ring: &Ring<Value>) -> u32 {
+    loop {
+        if let (Attempt::Done, Some(number)) = pop(ring) {
+            return number;
+        }
+        thread::yield_now();
+    }
+}
+
+fn in_order(capacity: usize, values: u32) {
+    let ring = Arc::new(Ring::new(capacity));
+    let sender = {
+        let ring = ring.clone();
+        spawn(move || (0..values).for_each(|number| push_until_done(&ring, number)))
+    };
+    (0..values).for_each(|number| assert_eq!(pop_until_done(&ring), number));
+    join(sender);
+    assert_eq!((ring.pushed(), ring.popped(), ring.len()), (values.into(), values.into(), 0));
+}
+
+#[test]
+fn a_ring_of_one_keeps_order_over_three_laps() {
+    model(|| in_order(1, 3));
+}
+
+#[test]
+fn a_ring_of_two_keeps_order() {
+    model(|| in_order(2, 3));
+}
+
+#[test]
+fn two_pushes_race_for_the_last_slot() {
+    model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let other = {
+            let ring = ring.clone();
+            spawn(move || push(&ring, 1))
+        };
+        let mine = push(&ring, 2);
+        let other = join(other);
+        assert!((mine == Attempt::Done) != (other == Attempt::Done), "{mine:?} {other:?}");
+        let (_, number) = pop(&ring);
+        assert_eq!(number, Some(if mine == Attempt::Done { 2 } else { 1 }));
+    });
+}
+
+#[test]
+fn two_pops_race_for_the_last_value() {
+    model(|| {
+        let ring = Arc::new(Ring::new(2));
+        assert_eq!(push(&ring, 7), Attempt::Done);
+        let other = {
+            let ring = ring.clone();
+            spawn(move || pop(&ring).1)
+        };
+        let mine = pop(&ring).1;
+        assert_eq!([mine, join(other)].into_iter().flatten().collect::<Vec<_>>(), [7]);
+    });
+}
+
+/// Of a push and a waiter that goes slow, one sees the other.
+#[test]
+fn who_is_about_to_wait_for_a_value_is_seen_or_sees_it() {
+    model(|| {
+        let ring = Arc::new(Ring::new(1));
+        let sender = {
+            let ring = ring.clone();
+            spawn(move || push(&ring, 1))
+        };
+        ring.go_slow();
+        // SAFETY: the words are slow, and nobody else goes slow.
+        let mut taken = unsafe { pop_locked(&ring) };
+        if taken.0 == Attempt::Busy {
+            heavy();
+            // SAFETY: as above.
+            taken = unsafe { pop_locked(&ring) };
+        }
+        let pushed = join(sender);
+        match taken.1 {
+            Some(number) => assert_eq!(number, 1),
+            None => assert!(matches!(pushed, Attempt::DoneSlow | Attempt::Slow), "{pushed:?}"),
+        }
+        // SAFETY: as above.
+        let rest = unsafe { pop_locked(&ring) };
+        assert_eq!(taken.1.is_some() || rest.1.is_some(), pushed != Attempt::Slow);
+    });
+}
+
+#[test]
+fn who_is_about_to_wait_for_room_is_seen_or_sees_it() {
+    model(|| {
+        let ring = Arc::new(Ring::new(1));
+        assert_eq!(push(&ring, 1), Attempt::Done);
+        let receiver = {
+            let ring = ring.clone();
+            spawn(move || pop(&ring))
+        };
+        ring.go_slow();
+        // SAFETY: the words are slow, and nobody else goes slow.
+        let mut pushed = unsafe { push_locked(&ring, 2) };
+        if pushed == Attempt::Busy {
+            heavy();
+            // SAFETY: as above.
+            pushed = unsafe { push_locked(&ring, 2) };
+        }
+        let (popped, number) = join(receiver);
+        assert_eq!(number.is_some(), popped != Attempt::Slow, "{popped:?}");
+        if pushed != Attempt::Done {
+            assert!(matches!(popped, Attempt::DoneSlow | Attempt::Slow), "{popped:?}");
+        }
+        // SAFETY: as above.
+        let rest: Vec<_> = std::iter::from_fn(|| unsafe { pop_locked(&ring) }.1).collect();
+        let all = [number.as_slice(), &rest].concat();
+        assert_eq!(all, if pushed == Attempt::Done { &[1, 2][..] } else { &[1] });
+    });
+}
+
+/// The holder of the lock uses the words while both sides race for them, and gives them back.
+#[test]
+fn slow_and_fast_operations_keep_order_between_them() {
+    model(|| {
+        let ring = Arc::new(Ring::new(2));
+        let receiver = {
+            let ring = ring.clone();
+            spawn(move || [pop(&ring).1, pop(&ring).1])
+        };
+        ring.go_slow();
+        // SAFETY: the words are slow, and nobody else goes slow.
+        assert_eq!(unsafe { push_locked(&ring, 1) }, Attempt::Done);
+        ring.go_fast();
+        let second = push(&ring, 2);
+        assert_eq!(second, Attempt::Done);
+        let early = join(receiver);
+        let late = [pop(&ring).1, pop(&ring).1];
+        let all: Vec<_> = early.into_iter().chain(late).flatten().collect();
+        assert_eq!(all, [1, 2]);
+    });
+}
+
+#[test]
+fn the_holder_of_the_lock_takes_and_gives_back_while_a_push_comes() {
+    model(|| {
+        let ring = Arc::new(Ring::new(1));
+        assert_eq!(push(&ring, 1), Attempt::Done);
+        let sender = {
+            let ring = ring.clone();
+            spawn(move || (push(&ring, 2), push(&ring, 3)))
+        };
+        ring.go_slow();
+        // SAFETY: the words are slow, and nobody else goes slow.
+        let (_, first) = unsafe { pop_locked(&ring) };
+        ring.go_fast();
+        let (two, three) = join(sender);
+        let second = pop(&ring).1;
+        assert_eq!(first, Some(1));
+        assert!(!(two == Attempt::Done && three == Attempt::Done));
+        let expected = match (two, three) {
+            (Attempt::Done | Attempt::DoneSlow, _) => Some(2),
+            (_, Attempt::Done | Attempt::DoneSlow) => Some(3),
+            _ => None,
+        };
+        assert_eq!(second, expected, "{two:?} {three:?}");
+    });
+}
+
+#[test]
+fn runs_race_with_single_operations() {
+    model(|| {
+        let ring = Arc::new(Ring::new(2));
+        let run = {
+            let ring = ring.clone();
+            spawn(move || {
+                let mut numbers = 1..;
+                ring.push_run(2, || Value::new(numbers.next().unwrap())).0
+            })
+        };
+        let single = push(&ring, 9);
+        let mut taken = Vec::new();
+        ring.pop_run(2, |value| taken.push(value.open()));
+        let pushed = join(run);
+        ring.pop_run(2, |value| taken.push(value.open()));
+        ring.pop_run(2, |value| taken.push(value.open()));
+        let mut expected: Vec<u32> = (1..=pushed as u32).collect();
+        expected.extend((single == Attempt::Done).then_some(9));
+        assert!(!expected.is_empty());
+        assert_eq!(sorted(taken.clone()), sorted(expected), "{taken:?}");
+        assert!(taken.iter().filter(|number| **number != 9).is_sorted(), "{taken:?}");
+    });
+}
+
+#[test]
+fn runs_go_around_the_end_of_the_lap() {
+    model(|| {
+        let ring = Arc::new(Ring::new(2));
+        assert_eq!(push(&ring, 0), Attempt::Done);
+        assert_eq!(pop(&ring).1, Some(0));
+        let sender = {
+            let ring = ring.clone();
+            spawn(move || {
+                let mut sent = 0;
+                while sent < 3 {
+                    let mut numbers = sent as u32..;
+                    sent += ring.push_run(3 - sent, || Value::new(numbers.next().unwrap())).0;
+                    thread::yield_now();
+                }
+            })
+        };
+        let mut taken = Vec::new();
+        while taken.len() < 3 {
+            ring.pop_run(2, |value| taken.push(value.open()));
+            thread::yield_now();
+        }
+        join(sender);
+        assert_eq!(taken, [0, 1, 2]);
+    });
+}
