@@ -71,7 +71,7 @@ impl RawLock {
             {
                 return;
             }
-            park::relax();
+            park::relax(4);
         }
         self.parked.fetch_add(1, Ordering::Relaxed);
         heavy();

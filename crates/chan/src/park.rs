@@ -91,13 +91,16 @@ pub(crate) fn unpark_one(key: usize) {
     unsafe { parking_lot_core::unpark_one(key, |_| parking_lot_core::DEFAULT_UNPARK_TOKEN) };
 }
 
-/// Spends a moment between two looks at a word that another thread will change soon.
+/// Spends a moment between two looks at a word that another thread will change soon. A step is a
+/// fraction of a nanosecond.
 ///
 /// Not the CPU's own hint: under a hypervisor that traps it, one costs a microsecond.
 #[cfg(not(feature = "loom"))]
 #[inline]
-pub(crate) fn relax() {
-    std::hint::black_box(());
+pub(crate) fn relax(steps: u32) {
+    for step in 0..steps {
+        std::hint::black_box(step);
+    }
 }
 
 #[cfg(feature = "loom")]

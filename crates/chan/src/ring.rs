@@ -41,6 +41,7 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
+use crate::park;
 use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 
 /// Set in an index word while it belongs to the holder of the lock.
@@ -157,6 +158,7 @@ impl<T> Ring<T> {
     #[inline]
     pub(crate) unsafe fn push(&self, value: *const T) -> Attempt {
         let mut word = self.tail.load(Ordering::Relaxed);
+        let mut contended = 0;
         loop {
             if word & SLOW != 0 {
                 return Attempt::Slow;
@@ -185,7 +187,10 @@ impl<T> Ring<T> {
                             Attempt::DoneSlow
                         };
                     }
-                    Err(now) => word = now,
+                    Err(now) => {
+                        contended = contend(contended);
+                        word = now;
+                    }
                 }
             } else {
                 // Not free: others have moved the tail on, or nobody has and there is no room.
@@ -209,6 +214,7 @@ impl<T> Ring<T> {
     #[inline]
     pub(crate) unsafe fn pop(&self, out: *mut T) -> Attempt {
         let mut word = self.head.load(Ordering::Relaxed);
+        let mut contended = 0;
         loop {
             if word & SLOW != 0 {
                 return Attempt::Slow;
@@ -237,7 +243,10 @@ impl<T> Ring<T> {
                             Attempt::DoneSlow
                         };
                     }
-                    Err(now) => word = now,
+                    Err(now) => {
+                        contended = contend(contended);
+                        word = now;
+                    }
                 }
             } else {
                 // Not full: others have moved the head on, or nobody has and there is nothing.
@@ -477,4 +486,12 @@ impl<T> Ring<T> {
         let (lap, index) = (position / self.one_lap, position & self.index);
         lap * self.slots.len() as u64 + index
     }
+}
+
+/// Keeps away from a word that somebody else has just changed, the longer the more often, and
+/// returns how often.
+#[cold]
+fn contend(contended: u32) -> u32 {
+    park::relax(16 << contended.min(5));
+    contended + 1
 }

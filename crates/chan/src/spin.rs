@@ -16,9 +16,11 @@ use std::thread;
 use crate::gate::Kind;
 use crate::park;
 
-/// One to two microseconds: what a partner that runs on another CPU needs to answer.
-const LOOKS_MAX: u32 = 1024;
-const LOOKS_MIN: u32 = 16;
+/// The longest pause between two looks at a slot: some 100 ns.
+const STEPS_MAX: u32 = 512;
+/// In steps. One to two microseconds: what a partner that runs on another CPU needs to answer.
+const LOOKS_MAX: u32 = 4096;
+const LOOKS_MIN: u32 = 64;
 /// Every so many waits that looked in vain, one looks longer again.
 const PROBE_EVERY: u32 = 64;
 /// After the looks, how often a thread lets others run before it sleeps: cheap if nobody wants to,
@@ -36,26 +38,34 @@ pub(crate) fn pays(kind: Kind) -> bool {
 }
 
 /// Looks until `ready` says so or it has taken too long.
+///
+/// The looks get rarer. A receiver that stays right behind its sender takes from it, for each value,
+/// the cache line that it is writing; one that comes a little late finds several values in a line
+/// that the sender has left.
 pub(crate) fn until(ready: impl Fn() -> bool) -> bool {
-    look(&SLOT, ready)
+    look(&SLOT, STEPS_MAX, ready)
 }
 
 /// As [`until`], for the outcome of a wait that is in line already.
 pub(crate) fn for_claim(ready: impl Fn() -> bool) -> bool {
-    look(&PARTNER, ready)
+    look(&PARTNER, 1, ready)
 }
 
-fn look(budget: &Budget, ready: impl Fn() -> bool) -> bool {
+fn look(budget: &Budget, steps_max: u32, ready: impl Fn() -> bool) -> bool {
     if cfg!(feature = "loom") || !several_cpus() {
         return false;
     }
     let looks = budget.looks();
-    for look in 0..looks {
+    let mut look = 0;
+    let mut steps = 1;
+    while look < looks {
+        park::relax(steps);
         if ready() {
             budget.paid(look);
             return true;
         }
-        park::relax();
+        look += steps;
+        steps = (2 * steps).min(steps_max);
     }
     budget.wasted(looks);
     for _ in 0..YIELDS {
