@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The two handles, and how they are made.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem::{ManuallyDrop, MaybeUninit};
+
+use super::batch::{self, RecvAny, SendAll, SoleRecvMany, SoleSendMany};
+use super::channel::{Channel, Side, Stand};
+use super::op::{RecvOne, SendOne, SoleOperation, SoleRecv, SoleSend};
+use crate::channel::{Cause, Undelivered, Weigh};
+use crate::counters::Snapshot;
+use crate::error::{SendManyError, TryRecvError, TrySendError};
+use crate::gate::Kind;
+use crate::handle::Reason;
+use crate::sync::Arc;
+
+/// The only sender of a channel. When it is dropped, the channel closes.
+///
+/// ```compile_fail
+/// let (tx, _rx) = becket_chan::bounded_sole::<u32>(1);
+/// let other = tx.clone(); // there is one
+/// ```
+pub struct SoleSender<T> {
+    pub(super) channel: Arc<Channel<T>>,
+    pub(super) stand: Stand,
+}
+
+/// The only receiver of a channel. When it is dropped, the channel closes, and what it holds goes
+/// to the undelivered hook.
+pub struct SoleReceiver<T> {
+    pub(super) channel: Arc<Channel<T>>,
+    pub(super) stand: Stand,
+}
+
+/// A channel for one sender and one receiver that holds up to `capacity` values, exactly. A capacity
+/// of 0 is taken as 1: a hand-over without room is what [`rendezvous`](crate::rendezvous) is for.
+///
+/// ```
+/// let (mut tx, mut rx) = becket_chan::bounded_sole(1024);
+/// let sum: u64 = std::thread::scope(|scope| {
+///     scope.spawn(move || (1..=1000).for_each(|n| tx.send(n).wait().unwrap()));
+///     rx.iter().sum()
+/// });
+/// assert_eq!(sum, 500_500);
+/// ```
+#[must_use]
+pub fn bounded_sole<T>(capacity: usize) -> (SoleSender<T>, SoleReceiver<T>) {
+    SoleBuilder::bounded(capacity).build()
+}
+
+/// Makes a channel for one sender and one receiver with more than a capacity.
+///
+/// It is a builder of its own because the sole handles have one kind of channel and one way to deal
+/// with a full one: the sender waits.
+///
+/// ```
+/// use becket_chan::SoleBuilder;
+///
+/// let (lost, heard) = becket_chan::unlimited();
+/// let (mut tx, rx) = SoleBuilder::bounded(2)
+///     .on_undelivered(move |value: u32| drop(lost.try_send(value)))
+///     .build();
+/// assert!(tx.try_send(1).is_ok());
+/// drop(rx);
+/// assert_eq!(heard.try_recv(), Ok(1));
+/// ```
+#[must_use]
+pub struct SoleBuilder<T> {
+    capacity: usize,
+    undelivered: Option<Undelivered<T>>,
+    weigh: Option<Weigh<T>>,
+}
+
+impl<T> SoleBuilder<T> {
+    /// See [`bounded_sole`].
+    pub fn bounded(capacity: usize) -> Self {
+        Self { capacity: capacity.max(1), undelivered: None, weigh: None }
+    }
+
+    /// As [`Builder::on_undelivered`](crate::Builder::on_undelivered).
+    pub fn on_undelivered(mut self, hook: impl Fn(T) + Send + Sync + 'static) -> Self {
+        let hook: Undelivered<T> = Box::new(hook);
+        self.undelivered = Some(hook);
+        self
+    }
+
+    /// As [`Builder::weigh`](crate::Builder::weigh).
+    pub fn weigh(mut self, weigh: impl Fn(&T) -> u64 + Send + Sync + 'static) -> Self {
+        let weigh: Weigh<T> = Box::new(weigh);
+        self.weigh = Some(weigh);
+        self
+    }
+
+    /// Makes the channel.
+    #[must_use]
+    pub fn build(self) -> (SoleSender<T>, SoleReceiver<T>) {
+        let channel = Arc::new(Channel::new(self.capacity, self.undelivered, self.weigh));
+        let sender = SoleSender { channel: channel.clone(), stand: channel.stand() };
+        let receiver = SoleReceiver { stand: channel.stand(), channel };
+        (sender, receiver)
+    }
+}
+
+impl<T> SoleSender<T> {
+    /// An operation that sends `value`, waiting for room if it must.
+    ///
+    /// # Errors
+    ///
+    /// When driven: closed, timed out or cancelled, with the value inside.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it happened, it sends nothing; its value goes to the undelivered hook.
+    #[inline]
+    pub fn send(&mut self, value: T) -> SoleSend<'_, T> {
+        SoleOperation::new(SendOne::new(self, value))
+    }
+
+    /// Sends `value` if that needs no waiting.
+    ///
+    /// # Errors
+    ///
+    /// Full or closed, with the value inside.
+    #[inline]
+    pub fn try_send(&mut self, value: T) -> Result<(), TrySendError<T>> {
+        let mut value = ManuallyDrop::new(value);
+        let has_room = self.channel.has_room(&mut self.stand, false);
+        // SAFETY: there is room; the value is there, and comes back if it was not sent.
+        if has_room && unsafe { self.channel.send(&mut self.stand, &raw mut *value) } {
+            return Ok(());
+        }
+        Err(self.try_send_failed(ManuallyDrop::into_inner(value)))
+    }
+
+    #[cold]
+    fn try_send_failed(&self, value: T) -> TrySendError<T> {
+        if self.channel.is_closed() {
+            self.channel.count_send_failure(Cause::Closed);
+            TrySendError::Closed(value)
+        } else {
+            self.channel.count_send_failure(Cause::WouldBlock);
+            TrySendError::Full(value)
+        }
+    }
+
+    /// An operation that sends all values of a queue, in order, as many at a time as there is room
+    /// for. What was not sent is still in the queue when it fails or is dropped.
+    pub fn send_many<'a>(&'a mut self, values: &'a mut VecDeque<T>) -> SoleSendMany<'a, T> {
+        SoleOperation::new(SendAll::new(self, values))
+    }
+
+    /// Sends from the front of `values` what needs no waiting, and says how many that were.
+    ///
+    /// # Errors
+    ///
+    /// Full or closed, if not a single value was sent.
+    pub fn try_send_many(&mut self, values: &mut VecDeque<T>) -> Result<usize, SendManyError> {
+        let sent = batch::send(&self.channel, &mut self.stand, values, false);
+        if sent > 0 || values.is_empty() {
+            return Ok(sent);
+        }
+        Err(if self.channel.is_closed() {
+            self.channel.count_send_failure(Cause::Closed);
+            SendManyError::Closed
+        } else {
+            self.channel.count_send_failure(Cause::WouldBlock);
+            SendManyError::Full
+        })
+    }
+}
+
+impl<T> SoleReceiver<T> {
+    /// An operation that receives a value, waiting for one if it must.
+    ///
+    /// # Errors
+    ///
+    /// When driven: closed (and drained), timed out or cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completed, it has taken nothing.
+    #[inline]
+    pub fn recv(&mut self) -> SoleRecv<'_, T> {
+        SoleOperation::new(RecvOne::new(self))
+    }
+
+    /// Receives a value if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Empty, or closed and drained.
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        match self.take() {
+            Some(value) => Ok(value),
+            None => Err(self.try_recv_failed()),
+        }
+    }
+
+    #[cold]
+    fn try_recv_failed(&mut self) -> TryRecvError {
+        if self.is_drained() {
+            self.channel.count_receive_failure(Cause::Closed);
+            TryRecvError::Closed
+        } else {
+            self.channel.count_receive_failure(Cause::WouldBlock);
+            TryRecvError::Empty
+        }
+    }
+
+    /// Takes a value if there is one.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<T> {
+        if !self.channel.has_value(&mut self.stand) {
+            return None;
+        }
+        let mut value = MaybeUninit::uninit();
+        // SAFETY: there is a value, and it is put there.
+        Some(unsafe {
+            self.channel.recv(&mut self.stand, value.as_mut_ptr());
+            value.assume_init()
+        })
+    }
+
+    /// Whether the channel is closed and nothing is left. What was sent before it was closed is
+    /// seen by who sees that it is.
+    pub(super) fn is_drained(&mut self) -> bool {
+        self.channel.is_closed() && !self.channel.has_value(&mut self.stand)
+    }
+
+    /// An operation that waits for one value and takes up to `max`, appending them to `values`.
+    pub fn recv_many<'a>(&'a mut self, values: &'a mut Vec<T>, max: usize) -> SoleRecvMany<'a, T> {
+        SoleOperation::new(RecvAny::new(self, values, max))
+    }
+
+    /// Appends up to `max` values that need no waiting, and says how many that were.
+    ///
+    /// # Errors
+    ///
+    /// Empty, or closed and drained, if there was not a single value.
+    pub fn try_recv_many(
+        &mut self,
+        values: &mut Vec<T>,
+        max: usize,
+    ) -> Result<usize, TryRecvError> {
+        match batch::recv(&self.channel, &mut self.stand, values, max) {
+            0 if max > 0 => Err(self.try_recv_failed()),
+            received => Ok(received),
+        }
+    }
+
+    /// The values that come, until the channel is closed and drained; waits for each as
+    /// [`recv`](Self::recv) does.
+    pub fn iter(&mut self) -> impl Iterator<Item = T> {
+        std::iter::from_fn(|| self.recv().wait().ok())
+    }
+
+    /// The values that are there.
+    pub fn try_iter(&mut self) -> impl Iterator<Item = T> {
+        std::iter::from_fn(|| self.try_recv().ok())
+    }
+}
+
+/// What both handles offer alike.
+macro_rules! common {
+    ($handle:ident, $side:expr) => {
+        impl<T> $handle<T> {
+            /// Closes the channel: later sends fail, what is queued can still be received, who
+            /// waits wakes. True if this call closed it.
+            pub fn close(&mut self) -> bool {
+                self.channel.close($side, &mut self.stand, None)
+            }
+
+            /// As [`close`](Self::close), with a reason that both sides can read.
+            pub fn close_with(&mut self, reason: impl Into<Reason>) -> bool {
+                self.channel.close($side, &mut self.stand, Some(reason.into()))
+            }
+
+            /// The reason with which the channel was closed, if it was, and with one.
+            pub fn closed_reason(&self) -> Option<Reason> {
+                self.channel.reason()
+            }
+
+            /// Whether the channel is closed. It may still hold values.
+            pub fn is_closed(&self) -> bool {
+                self.channel.is_closed()
+            }
+
+            /// How many values the channel holds.
+            pub fn len(&self) -> usize {
+                self.channel.len()
+            }
+
+            /// Whether it holds none.
+            pub fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Whether it holds as many as it may.
+            pub fn is_full(&self) -> bool {
+                self.len() == self.channel.capacity()
+            }
+
+            /// How many values it may hold.
+            pub fn capacity(&self) -> Option<usize> {
+                Some(self.channel.capacity())
+            }
+
+            /// What kind of channel it is.
+            pub fn kind(&self) -> Kind {
+                Kind::Bounded
+            }
+
+            /// What the channel has done so far, exactly.
+            pub fn snapshot(&self) -> Snapshot {
+                self.channel.snapshot()
+            }
+        }
+
+        impl<T> fmt::Debug for $handle<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($handle))
+                    .field("len", &self.len())
+                    .field("capacity", &self.channel.capacity())
+                    .field("closed", &self.is_closed())
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+common!(SoleSender, Side::Sender);
+common!(SoleReceiver, Side::Receiver);
+
+impl<T> Drop for SoleSender<T> {
+    fn drop(&mut self) {
+        self.channel.close(Side::Sender, &mut self.stand, None);
+    }
+}
+
+impl<T> Drop for SoleReceiver<T> {
+    fn drop(&mut self) {
+        self.channel.abandon(&mut self.stand);
+    }
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The ring of one sender and one receiver: two positions, each stored by its owner alone.
+//!
+//! Source: Lamport's queue (1977) with each side's last look at the other's position kept at hand,
+//! as in MCRingBuffer and rtrb. What is new is that a large ring is a circle of blocks, each of
+//! which is a ring of its own and fits into a core's first cache (the idea of moodycamel's
+//! `ReaderWriterQueue`): as long as the receiver keeps up, the sender stays in one block, and the
+//! other blocks' memory is not touched. With 256-byte values that halves the cost of a message.
+//!
+//! ```text
+//!   tail: values sent            the sender's line     │ positions only grow, and count
+//!   head: values received        the receiver's line   │
+//!
+//!   block 0  ┌────┬────┬────┬────┐  end: MAX     here is the sender: full when it is a block's
+//!            └────┴────┴────┴────┘               width ahead of the receiver
+//!   block 1  ┌────┬────┬────┬────┐  end: 4711    left when it was full; the receiver takes what
+//!            └────┴────┴────┴────┘               is before position 4711, and goes to block 2
+//!   …
+//! ```
+//!
+//! A position's slot is not a function of the position; both cursors count slots along. The sender
+//! leaves a block when it has no room while the channel as a whole has some, writes where it left,
+//! and goes on with the first slot of the next block.
+//!
+//! # Invariants
+//!
+//! 1. The slot of the sender's cursor is free while its position is below its limit; the slot of
+//!    the receiver's cursor holds a value while its position is below its limit. A limit is never
+//!    ahead of what the other side's position, read with `Acquire`, allows.
+//! 2. A block that the sender enters is empty, and the receiver has left it: the blocks between two
+//!    visits of one block were each left with their width or more sent into them. There are enough
+//!    blocks that these are `capacity` values, while the sender is less than that ahead.
+//! 3. The `end` of a block is written by the sender, before it publishes a value beyond, and read by
+//!    the receiver, who publishes that it went beyond before the sender comes around again.
+
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use crossbeam_utils::CachePadded;
+
+use crate::park;
+use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell};
+
+/// How much memory a block takes: half of a small first cache.
+const BLOCK_BYTES: usize = if cfg!(feature = "loom") { 0 } else { 16 * 1024 };
+const BLOCK_SLOTS_MIN: usize = if cfg!(feature = "loom") { 1 } else { 16 };
+/// The block in which the sender is has no end yet.
+const OPEN: u64 = u64::MAX;
+/// How long a sender that may linger looks whether a full block drains, before it goes to the next:
+/// a fraction of what the cache misses of a block would cost.
+const LINGER: u32 = 512;
+/// It pays if so many values are taken meanwhile; if not, the sender does without so many times.
+const LINGER_PAYS: u64 = 8;
+const LINGER_SKIPS: u8 = 64;
+
+type Slot<T> = UnsafeCell<MaybeUninit<T>>;
+
+pub(super) struct Ring<T> {
+    slots: Box<[Slot<T>]>,
+    /// Where each block was left. As many as fit `slots`.
+    ends: Box<[AtomicU64]>,
+    /// Slots of a block.
+    width: usize,
+    capacity: u64,
+    head: CachePadded<AtomicU64>,
+    tail: CachePadded<AtomicU64>,
+}
+
+// SAFETY: a value goes in on one thread and out on another, and is never shared (invariant 1).
+unsafe impl<T: Send> Send for Ring<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Ring<T> {}
+
+/// Where one side is.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    /// Values sent, or received.
+    pub(super) position: u64,
+    /// The position up to which it may go on without looking.
+    limit: u64,
+    /// The slot of the position.
+    slot: usize,
+    /// The first slot of the block, and the one behind its last.
+    block: (usize, usize),
+    /// The number of the block.
+    number: usize,
+    /// The position at which the block was entered.
+    start: u64,
+    /// The other side's position when it was last looked at.
+    pub(super) seen: u64,
+    /// How many times the sender will not linger.
+    skips: u8,
+}
+
+impl Cursor {
+    /// Goes no further without looking.
+    pub(super) fn stop(&mut self) {
+        self.limit = self.position;
+    }
+
+    /// How many slots it may go on without looking.
+    #[inline]
+    pub(super) fn run(&self) -> u64 {
+        self.limit - self.position
+    }
+
+    #[inline]
+    fn advance(&mut self) {
+        self.position += 1;
+        self.slot += 1;
+        if self.slot == self.block.1 {
+            self.slot = self.block.0;
+        }
+    }
+
+    /// Goes to the first slot of the next block.
+    fn enter_next<T>(&mut self, ring: &Ring<T>) {
+        self.number = if self.number + 1 == ring.ends.len() { 0 } else { self.number + 1 };
+        let first = self.number * ring.width;
+        self.block = (first, first + ring.width);
+        self.slot = first;
+        self.start = self.position;
+    }
+}
+
+impl<T> Ring<T> {
+    /// A ring for exactly `capacity` values.
+    pub(super) fn new(capacity: usize) -> Self {
+        let small = (BLOCK_BYTES / size_of::<T>().max(1)).max(BLOCK_SLOTS_MIN);
+        let width = if capacity / 2 <= small { capacity } else { small };
+        let blocks = if width == capacity { 1 } else { capacity.div_ceil(width) + 1 };
+        Self {
+            slots: (0..blocks * width).map(|_| Slot::new(MaybeUninit::uninit())).collect(),
+            ends: (0..blocks).map(|_| AtomicU64::new(OPEN)).collect(),
+            width,
+            capacity: capacity as u64,
+            head: CachePadded::new(AtomicU64::new(0)),
+            tail: CachePadded::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// The cursor of either side at the start.
+    pub(super) fn cursor(&self) -> Cursor {
+        let block = (0, self.width);
+        Cursor { position: 0, limit: 0, slot: 0, block, number: 0, start: 0, seen: 0, skips: 0 }
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Values sent so far.
+    #[inline]
+    pub(super) fn tail(&self) -> u64 {
+        self.tail.load(Ordering::Acquire)
+    }
+
+    /// Values received so far.
+    #[inline]
+    pub(super) fn head(&self) -> u64 {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// Whether the sender, who was at its limit, has a free slot after a look. It may linger in its
+    /// block for a moment rather than go to memory that is not in the cache.
+    pub(super) fn find_room(&self, sender: &mut Cursor, linger: bool) -> bool {
+        let before = std::mem::replace(&mut sender.seen, self.head());
+        if self.has_room_here(sender) {
+            return true;
+        }
+        if sender.position == sender.seen + self.capacity {
+            return false;
+        }
+        // A receiver that has moved since we last looked is awake.
+        if linger && sender.seen != before && self.drains_quickly(sender) {
+            return true;
+        }
+        if let Some(end) = self.ends.get(sender.number) {
+            end.store(sender.position, Ordering::Relaxed);
+        }
+        sender.enter_next(self);
+        if let Some(end) = self.ends.get(sender.number) {
+            end.store(OPEN, Ordering::Relaxed);
+        }
+        self.has_room_here(sender)
+    }
+
+    /// Waits for a moment whether the receiver makes room in the block.
+    fn drains_quickly(&self, sender: &mut Cursor) -> bool {
+        if sender.skips != 0 || sender.seen < sender.start || cfg!(feature = "loom") {
+            sender.skips = sender.skips.saturating_sub(1);
+            return false;
+        }
+        park::relax(LINGER);
+        let before = std::mem::replace(&mut sender.seen, self.head());
+        if sender.seen - before < LINGER_PAYS {
+            sender.skips = LINGER_SKIPS;
+        }
+        self.has_room_here(sender)
+    }
+
+    /// Whether there is room in the block.
+    fn has_room_here(&self, sender: &mut Cursor) -> bool {
+        let block = sender.seen.max(sender.start) + self.width as u64;
+        sender.limit = block.min(sender.seen + self.capacity);
+        sender.limit != sender.position
+    }
+
+    /// Whether there is a value for the receiver, who was at its limit, after a look: one of those
+    /// before the position `last`.
+    pub(super) fn find_value(&self, receiver: &mut Cursor, last: &AtomicU64) -> bool {
+        // In this order: who sees a tail that is beyond `last` sees `last`.
+        let tail = self.tail();
+        receiver.seen = tail.min(last.load(Ordering::Relaxed));
+        if receiver.seen <= receiver.position {
+            return false;
+        }
+        // What is published includes where a block before it was left.
+        let mut end = self.end(receiver);
+        if end == receiver.position {
+            receiver.enter_next(self);
+            end = self.end(receiver);
+        }
+        receiver.limit = receiver.seen.min(end);
+        true
+    }
+
+    fn end(&self, receiver: &Cursor) -> u64 {
+        self.ends.get(receiver.number).map_or(OPEN, |end| end.load(Ordering::Relaxed))
+    }
+
+    /// Moves `*value` into the sender's slot without publishing it.
+    ///
+    /// # Safety
+    ///
+    /// The cursor is the sender's, and below its limit. `value` is
+    /// valid for a read, and is moved out.
+    #[inline]
+    pub(super) unsafe fn write(&self, sender: &mut Cursor, value: *const T) {
+        // SAFETY: the index is one of a slot, which is free (invariant 1).
+        unsafe { self.slots.get_unchecked(sender.slot) }.with_mut(|to| unsafe {
+            ptr::copy_nonoverlapping(value, to.cast::<T>(), 1);
+        });
+        sender.advance();
+    }
+
+    /// Publishes what was written.
+    #[inline]
+    pub(super) fn publish_tail(&self, sender: &Cursor) {
+        self.tail.store(sender.position, Ordering::Release);
+    }
+
+    /// Moves the value in the receiver's slot to `*out`.
+    ///
+    /// # Safety
+    ///
+    /// The cursor is the receiver's, and below its limit. `out` is
+    /// valid for a write.
+    #[inline]
+    pub(super) unsafe fn read(&self, receiver: &mut Cursor, out: *mut T) {
+        // SAFETY: the index is one of a slot, which holds a value (invariant 1).
+        unsafe { self.slots.get_unchecked(receiver.slot) }.with(|from| unsafe {
+            ptr::copy_nonoverlapping(from.cast::<T>(), out, 1);
+        });
+        receiver.advance();
+    }
+
+    /// Publishes that the slots were read.
+    #[inline]
+    pub(super) fn publish_head(&self, receiver: &Cursor) {
+        self.head.store(receiver.position, Ordering::Release);
+    }
+
+    /// Takes back the value that was written and published last, which the receiver will not look
+    /// at any more. Moves it to `*out`.
+    ///
+    /// # Safety
+    ///
+    /// The receiver's `last` is the sender's position before that write, or less. The cursor is the
+    /// sender's. `out` is valid for a write.
+    pub(super) unsafe fn take_back(&self, sender: &mut Cursor, out: *mut T) {
+        sender.position -= 1;
+        sender.slot = if sender.slot == sender.block.0 { sender.block.1 } else { sender.slot } - 1;
+        self.publish_tail(sender);
+        // SAFETY: the slot holds the value that was written last, and the receiver stops before it.
+        unsafe { self.slots.get_unchecked(sender.slot) }.with(|from| unsafe {
+            ptr::copy_nonoverlapping(from.cast::<T>(), out, 1);
+        });
+        sender.stop();
+    }
+}
