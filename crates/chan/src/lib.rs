@@ -50,6 +50,7 @@
 //! | `builder`, `handle` | making a channel; its two handles |
 //! | `op`, `direction`, `limit` | operations: how they are driven, what differs by direction, what may end them |
 //! | `batch` | many values under one synchronisation |
+//! | `sole` | handles for one sender and one receiver: plain stores |
 //! | `iter`, `stream`, `sink` | handles as iterators, streams and sinks |
 //! | `select` | one of several operations |
 //! | `token` | trees of cancel tokens |
@@ -69,7 +70,7 @@
 //!
 //! | modules | why they need it | what makes it sound |
 //! |---|---|---|
-//! | `ring` | values in slots that several threads reach | a slot belongs to who moved the index past it, until it stores the stamp |
+//! | `ring`, `sole` | values in slots that several threads reach | a slot belongs to who moved the index past it, until it stores the stamp |
 //! | `lock`, `sync` | a cell behind a lock | one swap takes it, its owner lets go |
 //! | `gate`, `channel` | values are moved by copy, from slot to slot | under the lock; what says *done* has moved exactly one |
 //! | `waiter`, `op`, `token`, `select`, `limit`, `direction` | lists through memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the list's lock, before it goes; who ends a wait touches it only until it says *done* |
