@@ -51,7 +51,7 @@
 //! | `op`, `direction`, `limit` | operations: how they are driven, what differs by direction, what may end them |
 //! | `batch` | many values under one synchronisation |
 //! | `sole` | handles for one sender and one receiver: plain stores |
-//! | `iter`, `stream`, `sink` | handles as iterators, streams and sinks |
+//! | `iter`, `stream`, `sink` | handles as iterators, as streams and, with the feature `sink`, as sinks |
 //! | `select` | one of several operations |
 //! | `token` | trees of cancel tokens |
 //! | `channel` | one channel: the fast way, the ways through the lock, closing |
@@ -140,6 +140,7 @@
 //! | what | after |
 //! |---|---|
 //! | the ring | Dmitry Vyukov's bounded MPMC queue; laps as in crossbeam's array channel |
+//! | the sole handles' ring | Lamport's queue, 1977; cached positions as in MCRingBuffer |
 //! | the asymmetric fence | folly's `AsymmetricThreadFence`, C++ proposal P1202 |
 //! | waiters inside operations, taken out by who wakes them | the wait queues of kernels; futex parking as in `parking_lot` |
 //! | select | Go's `runtime/select.go`, with one claim word |

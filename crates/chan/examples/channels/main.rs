@@ -12,6 +12,7 @@
 //! | `overflow` | what a full channel may do |
 //! | `selecting` | `select!` and `Select` |
 //! | `batches` | many values at a time |
+//! | `sole` | handles for one sender and one receiver |
 //! | `flows` | iterators, streams, sinks |
 //! | `counters` | snapshots, rates, metrics |
 //! | `hook` | a scheduler of its own behind the park hook |
@@ -29,6 +30,7 @@ mod kinds;
 mod operations;
 mod overflow;
 mod selecting;
+mod sole;
 
 use std::error::Error;
 
@@ -67,6 +69,6 @@ macro_rules! topics {
 }
 
 topics!(
-    hello, kinds, operations, cancel, dropped, closing, overflow, selecting, batches, flows,
+    hello, kinds, operations, cancel, dropped, closing, overflow, selecting, batches, sole, flows,
     counters, hook
 );
