@@ -298,7 +298,7 @@ mod tests {
         let (tx, rx) = rendezvous();
         let mut sink = tx.into_sink();
         start(&mut sink, 7).unwrap();
-        let mut elsewhere = vec![sink];
+        let mut elsewhere = [sink];
         assert_eq!(rx.try_recv(), Ok(7));
         assert_eq!(flush(&mut elsewhere[0]), READY);
     }

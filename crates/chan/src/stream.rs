@@ -238,7 +238,7 @@ mod tests {
         let (tx, rx) = rendezvous();
         let mut stream = rx.stream();
         assert!(poll(&mut stream).is_pending());
-        let mut elsewhere = vec![stream];
+        let mut elsewhere = [stream];
         tx.try_send(5).unwrap();
         assert_eq!(poll(&mut elsewhere[0]), Poll::Ready(Some(5)));
         let (tx, rx) = rendezvous();
