@@ -355,7 +355,7 @@ fn a_select_races_with_time_and_tokens_and_loses_nothing() {
                 let token = Token::new();
                 let cancelling = token.clone();
                 let limit = Duration::from_nanos(u64::from(got) * 37 % 3000);
-                if got % 64 == 0 {
+                if got.is_multiple_of(64) {
                     scope.spawn(move || cancelling.cancel());
                 }
                 let value = select! {

@@ -30,6 +30,8 @@ use parking_lot::{Condvar, Mutex};
 struct Scripted;
 
 type Act = Box<dyn FnOnce()>;
+/// One way to wait for a value, which a token ends.
+type Wait = fn(&Receiver<u32>, &Token) -> Option<u32>;
 
 thread_local! {
     static SCRIPT: RefCell<VecDeque<Act>> = const { RefCell::new(VecDeque::new()) };
@@ -119,7 +121,7 @@ fn a_flow_that_needs_not_wait_is_never_parked() {
 #[test]
 fn every_way_to_wait_parks_the_flow_and_is_unparked_by_every_cause() {
     // By a match, by a close, by a token; each parks once.
-    let waits: [fn(&Receiver<u32>, &Token) -> Option<u32>; 4] = [
+    let waits: [Wait; 4] = [
         |rx, token| rx.recv().cancel_on(token).wait().ok(),
         |rx, token| {
             let mut values = Vec::new();

@@ -6,14 +6,15 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use becket_chan::{
-    Builder, Overflow, RecvError, Select, SendError, Token, bounded, rendezvous, select,
+    Builder, Overflow, RecvError, Select, SendError, Sender, Token, bounded, rendezvous, select,
 };
 use common::poll_once;
+use parking_lot::Mutex;
 
 #[test]
 fn a_hook_that_uses_its_own_channel_does_not_lock_up() {
@@ -22,12 +23,12 @@ fn a_hook_that_uses_its_own_channel_does_not_lock_up() {
     let (tx, rx) = Builder::bounded(1)
         .overflow(Overflow::DropOldest)
         .on_undelivered(move |n: u32| {
-            let sender: &Option<becket_chan::Sender<u32>> = &seen.lock().unwrap();
+            let sender: &Option<Sender<u32>> = &seen.lock();
             let sender = sender.as_ref().unwrap();
             assert!(sender.len() <= 1 && sender.snapshot().dropped > 0 && n < 3);
         })
         .build();
-    *own.lock().unwrap() = Some(tx.clone());
+    *own.lock() = Some(tx.clone());
     (0..4).for_each(|n| tx.try_send(n).unwrap());
     assert_eq!((rx.try_recv(), tx.snapshot().undelivered), (Ok(3), 3));
 }
@@ -38,11 +39,11 @@ fn a_weight_that_uses_its_own_channel_does_not_lock_up() {
     let seen = own.clone();
     let (tx, rx) = Builder::bounded(1)
         .weigh(move |n: &u32| {
-            let sender: &Option<becket_chan::Sender<u32>> = &seen.lock().unwrap();
-            u64::from(*n) + sender.as_ref().map_or(0, |tx| tx.snapshot().sends * 0)
+            let sender: &Option<Sender<u32>> = &seen.lock();
+            u64::from(*n) + u64::from(sender.as_ref().is_some_and(Sender::is_closed))
         })
         .build();
-    *own.lock().unwrap() = Some(tx.clone());
+    *own.lock() = Some(tx.clone());
     tx.try_send(1).unwrap();
     let mut send = Box::pin(tx.send(2));
     assert!(poll_once(&mut send).is_pending());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A `Select` that is kept: used again and again, its nodes linked between two waits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::mem_forget, reason = "what a program may do, and what must hold then")]
 
 mod common;
 

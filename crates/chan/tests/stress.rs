@@ -355,7 +355,7 @@ fn run(kind: (Kind, usize), style: Style, consumers: u64, close_at: u64, timing:
     let is_task = |n: u64| match style {
         Style::Threads => false,
         Style::Tokio | Style::Toy => true,
-        Style::Mixed => n % 2 == 0,
+        Style::Mixed => n.is_multiple_of(2),
     };
     // A value whose receive was dropped may reach another consumer after its followers.
     let ordered = consumers == 1 || style == Style::Threads;
