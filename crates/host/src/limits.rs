@@ -20,10 +20,11 @@ pub struct Limits {
     pub pending_max: u32,
     /// Open streams; one more is refused. May be exceeded as `pending_max` may.
     pub streams_max: u32,
-    /// Frames queued from the plugin on one stream; one more gets `Backpressure`.
+    /// Frames queued from the plugin on one stream; one more gets `Backpressure`. More than
+    /// 1 048 575 are taken as that many.
     pub stream_frames_max: u32,
     /// Bytes queued from the plugin on one stream. A frame that exceeds it is taken only when the
-    /// queue is empty.
+    /// queue is empty. Above 4 MiB each frame is rounded up to some millionth of the bound.
     pub stream_bytes_max: u64,
     /// Bytes of one payload, either way; a longer one is refused.
     pub payload_bytes_max: u64,

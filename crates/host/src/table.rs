@@ -6,7 +6,7 @@
 //!                                          │ word     generation << 3 │ phase     │
 //!                                          │ owner    the instance asked          │
 //!                                          │ answer   outcome, once               │
-//!                                          │ waker · stream queue · state         │
+//!                                          │ waker · stream cell · state          │
 //!                                          └──────────────────────────────────────┘
 //!
 //!   phase of a call                                    phase of a stream
@@ -209,7 +209,7 @@ impl Slot {
         self.begin(owner, PENDING)
     }
 
-    /// Opens a free slot for a stream and returns its id. The stream's queue is already reset.
+    /// Opens a free slot for a stream and returns its id. The stream's cell is already open.
     pub(crate) fn begin_stream(&self, owner: &'static Instance) -> u64 {
         self.begin(owner, STREAM)
     }
@@ -378,13 +378,13 @@ impl Slot {
         self.deadline_ms.load(Ordering::Relaxed)
     }
 
-    /// The stream's queue, if this slot ever carried a stream.
+    /// The stream's cell, if this slot ever carried a stream.
     #[inline]
     pub(crate) fn stream(&self) -> Option<&StreamCell> {
         self.stream.get().map(|cell| &**cell)
     }
 
-    /// The stream's queue, made on first use and kept for the next stream in this slot.
+    /// The stream's cell, made on first use and kept for the next stream in this slot.
     pub(crate) fn stream_or_new(&self) -> &StreamCell {
         self.stream.get_or_init(|| Box::new(StreamCell::new()))
     }

@@ -3,6 +3,7 @@
 
 use std::{
     ffi::c_void,
+    mem,
     ptr::{self, NonNull},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use crate::{
     body::{Body, OwnedBody},
     counters::Count,
     instance::Instance,
+    small::SMALL_BYTES_MAX,
     stream::Rejected,
     table::{self, Outcome, Refusal, Target},
     thread, timer,
@@ -152,6 +154,13 @@ fn copied(
 ) -> NrStatus {
     // SAFETY: see `callbacks`; copied before the callback returns.
     match unsafe { payload.checked(instance.limits.payload_bytes_max) } {
+        // Copied before it is known whether it is wanted: it costs little, and the copy has left the
+        // store buffer when it is moved on.
+        Ok(bytes) if bytes.len() <= SMALL_BYTES_MAX => {
+            let mut body = Body::copy_of(bytes);
+            let len = bytes.len() as u64;
+            deliver(instance, sid, status, len, when_full, || mem::take(&mut body))
+        }
         Ok(bytes) => {
             deliver(instance, sid, status, bytes.len() as u64, when_full, || Body::copy_of(bytes))
         }

@@ -2,7 +2,7 @@
 //! Streams: many frames from a plugin, and to it.
 //!
 //! ```text
-//!   plugin ── send_result ──▶ queue (bounded, terminal reserved) ──▶ next()      receiver
+//!   plugin ── send_result ──▶ channel (bounded by credit) ──▶ next()             receiver
 //!   plugin ◀───────────────── stream_data, Backpressure ◀────────── send(data)   any sender
 //!   plugin ◀───────────────── stream_close ◀─────────────────────── close()
 //!   plugin ◀───────────────── cancel ◀───────── drop, deadline, idle
@@ -15,15 +15,20 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`open`] | the way in |
-//! | [`queue`] | the queue from the plugin to the receiver |
+//! | [`cell`] | what the plugin's threads and the receiver share |
+//! | [`credit`] | who may send, and how much |
+//! | [`inbox`] | the receiving end |
+//! | [`bell`] | notices to all who wait |
 //! | [`sender`] | data to the plugin |
 
+mod bell;
+mod cell;
+mod credit;
+mod inbox;
 mod open;
-mod queue;
 mod sender;
 
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     pin::Pin,
     sync::{Arc, OnceLock, atomic::Ordering},
@@ -34,8 +39,12 @@ use std::{
 use becket_abi::NrStatus;
 use futures_core::Stream as FuturesStream;
 
-pub(crate) use self::queue::{End, Idle, Next, Rejected, StreamCell};
-pub use self::{open::OpenStream, queue::Frame, sender::StreamSender};
+pub(crate) use self::cell::{End, Idle, Rejected, StreamCell};
+pub use self::{cell::Frame, open::OpenStream, sender::StreamSender};
+use self::{
+    cell::{Message, Said},
+    inbox::{Inbox, More},
+};
 use crate::{
     counters::Count,
     error::{SendError, StreamError},
@@ -49,6 +58,7 @@ use crate::{
 struct Core {
     shared: Arc<Shared>,
     slot: &'static Slot,
+    cell: &'static StreamCell,
     sid: u64,
     instance: &'static Instance,
     timeout: Option<Duration>,
@@ -58,10 +68,6 @@ struct Core {
 }
 
 impl Core {
-    fn cell(&self) -> Option<&StreamCell> {
-        self.slot.stream()
-    }
-
     /// Makes sure that the deadline and the idle limit are kept: somebody is about to wait.
     fn keep_time(&self) {
         self.timers.get_or_init(|| {
@@ -94,8 +100,7 @@ impl Drop for Core {
 /// receiver ends the stream, and the plugin is told.
 pub struct Stream {
     core: Arc<Core>,
-    /// Frames taken from the queue and not given out yet.
-    taken: VecDeque<Frame>,
+    inbox: Inbox,
     state: Receiving,
 }
 
@@ -131,19 +136,19 @@ impl Stream {
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Frame>, StreamError>> {
         loop {
-            if let Some(frame) = self.taken.pop_front() {
+            if let Some(frame) = self.inbox.next_taken() {
                 return Poll::Ready(Ok(Some(frame)));
             }
             if matches!(self.state, Receiving::Over | Receiving::Refused) {
                 return Poll::Ready(Ok(None));
             }
-            let Some(cell) = self.core.slot.stream() else { return Poll::Ready(Ok(None)) };
-            match cell.poll(&mut self.taken, context) {
-                Poll::Ready(Next::Frames { starved: false }) => {}
-                Poll::Ready(Next::Frames { starved: true }) => {
-                    self.core.instance.tell_room(self.core.sid);
-                }
-                Poll::Ready(Next::End(end)) => {
+            let more = self.inbox.poll_more(context);
+            if self.inbox.take_starved() {
+                self.core.instance.tell_room(self.core.sid);
+            }
+            match more {
+                Poll::Ready(More::Taken) => {}
+                Poll::Ready(More::End(end)) => {
                     self.finish();
                     self.state = Receiving::Over;
                     return Poll::Ready(ended(end));
@@ -187,15 +192,17 @@ impl Stream {
     }
 }
 
-fn ended(end: End) -> Result<Option<Frame>, StreamError> {
-    match end {
-        End::Plugin(Frame { status: NrStatus::StreamEnd, body }) if body.is_empty() => Ok(None),
-        End::Plugin(frame @ Frame { status: NrStatus::StreamEnd, .. }) => Ok(Some(frame)),
-        End::Plugin(Frame { status, body }) => Err(StreamError::Failed { status, body }),
-        End::Refused(status) => Err(StreamError::Failed { status, body: crate::Body::default() }),
-        End::DeadlineExceeded => Err(StreamError::DeadlineExceeded),
-        End::Idle => Err(StreamError::Idle),
-        End::Unloaded => Err(StreamError::Unloaded),
+fn ended(end: Message) -> Result<Option<Frame>, StreamError> {
+    match (end.said(), end.into_frame()) {
+        (Said::Last, Frame { status: NrStatus::StreamEnd, body }) if body.is_empty() => Ok(None),
+        (Said::Last, frame @ Frame { status: NrStatus::StreamEnd, .. }) => Ok(Some(frame)),
+        (Said::Last | Said::Refused, Frame { status, body }) => {
+            Err(StreamError::Failed { status, body })
+        }
+        (Said::DeadlineExceeded, _) => Err(StreamError::DeadlineExceeded),
+        (Said::Idle, _) => Err(StreamError::Idle),
+        (Said::Unloaded, _) => Err(StreamError::Unloaded),
+        (Said::Frame | Said::Nothing, _) => Ok(None),
     }
 }
 
@@ -209,7 +216,7 @@ impl Stream {
         for key in core.timers.get().into_iter().flatten().flatten() {
             timer::cancel(*key);
         }
-        let open = core.cell().is_some_and(StreamCell::close);
+        let open = self.inbox.close();
         core.shared.counters.one(Count::StreamsEnded);
         if open && self.state != Receiving::Refused {
             core.instance.tell_cancelled(core.sid, true);

@@ -6,7 +6,6 @@
 //! plugin before the request that opened it; at most as long as a call may take.
 
 use std::{
-    collections::VecDeque,
     future::Future,
     mem,
     pin::Pin,
@@ -18,7 +17,7 @@ use std::{
 use becket_abi::NrStatus;
 use tracing::Span;
 
-use super::{Core, End, Receiving, Stream};
+use super::{Core, End, Inbox, Receiving, Stream};
 use crate::{
     call::{Timeout, admit, span},
     counters::Count,
@@ -117,10 +116,7 @@ impl Future for OpenStream {
         let State::Opening(stream, patience) = &mut this.state else {
             return Poll::Ready(Err(CallError::Over));
         };
-        let opened = match stream.core.cell() {
-            Some(cell) => cell.poll_opened(context),
-            None => Poll::Ready(Ok(())),
-        };
+        let opened = stream.inbox.poll_opened(context);
         if opened.is_pending() && Pin::new(patience).poll(context).is_pending() {
             return Poll::Pending;
         }
@@ -192,7 +188,8 @@ fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stre
     let Some(slot) = table::take_free(entered.record()) else {
         return refuse("calls of the process", u64::from(table::SLOTS_MAX));
     };
-    slot.stream_or_new().open(slot.next_sid(), limits.stream_frames_max, limits.stream_bytes_max);
+    let cell = slot.stream_or_new();
+    cell.open(slot.next_sid(), limits.stream_frames_max, limits.stream_bytes_max);
     let sid = slot.begin_stream(instance);
     instance.streams.fetch_add(1, Ordering::SeqCst);
     shared.counters.one(Count::StreamsOpened);
@@ -202,13 +199,14 @@ fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stre
         core: Arc::new(Core {
             shared: shared.clone(),
             slot,
+            cell,
             sid,
             instance,
             timeout: this.timeout.duration(limits.stream_deadline_ms),
             idle: this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms)),
             timers: OnceLock::new(),
         }),
-        taken: VecDeque::new(),
+        inbox: Inbox::new(cell),
         state: Receiving::Open,
     })
 }
@@ -227,7 +225,7 @@ fn handle(
 /// On a worker: runs `handle`, and tells the opening what became of it.
 fn handle_apart(core: &Core, entry: &OwnedEntry, request: &Request, span: &Span) {
     let (instance, sid) = (core.instance, core.sid);
-    let Some(cell) = core.cell() else { return };
+    let cell = core.cell;
     let on_probation = instance.route() == Route::Probation;
     let began = Instant::now();
     // This thread is inside: until the stream is seen to be open, nothing else need keep the

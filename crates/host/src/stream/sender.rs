@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Data from the host to a plugin's stream.
 
-use std::{future::poll_fn, sync::Arc};
+use std::sync::Arc;
 
 use becket_abi::NrStatus;
 use futures_lite::future::or;
@@ -70,7 +70,7 @@ impl std::fmt::Debug for StreamSender {
 pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError> {
     loop {
         let instance = core.instance;
-        let Some(cell) = core.cell() else { return Err(SendError::Closed) };
+        let cell = core.cell;
         let readied = cell.readied();
         let sent = if instance.route() == Route::Caller && !instance.distance.would_wait() {
             try_send(core, data)
@@ -82,7 +82,7 @@ pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError>
             return sent;
         }
         core.keep_time();
-        poll_fn(|context| cell.poll_ready(core.sid, readied, context)).await;
+        cell.ready(core.sid, readied).await;
     }
 }
 
@@ -103,7 +103,7 @@ async fn send_apart(core: &Arc<Core>, cell: &StreamCell, data: &[u8]) -> Result<
     let over = async {
         while cell.is_open(core.sid) {
             let readied = cell.readied();
-            poll_fn(|context| cell.poll_ready(core.sid, readied, context)).await;
+            cell.ready(core.sid, readied).await;
         }
         Err(SendError::Closed)
     };
@@ -116,7 +116,7 @@ pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
     if len > len_max {
         return Err(SendError::PayloadTooLarge { len, len_max });
     }
-    let cell = core.cell().ok_or(SendError::Closed)?;
+    let cell = core.cell;
     match tell(core, cell, |distance| distance.stream_data(core.sid, data))? {
         NrStatus::Ok => {
             cell.touch();
@@ -132,7 +132,7 @@ pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
 }
 
 pub(super) fn close(core: &Core) -> Result<(), SendError> {
-    let cell = core.cell().ok_or(SendError::Closed)?;
+    let cell = core.cell;
     match tell(core, cell, |distance| distance.stream_close(core.sid))? {
         NrStatus::Ok => Ok(()),
         status => Err(SendError::Refused { status }),

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Tells everybody who waits at this moment, and nobody who comes later.
+//!
+//! Who waits shares a cancel token with all who wait with it; ringing cancels that token, and the
+//! next who waits makes another. So a waiter may be a task, a thread or a coroutine, and none can
+//! take a notice that was another's.
+
+use becket_chan::Token;
+use parking_lot::Mutex;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Bell(Mutex<Option<Token>>);
+
+impl Bell {
+    /// What the next ring cancels, or `None` if there is nothing to wait for any more.
+    ///
+    /// `must_wait` runs under the lock that a ring takes too: what changed before a ring is seen by
+    /// it, or the ring comes after.
+    pub(super) fn listen(&self, must_wait: impl FnOnce() -> bool) -> Option<Token> {
+        let mut next = self.0.lock();
+        must_wait().then(|| next.get_or_insert_with(Token::new).clone())
+    }
+
+    /// Wakes who listens.
+    pub(super) fn ring(&self) {
+        let token = self.0.lock().take();
+        if let Some(token) = token {
+            token.cancel();
+        }
+    }
+}
