@@ -184,8 +184,8 @@ impl<'a, H> Held<'a, H> {
 mod tests {
     use std::task::Waker;
 
+    use futures_lite::StreamExt;
     use futures_lite::future::{block_on, zip};
-    use futures_lite::{StreamExt, stream};
 
     use super::*;
     use crate::{Kind, bounded, conflated, rendezvous, unlimited};
@@ -295,19 +295,18 @@ mod tests {
     }
 
     #[test]
-    fn streams_go_to_threads_and_merge() {
+    fn streams_go_to_threads_and_wait_side_by_side() {
         fn is_free<T: Send + Unpin>(_: &T) {}
         let (left, left_out) = bounded(2);
         let (right, right_out) = bounded(2);
         std::thread::scope(|scope| {
             scope.spawn(move || (0..20).for_each(|n| left.send(n).wait().unwrap()));
             scope.spawn(move || (20..40).for_each(|n| right.send(n).wait().unwrap()));
-            let both = stream::or(left_out.into_stream(), right_out.into_stream());
-            is_free(&both);
-            let merged = scope.spawn(move || block_on(both.collect::<Vec<u32>>()));
-            let mut seen = merged.join().unwrap();
-            seen.sort_unstable();
-            assert!(seen.into_iter().eq(0..40));
+            let (left, right) = (left_out.into_stream(), right_out.into_stream());
+            is_free(&left);
+            let both = zip(left.collect::<Vec<u32>>(), right.collect::<Vec<u32>>());
+            let (left, right) = scope.spawn(move || block_on(both)).join().unwrap();
+            assert!(left.into_iter().chain(right).eq(0..40));
         });
     }
 }
