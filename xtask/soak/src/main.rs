@@ -22,6 +22,7 @@ mod flow;
 mod race;
 mod scenario;
 mod select;
+mod sole;
 
 use std::process::ExitCode;
 use std::sync::mpsc;

@@ -6,6 +6,7 @@ use crate::check::Report;
 use crate::flow::{Flow, Shape, Style};
 use crate::race::Race;
 use crate::select::Faces;
+use crate::sole::Sole;
 
 pub(crate) struct Scenario {
     pub(crate) group: &'static str,
@@ -19,6 +20,7 @@ pub(crate) struct Scenario {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Work {
     Flow(Flow),
+    Sole(Sole),
     Select(Faces),
     Race(Race),
 }
@@ -27,6 +29,7 @@ impl Work {
     pub(crate) fn run(self, amount: u64) -> Report {
         match self {
             Self::Flow(flow) => flow.run(amount),
+            Self::Sole(sole) => sole.run(amount),
             Self::Select(faces) => faces.run(amount),
             Self::Race(race) => race.run(amount),
         }
@@ -36,7 +39,7 @@ impl Work {
 impl Scenario {
     pub(crate) fn amount(&self, amounts: &Amounts) -> u64 {
         let all = match self.work {
-            Work::Flow(_) => amounts.messages,
+            Work::Flow(_) | Work::Sole(_) => amounts.messages,
             Work::Select(_) => amounts.selects,
             Work::Race(_) => amounts.races,
         };
@@ -46,12 +49,12 @@ impl Scenario {
 
 /// Shares, what a channel is, senders and receivers, who drives them, how many at a time.
 const FLOWS: &[(u64, Shape, u64, u64, Style, usize)] = &[
-    (200, Shape::Bounded(1024), 1, 1, Style::Threads, 64),
+    (120, Shape::Bounded(1024), 1, 1, Style::Threads, 64),
     (200, Shape::Bounded(1000), 4, 4, Style::Threads, 100),
     (100, Shape::Unlimited, 2, 2, Style::Threads, 64),
     (50, Shape::Bounded(256), 4, 4, Style::Tasks, 32),
     (50, Shape::Unlimited, 4, 4, Style::Mixed, 32),
-    (120, Shape::Bounded(1024), 1, 1, Style::Threads, 1),
+    (60, Shape::Bounded(1024), 1, 1, Style::Threads, 1),
     (110, Shape::Bounded(1000), 4, 4, Style::Threads, 1),
     (60, Shape::Unlimited, 2, 2, Style::Threads, 1),
     (50, Shape::Bounded(100), 8, 8, Style::Tasks, 1),
@@ -67,6 +70,14 @@ const FLOWS: &[(u64, Shape, u64, u64, Style, usize)] = &[
     (1, Shape::Rendezvous, 4, 4, Style::Threads, 1),
     (4, Shape::Rendezvous, 4, 4, Style::Tasks, 1),
     (1, Shape::Rendezvous, 4, 4, Style::Mixed, 1),
+];
+
+const SOLES: &[(u64, Sole)] = &[
+    (80, Sole { capacity: 1024, style: Style::Threads, batch: 64 }),
+    (40, Sole { capacity: 4096, style: Style::Threads, batch: 1 }),
+    (15, Sole { capacity: 100, style: Style::Tasks, batch: 1 }),
+    (4, Sole { capacity: 64, style: Style::Mixed, batch: 1 }),
+    (1, Sole { capacity: 1, style: Style::Threads, batch: 1 }),
 ];
 
 const SELECTS: &[(u64, Faces)] = &[
@@ -103,6 +114,13 @@ pub(crate) fn all() -> Vec<Scenario> {
             work: Work::Flow(flow),
         }
     });
+    let soles = SOLES.iter().map(|&(share, sole)| Scenario {
+        group: "flow",
+        name: sole.to_string(),
+        share,
+        batched: sole.batch > 1,
+        work: Work::Sole(sole),
+    });
     let selects = SELECTS.iter().map(|&(share, faces)| Scenario {
         group: "select",
         name: faces.to_string(),
@@ -117,7 +135,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         batched: false,
         work: Work::Race(race),
     });
-    flows.chain(selects).chain(races).collect()
+    flows.chain(soles).chain(selects).chain(races).collect()
 }
 
 #[cfg(test)]
