@@ -29,6 +29,13 @@ pub trait Direction: sealed::Direction {
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
+    /// Whether it is worth trying for a thread that looks before it sleeps.
+    fn may_soon<T>(channel: &Channel<T>) -> bool {
+        Self::may(channel)
+    }
+
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
     /// As for [`Channel::send_or_queue`] and [`Channel::recv_or_queue`].
@@ -133,6 +140,11 @@ impl Direction for Sending {
     #[inline]
     fn may<T>(channel: &Channel<T>) -> bool {
         channel.may_send()
+    }
+
+    #[inline]
+    fn may_soon<T>(channel: &Channel<T>) -> bool {
+        channel.ring.may_push_run().unwrap_or_else(|| channel.may_send())
     }
 
     unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Queued {

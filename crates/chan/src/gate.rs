@@ -315,6 +315,10 @@ impl<T> Gate<T> {
             self.note_time();
             return Locked::Done;
         }
+        if !self.senders.is_empty() {
+            // A receive that had claimed its slot may have published since: who waits comes first.
+            self.admit(ring, after);
+        }
         // SAFETY: the caller's promise.
         let sent = unsafe { self.store(ring, value, after) };
         if sent == Locked::Done {

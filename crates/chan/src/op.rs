@@ -209,7 +209,8 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
             None => {
                 if self.limit.deadline_at().is_none_or(|at| Instant::now() < at) {
                     let (channel, kind) = (self.channel, self.channel.kind);
-                    if spin::pays(kind) && spin::until(|| D::may(channel)) {
+                    if spin::pays(kind) && (spin::until(|| D::may_soon(channel)) || D::may(channel))
+                    {
                         match self.attempt() {
                             Tried::Done => return self.done(),
                             Tried::Closed => return self.closed(),

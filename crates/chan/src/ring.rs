@@ -49,6 +49,12 @@ use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 /// (A claim acquires what was written before the word went fast: the gate's hint.)
 const SLOW: u64 = 1;
 
+/// How far ahead a slot's line is asked for.
+const PREFETCH_BYTES: usize = 384;
+
+/// How far ahead a sender looks that waits for room, in slots.
+const RUN: u64 = 64;
+
 /// What became of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attempt {
@@ -143,6 +149,27 @@ impl<T> Ring<T> {
         (word & SLOW == 0).then(|| self.stamp_at(word) == word >> 1)
     }
 
+    /// Whether a run of sends would find room; `None` if only the holder of the lock knows.
+    ///
+    /// A sender that waits for room and takes the first slot that comes free writes into the cache
+    /// line that the receiver is reading. It looks at a slot some way on instead, of which the
+    /// receiver is clear of the lines before it when it is free.
+    pub(crate) fn may_push_run(&self) -> Option<bool> {
+        let word = self.tail.load(Ordering::Relaxed);
+        if word & SLOW != 0 {
+            return None;
+        }
+        let (capacity, position) = (self.slots.len() as u64, word >> 1);
+        let ahead = (position & self.index) + (capacity / 4).min(RUN);
+        // Past the end of the lap, the slot is one of the next.
+        let (lap, index) = if ahead < capacity {
+            (position & !self.index, ahead)
+        } else {
+            ((position & !self.index).wrapping_add(self.one_lap), ahead - capacity)
+        };
+        Some(self.stamp_at((lap | index) << 1) == lap | index)
+    }
+
     /// Whether a receive would find a value; `None` if only the holder of the lock knows.
     #[inline]
     pub(crate) fn may_pop(&self) -> Option<bool> {
@@ -175,6 +202,7 @@ impl<T> Ring<T> {
                     Ordering::Relaxed,
                 ) {
                     Ok(_) => {
+                        prefetch_write(slot);
                         // SAFETY: the stamp said free and we moved the tail past it (invariant 1).
                         slot.value.with_mut(|to| unsafe {
                             ptr::copy_nonoverlapping(value, to.cast::<T>(), 1);
@@ -231,6 +259,7 @@ impl<T> Ring<T> {
                     Ordering::Relaxed,
                 ) {
                     Ok(_) => {
+                        prefetch_write(slot);
                         // SAFETY: the stamp said full and we moved the head past it (invariant 1).
                         slot.value.with(|from| unsafe {
                             ptr::copy_nonoverlapping(from.cast::<T>(), out, 1);
@@ -494,4 +523,19 @@ impl<T> Ring<T> {
 fn contend(contended: u32) -> u32 {
     park::relax(16 << contended.min(5));
     contended + 1
+}
+
+/// Asks for a line some way on, to be written: a slot's stamp is read first and written soon after,
+/// which would fetch the line twice when it is another CPU's.
+#[inline]
+fn prefetch_write<T>(slot: &T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        let ahead = ptr::from_ref(slot).cast::<i8>().wrapping_add(PREFETCH_BYTES);
+        // SAFETY: a prefetch reads nothing and accepts any address.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(ahead) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = slot;
 }

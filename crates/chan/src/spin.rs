@@ -57,7 +57,7 @@ fn look(budget: &Budget, steps_max: u32, ready: impl Fn() -> bool) -> bool {
     }
     let looks = budget.looks();
     let mut look = 0;
-    let mut steps = 1;
+    let mut steps = steps_max.min(64);
     while look < looks {
         park::relax(steps);
         if ready() {
