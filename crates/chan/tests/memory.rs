@@ -1,35 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Memory: what a channel gives back as it drains, and what an operation does not ask for.
 //!
-//! A counting allocator, and one test at a time.
+//! An allocator that counts, for each thread by itself: a test's own thread makes no other test's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::cell::Cell;
 use std::task::{Context, Waker};
 
 use becket_chan::{Token, bounded, rendezvous, unlimited};
 use common::{KINDS, channel};
-use parking_lot::{Mutex, MutexGuard};
 
 struct Counting;
 
-static BYTES: AtomicI64 = AtomicI64::new(0);
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    /// Bytes taken, less those given back.
+    static BYTES: Cell<i64> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
 
-// SAFETY: the system's allocator does it; beside it only counts.
+// SAFETY: the system's allocator does it; beside it only counts. The counters have no destructor and
+// need no memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        BYTES.set(BYTES.get() + layout.size() as i64);
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        BYTES.set(BYTES.get() - layout.size() as i64);
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -38,13 +41,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock()
-}
-
 fn bytes() -> i64 {
-    BYTES.load(Ordering::Relaxed)
+    BYTES.get()
 }
 
 /// Bytes that a channel may keep, whatever it once held.
@@ -52,7 +50,6 @@ const KEPT_BYTES_MAX: i64 = 16 * 1024;
 
 #[test]
 fn an_unlimited_channel_gives_memory_back_as_it_drains() {
-    let _alone = alone();
     let (tx, rx) = unlimited::<u64>();
     let begin = bytes();
     (0..1_000_000).for_each(|n| tx.try_send(n).unwrap());
@@ -79,7 +76,6 @@ fn an_unlimited_channel_gives_memory_back_as_it_drains() {
 
 #[test]
 fn a_channel_that_is_gone_has_given_everything_back() {
-    let _alone = alone();
     for kind in KINDS {
         let begin = bytes();
         for round in 0..3 {
@@ -97,11 +93,10 @@ fn a_channel_that_is_gone_has_given_everything_back() {
 
 #[test]
 fn an_operation_allocates_nothing_whether_it_waits_or_not() {
-    let _alone = alone();
     let mut context = Context::from_waker(Waker::noop());
     for kind in KINDS {
         let (tx, rx) = channel::<u64>(kind);
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = ALLOCATIONS.get();
         for n in 0..100 {
             // Handed over, stored, waited for and given up.
             let mut receive = std::pin::pin!(rx.recv());
@@ -114,23 +109,22 @@ fn an_operation_allocates_nothing_whether_it_waits_or_not() {
             let mut given_up = std::pin::pin!(rx.recv());
             assert!(given_up.as_mut().poll(&mut context).is_pending());
         }
-        let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        let made = ALLOCATIONS.get() - before;
         assert_eq!(made, 0, "{kind:?}");
     }
     let (token, (tx, rx)) = (Token::new(), bounded::<u64>(1));
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = ALLOCATIONS.get();
     for n in 0..100 {
         let mut receive = std::pin::pin!(rx.recv().cancel_on(&token));
         assert!(receive.as_mut().poll(&mut context).is_pending());
         tx.try_send(n).unwrap();
         assert!(receive.as_mut().poll(&mut context).is_ready());
     }
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "with a token");
+    assert_eq!(ALLOCATIONS.get() - before, 0, "with a token");
 }
 
 #[test]
 fn tokens_that_are_dropped_leave_nothing_with_their_parent() {
-    let _alone = alone();
     let parent = Token::new();
     drop(parent.child());
     let begin = bytes();
