@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use becket_chan::{Receiver, bounded};
 use becket_host::{Entry, EntryKind, Request};
 use bytes::Bytes;
 use futures_lite::future::block_on;
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use super::latency::Histogram;
 use super::load::Load;
@@ -132,14 +132,14 @@ async fn measure(
     ui: &Ui,
 ) -> (Vec<Tally>, Duration, bool) {
     let stop = Arc::new(AtomicBool::new(false));
-    let (done, mut finished) = mpsc::channel(usize::from(args.threads));
+    let (done, finished) = bounded(usize::from(args.threads));
     let started = Instant::now();
     for _ in 0..args.threads {
         let (work, stop, done) = (work.clone(), Arc::clone(&stop), done.clone());
         std::thread::spawn(move || {
             let tally = work.repeat(started + limit, &stop);
             // The receiver waits for every thread.
-            let _ = done.blocking_send(tally);
+            let _ = done.send(tally).wait();
         });
     }
     drop(done);
@@ -148,14 +148,14 @@ async fn measure(
     let mut tallies = Vec::new();
     let mut interrupted = false;
     let mut tick = tokio::time::interval(Duration::from_millis(200));
-    let mut ctrl_c = interrupts();
+    let ctrl_c = interrupts();
     loop {
         tokio::select! {
             tally = finished.recv() => match tally {
-                Some(tally) => tallies.push(tally),
-                None => break,
+                Ok(tally) => tallies.push(tally),
+                Err(_) => break,
             },
-            Some(()) = ctrl_c.recv() => {
+            Ok(()) = ctrl_c.recv() => {
                 // The second one leaves threads behind that are stuck in the plugin.
                 if std::mem::replace(&mut interrupted, true) {
                     break;
@@ -174,8 +174,8 @@ async fn measure(
 }
 
 /// Each Ctrl-C, as a message.
-fn interrupts() -> mpsc::Receiver<()> {
-    let (told, interrupts) = mpsc::channel(2);
+fn interrupts() -> Receiver<()> {
+    let (told, interrupts) = bounded(2);
     tokio::spawn(async move {
         // No handler to be had: then Ctrl-C ends the process the plain way.
         while tokio::signal::ctrl_c().await.is_ok() && told.send(()).await.is_ok() {}
