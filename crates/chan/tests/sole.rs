@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The handles of one sender and one receiver: against a queue, step by step, and under stress.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+//! The handles for one sender and one receiver: what they promise, a reference model, and streams
+//! of checked values between threads and between tasks.
 
-mod common;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,353 +17,501 @@ use becket_chan::{
     RecvError, SendError, SendManyError, SoleBuilder, SoleReceiver, SoleSender, Token,
     TryRecvError, TrySendError, bounded_sole,
 };
-use common::{Counted, Dice, Tally, Wakes, poll, poll_once};
-use futures_lite::future;
+use futures_lite::future::{block_on, poll_once, yield_now};
+use proptest::prelude::*;
 
-/// One block and several, powers of two and none.
-const CAPACITIES: [usize; 10] = [1, 2, 3, 5, 64, 100, 255, 256, 1000, 4097];
+const MANY: u64 = if cfg!(miri) { 300 } else { 200_000 };
 
-fn drain(rx: &mut SoleReceiver<u64>) -> Vec<u64> {
-    std::iter::from_fn(|| rx.try_recv().ok()).collect()
+/// Larger than a word, checked as a whole, and on the heap so that a lost or doubled one shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wide(u64, Box<u64>, [u64; 30]);
+
+impl Wide {
+    fn new(number: u64) -> Self {
+        Self(number, Box::new(number), [number; 30])
+    }
+
+    fn open(self) -> u64 {
+        assert!(*self.1 == self.0 && self.2.iter().all(|word| *word == self.0));
+        self.0
+    }
+}
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn counting() -> (Arc<Count>, Waker) {
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    (count.clone(), Waker::from(count))
+}
+
+/// Keeps what is not delivered.
+type Lost = Arc<std::sync::Mutex<Vec<u64>>>;
+
+fn with_hook(capacity: usize) -> (SoleSender<u64>, SoleReceiver<u64>, Lost) {
+    let lost = Lost::default();
+    let keep = lost.clone();
+    let (tx, rx) = SoleBuilder::bounded(capacity)
+        .on_undelivered(move |n| keep.lock().unwrap().push(n))
+        .build();
+    (tx, rx, lost)
 }
 
 #[test]
-fn it_agrees_with_a_queue_step_by_step() {
-    for capacity in CAPACITIES {
-        for seed in 0..40 {
-            agrees(capacity, seed);
+fn it_holds_exactly_its_capacity_in_order() {
+    for capacity in [1, 2, 3, 7, 64, 1000, 5000] {
+        let (mut tx, mut rx) = bounded_sole(capacity);
+        for round in 0..3 {
+            for n in 0..capacity {
+                tx.try_send(Wide::new((round * capacity + n) as u64)).unwrap();
+            }
+            assert!(matches!(tx.try_send(Wide::new(0)), Err(TrySendError::Full(_))));
+            assert!(tx.is_full() && rx.len() == capacity && tx.capacity() == Some(capacity));
+            for n in 0..capacity {
+                assert_eq!(rx.try_recv().unwrap().open(), (round * capacity + n) as u64);
+            }
+            assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
         }
+        let seen = tx.snapshot();
+        assert_eq!((seen.sends, seen.receives), (3 * capacity as u64, 3 * capacity as u64));
+        assert_eq!((seen.high_water, seen.send_failures.would_block), (capacity, 3));
+        assert_eq!(seen.receive_failures.would_block, 3);
+        assert_eq!(seen.bytes_sent, seen.sends * size_of::<Wide>() as u64);
     }
-}
-
-/// A channel and the queue that it must be like.
-struct Pair {
-    tx: SoleSender<u64>,
-    rx: SoleReceiver<u64>,
-    held: VecDeque<u64>,
-    capacity: usize,
-    next: u64,
-}
-
-impl Pair {
-    fn value(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-
-    fn try_send(&mut self) {
-        let value = self.value();
-        if self.held.len() < self.capacity {
-            assert_eq!(self.tx.try_send(value), Ok(()));
-            self.held.push_back(value);
-        } else {
-            assert_eq!(self.tx.try_send(value), Err(TrySendError::Full(value)));
-        }
-    }
-
-    fn try_recv(&mut self) {
-        let expected = self.held.pop_front().ok_or(TryRecvError::Empty);
-        assert_eq!(self.rx.try_recv(), expected);
-    }
-
-    /// A send that waits if it must, while the receiver takes one; or is given up.
-    fn send(&mut self, give_up: bool) {
-        let value = self.value();
-        let (wakes, full) = (Wakes::new(), self.held.len() == self.capacity);
-        let mut send = Box::pin(self.tx.send(value));
-        assert_eq!(poll(&mut send, &wakes).is_pending(), full);
-        if !full {
-            return self.held.push_back(value);
-        }
-        if give_up {
-            return drop(send);
-        }
-        assert_eq!(self.rx.try_recv().ok(), self.held.pop_front());
-        assert_eq!(wakes.count(), 1);
-        assert_eq!(poll(&mut send, &wakes), Poll::Ready(Ok(())));
-        self.held.push_back(value);
-    }
-
-    fn recv(&mut self, give_up: bool) {
-        let (wakes, late) = ([Wakes::new(), Wakes::new()], self.value());
-        let mut recv = Box::pin(self.rx.recv());
-        if let Poll::Ready(result) = poll(&mut recv, &wakes[0]) {
-            return assert_eq!(result.ok(), self.held.pop_front());
-        }
-        assert!(self.held.is_empty());
-        assert!(poll(&mut recv, &wakes[1]).is_pending(), "another waker");
-        self.tx.try_send(late).unwrap();
-        assert_eq!([wakes[0].count(), wakes[1].count()], [0, 1]);
-        if give_up {
-            // It was woken and had taken nothing yet.
-            drop(recv);
-            self.held.push_back(late);
-        } else {
-            assert_eq!(poll(&mut recv, &wakes[0]), Poll::Ready(Ok(late)));
-        }
-    }
-
-    fn batches(&mut self, dice: &mut Dice) {
-        let n = dice.below(self.capacity as u64 * 2 + 2) as usize;
-        let mut values: VecDeque<_> = (0..n).map(|_| self.value()).collect();
-        let room = (self.capacity - self.held.len()).min(n);
-        let expected = if room == 0 && n > 0 { Err(SendManyError::Full) } else { Ok(room) };
-        self.held.extend(values.iter().take(room));
-        assert_eq!(self.tx.try_send_many(&mut values), expected);
-        assert_eq!(values.len(), n - room);
-        let (mut got, max) = (Vec::new(), dice.below(self.capacity as u64 * 2 + 2) as usize);
-        let there = self.held.len().min(max);
-        let expected = if there == 0 && max > 0 { Err(TryRecvError::Empty) } else { Ok(there) };
-        assert_eq!(self.rx.try_recv_many(&mut got, max), expected);
-        assert_eq!(got, self.held.drain(..there).collect::<Vec<_>>());
-    }
-}
-
-fn agrees(capacity: usize, seed: u64) {
-    let (tx, rx) = bounded_sole(capacity);
-    let mut pair = Pair { tx, rx, held: VecDeque::new(), capacity, next: 0 };
-    let mut dice = Dice::new(seed);
-    for _ in 0..100 {
-        // Sometimes it fills up, sometimes it drains.
-        let lean = dice.below(3);
-        match dice.below(6) {
-            0 => (0..lean * 5).for_each(|_| pair.try_send()),
-            1 => (0..dice.below(3) * 5).for_each(|_| pair.try_recv()),
-            2 => pair.send(lean == 0),
-            3 => pair.recv(lean == 0),
-            _ => pair.batches(&mut dice),
-        }
-        let len = pair.held.len();
-        assert_eq!((pair.tx.len(), pair.rx.len()), (len, len), "{capacity}, {seed}");
-        assert_eq!(pair.tx.is_full(), len == capacity);
-        let seen = pair.tx.snapshot();
-        assert_eq!((seen.len, seen.senders_waiting, seen.receivers_waiting), (len, 0, 0));
-        assert_eq!(seen.sends, seen.receives + len as u64, "{capacity}, {seed}");
-    }
-    // What is held drains after a close, from either side.
-    if seed % 2 == 0 {
-        assert!(pair.tx.close() && !pair.tx.close());
-    } else {
-        assert!(pair.rx.close() && !pair.rx.close());
-    }
-    assert_eq!(pair.tx.try_send(0), Err(TrySendError::Closed(0)));
-    assert_eq!(pair.held, drain(&mut pair.rx), "{capacity}, {seed}");
-    assert_eq!(pair.rx.try_recv(), Err(TryRecvError::Closed));
 }
 
 #[test]
-fn limits_and_a_close_end_waits() {
+fn a_capacity_of_none_is_one_and_values_may_have_no_size() {
+    let (mut tx, mut rx) = bounded_sole(0);
+    assert_eq!(tx.capacity(), Some(1));
+    tx.try_send(()).unwrap();
+    assert!(tx.try_send(()).unwrap_err().is_full());
+    rx.try_recv().unwrap();
+}
+
+#[test]
+fn a_closed_sender_sends_no_more_and_what_was_sent_arrives() {
+    let (mut tx, mut rx, lost) = with_hook(4);
+    tx.try_send(1).unwrap();
+    assert!(tx.close_with("done") && !tx.close() && !rx.close());
+    assert_eq!(tx.try_send(2), Err(TrySendError::Closed(2)));
+    assert_eq!(tx.send(3).wait(), Err(SendError::Closed(3)));
+    assert_eq!(rx.closed_reason().as_deref(), Some("done"));
+    assert_eq!((rx.len(), rx.recv().wait()), (1, Ok(1)));
+    assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+    assert_eq!(rx.recv().wait(), Err(RecvError::Closed));
+    let seen = rx.snapshot();
+    assert_eq!((seen.sends, seen.receives, seen.undelivered, seen.len), (1, 1, 0, 0));
+    assert_eq!((seen.send_failures.closed, seen.receive_failures.closed), (2, 2));
+    assert!(lost.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_closed_receiver_still_receives_what_was_sent_before() {
+    let (mut tx, mut rx) = bounded_sole(4);
+    tx.try_send(Wide::new(1)).unwrap();
+    assert!(rx.close());
+    let Err(TrySendError::Closed(back)) = tx.try_send(Wide::new(2)) else { panic!() };
+    assert_eq!(back.open(), 2);
+    let mut batch: VecDeque<_> = (3..6).map(Wide::new).collect();
+    assert_eq!(tx.try_send_many(&mut batch), Err(SendManyError::Closed));
+    assert_eq!(tx.send_many(&mut batch).wait(), Err(SendManyError::Closed));
+    assert_eq!(batch.into_iter().map(Wide::open).collect::<Vec<_>>(), [3, 4, 5]);
+    assert_eq!(rx.recv().wait().unwrap().open(), 1);
+    assert_eq!(rx.recv().wait(), Err(RecvError::Closed));
+    assert_eq!(tx.snapshot().sends, 1);
+}
+
+#[test]
+fn what_is_left_goes_to_the_hook_once() {
+    let (mut tx, mut rx, lost) = with_hook(8);
+    for n in 0..5 {
+        tx.try_send(n).unwrap();
+    }
+    assert_eq!(rx.try_recv(), Ok(0));
+    drop(rx);
+    assert_eq!(*lost.lock().unwrap(), [1, 2, 3, 4]);
+    assert_eq!(tx.try_send(9), Err(TrySendError::Closed(9)));
+    let seen = tx.snapshot();
+    assert_eq!((seen.sends, seen.receives, seen.len, seen.undelivered), (5, 1, 0, 4));
+    drop(tx.send(10));
+    drop(tx);
+    assert_eq!(*lost.lock().unwrap(), [1, 2, 3, 4, 10]);
+}
+
+#[test]
+fn a_dropped_operation_leaves_no_trace() {
+    let (mut tx, mut rx, lost) = with_hook(1);
+    {
+        let mut recv = pin!(rx.recv());
+        assert!(block_on(poll_once(&mut recv)).is_none());
+        tx.try_send(1).unwrap();
+    }
+    assert_eq!((rx.len(), rx.snapshot().receivers_waiting), (1, 0));
+    {
+        let mut send = pin!(tx.send(2));
+        assert!(block_on(poll_once(&mut send)).is_none());
+        assert_eq!(rx.try_recv(), Ok(1));
+    }
+    assert_eq!((rx.try_recv(), tx.snapshot().senders_waiting), (Err(TryRecvError::Empty), 0));
+    assert_eq!(*lost.lock().unwrap(), [2]);
+}
+
+#[test]
+fn a_waiter_is_woken_once_and_by_its_newest_waker() {
+    let (mut tx, mut rx) = bounded_sole(2);
+    let (old, old_waker) = counting();
+    let (new, new_waker) = counting();
+    let mut recv = pin!(rx.recv());
+    assert!(recv.as_mut().poll(&mut Context::from_waker(&old_waker)).is_pending());
+    assert!(recv.as_mut().poll(&mut Context::from_waker(&new_waker)).is_pending());
+    tx.try_send(7).unwrap();
+    tx.try_send(8).unwrap();
+    let count = |count: &Count| count.0.load(Ordering::Relaxed);
+    assert_eq!((count(&old), count(&new)), (0, 1));
+    assert_eq!(recv.as_mut().poll(&mut Context::from_waker(&new_waker)), Poll::Ready(Ok(7)));
+}
+
+#[test]
+fn closing_wakes_both_sides() {
+    let (mut tx, mut rx) = bounded_sole::<u32>(1);
+    let (woken, waker) = counting();
+    let mut recv = pin!(rx.recv());
+    assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    tx.close();
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert_eq!(block_on(recv), Err(RecvError::Closed));
+
+    let (mut tx, mut rx) = bounded_sole::<u32>(1);
+    tx.try_send(1).unwrap();
+    let mut send = pin!(tx.send(2));
+    assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    rx.close();
+    assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+    assert_eq!(block_on(send), Err(SendError::Closed(2)));
+}
+
+#[test]
+fn limits_end_a_wait() {
     let (mut tx, mut rx) = bounded_sole(1);
-    let token = Token::new();
     let past = Instant::now();
     assert_eq!(rx.recv().deadline(past).wait(), Err(RecvError::TimedOut));
-    assert_eq!(tx.send(1).deadline(past).wait(), Ok(()), "ready wins over a deadline");
-    assert_eq!(tx.send(2).deadline(past).wait(), Err(SendError::TimedOut(2)));
-    let wakes = Wakes::new();
-    let mut send = Box::pin(tx.send(3).cancel_on(&token));
-    assert!(poll(&mut send, &wakes).is_pending());
+    assert_eq!(block_on(rx.recv().timeout(Duration::from_micros(1))), Err(RecvError::TimedOut));
+    tx.send(1).deadline(past).wait().unwrap();
+    assert_eq!(tx.send(2).timeout(Duration::ZERO).wait(), Err(SendError::TimedOut(2)));
+
+    let token = Token::new();
     token.cancel();
-    assert_eq!(wakes.count(), 1);
-    assert_eq!(poll_once(&mut send), Poll::Ready(Err(SendError::Cancelled(3))));
-    drop(send);
-    assert_eq!(rx.recv().cancel_on(&token).wait(), Err(RecvError::Cancelled), "a set token wins");
-    let mut send = Box::pin(tx.send(4));
-    assert!(poll(&mut send, &wakes).is_pending());
-    rx.close();
-    assert_eq!(wakes.count(), 2);
-    assert_eq!(poll_once(&mut send), Poll::Ready(Err(SendError::Closed(4))));
-    drop(send);
-    assert_eq!((rx.recv().wait(), rx.recv().wait()), (Ok(1), Err(RecvError::Closed)));
-    let (mut tx, mut rx) = bounded_sole::<u64>(1);
-    let mut recv = Box::pin(rx.recv());
-    assert!(poll(&mut recv, &wakes).is_pending());
-    tx.close();
-    assert_eq!(wakes.count(), 3);
-    assert_eq!(poll_once(&mut recv), Poll::Ready(Err(RecvError::Closed)));
+    assert_eq!(tx.send(3).cancel_on(&token).wait(), Err(SendError::Cancelled(3)));
+    assert_eq!(rx.recv().cancel_on(&token).wait(), Err(RecvError::Cancelled));
+    assert_eq!(rx.recv().wait(), Ok(1));
+
+    let token = Token::new();
+    let (woken, waker) = counting();
+    {
+        let mut recv = pin!(rx.recv().timeout(Duration::from_secs(3600)).cancel_on(&token));
+        assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        token.cancel();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(block_on(recv), Err(RecvError::Cancelled));
+    }
+    let seen = tx.snapshot();
+    assert_eq!((seen.send_failures.timed_out, seen.send_failures.cancelled), (1, 1));
+    assert_eq!((seen.receive_failures.timed_out, seen.receive_failures.cancelled), (2, 2));
+    assert_eq!((seen.senders_waiting, seen.receivers_waiting), (0, 0));
 }
 
 #[test]
-fn what_is_held_at_the_end_is_dropped_once_in_either_order() {
-    for capacity in CAPACITIES {
-        for (sent, taken) in [(0, 0), (1, 0), (3, 1), (70, 0), (70, 69), (300, 5), (5000, 2)] {
-            for sender_first in [false, true] {
-                let tally = Tally::default();
-                let (mut tx, mut rx) = bounded_sole(capacity);
-                (0..sent).for_each(|id| drop(tx.try_send(tally.item(id))));
-                (0..taken).for_each(|_| drop(rx.try_recv()));
-                if sender_first {
-                    drop((tx, rx));
-                } else {
-                    drop((rx, tx));
-                }
-                assert_eq!(tally.alive(), 0, "{capacity}: {sent} sent, {taken} taken");
-            }
-        }
-    }
+fn a_thread_that_waits_is_cancelled() {
+    let (_tx, mut rx) = bounded_sole::<u32>(1);
+    let token = Token::new();
+    thread::scope(|scope| {
+        let receiver = scope.spawn(|| rx.recv().cancel_on(&token).wait());
+        token.cancel();
+        assert_eq!(receiver.join().unwrap(), Err(RecvError::Cancelled));
+    });
 }
 
-const EACH: u64 = 4000;
-
-struct Ledger {
-    fates: Vec<AtomicU8>,
-    tally: Tally,
+#[test]
+fn values_are_weighed() {
+    let (mut tx, mut rx) = SoleBuilder::bounded(4).weigh(|text: &String| text.len() as u64).build();
+    tx.try_send("one".into()).unwrap();
+    tx.send_many(&mut VecDeque::from(["three".into(), "four".into()])).wait().unwrap();
+    assert_eq!(rx.recv().wait().unwrap(), "one");
+    let mut rest = Vec::new();
+    assert_eq!(rx.recv_many(&mut rest, 1).wait(), Ok(1));
+    let seen = rx.snapshot();
+    assert_eq!((seen.bytes_sent, seen.bytes_received), (12, 8));
 }
 
-impl Ledger {
-    fn met(&self, id: u64) {
-        assert_eq!(self.fates[id as usize].fetch_add(1, Ordering::Relaxed), 0, "{id} came twice");
-    }
+#[test]
+fn batches_move_what_they_can() {
+    let (mut tx, mut rx) = bounded_sole(5);
+    let mut out: VecDeque<u64> = (0..8).collect();
+    assert_eq!(tx.try_send_many(&mut out), Ok(5));
+    assert_eq!(tx.try_send_many(&mut out), Err(SendManyError::Full));
+    let mut got = Vec::new();
+    assert_eq!(rx.try_recv_many(&mut got, 3), Ok(3));
+    assert_eq!(tx.try_send_many(&mut out), Ok(3));
+    assert_eq!(rx.try_recv_many(&mut got, 0), Ok(0));
+    assert_eq!(rx.try_recv_many(&mut got, 100), Ok(5));
+    assert_eq!(got, (0..8).collect::<Vec<_>>());
+    assert_eq!(rx.try_recv_many(&mut got, 1), Err(TryRecvError::Empty));
+    assert_eq!(tx.try_send_many(&mut out), Ok(0));
 }
 
-fn soon(dice: &mut Dice) -> Duration {
-    Duration::from_nanos(dice.below(20_000))
+#[derive(Debug, Clone)]
+enum Step {
+    Send(usize),
+    SendMany(usize),
+    Recv(usize),
+    RecvMany(usize),
+    PollRecv,
+    PollSend,
+    CloseTx,
+    CloseRx,
 }
 
-/// Sends everything in every way there is. What is given up goes to the hook, and is its fate.
-fn send_all(mut tx: SoleSender<Counted>, ledger: &Ledger, seed: u64) {
-    let (mut dice, mut n) = (Dice::new(seed + 1), 0);
-    'values: while n < EACH {
-        let mut value = ledger.tally.item(n);
-        n += 1;
-        loop {
-            let result = match dice.below(7) {
-                0 => tx.send(value).timeout(soon(&mut dice)).wait(),
-                1 => future::block_on(tx.send(value).timeout(soon(&mut dice))),
-                2 => match poll_once(&mut Box::pin(tx.send(value))) {
-                    Poll::Ready(result) => result,
-                    Poll::Pending => continue 'values,
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (1..50_usize).prop_map(Step::Send),
+        2 => (0..80_usize).prop_map(Step::SendMany),
+        4 => (1..50_usize).prop_map(Step::Recv),
+        2 => (0..80_usize).prop_map(Step::RecvMany),
+        2 => Just(Step::PollRecv),
+        2 => Just(Step::PollSend),
+        1 => Just(Step::CloseTx),
+        1 => Just(Step::CloseRx),
+    ];
+    proptest::collection::vec(step, 0..if cfg!(miri) { 12 } else { 80 })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Against a queue, with capacities below, at and above a block of the ring.
+    #[test]
+    fn it_is_a_queue(capacity in prop_oneof![1..5_usize, 60..70_usize, 120..300_usize], steps in steps()) {
+        let (mut tx, mut rx) = bounded_sole(capacity);
+        let mut model = VecDeque::new();
+        let (mut next, mut closed, mut sends, mut receives) = (0, false, 0, 0);
+        for step in steps {
+            match step {
+                Step::Send(times) => for _ in 0..times {
+                    let sent = tx.try_send(Wide::new(next));
+                    let room = !closed && model.len() < capacity;
+                    prop_assert_eq!(sent.is_ok(), room);
+                    prop_assert_eq!(sent.is_err_and(|error| error.is_closed()), closed);
+                    if room { model.push_back(next); sends += 1; }
+                    next += 1;
                 },
-                3 => {
-                    let mut values = VecDeque::from([value]);
-                    while values.len() < 9 && n < EACH {
-                        values.push_back(ledger.tally.item(n));
-                        n += 1;
-                    }
-                    loop {
-                        match tx.send_many(&mut values).timeout(soon(&mut dice)).wait() {
-                            Ok(()) => continue 'values,
-                            Err(SendManyError::TimedOut) => {}
-                            Err(_) => break values.iter().for_each(|value| ledger.met(value.id)),
-                        }
-                    }
-                    break 'values;
+                Step::SendMany(count) => {
+                    let mut values: VecDeque<_> = (next..next + count as u64).map(Wide::new).collect();
+                    let fits = if closed { 0 } else { count.min(capacity - model.len()) };
+                    let sent = tx.try_send_many(&mut values);
+                    prop_assert_eq!(sent.unwrap_or(0), fits);
+                    prop_assert_eq!(values.front().map(|value| value.0),
+                        (fits < count).then_some(next + fits as u64));
+                    model.extend(next..next + fits as u64);
+                    sends += fits as u64;
+                    next += count as u64;
                 }
-                4 => future::block_on(tx.send(value)),
-                _ => tx.send(value).wait(),
-            };
-            match result {
-                Ok(()) => continue 'values,
-                Err(SendError::TimedOut(again)) => value = again,
-                Err(closed) => {
-                    ledger.met(closed.into_inner().id);
-                    break 'values;
+                Step::Recv(times) => for _ in 0..times {
+                    let expected = model.pop_front();
+                    receives += u64::from(expected.is_some());
+                    let none = if closed { TryRecvError::Closed } else { TryRecvError::Empty };
+                    prop_assert_eq!(rx.try_recv().map(Wide::open), expected.ok_or(none));
+                },
+                Step::RecvMany(max) => {
+                    let mut values = Vec::new();
+                    let count = max.min(model.len());
+                    prop_assert_eq!(rx.try_recv_many(&mut values, max).unwrap_or(0), count);
+                    let expected: Vec<_> = model.drain(..count).collect();
+                    receives += count as u64;
+                    prop_assert_eq!(values.into_iter().map(Wide::open).collect::<Vec<_>>(), expected);
                 }
+                Step::PollRecv => {
+                    let polled = block_on(poll_once(rx.recv()));
+                    let expected = model.pop_front();
+                    receives += u64::from(expected.is_some());
+                    let expected = expected.map(Ok).or(closed.then_some(Err(RecvError::Closed)));
+                    prop_assert_eq!(polled.map(|value| value.map(Wide::open)), expected);
+                }
+                Step::PollSend => {
+                    let polled = block_on(poll_once(tx.send(Wide::new(next))));
+                    let room = !closed && model.len() < capacity;
+                    prop_assert_eq!(polled.is_some(), room || closed);
+                    prop_assert_eq!(polled.is_some_and(|sent| sent.is_ok()), room);
+                    if room { model.push_back(next); sends += 1; }
+                    next += 1;
+                }
+                Step::CloseTx => { prop_assert_eq!(tx.close(), !closed); closed = true; }
+                Step::CloseRx => { prop_assert_eq!(rx.close(), !closed); closed = true; }
             }
-        }
-    }
-    (n..EACH).for_each(|n| ledger.met(n));
-}
-
-/// Receives everything in every way there is, or so many and then goes.
-fn receive(mut rx: SoleReceiver<Counted>, ledger: &Ledger, seed: u64, go_at: u64) {
-    let (mut dice, mut next) = (Dice::new(seed + 2), 0);
-    let mut values = Vec::new();
-    let mut count = 0;
-    while count < go_at {
-        let result = match dice.below(7) {
-            0 => rx.recv().timeout(soon(&mut dice)).wait().map(|value| values.push(value)),
-            1 => future::block_on(rx.recv().timeout(soon(&mut dice))).map(|v| values.push(v)),
-            2 => match poll_once(&mut Box::pin(rx.recv())) {
-                Poll::Ready(result) => result.map(|value| values.push(value)),
-                Poll::Pending => Ok(()),
-            },
-            3 => rx.recv_many(&mut values, 7).timeout(soon(&mut dice)).wait().map(drop),
-            4 => future::block_on(rx.recv()).map(|value| values.push(value)),
-            _ => rx.recv().wait().map(|value| values.push(value)),
-        };
-        for value in values.drain(..) {
-            assert!(value.id >= next, "{} after {next}", value.id);
-            next = value.id + 1;
-            count += 1;
-            ledger.met(value.id);
-        }
-        if result == Err(RecvError::Closed) {
-            return;
-        }
-    }
-    if seed.is_multiple_of(2) {
-        // What it held is still there, and nothing that came after.
-        rx.close();
-        while let Ok(value) = rx.recv().wait() {
-            ledger.met(value.id);
+            let seen = rx.snapshot();
+            prop_assert_eq!((seen.len, tx.len()), (model.len(), model.len()));
+            prop_assert_eq!((seen.sends, seen.receives), (sends, receives));
         }
     }
 }
 
 #[test]
-fn each_value_meets_one_fate_under_stress() {
-    for capacity in [1, 2, 3, 64, 1000] {
-        for seed in 0..6 {
-            let fates = (0..EACH).map(|_| AtomicU8::new(0)).collect();
-            let ledger = Arc::new(Ledger { fates, tally: Tally::default() });
-            let hook = ledger.clone();
-            let (tx, rx) = SoleBuilder::bounded(capacity)
-                .on_undelivered(move |value: Counted| hook.met(value.id))
-                .build();
-            let go_at = [u64::MAX, EACH / 3, EACH / 7][seed as usize % 3];
-            thread::scope(|scope| {
-                scope.spawn(|| send_all(tx, &ledger, seed));
-                receive(rx, &ledger, seed, go_at);
-            });
-            for (id, fate) in ledger.fates.iter().enumerate() {
-                assert_eq!(fate.load(Ordering::Relaxed), 1, "fates of {id}; {capacity}, {seed}");
+fn a_stream_between_threads_keeps_every_value_in_order() {
+    for capacity in [1, 2, 3, 64, 200, 1024] {
+        let many = if capacity < 4 { MANY / 20 } else { MANY };
+        let (mut tx, mut rx) = bounded_sole(capacity);
+        thread::scope(|scope| {
+            scope.spawn(move || (0..many).for_each(|n| tx.send(Wide::new(n)).wait().unwrap()));
+            for n in 0..many {
+                assert_eq!(rx.recv().wait().unwrap().open(), n);
             }
-            assert_eq!(ledger.tally.alive(), 0, "{capacity}, {seed}");
-        }
+            assert_eq!(rx.recv().wait(), Err(RecvError::Closed));
+        });
     }
 }
 
 #[test]
-fn a_value_that_comes_between_the_look_and_the_sleep_wakes_the_sleeper() {
-    // Both sides are at the edge of a sleep all the time; a lost wake-up ends the test for ever.
-    for capacity in [1, 2] {
-        let (mut ping, mut pinged) = bounded_sole(capacity);
-        let (mut pong, mut ponged) = bounded_sole(capacity);
+fn batches_between_threads_keep_every_value_in_order() {
+    for capacity in [1, 7, 200] {
+        let many = MANY / 10;
+        let (mut tx, mut rx) = bounded_sole(capacity);
         thread::scope(|scope| {
             scope.spawn(move || {
-                while let Ok(n) = pinged.recv().wait() {
-                    pong.send(n).wait().unwrap();
+                let mut next = 0;
+                while next < many {
+                    let mut batch: VecDeque<_> =
+                        (next..many.min(next + 100)).map(Wide::new).collect();
+                    next += batch.len() as u64;
+                    tx.send_many(&mut batch).wait().unwrap();
                 }
             });
-            for n in 0..5000_u64 {
-                ping.send(n).wait().unwrap();
-                assert_eq!(ponged.recv().wait(), Ok(n));
+            let (mut expected, mut values) = (0, Vec::new());
+            while rx.recv_many(&mut values, 33).wait().is_ok() {
+                for value in values.drain(..) {
+                    assert_eq!(value.open(), expected);
+                    expected += 1;
+                }
             }
-            drop(ping);
+            assert_eq!(expected, many);
         });
     }
 }
 
 #[test]
-fn tasks_on_two_workers_pass_everything_in_order() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    for capacity in [1, 3, 64] {
+fn two_threads_that_answer_each_other_lose_no_wake_up() {
+    let (mut ask, mut asked) = bounded_sole(1);
+    let (mut answer, mut answered) = bounded_sole(1);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for n in asked.iter() {
+                answer.send(n + 1).wait().unwrap();
+            }
+        });
+        for n in 0..MANY / 20 {
+            ask.send(n).wait().unwrap();
+            assert_eq!(answered.recv().wait(), Ok(n + 1));
+        }
+        drop(ask);
+    });
+}
+
+/// One task on each of two threads, with bursts, so that waiting begins and ends again and again.
+#[test]
+fn tasks_on_two_threads_keep_every_value_in_order() {
+    for capacity in [1, 3, 200] {
+        let many = MANY / 20;
         let (mut tx, mut rx) = bounded_sole(capacity);
-        let sending = runtime.spawn(async move {
-            for n in 0..20_000 {
-                tx.send(n).await.unwrap();
-            }
-            tx.send_many(&mut (20_000..30_000).collect()).await.unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                block_on(async move {
+                    for n in 0..many {
+                        tx.send(Wide::new(n)).await.unwrap();
+                        if n % 7 == 0 {
+                            yield_now().await;
+                        }
+                    }
+                });
+            });
+            block_on(async {
+                for n in 0..many {
+                    assert_eq!(rx.recv().await.unwrap().open(), n);
+                }
+                assert_eq!(rx.recv().await, Err(RecvError::Closed));
+            });
         });
-        let receiving = runtime.spawn(async move {
-            let mut all = Vec::new();
-            for _ in 0..10_000 {
-                all.push(rx.recv().await.unwrap());
-            }
-            while rx.recv_many(&mut all, 50).await.is_ok() {}
-            all == (0..30_000).collect::<Vec<_>>()
+    }
+}
+
+#[test]
+fn two_tasks_on_one_thread_take_turns() {
+    for capacity in [1, 2, 5] {
+        let (mut tx, mut rx) = bounded_sole(capacity);
+        let received = block_on(async {
+            let send = async {
+                for n in 0..MANY / 20 {
+                    tx.send(n).await.unwrap();
+                }
+                drop(tx);
+            };
+            let receive = async {
+                let mut expected = 0;
+                while let Ok(n) = rx.recv().await {
+                    assert_eq!(n, expected);
+                    expected += 1;
+                }
+                expected
+            };
+            futures_lite::future::zip(send, receive).await.1
         });
-        runtime.block_on(sending).unwrap();
-        assert!(runtime.block_on(receiving).unwrap(), "capacity {capacity}");
+        assert_eq!(received, MANY / 20);
+    }
+}
+
+/// The receiver closes, or goes, at any moment of a stream: every value that was accepted is
+/// received or undelivered, once and in order, and the rest comes back.
+#[test]
+fn closing_in_the_middle_loses_and_doubles_nothing() {
+    let rounds = if cfg!(miri) { 6 } else { 600 };
+    for round in 0..rounds {
+        let (mut tx, mut rx, lost) = with_hook(1 + round % 5);
+        let accepted = AtomicU64::new(0);
+        let mut received = Vec::new();
+        thread::scope(|scope| {
+            let accepted = &accepted;
+            scope.spawn(move || {
+                for n in 0.. {
+                    let sent = if round % 2 == 0 {
+                        tx.send(n).wait().map_err(SendError::into_inner)
+                    } else {
+                        tx.send_many(&mut VecDeque::from([n])).wait().map_err(|_| n)
+                    };
+                    if let Err(back) = sent {
+                        assert_eq!(back, n);
+                        accepted.store(n, Ordering::Relaxed);
+                        assert_eq!(tx.snapshot().sends, n);
+                        return;
+                    }
+                }
+            });
+            for _ in 0..round % 37 {
+                received.push(rx.recv().wait().unwrap());
+            }
+            if round % 3 == 0 {
+                assert!(rx.close());
+                received.extend(rx.iter());
+            }
+            drop(rx);
+        });
+        received.extend(lost.lock().unwrap().iter());
+        assert_eq!(received, (0..accepted.into_inner()).collect::<Vec<_>>());
     }
 }

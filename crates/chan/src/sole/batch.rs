@@ -58,6 +58,10 @@ impl<T> sealed::Job for SendAll<'_, T> {
         (&self.sender.channel, &mut self.sender.stand)
     }
 
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     fn attempt(&mut self, linger: bool) -> Option<Self::Output> {
         send(&self.sender.channel, &mut self.sender.stand, self.values, linger);
         if self.values.is_empty() {
@@ -87,6 +91,10 @@ impl<T> sealed::Job for RecvAny<'_, T> {
 
     fn parts(&mut self) -> (&Channel<T>, &mut Stand) {
         (&self.receiver.channel, &mut self.receiver.stand)
+    }
+
+    fn is_ready(&self) -> bool {
+        true
     }
 
     fn attempt(&mut self, _: bool) -> Option<Self::Output> {
@@ -169,7 +177,7 @@ pub(super) fn recv<T>(
             let len = values.len();
             // SAFETY: there is a value, the vector has room for it, and it is put there.
             unsafe {
-                channel.ring.read(&mut stand.cursor, values.as_mut_ptr().add(len));
+                values.as_mut_ptr().add(len).write(channel.ring.read(&mut stand.cursor));
                 values.set_len(len + 1);
             }
         }

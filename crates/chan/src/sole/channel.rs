@@ -40,6 +40,8 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Instant;
 
+use crossbeam_utils::CachePadded;
+
 use super::ring::{Cursor, Ring};
 use crate::channel::{Cause, Queued, Undelivered, Weigh};
 use crate::counters::{FailureCounters, Snapshot};
@@ -53,6 +55,8 @@ use crate::waiter::{List, Node, Wakes, contain};
 const WAITS: u32 = 1;
 /// Set in the sender's alert when the channel is closed.
 const CLOSED: u32 = 2;
+/// Set in the receiver's alert if its values are weighed.
+const WEIGHED: u32 = 4;
 /// Values moved without a wait after which a side takes back the other's alert.
 const CALM: u64 = if cfg!(feature = "loom") { 1 } else { 256 };
 
@@ -71,6 +75,11 @@ pub(super) struct Channel<T> {
     sender_alert: AtomicU32,
     receiver_alert: AtomicU32,
     last: AtomicU64,
+    rare: CachePadded<Rare>,
+}
+
+/// What is written now and then, apart from what is read all the time.
+struct Rare {
     sender_waits: AtomicU32,
     receiver_waits: AtomicU32,
     gate: Lock<Gate>,
@@ -103,7 +112,7 @@ pub(super) struct Stand {
 
 impl Stand {
     const PAUSE_MIN: u32 = 4;
-    const PAUSE_MAX: u32 = 512;
+    const PAUSE_MAX: u32 = 2048;
 
     /// How long a thread that found nothing looks away before it looks again: while it looks, it
     /// takes the other side's cache line away for each value. Doubled while that brings several
@@ -115,7 +124,7 @@ impl Stand {
     pub(super) fn paused(&mut self, values: u64) {
         self.pause = match values {
             0 | 1 => (self.pause / 2).max(Self::PAUSE_MIN),
-            2..64 => (self.pause * 2).min(Self::PAUSE_MAX),
+            2..256 => (self.pause * 2).min(Self::PAUSE_MAX),
             _ => self.pause,
         };
     }
@@ -134,18 +143,20 @@ impl<T> Channel<T> {
         Self {
             ring: Ring::new(capacity),
             undelivered,
-            weigh,
             sender_alert: AtomicU32::new(0),
-            receiver_alert: AtomicU32::new(0),
+            receiver_alert: AtomicU32::new(if weigh.is_some() { WEIGHED } else { 0 }),
+            weigh,
             last: AtomicU64::new(u64::MAX),
-            sender_waits: AtomicU32::new(0),
-            receiver_waits: AtomicU32::new(0),
-            gate: Lock::new(gate),
-            high_water: AtomicU64::new(0),
-            send_failures: FailureCounters::default(),
-            receive_failures: FailureCounters::default(),
-            bytes_sent: AtomicU64::new(0),
-            bytes_received: AtomicU64::new(0),
+            rare: CachePadded::new(Rare {
+                sender_waits: AtomicU32::new(0),
+                receiver_waits: AtomicU32::new(0),
+                gate: Lock::new(gate),
+                high_water: AtomicU64::new(0),
+                send_failures: FailureCounters::default(),
+                receive_failures: FailureCounters::default(),
+                bytes_sent: AtomicU64::new(0),
+                bytes_received: AtomicU64::new(0),
+            }),
         }
     }
 
@@ -176,7 +187,6 @@ impl<T> Channel<T> {
         found
     }
 
-    #[cold]
     #[inline(never)]
     fn find_value(&self, stand: &mut Stand) -> bool {
         self.calm(Side::Receiver, stand);
@@ -200,40 +210,75 @@ impl<T> Channel<T> {
         moved || self.is_closed()
     }
 
-    /// Sends `*value` into the slot that [`Self::has_room`] found. False: the channel was closed
-    /// first, and the value is where it was.
+    /// Whether it does without a look.
+    #[inline]
+    pub(super) fn is_ready(stand: &Stand) -> bool {
+        stand.cursor.run() != 0
+    }
+
+    /// Sends `value`. Gives it back if the channel was closed first.
     ///
     /// # Safety
     ///
-    /// `has_room` was true since the last send. `value` is valid for a read, and for a write if it
-    /// comes back.
-    #[inline]
-    pub(super) unsafe fn send(&self, stand: &mut Stand, value: *mut T) -> bool {
-        // SAFETY: the caller's promise.
-        let weight = self.weight(unsafe { &*value });
-        // SAFETY: as above.
-        unsafe { self.ring.write(&mut stand.cursor, value) };
-        if !self.publish_sent(stand, 1) {
-            // SAFETY: it is beyond `last`, which is where the receiver stops.
-            unsafe { self.ring.take_back(&mut stand.cursor, value) };
-            return false;
+    /// [`Self::has_room`] was true since the last send.
+    #[inline(always)]
+    pub(super) unsafe fn send(&self, stand: &mut Stand, value: T) -> Result<(), T> {
+        if self.weigh.is_some() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.send_weighed(stand, value) };
         }
+        // SAFETY: the caller's promise.
+        unsafe { self.send_plain(stand, value) }
+    }
+
+    #[inline(always)]
+    unsafe fn send_plain(&self, stand: &mut Stand, value: T) -> Result<(), T> {
+        let value = mem::ManuallyDrop::new(value);
+        // SAFETY: the caller's promise; the value is not used again.
+        unsafe { self.ring.write(&mut stand.cursor, &raw const *value) };
+        self.ring.publish_tail(&stand.cursor);
+        if self.is_alerted(Side::Sender) { self.sent_one_alerted(stand) } else { Ok(()) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn sent_one_alerted(&self, stand: &mut Stand) -> Result<(), T> {
+        if self.sent_alerted(stand, 1) {
+            return Ok(());
+        }
+        // SAFETY: it is beyond `last`, which is where the receiver stops.
+        Err(unsafe { self.ring.take_back(&mut stand.cursor) })
+    }
+
+    #[cold]
+    #[inline(never)]
+    unsafe fn send_weighed(&self, stand: &mut Stand, value: T) -> Result<(), T> {
+        let weight = self.weight(&value);
+        // SAFETY: the caller's promise.
+        unsafe { self.send_plain(stand, value) }?;
         self.count_sent(weight);
-        true
+        Ok(())
     }
 
     /// Receives the value that [`Self::has_value`] found.
     ///
     /// # Safety
     ///
-    /// `has_value` was true since the last receive. `out` is valid for a write.
-    #[inline]
-    pub(super) unsafe fn recv(&self, stand: &mut Stand, out: *mut T) {
+    /// `has_value` was true since the last receive.
+    #[inline(always)]
+    pub(super) unsafe fn recv(&self, stand: &mut Stand) -> T {
         // SAFETY: the caller's promise.
-        unsafe { self.ring.read(&mut stand.cursor, out) };
-        self.publish_received(stand);
-        // SAFETY: it was moved there above.
-        self.count_received(unsafe { &*out });
+        let value = unsafe { self.ring.read(&mut stand.cursor) };
+        self.ring.publish_head(&stand.cursor);
+        if self.is_alerted(Side::Receiver) { self.received_alerted(value) } else { value }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn received_alerted(&self, value: T) -> T {
+        self.wake(Side::Sender);
+        self.count_received(&value);
+        value
     }
 
     /// Takes back a run that was published last and that [`Self::publish_sent`] refused.
@@ -244,32 +289,25 @@ impl<T> Channel<T> {
     #[cold]
     pub(super) unsafe fn take_back(&self, stand: &mut Stand, run: u64, to: &mut VecDeque<T>) {
         for _ in 0..run {
-            let mut value = mem::MaybeUninit::uninit();
             // SAFETY: it is beyond `last`, which is where the receiver stops.
-            to.push_front(unsafe {
-                self.ring.take_back(&mut stand.cursor, value.as_mut_ptr());
-                value.assume_init()
-            });
+            to.push_front(unsafe { self.ring.take_back(&mut stand.cursor) });
         }
     }
 
     /// What a value weighs, if values are weighed.
-    #[inline]
     pub(super) fn weight(&self, value: &T) -> Option<u64> {
         self.weigh.as_ref().map(|weigh| weigh(value))
     }
 
-    #[inline]
     pub(super) fn count_sent(&self, weight: Option<u64>) {
         if let Some(weight) = weight {
-            add(&self.bytes_sent, weight);
+            add(&self.rare.bytes_sent, weight);
         }
     }
 
-    #[inline]
     pub(super) fn count_received(&self, value: &T) {
         if let Some(weight) = self.weight(value) {
-            add(&self.bytes_received, weight);
+            add(&self.rare.bytes_received, weight);
         }
     }
 
@@ -303,7 +341,7 @@ impl<T> Channel<T> {
     #[inline(never)]
     fn sent_alerted(&self, stand: &Stand, values: u64) -> bool {
         if self.is_closed() {
-            let gate = self.gate.lock();
+            let gate = self.rare.gate.lock();
             let last = self.last.load(Ordering::Relaxed);
             drop(gate);
             debug_assert!(
@@ -324,7 +362,7 @@ impl<T> Channel<T> {
         if self.waits(side).load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut gate = self.gate.lock();
+        let mut gate = self.rare.gate.lock();
         self.waits(side).store(0, Ordering::Relaxed);
         let due = gate.list(side).pop_claimed().and_then(|waiter| waiter.matched());
         drop(gate);
@@ -340,7 +378,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`List::push_back`].
     pub(super) unsafe fn queue(&self, side: Side, stand: &mut Stand, node: *const Node) -> Queued {
-        let mut gate = self.gate.lock();
+        let mut gate = self.rare.gate.lock();
         if self.is_closed() {
             return Queued::Closed;
         }
@@ -373,7 +411,7 @@ impl<T> Channel<T> {
     ///
     /// The node is alive, and was queued here by this side.
     pub(super) unsafe fn unqueue(&self, side: Side, node: *const Node) {
-        let mut gate = self.gate.lock();
+        let mut gate = self.rare.gate.lock();
         // SAFETY: the caller's promise.
         if unsafe { gate.list(side).unlink(node) } {
             self.waits(side).store(0, Ordering::Relaxed);
@@ -383,7 +421,7 @@ impl<T> Channel<T> {
     /// Takes back the other side's alert if this side has not waited for a while.
     fn calm(&self, side: Side, stand: &mut Stand) {
         if stand.raised && stand.cursor.position - stand.waited >= CALM {
-            let _gate = self.gate.lock();
+            let _gate = self.rare.gate.lock();
             let alert = self.alert(side.other());
             alert.store(alert.load(Ordering::Relaxed) & !WAITS, Ordering::Relaxed);
             stand.raised = false;
@@ -405,13 +443,13 @@ impl<T> Channel<T> {
 
     fn waits(&self, side: Side) -> &AtomicU32 {
         match side {
-            Side::Sender => &self.sender_waits,
-            Side::Receiver => &self.receiver_waits,
+            Side::Sender => &self.rare.sender_waits,
+            Side::Receiver => &self.rare.receiver_waits,
         }
     }
 
     pub(super) fn raw(&self) -> &crate::lock::RawLock {
-        self.gate.raw()
+        self.rare.gate.raw()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -419,12 +457,12 @@ impl<T> Channel<T> {
     }
 
     pub(super) fn reason(&self) -> Option<Reason> {
-        self.gate.lock().reason.clone()
+        self.rare.gate.lock().reason.clone()
     }
 
     /// Closes, for one side. True if it was open.
     pub(super) fn close(&self, side: Side, stand: &mut Stand, reason: Option<Reason>) -> bool {
-        let gate = self.gate.lock();
+        let gate = self.rare.gate.lock();
         let closed = self.close_locked(gate, side, stand, reason);
         // It looks from now on, and finds that it is closed.
         if side == Side::Sender {
@@ -467,15 +505,10 @@ impl<T> Channel<T> {
     /// The receiver is gone: what it left is not delivered.
     pub(super) fn abandon(&self, stand: &mut Stand) {
         self.close(Side::Receiver, stand, None);
-        self.gate.lock().abandoned = true;
+        self.rare.gate.lock().abandoned = true;
         while self.has_value(stand) {
-            let mut value = mem::MaybeUninit::uninit();
             // SAFETY: there is a value; `head` stays where it is, and counts what was received.
-            let value = unsafe {
-                self.ring.read(&mut stand.cursor, value.as_mut_ptr());
-                value.assume_init()
-            };
-            self.lose(value);
+            self.lose(unsafe { self.ring.read(&mut stand.cursor) });
         }
     }
 
@@ -493,18 +526,18 @@ impl<T> Channel<T> {
 
     #[cold]
     pub(super) fn count_send_failure(&self, cause: Cause) {
-        self.send_failures.count(cause);
+        self.rare.send_failures.count(cause);
     }
 
     #[cold]
     pub(super) fn count_receive_failure(&self, cause: Cause) {
-        self.receive_failures.count(cause);
+        self.rare.receive_failures.count(cause);
     }
 
     /// The channel was seen to hold so many.
     fn note_len(&self, len: u64) {
-        if len > self.high_water.load(Ordering::Relaxed) {
-            self.high_water.fetch_max(len, Ordering::Relaxed);
+        if len > self.rare.high_water.load(Ordering::Relaxed) {
+            self.rare.high_water.fetch_max(len, Ordering::Relaxed);
         }
     }
 
@@ -515,7 +548,7 @@ impl<T> Channel<T> {
     }
 
     pub(super) fn len(&self) -> usize {
-        if self.is_closed() && self.gate.lock().abandoned {
+        if self.is_closed() && self.rare.gate.lock().abandoned {
             return 0;
         }
         let (head, tail) = self.positions();
@@ -527,13 +560,16 @@ impl<T> Channel<T> {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let gate = self.gate.lock();
+        let gate = self.rare.gate.lock();
         let (head, tail) = self.positions();
         let held = (tail - head).min(self.ring.capacity());
         self.note_len(held);
         let (len, left) = if gate.abandoned { (0, held) } else { (held, 0) };
         let (bytes_sent, bytes_received) = if self.weigh.is_some() {
-            (self.bytes_sent.load(Ordering::Relaxed), self.bytes_received.load(Ordering::Relaxed))
+            (
+                self.rare.bytes_sent.load(Ordering::Relaxed),
+                self.rare.bytes_received.load(Ordering::Relaxed),
+            )
         } else {
             let size = size_of::<T>() as u64;
             (tail.wrapping_mul(size), head.wrapping_mul(size))
@@ -542,7 +578,7 @@ impl<T> Channel<T> {
             kind: Kind::Bounded,
             capacity: Some(self.capacity()),
             len: len as usize,
-            high_water: self.high_water.load(Ordering::Relaxed) as usize,
+            high_water: self.rare.high_water.load(Ordering::Relaxed) as usize,
             senders_waiting: gate.sender.len(),
             receivers_waiting: gate.receiver.len(),
             closed: self.is_closed(),
@@ -550,8 +586,8 @@ impl<T> Channel<T> {
             receives: head,
             bytes_sent,
             bytes_received,
-            send_failures: self.send_failures.read(),
-            receive_failures: self.receive_failures.read(),
+            send_failures: self.rare.send_failures.read(),
+            receive_failures: self.rare.receive_failures.read(),
             conflated: 0,
             dropped: 0,
             undelivered: left,

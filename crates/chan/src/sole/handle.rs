@@ -3,14 +3,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::mem::{ManuallyDrop, MaybeUninit};
 
 use super::batch::{self, RecvAny, SendAll, SoleRecvMany, SoleSendMany};
 use super::channel::{Channel, Side, Stand};
 use super::op::{RecvOne, SendOne, SoleOperation, SoleRecv, SoleSend};
 use crate::channel::{Cause, Undelivered, Weigh};
 use crate::counters::Snapshot;
-use crate::error::{SendManyError, TryRecvError, TrySendError};
+use crate::error::{SendError, SendManyError, TryRecvError, TrySendError};
 use crate::gate::Kind;
 use crate::handle::Reason;
 use crate::sync::Arc;
@@ -124,13 +123,29 @@ impl<T> SoleSender<T> {
     /// Full or closed, with the value inside.
     #[inline]
     pub fn try_send(&mut self, value: T) -> Result<(), TrySendError<T>> {
-        let mut value = ManuallyDrop::new(value);
-        let has_room = self.channel.has_room(&mut self.stand, false);
-        // SAFETY: there is room; the value is there, and comes back if it was not sent.
-        if has_room && unsafe { self.channel.send(&mut self.stand, &raw mut *value) } {
-            return Ok(());
+        if !Channel::<T>::is_ready(&self.stand) {
+            return self.try_send_look(value);
         }
-        Err(self.try_send_failed(ManuallyDrop::into_inner(value)))
+        // SAFETY: there is room.
+        unsafe { self.channel.send(&mut self.stand, value) }
+            .map_err(|value| self.try_send_failed(value))
+    }
+
+    #[inline(never)]
+    fn try_send_look(&mut self, value: T) -> Result<(), TrySendError<T>> {
+        if !self.channel.has_room(&mut self.stand, false) {
+            return Err(self.try_send_failed(value));
+        }
+        // SAFETY: there is room.
+        unsafe { self.channel.send(&mut self.stand, value) }
+            .map_err(|value| self.try_send_failed(value))
+    }
+
+    /// A send found the channel closed.
+    #[cold]
+    pub(super) fn send_failed(&self, value: T) -> SendError<T> {
+        self.channel.count_send_failure(Cause::Closed);
+        SendError::Closed(value)
     }
 
     #[cold]
@@ -192,10 +207,20 @@ impl<T> SoleReceiver<T> {
     /// Empty, or closed and drained.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        match self.take() {
-            Some(value) => Ok(value),
-            None => Err(self.try_recv_failed()),
+        if !Channel::<T>::is_ready(&self.stand) {
+            return self.try_recv_look();
         }
+        // SAFETY: there is a value.
+        Ok(unsafe { self.channel.recv(&mut self.stand) })
+    }
+
+    #[inline(never)]
+    fn try_recv_look(&mut self) -> Result<T, TryRecvError> {
+        if !self.has_value() {
+            return Err(self.try_recv_failed());
+        }
+        // SAFETY: there is a value.
+        Ok(unsafe { self.channel.recv(&mut self.stand) })
     }
 
     #[cold]
@@ -209,24 +234,15 @@ impl<T> SoleReceiver<T> {
         }
     }
 
-    /// Takes a value if there is one.
     #[inline]
-    pub(super) fn take(&mut self) -> Option<T> {
-        if !self.channel.has_value(&mut self.stand) {
-            return None;
-        }
-        let mut value = MaybeUninit::uninit();
-        // SAFETY: there is a value, and it is put there.
-        Some(unsafe {
-            self.channel.recv(&mut self.stand, value.as_mut_ptr());
-            value.assume_init()
-        })
+    pub(super) fn has_value(&mut self) -> bool {
+        self.channel.has_value(&mut self.stand)
     }
 
     /// Whether the channel is closed and nothing is left. What was sent before it was closed is
     /// seen by who sees that it is.
     pub(super) fn is_drained(&mut self) -> bool {
-        self.channel.is_closed() && !self.channel.has_value(&mut self.stand)
+        self.channel.is_closed() && !self.has_value()
     }
 
     /// An operation that waits for one value and takes up to `max`, appending them to `values`.

@@ -78,6 +78,8 @@ pub(super) mod sealed {
         const SIDE: Side;
 
         fn parts(&mut self) -> (&Channel<Self::Value>, &mut Stand);
+        /// Whether an attempt does without a look at the other side, as far as is known.
+        fn is_ready(&self) -> bool;
         /// Does it, if that needs no waiting. `linger`: the caller may be kept for a moment.
         fn attempt(&mut self, linger: bool) -> Option<Self::Output>;
         /// It did not happen.
@@ -129,18 +131,24 @@ impl<T> sealed::Job for SendOne<'_, T> {
         (&self.sender.channel, &mut self.sender.stand)
     }
 
-    #[inline]
+    #[inline(always)]
+    fn is_ready(&self) -> bool {
+        Channel::<T>::is_ready(&self.sender.stand)
+    }
+
+    #[inline(always)]
     fn attempt(&mut self, linger: bool) -> Option<Self::Output> {
         let (channel, stand) = (&self.sender.channel, &mut self.sender.stand);
         if channel.has_room(stand, linger) {
-            // SAFETY: there is room; the value is there, and comes back if it was not sent.
-            if unsafe { channel.send(stand, &raw mut *self.value) } {
-                return Some(Ok(()));
-            }
-        } else if !channel.is_closed() {
-            return None;
+            // SAFETY: the value is there, and the operation ends here.
+            let value = unsafe { ManuallyDrop::take(&mut self.value) };
+            // SAFETY: there is room.
+            return Some(match unsafe { channel.send(stand, value) } {
+                Ok(()) => Ok(()),
+                Err(value) => Err(self.sender.send_failed(value)),
+            });
         }
-        Some(self.fail(Cause::Closed))
+        channel.is_closed().then(|| self.fail(Cause::Closed))
     }
 
     #[cold]
@@ -171,10 +179,16 @@ impl<T> sealed::Job for RecvOne<'_, T> {
         (&self.receiver.channel, &mut self.receiver.stand)
     }
 
-    #[inline]
+    #[inline(always)]
+    fn is_ready(&self) -> bool {
+        Channel::<T>::is_ready(&self.receiver.stand)
+    }
+
+    #[inline(always)]
     fn attempt(&mut self, _: bool) -> Option<Self::Output> {
-        if let Some(value) = self.receiver.take() {
-            return Some(Ok(value));
+        if self.receiver.has_value() {
+            // SAFETY: there is a value.
+            return Some(Ok(unsafe { self.receiver.channel.recv(&mut self.receiver.stand) }));
         }
         self.receiver.is_drained().then(|| self.fail(Cause::Closed))
     }
@@ -209,17 +223,19 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
         }
     }
 
-    /// With other limits.
-    fn limited<M: Limit>(mut self, limit: impl FnOnce(L) -> M) -> SoleOperation<J, M>
-    where
-        L: Default,
-    {
-        self.stage = Stage::Over;
-        let old = std::mem::take(&mut self.limit);
+    /// Takes apart an operation that was not driven.
+    #[inline(always)]
+    fn into_parts(self) -> (J, L) {
         let this = ManuallyDrop::new(self);
-        // SAFETY: the job is read once, out of an operation that is not dropped. The limit that is
-        // left in it is the default one, which has nothing to drop.
-        let job = unsafe { (&raw const this.job).read() };
+        // SAFETY: both are read once, out of an operation that is not dropped. Its waiter was not
+        // made.
+        unsafe { ((&raw const this.job).read(), (&raw const this.limit).read()) }
+    }
+
+    /// With other limits.
+    #[inline]
+    fn limited<M: Limit>(self, limit: impl FnOnce(L) -> M) -> SoleOperation<J, M> {
+        let (job, old) = self.into_parts();
         SoleOperation::with(job, limit(old))
     }
 }
@@ -270,14 +286,26 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
     /// A thread first looks for a moment whether the other side comes, for as long as that has
     /// paid on this machine lately.
     #[inline]
-    pub fn wait(mut self) -> J::Output {
-        if let Some(stop) = self.limit.stop_before() {
-            return self.stopped(stop);
-        }
-        if let Some(output) = self.attempt(true) {
+    pub fn wait(self) -> J::Output {
+        let (mut job, limit) = self.into_parts();
+        if job.is_ready()
+            && limit.stop_before().is_none()
+            && let Some(output) = job.attempt(true)
+        {
             return output;
         }
-        self.wait_blocked()
+        Self::wait_look(job, limit)
+    }
+
+    /// Looks before it builds what waiting takes.
+    #[inline(never)]
+    fn wait_look(mut job: J, limit: L) -> J::Output {
+        if limit.stop_before().is_none()
+            && let Some(output) = job.attempt(true)
+        {
+            return output;
+        }
+        Self::with(job, limit).wait_blocked()
     }
 
     #[cold]
@@ -289,7 +317,7 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
             }
             if hook.is_none()
                 && self.look()
-                && let Some(output) = self.attempt(true)
+                && let Some(output) = self.attempt_again(true)
             {
                 return output;
             }
@@ -311,7 +339,7 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
                     return self.stopped(Stop::Cancelled);
                 }
             }
-            if let Some(output) = self.attempt(true) {
+            if let Some(output) = self.attempt_again(true) {
                 return output;
             }
         }
@@ -328,13 +356,18 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
         found || spin::until(|| channel.may(J::SIDE, stand))
     }
 
-    #[inline]
+    #[inline(always)]
     fn attempt(&mut self, linger: bool) -> Option<J::Output> {
         let output = self.job.attempt(linger);
         if output.is_some() {
             self.stage = Stage::Over;
         }
         output
+    }
+
+    #[inline(never)]
+    fn attempt_again(&mut self, linger: bool) -> Option<J::Output> {
+        self.attempt(linger)
     }
 
     /// Links the node. False: look again.
@@ -398,7 +431,7 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
     fn given_up(&mut self, stop: Stop) -> J::Output {
         match self.withdraw() {
             Some(Outcome::Cancelled) => self.stopped(Stop::Cancelled),
-            Some(_) => match self.attempt(false) {
+            Some(_) => match self.attempt_again(false) {
                 Some(output) => output,
                 None => self.stopped(stop),
             },
@@ -447,7 +480,7 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
             if self.withdraw() == Some(Outcome::Cancelled) {
                 return Poll::Ready(self.stopped(Stop::Cancelled));
             }
-            if let Some(output) = self.attempt(false) {
+            if let Some(output) = self.attempt_again(false) {
                 return Poll::Ready(output);
             }
         }
@@ -462,7 +495,7 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
                 self.limit.set_timer(waker);
                 return Poll::Pending;
             }
-            if let Some(output) = self.attempt(false) {
+            if let Some(output) = self.attempt_again(false) {
                 return Poll::Ready(output);
             }
         }

@@ -104,7 +104,7 @@ impl Cursor {
         self.limit - self.position
     }
 
-    #[inline]
+    #[inline(always)]
     fn advance(&mut self) {
         self.position += 1;
         self.slot += 1;
@@ -235,7 +235,7 @@ impl<T> Ring<T> {
     ///
     /// The cursor is the sender's, and below its limit. `value` is
     /// valid for a read, and is moved out.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn write(&self, sender: &mut Cursor, value: *const T) {
         // SAFETY: the index is one of a slot, which is free (invariant 1).
         unsafe { self.slots.get_unchecked(sender.slot) }.with_mut(|to| unsafe {
@@ -250,19 +250,18 @@ impl<T> Ring<T> {
         self.tail.store(sender.position, Ordering::Release);
     }
 
-    /// Moves the value in the receiver's slot to `*out`.
+    /// Moves the value out of the receiver's slot.
     ///
     /// # Safety
     ///
-    /// The cursor is the receiver's, and below its limit. `out` is
-    /// valid for a write.
-    #[inline]
-    pub(super) unsafe fn read(&self, receiver: &mut Cursor, out: *mut T) {
+    /// The cursor is the receiver's, and below its limit.
+    #[inline(always)]
+    pub(super) unsafe fn read(&self, receiver: &mut Cursor) -> T {
         // SAFETY: the index is one of a slot, which holds a value (invariant 1).
-        unsafe { self.slots.get_unchecked(receiver.slot) }.with(|from| unsafe {
-            ptr::copy_nonoverlapping(from.cast::<T>(), out, 1);
-        });
+        let slot = unsafe { self.slots.get_unchecked(receiver.slot) };
         receiver.advance();
+        // SAFETY: as above.
+        slot.with(|from| unsafe { from.cast::<T>().read() })
     }
 
     /// Publishes that the slots were read.
@@ -272,20 +271,20 @@ impl<T> Ring<T> {
     }
 
     /// Takes back the value that was written and published last, which the receiver will not look
-    /// at any more. Moves it to `*out`.
+    /// at any more.
     ///
     /// # Safety
     ///
     /// The receiver's `last` is the sender's position before that write, or less. The cursor is the
-    /// sender's. `out` is valid for a write.
-    pub(super) unsafe fn take_back(&self, sender: &mut Cursor, out: *mut T) {
+    /// sender's.
+    pub(super) unsafe fn take_back(&self, sender: &mut Cursor) -> T {
         sender.position -= 1;
         sender.slot = if sender.slot == sender.block.0 { sender.block.1 } else { sender.slot } - 1;
+        sender.stop();
         self.publish_tail(sender);
         // SAFETY: the slot holds the value that was written last, and the receiver stops before it.
-        unsafe { self.slots.get_unchecked(sender.slot) }.with(|from| unsafe {
-            ptr::copy_nonoverlapping(from.cast::<T>(), out, 1);
-        });
-        sender.stop();
+        let slot = unsafe { self.slots.get_unchecked(sender.slot) };
+        // SAFETY: as above.
+        slot.with(|from| unsafe { from.cast::<T>().read() })
     }
 }
