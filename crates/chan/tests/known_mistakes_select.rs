@@ -170,7 +170,11 @@ fn two_selects_that_face_each_other_match_once_each_time() {
         let (tx, rx): (&becket_chan::Sender<u32>, &becket_chan::Receiver<u32>) = (first, second);
         let mut got = 0;
         for n in 0..rounds {
-            let sent = select! { wait; r = tx.send(n) => r.map_or(Some(n), |()| None), v = rx.recv() => v.ok() };
+            let sent = select! {
+                wait;
+                r = tx.send(n) => r.map_or(Some(n), |()| None),
+                v = rx.recv() => v.ok(),
+            };
             got += u32::from(sent.is_some());
         }
         got
@@ -256,7 +260,11 @@ fn a_select_whose_waker_changed_wakes_the_new_one() {
     for end in 0..2 {
         let (old, new) = (Wakes::new(), Wakes::new());
         let mut waiting = Box::pin(async {
-            select! { v = rx.recv() => v.ok(), v = other.recv() => v.ok(), cancelled(&token) => None }
+            select! {
+                v = rx.recv() => v.ok(),
+                v = other.recv() => v.ok(),
+                cancelled(&token) => None,
+            }
         });
         assert!(poll(&mut waiting, &old).is_pending() && poll(&mut waiting, &new).is_pending());
         if end == 0 {

@@ -21,8 +21,8 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: the system's allocator does it; beside it only counts. The counters have no destructor and
-// need no memory.
+// SAFETY: the system's allocator does it; beside it only counts. The counters have no destructor
+// and need no memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.set(BYTES.get() + layout.size() as i64);

@@ -253,7 +253,7 @@ fn kept_selects_under_stress_lose_nothing_and_sleep_through_nothing() {
         total.fetch_add(1, Ordering::Relaxed);
     };
     thread::scope(|scope| {
-        // One sender with a kept select of sends on all channels, and one plain sender for each half.
+        // A sender with a kept select of sends on all channels, and a plain one for each half.
         let (next, halves) = (&channels, [0, CHANNELS as u64 / 2]);
         for half in halves {
             scope.spawn(move || {

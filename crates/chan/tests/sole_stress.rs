@@ -139,7 +139,7 @@ fn agrees(capacity: usize, seed: u64) {
         assert_eq!(seen.sends, seen.receives + len as u64, "{capacity}, {seed}");
     }
     // What is held drains after a close, from either side.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         assert!(pair.tx.close() && !pair.tx.close());
     } else {
         assert!(pair.rx.close() && !pair.rx.close());

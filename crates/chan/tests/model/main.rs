@@ -48,14 +48,15 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let limits = || (0..3_usize, prop::bool::weighted(0.1));
     let side = || prop_oneof![Just(Side::Sending), Just(Side::Receiving)];
     prop_oneof![
         8 => Just(Step::TrySend),
         8 => Just(Step::TryRecv),
         3 => (0..6_usize).prop_map(Step::TrySendMany),
         3 => (0..6_usize).prop_map(Step::TryRecvMany),
-        8 => (0..3_usize, prop::bool::weighted(0.1)).prop_map(|(token, late)| Step::Send(token, late)),
-        8 => (0..3_usize, prop::bool::weighted(0.1)).prop_map(|(token, late)| Step::Recv(token, late)),
+        8 => limits().prop_map(|(token, late)| Step::Send(token, late)),
+        8 => limits().prop_map(|(token, late)| Step::Recv(token, late)),
         3 => (0..6_usize).prop_map(Step::SendMany),
         3 => (0..6_usize).prop_map(Step::RecvMany),
         3 => Just(Step::Select),
