@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `flow` | senders to receivers, one by one and in batches | none lost or twice, all in order |
 //! | `select` | parties whose random selects face each other | what was sent was received, once |
-//! | `race` | timeouts, cancels, drops race with their match | each received, returned or lost to the hook |
+//! | `race` | timeouts, cancels, drops race with their match | each met one fate |
 //!
 //! A sender numbers its messages. What was sent, received and undelivered is counted and summed up
 //! by two checksums; each receiver checks the numbers of each sender. A scenario in which no
