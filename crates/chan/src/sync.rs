@@ -191,8 +191,12 @@ mod checked {
         });
     }
 
-    /// Lets another thread run, for who looks at a word that another will change soon.
-    pub(crate) fn relax(_steps: u32) {
-        thread::yield_now();
+    /// Lets another thread run, for who looks at a word that another will change soon. Not for a
+    /// longer pause: that is for who has just seen another change it, and may go on at once.
+    pub(crate) fn relax(steps: u32) {
+        const LOOK_STEPS_MAX: u32 = 8;
+        if steps <= LOOK_STEPS_MAX {
+            thread::yield_now();
+        }
     }
 }

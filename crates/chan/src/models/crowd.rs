@@ -29,7 +29,7 @@ fn two_senders(builder: Builder<Value>) {
 
 #[test]
 fn two_senders_bounded_1() {
-    model(|| two_senders(Builder::bounded(1)));
+    large_model(|| two_senders(Builder::bounded(1)));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn two_senders_bounded_2() {
 
 #[test]
 fn two_senders_unlimited() {
-    model(|| two_senders(Builder::unlimited()));
+    large_model(|| two_senders(Builder::unlimited()));
 }
 
 #[test]
@@ -84,26 +84,23 @@ fn two_receivers_rendezvous() {
     model(|| two_receivers(Builder::rendezvous()));
 }
 
-/// A sender that waits behind a full ring is served before one that comes later, and what each
-/// sends stays in its order.
+/// Who waits behind a full ring comes in as soon as there is room, after what was there before.
 #[test]
-fn a_sender_of_two_values_and_another_keep_their_own_order() {
+fn two_senders_behind_a_full_ring() {
     large_model(|| {
         let (tx, rx) = Builder::bounded(1).channel();
+        assert_eq!(send(&tx, 1), Ok(()));
         let other = tx.clone();
         let first = spawn(move || {
-            assert_eq!((send_wait(&tx, 1), send_wait(&tx, 2)), (Ok(()), Ok(())));
+            assert_eq!(send_wait(&tx, 2), Ok(()));
             tx
         });
-        let second = spawn(move || {
-            assert_eq!(send(&other, 9), Ok(()));
-            other
-        });
-        let got: Vec<_> = (0..3).map(|_| recv_wait(&rx).unwrap()).collect();
+        let second = spawn(move || assert_eq!(send(&other, 3), Ok(())));
+        let mut got = vec![recv(&rx).unwrap(), recv(&rx).unwrap()];
         let tx = join(first);
-        drop(join(second));
-        let own: Vec<_> = got.iter().copied().filter(|number| *number != 9).collect();
-        assert_eq!((own, sorted(got)), (vec![1, 2], vec![1, 2, 9]));
+        join(second);
+        got.extend(rx.try_recv().map(Value::open));
+        assert_eq!((got[0], sorted(got)), (1, vec![1, 2, 3]));
         balance(&tx, 3, 3);
     });
 }

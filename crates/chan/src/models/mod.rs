@@ -13,6 +13,7 @@
 //! | `end` | closing, dropped operations, dropped handles |
 //! | `token` | tokens, and wakers that change |
 //! | `select` | selects that meet |
+//! | `sole` | one sender, one receiver, with plain stores |
 //!
 //! Each model says what it must come to: which values arrive, in which order, and where the others
 //! went. Beyond that, after each run:
@@ -30,6 +31,7 @@ mod lock;
 mod ready;
 mod ring;
 mod select;
+mod sole;
 mod token;
 
 use std::cell::{Cell, RefCell};
