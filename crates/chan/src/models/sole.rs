@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::task::Poll;
 
-use super::{LOST, Value, block_on, join, lost, model, opened, poll_once, spawn};
+use super::{LOST, Value, block_on, join, large_model, lost, model, opened, poll_once, spawn};
 use crate::{RecvError, SoleBuilder, SoleReceiver, SoleSender, Token};
 
 fn channel(capacity: usize) -> (SoleSender<Value>, SoleReceiver<Value>) {
@@ -86,7 +86,7 @@ fn a_ring_of_blocks_keeps_order_without_waiting() {
 }
 
 fn opened_try(tx: &mut SoleSender<Value>, number: u32) -> bool {
-    tx.try_send(Value::new(number)).map_err(|error| drop(error.into_inner().open())).is_ok()
+    tx.try_send(Value::new(number)).map_err(|error| error.into_inner().open()).is_ok()
 }
 
 #[test]
@@ -212,25 +212,25 @@ fn a_receive_that_is_dropped_while_a_value_comes_takes_none() {
 
 #[test]
 fn a_token_and_a_value_race() {
-    model(|| {
+    large_model(|| {
         let (mut tx, mut rx) = channel(1);
         let token = Token::new();
         let sender = spawn(move || {
             assert_eq!(send(&mut tx, 1), Ok(()));
             tx
         });
-        let canceller = {
+        let receiver = {
             let token = token.clone();
-            spawn(move || token.cancel())
+            spawn(move || (block_on(rx.recv().cancel_on(&token)).map(Value::open), rx))
         };
-        let first = block_on(rx.recv().cancel_on(&token)).map(Value::open);
-        join(canceller);
+        token.cancel();
         let tx = join(sender);
+        let (first, mut rx) = join(receiver);
         match first {
             Ok(number) => assert_eq!(number, 1),
             Err(error) => {
                 assert_eq!(error, RecvError::Cancelled);
-                assert_eq!(recv(&mut rx), Ok(1));
+                assert_eq!(rx.try_recv().map(Value::open), Ok(1));
             }
         }
         balance(&tx, 1, 1);

@@ -17,8 +17,6 @@
 mod batch;
 mod channel;
 mod handle;
-#[cfg(all(test, feature = "loom"))]
-mod models;
 mod op;
 mod ring;
 
