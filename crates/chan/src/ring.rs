@@ -375,10 +375,12 @@ impl<T> Ring<T> {
         let index = position & self.index;
         let max = (self.slots.len() as u64 - index).min(max as u64);
         let mut run = 0;
-        // SAFETY: within the lap.
-        while run < max
-            && unsafe { self.slot(position + run) }.stamp.load(Ordering::Acquire) == first + run
-        {
+        while run < max {
+            // SAFETY: within the lap.
+            let slot = unsafe { self.slot(position + run) };
+            if slot.stamp.load(Ordering::Acquire) != first + run {
+                break;
+            }
             run += 1;
         }
         run

@@ -7,6 +7,7 @@ use std::marker::{PhantomData, PhantomPinned};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ use crate::op::Operation;
 use crate::park;
 use crate::spin;
 use crate::token::Token;
-use crate::waiter::{Outcome, Wake};
+use crate::waiter::{Claim, Outcome, Wake};
 
 /// Waits for one of any number of operations, and can be used again.
 ///
@@ -129,6 +130,7 @@ impl<'a> Select<'a> {
     }
 
     fn add<T: Send, D: Direction + 'a>(&mut self, operation: Operation<'a, T, D, Free>) -> Key {
+        self.rest();
         let key = Key { select: self.id, index: self.arms.len() };
         let arm: NonNull<Arm<'a, T, D>> = Box::leak(Box::new(Arm::new(operation))).into();
         self.arms.push(arm);
@@ -144,6 +146,7 @@ impl<'a> Select<'a> {
     ///
     /// The value, if the key is another select's.
     pub fn send_next<T: Send>(&mut self, case: SendCase<T>, value: T) -> Result<(), T> {
+        self.rest();
         match self.arm::<T, Sending>(case.0) {
             Some(arm) => {
                 arm.part();
@@ -166,6 +169,7 @@ impl<'a> Select<'a> {
     }
 
     fn remove(&mut self, key: Key) {
+        self.rest();
         if key.select == self.id
             && let Some(arm) = self.arms.get(key.index)
         {
@@ -204,6 +208,7 @@ impl<'a> Select<'a> {
 
     /// One of the set that can happen without waiting, if there is one.
     pub fn try_ready(&mut self) -> Option<Ready<'_, 'a>> {
+        self.rest();
         let index = pass(&self.refs, self.biased)?;
         Some(Ready { select: self, index })
     }
@@ -220,6 +225,16 @@ impl<'a> Select<'a> {
 }
 
 impl Select<'_> {
+    /// Ends a wait whose operation was forgotten, not dropped.
+    fn rest(&mut self) {
+        if self.kept.is_waiting()
+            && let Some(outcome) = self.kept.rest(&self.refs)
+            && let Ok(index) = self.settle(outcome)
+        {
+            self.unasked(index);
+        }
+    }
+
     fn settle(&self, outcome: Outcome) -> Result<usize, SelectError> {
         match outcome {
             Outcome::Cancelled => Err(SelectError::Cancelled),
@@ -237,6 +252,7 @@ impl Select<'_> {
 
 impl Drop for Select<'_> {
     fn drop(&mut self) {
+        self.rest();
         self.kept.part(&self.refs);
         self.refs.clear();
         for arm in self.arms.drain(..) {
@@ -309,12 +325,15 @@ pub struct SelectReady<'s, 'a, L: Limit = Free> {
     /// `None` once it has given the select on.
     select: Option<&'s mut Select<'a>>,
     limit: L,
+    /// What the token leads to.
+    claim: Option<Arc<Claim>>,
     _pinned: PhantomPinned,
 }
 
 impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
     fn new(select: &'s mut Select<'a>, limit: L) -> Self {
-        Self { select: Some(select), limit, _pinned: PhantomPinned }
+        select.rest();
+        Self { select: Some(select), limit, claim: None, _pinned: PhantomPinned }
     }
 
     /// Drives it from a thread or a coroutine.
@@ -367,9 +386,13 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
         if let Wait::Won(arm) = select.kept.wait(&select.refs, select.biased, wake) {
             return Some(Ok(arm));
         }
-        // SAFETY: the claim is boxed; these limits are pinned, or in the frame of `wait`, and leave
-        // the token before they go.
-        if unsafe { self.limit.join(select.kept.claim()) } {
+        let claim: *const Claim = &raw const **select.kept.claim();
+        if self.limit.has_token() {
+            self.claim = Some(select.kept.claim().clone());
+        }
+        // SAFETY: the claim lives as long as this and as the select. These limits are pinned, or in
+        // the frame of `wait`, and leave the token before they go.
+        if unsafe { self.limit.join(claim) } {
             return Some(self.give_up(Stop::Cancelled));
         }
         None
@@ -434,12 +457,8 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
 impl<L: Limit> Drop for SelectReady<'_, '_, L> {
     fn drop(&mut self) {
         self.limit.leave();
-        if let Some(select) = &mut self.select
-            && select.kept.is_waiting()
-            && let Some(outcome) = select.kept.rest(&select.refs)
-            && let Ok(index) = select.settle(outcome)
-        {
-            select.unasked(index);
+        if let Some(select) = &mut self.select {
+            select.rest();
         }
     }
 }
@@ -461,7 +480,7 @@ impl<'s, 'a> SelectReady<'s, 'a, Free> {
     }
 
     fn limited(mut self, limit: Limited<'s>) -> SelectReady<'s, 'a, Limited<'s>> {
-        SelectReady { select: self.select.take(), limit, _pinned: PhantomPinned }
+        SelectReady { select: self.select.take(), limit, claim: None, _pinned: PhantomPinned }
     }
 }
 

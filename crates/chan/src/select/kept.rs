@@ -22,6 +22,8 @@
 //! each other's idle nodes for ever. After a few rounds a select links anew, under all locks, as one
 //! that is used once does ([`super::race`]).
 
+use std::sync::Arc;
+
 use super::race::{ArmRef, link_under_locks, pass};
 use crate::waiter::{Claim, Outcome, Wake};
 
@@ -30,8 +32,9 @@ const ROUNDS_MAX: usize = 4;
 
 /// What a kept select keeps.
 pub(super) struct Kept {
-    /// Boxed: nodes lead to it, and the select may move.
-    claim: Box<Claim>,
+    /// Nodes lead to it, and the select may move. Shared with a wait that has a token: should that
+    /// wait be forgotten and the select be dropped, the token still leads to the claim.
+    claim: Arc<Claim>,
     /// Some node may be linked.
     linked: bool,
     /// The claim waits, or was claimed by a matcher.
@@ -48,10 +51,10 @@ pub(super) enum Wait {
 
 impl Kept {
     pub(super) fn new() -> Self {
-        Self { claim: Box::new(Claim::idle()), linked: false, waiting: false }
+        Self { claim: Arc::new(Claim::idle()), linked: false, waiting: false }
     }
 
-    pub(super) fn claim(&self) -> &Claim {
+    pub(super) fn claim(&self) -> &Arc<Claim> {
         &self.claim
     }
 
@@ -71,7 +74,7 @@ impl Kept {
             for (case, arm) in (0..).zip(arms) {
                 let arm = arm.arm();
                 if arm.is_ready() && !arm.is_linked() {
-                    // SAFETY: the claim is boxed, and every arm is unlinked before it goes.
+                    // SAFETY: the claim stays where it is, and every arm is unlinked before it goes.
                     unsafe { arm.link_alone(&raw const *self.claim, case) };
                 }
             }
