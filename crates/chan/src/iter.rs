@@ -124,7 +124,8 @@ macro_rules! debug {
 
 debug!(Iter<'_>, TryIter<'_>, IntoIter);
 
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests {
     use crate::{Token, bounded, rendezvous, unlimited};
 

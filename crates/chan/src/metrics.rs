@@ -155,7 +155,8 @@ impl<T: Send + 'static> Periodic for Watch<T> {
     }
 }
 
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests {
     use super::*;
     use crate::{RecvError, bounded, unlimited};

@@ -160,7 +160,8 @@ impl<T> fmt::Debug for SendSink<'_, T> {
     }
 }
 
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests {
     use std::future::poll_fn;
 

@@ -180,7 +180,8 @@ impl<'a, H> Held<'a, H> {
     }
 }
 
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests {
     use std::task::Waker;
 

@@ -176,6 +176,12 @@ pub(crate) struct Claim {
     wake: UnsafeCell<MaybeUninit<Wake>>,
 }
 
+// SAFETY: the wake goes from the owner to the one matcher that claimed, through the state; a waker
+// and an unparker may be sent and used from any thread.
+unsafe impl Send for Claim {}
+// SAFETY: as above.
+unsafe impl Sync for Claim {}
+
 impl Claim {
     /// A claim that waits. The owner must see it finished, or call [`Self::retire`].
     #[inline]

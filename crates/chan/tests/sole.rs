@@ -51,13 +51,13 @@ fn counting() -> (Arc<Count>, Waker) {
 }
 
 /// Keeps what is not delivered.
-type Lost = Arc<std::sync::Mutex<Vec<u64>>>;
+type Lost = Arc<parking_lot::Mutex<Vec<u64>>>;
 
 fn with_hook(capacity: usize) -> (SoleSender<u64>, SoleReceiver<u64>, Lost) {
     let lost = Lost::default();
     let keep = lost.clone();
     let (tx, rx) = SoleBuilder::bounded(capacity)
-        .on_undelivered(move |n| keep.lock().unwrap().push(n))
+        .on_undelivered(move |n| keep.lock().push(n))
         .build();
     (tx, rx, lost)
 }
@@ -109,7 +109,7 @@ fn a_closed_sender_sends_no_more_and_what_was_sent_arrives() {
     let seen = rx.snapshot();
     assert_eq!((seen.sends, seen.receives, seen.undelivered, seen.len), (1, 1, 0, 0));
     assert_eq!((seen.send_failures.closed, seen.receive_failures.closed), (2, 2));
-    assert!(lost.lock().unwrap().is_empty());
+    assert!(lost.lock().is_empty());
 }
 
 #[test]
@@ -136,13 +136,13 @@ fn what_is_left_goes_to_the_hook_once() {
     }
     assert_eq!(rx.try_recv(), Ok(0));
     drop(rx);
-    assert_eq!(*lost.lock().unwrap(), [1, 2, 3, 4]);
+    assert_eq!(*lost.lock(), [1, 2, 3, 4]);
     assert_eq!(tx.try_send(9), Err(TrySendError::Closed(9)));
     let seen = tx.snapshot();
     assert_eq!((seen.sends, seen.receives, seen.len, seen.undelivered), (5, 1, 0, 4));
     drop(tx.send(10));
     drop(tx);
-    assert_eq!(*lost.lock().unwrap(), [1, 2, 3, 4, 10]);
+    assert_eq!(*lost.lock(), [1, 2, 3, 4, 10]);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_dropped_operation_leaves_no_trace() {
         assert_eq!(rx.try_recv(), Ok(1));
     }
     assert_eq!((rx.try_recv(), tx.snapshot().senders_waiting), (Err(TryRecvError::Empty), 0));
-    assert_eq!(*lost.lock().unwrap(), [2]);
+    assert_eq!(*lost.lock(), [2]);
 }
 
 #[test]
@@ -512,7 +512,7 @@ fn closing_in_the_middle_loses_and_doubles_nothing() {
             }
             drop(rx);
         });
-        received.extend(lost.lock().unwrap().iter());
+        received.extend(lost.lock().iter());
         assert_eq!(received, (0..accepted.into_inner()).collect::<Vec<_>>());
     }
 }

@@ -190,5 +190,6 @@ fn nanos(start: Instant, at: Instant) -> u64 {
     nanos.saturating_add(u64::from(since.subsec_nanos())).min(IDLE - 1)
 }
 
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests;

@@ -96,7 +96,8 @@ impl<V> Slab<V> {
     }
 
     /// Places that have memory.
-    #[cfg(all(test, not(feature = "loom")))]
+    #[cfg(test)]
+    #[cfg(not(feature = "loom"))]
     pub(super) fn places(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.places.capacity()).sum()
     }
@@ -162,7 +163,8 @@ impl<V> Chunk<V> {
     }
 }
 
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 mod tests {
     use super::*;
 

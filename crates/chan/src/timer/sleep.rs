@@ -98,6 +98,7 @@ impl fmt::Debug for Sleep {
     }
 }
 
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 #[path = "sleep_tests.rs"]
 mod tests;

@@ -386,6 +386,7 @@ const fn bit(place: usize) -> u64 {
     1 << (place % SLOTS)
 }
 
-#[cfg(all(test, not(feature = "loom")))]
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
 #[path = "wheel_tests.rs"]
 mod tests;
