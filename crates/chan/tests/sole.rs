@@ -56,9 +56,8 @@ type Lost = Arc<parking_lot::Mutex<Vec<u64>>>;
 fn with_hook(capacity: usize) -> (SoleSender<u64>, SoleReceiver<u64>, Lost) {
     let lost = Lost::default();
     let keep = lost.clone();
-    let (tx, rx) = SoleBuilder::bounded(capacity)
-        .on_undelivered(move |n| keep.lock().push(n))
-        .build();
+    let (tx, rx) =
+        SoleBuilder::bounded(capacity).on_undelivered(move |n| keep.lock().push(n)).build();
     (tx, rx, lost)
 }
 
