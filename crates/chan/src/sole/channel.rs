@@ -58,7 +58,7 @@ const CLOSED: u32 = 2;
 /// Set in the receiver's alert if its values are weighed.
 const WEIGHED: u32 = 4;
 /// Values moved without a wait after which a side takes back the other's alert.
-const CALM: u64 = if cfg!(feature = "loom") { 1 } else { 256 };
+const CALM: u64 = if cfg!(feature = "loom") { 1 } else { 64 };
 
 /// One of the two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,13 +216,14 @@ impl<T> Channel<T> {
         stand.cursor.run() != 0
     }
 
-    /// Sends `value`. Gives it back if the channel was closed first.
+    /// Sends `*value`. Gives it back if the channel was closed first.
     ///
     /// # Safety
     ///
-    /// [`Self::has_room`] was true since the last send.
+    /// [`Self::has_room`] was true since the last send. `value` is valid for a read, and is moved
+    /// out.
     #[inline(always)]
-    pub(super) unsafe fn send(&self, stand: &mut Stand, value: T) -> Result<(), T> {
+    pub(super) unsafe fn send(&self, stand: &mut Stand, value: *const T) -> Result<(), T> {
         if self.weigh.is_some() {
             // SAFETY: the caller's promise.
             return unsafe { self.send_weighed(stand, value) };
@@ -232,10 +233,9 @@ impl<T> Channel<T> {
     }
 
     #[inline(always)]
-    unsafe fn send_plain(&self, stand: &mut Stand, value: T) -> Result<(), T> {
-        let value = mem::ManuallyDrop::new(value);
-        // SAFETY: the caller's promise; the value is not used again.
-        unsafe { self.ring.write(&mut stand.cursor, &raw const *value) };
+    unsafe fn send_plain(&self, stand: &mut Stand, value: *const T) -> Result<(), T> {
+        // SAFETY: the caller's promise.
+        unsafe { self.ring.write(&mut stand.cursor, value) };
         self.ring.publish_tail(&stand.cursor);
         if self.is_alerted(Side::Sender) { self.sent_one_alerted(stand) } else { Ok(()) }
     }
@@ -252,8 +252,9 @@ impl<T> Channel<T> {
 
     #[cold]
     #[inline(never)]
-    unsafe fn send_weighed(&self, stand: &mut Stand, value: T) -> Result<(), T> {
-        let weight = self.weight(&value);
+    unsafe fn send_weighed(&self, stand: &mut Stand, value: *const T) -> Result<(), T> {
+        // SAFETY: the caller's promise.
+        let weight = self.weight(unsafe { &*value });
         // SAFETY: the caller's promise.
         unsafe { self.send_plain(stand, value) }?;
         self.count_sent(weight);
@@ -270,15 +271,17 @@ impl<T> Channel<T> {
         // SAFETY: the caller's promise.
         let value = unsafe { self.ring.read(&mut stand.cursor) };
         self.ring.publish_head(&stand.cursor);
-        if self.is_alerted(Side::Receiver) { self.received_alerted(value) } else { value }
+        if self.is_alerted(Side::Receiver) {
+            self.received_alerted(&value);
+        }
+        value
     }
 
     #[cold]
     #[inline(never)]
-    fn received_alerted(&self, value: T) -> T {
+    fn received_alerted(&self, value: &T) {
         self.wake(Side::Sender);
-        self.count_received(&value);
-        value
+        self.count_received(value);
     }
 
     /// Takes back a run that was published last and that [`Self::publish_sent`] refused.

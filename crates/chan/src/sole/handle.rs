@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem::ManuallyDrop;
 
 use super::batch::{self, RecvAny, SendAll, SoleRecvMany, SoleSendMany};
 use super::channel::{Channel, Side, Stand};
@@ -126,8 +127,9 @@ impl<T> SoleSender<T> {
         if !Channel::<T>::is_ready(&self.stand) {
             return self.try_send_look(value);
         }
-        // SAFETY: there is room.
-        unsafe { self.channel.send(&mut self.stand, value) }
+        let value = ManuallyDrop::new(value);
+        // SAFETY: there is room, and the value is not used again.
+        unsafe { self.channel.send(&mut self.stand, &raw const *value) }
             .map_err(|value| self.try_send_failed(value))
     }
 
@@ -136,8 +138,9 @@ impl<T> SoleSender<T> {
         if !self.channel.has_room(&mut self.stand, false) {
             return Err(self.try_send_failed(value));
         }
-        // SAFETY: there is room.
-        unsafe { self.channel.send(&mut self.stand, value) }
+        let value = ManuallyDrop::new(value);
+        // SAFETY: there is room, and the value is not used again.
+        unsafe { self.channel.send(&mut self.stand, &raw const *value) }
             .map_err(|value| self.try_send_failed(value))
     }
 

@@ -140,10 +140,8 @@ impl<T> sealed::Job for SendOne<'_, T> {
     fn attempt(&mut self, linger: bool) -> Option<Self::Output> {
         let (channel, stand) = (&self.sender.channel, &mut self.sender.stand);
         if channel.has_room(stand, linger) {
-            // SAFETY: the value is there, and the operation ends here.
-            let value = unsafe { ManuallyDrop::take(&mut self.value) };
-            // SAFETY: there is room.
-            return Some(match unsafe { channel.send(stand, value) } {
+            // SAFETY: there is room; the value is there, and the operation ends here.
+            return Some(match unsafe { channel.send(stand, &raw const *self.value) } {
                 Ok(()) => Ok(()),
                 Err(value) => Err(self.sender.send_failed(value)),
             });
