@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use becket_chan::{Builder, Receiver, RecvCase, Select, Sender, Token};
+use becket_chan::{Builder, Receiver, RecvCase, Select, Sender, SoleReceiver, SoleSender, Token};
 
 use super::batch::Batches;
 use super::channel::{
@@ -49,6 +49,55 @@ impl<T: Message> Channel<T> for Rendezvous {
 
     fn open() -> (Self::Tx, Self::Rx) {
         becket_chan::rendezvous()
+    }
+}
+
+/// A bounded one with handles that cannot be cloned.
+pub(crate) struct BoundedSole<const CAPACITY: usize>;
+
+impl<T: Message, const CAPACITY: usize> Channel<T> for BoundedSole<CAPACITY> {
+    const PEER: Peer = Peer::Becket;
+    type Tx = SoleSender<T>;
+    type Rx = SoleReceiver<T>;
+
+    fn open() -> (Self::Tx, Self::Rx) {
+        becket_chan::bounded_sole(CAPACITY)
+    }
+}
+
+impl<T: Message> WaitTx<T> for SoleSender<T> {
+    fn send_wait(&mut self, value: T) -> Result<(), Refused> {
+        self.send(value).wait().map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> WaitRx<T> for SoleReceiver<T> {
+    fn recv_wait(&mut self) -> Result<T, Refused> {
+        self.recv().wait().map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> TryTx<T> for SoleSender<T> {
+    fn send_now(&mut self, value: T) -> Result<(), Refused> {
+        self.try_send(value).map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> TryRx<T> for SoleReceiver<T> {
+    fn recv_now(&mut self) -> Result<T, Refused> {
+        self.try_recv().map_err(|_| Refused)
+    }
+}
+
+impl<T: Message> TaskTx<T> for SoleSender<T> {
+    fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
+        answered(self.send(value))
+    }
+}
+
+impl<T: Message> TaskRx<T> for SoleReceiver<T> {
+    fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
+        answered(self.recv())
     }
 }
 
