@@ -47,7 +47,9 @@ pub enum Overflow {
     /// The send waits. A `try_send` fails.
     #[default]
     Suspend,
-    /// The oldest value is dropped and makes room: a send never waits.
+    /// The oldest value is dropped and makes room: a send does not wait for a receiver. (It may have
+    /// to wait for another send that has taken the last slot and not filled it yet; a `try_send`
+    /// fails then.)
     DropOldest,
     /// The new value is dropped: a send never waits, and succeeds.
     DropLatest,
@@ -530,7 +532,14 @@ impl<T> Gate<T> {
     /// Moves the values of waiting senders to where there is room. True if any moved.
     fn admit(&mut self, ring: &Ring<T>, after: &mut After<T>) -> bool {
         let mut moved = false;
-        while !self.senders.is_empty() && self.has_room(ring) {
+        while !self.senders.is_empty() {
+            if !self.has_room(ring) {
+                // It waits only because a slot was claimed and not published when it came.
+                if self.overflow == Overflow::DropOldest && self.drop_oldest(ring, after) {
+                    continue;
+                }
+                break;
+            }
             let Some(sender) = self.senders.pop_claimed() else {
                 break;
             };

@@ -4,6 +4,7 @@
 //! An operation without limits has the type parameter [`Free`], and carries and checks nothing.
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -40,11 +41,15 @@ pub struct Limited<'a> {
 }
 
 #[derive(Debug)]
-struct Place(UnsafeCell<MaybeUninit<Node>>);
+struct Place(
+    UnsafeCell<MaybeUninit<Node>>,
+    /// The token's list leads to it: an exclusive reference to what holds it must not claim it.
+    PhantomPinned,
+);
 
 impl Default for Place {
     fn default() -> Self {
-        Self(UnsafeCell::new(MaybeUninit::uninit()))
+        Self(UnsafeCell::new(MaybeUninit::uninit()), PhantomPinned)
     }
 }
 

@@ -411,6 +411,10 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
                 // SAFETY: we are the owner.
                 if !unsafe { self.claim().wakes(waker) } {
                     self.rewake(waker);
+                    // Who was faster has woken the other task.
+                    if let Some(outcome) = self.claim().outcome() {
+                        return Poll::Ready(self.ended(outcome));
+                    }
                 }
                 Poll::Pending
             }

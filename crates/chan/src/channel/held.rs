@@ -31,6 +31,17 @@ impl<T> Channel<T> {
         result
     }
 
+    /// Makes the ring slow, and tells what can be found.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Lock::guard`](crate::lock::Lock::guard).
+    #[inline]
+    pub(crate) unsafe fn enter_held(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.held(|_| ()) };
+    }
+
     /// As [`Self::held`], for what changes what can be found.
     ///
     /// # Safety

@@ -263,6 +263,9 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
     }
 
     unsafe fn attempt_held(&self, wakes: &mut Wakes) -> Locked {
+        // Only once the ring is slow does a look tell, and nobody changes what it told.
+        // SAFETY: the caller holds the lock.
+        unsafe { self.channel.enter_held() };
         if !self.may() {
             return Locked::Blocked;
         }

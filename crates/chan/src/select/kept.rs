@@ -8,7 +8,8 @@
 //!
 //! A wait then is:
 //!
-//! 1. Link the arms that are not linked. The claim is idle; nothing can match.
+//! 1. Link the arms that are not linked, unlink those that take no part any more. The claim is idle;
+//!    nothing can match.
 //! 2. Revive the claim: set it waiting, then a sequentially consistent fence.
 //! 3. Look at every arm, without a lock. If each is still linked and has nothing to offer, wait.
 //! 4. Otherwise rest: take the claim back to idle (or find that somebody has matched it, and be
@@ -73,9 +74,12 @@ impl Kept {
         for _ in 0..ROUNDS_MAX {
             for (case, arm) in (0..).zip(arms) {
                 let arm = arm.arm();
-                if arm.is_ready() && !arm.is_linked() {
+                match (arm.is_ready(), arm.is_linked()) {
                     // SAFETY: the claim stays where it is, and every arm is unlinked before it goes.
-                    unsafe { arm.link_alone(&raw const *self.claim, case) };
+                    (true, false) => unsafe { arm.link_alone(&raw const *self.claim, case) },
+                    // Happened by itself, with its node in line: it must not happen again.
+                    (false, true) => arm.part(),
+                    _ => {}
                 }
             }
             // SAFETY: idle, or matched in an earlier wait and seen to be.

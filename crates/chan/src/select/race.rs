@@ -296,6 +296,10 @@ impl<'r, L: Limit> Race<'r, L> {
             // SAFETY: we are the owner.
             if !unsafe { self.claim().wakes(waker) } {
                 self.rewake(waker);
+                // Who was faster has woken the other task.
+                if let Some(won) = self.look() {
+                    return Poll::Ready(won);
+                }
             }
             return Poll::Pending;
         }
