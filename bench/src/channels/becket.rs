@@ -271,3 +271,32 @@ impl Batches for Batched {
         Ok(())
     }
 }
+
+/// As [`Batched`], with handles that cannot be cloned.
+pub(crate) struct BatchedSole {
+    tx: SoleSender<u64>,
+    rx: SoleReceiver<u64>,
+    outgoing: VecDeque<u64>,
+    incoming: Vec<u64>,
+}
+
+impl Batches for BatchedSole {
+    const PEER: Peer = Peer::Becket;
+
+    fn open() -> Self {
+        let (tx, rx) = becket_chan::bounded_sole(1024);
+        Self { tx, rx, outgoing: VecDeque::new(), incoming: Vec::new() }
+    }
+
+    fn send_all(&mut self, values: std::ops::Range<u64>) -> Result<(), Refused> {
+        self.outgoing.extend(values);
+        self.tx.try_send_many(&mut self.outgoing).map_err(|_| Refused)?;
+        if self.outgoing.is_empty() { Ok(()) } else { Err(Refused) }
+    }
+
+    fn recv_all(&mut self, each: impl FnMut(u64)) -> Result<(), Refused> {
+        self.rx.try_recv_many(&mut self.incoming, 1024).map_err(|_| Refused)?;
+        self.incoming.drain(..).for_each(each);
+        Ok(())
+    }
+}

@@ -118,7 +118,7 @@ const STREAMS: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => threads::one_to_one::<Kind, u64>(stage);
-                async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
+                becket::BoundedSole<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
                 crossfire::BoundedSole<1024>, fibre::BoundedSole<1024>, flume::Bounded<1024>,
                 kanal::Bounded<1024>, rtrb::Bounded<1024>, std::Bounded<1024>, tokio::Bounded<1024>)
         },
@@ -130,7 +130,7 @@ const STREAMS: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => threads::one_to_one::<Kind, Wide>(stage);
-                async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
+                becket::BoundedSole<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
                 crossfire::BoundedSole<1024>, fibre::BoundedSole<1024>, flume::Bounded<1024>,
                 kanal::Bounded<1024>, rtrb::Bounded<1024>, std::Bounded<1024>, tokio::Bounded<1024>)
         },
@@ -392,7 +392,7 @@ const BATCH: &[Case] = &[
         parts: batch::BATCH,
         sides: |stage| {
             sides!(Kind => batch::batches::<Kind>(stage);
-                fibre::BatchedSole, rtrb::Batched)
+                becket::BatchedSole, fibre::BatchedSole, rtrb::Batched)
         },
     },
 ];
