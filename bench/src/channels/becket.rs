@@ -6,9 +6,7 @@ use std::collections::VecDeque;
 use becket_chan::{Builder, Receiver, RecvCase, Select, Sender, SoleReceiver, SoleSender, Token};
 
 use super::batch::Batches;
-use super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, answered,
-};
+use super::channel::{Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx};
 use super::conflated::Slot;
 use super::parked::Parked;
 use super::peer::Peer;
@@ -91,13 +89,13 @@ impl<T: Message> TryRx<T> for SoleReceiver<T> {
 
 impl<T: Message> TaskTx<T> for SoleSender<T> {
     fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        answered(self.send(value))
+        async move { self.send(value).await.map_err(|_| Refused) }
     }
 }
 
 impl<T: Message> TaskRx<T> for SoleReceiver<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        answered(self.recv())
+        async move { self.recv().await.map_err(|_| Refused) }
     }
 }
 
@@ -127,13 +125,13 @@ impl<T: Message> TryRx<T> for Receiver<T> {
 
 impl<T: Message> TaskTx<T> for Sender<T> {
     fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        answered(self.send(value))
+        async move { self.send(value).await.map_err(|_| Refused) }
     }
 }
 
 impl<T: Message> TaskRx<T> for Receiver<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        answered(self.recv())
+        async move { self.recv().await.map_err(|_| Refused) }
     }
 }
 

@@ -115,14 +115,6 @@ pub(crate) fn sum_below(n: u64) -> u64 {
     even.wrapping_mul(odd)
 }
 
-/// The future as a future of this benchmark's own answer. It is given the peer's future, not the
-/// handle: some handles may not be lent to other threads, but their futures may move there.
-pub(crate) async fn answered<V, E>(
-    future: impl Future<Output = Result<V, E>> + Send,
-) -> Result<V, Refused> {
-    future.await.map_err(|_| Refused)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 use async_channel::{Receiver, Sender};
 
 use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, answered,
+    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
 };
 use super::super::conflated::Slot;
 use super::super::peer::Peer;
@@ -60,13 +60,13 @@ impl<T: Message> TryRx<T> for Receiver<T> {
 
 impl<T: Message> TaskTx<T> for Sender<T> {
     fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        answered(self.send(value))
+        async move { self.send(value).await.map_err(|_| Refused) }
     }
 }
 
 impl<T: Message> TaskRx<T> for Receiver<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        answered(self.recv())
+        async move { self.recv().await.map_err(|_| Refused) }
     }
 }
 

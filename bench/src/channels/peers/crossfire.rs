@@ -7,7 +7,7 @@ use crossfire::{
 };
 
 use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, answered,
+    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
 };
 use super::super::peer::Peer;
 
@@ -107,13 +107,13 @@ macro_rules! tasks {
                 &mut self,
                 value: F::Item,
             ) -> impl Future<Output = Result<(), Refused>> + Send {
-                answered(self.send(value))
+                async move { self.send(value).await.map_err(|_| Refused) }
             }
         }
 
         impl<F: Flavor<Item: Message>> TaskRx<F::Item> for $rx<F> {
             fn recv_task(&mut self) -> impl Future<Output = Result<F::Item, Refused>> + Send {
-                answered(self.recv())
+                async move { self.recv().await.map_err(|_| Refused) }
             }
         }
     };

@@ -5,7 +5,7 @@ use fibre::{mpmc, spsc};
 
 use super::super::batch::Batches;
 use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, answered,
+    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
 };
 use super::super::peer::Peer;
 
@@ -77,13 +77,13 @@ macro_rules! tasks {
     ($tx:ty, $rx:ty) => {
         impl<T: Message> TaskTx<T> for $tx {
             fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-                answered(self.send(value))
+                async move { self.send(value).await.map_err(|_| Refused) }
             }
         }
 
         impl<T: Message> TaskRx<T> for $rx {
             fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-                answered(self.recv())
+                async move { self.recv().await.map_err(|_| Refused) }
             }
         }
     };

@@ -5,7 +5,7 @@ use flume::{Receiver, Selector, Sender};
 
 use super::super::batch::Batches;
 use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, answered,
+    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
 };
 use super::super::peer::Peer;
 use super::super::ready::{Ready, rounds};
@@ -63,13 +63,13 @@ impl<T: Message> TryRx<T> for Receiver<T> {
 
 impl<T: Message> TaskTx<T> for Sender<T> {
     fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        answered(self.send_async(value))
+        async move { self.send_async(value).await.map_err(|_| Refused) }
     }
 }
 
 impl<T: Message> TaskRx<T> for Receiver<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        answered(self.recv_async())
+        async move { self.recv_async().await.map_err(|_| Refused) }
     }
 }
 

@@ -5,7 +5,7 @@ use kanal::{Receiver, Sender};
 
 use super::super::batch::Batches;
 use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, answered,
+    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
 };
 use super::super::peer::Peer;
 
@@ -62,13 +62,13 @@ impl<T: Message> TryRx<T> for Receiver<T> {
 
 impl<T: Message> TaskTx<T> for Sender<T> {
     fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        answered(self.as_async().send(value))
+        async move { self.as_async().send(value).await.map_err(|_| Refused) }
     }
 }
 
 impl<T: Message> TaskRx<T> for Receiver<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        answered(self.as_async().recv())
+        async move { self.as_async().recv().await.map_err(|_| Refused) }
     }
 }
 

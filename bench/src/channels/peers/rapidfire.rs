@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use rapidfire::{Receiver, Sender, mpsc};
 
 use super::super::batch::Batches;
-use super::super::channel::{Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, answered};
+use super::super::channel::{Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx};
 use super::super::peer::Peer;
 
 /// A bounded channel.
@@ -61,19 +61,19 @@ impl<T: Message> TryRx<T> for Receiver<T> {
 
 impl<T: Message> TaskTx<T> for Sender<T> {
     fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        answered(self.send(value))
+        async move { self.send(value).await.map_err(|_| Refused) }
     }
 }
 
 impl<T: Message> TaskRx<T> for Receiver<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        answered(self.recv())
+        async move { self.recv().await.map_err(|_| Refused) }
     }
 }
 
 impl<T: Message> TaskRx<T> for mpsc::Receiver<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        answered(self.recv())
+        async move { self.recv().await.map_err(|_| Refused) }
     }
 }
 

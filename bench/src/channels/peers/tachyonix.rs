@@ -3,7 +3,7 @@
 
 use tachyonix::{Receiver, Sender, channel};
 
-use super::super::channel::{Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, answered};
+use super::super::channel::{Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx};
 use super::super::peer::Peer;
 
 /// A bounded channel.
@@ -33,12 +33,12 @@ impl<T: Message> TryRx<T> for Receiver<T> {
 
 impl<T: Message> TaskTx<T> for Sender<T> {
     fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        answered(self.send(value))
+        async move { self.send(value).await.map_err(|_| Refused) }
     }
 }
 
 impl<T: Message> TaskRx<T> for Receiver<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
-        answered(self.recv())
+        async move { self.recv().await.map_err(|_| Refused) }
     }
 }

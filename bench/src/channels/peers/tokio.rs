@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::super::batch::Batches;
 use super::super::channel::{
-    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx, answered,
+    Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx,
 };
 use super::super::conflated::Slot;
 use super::super::peer::Peer;
@@ -86,7 +86,7 @@ impl<T: Message> TryRx<T> for UnboundedReceiver<T> {
 
 impl<T: Message> TaskTx<T> for Sender<T> {
     fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
-        answered(self.send(value))
+        async move { self.send(value).await.map_err(|_| Refused) }
     }
 }
 
