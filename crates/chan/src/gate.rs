@@ -306,6 +306,7 @@ impl<T> Gate<T> {
             return Locked::Closed;
         }
         if !self.receivers.is_empty()
+            && (self.senders.is_empty() || self.kind == Kind::Rendezvous)
             && !self.holds_any(ring)
             && let Some(receiver) = self.receivers.pop_claimed()
         {
@@ -320,6 +321,9 @@ impl<T> Gate<T> {
         if !self.senders.is_empty() {
             // A receive that had claimed its slot may have published since: who waits comes first.
             self.admit(ring, after);
+            if self.kind == Kind::Bounded && !self.senders.is_empty() {
+                return self.full(ring);
+            }
         }
         // SAFETY: the caller's promise.
         let sent = unsafe { self.store(ring, value, after) };
@@ -375,8 +379,7 @@ impl<T> Gate<T> {
                 };
                 match (pushed, self.overflow) {
                     (Attempt::Done, _) => break,
-                    (Attempt::Busy, Overflow::Suspend) => return Locked::Busy,
-                    (_, Overflow::Suspend) => return Locked::Blocked,
+                    (_, Overflow::Suspend) => return self.full(ring),
                     // Every slot is between claim and publication: nothing is older.
                     (_, Overflow::DropOldest) => return Locked::Busy,
                     (_, Overflow::DropLatest) => {
@@ -426,6 +429,13 @@ impl<T> Gate<T> {
     ) -> Locked {
         if !self.receivers.is_empty() {
             self.settle(ring, after);
+            if self.kind != Kind::Rendezvous && !self.receivers.is_empty() {
+                return match ring.ready_locked() {
+                    _ if self.closed && !self.holds_any(ring) => Locked::Closed,
+                    Attempt::Blocked => Locked::Blocked,
+                    _ => Locked::Busy,
+                };
+            }
         }
         // SAFETY: the caller's promise.
         let taken = unsafe { self.take(ring, out) };
@@ -533,16 +543,16 @@ impl<T> Gate<T> {
     fn admit(&mut self, ring: &Ring<T>, after: &mut After<T>) -> bool {
         let mut moved = false;
         while !self.senders.is_empty() {
-            if !self.has_room(ring) {
-                // It waits only because a slot was claimed and not published when it came.
-                if self.overflow == Overflow::DropOldest && self.drop_oldest(ring, after) {
-                    continue;
-                }
+            let drops = self.overflow == Overflow::DropOldest && self.is_ready(ring);
+            if !self.has_room(ring) && !drops {
                 break;
             }
             let Some(sender) = self.senders.pop_claimed() else {
                 break;
             };
+            // One that drops the oldest waits only if a slot was claimed and not published when it
+            // came.
+            while !self.has_room(ring) && self.drop_oldest(ring, after) {}
             // SAFETY: entered; a claimed sender's slot holds its value.
             let pushed = unsafe { ring.push_locked(sender.node().slot::<T>()) };
             debug_assert_eq!(pushed, Attempt::Done, "there was room, and we hold the lock");
@@ -630,6 +640,12 @@ impl<T> Gate<T> {
     #[inline]
     fn has_room(&self, ring: &Ring<T>) -> bool {
         ring.room_locked() == Attempt::Done && !self.is_overfull(ring)
+    }
+
+    /// Why there is no room for who comes behind a line of senders.
+    #[cold]
+    fn full(&self, ring: &Ring<T>) -> Locked {
+        if ring.room_locked() == Attempt::Blocked { Locked::Blocked } else { Locked::Busy }
     }
 
     /// Whether what was given back takes the room that the ring still has.

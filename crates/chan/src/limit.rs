@@ -110,6 +110,8 @@ pub(crate) mod sealed {
         fn leave(&mut self);
         /// Wakes a task at the deadline.
         fn set_timer(&mut self, waker: &Waker);
+        /// The same, if that could not be done before.
+        fn keep_timer(&mut self, waker: &Waker);
         fn lock_token(&self) -> Option<TokenGuard<'_>>;
 
         /// After a wake without an outcome. (A token says so by an outcome.)
@@ -151,6 +153,9 @@ impl sealed::Limit for Free {
 
     #[inline]
     fn set_timer(&mut self, _: &Waker) {}
+
+    #[inline]
+    fn keep_timer(&mut self, _: &Waker) {}
 
     #[inline]
     fn lock_token(&self) -> Option<TokenGuard<'_>> {
@@ -203,6 +208,12 @@ impl sealed::Limit for Limited<'_> {
     fn set_timer(&mut self, waker: &Waker) {
         if let Some(deadline) = self.deadline {
             self.timer = Some(timer::wake_at(deadline, waker.clone()));
+        }
+    }
+
+    fn keep_timer(&mut self, waker: &Waker) {
+        if self.timer.as_ref().is_some_and(|timer| !timer.is_set()) {
+            self.set_timer(waker);
         }
     }
 

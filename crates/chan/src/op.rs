@@ -416,6 +416,7 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
                         return Poll::Ready(self.ended(outcome));
                     }
                 }
+                self.limit.keep_timer(waker);
                 Poll::Pending
             }
             // Polled again after it was ready: it has nothing more to say.

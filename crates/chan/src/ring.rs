@@ -50,7 +50,13 @@ use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 const SLOW: u64 = 1;
 
 /// How far ahead a slot's line is asked for.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "there is no such prefetch"))]
 const PREFETCH_BYTES: usize = 384;
+/// How many lines of a large slot are asked for.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "there is no such prefetch"))]
+const PREFETCH_LINES_MAX: usize = 8;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "there is no such prefetch"))]
+const LINE_BYTES: usize = 64;
 
 /// How far ahead a sender looks that waits for room, in slots.
 const RUN: u64 = 64;
@@ -311,10 +317,17 @@ impl<T> Ring<T> {
             let position = word >> 1;
             let run = self.run(position, max, position);
             if run == 0 {
-                return (0, Attempt::Blocked);
+                // Unless others have moved on since the word was read.
+                fence(Ordering::SeqCst);
+                let now = self.tail.load(Ordering::Relaxed);
+                if now == word {
+                    return (0, Attempt::Blocked);
+                }
+                word = now;
+                continue;
             }
             let after = self.advance(position, run) << 1;
-            match self.tail.compare_exchange_weak(word, after, Ordering::Relaxed, Ordering::Relaxed)
+            match self.tail.compare_exchange_weak(word, after, Ordering::Acquire, Ordering::Relaxed)
             {
                 Ok(_) => {}
                 Err(now) => {
@@ -346,10 +359,17 @@ impl<T> Ring<T> {
             let position = word >> 1;
             let run = self.run(position, max, position + 1);
             if run == 0 {
-                return (0, Attempt::Blocked);
+                // Unless others have moved on since the word was read.
+                fence(Ordering::SeqCst);
+                let now = self.head.load(Ordering::Relaxed);
+                if now == word {
+                    return (0, Attempt::Blocked);
+                }
+                word = now;
+                continue;
             }
             let after = self.advance(position, run) << 1;
-            match self.head.compare_exchange_weak(word, after, Ordering::Relaxed, Ordering::Relaxed)
+            match self.head.compare_exchange_weak(word, after, Ordering::Acquire, Ordering::Relaxed)
             {
                 Ok(_) => {}
                 Err(now) => {
@@ -530,13 +550,20 @@ fn contend(contended: u32) -> u32 {
 /// Asks for a line some way on, to be written: a slot's stamp is read first and written soon after,
 /// which would fetch the line twice when it is another CPU's.
 #[inline]
-fn prefetch_write<T>(slot: &T) {
+fn prefetch_write<T>(slot: &Slot<T>) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        let ahead = ptr::from_ref(slot).cast::<i8>().wrapping_add(PREFETCH_BYTES);
-        // SAFETY: a prefetch reads nothing and accepts any address.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(ahead) };
+        // Small slots share lines, some of which are ahead; of large ones, the next but one.
+        let (ahead, lines) = const {
+            let size = size_of::<Slot<T>>();
+            if size <= LINE_BYTES { (PREFETCH_BYTES, 1) } else { (2 * size, size / LINE_BYTES + 1) }
+        };
+        let ahead = ptr::from_ref(slot).cast::<i8>().wrapping_add(ahead);
+        for line in 0..lines.min(PREFETCH_LINES_MAX) {
+            // SAFETY: a prefetch reads nothing and accepts any address.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(ahead.wrapping_add(line * LINE_BYTES)) };
+        }
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = slot;

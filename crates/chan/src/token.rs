@@ -113,13 +113,12 @@ impl Token {
     /// Cancels it and all below it, and ends every operation that waits on one of them. True if it
     /// was not cancelled before.
     pub fn cancel(&self) -> bool {
-        let first = self.0.set.load(Ordering::Acquire) == 0;
-        let mut below = vec![self.0.clone()];
-        let mut newly = false;
+        let mut below = Vec::new();
+        let newly = self.0.cancel(&mut below);
         while let Some(token) = below.pop() {
-            newly |= token.cancel(&mut below);
+            token.cancel(&mut below);
         }
-        first && newly
+        newly
     }
 
     /// Whether it was cancelled, or a token above it.
@@ -357,7 +356,8 @@ impl Future for Cancelled<'_> {
                 return Poll::Ready(this.withdraw());
             }
             // SAFETY: we are the owner.
-            if unsafe { this.claim().wakes(context.waker()) } {
+            let same = unsafe { this.claim().wakes(context.waker()) };
+            if same && this.timer.as_ref().is_none_or(WakeTimer::is_set) {
                 return Poll::Pending;
             }
             if this.withdraw() {

@@ -38,7 +38,7 @@
 //! linked, under the lock, is the claim, and no read-modify-write is spent on it.
 
 use std::cell::Cell;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 use std::task::Waker;
@@ -154,7 +154,7 @@ impl Due {
         match self {
             Self::Task(waker) => contain(|| waker.wake()),
             Self::Thread(key) => park::unpark_one(key),
-            Self::Flow(unparker) => unparker.unpark(),
+            Self::Flow(unparker) => contain(|| unparker.unpark()),
         }
     }
 }
@@ -164,7 +164,10 @@ impl Due {
 /// through an operation that has half happened.
 #[inline]
 pub(crate) fn contain(code: impl FnOnce()) {
-    drop(panic::catch_unwind(AssertUnwindSafe(code)));
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(code)) {
+        // Dropping it is code of the user's too, which may panic again.
+        let _kept = ManuallyDrop::new(payload);
+    }
 }
 
 /// The word on which everybody races who may end a wait.

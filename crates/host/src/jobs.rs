@@ -21,6 +21,7 @@
 //!    borrowed, one of them counts it off before it goes.
 
 use std::{
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -78,7 +79,9 @@ impl Jobs {
         while self.count_off() {
             let Ok(job) = self.receiver.recv().wait() else { return };
             // A waker of the user's may panic: the queue goes on.
-            if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+                // To drop the payload may panic too.
+                let _kept = ManuallyDrop::new(payload);
                 tracing::error!(target: "becket::host", "a job of a plugin panicked");
             }
         }

@@ -97,8 +97,9 @@ impl<T> Channel<T> {
         while values.len() < end {
             let max = end - values.len();
             // No code of the allocator's between claim and publication.
-            values.reserve(max.min(self.ring.capacity()));
-            let (_, attempt) = self.ring.pop_run(max, |value| values.push(value));
+            values.reserve(max.min(self.ring.len().max(1)));
+            let room = values.capacity() - values.len();
+            let (_, attempt) = self.ring.pop_run(max.min(room), |value| values.push(value));
             match attempt {
                 Attempt::Done => continue,
                 Attempt::DoneSlow => {

@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::{
-    Counted, Value, balance, join, large_model, lost, model, opened, poll_once, recv, recv_wait,
-    send, send_wait, sorted, spawn,
+    Counted, Value, balance, huge_model, join, large_model, lost, model, opened, poll_once, recv,
+    recv_wait, send, send_wait, sorted, spawn,
 };
 use crate::{Builder, Receiver, RecvError, Sender, TryRecvError};
 
@@ -235,7 +235,7 @@ fn a_send_is_dropped_rendezvous() {
 /// A send that is dropped leaves its place to the one behind it.
 #[test]
 fn a_dropped_send_lets_the_next_one_pass() {
-    large_model(|| {
+    huge_model(|| {
         let (tx, rx) = Builder::bounded(1).channel();
         assert_eq!(send(&tx, 1), Ok(()));
         let other = tx.clone();

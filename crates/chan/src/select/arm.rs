@@ -183,8 +183,9 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
     fn defer(&self, mut after: After<T>, wakes: &mut Wakes) {
         wakes.append(&mut after.wakes);
         if let Some(value) = after.undelivered.take() {
-            let mut lost = std::mem::take(&mut after.undelivered_more);
-            lost.insert(0, value);
+            let mut lost = self.lost.take();
+            lost.push(value);
+            lost.append(&mut after.undelivered_more);
             self.lost.set(lost);
         }
         self.again.set(after.again || self.again.get());
@@ -320,7 +321,7 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
     }
 
     fn part(&self) {
-        if self.made.get() {
+        if self.made.replace(false) {
             // SAFETY: the node was made, and linked here or nowhere.
             unsafe { D::unqueue(self.channel, self.node()) };
         }

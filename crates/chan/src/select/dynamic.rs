@@ -57,10 +57,19 @@ pub struct Select<'a> {
 unsafe impl Send for Select<'_> {}
 
 /// Names a receive of one [`Select`].
-pub struct RecvCase<T>(Key, PhantomData<fn() -> T>);
+pub struct RecvCase<T>(Key, PhantomData<fn(T) -> T>);
 
 /// Names a send of one [`Select`].
-pub struct SendCase<T>(Key, PhantomData<fn() -> T>);
+///
+/// It is of exactly the type of the values, with their lifetimes:
+///
+/// ```compile_fail
+/// # use becket_chan::SendCase;
+/// fn shorter<'a>(case: SendCase<&'static str>) -> SendCase<&'a str> {
+///     case
+/// }
+/// ```
+pub struct SendCase<T>(Key, PhantomData<fn(T) -> T>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Key {
@@ -202,8 +211,13 @@ impl<'a> Select<'a> {
     /// # Errors
     ///
     /// There are no operations.
+    #[inline]
     pub fn wait(&mut self) -> Result<Ready<'_, 'a>, SelectError> {
-        self.ready().wait()
+        self.rest();
+        match pass(&self.refs, self.biased) {
+            Some(index) => Ok(Ready { select: self, index }),
+            None => self.ready().wait(),
+        }
     }
 
     /// One of the set that can happen without waiting, if there is one.
@@ -226,13 +240,22 @@ impl<'a> Select<'a> {
 
 impl Select<'_> {
     /// Ends a wait whose operation was forgotten, not dropped.
+    #[inline]
     fn rest(&mut self) {
-        if self.kept.is_waiting()
-            && let Some(outcome) = self.kept.rest(&self.refs)
+        if self.kept.is_waiting() {
+            self.rest_waiting();
+        }
+    }
+
+    #[cold]
+    fn rest_waiting(&mut self) {
+        if let Some(outcome) = self.kept.rest(&self.refs)
             && let Ok(index) = self.settle(outcome)
         {
             self.unasked(index);
         }
+        // The forgotten wait's token may still lead to the claim, and come by it at any time.
+        self.kept.renew(&self.refs);
     }
 
     fn settle(&self, outcome: Outcome) -> Result<usize, SelectError> {
@@ -435,6 +458,7 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
                 unsafe { select.kept.claim().wakes(waker) }
             });
             if same {
+                self.limit.keep_timer(waker);
                 return Poll::Pending;
             }
             // Another task polls it from now on: begin again, with its waker.
@@ -457,8 +481,12 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
 impl<L: Limit> Drop for SelectReady<'_, '_, L> {
     fn drop(&mut self) {
         self.limit.leave();
-        if let Some(select) = &mut self.select {
-            select.rest();
+        if let Some(select) = &mut self.select
+            && select.kept.is_waiting()
+            && let Some(outcome) = select.kept.rest(&select.refs)
+            && let Ok(index) = select.settle(outcome)
+        {
+            select.unasked(index);
         }
     }
 }

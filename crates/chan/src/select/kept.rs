@@ -123,6 +123,12 @@ impl Kept {
         self.claim.outcome()
     }
 
+    /// Gives the claim up for a new one.
+    pub(super) fn renew(&mut self, arms: &[ArmRef<'_>]) {
+        self.part(arms);
+        self.claim = Arc::new(Claim::idle());
+    }
+
     /// What a wait has come to.
     pub(super) fn look(&mut self) -> Option<Outcome> {
         let outcome = self.claim.outcome()?;

@@ -301,6 +301,7 @@ impl<'r, L: Limit> Race<'r, L> {
                     return Poll::Ready(won);
                 }
             }
+            self.limit.keep_timer(waker);
             return Poll::Pending;
         }
         if let Some(won) = self.start() {

@@ -385,6 +385,10 @@ impl<T> Channel<T> {
         if self.is_closed() {
             return Queued::Closed;
         }
+        // A side has one waiter. If there is another in the list, its operation was forgotten.
+        while let Some(forgotten) = gate.list(side).pop_claimed() {
+            drop(forgotten.matched());
+        }
         // SAFETY: the caller's promise.
         unsafe { gate.list(side).push_back(node) };
         self.waits(side).store(1, Ordering::Relaxed);

@@ -473,7 +473,11 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
                 if !unsafe { self.claim().wakes(waker) } {
                     self.rewake(waker);
                 }
-                return Poll::Pending;
+                // Who was faster than that has woken the other task.
+                if self.claim().outcome().is_none() {
+                    self.limit.keep_timer(waker);
+                    return Poll::Pending;
+                }
             }
             if self.withdraw() == Some(Outcome::Cancelled) {
                 return Poll::Ready(self.stopped(Stop::Cancelled));

@@ -28,6 +28,7 @@ pub mod wheel;
 
 use std::{
     fmt, io,
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     thread,
     time::{Duration, Instant},
@@ -148,9 +149,9 @@ impl<T: Send + 'static> Timers<T> {
             let now = Instant::now();
             if let Some((_, task)) = state.wheel.pop(nanos(start, now)) {
                 MutexGuard::unlocked(&mut state, || {
-                    // What a panic says was said by the panic hook. Its payload may panic too.
+                    // What a panic says was said by the panic hook. To drop its payload may panic too.
                     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.run)(task, now))) {
-                        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+                        let _kept = ManuallyDrop::new(payload);
                     }
                 });
                 continue;
