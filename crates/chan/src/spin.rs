@@ -2,9 +2,10 @@
 //! How long a thread looks before it sleeps.
 //!
 //! A sleep and a wake across two CPUs cost tens of microseconds, a look a nanosecond. So a thread
-//! looks for a while first, but only as long as that has paid lately: each success makes the next
-//! moment longer, each failure halves it, between a floor and about the price of a wake. On a
-//! machine with one CPU nobody else can run meanwhile, and nobody looks.
+//! looks for a while first, but only as long as that has paid lately: a success asks for twice what
+//! it took, a failure halves it, between a floor and some microseconds. Then it lets others run, a
+//! bounded number of times, and only then sleeps. On a machine with one CPU nobody else can run
+//! meanwhile, and nobody looks.
 //!
 //! This is the learning part of an adaptive mutex (as in glibc's `PTHREAD_MUTEX_ADAPTIVE_NP`) with
 //! the competitive bound of Karlin et al. (1991): look at most as long as a sleep would cost.
@@ -23,9 +24,11 @@ const LOOKS_MAX: u32 = 4096;
 const LOOKS_MIN: u32 = 64;
 /// Every so many waits that looked in vain, one looks longer again.
 const PROBE_EVERY: u32 = 64;
-/// After the looks, how often a thread lets others run before it sleeps: cheap if nobody wants to,
-/// and if somebody does, it is perhaps the one that is waited for.
-const YIELDS: u32 = 8;
+/// After the looks, how often a thread lets others run before it sleeps, each time half a
+/// microsecond if nobody wants to; and if somebody does, it is perhaps the one that is waited for.
+/// Together they last about as long as a sleep and a wake, so that a partner that was asleep itself
+/// finds this one awake.
+const YIELDS: u32 = 96;
 
 /// Looks that have paid lately, for a slot of a ring and for a partner of a hand-over.
 static SLOT: Budget = Budget::new();
@@ -111,7 +114,16 @@ impl Budget {
     }
 }
 
+/// Whether the machine has several CPUs. Not how many the calling thread may use: one that is kept on
+/// a CPU of its own waits for one that is kept on another.
 fn several_cpus() -> bool {
     static CPUS: OnceLock<bool> = OnceLock::new();
-    *CPUS.get_or_init(|| thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1))
+    *CPUS.get_or_init(|| {
+        #[cfg(unix)]
+        // SAFETY: asks for a number.
+        let several = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) } > 1;
+        #[cfg(not(unix))]
+        let several = thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1);
+        several
+    })
 }
