@@ -22,6 +22,9 @@ pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
 /// A channel that holds up to `capacity` values, exactly. With a capacity of 0 it is a
 /// [`rendezvous`] channel.
 ///
+/// The room for all of them is allocated here. A capacity for which there is no memory ends the
+/// process, as any such allocation does; what has no useful bound is for [`unlimited`].
+///
 /// ```
 /// let (tx, rx) = becket_chan::bounded(2);
 /// assert!(tx.try_send(1).is_ok() && tx.try_send(2).is_ok());

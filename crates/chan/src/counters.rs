@@ -25,9 +25,9 @@ pub struct Snapshot {
     /// The most it held. Exact with `timing`. Otherwise the most that was seen: by operations that
     /// had to wait, went past the ring or found the channel full, and by snapshots.
     pub high_water: usize,
-    /// Sends that wait.
+    /// Sends in line. Those of a [`Select`](crate::Select) stay there between two of its waits.
     pub senders_waiting: usize,
-    /// Receives that wait.
+    /// Receives in line, alike.
     pub receivers_waiting: usize,
     /// Whether it is closed.
     pub closed: bool,

@@ -23,7 +23,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("becket-example-hosts", &["becket-chan", "becket-host", "becket-sample"]),
     ("becket-load", &[]),
     ("becket-soak", &["becket-chan"]),
-    ("becket-soak", &["becket-chan"]),
     ("xtask", &[]),
 ];
 

@@ -31,6 +31,10 @@ use crate::waiter::{Claim, Outcome, Wake};
 /// the one that happened. A receive takes part in every round; a send until it has happened, and
 /// again once it is given its next value.
 ///
+/// It stays in line at its channels between two waits, which makes a wait over hundreds of channels
+/// cost little more than one over two. While it does, the operations of those channels take the
+/// channel's lock, and their snapshots count it as waiting; dropping it ends both.
+///
 /// ```
 /// use becket_chan::{Select, bounded};
 ///
