@@ -32,9 +32,9 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::hint::Hint;
 use crate::ring::{Attempt, Ring};
 use crate::spill::Spill;
-use crate::sync::{AtomicU32, Ordering};
 use crate::waiter::{List, Node, Wakes};
 
 /// Operations under the lock without a waiter after which the ring is fast again.
@@ -133,35 +133,6 @@ pub(crate) struct Counts {
 pub(crate) struct Span {
     pub(crate) first: Instant,
     pub(crate) last: Instant,
-}
-
-/// What an operation would find under the lock, when it was last free.
-///
-/// While the ring is fast it promises everything, and it does so before the ring goes fast. So who
-/// finds the ring slow reads either what was told since, or a promise that the lock will correct;
-/// never what was true before a value that it knows of was sent.
-#[derive(Debug)]
-pub(crate) struct Hint(AtomicU32);
-
-impl Hint {
-    #[inline]
-    pub(crate) fn set(&self, send: bool, recv: bool) {
-        self.0.store(u32::from(send) | u32::from(recv) << 1, Ordering::Release);
-    }
-
-    pub(crate) fn new() -> Self {
-        Self(AtomicU32::new(3))
-    }
-
-    #[inline]
-    pub(crate) fn may_send(&self) -> bool {
-        self.0.load(Ordering::Acquire) & 1 != 0
-    }
-
-    #[inline]
-    pub(crate) fn may_recv(&self) -> bool {
-        self.0.load(Ordering::Acquire) & 2 != 0
-    }
 }
 
 #[derive(Debug)]

@@ -57,6 +57,7 @@
 //! | `channel` | one channel: the fast way, the ways through the lock, closing |
 //! | `ring` | the slots, without a lock |
 //! | `gate`, `spill` | what happens under the lock; what an unlimited channel holds past its ring |
+//! | `hint` | what a look without the lock tells of it |
 //! | `waiter` | who waits: claims, nodes, lines, wakes |
 //! | `lock`, `spin`, [`park`], [`fence`] | how threads keep out of each other's way, look, sleep; the hook for coroutines |
 //! | `counters`, `metrics` | snapshots and rates; a snapshot each period |
@@ -157,6 +158,7 @@ mod error;
 pub mod fence;
 mod gate;
 mod handle;
+mod hint;
 mod iter;
 mod limit;
 mod lock;

@@ -26,7 +26,8 @@ use std::time::Instant;
 use crossbeam_utils::CachePadded;
 
 use crate::counters::{FailureCounters, Snapshot};
-use crate::gate::{After, Gate, Hint, Kind, Overflow};
+use crate::gate::{After, Gate, Kind, Overflow};
+use crate::hint::Hint;
 use crate::lock::{Guard, Lock};
 use crate::ring::{Attempt, Ring};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, heavy};
