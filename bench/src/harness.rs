@@ -57,7 +57,7 @@ impl Plan<'_> {
     pub(crate) fn with_threads(self) -> Self {
         match self.is_quick {
             true => Self { repetitions: 5, block: Duration::from_millis(2), ..self },
-            false => Self { repetitions: 25, block: Duration::from_millis(20), ..self },
+            false => Self { repetitions: 9, block: Duration::from_millis(4), ..self },
         }
     }
 
@@ -66,7 +66,7 @@ impl Plan<'_> {
     pub(crate) fn with_long_operations(self) -> Self {
         match self.is_quick {
             true => Self { repetitions: 3, block: Duration::from_millis(2), ..self },
-            false => Self { repetitions: 15, block: Duration::from_millis(4), ..self },
+            false => Self { repetitions: 9, block: Duration::from_millis(4), ..self },
         }
     }
 

@@ -76,6 +76,9 @@ pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
     measured(plan, "channels", "Channels", NOTES, rows::ROWS)
 }
 
+/// Repetitions of a row, at most.
+const REPETITIONS_MAX: usize = 15;
+
 /// Measures the group `channels_scaling`.
 pub(crate) fn run_scaling(plan: Plan<'_>) -> Result<Group, BenchError> {
     measured(plan, "channels_scaling", "Channels: scaling", SCALING_NOTES, curves::ROWS)
@@ -89,6 +92,8 @@ fn measured(
     cases: &[&[Case]],
 ) -> Result<Group, BenchError> {
     peers::crossfire::prepare();
+    // Some three dozen rows of up to a dozen sides each.
+    let plan = Plan { repetitions: plan.repetitions.min(REPETITIONS_MAX), ..plan };
     let stage = Stage::set(plan)?;
     pin(FIRST_CPU)?;
     let mut rows = Vec::new();
