@@ -45,9 +45,9 @@ fn metrics() -> Shown {
     rx.iter().for_each(drop);
     // It ends behind the snapshot that shows the channel closed and drained.
     let mut received = 0;
-    for now in &metrics {
-        received += rate(&last, &now).receives;
-        last = now;
+    for snapshot in &metrics {
+        received += rate(&last, &snapshot).receives;
+        last = snapshot;
     }
     assert_eq!(received, 10);
     assert!(last.closed && last.len == 0);

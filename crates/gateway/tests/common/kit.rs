@@ -199,19 +199,19 @@ impl Conversation for Chat {
     }
 }
 
-struct Stubborn {
+struct Refuser {
     sink: Arc<StreamSink>,
     probe: Arc<Probe>,
 }
 
-fn stubborn(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<Stubborn, Failure> {
+fn stubborn(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<Refuser, Failure> {
     let probe = probe(call.request().header("x-test").unwrap_or_default());
     let sink = Arc::new(sink);
     probe.refusing.lock().push(Arc::downgrade(&sink));
-    Ok(Stubborn { sink, probe })
+    Ok(Refuser { sink, probe })
 }
 
-impl Conversation for Stubborn {
+impl Conversation for Refuser {
     fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError> {
         if self.probe.gate.available_permits() == 0 {
             self.probe.entered.add_permits(1);
