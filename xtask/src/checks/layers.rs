@@ -15,14 +15,16 @@ use crate::process::read;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("becket-abi", &[]),
     ("becket-chan", &[]),
+    ("becket-coro", &["becket-chan"]),
     ("becket-plugin", &["becket-abi"]),
-    ("becket-host", &["becket-abi", "becket-chan"]),
+    ("becket-host", &["becket-abi", "becket-chan", "becket-coro"]),
     ("becket-gateway", &["becket-chan", "becket-host"]),
     ("becket-sample", &["becket-plugin"]),
     ("becket", &["becket-chan", "becket-gateway", "becket-host", "becket-sample"]),
+    ("libkcoro", &["becket-chan", "becket-coro"]),
     ("becket-example-hosts", &["becket-chan", "becket-host", "becket-sample"]),
     ("becket-load", &[]),
-    ("becket-soak", &["becket-chan"]),
+    ("becket-soak", &["becket-chan", "becket-coro"]),
     ("xtask", &[]),
 ];
 
