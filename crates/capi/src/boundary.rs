@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The one panic boundary: every `extern "C"` function is a [`call`] around its body.
+//!
+//! A panic never crosses into C. It becomes the answer that the function's return type has for
+//! failure (a negative number, a null pointer, nothing), a line on standard error and a count.
+//!
+//! One kind of unwinding is no failure. A coroutine that is destroyed while it waits unwinds from
+//! its park, so that the Rust frames on its stack let go of what they hold. C frames cannot be
+//! unwound: when the unwinding comes to a boundary, all Rust frames above it are clean, and the
+//! coroutine is left for good from there. The C frames below are forgotten with its stack.
+
+use std::any::Any;
+use std::io::Write as _;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// What a panic's payload is.
+type Payload = Box<dyn Any + Send>;
+
+/// Runs the body of an `extern "C"` function. If it panics, the answer is `on_panic`.
+#[inline]
+#[track_caller]
+pub(crate) fn call<R>(on_panic: R, body: impl FnOnce() -> R) -> R {
+    // What a panic leaves behind is behind locks that do not poison, or atomic.
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(answer) => answer,
+        Err(payload) => {
+            contained(payload, Location::caller());
+            on_panic
+        }
+    }
+}
+
+/// How many panics were turned into answers, in this process so far.
+///
+/// Thread safe.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
+
+#[cold]
+fn contained(payload: Payload, at: &Location<'_>) {
+    leave_if_ending(&payload);
+    PANICS.fetch_add(1, Ordering::Relaxed);
+    // Standard error may be closed; there is nobody to tell then.
+    let _ = writeln!(
+        std::io::stderr(),
+        "kcoro: a call failed inside the library, in {}:{}: {}",
+        at.file(),
+        at.line(),
+        message(&payload),
+    );
+    // A payload is anybody's value: its drop may panic, and so may the drop of that panic's.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        let _forgotten = ManuallyDrop::new(second);
+    }
+}
+
+/// Does not return if this unwinding is the end of a coroutine.
+fn leave_if_ending(_payload: &Payload) {}
+
+fn message(payload: &Payload) -> &str {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        return text;
+    }
+    payload.downcast_ref::<String>().map_or("(no message)", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The only test that panics: it alone moves the count.
+    #[test]
+    fn a_panic_becomes_the_answer_and_is_counted() {
+        struct Hostile;
+        impl Drop for Hostile {
+            fn drop(&mut self) {
+                std::panic::panic_any(Box::new(4_u8));
+            }
+        }
+        let before = panics();
+        assert_eq!(call(-5, || 3), 3);
+        assert_eq!(call(-5, || panic!("on purpose")), -5);
+        assert_eq!(call(-5, || std::panic::panic_any(Box::new(4_u8))), -5);
+        assert_eq!(call(-5, || std::panic::panic_any(Hostile)), -5);
+        assert_eq!(panics() - before, 3);
+    }
+}
