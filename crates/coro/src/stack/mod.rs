@@ -1,9 +1,98 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Stacks.
+//! Stacks for coroutines.
+//!
+//! - [`class`]: sizes, and how a slot is laid out.
+//! - [`sys`]: what is asked of the kernel.
+//! - [`slab`]: which addresses are stacks, readable from a signal handler.
+//! - [`pool`]: the process's free stacks; what is kept warm, what is given back.
+//! - [`cache`]: a worker's own few, without a lock.
+//! - [`valgrind`]: tells valgrind of new stacks.
+//! - [`overflow`]: the message when a guard is hit.
+//!
+//! A million stacks are a few hundred mappings: stacks are cut from slabs of up to 1 GiB of
+//! addresses, and only pages that were touched are memory.
+//!
+//! 1. A slot (an address range of one class) is in one place: a [`Stack`], a cache or the pool.
+//! 2. Whoever holds the [`Stack`] alone touches its memory.
+//! 3. The page below every stack that went out once is a guard for the life of the process.
+#![allow(dead_code, unused_imports, reason = "the scheduler comes to use all of it")]
 
-use thiserror::Error;
+mod cache;
+mod class;
+mod error;
+pub(crate) mod overflow;
+mod pool;
+mod slab;
+mod sys;
+mod valgrind;
 
-/// Why there is no stack.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum StackError {}
+use corosensei::stack::StackPointer;
+
+pub(crate) use self::cache::Cache;
+pub(crate) use self::class::{SIZE_DEFAULT_BYTES, SIZE_MAX_BYTES, SIZE_MIN_BYTES};
+pub use self::error::StackError;
+pub(crate) use self::slab::{GuardHit, guard_of};
+
+use self::class::Class;
+use self::pool::{POOL, Slot};
+
+/// A stack and the right to use it. Dropped, it goes back to the pool.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    slot: StackPointer,
+    class: Class,
+}
+
+/// A stack of at least `size_bytes` usable bytes, from the pool.
+pub(crate) fn acquire(size_bytes: usize) -> Result<Stack, StackError> {
+    let class = Class::of(size_bytes)?;
+    let mut slots = [Slot::NONE; 1];
+    POOL.take(class, &mut slots)?;
+    let [slot] = slots;
+    // SAFETY: `take` answers one at least, which is the caller's from here on.
+    Ok(unsafe { Stack::from_slot(slot, class) })
+}
+
+impl Stack {
+    /// # Safety
+    ///
+    /// The slot is the caller's and is given up by this.
+    #[inline]
+    unsafe fn from_slot(slot: Slot, class: Class) -> Self {
+        Self { slot: slot.0, class }
+    }
+
+    #[inline]
+    fn into_slot(self) -> Slot {
+        Slot(std::mem::ManuallyDrop::new(self).slot)
+    }
+
+    /// Usable bytes.
+    #[inline]
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.class.size_bytes()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        POOL.put(self.class, &[Slot(self.slot)]);
+    }
+}
+
+// SAFETY: `base` is page-aligned; below the usable bytes, of which there are 16 KiB at least, lies
+// a guard that nobody takes away (invariant 3); the memory is this value's alone (invariant 2).
+unsafe impl corosensei::stack::Stack for Stack {
+    #[inline]
+    fn base(&self) -> StackPointer {
+        self.slot
+    }
+
+    fn limit(&self) -> StackPointer {
+        let below = self.slot.get() - self.class.stride_bytes();
+        StackPointer::new(below).unwrap_or(StackPointer::MIN)
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests;

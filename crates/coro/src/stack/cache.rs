@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A worker's own few stacks: O(1), without a lock.
+//!
+//! A small array used as a stack, so that the stack given back last, whose memory is in the
+//! processor's cache, is the next to go out. Empty, it takes half its capacity from the pool;
+//! full, it gives the half that has lain longest.
+
+use std::cell::Cell;
+
+use super::class::Class;
+use super::pool::{POOL, Slot};
+use super::{Stack, StackError};
+
+const CAPACITY: usize = 2 * BATCH;
+const BATCH: usize = 32;
+
+/// Stacks of one size for one thread. Others are let through to the pool.
+///
+/// `Send`, not `Sync`. Dropping it gives all that it holds to the pool.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    class: Result<Class, StackError>,
+    /// Those below `len` are ours and free.
+    slots: [Cell<Slot>; CAPACITY],
+    len: Cell<usize>,
+}
+
+impl Cache {
+    /// An empty cache of stacks of `size_bytes` (rounded up). A size that cannot be had is
+    /// answered by [`get`](Self::get).
+    pub(crate) fn new(size_bytes: usize) -> Self {
+        let slots = [const { Cell::new(Slot::NONE) }; CAPACITY];
+        Self { class: Class::of(size_bytes), slots, len: Cell::new(0) }
+    }
+
+    /// A stack, the warmest there is.
+    #[inline]
+    pub(crate) fn get(&self) -> Result<Stack, StackError> {
+        let (Ok(class), Some(top)) = (&self.class, self.len.get().checked_sub(1)) else {
+            return self.refill();
+        };
+        let Some(slot) = self.slots.get(top) else { return self.refill() };
+        self.len.set(top);
+        // SAFETY: the slot was below `len`, hence ours; it is no longer.
+        Ok(unsafe { Stack::from_slot(slot.get(), *class) })
+    }
+
+    /// Keeps `stack` for the next [`get`](Self::get), if it is of this cache's size.
+    #[inline]
+    pub(crate) fn put(&self, stack: Stack) {
+        if self.class.as_ref() != Ok(&stack.class) {
+            return drop(stack);
+        }
+        if self.len.get() == CAPACITY {
+            self.give(BATCH);
+        }
+        let len = self.len.get();
+        if let Some(slot) = self.slots.get(len) {
+            slot.set(stack.into_slot());
+            self.len.set(len + 1);
+        }
+    }
+
+    #[cold]
+    fn refill(&self) -> Result<Stack, StackError> {
+        let class = self.class.clone()?;
+        let mut slots = [Slot::NONE; BATCH];
+        let taken = POOL.take(class, &mut slots)?;
+        for (cell, slot) in self.slots.iter().zip(slots.iter().take(taken)) {
+            cell.set(*slot);
+        }
+        // `take` answers one at least, and what it answers is ours from here on.
+        self.len.set(taken);
+        self.get()
+    }
+
+    /// Gives the `count` that have lain longest to the pool.
+    #[cold]
+    fn give(&self, count: usize) {
+        let Ok(class) = &self.class else { return };
+        let len = self.len.get();
+        let count = count.min(len);
+        let mut slots = [Slot::NONE; CAPACITY];
+        for (slot, cell) in slots.iter_mut().zip(&self.slots) {
+            *slot = cell.get();
+        }
+        for (cell, slot) in self.slots.iter().zip(slots.iter().skip(count)) {
+            cell.set(*slot);
+        }
+        self.len.set(len - count);
+        POOL.put(*class, slots.get(..count).unwrap_or_default());
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.give(CAPACITY);
+    }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What stacks ask of the kernel: addresses, guards, and to take memory back.
+//!
+//! A guard is a page that faults. Linux 6.13 and later can make one of a page-table entry alone
+//! (`MADV_GUARD_INSTALL`), which costs no mapping; elsewhere `mprotect` does, and every guard is
+//! a mapping of its own. Which of the two is found out once.
+//!
+//! Advice for many ranges goes to the kernel by `process_madvise` on this very process, 64 ranges
+//! a call; kernels that do not let a process advise itself so get one call a range.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// An error number of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Errno(pub(super) i32);
+
+/// How guards are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guards {
+    /// By a marker in the page table.
+    Marker,
+    /// By taking all access from a mapping.
+    Protect,
+}
+
+const MADV_GUARD_INSTALL: libc::c_int = 102;
+
+/// Ranges in one call. Their vector lies on the caller's stack, which may be a small one.
+const RANGES_MAX: usize = 64;
+
+/// The page size of the kernel, in bytes.
+pub(super) fn page_bytes() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page).ok().filter(|page| page.is_power_of_two()).unwrap_or(4096)
+}
+
+impl Guards {
+    /// What this kernel can do.
+    pub(super) fn of_this_kernel() -> Self {
+        static KNOWN: AtomicU8 = AtomicU8::new(0);
+        match KNOWN.load(Ordering::Relaxed) {
+            0 => {
+                let guards = Self::probe();
+                let code = if guards == Self::Marker { 1 } else { 2 };
+                KNOWN.store(code, Ordering::Relaxed);
+                guards
+            }
+            1 => Self::Marker,
+            _ => Self::Protect,
+        }
+    }
+
+    fn probe() -> Self {
+        let page = super::class::page_bytes();
+        let Ok(address) = map(page) else { return Self::Protect };
+        let marked = advise(address, page, MADV_GUARD_INSTALL).is_ok();
+        // SAFETY: the page was mapped above and nobody else has its address.
+        unsafe { unmap(address, page) };
+        if marked { Self::Marker } else { Self::Protect }
+    }
+
+    /// Makes guards of the page at `first` and of each of the `count - 1` that follow, `stride`
+    /// bytes apart.
+    ///
+    /// # Safety
+    ///
+    /// The pages lie in a mapping made by [`map`], and nobody uses them.
+    pub(super) unsafe fn install(
+        self,
+        first: usize,
+        stride: usize,
+        count: usize,
+    ) -> Result<(), Errno> {
+        let page = super::class::page_bytes();
+        match self {
+            Self::Marker => advise_all(
+                (0..count).map(|index| (first + index * stride, page)),
+                MADV_GUARD_INSTALL,
+            ),
+            Self::Protect => (0..count).try_for_each(|index| {
+                let address = (first + index * stride) as *mut libc::c_void;
+                // SAFETY: the caller's: the page is of our mapping and in nobody's use.
+                check(unsafe { libc::mprotect(address, page, libc::PROT_NONE) })
+            }),
+        }
+    }
+}
+
+/// Fresh zeroed memory of which nothing is there until it is touched.
+pub(super) fn map(bytes: usize) -> Result<usize, Errno> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing of ours.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(last());
+    }
+    let start = start.expose_provenance();
+    // A huge page under one deep stack would hold the memory of thirty others. A kernel without
+    // huge pages refuses, and has none to avoid.
+    let _ = advise(start, bytes, libc::MADV_NOHUGEPAGE);
+    Ok(start)
+}
+
+/// Ends a mapping.
+///
+/// # Safety
+///
+/// `start` and `bytes` are those of one mapping made by [`map`], which nobody uses.
+pub(super) unsafe fn unmap(start: usize, bytes: usize) {
+    // SAFETY: the caller's. What cannot be unmapped stays, to no harm but its addresses.
+    unsafe { libc::munmap(start as *mut libc::c_void, bytes) };
+}
+
+/// Gives the memory in `ranges` (address and length) back; the next touch finds zeros.
+///
+/// # Safety
+///
+/// The ranges lie in mappings made by [`map`], and what is in them is nobody's any more.
+pub(super) unsafe fn release(ranges: impl Iterator<Item = (usize, usize)>) {
+    // What the kernel will not take back stays where it is: more memory than need be, no harm.
+    let _ = advise_all(ranges, libc::MADV_DONTNEED);
+}
+
+fn advise_all(
+    ranges: impl Iterator<Item = (usize, usize)>,
+    advice: libc::c_int,
+) -> Result<(), Errno> {
+    let mut ranges = ranges.peekable();
+    while ranges.peek().is_some() {
+        let mut vector = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; RANGES_MAX];
+        let mut count = 0;
+        for (entry, (address, bytes)) in vector.iter_mut().zip(&mut ranges) {
+            *entry = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes };
+            count += 1;
+        }
+        let vector = vector.get(..count).unwrap_or_default();
+        let mut done = if count > 1 { advise_vector(vector, advice) } else { 0 };
+        for entry in vector {
+            // The kernel may stop part of the way; what it has done need not be done again.
+            if done >= entry.iov_len {
+                done -= entry.iov_len;
+                continue;
+            }
+            done = 0;
+            advise(entry.iov_base as usize, entry.iov_len, advice)?;
+        }
+    }
+    Ok(())
+}
+
+/// One call for all ranges. Answers how many bytes, from the front, have been seen to.
+fn advise_vector(vector: &[libc::iovec], advice: libc::c_int) -> usize {
+    // Opened anew each time: a descriptor that is kept would mean the parent after a fork.
+    // SAFETY: opens a descriptor for this process, and touches no memory.
+    let process = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
+    let Ok(process) = libc::c_int::try_from(process) else { return 0 };
+    if process < 0 {
+        return 0;
+    }
+    // SAFETY: the vector lives until the call ends; the ranges are as `advise` wants them.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_process_madvise,
+            process,
+            vector.as_ptr(),
+            vector.len(),
+            advice,
+            0 as libc::c_uint,
+        )
+    };
+    // SAFETY: the descriptor was opened above and is closed once.
+    unsafe { libc::close(process) };
+    usize::try_from(done).unwrap_or(0)
+}
+
+fn advise(address: usize, bytes: usize, advice: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: private to this file: every caller names ranges of mappings made here, in nobody's
+    // use.
+    check(unsafe { libc::madvise(address as *mut libc::c_void, bytes, advice) })
+}
+
+fn check(result: libc::c_int) -> Result<(), Errno> {
+    if result == 0 { Ok(()) } else { Err(last()) }
+}
+
+fn last() -> Errno {
+    Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::ENOMEM))
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Another stack on the same thread, by `corosensei`.
+//!
+//! ```text
+//!  base  +------------------+
+//!        | entry of the     |
+//!        | trampoline       |
+//!        +------------------+ <- Link: where to go on suspend; rewritten by each resume
+//!        | resumer's stack  |
+//!        +------------------+
+//!        | bottom, entry .. |
+//!        | own Control      |   in the frame of `suspend`
+//!        | saved registers  | <- Switch, while suspended
+//!        +------------------+
+//!        |                  |
+//!  limit +------------------+
+//! ```
+//!
+//! The control state travels with the switch: each side reads its own before it leaves and hands
+//! it over, so that the other knows what the registers hold without reading them again.
+//!
+//! # Safety
+//!
+//! - *New*: the stack is ours alone (it is inside the `Switch`); `entry` and `data` lie on it.
+//! - *Running*: `resume` has the `Switch` by `&mut`, so that nobody else can resume it, take its
+//!   stack or drop it, until it returns.
+//! - *Suspended*: nothing runs on the stack; what is on it is touched by nobody but the flow.
+//! - *Finished*: nothing on the stack is needed; taking it is safe.
+
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+use corosensei::{Coroutine, CoroutineResult, Yielder};
+
+use super::control::Control;
+use super::{Entry, Link};
+use crate::stack::Stack;
+
+/// A flow and its stack: new, suspended or finished.
+pub(crate) struct Switch {
+    coroutine: ManuallyDrop<Coroutine<Control, Control, (), Stack>>,
+}
+
+// SAFETY: all that a `Switch` can do across threads is to be resumed, which is unsafe and asks its
+// caller for what the flow on it needs, or to lose its stack, which is `Send`.
+unsafe impl Send for Switch {}
+
+impl Switch {
+    /// A flow that will run `entry(data, link)` on `stack`. Nothing is allocated.
+    ///
+    /// `entry` is called at the first [`resume`](Self::resume), under whose caller's promise it
+    /// runs, and never if there is none.
+    #[inline]
+    pub(crate) fn new(stack: Stack, entry: Entry, data: *mut ()) -> Self {
+        let own = Control::read();
+        let coroutine = Coroutine::with_stack(
+            stack,
+            move |yielder: &Yielder<Control, Control>, resumer: Control| {
+                own.restore(resumer);
+                bottom(entry, data, Link(NonNull::from(yielder).cast()));
+            },
+        );
+        Self { coroutine: ManuallyDrop::new(coroutine) }
+    }
+
+    /// Runs the flow until it suspends (`false`) or ends (`true`).
+    ///
+    /// # Safety
+    ///
+    /// It has not finished. The first time: calling `entry(data, link)` is sound. Later: what the
+    /// flow has on its stack bears the calling thread. And while it is suspended, the `Switch` is
+    /// neither dropped nor deprived of its stack as long as anybody may follow a pointer to what
+    /// is on the stack.
+    #[inline]
+    pub(crate) unsafe fn resume(&mut self) -> bool {
+        let own = Control::read();
+        match self.coroutine.resume(own) {
+            CoroutineResult::Yield(flow) => {
+                own.restore(flow);
+                false
+            }
+            CoroutineResult::Return(()) => {
+                own.restore(Control::read());
+                true
+            }
+        }
+    }
+
+    /// From within a flow: back to whoever resumed it, until it is resumed again.
+    ///
+    /// # Safety
+    ///
+    /// `link` is the one that the running flow's `entry` was given.
+    #[inline]
+    pub(crate) unsafe fn suspend(link: Link) {
+        // SAFETY: the caller's: the flow runs, so that its stack, where this lies, is there.
+        let yielder = unsafe { link.0.cast::<Yielder<Control, Control>>().as_ref() };
+        let own = Control::read();
+        let resumer = yielder.suspend(own);
+        own.restore(resumer);
+    }
+
+    /// Has it been resumed at least once?
+    #[inline]
+    pub(crate) fn is_started(&self) -> bool {
+        self.coroutine.started()
+    }
+
+    /// Its stack. A flow that is suspended is abandoned where it stands: what is on its stack is
+    /// leaked.
+    #[inline]
+    pub(crate) fn into_stack(self) -> Option<Stack> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not used again, and does not drop the coroutine.
+        let mut coroutine = unsafe { ManuallyDrop::take(&mut this.coroutine) };
+        // SAFETY: the flow does not run, for we own the switch. Its frames are forgotten without
+        // their destructors, which is a leak: nothing on a stack that is not ours to reach is
+        // freed or used again by anybody (see `Drop`).
+        unsafe { coroutine.force_reset() };
+        Some(coroutine.into_stack())
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        // SAFETY: the field is not used again. `force_reset` as in `into_stack`; after it the
+        // coroutine has nothing to unwind and gives its stack to the pool.
+        unsafe {
+            self.coroutine.force_reset();
+            ManuallyDrop::drop(&mut self.coroutine);
+        }
+    }
+}
+
+/// The lowest frame. It is a C function so that an unwinding `entry` aborts here, with a message.
+#[inline]
+#[allow(improper_ctypes_definitions, reason = "called from Rust alone")]
+extern "C" fn bottom(entry: Entry, data: *mut (), link: Link) {
+    // SAFETY: we run, hence somebody has resumed the flow and promised what `entry` asks.
+    unsafe { entry(data, link) };
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What holds for either way of switching.
+
+use super::{Link, Switch};
+use crate::stack::{self, Stack};
+
+fn stack() -> Stack {
+    stack::acquire(64 * 1024).unwrap()
+}
+
+/// A flow that runs a closure. The closure's link is that of the flow.
+struct Flow<F> {
+    body: Option<F>,
+}
+
+impl<F: FnOnce(Link)> Flow<F> {
+    fn new(body: F) -> Self {
+        Self { body: Some(body) }
+    }
+
+    fn switch(&mut self) -> Switch {
+        unsafe fn entry<F: FnOnce(Link)>(data: *mut (), link: Link) {
+            // SAFETY: each test keeps the `Flow` until the switch is finished or abandoned.
+            let flow = unsafe { &mut *data.cast::<Flow<F>>() };
+            (flow.body.take().unwrap())(link);
+        }
+        Switch::new(stack(), entry::<F>, (&raw mut *self).cast())
+    }
+}
+
+fn resume(switch: &mut Switch) -> bool {
+    // SAFETY: every test resumes unfinished flows only, on the thread that made them.
+    unsafe { switch.resume() }
+}
+
+fn suspend(link: Link) {
+    // SAFETY: called in flows with their own link.
+    unsafe { Switch::suspend(link) };
+}
+
+#[test]
+fn sizes_are_as_promised() {
+    assert!(size_of::<Switch>() <= 64);
+    assert!(size_of::<Stack>() <= 24);
+    assert_eq!(size_of::<Link>(), 8);
+    assert_eq!(size_of::<Option<Link>>(), 8);
+}
+
+#[test]
+fn a_flow_runs_by_turns_with_its_resumer() {
+    let log = std::cell::RefCell::new(Vec::new());
+    let mut flow = Flow::new(|link| {
+        for turn in 0..3 {
+            log.borrow_mut().push(format!("flow {turn}"));
+            suspend(link);
+        }
+    });
+    let mut switch = flow.switch();
+    assert!(!switch.is_started());
+    for turn in 0..3 {
+        assert!(!resume(&mut switch));
+        assert!(switch.is_started());
+        log.borrow_mut().push(format!("resumer {turn}"));
+    }
+    assert!(resume(&mut switch));
+    assert!(switch.into_stack().is_some());
+    let expected = ["flow 0", "resumer 0", "flow 1", "resumer 1", "flow 2", "resumer 2"];
+    assert_eq!(*log.borrow(), expected);
+}
+
+#[test]
+fn flows_nest() {
+    let mut inner = Flow::new(suspend);
+    let mut inner = inner.switch();
+    let mut ended = false;
+    let mut outer = Flow::new(|link| {
+        assert!(!resume(&mut inner));
+        suspend(link);
+        ended = resume(&mut inner);
+    });
+    let mut outer = outer.switch();
+    assert!(!resume(&mut outer));
+    assert!(resume(&mut outer));
+    drop(outer);
+    assert!(ended);
+}
+
+#[test]
+fn a_panic_caught_in_the_flow_stays_in_it() {
+    let mut caught = None;
+    let mut flow = Flow::new(|link| {
+        caught = std::panic::catch_unwind(|| {
+            suspend(link);
+            panic!("in the flow");
+        })
+        .err();
+    });
+    let mut switch = flow.switch();
+    assert!(!resume(&mut switch));
+    assert!(resume(&mut switch));
+    drop(switch);
+    assert_eq!(caught.unwrap().downcast_ref(), Some(&"in the flow"));
+}
+
+#[test]
+fn a_flow_that_is_never_resumed_never_runs() {
+    let mut ran = false;
+    let mut flow = Flow::new(|_| ran = true);
+    let switch = flow.switch();
+    assert!(switch.into_stack().is_some());
+    drop(flow.switch());
+    assert!(!ran);
+}
+
+/// Leaves a thread behind with the stand-in, of which miri complains.
+#[test]
+#[cfg(not(miri))]
+fn an_abandoned_flow_is_not_unwound() {
+    struct Dropped<'a>(&'a std::cell::Cell<bool>);
+    impl Drop for Dropped<'_> {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+    let dropped = std::cell::Cell::new(false);
+    for by_drop in [true, false] {
+        let mut flow = Flow::new(|link| {
+            let _value = Dropped(&dropped);
+            suspend(link);
+        });
+        let mut switch = flow.switch();
+        assert!(!resume(&mut switch));
+        if by_drop {
+            drop(switch);
+        } else {
+            assert!(switch.into_stack().is_some());
+        }
+        assert!(!dropped.get());
+    }
+}
+
+#[test]
+#[cfg(not(any(miri, feature = "threads")))]
+fn a_flow_may_go_to_another_thread_between_turns() {
+    let mut flow = Flow::new(|link| {
+        for _ in 0..100 {
+            suspend(link);
+        }
+    });
+    let mut switch = flow.switch();
+    for _ in 0..100 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(!resume(&mut switch)));
+        });
+    }
+    assert!(resume(&mut switch));
+}
+
+/// Named after what runtimes of this kind get wrong.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod floating_point_control_state_lost_across_a_switch {
+    use super::*;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    struct State {
+        sse: u32,
+        x87: u16,
+    }
+
+    const STATUS: u32 = 0x3f;
+    const NEAREST: State = State { sse: 0x1f80, x87: 0x037f };
+    const UP: State = State { sse: 0x5f80, x87: 0x0b7f };
+    const DOWN: State = State { sse: 0x3f80, x87: 0x077f };
+
+    fn state() -> State {
+        let (mut sse, mut x87) = (0_u32, 0_u16);
+        // SAFETY: two stores into variables of the right size.
+        unsafe {
+            std::arch::asm!("stmxcsr [{}]", "fnstcw [{}]", in(reg) &raw mut sse,
+                in(reg) &raw mut x87);
+        }
+        State { sse: sse & !STATUS, x87 }
+    }
+
+    fn set(state: State) {
+        // SAFETY: valid control words; each test puts the default back before it ends.
+        unsafe {
+            std::arch::asm!("ldmxcsr [{}]", "fldcw [{}]", in(reg) &raw const state.sse,
+                in(reg) &raw const state.x87);
+        }
+    }
+
+    #[test]
+    fn each_keeps_its_own() {
+        assert_eq!(state(), NEAREST);
+        let mut flow = Flow::new(|link| {
+            assert_eq!(state(), NEAREST);
+            set(UP);
+            suspend(link);
+            assert_eq!(state(), UP);
+            set(NEAREST);
+            suspend(link);
+            assert_eq!(state(), NEAREST);
+            set(UP);
+        });
+        let mut switch = flow.switch();
+        assert!(!resume(&mut switch));
+        assert_eq!(state(), NEAREST);
+        set(DOWN);
+        assert!(!resume(&mut switch));
+        assert_eq!(state(), DOWN);
+        assert!(resume(&mut switch));
+        assert_eq!(state(), DOWN);
+        set(NEAREST);
+    }
+
+    #[test]
+    fn a_flow_begins_with_its_creators() {
+        let mut seen = None;
+        let mut flow = Flow::new(|_| seen = Some(state()));
+        set(DOWN);
+        let mut switch = flow.switch();
+        set(UP);
+        assert!(resume(&mut switch));
+        assert_eq!(state(), UP);
+        set(NEAREST);
+        drop(switch);
+        assert_eq!(seen, Some(DOWN));
+    }
+
+    #[test]
+    fn either_word_alone_is_enough() {
+        for own in [State { x87: UP.x87, ..NEAREST }, State { sse: UP.sse, ..NEAREST }] {
+            let mut flow = Flow::new(|link| {
+                set(own);
+                suspend(link);
+                assert_eq!(state(), own);
+            });
+            let mut switch = flow.switch();
+            assert!(!resume(&mut switch));
+            assert_eq!(state(), NEAREST);
+            assert!(resume(&mut switch));
+            assert_eq!(state(), NEAREST);
+        }
+    }
+}
