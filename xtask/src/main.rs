@@ -66,6 +66,8 @@ enum Command {
     Sanitize(commands::sanitize::Arguments),
     /// The long stress: `cargo xtask soak chan`.
     Soak(commands::soak::Arguments),
+    /// Install the C library libkcoro: headers, shared and static library, pkg-config, CMake.
+    Install(commands::install::Arguments),
     /// Open the admin page in headless Chromium, check what it shows, take its picture.
     Page(commands::page::Arguments),
 }
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         Command::Miri(arguments) => commands::miri::run(&context, arguments),
         Command::Sanitize(arguments) => commands::sanitize::run(&context, arguments),
         Command::Soak(arguments) => commands::soak::run(&context, arguments),
+        Command::Install(arguments) => commands::install::run(&context, arguments),
         Command::Page(arguments) => commands::page::run(&context, arguments),
     });
     match done {
