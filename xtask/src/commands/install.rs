@@ -283,7 +283,7 @@ fn build(
             let text = message.pointer("/message/message")?.as_str()?;
             text.strip_prefix("native-static-libs: ").map(|libs| libs.trim().to_owned())
         })
-        .last()
+        .next_back()
         .ok_or_else(|| unreadable("it does not say what the static library needs"))?;
     Ok(Built {
         shared: with(&["so", "dylib"]).ok_or_else(|| unreadable("no shared library"))?,
