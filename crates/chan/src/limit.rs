@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::park;
 use crate::timer::{self, WakeTimer};
 use crate::token::{Token, TokenGuard};
 use crate::waiter::{Claim, Node};
@@ -89,7 +90,7 @@ impl<'a> Limited<'a> {
 }
 
 pub(crate) mod sealed {
-    use super::{Claim, Instant, Stop, TokenGuard, Waker};
+    use super::{Claim, Instant, Stop, TokenGuard, Waker, park};
 
     /// What the driver of an operation asks its limits.
     #[allow(private_interfaces, reason = "sealed")]
@@ -116,7 +117,7 @@ pub(crate) mod sealed {
 
         /// After a wake without an outcome. (A token says so by an outcome.)
         fn stop_late(&self) -> Option<Stop> {
-            self.deadline_at().is_some_and(|at| Instant::now() >= at).then_some(Stop::TimedOut)
+            self.deadline_at().is_some_and(|at| park::now() >= at).then_some(Stop::TimedOut)
         }
     }
 }

@@ -23,6 +23,11 @@ pub trait Park: Sync {
     /// without a reason: the caller looks and parks again. An unpark that came before the park
     /// makes it return at once, and is used up by that.
     fn park(&self, deadline: Option<Instant>);
+
+    /// The time by which the flows of this scheduler live: timeouts count from it.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// Wakes one flow of control. A value of two words, made by [`Park::unparker`].
@@ -63,6 +68,12 @@ pub fn set_hook(hook: Option<&'static dyn Park>) -> Option<&'static dyn Park> {
 #[inline]
 pub(crate) fn hook() -> Option<&'static dyn Park> {
     HOOK.try_with(Cell::get).unwrap_or(None)
+}
+
+/// The time by which the calling flow lives.
+#[inline]
+pub(crate) fn now() -> Instant {
+    hook().map_or_else(Instant::now, Park::now)
 }
 
 /// Sleeps under `key` if `blocked` still says so, until somebody unparks the key or the deadline

@@ -323,7 +323,7 @@ impl Cancelled<'_> {
     }
 
     fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|at| Instant::now() >= at)
+        self.deadline.is_some_and(|at| park::now() >= at)
     }
 
     /// Unlinks it. True: it was cancelled before.

@@ -1,7 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Stackful coroutines: straight-line code that waits without holding a thread.
 
+mod clock;
+mod context;
+mod current;
+mod dispatcher;
+mod dump;
+mod error;
+pub mod fiber;
+pub mod foreign;
+mod gate;
+mod join;
+mod local;
+mod names;
+mod runtime;
+mod sleep;
+mod slot;
 mod stack;
 mod switch;
+mod sync;
+mod wait;
+mod watchdog;
+mod worker;
 
-pub use self::stack::StackError;
+pub use self::{
+    clock::{Clock, VirtualClock, now},
+    current::{Current, current},
+    dispatcher::{Dispatcher, spawn_blocking},
+    dump::{Row, State},
+    error::{BuildError, JoinError, SpawnError},
+    join::{Id, JoinHandle},
+    local::LocalKey,
+    runtime::{Builder, Handle, Runtime, Spawn, Stats, WorkerStats, spawn},
+    stack::StackError,
+    wait::{block_on, park, park_deadline, sleep, sleep_until, yield_now},
+    watchdog::Stalled,
+};

@@ -39,6 +39,7 @@ use thiserror::Error;
 
 pub(crate) use self::sleep::{WakeTimer, wake_at};
 use self::wheel::Wheel;
+use crate::park;
 pub use self::{
     sleep::{Sleep, sleep, sleep_until},
     wheel::Key,
@@ -75,10 +76,10 @@ pub struct SetError<T> {
     pub cause: io::Error,
 }
 
-/// The instant `delay` from now; a delay beyond a century is taken as one.
+/// The instant `delay` from now, by the time of the calling flow's scheduler if it has one; a delay beyond a century is taken as one.
 pub fn after(delay: Duration) -> Instant {
     const DELAY_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
-    Instant::now() + delay.min(DELAY_MAX)
+    park::now() + delay.min(DELAY_MAX)
 }
 
 impl<T: Send + 'static> Timers<T> {

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Which coroutines live, what they do and since when.
+//!
+//! Read from the slots while they change: each field by itself is true for some moment, and a slot
+//! whose generation changed meanwhile is left out. Instants are those at which the worker had read
+//! its clock last, some dispatches before.
+
+use std::{fmt, io::Write, panic::Location, sync::Arc, time::Instant};
+
+use crate::{
+    context,
+    gate::{BY_HAND, FRESH},
+    join::Id,
+    names,
+    runtime::Shared,
+    slot::{self, Flow, Slot},
+};
+
+/// What a coroutine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// It has not started.
+    Fresh,
+    /// It can go on, and waits for its turn.
+    Ready,
+    /// It runs.
+    Running,
+    /// It waits to be woken.
+    Parked,
+    /// It waits for its time.
+    Sleeping,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Fresh => "fresh",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Parked => "parked",
+            Self::Sleeping => "sleeping",
+        })
+    }
+}
+
+/// One coroutine.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Row {
+    /// Which.
+    pub id: Id,
+    /// Its name, if it has one.
+    pub name: Option<Arc<str>>,
+    /// Where it was spawned.
+    pub site: &'static Location<'static>,
+    /// What it does.
+    pub state: State,
+    /// Since when; for one that has not started, since its runtime began or later.
+    pub since: Instant,
+    /// The worker it belongs to, by its number in the process, once it has started.
+    pub worker: Option<usize>,
+    /// Bytes of its stack.
+    pub stack_size: usize,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_deref().unwrap_or("-");
+        write!(f, "{:<12} {:<9} {name:<16} {}", self.id, self.state, self.site)
+    }
+}
+
+/// All coroutines of a runtime.
+pub(crate) fn rows(shared: &Shared) -> Vec<Row> {
+    (0..slot::given_out())
+        .filter_map(|index| slot::get(index).and_then(|slot| row(shared, index, slot)))
+        .collect()
+}
+
+fn row(shared: &Shared, index: u32, slot: &Slot) -> Option<Row> {
+    let generation = slot.gate.generation();
+    let state = match slot.state() {
+        slot::State::Fresh => State::Fresh,
+        slot::State::Ready => State::Ready,
+        slot::State::Running => State::Running,
+        slot::State::Parked => State::Parked,
+        slot::State::Sleeping => State::Sleeping,
+        slot::State::Free | slot::State::Abandoned | slot::State::Zombie => return None,
+    };
+    let owner = slot.gate.owner();
+    let row = Row {
+        id: Id(Flow::new(index, generation)),
+        name: names::get(index),
+        site: slot.site()?,
+        state,
+        since: shared.clock.instant(slot.since()),
+        worker: (owner != FRESH && owner != BY_HAND).then_some(usize::from(owner)),
+        stack_size: slot.stack_size(),
+    };
+    (slot.runtime() == shared.id && slot.gate.generation() == generation).then_some(row)
+}
+
+/// Says which coroutine runs on this thread, piece by piece. For a signal handler: it takes no lock
+/// that may be held and allocates nothing.
+pub(crate) fn describe_current(say: &mut dyn FnMut(&[u8])) {
+    let context = context::get();
+    let Some(slot) = context.slot() else { return };
+    names::peek(context.flow.index(), |name| {
+        say(b"'");
+        say(name.as_bytes());
+        say(b"' ");
+    });
+    let mut text = [0; 96];
+    let mut rest = text.as_mut_slice();
+    // What does not fit is left out.
+    let written = match slot.site() {
+        Some(site) => write!(rest, "({}, spawned at ", Id(context.flow)).map(|()| site.file()),
+        None => write!(rest, "({}", Id(context.flow)).map(|()| ""),
+    };
+    let left = rest.len();
+    let said = text.len() - left;
+    if let Some(text) = text.get(..said) {
+        say(text);
+    }
+    if let (Ok(file), Some(site)) = (written, slot.site()) {
+        say(file.as_bytes());
+        let mut number = [0; 16];
+        let mut rest = number.as_mut_slice();
+        let fits = write!(rest, ":{}", site.line()).is_ok();
+        let left = rest.len();
+        let said = number.len() - left;
+        if fits && let Some(number) = number.get(..said) {
+            say(number);
+        }
+    }
+    say(b")");
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What can fail.
+
+use std::{any::Any, fmt, io};
+
+use thiserror::Error;
+
+use crate::{join, stack::StackError};
+
+/// Why a coroutine was not started.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// There is no stack for it.
+    #[error("no stack for the coroutine")]
+    Stack(#[from] StackError),
+    /// As many live as may.
+    #[error("{coroutines_max} coroutines live, which is the limit")]
+    TooMany {
+        /// The runtime's limit, or the process's.
+        coroutines_max: usize,
+    },
+    /// The runtime has ended, or is about to.
+    #[error("the runtime has ended")]
+    ShutDown,
+    /// The default runtime could not be started.
+    #[error("no runtime: {cause}")]
+    NoRuntime {
+        /// What the operating system said.
+        cause: io::ErrorKind,
+    },
+}
+
+/// Why a coroutine has no result.
+#[non_exhaustive]
+pub enum JoinError {
+    /// It panicked; with what.
+    Panicked(Box<dyn Any + Send>),
+    /// Its runtime ended before it did.
+    Cancelled,
+    /// It was never started.
+    Refused(SpawnError),
+}
+
+impl JoinError {
+    /// What the panic said, if it was a panic with a text.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Panicked(payload) => join::message(&**payload),
+            Self::Cancelled | Self::Refused(_) => None,
+        }
+    }
+
+    /// Goes on with the panic in the calling coroutine or thread, or gives back what was none.
+    pub fn resume_panic(self) -> Self {
+        match self {
+            Self::Panicked(payload) => std::panic::resume_unwind(payload),
+            other => other,
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(_) => match self.message() {
+                Some(message) => write!(f, "the coroutine panicked: {message}"),
+                None => f.write_str("the coroutine panicked"),
+            },
+            Self::Cancelled => f.write_str("the runtime ended before the coroutine did"),
+            Self::Refused(error) => write!(f, "the coroutine was not started: {error}"),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panicked(_) => f.debug_tuple("Panicked").field(&self.message()).finish(),
+            Self::Cancelled => f.write_str("Cancelled"),
+            Self::Refused(error) => f.debug_tuple("Refused").field(error).finish(),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused(error) => Some(error),
+            Self::Panicked(_) | Self::Cancelled => None,
+        }
+    }
+}
+
+/// Why a runtime was not built.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The operating system refused a thread.
+    #[error("worker {worker} of {workers} could not be started")]
+    Thread {
+        /// Which.
+        worker: usize,
+        /// Of how many.
+        workers: usize,
+        /// What it said.
+        #[source]
+        cause: io::Error,
+    },
+    /// A number that cannot be served.
+    #[error("{workers} workers: between 1 and {workers_max} are possible")]
+    Workers {
+        /// As asked for.
+        workers: usize,
+        /// At most.
+        workers_max: usize,
+    },
+    /// As many workers run in the process as can.
+    #[error("{workers_max} workers run in this process, which is the limit")]
+    TooManyWorkers {
+        /// In the process.
+        workers_max: usize,
+    },
+    /// The stack size cannot be served.
+    #[error("the stack size cannot be served")]
+    Stack(#[from] StackError),
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Coroutines resumed by hand, without a scheduler.
+//!
+//! A fiber runs when it is resumed, on the stack of its own but on the thread of whoever resumes
+//! it, and gives control back when it suspends, waits or ends. Channels and everything else that
+//! parks work inside: the wait gives control back to the resumer, and a wake only makes the fiber
+//! ready. Nobody resumes it but its owner. Fibers nest.
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
+    sync::Arc,
+};
+
+use becket_chan::park;
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use crate::{
+    context::{self, Context},
+    error::SpawnError,
+    gate::BY_HAND,
+    join::Id,
+    local,
+    runtime::take_slot,
+    slot::{self, Flow, Slot, State},
+    stack,
+    switch::{Link, Switch},
+    worker::{HOOK, is_ending},
+};
+
+/// A coroutine that its owner resumes.
+///
+/// Dropping one that waits unwinds it, so that everything on its stack is dropped.
+///
+/// ```
+/// use becket_coro::fiber::{self, Fiber, Resumed};
+///
+/// let mut fiber = Fiber::new(0, || {
+///     for _ in 0..2 {
+///         fiber::suspend();
+///     }
+/// })?;
+/// assert_eq!(fiber.resume()?, Resumed::Suspended);
+/// assert_eq!(fiber.resume()?, Resumed::Suspended);
+/// assert_eq!(fiber.resume()?, Resumed::Finished);
+/// assert!(fiber.resume().is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It stays on its thread:
+///
+/// ```compile_fail,E0277
+/// fn to_thread<T: Send>(_: T) {}
+/// to_thread(becket_coro::fiber::Fiber::new(0, || {}));
+/// ```
+pub struct Fiber {
+    index: u32,
+    slot: &'static Slot,
+    body: Arc<Body>,
+    stage: Stage,
+    /// What is on its stack may be bound to the thread.
+    _thread: PhantomData<*mut ()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The switch is in the slot.
+    Alive,
+    Running,
+    Over,
+}
+
+/// How a resumed fiber gave control back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resumed {
+    /// It called [`suspend`].
+    Suspended,
+    /// It waits for a wake: see [`Fiber::is_ready`]. Resumed before that, it looks and waits again.
+    Parked,
+    /// It has ended.
+    Finished,
+}
+
+/// Why a fiber was not resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// It has ended before.
+    #[error("the fiber has ended")]
+    Finished,
+    /// It runs: it, or a fiber that it resumed, tries to resume it.
+    #[error("the fiber is running")]
+    Running,
+}
+
+type Code = Box<dyn FnOnce()>;
+
+/// The code, until it starts, and the panic, if it ended with one.
+struct Body {
+    code: Mutex<Option<Code>>,
+    panic: Mutex<Option<Box<dyn std::any::Any + Send>>>,
+}
+
+impl Fiber {
+    /// A fiber that will run `code` on a stack of so many bytes; 0: 64 KiB.
+    #[track_caller]
+    pub fn new(stack_size: usize, code: impl FnOnce() + 'static) -> Result<Self, SpawnError> {
+        let size = if stack_size == 0 { stack::SIZE_DEFAULT_BYTES } else { stack_size };
+        let stack = stack::acquire(size)?;
+        let Some((index, slot)) = take_slot() else {
+            return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
+        };
+        #[expect(clippy::arc_with_non_send_sync, reason = "shared with its own stack only")]
+        let body =
+            Arc::new(Body { code: Mutex::new(Some(Box::new(code))), panic: Mutex::new(None) });
+        let size = stack.size_bytes();
+        let switch = Switch::new(stack, run, Arc::as_ptr(&body).cast_mut().cast());
+        // SAFETY: just taken from the free ones.
+        unsafe { slot.fill(switch, None, Location::caller(), 0, size) };
+        slot.gate.start(BY_HAND);
+        Ok(Self { index, slot, body, stage: Stage::Alive, _thread: PhantomData })
+    }
+
+    /// Runs it until it suspends, waits or ends. If it panicked, so does this.
+    #[inline(never)]
+    pub fn resume(&mut self) -> Result<Resumed, ResumeError> {
+        match self.stage {
+            Stage::Alive => {}
+            Stage::Running => return Err(ResumeError::Running),
+            Stage::Over => return Err(ResumeError::Finished),
+        }
+        stack::overflow::prepare_thread();
+        let flow = self.flow();
+        self.stage = Stage::Running;
+        self.slot.set_state(State::Running);
+        let outer = context::get();
+        context::replace(Context { slot: self.slot, flow, ..outer });
+        let hook = park::set_hook(Some(&HOOK));
+        // SAFETY: alive and not running; the thread is the one it was made on, for it is not Send.
+        let finished = unsafe { self.slot.switch().resume() };
+        park::set_hook(hook);
+        context::replace(outer);
+        if finished || self.slot.state() == State::Abandoned {
+            self.end();
+            let panic = self.body.panic.lock().take();
+            if let Some(payload) = panic
+                && !is_ending(&*payload)
+            {
+                resume_unwind(payload);
+            }
+            return Ok(Resumed::Finished);
+        }
+        self.stage = Stage::Alive;
+        Ok(if self.slot.state() == State::Parked { Resumed::Parked } else { Resumed::Suspended })
+    }
+
+    /// Whether it does not wait, or was woken.
+    pub fn is_ready(&self) -> bool {
+        self.stage != Stage::Over
+            && (self.slot.state() != State::Parked || self.slot.gate.is_notified())
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// Which it is: its name for wakes.
+    pub fn id(&self) -> Id {
+        Id(self.flow())
+    }
+
+    fn flow(&self) -> Flow {
+        Flow::new(self.index, self.slot.gate.generation())
+    }
+
+    fn end(&mut self) {
+        self.stage = Stage::Over;
+        // SAFETY: alive until now, and not running: the switch is in the slot.
+        drop(unsafe { self.slot.take_switch() });
+        self.slot.set_state(State::Free);
+        // By hand: never in an inbox, so this succeeds.
+        if self.slot.gate.close() {
+            give_slot(self.index, self.slot);
+        }
+    }
+}
+
+impl Drop for Fiber {
+    fn drop(&mut self) {
+        if self.stage != Stage::Alive {
+            return;
+        }
+        if self.slot.state() != State::Fresh {
+            self.slot.ending.set(true);
+            // Each wait unwinds it; what catches that and waits again is unwound again.
+            while self.stage == Stage::Alive && self.resume().is_ok() {}
+            return;
+        }
+        self.end();
+    }
+}
+
+impl fmt::Debug for Fiber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fiber")
+            .field("id", &self.id())
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gives control back to whoever resumed the calling fiber; returns when it is resumed again. In a
+/// coroutine of a runtime it yields; on a plain thread, the thread yields.
+pub fn suspend() {
+    let context = context::get();
+    match context.slot() {
+        Some(slot) if slot.gate.owner() == BY_HAND => leave(slot, State::Ready),
+        _ => crate::yield_now(),
+    }
+}
+
+/// Waits for a wake, as the channels ask for it.
+#[inline(never)]
+pub(crate) fn park(slot: &'static Slot) {
+    if slot.ending.get() {
+        unwind_ending();
+    }
+    if slot.gate.take_notified() {
+        return;
+    }
+    leave(slot, State::Parked);
+    slot.gate.take_notified();
+}
+
+/// What follows is a new life on the stack: nothing of the thread may be kept across it.
+#[inline(never)]
+fn leave(slot: &'static Slot, state: State) {
+    slot.set_state(state);
+    // SAFETY: the calling fiber is the slot's, on its stack.
+    unsafe { slot.suspend() };
+    if slot.ending.get() {
+        unwind_ending();
+    }
+}
+
+#[cold]
+fn unwind_ending() {
+    crate::worker::unwind();
+}
+
+fn give_slot(index: u32, slot: &Slot) {
+    slot::Cache::new().give(index, slot);
+}
+
+/// # Safety
+///
+/// `data` is the fiber's body, which the fiber keeps alive.
+unsafe fn run(data: *mut (), link: Link) {
+    // SAFETY: the caller's promise.
+    let body = unsafe { &*data.cast::<Body>() };
+    let slot = context::get().slot();
+    if let Some(slot) = slot {
+        // SAFETY: this is the slot's fiber, on its stack, at its start.
+        unsafe { slot.set_link(link) };
+    }
+    let code = body.code.lock().take();
+    if let Some(code) = code
+        && let Err(payload) = catch_unwind(AssertUnwindSafe(code))
+    {
+        *body.panic.lock() = Some(payload);
+    }
+    local::clear(slot);
+}

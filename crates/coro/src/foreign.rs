@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! For whoever puts frames of another language on a coroutine's stack.
+//!
+//! When a runtime or a fiber ends, what waits is unwound by a panic out of its wait. Frames that
+//! know no panics must not be unwound. So the function that they call, at the boundary, catches the
+//! panic, asks [`is_ending`], and calls [`abandon`]: the stack is given back as it is, and nothing
+//! on it, above the boundary, is dropped. What was below has been unwound by then, so that no
+//! channel knows of the wait any more.
+
+use crate::worker;
+
+/// Whether a caught panic is the end of the coroutine.
+pub fn is_ending(payload: &(dyn std::any::Any + Send)) -> bool {
+    worker::is_ending(payload)
+}
+
+/// Ends the running coroutine where it stands: its values of
+/// [`coroutine_local!`](crate::coroutine_local) are dropped, what is on its stack is not. Its joiner
+/// does not hear of it. On a plain thread it never returns.
+pub fn abandon() -> ! {
+    worker::abandon()
+}

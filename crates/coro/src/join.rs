@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A coroutine's code, its result, and the handle that waits for it.
+//!
+//! One allocation holds both: the closure until the coroutine runs, the result from when it has
+//! ended. Who may touch it follows from `done`:
+//!
+//! ```text
+//!   EMPTY ──── complete ───────────────► DONE      the coroutine has it until then,
+//!     │ ▲                                 ▲        the handle from then on
+//!     ▼ │ another waker                   │
+//!   WAITING ── complete, wakes ───────────┘
+//! ```
+//!
+//! The waker belongs to the handle while the state is EMPTY, to whoever completes while it is
+//! WAITING. One read-modify-write each for the wait and for the completion.
+
+use std::{
+    any::Any,
+    cell::UnsafeCell,
+    fmt,
+    future::Future,
+    mem::{ManuallyDrop, MaybeUninit},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use becket_chan::park::Unparker;
+
+use crate::{
+    context,
+    error::{JoinError, SpawnError},
+    local,
+    slot::{Flow, Run},
+    wait,
+    worker::{self, is_ending},
+};
+
+const EMPTY: u32 = 0;
+const WAITING: u32 = 1;
+const DONE: u32 = 2;
+
+/// One completion that one task, thread or coroutine waits for.
+struct Done {
+    state: AtomicU32,
+    waker: UnsafeCell<MaybeUninit<Waker>>,
+}
+
+impl Done {
+    const fn new() -> Self {
+        Self { state: AtomicU32::new(EMPTY), waker: UnsafeCell::new(MaybeUninit::uninit()) }
+    }
+
+    fn is_done(&self) -> bool {
+        self.state.load(Ordering::Acquire) == DONE
+    }
+
+    /// Whether it is done; if not, `waker` will hear.
+    ///
+    /// # Safety
+    ///
+    /// One caller at a time.
+    unsafe fn poll(&self, waker: &Waker) -> bool {
+        let cell = self.waker.get();
+        let state = self.state.load(Ordering::Acquire);
+        if state == DONE {
+            return true;
+        }
+        if state == WAITING {
+            // SAFETY: initialised; whoever completes may be reading the two words out at the same
+            // time, which nobody writes; they are compared and not followed.
+            if unsafe { (*cell).assume_init_ref() }.will_wake(waker) {
+                return self.is_done();
+            }
+            if self
+                .state
+                .compare_exchange(WAITING, EMPTY, Ordering::AcqRel, Ordering::Acquire)
+                .is_err()
+            {
+                return true;
+            }
+            // SAFETY: EMPTY again, so the waker is ours and initialised.
+            drop(unsafe { (*cell).assume_init_read() });
+        }
+        // SAFETY: EMPTY, so the cell is ours, and holds nothing.
+        unsafe { (*cell).write(waker.clone()) };
+        if self.state.compare_exchange(EMPTY, WAITING, Ordering::AcqRel, Ordering::Acquire).is_err()
+        {
+            // SAFETY: DONE came instead: nobody took the waker, nobody will.
+            drop(unsafe { (*cell).assume_init_read() });
+            return true;
+        }
+        false
+    }
+
+    fn complete(&self) {
+        if self.state.swap(DONE, Ordering::AcqRel) == WAITING {
+            // SAFETY: WAITING, so it is initialised and ours now.
+            let waker = unsafe { (*self.waker.get()).assume_init_read() };
+            // Code of the user's.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                let _kept = ManuallyDrop::new(payload);
+            }
+        }
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if *self.state.get_mut() == WAITING {
+            // SAFETY: WAITING, so it is initialised.
+            unsafe { self.waker.get_mut().assume_init_drop() };
+        }
+    }
+}
+
+enum Stage<F, T> {
+    Code(F),
+    Running,
+    Result(Result<T, JoinError>),
+    Taken,
+}
+
+/// The one allocation of a coroutine.
+pub(crate) struct Packet<F, T> {
+    done: Done,
+    stage: UnsafeCell<Stage<F, T>>,
+}
+
+// SAFETY: the stage goes from the spawner to the coroutine to the handle, never two at once: see the
+// table above.
+unsafe impl<F: Send, T: Send> Send for Packet<F, T> {}
+// SAFETY: as above.
+unsafe impl<F: Send, T: Send> Sync for Packet<F, T> {}
+
+impl<F: FnOnce() -> T + Send, T: Send> Packet<F, T> {
+    pub(crate) fn new(code: F) -> Self {
+        Self { done: Done::new(), stage: UnsafeCell::new(Stage::Code(code)) }
+    }
+
+    /// As if it had ended like this.
+    pub(crate) fn refuse(&self, error: SpawnError) {
+        self.end(Err(JoinError::Refused(error)));
+    }
+
+    fn end(&self, result: Result<T, JoinError>) {
+        // SAFETY: not DONE, and this is the only caller: the coroutine, or who holds the slot that
+        // will never run.
+        let code = unsafe { std::mem::replace(&mut *self.stage.get(), Stage::Result(result)) };
+        self.done.complete();
+        drop(code);
+    }
+}
+
+impl<F: FnOnce() -> T + Send, T: Send> Run for Packet<F, T> {
+    #[inline]
+    fn run(&self) {
+        // SAFETY: the coroutine has the stage until it completes.
+        let code = unsafe { std::mem::replace(&mut *self.stage.get(), Stage::Running) };
+        let result = match code {
+            Stage::Code(code) => catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
+                if is_ending(&*payload) {
+                    JoinError::Cancelled
+                } else {
+                    JoinError::Panicked(payload)
+                }
+            }),
+            Stage::Running | Stage::Result(_) | Stage::Taken => Err(JoinError::Cancelled),
+        };
+        local::clear(context::get().slot());
+        // SAFETY: as above. `Running` needs no drop.
+        unsafe { self.stage.get().write(Stage::Result(result)) };
+        self.done.complete();
+    }
+
+    fn cancel(&self) {
+        self.end(Err(JoinError::Cancelled));
+    }
+}
+
+/// What a handle needs of a packet, whatever its closure.
+trait Outcome<T>: Send + Sync {
+    fn is_done(&self) -> bool;
+
+    /// # Safety
+    ///
+    /// One caller at a time, and not again after it said `Ready`.
+    unsafe fn poll(&self, waker: &Waker) -> Poll<Result<T, JoinError>>;
+}
+
+impl<F: Send, T: Send> Outcome<T> for Packet<F, T> {
+    fn is_done(&self) -> bool {
+        self.done.is_done()
+    }
+
+    unsafe fn poll(&self, waker: &Waker) -> Poll<Result<T, JoinError>> {
+        // SAFETY: the caller's promise.
+        if !unsafe { self.done.poll(waker) } {
+            return Poll::Pending;
+        }
+        // SAFETY: DONE, so the stage is the handle's.
+        match unsafe { std::mem::replace(&mut *self.stage.get(), Stage::Taken) } {
+            Stage::Result(result) => Poll::Ready(result),
+            Stage::Code(_) | Stage::Running | Stage::Taken => Poll::Pending,
+        }
+    }
+}
+
+/// Which coroutine: unique among those that live, and not used again for a very long time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Id(pub(crate) Flow);
+
+impl Id {
+    /// As a number.
+    pub fn get(self) -> u64 {
+        self.0.bits() as u64
+    }
+
+    /// Wakes the coroutine from [`park`](crate::park), or lets its next park return at once. Nothing
+    /// happens if it has ended. Any thread.
+    pub fn unpark(self) {
+        worker::unpark(self.0.bits());
+    }
+
+    /// The same, as a value for the waiting side of other libraries.
+    pub fn unparker(self) -> Unparker {
+        Unparker::new(worker::unpark, self.0.bits())
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0.index(), self.0.generation())
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Waits for a coroutine's result. Dropping it lets the coroutine go on by itself.
+///
+/// It is a future as well: a task waits with `.await`, a thread or a coroutine with [`Self::join`].
+/// Dropping the future loses nothing but the result.
+pub struct JoinHandle<T> {
+    outcome: Option<Arc<dyn Outcome<T>>>,
+    id: Id,
+}
+
+impl<T: Send + 'static> JoinHandle<T> {
+    pub(crate) fn new<F: FnOnce() -> T + Send + 'static>(
+        packet: Arc<Packet<F, T>>,
+        flow: Flow,
+    ) -> Self {
+        Self { outcome: Some(packet), id: Id(flow) }
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// Waits until the coroutine has ended: a coroutine is parked, a thread sleeps.
+    pub fn join(self) -> Result<T, JoinError> {
+        wait::block_on(self)
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.outcome.as_ref().is_none_or(|outcome| outcome.is_done())
+    }
+
+    /// Which coroutine it is.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    /// Polled again after it was ready, it stays pending.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(outcome) = &self.outcome else { return Poll::Pending };
+        // SAFETY: `&mut self`, and the outcome is dropped once it was ready.
+        let polled = unsafe { outcome.poll(context.waker()) };
+        if polled.is_ready() {
+            self.outcome = None;
+        }
+        polled
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id)
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The text of a panic, if it was one.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}

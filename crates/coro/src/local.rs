@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Values that each coroutine has for itself.
+//!
+//! A coroutine's values hang on its slot, in a short list searched by the address of the key, and
+//! are dropped when it ends, before its joiner hears of it, in the reverse of the order in which
+//! they were made. On a plain thread a key gives the thread's own value.
+
+use std::{
+    any::Any,
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+    rc::Rc,
+};
+
+use crate::{context, slot::Slot};
+
+/// A value for each coroutine. Made by [`coroutine_local!`](crate::coroutine_local).
+pub struct LocalKey<T: 'static> {
+    init: fn() -> T,
+    /// So that two keys never have one address.
+    _place: u8,
+}
+
+impl<T: 'static> std::fmt::Debug for LocalKey<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalKey").finish_non_exhaustive()
+    }
+}
+
+/// Declares values that each coroutine has for itself.
+///
+/// ```
+/// use std::cell::Cell;
+///
+/// becket_coro::coroutine_local! {
+///     static DEPTH: Cell<u32> = Cell::new(0);
+/// }
+///
+/// let depth = becket_coro::spawn(|| {
+///     DEPTH.with(|depth| depth.set(7));
+///     becket_coro::yield_now();
+///     DEPTH.with(Cell::get)
+/// });
+/// assert_eq!(depth.join().unwrap(), 7);
+/// assert_eq!(DEPTH.with(Cell::get), 0);
+/// ```
+#[macro_export]
+macro_rules! coroutine_local {
+    ($($(#[$meta:meta])* $vis:vis static $name:ident : $type:ty = $init:expr;)+) => {
+        $($(#[$meta])* $vis static $name: $crate::LocalKey<$type> =
+            $crate::LocalKey::new(|| $init);)+
+    };
+}
+
+type Value = (*const (), Rc<dyn Any>);
+
+/// The values of one coroutine, or of one thread.
+#[derive(Default)]
+pub(crate) struct Locals {
+    values: RefCell<Vec<Value>>,
+}
+
+thread_local! {
+    static THREAD: Locals = Locals::default();
+}
+
+impl<T: 'static> LocalKey<T> {
+    /// A key whose values begin with what `init` says.
+    pub const fn new(init: fn() -> T) -> Self {
+        Self { init, _place: 0 }
+    }
+
+    /// Shows the calling coroutine's value, or the calling thread's, which is made on first use.
+    pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
+        let value = self.value();
+        match value.downcast_ref::<T>() {
+            Some(value) => f(value),
+            // Another type cannot be under this key's address.
+            None => f(&(self.init)()),
+        }
+    }
+
+    fn value(&'static self) -> Rc<dyn Any> {
+        match context::get().slot() {
+            Some(slot) => {
+                if slot.locals.get().is_null() {
+                    slot.locals.set(Box::into_raw(Box::default()));
+                }
+                // SAFETY: the running coroutine's own, made above and freed at its end.
+                let locals = unsafe { &*slot.locals.get() };
+                self.value_in(locals)
+            }
+            // While the thread is torn down: a value for this once.
+            None => THREAD
+                .try_with(|locals| self.value_in(locals))
+                .unwrap_or_else(|_| Rc::new((self.init)())),
+        }
+    }
+
+    fn value_in(&'static self, locals: &Locals) -> Rc<dyn Any> {
+        let key = ptr::from_ref(self).cast::<()>();
+        let find = |values: &[Value]| {
+            values.iter().find(|(held, _)| ptr::eq(*held, key)).map(|(_, value)| Rc::clone(value))
+        };
+        if let Some(value) = find(&locals.values.borrow()) {
+            return value;
+        }
+        // May itself use keys.
+        let value: Rc<dyn Any> = Rc::new((self.init)());
+        if let Some(value) = find(&locals.values.borrow()) {
+            return value;
+        }
+        locals.values.borrow_mut().push((key, Rc::clone(&value)));
+        value
+    }
+}
+
+/// Drops the values of a coroutine that runs and is about to end. What their drops make anew is
+/// dropped too, a few times over.
+#[inline]
+pub(crate) fn clear(slot: Option<&Slot>) {
+    if let Some(slot) = slot
+        && !slot.locals.get().is_null()
+    {
+        clear_all(slot);
+    }
+}
+
+#[cold]
+fn clear_all(slot: &Slot) {
+    // SAFETY: the running coroutine's own, made by `value`.
+    let locals = unsafe { &*slot.locals.get() };
+    // A drop that uses a key makes its value again. Not for ever.
+    for _ in 0..1000 {
+        let last = locals.values.borrow_mut().pop();
+        let Some(last) = last else { break };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(last))) {
+            let _kept = std::mem::ManuallyDrop::new(payload);
+        }
+    }
+    let locals = slot.locals.replace(ptr::null_mut());
+    // SAFETY: as above; nobody has it now.
+    drop(unsafe { Box::from_raw(locals) });
+}

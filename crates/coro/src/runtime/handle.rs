@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A runtime's owner, its handles, and the default one.
+
+use std::{
+    cell::RefCell,
+    future::Future,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    thread,
+    time::Instant,
+};
+
+use super::{Builder, Shared, Stats, spawn};
+use crate::{
+    context,
+    dump::{self, Row},
+    error::{BuildError, SpawnError},
+    join::JoinHandle,
+    wait,
+};
+
+/// Owns a runtime: dropping it ends it.
+///
+/// What waits is then unwound, so that everything on its stack is dropped; what never started is
+/// dropped; what runs goes on until it waits next. The drop returns when all have ended. (From one
+/// of its own coroutines it returns at once.)
+#[derive(Debug)]
+pub struct Runtime {
+    handle: Handle,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Runtime {
+    /// Settings for a new one.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// One with a worker for each CPU.
+    pub fn new_default() -> Result<Self, BuildError> {
+        Self::builder().build()
+    }
+
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { handle: Handle { shared }, threads: Vec::new() }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    pub(super) fn add_thread(&mut self, thread: thread::JoinHandle<()>) {
+        self.threads.push(thread);
+    }
+
+    /// For spawning from anywhere.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// As [`Handle::spawn`].
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.handle.spawn(f)
+    }
+
+    /// As [`Handle::block_on`].
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.block_on(future)
+    }
+
+    /// Ends it, as dropping does.
+    pub fn shutdown(self) {}
+
+    fn end(&mut self) {
+        let shared = &self.handle.shared;
+        shared.stop.store(true, Ordering::SeqCst);
+        shared.wake_everybody();
+        if let Some(watchdog) = &shared.watchdog {
+            watchdog.stop();
+        }
+        let own = context::get().worker().is_some_and(|worker| Arc::ptr_eq(&worker.shared, shared));
+        for thread in self.threads.drain(..) {
+            // From within, nobody can wait for itself.
+            if !own && thread.join().is_err() {
+                // It has said so; a worker's thread runs no code of others that could panic.
+            }
+        }
+        if !own {
+            shared.drop_injected();
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Spawns on a runtime, and looks at it. Cheap to clone; keeps nothing running.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared) }
+    }
+
+    /// The runtime of the calling coroutine, or of the `block_on` that the calling thread is in, or
+    /// the default one.
+    pub fn current() -> Result<Self, SpawnError> {
+        if let Some(worker) = context::get().worker() {
+            return Ok(Self { shared: Arc::clone(&worker.shared) });
+        }
+        match ENTERED.try_with(|entered| entered.borrow().last().cloned()) {
+            Ok(Some(handle)) => Ok(handle),
+            Ok(None) | Err(_) => default_runtime().map(|runtime| runtime.handle.clone()),
+        }
+    }
+
+    /// Starts a coroutine. If it cannot be, the handle says so.
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn::spawn_on(self, f)
+    }
+
+    /// Drives a future on the calling thread, or parks the calling coroutine on it. What it spawns
+    /// goes to this runtime.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let _entered = enter(self.clone());
+        wait::block_on(future)
+    }
+
+    /// All its coroutines that live. A row is true for some moment of the call, the rows together
+    /// need not be.
+    pub fn dump(&self) -> Vec<Row> {
+        dump::rows(&self.shared)
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Waits, as a thread, until none of its coroutines lives; false if the deadline came first.
+    pub fn wait_idle(&self, deadline: Option<Instant>) -> bool {
+        self.shared.wait_quiet(deadline)
+    }
+
+    /// So many threads run its coroutines.
+    pub fn workers(&self) -> usize {
+        self.shared.workers()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Bytes of stack of its coroutines, unless they ask for more.
+    pub fn stack_size(&self) -> usize {
+        self.shared.stack_size
+    }
+
+    /// The time of its clock.
+    pub fn now(&self) -> Instant {
+        self.shared.clock.instant(self.shared.clock.now())
+    }
+}
+
+impl PartialEq for Handle {
+    /// Whether both are of one runtime.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Handle {}
+
+thread_local! {
+    /// The runtimes whose `block_on` this thread is in.
+    static ENTERED: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes a runtime the calling thread's current one until the guard is dropped.
+pub(crate) fn enter(handle: Handle) -> Entered {
+    // On a worker its own runtime is current, in a `block_on` too: a coroutine may change places
+    // with others while it is in there.
+    if context::get().worker().is_some() {
+        return Entered(false);
+    }
+    Entered(ENTERED.try_with(|entered| entered.borrow_mut().push(handle)).is_ok())
+}
+
+pub(crate) struct Entered(bool);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if self.0
+            && let Ok(handle) = ENTERED.try_with(|entered| entered.borrow_mut().pop())
+        {
+            drop(handle);
+        }
+    }
+}
+
+/// Made when it is first needed; lives as long as the process.
+fn default_runtime() -> Result<&'static Runtime, SpawnError> {
+    static DEFAULT: OnceLock<Result<Runtime, SpawnError>> = OnceLock::new();
+    DEFAULT
+        .get_or_init(|| {
+            Runtime::new_default().map_err(|error| match error {
+                BuildError::Stack(error) => SpawnError::Stack(error),
+                BuildError::Thread { cause, .. } => SpawnError::NoRuntime { cause: cause.kind() },
+                BuildError::Workers { .. } | BuildError::TooManyWorkers { .. } => {
+                    SpawnError::NoRuntime { cause: std::io::ErrorKind::QuotaExceeded }
+                }
+            })
+        })
+        .as_ref()
+        .map_err(Clone::clone)
+}

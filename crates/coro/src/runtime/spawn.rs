@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! How a coroutine is made: a slot, a stack, its code, and a place where a worker finds it.
+
+use std::{
+    panic::Location,
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{Handle, Shared};
+use crate::{
+    context,
+    error::SpawnError,
+    join::{JoinHandle, Packet},
+    names,
+    slot::{self, Flow, Run, Slot},
+    stack,
+    switch::{Link, Switch},
+    worker::Worker,
+};
+
+/// Starts a coroutine on the current runtime: that of the calling coroutine, else the default one.
+///
+/// The coroutine runs when a worker is free for it, at the latest when the caller waits, if that is
+/// the only worker. If there is no stack for it, the handle says so.
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let site = Location::caller();
+    let packet = Arc::new(Packet::new(f));
+    let spawned = match context::get().worker() {
+        Some(worker) => put(&worker.shared, Some(worker), site, None, None, &packet),
+        None => Handle::current()
+            .and_then(|handle| put(&handle.shared, None, site, None, None, &packet)),
+    };
+    joined(packet, spawned)
+}
+
+#[track_caller]
+pub(super) fn spawn_on<F, T>(handle: &Handle, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let packet = Arc::new(Packet::new(f));
+    let context = context::get();
+    let worker = context.worker().filter(|worker| Arc::ptr_eq(&worker.shared, &handle.shared));
+    let spawned = put(&handle.shared, worker, Location::caller(), None, None, &packet);
+    joined(packet, spawned)
+}
+
+fn joined<F, T>(packet: Arc<Packet<F, T>>, spawned: Result<Flow, SpawnError>) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let flow = spawned.unwrap_or_else(|error| {
+        packet.refuse(error);
+        Flow::NONE
+    });
+    JoinHandle::new(packet, flow)
+}
+
+/// A coroutine with settings of its own.
+///
+/// ```
+/// let handle = becket_coro::Spawn::new()
+///     .name("parser")
+///     .stack_size(256 * 1024)
+///     .spawn(|| becket_coro::current().and_then(|me| me.name()))?;
+/// assert_eq!(handle.join().unwrap().as_deref(), Some("parser"));
+/// # Ok::<(), becket_coro::SpawnError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Spawn {
+    name: Option<Arc<str>>,
+    stack_size: Option<usize>,
+    handle: Option<Handle>,
+    site: Option<&'static Location<'static>>,
+}
+
+impl Spawn {
+    /// As [`spawn`] would make it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What listings and reports call it.
+    pub fn name(mut self, name: impl AsRef<str>) -> Self {
+        self.name = Some(Arc::from(name.as_ref()));
+        self
+    }
+
+    /// Bytes of stack, rounded up to a power of two of at least 16 KiB.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// On which runtime.
+    pub fn on(mut self, handle: &Handle) -> Self {
+        self.handle = Some(handle.clone());
+        self
+    }
+
+    /// Where listings say it was spawned, for a library that spawns on behalf of its caller.
+    pub fn site(mut self, site: &'static Location<'static>) -> Self {
+        self.site = Some(site);
+        self
+    }
+
+    /// Starts it.
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, SpawnError>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let site = self.site.unwrap_or_else(Location::caller);
+        let handle = match self.handle {
+            Some(handle) => handle,
+            None => Handle::current()?,
+        };
+        let context = context::get();
+        let worker = context.worker().filter(|worker| Arc::ptr_eq(&worker.shared, &handle.shared));
+        let packet = Arc::new(Packet::new(f));
+        let flow = put(&handle.shared, worker, site, self.stack_size, self.name, &packet)?;
+        Ok(JoinHandle::new(packet, flow))
+    }
+}
+
+/// Makes a coroutine of a task and puts it where a worker finds it.
+fn put<F, T>(
+    shared: &Shared,
+    worker: Option<&Worker>,
+    site: &'static Location<'static>,
+    stack_size: Option<usize>,
+    name: Option<Arc<str>>,
+    packet: &Arc<Packet<F, T>>,
+) -> Result<Flow, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let task: Arc<dyn Run> = Arc::<Packet<F, T>>::clone(packet);
+    put_task(shared, worker, site, stack_size, name, task)
+}
+
+fn put_task(
+    shared: &Shared,
+    worker: Option<&Worker>,
+    site: &'static Location<'static>,
+    stack_size: Option<usize>,
+    name: Option<Arc<str>>,
+    task: Arc<dyn Run>,
+) -> Result<Flow, SpawnError> {
+    if shared.stop.load(Ordering::Relaxed) {
+        return Err(SpawnError::ShutDown);
+    }
+    let stack = match (worker, stack_size) {
+        (Some(worker), None) => worker.stacks.get()?,
+        (_, size) => stack::acquire(size.unwrap_or(shared.stack_size))?,
+    };
+    if shared.coroutines_max < slot::COROUTINES_MAX {
+        count_one(shared)?;
+    }
+    let taken = match worker {
+        Some(worker) => worker.slots.take(),
+        None => take_slot(),
+    };
+    let Some((index, slot)) = taken else {
+        shared.one_ended();
+        return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
+    };
+    let size = stack.size_bytes();
+    let switch = Switch::new(stack, run, std::ptr::from_ref(slot).cast_mut().cast());
+    // SAFETY: just taken from the free ones.
+    unsafe { slot.fill(switch, Some(task), site, shared.id, size) };
+    if let Some(name) = name {
+        slot.named.set(true);
+        names::insert(index, name);
+    }
+    let flow = Flow::new(index, slot.gate.generation());
+    match worker {
+        Some(worker) => worker.push_fresh(index),
+        None => {
+            shared.spawned_outside.fetch_add(1, Ordering::Release);
+            shared.injector.push(index);
+            std::sync::atomic::fence(Ordering::SeqCst);
+            shared.call_helper();
+        }
+    }
+    Ok(flow)
+}
+
+#[cold]
+fn count_one(shared: &Shared) -> Result<(), SpawnError> {
+    if shared.live.fetch_add(1, Ordering::Relaxed) >= shared.coroutines_max {
+        shared.live.fetch_sub(1, Ordering::Relaxed);
+        return Err(SpawnError::TooMany { coroutines_max: shared.coroutines_max });
+    }
+    Ok(())
+}
+
+/// A free slot, for a thread that is no worker.
+pub(crate) fn take_slot() -> Option<(u32, &'static Slot)> {
+    thread_local! {
+        static SLOTS: slot::Cache = const { slot::Cache::new() };
+    }
+    SLOTS.try_with(slot::Cache::take).unwrap_or_else(|_| slot::Cache::new().take())
+}
+
+/// What runs on a coroutine's stack, from the first instruction to the last.
+///
+/// # Safety
+///
+/// `data` is a slot that was filled with a task and that the calling coroutine holds.
+unsafe fn run(data: *mut (), link: Link) {
+    // SAFETY: the caller's promise; slots are never unmapped.
+    let slot: &'static Slot = unsafe { &*data.cast::<Slot>() };
+    // SAFETY: this is the slot's coroutine, on its stack, at its start.
+    let task = unsafe {
+        slot.set_link(link);
+        slot.take_task()
+    };
+    task.run();
+    // The result may be dropped here: the last of the code that is the user's.
+    if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(task))) {
+        let _kept = std::mem::ManuallyDrop::new(payload);
+    }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! How a worker sleeps and is woken.
+//!
+//! The worker says that it sleeps, then looks once more for work, then sleeps. Whoever brings work
+//! puts it down, then looks whether the worker sleeps. Each side writes and then reads what the
+//! other writes; both in the one order of sequentially consistent operations (an inbox, an
+//! injector), or with the asymmetric fence between the two (a worker's own deque, whose owner must
+//! not pay for a fence with every spawn). So one of the two sees the other.
+//!
+//! A worker sleeps in the parking lot of `parking_lot_core` under the address of its word.
+
+use std::time::Instant;
+
+use crate::sync::{AtomicU32, Ordering};
+
+const AWAKE: u32 = 0;
+const SLEEPING: u32 = 1;
+
+/// Whether one worker sleeps.
+#[derive(Debug)]
+pub(crate) struct Sleeper {
+    state: AtomicU32,
+}
+
+impl Sleeper {
+    #[cfg(not(feature = "loom"))]
+    pub(crate) const fn new() -> Self {
+        Self { state: AtomicU32::new(AWAKE) }
+    }
+
+    #[cfg(feature = "loom")]
+    pub(crate) fn new() -> Self {
+        Self { state: AtomicU32::new(AWAKE) }
+    }
+
+    /// The worker is about to sleep: it must look for work once more now.
+    pub(crate) fn announce(&self) {
+        self.state.store(SLEEPING, Ordering::SeqCst);
+    }
+
+    /// It found some after all, or woke.
+    pub(crate) fn retract(&self) {
+        self.state.store(AWAKE, Ordering::SeqCst);
+    }
+
+    /// Whether it has said so, and nobody has woken it since.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == SLEEPING
+    }
+
+    /// Sleeps until somebody wakes it or the deadline has passed; may return early.
+    #[cfg(not(feature = "loom"))]
+    pub(crate) fn sleep(&self, deadline: Option<Instant>) {
+        // SAFETY: the key is the address of a word of this crate's, which nobody else parks under;
+        // the closures neither panic nor call into the parking lot.
+        unsafe {
+            parking_lot_core::park(
+                self.key(),
+                || self.state.load(Ordering::SeqCst) == SLEEPING,
+                || {},
+                |_, _| {},
+                parking_lot_core::DEFAULT_PARK_TOKEN,
+                deadline,
+            );
+        }
+    }
+
+    #[cfg(feature = "loom")]
+    pub(crate) fn sleep(&self, _deadline: Option<Instant>) {
+        while self.state.load(Ordering::SeqCst) == SLEEPING {
+            loom::thread::yield_now();
+        }
+    }
+
+    /// Wakes it if it sleeps. The caller has put down what it should find.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        if self.state.load(Ordering::SeqCst) == SLEEPING {
+            self.wake_asleep();
+        }
+    }
+
+    #[cold]
+    fn wake_asleep(&self) {
+        if self.state.swap(AWAKE, Ordering::SeqCst) == SLEEPING {
+            // SAFETY: as in `sleep`.
+            #[cfg(not(feature = "loom"))]
+            unsafe {
+                parking_lot_core::unpark_one(self.key(), |_| {
+                    parking_lot_core::DEFAULT_UNPARK_TOKEN
+                });
+            }
+        }
+    }
+
+    #[cfg(not(feature = "loom"))]
+    fn key(&self) -> usize {
+        std::ptr::from_ref(&self.state).addr()
+    }
+}

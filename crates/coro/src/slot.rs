@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The table of coroutines: one for the process, a slot for each that lives.
+//!
+//! A coroutine is named by its slot's index and by the generation in which it has the slot. So a
+//! name that outlived its coroutine is told from a good one by one comparison, and whoever holds
+//! one needs no reference count. Slots are never unmapped: what is read of a stale one is old, but
+//! it is there.
+//!
+//! ```text
+//!   flow    63               24 23        0        table   chunk 0   chunk 1   ...
+//!           ┌──────────────────┬───────────┐               ┌───────┐ ┌───────┐
+//!           │ generation       │ index     │               │ slots │ │ slots │   4096 each, made
+//!           └──────────────────┴───────────┘               └───────┘ └───────┘   when needed
+//! ```
+//!
+//! # Who may touch what
+//!
+//! | part of a slot | who |
+//! |---|---|
+//! | `gate` | anybody (see `gate`) |
+//! | `next`, `task`, `switch`, `link`, `locals`, `token`, `ending` | who holds the slot: the thread that fills it, then whoever takes it out of a deque, an injector or a free list; once started, its worker, or the thread that resumes it by hand |
+//! | `state`, `since`, `site`, `runtime`, `stack_size` | written by who holds the slot; read by anybody, for a listing |
+
+use std::{
+    alloc::{Layout, alloc_zeroed, handle_alloc_error},
+    cell::{Cell, UnsafeCell},
+    mem::MaybeUninit,
+    panic::Location,
+    ptr,
+    sync::{
+        Arc,
+        atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    gate::{Gate, NONE},
+    local::Locals,
+    switch::{Link, Switch},
+};
+
+const INDEX_BITS: u32 = 24;
+const CHUNK_SLOTS: usize = 4096;
+/// As many coroutines can live in a process at once.
+pub(crate) const COROUTINES_MAX: usize = 1 << INDEX_BITS;
+const CHUNKS: usize = COROUTINES_MAX / CHUNK_SLOTS;
+
+/// What names a coroutine: its slot and the generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Flow(u64);
+
+impl Flow {
+    /// Of no coroutine.
+    pub(crate) const NONE: Self = Self(u64::MAX);
+
+    #[inline]
+    pub(crate) const fn new(index: u32, generation: u64) -> Self {
+        Self((generation << INDEX_BITS) | index as u64)
+    }
+
+    #[inline]
+    pub(crate) const fn index(self) -> u32 {
+        (self.0 & (COROUTINES_MAX as u64 - 1)) as u32
+    }
+
+    #[inline]
+    pub(crate) const fn generation(self) -> u64 {
+        self.0 >> INDEX_BITS
+    }
+
+    #[inline]
+    pub(crate) const fn from_bits(bits: usize) -> Self {
+        Self(bits as u64)
+    }
+
+    #[inline]
+    pub(crate) const fn bits(self) -> usize {
+        self.0 as usize
+    }
+}
+
+const _: () = assert!(usize::BITS == 64, "a flow's name is a word of 64 bits");
+
+/// What a coroutine does with itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// Nobody's.
+    Free = 0,
+    Fresh = 1,
+    Ready = 2,
+    Running = 3,
+    Parked = 4,
+    Sleeping = 5,
+    /// Ended by an abandoned stack.
+    Abandoned = 6,
+    /// Ended; its slot is still in the inbox.
+    Zombie = 7,
+}
+
+/// A coroutine's code, to be run once.
+pub(crate) trait Run: Send + Sync {
+    /// Runs it on the coroutine's own stack, to the end. Does not unwind.
+    fn run(&self);
+    /// It will never be run.
+    fn cancel(&self);
+}
+
+/// One coroutine, or room for one.
+#[repr(C, align(128))]
+pub(crate) struct Slot {
+    pub(crate) gate: Gate,
+    pub(crate) next: AtomicU32,
+    state: AtomicU8,
+    pub(crate) token: Cell<bool>,
+    pub(crate) ending: Cell<bool>,
+    pub(crate) named: Cell<bool>,
+    runtime: AtomicU32,
+    stack_size: AtomicU32,
+    since: AtomicU64,
+    site: AtomicPtr<Location<'static>>,
+    switch: UnsafeCell<MaybeUninit<Switch>>,
+    link: UnsafeCell<MaybeUninit<Link>>,
+    task: UnsafeCell<MaybeUninit<Arc<dyn Run>>>,
+    pub(crate) locals: Cell<*mut Locals>,
+}
+
+const _: () = assert!(size_of::<Slot>() == 128, "a million coroutines count every byte");
+
+// SAFETY: the cells are touched by who holds the slot alone, which changes hands through the gate, a
+// deque, an injector or a lock; the rest is atomic.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    /// Fills a slot that the caller has taken.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the slot, and it is free.
+    #[inline]
+    pub(crate) unsafe fn fill(
+        &self,
+        switch: Switch,
+        task: Option<Arc<dyn Run>>,
+        site: &'static Location<'static>,
+        runtime: u32,
+        stack_size: usize,
+    ) {
+        self.token.set(false);
+        self.ending.set(false);
+        self.named.set(false);
+        self.runtime.store(runtime, Ordering::Relaxed);
+        self.stack_size.store(u32::try_from(stack_size).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+        self.locals.set(ptr::null_mut());
+        // SAFETY: held by the caller; free, so nothing is overwritten that should be dropped.
+        unsafe {
+            (*self.switch.get()).write(switch);
+            if let Some(task) = task {
+                (*self.task.get()).write(task);
+            }
+        }
+        self.set_state(State::Fresh);
+    }
+
+    /// Its stack and where it stands on it.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the slot, which is filled.
+    #[inline]
+    #[expect(clippy::mut_from_ref, reason = "who holds the slot has it alone")]
+    pub(crate) unsafe fn switch(&self) -> &mut Switch {
+        // SAFETY: initialised by `fill`.
+        unsafe { (*self.switch.get()).assume_init_mut() }
+    }
+
+    /// Takes its stack out: it ended, or will never run.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::switch`], once.
+    #[inline]
+    pub(crate) unsafe fn take_switch(&self) -> Switch {
+        // SAFETY: initialised by `fill`, read out once.
+        unsafe { (*self.switch.get()).assume_init_read() }
+    }
+
+    /// Takes its code out.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the slot, which was filled with a task; once.
+    #[inline]
+    pub(crate) unsafe fn take_task(&self) -> Arc<dyn Run> {
+        // SAFETY: initialised by `fill`, read out once.
+        unsafe { (*self.task.get()).assume_init_read() }
+    }
+
+    /// Notes how to leave its stack.
+    ///
+    /// # Safety
+    ///
+    /// The caller runs on that stack.
+    #[inline]
+    pub(crate) unsafe fn set_link(&self, link: Link) {
+        // SAFETY: the running coroutine holds its slot.
+        unsafe { (*self.link.get()).write(link) };
+    }
+
+    /// Leaves its stack for whoever resumed it; returns when it is resumed again.
+    ///
+    /// # Safety
+    ///
+    /// The caller runs on that stack.
+    #[inline]
+    pub(crate) unsafe fn suspend(&self) {
+        // SAFETY: set at the coroutine's start.
+        unsafe { Switch::suspend((*self.link.get()).assume_init()) };
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            1 => State::Fresh,
+            2 => State::Ready,
+            3 => State::Running,
+            4 => State::Parked,
+            5 => State::Sleeping,
+            6 => State::Abandoned,
+            7 => State::Zombie,
+            _ => State::Free,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// Sets its state and since when.
+    #[inline]
+    pub(crate) fn set_state_at(&self, state: State, now: u64) {
+        self.set_state(state);
+        self.since.store(now, Ordering::Relaxed);
+    }
+
+    pub(crate) fn since(&self) -> u64 {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn runtime(&self) -> u32 {
+        self.runtime.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stack_size(&self) -> usize {
+        self.stack_size.load(Ordering::Relaxed) as usize
+    }
+
+    pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: null, or a location of the program's, which lives for ever.
+        unsafe { self.site.load(Ordering::Relaxed).as_ref() }
+    }
+}
+
+static TABLE: [AtomicPtr<Slot>; CHUNKS] = [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS];
+
+/// The slot of this number, if it was ever given out.
+#[inline]
+pub(crate) fn get(index: u32) -> Option<&'static Slot> {
+    let index = index as usize;
+    let chunk = TABLE.get(index / CHUNK_SLOTS)?.load(Ordering::Acquire);
+    // SAFETY: a chunk has as many slots, all zeros at first, which is a valid free slot; it is
+    // never unmapped.
+    (!chunk.is_null()).then(|| unsafe { &*chunk.add(index % CHUNK_SLOTS) })
+}
+
+/// The slot of a coroutine, if it still lives.
+pub(crate) fn find(flow: Flow) -> Option<&'static Slot> {
+    get(flow.index()).filter(|slot| slot.gate.generation() == flow.generation())
+}
+
+/// As many slots as were ever given out, for a listing.
+pub(crate) fn given_out() -> u32 {
+    FREE.lock().untouched
+}
+
+/// Slots that nobody has: those given back, in a list through `next`, and those above `untouched`.
+struct Free {
+    head: u32,
+    untouched: u32,
+}
+
+static FREE: Mutex<Free> = Mutex::new(Free { head: NONE, untouched: 0 });
+
+/// A few free slots at hand, for one thread.
+pub(crate) struct Cache {
+    head: Cell<u32>,
+    len: Cell<usize>,
+}
+
+impl Cache {
+    /// Moved between a cache and the process's list at once.
+    const BATCH: usize = 64;
+
+    pub(crate) const fn new() -> Self {
+        Self { head: Cell::new(NONE), len: Cell::new(0) }
+    }
+
+    /// A free slot, which is the caller's from now on. `None`: there are [`COROUTINES_MAX`].
+    #[inline]
+    pub(crate) fn take(&self) -> Option<(u32, &'static Slot)> {
+        if self.len.get() == 0 {
+            self.refill();
+        }
+        let index = self.head.get();
+        let slot = get(index)?;
+        self.head.set(slot.next.load(Ordering::Relaxed));
+        self.len.set(self.len.get() - 1);
+        Some((index, slot))
+    }
+
+    /// Gives a slot back whose generation was closed.
+    #[inline]
+    pub(crate) fn give(&self, index: u32, slot: &Slot) {
+        slot.next.store(self.head.get(), Ordering::Relaxed);
+        self.head.set(index);
+        self.len.set(self.len.get() + 1);
+        if self.len.get() >= 2 * Self::BATCH {
+            self.give_back(Self::BATCH);
+        }
+    }
+
+    #[cold]
+    fn refill(&self) {
+        let mut free = FREE.lock();
+        while self.len.get() < Self::BATCH {
+            let Some((index, slot)) = free.take() else { return };
+            slot.next.store(self.head.get(), Ordering::Relaxed);
+            self.head.set(index);
+            self.len.set(self.len.get() + 1);
+        }
+    }
+
+    #[cold]
+    fn give_back(&self, count: usize) {
+        let mut free = FREE.lock();
+        for _ in 0..count {
+            let index = self.head.get();
+            let Some(slot) = get(index) else { return };
+            self.head.set(slot.next.load(Ordering::Relaxed));
+            self.len.set(self.len.get() - 1);
+            slot.next.store(free.head, Ordering::Relaxed);
+            free.head = index;
+        }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.give_back(self.len.get());
+    }
+}
+
+impl Free {
+    fn take(&mut self) -> Option<(u32, &'static Slot)> {
+        if let Some(slot) = get(self.head) {
+            let index = self.head;
+            self.head = slot.next.load(Ordering::Relaxed);
+            return Some((index, slot));
+        }
+        let index = self.untouched;
+        let chunk = TABLE.get(index as usize / CHUNK_SLOTS)?;
+        if chunk.load(Ordering::Relaxed).is_null() {
+            chunk.store(new_chunk(), Ordering::Release);
+        }
+        self.untouched += 1;
+        Some((index, get(index)?))
+    }
+}
+
+fn new_chunk() -> *mut Slot {
+    let Ok(layout) = Layout::array::<Slot>(CHUNK_SLOTS) else { return ptr::null_mut() };
+    // SAFETY: the layout is not empty.
+    let chunk = unsafe { alloc_zeroed(layout) };
+    if chunk.is_null() {
+        handle_alloc_error(layout);
+    }
+    chunk.cast()
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Waiting: for time, for a wake, for a future.
+
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, RawWaker, RawWakerVTable, Waker},
+    time::{Duration, Instant},
+};
+
+use crate::{clock, context, slot::Flow, worker};
+
+/// Lets other coroutines of this worker run first; on a plain thread, other threads.
+pub fn yield_now() {
+    if !worker::yield_current() {
+        std::thread::yield_now();
+    }
+}
+
+/// Waits so long. A coroutine is parked, by its runtime's clock; a thread sleeps.
+///
+/// A wait of more than a century is one of a century.
+pub fn sleep(duration: Duration) {
+    const DURATION_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+    sleep_until(clock::now() + duration.min(DURATION_MAX));
+}
+
+/// Waits until this instant of the calling coroutine's clock. One in the past: returns at once.
+pub fn sleep_until(at: Instant) {
+    let coroutine = context::get().slot().is_some();
+    loop {
+        let now = clock::now();
+        if now >= at {
+            return;
+        }
+        if coroutine {
+            worker::sleep_current(at);
+        } else {
+            std::thread::park_timeout(at - now);
+        }
+    }
+}
+
+/// Waits until somebody unparks the calling coroutine (or thread). If that has happened since the
+/// last park, returns at once. May return early.
+pub fn park() {
+    if context::get().slot().is_some() {
+        worker::park_current(None);
+    } else {
+        std::thread::park();
+    }
+}
+
+/// As [`park`], but no longer than until this instant of the calling coroutine's clock.
+pub fn park_deadline(deadline: Instant) {
+    if context::get().slot().is_some() {
+        worker::park_current(Some(deadline));
+    } else {
+        std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// Drives a future to its end: the calling coroutine is parked while it is pending, a thread
+/// sleeps. So straight-line code can use any asynchronous library.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let flow = context::get().flow;
+    if flow == Flow::NONE {
+        return futures_lite::future::block_on(future);
+    }
+    let mut future = pin!(future);
+    let waker = waker(flow);
+    let mut context = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        worker::park_current(None);
+    }
+}
+
+/// A waker that is the coroutine's name: nothing to count, nothing to free.
+fn waker(flow: Flow) -> Waker {
+    const fn raw(flow: usize) -> RawWaker {
+        RawWaker::new(std::ptr::without_provenance(flow), &VTABLE)
+    }
+    const VTABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| raw_of(data),
+        |data| worker::unpark(data.addr()),
+        |data| worker::unpark(data.addr()),
+        |_| {},
+    );
+    fn raw_of(data: *const ()) -> RawWaker {
+        raw(data.addr())
+    }
+    // SAFETY: the data is a number and not a pointer, which any thread may have and drop, and
+    // `unpark` takes any number.
+    unsafe { Waker::from_raw(raw(flow.bits())) }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A coroutine's end, and a worker's.
+//!
+//! When a runtime ends, what has not started is dropped, and what waits is unwound: its park panics
+//! with [`Ending`], so that everything on its stack is dropped, and it ends as any other that
+//! panicked. What catches that panic and waits again is unwound again. What waits while it is being
+//! unwound, in a destructor, really waits: it may need the others to end first. The worker goes on
+//! until the last coroutine has ended.
+//!
+//! Frames of another language may not be unwound. Whoever stands between them and a park catches
+//! [`Ending`] and calls [`abandon`]: the stack is given back as it is.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::atomic::Ordering,
+};
+
+use becket_chan::park;
+
+use super::{Worker, wait::HOOK};
+use crate::{
+    context, local, names,
+    runtime::Counters,
+    slot::{self, Slot, State},
+};
+
+/// What a coroutine's stack is unwound with when its runtime ends.
+#[derive(Debug)]
+pub(crate) struct Ending;
+
+/// Whether a caught panic is the end of the coroutine's runtime.
+pub(crate) fn is_ending(payload: &(dyn std::any::Any + Send)) -> bool {
+    payload.is::<Ending>()
+}
+
+/// Unwinds the running coroutine, unless it is being unwound.
+#[cold]
+pub(crate) fn unwind() {
+    if !std::thread::panicking() {
+        resume_unwind(Box::new(Ending));
+    }
+}
+
+/// Ends the running coroutine where it stands. What is on its stack is never dropped.
+pub(crate) fn abandon() -> ! {
+    let context = context::get();
+    local::clear(context.slot());
+    loop {
+        if let Some(slot) = context.slot() {
+            slot.set_state(State::Abandoned);
+            // SAFETY: this coroutine runs on its stack.
+            unsafe { slot.suspend() };
+        } else {
+            // On a thread there is no way out but to wait for good.
+            std::thread::park();
+        }
+    }
+}
+
+impl Worker {
+    /// A coroutine has ended: its stack and its slot are free.
+    #[inline]
+    pub(super) fn finish(&self, index: u32, slot: &'static Slot) {
+        // SAFETY: it is this worker's, and ended.
+        if let Some(stack) = unsafe { slot.take_switch() }.into_stack() {
+            self.stacks.put(stack);
+        }
+        if slot.named.get() {
+            names::remove(index);
+        }
+        if slot.gate.close() {
+            self.bury_closed(index, slot);
+        } else {
+            slot.set_state(State::Zombie);
+        }
+    }
+
+    /// The last wake of an ended coroutine has arrived.
+    #[cold]
+    pub(super) fn bury(&self, index: u32, slot: &'static Slot) {
+        // Another wake may be on its way again; then it is met once more.
+        if slot.gate.close() {
+            self.bury_closed(index, slot);
+        }
+    }
+
+    #[inline]
+    fn bury_closed(&self, index: u32, slot: &'static Slot) {
+        slot.set_state(State::Free);
+        self.slots.give(index, slot);
+        self.owned.set(self.owned.get() - 1);
+        self.counters.owned.store(self.owned.get() as u64, Ordering::Relaxed);
+        self.shared.one_ended();
+        Counters::add(&self.counters.finished, 1);
+    }
+
+    /// The runtime ends: everything that waits is made ready, to be unwound.
+    #[cold]
+    pub(super) fn begin_to_stop(&self) {
+        self.stopping.set(true);
+        for index in 0..slot::given_out() {
+            let Some(slot) = slot::get(index) else { break };
+            if slot.gate.owner() != self.number {
+                continue;
+            }
+            slot.ending.set(true);
+            if matches!(slot.state(), State::Parked | State::Sleeping) {
+                slot.set_state(State::Ready);
+                self.ready.push(index, slot);
+            }
+        }
+    }
+
+    /// Drops what has not started and will not.
+    pub(super) fn drop_fresh(&self) -> bool {
+        let mut any = false;
+        while let Some(index) = self.fresh.pop().or_else(|| self.take_injected()) {
+            any = true;
+            self.drop_one_fresh(index);
+        }
+        any
+    }
+
+    fn drop_one_fresh(&self, index: u32) {
+        let Some((index, slot)) = self.start(index) else { return };
+        // SAFETY: fresh, and now this worker's.
+        let task = unsafe { slot.take_task() };
+        // Code of the user's, on the thread's own stack: there it waits as a thread.
+        park::set_hook(None);
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| {
+            task.cancel();
+            drop(task);
+        })) {
+            // To drop what it was thrown with may panic again.
+            let _kept = std::mem::ManuallyDrop::new(payload);
+        }
+        park::set_hook(Some(&HOOK));
+        self.finish(index, slot);
+    }
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A worker with nothing to run: it looks round for a moment, then it sleeps.
+//!
+//! A sleep and a wake across two CPUs cost tens of microseconds, a look some nanoseconds. So it
+//! looks first, for as long as that has paid lately: success doubles it, failure halves it, between
+//! bounds; now and then it looks longer again, so that better times are noticed. That is the
+//! competitive spinning of Karlin et al. (1991), as channels do it for threads.
+
+use std::{cell::Cell, sync::atomic::Ordering};
+
+use super::Worker;
+use crate::runtime::Counters;
+
+/// What it counts in looks. A look costs some nanoseconds.
+const LOOKS_MAX: u32 = 2048;
+const LOOKS_MIN: u32 = 32;
+/// After the looks, how often it lets another thread run before the next.
+const YIELDS_MAX: u32 = 64;
+/// Every so many sleeps it looks for longer than has paid.
+const PROBE_EVERY: u32 = 32;
+/// Between two looks.
+const STEPS: u32 = 16;
+
+/// How long to look has paid.
+pub(super) struct Patience {
+    looks: Cell<u32>,
+    in_vain: Cell<u32>,
+}
+
+impl Patience {
+    pub(super) const fn new() -> Self {
+        Self { looks: Cell::new(LOOKS_MAX), in_vain: Cell::new(0) }
+    }
+
+    /// Looks until `found` says so; false if it has taken too long.
+    fn look(&self, found: impl Fn() -> bool) -> bool {
+        let probe = self.in_vain.get() % PROBE_EVERY == PROBE_EVERY - 1;
+        let looks = if probe { LOOKS_MAX } else { self.looks.get() };
+        for look in 0..looks {
+            for step in 0..STEPS {
+                std::hint::black_box(step);
+            }
+            if found() {
+                self.looks.set((2 * look).clamp(self.looks.get(), LOOKS_MAX));
+                return true;
+            }
+        }
+        for _ in 0..YIELDS_MAX * looks / LOOKS_MAX {
+            std::thread::yield_now();
+            if found() {
+                self.looks.set(LOOKS_MAX);
+                return true;
+            }
+        }
+        self.looks.set((self.looks.get() / 2).max(LOOKS_MIN));
+        self.in_vain.set(self.in_vain.get().wrapping_add(1));
+        false
+    }
+}
+
+impl Worker {
+    /// Waits for work. False: the runtime has ended, and nothing of this worker's is left.
+    #[cold]
+    pub(super) fn idle(&self) -> bool {
+        if self.is_stopped() {
+            return self.wind_up();
+        }
+        self.fire_timers();
+        if self.has_own() {
+            return true;
+        }
+        if self.shared.may_search(&self.searching) && self.search() {
+            return true;
+        }
+        self.sleep();
+        true
+    }
+
+    /// Whether something of this worker's own can run.
+    fn has_own(&self) -> bool {
+        !self.ready.is_empty()
+            || self.lifo.get() != crate::gate::NONE
+            || !self.fresh.is_empty()
+            || !self.remote.inbox.is_empty()
+    }
+
+    /// Looks for work that others have, and for news. True: go on.
+    fn search(&self) -> bool {
+        loop {
+            if let Some(index) = self.take_injected().or_else(|| self.steal()) {
+                self.found_work();
+                if let Some((index, slot)) = self.start(index) {
+                    self.resume(index, slot);
+                }
+                return true;
+            }
+            let shared = &self.shared;
+            let news = || {
+                !self.remote.inbox.is_empty()
+                    || shared.has_fresh(self.index)
+                    || shared.stop.load(Ordering::Relaxed)
+            };
+            if self.several_may_run() && self.patience.look(news) {
+                if !self.remote.inbox.is_empty() || self.is_stopped() {
+                    self.found_work();
+                    return true;
+                }
+                continue;
+            }
+            return false;
+        }
+    }
+
+    /// With one CPU nobody else runs while this worker looks. With one worker and its timers' time
+    /// near, it would only burn: looking pays where other threads bring work.
+    fn several_may_run(&self) -> bool {
+        self.shared.several_cpus
+    }
+
+    /// This worker no longer searches. The last to stop searching because it found something calls
+    /// another: there may be more.
+    fn found_work(&self) {
+        if self.searching.take() && self.shared.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.shared.call_helper();
+        }
+    }
+
+    fn sleep(&self) {
+        let shared = &self.shared;
+        self.remote.sleeper.announce();
+        shared.join_idle(self.index, &self.searching);
+        if shared.workers() > 1 {
+            // Pairs with the light fence of a worker that has pushed to its own deque.
+            becket_chan::fence::heavy();
+        }
+        let bound = self.timers.borrow_mut().bound();
+        let idle = self.remote.inbox.is_empty_for_sleep()
+            && !shared.has_fresh(self.index)
+            && !self.is_stopped();
+        if idle {
+            shared.report_quiet();
+            Counters::add(&self.counters.parks, 1);
+            match shared.clock.as_virtual() {
+                None => self.remote.sleeper.sleep(bound.map(|bound| shared.clock.instant(bound))),
+                Some(clock) if shared.advance(clock, self.index, bound) => {}
+                Some(_) => self.remote.sleeper.sleep(None),
+            }
+        }
+        self.remote.sleeper.retract();
+        if shared.leave_idle(self.index) {
+            self.searching.set(true);
+        }
+        if bound.is_some() {
+            self.fire_timers();
+        } else {
+            self.read_clock();
+        }
+    }
+
+    /// The runtime ends. False: nothing is left.
+    fn wind_up(&self) -> bool {
+        if !self.stopping.get() {
+            self.begin_to_stop();
+            return true;
+        }
+        if self.drop_fresh() || self.has_own() {
+            return true;
+        }
+        if self.owned.get() == 0 {
+            return false;
+        }
+        // What is left waits in a destructor, perhaps for a coroutine of another worker's.
+        self.fire_timers();
+        if self.has_own() {
+            return true;
+        }
+        self.remote.sleeper.announce();
+        if self.remote.inbox.is_empty_for_sleep() && self.shared.injector.is_empty() {
+            let bound = self.timers.borrow_mut().bound();
+            self.remote.sleeper.sleep(bound.map(|bound| self.shared.clock.instant(bound)));
+        }
+        self.remote.sleeper.retract();
+        true
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A worker: one thread that runs coroutines, and all that their scheduling needs.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `ready` | the queue of coroutines that can go on |
+//! | `remote` | what other threads know of a worker: its inbox, whether it sleeps |
+//! | `turn` | which coroutine is next |
+//! | `idle` | looking for work, and sleeping |
+//! | `wait` | how a coroutine gives up its turn: park, yield, timers |
+//! | `end` | a coroutine's end, and a worker's |
+//!
+//! A coroutine belongs to the worker that it started on, to its end. So the ready queue, the timers
+//! and each coroutine's state are the worker's alone, and are touched by no locked instruction:
+//!
+//! ```text
+//!   spawn ─► fresh deque ──(stolen by idle workers)       other threads ─► inbox
+//!              │        injector ◄─ spawn from outside                      │
+//!              ▼           ▼                                                ▼
+//!            start: the coroutine is this worker's     unpark ─► lifo slot, ready queue
+//!              │                                                       │
+//!              └──────────────────►  run  ◄────────────────────────────┘
+//!                                     │
+//!                     suspends: parked │ yielded (to the end of the ready queue) │ ended
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A coroutine is in one place at most: a deque, an injector, the lifo slot, the ready queue; or
+//!    it runs; or it waits and is in none.
+//! 2. Everything in a deque or an injector is fresh; everything in the lifo slot and the ready queue
+//!    is this worker's.
+//! 3. A worker sleeps only when it has nothing that can run, after it has said so and has looked
+//!    once more at all that others may have brought (see `sleep`).
+//! 4. No code of the user's runs on a worker's own stack, except, at the end of a runtime, the drop
+//!    of what never ran.
+
+mod end;
+mod idle;
+mod ready;
+mod remote;
+mod turn;
+mod wait;
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+    sync::atomic::Ordering,
+};
+
+use becket_chan::park::{self, Park};
+use becket_chan::timer::wheel::Wheel;
+use crossbeam_deque::Worker as Deque;
+
+pub(crate) use self::{
+    end::{abandon, is_ending, unwind},
+    remote::{Remote, WORKERS_MAX},
+    wait::{HOOK, park_current, sleep_current, unpark, yield_current},
+};
+use self::{idle::Patience, ready::Ready};
+use crate::{
+    context::{self, Context},
+    gate::NONE,
+    runtime::{Counters, Shared},
+    slot::{self, Flow, Slot, State},
+    stack,
+};
+
+/// All that belongs to one worker's thread.
+pub(crate) struct Worker {
+    /// Its number in the process: what owns its coroutines.
+    pub(crate) number: u16,
+    /// Its place among the runtime's workers.
+    index: usize,
+    pub(crate) shared: Arc<Shared>,
+    remote: &'static Remote,
+    counters: &'static Counters,
+    /// Coroutines that have not started, at hand for idle workers too.
+    fresh: Deque<u32>,
+    ready: Ready,
+    /// The coroutine that was woken last goes first: what it needs is in the cache.
+    lifo: Cell<u32>,
+    lifo_streak: Cell<u32>,
+    timers: RefCell<Box<Wheel<Flow>>>,
+    /// The runtime's time when the clock was read last.
+    now: Cell<u64>,
+    tick: Cell<u32>,
+    /// Which of the sources of fresh coroutines has its turn.
+    fresh_turn: Cell<bool>,
+    /// Coroutines that are this worker's, among them those that ended with a wake on its way.
+    owned: Cell<usize>,
+    /// The runtime ends: whoever waits is unwound.
+    stopping: Cell<bool>,
+    searching: Cell<bool>,
+    patience: Patience,
+    pub(crate) stacks: stack::Cache,
+    pub(crate) slots: slot::Cache,
+}
+
+impl Worker {
+    /// Runs coroutines on the calling thread until the runtime ends.
+    pub(crate) fn run(shared: Arc<Shared>, index: usize, fresh: Deque<u32>) {
+        let Some(remote) = shared.remote(index) else { return };
+        let Some(counters) = shared.counters(index) else { return };
+        stack::overflow::prepare_thread();
+        let worker = Self {
+            number: remote.number,
+            index,
+            remote,
+            counters,
+            fresh,
+            ready: Ready::new(),
+            lifo: Cell::new(NONE),
+            lifo_streak: Cell::new(0),
+            timers: RefCell::new(Box::default()),
+            now: Cell::new(shared.clock.now()),
+            tick: Cell::new(0),
+            fresh_turn: Cell::new(false),
+            owned: Cell::new(0),
+            stopping: Cell::new(false),
+            searching: Cell::new(false),
+            patience: Patience::new(),
+            stacks: stack::Cache::new(shared.stack_size),
+            slots: slot::Cache::new(),
+            shared,
+        };
+        let hook: &'static dyn Park = &HOOK;
+        park::set_hook(Some(hook));
+        context::replace(Context { worker: &raw const worker, ..context::get() });
+        worker.turns();
+        context::replace(Context { worker: std::ptr::null(), ..context::get() });
+        park::set_hook(None);
+    }
+
+    /// Puts a coroutine that was just made where it will be started.
+    #[inline]
+    pub(crate) fn push_fresh(&self, index: u32) {
+        self.fresh.push(index);
+        Counters::add(&self.counters.spawned, 1);
+        if self.shared.workers() > 1 {
+            // Pairs with the heavy fence of a worker that is about to sleep.
+            becket_chan::fence::light();
+            self.shared.call_helper();
+        }
+    }
+
+    /// Lets one coroutine run until it suspends.
+    #[inline]
+    fn resume(&self, index: u32, slot: &'static Slot) {
+        Counters::add(&self.counters.dispatches, 1);
+        let flow = Flow::new(index, slot.gate.generation());
+        slot.set_state_at(State::Running, self.now.get());
+        let outer = context::replace(Context { worker: self, slot, flow });
+        // SAFETY: it is this worker's (invariant 1), and it does not run.
+        let finished = unsafe { slot.switch().resume() };
+        context::replace(outer);
+        if finished || slot.state() == State::Abandoned {
+            self.finish(index, slot);
+        }
+    }
+
+    /// Reads the clock.
+    fn read_clock(&self) -> u64 {
+        let now = self.shared.clock.now();
+        self.now.set(now);
+        now
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Which coroutine is next.
+//!
+//! In this order: the one that was woken last, if it has not come first too often in a row; the
+//! first that is ready; the newest that has not started; what came from outside; what another
+//! worker has. And so that no flood of one kind keeps the others waiting:
+//!
+//! | what waits | comes within |
+//! |---|---|
+//! | ready in the queue | (`LIFO_STREAK_MAX` + 1) dispatches for each that is before it |
+//! | fresh: the oldest of the deque, the oldest from outside | 2 · `FRESH_EVERY` dispatches for each before it |
+//! | due timers | `CLOCK_EVERY` dispatches |
+//! | wakes from other threads | one dispatch |
+
+use std::sync::atomic::Ordering;
+
+use crossbeam_deque::Steal;
+
+use super::Worker;
+use crate::{
+    gate::NONE,
+    runtime::Counters,
+    slot::{self, Slot, State},
+};
+
+/// So often in a row goes the one first that was woken last, while others are ready.
+const LIFO_STREAK_MAX: u32 = 16;
+/// So often comes one first that has not started.
+const FRESH_EVERY: u32 = 61;
+/// So often the clock is read while there are timers.
+const CLOCK_EVERY: u32 = 8;
+/// So often it is read anyway, so that a listing can say since when.
+const CLOCK_ANYWAY_EVERY: u32 = 64;
+
+impl Worker {
+    /// Runs coroutines until the runtime ends.
+    pub(super) fn turns(&self) {
+        loop {
+            self.take_messages();
+            if let Some((index, slot)) = self.next() {
+                self.resume(index, slot);
+            } else if !self.idle() {
+                return;
+            }
+        }
+    }
+
+    #[inline]
+    fn next(&self) -> Option<(u32, &'static Slot)> {
+        let tick = self.tick.get().wrapping_add(1);
+        self.tick.set(tick);
+        if tick % CLOCK_EVERY == 0 {
+            self.look_at_clock(tick);
+        }
+        if tick % FRESH_EVERY == 0
+            && let Some(found) = self.take_oldest_fresh()
+        {
+            return Some(found);
+        }
+        let lifo = self.lifo.replace(NONE);
+        if let Some(slot) = slot::get(lifo) {
+            let streak = self.lifo_streak.get();
+            if streak < LIFO_STREAK_MAX || self.ready.is_empty() {
+                self.lifo_streak.set(streak + 1);
+                return Some((lifo, slot));
+            }
+            self.ready.push(lifo, slot);
+        }
+        self.lifo_streak.set(0);
+        if let Some(found) = self.ready.pop() {
+            return Some(found);
+        }
+        self.take_fresh()
+    }
+
+    /// Hears of the wakes that other threads have left.
+    #[inline]
+    pub(super) fn take_messages(&self) {
+        if !self.remote.inbox.is_empty() {
+            self.take_all_messages();
+        }
+    }
+
+    #[cold]
+    fn take_all_messages(&self) {
+        self.remote.inbox.take(
+            |index| slot::get(index).map(|slot| &slot.gate),
+            |index| {
+                Counters::add(&self.counters.remote_wakes, 1);
+                let Some(slot) = slot::get(index) else { return };
+                if slot.state() == State::Zombie {
+                    self.bury(index, slot);
+                } else {
+                    self.wake(index, slot);
+                }
+            },
+        );
+    }
+
+    /// Makes a coroutine of this worker's ready, or, if it does not wait, notes that it must not
+    /// next time.
+    #[inline]
+    pub(super) fn wake(&self, index: u32, slot: &'static Slot) {
+        if !matches!(slot.state(), State::Parked | State::Sleeping) {
+            slot.token.set(true);
+            return;
+        }
+        slot.set_state_at(State::Ready, self.now.get());
+        let before = self.lifo.replace(index);
+        if let Some(slot) = slot::get(before) {
+            self.ready.push(before, slot);
+        }
+    }
+
+    fn look_at_clock(&self, tick: u32) {
+        if self.is_stopped() && !self.stopping.get() {
+            self.begin_to_stop();
+        }
+        if !self.timers.borrow().is_empty() {
+            self.fire_timers();
+        } else if tick % CLOCK_ANYWAY_EVERY == 0 {
+            self.read_clock();
+        }
+    }
+
+    /// Wakes whose time has come.
+    pub(super) fn fire_timers(&self) {
+        let now = self.read_clock();
+        loop {
+            let due = self.timers.borrow_mut().pop(now);
+            let Some((_, flow)) = due else { return };
+            Counters::add(&self.counters.timers, 1);
+            if let Some(slot) = slot::find(flow) {
+                // In the order of their deadlines: not through the lifo slot.
+                if matches!(slot.state(), State::Parked | State::Sleeping) {
+                    slot.set_state_at(State::Ready, now);
+                    self.ready.push(flow.index(), slot);
+                }
+            }
+        }
+    }
+
+    fn take_fresh(&self) -> Option<(u32, &'static Slot)> {
+        let index = self.fresh.pop().or_else(|| self.take_injected())?;
+        self.start(index)
+    }
+
+    /// The oldest that has not started, in turn of this worker's own and of those from outside.
+    fn take_oldest_fresh(&self) -> Option<(u32, &'static Slot)> {
+        let own = !self.fresh_turn.get();
+        self.fresh_turn.set(own);
+        let index = if own {
+            self.take_own_oldest().or_else(|| self.take_injected())
+        } else {
+            self.take_injected().or_else(|| self.take_own_oldest())
+        };
+        self.start(index?)
+    }
+
+    fn take_own_oldest(&self) -> Option<u32> {
+        retry(|| self.shared.stealer(self.index).map_or(Steal::Empty, |own| own.steal()))
+    }
+
+    pub(super) fn take_injected(&self) -> Option<u32> {
+        if self.shared.injector.is_empty() {
+            return None;
+        }
+        retry(|| self.shared.injector.steal_batch_and_pop(&self.fresh))
+    }
+
+    /// Takes from another worker, whichever has something, beginning anywhere.
+    pub(super) fn steal(&self) -> Option<u32> {
+        let workers = self.shared.workers();
+        let first = fastrand::usize(..workers.max(1));
+        for step in 0..workers {
+            let victim = (first + step) % workers;
+            if victim == self.index {
+                continue;
+            }
+            let Some(stealer) = self.shared.stealer(victim) else { continue };
+            if let Some(index) = retry(|| stealer.steal_batch_and_pop(&self.fresh)) {
+                Counters::add(&self.counters.steals, 1);
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Makes a fresh coroutine this worker's.
+    #[inline]
+    pub(super) fn start(&self, index: u32) -> Option<(u32, &'static Slot)> {
+        let slot = slot::get(index)?;
+        if slot.gate.start(self.number) {
+            slot.token.set(true);
+        }
+        slot.ending.set(self.stopping.get());
+        self.owned.set(self.owned.get() + 1);
+        self.counters.owned.store(self.owned.get() as u64, Ordering::Relaxed);
+        Some((index, slot))
+    }
+}
+
+fn retry<T>(mut steal: impl FnMut() -> Steal<T>) -> Option<T> {
+    loop {
+        match steal() {
+            Steal::Success(found) => return Some(found),
+            Steal::Empty => return None,
+            Steal::Retry => {}
+        }
+    }
+}
