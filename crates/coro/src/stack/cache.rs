@@ -8,7 +8,7 @@
 use std::cell::Cell;
 
 use super::class::Class;
-use super::pool::{POOL, Slot};
+use super::pool::{POOL, Run, Slot};
 use super::{Stack, StackError};
 
 const CAPACITY: usize = 2 * BATCH;
@@ -23,6 +23,8 @@ pub(crate) struct Cache {
     /// Those below `len` are ours and free.
     slots: [Cell<Slot>; CAPACITY],
     len: Cell<usize>,
+    /// Addresses for new ones.
+    run: Cell<Run>,
 }
 
 impl Cache {
@@ -30,7 +32,7 @@ impl Cache {
     /// answered by [`get`](Self::get).
     pub(crate) fn new(size_bytes: usize) -> Self {
         let slots = [const { Cell::new(Slot::NONE) }; CAPACITY];
-        Self { class: Class::of(size_bytes), slots, len: Cell::new(0) }
+        Self { class: Class::of(size_bytes), slots, len: Cell::new(0), run: Cell::new(Run::EMPTY) }
     }
 
     /// A stack, the warmest there is.
@@ -65,11 +67,20 @@ impl Cache {
     fn refill(&self) -> Result<Stack, StackError> {
         let class = self.class.clone()?;
         let mut slots = [Slot::NONE; BATCH];
-        let taken = POOL.take(class, &mut slots)?;
+        let mut taken = POOL.take(class, &mut slots);
+        if taken == 0 {
+            let mut run = self.run.replace(Run::EMPTY);
+            if run.is_empty() {
+                run = POOL.reserve(class, true)?;
+            }
+            let carved = POOL.carve(class, &mut run, &mut slots);
+            self.run.set(run);
+            taken = carved?;
+        }
         for (cell, slot) in self.slots.iter().zip(slots.iter().take(taken)) {
             cell.set(*slot);
         }
-        // `take` answers one at least, and what it answers is ours from here on.
+        // One at least: a run that was reserved is not empty.
         self.len.set(taken);
         self.get()
     }
@@ -95,5 +106,8 @@ impl Cache {
 impl Drop for Cache {
     fn drop(&mut self) {
         self.give(CAPACITY);
+        if let Ok(class) = &self.class {
+            POOL.unreserve(*class, self.run.get());
+        }
     }
 }

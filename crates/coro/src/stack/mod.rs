@@ -47,9 +47,14 @@ pub(crate) struct Stack {
 pub(crate) fn acquire(size_bytes: usize) -> Result<Stack, StackError> {
     let class = Class::of(size_bytes)?;
     let mut slots = [Slot::NONE; 1];
-    POOL.take(class, &mut slots)?;
+    if POOL.take(class, &mut slots) == 0 {
+        let mut run = POOL.reserve(class, false)?;
+        let carved = POOL.carve(class, &mut run, &mut slots);
+        POOL.unreserve(class, run);
+        carved?;
+    }
     let [slot] = slots;
-    // SAFETY: `take` answers one at least, which is the caller's from here on.
+    // SAFETY: taken or carved: the caller's from here on.
     Ok(unsafe { Stack::from_slot(slot, class) })
 }
 

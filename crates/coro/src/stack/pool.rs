@@ -2,8 +2,8 @@
 //! The process's free stacks, class by class.
 //!
 //! **Out**: the stack that came back last goes out first. When none is warm, one whose memory was
-//! given back; when there is none either, new ones are carved from the class's slab, a batch at a
-//! time, growing with what the class already has. A slab is as large as all slabs of its class
+//! given back; when there is none either, the caller takes a run of addresses from the class's slab
+//! and carves new ones from it as it needs them. A slab is as large as all slabs of its class
 //! before it together, up to 1 GiB of addresses.
 //!
 //! **Back**: a stack that comes back is warm: its memory stays as it is. A class keeps at most
@@ -12,7 +12,7 @@
 //! (`MADV_DONTNEED`, so that it is free at once and not when the kernel comes to look) but stay
 //! ready for use. Addresses are never given back: a slab stays for the life of the process.
 //!
-//! 1. A slot is in `warm`, in `cold`, between `next` and `end`, or somebody's.
+//! 1. A slot is in `warm`, in `cold`, in one of `runs`, or somebody's: as a stack or in a run.
 //! 2. The kernel is called without the lock, except for the mapping of a slab; the slots it is
 //!    called for are the caller's at that time.
 
@@ -38,8 +38,10 @@ const WARM_MAX: usize = 4096;
 const WARM_MAX_BYTES: usize = 256 << 20;
 /// Stacks that lose their memory in one go.
 const RELEASE_BATCH: usize = 64;
-const CARVE_MIN: usize = 8;
-const CARVE_MAX: usize = 512;
+/// Slots in a run for a thread that makes many stacks. Long runs keep threads that touch new
+/// stacks at the same time in different pages of the page table.
+const RUN_MIN: usize = 32;
+const RUN_MAX: usize = 1024;
 
 /// Where a stack begins: its highest address. `NONE` is no stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +64,10 @@ struct Shelf {
     warm: VecDeque<Slot>,
     /// Ready, without memory.
     cold: Vec<Slot>,
-    /// The part of the newest slab that has never been used.
-    next: usize,
-    end: usize,
-    /// What the class has of the address space.
-    mapped_bytes: usize,
-    carved: usize,
+    /// Parts of slabs that have never been used.
+    runs: Vec<Run>,
+    /// All slots of all slabs, whoever has them.
+    slots: usize,
 }
 
 impl Pool {
@@ -79,25 +79,20 @@ impl Pool {
         }
     }
 
-    /// Fills `out` from the front with stacks that are the caller's from here on. Answers how
-    /// many: one at least.
-    pub(super) fn take(&self, class: Class, out: &mut [Slot]) -> Result<usize, StackError> {
-        let Some(shelf) = self.shelves.get(class.index()) else { return Ok(0) };
+    /// Fills `out` from the front with free stacks, the warmest last, as far as there are any.
+    /// Answers how many: they are the caller's from here on.
+    pub(super) fn take(&self, class: Class, out: &mut [Slot]) -> usize {
+        let Some(shelf) = self.shelves.get(class.index()) else { return 0 };
         let mut shelf = shelf.lock();
         let mut taken = 0;
-        // The first to go out of a cache is the last that is put in: the warmest.
         while let Some(place) = out.get_mut(taken) {
             let Some(slot) = shelf.warm.pop_back().or_else(|| shelf.cold.pop()) else { break };
             *place = slot;
             taken += 1;
         }
-        if let Some(out) = out.get_mut(..taken).filter(|out| !out.is_empty()) {
-            out.reverse();
-            return Ok(taken);
-        }
-        let fresh = self.reserve(&mut shelf, class)?;
         drop(shelf);
-        self.carve(class, fresh, out)
+        out.get_mut(..taken).unwrap_or_default().reverse();
+        taken
     }
 
     /// Takes back stacks that are the caller's, the oldest first, with nothing on them that
@@ -123,97 +118,99 @@ impl Pool {
         }
     }
 
-    /// Cuts a run of slots from the slab, mapping one if need be. They have no guards yet.
-    fn reserve(&self, shelf: &mut Shelf, class: Class) -> Result<Run, StackError> {
+    /// Addresses for new stacks: for one at least, for as many as the class can put to use if
+    /// `many`. They are the caller's from here on.
+    pub(super) fn reserve(&self, class: Class, many: bool) -> Result<Run, StackError> {
         let stride = class.stride_bytes();
-        if shelf.end - shelf.next < stride {
-            self.grow(shelf, class)?;
+        let Some(shelf) = self.shelves.get(class.index()) else { return Ok(Run::EMPTY) };
+        let mut shelf = shelf.lock();
+        let mut run = match shelf.runs.pop() {
+            Some(run) => run,
+            None => self.map_slab(&mut shelf, class)?,
+        };
+        let wanted = if many { (shelf.slots / 16).clamp(RUN_MIN, RUN_MAX) } else { 1 };
+        let rest = Run { start: run.end.min(run.start + wanted * stride), end: run.end };
+        run.end = rest.start;
+        if rest.start < rest.end {
+            shelf.runs.push(rest);
         }
-        let wanted = (shelf.carved / 4).clamp(CARVE_MIN, CARVE_MAX);
-        let count = wanted.min((shelf.end - shelf.next) / stride);
-        let start = shelf.next;
-        shelf.next += count * stride;
-        shelf.carved += count;
-        Ok(Run { start, count })
+        Ok(run)
+    }
+
+    /// Takes back what is left of a run.
+    pub(super) fn unreserve(&self, class: Class, run: Run) {
+        if let Some(shelf) = self.shelves.get(class.index()).filter(|_| run.start < run.end) {
+            shelf.lock().runs.push(run);
+        }
+    }
+
+    /// Makes new stacks of the front of `run` until `out` is full or the run empty. Answers how
+    /// many. On an error there are none, and the run is as it was.
+    pub(super) fn carve(
+        &self,
+        class: Class,
+        run: &mut Run,
+        out: &mut [Slot],
+    ) -> Result<usize, StackError> {
+        let stride = class.stride_bytes();
+        let count = out.len().min((run.end - run.start) / stride);
+        let guards = self.guards.unwrap_or_else(Guards::of_this_kernel);
+        // SAFETY: invariant 1: the run is the caller's, and no stack yet.
+        unsafe { guards.install(run.start, stride, count) }
+            .map_err(|errno| no_memory(class, errno))?;
+        for place in out.iter_mut().take(count) {
+            run.start += stride;
+            *place = Slot(StackPointer::new(run.start).unwrap_or(StackPointer::MAX));
+            valgrind::register(run.start - class.size_bytes(), run.start);
+        }
+        Ok(count)
     }
 
     #[cold]
-    fn grow(&self, shelf: &mut Shelf, class: Class) -> Result<(), StackError> {
+    fn map_slab(&self, shelf: &mut Shelf, class: Class) -> Result<Run, StackError> {
         let size_bytes = class.size_bytes();
         let stride = class.stride_bytes();
-        let slots = shelf.mapped_bytes.clamp(SLAB_MIN_BYTES, SLAB_MAX_BYTES) / stride;
-        let bytes = slots.max(1) * stride;
-        let full = StackError::AddressSpace { size_bytes, limit_bytes: ADDRESSES_MAX_BYTES };
+        let before = shelf.slots * stride;
+        let slots = (before.clamp(SLAB_MIN_BYTES, SLAB_MAX_BYTES) / stride).max(1);
+        let bytes = slots * stride;
         let counted = self.addresses_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if counted + bytes > ADDRESSES_MAX_BYTES || !slab::has_room() {
+        let mapped = if counted + bytes > ADDRESSES_MAX_BYTES || !slab::has_room() {
+            Err(StackError::AddressSpace { size_bytes, limit_bytes: ADDRESSES_MAX_BYTES })
+        } else {
+            sys::map(bytes).map_err(|errno| no_memory(class, errno))
+        };
+        let start = mapped.inspect_err(|_| {
             self.addresses_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(full);
-        }
-        let start = sys::map(bytes).map_err(|errno| {
-            self.addresses_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            no_memory(class, errno)
         })?;
         if !slab::add(start, start + bytes, class) {
             // SAFETY: mapped above, and nobody has been told of it.
             unsafe { sys::unmap(start, bytes) };
             self.addresses_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(full);
+            return Err(StackError::AddressSpace { size_bytes, limit_bytes: ADDRESSES_MAX_BYTES });
         }
-        shelf.next = start;
-        shelf.end = start + bytes;
-        shelf.mapped_bytes += bytes;
-        Ok(())
-    }
-
-    /// Makes stacks of a run; what `out` has no room for goes to the pool.
-    #[cold]
-    fn carve(&self, class: Class, run: Run, out: &mut [Slot]) -> Result<usize, StackError> {
-        let stride = class.stride_bytes();
-        let guards = self.guards.unwrap_or_else(Guards::of_this_kernel);
-        let Some(shelf) = self.shelves.get(class.index()) else { return Ok(0) };
-        // SAFETY: invariant 1: `reserve` has taken the run out of the slab for us.
-        if let Err(errno) = unsafe { guards.install(run.start, stride, run.count) } {
-            let mut shelf = shelf.lock();
-            // Back into the slab, unless somebody has cut behind us: then it is lost.
-            if shelf.next == run.start + run.count * stride {
-                shelf.next = run.start;
-                shelf.carved -= run.count;
-            }
-            return Err(no_memory(class, errno));
-        }
-        let mut slots = (1..=run.count)
-            .filter_map(|nth| StackPointer::new(run.start + nth * stride))
-            .map(Slot)
-            .inspect(|slot| valgrind::register(slot.0.get() - class.size_bytes(), slot.0.get()));
-        let mut taken = 0;
-        for (place, slot) in out.iter_mut().zip(&mut slots) {
-            *place = slot;
-            taken += 1;
-        }
-        let mut rest = slots.peekable();
-        if rest.peek().is_some() {
-            shelf.lock().cold.extend(rest);
-        }
-        Ok(taken)
+        shelf.slots += slots;
+        Ok(Run { start, end: start + bytes })
     }
 }
 
-/// Neighbouring slots, by their lowest address.
-struct Run {
+/// Neighbouring slots that are no stacks yet: they have no guards.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
     start: usize,
-    count: usize,
+    end: usize,
+}
+
+impl Run {
+    pub(super) const EMPTY: Self = Self { start: 0, end: 0 };
+
+    pub(super) fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
 }
 
 impl Shelf {
     const fn new() -> Self {
-        Self {
-            warm: VecDeque::new(),
-            cold: Vec::new(),
-            next: 0,
-            end: 0,
-            mapped_bytes: 0,
-            carved: 0,
-        }
+        Self { warm: VecDeque::new(), cold: Vec::new(), runs: Vec::new(), slots: 0 }
     }
 }
 

@@ -6,7 +6,7 @@
 //! a mapping of its own. Which of the two is found out once.
 //!
 //! Advice for many ranges goes to the kernel by `process_madvise` on this very process, 64 ranges
-//! a call; kernels that do not let a process advise itself so get one call a range.
+//! a call; kernels that know no name for "this very process" (before 6.15) get one call a range.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -24,6 +24,9 @@ pub(super) enum Guards {
 }
 
 const MADV_GUARD_INSTALL: libc::c_int = 102;
+
+/// In place of a descriptor: this process.
+const PIDFD_SELF_THREAD_GROUP: libc::c_int = -10001;
 
 /// Ranges in one call. Their vector lies on the caller's stack, which may be a small one.
 const RANGES_MAX: usize = 64;
@@ -152,26 +155,17 @@ fn advise_all(
 
 /// One call for all ranges. Answers how many bytes, from the front, have been seen to.
 fn advise_vector(vector: &[libc::iovec], advice: libc::c_int) -> usize {
-    // Opened anew each time: a descriptor that is kept would mean the parent after a fork.
-    // SAFETY: opens a descriptor for this process, and touches no memory.
-    let process = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
-    let Ok(process) = libc::c_int::try_from(process) else { return 0 };
-    if process < 0 {
-        return 0;
-    }
     // SAFETY: the vector lives until the call ends; the ranges are as `advise` wants them.
     let done = unsafe {
         libc::syscall(
             libc::SYS_process_madvise,
-            process,
+            PIDFD_SELF_THREAD_GROUP,
             vector.as_ptr(),
             vector.len(),
             advice,
             0 as libc::c_uint,
         )
     };
-    // SAFETY: the descriptor was opened above and is closed once.
-    unsafe { libc::close(process) };
     usize::try_from(done).unwrap_or(0)
 }
 

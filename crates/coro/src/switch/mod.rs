@@ -26,6 +26,7 @@ mod stackful;
 #[cfg(any(miri, feature = "threads"))]
 mod threads;
 
+pub(crate) use self::control::Control;
 #[cfg(not(any(miri, feature = "threads")))]
 pub(crate) use self::stackful::Switch;
 #[cfg(any(miri, feature = "threads"))]

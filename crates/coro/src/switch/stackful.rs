@@ -73,7 +73,18 @@ impl Switch {
     /// is on the stack.
     #[inline]
     pub(crate) unsafe fn resume(&mut self) -> bool {
-        let own = Control::read();
+        // SAFETY: the caller's.
+        unsafe { self.resume_from(Control::read()) }
+    }
+
+    /// As [`resume`](Self::resume), by a thread that knows its own control state. Reading it is a
+    /// good part of what a switch costs.
+    ///
+    /// # Safety
+    ///
+    /// As [`resume`](Self::resume).
+    #[inline]
+    pub(crate) unsafe fn resume_from(&mut self, own: Control) -> bool {
         match self.coroutine.resume(own) {
             CoroutineResult::Yield(flow) => {
                 own.restore(flow);

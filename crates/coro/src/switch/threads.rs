@@ -100,6 +100,16 @@ impl Switch {
         }
     }
 
+    /// As the stackful one's: a thread keeps its control state by itself.
+    ///
+    /// # Safety
+    ///
+    /// As [`resume`](Self::resume).
+    pub(crate) unsafe fn resume_from(&mut self, _own: Control) -> bool {
+        // SAFETY: the caller's.
+        unsafe { self.resume() }
+    }
+
     /// From within a flow: back to whoever resumed it, until it is resumed again.
     ///
     /// # Safety
