@@ -43,7 +43,7 @@ pub(crate) fn prepare_thread() {
     thread_local! {
         static READY: Cell<bool> = const { Cell::new(false) };
     }
-    if !READY.get() {
+    if !READY.get() && !cfg!(miri) {
         READY.set(true);
         prepare();
     }

@@ -6,7 +6,8 @@
 //!   stack switch (miri, and whoever sets the feature `threads`).
 //! - [`control`]: the floating-point control state, which belongs to each flow.
 //!
-//! Both have `Switch::{new, resume, suspend, is_started, into_stack}`, [`Link`] and the same rules:
+//! Both have `Switch::{new, new_from, resume, resume_from, suspend, is_started, into_stack}` and
+//! the same rules:
 //!
 //! 1. A flow is new, suspended, running or finished; `resume` takes the first two to the third,
 //!    and returns when it is in the second or the fourth.

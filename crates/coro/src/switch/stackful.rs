@@ -52,7 +52,12 @@ impl Switch {
     /// runs, and never if there is none.
     #[inline]
     pub(crate) fn new(stack: Stack, entry: Entry, data: *mut ()) -> Self {
-        let own = Control::read();
+        Self::new_from(Control::read(), stack, entry, data)
+    }
+
+    /// [`new`](Self::new), for a caller who knows the control state that the flow shall begin with.
+    #[inline]
+    pub(crate) fn new_from(own: Control, stack: Stack, entry: Entry, data: *mut ()) -> Self {
         let coroutine = Coroutine::with_stack(
             stack,
             move |yielder: &Yielder<Control, Control>, resumer: Control| {
@@ -82,7 +87,8 @@ impl Switch {
     ///
     /// # Safety
     ///
-    /// As [`resume`](Self::resume).
+    /// As for `resume`. (An `own` that is not this thread's is so afterwards, and the flow may run
+    /// in the state that there was.)
     #[inline]
     pub(crate) unsafe fn resume_from(&mut self, own: Control) -> bool {
         match self.coroutine.resume(own) {
@@ -91,7 +97,7 @@ impl Switch {
                 false
             }
             CoroutineResult::Return(()) => {
-                own.restore(Control::read());
+                own.impose();
                 true
             }
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What holds for either way of switching.
 
-use super::{Link, Switch};
+use super::{Entry, Link, Switch};
 use crate::stack::{self, Stack};
 
 fn stack() -> Stack {
@@ -19,13 +19,14 @@ impl<F: FnOnce(Link)> Flow<F> {
     }
 
     fn switch(&mut self) -> Switch {
-        unsafe fn entry<F: FnOnce(Link)>(data: *mut (), link: Link) {
-            // SAFETY: each test keeps the `Flow` until the switch is finished or abandoned.
-            let flow = unsafe { &mut *data.cast::<Flow<F>>() };
-            (flow.body.take().unwrap())(link);
-        }
         Switch::new(stack(), entry::<F>, (&raw mut *self).cast())
     }
+}
+
+unsafe fn entry<F: FnOnce(Link)>(data: *mut (), link: Link) {
+    // SAFETY: each test keeps the `Flow` until the switch is finished or abandoned.
+    let flow = unsafe { &mut *data.cast::<Flow<F>>() };
+    (flow.body.take().unwrap())(link);
 }
 
 fn resume(switch: &mut Switch) -> bool {
@@ -167,6 +168,10 @@ mod floating_point_control_state_lost_across_a_switch {
         x87: u16,
     }
 
+    fn entry_of<F: FnOnce(Link)>(_flow: &Flow<F>) -> Entry {
+        entry::<F>
+    }
+
     const STATUS: u32 = 0x3f;
     const NEAREST: State = State { sse: 0x1f80, x87: 0x037f };
     const UP: State = State { sse: 0x5f80, x87: 0x0b7f };
@@ -226,6 +231,28 @@ mod floating_point_control_state_lost_across_a_switch {
         set(NEAREST);
         drop(switch);
         assert_eq!(seen, Some(DOWN));
+    }
+
+    #[test]
+    fn a_state_that_is_passed_is_as_good_as_one_that_is_read() {
+        let own = crate::switch::Control::read();
+        let mut flow = Flow::new(|link| {
+            assert_eq!(state(), DOWN);
+            suspend(link);
+            assert_eq!(state(), DOWN);
+            set(UP);
+        });
+        set(DOWN);
+        let down = crate::switch::Control::read();
+        set(NEAREST);
+        let data = (&raw mut flow).cast();
+        let mut switch = Switch::new_from(down, stack(), entry_of(&flow), data);
+        // SAFETY: a flow of this thread, not finished, and `own` is this thread's state.
+        assert!(!unsafe { switch.resume_from(own) });
+        assert_eq!(state(), NEAREST);
+        // SAFETY: as above.
+        assert!(unsafe { switch.resume_from(own) });
+        assert_eq!(state(), NEAREST);
     }
 
     #[test]

@@ -74,8 +74,13 @@ impl Switch {
     /// `entry` is called at the first [`resume`](Self::resume), under whose caller's promise it
     /// runs, and never if there is none.
     pub(crate) fn new(stack: Stack, entry: Entry, data: *mut ()) -> Self {
+        Self::new_from(Control::read(), stack, entry, data)
+    }
+
+    /// [`new`](Self::new), for a caller who knows the control state that the flow shall begin with.
+    pub(crate) fn new_from(control: Control, stack: Stack, entry: Entry, data: *mut ()) -> Self {
         let baton = Baton { turn: Mutex::new(Turn::Resumer), changed: Condvar::new() };
-        let start = Start { entry, data, control: Control::read() };
+        let start = Start { entry, data, control };
         Self { stack: Some(stack), baton: Arc::new(baton), start: Some(start) }
     }
 
@@ -85,6 +90,16 @@ impl Switch {
     ///
     /// As for the stackful one, which see.
     pub(crate) unsafe fn resume(&mut self) -> bool {
+        // SAFETY: the caller's.
+        unsafe { self.resume_from(Control::read()) }
+    }
+
+    /// [`resume`](Self::resume): the resumer's control state stays on its thread by itself.
+    ///
+    /// # Safety
+    ///
+    /// As for `resume`.
+    pub(crate) unsafe fn resume_from(&mut self, _own: Control) -> bool {
         let mut turn = self.baton.turn.lock();
         *turn = Turn::Flow(context::snapshot());
         self.baton.changed.notify_all();
@@ -98,16 +113,6 @@ impl Switch {
                 Turn::Finished => return true,
             }
         }
-    }
-
-    /// As the stackful one's: a thread keeps its control state by itself.
-    ///
-    /// # Safety
-    ///
-    /// As [`resume`](Self::resume).
-    pub(crate) unsafe fn resume_from(&mut self, _own: Control) -> bool {
-        // SAFETY: the caller's.
-        unsafe { self.resume() }
     }
 
     /// From within a flow: back to whoever resumed it, until it is resumed again.
@@ -157,7 +162,7 @@ fn start_thread(start: Start, baton: Arc<Baton>) {
     let run = move || {
         let start = start;
         baton.wait();
-        start.control.restore(Control::read());
+        start.control.impose();
         bottom(start.entry, start.data, Link(NonNull::from(&*baton).cast()));
         baton.pass(Turn::Finished);
     };
