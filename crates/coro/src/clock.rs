@@ -49,10 +49,10 @@ struct Virtual {
 
 /// The time of the runtime of the coroutine that calls; elsewhere `Instant::now()`.
 pub fn now() -> Instant {
-    match context::get().worker() {
+    context::with_worker(|worker| match worker {
         Some(worker) => worker.shared.clock.instant(worker.shared.clock.now()),
         None => Instant::now(),
-    }
+    })
 }
 
 /// The instant from which nanoseconds are counted.

@@ -14,56 +14,59 @@ use crate::{
     worker::Worker,
 };
 
-/// A copy of a thread's context.
-#[derive(Clone, Copy)]
-pub(crate) struct Context {
+struct Context {
     /// The thread's worker, or null.
-    pub(crate) worker: *const Worker,
+    worker: Cell<*const Worker>,
     /// The slot of the coroutine that runs, or null.
-    pub(crate) slot: *const Slot,
-    pub(crate) flow: Flow,
+    slot: Cell<*const Slot>,
 }
 
 thread_local! {
-    static CONTEXT: Cell<Context> = const { Cell::new(Context::EMPTY) };
+    static CONTEXT: Context =
+        const { Context { worker: Cell::new(ptr::null()), slot: Cell::new(ptr::null()) } };
 }
 
-impl Context {
-    const EMPTY: Self = Self { worker: ptr::null(), slot: ptr::null(), flow: Flow::NONE };
-
-    /// The worker of this thread.
-    #[inline]
-    pub(crate) fn worker(&self) -> Option<&Worker> {
-        // SAFETY: null, or the worker whose loop is below on this thread and outlives the caller,
-        // which runs above it.
-        unsafe { self.worker.as_ref() }
-    }
-
-    /// The slot of the coroutine that runs.
-    #[inline]
-    pub(crate) fn slot(&self) -> Option<&'static Slot> {
-        // SAFETY: null, or a slot, which is never unmapped.
-        unsafe { self.slot.as_ref() }
-    }
-}
-
-/// The calling thread's. Empty while the thread is torn down.
+/// The worker of this thread. Shown to a closure, since it lives no longer than its loop, which is
+/// below the caller on this thread.
 #[inline]
-pub(crate) fn get() -> Context {
-    CONTEXT.try_with(Cell::get).unwrap_or(Context::EMPTY)
+pub(crate) fn with_worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    let worker = CONTEXT.try_with(|context| context.worker.get()).unwrap_or(ptr::null());
+    // SAFETY: null, or the worker whose loop is below on this thread, which the caller runs above.
+    f(unsafe { worker.as_ref() })
 }
 
-/// Replaces the calling thread's; returns what it was.
+/// The slot of the coroutine that runs.
 #[inline]
-pub(crate) fn replace(context: Context) -> Context {
-    CONTEXT.try_with(|current| current.replace(context)).unwrap_or(Context::EMPTY)
+pub(crate) fn slot() -> Option<&'static Slot> {
+    let slot = CONTEXT.try_with(|context| context.slot.get()).unwrap_or(ptr::null());
+    // SAFETY: null, or a slot, which is never unmapped.
+    unsafe { slot.as_ref() }
+}
+
+/// The name of the coroutine that runs.
+#[inline]
+pub(crate) fn flow() -> Flow {
+    slot().map_or(Flow::NONE, Slot::flow)
+}
+
+/// From now on this worker's loop is on the calling thread, or none.
+pub(crate) fn set_worker(worker: *const Worker) {
+    // A thread that is torn down runs no coroutines.
+    let _ = CONTEXT.try_with(|context| context.worker.set(worker));
+}
+
+/// From now on this coroutine runs on the calling thread, or none; returns which did.
+#[inline]
+pub(crate) fn set_slot(slot: *const Slot) -> *const Slot {
+    CONTEXT.try_with(|context| context.slot.replace(slot)).unwrap_or(ptr::null())
 }
 
 /// A context that goes to another thread.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(any(miri, feature = "threads")), allow(dead_code))]
 pub(crate) struct Snapshot {
-    context: Context,
+    worker: *const Worker,
+    slot: *const Slot,
     hook: Option<&'static dyn Park>,
 }
 
@@ -76,12 +79,14 @@ unsafe impl Send for Snapshot {}
 pub(crate) fn snapshot() -> Snapshot {
     let hook = park::set_hook(None);
     park::set_hook(hook);
-    Snapshot { context: get(), hook }
+    let slot = slot().map_or(ptr::null(), ptr::from_ref);
+    Snapshot { worker: with_worker(|worker| worker.map_or(ptr::null(), ptr::from_ref)), slot, hook }
 }
 
 /// Makes it the calling thread's.
 #[cfg_attr(not(any(miri, feature = "threads")), allow(dead_code))]
 pub(crate) fn install(snapshot: Snapshot) {
-    replace(snapshot.context);
+    set_worker(snapshot.worker);
+    set_slot(snapshot.slot);
     park::set_hook(snapshot.hook);
 }

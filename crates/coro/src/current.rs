@@ -22,8 +22,7 @@ pub struct Current {
 
 /// Which coroutine or fiber calls; `None` on a plain thread.
 pub fn current() -> Option<Current> {
-    let context = context::get();
-    context.slot().map(|slot| Current { flow: context.flow, slot })
+    context::slot().map(|slot| Current { flow: slot.flow(), slot })
 }
 
 impl Current {
@@ -34,7 +33,7 @@ impl Current {
 
     /// What it was called when it was spawned.
     pub fn name(&self) -> Option<Arc<str>> {
-        if self.slot.named.get() { names::get(self.flow.index()) } else { None }
+        if self.slot.is_named() { names::get(self.flow.index()) } else { None }
     }
 
     /// Wakes it from a park.
@@ -49,7 +48,7 @@ impl Current {
 
     /// The runtime whose worker it runs on; `None` for a fiber that a plain thread resumed.
     pub fn runtime(&self) -> Option<Handle> {
-        context::get().worker().map(|worker| Handle::of(&worker.shared))
+        context::with_worker(|worker| worker.map(|worker| Handle::of(&worker.shared)))
     }
 }
 

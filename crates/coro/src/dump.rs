@@ -104,9 +104,8 @@ fn row(shared: &Shared, index: u32, slot: &Slot) -> Option<Row> {
 /// Says which coroutine runs on this thread, piece by piece. For a signal handler: it takes no lock
 /// that may be held and allocates nothing.
 pub(crate) fn describe_current(say: &mut dyn FnMut(&[u8])) {
-    let context = context::get();
-    let Some(slot) = context.slot() else { return };
-    names::peek(context.flow.index(), |name| {
+    let Some(slot) = context::slot() else { return };
+    names::peek(slot.index(), |name| {
         say(b"'");
         say(name.as_bytes());
         say(b"' ");
@@ -115,8 +114,8 @@ pub(crate) fn describe_current(say: &mut dyn FnMut(&[u8])) {
     let mut rest = text.as_mut_slice();
     // What does not fit is left out.
     let written = match slot.site() {
-        Some(site) => write!(rest, "({}, spawned at ", Id(context.flow)).map(|()| site.file()),
-        None => write!(rest, "({}", Id(context.flow)).map(|()| ""),
+        Some(site) => write!(rest, "({}, spawned at ", Id(slot.flow())).map(|()| site.file()),
+        None => write!(rest, "({}", Id(slot.flow())).map(|()| ""),
     };
     let left = rest.len();
     let said = text.len() - left;

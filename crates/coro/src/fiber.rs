@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::{
-    context::{self, Context},
+    context,
     error::SpawnError,
     gate::BY_HAND,
     join::Id,
@@ -56,7 +56,6 @@ use crate::{
 /// to_thread(becket_coro::fiber::Fiber::new(0, || {}));
 /// ```
 pub struct Fiber {
-    index: u32,
     slot: &'static Slot,
     body: Arc<Body>,
     stage: Stage,
@@ -109,7 +108,7 @@ impl Fiber {
     pub fn new(stack_size: usize, code: impl FnOnce() + 'static) -> Result<Self, SpawnError> {
         let size = if stack_size == 0 { stack::SIZE_DEFAULT_BYTES } else { stack_size };
         let stack = stack::acquire(size)?;
-        let Some((index, slot)) = take_slot() else {
+        let Some(slot) = take_slot() else {
             return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
         };
         #[expect(clippy::arc_with_non_send_sync, reason = "shared with its own stack only")]
@@ -119,8 +118,9 @@ impl Fiber {
         let switch = Switch::new(stack, run, Arc::as_ptr(&body).cast_mut().cast());
         // SAFETY: just taken from the free ones.
         unsafe { slot.fill(switch, None, Location::caller(), 0, size) };
+        slot.set_by_hand();
         slot.gate.start(BY_HAND);
-        Ok(Self { index, slot, body, stage: Stage::Alive, _thread: PhantomData })
+        Ok(Self { slot, body, stage: Stage::Alive, _thread: PhantomData })
     }
 
     /// Runs it until it suspends, waits or ends. If it panicked, so does this.
@@ -132,16 +132,14 @@ impl Fiber {
             Stage::Over => return Err(ResumeError::Finished),
         }
         stack::overflow::prepare_thread();
-        let flow = self.flow();
         self.stage = Stage::Running;
         self.slot.set_state(State::Running);
-        let outer = context::get();
-        context::replace(Context { slot: self.slot, flow, ..outer });
+        let outer = context::set_slot(self.slot);
         let hook = park::set_hook(Some(&HOOK));
         // SAFETY: alive and not running; the thread is the one it was made on, for it is not Send.
         let finished = unsafe { self.slot.switch().resume() };
         park::set_hook(hook);
-        context::replace(outer);
+        context::set_slot(outer);
         if finished || self.slot.state() == State::Abandoned {
             self.end();
             let panic = self.body.panic.lock().take();
@@ -173,7 +171,7 @@ impl Fiber {
     }
 
     fn flow(&self) -> Flow {
-        Flow::new(self.index, self.slot.gate.generation())
+        self.slot.flow()
     }
 
     fn end(&mut self) {
@@ -183,7 +181,7 @@ impl Fiber {
         self.slot.set_state(State::Free);
         // By hand: never in an inbox, so this succeeds.
         if self.slot.gate.close() {
-            give_slot(self.index, self.slot);
+            give_slot(self.slot);
         }
     }
 }
@@ -215,9 +213,8 @@ impl fmt::Debug for Fiber {
 /// Gives control back to whoever resumed the calling fiber; returns when it is resumed again. In a
 /// coroutine of a runtime it yields; on a plain thread, the thread yields.
 pub fn suspend() {
-    let context = context::get();
-    match context.slot() {
-        Some(slot) if slot.gate.owner() == BY_HAND => leave(slot, State::Ready),
+    match context::slot() {
+        Some(slot) if slot.is_by_hand() => leave(slot, State::Ready),
         _ => crate::yield_now(),
     }
 }
@@ -251,8 +248,8 @@ fn unwind_ending() {
     crate::worker::unwind();
 }
 
-fn give_slot(index: u32, slot: &Slot) {
-    slot::Cache::new().give(index, slot);
+fn give_slot(slot: &'static Slot) {
+    slot::Cache::new().give(slot);
 }
 
 /// # Safety
@@ -261,7 +258,7 @@ fn give_slot(index: u32, slot: &Slot) {
 unsafe fn run(data: *mut (), link: Link) {
     // SAFETY: the caller's promise.
     let body = unsafe { &*data.cast::<Body>() };
-    let slot = context::get().slot();
+    let slot = context::slot();
     if let Some(slot) = slot {
         // SAFETY: this is the slot's fiber, on its stack, at its start.
         unsafe { slot.set_link(link) };

@@ -171,7 +171,7 @@ impl<F: FnOnce() -> T + Send, T: Send> Run for Packet<F, T> {
             }),
             Stage::Running | Stage::Result(_) | Stage::Taken => Err(JoinError::Cancelled),
         };
-        local::clear(context::get().slot());
+        local::clear(context::slot());
         // SAFETY: as above. `Running` needs no drop.
         unsafe { self.stage.get().write(Stage::Result(result)) };
         self.done.complete();

@@ -82,7 +82,7 @@ impl<T: 'static> LocalKey<T> {
     }
 
     fn value(&'static self) -> Rc<dyn Any> {
-        match context::get().slot() {
+        match context::slot() {
             Some(slot) => {
                 if slot.locals.get().is_null() {
                     slot.locals.set(Box::into_raw(Box::default()));

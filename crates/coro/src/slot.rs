@@ -18,7 +18,7 @@
 //! | part of a slot | who |
 //! |---|---|
 //! | `gate` | anybody (see `gate`) |
-//! | `next`, `task`, `switch`, `link`, `locals`, `token`, `ending` | who holds the slot: the thread that fills it, then whoever takes it out of a deque, an injector or a free list; once started, its worker, or the thread that resumes it by hand |
+//! | `next`, `flags`, `task`, `switch`, `link`, `locals`, `token`, `ending` | who holds the slot: the thread that fills it, then whoever takes it out of a deque, an injector or a free list; once started, its worker, or the thread that resumes it by hand |
 //! | `state`, `since`, `site`, `runtime`, `stack_size` | written by who holds the slot; read by anybody, for a listing |
 
 use std::{
@@ -36,7 +36,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    gate::{Gate, NONE},
+    gate::Gate,
     local::Locals,
     switch::{Link, Switch},
 };
@@ -112,11 +112,14 @@ pub(crate) trait Run: Send + Sync {
 #[repr(C, align(128))]
 pub(crate) struct Slot {
     pub(crate) gate: Gate,
-    pub(crate) next: AtomicU32,
+    /// The next in the list that it is in.
+    pub(crate) next: Cell<*const Self>,
+    /// Its number. Written once, when the slot is given out for the first time.
+    index: Cell<u32>,
     state: AtomicU8,
     pub(crate) token: Cell<bool>,
     pub(crate) ending: Cell<bool>,
-    pub(crate) named: Cell<bool>,
+    flags: Cell<u8>,
     runtime: AtomicU32,
     stack_size: AtomicU32,
     since: AtomicU64,
@@ -133,7 +136,46 @@ const _: () = assert!(size_of::<Slot>() == 128, "a million coroutines count ever
 // deque, an injector or a lock; the rest is atomic.
 unsafe impl Sync for Slot {}
 
+/// Has a name.
+const NAMED: u8 = 1;
+/// A fiber.
+const BY_HAND: u8 = 2;
+
 impl Slot {
+    /// Its number.
+    #[inline]
+    pub(crate) fn index(&self) -> u32 {
+        self.index.get()
+    }
+
+    /// The name of the coroutine in it.
+    #[inline]
+    pub(crate) fn flow(&self) -> Flow {
+        Flow::new(self.index(), self.gate.generation())
+    }
+
+    /// Whether the coroutine has a name.
+    #[inline]
+    pub(crate) fn is_named(&self) -> bool {
+        self.flags.get() & NAMED != 0
+    }
+
+    /// The coroutine has a name.
+    pub(crate) fn set_named(&self) {
+        self.flags.set(self.flags.get() | NAMED);
+    }
+
+    /// Whether it is resumed by hand.
+    #[inline]
+    pub(crate) fn is_by_hand(&self) -> bool {
+        self.flags.get() & BY_HAND != 0
+    }
+
+    /// It will be resumed by hand.
+    pub(crate) fn set_by_hand(&self) {
+        self.flags.set(self.flags.get() | BY_HAND);
+    }
+
     /// Fills a slot that the caller has taken.
     ///
     /// # Safety
@@ -150,7 +192,7 @@ impl Slot {
     ) {
         self.token.set(false);
         self.ending.set(false);
-        self.named.set(false);
+        self.flags.set(0);
         self.runtime.store(runtime, Ordering::Relaxed);
         self.stack_size.store(u32::try_from(stack_size).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
@@ -287,17 +329,44 @@ pub(crate) fn given_out() -> u32 {
     FREE.lock().untouched
 }
 
-/// Slots that nobody has: those given back, in a list through `next`, and those above `untouched`.
+/// Slots in a list through `next`.
+#[derive(Debug)]
+pub(crate) struct List(Cell<*const Slot>);
+
+// SAFETY: whoever has a list holds the slots in it.
+unsafe impl Send for List {}
+
+impl List {
+    const fn new() -> Self {
+        Self(Cell::new(ptr::null()))
+    }
+
+    #[inline]
+    fn push(&self, slot: &Slot) {
+        slot.next.set(self.0.get());
+        self.0.set(slot);
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<&'static Slot> {
+        // SAFETY: null, or a slot, which is never unmapped.
+        let slot = unsafe { self.0.get().as_ref() }?;
+        self.0.set(slot.next.get());
+        Some(slot)
+    }
+}
+
+/// Slots that nobody has: those given back, and those above `untouched`.
 struct Free {
-    head: u32,
+    given_back: List,
     untouched: u32,
 }
 
-static FREE: Mutex<Free> = Mutex::new(Free { head: NONE, untouched: 0 });
+static FREE: Mutex<Free> = Mutex::new(Free { given_back: List::new(), untouched: 0 });
 
 /// A few free slots at hand, for one thread.
 pub(crate) struct Cache {
-    head: Cell<u32>,
+    slots: List,
     len: Cell<usize>,
 }
 
@@ -306,27 +375,24 @@ impl Cache {
     const BATCH: usize = 64;
 
     pub(crate) const fn new() -> Self {
-        Self { head: Cell::new(NONE), len: Cell::new(0) }
+        Self { slots: List::new(), len: Cell::new(0) }
     }
 
     /// A free slot, which is the caller's from now on. `None`: there are [`COROUTINES_MAX`].
     #[inline]
-    pub(crate) fn take(&self) -> Option<(u32, &'static Slot)> {
+    pub(crate) fn take(&self) -> Option<&'static Slot> {
         if self.len.get() == 0 {
             self.refill();
         }
-        let index = self.head.get();
-        let slot = get(index)?;
-        self.head.set(slot.next.load(Ordering::Relaxed));
+        let slot = self.slots.pop()?;
         self.len.set(self.len.get() - 1);
-        Some((index, slot))
+        Some(slot)
     }
 
     /// Gives a slot back whose generation was closed.
     #[inline]
-    pub(crate) fn give(&self, index: u32, slot: &Slot) {
-        slot.next.store(self.head.get(), Ordering::Relaxed);
-        self.head.set(index);
+    pub(crate) fn give(&self, slot: &'static Slot) {
+        self.slots.push(slot);
         self.len.set(self.len.get() + 1);
         if self.len.get() >= 2 * Self::BATCH {
             self.give_back(Self::BATCH);
@@ -337,23 +403,19 @@ impl Cache {
     fn refill(&self) {
         let mut free = FREE.lock();
         while self.len.get() < Self::BATCH {
-            let Some((index, slot)) = free.take() else { return };
-            slot.next.store(self.head.get(), Ordering::Relaxed);
-            self.head.set(index);
+            let Some(slot) = free.take() else { return };
+            self.slots.push(slot);
             self.len.set(self.len.get() + 1);
         }
     }
 
     #[cold]
     fn give_back(&self, count: usize) {
-        let mut free = FREE.lock();
+        let free = FREE.lock();
         for _ in 0..count {
-            let index = self.head.get();
-            let Some(slot) = get(index) else { return };
-            self.head.set(slot.next.load(Ordering::Relaxed));
+            let Some(slot) = self.slots.pop() else { return };
             self.len.set(self.len.get() - 1);
-            slot.next.store(free.head, Ordering::Relaxed);
-            free.head = index;
+            free.given_back.push(slot);
         }
     }
 }
@@ -365,19 +427,19 @@ impl Drop for Cache {
 }
 
 impl Free {
-    fn take(&mut self) -> Option<(u32, &'static Slot)> {
-        if let Some(slot) = get(self.head) {
-            let index = self.head;
-            self.head = slot.next.load(Ordering::Relaxed);
-            return Some((index, slot));
+    fn take(&mut self) -> Option<&'static Slot> {
+        if let Some(slot) = self.given_back.pop() {
+            return Some(slot);
         }
         let index = self.untouched;
         let chunk = TABLE.get(index as usize / CHUNK_SLOTS)?;
         if chunk.load(Ordering::Relaxed).is_null() {
             chunk.store(new_chunk(), Ordering::Release);
         }
+        let slot = get(index)?;
+        slot.index.set(index);
         self.untouched += 1;
-        Some((index, get(index)?))
+        Some(slot)
     }
 }
 

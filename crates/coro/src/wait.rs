@@ -27,7 +27,7 @@ pub fn sleep(duration: Duration) {
 
 /// Waits until this instant of the calling coroutine's clock. One in the past: returns at once.
 pub fn sleep_until(at: Instant) {
-    let coroutine = context::get().slot().is_some();
+    let coroutine = context::slot().is_some();
     loop {
         let now = clock::now();
         if now >= at {
@@ -44,7 +44,7 @@ pub fn sleep_until(at: Instant) {
 /// Waits until somebody unparks the calling coroutine (or thread). If that has happened since the
 /// last park, returns at once. May return early.
 pub fn park() {
-    if context::get().slot().is_some() {
+    if context::slot().is_some() {
         worker::park_current(None);
     } else {
         std::thread::park();
@@ -53,7 +53,7 @@ pub fn park() {
 
 /// As [`park`], but no longer than until this instant of the calling coroutine's clock.
 pub fn park_deadline(deadline: Instant) {
-    if context::get().slot().is_some() {
+    if context::slot().is_some() {
         worker::park_current(Some(deadline));
     } else {
         std::thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
@@ -63,7 +63,7 @@ pub fn park_deadline(deadline: Instant) {
 /// Drives a future to its end: the calling coroutine is parked while it is pending, a thread
 /// sleeps. So straight-line code can use any asynchronous library.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    let flow = context::get().flow;
+    let flow = context::flow();
     if flow == Flow::NONE {
         return futures_lite::future::block_on(future);
     }

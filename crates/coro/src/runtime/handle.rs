@@ -82,7 +82,9 @@ impl Runtime {
         if let Some(watchdog) = &shared.watchdog {
             watchdog.stop();
         }
-        let own = context::get().worker().is_some_and(|worker| Arc::ptr_eq(&worker.shared, shared));
+        let own = context::with_worker(|worker| {
+            worker.is_some_and(|worker| Arc::ptr_eq(&worker.shared, shared))
+        });
         for thread in self.threads.drain(..) {
             // From within, nobody can wait for itself.
             if !own && thread.join().is_err() {
@@ -115,8 +117,9 @@ impl Handle {
     /// The runtime of the calling coroutine, or of the `block_on` that the calling thread is in, or
     /// the default one.
     pub fn current() -> Result<Self, SpawnError> {
-        if let Some(worker) = context::get().worker() {
-            return Ok(Self { shared: Arc::clone(&worker.shared) });
+        let own = context::with_worker(|worker| worker.map(|worker| Self::of(&worker.shared)));
+        if let Some(own) = own {
+            return Ok(own);
         }
         match ENTERED.try_with(|entered| entered.borrow().last().cloned()) {
             Ok(Some(handle)) => Ok(handle),
@@ -196,7 +199,7 @@ thread_local! {
 pub(crate) fn enter(handle: Handle) -> Entered {
     // On a worker its own runtime is current, in a `block_on` too: a coroutine may change places
     // with others while it is in there.
-    if context::get().worker().is_some() {
+    if context::with_worker(|worker| worker.is_some()) {
         return Entered(false);
     }
     Entered(ENTERED.try_with(|entered| entered.borrow_mut().push(handle)).is_ok())

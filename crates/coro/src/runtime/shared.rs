@@ -20,14 +20,14 @@ use std::{
     time::Instant,
 };
 
-use crossbeam_deque::{Injector, Stealer};
+use crossbeam_deque::{Injector, Steal, Stealer};
 use crossbeam_utils::CachePadded;
 use parking_lot::{Condvar, Mutex};
 
 use super::{Counters, Stats};
 use crate::{
     clock::{Clock, VirtualClock},
-    slot::{self, State},
+    slot::{self, Slot, State},
     watchdog::Watchdog,
     worker::Remote,
 };
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) several_cpus: bool,
     pub(crate) watchdog: Option<Arc<Watchdog>>,
     /// Coroutines made by threads that are none of its workers.
-    pub(crate) injector: Injector<u32>,
+    pub(crate) injector: Injector<&'static Slot>,
     pub(crate) stop: AtomicBool,
     /// Workers that search. Those that sleep are in `idle`.
     pub(crate) searching: CachePadded<AtomicUsize>,
@@ -63,7 +63,7 @@ pub(crate) struct Shared {
 /// What others see of one of its workers.
 pub(super) struct Member {
     pub(super) remote: &'static Remote,
-    pub(super) stealer: Stealer<u32>,
+    pub(super) stealer: Stealer<&'static Slot>,
     pub(super) counters: &'static CachePadded<Counters>,
     /// Its next timer when it went to sleep, for a virtual clock.
     pub(super) bound: AtomicU64,
@@ -118,7 +118,7 @@ impl Shared {
         self.members.get(index).map(|member| &**member.counters)
     }
 
-    pub(crate) fn stealer(&self, index: usize) -> Option<&Stealer<u32>> {
+    pub(crate) fn stealer(&self, index: usize) -> Option<&Stealer<&'static Slot>> {
         self.members.get(index).map(|member| &member.stealer)
     }
 
@@ -290,14 +290,13 @@ impl Shared {
 
     /// Drops what was made from outside and never started, after the last worker has ended.
     pub(super) fn drop_injected(&self) {
-        while let Some(index) = loop {
+        while let Some(slot) = loop {
             match self.injector.steal() {
-                crossbeam_deque::Steal::Success(index) => break Some(index),
-                crossbeam_deque::Steal::Empty => break None,
-                crossbeam_deque::Steal::Retry => {}
+                Steal::Success(slot) => break Some(slot),
+                Steal::Empty => break None,
+                Steal::Retry => {}
             }
         } {
-            let Some(slot) = slot::get(index) else { continue };
             // SAFETY: fresh, and taken out of the injector.
             let (task, switch) = unsafe { (slot.take_task(), slot.take_switch()) };
             task.cancel();
@@ -305,7 +304,7 @@ impl Shared {
             slot.set_state(State::Free);
             // Nobody owns it, so it is in no inbox and this succeeds.
             if slot.gate.close() {
-                slot::Cache::new().give(index, slot);
+                slot::Cache::new().give(slot);
             }
             self.one_ended();
             self.dropped_outside.fetch_add(1, Ordering::Release);

@@ -30,11 +30,11 @@ where
 {
     let site = Location::caller();
     let packet = Arc::new(Packet::new(f));
-    let spawned = match context::get().worker() {
+    let spawned = context::with_worker(|worker| match worker {
         Some(worker) => put(&worker.shared, Some(worker), site, None, None, &packet),
         None => Handle::current()
             .and_then(|handle| put(&handle.shared, None, site, None, None, &packet)),
-    };
+    });
     joined(packet, spawned)
 }
 
@@ -45,9 +45,8 @@ where
     T: Send + 'static,
 {
     let packet = Arc::new(Packet::new(f));
-    let context = context::get();
-    let worker = context.worker().filter(|worker| Arc::ptr_eq(&worker.shared, &handle.shared));
-    let spawned = put(&handle.shared, worker, Location::caller(), None, None, &packet);
+    let site = Location::caller();
+    let spawned = put_on(handle, site, None, None, &packet);
     joined(packet, spawned)
 }
 
@@ -124,12 +123,29 @@ impl Spawn {
             Some(handle) => handle,
             None => Handle::current()?,
         };
-        let context = context::get();
-        let worker = context.worker().filter(|worker| Arc::ptr_eq(&worker.shared, &handle.shared));
         let packet = Arc::new(Packet::new(f));
-        let flow = put(&handle.shared, worker, site, self.stack_size, self.name, &packet)?;
+        let flow = put_on(&handle, site, self.stack_size, self.name, &packet)?;
         Ok(JoinHandle::new(packet, flow))
     }
+}
+
+/// On this runtime, from one of its workers or from elsewhere.
+fn put_on<F, T>(
+    handle: &Handle,
+    site: &'static Location<'static>,
+    stack_size: Option<usize>,
+    name: Option<Arc<str>>,
+    packet: &Arc<Packet<F, T>>,
+) -> Result<Flow, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let shared = &handle.shared;
+    context::with_worker(|worker| {
+        let worker = worker.filter(|worker| Arc::ptr_eq(&worker.shared, shared));
+        put(shared, worker, site, stack_size, name, packet)
+    })
 }
 
 /// Makes a coroutine of a task and puts it where a worker finds it.
@@ -171,7 +187,7 @@ fn put_task(
         Some(worker) => worker.slots.take(),
         None => take_slot(),
     };
-    let Some((index, slot)) = taken else {
+    let Some(slot) = taken else {
         shared.one_ended();
         return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
     };
@@ -180,15 +196,15 @@ fn put_task(
     // SAFETY: just taken from the free ones.
     unsafe { slot.fill(switch, Some(task), site, shared.id, size) };
     if let Some(name) = name {
-        slot.named.set(true);
-        names::insert(index, name);
+        slot.set_named();
+        names::insert(slot.index(), name);
     }
-    let flow = Flow::new(index, slot.gate.generation());
+    let flow = slot.flow();
     match worker {
-        Some(worker) => worker.push_fresh(index),
+        Some(worker) => worker.push_fresh(slot),
         None => {
             shared.spawned_outside.fetch_add(1, Ordering::Release);
-            shared.injector.push(index);
+            shared.injector.push(slot);
             std::sync::atomic::fence(Ordering::SeqCst);
             shared.call_helper();
         }
@@ -206,7 +222,7 @@ fn count_one(shared: &Shared) -> Result<(), SpawnError> {
 }
 
 /// A free slot, for a thread that is no worker.
-pub(crate) fn take_slot() -> Option<(u32, &'static Slot)> {
+pub(crate) fn take_slot() -> Option<&'static Slot> {
     thread_local! {
         static SLOTS: slot::Cache = const { slot::Cache::new() };
     }

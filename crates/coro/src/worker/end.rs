@@ -43,10 +43,10 @@ pub(crate) fn unwind() {
 
 /// Ends the running coroutine where it stands. What is on its stack is never dropped.
 pub(crate) fn abandon() -> ! {
-    let context = context::get();
-    local::clear(context.slot());
+    let slot = context::slot();
+    local::clear(slot);
     loop {
-        if let Some(slot) = context.slot() {
+        if let Some(slot) = slot {
             slot.set_state(State::Abandoned);
             // SAFETY: this coroutine runs on its stack.
             unsafe { slot.suspend() };
@@ -60,16 +60,16 @@ pub(crate) fn abandon() -> ! {
 impl Worker {
     /// A coroutine has ended: its stack and its slot are free.
     #[inline]
-    pub(super) fn finish(&self, index: u32, slot: &'static Slot) {
+    pub(super) fn finish(&self, slot: &'static Slot) {
         // SAFETY: it is this worker's, and ended.
         if let Some(stack) = unsafe { slot.take_switch() }.into_stack() {
             self.stacks.put(stack);
         }
-        if slot.named.get() {
-            names::remove(index);
+        if slot.is_named() {
+            names::remove(slot.index());
         }
         if slot.gate.close() {
-            self.bury_closed(index, slot);
+            self.bury_closed(slot);
         } else {
             slot.set_state(State::Zombie);
         }
@@ -77,17 +77,17 @@ impl Worker {
 
     /// The last wake of an ended coroutine has arrived.
     #[cold]
-    pub(super) fn bury(&self, index: u32, slot: &'static Slot) {
+    pub(super) fn bury(&self, slot: &'static Slot) {
         // Another wake may be on its way again; then it is met once more.
         if slot.gate.close() {
-            self.bury_closed(index, slot);
+            self.bury_closed(slot);
         }
     }
 
     #[inline]
-    fn bury_closed(&self, index: u32, slot: &'static Slot) {
+    fn bury_closed(&self, slot: &'static Slot) {
         slot.set_state(State::Free);
-        self.slots.give(index, slot);
+        self.slots.give(slot);
         self.owned.set(self.owned.get() - 1);
         self.counters.owned.store(self.owned.get() as u64, Ordering::Relaxed);
         self.shared.one_ended();
@@ -106,7 +106,7 @@ impl Worker {
             slot.ending.set(true);
             if matches!(slot.state(), State::Parked | State::Sleeping) {
                 slot.set_state(State::Ready);
-                self.ready.push(index, slot);
+                self.ready.push(slot);
             }
         }
     }
@@ -114,15 +114,15 @@ impl Worker {
     /// Drops what has not started and will not.
     pub(super) fn drop_fresh(&self) -> bool {
         let mut any = false;
-        while let Some(index) = self.fresh.pop().or_else(|| self.take_injected()) {
+        while let Some(slot) = self.fresh.pop().or_else(|| self.take_injected()) {
             any = true;
-            self.drop_one_fresh(index);
+            self.drop_one_fresh(slot);
         }
         any
     }
 
-    fn drop_one_fresh(&self, index: u32) {
-        let Some((index, slot)) = self.start(index) else { return };
+    fn drop_one_fresh(&self, slot: &'static Slot) {
+        self.start(slot);
         // SAFETY: fresh, and now this worker's.
         let task = unsafe { slot.take_task() };
         // Code of the user's, on the thread's own stack: there it waits as a thread.
@@ -135,6 +135,6 @@ impl Worker {
             let _kept = std::mem::ManuallyDrop::new(payload);
         }
         park::set_hook(Some(&HOOK));
-        self.finish(index, slot);
+        self.finish(slot);
     }
 }

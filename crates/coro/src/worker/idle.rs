@@ -79,7 +79,7 @@ impl Worker {
     /// Whether something of this worker's own can run.
     fn has_own(&self) -> bool {
         !self.ready.is_empty()
-            || self.lifo.get() != crate::gate::NONE
+            || !self.lifo.get().is_null()
             || !self.fresh.is_empty()
             || !self.remote.inbox.is_empty()
     }
@@ -87,11 +87,10 @@ impl Worker {
     /// Looks for work that others have, and for news. True: go on.
     fn search(&self) -> bool {
         loop {
-            if let Some(index) = self.take_injected().or_else(|| self.steal()) {
+            if let Some(slot) = self.take_injected().or_else(|| self.steal()) {
                 self.found_work();
-                if let Some((index, slot)) = self.start(index) {
-                    self.resume(index, slot);
-                }
+                self.start(slot);
+                self.resume(slot);
                 return true;
             }
             let shared = &self.shared;

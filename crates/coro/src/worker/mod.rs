@@ -44,6 +44,7 @@ mod wait;
 
 use std::{
     cell::{Cell, RefCell},
+    ptr,
     sync::Arc,
     sync::atomic::Ordering,
 };
@@ -59,11 +60,11 @@ pub(crate) use self::{
 };
 use self::{idle::Patience, ready::Ready};
 use crate::{
-    context::{self, Context},
-    gate::NONE,
+    context,
     runtime::{Counters, Shared},
     slot::{self, Flow, Slot, State},
     stack,
+    switch::Control,
 };
 
 /// All that belongs to one worker's thread.
@@ -76,10 +77,10 @@ pub(crate) struct Worker {
     remote: &'static Remote,
     counters: &'static Counters,
     /// Coroutines that have not started, at hand for idle workers too.
-    fresh: Deque<u32>,
+    fresh: Deque<&'static Slot>,
     ready: Ready,
     /// The coroutine that was woken last goes first: what it needs is in the cache.
-    lifo: Cell<u32>,
+    lifo: Cell<*const Slot>,
     lifo_streak: Cell<u32>,
     timers: RefCell<Box<Wheel<Flow>>>,
     /// The runtime's time when the clock was read last.
@@ -93,13 +94,15 @@ pub(crate) struct Worker {
     stopping: Cell<bool>,
     searching: Cell<bool>,
     patience: Patience,
+    /// The thread's floating-point control state, which no coroutine changes for good.
+    control: Control,
     pub(crate) stacks: stack::Cache,
     pub(crate) slots: slot::Cache,
 }
 
 impl Worker {
     /// Runs coroutines on the calling thread until the runtime ends.
-    pub(crate) fn run(shared: Arc<Shared>, index: usize, fresh: Deque<u32>) {
+    pub(crate) fn run(shared: Arc<Shared>, index: usize, fresh: Deque<&'static Slot>) {
         let Some(remote) = shared.remote(index) else { return };
         let Some(counters) = shared.counters(index) else { return };
         stack::overflow::prepare_thread();
@@ -110,7 +113,7 @@ impl Worker {
             counters,
             fresh,
             ready: Ready::new(),
-            lifo: Cell::new(NONE),
+            lifo: Cell::new(ptr::null()),
             lifo_streak: Cell::new(0),
             timers: RefCell::new(Box::default()),
             now: Cell::new(shared.clock.now()),
@@ -120,22 +123,23 @@ impl Worker {
             stopping: Cell::new(false),
             searching: Cell::new(false),
             patience: Patience::new(),
+            control: Control::read(),
             stacks: stack::Cache::new(shared.stack_size),
             slots: slot::Cache::new(),
             shared,
         };
         let hook: &'static dyn Park = &HOOK;
         park::set_hook(Some(hook));
-        context::replace(Context { worker: &raw const worker, ..context::get() });
+        context::set_worker(&raw const worker);
         worker.turns();
-        context::replace(Context { worker: std::ptr::null(), ..context::get() });
+        context::set_worker(ptr::null());
         park::set_hook(None);
     }
 
     /// Puts a coroutine that was just made where it will be started.
     #[inline]
-    pub(crate) fn push_fresh(&self, index: u32) {
-        self.fresh.push(index);
+    pub(crate) fn push_fresh(&self, slot: &'static Slot) {
+        self.fresh.push(slot);
         Counters::add(&self.counters.spawned, 1);
         if self.shared.workers() > 1 {
             // Pairs with the heavy fence of a worker that is about to sleep.
@@ -146,16 +150,15 @@ impl Worker {
 
     /// Lets one coroutine run until it suspends.
     #[inline]
-    fn resume(&self, index: u32, slot: &'static Slot) {
+    fn resume(&self, slot: &'static Slot) {
         Counters::add(&self.counters.dispatches, 1);
-        let flow = Flow::new(index, slot.gate.generation());
         slot.set_state_at(State::Running, self.now.get());
-        let outer = context::replace(Context { worker: self, slot, flow });
+        context::set_slot(slot);
         // SAFETY: it is this worker's (invariant 1), and it does not run.
-        let finished = unsafe { slot.switch().resume() };
-        context::replace(outer);
+        let finished = unsafe { slot.switch().resume_from(self.control) };
+        context::set_slot(ptr::null());
         if finished || slot.state() == State::Abandoned {
-            self.finish(index, slot);
+            self.finish(slot);
         }
     }
 

@@ -1,49 +1,46 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The coroutines of a worker that can go on, first come, first served: a list through their slots.
 
-use std::{cell::Cell, sync::atomic::Ordering};
+use std::{cell::Cell, ptr};
 
-use crate::{
-    gate::NONE,
-    slot::{self, Slot},
-};
+use crate::slot::Slot;
 
 pub(super) struct Ready {
-    head: Cell<u32>,
-    tail: Cell<u32>,
+    head: Cell<*const Slot>,
+    tail: Cell<*const Slot>,
 }
 
 impl Ready {
     pub(super) const fn new() -> Self {
-        Self { head: Cell::new(NONE), tail: Cell::new(NONE) }
+        Self { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()) }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.head.get() == NONE
+        self.head.get().is_null()
     }
 
     /// Puts one at the end. It is in no list.
     #[inline]
-    pub(super) fn push(&self, index: u32, slot: &Slot) {
-        slot.next.store(NONE, Ordering::Relaxed);
-        match slot::get(self.tail.get()) {
-            Some(tail) => tail.next.store(index, Ordering::Relaxed),
-            None => self.head.set(index),
+    pub(super) fn push(&self, slot: &'static Slot) {
+        slot.next.set(ptr::null());
+        // SAFETY: null, or a slot, which is never unmapped.
+        match unsafe { self.tail.replace(slot).as_ref() } {
+            Some(tail) => tail.next.set(slot),
+            None => self.head.set(slot),
         }
-        self.tail.set(index);
     }
 
     /// Takes the first.
     #[inline]
-    pub(super) fn pop(&self) -> Option<(u32, &'static Slot)> {
-        let index = self.head.get();
-        let slot = slot::get(index)?;
-        let next = slot.next.load(Ordering::Relaxed);
+    pub(super) fn pop(&self) -> Option<&'static Slot> {
+        // SAFETY: null, or a slot, which is never unmapped.
+        let slot = unsafe { self.head.get().as_ref() }?;
+        let next = slot.next.get();
         self.head.set(next);
-        if next == NONE {
-            self.tail.set(NONE);
+        if next.is_null() {
+            self.tail.set(ptr::null());
         }
-        Some((index, slot))
+        Some(slot)
     }
 }

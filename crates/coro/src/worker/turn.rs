@@ -12,13 +12,12 @@
 //! | due timers | `CLOCK_EVERY` dispatches |
 //! | wakes from other threads | one dispatch |
 
-use std::sync::atomic::Ordering;
+use std::{ptr, sync::atomic::Ordering};
 
 use crossbeam_deque::Steal;
 
 use super::Worker;
 use crate::{
-    gate::NONE,
     runtime::Counters,
     slot::{self, Slot, State},
 };
@@ -37,8 +36,8 @@ impl Worker {
     pub(super) fn turns(&self) {
         loop {
             self.take_messages();
-            if let Some((index, slot)) = self.next() {
-                self.resume(index, slot);
+            if let Some(slot) = self.next() {
+                self.resume(slot);
             } else if !self.idle() {
                 return;
             }
@@ -46,7 +45,7 @@ impl Worker {
     }
 
     #[inline]
-    fn next(&self) -> Option<(u32, &'static Slot)> {
+    fn next(&self) -> Option<&'static Slot> {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
         if tick % CLOCK_EVERY == 0 {
@@ -57,14 +56,14 @@ impl Worker {
         {
             return Some(found);
         }
-        let lifo = self.lifo.replace(NONE);
-        if let Some(slot) = slot::get(lifo) {
+        // SAFETY: null, or a slot, which is never unmapped.
+        if let Some(slot) = unsafe { self.lifo.replace(ptr::null()).as_ref() } {
             let streak = self.lifo_streak.get();
             if streak < LIFO_STREAK_MAX || self.ready.is_empty() {
                 self.lifo_streak.set(streak + 1);
-                return Some((lifo, slot));
+                return Some(slot);
             }
-            self.ready.push(lifo, slot);
+            self.ready.push(slot);
         }
         self.lifo_streak.set(0);
         if let Some(found) = self.ready.pop() {
@@ -89,9 +88,9 @@ impl Worker {
                 Counters::add(&self.counters.remote_wakes, 1);
                 let Some(slot) = slot::get(index) else { return };
                 if slot.state() == State::Zombie {
-                    self.bury(index, slot);
+                    self.bury(slot);
                 } else {
-                    self.wake(index, slot);
+                    self.wake(slot);
                 }
             },
         );
@@ -100,15 +99,15 @@ impl Worker {
     /// Makes a coroutine of this worker's ready, or, if it does not wait, notes that it must not
     /// next time.
     #[inline]
-    pub(super) fn wake(&self, index: u32, slot: &'static Slot) {
+    pub(super) fn wake(&self, slot: &'static Slot) {
         if !matches!(slot.state(), State::Parked | State::Sleeping) {
             slot.token.set(true);
             return;
         }
         slot.set_state_at(State::Ready, self.now.get());
-        let before = self.lifo.replace(index);
-        if let Some(slot) = slot::get(before) {
-            self.ready.push(before, slot);
+        // SAFETY: null, or a slot, which is never unmapped.
+        if let Some(before) = unsafe { self.lifo.replace(slot).as_ref() } {
+            self.ready.push(before);
         }
     }
 
@@ -134,34 +133,35 @@ impl Worker {
                 // In the order of their deadlines: not through the lifo slot.
                 if matches!(slot.state(), State::Parked | State::Sleeping) {
                     slot.set_state_at(State::Ready, now);
-                    self.ready.push(flow.index(), slot);
+                    self.ready.push(slot);
                 }
             }
         }
     }
 
-    fn take_fresh(&self) -> Option<(u32, &'static Slot)> {
-        let index = self.fresh.pop().or_else(|| self.take_injected())?;
-        self.start(index)
+    fn take_fresh(&self) -> Option<&'static Slot> {
+        let slot = self.fresh.pop().or_else(|| self.take_injected())?;
+        self.start(slot);
+        Some(slot)
     }
 
     /// The oldest that has not started, in turn of this worker's own and of those from outside.
-    fn take_oldest_fresh(&self) -> Option<(u32, &'static Slot)> {
+    fn take_oldest_fresh(&self) -> Option<&'static Slot> {
         let own = !self.fresh_turn.get();
         self.fresh_turn.set(own);
-        let index = if own {
+        let slot = if own {
             self.take_own_oldest().or_else(|| self.take_injected())
         } else {
             self.take_injected().or_else(|| self.take_own_oldest())
         };
-        self.start(index?)
+        slot.inspect(|slot| self.start(slot))
     }
 
-    fn take_own_oldest(&self) -> Option<u32> {
+    fn take_own_oldest(&self) -> Option<&'static Slot> {
         retry(|| self.shared.stealer(self.index).map_or(Steal::Empty, |own| own.steal()))
     }
 
-    pub(super) fn take_injected(&self) -> Option<u32> {
+    pub(super) fn take_injected(&self) -> Option<&'static Slot> {
         if self.shared.injector.is_empty() {
             return None;
         }
@@ -169,7 +169,7 @@ impl Worker {
     }
 
     /// Takes from another worker, whichever has something, beginning anywhere.
-    pub(super) fn steal(&self) -> Option<u32> {
+    pub(super) fn steal(&self) -> Option<&'static Slot> {
         let workers = self.shared.workers();
         let first = fastrand::usize(..workers.max(1));
         for step in 0..workers {
@@ -178,9 +178,9 @@ impl Worker {
                 continue;
             }
             let Some(stealer) = self.shared.stealer(victim) else { continue };
-            if let Some(index) = retry(|| stealer.steal_batch_and_pop(&self.fresh)) {
+            if let Some(slot) = retry(|| stealer.steal_batch_and_pop(&self.fresh)) {
                 Counters::add(&self.counters.steals, 1);
-                return Some(index);
+                return Some(slot);
             }
         }
         None
@@ -188,15 +188,13 @@ impl Worker {
 
     /// Makes a fresh coroutine this worker's.
     #[inline]
-    pub(super) fn start(&self, index: u32) -> Option<(u32, &'static Slot)> {
-        let slot = slot::get(index)?;
+    pub(super) fn start(&self, slot: &Slot) {
         if slot.gate.start(self.number) {
             slot.token.set(true);
         }
         slot.ending.set(self.stopping.get());
         self.owned.set(self.owned.get() + 1);
         self.counters.owned.store(self.owned.get() as u64, Ordering::Relaxed);
-        Some((index, slot))
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Hook;
 impl Park for Hook {
     #[inline]
     fn unparker(&self) -> Unparker {
-        Unparker::new(unpark, context::get().flow.bits())
+        Unparker::new(unpark, context::flow().bits())
     }
 
     #[inline]
@@ -41,13 +41,16 @@ impl Park for Hook {
 pub(crate) fn unpark(flow: usize) {
     let flow = Flow::from_bits(flow);
     let Some(slot) = slot::get(flow.index()) else { return };
-    if let Some(worker) = context::get().worker()
-        && slot.gate.is_owned(worker.number, flow.generation())
-    {
-        worker.wake(flow.index(), slot);
-        return;
+    let own = context::with_worker(|worker| match worker {
+        Some(worker) if slot.gate.is_owned(worker.number, flow.generation()) => {
+            worker.wake(slot);
+            true
+        }
+        Some(_) | None => false,
+    });
+    if !own {
+        unpark_elsewhere(flow, slot);
     }
-    unpark_elsewhere(flow, slot);
 }
 
 #[cold]
@@ -73,40 +76,41 @@ pub(crate) fn sleep_current(deadline: Instant) {
 
 #[inline]
 fn wait(deadline: Option<Instant>, state: State) {
-    let context = context::get();
-    match (context.slot(), context.worker()) {
-        (Some(slot), Some(worker))
-            if slot.gate.is_owned(worker.number, context.flow.generation()) =>
-        {
-            worker.park(slot, context.flow, deadline, state);
-        }
-        (Some(slot), _) => fiber::park(slot),
+    let Some(slot) = context::slot() else {
         // What never ran is dropped on a worker's own stack, and waits there.
-        (None, _) => std::thread::yield_now(),
+        std::thread::yield_now();
+        return;
+    };
+    if slot.is_by_hand() {
+        fiber::park(slot);
+        return;
     }
+    context::with_worker(|worker| {
+        if let Some(worker) = worker {
+            worker.park(slot, deadline, state);
+        }
+    });
 }
 
 /// Lets the others of its worker run first. False: this is no coroutine.
+#[inline]
 pub(crate) fn yield_current() -> bool {
-    let context = context::get();
-    match (context.slot(), context.worker()) {
-        (Some(slot), Some(worker))
-            if slot.gate.is_owned(worker.number, context.flow.generation()) =>
-        {
-            worker.give_way(slot, context.flow);
-            true
-        }
-        (Some(_), _) => {
-            fiber::suspend();
-            true
-        }
-        (None, _) => false,
+    let Some(slot) = context::slot() else { return false };
+    if slot.is_by_hand() {
+        fiber::suspend();
+        return true;
     }
+    context::with_worker(|worker| {
+        if let Some(worker) = worker {
+            worker.give_way(slot);
+        }
+    });
+    true
 }
 
 impl Worker {
     #[inline]
-    fn park(&self, slot: &'static Slot, flow: Flow, deadline: Option<Instant>, state: State) {
+    fn park(&self, slot: &'static Slot, deadline: Option<Instant>, state: State) {
         if slot.ending.get() {
             end::unwind();
         }
@@ -115,11 +119,11 @@ impl Worker {
         }
         let timer = deadline.and_then(|at| {
             let at = self.shared.clock.nanos(at);
-            self.timers.borrow_mut().insert(at, flow).ok()
+            self.timers.borrow_mut().insert(at, slot.flow()).ok()
         });
         if deadline.is_some() && timer.is_none() {
             // No memory for a timer: the caller looks at the clock and comes again.
-            self.give_way(slot, flow);
+            self.give_way(slot);
             return;
         }
         slot.set_state_at(state, self.now.get());
@@ -134,9 +138,9 @@ impl Worker {
     }
 
     #[inline]
-    fn give_way(&self, slot: &'static Slot, flow: Flow) {
+    fn give_way(&self, slot: &'static Slot) {
         slot.set_state_at(State::Ready, self.now.get());
-        self.ready.push(flow.index(), slot);
+        self.ready.push(slot);
         // SAFETY: this coroutine runs on its stack.
         unsafe { slot.suspend() };
         if slot.ending.get() {
