@@ -15,6 +15,8 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use becket_coro::foreign;
+
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
 /// What a panic's payload is.
@@ -41,9 +43,18 @@ pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
+/// See `kcoro.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kc_panics_contained() -> std::ffi::c_ulong {
+    panics() as std::ffi::c_ulong
+}
+
 #[cold]
 fn contained(payload: Payload, at: &Location<'_>) {
-    leave_if_ending(&payload);
+    if foreign::is_ending(&*payload) {
+        drop(payload);
+        foreign::abandon();
+    }
     PANICS.fetch_add(1, Ordering::Relaxed);
     // Standard error may be closed; there is nobody to tell then.
     let _ = writeln!(
@@ -58,9 +69,6 @@ fn contained(payload: Payload, at: &Location<'_>) {
         let _forgotten = ManuallyDrop::new(second);
     }
 }
-
-/// Does not return if this unwinding is the end of a coroutine.
-fn leave_if_ending(_payload: &Payload) {}
 
 fn message(payload: &Payload) -> &str {
     if let Some(text) = payload.downcast_ref::<&'static str>() {

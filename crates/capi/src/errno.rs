@@ -28,3 +28,5 @@ pub const ENOSPC: c_int = -libc::ENOSPC;
 pub const EALREADY: c_int = -libc::EALREADY;
 /// The library failed inside: a panic was contained (see `boundary`). A bug.
 pub const EIO: c_int = -libc::EIO;
+/// A file that is too large.
+pub const EFBIG: c_int = -libc::EFBIG;

@@ -5,5 +5,16 @@
 //! Every function is `extern "C"` and goes through the panic boundary ([`boundary`]). A handle
 //! given to C is a pointer to a counted box; null is checked everywhere.
 
+mod ambient;
 pub mod boundary;
+pub mod cancel;
+pub mod chan;
+mod clock;
+pub mod config;
 pub mod errno;
+mod limit;
+pub mod metrics;
+pub mod region;
+pub mod select;
+pub mod stats;
+pub mod zcopy;

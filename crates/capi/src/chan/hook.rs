@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What is told of an element that nobody will receive (`kc_on_undelivered_copy_fn`,
+//! `kc_on_undelivered_ptr_fn`).
+//!
+//! The hook runs exactly once for each such element: one that a conflated channel replaced, one that
+//! is left when the channel is destroyed, one whose send was waiting when the channel was closed,
+//! its token set or its coroutine destroyed. It runs on the thread on which that came to light, and
+//! under no lock. A send that fails at once, or by its timeout, has only its own answer.
+
+use std::cell::Cell;
+
+use libc::c_void;
+
+use super::descriptor::{self, Slot};
+use super::element::Element;
+
+/// `kc_on_undelivered_copy_fn`.
+pub type OnUndeliveredCopy = unsafe extern "C" fn(*mut c_void, usize, *mut c_void);
+/// `kc_on_undelivered_ptr_fn`.
+pub type OnUndeliveredPtr = unsafe extern "C" fn(*mut c_void, usize, *mut c_void);
+
+/// What a channel does with what is lost.
+#[derive(Clone)]
+pub(crate) struct Hook {
+    pub(crate) on_copy: Option<OnUndeliveredCopy>,
+    pub(crate) on_ptr: Option<OnUndeliveredPtr>,
+    /// The functions' last argument.
+    pub(crate) arg: *mut c_void,
+    pub(crate) elem_size: usize,
+    /// Descriptors may travel on the channel.
+    pub(crate) descriptors: bool,
+}
+
+// SAFETY: the functions and their argument are C's, who says that they may be called anywhere.
+unsafe impl Send for Hook {}
+// SAFETY: as above.
+unsafe impl Sync for Hook {}
+
+thread_local! {
+    /// What is dropped now, on this thread, was never offered.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Hook {
+    /// Nobody will have it.
+    pub(crate) fn lost<E: Element>(&self, mut value: E) {
+        if QUIET.get() {
+            return;
+        }
+        if let Some(slot) = self.descriptor(&value) {
+            let landed = descriptor::land(&slot);
+            if let Some(on_ptr) = self.on_ptr {
+                // SAFETY: C gave the function, for this.
+                unsafe { on_ptr(landed.addr, landed.len, self.arg) };
+            }
+        } else if let Some(on_copy) = self.on_copy {
+            // SAFETY: C gave the function, for this.
+            value.show(self.elem_size, |element| unsafe {
+                on_copy(element.cast(), self.elem_size, self.arg);
+            });
+        }
+    }
+
+    /// It stays with who offered it: only its region is told.
+    pub(crate) fn kept<E: Element>(&self, value: &E) {
+        if let Some(slot) = self.descriptor(value) {
+            descriptor::land(&slot);
+        }
+    }
+
+    fn descriptor<E: Element>(&self, value: &E) -> Option<Slot> {
+        let slot = if self.descriptors { value.as_slot()? } else { return None };
+        descriptor::descriptor_len(&slot).is_some().then_some(slot)
+    }
+}
+
+/// Drops values that were never offered: those of a select's sends that did not happen.
+pub(crate) fn quietly<R>(body: impl FnOnce() -> R) -> R {
+    let before = QUIET.replace(true);
+    let answer = body();
+    QUIET.set(before);
+    answer
+}

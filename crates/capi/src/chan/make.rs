@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Making, closing and destroying channels.
+
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock};
+
+use libc::{c_int, c_uint, c_void};
+
+use super::descriptor::PtrMsg;
+use super::hook::{Hook, OnUndeliveredCopy, OnUndeliveredPtr};
+use super::lane::{Kind, Lane};
+use super::tally::Tally;
+use super::{Chan, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, UNLIMITED_INIT_CAP, lent};
+use crate::boundary::call;
+use crate::errno;
+use crate::metrics::{self, Pipe};
+use crate::zcopy::Binding;
+
+/// What a channel is made of.
+pub(crate) struct Plan {
+    pub(crate) kind: c_int,
+    pub(crate) elem_size: usize,
+    pub(crate) capacity: usize,
+    pub(crate) pointers: bool,
+    pub(crate) on_copy: Option<OnUndeliveredCopy>,
+    pub(crate) on_ptr: Option<OnUndeliveredPtr>,
+    pub(crate) arg: *mut c_void,
+}
+
+impl Plan {
+    pub(crate) fn copy(kind: c_int, elem_size: usize, capacity: usize) -> Self {
+        let arg = ptr::null_mut();
+        Self { kind, elem_size, capacity, pointers: false, on_copy: None, on_ptr: None, arg }
+    }
+
+    fn pointers(kind: c_int, capacity: usize) -> Self {
+        Self { pointers: true, ..Self::copy(kind, size_of::<PtrMsg>(), capacity) }
+    }
+
+    /// Any kind above zero is a buffered channel, whose capacity it is if none is given.
+    fn kind(&self) -> Option<(Kind, usize)> {
+        Some(match (self.kind, self.capacity) {
+            (KC_RENDEZVOUS, _) => (Kind::Rendezvous, 0),
+            (KC_CONFLATED, _) => (Kind::Conflated, 0),
+            (KC_UNLIMITED, 0) => (Kind::Unlimited, UNLIMITED_INIT_CAP),
+            (KC_UNLIMITED, capacity) => (Kind::Unlimited, capacity),
+            (kind, 0) => {
+                let capacity = usize::try_from(kind).ok()?;
+                (Kind::Buffered(capacity), capacity)
+            }
+            (kind, capacity) if kind > 0 => (Kind::Buffered(capacity), capacity),
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn make(&self) -> Result<Arc<Chan>, c_int> {
+        if self.elem_size == 0 {
+            return Err(errno::EINVAL);
+        }
+        let (kind, capacity) = self.kind().ok_or(errno::EINVAL)?;
+        let queued_pointers = self.elem_size == size_of::<PtrMsg>() && kind != Kind::Rendezvous;
+        let hook = Hook {
+            on_copy: self.on_copy,
+            on_ptr: self.on_ptr,
+            arg: self.arg,
+            elem_size: self.elem_size,
+            descriptors: self.pointers || queued_pointers,
+        };
+        let needed = hook.descriptors || hook.on_copy.is_some();
+        let lane_hook = needed.then(|| Arc::new(hook.clone()));
+        let lane = Lane::new(kind, self.elem_size, lane_hook).ok_or(errno::ENOMEM)?;
+        Ok(Arc::new(Chan {
+            lane,
+            kind,
+            capacity,
+            elem_size: self.elem_size,
+            pointers: self.pointers,
+            flags: AtomicU32::new(0),
+            hook,
+            meet: OnceLock::new(),
+            tally: Tally::default(),
+            zcopy: Binding::default(),
+            pipe: Pipe::default(),
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `out` is null or valid for a write.
+    unsafe fn make_for_c(&self, out: *mut *mut Chan) -> c_int {
+        if out.is_null() {
+            return errno::EINVAL;
+        }
+        match self.make() {
+            Ok(chan) => {
+                metrics::enable_if_configured(&chan);
+                // SAFETY: the caller's promise.
+                unsafe { out.write(Arc::into_raw(chan).cast_mut()) };
+                errno::OK
+            }
+            Err(code) => code,
+        }
+    }
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_chan_make(
+    out: *mut *mut Chan,
+    kind: c_int,
+    elem_sz: usize,
+    capacity: usize,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    call(errno::EIO, || unsafe { Plan::copy(kind, elem_sz, capacity).make_for_c(out) })
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `out` is null or valid for a write; the functions may be called with `arg` from any thread, for
+/// as long as the channel is used.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_chan_make_ex(
+    out: *mut *mut Chan,
+    kind: c_int,
+    elem_sz: usize,
+    capacity: usize,
+    on_copy: Option<OnUndeliveredCopy>,
+    on_ptr: Option<OnUndeliveredPtr>,
+    arg: *mut c_void,
+) -> c_int {
+    call(errno::EIO, || {
+        let plan = Plan { on_copy, on_ptr, arg, ..Plan::copy(kind, elem_sz, capacity) };
+        // SAFETY: the caller's promise.
+        unsafe { plan.make_for_c(out) }
+    })
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_chan_make_ptr(
+    out: *mut *mut Chan,
+    kind: c_int,
+    capacity: usize,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    call(errno::EIO, || unsafe { Plan::pointers(kind, capacity).make_for_c(out) })
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_chan_close(handle: *mut Chan) {
+    call((), || {
+        // SAFETY: the caller's promise.
+        if let Some(chan) = unsafe { lent(handle) } {
+            chan.close();
+        }
+    });
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `handle` is null, or valid and not used again. Calls that wait on the channel may still be there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_chan_destroy(handle: *mut Chan) {
+    call((), || {
+        // SAFETY: the caller's promise.
+        let Some(chan) = (unsafe { lent(handle) }) else {
+            return;
+        };
+        chan.close();
+        chan.lane.drain();
+        if let Some(meet) = chan.meet.get() {
+            meet.drain();
+        }
+        metrics::disable(&chan);
+        chan.zcopy.detach(handle);
+        // The handle's share.
+        drop(ManuallyDrop::into_inner(chan));
+    });
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_chan_len(handle: *mut Chan) -> c_uint {
+    call(0, || {
+        // SAFETY: the caller's promise.
+        let len = unsafe { lent(handle) }.map_or(0, |chan| chan.len());
+        c_uint::try_from(len).unwrap_or(c_uint::MAX)
+    })
+}

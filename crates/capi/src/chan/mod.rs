@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `kc_chan_t`: a channel of `becket_chan` for C.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `element` | elements whose size is known when the program runs |
+//! | `descriptor` | an address and a length in place of an element |
+//! | `lane` | a channel of one of the sizes of elements |
+//! | `hook` | what is told of elements that nobody will receive |
+//! | `tally` | what is counted here: failures, descriptors, times |
+//! | `operate` | sending and receiving, with what may end them |
+//! | `make` | making, closing, destroying: the C functions |
+//! | `copy` | sends and receives of elements: the C functions |
+//! | `pointer` | of pointers, and zero copy by `zref`: the C functions |
+//!
+//! ```text
+//!   kc_chan_t* ──► Arc<Chan> ─┬─ lane    elements, or descriptors on a pointer channel
+//!                             ├─ meet    a rendezvous channel's descriptors, once zero copy is on
+//!                             ├─ tally   failures, times
+//!                             ├─ zcopy   the backend that is bound, those that were attached
+//!                             └─ pipe    metrics events, while they are on
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A handle is one share in its channel. Whoever waits has one more, taken before it waits: a
+//!    channel that is destroyed lives until the last waiter has left it.
+//! 2. `CLOSED` is set before the lanes are closed, so that who finds a lane closed without the flag
+//!    knows that the channel turned to descriptors (`ZREF`), not that it ended.
+//! 3. Each operation that C sees succeed is in a lane's positions once, or in `tally.apart`; each
+//!    that it sees fail is in `tally` once.
+//!
+//! # Safety
+//!
+//! C promises that a handle is null, or came from a maker and was not destroyed before the call.
+
+pub mod copy;
+pub mod descriptor;
+pub(crate) mod element;
+pub mod hook;
+pub(crate) mod lane;
+pub mod make;
+pub(crate) mod operate;
+pub mod pointer;
+pub(crate) mod tally;
+
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use libc::c_int;
+
+use self::descriptor::{PtrMsg, Slot};
+use self::hook::Hook;
+use self::lane::{Kind, Lane, Pair};
+use self::tally::Tally;
+use crate::errno;
+use crate::metrics::Pipe;
+use crate::zcopy::Binding;
+
+pub(crate) const KC_RENDEZVOUS: c_int = 0;
+pub(crate) const KC_BUFFERED: c_int = 1;
+pub(crate) const KC_CONFLATED: c_int = -1;
+pub(crate) const KC_UNLIMITED: c_int = -2;
+/// `KCORO_UNLIMITED_INIT_CAP`.
+pub(crate) const UNLIMITED_INIT_CAP: usize = 64;
+
+/// Nothing more can be sent.
+pub(crate) const CLOSED: u32 = 1;
+/// A descriptor operation has been tried.
+pub(crate) const ZREF: u32 = 2;
+/// Events go to the metrics pipe.
+pub(crate) const METRICS: u32 = 4;
+/// Zero copy was enabled.
+pub(crate) const ZERO_COPY: u32 = 8;
+
+/// `kc_chan_t`.
+pub struct Chan {
+    pub(crate) lane: Lane,
+    pub(crate) kind: Kind,
+    /// As asked for; of an unlimited channel the room it starts with.
+    pub(crate) capacity: usize,
+    pub(crate) elem_size: usize,
+    /// Made by `kc_chan_make_ptr`.
+    pub(crate) pointers: bool,
+    flags: AtomicU32,
+    /// C's part of what becomes of lost elements.
+    pub(crate) hook: Hook,
+    pub(crate) meet: OnceLock<Pair<Slot>>,
+    pub(crate) tally: Tally,
+    pub(crate) zcopy: Binding,
+    pub(crate) pipe: Pipe,
+}
+
+/// A handle that C lent to a call.
+pub(crate) type Lent = ManuallyDrop<Arc<Chan>>;
+
+/// The channel behind a handle; `None` for null.
+///
+/// # Safety
+///
+/// The handle is null or valid.
+#[inline]
+pub(crate) unsafe fn lent(handle: *const Chan) -> Option<Lent> {
+    if handle.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise; its share is not given up here.
+    Some(ManuallyDrop::new(unsafe { Arc::from_raw(handle) }))
+}
+
+impl Chan {
+    #[inline]
+    pub(crate) fn has(&self, flag: u32) -> bool {
+        self.flags.load(Ordering::Acquire) & flag != 0
+    }
+
+    /// True if it was not set before.
+    pub(crate) fn set(&self, flag: u32) -> bool {
+        self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0
+    }
+
+    pub(crate) fn clear(&self, flag: u32) {
+        self.flags.fetch_and(!flag, Ordering::AcqRel);
+    }
+
+    /// Whether elements may be sent and received: not on a pointer channel, nor on a rendezvous
+    /// channel that turned to descriptors.
+    #[inline]
+    pub(crate) fn takes_elements(&self) -> bool {
+        !self.pointers && !(self.has(ZREF) && self.kind == Kind::Rendezvous)
+    }
+
+    pub(crate) fn close(&self) {
+        self.set(CLOSED);
+        self.lane.close();
+        if let Some(meet) = self.meet.get() {
+            meet.tx.close();
+        }
+    }
+
+    /// What a lane that is closed means.
+    #[cold]
+    pub(crate) fn why_closed(&self) -> c_int {
+        if self.has(CLOSED) { errno::EPIPE } else { errno::EINVAL }
+    }
+
+    /// From the first descriptor operation on, a rendezvous channel has no elements any more. Those
+    /// that wait to hand one over, or to get one, are told so.
+    #[inline]
+    pub(crate) fn turn_to_descriptors(&self) {
+        if !self.has(ZREF) && self.set(ZREF) && self.meet.get().is_some() {
+            self.lane.close();
+        }
+    }
+
+    /// Where descriptors travel.
+    pub(crate) fn descriptor_pair(&self) -> Result<&Pair<Slot>, c_int> {
+        match &self.lane {
+            Lane::W5(pair) if self.pointers => Ok(pair),
+            _ if self.kind == Kind::Rendezvous => self.meet.get().ok_or(errno::ENOTSUP),
+            Lane::W5(pair) if self.elem_size == size_of::<PtrMsg>() => Ok(pair),
+            _ => Err(errno::EINVAL),
+        }
+    }
+
+    /// Makes way for descriptors.
+    pub(crate) fn allow_descriptors(&self) {
+        if self.kind == Kind::Rendezvous && !self.pointers {
+            let hook = Hook { descriptors: true, ..self.hook.clone() };
+            let _meet = self.meet.get_or_init(|| Pair::rendezvous(Arc::new(hook)));
+            if self.has(CLOSED) {
+                self.close();
+            }
+        }
+        self.set(ZERO_COPY);
+    }
+
+    /// Elements that it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.lane.len()
+    }
+
+    /// An operation happened.
+    #[inline]
+    pub(crate) fn happened(self: &Arc<Self>) {
+        self.tally.happened();
+        self.tell();
+    }
+
+    /// Tells the metrics of an operation, if they are on.
+    #[inline]
+    pub(crate) fn tell(self: &Arc<Self>) {
+        if self.has(METRICS) {
+            crate::metrics::note(self);
+        }
+    }
+}

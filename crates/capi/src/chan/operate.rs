@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Sending and receiving on a pair, with what may end them.
+//!
+//! Each operation first tries. Only who must wait takes a share in the channel, and in the token, so
+//! that both may be destroyed while it waits.
+
+use std::sync::Arc;
+
+use becket_chan::{RecvError, SendError, Token, TryRecvError, TrySendError};
+use libc::{c_int, c_long};
+
+use super::Chan;
+use super::descriptor::{self, Zdesc};
+use super::element::Element;
+use super::lane::{Pair, on_pair};
+use crate::ambient;
+use crate::cancel::{self, Cancel};
+use crate::errno;
+use crate::limit::Wait;
+
+/// What may end a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits<'a> {
+    pub(crate) wait: Wait,
+    pub(crate) token: Option<&'a Token>,
+}
+
+impl<'a> Limits<'a> {
+    #[inline]
+    pub(crate) fn plain(timeout_ms: c_long) -> Self {
+        Self { wait: Wait::of(timeout_ms), token: None }
+    }
+
+    /// # Safety
+    ///
+    /// The token is null or valid for the call.
+    #[inline]
+    pub(crate) unsafe fn with(timeout_ms: c_long, token: *const Cancel) -> Self {
+        // SAFETY: the caller's promise.
+        Self { wait: Wait::of(timeout_ms), token: unsafe { cancel::token(token) } }
+    }
+
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.token.is_some_and(Token::is_cancelled)
+    }
+}
+
+/// Sends. Whatever comes of it, the value is dealt with.
+#[inline]
+fn offer<E: Element>(
+    chan: &Arc<Chan>,
+    pair: &Pair<E>,
+    value: E,
+    limits: Limits<'_>,
+) -> Result<(), c_int> {
+    match pair.tx.try_send(value) {
+        Ok(()) => Ok(()),
+        Err(refused) => offer_again(chan, pair, refused, limits),
+    }
+}
+
+#[cold]
+fn offer_again<E: Element>(
+    chan: &Arc<Chan>,
+    pair: &Pair<E>,
+    refused: TrySendError<E>,
+    limits: Limits<'_>,
+) -> Result<(), c_int> {
+    let closed = refused.is_closed();
+    let value = refused.into_inner();
+    if closed || limits.wait == Wait::Not {
+        pair.kept(&value);
+        return Err(if closed { chan.why_closed() } else { errno::EAGAIN });
+    }
+    let (chan, token) = (chan.clone(), limits.token.cloned().or_else(ambient::token));
+    let send = pair.tx.send(value);
+    let sent = match (limits.wait, &token) {
+        (Wait::For(time), Some(token)) => send.timeout(time).cancel_on(token).wait(),
+        (Wait::For(time), None) => send.timeout(time).wait(),
+        (_, Some(token)) => send.cancel_on(token).wait(),
+        (_, None) => send.wait(),
+    };
+    let Err(failed) = sent else {
+        return Ok(());
+    };
+    let cancelled = token.is_some_and(|token| token.is_cancelled());
+    let code = match &failed {
+        _ if cancelled => errno::ECANCELED,
+        SendError::Closed(_) => chan.why_closed(),
+        SendError::Cancelled(_) => errno::ECANCELED,
+        _ => errno::ETIME,
+    };
+    let value = failed.into_inner();
+    if code == errno::EPIPE || code == errno::ECANCELED {
+        pair.lost(value);
+    } else {
+        pair.kept(&value);
+    }
+    Err(code)
+}
+
+#[inline]
+fn take<E: Element>(chan: &Arc<Chan>, pair: &Pair<E>, limits: Limits<'_>) -> Result<E, c_int> {
+    match pair.rx.try_recv() {
+        Ok(value) => Ok(value),
+        Err(refused) => take_again(chan, pair, refused, limits),
+    }
+}
+
+#[cold]
+fn take_again<E: Element>(
+    chan: &Arc<Chan>,
+    pair: &Pair<E>,
+    refused: TryRecvError,
+    limits: Limits<'_>,
+) -> Result<E, c_int> {
+    if refused == TryRecvError::Closed {
+        return Err(chan.why_closed());
+    }
+    if limits.wait == Wait::Not {
+        return Err(errno::EAGAIN);
+    }
+    let (chan, token) = (chan.clone(), limits.token.cloned().or_else(ambient::token));
+    let recv = pair.rx.recv();
+    let received = match (limits.wait, &token) {
+        (Wait::For(time), Some(token)) => recv.timeout(time).cancel_on(token).wait(),
+        (Wait::For(time), None) => recv.timeout(time).wait(),
+        (_, Some(token)) => recv.cancel_on(token).wait(),
+        (_, None) => recv.wait(),
+    };
+    received.map_err(|failed| match failed {
+        _ if token.is_some_and(|token| token.is_cancelled()) => errno::ECANCELED,
+        RecvError::Closed => chan.why_closed(),
+        RecvError::Cancelled => errno::ECANCELED,
+        _ => errno::ETIME,
+    })
+}
+
+/// Sends an element without waiting, for a select: that it would have to wait is not counted.
+///
+/// # Safety
+///
+/// As for [`send`].
+pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
+    let limits = Limits { wait: Wait::Not, token: None };
+    // SAFETY: the caller's promise.
+    let sent = on_pair!(&chan.lane, pair => unsafe { send_on(chan, pair, message, limits) });
+    match sent {
+        Ok(()) => {
+            chan.happened();
+            errno::OK
+        }
+        Err(errno::EAGAIN) => errno::EAGAIN,
+        Err(code) => chan.tally.send.count(code),
+    }
+}
+
+/// Receives an element without waiting, for a select: that it would have to wait is not counted.
+///
+/// # Safety
+///
+/// As for [`recv`].
+pub(crate) unsafe fn try_recv(chan: &Arc<Chan>, out: *mut u8) -> c_int {
+    let limits = Limits { wait: Wait::Not, token: None };
+    // SAFETY: the caller's promise.
+    let received = on_pair!(&chan.lane, pair => unsafe { recv_on(chan, pair, out, limits) });
+    match received {
+        Ok(()) => {
+            chan.tell();
+            errno::OK
+        }
+        Err(errno::EAGAIN) => errno::EAGAIN,
+        Err(code) => chan.tally.recv.count(code),
+    }
+}
+
+/// Sends an element.
+///
+/// # Safety
+///
+/// `message` is valid for reads of an element.
+#[inline]
+pub(crate) unsafe fn send(chan: &Arc<Chan>, message: *const u8, limits: Limits<'_>) -> c_int {
+    if limits.is_cancelled() {
+        return chan.tally.send.count(errno::ECANCELED);
+    }
+    // SAFETY: the caller's promise; a lane is of its elements' size.
+    let sent = on_pair!(&chan.lane, pair => unsafe { send_on(chan, pair, message, limits) });
+    match sent {
+        Ok(()) => {
+            chan.happened();
+            errno::OK
+        }
+        Err(code) => chan.tally.send.count(code),
+    }
+}
+
+/// # Safety
+///
+/// As for [`send`].
+#[inline]
+unsafe fn send_on<E: Element>(
+    chan: &Arc<Chan>,
+    pair: &Pair<E>,
+    message: *const u8,
+    limits: Limits<'_>,
+) -> Result<(), c_int> {
+    // SAFETY: the caller's promise.
+    let value = unsafe { E::load(message, chan.elem_size) }.ok_or(errno::ENOMEM)?;
+    offer(chan, pair, value, limits)
+}
+
+/// Receives an element.
+///
+/// # Safety
+///
+/// `out` is valid for writes of an element.
+#[inline]
+pub(crate) unsafe fn recv(chan: &Arc<Chan>, out: *mut u8, limits: Limits<'_>) -> c_int {
+    if limits.is_cancelled() {
+        return chan.tally.recv.count(errno::ECANCELED);
+    }
+    // SAFETY: the caller's promise; a lane is of its elements' size.
+    let received = on_pair!(&chan.lane, pair => unsafe { recv_on(chan, pair, out, limits) });
+    match received {
+        Ok(()) => {
+            chan.tell();
+            errno::OK
+        }
+        Err(code) => chan.tally.recv.count(code),
+    }
+}
+
+/// # Safety
+///
+/// As for [`recv`].
+#[inline]
+unsafe fn recv_on<E: Element>(
+    chan: &Arc<Chan>,
+    pair: &Pair<E>,
+    out: *mut u8,
+    limits: Limits<'_>,
+) -> Result<(), c_int> {
+    let value = take(chan, pair, limits)?;
+    // SAFETY: the caller's promise.
+    unsafe { value.store(out, chan.elem_size) };
+    landed(chan, &value);
+    Ok(())
+}
+
+/// An element came: or a descriptor, where one may come for an element.
+#[inline]
+pub(crate) fn landed<E: Element>(chan: &Chan, value: &E) {
+    if chan.hook.descriptors
+        && let Some(slot) = value.as_slot()
+        && descriptor::descriptor_len(&slot).is_some()
+    {
+        chan.tally.descriptor_received(descriptor::land(&slot).len);
+    } else {
+        chan.tally.happened();
+    }
+}
+
+/// Sends a descriptor.
+pub(crate) fn send_descriptor(chan: &Arc<Chan>, sent: Zdesc, limits: Limits<'_>) -> c_int {
+    if limits.is_cancelled() {
+        return chan.tally.send.count(errno::ECANCELED);
+    }
+    let pair = match chan.descriptor_pair() {
+        Ok(pair) => pair,
+        Err(code) => return code,
+    };
+    let Some(slot) = sent.launch() else {
+        return errno::EINVAL;
+    };
+    match offer(chan, pair, slot, limits) {
+        Ok(()) => {
+            chan.tally.descriptor_sent(sent.len);
+            chan.tell();
+            errno::OK
+        }
+        Err(code) => chan.tally.send.count(code),
+    }
+}
+
+/// Receives a descriptor.
+pub(crate) fn recv_descriptor(chan: &Arc<Chan>, limits: Limits<'_>) -> Result<Zdesc, c_int> {
+    if limits.is_cancelled() {
+        return Err(chan.tally.recv.count(errno::ECANCELED));
+    }
+    let slot =
+        take(chan, chan.descriptor_pair()?, limits).map_err(|code| chan.tally.recv.count(code))?;
+    let zdesc = descriptor::land(&slot);
+    match descriptor::descriptor_len(&slot) {
+        Some(len) => chan.tally.descriptor_received(len),
+        None => chan.tally.happened(),
+    }
+    chan.tell();
+    Ok(zdesc)
+}

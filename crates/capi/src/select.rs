@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `kc_select_t`: one of several sends and receives.
+//!
+//! A wait first tries its clauses in their order; the first that can happen does. Only if none can
+//! is a `becket_chan::Select` built of them, in which the wait stands in line at each channel. It is
+//! taken apart at the end of the wait: no clause holds a place, or an element, between two waits.
+//!
+//! # Safety
+//!
+//! The places that clauses read from and write to are C's, and valid while it waits, as the header
+//! says.
+
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+
+use becket_chan::{Ready, RecvCase, Select, SelectError, SendCase, SendError, Token};
+use libc::{c_int, c_long, c_void};
+use smallvec::SmallVec;
+
+use crate::ambient;
+use crate::boundary::call;
+use crate::cancel::{self, Cancel};
+use crate::chan::element::{Block, Element, Inline};
+use crate::chan::hook::quietly;
+use crate::chan::lane::{Lane, Pair};
+use crate::chan::operate;
+use crate::chan::{Chan, lent};
+use crate::errno;
+use crate::limit::Wait;
+
+/// `kc_select_t`. One thread or coroutine at a time uses it.
+pub struct SelectSet {
+    token: Option<Token>,
+    clauses: Vec<Clause>,
+}
+
+struct Clause {
+    /// A share: the channel may be destroyed while the set knows it.
+    chan: Arc<Chan>,
+    place: Place,
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Out(*mut u8),
+    Message(*const u8),
+}
+
+/// A clause in the select that waits.
+enum Case {
+    W1(CaseOf<Inline<1>>),
+    W5(CaseOf<Inline<5>>),
+    W8(CaseOf<Inline<8>>),
+    Block(CaseOf<Block>),
+}
+
+enum CaseOf<E> {
+    Recv(RecvCase<E>),
+    Send(SendCase<E>),
+}
+
+/// The elements of its sends that did not happen stay C's.
+struct Waiting<'a>(ManuallyDrop<Select<'a>>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // SAFETY: dropped here alone.
+        quietly(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+    }
+}
+
+impl SelectSet {
+    fn add(&mut self, chan: &Arc<Chan>, place: Place) -> c_int {
+        if !chan.takes_elements() {
+            return errno::ENOTSUP;
+        }
+        self.clauses.push(Clause { chan: chan.clone(), place });
+        errno::OK
+    }
+
+    /// The clause that happened, and its result.
+    fn wait(&self, wait: Wait) -> Result<(usize, c_int), c_int> {
+        let token = self.token.clone().or_else(ambient::token);
+        if token.as_ref().is_some_and(Token::is_cancelled) {
+            return Err(errno::ECANCELED);
+        }
+        if self.clauses.is_empty() {
+            return Err(errno::EINVAL);
+        }
+        for (index, clause) in self.clauses.iter().enumerate() {
+            let code = clause.attempt();
+            if code != errno::EAGAIN {
+                return Ok((index, code));
+            }
+        }
+        if wait == Wait::Not {
+            return Err(errno::EAGAIN);
+        }
+        self.wait_in_line(wait, token.as_ref())
+    }
+
+    fn wait_in_line(&self, wait: Wait, token: Option<&Token>) -> Result<(usize, c_int), c_int> {
+        // A clause may be added to, or the set be destroyed by, whoever runs meanwhile: the shares
+        // that this wait needs are its own.
+        let chans: SmallVec<[Arc<Chan>; 8]> =
+            self.clauses.iter().map(|clause| clause.chan.clone()).collect();
+        let mut select = Waiting(ManuallyDrop::new(Select::new().biased()));
+        let mut cases: SmallVec<[(Case, Place, usize); 8]> = SmallVec::new();
+        for (chan, clause) in chans.iter().zip(&self.clauses) {
+            let case = clause.join(chan, &mut select.0).ok_or(errno::ENOMEM)?;
+            cases.push((case, clause.place, chan.elem_size));
+        }
+        let ready = select.0.ready();
+        let ready = match (wait, token) {
+            (Wait::For(time), Some(token)) => ready.timeout(time).cancel_on(token).wait(),
+            (Wait::For(time), None) => ready.timeout(time).wait(),
+            (_, Some(token)) => ready.cancel_on(token).wait(),
+            (_, None) => ready.wait(),
+        };
+        let ready = ready.map_err(|error| match error {
+            _ if token.is_some_and(Token::is_cancelled) => errno::ECANCELED,
+            SelectError::Cancelled => errno::ECANCELED,
+            _ => errno::ETIME,
+        })?;
+        let index = ready.index();
+        let (Some((case, place, size)), Some(chan)) = (cases.get(index), chans.get(index)) else {
+            return Err(errno::EIO);
+        };
+        let code = case.result(&ready, *place, *size, chan);
+        match (code, place) {
+            (errno::OK, Place::Out(_)) => chan.tell(),
+            (errno::OK, Place::Message(_)) => chan.happened(),
+            (code, Place::Out(_)) => chan.tally.recv.note(code),
+            (code, Place::Message(_)) => chan.tally.send.note(code),
+        }
+        Ok((index, code))
+    }
+}
+
+impl Clause {
+    /// What the operation comes to without waiting; that it would have to is not counted.
+    fn attempt(&self) -> c_int {
+        if !self.chan.takes_elements() {
+            return errno::ENOTSUP;
+        }
+        // SAFETY: the places are valid while the set waits.
+        unsafe {
+            match self.place {
+                Place::Out(out) => operate::try_recv(&self.chan, out),
+                Place::Message(message) => operate::try_send(&self.chan, message),
+            }
+        }
+    }
+
+    /// `None`: there is no memory for its element.
+    fn join<'a>(&self, chan: &'a Arc<Chan>, select: &mut Select<'a>) -> Option<Case> {
+        Some(match &chan.lane {
+            Lane::W1(pair) => Case::W1(self.place.join(pair, select, chan.elem_size)?),
+            Lane::W5(pair) => Case::W5(self.place.join(pair, select, chan.elem_size)?),
+            Lane::W8(pair) => Case::W8(self.place.join(pair, select, chan.elem_size)?),
+            Lane::Block(pair) => Case::Block(self.place.join(pair, select, chan.elem_size)?),
+        })
+    }
+}
+
+impl Place {
+    fn join<'a, E: Element>(
+        self,
+        pair: &'a Pair<E>,
+        select: &mut Select<'a>,
+        size: usize,
+    ) -> Option<CaseOf<E>> {
+        Some(match self {
+            Self::Out(_) => CaseOf::Recv(select.recv(&pair.rx)),
+            Self::Message(from) => {
+                // SAFETY: valid while the set waits.
+                let value = unsafe { E::load(from, size) }?;
+                CaseOf::Send(select.send(&pair.tx, value))
+            }
+        })
+    }
+}
+
+impl Case {
+    fn result(&self, ready: &Ready<'_, '_>, place: Place, size: usize, chan: &Chan) -> c_int {
+        match self {
+            Self::W1(case) => case.result(ready, place, size, chan),
+            Self::W5(case) => case.result(ready, place, size, chan),
+            Self::W8(case) => case.result(ready, place, size, chan),
+            Self::Block(case) => case.result(ready, place, size, chan),
+        }
+    }
+}
+
+impl<E: Element> CaseOf<E> {
+    fn result(&self, ready: &Ready<'_, '_>, place: Place, size: usize, chan: &Chan) -> c_int {
+        match (self, place) {
+            (Self::Recv(case), Place::Out(out)) => match ready.recv(*case) {
+                Some(Ok(value)) => {
+                    // SAFETY: valid while the set waits.
+                    unsafe { value.store(out, size) };
+                    operate::landed(chan, &value);
+                    errno::OK
+                }
+                Some(Err(_)) => chan.why_closed(),
+                None => errno::EIO,
+            },
+            (Self::Send(case), _) => match ready.send(*case) {
+                Some(Ok(())) => errno::OK,
+                Some(Err(SendError::Closed(_))) => chan.why_closed(),
+                _ => errno::EIO,
+            },
+            _ => errno::EIO,
+        }
+    }
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `out` is null or valid for a write; `cancel` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_select_create(
+    out: *mut *mut SelectSet,
+    cancel: *const Cancel,
+) -> c_int {
+    call(errno::EIO, || {
+        if out.is_null() {
+            return errno::EINVAL;
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let token = cancel::token(cancel).cloned();
+            out.write(Box::into_raw(Box::new(SelectSet { token, clauses: Vec::new() })));
+        }
+        errno::OK
+    })
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `set` is null, or valid and not used again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_select_destroy(set: *mut SelectSet) {
+    call((), || {
+        if !set.is_null() {
+            // SAFETY: the caller's promise.
+            drop(unsafe { Box::from_raw(set) });
+        }
+    });
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `set` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_select_reset(set: *mut SelectSet) {
+    call((), || {
+        // SAFETY: the caller's promise.
+        if let Some(set) = unsafe { set.as_mut() } {
+            set.clauses.clear();
+        }
+    });
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// Each is null or valid, `out` until the clause is gone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_select_add_recv(
+    set: *mut SelectSet,
+    handle: *mut Chan,
+    out: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    call(errno::EIO, || match unsafe { (set.as_mut(), lent(handle)) } {
+        (Some(set), Some(chan)) if !out.is_null() => set.add(&chan, Place::Out(out.cast())),
+        _ => errno::EINVAL,
+    })
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// Each is null or valid, `msg` until the clause is gone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_select_add_send(
+    set: *mut SelectSet,
+    handle: *mut Chan,
+    msg: *const c_void,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    call(errno::EIO, || match unsafe { (set.as_mut(), lent(handle)) } {
+        (Some(set), Some(chan)) if !msg.is_null() => set.add(&chan, Place::Message(msg.cast())),
+        _ => errno::EINVAL,
+    })
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `set` is null or valid, and so are the places of its clauses; `selected` and `result` are null
+/// or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_select_wait(
+    set: *mut SelectSet,
+    timeout_ms: c_long,
+    selected: *mut c_int,
+    result: *mut c_int,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(waiting) = (unsafe { set.as_ref() }) else {
+            return errno::EINVAL;
+        };
+        let (index, code) = match waiting.wait(Wait::of(timeout_ms)) {
+            Ok((index, code)) => (c_int::try_from(index).unwrap_or(c_int::MAX), code),
+            Err(code) => (-1, code),
+        };
+        // SAFETY: the caller's promise.
+        unsafe {
+            if !selected.is_null() {
+                selected.write(index);
+            }
+            if !result.is_null() {
+                result.write(code);
+            }
+        }
+        code
+    })
+}
