@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `kc_context.h`: immutable layers of keys and values.
+//!
+//! ```text
+//!   ctx ──► (key C, value) ──► (key A, value) ──► empty      found from the left
+//! ```
+//!
+//! A layer holds its value and the layers below, both counted. A value is given back when the last
+//! layer that has it goes; `replace` copies the layers above the one it leaves out, and shares their
+//! values.
+//!
+//! A key is an address. The library's own may have two: a program that is not position independent has
+//! copies of them. A copy is told by its name, which is not copied.
+
+use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
+use std::ptr;
+use std::sync::{Arc, LazyLock};
+
+use crate::boundary::call;
+use crate::core::flow::FLOW;
+use crate::core::object::Function;
+use crate::errno;
+
+/// `kc_ctx_key_t`.
+#[repr(C)]
+pub struct Key {
+    name: *const c_char,
+}
+
+// SAFETY: never changes, and points to a text that does not.
+unsafe impl Sync for Key {}
+
+impl Key {
+    const fn named(name: &'static CStr) -> Self {
+        Self { name: name.as_ptr() }
+    }
+}
+
+/// See `kc_context.h`.
+#[unsafe(no_mangle)]
+pub static KC_CTX_KEY_DISPATCHER: Key = Key::named(c"dispatcher");
+/// See `kc_context.h`.
+#[unsafe(no_mangle)]
+pub static KC_CTX_KEY_JOB: Key = Key::named(c"job");
+/// See `kc_context.h`.
+#[unsafe(no_mangle)]
+pub static KC_CTX_KEY_CANCEL: Key = Key::named(c"cancel");
+/// See `kc_context.h`.
+#[unsafe(no_mangle)]
+pub static KC_CTX_KEY_DEADLINE: Key = Key::named(c"deadline");
+/// See `kc_context.h`.
+#[unsafe(no_mangle)]
+pub static KC_CTX_KEY_TRACE_ID: Key = Key::named(c"trace_id");
+
+static OWN: [&Key; 5] = [
+    &KC_CTX_KEY_DISPATCHER,
+    &KC_CTX_KEY_JOB,
+    &KC_CTX_KEY_CANCEL,
+    &KC_CTX_KEY_DEADLINE,
+    &KC_CTX_KEY_TRACE_ID,
+];
+
+/// `kc_ctx_drop_fn`.
+pub type DropFunction = Option<unsafe extern "C" fn(*mut c_void)>;
+
+/// `kc_context_t`: one layer.
+pub struct Context {
+    key: *const Key,
+    value: Option<Arc<Value>>,
+    below: Option<Arc<Self>>,
+}
+
+struct Value {
+    value: *mut c_void,
+    give_back: DropFunction,
+}
+
+// SAFETY: the value is C's, which may share contexts with other threads if the value may be; the key is
+// an address that is compared.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
+// SAFETY: as above; it is given back by any thread, as the header says.
+unsafe impl Send for Value {}
+// SAFETY: as above.
+unsafe impl Sync for Value {}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        if let Some(give_back) = self.give_back {
+            // SAFETY: C said that it may be called, once, with this.
+            unsafe { give_back(self.value) };
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // A long chain goes layer by layer, not by recursion.
+        let mut below = self.below.take();
+        while let Some(mut last) = below.and_then(Arc::into_inner) {
+            below = last.below.take();
+        }
+    }
+}
+
+static EMPTY: LazyLock<Arc<Context>> =
+    LazyLock::new(|| Arc::new(Context { key: ptr::null(), value: None, below: None }));
+
+/// The address that stands for a key.
+///
+/// # Safety
+///
+/// The key is valid.
+unsafe fn canonical(key: *const Key) -> *const Key {
+    // SAFETY: the caller's promise.
+    let name = unsafe { (*key).name };
+    OWN.iter().find(|own| ptr::eq(own.name, name)).map_or(key, |own| ptr::from_ref(*own))
+}
+
+impl Context {
+    pub(crate) fn empty() -> Arc<Self> {
+        Arc::clone(&EMPTY)
+    }
+
+    /// A layer on top.
+    pub(crate) fn with(
+        self: Arc<Self>,
+        key: *const Key,
+        value: *mut c_void,
+        give_back: DropFunction,
+    ) -> Arc<Self> {
+        self.layer(key, Some(Arc::new(Value { value, give_back })))
+    }
+
+    fn layer(self: Arc<Self>, key: *const Key, value: Option<Arc<Value>>) -> Arc<Self> {
+        Arc::new(Self { key, value, below: Some(self) })
+    }
+
+    /// The same without the layers of a key.
+    fn without(self: &Arc<Self>, key: *const Key) -> Arc<Self> {
+        let mut above = Vec::new();
+        // The part that is shared begins below the last layer that goes.
+        let mut shared = Arc::clone(self);
+        let mut pending = Vec::new();
+        let mut at = Some(self);
+        while let Some(layer) = at {
+            if ptr::eq(layer.key, key) {
+                above.append(&mut pending);
+                if let Some(below) = &layer.below {
+                    shared = Arc::clone(below);
+                }
+            } else {
+                pending.push(layer);
+            }
+            at = layer.below.as_ref();
+        }
+        above
+            .into_iter()
+            .rev()
+            .fold(shared, |below, layer: &Arc<Self>| below.layer(layer.key, layer.value.clone()))
+    }
+
+    pub(crate) fn get(&self, key: *const Key) -> *mut c_void {
+        let mut at = Some(self);
+        while let Some(layer) = at {
+            if ptr::eq(layer.key, key) {
+                return layer.value.as_ref().map_or(ptr::null_mut(), |value| value.value);
+            }
+            at = layer.below.as_deref();
+        }
+        ptr::null_mut()
+    }
+}
+
+/// What the caller's context has under a key; null: nothing.
+pub(crate) fn current_value(key: &'static Key) -> *mut c_void {
+    FLOW.with(|flow| flow.context.borrow().as_ref().map_or(ptr::null_mut(), |it| it.get(key)))
+}
+
+/// A share in a handle; `None` for null.
+///
+/// # Safety
+///
+/// The handle is null or valid.
+pub(crate) unsafe fn share(context: *const Context) -> Option<Arc<Context>> {
+    if context.is_null() {
+        return None;
+    }
+    // SAFETY: made by `Arc::into_raw`, and alive.
+    unsafe {
+        Arc::increment_strong_count(context);
+        Some(Arc::from_raw(context))
+    }
+}
+
+/// See `kc_context.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kc_context_empty() -> *mut Context {
+    call(ptr::null_mut(), || Arc::into_raw(Context::empty()).cast_mut())
+}
+
+/// See `kc_context.h`.
+///
+/// # Safety
+///
+/// The handle is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_context_retain(context: *mut Context) -> *mut Context {
+    call(ptr::null_mut(), || {
+        // SAFETY: the caller's promise.
+        unsafe { share(context) }
+            .map_or(ptr::null_mut(), |context| Arc::into_raw(context).cast_mut())
+    })
+}
+
+/// See `kc_context.h`.
+///
+/// # Safety
+///
+/// The handle is null or valid; the caller gives up a reference.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_context_release(context: *mut Context) {
+    call((), || {
+        if !context.is_null() {
+            // SAFETY: the caller's promise.
+            drop(unsafe { Arc::from_raw(context.cast_const()) });
+        }
+    });
+}
+
+/// See `kc_context.h`.
+///
+/// # Safety
+///
+/// `base` is null or valid; `key` is null or lives for ever; `give_back` may be called with `value`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_context_add(
+    base: *mut Context,
+    key: *const Key,
+    value: *mut c_void,
+    give_back: DropFunction,
+) -> *mut Context {
+    call(ptr::null_mut(), || {
+        if key.is_null() {
+            return ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        let (base, key) = unsafe { (share(base), canonical(key)) };
+        let context = base.unwrap_or_else(Context::empty).with(key, value, give_back);
+        Arc::into_raw(context).cast_mut()
+    })
+}
+
+/// See `kc_context.h`.
+///
+/// # Safety
+///
+/// As [`kc_context_add`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_context_replace(
+    base: *mut Context,
+    key: *const Key,
+    value: *mut c_void,
+    give_back: DropFunction,
+) -> *mut Context {
+    call(ptr::null_mut(), || {
+        if key.is_null() {
+            return ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        let (base, key) = unsafe { (share(base), canonical(key)) };
+        let context = base.unwrap_or_else(Context::empty).without(key).with(key, value, give_back);
+        Arc::into_raw(context).cast_mut()
+    })
+}
+
+/// See `kc_context.h`.
+///
+/// # Safety
+///
+/// Both are null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_context_get(context: *const Context, key: *const Key) -> *mut c_void {
+    call(ptr::null_mut(), || {
+        if key.is_null() {
+            return ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        let (context, key) = unsafe { (context.as_ref(), canonical(key)) };
+        context.map_or(ptr::null_mut(), |context| context.get(key))
+    })
+}
+
+/// See `kc_context.h`.
+///
+/// # Safety
+///
+/// `context` is null or valid, `out` null or valid for a write; the value is what the key says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_context_get_deadline_ns(
+    context: *const Context,
+    out: *mut c_longlong,
+) -> c_int {
+    call(errno::EIO, || {
+        if out.is_null() {
+            return errno::EINVAL;
+        }
+        // SAFETY: the caller's promise.
+        let deadline = unsafe { context.as_ref() }
+            .map_or(ptr::null_mut(), |context| context.get(&raw const KC_CTX_KEY_DEADLINE));
+        // SAFETY: the caller's promise.
+        match unsafe { deadline.cast::<c_longlong>().as_ref() } {
+            Some(deadline) => {
+                // SAFETY: the caller's promise.
+                unsafe { out.write(*deadline) };
+                errno::OK
+            }
+            None => errno::ENOENT,
+        }
+    })
+}
+
+/// See `kc_context.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kc_context_current() -> *mut Context {
+    call(ptr::null_mut(), || {
+        FLOW.with(|flow| {
+            let current = flow.context.borrow();
+            Arc::as_ptr(current.as_ref().unwrap_or(&EMPTY)).cast_mut()
+        })
+    })
+}
+
+/// See `kc_context.h`.
+///
+/// # Safety
+///
+/// `context` is null or valid; `function` may be called with `argument`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_context_with(
+    context: *mut Context,
+    function: Function,
+    argument: *mut c_void,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let (Some(context), Some(function)) = (unsafe { share(context) }, function) else {
+            return errno::EINVAL;
+        };
+        let before = FLOW.with(|flow| flow.context.replace(Some(context)));
+        // SAFETY: the caller's promise.
+        unsafe { function(argument) };
+        let context = FLOW.with(|flow| flow.context.replace(before));
+        drop(context);
+        errno::OK
+    })
+}

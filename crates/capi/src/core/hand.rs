@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Coroutines made by hand: resumed by whoever calls `kcoro_resume`, on that thread.
+//!
+//! ```text
+//!   resumer ──resume──► A ──yield, park, a wait──► resumer
+//!      │                │
+//!      │                └──yield_to(B)──► resumer ──► B     the loop in `resume` goes on with B
+//! ```
+//!
+//! While such a coroutine runs, the hook through which channels wait is ours ([`HOOK`]): a wait sets
+//! PARKED and gives control back; a wake sets READY, and no more. So the resumer sees what the
+//! coroutine does, and decides. A coroutine that a scheduler was given after it had started is
+//! resumed by a coroutine of the scheduler's, its driver, which sleeps while it is PARKED.
+//!
+//! # Safety
+//!
+//! A fiber is resumed by whoever set `running`, and dropped by whoever has the last reference. It may
+//! change threads between two resumes: of Rust, only waits are on its stack then, which keep nothing
+//! of the thread (the hook is a static, its flow a number); what C code keeps there is C's affair, as
+//! the header says.
+
+use std::cell::RefCell;
+use std::mem;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use becket_chan::park::{Park, Unparker, set_hook};
+use becket_coro::fiber::{self, Fiber, Resumed};
+
+use super::flow::{self, FLOW};
+use super::object::{Coro, CoroRef, Role, state};
+use super::wake::{self, Alarm};
+use super::{main, park};
+
+thread_local! {
+    /// Who runs next in place of the coroutine that has just given back control on this thread.
+    static NEXT: RefCell<Option<CoroRef>> = const { RefCell::new(None) };
+}
+
+/// How operations wait in a coroutine made by hand.
+static HOOK: Hook = Hook;
+
+struct Hook;
+
+impl Park for Hook {
+    fn unparker(&self) -> Unparker {
+        let number = flow::with_coro(wake::number).unwrap_or(0);
+        // 64 bits, as the core itself demands.
+        Unparker::new(wake::by_number, number as usize)
+    }
+
+    fn park(&self, deadline: Option<Instant>) {
+        // SAFETY: a fiber's object is held by its resumer while it runs, and by others until it ends.
+        let Some(coro) = (unsafe { flow::coro().as_ref() }) else {
+            fiber::suspend();
+            return;
+        };
+        coro.set_state(state::PARKED);
+        if !park::announce(&coro.wait_gate) {
+            coro.set_state(state::RUNNING);
+            return;
+        }
+        let alarm =
+            Rings(deadline.and_then(|at| wake::set_alarm(at, Alarm::Wait(wake::number(coro)))));
+        if deadline.is_some() && alarm.0.is_none() {
+            // No memory for a timer: it looks at the clock when it is resumed.
+            coro.set_state(state::READY);
+        }
+        give_back();
+        drop(alarm);
+        park::end(&coro.wait_gate);
+    }
+}
+
+/// An alarm that is taken back when the wait ends, also by unwinding.
+struct Rings(Option<becket_chan::timer::Key>);
+
+impl Drop for Rings {
+    fn drop(&mut self) {
+        if let Some(key) = self.0.take() {
+            wake::cancel_alarm(key);
+        }
+    }
+}
+
+/// What the operation waited for has happened, or its deadline has passed.
+pub(crate) fn wake(coro: &Coro) {
+    if park::notify(&coro.wait_gate) {
+        coro.becomes_ready();
+        if let Some(driver) = coro.waker.get() {
+            driver.unpark();
+        }
+    }
+}
+
+/// The fiber of an object. False: there is no stack for it.
+pub(crate) fn prepare(coro: &CoroRef) -> bool {
+    let raw: *const Coro = coro.as_ptr();
+    let fiber = Fiber::new(coro.stack_size(), move || {
+        set_hook(Some(&HOOK));
+        FLOW.with(|flow| flow.coro.set(raw));
+        // SAFETY: the resumer holds a reference; the function and its argument are C's.
+        unsafe {
+            if let Some(function) = (*raw).function {
+                function((*raw).argument);
+            }
+        }
+    });
+    match fiber {
+        Ok(fiber) => {
+            // SAFETY: new, nobody else knows of it.
+            unsafe { *coro.fiber.get() = Some(fiber) };
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+/// Gives control back to the resumer of the coroutine that calls; returns when it is resumed. The
+/// caller has set its state.
+pub(crate) fn give_back() {
+    fiber::suspend();
+    set_hook(Some(&HOOK));
+}
+
+/// `kcoro_resume` of one that was made by hand, and of those that it yields to.
+pub(crate) fn resume(coro: CoroRef) {
+    let mut next = Some(coro);
+    while let Some(coro) = next {
+        match coro.role() {
+            Role::Hand => resume_one(&coro),
+            Role::Scheduled => park::unpark(&coro),
+            Role::Main => {}
+        }
+        next = NEXT.with_borrow_mut(Option::take);
+    }
+}
+
+fn resume_one(coro: &CoroRef) {
+    if coro.is_finished()
+        || coro.running.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err()
+    {
+        return;
+    }
+    let caller = flow::coro();
+    // SAFETY: the object of the flow that calls.
+    let resumer = unsafe { caller.as_ref() }.filter(|caller| caller.role() == Role::Hand);
+    let main = if caller.is_null() { main::any() } else { caller.cast_mut() };
+    coro.main.store(main, Ordering::Relaxed);
+    // SAFETY: `running` is ours.
+    let slot = unsafe { &mut *coro.fiber.get() };
+    let Some(fiber) = slot.as_mut() else {
+        coro.running.store(0, Ordering::Release);
+        return;
+    };
+    if let Some(resumer) = resumer {
+        resumer.set_state(state::SUSPENDED);
+    }
+    coro.set_state(state::RUNNING);
+    let resumed = fiber.resume();
+    if let Some(resumer) = resumer {
+        resumer.set_state(state::RUNNING);
+    }
+    if matches!(resumed, Ok(Resumed::Finished) | Err(_)) {
+        *slot = None;
+        coro.finish();
+    }
+    coro.running.store(0, Ordering::Release);
+}
+
+/// `kcoro_yield` of one that was made by hand.
+pub(crate) fn yield_back(coro: &Coro) {
+    coro.set_state(state::SUSPENDED);
+    give_back();
+}
+
+/// Gives control back, and has `target` run in place of the caller.
+pub(crate) fn yield_to(coro: &Coro, target: CoroRef) {
+    let before = NEXT.with_borrow_mut(|next| mem::replace(next, Some(target)));
+    drop(before);
+    coro.set_state(state::SUSPENDED);
+    give_back();
+}
+
+/// Sleeps, in one that a scheduler drives.
+pub(crate) fn sleep(time: Duration) {
+    let at = becket_chan::timer::after(time);
+    while Instant::now() < at {
+        HOOK.park(Some(at));
+    }
+}
+
+/// The last reference has gone: what it waits for forgets it. C frames are left where they stand.
+pub(crate) fn end(coro: &Coro) {
+    // SAFETY: nobody else has a reference.
+    let fiber = unsafe { (*coro.fiber.get()).take() };
+    drop(fiber);
+    coro.finish();
+}
+
+/// Takes the fiber of one that has not started away, for a scheduler to run it instead. False: it has
+/// started, or runs.
+pub(crate) fn take_unstarted(coro: &Coro) -> bool {
+    if coro.running.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        return false;
+    }
+    let unstarted = coro.state() == state::CREATED;
+    if unstarted {
+        // SAFETY: `running` is ours.
+        let fiber = unsafe { (*coro.fiber.get()).take() };
+        drop(fiber);
+        coro.becomes_scheduled();
+    }
+    coro.running.store(0, Ordering::Release);
+    unstarted
+}
+
+/// Runs a started one to its end, on a scheduler.
+pub(crate) fn drive(coro: &CoroRef) {
+    if let Some(current) = becket_coro::current() {
+        // Before it is resumed: whoever wakes it from then on finds this.
+        let _ = coro.waker.set(current.unparker());
+    }
+    loop {
+        resume(coro.clone());
+        if coro.is_finished() {
+            return;
+        }
+        if coro.state() == state::PARKED {
+            // A wake that comes from here on unparks this coroutine.
+            while coro.state() == state::PARKED {
+                becket_coro::park();
+            }
+        } else {
+            becket_coro::yield_now();
+        }
+    }
+}

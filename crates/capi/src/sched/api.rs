@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The functions of `kcoro_sched.h`.
+//!
+//! # Safety
+//!
+//! Every handle that C passes is null or valid; a scheduler is not used after its shutdown.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::panic::Location;
+use std::ptr;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{Body, Sched, Start, Stats, default};
+use crate::boundary::call;
+use crate::clock;
+use crate::core::object::{Coro, CoroRef, Function, Role, stack_size, state};
+use crate::core::{flow, hand, park};
+use crate::errno;
+use crate::limit::Wait;
+
+/// What these functions answer if they fail.
+const FAILED: c_int = -1;
+
+/// `kc_sched_opts_t`.
+#[repr(C)]
+pub struct Options {
+    workers: c_int,
+    queue_capacity: c_int,
+    inject_q_cap: c_int,
+}
+
+/// `kc_timer_handle_t`.
+#[repr(C)]
+pub struct TimerHandle {
+    id: u64,
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// `options` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_sched_init(options: *const Options) -> *mut Sched {
+    call(ptr::null_mut(), || {
+        // SAFETY: the caller's promise.
+        let workers = unsafe { options.as_ref() }.map_or(0, |options| options.workers);
+        let workers = usize::try_from(workers).unwrap_or(0);
+        Sched::new("kcoro", workers).map_or(ptr::null_mut(), Box::into_raw)
+    })
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// See the module; not used again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_sched_shutdown(sched: *mut Sched) {
+    call((), || {
+        if !sched.is_null() {
+            default::forget(sched);
+            // SAFETY: made by `Box::into_raw`, given up by the caller.
+            unsafe { Box::from_raw(sched) }.shutdown();
+        }
+    });
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// See the module; `function` may be called with `argument` on any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_spawn(
+    sched: *mut Sched,
+    function: Function,
+    argument: *mut c_void,
+) -> c_int {
+    call(FAILED, || {
+        // SAFETY: see the module.
+        let (Some(sched), Some(_)) = (unsafe { sched.as_ref() }, function) else { return FAILED };
+        let started = sched.start(Start {
+            coro: None,
+            body: Body::C { function, argument },
+            context: flow::context(),
+            at_end: None,
+            site: Location::caller(),
+        });
+        if started.is_ok() { errno::OK } else { FAILED }
+    })
+}
+
+/// See `kcoro_sched.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kc_yield() {
+    call((), || {
+        let yielded = flow::with_coro(|coro| match coro.role() {
+            Role::Scheduled => {
+                coro.set_state(state::SUSPENDED);
+                becket_coro::yield_now();
+                coro.set_state(state::RUNNING);
+            }
+            Role::Hand if coro.waker.get().is_some() => hand::yield_back(coro),
+            Role::Hand | Role::Main => std::thread::yield_now(),
+        });
+        if yielded.is_none() {
+            becket_coro::yield_now();
+        }
+    });
+}
+
+/// See `kcoro_sched.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kc_sleep_ms(ms: c_int) {
+    call((), || {
+        let Ok(ms @ 1..) = u64::try_from(ms) else { return };
+        let time = Duration::from_millis(ms);
+        let slept = flow::with_coro(|coro| match coro.role() {
+            Role::Scheduled => {
+                coro.set_state(state::PARKED);
+                becket_coro::sleep(time);
+                coro.set_state(state::RUNNING);
+            }
+            Role::Hand if coro.waker.get().is_some() => hand::sleep(time),
+            Role::Hand | Role::Main => std::thread::sleep(time),
+        });
+        if slept.is_none() {
+            becket_coro::sleep(time);
+        }
+    });
+}
+
+/// See `kcoro_sched.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kc_sched_default() -> *mut Sched {
+    call(ptr::null_mut(), default::get)
+}
+
+/// See `kcoro_sched.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kc_sched_current() -> *mut Sched {
+    call(ptr::null_mut(), || flow::sched().cast_mut())
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// See the module; `out` is null or valid for a write; `function` may be called with `argument` on
+/// any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_spawn_co(
+    sched: *mut Sched,
+    function: Function,
+    argument: *mut c_void,
+    size: usize,
+    out: *mut *mut Coro,
+) -> c_int {
+    call(FAILED, || {
+        // SAFETY: see the module.
+        let (Some(sched), Some(_)) = (unsafe { sched.as_ref() }, function) else { return FAILED };
+        let coro = Coro::new(Role::Scheduled, function, argument, stack_size(size));
+        let Some(coro) = coro else { return FAILED };
+        // Before it starts: it may look for itself there.
+        if let Some(out) = ptr::NonNull::new(out) {
+            // SAFETY: the caller's promise.
+            unsafe { out.write(coro.clone().into_raw()) };
+        }
+        let started = sched.start(Start {
+            coro: Some(coro),
+            body: Body::C { function, argument },
+            context: flow::context(),
+            at_end: None,
+            site: Location::caller(),
+        });
+        if started.is_ok() {
+            return errno::OK;
+        }
+        if let Some(out) = ptr::NonNull::new(out) {
+            // SAFETY: written above; the reference in it is ours to take back.
+            unsafe {
+                if let Some(coro) = ptr::NonNull::new(out.read()) {
+                    drop(CoroRef::from_raw(coro));
+                }
+                out.write(ptr::null_mut());
+            }
+        }
+        FAILED
+    })
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// See the module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_sched_enqueue_ready(sched: *mut Sched, coro: *mut Coro) {
+    call((), || {
+        // SAFETY: see the module.
+        if let (Some(sched), Some(coro)) = (unsafe { sched.as_ref() }, unsafe { coro.as_ref() }) {
+            enqueue(sched, coro);
+        }
+    });
+}
+
+fn enqueue(sched: &Sched, coro: &Coro) {
+    match coro.role() {
+        Role::Main => {}
+        Role::Scheduled => park::unpark(coro),
+        Role::Hand if coro.is_finished() || coro.running.load(Ordering::Acquire) != 0 => {}
+        Role::Hand if coro.ready_enqueued.swap(true, Ordering::AcqRel) => park::unpark(coro),
+        Role::Hand => {
+            let unstarted = hand::take_unstarted(coro);
+            let (object, body) = if unstarted {
+                let (function, argument) = (coro.function, coro.argument);
+                (Some(coro.share()), Body::C { function, argument })
+            } else {
+                let driven = coro.share();
+                let place = ptr::from_ref(sched).cast_mut().cast();
+                coro.scheduler.store(place, Ordering::Relaxed);
+                (None, Body::Rust(Box::new(move || hand::drive(&driven))))
+            };
+            // If there is no stack for it, it ends here: it has nobody else.
+            let _ = sched.start(Start {
+                coro: object,
+                body,
+                context: flow::context(),
+                at_end: None,
+                site: Location::caller(),
+            });
+        }
+    }
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// See the module; `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_sched_get_stats(sched: *mut Sched, out: *mut Stats) {
+    call((), || {
+        // SAFETY: see the module.
+        if let Some(sched) = unsafe { sched.as_ref() }
+            && !out.is_null()
+        {
+            // SAFETY: the caller's promise.
+            unsafe { out.write(sched.stats()) };
+        }
+    });
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// See the module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_sched_drain(sched: *mut Sched, timeout_ms: c_long) -> c_int {
+    call(FAILED, || {
+        // SAFETY: see the module.
+        let Some(place) = (unsafe { sched.as_ref() }) else { return FAILED };
+        // The one that waits does not count itself.
+        let own = usize::from(ptr::eq(flow::sched(), sched));
+        let drained = match Wait::of(timeout_ms) {
+            Wait::Not => place.members.left() <= own,
+            Wait::For(time) => place.members.wait(own, Some(Instant::now() + time)),
+            Wait::Forever => place.members.wait(own, None),
+        };
+        if drained { errno::OK } else { errno::ETIME }
+    })
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// See the module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_sched_timer_wake_after(
+    sched: *mut Sched,
+    coro: *mut Coro,
+    delay_ms: c_long,
+) -> TimerHandle {
+    let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
+    // SAFETY: as for this function.
+    unsafe { set_timer(sched, coro, delay) }
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// See the module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_sched_timer_wake_at(
+    sched: *mut Sched,
+    coro: *mut Coro,
+    deadline_ns: u64,
+) -> TimerHandle {
+    let now = u64::try_from(clock::now_ns()).unwrap_or(0);
+    let delay = Duration::from_nanos(deadline_ns.saturating_sub(now));
+    // SAFETY: as for this function.
+    unsafe { set_timer(sched, coro, delay) }
+}
+
+/// # Safety
+///
+/// See the module.
+unsafe fn set_timer(sched: *mut Sched, coro: *mut Coro, delay: Duration) -> TimerHandle {
+    call(TimerHandle { id: 0 }, || {
+        // SAFETY: see the module.
+        match (unsafe { sched.as_ref() }, unsafe { coro.as_ref() }) {
+            (Some(sched), Some(coro)) => {
+                let at = becket_chan::timer::after(delay);
+                TimerHandle { id: sched.alarms.set(at, coro.share()) }
+            }
+            _ => TimerHandle { id: 0 },
+        }
+    })
+}
+
+/// See `kcoro_sched.h`.
+///
+/// # Safety
+///
+/// See the module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_sched_timer_cancel(sched: *mut Sched, handle: TimerHandle) -> c_int {
+    call(0, || {
+        // SAFETY: see the module.
+        unsafe { sched.as_ref() }.is_some_and(|sched| sched.alarms.cancel(handle.id)).into()
+    })
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One coroutine or task on a scheduler, from its spawn to its end.
+//!
+//! A [`Life`] is made with it and dropped at its end, whichever that is:
+//!
+//! | end | the life is dropped |
+//! |---|---|
+//! | its function returned | by [`run`], right after |
+//! | it could not be spawned, or its scheduler ended before it started | with the closure |
+//! | its scheduler ended while it waited | with the coroutine's locals: its stack is not unwound |
+//!
+//! So what must happen once at the end ([`Start::at_end`]) does.
+
+use std::ffi::c_void;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use becket_coro::{Spawn, SpawnError};
+
+use super::{Sched, install_hook};
+use crate::context::Context;
+use crate::core::flow::FLOW;
+use crate::core::object::{CoroRef, Function, state};
+
+/// Bytes of stack of a task, which may be code that was written for a thread.
+const TASK_STACK_BYTES: usize = 256 * 1024;
+
+/// What runs.
+pub(crate) enum Body {
+    C { function: Function, argument: *mut c_void },
+    Rust(Box<dyn FnOnce() + Send>),
+}
+
+// SAFETY: C's functions and their arguments may go to another thread, as the header says.
+unsafe impl Send for Body {}
+
+/// What is to be started.
+pub(crate) struct Start {
+    /// Its object; a task has none.
+    pub(crate) coro: Option<CoroRef>,
+    pub(crate) body: Body,
+    pub(crate) context: Option<Arc<Context>>,
+    /// Runs once, when it has ended or could not be started. True: its function has returned.
+    pub(crate) at_end: Option<Box<dyn FnOnce(bool) + Send>>,
+    pub(crate) site: &'static Location<'static>,
+}
+
+/// From the spawn to the end: see the module.
+pub(crate) struct Life {
+    sched: *const Sched,
+    coro: Option<CoroRef>,
+    is_task: bool,
+    started: bool,
+    returned: bool,
+    at_end: Option<Box<dyn FnOnce(bool) + Send>>,
+}
+
+// SAFETY: the scheduler is freed after its last life has ended, and is Sync; the rest is Send.
+unsafe impl Send for Life {}
+
+impl Sched {
+    /// Starts it, or ends its life at once.
+    pub(crate) fn start(&self, start: Start) -> Result<(), SpawnError> {
+        let Start { coro, body, context, at_end, site } = start;
+        let is_task = coro.is_none() && matches!(body, Body::C { .. });
+        let stack = coro.as_ref().map_or(TASK_STACK_BYTES, |coro| coro.stack_size());
+        if let Some(coro) = &coro {
+            let place = std::ptr::from_ref(self).cast_mut().cast();
+            coro.scheduler.store(place, Ordering::Relaxed);
+            coro.ready_enqueued.store(true, Ordering::Relaxed);
+        }
+        self.members.enter();
+        let life = Life { sched: self, coro, is_task, started: false, returned: false, at_end };
+        if !std::ptr::eq(crate::core::flow::sched(), self) {
+            self.injected.fetch_add(1, Ordering::Relaxed);
+        }
+        if is_task {
+            self.tasks_submitted.fetch_add(1, Ordering::Relaxed);
+        }
+        let spawn = Spawn::new().on(self.handle()).stack_size(stack).site(site);
+        let spawned = spawn.spawn(move || run(life, body, context));
+        if spawned.is_err() && is_task {
+            self.tasks_submitted.fetch_sub(1, Ordering::Relaxed);
+        }
+        spawned.map(drop)
+    }
+}
+
+/// The whole of a coroutine.
+fn run(mut life: Life, body: Body, context: Option<Arc<Context>>) {
+    install_hook();
+    life.started = true;
+    FLOW.with(|flow| {
+        flow.sched.set(life.sched);
+        flow.context.replace(context);
+        if let Some(coro) = &life.coro {
+            coro.set_state(state::RUNNING);
+            coro.running.store(1, Ordering::Relaxed);
+            coro.main.store(crate::core::main::any(), Ordering::Relaxed);
+            if let Some(current) = becket_coro::current() {
+                // Set once, here.
+                let _ = coro.waker.set(current.unparker());
+            }
+            flow.coro.set(coro.as_ptr());
+        }
+        flow.life.replace(Some(life));
+    });
+    match body {
+        // SAFETY: C said that it may be called, once, with this.
+        Body::C { function: Some(function), argument } => unsafe { function(argument) },
+        Body::C { function: None, .. } => {}
+        Body::Rust(body) => body(),
+    }
+    let life = FLOW.with(|flow| {
+        // Nobody finds it any more as the one that runs.
+        flow.coro.set(std::ptr::null());
+        flow.life.take()
+    });
+    if let Some(mut life) = life {
+        life.returned = true;
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if let Some(coro) = self.coro.take() {
+            coro.running.store(0, Ordering::Relaxed);
+            coro.finish();
+        }
+        if let Some(at_end) = self.at_end.take() {
+            at_end(self.returned);
+        }
+        // SAFETY: it outlives this life.
+        let sched = unsafe { &*self.sched };
+        if self.is_task && self.started {
+            sched.tasks_completed.fetch_add(1, Ordering::Relaxed);
+        }
+        sched.members.leave();
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `kcoro_sched.h`: a `kc_sched_t` is a `becket_coro` runtime, and who lives on it.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `life` | one coroutine or task from its spawn to its end |
+//! | `hook` | shows that a coroutine waits |
+//! | `alarms` | `kc_sched_timer_*` |
+//! | `default` | the process's scheduler |
+//! | `api` | the functions of the header |
+//!
+//! # Invariants
+//!
+//! 1. Whatever runs on a scheduler has a [`Life`], which is counted in `members` until it ends. It
+//!    points to the scheduler, which is freed after its runtime has ended: then no life is left.
+//! 2. Nothing here polls: drain waits for `members`.
+
+mod alarms;
+pub mod api;
+pub(crate) mod default;
+mod hook;
+mod life;
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use becket_coro::{Handle, Runtime};
+
+use self::alarms::Alarms;
+pub(crate) use self::hook::install as install_hook;
+pub(crate) use self::life::{Body, Life, Start};
+use crate::core::group::Group;
+
+/// As many workers as a scheduler may have.
+const WORKERS_MAX: usize = 256;
+
+/// `kc_sched_t`.
+pub struct Sched {
+    runtime: Runtime,
+    members: Group,
+    tasks_submitted: AtomicU64,
+    tasks_completed: AtomicU64,
+    /// Started by a thread that is none of its workers.
+    injected: AtomicU64,
+    alarms: Arc<Alarms>,
+}
+
+/// `kc_sched_stats_t`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stats {
+    tasks_submitted: u64,
+    tasks_completed: u64,
+    steals_probes: u64,
+    steals_succeeded: u64,
+    steals_failures: u64,
+    fastpath_hits: u64,
+    fastpath_misses: u64,
+    inject_pulls: u64,
+    donations: u64,
+}
+
+const _: () = assert!(size_of::<Stats>() == 9 * size_of::<libc::c_ulong>());
+
+/// As many as there are CPUs.
+pub(crate) fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+impl Sched {
+    /// Starts one; 0 workers: one for each CPU. `None`: the system refuses threads.
+    pub(crate) fn new(name: &str, workers: usize) -> Option<Box<Self>> {
+        let workers = if workers == 0 { cpus() } else { workers };
+        let workers = workers.clamp(1, WORKERS_MAX);
+        let runtime = Runtime::builder().name(name).workers(workers).build().ok()?;
+        Some(Box::new(Self {
+            runtime,
+            members: Group::default(),
+            tasks_submitted: AtomicU64::new(0),
+            tasks_completed: AtomicU64::new(0),
+            injected: AtomicU64::new(0),
+            alarms: Arc::default(),
+        }))
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        self.runtime.handle()
+    }
+
+    /// Ends it. From one of its own workers, a thread of its own does.
+    pub(crate) fn shutdown(self: Box<Self>) {
+        if std::ptr::eq(crate::core::flow::sched(), &raw const *self) {
+            let kept = Arc::new(parking_lot::Mutex::new(Some(self)));
+            let given = Arc::clone(&kept);
+            let started = thread::Builder::new()
+                .name("kcoro-shutdown".into())
+                .spawn(move || drop(given.lock().take()));
+            if started.is_err() {
+                // No thread to be had: it goes on as it is, and is never freed.
+                let _kept = std::mem::ManuallyDrop::new(kept);
+            }
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let stats = self.handle().stats();
+        let sum = |count: fn(&becket_coro::WorkerStats) -> u64| {
+            stats.workers.iter().map(count).sum::<u64>()
+        };
+        let (steals, sleeps) = (sum(|worker| worker.steals), sum(|worker| worker.sleeps));
+        Stats {
+            tasks_submitted: self.tasks_submitted.load(Ordering::Relaxed),
+            tasks_completed: self.tasks_completed.load(Ordering::Relaxed),
+            steals_probes: steals + sleeps,
+            steals_succeeded: steals,
+            steals_failures: sleeps,
+            fastpath_hits: sum(|worker| worker.dispatches).saturating_sub(steals),
+            fastpath_misses: steals + sleeps,
+            inject_pulls: self.injected.load(Ordering::Relaxed),
+            donations: sum(|worker| worker.remote_wakes),
+        }
+    }
+}
+
+impl Drop for Sched {
+    fn drop(&mut self) {
+        self.alarms.cancel_all();
+        // Then the runtime: it goes first of the fields, and the lives with it.
+    }
+}
