@@ -58,6 +58,11 @@ pub(crate) fn acquire(size_bytes: usize) -> Result<Stack, StackError> {
     Ok(unsafe { Stack::from_slot(slot, class) })
 }
 
+/// What a stack of `size_bytes` will have: the size of its class, if there is one.
+pub(crate) fn check_size(size_bytes: usize) -> Result<usize, StackError> {
+    Class::of(size_bytes).map(|class| class.size_bytes())
+}
+
 impl Stack {
     /// # Safety
     ///

@@ -22,7 +22,7 @@ use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use super::slab::guard_of;
+use super::slab::{GuardHit, guard_of};
 use super::sys;
 
 /// Hands the words that name the coroutine running on this thread, such as
@@ -102,7 +102,8 @@ extern "C" fn on_fault(
     if code > 0
         && let Some(hit) = guard_of(address)
     {
-        report(hit.stack_size);
+        // SAFETY: the kernel hands a valid context.
+        report(hit, unsafe { stack_pointer(context) });
         // SAFETY: has no preconditions.
         unsafe { libc::abort() };
     }
@@ -139,7 +140,29 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
     }
 }
 
-fn report(stack_size: usize) {
+/// Where the thread's stack pointer stood; 0 where that is not known.
+///
+/// # Safety
+///
+/// `context` is what the kernel handed to a handler with SA_SIGINFO.
+unsafe fn stack_pointer(context: *mut libc::c_void) -> usize {
+    // SAFETY: the caller's.
+    let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
+    #[cfg(target_arch = "x86_64")]
+    let pointer = machine.gregs.get(libc::REG_RSP as usize).map_or(0, |rsp| *rsp as usize);
+    #[cfg(target_arch = "aarch64")]
+    let pointer = machine.sp as usize;
+    #[cfg(target_arch = "riscv64")]
+    let pointer = machine.__gregs.get(libc::REG_SP).map_or(0, |sp| *sp as usize);
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+    let pointer = {
+        let _ = machine;
+        0
+    };
+    pointer
+}
+
+fn report(hit: GuardHit, stack_pointer: usize) {
     // One write, so that lines of other threads do not come between, if it fits.
     let mut line = Line { bytes: [0; 768], len: 0 };
     line.push(b"error: coroutine ");
@@ -153,9 +176,17 @@ fn report(stack_size: usize) {
     if line.len > before {
         line.push(b" ");
     }
-    line.push(b"overflowed its stack of ");
-    line.push_number(stack_size);
-    line.push(b" bytes\nhint: give it more with Spawn::stack_size\n");
+    let page = super::class::page_bytes();
+    let slot = hit.base - hit.stack_size - page..=hit.base;
+    if stack_pointer == 0 || slot.contains(&stack_pointer) {
+        line.push(b"overflowed its stack of ");
+        line.push_number(hit.stack_size);
+        line.push(b" bytes\nhint: give it more with Spawn::stack_size\n");
+    } else {
+        line.push(b"touched the guard of another stack, of ");
+        line.push_number(hit.stack_size);
+        line.push(b" bytes\nhint: a stray pointer, or a large frame without stack probes\n");
+    }
     line.write();
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What holds for either way of switching.
 
-use super::{Entry, Link, Switch};
+#[cfg(not(miri))]
+use super::Entry;
+use super::{Link, Switch};
 use crate::stack::{self, Stack};
 
 fn stack() -> Stack {
@@ -27,6 +29,11 @@ unsafe fn entry<F: FnOnce(Link)>(data: *mut (), link: Link) {
     // SAFETY: each test keeps the `Flow` until the switch is finished or abandoned.
     let flow = unsafe { &mut *data.cast::<Flow<F>>() };
     (flow.body.take().unwrap())(link);
+}
+
+#[cfg(not(miri))]
+fn entry_of<F: FnOnce(Link)>(_flow: &Flow<F>) -> Entry {
+    entry::<F>
 }
 
 fn resume(switch: &mut Switch) -> bool {
@@ -168,10 +175,6 @@ mod floating_point_control_state_lost_across_a_switch {
         x87: u16,
     }
 
-    fn entry_of<F: FnOnce(Link)>(_flow: &Flow<F>) -> Entry {
-        entry::<F>
-    }
-
     const STATUS: u32 = 0x3f;
     const NEAREST: State = State { sse: 0x1f80, x87: 0x037f };
     const UP: State = State { sse: 0x5f80, x87: 0x0b7f };
@@ -269,5 +272,32 @@ mod floating_point_control_state_lost_across_a_switch {
             assert!(resume(&mut switch));
             assert_eq!(state(), NEAREST);
         }
+    }
+}
+
+#[test]
+#[cfg(not(any(miri, feature = "threads")))]
+fn a_flow_may_use_nearly_all_of_its_stack() {
+    use corosensei::stack::Stack as _;
+
+    /// Goes down until it is `bytes` below `base`. Answers how many frames that took.
+    fn descend(base: usize, bytes: usize) -> usize {
+        let frame = std::hint::black_box([0_u8; 256]);
+        if base - frame.as_ptr() as usize >= bytes {
+            return 1;
+        }
+        descend(base, bytes) + 1 + usize::from(std::hint::black_box(frame)[7])
+    }
+
+    for size in [16 * 1024, 64 * 1024, 1 << 20] {
+        let stack = stack::acquire(size).unwrap();
+        let base = stack.base().get();
+        let mut frames = 0;
+        let mut flow = Flow::new(|_| frames = descend(base, size - 4096));
+        let data = (&raw mut flow).cast();
+        let mut switch = Switch::new(stack, entry_of(&flow), data);
+        assert!(resume(&mut switch));
+        drop(switch);
+        assert!(frames > 4);
     }
 }
