@@ -215,7 +215,8 @@ impl<'a, T> Shared<'a, T> {
 
     fn start(&self, start: Start<'a>) {
         // If the code's drop panics on the way, the others must not wait for ever.
-        let mut said = Said { shared: self, stage: Some(Stage::Cancelled("it did not begin".into())) };
+        let mut said =
+            Said { shared: self, stage: Some(Stage::Cancelled("it did not begin".into())) };
         said.stage = Some(Stage::Started(begun(start())));
     }
 

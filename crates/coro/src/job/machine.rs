@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The states of one job, without its tree, its lock or its token. See [the table](super#states).
+
+use becket_chan::Reason;
+
+use super::failure::Failure;
+
+/// Where a job is in its life. See [the table](super#states).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobState {
+    /// Its body runs, or a child does.
+    Active,
+    /// It was cancelled or has failed, and its body or a child still runs.
+    Cancelling,
+    /// It was cancelled and has ended.
+    Cancelled,
+    /// It has ended, and nothing went wrong.
+    Completed,
+    /// It has ended, and something failed.
+    Failed,
+}
+
+impl JobState {
+    /// Whether it has ended, for good.
+    #[must_use]
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Completed | Self::Failed)
+    }
+}
+
+/// Why a job does not complete. The first one stands, but that a panic replaces a cancellation.
+#[derive(Debug, Clone)]
+pub(crate) enum Cause {
+    /// `None`: a token above it was cancelled by itself, without words.
+    Cancelled(Option<Reason>),
+    /// Its deadline passed.
+    Late,
+    Failed(Failure),
+}
+
+/// What a job's owner does after a change of state, without the lock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Step {
+    /// There is a new cause: everything below is told by the token.
+    pub(crate) cancel: bool,
+    /// The new cause is a failure: the parent is told.
+    pub(crate) failed: bool,
+    /// The job has just ended.
+    pub(crate) ended: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Machine {
+    body_runs: bool,
+    children: usize,
+    cause: Option<Cause>,
+    ended: bool,
+    /// Failures that changed nothing any more.
+    failures_later: usize,
+}
+
+impl Machine {
+    pub(crate) const fn new() -> Self {
+        let (children, failures_later) = (0, 0);
+        Self { body_runs: true, children, cause: None, ended: false, failures_later }
+    }
+
+    /// `set`: whether the job's token is.
+    pub(crate) fn state(&self, set: bool) -> JobState {
+        match (&self.cause, self.ended) {
+            (None, false) if set => JobState::Cancelling,
+            (None, false) => JobState::Active,
+            (Some(_), false) => JobState::Cancelling,
+            (None, true) => JobState::Completed,
+            (Some(Cause::Failed(_)), true) => JobState::Failed,
+            (Some(Cause::Cancelled(_) | Cause::Late), true) => JobState::Cancelled,
+        }
+    }
+
+    pub(crate) const fn cause(&self) -> Option<&Cause> {
+        self.cause.as_ref()
+    }
+
+    pub(crate) const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Puts words to a cancellation from above.
+    pub(crate) fn explain(&mut self, reason: &Reason) {
+        let unexplained = match &self.cause {
+            None => !self.ended,
+            Some(Cause::Cancelled(reason)) => reason.is_none(),
+            Some(Cause::Late | Cause::Failed(_)) => false,
+        };
+        if unexplained {
+            self.cause = Some(Cause::Cancelled(Some(Reason::clone(reason))));
+        }
+    }
+
+    pub(crate) const fn children(&self) -> usize {
+        self.children
+    }
+
+    pub(crate) const fn failures_later(&self) -> usize {
+        self.failures_later
+    }
+
+    /// A child begins. False: the job has ended, and has no children any more.
+    pub(crate) const fn adopt(&mut self) -> bool {
+        if !self.ended {
+            self.children += 1;
+        }
+        !self.ended
+    }
+
+    /// Cancels it; nothing if it has a cause already, or was cancelled from above, or has ended.
+    pub(crate) fn cancel(&mut self, cause: Cause, set: bool) -> Step {
+        if self.ended || set || self.cause.is_some() {
+            return Step::default();
+        }
+        self.cause = Some(cause);
+        Step { cancel: true, ..Step::default() }
+    }
+
+    /// Something failed in it: its body, or a child whose failures are its own too.
+    ///
+    /// What was cancelled may well end with an error that says so: only a panic counts then.
+    pub(crate) fn fail(&mut self, failure: Failure, set: bool) -> Step {
+        let cancelled = match &self.cause {
+            None => set,
+            Some(Cause::Cancelled(_) | Cause::Late) => true,
+            Some(Cause::Failed(_)) => {
+                self.failures_later += 1;
+                return Step::default();
+            }
+        };
+        if self.ended || (cancelled && !failure.is_panic()) {
+            self.failures_later += 1;
+            return Step::default();
+        }
+        self.cause = Some(Cause::Failed(failure));
+        Step { cancel: true, failed: true, ended: false }
+    }
+
+    /// A child's failure that is its own.
+    pub(crate) const fn note_failure(&mut self) {
+        self.failures_later += 1;
+    }
+
+    pub(crate) fn body_over(&mut self, set: bool) -> Step {
+        self.body_runs = false;
+        self.settle(set)
+    }
+
+    pub(crate) fn child_over(&mut self, set: bool) -> Step {
+        self.children = self.children.saturating_sub(1);
+        self.settle(set)
+    }
+
+    /// Ends it if nothing of it runs.
+    fn settle(&mut self, set: bool) -> Step {
+        if self.ended || self.body_runs || self.children > 0 {
+            return Step::default();
+        }
+        if self.cause.is_none() && set {
+            self.cause = Some(Cause::Cancelled(None));
+        }
+        self.ended = true;
+        Step { ended: true, ..Step::default() }
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Something to be done at an instant of the runtime's clock, unless it is called off.
+//!
+//! A coroutine parks until then. It costs a parked coroutine while it is set, and nothing else; it
+//! goes by the virtual clock if that is the runtime's.
+
+use std::time::Instant;
+
+use becket_chan::Token;
+
+use crate::{SpawnError, job::Options};
+
+/// Calls it off when dropped.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    off: Token,
+}
+
+impl Alarm {
+    /// Runs `action` at `at`, on the runtime of the options.
+    pub(crate) fn set(
+        options: &Options,
+        at: Instant,
+        action: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, SpawnError> {
+        let off = Token::new();
+        let called_off = off.clone();
+        options.spawn().name("deadline").spawn(move || {
+            if !called_off.cancelled().deadline(at).wait() {
+                action();
+            }
+        })?;
+        Ok(Self { off })
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.off.cancel();
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Saying more of a scope before it runs, and of a child before it is spawned.
+
+use std::{
+    panic::Location,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use becket_chan::Token;
+
+use super::{Scope, ScopeError, run};
+use crate::{
+    Handle,
+    job::{self, BoxError, Child, Job, Options},
+};
+
+/// Says more of a scope before it runs. See [`Scope::builder`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use becket_coro::scope::{Scope, ScopeError};
+///
+/// let late = Scope::builder()
+///     .name("request")
+///     .timeout(Duration::from_millis(5))
+///     .run(|s| s.token().cancelled().wait());
+/// assert!(matches!(late, Err(ScopeError::DeadlinePassed)));
+/// ```
+#[derive(Debug, Default)]
+#[must_use]
+pub struct ScopeBuilder<'a> {
+    name: Option<Arc<str>>,
+    above: Option<Above<'a>>,
+    deadline: Option<Instant>,
+    supervises: bool,
+    runtime: Option<Handle>,
+}
+
+#[derive(Debug)]
+enum Above<'a> {
+    Job(&'a Job),
+    Token(&'a Token),
+}
+
+impl<'a> ScopeBuilder<'a> {
+    /// A name, for messages and listings.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The job above it, in place of the caller's current one.
+    pub fn job(mut self, job: &'a Job) -> Self {
+        self.above = Some(Above::Job(job));
+        self
+    }
+
+    /// A token that cancels it, in place of the caller's current job.
+    pub fn token(mut self, token: &'a Token) -> Self {
+        self.above = Some(Above::Token(token));
+        self
+    }
+
+    /// As [`Scope::deadline`].
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.deadline = Some(at);
+        self
+    }
+
+    /// As [`Scope::timeout`].
+    pub fn timeout(mut self, duration: Duration) -> Self {
+        self.deadline = crate::now().checked_add(duration);
+        self
+    }
+
+    /// A child's failure is its own.
+    pub fn supervisor(mut self) -> Self {
+        self.supervises = true;
+        self
+    }
+
+    /// The runtime of its children, if not the current one.
+    pub fn on(mut self, runtime: &Handle) -> Self {
+        self.runtime = Some(runtime.clone());
+        self
+    }
+
+    /// Runs it. See [`scope`](super::scope).
+    ///
+    /// # Errors
+    ///
+    /// A child failed, it was cancelled, or its deadline passed.
+    #[track_caller]
+    pub fn run<'env, F, T>(self, body: F) -> Result<T, ScopeError>
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+    {
+        let site = Location::caller();
+        let current = job::current();
+        let mut builder = Job::builder().keep_failures();
+        builder = match (self.above, &current) {
+            (Some(Above::Job(job)), _) | (None, Some(job)) => builder.parent(job),
+            (Some(Above::Token(token)), _) => builder.token(token),
+            (None, None) => builder,
+        };
+        if let Some(name) = self.name {
+            builder = builder.name(name);
+        }
+        if self.supervises {
+            builder = builder.supervisor();
+        }
+        let options = Options { runtime: self.runtime, ..Options::at(site) };
+        run(builder.begin_at(site), options, self.deadline, body)
+    }
+}
+
+/// Says more of a coroutine before it is spawned into a scope. See [`Scope::launch`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ScopeLaunch<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    options: Options,
+}
+
+impl<'scope, 'env> ScopeLaunch<'scope, 'env> {
+    pub(super) const fn new(scope: &'scope Scope<'scope, 'env>, options: Options) -> Self {
+        Self { scope, options }
+    }
+
+    /// A name, for messages and listings.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.options.name = Some(name.into());
+        self
+    }
+
+    /// The size of its stack in bytes.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.options.stack_size = Some(bytes);
+        self
+    }
+
+    /// The runtime it runs on.
+    pub fn on(mut self, runtime: &Handle) -> Self {
+        self.options.runtime = Some(runtime.clone());
+        self
+    }
+
+    /// As [`Scope::spawn`].
+    pub fn spawn<F, T>(self, work: F) -> Child<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        self.start(move || Ok(work()))
+    }
+
+    /// As [`Scope::spawn_try`].
+    pub fn spawn_try<F, T, E>(self, work: F) -> Child<'scope, T>
+    where
+        F: FnOnce() -> Result<T, E> + Send + 'scope,
+        T: Send + 'scope,
+        E: Into<BoxError>,
+    {
+        self.start(move || work().map_err(Into::into))
+    }
+
+    pub(crate) fn start<F, T>(self, work: F) -> Child<'scope, T>
+    where
+        F: FnOnce() -> Result<T, BoxError> + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let Self { scope, options } = self;
+        scope.spawn_below(&scope.job, &options, work)
+    }
+}

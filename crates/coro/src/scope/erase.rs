@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Coroutines that borrow: the one place where a lifetime is taken away.
+//!
+//! ```text
+//!   'env    ├──────────────────────────────────────────────┤   what the body may borrow
+//!   'scope      ├──────────────────────────────────────┤       what children may borrow
+//!   run()       ├─ body ─────┤ waits ──────────────────┤       returns only here
+//!   child           ├─ spawned ── runs ── dropped ──┤          the job ends last of all
+//! ```
+//!
+//! # Safety
+//!
+//! A scheduler takes code that is `'static`; a child's is not. [`run`] makes that good by not giving
+//! up control before every child is gone. The argument, as for `std::thread::scope`:
+//!
+//! 1. *A scope comes from [`run`] only*, which lends it for `'scope`, a lifetime chosen by `run` and
+//!    invariant. So nothing that names `'scope` leaves the body, and every call of [`spawn`] happens
+//!    in the body or in a child.
+//! 2. *A child's job holds up the scope's job*: [`spawn`] looks, after the job has begun and before
+//!    the code is handed over, that the scope's job is above it. A job does not end before those
+//!    below it (`job`, invariants 1 and 2). Otherwise the code is dropped here, in the caller, and
+//!    nothing is erased.
+//! 3. *A child's job ends after all of the child's code, captures and value are gone* from the
+//!    coroutine: they are fields of one `Task`, whose job's body is the last field. That holds if it
+//!    ran to its end, if it panicked, if the runtime unwound it, and if the runtime or a refused
+//!    spawn dropped it before it began. What touches memory after that is `'static`.
+//! 4. *A stack is not given back before it is unwound* (the scheduler's promise), unless somebody
+//!    who knows every frame on it abandons it: which takes that no scope is among them.
+//! 5. *[`run`] neither returns nor unwinds before the scope's job has ended.* A panic of the body
+//!    is caught and goes on afterwards. Its wait cannot be unwound: it is made by
+//!    [`wait_to_the_end`], through a shutdown too.
+//! 6. A handle that is leaked leaks its outcome, which nobody reads. A handle that is kept in the
+//!    body is dropped in the body, while all that its value borrows is there.
+
+use std::{
+    any::Any,
+    marker::PhantomData,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::{Scope, wait::wait_to_the_end};
+use crate::{
+    job::{Body, BoxError, Child, Failure, Job, Options, Outcome, Task, enter, spawn_task},
+    worker::is_ending,
+};
+
+/// Runs the body of a scope and waits until everything in it has ended.
+///
+/// The error is what the body panicked with. (The scope's job then says what else went wrong.)
+pub(super) fn run<'env, F, T>(
+    mut body: Body,
+    options: Options,
+    work: F,
+) -> Result<T, Box<dyn Any + Send>>
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let job = body.job().clone();
+    let scope = Scope {
+        job: job.clone(),
+        options,
+        alarm: Mutex::new(None),
+        scope: PhantomData,
+        env: PhantomData,
+    };
+    let entered = enter(&job);
+    let result = catch_unwind(AssertUnwindSafe(|| work(&scope)));
+    drop(entered);
+    match &result {
+        Ok(_) => body.will_complete(),
+        Err(payload) if is_ending(&**payload) => {
+            job.cancel("the runtime was shut down");
+        }
+        Err(payload) => body.failed(&Failure::panicking(job.of(), &**payload)),
+    }
+    drop(body);
+    let interrupted = wait_to_the_end(&job);
+    scope.call_off();
+    match (result, interrupted) {
+        (Ok(_), Some(payload)) => Err(payload),
+        (result, _) => result,
+    }
+}
+
+/// Spawns a coroutine that may borrow what outlives the scope, with a job below `parent`, which is
+/// the scope's job or one below that.
+pub(super) fn spawn<'scope, F, T>(
+    scope: &'scope Scope<'scope, '_>,
+    parent: &Job,
+    options: &Options,
+    work: F,
+) -> Child<'scope, T>
+where
+    F: FnOnce() -> Result<T, BoxError> + Send + 'scope,
+    T: Send + 'scope,
+{
+    let body = options.job(Some(parent)).begin_at(options.site);
+    let child = Child::new(body.job().clone(), Arc::new(Outcome::new()));
+    let task = Task::new(work, child.outcome().clone(), body);
+    if child.job().is_cancelled() || !child.job().is_below(&scope.job) {
+        // It would not run: it is dropped here and now.
+        return child;
+    }
+    let run: Box<dyn FnOnce() + Send + 'scope> = Box::new(move || task.run());
+    // SAFETY: only the lifetime changes. The task's job is below the scope's, hence `run` does not
+    // return before that job has ended, which is after the task and all it captured are gone.
+    let run: Box<dyn FnOnce() + Send + 'static> = unsafe { mem::transmute(run) };
+    spawn_task(options, Some(parent), &child, run);
+    child
+}
