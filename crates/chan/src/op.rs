@@ -201,8 +201,9 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         self.wait_blocked()
     }
 
-    #[cold]
-    fn wait_blocked(mut self) -> D::Output<T> {
+    /// By reference: it is large, and a copy would wait for the value that was just written.
+    #[inline(never)]
+    fn wait_blocked(&mut self) -> D::Output<T> {
         let hook = park::hook();
         let wake = match hook {
             Some(hook) => Wake::Flow(hook.unparker()),

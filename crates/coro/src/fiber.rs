@@ -117,7 +117,10 @@ impl Fiber {
         let size = stack.size_bytes();
         let switch = Switch::new(stack, run, Arc::as_ptr(&body).cast_mut().cast());
         // SAFETY: just taken from the free ones.
-        unsafe { slot.fill(switch, None, Location::caller(), 0, size) };
+        unsafe {
+            slot.fill(None, Location::caller(), 0, size);
+            slot.set_switch(switch);
+        }
         slot.set_by_hand();
         slot.gate.start(BY_HAND);
         Ok(Self { slot, body, stage: Stage::Alive, _thread: PhantomData })

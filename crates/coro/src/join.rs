@@ -33,7 +33,7 @@ use becket_chan::park::Unparker;
 
 use crate::{
     context,
-    error::{JoinError, SpawnError},
+    error::JoinError,
     local,
     slot::{Flow, Run},
     wait,
@@ -142,11 +142,6 @@ impl<F: FnOnce() -> T + Send, T: Send> Packet<F, T> {
         Self { done: Done::new(), stage: UnsafeCell::new(Stage::Code(code)) }
     }
 
-    /// As if it had ended like this.
-    pub(crate) fn refuse(&self, error: SpawnError) {
-        self.end(Err(JoinError::Refused(error)));
-    }
-
     fn end(&self, result: Result<T, JoinError>) {
         // SAFETY: not DONE, and this is the only caller: the coroutine, or who holds the slot that
         // will never run.
@@ -177,8 +172,8 @@ impl<F: FnOnce() -> T + Send, T: Send> Run for Packet<F, T> {
         self.done.complete();
     }
 
-    fn cancel(&self) {
-        self.end(Err(JoinError::Cancelled));
+    fn never(&self, why: JoinError) {
+        self.end(Err(why));
     }
 }
 

@@ -36,6 +36,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
+    error::JoinError,
     gate::Gate,
     local::Locals,
     switch::{Link, Switch},
@@ -104,8 +105,8 @@ pub(crate) enum State {
 pub(crate) trait Run: Send + Sync {
     /// Runs it on the coroutine's own stack, to the end. Does not unwind.
     fn run(&self);
-    /// It will never be run.
-    fn cancel(&self);
+    /// It will never be run, for this reason.
+    fn never(&self, why: JoinError);
 }
 
 /// One coroutine, or room for one.
@@ -184,7 +185,6 @@ impl Slot {
     #[inline]
     pub(crate) unsafe fn fill(
         &self,
-        switch: Switch,
         task: Option<Arc<dyn Run>>,
         site: &'static Location<'static>,
         runtime: u32,
@@ -197,36 +197,44 @@ impl Slot {
         self.stack_size.store(u32::try_from(stack_size).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         self.locals.set(ptr::null_mut());
-        // SAFETY: held by the caller; free, so nothing is overwritten that should be dropped.
-        unsafe {
-            (*self.switch.get()).write(switch);
-            if let Some(task) = task {
-                (*self.task.get()).write(task);
-            }
+        if let Some(task) = task {
+            // SAFETY: held by the caller; free, so nothing is overwritten that should be dropped.
+            unsafe { (*self.task.get()).write(task) };
         }
         self.set_state(State::Fresh);
+    }
+
+    /// Gives it its stack.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the slot, which is filled and has none.
+    #[inline]
+    pub(crate) unsafe fn set_switch(&self, switch: Switch) {
+        // SAFETY: held by the caller; nothing is overwritten that should be dropped.
+        unsafe { (*self.switch.get()).write(switch) };
     }
 
     /// Its stack and where it stands on it.
     ///
     /// # Safety
     ///
-    /// The caller holds the slot, which is filled.
+    /// The caller holds the slot, which has a stack.
     #[inline]
     #[expect(clippy::mut_from_ref, reason = "who holds the slot has it alone")]
     pub(crate) unsafe fn switch(&self) -> &mut Switch {
-        // SAFETY: initialised by `fill`.
+        // SAFETY: initialised by `set_switch`.
         unsafe { (*self.switch.get()).assume_init_mut() }
     }
 
-    /// Takes its stack out: it ended, or will never run.
+    /// Takes its stack out: it ended.
     ///
     /// # Safety
     ///
     /// As [`Self::switch`], once.
     #[inline]
     pub(crate) unsafe fn take_switch(&self) -> Switch {
-        // SAFETY: initialised by `fill`, read out once.
+        // SAFETY: initialised by `set_switch`, read out once.
         unsafe { (*self.switch.get()).assume_init_read() }
     }
 

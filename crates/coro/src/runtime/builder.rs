@@ -96,8 +96,6 @@ impl Builder {
         if workers == 0 || workers > WORKERS_MAX {
             return Err(BuildError::Workers { workers, workers_max: WORKERS_MAX });
         }
-        // A size that cannot be had is said now.
-        drop(stack::acquire(self.stack_size)?);
         becket_chan::fence::register();
         stack::overflow::set_describe(crate::dump::describe_current);
 
@@ -120,7 +118,7 @@ impl Builder {
         let watchdog = self.watchdog.map(|(bound, report)| Arc::new(Watchdog::new(bound, report)));
         let settings = Settings {
             name: self.name,
-            stack_size: self.stack_size,
+            stack_size: stack::check_size(self.stack_size)?,
             coroutines_max: self.coroutines_max,
             clock: self.clock,
             watchdog,

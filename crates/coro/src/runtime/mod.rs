@@ -21,4 +21,8 @@ pub use self::{
     handle::{Handle, Runtime},
     spawn::{Spawn, spawn},
 };
-pub(crate) use self::{counters::Counters, shared::Shared, spawn::take_slot};
+pub(crate) use self::{
+    counters::Counters,
+    shared::Shared,
+    spawn::{run, take_slot},
+};

@@ -27,6 +27,7 @@ use parking_lot::{Condvar, Mutex};
 use super::{Counters, Stats};
 use crate::{
     clock::{Clock, VirtualClock},
+    error::JoinError,
     slot::{self, Slot, State},
     watchdog::Watchdog,
     worker::Remote,
@@ -298,9 +299,9 @@ impl Shared {
             }
         } {
             // SAFETY: fresh, and taken out of the injector.
-            let (task, switch) = unsafe { (slot.take_task(), slot.take_switch()) };
-            task.cancel();
-            drop((task, switch));
+            let task = unsafe { slot.take_task() };
+            task.never(JoinError::Cancelled);
+            drop(task);
             slot.set_state(State::Free);
             // Nobody owns it, so it is in no inbox and this succeeds.
             if slot.gate.close() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How a coroutine is made: a slot, a stack, its code, and a place where a worker finds it.
+//! How a coroutine is made: a slot, its code, and a place where a worker finds it. It gets its stack
+//! from the worker that starts it: there the stack is warm, and what was never started needs none.
 
 use std::{
     panic::Location,
@@ -9,12 +10,12 @@ use std::{
 use super::{Handle, Shared};
 use crate::{
     context,
-    error::SpawnError,
+    error::{JoinError, SpawnError},
     join::{JoinHandle, Packet},
     names,
     slot::{self, Flow, Run, Slot},
     stack,
-    switch::{Link, Switch},
+    switch::Link,
     worker::Worker,
 };
 
@@ -56,7 +57,7 @@ where
     T: Send + 'static,
 {
     let flow = spawned.unwrap_or_else(|error| {
-        packet.refuse(error);
+        packet.never(JoinError::Refused(error));
         Flow::NONE
     });
     JoinHandle::new(packet, flow)
@@ -176,9 +177,11 @@ fn put_task(
     if shared.stop.load(Ordering::Relaxed) {
         return Err(SpawnError::ShutDown);
     }
-    let stack = match (worker, stack_size) {
-        (Some(worker), None) => worker.stacks.get()?,
-        (_, size) => stack::acquire(size.unwrap_or(shared.stack_size))?,
+    // The stack itself comes when the coroutine starts, on the worker that starts it. A size that
+    // cannot be had is said now.
+    let stack_size = match stack_size {
+        None => shared.stack_size,
+        Some(size) => stack::check_size(size)?,
     };
     if shared.coroutines_max < slot::COROUTINES_MAX {
         count_one(shared)?;
@@ -191,10 +194,8 @@ fn put_task(
         shared.one_ended();
         return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
     };
-    let size = stack.size_bytes();
-    let switch = Switch::new(stack, run, std::ptr::from_ref(slot).cast_mut().cast());
     // SAFETY: just taken from the free ones.
-    unsafe { slot.fill(switch, Some(task), site, shared.id, size) };
+    unsafe { slot.fill(Some(task), site, shared.id, stack_size) };
     if let Some(name) = name {
         slot.set_named();
         names::insert(slot.index(), name);
@@ -234,7 +235,7 @@ pub(crate) fn take_slot() -> Option<&'static Slot> {
 /// # Safety
 ///
 /// `data` is a slot that was filled with a task and that the calling coroutine holds.
-unsafe fn run(data: *mut (), link: Link) {
+pub(crate) unsafe fn run(data: *mut (), link: Link) {
     // SAFETY: the caller's promise; slots are never unmapped.
     let slot: &'static Slot = unsafe { &*data.cast::<Slot>() };
     // SAFETY: this is the slot's coroutine, on its stack, at its start.

@@ -19,7 +19,9 @@ use becket_chan::park;
 
 use super::{Worker, wait::HOOK};
 use crate::{
-    context, local, names,
+    context,
+    error::JoinError,
+    local, names,
     runtime::Counters,
     slot::{self, Slot, State},
 };
@@ -65,6 +67,12 @@ impl Worker {
         if let Some(stack) = unsafe { slot.take_switch() }.into_stack() {
             self.stacks.put(stack);
         }
+        self.let_go(slot);
+    }
+
+    /// Nothing is left of a coroutine but its slot.
+    #[inline]
+    fn let_go(&self, slot: &'static Slot) {
         if slot.is_named() {
             names::remove(slot.index());
         }
@@ -112,29 +120,31 @@ impl Worker {
     }
 
     /// Drops what has not started and will not.
-    pub(super) fn drop_fresh(&self) -> bool {
+    pub(super) fn drop_all_fresh(&self) -> bool {
         let mut any = false;
         while let Some(slot) = self.fresh.pop().or_else(|| self.take_injected()) {
             any = true;
-            self.drop_one_fresh(slot);
+            self.own(slot);
+            self.drop_fresh(slot, JoinError::Cancelled);
         }
         any
     }
 
-    fn drop_one_fresh(&self, slot: &'static Slot) {
-        self.start(slot);
+    /// Drops one that will never run.
+    #[cold]
+    pub(super) fn drop_fresh(&self, slot: &'static Slot, why: JoinError) {
         // SAFETY: fresh, and now this worker's.
         let task = unsafe { slot.take_task() };
         // Code of the user's, on the thread's own stack: there it waits as a thread.
         park::set_hook(None);
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| {
-            task.cancel();
+            task.never(why);
             drop(task);
         })) {
             // To drop what it was thrown with may panic again.
             let _kept = std::mem::ManuallyDrop::new(payload);
         }
         park::set_hook(Some(&HOOK));
-        self.finish(slot);
+        self.let_go(slot);
     }
 }

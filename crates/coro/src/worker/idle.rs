@@ -89,8 +89,9 @@ impl Worker {
         loop {
             if let Some(slot) = self.take_injected().or_else(|| self.steal()) {
                 self.found_work();
-                self.start(slot);
-                self.resume(slot);
+                if self.start(slot) {
+                    self.resume(slot);
+                }
                 return true;
             }
             let shared = &self.shared;
@@ -162,7 +163,7 @@ impl Worker {
             self.begin_to_stop();
             return true;
         }
-        if self.drop_fresh() || self.has_own() {
+        if self.drop_all_fresh() || self.has_own() {
             return true;
         }
         if self.owned.get() == 0 {

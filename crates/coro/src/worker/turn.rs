@@ -18,8 +18,11 @@ use crossbeam_deque::Steal;
 
 use super::Worker;
 use crate::{
-    runtime::Counters,
+    error::{JoinError, SpawnError},
+    runtime::{Counters, run},
     slot::{self, Slot, State},
+    stack,
+    switch::Switch,
 };
 
 /// So often in a row goes the one first that was woken last, while others are ready.
@@ -140,9 +143,12 @@ impl Worker {
     }
 
     fn take_fresh(&self) -> Option<&'static Slot> {
-        let slot = self.fresh.pop().or_else(|| self.take_injected())?;
-        self.start(slot);
-        Some(slot)
+        loop {
+            let slot = self.fresh.pop().or_else(|| self.take_injected())?;
+            if self.start(slot) {
+                return Some(slot);
+            }
+        }
     }
 
     /// The oldest that has not started, in turn of this worker's own and of those from outside.
@@ -154,7 +160,7 @@ impl Worker {
         } else {
             self.take_injected().or_else(|| self.take_own_oldest())
         };
-        slot.inspect(|slot| self.start(slot))
+        slot.filter(|slot| self.start(slot))
     }
 
     fn take_own_oldest(&self) -> Option<&'static Slot> {
@@ -186,9 +192,31 @@ impl Worker {
         None
     }
 
+    /// Makes a fresh coroutine this worker's, and gives it a stack. False: there was none, and it
+    /// has ended.
+    #[inline]
+    pub(super) fn start(&self, slot: &'static Slot) -> bool {
+        self.own(slot);
+        let size = slot.stack_size();
+        let stack =
+            if size == self.shared.stack_size { self.stacks.get() } else { stack::acquire(size) };
+        match stack {
+            Ok(stack) => {
+                let data = ptr::from_ref(slot).cast_mut().cast();
+                // SAFETY: this worker's, and it has no stack yet.
+                unsafe { slot.set_switch(Switch::new(stack, run, data)) };
+                true
+            }
+            Err(error) => {
+                self.drop_fresh(slot, JoinError::Refused(SpawnError::Stack(error)));
+                false
+            }
+        }
+    }
+
     /// Makes a fresh coroutine this worker's.
     #[inline]
-    pub(super) fn start(&self, slot: &Slot) {
+    pub(super) fn own(&self, slot: &Slot) {
         if slot.gate.start(self.number) {
             slot.token.set(true);
         }
