@@ -15,7 +15,6 @@
 //! 1. A slot (an address range of one class) is in one place: a [`Stack`], a cache or the pool.
 //! 2. Whoever holds the [`Stack`] alone touches its memory.
 //! 3. The page below every stack that went out once is a guard for the life of the process.
-#![allow(dead_code, unused_imports, reason = "the scheduler comes to use all of it")]
 
 mod cache;
 mod class;
@@ -29,9 +28,8 @@ mod valgrind;
 use corosensei::stack::StackPointer;
 
 pub(crate) use self::cache::Cache;
-pub(crate) use self::class::{SIZE_DEFAULT_BYTES, SIZE_MAX_BYTES, SIZE_MIN_BYTES};
+pub(crate) use self::class::SIZE_DEFAULT_BYTES;
 pub use self::error::StackError;
-pub(crate) use self::slab::{GuardHit, guard_of};
 
 use self::class::Class;
 use self::pool::{POOL, Slot};

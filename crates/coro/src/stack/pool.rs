@@ -23,7 +23,7 @@ use corosensei::stack::StackPointer;
 use parking_lot::Mutex;
 
 use super::StackError;
-use super::class::{self, Class, page_bytes};
+use super::class::{self, Class};
 use super::sys::{self, Errno, Guards};
 use super::{slab, valgrind};
 

@@ -6,8 +6,7 @@
 //!   stack switch (miri, and whoever sets the feature `threads`).
 //! - [`control`]: the floating-point control state, which belongs to each flow.
 //!
-//! Both have `Switch::{new, new_from, resume, resume_from, suspend, is_started, into_stack}` and
-//! the same rules:
+//! Both have `Switch::{new, new_from, resume, resume_from, suspend, into_stack}` and the same rules:
 //!
 //! 1. A flow is new, suspended, running or finished; `resume` takes the first two to the third,
 //!    and returns when it is in the second or the fourth.
@@ -19,8 +18,10 @@
 //! 4. A flow starts with the floating-point control state (rounding, exception masks) of who
 //!    called `new`, keeps its own across suspends, and gives that of its resumer back to it.
 
-#![allow(dead_code, unused_imports, reason = "the scheduler comes to use all of it")]
-
+#[cfg_attr(
+    any(miri, feature = "threads"),
+    allow(dead_code, reason = "a thread keeps its state by itself")
+)]
 mod control;
 #[cfg(not(any(miri, feature = "threads")))]
 mod stackful;

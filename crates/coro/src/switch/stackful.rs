@@ -117,12 +117,6 @@ impl Switch {
         own.restore(resumer);
     }
 
-    /// Has it been resumed at least once?
-    #[inline]
-    pub(crate) fn is_started(&self) -> bool {
-        self.coroutine.started()
-    }
-
     /// Its stack. A flow that is suspended is abandoned where it stands: what is on its stack is
     /// leaked.
     #[inline]

@@ -31,10 +31,9 @@ use crate::stack::Stack;
 pub(crate) struct Switch {
     stack: Option<Stack>,
     baton: Arc<Baton>,
-    /// What the thread is to run, until it is started.
-    start: Option<Start>,
 }
 
+#[derive(Clone, Copy)]
 struct Start {
     entry: Entry,
     data: *mut (),
@@ -52,6 +51,8 @@ struct Baton {
 
 #[derive(Clone, Copy)]
 enum Turn {
+    /// There is no thread yet: this is what it will run.
+    New(Start),
     /// The flow runs, or is about to, in this context.
     Flow(Snapshot),
     Resumer,
@@ -61,6 +62,7 @@ enum Turn {
 impl std::fmt::Debug for Turn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::New(_) => "New",
             Self::Flow(_) => "Flow",
             Self::Resumer => "Resumer",
             Self::Finished => "Finished",
@@ -79,9 +81,9 @@ impl Switch {
 
     /// [`new`](Self::new), for a caller who knows the control state that the flow shall begin with.
     pub(crate) fn new_from(control: Control, stack: Stack, entry: Entry, data: *mut ()) -> Self {
-        let baton = Baton { turn: Mutex::new(Turn::Resumer), changed: Condvar::new() };
-        let start = Start { entry, data, control };
-        Self { stack: Some(stack), baton: Arc::new(baton), start: Some(start) }
+        let turn = Mutex::new(Turn::New(Start { entry, data, control }));
+        let baton = Arc::new(Baton { turn, changed: Condvar::new() });
+        Self { stack: Some(stack), baton }
     }
 
     /// Runs the flow until it suspends (`false`) or ends (`true`).
@@ -101,14 +103,16 @@ impl Switch {
     /// As for `resume`.
     pub(crate) unsafe fn resume_from(&mut self, _own: Control) -> bool {
         let mut turn = self.baton.turn.lock();
-        *turn = Turn::Flow(context::snapshot());
-        self.baton.changed.notify_all();
-        if let Some(start) = self.start.take() {
-            start_thread(start, Arc::clone(&self.baton));
+        let before = std::mem::replace(&mut *turn, Turn::Flow(context::snapshot()));
+        match before {
+            Turn::New(start) => start_thread(start, Arc::clone(&self.baton)),
+            _ => {
+                self.baton.changed.notify_all();
+            }
         }
         loop {
             match *turn {
-                Turn::Flow(_) => self.baton.changed.wait(&mut turn),
+                Turn::New(_) | Turn::Flow(_) => self.baton.changed.wait(&mut turn),
                 Turn::Resumer => return false,
                 Turn::Finished => return true,
             }
@@ -125,11 +129,6 @@ impl Switch {
         let baton = unsafe { link.0.cast::<Baton>().as_ref() };
         baton.pass(Turn::Resumer);
         baton.wait();
-    }
-
-    /// Has it been resumed at least once?
-    pub(crate) fn is_started(&self) -> bool {
-        self.start.is_none()
     }
 
     /// Its stack. A flow that is suspended is abandoned where it stands: what is on its stack is

@@ -3,20 +3,25 @@
 //!
 //! - [`pools`]: what goes out and comes back, and whose memory it is.
 //! - [`limits`]: what happens at the bounds.
-//! - [`faults`]: guards that are hit.
+//! - [`overflows`]: a flow that outgrows its stack.
+//! - [`faults`]: other faults.
 //!
 //! What ends a process or changes all of it happens in a child: this very program, run again for
 //! one test, with [`CHILD`] set.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests, with their helpers")]
 
 mod faults;
 mod limits;
+#[cfg(not(feature = "threads"))]
+mod overflows;
 mod pools;
 
 use std::process::{Command, Output};
 
 use corosensei::stack::Stack as _;
 
-use super::class::page_bytes;
+use super::class::{SIZE_MAX_BYTES, SIZE_MIN_BYTES, page_bytes};
+use super::slab::{GuardHit, guard_of};
 use super::*;
 
 /// Set in a child's environment: what it is to do.
