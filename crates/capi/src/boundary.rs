@@ -53,7 +53,8 @@ pub extern "C" fn kc_panics_contained() -> std::ffi::c_ulong {
 fn contained(payload: Payload, at: &Location<'_>) {
     if foreign::is_ending(&*payload) {
         drop(payload);
-        foreign::abandon();
+        // SAFETY: the frames above are C's, those below were unwound, up to the scheduler's own.
+        unsafe { foreign::abandon() };
     }
     PANICS.fetch_add(1, Ordering::Relaxed);
     // Standard error may be closed; there is nobody to tell then.
