@@ -273,8 +273,9 @@ mod floating_point_control_state_lost_across_a_switch {
     }
 }
 
+/// AddressSanitizer puts frames elsewhere.
 #[test]
-#[cfg(not(any(miri, feature = "threads")))]
+#[cfg(not(any(miri, feature = "threads", feature = "sanitizer")))]
 fn a_flow_may_use_nearly_all_of_its_stack() {
     use corosensei::stack::Stack as _;
 

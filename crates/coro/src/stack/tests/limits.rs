@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What happens at the bounds.
 
+use super::super::class::{SIZE_MAX_BYTES, SIZE_MIN_BYTES};
 use super::super::pool::Pool;
 use super::*;
 
