@@ -114,7 +114,10 @@ impl VirtualClock {
     /// worker.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX / 2);
-        self.inner.now.fetch_add(by, Ordering::SeqCst);
+        let later = |now: u64| Some(now.saturating_add(by).min(u64::MAX / 2));
+        if self.inner.now.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later).is_err() {
+            // It always says where to.
+        }
         let runtime = self.inner.runtime.lock().upgrade();
         if let Some(runtime) = runtime {
             runtime.wake_everybody();
@@ -133,6 +136,21 @@ impl VirtualClock {
     pub(crate) fn belongs_to(&self, runtime: &Arc<Shared>) {
         *self.inner.runtime.lock() = Arc::downgrade(runtime);
     }
+}
+
+/// The monotonic clock's time, in nanoseconds since the start.
+pub(crate) fn nanos_now() -> u64 {
+    Clock::Real.now()
+}
+
+/// An instant in nanoseconds since the start.
+pub(crate) fn nanos_of(at: Instant) -> u64 {
+    nanos_since_start(at)
+}
+
+/// The instant so many nanoseconds after the start.
+pub(crate) fn instant_of(nanos: u64) -> Instant {
+    Clock::Real.instant(nanos)
 }
 
 /// 0 for what was before the start.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The coroutine that runs.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
 use becket_chan::park::Unparker;
 
@@ -14,15 +14,23 @@ use crate::{
 };
 
 /// The coroutine, or the fiber, that runs on this thread.
+///
+/// It is not sent anywhere: [`Current::id`] is.
+///
+/// ```compile_fail,E0277
+/// fn to_thread<T: Send>(_: T) {}
+/// to_thread(becket_coro::current());
+/// ```
 #[derive(Clone, Copy)]
 pub struct Current {
     flow: Flow,
     slot: &'static Slot,
+    _thread: PhantomData<*const ()>,
 }
 
 /// Which coroutine or fiber calls; `None` on a plain thread.
 pub fn current() -> Option<Current> {
-    context::slot().map(|slot| Current { flow: slot.flow(), slot })
+    context::slot().map(|slot| Current { flow: slot.flow(), slot, _thread: PhantomData })
 }
 
 impl Current {

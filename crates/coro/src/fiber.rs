@@ -9,8 +9,10 @@
 use std::{
     fmt,
     marker::PhantomData,
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     sync::Arc,
+    time::Instant,
 };
 
 use becket_chan::park;
@@ -18,7 +20,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::{
-    context,
+    clock, context,
     error::SpawnError,
     gate::BY_HAND,
     join::Id,
@@ -27,12 +29,15 @@ use crate::{
     slot::{self, Flow, Slot, State},
     stack,
     switch::{Link, Switch},
-    worker::{HOOK, is_ending},
+    unwinding,
+    worker::HOOK,
 };
 
 /// A coroutine that its owner resumes.
 ///
-/// Dropping one that waits unwinds it, so that everything on its stack is dropped.
+/// Dropping one that waits unwinds it, so that everything on its stack is dropped. One that then
+/// waits again, a thousand times, in a destructor or because it catches the panic, is left as it is,
+/// with its stack, for good.
 ///
 /// ```
 /// use becket_coro::fiber::{self, Fiber, Resumed};
@@ -96,6 +101,11 @@ pub enum ResumeError {
 
 type Code = Box<dyn FnOnce()>;
 
+/// A fiber that does not end after so many panics is left as it is.
+const ENDINGS_MAX: u32 = 1000;
+/// In place of nanoseconds.
+const NO_DEADLINE: u64 = u64::MAX;
+
 /// The code, until it starts, and the panic, if it ended with one.
 struct Body {
     code: Mutex<Option<Code>>,
@@ -118,7 +128,7 @@ impl Fiber {
         let switch = Switch::new(stack, run, Arc::as_ptr(&body).cast_mut().cast());
         // SAFETY: just taken from the free ones.
         unsafe {
-            slot.fill(None, Location::caller(), 0, size);
+            slot.fill(None, Location::caller(), 0, size, clock::nanos_now());
             slot.set_switch(switch);
         }
         slot.set_by_hand();
@@ -129,6 +139,19 @@ impl Fiber {
     /// Runs it until it suspends, waits or ends. If it panicked, so does this.
     #[inline(never)]
     pub fn resume(&mut self) -> Result<Resumed, ResumeError> {
+        let resumed = self.step()?;
+        if resumed == Resumed::Finished {
+            let panic = self.body.panic.lock().take();
+            if let Some(payload) = panic
+                && !unwinding::is_ending(&*payload)
+            {
+                resume_unwind(payload);
+            }
+        }
+        Ok(resumed)
+    }
+
+    fn step(&mut self) -> Result<Resumed, ResumeError> {
         match self.stage {
             Stage::Alive => {}
             Stage::Running => return Err(ResumeError::Running),
@@ -139,28 +162,37 @@ impl Fiber {
         self.slot.set_state(State::Running);
         let outer = context::set_slot(self.slot);
         let hook = park::set_hook(Some(&HOOK));
-        // SAFETY: alive and not running; the thread is the one it was made on, for it is not Send.
-        let finished = unsafe { self.slot.switch().resume() };
+        // SAFETY: null, or a slot, which is never unmapped.
+        let resumer = unsafe { outer.as_ref() };
+        let finished = unwinding::leave(resumer, || {
+            // SAFETY: alive and not running; the thread is the one it was made on, for it is not
+            // Send.
+            unsafe { self.slot.switch().resume() }
+        });
         park::set_hook(hook);
         context::set_slot(outer);
         if finished || self.slot.state() == State::Abandoned {
             self.end();
-            let panic = self.body.panic.lock().take();
-            if let Some(payload) = panic
-                && !is_ending(&*payload)
-            {
-                resume_unwind(payload);
-            }
             return Ok(Resumed::Finished);
         }
         self.stage = Stage::Alive;
         Ok(if self.slot.state() == State::Parked { Resumed::Parked } else { Resumed::Suspended })
     }
 
-    /// Whether it does not wait, or was woken.
+    /// Whether it does not wait, or was woken, or the time has come until which it waits.
     pub fn is_ready(&self) -> bool {
         self.stage != Stage::Over
-            && (self.slot.state() != State::Parked || self.slot.gate.is_notified())
+            && (self.slot.state() != State::Parked
+                || self.slot.gate.is_notified()
+                || self.deadline().is_some_and(|deadline| clock::now() >= deadline))
+    }
+
+    /// Until when it waits at most, if it waits and there is a limit.
+    pub fn deadline(&self) -> Option<Instant> {
+        let limited = self.stage == Stage::Alive
+            && self.slot.state() == State::Parked
+            && self.slot.since() != NO_DEADLINE;
+        limited.then(|| clock::instant_of(self.slot.since()))
     }
 
     /// Whether it has ended.
@@ -194,13 +226,19 @@ impl Drop for Fiber {
         if self.stage != Stage::Alive {
             return;
         }
-        if self.slot.state() != State::Fresh {
-            self.slot.ending.set(true);
-            // Each wait unwinds it; what catches that and waits again is unwound again.
-            while self.stage == Stage::Alive && self.resume().is_ok() {}
+        if self.slot.state() == State::Fresh {
+            self.end();
             return;
         }
-        self.end();
+        self.slot.ending.set(true);
+        // Each wait unwinds it; what catches that and waits again is unwound again.
+        for _ in 0..ENDINGS_MAX {
+            if self.step() == Ok(Resumed::Finished) {
+                return;
+            }
+        }
+        // Others may point to where it waits: stack, slot and body stay.
+        let _kept = ManuallyDrop::new(Arc::clone(&self.body));
     }
 }
 
@@ -224,13 +262,14 @@ pub fn suspend() {
 
 /// Waits for a wake, as the channels ask for it.
 #[inline(never)]
-pub(crate) fn park(slot: &'static Slot) {
+pub(crate) fn park(slot: &'static Slot, deadline: Option<Instant>) {
     if slot.ending.get() {
-        unwind_ending();
+        unwinding::end(slot);
     }
     if slot.gate.take_notified() {
         return;
     }
+    slot.set_since(deadline.map_or(NO_DEADLINE, clock::nanos_of));
     leave(slot, State::Parked);
     slot.gate.take_notified();
 }
@@ -240,15 +279,10 @@ pub(crate) fn park(slot: &'static Slot) {
 fn leave(slot: &'static Slot, state: State) {
     slot.set_state(state);
     // SAFETY: the calling fiber is the slot's, on its stack.
-    unsafe { slot.suspend() };
+    unwinding::leave(Some(slot), || unsafe { slot.suspend() });
     if slot.ending.get() {
-        unwind_ending();
+        unwinding::end(slot);
     }
-}
-
-#[cold]
-fn unwind_ending() {
-    crate::worker::unwind();
 }
 
 fn give_slot(slot: &'static Slot) {

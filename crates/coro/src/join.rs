@@ -19,7 +19,7 @@ use std::{
     cell::UnsafeCell,
     fmt,
     future::Future,
-    mem::{ManuallyDrop, MaybeUninit},
+    mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
@@ -36,8 +36,8 @@ use crate::{
     error::JoinError,
     local,
     slot::{Flow, Run},
-    wait,
-    worker::{self, is_ending},
+    unwinding::{contain, is_ending},
+    wait, worker,
 };
 
 const EMPTY: u32 = 0;
@@ -102,9 +102,7 @@ impl Done {
             // SAFETY: WAITING, so it is initialised and ours now.
             let waker = unsafe { (*self.waker.get()).assume_init_read() };
             // Code of the user's.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-                let _kept = ManuallyDrop::new(payload);
-            }
+            contain(|| waker.wake());
         }
     }
 }

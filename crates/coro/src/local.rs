@@ -5,15 +5,9 @@
 //! are dropped when it ends, before its joiner hears of it, in the reverse of the order in which
 //! they were made. On a plain thread a key gives the thread's own value.
 
-use std::{
-    any::Any,
-    cell::RefCell,
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr,
-    rc::Rc,
-};
+use std::{any::Any, cell::RefCell, ptr, rc::Rc};
 
-use crate::{context, slot::Slot};
+use crate::{context, slot::Slot, unwinding::contain};
 
 /// A value for each coroutine. Made by [`coroutine_local!`](crate::coroutine_local).
 pub struct LocalKey<T: 'static> {
@@ -131,15 +125,16 @@ pub(crate) fn clear(slot: Option<&Slot>) {
 fn clear_all(slot: &Slot) {
     // SAFETY: the running coroutine's own, made by `value`.
     let locals = unsafe { &*slot.locals.get() };
-    // A drop that uses a key makes its value again. Not for ever.
+    // A drop that uses a key makes its value again. Not for ever: then what is left is leaked.
     for _ in 0..1000 {
         let last = locals.values.borrow_mut().pop();
         let Some(last) = last else { break };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(last))) {
-            let _kept = std::mem::ManuallyDrop::new(payload);
-        }
+        contain(|| drop(last));
     }
     let locals = slot.locals.replace(ptr::null_mut());
     // SAFETY: as above; nobody has it now.
-    drop(unsafe { Box::from_raw(locals) });
+    let locals = unsafe { Box::from_raw(locals) };
+    if !locals.values.borrow().is_empty() {
+        let _kept = std::mem::ManuallyDrop::new(locals);
+    }
 }

@@ -141,6 +141,8 @@ unsafe impl Sync for Slot {}
 const NAMED: u8 = 1;
 /// A fiber.
 const BY_HAND: u8 = 2;
+/// It was being unwound when that was last known.
+const UNWOUND: u8 = 4;
 
 impl Slot {
     /// Its number.
@@ -177,6 +179,17 @@ impl Slot {
         self.flags.set(self.flags.get() | BY_HAND);
     }
 
+    /// Whether it was being unwound when that was last known: see `unwinding`.
+    #[inline]
+    pub(crate) fn is_unwound(&self) -> bool {
+        self.flags.get() & UNWOUND != 0
+    }
+
+    pub(crate) fn set_unwound(&self, unwound: bool) {
+        let others = self.flags.get() & !UNWOUND;
+        self.flags.set(if unwound { others | UNWOUND } else { others });
+    }
+
     /// Fills a slot that the caller has taken.
     ///
     /// # Safety
@@ -189,6 +202,7 @@ impl Slot {
         site: &'static Location<'static>,
         runtime: u32,
         stack_size: usize,
+        now: u64,
     ) {
         self.token.set(false);
         self.ending.set(false);
@@ -201,7 +215,7 @@ impl Slot {
             // SAFETY: held by the caller; free, so nothing is overwritten that should be dropped.
             unsafe { (*self.task.get()).write(task) };
         }
-        self.set_state(State::Fresh);
+        self.set_state_at(State::Fresh, now);
     }
 
     /// Gives it its stack.
@@ -297,6 +311,11 @@ impl Slot {
         self.since.store(now, Ordering::Relaxed);
     }
 
+    /// For a fiber: until when it waits.
+    pub(crate) fn set_since(&self, nanos: u64) {
+        self.since.store(nanos, Ordering::Relaxed);
+    }
+
     pub(crate) fn since(&self) -> u64 {
         self.since.load(Ordering::Relaxed)
     }
@@ -364,13 +383,14 @@ impl List {
     }
 }
 
-/// Slots that nobody has: those given back, and those above `untouched`.
+/// Slots that nobody has: those given back, and those above `untouched`. Number 0 is never given
+/// out, so that no coroutine's name is 0.
 struct Free {
     given_back: List,
     untouched: u32,
 }
 
-static FREE: Mutex<Free> = Mutex::new(Free { given_back: List::new(), untouched: 0 });
+static FREE: Mutex<Free> = Mutex::new(Free { given_back: List::new(), untouched: 1 });
 
 /// A few free slots at hand, for one thread.
 pub(crate) struct Cache {

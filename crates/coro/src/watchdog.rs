@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
@@ -62,14 +62,16 @@ pub(crate) struct Watchdog {
 #[derive(Clone, Copy, Default)]
 struct Seen {
     dispatches: u64,
-    /// How many looks have found the same.
-    looks: u32,
+    /// When this number was seen first.
+    since: Option<Instant>,
+    reported: bool,
 }
 
 impl Watchdog {
     pub(crate) fn new(bound: Duration, report: fn(&Stalled)) -> Self {
         Self {
-            bound,
+            // Of nothing, there are no halves.
+            bound: bound.max(Duration::from_millis(1)),
             report,
             asleep: AtomicBool::new(false),
             stopped: Mutex::new(false),
@@ -126,14 +128,16 @@ impl Watchdog {
                 *seen = Seen::default();
                 continue;
             };
-            if seen.dispatches != dispatches {
-                *seen = Seen { dispatches, looks: 0 };
-                continue;
-            }
-            seen.looks += 1;
-            // Two whole halves of the bound have passed.
-            if seen.looks == 2 {
-                let held = self.bound / 2 * seen.looks;
+            let since = match seen.since {
+                Some(since) if seen.dispatches == dispatches => since,
+                Some(_) | None => {
+                    *seen = Seen { dispatches, since: Some(Instant::now()), reported: false };
+                    continue;
+                }
+            };
+            let held = since.elapsed();
+            if held >= self.bound && !seen.reported {
+                seen.reported = true;
                 for row in dump::rows(shared) {
                     if row.state == dump::State::Running && row.worker == Some(number) {
                         let (id, name, site) = (row.id, row.name, row.site);

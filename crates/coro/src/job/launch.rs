@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{Body, BoxError, Child, Failure, Job, JobBuilder, Outcome, enter};
-use crate::{Handle, Spawn, worker::is_ending};
+use crate::{Handle, Spawn, unwinding::is_ending};
 
 /// How a coroutine is to be spawned.
 #[derive(Debug, Clone)]
@@ -26,6 +26,11 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) const fn at(site: &'static Location<'static>) -> Self {
         Self { name: None, stack_size: None, runtime: None, site }
+    }
+
+    /// The same, for one of this name that is spawned at `site`.
+    pub(crate) fn called(self, site: &'static Location<'static>, name: &str) -> Self {
+        Self { name: Some(name.into()), site, ..self }
     }
 
     /// A job for it, below `parent` if there is one.
@@ -54,6 +59,9 @@ impl Options {
         spawn
     }
 }
+
+/// Code for a coroutine that gives nothing but an error.
+pub(crate) type Work<'a> = Box<dyn FnOnce() -> Result<(), BoxError> + Send + 'a>;
 
 /// What the coroutine of a job runs. The order of the fields matters.
 pub(crate) struct Task<F, T> {
@@ -158,6 +166,10 @@ impl Launch {
     #[track_caller]
     pub(crate) fn alone() -> Self {
         Self { job: None, options: Options::at(Location::caller()) }
+    }
+
+    pub(crate) fn below(job: &Job, options: Options) -> Self {
+        Self { job: Some(job.clone()), options }
     }
 
     /// A name, for messages and listings.

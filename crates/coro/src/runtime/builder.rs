@@ -69,6 +69,7 @@ impl Builder {
     }
 
     /// At most so many coroutines live at once; more are refused. Without this, 2²⁴ in the process.
+    /// One counts until its stack is free, a moment after its joiner has heard of its end.
     pub fn coroutines_max(mut self, coroutines_max: usize) -> Self {
         self.coroutines_max = coroutines_max.min(slot::COROUTINES_MAX);
         self

@@ -12,6 +12,7 @@ use std::{
 use super::{Builder, Shared, Stats, spawn};
 use crate::{
     context,
+    dispatcher::spawn_blocking,
     dump::{self, Row},
     error::{BuildError, SpawnError},
     join::JoinHandle,
@@ -79,20 +80,19 @@ impl Runtime {
         let shared = &self.handle.shared;
         shared.stop.store(true, Ordering::SeqCst);
         shared.wake_everybody();
+        // Also while every worker is held.
+        shared.drop_injected();
         if let Some(watchdog) = &shared.watchdog {
             watchdog.stop();
         }
         let own = context::with_worker(|worker| {
             worker.is_some_and(|worker| Arc::ptr_eq(&worker.shared, shared))
         });
-        for thread in self.threads.drain(..) {
-            // From within, nobody can wait for itself.
-            if !own && thread.join().is_err() {
-                // It has said so; a worker's thread runs no code of others that could panic.
-            }
-        }
+        let threads = std::mem::take(&mut self.threads);
+        // From within, nobody can wait for itself.
         if !own {
-            shared.drop_injected();
+            // One that panicked has said so.
+            off_the_worker(move || threads.into_iter().for_each(|thread| drop(thread.join())));
         }
     }
 }
@@ -137,8 +137,8 @@ impl Handle {
         spawn::spawn_on(self, f)
     }
 
-    /// Drives a future on the calling thread, or parks the calling coroutine on it. What it spawns
-    /// goes to this runtime.
+    /// Drives a future on the calling thread, and what it spawns goes to this runtime. In a coroutine
+    /// the coroutine is parked on it, and its own runtime stays the current one.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let _entered = enter(self.clone());
         wait::block_on(future)
@@ -155,9 +155,11 @@ impl Handle {
         self.shared.stats()
     }
 
-    /// Waits, as a thread, until none of its coroutines lives; false if the deadline came first.
+    /// Waits until none of its coroutines lives; false if the deadline came first, by the operating
+    /// system's clock. One of its own coroutines would wait for itself.
     pub fn wait_idle(&self, deadline: Option<Instant>) -> bool {
-        self.shared.wait_quiet(deadline)
+        let shared = Arc::clone(&self.shared);
+        off_the_worker(move || shared.wait_quiet(deadline)).unwrap_or(false)
     }
 
     /// So many threads run its coroutines.
@@ -189,6 +191,11 @@ impl PartialEq for Handle {
 }
 
 impl Eq for Handle {}
+
+/// Runs what blocks its thread. A coroutine is parked meanwhile, and its worker free for others.
+fn off_the_worker<T: Send + 'static>(block: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    if context::slot().is_some() { spawn_blocking(block).join().ok() } else { Some(block()) }
+}
 
 thread_local! {
     /// The runtimes whose `block_on` this thread is in.

@@ -15,7 +15,7 @@ use std::{
     cell::Cell,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     time::Instant,
 };
@@ -29,6 +29,7 @@ use crate::{
     clock::{Clock, VirtualClock},
     error::JoinError,
     slot::{self, Slot, State},
+    unwinding::contain,
     watchdog::Watchdog,
     worker::Remote,
 };
@@ -167,8 +168,12 @@ impl Shared {
     }
 
     /// The calling worker is about to sleep, and searches no longer.
-    pub(crate) fn join_idle(&self, index: usize, searching: &Cell<bool>) {
+    /// Its next timer is due at `bound`.
+    pub(crate) fn join_idle(&self, index: usize, bound: Option<u64>, searching: &Cell<bool>) {
         let mut idle = self.idle.lock();
+        if let Some(member) = self.members.get(index) {
+            member.bound.store(bound.unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
         idle.push(index);
         self.idle_count.store(idle.len(), Ordering::SeqCst);
         if searching.take() {
@@ -199,12 +204,9 @@ impl Shared {
 
     /// With every worker asleep and nothing on its way, moves a virtual clock to the next timer.
     /// True: that is the calling worker's, which must not sleep.
-    pub(crate) fn advance(&self, clock: &VirtualClock, index: usize, bound: Option<u64>) -> bool {
-        // One at a time: the last to come sees all the others.
+    pub(crate) fn advance(&self, clock: &VirtualClock, bound: Option<u64>) -> bool {
+        // One at a time: the last to come sees all the others, and their timers.
         let idle = self.idle.lock();
-        if let Some(member) = self.members.get(index) {
-            member.bound.store(bound.unwrap_or(u64::MAX), Ordering::SeqCst);
-        }
         if !clock.is_automatic() {
             return bound.is_some_and(|bound| bound <= self.clock.now());
         }
@@ -218,22 +220,17 @@ impl Shared {
         {
             return false;
         }
-        let bounds = self.members.iter().map(|member| member.bound.load(Ordering::SeqCst));
-        let Some((first, earliest)) = bounds.enumerate().min_by_key(|(_, bound)| *bound) else {
-            return false;
-        };
+        let bound_of = |member: &Member| member.bound.load(Ordering::Relaxed);
+        let Some(earliest) = self.members.iter().map(bound_of).min() else { return false };
         if earliest == u64::MAX {
             return false;
         }
         clock.advance_to(earliest);
         drop(idle);
-        if first == index {
-            return true;
+        for member in self.members.iter().filter(|member| bound_of(member) <= earliest) {
+            member.remote.sleeper.wake();
         }
-        if let Some(remote) = self.remote(first) {
-            remote.sleeper.wake();
-        }
-        false
+        bound.is_some_and(|bound| bound <= earliest)
     }
 
     /// One of its coroutines has ended.
@@ -266,6 +263,9 @@ impl Shared {
 
     /// A worker goes to sleep: perhaps nothing lives any more.
     pub(crate) fn report_quiet(&self) {
+        // With the one in `wait_quiet`: either this sees that somebody waits, or that one sees what
+        // has ended.
+        fence(Ordering::SeqCst);
         if self.quiet_waiters.load(Ordering::SeqCst) != 0 && self.is_quiet() {
             drop(self.quiet.lock());
             self.became_quiet.notify_all();
@@ -276,6 +276,7 @@ impl Shared {
     pub(crate) fn wait_quiet(&self, deadline: Option<Instant>) -> bool {
         let mut quiet = self.quiet.lock();
         self.quiet_waiters.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         let mut timed_out = false;
         while !self.is_quiet() && !timed_out {
             match deadline {
@@ -289,7 +290,7 @@ impl Shared {
         self.is_quiet()
     }
 
-    /// Drops what was made from outside and never started, after the last worker has ended.
+    /// Drops what was made from outside and never started. Any thread, once the runtime ends.
     pub(super) fn drop_injected(&self) {
         while let Some(slot) = loop {
             match self.injector.steal() {
@@ -300,8 +301,10 @@ impl Shared {
         } {
             // SAFETY: fresh, and taken out of the injector.
             let task = unsafe { slot.take_task() };
-            task.never(JoinError::Cancelled);
-            drop(task);
+            contain(|| {
+                task.never(JoinError::Cancelled);
+                drop(task);
+            });
             slot.set_state(State::Free);
             // Nobody owns it, so it is in no inbox and this succeeds.
             if slot.gate.close() {
@@ -310,6 +313,7 @@ impl Shared {
             self.one_ended();
             self.dropped_outside.fetch_add(1, Ordering::Release);
         }
+        self.report_quiet();
     }
 }
 

@@ -12,10 +12,11 @@ use crate::{
     context,
     error::{JoinError, SpawnError},
     join::{JoinHandle, Packet},
-    names,
+    local, names,
     slot::{self, Flow, Run, Slot},
     stack,
     switch::Link,
+    unwinding::contain,
     worker::Worker,
 };
 
@@ -194,8 +195,9 @@ fn put_task(
         shared.one_ended();
         return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
     };
+    let now = worker.map_or_else(|| shared.clock.now(), Worker::now);
     // SAFETY: just taken from the free ones.
-    unsafe { slot.fill(Some(task), site, shared.id, stack_size) };
+    unsafe { slot.fill(Some(task), site, shared.id, stack_size, now) };
     if let Some(name) = name {
         slot.set_named();
         names::insert(slot.index(), name);
@@ -208,6 +210,10 @@ fn put_task(
             shared.injector.push(slot);
             std::sync::atomic::fence(Ordering::SeqCst);
             shared.call_helper();
+            if shared.stop.load(Ordering::SeqCst) {
+                // It may have ended meanwhile, with nobody left to look.
+                shared.drop_injected();
+            }
         }
     }
     Ok(flow)
@@ -215,11 +221,12 @@ fn put_task(
 
 #[cold]
 fn count_one(shared: &Shared) -> Result<(), SpawnError> {
-    if shared.live.fetch_add(1, Ordering::Relaxed) >= shared.coroutines_max {
-        shared.live.fetch_sub(1, Ordering::Relaxed);
-        return Err(SpawnError::TooMany { coroutines_max: shared.coroutines_max });
-    }
-    Ok(())
+    let max = shared.coroutines_max;
+    shared
+        .live
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| (live < max).then(|| live + 1))
+        .map(|_| ())
+        .map_err(|_| SpawnError::TooMany { coroutines_max: max })
 }
 
 /// A free slot, for a thread that is no worker.
@@ -245,7 +252,7 @@ pub(crate) unsafe fn run(data: *mut (), link: Link) {
     };
     task.run();
     // The result may be dropped here: the last of the code that is the user's.
-    if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(task))) {
-        let _kept = std::mem::ManuallyDrop::new(payload);
-    }
+    contain(|| drop(task));
+    // What that made anew.
+    local::clear(Some(slot));
 }

@@ -45,7 +45,7 @@ use parking_lot::Mutex;
 use super::{Scope, wait::wait_to_the_end};
 use crate::{
     job::{Body, BoxError, Child, Failure, Job, Options, Outcome, Task, enter, spawn_task},
-    worker::is_ending,
+    unwinding::is_ending,
 };
 
 /// Runs the body of a scope and waits until everything in it has ended.

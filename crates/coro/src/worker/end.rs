@@ -2,18 +2,15 @@
 //! A coroutine's end, and a worker's.
 //!
 //! When a runtime ends, what has not started is dropped, and what waits is unwound: its park panics
-//! with [`Ending`], so that everything on its stack is dropped, and it ends as any other that
+//! (see `unwinding`), so that everything on its stack is dropped, and it ends as any other that
 //! panicked. What catches that panic and waits again is unwound again. What waits while it is being
 //! unwound, in a destructor, really waits: it may need the others to end first. The worker goes on
 //! until the last coroutine has ended.
 //!
 //! Frames of another language may not be unwound. Whoever stands between them and a park catches
-//! [`Ending`] and calls [`abandon`]: the stack is given back as it is.
+//! the panic and calls [`abandon`]: the stack is given back as it is.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::atomic::Ordering,
-};
+use std::sync::atomic::Ordering;
 
 use becket_chan::park;
 
@@ -24,24 +21,8 @@ use crate::{
     local, names,
     runtime::Counters,
     slot::{self, Slot, State},
+    unwinding::contain,
 };
-
-/// What a coroutine's stack is unwound with when its runtime ends.
-#[derive(Debug)]
-pub(crate) struct Ending;
-
-/// Whether a caught panic is the end of the coroutine's runtime.
-pub(crate) fn is_ending(payload: &(dyn std::any::Any + Send)) -> bool {
-    payload.is::<Ending>()
-}
-
-/// Unwinds the running coroutine, unless it is being unwound.
-#[cold]
-pub(crate) fn unwind() {
-    if !std::thread::panicking() {
-        resume_unwind(Box::new(Ending));
-    }
-}
 
 /// Ends the running coroutine where it stands. What is on its stack is never dropped.
 pub(crate) fn abandon() -> ! {
@@ -102,10 +83,17 @@ impl Worker {
         Counters::add(&self.counters.finished, 1);
     }
 
-    /// The runtime ends: everything that waits is made ready, to be unwound.
+    /// The runtime ends.
     #[cold]
     pub(super) fn begin_to_stop(&self) {
         self.stopping.set(true);
+        self.end_what_waits();
+    }
+
+    /// Makes everything ready that waits, to be unwound. What does not want to end, or waits in a
+    /// destructor, waits again.
+    #[cold]
+    pub(super) fn end_what_waits(&self) {
         for index in 0..slot::given_out() {
             let Some(slot) = slot::get(index) else { break };
             if slot.gate.owner() != self.number {
@@ -137,13 +125,10 @@ impl Worker {
         let task = unsafe { slot.take_task() };
         // Code of the user's, on the thread's own stack: there it waits as a thread.
         park::set_hook(None);
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| {
+        contain(|| {
             task.never(why);
             drop(task);
-        })) {
-            // To drop what it was thrown with may panic again.
-            let _kept = std::mem::ManuallyDrop::new(payload);
-        }
+        });
         park::set_hook(Some(&HOOK));
         self.let_go(slot);
     }

@@ -9,7 +9,7 @@
 use std::{cell::Cell, sync::atomic::Ordering};
 
 use super::Worker;
-use crate::runtime::Counters;
+use crate::{runtime::Counters, unwinding};
 
 /// What it counts in looks. A look costs some nanoseconds.
 const LOOKS_MAX: u32 = 2048;
@@ -20,6 +20,8 @@ const YIELDS_MAX: u32 = 64;
 const PROBE_EVERY: u32 = 32;
 /// Between two looks.
 const STEPS: u32 = 16;
+/// It does not look when a timer is due so soon, in nanoseconds.
+const SOON: u64 = 200_000;
 
 /// How long to look has paid.
 pub(super) struct Patience {
@@ -33,7 +35,9 @@ impl Patience {
     }
 
     /// Looks until `found` says so; false if it has taken too long.
-    fn look(&self, found: impl Fn() -> bool) -> bool {
+    ///
+    /// `soon` is asked between yields, each of which may take as long as others run.
+    fn look(&self, found: impl Fn() -> bool, soon: impl Fn() -> bool) -> bool {
         let probe = self.in_vain.get() % PROBE_EVERY == PROBE_EVERY - 1;
         let looks = if probe { LOOKS_MAX } else { self.looks.get() };
         for look in 0..looks {
@@ -46,6 +50,9 @@ impl Patience {
             }
         }
         for _ in 0..YIELDS_MAX * looks / LOOKS_MAX {
+            if soon() {
+                return false;
+            }
             std::thread::yield_now();
             if found() {
                 self.looks.set(LOOKS_MAX);
@@ -100,7 +107,9 @@ impl Worker {
                     || shared.has_fresh(self.index)
                     || shared.stop.load(Ordering::Relaxed)
             };
-            if self.several_may_run() && self.patience.look(news) {
+            let bound = self.timers.borrow_mut().bound();
+            let soon = || bound.is_some_and(|bound| bound <= shared.clock.now() + SOON);
+            if self.several_may_run() && !soon() && self.patience.look(news, soon) {
                 if !self.remote.inbox.is_empty() || self.is_stopped() {
                     self.found_work();
                     return true;
@@ -111,15 +120,15 @@ impl Worker {
         }
     }
 
-    /// With one CPU nobody else runs while this worker looks. With one worker and its timers' time
-    /// near, it would only burn: looking pays where other threads bring work.
+    /// With one CPU nobody else runs while this worker looks.
     fn several_may_run(&self) -> bool {
         self.shared.several_cpus
     }
 
     /// This worker no longer searches. The last to stop searching because it found something calls
     /// another: there may be more.
-    fn found_work(&self) {
+    #[cold]
+    pub(super) fn found_work(&self) {
         if self.searching.take() && self.shared.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.shared.call_helper();
         }
@@ -128,12 +137,12 @@ impl Worker {
     fn sleep(&self) {
         let shared = &self.shared;
         self.remote.sleeper.announce();
-        shared.join_idle(self.index, &self.searching);
+        let bound = self.timers.borrow_mut().bound();
+        shared.join_idle(self.index, bound, &self.searching);
         if shared.workers() > 1 {
             // Pairs with the light fence of a worker that has pushed to its own deque.
             becket_chan::fence::heavy();
         }
-        let bound = self.timers.borrow_mut().bound();
         let idle = self.remote.inbox.is_empty_for_sleep()
             && !shared.has_fresh(self.index)
             && !self.is_stopped();
@@ -142,7 +151,7 @@ impl Worker {
             Counters::add(&self.counters.parks, 1);
             match shared.clock.as_virtual() {
                 None => self.remote.sleeper.sleep(bound.map(|bound| shared.clock.instant(bound))),
-                Some(clock) if shared.advance(clock, self.index, bound) => {}
+                Some(clock) if shared.advance(clock, bound) => {}
                 Some(_) => self.remote.sleeper.sleep(None),
             }
         }
@@ -166,17 +175,27 @@ impl Worker {
         if self.drop_all_fresh() || self.has_own() {
             return true;
         }
+        self.shared.report_quiet();
         if self.owned.get() == 0 {
             return false;
         }
+        if self.declined.get() && !unwinding::somebody_waits() {
+            self.declined.set(false);
+            self.end_what_waits();
+            return true;
+        }
         // What is left waits in a destructor, perhaps for a coroutine of another worker's.
+        let bound = self.timers.borrow_mut().bound();
+        if let (Some(clock), Some(bound)) = (self.shared.clock.as_virtual(), bound) {
+            // Whoever would have moved it may have gone.
+            clock.advance_to(bound);
+        }
         self.fire_timers();
         if self.has_own() {
             return true;
         }
         self.remote.sleeper.announce();
         if self.remote.inbox.is_empty_for_sleep() && self.shared.injector.is_empty() {
-            let bound = self.timers.borrow_mut().bound();
             self.remote.sleeper.sleep(bound.map(|bound| self.shared.clock.instant(bound)));
         }
         self.remote.sleeper.retract();

@@ -54,7 +54,7 @@ use becket_chan::timer::wheel::Wheel;
 use crossbeam_deque::Worker as Deque;
 
 pub(crate) use self::{
-    end::{abandon, is_ending, unwind},
+    end::abandon,
     remote::{Remote, WORKERS_MAX},
     wait::{HOOK, park_current, sleep_current, unpark, yield_current},
 };
@@ -92,6 +92,8 @@ pub(crate) struct Worker {
     owned: Cell<usize>,
     /// The runtime ends: whoever waits is unwound.
     stopping: Cell<bool>,
+    /// A coroutine did not end when it was told to, since another waited in a destructor.
+    declined: Cell<bool>,
     searching: Cell<bool>,
     patience: Patience,
     /// The thread's floating-point control state, which no coroutine changes for good.
@@ -121,6 +123,7 @@ impl Worker {
             fresh_turn: Cell::new(false),
             owned: Cell::new(0),
             stopping: Cell::new(false),
+            declined: Cell::new(false),
             searching: Cell::new(false),
             patience: Patience::new(),
             control: Control::read(),
@@ -139,8 +142,9 @@ impl Worker {
     /// Puts a coroutine that was just made where it will be started.
     #[inline]
     pub(crate) fn push_fresh(&self, slot: &'static Slot) {
-        self.fresh.push(slot);
+        // Before somebody else can have run it to its end.
         Counters::add(&self.counters.spawned, 1);
+        self.fresh.push(slot);
         if self.shared.workers() > 1 {
             // Pairs with the heavy fence of a worker that is about to sleep.
             becket_chan::fence::light();
@@ -151,6 +155,10 @@ impl Worker {
     /// Lets one coroutine run until it suspends.
     #[inline]
     fn resume(&self, slot: &'static Slot) {
+        if self.searching.get() {
+            // It was called to help, and has work of its own.
+            self.found_work();
+        }
         Counters::add(&self.counters.dispatches, 1);
         slot.set_state_at(State::Running, self.now.get());
         context::set_slot(slot);
@@ -160,6 +168,11 @@ impl Worker {
         if finished || slot.state() == State::Abandoned {
             self.finish(slot);
         }
+    }
+
+    /// The time when it read the clock last.
+    pub(crate) fn now(&self) -> u64 {
+        self.now.get()
     }
 
     /// Reads the clock.

@@ -8,7 +8,7 @@
 //! | what waits | comes within |
 //! |---|---|
 //! | ready in the queue | (`LIFO_STREAK_MAX` + 1) dispatches for each that is before it |
-//! | fresh: the oldest of the deque, the oldest from outside | 2 · `FRESH_EVERY` dispatches for each before it |
+//! | fresh: the oldest of the deque, or the oldest from outside | 2 · `FRESH_EVERY` dispatches for each before it; those from outside come over in batches, behind what the deque has |
 //! | due timers | `CLOCK_EVERY` dispatches |
 //! | wakes from other threads | one dispatch |
 
@@ -39,6 +39,9 @@ impl Worker {
     pub(super) fn turns(&self) {
         loop {
             self.take_messages();
+            if self.shared.stop.load(Ordering::Relaxed) && !self.stopping.get() {
+                self.begin_to_stop();
+            }
             if let Some(slot) = self.next() {
                 self.resume(slot);
             } else if !self.idle() {
@@ -55,6 +58,7 @@ impl Worker {
             self.look_at_clock(tick);
         }
         if tick % FRESH_EVERY == 0
+            && !self.stopping.get()
             && let Some(found) = self.take_oldest_fresh()
         {
             return Some(found);
@@ -63,7 +67,7 @@ impl Worker {
         if let Some(slot) = unsafe { self.lifo.replace(ptr::null()).as_ref() } {
             let streak = self.lifo_streak.get();
             if streak < LIFO_STREAK_MAX || self.ready.is_empty() {
-                self.lifo_streak.set(streak + 1);
+                self.lifo_streak.set(streak.saturating_add(1));
                 return Some(slot);
             }
             self.ready.push(slot);
@@ -115,9 +119,6 @@ impl Worker {
     }
 
     fn look_at_clock(&self, tick: u32) {
-        if self.is_stopped() && !self.stopping.get() {
-            self.begin_to_stop();
-        }
         if !self.timers.borrow().is_empty() {
             self.fire_timers();
         } else if tick % CLOCK_ANYWAY_EVERY == 0 {
@@ -143,6 +144,10 @@ impl Worker {
     }
 
     fn take_fresh(&self) -> Option<&'static Slot> {
+        if self.stopping.get() {
+            self.drop_all_fresh();
+            return None;
+        }
         loop {
             let slot = self.fresh.pop().or_else(|| self.take_injected())?;
             if self.start(slot) {

@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use becket_chan::park::{Park, Unparker};
 
-use super::{Worker, end, remote::Remote};
+use super::{Worker, remote::Remote};
 use crate::{
     context, fiber,
     gate::Notified,
     slot::{self, Flow, Slot, State},
+    unwinding,
 };
 
 /// How channels wait on a thread that runs coroutines.
@@ -82,7 +83,7 @@ fn wait(deadline: Option<Instant>, state: State) {
         return;
     };
     if slot.is_by_hand() {
-        fiber::park(slot);
+        fiber::park(slot, deadline);
         return;
     }
     context::with_worker(|worker| {
@@ -111,9 +112,7 @@ pub(crate) fn yield_current() -> bool {
 impl Worker {
     #[inline]
     fn park(&self, slot: &'static Slot, deadline: Option<Instant>, state: State) {
-        if slot.ending.get() {
-            end::unwind();
-        }
+        self.end_if_told(slot);
         if slot.token.take() {
             return;
         }
@@ -127,24 +126,33 @@ impl Worker {
             return;
         }
         slot.set_state_at(state, self.now.get());
-        // SAFETY: this coroutine runs on its stack.
-        unsafe { slot.suspend() };
+        Self::leave(slot);
         if let Some(timer) = timer {
             self.timers.borrow_mut().remove(timer);
         }
-        if slot.ending.get() {
-            end::unwind();
-        }
+        self.end_if_told(slot);
     }
 
     #[inline]
     fn give_way(&self, slot: &'static Slot) {
         slot.set_state_at(State::Ready, self.now.get());
         self.ready.push(slot);
+        Self::leave(slot);
+        self.end_if_told(slot);
+    }
+
+    #[inline]
+    fn leave(slot: &'static Slot) {
         // SAFETY: this coroutine runs on its stack.
-        unsafe { slot.suspend() };
+        unwinding::leave(Some(slot), || unsafe { slot.suspend() });
+    }
+
+    /// Unwinds the running coroutine if its runtime ends.
+    #[inline]
+    fn end_if_told(&self, slot: &'static Slot) {
         if slot.ending.get() {
-            end::unwind();
+            unwinding::end(slot);
+            self.declined.set(true);
         }
     }
 }
