@@ -175,7 +175,7 @@ impl Context {
 
 /// What the caller's context has under a key; null: nothing.
 pub(crate) fn current_value(key: &'static Key) -> *mut c_void {
-    FLOW.with(|flow| flow.context.borrow().as_ref().map_or(ptr::null_mut(), |it| it.get(key)))
+    FLOW.with(|flow| flow.contexts.borrow().last().map_or(ptr::null_mut(), |it| it.get(key)))
 }
 
 /// A share in a handle; `None` for null.
@@ -326,8 +326,8 @@ pub unsafe extern "C" fn kc_context_get_deadline_ns(
 pub extern "C" fn kc_context_current() -> *mut Context {
     call(ptr::null_mut(), || {
         FLOW.with(|flow| {
-            let current = flow.context.borrow();
-            Arc::as_ptr(current.as_ref().unwrap_or(&EMPTY)).cast_mut()
+            let contexts = flow.contexts.borrow();
+            Arc::as_ptr(contexts.last().unwrap_or(&EMPTY)).cast_mut()
         })
     })
 }
@@ -348,10 +348,10 @@ pub unsafe extern "C" fn kc_context_with(
         let (Some(context), Some(function)) = (unsafe { share(context) }, function) else {
             return errno::EINVAL;
         };
-        let before = FLOW.with(|flow| flow.context.replace(Some(context)));
+        FLOW.with(|flow| flow.contexts.borrow_mut().push(context));
         // SAFETY: the caller's promise.
         unsafe { function(argument) };
-        let context = FLOW.with(|flow| flow.context.replace(before));
+        let context = FLOW.with(|flow| flow.contexts.borrow_mut().pop());
         drop(context);
         errno::OK
     })

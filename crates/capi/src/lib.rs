@@ -5,6 +5,7 @@
 //! Every function is `extern "C"` and goes through the panic boundary ([`boundary`]). A handle
 //! given to C is a pointer to a counted box; null is checked everywhere.
 
+pub mod actor;
 mod ambient;
 pub mod boundary;
 pub mod cancel;
@@ -13,11 +14,14 @@ mod clock;
 pub mod config;
 pub mod context;
 pub mod core;
+pub mod dispatch;
 pub mod errno;
+pub mod job;
 mod limit;
 pub mod metrics;
 pub mod region;
 pub mod sched;
+pub mod scope;
 pub mod select;
 pub mod stats;
 pub mod zcopy;

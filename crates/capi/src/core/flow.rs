@@ -19,7 +19,9 @@ pub(crate) struct Flow {
     pub(crate) coro: Cell<*const Coro>,
     /// The scheduler that it runs on.
     pub(crate) sched: Cell<*const Sched>,
-    pub(crate) context: RefCell<Option<Arc<Context>>>,
+    /// The last is the current one; those before are of whoever changed it. Here and not on the
+    /// stack, which may be left for good.
+    pub(crate) contexts: RefCell<Vec<Arc<Context>>>,
     /// Last: its end is the end of everything above.
     pub(crate) life: RefCell<Option<Life>>,
 }
@@ -28,7 +30,7 @@ becket_coro::coroutine_local! {
     pub(crate) static FLOW: Flow = Flow {
         coro: Cell::new(ptr::null()),
         sched: Cell::new(ptr::null()),
-        context: RefCell::new(None),
+        contexts: RefCell::new(Vec::new()),
         life: RefCell::new(None),
     };
 }
@@ -51,5 +53,5 @@ pub(crate) fn sched() -> *const Sched {
 
 /// The caller's context, if it has one.
 pub(crate) fn context() -> Option<Arc<Context>> {
-    FLOW.with(|flow| flow.context.borrow().clone())
+    FLOW.with(|flow| flow.contexts.borrow().last().cloned())
 }

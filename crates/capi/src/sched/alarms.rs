@@ -28,7 +28,9 @@ impl Alarms {
     pub(super) fn set(self: &Arc<Self>, at: Instant, coro: CoroRef) -> u64 {
         let id = IDS.fetch_add(1, Ordering::Relaxed);
         let alarms = Arc::clone(self);
-        let then = Box::new(move || drop(alarms.set.lock().remove(&id)));
+        let then = Box::new(move || {
+            alarms.set.lock().remove(&id);
+        });
         // Held while it is set, so that it is in the table before it rings.
         let mut set = self.set.lock();
         match set_alarm(at, Alarm::Unpark { coro, then }) {

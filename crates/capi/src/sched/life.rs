@@ -93,7 +93,7 @@ fn run(mut life: Life, body: Body, context: Option<Arc<Context>>) {
     life.started = true;
     FLOW.with(|flow| {
         flow.sched.set(life.sched);
-        flow.context.replace(context);
+        flow.contexts.borrow_mut().extend(context);
         if let Some(coro) = &life.coro {
             coro.set_state(state::RUNNING);
             coro.running.store(1, Ordering::Relaxed);

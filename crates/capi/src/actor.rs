@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `kc_actor_*` of `kcoro.h`: a coroutine that handles the messages of a channel.
+//!
+//! It waits for a message or for its own token, which is below the one that C gave, if any; so an
+//! idle one costs nothing, and stopping it is setting its token and waiting for its end.
+//!
+//! # Invariants
+//!
+//! 1. `done` is set last: after the last message was handled and every listener was called. Who
+//!    waits for `done` is followed by no call of C's.
+//! 2. The listeners are called by whoever changes `ended` to true, or, after that, by whoever brings
+//!    one: each once.
+//! 3. The room for a message belongs to the actor's coroutine alone.
+
+use std::cell::UnsafeCell;
+use std::ffi::{c_int, c_void};
+use std::panic::Location;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use becket_chan::Token;
+use parking_lot::Mutex;
+
+use crate::boundary::call;
+use crate::cancel::{self, Cancel};
+use crate::chan::operate::{self, Limits};
+use crate::chan::{self, Chan};
+use crate::core::flow;
+use crate::core::object::{Coro, Role, stack_size};
+use crate::errno;
+use crate::sched::{Body, Start, default};
+
+/// `kc_actor_fn`.
+pub type Process = unsafe extern "C" fn(*const c_void, *mut c_void) -> c_int;
+/// What `kc_actor_on_done` takes.
+pub type OnDone = unsafe extern "C" fn(*mut c_void);
+
+/// `kc_actor_ctx_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ActorCtx {
+    chan: *mut Chan,
+    msg_size: usize,
+    timeout_ms: c_int,
+    process: Option<Process>,
+    user: *mut c_void,
+}
+
+/// `kc_actor_ctx_ex_t`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ActorCtxEx {
+    base: ActorCtx,
+    cancel: *const Cancel,
+}
+
+const _: () = assert!(size_of::<ActorCtx>() == 40 && size_of::<ActorCtxEx>() == 48);
+
+/// Behind a `kc_actor_t`.
+pub struct Actor {
+    chan: Arc<Chan>,
+    process: Process,
+    user: *mut c_void,
+    /// Its own: set to stop it.
+    stop: Arc<Cancel>,
+    /// The one that C gave.
+    cancel: Option<Arc<Cancel>>,
+    /// Room for a message, in units that are aligned for any type.
+    room: UnsafeCell<Vec<u128>>,
+    /// Address of the object of its coroutine.
+    coro: AtomicUsize,
+    listeners: Mutex<Listeners>,
+    done: Token,
+    /// Its handle is borrowed from a scope.
+    scoped: bool,
+}
+
+#[derive(Default)]
+struct Listeners {
+    ended: bool,
+    waiting: Vec<Listener>,
+}
+
+struct Listener {
+    call: OnDone,
+    argument: *mut c_void,
+}
+
+// SAFETY: C's functions and arguments may be used by any thread, as the header says; the room is its
+// coroutine's alone; the rest is Send and Sync.
+unsafe impl Send for Actor {}
+// SAFETY: as above.
+unsafe impl Sync for Actor {}
+// SAFETY: as above.
+unsafe impl Send for Listener {}
+
+impl Listener {
+    fn tell(self) {
+        // SAFETY: C said that it may be called, once, with this.
+        unsafe { (self.call)(self.argument) };
+    }
+}
+
+impl Actor {
+    /// Starts one. `cancel`: what it ends with; `member`: dropped at its end.
+    ///
+    /// # Safety
+    ///
+    /// What the context points to is null or valid.
+    pub(crate) unsafe fn start(
+        ctx: &ActorCtx,
+        cancel: Option<Arc<Cancel>>,
+        member: Option<Box<dyn Send>>,
+    ) -> Option<Arc<Self>> {
+        // SAFETY: the caller's promise.
+        let chan = unsafe { chan::lent(ctx.chan) }?;
+        if !chan.takes_elements() || ctx.msg_size == 0 {
+            return None;
+        }
+        let bytes = ctx.msg_size.max(chan.elem_size);
+        let actor = Arc::new(Self {
+            chan: Arc::clone(&chan),
+            process: ctx.process?,
+            user: ctx.user,
+            stop: Cancel::below(cancel.as_ref()),
+            cancel,
+            room: UnsafeCell::new(vec![0; bytes.div_ceil(size_of::<u128>())]),
+            coro: AtomicUsize::new(0),
+            listeners: Mutex::default(),
+            done: Token::new(),
+            scoped: member.is_some(),
+        });
+        let coro = Coro::new(Role::Scheduled, None, ptr::null_mut(), stack_size(0))?;
+        actor.coro.store(coro.as_ptr().addr(), Ordering::Relaxed);
+        let (running, ending) = (Arc::clone(&actor), Arc::clone(&actor));
+        let start = Start {
+            coro: Some(coro),
+            body: Body::Rust(Box::new(move || running.run())),
+            context: flow::context(),
+            at_end: Some(Box::new(move |_| {
+                ending.end();
+                drop(member);
+            })),
+            site: Location::caller(),
+        };
+        default::with(|sched| sched.start(start))?.ok()?;
+        Some(actor)
+    }
+
+    /// The whole of its coroutine.
+    fn run(self: Arc<Self>) {
+        // Whoever leaves this stack for good gives nothing back that is on it: the share goes now,
+        // the one of `at_end` stays until then.
+        let actor: *const Self = Arc::as_ptr(&self);
+        drop(self);
+        // SAFETY: held by `at_end`.
+        let actor = unsafe { &*actor };
+        // SAFETY: this is its coroutine (invariant 3).
+        let room = unsafe { (*actor.room.get()).as_mut_ptr() };
+        loop {
+            // SAFETY: there is room for an element; the token lives with the actor.
+            let received = unsafe {
+                let limits = Limits::with(-1, Arc::as_ptr(&actor.stop));
+                operate::recv(&actor.chan, room.cast(), limits)
+            };
+            if received != errno::OK {
+                break;
+            }
+            // SAFETY: C said that it may be called with this.
+            unsafe { (actor.process)(room.cast(), actor.user) };
+        }
+        actor.end();
+    }
+
+    /// It has ended: once.
+    fn end(&self) {
+        let mut listeners = self.listeners.lock();
+        if std::mem::replace(&mut listeners.ended, true) {
+            return;
+        }
+        let waiting = std::mem::take(&mut listeners.waiting);
+        drop(listeners);
+        for listener in waiting {
+            listener.tell();
+        }
+        self.done.cancel();
+    }
+
+    /// Asks it to end, and waits until it has, unless it is the one that asks.
+    fn stop(&self) {
+        Arc::clone(&self.stop).set();
+        if flow::coro().addr() != self.coro.load(Ordering::Relaxed) {
+            self.done.cancelled().wait();
+        }
+    }
+}
+
+/// The actor behind a handle, with the handle's share if it has one.
+///
+/// # Safety
+///
+/// The handle is valid; if it is not a scope's, it is given up.
+unsafe fn taken(handle: *mut Actor) -> Option<Arc<Actor>> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if handle.as_ref()?.scoped {
+            Arc::increment_strong_count(handle);
+        }
+        Some(Arc::from_raw(handle.cast_const()))
+    }
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `ctx` is null or valid, and what it points to; the function may be called by any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_actor_start(ctx: *const ActorCtx) -> *mut Actor {
+    call(ptr::null_mut(), || {
+        // SAFETY: the caller's promise.
+        unsafe { ctx.as_ref().and_then(|ctx| Actor::start(ctx, None, None)) }
+            .map_or(ptr::null_mut(), |actor| Arc::into_raw(actor).cast_mut())
+    })
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// As [`kc_actor_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_actor_start_ex(ctx: *const ActorCtxEx) -> *mut Actor {
+    call(ptr::null_mut(), || {
+        // SAFETY: the caller's promise.
+        unsafe {
+            ctx.as_ref().and_then(|ctx| Actor::start(&ctx.base, cancel::share(ctx.cancel), None))
+        }
+        .map_or(ptr::null_mut(), |actor| Arc::into_raw(actor).cast_mut())
+    })
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid, and not used again unless it is a scope's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_actor_stop(handle: *mut Actor) {
+    call((), || {
+        // SAFETY: the caller's promise.
+        if let Some(actor) = unsafe { taken(handle) } {
+            actor.stop();
+        }
+    });
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// As [`kc_actor_stop`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_actor_cancel(handle: *mut Actor) {
+    call((), || {
+        // SAFETY: the caller's promise.
+        if let Some(actor) = unsafe { taken(handle) } {
+            if let Some(cancel) = actor.cancel.clone().filter(|_| !actor.scoped) {
+                cancel.set();
+            }
+            actor.stop();
+        }
+    });
+}
+
+/// See `kcoro.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid; the function may be called, once, by any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_actor_on_done(
+    handle: *mut Actor,
+    on_done: Option<OnDone>,
+    argument: *mut c_void,
+) {
+    call((), || {
+        // SAFETY: the caller's promise.
+        let (Some(actor), Some(call)) = (unsafe { handle.as_ref() }, on_done) else { return };
+        let listener = Listener { call, argument };
+        let mut listeners = actor.listeners.lock();
+        if listeners.ended {
+            drop(listeners);
+            listener.tell();
+        } else {
+            listeners.waiting.push(listener);
+        }
+    });
+}

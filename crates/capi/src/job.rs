@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `kc_job.h`: a tree of work that ends together.
+//!
+//! A job counts what is `open` in it: its own coroutine, or the hold of a job without one, and its
+//! children. It ends when nothing is open any more.
+//!
+//! ```text
+//!   open = own (1) + children          parent ◄── held by ── child
+//!   own goes when the coroutine ends, or when a job without one is joined, cancelled, or let go
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. The token is set before the phase leaves ACTIVE for CANCELLING, and stays set. A job below one
+//!    that is cancelling has its token set with it; its phase follows when somebody looks or it ends.
+//! 2. The phase changes to a final one once, together with `open` reaching 0, under the lock; then
+//!    `done` is set and the parent is told, in this order, without the lock.
+//! 3. Locks are taken one at a time.
+
+use std::ffi::{c_int, c_uint, c_void};
+use std::panic::Location;
+use std::ptr;
+use std::sync::Arc;
+
+use becket_chan::Token;
+use parking_lot::Mutex;
+
+use crate::boundary::call;
+use crate::cancel::{Cancel, kc_cancel_destroy};
+use crate::context::{self, Context, KC_CTX_KEY_CANCEL, KC_CTX_KEY_JOB};
+use crate::core::flow;
+use crate::core::object::{Coro, Function, Role, stack_size};
+use crate::errno;
+use crate::sched::{Body, Start, default};
+
+const SUPERVISOR: c_uint = 1;
+const DETACHED: c_uint = 2;
+const TIMEOUT_WRAPPER: c_uint = 4;
+
+/// Inside alone: it has a coroutine of its own.
+const LAUNCHED: c_uint = 1 << 31;
+
+const EDEADLK: c_int = -libc::EDEADLK;
+
+/// `kc_job_state_t`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub enum Phase {
+    /// `KC_JOB_ACTIVE`.
+    Active = 0,
+    /// `KC_JOB_CANCELLING`.
+    Cancelling,
+    /// `KC_JOB_CANCELLED`.
+    Cancelled,
+    /// `KC_JOB_COMPLETED`.
+    Completed,
+    /// `KC_JOB_FAILED`.
+    Failed,
+}
+
+/// `kc_job_t`.
+pub struct Job {
+    /// Who waits for it; none if it is detached.
+    parent: Option<Arc<Self>>,
+    supervisor: bool,
+    /// It has a coroutine of its own.
+    launched: bool,
+    cancel: Arc<Cancel>,
+    state: Mutex<State>,
+    done: Token,
+}
+
+struct State {
+    phase: Phase,
+    failed: bool,
+    code: c_int,
+    /// Its coroutine runs, or nobody has let go of it.
+    own: bool,
+    children: usize,
+}
+
+impl State {
+    fn is_final(&self) -> bool {
+        matches!(self.phase, Phase::Cancelled | Phase::Completed | Phase::Failed)
+    }
+
+    /// It is to end, with this code unless there is one.
+    fn cancelling(&mut self, code: c_int) {
+        if self.phase == Phase::Active {
+            self.phase = Phase::Cancelling;
+            self.code = code;
+        }
+    }
+}
+
+/// As the header says: whichever sign, the answer is negative; 0 is a plain cancel.
+fn code_of(reason: c_int) -> c_int {
+    match reason {
+        0 => errno::ECANCELED,
+        reason => reason.checked_abs().map_or(reason, |positive| -positive),
+    }
+}
+
+impl Job {
+    /// A job below `parent`. It is open until [`Self::let_go`]. An error: the parent is at its end.
+    fn new(parent: Option<&Arc<Self>>, flags: c_uint) -> Result<Arc<Self>, ()> {
+        let parent = parent.filter(|_| flags & DETACHED == 0);
+        if let Some(parent) = parent {
+            let mut state = parent.state.lock();
+            if state.is_final() {
+                return Err(());
+            }
+            state.children += 1;
+        }
+        let cancel = Cancel::below(parent.map(|parent| &parent.cancel));
+        Ok(Arc::new(Self {
+            parent: parent.cloned(),
+            supervisor: flags & SUPERVISOR != 0,
+            launched: flags & LAUNCHED != 0,
+            cancel,
+            state: Mutex::new(State {
+                phase: Phase::Active,
+                failed: false,
+                code: 0,
+                own: true,
+                children: 0,
+            }),
+            done: Token::new(),
+        }))
+    }
+
+    /// Whether it is cancelled, itself or from above; and then with which code.
+    fn cancelled_with(&self) -> Option<c_int> {
+        if !self.cancel.token().is_cancelled() {
+            return None;
+        }
+        // From the nearest that says why.
+        let mut at = Some(self);
+        while let Some(job) = at {
+            let state = job.state.lock();
+            if state.phase != Phase::Active && state.code != 0 {
+                return Some(state.code);
+            }
+            at = job.parent.as_deref();
+        }
+        Some(errno::ECANCELED)
+    }
+
+    fn phase(&self) -> Phase {
+        let phase = self.state.lock().phase;
+        if phase == Phase::Active && self.cancel.token().is_cancelled() {
+            return Phase::Cancelling;
+        }
+        phase
+    }
+
+    /// Its own part is over; perhaps it ends.
+    fn let_go(&self) {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.own, false) {
+            drop(state);
+            self.perhaps_end();
+        }
+    }
+
+    fn perhaps_end(&self) {
+        let mut job = self;
+        // Upwards, without recursion: the end of one may be the end of the one above.
+        while let Some(parent) = job.end_if_nothing_is_open() {
+            parent.state.lock().children -= 1;
+            job = parent;
+        }
+    }
+
+    /// The parent that is to be told.
+    fn end_if_nothing_is_open(&self) -> Option<&Self> {
+        let above = self.cancelled_with();
+        let mut state = self.state.lock();
+        if state.own || state.children != 0 || state.is_final() {
+            return None;
+        }
+        if let Some(code) = above {
+            state.cancelling(code);
+        }
+        state.phase = match state.phase {
+            Phase::Active => Phase::Completed,
+            _ if state.failed => Phase::Failed,
+            _ => Phase::Cancelled,
+        };
+        drop(state);
+        self.done.cancel();
+        self.parent.as_deref()
+    }
+
+    /// Asks it to end. False: it has.
+    fn cancel(&self, code: c_int) -> bool {
+        let mut state = self.state.lock();
+        if state.is_final() {
+            return false;
+        }
+        state.cancelling(code);
+        drop(state);
+        Arc::clone(&self.cancel).set();
+        true
+    }
+
+    /// It failed: itself, and each above it up to a supervisor, is to end.
+    fn fail(&self, code: c_int) -> bool {
+        let mut at = Some(self);
+        let mut first = true;
+        while let Some(job) = at {
+            let mut state = job.state.lock();
+            if state.is_final() {
+                return !first;
+            }
+            if state.phase == Phase::Active || first {
+                state.failed = true;
+            }
+            state.cancelling(code);
+            drop(state);
+            Arc::clone(&job.cancel).set();
+            first = false;
+            at = job.parent.as_deref().filter(|parent| !parent.supervisor);
+        }
+        true
+    }
+
+    /// Whether it is `other`, or above it.
+    fn is_above(&self, other: &Self) -> bool {
+        let mut at = Some(other);
+        while let Some(job) = at {
+            if ptr::eq(job, self) {
+                return true;
+            }
+            at = job.parent.as_deref();
+        }
+        false
+    }
+
+    fn result(&self) -> c_int {
+        let state = self.state.lock();
+        if state.is_final() { state.code } else { 0 }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        // Only one without a coroutine, and without children, comes here while it is open.
+        self.let_go();
+        // A long chain of parents goes one by one, not by recursion.
+        let mut parent = self.parent.take();
+        while let Some(mut last) = parent.and_then(Arc::into_inner) {
+            last.let_go();
+            parent = last.parent.take();
+        }
+    }
+}
+
+/// A share in a job; `None` for null.
+///
+/// # Safety
+///
+/// The handle is null or valid.
+unsafe fn share(handle: *const Job) -> Option<Arc<Job>> {
+    if handle.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        Arc::increment_strong_count(handle);
+        Some(Arc::from_raw(handle))
+    }
+}
+
+/// The job of the flow that calls, borrowed from its context; null: none.
+fn current() -> *mut Job {
+    context::current_value(&KC_CTX_KEY_JOB).cast()
+}
+
+/// For a context that holds a job.
+unsafe extern "C" fn release_job(job: *mut c_void) {
+    // SAFETY: a share was put into the context.
+    unsafe { kc_job_release(job.cast()) };
+}
+
+/// For a context that holds a token.
+unsafe extern "C" fn release_token(token: *mut c_void) {
+    // SAFETY: a share was put into the context.
+    unsafe { kc_cancel_destroy(token.cast()) };
+}
+
+/// The context of a job's coroutine.
+fn context_of(job: &Arc<Job>, base: Option<Arc<Context>>) -> Arc<Context> {
+    let held = Arc::into_raw(Arc::clone(job)).cast_mut().cast();
+    let token = Arc::clone(&job.cancel).into_raw().cast();
+    base.unwrap_or_else(Context::empty)
+        .with(&raw const KC_CTX_KEY_JOB, held, Some(release_job))
+        .with(&raw const KC_CTX_KEY_CANCEL, token, Some(release_token))
+}
+
+/// See `kc_job.h`.
+///
+/// # Safety
+///
+/// `out` is null or valid for a write; `parent` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_job_create(
+    out: *mut *mut Job,
+    parent: *mut Job,
+    flags: c_uint,
+) -> c_int {
+    call(errno::EIO, || {
+        if out.is_null() || flags & !(SUPERVISOR | DETACHED | TIMEOUT_WRAPPER) != 0 {
+            return errno::EINVAL;
+        }
+        // SAFETY: the caller's promise.
+        let parent = unsafe { share(parent) };
+        match Job::new(parent.as_ref(), flags) {
+            Ok(job) => {
+                // SAFETY: the caller's promise.
+                unsafe { out.write(Arc::into_raw(job).cast_mut()) };
+                errno::OK
+            }
+            Err(()) => errno::EINVAL,
+        }
+    })
+}
+
+/// See `kc_job.h`.
+///
+/// # Safety
+///
+/// The handle is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_job_retain(job: *mut Job) -> *mut Job {
+    call(ptr::null_mut(), || {
+        if !job.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe { Arc::increment_strong_count(job) };
+        }
+        job
+    })
+}
+
+/// See `kc_job.h`.
+///
+/// # Safety
+///
+/// The handle is null or valid; the caller gives up a reference.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_job_release(job: *mut Job) {
+    call((), || {
+        if !job.is_null() {
+            // SAFETY: the caller's promise.
+            drop(unsafe { Arc::from_raw(job.cast_const()) });
+        }
+    });
+}
+
+/// See `kc_job.h`.
+#[unsafe(no_mangle)]
+pub extern "C" fn kc_job_current() -> *mut Job {
+    call(ptr::null_mut(), current)
+}
+
+/// See `kc_job.h`.
+///
+/// # Safety
+///
+/// The handle is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_job_cancel(job: *mut Job, reason: c_int) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(job) = (unsafe { share(job) }) else { return errno::EINVAL };
+        if !job.cancel(code_of(reason)) {
+            return errno::EALREADY;
+        }
+        if !job.launched {
+            job.let_go();
+        }
+        errno::OK
+    })
+}
+
+/// See `kc_job.h`.
+///
+/// # Safety
+///
+/// The handle is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_job_fail(job: *mut Job, code: c_int) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(job) = (unsafe { share(job) }) else { return errno::EINVAL };
+        if code == 0 {
+            return errno::EINVAL;
+        }
+        if !job.fail(code_of(code)) {
+            return errno::EALREADY;
+        }
+        if !job.launched {
+            job.let_go();
+        }
+        errno::OK
+    })
+}
+
+/// See `kc_job.h`.
+///
+/// # Safety
+///
+/// The handle is null or valid; `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_job_join(job: *mut Job, out: *mut c_int) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(job) = (unsafe { share(job) }) else { return errno::EINVAL };
+        // SAFETY: null, or held by the caller's context.
+        if let Some(current) = unsafe { current().as_ref() }
+            && job.is_above(current)
+        {
+            return EDEADLK;
+        }
+        if !job.launched {
+            job.let_go();
+        }
+        job.done.cancelled().wait();
+        let code = job.result();
+        if !out.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe { out.write(code) };
+        }
+        code
+    })
+}
+
+/// See `kc_job.h`.
+///
+/// # Safety
+///
+/// The handle is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_job_state(job: *const Job) -> Phase {
+    // SAFETY: the caller's promise.
+    call(Phase::Failed, || unsafe { job.as_ref() }.map_or(Phase::Failed, Job::phase))
+}
+
+/// See `kc_job.h`.
+///
+/// # Safety
+///
+/// The handle is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_job_result_code(job: *const Job) -> c_int {
+    // SAFETY: the caller's promise.
+    call(errno::EIO, || unsafe { job.as_ref() }.map_or(errno::EINVAL, Job::result))
+}
+
+/// See `kc_job.h`.
+///
+/// # Safety
+///
+/// `parent` and `context` are null or valid, `out` null or valid for a write; `function` may be called
+/// with `argument` by any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_job_launch(
+    parent: *mut Job,
+    context: *mut Context,
+    function: Function,
+    argument: *mut c_void,
+    size: usize,
+    out: *mut *mut Job,
+) -> c_int {
+    call(errno::EIO, || {
+        if function.is_none() {
+            return errno::EINVAL;
+        }
+        let parent = if parent.is_null() { current() } else { parent };
+        // SAFETY: the caller's promise; the current one is held by the caller's context.
+        let (parent, base) = unsafe { (share(parent), context::share(context)) };
+        if parent.as_ref().is_some_and(|parent| parent.phase() != Phase::Active) {
+            return errno::ECANCELED;
+        }
+        let Ok(job) = Job::new(parent.as_ref(), LAUNCHED) else { return errno::ECANCELED };
+        let context = context_of(&job, base.or_else(flow::context));
+        let coro = Coro::new(Role::Scheduled, function, argument, stack_size(size));
+        let Some(coro) = coro else {
+            job.let_go();
+            return errno::ENOMEM;
+        };
+        let ended = Arc::clone(&job);
+        let start = Start {
+            coro: Some(coro),
+            body: Body::C { function, argument },
+            context: Some(context),
+            at_end: Some(Box::new(move |returned| {
+                if !returned {
+                    ended.cancel(errno::ECANCELED);
+                }
+                ended.let_go();
+            })),
+            site: Location::caller(),
+        };
+        if !matches!(default::with(|sched| sched.start(start)), Some(Ok(()))) {
+            job.let_go();
+            return errno::ENOMEM;
+        }
+        if !out.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe { out.write(Arc::into_raw(job).cast_mut()) };
+        }
+        errno::OK
+    })
+}

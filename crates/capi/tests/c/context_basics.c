@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Contexts: layers, values given back once, what a coroutine starts with. And dispatchers.
+
+#include "expect.h"
+#include "kc_context.h"
+#include "kcoro_core.h"
+#include "kcoro_dispatch.h"
+#include "kcoro_sched.h"
+
+static const kc_ctx_key_t COLOUR = {"colour"};
+static const kc_ctx_key_t SHAPE = {"shape"};
+static counter_t dropped = COUNTER_INIT;
+
+static void drop(void *value) {
+    counter_add(&dropped, *(int *)value);
+}
+
+static void the_nearest_layer_wins(void) {
+    static int one = 1, ten = 10, hundred = 100;
+    kc_context_t *empty = kc_context_empty();
+    EXPECT(empty != NULL && kc_context_get(empty, &COLOUR) == NULL);
+    EXPECT(kc_context_get(NULL, &COLOUR) == NULL && kc_context_get(empty, NULL) == NULL);
+    kc_context_t *a = kc_context_add(NULL, &COLOUR, &one, drop);
+    kc_context_t *b = kc_context_add(a, &SHAPE, &ten, drop);
+    kc_context_t *c = kc_context_add(b, &COLOUR, &hundred, drop);
+    EXPECT(kc_context_get(b, &COLOUR) == &one && kc_context_get(b, &SHAPE) == &ten);
+    EXPECT(kc_context_get(c, &COLOUR) == &hundred && kc_context_get(c, &SHAPE) == &ten);
+    EXPECT(kc_context_get(a, &SHAPE) == NULL);
+    EXPECT(kc_context_retain(c) == c);
+    kc_context_release(c);
+    kc_context_release(a);
+    kc_context_release(b);
+    EXPECT_EQ(counter_get(&dropped), 0);
+    kc_context_release(c);
+    EXPECT_EQ(counter_get(&dropped), 111);
+    EXPECT(kc_context_add(empty, NULL, &one, drop) == NULL);
+    EXPECT(kc_context_replace(empty, NULL, &one, drop) == NULL);
+    EXPECT(kc_context_retain(NULL) == NULL);
+    kc_context_release(NULL);
+    kc_context_release(empty);
+    EXPECT_EQ(counter_get(&dropped), 111);
+}
+
+static void a_replaced_value_is_let_go(void) {
+    static int one = 1, ten = 10, hundred = 100, thousand = 1000;
+    long before = counter_get(&dropped);
+    kc_context_t *a = kc_context_add(NULL, &COLOUR, &one, drop);
+    kc_context_t *b = kc_context_add(a, &SHAPE, &ten, drop);
+    kc_context_t *c = kc_context_replace(b, &COLOUR, &hundred, drop);
+    kc_context_release(a);
+    kc_context_release(b);
+    // c has the shape still, and not the first colour.
+    EXPECT_EQ(counter_get(&dropped) - before, 1);
+    EXPECT(kc_context_get(c, &COLOUR) == &hundred && kc_context_get(c, &SHAPE) == &ten);
+    kc_context_t *d = kc_context_replace(NULL, &SHAPE, &thousand, drop);
+    EXPECT(kc_context_get(d, &SHAPE) == &thousand);
+    kc_context_release(c);
+    kc_context_release(d);
+    EXPECT_EQ(counter_get(&dropped) - before, 1111);
+}
+
+static void deadlines(void) {
+    static long long at = 123456789012345LL;
+    long long out = 0;
+    EXPECT_EQ(kc_context_get_deadline_ns(NULL, &out), -2);
+    kc_context_t *ctx = kc_context_add(NULL, &KC_CTX_KEY_DEADLINE, &at, NULL);
+    EXPECT_EQ(kc_context_get_deadline_ns(ctx, NULL), -22);
+    EXPECT_EQ(kc_context_get_deadline_ns(ctx, &out), 0);
+    EXPECT_EQ(out, at);
+    EXPECT(kc_context_get(ctx, &KC_CTX_KEY_TRACE_ID) == NULL);
+    EXPECT(kc_context_get(ctx, &KC_CTX_KEY_DISPATCHER) == NULL);
+    kc_context_release(ctx);
+}
+
+static void sees_blue(void *arg) {
+    EXPECT(kc_context_get(kc_context_current(), &COLOUR) == arg);
+    kc_yield();
+    EXPECT(kc_context_get(kc_context_current(), &COLOUR) == arg);
+}
+
+static void spawns_under(void *arg) {
+    sees_blue(arg);
+    kc_sched_t *sched = kc_sched_default();
+    EXPECT_EQ(kc_spawn_co(sched, sees_blue, arg, 0, NULL), 0);
+    EXPECT_EQ(kc_spawn(sched, sees_blue, arg), 0);
+}
+
+static void a_coroutine_starts_with_its_spawners(void) {
+    static int blue = 1;
+    long before = counter_get(&dropped);
+    kc_context_t *outside = kc_context_current();
+    EXPECT(outside != NULL);
+    kc_context_t *ctx = kc_context_add(outside, &COLOUR, &blue, drop);
+    EXPECT_EQ(kc_context_with(ctx, spawns_under, &blue), 0);
+    EXPECT_EQ(kc_context_with(NULL, spawns_under, &blue), -22);
+    EXPECT_EQ(kc_context_with(ctx, NULL, &blue), -22);
+    EXPECT(kc_context_current() == outside);
+    kc_context_release(ctx);
+    EXPECT_EQ(kc_sched_drain(kc_sched_default(), -1), 0);
+    kc_sched_shutdown(kc_sched_default());
+    EXPECT_EQ(counter_get(&dropped) - before, 1);
+}
+
+static void count_up(void *arg) {
+    counter_add((counter_t *)arg, 1);
+}
+
+static void dispatchers(void) {
+    counter_t ran = COUNTER_INIT;
+    EXPECT(kc_dispatcher_retain(NULL) == NULL && kc_dispatcher_scheduler(NULL) == NULL);
+    kc_dispatcher_release(NULL);
+    EXPECT_EQ(kc_dispatcher_spawn(NULL, count_up, &ran), -1);
+
+    kc_dispatcher_t *usual = kc_dispatcher_default();
+    EXPECT(usual != NULL && kc_dispatcher_scheduler(usual) == kc_sched_default());
+    EXPECT_EQ(kc_dispatcher_spawn(usual, count_up, &ran), 0);
+    counter_wait(&ran, 1);
+    kc_dispatcher_release(usual);
+
+    kc_dispatcher_t *io = kc_dispatcher_io(), *again = kc_dispatcher_io();
+    EXPECT(io != NULL && io == again);
+    EXPECT(kc_dispatcher_scheduler(io) != kc_sched_default());
+    EXPECT_EQ(kc_dispatcher_spawn_co(io, count_up, &ran, 0, NULL), 0);
+    counter_wait(&ran, 2);
+    kc_dispatcher_release(io);
+    kc_dispatcher_release(again);
+
+    kc_dispatcher_t *own = kc_dispatcher_new(2);
+    EXPECT(own != NULL && kc_dispatcher_retain(own) == own);
+    kcoro_t *co = NULL;
+    EXPECT_EQ(kc_dispatcher_spawn_co(own, count_up, &ran, 0, &co), 0);
+    EXPECT_EQ(kc_sched_drain(kc_dispatcher_scheduler(own), -1), 0);
+    EXPECT_EQ(counter_get(&ran), 3);
+    kc_dispatcher_release(own);
+    kc_dispatcher_release(own);
+    EXPECT_EQ(co->state, KCORO_FINISHED);
+    kcoro_release(co);
+    kc_sched_shutdown(kc_sched_default());
+}
+
+int main(void) {
+    RUN(the_nearest_layer_wins);
+    RUN(a_replaced_value_is_let_go);
+    RUN(deadlines);
+    RUN(a_coroutine_starts_with_its_spawners);
+    RUN(dispatchers);
+    return 0;
+}
