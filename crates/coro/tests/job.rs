@@ -2,14 +2,17 @@
 //! Jobs: their states, who waits for whom, how far a failure goes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use becket_chan::{RecvError, Token, rendezvous, unlimited};
 use becket_coro::job::{Body, ChildError, Job, JobState};
 use becket_coro::{Clock, Runtime, VirtualClock, now, yield_now};
 use futures_lite::future::block_on;
+use parking_lot::Mutex;
 
 fn child(parent: &Job) -> Body {
     Job::builder().parent(parent).begin()
@@ -206,7 +209,7 @@ fn deferred_values_are_worked_out_once_and_waited_for_by_anybody() {
         yield_now();
         String::from("made")
     });
-    let never = body.job().defer_lazy(|| unreachable!());
+    let never = body.job().defer_lazy(|| -> u8 { panic!("it is never waited for") });
     assert!(lazy.job().is_none() && !lazy.is_finished());
     assert_eq!(body.job().children_len(), 0);
     let (thread, task, coroutine) = (lazy.clone(), lazy.clone(), lazy.clone());
@@ -265,4 +268,28 @@ fn a_copy_that_panics_leaves_the_value_for_the_others() {
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| one.wait())).is_err());
     two.wait().unwrap();
     assert_eq!(copies.load(Ordering::Relaxed), 2);
+}
+
+/// Who waits on a token is woken before the tokens below are set. What fails of that is cancelled.
+#[test]
+fn an_error_that_is_faster_than_the_cancellation_it_comes_of_is_none() {
+    struct FailsWhenWoken(Mutex<Option<Body>>);
+    impl Wake for FailsWhenWoken {
+        fn wake(self: Arc<Self>) {
+            let body = self.0.lock().take().unwrap();
+            assert!(!body.job().is_cancelled(), "it has not come down yet");
+            body.fail("the wait was cancelled");
+        }
+    }
+    let root = Job::begin();
+    let leaf = child(root.job());
+    let job = leaf.job().clone();
+    let waker = Waker::from(Arc::new(FailsWhenWoken(Mutex::new(Some(leaf)))));
+    let mut waits = Box::pin(root.job().token().cancelled());
+    assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    root.job().cancel("by hand");
+    assert_eq!((job.state(), job.failures_later()), (JobState::Cancelled, 1));
+    assert_eq!(&*job.reason().unwrap(), "by hand");
+    drop(waits);
+    root.complete();
 }

@@ -137,6 +137,9 @@ impl Machine {
         };
         if self.ended || (cancelled && !failure.is_panic()) {
             self.failures_later += 1;
+            if !self.ended && self.cause.is_none() {
+                self.cause = Some(Cause::Cancelled(None));
+            }
             return Step::default();
         }
         self.cause = Some(Cause::Failed(failure));

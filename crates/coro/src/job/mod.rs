@@ -73,7 +73,7 @@ pub(crate) use self::{
     ambient::enter,
     child::Outcome,
     failure::Of,
-    launch::{Options, Task, spawn_task},
+    launch::{Options, Task, Work, spawn_task},
     machine::Cause,
 };
 
@@ -99,6 +99,8 @@ struct Inner {
     name: Option<Arc<str>>,
     site: &'static Location<'static>,
     token: Token,
+    /// The token that it was begun under, if that is not a job's.
+    above: Option<Token>,
     /// Set once the job has ended.
     over: Token,
     /// Its children's failures are their own.
@@ -185,6 +187,7 @@ impl<'a> JobBuilder<'a> {
                 name: self.name,
                 site,
                 token,
+                above: self.token.cloned(),
                 over: Token::new(),
                 supervises: self.supervises,
                 keeps_failures: self.keeps_failures,
@@ -280,7 +283,8 @@ impl Job {
     pub(crate) fn fail(&self, failure: &Failure) {
         let mut next = Some(self.clone());
         while let Some(job) = next.take() {
-            let set = job.is_cancelled();
+            // An error may come of a cancellation that has not come down to here yet.
+            let set = !failure.is_panic() && job.is_told();
             let (step, parent) = {
                 let mut tree = job.0.tree.lock();
                 (tree.machine.fail(failure.clone(), set), tree.parent.clone())
@@ -302,6 +306,23 @@ impl Job {
         self.0.supervises
     }
 
+    /// Whether it, or anything above it, is cancelled or has failed. Cancelling sets a token, wakes
+    /// who waits on it, and then goes down: who was woken may know of it before his own job does.
+    fn is_told(&self) -> bool {
+        let mut job = self.clone();
+        loop {
+            let above = job.0.above.as_ref();
+            if job.is_cancelled() || above.is_some_and(Token::is_cancelled) {
+                return true;
+            }
+            let parent = job.0.tree.lock().parent.clone();
+            match parent {
+                Some(parent) => job = parent,
+                None => return false,
+            }
+        }
+    }
+
     /// Where it is in its life.
     #[must_use]
     pub fn state(&self) -> JobState {
@@ -312,16 +333,14 @@ impl Job {
     /// Why it was cancelled, in words; a job that was cancelled from above says why that was.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
-        if !self.is_cancelled() {
-            return None;
-        }
         let mut asked = Vec::new();
         let mut next = Some(self.clone());
         let mut reason = None;
         while let Some(job) = next.take() {
+            let set = job.is_cancelled();
             let tree = job.0.tree.lock();
             reason = match tree.machine.cause() {
-                None if tree.machine.is_ended() => return None,
+                None if tree.machine.is_ended() || !set => return None,
                 Some(Cause::Cancelled(Some(reason))) => Some(Reason::clone(reason)),
                 Some(Cause::Late) => Some("the deadline passed".into()),
                 Some(Cause::Failed(failure)) => Some(failure.to_string().into()),

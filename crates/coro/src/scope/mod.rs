@@ -301,6 +301,10 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         drop(alarm);
     }
 
+    pub(crate) const fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// As `spawn`, for what belongs to a job below the scope's.
     pub(crate) fn spawn_below<F, T>(
         &'scope self,
