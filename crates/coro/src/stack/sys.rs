@@ -79,17 +79,18 @@ impl Guards {
         count: usize,
     ) -> Result<(), Errno> {
         let page = super::class::page_bytes();
-        match self {
-            Self::Marker => advise_all(
-                (0..count).map(|index| (first + index * stride, page)),
-                MADV_GUARD_INSTALL,
-            ),
-            Self::Protect => (0..count).try_for_each(|index| {
-                let address = (first + index * stride) as *mut libc::c_void;
-                // SAFETY: the caller's: the page is of our mapping and in nobody's use.
-                check(unsafe { libc::mprotect(address, page, libc::PROT_NONE) })
-            }),
+        let pages = (0..count).map(|index| first + index * stride);
+        let marked = self == Self::Marker
+            && advise_all(pages.clone().map(|address| (address, page)), MADV_GUARD_INSTALL).is_ok();
+        if marked || cfg!(miri) {
+            return Ok(());
         }
+        // Memory that is locked (`mlockall`) takes no markers.
+        for address in pages {
+            // SAFETY: the caller's: the page is of our mapping and in nobody's use.
+            check(unsafe { libc::mprotect(address as *mut libc::c_void, page, libc::PROT_NONE) })?;
+        }
+        Ok(())
     }
 }
 

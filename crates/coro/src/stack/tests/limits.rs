@@ -75,3 +75,25 @@ fn addresses_run_out_as_an_error() {
     // Others have what is left of theirs.
     assert_eq!(pool.reserve(class, false).err(), Some(expected));
 }
+
+#[test]
+fn locked_memory_has_guards_too() {
+    if task().is_none() {
+        let child = run_child("stack::tests::limits::locked_memory_has_guards_too", "x");
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+        assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
+        return;
+    }
+    let before = acquire(32 * 1024).unwrap();
+    // SAFETY: has no preconditions; the process is a child of a test.
+    if unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) } != 0 {
+        return eprintln!("skipped: no memory may be locked here");
+    }
+    // The first is of a mapping that was there before, the second is of one that is locked.
+    for stack in [before, acquire(256 * 1024).unwrap()] {
+        touch(&stack, 1);
+        touch(&stack, stack.size_bytes());
+        assert!(faults(stack.limit().get()));
+        assert!(faults(stack.limit().get() + page_bytes() - 1));
+    }
+}
