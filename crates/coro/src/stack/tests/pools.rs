@@ -164,7 +164,9 @@ fn stacks_go_from_cache_to_cache_through_the_pool() {
     assert!(bases.contains(&taker.get().unwrap().base()));
     drop(giver);
     let again: Vec<_> = (0..100).map(|_| taker.get().unwrap()).collect();
-    assert!(again.iter().filter(|stack| bases.contains(&stack.base())).count() >= 99);
+    let known = again.iter().filter(|stack| bases.contains(&stack.base())).count();
+    // What the first cache held beyond those, less than a batch, may come in place of some.
+    assert!(known > 100 - 32, "{known}");
 }
 
 #[test]
