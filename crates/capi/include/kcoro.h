@@ -178,8 +178,8 @@ int kc_chan_recv_ptr_c(kc_chan_t *ch, void **out_ptr, size_t *out_len, long time
 
 /* Counts are exact: one for each operation that succeeded; of what was sent by pointer its length.
  * Times are CLOCK_MONOTONIC's, in nanoseconds, 0 before the first operation. The last one's is never
- * later than the truth, and earlier by less than a tick of the kernel's clock (some milliseconds) and
- * less than 64 operations of one thread. A rate over no time at all is taken over a microsecond. */
+ * later than the truth; where operations are dense it may be earlier by less than a tick of the
+ * kernel's clock, some milliseconds. A rate over no time at all is taken over a microsecond. */
 struct kc_chan_stats {
     unsigned long total_sends;
     unsigned long total_recvs;

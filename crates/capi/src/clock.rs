@@ -24,6 +24,7 @@ pub(crate) fn coarse_ns() -> i64 {
 }
 
 #[inline]
+#[allow(clippy::useless_conversion, reason = "narrower on some systems")]
 fn read(clock: clockid_t) -> i64 {
     let mut time = MaybeUninit::<timespec>::zeroed();
     // SAFETY: the place is valid for the write; a zeroed one is a time too, should it fail.

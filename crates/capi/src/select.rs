@@ -129,7 +129,7 @@ impl SelectSet {
         let code = case.result(&ready, *place, *size, chan);
         match (code, place) {
             (errno::OK, Place::Out(_)) => chan.tell(),
-            (errno::OK, Place::Message(_)) => chan.happened(),
+            (errno::OK, Place::Message(_)) => chan.sent(),
             (code, Place::Out(_)) => chan.tally.recv.note(code),
             (code, Place::Message(_)) => chan.tally.send.note(code),
         }

@@ -106,26 +106,23 @@ pub(crate) struct Totals {
 
 pub(crate) fn totals(chan: &Chan) -> Totals {
     let lane = chan.lane.snapshot();
-    let descriptors = chan.tally.descriptors();
-    let apart = &chan.tally.apart;
+    let (sides, apart) = ((&chan.tally.sent, &chan.tally.received), &chan.tally.apart);
     // On a lane of pointers every value is a descriptor, on one of their size some are.
     let (sent, received) = if chan.pointers {
         (0, 0)
-    } else if chan.hook.descriptors {
-        (
-            lane.sends.saturating_sub(descriptors.sent),
-            lane.receives.saturating_sub(descriptors.received),
-        )
     } else {
-        (lane.sends, lane.receives)
+        (
+            lane.sends.saturating_sub(sides.0.descriptors_among_elements()),
+            lane.receives.saturating_sub(sides.1.descriptors_among_elements()),
+        )
     };
     let size = chan.elem_size as u64;
     let mut totals = Totals {
         sends: lane.sends + read(&apart.sends),
         recvs: lane.receives + read(&apart.receives),
-        bytes_sent: sent.wrapping_mul(size) + descriptors.bytes_sent + read(&apart.bytes_sent),
+        bytes_sent: sent.wrapping_mul(size) + sides.0.descriptor_bytes() + read(&apart.bytes_sent),
         bytes_recv: received.wrapping_mul(size)
-            + descriptors.bytes_received
+            + sides.1.descriptor_bytes()
             + read(&apart.bytes_received),
         matches: lane.matches,
         len: lane.len,

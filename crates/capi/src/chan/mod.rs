@@ -128,7 +128,8 @@ impl Chan {
     /// channel that turned to descriptors.
     #[inline]
     pub(crate) fn takes_elements(&self) -> bool {
-        !self.pointers && !(self.has(ZREF) && self.kind == Kind::Rendezvous)
+        let turned = self.kind == Kind::Rendezvous && self.has(ZREF);
+        !self.pointers && !turned
     }
 
     pub(crate) fn close(&self) {
@@ -152,6 +153,12 @@ impl Chan {
         if !self.has(ZREF) && self.set(ZREF) && self.meet.get().is_some() {
             self.lane.close();
         }
+    }
+
+    /// Descriptors travel among elements.
+    #[inline]
+    pub(crate) fn mixes(&self) -> bool {
+        self.hook.descriptors && !self.pointers
     }
 
     /// Where descriptors travel.
@@ -181,10 +188,10 @@ impl Chan {
         self.lane.len()
     }
 
-    /// An operation happened.
+    /// An element was sent.
     #[inline]
-    pub(crate) fn happened(self: &Arc<Self>) {
-        self.tally.happened();
+    pub(crate) fn sent(self: &Arc<Self>) {
+        self.tally.sent.happened();
         self.tell();
     }
 

@@ -10,7 +10,7 @@ use becket_chan::{RecvError, SendError, Token, TryRecvError, TrySendError};
 use libc::{c_int, c_long};
 
 use super::Chan;
-use super::descriptor::{self, Zdesc};
+use super::descriptor::{self, Slot, Zdesc};
 use super::element::Element;
 use super::lane::{Pair, on_pair};
 use crate::ambient;
@@ -148,7 +148,7 @@ pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
     let sent = on_pair!(&chan.lane, pair => unsafe { send_on(chan, pair, message, limits) });
     match sent {
         Ok(()) => {
-            chan.happened();
+            chan.sent();
             errno::OK
         }
         Err(errno::EAGAIN) => errno::EAGAIN,
@@ -189,7 +189,7 @@ pub(crate) unsafe fn send(chan: &Arc<Chan>, message: *const u8, limits: Limits<'
     let sent = on_pair!(&chan.lane, pair => unsafe { send_on(chan, pair, message, limits) });
     match sent {
         Ok(()) => {
-            chan.happened();
+            chan.sent();
             errno::OK
         }
         Err(code) => chan.tally.send.count(code),
@@ -252,14 +252,24 @@ unsafe fn recv_on<E: Element>(
 /// An element came: or a descriptor, where one may come for an element.
 #[inline]
 pub(crate) fn landed<E: Element>(chan: &Chan, value: &E) {
-    if chan.hook.descriptors
-        && let Some(slot) = value.as_slot()
-        && descriptor::descriptor_len(&slot).is_some()
-    {
-        chan.tally.descriptor_received(descriptor::land(&slot).len);
-    } else {
-        chan.tally.happened();
+    match value.as_slot() {
+        Some(slot) if chan.mixes() => {
+            slot_landed(chan, &slot);
+        }
+        _ => chan.tally.received.happened(),
     }
+}
+
+/// What came may be a descriptor.
+fn slot_landed(chan: &Chan, slot: &Slot) -> Zdesc {
+    let zdesc = descriptor::land(slot);
+    let received = &chan.tally.received;
+    match descriptor::descriptor_len(slot) {
+        Some(len) if chan.mixes() => received.descriptor_among_elements(len),
+        Some(len) => received.descriptor(len),
+        None => received.happened(),
+    }
+    zdesc
 }
 
 /// Sends a descriptor.
@@ -276,7 +286,11 @@ pub(crate) fn send_descriptor(chan: &Arc<Chan>, sent: Zdesc, limits: Limits<'_>)
     };
     match offer(chan, pair, slot, limits) {
         Ok(()) => {
-            chan.tally.descriptor_sent(sent.len);
+            if chan.mixes() {
+                chan.tally.sent.descriptor_among_elements(sent.len);
+            } else {
+                chan.tally.sent.descriptor(sent.len);
+            }
             chan.tell();
             errno::OK
         }
@@ -291,11 +305,7 @@ pub(crate) fn recv_descriptor(chan: &Arc<Chan>, limits: Limits<'_>) -> Result<Zd
     }
     let slot =
         take(chan, chan.descriptor_pair()?, limits).map_err(|code| chan.tally.recv.count(code))?;
-    let zdesc = descriptor::land(&slot);
-    match descriptor::descriptor_len(&slot) {
-        Some(len) => chan.tally.descriptor_received(len),
-        None => chan.tally.happened(),
-    }
+    let zdesc = slot_landed(chan, &slot);
     chan.tell();
     Ok(zdesc)
 }

@@ -7,29 +7,28 @@
 //! # Times
 //!
 //! Reading the clock costs several times what an operation costs. So an operation reads the coarse
-//! clock, which the kernel moves at each of its ticks, and the exact one only when that has moved,
-//! for the first 64 operations of a shard, and for each 64th: the time of the last operation is
-//! never later than the truth, and earlier by less than a tick (some milliseconds) and less than 64
-//! operations of a thread. Whatever comes after a pause of a tick, and the first one, are exact.
+//! clock, which the kernel moves at each of its ticks, and the exact one only when that has moved.
+//! The first [`EXACT`] operations of a side, the first one, and whatever comes after a pause of a
+//! tick, have exact times; another is taken to have happened when the first one of its tick did: the
+//! last one's time is never later than the truth, and earlier by less than a tick, some
+//! milliseconds.
 //!
-//! A thread has one of four shards, so that threads do not write to one cache line.
+//! Each side has its own cache line, to which it writes once a tick.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use libc::c_int;
 
 use crate::clock;
 use crate::errno;
 
-const SHARDS: usize = 4;
-/// Operations between two exact times.
-const SAMPLE: u32 = 64;
+/// Operations of a side that have exact times.
+const EXACT: u32 = 64;
 
 #[derive(Default)]
 pub(crate) struct Tally {
-    shards: [Shard; SHARDS],
-    first_ns: AtomicI64,
+    pub(crate) sent: Moved,
+    pub(crate) received: Moved,
     pub(crate) send: Failures,
     pub(crate) recv: Failures,
     pub(crate) zref: Zref,
@@ -37,17 +36,18 @@ pub(crate) struct Tally {
     pub(crate) apart: Apart,
 }
 
+/// What happened on one side.
 #[derive(Default)]
 #[repr(align(64))]
-struct Shard {
-    /// A hint: several threads of one shard may lose some.
-    operations: AtomicU32,
+pub(crate) struct Moved {
+    /// How many of the first operations there were.
+    early: AtomicU32,
+    /// The coarse clock, when the exact one was read last.
     tick_ns: AtomicI64,
+    first_ns: AtomicI64,
     last_ns: AtomicI64,
-    descriptors_sent: AtomicU64,
-    descriptor_bytes_sent: AtomicU64,
-    descriptors_received: AtomicU64,
-    descriptor_bytes_received: AtomicU64,
+    descriptors: AtomicU64,
+    descriptor_bytes: AtomicU64,
 }
 
 /// Failed operations of one side.
@@ -100,104 +100,63 @@ pub(crate) struct Apart {
     pub(crate) bytes_received: AtomicU64,
 }
 
-/// The descriptors that went through a channel.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Descriptors {
-    pub(crate) sent: u64,
-    pub(crate) bytes_sent: u64,
-    pub(crate) received: u64,
-    pub(crate) bytes_received: u64,
-}
-
-thread_local! {
-    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
-impl Tally {
-    #[inline]
-    fn shard(&self) -> &Shard {
-        let mut index = SHARD.try_with(Cell::get).unwrap_or(0);
-        if index == usize::MAX {
-            index = next_shard();
-        }
-        let [first, ..] = &self.shards;
-        self.shards.get(index % SHARDS).unwrap_or(first)
-    }
-
+impl Moved {
     /// An operation happened.
     #[inline]
     pub(crate) fn happened(&self) {
-        self.happened_on(self.shard());
-    }
-
-    #[inline]
-    fn happened_on(&self, shard: &Shard) {
-        let operations = shard.operations.load(Ordering::Relaxed);
-        shard.operations.store(operations.wrapping_add(1), Ordering::Relaxed);
         let tick = clock::coarse_ns();
-        if operations <= SAMPLE
-            || operations.is_multiple_of(SAMPLE)
-            || tick != shard.tick_ns.load(Ordering::Relaxed)
+        if tick != self.tick_ns.load(Ordering::Relaxed)
+            || self.early.load(Ordering::Relaxed) < EXACT
         {
-            self.read_clock(shard, tick);
+            self.read_clock(tick);
         }
     }
 
     #[cold]
-    fn read_clock(&self, shard: &Shard, tick: i64) {
+    fn read_clock(&self, tick: i64) {
         let now = clock::now_ns();
-        shard.tick_ns.store(tick, Ordering::Relaxed);
-        shard.last_ns.fetch_max(now, Ordering::Relaxed);
+        self.early.fetch_add(1, Ordering::Relaxed);
+        self.tick_ns.store(tick, Ordering::Relaxed);
+        self.last_ns.fetch_max(now, Ordering::Relaxed);
         if self.first_ns.load(Ordering::Relaxed) == 0 {
             let _earlier =
                 self.first_ns.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// A descriptor was accepted.
+    /// The operation moved a descriptor, on a lane of elements.
+    pub(crate) fn descriptor_among_elements(&self, len: usize) {
+        self.descriptors.fetch_add(1, Ordering::Relaxed);
+        self.descriptor(len);
+    }
+
+    /// The operation moved a descriptor, on a lane of nothing else.
     #[inline]
-    pub(crate) fn descriptor_sent(&self, len: usize) {
-        let shard = self.shard();
-        shard.descriptors_sent.fetch_add(1, Ordering::Relaxed);
-        shard.descriptor_bytes_sent.fetch_add(len as u64, Ordering::Relaxed);
-        self.happened_on(shard);
+    pub(crate) fn descriptor(&self, len: usize) {
+        self.descriptor_bytes.fetch_add(len as u64, Ordering::Relaxed);
+        self.happened();
     }
 
-    /// A descriptor was received.
-    #[inline]
-    pub(crate) fn descriptor_received(&self, len: usize) {
-        let shard = self.shard();
-        shard.descriptors_received.fetch_add(1, Ordering::Relaxed);
-        shard.descriptor_bytes_received.fetch_add(len as u64, Ordering::Relaxed);
-        self.happened_on(shard);
+    /// Descriptors that went the way of elements.
+    pub(crate) fn descriptors_among_elements(&self) -> u64 {
+        self.descriptors.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn descriptors(&self) -> Descriptors {
-        let mut sum = Descriptors::default();
-        for shard in &self.shards {
-            sum.sent += shard.descriptors_sent.load(Ordering::Relaxed);
-            sum.bytes_sent += shard.descriptor_bytes_sent.load(Ordering::Relaxed);
-            sum.received += shard.descriptors_received.load(Ordering::Relaxed);
-            sum.bytes_received += shard.descriptor_bytes_received.load(Ordering::Relaxed);
-        }
-        sum
-    }
-
-    /// When the first and the last operation happened; zeros if none did.
-    pub(crate) fn times_ns(&self) -> (i64, i64) {
-        let first = self.first_ns.load(Ordering::Relaxed);
-        let last = self.shards.iter().map(|shard| shard.last_ns.load(Ordering::Relaxed)).max();
-        (first, last.unwrap_or(0).max(first))
+    /// Bytes of all descriptors.
+    pub(crate) fn descriptor_bytes(&self) -> u64 {
+        self.descriptor_bytes.load(Ordering::Relaxed)
     }
 }
 
-#[cold]
-fn next_shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let index = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-    // A thread that is being torn down has none of its own.
-    let _ = SHARD.try_with(|shard| shard.set(index));
-    index
+impl Tally {
+    /// When the first and the last operation happened; zeros if none did.
+    pub(crate) fn times_ns(&self) -> (i64, i64) {
+        let sides = [&self.sent, &self.received];
+        let first = sides.map(|side| side.first_ns.load(Ordering::Relaxed));
+        let first = first.into_iter().filter(|&ns| ns != 0).min().unwrap_or(0);
+        let last = sides.map(|side| side.last_ns.load(Ordering::Relaxed));
+        (first, last.into_iter().max().unwrap_or(0))
+    }
 }
 
 #[cfg(test)]
@@ -209,14 +168,16 @@ mod tests {
         let tally = Tally::default();
         assert_eq!(tally.times_ns(), (0, 0));
         let before = clock::now_ns();
-        tally.happened();
+        tally.sent.happened();
         let after = clock::now_ns();
         let (first, last) = tally.times_ns();
         assert!(before <= first && first == last && last <= after);
-        for _ in 0..1000 {
-            tally.happened();
+        for _ in 0..100 * EXACT {
+            tally.sent.happened();
         }
+        tally.received.happened();
+        let end = clock::now_ns();
         let (same, last) = tally.times_ns();
-        assert!(same == first && after <= last && last <= clock::now_ns());
+        assert!(same == first && after <= last && last <= end);
     }
 }

@@ -34,13 +34,14 @@ pub unsafe extern "C" fn kc_zcopy_count(handle: *mut Chan, event: c_int, bytes: 
                 one(&zref.sent);
                 one(&apart.sends);
                 apart.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
-                chan.happened();
+                chan.sent();
             }
             RECEIVED => {
                 one(&zref.received);
                 one(&apart.receives);
                 apart.bytes_received.fetch_add(bytes as u64, Ordering::Relaxed);
-                chan.happened();
+                chan.tally.received.happened();
+                chan.tell();
             }
             FALLBACK_SMALL => one(&zref.fallback_small),
             FALLBACK_CAPACITY => one(&zref.fallback_capacity),

@@ -123,15 +123,19 @@ pub unsafe extern "C" fn kc_zcopy_resolve(name: *const c_char) -> c_int {
 }
 
 /// See `kcoro_zcopy.h`.
+///
+/// # Safety
+///
+/// `out` is null or valid for a write.
 #[unsafe(no_mangle)]
-pub extern "C" fn kc_zcopy_caps(id: c_int, out: *mut u32) -> c_int {
+pub unsafe extern "C" fn kc_zcopy_caps(id: c_int, out: *mut u32) -> c_int {
     call(errno::EIO, || {
         if out.is_null() {
             return errno::EINVAL;
         }
         match by_id(id) {
             Some(backend) => {
-                // SAFETY: not null, hence valid for a write, as the header asks.
+                // SAFETY: the caller's promise.
                 unsafe { out.write(backend.caps) };
                 errno::OK
             }
