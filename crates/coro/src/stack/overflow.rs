@@ -19,8 +19,8 @@
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Once, OnceLock};
 
 use super::slab::{GuardHit, guard_of};
 use super::sys;
@@ -64,15 +64,13 @@ fn prepare() {
 static BEFORE: OnceLock<[(libc::c_int, libc::sigaction); 2]> = OnceLock::new();
 
 fn install() {
-    let mut first = false;
-    let before = BEFORE.get_or_init(|| {
-        first = true;
-        [libc::SIGSEGV, libc::SIGBUS].map(|signal| (signal, action_of(signal)))
-    });
-    if !first {
-        return;
-    }
-    for (signal, _) in before {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(install_once);
+}
+
+fn install_once() {
+    let before = [libc::SIGSEGV, libc::SIGBUS].map(|signal| (signal, action_of(signal)));
+    for (signal, _) in BEFORE.get_or_init(|| before) {
         // SAFETY: all zeros is a valid sigaction.
         let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
         action.sa_sigaction = on_fault as *const () as usize;
