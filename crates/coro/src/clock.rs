@@ -32,7 +32,7 @@ pub enum Clock {
     Virtual(VirtualClock),
 }
 
-/// A clock for tests: see the [module's words](crate::clock). Clones are the same clock. It belongs
+/// A clock for tests. Clones are the same clock. It belongs
 /// to one runtime.
 #[derive(Debug, Clone)]
 pub struct VirtualClock {

@@ -85,6 +85,7 @@
 //! (`crossbeam-deque`), the switch is `corosensei`'s, the timing wheel is Varghese and Lauck's
 //! (`becket_chan::timer::wheel`).
 
+pub mod actor;
 mod clock;
 mod context;
 mod current;

@@ -20,24 +20,31 @@ use std::{
     thread,
 };
 
-use crate::slot::Slot;
+use crate::{context, slot::Slot};
 
 /// What a flow is unwound with.
 #[derive(Debug)]
 struct Ending;
 
 thread_local! {
-    /// Flows of this thread that are being unwound and do not run now.
+    /// Flows of this thread that are being unwound and do not run now. A worker counts by itself.
     static ASIDE: Cell<u32> = const { Cell::new(0) };
 }
 
+fn with_aside<R>(f: impl FnOnce(&Cell<u32>) -> R) -> Option<R> {
+    context::with_worker(|worker| match worker {
+        Some(worker) => Some(f(&worker.aside)),
+        // A thread that is torn down runs no flows.
+        None => ASIDE.try_with(f).ok(),
+    })
+}
+
 fn aside() -> u32 {
-    ASIDE.try_with(Cell::get).unwrap_or(0)
+    with_aside(Cell::get).unwrap_or(0)
 }
 
 fn set_aside(count: u32) {
-    // A thread that is torn down runs no flows.
-    let _ = ASIDE.try_with(|aside| aside.set(count));
+    with_aside(|aside| aside.set(count));
 }
 
 /// Whether a caught panic is a flow's end.

@@ -120,7 +120,11 @@ impl Spawn {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let site = self.site.unwrap_or_else(Location::caller);
+        // As a path, `Location::caller` would say where it is called from in there.
+        let site = match self.site {
+            Some(site) => site,
+            None => Location::caller(),
+        };
         let handle = match self.handle {
             Some(handle) => handle,
             None => Handle::current()?,

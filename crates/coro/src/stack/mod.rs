@@ -61,6 +61,11 @@ pub(crate) fn check_size(size_bytes: usize) -> Result<usize, StackError> {
     Class::of(size_bytes).map(|class| class.size_bytes())
 }
 
+/// Gives the memory of some free stacks back, if many have some. False: there was nothing to do.
+pub(crate) fn trim() -> bool {
+    POOL.trim()
+}
+
 impl Stack {
     /// # Safety
     ///

@@ -6,11 +6,13 @@
 //! and carves new ones from it as it needs them. A slab is as large as all slabs of its class
 //! before it together, up to 1 GiB of addresses.
 //!
-//! **Back**: a stack that comes back is warm: its memory stays as it is. A class keeps at most
-//! 4096 warm stacks and at most 256 MiB of them (taken as if each were touched to its end, which
-//! few are). Of those above, the ones that have lain longest lose their memory
-//! (`MADV_DONTNEED`, so that it is free at once and not when the kernel comes to look) but stay
-//! ready for use. Addresses are never given back: a slab stays for the life of the process.
+//! **Back**: a stack that comes back is warm: its memory stays as it is. Whoever has time calls
+//! [`Pool::trim`]: a worker before it sleeps. A class then keeps at most 4096 warm stacks and at most
+//! 256 MiB of them (taken as if each were touched to its end, which few are). Of those above, the
+//! ones that have lain longest lose their memory (`MADV_DONTNEED`, so that it is free at once and
+//! not when the kernel comes to look) but stay ready for use. A thread that is no worker does so at
+//! once, and a worker does when there are 64 GiB too much (a million stacks of 64 KiB, of which one page
+//! each is touched, are 4 GiB of memory). Addresses are never given back: a slab stays for the life of the process.
 //!
 //! 1. A slot is in `warm`, in `cold`, in one of `runs`, or somebody's: as a stack or in a run.
 //! 2. The kernel is called without the lock, except for the mapping of a slab; the slots it is
@@ -26,6 +28,7 @@ use super::StackError;
 use super::class::{self, Class};
 use super::sys::{self, Errno, Guards};
 use super::{slab, valgrind};
+use crate::context;
 
 /// The pool of this process.
 pub(super) static POOL: Pool = Pool::new(None);
@@ -36,6 +39,8 @@ const SLAB_MIN_BYTES: usize = 4 << 20;
 const SLAB_MAX_BYTES: usize = 1 << 30;
 const WARM_MAX: usize = 4096;
 const WARM_MAX_BYTES: usize = 256 << 20;
+/// So much more may be warm while workers are busy, as if each were touched to its end.
+const OVER_MAX_BYTES: usize = 64 << 30;
 /// Stacks that lose their memory in one go.
 const RELEASE_BATCH: usize = 64;
 /// Slots in a run for a thread that makes many stacks. Long runs keep threads that touch new
@@ -99,23 +104,48 @@ impl Pool {
     /// anybody still needs.
     pub(super) fn put(&self, class: Class, slots: &[Slot]) {
         let Some(shelf) = self.shelves.get(class.index()) else { return };
-        let warm_max = WARM_MAX.min(WARM_MAX_BYTES / class.size_bytes());
         let mut held = shelf.lock();
         held.warm.extend(slots);
-        while held.warm.len() > warm_max {
-            let count = (held.warm.len() - warm_max).min(RELEASE_BATCH);
-            let mut old = [Slot::NONE; RELEASE_BATCH];
-            for (place, slot) in old.iter_mut().zip(held.warm.drain(..count)) {
-                *place = slot;
-            }
-            drop(held);
-            let old = old.get(..count).unwrap_or_default();
-            let size = class.size_bytes();
-            // SAFETY: invariant 1: these slots have just left `warm` and are in no other place.
-            unsafe { sys::release(old.iter().map(|slot| (slot.0.get() - size, size))) };
-            held = shelf.lock();
-            held.cold.extend(old);
+        let over = held.warm.len().saturating_sub(warm_max(class));
+        drop(held);
+        // A worker has better things to do, until it is idle. What comes back here are batches
+        // smaller than a release, so that it catches up.
+        if over > OVER_MAX_BYTES / class.size_bytes()
+            || (over > 0 && context::with_worker(|worker| worker.is_none()))
+        {
+            self.trim_class(class, shelf);
         }
+    }
+
+    /// Gives the memory of some stacks back if more are warm than should be. False: there was
+    /// nothing to do.
+    pub(super) fn trim(&self) -> bool {
+        let mut any = false;
+        for (index, shelf) in self.shelves.iter().enumerate() {
+            if let Some(class) = Class::at(index) {
+                any |= self.trim_class(class, shelf);
+            }
+        }
+        any
+    }
+
+    fn trim_class(&self, class: Class, shelf: &Mutex<Shelf>) -> bool {
+        let mut held = shelf.lock();
+        let count = held.warm.len().saturating_sub(warm_max(class)).min(RELEASE_BATCH);
+        if count == 0 {
+            return false;
+        }
+        let mut old = [Slot::NONE; RELEASE_BATCH];
+        for (place, slot) in old.iter_mut().zip(held.warm.drain(..count)) {
+            *place = slot;
+        }
+        drop(held);
+        let old = old.get(..count).unwrap_or_default();
+        let size = class.size_bytes();
+        // SAFETY: invariant 1: these slots have just left `warm` and are in no other place.
+        unsafe { sys::release(old.iter().map(|slot| (slot.0.get() - size, size))) };
+        shelf.lock().cold.extend(old);
+        true
     }
 
     /// Addresses for new stacks: for one at least, for as many as the class can put to use if
@@ -212,6 +242,11 @@ impl Shelf {
     const fn new() -> Self {
         Self { warm: VecDeque::new(), cold: Vec::new(), runs: Vec::new(), slots: 0 }
     }
+}
+
+/// So many stay warm at leisure.
+fn warm_max(class: Class) -> usize {
+    WARM_MAX.min(WARM_MAX_BYTES / class.size_bytes())
 }
 
 fn no_memory(class: Class, errno: Errno) -> StackError {

@@ -2,7 +2,7 @@
 //! Switching flows: one interface, two ways.
 //!
 //! - [`stackful`]: another stack on the same thread, in nanoseconds. What is used.
-//! - [`threads`]: another thread, one of the two running at a time. For tools that cannot follow a
+//! - `threads`: another thread, one of the two running at a time. For tools that cannot follow a
 //!   stack switch (miri, and whoever sets the feature `threads`).
 //! - [`control`]: the floating-point control state, which belongs to each flow.
 //!

@@ -30,6 +30,7 @@
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use corosensei::stack::StackPointer;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use super::control::Control;
@@ -38,12 +39,59 @@ use crate::stack::Stack;
 
 /// A flow and its stack: new, suspended or finished.
 pub(crate) struct Switch {
-    coroutine: ManuallyDrop<Coroutine<Control, Control, (), Stack>>,
+    coroutine: ManuallyDrop<Coroutine<Control, Control, (), Spread>>,
+}
+
+impl Link {
+    /// Has the processor fetch what the suspended flow has on top of its stack, and where it will
+    /// go on. A hint: any address will do.
+    #[inline]
+    pub(crate) fn prefetch(self) {
+        #[cfg(target_arch = "x86_64")]
+        for line in 0..Self::HOT_LINES {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let address = self.0.as_ptr().cast::<i8>().wrapping_sub(line * 64);
+            // SAFETY: a prefetch reads nothing and never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
+        }
+    }
+
+    /// From the link down to the saved registers of a flow that waits: some 700 bytes.
+    #[cfg(target_arch = "x86_64")]
+    const HOT_LINES: usize = 12;
 }
 
 // SAFETY: all that a `Switch` can do across threads is to be resumed, which is unsafe and asks its
 // caller for what the flow on it needs, or to lose its stack, which is `Send`.
 unsafe impl Send for Switch {}
+
+/// A stack that does not begin at the end of its page.
+///
+/// Stacks are whole pages apart. If all began at a page's end, what thousands of suspended flows
+/// have on top would lie in the same few sets of each cache. So each begins some lines further down,
+/// by its number.
+struct Spread(Stack);
+
+impl Spread {
+    const LINE_BYTES: usize = 64;
+    /// At most 15 lines, so that what a flow has on top still fits into one page.
+    const PLACES: usize = 16;
+}
+
+// SAFETY: as the stack's; a base that is a few aligned lines below the end of the same memory.
+unsafe impl corosensei::stack::Stack for Spread {
+    #[inline]
+    fn base(&self) -> StackPointer {
+        let base = self.0.base();
+        let lines = (base.get() / 4096) % Self::PLACES;
+        StackPointer::new(base.get() - lines * Self::LINE_BYTES).unwrap_or(base)
+    }
+
+    #[inline]
+    fn limit(&self) -> StackPointer {
+        self.0.limit()
+    }
+}
 
 impl Switch {
     /// A flow that will run `entry(data, link)` on `stack`. Nothing is allocated.
@@ -59,7 +107,7 @@ impl Switch {
     #[inline]
     pub(crate) fn new_from(own: Control, stack: Stack, entry: Entry, data: *mut ()) -> Self {
         let coroutine = Coroutine::with_stack(
-            stack,
+            Spread(stack),
             move |yielder: &Yielder<Control, Control>, resumer: Control| {
                 own.restore(resumer);
                 bottom(entry, data, Link(NonNull::from(yielder).cast()));
@@ -128,7 +176,7 @@ impl Switch {
         // their destructors, which is a leak: nothing on a stack that is not ours to reach is
         // freed or used again by anybody (see `Drop`).
         unsafe { coroutine.force_reset() };
-        Some(coroutine.into_stack())
+        Some(coroutine.into_stack().0)
     }
 }
 

@@ -70,6 +70,11 @@ impl std::fmt::Debug for Turn {
     }
 }
 
+impl Link {
+    /// Nothing: what the flow needs is its thread's.
+    pub(crate) fn prefetch(self) {}
+}
+
 impl Switch {
     /// A flow that will run `entry(data, link)`, on a thread of its own.
     ///

@@ -9,7 +9,7 @@
 use std::{cell::Cell, sync::atomic::Ordering};
 
 use super::Worker;
-use crate::{runtime::Counters, unwinding};
+use crate::{runtime::Counters, stack, unwinding};
 
 /// What it counts in looks. A look costs some nanoseconds.
 const LOOKS_MAX: u32 = 2048;
@@ -78,6 +78,11 @@ impl Worker {
         }
         if self.shared.may_search(&self.searching) && self.search() {
             return true;
+        }
+        while stack::trim() {
+            if self.has_own() || self.shared.has_fresh(self.index) {
+                return true;
+            }
         }
         self.sleep();
         true

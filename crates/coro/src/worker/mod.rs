@@ -86,6 +86,8 @@ pub(crate) struct Worker {
     /// The runtime's time when the clock was read last.
     now: Cell<u64>,
     tick: Cell<u32>,
+    /// The last to run yielded.
+    gave_way: Cell<bool>,
     /// Which of the sources of fresh coroutines has its turn.
     fresh_turn: Cell<bool>,
     /// Coroutines that are this worker's, among them those that ended with a wake on its way.
@@ -94,6 +96,8 @@ pub(crate) struct Worker {
     stopping: Cell<bool>,
     /// A coroutine did not end when it was told to, since another waited in a destructor.
     declined: Cell<bool>,
+    /// Its coroutines that are being unwound and do not run now: see `unwinding`.
+    pub(crate) aside: Cell<u32>,
     searching: Cell<bool>,
     patience: Patience,
     /// The thread's floating-point control state, which no coroutine changes for good.
@@ -120,10 +124,12 @@ impl Worker {
             timers: RefCell::new(Box::default()),
             now: Cell::new(shared.clock.now()),
             tick: Cell::new(0),
+            gave_way: Cell::new(false),
             fresh_turn: Cell::new(false),
             owned: Cell::new(0),
             stopping: Cell::new(false),
             declined: Cell::new(false),
+            aside: Cell::new(0),
             searching: Cell::new(false),
             patience: Patience::new(),
             control: Control::read(),

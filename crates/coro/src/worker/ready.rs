@@ -38,8 +38,20 @@ impl Ready {
         let slot = unsafe { self.head.get().as_ref() }?;
         let next = slot.next.get();
         self.head.set(next);
-        if next.is_null() {
-            self.tail.set(ptr::null());
+        // SAFETY: as above.
+        match unsafe { next.as_ref() } {
+            None => self.tail.set(ptr::null()),
+            // In a long queue whose coroutines have lain for a while, what they need is in no
+            // cache: the stack of the next is fetched while this one runs, and the slot of the one
+            // after it.
+            Some(next) => {
+                // SAFETY: ready, so it has run before, and it is this worker's.
+                unsafe { next.prefetch_stack() };
+                // SAFETY: as above.
+                if let Some(after) = unsafe { next.next.get().as_ref() } {
+                    after.prefetch();
+                }
+            }
         }
         Some(slot)
     }

@@ -3,11 +3,12 @@
 //!
 //! In this order: the one that was woken last, if it has not come first too often in a row; the
 //! first that is ready; the newest that has not started; what came from outside; what another
-//! worker has. And so that no flood of one kind keeps the others waiting:
+//! worker has. After one that yielded, those that have not started come first, once: it may yield
+//! until one of them has done something. And so that no flood of one kind keeps the others waiting:
 //!
 //! | what waits | comes within |
 //! |---|---|
-//! | ready in the queue | (`LIFO_STREAK_MAX` + 1) dispatches for each that is before it |
+//! | ready in the queue | 2 · (`LIFO_STREAK_MAX` + 1) dispatches for each that is before it |
 //! | fresh: the oldest of the deque, or the oldest from outside | 2 · `FRESH_EVERY` dispatches for each before it; those from outside come over in batches, behind what the deque has |
 //! | due timers | `CLOCK_EVERY` dispatches |
 //! | wakes from other threads | one dispatch |
@@ -60,6 +61,12 @@ impl Worker {
         if tick % FRESH_EVERY == 0
             && !self.stopping.get()
             && let Some(found) = self.take_oldest_fresh()
+        {
+            return Some(found);
+        }
+        if self.gave_way.take()
+            && !(self.fresh.is_empty() && self.shared.injector.is_empty())
+            && let Some(found) = self.take_fresh()
         {
             return Some(found);
         }
@@ -209,7 +216,7 @@ impl Worker {
             Ok(stack) => {
                 let data = ptr::from_ref(slot).cast_mut().cast();
                 // SAFETY: this worker's, and it has no stack yet.
-                unsafe { slot.set_switch(Switch::new(stack, run, data)) };
+                unsafe { slot.set_switch(Switch::new_from(self.control, stack, run, data)) };
                 true
             }
             Err(error) => {

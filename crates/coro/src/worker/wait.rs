@@ -137,6 +137,7 @@ impl Worker {
     fn give_way(&self, slot: &'static Slot) {
         slot.set_state_at(State::Ready, self.now.get());
         self.ready.push(slot);
+        self.gave_way.set(true);
         Self::leave(slot);
         self.end_if_told(slot);
     }
