@@ -109,6 +109,11 @@ fn zero_copy() {
 }
 
 #[test]
+fn coroutines() {
+    check("chan_coroutine");
+}
+
+#[test]
 fn statistics() {
     check("stats");
 }

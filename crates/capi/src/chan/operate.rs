@@ -2,7 +2,8 @@
 //! Sending and receiving on a pair, with what may end them.
 //!
 //! Each operation first tries. Only who must wait takes a share in the channel, and in the token, so
-//! that both may be destroyed while it waits.
+//! that both may be destroyed while it waits. The share in the channel is held until the operation
+//! has been counted.
 
 use std::sync::Arc;
 
@@ -46,6 +47,9 @@ impl<'a> Limits<'a> {
     }
 }
 
+/// What an operation that waited holds of its channel, until it is done with it.
+pub(crate) type Share = Option<Arc<Chan>>;
+
 /// Sends. Whatever comes of it, the value is dealt with.
 #[inline]
 fn offer<E: Element>(
@@ -53,10 +57,11 @@ fn offer<E: Element>(
     pair: &Pair<E>,
     value: E,
     limits: Limits<'_>,
+    share: &mut Share,
 ) -> Result<(), c_int> {
     match pair.tx.try_send(value) {
         Ok(()) => Ok(()),
-        Err(refused) => offer_again(chan, pair, refused, limits),
+        Err(refused) => offer_again(chan, pair, refused, limits, share),
     }
 }
 
@@ -66,6 +71,7 @@ fn offer_again<E: Element>(
     pair: &Pair<E>,
     refused: TrySendError<E>,
     limits: Limits<'_>,
+    share: &mut Share,
 ) -> Result<(), c_int> {
     let closed = refused.is_closed();
     let value = refused.into_inner();
@@ -73,7 +79,8 @@ fn offer_again<E: Element>(
         pair.kept(&value);
         return Err(if closed { chan.why_closed() } else { errno::EAGAIN });
     }
-    let (chan, token) = (chan.clone(), limits.token.cloned().or_else(ambient::token));
+    let chan: &Arc<Chan> = share.insert(chan.clone());
+    let token = limits.token.cloned().or_else(ambient::token);
     let send = pair.tx.send(value);
     let sent = match (limits.wait, &token) {
         (Wait::For(time), Some(token)) => send.timeout(time).cancel_on(token).wait(),
@@ -101,10 +108,15 @@ fn offer_again<E: Element>(
 }
 
 #[inline]
-fn take<E: Element>(chan: &Arc<Chan>, pair: &Pair<E>, limits: Limits<'_>) -> Result<E, c_int> {
+fn take<E: Element>(
+    chan: &Arc<Chan>,
+    pair: &Pair<E>,
+    limits: Limits<'_>,
+    share: &mut Share,
+) -> Result<E, c_int> {
     match pair.rx.try_recv() {
         Ok(value) => Ok(value),
-        Err(refused) => take_again(chan, pair, refused, limits),
+        Err(refused) => take_again(chan, pair, refused, limits, share),
     }
 }
 
@@ -114,6 +126,7 @@ fn take_again<E: Element>(
     pair: &Pair<E>,
     refused: TryRecvError,
     limits: Limits<'_>,
+    share: &mut Share,
 ) -> Result<E, c_int> {
     if refused == TryRecvError::Closed {
         return Err(chan.why_closed());
@@ -121,7 +134,8 @@ fn take_again<E: Element>(
     if limits.wait == Wait::Not {
         return Err(errno::EAGAIN);
     }
-    let (chan, token) = (chan.clone(), limits.token.cloned().or_else(ambient::token));
+    let chan: &Arc<Chan> = share.insert(chan.clone());
+    let token = limits.token.cloned().or_else(ambient::token);
     let recv = pair.rx.recv();
     let received = match (limits.wait, &token) {
         (Wait::For(time), Some(token)) => recv.timeout(time).cancel_on(token).wait(),
@@ -144,8 +158,11 @@ fn take_again<E: Element>(
 /// As for [`send`].
 pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
     let limits = Limits { wait: Wait::Not, token: None };
+    let mut share = None;
     // SAFETY: the caller's promise.
-    let sent = on_pair!(&chan.lane, pair => unsafe { send_on(chan, pair, message, limits) });
+    let sent = on_pair!(&chan.lane, pair => unsafe {
+        send_on(chan, pair, message, limits, &mut share)
+    });
     match sent {
         Ok(()) => {
             chan.sent();
@@ -163,8 +180,11 @@ pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
 /// As for [`recv`].
 pub(crate) unsafe fn try_recv(chan: &Arc<Chan>, out: *mut u8) -> c_int {
     let limits = Limits { wait: Wait::Not, token: None };
+    let mut share = None;
     // SAFETY: the caller's promise.
-    let received = on_pair!(&chan.lane, pair => unsafe { recv_on(chan, pair, out, limits) });
+    let received = on_pair!(&chan.lane, pair => unsafe {
+        recv_on(chan, pair, out, limits, &mut share)
+    });
     match received {
         Ok(()) => {
             chan.tell();
@@ -185,8 +205,11 @@ pub(crate) unsafe fn send(chan: &Arc<Chan>, message: *const u8, limits: Limits<'
     if limits.is_cancelled() {
         return chan.tally.send.count(errno::ECANCELED);
     }
+    let mut share = None;
     // SAFETY: the caller's promise; a lane is of its elements' size.
-    let sent = on_pair!(&chan.lane, pair => unsafe { send_on(chan, pair, message, limits) });
+    let sent = on_pair!(&chan.lane, pair => unsafe {
+        send_on(chan, pair, message, limits, &mut share)
+    });
     match sent {
         Ok(()) => {
             chan.sent();
@@ -205,10 +228,11 @@ unsafe fn send_on<E: Element>(
     pair: &Pair<E>,
     message: *const u8,
     limits: Limits<'_>,
+    share: &mut Share,
 ) -> Result<(), c_int> {
     // SAFETY: the caller's promise.
     let value = unsafe { E::load(message, chan.elem_size) }.ok_or(errno::ENOMEM)?;
-    offer(chan, pair, value, limits)
+    offer(chan, pair, value, limits, share)
 }
 
 /// Receives an element.
@@ -221,8 +245,11 @@ pub(crate) unsafe fn recv(chan: &Arc<Chan>, out: *mut u8, limits: Limits<'_>) ->
     if limits.is_cancelled() {
         return chan.tally.recv.count(errno::ECANCELED);
     }
+    let mut share = None;
     // SAFETY: the caller's promise; a lane is of its elements' size.
-    let received = on_pair!(&chan.lane, pair => unsafe { recv_on(chan, pair, out, limits) });
+    let received = on_pair!(&chan.lane, pair => unsafe {
+        recv_on(chan, pair, out, limits, &mut share)
+    });
     match received {
         Ok(()) => {
             chan.tell();
@@ -241,8 +268,9 @@ unsafe fn recv_on<E: Element>(
     pair: &Pair<E>,
     out: *mut u8,
     limits: Limits<'_>,
+    share: &mut Share,
 ) -> Result<(), c_int> {
-    let value = take(chan, pair, limits)?;
+    let value = take(chan, pair, limits, share)?;
     // SAFETY: the caller's promise.
     unsafe { value.store(out, chan.elem_size) };
     landed(chan, &value);
@@ -272,8 +300,13 @@ fn slot_landed(chan: &Chan, slot: &Slot) -> Zdesc {
     zdesc
 }
 
-/// Sends a descriptor.
-pub(crate) fn send_descriptor(chan: &Arc<Chan>, sent: Zdesc, limits: Limits<'_>) -> c_int {
+/// Sends a descriptor. The caller looks at the channel afterwards only while it holds the share.
+pub(crate) fn send_descriptor(
+    chan: &Arc<Chan>,
+    sent: Zdesc,
+    limits: Limits<'_>,
+    share: &mut Share,
+) -> c_int {
     if limits.is_cancelled() {
         return chan.tally.send.count(errno::ECANCELED);
     }
@@ -284,7 +317,7 @@ pub(crate) fn send_descriptor(chan: &Arc<Chan>, sent: Zdesc, limits: Limits<'_>)
     let Some(slot) = sent.launch() else {
         return errno::EINVAL;
     };
-    match offer(chan, pair, slot, limits) {
+    match offer(chan, pair, slot, limits, share) {
         Ok(()) => {
             if chan.mixes() {
                 chan.tally.sent.descriptor_among_elements(sent.len);
@@ -298,13 +331,17 @@ pub(crate) fn send_descriptor(chan: &Arc<Chan>, sent: Zdesc, limits: Limits<'_>)
     }
 }
 
-/// Receives a descriptor.
-pub(crate) fn recv_descriptor(chan: &Arc<Chan>, limits: Limits<'_>) -> Result<Zdesc, c_int> {
+/// Receives a descriptor. The share is as for [`send_descriptor`].
+pub(crate) fn recv_descriptor(
+    chan: &Arc<Chan>,
+    limits: Limits<'_>,
+    share: &mut Share,
+) -> Result<Zdesc, c_int> {
     if limits.is_cancelled() {
         return Err(chan.tally.recv.count(errno::ECANCELED));
     }
-    let slot =
-        take(chan, chan.descriptor_pair()?, limits).map_err(|code| chan.tally.recv.count(code))?;
+    let slot = take(chan, chan.descriptor_pair()?, limits, share)
+        .map_err(|code| chan.tally.recv.count(code))?;
     let zdesc = slot_landed(chan, &slot);
     chan.tell();
     Ok(zdesc)

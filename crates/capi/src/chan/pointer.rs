@@ -110,7 +110,7 @@ pub unsafe extern "C" fn kc_chan_send_ptr_c(
         let (chan, limits) = unsafe { (lent(handle), Limits::with(timeout_ms, cancel)) };
         match chan {
             Some(chan) if chan.pointers && !ptr.is_null() && len > 0 => {
-                operate::send_descriptor(&chan, Zdesc::plain(ptr, len), limits)
+                operate::send_descriptor(&chan, Zdesc::plain(ptr, len), limits, &mut None)
             }
             _ => refused(limits),
         }
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn kc_chan_recv_ptr_c(
         let (chan, limits) = unsafe { (lent(handle), Limits::with(timeout_ms, cancel)) };
         match chan {
             Some(chan) if chan.pointers && !out_ptr.is_null() && !out_len.is_null() => {
-                match operate::recv_descriptor(&chan, limits) {
+                match operate::recv_descriptor(&chan, limits, &mut None) {
                     Ok(zdesc) => {
                         // SAFETY: the caller's promise.
                         unsafe {

@@ -17,7 +17,8 @@ pub(crate) fn send(chan: &Arc<Chan>, zdesc: Zdesc, limits: Limits<'_>) -> c_int 
     }
     chan.turn_to_descriptors();
     let open = !chan.has(CLOSED);
-    let code = operate::send_descriptor(chan, zdesc, limits);
+    let mut share = None;
+    let code = operate::send_descriptor(chan, zdesc, limits, &mut share);
     let zref = &chan.tally.zref;
     match code {
         errno::OK => zref.sent.fetch_add(1, Ordering::Relaxed),
@@ -31,7 +32,8 @@ pub(crate) fn send(chan: &Arc<Chan>, zdesc: Zdesc, limits: Limits<'_>) -> c_int 
 pub(crate) fn recv(chan: &Arc<Chan>, limits: Limits<'_>) -> Result<Zdesc, c_int> {
     let _usable = chan.descriptor_pair()?;
     chan.turn_to_descriptors();
-    let received = operate::recv_descriptor(chan, limits);
+    let mut share = None;
+    let received = operate::recv_descriptor(chan, limits, &mut share);
     let zref = &chan.tally.zref;
     match received {
         Ok(_) => zref.received.fetch_add(1, Ordering::Relaxed),

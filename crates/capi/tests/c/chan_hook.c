@@ -125,10 +125,9 @@ static void *send_one(void *arg) {
     return NULL;
 }
 
-// Nobody outside can tell whether the send waits by then. If it does the hook is told once; if it has
-// not begun, never; in fifty rounds it does.
+// Nobody outside can tell whether the send waits by then: if it does the hook is told once, if it has
+// not begun, never. (Which it is, chan_coroutine.c knows.)
 static void a_send_that_waits_goes_to_the_hook_at_most_once(int cancels) {
-    int hooked = 0;
     for (int round = 0; round < 50; round++) {
         lost_t lost;
         kc_chan_t *ch = make(KC_RENDEZVOUS, sizeof(int), 0, &lost);
@@ -137,9 +136,6 @@ static void a_send_that_waits_goes_to_the_hook_at_most_once(int cancels) {
         sender_t sender = {ch, token, 5, 1};
         pthread_t thread;
         pthread_create(&thread, NULL, send_one, &sender);
-        // Another send's time passes: nearly always the first waits by then.
-        int other = 6;
-        EXPECT_EQ(kc_chan_send(ch, &other, 1), KC_ETIME);
         if (cancels) {
             kc_cancel_trigger(token);
         } else {
@@ -149,12 +145,10 @@ static void a_send_that_waits_goes_to_the_hook_at_most_once(int cancels) {
         EXPECT_EQ(sender.answer, cancels ? KC_ECANCELED : KC_EPIPE);
         EXPECT(lost.copies <= 1);
         EXPECT_EQ(lost.seen[5], lost.copies);
-        hooked += lost.copies;
         kc_chan_destroy(ch);
         EXPECT_EQ(lost.copies + lost.pointers, lost.seen[5]);
         kc_cancel_destroy(token);
     }
-    EXPECT(hooked > 0);
 }
 
 static void a_send_that_waits(void) {
