@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Coroutines, topic by topic. The book's chapters show these files; the tests run them.
+//!
+//! | file | shows |
+//! |---|---|
+//! | `hello` | ten thousand at once |
+//! | `joining` | results, panics, settings |
+//! | `meeting` | a thread, a coroutine and a task, with channels between them |
+//! | `selecting` | select |
+//! | `timing` | sleep, timeouts, cancel tokens, park |
+//! | `asynchronous` | futures in straight-line code: any library's, and tokio's |
+//! | `blocking` | calls that block their thread; dispatchers |
+//! | `locals` | values that each coroutine has for itself |
+//! | `fibers` | coroutines resumed by hand |
+//! | `clocks` | virtual time |
+//! | `looking` | listings, counters, the watchdog |
+//! | `scopes` | structured concurrency |
+//! | `supervising` | children whose failures are their own |
+//! | `jobs` | a tree of what runs, without a block around it |
+//! | `deferring` | values that coroutines work out |
+//! | `flows` | producers, fan-out, fan-in, pipelines |
+//!
+//! Run with the name of a topic, it shows that one only.
+#![forbid(unsafe_code)]
+
+mod asynchronous;
+mod blocking;
+mod clocks;
+mod deferring;
+mod fibers;
+mod flows;
+mod hello;
+mod jobs;
+mod joining;
+mod locals;
+mod looking;
+mod meeting;
+mod scopes;
+mod selecting;
+mod supervising;
+mod timing;
+
+use std::error::Error;
+
+/// A topic fails by an error or an assertion.
+type Shown = Result<(), Box<dyn Error>>;
+
+macro_rules! topics {
+    ($($topic:ident),+) => {
+        fn main() -> Shown {
+            let wanted = std::env::args().nth(1);
+            $(if wanted.as_deref().is_none_or(|wanted| wanted == stringify!($topic)) {
+                $topic::show()?;
+                println!("{}: as the book says", stringify!($topic));
+            })+
+            Ok(())
+        }
+
+        #[cfg(test)]
+        mod tests {
+            $(#[test]
+            fn $topic() -> super::Shown {
+                super::$topic::show()
+            })+
+
+            /// What stands between the braces of `hello::show`, less its indentation.
+            #[test]
+            fn the_readme_shows_hello() {
+                let body = include_str!("hello.rs")
+                    .lines()
+                    .skip_while(|line| !line.contains("fn show"))
+                    .skip(1)
+                    .take_while(|line| *line != "}")
+                    .map(|line| line.strip_prefix("    ").unwrap_or(line));
+                let block: String = body.flat_map(|line| [line, "\n"]).collect();
+                let readme = include_str!("../../../../README.md");
+                assert!(block.lines().count() > 10 && readme.contains(&block), "{block}");
+            }
+        }
+    };
+}
+
+topics!(
+    hello,
+    joining,
+    meeting,
+    selecting,
+    timing,
+    asynchronous,
+    blocking,
+    locals,
+    fibers,
+    clocks,
+    looking,
+    scopes,
+    supervising,
+    jobs,
+    deferring,
+    flows
+);
