@@ -47,6 +47,17 @@ pub struct ActorCtx {
     user: *mut c_void,
 }
 
+impl ActorCtx {
+    pub(crate) fn new(
+        chan: *mut Chan,
+        msg_size: usize,
+        process: Process,
+        user: *mut c_void,
+    ) -> Self {
+        Self { chan, msg_size, timeout_ms: -1, process: Some(process), user }
+    }
+}
+
 /// `kc_actor_ctx_ex_t`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -131,7 +142,7 @@ impl Actor {
             done: Token::new(),
             scoped: member.is_some(),
         });
-        let coro = Coro::new(Role::Scheduled, None, ptr::null_mut(), stack_size(0))?;
+        let coro = Coro::make(Role::Scheduled, None, ptr::null_mut(), stack_size(0))?;
         actor.coro.store(coro.as_ptr().addr(), Ordering::Relaxed);
         let (running, ending) = (Arc::clone(&actor), Arc::clone(&actor));
         let start = Start {

@@ -11,8 +11,8 @@
 //!
 //! # Invariants
 //!
-//! 1. The token is set before the phase leaves ACTIVE for CANCELLING, and stays set. A job below one
-//!    that is cancelling has its token set with it; its phase follows when somebody looks or it ends.
+//! 1. Of a job that is cancelled or fails, first the phase changes, with the code, then the token is
+//!    set, and with it those of all below. The phases below follow when somebody looks, or they end.
 //! 2. The phase changes to a final one once, together with `open` reaching 0, under the lock; then
 //!    `done` is set and the parent is told, in this order, without the lock.
 //! 3. Locks are taken one at a time.
@@ -129,29 +129,37 @@ impl Job {
         }))
     }
 
-    /// Whether it is cancelled, itself or from above; and then with which code.
-    fn cancelled_with(&self) -> Option<c_int> {
+    /// If it is cancelled from above, notes with which code, here and on the way: so a deep tree is
+    /// walked once.
+    fn notice_cancel(&self) {
         if !self.cancel.token().is_cancelled() {
-            return None;
+            return;
         }
-        // From the nearest that says why.
+        let mut code = errno::ECANCELED;
         let mut at = Some(self);
         while let Some(job) = at {
             let state = job.state.lock();
-            if state.phase != Phase::Active && state.code != 0 {
-                return Some(state.code);
+            if state.phase != Phase::Active {
+                // The nearest that says why. One that completed says nothing.
+                code = if state.code == 0 { code } else { state.code };
+                break;
             }
             at = job.parent.as_deref();
         }
-        Some(errno::ECANCELED)
+        let mut at = Some(self);
+        while let Some(job) = at {
+            let mut state = job.state.lock();
+            if state.phase != Phase::Active || !job.cancel.token().is_cancelled() {
+                break;
+            }
+            state.cancelling(code);
+            at = job.parent.as_deref();
+        }
     }
 
     fn phase(&self) -> Phase {
-        let phase = self.state.lock().phase;
-        if phase == Phase::Active && self.cancel.token().is_cancelled() {
-            return Phase::Cancelling;
-        }
-        phase
+        self.notice_cancel();
+        self.state.lock().phase
     }
 
     /// Its own part is over; perhaps it ends.
@@ -174,13 +182,10 @@ impl Job {
 
     /// The parent that is to be told.
     fn end_if_nothing_is_open(&self) -> Option<&Self> {
-        let above = self.cancelled_with();
+        self.notice_cancel();
         let mut state = self.state.lock();
         if state.own || state.children != 0 || state.is_final() {
             return None;
-        }
-        if let Some(code) = above {
-            state.cancelling(code);
         }
         state.phase = match state.phase {
             Phase::Active => Phase::Completed,
@@ -484,7 +489,7 @@ pub unsafe extern "C" fn kc_job_launch(
         }
         let Ok(job) = Job::new(parent.as_ref(), LAUNCHED) else { return errno::ECANCELED };
         let context = context_of(&job, base.or_else(flow::context));
-        let coro = Coro::new(Role::Scheduled, function, argument, stack_size(size));
+        let coro = Coro::make(Role::Scheduled, function, argument, stack_size(size));
         let Some(coro) = coro else {
             job.let_go();
             return errno::ENOMEM;

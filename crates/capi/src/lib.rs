@@ -7,6 +7,8 @@
 
 pub mod actor;
 mod ambient;
+pub mod bench;
+pub mod blocking;
 pub mod boundary;
 pub mod cancel;
 pub mod chan;

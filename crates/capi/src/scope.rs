@@ -78,7 +78,7 @@ fn start(
     body: Body,
     at_end: Option<Box<dyn FnOnce() + Send>>,
 ) -> Result<CoroRef, c_int> {
-    let coro = Coro::new(Role::Scheduled, function, argument, stack_size(size));
+    let coro = Coro::make(Role::Scheduled, function, argument, stack_size(size));
     let coro = coro.ok_or(errno::ENOMEM)?;
     let start = Start {
         coro: Some(coro.clone()),
@@ -302,8 +302,8 @@ pub unsafe extern "C" fn kc_scope_destroy(handle: *mut Scope) {
 /// `handle` is null or valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_scope_token(handle: *const Scope) -> *const Cancel {
-    // SAFETY: the caller's promise.
     call(ptr::null(), || {
+        // SAFETY: the caller's promise.
         unsafe { handle.as_ref() }.map_or(ptr::null(), |scope| Arc::as_ptr(&scope.cancel))
     })
 }

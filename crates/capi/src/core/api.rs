@@ -40,7 +40,7 @@ pub unsafe extern "C" fn kcoro_create(
         if function.is_none() {
             return ptr::null_mut();
         }
-        match Coro::new(Role::Hand, function, argument, stack_size(size)) {
+        match Coro::make(Role::Hand, function, argument, stack_size(size)) {
             Some(coro) if hand::prepare(&coro) => coro.into_raw(),
             _ => ptr::null_mut(),
         }

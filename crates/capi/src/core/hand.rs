@@ -20,7 +20,6 @@
 //! the header says.
 
 use std::cell::RefCell;
-use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -176,7 +175,7 @@ pub(crate) fn yield_back(coro: &Coro) {
 
 /// Gives control back, and has `target` run in place of the caller.
 pub(crate) fn yield_to(coro: &Coro, target: CoroRef) {
-    let before = NEXT.with_borrow_mut(|next| mem::replace(next, Some(target)));
+    let before = NEXT.with_borrow_mut(|next| next.replace(target));
     drop(before);
     coro.set_state(state::SUSPENDED);
     give_back();

@@ -32,7 +32,7 @@ thread_local! {
 }
 
 fn make() -> Option<CoroRef> {
-    let main = Coro::new(Role::Main, None, ptr::null_mut(), 0)?;
+    let main = Coro::make(Role::Main, None, ptr::null_mut(), 0)?;
     main.set_state(state::RUNNING);
     main.running.store(1, Ordering::Relaxed);
     // Set once, here.

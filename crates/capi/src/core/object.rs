@@ -131,7 +131,7 @@ pub(crate) fn stack_size(asked: usize) -> usize {
 
 impl Coro {
     /// A new object with one reference; `None`: no memory.
-    pub(crate) fn new(
+    pub(crate) fn make(
         role: Role,
         function: Function,
         argument: *mut c_void,

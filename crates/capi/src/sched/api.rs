@@ -124,12 +124,18 @@ pub extern "C" fn kc_sleep_ms(ms: c_int) {
                 coro.set_state(state::RUNNING);
             }
             Role::Hand if coro.waker.get().is_some() => hand::sleep(time),
-            Role::Hand | Role::Main => std::thread::sleep(time),
+            Role::Hand | Role::Main => sleep_thread(time),
         });
         if slept.is_none() {
             becket_coro::sleep(time);
         }
     });
+}
+
+/// The thread itself: nobody else could run on it.
+#[expect(clippy::disallowed_methods, reason = "that is what the header says")]
+fn sleep_thread(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// See `kcoro_sched.h`.
@@ -161,7 +167,7 @@ pub unsafe extern "C" fn kc_spawn_co(
     call(FAILED, || {
         // SAFETY: see the module.
         let (Some(sched), Some(_)) = (unsafe { sched.as_ref() }, function) else { return FAILED };
-        let coro = Coro::new(Role::Scheduled, function, argument, stack_size(size));
+        let coro = Coro::make(Role::Scheduled, function, argument, stack_size(size));
         let Some(coro) = coro else { return FAILED };
         // Before it starts: it may look for itself there.
         if let Some(out) = ptr::NonNull::new(out) {

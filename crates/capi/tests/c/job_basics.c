@@ -113,9 +113,11 @@ static void cancelling_goes_down_the_tree(void) {
     EXPECT_EQ(counter_get(&ended), 10);
     EXPECT_EQ(kc_job_launch(middle, NULL, counts, NULL, 0, NULL), KC_ECANCELED);
     ends_with(middle, KC_JOB_CANCELLED, -5);
+    ends_with(kc_job_retain(root), KC_JOB_CANCELLED, -5);
     kc_job_t *late = NULL;
-    EXPECT_EQ(kc_job_create(&late, middle == NULL ? NULL : root, 0), -22);
-    ends_with(root, KC_JOB_CANCELLED, -5);
+    EXPECT_EQ(kc_job_create(&late, root, 0), -22);
+    EXPECT(late == NULL);
+    kc_job_release(root);
     ends_with(aside, KC_JOB_COMPLETED, 0);
 }
 

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What keeps channels and actors busy, for tools.
+//!
+//! | module | header |
+//! |---|---|
+//! | `chan` | `kcoro_bench.h`: a channel whose counters are watched |
+//! | `actors` | `kc_actor_bench.h`: actors, measured and checked |
+
+pub mod actors;
+pub mod chan;

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `kc_blocking.h`: calls that block, and waiting for file descriptors.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `offload` | a call on a thread that may be blocked |
+//! | `transfer` | reading and writing to the end |
+//! | `reactor` | the thread that waits for descriptors, with `epoll` |
+//!
+//! Each wait is the wait for a token, an [`Event`], below the one that the caller's context has, if it
+//! has one: so one wait ends for the thing itself and for a cancel.
+
+pub mod offload;
+mod reactor;
+pub mod transfer;
+
+use std::ffi::{c_int, c_long};
+use std::time::{Duration, Instant};
+
+use becket_chan::Token;
+
+use crate::cancel::{self, Cancel};
+use crate::context::{self, KC_CTX_KEY_CANCEL};
+use crate::errno;
+
+/// Here it is not `KC_ETIME`.
+const ETIMEDOUT: c_int = -libc::ETIMEDOUT;
+
+/// Until when a call may wait.
+#[derive(Clone, Copy)]
+pub(crate) enum Until {
+    Now,
+    At(Instant),
+    Ever,
+}
+
+impl Until {
+    fn of(timeout_ms: c_long) -> Self {
+        match u64::try_from(timeout_ms) {
+            Ok(0) => Self::Now,
+            Ok(ms) => Self::At(becket_chan::timer::after(Duration::from_millis(ms))),
+            Err(_) => Self::Ever,
+        }
+    }
+}
+
+/// Something that happens once, or is cancelled first.
+pub(crate) struct Event {
+    happened: Token,
+    /// The caller's, if it has one.
+    cancel: Option<Token>,
+}
+
+impl Event {
+    fn new() -> Self {
+        let handle = context::current_value(&KC_CTX_KEY_CANCEL).cast::<Cancel>();
+        // SAFETY: what is under this key is a token, says the header, and the context holds it.
+        let cancel = unsafe { cancel::token(handle) }.cloned();
+        Self { happened: cancel.as_ref().map_or_else(Token::new, Token::child), cancel }
+    }
+
+    /// What is to be cancelled when it happens.
+    fn trigger(&self) -> Token {
+        self.happened.clone()
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(Token::is_cancelled)
+    }
+
+    /// Waits; an error: it was cancelled, or the time has passed.
+    fn wait(&self, until: Until) -> Result<(), c_int> {
+        let happened = match until {
+            Until::Now => self.happened.is_cancelled(),
+            Until::At(at) => self.happened.cancelled().deadline(at).wait(),
+            Until::Ever => self.happened.cancelled().wait(),
+        };
+        if self.is_cancelled() {
+            return Err(errno::ECANCELED);
+        }
+        if happened { Ok(()) } else { Err(ETIMEDOUT) }
+    }
+}
