@@ -2,30 +2,17 @@
 //! A coroutine's code, its result, and the handle that waits for it.
 //!
 //! One allocation holds both: the closure until the coroutine runs, the result from when it has
-//! ended. Who may touch it follows from `done`:
-//!
-//! ```text
-//!   EMPTY ──── complete ───────────────► DONE      the coroutine has it until then,
-//!     │ ▲                                 ▲        the handle from then on
-//!     ▼ │ another waker                   │
-//!   WAITING ── complete, wakes ───────────┘
-//! ```
-//!
-//! The waker belongs to the handle while the state is EMPTY, to whoever completes while it is
-//! WAITING. One read-modify-write each for the wait and for the completion.
+//! ended. Who may touch it follows from `done`: the coroutine has it until it is done, the handle
+//! from then on.
 
 use std::{
     any::Any,
     cell::UnsafeCell,
     fmt,
     future::Future,
-    mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -33,88 +20,13 @@ use becket_chan::park::Unparker;
 
 use crate::{
     context,
+    done::Done,
     error::JoinError,
     local,
     slot::{Flow, Run},
     unwinding::{contain, is_ending},
     wait, worker,
 };
-
-const EMPTY: u32 = 0;
-const WAITING: u32 = 1;
-const DONE: u32 = 2;
-
-/// One completion that one task, thread or coroutine waits for.
-struct Done {
-    state: AtomicU32,
-    waker: UnsafeCell<MaybeUninit<Waker>>,
-}
-
-impl Done {
-    const fn new() -> Self {
-        Self { state: AtomicU32::new(EMPTY), waker: UnsafeCell::new(MaybeUninit::uninit()) }
-    }
-
-    fn is_done(&self) -> bool {
-        self.state.load(Ordering::Acquire) == DONE
-    }
-
-    /// Whether it is done; if not, `waker` will hear.
-    ///
-    /// # Safety
-    ///
-    /// One caller at a time.
-    unsafe fn poll(&self, waker: &Waker) -> bool {
-        let cell = self.waker.get();
-        let state = self.state.load(Ordering::Acquire);
-        if state == DONE {
-            return true;
-        }
-        if state == WAITING {
-            // SAFETY: initialised; whoever completes may be reading the two words out at the same
-            // time, which nobody writes; they are compared and not followed.
-            if unsafe { (*cell).assume_init_ref() }.will_wake(waker) {
-                return self.is_done();
-            }
-            if self
-                .state
-                .compare_exchange(WAITING, EMPTY, Ordering::AcqRel, Ordering::Acquire)
-                .is_err()
-            {
-                return true;
-            }
-            // SAFETY: EMPTY again, so the waker is ours and initialised.
-            drop(unsafe { (*cell).assume_init_read() });
-        }
-        // SAFETY: EMPTY, so the cell is ours, and holds nothing.
-        unsafe { (*cell).write(waker.clone()) };
-        if self.state.compare_exchange(EMPTY, WAITING, Ordering::AcqRel, Ordering::Acquire).is_err()
-        {
-            // SAFETY: DONE came instead: nobody took the waker, nobody will.
-            drop(unsafe { (*cell).assume_init_read() });
-            return true;
-        }
-        false
-    }
-
-    fn complete(&self) {
-        if self.state.swap(DONE, Ordering::AcqRel) == WAITING {
-            // SAFETY: WAITING, so it is initialised and ours now.
-            let waker = unsafe { (*self.waker.get()).assume_init_read() };
-            // Code of the user's.
-            contain(|| waker.wake());
-        }
-    }
-}
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        if *self.state.get_mut() == WAITING {
-            // SAFETY: WAITING, so it is initialised.
-            unsafe { self.waker.get_mut().assume_init_drop() };
-        }
-    }
-}
 
 enum Stage<F, T> {
     Code(F),
@@ -130,7 +42,7 @@ pub(crate) struct Packet<F, T> {
 }
 
 // SAFETY: the stage goes from the spawner to the coroutine to the handle, never two at once: see the
-// table above.
+// module's words.
 unsafe impl<F: Send, T: Send> Send for Packet<F, T> {}
 // SAFETY: as above.
 unsafe impl<F: Send, T: Send> Sync for Packet<F, T> {}
@@ -144,8 +56,15 @@ impl<F: FnOnce() -> T + Send, T: Send> Packet<F, T> {
         // SAFETY: not DONE, and this is the only caller: the coroutine, or who holds the slot that
         // will never run.
         let code = unsafe { std::mem::replace(&mut *self.stage.get(), Stage::Result(result)) };
-        self.done.complete();
+        self.complete();
         drop(code);
+    }
+
+    fn complete(&self) {
+        if let Some(waker) = self.done.complete() {
+            // Code of the user's.
+            contain(|| waker.wake());
+        }
     }
 }
 
@@ -167,7 +86,7 @@ impl<F: FnOnce() -> T + Send, T: Send> Run for Packet<F, T> {
         local::clear(context::slot());
         // SAFETY: as above. `Running` needs no drop.
         unsafe { self.stage.get().write(Stage::Result(result)) };
-        self.done.complete();
+        self.complete();
     }
 
     fn never(&self, why: JoinError) {

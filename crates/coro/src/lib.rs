@@ -91,6 +91,7 @@ mod context;
 mod current;
 mod deferred;
 mod dispatcher;
+mod done;
 mod dump;
 mod error;
 pub mod fiber;
