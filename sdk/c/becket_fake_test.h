@@ -24,7 +24,7 @@ static inline BkFakeHost *bk_fake_new(void) {
     host->host_ext.set_state = bk_fake_ext_set;
     host->host_ext.get_state = bk_fake_ext_get;
     BkHostApi *api = &host->api;
-    api->struct_size = sizeof *api;
+    api->struct_size = offsetof(BkHostApi, coroutine_current);
     api->api_version = BK_HOST_API_VERSION;
     api->send = bk_fake_api_send;
     api->send_wait = bk_fake_api_send_wait;

@@ -121,6 +121,9 @@ pub const EntryInfo = extern struct {
     help: Str = .{},
 };
 
+/// What a coroutine runs.
+pub const CoroutineFn = *const fn (?*anyopaque) callconv(.c) void;
+
 pub const TimerFn = *const fn (?*anyopaque) callconv(.c) void;
 
 /// What a host offers beyond `send_result`. A function that it lacks is `null` in the SDK's copy.
@@ -149,6 +152,17 @@ pub const HostApi = extern struct {
     timer_cancel: ?*const fn (?*anyopaque, u64) callconv(.c) Status = null,
     config: ?*const fn (?*anyopaque) callconv(.c) Str = null,
     config_get: ?*const fn (?*anyopaque, Str) callconv(.c) Str = null,
+    coroutine_current: ?*const fn (?*anyopaque) callconv(.c) u64 = null,
+    coroutine_yield: ?*const fn (?*anyopaque) callconv(.c) Status = null,
+    coroutine_sleep: ?*const fn (?*anyopaque, u64) callconv(.c) Status = null,
+    coroutine_spawn: ?*const fn (?*anyopaque, ?CoroutineFn, ?*anyopaque, u64) callconv(.c) Status = null,
+    stream_recv: ?*const fn (?*anyopaque, u64, *OwnedBytes, u64) callconv(.c) Status = null,
+    stream_send: ?*const fn (?*anyopaque, u64, Bytes, u64) callconv(.c) Status = null,
+    channel_make: ?*const fn (?*anyopaque, u64) callconv(.c) u64 = null,
+    channel_send: ?*const fn (?*anyopaque, u64, Bytes, u64) callconv(.c) Status = null,
+    channel_recv: ?*const fn (?*anyopaque, u64, *OwnedBytes, u64) callconv(.c) Status = null,
+    channel_close: ?*const fn (?*anyopaque, u64) callconv(.c) Status = null,
+    channel_destroy: ?*const fn (?*anyopaque, u64) callconv(.c) Status = null,
 };
 
 pub const PluginVTable = extern struct {
@@ -178,19 +192,20 @@ pub const PluginInfo = extern struct {
     flags: u32,
     config_default: Str = .{},
     attach: ?*const fn (?*anyopaque, ?*anyopaque, ?*const HostApi) callconv(.c) Status = null,
+    coroutine_stack_bytes: u64 = 0,
 };
 
 comptime {
     const sizes = .{
         .{ Str, 16 },       .{ Bytes, 16 },    .{ OwnedBytes, 32 }, .{ BufferLease, 24 },
         .{ Header, 32 },    .{ Request, 72 },  .{ HostVTable, 8 },  .{ HostExt, 16 },
-        .{ EntryInfo, 40 }, .{ HostApi, 184 }, .{ PluginInfo, 88 }, .{ PluginVTable, 104 },
+        .{ EntryInfo, 40 }, .{ HostApi, 272 }, .{ PluginInfo, 96 }, .{ PluginVTable, 104 },
     };
     for (sizes) |pair| {
         if (@sizeOf(pair[0]) != pair[1]) @compileError(@typeName(pair[0]) ++ " has another size than the ABI's");
     }
-    if (@offsetOf(HostApi, "config_get") != 176) @compileError("HostApi: config_get has moved");
-    if (@offsetOf(PluginInfo, "attach") != 80) @compileError("PluginInfo: attach has moved");
+    if (@offsetOf(HostApi, "channel_destroy") != 264) @compileError("HostApi: channel_destroy has moved");
+    if (@offsetOf(PluginInfo, "coroutine_stack_bytes") != 88) @compileError("PluginInfo: coroutine_stack_bytes has moved");
 }
 
 test "hostile views are refused without a read" {

@@ -2,7 +2,7 @@
 /*
  * What a Becket host offers a plugin beyond send_result: answers with
  * backpressure, owned and leased buffers, per-call state, cancellation, logs,
- * metrics, timers, configuration.
+ * metrics, timers, configuration, coroutines and channels.
  *
  * The plugin gets the table in NrPluginInfo.attach and keeps the pointer; it
  * is valid for the rest of the process. Every function may be called from any
@@ -37,9 +37,13 @@ extern "C" {
 #define BK_METRIC_UNKNOWN 0xFFFFFFFFu /* metric_register refused */
 
 #define BK_NO_DEADLINE UINT64_MAX /* remaining_ms: none */
+#define BK_FOREVER UINT64_MAX     /* a wait without a limit in time */
 
 /* Runs on a thread of the host. */
 typedef void (*BkTimerFn)(void *user_data);
+
+/* Runs on a coroutine; may not unwind. */
+typedef void (*BkCoroutineFn)(void *argument);
 
 typedef struct BkHostApi {
     uint32_t struct_size;
@@ -97,6 +101,42 @@ typedef struct BkHostApi {
     NrStr (*config)(void *host_ctx);
     /* One value by dotted key: text bare, else JSON; empty if unset. */
     NrStr (*config_get)(void *host_ctx, NrStr key);
+
+    /* Coroutines: the handlers of a plugin that sets BK_PLUGIN_WANTS_COROUTINE
+     * run on them, and may wait. What waits gives up with Cancelled when nobody
+     * waits any more for the call it serves, or the plugin is about to end: the
+     * handler should return then. On a thread of the plugin's own it waits as a
+     * thread; on a thread of the host (in a vtable call that is on no
+     * coroutine, in a timer) it answers Unsupported at once. Times are
+     * nanoseconds from now: BK_FOREVER no limit, 0 no wait; then Timeout. */
+
+    /* Names the calling coroutine of this plugin; 0 on a plain thread. */
+    uint64_t (*coroutine_current)(void *host_ctx);
+    /* Lets the others of this thread run first. */
+    NrStatus (*coroutine_yield)(void *host_ctx);
+    NrStatus (*coroutine_sleep)(void *host_ctx, uint64_t duration_ns);
+    /* Runs function(argument) on a coroutine of its own; stack_bytes 0: as the
+     * handlers'. It serves the call of the coroutine that spawned it. */
+    NrStatus (*coroutine_spawn)(void *host_ctx, BkCoroutineFn function, void *argument,
+                                uint64_t stack_bytes);
+    /* The next frame of stream sid. Ok: *out holds it until the caller calls
+     * out->release(out->owner_ctx, out->ptr, out->len), if it is not NULL.
+     * Closed: the host has closed and all was received. Cancelled: it is over. */
+    NrStatus (*stream_recv)(void *host_ctx, uint64_t sid, NrOwnedBytes *out,
+                            uint64_t timeout_ns);
+    /* A frame of stream sid, when there is room. Cancelled: it is over. */
+    NrStatus (*stream_send)(void *host_ctx, uint64_t sid, NrBytes payload, uint64_t timeout_ns);
+
+    /* Channels of byte messages within the plugin; any senders and receivers.
+     * capacity 0: a send waits for its receiver. Returns 0 if refused. */
+    uint64_t (*channel_make)(void *host_ctx, uint64_t capacity);
+    NrStatus (*channel_send)(void *host_ctx, uint64_t channel, NrBytes message,
+                             uint64_t timeout_ns);
+    /* *out as for stream_recv. Closed: closed and empty. */
+    NrStatus (*channel_recv)(void *host_ctx, uint64_t channel, NrOwnedBytes *out,
+                             uint64_t timeout_ns);
+    NrStatus (*channel_close)(void *host_ctx, uint64_t channel); /* nothing more is sent */
+    NrStatus (*channel_destroy)(void *host_ctx, uint64_t channel);
 } BkHostApi;
 
 /* True if the table at api (may be NULL) has the function. */

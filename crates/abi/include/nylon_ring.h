@@ -42,6 +42,9 @@ typedef uint32_t NrStatus;
 #define NR_STREAM_END ((NrStatus)4)   /* the last frame of a good stream */
 #define NR_PANIC ((NrStatus)5)        /* a panic or exception was caught */
 #define NR_BACKPRESSURE ((NrStatus)6) /* full; nothing was taken */
+#define NR_TIMEOUT ((NrStatus)7)      /* what was waited for did not come in time */
+#define NR_CANCELLED ((NrStatus)8)    /* a wait for a call that nobody waits for */
+#define NR_CLOSED ((NrStatus)9)       /* nothing more comes */
 
 /* UTF-8 text. */
 typedef struct NrStr {
@@ -106,6 +109,9 @@ typedef struct NrHostExt {
 #define BK_ENTRY_UNARY 0u
 #define BK_ENTRY_STREAM 1u
 #define BK_ENTRY_BIDIRECTIONAL 2u
+/* Added to a kind, in a plugin that wants coroutines: this handler never
+ * waits. It runs on its caller's thread and gets frames by stream_data. */
+#define BK_ENTRY_NEVER_WAITS 0x100u
 
 /* resolve_entry: no entry of that name. */
 #define BK_ENTRY_UNKNOWN 0xFFFFFFFFu
@@ -114,7 +120,7 @@ typedef struct NrHostExt {
  * texts live as long as the plugin. */
 typedef struct BkEntryInfo {
     uint32_t struct_size;
-    uint32_t kind; /* BK_ENTRY_* */
+    uint32_t kind; /* BK_ENTRY_*, perhaps | BK_ENTRY_NEVER_WAITS */
     NrStr name;
     NrStr help;
 } BkEntryInfo;
@@ -122,7 +128,8 @@ typedef struct BkEntryInfo {
 struct BkHostApi; /* becket.h */
 
 /* The plugin's functions. NULL: not supported. init and one of handle and
- * handle_raw are required. All return at once, none unwinds. */
+ * handle_raw are required. None unwinds; all return at once, but a handler that
+ * runs on a coroutine, which may wait (becket.h). */
 typedef struct NrPluginVTable {
     NrStatus (*init)(void *plugin_ctx, void *host_ctx, const NrHostVTable *host_vtable);
     NrStatus (*handle)(void *plugin_ctx, NrStr entry, uint64_t sid, const NrRequest *request,
@@ -146,7 +153,7 @@ typedef struct NrPluginVTable {
 /* Flags of a plugin. */
 #define BK_PLUGIN_THREAD_SAFE 1u     /* without it the host serialises its calls */
 #define BK_PLUGIN_MULTI_INSTANCE 2u  /* several instances of one file may live */
-#define BK_PLUGIN_WANTS_COROUTINE 4u /* handlers want to run on a host coroutine */
+#define BK_PLUGIN_WANTS_COROUTINE 4u /* handlers run on coroutines; wants THREAD_SAFE too */
 #define BK_PLUGIN_MAY_UNLOAD 8u      /* after shutdown the image may be unmapped */
 
 #define NR_PLUGIN_INFO_SIZE_DOCUMENTED 56u
@@ -164,6 +171,7 @@ typedef struct NrPluginInfo {
     NrStr config_default;  /* a JSON object, or empty */
     /* Called once, before init; the table lives for the rest of the process. */
     NrStatus (*attach)(void *plugin_ctx, void *host_ctx, const struct BkHostApi *api);
+    uint64_t coroutine_stack_bytes; /* of a handler on a coroutine; 0: 64 KiB */
 } NrPluginInfo;
 
 NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void);

@@ -41,6 +41,12 @@ pub const BK_ENTRY_UNARY: u32 = 0;
 pub const BK_ENTRY_STREAM: u32 = 1;
 /// Entry kind: frames both ways.
 pub const BK_ENTRY_BIDIRECTIONAL: u32 = 2;
+/// Added to an entry's kind in `describe`: its handler never waits. It runs on its caller's thread
+/// although the plugin wants coroutines, and its streams get their frames by `stream_data`.
+pub const BK_ENTRY_NEVER_WAITS: u32 = 0x100;
+
+/// A wait without a limit in time.
+pub const BK_FOREVER: u64 = u64::MAX;
 
 /// `remaining_ms`: the call has no deadline.
 pub const BK_NO_DEADLINE: u64 = u64::MAX;
@@ -48,7 +54,11 @@ pub const BK_NO_DEADLINE: u64 = u64::MAX;
 /// A timer's function; runs on a thread of the host.
 pub type BkTimerFn = unsafe extern "C" fn(user_data: *mut c_void);
 
-/// Bytes that the plugin owns and the host reads in place.
+/// What `coroutine_spawn` runs. It may not unwind.
+pub type BkCoroutineFn = unsafe extern "C" fn(argument: *mut c_void);
+
+/// Bytes that the plugin owns and the host reads in place; out of `stream_recv` and `channel_recv`,
+/// bytes of the host's, with the sides exchanged.
 ///
 /// The host calls `release(owner_ctx, ptr, len)` exactly once, from any thread, when it has
 /// finished with them; also when it refuses them.
@@ -94,7 +104,7 @@ impl NrBufferLease {
 pub struct BkEntryInfo {
     /// The size of this structure as the host was compiled with it.
     pub struct_size: u32,
-    /// `BK_ENTRY_*`.
+    /// `BK_ENTRY_*`, and perhaps [`BK_ENTRY_NEVER_WAITS`].
     pub kind: u32,
     /// The entry's name; lives as long as the plugin.
     pub name: NrStr,
@@ -231,6 +241,71 @@ pub struct BkHostApi {
     /// One value by its dotted key: text bare, anything else as JSON; the empty view if unset.
     /// Lives as long as the plugin.
     pub config_get: unsafe extern "C" fn(host_ctx: *mut c_void, key: NrStr) -> NrStr,
+
+    // Coroutines. The functions from here on that wait give up with `Cancelled` when nobody waits
+    // any more for the call that the coroutine serves, or the plugin is about to end; a coroutine
+    // that has heard it should return. On a thread of the plugin's own they wait as a thread. On a
+    // thread of the host (in a vtable call that is not on a coroutine, in a timer) nothing may
+    // wait: they answer `Unsupported` at once. Times are in nanoseconds from now, [`BK_FOREVER`]
+    // without a limit, 0 not to wait; at their end the answer is `Timeout`.
+    /// A number that names the calling coroutine of this plugin; 0 on a plain thread.
+    pub coroutine_current: unsafe extern "C" fn(host_ctx: *mut c_void) -> u64,
+    /// Lets other coroutines of this thread run first. `Ok`, or `Cancelled`.
+    pub coroutine_yield: unsafe extern "C" fn(host_ctx: *mut c_void) -> NrStatus,
+    /// Waits so long. `Ok`: it has passed; `Cancelled`: it has not.
+    pub coroutine_sleep: unsafe extern "C" fn(host_ctx: *mut c_void, duration_ns: u64) -> NrStatus,
+    /// Runs `function(argument)` on a coroutine of its own, with `stack_bytes` of stack (0: as the
+    /// plugin's handlers). Spawned by a coroutine, it serves the same call and is cancelled with
+    /// it; else it is cancelled when the plugin ends. `Ok`, or the function will not run:
+    /// `Backpressure` at the plugin's quota, `Invalid` for a bad argument or a plugin that does not
+    /// want coroutines or has ended.
+    pub coroutine_spawn: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        function: Option<BkCoroutineFn>,
+        argument: *mut c_void,
+        stack_bytes: u64,
+    ) -> NrStatus,
+    /// Waits for the next frame from the host to stream `sid`, whose handler runs or ran on a
+    /// coroutine. `Ok`: `out` holds it, and the caller calls `out.release(out.owner_ctx, out.ptr,
+    /// out.len)` once, if it is there. `Closed`: the host has closed, and every frame was received.
+    /// `Cancelled`: the stream is over. `Invalid`: no such stream.
+    pub stream_recv: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        sid: u64,
+        out: *mut NrOwnedBytes,
+        timeout_ns: u64,
+    ) -> NrStatus,
+    /// Sends a frame on stream `sid`, after waiting for room. `Cancelled`: the stream is over.
+    pub stream_send: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        sid: u64,
+        payload: NrBytes,
+        timeout_ns: u64,
+    ) -> NrStatus,
+
+    // Channels of byte messages within the plugin: any number of senders and receivers.
+    /// A channel that holds `capacity` messages; 0: each send waits for its receiver. Returns its
+    /// id, or 0 if refused: the plugin has too many, or the capacity is too large.
+    pub channel_make: unsafe extern "C" fn(host_ctx: *mut c_void, capacity: u64) -> u64,
+    /// Sends a copy of `message`, after waiting for room. `Closed`: not taken.
+    pub channel_send: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        channel: u64,
+        message: NrBytes,
+        timeout_ns: u64,
+    ) -> NrStatus,
+    /// Waits for a message; `out` as for `stream_recv`. `Closed`: closed, and empty.
+    pub channel_recv: unsafe extern "C" fn(
+        host_ctx: *mut c_void,
+        channel: u64,
+        out: *mut NrOwnedBytes,
+        timeout_ns: u64,
+    ) -> NrStatus,
+    /// Nothing more is sent; what was sent can be received. Wakes who waits.
+    pub channel_close: unsafe extern "C" fn(host_ctx: *mut c_void, channel: u64) -> NrStatus,
+    /// Closes the channel and forgets it: its id is invalid, and what is in it is lost. Those left
+    /// at the plugin's end are destroyed then.
+    pub channel_destroy: unsafe extern "C" fn(host_ctx: *mut c_void, channel: u64) -> NrStatus,
 }
 
 // SAFETY: the table is read-only data of the host; its one pointer leads to another such table.
@@ -241,10 +316,13 @@ unsafe impl Send for BkHostApi {}
 crate::assert_layout!(NrOwnedBytes, 32, { ptr: 0, len: 8, owner_ctx: 16, release: 24 });
 crate::assert_layout!(NrBufferLease, 24, { ptr: 0, cap: 8, token: 16 });
 crate::assert_layout!(BkEntryInfo, 40, { struct_size: 0, kind: 4, name: 8, help: 24 });
-crate::assert_layout!(BkHostApi, 184, {
+crate::assert_layout!(BkHostApi, 272, {
     struct_size: 0, api_version: 4, send: 8, send_wait: 16, send_owned: 24, lease_acquire: 32,
     lease_commit: 40, lease_release: 48, stream_ready: 56, state_set: 64, state_get: 72,
     host_ext: 80, is_cancelled: 88, remaining_ms: 96, log_enabled: 104, log: 112,
     metric_register: 120, counter_add: 128, gauge_set: 136, histogram_record: 144,
     timer_start: 152, timer_cancel: 160, config: 168, config_get: 176,
+    coroutine_current: 184, coroutine_yield: 192, coroutine_sleep: 200, coroutine_spawn: 208,
+    stream_recv: 216, stream_send: 224, channel_make: 232, channel_send: 240, channel_recv: 248,
+    channel_close: 256, channel_destroy: 264,
 });

@@ -28,7 +28,10 @@ pub const BK_ENTRY_UNKNOWN: u32 = 0xFFFF_FFFF;
 pub const BK_PLUGIN_THREAD_SAFE: u32 = 1;
 /// Flag: several instances of one file may live in one process.
 pub const BK_PLUGIN_MULTI_INSTANCE: u32 = 1 << 1;
-/// Flag: handlers want to run on a host coroutine.
+/// Flag: handlers run on coroutines of the host, where they may wait: see [`BkHostApi`]. Needs
+/// [`BK_PLUGIN_THREAD_SAFE`], since handlers interleave at their waits. An entry described with
+/// [`crate::BK_ENTRY_NEVER_WAITS`] runs as if the flag were not set, and so do calls that are over
+/// when `handle` returns.
 pub const BK_PLUGIN_WANTS_COROUTINE: u32 = 1 << 2;
 /// Flag: once `shutdown` has returned no thread of the plugin runs its code, and no pointer into
 /// its image is left behind: the host may unmap it.
@@ -66,6 +69,9 @@ pub struct NrPluginInfo {
             api: *const BkHostApi,
         ) -> NrStatus,
     >,
+    /// Bytes of stack that a handler on a coroutine gets; 0: 64 KiB. More than the host allows
+    /// refuses the load.
+    pub coroutine_stack_bytes: u64,
 }
 
 // SAFETY: the structure is read-only data that a plugin exports as a static; the pointers in it are
@@ -94,7 +100,8 @@ pub struct NrPluginVTable {
             host_vtable: *const NrHostVTable,
         ) -> NrStatus,
     >,
-    /// One request. `request` may be `NULL`. Returns at once; anything but `Ok` fails the call.
+    /// One request. `request` may be `NULL`. Returns at once, unless it runs on a coroutine;
+    /// anything but `Ok` fails the call.
     pub handle: Option<
         unsafe extern "C" fn(
             plugin_ctx: *mut c_void,
@@ -106,7 +113,8 @@ pub struct NrPluginVTable {
     >,
     /// The end: returns when the plugin's threads have stopped. Not called if `init` failed.
     pub shutdown: Option<unsafe extern "C" fn(plugin_ctx: *mut c_void)>,
-    /// A frame from the host to stream `sid`. `Backpressure`: not taken.
+    /// A frame from the host to stream `sid`. `Backpressure`: not taken. A stream whose handler
+    /// runs on a coroutine gets its frames from [`BkHostApi::stream_recv`] instead.
     pub stream_data:
         Option<unsafe extern "C" fn(plugin_ctx: *mut c_void, sid: u64, data: NrBytes) -> NrStatus>,
     /// The host sends no more on stream `sid`; answers may still follow.
@@ -155,9 +163,9 @@ pub struct NrPluginVTable {
     pub stream_room: Option<unsafe extern "C" fn(plugin_ctx: *mut c_void, sid: u64) -> NrStatus>,
 }
 
-crate::assert_layout!(NrPluginInfo, 88, {
+crate::assert_layout!(NrPluginInfo, 96, {
     abi_version: 0, struct_size: 4, name: 8, version: 24, plugin_ctx: 40, vtable: 48,
-    vtable_size: 56, flags: 60, config_default: 64, attach: 80,
+    vtable_size: 56, flags: 60, config_default: 64, attach: 80, coroutine_stack_bytes: 88,
 });
 crate::assert_layout!(NrPluginVTable, 104, {
     init: 0, handle: 8, shutdown: 16, stream_data: 24, stream_close: 32, handle_raw: 40,

@@ -28,6 +28,13 @@ impl NrStatus {
     pub const Panic: Self = Self(5);
     /// A bounded queue or quota is full; nothing was taken. Try again later.
     pub const Backpressure: Self = Self(6);
+    /// What was waited for did not come in time.
+    pub const Timeout: Self = Self(7);
+    /// The wait was given up: nobody waits any more for the call that it was for, or the plugin is
+    /// about to end.
+    pub const Cancelled: Self = Self(8);
+    /// Nothing more comes: the other side has closed.
+    pub const Closed: Self = Self(9);
 
     /// The name in the C header, or `None` for a number without one.
     #[must_use]
@@ -40,6 +47,9 @@ impl NrStatus {
             4 => "StreamEnd",
             5 => "Panic",
             6 => "Backpressure",
+            7 => "Timeout",
+            8 => "Cancelled",
+            9 => "Closed",
             _ => return None,
         })
     }

@@ -77,13 +77,15 @@ types! {
     }
     NrPluginInfo {
         abi_version, struct_size, name, version, plugin_ctx, vtable, vtable_size, flags,
-        config_default, attach,
+        config_default, attach, coroutine_stack_bytes,
     }
     BkHostApi {
         struct_size, api_version, send, send_wait, send_owned, lease_acquire, lease_commit,
         lease_release, stream_ready, state_set, state_get, host_ext, is_cancelled, remaining_ms,
         log_enabled, log, metric_register, counter_add, gauge_set, histogram_record, timer_start,
-        timer_cancel, config, config_get,
+        timer_cancel, config, config_get, coroutine_current, coroutine_yield, coroutine_sleep,
+        coroutine_spawn, stream_recv, stream_send, channel_make, channel_send, channel_recv,
+        channel_close, channel_destroy,
     }
 }
 
@@ -97,9 +99,13 @@ constants! {
     NR_STREAM_END = NrStatus::StreamEnd.0,
     NR_PANIC = NrStatus::Panic.0,
     NR_BACKPRESSURE = NrStatus::Backpressure.0,
+    NR_TIMEOUT = NrStatus::Timeout.0,
+    NR_CANCELLED = NrStatus::Cancelled.0,
+    NR_CLOSED = NrStatus::Closed.0,
     BK_ENTRY_UNARY = becket_abi::BK_ENTRY_UNARY,
     BK_ENTRY_STREAM = becket_abi::BK_ENTRY_STREAM,
     BK_ENTRY_BIDIRECTIONAL = becket_abi::BK_ENTRY_BIDIRECTIONAL,
+    BK_ENTRY_NEVER_WAITS = becket_abi::BK_ENTRY_NEVER_WAITS,
     BK_ENTRY_UNKNOWN = becket_abi::BK_ENTRY_UNKNOWN,
     BK_PLUGIN_THREAD_SAFE = becket_abi::BK_PLUGIN_THREAD_SAFE,
     BK_PLUGIN_MULTI_INSTANCE = becket_abi::BK_PLUGIN_MULTI_INSTANCE,
@@ -115,6 +121,7 @@ constants! {
     BK_METRIC_GAUGE = becket_abi::BK_METRIC_GAUGE,
     BK_METRIC_HISTOGRAM = becket_abi::BK_METRIC_HISTOGRAM,
     BK_METRIC_UNKNOWN = becket_abi::BK_METRIC_UNKNOWN,
+    BK_FOREVER = becket_abi::BK_FOREVER,
     BK_NO_DEADLINE = becket_abi::BK_NO_DEADLINE,
 }
 

@@ -266,6 +266,11 @@ fn start(
     let sid = slot.begin_call(instance);
     slot.set_deadline_ms(timeout.relative(instance.limits.deadline_ms));
     let span = span(shared, entry, sid);
+    if entry.is_for_coroutine(instance) {
+        let call = Apart { entry: entry.to_owned(), input: input.to_owned(), slot, sid };
+        let timeout = timeout.duration(instance.limits.deadline_ms);
+        return call.start_on_coroutine(shared, instance, timeout, span);
+    }
     if instance.route() != Route::Caller || instance.distance.would_wait() {
         let call = Apart { entry: entry.to_owned(), input: input.to_owned(), slot, sid };
         return call.start(shared, instance, timeout.duration(instance.limits.deadline_ms), span);
@@ -347,8 +352,35 @@ impl Apart {
         Started::Failed(CallError::Quota { quota: "pending_max", limit })
     }
 
+    /// Begins it on a coroutine.
+    #[cold]
+    fn start_on_coroutine(
+        self,
+        shared: &Arc<Shared>,
+        instance: &'static Instance,
+        timeout: Option<Duration>,
+        span: Span,
+    ) -> Started {
+        let (slot, sid) = (self.slot, self.sid);
+        // The span is not entered there: what runs on a thread between two waits is not one call.
+        let waiting = Waiting::new(slot, sid, instance, timeout, span);
+        let handler = instance.make_handler(sid, None);
+        let entry = self.entry.clone();
+        let spawned = instance.spawn_handler(entry.get().name(), &handler, move || {
+            if let Some(status) = self.handle(instance).filter(|status| !status.is_ok()) {
+                let _ = slot.complete(sid, || Outcome::Refused(status));
+            }
+        });
+        if spawned.is_ok() {
+            return Started::Waiting(waiting);
+        }
+        shared.counters.one(Count::QuotaRefused);
+        waiting.give_up();
+        Started::Failed(no_coroutine(instance))
+    }
+
     /// `None` if the caller gave up while the call was queued. This thread is inside: until the
-    /// call is seen to be open, nothing else need keep the instance.
+    /// call is seen to be open, nothing else need keep the instance. (A coroutine keeps it itself.)
     fn handle(&self, instance: &'static Instance) -> Option<NrStatus> {
         self.slot.is_open(self.sid).then(|| {
             self.input.with(|request, payload| {
@@ -356,6 +388,13 @@ impl Apart {
             })
         })
     }
+}
+
+/// The error for a call or stream for which there is no coroutine.
+#[cold]
+pub(crate) fn no_coroutine(instance: &Instance) -> CallError {
+    let limit = u64::from(instance.limits.coroutines_max);
+    CallError::Quota { quota: "coroutines_max", limit }
 }
 
 /// Checks the plugin's bounds before a call that may wait; a refusal is counted as `refused`.

@@ -7,6 +7,7 @@ use futures_lite::future::zip;
 use parking_lot::Mutex;
 
 use crate::{
+    coroutine::Pool,
     error::UnloadError,
     instance::Instance,
     load::LoadError,
@@ -36,6 +37,7 @@ pub struct Host {
 struct Inner {
     plugins: Mutex<Plugins>,
     search_path: Arc<[PathBuf]>,
+    coroutines: Arc<Pool>,
 }
 
 #[derive(Default)]
@@ -69,6 +71,7 @@ pub struct ShutdownReport {
 #[derive(Debug, Default)]
 pub struct HostBuilder {
     search_path: Vec<PathBuf>,
+    coroutine_workers: Option<usize>,
 }
 
 impl HostBuilder {
@@ -79,10 +82,22 @@ impl HostBuilder {
         self
     }
 
+    /// Threads for the plugins whose handlers run on coroutines, started when the first of those is
+    /// called. Without this, one for each CPU that the process may use.
+    #[must_use]
+    pub fn coroutine_workers(mut self, workers: usize) -> Self {
+        self.coroutine_workers = Some(workers);
+        self
+    }
+
     /// The host.
     #[must_use]
     pub fn build(self) -> Host {
-        let inner = Inner { plugins: Mutex::default(), search_path: self.search_path.into() };
+        let inner = Inner {
+            plugins: Mutex::default(),
+            search_path: self.search_path.into(),
+            coroutines: Pool::new(self.coroutine_workers),
+        };
         Host { inner: Arc::new(inner) }
     }
 }
@@ -112,7 +127,8 @@ impl Host {
     /// [`LoadError`]; the host is as before.
     pub fn load(&self, spec: PluginSpec) -> Result<Plugin, LoadError> {
         self.inner.plugins.lock().check_name(spec.name())?;
-        let shared = Shared::new(spec, self.inner.search_path.clone());
+        let shared =
+            Shared::new(spec, self.inner.search_path.clone(), self.inner.coroutines.clone());
         let instance = Instance::load(&shared, shared.next_generation())?;
         // Cannot be gone: nobody else has it.
         let _ = shared.put(instance);

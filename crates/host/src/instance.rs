@@ -11,8 +11,9 @@
 //!
 //! 1. An instance is never freed: a plugin's thread may call back with its address at any time,
 //!    also after its end. What it holds that can grow is given up when it is shut down.
-//! 2. The plugin's image stays mapped while `pending`, `streams` or `holds` is not zero, or a
-//!    thread is marked as inside. It is unmapped only when the plugin said that it may be.
+//! 2. The plugin's image stays mapped while `pending`, `streams` or `holds` is not zero, a thread is
+//!    marked as inside, or a coroutine of the plugin is alive. It is unmapped only when the plugin
+//!    said that it may be.
 //! 3. Whoever takes something of the instance along (a body, a timer, a notice) takes a hold while
 //!    something else still keeps the instance, so that there is no gap.
 
@@ -37,6 +38,7 @@ use becket_chan::fence;
 use crate::{
     callbacks::{self, Leases},
     config::PluginConfig,
+    coroutine::Coroutines,
     counters::Count,
     distance::{Distance, Inline},
     jobs::{Full, Job, Jobs},
@@ -52,6 +54,9 @@ const MAGIC: u64 = 0x6265_636b_6574_3031;
 
 /// Awaited calls that must return at once before calls move to their callers' threads.
 const PROBATION_CALLS: u32 = 8;
+
+/// How long a coroutine that did not listen to its end may take to wait once more.
+const ABANDON_PATIENCE: Duration = Duration::from_secs(1);
 
 /// On which thread the next call runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +83,7 @@ pub(crate) struct Instance {
     pub(crate) about: About,
     pub(crate) config: PluginConfig,
     pub(crate) leases: Leases,
+    pub(crate) coroutines: Coroutines,
     dispatch: Dispatch,
     route: AtomicU8,
     probation: AtomicU32,
@@ -162,6 +168,14 @@ impl Instance {
                     defect: InfoDefect::ConfigDefault { why: error.to_string() },
                 }
             })?;
+        let coroutines = Coroutines::new(
+            flags,
+            loaded.coroutine_stack_bytes,
+            loaded.is_go,
+            &spec.limits,
+            &plugin.coroutines,
+        )
+        .map_err(|defect| LoadError::Coroutine { plugin: spec.name.clone(), defect })?;
         let route = match spec.dispatch {
             Dispatch::Caller => Route::Caller,
             Dispatch::Auto => Route::Probation,
@@ -189,6 +203,7 @@ impl Instance {
             },
             config,
             leases: Leases::default(),
+            coroutines,
             dispatch: spec.dispatch,
             route: AtomicU8::new(route as u8),
             probation: AtomicU32::new(0),
@@ -222,6 +237,7 @@ impl Instance {
             instance.forget_image();
             return Err(LoadError::InitFailed { plugin: spec.name.clone(), status });
         }
+        instance.coroutines.set_entries(|| instance.distance.entries());
         Ok(instance)
     }
 
@@ -229,6 +245,8 @@ impl Instance {
     fn forget_image(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.cancel_timers();
+        self.coroutines.cancel_all();
+        self.coroutines.abandon_all();
         self.identity.give_up();
         *self.image.lock() = None;
     }
@@ -344,6 +362,10 @@ impl Instance {
 
     /// Tells the plugin that nobody waits for `sid` any more. The caller keeps the instance.
     pub(crate) fn tell_cancelled(&'static self, sid: u64, stream: bool) {
+        // A handler on a coroutine hears of it where it waits.
+        if self.coroutines.cancel(sid) && self.distance.points().cancel.is_none() {
+            return;
+        }
         self.tell(move |distance| distance.cancel(sid, stream));
     }
 
@@ -470,10 +492,15 @@ impl Instance {
         .await;
     }
 
-    /// Waits until no call waits for an answer and no thread is inside. Streams may be open.
+    /// Waits until no call waits for an answer, no coroutine is in the `handle` of one, and no thread
+    /// is inside. Streams may be open.
     pub(crate) async fn calls_done(&self) {
-        self.until(|this| this.pending.load(Ordering::SeqCst) == 0 && !thread::anyone_inside(this))
-            .await;
+        self.until(|this| {
+            this.pending.load(Ordering::SeqCst) == 0
+                && this.coroutines.in_calls() == 0
+                && !thread::anyone_inside(this)
+        })
+        .await;
     }
 
     /// Waits until neither calls nor streams are open and no thread is inside.
@@ -488,7 +515,7 @@ impl Instance {
     }
 
     fn is_unused(&self) -> bool {
-        self.holds.load(Ordering::SeqCst) == 0 && self.is_quiet()
+        self.holds.load(Ordering::SeqCst) == 0 && self.coroutines.running() == 0 && self.is_quiet()
     }
 
     /// Ends the plugin and gives up what can be. The instance is out of its callers' reach and its
@@ -500,7 +527,14 @@ impl Instance {
         let told = |this: &Self| this.untold.load(Ordering::SeqCst) == 0;
         or(self.until(told), timer::sleep(patience)).await;
         self.cancel_timers();
+        // Handlers that go on have nobody to serve any more.
+        self.coroutines.cancel_all();
         or(self.until(Self::is_unused), timer::sleep(patience)).await;
+        if self.coroutines.running() > 0 {
+            self.coroutines.abandon_all();
+            let none = |this: &Self| this.coroutines.running() == 0;
+            or(self.until(none), timer::sleep(patience.min(ABANDON_PATIENCE))).await;
+        }
         if !self.stop().await {
             // Ending a plugin under a thread that is inside would pull its memory from under it.
             tracing::warn!(
@@ -512,6 +546,7 @@ impl Instance {
             return false;
         }
         self.identity.give_up();
+        self.coroutines.end();
         self.leases.clear();
         let Some(image) = self.image.lock().take() else { return false };
         if self.about.flags & BK_PLUGIN_MAY_UNLOAD == 0 {
@@ -532,7 +567,7 @@ impl Instance {
     /// it, and none after it. False if a thread is inside.
     async fn stop(&'static self) -> bool {
         let stop = async move {
-            if thread::anyone_inside(self) {
+            if thread::anyone_inside(self) || self.coroutines.running() > 0 {
                 return false;
             }
             self.stopped.store(true, Ordering::SeqCst);

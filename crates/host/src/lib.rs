@@ -27,6 +27,7 @@
 //! | `load` | from a file to functions |
 //! | `instance` | one loaded plugin: routing, notices, its end |
 //! | `distance` | how far away its functions run |
+//! | `coroutine` | handlers that wait, and what they wait for |
 //! | `callbacks` | the functions that a plugin calls |
 //! | `table`, `sid`, `frame`, `state` | calls in flight |
 //! | `small` | blocks for short bodies |
@@ -38,6 +39,7 @@ mod body;
 mod call;
 mod callbacks;
 mod config;
+mod coroutine;
 mod counters;
 mod distance;
 mod error;
@@ -69,7 +71,10 @@ pub use crate::{
     error::{CallError, ReloadError, SendError, StreamError, UnknownEntry, UnloadError},
     host::{Host, HostBuilder, ShutdownReport},
     limits::{Dispatch, Limits},
-    load::{EntryInfo, EntryKind, InfoDefect, Inspection, Layout, LoadError, SlotInfo, inspect},
+    load::{
+        CoroutineDefect, EntryInfo, EntryKind, InfoDefect, Inspection, Layout, LoadError, SlotInfo,
+        inspect,
+    },
     metrics::{Metric, MetricValue},
     plugin::{
         Entry, FailureCounts, Plugin, PluginInfo, PluginSnapshot, PluginState, RefusedAnswers,

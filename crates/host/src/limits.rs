@@ -46,6 +46,14 @@ pub struct Limits {
     pub blocked_max: u32,
     /// Threads that run the plugin's calls apart from their callers.
     pub workers_max: u32,
+    /// Coroutines that the plugin may have beside its calls and streams; one more is refused.
+    pub coroutines_max: u32,
+    /// Bytes of stack that the plugin may ask for, for a coroutine.
+    pub coroutine_stack_bytes_max: u64,
+    /// Channels that the plugin may have; one more is refused.
+    pub channels_max: u32,
+    /// Messages that one channel of the plugin may hold.
+    pub channel_messages_max: u32,
     /// How long an unload waits for calls to finish before it fails them. In milliseconds.
     pub drain_ms: u64,
 }
@@ -69,6 +77,10 @@ impl Default for Limits {
             block_report_ms: 100,
             blocked_max: 16,
             workers_max: 32,
+            coroutines_max: 65_536,
+            coroutine_stack_bytes_max: 8 << 20,
+            channels_max: 1024,
+            channel_messages_max: 65_536,
             drain_ms: 10_000,
         }
     }

@@ -15,8 +15,8 @@ use std::mem::offset_of;
 use std::ptr;
 
 use becket_abi::{
-    BK_METRIC_UNKNOWN, BK_NO_DEADLINE, BkHostApi, BkTimerFn, NrBufferLease, NrBytes, NrHostVTable,
-    NrOwnedBytes, NrStatus, NrStr,
+    BK_METRIC_UNKNOWN, BK_NO_DEADLINE, BkCoroutineFn, BkHostApi, BkTimerFn, NrBufferLease, NrBytes,
+    NrHostVTable, NrOwnedBytes, NrStatus, NrStr,
 };
 
 /// The context of [`PLAIN`]: a host that has `send_result` only.
@@ -64,7 +64,7 @@ pub(crate) unsafe fn complete(
 }
 
 /// Refuses everything, and looks at no context.
-const NOTHING: BkHostApi = BkHostApi {
+pub(crate) const NOTHING: BkHostApi = BkHostApi {
     struct_size: 0,
     api_version: 0,
     send: no_send,
@@ -89,6 +89,17 @@ const NOTHING: BkHostApi = BkHostApi {
     timer_cancel: no_timer_cancel,
     config: no_config,
     config_get: no_config_get,
+    coroutine_current: no_coroutine,
+    coroutine_yield: no_yield,
+    coroutine_sleep: no_u64,
+    coroutine_spawn: no_spawn,
+    stream_recv: no_recv,
+    stream_send: no_stream_send,
+    channel_make: no_channel,
+    channel_send: no_stream_send,
+    channel_recv: no_recv,
+    channel_close: no_u64,
+    channel_destroy: no_u64,
 };
 
 /// `send_result` behind the answers' slots; its context is a [`PlainHost`].
@@ -248,4 +259,37 @@ unsafe extern "C" fn no_config(_: *mut c_void) -> NrStr {
 
 unsafe extern "C" fn no_config_get(_: *mut c_void, _: NrStr) -> NrStr {
     NrStr::EMPTY
+}
+
+unsafe extern "C" fn no_coroutine(_: *mut c_void) -> u64 {
+    0
+}
+
+unsafe extern "C" fn no_yield(_: *mut c_void) -> NrStatus {
+    NrStatus::Unsupported
+}
+
+unsafe extern "C" fn no_u64(_: *mut c_void, _: u64) -> NrStatus {
+    NrStatus::Unsupported
+}
+
+unsafe extern "C" fn no_spawn(
+    _: *mut c_void,
+    _: Option<BkCoroutineFn>,
+    _: *mut c_void,
+    _: u64,
+) -> NrStatus {
+    NrStatus::Unsupported
+}
+
+unsafe extern "C" fn no_recv(_: *mut c_void, _: u64, _: *mut NrOwnedBytes, _: u64) -> NrStatus {
+    NrStatus::Unsupported
+}
+
+unsafe extern "C" fn no_stream_send(_: *mut c_void, _: u64, _: NrBytes, _: u64) -> NrStatus {
+    NrStatus::Unsupported
+}
+
+unsafe extern "C" fn no_channel(_: *mut c_void, _: u64) -> u64 {
+    0
 }

@@ -168,6 +168,7 @@ impl<P: Plugin> Slots<P> {
                     flags: plugin::flags::<P>(),
                     config_default: NrStr::from_str(P::CONFIG_DEFAULT),
                     attach: Some(VTable::<P>::attach),
+                    coroutine_stack_bytes: 0,
                 };
                 // SAFETY: invariant 2; the lock of `Slots` is held.
                 unsafe { *slot.info.get() = info };
@@ -203,6 +204,7 @@ impl<P: Plugin> Slot<P> {
                 flags: 0,
                 config_default: NrStr::EMPTY,
                 attach: None,
+                coroutine_stack_bytes: 0,
             }),
             live: AtomicPtr::new(ptr::null_mut()),
             attached: Mutex::new(None),

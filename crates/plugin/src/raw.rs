@@ -222,6 +222,7 @@ impl Definition {
                 Some(attach) => Some(attach),
                 None => Some(attach_plain),
             },
+            coroutine_stack_bytes: 0,
         }
     }
 

@@ -96,7 +96,7 @@ static const NrHostVTable vtable = {on_send_result};
 
 /* Without timers and send_wait: Go waits by itself. */
 static const BkHostApi api = {
-    .struct_size = sizeof(BkHostApi),
+    .struct_size = offsetof(BkHostApi, coroutine_current), /* no coroutines for Go */
     .api_version = BK_HOST_API_VERSION,
     .send = on_send,
     .lease_acquire = on_lease_acquire,

@@ -2,6 +2,7 @@
 //! Answers and frames from a plugin.
 
 use std::{
+    cell::Cell,
     ffi::c_void,
     mem,
     ptr::{self, NonNull},
@@ -145,7 +146,7 @@ fn release(payload: NrOwnedBytes) {
 }
 
 #[inline]
-fn copied(
+pub(super) fn copied(
     instance: &'static Instance,
     sid: u64,
     status: NrStatus,
@@ -223,23 +224,30 @@ pub(super) fn deliver(
                 tally.add(Count::BytesOut, len);
                 body()
             };
+            let waits = Cell::new(false);
+            let full = || {
+                waits.set(true);
+                instance.plugin.counters.one(Count::Backpressure);
+            };
             let pushed = match when_full {
                 WhenFull::Wait(timeout) if !inside => {
-                    cell.push_until(sid, status, len, body, timer::after(timeout))
+                    cell.push_until(sid, status, len, body, timer::after(timeout), full)
                 }
                 WhenFull::WaitOrEnd if !inside => {
                     let patience = match instance.limits.stream_idle_ms {
                         0 => PATIENCE_WITHOUT_IDLE,
                         idle_ms => Duration::from_millis(idle_ms),
                     };
-                    cell.push_until(sid, status, len, body, timer::after(patience))
+                    cell.push_until(sid, status, len, body, timer::after(patience), full)
                 }
                 _ => cell.push(sid, status, len, body),
             };
             match pushed {
                 Ok(()) => Ok(()),
                 Err(Rejected::Full) => {
-                    instance.plugin.counters.one(Count::Backpressure);
+                    if !waits.get() {
+                        instance.plugin.counters.one(Count::Backpressure);
+                    }
                     if matches!(when_full, WhenFull::WaitOrEnd) {
                         // A frame would be lost without anybody knowing: end the stream instead.
                         let _ = cell.push(sid, NrStatus::Backpressure, 0, || Body::EMPTY);

@@ -8,6 +8,7 @@
 //! | [`state`] | `state_*`, `set_state`, `get_state` |
 //! | [`observe`] | cancellation, deadlines, logs, metrics, configuration |
 //! | [`time`] | `timer_*` |
+//! | [`wait`] | `coroutine_*`, `stream_recv`, `stream_send`, `channel_*` |
 //!
 //! # Safety
 //!
@@ -17,13 +18,15 @@
 //! - a view: what can be checked without touching the memory is checked, against the plugin's own
 //!   limits; beyond that the plugin answers for its pointers, as code in the same process does.
 //! - out-pointers: `NULL` and misaligned ones are refused; beyond that, as above.
-//! - nothing unwinds: [`boundary`] catches a panic of the host, logs it and gives a typed answer.
+//! - nothing unwinds: [`boundary`] catches a panic of the host, logs it and gives a typed answer. The
+//!   end of a coroutine's runtime, which is a panic too, abandons the coroutine there.
 
 mod answer;
 mod lease;
 mod observe;
 mod state;
 mod time;
+mod wait;
 
 use std::{
     ffi::c_void,
@@ -33,7 +36,7 @@ use std::{
 use becket_abi::{BK_HOST_API_VERSION, BkHostApi, NrHostExt, NrHostVTable, NrStr};
 
 pub(crate) use self::{lease::Leases, observe::relative, time::TimerTable};
-use crate::instance::Instance;
+use crate::{coroutine, instance::Instance};
 
 static VTABLE: NrHostVTable = NrHostVTable { send_result: answer::send_result };
 
@@ -64,6 +67,17 @@ static API: BkHostApi = BkHostApi {
     timer_cancel: time::cancel,
     config: observe::config,
     config_get: observe::config_get,
+    coroutine_current: wait::current,
+    coroutine_yield: wait::give_way,
+    coroutine_sleep: wait::sleep,
+    coroutine_spawn: wait::spawn,
+    stream_recv: wait::stream_recv,
+    stream_send: wait::stream_send,
+    channel_make: wait::channel_make,
+    channel_send: wait::channel_send,
+    channel_recv: wait::channel_recv,
+    channel_close: wait::channel_close,
+    channel_destroy: wait::channel_destroy,
 };
 
 /// The table for `init`.
@@ -90,7 +104,11 @@ fn boundary<R>(host_ctx: *mut c_void, refused: R, body: impl FnOnce(&'static Ins
     };
     match catch_unwind(AssertUnwindSafe(|| body(instance))) {
         Ok(result) => result,
-        Err(_) => {
+        Err(payload) => {
+            if becket_coro::foreign::is_ending(&*payload) {
+                drop(payload);
+                coroutine::abandon_here();
+            }
             tracing::error!(
                 target: "becket::abi",
                 plugin = %instance.plugin.spec.name,

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use becket_abi::{
-    BK_ENTRY_BIDIRECTIONAL, BK_ENTRY_STREAM, BK_ENTRY_UNARY, BkEntryInfo, NrStatus, NrStr,
+    BK_ENTRY_BIDIRECTIONAL, BK_ENTRY_NEVER_WAITS, BK_ENTRY_STREAM, BK_ENTRY_UNARY, BkEntryInfo,
+    NrStatus, NrStr,
 };
 use serde::Serialize;
 
@@ -28,6 +29,9 @@ pub struct EntryInfo {
     pub kind: EntryKind,
     /// One line on what it does, or empty.
     pub help: String,
+    /// In a plugin that wants coroutines, its handler needs none: it never waits.
+    #[serde(skip)]
+    pub never_waits: bool,
 }
 
 /// What an entry answers with.
@@ -91,11 +95,15 @@ impl EntryPoints {
                 tracing::warn!(index, %status, "describe ended with an unexpected status");
                 return entries;
             }
-            match (text(record.name, NAME_BYTES_MAX), EntryKind::of(record.kind)) {
+            match (
+                text(record.name, NAME_BYTES_MAX),
+                EntryKind::of(record.kind & !BK_ENTRY_NEVER_WAITS),
+            ) {
                 (Some(name), Some(kind)) if !name.is_empty() => {
                     if known.insert(name.clone()) {
                         let help = text(record.help, HELP_BYTES_MAX).unwrap_or_default();
-                        entries.push(EntryInfo { name, kind, help });
+                        let never_waits = record.kind & BK_ENTRY_NEVER_WAITS != 0;
+                        entries.push(EntryInfo { name, kind, help, never_waits });
                     }
                 }
                 (name, kind) => tracing::warn!(

@@ -177,6 +177,14 @@ pub enum LoadError {
         /// The function.
         function: &'static str,
     },
+    /// Its handlers cannot run on coroutines, as it wants.
+    #[error("plugin {plugin} wants its handlers on coroutines, and {defect}")]
+    Coroutine {
+        /// The plugin.
+        plugin: String,
+        /// Why not.
+        defect: CoroutineDefect,
+    },
     /// The plugin's `attach` refused.
     #[error("`attach` of plugin {plugin} answered {status}")]
     AttachFailed {
@@ -208,6 +216,26 @@ pub enum LoadError {
     /// The host is shutting down.
     #[error("the host is shutting down and loads nothing more")]
     ShuttingDown,
+}
+
+/// Why the handlers of a plugin cannot run on coroutines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CoroutineDefect {
+    /// It has Go's runtime in it.
+    #[error("is written in Go")]
+    Go,
+    /// It does not say that several threads may be in it.
+    #[error("does not say that it is thread-safe")]
+    NotThreadSafe,
+    /// It asks for too much stack.
+    #[error("asks for stacks of {found} bytes, more than {bytes_max}")]
+    Stack {
+        /// Bytes asked for.
+        found: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
 }
 
 /// What is wrong with an `NrPluginInfo`.
@@ -290,6 +318,15 @@ impl LoadError {
                 ),
             },
             Self::LayoutUndecided { why, .. } => why.clone(),
+            Self::Coroutine { defect: CoroutineDefect::Go, .. } => {
+                "Go's runtime moves its goroutines between stacks of its own and cannot run on a \
+                 stack that it did not make"
+                    .to_owned()
+            }
+            Self::Coroutine { defect: CoroutineDefect::NotThreadSafe, .. } => {
+                "handlers on coroutines interleave at each of their waits, on several threads"
+                    .to_owned()
+            }
             Self::Info { defect: InfoDefect::StructSize { found: 0 }, .. } => {
                 "the structure is not filled in".to_owned()
             }
@@ -368,6 +405,21 @@ impl LoadError {
             Self::FunctionMissing { .. } => {
                 "every plugin needs `init` and one of `handle` and `handle_raw`".to_owned()
             }
+            Self::Coroutine { defect, .. } => match defect {
+                CoroutineDefect::Go => {
+                    "clear BK_PLUGIN_WANTS_COROUTINE: a goroutine for each call or stream waits in \
+                     straight-line code as well (HandleStream of the Go SDK)"
+                }
+                CoroutineDefect::NotThreadSafe => {
+                    "make the plugin thread-safe and set BK_PLUGIN_THREAD_SAFE, or clear \
+                     BK_PLUGIN_WANTS_COROUTINE"
+                }
+                CoroutineDefect::Stack { .. } => {
+                    "raise `coroutine_stack_bytes_max` of the plugin, or lower \
+                     coroutine_stack_bytes in its NrPluginInfo"
+                }
+            }
+            .to_owned(),
             Self::AttachFailed { .. } | Self::InitFailed { .. } => {
                 "the plugin's own log messages say more; check its configuration".to_owned()
             }

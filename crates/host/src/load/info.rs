@@ -4,6 +4,7 @@
 //! ```text
 //!   0 abi_version  4 struct_size  8 name  24 version  40 plugin_ctx  48 vtable     every plugin
 //!  56 vtable_size 60 flags       64 config_default    80 attach                    struct_size > 56
+//!  88 coroutine_stack_bytes                                                        struct_size > 88
 //! ```
 //!
 //! A field is read only if `struct_size` covers it. The structure may lie anywhere that can be
@@ -40,6 +41,7 @@ pub(super) struct Info {
     pub(super) flags: u32,
     pub(super) config_default: String,
     pub(super) attach: usize,
+    pub(super) coroutine_stack_bytes: u64,
 }
 
 impl Info {
@@ -113,6 +115,10 @@ impl Reader<'_> {
             flags: memory::half(&bytes, offset_of!(NrPluginInfo, flags)),
             config_default,
             attach: memory::word(&bytes, offset_of!(NrPluginInfo, attach)),
+            coroutine_stack_bytes: memory::word(
+                &bytes,
+                offset_of!(NrPluginInfo, coroutine_stack_bytes),
+            ) as u64,
         })
     }
 

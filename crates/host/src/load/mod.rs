@@ -57,7 +57,7 @@ use self::elf::{ElfFacts, Extent};
 pub use self::entry::{EntryInfo, EntryKind};
 pub(crate) use self::entry_points::EntryPoints;
 use self::entry_points::Table;
-pub use self::error::{InfoDefect, LoadError};
+pub use self::error::{CoroutineDefect, InfoDefect, LoadError};
 use self::file::PluginFile;
 pub(crate) use self::image::Image;
 use self::image::Opened;
@@ -95,6 +95,10 @@ pub(crate) struct Loaded {
     pub(crate) version: String,
     pub(crate) layout: LayoutChoice,
     pub(crate) flags: u32,
+    /// What its handlers want on a coroutine; 0: as it comes.
+    pub(crate) coroutine_stack_bytes: u64,
+    /// It was built by the Go compiler.
+    pub(crate) is_go: bool,
     pub(crate) config_default: String,
     pub(crate) path: Option<PathBuf>,
     pub(crate) sha256: Option<[u8; 32]>,
@@ -170,15 +174,16 @@ impl FromStr for Layout {
 
 /// Loads a plugin; does not call `attach` or `init`.
 pub(crate) fn load(source: &Source, options: &LoadOptions<'_>) -> Result<Loaded, LoadError> {
-    let (bound, path, sha256) = match source {
+    let (bound, path, sha256, is_go) = match source {
         Source::Path(name) => {
             let file = PluginFile::read(name, options.search_path, options.sha256)?;
             let facts = ElfFacts::read(&file)?;
-            (bind_file(&file, &facts, options)?, Some(file.path), Some(file.sha256))
+            let is_go = facts.runtime == Some("go");
+            (bind_file(&file, &facts, options)?, Some(file.path), Some(file.sha256), is_go)
         }
         Source::Linked(plugin) => {
             let opened = Image::linked(*plugin);
-            (bind("(linked into this program)", opened, None, options.layout)?, None, None)
+            (bind("(linked into this program)", opened, None, options.layout)?, None, None, false)
         }
     };
     let Bound { image, entry_points, info, chosen } = bound;
@@ -198,6 +203,8 @@ pub(crate) fn load(source: &Source, options: &LoadOptions<'_>) -> Result<Loaded,
         version: info.version,
         layout,
         flags: info.flags,
+        coroutine_stack_bytes: info.coroutine_stack_bytes,
+        is_go,
         config_default: info.config_default,
         path,
         sha256,

@@ -99,6 +99,7 @@ impl Plugin {
     pub fn entry(&self, name: &str) -> Result<Entry, CallError> {
         let entry = Entry(Arc::new(EntryInner {
             cached: AtomicU64::new(0),
+            inline_at: AtomicU64::new(0),
             shared: self.shared.clone(),
             name: name.into(),
         }));
@@ -198,6 +199,8 @@ pub struct Entry(Arc<EntryInner>);
 struct EntryInner {
     /// The id of the entry in the instance of a generation: `generation << 32 | id`; 0: not known.
     cached: AtomicU64,
+    /// The generation in which it needs no coroutine in a plugin that wants them; 0: not known.
+    inline_at: AtomicU64,
     shared: Arc<Shared>,
     name: Box<str>,
 }
@@ -257,7 +260,16 @@ impl Entry {
         OpenStream::new(self.0.shared.clone(), OwnedEntry::Resolved(self.clone()), request)
     }
 
+    /// Whether it is known to need no coroutine of `instance`.
+    #[inline]
+    fn is_inline_at(&self, instance: &Instance) -> bool {
+        self.0.inline_at.load(Ordering::Relaxed) == instance.generation
+    }
+
     fn remember(&self, instance: &Instance, id: u32) {
+        if instance.coroutines.is_exempt(&self.0.name) {
+            self.0.inline_at.store(instance.generation, Ordering::Relaxed);
+        }
         self.0.cached.store(instance.generation << 32 | u64::from(id), Ordering::Relaxed);
     }
 
@@ -314,6 +326,18 @@ impl<'a> EntryName<'a> {
             Self::Name(name) => EntryRef::Name(name),
             Self::Resolved(entry) => entry.at(instance),
         }
+    }
+
+    /// True if a coroutine of `instance` is to serve it.
+    #[inline]
+    pub(crate) fn is_for_coroutine(self, instance: &Instance) -> bool {
+        instance.coroutines.wanted()
+            && match self {
+                Self::Name(name) => !instance.coroutines.is_exempt(name),
+                Self::Resolved(entry) => {
+                    !entry.is_inline_at(instance) && !instance.coroutines.is_exempt(entry.name())
+                }
+            }
     }
 
     pub(crate) fn to_owned(self) -> OwnedEntry {

@@ -30,6 +30,7 @@ use super::PluginInfo;
 use becket_chan::fence;
 
 use crate::{
+    coroutine::Pool,
     counters::Counters,
     distance::Distance,
     error::{CallError, UnknownEntry},
@@ -45,6 +46,7 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) spec: PluginSpec,
     pub(crate) search_path: Arc<[PathBuf]>,
+    pub(crate) coroutines: Arc<Pool>,
     pub(crate) counters: Counters,
     pub(crate) metrics: Metrics,
     current: AtomicPtr<Instance>,
@@ -84,12 +86,17 @@ struct Last {
 }
 
 impl Shared {
-    pub(crate) fn new(spec: PluginSpec, search_path: Arc<[PathBuf]>) -> Arc<Self> {
+    pub(crate) fn new(
+        spec: PluginSpec,
+        search_path: Arc<[PathBuf]>,
+        coroutines: Arc<Pool>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             counters: Counters::new(),
             metrics: Metrics::new(spec.limits.metrics_max),
             spec,
             search_path,
+            coroutines,
             current: AtomicPtr::new(ptr::null_mut()),
             away: Mutex::default(),
             back: Condvar::new(),

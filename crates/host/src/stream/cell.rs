@@ -225,7 +225,7 @@ impl StreamCell {
         self.put_frame(sid, status, units, body)
     }
 
-    /// As [`Self::push`], but waits for room until `deadline`.
+    /// As [`Self::push`], but waits for room until `deadline`; then `full` runs first.
     pub(crate) fn push_until(
         &self,
         sid: u64,
@@ -233,12 +233,16 @@ impl StreamCell {
         len: u64,
         body: impl FnOnce() -> Body,
         deadline: Instant,
+        full: impl FnOnce(),
     ) -> Result<(), Rejected> {
         if status.is_terminal() {
             return self.push_end(sid, status, body);
         }
         let units = match self.credit.take(sid, len, 0) {
-            Err(Rejected::Full) => self.take_until(sid, len, deadline)?,
+            Err(Rejected::Full) => {
+                full();
+                self.take_until(sid, len, deadline)?
+            }
             taken => taken?,
         };
         self.put_frame(sid, status, units, body)

@@ -443,12 +443,13 @@ mod tests {
         let (cell, mut inbox) = opened(1, 64);
         push(cell, SID, NrStatus::Ok, b"x").unwrap();
         let body = || Body::copy_of(b"y");
-        let pushed = cell.push_until(SID, NrStatus::Ok, 1, body, Instant::now());
+        let pushed = cell.push_until(SID, NrStatus::Ok, 1, body, Instant::now(), || {});
         assert_eq!(pushed, Err(Rejected::Full));
         std::thread::scope(|scope| {
             let far = Instant::now() + Duration::from_secs(60);
-            let waiters = [(); 4]
-                .map(|()| scope.spawn(move || cell.push_until(SID, NrStatus::Ok, 1, body, far)));
+            let waiters = [(); 4].map(|()| {
+                scope.spawn(move || cell.push_until(SID, NrStatus::Ok, 1, body, far, || {}))
+            });
             assert!(inbox.close());
             for waiter in waiters {
                 assert_eq!(waiter.join().unwrap(), Err(Rejected::Late));
@@ -468,7 +469,7 @@ mod tests {
                         let mut bytes = vec![thread];
                         bytes.extend(at.to_le_bytes());
                         let body = || Body::copy_of(&bytes);
-                        cell.push_until(SID, NrStatus::Ok, 5, body, far).unwrap();
+                        cell.push_until(SID, NrStatus::Ok, 5, body, far, || {}).unwrap();
                     }
                 });
             }

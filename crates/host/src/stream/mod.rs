@@ -10,7 +10,8 @@
 //!
 //! Data to the plugin is offered on the sender's thread. One that answers `Backpressure` has not
 //! taken it; a plugin with the host's full API says later that it takes more, and `send` waits for
-//! that. One of the first layouts cannot say so, and `send` reports `Backpressure`.
+//! that. One of the first layouts cannot say so, and `send` reports `Backpressure`. A stream that
+//! coroutines of the plugin serve gets its data in a queue instead, in which they wait for it.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -46,6 +47,7 @@ use self::{
     inbox::{Inbox, More},
 };
 use crate::{
+    coroutine::Handler,
     counters::Count,
     error::{SendError, StreamError},
     instance::Instance,
@@ -65,6 +67,8 @@ struct Core {
     idle: Duration,
     /// Set when somebody waits for the first time: a stream on which nobody waits sets none.
     timers: OnceLock<[Option<timer::Key>; 2]>,
+    /// Present if coroutines of the plugin serve it.
+    handler: Option<Arc<Handler>>,
 }
 
 impl Core {
@@ -218,6 +222,9 @@ impl Stream {
         }
         let open = self.inbox.close();
         core.shared.counters.one(Count::StreamsEnded);
+        if let Some(handler) = &core.handler {
+            handler.stream_over(open);
+        }
         if open && self.state != Receiving::Refused {
             core.instance.tell_cancelled(core.sid, true);
         }

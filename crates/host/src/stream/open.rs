@@ -17,9 +17,10 @@ use std::{
 use becket_abi::NrStatus;
 use tracing::Span;
 
-use super::{Core, End, Inbox, Receiving, Stream};
+use super::{Core, End, Inbox, Receiving, Stream, StreamCell};
 use crate::{
-    call::{Timeout, admit, span},
+    call::{Timeout, admit, no_coroutine, span},
+    coroutine::Handler,
     counters::Count,
     distance::Distance,
     error::CallError,
@@ -150,6 +151,21 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Opened
     let core = stream.core.clone();
     let (entry, sid) = (this.entry.clone(), core.sid);
     let span = span(shared, entry.get(), sid);
+    if let Some(handler) = core.handler.clone() {
+        // Without the core: who is abandoned keeps what it has.
+        let cell = core.cell;
+        drop(core);
+        let name = entry.clone();
+        let spawned = instance.spawn_handler(name.get().name(), &handler.clone(), move || {
+            handle_on_coroutine(&handler, cell, &entry, &request);
+        });
+        if spawned.is_ok() {
+            return Ok(Opened::Apart(stream));
+        }
+        stream.state = Receiving::Refused;
+        shared.counters.one(Count::StreamsRefused);
+        return Err(no_coroutine(instance));
+    }
     if instance.route() != Route::Caller || instance.distance.would_wait() {
         if instance
             .run_apart(Box::new(move || handle_apart(&core, &entry, &request, &span)))
@@ -195,6 +211,8 @@ fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stre
     shared.counters.one(Count::StreamsOpened);
     shared.counters.add(Count::BytesIn, request.body.len() as u64);
     slot.set_deadline_ms(this.timeout.relative(limits.stream_deadline_ms));
+    let for_coroutine = this.entry.get().is_for_coroutine(instance);
+    let handler = for_coroutine.then(|| instance.make_handler(sid, Some(cell)));
     Ok(Stream {
         core: Arc::new(Core {
             shared: shared.clone(),
@@ -205,6 +223,7 @@ fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stre
             timeout: this.timeout.duration(limits.stream_deadline_ms),
             idle: this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms)),
             timers: OnceLock::new(),
+            handler,
         }),
         inbox: Inbox::new(cell),
         state: Receiving::Open,
@@ -220,6 +239,23 @@ fn handle(
     request.with_view(|view| {
         instance.distance.handle(entry.get().at(instance), sid, Some(view), &request.body)
     })
+}
+
+/// On a coroutine: runs `handle`, whose first wait opens the stream if nothing has before.
+fn handle_on_coroutine(
+    handler: &Handler,
+    cell: &'static StreamCell,
+    entry: &OwnedEntry,
+    request: &Request,
+) {
+    let (instance, sid) = (handler.instance(), handler.sid());
+    let handle = || handle(instance, entry, sid, request);
+    let Some(status) = cell.is_open(sid).then(handle) else { return };
+    if status.is_ok() {
+        handler.set_opened();
+    } else if cell.end(sid, End::Refused(status)) {
+        instance.plugin.counters.one(Count::StreamsRefused);
+    }
 }
 
 /// On a worker: runs `handle`, and tells the opening what became of it.

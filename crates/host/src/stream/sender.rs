@@ -8,6 +8,7 @@ use futures_lite::future::or;
 
 use super::{Core, StreamCell};
 use crate::{
+    coroutine::{Handler, Pushed},
     counters::Count,
     distance::{Distance, Inline},
     error::SendError,
@@ -72,11 +73,9 @@ pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError>
         let instance = core.instance;
         let cell = core.cell;
         let readied = cell.readied();
-        let sent = if instance.route() == Route::Caller && !instance.distance.would_wait() {
-            try_send(core, data)
-        } else {
-            send_apart(core, cell, data).await
-        };
+        let at_once = core.handler.is_some()
+            || (instance.route() == Route::Caller && !instance.distance.would_wait());
+        let sent = if at_once { try_send(core, data) } else { send_apart(core, cell, data).await };
         let can_tell = instance.distance.points().attach.is_some();
         if sent != Err(SendError::Backpressure) || !can_tell {
             return sent;
@@ -117,7 +116,16 @@ pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
         return Err(SendError::PayloadTooLarge { len, len_max });
     }
     let cell = core.cell;
-    match tell(core, cell, |distance| distance.stream_data(core.sid, data))? {
+    let status = match core.handler.as_deref().and_then(Handler::stream) {
+        Some((inbound, _)) if cell.is_open(core.sid) => match inbound.push(data) {
+            Pushed::Taken => NrStatus::Ok,
+            Pushed::Full => NrStatus::Backpressure,
+            Pushed::Closed => return Err(SendError::Closed),
+        },
+        Some(_) => return Err(SendError::Closed),
+        None => tell(core, cell, |distance| distance.stream_data(core.sid, data))?,
+    };
+    match status {
         NrStatus::Ok => {
             cell.touch();
             core.shared.counters.one(Count::FramesIn);
@@ -133,6 +141,13 @@ pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
 
 pub(super) fn close(core: &Core) -> Result<(), SendError> {
     let cell = core.cell;
+    if let Some((inbound, _)) = core.handler.as_deref().and_then(Handler::stream) {
+        if !cell.is_open(core.sid) {
+            return Err(SendError::Closed);
+        }
+        inbound.close();
+        return Ok(());
+    }
     match tell(core, cell, |distance| distance.stream_close(core.sid))? {
         NrStatus::Ok => Ok(()),
         status => Err(SendError::Refused { status }),

@@ -126,6 +126,7 @@ impl Script {
             flags: script.flags,
             config_default: NrStr::EMPTY,
             attach: Some(attach),
+            coroutine_stack_bytes: 0,
         }));
         NEXT.set(info);
         // SAFETY: `get` returns what was just leaked; its functions keep the ABI's rules.

@@ -71,6 +71,7 @@ pub(super) static API: BkHostApi = BkHostApi {
     timer_cancel,
     config,
     config_get,
+    ..crate::fallback::NOTHING
 };
 
 fn inner(ctx: *mut c_void) -> &'static Inner {

@@ -251,6 +251,7 @@ fn a_linked_plugin_needs_no_file() {
         flags: 0,
         config_default: becket_abi::NrStr::EMPTY,
         attach: None,
+        coroutine_stack_bytes: 0,
     };
     unsafe extern "C" fn get() -> *const NrPluginInfo {
         &raw const INFO
