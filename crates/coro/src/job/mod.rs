@@ -308,7 +308,7 @@ impl Job {
 
     /// Whether it, or anything above it, is cancelled or has failed. Cancelling sets a token, wakes
     /// who waits on it, and then goes down: who was woken may know of it before his own job does.
-    fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         let mut job = self.clone();
         loop {
             let above = job.0.above.as_ref();

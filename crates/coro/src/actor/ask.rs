@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Requests: a message that carries the way back for its answer.
+//!
+//! The way back is a channel of one place for one sender and one receiver. If the request is lost
+//! with the actor, or dropped unanswered, its sender is dropped, and who asked hears so at once.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use becket_chan::{
+    RecvError, SendError, Sender, SoleReceiver, SoleSender, Token, TrySendError, bounded_sole,
+};
+
+/// The way back for an answer. Dropped without one, it tells who asked that there will be none.
+pub struct Reply<R> {
+    tx: SoleSender<R>,
+}
+
+impl<R> Reply<R> {
+    /// Answers. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// Who asked waits no more. The answer comes back.
+    pub fn send(mut self, answer: R) -> Result<(), R> {
+        self.tx.try_send(answer).map_err(TrySendError::into_inner)
+    }
+
+    /// Whether somebody still waits for the answer.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        !self.tx.is_closed()
+    }
+}
+
+impl<R> fmt::Debug for Reply<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("awaited", &self.is_awaited()).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError<M> {
+    /// The request did not reach the mailbox: the actor has ended or stops, or a limit was reached
+    /// while the mailbox was full. The message is inside.
+    #[error("the actor was not asked: {0}")]
+    NotSent(SendError<M>),
+    /// The actor has, or had, the request; it did not answer in time.
+    #[error("the actor did not answer in time")]
+    TimedOut,
+    /// The actor has, or had, the request; who asked was cancelled.
+    #[error("cancelled while waiting for the actor's answer")]
+    Cancelled,
+    /// The actor ended, failed over it, or dropped it without an answer.
+    #[error("the actor dropped the request")]
+    Dropped,
+}
+
+impl<M> fmt::Debug for AskError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSent(error) => f.debug_tuple("NotSent").field(error).finish(),
+            Self::TimedOut => f.write_str("TimedOut"),
+            Self::Cancelled => f.write_str("Cancelled"),
+            Self::Dropped => f.write_str("Dropped"),
+        }
+    }
+}
+
+impl<M> AskError<M> {
+    /// The message, if the actor never had it.
+    #[must_use]
+    pub fn into_message(self) -> Option<M> {
+        match self {
+            Self::NotSent(error) => Some(error.into_inner()),
+            Self::TimedOut | Self::Cancelled | Self::Dropped => None,
+        }
+    }
+}
+
+/// A request that has not been made yet: give it limits, and drive it with [`wait`](Self::wait) or
+/// `.await`. The limits are for both, the way into the mailbox and the answer.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use becket_coro::actor::{self, AskError, Reply};
+///
+/// let echo = actor::spawn_fn(|(text, reply): (String, Reply<String>), _| drop(reply.send(text)))?;
+/// let answer = echo.ask(|reply| ("hello".into(), reply)).timeout(Duration::from_secs(5)).wait()?;
+/// assert_eq!(answer, "hello");
+/// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
+///
+/// # Cancel safety
+///
+/// If the future is dropped, nothing was asked, or the answer goes nowhere.
+#[must_use = "nothing is asked until it is waited for"]
+pub struct Ask<'a, M, R> {
+    tx: &'a Sender<M>,
+    message: M,
+    answer: SoleReceiver<R>,
+    deadline: Option<Instant>,
+    token: Option<&'a Token>,
+}
+
+/// Drives an operation under limits that may be there or not.
+macro_rules! limited {
+    ($operation:expr, $ask:ident, ($($drive:tt)+)) => {
+        match ($ask.deadline, $ask.token) {
+            (None, None) => $operation$($drive)+,
+            (Some(at), None) => $operation.deadline(at)$($drive)+,
+            (None, Some(token)) => $operation.cancel_on(token)$($drive)+,
+            (Some(at), Some(token)) => $operation.deadline(at).cancel_on(token)$($drive)+,
+        }
+    };
+}
+
+impl<'a, M, R> Ask<'a, M, R> {
+    pub(super) fn new(tx: &'a Sender<M>, message: impl FnOnce(Reply<R>) -> M) -> Self {
+        let (reply, answer) = bounded_sole(1);
+        let message = message(Reply { tx: reply });
+        Self { tx, message, answer, deadline: None, token: None }
+    }
+
+    /// Gives up `duration` from now.
+    pub fn timeout(self, duration: Duration) -> Self {
+        match crate::now().checked_add(duration) {
+            Some(at) => self.deadline(at),
+            None => self,
+        }
+    }
+
+    /// Gives up at `deadline`; of several, the earliest holds.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+        self
+    }
+
+    /// Gives up when the token is set; the last one holds.
+    pub const fn cancel_on(mut self, token: &'a Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Asks, and waits on a thread or in a coroutine for the answer.
+    ///
+    /// # Errors
+    ///
+    /// The actor was not reached, dropped the request, or a limit was reached.
+    pub fn wait(mut self) -> Result<R, AskError<M>> {
+        limited!(self.tx.send(self.message), self, (.wait())).map_err(AskError::NotSent)?;
+        limited!(self.answer.recv(), self, (.wait())).map_err(no_answer)
+    }
+}
+
+fn no_answer<M>(error: RecvError) -> AskError<M> {
+    match error {
+        RecvError::TimedOut => AskError::TimedOut,
+        RecvError::Cancelled => AskError::Cancelled,
+        _ => AskError::Dropped,
+    }
+}
+
+impl<'a, M: Send + 'a, R: Send + 'a> IntoFuture for Ask<'a, M, R> {
+    type Output = Result<R, AskError<M>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        Box::pin(async move {
+            limited!(self.tx.send(self.message), self, (.await)).map_err(AskError::NotSent)?;
+            limited!(self.answer.recv(), self, (.await)).map_err(no_answer)
+        })
+    }
+}
+
+impl<M, R> fmt::Debug for Ask<'_, M, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Actors: a state that one coroutine owns, and a mailbox in front of it.
+//!
+//! ```text
+//!   Address ── tell ──┐                        ┌─ handle(message), one at a time
+//!   Address ── ask ───┴─► mailbox ─► coroutine ┤
+//!      ▲         └── reply ◄───────────────────┘ fails ─► restarted after a while, or ends
+//!      └── on_done, join, links: how it ended
+//! ```
+//!
+//! ```
+//! use becket_coro::actor::{self, Reply};
+//!
+//! enum Counter {
+//!     Add(u64),
+//!     Total(Reply<u64>),
+//! }
+//!
+//! let mut total = 0;
+//! let counter = actor::spawn_fn(move |message, _cx| match message {
+//!     Counter::Add(n) => total += n,
+//!     Counter::Total(reply) => drop(reply.send(total)),
+//! })?;
+//! counter.tell(Counter::Add(40)).wait()?;
+//! counter.tell(Counter::Add(2)).wait()?;
+//! assert_eq!(counter.ask(Counter::Total).wait()?, 42);
+//! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+//! ```
+//!
+//! # How it ends
+//!
+//! | what happens | queued messages | the message at work | [`Exit`] |
+//! |---|---|---|---|
+//! | [`Stop::Drain`] | are handled | is finished | `Stopped` |
+//! | [`Stop::Now`], or it says [`Next::Stop`] | are undelivered | is finished | `Stopped` |
+//! | all addresses are dropped | are handled | is finished | `Abandoned` |
+//! | [`Address::cancel`], or its job's parent is cancelled | are undelivered | its waits end, if they watch [`Context::token`] | `Cancelled` |
+//! | it fails, and is not restarted | are undelivered | is lost | `Failed` |
+//! | its runtime ends | are undelivered | is unwound | `Cancelled` |
+//!
+//! Undelivered messages go to the mailbox's undelivered hook, if it has one.
+//!
+//! # Invariants
+//!
+//! 1. One message is handled at a time, in the order of the mailbox. An actor with nothing to do is
+//!    parked in a receive, and costs no CPU time.
+//! 2. It ends once. First its state is dropped, then its mailbox is closed, then what
+//!    [`on_done`](Address::on_done) was given runs, each once, then [`join`](Address::join) returns.
+//! 3. A restart keeps the mailbox and all addresses; the message that was at work is lost, and who
+//!    asked with it hears so. Restarts in a window of time are limited, and a delay that doubles goes
+//!    before each.
+//! 4. A message that an actor did not get comes back to who told it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `address` | the handle: tell, stop, cancel, join |
+//! | `ask` | requests and replies |
+//! | `builder` | name, mailbox, runtime, parent, restart policy |
+//! | `exit` | how it ended, and who wants to know |
+//! | `link` | actors that end together, or hear of each other's end |
+//! | `restart` | when and how often it is started again |
+//! | `run` | the coroutine |
+
+mod address;
+mod ask;
+mod builder;
+mod exit;
+mod link;
+mod restart;
+mod run;
+
+use std::marker::PhantomData;
+
+use becket_chan::Token;
+
+pub use self::{
+    address::{Address, Stop},
+    ask::{Ask, AskError, Reply},
+    builder::Builder,
+    exit::Exit,
+    restart::Restart,
+};
+use crate::{
+    SpawnError,
+    job::{BoxError, Job},
+};
+
+/// A state, and what it does with a message.
+pub trait Actor: Send + 'static {
+    /// What it is told.
+    type Message: Send + 'static;
+
+    /// Before the first message, on the actor's coroutine; after each restart too.
+    ///
+    /// # Errors
+    ///
+    /// The actor fails.
+    fn started(&mut self, cx: &Context<Self::Message>) -> Result<(), BoxError> {
+        let _unused = cx;
+        Ok(())
+    }
+
+    /// Handles a message. It may wait: the actor's coroutine is parked then, and messages queue.
+    ///
+    /// # Errors
+    ///
+    /// The actor fails, as if it had panicked.
+    fn handle(
+        &mut self,
+        message: Self::Message,
+        cx: &Context<Self::Message>,
+    ) -> Result<Next, BoxError>;
+
+    /// Before it is dropped, unless it failed.
+    fn stopped(&mut self, exit: &Exit) {
+        let _unused = exit;
+    }
+}
+
+/// What an actor does after a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It waits for the next one.
+    Continue,
+    /// It ends.
+    Stop,
+}
+
+/// What the function form of an actor may give: nothing, a [`Next`], or a `Result` of either.
+pub trait IntoNext {
+    /// As an actor's handler gives it.
+    fn into_next(self) -> Result<Next, BoxError>;
+}
+
+impl IntoNext for () {
+    fn into_next(self) -> Result<Next, BoxError> {
+        Ok(Next::Continue)
+    }
+}
+
+impl IntoNext for Next {
+    fn into_next(self) -> Result<Next, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<E: Into<BoxError>> IntoNext for Result<(), E> {
+    fn into_next(self) -> Result<Next, BoxError> {
+        self.map(|()| Next::Continue).map_err(Into::into)
+    }
+}
+
+impl<E: Into<BoxError>> IntoNext for Result<Next, E> {
+    fn into_next(self) -> Result<Next, BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// An actor that is a function. See [`from_fn`].
+pub struct FromFn<M, F> {
+    handle: F,
+    message: PhantomData<fn(M)>,
+}
+
+/// An actor whose handler is a function, and whose state is what it captures.
+pub fn from_fn<M, N, F>(handle: F) -> FromFn<M, F>
+where
+    M: Send + 'static,
+    N: IntoNext,
+    F: FnMut(M, &Context<M>) -> N + Send + 'static,
+{
+    FromFn { handle, message: PhantomData }
+}
+
+impl<M, N, F> Actor for FromFn<M, F>
+where
+    M: Send + 'static,
+    N: IntoNext,
+    F: FnMut(M, &Context<M>) -> N + Send + 'static,
+{
+    type Message = M;
+
+    fn handle(&mut self, message: M, cx: &Context<M>) -> Result<Next, BoxError> {
+        (self.handle)(message, cx).into_next()
+    }
+}
+
+/// What an actor knows of itself.
+#[derive(Debug)]
+pub struct Context<M> {
+    pub(self) core: std::sync::Arc<exit::Core>,
+    pub(self) address: std::sync::Weak<address::Inner<M>>,
+}
+
+impl<M> Context<M> {
+    /// Set when the actor is cancelled: what a handler waits for should watch it.
+    #[must_use]
+    pub fn token(&self) -> &Token {
+        self.core.job.token()
+    }
+
+    /// Its address, unless all of them were dropped. It does not keep its own mailbox open.
+    #[must_use]
+    pub fn address(&self) -> Option<Address<M>> {
+        self.address.upgrade().map(Address::from_inner)
+    }
+
+    /// Its name, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.core.job.name()
+    }
+
+    /// How often it was restarted.
+    #[must_use]
+    pub fn restarts(&self) -> u32 {
+        self.core.restarts()
+    }
+
+    /// Its job: what it spawns below that ends with it.
+    #[must_use]
+    pub fn job(&self) -> &Job {
+        &self.core.job
+    }
+}
+
+/// Starts an actor on the current runtime, with a mailbox of 64 messages, and without restarts.
+///
+/// # Errors
+///
+/// There is no coroutine for it.
+#[track_caller]
+pub fn spawn<A: Actor>(actor: A) -> Result<Address<A::Message>, SpawnError> {
+    Builder::new().spawn(actor)
+}
+
+/// As [`spawn`], for an actor that is a function.
+///
+/// # Errors
+///
+/// There is no coroutine for it.
+#[track_caller]
+pub fn spawn_fn<M, N, F>(handle: F) -> Result<Address<M>, SpawnError>
+where
+    M: Send + 'static,
+    N: IntoNext + 'static,
+    F: FnMut(M, &Context<M>) -> N + Send + 'static,
+{
+    Builder::new().spawn_fn(handle)
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! An actor's coroutine: one life after another, then the end.
+//!
+//! ```text
+//!   make ─► started ─► receive ─► handle ─┬─► receive ...
+//!    ▲                                    ├─► stop, closed, halt ─► stopped ─► the end
+//!    └── delay ◄── may it start again? ◄──┴─► panic, error
+//! ```
+//!
+//! The end is the drop of [`Run`], field by field: whether the coroutine ran to its end, was unwound
+//! by its runtime or never began, the code and the mailbox go first, and [`Ending`] says last how it
+//! ended.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
+};
+
+use becket_chan::{Receiver, RecvError};
+
+use super::{
+    Actor, Context, Next,
+    exit::{Core, Exit},
+    restart::History,
+};
+use crate::{
+    foreign::is_ending,
+    job::{Body, BoxError, Failure, enter},
+};
+
+/// What the coroutine runs. The order of the fields matters.
+pub(super) struct Run<M, F> {
+    make: F,
+    rx: Receiver<M>,
+    cx: Context<M>,
+    history: History,
+    ending: Ending,
+}
+
+impl<M, F, A> Run<M, F>
+where
+    M: Send + 'static,
+    F: FnMut() -> Option<A>,
+    A: Actor<Message = M>,
+{
+    pub(super) const fn new(
+        make: F,
+        rx: Receiver<M>,
+        cx: Context<M>,
+        history: History,
+        ending: Ending,
+    ) -> Self {
+        Self { make, rx, cx, history, ending }
+    }
+
+    pub(super) fn run(mut self) {
+        let entered = enter(&self.cx.core.job);
+        let exit = self.lives();
+        self.ending.exit = Some(exit);
+        drop(entered);
+    }
+
+    fn lives(&mut self) -> Exit {
+        let core = Arc::clone(&self.cx.core);
+        loop {
+            if core.halt.is_cancelled() {
+                return core.why();
+            }
+            let mut decided = None;
+            let life = catch_unwind(AssertUnwindSafe(|| self.life(&mut decided)));
+            let was_to_end = decided.is_some() || core.halt.is_cancelled();
+            let failure = match (life, decided) {
+                (Ok(Ok(())), Some(exit)) => return exit,
+                (Ok(Ok(())), None) => return core.why(),
+                (Ok(Err(error)), _) if core.job.is_told() => {
+                    // It comes of the cancellation.
+                    core.note_failure(Failure::error(core.job.of(), error));
+                    return core.why();
+                }
+                (Ok(Err(error)), _) => Failure::error(core.job.of(), error),
+                (Err(payload), _) if is_ending(&*payload) => resume_unwind(payload),
+                (Err(payload), _) => Failure::panicked(core.job.of(), payload),
+            };
+            core.note_failure(failure.clone());
+            let restarts = core.restarts();
+            let delay = match self.history.failed(crate::now()) {
+                // What was to end ends, with what went wrong at that.
+                Some(delay) if !was_to_end => delay,
+                _ => return Exit::Failed { failure, restarts },
+            };
+            let at = crate::now().checked_add(delay);
+            if at.is_some_and(|at| core.halt.cancelled().deadline(at).wait()) {
+                return core.why();
+            }
+            core.note_restart();
+        }
+    }
+
+    /// From one start to the end, or to a failure. Says how it ends before the actor hears of it.
+    fn life(&mut self, decided: &mut Option<Exit>) -> Result<(), BoxError> {
+        let Some(mut actor) = (self.make)() else {
+            return Ok(());
+        };
+        let (cx, halt) = (&self.cx, &self.cx.core.halt);
+        actor.started(cx)?;
+        let exit = loop {
+            match self.rx.recv().cancel_on(halt).wait() {
+                Ok(message) => match actor.handle(message, cx)? {
+                    Next::Continue => {}
+                    Next::Stop => break Exit::Stopped,
+                },
+                Err(RecvError::Cancelled) if !cx.core.job.is_cancelled() => break Exit::Stopped,
+                Err(_) => break cx.core.why(),
+            }
+        };
+        actor.stopped(decided.insert(exit));
+        Ok(())
+    }
+}
+
+/// Says how the actor ended, when it is dropped.
+pub(super) struct Ending {
+    core: Arc<Core>,
+    /// `None`: it was unwound, or never began.
+    exit: Option<Exit>,
+    body: Body,
+}
+
+impl Ending {
+    pub(super) const fn new(core: Arc<Core>, body: Body) -> Self {
+        Self { core, exit: None, body }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let exit = self.exit.take().unwrap_or_else(|| {
+            self.core.job.cancel("its runtime has ended");
+            self.core.why()
+        });
+        if let Exit::Failed { failure, .. } = &exit {
+            self.body.failed(failure);
+        } else {
+            self.body.will_complete();
+        }
+        self.core.settle(&exit);
+    }
+}
