@@ -26,4 +26,5 @@ pub mod sched;
 pub mod scope;
 pub mod select;
 pub mod stats;
+mod trace;
 pub mod zcopy;

@@ -113,6 +113,27 @@ fn coroutines() {
     check("chan_coroutine");
 }
 
+/// Every operation of a traced program is a line of its trace.
+#[test]
+fn traces() {
+    let program = build("zero_copy", "c", "cc", "-std=c11", Library::Static);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kcoro").join("trace");
+    let _there_is_none = std::fs::remove_file(&file);
+    run(Command::new(program).env("KCORO_TRACE", &file));
+    let trace = std::fs::read_to_string(&file).unwrap();
+    let fields: Vec<Vec<&str>> = trace.lines().map(|line| line.split('\t').collect()).collect();
+    assert!(fields.iter().all(|line| line.len() == 5));
+    let count = |operation: &str, answer: Option<&str>| {
+        let is = |line: &&Vec<&str>| line[3] == operation && answer.is_none_or(|a| line[4] == a);
+        fields.iter().filter(is).count()
+    };
+    assert_eq!(count("make", None), count("destroy", None));
+    assert!(count("send_ptr", Some("0")) > 10 && count("recv_ptr", Some("-11")) > 2);
+    assert!(count("close", None) > 2 && count("send", Some("0")) > 2);
+    let times: Vec<u64> = fields.iter().map(|line| line[0].parse().unwrap()).collect();
+    assert!(times.iter().all(|&time| time > 0));
+}
+
 #[test]
 fn statistics() {
     check("stats");

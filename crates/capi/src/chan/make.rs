@@ -12,10 +12,11 @@ use super::descriptor::PtrMsg;
 use super::hook::{Hook, OnUndeliveredCopy, OnUndeliveredPtr};
 use super::lane::{Kind, Lane};
 use super::tally::Tally;
-use super::{Chan, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, UNLIMITED_INIT_CAP, lent};
+use super::{Chan, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, TRACE, UNLIMITED_INIT_CAP, lent};
 use crate::boundary::call;
 use crate::errno;
 use crate::metrics::{self, Pipe};
+use crate::trace;
 use crate::zcopy::Binding;
 
 /// What a channel is made of.
@@ -77,7 +78,7 @@ impl Plan {
             capacity,
             elem_size: self.elem_size,
             pointers: self.pointers,
-            flags: AtomicU32::new(0),
+            flags: AtomicU32::new(if trace::is_wanted() { TRACE } else { 0 }),
             hook,
             meet: OnceLock::new(),
             tally: Tally::default(),
@@ -96,6 +97,7 @@ impl Plan {
         match self.make() {
             Ok(chan) => {
                 metrics::enable_if_configured(&chan);
+                trace::ended(&chan, "make", errno::OK);
                 // SAFETY: the caller's promise.
                 unsafe { out.write(Arc::into_raw(chan).cast_mut()) };
                 errno::OK
@@ -170,6 +172,7 @@ pub unsafe extern "C" fn kc_chan_close(handle: *mut Chan) {
         // SAFETY: the caller's promise.
         if let Some(chan) = unsafe { lent(handle) } {
             chan.close();
+            trace::ended(&chan, "close", errno::OK);
         }
     });
 }
@@ -193,6 +196,7 @@ pub unsafe extern "C" fn kc_chan_destroy(handle: *mut Chan) {
         }
         metrics::disable(&chan);
         chan.zcopy.detach(handle);
+        trace::ended(&chan, "destroy", errno::OK);
         // The handle's share.
         drop(ManuallyDrop::into_inner(chan));
     });

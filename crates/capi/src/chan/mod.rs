@@ -73,6 +73,8 @@ pub(crate) const ZREF: u32 = 2;
 pub(crate) const METRICS: u32 = 4;
 /// Zero copy was enabled.
 pub(crate) const ZERO_COPY: u32 = 8;
+/// Its operations are traced.
+pub(crate) const TRACE: u32 = 16;
 
 /// `kc_chan_t`.
 pub struct Chan {

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use becket_chan::{RecvError, SendError, Token, TryRecvError, TrySendError};
 use libc::{c_int, c_long};
 
-use super::Chan;
 use super::descriptor::{self, Slot, Zdesc};
 use super::element::Element;
 use super::lane::{Pair, on_pair};
+use super::{Chan, ZERO_COPY};
 use crate::ambient;
 use crate::cancel::{self, Cancel};
 use crate::errno;
 use crate::limit::Wait;
+use crate::trace;
 
 /// What may end a call.
 #[derive(Clone, Copy)]
@@ -163,14 +164,7 @@ pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
     let sent = on_pair!(&chan.lane, pair => unsafe {
         send_on(chan, pair, message, limits, &mut share)
     });
-    match sent {
-        Ok(()) => {
-            chan.sent();
-            errno::OK
-        }
-        Err(errno::EAGAIN) => errno::EAGAIN,
-        Err(code) => chan.tally.send.count(code),
-    }
+    if sent == Err(errno::EAGAIN) { errno::EAGAIN } else { sending_ended(chan, sent) }
 }
 
 /// Receives an element without waiting, for a select: that it would have to wait is not counted.
@@ -185,14 +179,7 @@ pub(crate) unsafe fn try_recv(chan: &Arc<Chan>, out: *mut u8) -> c_int {
     let received = on_pair!(&chan.lane, pair => unsafe {
         recv_on(chan, pair, out, limits, &mut share)
     });
-    match received {
-        Ok(()) => {
-            chan.tell();
-            errno::OK
-        }
-        Err(errno::EAGAIN) => errno::EAGAIN,
-        Err(code) => chan.tally.recv.count(code),
-    }
+    if received == Err(errno::EAGAIN) { errno::EAGAIN } else { receiving_ended(chan, received) }
 }
 
 /// Sends an element.
@@ -203,20 +190,14 @@ pub(crate) unsafe fn try_recv(chan: &Arc<Chan>, out: *mut u8) -> c_int {
 #[inline]
 pub(crate) unsafe fn send(chan: &Arc<Chan>, message: *const u8, limits: Limits<'_>) -> c_int {
     if limits.is_cancelled() {
-        return chan.tally.send.count(errno::ECANCELED);
+        return sending_ended(chan, Err(errno::ECANCELED));
     }
     let mut share = None;
     // SAFETY: the caller's promise; a lane is of its elements' size.
     let sent = on_pair!(&chan.lane, pair => unsafe {
         send_on(chan, pair, message, limits, &mut share)
     });
-    match sent {
-        Ok(()) => {
-            chan.sent();
-            errno::OK
-        }
-        Err(code) => chan.tally.send.count(code),
-    }
+    sending_ended(chan, sent)
 }
 
 /// # Safety
@@ -243,20 +224,14 @@ unsafe fn send_on<E: Element>(
 #[inline]
 pub(crate) unsafe fn recv(chan: &Arc<Chan>, out: *mut u8, limits: Limits<'_>) -> c_int {
     if limits.is_cancelled() {
-        return chan.tally.recv.count(errno::ECANCELED);
+        return receiving_ended(chan, Err(errno::ECANCELED));
     }
     let mut share = None;
     // SAFETY: the caller's promise; a lane is of its elements' size.
     let received = on_pair!(&chan.lane, pair => unsafe {
         recv_on(chan, pair, out, limits, &mut share)
     });
-    match received {
-        Ok(()) => {
-            chan.tell();
-            errno::OK
-        }
-        Err(code) => chan.tally.recv.count(code),
-    }
+    receiving_ended(chan, received)
 }
 
 /// # Safety
@@ -280,12 +255,16 @@ unsafe fn recv_on<E: Element>(
 /// An element came: or a descriptor, where one may come for an element.
 #[inline]
 pub(crate) fn landed<E: Element>(chan: &Chan, value: &E) {
-    match value.as_slot() {
-        Some(slot) if chan.mixes() => {
-            slot_landed(chan, &slot);
-        }
-        _ => chan.tally.received.happened(),
+    if chan.has(ZERO_COPY) && chan.mixes() && landed_mixed(chan, value) {
+        return;
     }
+    chan.tally.received.happened();
+}
+
+/// True if the value may be a descriptor, and was counted as what it is.
+#[cold]
+fn landed_mixed<E: Element>(chan: &Chan, value: &E) -> bool {
+    value.as_slot().map(|slot| slot_landed(chan, &slot)).is_some()
 }
 
 /// What came may be a descriptor.
@@ -298,6 +277,34 @@ fn slot_landed(chan: &Chan, slot: &Slot) -> Zdesc {
         None => received.happened(),
     }
     zdesc
+}
+
+/// Counts what a send of an element came to.
+#[inline]
+fn sending_ended(chan: &Arc<Chan>, sent: Result<(), c_int>) -> c_int {
+    let answer = match sent {
+        Ok(()) => {
+            chan.sent();
+            errno::OK
+        }
+        Err(code) => chan.tally.send.count(code),
+    };
+    trace::ended(chan, "send", answer);
+    answer
+}
+
+/// Counts what a receive of an element came to; one that happened was counted with its element.
+#[inline]
+fn receiving_ended(chan: &Arc<Chan>, received: Result<(), c_int>) -> c_int {
+    let answer = match received {
+        Ok(()) => {
+            chan.tell();
+            errno::OK
+        }
+        Err(code) => chan.tally.recv.count(code),
+    };
+    trace::ended(chan, "recv", answer);
+    answer
 }
 
 /// Sends a descriptor. The caller looks at the channel afterwards only while it holds the share.
@@ -317,7 +324,7 @@ pub(crate) fn send_descriptor(
     let Some(slot) = sent.launch() else {
         return errno::EINVAL;
     };
-    match offer(chan, pair, slot, limits, share) {
+    let answer = match offer(chan, pair, slot, limits, share) {
         Ok(()) => {
             if chan.mixes() {
                 chan.tally.sent.descriptor_among_elements(sent.len);
@@ -328,7 +335,9 @@ pub(crate) fn send_descriptor(
             errno::OK
         }
         Err(code) => chan.tally.send.count(code),
-    }
+    };
+    trace::ended(chan, "send_ptr", answer);
+    answer
 }
 
 /// Receives a descriptor. The share is as for [`send_descriptor`].
@@ -340,8 +349,9 @@ pub(crate) fn recv_descriptor(
     if limits.is_cancelled() {
         return Err(chan.tally.recv.count(errno::ECANCELED));
     }
-    let slot = take(chan, chan.descriptor_pair()?, limits, share)
-        .map_err(|code| chan.tally.recv.count(code))?;
+    let taken = take(chan, chan.descriptor_pair()?, limits, share);
+    trace::ended(chan, "recv_ptr", taken.as_ref().err().copied().unwrap_or(errno::OK));
+    let slot = taken.map_err(|code| chan.tally.recv.count(code))?;
     let zdesc = slot_landed(chan, &slot);
     chan.tell();
     Ok(zdesc)

@@ -178,6 +178,76 @@ static void a_destroyed_coroutine_waits_no_more(void) {
     EXPECT_EQ(kc_panics_contained(), 0);
 }
 
+static void send_zref_in(void *arg) {
+    call_t *call = (call_t *)arg;
+    call->answer = kc_chan_send_zref_c(call->ch, &call->value, sizeof(int), -1, call->token);
+}
+
+static void recv_zref_in(void *arg) {
+    call_t *call = (call_t *)arg;
+    void *ptr = NULL;
+    size_t len = 0;
+    call->answer = kc_chan_recv_zref_c(call->ch, &ptr, &len, -1, call->token);
+    if (call->answer == 0) {
+        EXPECT_EQ(len, sizeof(int));
+        call->value = *(int *)ptr;
+    }
+}
+
+// A zero-copy send that waits, ended in each way; the sender's pointer is nobody's then.
+static void a_zero_copy_wait_ends(void) {
+    for (int end = 0; end < END_COUNT; end++) {
+        for (int sends = 0; sends < 2; sends++) {
+            struct kc_chan_zstats zstats;
+            call_t call = {NULL, NULL, 9, 1};
+            EXPECT_EQ(kc_chan_make(&call.ch, KC_RENDEZVOUS, sizeof(int), 0), 0);
+            EXPECT_EQ(kc_chan_enable_zero_copy(call.ch), 0);
+            EXPECT_EQ(kc_cancel_init(&call.token), 0);
+            kcoro_t *co = waiting(sends ? send_zref_in : recv_zref_in, &call);
+            switch (end) {
+            case CLOSE: kc_chan_close(call.ch); break;
+            case DESTROY: kc_chan_destroy(call.ch); break;
+            default: kc_cancel_trigger(call.token); break;
+            }
+            ends_with(co, &call, end == CANCEL ? KC_ECANCELED : KC_EPIPE);
+            if (end != DESTROY) {
+                EXPECT_EQ(kc_chan_get_zstats(call.ch, &zstats), 0);
+                EXPECT_EQ(zstats.zref_aborted_close, sends && end == CLOSE);
+                EXPECT_EQ(zstats.zref_canceled, end == CANCEL);
+                EXPECT_EQ(zstats.zref_sent, 0);
+                kc_chan_destroy(call.ch);
+            }
+            kc_cancel_destroy(call.token);
+        }
+    }
+}
+
+static void zero_copy_hands_over(void) {
+    int value = 77;
+    call_t call = {NULL, NULL, 0, 1};
+    EXPECT_EQ(kc_chan_make(&call.ch, KC_RENDEZVOUS, sizeof(int), 0), 0);
+    EXPECT_EQ(kc_chan_enable_zero_copy(call.ch), 0);
+    kcoro_t *co = waiting(recv_zref_in, &call);
+    EXPECT_EQ(kc_chan_send_zref(call.ch, &value, sizeof value, 0), 0);
+    ends_with(co, &call, 0);
+    EXPECT_EQ(call.value, 77);
+    kc_chan_destroy(call.ch);
+}
+
+// Who waits for an element when the channel turns to descriptors is told that there are none.
+static void turning_ends_waits_for_elements(void) {
+    for (int sends = 0; sends < 2; sends++) {
+        call_t call = {make(KC_RENDEZVOUS, 0), NULL, 9, 1};
+        int value = 1;
+        EXPECT_EQ(kc_chan_enable_zero_copy(call.ch), 0);
+        kcoro_t *co = waiting(sends ? send_in : recv_in, &call);
+        EXPECT_EQ(kc_chan_send_zref(call.ch, &value, sizeof value, 0), KC_EAGAIN);
+        ends_with(co, &call, -22);
+        kc_chan_destroy(call.ch);
+        EXPECT_EQ(lost_count, 0);
+    }
+}
+
 typedef struct {
     kc_select_t *set;
     int index, result, answer;
@@ -347,6 +417,9 @@ int main(void) {
     RUN(a_wait_ends);
     RUN(a_token_that_is_gone);
     RUN(a_destroyed_coroutine_waits_no_more);
+    RUN(zero_copy_hands_over);
+    RUN(a_zero_copy_wait_ends);
+    RUN(turning_ends_waits_for_elements);
     RUN(a_select_waits);
     RUN(a_token_is_its_coroutine_s_alone);
     RUN(a_region_parks_who_deregisters_it);
