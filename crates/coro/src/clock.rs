@@ -138,11 +138,6 @@ impl VirtualClock {
     }
 }
 
-/// The monotonic clock's time, in nanoseconds since the start.
-pub(crate) fn nanos_now() -> u64 {
-    Clock::Real.now()
-}
-
 /// An instant in nanoseconds since the start.
 pub(crate) fn nanos_of(at: Instant) -> u64 {
     nanos_since_start(at)

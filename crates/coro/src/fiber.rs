@@ -7,16 +7,17 @@
 //! ready. Nobody resumes it but its owner. Fibers nest.
 
 use std::{
+    any::Any,
+    cell::Cell,
     fmt,
     marker::PhantomData,
     mem::ManuallyDrop,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
-    sync::Arc,
+    rc::Rc,
     time::Instant,
 };
 
 use becket_chan::park;
-use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::{
@@ -25,9 +26,8 @@ use crate::{
     gate::BY_HAND,
     join::Id,
     local,
-    runtime::take_slot,
     slot::{self, Flow, Slot, State},
-    stack,
+    spare, stack,
     switch::{Link, Switch},
     unwinding,
     worker::HOOK,
@@ -62,7 +62,7 @@ use crate::{
 /// ```
 pub struct Fiber {
     slot: &'static Slot,
-    body: Arc<Body>,
+    body: Rc<Body>,
     stage: Stage,
     /// What is on its stack may be bound to the thread.
     _thread: PhantomData<*mut ()>,
@@ -108,8 +108,8 @@ const NO_DEADLINE: u64 = u64::MAX;
 
 /// The code, until it starts, and the panic, if it ended with one.
 struct Body {
-    code: Mutex<Option<Code>>,
-    panic: Mutex<Option<Box<dyn std::any::Any + Send>>>,
+    code: Cell<Option<Code>>,
+    panic: Cell<Option<Box<dyn Any + Send>>>,
 }
 
 impl Fiber {
@@ -117,18 +117,16 @@ impl Fiber {
     #[track_caller]
     pub fn new(stack_size: usize, code: impl FnOnce() + 'static) -> Result<Self, SpawnError> {
         let size = if stack_size == 0 { stack::SIZE_DEFAULT_BYTES } else { stack_size };
-        let stack = stack::acquire(size)?;
-        let Some(slot) = take_slot() else {
+        let stack = spare::take_stack(size)?;
+        let Some(slot) = spare::take_slot() else {
             return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
         };
-        #[expect(clippy::arc_with_non_send_sync, reason = "shared with its own stack only")]
-        let body =
-            Arc::new(Body { code: Mutex::new(Some(Box::new(code))), panic: Mutex::new(None) });
+        let body = Rc::new(Body { code: Cell::new(Some(Box::new(code))), panic: Cell::new(None) });
         let size = stack.size_bytes();
-        let switch = Switch::new(stack, run, Arc::as_ptr(&body).cast_mut().cast());
+        let switch = Switch::new(stack, run, Rc::as_ptr(&body).cast_mut().cast());
         // SAFETY: just taken from the free ones.
         unsafe {
-            slot.fill(None, Location::caller(), 0, size, clock::nanos_now());
+            slot.fill(None, Location::caller(), 0, size, 0);
             slot.set_switch(switch);
         }
         slot.set_by_hand();
@@ -141,7 +139,7 @@ impl Fiber {
     pub fn resume(&mut self) -> Result<Resumed, ResumeError> {
         let resumed = self.step()?;
         if resumed == Resumed::Finished {
-            let panic = self.body.panic.lock().take();
+            let panic = self.body.panic.take();
             if let Some(payload) = panic
                 && !unwinding::is_ending(&*payload)
             {
@@ -212,11 +210,13 @@ impl Fiber {
     fn end(&mut self) {
         self.stage = Stage::Over;
         // SAFETY: alive until now, and not running: the switch is in the slot.
-        drop(unsafe { self.slot.take_switch() });
+        if let Some(stack) = unsafe { self.slot.take_switch() }.into_stack() {
+            spare::give_stack(stack);
+        }
         self.slot.set_state(State::Free);
         // By hand: never in an inbox, so this succeeds.
         if self.slot.gate.close() {
-            give_slot(self.slot);
+            spare::give_slot(self.slot);
         }
     }
 }
@@ -238,7 +238,7 @@ impl Drop for Fiber {
             }
         }
         // Others may point to where it waits: stack, slot and body stay.
-        let _kept = ManuallyDrop::new(Arc::clone(&self.body));
+        let _kept = ManuallyDrop::new(Rc::clone(&self.body));
     }
 }
 
@@ -285,10 +285,6 @@ fn leave(slot: &'static Slot, state: State) {
     }
 }
 
-fn give_slot(slot: &'static Slot) {
-    slot::Cache::new().give(slot);
-}
-
 /// # Safety
 ///
 /// `data` is the fiber's body, which the fiber keeps alive.
@@ -300,11 +296,11 @@ unsafe fn run(data: *mut (), link: Link) {
         // SAFETY: this is the slot's fiber, on its stack, at its start.
         unsafe { slot.set_link(link) };
     }
-    let code = body.code.lock().take();
+    let code = body.code.take();
     if let Some(code) = code
         && let Err(payload) = catch_unwind(AssertUnwindSafe(code))
     {
-        *body.panic.lock() = Some(payload);
+        body.panic.set(Some(payload));
     }
     local::clear(slot);
 }

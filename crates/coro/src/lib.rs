@@ -57,6 +57,7 @@
 //! | `dump`, `watchdog`, `names` | which coroutines live, what they do, who holds its worker |
 //! | `dispatcher` | where code runs: here, on threads that may block, on a pool of its own |
 //! | `worker` | one thread that runs coroutines: whose turn it is, waiting, ending |
+//! | `spare` | free slots and stacks at hand |
 //! | `slot`, `gate`, `sleep`, `unwinding` | the table of coroutines; wakes from other threads; how workers sleep; how a flow is ended |
 //! | `context` | what runs on this thread |
 //! | `stack`, `switch` | stacks and their guards; changing from one to another |
@@ -106,6 +107,7 @@ mod runtime;
 pub mod scope;
 mod sleep;
 mod slot;
+mod spare;
 mod stack;
 mod switch;
 mod sync;

@@ -21,8 +21,4 @@ pub use self::{
     handle::{Handle, Runtime},
     spawn::{Spawn, spawn},
 };
-pub(crate) use self::{
-    counters::Counters,
-    shared::Shared,
-    spawn::{run, take_slot},
-};
+pub(crate) use self::{counters::Counters, shared::Shared, spawn::run};

@@ -29,6 +29,7 @@ use crate::{
     clock::{Clock, VirtualClock},
     error::JoinError,
     slot::{self, Slot, State},
+    spare,
     unwinding::contain,
     watchdog::Watchdog,
     worker::Remote,
@@ -308,7 +309,7 @@ impl Shared {
             slot.set_state(State::Free);
             // Nobody owns it, so it is in no inbox and this succeeds.
             if slot.gate.close() {
-                slot::Cache::new().give(slot);
+                spare::give_slot(slot);
             }
             self.one_ended();
             self.dropped_outside.fetch_add(1, Ordering::Release);

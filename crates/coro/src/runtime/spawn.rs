@@ -14,7 +14,7 @@ use crate::{
     join::{JoinHandle, Packet},
     local, names,
     slot::{self, Flow, Run, Slot},
-    stack,
+    spare, stack,
     switch::Link,
     unwinding::contain,
     worker::Worker,
@@ -193,7 +193,7 @@ fn put_task(
     }
     let taken = match worker {
         Some(worker) => worker.slots.take(),
-        None => take_slot(),
+        None => spare::take_slot(),
     };
     let Some(slot) = taken else {
         shared.one_ended();
@@ -231,14 +231,6 @@ fn count_one(shared: &Shared) -> Result<(), SpawnError> {
         .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| (live < max).then(|| live + 1))
         .map(|_| ())
         .map_err(|_| SpawnError::TooMany { coroutines_max: max })
-}
-
-/// A free slot, for a thread that is no worker.
-pub(crate) fn take_slot() -> Option<&'static Slot> {
-    thread_local! {
-        static SLOTS: slot::Cache = const { slot::Cache::new() };
-    }
-    SLOTS.try_with(slot::Cache::take).unwrap_or_else(|_| slot::Cache::new().take())
 }
 
 /// What runs on a coroutine's stack, from the first instruction to the last.

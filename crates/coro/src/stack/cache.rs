@@ -47,6 +47,13 @@ impl Cache {
         Ok(unsafe { Stack::from_slot(slot.get(), *class) })
     }
 
+    /// A stack of at least so many bytes: from here if they are of that size.
+    #[inline]
+    pub(crate) fn get_sized(&self, size_bytes: usize) -> Result<Stack, StackError> {
+        let class = Class::of(size_bytes)?;
+        if self.class.as_ref() == Ok(&class) { self.get() } else { super::acquire(size_bytes) }
+    }
+
     /// Keeps `stack` for the next [`get`](Self::get), if it is of this cache's size.
     #[inline]
     pub(crate) fn put(&self, stack: Stack) {

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Free slots and stacks at hand for the calling thread: its worker's, or its own.
+
+use std::cell::Cell;
+
+use crate::{
+    context,
+    slot::{self, Slot},
+    stack::{self, Stack, StackError},
+};
+
+struct Spare {
+    slots: slot::Cache,
+    stacks: stack::Cache,
+}
+
+thread_local! {
+    static SPARE: Spare = Spare {
+        slots: slot::Cache::new(),
+        stacks: stack::Cache::new(stack::SIZE_DEFAULT_BYTES),
+    };
+}
+
+fn with<R>(f: impl FnOnce(&slot::Cache, &stack::Cache) -> R) -> Option<R> {
+    // In a cell, since one of two closures takes it.
+    let f = Cell::new(Some(f));
+    let run = |slots: &slot::Cache, stacks: &stack::Cache| f.take().map(|f| f(slots, stacks));
+    context::with_worker(|worker| match worker {
+        Some(worker) => run(&worker.slots, &worker.stacks),
+        None => SPARE.try_with(|spare| run(&spare.slots, &spare.stacks)).ok().flatten(),
+    })
+}
+
+/// A free slot, which is the caller's from now on.
+#[inline]
+pub(crate) fn take_slot() -> Option<&'static Slot> {
+    // While the thread is torn down: from the process's.
+    with(|slots, _| slots.take()).unwrap_or_else(|| slot::Cache::new().take())
+}
+
+/// Gives a slot back whose generation was closed.
+#[inline]
+pub(crate) fn give_slot(slot: &'static Slot) {
+    if with(|slots, _| slots.give(slot)).is_none() {
+        slot::Cache::new().give(slot);
+    }
+}
+
+/// A stack of at least so many bytes.
+#[inline]
+pub(crate) fn take_stack(size_bytes: usize) -> Result<Stack, StackError> {
+    with(|_, stacks| stacks.get_sized(size_bytes)).unwrap_or_else(|| stack::acquire(size_bytes))
+}
+
+/// Gives a stack back.
+#[inline]
+pub(crate) fn give_stack(stack: Stack) {
+    // If it cannot be kept, it is dropped, and goes to the pool.
+    with(|_, stacks| stacks.put(stack));
+}
