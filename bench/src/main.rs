@@ -16,6 +16,7 @@
 
 mod calls;
 mod channels;
+mod coroutines;
 mod error;
 mod gateway;
 mod harness;
@@ -25,6 +26,7 @@ mod spin;
 
 use std::process::ExitCode;
 
+use crate::coroutines::child;
 use crate::error::BenchError;
 use crate::harness::Plan;
 use crate::machine::Machine;
@@ -33,10 +35,12 @@ use crate::report::{Group, TOLERANCE_PERCENT};
 type Run = fn(Plan<'_>) -> Result<Group, BenchError>;
 
 /// Every group: a module of its own.
-const GROUPS: [(&str, Run); 4] = [
+const GROUPS: [(&str, Run); 6] = [
     ("calls", calls::run),
     ("channels", channels::run),
     ("channels_scaling", channels::run_scaling),
+    ("coroutines", coroutines::run),
+    ("coroutines_scaling", coroutines::run_scaling),
     ("gateway", gateway::run),
 ];
 
@@ -52,6 +56,11 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), BenchError> {
     let words: Vec<_> = std::env::args().skip(1).collect();
+    if let [serve, name, workers] = words.as_slice()
+        && serve == child::SERVE
+    {
+        return child::serve(name, workers.parse().unwrap_or(1));
+    }
     let arguments = Arguments::read(&words)?;
     let machine = Machine::read();
     let mut behind = 0;

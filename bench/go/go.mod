@@ -1,0 +1,3 @@
+module becket.bench/go
+
+go 1.24

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The rows of the group `coroutines`, with their goals and with who takes part.
+
+use super::child;
+use super::peer::{Case, Contestant, Pace};
+use super::peers::{becket, executor, go, tokio};
+use super::raw;
+use super::work::Work;
+use crate::error::BenchError;
+
+/// How many sleep at once.
+const SLEEPERS: u64 = 100_000;
+
+/// Makes the sides of a row.
+pub(crate) type Sides = fn(Work, usize) -> Result<Vec<Contestant>, BenchError>;
+
+/// All rows.
+pub(crate) fn rows() -> Vec<Case> {
+    let one = |name, goal, work| case(name, goal, Pace::Workers, work, 1, everybody);
+    let two = |name, goal, work| case(name, goal, Pace::Workers, work, 2, everybody);
+    let timed = |name, goal, work| case(name, goal, Pace::Workers, work, 1, with_timers);
+    let long = |name, goal, work| case(name, goal, Pace::Long, work, 1, with_timers);
+    vec![
+        raw("resume and suspend by hand, two switches", None, raw::switch),
+        raw("create, run and drop by hand, pooled stack", Some(60.0), raw::make),
+        one("spawn and join, one by one, one worker", Some(90.0), Work::SpawnJoin),
+        one("spawn 1000, join them, one worker", None, Work::Batch(1000)),
+        two("spawn 1000, join them, two workers", Some(200.0), Work::Batch(1000)),
+        one("yield between two, one worker", Some(20.0), Work::Yield(1)),
+        one("wait, woken by another, one worker", None, Work::Wake(0)),
+        timed("the same, the wait with a timeout", None, Work::WakeTimed(0)),
+        long("100 000 sleeps, per timer fired", Some(500.0), Work::Fire(SLEEPERS)),
+        long("100 000 sleeps, from spawn to join", None, Work::Sleep(SLEEPERS)),
+        channels("rendezvous, two coroutines, one worker", Some(22.0), Work::Rendezvous, 1),
+        channels("rendezvous, two coroutines, two workers", Some(80.0), Work::Rendezvous, 2),
+        channels("4 to 4, bounded(1024), two workers", Some(25.0), Work::FourToFour, 2),
+    ]
+}
+
+/// Whoever can spawn and wait.
+pub(crate) fn everybody(work: Work, workers: usize) -> Result<Vec<Contestant>, BenchError> {
+    let mut sides = with_timers(work, workers)?;
+    sides.push(executor::side(work, workers)?);
+    Ok(sides)
+}
+
+/// Whoever can sleep.
+pub(crate) fn with_timers(work: Work, workers: usize) -> Result<Vec<Contestant>, BenchError> {
+    let mut sides = with_channels(work, workers)?;
+    sides.push(tokio::side(work, workers)?);
+    Ok(sides)
+}
+
+/// Whose coroutines have channels of their own.
+pub(crate) fn with_channels(work: Work, workers: usize) -> Result<Vec<Contestant>, BenchError> {
+    Ok(vec![
+        becket::side(work, workers)?,
+        child::side(go::NAME, work, workers)?,
+        child::side("may", work, workers)?,
+    ])
+}
+
+fn channels(name: &'static str, goal: Option<f64>, work: Work, workers: usize) -> Case {
+    case(name, goal, Pace::Workers, work, workers, with_channels)
+}
+
+fn raw(
+    name: &'static str,
+    goal: Option<f64>,
+    sides: fn() -> Result<Vec<Contestant>, BenchError>,
+) -> Case {
+    let (name, workers) = (name.to_owned(), 1);
+    Case { name, goal, pace: Pace::Alone, parts: 1, workers, sides: Box::new(sides) }
+}
+
+/// A row of a work.
+pub(crate) fn case(
+    name: impl Into<String>,
+    goal: Option<f64>,
+    pace: Pace,
+    work: Work,
+    workers: usize,
+    sides: Sides,
+) -> Case {
+    let (name, parts) = (name.into(), work.parts());
+    Case { name, goal, pace, parts, workers, sides: Box::new(move || sides(work, workers)) }
+}
