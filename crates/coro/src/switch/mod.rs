@@ -6,7 +6,7 @@
 //!   stack switch (miri, and whoever sets the feature `threads`).
 //! - [`control`]: the floating-point control state, which belongs to each flow.
 //!
-//! Both have `Switch::{new, new_from, resume, resume_from, suspend, into_stack}` and the same rules:
+//! Both have `Switch::{new, resume, resume_from, suspend, into_stack}` and the same rules:
 //!
 //! 1. A flow is new, suspended, running or finished; `resume` takes the first two to the third,
 //!    and returns when it is in the second or the fourth.
@@ -15,8 +15,8 @@
 //! 3. Nothing here unwinds a suspended flow. A `Switch` that is dropped, or whose stack is taken,
 //!    while it is suspended is **abandoned where it stands**: no destructor of what is on its
 //!    stack runs. Whoever wants them to run resumes it and has it unwind.
-//! 4. A flow starts with the floating-point control state (rounding, exception masks) of who
-//!    called `new`, keeps its own across suspends, and gives that of its resumer back to it.
+//! 4. A flow starts with the floating-point control state (rounding, exception masks) of who resumes
+//!    it first, keeps its own across suspends, and gives that of its resumer back to it.
 
 #[cfg_attr(
     any(miri, feature = "threads"),

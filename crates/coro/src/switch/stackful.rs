@@ -100,16 +100,10 @@ impl Switch {
     /// runs, and never if there is none.
     #[inline]
     pub(crate) fn new(stack: Stack, entry: Entry, data: *mut ()) -> Self {
-        Self::new_from(Control::read(), stack, entry, data)
-    }
-
-    /// [`new`](Self::new), for a caller who knows the control state that the flow shall begin with.
-    #[inline]
-    pub(crate) fn new_from(own: Control, stack: Stack, entry: Entry, data: *mut ()) -> Self {
         let coroutine = Coroutine::with_stack(
             Spread(stack),
-            move |yielder: &Yielder<Control, Control>, resumer: Control| {
-                own.restore(resumer);
+            // It begins with the control state that the registers hold: its first resumer's.
+            move |yielder: &Yielder<Control, Control>, _: Control| {
                 bottom(entry, data, Link(NonNull::from(yielder).cast()));
             },
         );

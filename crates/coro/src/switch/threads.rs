@@ -37,7 +37,6 @@ pub(crate) struct Switch {
 struct Start {
     entry: Entry,
     data: *mut (),
-    control: Control,
 }
 
 // SAFETY: of `data` only the flow makes use, under the promise of its resumer; the rest is plain.
@@ -81,12 +80,7 @@ impl Switch {
     /// `entry` is called at the first [`resume`](Self::resume), under whose caller's promise it
     /// runs, and never if there is none.
     pub(crate) fn new(stack: Stack, entry: Entry, data: *mut ()) -> Self {
-        Self::new_from(Control::read(), stack, entry, data)
-    }
-
-    /// [`new`](Self::new), for a caller who knows the control state that the flow shall begin with.
-    pub(crate) fn new_from(control: Control, stack: Stack, entry: Entry, data: *mut ()) -> Self {
-        let turn = Mutex::new(Turn::New(Start { entry, data, control }));
+        let turn = Mutex::new(Turn::New(Start { entry, data }));
         let baton = Arc::new(Baton { turn, changed: Condvar::new() });
         Self { stack: Some(stack), baton }
     }
@@ -101,16 +95,17 @@ impl Switch {
         unsafe { self.resume_from(Control::read()) }
     }
 
-    /// [`resume`](Self::resume): the resumer's control state stays on its thread by itself.
+    /// [`resume`](Self::resume): the resumer's control state stays on its thread by itself, and is
+    /// what the flow begins with.
     ///
     /// # Safety
     ///
     /// As for `resume`.
-    pub(crate) unsafe fn resume_from(&mut self, _own: Control) -> bool {
+    pub(crate) unsafe fn resume_from(&mut self, own: Control) -> bool {
         let mut turn = self.baton.turn.lock();
         let before = std::mem::replace(&mut *turn, Turn::Flow(context::snapshot()));
         match before {
-            Turn::New(start) => start_thread(start, Arc::clone(&self.baton)),
+            Turn::New(start) => start_thread(start, own, Arc::clone(&self.baton)),
             _ => {
                 self.baton.changed.notify_all();
             }
@@ -162,11 +157,11 @@ impl Baton {
     }
 }
 
-fn start_thread(start: Start, baton: Arc<Baton>) {
+fn start_thread(start: Start, control: Control, baton: Arc<Baton>) {
     let run = move || {
         let start = start;
         baton.wait();
-        start.control.impose();
+        control.impose();
         bottom(start.entry, start.data, Link(NonNull::from(&*baton).cast()));
         baton.pass(Turn::Finished);
     };

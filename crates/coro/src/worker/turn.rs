@@ -216,7 +216,7 @@ impl Worker {
             Ok(stack) => {
                 let data = ptr::from_ref(slot).cast_mut().cast();
                 // SAFETY: this worker's, and it has no stack yet.
-                unsafe { slot.set_switch(Switch::new_from(self.control, stack, run, data)) };
+                unsafe { slot.set_switch(Switch::new(stack, run, data)) };
                 true
             }
             Err(error) => {
