@@ -25,10 +25,11 @@
 //!    ran to its end, if it panicked, if the runtime unwound it, and if the runtime or a refused
 //!    spawn dropped it before it began. What touches memory after that is `'static`.
 //! 4. *A stack is not given back before it is unwound* (the scheduler's promise), unless somebody
-//!    who knows every frame on it abandons it: which takes that no scope is among them.
+//!    who knows every frame on it abandons it (`foreign`): which takes that no scope is among them.
 //! 5. *[`run`] neither returns nor unwinds before the scope's job has ended.* A panic of the body
 //!    is caught and goes on afterwards. Its wait cannot be unwound: it is made by
-//!    [`wait_to_the_end`], through a shutdown too.
+//!    [`wait_to_the_end`], through a shutdown too. From before the body begins, [`Keeper`] stands
+//!    for that, whatever unwinds.
 //! 6. A handle that is leaked leaks its outcome, which nobody reads. A handle that is kept in the
 //!    body is dropped in the body, while all that its value borrows is there.
 
@@ -52,7 +53,7 @@ use crate::{
 ///
 /// The error is what the body panicked with. (The scope's job then says what else went wrong.)
 pub(super) fn run<'env, F, T>(
-    mut body: Body,
+    body: Body,
     options: Options,
     work: F,
 ) -> Result<T, Box<dyn Any + Send>>
@@ -60,6 +61,7 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     let job = body.job().clone();
+    let keeper = Keeper { job: job.clone(), body: Some(body) };
     let scope = Scope {
         job: job.clone(),
         options,
@@ -70,19 +72,41 @@ where
     let entered = enter(&job);
     let result = catch_unwind(AssertUnwindSafe(|| work(&scope)));
     drop(entered);
-    match &result {
+    let interrupted = keeper.end(|body| match &result {
         Ok(_) => body.will_complete(),
         Err(payload) if is_ending(&**payload) => {
             job.cancel("the runtime was shut down");
         }
         Err(payload) => body.failed(&Failure::panicking(job.of(), &**payload)),
-    }
-    drop(body);
-    let interrupted = wait_to_the_end(&job);
+    });
     scope.call_off();
     match (result, interrupted) {
         (Ok(_), Some(payload)) => Err(payload),
         (result, _) => result,
+    }
+}
+
+/// Waits for the end of a scope's job, whichever way it goes: also if something unwinds between the
+/// body and the wait, which nothing is known to.
+struct Keeper {
+    job: Job,
+    body: Option<Body>,
+}
+
+impl Keeper {
+    /// The body is over, as `say` says. Returns what would have unwound the wait.
+    fn end(mut self, say: impl FnOnce(&mut Body)) -> Option<Box<dyn Any + Send>> {
+        if let Some(mut body) = self.body.take() {
+            say(&mut body);
+        }
+        wait_to_the_end(&self.job)
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.body.take());
+        drop(wait_to_the_end(&self.job));
     }
 }
 

@@ -21,15 +21,12 @@ pub(super) fn wait_to_the_end(job: &Job) -> Option<Box<dyn Any + Send>> {
     let slot = context::slot();
     let mut interrupted = None;
     let mut ending = false;
-    loop {
+    while !job.over().is_cancelled() {
         // The sign by which a park knows that it should unwind. Set once, when the runtime ends.
         ending |= slot.is_some_and(|slot| slot.ending.replace(false));
-        match catch_unwind(AssertUnwindSafe(|| job.ended().wait())) {
-            Ok(_) => break,
-            Err(payload) => {
-                job.cancel("the runtime was shut down");
-                interrupted.get_or_insert(payload);
-            }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job.ended().wait())) {
+            job.cancel("the runtime was shut down");
+            interrupted.get_or_insert(payload);
         }
     }
     if ending && let Some(slot) = slot {
