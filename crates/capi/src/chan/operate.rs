@@ -23,14 +23,14 @@ use crate::trace;
 /// What may end a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits<'a> {
-    pub(crate) wait: Wait,
+    pub(crate) timeout_ms: c_long,
     pub(crate) token: Option<&'a Token>,
 }
 
 impl<'a> Limits<'a> {
     #[inline]
     pub(crate) fn plain(timeout_ms: c_long) -> Self {
-        Self { wait: Wait::of(timeout_ms), token: None }
+        Self { timeout_ms, token: None }
     }
 
     /// # Safety
@@ -39,7 +39,7 @@ impl<'a> Limits<'a> {
     #[inline]
     pub(crate) unsafe fn with(timeout_ms: c_long, token: *const Cancel) -> Self {
         // SAFETY: the caller's promise.
-        Self { wait: Wait::of(timeout_ms), token: unsafe { cancel::token(token) } }
+        Self { timeout_ms, token: unsafe { cancel::token(token) } }
     }
 
     #[inline]
@@ -76,14 +76,14 @@ fn offer_again<E: Element>(
 ) -> Result<(), c_int> {
     let closed = refused.is_closed();
     let value = refused.into_inner();
-    if closed || limits.wait == Wait::Not {
+    if closed || limits.timeout_ms == 0 {
         pair.kept(&value);
         return Err(if closed { chan.why_closed() } else { errno::EAGAIN });
     }
     let chan: &Arc<Chan> = share.insert(chan.clone());
     let token = limits.token.cloned().or_else(ambient::token);
     let send = pair.tx.send(value);
-    let sent = match (limits.wait, &token) {
+    let sent = match (Wait::of(limits.timeout_ms), &token) {
         (Wait::For(time), Some(token)) => send.timeout(time).cancel_on(token).wait(),
         (Wait::For(time), None) => send.timeout(time).wait(),
         (_, Some(token)) => send.cancel_on(token).wait(),
@@ -132,13 +132,13 @@ fn take_again<E: Element>(
     if refused == TryRecvError::Closed {
         return Err(chan.why_closed());
     }
-    if limits.wait == Wait::Not {
+    if limits.timeout_ms == 0 {
         return Err(errno::EAGAIN);
     }
     let chan: &Arc<Chan> = share.insert(chan.clone());
     let token = limits.token.cloned().or_else(ambient::token);
     let recv = pair.rx.recv();
-    let received = match (limits.wait, &token) {
+    let received = match (Wait::of(limits.timeout_ms), &token) {
         (Wait::For(time), Some(token)) => recv.timeout(time).cancel_on(token).wait(),
         (Wait::For(time), None) => recv.timeout(time).wait(),
         (_, Some(token)) => recv.cancel_on(token).wait(),
@@ -158,7 +158,7 @@ fn take_again<E: Element>(
 ///
 /// As for [`send`].
 pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
-    let limits = Limits { wait: Wait::Not, token: None };
+    let limits = Limits::plain(0);
     let mut share = None;
     // SAFETY: the caller's promise.
     let sent = on_pair!(&chan.lane, pair => unsafe {
@@ -173,7 +173,7 @@ pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
 ///
 /// As for [`recv`].
 pub(crate) unsafe fn try_recv(chan: &Arc<Chan>, out: *mut u8) -> c_int {
-    let limits = Limits { wait: Wait::Not, token: None };
+    let limits = Limits::plain(0);
     let mut share = None;
     // SAFETY: the caller's promise.
     let received = on_pair!(&chan.lane, pair => unsafe {
