@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The C programs on coroutines, schedulers, actors, scopes, jobs, contexts and blocking calls: each
 //! is built as C11 and as C++17, with every warning an error, linked to the library, and run; once
-//! more with the static library, its own code under the address and undefined behaviour sanitizers
-//! where the compiler has them.
+//! more with the static library, its own code and every allocation under the address and undefined
+//! behaviour sanitizers, where the compiler has them.
 //!
 //! `CC` and `CXX` name the compilers; `cc` and `c++` without them.
 
@@ -19,6 +19,8 @@ use std::process::Command;
 const C: Language = Language { name: "c", variable: "CC", compiler: "cc", standard: "-std=c11" };
 const CPP: Language =
     Language { name: "c++", variable: "CXX", compiler: "c++", standard: "-std=c++17" };
+
+const SANITIZERS: &str = "-fsanitize=address,undefined";
 
 struct Language {
     name: &'static str,
@@ -38,16 +40,17 @@ impl Language {
 enum Flavour {
     Shared,
     Static,
-    Undefined,
+    Sanitized,
 }
 
 fn check(name: &str) {
     for language in [C, CPP] {
         run(&mut Command::new(build(name, &language, Flavour::Shared)));
     }
-    run(&mut Command::new(build(name, &C, Flavour::Static)));
-    if has_sanitizer() {
-        run(&mut Command::new(build(name, &C, Flavour::Undefined)));
+    if has_sanitizers() {
+        run(&mut Command::new(build(name, &C, Flavour::Sanitized)));
+    } else {
+        run(&mut Command::new(build(name, &C, Flavour::Static)));
     }
 }
 
@@ -56,7 +59,7 @@ fn build(name: &str, language: &Language, flavour: Flavour) -> PathBuf {
     let kind = match flavour {
         Flavour::Shared => "shared",
         Flavour::Static => "static",
-        Flavour::Undefined => "undefined",
+        Flavour::Sanitized => "sanitized",
     };
     let program = folder().join(format!("{name}-{kind}-{}", language.name.replace('+', "p")));
     let built = built();
@@ -78,8 +81,8 @@ fn build(name: &str, language: &Language, flavour: Flavour) -> PathBuf {
         Flavour::Static => {
             command.arg(built.join("libkcoro.a")).args(["-ldl", "-lm"]);
         }
-        Flavour::Undefined => {
-            command.args(["-fsanitize=undefined", "-fno-sanitize-recover=all"]);
+        Flavour::Sanitized => {
+            command.args([SANITIZERS, "-fno-sanitize-recover=all"]);
             command.arg(built.join("libkcoro.a")).args(["-ldl", "-lm"]);
         }
     }
@@ -87,12 +90,12 @@ fn build(name: &str, language: &Language, flavour: Flavour) -> PathBuf {
     program
 }
 
-fn has_sanitizer() -> bool {
+fn has_sanitizers() -> bool {
     let (source, program) = (folder().join("probe.c"), folder().join("probe"));
     std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-    let built =
-        C.compiler().arg("-fsanitize=undefined").arg(source).arg("-o").arg(program).output();
+    let built = C.compiler().arg(SANITIZERS).arg(source).arg("-o").arg(&program).output();
     built.is_ok_and(|output| output.status.success())
+        && Command::new(program).output().is_ok_and(|output| output.status.success())
 }
 
 fn folder() -> PathBuf {

@@ -19,7 +19,8 @@
 //! of the thread (the hook is a static, its flow a number); what C code keeps there is C's affair, as
 //! the header says.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ use super::wake::{self, Alarm};
 use super::{main, park};
 
 thread_local! {
+    /// Who is resumed on this thread: read by one that starts.
+    static STARTING: Cell<*const Coro> = const { Cell::new(ptr::null()) };
     /// Who runs next in place of the coroutine that has just given back control on this thread.
     static NEXT: RefCell<Option<CoroRef>> = const { RefCell::new(None) };
 }
@@ -94,24 +97,26 @@ pub(crate) fn wake(coro: &Coro) {
 
 /// The fiber of an object. False: there is no stack for it.
 pub(crate) fn prepare(coro: &CoroRef) -> bool {
-    let raw: *const Coro = coro.as_ptr();
-    let fiber = Fiber::new(coro.stack_size(), move || {
-        set_hook(Some(&HOOK));
-        FLOW.with(|flow| flow.coro.set(raw));
-        // SAFETY: the resumer holds a reference; the function and its argument are C's.
-        unsafe {
-            if let Some(function) = (*raw).function {
-                function((*raw).argument);
-            }
-        }
-    });
-    match fiber {
+    // It captures nothing: what a coroutine has of Rust's on its stack is lost if it is left there.
+    match Fiber::new(coro.stack_size(), || run(STARTING.get())) {
         Ok(fiber) => {
             // SAFETY: new, nobody else knows of it.
             unsafe { *coro.fiber.get() = Some(fiber) };
             true
         }
         Err(_) => false,
+    }
+}
+
+/// The whole of a coroutine. Its resumer says whose.
+fn run(raw: *const Coro) {
+    set_hook(Some(&HOOK));
+    FLOW.with(|flow| flow.coro.set(raw));
+    // SAFETY: the resumer holds a reference; the function and its argument are C's.
+    unsafe {
+        if let Some(function) = (*raw).function {
+            function((*raw).argument);
+        }
     }
 }
 
@@ -156,6 +161,7 @@ fn resume_one(coro: &CoroRef) {
         resumer.set_state(state::SUSPENDED);
     }
     coro.set_state(state::RUNNING);
+    STARTING.set(coro.as_ptr());
     let resumed = fiber.resume();
     if let Some(resumer) = resumer {
         resumer.set_state(state::RUNNING);
