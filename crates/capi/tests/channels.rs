@@ -109,6 +109,11 @@ fn zero_copy() {
 }
 
 #[test]
+fn everything_at_once() {
+    check("chan_stress");
+}
+
+#[test]
 fn coroutines() {
     check("chan_coroutine");
 }
