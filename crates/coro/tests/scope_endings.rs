@@ -117,7 +117,7 @@ fn a_scope_in_a_destructor_of_a_panic_runs_its_children() {
 fn a_fiber_that_is_dropped_in_a_scope_does_not_leave_its_children_behind() {
     // Whether the child ends while the fiber is being unwound is a matter of time. If not, the fiber
     // stays as it is, and so does what the child borrows.
-    for _ in 0..50 {
+    for _ in 0..if cfg!(miri) { 2 } else { 50 } {
         let order = Order::default();
         let list = Arc::clone(&order);
         let (begun, has_begun) = unlimited();
@@ -159,7 +159,7 @@ fn a_fiber_may_wait_for_children() {
 
 #[test]
 fn many_scopes_end_with_their_runtime_in_the_middle_of_whatever_they_do() {
-    for round in 0..30 {
+    for round in 0..if cfg!(miri) { 3 } else { 30 } {
         let order = Order::default();
         let runtime = runtime(2);
         let (begun, has_begun) = unlimited();

@@ -79,7 +79,11 @@ where
     }
 
     /// Runs it, unless its job was cancelled before it began.
-    pub(crate) fn run(mut self) {
+    ///
+    /// In a box: what the work borrows may be gone as soon as the job's body is dropped, which is
+    /// before this returns. A reference that is a part of a function's argument must be good until
+    /// the function returns; one behind a box need not.
+    pub(crate) fn run(mut self: Box<Self>) {
         let Some(work) = self.work.take() else {
             return;
         };
@@ -218,7 +222,7 @@ impl Launch {
         let parent = parent.as_ref();
         let body = options.job(parent).begin_at(options.site);
         let child = Child::new(body.job().clone(), Arc::new(Outcome::new()));
-        let task = Task::new(work, Arc::clone(child.outcome()), body);
+        let task = Box::new(Task::new(work, Arc::clone(child.outcome()), body));
         if !child.job().is_cancelled() {
             spawn_task(&options, parent, &child, move || task.run());
         }

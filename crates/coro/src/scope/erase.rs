@@ -23,7 +23,8 @@
 //! 3. *A child's job ends after all of the child's code, captures and value are gone* from the
 //!    coroutine: they are fields of one `Task`, whose job's body is the last field. That holds if it
 //!    ran to its end, if it panicked, if the runtime unwound it, and if the runtime or a refused
-//!    spawn dropped it before it began. What touches memory after that is `'static`.
+//!    spawn dropped it before it began. What touches memory after that is `'static`. The frames
+//!    that see the end hold the task by a box: none has a borrow of the child's for an argument.
 //! 4. *A stack is not given back before it is unwound* (the scheduler's promise), unless somebody
 //!    who knows every frame on it abandons it (`foreign`): which takes that no scope is among them.
 //! 5. *[`run`] neither returns nor unwinds before the scope's job has ended.* A panic of the body
@@ -124,15 +125,30 @@ where
 {
     let body = options.job(Some(parent)).begin_at(options.site);
     let child = Child::new(body.job().clone(), Arc::new(Outcome::new()));
-    let task = Task::new(work, child.outcome().clone(), body);
+    let task = Box::new(Task::new(work, Arc::clone(child.outcome()), body));
     if child.job().is_cancelled() || !child.job().is_below(&scope.job) {
         // It would not run: it is dropped here and now.
         return child;
     }
-    let run: Box<dyn FnOnce() + Send + 'scope> = Box::new(move || task.run());
+    let task: Box<dyn Erased + 'scope> = task;
     // SAFETY: only the lifetime changes. The task's job is below the scope's, hence `run` does not
     // return before that job has ended, which is after the task and all it captured are gone.
-    let run: Box<dyn FnOnce() + Send + 'static> = unsafe { mem::transmute(run) };
-    spawn_task(options, Some(parent), &child, run);
+    let task: Box<dyn Erased + 'static> = unsafe { mem::transmute(task) };
+    spawn_task(options, Some(parent), &child, move || task.run());
     child
+}
+
+/// A task whose types have no say any more.
+trait Erased: Send {
+    fn run(self: Box<Self>);
+}
+
+impl<F, T> Erased for Task<F, T>
+where
+    F: FnOnce() -> Result<T, BoxError> + Send,
+    T: Send,
+{
+    fn run(self: Box<Self>) {
+        Self::run(self);
+    }
 }
