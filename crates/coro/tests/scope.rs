@@ -262,6 +262,19 @@ fn a_deadline_ends_every_wait_in_it() {
 }
 
 #[test]
+fn a_timeout_is_by_the_clock_of_the_scopes_runtime() {
+    // This thread's time is another.
+    let runtime = virtual_runtime(1);
+    let start = runtime.handle().now();
+    let late = Scope::builder()
+        .on(runtime.handle())
+        .timeout(Duration::from_secs(3600))
+        .run(|s| s.token().cancelled().wait());
+    assert!(matches!(late, Err(ScopeError::DeadlinePassed)), "{late:?}");
+    assert_eq!(runtime.handle().now() - start, Duration::from_secs(3600));
+}
+
+#[test]
 fn what_has_not_begun_when_the_scope_is_cancelled_does_not_begin() {
     let runtime = runtime(1);
     within(&runtime, || {

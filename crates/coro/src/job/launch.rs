@@ -9,6 +9,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     sync::Arc,
+    time::Instant,
 };
 
 use super::{Body, BoxError, Child, Failure, Job, JobBuilder, Outcome, enter};
@@ -31,6 +32,14 @@ impl Options {
     /// The same, for one of this name that is spawned at `site`.
     pub(crate) fn called(self, site: &'static Location<'static>, name: &str) -> Self {
         Self { name: Some(name.into()), site, ..self }
+    }
+
+    /// The time of the runtime that it would run on.
+    pub(crate) fn now(&self) -> Instant {
+        match &self.runtime {
+            Some(runtime) => runtime.now(),
+            None => Handle::current().map_or_else(|_| crate::now(), |runtime| runtime.now()),
+        }
     }
 
     /// A job for it, below `parent` if there is one.

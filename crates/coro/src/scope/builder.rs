@@ -9,7 +9,7 @@ use std::{
 
 use becket_chan::Token;
 
-use super::{Scope, ScopeError, run};
+use super::{Limit, Scope, ScopeError, run};
 use crate::{
     Handle,
     job::{self, BoxError, Child, Job, Options},
@@ -33,7 +33,7 @@ use crate::{
 pub struct ScopeBuilder<'a> {
     name: Option<Arc<str>>,
     above: Option<Above<'a>>,
-    deadline: Option<Instant>,
+    limit: Option<Limit>,
     supervises: bool,
     runtime: Option<Handle>,
 }
@@ -65,13 +65,13 @@ impl<'a> ScopeBuilder<'a> {
 
     /// As [`Scope::deadline`].
     pub fn deadline(mut self, at: Instant) -> Self {
-        self.deadline = Some(at);
+        self.limit = Some(Limit::At(at));
         self
     }
 
-    /// As [`Scope::timeout`].
+    /// As [`Scope::timeout`], from when it runs.
     pub fn timeout(mut self, duration: Duration) -> Self {
-        self.deadline = crate::now().checked_add(duration);
+        self.limit = Some(Limit::After(duration));
         self
     }
 
@@ -112,7 +112,7 @@ impl<'a> ScopeBuilder<'a> {
             builder = builder.supervisor();
         }
         let options = Options { runtime: self.runtime, ..Options::at(site) };
-        run(builder.begin_at(site), options, self.deadline, body)
+        run(builder.begin_at(site), options, self.limit, body)
     }
 }
 

@@ -280,7 +280,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// As [`deadline`](Self::deadline), from now.
     #[track_caller]
     pub fn timeout(&self, duration: Duration) {
-        if let Some(at) = crate::now().checked_add(duration) {
+        if let Some(at) = self.options.now().checked_add(duration) {
             self.deadline(at);
         }
     }
@@ -320,11 +320,18 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     }
 }
 
+/// When a scope is to be cancelled.
+#[derive(Debug, Clone, Copy)]
+enum Limit {
+    At(Instant),
+    After(Duration),
+}
+
 /// Runs a scope whose job has begun, and says what became of it.
 fn run<'env, F, T>(
     job: Body,
     options: Options,
-    deadline: Option<Instant>,
+    limit: Option<Limit>,
     body: F,
 ) -> Result<T, ScopeError>
 where
@@ -332,8 +339,10 @@ where
 {
     let handle = job.job().clone();
     let result = erase::run(job, options, |scope| {
-        if let Some(at) = deadline {
-            scope.deadline(at);
+        match limit {
+            Some(Limit::At(at)) => scope.deadline(at),
+            Some(Limit::After(duration)) => scope.timeout(duration),
+            None => {}
         }
         body(scope)
     });
