@@ -205,3 +205,6 @@ impl Chan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

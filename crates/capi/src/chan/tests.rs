@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The C functions from Rust, for tools that follow Rust alone (Miri). What they promise is tested in
+//! C, in `tests/`.
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Chan;
+use super::copy::{kc_chan_recv, kc_chan_recv_c, kc_chan_send};
+use super::make::{kc_chan_close, kc_chan_destroy, kc_chan_make_ex, kc_chan_make_ptr};
+use super::pointer::{kc_chan_recv_ptr, kc_chan_send_ptr};
+use crate::cancel::{Cancel, kc_cancel_create, kc_cancel_destroy, kc_cancel_trigger};
+use crate::errno;
+use crate::region::{Region, kc_region_deregister, kc_region_register};
+use crate::select::{
+    SelectSet, kc_select_add_recv, kc_select_add_send, kc_select_create, kc_select_destroy,
+    kc_select_wait,
+};
+
+/// A handle that may go to another thread.
+struct Shared<T>(*mut T);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Shared<T> {}
+
+// SAFETY: the handles of this library may be used by any thread.
+unsafe impl<T> Send for Shared<T> {}
+
+impl<T> Shared<T> {
+    fn get(self) -> *mut T {
+        self.0
+    }
+}
+
+unsafe extern "C" fn count(element: *mut c_void, len: usize, arg: *mut c_void) {
+    // SAFETY: an element of so many bytes, and the test's counter.
+    unsafe {
+        assert!(!element.is_null() && len > 0);
+        (*arg.cast::<AtomicUsize>()).fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn make(kind: c_int, size: usize, lost: &AtomicUsize) -> Shared<Chan> {
+    let mut chan = ptr::null_mut();
+    let arg = ptr::from_ref(lost).cast_mut().cast();
+    // SAFETY: the counter outlives the channel.
+    let code =
+        unsafe { kc_chan_make_ex(&raw mut chan, kind, size, 2, Some(count), Some(count), arg) };
+    assert_eq!(code, errno::OK);
+    Shared(chan)
+}
+
+fn token(parent: *mut Cancel) -> Shared<Cancel> {
+    let mut token = ptr::null_mut();
+    // SAFETY: a place for it, and a parent or none.
+    assert_eq!(unsafe { kc_cancel_create(&raw mut token, parent) }, errno::OK);
+    Shared(token)
+}
+
+#[test]
+fn elements_of_each_size_come_and_go() {
+    for size in [1, 4, 8, 16, 40, 64, 100] {
+        let lost = AtomicUsize::new(0);
+        let chan = make(1, size, &lost).get();
+        let (sent, mut got) = (vec![7_u8; size], vec![0_u8; size]);
+        // SAFETY: the handle is valid to its end, and the places are of the elements' size.
+        unsafe {
+            assert_eq!(kc_chan_send(chan, sent.as_ptr().cast(), 0), errno::OK);
+            assert_eq!(kc_chan_send(chan, sent.as_ptr().cast(), -1), errno::OK);
+            assert_eq!(kc_chan_send(chan, sent.as_ptr().cast(), 0), errno::EAGAIN);
+            assert_eq!(kc_chan_recv(chan, got.as_mut_ptr().cast(), 0), errno::OK);
+            kc_chan_close(chan);
+            kc_chan_destroy(chan);
+        }
+        assert_eq!((got, lost.into_inner()), (sent, 1));
+    }
+}
+
+#[test]
+fn a_thread_waits_and_is_served_closed_or_cancelled() {
+    for end in 0..3 {
+        let lost = AtomicUsize::new(0);
+        let chan = make(0, 100, &lost);
+        let parent = token(ptr::null_mut());
+        let child = token(parent.get());
+        let waiter = std::thread::spawn(move || {
+            let mut got = [0_u8; 100];
+            // SAFETY: the handles are valid until this thread is joined.
+            unsafe {
+                kc_chan_recv_c(chan.get(), got.as_mut_ptr().cast(), -1, child.get().cast_const())
+            }
+        });
+        // SAFETY: the handles are valid to their ends.
+        unsafe {
+            match end {
+                0 => assert_eq!(kc_chan_send(chan.get(), [1_u8; 100].as_ptr().cast(), -1), 0),
+                1 => kc_chan_close(chan.get()),
+                _ => kc_cancel_trigger(parent.get()),
+            }
+            let expected = [errno::OK, errno::EPIPE, errno::ECANCELED][end];
+            assert_eq!(waiter.join().unwrap(), expected);
+            kc_cancel_destroy(parent.get());
+            kc_cancel_destroy(child.get());
+            kc_chan_destroy(chan.get());
+        }
+    }
+}
+
+#[test]
+fn a_select_waits_and_keeps_the_elements_of_others() {
+    let lost = AtomicUsize::new(0);
+    let (one, two) = (make(0, 16, &lost), make(0, 100, &lost));
+    let sender = std::thread::spawn(move || {
+        // SAFETY: the handle is valid until this thread is joined.
+        unsafe { kc_chan_send(one.get(), [5_u8; 16].as_ptr().cast(), -1) }
+    });
+    let (mut got, kept) = ([0_u8; 16], [0_u8; 100]);
+    let (mut set, mut index, mut result): (*mut SelectSet, c_int, c_int) = (ptr::null_mut(), 9, 9);
+    // SAFETY: the handles and places are valid to their ends.
+    unsafe {
+        assert_eq!(kc_select_create(&raw mut set, ptr::null()), errno::OK);
+        assert_eq!(kc_select_add_send(set, two.get(), kept.as_ptr().cast()), errno::OK);
+        assert_eq!(kc_select_add_recv(set, one.get(), got.as_mut_ptr().cast()), errno::OK);
+        assert_eq!(kc_select_wait(set, -1, &raw mut index, &raw mut result), errno::OK);
+        kc_select_destroy(set);
+        assert_eq!(sender.join().unwrap(), errno::OK);
+        kc_chan_destroy(one.get());
+        kc_chan_destroy(two.get());
+    }
+    assert_eq!((index, got, lost.into_inner()), (1, [5; 16], 0));
+}
+
+#[test]
+fn pointers_in_a_region() {
+    let mut memory = [0_u8; 32];
+    let at: *mut c_void = memory.as_mut_ptr().cast();
+    let (mut chan, mut region): (*mut Chan, *mut Region) = (ptr::null_mut(), ptr::null_mut());
+    let (mut got, mut len) = (ptr::null_mut(), 0);
+    // SAFETY: the handles are valid to their ends; the memory outlives them.
+    unsafe {
+        assert_eq!(kc_region_register(&raw mut region, at, 32, 0), errno::OK);
+        assert_eq!(kc_chan_make_ptr(&raw mut chan, 1, 4), errno::OK);
+        assert_eq!(kc_chan_send_ptr(chan, at.wrapping_byte_add(3), 4, 0), errno::OK);
+        assert_eq!(kc_chan_send_ptr(chan, at, 5, 0), errno::OK);
+        assert_eq!(kc_chan_recv_ptr(chan, &raw mut got, &raw mut len, 0), errno::OK);
+        // What it still holds is lost, and lands.
+        kc_chan_destroy(chan);
+        assert_eq!(kc_region_deregister(region), errno::OK);
+    }
+    assert_eq!((got, len), (at.wrapping_byte_add(3), 4));
+}
