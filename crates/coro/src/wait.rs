@@ -84,7 +84,7 @@ fn waker(flow: Flow) -> Waker {
         RawWaker::new(std::ptr::without_provenance(flow), &VTABLE)
     }
     const VTABLE: RawWakerVTable = RawWakerVTable::new(
-        |data| raw_of(data),
+        raw_of,
         |data| worker::unpark(data.addr()),
         |data| worker::unpark(data.addr()),
         |_| {},

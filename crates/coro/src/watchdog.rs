@@ -20,6 +20,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{dump, join::Id, runtime::Shared};
 
+/// What is called with each that is found.
+pub(crate) type Report = fn(&Stalled);
+
 /// A coroutine that has held its worker for longer than the watchdog's bound.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -53,7 +56,7 @@ impl fmt::Display for Stalled {
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     bound: Duration,
-    report: fn(&Stalled),
+    report: Report,
     asleep: AtomicBool,
     stopped: Mutex<bool>,
     news: Condvar,
@@ -68,7 +71,7 @@ struct Seen {
 }
 
 impl Watchdog {
-    pub(crate) fn new(bound: Duration, report: fn(&Stalled)) -> Self {
+    pub(crate) fn new(bound: Duration, report: Report) -> Self {
         Self {
             // Of nothing, there are no halves.
             bound: bound.max(Duration::from_millis(1)),

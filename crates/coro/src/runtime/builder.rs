@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     error::BuildError,
     slot, stack,
-    watchdog::{Stalled, Watchdog},
+    watchdog::{Report, Stalled, Watchdog},
     worker::{Remote, WORKERS_MAX, Worker},
 };
 
@@ -34,7 +34,7 @@ pub struct Builder {
     name: Arc<str>,
     coroutines_max: usize,
     clock: Clock,
-    watchdog: Option<(Duration, fn(&Stalled))>,
+    watchdog: Option<(Duration, Report)>,
 }
 
 impl Builder {

@@ -110,7 +110,7 @@ impl Worker {
     /// Drops what has not started and will not.
     pub(super) fn drop_all_fresh(&self) -> bool {
         let mut any = false;
-        while let Some(slot) = self.fresh.pop().or_else(|| self.take_injected()) {
+        while let Some(slot) = self.pop_fresh() {
             any = true;
             self.own(slot);
             self.drop_fresh(slot, JoinError::Cancelled);

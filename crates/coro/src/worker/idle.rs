@@ -102,7 +102,8 @@ impl Worker {
             if let Some(slot) = self.take_injected().or_else(|| self.steal()) {
                 self.found_work();
                 if self.start(slot) {
-                    self.resume(slot);
+                    // Nothing else is there: it is next.
+                    self.lifo.set(slot);
                 }
                 return true;
             }

@@ -88,6 +88,8 @@ pub(crate) struct Worker {
     tick: Cell<u32>,
     /// The last to run yielded.
     gave_way: Cell<bool>,
+    /// Perhaps there is something in the deque. False: not, unless it was brought from elsewhere.
+    has_fresh: Cell<bool>,
     /// Which of the sources of fresh coroutines has its turn.
     fresh_turn: Cell<bool>,
     /// Coroutines that are this worker's, among them those that ended with a wake on its way.
@@ -125,6 +127,7 @@ impl Worker {
             now: Cell::new(shared.clock.now()),
             tick: Cell::new(0),
             gave_way: Cell::new(false),
+            has_fresh: Cell::new(false),
             fresh_turn: Cell::new(false),
             owned: Cell::new(0),
             stopping: Cell::new(false),
@@ -151,6 +154,7 @@ impl Worker {
         // Before somebody else can have run it to its end.
         Counters::add(&self.counters.spawned, 1);
         self.fresh.push(slot);
+        self.has_fresh.set(true);
         if self.shared.workers() > 1 {
             // Pairs with the heavy fence of a worker that is about to sleep.
             becket_chan::fence::light();
@@ -159,7 +163,7 @@ impl Worker {
     }
 
     /// Lets one coroutine run until it suspends.
-    #[inline]
+    #[inline(always)]
     fn resume(&self, slot: &'static Slot) {
         if self.searching.get() {
             // It was called to help, and has work of its own.

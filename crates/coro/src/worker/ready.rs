@@ -8,11 +8,15 @@ use crate::slot::Slot;
 pub(super) struct Ready {
     head: Cell<*const Slot>,
     tail: Cell<*const Slot>,
+    len: Cell<usize>,
 }
+
+/// In a queue this long, what a coroutine needs has left the caches by the time of its turn.
+const LONG: usize = 64;
 
 impl Ready {
     pub(super) const fn new() -> Self {
-        Self { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()) }
+        Self { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()), len: Cell::new(0) }
     }
 
     #[inline]
@@ -24,6 +28,7 @@ impl Ready {
     #[inline]
     pub(super) fn push(&self, slot: &'static Slot) {
         slot.next.set(ptr::null());
+        self.len.set(self.len.get() + 1);
         // SAFETY: null, or a slot, which is never unmapped.
         match unsafe { self.tail.replace(slot).as_ref() } {
             Some(tail) => tail.next.set(slot),
@@ -38,21 +43,26 @@ impl Ready {
         let slot = unsafe { self.head.get().as_ref() }?;
         let next = slot.next.get();
         self.head.set(next);
-        // SAFETY: as above.
-        match unsafe { next.as_ref() } {
-            None => self.tail.set(ptr::null()),
-            // In a long queue whose coroutines have lain for a while, what they need is in no
-            // cache: the stack of the next is fetched while this one runs, and the slot of the one
-            // after it.
-            Some(next) => {
-                // SAFETY: ready, so it has run before, and it is this worker's.
-                unsafe { next.prefetch_stack() };
-                // SAFETY: as above.
-                if let Some(after) = unsafe { next.next.get().as_ref() } {
-                    after.prefetch();
-                }
-            }
+        self.len.set(self.len.get() - 1);
+        if next.is_null() {
+            self.tail.set(ptr::null());
+        }
+        if self.len.get() >= LONG {
+            Self::fetch(next);
         }
         Some(slot)
+    }
+
+    /// Has the processor fetch the stack of the next, while the one before it runs, and the slot of
+    /// the one after it.
+    fn fetch(next: *const Slot) {
+        // SAFETY: null, or a slot, which is never unmapped.
+        let Some(next) = (unsafe { next.as_ref() }) else { return };
+        // SAFETY: ready, so it has run before, and it is the calling worker's.
+        unsafe { next.prefetch_stack() };
+        // SAFETY: as above.
+        if let Some(after) = unsafe { next.next.get().as_ref() } {
+            after.prefetch();
+        }
     }
 }

@@ -55,17 +55,17 @@ impl Worker {
     fn next(&self) -> Option<&'static Slot> {
         let tick = self.tick.get().wrapping_add(1);
         self.tick.set(tick);
-        if tick % CLOCK_EVERY == 0 {
+        if tick.is_multiple_of(CLOCK_EVERY) {
             self.look_at_clock(tick);
         }
-        if tick % FRESH_EVERY == 0
+        if tick.is_multiple_of(FRESH_EVERY)
             && !self.stopping.get()
             && let Some(found) = self.take_oldest_fresh()
         {
             return Some(found);
         }
         if self.gave_way.take()
-            && !(self.fresh.is_empty() && self.shared.injector.is_empty())
+            && self.has_fresh.get()
             && let Some(found) = self.take_fresh()
         {
             return Some(found);
@@ -128,7 +128,7 @@ impl Worker {
     fn look_at_clock(&self, tick: u32) {
         if !self.timers.borrow().is_empty() {
             self.fire_timers();
-        } else if tick % CLOCK_ANYWAY_EVERY == 0 {
+        } else if tick.is_multiple_of(CLOCK_ANYWAY_EVERY) {
             self.read_clock();
         }
     }
@@ -156,11 +156,19 @@ impl Worker {
             return None;
         }
         loop {
-            let slot = self.fresh.pop().or_else(|| self.take_injected())?;
+            let slot = self.pop_fresh()?;
             if self.start(slot) {
                 return Some(slot);
             }
         }
+    }
+
+    /// One that has not started: the newest of this worker's own, or one from outside.
+    #[inline]
+    pub(super) fn pop_fresh(&self) -> Option<&'static Slot> {
+        let slot = self.fresh.pop().or_else(|| self.take_injected());
+        self.has_fresh.set(slot.is_some());
+        slot
     }
 
     /// The oldest that has not started, in turn of this worker's own and of those from outside.
