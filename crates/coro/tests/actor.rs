@@ -13,7 +13,9 @@ use becket_coro::actor::{
     self, Actor, Address, AskError, Builder, Context, Exit, Next, Reply, Restart, Stop, from_fn,
 };
 use becket_coro::job::{BoxError, Job, JobState};
-use becket_coro::{Clock, Runtime, Scope, VirtualClock, now, scope, sleep, spawn, supervisor};
+use becket_coro::{
+    Clock, Runtime, Scope, VirtualClock, current_token, now, scope, sleep, spawn, supervisor,
+};
 use futures_lite::future::block_on;
 use parking_lot::Mutex;
 
@@ -635,6 +637,38 @@ fn a_scope_waits_for_its_actors_and_fails_with_them() {
         body.job().cancel("from above");
         assert_eq!(sum.join().to_string(), "cancelled: from above");
         body.complete();
+    });
+}
+
+#[test]
+fn what_an_actor_spawned_ends_with_its_life() {
+    within(|| {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&ended);
+        let helped = Builder::new()
+            .spawn_restarting(Restart::new(), move || {
+                let ended = Arc::clone(&counts);
+                from_fn(move |fails: bool, cx: &Context<bool>| {
+                    let ended = Arc::clone(&ended);
+                    assert!(!current_token().unwrap().is_cancelled());
+                    cx.job().spawn(move || {
+                        current_token().unwrap().cancelled().wait();
+                        ended.fetch_add(1, Ordering::Relaxed);
+                    });
+                    // So that the helper has begun.
+                    sleep(SECOND);
+                    if fails { Err("as it was told") } else { Ok(()) }
+                })
+            })
+            .unwrap();
+        helped.tell(false).wait().unwrap();
+        helped.tell(true).wait().unwrap();
+        sleep(60 * SECOND);
+        assert_eq!((helped.restarts(), ended.load(Ordering::Relaxed)), (1, 2));
+        helped.tell(false).wait().unwrap();
+        helped.stop(Stop::Drain);
+        assert!(matches!(helped.join(), Exit::Stopped));
+        assert_eq!(ended.load(Ordering::Relaxed), 3, "the join waits for the helpers");
     });
 }
 

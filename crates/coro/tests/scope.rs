@@ -411,6 +411,17 @@ fn what_the_runtime_refuses_is_a_failure() {
 }
 
 #[test]
+fn a_deadline_that_cannot_be_set_is_a_failure() {
+    let runtime = Runtime::builder().workers(1).coroutines_max(1).build().unwrap();
+    within(&runtime, || {
+        let error = Scope::builder().timeout(FOR_EVER).run(|s| s.is_cancelled()).unwrap_err();
+        let failure = error.failure().unwrap();
+        assert_eq!(failure.name(), Some("deadline"));
+        assert!(failure.refusal().is_some());
+    });
+}
+
+#[test]
 fn handles_are_awaited_by_tasks() {
     let value = scope(|s| {
         let child = s.spawn(|| {

@@ -143,6 +143,11 @@ impl Core {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn hooks_len(&self) -> usize {
+        self.done.lock().hooks.len()
+    }
+
     pub(super) fn exit(&self) -> Option<Exit> {
         self.done.lock().exit.clone()
     }

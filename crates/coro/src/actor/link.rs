@@ -98,3 +98,34 @@ fn deliver<M: Send + 'static>(hears: Arc<Inner<M>>, message: M) {
         send(&kept);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::actor::{Address, Stop, spawn_fn};
+
+    fn idle() -> Address<()> {
+        spawn_fn(|(), _| ()).unwrap()
+    }
+
+    #[test]
+    fn one_that_lives_long_does_not_gather_the_ties_of_all_it_met() {
+        let old = idle();
+        let one = idle();
+        old.link(&one);
+        for _ in 0..100 {
+            let (linked, monitored, monitors) = (idle(), idle(), idle());
+            old.link(&linked);
+            old.monitor(&monitored, |_| ());
+            monitors.monitor(&old, |_| ());
+            assert_eq!(old.core().hooks_len(), 4);
+            for other in [linked, monitored, monitors] {
+                other.stop(Stop::Drain);
+                other.join();
+            }
+            assert_eq!(old.core().hooks_len(), 1);
+        }
+        old.link(&old);
+        old.monitor(&old, |_| ());
+        assert_eq!(old.core().hooks_len(), 1, "nobody is tied to itself");
+    }
+}

@@ -217,7 +217,8 @@ impl<M> Context<M> {
         self.core.restarts()
     }
 
-    /// Its job: what it spawns below that ends with it.
+    /// Its job. What is spawned below it is cancelled when the actor ends or is started again, and
+    /// [`Address::join`] waits for it.
     #[must_use]
     pub fn job(&self) -> &Job {
         &self.core.job

@@ -82,6 +82,7 @@ where
                 (Err(payload), _) => Failure::panicked(core.job.of(), payload),
             };
             core.note_failure(failure.clone());
+            core.job.cancel_children("their actor has failed");
             let restarts = core.restarts();
             let delay = match self.history.failed(crate::now()) {
                 // What was to end ends, with what went wrong at that.
@@ -143,6 +144,7 @@ impl Drop for Ending {
         } else {
             self.body.will_complete();
         }
+        self.core.job.cancel_children("their actor has ended");
         self.core.settle(&exit);
     }
 }
