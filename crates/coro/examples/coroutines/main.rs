@@ -19,10 +19,12 @@
 //! | `jobs` | a tree of what runs, without a block around it |
 //! | `deferring` | values that coroutines work out |
 //! | `flows` | producers, fan-out, fan-in, pipelines |
+//! | `actors` | tell, ask, stop, restarts, links |
 //!
 //! Run with the name of a topic, it shows that one only.
 #![forbid(unsafe_code)]
 
+mod actors;
 mod asynchronous;
 mod blocking;
 mod clocks;
@@ -96,5 +98,6 @@ topics!(
     supervising,
     jobs,
     deferring,
-    flows
+    flows,
+    actors
 );
