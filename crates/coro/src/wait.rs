@@ -29,7 +29,9 @@ pub fn sleep(duration: Duration) {
 pub fn sleep_until(at: Instant) {
     let coroutine = context::slot().is_some();
     loop {
-        let now = clock::now();
+        // After its timer the worker knows that the time has come.
+        let come = coroutine && worker::has_come(at);
+        let now = if come { at } else { clock::now() };
         if now >= at {
             return;
         }

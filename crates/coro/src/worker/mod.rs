@@ -56,7 +56,7 @@ use crossbeam_deque::Worker as Deque;
 pub(crate) use self::{
     end::abandon,
     remote::{Remote, WORKERS_MAX},
-    wait::{HOOK, park_current, sleep_current, unpark, yield_current},
+    wait::{HOOK, has_come, park_current, sleep_current, unpark, yield_current},
 };
 use self::{idle::Patience, ready::Ready};
 use crate::{

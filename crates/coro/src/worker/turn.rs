@@ -32,6 +32,8 @@ const LIFO_STREAK_MAX: u32 = 16;
 const FRESH_EVERY: u32 = 61;
 /// So often the clock is read while there are timers.
 const CLOCK_EVERY: u32 = 8;
+/// So many due timers are taken out at once.
+const TIMERS_AT_ONCE: usize = 16;
 /// So often it is read anyway, so that a listing can say since when.
 const CLOCK_ANYWAY_EVERY: u32 = 64;
 
@@ -133,16 +135,29 @@ impl Worker {
         }
     }
 
-    /// Wakes whose time has come.
+    /// Wakes whose time has come, in the order of their deadlines.
     pub(super) fn fire_timers(&self) {
         let now = self.read_clock();
         loop {
-            let due = self.timers.borrow_mut().pop(now);
-            let Some((_, flow)) = due else { return };
-            Counters::add(&self.counters.timers, 1);
-            if let Some(slot) = slot::find(flow) {
-                // In the order of their deadlines: not through the lifo slot.
-                if matches!(slot.state(), State::Parked | State::Sleeping) {
+            // Some at a time: their slots are fetched while the wheel is asked for more.
+            let mut due = [None; TIMERS_AT_ONCE];
+            {
+                let mut timers = self.timers.borrow_mut();
+                for place in &mut due {
+                    let Some((_, flow)) = timers.pop(now) else { break };
+                    *place = slot::get(flow.index()).map(|slot| (flow, slot));
+                    if let Some((_, slot)) = place {
+                        slot.prefetch();
+                    }
+                }
+            }
+            if due.first().is_none_or(Option::is_none) {
+                return;
+            }
+            for (flow, slot) in due.into_iter().flatten() {
+                Counters::add(&self.counters.timers, 1);
+                // Not through the lifo slot, which would turn their order round.
+                if slot.flow() == flow && matches!(slot.state(), State::Parked | State::Sleeping) {
                     slot.set_state_at(State::Ready, now);
                     self.ready.push(slot);
                 }

@@ -93,6 +93,13 @@ fn wait(deadline: Option<Instant>, state: State) {
     });
 }
 
+/// Whether this instant had come when the calling coroutine's worker read its clock last.
+pub(crate) fn has_come(at: Instant) -> bool {
+    context::with_worker(|worker| {
+        worker.is_some_and(|worker| worker.now() >= worker.shared.clock.nanos(at))
+    })
+}
+
 /// Lets the others of its worker run first. False: this is no coroutine.
 #[inline]
 pub(crate) fn yield_current() -> bool {
