@@ -370,11 +370,6 @@ pub(crate) fn get(index: u32) -> Option<&'static Slot> {
     (!chunk.is_null()).then(|| unsafe { &*chunk.add(index % CHUNK_SLOTS) })
 }
 
-/// The slot of a coroutine, if it still lives.
-pub(crate) fn find(flow: Flow) -> Option<&'static Slot> {
-    get(flow.index()).filter(|slot| slot.gate.generation() == flow.generation())
-}
-
 /// As many slots as were ever given out, for a listing.
 pub(crate) fn given_out() -> u32 {
     FREE.lock().untouched
