@@ -52,6 +52,7 @@
 //! | `wait`, `clock` | yield, sleep, park, block on a future; where time comes from |
 //! | [`scope`](mod@scope), [`job`], `deferred` | coroutines that end before the block that spawned them |
 //! | [`flow`] | producers, fan-out, fan-in, pipelines over channels |
+//! | [`actor`] | a state, a coroutine that owns it, and a mailbox in front |
 //! | [`fiber`], [`foreign`] | coroutines resumed by hand; frames of other languages |
 //! | `local`, `current` | values that each coroutine has for itself; which one runs |
 //! | `dump`, `watchdog`, `names` | which coroutines live, what they do, who holds its worker |
