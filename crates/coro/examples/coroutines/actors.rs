@@ -25,6 +25,7 @@ struct Bank {
     accounts: HashMap<&'static str, u64>,
 }
 
+#[derive(Debug)]
 enum Order {
     Pay { to: &'static str, amount: u64 },
     Balance { of: &'static str, reply: Reply<u64> },
@@ -49,10 +50,10 @@ impl Actor for Bank {
 
 fn asking() -> Shown {
     let bank = actor::spawn(Bank::default())?;
-    bank.tell(Order::Pay { to: "ada", amount: 40 }).wait().map_err(|_| "closed")?;
-    bank.tell(Order::Pay { to: "ada", amount: 2 }).wait().map_err(|_| "closed")?;
+    bank.tell(Order::Pay { to: "ada", amount: 40 }).wait()?;
+    bank.tell(Order::Pay { to: "ada", amount: 2 }).wait()?;
     let balance = bank.ask(|reply| Order::Balance { of: "ada", reply });
-    assert_eq!(balance.timeout(Duration::from_secs(60)).wait().ok(), Some(42));
+    assert_eq!(balance.timeout(Duration::from_secs(60)).wait()?, 42);
     Ok(())
 }
 // ANCHOR_END: bank
@@ -60,10 +61,11 @@ fn asking() -> Shown {
 // ANCHOR: stop
 fn stopping() -> Shown {
     let (done, printed) = rendezvous();
-    let printer =
-        Builder::new().name("printer").mailbox(becket_chan::Builder::bounded(8)).spawn_fn(
-            move |page: u32, _cx| done.send(page).wait().map_err(|error| error.to_string()),
-        )?;
+    let mailbox = becket_chan::Builder::bounded(8);
+    let printer = Builder::new()
+        .name("printer")
+        .mailbox(mailbox)
+        .spawn_fn(move |page: u32, _cx| done.send(page).wait())?;
     let (ended, heard) = rendezvous();
     printer.on_done(move |exit| _ = ended.send(exit.is_normal()).wait());
     for page in 1..=3 {

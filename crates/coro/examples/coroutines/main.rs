@@ -78,6 +78,29 @@ macro_rules! topics {
                 let readme = include_str!("../../../../README.md");
                 assert!(block.lines().count() > 10 && readme.contains(&block), "{block}");
             }
+
+            /// What the book shows as output says where something was spawned: it still is.
+            #[test]
+            fn the_book_knows_the_places() {
+                let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+                let mut places = 0;
+                for page in ["actors", "seeing", "structured"] {
+                    let page = format!("{root}/docs/src/coroutines/{page}.md");
+                    let page = std::fs::read_to_string(page).unwrap();
+                    let shown = page.split_whitespace().filter(|word| word.starts_with("crates/"));
+                    for place in shown.filter(|word| word.contains(".rs:")) {
+                        let mut parts = place.trim_end_matches(|c: char| !c.is_ascii_digit()).split(':');
+                        let file = parts.next().unwrap();
+                        let line: usize = parts.next().unwrap().parse().unwrap();
+                        let text = std::fs::read_to_string(format!("{root}/{file}")).unwrap();
+                        let found = text.lines().nth(line - 1).unwrap();
+                        let column = parts.next().map_or(0, |at| at.parse::<usize>().unwrap() - 1);
+                        assert!(found[column..].contains("spawn"), "{place}: {found}");
+                        places += 1;
+                    }
+                }
+                assert_eq!(places, 6);
+            }
         }
     };
 }
