@@ -20,8 +20,8 @@
  * made by hand may be resumed by different threads, one after another, if the code that runs in it
  * keeps no addresses of thread-local variables across a yield.
  *
- * Stacks have a guard below them: running over the end is reported on standard error with the
- * coroutine's name, and ends the process.
+ * Stacks have a guard below them: running over the end is reported on standard error, and ends the
+ * process.
  */
 #ifndef KCORO_CORE_H
 #define KCORO_CORE_H
@@ -147,8 +147,8 @@ int kcoro_is_parked(const kcoro_t *co);
 
 /**
  * Makes a main coroutine, which stands for the calling thread, and installs it: kcoro_current() is
- * not NULL from now on. If there is one already, that. The caller has a reference, which lasts as
- * long as the thread needs it at most; NULL if there is no memory.
+ * not NULL from now on. If there is one already, that. The caller has a reference; with it goes the
+ * thread's own, if there is no other. NULL: no memory.
  */
 kcoro_t *kcoro_create_main(void);
 

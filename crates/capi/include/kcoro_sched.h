@@ -88,13 +88,13 @@ void kc_sched_enqueue_ready(kc_sched_t *s, kcoro_t *co);
 typedef struct kc_sched_stats {
     unsigned long tasks_submitted;  /**< kc_spawn */
     unsigned long tasks_completed;  /**< of those */
-    unsigned long steals_probes;    /**< looks at another worker's queue */
-    unsigned long steals_succeeded; /**< that found something */
-    unsigned long steals_failures;  /**< that found nothing */
-    unsigned long fastpath_hits;    /**< runs without a look elsewhere */
-    unsigned long fastpath_misses;  /**< looks elsewhere, for lack of own work */
-    unsigned long inject_pulls;     /**< taken from the queue that all workers share */
-    unsigned long donations;        /**< wakes handed to another worker */
+    unsigned long steals_probes;    /**< searches for work elsewhere: those below together */
+    unsigned long steals_succeeded; /**< that took something from another worker */
+    unsigned long steals_failures;  /**< that found nothing, so that the worker went to sleep */
+    unsigned long fastpath_hits;    /**< times that a worker went on with work of its own */
+    unsigned long fastpath_misses;  /**< times that it had none */
+    unsigned long inject_pulls;     /**< tasks and coroutines that came from other threads */
+    unsigned long donations;        /**< wakes that came from other threads */
 } kc_sched_stats_t;
 
 /** Counters since the start; each exact, not all of one instant. NULL is ignored. */

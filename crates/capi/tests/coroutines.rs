@@ -180,6 +180,85 @@ fn blocking_calls_and_tools() {
     check("blocking_basics");
 }
 
+/// What the headers declare, the library has and a C program of the tests uses.
+#[test]
+fn every_function_is_there_and_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |folder: &str, extension: &str| -> Vec<(String, String)> {
+        let mut files: Vec<_> = std::fs::read_dir(root.join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|it| it == extension))
+            .map(|path| {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                (name, std::fs::read_to_string(path).unwrap())
+            })
+            .collect();
+        files.sort();
+        files
+    };
+    let mut headers = read("include", "h");
+    headers.retain(|(name, _)| name != "kcoro_task.h");
+    let programs: String = read("tests/c", "c").into_iter().map(|(_, text)| text).collect();
+    let mut source = String::new();
+    let mut functions = Vec::new();
+    for (name, text) in &headers {
+        source.push_str(&format!("#include \"{name}\"\n"));
+        functions.extend(declared(text));
+    }
+    assert!(functions.len() > 100, "{functions:?}");
+    let unused: Vec<_> =
+        functions.iter().filter(|name| !programs.contains(&format!("{name}("))).collect();
+    assert!(unused.is_empty(), "no C program uses {unused:?}");
+    source.push_str("typedef void (*function)(void);\nstatic const function all[] = {\n");
+    for name in &functions {
+        source.push_str(&format!("    (function){name},\n"));
+    }
+    source.push_str("};\nint main(void) { return all[0] == 0; }\n");
+    let file = folder().join("functions.c");
+    std::fs::write(&file, source).unwrap();
+    let program = folder().join("functions");
+    let built = built();
+    run(C
+        .compiler()
+        .arg("-I")
+        .arg(root.join("include"))
+        .arg(file)
+        .arg("-L")
+        .arg(&built)
+        .arg("-lkcoro")
+        .arg(format!("-Wl,-rpath,{}", built.display()))
+        .arg("-o")
+        .arg(&program));
+    run(&mut Command::new(program));
+}
+
+/// Names of functions that a header declares and does not define.
+fn declared(header: &str) -> Vec<String> {
+    let mut text = String::new();
+    let mut rest = header;
+    while let Some((before, after)) = rest.split_once("/*") {
+        text.push_str(before);
+        rest = after.split_once("*/").unwrap().1;
+    }
+    text.push_str(rest);
+    let text: String = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .collect::<Vec<_>>()
+        .join(" ");
+    text.split(';')
+        .filter(|declaration| !declaration.contains("typedef") && !declaration.contains("inline"))
+        .filter_map(|declaration| declaration.split_once('('))
+        .filter_map(|(before, _)| {
+            let name =
+                before.rsplit(|letter: char| !letter.is_alphanumeric() && letter != '_').next();
+            name.filter(|name| name.starts_with("kc_") || name.starts_with("kcoro_"))
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
 /// Including it is an error that says what to use.
 #[test]
 fn the_task_layer_is_gone() {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Coroutines made by hand: resume, yield, park, nesting, references.
 
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "expect.h"
 #include "kcoro_core.h"
@@ -397,7 +400,28 @@ static void a_main_coroutine_parks_its_thread(void) {
     kcoro_release(main_co);
 }
 
+static void the_place_behind_the_end(void) {
+    int fds[2];
+    EXPECT_EQ(pipe(fds), 0);
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        dup2(fds[1], 2);
+        kcoro_funcp_protector();
+        _exit(0);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    char said[256] = "";
+    EXPECT(read(fds[0], said, sizeof said - 1) > 0);
+    EXPECT(strstr(said, "behind its end") != NULL);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(void) {
+    RUN(the_place_behind_the_end);
     RUN(runs_where_it_is_resumed);
     RUN(nothing_to_make);
     RUN(current_is_who_runs);
