@@ -36,6 +36,7 @@
 #define BECKET_PLUGIN_H
 
 #include "becket_call.h"
+#include "becket_wait.h"
 
 #ifndef BK_INSTANCES_MAX
 #define BK_INSTANCES_MAX 32
@@ -46,7 +47,7 @@ typedef NrStatus (*BkHandler)(const BkCall *call);
 
 typedef struct BkEntry {
     const char *name;
-    uint32_t kind; /* BK_ENTRY_* */
+    uint32_t kind; /* BK_ENTRY_*, perhaps | BK_ENTRY_NEVER_WAITS */
     const char *help;
     BkHandler handle;
 } BkEntry;
@@ -76,6 +77,8 @@ typedef struct BkPluginDef {
     NrStatus (*cancel)(BkPlugin *plugin, uint64_t sid);
     NrStatus (*reload_export)(BkPlugin *plugin, NrOwnedBytes *out);
     NrStatus (*reload_import)(BkPlugin *plugin, NrBytes state);
+    /* Bytes of stack of a handler on a coroutine; 0: 64 KiB. */
+    uint64_t coroutine_stack_bytes;
 } BkPluginDef;
 
 #define BK_ENTRIES(table) \
@@ -253,6 +256,7 @@ static inline const NrPluginInfo *bk_slot_offer(BkSlot *slots, uint32_t slots_le
     info->flags = def->flags;
     info->config_default = bk_str(def->config_default);
     info->attach = bk_vt_attach;
+    info->coroutine_stack_bytes = def->coroutine_stack_bytes;
     return info;
 }
 

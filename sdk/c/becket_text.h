@@ -14,7 +14,7 @@
 
 #include <stdlib.h>
 
-#include "becket_call.h"
+#include "becket_wait.h"
 
 #define BK_TEXT_INLINE_BYTES_MAX 512
 
@@ -100,6 +100,17 @@ static inline NrStatus bk_text_send(BkText *text, const BkPlugin *plugin, uint64
             text->heap = NULL; /* the host's now */
         }
     }
+    bk_text_free(text);
+    return sent;
+}
+
+/* Sends it as a frame, when there is room. Afterwards the text is empty. */
+static inline NrStatus bk_text_stream(BkText *text, const BkPlugin *plugin, uint64_t sid,
+                                      uint64_t timeout_ns) {
+    NrStatus sent = text->failed ? NR_ERR
+                                 : bk_stream_send(plugin, sid,
+                                                  bk_bytes(bk_text_data(text), text->len),
+                                                  timeout_ns);
     bk_text_free(text);
     return sent;
 }

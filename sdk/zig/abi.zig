@@ -12,6 +12,10 @@ const std = @import("std");
 pub const abi_version: u32 = 1;
 pub const entry_unknown: u32 = 0xFFFF_FFFF;
 pub const metric_unknown: u32 = 0xFFFF_FFFF;
+/// A wait without a limit in time.
+pub const forever: u64 = std.math.maxInt(u64);
+/// Added to an entry's kind: its handler never waits, though the plugin wants coroutines.
+pub const entry_never_waits: u32 = 0x100;
 pub const no_deadline: u64 = std.math.maxInt(u64);
 
 pub const flag_thread_safe: u32 = 1;
@@ -35,6 +39,12 @@ pub const Status = enum(u32) {
     panic = 5,
     /// Full; nothing was taken.
     backpressure = 6,
+    /// What was waited for did not come in time.
+    timeout = 7,
+    /// A wait for a call that nobody waits for any more.
+    cancelled = 8,
+    /// Nothing more comes.
+    closed = 9,
     _,
 };
 

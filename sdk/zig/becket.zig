@@ -17,7 +17,8 @@
 //!
 //! Handlers run on the host's threads, several at once, and must not block: what takes longer is
 //! continued from a timer (`host.after`) or a thread of the plugin, which may answer by the sid at
-//! any time.
+//! any time. An entry with `.waits = true` runs on a coroutine of the host instead and may wait in
+//! straight-line code: `wait.recv`, `wait.send`, `wait.sleep`.
 //!
 //! A Zig panic cannot be caught: it ends the process. Build with `ReleaseSafe` and run the plugin at
 //! the distance `process` where that matters.
@@ -25,6 +26,7 @@
 pub const abi = @import("abi.zig");
 pub const host = @import("host.zig");
 pub const testing = @import("testing.zig");
+pub const wait = @import("wait.zig");
 
 pub const Status = abi.Status;
 pub const Kind = abi.Kind;

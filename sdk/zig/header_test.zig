@@ -40,6 +40,8 @@ test "every constant is the header's" {
     try std.testing.expectEqual(header.BK_ENTRY_UNKNOWN, abi.entry_unknown);
     try std.testing.expectEqual(header.BK_METRIC_UNKNOWN, abi.metric_unknown);
     try std.testing.expectEqual(header.BK_NO_DEADLINE, abi.no_deadline);
+    try std.testing.expectEqual(header.BK_FOREVER, abi.forever);
+    try std.testing.expectEqual(header.BK_ENTRY_NEVER_WAITS, abi.entry_never_waits);
     try std.testing.expectEqual(header.BK_PLUGIN_THREAD_SAFE, abi.flag_thread_safe);
     try std.testing.expectEqual(header.BK_PLUGIN_MULTI_INSTANCE, abi.flag_multi_instance);
     try std.testing.expectEqual(header.BK_PLUGIN_WANTS_COROUTINE, abi.flag_wants_coroutine);

@@ -34,6 +34,11 @@ pub fn start(host_ctx: ?*anyopaque, table: *const abi.HostVTable) void {
     vtable = table;
 }
 
+/// The host's table, as far as it reaches, and its context: for `wait.zig`.
+pub fn tableOf() struct { *const abi.HostApi, ?*anyopaque } {
+    return .{ &api, ctx };
+}
+
 /// True if the host has called `attach`.
 pub fn hasExtras() bool {
     return api.struct_size != 0;

@@ -11,7 +11,7 @@ const abi = @import("abi.zig");
 const host = @import("host.zig");
 
 /// What a handler may fail with: the status that its vtable function returns.
-pub const Error = error{ Err, Invalid, Unsupported, Panic, Backpressure, OutOfMemory };
+pub const Error = error{ Err, Invalid, Unsupported, Panic, Backpressure, OutOfMemory, Timeout, Cancelled, Closed };
 
 /// More headers than this in one request are refused.
 const headers_max = 65_536;
@@ -62,7 +62,9 @@ pub const Entry = struct {
     name: []const u8,
     help: []const u8 = "",
     kind: abi.Kind = .unary,
-    /// Runs on the host's thread and must not block.
+    /// The handler runs on a coroutine of the host, and may wait: `becket.wait`.
+    waits: bool = false,
+    /// Runs on the host's thread and must not block, unless `waits`.
     handle: *const fn (Call) Error!void,
 };
 
@@ -91,6 +93,8 @@ pub const Description = struct {
     reload_export: ?*const fn () Error![]u8 = null,
     /// State of the version before.
     reload_import: ?*const fn (state: []const u8) Error!void = null,
+    /// Bytes of stack of a handler that waits; 0: 64 KiB.
+    coroutine_stack_bytes: u64 = 0,
 };
 
 /// The plugin that `d` describes. Export it with
@@ -102,6 +106,9 @@ pub fn Plugin(comptime d: Description) type {
             if (std.mem.eql(u8, a.name, b.name)) @compileError("two entries are named " ++ a.name);
         };
     }
+    const any_waits = comptime for (d.entries) |entry| {
+        if (entry.waits) break true;
+    } else false;
     return struct {
         pub const vtable: abi.PluginVTable = .{
             .init = onInit,
@@ -122,9 +129,10 @@ pub fn Plugin(comptime d: Description) type {
             .name = .from(d.name),
             .version = .from(d.version),
             .vtable = &vtable,
-            .flags = d.flags,
+            .flags = d.flags | if (any_waits) abi.flag_wants_coroutine else 0,
             .config_default = .from(d.config_default),
             .attach = onAttach,
+            .coroutine_stack_bytes = d.coroutine_stack_bytes,
         };
 
         pub fn getPlugin() callconv(.c) *const abi.PluginInfo {
@@ -179,7 +187,8 @@ pub fn Plugin(comptime d: Description) type {
             const to = out orelse return .invalid;
             if (id >= d.entries.len or to.struct_size < @sizeOf(abi.EntryInfo)) return .invalid;
             const entry = d.entries[id];
-            to.kind = entry.kind;
+            const never: u32 = if (any_waits and !entry.waits) abi.entry_never_waits else 0;
+            to.kind = @fromBackingInt(@backingInt(entry.kind) | never);
             to.name = .from(entry.name);
             to.help = .from(entry.help);
             return .ok;
@@ -232,6 +241,9 @@ fn statusOf(result: Error!void) abi.Status {
         error.Unsupported => .unsupported,
         error.Panic => .panic,
         error.Backpressure => .backpressure,
+        error.Timeout => .timeout,
+        error.Cancelled => .cancelled,
+        error.Closed => .closed,
     };
     return .ok;
 }

@@ -189,8 +189,9 @@ pub const FakeHost = struct {
 };
 
 const host_vtable: abi.HostVTable = .{ .send_result = sendResult };
+/// A host without coroutines.
 const api: abi.HostApi = .{
-    .struct_size = @sizeOf(abi.HostApi),
+    .struct_size = @offsetOf(abi.HostApi, "coroutine_current"),
     .api_version = 1,
     .send = send,
     .stream_ready = streamReady,

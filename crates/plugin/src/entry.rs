@@ -8,6 +8,8 @@
 //!   Entry { name, help, kind, run: run_unary::<P, F> }     F: zero-sized, so nothing to keep
 //! ```
 //!
+//! Handlers that wait are marked, and the plugin wants coroutines if any of its entries is.
+//!
 //! A call is then: table index, indirect call, the handler inlined in it. No allocation, no lock,
 //! no map.
 //!
@@ -23,15 +25,17 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use becket_abi::{
-    BK_ENTRY_BIDIRECTIONAL, BK_ENTRY_STREAM, BK_ENTRY_UNARY, BkEntryInfo, NrStatus, NrStr,
+    BK_ENTRY_BIDIRECTIONAL, BK_ENTRY_NEVER_WAITS, BK_ENTRY_STREAM, BK_ENTRY_UNARY, BkEntryInfo,
+    NrStatus, NrStr,
 };
 
 use crate::call::{Answered, Call, CallHandle, Context, settle, settle_failure};
+use crate::dialogue::{self, Dialogue};
 use crate::error::Failure;
 use crate::executor::{BoxFuture, Ending};
 use crate::instance::Live;
 use crate::later::{OwnedCall, Reply};
-use crate::plugin::Plugin;
+use crate::plugin::{self, Plugin};
 use crate::sink::StreamSink;
 use crate::stream::Conversation;
 
@@ -58,6 +62,8 @@ pub struct Entry<P> {
     help: &'static str,
     kind: u32,
     futures: bool,
+    /// The handler waits, on a coroutine of the host.
+    waits: bool,
     run: Run<P>,
 }
 
@@ -68,7 +74,14 @@ impl<P: Plugin> Entry<P> {
         F: for<'a> Fn(&'a P, Call<'a>) -> Result<Answered, Failure> + Copy + Send + Sync + 'static,
     {
         zero_sized(handler);
-        Self { name, help, kind: BK_ENTRY_UNARY, futures: false, run: run_unary::<P, F> }
+        Self {
+            name,
+            help,
+            kind: BK_ENTRY_UNARY,
+            futures: false,
+            waits: false,
+            run: run_unary::<P, F>,
+        }
     }
 
     /// One answer, given by a future. It gets the plugin and a copy of the call, runs on the
@@ -79,7 +92,14 @@ impl<P: Plugin> Entry<P> {
         Fut: Future<Output = Result<Reply, Failure>> + Send + 'static,
     {
         zero_sized(handler);
-        Self { name, help, kind: BK_ENTRY_UNARY, futures: true, run: run_future::<P, F, Fut> }
+        Self {
+            name,
+            help,
+            kind: BK_ENTRY_UNARY,
+            futures: true,
+            waits: false,
+            run: run_future::<P, F, Fut>,
+        }
     }
 
     /// Many frames, sent inside the handler or from wherever the sink goes.
@@ -92,7 +112,14 @@ impl<P: Plugin> Entry<P> {
             + 'static,
     {
         zero_sized(handler);
-        Self { name, help, kind: BK_ENTRY_STREAM, futures: false, run: run_stream::<P, F> }
+        Self {
+            name,
+            help,
+            kind: BK_ENTRY_STREAM,
+            futures: false,
+            waits: false,
+            run: run_stream::<P, F>,
+        }
     }
 
     /// Many frames, sent by a future.
@@ -103,7 +130,7 @@ impl<P: Plugin> Entry<P> {
     {
         zero_sized(handler);
         let run = run_stream_future::<P, F, Fut>;
-        Self { name, help, kind: BK_ENTRY_STREAM, futures: true, run }
+        Self { name, help, kind: BK_ENTRY_STREAM, futures: true, waits: false, run }
     }
 
     /// Frames both ways: the handler opens a [`Conversation`].
@@ -118,7 +145,39 @@ impl<P: Plugin> Entry<P> {
     {
         zero_sized(handler);
         let run = run_bidirectional::<P, F, C>;
-        Self { name, help, kind: BK_ENTRY_BIDIRECTIONAL, futures: false, run }
+        Self { name, help, kind: BK_ENTRY_BIDIRECTIONAL, futures: false, waits: false, run }
+    }
+
+    /// One answer, given inside the handler, which may wait in straight-line code: it runs on a
+    /// coroutine of the host ([`Host::pause`](crate::Host::pause),
+    /// [`Host::channel`](crate::Host::channel), …).
+    ///
+    /// A wait is no place to hold a lock: what else runs on the thread meanwhile would wait for it
+    /// for ever. When the plugin ends while a handler waits on although it was cancelled, nothing on
+    /// its stack is dropped.
+    pub const fn coroutine<F>(name: &'static str, help: &'static str, handler: F) -> Self
+    where
+        F: for<'a> Fn(&'a P, Call<'a>) -> Result<Answered, Failure> + Copy + Send + Sync + 'static,
+    {
+        zero_sized(handler);
+        let run = run_coroutine::<P, F>;
+        Self { name, help, kind: BK_ENTRY_UNARY, futures: false, waits: true, run }
+    }
+
+    /// Frames both ways in straight-line code: the handler runs on a coroutine, as that of
+    /// [`Self::coroutine`], from the stream's beginning to its end. With `Ok` the stream ends well, if
+    /// it has not; a failure ends it with its status and text.
+    pub const fn dialogue<F>(name: &'static str, help: &'static str, handler: F) -> Self
+    where
+        F: for<'a> Fn(&'a P, Context<'a>, &'a mut Dialogue) -> Result<(), Failure>
+            + Copy
+            + Send
+            + Sync
+            + 'static,
+    {
+        zero_sized(handler);
+        let run = run_dialogue::<P, F>;
+        Self { name, help, kind: BK_ENTRY_BIDIRECTIONAL, futures: false, waits: true, run }
     }
 
     /// The name that calls go to.
@@ -131,14 +190,19 @@ impl<P: Plugin> Entry<P> {
         self.futures
     }
 
+    pub(crate) const fn waits(&self) -> bool {
+        self.waits
+    }
+
     #[inline]
     pub(crate) fn run(&self, live: &Live<P>, context: Context<'_>) -> NrStatus {
         (self.run)(live, context)
     }
 
     pub(crate) const fn describe(&self) -> BkEntryInfo {
+        let never_waits = !self.waits && plugin::wants_coroutine::<P>();
         BkEntryInfo {
-            kind: self.kind,
+            kind: self.kind | if never_waits { BK_ENTRY_NEVER_WAITS } else { 0 },
             name: NrStr::from_str(self.name),
             help: NrStr::from_str(self.help),
             ..BkEntryInfo::EMPTY
@@ -190,6 +254,33 @@ where
     };
     let result = opening.converse(|| handler::<F>()(live.plugin(), context, sink));
     opening.settle(&result)
+}
+
+fn run_coroutine<P, F>(live: &Live<P>, context: Context<'_>) -> NrStatus
+where
+    P: Plugin,
+    F: for<'a> Fn(&'a P, Call<'a>) -> Result<Answered, Failure> + Copy,
+{
+    let handle = *context;
+    match handler::<F>()(live.plugin(), Call::new(context)) {
+        Err(failure) => dialogue::settle_failure(handle, &failure, false),
+        answered => settle(handle, answered),
+    }
+}
+
+fn run_dialogue<P, F>(live: &Live<P>, context: Context<'_>) -> NrStatus
+where
+    P: Plugin,
+    F: for<'a> Fn(&'a P, Context<'a>, &'a mut Dialogue) -> Result<(), Failure> + Copy,
+{
+    let handle = *context;
+    if handle.host().coroutine().is_none() {
+        let failure = Failure::unsupported("needs a host with coroutines");
+        return dialogue::settle_failure(handle, &failure, false);
+    }
+    let mut dialogue = Dialogue::new(handle);
+    let result = handler::<F>()(live.plugin(), context, &mut dialogue);
+    dialogue.settle(result)
 }
 
 fn run_future<P, F, Fut>(live: &Live<P>, context: Context<'_>) -> NrStatus

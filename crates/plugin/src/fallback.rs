@@ -64,7 +64,7 @@ pub(crate) unsafe fn complete(
 }
 
 /// Refuses everything, and looks at no context.
-pub(crate) const NOTHING: BkHostApi = BkHostApi {
+const NOTHING: BkHostApi = BkHostApi {
     struct_size: 0,
     api_version: 0,
     send: no_send,

@@ -168,7 +168,7 @@ impl<P: Plugin> Slots<P> {
                     flags: plugin::flags::<P>(),
                     config_default: NrStr::from_str(P::CONFIG_DEFAULT),
                     attach: Some(VTable::<P>::attach),
-                    coroutine_stack_bytes: 0,
+                    coroutine_stack_bytes: P::COROUTINE_STACK_BYTES,
                 };
                 // SAFETY: invariant 2; the lock of `Slots` is held.
                 unsafe { *slot.info.get() = info };

@@ -67,6 +67,8 @@
 //! | [`Entry::stream`] | sends inside, or keeps the [`StreamSink`] | the host's thread |
 //! | [`Entry::stream_future`] | `async fn` | the plugin's own threads |
 //! | [`Entry::bidirectional`] | opens a [`Conversation`] | the host's threads, one at a time |
+//! | [`Entry::coroutine`] | answers inside, and may wait | a coroutine of the host |
+//! | [`Entry::dialogue`] | a loop over a [`Dialogue`] | a coroutine of the host |
 //!
 //! # What it costs
 //!
@@ -81,6 +83,7 @@
 //! | `plugin`, `entry` | [`Plugin`], [`Entry`] |
 //! | `call`, `later` | [`Call`], [`Context`], [`Request`]; [`Later`], [`OwnedCall`], [`Reply`] |
 //! | `stream`, `sink`, `room` | [`Conversation`], [`StreamSink`]; what waits for room in a full queue |
+//! | `wait`, `dialogue`, `channel` | [`WaitError`], [`Message`]; [`Dialogue`]; [`Channel`] |
 //! | `host`, `log`, `metrics`, `timer` | [`Host`] and what it gives |
 //! | `owned`, `lease` | answers without a copy |
 //! | `executor` | drives futures |
@@ -92,7 +95,9 @@
 
 mod boundary;
 mod call;
+mod channel;
 mod define;
+mod dialogue;
 mod entry;
 mod error;
 mod executor;
@@ -114,6 +119,7 @@ pub mod testing;
 mod thread;
 mod timer;
 mod vtable;
+mod wait;
 
 pub use becket_abi as abi;
 pub use becket_abi::{
@@ -124,6 +130,8 @@ pub use becket_abi::{
 
 pub use crate::boundary::panics_caught;
 pub use crate::call::{Answered, Call, CallHandle, Context, Request};
+pub use crate::channel::Channel;
+pub use crate::dialogue::Dialogue;
 pub use crate::entry::Entry;
 pub use crate::error::{ConfigError, Failure, SendError, StateError, TalkError, TimerError};
 pub use crate::host::Host;
@@ -136,6 +144,7 @@ pub use crate::plugin::Plugin;
 pub use crate::sink::StreamSink;
 pub use crate::stream::Conversation;
 pub use crate::timer::{Sleep, Timer};
+pub use crate::wait::{Message, WaitError};
 
 /// What [`define_plugin!`] needs at the place it is used; not for authors.
 #[doc(hidden)]

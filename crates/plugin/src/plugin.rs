@@ -2,7 +2,10 @@
 //! The [`Plugin`] trait: what an author writes.
 #![forbid(unsafe_code)]
 
-use becket_abi::{BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE};
+use becket_abi::{
+    BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE,
+    BK_PLUGIN_WANTS_COROUTINE,
+};
 
 use crate::entry::Entry;
 use crate::error::Failure;
@@ -44,6 +47,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     const FUTURE_THREADS: usize = 1;
     /// How many futures may be unfinished at once. One more is refused with `Backpressure`.
     const FUTURES_MAX: usize = 65_536;
+    /// Bytes of stack of a handler that runs on a coroutine; 0: 64 KiB. An overflow ends the process.
+    const COROUTINE_STACK_BYTES: u64 = 0;
     /// How many streams may be open at once. One more is refused with `Backpressure`.
     const STREAMS_MAX: usize = 65_536;
 
@@ -77,10 +82,25 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     }
 }
 
+/// True if any handler waits.
+pub(crate) const fn wants_coroutine<P: Plugin>() -> bool {
+    let mut entries = P::ENTRIES;
+    while let [entry, others @ ..] = entries {
+        if entry.waits() {
+            return true;
+        }
+        entries = others;
+    }
+    false
+}
+
 pub(crate) const fn flags<P: Plugin>() -> u32 {
     let mut flags = BK_PLUGIN_THREAD_SAFE;
     if P::MULTI_INSTANCE {
         flags |= BK_PLUGIN_MULTI_INSTANCE;
+    }
+    if wants_coroutine::<P>() {
+        flags |= BK_PLUGIN_WANTS_COROUTINE;
     }
     if P::MAY_UNLOAD {
         flags |= BK_PLUGIN_MAY_UNLOAD;

@@ -2,16 +2,13 @@
 /*
  * The sample plugin in C. ../README.md says what each entry does.
  *
- * Threads: entries run on many at once. An instance's two tables, open chats
- * and delays, have a lock each; a message is sent with neither held.
+ * Threads: entries run on many at once, chat on coroutines of the host. An
+ * instance's table of delays has a lock; a message is sent without it held.
  */
-#include <pthread.h>
-
 #include "becket_delay.h"
 #include "becket_plugin.h"
 #include "becket_text.h"
 
-#define CHATS_MAX 65536
 #define SLOW_DEFAULT_MS 5000
 
 typedef struct Sample {
@@ -19,8 +16,6 @@ typedef struct Sample {
     uint32_t unary_total;
     uint32_t slow_cancelled_total;
     BkDelays delays;
-    pthread_mutex_t chats_lock;
-    BkMap chats; /* sid -> messages echoed */
 } Sample;
 
 static Sample *sample_of(const BkPlugin *plugin) { return (Sample *)plugin->user; }
@@ -88,76 +83,37 @@ static NrStatus stream(const BkCall *call) {
 
 /* chat */
 
-static int chat_forget(BkPlugin *plugin, uint64_t sid, uint64_t *messages) {
-    Sample *sample = sample_of(plugin);
-    pthread_mutex_lock(&sample->chats_lock);
-    int known = bk_map_take(&sample->chats, sid, messages);
-    pthread_mutex_unlock(&sample->chats_lock);
-    return known;
-}
-
+/* On a coroutine of the host: it waits for the next message, and for room where
+ * the caller reads slowly. */
 static NrStatus chat(const BkCall *call) {
-    Sample *sample = sample_of(call->plugin);
-    pthread_mutex_lock(&sample->chats_lock);
-    int kept = bk_map_put(&sample->chats, call->sid, 0);
-    pthread_mutex_unlock(&sample->chats_lock);
-    if (!kept) {
-        return NR_BACKPRESSURE;
-    }
-    NrStatus sent = bk_answer_text(call, NR_OK, "welcome");
-    if (sent != NR_OK) {
-        chat_forget(call->plugin, call->sid, NULL);
-    }
-    return sent;
-}
-
-static int chat_known(BkPlugin *plugin, uint64_t sid) {
-    Sample *sample = sample_of(plugin);
-    pthread_mutex_lock(&sample->chats_lock);
-    int known = bk_map_get(&sample->chats, sid) != NULL;
-    pthread_mutex_unlock(&sample->chats_lock);
-    return known;
-}
-
-static NrStatus chat_data(BkPlugin *plugin, uint64_t sid, NrBytes data) {
-    Sample *sample = sample_of(plugin);
-    if (!chat_known(plugin, sid)) {
-        return NR_INVALID;
-    }
-
-    BkText text;
-    bk_text_init(&text);
-    bk_text_add(&text, bk_text("echo: "));
-    bk_text_add(&text, data);
-    NrStatus sent = bk_text_send(&text, plugin, sid, NR_OK);
-    if (sent == NR_OK) {
-        pthread_mutex_lock(&sample->chats_lock);
-        uint64_t *messages = bk_map_get(&sample->chats, sid);
-        if (messages != NULL) {
-            *messages += 1;
-        }
-        pthread_mutex_unlock(&sample->chats_lock);
-    } else if (sent != NR_BACKPRESSURE) {
-        chat_forget(plugin, sid, NULL);
-    }
-    return sent; /* Backpressure: not echoed; the host keeps the message for chat_room. */
-}
-
-static NrStatus chat_room(BkPlugin *plugin, uint64_t sid) {
-    return chat_known(plugin, sid) ? bk_stream_ready(plugin, sid) : NR_INVALID;
-}
-
-static NrStatus chat_close(BkPlugin *plugin, uint64_t sid) {
+    BkPlugin *plugin = call->plugin;
     uint64_t messages = 0;
-    if (!chat_forget(plugin, sid, &messages)) {
-        return NR_INVALID;
+    if (bk_coroutine(plugin) == 0) {
+        return bk_answer_text(call, NR_UNSUPPORTED, "needs a host with coroutines");
+    }
+    NrStatus status = bk_stream_send(plugin, call->sid, bk_text("welcome"), BK_FOREVER);
+    while (status == NR_OK) {
+        NrOwnedBytes message;
+        status = bk_stream_recv(plugin, call->sid, &message, BK_FOREVER);
+        if (status == NR_OK) {
+            BkText text;
+            bk_text_init(&text);
+            bk_text_add(&text, bk_text("echo: "));
+            bk_text_add(&text, bk_view(&message));
+            status = bk_text_stream(&text, plugin, call->sid, BK_FOREVER);
+            bk_release(&message);
+            messages++;
+        }
+    }
+    if (status != NR_CLOSED) {
+        return status; /* the caller has gone */
     }
     BkText text;
     bk_text_init(&text);
     bk_text_add(&text, bk_text("bye after "));
     bk_text_add_number(&text, messages);
     bk_text_add(&text, bk_text(" messages"));
-    return bk_text_send(&text, plugin, sid, NR_STREAM_END);
+    return bk_text_answer(&text, call, NR_STREAM_END);
 }
 
 /* state */
@@ -225,9 +181,6 @@ static NrStatus slow(const BkCall *call) {
 static NrStatus cancel(BkPlugin *plugin, uint64_t sid) {
     Sample *sample = sample_of(plugin);
     int never = 0;
-    if (chat_forget(plugin, sid, NULL)) {
-        return NR_OK;
-    }
     NrStatus status = bk_delay_cancel(&sample->delays, sid, &never);
     if (status == NR_OK && never) {
         bk_counter_add(plugin, sample->slow_cancelled_total, 1);
@@ -255,8 +208,7 @@ static NrStatus fail(const BkCall *call) {
 
 static NrStatus start(BkPlugin *plugin) {
     Sample *sample = (Sample *)calloc(1, sizeof *sample);
-    if (sample == NULL || pthread_mutex_init(&sample->chats_lock, NULL) != 0) {
-        free(sample);
+    if (sample == NULL) {
         return NR_ERR;
     }
     plugin->user = sample;
@@ -269,7 +221,6 @@ static NrStatus start(BkPlugin *plugin) {
     sample->slow_cancelled_total =
         bk_metric(plugin, BK_METRIC_COUNTER, "sample_slow_cancelled_total",
                   "Calls of the entry slow that were cancelled");
-    sample->chats.len_max = CHATS_MAX;
     bk_delays_start(&sample->delays, plugin);
     bk_log(plugin, BK_LOG_INFO, "sample", "ready");
     return NR_OK;
@@ -278,33 +229,32 @@ static NrStatus start(BkPlugin *plugin) {
 static void stop(BkPlugin *plugin) {
     Sample *sample = sample_of(plugin);
     bk_delays_stop(&sample->delays);
-    bk_map_free(&sample->chats);
-    pthread_mutex_destroy(&sample->chats_lock);
     free(sample);
     plugin->user = NULL;
 }
 
+#define AT_ONCE BK_ENTRY_NEVER_WAITS
+
 static const BkEntry entries[] = {
-    {"unary", BK_ENTRY_UNARY, "greets, and says what it saw of the request", unary},
-    {"echo", BK_ENTRY_UNARY, "gives the payload back", echo},
-    {"stream", BK_ENTRY_STREAM, "sends five frames", stream},
+    {"unary", BK_ENTRY_UNARY | AT_ONCE, "greets, and says what it saw of the request", unary},
+    {"echo", BK_ENTRY_UNARY | AT_ONCE, "gives the payload back", echo},
+    {"stream", BK_ENTRY_STREAM | AT_ONCE, "sends five frames", stream},
     {"chat", BK_ENTRY_BIDIRECTIONAL, "echoes each message until the stream is closed", chat},
-    {"state", BK_ENTRY_UNARY, "sets KEY=VALUE in the call's state and reads it back", state},
-    {"slow", BK_ENTRY_UNARY, "answers after the milliseconds in the payload", slow},
-    {"fail", BK_ENTRY_UNARY, "answers with the status in the payload", fail},
+    {"state", BK_ENTRY_UNARY | AT_ONCE, "sets KEY=VALUE in the call's state and reads it back",
+     state},
+    {"slow", BK_ENTRY_UNARY | AT_ONCE, "answers after the milliseconds in the payload", slow},
+    {"fail", BK_ENTRY_UNARY | AT_ONCE, "answers with the status in the payload", fail},
 };
 
 static const BkPluginDef sample_plugin = {
     .name = "sample-c",
     .version = "0.1.0",
-    .flags = BK_PLUGIN_THREAD_SAFE | BK_PLUGIN_MULTI_INSTANCE | BK_PLUGIN_MAY_UNLOAD,
+    .flags = BK_PLUGIN_THREAD_SAFE | BK_PLUGIN_MULTI_INSTANCE | BK_PLUGIN_MAY_UNLOAD
+             | BK_PLUGIN_WANTS_COROUTINE,
     .config_default = "{\"greeting\":\"Hello\"}",
     BK_ENTRIES(entries),
     .start = start,
     .stop = stop,
-    .stream_data = chat_data,
-    .stream_close = chat_close,
-    .stream_room = chat_room,
     .cancel = cancel,
 };
 

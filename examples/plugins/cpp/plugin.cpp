@@ -77,6 +77,18 @@ public:
         stream.end();
     }
 
+    // It waits for the next message, and for room where the caller reads slowly.
+    // When the caller has gone, an exception ends it.
+    void chat(const becket::Request&, becket::Dialogue& dialogue) {
+        std::uint64_t messages = 0;
+        dialogue.send("welcome");
+        while (auto message = dialogue.recv()) {
+            dialogue.send("echo: " + std::string(message->view()));
+            messages++;
+        }
+        dialogue.end("bye after " + std::to_string(messages) + " messages");
+    }
+
     becket::Response state(const becket::Request& request) {
         auto payload = request.payload();
         auto equals = payload.find('=');
@@ -144,38 +156,11 @@ private:
     becket::Delays delays_;
 };
 
-class Chat : public becket::Session {
-public:
-    Chat(Sample&, const becket::Request&, becket::Stream stream) : Session(std::move(stream)) {
-        auto sent = this->stream.send("welcome");
-        if (sent != NR_OK) {
-            throw becket::Error(sent, "nobody reads");
-        }
-    }
-
-    // Not echoed for want of room, a message is not taken: the host keeps it
-    // until on_room asks for it.
-    becket::Status data(std::string_view message) override {
-        auto sent = stream.send_owned("echo: " + std::string(message));
-        if (sent == NR_OK) {
-            messages_++;
-        }
-        return sent;
-    }
-
-    void closed() override {
-        stream.end("bye after " + std::to_string(messages_) + " messages");
-    }
-
-private:
-    std::uint64_t messages_ = 0;
-};
-
 constexpr becket::Entry entries[] = {
     becket::unary<&Sample::unary>("unary", "greets, and says what it saw of the request"),
     becket::unary<&Sample::echo>("echo", "gives the payload back"),
     becket::stream<&Sample::stream>("stream", "sends five frames"),
-    becket::bidirectional<Chat, Sample>("chat", "echoes each message until the stream is closed"),
+    becket::dialogue<&Sample::chat>("chat", "echoes each message until the stream is closed"),
     becket::unary<&Sample::state>("state", "sets KEY=VALUE in the call's state and reads it back"),
     becket::unary<&Sample::slow>("slow", "answers after the milliseconds in the payload"),
     becket::unary<&Sample::fail>("fail", "answers with the status in the payload"),

@@ -5,6 +5,7 @@
 const std = @import("std");
 const becket = @import("becket");
 const host = becket.host;
+const wait = becket.wait;
 
 const calls_max = 65_536;
 const slow_default_ms = 5_000;
@@ -22,15 +23,12 @@ pub const sample = becket.Plugin(.{
     .flags = becket.abi.flag_thread_safe | becket.abi.flag_may_unload,
     .init = start,
     .shutdown = stop,
-    .stream_data = chatData,
-    .stream_close = chatClose,
-    .stream_room = chatRoom,
     .cancel = cancel,
     .entries = &.{
         .{ .name = "unary", .help = "greets, and says what it saw of the request", .handle = unary },
         .{ .name = "echo", .help = "gives the payload back", .handle = echo },
         .{ .name = "stream", .help = "sends five frames", .kind = .stream, .handle = stream },
-        .{ .name = "chat", .help = "echoes each message until the stream is closed", .kind = .bidirectional, .handle = chatOpen },
+        .{ .name = "chat", .help = "echoes each message until the stream is closed", .kind = .bidirectional, .waits = true, .handle = chat },
         .{ .name = "state", .help = "sets KEY=VALUE in the call's state and reads it back", .handle = state },
         .{ .name = "slow", .help = "answers after the milliseconds in the payload", .handle = slow },
         .{ .name = "fail", .help = "answers with the status in the payload", .handle = fail },
@@ -54,9 +52,6 @@ fn stop() void {
         fn each(_: u64, timer: u64) void {
             _ = host.cancelTimer(timer);
         }
-    }.each);
-    chats.clear(struct {
-        fn each(_: u64, _: u64) void {}
     }.each);
 }
 
@@ -99,44 +94,22 @@ fn stream(call: becket.Call) becket.Error!void {
 
 // -- chat ---------------------------------------------------------------------------------------
 
-/// Messages echoed, by conversation.
-var chats: becket.Table(u64, calls_max) = .{};
-
-fn chatOpen(call: becket.Call) becket.Error!void {
-    if (!chats.put(call.sid, 0)) return error.Backpressure;
-    if (host.send(call.sid, .ok, "welcome") == .invalid) _ = chats.take(call.sid);
-}
-
-fn chatData(sid: u64, message: []const u8) becket.Error!void {
-    if (!chats.contains(sid)) return error.Invalid;
+/// It waits for the next message, and for room where the caller reads slowly. An error, when the
+/// caller has gone, ends it.
+fn chat(call: becket.Call) becket.Error!void {
+    if (wait.coroutine() == null) return call.fail(.unsupported, "needs a host with coroutines");
     const allocator = std.heap.c_allocator;
-    const frame = try std.mem.concat(allocator, u8, &.{ "echo: ", message });
-    defer allocator.free(frame);
-    switch (host.send(sid, .ok, frame)) {
-        .ok => _ = chats.update(sid, struct {
-            fn add(messages: *u64, more: u64) void {
-                messages.* += more;
-            }
-        }.add, 1),
-        // Not echoed: the host keeps the message until `chatRoom` asks for it.
-        .backpressure => return error.Backpressure,
-        else => {
-            _ = chats.take(sid);
-            return error.Invalid;
-        },
+    try wait.send(call.sid, "welcome", .forever);
+    var messages: u64 = 0;
+    while (try wait.recv(call.sid, .forever)) |message| : (messages += 1) {
+        defer message.release();
+        const frame = try std.mem.concat(allocator, u8, &.{ "echo: ", message.bytes() });
+        defer allocator.free(frame);
+        try wait.send(call.sid, frame, .forever);
     }
-}
-
-fn chatRoom(sid: u64) becket.Error!void {
-    if (!chats.contains(sid)) return error.Invalid;
-    _ = host.streamReady(sid);
-}
-
-fn chatClose(sid: u64) becket.Error!void {
-    const messages = chats.take(sid) orelse return error.Invalid;
     var buf: [48]u8 = undefined;
     const bye = std.fmt.bufPrint(&buf, "bye after {d} messages", .{messages}) catch return error.Err;
-    _ = host.send(sid, .stream_end, bye);
+    _ = host.send(call.sid, .stream_end, bye);
 }
 
 // -- state --------------------------------------------------------------------------------------
@@ -201,7 +174,7 @@ fn slowCancelled(timer: u64) void {
 fn cancel(sid: u64) becket.Error!void {
     if (timers.take(sid)) |timer| {
         if (timer != 0) slowCancelled(timer);
-    } else if (chats.take(sid) == null) {
+    } else {
         return error.Invalid;
     }
 }
@@ -255,23 +228,12 @@ test "unary greets, and counts" {
     try std.testing.expectEqual(2, fake.metric("sample_unary_total").?);
 }
 
-test "chat keeps a message that the host has no room for" {
+test "chat says what it needs of a host" {
     var fake = FakeHost.init(std.testing.allocator);
     defer fake.deinit();
     try fake.load(&sample.info);
     defer fake.unload();
-    fake.frames_max = 1;
-    const sid = try fake.call("chat", null, "");
-    try std.testing.expectEqual(.backpressure, fake.streamData(sid, "a"));
-    try std.testing.expectEqual(0, fake.readyCount(sid));
-    try fake.expectFrame(sid, .ok, "welcome");
-    try std.testing.expectEqual(1, fake.readyCount(sid));
-    try std.testing.expectEqual(.ok, fake.streamData(sid, "a"));
-    try fake.expectFrame(sid, .ok, "echo: a");
-    try std.testing.expectEqual(.ok, fake.streamClose(sid));
-    try fake.expectFrame(sid, .stream_end, "bye after 1 messages");
-    try std.testing.expectEqual(.invalid, fake.streamClose(sid));
-    try std.testing.expectEqual(.invalid, sample.vtable.stream_room.?(null, sid));
+    try fake.expectFrame(try fake.call("chat", null, ""), .unsupported, "needs a host with coroutines");
 }
 
 test "a stream ends with Backpressure where the queue is short" {

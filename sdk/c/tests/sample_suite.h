@@ -38,14 +38,16 @@ static void sample_identity(const char *name) {
     const NrPluginInfo *info = host->info;
     BK_CHECK(info->name.len == strlen(name) && memcmp(info->name.ptr, name, strlen(name)) == 0);
     BK_CHECK(info->flags ==
-             (BK_PLUGIN_THREAD_SAFE | BK_PLUGIN_MULTI_INSTANCE | BK_PLUGIN_MAY_UNLOAD));
+             (BK_PLUGIN_THREAD_SAFE | BK_PLUGIN_MULTI_INSTANCE | BK_PLUGIN_MAY_UNLOAD |
+              BK_PLUGIN_WANTS_COROUTINE));
     BK_CHECK(bk_fake_logged(host, BK_LOG_INFO, "sample", "ready") == 1);
     for (uint32_t i = 0; i < 7; i++) {
         BkEntryInfo entry;
         memset(&entry, 0, sizeof entry);
         entry.struct_size = sizeof entry;
         BK_CHECK(host->vtable.describe(info->plugin_ctx, i, &entry) == NR_OK);
-        BK_CHECK(entry.kind == kinds[i] && entry.help.len > 0);
+        uint32_t never_waits = i == 3 ? 0 : BK_ENTRY_NEVER_WAITS;
+        BK_CHECK(entry.kind == (kinds[i] | never_waits) && entry.help.len > 0);
         BK_CHECK(entry.name.len == strlen(names[i]));
         BK_CHECK(memcmp(entry.name.ptr, names[i], entry.name.len) == 0);
         BK_CHECK(host->vtable.resolve_entry(info->plugin_ctx, entry.name) == i);
@@ -136,39 +138,7 @@ static void sample_stream(void) {
 
 static void sample_chat(void) {
     BkFakeHost *host = sample_load(NULL);
-    uint64_t sid = bk_fake_stream(host, "chat", NULL, bk_fake_text("ignored"));
-    uint64_t other = bk_fake_stream(host, "chat", NULL, bk_fake_text(""));
-    BK_CHECK_FRAME(host, sid, NR_OK, "welcome");
-    BK_CHECK_FRAME(host, other, NR_OK, "welcome");
-    char data[32], expected[64];
-    for (int i = 0; i < 1000; i++) {
-        snprintf(data, sizeof data, "message %d", i);
-        snprintf(expected, sizeof expected, "echo: message %d", i);
-        BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text(data)) == NR_OK);
-        BK_CHECK_FRAME(host, sid, NR_OK, expected);
-    }
-
-    /* A full queue: not taken, asked for when there is room, then echoed once. */
-    host->frames_max = 1;
-    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("a")) == NR_OK);
-    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("b")) == NR_BACKPRESSURE);
-    BK_CHECK(bk_fake_ready(host, sid) == 0);
-    BK_CHECK_FRAME(host, sid, NR_OK, "echo: a");
-    BK_CHECK(bk_fake_ready(host, sid) == 1);
-    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("b")) == NR_OK);
-    BK_CHECK_FRAME(host, sid, NR_OK, "echo: b");
-    BK_CHECK(bk_fake_ready(host, sid) == 1);
-
-    BK_CHECK(bk_fake_stream_close(host, sid) == NR_OK);
-    BK_CHECK_FRAME(host, sid, NR_STREAM_END, "bye after 1002 messages");
-    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("late")) == NR_INVALID);
-    BK_CHECK(bk_fake_stream_close(host, sid) == NR_INVALID);
-
-    BK_CHECK(bk_fake_cancel(host, other) == NR_OK);
-    BK_CHECK(bk_fake_stream_data(host, other, bk_fake_text("late")) == NR_INVALID);
-    BK_CHECK(host->vtable.stream_room(host->info->plugin_ctx, other) == NR_INVALID);
-    BK_CHECK(host->vtable.cancel(host->info->plugin_ctx, other) == NR_INVALID);
-    BK_CHECK(host->refused == 0);
+    sample_check_call(host, "chat", "", NR_UNSUPPORTED, "needs a host with coroutines");
     sample_unload(host);
 }
 
@@ -244,12 +214,7 @@ static void sample_without_extras(const char *lang) {
     sample_check_call(host, "echo", "x", NR_OK, "x");
     sample_check_call(host, "state", "a=b", NR_UNSUPPORTED, "needs a host with state");
     sample_check_call(host, "slow", "1", NR_UNSUPPORTED, "needs a host with timers");
-    uint64_t sid = bk_fake_stream(host, "chat", NULL, bk_fake_text(""));
-    BK_CHECK_FRAME(host, sid, NR_OK, "welcome");
-    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("hi")) == NR_OK);
-    BK_CHECK_FRAME(host, sid, NR_OK, "echo: hi");
-    BK_CHECK(bk_fake_stream_close(host, sid) == NR_OK);
-    BK_CHECK_FRAME(host, sid, NR_STREAM_END, "bye after 1 messages");
+    sample_check_call(host, "chat", "", NR_UNSUPPORTED, "needs a host with coroutines");
     sample_unload(host);
 }
 

@@ -38,6 +38,7 @@
 #include <type_traits>
 
 #include "becket/call.hpp"
+#include "becket/wait.hpp"
 
 #pragma GCC visibility push(hidden)
 
@@ -54,6 +55,8 @@ struct Identity {
     const char* version;
     std::uint32_t flags = 0;
     const char* config_default = "";  // a JSON object, or empty
+    // Bytes of stack of a handler on a coroutine; 0: 64 KiB.
+    std::uint64_t coroutine_stack_bytes = 0;
 };
 
 // The base of a plugin. The constructor runs in init; throwing refuses the load.
@@ -113,6 +116,19 @@ template <auto Method>
 Status run_stream(const Place& place, const Request& request) {
     auto& plugin = static_cast<OwnerOf<Method>&>(place.plugin);
     (plugin.*Method)(request, Stream(place.host, request.sid()));
+    return NR_OK;
+}
+
+template <auto Method>
+Status run_dialogue(const Place& place, const Request& request) {
+    auto& plugin = static_cast<OwnerOf<Method>&>(place.plugin);
+    Dialogue dialogue(place.host, request.sid());
+    if (!on_coroutine(place.host)) {
+        dialogue.fail(NR_UNSUPPORTED, "needs a host with coroutines");
+        return NR_OK;
+    }
+    (plugin.*Method)(request, dialogue);
+    dialogue.end();
     return NR_OK;
 }
 
@@ -180,24 +196,37 @@ struct Entry {
     std::uint32_t kind;
     const char* help;
     Status (*run)(const detail::Place&, const Request&);
+    bool waits = false;  // runs on a coroutine of the host, and may wait
 };
 
 // Method: Response (const Request&), or void (const Request&, Responder).
 template <auto Method>
 constexpr Entry unary(const char* name, const char* help) {
-    return Entry{name, BK_ENTRY_UNARY, help, detail::run_unary<Method>};
+    return Entry{name, BK_ENTRY_UNARY, help, detail::run_unary<Method>, false};
 }
 
 // Method: void (const Request&, Stream).
 template <auto Method>
 constexpr Entry stream(const char* name, const char* help) {
-    return Entry{name, BK_ENTRY_STREAM, help, detail::run_stream<Method>};
+    return Entry{name, BK_ENTRY_STREAM, help, detail::run_stream<Method>, false};
+}
+
+// Method: Response (const Request&), which may wait: becket/wait.hpp.
+template <auto Method>
+constexpr Entry coroutine(const char* name, const char* help) {
+    return Entry{name, BK_ENTRY_UNARY, help, detail::run_unary<Method>, true};
+}
+
+// Method: void (const Request&, Dialogue&), which may wait.
+template <auto Method>
+constexpr Entry dialogue(const char* name, const char* help) {
+    return Entry{name, BK_ENTRY_BIDIRECTIONAL, help, detail::run_dialogue<Method>, true};
 }
 
 // Talk: a Session with a constructor (Owner&, const Request&, Stream).
 template <class Talk, class Owner>
 constexpr Entry bidirectional(const char* name, const char* help) {
-    return Entry{name, BK_ENTRY_BIDIRECTIONAL, help, detail::run_session<Talk, Owner>};
+    return Entry{name, BK_ENTRY_BIDIRECTIONAL, help, detail::run_session<Talk, Owner>, false};
 }
 
 namespace detail {
@@ -304,7 +333,9 @@ inline NrStatus vt_describe(void* plugin_ctx, std::uint32_t index, BkEntryInfo* 
     if (index >= slot.entries_len || out->struct_size < sizeof(BkEntryInfo)) {
         return NR_INVALID;
     }
-    out->kind = slot.entries[index].kind;
+    bool others_wait = (slot.info.flags & BK_PLUGIN_WANTS_COROUTINE) != 0;
+    bool never_waits = others_wait && !slot.entries[index].waits;
+    out->kind = slot.entries[index].kind | (never_waits ? BK_ENTRY_NEVER_WAITS : 0);
     out->name = str(slot.entries[index].name);
     out->help = str(slot.entries[index].help);
     return NR_OK;
@@ -420,6 +451,10 @@ const NrPluginInfo* offer(const Entry* entries, std::size_t entries_len,
     slot->make = [](const Host& host) -> std::unique_ptr<Plugin> {
         return std::make_unique<Type>(host);
     };
+    std::uint32_t flags = identity.flags;
+    for (std::size_t i = 0; i < entries_len; i++) {
+        flags |= entries[i].waits ? BK_PLUGIN_WANTS_COROUTINE : 0;
+    }
     slot->info = NrPluginInfo{NR_ABI_VERSION,
                               sizeof(NrPluginInfo),
                               str(identity.name),
@@ -427,9 +462,10 @@ const NrPluginInfo* offer(const Entry* entries, std::size_t entries_len,
                               slot,
                               &vtable,
                               sizeof(NrPluginVTable),
-                              identity.flags,
+                              flags,
                               str(identity.config_default),
-                              vt_attach};
+                              vt_attach,
+                              identity.coroutine_stack_bytes};
     return &slot->info;
 }
 

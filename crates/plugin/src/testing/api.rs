@@ -19,9 +19,10 @@ use becket_abi::{
 };
 
 use super::book::{Inner, LogLine, MetricBook, TimerBook, Violation};
+use super::waits;
 
 /// Far above what a test sends; a length beyond it is a slip.
-const PAYLOAD_BYTES_MAX: u64 = 1 << 30;
+pub(super) const PAYLOAD_BYTES_MAX: u64 = 1 << 30;
 const KEY_BYTES_MAX: u64 = 1 << 16;
 
 thread_local! {
@@ -42,6 +43,11 @@ impl Drop for InCall {
     fn drop(&mut self) {
         DEPTH.with(|depth| depth.set(depth.get() - 1));
     }
+}
+
+/// Whether this thread is inside a vtable call that may not wait.
+pub(super) fn in_call() -> bool {
+    DEPTH.with(Cell::get) > 0
 }
 
 pub(super) static PLAIN: NrHostVTable = NrHostVTable { send_result };
@@ -71,10 +77,20 @@ pub(super) static API: BkHostApi = BkHostApi {
     timer_cancel,
     config,
     config_get,
-    ..crate::fallback::NOTHING
+    coroutine_current: waits::coroutine_current,
+    coroutine_yield: waits::coroutine_yield,
+    coroutine_sleep: waits::coroutine_sleep,
+    coroutine_spawn: waits::coroutine_spawn,
+    stream_recv: waits::stream_recv,
+    stream_send: waits::stream_send,
+    channel_make: waits::channel_make,
+    channel_send: waits::channel_send,
+    channel_recv: waits::channel_recv,
+    channel_close: waits::channel_close,
+    channel_destroy: waits::channel_destroy,
 };
 
-fn inner(ctx: *mut c_void) -> &'static Inner {
+pub(super) fn inner(ctx: *mut c_void) -> &'static Inner {
     // SAFETY: see the module's note.
     unsafe { &*ctx.cast::<Inner>() }
 }

@@ -15,6 +15,7 @@ use becket_abi::{BkTimerFn, NrStatus};
 use parking_lot::{Condvar, Mutex};
 
 use super::calls::Frame;
+use super::waits::Tasks;
 use crate::log::Level;
 use crate::timer::millis;
 
@@ -213,6 +214,7 @@ pub(super) struct Book {
     pub(super) now_ms: u64,
     pub(super) leases: HashMap<u64, (u64, Box<[u8]>)>,
     pub(super) leases_acquired: u64,
+    pub(super) tasks: Tasks,
 }
 
 pub(super) struct CallBook {
@@ -230,6 +232,8 @@ pub(super) struct CallBook {
     pub(super) was_full: bool,
     pub(super) ready: u64,
     pub(super) due_ms: Option<u64>,
+    /// What `handle` returned, on a thread of its own, other than `Ok`.
+    pub(super) returned: Option<NrStatus>,
 }
 
 pub(super) struct MetricBook {
@@ -285,6 +289,7 @@ impl Inner {
             data_refused: false,
             was_full: false,
             ready: 0,
+            returned: None,
             due_ms: self.limits.deadline_ms.map(|ms| book.now_ms.saturating_add(ms)),
         };
         book.calls.insert(sid, call);
@@ -354,6 +359,10 @@ impl Inner {
         self.book.lock().violations.push(violation);
     }
 
+    pub(super) fn is_stream(&self, sid: u64) -> bool {
+        self.book.lock().calls.get(&sid).is_some_and(|call| call.is_stream)
+    }
+
     pub(super) fn refused(&self, sid: u64) {
         if let Some(call) = self.book.lock().calls.get_mut(&sid) {
             call.refused = true;
@@ -365,7 +374,7 @@ impl Inner {
             call.cancelled = true;
             call.state.clear();
         }
-        self.changed.notify_all();
+        self.step();
     }
 
     pub(super) fn told(&self, sid: u64) {
@@ -390,13 +399,15 @@ impl Inner {
                     }
                     _ => {
                         book.now_ms = until;
+                        drop(book);
+                        self.step();
                         return;
                     }
                 }
             };
             // SAFETY: the plugin started this timer, which has not run and was not cancelled.
             unsafe { (timer.callback)(timer.user_data) };
-            self.changed.notify_all();
+            self.step();
         }
     }
 

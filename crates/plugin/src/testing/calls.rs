@@ -106,10 +106,14 @@ impl<'h> TestCall<'h> {
             return Answer { status: self.returned, body: Vec::new(), refused: true };
         }
         let sid = self.sid;
-        let frame = self.host.inner.wait("an answer", |book| {
-            book.calls.get_mut(&sid).and_then(|call| call.frames.pop_front())
-        });
-        Answer { status: frame.status, body: frame.body, refused: false }
+        self.host.inner.wait("an answer", |book| {
+            let call = book.calls.get_mut(&sid)?;
+            let answer =
+                |frame: Frame| Answer { status: frame.status, body: frame.body, refused: false };
+            let refused = call.returned.filter(|_| call.refused);
+            let refused = refused.map(|status| Answer { status, body: Vec::new(), refused: true });
+            call.frames.pop_front().map(answer).or(refused)
+        })
     }
 
     /// The answer, if it is there.
@@ -172,7 +176,7 @@ impl<'h> TestStream<'h> {
             let call = book.calls.get_mut(&sid)?;
             match Inner::take_frame(call) {
                 Some(taken) => Some(Some(taken)),
-                None if call.ended.is_some() || call.cancelled => Some(None),
+                None if call.ended.is_some() || call.cancelled || call.refused => Some(None),
                 None => None,
             }
         });
@@ -190,7 +194,7 @@ impl<'h> TestStream<'h> {
 
     fn tell_room(&self, taken: Option<(Frame, bool)>) -> Option<Frame> {
         let (frame, room) = taken?;
-        self.host.inner.changed.notify_all();
+        self.host.inner.step();
         if room {
             self.host.stream_room(self.sid);
         }

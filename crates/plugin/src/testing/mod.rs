@@ -2,7 +2,8 @@
 //! A host for unit tests: calls a plugin through its real vtable, in this process, without a file.
 //!
 //! Time stands still until [`FakeHost::advance`]; an answer is waited for by its own event; every
-//! rule of the ABI that the plugin breaks is written down.
+//! rule of the ABI that the plugin breaks is written down. A handler that waits (of a `coroutine` or
+//! `dialogue` entry) goes on when the test does something, until it waits again.
 //!
 //! ```
 //! use std::time::Duration;
@@ -43,6 +44,7 @@
 mod api;
 mod book;
 mod calls;
+mod waits;
 
 use std::ffi::c_void;
 use std::fmt;
@@ -50,8 +52,8 @@ use std::ptr;
 use std::time::Duration;
 
 use becket_abi::{
-    BkEntryInfo, LinkedPlugin, NrBytes, NrOwnedBytes, NrPluginInfo, NrPluginVTable, NrRequest,
-    NrStatus, NrStr,
+    BK_ENTRY_NEVER_WAITS, BK_PLUGIN_WANTS_COROUTINE, BkEntryInfo, LinkedPlugin, NrBytes,
+    NrOwnedBytes, NrPluginInfo, NrPluginVTable, NrRequest, NrStatus, NrStr,
 };
 
 pub use self::book::{Limits, LogLine, Report, Violation};
@@ -69,6 +71,8 @@ pub struct FakeHost {
     plugin_ctx: *mut c_void,
     table: NrPluginVTable,
     entries: Vec<String>,
+    /// Entries whose handlers run on threads of their own.
+    waiting: Vec<String>,
     running: bool,
 }
 
@@ -175,9 +179,10 @@ impl Builder {
             plugin_ctx: info.plugin_ctx,
             table,
             entries: Vec::new(),
+            waiting: Vec::new(),
             running: false,
         };
-        host.describe();
+        host.describe(info.flags & BK_PLUGIN_WANTS_COROUTINE != 0 && !self.plain);
         let ctx = ptr::from_ref(inner).cast_mut().cast::<c_void>();
         if !self.plain
             && info.struct_size as usize >= size_of::<NrPluginInfo>()
@@ -285,21 +290,21 @@ impl FakeHost {
     /// Calls an entry without waiting.
     pub fn start(&self, entry: &str, payload: &[u8]) -> TestCall<'_> {
         let sid = self.inner.open(false);
-        let returned = self.handle(entry, sid, ptr::null(), payload);
+        let returned = self.handle(entry, sid, None, payload);
         TestCall::new(self, sid, returned)
     }
 
     /// Calls an entry with a request, without waiting.
     pub fn start_with(&self, entry: &str, request: &TestRequest, payload: &[u8]) -> TestCall<'_> {
         let sid = self.inner.open(false);
-        let returned = request.with_raw(|raw| self.handle(entry, sid, raw, payload));
+        let returned = self.handle(entry, sid, Some(request), payload);
         TestCall::new(self, sid, returned)
     }
 
     /// Opens a stream.
     pub fn stream(&self, entry: &str, payload: &[u8]) -> TestStream<'_> {
         let sid = self.inner.open(true);
-        let returned = self.handle(entry, sid, ptr::null(), payload);
+        let returned = self.handle(entry, sid, None, payload);
         TestStream::new(self, sid, returned)
     }
 
@@ -378,9 +383,11 @@ impl FakeHost {
     }
 
     fn shutdown(&mut self) {
-        if std::mem::take(&mut self.running)
-            && let Some(shutdown) = self.table.shutdown
-        {
+        let running = std::mem::take(&mut self.running);
+        if running {
+            self.inner.end_tasks();
+        }
+        if running && let Some(shutdown) = self.table.shutdown {
             // SAFETY: the ABI's `shutdown`, once, with no other call at work: `FakeHost` is not
             // `Sync`.
             self.enter(|| unsafe { shutdown(self.plugin_ctx) });
@@ -392,7 +399,7 @@ impl FakeHost {
         call()
     }
 
-    fn describe(&mut self) {
+    fn describe(&mut self, wants_coroutine: bool) {
         let Some(describe) = self.table.describe else { return };
         for index in 0.. {
             let mut info = BkEntryInfo::EMPTY;
@@ -406,6 +413,9 @@ impl FakeHost {
             if self.table.resolve_entry.is_some() && self.resolve(&name) != Some(index) {
                 self.inner.violate(Violation::DescribedOtherwise { entry: name.clone() });
             }
+            if wants_coroutine && info.kind & BK_ENTRY_NEVER_WAITS == 0 {
+                self.waiting.push(name.clone());
+            }
             self.entries.push(name);
         }
     }
@@ -417,7 +427,39 @@ impl FakeHost {
         (id != becket_abi::BK_ENTRY_UNKNOWN).then_some(id)
     }
 
-    fn handle(&self, entry: &str, sid: u64, request: *const NrRequest, payload: &[u8]) -> NrStatus {
+    fn handle(
+        &self,
+        entry: &str,
+        sid: u64,
+        request: Option<&TestRequest>,
+        payload: &[u8],
+    ) -> NrStatus {
+        if self.waiting.iter().any(|waiting| waiting == entry) {
+            let handle = waits::Handle {
+                plugin_ctx: self.plugin_ctx,
+                table: self.table,
+                entry: entry.to_owned(),
+                request: request.cloned(),
+                payload: payload.to_vec(),
+            };
+            let is_stream = self.inner.is_stream(sid);
+            return self.inner.run_task(sid, is_stream, handle);
+        }
+        match request {
+            Some(request) => {
+                request.with_raw(|request| self.handle_here(entry, sid, request, payload))
+            }
+            None => self.handle_here(entry, sid, ptr::null(), payload),
+        }
+    }
+
+    fn handle_here(
+        &self,
+        entry: &str,
+        sid: u64,
+        request: *const NrRequest,
+        payload: &[u8],
+    ) -> NrStatus {
         let (ctx, view) = (self.plugin_ctx, NrBytes::from_slice(payload));
         let by_id = self.resolve(entry).zip(self.table.handle_by_id);
         let status = self.enter(|| match (by_id, self.table.handle) {
@@ -436,12 +478,18 @@ impl FakeHost {
     }
 
     fn stream_data(&self, sid: u64, data: &[u8]) -> NrStatus {
+        if let Some(status) = self.inner.push(sid, data) {
+            return status;
+        }
         let Some(stream_data) = self.table.stream_data else { return NrStatus::Unsupported };
         // SAFETY: the ABI's `stream_data`; the view is borrowed for the call.
         self.enter(|| unsafe { stream_data(self.plugin_ctx, sid, NrBytes::from_slice(data)) })
     }
 
     fn stream_close(&self, sid: u64) -> NrStatus {
+        if let Some(status) = self.inner.close_inbound(sid) {
+            return status;
+        }
         let Some(stream_close) = self.table.stream_close else { return NrStatus::Unsupported };
         // SAFETY: the ABI's `stream_close`.
         self.enter(|| unsafe { stream_close(self.plugin_ctx, sid) })

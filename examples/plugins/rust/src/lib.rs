@@ -6,7 +6,7 @@
 //! | `unary` | request metadata, a metric, a log line, the configuration |
 //! | `echo` | a payload answered as it came |
 //! | `stream` | frames, and what to do when the queue is full |
-//! | `chat` | a conversation with a state of its own |
+//! | `chat` | a conversation in a loop, on a coroutine of the host |
 //! | `state` | the host's state of a call |
 //! | `slow` | a future on a host timer, and its cancellation |
 //! | `fail` | every way to fail |
@@ -19,9 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use becket_plugin::{
-    Answered, Call, Context, Conversation, Counter, Entry, Failure, Host, Level, NrStatus,
-    OwnedCall, Plugin, Reply, SendError, Sleep, StateError, StreamSink, TalkError, TimerError,
-    define_plugin, log,
+    Answered, Call, Context, Counter, Dialogue, Entry, Failure, Host, Level, NrStatus, OwnedCall,
+    Plugin, Reply, SendError, Sleep, StateError, StreamSink, TimerError, define_plugin, log,
 };
 use serde::Deserialize;
 
@@ -52,11 +51,7 @@ impl Plugin for Sample {
         Entry::unary("unary", "greets, and says what it saw of the request", Self::unary),
         Entry::unary("echo", "gives the payload back", Self::echo),
         Entry::stream("stream", "sends five frames", Self::stream),
-        Entry::bidirectional(
-            "chat",
-            "echoes each message until the stream is closed",
-            Self::open_chat,
-        ),
+        Entry::dialogue("chat", "echoes each message until the stream is closed", Self::chat),
         Entry::unary("state", "sets KEY=VALUE in the call's state and reads it back", Self::state),
         Entry::future("slow", "answers after the milliseconds in the payload", Self::slow),
         Entry::unary("fail", "answers with the status in the payload", Self::fail),
@@ -118,9 +113,17 @@ impl Sample {
         Ok(())
     }
 
-    fn open_chat(&self, _: Context<'_>, sink: StreamSink) -> Result<Chat, Failure> {
-        sink.send(b"welcome")?;
-        Ok(Chat { sink, messages: 0, answer: Vec::new() })
+    /// It waits for the next message, and for room where the caller reads slowly. An error, when the
+    /// caller has gone, ends it.
+    fn chat(&self, _: Context<'_>, dialogue: &mut Dialogue) -> Result<(), Failure> {
+        dialogue.send(b"welcome")?;
+        let mut messages = 0;
+        while let Some(message) = dialogue.recv()? {
+            dialogue.send(&[b"echo: ", &*message].concat())?;
+            messages += 1;
+        }
+        dialogue.finish_with(format!("bye after {messages} messages").as_bytes());
+        Ok(())
     }
 
     fn state(&self, call: Call<'_>) -> Result<Answered, Failure> {
@@ -188,31 +191,6 @@ fn decimal(text: &[u8]) -> Option<u64> {
         return None;
     }
     str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// One conversation: it lives from the opening of its stream until its end.
-struct Chat {
-    sink: StreamSink,
-    messages: u64,
-    /// Kept for its memory.
-    answer: Vec<u8>,
-}
-
-impl Conversation for Chat {
-    fn on_data(&mut self, data: &[u8]) -> Result<(), TalkError> {
-        self.answer.clear();
-        self.answer.extend_from_slice(b"echo: ");
-        self.answer.extend_from_slice(data);
-        // A full queue ends here: the host keeps the message, and it is not counted.
-        self.sink.send(&self.answer)?;
-        self.messages += 1;
-        Ok(())
-    }
-
-    fn on_close(self: Box<Self>) {
-        let text = format!("bye after {} messages", self.messages);
-        self.sink.finish_with(text.as_bytes());
-    }
 }
 
 /// The time in which `slow` waits. Dropped before it is over, it was cancelled.

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A stream as its handler on a coroutine sees it: a loop that receives and sends.
+//!
+//! # Safety
+//!
+//! As in `wait`.
+
+use std::fmt;
+use std::time::Duration;
+
+use becket_abi::{NrBytes, NrStatus};
+
+use crate::call::CallHandle;
+use crate::error::Failure;
+use crate::wait::{Message, WaitError, nanos};
+
+/// Both directions of one stream. See [`crate::Entry::dialogue`].
+pub struct Dialogue {
+    handle: CallHandle,
+    finished: bool,
+}
+
+impl Dialogue {
+    pub(crate) const fn new(handle: CallHandle) -> Self {
+        Self { handle, finished: false }
+    }
+
+    /// Waits for the next frame from the caller; `None` when it has closed.
+    ///
+    /// # Errors
+    /// [`WaitError::Cancelled`] when the stream is over; or another [`WaitError`].
+    pub fn recv(&mut self) -> Result<Option<Message>, WaitError> {
+        self.recv_any(None)
+    }
+
+    /// As [`Self::recv`], for at most so long.
+    ///
+    /// # Errors
+    /// As there, and [`WaitError::Timeout`].
+    pub fn recv_within(&mut self, within: Duration) -> Result<Option<Message>, WaitError> {
+        self.recv_any(Some(within))
+    }
+
+    fn recv_any(&mut self, within: Option<Duration>) -> Result<Option<Message>, WaitError> {
+        let (host, sid) = (self.handle.host(), self.handle.sid());
+        // SAFETY: see the module's note; the host writes to the place before it returns.
+        let received = Message::receive(|out| unsafe {
+            (host.api().stream_recv)(host.ctx(), sid, out, nanos(within))
+        });
+        match received {
+            Ok(message) => Ok(Some(message)),
+            Err(WaitError::Closed) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a frame, when there is room.
+    ///
+    /// # Errors
+    /// [`WaitError::Cancelled`] when the stream is over; or another [`WaitError`].
+    pub fn send(&mut self, frame: &[u8]) -> Result<(), WaitError> {
+        self.send_any(frame, None)
+    }
+
+    /// As [`Self::send`], for at most so long.
+    ///
+    /// # Errors
+    /// As there, and [`WaitError::Timeout`]: the frame was not taken.
+    pub fn send_within(&mut self, frame: &[u8], within: Duration) -> Result<(), WaitError> {
+        self.send_any(frame, Some(within))
+    }
+
+    fn send_any(&mut self, frame: &[u8], within: Option<Duration>) -> Result<(), WaitError> {
+        if self.finished {
+            return Err(WaitError::Closed);
+        }
+        let (host, sid) = (self.handle.host(), self.handle.sid());
+        let frame = NrBytes::from_slice(frame);
+        // SAFETY: see the module's note; the view is borrowed for the call.
+        let status = unsafe { (host.api().stream_send)(host.ctx(), sid, frame, nanos(within)) };
+        WaitError::check(status)
+    }
+
+    /// Ends the stream well, with a last frame. A handler that returns `Ok` without this ends it with
+    /// an empty one.
+    pub fn finish_with(&mut self, last: &[u8]) {
+        if !std::mem::replace(&mut self.finished, true) {
+            let _ = self.handle.host().send(self.handle.sid(), NrStatus::StreamEnd, last);
+        }
+    }
+
+    /// What `handle` returns.
+    pub(crate) fn settle(mut self, result: Result<(), Failure>) -> NrStatus {
+        match result {
+            Ok(()) => {
+                self.finish_with(b"");
+                NrStatus::Ok
+            }
+            Err(failure) => settle_failure(self.handle, &failure, self.finished),
+        }
+    }
+}
+
+/// As for a call that is answered at once, but a failure that nobody hears is not sent.
+pub(crate) fn settle_failure(handle: CallHandle, failure: &Failure, over: bool) -> NrStatus {
+    if over || handle.is_cancelled() {
+        return NrStatus::Cancelled;
+    }
+    crate::call::settle_failure(handle, failure)
+}
+
+impl fmt::Debug for Dialogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialogue").field("sid", &self.handle.sid()).finish_non_exhaustive()
+    }
+}
