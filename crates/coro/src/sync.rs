@@ -1,38 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The one place from which the atomics and cells come that threads race on, so that loom can
-//! replace them.
+//! The one place from which the atomics and cells come that threads race on. The models, in
+//! `crates/coro/loom`, put loom's in its place.
 
-#[cfg(not(feature = "loom"))]
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-#[cfg(feature = "loom")]
-pub(crate) use loom::{
-    cell::UnsafeCell,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
-};
+/// As loom's: access goes through a pointer that is asked for.
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(feature = "loom"))]
-pub(crate) use self::real::UnsafeCell;
+impl<T> UnsafeCell<T> {
+    #[inline]
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
 
-#[cfg(not(feature = "loom"))]
-mod real {
-    /// As loom's: access goes through a pointer that is asked for.
-    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+    #[inline]
+    pub(crate) fn with<R>(&self, access: impl FnOnce(*const T) -> R) -> R {
+        access(self.0.get())
+    }
 
-    impl<T> UnsafeCell<T> {
-        #[inline]
-        pub(crate) const fn new(value: T) -> Self {
-            Self(std::cell::UnsafeCell::new(value))
-        }
-
-        #[inline]
-        pub(crate) fn with<R>(&self, access: impl FnOnce(*const T) -> R) -> R {
-            access(self.0.get())
-        }
-
-        #[inline]
-        pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
-            access(self.0.get())
-        }
+    #[inline]
+    pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+        access(self.0.get())
     }
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask loom`: the models of becket-chan, each under every interleaving of its threads in
-//! which at most so many of them are preempted.
+//! `cargo xtask loom`: the models of becket-chan and becket-coro, each under every interleaving of
+//! its threads in which at most so many of them are preempted.
 //!
-//! They are built from `crates/chan/loom`, a package over the same sources.
+//! They are built from `crates/chan/loom` and `crates/coro/loom`, packages over the same sources.
 
 use std::process::{Command, ExitCode};
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo};
+
+const PACKAGES: [&str; 2] = ["crates/chan/loom", "crates/coro/loom"];
 
 const PREEMPTIONS: &str = "2";
 const PREEMPTIONS_DEEP: &str = "3";
@@ -40,25 +42,33 @@ fn explore(
     parts: &[String],
     output: &mut Output,
 ) -> Result<(), Error> {
-    let list = output.read(tests(context).arg("--").args(parts).arg("--list"))?;
-    if !list.lines().any(|line| line.ends_with(": test")) {
-        return Err(match parts {
-            [] => Error::Rules(vec!["becket-chan has models: there is none".into()]),
-            parts => Error::Unknown {
-                what: "model",
-                name: parts.join(" "),
-                known: "any part of a name that `cargo xtask loom` prints".into(),
-            },
-        });
+    let mut found = false;
+    for package in PACKAGES {
+        let list = output.read(tests(context, package).arg("--").args(parts).arg("--list"))?;
+        if list.lines().any(|line| line.ends_with(": test")) {
+            found = true;
+            let mut tests = tests(context, package);
+            output.run(tests.env("LOOM_MAX_PREEMPTIONS", preemptions).arg("--").args(parts))?;
+        } else if parts.is_empty() {
+            return Err(Error::Rules(vec![format!("{package} has models: there is none")]));
+        }
     }
-    output.run(tests(context).env("LOOM_MAX_PREEMPTIONS", preemptions).arg("--").args(parts))
+    if found {
+        return Ok(());
+    }
+    Err(Error::Unknown {
+        what: "model",
+        name: parts.join(" "),
+        known: "any part of a name that `cargo xtask loom` prints".into(),
+    })
 }
 
-fn tests(context: &Context) -> Command {
+fn tests(context: &Context, package: &str) -> Command {
     let mut command = cargo();
     command
         .current_dir(context.root())
-        .args(["test", "--release", "--locked", "--manifest-path", "crates/chan/loom/Cargo.toml"])
+        .args(["test", "--release", "--locked", "--manifest-path"])
+        .arg(format!("{package}/Cargo.toml"))
         .arg("--target-dir")
         .arg(context.target().join("loom"));
     command
