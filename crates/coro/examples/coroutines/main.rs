@@ -89,13 +89,15 @@ macro_rules! topics {
                     let page = std::fs::read_to_string(page).unwrap();
                     let shown = page.split_whitespace().filter(|word| word.starts_with("crates/"));
                     for place in shown.filter(|word| word.contains(".rs:")) {
-                        let mut parts = place.trim_end_matches(|c: char| !c.is_ascii_digit()).split(':');
+                        let place = place.trim_end_matches(|c: char| !c.is_ascii_digit());
+                        let mut parts = place.split(':');
                         let file = parts.next().unwrap();
                         let line: usize = parts.next().unwrap().parse().unwrap();
                         let text = std::fs::read_to_string(format!("{root}/{file}")).unwrap();
                         let found = text.lines().nth(line - 1).unwrap();
                         let column = parts.next().map_or(0, |at| at.parse::<usize>().unwrap() - 1);
-                        assert!(found[column..].contains("spawn"), "{place}: {found}");
+                        let there = found.get(column..).unwrap();
+                        assert!(there.contains("spawn"), "{place}: {found}");
                         places += 1;
                     }
                 }
