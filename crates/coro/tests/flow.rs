@@ -250,7 +250,7 @@ fn one_slow_value_holds_up_no_more_than_the_room_of_an_ordered_stage() {
             let stages = flow::pipeline(s, numbers(s, 1000)).capacity(8).ordered(4, |n| {
                 begun.fetch_add(1, Ordering::Relaxed);
                 if n == 0 {
-                    may_go.recv().wait().unwrap();
+                    may_go.recv().cancel_on(s.token()).wait().unwrap();
                 }
                 n
             });
