@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Error, Missing};
-use crate::process::{Output, cargo, create_folder, on_path, publish, read};
+use crate::process::{Output, cargo, cc, create_folder, cxx, on_path, publish, read};
 
 const PACKAGE: &str = "libkcoro";
 
@@ -36,8 +36,8 @@ pub(crate) struct Arguments {
     /// Build without optimisation.
     #[arg(long)]
     debug: bool,
-    /// Install into a scratch folder instead, build the examples from there as C11 and C++17 with
-    /// both of its libraries, and run them.
+    /// Install into a scratch folder instead, build the examples and the library's C tests from
+    /// there as C11 and C++17, and run them.
     #[arg(long, conflicts_with_all = ["prefix", "libdir"])]
     check: bool,
 }
@@ -65,7 +65,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     Ok(ExitCode::SUCCESS)
 }
 
-/// Installs into a scratch folder, and builds and runs the examples from there.
+/// Installs into a scratch folder, and builds and runs the examples and the C tests from there.
 pub(crate) fn check(context: &Context, debug: bool, output: &mut Output) -> Result<(), Error> {
     let scratch = context.target().join("xtask").join("install");
     remove_folder(&scratch)?;
@@ -96,6 +96,57 @@ pub(crate) fn check(context: &Context, debug: bool, output: &mut Output) -> Resu
                 .arg("check"),
         )?;
     }
+    check_tests(context, &scratch, &libraries, output)?;
+    check_cmake(&scratch, &examples, &place.prefix, output)
+}
+
+/// The C tests, which use every function, with what pkg-config says and nothing else.
+fn check_tests(
+    context: &Context,
+    scratch: &Path,
+    libraries: &Path,
+    output: &mut Output,
+) -> Result<(), Error> {
+    let tests = scratch.join("tests");
+    copy_folder(&context.path("crates/capi/tests/c"), &tests)?;
+    let said = output.read(
+        Command::new("pkg-config")
+            .env("PKG_CONFIG_PATH", libraries.join("pkgconfig"))
+            .args(["--cflags", "--libs", "kcoro"]),
+    )?;
+    let flags: Vec<&str> = said.split_whitespace().collect();
+    let program = tests.join("program");
+    for (source, is_folder) in entries(&tests)? {
+        if is_folder || source.extension().is_none_or(|extension| extension != "c") {
+            continue;
+        }
+        let languages: [(&dyn Fn() -> Command, &str, &str); 2] =
+            [(&cc, "c", "-std=c11"), (&cxx, "c++", "-std=c++17")];
+        for (compiler, language, standard) in languages {
+            output.run(
+                compiler()
+                    .current_dir(&tests)
+                    .args(["-x", language, standard, "-O2", "-pthread"])
+                    .args(["-Wall", "-Wextra", "-pedantic", "-Werror"])
+                    .arg("-D_POSIX_C_SOURCE=200809L")
+                    .arg(&source)
+                    .args(["-x", "none"])
+                    .args(&flags)
+                    .arg("-o")
+                    .arg(&program),
+            )?;
+            output.run(Command::new(&program).env("LD_LIBRARY_PATH", libraries))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_cmake(
+    scratch: &Path,
+    examples: &Path,
+    prefix: &Path,
+    output: &mut Output,
+) -> Result<(), Error> {
     if on_path("cmake").is_none() {
         output.say("cmake is not on PATH: its package is not tried");
         return Ok(());
@@ -104,10 +155,10 @@ pub(crate) fn check(context: &Context, debug: bool, output: &mut Output) -> Resu
     output.run(
         Command::new("cmake")
             .arg("-S")
-            .arg(&examples)
+            .arg(examples)
             .arg("-B")
             .arg(&build)
-            .arg(format!("-DCMAKE_PREFIX_PATH={}", place.prefix.display())),
+            .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())),
     )?;
     output.run(Command::new("cmake").arg("--build").arg(&build))?;
     output.run(Command::new("ctest").arg("--test-dir").arg(&build).arg("--output-on-failure"))
