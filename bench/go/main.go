@@ -2,7 +2,7 @@
 
 // The works of the group `coroutines`, by goroutines: the same as in src/coroutines/straight.rs.
 // One request a line: the work's name, how many goroutines, how many operations. The answer: how
-// many nanoseconds it took, 0, and the sum of what came out.
+// many nanoseconds it took, and the sum of what came out.
 package main
 
 import (
@@ -46,7 +46,7 @@ func main() {
 			fmt.Println("cannot", lines.Text())
 			continue
 		}
-		fmt.Println(done.taken.Nanoseconds(), 0, done.sum)
+		fmt.Println(done.taken.Nanoseconds(), done.sum)
 	}
 }
 
@@ -62,6 +62,9 @@ func perform(work string, count, n uint64) (answer, bool) {
 		return wakes(count, n, false), true
 	case "wake-timed":
 		return wakes(count, n, true), true
+	case "timer":
+		without, with := wakes(0, n, false), wakes(0, n, true)
+		return answer{max(with.taken-without.taken, 0), with.sum}, true
 	case "wake-each":
 		return wakeEach(count, n), true
 	case "fire":
@@ -160,14 +163,21 @@ func yields(count, n uint64) answer {
 	return answer{taken, done.Load()}
 }
 
-// Waits for a bell, at most so long.
-func heardWithin(bell chan struct{}, limit time.Duration) {
-	timer := time.NewTimer(limit)
+// Waits for a bell, at most so long, by a timer that is not running.
+func heardWithin(bell chan struct{}, timer *time.Timer, limit time.Duration) {
+	timer.Reset(limit)
 	select {
 	case <-bell:
 	case <-timer.C:
 	}
 	timer.Stop()
+}
+
+// A timer, which can be used for many waits.
+func stopped() *time.Timer {
+	timer := time.NewTimer(far)
+	timer.Stop()
+	return timer
 }
 
 func wakes(waiters, n uint64, timed bool) answer {
@@ -179,17 +189,18 @@ func wakes(waiters, n uint64, timed bool) answer {
 		bells[number] = bell
 		others[number] = spawn(func() uint64 {
 			all.arrive()
-			heardWithin(bell, far+sleepTime(number))
+			heardWithin(bell, stopped(), far+sleepTime(number))
 			return 0
 		})
 	}
 	bell := make(chan struct{}, 1)
 	var counted atomic.Uint64
 	waiting := spawn(func() uint64 {
+		timer := stopped()
 		all.arrive()
 		for next := range n {
 			if timed {
-				heardWithin(bell, far)
+				heardWithin(bell, timer, far)
 			} else {
 				<-bell
 			}

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -39,7 +40,12 @@ pub(crate) fn cpus() -> Result<CpuSet, BenchError> {
 
 /// How often the kernel has given the calling thread's CPU to somebody else.
 pub(crate) fn switches() -> Option<u64> {
-    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    switches_of(Path::new("/proc/thread-self"))
+}
+
+/// The same of the thread with this folder in `/proc`.
+pub(crate) fn switches_of(thread: &Path) -> Option<u64> {
+    let status = fs::read_to_string(thread.join("status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
     line.trim().parse().ok()
 }

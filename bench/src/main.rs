@@ -7,11 +7,13 @@
 //! |---|---|
 //! | [`calls`] | group `calls`: plugin calls, beside nylon-ring-host |
 //! | [`channels`] | groups `channels`, `channels_scaling`: beside ten channel crates |
+//! | [`coroutines`] | groups `coroutines`, `coroutines_scaling`: beside goroutines and others |
 //! | [`gateway`] | group `gateway`: HTTP in front of a plugin, beside hyper by itself |
 //! | [`harness`] | taking turns, medians |
 //! | [`report`] | tables, `RESULTS.md`, `--check` |
 //! | [`machine`] | what stands above a table; keeping a thread on a CPU |
 //! | [`spin`] | an executor that stays awake |
+//! | [`versions`] | the peers' versions |
 //! | [`error`] | what can go wrong |
 
 mod calls;
@@ -23,6 +25,7 @@ mod harness;
 mod machine;
 mod report;
 mod spin;
+mod versions;
 
 use std::process::ExitCode;
 

@@ -5,13 +5,14 @@
 //! ```text
 //!   harness                             child
 //!     "spawn-join 0 4096\n"  ─────▶      does the block
-//!     "381234 0 8386560\n"   ◀─────      ns, disturbed or not, sum
+//!     "381234 8386560\n"     ◀─────      ns, sum
 //!     "parked 1000000 1\n"   ─────▶      parks so many, waits, wakes them, ends
-//!     "parked 8 numbers\n"   ◀─────      see `parked`
+//!     seven numbers          ◀─────      see `parked`
 //! ```
 //!
 //! A child ends when its input does.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child as Process, ChildStdin, Command, Stdio};
 use std::str::FromStr;
@@ -23,6 +24,7 @@ use super::peer::Contestant;
 use super::peers::{becket, executor, go, may, tokio};
 use super::work::{Answer, LIMIT, Work};
 use crate::error::BenchError;
+use crate::machine::switches_of;
 
 /// The argument that makes this program a child.
 pub(crate) const SERVE: &str = "--serve";
@@ -87,13 +89,22 @@ impl Child {
 
     /// Has it do a block.
     pub(crate) fn block(&mut self, work: Work, n: u64) -> Result<Answer, BenchError> {
+        let before = self.switches();
         let line = self.ask(&format!("{} {} {n}", work.name(), work.count()))?;
         match numbers(&line).as_deref() {
-            Some(&[ns, disturbed, sum]) => {
-                Ok(Answer { taken: Duration::from_nanos(ns), disturbed: disturbed == 1, sum })
+            Some(&[ns, sum]) => {
+                let (taken, disturbed) = (Duration::from_nanos(ns), self.switches() != before);
+                Ok(Answer { taken, disturbed, sum })
             }
             _ => Err(BenchError::Program { program: self.name, output: line }),
         }
+    }
+
+    /// How often the kernel has given the CPU of one of its threads to somebody else.
+    fn switches(&self) -> Option<u64> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).ok()?;
+        let each = threads.flatten().filter_map(|thread| switches_of(&thread.path()));
+        Some(each.sum())
     }
 
     /// Has it park so many, for its last time.
@@ -189,6 +200,6 @@ impl Servant {
 impl Answer {
     /// As a line.
     pub(crate) fn line(&self) -> String {
-        format!("{} {} {}", self.taken.as_nanos(), u8::from(self.disturbed), self.sum)
+        format!("{} {}", self.taken.as_nanos(), self.sum)
     }
 }

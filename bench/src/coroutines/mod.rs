@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Coroutines: becket-coro beside the runtimes of the field.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `rows`, `curves` | the rows of the two groups: name, goal, who takes part |
+//! | `work` | what is done in a row, and what must come out |
+//! | `straight`, `tasks` | how coroutines with stacks do it, how futures do it |
+//! | `peers` | what each runtime calls the operations; `bench/go` is the one in Go |
+//! | `raw` | coroutines without a scheduler |
+//! | `parked` | a million that wait |
+//! | `child` | peers in processes of their own |
+//! | `peer` | the columns; measuring one row |
 
 pub(crate) mod child;
 mod curves;
@@ -17,9 +28,39 @@ use crate::error::BenchError;
 use crate::harness::Plan;
 use crate::machine::{cpus, set};
 use crate::report::{Group, Shape};
+use crate::versions::pinned;
 
-const NOTES: &str = "";
-const SCALING_NOTES: &str = "";
+const NOTES: &str = "\
+Nanoseconds for one of what the row names, unless it says otherwise. Everything is begun from \
+within a coroutine; one worker keeps to one CPU, two go where the kernel puts them. Who takes part \
+is there as its users have it: Becket's, may's and Go's coroutines have stacks and their own \
+channels, tokio's and async-executor's are tasks (tokio's current-thread runtime for one worker, \
+its multi-thread runtime for two; async-executor is woken by tokio's `Notify`, and has no timers). \
+Go and may run in processes of their own, in turns with the others. *The goal* was set on another \
+machine; *ahead by* compares with the best peer of the row.
+
+*By hand*: without a scheduler; corosensei and generator run the next coroutine on the stack that \
+the last one has left. *Yield*: per yield of one. *Wait, woken by another*: one waits, the other \
+wakes it and yields until it has run. The timeout is an hour; its row is the difference of the two \
+rows above it, taken in one block; Go's timer is made once and set again. *100 000 sleep* for 1 to \
+1.1 s each, at random: *per timer fired* is the CPU time of the process from when all of them \
+sleep until all have been joined, so that waiting costs nothing and the end of a coroutine is \
+included. may has no rendezvous and no bound: there, a second channel acknowledges each value, and \
+the channel of 4 to 4 takes any number.
+
+*A million waiting*, in a process of its own for each peer and repetition, on one worker: created \
+until the last one waits; woken one by one until the last one is joined; memory is what the \
+process has grown by, with all that is needed to wake and join them. may's stacks take two \
+mappings each, of which a process may have 65 530.
+";
+const SCALING_NOTES: &str = "\
+Nanoseconds for one spawn and join, one yield, one wake, one wait with a timeout, one value, while \
+so many coroutines exist, on one worker. Where all of them are run in turn and what they touch is \
+larger than a cache, a round pays for the misses: of a coroutine with a stack that is a page of \
+its own, and an entry of the page table. A pair's values go through its channel 16 at a time. may \
+takes part up to 10 000, since its stacks take two mappings each, of which a process may have \
+65 530.
+";
 
 /// Repetitions of a row, at most.
 const REPETITIONS_MAX: usize = 15;
@@ -51,6 +92,11 @@ fn measured(
     }
     set(&cpus)?;
     let columns = COLUMNS.iter().map(|name| (*name).to_owned()).collect();
-    let notes = notes.to_owned();
+    let notes = format!("{notes}\n{}", versions()?);
     Ok(Group { name, title, notes, columns, shape: Shape::Peers, rows })
+}
+
+fn versions() -> Result<String, BenchError> {
+    let crates = pinned(|name| COLUMNS.contains(&name));
+    Ok(format!("Peers: Go {}, {}.\n", peers::go::version()?, crates.join(", ")))
 }

@@ -62,6 +62,10 @@ pub(crate) fn perform<S: Straight>(work: Work, n: u64) -> Option<Answer> {
         Work::Yield(count) => yields::<S>(count, n),
         Work::Wake(waiters) => wakes::<S>(waiters, n, None),
         Work::WakeTimed(waiters) => wakes::<S>(waiters, n, Some(FAR)),
+        Work::Timer => {
+            let without = wakes::<S>(0, n, None)?;
+            Some(wakes::<S>(0, n, Some(FAR))?.less(without))
+        }
         Work::WakeEach(count) => wake_each::<S>(count, n),
         Work::Fire(count) => sleepers::<S>(count, n, true),
         Work::Sleep(count) => sleepers::<S>(count, n, false),

@@ -54,6 +54,10 @@ pub(crate) async fn perform<S: Tasks>(on: S, work: Work, n: u64) -> Option<Answe
         Work::Yield(count) => yields(on, count, n).await,
         Work::Wake(waiters) => wakes(on, waiters, n, None).await,
         Work::WakeTimed(waiters) => wakes(on, waiters, n, Some(FAR)).await,
+        Work::Timer => {
+            let without = wakes(on.clone(), 0, n, None).await?;
+            Some(wakes(on, 0, n, Some(FAR)).await?.less(without))
+        }
         Work::WakeEach(count) => wake_each(on, count, n).await,
         Work::Fire(count) => sleepers(on, count, n, true).await,
         Work::Sleep(count) => sleepers(on, count, n, false).await,

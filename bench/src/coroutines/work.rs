@@ -27,6 +27,8 @@ pub(crate) enum Work {
     Wake(u64),
     /// The same; the wait has a timeout that does not come.
     WakeTimed(u64),
+    /// What the timeout costs: the time that the second of these takes more than the first.
+    Timer,
     /// So many wait; each is woken, runs, and waits again; n rounds.
     WakeEach(u64),
     /// So many sleep, for times between these; n rounds. What counts is the CPU time from when all
@@ -46,7 +48,11 @@ impl Work {
     /// In how many equal parts an operation is counted.
     pub(crate) fn parts(self) -> u64 {
         match self {
-            Self::SpawnJoin | Self::Wake(_) | Self::WakeTimed(_) | Self::Rendezvous => 1,
+            Self::SpawnJoin
+            | Self::Wake(_)
+            | Self::WakeTimed(_)
+            | Self::Timer
+            | Self::Rendezvous => 1,
             Self::Yield(count) => count + 1,
             Self::Batch(count) | Self::WakeEach(count) | Self::Fire(count) | Self::Sleep(count) => {
                 count
@@ -62,7 +68,7 @@ impl Work {
             Self::SpawnJoin | Self::Rendezvous => sum_below(n),
             Self::Batch(count) => n.wrapping_mul(sum_below(count)),
             Self::Yield(count) | Self::WakeEach(count) => n * count,
-            Self::Wake(_) | Self::WakeTimed(_) => n,
+            Self::Wake(_) | Self::WakeTimed(_) | Self::Timer => n,
             Self::Fire(count) | Self::Sleep(count) => n * count,
             Self::Pairs(count) => sum_below(n * BURST).wrapping_mul(count),
             Self::FourToFour => sum_below(MANY * n),
@@ -77,6 +83,7 @@ impl Work {
             Self::Yield(_) => "yield",
             Self::Wake(_) => "wake",
             Self::WakeTimed(_) => "wake-timed",
+            Self::Timer => "timer",
             Self::WakeEach(_) => "wake-each",
             Self::Fire(_) => "fire",
             Self::Sleep(_) => "sleep",
@@ -89,7 +96,7 @@ impl Work {
     /// How many coroutines it is about, or 0.
     pub(crate) fn count(self) -> u64 {
         match self {
-            Self::SpawnJoin | Self::Rendezvous | Self::FourToFour => 0,
+            Self::SpawnJoin | Self::Timer | Self::Rendezvous | Self::FourToFour => 0,
             Self::Batch(count)
             | Self::Yield(count)
             | Self::Wake(count)
@@ -109,6 +116,7 @@ impl Work {
             Self::Yield(count),
             Self::Wake(count),
             Self::WakeTimed(count),
+            Self::Timer,
             Self::WakeEach(count),
             Self::Fire(count),
             Self::Sleep(count),
@@ -143,6 +151,14 @@ pub(crate) struct Answer {
     pub(crate) disturbed: bool,
     /// The sum of what came out.
     pub(crate) sum: u64,
+}
+
+impl Answer {
+    /// What this one took more than another.
+    pub(crate) fn less(self, other: Self) -> Self {
+        let taken = self.taken.saturating_sub(other.taken);
+        Self { taken, disturbed: self.disturbed || other.disturbed, sum: self.sum }
+    }
 }
 
 /// Takes the time of a block, on the worker that begins it.

@@ -29,17 +29,22 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     if let Some(part) = &arguments.only {
         words.extend(["--only", part]);
     }
-    start(context, &words, &mut Output::Screen)?;
+    // What runs no goroutines needs no Go.
+    let goes = arguments.group.as_deref().is_none_or(|group| group.starts_with("coroutines"));
+    start(context, &words, goes, &mut Output::Screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Compares every group with the committed results; a row that fell behind is an error.
 pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
-    start(context, &["--check"], output)
+    start(context, &["--check"], true, output)
 }
 
-fn start(context: &Context, words: &[&str], output: &mut Output) -> Result<(), Error> {
+fn start(context: &Context, words: &[&str], goes: bool, output: &mut Output) -> Result<(), Error> {
     let mut command = cargo();
+    if goes {
+        command.env("BECKET_GO", context.tools.go(output)?);
+    }
     command.current_dir(context.path("bench")).args(["run", "--release", "--"]).args(words);
     output.run(&mut command)
 }

@@ -37,14 +37,12 @@ pub(crate) mod tokio;
 pub(crate) mod tokio_select;
 pub(crate) mod tokio_wake;
 
-/// The peers with their versions, as the manifest pins them.
+use crate::versions::pinned;
+
+/// The peers with their versions.
 pub(crate) fn versions() -> String {
-    const MANIFEST: &str = include_str!("../../../Cargo.toml");
-    let pinned = MANIFEST.lines().filter_map(|line| {
-        let (name, rest) = line.split_once(" = ")?;
-        let (_, version) = rest.split_once("\"=")?;
-        let (version, _) = version.split_once('"')?;
-        (name != "nylon-ring-host").then(|| format!("{name} {version}"))
-    });
-    format!("Peers: {}, and the standard library.\n", pinned.collect::<Vec<_>>().join(", "))
+    const OTHERS: [&str; 5] =
+        ["async-executor", "corosensei", "generator", "may", "nylon-ring-host"];
+    let peers = pinned(|name| !OTHERS.contains(&name));
+    format!("Peers: {}, and the standard library.\n", peers.join(", "))
 }
