@@ -161,7 +161,7 @@ fn a_plugin_may_end_under_its_handlers() {
     let (nap, adds) = (nap.sid(), adds.sid());
     let mut unanswered = host.finish().unanswered;
     unanswered.sort_unstable();
-    let mut both = vec![nap, adds];
+    let mut both = [nap, adds];
     both.sort_unstable();
     // The one that is not over is answered with the error of its wait.
     assert!(unanswered.iter().all(|sid| both.contains(sid)), "{unanswered:?}");

@@ -7,7 +7,9 @@
  * include a file may define
  *
  *   ZOO_HIT_KIND      BK_ENTRY_*; unary
+ *   ZOO_OK_KIND       the same of `ok`
  *   ZOO_FLAGS         BK_PLUGIN_*; thread-safe
+ *   ZOO_STACK_BYTES   of a handler on a coroutine; 0
  *   ZOO_BEFORE_OK     a function called before each `ok`
  *   ZOO_START         a function called in init
  *   ZOO_SHUTDOWN, ZOO_STREAM_DATA, ZOO_STREAM_CLOSE, ZOO_CANCEL, ZOO_DESCRIBE
@@ -29,6 +31,12 @@
 
 #ifndef ZOO_HIT_KIND
 #define ZOO_HIT_KIND BK_ENTRY_UNARY
+#endif
+#ifndef ZOO_OK_KIND
+#define ZOO_OK_KIND BK_ENTRY_UNARY
+#endif
+#ifndef ZOO_STACK_BYTES
+#define ZOO_STACK_BYTES 0
 #endif
 #ifndef ZOO_FLAGS
 #define ZOO_FLAGS BK_PLUGIN_THREAD_SAFE
@@ -135,7 +143,7 @@ static inline NrStatus zoo_describe(void *plugin_ctx, uint32_t index, BkEntryInf
     (void)plugin_ctx;
     switch (index) {
     case 0:
-        out->kind = BK_ENTRY_UNARY;
+        out->kind = ZOO_OK_KIND;
         out->name = zoo_str("ok");
         out->help = zoo_str("answers ok");
         return NR_OK;
@@ -165,6 +173,7 @@ static inline NrStatus zoo_describe(void *plugin_ctx, uint32_t index, BkEntryInf
         info.vtable_size = sizeof zoo_vtable;                                      \
         info.flags = ZOO_FLAGS;                                                    \
         info.attach = zoo_attach;                                                  \
+        info.coroutine_stack_bytes = ZOO_STACK_BYTES;                              \
         return &info;                                                              \
     }
 

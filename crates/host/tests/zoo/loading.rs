@@ -52,6 +52,14 @@ pub(crate) fn missing_handle(name: &str) {
     says(name, &["`handle", "hint: every plugin needs"]);
 }
 
+pub(crate) fn coroutine_not_thread_safe(name: &str) {
+    says(name, &["not say that it is thread-safe", "interleave", "BK_PLUGIN_THREAD_SAFE"]);
+}
+
+pub(crate) fn coroutine_stack_too_large(name: &str) {
+    says(name, &["1099511627776", "8388608", "coroutine_stack_bytes_max"]);
+}
+
 pub(crate) fn init_fails(name: &str) {
     says(name, &["`init`", "Err", "hint: "]);
 }

@@ -51,7 +51,8 @@ macro_rules! zoo {
 
 zoo! {
     loading: wrong_version info_too_small null_info null_vtable null_name no_symbol
-        unresolved_symbol missing_init missing_handle init_fails attach_fails layout_documented
+        unresolved_symbol missing_init missing_handle coroutine_not_thread_safe
+        coroutine_stack_too_large init_fails attach_fails layout_documented
         layout_raw layout_short layout_unclear describe_never_ends describe_not_utf8
         same_file_twice;
     answers: status_99_returned status_99_sent null_with_length length_2_44 length_2_62 not_utf8
@@ -62,12 +63,19 @@ zoo! {
     streams: answers_after_end frames_after_terminal frames_64_in_handle frames_from_8_threads
         flood_of_frames flood_through_send_result never_takes_frames;
     time: never_answers blocks_in_handle answers_after_deadline answers_after_unload
-        thread_at_host_drop thread_key_destructor thread_local_destructor;
+        thread_at_host_drop ignores_cancelled thread_key_destructor thread_local_destructor;
 }
 
-/// The plugins that end their own process, which only the distance `process` survives.
-const PROCESS: [&str; 5] =
-    ["throws_without_boundary", "aborts", "segfaults", "exits", "allocates_without_end"];
+/// The plugins that end or cripple their own process, which only the distance `process` survives.
+const PROCESS: [&str; 7] = [
+    "throws_without_boundary",
+    "aborts",
+    "segfaults",
+    "exits",
+    "allocates_without_end",
+    "overflows_stack",
+    "waits_with_lock",
+];
 
 /// `examples/zoo/zoo.toml`, as a table by name.
 fn catalogue() -> Vec<toml::Table> {

@@ -60,6 +60,23 @@ pub(crate) fn blocks_in_handle(name: &str) {
     }
 }
 
+pub(crate) fn ignores_cancelled(name: &str) {
+    logs::capture();
+    let limits = Limits { drain_ms: 50, ..Limits::default() };
+    let specimen = Specimen::load_with(name, |spec| spec.limits(limits));
+    for _ in 0..3 {
+        let call = specimen.plugin.call_raw("hit", b"").timeout(SOON);
+        assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+    }
+    // One that begins to wait: the deadlines above may have come before.
+    let mut call = specimen.plugin.call_raw("hit", b"");
+    assert!(poll_once(&mut call).is_pending());
+    specimen.is_well();
+    drop(call);
+    specimen.end();
+    logs::reach(1, &["retired", "plugin=ignores_cancelled "]);
+}
+
 pub(crate) fn answers_after_deadline(name: &str) {
     let specimen = Specimen::load(name, Dispatch::Caller);
     for _ in 0..10 {
