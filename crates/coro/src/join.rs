@@ -146,7 +146,12 @@ impl Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0.index(), self.0.generation())
+        let (index, generation) = (self.0.index(), self.0.generation());
+        // Without a width nothing is allocated: a signal handler shows it too.
+        match f.width() {
+            None => write!(f, "{index}.{generation}"),
+            Some(_) => f.pad(&format!("{index}.{generation}")),
+        }
     }
 }
 
