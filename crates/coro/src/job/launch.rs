@@ -92,6 +92,7 @@ where
     /// In a box: what the work borrows may be gone as soon as the job's body is dropped, which is
     /// before this returns. A reference that is a part of a function's argument must be good until
     /// the function returns; one behind a box need not.
+    #[allow(clippy::boxed_local, reason = "the box is the point")]
     pub(crate) fn run(mut self: Box<Self>) {
         let Some(work) = self.work.take() else {
             return;
