@@ -2,7 +2,7 @@
 //! `kc_scope_*` of `kcoro.h`: what is started together ends together.
 //!
 //! A scope is a token and a number of members. Each member counts itself out when it ends, in
-//! whichever way, by dropping its [`Member`]; waiting is waiting for the number ([`Group`]).
+//! whichever way, by dropping its `Member`; waiting is waiting for the number (`Group`).
 
 use std::ffi::{c_int, c_long, c_void};
 use std::panic::Location;

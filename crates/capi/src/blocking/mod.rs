@@ -7,7 +7,7 @@
 //! | `transfer` | reading and writing to the end |
 //! | `reactor` | the thread that waits for descriptors, with `epoll` |
 //!
-//! Each wait is the wait for a token, an [`Event`], below the one that the caller's context has, if it
+//! Each wait is the wait for a token, an `Event`, below the one that the caller's context has, if it
 //! has one: so one wait ends for the thing itself and for a cancel.
 
 pub mod offload;

@@ -3,7 +3,7 @@
 //!
 //! It is a coroutine-local value, so it goes when the coroutine ends, in whichever way: its function
 //! returned, it panicked, it was left where it stood because its scheduler ended. So what has to
-//! happen at a coroutine's end exactly once hangs here, as its [`Life`].
+//! happen at a coroutine's end exactly once hangs here, as its `Life`.
 
 use std::cell::{Cell, RefCell};
 use std::ptr;

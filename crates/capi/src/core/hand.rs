@@ -7,7 +7,7 @@
 //!      │                └──yield_to(B)──► resumer ──► B     the loop in `resume` goes on with B
 //! ```
 //!
-//! While such a coroutine runs, the hook through which channels wait is ours ([`HOOK`]): a wait sets
+//! While such a coroutine runs, the hook through which channels wait is ours (`HOOK`): a wait sets
 //! PARKED and gives control back; a wake sets READY, and no more. So the resumer sees what the
 //! coroutine does, and decides. A coroutine that a scheduler was given after it had started is
 //! resumed by a coroutine of the scheduler's, its driver, which sleeps while it is PARKED.
@@ -31,10 +31,13 @@ use super::flow::{self, FLOW};
 use super::object::{Coro, CoroRef, Role, state};
 use super::wake::{self, Alarm};
 use super::{main, park};
+use crate::sched::Sched;
 
 thread_local! {
     /// Who is resumed on this thread: read by one that starts.
     static STARTING: Cell<*const Coro> = const { Cell::new(ptr::null()) };
+    /// The scheduler of whoever resumed last on this thread.
+    static RESUMER_SCHED: Cell<*const Sched> = const { Cell::new(ptr::null()) };
     /// Who runs next in place of the coroutine that has just given back control on this thread.
     static NEXT: RefCell<Option<CoroRef>> = const { RefCell::new(None) };
 }
@@ -110,8 +113,8 @@ pub(crate) fn prepare(coro: &CoroRef) -> bool {
 
 /// The whole of a coroutine. Its resumer says whose.
 fn run(raw: *const Coro) {
-    set_hook(Some(&HOOK));
     FLOW.with(|flow| flow.coro.set(raw));
+    resumed();
     // SAFETY: the resumer holds a reference; the function and its argument are C's.
     unsafe {
         if let Some(function) = (*raw).function {
@@ -122,9 +125,18 @@ fn run(raw: *const Coro) {
 
 /// Gives control back to the resumer of the coroutine that calls; returns when it is resumed. The
 /// caller has set its state.
+#[inline(never)]
 pub(crate) fn give_back() {
     fiber::suspend();
+    resumed();
+}
+
+/// It has control, perhaps on another thread than before: nothing of the thread is kept across this.
+#[inline(never)]
+fn resumed() {
     set_hook(Some(&HOOK));
+    let sched = RESUMER_SCHED.get();
+    FLOW.with(|flow| flow.sched.set(sched));
 }
 
 /// `kcoro_resume` of one that was made by hand, and of those that it yields to.
@@ -132,12 +144,17 @@ pub(crate) fn resume(coro: CoroRef) {
     let mut next = Some(coro);
     while let Some(coro) = next {
         match coro.role() {
-            Role::Hand => resume_one(&coro),
-            Role::Scheduled => park::unpark(&coro),
+            Role::Hand if !is_driven(&coro) => resume_one(&coro),
+            Role::Hand | Role::Scheduled => park::unpark(&coro),
             Role::Main => {}
         }
         next = NEXT.with_borrow_mut(Option::take);
     }
+}
+
+/// Whether a scheduler resumes it.
+fn is_driven(coro: &Coro) -> bool {
+    coro.ready_enqueued.load(Ordering::Relaxed)
 }
 
 fn resume_one(coro: &CoroRef) {
@@ -146,24 +163,25 @@ fn resume_one(coro: &CoroRef) {
     {
         return;
     }
-    let caller = flow::coro();
-    // SAFETY: the object of the flow that calls.
-    let resumer = unsafe { caller.as_ref() }.filter(|caller| caller.role() == Role::Hand);
+    let (caller, sched) = FLOW.with(|flow| (flow.coro.get(), flow.sched.get()));
     let main = if caller.is_null() { main::any() } else { caller.cast_mut() };
     coro.main.store(main, Ordering::Relaxed);
+    // SAFETY: the object of the flow that calls, or of the thread; null if there is no memory.
+    let resumer = unsafe { main.as_ref() }.map(Coro::share);
     // SAFETY: `running` is ours.
     let slot = unsafe { &mut *coro.fiber.get() };
     let Some(fiber) = slot.as_mut() else {
         coro.running.store(0, Ordering::Release);
         return;
     };
-    if let Some(resumer) = resumer {
+    if let Some(resumer) = &resumer {
         resumer.set_state(state::SUSPENDED);
     }
     coro.set_state(state::RUNNING);
     STARTING.set(coro.as_ptr());
+    RESUMER_SCHED.set(sched);
     let resumed = fiber.resume();
-    if let Some(resumer) = resumer {
+    if let Some(resumer) = &resumer {
         resumer.set_state(state::RUNNING);
     }
     if matches!(resumed, Ok(Resumed::Finished) | Err(_)) {
@@ -227,7 +245,11 @@ pub(crate) fn drive(coro: &CoroRef) {
         let _ = coro.waker.set(current.unparker());
     }
     loop {
-        resume(coro.clone());
+        resume_one(coro);
+        let next = NEXT.with_borrow_mut(Option::take);
+        if let Some(next) = next {
+            resume(next);
+        }
         if coro.is_finished() {
             return;
         }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kcoro_core.h`: coroutines by hand and scheduled, behind one handle.
 //!
-//! A `kcoro_t` is a counted object ([`object`]). What runs behind it is one of three:
+//! A `kcoro_t` is a counted object (`object`). What runs behind it is one of three:
 //!
 //! | role | what runs | who resumes it |
 //! |---|---|---|
 //! | main | a thread | nobody |
-//! | by hand | a `becket_coro` fiber that the object owns ([`hand`]) | `kcoro_resume` |
-//! | scheduled | a `becket_coro` coroutine, whose locals hold the object ([`flow`]) | its worker |
+//! | by hand | a `becket_coro` fiber that the object owns (`hand`) | `kcoro_resume` |
+//! | scheduled | a `becket_coro` coroutine, whose locals hold the object (`flow`) | its worker |
 //!
 //! | module | what lives there |
 //! |---|---|

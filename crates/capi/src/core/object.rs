@@ -10,8 +10,8 @@
 //!
 //! # Invariants
 //!
-//! 1. `refcount` counts [`CoroRef`]s and the references of C. The last one ends what runs behind the
-//!    object and frees it; while it ends, the count is [`ENDING`], so that code on its stack may take
+//! 1. `refcount` counts `CoroRef`s and the references of C. The last one ends what runs behind the
+//!    object and frees it; while it ends, the count is `ENDING`, so that code on its stack may take
 //!    and give references.
 //! 2. The fiber belongs to whoever set `running` from 0 to 1, or to whoever holds the last reference.
 //! 3. `state` is written by whoever runs or resumes the coroutine, except PARKED → READY, which is

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! One coroutine or task on a scheduler, from its spawn to its end.
 //!
-//! A [`Life`] is made with it and dropped at its end, whichever that is:
+//! A `Life` is made with it and dropped at its end, whichever that is:
 //!
 //! | end | the life is dropped |
 //! |---|---|
-//! | its function returned | by [`run`], right after |
+//! | its function returned | by `run`, right after |
 //! | it could not be spawned, or its scheduler ended before it started | with the closure |
 //! | its scheduler ended while it waited | with the coroutine's locals: its stack is not unwound |
 //!
-//! So what must happen once at the end ([`Start::at_end`]) does.
+//! So what must happen once at the end (`Start::at_end`) does.
 
 use std::ffi::c_void;
 use std::panic::Location;

@@ -11,7 +11,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Whatever runs on a scheduler has a [`Life`], which is counted in `members` until it ends. It
+//! 1. Whatever runs on a scheduler has a `Life`, which is counted in `members` until it ends. It
 //!    points to the scheduler, which is freed after its runtime has ended: then no life is left.
 //! 2. Nothing here polls: drain waits for `members`.
 

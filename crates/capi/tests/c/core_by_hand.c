@@ -96,6 +96,7 @@ static void sees_main(void *arg) {
     kcoro_t *main_co = (kcoro_t *)arg;
     EXPECT(kcoro_thread_main() == main_co);
     EXPECT(kcoro_current()->main_co == main_co);
+    EXPECT_EQ(main_co->state, KCORO_SUSPENDED);
     kcoro_yield_to(kcoro_current()->main_co);
     step(1);
 }
@@ -110,6 +111,7 @@ static void a_main_coroutine_stands_for_the_thread(void) {
     kcoro_resume(co);
     EXPECT_EQ(co->state, KCORO_SUSPENDED);
     EXPECT(kcoro_current() == main_co);
+    EXPECT_EQ(main_co->state, KCORO_RUNNING);
     kcoro_resume(co);
     const int expected[] = {1};
     expect_steps(expected, 1);
