@@ -151,6 +151,11 @@ fn from_many_sides() {
 }
 
 #[test]
+fn overflows() {
+    check("core_overflow");
+}
+
+#[test]
 fn schedulers() {
     check_where_stacks_are_left("sched_basics");
 }

@@ -97,7 +97,7 @@ pub(crate) fn check(context: &Context, debug: bool, output: &mut Output) -> Resu
         )?;
     }
     check_tests(context, &scratch, &libraries, output)?;
-    check_cmake(&scratch, &examples, &place.prefix, output)
+    check_cmake(context, &scratch, &examples, &place.prefix, output)
 }
 
 /// The C tests, which use every function, with what pkg-config says and nothing else.
@@ -142,26 +142,24 @@ fn check_tests(
 }
 
 fn check_cmake(
+    context: &Context,
     scratch: &Path,
     examples: &Path,
     prefix: &Path,
     output: &mut Output,
 ) -> Result<(), Error> {
-    if on_path("cmake").is_none() {
-        output.say("cmake is not on PATH: its package is not tried");
-        return Ok(());
-    }
+    let cmake = context.tools().cmake(output)?.to_owned();
     let build = scratch.join("cmake");
     output.run(
-        Command::new("cmake")
+        Command::new(&cmake)
             .arg("-S")
             .arg(examples)
             .arg("-B")
             .arg(&build)
             .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())),
     )?;
-    output.run(Command::new("cmake").arg("--build").arg(&build))?;
-    output.run(Command::new("ctest").arg("--test-dir").arg(&build).arg("--output-on-failure"))
+    output.run(Command::new(&cmake).arg("--build").arg(&build))?;
+    output.run(Command::new(cmake.with_file_name("ctest")).arg("--test-dir").arg(&build).arg("--output-on-failure"))
 }
 
 /// Where the files go.
@@ -308,6 +306,9 @@ fn build(
     command
         .current_dir(context.root())
         .args(["rustc", "--package", PACKAGE, "--lib", "--message-format=json"])
+        // Apart: a library that was linked with another name would take the place of the tests'.
+        .arg("--target-dir")
+        .arg(context.target().join("install"))
         .args((!debug).then_some("--release"))
         .args(["--", "--print=native-static-libs", "-C"])
         .arg(names.linker_argument());
