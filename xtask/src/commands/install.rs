@@ -148,7 +148,7 @@ fn check_cmake(
     prefix: &Path,
     output: &mut Output,
 ) -> Result<(), Error> {
-    let cmake = context.tools().cmake(output)?.to_owned();
+    let cmake = context.tools.cmake(output)?.to_owned();
     let build = scratch.join("cmake");
     output.run(
         Command::new(&cmake)
@@ -159,7 +159,12 @@ fn check_cmake(
             .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display())),
     )?;
     output.run(Command::new(&cmake).arg("--build").arg(&build))?;
-    output.run(Command::new(cmake.with_file_name("ctest")).arg("--test-dir").arg(&build).arg("--output-on-failure"))
+    output.run(
+        Command::new(cmake.with_file_name("ctest"))
+            .arg("--test-dir")
+            .arg(&build)
+            .arg("--output-on-failure"),
+    )
 }
 
 /// Where the files go.

@@ -4,7 +4,7 @@
 //! | module | its steps |
 //! |---|---|
 //! | `rust` | format, lints, licences, tests, documentation |
-//! | `native` | the C headers, the C and C++ SDKs |
+//! | `native` | the C headers, the C and C++ SDKs, the C library |
 //! | `go`, `zig` | those SDKs, with their own formatter and tests |
 //! | `plugins` | the sample in each language, the zoo |
 //! | `repository` | layers, tidiness, links, the book |
@@ -34,6 +34,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("headers", native::headers),
     Step::always("c-sdk", native::c_sdk),
     Step::always("cpp-sdk", native::cpp_sdk),
+    Step::always("c-library", native::c_library),
     Step::always("go-sdk", go::sdk),
     Step::always("zig-sdk", zig::sdk),
     Step::always("sample-rust", plugins::rust),

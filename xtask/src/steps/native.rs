@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::commands::install;
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cc, create_folder, cxx, probe};
@@ -32,6 +33,12 @@ pub(super) fn headers(context: &Context, output: &mut Output) -> Result<(), Erro
 
 pub(super) fn c_sdk(context: &Context, output: &mut Output) -> Result<(), Error> {
     run_tests(context, output, &cc, "-std=c11", "sdk/c/tests", "c")
+}
+
+/// `libkcoro` as its users have it: installed, found by pkg-config and by CMake, with the examples
+/// and the C tests built from there.
+pub(super) fn c_library(context: &Context, output: &mut Output) -> Result<(), Error> {
+    install::check(context, true, output)
 }
 
 pub(super) fn cpp_sdk(context: &Context, output: &mut Output) -> Result<(), Error> {
