@@ -13,6 +13,11 @@ use std::{
 use becket_chan::{bounded, rendezvous};
 use becket_coro::{Clock, Runtime, VirtualClock, current, now, sleep, spawn, yield_now};
 
+/// So many, or few in miri.
+fn times(count: u32) -> u32 {
+    if cfg!(miri) { 10 } else { count }
+}
+
 fn runtime(workers: usize) -> Runtime {
     Runtime::builder().workers(workers).build().unwrap()
 }
@@ -25,8 +30,8 @@ fn a_coroutine_runs_and_is_joined() {
 #[test]
 fn coroutines_spawn_and_join_coroutines_on_one_worker() {
     let rt = runtime(1);
-    let sum = rt.spawn(|| (0..100).map(|n| spawn(move || n).join().unwrap()).sum::<i32>());
-    assert_eq!(sum.join().unwrap(), 4950);
+    let sum = rt.spawn(|| (0..times(100)).map(|n| spawn(move || n).join().unwrap()).sum::<u32>());
+    assert_eq!(sum.join().unwrap(), (0..times(100)).sum());
 }
 
 #[test]
@@ -39,10 +44,10 @@ fn a_panic_reaches_the_joiner() {
 fn two_coroutines_meet_on_one_worker() {
     let rt = runtime(1);
     let (tx, rx) = rendezvous();
-    let sender = rt.spawn(move || (0..1000).for_each(|n| tx.send(n).wait().unwrap()));
-    let receiver = rt.spawn(move || rx.iter().sum::<i32>());
+    let sender = rt.spawn(move || (0..times(1000)).for_each(|n| tx.send(n).wait().unwrap()));
+    let receiver = rt.spawn(move || rx.iter().sum::<u32>());
     sender.join().unwrap();
-    assert_eq!(receiver.join().unwrap(), 499_500);
+    assert_eq!(receiver.join().unwrap(), (0..times(1000)).sum());
 }
 
 #[test]
@@ -52,12 +57,11 @@ fn coroutines_threads_and_workers_share_a_channel() {
     let senders: Vec<_> = (0..8)
         .map(|_| {
             let tx = tx.clone();
-            rt.spawn(move || (0..1000).for_each(|n| tx.send(n).wait().unwrap()))
+            rt.spawn(move || (0..times(1000)).for_each(|n| tx.send(n).wait().unwrap()))
         })
         .collect();
     drop(tx);
-    let here: usize = rx.iter().count();
-    assert_eq!(here, 8000);
+    assert_eq!(rx.iter().count(), 8 * times(1000) as usize);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
 }
 
@@ -69,7 +73,7 @@ fn yields_take_turns() {
         .map(|_| {
             let turns = Arc::clone(&turns);
             rt.spawn(move || {
-                (0..100).for_each(|_| {
+                (0..times(100)).for_each(|_| {
                     turns.fetch_add(1, Ordering::Relaxed);
                     yield_now();
                 });
@@ -77,7 +81,7 @@ fn yields_take_turns() {
         })
         .collect();
     all.into_iter().for_each(|one| one.join().unwrap());
-    assert_eq!(turns.load(Ordering::Relaxed), 400);
+    assert_eq!(turns.load(Ordering::Relaxed), 4 * times(100) as usize);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask sanitize`: the tests of becket-chan at full speed under a sanitizer of LLVM's, the
-//! standard library built with it.
+//! `cargo xtask sanitize`: the tests of becket-chan and becket-coro at full speed under a sanitizer
+//! of LLVM's, the standard library built with it.
+//!
+//! AddressSanitizer is told of each stack switch. ThreadSanitizer cannot be: for it a coroutine is a
+//! thread of its own.
 //!
 //! What miri cannot run, or not often enough, runs here: threads in number, system calls, stress.
 
@@ -30,7 +33,16 @@ enum Sanitizer {
     Thread,
 }
 
+const CHANNELS: &[&str] = &["--package=becket-chan", "--all-features"];
+
 impl Sanitizer {
+    const fn coroutines(self) -> &'static [&'static str] {
+        match self {
+            Self::Address => &["--package=becket-coro", "--features=sanitizer"],
+            Self::Thread => &["--package=becket-coro", "--features=threads"],
+        }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Address => "address",
@@ -45,17 +57,20 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     let all = [Sanitizer::Address, Sanitizer::Thread];
     let chosen = arguments.sanitizer.as_ref().map_or(&all[..], std::slice::from_ref);
     for sanitizer in chosen {
-        let mut command = tests(context, &nightly, *sanitizer);
-        Output::Screen.run(command.arg("--").args(&arguments.parts))?;
+        for suite in [CHANNELS, sanitizer.coroutines()] {
+            let mut command = tests(context, &nightly, *sanitizer, suite);
+            Output::Screen.run(command.arg("--").args(&arguments.parts))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn tests(context: &Context, nightly: &Nightly, sanitizer: Sanitizer) -> Command {
+fn tests(context: &Context, nightly: &Nightly, sanitizer: Sanitizer, suite: &[&str]) -> Command {
     let mut command = nightly.cargo();
     command
         .current_dir(context.root())
-        .args(["test", "--locked", "--package=becket-chan", "--all-features", "--lib", "--tests"])
+        .args(["test", "--locked", "--lib", "--tests"])
+        .args(suite)
         .args(["-Zbuild-std", "--target", &nightly.host])
         .arg("--target-dir")
         .arg(context.target().join("sanitize").join(sanitizer.name()))
