@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::child::Request;
 use super::parked::{IDLE, Parked, Watch as ParkedWatch};
-use super::work::{Answer, BURST, FAR, MANY, Watch, Work, cpu_time, sleep_time};
+use super::work::{Answer, BURST, FAR, LATE_MAX, MANY, Watch, Work, cpu_time, sleep_time};
 
 /// What stackful coroutines can do, in the words of one peer.
 pub(crate) trait Straight: Sized + 'static {
@@ -299,34 +299,43 @@ fn wake_each<S: Straight>(count: u64, n: u64) -> Option<Answer> {
 fn sleepers<S: Straight>(count: u64, n: u64, fire_only: bool) -> Option<Answer> {
     let (mut taken, mut sum) = (Duration::ZERO, 0);
     for _ in 0..n {
-        let (gathering, begin, mut cpu) = (Gathering::<S>::of(count), Instant::now(), cpu_time());
-        let handles: Vec<_> = (0..count)
-            .map(|number| {
-                let all = Arc::clone(&gathering.all);
-                S::spawn(move || {
-                    arrive::<S>(&all);
-                    let (time, begin) = (sleep_time(number), Instant::now());
-                    S::sleep(time);
-                    u64::from(begin.elapsed() >= time)
-                })
-            })
-            .collect();
-        gathering.wait()?;
-        if fire_only {
-            // The last one to come sleeps by now as well, if it runs on this worker.
-            S::yield_now();
-            // Some would have been woken before: no result.
-            if begin.elapsed() >= sleep_time(0) {
-                return None;
-            }
-            cpu = cpu_time();
-        }
-        for handle in handles {
-            sum += S::join(handle)?;
-        }
-        taken += cpu_time() - cpu;
+        let (cpu, awake_in_time) = (0..LATE_MAX)
+            .map_while(|_| sleep_round::<S>(count, fire_only))
+            .find(|(cpu, _)| cpu.is_some())?;
+        taken += cpu?;
+        sum += awake_in_time;
     }
     Some(Answer { taken, disturbed: false, sum })
+}
+
+/// The CPU time, unless some would have been woken before all slept; and how many slept as long as
+/// they were to.
+fn sleep_round<S: Straight>(count: u64, fire_only: bool) -> Option<(Option<Duration>, u64)> {
+    let (gathering, begin, mut cpu) = (Gathering::<S>::of(count), Instant::now(), cpu_time());
+    let handles: Vec<_> = (0..count)
+        .map(|number| {
+            let all = Arc::clone(&gathering.all);
+            S::spawn(move || {
+                arrive::<S>(&all);
+                let (time, begin) = (sleep_time(number), Instant::now());
+                S::sleep(time);
+                u64::from(begin.elapsed() >= time)
+            })
+        })
+        .collect();
+    gathering.wait()?;
+    let mut late = false;
+    if fire_only {
+        // The last one to come sleeps by now as well, since there is one worker.
+        S::yield_now();
+        late = begin.elapsed() >= sleep_time(0);
+        cpu = cpu_time();
+    }
+    let mut sum = 0;
+    for handle in handles {
+        sum += S::join(handle)?;
+    }
+    Some(((!late).then(|| cpu_time() - cpu), sum))
 }
 
 /// Parks so many, leaves them alone, wakes them.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::child::Request;
 use super::parked::{IDLE, Parked, Watch as ParkedWatch};
-use super::work::{Answer, FAR, Watch, Work, cpu_time, sleep_time};
+use super::work::{Answer, FAR, LATE_MAX, Watch, Work, cpu_time, sleep_time};
 
 /// What a runtime for futures can do.
 pub(crate) trait Tasks: Sized + Send + Sync + Clone + 'static {
@@ -232,32 +232,50 @@ async fn wake_each<S: Tasks>(on: S, count: u64, n: u64) -> Option<Answer> {
 async fn sleepers<S: Tasks>(on: S, count: u64, n: u64, fire_only: bool) -> Option<Answer> {
     let (mut taken, mut sum) = (Duration::ZERO, 0);
     for _ in 0..n {
-        let (gathering, begin, mut cpu) = (Gathering::<S>::of(count), Instant::now(), cpu_time());
-        let handles: Vec<_> = (0..count)
-            .map(|number| {
-                let all = Arc::clone(&gathering);
-                on.spawn(async move {
-                    all.arrive();
-                    let (time, begin) = (sleep_time(number), Instant::now());
-                    S::sleep(time)?.await;
-                    Some(u64::from(begin.elapsed() >= time))
-                })
-            })
-            .collect();
-        gathering.wait().await;
-        if fire_only {
-            let_others_run().await;
-            if begin.elapsed() >= sleep_time(0) {
-                return None;
+        for attempt in 1.. {
+            match sleep_round(&on, count, fire_only).await? {
+                (Some(cpu), awake_in_time) => {
+                    taken += cpu;
+                    sum += awake_in_time;
+                    break;
+                }
+                (None, _) if attempt == LATE_MAX => return None,
+                (None, _) => {}
             }
-            cpu = cpu_time();
         }
-        for handle in handles {
-            sum += S::join(handle).await??;
-        }
-        taken += cpu_time() - cpu;
     }
     Some(Answer { taken, disturbed: false, sum })
+}
+
+async fn sleep_round<S: Tasks>(
+    on: &S,
+    count: u64,
+    fire_only: bool,
+) -> Option<(Option<Duration>, u64)> {
+    let (gathering, begin, mut cpu) = (Gathering::<S>::of(count), Instant::now(), cpu_time());
+    let handles: Vec<_> = (0..count)
+        .map(|number| {
+            let all = Arc::clone(&gathering);
+            on.spawn(async move {
+                all.arrive();
+                let (time, begin) = (sleep_time(number), Instant::now());
+                S::sleep(time)?.await;
+                Some(u64::from(begin.elapsed() >= time))
+            })
+        })
+        .collect();
+    gathering.wait().await;
+    let mut late = false;
+    if fire_only {
+        let_others_run().await;
+        late = begin.elapsed() >= sleep_time(0);
+        cpu = cpu_time();
+    }
+    let mut sum = 0;
+    for handle in handles {
+        sum += S::join(handle).await??;
+    }
+    Some(((!late).then(|| cpu_time() - cpu), sum))
 }
 
 /// Has so many wait, leaves them alone, wakes them.

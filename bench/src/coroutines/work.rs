@@ -11,6 +11,8 @@ pub(crate) const FAR: Duration = Duration::from_secs(3600);
 pub(crate) const BURST: u64 = 16;
 /// Senders, and receivers, of one channel.
 pub(crate) const MANY: u64 = 4;
+/// How often sleepers may come too late, all of them, because somebody else had the CPU.
+pub(crate) const LATE_MAX: u64 = 8;
 /// No block is near this long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
