@@ -41,6 +41,12 @@ typedef struct BkFakeCall {
     uint64_t queued;
     int was_full; /* a frame was refused since stream_room was last called */
     uint64_t state_bytes;
+    /* A handler that may wait: becket_fake_wait.h. */
+    int waits, parked, returned;
+    int closed; /* the test has closed the stream */
+    uint64_t in_queued;
+    BkFakeFrame *in_first, *in_last;
+    pthread_t thread;
     BkFakeFrame *first, *last;
     BkFakeState *state;
     struct BkFakeCall *next;
@@ -89,6 +95,8 @@ typedef struct BkFakeHost {
     NrHostVTable host_vtable;
     NrHostExt host_ext;
     uint64_t id_last, now_ms;
+    int attached, ending;
+    uint64_t lent; /* received frames that the plugin has not released */
     uint64_t leases_open, metrics_len;
     uint64_t frames_max;      /* a stream's queue; 1024 */
     uint64_t timers_max;      /* pending at once; 4096 */

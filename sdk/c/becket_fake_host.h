@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A host for unit tests of a plugin, linked into the test: nothing is loaded,
- * no clock runs, no thread is started. C11 and C++17.
+ * and no clock runs. C11 and C++17.
  *
  *     BkFakeHost *host = bk_fake_new();
  *     BK_CHECK(bk_fake_load(host, nylon_ring_get_plugin_v1(), 1) == NR_OK);
@@ -21,6 +21,9 @@
  * bk_fake functions are the test's, one thread at a time. bk_fake_wait waits for
  * a frame that another thread sends.
  *
+ * A handler that may wait (BK_PLUGIN_WANTS_COROUTINE) runs on a thread, one step
+ * at a time: each bk_fake function returns when every handler waits or is done.
+ *
  * Memory: frames, logs and leases live until bk_fake_free.
  */
 #ifndef BECKET_FAKE_HOST_H
@@ -29,5 +32,6 @@
 #include "becket_fake_api.h"  /* the plugin's side */
 #include "becket_fake_core.h" /* what the host keeps */
 #include "becket_fake_test.h" /* the test's side */
+#include "becket_fake_wait.h" /* handlers that wait */
 
 #endif /* BECKET_FAKE_HOST_H */

@@ -7,6 +7,7 @@
 #define BECKET_FAKE_TEST_H
 
 #include "becket_fake_api.h"
+#include "becket_fake_wait.h"
 
 static inline BkFakeHost *bk_fake_new(void) {
     BkFakeHost *host = (BkFakeHost *)calloc(1, sizeof *host);
@@ -24,7 +25,7 @@ static inline BkFakeHost *bk_fake_new(void) {
     host->host_ext.set_state = bk_fake_ext_set;
     host->host_ext.get_state = bk_fake_ext_get;
     BkHostApi *api = &host->api;
-    api->struct_size = offsetof(BkHostApi, coroutine_current);
+    api->struct_size = sizeof *api;
     api->api_version = BK_HOST_API_VERSION;
     api->send = bk_fake_api_send;
     api->send_wait = bk_fake_api_send_wait;
@@ -48,6 +49,7 @@ static inline BkFakeHost *bk_fake_new(void) {
     api->timer_cancel = bk_fake_api_timer_cancel;
     api->config = bk_fake_api_config;
     api->config_get = bk_fake_api_config_get;
+    bk_fake_api_waits(api);
     return host;
 }
 
@@ -75,6 +77,7 @@ static inline NrStatus bk_fake_load(BkFakeHost *host, const NrPluginInfo *info, 
         if (attached != NR_OK) {
             return attached;
         }
+        host->attached = 1;
     }
     return host->vtable.init(info->plugin_ctx, host, &host->host_vtable);
 }
@@ -105,6 +108,10 @@ static inline uint64_t bk_fake_send_request(BkFakeHost *host, int is_stream, con
                                             const NrRequest *request, NrBytes payload) {
     uint64_t sid = bk_fake_begin(host, is_stream);
     BK_CHECK(host->vtable.handle != NULL);
+    if (bk_fake_may_wait(host, entry)) {
+        bk_fake_start_task(host, sid, entry, request, payload);
+        return sid;
+    }
     bk_fake_handled(host, sid,
                     host->vtable.handle(host->info->plugin_ctx, bk_fake_str(entry), sid, request,
                                         payload));
@@ -123,13 +130,29 @@ static inline uint64_t bk_fake_stream(BkFakeHost *host, const char *entry,
     return bk_fake_send_request(host, 1, entry, request, payload);
 }
 
+/* The call, if its handler runs on a thread of its own. */
+static inline BkFakeCall *bk_fake_task_of(BkFakeHost *host, uint64_t sid) {
+    pthread_mutex_lock(&host->lock);
+    BkFakeCall *call = bk_fake_find(host, sid);
+    pthread_mutex_unlock(&host->lock);
+    return call != NULL && call->waits ? call : NULL;
+}
+
 static inline NrStatus bk_fake_stream_data(BkFakeHost *host, uint64_t sid, NrBytes data) {
+    BkFakeCall *task = bk_fake_task_of(host, sid);
+    if (task != NULL) {
+        return bk_fake_task_data(host, task, data);
+    }
     return host->vtable.stream_data == NULL
                ? NR_UNSUPPORTED
                : host->vtable.stream_data(host->info->plugin_ctx, sid, data);
 }
 
 static inline NrStatus bk_fake_stream_close(BkFakeHost *host, uint64_t sid) {
+    BkFakeCall *task = bk_fake_task_of(host, sid);
+    if (task != NULL) {
+        return bk_fake_task_close(host, task);
+    }
     return host->vtable.stream_close == NULL
                ? NR_UNSUPPORTED
                : host->vtable.stream_close(host->info->plugin_ctx, sid);
@@ -139,6 +162,7 @@ static inline NrStatus bk_fake_stream_close(BkFakeHost *host, uint64_t sid) {
 static inline NrStatus bk_fake_cancel(BkFakeHost *host, uint64_t sid) {
     pthread_mutex_lock(&host->lock);
     bk_fake_finish(bk_fake_find(host, sid));
+    bk_fake_step(host);
     pthread_mutex_unlock(&host->lock);
     return host->vtable.cancel == NULL ? NR_UNSUPPORTED
                                        : host->vtable.cancel(host->info->plugin_ctx, sid);
@@ -157,6 +181,7 @@ static inline const BkFakeFrame *bk_fake_next(BkFakeHost *host, uint64_t sid) {
         call->queued--;
         room = call->was_full && !call->finished;
         call->was_full = 0;
+        bk_fake_step(host);
     }
     pthread_mutex_unlock(&host->lock);
     if (room && host->vtable.stream_room != NULL) {
@@ -220,6 +245,7 @@ static inline void bk_fake_advance(BkFakeHost *host, uint64_t by_ms) {
         }
     }
     host->now_ms = until_ms;
+    bk_fake_step(host);
     pthread_mutex_unlock(&host->lock);
 }
 
@@ -264,6 +290,7 @@ static inline int bk_fake_logged(BkFakeHost *host, uint32_t level, const char *t
 /* Shuts the plugin down and says on stderr what it left behind: 0 is clean. */
 static inline int bk_fake_unload(BkFakeHost *host) {
     int left = 0;
+    bk_fake_end_tasks(host);
     if (host->vtable.shutdown != NULL) {
         host->vtable.shutdown(host->info->plugin_ctx);
     }
@@ -280,6 +307,11 @@ static inline int bk_fake_unload(BkFakeHost *host) {
                     (unsigned long long)timer->due_ms);
             left++;
         }
+    }
+    if (host->lent > 0) {
+        fprintf(stderr, "left behind: %llu received frames, not released\n",
+                (unsigned long long)host->lent);
+        left++;
     }
     pthread_mutex_unlock(&host->lock);
     return left;

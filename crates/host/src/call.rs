@@ -33,6 +33,7 @@ use tracing::{Level, Span, level_filters::LevelFilter};
 use crate::{
     body::Body,
     callbacks,
+    coroutine::NotStarted,
     counters::{Count, Tally},
     distance::Distance,
     error::CallError,
@@ -371,12 +372,10 @@ impl Apart {
                 let _ = slot.complete(sid, || Outcome::Refused(status));
             }
         });
-        if spawned.is_ok() {
-            return Started::Waiting(waiting);
-        }
+        let Err(why) = spawned else { return Started::Waiting(waiting) };
         shared.counters.one(Count::QuotaRefused);
         waiting.give_up();
-        Started::Failed(no_coroutine(instance))
+        Started::Failed(no_coroutine(instance, why))
     }
 
     /// `None` if the caller gave up while the call was queued. This thread is inside: until the
@@ -392,9 +391,12 @@ impl Apart {
 
 /// The error for a call or stream for which there is no coroutine.
 #[cold]
-pub(crate) fn no_coroutine(instance: &Instance) -> CallError {
+pub(crate) fn no_coroutine(instance: &Instance, why: NotStarted) -> CallError {
     let limit = u64::from(instance.limits.coroutines_max);
-    CallError::Quota { quota: "coroutines_max", limit }
+    match why {
+        NotStarted::Quota => CallError::Quota { quota: "coroutines_max", limit },
+        NotStarted::Refused => CallError::Unloaded,
+    }
 }
 
 /// Checks the plugin's bounds before a call that may wait; a refusal is counted as `refused`.

@@ -138,7 +138,41 @@ static void sample_stream(void) {
 
 static void sample_chat(void) {
     BkFakeHost *host = sample_load(NULL);
-    sample_check_call(host, "chat", "", NR_UNSUPPORTED, "needs a host with coroutines");
+    uint64_t sid = bk_fake_stream(host, "chat", NULL, bk_fake_text("ignored"));
+    uint64_t other = bk_fake_stream(host, "chat", NULL, bk_fake_text(""));
+    BK_CHECK_FRAME(host, sid, NR_OK, "welcome");
+    BK_CHECK_FRAME(host, other, NR_OK, "welcome");
+    char data[32], expected[64];
+    for (int i = 0; i < 1000; i++) {
+        snprintf(data, sizeof data, "message %d", i);
+        snprintf(expected, sizeof expected, "echo: message %d", i);
+        BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text(data)) == NR_OK);
+        BK_CHECK_FRAME(host, sid, NR_OK, expected);
+    }
+
+    /* A full queue: the handler waits, then messages do, then they are refused. */
+    host->frames_max = 1;
+    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("a")) == NR_OK);
+    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("b")) == NR_OK);
+    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("c")) == NR_OK);
+    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("d")) == NR_BACKPRESSURE);
+    BK_CHECK_FRAME(host, sid, NR_OK, "echo: a");
+    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("d")) == NR_OK);
+    BK_CHECK(bk_fake_stream_close(host, sid) == NR_OK);
+    BK_CHECK_FRAME(host, sid, NR_OK, "echo: b");
+    BK_CHECK_FRAME(host, sid, NR_OK, "echo: c");
+    BK_CHECK_FRAME(host, sid, NR_OK, "echo: d");
+    BK_CHECK_FRAME(host, sid, NR_STREAM_END, "bye after 1004 messages");
+    BK_CHECK(bk_fake_stream_data(host, sid, bk_fake_text("late")) == NR_INVALID);
+    BK_CHECK(bk_fake_stream_close(host, sid) == NR_INVALID);
+
+    bk_fake_cancel(host, other);
+    BK_CHECK(bk_fake_stream_data(host, other, bk_fake_text("late")) == NR_INVALID);
+    BK_CHECK(bk_fake_next(host, other) == NULL);
+    BK_CHECK(host->refused == 0);
+
+    /* One that still waits when the plugin ends. */
+    bk_fake_stream(host, "chat", NULL, bk_fake_text(""));
     sample_unload(host);
 }
 

@@ -106,7 +106,7 @@ mod tests {
     fn the_bounds_hold_and_who_was_refused_hears_of_room() {
         let inbound = Inbound::new(2, 10);
         let token = Token::new();
-        let mut next = || inbound.recv(&token, None).unwrap();
+        let next = || inbound.recv(&token, None).unwrap();
         assert_eq!(inbound.push(b"a frame of more than ten bytes"), Pushed::Taken, "the first");
         assert_eq!(inbound.push(b"x"), Pushed::Full, "ten bytes are queued");
         assert!(next().1, "somebody was refused");

@@ -159,12 +159,10 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Opened
         let spawned = instance.spawn_handler(name.get().name(), &handler.clone(), move || {
             handle_on_coroutine(&handler, cell, &entry, &request);
         });
-        if spawned.is_ok() {
-            return Ok(Opened::Apart(stream));
-        }
+        let Err(why) = spawned else { return Ok(Opened::Apart(stream)) };
         stream.state = Receiving::Refused;
         shared.counters.one(Count::StreamsRefused);
-        return Err(no_coroutine(instance));
+        return Err(no_coroutine(instance, why));
     }
     if instance.route() != Route::Caller || instance.distance.would_wait() {
         if instance
