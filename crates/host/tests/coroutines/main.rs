@@ -6,6 +6,7 @@
 //! | `calls` | calls wait, are cancelled at their ends, and run where they should |
 //! | `streams` | frames both ways, with backpressure, until one side ends |
 //! | `ends` | unload and reload of plugins whose handlers wait |
+//! | `rust` | a plugin in Rust |
 //! | `loads` | what must not load |
 //! | `overflow` | a stack that overflows, in a process of its own |
 
@@ -24,6 +25,7 @@ mod calls;
 mod ends;
 mod loads;
 mod overflow;
+mod rust;
 mod streams;
 
 use std::path::PathBuf;
