@@ -26,7 +26,7 @@ use common::{Counted, Dice, Tally, in_virtual_time, runtime, times};
 fn wakes_of_threads_and_parks_of_coroutines_by_the_million() {
     // Each wake follows a write, each park a look. One that was lost stops the test.
     let rt = runtime(2);
-    let rounds = times(100_000) as u64;
+    let rounds = times(300_000) as u64;
     let pairs: Vec<_> = (0..4)
         .map(|_| {
             let turns = Arc::new(AtomicU64::new(0));
