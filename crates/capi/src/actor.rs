@@ -160,28 +160,22 @@ impl Actor {
     }
 
     /// The whole of its coroutine.
-    fn run(self: Arc<Self>) {
-        // Whoever leaves this stack for good gives nothing back that is on it: the share goes now,
-        // the one of `at_end` stays until then.
-        let actor: *const Self = Arc::as_ptr(&self);
-        drop(self);
-        // SAFETY: held by `at_end`.
-        let actor = unsafe { &*actor };
+    fn run(&self) {
         // SAFETY: this is its coroutine (invariant 3).
-        let room = unsafe { (*actor.room.get()).as_mut_ptr() };
+        let room = unsafe { (*self.room.get()).as_mut_ptr() };
         loop {
-            // SAFETY: there is room for an element; the token lives with the actor.
+            // SAFETY: there is room for an element; the token lives as long as the actor.
             let received = unsafe {
-                let limits = Limits::with(-1, Arc::as_ptr(&actor.stop));
-                operate::recv(&actor.chan, room.cast(), limits)
+                let limits = Limits::with(-1, Arc::as_ptr(&self.stop));
+                operate::recv(&self.chan, room.cast(), limits)
             };
             if received != errno::OK {
                 break;
             }
             // SAFETY: C said that it may be called with this.
-            unsafe { (actor.process)(room.cast(), actor.user) };
+            unsafe { (self.process)(room.cast(), self.user) };
         }
-        actor.end();
+        self.end();
     }
 
     /// It has ended: once.

@@ -18,6 +18,7 @@ pub mod context;
 pub mod core;
 pub mod dispatch;
 pub mod errno;
+pub mod ext;
 pub mod job;
 mod limit;
 pub mod metrics;

@@ -36,14 +36,21 @@ pub struct Scope {
 }
 
 /// One that the scope waits for.
-struct Member(Arc<Scope>);
+pub(crate) struct Member(Arc<Scope>);
 
 impl Member {
     /// `None`: the scope is cancelled.
-    fn new(scope: &Arc<Scope>) -> Option<Self> {
+    pub(crate) fn new(scope: &Arc<Scope>) -> Option<Self> {
         scope.members.enter();
         let member = Self(Arc::clone(scope));
         (!scope.cancel.token().is_cancelled()).then_some(member)
+    }
+}
+
+impl Scope {
+    /// What ends everything in it.
+    pub(crate) fn cancel(&self) -> &Arc<Cancel> {
+        &self.cancel
     }
 }
 
@@ -58,7 +65,7 @@ impl Drop for Member {
 /// # Safety
 ///
 /// The handle is null or valid.
-unsafe fn share(handle: *const Scope) -> Option<Arc<Scope>> {
+pub(crate) unsafe fn share(handle: *const Scope) -> Option<Arc<Scope>> {
     if handle.is_null() {
         return None;
     }
@@ -70,7 +77,7 @@ unsafe fn share(handle: *const Scope) -> Option<Arc<Scope>> {
 }
 
 /// Starts a coroutine that is a member, and runs `at_end` when it has ended.
-fn start(
+pub(crate) fn start(
     member: Member,
     function: Function,
     argument: *mut c_void,
@@ -248,7 +255,7 @@ struct Produce {
 unsafe impl Send for Produce {}
 
 impl Produce {
-    fn run(self) {
+    fn run(&self) {
         // SAFETY: as above; the channel lives as long as its coroutine.
         unsafe { (self.producer)(self.chan, self.user) };
     }

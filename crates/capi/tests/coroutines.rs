@@ -181,6 +181,11 @@ fn contexts_and_dispatchers() {
 }
 
 #[test]
+fn results_and_joints() {
+    check_where_stacks_are_left("ext_basics");
+}
+
+#[test]
 fn blocking_calls_and_tools() {
     check("blocking_basics");
 }

@@ -35,7 +35,7 @@ pub(crate) enum Until {
 }
 
 impl Until {
-    fn of(timeout_ms: c_long) -> Self {
+    pub(crate) fn of(timeout_ms: c_long) -> Self {
         match u64::try_from(timeout_ms) {
             Ok(0) => Self::Now,
             Ok(ms) => Self::At(becket_chan::timer::after(Duration::from_millis(ms))),
@@ -52,7 +52,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let handle = context::current_value(&KC_CTX_KEY_CANCEL).cast::<Cancel>();
         // SAFETY: what is under this key is a token, says the header, and the context holds it.
         let cancel = unsafe { cancel::token(handle) }.cloned();
@@ -69,7 +69,7 @@ impl Event {
     }
 
     /// Waits; an error: it was cancelled, or the time has passed.
-    fn wait(&self, until: Until) -> Result<(), c_int> {
+    pub(crate) fn wait(&self, until: Until) -> Result<(), c_int> {
         let happened = match until {
             Until::Now => self.happened.is_cancelled(),
             Until::At(at) => self.happened.cancelled().deadline(at).wait(),

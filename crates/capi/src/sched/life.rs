@@ -13,6 +13,7 @@
 
 use std::ffi::c_void;
 use std::panic::Location;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -29,7 +30,7 @@ const TASK_STACK_BYTES: usize = 256 * 1024;
 /// What runs.
 pub(crate) enum Body {
     C { function: Function, argument: *mut c_void },
-    Rust(Box<dyn FnOnce() + Send>),
+    Rust(Box<dyn Fn() + Send>),
 }
 
 // SAFETY: C's functions and their arguments may go to another thread, as the header says.
@@ -54,6 +55,7 @@ pub(crate) struct Life {
     started: bool,
     returned: bool,
     at_end: Option<Box<dyn FnOnce(bool) + Send>>,
+    body: Option<Body>,
 }
 
 // SAFETY: the scheduler is freed after its last life has ended, and is Sync; the rest is Send.
@@ -66,20 +68,28 @@ impl Sched {
         let is_task = coro.is_none() && matches!(body, Body::C { .. });
         let stack = coro.as_ref().map_or(TASK_STACK_BYTES, |coro| coro.stack_size());
         if let Some(coro) = &coro {
-            let place = std::ptr::from_ref(self).cast_mut().cast();
+            let place = ptr::from_ref(self).cast_mut().cast();
             coro.scheduler.store(place, Ordering::Relaxed);
             coro.ready_enqueued.store(true, Ordering::Relaxed);
         }
         self.members.enter();
-        let life = Life { sched: self, coro, is_task, started: false, returned: false, at_end };
-        if !std::ptr::eq(crate::core::flow::sched(), self) {
+        let life = Life {
+            sched: self,
+            coro,
+            is_task,
+            started: false,
+            returned: false,
+            at_end,
+            body: Some(body),
+        };
+        if !ptr::eq(crate::core::flow::sched(), self) {
             self.injected.fetch_add(1, Ordering::Relaxed);
         }
         if is_task {
             self.tasks_submitted.fetch_add(1, Ordering::Relaxed);
         }
         let spawn = Spawn::new().on(self.handle()).stack_size(stack).site(site);
-        let spawned = spawn.spawn(move || run(life, body, context));
+        let spawned = spawn.spawn(move || run(life, context));
         if spawned.is_err() && is_task {
             self.tasks_submitted.fetch_sub(1, Ordering::Relaxed);
         }
@@ -88,7 +98,7 @@ impl Sched {
 }
 
 /// The whole of a coroutine.
-fn run(mut life: Life, body: Body, context: Option<Arc<Context>>) {
+fn run(mut life: Life, context: Option<Arc<Context>>) {
     install_hook();
     life.started = true;
     FLOW.with(|flow| {
@@ -106,15 +116,20 @@ fn run(mut life: Life, body: Body, context: Option<Arc<Context>>) {
         }
         flow.life.replace(Some(life));
     });
-    match body {
+    // It stays with the life, and not on the stack, which may be left for good.
+    let body = FLOW.with(|flow| {
+        flow.life.borrow().as_ref().and_then(|life| life.body.as_ref()).map(ptr::from_ref)
+    });
+    // SAFETY: the life stays where it is until this returns, and nobody takes its body.
+    match body.map(|body| unsafe { &*body }) {
         // SAFETY: C said that it may be called, once, with this.
-        Body::C { function: Some(function), argument } => unsafe { function(argument) },
-        Body::C { function: None, .. } => {}
-        Body::Rust(body) => body(),
+        Some(Body::C { function: Some(function), argument }) => unsafe { function(*argument) },
+        Some(Body::Rust(body)) => body(),
+        Some(Body::C { function: None, .. }) | None => {}
     }
     let life = FLOW.with(|flow| {
         // Nobody finds it any more as the one that runs.
-        flow.coro.set(std::ptr::null());
+        flow.coro.set(ptr::null());
         flow.life.take()
     });
     if let Some(mut life) = life {
@@ -128,6 +143,7 @@ impl Drop for Life {
             coro.running.store(0, Ordering::Relaxed);
             coro.finish();
         }
+        drop(self.body.take());
         if let Some(at_end) = self.at_end.take() {
             at_end(self.returned);
         }
