@@ -337,10 +337,13 @@ typedef int (*kc_transform_fn)(const void *in, void *out, void *user);
 int kc_scope_init(kc_scope_t **out, const kc_cancel_t *parent);
 /* Sets its token. What runs in it is not interrupted: it watches the token. */
 void kc_scope_cancel(kc_scope_t *scope);
-/* Starts a coroutine. `out_co` may be NULL. KC_ECANCELED: the scope is cancelled. */
+/* Starts a coroutine. `out_co` may be NULL; else it gets a reference, to be given back with
+ * kcoro_release. KC_ECANCELED: the scope is cancelled. */
 int kc_scope_launch(kc_scope_t *scope, kcoro_fn_t fn, void *arg, size_t stack_size,
                     kcoro_t **out_co);
-/* Starts an actor, which ends with the scope. NULL: refused, or the scope is cancelled. */
+/* Starts an actor, which ends with the scope. The handle is the scope's: it may be stopped or
+ * cancelled earlier, which sets no token of the scope's, and is not to be used after the scope.
+ * NULL: refused, or the scope is cancelled. */
 kc_actor_t kc_scope_actor(kc_scope_t *scope, const kc_actor_ctx_t *ctx);
 /* Starts a coroutine that fills a new channel, which is closed when it returns and is the caller's to
  * destroy. NULL: refused, or the scope is cancelled. */
