@@ -55,8 +55,9 @@ const MAGIC: u64 = 0x6265_636b_6574_3031;
 /// Awaited calls that must return at once before calls move to their callers' threads.
 const PROBATION_CALLS: u32 = 8;
 
-/// How long a coroutine that did not listen to its end may take to wait once more.
-const ABANDON_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a coroutine that did not listen to its end may take to wait once more, in the background:
+/// an unload has returned by then.
+const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
 /// On which thread the next call runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -533,7 +534,7 @@ impl Instance {
         if self.coroutines.running() > 0 {
             self.coroutines.abandon_all();
             let none = |this: &Self| this.coroutines.running() == 0;
-            or(self.until(none), timer::sleep(patience.min(ABANDON_PATIENCE))).await;
+            or(self.until(none), timer::sleep(ABANDON_PATIENCE)).await;
         }
         if !self.stop().await {
             // Ending a plugin under a thread that is inside would pull its memory from under it.
