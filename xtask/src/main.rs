@@ -48,7 +48,7 @@ enum Command {
     Run(commands::run::Arguments),
     /// Everything that CI runs, as named steps.
     Test(commands::test::Arguments),
-    /// Fetch the tools that are missing into .tools/: Go, Zig, cargo-deny.
+    /// Fetch the tools that are missing into .tools/: Go, Zig, CMake, cargo-deny.
     Tools(commands::tools::Arguments),
     /// Build the sample plugin in each language into target/plugins/.
     Plugins,
@@ -58,12 +58,14 @@ enum Command {
     Bench(commands::bench::Arguments),
     /// The load proof: unary load, a thousand chats, reloads under load, the zoo under load.
     Load(commands::load::Arguments),
-    /// The models of becket-chan under every interleaving.
+    /// The models of becket-chan and becket-coro under every interleaving.
     Loom(commands::loom::Arguments),
-    /// Tests of becket-chan in miri: undefined behaviour, data races, leaks. Needs nightly Rust.
+    /// Tests of becket-chan and becket-coro in miri: undefined behaviour, data races, leaks. Needs nightly Rust.
     Miri(commands::miri::Arguments),
-    /// Tests of becket-chan under AddressSanitizer and ThreadSanitizer. Needs nightly Rust.
+    /// Tests of becket-chan and becket-coro under AddressSanitizer and ThreadSanitizer. Needs nightly Rust.
     Sanitize(commands::sanitize::Arguments),
+    /// becket-coro on other processors, by qemu. Needs nightly Rust and cross compilers.
+    Cross(commands::cross::Arguments),
     /// The long stress: `cargo xtask soak chan`.
     Soak(commands::soak::Arguments),
     /// Install the C library libkcoro: headers, shared and static library, pkg-config, CMake.
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Command::Loom(arguments) => commands::loom::run(&context, arguments),
         Command::Miri(arguments) => commands::miri::run(&context, arguments),
         Command::Sanitize(arguments) => commands::sanitize::run(&context, arguments),
+        Command::Cross(arguments) => commands::cross::run(&context, arguments),
         Command::Soak(arguments) => commands::soak::run(&context, arguments),
         Command::Install(arguments) => commands::install::run(&context, arguments),
         Command::Page(arguments) => commands::page::run(&context, arguments),

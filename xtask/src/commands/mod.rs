@@ -2,6 +2,7 @@
 //! One file a command.
 
 pub(crate) mod bench;
+pub(crate) mod cross;
 pub(crate) mod install;
 pub(crate) mod load;
 pub(crate) mod loom;

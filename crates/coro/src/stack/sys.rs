@@ -60,7 +60,8 @@ impl Guards {
     fn probe() -> Self {
         let page = super::class::page_bytes();
         let Ok(address) = map(page) else { return Self::Protect };
-        let marked = advise(address, page, MADV_GUARD_INSTALL).is_ok();
+        // Emulators and sandboxes take any advice and follow little.
+        let marked = advise(address, page, MADV_GUARD_INSTALL).is_ok() && is_out_of_reach(address);
         // SAFETY: the page was mapped above and nobody else has its address.
         unsafe { unmap(address, page) };
         if marked { Self::Marker } else { Self::Protect }
@@ -92,6 +93,14 @@ impl Guards {
         }
         Ok(())
     }
+}
+
+/// Whether the kernel cannot read there on our behalf. Nothing here faults.
+fn is_out_of_reach(address: usize) -> bool {
+    // SAFETY: of an address that cannot be read the kernel says so; any other is ours, and holds
+    // zeros, which are an empty path.
+    let read = unsafe { libc::access(address as *const libc::c_char, libc::F_OK) };
+    read != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
 }
 
 #[cfg(miri)]
