@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The one panic boundary: every `extern "C"` function is a [`call`] around its body.
+//! The one panic boundary: every `extern "C"` function is a `call` around its body.
 //!
 //! A panic never crosses into C. It becomes the answer that the function's return type has for
 //! failure (a negative number, a null pointer, nothing), a line on standard error and a count.

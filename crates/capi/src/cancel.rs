@@ -2,7 +2,7 @@
 //! `kc_cancel_t`: a cancel token for C, and the functions of `kc_cancel.h`.
 //!
 //! Behind each handle stands a `becket_chan::Token` of its own. That one is the child of another is
-//! a [`Link`]: a wait for the parent's token whose waker sets the child. So links can be made and
+//! a `Link`: a wait for the parent's token whose waker sets the child. So links can be made and
 //! cut at any time, a token may have several parents, and a token that the Rust side cancels (a
 //! scope's) cancels what C made below it.
 //!

@@ -13,6 +13,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::gate::Kind;
 use crate::park;
@@ -29,6 +30,8 @@ const PROBE_EVERY: u32 = 64;
 /// Together they last about as long as a sleep and a wake, so that a partner that was asleep itself
 /// finds this one awake.
 const YIELDS: u32 = 96;
+/// A yield that takes longer has let another process run for its share of the time.
+const YIELD_MAX: Duration = Duration::from_micros(20);
 
 /// Looks that have paid lately, for a slot of a ring and for a partner of a hand-over.
 static SLOT: Budget = Budget::new();
@@ -72,9 +75,14 @@ fn look(budget: &Budget, steps_max: u32, ready: impl Fn() -> bool) -> bool {
     }
     budget.wasted(looks);
     for _ in 0..YIELDS {
+        let before = Instant::now();
         thread::yield_now();
         if ready() {
             return true;
+        }
+        if before.elapsed() > YIELD_MAX {
+            // Others want the CPU. A sleeper gets it back sooner than one that gives way.
+            break;
         }
     }
     false

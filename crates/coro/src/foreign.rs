@@ -16,7 +16,7 @@ pub fn is_ending(payload: &(dyn std::any::Any + Send)) -> bool {
 
 /// Ends the running coroutine where it stands: its values of
 /// [`coroutine_local!`](crate::coroutine_local) are dropped, what is on its stack is not. Its joiner
-/// does not hear of it. On a plain thread it never returns.
+/// hears that it was cancelled. On a plain thread it never returns.
 ///
 /// # Safety
 ///

@@ -55,9 +55,12 @@ impl<F: FnOnce() -> T + Send, T: Send> Packet<F, T> {
     fn end(&self, result: Result<T, JoinError>) {
         // SAFETY: not DONE, and this is the only caller: the coroutine, or who holds the slot that
         // will never run.
-        let code = unsafe { std::mem::replace(&mut *self.stage.get(), Stage::Result(result)) };
+        let code = unsafe { std::mem::replace(&mut *self.stage.get(), Stage::Running) };
+        // As for one that ran: what it captured is gone before its joiner hears.
+        contain(|| drop(code));
+        // SAFETY: as above. `Running` needs no drop.
+        unsafe { self.stage.get().write(Stage::Result(result)) };
         self.complete();
-        drop(code);
     }
 
     fn complete(&self) {

@@ -211,9 +211,12 @@ impl Slot {
         self.stack_size.store(u32::try_from(stack_size).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         self.locals.set(ptr::null_mut());
-        if let Some(task) = task {
-            // SAFETY: held by the caller; free, so nothing is overwritten that should be dropped.
-            unsafe { (*self.task.get()).write(task) };
+        // SAFETY: held by the caller; free, so nothing is overwritten that should be dropped.
+        unsafe {
+            (*self.link.get()).write(Link::NOWHERE);
+            if let Some(task) = task {
+                (*self.task.get()).write(task);
+            }
         }
         self.set_state_at(State::Fresh, now);
     }
@@ -250,6 +253,18 @@ impl Slot {
     pub(crate) unsafe fn take_switch(&self) -> Switch {
         // SAFETY: initialised by `set_switch`, read out once.
         unsafe { (*self.switch.get()).assume_init_read() }
+    }
+
+    /// Its code, which stays in the slot while it runs, so that whoever ends it without unwinding
+    /// can tell its joiner.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the slot, which was filled with a task that was not taken.
+    #[inline]
+    pub(crate) unsafe fn task(&self) -> *const dyn Run {
+        // SAFETY: initialised by `fill`.
+        Arc::as_ptr(unsafe { (*self.task.get()).assume_init_ref() })
     }
 
     /// Takes its code out.
@@ -291,10 +306,10 @@ impl Slot {
     ///
     /// # Safety
     ///
-    /// The caller holds the slot, and its coroutine has run before.
+    /// The caller holds the slot, which is filled.
     #[inline]
     pub(crate) unsafe fn prefetch_stack(&self) {
-        // SAFETY: set at the coroutine's start.
+        // SAFETY: set by `fill`, and again at the coroutine's start.
         unsafe { (*self.link.get()).assume_init() }.prefetch();
     }
 

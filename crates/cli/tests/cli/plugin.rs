@@ -19,7 +19,7 @@ fn inspect_says_what_the_file_is() {
 greeter 0.1.0
 file       [..]/libgreeter.so, [..] bytes, [..]
 sha256     [..]
-abi        version 1, info 88 bytes, function table [..] bytes, attaches to the host's functions
+abi        version 1, info 96 bytes, function table [..] bytes, attaches to the host's functions
 layout     becket: [..]
 flags      thread-safe, multi-instance, may-unload
 functions  init, handle, shutdown, stream_data, stream_close, [..]

@@ -242,11 +242,12 @@ pub(crate) unsafe fn run(data: *mut (), link: Link) {
     // SAFETY: the caller's promise; slots are never unmapped.
     let slot: &'static Slot = unsafe { &*data.cast::<Slot>() };
     // SAFETY: this is the slot's coroutine, on its stack, at its start.
-    let task = unsafe {
+    unsafe {
         slot.set_link(link);
-        slot.take_task()
-    };
-    task.run();
+        (*slot.task()).run();
+    }
+    // SAFETY: the slot's coroutine still, and it was not abandoned.
+    let task = unsafe { slot.take_task() };
     // The result may be dropped here: the last of the code that is the user's.
     contain(|| drop(task));
     // What that made anew.

@@ -41,6 +41,11 @@ use std::ptr::NonNull;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Link(NonNull<()>);
 
+impl Link {
+    /// Of a flow that has not begun.
+    pub(crate) const NOWHERE: Self = Self(NonNull::dangling());
+}
+
 /// What runs on the stack: called once, with the pointer given to `new` and the way back.
 pub(crate) type Entry = unsafe fn(*mut (), Link);
 

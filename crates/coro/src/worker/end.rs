@@ -28,6 +28,17 @@ use crate::{
 pub(crate) fn abandon() -> ! {
     let slot = context::slot();
     local::clear(slot);
+    if let Some(slot) = slot
+        && !slot.is_by_hand()
+    {
+        // SAFETY: the running coroutine holds its slot, and its task is there while it runs. The
+        // frames that used it are never returned to.
+        let task = unsafe { slot.take_task() };
+        contain(|| {
+            task.never(JoinError::Cancelled);
+            drop(task);
+        });
+    }
     loop {
         if let Some(slot) = slot {
             slot.set_state(State::Abandoned);

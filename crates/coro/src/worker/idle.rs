@@ -6,7 +6,11 @@
 //! bounds; now and then it looks longer again, so that better times are noticed. That is the
 //! competitive spinning of Karlin et al. (1991), as channels do it for threads.
 
-use std::{cell::Cell, sync::atomic::Ordering};
+use std::{
+    cell::Cell,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use super::Worker;
 use crate::{runtime::Counters, stack, unwinding};
@@ -16,6 +20,8 @@ const LOOKS_MAX: u32 = 2048;
 const LOOKS_MIN: u32 = 32;
 /// After the looks, how often it lets another thread run before the next.
 const YIELDS_MAX: u32 = 64;
+/// A yield that takes longer has let another process run for its share of the time.
+const YIELD_MAX: Duration = Duration::from_micros(20);
 /// Every so many sleeps it looks for longer than has paid.
 const PROBE_EVERY: u32 = 32;
 /// Between two looks.
@@ -53,10 +59,15 @@ impl Patience {
             if soon() {
                 return false;
             }
+            let before = Instant::now();
             std::thread::yield_now();
             if found() {
                 self.looks.set(LOOKS_MAX);
                 return true;
+            }
+            if before.elapsed() > YIELD_MAX {
+                // Others want the CPU. A sleeper gets it back sooner than one that gives way.
+                break;
             }
         }
         self.looks.set((self.looks.get() / 2).max(LOOKS_MIN));

@@ -58,7 +58,7 @@ impl Ready {
     fn fetch(next: *const Slot) {
         // SAFETY: null, or a slot, which is never unmapped.
         let Some(next) = (unsafe { next.as_ref() }) else { return };
-        // SAFETY: ready, so it has run before, and it is the calling worker's.
+        // SAFETY: ready, so it is filled, and the calling worker's.
         unsafe { next.prefetch_stack() };
         // SAFETY: as above.
         if let Some(after) = unsafe { next.next.get().as_ref() } {
