@@ -44,22 +44,12 @@ enum Flavour {
 }
 
 fn check(name: &str) {
-    check_with(name, "detect_leaks=1");
-}
-
-/// Of a program in which a scheduler ends while coroutines wait in C code: their stacks are given back
-/// as they are, and what the runtime itself had there (a hundred bytes each) with them.
-fn check_where_stacks_are_left(name: &str) {
-    check_with(name, "detect_leaks=0");
-}
-
-fn check_with(name: &str, address_sanitizer: &str) {
     for language in [C, CPP] {
         run(&mut Command::new(build(name, &language, Flavour::Shared)));
     }
     if has_sanitizers() {
         let program = build(name, &C, Flavour::Sanitized);
-        run(Command::new(program).env("ASAN_OPTIONS", address_sanitizer));
+        run(Command::new(program).env("ASAN_OPTIONS", "detect_leaks=1"));
     } else {
         run(&mut Command::new(build(name, &C, Flavour::Static)));
     }
@@ -142,7 +132,7 @@ fn by_hand() {
 
 #[test]
 fn by_hand_on_channels() {
-    check_where_stacks_are_left("core_on_channels");
+    check("core_on_channels");
 }
 
 #[test]
@@ -157,7 +147,7 @@ fn overflows() {
 
 #[test]
 fn schedulers() {
-    check_where_stacks_are_left("sched_basics");
+    check("sched_basics");
 }
 
 #[test]
@@ -172,7 +162,7 @@ fn scopes() {
 
 #[test]
 fn jobs() {
-    check_where_stacks_are_left("job_basics");
+    check("job_basics");
 }
 
 #[test]
@@ -182,7 +172,7 @@ fn contexts_and_dispatchers() {
 
 #[test]
 fn results_and_joints() {
-    check_where_stacks_are_left("ext_basics");
+    check("ext_basics");
 }
 
 #[test]
