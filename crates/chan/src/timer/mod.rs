@@ -39,11 +39,11 @@ use thiserror::Error;
 
 pub(crate) use self::sleep::{WakeTimer, wake_at};
 use self::wheel::Wheel;
-use crate::park;
 pub use self::{
     sleep::{Sleep, sleep, sleep_until},
     wheel::Key,
 };
+use crate::park;
 
 /// The value of `parked_until` while the thread runs: it looks at the wheel before it parks.
 const AWAKE: u64 = 0;
