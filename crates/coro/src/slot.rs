@@ -122,7 +122,10 @@ pub(crate) struct Slot {
     pub(crate) ending: Cell<bool>,
     flags: Cell<u8>,
     runtime: AtomicU32,
-    stack_size: AtomicU32,
+    /// A power of two: which.
+    stack_size_log2: AtomicU8,
+    /// How deep its stack was when it was left, in cache lines below its link, for a prefetch.
+    depth_lines: Cell<u8>,
     since: AtomicU64,
     site: AtomicPtr<Location<'static>>,
     switch: UnsafeCell<MaybeUninit<Switch>>,
@@ -208,7 +211,9 @@ impl Slot {
         self.ending.set(false);
         self.flags.set(0);
         self.runtime.store(runtime, Ordering::Relaxed);
-        self.stack_size.store(u32::try_from(stack_size).unwrap_or(u32::MAX), Ordering::Relaxed);
+        let log2 = stack_size.checked_ilog2().unwrap_or(0) as u8;
+        self.stack_size_log2.store(log2, Ordering::Relaxed);
+        self.depth_lines.set(0);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         self.locals.set(ptr::null_mut());
         // SAFETY: held by the caller; free, so nothing is overwritten that should be dropped.
@@ -310,7 +315,7 @@ impl Slot {
     #[inline]
     pub(crate) unsafe fn prefetch_stack(&self) {
         // SAFETY: set by `fill`, and again at the coroutine's start.
-        unsafe { (*self.link.get()).assume_init() }.prefetch();
+        unsafe { (*self.link.get()).assume_init() }.prefetch(self.depth_lines.get());
     }
 
     /// Leaves its stack for whoever resumed it; returns when it is resumed again.
@@ -320,6 +325,9 @@ impl Slot {
     /// The caller runs on that stack.
     #[inline]
     pub(crate) unsafe fn suspend(&self) {
+        // SAFETY: set at the coroutine's start.
+        let link = unsafe { (*self.link.get()).assume_init() };
+        self.depth_lines.set(link.depth_lines());
         // SAFETY: set at the coroutine's start.
         unsafe { Switch::suspend((*self.link.get()).assume_init()) };
     }
@@ -364,7 +372,7 @@ impl Slot {
     }
 
     pub(crate) fn stack_size(&self) -> usize {
-        self.stack_size.load(Ordering::Relaxed) as usize
+        1 << self.stack_size_log2.load(Ordering::Relaxed)
     }
 
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {

@@ -43,23 +43,37 @@ pub(crate) struct Switch {
 }
 
 impl Link {
-    /// Has the processor fetch what the suspended flow has on top of its stack, and where it will
-    /// go on. A hint: any address will do.
+    /// How far below it the caller's frame lies, in cache lines.
+    #[inline(always)]
+    pub(crate) fn depth_lines(self) -> u8 {
+        let frame = 0_u8;
+        let depth = self.0.as_ptr().addr().wrapping_sub((&raw const frame).addr());
+        u8::try_from(depth / LINE_BYTES).unwrap_or(u8::MAX)
+    }
+
+    /// Has the processor fetch what a flow that was left so deep needs first when it is resumed: its
+    /// saved registers and the frames above them. A hint: any address will do.
     #[inline]
-    pub(crate) fn prefetch(self) {
+    pub(crate) fn prefetch(self, depth_lines: u8) {
+        let _ = depth_lines;
         #[cfg(target_arch = "x86_64")]
-        for line in 0..Self::HOT_LINES {
+        {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let address = self.0.as_ptr().cast::<i8>().wrapping_sub(line * 64);
-            // SAFETY: a prefetch reads nothing and never faults.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
+            let top = self.0.as_ptr().cast::<i8>();
+            // The registers lie below the frame that measured.
+            let first = top.wrapping_sub((usize::from(depth_lines) + 3) * LINE_BYTES);
+            for line in 0..Self::HOT_LINES {
+                // SAFETY: a prefetch reads nothing and never faults.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * LINE_BYTES)) };
+            }
         }
     }
 
-    /// From the link down to the saved registers of a flow that waits: some 700 bytes.
     #[cfg(target_arch = "x86_64")]
-    const HOT_LINES: usize = 12;
+    const HOT_LINES: usize = 7;
 }
+
+const LINE_BYTES: usize = 64;
 
 // SAFETY: all that a `Switch` can do across threads is to be resumed, which is unsafe and asks its
 // caller for what the flow on it needs, or to lose its stack, which is `Send`.
@@ -73,7 +87,6 @@ unsafe impl Send for Switch {}
 struct Spread(Stack);
 
 impl Spread {
-    const LINE_BYTES: usize = 64;
     /// At most 15 lines, so that what a flow has on top still fits into one page.
     const PLACES: usize = 16;
 }
@@ -84,7 +97,7 @@ unsafe impl corosensei::stack::Stack for Spread {
     fn base(&self) -> StackPointer {
         let base = self.0.base();
         let lines = (base.get() / 4096) % Self::PLACES;
-        StackPointer::new(base.get() - lines * Self::LINE_BYTES).unwrap_or(base)
+        StackPointer::new(base.get() - lines * LINE_BYTES).unwrap_or(base)
     }
 
     #[inline]

@@ -71,7 +71,12 @@ impl std::fmt::Debug for Turn {
 
 impl Link {
     /// Nothing: what the flow needs is its thread's.
-    pub(crate) fn prefetch(self) {}
+    pub(crate) fn prefetch(self, _depth_lines: u8) {}
+
+    /// Nothing, as above.
+    pub(crate) fn depth_lines(self) -> u8 {
+        0
+    }
 }
 
 impl Switch {

@@ -1,68 +1,64 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The coroutines of a worker that can go on, first come, first served: a list through their slots.
+//! The coroutines of a worker that can go on, first come, first served.
+//!
+//! A queue of addresses, not a list through the slots: in a long queue, what a coroutine needs has
+//! left the caches by the time of its turn, and only who knows the next ones' addresses can have them
+//! fetched while others run. First the slot, then, by what it says, the top of the stack.
 
-use std::{cell::Cell, ptr};
+use std::{cell::RefCell, collections::VecDeque};
 
 use crate::slot::Slot;
 
 pub(super) struct Ready {
-    head: Cell<*const Slot>,
-    tail: Cell<*const Slot>,
-    len: Cell<usize>,
+    queue: RefCell<VecDeque<&'static Slot>>,
 }
 
-/// In a queue this long, what a coroutine needs has left the caches by the time of its turn.
+/// In a queue this long something is fetched ahead.
 const LONG: usize = 64;
+/// So many turns ahead of its own: the slot, the stack.
+const SLOT_AHEAD: usize = 5;
+const STACK_AHEAD: usize = 2;
+/// With room for more, an empty queue gives its memory back.
+const KEPT: usize = 4096;
 
 impl Ready {
     pub(super) const fn new() -> Self {
-        Self { head: Cell::new(ptr::null()), tail: Cell::new(ptr::null()), len: Cell::new(0) }
+        Self { queue: RefCell::new(VecDeque::new()) }
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.head.get().is_null()
+        self.queue.borrow().is_empty()
     }
 
-    /// Puts one at the end. It is in no list.
+    /// Puts one at the end. It is nowhere else.
     #[inline]
     pub(super) fn push(&self, slot: &'static Slot) {
-        slot.next.set(ptr::null());
-        self.len.set(self.len.get() + 1);
-        // SAFETY: null, or a slot, which is never unmapped.
-        match unsafe { self.tail.replace(slot).as_ref() } {
-            Some(tail) => tail.next.set(slot),
-            None => self.head.set(slot),
-        }
+        self.queue.borrow_mut().push_back(slot);
     }
 
     /// Takes the first.
     #[inline]
     pub(super) fn pop(&self) -> Option<&'static Slot> {
-        // SAFETY: null, or a slot, which is never unmapped.
-        let slot = unsafe { self.head.get().as_ref() }?;
-        let next = slot.next.get();
-        self.head.set(next);
-        self.len.set(self.len.get() - 1);
-        if next.is_null() {
-            self.tail.set(ptr::null());
+        let mut queue = self.queue.borrow_mut();
+        let slot = queue.pop_front();
+        if queue.len() >= LONG {
+            if let Some(slot) = queue.get(SLOT_AHEAD) {
+                slot.prefetch();
+            }
+            if let Some(slot) = queue.get(STACK_AHEAD) {
+                // SAFETY: ready, so it is filled, and the calling worker's.
+                unsafe { slot.prefetch_stack() };
+            }
         }
-        if self.len.get() >= LONG {
-            Self::fetch(next);
-        }
-        Some(slot)
+        slot
     }
 
-    /// Has the processor fetch the stack of the next, while the one before it runs, and the slot of
-    /// the one after it.
-    fn fetch(next: *const Slot) {
-        // SAFETY: null, or a slot, which is never unmapped.
-        let Some(next) = (unsafe { next.as_ref() }) else { return };
-        // SAFETY: ready, so it is filled, and the calling worker's.
-        unsafe { next.prefetch_stack() };
-        // SAFETY: as above.
-        if let Some(after) = unsafe { next.next.get().as_ref() } {
-            after.prefetch();
+    /// Gives memory back that a long queue has needed. By a worker that is about to sleep.
+    pub(super) fn trim(&self) {
+        let mut queue = self.queue.borrow_mut();
+        if queue.capacity() > KEPT {
+            queue.shrink_to(KEPT);
         }
     }
 }
