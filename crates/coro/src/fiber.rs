@@ -160,9 +160,7 @@ impl Fiber {
         self.slot.set_state(State::Running);
         let outer = context::set_slot(self.slot);
         let hook = park::set_hook(Some(&HOOK));
-        // SAFETY: null, or a slot, which is never unmapped.
-        let resumer = unsafe { outer.as_ref() };
-        let finished = unwinding::leave(resumer, || {
+        let finished = unwinding::leave(|| {
             // SAFETY: alive and not running; the thread is the one it was made on, for it is not
             // Send.
             unsafe { self.slot.switch().resume() }
@@ -264,7 +262,7 @@ pub fn suspend() {
 #[inline(never)]
 pub(crate) fn park(slot: &'static Slot, deadline: Option<Instant>) {
     if slot.ending.get() {
-        unwinding::end(slot);
+        unwinding::end();
     }
     if slot.gate.take_notified() {
         return;
@@ -279,9 +277,9 @@ pub(crate) fn park(slot: &'static Slot, deadline: Option<Instant>) {
 fn leave(slot: &'static Slot, state: State) {
     slot.set_state(state);
     // SAFETY: the calling fiber is the slot's, on its stack.
-    unwinding::leave(Some(slot), || unsafe { slot.suspend() });
+    unwinding::leave(|| unsafe { slot.suspend() });
     if slot.ending.get() {
-        unwinding::end(slot);
+        unwinding::end();
     }
 }
 

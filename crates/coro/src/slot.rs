@@ -144,8 +144,6 @@ unsafe impl Sync for Slot {}
 const NAMED: u8 = 1;
 /// A fiber.
 const BY_HAND: u8 = 2;
-/// It was being unwound when that was last known.
-const UNWOUND: u8 = 4;
 
 impl Slot {
     /// Its number.
@@ -180,17 +178,6 @@ impl Slot {
     /// It will be resumed by hand.
     pub(crate) fn set_by_hand(&self) {
         self.flags.set(self.flags.get() | BY_HAND);
-    }
-
-    /// Whether it was being unwound when that was last known: see `unwinding`.
-    #[inline]
-    pub(crate) fn is_unwound(&self) -> bool {
-        self.flags.get() & UNWOUND != 0
-    }
-
-    pub(crate) fn set_unwound(&self, unwound: bool) {
-        let others = self.flags.get() & !UNWOUND;
-        self.flags.set(if unwound { others | UNWOUND } else { others });
     }
 
     /// Fills a slot that the caller has taken.

@@ -246,7 +246,6 @@ fn panics_of_many_at_once_stay_with_their_own() {
 }
 
 #[test]
-#[ignore = "aborts: the second is told to end in the midst of its panic"]
 fn waits_in_destructors_of_two_that_panicked_keep_a_third_from_nothing() {
     must_end(|| {
         let rt = runtime(1);

@@ -5,8 +5,9 @@
 //! its stack; but they can only be unwound by the worker that the owner may be keeping. So the owner
 //! goes on parking, as if its runtime did not end, and is unwound when the last child is gone.
 //!
-//! A destructor that waits during the unwinding would be given that by the scheduler. This wait is
-//! outside of any unwinding, so that no other coroutine of the thread finds itself "panicking".
+//! An owner that is being unwound already would be given that by the scheduler: what waits in a
+//! destructor really waits. This wait is outside of any unwinding, unless a panic has left the scope
+//! before it.
 
 use std::{
     any::Any,

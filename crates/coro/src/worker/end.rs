@@ -21,7 +21,7 @@ use crate::{
     local, names,
     runtime::Counters,
     slot::{self, Slot, State},
-    unwinding::contain,
+    unwinding::{self, contain},
 };
 
 /// Ends the running coroutine where it stands. What is on its stack is never dropped.
@@ -39,6 +39,7 @@ pub(crate) fn abandon() -> ! {
             drop(task);
         });
     }
+    unwinding::leave_for_good();
     loop {
         if let Some(slot) = slot {
             slot.set_state(State::Abandoned);
@@ -98,13 +99,8 @@ impl Worker {
     #[cold]
     pub(super) fn begin_to_stop(&self) {
         self.stopping.set(true);
-        self.end_what_waits();
-    }
-
-    /// Makes everything ready that waits, to be unwound. What does not want to end, or waits in a
-    /// destructor, waits again.
-    #[cold]
-    pub(super) fn end_what_waits(&self) {
+        // Everything that waits is unwound. What does not want to end, or waits in a destructor,
+        // waits again.
         for index in 0..slot::given_out() {
             let Some(slot) = slot::get(index) else { break };
             if slot.gate.owner() != self.number {

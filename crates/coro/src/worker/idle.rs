@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::Worker;
-use crate::{runtime::Counters, stack, unwinding};
+use crate::{runtime::Counters, stack};
 
 /// What it counts in looks. A look costs some nanoseconds.
 const LOOKS_MAX: u32 = 2048;
@@ -195,11 +195,6 @@ impl Worker {
         self.shared.report_quiet();
         if self.owned.get() == 0 {
             return false;
-        }
-        if self.declined.get() && !unwinding::somebody_waits() {
-            self.declined.set(false);
-            self.end_what_waits();
-            return true;
         }
         // What is left waits in a destructor, perhaps for a coroutine of another worker's.
         let bound = self.timers.borrow_mut().bound();

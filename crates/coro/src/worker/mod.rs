@@ -96,10 +96,6 @@ pub(crate) struct Worker {
     owned: Cell<usize>,
     /// The runtime ends: whoever waits is unwound.
     stopping: Cell<bool>,
-    /// A coroutine did not end when it was told to, since another waited in a destructor.
-    declined: Cell<bool>,
-    /// Its coroutines that are being unwound and do not run now: see `unwinding`.
-    pub(crate) aside: Cell<u32>,
     searching: Cell<bool>,
     patience: Patience,
     /// The thread's floating-point control state, which no coroutine changes for good.
@@ -131,8 +127,6 @@ impl Worker {
             fresh_turn: Cell::new(false),
             owned: Cell::new(0),
             stopping: Cell::new(false),
-            declined: Cell::new(false),
-            aside: Cell::new(0),
             searching: Cell::new(false),
             patience: Patience::new(),
             control: Control::read(),

@@ -119,7 +119,7 @@ pub(crate) fn yield_current() -> bool {
 impl Worker {
     #[inline]
     fn park(&self, slot: &'static Slot, deadline: Option<Instant>, state: State) {
-        self.end_if_told(slot);
+        Self::end_if_told(slot);
         if slot.token.take() {
             return;
         }
@@ -137,7 +137,7 @@ impl Worker {
         if let Some(timer) = timer {
             self.timers.borrow_mut().remove(timer);
         }
-        self.end_if_told(slot);
+        Self::end_if_told(slot);
     }
 
     #[inline]
@@ -146,21 +146,20 @@ impl Worker {
         self.ready.push(slot);
         self.gave_way.set(true);
         Self::leave(slot);
-        self.end_if_told(slot);
+        Self::end_if_told(slot);
     }
 
     #[inline]
     fn leave(slot: &'static Slot) {
         // SAFETY: this coroutine runs on its stack.
-        unwinding::leave(Some(slot), || unsafe { slot.suspend() });
+        unwinding::leave(|| unsafe { slot.suspend() });
     }
 
     /// Unwinds the running coroutine if its runtime ends.
     #[inline]
-    fn end_if_told(&self, slot: &'static Slot) {
+    fn end_if_told(slot: &'static Slot) {
         if slot.ending.get() {
-            unwinding::end(slot);
-            self.declined.set(true);
+            unwinding::end();
         }
     }
 }
