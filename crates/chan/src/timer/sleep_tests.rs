@@ -112,7 +112,10 @@ fn a_wake_timer_wakes_unless_it_is_dropped() {
     assert!(kept.is_set());
     assert_eq!(bell.rung(), 1);
     drop(kept);
-    assert_eq!(Arc::strong_count(&bell), 1);
+    // The timers' thread lets go of the waker after it has rung.
+    while Arc::strong_count(&bell) > 1 {
+        std::thread::yield_now();
+    }
 }
 
 #[test]
