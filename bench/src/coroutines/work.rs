@@ -134,7 +134,7 @@ impl Work {
 /// up to a tenth of one more, in no order.
 pub(crate) fn sleep_time(number: u64) -> Duration {
     let scattered = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    Duration::from_micros(1_000_000 + (scattered * 100_000 >> 32))
+    Duration::from_micros(1_000_000 + ((scattered * 100_000) >> 32))
 }
 
 /// The sum of `0..n`, as it wraps.
