@@ -61,6 +61,11 @@ pub(crate) fn check_size(size_bytes: usize) -> Result<usize, StackError> {
     Class::of(size_bytes).map(|class| class.size_bytes())
 }
 
+/// Whether more free stacks have memory than should at leisure.
+pub(crate) fn has_too_many_warm() -> bool {
+    POOL.has_too_many_warm()
+}
+
 /// Gives the memory of some free stacks back, if many have some. False: there was nothing to do.
 pub(crate) fn trim() -> bool {
     POOL.trim()

@@ -7,7 +7,7 @@
 //! before it together, up to 1 GiB of addresses.
 //!
 //! **Back**: a stack that comes back is warm: its memory stays as it is. Whoever has time calls
-//! [`Pool::trim`]: a worker before it sleeps. A class then keeps at most 4096 warm stacks and at most
+//! [`Pool::trim`]: a worker that has slept for a while. A class then keeps at most 4096 warm stacks and at most
 //! 256 MiB of them (taken as if each were touched to its end, which few are). Of those above, the
 //! ones that have lain longest lose their memory (`MADV_DONTNEED`, so that it is free at once and
 //! not when the kernel comes to look) but stay ready for use. A thread that is no worker does so at
@@ -127,6 +127,13 @@ impl Pool {
             }
         }
         any
+    }
+
+    /// Whether [`Self::trim`] would find something to do.
+    pub(super) fn has_too_many_warm(&self) -> bool {
+        self.shelves.iter().enumerate().any(|(index, shelf)| {
+            Class::at(index).is_some_and(|class| shelf.lock().warm.len() > warm_max(class))
+        })
     }
 
     fn trim_class(&self, class: Class, shelf: &Mutex<Shelf>) -> bool {

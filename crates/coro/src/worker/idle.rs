@@ -22,6 +22,9 @@ const LOOKS_MIN: u32 = 32;
 const YIELDS_MAX: u32 = 64;
 /// A yield that takes longer has let another process run for its share of the time.
 const YIELD_MAX: Duration = Duration::from_micros(20);
+/// How long it sleeps before it gives back memory of stacks that many coroutines have left: they may
+/// come again.
+const TRIM_AFTER: Duration = Duration::from_millis(50);
 /// Every so many sleeps it looks for longer than has paid.
 const PROBE_EVERY: u32 = 32;
 /// Between two looks.
@@ -90,11 +93,7 @@ impl Worker {
         if self.shared.may_search(&self.searching) && self.search() {
             return true;
         }
-        while stack::trim() {
-            if self.has_own() || self.shared.has_fresh(self.index) {
-                return true;
-            }
-        }
+        self.ready.trim();
         self.sleep();
         true
     }
@@ -163,11 +162,16 @@ impl Worker {
         let idle = self.remote.inbox.is_empty_for_sleep()
             && !shared.has_fresh(self.index)
             && !self.is_stopped();
+        let mut trim_at = None;
         if idle {
             shared.report_quiet();
             Counters::add(&self.counters.parks, 1);
             match shared.clock.as_virtual() {
-                None => self.remote.sleeper.sleep(bound.map(|bound| shared.clock.instant(bound))),
+                None => {
+                    trim_at = stack::has_too_many_warm().then(|| Instant::now() + TRIM_AFTER);
+                    let due = bound.map(|bound| shared.clock.instant(bound));
+                    self.remote.sleeper.sleep(due.into_iter().chain(trim_at).min());
+                }
                 Some(clock) if shared.advance(clock, bound) => {}
                 Some(_) => self.remote.sleeper.sleep(None),
             }
@@ -181,6 +185,14 @@ impl Worker {
         } else {
             self.read_clock();
         }
+        if trim_at.is_some_and(|at| Instant::now() >= at) {
+            self.trim_stacks();
+        }
+    }
+
+    /// It has slept for a while: time to give memory back, until there is work again.
+    fn trim_stacks(&self) {
+        while !self.has_own() && !self.shared.has_fresh(self.index) && stack::trim() {}
     }
 
     /// The runtime ends. False: nothing is left.
