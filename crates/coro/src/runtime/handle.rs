@@ -16,7 +16,7 @@ use crate::{
     dump::{self, Row},
     error::{BuildError, SpawnError},
     join::JoinHandle,
-    wait,
+    stack, wait,
 };
 
 /// Owns a runtime: dropping it ends it.
@@ -92,7 +92,11 @@ impl Runtime {
         // From within, nobody can wait for itself.
         if !own {
             // One that panicked has said so.
-            off_the_worker(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+            off_the_worker(move || {
+                threads.into_iter().for_each(|thread| drop(thread.join()));
+                // Nobody is left who would, at leisure.
+                while stack::trim() {}
+            });
         }
     }
 }
