@@ -100,10 +100,11 @@ fn hundreds_of_reloads_under_load_lose_no_call_and_leave_no_image() {
     assert_eq!(snapshot.calls, snapshot.ok, "{snapshot:?}");
     assert_eq!((snapshot.reloads, snapshot.reload_failures), (RELOADS as u64, 0));
     assert_eq!(snapshot.generation, RELOADS as u64 + 1);
-    // Each says so in its destructor, which the linker runs under its lock: at most the last one
-    // of them is not unmapped yet.
+    // Each says so in its destructor, a moment before the linker has unmapped it.
     logs::reach(RELOADS, &["plugin=under_load ", "unmapped"]);
-    assert!(images("under_load.so") <= 2, "{} images are left", images("under_load.so"));
+    while images("under_load.so") > 2 {
+        thread::yield_now();
+    }
     unload_clean(&host, &plugin);
     logs::reach(RELOADS + 1, &["plugin=under_load ", "unmapped"]);
 }
