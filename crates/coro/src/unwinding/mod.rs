@@ -78,8 +78,10 @@ pub(crate) fn leave_for_good() {
 
 /// Runs code of the user's where it must not unwind. A panic has been reported by the panic hook.
 pub(crate) fn contain(code: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(code)) {
-        // To drop what it was thrown with may panic again.
-        let _kept = std::mem::ManuallyDrop::new(payload);
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(code))
+        // To drop what it was thrown with may panic again, and so may what that is thrown with.
+        && let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        let _kept = std::mem::ManuallyDrop::new(second);
     }
 }
