@@ -137,14 +137,14 @@ fn who_catches_the_end_and_waits_again_is_ended_again() {
     must_end(|| {
         let rt = runtime(1);
         let (_keep, never) = rendezvous::<()>();
-        let stubborn = rt.spawn(move || {
+        let persistent = rt.spawn(move || {
             (0..3)
                 .filter(|_| catch_unwind(AssertUnwindSafe(|| never.recv().wait())).is_err())
                 .count()
         });
-        until_parked(rt.handle(), stubborn.id());
+        until_parked(rt.handle(), persistent.id());
         drop(rt);
-        assert_eq!(stubborn.join().unwrap(), 3);
+        assert_eq!(persistent.join().unwrap(), 3);
     });
 }
 

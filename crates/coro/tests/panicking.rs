@@ -160,14 +160,14 @@ fn what_is_told_to_end_beside_one_that_waits_in_a_destructor_ends_each_time() {
         });
         until_parked(rt.handle(), first.id());
         // It lets the first go on only after it was told several times.
-        let stubborn = rt.spawn(move || {
+        let persistent = rt.spawn(move || {
             let caught = (0..3).filter(|_| catch_unwind(park).is_err()).count();
             let _ = catch_unwind(AssertUnwindSafe(|| go.send(()).wait()));
             caught
         });
-        until_parked(rt.handle(), stubborn.id());
+        until_parked(rt.handle(), persistent.id());
         drop(rt);
-        assert_eq!(stubborn.join().unwrap(), 3);
+        assert_eq!(persistent.join().unwrap(), 3);
         assert!(first.join().is_err());
     });
 }

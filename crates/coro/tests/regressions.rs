@@ -60,6 +60,21 @@ fn an_unpark_from_a_foreign_thread_wakes_a_sleeping_worker() {
     parked.join().unwrap();
 }
 
+/// Nothing is left of earlier wakes: only the helper's, which comes later, ends this park.
+fn the_next_park_waits_for_a_wake(me: becket_coro::Id) {
+    let helped = Arc::new(AtomicBool::new(false));
+    let helper = {
+        let helped = helped.clone();
+        spawn(move || {
+            helped.store(true, Ordering::SeqCst);
+            me.unpark();
+        })
+    };
+    park();
+    assert!(helped.load(Ordering::SeqCst), "the park had nothing to use up");
+    helper.join().unwrap();
+}
+
 #[test]
 fn unparks_before_a_park_are_one() {
     let rt = runtime(1);
@@ -67,17 +82,7 @@ fn unparks_before_a_park_are_one() {
         let me = current().unwrap().id();
         (0..3).for_each(|_| me.unpark());
         park();
-        let helped = Arc::new(AtomicBool::new(false));
-        let helper = {
-            let helped = helped.clone();
-            spawn(move || {
-                helped.store(true, Ordering::SeqCst);
-                me.unpark();
-            })
-        };
-        park();
-        assert!(helped.load(Ordering::SeqCst), "the second park had nothing to use up");
-        helper.join().unwrap();
+        the_next_park_waits_for_a_wake(me);
     })
     .join()
     .unwrap();
@@ -93,17 +98,7 @@ fn unparks_of_foreign_threads_before_a_park_are_one() {
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         park();
-        let helped = Arc::new(AtomicBool::new(false));
-        let helper = {
-            let helped = helped.clone();
-            spawn(move || {
-                helped.store(true, Ordering::SeqCst);
-                me.unpark();
-            })
-        };
-        park();
-        assert!(helped.load(Ordering::SeqCst), "the second park had nothing to use up");
-        helper.join().unwrap();
+        the_next_park_waits_for_a_wake(me);
     })
     .join()
     .unwrap();

@@ -94,7 +94,7 @@ async fn a_socket_is_not_read_while_the_plugin_refuses() {
     const MESSAGES: usize = 64;
     let gateway = gateway("").await;
     let held = probe("ws-held");
-    let (mut out, mut back) = websocket(gateway.addr(), "/kit/stubborn", "ws-held").await.split();
+    let (mut out, mut back) = websocket(gateway.addr(), "/kit/refuser", "ws-held").await.split();
     let sending = tokio::spawn(async move {
         for at in 0..MESSAGES {
             out.send(Message::binary(vec![b'x'; 64 << 10 | at])).await.unwrap();

@@ -21,13 +21,22 @@ static long now_ns(void) {
     return time.tv_sec * 1000000000L + time.tv_nsec;
 }
 
-static void configure(const char *json) {
-    char path[] = "/tmp/kcoro_config_XXXXXX";
+enum { PATH_SIZE = 32 };
+
+/* A new file with this text; its name goes to `path`. */
+static void write_new(char *path, const char *json) {
+    /* mkstemp puts a name of its own in place of the last six. */
+    snprintf(path, PATH_SIZE, "/tmp/kcoro_config_%s", "XXXXXX");
     int file = mkstemp(path);
     EXPECT(file >= 0);
     FILE *out = fdopen(file, "w");
     fputs(json, out);
     fclose(out);
+}
+
+static void configure(const char *json) {
+    char path[PATH_SIZE];
+    write_new(path, json);
     EXPECT_EQ(kc_runtime_config_reload(path), 0);
     remove(path);
 }
@@ -287,15 +296,11 @@ static void configurations(void) {
     EXPECT_EQ(config->chan_metrics_emit_min_ms, 50);
     EXPECT_EQ(config->chan_metrics_auto_enable, 1);
     // What cannot be understood changes nothing.
-    char path[] = "/tmp/kcoro_config_XXXXXX";
-    int file = mkstemp(path);
-    EXPECT(file >= 0);
-    FILE *out = fdopen(file, "w");
-    fputs("{\"channel\":", out);
-    fclose(out);
+    char path[PATH_SIZE];
+    write_new(path, "{\"channel\":");
     EXPECT_EQ(kc_runtime_config_init(path), -22);
     EXPECT_EQ(config->chan_metrics_emit_min_ops, 7);
-    out = fopen(path, "w");
+    FILE *out = fopen(path, "w");
     for (int i = 0; i < 1024 * 1024 + 1; i++) {
         fputc(' ', out);
     }

@@ -87,7 +87,7 @@ impl Plugin for Kit {
         Entry::stream_future("trickle", "a frame, the gate, a frame", trickle),
         Entry::stream_future("flood", "frames until the queue is full", flood),
         Entry::bidirectional("chat", "echoes; `bye` ends, `fail` fails", chat),
-        Entry::bidirectional("stubborn", "takes nothing until its gate opens", stubborn),
+        Entry::bidirectional("refuser", "takes nothing until its gate opens", refuser),
     ];
 
     fn start(_: Host) -> Result<Self, Failure> {
@@ -204,7 +204,7 @@ struct Refuser {
     probe: Arc<Probe>,
 }
 
-fn stubborn(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<Refuser, Failure> {
+fn refuser(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<Refuser, Failure> {
     let probe = probe(call.request().header("x-test").unwrap_or_default());
     let sink = Arc::new(sink);
     probe.refusing.lock().push(Arc::downgrade(&sink));
