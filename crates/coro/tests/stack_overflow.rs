@@ -51,7 +51,7 @@ fn the_example_overflows_a_small_stack() {
     let output = aborted("the_example_overflows_a_small_stack");
     let (first, hint) = output.split_once('\n').unwrap();
     assert!(first.starts_with("error: coroutine 'parser' ("), "{output}");
-    assert!(first.contains("spawned at "), "{output}");
+    assert!(first.contains("spawned at ") && first.contains("examples/overflow.rs:"), "{output}");
     assert!(first.ends_with(") overflowed its stack of 65536 bytes"), "{output}");
     assert_eq!(hint, "hint: give it more with Spawn::stack_size\n");
 }
