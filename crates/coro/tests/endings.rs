@@ -390,3 +390,47 @@ fn a_runtime_may_be_dropped_by_one_of_its_coroutines() {
         }
     });
 }
+
+#[test]
+fn what_never_started_has_let_go_of_what_it_captured_when_its_joiner_hears() {
+    struct Captured(Arc<AtomicUsize>);
+    impl Drop for Captured {
+        fn drop(&mut self) {
+            self.0.store(1, Ordering::SeqCst);
+        }
+    }
+    /// Tells what it finds when it is woken.
+    struct Listener {
+        dropped: Arc<AtomicUsize>,
+        heard: mpsc::Sender<usize>,
+    }
+    impl std::task::Wake for Listener {
+        fn wake(self: Arc<Self>) {
+            self.heard.send(self.dropped.load(Ordering::SeqCst)).unwrap();
+        }
+    }
+    must_end(|| {
+        let rt = runtime(1);
+        let (started, starts) = mpsc::channel::<()>();
+        let (go, gone) = mpsc::channel::<()>();
+        // Holds the only worker.
+        let holder = rt.spawn(move || {
+            started.send(()).unwrap();
+            gone.recv().unwrap();
+        });
+        starts.recv().unwrap();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let captured = Captured(dropped.clone());
+        let mut never = rt.spawn(move || drop(captured));
+        let (heard, hears) = mpsc::channel();
+        let waker = Arc::new(Listener { dropped, heard }).into();
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(std::pin::Pin::new(&mut never).poll(&mut context).is_pending());
+        let ended = thread::spawn(move || drop(rt));
+        assert_eq!(hears.recv(), Ok(1), "what it captured was still there");
+        assert!(matches!(never.join(), Err(JoinError::Cancelled)));
+        go.send(()).unwrap();
+        ended.join().unwrap();
+        holder.join().unwrap();
+    });
+}
