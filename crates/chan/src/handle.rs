@@ -135,6 +135,17 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// Takes back a value that was received and could not be passed on: it stands in front of all
+    /// that the channel holds, and its receive is not counted. Of several the last to be put back is
+    /// received first.
+    ///
+    /// The next receiver in line gets it, also one of a rendezvous channel; an undelivered hook, if
+    /// nobody receives any more. A conflated channel keeps it unless a newer value came meanwhile.
+    pub fn put_back(&self, value: T) {
+        self.channel.uncount_received(&value);
+        self.channel.give_back(value, 0);
+    }
+
     /// An operation that waits for one value and takes up to `max`, appending them to `values`.
     #[inline]
     pub fn recv_many<'a>(&'a self, values: &'a mut Vec<T>, max: usize) -> RecvMany<'a, T> {

@@ -281,6 +281,13 @@ impl<T> Channel<T> {
         }
     }
 
+    /// A value that was counted as received was not.
+    pub(crate) fn uncount_received(&self, value: &T) {
+        if let Some(weight) = self.weight(value) {
+            self.bytes_received.fetch_sub(weight, Ordering::Relaxed);
+        }
+    }
+
     /// Whoever found no room saw the channel full, though it may not have taken the lock.
     fn high_water(&self, seen: u64) -> usize {
         let seen = usize::try_from(seen).unwrap_or(usize::MAX);

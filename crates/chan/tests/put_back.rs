@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What was received and put back is received again, first, and is counted once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use becket_chan::{Builder, RecvError, bounded, conflated, rendezvous, unlimited};
+
+#[test]
+fn it_stands_in_front_and_is_counted_once() {
+    for (tx, rx) in [bounded(4), unlimited()] {
+        for value in 1..=3 {
+            tx.try_send(value).unwrap();
+        }
+        let (first, second) = (rx.try_recv().unwrap(), rx.try_recv().unwrap());
+        rx.put_back(second);
+        rx.put_back(first);
+        let seen: Vec<_> = std::iter::from_fn(|| rx.try_recv().ok()).collect();
+        assert_eq!(seen, [1, 2, 3]);
+        let snapshot = rx.snapshot();
+        assert_eq!((snapshot.sends, snapshot.receives, snapshot.len), (3, 3, 0));
+        assert_eq!(snapshot.bytes_sent, snapshot.bytes_received);
+    }
+}
+
+#[test]
+fn bytes_that_were_weighed_are_taken_back_too() {
+    let (tx, rx) = Builder::bounded(2).weigh(|text: &&str| text.len() as u64).build();
+    tx.try_send("twelve bytes").unwrap();
+    let text = rx.try_recv().unwrap();
+    assert_eq!(rx.snapshot().bytes_received, 12);
+    rx.put_back(text);
+    assert_eq!(rx.snapshot().bytes_received, 0);
+    assert_eq!(rx.try_recv(), Ok("twelve bytes"));
+    assert_eq!(rx.snapshot().bytes_received, 12);
+}
+
+#[test]
+fn a_receiver_that_waits_gets_it() {
+    let (tx, rx) = rendezvous();
+    let other = rx.clone();
+    let waiting = std::thread::spawn(move || other.recv().wait());
+    tx.send(7).wait().unwrap();
+    assert_eq!(waiting.join().unwrap(), Ok(7));
+    let other = rx.clone();
+    let waiting = std::thread::spawn(move || other.recv().wait());
+    while rx.snapshot().receivers_waiting == 0 {
+        std::thread::yield_now();
+    }
+    rx.put_back(8);
+    assert_eq!(waiting.join().unwrap(), Ok(8));
+}
+
+#[test]
+fn a_newer_value_of_a_conflated_channel_wins() {
+    let (tx, rx) = conflated();
+    tx.try_send(1).unwrap();
+    let old = rx.try_recv().unwrap();
+    tx.try_send(2).unwrap();
+    rx.put_back(old);
+    assert_eq!(rx.try_recv(), Ok(2));
+    rx.put_back(2);
+    assert_eq!(rx.try_recv(), Ok(2));
+}
+
+#[test]
+fn after_the_end_it_drains_or_goes_to_the_hook() {
+    let lost = Arc::new(AtomicUsize::new(0));
+    let counted = lost.clone();
+    let hook = move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
+    let (tx, rx) = Builder::bounded(2).on_undelivered(hook).build();
+    tx.try_send(1).unwrap();
+    let value = rx.try_recv().unwrap();
+    drop(tx);
+    rx.put_back(value);
+    assert_eq!(rx.recv().wait(), Ok(1));
+    assert_eq!(rx.recv().wait(), Err(RecvError::Closed));
+    rx.put_back(1);
+    drop(rx);
+    assert_eq!(lost.load(Ordering::SeqCst), 1);
+}
