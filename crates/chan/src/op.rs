@@ -138,7 +138,9 @@ impl<'a, T> Send<'a, T, Limited<'a>> {
     pub(crate) fn limited_to(channel: &'a Channel<T>, value: T, limit: Limited<'a>) -> Self {
         Operation::new(channel, MaybeUninit::new(value)).limited(limit)
     }
+}
 
+impl<T, L: Limit> Send<'_, T, L> {
     /// Withdraws it and takes its value back, unless it has happened.
     pub(crate) fn take_back(&mut self) -> Option<T> {
         let outcome = match self.stage {

@@ -21,7 +21,8 @@
 //!
 //! # Safety
 //!
-//! As for [`RecvStream`](crate::RecvStream), by invariant 2.
+//! As for [`RecvStream`](crate::RecvStream), by invariant 2. An operation whose value is taken back is
+//! unlinked first, in its place.
 
 use std::fmt;
 use std::future::Future;
@@ -79,6 +80,17 @@ impl<'a, T> SendSink<'a, T> {
     /// The sender behind it, until it is closed.
     pub fn sender(&self) -> Option<&Sender<T>> {
         self.sender.as_ref().map(Held::get)
+    }
+
+    /// Takes back the value that the channel has not accepted, and its place in the line with it.
+    /// `None`: the channel has accepted everything.
+    pub fn take_back(&mut self) -> Option<T> {
+        if !std::mem::take(&mut self.waits) {
+            return None;
+        }
+        // SAFETY: the operation is not moved, only ended.
+        let operation = unsafe { self.operation.as_mut()?.as_mut().get_unchecked_mut() };
+        operation.take_back()
     }
 
     /// Waits until it holds no value.
@@ -208,6 +220,22 @@ mod tests {
         assert_eq!(rx.try_recv(), Ok(0));
         assert_eq!((ready(&mut sink), flush(&mut sink)), (READY, READY));
         assert!(rx.try_iter().eq([1, 2]));
+    }
+
+    #[test]
+    fn what_the_channel_has_not_accepted_can_be_taken_back() {
+        let (tx, rx) = bounded(1);
+        let mut sink = tx.sink();
+        assert_eq!(sink.take_back(), None);
+        start(&mut sink, 1).unwrap();
+        assert_eq!(sink.take_back(), None);
+        start(&mut sink, 2).unwrap();
+        assert_eq!((sink.take_back(), tx.snapshot().senders_waiting), (Some(2), 0));
+        assert_eq!((ready(&mut sink), sink.take_back()), (READY, None));
+        start(&mut sink, 3).unwrap();
+        assert_eq!(rx.try_recv(), Ok(1));
+        assert_eq!((sink.take_back(), rx.try_recv()), (None, Ok(3)));
+        assert_eq!(rx.snapshot().sends, 2);
     }
 
     #[test]

@@ -78,6 +78,13 @@ impl<'a, T> RecvStream<'a, T> {
         self.receiver.get()
     }
 
+    /// Leaves the line, until it is polled again. A value that was handed to it there goes back.
+    pub fn leave(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.operation = None;
+        }
+    }
+
     /// The operation, which waits already or is about to begin.
     fn operation(&mut self) -> Pin<&mut Recv<'a, T>> {
         let channel = || {
@@ -193,6 +200,21 @@ mod tests {
 
     fn poll<T>(stream: &mut RecvStream<'_, T>) -> Poll<Option<T>> {
         Pin::new(stream).poll_next(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_stream_that_leaves_the_line_gives_back_what_it_was_handed() {
+        let (tx, rx) = rendezvous();
+        let mut stream = rx.stream();
+        assert!(poll(&mut stream).is_pending());
+        stream.leave();
+        assert_eq!(rx.snapshot().receivers_waiting, 0);
+        assert!(tx.try_send(1).is_err());
+        assert!(poll(&mut stream).is_pending());
+        tx.try_send(2).unwrap();
+        stream.leave();
+        assert_eq!((rx.try_recv(), rx.snapshot().receives), (Ok(2), 1));
+        assert!(poll(&mut stream).is_pending());
     }
 
     #[test]
