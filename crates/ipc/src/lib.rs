@@ -1,2 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Channels between processes, over Unix sockets and shared memory.
+
+pub mod channels;
+mod element;
+pub mod reactor;
+
+pub use element::Element;

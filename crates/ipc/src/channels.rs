@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The channels that a server offers: by number and, most of them, by name.
+//!
+//! # Invariants
+//!
+//! 1. A number is given once in the life of the table, from [`FIRST_ID`] on.
+//! 2. No more than `channels_max` channels are in the table; the next is refused.
+//! 3. A channel that was destroyed is closed, and in no table any more; who holds it may drain it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use becket_chan::{Builder, Kind, Receiver, Sender, Snapshot};
+use parking_lot::RwLock;
+
+use crate::element::Element;
+
+/// The number of the first channel of a table.
+pub const FIRST_ID: u32 = 1001;
+
+/// A channel's name has no more bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+
+/// A bounded channel that a client asks for holds no more elements.
+pub const CAPACITY_MAX: usize = 1 << 20;
+
+/// A channel that is offered.
+#[derive(Debug)]
+pub struct Channel {
+    id: u32,
+    name: Option<Arc<str>>,
+    kind: Kind,
+    capacity: Option<usize>,
+    element_bytes: Option<u32>,
+    sender: Option<Sender<Element>>,
+    receiver: Option<Receiver<Element>>,
+}
+
+/// What kind of channel to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its kind.
+    pub kind: Kind,
+    /// Of a bounded one: how many elements it holds, from 1 to [`CAPACITY_MAX`].
+    pub capacity: usize,
+    /// The bytes of each element, if all have as many.
+    pub element_bytes: Option<u32>,
+}
+
+/// Why a channel is not offered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// There are as many channels as there may be.
+    #[error("all {0} channels are taken")]
+    TooMany(usize),
+    /// Another channel has the name.
+    #[error("there is a channel named {0:?} already")]
+    NameTaken(String),
+    /// The name is empty, too long, or has control characters.
+    #[error("{0:?} is no name for a channel: 1 to {NAME_BYTES_MAX} bytes, no control characters")]
+    BadName(String),
+    /// The capacity of a bounded channel is out of its range.
+    #[error("a bounded channel holds 1 to {CAPACITY_MAX} elements, not {0}")]
+    BadCapacity(usize),
+    /// All numbers have been given.
+    #[error("no number is left for another channel")]
+    NoNumber,
+}
+
+/// The channels of a server. Shared by reference: every method takes `&self`.
+#[derive(Debug)]
+pub struct Channels {
+    channels_max: usize,
+    tables: RwLock<Tables>,
+    refused: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Tables {
+    next: Option<u32>,
+    by_id: BTreeMap<u32, Arc<Channel>>,
+    by_name: HashMap<Arc<str>, u32>,
+}
+
+impl Channels {
+    /// An empty table for so many channels.
+    #[must_use]
+    pub fn new(channels_max: usize) -> Self {
+        let tables =
+            Tables { next: Some(FIRST_ID), by_id: BTreeMap::new(), by_name: HashMap::new() };
+        Self { channels_max, tables: RwLock::new(tables), refused: AtomicU64::new(0) }
+    }
+
+    /// Makes a channel and offers it, by name if it has one.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChannelError`]; nothing has been made.
+    pub fn make(&self, name: Option<&str>, wanted: Wanted) -> Result<Arc<Channel>, ChannelError> {
+        let builder = match wanted.kind {
+            Kind::Rendezvous => Builder::rendezvous(),
+            Kind::Conflated => Builder::conflated(),
+            Kind::Unlimited => Builder::unlimited(),
+            _ if (1..=CAPACITY_MAX).contains(&wanted.capacity) => Builder::bounded(wanted.capacity),
+            _ => return self.refuse(ChannelError::BadCapacity(wanted.capacity)),
+        };
+        // Not built unless there is room for it: a bounded one allocates all its slots.
+        self.offer(name, wanted.element_bytes, || {
+            let (sender, receiver) =
+                builder.weigh(|element: &Element| element.len() as u64).build();
+            (Some(sender), Some(receiver))
+        })
+    }
+
+    /// Offers a channel of this process by name; others may send into it if a sender is given, and
+    /// receive from it if a receiver is.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChannelError`].
+    pub fn export(
+        &self,
+        name: &str,
+        sender: Option<Sender<Element>>,
+        receiver: Option<Receiver<Element>>,
+    ) -> Result<Arc<Channel>, ChannelError> {
+        self.offer(Some(name), None, || (sender, receiver))
+    }
+
+    fn offer(
+        &self,
+        name: Option<&str>,
+        element_bytes: Option<u32>,
+        ends: impl FnOnce() -> (Option<Sender<Element>>, Option<Receiver<Element>>),
+    ) -> Result<Arc<Channel>, ChannelError> {
+        if let Some(name) = name.filter(|name| !is_name(name)) {
+            let shown = name.chars().take(NAME_BYTES_MAX).collect();
+            return self.refuse(ChannelError::BadName(shown));
+        }
+        let mut tables = self.tables.write();
+        if tables.by_id.len() >= self.channels_max {
+            return self.refuse(ChannelError::TooMany(self.channels_max));
+        }
+        if let Some(name) = name.filter(|name| tables.by_name.contains_key(*name)) {
+            return self.refuse(ChannelError::NameTaken(name.to_owned()));
+        }
+        let Some(id) = tables.next else {
+            return self.refuse(ChannelError::NoNumber);
+        };
+        let (sender, receiver) = ends();
+        let (kind, capacity) = match (&sender, &receiver) {
+            (Some(sender), _) => (sender.kind(), sender.capacity()),
+            (None, Some(receiver)) => (receiver.kind(), receiver.capacity()),
+            (None, None) => (Kind::Rendezvous, Some(0)),
+        };
+        let name: Option<Arc<str>> = name.map(Arc::from);
+        let channel = Channel { id, name, kind, capacity, element_bytes, sender, receiver };
+        let channel = Arc::new(channel);
+        tables.next = id.checked_add(1);
+        if let Some(name) = &channel.name {
+            tables.by_name.insert(name.clone(), id);
+        }
+        tables.by_id.insert(id, channel.clone());
+        Ok(channel)
+    }
+
+    fn refuse<T>(&self, error: ChannelError) -> Result<T, ChannelError> {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(error)
+    }
+
+    /// The channel of this number.
+    #[must_use]
+    pub fn by_id(&self, id: u32) -> Option<Arc<Channel>> {
+        self.tables.read().by_id.get(&id).cloned()
+    }
+
+    /// The channel of this name.
+    #[must_use]
+    pub fn by_name(&self, name: &str) -> Option<Arc<Channel>> {
+        let tables = self.tables.read();
+        tables.by_id.get(tables.by_name.get(name)?).cloned()
+    }
+
+    /// Up to `max` channels, in the order of their numbers, of those that come after `after`.
+    #[must_use]
+    pub fn page(&self, after: Option<u32>, max: usize) -> Vec<Arc<Channel>> {
+        let first = after.map_or(Some(0), |id| id.checked_add(1));
+        let Some(first) = first else { return Vec::new() };
+        self.tables.read().by_id.range(first..).take(max).map(|(_, found)| found.clone()).collect()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tables.read().by_id.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many were refused.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Takes a channel out of the table and closes it. False: there was none of this number.
+    pub fn destroy(&self, id: u32) -> bool {
+        let channel = {
+            let mut tables = self.tables.write();
+            let channel = tables.by_id.remove(&id);
+            if let Some(name) = channel.as_ref().and_then(|channel| channel.name.as_ref()) {
+                tables.by_name.remove(name);
+            }
+            channel
+        };
+        // Outside the lock: it wakes whoever waits.
+        channel.map(|channel| channel.close(None)).is_some()
+    }
+
+    /// Closes every channel; those that were made here lose their place too.
+    pub fn close_all(&self, reason: &str) {
+        for channel in self.page(None, usize::MAX) {
+            channel.close(Some(reason));
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+impl Channel {
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Its name, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How many elements it may hold; `None` if there is no limit.
+    #[must_use]
+    pub fn capacity(&self) -> Option<usize> {
+        self.capacity
+    }
+
+    /// The bytes of each element, if all have as many.
+    #[must_use]
+    pub fn element_bytes(&self) -> Option<u32> {
+        self.element_bytes
+    }
+
+    /// Where others send, if they may.
+    #[must_use]
+    pub fn sender(&self) -> Option<&Sender<Element>> {
+        self.sender.as_ref()
+    }
+
+    /// Where others receive, if they may.
+    #[must_use]
+    pub fn receiver(&self) -> Option<&Receiver<Element>> {
+        self.receiver.as_ref()
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        let sender = self.sender.as_ref().map(Sender::snapshot);
+        sender.or_else(|| self.receiver.as_ref().map(Receiver::snapshot))
+    }
+
+    /// Closes it. True if it was open.
+    pub fn close(&self, reason: Option<&str>) -> bool {
+        match (&self.sender, &self.receiver, reason) {
+            (Some(sender), _, Some(reason)) => sender.close_with(reason),
+            (Some(sender), _, None) => sender.close(),
+            (None, Some(receiver), Some(reason)) => receiver.close_with(reason),
+            (None, Some(receiver), None) => receiver.close(),
+            (None, None, _) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use becket_chan::bounded;
+
+    use super::*;
+
+    const TWO: Wanted = Wanted { kind: Kind::Bounded, capacity: 2, element_bytes: None };
+
+    #[test]
+    fn numbers_begin_at_1001_and_are_not_given_twice() {
+        let channels = Channels::new(2);
+        let first = channels.make(None, TWO).unwrap();
+        assert_eq!(first.id(), 1001);
+        assert!(channels.destroy(1001));
+        assert!(!channels.destroy(1001));
+        assert!(first.sender().unwrap().is_closed());
+        assert_eq!(channels.make(Some("jobs"), TWO).unwrap().id(), 1002);
+        assert!(channels.by_id(1001).is_none());
+        assert_eq!(channels.by_name("jobs").unwrap().id(), 1002);
+    }
+
+    #[test]
+    fn what_cannot_be_offered_is_refused_and_counted() {
+        let channels = Channels::new(2);
+        let refusals = [
+            (Some(""), TWO),
+            (Some("a\nb"), TWO),
+            (None, Wanted { capacity: 0, ..TWO }),
+            (None, Wanted { capacity: CAPACITY_MAX + 1, ..TWO }),
+        ];
+        for (name, wanted) in refusals {
+            channels.make(name, wanted).unwrap_err();
+        }
+        channels.make(Some("jobs"), TWO).unwrap();
+        let taken = channels.make(Some("jobs"), TWO).unwrap_err();
+        assert_eq!(taken, ChannelError::NameTaken("jobs".into()));
+        channels.make(None, TWO).unwrap();
+        assert_eq!(channels.make(None, TWO).unwrap_err(), ChannelError::TooMany(2));
+        assert_eq!((channels.refused(), channels.len()), (6, 2));
+    }
+
+    #[test]
+    fn pages_follow_each_other_without_gap_or_repetition() {
+        let channels = Channels::new(100);
+        for _ in 0..10 {
+            channels.make(None, TWO).unwrap();
+        }
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = channels.page(after, 3);
+            let Some(last) = page.last() else { break };
+            after = Some(last.id());
+            seen.extend(page.iter().map(|channel| channel.id()));
+        }
+        assert!(seen.into_iter().eq(1001..1011));
+        assert!(channels.page(Some(u32::MAX), 3).is_empty());
+    }
+
+    #[test]
+    fn an_exported_channel_is_the_programs_own() {
+        let channels = Channels::new(1);
+        let (tx, rx) = bounded::<Element>(4);
+        let channel = channels.export("jobs", Some(tx), None).unwrap();
+        assert!(channel.receiver().is_none());
+        channel.sender().unwrap().try_send("hello".into()).unwrap();
+        assert_eq!(rx.try_recv().unwrap().as_slice(), b"hello");
+        assert_eq!((channel.kind(), channel.capacity()), (Kind::Bounded, Some(4)));
+    }
+}
