@@ -4,5 +4,6 @@
 #![forbid(unsafe_code)]
 
 mod head;
+pub mod v1;
 
 pub use head::{Frame, Full, HEAD_BYTES, Head, HeadError, Kind, Outlet, flags};

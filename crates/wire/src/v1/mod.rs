@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Protocol 1.0: the frames of programs that already speak it, and the greeting of both protocols.
+//!
+//! ```text
+//!   byte  0         2       4            8
+//!         ┌─────────┬───────┬────────────┬───────────────────────────── ─ ─
+//!         │ command │   0   │   length   │ payload: attributes (TLVs)
+//!         └─────────┴───────┴────────────┴───────────────────────────── ─ ─
+//!            u16       u16       u32        `length` bytes
+//!
+//!         ┌─────────┬─────────┬────────── ─ ─
+//!   TLV   │  type   │ length  │ value                no padding between TLVs
+//!         └─────────┴─────────┴────────── ─ ─
+//!            u16       u16      `length` bytes
+//! ```
+//!
+//! Everything is big-endian. Integers have 4 or 8 bytes; signed ones are the two's complement in 4.
+//! A type that is not known is skipped; where a type stands twice, the last one counts.
+//!
+//! Invariants:
+//! 1. A payload's length is checked against the limit before anything is allocated or awaited for it.
+//! 2. Nothing here allocates but the encoders, and those at most what they write.
+//! 3. Whatever the bytes are, a request yields either its meaning or the errno to answer with, and
+//!    its `REQ_ID` whenever one could be read.
+//! 4. What was encoded is decoded to the same value.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `frame` | the header, and frames in a stream of bytes |
+//! | `assemble` | frames in packets: header and payload in one or in two |
+//! | `tlv` | reading attributes one by one, and writing them |
+//! | `fields` | all attributes of a payload by their type |
+//! | `command`, `attribute`, `errno` | the numbers |
+//! | `hello` | who speaks which version |
+//! | `request` | what a client asks |
+//! | `reply` | what it is answered |
+
+mod assemble;
+mod attribute;
+mod command;
+mod errno;
+mod fields;
+mod frame;
+mod hello;
+mod reply;
+mod request;
+mod tlv;
+
+pub use assemble::{Assembler, Packets};
+pub use attribute::Attribute;
+pub use command::Command;
+pub use errno::Errno;
+pub use fields::{ReqId, req_id};
+pub use frame::{Frame, FrameError, HEADER_BYTES, Header, decode};
+pub use hello::{Hello, caps};
+pub use reply::{Body, Info, Listing, Malformed, Reply, Stats, kind};
+pub use request::{Fault, Request, Timeout};
+pub use tlv::{TLV_HEAD_BYTES, Tlv, Tlvs, TooLong, Truncated, VALUE_BYTES_MAX, Writer, put};
+
+/// Most bytes of a payload, unless something else is agreed: the longest element and 1021 bytes of
+/// other attributes.
+pub const PAYLOAD_BYTES_MAX: u32 = 65 * 1024;
+
+/// Most bytes of a greeting's payload.
+pub const HELLO_BYTES_MAX: u32 = 1024;
+
+/// Most bytes of an element.
+pub const ELEMENT_BYTES_MAX: u32 = 65_535;
+
+/// The version of this protocol.
+pub const ABI_MAJOR: u32 = 1;
+/// The minor version of this protocol.
+pub const ABI_MINOR: u32 = 0;
