@@ -4,5 +4,6 @@
 pub mod channels;
 mod element;
 pub mod reactor;
+pub mod transport;
 
 pub use element::Element;

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What bounds a link.
+
+use becket_wire::HEAD_BYTES;
+
+/// Bounds of one link, of memory above all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkLimits {
+    /// The longest body of a frame, both ways. A longer one from the peer ends the link before
+    /// memory is taken for it.
+    pub body_bytes_max: usize,
+    /// Bytes that wait to be written. Beyond that `put` says that there is no room.
+    pub out_bytes_max: usize,
+    /// Bytes read by one system call. The buffer grows beyond only for a longer frame, as its
+    /// bytes arrive.
+    pub read_bytes: usize,
+    /// File descriptors beside one frame, both ways. At most [`LinkLimits::DESCRIPTORS_MAX`].
+    pub descriptors_max: usize,
+}
+
+impl LinkLimits {
+    /// What [`LinkLimits::descriptors_max`] can be at most.
+    pub const DESCRIPTORS_MAX: usize = 8;
+
+    /// The same limits, made to fit each other: there is always room for one whole frame.
+    pub(crate) fn fitted(self) -> Self {
+        let body_bytes_max = self.body_bytes_max.min(u32::MAX as usize);
+        Self {
+            body_bytes_max,
+            out_bytes_max: self.out_bytes_max.max(body_bytes_max + HEAD_BYTES),
+            read_bytes: self.read_bytes.max(4096),
+            descriptors_max: self.descriptors_max.min(Self::DESCRIPTORS_MAX),
+        }
+    }
+}
+
+impl Default for LinkLimits {
+    /// Bodies of 64 KiB, 256 KiB waiting, 64 KiB a read, 4 descriptors.
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 64 << 10,
+            out_bytes_max: 256 << 10,
+            read_bytes: 64 << 10,
+            descriptors_max: 4,
+        }
+    }
+}

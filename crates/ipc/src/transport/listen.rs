@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Who may connect, and where: a Unix socket that only its user can reach.
+//!
+//! ```text
+//!   DIR/            0700, made when absent; refused when others can enter it, or own it
+//!   DIR/NAME        0600, the socket
+//!   DIR/NAME.lock   0600, locked for as long as somebody listens
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. **One listener a path.** Whoever listens holds the lock, of the file that lies at the lock's
+//!    path (compared after locking, since its last holder removes it). The kernel lets go of it when
+//!    the process dies, however it dies.
+//! 2. **A socket file is replaced only when nobody listens**: under the lock, and only when
+//!    connecting to it is refused, so that a listener which knows no lock is left alone too. What is
+//!    no socket is never removed.
+//! 3. **The socket is 0600 from its first moment**: the mode is set before it is bound, so that the
+//!    file is born with it, whatever the umask.
+//! 4. **Every connection is checked**, by what the kernel says of the peer (`SO_PEERCRED`), before a
+//!    byte of it is read, and every refusal is counted.
+
+mod access;
+mod error;
+mod lock;
+mod place;
+mod seats;
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags};
+
+pub use self::access::Access;
+pub use self::error::{ConnectError, ListenError};
+use self::lock::Lock;
+use self::place::Place;
+pub(crate) use self::seats::Seat;
+pub use self::seats::{Admissions, Refusals};
+use super::socket::{Socket, SocketKind, retry};
+
+/// Bytes of a socket's path, at most: the kernel has room for 108 with the closing zero.
+pub const PATH_BYTES_MAX: usize = 107;
+
+/// Connections that wait to be accepted, at most; further ones are told to try again.
+const BACKLOG: i32 = 128;
+
+/// Connections that one call of [`Listener::accept`] looks at, so that a storm of refused ones
+/// cannot hold its caller.
+const LOOKS_MAX: usize = 64;
+
+/// A listening Unix socket. Dropped, it removes its file.
+#[derive(Debug)]
+pub struct Listener {
+    fd: OwnedFd,
+    kind: SocketKind,
+    place: Place,
+    access: Access,
+    admissions: Arc<Admissions>,
+    /// Given up for a moment to turn connections away when the process has no descriptor left.
+    spare: Mutex<Option<File>>,
+    _lock: Lock,
+}
+
+impl Listener {
+    /// Listens at `path` for up to `connections_max` connections at a time.
+    ///
+    /// The directory is made, 0700, when it is absent (its parent is not). Whoever `access` does not
+    /// name is refused.
+    pub fn bind(
+        path: &Path,
+        kind: SocketKind,
+        access: Access,
+        connections_max: usize,
+    ) -> Result<Self, ListenError> {
+        let address = address(path)?;
+        place::private_directory(path)?;
+        let lock = Lock::take(path)?;
+        place::clear(path, &address, kind)?;
+
+        let failed = |errno| ListenError::System { path: path.to_owned(), errno };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let fd = rustix::net::socket_with(AddressFamily::UNIX, kind.socket_type(), flags, None)
+            .map_err(failed)?;
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::fchmod(&fd, mode).map_err(failed)?;
+        rustix::net::bind(&fd, &address).map_err(failed)?;
+        let place = Place::of(path).map_err(failed)?;
+        // A umask may have taken more away than asked for.
+        rustix::fs::chmod(path, mode).map_err(failed)?;
+        rustix::net::listen(&fd, BACKLOG).map_err(failed)?;
+        Ok(Self {
+            fd,
+            kind,
+            place,
+            access,
+            admissions: Admissions::new(connections_max),
+            spare: Mutex::new(spare()),
+            _lock: lock,
+        })
+    }
+
+    /// The next connection that may come in. `Ok(None)`: nobody waits (or very many were refused;
+    /// the socket stays readable then).
+    ///
+    /// Those that may not are closed and counted. An error is of the system, not of a peer; the
+    /// listener stays as it is.
+    pub fn accept(&self) -> Result<Option<Socket>, ListenError> {
+        for _ in 0..LOOKS_MAX {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            match retry(|| rustix::net::accept_with(&self.fd, flags)) {
+                Ok(fd) => {
+                    if let Some(socket) = self.admit(fd) {
+                        return Ok(Some(socket));
+                    }
+                }
+                Err(Errno::AGAIN) => return Ok(None),
+                // It has given up while it waited.
+                Err(Errno::CONNABORTED) => {}
+                Err(Errno::MFILE | Errno::NFILE) if self.turn_away() => {}
+                Err(errno) => {
+                    return Err(ListenError::System { path: self.path().to_owned(), errno });
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// What it carries.
+    #[must_use]
+    pub fn kind(&self) -> SocketKind {
+        self.kind
+    }
+
+    /// Who came in and who did not.
+    #[must_use]
+    pub fn admissions(&self) -> &Admissions {
+        &self.admissions
+    }
+
+    fn admit(&self, fd: OwnedFd) -> Option<Socket> {
+        let Some(seat) = Seat::take(&self.admissions) else {
+            self.admissions.refuse(|refusals| &mut refusals.full);
+            return None;
+        };
+        let Ok(socket) = Socket::of(fd, Some(seat)) else {
+            self.admissions.refuse(|refusals| &mut refusals.unknown);
+            return None;
+        };
+        if !self.access.admits(socket.peer()) {
+            self.admissions.refuse(|refusals| &mut refusals.forbidden);
+            return None;
+        }
+        self.admissions.admitted();
+        Some(socket)
+    }
+
+    /// Closes one connection that waits, so that it is not left hanging and the socket does not stay
+    /// readable for ever.
+    fn turn_away(&self) -> bool {
+        let mut held = self.spare.lock();
+        if held.take().is_none() {
+            return false;
+        }
+        let turned_away =
+            retry(|| rustix::net::accept_with(&self.fd, SocketFlags::CLOEXEC)).is_ok();
+        *held = spare();
+        if turned_away {
+            self.admissions.refuse(|refusals| &mut refusals.no_descriptor);
+        }
+        turned_away
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Connects to who listens at `path`. Does not wait: a listener with a full backlog is
+/// [`ConnectError::Busy`].
+pub fn connect(path: &Path, kind: SocketKind) -> Result<Socket, ConnectError> {
+    let address = address(path).map_err(ConnectError::Path)?;
+    let path_buf = || PathBuf::from(path);
+    let failed = |errno| match errno {
+        Errno::NOENT | Errno::CONNREFUSED => ConnectError::Nobody { path: path_buf(), errno },
+        Errno::AGAIN => ConnectError::Busy { path: path_buf() },
+        Errno::PROTOTYPE => ConnectError::OtherKind { path: path_buf() },
+        Errno::ACCESS | Errno::PERM => ConnectError::Forbidden { path: path_buf() },
+        errno => ConnectError::System { path: path_buf(), errno },
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, kind.socket_type(), flags, None)
+        .map_err(failed)?;
+    retry(|| rustix::net::connect(&fd, &address)).map_err(failed)?;
+    Socket::of(fd, None).map_err(failed)
+}
+
+fn address(path: &Path) -> Result<SocketAddrUnix, ListenError> {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.is_empty() || bytes.contains(&0) || path.file_name().is_none() {
+        return Err(ListenError::NoName { path: path.to_owned() });
+    }
+    if bytes.len() > PATH_BYTES_MAX {
+        return Err(ListenError::PathTooLong { path: path.to_owned(), bytes: bytes.len() });
+    }
+    SocketAddrUnix::new(bytes).map_err(|errno| ListenError::System { path: path.to_owned(), errno })
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}

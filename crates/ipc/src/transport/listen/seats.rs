@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! How many are connected, and who was not let in.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// A listener's connections and refusals.
+#[derive(Debug)]
+pub struct Admissions {
+    state: Mutex<State>,
+    connections_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connected: usize,
+    admitted: u64,
+    refusals: Refusals,
+}
+
+/// Connections that were closed unheard, by cause. None ever goes down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// As many as may be were connected.
+    pub full: u64,
+    /// Neither its user nor its group may connect.
+    pub forbidden: u64,
+    /// The kernel did not say who it is.
+    pub unknown: u64,
+    /// The process had no file descriptor left.
+    pub no_descriptor: u64,
+}
+
+impl Refusals {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.full + self.forbidden + self.unknown + self.no_descriptor
+    }
+}
+
+impl Admissions {
+    pub(super) fn new(connections_max: usize) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), connections_max })
+    }
+
+    /// Connections there are now.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.state.lock().connected
+    }
+
+    /// Connections that may be at a time.
+    #[must_use]
+    pub fn connections_max(&self) -> usize {
+        self.connections_max
+    }
+
+    /// Connections that have come in, ever.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.state.lock().admitted
+    }
+
+    /// Who has not.
+    #[must_use]
+    pub fn refusals(&self) -> Refusals {
+        self.state.lock().refusals
+    }
+
+    pub(super) fn admitted(&self) {
+        self.state.lock().admitted += 1;
+    }
+
+    pub(super) fn refuse(&self, cause: impl FnOnce(&mut Refusals) -> &mut u64) {
+        *cause(&mut self.state.lock().refusals) += 1;
+    }
+}
+
+/// A connection's place among those that may be at a time, for as long as it is.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    admissions: Arc<Admissions>,
+}
+
+impl Seat {
+    pub(super) fn take(admissions: &Arc<Admissions>) -> Option<Self> {
+        let mut state = admissions.state.lock();
+        if state.connected >= admissions.connections_max {
+            return None;
+        }
+        state.connected += 1;
+        Some(Self { admissions: Arc::clone(admissions) })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.admissions.state.lock().connected -= 1;
+    }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Transports: how the frames of one connection get to the other side and back.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `link` | [`Link`], what every transport can do, and the rules it keeps |
+//! | `error`, `limits`, `counters` | why a link ends, what bounds it, what it has done |
+//! | `peer` | who is at the other end |
+//! | `memory` | a pair of links in this process |
+//! | `socket` | a connected Unix socket before it is a link: its greeting's bytes |
+//! | `frame`, `rights` | where a frame ends; file descriptors beside bytes |
+//! | `unix_stream` | frames in a byte stream: one buffer, few system calls |
+//! | `listen` | who may connect, and where |
+
+mod counters;
+mod error;
+mod frame;
+mod limits;
+mod link;
+pub mod listen;
+pub mod memory;
+mod peer;
+mod rights;
+mod socket;
+mod unix_stream;
+
+pub use counters::LinkCounters;
+pub use error::LinkError;
+pub use limits::LinkLimits;
+pub use link::{Beside, Link, OnReady, Watch};
+pub use peer::Peer;
+pub use socket::{Socket, SocketKind};
+pub use unix_stream::UnixStreamLink;

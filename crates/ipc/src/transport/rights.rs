@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! File descriptors beside bytes, over a Unix socket (`SCM_RIGHTS`).
+//!
+//! Received ones are close-on-exec from the first moment. The kernel installs no more of them than
+//! the control buffer has room for; what is above the limit is closed here.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+
+use super::limits::LinkLimits;
+
+/// Never blocks, and a gone peer is an error instead of a signal.
+pub(crate) const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+
+/// Room for the control message of as many descriptors as can ever be beside a frame.
+const SPACE: usize = rustix::cmsg_space!(ScmRights(LinkLimits::DESCRIPTORS_MAX));
+
+/// What one receiving call brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) bytes: usize,
+    /// The packet was longer than the buffer.
+    pub(crate) truncated: bool,
+    /// Descriptors above the limit came too: closed.
+    pub(crate) cut: bool,
+}
+
+/// Sends the bytes, or the first of them, with the descriptors beside the first.
+pub(crate) fn send(
+    socket: &impl AsFd,
+    bytes: &[IoSlice<'_>],
+    descriptors: &[OwnedFd],
+) -> Result<usize, Errno> {
+    if descriptors.is_empty() {
+        return rustix::net::sendmsg(socket, bytes, &mut SendAncillaryBuffer::default(), SEND);
+    }
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); SPACE];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+        return Err(Errno::TOOMANYREFS);
+    }
+    rustix::net::sendmsg(socket, bytes, &mut control, SEND)
+}
+
+/// Receives into `buffer`; descriptors that came, at most `descriptors_max`, are appended.
+pub(crate) fn receive(
+    socket: &impl AsFd,
+    buffer: &mut [u8],
+    descriptors: &mut Vec<OwnedFd>,
+    descriptors_max: usize,
+) -> Result<Received, Errno> {
+    let mut space = [MaybeUninit::uninit(); SPACE];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let got = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags)?;
+    let mut cut = got.flags.contains(ReturnFlags::CTRUNC);
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(came) = message {
+            for descriptor in came {
+                if descriptors.len() < descriptors_max {
+                    descriptors.push(descriptor);
+                } else {
+                    cut = true;
+                }
+            }
+        }
+    }
+    Ok(Received { bytes: got.bytes, truncated: got.flags.contains(ReturnFlags::TRUNC), cut })
+}

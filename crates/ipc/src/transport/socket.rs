@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A connected Unix socket before it is a link: greetings are read from and written to it as they
+//! are.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
+
+use super::error::LinkError;
+use super::listen::Seat;
+use super::peer::Peer;
+use super::rights;
+
+/// What a Unix socket carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SocketKind {
+    /// Bytes.
+    Stream,
+    /// Packets.
+    Seqpacket,
+}
+
+impl SocketKind {
+    pub(crate) const fn socket_type(self) -> SocketType {
+        match self {
+            Self::Stream => SocketType::STREAM,
+            Self::Seqpacket => SocketType::SEQPACKET,
+        }
+    }
+}
+
+/// A connected, non-blocking Unix socket.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    kind: SocketKind,
+    peer: Peer,
+    /// Its place among the connections of a listener, given back when it is dropped.
+    _seat: Option<Seat>,
+}
+
+impl Socket {
+    /// Takes over a connected Unix socket, one inherited or made elsewhere.
+    ///
+    /// Anything else is refused as [`LinkError::System`].
+    pub fn adopt(fd: OwnedFd) -> Result<Self, LinkError> {
+        Self::of(fd, None).map_err(LinkError::System)
+    }
+
+    pub(crate) fn of(fd: OwnedFd, seat: Option<Seat>) -> Result<Self, Errno> {
+        if rustix::net::sockopt::socket_domain(&fd)? != AddressFamily::UNIX {
+            return Err(Errno::AFNOSUPPORT);
+        }
+        let kind = match rustix::net::sockopt::socket_type(&fd)? {
+            SocketType::STREAM => SocketKind::Stream,
+            SocketType::SEQPACKET => SocketKind::Seqpacket,
+            _ => return Err(Errno::PROTOTYPE),
+        };
+        let flags = rustix::fs::fcntl_getfl(&fd)?;
+        if !flags.contains(OFlags::NONBLOCK) {
+            rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
+        }
+        let peer = Peer::of(&fd)?;
+        Ok(Self { fd, kind, peer, _seat: seat })
+    }
+
+    /// Two sockets, connected to each other. The kernel names this process as both peers.
+    pub fn pair(kind: SocketKind) -> Result<(Self, Self), LinkError> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (one, other) =
+            rustix::net::socketpair(AddressFamily::UNIX, kind.socket_type(), flags, None)
+                .map_err(LinkError::System)?;
+        Ok((Self::adopt(one)?, Self::adopt(other)?))
+    }
+
+    /// What it carries.
+    #[must_use]
+    pub fn kind(&self) -> SocketKind {
+        self.kind
+    }
+
+    /// Who is at the other end.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Reads what has come, or one packet. `Ok(None)`: nothing yet. Descriptors beside it are
+    /// closed. A packet longer than the buffer is an error ([`LinkError::NotOneFrame`]).
+    pub fn read_greeting(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
+        let buffer_bytes = buffer.len();
+        match retry(|| rights::receive(&self.fd, buffer, &mut Vec::new(), 0)) {
+            Ok(got) if got.truncated => {
+                Err(LinkError::NotOneFrame { packet_bytes: got.bytes, frame_bytes: buffer_bytes })
+            }
+            Ok(got) if got.bytes == 0 => Err(LinkError::Closed),
+            Ok(got) => Ok(Some(got.bytes)),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(Errno::CONNRESET) => Err(LinkError::Closed),
+            Err(errno) => Err(LinkError::System(errno)),
+        }
+    }
+
+    /// Writes the bytes, or the first of them, or one whole packet. `Ok(None)`: no room.
+    pub fn write_greeting(&mut self, bytes: &[u8]) -> Result<Option<usize>, LinkError> {
+        match retry(|| rights::send(&self.fd, &[IoSlice::new(bytes)], &[])) {
+            Ok(sent) => Ok(Some(sent)),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(LinkError::Closed),
+            Err(errno) => Err(LinkError::System(errno)),
+        }
+    }
+
+    /// Nothing more in either direction. The other side still reads what was written.
+    pub(crate) fn shut(&self) {
+        // Of a peer that is gone already it fails, and there is nothing to shut.
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Both);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Repeats what a signal has interrupted.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
