@@ -3,6 +3,7 @@
 
 pub mod channels;
 mod element;
+pub mod monitor;
 pub mod reactor;
 pub mod transport;
 

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Where a monitor gets its reports from: a source in this process, or a recording. (One over a
+//! connection is made by the client, with [`Query::to_json`] and [`Report::from_json`].)
+
+use std::io::{BufRead, Read};
+use std::sync::Arc;
+
+use super::source::Source;
+use super::tame::REPORT_BYTES_MAX;
+use super::{Query, Report, ReportError};
+
+/// Who fetches reports.
+pub trait Feed: Send {
+    /// Fetches one. Blocks until it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`FeedError`]: after `Ended` and `Lost` there is nothing more to be had.
+    fn next(&mut self, query: &Query) -> Result<Report, FeedError>;
+
+    /// Where from, in a few words.
+    fn origin(&self) -> String;
+
+    /// Whether each report waits for its time. A recording is read as fast as it goes.
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// There are no more: the process ended, or the recording did.
+    #[error("there are no more reports")]
+    Ended,
+    /// The way to the process is gone.
+    #[error("the process cannot be reached any more: {cause}")]
+    Lost {
+        /// Why.
+        cause: String,
+    },
+    /// What came cannot be used.
+    #[error("what came is no report: {0}")]
+    Report(#[from] ReportError),
+}
+
+/// Reports of a source in this process.
+#[derive(Debug)]
+pub struct LocalFeed<S> {
+    source: Arc<S>,
+    origin: String,
+}
+
+impl<S: Source> LocalFeed<S> {
+    /// From `source`, which is shown as `origin`.
+    pub fn new(source: Arc<S>, origin: impl Into<String>) -> Self {
+        Self { source, origin: origin.into() }
+    }
+}
+
+impl<S: Source> Feed for LocalFeed<S> {
+    fn next(&mut self, query: &Query) -> Result<Report, FeedError> {
+        Ok(self.source.collect(query))
+    }
+
+    fn origin(&self) -> String {
+        self.origin.clone()
+    }
+}
+
+/// Reports of a recording: one as JSON on each line. Its rows are those that were recorded,
+/// whatever is asked for.
+#[derive(Debug)]
+pub struct ReplayFeed<R> {
+    lines: R,
+    origin: String,
+    line: u64,
+}
+
+impl<R: BufRead + Send> ReplayFeed<R> {
+    /// From `lines`, which are shown as `origin`.
+    pub fn new(lines: R, origin: impl Into<String>) -> Self {
+        Self { lines, origin: origin.into(), line: 0 }
+    }
+
+    /// The number of the line that was read last, from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+}
+
+impl<R: BufRead + Send> Feed for ReplayFeed<R> {
+    fn next(&mut self, _: &Query) -> Result<Report, FeedError> {
+        loop {
+            let mut line = Vec::new();
+            // One byte more than may be, so that a line that is too long shows itself.
+            let read = (&mut self.lines)
+                .take(REPORT_BYTES_MAX as u64 + 2)
+                .read_until(b'\n', &mut line)
+                .map_err(|error| FeedError::Lost { cause: error.to_string() })?;
+            self.line += 1;
+            if read == 0 {
+                return Err(FeedError::Ended);
+            }
+            let line = line.trim_ascii();
+            if !line.is_empty() {
+                return Ok(Report::from_json(line)?);
+            }
+        }
+    }
+
+    fn origin(&self) -> String {
+        self.origin.clone()
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SCHEMA;
+    use super::*;
+
+    #[test]
+    fn a_recording_is_read_line_by_line_to_its_end() {
+        let mut text = Vec::new();
+        for at_ns in [1, 2] {
+            let report = Report { schema: SCHEMA, at_ns, ..Report::default() };
+            text.extend(report.to_json().unwrap());
+            text.extend(b"\n\n");
+        }
+        let mut feed = ReplayFeed::new(text.as_slice(), "recording");
+        let query = Query::default();
+        assert_eq!(feed.next(&query).unwrap().at_ns, 1);
+        assert_eq!(feed.next(&query).unwrap().at_ns, 2);
+        assert_eq!(feed.next(&query), Err(FeedError::Ended));
+    }
+
+    #[test]
+    fn a_line_that_is_no_report_is_told_of() {
+        let mut feed = ReplayFeed::new(b"\nhello\n".as_slice(), "recording");
+        let error = feed.next(&Query::default()).unwrap_err();
+        assert!(matches!(error, FeedError::Report(ReportError::Json { .. })), "{error}");
+        assert_eq!(feed.line(), 2);
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_not_read() {
+        let lines = std::io::BufReader::new(std::io::repeat(b'['));
+        let mut feed = ReplayFeed::new(lines, "recording");
+        let error = feed.next(&Query::default()).unwrap_err();
+        assert!(matches!(error, FeedError::Report(ReportError::TooLong { .. })), "{error}");
+    }
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Which rows a report is to have. What is asked for is done where the rows are, so that a process
+//! with ten thousand channels writes down a page of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::tame::{ROWS_MAX, ReportError, TEXT_BYTES_MAX, tame_text};
+use super::{ReportError as Error, SCHEMA};
+
+/// Bytes of a query as JSON.
+const QUERY_BYTES_MAX: usize = 64 * 1024;
+
+/// What a report is to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Query {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Of the channels.
+    pub channels: Select<ChannelSort>,
+    /// Of the coroutines.
+    pub coroutines: Select<CoroutineSort>,
+    /// Of the plugins.
+    pub plugins: Select<PluginSort>,
+    /// Of the sessions.
+    pub sessions: Select<SessionSort>,
+}
+
+/// Which rows of one list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Select<S> {
+    /// By what they are ordered.
+    pub sort: S,
+    /// The other way round.
+    pub reverse: bool,
+    /// Those whose name contains this, in any case of letters.
+    pub filter: String,
+    /// How many to leave out at the beginning.
+    pub first: u32,
+    /// How many at most; none is a list that was not asked for.
+    pub rows: u32,
+    /// One that is to be there whatever the rest says, by its id.
+    pub pin: Option<u64>,
+}
+
+/// Some rows of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Page<T> {
+    /// How many there are.
+    pub total: u64,
+    /// How many the filter lets through.
+    pub matched: u64,
+    /// The place of the first row among these.
+    pub first: u32,
+    /// The rows.
+    pub rows: Vec<T>,
+    /// The one that was asked for by its id, if it is there.
+    pub pinned: Option<T>,
+}
+
+/// What channels are ordered by. Counts: the largest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChannelSort {
+    /// In the order in which they were exported.
+    #[default]
+    Id,
+    /// By name.
+    Name,
+    /// How many values it holds.
+    Depth,
+    /// Sends and receives in line.
+    Waiting,
+    /// Values received lately, a second.
+    Rate,
+    /// Bytes received lately, a second.
+    Bytes,
+    /// Failures.
+    Failed,
+}
+
+/// What coroutines are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CoroutineSort {
+    /// By id.
+    #[default]
+    Id,
+    /// By name.
+    Name,
+    /// By state, the running ones first.
+    State,
+    /// The longest in its state first.
+    Age,
+    /// By worker.
+    Worker,
+}
+
+/// What plugins are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PluginSort {
+    /// By name.
+    #[default]
+    Name,
+    /// Most calls first.
+    Calls,
+    /// Most errors first.
+    Errors,
+    /// Longest queue first.
+    Depth,
+}
+
+/// What sessions are ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionSort {
+    /// In the order in which they came.
+    #[default]
+    Id,
+    /// Most bytes in both directions first.
+    Bytes,
+    /// Most streams first.
+    Streams,
+    /// Most refused first.
+    Refused,
+}
+
+impl Default for Query {
+    /// The first page of everything.
+    fn default() -> Self {
+        fn page<S: Default>() -> Select<S> {
+            Select { rows: 100, ..Select::default() }
+        }
+        Self {
+            schema: SCHEMA,
+            channels: page(),
+            coroutines: page(),
+            plugins: page(),
+            sessions: page(),
+        }
+    }
+}
+
+impl Query {
+    /// As JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads one that came from outside.
+    ///
+    /// # Errors
+    ///
+    /// It is too long, no JSON of this shape, or of another schema.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ReportError> {
+        if bytes.len() > QUERY_BYTES_MAX {
+            return Err(Error::TooLong { bytes: bytes.len(), bytes_max: QUERY_BYTES_MAX });
+        }
+        let mut query: Self = serde_json::from_slice(bytes).map_err(Error::json)?;
+        if query.schema != SCHEMA {
+            return Err(Error::Schema { found: query.schema });
+        }
+        query.channels.tame();
+        query.coroutines.tame();
+        query.plugins.tame();
+        query.sessions.tame();
+        Ok(query)
+    }
+}
+
+impl<S> Select<S> {
+    fn tame(&mut self) {
+        self.rows = self.rows.min(ROWS_MAX as u32);
+        tame_text(&mut self.filter, TEXT_BYTES_MAX);
+    }
+
+    /// Makes a page of what there is: `name` and `id` of an item, and the order in which this list
+    /// shows them. Only the rows on the page are made.
+    pub(super) fn page<I, T>(
+        &self,
+        items: &[I],
+        name: impl Fn(&I) -> &str,
+        id: impl Fn(&I) -> u64,
+        order: impl Fn(&I, &I) -> std::cmp::Ordering,
+        make: impl Fn(&I) -> T,
+    ) -> Page<T> {
+        let filter = self.filter.to_lowercase();
+        let mut matched: Vec<&I> = items
+            .iter()
+            .filter(|item| filter.is_empty() || name(item).to_lowercase().contains(&filter))
+            .collect();
+        // Equal ones in the order of their ids, so that rows do not change places for nothing.
+        let mut compare = |a: &&I, b: &&I| {
+            let by_sort = if self.reverse { order(b, a) } else { order(a, b) };
+            by_sort.then_with(|| id(a).cmp(&id(b)))
+        };
+        let first = (self.first as usize).min(matched.len());
+        let last = first.saturating_add((self.rows as usize).min(ROWS_MAX)).min(matched.len());
+        // What comes after the page need not be in order.
+        if last < matched.len() && last > 0 {
+            matched.select_nth_unstable_by(last - 1, &mut compare);
+        }
+        let matched_count = matched.len() as u64;
+        matched.truncate(last);
+        matched.sort_unstable_by(&mut compare);
+        Page {
+            total: items.len() as u64,
+            matched: matched_count,
+            first: first as u32,
+            rows: matched.iter().skip(first).map(|item| make(item)).collect(),
+            pinned: self.pin.and_then(|pin| items.iter().find(|item| id(item) == pin)).map(make),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn page(select: &Select<ChannelSort>, items: &[(u64, u64)]) -> Page<(u64, u64)> {
+        select.page(items, |_| "", |item| item.0, |a, b| b.1.cmp(&a.1), |item| *item)
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_is_that_part_of_the_sorted_list(
+            keys in prop::collection::vec(0_u64..20, 0..80),
+            first in 0_u32..100,
+            rows in 0_u32..50,
+            reverse: bool,
+        ) {
+            let items: Vec<(u64, u64)> =
+                keys.iter().enumerate().map(|(id, key)| (id as u64, *key)).collect();
+            let mut sorted = items.clone();
+            sorted.sort_by_key(|(id, key)| (if reverse { *key as i64 } else { -(*key as i64) }, *id));
+            let expected: Vec<_> =
+                sorted.into_iter().skip(first as usize).take(rows as usize).collect();
+            let select = Select { first, rows, reverse, ..Select::default() };
+            let page = page(&select, &items);
+            prop_assert_eq!(page.rows, expected);
+            prop_assert_eq!(page.total, items.len() as u64);
+            prop_assert_eq!(page.matched, items.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_filter_looks_at_names_in_any_case() {
+        let names = ["Orders", "order-log", "other"];
+        let select = Select { filter: "ORDER".into(), rows: 9, ..Select::<ChannelSort>::default() };
+        let items: Vec<usize> = (0..names.len()).collect();
+        let page = select.page(
+            &items,
+            |item| names[*item],
+            |item| *item as u64,
+            |_, _| std::cmp::Ordering::Equal,
+            |item| *item,
+        );
+        assert_eq!((page.rows, page.matched, page.total), (vec![0, 1], 2, 3));
+    }
+
+    #[test]
+    fn a_pinned_row_is_there_beside_the_page() {
+        let select = Select { pin: Some(7), rows: 0, ..Select::default() };
+        let items: Vec<(u64, u64)> = (0..10).map(|id| (id, id)).collect();
+        assert_eq!(page(&select, &items).pinned, Some((7, 7)));
+        assert_eq!(page(&Select { pin: Some(70), ..select }, &items).pinned, None);
+    }
+
+    #[test]
+    fn a_query_from_outside_is_checked() {
+        let mut query = Query::default();
+        query.channels.rows = u32::MAX;
+        query.channels.filter = "x\u{1b}[2J".repeat(1000);
+        let read = Query::from_json(&query.to_json()).unwrap();
+        assert_eq!(read.channels.rows, ROWS_MAX as u32);
+        assert!(read.channels.filter.len() <= TEXT_BYTES_MAX);
+        assert!(!read.channels.filter.contains('\u{1b}'));
+        assert!(matches!(
+            Query::from_json(&vec![b' '; QUERY_BYTES_MAX + 1]),
+            Err(Error::TooLong { .. })
+        ));
+        assert!(matches!(Query::from_json(br#"{"schema":2}"#), Err(Error::Schema { found: 2 })));
+        assert!(matches!(Query::from_json(b"{"), Err(Error::Json { .. })));
+    }
+}

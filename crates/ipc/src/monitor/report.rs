@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The model: one process at one moment.
+//!
+//! Fields are only ever added, with a default, under the same [`SCHEMA`]; who reads a report ignores
+//! what it does not know. What changes its meaning changes the number.
+//!
+//! Times named `at_ns` are nanoseconds of the watched process's monotonic clock, from a beginning
+//! that is the same for all of one process and means nothing outside it.
+
+use becket_chan::{Failures, Kind, Snapshot};
+use serde::{Deserialize, Serialize};
+
+use super::query::Page;
+use super::rate::Reading;
+
+/// The schema's version.
+pub const SCHEMA: u32 = 1;
+
+/// A process at one moment.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When it was begun, by the process's monotonic clock.
+    pub at_ns: u64,
+    /// When it was begun, in milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Which process.
+    pub process: Process,
+    /// Sums over all channels, on the page or not.
+    pub totals: ChannelTotals,
+    /// Channels.
+    pub channels: Page<ChannelReport>,
+    /// Coroutines of all exported runtimes.
+    pub coroutines: Coroutines,
+    /// Workers of all exported runtimes.
+    pub workers: Vec<WorkerReport>,
+    /// Plugins.
+    pub plugins: Page<PluginReport>,
+    /// Connections.
+    pub sessions: Page<SessionReport>,
+}
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// What it calls itself.
+    pub name: String,
+    /// Differs between two processes that had the same id one after the other.
+    pub instance: u64,
+    /// How long it has run.
+    pub uptime_ms: u64,
+    /// CPU time of all its threads since it began. In steps of 10 ms.
+    pub cpu_ns: u64,
+}
+
+/// Sums over all channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChannelTotals {
+    /// When the first of them was read.
+    pub at_ns: u64,
+    /// How many channels.
+    pub channels: u64,
+    /// Bounded ones that hold as many as they may.
+    pub full: u64,
+    /// Values held.
+    pub len: u64,
+    /// Sends in line.
+    pub senders_waiting: u64,
+    /// Receives in line.
+    pub receivers_waiting: u64,
+    /// Values accepted. Channels that are gone stay counted, as they were seen last.
+    pub sends: u64,
+    /// Values received, alike.
+    pub receives: u64,
+    /// Bytes accepted, alike.
+    pub bytes_in: u64,
+    /// Bytes received, alike.
+    pub bytes_out: u64,
+    /// Operations that failed, alike.
+    pub failures: u64,
+    /// Values dropped by an overflow policy, alike.
+    pub dropped: u64,
+}
+
+/// One channel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChannelReport {
+    /// Unique in the process, never used again.
+    pub id: u64,
+    /// What it was exported as.
+    pub name: String,
+    /// `rendezvous`, `bounded`, `conflated` or `unlimited`.
+    pub kind: String,
+    /// When its counts were read.
+    pub at_ns: u64,
+    /// How many values it may hold, if there is a limit.
+    pub capacity: Option<u64>,
+    /// How many it holds.
+    pub len: u64,
+    /// The most it was seen to hold.
+    pub high_water: u64,
+    /// Sends in line.
+    pub senders_waiting: u64,
+    /// Receives in line.
+    pub receivers_waiting: u64,
+    /// Whether it is closed.
+    pub closed: bool,
+    /// Values accepted.
+    pub sends: u64,
+    /// Values received.
+    pub receives: u64,
+    /// Bytes accepted.
+    pub bytes_in: u64,
+    /// Bytes received.
+    pub bytes_out: u64,
+    /// Operations that failed.
+    pub failed: Failed,
+    /// Values dropped by the overflow policy.
+    pub dropped: u64,
+    /// Values replaced by newer ones.
+    pub conflated: u64,
+    /// Values accepted that nobody received or will.
+    pub undelivered: u64,
+}
+
+/// Failures of both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failed {
+    /// Of sends.
+    pub send: Causes,
+    /// Of receives.
+    pub receive: Causes,
+}
+
+/// Failures by cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Causes {
+    /// Would have had to wait.
+    pub would_block: u64,
+    /// Waited until the deadline.
+    pub timed_out: u64,
+    /// Found the channel closed.
+    pub closed: u64,
+    /// Cancelled by a token.
+    pub cancelled: u64,
+}
+
+/// The coroutines of all exported runtimes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Coroutines {
+    /// How many live.
+    pub live: u64,
+    /// How many were made.
+    pub spawned: u64,
+    /// How many have ended.
+    pub finished: u64,
+    /// Whether they were looked at one by one. Not if there are too many to do so each time: then
+    /// the counts by state, the rows and `held` are empty.
+    pub listed: bool,
+    /// Not started.
+    pub fresh: u64,
+    /// Can go on, wait for their turn.
+    pub ready: u64,
+    /// Run.
+    pub running: u64,
+    /// Wait to be woken.
+    pub parked: u64,
+    /// Wait for their time.
+    pub sleeping: u64,
+    /// Those that have held their worker for long, the longest first.
+    pub held: Vec<Held>,
+    /// One by one.
+    pub rows: Page<CoroutineRow>,
+}
+
+/// A coroutine that keeps others from running.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Held {
+    /// Which coroutine.
+    pub id: u64,
+    /// Its name, or where it was spawned.
+    pub what: String,
+    /// The worker's number in the process.
+    pub worker: u64,
+    /// For how long.
+    pub held_ms: u64,
+}
+
+/// One coroutine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CoroutineRow {
+    /// Unique among those that live.
+    pub id: u64,
+    /// Its name; empty if it has none.
+    pub name: String,
+    /// Where it was spawned.
+    pub site: String,
+    /// `fresh`, `ready`, `running`, `parked` or `sleeping`.
+    pub state: String,
+    /// For how long it has been so.
+    pub state_ms: u64,
+    /// The number of its worker in the process, once it has started.
+    pub worker: Option<u64>,
+    /// Bytes of its stack.
+    pub stack_bytes: u64,
+    /// The runtime's name.
+    pub runtime: String,
+}
+
+/// One worker.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerReport {
+    /// The runtime's name.
+    pub runtime: String,
+    /// Which of the runtime's workers.
+    pub index: u64,
+    /// When its counts were read.
+    pub at_ns: u64,
+    /// How often it let a coroutine run.
+    pub dispatches: u64,
+    /// How often it took fresh coroutines from another.
+    pub steals: u64,
+    /// How often it slept.
+    pub sleeps: u64,
+    /// Wakes from other threads.
+    pub remote_wakes: u64,
+    /// Timers whose time came.
+    pub timers: u64,
+    /// Coroutines that are its own.
+    pub coroutines: u64,
+}
+
+/// One plugin.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PluginReport {
+    /// Its name.
+    pub name: String,
+    /// Where it runs: `inline`, `process`…
+    pub distance: String,
+    /// When its counts were read. Zero: when the report was begun.
+    pub at_ns: u64,
+    /// Calls that were answered.
+    pub calls: u64,
+    /// Failed ones by cause.
+    pub errors: Vec<(String, u64)>,
+    /// How long calls took.
+    pub latency: Histogram,
+    /// Calls that wait for their turn.
+    pub queue_depth: u64,
+    /// Calls under way.
+    pub in_flight: u64,
+    /// Bytes to it.
+    pub bytes_in: u64,
+    /// Bytes from it.
+    pub bytes_out: u64,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// How often it was replaced by a newer one.
+    pub reloads: u64,
+}
+
+/// How often which durations were seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Histogram {
+    /// Upper bounds of the buckets in nanoseconds, rising.
+    pub upper_ns: Vec<u64>,
+    /// How many in each bucket by itself; one entry more than there are bounds: those above all.
+    pub counts: Vec<u64>,
+    /// The sum of all.
+    pub sum_ns: u64,
+}
+
+/// One connection.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionReport {
+    /// Unique in the process, never used again.
+    pub id: u64,
+    /// The peer's process id; zero if it is not known.
+    pub peer_pid: u32,
+    /// The peer's user id.
+    pub peer_uid: u32,
+    /// `unix-stream`, `unix-seqpacket`, `shared-memory`, `memory`.
+    pub transport: String,
+    /// The protocol's major version.
+    pub protocol: u32,
+    /// When its counts were read. Zero: when the report was begun.
+    pub at_ns: u64,
+    /// How long it has been there.
+    pub age_ms: u64,
+    /// Streams open.
+    pub streams: u64,
+    /// Requests under way.
+    pub requests: u64,
+    /// Frames from the peer.
+    pub frames_in: u64,
+    /// Frames to the peer.
+    pub frames_out: u64,
+    /// Bytes from the peer.
+    pub bytes_in: u64,
+    /// Bytes to the peer.
+    pub bytes_out: u64,
+    /// Bytes that wait to be written.
+    pub queued_bytes: u64,
+    /// Messages that may still be sent to the peer, over all streams.
+    pub credit_messages: u64,
+    /// Bytes that may still be sent to the peer.
+    pub credit_bytes: u64,
+    /// What was refused, by cause.
+    pub refused: Vec<(String, u64)>,
+}
+
+impl ChannelReport {
+    /// A channel as it shows itself.
+    #[must_use]
+    pub fn new(id: u64, name: &str, at_ns: u64, snapshot: &Snapshot) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            kind: kind(snapshot.kind).to_owned(),
+            at_ns,
+            capacity: snapshot.capacity.map(|capacity| capacity as u64),
+            len: snapshot.len as u64,
+            high_water: snapshot.high_water as u64,
+            senders_waiting: snapshot.senders_waiting as u64,
+            receivers_waiting: snapshot.receivers_waiting as u64,
+            closed: snapshot.closed,
+            sends: snapshot.sends,
+            receives: snapshot.receives,
+            bytes_in: snapshot.bytes_sent,
+            bytes_out: snapshot.bytes_received,
+            failed: Failed {
+                send: snapshot.send_failures.into(),
+                receive: snapshot.receive_failures.into(),
+            },
+            dropped: snapshot.dropped,
+            conflated: snapshot.conflated,
+            undelivered: snapshot.undelivered,
+        }
+    }
+
+    /// Whether it holds as many as it may. A rendezvous channel holds none, and is never full here.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.capacity.is_some_and(|capacity| capacity > 0 && self.len >= capacity)
+            && self.kind == kind(Kind::Bounded)
+    }
+
+    /// Values received, with when.
+    #[must_use]
+    pub fn receives(&self) -> Reading {
+        Reading { at_ns: self.at_ns, count: self.receives }
+    }
+
+    /// Bytes received, with when.
+    #[must_use]
+    pub fn bytes_out(&self) -> Reading {
+        Reading { at_ns: self.at_ns, count: self.bytes_out }
+    }
+
+    /// Failures of both sides, with when.
+    #[must_use]
+    pub fn failures(&self) -> Reading {
+        Reading { at_ns: self.at_ns, count: self.failed.total() }
+    }
+}
+
+impl Failed {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.send.total().saturating_add(self.receive.total())
+    }
+
+    /// Those that somebody waited for in vain: deadlines and ends. Not those that asked whether
+    /// there was room, nor those that changed their mind.
+    #[must_use]
+    pub fn grave(&self) -> u64 {
+        let grave = |causes: &Causes| causes.timed_out.saturating_add(causes.closed);
+        grave(&self.send).saturating_add(grave(&self.receive))
+    }
+}
+
+impl Causes {
+    /// Each cause with its name.
+    #[must_use]
+    pub fn each(&self) -> [(&'static str, u64); 4] {
+        [
+            ("would_block", self.would_block),
+            ("timed_out", self.timed_out),
+            ("closed", self.closed),
+            ("cancelled", self.cancelled),
+        ]
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.each().iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+}
+
+impl From<Failures> for Causes {
+    fn from(failures: Failures) -> Self {
+        Self {
+            would_block: failures.would_block,
+            timed_out: failures.timed_out,
+            closed: failures.closed,
+            cancelled: failures.cancelled,
+        }
+    }
+}
+
+impl PluginReport {
+    /// Failed calls of every cause.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+}
+
+impl SessionReport {
+    /// What was refused, for every cause.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+}
+
+impl Histogram {
+    /// How many durations.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// The bound that `share` (0 to 1) of them do not exceed; `None` without any, or if it lies above
+    /// the last bound.
+    #[must_use]
+    pub fn quantile_ns(&self, share: f64) -> Option<u64> {
+        let rank = ((self.count() as f64 * share).ceil() as u64).max(1);
+        let mut seen = 0_u64;
+        for (upper, count) in self.upper_ns.iter().zip(&self.counts) {
+            seen = seen.saturating_add(*count);
+            if seen >= rank {
+                return Some(*upper);
+            }
+        }
+        None
+    }
+}
+
+/// A kind's name.
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Rendezvous => "rendezvous",
+        Kind::Bounded => "bounded",
+        Kind::Conflated => "conflated",
+        Kind::Unlimited => "unlimited",
+        // A kind of a later version.
+        _ => "other",
+    }
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What came from outside, within bounds: a report is as hostile as the process that wrote it.
+
+use serde::{Deserialize, Serialize};
+
+use super::query::Page;
+use super::report::{
+    ChannelReport, CoroutineRow, Held, Histogram, PluginReport, Report, SCHEMA, SessionReport,
+    WorkerReport,
+};
+
+/// Rows of one list in one report.
+pub const ROWS_MAX: usize = 1024;
+/// Bytes of one text in a report. Longer ones are cut.
+pub const TEXT_BYTES_MAX: usize = 128;
+/// Bytes of a report as JSON.
+pub const REPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Workers, of all runtimes.
+pub(super) const WORKERS_MAX: usize = 1024;
+/// Causes of one plugin's or session's errors.
+const CAUSES_MAX: usize = 32;
+/// Buckets of one histogram.
+const BUCKETS_MAX: usize = 128;
+/// Coroutines that hold a worker.
+pub(super) const HELD_MAX: usize = 16;
+
+/// Why a report or a query cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// It is longer than is read.
+    #[error("it has {bytes} bytes, at most {bytes_max} are read")]
+    TooLong {
+        /// So long it is.
+        bytes: usize,
+        /// So long it may be.
+        bytes_max: usize,
+    },
+    /// The other side is of another version.
+    #[error("it is of schema {found}, this side reads schema {SCHEMA}")]
+    Schema {
+        /// The other side's.
+        found: u32,
+    },
+    /// It is no JSON of this shape.
+    #[error("it is not a report: {cause}")]
+    Json {
+        /// What the parser says.
+        cause: String,
+    },
+}
+
+impl ReportError {
+    pub(super) fn json(error: serde_json::Error) -> Self {
+        Self::Json { cause: error.to_string() }
+    }
+}
+
+/// The first field alone: an unknown schema may be of another shape.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Version {
+    schema: u32,
+}
+
+impl Report {
+    /// As JSON, on one line.
+    ///
+    /// # Errors
+    ///
+    /// It is longer than [`REPORT_BYTES_MAX`]: the names and causes that closures put in are beyond
+    /// their bounds.
+    pub fn to_json(&self) -> Result<Vec<u8>, ReportError> {
+        let bytes = serde_json::to_vec(self).map_err(ReportError::json)?;
+        if bytes.len() > REPORT_BYTES_MAX {
+            return Err(ReportError::TooLong { bytes: bytes.len(), bytes_max: REPORT_BYTES_MAX });
+        }
+        Ok(bytes)
+    }
+
+    /// Reads one that came from outside: cut to its bounds, without control characters.
+    ///
+    /// # Errors
+    ///
+    /// It is too long, no JSON of this shape, or of another schema.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ReportError> {
+        if bytes.len() > REPORT_BYTES_MAX {
+            return Err(ReportError::TooLong { bytes: bytes.len(), bytes_max: REPORT_BYTES_MAX });
+        }
+        let version: Version = serde_json::from_slice(bytes).map_err(ReportError::json)?;
+        if version.schema != SCHEMA {
+            return Err(ReportError::Schema { found: version.schema });
+        }
+        let mut report: Self = serde_json::from_slice(bytes).map_err(ReportError::json)?;
+        report.tame();
+        Ok(report)
+    }
+
+    pub(super) fn tame(&mut self) {
+        text(&mut self.process.name);
+        self.channels.tame();
+        self.coroutines.rows.tame();
+        self.coroutines.held.truncate(HELD_MAX);
+        self.coroutines.held.iter_mut().for_each(Tame::tame);
+        self.workers.truncate(WORKERS_MAX);
+        self.workers.iter_mut().for_each(Tame::tame);
+        self.plugins.tame();
+        self.sessions.tame();
+    }
+}
+
+/// Cuts to at most `bytes_max` bytes, at a character, and replaces what a terminal could act on.
+pub(super) fn tame_text(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    if text.chars().any(is_unfit) {
+        *text = text.chars().map(|c| if is_unfit(c) { '?' } else { c }).collect();
+        // What replaces a character is never longer than it.
+    }
+}
+
+/// Control characters, and those that turn the direction of what follows.
+fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Something that has bounds.
+pub(super) trait Tame {
+    fn tame(&mut self);
+}
+
+impl<T: Tame> Tame for Page<T> {
+    fn tame(&mut self) {
+        self.rows.truncate(ROWS_MAX);
+        self.rows.iter_mut().chain(&mut self.pinned).for_each(Tame::tame);
+    }
+}
+
+impl Tame for ChannelReport {
+    fn tame(&mut self) {
+        text(&mut self.name);
+        text(&mut self.kind);
+    }
+}
+
+impl Tame for CoroutineRow {
+    fn tame(&mut self) {
+        text(&mut self.name);
+        text(&mut self.site);
+        text(&mut self.state);
+        text(&mut self.runtime);
+    }
+}
+
+impl Tame for Held {
+    fn tame(&mut self) {
+        text(&mut self.what);
+    }
+}
+
+impl Tame for WorkerReport {
+    fn tame(&mut self) {
+        text(&mut self.runtime);
+    }
+}
+
+impl Tame for PluginReport {
+    fn tame(&mut self) {
+        text(&mut self.name);
+        text(&mut self.distance);
+        causes(&mut self.errors);
+        self.latency.tame();
+    }
+}
+
+impl Tame for SessionReport {
+    fn tame(&mut self) {
+        text(&mut self.transport);
+        causes(&mut self.refused);
+    }
+}
+
+impl Tame for Histogram {
+    fn tame(&mut self) {
+        self.upper_ns.truncate(BUCKETS_MAX);
+        self.counts.truncate(self.upper_ns.len() + 1);
+    }
+}
+
+fn text(text: &mut String) {
+    tame_text(text, TEXT_BYTES_MAX);
+}
+
+fn causes(causes: &mut Vec<(String, u64)>) {
+    causes.truncate(CAUSES_MAX);
+    causes.iter_mut().for_each(|(cause, _)| text(cause));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_report_that_goes_there_and_back_is_the_same() {
+        let report = Report {
+            schema: SCHEMA,
+            at_ns: 5,
+            workers: vec![WorkerReport { runtime: "main".into(), ..WorkerReport::default() }],
+            channels: Page {
+                total: 9,
+                rows: vec![ChannelReport { name: "orders".into(), ..ChannelReport::default() }],
+                ..Page::default()
+            },
+            plugins: Page {
+                rows: vec![PluginReport {
+                    errors: vec![("timeout".into(), 3)],
+                    latency: Histogram {
+                        upper_ns: vec![10, 20],
+                        counts: vec![1, 2, 3],
+                        sum_ns: 70,
+                    },
+                    ..PluginReport::default()
+                }],
+                ..Page::default()
+            },
+            ..Report::default()
+        };
+        assert_eq!(Report::from_json(&report.to_json().unwrap()), Ok(report));
+    }
+
+    #[test]
+    fn what_a_newer_side_adds_is_ignored_and_what_an_older_one_lacks_is_nothing() {
+        let report = Report::from_json(br#"{"schema":1,"new":[1],"process":{"pid":7}}"#).unwrap();
+        assert_eq!((report.process.pid, report.channels.rows.len()), (7, 0));
+        let other = Report::from_json(br#"{"schema":9,"process":"of another shape"}"#);
+        assert_eq!(other, Err(ReportError::Schema { found: 9 }));
+    }
+
+    #[test]
+    fn a_report_beyond_its_bounds_is_cut() {
+        let row = ChannelReport { name: "a\u{1b}]0;x\u{7}\u{202e}b".into(), ..Default::default() };
+        let mut report = Report { schema: SCHEMA, ..Report::default() };
+        report.channels.rows = vec![row; 2 * ROWS_MAX];
+        report.workers = vec![WorkerReport::default(); 2 * WORKERS_MAX];
+        report.process.name = "é".repeat(TEXT_BYTES_MAX);
+        let read = Report::from_json(&report.to_json().unwrap()).unwrap();
+        assert_eq!((read.channels.rows.len(), read.workers.len()), (ROWS_MAX, WORKERS_MAX));
+        assert_eq!(read.channels.rows[0].name, "a?]0;x??b");
+        assert_eq!(read.process.name, "é".repeat(TEXT_BYTES_MAX / 2));
+        let long = vec![b'['; REPORT_BYTES_MAX + 1];
+        assert!(matches!(Report::from_json(&long), Err(ReportError::TooLong { .. })));
+        assert!(matches!(Report::from_json(&[b'['; 1000]), Err(ReportError::Json { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn a_tamed_text_is_short_and_has_no_control(mut dirty in "\\PC*\\p{C}{0,80}\\PC*") {
+            tame_text(&mut dirty, 40);
+            prop_assert!(dirty.len() <= 40);
+            prop_assert!(!dirty.chars().any(char::is_control));
+        }
+
+        #[test]
+        fn no_bytes_are_believed(bytes: Vec<u8>) {
+            let _ = Report::from_json(&bytes);
+            let _ = super::super::Query::from_json(&bytes);
+        }
+    }
+}
