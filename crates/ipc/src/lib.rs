@@ -5,6 +5,7 @@ pub mod channels;
 mod element;
 pub mod monitor;
 pub mod reactor;
+pub mod shm;
 pub mod transport;
 
 pub use element::Element;

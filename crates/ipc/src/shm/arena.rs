@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Blocks for bodies that are longer than a slot: lent by who produces, to itself.
+//!
+//! A free list by class, a stack, so that the block that was free last is used first: it is in the
+//! cache. A block is lent to the frame that it is sent with, and free again when the peer has read
+//! up to that frame. The peer's one published position says so of all blocks at once; there is no
+//! list in shared memory, and nothing the peer writes names a block.
+//!
+//! 1. A block is in its free list, or in `lent` under exactly one position, never in both.
+//! 2. `lent` has one place for each slot, used again only when the slot is.
+
+use super::validate::{Geometry, Place};
+
+#[derive(Debug)]
+pub(super) struct Arena {
+    free: Vec<FreeList>,
+    lent: Vec<Option<Place>>,
+    lent_count: usize,
+}
+
+#[derive(Debug)]
+struct FreeList {
+    block_bytes: usize,
+    indices: Vec<u32>,
+}
+
+impl Arena {
+    pub(super) fn new(geometry: &Geometry) -> Self {
+        let list = |class: &super::validate::Class| FreeList {
+            block_bytes: class.block_bytes as usize,
+            indices: (0..class.blocks).rev().collect(),
+        };
+        Self {
+            free: geometry.classes().iter().map(list).collect(),
+            lent: vec![None; geometry.slots() as usize],
+            lent_count: 0,
+        }
+    }
+
+    /// A block of the smallest class that has one free, for the frame at `position`.
+    pub(super) fn lend(&mut self, position: u64, bytes: usize) -> Option<Place> {
+        let at = self.place(position);
+        let mut fitting =
+            self.free.iter_mut().zip(1..).filter(|(list, _)| list.block_bytes >= bytes);
+        let (index, class) =
+            fitting.find_map(|(list, class)| list.indices.pop().map(|index| (index, class)))?;
+        let place = Place::new(class, index, 0);
+        *self.lent.get_mut(at)? = Some(place);
+        self.lent_count += 1;
+        Some(place)
+    }
+
+    /// The peer has read the frames of these positions, at most one lap: their blocks are free.
+    #[inline]
+    pub(super) fn reclaim(&mut self, positions: std::ops::Range<u64>) {
+        for position in positions {
+            if self.lent_count == 0 {
+                return;
+            }
+            let at = self.place(position);
+            let Some(place) = self.lent.get_mut(at).and_then(Option::take) else { continue };
+            self.lent_count -= 1;
+            let list = (place.class() as usize).checked_sub(1).and_then(|at| self.free.get_mut(at));
+            if let Some(list) = list {
+                list.indices.push(place.index());
+            }
+        }
+    }
+
+    /// Whether blocks are out.
+    #[inline]
+    pub(super) fn is_lent(&self) -> bool {
+        self.lent_count > 0
+    }
+
+    fn place(&self, position: u64) -> usize {
+        position as usize & (self.lent.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, VecDeque};
+
+    use proptest::prelude::*;
+
+    use super::super::validate::Class;
+    use super::*;
+
+    const CLASSES: [Class; 2] =
+        [Class { block_bytes: 256, blocks: 3 }, Class { block_bytes: 1024, blocks: 2 }];
+
+    proptest! {
+        #[test]
+        fn a_block_is_lent_to_one_frame_at_a_time(
+            steps in prop::collection::vec((any::<bool>(), 97_usize..1100), 0..200),
+        ) {
+            let geometry = Geometry::new(8, &CLASSES).unwrap();
+            let mut arena = Arena::new(&geometry);
+            let mut out = VecDeque::new();
+            let (mut sent, mut taken) = (0, 0);
+            for (send, bytes) in steps {
+                if send && sent - taken < 8 {
+                    let busy: BTreeSet<_> = out.iter().flatten().map(|p: &Place| p.0).collect();
+                    let free = |class: u32| {
+                        CLASSES[class as usize - 1].blocks as usize
+                            - busy.iter().filter(|place| **place & 15 == class).count()
+                    };
+                    let expected = match bytes {
+                        ..=256 if free(1) > 0 => Some(1),
+                        ..=1024 if free(2) > 0 => Some(2),
+                        _ => None,
+                    };
+                    let place = arena.lend(sent, bytes);
+                    prop_assert_eq!(place.map(Place::class), expected);
+                    prop_assert!(place.is_none_or(|place| !busy.contains(&place.0)));
+                    prop_assert!(place.is_none_or(|p| geometry.block(p.class(), p.index()).is_some()));
+                    out.push_back(place);
+                    sent += 1;
+                } else if taken < sent {
+                    let upto = taken + 1 + bytes as u64 % (sent - taken);
+                    arena.reclaim(taken..upto);
+                    out.drain(..(upto - taken) as usize);
+                    taken = upto;
+                }
+                prop_assert_eq!(arena.is_lent(), out.iter().any(Option::is_some));
+            }
+        }
+    }
+}

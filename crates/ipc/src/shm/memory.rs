@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Memory that two processes see, behind copies that are checked against its bounds.
+//!
+//! [`Own`] is what this side writes and the peer reads; [`Foreign`] is what the peer writes and this
+//! side reads. A peer may write any value at any moment, so:
+//!
+//! 1. No reference to shared bytes is ever made. Every access is one relaxed atomic access of an
+//!    aligned word; longer copies are a row of them into or out of private memory. What was copied
+//!    stays as it is, whatever the peer does next.
+//! 2. Every offset is checked here against the length of the mapping, so no caller can reach beyond
+//!    it, wherever the offset came from.
+//! 3. `Foreign` is mapped read-only and has no stores. Loads of read-only memory are relaxed, with a
+//!    fence after them where order matters: other orders are not promised to work there.
+//!
+//! All `unsafe` of the ring stands in this file.
+//!
+//! # Safety
+//!
+//! `words` points to `count` words that stay mapped, and of this size, for as long as `keep` lives:
+//! the descriptor's seals `SHRINK` and `GROW` were checked (or set) by `segment` before the mapping
+//! was handed in, so that nobody can take the pages away. Words are only accessed as atomics, the
+//! bell's alone as 32 bits, all others as 64 bits.
+
+use std::ffi::c_void;
+use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// Bytes of the word in which memory is copied.
+pub(super) const WORD_BYTES: usize = 8;
+
+/// An offset that is not a word's, or an end beyond the mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{bytes} bytes at offset {offset} lie outside of the segment")]
+pub struct OutOfRange {
+    /// Where.
+    pub offset: usize,
+    /// How many.
+    pub bytes: usize,
+}
+
+/// What this side writes and the peer reads.
+#[derive(Debug)]
+pub(super) struct Own(Words);
+
+/// What the peer writes and this side reads.
+#[derive(Debug)]
+pub(super) struct Foreign(Words);
+
+impl Own {
+    /// Maps `bytes` of `file`, all pages present. The caller has made `file` of at least that size
+    /// and seals it against shrinking before anybody else gets it.
+    pub(super) fn map(file: BorrowedFd<'_>, bytes: usize) -> rustix::io::Result<Self> {
+        Words::map(file, bytes, ProtFlags::READ | ProtFlags::WRITE).map(Self)
+    }
+
+    /// The word at `offset`, as this side wrote it.
+    #[inline]
+    pub(super) fn load(&self, offset: usize) -> Result<u64, OutOfRange> {
+        Ok(self.0.word(offset)?.load(Ordering::Relaxed))
+    }
+
+    /// Writes a word; all that was written before is seen by who reads it and fences.
+    #[inline]
+    pub(super) fn publish(&self, offset: usize, value: u64) -> Result<(), OutOfRange> {
+        self.0.word(offset)?.store(value, Ordering::Release);
+        Ok(())
+    }
+
+    /// Copies `bytes` to `offset`; the last word is filled up with zeros.
+    #[inline]
+    pub(super) fn copy_in(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfRange> {
+        let mut words = self.0.row(offset, bytes.len())?.iter();
+        let (whole, rest) = bytes.as_chunks::<WORD_BYTES>();
+        for (bytes, word) in whole.iter().zip(&mut words) {
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+        if let Some(word) = words.next() {
+            let mut last = [0; WORD_BYTES];
+            for (to, from) in last.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            word.store(u64::from_ne_bytes(last), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// A word of 32 bits for a futex.
+    #[inline]
+    pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, OutOfRange> {
+        self.0.half(offset)
+    }
+}
+
+impl Foreign {
+    /// Maps `bytes` of `file` read-only, all pages present. The caller has checked the size and the
+    /// seals of `file`.
+    pub(super) fn map(file: BorrowedFd<'_>, bytes: usize) -> rustix::io::Result<Self> {
+        Words::map(file, bytes, ProtFlags::READ).map(Self)
+    }
+
+    /// The word at `offset` as it is now.
+    #[inline]
+    pub(super) fn load(&self, offset: usize) -> Result<u64, OutOfRange> {
+        Ok(self.0.word(offset)?.load(Ordering::Relaxed))
+    }
+
+    /// The word at `offset`; what the peer wrote before it is seen by what is read after.
+    #[inline]
+    pub(super) fn acquire(&self, offset: usize) -> Result<u64, OutOfRange> {
+        let value = self.load(offset)?;
+        fence(Ordering::Acquire);
+        Ok(value)
+    }
+
+    /// Copies what lies at `offset` into private memory, each byte read once.
+    #[inline]
+    pub(super) fn copy_out(&self, offset: usize, into: &mut [u8]) -> Result<(), OutOfRange> {
+        let mut words = self.0.row(offset, into.len())?.iter();
+        let (whole, rest) = into.as_chunks_mut::<WORD_BYTES>();
+        for (bytes, word) in whole.iter_mut().zip(&mut words) {
+            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        if let Some(word) = words.next() {
+            let last = word.load(Ordering::Relaxed).to_ne_bytes();
+            for (to, from) in rest.iter_mut().zip(last) {
+                *to = from;
+            }
+        }
+        Ok(())
+    }
+
+    /// A word of 32 bits for a futex. It must only be loaded: the page is read-only.
+    #[inline]
+    pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, OutOfRange> {
+        self.0.half(offset)
+    }
+}
+
+/// Both sides of memory within this process, without a mapping: for tests under miri.
+#[cfg(test)]
+pub(super) fn private(bytes: usize) -> (Own, Foreign) {
+    let words: std::sync::Arc<[AtomicU64]> =
+        (0..bytes / WORD_BYTES).map(|_| AtomicU64::new(0)).collect();
+    let view = || Words {
+        words: NonNull::from_ref(&*words).cast(),
+        count: words.len(),
+        keep: Keep::Heap(std::sync::Arc::clone(&words)),
+    };
+    (Own(view()), Foreign(view()))
+}
+
+#[derive(Debug)]
+struct Words {
+    words: NonNull<AtomicU64>,
+    count: usize,
+    keep: Keep,
+}
+
+#[derive(Debug)]
+enum Keep {
+    Mapping,
+    #[cfg(test)]
+    Heap(#[expect(dead_code, reason = "it is held, not read")] std::sync::Arc<[AtomicU64]>),
+}
+
+// SAFETY: the memory is only accessed by atomics, from any thread, and unmapped when the last
+// owner goes; see the module.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
+
+impl Words {
+    fn map(file: BorrowedFd<'_>, bytes: usize, prot: ProtFlags) -> rustix::io::Result<Self> {
+        let flags = MapFlags::SHARED | MapFlags::POPULATE;
+        // SAFETY: a new mapping at a place of the kernel's choice aliases nothing of this process.
+        let base = unsafe { mmap(std::ptr::null_mut(), bytes, prot, flags, file, 0)? };
+        // The kernel does not map at 0; if it did, there would be nothing to give back.
+        let words = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;
+        Ok(Self { words, count: bytes / WORD_BYTES, keep: Keep::Mapping })
+    }
+
+    #[inline]
+    fn word(&self, offset: usize) -> Result<&AtomicU64, OutOfRange> {
+        let index = offset / WORD_BYTES;
+        if index >= self.count || !offset.is_multiple_of(WORD_BYTES) {
+            return Err(OutOfRange { offset, bytes: WORD_BYTES });
+        }
+        // SAFETY: `index` is below `count`, so the word is within the mapping that `self` keeps. An
+        // atomic may change under a shared reference, by this process or by another one.
+        Ok(unsafe { self.words.add(index).as_ref() })
+    }
+
+    /// The words that hold `bytes` bytes from `offset` on.
+    #[inline]
+    fn row(&self, offset: usize, bytes: usize) -> Result<&[AtomicU64], OutOfRange> {
+        let index = offset / WORD_BYTES;
+        let count = bytes.div_ceil(WORD_BYTES);
+        let fits = self.count.checked_sub(index).is_some_and(|behind| count <= behind);
+        if !fits || !offset.is_multiple_of(WORD_BYTES) {
+            return Err(OutOfRange { offset, bytes });
+        }
+        // SAFETY: `count` words from `index` on are within the mapping that `self` keeps; atomics
+        // may change under a shared reference.
+        Ok(unsafe { std::slice::from_raw_parts(self.words.add(index).as_ptr(), count) })
+    }
+
+    fn half(&self, offset: usize) -> Result<&AtomicU32, OutOfRange> {
+        let word = NonNull::from_ref(self.word(offset)?).cast::<AtomicU32>();
+        // SAFETY: the first half of a word within the mapping, aligned to 8; by the layout in
+        // `validate` a futex's word is accessed as 32 bits alone.
+        Ok(unsafe { word.as_ref() })
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        match self.keep {
+            Keep::Mapping => {
+                let bytes = self.count * WORD_BYTES;
+                // SAFETY: `map` mapped exactly these bytes, and all references into them borrow
+                // from `self`, which is going.
+                let unmapped = unsafe { munmap(self.words.as_ptr().cast::<c_void>(), bytes) };
+                if let Err(errno) = unmapped {
+                    tracing::error!(%errno, bytes, "a shared segment was not unmapped");
+                }
+            }
+            #[cfg(test)]
+            Keep::Heap(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_copied_in_is_copied_out() {
+        let (own, foreign) = private(64);
+        for bytes in 0..=40_usize {
+            let sent: Vec<u8> = (0..bytes).map(|byte| (byte * 7 + bytes) as u8).collect();
+            own.copy_in(8, &[0xff; 48]).unwrap();
+            own.copy_in(8, &sent).unwrap();
+            let mut got = vec![0; bytes];
+            foreign.copy_out(8, &mut got).unwrap();
+            assert_eq!(got, sent);
+            let mut filled = vec![0; bytes.next_multiple_of(WORD_BYTES)];
+            foreign.copy_out(8, &mut filled).unwrap();
+            assert!(filled[bytes..].iter().all(|byte| *byte == 0), "nothing else leaks");
+        }
+    }
+
+    #[test]
+    fn nothing_beyond_the_memory_is_reached() {
+        let (own, foreign) = private(64);
+        let wrong = [(64, 8), (60, 4), (56, 9), (0, 65), (usize::MAX - 7, 8), (8, usize::MAX - 7)];
+        for (offset, bytes) in wrong {
+            let refused = Err(OutOfRange { offset, bytes });
+            if bytes < 100 {
+                assert_eq!(own.copy_in(offset, &vec![0; bytes]), refused);
+                assert_eq!(foreign.copy_out(offset, &mut vec![0; bytes]), refused);
+            }
+            assert!(own.0.row(offset, bytes).is_err());
+        }
+        for offset in [64, 1, 63, usize::MAX] {
+            assert!(own.load(offset).is_err());
+            assert!(own.publish(offset, 0).is_err());
+            assert!(foreign.acquire(offset).is_err());
+            assert!(foreign.futex(offset).is_err());
+        }
+        own.publish(56, 7).unwrap();
+        assert_eq!(foreign.acquire(56), Ok(7));
+        assert!(own.copy_in(64, &[]).is_ok(), "nothing fits everywhere");
+    }
+}

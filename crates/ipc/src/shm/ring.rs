@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The ring: one producer, one consumer, a frame a slot, the sequence inside the slot.
+//!
+//! Algorithm: a single-producer single-consumer ring whose slots carry their own sequence, as in
+//! Vyukov's bounded queue, so that a frame and the news of it share a cache line. The consumer's
+//! position stands in the *consumer's* segment and is published every eighth of the ring; the
+//! producer looks at it only when it runs out of what it knew.
+//!
+//! ```text
+//!   a slot, 128 B      0        4        8              32                         128
+//!                      ┌────────┬────────┬──────────────┬─────────────────────────────┐
+//!                      │sequence│ place  │ head, 24 B   │ body, up to 96 B            │
+//!                      └────────┴────────┴──────────────┴─────────────────────────────┘
+//!                        one word of 64 bits, written last; `place`: see `validate::Place`
+//! ```
+//!
+//! Invariants:
+//! 1. Frame `p` (from 0) lies in slot `p mod slots`, whose sequence is then `p + 1` (mod 2³²). Until
+//!    it is there the slot shows the sequence of the lap before, or 0. Anything else is a broken
+//!    peer.
+//! 2. The producer writes slot `p` only when the consumer has published a position above
+//!    `p - slots`; `known ≤ published ≤ sent`, or the peer is broken.
+//! 3. A block belongs to the producer's private lists, or to one position between `known` and
+//!    `sent` (`arena`).
+//! 4. The consumer copies the word, then head and body, each once, and judges the copies. Bytes that
+//!    change meanwhile give other bytes, never another place.
+//! 5. The consumer publishes its position every eighth of the ring, and when a `take` ends after
+//!    blocks were read. A producer that waits for room can therefore always be helped: a ring full
+//!    of frames is more than an eighth, and a block is given back at once.
+
+use std::sync::Arc;
+
+use becket_wire::{HEAD_BYTES, Head};
+
+use super::arena::Arena;
+use super::segment::{OwnSegment, PeerSegment};
+use super::validate::{
+    Body, Broken, INLINE_BYTES, Place, SLOT_BODY, SLOT_HEAD, TAKEN, check_body, check_sequence,
+    check_taken, sequence,
+};
+
+/// Puts frames into this side's segment.
+#[derive(Debug)]
+pub struct Producer {
+    own: Arc<OwnSegment>,
+    peer: Arc<PeerSegment>,
+    sent: u64,
+    /// Up to where the peer is known to have read.
+    known: u64,
+    arena: Arena,
+}
+
+/// Takes frames out of the peer's segment.
+#[derive(Debug)]
+pub struct Consumer {
+    own: Arc<OwnSegment>,
+    peer: Arc<PeerSegment>,
+    taken: u64,
+    published: u64,
+    publish_every: u64,
+    blocks_taken: bool,
+    body_bytes_max: u32,
+    inline: [u8; INLINE_BYTES],
+    block: Box<[u8]>,
+}
+
+/// Why a frame was not put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// No slot, or no block that is large enough: again when the peer has read.
+    Full,
+    /// There is no block of that size.
+    TooLong,
+    /// The peer's position is impossible.
+    Broken(Broken),
+}
+
+/// A frame that was taken: a private copy.
+#[derive(Debug)]
+pub struct Taken<'a> {
+    /// Its head.
+    pub head: Head,
+    /// Its body.
+    pub body: &'a [u8],
+    /// How many file descriptors travel beside it.
+    pub descriptors: usize,
+}
+
+impl From<Broken> for Refused {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl Producer {
+    /// A ring's end. A segment has one producer.
+    pub(super) fn new(own: Arc<OwnSegment>, peer: Arc<PeerSegment>) -> Self {
+        let arena = Arena::new(&own.geometry);
+        Self { own, peer, sent: 0, known: 0, arena }
+    }
+
+    /// Frames put so far.
+    #[inline]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Puts a frame, which the peer sees at once if it looks. `head.length` is the body's length.
+    #[inline]
+    pub fn put(&mut self, head: &Head, body: &[u8], descriptors: u32) -> Result<(), Refused> {
+        let slots = u64::from(self.own.geometry.slots());
+        if self.sent - self.known >= slots {
+            self.refresh()?;
+            if self.sent - self.known >= slots {
+                return Err(Refused::Full);
+            }
+        }
+        let slot = self.own.geometry.slot(self.sent);
+        let memory = &self.own.memory;
+        let mut place = Place::new(0, 0, descriptors);
+        if body.len() <= INLINE_BYTES {
+            memory.copy_in(slot + SLOT_BODY, body).map_err(Broken::from)?;
+        } else {
+            place.0 |= self.put_block(body)?.0;
+        }
+        let memory = &self.own.memory;
+        let encoded = Head { length: body.len() as u32, ..*head }.encode();
+        memory.copy_in(slot + SLOT_HEAD, &encoded).map_err(Broken::from)?;
+        let word = u64::from(sequence(self.sent)) | u64::from(place.0) << 32;
+        memory.publish(slot, word).map_err(Broken::from)?;
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Whether the peer has read more than is known: there may be room now.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.peer.memory.load(TAKEN).is_ok_and(|taken| taken != self.known)
+    }
+
+    #[cold]
+    fn put_block(&mut self, body: &[u8]) -> Result<Place, Refused> {
+        if body.len() > self.own.geometry.body_bytes_max() as usize {
+            return Err(Refused::TooLong);
+        }
+        let place = match self.arena.lend(self.sent, body.len()) {
+            Some(place) => place,
+            None => {
+                self.refresh()?;
+                self.arena.lend(self.sent, body.len()).ok_or(Refused::Full)?
+            }
+        };
+        let (class, index) = (place.class(), place.index());
+        let block = self.own.geometry.block(class, index);
+        let (offset, _) = block.ok_or(Broken::Block { class, index })?;
+        self.own.memory.copy_in(offset, body).map_err(Broken::from)?;
+        Ok(place)
+    }
+
+    #[cold]
+    fn refresh(&mut self) -> Result<(), Broken> {
+        let taken = check_taken(self.peer.memory.acquire(TAKEN)?, self.known, self.sent)?;
+        if self.arena.is_lent() {
+            self.arena.reclaim(self.known..taken);
+        }
+        self.known = taken;
+        Ok(())
+    }
+}
+
+impl Consumer {
+    /// A ring's end. Bodies are at most `body_bytes_max`, and as long as the peer's blocks.
+    pub(super) fn new(own: Arc<OwnSegment>, peer: Arc<PeerSegment>, body_bytes_max: u32) -> Self {
+        let geometry = &peer.geometry;
+        let body_bytes_max = body_bytes_max.min(geometry.body_bytes_max());
+        let publish_every = u64::from(geometry.slots() / 8);
+        Self {
+            own,
+            taken: 0,
+            published: 0,
+            publish_every,
+            blocks_taken: false,
+            body_bytes_max,
+            inline: [0; INLINE_BYTES],
+            block: vec![0; body_bytes_max as usize].into_boxed_slice(),
+            peer,
+        }
+    }
+
+    /// Frames taken so far.
+    #[inline]
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether the next slot no longer shows the lap before: a frame, or a broken peer.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.word().is_ok_and(|word| {
+            let found = word as u32;
+            let before = self.taken.checked_sub(u64::from(self.peer.geometry.slots()));
+            found != before.map_or(0, sequence)
+        })
+    }
+
+    /// The next frame, copied. It counts as taken; [`publish_due`](Self::publish_due) tells the
+    /// producer.
+    #[inline]
+    pub fn take(&mut self) -> Result<Option<Taken<'_>>, Broken> {
+        let word = self.word()?;
+        let geometry = &self.peer.geometry;
+        if !check_sequence(word as u32, self.taken, geometry.slots())? {
+            return Ok(None);
+        }
+        let memory = &self.peer.memory;
+        let slot = geometry.slot(self.taken);
+        let mut head = [0; HEAD_BYTES];
+        memory.copy_out(slot + SLOT_HEAD, &mut head)?;
+        let head = Head::decode(&head)?;
+        let place = Place((word >> 32) as u32);
+        let length = head.length;
+        let too_long = Broken::Length { bytes: length, bytes_max: self.body_bytes_max };
+        let body = match check_body(geometry, self.body_bytes_max, place, length)? {
+            Body::Inline => {
+                let body = self.inline.get_mut(..length as usize).ok_or(too_long)?;
+                memory.copy_out(slot + SLOT_BODY, body)?;
+                body
+            }
+            Body::At(offset) => {
+                self.blocks_taken = true;
+                let body = self.block.get_mut(..length as usize).ok_or(too_long)?;
+                memory.copy_out(offset, body)?;
+                body
+            }
+        };
+        self.taken += 1;
+        Ok(Some(Taken { head, body, descriptors: place.descriptors() }))
+    }
+
+    /// Publishes the position if an eighth of the ring has been read since; if `ends`, nothing more
+    /// is taken now, also if blocks have been. True: the producer may have room for which it waits.
+    #[inline]
+    pub fn publish_due(&mut self, ends: bool) -> Result<bool, Broken> {
+        let due = self.taken - self.published >= self.publish_every || ends && self.blocks_taken;
+        if due { self.publish() } else { Ok(false) }
+    }
+
+    /// Publishes the position. True: it is another than before.
+    pub fn publish(&mut self) -> Result<bool, Broken> {
+        if self.published == self.taken {
+            return Ok(false);
+        }
+        self.own.memory.publish(TAKEN, self.taken)?;
+        self.published = self.taken;
+        self.blocks_taken = false;
+        Ok(true)
+    }
+
+    #[inline]
+    fn word(&self) -> Result<u64, Broken> {
+        Ok(self.peer.memory.acquire(self.peer.geometry.slot(self.taken))?)
+    }
+}
+
+#[cfg(test)]
+impl Consumer {
+    /// Reads the last slot again.
+    pub(super) fn again(&mut self) {
+        self.taken -= 1;
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A segment: a sealed memfd that one side writes and the other may only read.
+//!
+//! This side's is made, mapped writable once, then sealed: from there on nobody can change its size
+//! or map it writable again, not even through `/proc`. The peer's is believed to be memory only
+//! when it carries those seals, lies in plain shared memory (huge pages may fault), and has the
+//! size that its header says. The header is read once.
+//!
+//! There is no name: the memory goes with the last descriptor and mapping, after kill -9 too.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatfs, ftruncate,
+    memfd_create,
+};
+use rustix::io::Errno;
+
+use super::error::ShmError;
+use super::memory::{Foreign, Own, WORD_BYTES};
+use super::validate::{Broken, Geometry, HEADER, HEADER_WORDS};
+
+/// What keeps a segment as it is: its size, and who may write.
+const SEALS: SealFlags =
+    SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
+const TMPFS_MAGIC: i128 = 0x0102_1994;
+
+/// This side's segment.
+#[derive(Debug)]
+pub struct OwnSegment {
+    pub(super) memory: Own,
+    pub(super) geometry: Geometry,
+    file: OwnedFd,
+}
+
+/// The peer's segment.
+#[derive(Debug)]
+pub struct PeerSegment {
+    pub(super) memory: Foreign,
+    pub(super) geometry: Geometry,
+}
+
+impl OwnSegment {
+    /// Makes a segment, all its pages present, and seals it.
+    ///
+    /// # Errors
+    /// [`ShmError::Io`]: no descriptor or memory was to be had.
+    pub fn create(geometry: Geometry) -> Result<Self, ShmError> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = memfd_create("becket-ipc", flags).map_err(io("make a shared segment"))?;
+        ftruncate(&file, geometry.bytes() as u64).map_err(io("size a shared segment"))?;
+        let memory =
+            Own::map(file.as_fd(), geometry.bytes()).map_err(io("map a shared segment"))?;
+        for (at, word) in geometry.to_words().into_iter().enumerate() {
+            memory.publish(HEADER + at * WORD_BYTES, word).map_err(Broken::from)?;
+        }
+        // Only now: the seal refuses every later writable mapping, and spares the one there is.
+        fcntl_add_seals(&file, SEALS).map_err(io("seal a shared segment"))?;
+        Ok(Self { memory, geometry, file })
+    }
+
+    /// The descriptor to hand to the peer.
+    #[must_use]
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl PeerSegment {
+    /// Maps the segment that the peer handed over, read-only. It may have up to `bytes_max`: all
+    /// its pages are made present here.
+    ///
+    /// # Errors
+    /// [`ShmError::PeerBroke`]: it is not what it has to be. [`ShmError::Io`]: it cannot be mapped.
+    pub fn open(file: BorrowedFd<'_>, bytes_max: usize) -> Result<Self, ShmError> {
+        // First of all: this asks nothing of a file system, and refuses all that is no memfd.
+        let seals = match fcntl_get_seals(file) {
+            Ok(seals) => seals,
+            Err(Errno::INVAL) => return Err(Broken::NoMemory.into()),
+            Err(errno) => return Err(io("read the seals of the peer's segment")(errno)),
+        };
+        if !seals.contains(SEALS) {
+            return Err(Broken::Seals.into());
+        }
+        let system = fstatfs(file).map_err(io("examine the peer's segment"))?;
+        if i128::from(system.f_type) != TMPFS_MAGIC {
+            return Err(Broken::NoMemory.into());
+        }
+        let stat = fstat(file).map_err(io("examine the peer's segment"))?;
+        let bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        let fits = usize::try_from(bytes).ok().filter(|bytes| *bytes <= bytes_max);
+        let Some(mapped) = fits.filter(|bytes| *bytes >= HEADER_WORDS * WORD_BYTES) else {
+            return Err(Broken::Size { bytes, expected: bytes_max as u64 }.into());
+        };
+        let memory = Foreign::map(file, mapped).map_err(io("map the peer's segment"))?;
+        let mut words = [0; HEADER_WORDS];
+        for (at, word) in words.iter_mut().enumerate() {
+            *word = memory.acquire(HEADER + at * WORD_BYTES).map_err(Broken::from)?;
+        }
+        let geometry = Geometry::from_words(words, bytes)?;
+        Ok(Self { memory, geometry })
+    }
+}
+
+/// Both sides' view of one segment, without a mapping: for tests under miri.
+#[cfg(test)]
+pub(super) fn private(geometry: Geometry) -> (OwnSegment, PeerSegment) {
+    let (own, peer) = super::memory::private(geometry.bytes());
+    let file = std::fs::File::open("/dev/null").unwrap().into();
+    (OwnSegment { memory: own, geometry, file }, PeerSegment { memory: peer, geometry })
+}
+
+fn io(doing: &'static str) -> impl Fn(Errno) -> ShmError {
+    move |errno| ShmError::Io { doing, source: errno.into() }
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The ring against a model, against a hostile peer, and between two threads. None of it maps
+//! anything, so miri runs it too.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use becket_wire::{Head, HeadError, Kind};
+use proptest::prelude::*;
+
+use super::memory::WORD_BYTES;
+use super::segment::private;
+use super::validate::{SLOT_BODY, SLOT_HEAD, TAKEN};
+use super::*;
+
+/// Two sides, A and B, within this process.
+struct Pair {
+    a: Arc<OwnSegment>,
+    b: Arc<OwnSegment>,
+    producer: Producer,
+    consumer: Consumer,
+}
+
+const CLASSES: [Class; 2] =
+    [Class { block_bytes: 256, blocks: 3 }, Class { block_bytes: 1024, blocks: 2 }];
+
+fn pair(slots: u32, body_bytes_max: u32) -> Pair {
+    let geometry = Geometry::new(slots, &CLASSES).unwrap();
+    let (a, a_seen) = private(geometry);
+    let (b, b_seen) = private(geometry);
+    let (a, b) = (Arc::new(a), Arc::new(b));
+    let producer = Producer::new(Arc::clone(&a), Arc::new(b_seen));
+    let consumer = Consumer::new(Arc::clone(&b), Arc::new(a_seen), body_bytes_max);
+    Pair { a, b, producer, consumer }
+}
+
+fn head(sequence: u64) -> Head {
+    Head { stream: 3, aux: 5, sequence, ..Head::new(Kind::Data) }
+}
+
+fn body(number: u64, bytes: usize) -> Vec<u8> {
+    (0..bytes as u64).map(|at| (number.wrapping_mul(31) ^ at) as u8).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
+
+    /// Against a queue: what is put comes out, whole and in order; full is full, and only then.
+    #[test]
+    fn it_is_a_queue(
+        steps in prop::collection::vec((0_u8..4, 0_usize..1100), 0..if cfg!(miri) { 40 } else { 300 }),
+    ) {
+        let Pair { mut producer, mut consumer, .. } = pair(8, 4096);
+        let mut model = VecDeque::new();
+        let mut number = 0;
+        for (step, bytes) in steps {
+            if step < 2 {
+                let put = producer.put(&head(number), &body(number, bytes), 0);
+                match put {
+                    Ok(()) => {
+                        model.push_back((number, bytes));
+                        number += 1;
+                    }
+                    Err(Refused::Full) => {
+                        let blocks = model.iter().filter(|(_, bytes)| *bytes > INLINE_BYTES).count();
+                        prop_assert!(model.len() == 8 || bytes > INLINE_BYTES && blocks > 0);
+                    }
+                    Err(Refused::TooLong) => prop_assert!(bytes > 1024),
+                    Err(Refused::Broken(broken)) => prop_assert!(false, "{}", broken),
+                }
+            } else {
+                let taken = consumer.take().unwrap();
+                prop_assert_eq!(taken.is_some(), !model.is_empty());
+                if let (Some(taken), Some((number, bytes))) = (taken, model.pop_front()) {
+                    prop_assert_eq!(taken.head, Head { length: bytes as u32, ..head(number) });
+                    prop_assert_eq!(taken.body, body(number, bytes));
+                }
+                consumer.publish_due(true).unwrap();
+            }
+            prop_assert_eq!(consumer.is_ready(), !model.is_empty());
+        }
+    }
+}
+
+/// A producer that finds the ring full can always be helped: what a consumer read to the end is
+/// free again without its saying more.
+#[test]
+fn what_was_read_to_the_end_is_room() {
+    for bytes in [0, 96, 97, 1000] {
+        let Pair { mut producer, mut consumer, .. } = pair(64, 4096);
+        for number in 0..1000 {
+            while producer.put(&head(number), &body(number, bytes), 0) == Err(Refused::Full) {
+                assert!(!producer.has_news());
+                while consumer.take().unwrap().is_some() {}
+                consumer.publish_due(true).unwrap();
+                assert!(producer.has_news(), "{bytes} bytes: frame {number} would never fit");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_frame_comes_once_between_threads() {
+    const FRAMES: u64 = if cfg!(miri) { 60 } else { 200_000 };
+    let Pair { mut producer, mut consumer, .. } = pair(16, 4096);
+    let bytes = |number: u64| {
+        (number.wrapping_mul(7919) % 1025) as usize * usize::from(number.is_multiple_of(3))
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for number in 0..FRAMES {
+                let body = body(number, bytes(number));
+                while producer.put(&head(number), &body, 0).is_err() {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        for number in 0..FRAMES {
+            let taken = loop {
+                match consumer.take().unwrap() {
+                    Some(taken) => break (taken.head.sequence, taken.body.to_vec()),
+                    None => consumer.publish_due(true).unwrap(),
+                };
+                std::thread::yield_now();
+            };
+            consumer.publish_due(false).unwrap();
+            assert_eq!(taken, (number, body(number, bytes(number))));
+        }
+    });
+}
+
+/// What a hostile side A writes into its slot 0, and what B makes of it.
+fn judged(hurt: impl Fn(&OwnSegment, usize)) -> Result<usize, Broken> {
+    let Pair { a, mut producer, mut consumer, .. } = pair(8, 512);
+    producer.put(&head(0), &[7; 64], 0).unwrap();
+    hurt(&a, a.geometry.slot(0));
+    consumer.take().map(|taken| taken.map_or(0, |taken| taken.body.len()))
+}
+
+fn word(sequence: u32, place: Place) -> u64 {
+    u64::from(sequence) | u64::from(place.0) << 32
+}
+
+#[test]
+fn a_wrong_sequence_is_refused() {
+    for found in [2, 9, u32::MAX] {
+        let broken = judged(|a, slot| a.memory.publish(slot, word(found, Place(0))).unwrap());
+        assert_eq!(broken, Err(Broken::Sequence { found, expected: 1 }));
+    }
+    let none = judged(|a, slot| a.memory.publish(slot, 0).unwrap());
+    assert_eq!(none, Ok(0), "as if it had not come yet");
+}
+
+#[test]
+fn a_wrong_length_is_refused() {
+    let with = |bytes: u32, place: Place| {
+        judged(move |a, slot| {
+            let lying = Head { length: bytes, ..head(0) }.encode();
+            a.memory.copy_in(slot + SLOT_HEAD, &lying).unwrap();
+            a.memory.publish(slot, word(1, place)).unwrap();
+        })
+    };
+    let long = |bytes, bytes_max| Err(Broken::Length { bytes, bytes_max });
+    assert_eq!(with(96, Place(0)), Ok(96));
+    assert_eq!(with(97, Place(0)), long(97, 96));
+    assert_eq!(with(u32::MAX, Place(0)), long(u32::MAX, 96));
+    assert_eq!(with(256, Place::new(1, 2, 0)), Ok(256));
+    assert_eq!(with(257, Place::new(1, 2, 0)), long(257, 256));
+    assert_eq!(with(512, Place::new(2, 1, 0)), Ok(512));
+    assert_eq!(with(513, Place::new(2, 1, 0)), long(513, 512), "B takes no more than 512");
+}
+
+#[test]
+fn a_block_that_does_not_exist_is_refused() {
+    for (class, index) in [(1, 3), (2, 2), (3, 0), (15, 0), (1, 0xff_ffff)] {
+        let place = Place::new(class, index, 0);
+        let broken = judged(|a, slot| a.memory.publish(slot, word(1, place)).unwrap());
+        assert_eq!(broken, Err(Broken::Block { class, index }));
+    }
+}
+
+#[test]
+fn a_head_of_no_kind_is_refused() {
+    let broken = judged(|a, slot| a.memory.copy_in(slot + SLOT_HEAD, &[0xff; 24]).unwrap());
+    assert_eq!(broken, Err(Broken::Head(HeadError::UnknownKind(0xff))));
+}
+
+#[test]
+fn an_impossible_position_is_refused() {
+    for (first, then) in [(9, None), (u64::MAX, None), (4, Some(3))] {
+        let Pair { b, mut producer, .. } = pair(8, 512);
+        for number in 0..8 {
+            producer.put(&head(number), &[], 0).unwrap();
+        }
+        b.memory.publish(TAKEN, first).unwrap();
+        let mut put = producer.put(&head(8), &[], 0);
+        if let Some(then) = then {
+            assert_eq!(put, Ok(()));
+            b.memory.publish(TAKEN, then).unwrap();
+            while put.is_ok() {
+                put = producer.put(&head(9), &[], 0);
+            }
+        }
+        let taken = then.unwrap_or(first);
+        let broken =
+            matches!(put, Err(Refused::Broken(Broken::Position { taken: t, .. })) if t == taken);
+        assert!(broken, "{put:?}");
+    }
+}
+
+/// A peer that changes everything while it is read: each frame is refused, or within its limits.
+#[test]
+fn bytes_that_change_while_they_are_read_do_no_harm() {
+    let Pair { a, mut producer, mut consumer, .. } = pair(8, 512);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (mut passed, mut refused) = (0_u32, 0_u32);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let slot = a.geometry.slot(0);
+            let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for length in [8, 4096, 64, 300, u32::MAX, 96] {
+                    random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                    let head = Head { length, ..head(random) }.encode();
+                    a.memory.copy_in(slot + SLOT_HEAD, &head).unwrap();
+                    a.memory.copy_in(slot + SLOT_BODY, &random.to_ne_bytes()).unwrap();
+                    let place = Place((random >> 40) as u32 & 0x1f);
+                    a.memory.publish(slot, word(1, place)).unwrap();
+                }
+            }
+        });
+        producer.put(&head(0), &[7; 64], 0).unwrap();
+        for _ in 0..if cfg!(miri) { 50 } else { 200_000 } {
+            match consumer.take() {
+                Ok(Some(taken)) => {
+                    assert_eq!(taken.body.len(), taken.head.length as usize);
+                    assert!(taken.body.len() <= 512);
+                    passed += 1;
+                    consumer.again();
+                }
+                Ok(None) => {}
+                Err(Broken::Length { .. } | Broken::Block { .. }) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(passed + refused > 0);
+}
+
+#[test]
+fn the_layout_is_the_one_drawn() {
+    assert_eq!(SLOT_BODY + INLINE_BYTES, SLOT_BYTES);
+    assert_eq!(SLOT_HEAD, WORD_BYTES);
+}
