@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Copying out of memory that another process may write at the same time.
+//!
+//! Such a read may be torn, but must be one: the compiler may neither read twice what it once
+//! checked, nor assume that nobody writes. So each byte is read once, by a volatile read, into memory
+//! of our own. What is checked is that copy.
+
+use std::ptr;
+
+/// Words that are read in a row.
+const UNROLLED: usize = 8;
+const WORD: usize = size_of::<u64>();
+
+/// Copies `len` bytes.
+///
+/// # Safety
+///
+/// `from` is valid for volatile reads of `len` bytes, `to` for writes; they do not overlap. `from` may
+/// change meanwhile, by another process's doing.
+pub(super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
+    let head = from.align_offset(WORD).min(len);
+    // SAFETY: the caller's promise; the three ranges are those of `len`, one after the other, and
+    // the middle one is aligned for words on the side that is read.
+    unsafe {
+        copy_bytes(from, to, head);
+        let words = (len - head) / WORD;
+        copy_words(from.add(head).cast(), to.add(head), words);
+        let done = head + words * WORD;
+        copy_bytes(from.add(done), to.add(done), len - done);
+    }
+}
+
+/// # Safety
+///
+/// As for [`copy_shared`].
+unsafe fn copy_bytes(from: *const u8, to: *mut u8, len: usize) {
+    for at in 0..len {
+        // SAFETY: the caller's promise.
+        unsafe { to.add(at).write(ptr::read_volatile(from.add(at))) };
+    }
+}
+
+/// # Safety
+///
+/// As for [`copy_shared`], of so many words; `from` is aligned.
+unsafe fn copy_words(from: *const u64, to: *mut u8, words: usize) {
+    let mut at = 0;
+    while words - at >= UNROLLED {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let chunk: [u64; UNROLLED] =
+                std::array::from_fn(|place| ptr::read_volatile(from.add(at + place)));
+            to.add(at * WORD).cast::<[u64; UNROLLED]>().write_unaligned(chunk);
+        }
+        at += UNROLLED;
+    }
+    for at in at..words {
+        // SAFETY: the caller's promise.
+        unsafe {
+            to.add(at * WORD).cast::<u64>().write_unaligned(ptr::read_volatile(from.add(at)))
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_and_alignment_arrives() {
+        let from: Vec<u8> = (0..200_u8).collect();
+        for start in 0..9 {
+            for len in 0..from.len() - start {
+                let mut to = vec![0xFF; len + 1];
+                // SAFETY: both are that long.
+                unsafe { copy_shared(from[start..].as_ptr(), to.as_mut_ptr(), len) };
+                assert_eq!((&to[..len], to[len]), (&from[start..start + len], 0xFF));
+            }
+        }
+    }
+}

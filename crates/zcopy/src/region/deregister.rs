@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Waiting until a region has been left.
+//!
+//! Nothing is ever sent on the region's channel; it is closed when the memory has been given back.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use becket_chan::{Free, Limit, Limited, Operation, Receiving, Recv, RecvError, Token};
+
+/// Waits until nothing is in flight in a region. See [`Region::deregister`](super::Region::deregister).
+///
+/// Drive it with `.await` or [`wait`](Self::wait), which parks a thread or a coroutine.
+///
+/// **Cancel safe**: dropped, it no longer waits; the region stays on its way out.
+#[must_use = "the region takes no descriptor any more, but nobody waits until it is gone"]
+pub struct Deregister<'a, L: Limit = Free>(Operation<'a, Infallible, Receiving, L>);
+
+/// The region is not gone yet. It takes no descriptor any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeregisterError {
+    /// The deadline passed first.
+    #[error("descriptors are still in flight")]
+    TimedOut,
+    /// The token was cancelled.
+    #[error("the wait was cancelled")]
+    Cancelled,
+}
+
+impl<'a> Deregister<'a> {
+    pub(super) fn new(gone: Recv<'a, Infallible>) -> Self {
+        Self(gone)
+    }
+
+    /// Gives up `duration` from now.
+    pub fn timeout(self, duration: Duration) -> Deregister<'a, Limited<'a>> {
+        Deregister(self.0.timeout(duration))
+    }
+
+    /// Gives up at `deadline`.
+    pub fn deadline(self, deadline: Instant) -> Deregister<'a, Limited<'a>> {
+        Deregister(self.0.deadline(deadline))
+    }
+
+    /// Gives up when `token` is cancelled.
+    pub fn cancel_on(self, token: &'a Token) -> Deregister<'a, Limited<'a>> {
+        Deregister(self.0.cancel_on(token))
+    }
+}
+
+impl<'a> Deregister<'a, Limited<'a>> {
+    /// As above; the earlier of two deadlines holds.
+    pub fn timeout(self, duration: Duration) -> Self {
+        Self(self.0.timeout(duration))
+    }
+
+    /// As above; the earlier of two deadlines holds.
+    pub fn deadline(self, deadline: Instant) -> Self {
+        Self(self.0.deadline(deadline))
+    }
+
+    /// As above; the last token holds.
+    pub fn cancel_on(self, token: &'a Token) -> Self {
+        Self(self.0.cancel_on(token))
+    }
+}
+
+impl<L: Limit> Deregister<'_, L> {
+    /// Waits on a thread or in a coroutine.
+    ///
+    /// # Errors
+    ///
+    /// [`DeregisterError`]: the region is not gone yet.
+    pub fn wait(self) -> Result<(), DeregisterError> {
+        ended(self.0.wait())
+    }
+}
+
+impl<L: Limit> Future for Deregister<'_, L> {
+    type Output = Result<(), DeregisterError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: the operation is pinned with what holds it, and is never moved out.
+        let operation = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
+        operation.poll(context).map(ended)
+    }
+}
+
+fn ended(received: Result<Infallible, RecvError>) -> Result<(), DeregisterError> {
+    match received {
+        Ok(never) => match never {},
+        Err(RecvError::TimedOut) => Err(DeregisterError::TimedOut),
+        Err(RecvError::Cancelled) => Err(DeregisterError::Cancelled),
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A range of a region of this process that stays where it is.
+
+use std::ptr::NonNull;
+use std::slice;
+
+use super::table::Pin;
+use crate::desc::Desc;
+use crate::error::Error;
+
+/// Some bytes of a region of this process. While it lives the region does not go.
+#[derive(Debug)]
+pub struct Pinned {
+    at: NonNull<u8>,
+    len: usize,
+    frozen: bool,
+    pin: Pin,
+}
+
+// SAFETY: what it points to stays while the pin does; safe reads are of bytes that nobody writes.
+unsafe impl Send for Pinned {}
+// SAFETY: as above.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    /// What a descriptor names, if its region is in this process and allows it. Its address is not
+    /// looked at: the region says where the bytes are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stale`], [`Error::Unknown`] (also for a local pointer), [`Error::Leaving`],
+    /// [`Error::Revoked`], [`Error::Empty`], [`Error::OutOfRange`], [`Error::Misaligned`].
+    pub fn of(desc: &Desc) -> Result<Self, Error> {
+        let pin = Pin::take(desc.region_id)?;
+        let region = pin.region().ok_or(Error::Unknown { region_id: desc.region_id })?;
+        let start = region.meta.locate(desc.offset, desc.len, region.bytes)?;
+        // SAFETY: within the region, whose memory is there while it is pinned.
+        let at = unsafe { region.at().add(start) };
+        let frozen = region.is_frozen();
+        Ok(Self { at, len: desc.len, frozen, pin })
+    }
+
+    /// How many bytes there are. Never 0.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "it never is")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where they are, for as long as this lives.
+    #[must_use]
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.at.as_ptr()
+    }
+
+    /// The bytes, if they never change.
+    #[must_use]
+    pub fn as_slice(&self) -> Option<&[u8]> {
+        // SAFETY: pinned; frozen bytes are written before the region is registered only.
+        self.frozen.then(|| unsafe { slice::from_raw_parts(self.at.as_ptr(), self.len) })
+    }
+
+    /// The bytes.
+    ///
+    /// # Safety
+    ///
+    /// Nobody writes them while the slice lives: the caller has them from their only writer, or
+    /// they are not a pool's that is in use.
+    #[must_use]
+    pub unsafe fn as_slice_unchecked(&self) -> &[u8] {
+        // SAFETY: pinned; the caller's promise.
+        unsafe { slice::from_raw_parts(self.at.as_ptr(), self.len) }
+    }
+
+    pub(crate) fn into_pin(self) -> Pin {
+        self.pin
+    }
+}

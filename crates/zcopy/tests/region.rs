@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Regions: who keeps them, when they go, and what a number says that is not theirs any more.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use becket_chan::Token;
+use becket_zcopy::{
+    Check, Class, DeregisterError, Desc, Error, InFlight, Meta, Pinned, Pool, Region,
+};
+use futures_lite::future;
+
+fn region(bytes: usize) -> Region {
+    Region::heap(bytes, Meta::default()).unwrap()
+}
+
+/// A foreign region that counts its releases.
+fn counted(bytes: usize) -> (Region, Arc<AtomicUsize>) {
+    let released = Arc::new(AtomicUsize::new(0));
+    let counts = released.clone();
+    let memory = Box::leak(vec![0_u8; bytes].into_boxed_slice());
+    let at = NonNull::new(memory.as_mut_ptr()).unwrap();
+    let address = at.as_ptr().expose_provenance();
+    let release = move || {
+        counts.fetch_add(1, Ordering::SeqCst);
+        let at: *mut u8 = std::ptr::with_exposed_provenance_mut(address);
+        // SAFETY: leaked above, and given back here only.
+        drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(at, bytes)) });
+    };
+    // SAFETY: leaked: it is there until the release runs, and nobody else's.
+    (unsafe { Region::foreign(at, bytes, Meta::default(), release) }.unwrap(), released)
+}
+
+#[test]
+fn a_range_is_pinned_and_read() {
+    let region = Region::filled(b"0123456789", Meta::default()).unwrap();
+    let pinned = region.pin(3, 4).unwrap();
+    assert_eq!(pinned.as_slice(), Some(&b"3456"[..]));
+    assert_eq!(region.pins(), 1);
+    drop(pinned);
+    assert_eq!(region.pins(), 0);
+    let error = Error::OutOfRange { offset: 7, len: 4, bytes: 10 };
+    assert_eq!(region.pin(7, 4).unwrap_err(), error);
+}
+
+#[test]
+fn bytes_that_may_change_are_no_safe_slice() {
+    assert!(region(8).pin(0, 8).unwrap().as_slice().is_none());
+}
+
+#[test]
+fn a_descriptor_says_nothing_by_its_address() {
+    let region = Region::filled(b"0123456789", Meta::default()).unwrap();
+    let mut desc = region.desc(0, 4).unwrap();
+    desc.addr = std::ptr::without_provenance_mut(1);
+    assert_eq!(Pinned::of(&desc).unwrap().as_slice(), Some(&b"0123"[..]));
+}
+
+#[test]
+fn a_stale_descriptor_is_refused_also_when_its_place_is_taken_again() {
+    let first = region(8);
+    let desc = first.desc(0, 8).unwrap();
+    first.deregister().wait().unwrap();
+    let stale = Error::Stale { region_id: desc.region_id };
+    assert_eq!(Pinned::of(&desc).unwrap_err(), stale);
+    // Other tests take places too: hold regions until the place is ours again.
+    let mut held = Vec::new();
+    while held.len() < 4096 {
+        let next = region(8);
+        let again = next.id() & 0xFFFF_FFFF == desc.region_id & 0xFFFF_FFFF;
+        held.push(next);
+        if again {
+            break;
+        }
+    }
+    assert_eq!(Pinned::of(&desc).unwrap_err(), stale);
+    assert_eq!(InFlight::launch(desc).unwrap_err(), stale);
+    assert_eq!(first.pin(0, 8).unwrap_err(), stale);
+}
+
+#[test]
+fn a_number_that_never_was_is_unknown() {
+    for region_id in [1, 0xFFFF_FFFF, 1 << 63, u64::MAX, 2 << 32 | 0xFFFF_FFFF] {
+        let desc = Desc::in_region(region_id, 0, 1).unwrap();
+        assert_eq!(Pinned::of(&desc).unwrap_err(), Error::Unknown { region_id });
+        assert_eq!(InFlight::launch(desc).unwrap_err(), Error::Unknown { region_id });
+        // It may be somebody else's, whom we only carry for.
+        if region_id >> 32 == 0 {
+            assert_eq!(InFlight::launch_any(desc).unwrap().land(), desc);
+        }
+    }
+}
+
+#[test]
+fn memory_is_given_back_once_when_the_last_descriptor_has_landed() {
+    let (region, released) = counted(64);
+    let flights: Vec<_> =
+        (0..4).map(|at| InFlight::launch(region.desc(at, 8).unwrap()).unwrap()).collect();
+    drop(region);
+    for (landed, flight) in flights.into_iter().enumerate() {
+        assert_eq!(released.load(Ordering::SeqCst), 0, "{landed}");
+        if landed % 2 == 0 {
+            drop(flight);
+        } else {
+            let _desc = flight.land();
+        }
+    }
+    assert_eq!(released.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_clone_keeps_the_region() {
+    let (region, released) = counted(64);
+    let other = region.clone();
+    drop(region);
+    assert!(other.pin(0, 1).is_ok());
+    assert_eq!(released.load(Ordering::SeqCst), 0);
+    drop(other);
+    assert_eq!(released.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn deregister_waits_until_nothing_is_in_flight() {
+    let (region, released) = counted(64);
+    let flight = InFlight::launch(region.desc(0, 8).unwrap()).unwrap();
+    let gone = thread::scope(|scope| {
+        let gone = scope.spawn(|| {
+            region.deregister().wait().unwrap();
+            released.load(Ordering::SeqCst)
+        });
+        // The region refuses from the moment on at which it was asked to go.
+        while region.pin(0, 1).is_ok() {
+            thread::yield_now();
+        }
+        let leaving = Error::Leaving { region_id: region.id() };
+        assert_eq!(InFlight::launch(region.desc(0, 8).unwrap()).unwrap_err(), leaving);
+        assert_eq!(released.load(Ordering::SeqCst), 0);
+        drop(flight);
+        gone.join().unwrap()
+    });
+    assert_eq!(gone, 1, "the memory is given back before the wait ends");
+    region.deregister().wait().unwrap();
+    drop(region);
+    assert_eq!(released.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "the timer's thread outlives the test")]
+fn deregister_gives_up_in_time_and_may_be_asked_for_again() {
+    let (region, released) = counted(64);
+    let pinned = region.pin(0, 1).unwrap();
+    let wait = region.deregister().timeout(Duration::from_millis(1));
+    assert_eq!(wait.wait(), Err(DeregisterError::TimedOut));
+    let wait = region.deregister().timeout(Duration::from_millis(1));
+    assert_eq!(future::block_on(wait), Err(DeregisterError::TimedOut));
+    let token = Token::new();
+    token.cancel();
+    assert_eq!(region.deregister().cancel_on(&token).wait(), Err(DeregisterError::Cancelled));
+    let wait = region.deregister().cancel_on(&token).timeout(Duration::from_secs(60));
+    assert_eq!(future::block_on(wait), Err(DeregisterError::Cancelled));
+    assert_eq!(released.load(Ordering::SeqCst), 0);
+    drop(pinned);
+    assert_eq!(released.load(Ordering::SeqCst), 1, "nobody needs to wait for it");
+    assert_eq!(future::block_on(region.deregister()), Ok(()));
+}
+
+#[test]
+fn a_cancelled_wait_ends_while_it_sleeps() {
+    let region = region(8);
+    let _pinned = region.pin(0, 1).unwrap();
+    let token = Token::new();
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| region.deregister().cancel_on(&token).wait());
+        token.cancel();
+        assert_eq!(waits.join().unwrap(), Err(DeregisterError::Cancelled));
+    });
+}
+
+#[test]
+fn a_revoked_region_translates_nothing_and_stays() {
+    let region = Region::filled(b"0123456789", Meta::default()).unwrap();
+    let pinned = region.pin(0, 4).unwrap();
+    let flight = InFlight::launch(region.desc(4, 4).unwrap()).unwrap();
+    region.revoke();
+    let revoked = Error::Revoked { region_id: region.id() };
+    assert_eq!(region.pin(0, 1).unwrap_err(), revoked);
+    assert_eq!(InFlight::launch(region.desc(0, 1).unwrap()).unwrap_err(), revoked);
+    assert_eq!(pinned.as_slice(), Some(&b"0123"[..]), "what was pinned stays");
+    assert_eq!(Pinned::of(&flight.land()).unwrap_err(), revoked);
+    drop(pinned);
+    region.deregister().wait().unwrap();
+    assert!(matches!(region.pin(0, 1), Err(Error::Stale { .. })));
+}
+
+#[test]
+fn a_release_that_panics_harms_nobody() {
+    let mut byte = Box::new(0_u8);
+    let at = NonNull::from(&mut *byte);
+    // SAFETY: the box outlives the region.
+    let region =
+        unsafe { Region::foreign(at, 1, Meta::default(), || panic!("meant to be seen here")) };
+    let region = region.unwrap();
+    region.deregister().wait().unwrap();
+}
+
+#[test]
+fn a_strict_region_refuses_what_does_not_begin_with_an_element() {
+    let meta = Meta { align: 8, check: Check::Strict, ..Meta::default() };
+    let region = Region::heap(64, meta).unwrap();
+    assert_eq!(region.pin(4, 8).unwrap_err(), Error::Misaligned { offset: 4, align: 8 });
+    let desc = Desc::in_region(region.id(), 4, 8).unwrap();
+    assert_eq!(InFlight::launch(desc).unwrap_err(), Error::Misaligned { offset: 4, align: 8 });
+}
+
+#[test]
+fn regions_of_no_bytes_or_of_no_alignment_are_refused() {
+    assert_eq!(Region::heap(0, Meta::default()).unwrap_err(), Error::Empty);
+    assert_eq!(Region::filled(b"", Meta::default()).unwrap_err(), Error::Empty);
+    let crooked = Meta { align: 3, ..Meta::default() };
+    assert_eq!(Region::heap(8, crooked).unwrap_err(), Error::BadAlignment { align: 3 });
+    assert!(matches!(Region::heap(usize::MAX, Meta::default()), Err(Error::System { .. })));
+}
+
+#[test]
+fn a_pool_keeps_its_region_until_the_last_block_is_back() {
+    let (region, released) = counted(4096);
+    let pool = Pool::new(&region, &[Class { block_bytes: 64, blocks: 4 }]).unwrap();
+    let lease = pool.try_lease(8).unwrap();
+    let token = Token::new();
+    token.cancel();
+    assert!(region.deregister().cancel_on(&token).wait().is_err());
+    drop(pool);
+    let block = lease.freeze();
+    assert_eq!(released.load(Ordering::SeqCst), 0);
+    drop(block);
+    assert_eq!(released.load(Ordering::SeqCst), 1);
+    region.deregister().wait().unwrap();
+}
+
+/// Threads pin, launch, land and drop; meanwhile the region is deregistered. Its memory goes once,
+/// and never while anybody has it.
+#[test]
+fn the_memory_goes_exactly_once_whoever_is_last() {
+    let rounds = if cfg!(miri) { 4 } else { 300 };
+    for _ in 0..rounds {
+        let (region, released) = counted(256);
+        let id = region.id();
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                let released = &released;
+                let region = region.clone();
+                scope.spawn(move || {
+                    for at in 0..if cfg!(miri) { 10 } else { 200 } {
+                        let desc = region.desc(at, 8).unwrap();
+                        let Ok(flight) = InFlight::launch(desc) else { break };
+                        let Ok(pinned) = Pinned::of(&desc) else { break };
+                        assert_eq!(released.load(Ordering::SeqCst), 0);
+                        // SAFETY: nobody writes.
+                        assert_eq!(unsafe { pinned.as_slice_unchecked() }, [0; 8]);
+                        drop((flight, pinned));
+                    }
+                });
+            }
+            scope.spawn(|| region.deregister().wait().unwrap());
+        });
+        assert_eq!(released.load(Ordering::SeqCst), 1);
+        let desc = Desc::in_region(id, 0, 1).unwrap();
+        assert_eq!(Pinned::of(&desc).unwrap_err(), Error::Stale { region_id: id });
+    }
+}
