@@ -49,9 +49,9 @@ pub mod flags {
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Kind {
-    /// First, from who connected: attributes with limits.
+    /// First, from who connected: `aux` is the version, the body attributes with limits.
     Hello = 1,
-    /// The answer to it.
+    /// The answer to it, made alike.
     Welcome = 2,
     /// `sequence` comes back in a pong.
     Ping = 3,
@@ -76,9 +76,10 @@ pub enum Kind {
     Open = 32,
     /// Its answer: `aux` and `sequence` are first credit, the body tells of what was opened.
     Accept = 33,
-    /// An element, or a piece of one; `sequence` is its number in the stream, from 1.
+    /// An element, or a piece of one; `sequence` is its number in the stream, from 1, and `aux` how
+    /// many bytes of it follow in further pieces.
     Data = 34,
-    /// `aux` more messages and `sequence` more bytes may be sent.
+    /// `aux` more messages and `sequence` more bytes may be sent. Stream 0: bytes over all streams.
     Credit = 35,
     /// Everything up to number `sequence` has been accepted.
     Ack = 36,
@@ -86,15 +87,17 @@ pub enum Kind {
     Nack = 37,
     /// Takes number `sequence` back, unless it was accepted. Answered by an ack or a nack.
     Withdraw = 38,
-    /// An element that was received and that nobody took goes back; it was number `sequence`.
+    /// An element that was received and that nobody took goes back; it was number `sequence`. In
+    /// pieces as `Data` is.
     Return = 39,
-    /// Takes back up to `aux` messages of credit.
+    /// Takes back up to `aux` messages and `sequence` bytes of credit.
     Revoke = 40,
-    /// The answer: `aux` messages of credit were taken back.
+    /// The answer: `aux` messages and `sequence` bytes of credit were taken back.
     Revoked = 41,
     /// Nothing more will be sent on the stream: `code` and the body say why.
     End = 42,
-    /// The stream is over in both directions, at once: `code` and the body say why.
+    /// The stream is over in both directions, at once: `code` and the body say why. Answered by a
+    /// reset.
     Reset = 43,
 
     /// Memory for descriptors: `stream` is its number, `aux` its generation, `sequence` its bytes.

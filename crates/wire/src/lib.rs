@@ -3,7 +3,27 @@
 
 #![forbid(unsafe_code)]
 
+mod assembly;
+mod counters;
+mod decode;
+mod error;
+mod event;
+mod greeting;
 mod head;
+mod ids;
+mod limits;
+pub mod protocol;
+mod ready;
+mod session;
+mod stream;
+mod table;
 pub mod v1;
 
+pub use counters::{Counters, RefusedCounts, Traffic};
+pub use decode::Decoder;
+pub use error::{DecodeError, Refused, SessionError, codes};
+pub use event::{Body, Event};
 pub use head::{Frame, Full, HEAD_BYTES, Head, HeadError, Kind, Outlet, flags};
+pub use ids::{Credit, Left, Priority, Role, StreamId};
+pub use limits::{FRAME_BODY_BYTES_LEAST, Limits, PeerLimits};
+pub use session::{Session, Withdrawn};

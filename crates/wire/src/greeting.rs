@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The body of a hello and of a welcome: attributes.
+//!
+//! ```text
+//!   ┌────────┬────────┬──────────────┐
+//!   │  type  │ length │ value        │   u16, u16, `length` bytes; little-endian, no padding;
+//!   └────────┴────────┴──────────────┘   again and again to the body's end
+//!
+//!   1 frame_body_bytes_max u32   2 element_bytes_max u32   3 session_credit_bytes u64
+//!   4 streams_max u32            5 requests_max u32        6 regions_max u32
+//! ```
+//!
+//! Unknown types are skipped, so that later versions can say more. A type that is missing stands at
+//! its least: nothing of the kind is taken.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::{PeerLimits, limits::FRAME_BODY_BYTES_LEAST};
+
+pub(crate) fn encode(limits: &PeerLimits) -> Bytes {
+    let mut body = BytesMut::with_capacity(64);
+    let attributes = [
+        (1, 4, limits.frame_body_bytes_max.into()),
+        (2, 4, limits.element_bytes_max.into()),
+        (3, 8, limits.session_credit_bytes),
+        (4, 4, limits.streams_max.into()),
+        (5, 4, limits.requests_max.into()),
+        (6, 4, limits.regions_max.into()),
+    ];
+    for (number, length, value) in attributes {
+        body.put_u16_le(number);
+        body.put_u16_le(length);
+        body.put_uint_le(value, length.into());
+    }
+    body.freeze()
+}
+
+pub(crate) fn decode(mut body: &[u8]) -> Result<PeerLimits, &'static str> {
+    let mut limits = PeerLimits {
+        frame_body_bytes_max: 0,
+        element_bytes_max: 0,
+        session_credit_bytes: 0,
+        streams_max: 0,
+        requests_max: 0,
+        regions_max: 0,
+    };
+    while !body.is_empty() {
+        let ([number0, number1, length0, length1], rest) =
+            body.split_first_chunk().ok_or("an attribute is cut off")?;
+        let length = usize::from(u16::from_le_bytes([*length0, *length1]));
+        let (value, rest) = rest.split_at_checked(length).ok_or("an attribute is cut off")?;
+        body = rest;
+        let place = match u16::from_le_bytes([*number0, *number1]) {
+            1 => &mut limits.frame_body_bytes_max,
+            2 => &mut limits.element_bytes_max,
+            3 => {
+                let value = value.try_into().map_err(|_| "an attribute of the wrong length")?;
+                limits.session_credit_bytes = u64::from_le_bytes(value);
+                continue;
+            }
+            4 => &mut limits.streams_max,
+            5 => &mut limits.requests_max,
+            6 => &mut limits.regions_max,
+            _ => continue,
+        };
+        let value = value.try_into().map_err(|_| "an attribute of the wrong length")?;
+        *place = u32::from_le_bytes(value);
+    }
+    if limits.frame_body_bytes_max < FRAME_BODY_BYTES_LEAST {
+        return Err("a side that takes no frames of 256 bytes");
+    }
+    if u64::from(limits.element_bytes_max) > limits.session_credit_bytes {
+        return Err("elements that are longer than the session's credit");
+    }
+    Ok(limits)
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Names of things in a session: whose side, which stream, how urgent, how much credit.
+//!
+//! ```text
+//!   bit 31            17 16               1   0
+//!       ┌───────────────┬──────────────────┬─────┐
+//!       │  generation   │      index       │ by  │   by: 0 the client opened it, 1 the server
+//!       └───────────────┴──────────────────┴─────┘
+//! ```
+//!
+//! The index is a place in the opener's table. The generation is never 0, and another one each time
+//! that the place is used again: an old number does not reach a new stream.
+
+use std::fmt;
+
+/// Which end of the connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It connected, and says hello first.
+    Client,
+    /// It was connected to.
+    Server,
+}
+
+/// A stream's number. Meaningful within its session only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(u32);
+
+/// How urgent a stream's elements are. A more urgent class goes first, always; within a class the
+/// streams share by bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[repr(u8)]
+pub enum Priority {
+    /// Before all others.
+    High = 0,
+    /// Unless there is a reason.
+    #[default]
+    Normal = 1,
+    /// When nothing else is to be sent.
+    Low = 2,
+}
+
+/// What the other side may send on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Credit {
+    /// Elements.
+    pub messages: u32,
+    /// Bytes of elements.
+    pub bytes: u64,
+}
+
+/// What is left of a stream's credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Left {
+    /// Elements.
+    pub messages: u64,
+    /// Bytes of elements.
+    pub bytes: u64,
+}
+
+const INDEX_BITS: u32 = 16;
+const INDEX_SHIFT: u32 = 1;
+const GENERATION_SHIFT: u32 = INDEX_SHIFT + INDEX_BITS;
+
+/// Streams that one side can have opened at once, whatever the limits say.
+pub(crate) const STREAMS_MAX: u32 = 1 << INDEX_BITS;
+/// The largest generation.
+pub(crate) const GENERATION_MAX: u32 = u32::MAX >> GENERATION_SHIFT;
+
+impl Role {
+    /// The other end.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+}
+
+impl StreamId {
+    /// The stream of this number, as it stands in a frame's head.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// As it stands in a frame's head.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// Who opened it.
+    #[must_use]
+    pub const fn opener(self) -> Role {
+        if self.0 & 1 == 0 { Role::Client } else { Role::Server }
+    }
+
+    pub(crate) const fn new(opener: Role, index: u32, generation: u32) -> Self {
+        let by = match opener {
+            Role::Client => 0,
+            Role::Server => 1,
+        };
+        Self(generation << GENERATION_SHIFT | (index & (STREAMS_MAX - 1)) << INDEX_SHIFT | by)
+    }
+
+    pub(crate) const fn index(self) -> u32 {
+        self.0 >> INDEX_SHIFT & (STREAMS_MAX - 1)
+    }
+
+    pub(crate) const fn generation(self) -> u32 {
+        self.0 >> GENERATION_SHIFT
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self.opener() {
+            Role::Client => "c",
+            Role::Server => "s",
+        };
+        write!(f, "{by}{}.{}", self.index(), self.generation())
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl Priority {
+    /// How many classes there are.
+    pub(crate) const CLASSES: usize = 3;
+
+    /// The class of this number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::High,
+            1 => Self::Normal,
+            2 => Self::Low,
+            _ => return None,
+        })
+    }
+}
+
+impl Credit {
+    /// None: the other side waits for a grant.
+    pub const NONE: Self = Self { messages: 0, bytes: 0 };
+
+    /// So many elements and bytes.
+    #[must_use]
+    pub const fn new(messages: u32, bytes: u64) -> Self {
+        Self { messages, bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_stream_id_is_its_parts(
+            server in any::<bool>(),
+            index in 0..STREAMS_MAX,
+            generation in 1..=GENERATION_MAX,
+        ) {
+            let opener = if server { Role::Server } else { Role::Client };
+            let id = StreamId::from_number(StreamId::new(opener, index, generation).number());
+            prop_assert_eq!((id.opener(), id.index(), id.generation()), (opener, index, generation));
+        }
+    }
+}

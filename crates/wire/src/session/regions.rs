@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Commands: regions of memory for descriptors.
+//!
+//! The session only passes them on and keeps count: which numbers are announced, by whom, and that
+//! nobody frees what is not there. The memory, its file descriptor and the blocks are the
+//! application's. Frames of regions go before elements: announce a region before its first
+//! descriptor, and take it back only when every block has been released.
+
+use bytes::Bytes;
+
+use super::Session;
+use crate::{Head, Kind, Refused};
+
+#[derive(Debug, Default)]
+pub(super) struct Regions {
+    /// (number, generation), announced by this side.
+    pub(super) own: Vec<(u32, u32)>,
+    /// By the other side.
+    pub(super) peer: Vec<(u32, u32)>,
+}
+
+impl Session {
+    /// Announces a region. Its file descriptor is to travel beside the frame: the outlet sees the
+    /// head.
+    pub fn region(&mut self, region: u32, generation: u32, bytes: u64) -> Result<(), Refused> {
+        let result = self.try_region(region, generation, bytes);
+        self.counted(result)
+    }
+
+    fn try_region(&mut self, region: u32, generation: u32, bytes: u64) -> Result<(), Refused> {
+        self.usable()?;
+        let max = self.peer.regions_max.min(self.limits.regions_max) as usize;
+        if self.regions.own.len() >= max {
+            return Err(Refused::TooMany);
+        }
+        if self.regions.own.iter().any(|(number, _)| *number == region) {
+            return Err(Refused::Region);
+        }
+        let head = about(Kind::Region, region, generation, bytes);
+        self.say_loose(head, Bytes::new())?;
+        self.regions.own.push((region, generation));
+        Ok(())
+    }
+
+    /// Takes a region back that this side has announced.
+    pub fn unregion(&mut self, region: u32, generation: u32) -> Result<(), Refused> {
+        let result = self.try_unregion(region, generation);
+        self.counted(result)
+    }
+
+    fn try_unregion(&mut self, region: u32, generation: u32) -> Result<(), Refused> {
+        self.usable()?;
+        let place = self.regions.own.iter().position(|own| *own == (region, generation));
+        let place = place.ok_or(Refused::Region)?;
+        self.say_loose(about(Kind::Unregion, region, generation, 0), Bytes::new())?;
+        self.regions.own.swap_remove(place);
+        Ok(())
+    }
+
+    /// Gives a block of a region of the other side back to it.
+    pub fn release(&mut self, region: u32, generation: u32, offset: u64) -> Result<(), Refused> {
+        let result = self.try_release(region, generation, offset);
+        self.counted(result)
+    }
+
+    fn try_release(&mut self, region: u32, generation: u32, offset: u64) -> Result<(), Refused> {
+        self.usable()?;
+        if !self.regions.peer.contains(&(region, generation)) {
+            return Err(Refused::Region);
+        }
+        self.say_loose(about(Kind::Release, region, generation, offset), Bytes::new())
+    }
+}
+
+fn about(kind: Kind, region: u32, generation: u32, sequence: u64) -> Head {
+    Head { stream: region, aux: generation, sequence, ..Head::new(kind) }
+}

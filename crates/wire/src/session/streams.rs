@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Commands: streams, elements, credit, acks.
+
+use bytes::Bytes;
+
+use super::{Session, head, sending};
+use crate::{
+    Credit, Head, Kind, Outlet, Priority, Refused, SessionError, StreamId, codes, flags,
+    stream::{Ending, Item, Phase, Stream},
+};
+
+/// What became of an element that was to be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// It had not left: here it is. Its credit is there again.
+    Here(Bytes),
+    /// The other side was asked. It answers with an ack (it was accepted) or a nack (it was not).
+    Asked,
+}
+
+/// The flags that an element may have.
+const ELEMENT_FLAGS: u8 = flags::DESCRIPTOR | flags::TRY;
+
+impl Session {
+    /// Opens a stream to a service of the other side, which may send `credit` on it at once. It
+    /// answers with `Event::Accepted` or `Event::Reset`; until then there is no credit to send.
+    pub fn open(
+        &mut self,
+        service: u16,
+        priority: Priority,
+        credit: Credit,
+        name: Bytes,
+    ) -> Result<StreamId, Refused> {
+        let result = self.try_open(service, priority, credit, name);
+        self.counted(result)
+    }
+
+    fn try_open(
+        &mut self,
+        service: u16,
+        priority: Priority,
+        credit: Credit,
+        name: Bytes,
+    ) -> Result<StreamId, Refused> {
+        self.may_begin()?;
+        self.fits(&name)?;
+        let max = self.peer.streams_max.min(self.limits.streams_max);
+        let mut id = StreamId::from_number(0);
+        let role = self.role;
+        let make = |index, generation| {
+            id = StreamId::new(role, index, generation);
+            Stream::new(Phase::Opening, priority, Credit::NONE, credit)
+        };
+        self.streams.own.insert(max, make).ok_or(Refused::TooMany)?;
+        self.ready.reserve(priority, self.streams());
+        let (code, aux, sequence) = (service, credit.messages, credit.bytes);
+        let open = Head { flags: priority as u8, code, aux, sequence, ..head(Kind::Open, id) };
+        self.say(open, name);
+        Ok(id)
+    }
+
+    /// Accepts a stream of the other side, which may send `credit` on it at once.
+    pub fn accept(&mut self, id: StreamId, credit: Credit, info: Bytes) -> Result<(), Refused> {
+        let result = self.try_accept(id, credit, info);
+        self.counted(result)
+    }
+
+    fn try_accept(&mut self, id: StreamId, credit: Credit, info: Bytes) -> Result<(), Refused> {
+        self.usable()?;
+        self.fits(&info)?;
+        let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
+        if stream.phase != Phase::Asked {
+            return Err(Refused::State);
+        }
+        stream.phase = Phase::Live;
+        stream.incoming.granted.add(credit.messages.into(), credit.bytes);
+        let (aux, sequence) = (credit.messages, credit.bytes);
+        self.say(Head { aux, sequence, ..head(Kind::Accept, id) }, info);
+        Ok(())
+    }
+
+    /// Refuses a stream of the other side: a reset.
+    pub fn refuse(
+        &mut self,
+        id: StreamId,
+        code: u16,
+        why: impl Into<Bytes>,
+    ) -> Result<(), Refused> {
+        self.reset(id, code, why)
+    }
+
+    /// Queues an element. It is paid for now. Gives its number; `flags` are `DESCRIPTOR` and `TRY`.
+    pub fn send(&mut self, id: StreamId, flags: u8, element: Bytes) -> Result<u64, Refused> {
+        let result = self.try_send(id, flags, element);
+        self.counted(result)
+    }
+
+    fn try_send(&mut self, id: StreamId, flags: u8, element: Bytes) -> Result<u64, Refused> {
+        self.sendable(id, element.len())?;
+        self.enqueue(id, flags, element)
+    }
+
+    /// Sends an element straight into the outlet if nothing has a better claim and there is room;
+    /// otherwise copies it into the queue, as [`send`](Self::send) does. Allocates nothing on the
+    /// straight way.
+    #[inline]
+    pub fn send_through<O: Outlet + ?Sized>(
+        &mut self,
+        outlet: &mut O,
+        id: StreamId,
+        flags: u8,
+        element: &[u8],
+    ) -> Result<u64, Refused> {
+        let result = self.try_send_through(outlet, id, flags, element);
+        if result.is_err() { self.counted(result) } else { result }
+    }
+
+    #[inline]
+    fn try_send_through<O: Outlet + ?Sized>(
+        &mut self,
+        outlet: &mut O,
+        id: StreamId,
+        flags: u8,
+        element: &[u8],
+    ) -> Result<u64, Refused> {
+        let priority = self.sendable(id, element.len())?;
+        let bytes = element.len() as u64;
+        let straight = element.len() <= self.piece_bytes_max() as usize
+            && bytes <= self.window
+            && self.ready.is_free(priority)
+            && (!self.has_control() || self.transmit_control(outlet));
+        if straight
+            && let Some(stream) = self.streams.get_mut(id)
+            && stream.outgoing.queue.is_empty()
+        {
+            let outgoing = &mut stream.outgoing;
+            let sequence = outgoing.numbered + 1;
+            let head = Head {
+                length: element.len() as u32,
+                flags: flags & ELEMENT_FLAGS,
+                sequence,
+                ..head(Kind::Data, id)
+            };
+            if outlet.put(&head, element).is_ok() {
+                outgoing.credit.pay(bytes);
+                outgoing.numbered = sequence;
+                outgoing.sent = sequence;
+                outgoing.returnable += 1;
+                self.window -= bytes;
+                self.counters.sent.frame(element.len());
+                self.counters.sent.element_bytes += bytes;
+                self.counters.sent.elements += 1;
+                return Ok(sequence);
+            }
+        }
+        self.enqueue(id, flags, Bytes::copy_from_slice(element))
+    }
+
+    /// What must hold for an element of this length to be sent now.
+    #[inline]
+    fn sendable(&self, id: StreamId, bytes: usize) -> Result<Priority, Refused> {
+        self.usable()?;
+        let stream = self.streams.get(id).ok_or(Refused::UnknownStream)?;
+        sending(stream)?;
+        if bytes > self.element_bytes_max() as usize {
+            return Err(Refused::TooLong);
+        }
+        let mut credit = stream.outgoing.credit;
+        if credit.pay(bytes as u64) { Ok(stream.priority) } else { Err(Refused::NoCredit) }
+    }
+
+    fn room(&self, stream: &Stream, bytes: u64) -> Result<(), Refused> {
+        let messages_max = self.limits.stream_queue_messages_max as usize;
+        let all = self.queue_bytes.saturating_add(bytes);
+        if stream.outgoing.queue.len() >= messages_max || all > self.limits.session_queue_bytes_max
+        {
+            return Err(Refused::Full);
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, id: StreamId, flags: u8, element: Bytes) -> Result<u64, Refused> {
+        let bytes = element.len() as u64;
+        self.room(self.streams.get(id).ok_or(Refused::UnknownStream)?, bytes)?;
+        let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
+        let outgoing = &mut stream.outgoing;
+        if !outgoing.credit.pay(bytes) {
+            return Err(Refused::NoCredit);
+        }
+        outgoing.numbered += 1;
+        let sequence = outgoing.numbered;
+        outgoing.queue.push_back(Item::Data { sequence, flags: flags & ELEMENT_FLAGS, element });
+        outgoing.queue_bytes += bytes;
+        self.queue_bytes += bytes;
+        self.mark_ready(id);
+        Ok(sequence)
+    }
+
+    /// Lets the other side send more. Grants add up until they are transmitted.
+    pub fn grant(&mut self, id: StreamId, messages: u32, bytes: u64) -> Result<(), Refused> {
+        self.usable()?;
+        let stream = self.receiving(id)?;
+        stream.due.grant.add(messages.into(), bytes);
+        self.mark_due(id);
+        Ok(())
+    }
+
+    /// Takes credit back, as much as is not spent. `Event::Revoked` says how much that was. One
+    /// revocation is under way at a time; further ones add up and go when the answer has come.
+    pub fn revoke(&mut self, id: StreamId, messages: u32, bytes: u64) -> Result<(), Refused> {
+        self.usable()?;
+        let stream = self.receiving(id)?;
+        stream.due.revoke.add(messages.into(), bytes);
+        self.mark_due(id);
+        Ok(())
+    }
+
+    /// All elements up to `upto` have been accepted, except those nacked or given back. Acks are
+    /// cumulative; one frame goes for all since the last transmission.
+    #[inline]
+    pub fn ack(&mut self, id: StreamId, upto: u64) -> Result<(), Refused> {
+        self.usable()?;
+        let stream = self.live(id)?;
+        if upto > stream.incoming.received {
+            return Err(Refused::UnknownElement);
+        }
+        if upto > stream.incoming.acked {
+            stream.incoming.acked = upto;
+            stream.due.ack = true;
+            self.mark_due(id);
+        }
+        Ok(())
+    }
+
+    /// An element was not accepted. Say so before an ack covers it. When the other side makes too
+    /// many nacks wait, the session ends.
+    pub fn nack(&mut self, id: StreamId, sequence: u64, code: u16) -> Result<(), Refused> {
+        self.usable()?;
+        let stream = self.live(id)?;
+        if sequence > stream.incoming.received || sequence <= stream.incoming.acked {
+            return Err(Refused::UnknownElement);
+        }
+        let nack = Head { code, sequence, ..head(Kind::Nack, id) };
+        if self.say_loose(nack, Bytes::new()).is_err() {
+            self.fail(SessionError::Flood("nacks"));
+            return Err(Refused::Closed);
+        }
+        Ok(())
+    }
+
+    /// Takes an element back unless it was accepted. `UnknownElement`: it has been acked, or never
+    /// was.
+    pub fn withdraw(&mut self, id: StreamId, sequence: u64) -> Result<Withdrawn, Refused> {
+        let result = self.try_withdraw(id, sequence);
+        self.counted(result)
+    }
+
+    fn try_withdraw(&mut self, id: StreamId, sequence: u64) -> Result<Withdrawn, Refused> {
+        self.usable()?;
+        let stream = self.live(id)?;
+        let outgoing = &mut stream.outgoing;
+        if sequence <= outgoing.acked || sequence > outgoing.numbered {
+            return Err(Refused::UnknownElement);
+        }
+        if sequence <= outgoing.sent {
+            let withdraw = Head { sequence, ..head(Kind::Withdraw, id) };
+            self.say_loose(withdraw, Bytes::new())?;
+            return Ok(Withdrawn::Asked);
+        }
+        let wanted =
+            |item: &Item| matches!(item, Item::Data { sequence: of, .. } if *of == sequence);
+        let place = outgoing.queue.iter().position(wanted).ok_or(Refused::UnknownElement)?;
+        if place == 0 && outgoing.begun.is_some() {
+            // It is asked for when its last piece has gone.
+            outgoing.withdraw = true;
+            return Ok(Withdrawn::Asked);
+        }
+        let item = outgoing.queue.remove(place).ok_or(Refused::UnknownElement)?;
+        let element = item.element().clone();
+        let bytes = element.len() as u64;
+        outgoing.credit.add(1, bytes);
+        outgoing.queue_bytes -= bytes;
+        self.queue_bytes -= bytes;
+        Ok(Withdrawn::Here(element))
+    }
+
+    /// Gives an element back that was received and that nobody took. It needs no credit of the
+    /// stream. Acks that cover it wait until it has gone.
+    pub fn give_back(
+        &mut self,
+        id: StreamId,
+        sequence: u64,
+        flags: u8,
+        element: Bytes,
+    ) -> Result<(), Refused> {
+        let result = self.try_give_back(id, sequence, flags, element);
+        self.counted(result)
+    }
+
+    fn try_give_back(
+        &mut self,
+        id: StreamId,
+        sequence: u64,
+        flags: u8,
+        element: Bytes,
+    ) -> Result<(), Refused> {
+        self.usable()?;
+        let stream = self.streams.get(id).ok_or(Refused::UnknownStream)?;
+        sending(stream)?;
+        let incoming = &stream.incoming;
+        if sequence > incoming.received || sequence <= incoming.acked || incoming.keepable == 0 {
+            return Err(Refused::UnknownElement);
+        }
+        if element.len() > self.element_bytes_max() as usize {
+            return Err(Refused::TooLong);
+        }
+        let bytes = element.len() as u64;
+        self.room(stream, bytes)?;
+        let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
+        stream.incoming.keepable -= 1;
+        let outgoing = &mut stream.outgoing;
+        outgoing.returns_queued += 1;
+        outgoing.queue.push_back(Item::Return { sequence, flags: flags & ELEMENT_FLAGS, element });
+        outgoing.queue_bytes += bytes;
+        self.queue_bytes += bytes;
+        self.mark_ready(id);
+        Ok(())
+    }
+
+    /// Nothing more is sent on the stream; what is queued goes first. Acks, nacks and credit may
+    /// still be said until the other side has ended as well: a receiver of elements that must be
+    /// acked ends last, with its last ack before its end.
+    pub fn end(&mut self, id: StreamId, code: u16, why: impl Into<Bytes>) -> Result<(), Refused> {
+        self.usable()?;
+        let why = self.text(why.into());
+        let stream = self.live(id)?;
+        sending(stream)?;
+        stream.outgoing.ending = Ending::Asked(code, why);
+        self.mark_ready(id);
+        Ok(())
+    }
+
+    /// Ends the stream in both directions at once; what is queued is dropped. Nothing is heard of it
+    /// any more.
+    pub fn reset(&mut self, id: StreamId, code: u16, why: impl Into<Bytes>) -> Result<(), Refused> {
+        self.usable()?;
+        let why = self.text(why.into());
+        let stream = self.streams.get(id).ok_or(Refused::UnknownStream)?;
+        if stream.is_reset() {
+            return Err(Refused::Ended);
+        }
+        self.put_down(id, Phase::Resetting, code, why);
+        Ok(())
+    }
+
+    /// Drops what a stream holds and has a reset sent.
+    pub(super) fn put_down(&mut self, id: StreamId, phase: Phase, code: u16, why: Bytes) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        self.queue_bytes -= stream.abandon(phase);
+        stream.due.reset = Some((code, why));
+        let listed = std::mem::take(&mut stream.outgoing.listed);
+        if listed {
+            self.forget_ready();
+        }
+        self.mark_due(id);
+    }
+
+    /// A reset because this side drains.
+    pub(super) fn turn_away(&mut self, id: StreamId) {
+        self.put_down(id, Phase::Resetting, codes::DRAINING, Bytes::from_static(b"draining"));
+    }
+
+    /// A stream that is not reset.
+    #[inline]
+    fn live(&mut self, id: StreamId) -> Result<&mut Stream, Refused> {
+        let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
+        if stream.is_reset() { Err(Refused::Ended) } else { Ok(stream) }
+    }
+
+    /// A stream on which the other side may send, now or when it was accepted.
+    fn receiving(&mut self, id: StreamId) -> Result<&mut Stream, Refused> {
+        let stream = self.live(id)?;
+        match stream.phase {
+            Phase::Asked => Err(Refused::State),
+            _ if stream.incoming.ended => Err(Refused::Ended),
+            _ => Ok(stream),
+        }
+    }
+
+    /// The longest piece that an element is sent in.
+    #[inline]
+    pub(super) fn piece_bytes_max(&self) -> u32 {
+        self.peer.frame_body_bytes_max.min(self.limits.frame_body_bytes_max)
+    }
+}

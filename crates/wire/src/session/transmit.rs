@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Frames out.
+//!
+//! ```text
+//!   1 greeting   hello, welcome
+//!   2 session    pongs, ping, drain, session credit
+//!   3 control    requests, replies, opens, accepts, nacks, withdrawals, notices, regions: in order
+//!   4 due        for each stream: revoked, ack, credit, revoke, reset
+//!   5 elements   data, returns, ends: by priority, then in turn
+//! ```
+//!
+//! Each step is finished before the next one begins, whenever there is room; so an ack follows the
+//! nacks that were said before it, and an end follows everything.
+
+use bytes::Bytes;
+
+use super::{Control, Session, State, VERSION, head as about, requests::parts};
+use crate::{
+    HEAD_BYTES, Head, Kind, Outlet, Priority, Role, StreamId,
+    assembly::cut,
+    counters::Traffic,
+    flags,
+    stream::{Due, Ending, Item, Phase, Stream},
+};
+
+/// How a stream's turn ended.
+enum Turn {
+    /// It has nothing more to send.
+    Empty,
+    /// It has used up what it had: its neighbour is next.
+    Over,
+    /// No room in the outlet.
+    Full,
+    /// The other side has no room for the element.
+    Stalled,
+}
+
+/// What stands first in a stream's queue.
+struct Next {
+    kind: Kind,
+    sequence: u64,
+    flags: u8,
+    bytes: u64,
+    offset: usize,
+}
+
+impl Session {
+    /// Sends what there is to send. `false`: the outlet was full before all was sent; call again when
+    /// it has room. `true`: nothing can be sent now; what is still queued waits for the other side.
+    pub fn transmit<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
+        loop {
+            if !self.transmit_control(outlet) {
+                return false;
+            }
+            if self.state != State::Open {
+                return true;
+            }
+            if !self.transmit_elements(outlet) {
+                return false;
+            }
+            if !self.has_control() {
+                return true;
+            }
+        }
+    }
+
+    /// There is something to be sent before elements.
+    #[inline]
+    pub(super) fn has_control(&self) -> bool {
+        !self.due.is_empty()
+            || !self.control.is_empty()
+            || self.owes_credit()
+            || !self.pongs.is_empty()
+            || self.ping.is_some()
+            || (self.drain.due && self.state == State::Open)
+            || self.greeting.is_some()
+            || self.close.is_some()
+    }
+
+    /// Session credit is told of when half of it is owed, or as much less as an element may need:
+    /// so what is not told never keeps an element back.
+    #[inline]
+    fn owes_credit(&self) -> bool {
+        let all = self.limits.session_credit_bytes;
+        let spare = all - u64::from(self.limits.element_bytes_max);
+        self.taking.owed >= (all / 2).min(spare).max(1)
+    }
+
+    /// Everything but elements. `false`: no room for all of it.
+    pub(super) fn transmit_control<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
+        match self.state {
+            State::Closed => return true,
+            State::Closing => return self.transmit_close(outlet),
+            State::Greeting | State::Open => {}
+        }
+        self.transmit_greeting(outlet)
+            && self.transmit_session(outlet)
+            && self.transmit_queued(outlet)
+            && self.transmit_due(outlet)
+    }
+
+    fn transmit_close<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
+        if let Some((code, why)) = &self.close {
+            let head = Head { code: *code, ..Head::new(Kind::Close) };
+            if !put(&mut self.counters.sent, outlet, head, why) {
+                return false;
+            }
+        }
+        self.close = None;
+        self.state = State::Closed;
+        true
+    }
+
+    fn transmit_greeting<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
+        if let Some(body) = &self.greeting {
+            let kind = match self.role {
+                Role::Client => Kind::Hello,
+                Role::Server => Kind::Welcome,
+            };
+            let head = Head { aux: VERSION, ..Head::new(kind) };
+            if !put(&mut self.counters.sent, outlet, head, body) {
+                return false;
+            }
+            self.greeting = None;
+        }
+        true
+    }
+
+    fn transmit_session<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
+        let sent = &mut self.counters.sent;
+        while let Some(sequence) = self.pongs.front() {
+            let head = Head { sequence: *sequence, ..Head::new(Kind::Pong) };
+            if !put(sent, outlet, head, &[]) {
+                return false;
+            }
+            self.pongs.pop_front();
+        }
+        if let Some(sequence) = self.ping {
+            if !put(sent, outlet, Head { sequence, ..Head::new(Kind::Ping) }, &[]) {
+                return false;
+            }
+            self.ping = None;
+        }
+        // Before the greeting is over, nobody would understand it.
+        if self.drain.due && self.state == State::Open {
+            if !put(sent, outlet, Head::new(Kind::Drain), &[]) {
+                return false;
+            }
+            self.drain.due = false;
+        }
+        if self.owes_credit() {
+            let head = Head { sequence: self.taking.owed, ..Head::new(Kind::Credit) };
+            if !put(&mut self.counters.sent, outlet, head, &[]) {
+                return false;
+            }
+            self.taking.granted += std::mem::take(&mut self.taking.owed);
+        }
+        true
+    }
+
+    fn transmit_queued<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
+        while let Some(control) = self.control.front() {
+            if !put(&mut self.counters.sent, outlet, control.head, &control.body) {
+                return false;
+            }
+            let head = control.head;
+            self.loose -= usize::from(control.loose);
+            self.control.pop_front();
+            if head.kind == Kind::Reply {
+                let (index, generation) = parts(head.sequence);
+                self.asking.remove(index, generation, false);
+            }
+        }
+        true
+    }
+
+    fn transmit_due<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
+        while let Some(&id) = self.due.front() {
+            if let Some(stream) = self.streams.get_mut(id) {
+                if !say_due(&mut self.counters.sent, outlet, id, stream) {
+                    return false;
+                }
+                stream.due.listed = false;
+                if stream.phase == Phase::Echoing {
+                    self.remove(id);
+                } else if matches!(stream.outgoing.ending, Ending::Asked(..)) {
+                    self.mark_ready(id);
+                }
+            }
+            self.due.pop_front();
+        }
+        true
+    }
+
+    fn transmit_elements<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
+        for class in 0..Priority::CLASSES {
+            while let Some((id, alone)) = self.ready.front(class) {
+                match self.turn(outlet, id, alone) {
+                    Turn::Empty => self.ready.pop(class),
+                    Turn::Over => self.ready.rotate(class),
+                    Turn::Full => return false,
+                    Turn::Stalled => return true,
+                }
+            }
+        }
+        true
+    }
+
+    /// Lets a stream send what its turn allows.
+    fn turn<O: Outlet + ?Sized>(&mut self, outlet: &mut O, id: StreamId, alone: bool) -> Turn {
+        let piece_max = self.piece_bytes_max();
+        let quantum = u64::from(self.limits.quantum_bytes);
+        let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.outgoing.listed) else {
+            self.ready.buried();
+            return Turn::Empty;
+        };
+        let outgoing = &mut stream.outgoing;
+        if !outgoing.in_turn {
+            outgoing.in_turn = true;
+            outgoing.deficit += quantum;
+        }
+        while let Some(item) = outgoing.queue.front() {
+            let next = Next::of(item, outgoing.begun);
+            let (piece, follow) = cut(item.element(), next.offset, piece_max);
+            let cost = (piece.len() + HEAD_BYTES) as u64;
+            if !alone && cost > outgoing.deficit {
+                outgoing.in_turn = false;
+                return Turn::Over;
+            }
+            if outgoing.begun.is_none() && next.bytes > self.window {
+                return Turn::Stalled;
+            }
+            let more = if follow > 0 { flags::MORE } else { 0 };
+            let (flags, aux, sequence) = (next.flags | more, follow, next.sequence);
+            let head = Head { flags, aux, sequence, ..about(next.kind, id) };
+            if !put(&mut self.counters.sent, outlet, head, piece) {
+                return Turn::Full;
+            }
+            let piece_bytes = piece.len();
+            self.counters.sent.element_bytes += piece_bytes as u64;
+            outgoing.deficit = outgoing.deficit.saturating_sub(cost);
+            if outgoing.begun.is_none() {
+                self.window -= next.bytes;
+            }
+            if follow > 0 {
+                outgoing.begun = Some(next.offset + piece_bytes);
+                continue;
+            }
+            outgoing.begun = None;
+            outgoing.queue.pop_front();
+            outgoing.queue_bytes -= next.bytes;
+            self.queue_bytes -= next.bytes;
+            self.counters.sent.elements += 1;
+            if next.kind == Kind::Data {
+                outgoing.sent = sequence;
+                outgoing.returnable += 1;
+                if std::mem::take(&mut outgoing.withdraw) {
+                    let head = Head { sequence, ..about(Kind::Withdraw, id) };
+                    self.control.push_back(Control { head, body: Bytes::new(), loose: false });
+                }
+            } else {
+                outgoing.returns_queued -= 1;
+                if outgoing.returns_queued == 0 && stream.due.ack && !stream.due.listed {
+                    stream.due.listed = true;
+                    self.due.push_back(id);
+                }
+            }
+        }
+        self.last(outlet, id)
+    }
+
+    /// The queue is empty: an end follows, if one was asked for.
+    fn last<O: Outlet + ?Sized>(&mut self, outlet: &mut O, id: StreamId) -> Turn {
+        let Some(stream) = self.streams.get_mut(id) else { return Turn::Empty };
+        // What is due was said before the end, and goes before it: `transmit_due` lists it again.
+        if !stream.due.listed
+            && let Ending::Asked(code, why) = &stream.outgoing.ending
+        {
+            let end = Head { code: *code, ..about(Kind::End, id) };
+            if !put(&mut self.counters.sent, outlet, end, why) {
+                return Turn::Full;
+            }
+            stream.outgoing.ending = Ending::Done;
+        }
+        let outgoing = &mut stream.outgoing;
+        outgoing.listed = false;
+        outgoing.in_turn = false;
+        outgoing.deficit = 0;
+        self.settle(id);
+        Turn::Empty
+    }
+}
+
+impl Next {
+    #[inline]
+    fn of(item: &Item, begun: Option<usize>) -> Self {
+        let (kind, sequence, flags, element) = match item {
+            Item::Data { sequence, flags, element } => (Kind::Data, *sequence, *flags, element),
+            Item::Return { sequence, flags, element } => (Kind::Return, *sequence, *flags, element),
+        };
+        let (bytes, offset) = (element.len() as u64, begun.unwrap_or(0));
+        Self { kind, sequence, flags, bytes, offset }
+    }
+}
+
+/// Says what is due about a stream. `false`: no room for all of it; the rest is still due.
+#[inline]
+fn say_due<O: Outlet + ?Sized>(
+    sent: &mut Traffic,
+    outlet: &mut O,
+    id: StreamId,
+    stream: &mut Stream,
+) -> bool {
+    let Stream { due, outgoing, incoming, .. } = stream;
+    let Due { ack, grant, revoke, revoking, revoked, reset, .. } = due;
+    if let Some(taken) = *revoked {
+        let (aux, sequence) = (taken.messages, taken.bytes);
+        if !put(sent, outlet, Head { aux, sequence, ..about(Kind::Revoked, id) }, &[]) {
+            return false;
+        }
+        *revoked = None;
+    }
+    // An ack tells of everything before it: what goes back goes first.
+    if *ack && outgoing.returns_queued == 0 {
+        let head = Head { sequence: incoming.acked, ..about(Kind::Ack, id) };
+        if !put(sent, outlet, head, &[]) {
+            return false;
+        }
+        *ack = false;
+    }
+    while !grant.is_none() {
+        let mut rest = *grant;
+        let chunk = rest.chunk();
+        let (aux, sequence) = (chunk.messages, chunk.bytes);
+        if !put(sent, outlet, Head { aux, sequence, ..about(Kind::Credit, id) }, &[]) {
+            return false;
+        }
+        incoming.granted.add(aux.into(), sequence);
+        *grant = rest;
+    }
+    if revoking.is_none() && !revoke.is_none() {
+        let mut rest = *revoke;
+        let chunk = rest.chunk();
+        let (aux, sequence) = (chunk.messages, chunk.bytes);
+        if !put(sent, outlet, Head { aux, sequence, ..about(Kind::Revoke, id) }, &[]) {
+            return false;
+        }
+        *revoking = Some(chunk);
+        *revoke = rest;
+    }
+    if let Some((code, why)) = reset {
+        let head = Head { code: *code, ..about(Kind::Reset, id) };
+        if !put(sent, outlet, head, why) {
+            return false;
+        }
+        *reset = None;
+    }
+    true
+}
+
+/// Puts a frame with the length of its body into the outlet and counts it.
+#[inline]
+fn put<O: Outlet + ?Sized>(sent: &mut Traffic, outlet: &mut O, head: Head, body: &[u8]) -> bool {
+    let head = Head { length: body.len() as u32, ..head };
+    let put = outlet.put(&head, body).is_ok();
+    if put {
+        sent.frame(body.len());
+    }
+    put
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A table of things with numbers: index and generation. O(1), nothing is hashed.
+//!
+//! ```text
+//!   slots  ┌─────────────┬─────────────┬─────────────┬─ ─
+//!          │ gen 3 value │ gen 7  free │ gen 1 value │
+//!          └─────────────┴─────────────┴─────────────┴─ ─
+//!   free   1 → …      the place that was left first is taken first
+//! ```
+//!
+//! The side that numbers uses [`Table::insert`], the other one mirrors it with [`Table::admit`].
+//!
+//! 1. A place is used again only with another generation, and after [`SPARE`] others if there may be
+//!    so many: an old number finds nothing.
+//! 2. A mirror grows by one place at a time: memory follows what is really open.
+
+use std::collections::VecDeque;
+
+/// Free places that are left alone before one is used again.
+const SPARE: usize = 64;
+
+pub(crate) struct Table<T> {
+    slots: Vec<Slot<T>>,
+    free: VecDeque<u32>,
+    used: usize,
+    generation_max: u32,
+}
+
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+/// Why a number of the other side cannot be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Misfit {
+    TooMany,
+    Taken,
+}
+
+/// Whether a number that finds nothing once found something.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Stale,
+    Unknown,
+}
+
+impl<T> Table<T> {
+    pub(crate) const fn new(generation_max: u32) -> Self {
+        Self { slots: Vec::new(), free: VecDeque::new(), used: 0, generation_max }
+    }
+
+    /// How many are there.
+    pub(crate) const fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Puts a value into a free place, unless there are `max` already.
+    pub(crate) fn insert(&mut self, max: u32, make: impl FnOnce(u32, u32) -> T) -> Option<u32> {
+        let max = max as usize;
+        if self.used >= max {
+            return None;
+        }
+        let index = if self.free.len() >= SPARE || self.slots.len() >= max {
+            self.free.pop_front()?
+        } else {
+            self.slots.push(Slot { generation: 0, value: None });
+            self.slots.len() as u32 - 1
+        };
+        let slot = self.slots.get_mut(index as usize)?;
+        slot.generation =
+            if slot.generation >= self.generation_max { 1 } else { slot.generation + 1 };
+        slot.value = Some(make(index, slot.generation));
+        self.used += 1;
+        Some(index)
+    }
+
+    /// Puts a value where the other side has put it.
+    pub(crate) fn admit(
+        &mut self,
+        max: u32,
+        index: u32,
+        generation: u32,
+        value: T,
+    ) -> Result<(), Misfit> {
+        if index >= max {
+            return Err(Misfit::TooMany);
+        }
+        if index as usize == self.slots.len() {
+            self.slots.push(Slot { generation: 0, value: None });
+        }
+        let slot = self.slots.get_mut(index as usize).ok_or(Misfit::Taken)?;
+        if slot.value.is_some() || slot.generation == generation {
+            return Err(Misfit::Taken);
+        }
+        slot.generation = generation;
+        slot.value = Some(value);
+        self.used += 1;
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u32, generation: u32) -> Option<&T> {
+        let slot = self.slots.get(index as usize)?;
+        if slot.generation == generation { slot.value.as_ref() } else { None }
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: u32, generation: u32) -> Option<&mut T> {
+        let slot = self.slots.get_mut(index as usize)?;
+        if slot.generation == generation { slot.value.as_mut() } else { None }
+    }
+
+    /// Why nothing was found.
+    pub(crate) fn missing(&self, index: u32) -> Missing {
+        if (index as usize) < self.slots.len() { Missing::Stale } else { Missing::Unknown }
+    }
+
+    /// Takes a value out. `reuse`: this side numbers, and may number so again.
+    pub(crate) fn remove(&mut self, index: u32, generation: u32, reuse: bool) -> Option<T> {
+        let slot = self.slots.get_mut(index as usize)?;
+        if slot.generation != generation {
+            return None;
+        }
+        let value = slot.value.take()?;
+        self.used -= 1;
+        if reuse {
+            self.free.push_back(index);
+        }
+        Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_number_finds_nothing_after_reuse() {
+        let mut table = Table::new(3);
+        let mut seen = Vec::new();
+        for round in 0..9 {
+            let mut generation = 0;
+            let index = table.insert(1, |_, g| {
+                generation = g;
+                round
+            });
+            assert_eq!(index, Some(0));
+            assert!((1..=3).contains(&generation));
+            assert_eq!(table.insert(1, |_, _| 99), None);
+            for &old in seen.iter().rev().take(2) {
+                assert_eq!(table.get(0, old), None);
+            }
+            assert_eq!(table.remove(0, generation, true), Some(round));
+            assert_eq!(table.remove(0, generation, true), None);
+            seen.push(generation);
+        }
+    }
+
+    #[test]
+    fn a_mirror_grows_by_one_place_at_a_time() {
+        let mut table = Table::new(9);
+        assert_eq!(table.admit(4, 1, 1, ()), Err(Misfit::Taken));
+        assert_eq!(table.admit(4, 0, 1, ()), Ok(()));
+        assert_eq!(table.admit(4, 0, 2, ()), Err(Misfit::Taken));
+        assert_eq!(table.admit(4, 4, 1, ()), Err(Misfit::TooMany));
+        assert_eq!(table.remove(0, 1, false), Some(()));
+        assert_eq!(table.admit(4, 0, 1, ()), Err(Misfit::Taken), "the same number again");
+        assert_eq!(table.admit(4, 0, 2, ()), Ok(()));
+        assert_eq!(table.missing(0), Missing::Stale);
+        assert_eq!(table.missing(1), Missing::Unknown);
+    }
+}
