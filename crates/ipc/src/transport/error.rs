@@ -41,6 +41,12 @@ pub enum LinkError {
         /// Bytes that the head tells of, with itself.
         frame_bytes: usize,
     },
+    /// What the peer wrote into shared memory cannot be.
+    #[error(
+        "the other side broke the rules of shared memory\ncause: {0}\n\
+         hint: it is broken or hostile; only its connection has ended"
+    )]
+    SharedMemory(crate::shm::Broken),
     /// This side put a frame that the link cannot carry: a mistake of the program.
     #[error(
         "a frame of ours has a body of {bytes} bytes\ncause: the link carries at most {bytes_max}, \
@@ -71,7 +77,7 @@ impl LinkError {
     pub fn errno(&self) -> i32 {
         match self {
             Self::Closed => Errno::PIPE,
-            Self::Garbled(_) | Self::NotOneFrame { .. } => Errno::PROTO,
+            Self::Garbled(_) | Self::NotOneFrame { .. } | Self::SharedMemory(_) => Errno::PROTO,
             Self::BodyTooLong { .. } | Self::OwnFrame { .. } => Errno::MSGSIZE,
             Self::TooManyDescriptors { .. } => Errno::TOOMANYREFS,
             Self::System(errno) => *errno,

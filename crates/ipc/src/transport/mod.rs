@@ -10,17 +10,21 @@
 //! | `socket` | a connected Unix socket before it is a link: its greeting's bytes |
 //! | `frame`, `rights` | where a frame ends; file descriptors beside bytes |
 //! | `unix_stream` | frames in a byte stream: one buffer, few system calls |
+//! | `seqpacket` | a frame a packet |
+//! | `impaired` | any link in bad weather, by a clock of the lab's |
 //! | `listen` | who may connect, and where |
 
 mod counters;
 mod error;
 mod frame;
+pub mod impaired;
 mod limits;
 mod link;
 pub mod listen;
 pub mod memory;
 mod peer;
-mod rights;
+pub(crate) mod rights;
+mod seqpacket;
 mod socket;
 mod unix_stream;
 
@@ -29,5 +33,6 @@ pub use error::LinkError;
 pub use limits::LinkLimits;
 pub use link::{Beside, Link, OnReady, Watch};
 pub use peer::Peer;
+pub use seqpacket::SeqpacketLink;
 pub use socket::{Socket, SocketKind};
 pub use unix_stream::UnixStreamLink;

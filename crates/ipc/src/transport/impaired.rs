@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A link in bad weather: what arrives comes late, twice, out of order, or not at all.
+//!
+//! It wraps any link and treats what that link receives; wrap both ends to treat both directions.
+//! There is no thread and no clock in it: [`Weather::advance`] says what time it is, and
+//! [`Weather::deadline`] when something will next come. With the same seed, the same frames and the
+//! same times, the same happens.
+//!
+//! ```text
+//!   inner.take ──► drop? twice? late by latency + jitter ──► held, by the time it is due ──► sink
+//!                                                               ▲
+//!                                          Weather::advance(now)┘
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. Frames keep their order, but for those that are reordered: they come `reorder_by` later and
+//!    hold nobody up.
+//! 2. At most `held_frames_max` frames are held (and a twin of the last); then the inner link is left
+//!    alone, so that its sender feels the backpressure. One `take` looks at no more than as many.
+//! 3. The end of the inner link is told after all that is held.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use becket_wire::{Frame, Full, Head, Outlet};
+use fastrand::Rng;
+use parking_lot::Mutex;
+
+use super::counters::LinkCounters;
+use super::error::LinkError;
+use super::link::{Beside, Link, OnReady, Watch};
+use super::peer::Peer;
+
+/// What happens to frames. Chances are in a million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Impairments {
+    /// How long each is on its way.
+    pub latency: Duration,
+    /// Up to this much longer, evenly spread.
+    pub jitter: Duration,
+    /// It is lost.
+    pub drop_per_million: u32,
+    /// It comes twice (without its descriptors the second time).
+    pub duplicate_per_million: u32,
+    /// It comes `reorder_by` later, and those behind it do not wait for it.
+    pub reorder_per_million: u32,
+    /// How much later.
+    pub reorder_by: Duration,
+    /// Frames on their way, at most.
+    pub held_frames_max: usize,
+}
+
+impl Default for Impairments {
+    /// Fair weather: nothing happens; up to 1024 frames on their way.
+    fn default() -> Self {
+        Self {
+            latency: Duration::ZERO,
+            jitter: Duration::ZERO,
+            drop_per_million: 0,
+            duplicate_per_million: 0,
+            reorder_per_million: 0,
+            reorder_by: Duration::ZERO,
+            held_frames_max: 1024,
+        }
+    }
+}
+
+/// How many frames something has happened to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// Lost.
+    pub dropped: u64,
+    /// Came twice.
+    pub duplicated: u64,
+    /// Came later than those behind them could.
+    pub reordered: u64,
+}
+
+/// Any link, impaired; see this file's first lines.
+pub struct Impaired<L> {
+    inner: L,
+    impairments: Impairments,
+    rng: Rng,
+    /// By the time they are due; equals in the order of their arrival.
+    held: VecDeque<Held>,
+    /// When the last one that keeps the order is due.
+    last_due: Instant,
+    ended: Option<(Instant, LinkError)>,
+    shared: Arc<Mutex<Shared>>,
+    counters: Counted,
+}
+
+struct Held {
+    due: Instant,
+    head: Head,
+    body: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+/// Frames that were given on, which are others than the inner link's.
+#[derive(Default)]
+struct Counted {
+    frames: u64,
+    bytes: u64,
+    descriptors_closed: u64,
+}
+
+/// The clock of an [`Impaired`] link, for who has given the link away. Cloned, it is the same.
+#[derive(Clone)]
+pub struct Weather {
+    shared: Arc<Mutex<Shared>>,
+}
+
+struct Shared {
+    now: Instant,
+    deadline: Option<Instant>,
+    wake: Option<OnReady>,
+    damage: Damage,
+}
+
+impl Weather {
+    /// It is `now` (never earlier than before). Calls the link's `on_ready` when something is due.
+    pub fn advance(&self, now: Instant) {
+        let wake = {
+            let mut shared = self.shared.lock();
+            shared.now = shared.now.max(now);
+            let due = shared.deadline.is_some_and(|deadline| deadline <= shared.now);
+            due.then(|| shared.wake.clone()).flatten()
+        };
+        if let Some(wake) = wake {
+            wake();
+        }
+    }
+
+    /// When the next frame, or the end, is due, of what the link has seen.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.shared.lock().deadline
+    }
+
+    /// What has happened.
+    #[must_use]
+    pub fn damage(&self) -> Damage {
+        self.shared.lock().damage
+    }
+}
+
+impl<L: Link> Impaired<L> {
+    /// Impairs what `inner` receives. It is `now`; chance is a function of `seed`.
+    #[must_use]
+    pub fn new(inner: L, impairments: Impairments, seed: u64, now: Instant) -> (Self, Weather) {
+        let shared = Shared { now, deadline: None, wake: None, damage: Damage::default() };
+        let shared = Arc::new(Mutex::new(shared));
+        let weather = Weather { shared: Arc::clone(&shared) };
+        let link = Self {
+            inner,
+            impairments,
+            rng: Rng::with_seed(seed),
+            held: VecDeque::new(),
+            last_due: now,
+            ended: None,
+            shared,
+            counters: Counted::default(),
+        };
+        (link, weather)
+    }
+
+    /// Takes what has come into the weather.
+    fn pull(&mut self, now: Instant) {
+        for _ in 0..self.impairments.held_frames_max.max(1) {
+            if self.ended.is_some() || !self.has_room() {
+                break;
+            }
+            // One at a time: each may become two.
+            let mut came = None;
+            let taken = self.inner.take(1, &mut |frame, beside| {
+                came = Some((frame.head, frame.body.to_vec(), beside.take()));
+            });
+            match (taken, came) {
+                (Err(error), _) => {
+                    let due = self.last_due.max(now + self.impairments.latency);
+                    let due = self.held.back().map_or(due, |last| due.max(last.due));
+                    self.ended = Some((due, error));
+                }
+                (Ok(_), Some((head, body, descriptors))) => {
+                    self.expose(now, head, body, descriptors);
+                }
+                (Ok(_), None) => break,
+            }
+        }
+    }
+
+    /// Decides what happens to a frame. Each draws the same number of chances, whatever comes of it.
+    fn expose(&mut self, now: Instant, head: Head, body: Vec<u8>, descriptors: Vec<OwnedFd>) {
+        let Impairments { drop_per_million, duplicate_per_million, reorder_per_million, .. } =
+            self.impairments;
+        let [dropped, duplicated, reordered] =
+            [drop_per_million, duplicate_per_million, reorder_per_million]
+                .map(|chance| self.rng.u32(0..1_000_000) < chance);
+        let jitters = [self.jitter(), self.jitter()];
+        let damage = &mut self.shared.lock().damage;
+        damage.dropped += u64::from(dropped);
+        damage.duplicated += u64::from(duplicated && !dropped);
+        damage.reordered += u64::from(reordered && !dropped);
+        if dropped {
+            self.counters.descriptors_closed += descriptors.len() as u64;
+            return;
+        }
+        let copy = duplicated.then(|| (body.clone(), Vec::new()));
+        for ((body, descriptors), jitter) in
+            [Some((body, descriptors)), copy].into_iter().flatten().zip(jitters)
+        {
+            let mut due = now + self.impairments.latency + jitter;
+            if reordered {
+                due += self.impairments.reorder_by;
+            } else {
+                due = due.max(self.last_due);
+                self.last_due = due;
+            }
+            let at = self.held.partition_point(|held| held.due <= due);
+            self.held.insert(at, Held { due, head, body, descriptors });
+        }
+    }
+
+    fn jitter(&mut self) -> Duration {
+        let nanos_max = u64::try_from(self.impairments.jitter.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.rng.u64(0..=nanos_max))
+    }
+
+    fn has_room(&self) -> bool {
+        self.held.len() < self.impairments.held_frames_max.max(1)
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.held.front().map(|held| held.due).or(self.ended.map(|(due, _)| due))
+    }
+}
+
+impl<L: Link> Outlet for Impaired<L> {
+    fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
+        self.inner.put(head, body)
+    }
+}
+
+impl<L: Link> Link for Impaired<L> {
+    fn take(
+        &mut self,
+        frames_max: usize,
+        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+    ) -> Result<usize, LinkError> {
+        let now = self.shared.lock().now;
+        let mut frames = 0;
+        self.pull(now);
+        while frames < frames_max {
+            let Some(mut held) = self.held.pop_front_if(|held| held.due <= now) else { break };
+            frames += 1;
+            self.counters.frames += 1;
+            self.counters.bytes += (becket_wire::HEAD_BYTES + held.body.len()) as u64;
+            sink(Frame { head: held.head, body: &held.body }, Beside::of(&mut held.descriptors));
+            self.counters.descriptors_closed += held.descriptors.len() as u64;
+        }
+        self.shared.lock().deadline = self.next_due();
+        match self.ended {
+            Some((due, error)) if frames == 0 && self.held.is_empty() && due <= now => Err(error),
+            _ => Ok(frames),
+        }
+    }
+
+    fn flush(&mut self) -> Result<bool, LinkError> {
+        self.inner.flush()
+    }
+
+    fn put_descriptors(&mut self, descriptors: Vec<OwnedFd>) -> Result<(), LinkError> {
+        self.inner.put_descriptors(descriptors)
+    }
+
+    fn watch(&self) -> Watch<'_> {
+        let inner = self.inner.watch();
+        if self.has_room() && self.ended.is_none() {
+            inner
+        } else {
+            Watch::nothing().and_writable(inner.writable_one())
+        }
+    }
+
+    fn on_ready(&mut self, wake: OnReady) {
+        self.shared.lock().wake = Some(Arc::clone(&wake));
+        self.inner.on_ready(wake);
+    }
+
+    fn prepare_wait(&mut self) -> bool {
+        let now = self.shared.lock().now;
+        self.next_due().is_some_and(|due| due <= now)
+            || (self.has_room() && self.ended.is_none() && self.inner.prepare_wait())
+    }
+
+    fn peer(&self) -> &Peer {
+        self.inner.peer()
+    }
+
+    fn name(&self) -> &'static str {
+        "impaired"
+    }
+
+    fn body_bytes_max(&self) -> usize {
+        self.inner.body_bytes_max()
+    }
+
+    fn counters(&self) -> LinkCounters {
+        let Counted { frames, bytes, descriptors_closed } = self.counters;
+        let inner = self.inner.counters();
+        LinkCounters {
+            frames_in: frames,
+            bytes_in: bytes,
+            descriptors_closed: inner.descriptors_closed + descriptors_closed,
+            ..inner
+        }
+    }
+
+    fn close(&mut self) {
+        self.inner.close();
+    }
+}

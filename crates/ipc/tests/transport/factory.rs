@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! How a pair of each transport's links is made.
+
+use std::time::Instant;
+
+use becket_ipc::transport::impaired::{Impaired, Impairments};
+use becket_ipc::transport::{
+    Link, LinkLimits, SeqpacketLink, Socket, SocketKind, UnixStreamLink, memory,
+};
+
+pub(crate) type Pair = (Box<dyn Link>, Box<dyn Link>);
+
+/// Makes connected links. They hold little, so that tests reach their bounds soon.
+pub(crate) trait LinkFactory {
+    /// Two links, each the other's peer.
+    fn pair() -> Pair;
+}
+
+/// One whose two ends may be in two processes, with a socket between them.
+pub(crate) trait ProcessFactory {
+    const KIND: SocketKind;
+
+    /// The link at one end of the socket; `first`: of the side that made the socket.
+    fn over(socket: Socket, first: bool) -> Box<dyn Link>;
+}
+
+pub(crate) const BODY_BYTES_MAX: usize = 20_000;
+
+pub(crate) fn limits() -> LinkLimits {
+    LinkLimits {
+        body_bytes_max: BODY_BYTES_MAX,
+        out_bytes_max: 64 << 10,
+        read_bytes: 4096,
+        descriptors_max: 3,
+    }
+}
+
+pub(crate) struct Memory;
+
+impl LinkFactory for Memory {
+    fn pair() -> Pair {
+        let (one, other) = memory::pair(50, BODY_BYTES_MAX + 24);
+        (Box::new(one), Box::new(other))
+    }
+}
+
+/// In fair weather an impaired link is a link like any other.
+pub(crate) struct Calm;
+
+impl LinkFactory for Calm {
+    fn pair() -> Pair {
+        let (one, other) = memory::pair(50, BODY_BYTES_MAX + 24);
+        let calm = Impairments { held_frames_max: 5, ..Impairments::default() };
+        let [one, other] = [one, other].map(|link| Impaired::new(link, calm, 1, Instant::now()).0);
+        (Box::new(one), Box::new(other))
+    }
+}
+
+pub(crate) struct Stream;
+
+impl ProcessFactory for Stream {
+    const KIND: SocketKind = SocketKind::Stream;
+
+    fn over(socket: Socket, _: bool) -> Box<dyn Link> {
+        Box::new(UnixStreamLink::new(socket, &[], limits()).unwrap())
+    }
+}
+
+impl LinkFactory for Stream {
+    fn pair() -> Pair {
+        over_a_socket::<Self>()
+    }
+}
+
+pub(crate) struct Seqpacket;
+
+impl ProcessFactory for Seqpacket {
+    const KIND: SocketKind = SocketKind::Seqpacket;
+
+    fn over(socket: Socket, _: bool) -> Box<dyn Link> {
+        Box::new(SeqpacketLink::new(socket, limits()).unwrap())
+    }
+}
+
+impl LinkFactory for Seqpacket {
+    fn pair() -> Pair {
+        over_a_socket::<Self>()
+    }
+}
+
+fn over_a_socket<F: ProcessFactory>() -> Pair {
+    let (one, other) = Socket::pair(F::KIND).unwrap();
+    (F::over(one, true), F::over(other, false))
+}

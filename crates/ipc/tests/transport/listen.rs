@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Who may connect, and where.
+
+use std::fs::{self, Permissions};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::thread;
+
+use becket_ipc::transport::listen::{
+    Access, ConnectError, ListenError, Listener, PATH_BYTES_MAX, connect,
+};
+use becket_ipc::transport::{LinkError, Peer, Socket, SocketKind};
+use rustix::fs::Mode;
+use tempfile::TempDir;
+
+const KINDS: [SocketKind; 2] = [SocketKind::Stream, SocketKind::Seqpacket];
+
+/// A directory for nobody else, and a path in it.
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
+    let path = directory.path().join("s");
+    (directory, path)
+}
+
+fn bind(path: &Path) -> Result<Listener, ListenError> {
+    Listener::bind(path, SocketKind::Stream, Access::own_user(), 10)
+}
+
+/// What the server makes of a client: `None` when it refused it.
+fn admitted(listener: &Listener) -> Option<Socket> {
+    listener.accept().unwrap()
+}
+
+#[test]
+fn who_connects_is_let_in_and_known() {
+    for kind in KINDS {
+        let (_directory, path) = place();
+        let listener = Listener::bind(&path, kind, Access::default(), 10).unwrap();
+        assert!(listener.accept().unwrap().is_none());
+        let mut client = connect(&path, kind).unwrap();
+        let mut server = admitted(&listener).unwrap();
+        assert_eq!((server.kind(), client.kind()), (kind, kind));
+        assert_eq!((server.peer(), client.peer()), (&Peer::own(), &Peer::own()));
+        client.write_greeting(b"hello").unwrap();
+        let mut buffer = [0; 16];
+        assert_eq!(server.read_greeting(&mut buffer), Ok(Some(5)));
+        assert_eq!(&buffer[..5], b"hello");
+        assert_eq!(server.read_greeting(&mut buffer), Ok(None));
+        drop(client);
+        assert_eq!(server.read_greeting(&mut buffer), Err(LinkError::Closed));
+        assert_eq!(listener.admissions().total(), 1);
+        assert_eq!(listener.admissions().refusals().total(), 0);
+    }
+}
+
+#[test]
+fn files_are_the_users_alone_whatever_the_umask() {
+    // Not those that take the user's own rights away: a process has one umask, and other tests run.
+    for umask in [0, 0o022] {
+        let (directory, _) = place();
+        let path = directory.path().join("made").join("s");
+        let before = rustix::process::umask(Mode::from_raw_mode(umask));
+        let bound = bind(&path);
+        rustix::process::umask(before);
+        let _listener = bound.unwrap();
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()) & 0o077, 0);
+        assert_eq!(mode(&path.with_file_name("s.lock")) & 0o077, 0);
+    }
+}
+
+#[test]
+fn a_directory_that_others_can_enter_is_refused() {
+    for mode in [0o710, 0o701, 0o755, 0o777, 0o740, 0o720] {
+        let (directory, path) = place();
+        fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
+        let error = bind(&path).unwrap_err();
+        assert!(matches!(error, ListenError::OpenDirectory { mode: told, .. } if told == mode));
+        assert!(!path.exists());
+        let text = error.to_string();
+        assert!(text.contains("cause:") && text.contains("hint: chmod 700"), "{text}");
+    }
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_refused() {
+    if rustix::process::geteuid().is_root() {
+        let (directory, path) = place();
+        std::os::unix::fs::chown(directory.path(), Some(4711), None).unwrap();
+        let refused = bind(&path).unwrap_err();
+        assert!(matches!(refused, ListenError::ForeignDirectory { uid: 4711, .. }));
+    } else {
+        let refused = bind(Path::new("/proc/s")).unwrap_err();
+        assert!(matches!(refused, ListenError::ForeignDirectory { uid: 0, .. }));
+    }
+}
+
+#[test]
+fn a_path_has_at_most_107_bytes() {
+    let (directory, _) = place();
+    let before = directory.path().as_os_str().len() + 1;
+    let longest = directory.path().join("x".repeat(PATH_BYTES_MAX - before));
+    let listener = bind(&longest).unwrap();
+    connect(&longest, SocketKind::Stream).unwrap();
+    drop(listener);
+    let too_long = directory.path().join("x".repeat(PATH_BYTES_MAX + 1 - before));
+    let error = bind(&too_long).unwrap_err();
+    assert_eq!(error, ListenError::PathTooLong { path: too_long.clone(), bytes: 108 });
+    assert_eq!(error.errno(), rustix::io::Errno::NAMETOOLONG.raw_os_error());
+    assert!(error.to_string().contains("108 bytes"));
+    let refused = connect(&too_long, SocketKind::Stream).unwrap_err();
+    assert_eq!(refused.errno(), rustix::io::Errno::NAMETOOLONG.raw_os_error());
+    for nothing in ["", "/", ".."] {
+        assert!(matches!(bind(Path::new(nothing)), Err(ListenError::NoName { .. })));
+    }
+}
+
+#[test]
+fn a_socket_that_nobody_listens_at_is_replaced() {
+    for kind in KINDS {
+        let (_directory, path) = place();
+        // Left behind as by a process that was killed.
+        drop(UnixListener::bind(&path).unwrap());
+        fs::write(path.with_file_name("s.lock"), "").unwrap();
+        let listener = Listener::bind(&path, kind, Access::default(), 1).unwrap();
+        connect(&path, kind).unwrap();
+        assert!(admitted(&listener).is_some());
+    }
+}
+
+#[test]
+fn who_listens_is_left_alone() {
+    let (_directory, path) = place();
+    let listener = bind(&path).unwrap();
+    for kind in KINDS {
+        let refused = Listener::bind(&path, kind, Access::default(), 1).unwrap_err();
+        assert_eq!(refused, ListenError::InUse { path: path.clone() });
+    }
+    connect(&path, SocketKind::Stream).unwrap();
+    assert!(admitted(&listener).is_some());
+
+    // One that knows no lock, too.
+    let (_directory, path) = place();
+    let _other = UnixListener::bind(&path).unwrap();
+    for kind in KINDS {
+        let refused = Listener::bind(&path, kind, Access::default(), 1).unwrap_err();
+        assert_eq!(refused, ListenError::InUse { path: path.clone() });
+    }
+}
+
+#[test]
+fn what_is_no_socket_is_left_alone() {
+    let (_directory, path) = place();
+    fs::write(&path, "precious").unwrap();
+    assert_eq!(bind(&path).unwrap_err(), ListenError::NotASocket { path: path.clone() });
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &path).unwrap();
+    assert_eq!(bind(&path).unwrap_err(), ListenError::NotASocket { path });
+}
+
+#[test]
+fn a_lock_that_is_a_link_is_not_followed() {
+    let (directory, path) = place();
+    let elsewhere = directory.path().join("elsewhere");
+    std::os::unix::fs::symlink(&elsewhere, path.with_file_name("s.lock")).unwrap();
+    assert!(matches!(bind(&path), Err(ListenError::System { .. })));
+    assert!(!elsewhere.exists());
+}
+
+#[test]
+fn of_many_one_listens() {
+    for _ in 0..20 {
+        let (_directory, path) = place();
+        drop(UnixListener::bind(&path).unwrap());
+        let barrier = Barrier::new(8);
+        let bound: Vec<_> = thread::scope(|scope| {
+            let all: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        bind(&path)
+                    })
+                })
+                .collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let (won, lost): (Vec<_>, Vec<_>) = bound.into_iter().partition(Result::is_ok);
+        assert_eq!(won.len(), 1);
+        assert!(lost.iter().all(|lost| matches!(lost, Err(ListenError::InUse { .. }))));
+        let client = connect(&path, SocketKind::Stream).unwrap();
+        assert!(admitted(won[0].as_ref().unwrap()).is_some());
+        drop(client);
+    }
+}
+
+/// Listeners that come and go at one path: whenever one listens, it is the one that is reached.
+#[test]
+fn one_after_the_other_is_reached() {
+    let (_directory, path) = place();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut bound = 0;
+                while bound < 50 {
+                    match bind(&path) {
+                        Ok(listener) => {
+                            bound += 1;
+                            connect(&path, SocketKind::Stream).unwrap();
+                            assert!(admitted(&listener).is_some(), "the connection is its own");
+                        }
+                        Err(ListenError::InUse { .. }) => thread::yield_now(),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn its_files_go_with_it_and_no_others() {
+    let (directory, path) = place();
+    drop(bind(&path).unwrap());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    let listener = bind(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "another's").unwrap();
+    drop(listener);
+    assert_eq!(fs::read(&path).unwrap(), b"another's");
+}
+
+#[test]
+fn who_is_not_on_the_list_is_refused_and_counted() {
+    let me = Peer::own();
+    let (stranger_uid, stranger_gid) = (me.uid + 1, me.gid + 1);
+    let lists = [
+        (Access::nobody(), false),
+        (Access::nobody().user(stranger_uid).group(stranger_gid), false),
+        (Access::nobody().user(stranger_uid).user(me.uid), true),
+        (Access::nobody().group(me.gid), true),
+    ];
+    for (access, comes_in) in lists {
+        for kind in KINDS {
+            let (_directory, path) = place();
+            let listener = Listener::bind(&path, kind, access.clone(), 10).unwrap();
+            let mut client = connect(&path, kind).unwrap();
+            let server = admitted(&listener);
+            assert_eq!(server.is_some(), comes_in);
+            let refused = listener.admissions().refusals();
+            assert_eq!(
+                (refused.forbidden, refused.total()),
+                if comes_in { (0, 0) } else { (1, 1) }
+            );
+            if !comes_in {
+                assert_eq!(client.read_greeting(&mut [0; 9]), Err(LinkError::Closed));
+                assert_eq!(listener.admissions().connected(), 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_more_than_may_be_at_a_time() {
+    let (_directory, path) = place();
+    let kind = SocketKind::Stream;
+    let listener = Listener::bind(&path, kind, Access::default(), 2).unwrap();
+    let mut clients: Vec<_> = (0..5).map(|_| connect(&path, kind).unwrap()).collect();
+    let first = admitted(&listener).unwrap();
+    let _second = admitted(&listener).unwrap();
+    assert!(admitted(&listener).is_none());
+    assert_eq!(listener.admissions().connected(), 2);
+    assert_eq!(listener.admissions().refusals().full, 3);
+    for client in &mut clients[2..] {
+        assert_eq!(client.read_greeting(&mut [0; 9]), Err(LinkError::Closed));
+    }
+    drop(first);
+    let _client = connect(&path, kind).unwrap();
+    assert!(admitted(&listener).is_some(), "a place that was left is free");
+    assert_eq!(listener.admissions().total(), 3);
+}
+
+#[test]
+fn a_storm_of_refused_ones_does_not_hold_the_caller() {
+    let (_directory, path) = place();
+    let kind = SocketKind::Stream;
+    let listener = Listener::bind(&path, kind, Access::nobody(), 10).unwrap();
+    let _clients: Vec<_> = (0..100).map(|_| connect(&path, kind).unwrap()).collect();
+    assert!(admitted(&listener).is_none());
+    assert_eq!(listener.admissions().refusals().forbidden, 64);
+    assert!(admitted(&listener).is_none());
+    assert_eq!(listener.admissions().refusals().forbidden, 100);
+}
+
+#[test]
+fn why_a_connection_could_not_be_made() {
+    let (_directory, path) = place();
+    let (stream, seqpacket) = (SocketKind::Stream, SocketKind::Seqpacket);
+    assert!(matches!(connect(&path, stream), Err(ConnectError::Nobody { .. })));
+    drop(UnixListener::bind(&path).unwrap());
+    let nobody = connect(&path, stream).unwrap_err();
+    assert!(matches!(nobody, ConnectError::Nobody { .. }));
+    assert!(nobody.to_string().contains("hint: start the server"), "{nobody}");
+    let listener = bind(&path).unwrap();
+    assert!(matches!(connect(&path, seqpacket), Err(ConnectError::OtherKind { .. })));
+    let mut waiting = Vec::new();
+    let busy = loop {
+        match connect(&path, stream) {
+            Ok(socket) => waiting.push(socket),
+            Err(error) => break error,
+        }
+        assert!(waiting.len() < 1_000, "a backlog is bounded");
+    };
+    assert_eq!(busy, ConnectError::Busy { path });
+    drop(listener);
+}
+
+#[test]
+fn a_listener_can_be_waited_for() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let (_directory, path) = place();
+    let listener = bind(&path).unwrap();
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut fds = [PollFd::from_borrowed_fd(listener.as_fd(), PollFlags::IN)];
+    assert_eq!(poll(&mut fds, Some(&at_once)).unwrap(), 0);
+    let _client = connect(&path, SocketKind::Stream).unwrap();
+    assert_eq!(poll(&mut fds, Some(&at_once)).unwrap(), 1);
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What every transport keeps, proved of each; and what is each one's own.
+//!
+//! A transport joins the suite with one line: `conforms!(its_name, ItsFactory);`, and, if its other
+//! side can be another process, with `dies_well!(its_name, ItsFactory);`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod conformance;
+mod death;
+mod descriptors;
+mod factory;
+mod hostile;
+mod impaired;
+mod listen;
+mod syscalls;
+mod waiting;
+
+use factory::{Calm, Memory, Seqpacket, Stream};
+
+conformance::conforms!(memory, Memory);
+conformance::conforms!(unix_stream, Stream);
+conformance::conforms!(unix_seqpacket, Seqpacket);
+conformance::conforms!(impaired_by_nothing, Calm);
+
+death::dies_well!(unix_stream_process, Stream);
+death::dies_well!(unix_seqpacket_process, Seqpacket);

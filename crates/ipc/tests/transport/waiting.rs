@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Waiting for a link as its rules say, and frames that tell what they are.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use becket_ipc::transport::{Link, LinkError};
+use becket_wire::{Full, Head, Kind};
+use parking_lot::{Condvar, Mutex};
+use rustix::event::{PollFd, PollFlags};
+
+/// A link and who waits for it.
+pub(crate) struct Waiting {
+    pub(crate) link: Box<dyn Link>,
+    woken: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Waiting {
+    pub(crate) fn new(mut link: Box<dyn Link>) -> Self {
+        let woken = Arc::new((Mutex::new(false), Condvar::new()));
+        let bell = Arc::clone(&woken);
+        link.on_ready(Arc::new(move || {
+            *bell.0.lock() = true;
+            bell.1.notify_one();
+        }));
+        Self { link, woken }
+    }
+
+    /// Until there may be something to do: without a time limit, so a lost wake hangs the test.
+    pub(crate) fn wait(&mut self) {
+        if self.link.prepare_wait() {
+            return;
+        }
+        let watch = self.link.watch();
+        if watch.is_empty() {
+            let mut woken = self.woken.0.lock();
+            while !std::mem::take(&mut *woken) {
+                self.woken.1.wait(&mut woken);
+            }
+            return;
+        }
+        let readable: Vec<_> = watch.each_readable().collect();
+        let writable = watch.writable_one();
+        let mut fds: Vec<_> = readable.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        fds.extend(writable.iter().map(|fd| PollFd::new(fd, PollFlags::OUT)));
+        while rustix::event::poll(&mut fds, None) == Err(rustix::io::Errno::INTR) {}
+    }
+
+    /// Puts and flushes one frame, waiting for room.
+    pub(crate) fn send(&mut self, number: u64, body_bytes: usize) {
+        while put(&mut *self.link, number, body_bytes).is_err() {
+            if !self.link.flush().unwrap() {
+                self.wait();
+            }
+        }
+        while !self.link.flush().unwrap() {
+            self.wait();
+        }
+    }
+
+    /// The next frames, at least one, waiting for them.
+    pub(crate) fn receive(&mut self, frames_max: usize) -> Result<Vec<Came>, LinkError> {
+        loop {
+            let came = take(&mut *self.link, frames_max)?;
+            if !came.is_empty() {
+                return Ok(came);
+            }
+            self.wait();
+        }
+    }
+
+    /// What comes until the end, and the end.
+    pub(crate) fn receive_all(&mut self) -> (Vec<Came>, LinkError) {
+        let mut all = Vec::new();
+        loop {
+            match self.receive(100) {
+                Ok(came) => all.extend(came),
+                Err(error) => return (all, error),
+            }
+        }
+    }
+}
+
+/// A frame that came whole: its number and its body's bytes; its descriptors.
+pub(crate) struct Came {
+    pub(crate) number: u64,
+    pub(crate) body_bytes: usize,
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+/// The head and the body of frame `number`: every byte is a function of both.
+pub(crate) fn frame(number: u64, body_bytes: usize) -> (Head, Vec<u8>) {
+    let mut head = Head::new(Kind::Data);
+    head.length = u32::try_from(body_bytes).unwrap();
+    head.sequence = number;
+    head.aux = body_bytes as u32 ^ 0xdead_beef;
+    head.code = number as u16;
+    let body = (0..body_bytes).map(|at| (number as usize * 31 + at * 7 + at / 251) as u8).collect();
+    (head, body)
+}
+
+pub(crate) fn put(link: &mut dyn Link, number: u64, body_bytes: usize) -> Result<(), Full> {
+    let (head, body) = frame(number, body_bytes);
+    link.put(&head, &body)
+}
+
+/// Takes frames, and checks every byte of each.
+pub(crate) fn take(link: &mut dyn Link, frames_max: usize) -> Result<Vec<Came>, LinkError> {
+    let mut all = Vec::new();
+    let taken = link.take(frames_max, &mut |came, beside| {
+        let (head, body) = frame(came.head.sequence, came.body.len());
+        assert_eq!(came.head, head);
+        assert!(came.body == body, "a body of {} bytes is as it was sent", body.len());
+        all.push(Came {
+            number: head.sequence,
+            body_bytes: body.len(),
+            descriptors: beside.take(),
+        });
+    })?;
+    assert_eq!(taken, all.len());
+    assert!(taken <= frames_max);
+    Ok(all)
+}
+
+pub(crate) fn numbers(came: &[Came]) -> Vec<u64> {
+    came.iter().map(|came| came.number).collect()
+}
