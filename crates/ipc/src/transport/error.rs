@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Why a link ended, or refused something.
 
-use becket_wire::HeadError;
+use becket_wire::{DecodeError, HeadError};
 use rustix::io::Errno;
 
 /// Why a link ended, or refused something.
@@ -69,6 +69,18 @@ pub enum LinkError {
     /// The system refused.
     #[error("the connection failed\ncause: {0}")]
     System(Errno),
+}
+
+impl From<DecodeError> for LinkError {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Head(error) => Self::Garbled(error),
+            DecodeError::TooLong { bytes, bytes_max } => {
+                Self::BodyTooLong { bytes: bytes as usize, bytes_max: bytes_max as usize }
+            }
+            _ => Self::System(Errno::PROTO),
+        }
+    }
 }
 
 impl LinkError {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What bounds a link.
 
-use becket_wire::HEAD_BYTES;
+use becket_wire::{Decoder, HEAD_BYTES};
 
 /// Bounds of one link, of memory above all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,11 @@ pub struct LinkLimits {
 impl LinkLimits {
     /// What [`LinkLimits::descriptors_max`] can be at most.
     pub const DESCRIPTORS_MAX: usize = 8;
+
+    /// Finds frames whose bodies are within the limit.
+    pub(crate) fn decoder(&self) -> Decoder {
+        Decoder::new(u32::try_from(self.body_bytes_max).unwrap_or(u32::MAX))
+    }
 
     /// The same limits, made to fit each other: there is always room for one whole frame.
     pub(crate) fn fitted(self) -> Self {

@@ -20,12 +20,11 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use becket_wire::{Frame, Full, HEAD_BYTES, Head, Outlet};
+use becket_wire::{Decoder, Frame, Full, HEAD_BYTES, Head, Outlet};
 use parking_lot::Mutex;
 
 use super::counters::LinkCounters;
 use super::error::LinkError;
-use super::frame::split_frame;
 use super::limits::LinkLimits;
 use super::link::{Beside, Link, OnReady, Watch};
 use super::peer::Peer;
@@ -53,6 +52,9 @@ pub fn pair(frames_max: usize, bytes_max: usize) -> (MemoryLink, MemoryLink) {
     };
     (link(&back, &there), link(&there, &back))
 }
+
+/// What was put is whole and within the limits.
+const WHOLE: Decoder = Decoder::new(u32::MAX);
 
 /// One side of a pair; see this file's first lines.
 pub struct MemoryLink {
@@ -164,7 +166,7 @@ impl Link for MemoryLink {
         let (mut frames, mut bytes) = (0, 0);
         while frames < frames_max {
             let rest = self.taken.get(self.taken_at..).unwrap_or_default();
-            let Some((frame, frame_bytes)) = split_frame(rest, usize::MAX)? else { break };
+            let Some((frame, frame_bytes)) = WHOLE.decode(rest)? else { break };
             let number = self.counters.frames_in;
             let mut beside = match self.descriptors.front() {
                 Some((of, _)) if *of == number => {

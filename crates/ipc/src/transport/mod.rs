@@ -8,7 +8,7 @@
 //! | `peer` | who is at the other end |
 //! | `memory` | a pair of links in this process |
 //! | `socket` | a connected Unix socket before it is a link: its greeting's bytes |
-//! | `frame`, `rights` | where a frame ends; file descriptors beside bytes |
+//! | `rights` | file descriptors beside bytes |
 //! | `unix_stream` | frames in a byte stream: one buffer, few system calls |
 //! | `seqpacket` | a frame a packet |
 //! | `impaired` | any link in bad weather, by a clock of the lab's |
@@ -16,7 +16,6 @@
 
 mod counters;
 mod error;
-mod frame;
 pub mod impaired;
 mod limits;
 mod link;

@@ -16,13 +16,12 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
-use becket_wire::{Frame, Full, HEAD_BYTES, Head, Outlet};
+use becket_wire::{Decoder, Frame, Full, HEAD_BYTES, Head, Outlet};
 use rustix::io::Errno;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer};
 
 use super::counters::LinkCounters;
 use super::error::LinkError;
-use super::frame::split_frame;
 use super::limits::LinkLimits;
 use super::link::{Beside, Link, OnReady, Watch};
 use super::peer::Peer;
@@ -40,6 +39,7 @@ const BATCH_MAX: usize = 16;
 pub struct SeqpacketLink {
     socket: Socket,
     limits: LinkLimits,
+    decoder: Decoder,
     inbox: Vec<u8>,
     outbox: Outbox,
     failed: Option<LinkError>,
@@ -59,6 +59,7 @@ impl SeqpacketLink {
         Ok(Self {
             socket,
             limits,
+            decoder: limits.decoder(),
             inbox: vec![0; HEAD_BYTES + body_bytes_max],
             outbox: Outbox::default(),
             failed: None,
@@ -175,18 +176,18 @@ impl SeqpacketLink {
         self.counters.descriptors_cut += u64::from(got.cut);
         self.counters.descriptors_in += descriptors.len() as u64;
         let packet = self.inbox.get(..got.bytes).unwrap_or_default();
-        let given = match split_frame(packet, self.limits.body_bytes_max) {
-            Ok(Some((frame, frame_bytes))) if frame_bytes == got.bytes && !got.truncated => {
+        let given = match self.decoder.packet(packet) {
+            Ok(Some(frame)) if !got.truncated => {
                 self.counters.frames_in += 1;
-                self.counters.bytes_in += frame_bytes as u64;
+                self.counters.bytes_in += got.bytes as u64;
                 sink(frame, Beside::of(&mut descriptors));
                 Ok(true)
             }
-            Ok(frame) => Err(LinkError::NotOneFrame {
+            Ok(_) => Err(LinkError::NotOneFrame {
                 packet_bytes: got.bytes,
-                frame_bytes: frame.map_or_else(|| told_bytes(packet), |(_, bytes)| bytes),
+                frame_bytes: self.decoder.needs(packet).ok().flatten().unwrap_or(HEAD_BYTES),
             }),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         self.counters.descriptors_closed += descriptors.len() as u64;
         given
@@ -236,12 +237,6 @@ impl SeqpacketLink {
     fn own_error(&self) -> Option<LinkError> {
         self.failed.filter(|error| *error != LinkError::Closed)
     }
-}
-
-/// Bytes of the frame that a packet's head tells of; those of a head, if not even that is there.
-fn told_bytes(packet: &[u8]) -> usize {
-    let head = packet.first_chunk().and_then(|head| Head::decode(head).ok());
-    HEAD_BYTES + head.map_or(0, |head| head.length as usize)
 }
 
 /// What was put and not yet written.

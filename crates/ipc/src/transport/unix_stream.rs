@@ -27,12 +27,11 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 
-use becket_wire::{Frame, Full, HEAD_BYTES, Head, Outlet};
+use becket_wire::{Decoder, Frame, Full, HEAD_BYTES, Head, Outlet};
 use rustix::io::Errno;
 
 use super::counters::LinkCounters;
 use super::error::LinkError;
-use super::frame::split_frame;
 use super::limits::LinkLimits;
 use super::link::{Beside, Link, OnReady, Watch};
 use super::peer::Peer;
@@ -50,6 +49,7 @@ const MARKS_MAX: usize = 8;
 pub struct UnixStreamLink {
     socket: Socket,
     limits: LinkLimits,
+    decoder: Decoder,
     inbox: Inbox,
     outbox: Outbox,
     failed: Option<LinkError>,
@@ -68,6 +68,7 @@ impl UnixStreamLink {
         Ok(Self {
             socket,
             limits,
+            decoder: limits.decoder(),
             inbox: Inbox::new(leftover, limits.read_bytes),
             outbox: Outbox::default(),
             failed: None,
@@ -120,7 +121,7 @@ impl Link for UnixStreamLink {
         let mut drained = false;
         while frames < frames_max {
             let given = match self.failed {
-                None => self.inbox.give(self.limits.body_bytes_max, &mut self.counters, sink),
+                None => self.inbox.give(&self.decoder, &mut self.counters, sink),
                 Some(error) => Err(error),
             };
             match given {
@@ -172,8 +173,7 @@ impl Link for UnixStreamLink {
     fn on_ready(&mut self, _: OnReady) {}
 
     fn prepare_wait(&mut self) -> bool {
-        self.failed.is_some()
-            || !matches!(split_frame(self.inbox.rest(), self.limits.body_bytes_max), Ok(None))
+        self.failed.is_some() || !matches!(self.decoder.decode(self.inbox.rest()), Ok(None))
     }
 
     fn peer(&self) -> &Peer {
@@ -325,12 +325,12 @@ impl Inbox {
     /// Gives one frame on, if a whole one is there.
     fn give(
         &mut self,
-        body_bytes_max: usize,
+        decoder: &Decoder,
         counters: &mut LinkCounters,
         sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
     ) -> Result<bool, LinkError> {
         let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
-        let Some((frame, bytes)) = split_frame(rest, body_bytes_max)? else { return Ok(false) };
+        let Some((frame, bytes)) = decoder.decode(rest)? else { return Ok(false) };
         let begin = self.position;
         self.start += bytes;
         self.position += bytes as u64;
@@ -466,5 +466,68 @@ impl Outbox {
         self.descriptors.clear();
         self.blocked = false;
         self.gone = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use becket_wire::Kind;
+
+    use super::super::SocketKind;
+    use super::*;
+
+    const LIMITS: LinkLimits = LinkLimits {
+        body_bytes_max: 1 << 20,
+        out_bytes_max: 1 << 21,
+        read_bytes: 4096,
+        descriptors_max: 1,
+    };
+
+    /// Memory follows what has come, never what was promised.
+    #[test]
+    fn a_long_frame_takes_memory_as_it_arrives() {
+        let (mut raw, socket) = Socket::pair(SocketKind::Stream).unwrap();
+        let mut link = UnixStreamLink::new(socket, &[], LIMITS).unwrap();
+        let length = LIMITS.body_bytes_max as u32;
+        raw.write_greeting(&Head { length, ..Head::new(Kind::Data) }.encode()).unwrap();
+        assert_eq!(link.take(1, &mut |_, _| {}), Ok(0));
+        assert_eq!(link.inbox.buffer.capacity(), 4096);
+        let mut sent = HEAD_BYTES;
+        while sent < HEAD_BYTES + LIMITS.body_bytes_max {
+            let bytes = 1000.min(HEAD_BYTES + LIMITS.body_bytes_max - sent);
+            sent += raw.write_greeting(&[7; 1000][..bytes]).unwrap().unwrap();
+            let frames = link.take(1, &mut |frame, _| assert_eq!(frame.body.len(), 1 << 20));
+            assert_eq!(frames, Ok(usize::from(sent == HEAD_BYTES + LIMITS.body_bytes_max)));
+            assert!(link.inbox.buffer.len() <= 4096.max(sent * 2), "{sent} bytes have come");
+        }
+        assert_eq!(link.take(1, &mut |_, _| {}), Ok(0));
+        assert_eq!(link.inbox.buffer.len(), 4096, "it is given back");
+    }
+
+    #[test]
+    fn a_length_above_the_limit_takes_no_memory() {
+        let (mut raw, socket) = Socket::pair(SocketKind::Stream).unwrap();
+        let mut link = UnixStreamLink::new(socket, &[], LIMITS).unwrap();
+        raw.write_greeting(&Head { length: u32::MAX, ..Head::new(Kind::Data) }.encode()).unwrap();
+        raw.write_greeting(&[0; 10_000]).unwrap();
+        assert!(link.take(1, &mut |_, _| {}).is_err());
+        assert_eq!(link.inbox.buffer.capacity(), 4096);
+    }
+
+    /// What waits is moved to the front of its buffer only when as much has been written.
+    #[test]
+    fn the_outbox_does_not_grow_beyond_what_waits() {
+        let (mut raw, socket) = Socket::pair(SocketKind::Stream).unwrap();
+        let mut link = UnixStreamLink::new(socket, &[], LIMITS).unwrap();
+        let head = Head { length: 5_000, ..Head::new(Kind::Data) };
+        let mut buffer = vec![0; 7_000];
+        for _ in 0..2_000 {
+            while link.put(&head, &[1; 5_000]).is_ok() {}
+            link.flush().unwrap();
+            raw.read_greeting(&mut buffer).unwrap();
+            assert!(link.outbox.buffer.len() <= 2 * LIMITS.out_bytes_max);
+        }
     }
 }

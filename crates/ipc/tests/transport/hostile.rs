@@ -69,11 +69,12 @@ fn what_came_before_garbage_is_given_on_then_it_ends_for_good() {
 #[test]
 fn a_length_above_the_limit_ends_it_before_the_body_comes() {
     for (mut raw, mut link) in [stream(), seqpacket()] {
-        let bytes = BODY_BYTES_MAX + 1;
+        let (bytes, bytes_max) = (BODY_BYTES_MAX + 1, BODY_BYTES_MAX);
+        let told = LinkError::BodyTooLong { bytes, bytes_max };
         let head = Head { length: bytes as u32, ..Head::new(Kind::Data) };
         write(&mut raw, &head.encode());
         let error = link.receive(1).map(|_| ()).unwrap_err();
-        assert_eq!(error, LinkError::BodyTooLong { bytes, bytes_max: BODY_BYTES_MAX });
+        assert_eq!(error, told);
     }
 }
 
