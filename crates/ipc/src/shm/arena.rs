@@ -50,6 +50,11 @@ impl Arena {
         Some(place)
     }
 
+    /// Whether there is a free block for so many bytes.
+    pub(super) fn has(&self, bytes: usize) -> bool {
+        self.free.iter().any(|list| list.block_bytes >= bytes && !list.indices.is_empty())
+    }
+
     /// The peer has read the frames of these positions, at most one lap: their blocks are free.
     #[inline]
     pub(super) fn reclaim(&mut self, positions: std::ops::Range<u64>) {

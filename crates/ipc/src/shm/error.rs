@@ -4,7 +4,7 @@
 use super::validate::{Broken, GeometryError};
 
 /// Why there is no connection over shared memory, or no longer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShmError {
     /// The peer did what no peer does. Its connection is over; nothing else is harmed.
@@ -33,7 +33,7 @@ pub enum ShmError {
         /// What was to be done.
         doing: &'static str,
         /// What the system said.
-        source: std::io::Error,
+        source: rustix::io::Errno,
     },
 }
 

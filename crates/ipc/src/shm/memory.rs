@@ -56,12 +56,6 @@ impl Own {
         Words::map(file, bytes, ProtFlags::READ | ProtFlags::WRITE).map(Self)
     }
 
-    /// The word at `offset`, as this side wrote it.
-    #[inline]
-    pub(super) fn load(&self, offset: usize) -> Result<u64, OutOfRange> {
-        Ok(self.0.word(offset)?.load(Ordering::Relaxed))
-    }
-
     /// Writes a word; all that was written before is seen by who reads it and fences.
     #[inline]
     pub(super) fn publish(&self, offset: usize, value: u64) -> Result<(), OutOfRange> {
@@ -266,7 +260,6 @@ mod tests {
             assert!(own.0.row(offset, bytes).is_err());
         }
         for offset in [64, 1, 63, usize::MAX] {
-            assert!(own.load(offset).is_err());
             assert!(own.publish(offset, 0).is_err());
             assert!(foreign.acquire(offset).is_err());
             assert!(foreign.futex(offset).is_err());

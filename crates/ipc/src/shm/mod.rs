@@ -35,6 +35,11 @@
 //! | `validate` | what is believed of the peer's numbers: pure functions |
 //! | `arena` | which blocks are lent, and when they are free again |
 //! | `ring` | frames in slots |
+//! | `spin` | how long to look before sleeping |
+//! | `doorbell` | sleeping, and waking who sleeps |
+//! | `endpoint` | both rings and the doorbell of one side |
+//! | `handshake` | how two sides come to share memory |
+//! | `link` | the transport: rings beside a socket |
 //! | `error` | what goes wrong |
 //!
 //! # What a hostile peer can do
@@ -46,16 +51,26 @@
 //! segment (it is sealed against it).
 
 mod arena;
+mod doorbell;
+mod endpoint;
 mod error;
+mod handshake;
+mod link;
 mod memory;
 mod ring;
 mod segment;
+mod spin;
 mod validate;
 
+pub use doorbell::{Doorbell, Ticket, Woken};
+pub use endpoint::{Endpoint, EndpointLimits, ShmCounters};
 pub use error::ShmError;
+pub use handshake::{Handshake, ShmLimits, Side};
+pub use link::ShmLink;
 pub use memory::OutOfRange;
 pub use ring::{Consumer, Producer, Refused, Taken};
 pub use segment::{OwnSegment, PeerSegment};
+pub use spin::SpinLimits;
 pub use validate::{
     Body, Broken, CLASSES_MAX, Class, DESCRIPTORS_MAX, Geometry, GeometryError, INLINE_BYTES,
     Place, SLOT_BYTES, check_body, check_sequence, check_taken, sequence,

@@ -62,6 +62,8 @@ pub struct Consumer {
     body_bytes_max: u32,
     inline: [u8; INLINE_BYTES],
     block: Box<[u8]>,
+    /// The last frame with descriptors, and whether its body is in `block`.
+    last: Option<(Head, bool)>,
 }
 
 /// Why a frame was not put.
@@ -138,6 +140,23 @@ impl Producer {
         self.peer.memory.load(TAKEN).is_ok_and(|taken| taken != self.known)
     }
 
+    /// Makes sure that a frame with a body of so many bytes finds room, if it is the next.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), Refused> {
+        if bytes > self.own.geometry.body_bytes_max() as usize {
+            return Err(Refused::TooLong);
+        }
+        self.refresh()?;
+        let slot = self.sent - self.known < u64::from(self.own.geometry.slots());
+        let block = bytes <= INLINE_BYTES || self.arena.has(bytes);
+        if slot && block { Ok(()) } else { Err(Refused::Full) }
+    }
+
+    /// Up to where the peer is known to have read.
+    #[inline]
+    pub(super) fn known(&self) -> u64 {
+        self.known
+    }
+
     #[cold]
     fn put_block(&mut self, body: &[u8]) -> Result<Place, Refused> {
         if body.len() > self.own.geometry.body_bytes_max() as usize {
@@ -183,6 +202,7 @@ impl Consumer {
             body_bytes_max,
             inline: [0; INLINE_BYTES],
             block: vec![0; body_bytes_max as usize].into_boxed_slice(),
+            last: None,
             peer,
         }
     }
@@ -233,8 +253,18 @@ impl Consumer {
                 body
             }
         };
+        if place.descriptors() > 0 {
+            self.last = Some((head, place.class() > 0));
+        }
         self.taken += 1;
         Ok(Some(Taken { head, body, descriptors: place.descriptors() }))
+    }
+
+    /// The frame that was taken last, once more: the same copy.
+    pub(super) fn last(&self) -> Option<Taken<'_>> {
+        let (head, in_block) = self.last?;
+        let copied: &[u8] = if in_block { &self.block } else { &self.inline };
+        Some(Taken { head, body: copied.get(..head.length as usize)?, descriptors: 0 })
     }
 
     /// Publishes the position if an eighth of the ring has been read since; if `ends`, nothing more

@@ -111,5 +111,5 @@ pub(super) fn private(geometry: Geometry) -> (OwnSegment, PeerSegment) {
 }
 
 fn io(doing: &'static str) -> impl Fn(Errno) -> ShmError {
-    move |errno| ShmError::Io { doing, source: errno.into() }
+    move |errno| ShmError::Io { doing, source: errno }
 }

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Waking a side that sleeps, and no other.
+//!
+//! Neither side can write the other's memory, so a wait is two words with one writer each: the
+//! waiter says in its `wait` word that it sleeps, the waker moves its own `bell`, on which the
+//! waiter sleeps.
+//!
+//! ```text
+//!   wait, in the waiter's segment: │ number of this wait, 61 bits │ room │ mode, 2 bits │
+//!
+//!   waiter                                   waker
+//!   1. read bell                             1. publish a frame, or a position
+//!   2. wait = (number + 1, mode)             2. fence
+//!   3. fence                                 3. read wait: awake, or rung before? done
+//!   4. look again; found: wait = awake       4. bell + 1, wake who sleeps on it
+//!   5. sleep while bell is as read
+//! ```
+//!
+//! 1. No wake is lost: the fences order 2 before 4 on the left and 1 before 3 on the right, so the
+//!    waiter sees what was published or the waker sees that it sleeps. In the latter case `bell`
+//!    moves after 1 on the left, and the kernel refuses to sleep on it or wakes.
+//! 2. A wait is rung at most once: its number is remembered. So a waker that goes on publishing
+//!    makes no system call for a side that is waking up.
+//! 3. A side that waits for room says so; others are not rung for a published position.
+//! 4. The futex needs no write access: the waiter sleeps on a page that it may only read.
+//! 5. Whatever numbers a hostile peer shows here cost it, or this side, one system call a publish.
+//!
+//! Mode `Event` is for a side that waits for descriptors: it is rung by a byte on the socket that it
+//! watches anyway. (An eventfd would be shared with its maker, who may make a write to it block.)
+
+use std::ffi::c_void;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::thread::futex;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use super::segment::{OwnSegment, PeerSegment};
+use super::validate::{BELL, Broken, WAIT};
+
+const MODE_BITS: u64 = 0b11;
+const ROOM_BIT: u64 = 0b100;
+const NUMBER_SHIFT: u32 = 3;
+
+/// How a side wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub(super) enum Mode {
+    /// By a byte on the socket.
+    Event = 1,
+    /// By the peer's bell.
+    Futex = 2,
+}
+
+/// What there is to wake somebody for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    Frames,
+    Room,
+}
+
+/// What became of a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rung {
+    /// Nobody sleeps, or not for this, or it was rung before.
+    Not,
+    /// The bell rang.
+    Bell,
+    /// A byte is to be sent over the socket.
+    ByByte,
+}
+
+/// Says that this side sleeps.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    own: Arc<OwnSegment>,
+    number: u64,
+    armed: Option<Mode>,
+}
+
+/// Wakes the peer.
+#[derive(Debug)]
+pub(super) struct Waker {
+    own: Arc<OwnSegment>,
+    peer: Arc<PeerSegment>,
+    rung: u64,
+    bell: u32,
+}
+
+/// Where a thread of this side sleeps until the peer rings, or [`kick`](Self::kick) is called.
+#[derive(Debug)]
+pub struct Doorbell {
+    peer: Arc<PeerSegment>,
+    kicks: AtomicU32,
+}
+
+/// What a wait began with: a sleep ends when it is no longer so.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket {
+    bell: u32,
+    kicks: u32,
+}
+
+/// Why a sleep ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// The peer rang, or had rung before.
+    Rung,
+    /// Somebody of this side kicked.
+    Kicked,
+    /// The deadline has passed.
+    TimedOut,
+}
+
+impl Waiter {
+    pub(super) fn new(own: Arc<OwnSegment>) -> Self {
+        Self { own, number: 0, armed: None }
+    }
+
+    /// Says that this side is about to sleep, then fences: what is looked at next is news that the
+    /// peer may have missed to ring for.
+    pub(super) fn arm(&mut self, mode: Mode, wants_room: bool) -> Result<(), Broken> {
+        self.number += 1;
+        let room = if wants_room { ROOM_BIT } else { 0 };
+        let word = self.number << NUMBER_SHIFT | room | mode as u64;
+        self.own.memory.publish(WAIT, word)?;
+        self.armed = Some(mode);
+        fence(Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Says that this side is awake.
+    #[inline]
+    pub(super) fn disarm(&mut self) -> Result<(), Broken> {
+        if self.armed.take().is_some() {
+            self.own.memory.publish(WAIT, self.number << NUMBER_SHIFT)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn armed(&self) -> Option<Mode> {
+        self.armed
+    }
+}
+
+impl Waker {
+    pub(super) fn new(own: Arc<OwnSegment>, peer: Arc<PeerSegment>) -> Self {
+        Self { own, peer, rung: 0, bell: 0 }
+    }
+
+    /// After something was published: wakes the peer if it sleeps.
+    #[inline]
+    pub(super) fn ring(&mut self, news: News) -> Result<Rung, Broken> {
+        fence(Ordering::SeqCst);
+        let word = self.peer.memory.load(WAIT)?;
+        let wanted = news == News::Frames || word & ROOM_BIT != 0;
+        if word & MODE_BITS == 0 || !wanted || word == self.rung {
+            return Ok(Rung::Not);
+        }
+        self.ring_once(word)
+    }
+
+    #[cold]
+    fn ring_once(&mut self, word: u64) -> Result<Rung, Broken> {
+        self.rung = word;
+        if word & MODE_BITS != Mode::Futex as u64 {
+            return Ok(Rung::ByByte);
+        }
+        self.bell = self.bell.wrapping_add(1);
+        let bell = self.own.memory.futex(BELL)?;
+        bell.store(self.bell, Ordering::Release);
+        // It can only fail for addresses that are no memory; nobody sleeping is no failure.
+        let _ = futex::wake(bell, futex::Flags::empty(), i32::MAX as u32);
+        Ok(Rung::Bell)
+    }
+}
+
+impl Doorbell {
+    pub(super) fn new(peer: Arc<PeerSegment>) -> Self {
+        Self { peer, kicks: AtomicU32::new(0) }
+    }
+
+    /// Whether this system can sleep on two words at once (Linux 5.16). If not, wait for the link's
+    /// descriptors instead.
+    #[must_use]
+    pub fn is_supported() -> bool {
+        let none = futex::waitv(&[], futex::WaitvFlags::empty(), None, ClockId::Monotonic);
+        none != Err(Errno::NOSYS)
+    }
+
+    /// How often the peer has rung, modulo 2³².
+    pub(super) fn rings(&self) -> Result<u32, Broken> {
+        Ok(self.peer.memory.futex(BELL)?.load(Ordering::Relaxed))
+    }
+
+    /// To be taken before this side says that it sleeps.
+    pub(super) fn ticket(&self) -> Result<Ticket, Broken> {
+        let kicks = self.kicks.load(Ordering::Acquire);
+        Ok(Ticket { bell: self.rings()?, kicks })
+    }
+
+    /// Sleeps until the peer rings, somebody kicks, or the deadline has passed. It may also wake for
+    /// nothing, as [`Woken::Rung`].
+    ///
+    /// # Errors
+    /// What the system says; see [`is_supported`](Self::is_supported).
+    pub fn sleep(&self, ticket: Ticket, deadline: Option<Instant>) -> rustix::io::Result<Woken> {
+        let deadline = deadline.map(monotonic);
+        let bell = self.peer.memory.futex(BELL).map_err(|_| Errno::FAULT)?;
+        let waits = [
+            wait_for(bell, ticket.bell, futex::WaitFlags::SIZE_U32),
+            wait_for(
+                &self.kicks,
+                ticket.kicks,
+                futex::WaitFlags::SIZE_U32 | futex::WaitFlags::PRIVATE,
+            ),
+        ];
+        let flags = futex::WaitvFlags::empty();
+        match futex::waitv(&waits, flags, deadline.as_ref(), ClockId::Monotonic) {
+            Err(Errno::TIMEDOUT) => Ok(Woken::TimedOut),
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {
+                let kicked = self.kicks.load(Ordering::Acquire) != ticket.kicks;
+                Ok(if kicked { Woken::Kicked } else { Woken::Rung })
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Ends the sleep of every thread that sleeps here, and the next one of who has a ticket from
+    /// before.
+    pub fn kick(&self) {
+        self.kicks.fetch_add(1, Ordering::AcqRel);
+        // As above: nobody sleeping is no failure.
+        let _ = futex::wake(&self.kicks, futex::Flags::PRIVATE, i32::MAX as u32);
+    }
+}
+
+fn wait_for(word: &AtomicU32, value: u32, flags: futex::WaitFlags) -> futex::Wait {
+    let mut wait = futex::Wait::new();
+    wait.val = u64::from(value);
+    wait.uaddr = futex::WaitPtr::new(word.as_ptr().cast::<c_void>());
+    wait.flags = flags;
+    wait
+}
+
+/// The same moment on the kernel's clock.
+fn monotonic(deadline: Instant) -> Timespec {
+    let now = clock_gettime(ClockId::Monotonic);
+    let ahead = deadline.saturating_duration_since(Instant::now());
+    let nanoseconds = now.tv_nsec + i64::from(ahead.subsec_nanos());
+    let seconds = i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX);
+    let carried = now.tv_sec.saturating_add(seconds).saturating_add(nanoseconds / 1_000_000_000);
+    Timespec { tv_sec: carried, tv_nsec: nanoseconds % 1_000_000_000 }
+}

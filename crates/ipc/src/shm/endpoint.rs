@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One side of a pair of rings: what it sends, what it takes, how it waits.
+//!
+//! This is the ring alone, without the socket: the link is built upon it, and it can be used and
+//! measured by itself. A thread that waits here alone notices a dead peer only by a
+//! [`kick`](super::Doorbell::kick).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use becket_wire::Head;
+
+use super::doorbell::{Doorbell, Mode, News, Rung, Ticket, Waiter, Waker, Woken};
+use super::error::ShmError;
+use super::ring::{Consumer, Producer, Refused, Taken};
+use super::segment::{OwnSegment, PeerSegment};
+use super::spin::{Spin, SpinLimits};
+use super::validate::Broken;
+
+/// How often a peer may ring in a row without a frame or room.
+///
+/// An honest one does so at most once a wait: when what it rang for was found without it.
+pub(super) const RINGS_IDLE_MAX: u32 = 1024;
+
+/// What bounds a pair of rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointLimits {
+    /// Longest body that is taken, in bytes.
+    pub body_bytes_max: u32,
+    /// How long to look before sleeping.
+    pub spin: SpinLimits,
+}
+
+/// Counts since the endpoint was made. None goes down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShmCounters {
+    /// Frames put.
+    pub frames_out: u64,
+    /// Frames taken.
+    pub frames_in: u64,
+    /// Frames refused because there was no room.
+    pub full: u64,
+    /// Times that this side rang the peer: system calls.
+    pub rings_out: u64,
+    /// Times that this side slept.
+    pub sleeps: u64,
+    /// Times that looking for a while made a sleep unnecessary.
+    pub spins_won: u64,
+    /// Times that looking for a while was in vain.
+    pub spins_lost: u64,
+}
+
+/// One side of a pair of rings. One thread at a time.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub(super) producer: Producer,
+    pub(super) consumer: Consumer,
+    waiter: Waiter,
+    waker: Waker,
+    spin: Spin,
+    doorbell: Arc<Doorbell>,
+    flushed: u64,
+    /// A frame of so many bytes was refused, and nobody knows yet of room for it.
+    wanted_bytes: Option<usize>,
+    byte_due: bool,
+    rings: u32,
+    rings_idle: u32,
+    progress: u64,
+    full: u64,
+    rings_out: u64,
+    sleeps: u64,
+}
+
+impl Endpoint {
+    /// Both segments must be of this connection, and of no other endpoint.
+    #[must_use]
+    pub fn new(own: OwnSegment, peer: PeerSegment, limits: EndpointLimits) -> Self {
+        let (own, peer) = (Arc::new(own), Arc::new(peer));
+        let doorbell = Arc::new(Doorbell::new(Arc::clone(&peer)));
+        Self {
+            producer: Producer::new(Arc::clone(&own), Arc::clone(&peer)),
+            consumer: Consumer::new(Arc::clone(&own), Arc::clone(&peer), limits.body_bytes_max),
+            waiter: Waiter::new(Arc::clone(&own)),
+            waker: Waker::new(Arc::clone(&own), Arc::clone(&peer)),
+            spin: Spin::new(Arc::clone(&own), Arc::clone(&peer), limits.spin),
+            doorbell,
+            flushed: 0,
+            wanted_bytes: None,
+            byte_due: false,
+            rings: 0,
+            rings_idle: 0,
+            progress: 0,
+            full: 0,
+            rings_out: 0,
+            sleeps: 0,
+        }
+    }
+
+    /// Puts a frame. The peer sees it at once if it is awake; [`flush`](Self::flush) wakes it.
+    ///
+    /// # Errors
+    /// [`Refused::Full`]: again when [`wait`](Self::wait) has returned.
+    #[inline]
+    pub fn put(&mut self, head: &Head, body: &[u8], descriptors: u32) -> Result<(), Refused> {
+        let put = self.producer.put(head, body, descriptors);
+        match put {
+            Ok(()) if self.wanted_bytes.is_none_or(|bytes| body.len() < bytes) => {}
+            Ok(()) => self.wanted_bytes = None,
+            Err(Refused::Full) => {
+                self.full += 1;
+                self.wanted_bytes = Some(body.len());
+            }
+            Err(_) => {}
+        }
+        put
+    }
+
+    /// Makes sure that the next frame, with a body of so many bytes, finds room.
+    pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), Refused> {
+        let reserved = self.producer.reserve(bytes);
+        if reserved == Err(Refused::Full) {
+            self.full += 1;
+            self.wanted_bytes = Some(bytes);
+        }
+        reserved
+    }
+
+    /// Wakes the peer if it sleeps and frames were put since.
+    ///
+    /// # Errors
+    /// The peer broke the rules.
+    #[inline]
+    pub fn flush(&mut self) -> Result<(), Broken> {
+        if self.flushed != self.producer.sent() {
+            self.flushed = self.producer.sent();
+            self.ring(News::Frames)?;
+        }
+        Ok(())
+    }
+
+    /// Gives each frame that has come to `sink`, at most `frames_max`, and says how many.
+    ///
+    /// # Errors
+    /// The peer broke the rules. Frames before that were given.
+    #[inline]
+    pub fn take(
+        &mut self,
+        frames_max: usize,
+        mut sink: impl FnMut(Taken<'_>),
+    ) -> Result<usize, Broken> {
+        let mut taken = 0;
+        while taken < frames_max {
+            match self.consumer.take()? {
+                Some(frame) => sink(frame),
+                None => break,
+            }
+            taken += 1;
+            self.taken_one(false)?;
+        }
+        if taken > 0 {
+            self.taken_one(true)?;
+        }
+        Ok(taken)
+    }
+
+    /// After each frame, and when no more is taken now.
+    #[inline]
+    pub(super) fn taken_one(&mut self, ends: bool) -> Result<(), Broken> {
+        if ends {
+            self.waiter.disarm()?;
+        }
+        if self.consumer.publish_due(ends)? { self.ring(News::Room) } else { Ok(()) }
+    }
+
+    /// Whether there is a frame to take, or room that was wanted.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.consumer.is_ready() || self.wanted_bytes.is_some() && self.producer.has_news()
+    }
+
+    /// Whether the frame that was refused last would find room now.
+    pub(super) fn has_room(&mut self) -> Result<bool, Broken> {
+        let Some(bytes) = self.wanted_bytes else { return Ok(true) };
+        match self.producer.reserve(bytes) {
+            Ok(()) => self.wanted_bytes = None,
+            Err(Refused::Broken(broken)) => return Err(broken),
+            Err(Refused::Full | Refused::TooLong) => {}
+        }
+        Ok(self.wanted_bytes.is_none())
+    }
+
+    /// Waits for a frame, or for room if some was refused: looks for a while, then sleeps. False:
+    /// the deadline has passed or somebody kicked, and there is nothing.
+    ///
+    /// # Errors
+    /// The peer broke the rules, or the system refused to sleep.
+    pub fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, ShmError> {
+        self.flush()?;
+        loop {
+            if self.spin() && self.settle()? {
+                return Ok(true);
+            }
+            let Some(ticket) = self.prepare_sleep()? else { continue };
+            let began = Instant::now();
+            let woken = self.doorbell.sleep(ticket, deadline);
+            self.waiter.disarm()?;
+            if self.is_ready() && self.settle()? {
+                self.spin.slept(began.elapsed());
+                return Ok(true);
+            }
+            match woken {
+                Ok(Woken::Rung) => {}
+                Ok(Woken::Kicked | Woken::TimedOut) => return Ok(false),
+                Err(source) => return Err(ShmError::Io { doing: "sleep", source }),
+            }
+        }
+    }
+
+    /// Looks for a frame or room as long as it is worth it. Never inside a coroutine.
+    pub fn spin(&mut self) -> bool {
+        let Self { spin, consumer, producer, wanted_bytes, .. } = self;
+        spin.look(|| consumer.is_ready() || wanted_bytes.is_some() && producer.has_news())
+    }
+
+    /// Says that a thread is about to sleep at the [`doorbell`](Self::doorbell). `None`: there is
+    /// something already.
+    ///
+    /// # Errors
+    /// The peer broke the rules.
+    pub fn prepare_sleep(&mut self) -> Result<Option<Ticket>, Broken> {
+        let ticket = self.doorbell.ticket()?;
+        Ok(if self.arm(Mode::Futex)? { None } else { Some(ticket) })
+    }
+
+    /// Where threads of this side sleep.
+    #[must_use]
+    pub fn doorbell(&self) -> &Arc<Doorbell> {
+        &self.doorbell
+    }
+
+    /// Counts since it was made.
+    #[must_use]
+    pub fn counters(&self) -> ShmCounters {
+        ShmCounters {
+            frames_out: self.producer.sent(),
+            frames_in: self.consumer.taken(),
+            full: self.full,
+            rings_out: self.rings_out,
+            sleeps: self.sleeps,
+            spins_won: self.spin.won,
+            spins_lost: self.spin.lost,
+        }
+    }
+
+    /// What looked like something: is it? A position that moved may not be room enough.
+    fn settle(&mut self) -> Result<bool, Broken> {
+        Ok(self.consumer.is_ready() || self.has_room()?)
+    }
+
+    /// Says that this side waits, and looks again. True: there is something, it does not wait.
+    pub(super) fn arm(&mut self, mode: Mode) -> Result<bool, Broken> {
+        let rings = self.doorbell.rings()?;
+        self.count_idle(rings.wrapping_sub(self.rings))?;
+        self.rings = rings;
+        if self.consumer.publish()? {
+            self.ring(News::Room)?;
+        }
+        self.waiter.arm(mode, self.wanted_bytes.is_some())?;
+        if self.is_ready() {
+            self.waiter.disarm()?;
+            return Ok(true);
+        }
+        self.sleeps += 1;
+        Ok(false)
+    }
+
+    pub(super) fn armed(&self) -> Option<Mode> {
+        self.waiter.armed()
+    }
+
+    /// The peer rang so many times; too many without anything to show for it end the connection.
+    pub(super) fn count_idle(&mut self, rings: u32) -> Result<(), Broken> {
+        let progress = self.consumer.taken().wrapping_add(self.producer.known());
+        if progress != self.progress {
+            self.progress = progress;
+            self.rings_idle = 0;
+        }
+        self.rings_idle = self.rings_idle.saturating_add(rings);
+        if self.rings_idle > RINGS_IDLE_MAX {
+            return Err(Broken::Rings(self.rings_idle));
+        }
+        Ok(())
+    }
+
+    /// Whether the peer is to be woken by a byte on the socket, once.
+    #[inline]
+    pub(super) fn take_byte_due(&mut self) -> bool {
+        std::mem::take(&mut self.byte_due)
+    }
+
+    #[inline]
+    fn ring(&mut self, news: News) -> Result<(), Broken> {
+        let rung = self.waker.ring(news)?;
+        if rung != Rung::Not {
+            self.rings_out += 1;
+            self.byte_due |= rung == Rung::ByByte;
+        }
+        Ok(())
+    }
+}

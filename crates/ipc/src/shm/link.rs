@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Frames over shared memory, as a link.
+//!
+//! Frames go through the rings; the socket of the handshake carries what rings cannot: the peer's
+//! death, file descriptors, and a byte that rings a side which waits for descriptors.
+//!
+//! ```text
+//!   put ──► ring ═══════════════► take ──► sink(frame)
+//!    │                             │
+//!    └─ descriptors ── socket ──►──┘  a frame names how many are its own; they were sent before it
+//! ```
+//!
+//! 1. The rules of `transport::link` hold. What is here and not in another link: a thread may sleep
+//!    at [`ShmLink::doorbell`] instead of waiting for descriptors, which is woken faster.
+//! 2. The socket is read when a frame names descriptors that have not come, and when a `take` finds
+//!    nothing or a `flush` no room: the first time after a wait for it, then every 8th time while this side has said that
+//!    it waits, because the socket may be what woke it, and every 1024th time otherwise. So who
+//!    polls makes few system calls, and a death is still noticed.
+//! 3. Descriptors that came and belong to no frame yet are at most [`DESCRIPTORS_WAITING_MAX`].
+//! 4. Once the link has failed or the peer is gone, whoever sleeps at the doorbell is kicked.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use becket_wire::{Frame, Full, HEAD_BYTES, Head, Outlet};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::doorbell::{Doorbell, Mode, Ticket};
+use super::endpoint::{Endpoint, ShmCounters};
+use super::ring::Refused;
+use super::validate::Broken;
+use crate::transport::rights;
+use crate::transport::{
+    Beside, Link, LinkCounters, LinkError, LinkLimits, OnReady, Peer, Socket, Watch,
+};
+
+/// Descriptors of frames that have not been read yet. An honest peer sends those of one frame ahead.
+const DESCRIPTORS_WAITING_MAX: usize = 2 * LinkLimits::DESCRIPTORS_MAX;
+const LOOK_EVERY_ARMED: u32 = 8;
+const LOOK_EVERY_AWAKE: u32 = 1024;
+const RING: u8 = b'r';
+const DESCRIPTORS: u8 = b'd';
+
+/// Frames over shared memory; see this file's first lines.
+#[derive(Debug)]
+pub struct ShmLink {
+    socket: Socket,
+    endpoint: Endpoint,
+    limits: LinkLimits,
+    body_bytes_max: usize,
+    /// To go beside the next frame.
+    outgoing: Vec<OwnedFd>,
+    /// Came, and belong to frames that have not been read.
+    incoming: Vec<OwnedFd>,
+    /// Handed to the sink; kept for its room.
+    beside: Vec<OwnedFd>,
+    empty_takes: u32,
+    /// This side waited for the socket: there may be a ring's byte.
+    look_due: bool,
+    wants_writable: bool,
+    gone: bool,
+    failed: Option<LinkError>,
+    counters: LinkCounters,
+}
+
+impl ShmLink {
+    /// Over a socket and rings that belong together. The peer takes bodies of `peer_bytes_max`.
+    pub(super) fn new(
+        socket: Socket,
+        endpoint: Endpoint,
+        limits: LinkLimits,
+        peer_bytes_max: u32,
+    ) -> Self {
+        let limits = limits.fitted();
+        let body_bytes_max = limits.body_bytes_max.min(peer_bytes_max as usize);
+        Self {
+            socket,
+            endpoint,
+            limits,
+            body_bytes_max,
+            outgoing: Vec::new(),
+            incoming: Vec::new(),
+            beside: Vec::new(),
+            empty_takes: 1,
+            look_due: false,
+            wants_writable: false,
+            gone: false,
+            failed: None,
+            counters: LinkCounters::default(),
+        }
+    }
+
+    /// Where a thread of this side sleeps, without holding the link. Whoever takes frames out of the
+    /// link that such a thread waits for kicks it.
+    #[must_use]
+    pub fn doorbell(&self) -> Arc<Doorbell> {
+        Arc::clone(self.endpoint.doorbell())
+    }
+
+    /// As [`Link::prepare_wait`], for a thread that will then sleep at the doorbell with this
+    /// ticket. `None`: there is something already. The socket is watched by somebody else, who calls
+    /// `take` when it is ready.
+    pub fn prepare_sleep(&mut self) -> Option<Ticket> {
+        if self.gone || self.failed.is_some() {
+            return None;
+        }
+        let prepared = self.endpoint.prepare_sleep();
+        self.empty_takes = 1;
+        self.send_ring();
+        match prepared {
+            Ok(ticket) => ticket,
+            Err(broken) => {
+                self.fail(broken.into());
+                None
+            }
+        }
+    }
+
+    /// Looks for a frame or room as long as it is worth it: only while the peer runs on another CPU,
+    /// and at most as long as the limit. Not inside a coroutine.
+    pub fn spin(&mut self) -> bool {
+        self.gone || self.failed.is_some() || self.endpoint.spin()
+    }
+
+    /// What the rings have done.
+    #[must_use]
+    pub fn shm_counters(&self) -> ShmCounters {
+        self.endpoint.counters()
+    }
+
+    /// The rings and the socket, each alone: to measure the rings without the link.
+    #[must_use]
+    pub fn into_parts(self) -> (Endpoint, Socket) {
+        (self.endpoint, self.socket)
+    }
+
+    fn fail(&mut self, error: LinkError) -> LinkError {
+        let first = *self.failed.get_or_insert(error);
+        self.endpoint.doorbell().kick();
+        first
+    }
+
+    fn hang_up(&mut self) {
+        self.gone = true;
+        self.endpoint.doorbell().kick();
+    }
+
+    /// Sends the byte that is due to a peer which waits for its descriptors.
+    #[inline]
+    fn send_ring(&mut self) {
+        if self.endpoint.take_byte_due() {
+            self.send_byte();
+        }
+    }
+
+    #[cold]
+    fn send_byte(&mut self) {
+        self.counters.writes += 1;
+        match rights::send(&self.socket, &[IoSlice::new(&[RING])], &[]) {
+            // No room: so many unread bytes wake the peer as well as one more.
+            Ok(_) | Err(Errno::AGAIN) => {}
+            Err(Errno::INTR) => self.send_byte(),
+            Err(Errno::PIPE | Errno::CONNRESET) => self.hang_up(),
+            Err(errno) => {
+                self.fail(LinkError::System(errno));
+            }
+        }
+    }
+
+    /// Sends the descriptors of a frame that is put next and for which there is room.
+    #[cold]
+    fn send_descriptors(&mut self) -> Result<u32, Full> {
+        self.counters.writes += 1;
+        match rights::send(&self.socket, &[IoSlice::new(&[DESCRIPTORS])], &self.outgoing) {
+            Ok(_) => {
+                let count = self.outgoing.len();
+                self.outgoing.clear();
+                self.counters.descriptors_out += count as u64;
+                Ok(count as u32)
+            }
+            Err(Errno::INTR) => self.send_descriptors(),
+            Err(Errno::AGAIN) => {
+                self.wants_writable = true;
+                Err(Full)
+            }
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                self.hang_up();
+                Err(Full)
+            }
+            Err(errno) => {
+                self.fail(LinkError::System(errno));
+                Err(Full)
+            }
+        }
+    }
+
+    /// Reads the socket once: rings, descriptors, the end. False: there was nothing.
+    #[cold]
+    fn read_socket(&mut self) -> Result<bool, LinkError> {
+        let mut bytes = [0; 64];
+        self.counters.reads += 1;
+        let came = self.incoming.len();
+        let got =
+            rights::receive(&self.socket, &mut bytes, &mut self.incoming, DESCRIPTORS_WAITING_MAX);
+        self.counters.descriptors_in += (self.incoming.len() - came) as u64;
+        match got {
+            Ok(got) if got.cut => {
+                self.counters.descriptors_cut += 1;
+                let expected = DESCRIPTORS_WAITING_MAX;
+                Err(Broken::Descriptors { came: self.incoming.len() + 1, expected }.into())
+            }
+            Ok(got) if got.bytes == 0 => {
+                self.hang_up();
+                Ok(false)
+            }
+            Ok(got) => {
+                self.endpoint.count_idle(got.bytes as u32)?;
+                Ok(true)
+            }
+            Err(Errno::INTR) => Ok(true),
+            Err(Errno::AGAIN) => Ok(false),
+            Err(Errno::CONNRESET) => {
+                self.hang_up();
+                Ok(false)
+            }
+            Err(errno) => Err(LinkError::System(errno)),
+        }
+    }
+
+    /// The descriptors of a frame, in `beside`.
+    #[cold]
+    fn fetch_descriptors(&mut self, count: usize) -> Result<(), LinkError> {
+        if count > self.limits.descriptors_max {
+            let expected = self.limits.descriptors_max;
+            return Err(Broken::Descriptors { came: count, expected }.into());
+        }
+        while self.incoming.len() < count {
+            if !self.read_socket()? {
+                let came = self.incoming.len();
+                return Err(Broken::Descriptors { came, expected: count }.into());
+            }
+        }
+        self.beside.extend(self.incoming.drain(..count));
+        Ok(())
+    }
+
+    fn take_frames(
+        &mut self,
+        frames_max: usize,
+        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+    ) -> Result<usize, LinkError> {
+        let mut count = 0;
+        while count < frames_max {
+            let descriptors = match self.endpoint.consumer.take()? {
+                Some(taken) if taken.descriptors == 0 => {
+                    self.counters.bytes_in += (HEAD_BYTES + taken.body.len()) as u64;
+                    sink(Frame { head: taken.head, body: taken.body }, Beside::nothing());
+                    0
+                }
+                Some(taken) => taken.descriptors,
+                None => break,
+            };
+            if descriptors > 0 {
+                self.give_with_descriptors(descriptors, sink)?;
+            }
+            count += 1;
+            self.endpoint.taken_one(false)?;
+        }
+        if count > 0 {
+            self.endpoint.taken_one(true)?;
+        }
+        Ok(count)
+    }
+
+    #[cold]
+    fn give_with_descriptors(
+        &mut self,
+        count: usize,
+        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+    ) -> Result<(), LinkError> {
+        self.fetch_descriptors(count)?;
+        if let Some(taken) = self.endpoint.consumer.last() {
+            self.counters.bytes_in += (HEAD_BYTES + taken.body.len()) as u64;
+            let frame = Frame { head: taken.head, body: taken.body };
+            sink(frame, Beside::of(&mut self.beside));
+        }
+        self.counters.descriptors_closed += self.beside.len() as u64;
+        self.beside.clear();
+        Ok(())
+    }
+
+    /// After nothing was found: is it the socket that has something?
+    fn look_at_socket(&mut self) -> Result<(), LinkError> {
+        let armed = self.endpoint.armed().is_some();
+        let every = if armed { LOOK_EVERY_ARMED } else { LOOK_EVERY_AWAKE };
+        let look = std::mem::take(&mut self.look_due) || self.empty_takes.is_multiple_of(every);
+        self.empty_takes = self.empty_takes.wrapping_add(1);
+        if look && !self.gone {
+            self.read_socket()?;
+        }
+        Ok(())
+    }
+}
+
+impl Outlet for ShmLink {
+    #[inline]
+    fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
+        if self.gone || self.failed.is_some() {
+            self.outgoing.clear();
+            self.counters.bytes_discarded += (HEAD_BYTES + body.len()) as u64;
+            return Ok(());
+        }
+        if body.len() > self.body_bytes_max || head.length as usize != body.len() {
+            let bytes_max = self.body_bytes_max;
+            self.fail(LinkError::OwnFrame { bytes: body.len(), bytes_max });
+            return Err(Full);
+        }
+        let mut put = Ok(());
+        let mut descriptors = 0;
+        if !self.outgoing.is_empty() {
+            put = self.endpoint.reserve(body.len());
+            if put.is_ok() {
+                descriptors = self.send_descriptors()?;
+            }
+        }
+        match put.and_then(|()| self.endpoint.put(head, body, descriptors)) {
+            Ok(()) => {
+                self.counters.bytes_out += (HEAD_BYTES + body.len()) as u64;
+                Ok(())
+            }
+            Err(Refused::Full) => Err(Full),
+            Err(Refused::TooLong) => {
+                let bytes_max = self.body_bytes_max;
+                self.fail(LinkError::OwnFrame { bytes: body.len(), bytes_max });
+                Err(Full)
+            }
+            Err(Refused::Broken(broken)) => {
+                self.fail(broken.into());
+                Err(Full)
+            }
+        }
+    }
+}
+
+impl Link for ShmLink {
+    fn take(
+        &mut self,
+        frames_max: usize,
+        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+    ) -> Result<usize, LinkError> {
+        if let Some(failed) = self.failed {
+            return Err(failed);
+        }
+        // First: what the peer put before it went is in the ring when its end is seen.
+        let gone = self.gone;
+        let taken = self.take_frames(frames_max, sink);
+        self.send_ring();
+        match taken {
+            Ok(0) if frames_max == 0 => Ok(0),
+            Ok(0) if gone => Err(self.fail(LinkError::Closed)),
+            Ok(0) => {
+                self.look_at_socket().map_err(|error| self.fail(error))?;
+                if self.gone { self.take(frames_max, sink) } else { Ok(0) }
+            }
+            Ok(count) => {
+                self.empty_takes = 1;
+                Ok(count)
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn flush(&mut self) -> Result<bool, LinkError> {
+        match self.failed {
+            // A death is told by `take` alone.
+            Some(LinkError::Closed) => return Ok(true),
+            Some(failed) => return Err(failed),
+            None if self.gone => return Ok(true),
+            None => {}
+        }
+        self.endpoint.flush().map_err(|broken| self.fail(broken.into()))?;
+        self.send_ring();
+        if self.wants_writable {
+            self.wants_writable = !is_writable(&self.socket);
+        }
+        let room = self.endpoint.has_room().map_err(|broken| self.fail(broken.into()))?;
+        if room && !self.wants_writable {
+            return Ok(true);
+        }
+        self.look_at_socket().map_err(|error| self.fail(error))?;
+        Ok(self.gone)
+    }
+
+    fn put_descriptors(&mut self, descriptors: Vec<OwnedFd>) -> Result<(), LinkError> {
+        let (count, count_max) = (descriptors.len(), self.limits.descriptors_max);
+        if count > count_max {
+            return Err(LinkError::TooManyDescriptors { count, count_max });
+        }
+        self.outgoing = descriptors;
+        Ok(())
+    }
+
+    fn watch(&self) -> Watch<'_> {
+        let socket = self.socket.as_fd();
+        Watch::readable(socket).and_writable(self.wants_writable.then_some(socket))
+    }
+
+    fn on_ready(&mut self, _wake: OnReady) {}
+
+    fn prepare_wait(&mut self) -> bool {
+        if self.gone || self.failed.is_some() {
+            return true;
+        }
+        let ready = self.endpoint.arm(Mode::Event);
+        self.look_due = true;
+        self.empty_takes = 1;
+        self.send_ring();
+        match ready {
+            Ok(ready) => ready || self.gone,
+            Err(broken) => {
+                self.fail(broken.into());
+                true
+            }
+        }
+    }
+
+    fn peer(&self) -> &Peer {
+        self.socket.peer()
+    }
+
+    fn name(&self) -> &'static str {
+        "shared-memory"
+    }
+
+    fn body_bytes_max(&self) -> usize {
+        self.body_bytes_max
+    }
+
+    fn counters(&self) -> LinkCounters {
+        let rings = self.endpoint.counters();
+        LinkCounters { frames_in: rings.frames_in, frames_out: rings.frames_out, ..self.counters }
+    }
+
+    fn close(&mut self) {
+        self.socket.shut();
+        self.gone = true;
+        self.fail(LinkError::Closed);
+    }
+}
+
+fn is_writable(socket: &Socket) -> bool {
+    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
+    let ready = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    ready.is_ok_and(|count| count > 0)
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! How long to look before sleeping: learnt, bounded, and not at all for a peer on the same CPU.
+//!
+//! Two CPUs that both sleep cost 20 µs each way, so looking for a while is worth it if the answer
+//! comes within it. But a peer that has last run on this CPU cannot answer while this one looks. So
+//! each side shows the CPU on which it last began to wait; a side looks only while the two differ.
+//!
+//! The time is learnt: it grows when looking succeeded, or would have within the bound; it halves
+//! when it was in vain, down to none. An idle connection therefore costs no CPU, and one that
+//! answers quickly never sleeps.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::segment::{OwnSegment, PeerSegment};
+use super::validate::CPU;
+
+/// Looks between two looks at the clock and at the CPUs.
+const LOOKS: u32 = 64;
+const GAIN: Duration = Duration::from_micros(4);
+const LEAST: Duration = Duration::from_micros(1);
+
+/// How long a side looks before it sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpinLimits {
+    /// At most so long. Zero: never.
+    pub spin_max: Duration,
+}
+
+impl Default for SpinLimits {
+    /// 50 µs: what it costs to sleep and be woken, both ways.
+    fn default() -> Self {
+        Self { spin_max: Duration::from_micros(50) }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Spin {
+    own: Arc<OwnSegment>,
+    peer: Arc<PeerSegment>,
+    limits: SpinLimits,
+    budget: Duration,
+    shown: u64,
+    pub(super) won: u64,
+    pub(super) lost: u64,
+}
+
+impl Spin {
+    pub(super) fn new(own: Arc<OwnSegment>, peer: Arc<PeerSegment>, limits: SpinLimits) -> Self {
+        Self { own, peer, limits, budget: limits.spin_max, shown: 0, won: 0, lost: 0 }
+    }
+
+    /// Shows on which CPU this side is, and says whether the peer was last on another one.
+    pub(super) fn peer_is_elsewhere(&mut self) -> bool {
+        let here = rustix::thread::sched_getcpu() as u64 + 1;
+        if here != self.shown && self.own.memory.publish(CPU, here).is_ok() {
+            self.shown = here;
+        }
+        let there = self.peer.memory.load(CPU).unwrap_or(0);
+        there != 0 && there != here
+    }
+
+    /// Looks until `found`, as long as it is worth it.
+    #[inline]
+    pub(super) fn look(&mut self, mut found: impl FnMut() -> bool) -> bool {
+        if !self.peer_is_elsewhere() || self.budget < LEAST {
+            return found();
+        }
+        let began = Instant::now();
+        loop {
+            for _ in 0..LOOKS {
+                if found() {
+                    self.won += 1;
+                    self.budget = (self.budget + self.budget / 8).min(self.limits.spin_max);
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if began.elapsed() >= self.budget || !self.peer_is_elsewhere() {
+                self.lost += 1;
+                self.budget /= 2;
+                return found();
+            }
+        }
+    }
+
+    /// This side slept so long, and there was something.
+    pub(super) fn slept(&mut self, long: Duration) {
+        if long < self.limits.spin_max {
+            self.budget = (self.budget * 2 + GAIN).min(self.limits.spin_max);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Shared memory: what every transport keeps, and what a hostile or dying peer cannot do.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../transport/conformance.rs"]
+mod conformance;
+#[path = "../transport/death.rs"]
+#[allow(dead_code, unused_imports, unused_macros, reason = "shared with the other transports")]
+mod death;
+#[path = "../transport/descriptors.rs"]
+mod descriptors;
+#[path = "../transport/factory.rs"]
+#[allow(dead_code, reason = "shared with the other transports")]
+mod factory;
+mod shared_memory;
+#[path = "../transport/waiting.rs"]
+#[allow(dead_code, reason = "shared with the other transports")]
+mod waiting;
+
+use shared_memory::SharedMemory;
+
+conformance::conforms!(link, SharedMemory);
+
+/// The other side of these is a process; both sides' handshakes need each other to go on.
+mod process {
+    use super::{SharedMemory, death};
+
+    /// The other side, when it is told to be; nothing, otherwise.
+    #[test]
+    fn other_side() {
+        death::be_the_other_side::<SharedMemory>();
+    }
+
+    #[test]
+    fn a_kill_is_told_after_all_that_was_sent() {
+        death::a_kill_is_told_after_all_that_was_sent::<SharedMemory>("process::other_side");
+    }
+
+    #[test]
+    fn a_kill_wakes_who_waits() {
+        death::a_kill_wakes_who_waits::<SharedMemory>("process::other_side");
+    }
+}
