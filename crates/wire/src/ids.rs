@@ -105,7 +105,9 @@ impl StreamId {
         Self(generation << GENERATION_SHIFT | (index & (STREAMS_MAX - 1)) << INDEX_SHIFT | by)
     }
 
-    pub(crate) const fn index(self) -> u32 {
+    /// The place in the opener's table: below its limit of streams, and used again after the stream.
+    #[must_use]
+    pub const fn index(self) -> u32 {
         self.0 >> INDEX_SHIFT & (STREAMS_MAX - 1)
     }
 

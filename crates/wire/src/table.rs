@@ -99,6 +99,12 @@ impl<T> Table<T> {
         Ok(())
     }
 
+    /// Each, with its index and generation.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, u32, &mut T)> {
+        let places = (0..).zip(&mut self.slots);
+        places.filter_map(|(index, slot)| Some((index, slot.generation, slot.value.as_mut()?)))
+    }
+
     #[inline]
     pub(crate) fn get(&self, index: u32, generation: u32) -> Option<&T> {
         let slot = self.slots.get(index as usize)?;

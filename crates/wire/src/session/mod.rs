@@ -11,6 +11,7 @@
 //! | `incoming.rs` | frames in: the streams'                                     |
 //! | `transmit.rs` | frames out                                                  |
 //! | `time.rs`     | deadlines                                                   |
+//! | `unsent.rs`   | elements that were queued when their stream was over        |
 //!
 //! ```text
 //!              hello/welcome came                  close, or an error        Close sent
@@ -41,6 +42,7 @@ mod requests;
 mod streams;
 mod time;
 mod transmit;
+mod unsent;
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -98,6 +100,7 @@ pub struct Session {
     taking: Taking,
     /// Bytes in the queues of all streams.
     queue_bytes: u64,
+    unsent: unsent::Unsent,
     counters: Counters,
 }
 
@@ -189,6 +192,7 @@ impl Session {
             window: 0,
             taking: Taking { granted: limits.session_credit_bytes, ..Taking::default() },
             queue_bytes: 0,
+            unsent: unsent::Unsent::new(),
             counters: Counters::default(),
             limits,
         }
@@ -231,6 +235,14 @@ impl Session {
         self.due = VecDeque::new();
         self.ready.clear();
         self.queue_bytes = 0;
+        self.unsent.clear();
+        for (opener, table) in
+            [(self.role, &mut self.streams.own), (self.role.other(), &mut self.streams.peer)]
+        {
+            for (index, generation, stream) in table.iter_mut() {
+                unsent::keep(&mut self.unsent, StreamId::new(opener, index, generation), stream);
+            }
+        }
         self.streams.own = Table::new(GENERATION_MAX);
         self.streams.peer = Table::new(GENERATION_MAX);
         self.asked = Table::new(u32::MAX);
@@ -299,7 +311,7 @@ impl Session {
     /// No stream and no request is open, of either side, and nothing waits to be sent.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.is_quiet() && !self.has_control() && self.ready.is_empty()
+        self.is_quiet() && !self.has_control() && self.queue_bytes == 0
     }
 
     /// How much may be sent on a stream; `None`: there is no such stream.
@@ -422,7 +434,7 @@ impl Session {
             && !stream.outgoing.listed
         {
             stream.outgoing.listed = true;
-            self.ready.push(stream.priority, id);
+            self.ready.push(stream.priority as usize, id);
         }
     }
 

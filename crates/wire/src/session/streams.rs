@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Session, head, sending};
+use super::{Session, head, sending, unsent};
 use crate::{
     Credit, Head, Kind, Outlet, Priority, Refused, SessionError, StreamId, codes, flags,
     stream::{Ending, Item, Phase, Stream},
@@ -275,12 +275,14 @@ impl Session {
             outgoing.withdraw = true;
             return Ok(Withdrawn::Asked);
         }
+        let paid = if place == 0 { outgoing.paid.take() } else { None };
         let item = outgoing.queue.remove(place).ok_or(Refused::UnknownElement)?;
         let element = item.element().clone();
         let bytes = element.len() as u64;
         outgoing.credit.add(1, bytes);
         outgoing.queue_bytes -= bytes;
         self.queue_bytes -= bytes;
+        self.window += paid.unwrap_or(0);
         Ok(Withdrawn::Here(element))
     }
 
@@ -356,7 +358,11 @@ impl Session {
     /// Drops what a stream holds and has a reset sent.
     pub(super) fn put_down(&mut self, id: StreamId, phase: Phase, code: u16, why: Bytes) {
         let Some(stream) = self.streams.get_mut(id) else { return };
-        self.queue_bytes -= stream.abandon(phase);
+        self.unsent.clear();
+        unsent::keep(&mut self.unsent, id, stream);
+        let (queued, paid) = stream.abandon(phase);
+        self.queue_bytes -= queued;
+        self.window += paid;
         stream.due.reset = Some((code, why));
         let listed = std::mem::take(&mut stream.outgoing.listed);
         if listed {

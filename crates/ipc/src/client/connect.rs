@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! From a path to a connection: socket, greeting, transport.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use becket_wire::v1::{Hello, caps};
+use becket_wire::{Limits, Role, Session};
+
+use super::{Client, ClientSide};
+use crate::connection::Connection;
+use crate::greeting::{Greeter, GreetingError, MAJOR, MINOR};
+use crate::shm::{Handshake, ShmError, ShmLimits, Side};
+use crate::transport::listen;
+use crate::transport::{Link, LinkError, SeqpacketLink, SocketKind, UnixStreamLink};
+
+/// What a side of a connection takes and offers.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// The session's limits.
+    pub limits: Limits,
+    /// The transport's limits, and those of shared memory.
+    pub transport: ShmLimits,
+    /// Whether to speak over shared memory if the other side can.
+    pub shared_memory: bool,
+    /// The socket's kind. Over packets there is no shared memory.
+    pub socket: SocketKind,
+    /// From connecting until both have greeted each other.
+    pub greeting_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            transport: ShmLimits::default(),
+            shared_memory: true,
+            socket: SocketKind::Stream,
+            greeting_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Options {
+    /// A session over a link that carries bodies of so many bytes.
+    pub(crate) fn session(&self, role: Role, body_bytes_max: usize) -> Session {
+        let mut limits = self.limits.clone();
+        let carried = u32::try_from(body_bytes_max).unwrap_or(u32::MAX);
+        limits.frame_body_bytes_max = limits.frame_body_bytes_max.min(carried);
+        Session::new(role, limits, Instant::now())
+    }
+
+    pub(crate) fn hello(&self) -> Hello {
+        let offers = self.shared_memory && self.socket == SocketKind::Stream;
+        Hello { major: MAJOR, minor: MINOR, caps: if offers { caps::SHARED_MEMORY } else { 0 } }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nobody listens at the path, or one may not connect.
+    #[error(transparent)]
+    Socket(#[from] listen::ConnectError),
+    /// The two sides did not come to speak.
+    #[error(
+        "no greeting at {path}\ncause: {source}\nhint: is it a becket server that listens there?"
+    )]
+    Greeting {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: GreetingError,
+    },
+    /// No shared memory could be agreed on.
+    #[error("no shared memory with {path}\ncause: {source}")]
+    SharedMemory {
+        /// With whom.
+        path: PathBuf,
+        /// Why.
+        source: ShmError,
+    },
+    /// The transport failed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The system has no room to watch the connection.
+    #[error("the connection cannot be watched: {0}")]
+    Watch(std::io::Error),
+}
+
+/// A connection that is being made. See [`Client::connect`].
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+pub struct Connecting(Pin<Box<dyn Future<Output = Result<Client, ConnectError>> + Send>>);
+
+impl Connecting {
+    pub(super) fn new(path: &Path, options: Options) -> Self {
+        let path = path.to_owned();
+        Self(Box::pin(async move { connect(&path, &options).await }))
+    }
+
+    /// Waits on a thread or in a coroutine.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`].
+    pub fn wait(self) -> Result<Client, ConnectError> {
+        becket_coro::block_on(self)
+    }
+}
+
+impl Future for Connecting {
+    type Output = Result<Client, ConnectError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+async fn connect(path: &Path, options: &Options) -> Result<Client, ConnectError> {
+    let socket = match listen::connect(path, options.socket) {
+        // A server for old clients listens for packets there, and for bytes beside it.
+        Err(listen::ConnectError::OtherKind { .. }) if options.socket == SocketKind::Stream => {
+            listen::connect(&beside(path), SocketKind::Stream)?
+        }
+        other => other?,
+    };
+    let greeting = |source| ConnectError::Greeting { path: path.to_owned(), source };
+    let mut greeter = Greeter::new(socket, options.greeting_timeout).map_err(greeting)?;
+    greeter.say(options.hello()).await.map_err(greeting)?;
+    let greeted = greeter.hear().await.map_err(greeting)?;
+    if greeted.hello.major != MAJOR {
+        return Err(greeting(GreetingError::Version(greeted.hello.major)));
+    }
+    let both = greeted.hello.caps & options.hello().caps;
+    let link = if both & caps::SHARED_MEMORY != 0 {
+        share(greeter, Side::Connected, options).await.map_err(|error| match error {
+            ShareError::Greeting(source) => greeting(source),
+            ShareError::Memory(source) => {
+                ConnectError::SharedMemory { path: path.to_owned(), source }
+            }
+        })?
+    } else {
+        plain(greeter, &greeted.leftover, options)?
+    };
+    let session = options.session(Role::Client, link.body_bytes_max());
+    let connection =
+        Connection::start(link, session, ClientSide::default()).map_err(ConnectError::Watch)?;
+    Ok(Client { connection })
+}
+
+/// Where a server that listens for packets at a path listens for bytes.
+#[must_use]
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(".stream");
+    path.into()
+}
+
+/// Frames over the socket itself.
+pub(crate) fn plain(
+    greeter: Greeter,
+    leftover: &[u8],
+    options: &Options,
+) -> Result<Box<dyn Link>, LinkError> {
+    let limits = options.transport.link;
+    Ok(match greeter.socket.kind() {
+        SocketKind::Stream => {
+            Box::new(UnixStreamLink::new(greeter.into_socket(), leftover, limits)?)
+        }
+        SocketKind::Seqpacket => Box::new(SeqpacketLink::new(greeter.into_socket(), limits)?),
+    })
+}
+
+/// Why no memory came to be shared.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShareError {
+    #[error(transparent)]
+    Greeting(#[from] GreetingError),
+    #[error(transparent)]
+    Memory(#[from] ShmError),
+}
+
+/// Frames over shared memory.
+pub(crate) async fn share(
+    greeter: Greeter,
+    side: Side,
+    options: &Options,
+) -> Result<Box<dyn Link>, ShareError> {
+    let (socket, waiting) = greeter.into_parts();
+    let mut handshake = Handshake::new(socket, side, options.transport)?;
+    loop {
+        if let Some(link) = handshake.progress()? {
+            return Ok(Box::new(link));
+        }
+        waiting.changed().await?;
+    }
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A client: a connection to a server, and the handles to its channels.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `connect` | from a path to a connection |
+//! | `side` | the streams and requests of a connection |
+//! | `state` | whether a stream is open, and why it is not |
+//! | `sending`, `receiving` | a stream in each direction |
+//! | `open` | operations that open a channel, or ask something |
+
+pub(crate) mod connect;
+pub(crate) mod open;
+pub(crate) mod receiving;
+pub(crate) mod sending;
+pub(crate) mod side;
+pub(crate) mod state;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use becket_chan::Kind;
+use becket_wire::Priority;
+use bytes::Bytes;
+
+pub use self::connect::{ConnectError, Connecting, Options};
+pub use self::open::{OpenReceiver, OpenSender, Request};
+use self::side::ClientSide;
+use crate::connection::{Connection, Ended};
+use crate::error::OpenError;
+use crate::remote::wait;
+use crate::streams::service::{self, Close, Info, List, Make, kind_name};
+use crate::transport::Link;
+
+/// A connection to a server. Cloned, it is the same connection; it is closed when the last clone and
+/// the last handle to a channel have gone.
+///
+/// Every method may be called from any thread, in a task or in a coroutine. Nothing waits until the
+/// operation that it gives is awaited or waited for.
+#[derive(Clone)]
+pub struct Client {
+    connection: Arc<Connection<ClientSide>>,
+}
+
+/// How a receiver is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceiverOptions {
+    /// Elements that may come ahead and lie here until they are received. 0: each is taken from its
+    /// channel only when a receive waits for it.
+    pub window: u32,
+    /// Their bytes. An element that is longer is not sent.
+    pub window_bytes: u64,
+    /// How urgent its elements are.
+    pub priority: Priority,
+}
+
+impl Default for ReceiverOptions {
+    fn default() -> Self {
+        Self { window: 0, window_bytes: 16 << 20, priority: Priority::Normal }
+    }
+}
+
+impl ReceiverOptions {
+    /// As by default, with so many elements ahead.
+    #[must_use]
+    pub fn window(window: u32) -> Self {
+        Self { window, ..Self::default() }
+    }
+}
+
+impl Client {
+    /// Connects to the server that listens at a path.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`ConnectError`].
+    pub fn connect(path: impl AsRef<Path>) -> Connecting {
+        Connecting::new(path.as_ref(), Options::default())
+    }
+
+    /// The same, with other limits or transports.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`ConnectError`].
+    pub fn connect_with(path: impl AsRef<Path>, options: Options) -> Connecting {
+        Connecting::new(path.as_ref(), options)
+    }
+
+    /// Speaks over a link that is there already, such as one end of a
+    /// [`memory::pair`](crate::transport::memory::pair).
+    ///
+    /// # Errors
+    ///
+    /// The system has no room to watch its descriptors.
+    pub fn over(link: Box<dyn Link>, options: &Options) -> std::io::Result<Self> {
+        let session = options.session(becket_wire::Role::Client, link.body_bytes_max());
+        Ok(Self { connection: Connection::start(link, session, ClientSide::default())? })
+    }
+
+    /// An operation that opens a channel to send into, by its name or by `#` and its number.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`].
+    pub fn sender(&self, channel: &str) -> OpenSender {
+        OpenSender::new(self.connection.clone(), channel, Priority::Normal)
+    }
+
+    /// The same, with a priority.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`].
+    pub fn sender_with(&self, channel: &str, priority: Priority) -> OpenSender {
+        OpenSender::new(self.connection.clone(), channel, priority)
+    }
+
+    /// An operation that opens a channel to receive from, by its name or by `#` and its number.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`].
+    pub fn receiver(&self, channel: &str) -> OpenReceiver {
+        self.receiver_with(channel, ReceiverOptions::default())
+    }
+
+    /// The same, with options.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`].
+    pub fn receiver_with(&self, channel: &str, options: ReceiverOptions) -> OpenReceiver {
+        OpenReceiver::new(self.connection.clone(), channel, options)
+    }
+
+    /// Has the server make a channel. `capacity` is of a bounded one.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`]; a name that is taken is [`OpenError::Exists`].
+    pub fn make(&self, name: &str, kind: Kind, capacity: usize) -> Request<Info> {
+        self.make_or_open(name, kind, capacity, false)
+    }
+
+    /// The same; `or_open`: one of this name that is there already will do.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`].
+    pub fn make_or_open(
+        &self,
+        name: &str,
+        kind: Kind,
+        capacity: usize,
+        or_open: bool,
+    ) -> Request<Info> {
+        let body = service::encode(&Make {
+            name: Some(name.to_owned()),
+            kind: kind_name(kind).to_owned(),
+            capacity,
+            element_bytes: None,
+            or_open,
+        });
+        Request::new(self.connection.clone(), service::MAKE, name, body, open::from_json)
+    }
+
+    /// A page of the server's channels: those with numbers above `after`.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`].
+    pub fn list(&self, after: Option<u32>) -> Request<Vec<Info>> {
+        let body = service::encode(&List { after });
+        Request::new(self.connection.clone(), service::LIST, "", body, open::from_json)
+    }
+
+    /// Closes a channel for everybody, with a reason if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`].
+    pub fn close_channel(&self, channel: &str, reason: Option<&str>) -> Request<()> {
+        self.end_channel(service::CLOSE, channel, reason)
+    }
+
+    /// Closes a channel and takes it out of the server's table.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`].
+    pub fn destroy_channel(&self, channel: &str) -> Request<()> {
+        self.end_channel(service::DESTROY, channel, None)
+    }
+
+    fn end_channel(&self, operation: u16, channel: &str, reason: Option<&str>) -> Request<()> {
+        let reason = reason.map(str::to_owned);
+        let body = service::encode(&Close { channel: channel.to_owned(), reason });
+        Request::new(self.connection.clone(), operation, channel, body, |_| Ok(()))
+    }
+
+    /// What the server shows a monitor. What is asked and answered is the monitor's.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`OpenError`].
+    pub fn report(&self, query: Bytes) -> Request<Bytes> {
+        let keep = |body: Bytes| Ok(body);
+        Request::new(self.connection.clone(), service::REPORT, "", query, keep)
+    }
+
+    /// Waits on a thread or in a coroutine for any operation of this client's.
+    pub fn wait<F: Future>(&self, operation: F) -> F::Output {
+        wait::wait(&self.connection, operation)
+    }
+
+    /// How the connection ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        self.connection.ended()
+    }
+
+    /// Closes the connection. What waits on it ends with [`Ended::Here`].
+    pub fn close(&self) {
+        self.connection.close(becket_wire::codes::DONE, "");
+    }
+
+    /// The transport's name, the peer's process, and what both have counted.
+    #[must_use]
+    pub fn status(&self) -> crate::connection::Status {
+        self.connection.status()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("ended", &self.ended()).finish_non_exhaustive()
+    }
+}
+
+/// What an answer that refuses means.
+pub(crate) fn refusal(code: u16, why: Arc<str>, channel: &str) -> OpenError {
+    use crate::streams::code;
+    let name = || Arc::from(channel);
+    match code {
+        code::NOT_FOUND => OpenError::NotFound(name()),
+        code::EXISTS => OpenError::Exists(name()),
+        code::UNSUPPORTED => OpenError::Unsupported(name()),
+        code::TOO_MANY => OpenError::TooMany,
+        code => OpenError::Refused { code: code::errno(code), why },
+    }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A stream out of a channel of the server's: how much is asked for, and what comes.
+//!
+//! ```text
+//!   wanted = window, or receives that wait      granted ──► server
+//!        elements ──► inbox ──► a receive       surplus ──► returned, in front of the channel
+//! ```
+//!
+//! The inbox is a local channel, so that a receive of the stream's is a local receive, also in a
+//! select. Without a window the server is asked for an element for each receive that waits, and for
+//! no more: an element is taken from the channel only for somebody who wants it. With a window so
+//! many elements may lie in the inbox.
+//!
+//! # Invariants
+//!
+//! 1. `granted` is what the server may still send, as far as this side knows. After each step
+//!    `granted + inbox = wanted`, unless credit is on its way back.
+//! 2. Elements that nobody wants go back once it is sure that no more are under way, the newest
+//!    first, so that the channel's order stands.
+
+use std::collections::VecDeque;
+use std::task::{Poll, Waker};
+
+use becket_chan::{Receiver, Sender};
+use becket_wire::{Credit, StreamId};
+
+use super::state::{Opening, Over};
+use crate::connection::At;
+use crate::element::Element;
+use crate::streams::told;
+
+pub(crate) struct Receiving {
+    pub(crate) stream: StreamId,
+    pub(crate) opening: Opening,
+    pub(crate) over: Option<Over>,
+    inbox: Sender<Element>,
+    outbox: Receiver<Element>,
+    /// The numbers of the last elements that came, of those in the inbox at least.
+    numbers: VecDeque<u64>,
+    window: u32,
+    /// Bytes that may be under way.
+    window_bytes: u64,
+    /// Whoever may receive by other means than an operation that waits.
+    wants: u32,
+    granted: u32,
+    granted_bytes: u64,
+    /// Credit that was asked back, and not answered.
+    revoking: bool,
+    /// The handle has gone.
+    is_closing: bool,
+    closed: Option<Waker>,
+}
+
+impl Receiving {
+    pub(crate) fn new(
+        stream: StreamId,
+        (inbox, outbox): (Sender<Element>, Receiver<Element>),
+        window: u32,
+        window_bytes: u64,
+    ) -> Self {
+        Self {
+            stream,
+            opening: Opening::default(),
+            over: None,
+            inbox,
+            outbox,
+            numbers: VecDeque::new(),
+            window,
+            window_bytes,
+            wants: 0,
+            // What the opening has given.
+            granted: window,
+            granted_bytes: if window > 0 { window_bytes } else { 0 },
+            revoking: false,
+            is_closing: false,
+            closed: None,
+        }
+    }
+
+    /// The credit that the stream is opened with.
+    pub(crate) const fn first_credit(window: u32, window_bytes: u64) -> Credit {
+        Credit { messages: window, bytes: if window > 0 { window_bytes } else { 0 } }
+    }
+
+    /// An element has come.
+    pub(crate) fn element(&mut self, at: &mut At<'_>, number: u64, element: Element) {
+        self.granted = self.granted.saturating_sub(1);
+        self.granted_bytes = self.granted_bytes.saturating_sub(element.len() as u64);
+        self.numbers.push_back(number);
+        // Unlimited, and open until this side closes it: it always takes it.
+        let _taken = self.inbox.try_send(element);
+        let len = self.outbox.len();
+        while self.numbers.len() > len + 1 {
+            self.numbers.pop_front();
+        }
+        self.settle(at);
+    }
+
+    /// One more wants an element, or one fewer.
+    pub(crate) fn want(&mut self, at: &mut At<'_>, more: bool) {
+        self.wants = if more { self.wants.saturating_add(1) } else { self.wants.saturating_sub(1) };
+        self.settle(at);
+    }
+
+    /// How many elements may be under way or lie here.
+    fn wanted(&self) -> u32 {
+        if self.is_closing {
+            return 0;
+        }
+        if self.window > 0 {
+            return self.window.saturating_add(self.wants);
+        }
+        let waiting = self.outbox.snapshot().receivers_waiting;
+        u32::try_from(waiting).unwrap_or(u32::MAX).max(self.wants)
+    }
+
+    /// Brings credit in line with what is wanted.
+    pub(crate) fn settle(&mut self, at: &mut At<'_>) {
+        if self.over.is_some() || self.opening.info().is_none() {
+            return;
+        }
+        let wanted = self.wanted();
+        let held = u32::try_from(self.outbox.len()).unwrap_or(u32::MAX);
+        let expected = self.granted.saturating_add(held);
+        if expected < wanted {
+            // A window is filled in halves, so that not every element asks for the next.
+            if self.granted <= self.window / 2 {
+                self.grant(at, wanted - expected);
+            }
+        } else if expected > wanted && !self.revoking {
+            let surplus = expected - wanted;
+            if self.granted > 0 {
+                let messages = surplus.min(self.granted);
+                self.revoking = at.session.revoke(self.stream, messages, 0).is_ok();
+            }
+            if !self.revoking {
+                self.give_back(at, held.saturating_sub(wanted));
+            }
+        }
+    }
+
+    fn grant(&mut self, at: &mut At<'_>, messages: u32) {
+        let bytes = self.window_bytes.saturating_sub(self.granted_bytes);
+        if at.session.grant(self.stream, messages, bytes).is_ok() {
+            self.granted = self.granted.saturating_add(messages);
+            self.granted_bytes = self.granted_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// The server says how much credit it gave back.
+    pub(crate) fn revoked(&mut self, at: &mut At<'_>, taken: Credit) {
+        self.revoking = false;
+        self.granted = self.granted.saturating_sub(taken.messages);
+        self.granted_bytes = self.granted_bytes.saturating_sub(taken.bytes);
+        self.settle(at);
+        self.try_end(at);
+    }
+
+    /// The newest elements that nobody wants.
+    fn give_back(&mut self, at: &mut At<'_>, surplus: u32) {
+        if surplus == 0 {
+            return;
+        }
+        let mut elements = Vec::new();
+        while let Ok(element) = self.outbox.try_recv() {
+            elements.push(element);
+        }
+        let keep = elements.len().saturating_sub(surplus as usize);
+        for element in elements.drain(keep..).rev() {
+            let Some(number) = self.numbers.pop_back() else { break };
+            // Refused only when the stream or the session is over: then nothing can go back.
+            told(at.session.give_back(self.stream, number, 0, element.into_bytes()));
+        }
+        for element in elements {
+            let _taken = self.inbox.try_send(element);
+        }
+    }
+
+    /// The handle has gone: all credit and all elements go back, then the stream ends.
+    pub(crate) fn close(&mut self, at: &mut At<'_>) {
+        self.is_closing = true;
+        self.settle(at);
+        self.try_end(at);
+    }
+
+    fn try_end(&mut self, at: &mut At<'_>) {
+        if self.is_closing && !self.revoking && self.over.is_none() {
+            told(at.session.end(self.stream, 0, bytes::Bytes::new()));
+        }
+    }
+
+    /// The channel is closed and drained, or the stream or the connection over.
+    pub(crate) fn end(&mut self, at: &mut At<'_>, over: Over) {
+        self.opening.over(at.wakes, &over);
+        self.over.get_or_insert(over);
+        self.inbox.close();
+        if let Some(waker) = self.closed.take() {
+            at.wakes.push(waker);
+        }
+    }
+
+    /// Ready when the server has everything back.
+    pub(crate) fn poll_closed(&mut self, waker: &Waker) -> Poll<()> {
+        if self.over.is_some() {
+            return Poll::Ready(());
+        }
+        self.closed = Some(waker.clone());
+        Poll::Pending
+    }
+
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.is_closing
+    }
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A stream into a channel of the server's: which sends wait, and what became of those sent.
+//!
+//! ```text
+//!   poll ──► waiting ──credit──► sent ──ack, nack, end──► outcome ──► poll says so
+//!             (tickets, in order)  (by number, in order)
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. While a send waits for credit no later one is sent: tickets are served in order.
+//! 2. `sent` has the elements of which nobody knows yet, and those whose outcome has not been asked
+//!    for; its numbers grow. There are no more than the server gave credit for, and outcomes that
+//!    live operations have not looked at.
+
+use std::collections::VecDeque;
+use std::task::{Poll, Waker};
+
+use becket_wire::{Refused, StreamId};
+
+use super::state::{Opening, Over};
+use crate::connection::At;
+use crate::connection::waking::Wakes;
+use crate::element::Element;
+use crate::streams::outgoing::Outgoing;
+use crate::streams::told;
+
+pub(crate) struct Sending {
+    pub(crate) stream: StreamId,
+    pub(crate) opening: Opening,
+    pub(crate) over: Option<Over>,
+    sent: VecDeque<Sent>,
+    waiting: VecDeque<Waiting>,
+    tickets: u64,
+    /// What a local channel has for the stream.
+    pub(crate) outbox: Option<Outgoing>,
+    /// Whoever waits until everything sent has been answered.
+    flushing: Vec<Waker>,
+    /// The handle has gone: the entry goes with the stream.
+    pub(crate) is_dropped: bool,
+    posted: Posted,
+}
+
+/// What became of sends that nobody waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Posted {
+    /// Accepted by the channel.
+    pub accepted: u64,
+    /// Not accepted.
+    pub refused: u64,
+    /// The connection ended before an answer came.
+    pub unknown: u64,
+}
+
+struct Sent {
+    number: u64,
+    outcome: Option<Outcome>,
+    waker: Option<Waker>,
+    /// Nobody asks for its outcome.
+    is_posted: bool,
+}
+
+struct Waiting {
+    ticket: u64,
+    waker: Waker,
+}
+
+/// What became of a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Accepted,
+    Refused(u16),
+    /// It was not handed to the transport.
+    NotSent,
+    Unknown,
+}
+
+/// How far an operation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    New,
+    Waiting(u64),
+    Sent(u64),
+    Over,
+}
+
+/// Why a send does not even begin.
+pub(crate) enum Refusal {
+    WouldBlock,
+    TooLong,
+    Over(Over),
+}
+
+impl Sending {
+    pub(crate) fn new(stream: StreamId) -> Self {
+        Self {
+            stream,
+            opening: Opening::default(),
+            over: None,
+            sent: VecDeque::new(),
+            waiting: VecDeque::new(),
+            tickets: 0,
+            outbox: None,
+            flushing: Vec::new(),
+            is_dropped: false,
+            posted: Posted::default(),
+        }
+    }
+
+    /// Takes an operation one step further. `Ready(Ok)`: it has an outcome.
+    pub(crate) fn poll(
+        &mut self,
+        at: &mut At<'_>,
+        stage: &mut Stage,
+        (element, flags): (&Element, u8),
+        waker: &Waker,
+    ) -> Poll<Result<Outcome, Refusal>> {
+        match *stage {
+            Stage::New | Stage::Waiting(_) => {
+                match self.start(at, stage, (element, flags), waker) {
+                    Ok(false) => return Poll::Pending,
+                    Ok(true) => {}
+                    Err(refusal) => {
+                        self.forget(at, stage);
+                        return Poll::Ready(Err(refusal));
+                    }
+                }
+            }
+            Stage::Sent(_) | Stage::Over => {}
+        }
+        match *stage {
+            Stage::Sent(number) => self.outcome(number, waker).map(|outcome| {
+                *stage = Stage::Over;
+                Ok(outcome)
+            }),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Hands the element to the session, in its turn. False: it waits for credit.
+    fn start(
+        &mut self,
+        at: &mut At<'_>,
+        stage: &mut Stage,
+        (element, flags): (&Element, u8),
+        waker: &Waker,
+    ) -> Result<bool, Refusal> {
+        if let Some(over) = &self.over {
+            return Err(Refusal::Over(over.clone()));
+        }
+        let is_next = match (*stage, self.waiting.front()) {
+            (_, None) => true,
+            (Stage::Waiting(ticket), Some(first)) => first.ticket == ticket,
+            _ => false,
+        };
+        let refused = if is_next {
+            match at.session.send(self.stream, flags, element.clone().into_bytes()) {
+                Ok(number) => {
+                    if let Stage::Waiting(_) = stage {
+                        self.waiting.pop_front();
+                        self.call_next(at);
+                    }
+                    let sent = Sent { number, outcome: None, waker: None, is_posted: false };
+                    self.sent.push_back(sent);
+                    *stage = Stage::Sent(number);
+                    return Ok(true);
+                }
+                Err(refused) => refused,
+            }
+        } else {
+            Refused::NoCredit
+        };
+        match refused {
+            Refused::NoCredit | Refused::Full if flags & becket_wire::flags::TRY != 0 => {
+                Err(Refusal::WouldBlock)
+            }
+            Refused::NoCredit | Refused::Full | Refused::State => {
+                self.wait(stage, waker);
+                Ok(false)
+            }
+            Refused::TooLong => Err(Refusal::TooLong),
+            _ => Err(Refusal::Over(Over::Closed(None))),
+        }
+    }
+
+    fn wait(&mut self, stage: &mut Stage, waker: &Waker) {
+        if let Stage::Waiting(ticket) = *stage {
+            if let Some(waiting) = self.waiting.iter_mut().find(|one| one.ticket == ticket) {
+                waiting.waker.clone_from(waker);
+            }
+        } else {
+            let ticket = self.tickets;
+            self.tickets += 1;
+            self.waiting.push_back(Waiting { ticket, waker: waker.clone() });
+            *stage = Stage::Waiting(ticket);
+        }
+    }
+
+    /// There may be credit for the first that waits.
+    fn call_next(&self, at: &mut At<'_>) {
+        if let Some(first) = self.waiting.front() {
+            at.wakes.push(first.waker.clone());
+        }
+    }
+
+    fn outcome(&mut self, number: u64, waker: &Waker) -> Poll<Outcome> {
+        let Some(sent) = self.find(number) else {
+            return Poll::Ready(Outcome::Unknown);
+        };
+        let Some(outcome) = sent.outcome else {
+            sent.waker = Some(waker.clone());
+            return Poll::Pending;
+        };
+        sent.is_posted = true;
+        self.tidy();
+        Poll::Ready(outcome)
+    }
+
+    fn find(&mut self, number: u64) -> Option<&mut Sent> {
+        let at = self.sent.binary_search_by_key(&number, |sent| sent.number).ok()?;
+        self.sent.get_mut(at)
+    }
+
+    /// Lets go of those at the front about which nobody will ask.
+    fn tidy(&mut self) {
+        while self.sent.front().is_some_and(|sent| sent.is_posted && sent.outcome.is_some()) {
+            self.sent.pop_front();
+        }
+    }
+
+    /// Nobody waits for the operation any more: it leaves the line, and if it was sent, is left to
+    /// itself.
+    pub(crate) fn forget(&mut self, at: &mut At<'_>, stage: &mut Stage) {
+        match std::mem::replace(stage, Stage::Over) {
+            Stage::Waiting(ticket) => {
+                let was_first = self.waiting.front().is_some_and(|first| first.ticket == ticket);
+                self.waiting.retain(|one| one.ticket != ticket);
+                if was_first {
+                    self.call_next(at);
+                }
+            }
+            Stage::Sent(number) => self.leave(number),
+            Stage::New | Stage::Over => {}
+        }
+    }
+
+    /// Nobody will ask what became of it. Its outcome, which may be known already, is counted.
+    pub(crate) fn leave(&mut self, number: u64) {
+        let Some(sent) = self.find(number) else { return };
+        let outcome = sent.outcome;
+        sent.is_posted = true;
+        sent.waker = None;
+        if let Some(outcome) = outcome {
+            self.posted.count(outcome);
+        }
+        self.tidy();
+    }
+
+    /// Asks for an element back. Its outcome is known once the server has answered.
+    pub(crate) fn withdraw(&mut self, at: &mut At<'_>, number: u64) {
+        if self.find(number).is_some_and(|sent| sent.outcome.is_none()) {
+            // Refused: the session knows no more of it than that it was answered, or is over.
+            told(at.session.withdraw(self.stream, number));
+        }
+    }
+
+    /// Everything up to a number was accepted, but for what was refused before.
+    pub(crate) fn acked(&mut self, wakes: &mut Wakes, upto: u64) {
+        let end = self.sent.partition_point(|sent| sent.number <= upto);
+        for sent in self.sent.iter_mut().take(end).filter(|sent| sent.outcome.is_none()) {
+            settle(sent, Outcome::Accepted, &mut self.posted, wakes);
+        }
+        self.answered(wakes);
+    }
+
+    pub(crate) fn nacked(&mut self, wakes: &mut Wakes, number: u64, code: u16) {
+        let at = self.sent.binary_search_by_key(&number, |sent| sent.number);
+        if let Some(sent) = at.ok().and_then(|at| self.sent.get_mut(at))
+            && sent.outcome.is_none()
+        {
+            settle(sent, Outcome::Refused(code), &mut self.posted, wakes);
+        }
+        self.answered(wakes);
+    }
+
+    fn answered(&mut self, wakes: &mut Wakes) {
+        self.tidy();
+        if !self.flushing.is_empty() && self.is_flushed() {
+            self.flushing.drain(..).for_each(|waker| wakes.push(waker));
+        }
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.sent.iter().all(|sent| sent.outcome.is_some())
+    }
+
+    /// Credit has come, or room in the session.
+    pub(crate) fn room(&mut self, at: &mut At<'_>) {
+        if self.waiting.is_empty() {
+            self.pump(at);
+        } else {
+            self.call_next(at);
+        }
+    }
+
+    /// What the local channel has.
+    pub(crate) fn pump(&mut self, at: &mut At<'_>) {
+        if self.waiting.is_empty()
+            && self.over.is_none()
+            && let Some(outbox) = &mut self.outbox
+            && outbox.pump_with(at.session, |number| {
+                let sent = Sent { number, outcome: None, waker: None, is_posted: true };
+                self.sent.push_back(sent);
+            })
+        {
+            self.outbox = None;
+        }
+    }
+
+    /// The channel is closed, the stream or the connection over: whoever waits learns of it.
+    pub(crate) fn end(&mut self, at: &mut At<'_>, over: Over, unsent: &[u64]) {
+        self.opening.over(at.wakes, &over);
+        if !matches!(over, Over::Closed(_)) {
+            for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
+                let never = unsent.binary_search(&sent.number).is_ok();
+                let outcome = if never { Outcome::NotSent } else { Outcome::Unknown };
+                settle(sent, outcome, &mut self.posted, at.wakes);
+            }
+        }
+        if let Some(outbox) = self.outbox.take() {
+            outbox.receiver().close();
+        }
+        self.over.get_or_insert(over);
+        self.waiting.drain(..).for_each(|one| at.wakes.push(one.waker));
+        self.answered(at.wakes);
+    }
+
+    /// Ready when everything sent so far has been answered.
+    pub(crate) fn poll_flush(&mut self, waker: &Waker) -> Poll<Posted> {
+        if self.is_flushed()
+            && self.outbox.as_ref().is_none_or(|outbox| outbox.receiver().is_empty())
+        {
+            return Poll::Ready(self.posted);
+        }
+        self.flushing.push(waker.clone());
+        Poll::Pending
+    }
+}
+
+fn settle(sent: &mut Sent, outcome: Outcome, posted: &mut Posted, wakes: &mut Wakes) {
+    sent.outcome = Some(outcome);
+    if sent.is_posted {
+        posted.count(outcome);
+    }
+    if let Some(waker) = sent.waker.take() {
+        wakes.push(waker);
+    }
+}
+
+impl Posted {
+    fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Accepted => self.accepted += 1,
+            Outcome::Refused(_) | Outcome::NotSent => self.refused += 1,
+            Outcome::Unknown => self.unknown += 1,
+        }
+    }
+}

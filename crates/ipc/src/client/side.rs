@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The client's side of a connection: its streams, and the requests that wait for answers.
+
+use std::collections::HashMap;
+use std::task::{Poll, Waker};
+
+use becket_wire::{Body, Event, StreamId};
+use bytes::Bytes;
+
+use super::receiving::Receiving;
+use super::sending::Sending;
+use super::state::Over;
+use crate::connection::waking::Wakes;
+use crate::connection::{At, Ended, Side};
+use crate::streams::service::Info;
+use crate::streams::table::Table;
+use crate::streams::told;
+use crate::transport::Beside;
+
+#[derive(Default)]
+pub(crate) struct ClientSide {
+    entries: Table<Entry>,
+    requests: HashMap<u64, Asked>,
+    ended: Option<Ended>,
+    ready: bool,
+    awaiting: Vec<Waker>,
+}
+
+pub(crate) enum Entry {
+    Sending(Sending),
+    Receiving(Receiving),
+}
+
+/// A request that was made.
+enum Asked {
+    Waiting(Option<Waker>),
+    Answered(u16, Bytes),
+    /// Nobody waits for the answer.
+    Dropped,
+}
+
+impl ClientSide {
+    pub(crate) fn insert(&mut self, stream: StreamId, entry: Entry) {
+        self.entries.insert(stream, entry);
+    }
+
+    /// Ready when the session is, or over.
+    pub(crate) fn poll_ready(&mut self, waker: &Waker) -> Poll<Result<(), Ended>> {
+        match &self.ended {
+            Some(ended) => Poll::Ready(Err(ended.clone())),
+            None if self.ready => Poll::Ready(Ok(())),
+            None => {
+                self.awaiting.push(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(crate) fn sending(&mut self, stream: StreamId) -> Option<&mut Sending> {
+        match self.entries.get_mut(stream)? {
+            Entry::Sending(sending) => Some(sending),
+            Entry::Receiving(_) => None,
+        }
+    }
+
+    pub(crate) fn receiving(&mut self, stream: StreamId) -> Option<&mut Receiving> {
+        match self.entries.get_mut(stream)? {
+            Entry::Receiving(receiving) => Some(receiving),
+            Entry::Sending(_) => None,
+        }
+    }
+
+    /// The handle has gone: the entry goes now if the stream is over, with the stream otherwise.
+    pub(crate) fn let_go(&mut self, at: &mut At<'_>, stream: StreamId) {
+        let is_over = match self.entries.get_mut(stream) {
+            Some(Entry::Sending(sending)) => {
+                sending.is_dropped = true;
+                if sending.over.is_none() || matches!(sending.over, Some(Over::Closed(_))) {
+                    // What was handed over is sent first. Refused: it has ended.
+                    told(at.session.end(stream, 0, Bytes::new()));
+                }
+                sending.over.is_some()
+            }
+            Some(Entry::Receiving(receiving)) => {
+                receiving.close(at);
+                receiving.over.is_some()
+            }
+            None => return,
+        };
+        if is_over {
+            self.entries.remove(stream);
+        }
+    }
+
+    pub(crate) fn asked(&mut self, request: u64) {
+        self.requests.insert(request, Asked::Waiting(None));
+    }
+
+    pub(crate) fn poll_answer(
+        &mut self,
+        request: u64,
+        waker: &Waker,
+    ) -> Poll<Result<(u16, Bytes), Ended>> {
+        match self.requests.get_mut(&request) {
+            Some(Asked::Answered(..)) => match self.requests.remove(&request) {
+                Some(Asked::Answered(status, body)) => Poll::Ready(Ok((status, body))),
+                _ => Poll::Pending,
+            },
+            Some(asked) if self.ended.is_none() => {
+                *asked = Asked::Waiting(Some(waker.clone()));
+                Poll::Pending
+            }
+            _ => {
+                self.requests.remove(&request);
+                Poll::Ready(Err(self.ended.clone().unwrap_or(Ended::PeerGone)))
+            }
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn drop_request(&mut self, request: u64) {
+        match self.requests.get_mut(&request) {
+            Some(Asked::Answered(..)) => {
+                self.requests.remove(&request);
+            }
+            Some(asked) => *asked = Asked::Dropped,
+            None => {}
+        }
+    }
+
+    fn answered(&mut self, wakes: &mut Wakes, request: u64, status: u16, body: &[u8]) {
+        let Some(asked) = self.requests.get_mut(&request) else { return };
+        let answer = Asked::Answered(status, Bytes::copy_from_slice(body));
+        match std::mem::replace(asked, answer) {
+            Asked::Waiting(Some(waker)) => wakes.push(waker),
+            Asked::Dropped => {
+                self.requests.remove(&request);
+            }
+            Asked::Waiting(None) | Asked::Answered(..) => {}
+        }
+    }
+
+    fn accepted(&mut self, at: &mut At<'_>, stream: StreamId, info: &[u8]) {
+        let Ok(info) = serde_json::from_slice::<Info>(info) else {
+            let why = Bytes::from_static(b"the description of the channel makes no sense");
+            told(at.session.reset(stream, crate::streams::code::INVALID, why));
+            let why = "its description makes no sense".into();
+            let over = Over::Reset { code: crate::streams::code::INVALID, why };
+            return self.over(at, stream, over, &[]);
+        };
+        match self.entries.get_mut(stream) {
+            Some(Entry::Sending(sending)) => {
+                sending.opening.accepted(at.wakes, info);
+                sending.room(at);
+            }
+            Some(Entry::Receiving(receiving)) => {
+                receiving.opening.accepted(at.wakes, info);
+                receiving.settle(at);
+            }
+            None => {}
+        }
+    }
+
+    fn over(&mut self, at: &mut At<'_>, stream: StreamId, over: Over, unsent: &[u64]) {
+        let is_dropped = match self.entries.get_mut(stream) {
+            Some(Entry::Sending(sending)) => {
+                sending.end(at, over, unsent);
+                sending.is_dropped
+            }
+            Some(Entry::Receiving(receiving)) => {
+                receiving.end(at, over);
+                receiving.is_closing()
+            }
+            None => return,
+        };
+        if is_dropped {
+            self.entries.remove(stream);
+        }
+    }
+}
+
+impl Side for ClientSide {
+    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, _beside: Beside<'_>) {
+        match event {
+            Event::Ready { .. } => {
+                self.ready = true;
+                self.awaiting.drain(..).for_each(|waker| at.wakes.push(waker));
+            }
+            Event::Element { stream, sequence, body, .. } => {
+                if let Some(Entry::Receiving(receiving)) = self.entries.get_mut(stream) {
+                    let element = match body {
+                        Body::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+                        Body::Owned(bytes) => bytes,
+                    };
+                    receiving.element(at, sequence, element.into());
+                }
+            }
+            Event::Acked { stream, upto } => {
+                if let Some(sending) = self.sending(stream) {
+                    sending.acked(at.wakes, upto);
+                }
+            }
+            Event::Nacked { stream, sequence, code } => {
+                if let Some(sending) = self.sending(stream) {
+                    sending.nacked(at.wakes, sequence, code);
+                }
+            }
+            Event::Credit { stream } => {
+                if let Some(sending) = self.sending(stream) {
+                    sending.room(at);
+                }
+            }
+            Event::Revoked { stream, taken, .. } => {
+                if let Some(receiving) = self.receiving(stream) {
+                    receiving.revoked(at, taken);
+                }
+            }
+            Event::Accepted { stream, info } => self.accepted(at, stream, info),
+            Event::Ended { stream, why, .. } => {
+                self.over(at, stream, Over::closed(why), &[]);
+                // Nothing is to be said on it any more from here.
+                told(at.session.end(stream, 0, Bytes::new()));
+            }
+            Event::Reset { stream, code, why } => {
+                let why = String::from_utf8_lossy(why).into();
+                let unsent = unsent(at, stream);
+                self.over(at, stream, Over::Reset { code, why }, &unsent);
+            }
+            Event::Reply { request, status, body } => {
+                self.answered(at.wakes, request, status, body);
+            }
+            // A server asks nothing of its clients, and opens nothing.
+            Event::Request { request, .. } => {
+                let code = crate::streams::code::UNSUPPORTED;
+                told(at.session.reply(request, code, Bytes::new()));
+            }
+            Event::Opened { stream, .. } => {
+                let code = crate::streams::code::UNSUPPORTED;
+                told(at.session.refuse(stream, code, Bytes::new()));
+            }
+            _ => {}
+        }
+    }
+
+    fn woken(&mut self, at: &mut At<'_>, stream: u32) {
+        if let Some(sending) = self.sending(StreamId::from_number(stream)) {
+            sending.pump(at);
+        }
+    }
+
+    fn ended(&mut self, at: &mut At<'_>, ended: &Ended) {
+        self.ended = Some(ended.clone());
+        for stream in self.entries.streams() {
+            let unsent = unsent(at, stream);
+            self.over(at, stream, Over::Ended(ended.clone()), &unsent);
+        }
+        self.requests.retain(|_, asked| match asked {
+            Asked::Waiting(waker) => {
+                waker.take().into_iter().for_each(|waker| at.wakes.push(waker));
+                true
+            }
+            Asked::Answered(..) => true,
+            Asked::Dropped => false,
+        });
+        self.awaiting.drain(..).for_each(|waker| at.wakes.push(waker));
+    }
+}
+
+/// The numbers of the stream's elements that were not handed to the transport.
+fn unsent(at: &mut At<'_>, stream: StreamId) -> Vec<u64> {
+    at.session.take_unsent(stream).into_iter().map(|(number, _)| number).collect()
+}

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One connection: a link, the session that speaks over it, and what this side does with it.
+//!
+//! There is no thread and no task of a connection's own. Whoever has something to do for it takes
+//! its lock: a user who sends, a channel that wakes one of its streams, the I/O thread when
+//! something has come. Who finds the lock taken leaves a mark, and the holder looks again.
+//!
+//! ```text
+//!   user ────────── with ──┐         ┌─ take ──► session ──► side   frames that have come
+//!   a channel's wake ─ turn ┼─ lock ─┼─ woken ────────────► side   streams with news
+//!   I/O thread ────── turn ─┘        └─ transmit ──► flush        what is to be sent
+//!                                        unlock, then wake those who waited
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `waking` | who wakes a connection, and whom it wakes |
+//! | `end` | how it ended |
+//!
+//! # Invariants
+//!
+//! 1. Nobody waits while holding the lock, and nobody is woken under it who could call in.
+//! 2. Whoever leaves a mark after the holder looked gets the lock: no news is lost.
+//! 3. Before the lock is let go with nothing left to do, the link was asked for a wake
+//!    (`prepare_wait`), or a thread drives the link and has promised to look.
+//! 4. A turn takes at most `FRAMES_A_TURN` frames; a peer that sends without end is served in turns
+//!    with the others.
+//! 5. It ends once: everybody who waits learns of the same [`Ended`].
+
+mod end;
+pub(crate) mod waking;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use becket_chan::timer::{self, Sleep};
+use becket_wire::{Event, Session};
+use parking_lot::Mutex;
+
+pub use self::end::Ended;
+use self::waking::{StreamWaker, Turn, Wakeable, Wakes, Woken, take_turn};
+use crate::reactor::{self, Ready, Watched};
+use crate::transport::{Beside, Link, LinkCounters, LinkError, Peer};
+
+/// Frames that are taken before others have their turn.
+const FRAMES_A_TURN: usize = 256;
+/// Frames that are taken before what they led to is sent.
+const FRAMES_AT_ONCE: usize = 64;
+/// The number of the connection's own waker, among those of its streams.
+const OWN: u32 = u32::MAX;
+
+/// What one side of a connection does: a client or a server.
+pub(crate) trait Side: Send + Sized + 'static {
+    /// The session says that something has come.
+    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, beside: Beside<'_>);
+    /// A stream's waker was woken.
+    fn woken(&mut self, at: &mut At<'_>, stream: u32);
+    /// The connection is over: whoever waits learns of it, whatever was not sent goes back.
+    fn ended(&mut self, at: &mut At<'_>, ended: &Ended);
+}
+
+/// What a side works with during a turn.
+pub(crate) struct At<'a> {
+    pub(crate) session: &'a mut Session,
+    pub(crate) wakes: &'a mut Wakes,
+    connection: &'a Weak<dyn Wakeable>,
+}
+
+impl At<'_> {
+    /// The waker of the stream of this number.
+    pub(crate) fn waker(&self, stream: u32) -> Waker {
+        StreamWaker::make(self.connection.clone(), stream)
+    }
+}
+
+pub(crate) struct Connection<S: Side> {
+    core: Mutex<Core<S>>,
+    /// Somebody wanted a turn while another had the lock.
+    again: AtomicBool,
+    /// It is in the I/O thread's queue.
+    queued: AtomicBool,
+    woken: Woken,
+}
+
+/// What the lock guards.
+pub(crate) struct Core<S: Side> {
+    link: Box<dyn Link>,
+    pub(crate) session: Session,
+    pub(crate) side: S,
+    ended: Option<Ended>,
+    wakes: Wakes,
+    watched: Vec<Watched>,
+    connection: Weak<dyn Wakeable>,
+    streams: Vec<u32>,
+    deadline: Option<Sleep>,
+    own_waker: Waker,
+    /// Itself, while nobody else keeps it: a server's connection lives until it has ended.
+    kept: Option<Arc<Connection<S>>>,
+}
+
+/// A connection at one moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Status {
+    /// The transport: `unix-stream`, `unix-seqpacket`, `shared-memory`, `memory`.
+    pub transport: &'static str,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Streams that are open.
+    pub streams: usize,
+    /// Bytes of elements that wait to be sent.
+    pub queued_bytes: u64,
+    /// What the session has counted.
+    pub session: becket_wire::Counters,
+    /// What the transport has counted.
+    pub link: LinkCounters,
+    /// It has ended.
+    pub is_over: bool,
+}
+
+impl<S: Side> Connection<S> {
+    /// Starts to speak over a link.
+    ///
+    /// # Errors
+    ///
+    /// The system has no room to watch its descriptors.
+    pub(crate) fn start(
+        link: Box<dyn Link>,
+        session: Session,
+        side: S,
+    ) -> std::io::Result<Arc<Self>> {
+        let connection = Arc::new_cyclic(|me: &Weak<Self>| {
+            let connection: Weak<dyn Wakeable> = me.clone();
+            let own_waker = StreamWaker::make(connection.clone(), OWN);
+            Self {
+                core: Mutex::new(Core {
+                    link,
+                    session,
+                    side,
+                    ended: None,
+                    wakes: Wakes::default(),
+                    watched: Vec::new(),
+                    connection,
+                    streams: Vec::new(),
+                    deadline: None,
+                    own_waker,
+                    kept: None,
+                }),
+                again: AtomicBool::new(false),
+                queued: AtomicBool::new(false),
+                woken: Woken::default(),
+            }
+        });
+        connection.watch()?;
+        take_turn(connection.clone());
+        Ok(connection)
+    }
+
+    fn watch(self: &Arc<Self>) -> std::io::Result<()> {
+        let owner: Arc<dyn Ready> = self.clone();
+        let owner = Arc::downgrade(&owner);
+        let mut core = self.core.lock();
+        let Core { link, watched, own_waker, .. } = &mut *core;
+        for descriptor in link.watch().each_readable() {
+            watched.push(reactor::watch(descriptor, owner.clone())?);
+        }
+        if watched.is_empty() {
+            let waker = own_waker.clone();
+            link.on_ready(Arc::new(move || waker.wake_by_ref()));
+        }
+        Ok(())
+    }
+
+    /// Does something under the lock, sends what came of it, and wakes whom it woke.
+    pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
+        let mut core = self.core.lock();
+        let done = core.act(act);
+        core.send();
+        self.leave(core);
+        done
+    }
+
+    /// Lives on its own from now on, until it has ended.
+    pub(crate) fn keep(self: &Arc<Self>) {
+        let mut core = self.core.lock();
+        if core.ended.is_none() {
+            core.kept = Some(self.clone());
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let core = self.core.lock();
+        Status {
+            transport: core.link.name(),
+            peer: core.link.peer().clone(),
+            streams: core.session.streams(),
+            queued_bytes: core.session.queued_bytes(),
+            session: core.session.counters().clone(),
+            link: core.link.counters(),
+            is_over: core.ended.is_some(),
+        }
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        self.core.lock().ended.clone()
+    }
+
+    /// Ends it from this side: what was handed to the session so far is still sent if there is room.
+    pub(crate) fn close(self: &Arc<Self>, code: u16, why: &str) {
+        let mut core = self.core.lock();
+        if core.ended.is_none() {
+            core.session.close(code, bytes::Bytes::copy_from_slice(why.as_bytes()));
+            core.send();
+            core.end(Ended::Here);
+        }
+        self.leave(core);
+    }
+
+    /// Lets go of the lock, wakes, and looks whether somebody left a mark.
+    fn leave(self: &Arc<Self>, mut core: parking_lot::MutexGuard<'_, Core<S>>) {
+        let wakes = std::mem::take(&mut core.wakes);
+        drop(core);
+        wakes.fire();
+        if self.again.load(Ordering::SeqCst) {
+            take_turn(self.clone());
+        }
+    }
+
+    /// The I/O thread gives it another turn, after the others.
+    fn queue(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
+            // There is no I/O thread: then nobody else has a turn that this one could take away.
+            self.queued.store(false, Ordering::Release);
+            self.again.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl<S: Side> Ready for Connection<S> {
+    fn ready(self: Arc<Self>) {
+        self.queued.store(false, Ordering::Release);
+        take_turn(self);
+    }
+}
+
+impl<S: Side> Wakeable for Connection<S> {
+    fn woken(&self) -> &Woken {
+        &self.woken
+    }
+}
+
+impl<S: Side> Turn for Connection<S> {
+    fn turn(self: Arc<Self>) {
+        loop {
+            self.again.store(true, Ordering::SeqCst);
+            let Some(mut core) = self.core.try_lock() else {
+                // Who has it looks again when it lets go.
+                return;
+            };
+            self.again.store(false, Ordering::SeqCst);
+            let more = core.turn(&self.woken);
+            let wakes = std::mem::take(&mut core.wakes);
+            drop(core);
+            wakes.fire();
+            if more {
+                self.queue();
+            }
+            if !self.again.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+impl<S: Side> Core<S> {
+    fn act<R>(&mut self, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
+        let Self { session, side, wakes, connection, .. } = self;
+        act(side, &mut At { session, wakes, connection })
+    }
+
+    /// Everything that there is to do. True: it stopped because it was enough for one turn.
+    fn turn(&mut self, woken: &Woken) -> bool {
+        let mut left = FRAMES_A_TURN;
+        while self.ended.is_none() {
+            let taken = self.take();
+            left = left.saturating_sub(taken);
+            let woke = self.serve_woken(woken);
+            self.send();
+            self.keep_time();
+            if taken == 0 && !woke && (self.ended.is_some() || !self.link.prepare_wait()) {
+                return false;
+            }
+            if left == 0 {
+                return true;
+            }
+        }
+        // What was woken before the end came is not woken again.
+        woken.take(&mut self.streams);
+        self.streams.clear();
+        false
+    }
+
+    /// Takes frames, and does what they ask.
+    fn take(&mut self) -> usize {
+        let Self { link, session, side, wakes, connection, .. } = self;
+        let now = Instant::now();
+        let mut failed = None;
+        let taken = link.take(FRAMES_AT_ONCE, &mut |frame, beside| {
+            if failed.is_some() {
+                return;
+            }
+            match session.receive(frame, now) {
+                Ok(Some(event)) => {
+                    let closed = match &event {
+                        Event::Closed { code, why } => Some(Ended::ByPeer {
+                            code: *code,
+                            why: String::from_utf8_lossy(why).into(),
+                        }),
+                        _ => None,
+                    };
+                    // The session is borrowed by the event's body only while it is looked at.
+                    side.event(&mut At { session, wakes, connection }, event, beside);
+                    failed = closed;
+                }
+                Ok(None) => {}
+                Err(error) => failed = Some(Ended::Protocol(error.to_string().into())),
+            }
+        });
+        match (failed, taken) {
+            (Some(ended), _) => {
+                // The session has said why in a frame of its own.
+                self.send();
+                self.end(ended);
+                1
+            }
+            (None, Ok(taken)) => taken,
+            (None, Err(error)) => {
+                self.end(error.into());
+                1
+            }
+        }
+    }
+
+    /// Streams whose channels have news.
+    fn serve_woken(&mut self, woken: &Woken) -> bool {
+        let mut streams = std::mem::take(&mut self.streams);
+        woken.take(&mut streams);
+        let any = !streams.is_empty();
+        for stream in streams.drain(..).filter(|stream| *stream != OWN) {
+            if self.ended.is_none() {
+                self.act(|side, at| side.woken(at, stream));
+            }
+        }
+        self.streams = streams;
+        any
+    }
+
+    /// Hands to the link what there is room for.
+    fn send(&mut self) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.session.transmit(&mut *self.link);
+        if let Err(error) = self.link.flush() {
+            self.failed(error);
+        }
+    }
+
+    fn failed(&mut self, error: LinkError) {
+        // What the peer sent before it went is still to be read: `take` says when that is over.
+        if error != LinkError::Closed {
+            self.end(error.into());
+        }
+    }
+
+    /// The session's deadlines.
+    fn keep_time(&mut self) {
+        let Some(due) = self.session.deadline().filter(|_| self.ended.is_none()) else {
+            self.deadline = None;
+            return;
+        };
+        let stands = self.deadline.as_ref().is_some_and(|sleep| sleep.deadline() <= due);
+        if !stands {
+            self.deadline = Some(timer::sleep_until(due));
+        }
+        let Some(sleep) = &mut self.deadline else { return };
+        if Pin::new(sleep).poll(&mut Context::from_waker(&self.own_waker)) == Poll::Pending {
+            return;
+        }
+        self.deadline = None;
+        let Self { session, side, wakes, connection, .. } = self;
+        match session.on_deadline(Instant::now()) {
+            Ok(event) => {
+                if let Some(event) = event {
+                    side.event(&mut At { session, wakes, connection }, event, Beside::nothing());
+                }
+                self.send();
+                // For the next one, in another turn.
+                self.own_waker.wake_by_ref();
+            }
+            Err(_) => {
+                self.send();
+                self.end(Ended::Silent);
+            }
+        }
+    }
+
+    fn end(&mut self, ended: Ended) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(ended.clone());
+        self.act(|side, at| side.ended(at, &ended));
+        self.watched.clear();
+        self.deadline = None;
+        self.link.close();
+        // Not the last: whoever holds the lock has it through another.
+        self.kept = None;
+    }
+}
+
+impl<S: Side> Drop for Connection<S> {
+    /// The last handle has gone: the other side is told.
+    fn drop(&mut self) {
+        let core = self.core.get_mut();
+        if core.ended.is_none() {
+            core.session.close(becket_wire::codes::DONE, bytes::Bytes::new());
+            core.send();
+            core.end(Ended::Here);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The first frame each way: who speaks which protocol, and over what.
+//!
+//! ```text
+//!   client                                     server
+//!     │── HELLO {major, minor, caps} ───────────►│   a frame of protocol 1.0, whatever follows
+//!     │◄────────── HELLO {major, minor, caps} ───│   the lower major; the caps that both have
+//!     │                                          │
+//!     │   major 1: protocol 1.0 from here on     │
+//!     │   major 2: frames of protocol 2, over shared memory if both can
+//! ```
+
+use std::time::{Duration, Instant};
+
+use becket_chan::timer;
+use becket_wire::v1::{Command, HEADER_BYTES, Header, Hello};
+use futures_lite::future::or;
+
+use crate::task::Readiness;
+use crate::transport::{LinkError, Socket, SocketKind};
+
+/// The version of the protocol that this crate speaks to its own kind.
+pub(crate) const MAJOR: u32 = 2;
+/// What was added to it.
+pub(crate) const MINOR: u32 = 0;
+
+/// A greeting has no longer payload.
+const PAYLOAD_BYTES_MAX: u32 = 512;
+
+/// Why two sides did not come to speak.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GreetingError {
+    /// The other side has gone, or its bytes cannot be read.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// What came is no greeting.
+    #[error("what the peer said first is no greeting")]
+    NoGreeting,
+    /// The other side speaks only this version.
+    #[error("the peer speaks protocol {0}, and protocol {MAJOR} is needed")]
+    Version(u32),
+    /// The other side said nothing.
+    #[error("the peer said nothing for {0:?}")]
+    Silent(Duration),
+    /// The system has no room to watch the socket.
+    #[error("the socket cannot be watched: {0}")]
+    Watch(std::io::ErrorKind),
+}
+
+/// A greeting as it came.
+#[derive(Debug)]
+pub(crate) struct Greeted {
+    pub(crate) hello: Hello,
+    /// Bytes that came after it.
+    pub(crate) leftover: Vec<u8>,
+    /// The header came as a packet of its own.
+    pub(crate) in_two_packets: bool,
+}
+
+/// A socket that waits for greetings.
+pub(crate) struct Greeter {
+    pub(crate) socket: Socket,
+    waiting: Waiting,
+}
+
+/// Waits for changes of a socket, for so long.
+pub(crate) struct Waiting {
+    readiness: Readiness,
+    until: Instant,
+    timeout: Duration,
+}
+
+impl Greeter {
+    pub(crate) fn new(socket: Socket, timeout: Duration) -> Result<Self, GreetingError> {
+        let readiness =
+            Readiness::of(&socket).map_err(|error| GreetingError::Watch(error.kind()))?;
+        let waiting = Waiting { readiness, until: timer::after(timeout), timeout };
+        Ok(Self { socket, waiting })
+    }
+
+    pub(crate) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
+    pub(crate) fn into_parts(self) -> (Socket, Waiting) {
+        (self.socket, self.waiting)
+    }
+
+    /// Says hello.
+    pub(crate) async fn say(&mut self, hello: Hello) -> Result<(), GreetingError> {
+        let mut frame = Vec::new();
+        hello.encode(&mut frame).map_err(|_| GreetingError::NoGreeting)?;
+        let mut rest = frame.as_slice();
+        while !rest.is_empty() {
+            match self.socket.write_greeting(rest)? {
+                Some(written) => rest = rest.get(written..).unwrap_or_default(),
+                None => self.waiting.changed().await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Hears hello: of bytes the frame and what follows, of packets one or two.
+    pub(crate) async fn hear(&mut self) -> Result<Greeted, GreetingError> {
+        let mut heard = Vec::new();
+        let mut packets = 0;
+        loop {
+            let mut buffer = [0; HEADER_BYTES + PAYLOAD_BYTES_MAX as usize];
+            let Some(read) = self.socket.read_greeting(&mut buffer)? else {
+                self.waiting.changed().await?;
+                continue;
+            };
+            packets += 1;
+            heard.extend_from_slice(buffer.get(..read).unwrap_or_default());
+            let Some((head, rest)) = heard.split_first_chunk::<HEADER_BYTES>() else { continue };
+            let header = Header::decode(*head);
+            if header.command != Command::Hello.number() || header.length > PAYLOAD_BYTES_MAX {
+                return Err(GreetingError::NoGreeting);
+            }
+            let Some((payload, leftover)) = rest.split_at_checked(header.length as usize) else {
+                continue;
+            };
+            let hello = Hello::decode(payload).map_err(|_| GreetingError::NoGreeting)?;
+            let leftover = leftover.to_vec();
+            if self.socket.kind() == SocketKind::Seqpacket && !leftover.is_empty() {
+                return Err(GreetingError::NoGreeting);
+            }
+            return Ok(Greeted { hello, leftover, in_two_packets: packets > 1 });
+        }
+    }
+}
+
+impl Waiting {
+    /// Waits until something has changed about the socket, or its time is over.
+    pub(crate) async fn changed(&self) -> Result<(), GreetingError> {
+        let changed = async {
+            self.readiness.changed().await;
+            Ok(())
+        };
+        let late = async {
+            timer::sleep_until(self.until).await;
+            Err(GreetingError::Silent(self.timeout))
+        };
+        or(changed, late).await
+    }
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Receiving from a channel of another process.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use becket_chan::{Receiver, Recv, Token, TryRecvError};
+use becket_wire::StreamId;
+
+use super::limits::{Limits, Stop};
+use super::wait;
+use crate::client::side::ClientSide;
+use crate::client::state::Over;
+use crate::connection::Connection;
+use crate::element::Element;
+use crate::error::RecvError;
+use crate::streams::service::Info;
+
+/// Receives from a channel of another process. See [`Client::receiver`](crate::Client::receiver).
+///
+/// Without a window the server is asked for one element for each receive that waits; with one, so
+/// many elements may come ahead and lie here. Either way an element that nobody here takes goes back
+/// in front of the channel: when a receive gives up, when its operation or the handle is dropped.
+pub struct RemoteReceiver {
+    connection: Arc<Connection<ClientSide>>,
+    stream: StreamId,
+    info: Arc<Info>,
+    inbox: Receiver<Element>,
+    window: u32,
+    /// Taken from the inbox since the server was last given credit.
+    taken: AtomicU32,
+}
+
+impl RemoteReceiver {
+    pub(crate) fn new(
+        connection: Arc<Connection<ClientSide>>,
+        stream: StreamId,
+        info: Arc<Info>,
+        (inbox, window): (Receiver<Element>, u32),
+    ) -> Self {
+        Self { connection, stream, info, inbox, window, taken: AtomicU32::new(0) }
+    }
+
+    /// The channel, as the server described it when it was opened.
+    #[must_use]
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// An operation that receives an element, waiting for one if it must.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`RecvError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it gave its element to anybody, it has taken none.
+    pub fn recv(&self) -> RemoteRecv<'_> {
+        RemoteRecv {
+            receiver: self,
+            waiting: None,
+            wants: false,
+            is_over: false,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Takes an element that has come ahead. Of a receiver without a window none ever has.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::WouldBlock`], closed or disconnected.
+    pub fn try_recv(&self) -> Result<Element, RecvError> {
+        match self.inbox.try_recv() {
+            Ok(element) => {
+                self.took();
+                Ok(element)
+            }
+            Err(TryRecvError::Closed) => Err(self.over()),
+            Err(_) => Err(RecvError::WouldBlock),
+        }
+    }
+
+    /// The local channel in which elements arrive, for a [`select!`](becket_chan::select) over local
+    /// and remote channels. While this lives, one receive more is asked for; what came and was not
+    /// taken when it is dropped goes back, beyond the window.
+    pub fn want(&self) -> Want<'_> {
+        self.connection.with(|side, at| {
+            if let Some(receiving) = side.receiving(self.stream) {
+                receiving.want(at, true);
+            }
+        });
+        Want(self)
+    }
+
+    /// Closes this handle and waits until the server has back what was not taken.
+    pub fn close(self) -> Closing {
+        self.connection.with(|side, at| {
+            if let Some(receiving) = side.receiving(self.stream) {
+                receiving.close(at);
+            }
+        });
+        Closing(self)
+    }
+
+    /// One element fewer lies here: now and then the server hears of it.
+    #[inline]
+    fn took(&self) {
+        if self.window > 0
+            && self.taken.fetch_add(1, Ordering::Relaxed) + 1 >= self.window.div_ceil(2)
+        {
+            self.taken.store(0, Ordering::Relaxed);
+            self.settle();
+        }
+    }
+
+    /// There is a receive more in line here, or one fewer.
+    fn settle(&self) {
+        self.connection.with(|side, at| {
+            if let Some(receiving) = side.receiving(self.stream) {
+                receiving.settle(at);
+            }
+        });
+    }
+
+    fn over(&self) -> RecvError {
+        let over = self
+            .connection
+            .with(|side, _| side.receiving(self.stream).and_then(|entry| entry.over.clone()));
+        match over {
+            Some(Over::Ended(ended)) => RecvError::Disconnected(ended),
+            Some(Over::Closed(reason)) => RecvError::Closed { reason },
+            Some(Over::Reset { why, .. }) => RecvError::Closed { reason: Some(why) },
+            None => RecvError::Closed { reason: None },
+        }
+    }
+}
+
+impl Drop for RemoteReceiver {
+    fn drop(&mut self) {
+        self.connection.with(|side, at| side.let_go(at, self.stream));
+    }
+}
+
+impl fmt::Debug for RemoteReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteReceiver")
+            .field("channel", &self.info)
+            .field("window", &self.window)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A receive from another process that has not been driven yet. See [`RemoteReceiver::recv`].
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+pub struct RemoteRecv<'a> {
+    receiver: &'a RemoteReceiver,
+    /// The local receive, once it waits. Dropped before demand is taken back.
+    waiting: Option<Pin<Box<Recv<'a, Element>>>>,
+    /// The server has been asked for an element for it.
+    wants: bool,
+    is_over: bool,
+    limits: Limits<'a>,
+}
+
+impl<'a> RemoteRecv<'a> {
+    /// Gives up `duration` from now.
+    pub fn timeout(mut self, duration: Duration) -> Self {
+        self.limits.timeout(duration);
+        self
+    }
+
+    /// Gives up at `deadline`. The earlier of two holds.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.limits.deadline(deadline);
+        self
+    }
+
+    /// Gives up when `token` is cancelled.
+    pub fn cancel_on(mut self, token: &'a Token) -> Self {
+        self.limits.cancel_on(token);
+        self
+    }
+
+    /// Drives it from a thread, which sleeps, or from a coroutine, which is parked.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteReceiver::recv`].
+    pub fn wait(self) -> Result<Element, RecvError> {
+        let connection = self.receiver.connection.clone();
+        wait::wait(&connection, self)
+    }
+
+    /// It waits no longer: the element that may have come for it is somebody else's, or goes back.
+    fn finish(&mut self) {
+        self.is_over = true;
+        self.waiting = None;
+        if std::mem::take(&mut self.wants) {
+            self.receiver.settle();
+        }
+    }
+}
+
+impl Future for RemoteRecv<'_> {
+    type Output = Result<Element, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.is_over {
+            return Poll::Pending;
+        }
+        if this.waiting.is_none() {
+            if this.limits.is_cancelled() {
+                this.finish();
+                return Poll::Ready(Err(RecvError::Cancelled));
+            }
+            match this.receiver.inbox.try_recv() {
+                Ok(element) => {
+                    this.finish();
+                    this.receiver.took();
+                    return Poll::Ready(Ok(element));
+                }
+                Err(TryRecvError::Closed) => {
+                    this.finish();
+                    return Poll::Ready(Err(this.receiver.over()));
+                }
+                Err(_) => {}
+            }
+        }
+        let waiting = this.waiting.get_or_insert_with(|| Box::pin(this.receiver.inbox.recv()));
+        // In line first: an element that the server sends at once finds it waiting.
+        let mut polled = waiting.as_mut().poll(context);
+        if polled.is_pending() && !this.wants && this.receiver.window == 0 {
+            this.wants = true;
+            this.receiver.settle();
+            // It may have come meanwhile, on another thread or by this very call.
+            polled = waiting.as_mut().poll(context);
+        }
+        match polled {
+            Poll::Ready(Ok(element)) => {
+                this.finish();
+                this.receiver.took();
+                Poll::Ready(Ok(element))
+            }
+            Poll::Ready(Err(_)) => {
+                this.finish();
+                Poll::Ready(Err(this.receiver.over()))
+            }
+            Poll::Pending => {
+                let Poll::Ready(stop) = this.limits.poll(context) else { return Poll::Pending };
+                this.finish();
+                Poll::Ready(Err(match stop {
+                    Stop::Cancelled => RecvError::Cancelled,
+                    Stop::TimedOut => RecvError::TimedOut,
+                }))
+            }
+        }
+    }
+}
+
+impl Drop for RemoteRecv<'_> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// A wish for one element, for as long as this lives. See [`RemoteReceiver::want`].
+#[derive(Debug)]
+pub struct Want<'a>(&'a RemoteReceiver);
+
+impl Deref for Want<'_> {
+    type Target = Receiver<Element>;
+
+    fn deref(&self) -> &Receiver<Element> {
+        &self.0.inbox
+    }
+}
+
+impl Drop for Want<'_> {
+    fn drop(&mut self) {
+        let RemoteReceiver { connection, stream, .. } = self.0;
+        connection.with(|side, at| {
+            if let Some(receiving) = side.receiving(*stream) {
+                receiving.want(at, false);
+            }
+        });
+    }
+}
+
+/// Waits until the server has back what was not taken. See [`RemoteReceiver::close`].
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+#[derive(Debug)]
+pub struct Closing(RemoteReceiver);
+
+impl Closing {
+    /// Waits on a thread or in a coroutine.
+    pub fn wait(self) {
+        wait::wait(&self.0.connection.clone(), self);
+    }
+}
+
+impl Future for Closing {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let RemoteReceiver { connection, stream, .. } = &self.0;
+        connection.with(|side, _| match side.receiving(*stream) {
+            Some(receiving) => receiving.poll_closed(context.waker()),
+            None => Poll::Ready(()),
+        })
+    }
+}

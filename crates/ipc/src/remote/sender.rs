@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Sending into a channel of another process.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use becket_chan::timer::{self, Sleep};
+use becket_chan::{Sender, Token, rendezvous};
+use becket_wire::{StreamId, flags};
+
+use super::limits::{Limits, Stop};
+use super::wait;
+use crate::client::sending::{Outcome, Posted, Refusal, Stage};
+use crate::client::side::ClientSide;
+use crate::client::state::Over;
+use crate::connection::Connection;
+use crate::element::Element;
+use crate::error::SendError;
+use crate::streams::code;
+use crate::streams::outgoing::Outgoing;
+use crate::streams::service::Info;
+
+/// After its limit has passed, an operation waits so long for the server to say what became of it.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// Sends into a channel of another process. See [`Client::sender`](crate::Client::sender).
+///
+/// Each send is answered by the server when the channel has accepted the element: a rendezvous is
+/// complete when a receiver took it, wherever that lives. Sends of one handle are accepted in the
+/// order in which they began. Dropping the handle ends the stream after what was handed over;
+/// dropping an operation takes it back, unless it was accepted.
+pub struct RemoteSender {
+    connection: Arc<Connection<ClientSide>>,
+    stream: StreamId,
+    info: Arc<Info>,
+}
+
+impl RemoteSender {
+    pub(crate) fn new(
+        connection: Arc<Connection<ClientSide>>,
+        stream: StreamId,
+        info: Arc<Info>,
+    ) -> Self {
+        Self { connection, stream, info }
+    }
+
+    /// The channel, as the server described it when it was opened.
+    #[must_use]
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// An operation that sends an element, waiting for room or for a receiver.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`SendError`]; the element comes back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it was accepted, it is taken back from the server: as a local send, it has
+    /// then happened or leaves no trace.
+    pub fn send(&self, element: impl Into<Element>) -> RemoteSend<'_> {
+        RemoteSend::new(self, element.into(), 0)
+    }
+
+    /// An operation that sends an element if the channel accepts it at once. Without credit that is
+    /// known here; otherwise the server says so.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::WouldBlock`], or as for [`send`](Self::send).
+    pub fn try_send(&self, element: impl Into<Element>) -> RemoteSend<'_> {
+        RemoteSend::new(self, element.into(), flags::TRY)
+    }
+
+    /// A local channel into which elements are sent ahead: each is taken from it when the server has
+    /// given credit, and its answer is only counted. So a send to another process can stand in a
+    /// [`select!`](becket_chan::select). It is closed when the stream is over; what it took then is
+    /// in [`flush`](Self::flush)'s answer. The same channel on every call, one at a time.
+    pub fn ahead(&self) -> Sender<Element> {
+        let (sender, receiver) = rendezvous();
+        self.connection.with(|side, at| {
+            let waker = at.waker(self.stream.number());
+            if let Some(sending) = side.sending(self.stream)
+                && sending.over.is_none()
+            {
+                sending.outbox = Some(Outgoing::new(self.stream, receiver, waker));
+                sending.pump(at);
+            }
+        });
+        sender
+    }
+
+    /// Waits until everything that was sent has been answered, and says what became of sends that
+    /// nobody waited for.
+    pub fn flush(&self) -> Flush<'_> {
+        Flush(self)
+    }
+
+    fn over(&self, over: Over, element: Element) -> SendError {
+        match over {
+            Over::Closed(reason) => SendError::Closed { element, reason },
+            Over::Reset { why, .. } => SendError::Closed { element, reason: Some(why) },
+            Over::Ended(ended) => SendError::Disconnected { element, ended },
+        }
+    }
+}
+
+impl Drop for RemoteSender {
+    fn drop(&mut self) {
+        self.connection.with(|side, at| side.let_go(at, self.stream));
+    }
+}
+
+impl fmt::Debug for RemoteSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteSender").field("channel", &self.info).finish_non_exhaustive()
+    }
+}
+
+/// A send into another process that has not been driven yet. See [`RemoteSender::send`].
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+pub struct RemoteSend<'a> {
+    sender: &'a RemoteSender,
+    element: Option<Element>,
+    flags: u8,
+    stage: Stage,
+    limits: Limits<'a>,
+    /// It was stopped after it was handed over: it waits for the last word.
+    stopped: Option<(Stop, Sleep)>,
+}
+
+impl<'a> RemoteSend<'a> {
+    fn new(sender: &'a RemoteSender, element: Element, flags: u8) -> Self {
+        Self {
+            sender,
+            element: Some(element),
+            flags,
+            stage: Stage::New,
+            limits: Limits::default(),
+            stopped: None,
+        }
+    }
+
+    /// Gives up `duration` from now. What has been handed over by then is asked back, and the
+    /// operation ends with the server's answer, within a second more.
+    pub fn timeout(mut self, duration: Duration) -> Self {
+        self.limits.timeout(duration);
+        self
+    }
+
+    /// Gives up at `deadline`, alike. The earlier of two holds.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.limits.deadline(deadline);
+        self
+    }
+
+    /// Gives up when `token` is cancelled, alike.
+    pub fn cancel_on(mut self, token: &'a Token) -> Self {
+        self.limits.cancel_on(token);
+        self
+    }
+
+    /// Drives it from a thread, which sleeps, or from a coroutine, which is parked.
+    ///
+    /// # Errors
+    ///
+    /// See [`RemoteSender::send`].
+    pub fn wait(self) -> Result<(), SendError> {
+        let connection = self.sender.connection.clone();
+        wait::wait(&connection, self)
+    }
+
+    fn finished(&mut self, outcome: Outcome) -> Result<(), SendError> {
+        let element = self.element.take().unwrap_or_default();
+        let ended = || self.sender.connection.ended();
+        Err(match (outcome, self.stopped.take()) {
+            (Outcome::Accepted, _) => return Ok(()),
+            (Outcome::Refused(code::WITHDRAWN), Some((Stop::TimedOut, _))) => {
+                SendError::TimedOut(element)
+            }
+            (Outcome::Refused(code::WITHDRAWN), _) => SendError::Cancelled(element),
+            (Outcome::Refused(code::WOULD_BLOCK), _) => SendError::WouldBlock(element),
+            (Outcome::Refused(code::WRONG_LENGTH), _) => SendError::WrongLength(element),
+            (Outcome::Refused(_), _) => {
+                let reason = self.sender.connection.with(|side, _| {
+                    match side.sending(self.sender.stream).and_then(|entry| entry.over.clone()) {
+                        Some(Over::Closed(reason)) => reason,
+                        _ => None,
+                    }
+                });
+                SendError::Closed { element, reason }
+            }
+            (Outcome::NotSent, _) => match ended() {
+                Some(ended) => SendError::Disconnected { element, ended },
+                None => SendError::Closed { element, reason: None },
+            },
+            (Outcome::Unknown, _) => SendError::Unknown { element, ended: ended() },
+        })
+    }
+
+    fn stop(&mut self, stop: Stop) -> SendError {
+        let element = self.element.take().unwrap_or_default();
+        match stop {
+            Stop::Cancelled => SendError::Cancelled(element),
+            Stop::TimedOut => SendError::TimedOut(element),
+        }
+    }
+}
+
+impl Future for RemoteSend<'_> {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.stage == Stage::New && this.limits.is_cancelled() {
+            return Poll::Ready(Err(this.stop(Stop::Cancelled)));
+        }
+        let Self { sender, element, flags, stage, .. } = this;
+        let Some(to_send) = element.as_ref() else {
+            // It was polled after it was over.
+            return Poll::Pending;
+        };
+        let polled = sender.connection.with(|side, at| match side.sending(sender.stream) {
+            Some(sending) => sending.poll(at, stage, (to_send, *flags), context.waker()),
+            None => Poll::Ready(Err(Refusal::Over(Over::Closed(None)))),
+        });
+        match polled {
+            Poll::Ready(Ok(outcome)) => return Poll::Ready(this.finished(outcome)),
+            Poll::Ready(Err(refusal)) => {
+                let element = this.element.take().unwrap_or_default();
+                return Poll::Ready(Err(match refusal {
+                    Refusal::WouldBlock => SendError::WouldBlock(element),
+                    Refusal::TooLong => SendError::TooLong(element),
+                    Refusal::Over(over) => this.sender.over(over, element),
+                }));
+            }
+            Poll::Pending => {}
+        }
+        if this.stopped.is_none() {
+            let Poll::Ready(stop) = this.limits.poll(context) else { return Poll::Pending };
+            let Stage::Sent(number) = this.stage else {
+                this.sender.connection.with(|side, at| {
+                    if let Some(sending) = side.sending(this.sender.stream) {
+                        sending.forget(at, &mut this.stage);
+                    }
+                });
+                return Poll::Ready(Err(this.stop(stop)));
+            };
+            this.stopped = Some((stop, timer::sleep(LAST_WORD)));
+            this.sender.connection.with(|side, at| {
+                if let Some(sending) = side.sending(this.sender.stream) {
+                    sending.withdraw(at, number);
+                }
+            });
+        }
+        let Some((_, last_word)) = &mut this.stopped else { return Poll::Pending };
+        if Pin::new(last_word).poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        this.forget();
+        let element = this.element.take().unwrap_or_default();
+        Poll::Ready(Err(SendError::Unknown { element, ended: None }))
+    }
+}
+
+impl RemoteSend<'_> {
+    fn forget(&mut self) {
+        let Self { sender, stage, .. } = self;
+        sender.connection.with(|side, at| {
+            if let Some(sending) = side.sending(sender.stream) {
+                sending.forget(at, stage);
+            }
+        });
+    }
+}
+
+impl Drop for RemoteSend<'_> {
+    fn drop(&mut self) {
+        let Self { sender, stage, .. } = self;
+        if let Stage::Waiting(_) | Stage::Sent(_) = stage {
+            sender.connection.with(|side, at| {
+                if let Some(sending) = side.sending(sender.stream) {
+                    if let Stage::Sent(number) = *stage {
+                        sending.withdraw(at, number);
+                    }
+                    sending.forget(at, stage);
+                }
+            });
+        }
+    }
+}
+
+/// Waits until everything that was sent has been answered. See [`RemoteSender::flush`].
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+pub struct Flush<'a>(&'a RemoteSender);
+
+impl Flush<'_> {
+    /// Waits on a thread or in a coroutine.
+    pub fn wait(self) -> Posted {
+        wait::wait(&self.0.connection.clone(), self)
+    }
+}
+
+impl Future for Flush<'_> {
+    type Output = Posted;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Posted> {
+        let RemoteSender { connection, stream, .. } = self.0;
+        connection.with(|side, _| match side.sending(*stream) {
+            Some(sending) => sending.poll_flush(context.waker()),
+            None => Poll::Ready(Posted::default()),
+        })
+    }
+}

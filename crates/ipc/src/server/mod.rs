@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A server: it listens, greets who connects, and offers its channels.
+//!
+//! ```text
+//!   listener ──accept──► greeting ──► protocol 1.0 ──► v1
+//!   (I/O thread)         (a task)  └► protocol 2 ───► link ──► connection ──► side
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `side` | what a connection does for its client |
+//!
+//! Nothing here has a thread of its own. Everything ends when the [`Server`] is dropped: the sockets'
+//! files are removed, the connections closed, the channels that clients made closed too.
+
+mod side;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use becket_chan::{Receiver, Sender};
+use becket_wire::Role;
+use becket_wire::v1::{Hello, caps};
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use self::side::ServerSide;
+use crate::channels::{Channel, ChannelError, Channels};
+use crate::client::Options;
+use crate::client::connect::{ShareError, beside, plain, share};
+use crate::connection::{Connection, Status};
+use crate::element::Element;
+use crate::greeting::{Greeter, GreetingError, MAJOR, MINOR};
+use crate::reactor::{self, Ready, Watched};
+use crate::shm;
+use crate::task;
+use crate::transport::listen::{Access, ListenError, Listener, Refusals};
+use crate::transport::{Link, LinkError, Socket, SocketKind};
+
+/// Connections that are accepted before others have their turn.
+const ACCEPTED_AT_ONCE: usize = 16;
+
+/// What answers a monitor: takes the query, gives a report or says why not.
+pub type Reporter = Arc<dyn Fn(&[u8]) -> Result<Bytes, String> + Send + Sync>;
+
+/// How a server is to be.
+#[must_use = "nothing listens until it is bound"]
+pub struct Builder {
+    access: Access,
+    options: Options,
+    connections_max: usize,
+    channels_max: usize,
+    channels_made_max: usize,
+    report: Option<Reporter>,
+}
+
+/// Listens at a path and offers channels to who connects. Dropped, it is gone at once.
+pub struct Server {
+    shared: Arc<Shared>,
+    doors: Vec<Arc<Door>>,
+}
+
+/// What all connections of a server share.
+pub(crate) struct Shared {
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) options: Options,
+    pub(crate) channels_made_max: usize,
+    pub(crate) report: Option<Reporter>,
+    /// Open ones.
+    pub(crate) connections: AtomicUsize,
+    sessions: Mutex<Vec<Weak<Connection<ServerSide>>>>,
+}
+
+/// A listener and its watch.
+struct Door {
+    listener: Listener,
+    shared: Arc<Shared>,
+    watched: Mutex<Option<Watched>>,
+}
+
+/// Why nobody listens.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The socket cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system has no room to watch the socket.
+    #[error("cannot watch {path}\ncause: {source}")]
+    Watch {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            access: Access::own_user(),
+            options: Options::default(),
+            connections_max: 1024,
+            channels_max: 65_536,
+            channels_made_max: 16_384,
+            report: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Who may connect. By default only the user that the server runs as.
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Limits and transports of its connections.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Connections at a time; more are turned away.
+    pub fn connections_max(mut self, connections_max: usize) -> Self {
+        self.connections_max = connections_max;
+        self
+    }
+
+    /// Channels at a time.
+    pub fn channels_max(mut self, channels_max: usize) -> Self {
+        self.channels_max = channels_max;
+        self
+    }
+
+    /// Channels that one connection may have made.
+    pub fn channels_made_max(mut self, channels_made_max: usize) -> Self {
+        self.channels_made_max = channels_made_max;
+        self
+    }
+
+    /// What a monitor is answered.
+    pub fn report(mut self, report: Reporter) -> Self {
+        self.report = Some(report);
+        self
+    }
+
+    /// Listens at a path, for clients of protocol 2.
+    ///
+    /// # Errors
+    ///
+    /// See [`ServeError`].
+    pub fn bind(self, path: impl AsRef<Path>) -> Result<Server, ServeError> {
+        self.open(&[(path.as_ref().to_owned(), SocketKind::Stream)])
+    }
+
+    /// Listens at a path for packets, as clients of protocol 1.0 expect it, and beside it, at
+    /// `PATH.stream`, for bytes, so that clients of protocol 2 find shared memory.
+    ///
+    /// # Errors
+    ///
+    /// See [`ServeError`].
+    pub fn bind_both(self, path: impl AsRef<Path>) -> Result<Server, ServeError> {
+        let path = path.as_ref();
+        self.open(&[(path.to_owned(), SocketKind::Seqpacket), (beside(path), SocketKind::Stream)])
+    }
+
+    fn open(self, places: &[(PathBuf, SocketKind)]) -> Result<Server, ServeError> {
+        let shared = Arc::new(Shared {
+            channels: Arc::new(Channels::new(self.channels_max)),
+            options: self.options,
+            channels_made_max: self.channels_made_max,
+            report: self.report,
+            connections: AtomicUsize::new(0),
+            sessions: Mutex::default(),
+        });
+        let mut server = Server { shared: shared.clone(), doors: Vec::new() };
+        for (path, kind) in places {
+            let listener = Listener::bind(path, *kind, self.access.clone(), self.connections_max)?;
+            let watched = Mutex::new(None);
+            let door = Arc::new(Door { listener, shared: shared.clone(), watched });
+            let owner: Arc<dyn Ready> = door.clone();
+            let owner = Arc::downgrade(&owner);
+            let watched = reactor::watch(rustix::fd::AsFd::as_fd(&door.listener), owner);
+            let failed = |source| ServeError::Watch { path: path.clone(), source };
+            *door.watched.lock() = Some(watched.map_err(failed)?);
+            server.doors.push(door);
+        }
+        Ok(server)
+    }
+}
+
+impl Server {
+    /// A server with other settings.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Listens at a path, with the settings by default.
+    ///
+    /// # Errors
+    ///
+    /// See [`ServeError`].
+    pub fn bind(path: impl AsRef<Path>) -> Result<Self, ServeError> {
+        Builder::default().bind(path)
+    }
+
+    /// Serves one link that is there already, such as one end of a
+    /// [`memory::pair`](crate::transport::memory::pair).
+    ///
+    /// # Errors
+    ///
+    /// The system has no room to watch its descriptors.
+    pub fn serve(&self, link: Box<dyn Link>) -> std::io::Result<()> {
+        self.shared.serve(link)
+    }
+
+    /// The channels that it offers.
+    #[must_use]
+    pub fn channels(&self) -> &Arc<Channels> {
+        &self.shared.channels
+    }
+
+    /// Offers a channel of this program by name: see [`Channels::export`].
+    ///
+    /// # Errors
+    ///
+    /// See [`ChannelError`].
+    pub fn export(
+        &self,
+        name: &str,
+        sender: Option<Sender<Element>>,
+        receiver: Option<Receiver<Element>>,
+    ) -> Result<Arc<Channel>, ChannelError> {
+        self.shared.channels.export(name, sender, receiver)
+    }
+
+    /// Where it listens.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.doors.iter().map(|door| door.listener.path())
+    }
+
+    /// Whom it turned away, over all its sockets.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusals> {
+        self.doors.iter().map(|door| door.listener.admissions().refusals()).collect()
+    }
+
+    /// Its open connections.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Status> {
+        let sessions: Vec<_> =
+            self.shared.sessions.lock().iter().filter_map(Weak::upgrade).collect();
+        sessions.iter().map(|session| session.status()).filter(|status| !status.is_over).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for door in &self.doors {
+            *door.watched.lock() = None;
+        }
+        let sessions = std::mem::take(&mut *self.shared.sessions.lock());
+        for session in sessions.iter().filter_map(Weak::upgrade) {
+            session.close(becket_wire::codes::DONE, "the server has ended");
+        }
+        self.shared.channels.close_all("the server has ended");
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("paths", &self.paths().collect::<Vec<_>>())
+            .field("channels", &self.shared.channels.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ready for Door {
+    fn ready(self: Arc<Self>) {
+        for _ in 0..ACCEPTED_AT_ONCE {
+            match self.listener.accept() {
+                Ok(Some(socket)) => {
+                    let shared = self.shared.clone();
+                    task::spawn(async move {
+                        if let Err(error) = shared.greet(socket).await {
+                            tracing::debug!(%error, "a client was not let in");
+                        }
+                    });
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted");
+                    return;
+                }
+            }
+        }
+        // Others first. Without an I/O thread this would not be running.
+        let _asked = reactor::again(self);
+    }
+}
+
+/// Why a client was not let in.
+#[derive(Debug, thiserror::Error)]
+enum NotServed {
+    #[error(transparent)]
+    Greeting(#[from] GreetingError),
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Watch(#[from] std::io::Error),
+}
+
+impl Shared {
+    async fn greet(self: Arc<Self>, socket: Socket) -> Result<(), NotServed> {
+        let kind = socket.kind();
+        let mut greeter = Greeter::new(socket, self.options.greeting_timeout)?;
+        let greeted = greeter.hear().await?;
+        if greeted.hello.major < MAJOR {
+            greeter.say(Hello::V1).await?;
+            return Err(GreetingError::Version(greeted.hello.major).into());
+        }
+        let offers = self.options.shared_memory && kind == SocketKind::Stream;
+        let own = if offers { caps::SHARED_MEMORY } else { 0 };
+        let both = greeted.hello.caps & own;
+        greeter.say(Hello { major: MAJOR, minor: MINOR, caps: both }).await?;
+        let link = if both & caps::SHARED_MEMORY != 0 {
+            share(greeter, shm::Side::Accepted, &self.options).await?
+        } else {
+            plain(greeter, &greeted.leftover, &self.options)?
+        };
+        Ok(self.serve(link)?)
+    }
+
+    fn serve(self: &Arc<Self>, link: Box<dyn Link>) -> std::io::Result<()> {
+        let session = self.options.session(Role::Server, link.body_bytes_max());
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection::start(link, session, ServerSide::new(self.clone()))?;
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|session| session.strong_count() > 0);
+        sessions.push(Arc::downgrade(&connection));
+        connection.keep();
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The server's side of a connection: the streams that a client opened, and what it asks.
+
+use std::sync::Arc;
+
+use becket_wire::{Body, Credit, Event, StreamId};
+use bytes::Bytes;
+
+use super::Shared;
+use crate::channels::{ChannelError, Wanted};
+use crate::connection::{At, Ended, Side};
+use crate::streams::code;
+use crate::streams::incoming::Incoming;
+use crate::streams::outgoing::Outgoing;
+use crate::streams::service::{self, Close, Info, List, Make, find, kind_of};
+use crate::streams::table::Table;
+use crate::streams::told;
+use crate::transport::Beside;
+
+/// Elements that a client may have sent and that its channel has not accepted, on each stream.
+const AHEAD_MAX: u32 = 256;
+
+pub(crate) struct ServerSide {
+    shared: Arc<Shared>,
+    entries: Table<Entry>,
+    made: usize,
+}
+
+enum Entry {
+    Incoming(Incoming),
+    Outgoing(Outgoing),
+}
+
+/// What a request comes to.
+type Answer = Result<Bytes, (u16, String)>;
+
+impl ServerSide {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, entries: Table::default(), made: 0 }
+    }
+
+    fn opened(
+        &mut self,
+        at: &mut At<'_>,
+        stream: StreamId,
+        service: u16,
+        name: &[u8],
+    ) -> Result<(), (u16, &'static str)> {
+        let channel = std::str::from_utf8(name)
+            .ok()
+            .and_then(|name| find(&self.shared.channels, name))
+            .ok_or((code::NOT_FOUND, "no such channel"))?;
+        let info = service::encode(&Info::of(&channel));
+        let waker = at.waker(stream.number());
+        match service {
+            service::SEND => {
+                let sender = channel.sender().ok_or((code::UNSUPPORTED, "nobody may send"))?;
+                let bytes = self.shared.options.limits.element_bytes_max;
+                let credit = Credit::new(AHEAD_MAX, u64::from(bytes));
+                // Refused: the stream has been reset meanwhile; nothing is to be kept for it.
+                if at.session.accept(stream, credit, info).is_ok() {
+                    let incoming =
+                        Incoming::new(stream, sender.clone(), channel.element_bytes(), waker);
+                    self.entries.insert(stream, Entry::Incoming(incoming));
+                }
+            }
+            service::RECEIVE => {
+                let receiver =
+                    channel.receiver().ok_or((code::UNSUPPORTED, "nobody may receive"))?;
+                if at.session.accept(stream, Credit::NONE, info).is_ok() {
+                    let outgoing = Outgoing::new(stream, receiver.clone(), waker);
+                    self.entries.insert(stream, Entry::Outgoing(outgoing));
+                    self.pump(at, stream);
+                }
+            }
+            _ => return Err((code::UNSUPPORTED, "no such service")),
+        }
+        Ok(())
+    }
+
+    /// A stream's channel has news, or the stream has credit.
+    fn pump(&mut self, at: &mut At<'_>, stream: StreamId) {
+        match self.entries.get_mut(stream) {
+            Some(Entry::Incoming(incoming)) => {
+                incoming.pump(at.session);
+                if incoming.is_done() {
+                    self.entries.remove(stream);
+                }
+            }
+            // One whose channel has ended stays: its client may still give elements back.
+            Some(Entry::Outgoing(outgoing)) => {
+                outgoing.pump(at.session);
+            }
+            None => {}
+        }
+    }
+
+    /// The client is through with a stream.
+    fn ended_by_client(&mut self, at: &mut At<'_>, stream: StreamId) {
+        let is_over = match self.entries.get_mut(stream) {
+            Some(Entry::Incoming(incoming)) => incoming.ending(at.session),
+            Some(Entry::Outgoing(_)) => true,
+            None => false,
+        };
+        if is_over && let Some(Entry::Outgoing(outgoing)) = self.entries.remove(stream) {
+            outgoing.give_back(at.session);
+            // Refused: it has ended.
+            told(at.session.end(stream, code::OK, Bytes::new()));
+        }
+    }
+
+    /// A stream is over at once.
+    fn drop_stream(&mut self, at: &mut At<'_>, stream: StreamId) {
+        if let Some(Entry::Outgoing(outgoing)) = self.entries.remove(stream) {
+            outgoing.give_back(at.session);
+        }
+    }
+
+    fn answer(&mut self, operation: u16, body: &[u8]) -> Answer {
+        match operation {
+            service::MAKE => self.make(&parse(body)?),
+            service::LIST => {
+                let List { after } = parse(body)?;
+                let page = self.shared.channels.page(after, service::PAGE_MAX);
+                let page: Vec<_> = page.iter().map(|channel| Info::of(channel)).collect();
+                Ok(service::encode(&page))
+            }
+            service::CLOSE => {
+                let Close { channel, reason } = parse(body)?;
+                let found = self.found(&channel)?;
+                found.close(reason.as_deref());
+                Ok(Bytes::new())
+            }
+            service::DESTROY => {
+                let Close { channel, .. } = parse(body)?;
+                self.shared.channels.destroy(self.found(&channel)?.id());
+                Ok(Bytes::new())
+            }
+            service::REPORT => match &self.shared.report {
+                Some(report) => report(body).map_err(|why| (code::INVALID, why)),
+                None => Err((code::UNSUPPORTED, "this server reports nothing".into())),
+            },
+            _ => Err((code::UNSUPPORTED, format!("no operation {operation}"))),
+        }
+    }
+
+    fn found(&self, name: &str) -> Result<Arc<crate::channels::Channel>, (u16, String)> {
+        let missing = || (code::NOT_FOUND, format!("no channel {name:?}"));
+        find(&self.shared.channels, name).ok_or_else(missing)
+    }
+
+    fn make(&mut self, make: &Make) -> Answer {
+        let Make { name, kind, capacity, element_bytes, or_open } = make;
+        let open = |name: &String| self.shared.channels.by_name(name);
+        if let Some(channel) = name.as_ref().filter(|_| *or_open).and_then(open) {
+            return Ok(service::encode(&Info::of(&channel)));
+        }
+        let unknown = || (code::INVALID, format!("no kind of channel {kind:?}"));
+        let kind = kind_of(kind).ok_or_else(unknown)?;
+        if self.made >= self.shared.channels_made_max {
+            return Err((code::TOO_MANY, "this client has made as many as it may".into()));
+        }
+        let wanted = Wanted { kind, capacity: *capacity, element_bytes: *element_bytes };
+        let channel = self.shared.channels.make(name.as_deref(), wanted).map_err(|error| {
+            let code = match error {
+                ChannelError::NameTaken(_) => code::EXISTS,
+                ChannelError::TooMany(_) | ChannelError::NoNumber => code::TOO_MANY,
+                _ => code::INVALID,
+            };
+            (code, error.to_string())
+        })?;
+        self.made += 1;
+        Ok(service::encode(&Info::of(&channel)))
+    }
+}
+
+fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, (u16, String)> {
+    serde_json::from_slice(body).map_err(|error| (code::INVALID, error.to_string()))
+}
+
+impl Side for ServerSide {
+    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, _beside: Beside<'_>) {
+        match event {
+            Event::Element { stream, sequence, flags, body } => {
+                if let Some(Entry::Incoming(incoming)) = self.entries.get_mut(stream) {
+                    let element = match body {
+                        Body::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+                        Body::Owned(bytes) => bytes,
+                    };
+                    incoming.element(at.session, sequence, flags, element.into());
+                }
+            }
+            Event::Credit { stream } | Event::Revoke { stream, .. } => self.pump(at, stream),
+            Event::Withdraw { stream, sequence } => {
+                if let Some(Entry::Incoming(incoming)) = self.entries.get_mut(stream) {
+                    incoming.withdraw(at.session, sequence);
+                }
+            }
+            Event::Returned { stream, body, .. } => {
+                let element = match body {
+                    Body::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
+                    Body::Owned(bytes) => bytes,
+                };
+                if let Some(Entry::Outgoing(outgoing)) = self.entries.get_mut(stream) {
+                    outgoing.put_back(element.into());
+                }
+                self.pump(at, stream);
+            }
+            Event::Opened { stream, service, name, .. } => {
+                if let Err((code, why)) = self.opened(at, stream, service, name) {
+                    told(at.session.refuse(stream, code, Bytes::from_static(why.as_bytes())));
+                }
+            }
+            Event::Ended { stream, .. } => self.ended_by_client(at, stream),
+            Event::Reset { stream, .. } => self.drop_stream(at, stream),
+            Event::Request { request, operation, body } => {
+                let (status, answer) = match self.answer(operation, body) {
+                    Ok(answer) => (code::OK, answer),
+                    Err((code, why)) => (code, why.into()),
+                };
+                // Too long an answer is an answer too.
+                if at.session.reply(request, status, answer).is_err() {
+                    told(at.session.reply(request, code::TOO_LONG, Bytes::new()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn woken(&mut self, at: &mut At<'_>, stream: u32) {
+        self.pump(at, StreamId::from_number(stream));
+    }
+
+    fn ended(&mut self, at: &mut At<'_>, _ended: &Ended) {
+        for stream in self.entries.streams() {
+            self.drop_stream(at, stream);
+        }
+        self.shared.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A local channel's elements into a stream, as the other side's credit allows.
+//!
+//! ```text
+//!   channel ──► recv, in line while there is credit ──► held ──► session ──► the other side
+//!                          ▲                              │
+//!                          └──── put back in front ◄──────┴── what was not sent when it ends
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. It stands in the channel's line only while it has credit for a message: who has none takes
+//!    nothing from others.
+//! 2. At most one element is held, for which there is no credit in bytes.
+//! 3. When it ends, what has not been handed to the transport goes back, in order.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use becket_chan::{Receiver, RecvStream};
+use becket_wire::{Refused, Session, StreamId};
+use bytes::Bytes;
+use futures_core::Stream as _;
+
+use super::{code, told};
+use crate::element::Element;
+
+pub(crate) struct Outgoing {
+    stream: StreamId,
+    elements: RecvStream<'static, Element>,
+    held: Option<Element>,
+    waker: Waker,
+    is_over: bool,
+}
+
+impl Outgoing {
+    pub(crate) fn new(stream: StreamId, receiver: Receiver<Element>, waker: Waker) -> Self {
+        let elements = receiver.into_stream();
+        Self { stream, elements, held: None, waker, is_over: false }
+    }
+
+    /// Sends what can be sent. True: the channel has ended, and the other side was told.
+    pub(crate) fn pump(&mut self, session: &mut Session) -> bool {
+        self.pump_with(session, |_| {})
+    }
+
+    /// The same; tells the number of each element that is sent.
+    pub(crate) fn pump_with(&mut self, session: &mut Session, mut sent: impl FnMut(u64)) -> bool {
+        let has_credit = |session: &Session, stream| {
+            session.credit(stream).is_some_and(|credit| credit.messages > 0)
+        };
+        while !self.is_over && has_credit(session, self.stream) {
+            let element = match self.held.take() {
+                Some(element) => element,
+                None => {
+                    let mut context = Context::from_waker(&self.waker);
+                    match Pin::new(&mut self.elements).poll_next(&mut context) {
+                        Poll::Ready(Some(element)) => element,
+                        Poll::Ready(None) => {
+                            self.end(session);
+                            break;
+                        }
+                        Poll::Pending => return false,
+                    }
+                }
+            };
+            match session.send(self.stream, 0, element.clone().into_bytes()) {
+                Ok(number) => sent(number),
+                Err(Refused::NoCredit | Refused::Full) => {
+                    self.held = Some(element);
+                    break;
+                }
+                Err(_) => {
+                    self.elements.receiver().put_back(element);
+                    self.elements.leave();
+                    told(session.reset(self.stream, code::TOO_LONG, Bytes::new()));
+                    self.is_over = true;
+                }
+            }
+        }
+        if !self.is_over {
+            // No credit: others may have what comes.
+            self.elements.leave();
+        }
+        self.is_over
+    }
+
+    fn end(&mut self, session: &mut Session) {
+        let reason = self.elements.receiver().closed_reason();
+        let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
+        told(session.end(self.stream, code::CLOSED, reason.unwrap_or_default()));
+        self.is_over = true;
+    }
+
+    /// An element came back that the other side did not take.
+    pub(crate) fn put_back(&self, element: Element) {
+        self.elements.receiver().put_back(element);
+    }
+
+    /// The stream is over: whatever was not handed to the transport goes back, the newest first.
+    pub(crate) fn give_back(mut self, session: &mut Session) {
+        self.elements.leave();
+        if let Some(held) = self.held.take() {
+            self.elements.receiver().put_back(held);
+        }
+        for (_, element) in session.take_unsent(self.stream).into_iter().rev() {
+            self.elements.receiver().put_back(element.into());
+        }
+    }
+
+    pub(crate) fn receiver(&self) -> &Receiver<Element> {
+        self.elements.receiver()
+    }
+}

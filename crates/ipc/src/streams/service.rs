@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What a stream is opened for, what a request asks, and their bodies, which are JSON.
+//!
+//! A stream's name is the channel's, or `#` and its number.
+
+use becket_chan::Kind;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::channels::{Channel, Channels};
+
+/// Who opens it sends into the channel.
+pub(crate) const SEND: u16 = 1;
+/// Who opens it receives from the channel.
+pub(crate) const RECEIVE: u16 = 2;
+
+/// Makes a channel: [`Make`]; the answer is an [`Info`].
+pub(crate) const MAKE: u16 = 1;
+/// A page of channels: [`List`]; the answer is a list of [`Info`].
+pub(crate) const LIST: u16 = 2;
+/// Closes a channel: [`Close`].
+pub(crate) const CLOSE: u16 = 3;
+/// Takes a channel away: [`Close`].
+pub(crate) const DESTROY: u16 = 4;
+/// A report for the monitor; what of it is wanted, and the answer, are the monitor's.
+pub(crate) const REPORT: u16 = 5;
+
+/// Channels in an answer to [`LIST`].
+pub(crate) const PAGE_MAX: usize = 256;
+
+/// A channel as the server describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Info {
+    /// Its number.
+    pub id: u32,
+    /// Its name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `rendezvous`, `bounded`, `conflated` or `unlimited`.
+    pub kind: String,
+    /// How many elements it may hold; none: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<usize>,
+    /// The bytes of each element, if all have as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub element_bytes: Option<u32>,
+    /// Whether others may send into it.
+    pub sends: bool,
+    /// Whether others may receive from it.
+    pub receives: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Make {
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) capacity: usize,
+    #[serde(default)]
+    pub(crate) element_bytes: Option<u32>,
+    /// One of this name that is there already will do.
+    #[serde(default)]
+    pub(crate) or_open: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct List {
+    #[serde(default)]
+    pub(crate) after: Option<u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Close {
+    pub(crate) channel: String,
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+}
+
+impl Info {
+    pub(crate) fn of(channel: &Channel) -> Self {
+        Self {
+            id: channel.id(),
+            name: channel.name().map(str::to_owned),
+            kind: kind_name(channel.kind()).to_owned(),
+            capacity: channel.capacity(),
+            element_bytes: channel.element_bytes(),
+            sends: channel.sender().is_some(),
+            receives: channel.receiver().is_some(),
+        }
+    }
+}
+
+/// The kind's name on the wire and on the command line.
+#[must_use]
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Rendezvous => "rendezvous",
+        Kind::Conflated => "conflated",
+        Kind::Unlimited => "unlimited",
+        _ => "bounded",
+    }
+}
+
+/// The kind of this name.
+#[must_use]
+pub fn kind_of(name: &str) -> Option<Kind> {
+    Some(match name {
+        "rendezvous" => Kind::Rendezvous,
+        "bounded" => Kind::Bounded,
+        "conflated" => Kind::Conflated,
+        "unlimited" => Kind::Unlimited,
+        _ => return None,
+    })
+}
+
+/// The channel that a name or a number with `#` means.
+pub(crate) fn find(channels: &Channels, name: &str) -> Option<std::sync::Arc<Channel>> {
+    channels.by_name(name).or_else(|| {
+        let number = name.strip_prefix('#')?.parse().ok()?;
+        channels.by_id(number)
+    })
+}
+
+/// A body that always can be written.
+pub(crate) fn encode(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A future that is driven by whoever wakes it: what a server does for a socket that has not become
+//! a connection yet.
+//!
+//! A task is polled on the thread that wakes it, in that thread's turn (see
+//! [`waking`](crate::connection::waking)). It lives as long as somebody can wake it: a future that
+//! waits for a descriptor has a deadline too.
+
+use std::future::Future;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use parking_lot::Mutex;
+
+use crate::connection::waking::{Turn, take_turn};
+use crate::reactor::{self, Ready, Watched};
+
+type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Task {
+    future: Mutex<Option<Boxed>>,
+    again: AtomicBool,
+}
+
+/// Starts a task: it is polled before this returns, or after the turn in which it is called.
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    let future = Mutex::new(Some(Box::pin(future) as Boxed));
+    take_turn(Arc::new(Task { future, again: AtomicBool::new(false) }));
+}
+
+impl Turn for Task {
+    fn turn(self: Arc<Self>) {
+        let waker = Waker::from(self.clone());
+        loop {
+            self.again.store(true, Ordering::SeqCst);
+            let Some(mut future) = self.future.try_lock() else { return };
+            self.again.store(false, Ordering::SeqCst);
+            if let Some(running) = &mut *future
+                && running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
+            {
+                *future = None;
+            }
+            drop(future);
+            if !self.again.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        take_turn(self);
+    }
+}
+
+/// Says when something has changed about a descriptor.
+pub(crate) struct Readiness {
+    signal: Arc<Signal>,
+    _watched: Watched,
+}
+
+#[derive(Default)]
+struct Signal {
+    state: Mutex<(bool, Option<Waker>)>,
+}
+
+impl Readiness {
+    pub(crate) fn of(descriptor: &impl AsFd) -> std::io::Result<Self> {
+        let signal = Arc::new(Signal::default());
+        let owner: Arc<dyn Ready> = signal.clone();
+        let watched = reactor::watch(descriptor.as_fd(), Arc::downgrade(&owner))?;
+        Ok(Self { signal, _watched: watched })
+    }
+
+    /// Waits for the next change. One that came before is told of, once.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> + Send + '_ {
+        std::future::poll_fn(|context| {
+            let (changed, waker) = &mut *self.signal.state.lock();
+            if std::mem::take(changed) {
+                return Poll::Ready(());
+            }
+            *waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+    }
+}
+
+impl Ready for Signal {
+    fn ready(self: Arc<Self>) {
+        let waker = {
+            let (changed, waker) = &mut *self.state.lock();
+            *changed = true;
+            waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Elements that nobody takes go back; selects; handles that are shared.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use becket_chan::{Kind, bounded, select};
+use becket_ipc::{Element, ReceiverOptions, RecvError};
+
+use crate::world::World;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn number(element: &Element) -> u32 {
+    u32::from_le_bytes(element.as_slice().try_into().unwrap())
+}
+
+fn element(number: u32) -> Vec<u8> {
+    number.to_le_bytes().to_vec()
+}
+
+pub fn a_receive_that_gives_up_takes_nothing(world: &World) {
+    let (tx, rx) = world.channel(Kind::Bounded, 16);
+    let channel = world.server().channels().by_name("jobs").unwrap();
+    for round in 0..20 {
+        {
+            let mut started = rx.recv();
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut started).poll(&mut context).is_pending());
+            if round % 2 == 0 {
+                while channel.snapshot().unwrap().receivers_waiting == 0 {
+                    std::thread::yield_now();
+                }
+            }
+            tx.send(element(round)).timeout(LONG).wait().unwrap();
+        }
+        // Another receiver gets it, whether or not it was on its way.
+        let other = world.client().receiver("jobs").wait().unwrap();
+        assert_eq!(number(&other.recv().timeout(LONG).wait().unwrap()), round);
+    }
+    let snapshot = channel.snapshot().unwrap();
+    assert_eq!((snapshot.sends, snapshot.receives, snapshot.len), (20, 20, 0));
+}
+
+pub fn a_window_goes_back_in_order(world: &World) {
+    let (tx, _rx) = world.channel(Kind::Bounded, 64);
+    for at in 0..40 {
+        tx.send(element(at)).timeout(LONG).wait().unwrap();
+    }
+    let ahead = world.client().receiver_with("jobs", ReceiverOptions::window(16)).wait().unwrap();
+    assert_eq!(number(&ahead.recv().timeout(LONG).wait().unwrap()), 0);
+    assert_eq!(number(&ahead.recv().timeout(LONG).wait().unwrap()), 1);
+    ahead.close().wait();
+    let other = world.client().receiver_with("jobs", ReceiverOptions::window(4)).wait().unwrap();
+    for at in 2..40 {
+        assert_eq!(number(&other.recv().timeout(LONG).wait().unwrap()), at);
+    }
+    assert!(matches!(other.recv().timeout(Duration::ZERO).wait(), Err(RecvError::TimedOut)));
+    let snapshot = world.server().channels().by_name("jobs").unwrap().snapshot().unwrap();
+    assert_eq!((snapshot.sends, snapshot.receives, snapshot.len), (40, 40, 0));
+}
+
+pub fn a_select_over_local_and_remote_takes_one(world: &World) {
+    let (tx, rx) = world.channel(Kind::Bounded, 4);
+    let (local_tx, local_rx) = bounded::<u32>(4);
+    let mut seen = Vec::new();
+    for at in 0..40 {
+        if at % 2 == 0 {
+            tx.send(element(at)).timeout(LONG).wait().unwrap();
+        } else {
+            local_tx.send(at).wait().unwrap();
+        }
+        let want = rx.want();
+        let got = select! {
+            remote = want.recv() => number(&remote.unwrap()),
+            local = local_rx.recv() => local.unwrap(),
+        };
+        seen.push(got);
+    }
+    assert_eq!(seen, (0..40).collect::<Vec<_>>());
+    let snapshot = world.server().channels().by_name("jobs").unwrap().snapshot().unwrap();
+    assert_eq!((snapshot.sends, snapshot.len), (20, 0));
+}
+
+pub fn sends_ahead_stand_in_a_select(world: &World) {
+    let (tx, rx) = world.channel(Kind::Bounded, 2);
+    let ahead = tx.ahead();
+    let (_never_tx, never_rx) = bounded::<u32>(1);
+    let receiving = std::thread::spawn(move || {
+        (0..50).map(|_| number(&rx.recv().timeout(LONG).wait().unwrap())).collect::<Vec<_>>()
+    });
+    for at in 0..50 {
+        select! {
+            sent = ahead.send(element(at).into()) => sent.unwrap(),
+            _ = never_rx.recv() => unreachable!(),
+        }
+    }
+    assert_eq!(receiving.join().unwrap(), (0..50).collect::<Vec<_>>());
+    let posted = tx.flush().wait();
+    assert_eq!((posted.accepted, posted.refused, posted.unknown), (50, 0, 0));
+}
+
+pub fn coroutines_and_threads_share_a_handle(world: &World) {
+    const EACH: u32 = 100;
+    let (tx, rx) = world.channel(Kind::Bounded, 4);
+    let (tx, rx) = (Arc::new(tx), Arc::new(rx));
+    let runtime = becket_coro::Runtime::builder().workers(2).build().unwrap();
+    let senders: Vec<_> = (0..4)
+        .map(|who| {
+            let tx = tx.clone();
+            let send = move || {
+                for at in 0..EACH {
+                    tx.send(element(who * EACH + at)).timeout(LONG).wait().unwrap();
+                }
+            };
+            if who % 2 == 0 {
+                Err(std::thread::spawn(send))
+            } else {
+                Ok(runtime.spawn(send))
+            }
+        })
+        .collect();
+    let receivers: Vec<_> = (0..4)
+        .map(|_| {
+            let rx = rx.clone();
+            runtime.spawn(move || {
+                (0..EACH)
+                    .map(|_| number(&rx.recv().timeout(LONG).wait().unwrap()))
+                    .collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    for sender in senders {
+        match sender {
+            Ok(coroutine) => coroutine.join().unwrap(),
+            Err(thread) => thread.join().unwrap(),
+        }
+    }
+    let mut seen: Vec<u32> = receivers.into_iter().flat_map(|one| one.join().unwrap()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..4 * EACH).collect::<Vec<_>>());
+}

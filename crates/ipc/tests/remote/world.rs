@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A server and its clients, over one transport.
+
+use std::path::PathBuf;
+
+use becket_chan::Kind;
+use becket_ipc::transport::{LinkLimits, SocketKind, memory};
+use becket_ipc::{Client, Options, RemoteReceiver, RemoteSender, Server};
+
+pub struct World {
+    server: Option<Server>,
+    options: Options,
+    path: Option<PathBuf>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    pub fn memory() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::bind(directory.path().join("unused")).unwrap();
+        let options = Options::default();
+        Self { server: Some(server), options, path: None, _directory: directory }
+    }
+
+    pub fn unix_stream() -> Self {
+        let mut options = Options::default();
+        options.shared_memory = false;
+        Self::over(options)
+    }
+
+    pub fn seqpacket() -> Self {
+        let mut options = Options::default();
+        options.socket = SocketKind::Seqpacket;
+        Self::over(options)
+    }
+
+    pub fn shared_memory() -> Self {
+        Self::over(Options::default())
+    }
+
+    fn over(options: Options) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let builder = Server::builder().options(options.clone());
+        let server = match options.socket {
+            SocketKind::Stream => builder.bind(&path),
+            SocketKind::Seqpacket => builder.bind_both(&path),
+        };
+        let server = Some(server.unwrap());
+        Self { server, options, path: Some(path), _directory: directory }
+    }
+
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    pub fn client(&self) -> Client {
+        match &self.path {
+            Some(path) => Client::connect_with(path, self.options.clone()).wait().unwrap(),
+            None => {
+                let (one, other) = memory::pair(LinkLimits::default());
+                self.server().serve(Box::new(one)).unwrap();
+                Client::over(Box::new(other), &self.options).unwrap()
+            }
+        }
+    }
+
+    /// A channel of the server's, and handles to it of two clients.
+    pub fn channel(&self, kind: Kind, capacity: usize) -> (RemoteSender, RemoteReceiver) {
+        let (one, other) = (self.client(), self.client());
+        one.make("jobs", kind, capacity).wait().unwrap();
+        (one.sender("jobs").wait().unwrap(), other.receiver("jobs").wait().unwrap())
+    }
+
+    pub fn end_server(mut self) {
+        self.server = None;
+    }
+}
