@@ -15,7 +15,7 @@ fn element(number: u32) -> Vec<u8> {
     number.to_le_bytes().to_vec()
 }
 
-pub fn what_is_sent_is_received_in_order(world: &World) {
+pub(crate) fn what_is_sent_is_received_in_order(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 8);
     let sending = std::thread::spawn(move || {
         for number in 0..500 {
@@ -29,7 +29,7 @@ pub fn what_is_sent_is_received_in_order(world: &World) {
     sending.join().unwrap();
 }
 
-pub fn a_rendezvous_is_complete_when_it_was_taken(world: &World) {
+pub(crate) fn a_rendezvous_is_complete_when_it_was_taken(world: &World) {
     let (tx, rx) = world.channel(Kind::Rendezvous, 0);
     let refused = tx.try_send("nobody").wait().unwrap_err();
     assert!(matches!(refused, SendError::WouldBlock(_)), "{refused:?}");
@@ -41,7 +41,7 @@ pub fn a_rendezvous_is_complete_when_it_was_taken(world: &World) {
     sending.join().unwrap().unwrap();
 }
 
-pub fn a_full_channel_keeps_its_sender_waiting(world: &World) {
+pub(crate) fn a_full_channel_keeps_its_sender_waiting(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 2);
     for number in 0..2 {
         tx.send(element(number)).timeout(LONG).wait().unwrap();
@@ -59,7 +59,7 @@ pub fn a_full_channel_keeps_its_sender_waiting(world: &World) {
     assert_eq!((snapshot.sends, snapshot.receives), (3, 3));
 }
 
-pub fn a_conflated_channel_keeps_the_latest(world: &World) {
+pub(crate) fn a_conflated_channel_keeps_the_latest(world: &World) {
     let (tx, rx) = world.channel(Kind::Conflated, 0);
     for number in 0..10 {
         tx.send(element(number)).timeout(LONG).wait().unwrap();
@@ -68,7 +68,7 @@ pub fn a_conflated_channel_keeps_the_latest(world: &World) {
     assert!(matches!(rx.recv().timeout(SHORT).wait(), Err(RecvError::TimedOut)));
 }
 
-pub fn an_unlimited_channel_takes_everything(world: &World) {
+pub(crate) fn an_unlimited_channel_takes_everything(world: &World) {
     let (tx, rx) = world.channel(Kind::Unlimited, 0);
     for number in 0..1000 {
         tx.try_send(element(number)).wait().unwrap();
@@ -78,7 +78,7 @@ pub fn an_unlimited_channel_takes_everything(world: &World) {
     }
 }
 
-pub fn trying_never_waits(world: &World) {
+pub(crate) fn trying_never_waits(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 1);
     assert!(matches!(rx.try_recv(), Err(RecvError::WouldBlock)));
     tx.try_send(element(1)).wait().unwrap();
@@ -87,7 +87,7 @@ pub fn trying_never_waits(world: &World) {
     assert_eq!(refused.into_element().as_slice(), element(2));
 }
 
-pub fn long_elements_cross_whole(world: &World) {
+pub(crate) fn long_elements_cross_whole(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 4);
     for bytes in [0, 1, 63, 64, 65, 4096, 65_535, 65_536, 65_537, 1 << 20, 5_000_001] {
         let element: Vec<u8> = (0..bytes).map(|at| (at * 31 + bytes) as u8).collect();
@@ -100,7 +100,7 @@ pub fn long_elements_cross_whole(world: &World) {
     assert!(matches!(refused, SendError::TooLong(_)));
 }
 
-pub fn a_timeout_takes_the_element_back(world: &World) {
+pub(crate) fn a_timeout_takes_the_element_back(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 1);
     tx.send(element(0)).timeout(LONG).wait().unwrap();
     for _ in 0..5 {
@@ -120,7 +120,7 @@ pub fn a_timeout_takes_the_element_back(world: &World) {
     assert!(matches!(rx.recv().timeout(SHORT).wait(), Err(RecvError::TimedOut)));
 }
 
-pub fn a_set_token_wins(world: &World) {
+pub(crate) fn a_set_token_wins(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 1);
     let token = Token::new();
     let other = token.clone();
@@ -141,7 +141,7 @@ pub fn a_set_token_wins(world: &World) {
     assert_eq!(rx.recv().timeout(LONG).wait().unwrap().as_slice(), element(1));
 }
 
-pub fn closing_reaches_everybody_with_its_reason(world: &World) {
+pub(crate) fn closing_reaches_everybody_with_its_reason(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 2);
     for number in 0..2 {
         tx.send(element(number)).timeout(LONG).wait().unwrap();
@@ -173,7 +173,7 @@ pub fn closing_reaches_everybody_with_its_reason(world: &World) {
     }
 }
 
-pub fn both_sides_count_alike(world: &World) {
+pub(crate) fn both_sides_count_alike(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 100);
     for number in 0..70 {
         tx.send(vec![7; number]).timeout(LONG).wait().unwrap();

@@ -10,10 +10,10 @@ use crate::world::World;
 
 const LONG: Duration = Duration::from_secs(60);
 
-pub fn a_server_that_goes_ends_what_waits(world: &World) {
+pub(crate) fn a_server_that_goes_ends_what_waits(world: &World) {
     // A server of its own, which is dropped while three operations wait.
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("socket");
+    let path = directory.path().join("private/socket");
     let server = Server::bind(&path).unwrap();
     let _other = world;
     let client = becket_ipc::Client::connect(&path).wait().unwrap();
@@ -47,7 +47,7 @@ pub fn a_server_that_goes_ends_what_waits(world: &World) {
     assert!(!path.exists());
 }
 
-pub fn a_client_that_goes_gives_back(world: &World) {
+pub(crate) fn a_client_that_goes_gives_back(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 64);
     let channel = world.server().channels().by_name("jobs").unwrap();
     for at in 0..10_u8 {
@@ -65,7 +65,7 @@ pub fn a_client_that_goes_gives_back(world: &World) {
     assert_eq!(channel.snapshot().unwrap().len, 0);
 }
 
-pub fn what_is_not_there_is_refused(world: &World) {
+pub(crate) fn what_is_not_there_is_refused(world: &World) {
     let client = world.client();
     assert!(matches!(client.sender("nobody").wait(), Err(OpenError::NotFound(_))));
     assert!(matches!(client.sender("#7").wait(), Err(OpenError::NotFound(_))));
@@ -87,7 +87,7 @@ pub fn what_is_not_there_is_refused(world: &World) {
     assert!(matches!(client.destroy_channel("jobs").wait(), Err(OpenError::NotFound(_))));
 }
 
-pub fn many_channels_at_once(world: &World) {
+pub(crate) fn many_channels_at_once(world: &World) {
     let (one, other) = (world.client(), world.client());
     let pairs: Vec<_> = (0..200)
         .map(|at| {

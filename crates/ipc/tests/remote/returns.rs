@@ -22,7 +22,7 @@ fn element(number: u32) -> Vec<u8> {
     number.to_le_bytes().to_vec()
 }
 
-pub fn a_receive_that_gives_up_takes_nothing(world: &World) {
+pub(crate) fn a_receive_that_gives_up_takes_nothing(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 16);
     let channel = world.server().channels().by_name("jobs").unwrap();
     for round in 0..20 {
@@ -45,7 +45,7 @@ pub fn a_receive_that_gives_up_takes_nothing(world: &World) {
     assert_eq!((snapshot.sends, snapshot.receives, snapshot.len), (20, 20, 0));
 }
 
-pub fn a_window_goes_back_in_order(world: &World) {
+pub(crate) fn a_window_goes_back_in_order(world: &World) {
     let (tx, _rx) = world.channel(Kind::Bounded, 64);
     for at in 0..40 {
         tx.send(element(at)).timeout(LONG).wait().unwrap();
@@ -63,7 +63,7 @@ pub fn a_window_goes_back_in_order(world: &World) {
     assert_eq!((snapshot.sends, snapshot.receives, snapshot.len), (40, 40, 0));
 }
 
-pub fn a_select_over_local_and_remote_takes_one(world: &World) {
+pub(crate) fn a_select_over_local_and_remote_takes_one(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 4);
     let (local_tx, local_rx) = bounded::<u32>(4);
     let mut seen = Vec::new();
@@ -74,7 +74,7 @@ pub fn a_select_over_local_and_remote_takes_one(world: &World) {
             local_tx.send(at).wait().unwrap();
         }
         let want = rx.want();
-        let got = select! {
+        let got = select! { wait;
             remote = want.recv() => number(&remote.unwrap()),
             local = local_rx.recv() => local.unwrap(),
         };
@@ -85,7 +85,7 @@ pub fn a_select_over_local_and_remote_takes_one(world: &World) {
     assert_eq!((snapshot.sends, snapshot.len), (20, 0));
 }
 
-pub fn sends_ahead_stand_in_a_select(world: &World) {
+pub(crate) fn sends_ahead_stand_in_a_select(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 2);
     let ahead = tx.ahead();
     let (_never_tx, never_rx) = bounded::<u32>(1);
@@ -93,7 +93,7 @@ pub fn sends_ahead_stand_in_a_select(world: &World) {
         (0..50).map(|_| number(&rx.recv().timeout(LONG).wait().unwrap())).collect::<Vec<_>>()
     });
     for at in 0..50 {
-        select! {
+        select! { wait;
             sent = ahead.send(element(at).into()) => sent.unwrap(),
             _ = never_rx.recv() => unreachable!(),
         }
@@ -103,7 +103,7 @@ pub fn sends_ahead_stand_in_a_select(world: &World) {
     assert_eq!((posted.accepted, posted.refused, posted.unknown), (50, 0, 0));
 }
 
-pub fn coroutines_and_threads_share_a_handle(world: &World) {
+pub(crate) fn coroutines_and_threads_share_a_handle(world: &World) {
     const EACH: u32 = 100;
     let (tx, rx) = world.channel(Kind::Bounded, 4);
     let (tx, rx) = (Arc::new(tx), Arc::new(rx));

@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use becket_chan::Kind;
-use becket_ipc::transport::{LinkLimits, SocketKind, memory};
+use becket_ipc::transport::{SocketKind, memory};
 use becket_ipc::{Client, Options, RemoteReceiver, RemoteSender, Server};
 
-pub struct World {
+pub(crate) struct World {
     server: Option<Server>,
     options: Options,
     path: Option<PathBuf>,
@@ -15,32 +15,32 @@ pub struct World {
 }
 
 impl World {
-    pub fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let server = Server::bind(directory.path().join("unused")).unwrap();
+        let server = Server::bind(directory.path().join("private/unused")).unwrap();
         let options = Options::default();
         Self { server: Some(server), options, path: None, _directory: directory }
     }
 
-    pub fn unix_stream() -> Self {
+    pub(crate) fn unix_stream() -> Self {
         let mut options = Options::default();
         options.shared_memory = false;
         Self::over(options)
     }
 
-    pub fn seqpacket() -> Self {
+    pub(crate) fn seqpacket() -> Self {
         let mut options = Options::default();
         options.socket = SocketKind::Seqpacket;
         Self::over(options)
     }
 
-    pub fn shared_memory() -> Self {
+    pub(crate) fn shared_memory() -> Self {
         Self::over(Options::default())
     }
 
     fn over(options: Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("socket");
+        let path = directory.path().join("private/socket");
         let builder = Server::builder().options(options.clone());
         let server = match options.socket {
             SocketKind::Stream => builder.bind(&path),
@@ -50,15 +50,15 @@ impl World {
         Self { server, options, path: Some(path), _directory: directory }
     }
 
-    pub fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         match &self.path {
             Some(path) => Client::connect_with(path, self.options.clone()).wait().unwrap(),
             None => {
-                let (one, other) = memory::pair(LinkLimits::default());
+                let (one, other) = memory::pair(1024, 1 << 20);
                 self.server().serve(Box::new(one)).unwrap();
                 Client::over(Box::new(other), &self.options).unwrap()
             }
@@ -66,13 +66,9 @@ impl World {
     }
 
     /// A channel of the server's, and handles to it of two clients.
-    pub fn channel(&self, kind: Kind, capacity: usize) -> (RemoteSender, RemoteReceiver) {
+    pub(crate) fn channel(&self, kind: Kind, capacity: usize) -> (RemoteSender, RemoteReceiver) {
         let (one, other) = (self.client(), self.client());
         one.make("jobs", kind, capacity).wait().unwrap();
         (one.sender("jobs").wait().unwrap(), other.receiver("jobs").wait().unwrap())
-    }
-
-    pub fn end_server(mut self) {
-        self.server = None;
     }
 }
