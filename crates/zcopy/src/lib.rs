@@ -25,7 +25,12 @@
 //! | `desc` | [`Desc`], 40 bytes |
 //! | `region` | [`Region`]: memory with a number; [`ImportedRegion`]: another process's |
 //! | `pool` | [`Pool`], [`Lease`], [`Block`]: blocks of a region, lent in O(1) |
-//! | `error` | [`Error`] |
+//! | `channel` | [`ZChannel`]: descriptors through whatever backend is attached |
+//! | `backend`, `binding` | what a backend is ([`Backend`], [`Link`]); those of one channel |
+//! | `registry`, `zref` | backends by name; the one that is built in |
+//! | `counters`, `limits` | what is counted; what may end an operation |
+//! | `conformance` | with the feature of that name: the suite that any backend passes |
+//! | `error`, `failure` | [`Error`]: why a descriptor is refused; [`Failure`]: why an operation did not happen |
 //!
 //! # Ownership
 //!
@@ -41,17 +46,38 @@
 //! | `region::import`, `region::copy` | memory that another process may write | sealed against shrinking; read once, by volatile reads |
 //! | `pool` | bytes that are written, then shared | one word says who has a block: a lease alone, or blocks that only read |
 
+mod backend;
+mod binding;
+mod channel;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod counters;
 mod desc;
 mod error;
+mod failure;
+mod limits;
 mod pool;
 mod region;
+mod registry;
+mod zref;
 
 pub use crate::{
+    backend::{Backend, Carrier, Link, Pending},
+    binding::{Binding, DetachError},
+    channel::{ZChannel, ZRecv, ZSend},
+    counters::{CounterSnapshot, Counters, Event, FailureCounts, Side},
     desc::Desc,
     error::Error,
+    failure::Failure,
+    limits::{Limits, Time},
     pool::{Block, CLASSES_MAX, Class, ClassSnapshot, Lease, LeaseError, Leasing, POISON, Pool},
     region::{
         Check, DIMENSIONS_MAX, Deregister, DeregisterError, Export, ImportedRegion, InFlight, Meta,
         Pinned, REGIONS_MAX, Region, View, regions,
     },
+    registry::{
+        BACKENDS_MAX, BackendId, NAME_BYTES_MAX, RegisterError, Registered, backends, register,
+        resolve,
+    },
+    zref::Zref,
 };

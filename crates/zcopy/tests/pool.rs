@@ -227,17 +227,18 @@ fn what_comes_back_is_poisoned_and_who_writes_it_is_noticed() {
     if !cfg!(debug_assertions) {
         return;
     }
-    let pool = pool();
-    let mut lease = pool.try_lease(48).unwrap();
-    assert_eq!(*lease, [POISON; 48]);
-    lease.fill(1);
-    let late = lease.as_mut_ptr();
-    drop(lease);
+    let region = Region::heap(64 * 3, Meta::default()).unwrap();
+    let pool = Pool::new(&region, &[Class { block_bytes: 48, blocks: 3 }]).unwrap();
+    let late = region.pin(0, 48).unwrap();
     let all = || (0..3).map(|_| pool.try_lease(48).unwrap()).collect::<Vec<_>>();
+    for mut lease in all() {
+        assert_eq!(*lease, [POISON; 48]);
+        lease.fill(1);
+    }
     drop(all());
     assert_eq!(pool.tampered(), 0);
     // SAFETY: the region is there, and no lease of the block: but that is just what is wrong.
-    unsafe { late.write(1) };
+    unsafe { late.as_ptr().write(1) };
     drop(all());
     assert_eq!(pool.tampered(), 1);
 }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A channel's backends: those that were attached, and the one that is bound.
+//!
+//! # Invariants
+//!
+//! 1. A backend is attached to a channel at most once, before its first operation, under the list's
+//!    lock. Attached again it is bound again, at no cost.
+//! 2. The one bound last moves the descriptors; those before it keep what they hold.
+//! 3. A link is detached once: after the channel was closed, or while nothing is in flight in any of
+//!    its links. That closes it. What was detached is not attached again.
+//! 4. A link lives as long as its binding, so that an operation that found it may go on.
+//!
+//! # Safety
+//!
+//! `bound` is null or points into one of `attached`, which only grows until the binding goes (4).
+
+use std::any::Any;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::backend::{Carrier, Link};
+use crate::failure::Failure;
+use crate::registry::BackendId;
+
+/// The backends of one channel.
+#[derive(Default)]
+pub struct Binding {
+    bound: AtomicPtr<Attached>,
+    attached: Mutex<Vec<Arc<Attached>>>,
+}
+
+struct Attached {
+    id: BackendId,
+    link: Box<dyn Link>,
+    detached: AtomicBool,
+}
+
+/// Something is in flight in the channel, and it is not closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{in_flight} descriptors are in flight, and the channel is not closed")]
+#[non_exhaustive]
+pub struct DetachError {
+    /// How many are.
+    pub in_flight: usize,
+}
+
+impl Binding {
+    /// Attaches a backend, unless it is, and binds it. `None`: there is no such backend.
+    ///
+    /// # Errors
+    ///
+    /// What the backend says; [`Failure::Closed`]: it has been detached from this channel.
+    pub fn bind(
+        &self,
+        id: BackendId,
+        carrier: &Arc<dyn Carrier>,
+        options: &dyn Any,
+    ) -> Option<Result<(), Failure>> {
+        let registered = id.registered()?;
+        // Held while the backend attaches: it comes once, and before its first operation.
+        let mut attached = self.attached.lock();
+        let known = attached.iter().find(|attached| attached.id == id).cloned();
+        let entry = match known {
+            Some(entry) if entry.detached.load(Ordering::Acquire) => {
+                return Some(Err(Failure::Closed));
+            }
+            Some(entry) => entry,
+            None => match registered.backend().attach(carrier, options) {
+                Err(failure) => return Some(Err(failure)),
+                Ok(link) => {
+                    let entry = Arc::new(Attached { id, link, detached: AtomicBool::new(false) });
+                    attached.push(entry.clone());
+                    entry
+                }
+            },
+        };
+        self.bound.store(Arc::as_ptr(&entry).cast_mut(), Ordering::Release);
+        Some(Ok(()))
+    }
+
+    /// The link that is bound.
+    #[inline]
+    pub fn link(&self) -> Option<&dyn Link> {
+        // SAFETY: null, or in the list for as long as `self` is.
+        unsafe { self.bound.load(Ordering::Acquire).as_ref() }.map(|attached| &*attached.link)
+    }
+
+    /// The channel was closed.
+    pub fn close(&self) {
+        for attached in self.all() {
+            attached.link.close();
+        }
+    }
+
+    /// Descriptors that were accepted and have not been received.
+    pub fn in_flight(&self) -> usize {
+        self.all().iter().map(|attached| attached.link.in_flight()).sum()
+    }
+
+    /// Detaches every backend.
+    ///
+    /// # Errors
+    ///
+    /// [`DetachError`]: the channel is not `closed`, and something is in flight.
+    pub fn detach(&self, closed: bool) -> Result<(), DetachError> {
+        let all = self.all();
+        if !closed {
+            let in_flight = all.iter().map(|attached| attached.link.in_flight()).sum();
+            if in_flight > 0 {
+                return Err(DetachError { in_flight });
+            }
+        }
+        self.bound.store(ptr::null_mut(), Ordering::Release);
+        for attached in all {
+            if !attached.detached.swap(true, Ordering::AcqRel) {
+                attached.link.close();
+                attached.link.detach();
+            }
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> Vec<Arc<Attached>> {
+        self.attached.lock().clone()
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What may end an operation, as a backend is told of it.
+
+use std::time::{Duration, Instant};
+
+use becket_chan::{Direction, Operation, Token, timer};
+
+/// How long an operation may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Time {
+    /// Not at all: what cannot happen at once is [`WouldBlock`](crate::Failure::WouldBlock).
+    Now,
+    /// So long from the moment on at which the backend is asked.
+    For(Duration),
+    /// Until then.
+    Until(Instant),
+    /// Without end.
+    #[default]
+    Ever,
+}
+
+/// A time, a token, both or neither. A token that is set wins over everything else.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits<'a> {
+    /// How long it may wait.
+    pub time: Time,
+    /// What cancels it.
+    pub token: Option<&'a Token>,
+}
+
+impl<'a> Limits<'a> {
+    /// Whether the token is set.
+    #[inline]
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_some_and(Token::is_cancelled)
+    }
+
+    /// The same, with its time counted from now.
+    #[must_use]
+    pub fn from_now(self) -> Self {
+        let time = match self.time {
+            Time::For(duration) => Time::Until(timer::after(duration)),
+            time => time,
+        };
+        Self { time, ..self }
+    }
+
+    /// Awaits an operation of `becket_chan` within these limits.
+    pub async fn drive<T, D: Direction>(self, operation: Operation<'a, T, D>) -> D::Output<T> {
+        match (self.deadline(), self.token) {
+            (Some(at), Some(token)) => operation.deadline(at).cancel_on(token).await,
+            (Some(at), None) => operation.deadline(at).await,
+            (None, Some(token)) => operation.cancel_on(token).await,
+            (None, None) => operation.await,
+        }
+    }
+
+    /// The same, parking a thread or a coroutine.
+    pub fn wait<T, D: Direction>(self, operation: Operation<'a, T, D>) -> D::Output<T> {
+        match (self.deadline(), self.token) {
+            (Some(at), Some(token)) => operation.deadline(at).cancel_on(token).wait(),
+            (Some(at), None) => operation.deadline(at).wait(),
+            (None, Some(token)) => operation.cancel_on(token).wait(),
+            (None, None) => operation.wait(),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.from_now().time {
+            Time::Now => Some(timer::after(Duration::ZERO)),
+            Time::Until(at) => Some(at),
+            Time::For(_) | Time::Ever => None,
+        }
+    }
+}
