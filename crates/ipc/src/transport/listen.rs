@@ -111,18 +111,20 @@ impl Listener {
     /// Those that may not are closed and counted. An error is of the system, not of a peer; the
     /// listener stays as it is.
     pub fn accept(&self) -> Result<Option<Socket>, ListenError> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         for _ in 0..LOOKS_MAX {
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            match retry(|| rustix::net::accept_with(&self.fd, flags)) {
-                Ok(fd) => {
-                    if let Some(socket) = self.admit(fd) {
-                        return Ok(Some(socket));
-                    }
-                }
+            let looked = match retry(|| rustix::net::accept_with(&self.fd, flags)) {
+                Ok(fd) => match self.admit(fd) {
+                    Some(socket) => return Ok(Some(socket)),
+                    None => Ok(()),
+                },
+                Err(errno @ (Errno::MFILE | Errno::NFILE)) => self.turn_away(errno),
+                Err(errno) => Err(errno),
+            };
+            match looked {
+                // Or it has given up while it waited.
+                Ok(()) | Err(Errno::CONNABORTED) => {}
                 Err(Errno::AGAIN) => return Ok(None),
-                // It has given up while it waited.
-                Err(Errno::CONNABORTED) => {}
-                Err(Errno::MFILE | Errno::NFILE) if self.turn_away() => {}
                 Err(errno) => {
                     return Err(ListenError::System { path: self.path().to_owned(), errno });
                 }
@@ -167,19 +169,19 @@ impl Listener {
     }
 
     /// Closes one connection that waits, so that it is not left hanging and the socket does not stay
-    /// readable for ever.
-    fn turn_away(&self) -> bool {
+    /// readable for ever. `errno` said that there is no descriptor for it.
+    fn turn_away(&self, errno: Errno) -> Result<(), Errno> {
         let mut held = self.spare.lock();
-        if held.take().is_none() {
-            return false;
+        // Another thread may have been quicker to what was given up last time.
+        if held.take().or_else(spare).is_none() {
+            return Err(errno);
         }
         let turned_away =
-            retry(|| rustix::net::accept_with(&self.fd, SocketFlags::CLOEXEC)).is_ok();
+            retry(|| rustix::net::accept_with(&self.fd, SocketFlags::CLOEXEC)).map(drop);
         *held = spare();
-        if turned_away {
-            self.admissions.refuse(|refusals| &mut refusals.no_descriptor);
-        }
-        turned_away
+        turned_away?;
+        self.admissions.refuse(|refusals| &mut refusals.no_descriptor);
+        Ok(())
     }
 }
 

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The other side is a process that is killed.
 //!
-//! The test's own program is started again with the other end of a socket as its standard input and
-//! told, by a variable, to run one test alone, which then is that other side.
+//! It has the other end of a socket as its standard input.
 
-use std::io::{BufRead as _, BufReader};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::process::{Child, Command, Stdio};
+use std::os::fd::AsFd as _;
+use std::process::{Child, Stdio};
 use std::thread;
 
-use becket_ipc::transport::{LinkError, Socket};
+use becket_ipc::transport::{Link, LinkError, Socket};
 
+use super::child;
 use super::factory::ProcessFactory;
 use super::waiting::{Waiting, numbers};
-
-const VARIABLE: &str = "BECKET_TEST_OTHER_SIDE";
-const SENT: &str = "the other side has sent all";
 
 macro_rules! dies_well {
     ($name:ident, $factory:ty) => {
@@ -55,7 +51,7 @@ pub(crate) use dies_well;
 
 /// Sends 30 frames, says so, and waits until it is killed.
 pub(crate) fn be_the_other_side<F: ProcessFactory>() {
-    if std::env::var_os(VARIABLE).is_none() {
+    if !child::is_to_play() {
         return;
     }
     let stdin = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
@@ -63,21 +59,16 @@ pub(crate) fn be_the_other_side<F: ProcessFactory>() {
     for number in 0..30 {
         link.send(number, 200);
     }
-    println!("\n{SENT}");
+    child::is_ready();
     link.receive_all();
 }
 
 pub(crate) fn a_kill_is_told_after_all_that_was_sent<F: ProcessFactory>(test: &str) {
-    let (own, others) = Socket::pair(F::KIND).unwrap();
-    let mut child = start(test, others.as_fd().try_clone_to_owned().unwrap());
-    drop(others);
-    let mut link = Waiting::new(F::over(own, true));
+    let (child, link) = start::<F>(test);
+    let mut link = Waiting::new(link);
     // It dies with this unread.
     link.send(99, 100);
-    let said =
-        BufReader::new(child.stdout.take().unwrap()).lines().any(|line| line.unwrap() == SENT);
-    assert!(said, "the other side has sent all");
-    kill(&mut child);
+    child::kill(child);
     let (came, error) = link.receive_all();
     assert_eq!(numbers(&came), Vec::from_iter(0..30));
     assert_eq!(error, LinkError::Closed);
@@ -88,14 +79,9 @@ pub(crate) fn a_kill_is_told_after_all_that_was_sent<F: ProcessFactory>(test: &s
 
 /// A kill wakes who waits for frames.
 pub(crate) fn a_kill_wakes_who_waits<F: ProcessFactory>(test: &str) {
-    let (own, others) = Socket::pair(F::KIND).unwrap();
-    let mut child = start(test, others.as_fd().try_clone_to_owned().unwrap());
-    drop(others);
-    let waiter = thread::spawn(move || Waiting::new(F::over(own, true)).receive_all().1);
-    let said =
-        BufReader::new(child.stdout.take().unwrap()).lines().any(|line| line.unwrap() == SENT);
-    assert!(said);
-    kill(&mut child);
+    let (child, link) = start::<F>(test);
+    let waiter = thread::spawn(move || Waiting::new(link).receive_all().1);
+    child::kill(child);
     assert_eq!(waiter.join().unwrap(), LinkError::Closed);
 }
 
@@ -107,18 +93,12 @@ pub(crate) fn the_peer_is_who_made_the_socket<F: ProcessFactory>() {
     assert_eq!(one.peer().gid, rustix::process::getegid().as_raw());
 }
 
-fn start(test: &str, stdin: OwnedFd) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(VARIABLE, "1")
-        .stdin(Stdio::from(stdin))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// SIGKILL, and waits for its end.
-fn kill(child: &mut Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
+/// The other side, which has sent all, and the link to it.
+fn start<F: ProcessFactory>(test: &str) -> (Child, Box<dyn Link>) {
+    let (own, others) = Socket::pair(F::KIND).unwrap();
+    let stdin = others.as_fd().try_clone_to_owned().unwrap();
+    drop(others);
+    let link = thread::spawn(move || F::over(own, true));
+    let child = child::start(test, Stdio::from(stdin));
+    (child, link.join().unwrap())
 }

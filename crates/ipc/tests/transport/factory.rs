@@ -10,7 +10,8 @@ use becket_ipc::transport::{
 
 pub(crate) type Pair = (Box<dyn Link>, Box<dyn Link>);
 
-/// Makes connected links. They hold little, so that tests reach their bounds soon.
+/// Makes connected links. They hold little, so that tests reach their bounds soon; but 20 frames of
+/// 100 bytes at least, bodies of 19,000, and 3 descriptors beside one.
 pub(crate) trait LinkFactory {
     /// Two links, each the other's peer.
     fn pair() -> Pair;

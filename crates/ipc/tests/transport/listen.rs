@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Who may connect, and where.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
@@ -14,7 +14,10 @@ use becket_ipc::transport::listen::{
 };
 use becket_ipc::transport::{LinkError, Peer, Socket, SocketKind};
 use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
+
+use super::child;
 
 const KINDS: [SocketKind; 2] = [SocketKind::Stream, SocketKind::Seqpacket];
 
@@ -330,4 +333,60 @@ fn a_listener_can_be_waited_for() {
     assert_eq!(poll(&mut fds, Some(&at_once)).unwrap(), 0);
     let _client = connect(&path, SocketKind::Stream).unwrap();
     assert_eq!(poll(&mut fds, Some(&at_once)).unwrap(), 1);
+}
+
+/// The part of a server that is killed. Its standard input names its socket.
+#[test]
+fn part_of_a_server() {
+    if child::is_to_play() {
+        let path = std::io::read_to_string(std::io::stdin()).unwrap();
+        let _listener = bind(Path::new(&path)).unwrap();
+        child::is_ready();
+        thread::park();
+    }
+}
+
+#[test]
+fn a_killed_server_is_followed_by_another() {
+    let (directory, path) = place();
+    let name = directory.path().join("name");
+    fs::write(&name, path.as_os_str().as_encoded_bytes()).unwrap();
+    let stdin = File::open(&name).unwrap();
+    let server = child::start("listen::part_of_a_server", stdin.into());
+    assert_eq!(bind(&path).unwrap_err(), ListenError::InUse { path: path.clone() });
+    child::kill(server);
+    assert!(path.exists() && path.with_file_name("s.lock").exists(), "it had no time to tidy up");
+    let listener = bind(&path).unwrap();
+    let _client = connect(&path, SocketKind::Stream).unwrap();
+    assert!(admitted(&listener).is_some());
+}
+
+/// The part of a process that has opened all files that it may.
+#[test]
+fn part_of_a_process_without_descriptors() {
+    if !child::is_to_play() {
+        return;
+    }
+    let (_directory, path) = place();
+    let listener = bind(&path).unwrap();
+    let mut clients: Vec<_> = (0..3).map(|_| connect(&path, SocketKind::Stream).unwrap()).collect();
+    let limit = Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) };
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let mut files = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        files.push(file);
+    }
+    assert!(admitted(&listener).is_none());
+    assert_eq!(listener.admissions().refusals().no_descriptor, 3);
+    for client in &mut clients {
+        assert_eq!(client.read_greeting(&mut [0; 9]), Err(LinkError::Closed), "not left hanging");
+    }
+    files.truncate(files.len() - 2);
+    let _client = connect(&path, SocketKind::Stream).unwrap();
+    assert!(admitted(&listener).is_some(), "it goes on when there are descriptors again");
+}
+
+#[test]
+fn who_cannot_be_served_for_want_of_descriptors_is_turned_away() {
+    child::run("listen::part_of_a_process_without_descriptors");
 }
