@@ -41,15 +41,27 @@ pub(crate) struct Plan<'a> {
     pub(crate) is_quick: bool,
     /// Only the rows whose name has this in it.
     pub(crate) only: Option<&'a str>,
+    /// Blocks are taken as they are.
+    pub(crate) is_shared: bool,
 }
 
 impl Plan<'_> {
     /// What RESULTS.md is made with.
-    pub(crate) const FULL: Self =
-        Self { repetitions: 101, block: Duration::from_millis(2), is_quick: false, only: None };
+    pub(crate) const FULL: Self = Self {
+        repetitions: 101,
+        block: Duration::from_millis(2),
+        is_quick: false,
+        only: None,
+        is_shared: false,
+    };
     /// A look, not a result.
-    pub(crate) const QUICK: Self =
-        Self { repetitions: 15, block: Duration::from_millis(1), is_quick: true, only: None };
+    pub(crate) const QUICK: Self = Self {
+        repetitions: 15,
+        block: Duration::from_millis(1),
+        is_quick: true,
+        only: None,
+        is_shared: false,
+    };
 
     /// For sides in which the kernel takes part: threads that wake each other, or more of them
     /// than there are CPUs. Longer blocks, so that its time slices average out, and fewer of them.
@@ -70,9 +82,20 @@ impl Plan<'_> {
         }
     }
 
+    /// For sides that share a CPU: they take it from each other all the time, which is no
+    /// disturbance.
+    #[must_use]
+    pub(crate) fn with_one_cpu(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+
     /// How often a disturbed block is done again.
     pub(crate) fn tries_max(self) -> usize {
-        if self.is_quick { 3 } else { TRIES_MAX }
+        match self {
+            Self { is_shared: true, .. } => 1,
+            Self { is_quick: true, .. } => 3,
+            _ => TRIES_MAX,
+        }
     }
 
     /// Whether the row of this name is asked for.
@@ -111,6 +134,11 @@ impl Figures {
     /// The largest one.
     pub(crate) fn max(&self) -> f64 {
         self.0.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// Each figure in another unit.
+    pub(crate) fn map(&self, convert: impl Fn(f64) -> f64) -> Self {
+        Self(self.0.iter().copied().map(convert).collect())
     }
 
     /// This side's figures divided by another's, repetition by repetition.

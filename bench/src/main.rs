@@ -9,6 +9,7 @@
 //! | [`channels`] | groups `channels`, `channels_scaling`: beside ten channel crates |
 //! | [`coroutines`] | groups `coroutines`, `coroutines_scaling`: beside goroutines and others |
 //! | [`gateway`] | group `gateway`: HTTP in front of a plugin, beside hyper by itself |
+//! | [`ipc`] | groups `ipc`, `ipc_scaling`: two processes, beside iceoryx2 and others |
 //! | [`harness`] | taking turns, medians |
 //! | [`report`] | tables, `RESULTS.md`, `--check` |
 //! | [`machine`] | what stands above a table; keeping a thread on a CPU |
@@ -22,6 +23,7 @@ mod coroutines;
 mod error;
 mod gateway;
 mod harness;
+mod ipc;
 mod machine;
 mod report;
 mod spin;
@@ -38,13 +40,15 @@ use crate::report::{Group, TOLERANCE_PERCENT};
 type Run = fn(Plan<'_>) -> Result<Group, BenchError>;
 
 /// Every group: a module of its own.
-const GROUPS: [(&str, Run); 6] = [
+const GROUPS: [(&str, Run); 8] = [
     ("calls", calls::run),
     ("channels", channels::run),
     ("channels_scaling", channels::run_scaling),
     ("coroutines", coroutines::run),
     ("coroutines_scaling", coroutines::run_scaling),
     ("gateway", gateway::run),
+    ("ipc", ipc::run),
+    ("ipc_scaling", ipc::run_scaling),
 ];
 
 fn main() -> ExitCode {
@@ -63,6 +67,11 @@ fn run() -> Result<(), BenchError> {
         && serve == child::SERVE
     {
         return child::serve(name, workers.parse().unwrap_or(1));
+    }
+    if let Some((serve, rest)) = words.split_first()
+        && serve == ipc::child::SERVE
+    {
+        return ipc::columns::serve(rest);
     }
     let arguments = Arguments::read(&words)?;
     let machine = Machine::read();

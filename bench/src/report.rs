@@ -12,6 +12,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::BenchError;
@@ -36,6 +37,15 @@ pub(crate) enum Better {
     More,
 }
 
+/// What our figure has to reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Goal {
+    /// This figure.
+    Figure(f64),
+    /// So many times the figure of this column.
+    Times(f64, &'static str),
+}
+
 /// One operation.
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -46,53 +56,36 @@ pub(crate) struct Row {
     /// How many digits after the point its figures have.
     pub digits: usize,
     /// What our figure has to reach.
-    pub goal: Option<f64>,
+    pub goal: Option<Goal>,
     /// One for each of the group's columns; `None`: it has no such thing.
     pub figures: Vec<Option<Figures>>,
 }
 
 impl Row {
-    /// How many times better the first column is than the best of the others.
-    pub(crate) fn ahead(&self) -> Option<Figures> {
-        let ours = self.ours()?;
-        let (_, best) = *self.peers().first()?;
-        Some(match self.better {
-            Better::Less => best.over(ours),
-            Better::More => ours.over(best),
-        })
-    }
-
     fn ours(&self) -> Option<&Figures> {
         self.figures.first()?.as_ref()
     }
 
-    /// The others with the numbers of their columns, the best first.
-    fn peers(&self) -> Vec<(usize, &Figures)> {
-        let columns = self.figures.iter().enumerate().skip(1);
-        let mut peers: Vec<_> =
-            columns.filter_map(|(column, figures)| Some((column, figures.as_ref()?))).collect();
-        peers.sort_by(|(_, a), (_, b)| match self.better {
+    /// The figures of these columns with the columns' numbers, the best first.
+    fn ranked(&self, columns: Range<usize>) -> Vec<(usize, &Figures)> {
+        let figures = self.figures.iter().enumerate();
+        let mut ranked: Vec<_> = figures
+            .filter(|(column, _)| columns.contains(column))
+            .filter_map(|(column, figures)| Some((column, figures.as_ref()?)))
+            .collect();
+        ranked.sort_by(|(_, a), (_, b)| match self.better {
             Better::Less => a.median().total_cmp(&b.median()),
             Better::More => b.median().total_cmp(&a.median()),
         });
-        peers
+        ranked
     }
 
-    /// The goal, and whether our median reaches it.
-    fn judged(&self) -> String {
-        let Some(goal) = self.goal else {
-            return "–".to_owned();
-        };
-        let (sign, met) = match self.better {
-            Better::Less => ("≤", self.ours().map(|figures| figures.median() <= goal)),
-            Better::More => ("≥", self.ours().map(|figures| figures.median() >= goal)),
-        };
-        let verdict = match met {
-            Some(true) => ", met",
-            Some(false) => ", **missed**",
-            None => "",
-        };
-        format!("{sign} {goal}{verdict}")
+    /// How many times better these figures are than those.
+    fn better(&self, these: &Figures, those: &Figures) -> Figures {
+        match self.better {
+            Better::Less => those.over(these),
+            Better::More => these.over(those),
+        }
     }
 }
 
@@ -115,8 +108,10 @@ pub(crate) struct Group {
     pub title: &'static str,
     /// What one must know to read the table, in Markdown.
     pub notes: String,
-    /// The sides, ours first.
+    /// The sides, ours first, floors last.
     pub columns: Vec<String>,
+    /// How many of the columns are floors: no peers, but what the machine itself can do.
+    pub floors: usize,
     /// How the table shows them.
     pub shape: Shape,
     /// The operations.
@@ -132,11 +127,50 @@ impl Group {
         }
     }
 
+    /// How many times better our figures of this row are than those of the best peer.
+    pub(crate) fn ahead(&self, row: &Row) -> Option<Figures> {
+        let (_, best) = *row.ranked(self.peers()).first()?;
+        Some(row.better(row.ours()?, best))
+    }
+
+    fn peers(&self) -> Range<usize> {
+        1..self.columns.len() - self.floors
+    }
+
+    /// The goal, and whether our median reaches it.
+    fn judged(&self, row: &Row) -> String {
+        let (goal, text) = match row.goal {
+            None => return "–".to_owned(),
+            Some(Goal::Figure(goal)) => (Some(goal), goal.to_string()),
+            Some(Goal::Times(times, column)) => {
+                let column_figures = self
+                    .columns
+                    .iter()
+                    .position(|name| name == column)
+                    .and_then(|index| row.figures.get(index)?.as_ref());
+                let goal = column_figures.map(|figures| times * figures.median());
+                (goal, format!("{times} × {column}"))
+            }
+        };
+        let ours = row.ours().map(Figures::median);
+        let (sign, met) = match row.better {
+            Better::Less => ("≤", ours.zip(goal).map(|(ours, goal)| ours <= goal)),
+            Better::More => ("≥", ours.zip(goal).map(|(ours, goal)| ours >= goal)),
+        };
+        let verdict = match met {
+            Some(true) => ", met",
+            Some(false) => ", **missed**",
+            None => "",
+        };
+        format!("{sign} {text}{verdict}")
+    }
+
     fn table_of_peers(&self) -> String {
         let ours = self.columns.first().map_or("", String::as_str);
+        let (head, line) = if self.floors > 0 { ("floors | ", "---|") } else { ("", "") };
         let mut text = format!(
-            "| operation | {ours} | goal | best peer | the other peers | ahead by |\n\
-             |---|---:|---:|---:|---|---:|\n"
+            "| operation | {ours} | goal | best peer | the other peers | {head}ahead by |\n\
+             |---|---:|---:|---:|---|{line}---:|\n"
         );
         for row in &self.rows {
             let named = |(column, figures): (usize, &Figures), range: bool| {
@@ -147,17 +181,24 @@ impl Group {
                 };
                 format!("{name} {cell}")
             };
-            let mut peers = row.peers().into_iter();
-            let best = peers.next().map_or_else(|| "–".to_owned(), |best| named(best, true));
-            let others: Vec<_> = peers.map(|peer| named(peer, false)).collect();
+            let all = |ranked: Vec<(usize, &Figures)>| {
+                ranked.into_iter().map(|one| named(one, false)).collect::<Vec<_>>().join(", ")
+            };
+            let mut peers = row.ranked(self.peers());
+            let others = peers.split_off(peers.len().min(1));
+            let best = peers.pop().map_or_else(|| "–".to_owned(), |best| named(best, true));
+            let floors = match self.floors {
+                0 => String::new(),
+                _ => format!("{} | ", all(row.ranked(self.peers().end..self.columns.len()))),
+            };
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {best} | {} | {} |",
+                "| {} | {} | {} | {best} | {} | {floors}{} |",
                 row.name,
                 cell(row.ours(), row.digits, "", ""),
-                row.judged(),
-                others.join(", "),
-                cell(row.ahead().as_ref(), 2, "**", "×"),
+                self.judged(row),
+                all(others),
+                cell(self.ahead(row).as_ref(), 2, "**", "×"),
             );
         }
         text
@@ -171,7 +212,7 @@ impl Group {
             for figures in &row.figures {
                 let _ = write!(text, " {} |", cell(figures.as_ref(), row.digits, "", ""));
             }
-            let _ = writeln!(text, " {} |", cell(row.ahead().as_ref(), 2, "**", "×"));
+            let _ = writeln!(text, " {} |", cell(self.ahead(row).as_ref(), 2, "**", "×"));
         }
         text
     }
@@ -205,7 +246,7 @@ impl Group {
         let section = split(&text, self.name).map_or("", |(_, section, _)| section);
         let mut behind = 0;
         for row in &self.rows {
-            let (Some(now), Some(then)) = (row.ahead(), committed(section, &row.name)) else {
+            let (Some(now), Some(then)) = (self.ahead(row), committed(section, &row.name)) else {
                 continue;
             };
             let floor = then * (1.0 - f64::from(TOLERANCE_PERCENT) / 100.0);
@@ -265,11 +306,12 @@ mod tests {
             notes: String::new(),
             shape: Shape::Columns,
             columns: vec!["Becket".into(), "slow".into(), "slower".into()],
+            floors: 0,
             rows: vec![Row {
                 name: "call".into(),
                 better: Better::Less,
                 digits: 1,
-                goal: Some(3.0),
+                goal: Some(Goal::Figure(3.0)),
                 figures: [2.0, 6.0, 8.0].map(|f| Some(Figures::new(vec![f]))).into(),
             }],
         }
@@ -278,7 +320,7 @@ mod tests {
     #[test]
     fn a_ratio_is_against_the_best_peer_and_is_read_back_from_the_table() {
         let group = group();
-        assert_eq!(group.rows[0].ahead().unwrap().median(), 3.0);
+        assert_eq!(group.ahead(&group.rows[0]).unwrap().median(), 3.0);
         assert_eq!(committed(&group.table(), "call"), Some(3.0));
         assert_eq!(committed(&group.table(), "cal"), None);
     }
@@ -287,7 +329,7 @@ mod tests {
     fn a_rate_is_better_when_it_is_larger() {
         let mut group = group();
         group.rows[0].better = Better::More;
-        assert_eq!(group.rows[0].ahead().unwrap().median(), 0.25);
+        assert_eq!(group.ahead(&group.rows[0]).unwrap().median(), 0.25);
     }
 
     #[test]
@@ -299,10 +341,24 @@ mod tests {
         assert_eq!(group.table().lines().last(), Some(line));
         assert_eq!(committed(&group.table(), "call"), Some(3.0));
 
-        group.rows[0].goal = Some(1.5);
+        group.rows[0].goal = Some(Goal::Figure(1.5));
         assert!(group.table().contains("≤ 1.5, **missed**"));
         group.rows[0].figures[0] = None;
         assert!(group.table().contains("| call | – | ≤ 1.5 | slow"));
+    }
+
+    #[test]
+    fn a_floor_is_no_peer_but_may_be_what_the_goal_is_measured_by() {
+        let mut group = group();
+        group.shape = Shape::Peers;
+        group.floors = 1;
+        group.rows[0].goal = Some(Goal::Times(0.5, "slower"));
+        let line = "| call | 2.0 (2.0–2.0) | ≤ 0.5 × slower, met | slow 6.0 (6.0–6.0) |  | \
+                    slower 8.0 | **3.00×** (3.00–3.00) |";
+        assert_eq!(group.table().lines().last(), Some(line));
+
+        group.rows[0].goal = Some(Goal::Times(0.2, "slower"));
+        assert!(group.table().contains("≤ 0.2 × slower, **missed**"));
     }
 
     #[test]

@@ -135,6 +135,7 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
         name: "calls",
         title: "Plugin calls",
         notes: NOTES.to_owned(),
+        floors: 0,
         columns: ["Becket", "nylon-ring-host 0.2.2, `load`", "the same, `load_pinned`"]
             .map(str::to_owned)
             .into(),

@@ -103,5 +103,5 @@ fn measured(
     set(&stage.cpus)?;
     let columns = Peer::NAMES.iter().map(|name| (*name).to_owned()).collect();
     let notes = format!("{notes}\n{}", peers::versions());
-    Ok(Group { name, title, notes, columns, shape: Shape::Peers, rows })
+    Ok(Group { name, title, notes, columns, floors: 0, shape: Shape::Peers, rows })
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::stage::Stage;
 use crate::error::BenchError;
 use crate::harness::{Figures, Side, measure};
-use crate::report::{Better, Row};
+use crate::report::{Better, Goal, Row};
 
 macro_rules! peers {
     ($($peer:ident: $name:literal),+ $(,)?) => {
@@ -116,7 +116,7 @@ impl Case {
                 *column = Some(taken);
             }
         }
-        let (name, goal) = (self.name.to_owned(), self.goal);
+        let (name, goal) = (self.name.to_owned(), self.goal.map(Goal::Figure));
         Ok(Row { name, better: Better::Less, digits: 1, goal, figures })
     }
 }

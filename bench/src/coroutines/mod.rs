@@ -93,7 +93,7 @@ fn measured(
     set(&cpus)?;
     let columns = COLUMNS.iter().map(|name| (*name).to_owned()).collect();
     let notes = format!("{notes}\n{}", versions()?);
-    Ok(Group { name, title, notes, columns, shape: Shape::Peers, rows })
+    Ok(Group { name, title, notes, columns, floors: 0, shape: Shape::Peers, rows })
 }
 
 fn versions() -> Result<String, BenchError> {

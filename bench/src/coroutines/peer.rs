@@ -10,7 +10,7 @@ use super::work::{Answer, LIMIT, Work};
 use crate::error::{BenchError, check};
 use crate::harness::{Figures, Plan, Side, measure, undisturbed};
 use crate::machine::{FIRST_CPU, pin, set};
-use crate::report::{Better, Row};
+use crate::report::{Better, Goal, Row};
 
 /// The columns; ours first.
 pub(crate) const COLUMNS: [&str; 7] =
@@ -147,5 +147,6 @@ pub(crate) fn row(
             *cell = Some(taken.clone());
         });
     }
+    let goal = goal.map(Goal::Figure);
     Row { name: name.into(), better: Better::Less, digits: 1, goal, figures }
 }

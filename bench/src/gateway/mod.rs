@@ -70,6 +70,7 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
         name: "gateway",
         title: "The gateway",
         notes: NOTES.to_owned(),
+        floors: 0,
         columns: ["Becket", "hyper by itself"].map(str::to_owned).into(),
         shape: Shape::Columns,
         rows: vec![Row {

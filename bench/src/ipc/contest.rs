@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One side of a row: this process's end of a way, and the process at the other end.
+
+use std::time::Duration;
+
+use super::child::{Child, GATE};
+use super::place::Place;
+use super::watchdog::Watchdog;
+use super::way::{Kind, Way};
+use super::work::{Asked, Work};
+use crate::error::{BenchError, check};
+use crate::harness::{Side, undisturbed};
+
+/// A column and its way to do a row's work.
+pub(crate) struct Contestant {
+    /// Its column.
+    pub(crate) column: &'static str,
+    /// What it does.
+    pub(crate) side: Side<'static>,
+}
+
+/// How often a disturbed block is done again.
+const TRIES_MAX: usize = 5;
+
+impl Contestant {
+    /// A way between two processes.
+    pub(crate) fn of<K: Kind>(place: Place, work: Work) -> Result<Self, BenchError>
+    where
+        K::End: 'static,
+    {
+        let mut pair = Pair::<K>::start(place, work)?;
+        // Where two share a CPU, each takes it from the other: that is the row.
+        let tries_max = if place == Place::Packed { 1 } else { TRIES_MAX };
+        let side = move |n| undisturbed(tries_max, || pair.block(work, n));
+        Ok(Self { column: K::COLUMN, side: Box::new(side) })
+    }
+}
+
+/// Two processes and the way between them.
+pub(crate) struct Pair<K: Kind> {
+    /// Goes first: its end tells the child that there is no more.
+    pub(crate) way: K::End,
+    pub(crate) child: Child,
+}
+
+impl<K: Kind> Pair<K> {
+    /// Starts the other process and lets it join.
+    pub(crate) fn start(place: Place, work: Work) -> Result<Self, BenchError> {
+        let _watchdog = Watchdog::set(K::COLUMN, "the other process joins");
+        let (invitation, host) = K::invite(work)?;
+        let mut child = Child::start::<K>(place, work, invitation)?;
+        let way = K::accept(host, work)?;
+        child.joined()?;
+        Ok(Self { way, child })
+    }
+
+    /// Has the other process serve so many messages; both are at their places then.
+    pub(crate) fn meet(&mut self, n: u64) -> Result<(), BenchError> {
+        self.child.order(n)?;
+        self.way.put(GATE)?;
+        self.way.flush()?;
+        check(K::COLUMN, "the other process's first answer", GATE, self.way.take()?)
+    }
+
+    fn block(&mut self, work: Work, n: u64) -> Result<(Duration, bool), BenchError> {
+        let _watchdog = Watchdog::set(K::COLUMN, "a block");
+        let before = self.child.switches();
+        self.meet(n)?;
+        let asked = work.ask(K::COLUMN, &mut self.way, &self.child.other, n)?;
+        let served = self.child.served()?;
+        check(K::COLUMN, "the sum of what arrived", Work::expected(n), served.sum)?;
+        let taken = match asked {
+            Asked::Took(taken) => taken,
+            Asked::Since(begin_ns) => Duration::from_nanos(served.end_ns.saturating_sub(begin_ns)),
+        };
+        Ok((taken, self.child.switches() != before))
+    }
+}

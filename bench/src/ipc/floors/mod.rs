@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the machine itself can do: not to be beaten, but to be measured against.
+
+pub(crate) mod eventfd;
+pub(crate) mod futex;
+pub(crate) mod memcpy;
+pub(crate) mod slots;
+pub(crate) mod word;

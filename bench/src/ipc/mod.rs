@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Messages between two processes: becket-ipc beside its peers, and beside what the machine can
+//! do at all.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `rows`, `curves` | the rows of the two groups: name, goal, who takes part |
+//! | `columns` | who takes part |
+//! | `case` | a row, measured |
+//! | `contest` | one side of a row |
+//! | `work` | what the two processes do, and what must come out |
+//! | `way` | what a row knows of a way between two processes |
+//! | `payload` | what a message carries |
+//! | `child` | the other process |
+//! | `place`, `asleep` | where the two are; whether the other one sleeps |
+//! | `death` | one of the two is killed |
+//! | `shared` | memory that both have |
+//! | `watchdog` | the end of a run that does not end |
+//! | `floors`, `peers` | the kinds of ways |
+
+mod asleep;
+mod case;
+pub(crate) mod child;
+pub(crate) mod columns;
+mod contest;
+mod curves;
+mod death;
+mod floors;
+mod payload;
+mod peers;
+mod place;
+mod rows;
+mod shared;
+mod watchdog;
+mod way;
+mod work;
+
+use self::case::Case;
+use self::columns::{COLUMNS, FLOORS};
+use crate::error::BenchError;
+use crate::harness::Plan;
+use crate::machine::cpus;
+use crate::report::{Group, Row, Shape};
+use crate::versions::pinned;
+
+const NOTES: &str = "\
+Nanoseconds for one message, or for one there and back, unless the row says otherwise; this \
+program and a second process of it, with one thread each. Every byte of a message is written by \
+the sender and read by the receiver, which compares the sum. *Awake*: each process has a CPU, and \
+none has to sleep; who can only wait by sleeping does. *Packed*: both have one CPU. *Asleep*: a \
+CPU each, and before each half of the round trip the sender has seen in `/proc` that all threads \
+of the receiver sleep; the two halves are timed, what lies between them is not. *Window*: so many \
+messages are under way, each answer makes room for the next. *One way*: nothing comes back; the \
+receiver says when the last one was there. *Handed over*: a block goes there and another, or the \
+same, comes back; only its first and last word are touched. *Killed*: from `kill -9` of the other \
+process, while both slept, until the survivor's call has returned its error; µs.
+
+Floors are no peers: *ahead by* leaves them out. *spinning word* and *futex* have no payload, \
+*slots, spinning* are slots in shared memory that are filled and read in place. iceoryx2 is shown \
+with one publisher and one subscriber in each direction, asked again and again (*polling*), or \
+with an event after each sample (*events*); ipc-channel with its channels of bytes, and with its \
+shared memory, whose descriptor is sent each time, where a block is handed over; shmem-ipc with \
+rings of bytes. The Unix stream carries a length before each message; *polled*: by two that do not \
+sleep; *coalesced*: what is sent is put off until the sender waits.
+";
+
+const SCALING_NOTES: &str = "\
+Payload that went through a second. As in the group `ipc`: every byte is written and read, so that \
+past the caches it is the memory that is measured. *memcpy*: from private memory to private memory.
+";
+
+/// Repetitions of a row, at most.
+const REPETITIONS_MAX: usize = 15;
+
+/// Measures the group `ipc`.
+pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
+    let plan = Plan { repetitions: plan.repetitions.min(REPETITIONS_MAX), ..plan };
+    let mut rows = measured(plan, rows::rows())?;
+    rows.extend(death::row_of_deaths(plan)?);
+    Ok(group("ipc", "Between processes", NOTES, rows))
+}
+
+/// Measures the group `ipc_scaling`.
+pub(crate) fn run_scaling(plan: Plan<'_>) -> Result<Group, BenchError> {
+    let plan = Plan { repetitions: plan.repetitions.min(REPETITIONS_MAX), ..plan };
+    let rows = measured(plan, curves::rows())?;
+    Ok(group("ipc_scaling", "Between processes: scaling", SCALING_NOTES, rows))
+}
+
+fn measured(plan: Plan<'_>, cases: Vec<Case>) -> Result<Vec<Row>, BenchError> {
+    let cpus = cpus()?;
+    let wanted = cases.into_iter().filter(|case| plan.wants(&case.name));
+    wanted.map(|case| case.run(plan, &cpus)).collect()
+}
+
+fn group(name: &'static str, title: &'static str, notes: &str, rows: Vec<Row>) -> Group {
+    let versions = pinned(|name| COLUMNS.contains(&name)).join(", ");
+    let notes = format!("{notes}\nPeers: {versions}, and the kernel's sockets.\n");
+    let columns = COLUMNS.iter().map(|name| (*name).to_owned()).collect();
+    Group { name, title, notes, columns, floors: FLOORS, shape: Shape::Peers, rows }
+}
