@@ -2,9 +2,10 @@
 //! The rules of `transport::link`, of any transport.
 
 use std::collections::VecDeque;
+use std::sync::mpsc;
 use std::thread;
 
-use becket_ipc::transport::LinkError;
+use becket_ipc::transport::{Link, LinkError};
 use becket_wire::Full;
 use fastrand::Rng;
 use proptest::prelude::*;
@@ -27,10 +28,12 @@ macro_rules! conforms {
                 conformance::no_more_than_asked_for,
                 conformance::no_wake_is_lost_to_and_fro,
                 conformance::no_wake_is_lost_both_ways_at_once,
+                conformance::no_wake_is_lost_to_who_waits_for_room,
                 conformance::both_sides_count_the_same,
                 conformance::a_drop_is_told_after_all_that_was_sent,
                 conformance::a_close_is_told_after_all_that_was_flushed,
                 conformance::a_drop_is_told_though_it_left_things_unread,
+                conformance::a_drop_is_told_last_even_while_we_look,
                 conformance::a_drop_wakes_who_waits,
                 conformance::what_is_put_after_the_death_is_discarded,
                 descriptors::arrive_with_their_frame,
@@ -240,6 +243,43 @@ pub(crate) fn no_wake_is_lost_both_ways_at_once<F: LinkFactory>() {
     }
 }
 
+/// The sender has nothing to receive: only room can wake it.
+pub(crate) fn no_wake_is_lost_to_who_waits_for_room<F: LinkFactory>() {
+    const ROUNDS: u64 = 100;
+    let (from, to) = F::pair();
+    let (is_full, full) = mpsc::channel();
+    let sender = thread::spawn(move || {
+        let mut from = Waiting::new(from);
+        let mut sent = 0;
+        for _ in 0..ROUNDS {
+            loop {
+                if put(&mut *from.link, sent, 500).is_ok() {
+                    sent += 1;
+                } else if !from.link.flush().unwrap() {
+                    break;
+                }
+            }
+            is_full.send(sent).unwrap();
+            while !from.link.flush().unwrap() {
+                from.wait();
+            }
+        }
+        from
+    });
+    let mut to = Waiting::new(to);
+    let mut received = 0;
+    for sent in full {
+        // Some of it waits at the sender's side yet: no more than what is here is waited for.
+        while received < sent {
+            for came in to.receive(16).unwrap() {
+                assert_eq!(came.number, received);
+                received += 1;
+            }
+        }
+    }
+    sender.join().unwrap();
+}
+
 pub(crate) fn both_sides_count_the_same<F: LinkFactory>() {
     let (from, to) = F::pair();
     let (mut from, mut to) = (Waiting::new(from), Waiting::new(to));
@@ -297,6 +337,31 @@ pub(crate) fn a_drop_is_told_though_it_left_things_unread<F: LinkFactory>() {
     assert_eq!(error, LinkError::Closed);
 }
 
+/// Between finding nothing and looking whether the other side is there, it sends and goes.
+pub(crate) fn a_drop_is_told_last_even_while_we_look<F: LinkFactory>() {
+    let (goes, gone) = mpsc::sync_channel::<Box<dyn Link>>(0);
+    let goer = thread::spawn(move || {
+        for mut link in gone {
+            put(&mut *link, 1, 8).unwrap();
+            link.flush().unwrap();
+        }
+    });
+    for _ in 0..3_000 {
+        let (one, mut left) = F::pair();
+        goes.send(one).unwrap();
+        let mut came = 0;
+        let end = loop {
+            match take(&mut *left, 5) {
+                Ok(some) => came += some.len(),
+                Err(end) => break end,
+            }
+        };
+        assert_eq!((came, end), (1, LinkError::Closed));
+    }
+    drop(goes);
+    goer.join().unwrap();
+}
+
 pub(crate) fn a_drop_wakes_who_waits<F: LinkFactory>() {
     for _ in 0..50 {
         let (gone, left) = F::pair();
@@ -316,6 +381,7 @@ pub(crate) fn what_is_put_after_the_death_is_discarded<F: LinkFactory>() {
     for number in 0..2_000 {
         left.send(number, 1_000);
     }
+    assert!(left.link.counters().bytes_discarded > 1_000_000, "and none of it is kept");
     let (came, error) = left.receive_all();
     assert_eq!(numbers(&came), [7]);
     assert_eq!(error, LinkError::Closed);
