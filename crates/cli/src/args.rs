@@ -4,7 +4,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{completions, config, man, plugin, serve, ws};
+use crate::commands::{completions, config, man, mon, plugin, serve, ws};
 
 /// Runs plugins written in any language behind HTTP.
 #[derive(Debug, Parser)]
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Ws(ws::Args),
+    Mon(mon::Args),
     Completions(completions::Args),
     Man(man::Args),
 }

@@ -52,6 +52,6 @@ pub use self::{
         Causes, ChannelReport, ChannelTotals, CoroutineRow, Coroutines, Failed, Held, Histogram,
         PluginReport, Process, Report, SCHEMA, SessionReport, WorkerReport,
     },
-    source::{ExportError, Exporter, Limits, Source},
+    source::{ExportError, Exporter, Limits, Source, plugin_id},
     tame::{REPORT_BYTES_MAX, ROWS_MAX, ReportError, TEXT_BYTES_MAX},
 };

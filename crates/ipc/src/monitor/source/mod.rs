@@ -284,7 +284,7 @@ impl<T: Send + 'static> Shows<T> for Receiver<T> {
 }
 
 /// A plugin's id in a query's `pin`: FNV-1a of its name, since plugins have no number.
-pub(super) fn plugin_id(name: &str) -> u64 {
+pub fn plugin_id(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

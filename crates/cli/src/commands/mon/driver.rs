@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Fetches reports at their times and on request, on a thread of its own, so that who shows them
+//! never waits for the process that is watched.
+//!
+//! ```text
+//!   who shows ──Order──► driver ──Query──► feed
+//!      ▲                   │
+//!      └──────News─────────┘
+//! ```
+//!
+//! Between two reports the thread waits for an order, until the next one is due: nothing polls.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use becket_chan::{Receiver, RecvError, Sender, Token, bounded};
+use becket_ipc::monitor::{Feed, FeedError, Query, Report};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// What the driver is told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Fetch now, and from now on, this.
+    Query(Box<Query>),
+    /// Go on, or stop for a while.
+    Run(bool),
+}
+
+/// What whoever shows the reports hears, from the driver and from the terminal.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A report.
+    Report(Box<Report>),
+    /// There will be no more.
+    Ended(Ending),
+    /// A key, or a new size of the terminal.
+    Terminal(ratatui::crossterm::event::Event),
+    /// The terminal cannot be read any more.
+    Deaf(String),
+    /// A signal asks to end.
+    Signal,
+    /// A thread panicked; the terminal is as it was before.
+    Panicked,
+}
+
+/// Why there are no more reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// What was watched is done.
+    Finished,
+    /// `--duration` is over.
+    TimeUp,
+    /// It failed.
+    Failed(FeedError),
+}
+
+/// What to fetch, and how often.
+pub(crate) struct Plan {
+    pub(crate) feed: Box<dyn Feed>,
+    /// Set when what is watched is done: one last report is fetched then.
+    pub(crate) done: Option<Token>,
+    pub(crate) query: Query,
+    pub(crate) interval: Duration,
+    pub(crate) duration: Option<Duration>,
+    /// Whether a recording is shown at its interval, too, and not as fast as it can be read.
+    pub(crate) paced: bool,
+}
+
+/// Orders that wait for the driver. It takes them at once unless it fetches.
+const ORDERS_MAX: usize = 16;
+
+/// Starts the driver. Its news go to `news`; it ends when that is closed or the orders' sender goes.
+pub(crate) fn start(plan: Plan, news: Sender<News>) -> Result<Sender<Order>, Failure> {
+    let (orders, taken) = bounded(ORDERS_MAX);
+    thread::Builder::new()
+        .name("becket-mon-feed".to_owned())
+        .spawn(move || {
+            let ending = drive(plan, &taken, &news);
+            // Nobody is left to hear it: then nobody misses it.
+            if let Some(ending) = ending {
+                let _ = news.send(News::Ended(ending)).wait();
+            }
+        })
+        .map_err(|error| {
+            Failure::new(Exit::Failure, "no thread can be started").cause(error.to_string())
+        })?;
+    Ok(orders)
+}
+
+/// What there is to do next.
+enum Turn {
+    Fetch,
+    FetchLast(Ending),
+    Order(Order),
+    Over(Ending),
+    Nobody,
+}
+
+fn drive(plan: Plan, orders: &Receiver<Order>, news: &Sender<News>) -> Option<Ending> {
+    let Plan { mut feed, done, mut query, interval, duration, paced } = plan;
+    let begun = Instant::now();
+    let end = duration.and_then(|duration| begun.checked_add(duration));
+    let live = feed.is_live();
+    let paced = live || paced;
+    let (mut due, mut running) = (begun, true);
+    loop {
+        let wait = running.then_some(if paced { due } else { begun });
+        let turn = next(orders, wait, end, done.as_ref());
+        let last = match turn {
+            Turn::Fetch => None,
+            Turn::FetchLast(ending) => Some(ending),
+            Turn::Over(ending) => return Some(ending),
+            Turn::Nobody => return None,
+            Turn::Order(Order::Run(run)) => {
+                running = run;
+                due = Instant::now();
+                continue;
+            }
+            Turn::Order(Order::Query(asked)) => {
+                query = *asked;
+                // A recording goes on at its own pace, whoever turns a page.
+                if !live {
+                    continue;
+                }
+                None
+            }
+        };
+        match feed.next(&query) {
+            Ok(report) => news.send(News::Report(Box::new(report))).wait().ok()?,
+            Err(FeedError::Ended) => return Some(Ending::Finished),
+            Err(error) => return Some(Ending::Failed(error)),
+        }
+        if last.is_some() {
+            return last;
+        }
+        // At even distances, unless it was late by a whole one.
+        let now = Instant::now();
+        if due <= now {
+            due = due.checked_add(interval).filter(|due| *due > now).unwrap_or(now + interval);
+        }
+    }
+}
+
+/// Waits for what comes first.
+fn next(
+    orders: &Receiver<Order>,
+    due: Option<Instant>,
+    end: Option<Instant>,
+    done: Option<&Token>,
+) -> Turn {
+    if done.is_some_and(Token::is_cancelled) {
+        return Turn::FetchLast(Ending::Finished);
+    }
+    let at = [due, end].into_iter().flatten().min();
+    let wait = orders.recv();
+    let outcome = match (at, done) {
+        (Some(at), Some(done)) => wait.deadline(at).cancel_on(done).wait(),
+        (Some(at), None) => wait.deadline(at).wait(),
+        (None, Some(done)) => wait.cancel_on(done).wait(),
+        (None, None) => wait.wait(),
+    };
+    match outcome {
+        Ok(order) => Turn::Order(order),
+        Err(RecvError::TimedOut) if end.is_some_and(|end| end <= Instant::now()) => {
+            // The last figures belong to the time that was asked for.
+            if due.is_some() { Turn::FetchLast(Ending::TimeUp) } else { Turn::Over(Ending::TimeUp) }
+        }
+        Err(RecvError::TimedOut) => Turn::Fetch,
+        Err(RecvError::Cancelled) => Turn::FetchLast(Ending::Finished),
+        Err(_) => Turn::Nobody,
+    }
+}

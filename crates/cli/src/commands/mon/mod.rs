@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket mon`: shows a running process, on a terminal or as lines.
+//!
+//! ```text
+//!   feed ──► driver ──┐                      ┌─► app ──► view ──► screen
+//!   keys ─────────────┼─ News ──► main thread┤
+//!   signals ──────────┘                      └─► headless lines
+//! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `origin` | where reports come from |
+//! | `driver` | the thread that fetches them |
+//! | `store` | rates and their past, alerts |
+//! | `app` | the state of the screen: keys and reports in, a query out |
+//! | `view` | the state, drawn |
+//! | `screen`, `tui` | the terminal; the loop |
+//! | `headless` | lines for programs |
+//! | `bench` | a load to look at |
+//! | `signals`, `units` | signals as news; figures as text |
+
+mod app;
+mod bench;
+mod driver;
+mod headless;
+mod origin;
+mod screen;
+mod signals;
+mod store;
+mod tui;
+mod units;
+mod view;
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use becket_ipc::monitor::{Feed, FeedError, RATE_INTERVAL_MIN};
+
+use self::app::App;
+use self::bench::Load;
+use self::driver::Plan;
+use self::store::Store;
+use self::view::Theme;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+
+/// Watch a process: its channels, coroutines, plugins and sessions
+///
+/// Lists with rates, depths, waiting operations and failures, each row in detail, graphs, and
+/// lines for what somebody should look at. `h` shows the keys, `q` quits.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Watch a load in this process, and say at its end what it came to
+    #[arg(long, conflicts_with = "replay")]
+    bench: bool,
+    /// Show a recording
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// Write every report to a file, for --replay
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Write lines of JSON instead of drawing; so does --json
+    #[arg(long)]
+    headless: bool,
+    /// Where the lines go: a file, or - for stdout
+    #[arg(value_name = "OUTPUT", default_value = "-")]
+    output: PathBuf,
+    /// How often to look, such as 1s or 250ms; at least 100ms
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    interval: Duration,
+    /// End after so long, such as 30s or 2m
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    duration: Option<Duration>,
+    /// Of --headless: only what has this in its name
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    filter: String,
+    /// No colours; so does NO_COLOR
+    #[arg(long)]
+    no_color: bool,
+    /// ASCII characters only
+    #[arg(long)]
+    ascii: bool,
+    #[command(flatten)]
+    shape: bench::Shape,
+}
+
+/// News that wait to be taken. Who brings more waits.
+const NEWS_MAX: usize = 64;
+
+pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
+    let headless = args.headless || ui.json();
+    if !headless && !io::stdout().is_terminal() {
+        return Err(Failure::new(Exit::Failure, "the monitor has no terminal to draw on")
+            .cause("stdout is not a terminal")
+            .hint("`--headless` writes lines instead"));
+    }
+    let (feed, load) = source(&args)?;
+    let feed = match &args.record {
+        Some(path) => origin::recorded(feed, path.clone())?,
+        None => feed,
+    };
+    let (say, news) = becket_chan::bounded(NEWS_MAX);
+    signals::listen(say.clone())?;
+    let mut app = App::new(feed.origin(), args.interval.as_millis() as u64);
+    let plan = Plan {
+        feed,
+        done: load.as_ref().map(Load::done),
+        query: if headless { headless::query(&args.filter) } else { app.query() },
+        interval: args.interval,
+        duration: args.duration,
+        paced: !headless,
+    };
+    if headless {
+        let mut out = output(&args.output)?;
+        let _orders = driver::start(plan, say)?;
+        let mut store = Store::default();
+        let outcome = headless::run(&news, &mut store, &mut out)?;
+        let summary = load.map(Load::finish);
+        let bench = summary.as_ref().map(|summary| summary.to_json(&store));
+        let exit = outcome.end(bench, &mut out)?;
+        return summary.map_or(Ok(exit), |summary| summary.check(exit));
+    }
+    let orders = driver::start(plan, say.clone())?;
+    let exit = tui::run(&mut app, theme(&args), (&say, &news), &orders)?;
+    if let Some(error) = &app.failed {
+        return Err(feed_failed(error));
+    }
+    let Some(load) = load else { return Ok(exit) };
+    let summary = load.finish();
+    ui.text(&summary.describe(&app.store))?;
+    summary.check(exit)
+}
+
+fn source(args: &Args) -> Result<(Box<dyn Feed>, Option<Load>), Failure> {
+    if args.bench {
+        let load = Load::start(&args.shape)?;
+        return Ok((origin::of_bench(&load), Some(load)));
+    }
+    match &args.replay {
+        Some(path) => Ok((origin::of_recording(path)?, None)),
+        None => Err(Failure::new(Exit::Usage, "there is nothing to watch")
+            .cause("neither --bench nor --replay says what")
+            .hint(format!("`{} mon --bench` shows a load in this process", super::program()))),
+    }
+}
+
+fn theme(args: &Args) -> Theme {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    Theme { colour: !(args.no_color || set("NO_COLOR") || dumb), ascii: args.ascii }
+}
+
+fn output(path: &Path) -> Result<Box<dyn Write>, Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdout().lock()));
+    }
+    let file = File::create(path).map_err(|error| Failure::file("written", path, &error))?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = units::parse_duration(text)?;
+    if interval < RATE_INTERVAL_MIN {
+        let min = RATE_INTERVAL_MIN.as_millis();
+        return Err(format!("less than {min}ms is too short to carry a rate"));
+    }
+    Ok(interval)
+}
+
+/// Why there are no more reports, as people read it.
+fn feed_failed(error: &FeedError) -> Failure {
+    match error {
+        FeedError::Lost { cause } => {
+            Failure::new(Exit::Failure, "the process cannot be reached any more")
+                .cause(cause.clone())
+        }
+        FeedError::Report(error) => {
+            Failure::new(Exit::Failure, "what came is no report").cause(error.to_string())
+        }
+        error => Failure::new(Exit::Failure, error.to_string()),
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Where the reports come from, and where else they go.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use becket_ipc::monitor::{Feed, FeedError, LocalFeed, Query, ReplayFeed, Report};
+
+use super::bench::Load;
+use crate::failure::Failure;
+
+/// The feed of a load in this process.
+pub(super) fn of_bench(load: &Load) -> Box<dyn Feed> {
+    Box::new(LocalFeed::new(Arc::clone(load.exporter()), "bench"))
+}
+
+/// The feed of a recording.
+pub(super) fn of_recording(path: &Path) -> Result<Box<dyn Feed>, Failure> {
+    let file = File::open(path).map_err(|error| Failure::file("read", path, &error))?;
+    Ok(Box::new(ReplayFeed::new(BufReader::new(file), path.display().to_string())))
+}
+
+/// The same feed, with every report written to a file.
+pub(super) fn recorded(feed: Box<dyn Feed>, path: PathBuf) -> Result<Box<dyn Feed>, Failure> {
+    let file = File::create(&path).map_err(|error| Failure::file("written", &path, &error))?;
+    Ok(Box::new(Recorded { feed, file: BufWriter::new(file), path }))
+}
+
+struct Recorded {
+    feed: Box<dyn Feed>,
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl Feed for Recorded {
+    fn next(&mut self, query: &Query) -> Result<Report, FeedError> {
+        let report = self.feed.next(query)?;
+        let line = report.to_json()?;
+        let written = self
+            .file
+            .write_all(&line)
+            .and_then(|()| self.file.write_all(b"\n"))
+            .and_then(|()| self.file.flush());
+        match written {
+            Ok(()) => Ok(report),
+            Err(error) => {
+                let cause = format!("{} cannot be written: {error}", self.path.display());
+                Err(FeedError::Lost { cause })
+            }
+        }
+    }
+
+    fn origin(&self) -> String {
+        self.feed.origin()
+    }
+
+    fn is_live(&self) -> bool {
+        self.feed.is_live()
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What somebody should look at.
+//!
+//! | what | when |
+//! |---|---|
+//! | a channel is full | in all reports of half a second |
+//! | operations fail | more deadlines and ends than in the report before |
+//! | values are dropped | more than in the report before |
+//! | a worker is held | a coroutine has run on it for 100 ms without a pause |
+//! | a plugin fails, a session is refused | more than in the report before |
+//!
+//! An alert stays for [`STAYS_NS`] after it was seen last.
+
+use std::collections::HashMap;
+
+use becket_ipc::monitor::{ChannelReport, Report};
+
+use super::super::units;
+
+/// How long an alert stays to be read.
+const STAYS_NS: u64 = 10_000_000_000;
+
+/// A channel that was full for less is not told of.
+const FULL_NS: u64 = 500_000_000;
+
+/// Alerts kept; the oldest go first.
+const ALERTS_MAX: usize = 64;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Grade {
+    /// To look at.
+    Warn,
+    /// Something is lost or stands still.
+    Bad,
+}
+
+/// One line to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Alert {
+    pub(crate) grade: Grade,
+    pub(crate) text: String,
+    key: String,
+    at_ns: u64,
+}
+
+/// All of them, and what they are found by.
+#[derive(Debug, Default)]
+pub(crate) struct Alerts {
+    list: Vec<Alert>,
+    channels: HashMap<u64, Before>,
+    plugins: HashMap<String, u64>,
+    sessions: HashMap<u64, u64>,
+}
+
+/// A channel in the report before.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    grave: u64,
+    dropped: u64,
+    full_since_ns: Option<u64>,
+}
+
+impl Alerts {
+    /// The worst first, then the latest.
+    pub(crate) fn list(&self) -> impl ExactSizeIterator<Item = &Alert> {
+        self.list.iter()
+    }
+
+    pub(super) fn take(&mut self, report: &Report) {
+        let now = report.at_ns;
+        let channels = &report.channels;
+        let mut seen = HashMap::new();
+        for channel in channels.rows.iter().chain(&channels.pinned) {
+            let before = self.channels.get(&channel.id).copied();
+            seen.insert(channel.id, self.channel(channel, before, now));
+        }
+        self.channels = seen;
+        for held in &report.coroutines.held {
+            let text = format!(
+                "worker {} is held for {} by {}",
+                held.worker,
+                units::age(held.held_ms),
+                held.what
+            );
+            self.raise(Grade::Bad, format!("held {}", held.worker), text, now);
+        }
+        let mut plugins = HashMap::new();
+        for plugin in report.plugins.rows.iter().chain(&report.plugins.pinned) {
+            let errors = plugin.errors();
+            let before = self.plugins.get(&plugin.name).copied().unwrap_or(errors);
+            if let Some(more @ 1..) = errors.checked_sub(before) {
+                let text = format!("plugin {}: {} more failed", plugin.name, units::count(more));
+                self.raise(Grade::Bad, format!("plugin {}", plugin.name), text, now);
+            }
+            plugins.insert(plugin.name.clone(), errors);
+        }
+        self.plugins = plugins;
+        let mut sessions = HashMap::new();
+        for session in report.sessions.rows.iter().chain(&report.sessions.pinned) {
+            let refused = session.refused();
+            let before = self.sessions.get(&session.id).copied().unwrap_or(refused);
+            if let Some(more @ 1..) = refused.checked_sub(before) {
+                let text = format!("session {}: {} more refused", session.id, units::count(more));
+                self.raise(Grade::Warn, format!("session {}", session.id), text, now);
+            }
+            sessions.insert(session.id, refused);
+        }
+        self.sessions = sessions;
+        self.list.retain(|alert| now.saturating_sub(alert.at_ns) <= STAYS_NS);
+        self.list.sort_by(|a, b| b.grade.cmp(&a.grade).then(b.at_ns.cmp(&a.at_ns)));
+        self.list.truncate(ALERTS_MAX);
+    }
+
+    fn channel(&mut self, channel: &ChannelReport, before: Option<Before>, now: u64) -> Before {
+        let name = &channel.name;
+        let grave = channel.failed.grave();
+        let full_since_ns = channel
+            .is_full()
+            .then(|| before.and_then(|before| before.full_since_ns).unwrap_or(now));
+        if let Some(before) = before {
+            if let Some(since) = full_since_ns.filter(|since| now.saturating_sub(*since) >= FULL_NS)
+            {
+                let text = format!(
+                    "{name} is full ({}) for {}, {} sends wait",
+                    units::count(channel.len),
+                    units::age((now - since) / 1_000_000),
+                    channel.senders_waiting,
+                );
+                self.raise(Grade::Warn, format!("full {}", channel.id), text, now);
+            }
+            if let Some(more @ 1..) = grave.checked_sub(before.grave) {
+                let text =
+                    format!("{name}: {} more timed out or found it closed", units::count(more));
+                self.raise(Grade::Bad, format!("grave {}", channel.id), text, now);
+            }
+            if let Some(more @ 1..) = channel.dropped.checked_sub(before.dropped) {
+                let text = format!("{name}: {} more values dropped", units::count(more));
+                self.raise(Grade::Bad, format!("dropped {}", channel.id), text, now);
+            }
+        }
+        Before { grave, dropped: channel.dropped, full_since_ns }
+    }
+
+    /// Adds an alert, or says an older one of the same thing anew.
+    fn raise(&mut self, grade: Grade, key: String, text: String, at_ns: u64) {
+        match self.list.iter_mut().find(|alert| alert.key == key) {
+            Some(alert) => *alert = Alert { grade, text, key, at_ns },
+            None => self.list.push(Alert { grade, text, key, at_ns }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use becket_ipc::monitor::{Held, Page};
+
+    use super::*;
+
+    fn full(name: &str) -> ChannelReport {
+        ChannelReport {
+            id: 1,
+            name: name.to_owned(),
+            kind: "bounded".into(),
+            capacity: Some(8),
+            len: 8,
+            senders_waiting: 2,
+            ..ChannelReport::default()
+        }
+    }
+
+    fn report(second: u64, rows: Vec<ChannelReport>) -> Report {
+        Report {
+            at_ns: second * 1_000_000_000,
+            channels: Page { rows, ..Page::default() },
+            ..Report::default()
+        }
+    }
+
+    fn texts(alerts: &Alerts) -> Vec<String> {
+        alerts.list().map(|alert| alert.text.clone()).collect()
+    }
+
+    #[test]
+    fn a_channel_that_stays_full_is_told_of_and_one_that_was_full_for_a_moment_is_not() {
+        let mut alerts = Alerts::default();
+        alerts.take(&report(1, vec![full("orders")]));
+        assert_eq!(texts(&alerts), [""; 0]);
+        alerts.take(&report(2, vec![full("orders")]));
+        alerts.take(&report(4, vec![full("orders")]));
+        assert_eq!(texts(&alerts), ["orders is full (8) for 3.0s, 2 sends wait"]);
+        let room = ChannelReport { len: 3, ..full("orders") };
+        alerts.take(&report(5, vec![room]));
+        assert_eq!(alerts.list().len(), 1, "it stays to be read");
+        alerts.take(&report(15, vec![full("orders")]));
+        assert_eq!(alerts.list().len(), 0, "and goes; what is full anew was not full before");
+    }
+
+    #[test]
+    fn failures_are_told_of_while_they_rise() {
+        let mut alerts = Alerts::default();
+        let mut channel = ChannelReport { name: "orders".into(), ..ChannelReport::default() };
+        channel.failed.receive.timed_out = 5;
+        alerts.take(&report(1, vec![channel.clone()]));
+        channel.failed.receive.would_block = 100;
+        alerts.take(&report(2, vec![channel.clone()]));
+        assert_eq!(texts(&alerts), [""; 0], "neither what was before nor who only asked");
+        channel.failed.receive.timed_out = 8;
+        channel.dropped = 1;
+        alerts.take(&report(3, vec![channel]));
+        assert_eq!(
+            texts(&alerts),
+            ["orders: 3 more timed out or found it closed", "orders: 1 more values dropped"]
+        );
+    }
+
+    #[test]
+    fn what_stands_still_comes_before_what_is_full() {
+        let mut alerts = Alerts::default();
+        alerts.take(&report(1, vec![full("orders")]));
+        let mut held = report(2, vec![full("orders")]);
+        let busy = Held { id: 1, what: "busy".into(), worker: 3, held_ms: 1200 };
+        held.coroutines.held = vec![busy];
+        alerts.take(&held);
+        assert_eq!(texts(&alerts).first().unwrap(), "worker 3 is held for 1.2s by busy");
+    }
+
+    #[test]
+    fn alerts_are_bounded() {
+        let mut alerts = Alerts::default();
+        for second in 0..3 {
+            let rows = (0..500).map(|id| ChannelReport { id, ..full("x") }).collect();
+            alerts.take(&report(second, rows));
+        }
+        assert_eq!(alerts.list().len(), ALERTS_MAX);
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What is remembered of one thing that counts: a channel, a plugin, a session, a worker.
+
+use std::collections::VecDeque;
+
+use becket_ipc::monitor::{Meter, Rates, Reading};
+
+/// Samples kept for the graph.
+pub(crate) const SAMPLES_MAX: usize = 240;
+
+/// What a rate is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Unit {
+    /// Messages, calls, frames.
+    #[default]
+    Messages,
+    /// Bytes.
+    Bytes,
+    /// Failures, errors, refusals.
+    Failures,
+}
+
+impl Unit {
+    /// The next one.
+    pub(crate) fn next(self) -> Self {
+        match self {
+            Self::Messages => Self::Bytes,
+            Self::Bytes => Self::Failures,
+            Self::Failures => Self::Messages,
+        }
+    }
+
+    /// In one word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Bytes => "bytes",
+            Self::Failures => "failures",
+        }
+    }
+}
+
+/// What was counted of one thing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) at_ns: u64,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) failures: u64,
+}
+
+/// Meters of one thing, and what they showed lately.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Track {
+    meters: [Meter; 3],
+    history: [VecDeque<f64>; 3],
+    /// The number of the report in which it was seen last.
+    pub(super) seen: u64,
+}
+
+impl Track {
+    /// Takes the counts of a report. True if new rates were made of it.
+    pub(super) fn read(&mut self, counts: Counts, report: u64) -> bool {
+        self.seen = report;
+        let Counts { at_ns, messages, bytes, failures } = counts;
+        let mut news = false;
+        let each = self.meters.iter_mut().zip(&mut self.history);
+        for ((meter, history), count) in each.zip([messages, bytes, failures]) {
+            if let Some(rates) = meter.read(Reading { at_ns, count }) {
+                news = true;
+                if history.len() >= SAMPLES_MAX {
+                    history.pop_front();
+                }
+                history.push_back(rates.now);
+            } else if meter.rates().is_none() {
+                // It began anew, and its past with it.
+                history.clear();
+            }
+        }
+        news
+    }
+
+    /// The latest rates; none before there are two readings far enough apart.
+    pub(crate) fn rates(&self, unit: Unit) -> Option<Rates> {
+        self.meters.get(unit as usize).and_then(Meter::rates)
+    }
+
+    /// The rates of the past, the oldest first.
+    pub(crate) fn history(&self, unit: Unit) -> impl ExactSizeIterator<Item = f64> + '_ {
+        self.history.get(unit as usize).map(VecDeque::iter).unwrap_or_default().copied()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.meters.iter_mut().for_each(Meter::clear);
+        self.history.iter_mut().for_each(VecDeque::clear);
+    }
+}

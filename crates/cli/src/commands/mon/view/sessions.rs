@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The list of sessions.
+
+use becket_ipc::monitor::SessionReport;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::frame::rate_text;
+use super::table::{Cell, Column, Table, left, plain, right, styled};
+use super::theme::Theme;
+use crate::commands::mon::app::{App, Sorts};
+use crate::commands::mon::store::{Of, Unit};
+use crate::commands::mon::units;
+
+const COLUMNS: [Column; 9] = [
+    right("ID", 6, Some(Sorts::Id)),
+    right("PEER", 8, None),
+    right("UID", 6, None),
+    left("TRANSPORT", 0, None),
+    right("STREAMS", 8, Some(Sorts::Streams)),
+    right("RATE", 9, None),
+    right("SPEED", 12, Some(Sorts::Bytes)),
+    right("CREDIT", 7, None),
+    right("REFUSED", 8, Some(Sorts::Failed)),
+];
+
+pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(report) = &app.report else { return };
+    let page = &report.sessions;
+    let list = app.list();
+    let skip = list.offset().saturating_sub(page.first) as usize;
+    Table {
+        theme,
+        columns: &COLUMNS,
+        list: Some(list),
+        selected: (page.matched > 0).then(|| (list.selected() - list.offset()) as usize),
+    }
+    .draw(page.rows.iter().skip(skip).map(|row| cells(app, theme, row)), area, buffer);
+    super::frame::nothing(app, theme, area, buffer);
+}
+
+fn cells(app: &App, theme: Theme, row: &SessionReport) -> Vec<Cell> {
+    let track = app.store.track(&Of::Session(row.id));
+    let rates = track.and_then(|track| track.rates(app.unit));
+    let bytes = track.and_then(|track| track.rates(Unit::Bytes));
+    let none = || theme.none().to_owned();
+    let refused = row.refused();
+    vec![
+        plain(row.id.to_string()),
+        plain(if row.peer_pid == 0 { none() } else { row.peer_pid.to_string() }),
+        plain(row.peer_uid.to_string()),
+        plain(row.transport.as_str()),
+        plain(units::count(row.streams)),
+        styled(rates.map_or_else(none, |rates| rate_text(rates.now, app.unit)), theme.rate()),
+        plain(bytes.map_or_else(none, |bytes| units::bits(bytes.now))),
+        plain(units::count(row.credit_messages)),
+        styled(units::count(refused), if refused > 0 { theme.warn() } else { theme.dim() }),
+    ]
+}
