@@ -179,7 +179,10 @@ impl<S: Side> Connection<S> {
     pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
         let mut core = self.core.lock();
         let done = core.act(act);
-        core.send();
+        if !core.send() && core.link.prepare_wait() {
+            // There is room again, or something has come: no wake will tell.
+            self.again.store(true, Ordering::SeqCst);
+        }
         self.leave(core);
         done
     }
@@ -360,14 +363,18 @@ impl<S: Side> Core<S> {
         any
     }
 
-    /// Hands to the link what there is room for.
-    fn send(&mut self) {
+    /// Hands to the link what there is room for. False: something is left that waits for room.
+    fn send(&mut self) -> bool {
         if self.ended.is_some() {
-            return;
+            return true;
         }
-        self.session.transmit(&mut *self.link);
-        if let Err(error) = self.link.flush() {
-            self.failed(error);
+        let all = self.session.transmit(&mut *self.link);
+        match self.link.flush() {
+            Ok(flushed) => all && flushed,
+            Err(error) => {
+                self.failed(error);
+                true
+            }
         }
     }
 
