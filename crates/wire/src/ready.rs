@@ -1,13 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whose turn it is to send: one list of streams for each class of priority.
+//! Whose turn it is to send: lists of streams for each class of priority.
+//!
+//! ```text
+//!              turn's over                         no session credit for its next element
+//!             ┌─────────┐
+//!   has ───▶ [ in turn …  ] ───────────────────────────▶ [ waiting … ]
+//!   something      │    ▲                                      │
+//!                  ▼    └──────────────────────────────────────┘
+//!             nothing left          credit came: its element is paid for
+//! ```
 //!
 //! The most urgent class that has something goes first. Within a class: deficit round robin (Shreedhar
 //! and Varghese, 1995). A stream whose turn it is gets its quantum of bytes and sends while the next
 //! piece fits into what it has; then the next one. Work for each piece is O(1): a piece takes at most
 //! 64 turns (the quantum's least, see `Limits::quantum_bytes`).
 //!
-//! 1. A stream is in a list at most once, if it has something to send.
-//! 2. Streams that end by force leave a dead entry. When those are the greater part they are swept
+//! 1. A stream is in one list at most, if it has something to send.
+//! 2. An element that has begun waits for nothing: it was paid for as a whole. So those that wait for
+//!    session credit never stand in the way of what will bring it.
+//! 3. Who waits is served in order, the more urgent class first, and nobody of the same class or a
+//!    less urgent one passes by: long elements do not starve.
+//! 4. Streams that end by force leave a dead entry. When those are the greater part they are swept
 //!    out, so the lists are never longer than twice the streams, plus 128.
 
 use std::collections::VecDeque;
@@ -16,23 +29,29 @@ use crate::{Priority, StreamId};
 
 const DEAD_LEAST: usize = 64;
 
+/// Lists that hold the streams of each class.
+type Lists = [VecDeque<StreamId>; Priority::CLASSES];
+
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
-    classes: [VecDeque<StreamId>; Priority::CLASSES],
+    in_turn: Lists,
+    waiting: Lists,
     dead: usize,
 }
 
 impl Ready {
     /// Makes room for one more stream, so that listing it later allocates nothing.
     pub(crate) fn reserve(&mut self, priority: Priority, streams: usize) {
-        if let Some(list) = self.classes.get_mut(priority as usize) {
-            list.reserve(streams.saturating_sub(list.len()));
+        for lists in [&mut self.in_turn, &mut self.waiting] {
+            if let Some(list) = lists.get_mut(priority as usize) {
+                list.reserve(streams.saturating_sub(list.len()));
+            }
         }
     }
 
     #[inline]
-    pub(crate) fn push(&mut self, priority: Priority, id: StreamId) {
-        if let Some(list) = self.classes.get_mut(priority as usize) {
+    pub(crate) fn push(&mut self, class: usize, id: StreamId) {
+        if let Some(list) = self.in_turn.get_mut(class) {
             list.push_back(id);
         }
     }
@@ -40,23 +59,46 @@ impl Ready {
     /// The stream whose turn it is in this class, and whether it is alone there.
     #[inline]
     pub(crate) fn front(&self, class: usize) -> Option<(StreamId, bool)> {
-        let list = self.classes.get(class)?;
+        let list = self.in_turn.get(class)?;
         Some((*list.front()?, list.len() == 1))
     }
 
     pub(crate) fn rotate(&mut self, class: usize) {
-        if let Some(list) = self.classes.get_mut(class) {
+        if let Some(list) = self.in_turn.get_mut(class) {
             list.rotate_left(usize::from(list.len() > 1));
         }
     }
 
-    pub(crate) fn pop(&mut self, class: usize) {
-        if let Some(list) = self.classes.get_mut(class) {
-            list.pop_front();
+    pub(crate) fn pop(&mut self, class: usize) -> Option<StreamId> {
+        self.in_turn.get_mut(class)?.pop_front()
+    }
+
+    /// The stream whose turn it is waits for session credit.
+    pub(crate) fn park(&mut self, class: usize) {
+        let id = self.pop(class);
+        if let (Some(id), Some(list)) = (id, self.waiting.get_mut(class)) {
+            list.push_back(id);
         }
     }
 
-    /// The front entry was a dead one, and is gone.
+    /// Who has waited longest in this class.
+    #[inline]
+    pub(crate) fn waiting(&self, class: usize) -> Option<StreamId> {
+        self.waiting.get(class)?.front().copied()
+    }
+
+    /// Who has waited longest waits no more.
+    pub(crate) fn pop_waiting(&mut self, class: usize) -> Option<StreamId> {
+        self.waiting.get_mut(class)?.pop_front()
+    }
+
+    /// Somebody of this class or a more urgent one waits for session credit.
+    #[inline]
+    pub(crate) fn anyone_waits(&self, priority: Priority) -> bool {
+        self.waiting.iter().take(priority as usize + 1).any(|list| !list.is_empty())
+    }
+
+    /// A dead entry has been popped.
     pub(crate) fn buried(&mut self) {
         self.dead = self.dead.saturating_sub(1);
     }
@@ -64,19 +106,15 @@ impl Ready {
     /// No stream of this class or a more urgent one has anything to send.
     #[inline]
     pub(crate) fn is_free(&self, priority: Priority) -> bool {
-        self.classes.iter().take(priority as usize + 1).all(VecDeque::is_empty)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.classes.iter().all(VecDeque::is_empty)
+        let empty = self.in_turn.iter().take(priority as usize + 1).all(VecDeque::is_empty);
+        empty && !self.anyone_waits(priority)
     }
 
     /// A listed stream has ended by force. `live` says which ones are still listed.
     pub(crate) fn forget(&mut self, live: impl Fn(StreamId) -> bool) {
         self.dead += 1;
-        let entries: usize = self.classes.iter().map(VecDeque::len).sum();
-        if self.dead > DEAD_LEAST && self.dead * 2 > entries {
-            for list in &mut self.classes {
+        if self.dead > DEAD_LEAST && self.dead * 2 > self.len() {
+            for list in self.in_turn.iter_mut().chain(&mut self.waiting) {
                 list.retain(|id| live(*id));
             }
             self.dead = 0;
@@ -85,7 +123,7 @@ impl Ready {
 
     /// Entries, dead ones too.
     pub(crate) fn len(&self) -> usize {
-        self.classes.iter().map(VecDeque::len).sum()
+        self.in_turn.iter().chain(&self.waiting).map(VecDeque::len).sum()
     }
 
     pub(crate) fn clear(&mut self) {

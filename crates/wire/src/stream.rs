@@ -79,6 +79,8 @@ pub(crate) struct Outgoing {
     pub(crate) queue_bytes: u64,
     /// Bytes of the queue's first item that have gone, once it has begun.
     pub(crate) begun: Option<usize>,
+    /// Session credit that was taken for the queue's first item before its turn has come.
+    pub(crate) paid: Option<u64>,
     /// The element that is being sent is wanted back.
     pub(crate) withdraw: bool,
     pub(crate) returns_queued: u32,
@@ -144,6 +146,7 @@ impl Stream {
                 queue: VecDeque::new(),
                 queue_bytes: 0,
                 begun: None,
+                paid: None,
                 withdraw: false,
                 returns_queued: 0,
                 ending: Ending::Going,
@@ -167,8 +170,8 @@ impl Stream {
     }
 
     /// Lets go of everything but what the other side's frames are still judged by. Says how many
-    /// bytes were queued.
-    pub(crate) fn abandon(&mut self, phase: Phase) -> u64 {
+    /// bytes were queued, and how much session credit was taken and not used.
+    pub(crate) fn abandon(&mut self, phase: Phase) -> (u64, u64) {
         self.phase = phase;
         let outgoing = &mut self.outgoing;
         outgoing.queue = VecDeque::new();
@@ -183,7 +186,7 @@ impl Stream {
         }
         let Due { listed, .. } = self.due;
         self.due = Due { listed, ..Due::default() };
-        std::mem::take(&mut outgoing.queue_bytes)
+        (std::mem::take(&mut outgoing.queue_bytes), outgoing.paid.take().unwrap_or(0))
     }
 }
 

@@ -154,7 +154,8 @@ fn more_than_the_credit_ends_the_session() {
         let mut head = Head::new(Kind::Data);
         head.stream = id.number();
         head.sequence = 1;
-        let result = pair.server.receive(frame(head, b"abc"), pair.now).map(|event| event.is_some());
+        let result =
+            pair.server.receive(frame(head, b"abc"), pair.now).map(|event| event.is_some());
         if fits {
             assert_eq!(result, Ok(true));
             continue;
@@ -336,10 +337,7 @@ fn an_old_number_does_not_reach_a_new_stream() {
     let limits = Limits { streams_max: 1, ..Limits::default() };
     let mut pair = Pair::new(limits.clone(), limits);
     let old = opened(&mut pair, MUCH, MUCH);
-    assert_eq!(
-        pair.client.open(1, Priority::Normal, MUCH, Bytes::new()),
-        Err(Refused::TooMany)
-    );
+    assert_eq!(pair.client.open(1, Priority::Normal, MUCH, Bytes::new()), Err(Refused::TooMany));
     pair.client.end(old, 0, "").unwrap();
     pair.server.end(old, 0, "").unwrap();
     pair.exchange();
@@ -437,10 +435,7 @@ fn draining_lets_what_is_open_end() {
     let late = pair.client.open(1, Priority::Normal, MUCH, Bytes::new()).unwrap();
     let asked = pair.client.request(1, Bytes::new()).unwrap();
     pair.server.drain();
-    assert_eq!(
-        pair.server.open(1, Priority::Normal, MUCH, Bytes::new()),
-        Err(Refused::Draining)
-    );
+    assert_eq!(pair.server.open(1, Priority::Normal, MUCH, Bytes::new()), Err(Refused::Draining));
     assert_eq!(pair.to_server().unwrap(), [""; 0], "what crosses is turned away");
     let events = pair.to_client().unwrap();
     assert_eq!(events[0], "Draining");
@@ -533,11 +528,8 @@ fn nothing_is_commanded_before_the_greeting() {
 
 #[test]
 fn the_sessions_credit_comes_back_unless_it_is_held() {
-    let limits = Limits {
-        session_credit_bytes: 1000,
-        element_bytes_max: 1000,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { session_credit_bytes: 1000, element_bytes_max: 1000, ..Limits::default() };
     let mut pair = Pair::new(limits.clone(), limits);
     let one = opened(&mut pair, MUCH, MUCH);
     let two = opened(&mut pair, MUCH, MUCH);

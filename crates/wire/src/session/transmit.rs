@@ -31,8 +31,8 @@ enum Turn {
     Over,
     /// No room in the outlet.
     Full,
-    /// The other side has no room for the element.
-    Stalled,
+    /// The other side has no room for its next element.
+    Waits,
 }
 
 /// What stands first in a stream's queue.
@@ -193,17 +193,37 @@ impl Session {
     }
 
     fn transmit_elements<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
+        self.unpark();
         for class in 0..Priority::CLASSES {
             while let Some((id, alone)) = self.ready.front(class) {
                 match self.turn(outlet, id, alone) {
-                    Turn::Empty => self.ready.pop(class),
+                    Turn::Empty => drop(self.ready.pop(class)),
                     Turn::Over => self.ready.rotate(class),
+                    Turn::Waits => self.ready.park(class),
                     Turn::Full => return false,
-                    Turn::Stalled => return true,
                 }
             }
         }
         true
+    }
+
+    /// Those that have waited for session credit, as far as it goes now.
+    fn unpark(&mut self) {
+        for class in 0..Priority::CLASSES {
+            while let Some(id) = self.ready.waiting(class) {
+                if let Some(stream) = self.streams.get_mut(id).filter(|it| it.outgoing.listed) {
+                    let outgoing = &mut stream.outgoing;
+                    let bytes = outgoing.queue.front().map(|item| item.element().len() as u64);
+                    let Some(window) = self.window.checked_sub(bytes.unwrap_or(0)) else { return };
+                    self.window = window;
+                    outgoing.paid = bytes;
+                    self.ready.push(class, id);
+                } else {
+                    self.ready.buried();
+                }
+                self.ready.pop_waiting(class);
+            }
+        }
     }
 
     /// Lets a stream send what its turn allows.
@@ -227,8 +247,12 @@ impl Session {
                 outgoing.in_turn = false;
                 return Turn::Over;
             }
-            if outgoing.begun.is_none() && next.bytes > self.window {
-                return Turn::Stalled;
+            if outgoing.begun.is_none() && outgoing.paid.is_none() {
+                if next.bytes > self.window || self.ready.anyone_waits(stream.priority) {
+                    return Turn::Waits;
+                }
+                self.window -= next.bytes;
+                outgoing.paid = Some(next.bytes);
             }
             let more = if follow > 0 { flags::MORE } else { 0 };
             let (flags, aux, sequence) = (next.flags | more, follow, next.sequence);
@@ -239,9 +263,7 @@ impl Session {
             let piece_bytes = piece.len();
             self.counters.sent.element_bytes += piece_bytes as u64;
             outgoing.deficit = outgoing.deficit.saturating_sub(cost);
-            if outgoing.begun.is_none() {
-                self.window -= next.bytes;
-            }
+            outgoing.paid = None;
             if follow > 0 {
                 outgoing.begun = Some(next.offset + piece_bytes);
                 continue;

@@ -112,7 +112,11 @@ impl Pair {
 }
 
 /// Everything that one side has to say goes to the other.
-pub(crate) fn carry(from: &mut Session, to: &mut Session, now: Instant) -> Result<Vec<String>, SessionError> {
+pub(crate) fn carry(
+    from: &mut Session,
+    to: &mut Session,
+    now: Instant,
+) -> Result<Vec<String>, SessionError> {
     let mut wire = Wire::endless();
     assert!(from.transmit(&mut wire));
     let mut events = Vec::new();
