@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `libkcoro`: the C surface over `becket-chan` and `becket-coro`.
+//! `libkcoro`: the C surface over `becket-chan`, `becket-coro` and `becket-ipc`.
 //!
 //! The contract is the headers in `include/`; each module here is the other side of some of them.
 //! Every function is `extern "C"` and goes through the panic boundary ([`boundary`]). A handle
@@ -19,6 +19,7 @@ pub mod core;
 pub mod dispatch;
 pub mod errno;
 pub mod ext;
+pub mod ipc;
 pub mod job;
 mod limit;
 pub mod metrics;

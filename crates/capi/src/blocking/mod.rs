@@ -11,7 +11,7 @@
 //! has one: so one wait ends for the thing itself and for a cancel.
 
 pub mod offload;
-mod reactor;
+pub(crate) mod reactor;
 pub mod transfer;
 
 use std::ffi::{c_int, c_long};
@@ -60,11 +60,12 @@ impl Event {
     }
 
     /// What is to be cancelled when it happens.
-    fn trigger(&self) -> Token {
+    pub(crate) fn trigger(&self) -> Token {
         self.happened.clone()
     }
 
-    fn is_cancelled(&self) -> bool {
+    /// Whether the caller was.
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(Token::is_cancelled)
     }
 

@@ -26,9 +26,11 @@ use crate::errno;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub(crate) enum Direction {
     Readable,
     Writable,
+    /// The other end is gone. What can still be read does not matter.
+    HungUp,
 }
 
 impl Direction {
@@ -36,12 +38,14 @@ impl Direction {
         match self {
             Self::Readable => libc::POLLIN,
             Self::Writable => libc::POLLOUT,
+            // Told without being asked for.
+            Self::HungUp => 0,
         }
     }
 }
 
 /// Waits until the descriptor is ready, has ended, or has an error to tell.
-pub(super) fn wait(fd: RawFd, direction: Direction, until: Until) -> Result<(), c_int> {
+pub(crate) fn wait(fd: RawFd, direction: Direction, until: Until) -> Result<(), c_int> {
     let event = Event::new();
     if event.is_cancelled() {
         return Err(errno::ECANCELED);
@@ -56,6 +60,12 @@ pub(super) fn wait(fd: RawFd, direction: Direction, until: Until) -> Result<(), 
         return Ok(());
     };
     event.wait(until)
+}
+
+/// Sets the token when the other end of a socket is gone, unless what is returned has been dropped
+/// by then. Neither waits.
+pub(crate) fn watch(fd: RawFd, token: Token) -> Result<impl Sized, c_int> {
+    platform::register(fd, Direction::HungUp, token)
 }
 
 /// Looks, without waiting.
@@ -131,6 +141,7 @@ mod platform {
         let what = match direction {
             Direction::Readable => libc::EPOLLIN | libc::EPOLLRDHUP,
             Direction::Writable => libc::EPOLLOUT,
+            Direction::HungUp => libc::EPOLLRDHUP,
         };
         let once = (what | libc::EPOLLONESHOT).cast_unsigned();
         let mut event = libc::epoll_event { events: once, u64: number };

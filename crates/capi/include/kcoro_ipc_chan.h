@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Channels of another process, by protocol 1.0: the client's side.
+ *
+ * The connection has been made and greeted (kc_ipc_connect, kc_ipc_hs_cli). Any number of threads
+ * and coroutines may use one connection, and one channel, at once: each request has a number, and
+ * its answer, in whatever order answers come, goes to who asked. One of those who wait reads for
+ * all of them. While a call of this header is under way, kc_ipc_recv on the connection would take
+ * answers away from it: do not mix them.
+ *
+ * A server may handle the requests of a connection one after the other. Then a receive that waits
+ * holds up what the same connection asks for next: use a connection for each direction.
+ *
+ * timeout_ms is as in kcoro.h: 0 tries, less than 0 waits without end, more is a bound, kept by the
+ * server. If its answer is more than a second late, or the caller's context is cancelled, the call
+ * ends here alone. What the server does then is not known to the caller:
+ * an element that was sent may still arrive; one that is received for a call that has ended goes to
+ * the next receive of that channel on this connection, and is not lost.
+ *
+ * Answers, beside those of kcoro.h (KC_EAGAIN, KC_ETIME, KC_EPIPE, KC_ECANCELED):
+ *   -ECONNRESET   the peer is gone, or the connection was closed; so for every later call
+ *   -ENOENT       the server has no such channel (any more)
+ *   -EINVAL       NULL; or the element is not of the channel's size
+ *   -EPROTO       the server answered with something else; that ends the connection
+ *   -ENOBUFS      4096 requests are waiting for their answers
+ *   or whatever else the server answers */
+#ifndef KCORO_IPC_CHAN_H
+#define KCORO_IPC_CHAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kcoro.h"
+#include "kcoro_ipc_posix.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A channel of the server. It stays valid when the connection is closed; its calls then answer
+ * -ECONNRESET. */
+typedef struct kc_ipc_chan kc_ipc_chan_t;
+
+/* Has the server make a channel: kind and capacity as for kc_chan_make. -EMSGSIZE: elements of 0
+ * bytes, or of more than 65535. -EINVAL also: a kind that is none, a capacity beyond 32 bits. */
+int kc_ipc_chan_make(kc_ipc_conn_t *conn, int kind, size_t elem_sz, size_t capacity,
+                     kc_ipc_chan_t **out);
+
+/* A channel that is there already, by its number. Nothing is asked: a number that is unknown is
+ * -ENOENT at the first operation. -EMSGSIZE as above. */
+int kc_ipc_chan_open(kc_ipc_conn_t *conn, uint32_t chan_id, int kind, size_t elem_sz,
+                     kc_ipc_chan_t **out);
+
+/* Its number, which another process may open. 0: NULL. */
+uint32_t kc_ipc_chan_id(const kc_ipc_chan_t *ch);
+
+/* Sends an element, receives one. */
+int kc_ipc_chan_send(kc_ipc_chan_t *ch, const void *msg, long timeout_ms);
+int kc_ipc_chan_recv(kc_ipc_chan_t *ch, void *out, long timeout_ms);
+
+/* The same with a timeout of 0: KC_EAGAIN if it would have to wait. */
+int kc_ipc_chan_try_send(kc_ipc_chan_t *ch, const void *msg);
+int kc_ipc_chan_try_recv(kc_ipc_chan_t *ch, void *out);
+
+/* Closes the channel, for everybody, and waits for the answer: 0. What it holds can still be
+ * received. */
+int kc_ipc_chan_close(kc_ipc_chan_t *ch);
+
+/* Has the server forget the channel, closed or not, and frees the handle. No call may be using the
+ * handle. There is no answer. */
+void kc_ipc_chan_destroy(kc_ipc_chan_t *ch);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A connection: frames in, frames out, its end.
+//!
+//! Nothing here holds a lock while it waits: each try is under a lock and does not wait; between
+//! tries the caller waits for the descriptor.
+//!
+//! # Invariants
+//!
+//! 1. Frames go out whole and in the order in which they were taken, whoever sends them.
+//! 2. What came before the peer went can still be received; then comes `ECONNRESET`, for good.
+//! 3. Bytes that are no frame end the connection: nothing after them could be trusted.
+
+use std::ffi::c_int;
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use becket_wire::v1::{
+    Assembler, Frame, FrameError, HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, Packets,
+};
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+use super::calls::Calls;
+use super::code::{ECONNRESET, EMSGSIZE, ENOBUFS, EPROTO, of_system};
+use super::outgoing::{GiveBack, Outgoing};
+use super::served::Served;
+use crate::blocking::Until;
+use crate::blocking::reactor::{self, Direction};
+use crate::errno;
+
+/// `kc_ipc_conn_t`.
+pub struct Conn {
+    socket: OwnedFd,
+    waits: AtomicBool,
+    /// The peer has sent header and payload in one packet: so it reads them.
+    in_one: AtomicBool,
+    /// Why it is over; 0: it is not.
+    over: AtomicI32,
+    incoming: Mutex<Incoming>,
+    outgoing: Mutex<Outgoing>,
+    /// Of the client's side.
+    pub(super) calls: Calls,
+    /// Of the server's side.
+    pub(super) served: Served,
+}
+
+struct Incoming {
+    assembler: Assembler,
+    /// Room for the largest packet; made when the first one is awaited.
+    packet: Vec<u8>,
+}
+
+/// How a frame that was to be sent without waiting fared.
+pub(super) enum Taken {
+    Sent,
+    /// It goes when there is room.
+    Waits,
+}
+
+impl Conn {
+    pub(super) fn new(socket: OwnedFd) -> Self {
+        let assembler = Assembler::new(PAYLOAD_BYTES_MAX);
+        Self {
+            socket,
+            waits: AtomicBool::new(true),
+            in_one: AtomicBool::new(false),
+            over: AtomicI32::new(0),
+            incoming: Mutex::new(Incoming { assembler, packet: Vec::new() }),
+            outgoing: Mutex::default(),
+            calls: Calls::default(),
+            served: Served::default(),
+        }
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_waits(&self, waits: bool) -> Result<(), c_int> {
+        let mut flags = rustix::fs::fcntl_getfl(&self.socket).map_err(of_system)?;
+        flags.set(rustix::fs::OFlags::NONBLOCK, !waits);
+        rustix::fs::fcntl_setfl(&self.socket, flags).map_err(of_system)?;
+        self.waits.store(waits, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Ends it. The first reason stays.
+    pub(super) fn end(&self, why: c_int) {
+        let first = self.over.compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
+        if first.is_ok() {
+            // If there is nothing to shut down, nobody waits.
+            let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        }
+    }
+
+    /// The program has closed it.
+    pub(super) fn close(&self) {
+        if let Ok(Err(Errno::CONNRESET)) = rustix::net::sockopt::socket_error(&self.socket) {
+            self.outgoing.lock().was_unread();
+        }
+        self.end(ECONNRESET);
+    }
+
+    /// An error if it is over.
+    pub(super) fn check(&self) -> Result<(), c_int> {
+        match self.over.load(Ordering::Acquire) {
+            0 => Ok(()),
+            why => Err(why),
+        }
+    }
+
+    // ---- Out ----------------------------------------------------------------------------------
+
+    /// Sends a frame, waiting for room. An error: the peer does not get it.
+    pub(super) fn send(
+        &self,
+        frame: Vec<u8>,
+        give_back: Option<GiveBack>,
+        until: Until,
+    ) -> Result<(), c_int> {
+        let number = {
+            let mut outgoing = self.outgoing.lock();
+            self.check_out(&outgoing)?;
+            let number = outgoing.push(frame, give_back);
+            self.send_packets(&mut outgoing)?;
+            number
+        };
+        let mut waited = Ok(());
+        loop {
+            let mut outgoing = self.outgoing.lock();
+            if outgoing.is_sent(number) {
+                return Ok(());
+            }
+            self.check_out(&outgoing)?;
+            let flushed = self.send_packets(&mut outgoing);
+            if outgoing.is_sent(number) {
+                return Ok(());
+            }
+            flushed?;
+            if let Err(error) = waited {
+                // What has begun goes on, with whatever is sent next.
+                return if outgoing.withdraw(number) { Err(error) } else { Ok(()) };
+            }
+            drop(outgoing);
+            waited = reactor::wait(self.fd(), Direction::Writable, until);
+        }
+    }
+
+    /// Sends a frame if there is room for some of it at once: `EAGAIN` if not.
+    pub(super) fn send_or_not(&self, frame: Vec<u8>) -> Result<(), c_int> {
+        let mut outgoing = self.outgoing.lock();
+        self.check_out(&outgoing)?;
+        if !self.send_packets(&mut outgoing)? {
+            return Err(errno::EAGAIN);
+        }
+        let number = outgoing.push(frame, None);
+        let sent = self.send_packets(&mut outgoing)?;
+        if !sent && outgoing.withdraw(number) { Err(errno::EAGAIN) } else { Ok(()) }
+    }
+
+    /// Takes a frame, and sends what there is room for. An error: it was not taken.
+    pub(super) fn send_later(&self, frame: Vec<u8>) -> Result<Taken, c_int> {
+        let mut outgoing = self.outgoing.lock();
+        self.check_out(&outgoing)?;
+        if !outgoing.has_room() && !self.send_packets(&mut outgoing)? && !outgoing.has_room() {
+            return Err(ENOBUFS);
+        }
+        outgoing.push(frame, None);
+        Ok(if self.send_packets(&mut outgoing)? { Taken::Sent } else { Taken::Waits })
+    }
+
+    /// Sends what there is room for. True: nothing is left.
+    pub(super) fn flush(&self) -> Result<bool, c_int> {
+        let mut outgoing = self.outgoing.lock();
+        self.check_out(&outgoing)?;
+        self.send_packets(&mut outgoing)
+    }
+
+    /// An error if nothing can be sent.
+    fn check_out(&self, outgoing: &Outgoing) -> Result<(), c_int> {
+        self.check()?;
+        if outgoing.is_gone() { Err(ECONNRESET) } else { Ok(()) }
+    }
+
+    fn send_packets(&self, outgoing: &mut Outgoing) -> Result<bool, c_int> {
+        let in_one = self.in_one.load(Ordering::Relaxed);
+        let packets = if in_one { Packets::One } else { Packets::Two };
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let sent = outgoing
+            .send(packets, |packet| rustix::net::send(&self.socket, packet, flags).map(|_| ()));
+        sent.map_err(|error| {
+            if error == Errno::CONNRESET {
+                outgoing.was_unread();
+            }
+            // Half a frame may be gone: nothing could follow it.
+            outgoing.end();
+            match error {
+                Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => ECONNRESET,
+                error => of_system(error),
+            }
+        })
+    }
+
+    // ---- In -----------------------------------------------------------------------------------
+
+    /// Waits for a frame and shows it.
+    pub(super) fn recv<R>(
+        &self,
+        until: Until,
+        mut show: impl FnMut(Frame<'_>) -> R,
+    ) -> Result<R, c_int> {
+        loop {
+            match self.recv_now(&mut show)? {
+                Some(shown) => return Ok(shown),
+                None => reactor::wait(self.fd(), Direction::Readable, until)?,
+            }
+        }
+    }
+
+    /// Shows the next frame, if all of it is there.
+    pub(super) fn recv_now<R>(
+        &self,
+        show: impl FnOnce(Frame<'_>) -> R,
+    ) -> Result<Option<R>, c_int> {
+        let mut incoming = self.incoming.lock();
+        let Incoming { assembler, packet } = &mut *incoming;
+        if packet.is_empty() {
+            *packet = vec![0; assembler.packet_bytes_max()];
+        }
+        loop {
+            self.check()?;
+            let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+            let bytes = match rustix::net::recv(&self.socket, packet.as_mut_slice(), flags) {
+                Ok((_, 0)) => {
+                    self.end(ECONNRESET);
+                    return Err(ECONNRESET);
+                }
+                Ok((_, bytes)) => bytes,
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR) => continue,
+                Err(Errno::CONNRESET) => {
+                    // Told once, if the peer left something unread. What it sent is still there.
+                    self.outgoing.lock().was_unread();
+                    continue;
+                }
+                Err(error) => {
+                    self.end(ECONNRESET);
+                    return Err(of_system(error));
+                }
+            };
+            let was_half = assembler.is_half();
+            let frame = match packet.get(..bytes) {
+                Some(packet) => assembler.packet(packet),
+                None => Err(assembler.cut(bytes)),
+            };
+            match frame {
+                Ok(None) => {}
+                Ok(Some(frame)) => {
+                    let is_telling = !frame.payload.is_empty();
+                    if is_telling {
+                        self.in_one.store(!was_half, Ordering::Relaxed);
+                    }
+                    return Ok(Some(show(frame)));
+                }
+                Err(error) => {
+                    let why = match error {
+                        FrameError::TooLong { .. } => EMSGSIZE,
+                        _ => EPROTO,
+                    };
+                    self.end(why);
+                    return Err(why);
+                }
+            }
+        }
+    }
+}
+
+/// A frame with this payload.
+pub(super) fn frame(command: u16, payload: &[u8]) -> Result<Vec<u8>, c_int> {
+    let length = u32::try_from(payload.len()).map_err(|_| EMSGSIZE)?;
+    if length > PAYLOAD_BYTES_MAX {
+        return Err(EMSGSIZE);
+    }
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
+    bytes.extend_from_slice(&Header::new(command, length).encode());
+    bytes.extend_from_slice(payload);
+    Ok(bytes)
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A counted value behind a pointer that C holds.
+//!
+//! The pointer is one share. A call takes one more for as long as it runs, so that a handle may be
+//! closed while calls wait on it.
+
+use std::sync::Arc;
+
+/// A pointer for C, with the value's share.
+pub(super) fn lend<T>(value: Arc<T>) -> *mut T {
+    Arc::into_raw(value).cast_mut()
+}
+
+/// A share of what a handle stands for; `None` for null.
+///
+/// # Safety
+///
+/// The handle is null, or came from [`lend`] and was not taken back before the call.
+pub(super) unsafe fn share<T>(handle: *const T) -> Option<Arc<T>> {
+    if handle.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise: C's share is there.
+    unsafe {
+        Arc::increment_strong_count(handle);
+        Some(Arc::from_raw(handle))
+    }
+}
+
+/// Takes C's own share back; `None` for null.
+///
+/// # Safety
+///
+/// As for [`share`]; the handle is not used again.
+pub(super) unsafe fn take_back<T>(handle: *const T) -> Option<Arc<T>> {
+    // SAFETY: the caller's promise.
+    (!handle.is_null()).then(|| unsafe { Arc::from_raw(handle) })
+}

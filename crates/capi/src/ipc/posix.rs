@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Sockets and frames: the C functions of `kcoro_ipc_posix.h`.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+use std::slice;
+use std::sync::Arc;
+
+use becket_wire::v1::{ABI_MAJOR, Command, Frame, Hello};
+
+use super::code::EPROTO;
+use super::conn::{Conn, Taken, frame};
+use super::handle::{lend, share, take_back};
+use super::listener::{self, Listener};
+use crate::blocking::Until;
+use crate::boundary::call;
+use crate::errno;
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `path` is null or a string; `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_srv_listen(path: *const c_char, out: *mut *mut Listener) -> c_int {
+    call(errno::EIO, || {
+        if path.is_null() || out.is_null() {
+            return errno::EINVAL;
+        }
+        // SAFETY: the caller's promise.
+        match Listener::new(unsafe { CStr::from_ptr(path) }) {
+            Ok(listener) => {
+                // SAFETY: the caller's promise.
+                unsafe { out.write(lend(Arc::new(listener))) };
+                errno::OK
+            }
+            Err(code) => code,
+        }
+    })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid; `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_srv_accept(handle: *mut Listener, out: *mut *mut Conn) -> c_int {
+    // SAFETY: the caller's promise.
+    call(errno::EIO, || unsafe { accept(handle, out, Listener::accept) })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// As for [`kc_ipc_srv_accept`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_srv_accept_nb(handle: *mut Listener, out: *mut *mut Conn) -> c_int {
+    // SAFETY: the caller's promise.
+    call(errno::EIO, || unsafe { accept(handle, out, Listener::accept_now) })
+}
+
+/// # Safety
+///
+/// As for [`kc_ipc_srv_accept`].
+unsafe fn accept(
+    handle: *mut Listener,
+    out: *mut *mut Conn,
+    accept: fn(&Listener) -> Result<std::os::fd::OwnedFd, c_int>,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let Some(listener) = (unsafe { share(handle) }) else { return errno::EINVAL };
+    if out.is_null() {
+        return errno::EINVAL;
+    }
+    match accept(&listener) {
+        Ok(socket) => {
+            // SAFETY: the caller's promise.
+            unsafe { out.write(lend(Arc::new(Conn::new(socket)))) };
+            errno::OK
+        }
+        Err(code) => code,
+    }
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_srv_set_nb(handle: *mut Listener, on: c_int) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(listener) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        listener.set_waits(on == 0);
+        errno::OK
+    })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_srv_fd(handle: *mut Listener) -> c_int {
+    // SAFETY: the caller's promise.
+    call(-1, || unsafe { share(handle) }.map_or(-1, |listener| listener.fd()))
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null, or valid and not used again. Calls that wait on it may still be there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_srv_close(handle: *mut Listener) {
+    call((), || {
+        // SAFETY: the caller's promise.
+        if let Some(listener) = unsafe { take_back(handle) } {
+            listener.close();
+        }
+    });
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `path` is null or a string; `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_connect(path: *const c_char, out: *mut *mut Conn) -> c_int {
+    call(errno::EIO, || {
+        if path.is_null() || out.is_null() {
+            return errno::EINVAL;
+        }
+        // SAFETY: the caller's promise.
+        match listener::connect(unsafe { CStr::from_ptr(path) }) {
+            Ok(socket) => {
+                // SAFETY: the caller's promise.
+                unsafe { out.write(lend(Arc::new(Conn::new(socket)))) };
+                errno::OK
+            }
+            Err(code) => code,
+        }
+    })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid; the others are null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_hs_cli(
+    handle: *mut Conn,
+    major: *mut u32,
+    minor: *mut u32,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        let greeted = greet(&conn).and_then(|()| greeting(&conn));
+        // SAFETY: the caller's promise.
+        unsafe { greeted_by(greeted, major, minor) }
+    })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// As for [`kc_ipc_hs_cli`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_hs_srv(
+    handle: *mut Conn,
+    major: *mut u32,
+    minor: *mut u32,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        // Another version is told ours, so that it can say what is wrong.
+        let greeted = greeting(&conn).and_then(|hello| greet(&conn).map(|()| hello));
+        // SAFETY: the caller's promise.
+        unsafe { greeted_by(greeted, major, minor) }
+    })
+}
+
+/// Sends our greeting.
+fn greet(conn: &Conn) -> Result<(), c_int> {
+    let mut bytes = Vec::new();
+    Hello::V1.encode(&mut bytes).map_err(|_| errno::EIO)?;
+    conn.send(bytes, None, Until::Ever)
+}
+
+/// Waits for the peer's.
+fn greeting(conn: &Conn) -> Result<Hello, c_int> {
+    conn.recv(Until::Ever, |frame| {
+        let is_hello = frame.header.command == Command::Hello.number() && frame.is_whole();
+        let hello = is_hello.then(|| Hello::decode(frame.payload).ok()).flatten();
+        hello.ok_or(EPROTO)
+    })?
+}
+
+/// # Safety
+///
+/// Both are null or valid for a write.
+unsafe fn greeted_by(greeted: Result<Hello, c_int>, major: *mut u32, minor: *mut u32) -> c_int {
+    let hello = match greeted {
+        Ok(hello) => hello,
+        Err(code) => return code,
+    };
+    for (out, number) in [(major, hello.major), (minor, hello.minor)] {
+        if !out.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe { out.write(number) };
+        }
+    }
+    if hello.major == ABI_MAJOR { errno::OK } else { EPROTO }
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid; `payload` is valid for `len` reads, or null and `len` 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_send(
+    handle: *mut Conn,
+    command: u16,
+    payload: *const c_void,
+    len: usize,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let (conn, frame) = match unsafe { outgoing(handle, command, payload, len) } {
+            Ok(both) => both,
+            Err(code) => return code,
+        };
+        let sent = if conn.waits() {
+            conn.send(frame, None, Until::Ever)
+        } else {
+            conn.send_or_not(frame)
+        };
+        sent.err().unwrap_or(errno::OK)
+    })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// As for [`kc_ipc_send`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_send_nb(
+    handle: *mut Conn,
+    command: u16,
+    payload: *const c_void,
+    len: usize,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let (conn, frame) = match unsafe { outgoing(handle, command, payload, len) } {
+            Ok(both) => both,
+            Err(code) => return code,
+        };
+        match conn.send_later(frame) {
+            Ok(Taken::Sent) => errno::OK,
+            Ok(Taken::Waits) => errno::EAGAIN,
+            Err(code) => code,
+        }
+    })
+}
+
+/// # Safety
+///
+/// As for [`kc_ipc_send`].
+unsafe fn outgoing(
+    handle: *mut Conn,
+    command: u16,
+    payload: *const c_void,
+    len: usize,
+) -> Result<(Arc<Conn>, Vec<u8>), c_int> {
+    // SAFETY: the caller's promise.
+    let conn = unsafe { share(handle) }.ok_or(errno::EINVAL)?;
+    let payload = match (payload.is_null(), len) {
+        (_, 0) => &[],
+        (true, _) => return Err(errno::EINVAL),
+        // SAFETY: the caller's promise.
+        (false, len) => unsafe { slice::from_raw_parts(payload.cast::<u8>(), len) },
+    };
+    Ok((conn, frame(command, payload)?))
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_flush(handle: *mut Conn) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        match conn.flush() {
+            Ok(true) => errno::OK,
+            Ok(false) => errno::EAGAIN,
+            Err(code) => code,
+        }
+    })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid; the others are null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_recv(
+    handle: *mut Conn,
+    command: *mut u16,
+    payload: *mut *mut u8,
+    len: *mut usize,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        let waits = conn.waits();
+        // SAFETY: the caller's promise.
+        unsafe { receive(&conn, waits, command, payload, len) }
+    })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// As for [`kc_ipc_recv`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_recv_nb(
+    handle: *mut Conn,
+    command: *mut u16,
+    payload: *mut *mut u8,
+    len: *mut usize,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        // SAFETY: the caller's promise.
+        unsafe { receive(&conn, false, command, payload, len) }
+    })
+}
+
+/// A frame, its payload in memory that C frees.
+struct Received {
+    command: u16,
+    payload: *mut u8,
+    len: usize,
+}
+
+/// # Safety
+///
+/// As for [`kc_ipc_recv`].
+unsafe fn receive(
+    conn: &Conn,
+    waits: bool,
+    command: *mut u16,
+    payload: *mut *mut u8,
+    len: *mut usize,
+) -> c_int {
+    if command.is_null() || payload.is_null() || len.is_null() {
+        return errno::EINVAL;
+    }
+    let received = if waits {
+        conn.recv(Until::Ever, |frame| copied(&frame))
+    } else {
+        conn.recv_now(|frame| copied(&frame)).and_then(|frame| frame.ok_or(errno::EAGAIN))
+    };
+    match received.and_then(|copied| copied) {
+        Ok(received) => {
+            // SAFETY: the caller's promise.
+            unsafe {
+                command.write(received.command);
+                payload.write(received.payload);
+                len.write(received.len);
+            }
+            errno::OK
+        }
+        Err(code) => code,
+    }
+}
+
+/// A frame that is not as its header says has one byte more for C, which is no attribute: so that
+/// whoever reads the payload answers as to a malformed one, and only once.
+fn copied(frame: &Frame<'_>) -> Result<Received, c_int> {
+    let bytes = frame.payload.len();
+    let len = bytes + usize::from(!frame.is_whole());
+    let mut payload = ptr::null_mut();
+    if len > 0 {
+        // SAFETY: asks for memory.
+        payload = unsafe { libc::calloc(len, 1) }.cast::<u8>();
+        if payload.is_null() {
+            return Err(errno::ENOMEM);
+        }
+        // SAFETY: there is room for so many, and nobody else has it.
+        unsafe { ptr::copy_nonoverlapping(frame.payload.as_ptr(), payload, bytes) };
+    }
+    Ok(Received { command: frame.header.command, payload, len })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_conn_set_nb(handle: *mut Conn, on: c_int) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        conn.set_waits(on == 0).err().unwrap_or(errno::OK)
+    })
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_conn_fd(handle: *mut Conn) -> c_int {
+    // SAFETY: the caller's promise.
+    call(-1, || unsafe { share(handle) }.map_or(-1, |conn| conn.fd()))
+}
+
+/// See `kcoro_ipc_posix.h`.
+///
+/// # Safety
+///
+/// `handle` is null, or valid and not used again. Calls that wait on it may still be there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_conn_close(handle: *mut Conn) {
+    call((), || {
+        // SAFETY: the caller's promise.
+        if let Some(conn) = unsafe { take_back(handle) } {
+            conn.close();
+        }
+    });
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Channels of another process: the C functions of `kcoro_ipc_chan.h`.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::slice;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use becket_wire::v1::{ELEMENT_BYTES_MAX, Request, Timeout};
+
+use super::calls::{self, Answer};
+use super::code::{EMSGSIZE, EPROTO, of_wire};
+use super::conn::Conn;
+use super::handle::{lend, share, take_back};
+use crate::blocking::Until;
+use crate::boundary::call;
+use crate::errno;
+
+/// How much later than its time a server's answer may come.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// `kc_ipc_chan_t`.
+pub struct RemoteChan {
+    conn: Arc<Conn>,
+    id: u32,
+    elem_size: usize,
+}
+
+/// What a timeout is to the server, and to us.
+fn limits(timeout_ms: c_long) -> (Timeout, Until) {
+    match u64::try_from(timeout_ms) {
+        Err(_) => (Timeout::Forever, Until::Ever),
+        Ok(ms) => {
+            let time = Duration::from_millis(ms).saturating_add(GRACE);
+            let until = Until::At(becket_chan::timer::after(time));
+            // Longer than the protocol can say: then it is kept here alone.
+            match i32::try_from(ms) {
+                Ok(ms) => (Timeout::Ms(ms.cast_unsigned()), until),
+                Err(_) => (Timeout::Forever, until),
+            }
+        }
+    }
+}
+
+/// What a wait says of the time that has passed, as channels say it.
+fn timely(code: c_int) -> c_int {
+    if code == -libc::ETIMEDOUT { errno::ETIME } else { code }
+}
+
+/// `None` if it fits.
+fn refused(elem_size: usize) -> Option<c_int> {
+    let most = usize::try_from(ELEMENT_BYTES_MAX).unwrap_or(usize::MAX);
+    (elem_size == 0 || elem_size > most).then_some(EMSGSIZE)
+}
+
+/// See `kcoro_ipc_chan.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid; `out` is null or valid for a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_chan_make(
+    handle: *mut Conn,
+    kind: c_int,
+    elem_sz: usize,
+    capacity: usize,
+    out: *mut *mut RemoteChan,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        if out.is_null() {
+            return errno::EINVAL;
+        }
+        if let Some(code) = refused(elem_sz) {
+            return code;
+        }
+        let (Ok(elem_size), Ok(capacity)) = (u32::try_from(elem_sz), u32::try_from(capacity))
+        else {
+            return errno::EINVAL;
+        };
+        let request = Request::ChanMake { kind, elem_size, capacity };
+        match calls::ask(&conn, &request, Until::Ever) {
+            Ok(Answer::Made(id)) => {
+                // SAFETY: the caller's promise.
+                unsafe { out.write(lend(Arc::new(RemoteChan { conn, id, elem_size: elem_sz }))) };
+                errno::OK
+            }
+            Ok(Answer::Result(result)) if result < 0 => of_wire(result),
+            Ok(_) => EPROTO,
+            Err(code) => code,
+        }
+    })
+}
+
+/// See `kcoro_ipc_chan.h`.
+///
+/// # Safety
+///
+/// As for [`kc_ipc_chan_make`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_chan_open(
+    handle: *mut Conn,
+    chan_id: u32,
+    _kind: c_int,
+    elem_sz: usize,
+    out: *mut *mut RemoteChan,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        if out.is_null() {
+            return errno::EINVAL;
+        }
+        if let Some(code) = refused(elem_sz) {
+            return code;
+        }
+        let chan = Arc::new(RemoteChan { conn, id: chan_id, elem_size: elem_sz });
+        // SAFETY: the caller's promise.
+        unsafe { out.write(lend(chan)) };
+        errno::OK
+    })
+}
+
+/// See `kcoro_ipc_chan.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_chan_id(handle: *const RemoteChan) -> u32 {
+    // SAFETY: the caller's promise.
+    call(0, || unsafe { share(handle) }.map_or(0, |chan| chan.id))
+}
+
+/// See `kcoro_ipc_chan.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid; `msg` is null or valid for reads of an element.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_chan_send(
+    handle: *mut RemoteChan,
+    msg: *const c_void,
+    timeout_ms: c_long,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(remote) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        if msg.is_null() {
+            return errno::EINVAL;
+        }
+        // SAFETY: the caller's promise.
+        let element = unsafe { slice::from_raw_parts(msg.cast::<u8>(), remote.elem_size) };
+        let (timeout, until) = limits(timeout_ms);
+        let chan = remote.id;
+        let request = match timeout {
+            Timeout::Ms(0) => Request::ChanTrySend { chan, element },
+            timeout => Request::ChanSend { chan, timeout: Some(timeout), element },
+        };
+        plain(calls::ask(&remote.conn, &request, until))
+    })
+}
+
+/// See `kcoro_ipc_chan.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid; `out` is null or valid for writes of an element.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_chan_recv(
+    handle: *mut RemoteChan,
+    out: *mut c_void,
+    timeout_ms: c_long,
+) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(remote) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        if out.is_null() {
+            return errno::EINVAL;
+        }
+        let (timeout, until) = limits(timeout_ms);
+        let chan = remote.id;
+        let request = match timeout {
+            Timeout::Ms(0) => Request::ChanTryRecv { chan },
+            timeout => Request::ChanRecv { chan, timeout: Some(timeout) },
+        };
+        match calls::ask(&remote.conn, &request, until) {
+            Ok(Answer::Element(element)) if element.len() == remote.elem_size => {
+                // SAFETY: the caller's promise: room for an element.
+                unsafe { out.cast::<u8>().copy_from(element.as_ptr(), element.len()) };
+                errno::OK
+            }
+            Ok(Answer::Element(element)) => {
+                // The channel was opened with another size.
+                remote.conn.calls.keep(chan, element);
+                errno::EINVAL
+            }
+            other => plain(other),
+        }
+    })
+}
+
+/// See `kcoro_ipc_chan.h`.
+///
+/// # Safety
+///
+/// As for [`kc_ipc_chan_send`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_chan_try_send(
+    handle: *mut RemoteChan,
+    msg: *const c_void,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { kc_ipc_chan_send(handle, msg, 0) }
+}
+
+/// See `kcoro_ipc_chan.h`.
+///
+/// # Safety
+///
+/// As for [`kc_ipc_chan_recv`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_chan_try_recv(handle: *mut RemoteChan, out: *mut c_void) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { kc_ipc_chan_recv(handle, out, 0) }
+}
+
+/// See `kcoro_ipc_chan.h`.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_chan_close(handle: *mut RemoteChan) -> c_int {
+    call(errno::EIO, || {
+        // SAFETY: the caller's promise.
+        let Some(remote) = (unsafe { share(handle) }) else { return errno::EINVAL };
+        let request = Request::ChanClose { chan: remote.id };
+        plain(calls::ask(&remote.conn, &request, Until::Ever))
+    })
+}
+
+/// See `kcoro_ipc_chan.h`.
+///
+/// # Safety
+///
+/// `handle` is null, or valid and not used again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kc_ipc_chan_destroy(handle: *mut RemoteChan) {
+    call((), || {
+        // SAFETY: the caller's promise.
+        let Some(remote) = (unsafe { take_back(handle) }) else { return };
+        let mut frame = Vec::new();
+        let request = Request::ChanDestroy { chan: remote.id };
+        if request.encode(None, &mut frame).is_ok() {
+            // A server that is gone, or does not read, will forget it with the connection.
+            let _ = remote.conn.send(frame, None, Until::At(Instant::now() + GRACE));
+        }
+        remote.conn.calls.forget(remote.id);
+    });
+}
+
+/// An answer that brings nothing but its number.
+fn plain(answered: Result<Answer, c_int>) -> c_int {
+    match answered {
+        Ok(Answer::Result(result)) => of_wire(result),
+        Ok(_) => EPROTO,
+        Err(code) => timely(code),
+    }
+}
