@@ -15,6 +15,7 @@ pub mod shm;
 mod streams;
 mod task;
 pub mod transport;
+pub mod v1;
 
 pub use client::sending::Posted;
 pub use client::{

@@ -119,6 +119,19 @@ proptest! {
     }
 
     #[test]
+    fn the_limit_itself_is_allowed_and_one_more_is_not(limit in 0..=LIMIT) {
+        let mut frame = header(1, &vec![7; limit as usize]).to_vec();
+        frame.resize(HEADER_BYTES + limit as usize, 7);
+        prop_assert!(decode(&frame, limit).unwrap().is_some());
+        prop_assert!(Assembler::new(limit).packet(&frame).unwrap().unwrap().is_whole());
+        let more = Header::new(1, limit + 1).encode();
+        prop_assert!(decode(&more, limit).is_err());
+        prop_assert!(Assembler::new(limit).packet(&more).is_err());
+        frame.push(7);
+        prop_assert!(Assembler::new(limit).packet(&frame).is_err());
+    }
+
+    #[test]
     fn a_packet_is_a_frame_a_header_or_the_end(packets in vec(vec(any::<u8>(), 0..330), 0..8)) {
         let mut assembler = Assembler::new(LIMIT);
         for packet in &packets {

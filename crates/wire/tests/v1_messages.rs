@@ -382,6 +382,23 @@ fn an_errno_is_negative_on_the_wire_and_survives_it() {
 }
 
 #[test]
+fn a_listing_ends_with_the_first_channel_that_is_malformed() {
+    let four = |n: u32| n.to_be_bytes();
+    let whole = |chan: u32| [(20, four(chan)), (5, four(0)), (6, four(8)), (7, four(1))].to_vec();
+    let mut tlvs = vec![(22, four(3))];
+    tlvs.extend(whole(1001));
+    tlvs.push((20, four(1002)));
+    tlvs.extend(whole(1003));
+    let tlvs: Vec<(u16, &[u8])> = tlvs.iter().map(|(k, v)| (*k, v.as_slice())).collect();
+    let payload = payload(&tlvs);
+    let Ok(Reply { body: Body::Listing(listing), .. }) = Reply::parse(6, &payload) else {
+        panic!("no listing")
+    };
+    let read: Vec<_> = listing.channels().map(|info| info.map(|info| info.chan)).collect();
+    assert_eq!(read, [Ok(1001), Err(Malformed)]);
+}
+
+#[test]
 fn an_answer_that_lacks_its_point_is_malformed() {
     for command in [1, 2, 3, 6, 10, 11, 13, 15, 34, 35] {
         assert_eq!(Reply::parse(command, &[]), Err(Malformed), "{command}");

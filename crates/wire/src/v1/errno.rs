@@ -49,6 +49,8 @@ errnos! {
     PROTO 71 "EPROTO";
     /// An element is too long.
     MSGSIZE 90 "EMSGSIZE";
+    /// The channel does not go that way.
+    NOTSUP 95 "ENOTSUP";
     /// The peer is gone.
     CONNRESET 104 "ECONNRESET";
     /// It has been decided already.

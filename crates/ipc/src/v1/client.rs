@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A client's connection: its lock, its turns, its socket.
+//!
+//! It keeps itself alive until it ends, and then gives its socket back. Whoever has news for it gives it
+//! a turn: the I/O thread, a channel that wakes one of its operations, a timer. Who finds it locked
+//! leaves a mark, and the holder looks again.
+//!
+//! The socket's events are told once (edge-triggered), so a turn reads until nothing is left, or
+//! until the answers are too many and have to go first, or asks for another turn.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Waker};
+
+use becket_chan::Token;
+use becket_chan::timer::{self, Sleep};
+use becket_wire::v1::{Assembler, HEADER_BYTES, Hello, Packets, ReqId, decode};
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_error;
+use rustix::net::{RecvFlags, recv};
+
+use super::Server;
+use super::state::{Flow, State};
+use crate::connection::waking::{StreamWaker, Turn, Wakeable, Woken, take_turn};
+use crate::reactor::{self, Ready, Watched};
+use crate::transport::{Peer, Socket, SocketKind};
+
+/// Packets, or reads of a stream, before others have their turn.
+const READS_A_TURN: usize = 64;
+/// The number of the connection's own waker, among those of its waits.
+const OWN: u32 = u32::MAX;
+
+thread_local! {
+    /// Where packets are read to: one buffer a thread, taken while it is used.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A `HELLO` that was read before it was known which protocol would be spoken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    /// What it said.
+    pub hello: Hello,
+    /// What its answer echoes.
+    pub req_id: Option<ReqId>,
+    /// How it was packed.
+    pub packets: Packets,
+    /// Of a stream: what was read beyond it.
+    pub rest: Vec<u8>,
+}
+
+/// A client of protocol 1.0 and its connection. See [`Client::start`].
+pub struct Client {
+    core: Mutex<Core>,
+    peer: Peer,
+    /// Somebody wanted a turn while another had the lock.
+    again: AtomicBool,
+    /// It is in the I/O thread's queue.
+    queued: AtomicBool,
+    closing: AtomicBool,
+    over: Token,
+    woken: Woken,
+}
+
+struct Core {
+    /// Gone once the connection is over.
+    open: Option<Open>,
+    state: State,
+    slots: Vec<u32>,
+    /// Until the client has said who it is.
+    hello: Option<Sleep>,
+    own_waker: Waker,
+}
+
+struct Open {
+    socket: Socket,
+    input: Input,
+    payload_bytes_max: u32,
+    answers_max: usize,
+    /// Its greeting was not the one.
+    is_refused: bool,
+    /// It does not hear answers any more.
+    is_deaf: bool,
+    /// It has gone and has left something unread.
+    left_unread: bool,
+    _watched: Watched,
+    /// The connection, which lives as long as it is open.
+    _client: Arc<Client>,
+}
+
+enum Input {
+    Packets(Assembler),
+    Bytes(Vec<u8>),
+}
+
+/// Why reading stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    /// Nothing is there: the socket will tell.
+    Empty,
+    /// There are too many answers that have not been sent.
+    Behind,
+    /// It was enough for one turn.
+    Enough,
+    /// The connection is over.
+    Over,
+}
+
+impl Client {
+    /// Begins to serve a client. If its greeting has been read, this answers it; otherwise the
+    /// client has [`hello_timeout`](super::Limits::hello_timeout) to say `HELLO`.
+    ///
+    /// The connection lives until the client goes, breaks the protocol or is [closed](Self::close);
+    /// the handle need not be kept.
+    ///
+    /// # Errors
+    ///
+    /// The system has no room to watch the socket.
+    pub fn start(
+        socket: Socket,
+        greeting: Option<Greeting>,
+        server: &Arc<Server>,
+    ) -> std::io::Result<Arc<Self>> {
+        let client = Arc::new_cyclic(|me: &Weak<Self>| {
+            let me: Weak<dyn Wakeable> = me.clone();
+            let core = Core {
+                open: None,
+                state: State::new(server.clone(), me.clone()),
+                slots: Vec::new(),
+                hello: None,
+                own_waker: StreamWaker::make(me, OWN),
+            };
+            Self {
+                core: Mutex::new(core),
+                peer: *socket.peer(),
+                again: AtomicBool::new(false),
+                queued: AtomicBool::new(false),
+                closing: AtomicBool::new(false),
+                over: Token::new(),
+                woken: Woken::default(),
+            }
+        });
+        let owner: Arc<dyn Ready> = client.clone();
+        let watched = reactor::watch(socket.as_fd(), Arc::downgrade(&owner))?;
+        let limits = &server.limits;
+        let mut core = client.core.lock();
+        let mut open = Open {
+            input: match socket.kind() {
+                SocketKind::Seqpacket => Input::Packets(Assembler::new(limits.payload_bytes_max)),
+                SocketKind::Stream => Input::Bytes(Vec::new()),
+            },
+            socket,
+            payload_bytes_max: limits.payload_bytes_max,
+            answers_max: limits.answers_max.max(1),
+            is_refused: false,
+            is_deaf: false,
+            left_unread: false,
+            _watched: watched,
+            _client: client.clone(),
+        };
+        match greeting {
+            Some(greeting) => {
+                if let Input::Bytes(buffer) = &mut open.input {
+                    buffer.extend_from_slice(&greeting.rest);
+                }
+                open.is_refused = core.state.greet(&greeting) == Flow::End;
+            }
+            None => core.hello = Some(timer::sleep(limits.hello_timeout)),
+        }
+        core.open = Some(open);
+        drop(core);
+        take_turn(client.clone());
+        Ok(client)
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Set once the connection is over, and everything that the client had and was to give back has
+    /// been given back.
+    #[must_use]
+    pub fn over(&self) -> &Token {
+        &self.over
+    }
+
+    /// Ends the connection, as if the client had gone, here or on the thread that serves it now:
+    /// wait for [`over`](Self::over).
+    pub fn close(self: &Arc<Self>) {
+        self.closing.store(true, Ordering::Release);
+        take_turn(self.clone());
+    }
+
+    /// The I/O thread gives it another turn, after the others.
+    fn queue(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
+            // There is no I/O thread: then nobody else has a turn that this one could take away.
+            self.queued.store(false, Ordering::Release);
+            self.again.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl Ready for Client {
+    fn ready(self: Arc<Self>) {
+        self.queued.store(false, Ordering::Release);
+        take_turn(self);
+    }
+}
+
+impl Wakeable for Client {
+    fn woken(&self) -> &Woken {
+        &self.woken
+    }
+}
+
+impl Turn for Client {
+    fn turn(self: Arc<Self>) {
+        loop {
+            self.again.store(true, Ordering::SeqCst);
+            let Some(mut core) = self.core.try_lock() else {
+                // Who has it looks again when it lets go.
+                return;
+            };
+            self.again.store(false, Ordering::SeqCst);
+            let has_more = core.turn(&self);
+            drop(core);
+            if has_more {
+                self.queue();
+            }
+            if !self.again.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Everything that there is to do. True: it stopped because it was enough for one turn.
+    fn turn(&mut self, client: &Client) -> bool {
+        loop {
+            self.serve_woken(&client.woken);
+            let Some(open) = &mut self.open else { return false };
+            let stopped = open.read(&mut self.state);
+            open.flush(&mut self.state);
+            let has_room = !open.is_behind(&self.state);
+            if stopped == Stopped::Over || client.closing.load(Ordering::Acquire) || self.is_late()
+            {
+                self.end();
+                client.over.cancel();
+                return false;
+            }
+            match stopped {
+                // The answers went out meanwhile. If not, the socket tells when they can.
+                Stopped::Behind if has_room => {}
+                Stopped::Enough => return true,
+                _ => return false,
+            }
+        }
+    }
+
+    /// Polls the operations that were woken.
+    fn serve_woken(&mut self, woken: &Woken) {
+        woken.take(&mut self.slots);
+        for slot in self.slots.drain(..).filter(|slot| *slot != OWN) {
+            if self.open.is_some() {
+                self.state.woken(slot);
+            }
+        }
+    }
+
+    /// Whether the time to say `HELLO` is up.
+    fn is_late(&mut self) -> bool {
+        if self.state.is_greeted {
+            self.hello = None;
+        }
+        let mut context = Context::from_waker(&self.own_waker);
+        self.hello.as_mut().is_some_and(|hello| Pin::new(hello).poll(&mut context).is_ready())
+    }
+
+    fn end(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.state.end(open.has_left_unread());
+            self.hello = None;
+            open.socket.shut();
+        }
+    }
+}
+
+impl Open {
+    /// Reads and serves what has come.
+    fn read(&mut self, state: &mut State) -> Stopped {
+        if self.is_refused {
+            return Stopped::Over;
+        }
+        let mut packet = BUFFER.take();
+        packet.resize(HEADER_BYTES + self.payload_bytes_max as usize, 0);
+        let mut stopped = Stopped::Enough;
+        for _ in 0..READS_A_TURN {
+            let read = self.read_once(&mut packet, state);
+            if let Err(why) = read {
+                stopped = why;
+                break;
+            }
+        }
+        BUFFER.set(packet);
+        stopped
+    }
+
+    /// Serves a packet, or what one read of a stream gives.
+    fn read_once(&mut self, packet: &mut [u8], state: &mut State) -> Result<(), Stopped> {
+        // What stands in the buffer of a stream comes before what stands in the socket.
+        self.serve_buffer(state)?;
+        if self.is_behind(state) {
+            return Err(if self.is_deaf { Stopped::Over } else { Stopped::Behind });
+        }
+        // With `TRUNC` the length is that of the whole packet, cut or not.
+        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        let flags =
+            if self.socket.kind() == SocketKind::Stream { RecvFlags::DONTWAIT } else { flags };
+        let (bytes, whole_bytes) = match recv(&self.socket, &mut *packet, flags) {
+            Ok((_, 0)) => return Err(Stopped::Over),
+            Ok(read) => read,
+            Err(Errno::AGAIN) => return Err(Stopped::Empty),
+            Err(Errno::INTR) => return Ok(()),
+            // It is told once. What the client sent before it vanished is still there.
+            Err(Errno::CONNRESET) if !self.left_unread => {
+                self.left_unread = true;
+                self.is_deaf = true;
+                return Ok(());
+            }
+            Err(_) => return Err(Stopped::Over),
+        };
+        let read = packet.get(..bytes).unwrap_or_default();
+        match &mut self.input {
+            Input::Packets(_) if whole_bytes > bytes => Err(Stopped::Over),
+            Input::Packets(assembler) => {
+                let frame = assembler.packet(read).map_err(|_| Stopped::Over)?;
+                state.outgoing.packets = assembler.packets();
+                let flow = frame.map_or(Flow::Go, |frame| state.frame(&frame));
+                over_at(flow)
+            }
+            Input::Bytes(buffer) => {
+                buffer.extend_from_slice(read);
+                Ok(())
+            }
+        }
+    }
+
+    /// Serves the frames that stand in the buffer of a stream.
+    fn serve_buffer(&mut self, state: &mut State) -> Result<(), Stopped> {
+        let Input::Bytes(buffer) = &mut self.input else { return Ok(()) };
+        let mut served_bytes = 0;
+        let mut flow = Ok(());
+        while flow.is_ok() && state.outgoing.len() < self.answers_max {
+            let rest = buffer.get(served_bytes..).unwrap_or_default();
+            match decode(rest, self.payload_bytes_max) {
+                Ok(Some((frame, bytes))) => {
+                    flow = over_at(state.frame(&frame));
+                    served_bytes += bytes;
+                }
+                Ok(None) => break,
+                Err(_) => flow = Err(Stopped::Over),
+            }
+        }
+        buffer.drain(..served_bytes.min(buffer.len()));
+        flow
+    }
+
+    /// Sends what can be sent.
+    fn flush(&mut self, state: &mut State) {
+        if self.is_deaf {
+            return;
+        }
+        let (frames, failed) = state.outgoing.flush(&self.socket);
+        state.count_answers(frames);
+        if let Some(errno) = failed {
+            // That it has gone is for reading to tell, after what it sent before.
+            self.is_deaf = true;
+            self.left_unread |= errno == Errno::CONNRESET;
+        }
+    }
+
+    /// Whether there are too many answers to read on.
+    fn is_behind(&self, state: &State) -> bool {
+        state.outgoing.len() >= self.answers_max
+    }
+
+    /// Whether the client has gone without reading everything.
+    fn has_left_unread(&self) -> bool {
+        self.left_unread || matches!(socket_error(&self.socket), Ok(Err(Errno::CONNRESET)))
+    }
+}
+
+const fn over_at(flow: Flow) -> Result<(), Stopped> {
+    match flow {
+        Flow::Go => Ok(()),
+        Flow::End => Err(Stopped::Over),
+    }
+}

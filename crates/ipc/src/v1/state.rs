@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What each request does. Without a socket: frames come in, answers stand in [`Outgoing`].
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use becket_chan::Kind;
+use becket_wire::v1::{
+    Body, Command, Errno, Frame, Hello, Info, Listing, Reply, ReqId, Request, Timeout, kind, req_id,
+};
+use bytes::Bytes;
+
+use super::client::Greeting;
+use super::operation::{self, Clause, Done, Taken};
+use super::outgoing::Outgoing;
+use super::seen::Seen;
+use super::selects::Selects;
+use super::waits::{Asked, Waits, Whose};
+use super::{Server, count};
+use crate::Element;
+use crate::channels::{Channel, ChannelError, Wanted};
+use crate::connection::waking::Wakeable;
+
+/// What to do with the connection after a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Go,
+    /// It ends, after its answers were sent.
+    End,
+}
+
+pub(super) struct State {
+    server: Arc<Server>,
+    pub(super) is_greeted: bool,
+    /// Of sends, receives and selects that bring none.
+    timeout: Timeout,
+    waits: Waits,
+    selects: Selects,
+    pub(super) outgoing: Outgoing,
+    seen: Seen,
+    /// Channels that this client has made.
+    made: BTreeSet<u32>,
+}
+
+/// Who is answered.
+#[derive(Debug, Clone, Copy)]
+struct To {
+    command: Command,
+    req_id: Option<ReqId>,
+}
+
+/// What a request comes to.
+enum Answer {
+    Now(Body<'static>),
+    /// An element that was received.
+    Value(Taken),
+    /// A whole frame, and the value in it.
+    Frame(Vec<u8>, Option<Taken>),
+    /// When its operation is done; or never, if the request has no answer.
+    Later,
+}
+
+/// Nothing but "it worked".
+const DONE: Answer = Answer::Now(Body::Result(0));
+
+impl State {
+    pub(super) fn new(server: Arc<Server>, client: Weak<dyn Wakeable>) -> Self {
+        count(&server.counters.clients);
+        let limits = &server.limits;
+        Self {
+            is_greeted: false,
+            timeout: Timeout::Forever,
+            waits: Waits::new(limits.waits_max, client),
+            selects: Selects::new(limits.selects_max),
+            outgoing: Outgoing::default(),
+            seen: Seen::new(limits.channels_seen_max),
+            made: BTreeSet::new(),
+            server,
+        }
+    }
+
+    /// The greeting that somebody else has read.
+    pub(super) fn greet(&mut self, greeting: &Greeting) -> Flow {
+        self.outgoing.packets = greeting.packets;
+        self.hello(greeting.hello, greeting.req_id)
+    }
+
+    /// A frame has come.
+    pub(super) fn frame(&mut self, frame: &Frame<'_>) -> Flow {
+        count(&self.server.counters.requests);
+        if !self.is_greeted && frame.header.command != Command::Hello.number() {
+            return self.refuse(frame, Errno::PROTO, Flow::End);
+        }
+        let (request, req_id) = match Request::of(frame) {
+            Ok(read) => read,
+            Err(fault) => {
+                let flow = if self.is_greeted { Flow::Go } else { Flow::End };
+                return self.refuse(frame, fault.errno, flow);
+            }
+        };
+        if let Request::Hello(hello) = request {
+            return self.hello(hello, req_id);
+        }
+        let to = To { command: request.command(), req_id };
+        match self.request(to, request) {
+            Ok(Answer::Now(body)) => self.answer(to, body, None),
+            Ok(Answer::Value(value)) => self.answer_value(to, value),
+            Ok(Answer::Frame(frame, value)) => self.outgoing.push(frame, value),
+            Ok(Answer::Later) => {}
+            Err(errno) => self.answer(to, Body::Result(errno.result()), None),
+        }
+        Flow::Go
+    }
+
+    /// An operation in this slot was woken.
+    pub(super) fn woken(&mut self, slot: u32) {
+        if let Some((whose, done)) = self.waits.poll(slot) {
+            self.done(whose, done);
+        }
+    }
+
+    /// The client is gone. What it has not read goes back.
+    pub(super) fn end(&mut self, left_unread: bool) {
+        self.waits.clear();
+        let mut values: Vec<_> = self.outgoing.take_unread(left_unread).collect();
+        values.extend(self.selects.take_unclaimed());
+        let counter = &self.server.counters.given_back;
+        counter.fetch_add(values.len() as u64, Ordering::Relaxed);
+        operation::put_back(values);
+    }
+
+    pub(super) fn count_answers(&self, frames: u64) {
+        self.server.counters.answers.fetch_add(frames, Ordering::Relaxed);
+    }
+
+    fn hello(&mut self, hello: Hello, req_id: Option<ReqId>) -> Flow {
+        self.is_greeted = hello.major == Hello::V1.major;
+        let to = To { command: Command::Hello, req_id };
+        self.answer(to, Body::Hello(Hello::V1), None);
+        if self.is_greeted { Flow::Go } else { Flow::End }
+    }
+
+    /// Answers what cannot be understood.
+    fn refuse(&mut self, frame: &Frame<'_>, errno: Errno, flow: Flow) -> Flow {
+        count(&self.server.counters.malformed);
+        let mut out = Vec::new();
+        let (number, id) = (frame.header.command, req_id(frame.payload));
+        // A number always fits.
+        if Reply::encode_result(number, id, errno.result(), &mut out).is_ok() {
+            self.outgoing.push(out, None);
+        }
+        flow
+    }
+
+    fn request(&mut self, to: To, request: Request<'_>) -> Result<Answer, Errno> {
+        match request {
+            Request::ChanSend { chan, timeout, element } => {
+                let channel = self.channel(chan)?;
+                let element = self.element(&channel, element)?;
+                match timeout.unwrap_or(self.timeout) {
+                    Timeout::Ms(0) => self.try_send(&channel, element),
+                    timeout => {
+                        let limit = timeout.duration();
+                        let send = operation::send(channel.clone(), element, limit);
+                        self.begin(to, channel, send)
+                    }
+                }
+            }
+            Request::ChanTrySend { chan, element } => {
+                let channel = self.channel(chan)?;
+                let element = self.element(&channel, element)?;
+                self.try_send(&channel, element)
+            }
+            Request::ChanRecv { chan, timeout } => {
+                let channel = self.channel(chan)?;
+                match timeout.unwrap_or(self.timeout) {
+                    Timeout::Ms(0) => self.try_recv(&channel),
+                    timeout => {
+                        let recv = operation::recv(channel.clone(), timeout.duration());
+                        self.begin(to, channel, recv)
+                    }
+                }
+            }
+            Request::ChanTryRecv { chan } => {
+                let channel = self.channel(chan)?;
+                self.try_recv(&channel)
+            }
+            Request::ChanMake { kind, elem_size, capacity } => self.make(kind, elem_size, capacity),
+            Request::ChanClose { chan } => {
+                self.channel(chan)?.close(None);
+                Ok(DONE)
+            }
+            Request::ChanDestroy { chan } => {
+                self.destroy(chan);
+                Ok(Answer::Later)
+            }
+            Request::GetInfo { chan: None } => Ok(Answer::Now(Body::Hello(Hello::V1))),
+            Request::GetInfo { chan: Some(chan) } => {
+                Ok(Answer::Now(Body::Info(info(&*self.channel(chan)?))))
+            }
+            Request::GetStats { chan } => {
+                let snapshot = self.channel(chan)?.snapshot().ok_or(Errno::NOTSUP)?;
+                Ok(Answer::Now(Body::Stats(self.seen.stats(chan, &snapshot))))
+            }
+            Request::ResetStats { chan } => {
+                let snapshot = self.channel(chan)?.snapshot().ok_or(Errno::NOTSUP)?;
+                if self.seen.reset(chan, &snapshot) { Ok(DONE) } else { self.full() }
+            }
+            Request::SetConfig { timeout } => {
+                self.timeout = timeout;
+                Ok(DONE)
+            }
+            Request::List { after } => self.list(to, after),
+            Request::SelectSend { select, chan, element } => {
+                let channel = self.channel(chan)?;
+                channel.sender().ok_or(Errno::NOTSUP)?;
+                let element = Some(self.element(&channel, element)?);
+                self.add(select, Clause { channel, element })
+            }
+            Request::SelectRecv { select, chan } => {
+                let channel = self.channel(chan)?;
+                channel.receiver().ok_or(Errno::NOTSUP)?;
+                self.add(select, Clause { channel, element: None })
+            }
+            Request::SelectRegister { select, timeout } => self.register(to, select, timeout),
+            Request::SelectCancel { select } => self.cancel(select),
+            Request::SelectClaim { select } => self.claim(to, select),
+            // A greeting is answered before; what else there will be is not known here.
+            _ => Err(Errno::NOSYS),
+        }
+    }
+
+    fn channel(&self, chan: u32) -> Result<Arc<Channel>, Errno> {
+        self.server.channels.by_id(chan).ok_or(Errno::NOENT)
+    }
+
+    /// The element of a send, if the channel takes such.
+    fn element(&self, channel: &Channel, bytes: &[u8]) -> Result<Element, Errno> {
+        let fits = match channel.element_bytes() {
+            Some(element_bytes) => u32::try_from(bytes.len()) == Ok(element_bytes),
+            None => !bytes.is_empty(),
+        };
+        if !fits {
+            return Err(Errno::INVAL);
+        }
+        let queued = channel.sender().map_or(0, becket_chan::Sender::len) as u64;
+        if queued.saturating_mul(bytes.len() as u64) >= self.server.limits.channel_bytes_max {
+            return self.full();
+        }
+        Ok(Element::from(Bytes::copy_from_slice(bytes)))
+    }
+
+    fn try_send(&mut self, channel: &Channel, element: Element) -> Result<Answer, Errno> {
+        let since = Instant::now();
+        let sent = operation::try_send(channel, element);
+        self.seen.ended(channel.id(), since.elapsed());
+        sent.map(|()| DONE)
+    }
+
+    fn try_recv(&mut self, channel: &Arc<Channel>) -> Result<Answer, Errno> {
+        let since = Instant::now();
+        let received = operation::try_recv(channel);
+        self.seen.ended(channel.id(), since.elapsed());
+        received.map(Answer::Value)
+    }
+
+    /// Begins an operation that may wait, and answers when it is done, now or later.
+    fn begin(
+        &mut self,
+        to: To,
+        channel: Arc<Channel>,
+        operation: operation::Operation,
+    ) -> Result<Answer, Errno> {
+        if self.waits.is_full() {
+            return self.full();
+        }
+        let asked =
+            Asked { command: to.command, req_id: to.req_id, channel, since: Instant::now() };
+        if let Err((whose, done)) = self.waits.begin(Whose::Request(asked), operation) {
+            self.done(whose, done);
+        }
+        Ok(Answer::Later)
+    }
+
+    fn done(&mut self, whose: Whose, done: Done) {
+        match (whose, done) {
+            (Whose::Request(asked), done) => {
+                self.seen.ended(asked.channel.id(), asked.since.elapsed());
+                let to = To { command: asked.command, req_id: asked.req_id };
+                let result = match done {
+                    Done::Received(Ok(value)) => return self.answer_value(to, value),
+                    Done::Received(Err(errno)) | Done::Sent(Err(errno)) => errno.result(),
+                    Done::Sent(Ok(())) | Done::Decided(_) => 0,
+                };
+                self.answer(to, Body::Result(result), None);
+            }
+            (Whose::Select(select), Done::Decided(outcome)) => {
+                let notice = self.selects.decided(select, outcome);
+                self.answer(To { command: Command::SelectNotify, req_id: None }, notice, None);
+            }
+            // A select's operation decides.
+            (Whose::Select(_), _) => {}
+        }
+    }
+
+    fn make(&mut self, kind: i32, elem_size: u32, capacity: u32) -> Result<Answer, Errno> {
+        if self.made.len() >= self.server.limits.channels_made_max {
+            return self.full();
+        }
+        let (kind, capacity) = match kind {
+            kind::RENDEZVOUS => (Kind::Rendezvous, 0),
+            kind::CONFLATED => (Kind::Conflated, 1),
+            kind::UNLIMITED => (Kind::Unlimited, 0),
+            // The kind is the capacity, where that lacks.
+            kind if capacity == 0 => (Kind::Bounded, usize::try_from(kind).unwrap_or(0)),
+            _ => (Kind::Bounded, capacity as usize),
+        };
+        let wanted = Wanted { kind, capacity, element_bytes: Some(elem_size) };
+        match self.server.channels.make(None, wanted) {
+            Ok(channel) => {
+                self.made.insert(channel.id());
+                Ok(Answer::Now(Body::Made(channel.id())))
+            }
+            Err(ChannelError::BadCapacity(_)) => Err(Errno::INVAL),
+            Err(_) => self.full(),
+        }
+    }
+
+    /// Channels with a name are the program's own: they are closed, but stay.
+    fn destroy(&mut self, chan: u32) {
+        let Ok(channel) = self.channel(chan) else { return };
+        if channel.name().is_some() {
+            channel.close(None);
+        } else {
+            self.server.channels.destroy(chan);
+        }
+        self.made.remove(&chan);
+        self.seen.forget(chan);
+    }
+
+    fn list(&self, to: To, after: Option<u32>) -> Result<Answer, Errno> {
+        // Room for a `REQ_ID` and a `RESULT` is left.
+        let bytes_max = (self.server.limits.payload_bytes_max as usize).saturating_sub(20);
+        let page = self.server.channels.page(after, bytes_max / Listing::CHANNEL_BYTES);
+        let mut scratch = Vec::new();
+        let infos = page.iter().map(|channel| info(channel));
+        let listing = Listing::new(infos, &mut scratch).map_err(|_| Errno::NOSPC)?;
+        let frame = encoded(to, Body::Listing(listing)).ok_or(Errno::NOSPC)?;
+        Ok(Answer::Frame(frame, None))
+    }
+
+    fn add(&mut self, select: u32, clause: Clause) -> Result<Answer, Errno> {
+        match self.selects.add(select, clause) {
+            Ok(index) => Ok(Answer::Now(Body::Result(index.cast_signed()))),
+            Err(Errno::NOSPC) => self.full(),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Starts a select. It is answered before the notice of its outcome.
+    fn register(&mut self, to: To, select: u32, timeout: Option<Timeout>) -> Result<Answer, Errno> {
+        if self.waits.is_full() {
+            return self.full();
+        }
+        let (clauses, token) = self.selects.register(select)?;
+        self.answer(to, Body::Result(0), None);
+        let operation = operation::select(clauses, timeout.unwrap_or(self.timeout), token);
+        match self.waits.begin(Whose::Select(select), operation) {
+            Ok(slot) => self.selects.waits_in(select, slot),
+            Err((whose, done)) => self.done(whose, done),
+        }
+        Ok(Answer::Later)
+    }
+
+    /// Takes a select back. If something of it has happened already, the client is told so.
+    fn cancel(&mut self, select: u32) -> Result<Answer, Errno> {
+        let Some((slot, token)) = self.selects.cancel(select)? else { return Ok(DONE) };
+        token.cancel();
+        // With its token set it ends at this poll: cancelled, or with what came first.
+        match self.waits.poll(slot) {
+            Some((_, Done::Decided(outcome))) if matches!(outcome.result, Err(Errno::CANCELED)) => {
+                self.selects.remove(select);
+                Ok(DONE)
+            }
+            Some((whose, done)) => {
+                self.done(whose, done);
+                Err(Errno::ALREADY)
+            }
+            None => Err(Errno::ALREADY),
+        }
+    }
+
+    fn claim(&mut self, to: To, select: u32) -> Result<Answer, Errno> {
+        let outcome = self.selects.claim(select)?;
+        let result = outcome.number();
+        let Some((_, channel)) = outcome.clause else {
+            return Ok(Answer::Now(Body::Result(result)));
+        };
+        let chan = channel.id();
+        let value = outcome.result.unwrap_or(None);
+        let element = value.as_ref().map(|value| value.element.as_slice());
+        match encoded(to, Body::Claimed { result, chan, element }) {
+            Some(frame) => Ok(Answer::Frame(frame, value)),
+            None => Err(Errno::MSGSIZE),
+        }
+    }
+
+    fn answer_value(&mut self, to: To, value: Taken) {
+        match encoded(to, Body::Element(value.element.as_slice())) {
+            Some(frame) => self.outgoing.push(frame, Some(value)),
+            None => {
+                value.put_back();
+                self.answer(to, Body::Result(Errno::MSGSIZE.result()), None);
+            }
+        }
+    }
+
+    fn answer(&mut self, to: To, body: Body<'_>, value: Option<Taken>) {
+        if let Some(frame) = encoded(to, body) {
+            self.outgoing.push(frame, value);
+        }
+    }
+
+    /// A limit is reached.
+    fn full<T>(&self) -> Result<T, Errno> {
+        count(&self.server.counters.refused);
+        Err(Errno::NOSPC)
+    }
+}
+
+/// The frame of an answer; none, if the request has no answer. Elements were measured when they
+/// were taken, everything else is short.
+fn encoded(to: To, body: Body<'_>) -> Option<Vec<u8>> {
+    let command = to.command.answered_as()?;
+    let mut frame = Vec::new();
+    Reply { command, req_id: to.req_id, body }.encode(&mut frame).ok()?;
+    Some(frame)
+}
+
+fn info(channel: &Channel) -> Info {
+    let capacity = channel.capacity().unwrap_or(0);
+    let kind = match channel.kind() {
+        Kind::Rendezvous => kind::RENDEZVOUS,
+        Kind::Conflated => kind::CONFLATED,
+        Kind::Unlimited => kind::UNLIMITED,
+        _ => kind::BUFFERED,
+    };
+    Info {
+        chan: channel.id(),
+        kind,
+        elem_size: channel.element_bytes().unwrap_or(0),
+        capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
+    }
+}
