@@ -76,9 +76,9 @@ proptest! {
             let mut pair = Pair::new(limits.clone(), limits.clone());
             let credit = Credit::new(1000, 1 << 20);
             let id = pair.client.open(1, Priority::Normal, credit, Bytes::new()).unwrap();
-            pair.to_server().unwrap();
+            pair.reach_server().unwrap();
             pair.server.accept(id, credit, Bytes::new()).unwrap();
-            pair.to_client().unwrap();
+            pair.reach_client().unwrap();
             (pair, id)
         };
         let (mut pair, id): (_, StreamId) = prepared();

@@ -108,8 +108,8 @@ fn an_element_that_needs_all_of_the_sessions_credit_is_not_starved() {
         if round == 3 {
             pair.client.send(ids[0], 0, vec![0; 10_000].into()).unwrap();
         }
-        let events = pair.to_server().unwrap();
-        pair.to_client().unwrap();
+        let events = pair.reach_server().unwrap();
+        pair.reach_client().unwrap();
         let long = format!("Element {{ stream: {}, ", ids[0]);
         if events.iter().any(|event| event.starts_with(&long)) {
             return;

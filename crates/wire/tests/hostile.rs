@@ -200,7 +200,7 @@ fn pings_that_are_not_waited_for_end_the_session() {
     let mut pair = pair();
     let error = flood(&mut pair.server, pair.now, Head::new(Kind::Ping));
     assert_eq!(error, Some(SessionError::Flood("pings")));
-    let events = pair.to_client().unwrap();
+    let events = pair.reach_client().unwrap();
     assert!(events.last().unwrap().starts_with(&format!("Closed {{ code: {}", codes::FLOOD)));
 }
 
@@ -311,7 +311,7 @@ fn nacks_that_are_not_read_end_the_session() {
     }
     assert_eq!(error, Some(Refused::Closed));
     assert!(pair.server.is_closed());
-    assert!(pair.to_client().unwrap().last().unwrap().starts_with("Closed { code: 3"));
+    assert!(pair.reach_client().unwrap().last().unwrap().starts_with("Closed { code: 3"));
 }
 
 /// Each first piece announces a long element: memory is reserved for what the session's credit
@@ -322,9 +322,9 @@ fn elements_that_only_begin_are_paid_for_as_a_whole() {
     let mut ids = Vec::new();
     for _ in 0..3 {
         let id = pair.client.open(1, Priority::Normal, Credit::NONE, Bytes::new()).unwrap();
-        pair.to_server().unwrap();
+        pair.reach_server().unwrap();
         pair.server.accept(id, Credit::new(9, 9000), Bytes::new()).unwrap();
-        pair.to_client().unwrap();
+        pair.reach_client().unwrap();
         ids.push(id);
     }
     let mut head = Head::new(Kind::Data);

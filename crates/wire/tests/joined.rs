@@ -494,9 +494,9 @@ proptest! {
 fn a_sender_that_ignores_credit_is_found_out() {
     let mut pair = Pair::plain();
     let id = pair.client.open(1, Priority::Normal, Credit::NONE, Bytes::new()).unwrap();
-    pair.to_server().unwrap();
+    pair.reach_server().unwrap();
     pair.server.accept(id, Credit::new(1, 1), Bytes::new()).unwrap();
-    pair.to_client().unwrap();
+    pair.reach_client().unwrap();
     pair.client.send(id, 0, Bytes::from_static(b"x")).unwrap();
     let mut wire = Wire::endless();
     pair.client.transmit(&mut wire);

@@ -17,9 +17,9 @@ const MUCH: Credit = Credit { messages: 1000, bytes: 10 << 20 };
 fn opened(pair: &mut Pair, client_gets: Credit, server_gets: Credit) -> StreamId {
     let name = Bytes::from_static(b"orders");
     let id = pair.client.open(7, Priority::Normal, client_gets, name).unwrap();
-    pair.to_server().unwrap();
+    pair.reach_server().unwrap();
     pair.server.accept(id, server_gets, Bytes::new()).unwrap();
-    pair.to_client().unwrap();
+    pair.reach_client().unwrap();
     id
 }
 
@@ -29,7 +29,7 @@ fn a_stream_is_opened_used_and_ended() {
     let name = Bytes::from_static(b"orders");
     let id = pair.client.open(7, Priority::High, Credit::new(1, 10), name).unwrap();
     assert_eq!(pair.client.send(id, 0, Bytes::from_static(b"x")), Err(Refused::NoCredit));
-    let events = pair.to_server().unwrap();
+    let events = pair.reach_server().unwrap();
     assert_eq!(
         events,
         [format!(
@@ -43,21 +43,21 @@ fn a_stream_is_opened_used_and_ended() {
     assert_eq!(pair.server.accept(id, MUCH, Bytes::new()), Err(Refused::State));
     assert_eq!(pair.server.send(id, 0, Bytes::from_static(b"down")), Ok(1));
     assert_eq!(pair.server.send(id, 0, Bytes::new()), Err(Refused::NoCredit), "one message");
-    assert_eq!(pair.to_client().unwrap().len(), 2);
+    assert_eq!(pair.reach_client().unwrap().len(), 2);
 
     assert_eq!(pair.client.credit(id), Some(Left { messages: 2, bytes: 3 }));
     assert_eq!(pair.client.send(id, 0, Bytes::from_static(b"four")), Err(Refused::NoCredit));
     assert_eq!(pair.client.send(id, flags::TRY, Bytes::from_static(b"up!")), Ok(1));
     pair.client.end(id, 300, "enough").unwrap();
     assert_eq!(pair.client.send(id, 0, Bytes::new()), Err(Refused::Ended));
-    let events = pair.to_server().unwrap();
+    let events = pair.reach_server().unwrap();
     assert!(events[0].contains("Element") && events[0].contains("flags: 4"), "{events:?}");
     assert!(events[1].contains("Ended") && events[1].contains("code: 300"), "{events:?}");
 
     // The other half is still there: acks, then the other end.
     pair.server.ack(id, 1).unwrap();
     pair.server.end(id, 0, "").unwrap();
-    let events = pair.to_client().unwrap();
+    let events = pair.reach_client().unwrap();
     assert!(events[0].starts_with("Acked") && events[1].starts_with("Ended"), "{events:?}");
     assert_eq!((pair.client.streams(), pair.server.streams()), (0, 0));
     assert_eq!(pair.client.send(id, 0, Bytes::new()), Err(Refused::UnknownStream));
@@ -89,7 +89,7 @@ fn what_is_due_goes_before_an_element_that_is_sent_straight() {
     let mut pair = Pair::plain();
     let id = opened(&mut pair, MUCH, MUCH);
     pair.server.send(id, 0, Bytes::from_static(b"question")).unwrap();
-    pair.to_client().unwrap();
+    pair.reach_client().unwrap();
     pair.client.ack(id, 1).unwrap();
     pair.client.grant(id, 1, 8).unwrap();
     let mut wire = Wire::endless();
@@ -129,9 +129,9 @@ fn the_urgent_goes_first() {
     let mut ids = Vec::new();
     for priority in [Priority::Low, Priority::Normal, Priority::High] {
         let id = pair.client.open(1, priority, MUCH, Bytes::new()).unwrap();
-        pair.to_server().unwrap();
+        pair.reach_server().unwrap();
         pair.server.accept(id, MUCH, Bytes::new()).unwrap();
-        pair.to_client().unwrap();
+        pair.reach_client().unwrap();
         ids.push(id.number());
     }
     for id in &ids {
@@ -161,7 +161,7 @@ fn more_than_the_credit_ends_the_session() {
             continue;
         }
         assert_eq!(result, Err(SessionError::CreditExceeded { stream: id, bytes: 3 }));
-        let events = pair.to_client().unwrap();
+        let events = pair.reach_client().unwrap();
         assert!(events[0].starts_with("Closed { code: 2"), "{events:?}");
         assert!(pair.server.is_closed() && pair.client.is_closed());
         assert_eq!(
@@ -177,7 +177,7 @@ fn a_grant_counts_when_it_has_gone() {
     let id = opened(&mut pair, MUCH, Credit::NONE);
     pair.server.grant(id, 1, 3).unwrap();
     pair.server.grant(id, 1, 3).unwrap();
-    let events = pair.to_client().unwrap();
+    let events = pair.reach_client().unwrap();
     assert_eq!(events, [format!("Credit {{ stream: {id} }}")], "two grants, one frame");
     assert_eq!(pair.client.credit(id), Some(Left { messages: 2, bytes: 6 }));
 }
@@ -189,10 +189,10 @@ fn what_is_revoked_is_what_was_not_spent() {
     pair.client.send(id, 0, Bytes::from_static(b"abcd")).unwrap();
     pair.server.revoke(id, 1, 4).unwrap();
     pair.server.revoke(id, 1, 4).unwrap();
-    let events = pair.to_client().unwrap();
+    let events = pair.reach_client().unwrap();
     assert_eq!(events, [format!("Revoke {{ stream: {id}, messages: 1, bytes: 6 }}")]);
     assert_eq!(pair.client.send(id, 0, Bytes::new()), Err(Refused::NoCredit));
-    let events = pair.to_server().unwrap();
+    let events = pair.reach_server().unwrap();
     let asked = "asked: Credit { messages: 2, bytes: 8 }";
     let taken = "taken: Credit { messages: 1, bytes: 6 }";
     assert_eq!(events[0], format!("Revoked {{ stream: {id}, {asked}, {taken} }}"));
@@ -236,17 +236,17 @@ fn an_element_is_taken_back_here_or_asked_for() {
     assert_eq!(pair.client.withdraw(id, 2), Err(Refused::UnknownElement));
     assert_eq!(pair.client.withdraw(id, 4), Err(Refused::UnknownElement));
     assert_eq!(pair.client.credit(id), Some(Left { messages: 1, bytes: 92 }));
-    let events = pair.to_server().unwrap();
+    let events = pair.reach_server().unwrap();
     assert!(events[0].contains("sequence: 1") && events[1].contains("sequence: 3"), "{events:?}");
 
     // One that has gone: the ack crosses with the question and is its answer.
     pair.server.ack(id, 1).unwrap();
     assert_eq!(pair.client.withdraw(id, 1), Ok(Withdrawn::Asked));
     assert_eq!(pair.client.withdraw(id, 3), Ok(Withdrawn::Asked));
-    let events = pair.to_server().unwrap();
+    let events = pair.reach_server().unwrap();
     assert_eq!(events, [format!("Withdraw {{ stream: {id}, sequence: 3 }}")]);
     pair.server.nack(id, 3, 400).unwrap();
-    let events = pair.to_client().unwrap();
+    let events = pair.reach_client().unwrap();
     assert_eq!(
         events,
         [
@@ -279,12 +279,12 @@ fn what_goes_back_goes_before_the_ack_that_covers_it() {
     for element in [&b"one"[..], b"two", b"three"] {
         pair.client.send(id, 0, element.into()).unwrap();
     }
-    pair.to_server().unwrap();
+    pair.reach_server().unwrap();
     pair.server.give_back(id, 2, 0, Bytes::from_static(b"two")).unwrap();
     pair.server.ack(id, 3).unwrap();
     assert_eq!(pair.server.give_back(id, 1, 0, Bytes::new()), Err(Refused::UnknownElement));
     pair.server.end(id, 0, "").unwrap();
-    let events = pair.to_client().unwrap();
+    let events = pair.reach_client().unwrap();
     assert!(events[0].starts_with("Returned") && events[0].contains("sequence: 2"), "{events:?}");
     assert!(events[1].starts_with("Acked"), "{events:?}");
     assert!(events[2].starts_with("Ended"), "{events:?}");
@@ -295,7 +295,7 @@ fn no_more_comes_back_than_was_sent() {
     let mut pair = Pair::plain();
     let id = opened(&mut pair, MUCH, MUCH);
     pair.client.send(id, 0, Bytes::from_static(b"one")).unwrap();
-    pair.to_server().unwrap();
+    pair.reach_server().unwrap();
     let mut head = Head::new(Kind::Return);
     (head.stream, head.sequence) = (id.number(), 1);
     assert!(pair.client.receive(frame(head, b"one"), pair.now).unwrap().is_some());
@@ -314,8 +314,8 @@ fn a_reset_is_answered_and_frees_the_place() {
     assert_eq!(pair.server.reset(id, 500, "no"), Err(Refused::Ended));
     assert_eq!(pair.server.send(id, 0, Bytes::new()), Err(Refused::Ended));
     // What crosses with it is counted and dropped.
-    assert_eq!(pair.to_server().unwrap(), [""; 0]);
-    let events = pair.to_client().unwrap();
+    assert_eq!(pair.reach_server().unwrap(), [""; 0]);
+    let events = pair.reach_client().unwrap();
     assert_eq!(events, [format!("Reset {{ stream: {id}, code: 500, why: {:?} }}", b"no")]);
     assert_eq!(pair.server.streams(), 1, "until the answer");
     pair.exchange();
@@ -366,11 +366,11 @@ fn a_request_has_one_answer() {
     let second = pair.client.request(4, Bytes::from_static(b"b")).unwrap();
     pair.client.cancel(first).unwrap();
     pair.client.cancel(first).unwrap();
-    assert_eq!(pair.to_server().unwrap().len(), 3, "two questions, one cancel");
+    assert_eq!(pair.reach_server().unwrap().len(), 3, "two questions, one cancel");
     pair.server.reply(second, 0, Bytes::from_static(b"B")).unwrap();
     assert_eq!(pair.server.reply(second, 0, Bytes::new()), Err(Refused::UnknownRequest));
     pair.server.reply(first, 9, Bytes::new()).unwrap();
-    let events = pair.to_client().unwrap();
+    let events = pair.reach_client().unwrap();
     assert_eq!(
         events,
         [
@@ -419,9 +419,9 @@ fn regions_are_announced_used_and_taken_back() {
     pair.client.region(9, 2, 4096).unwrap();
     assert_eq!(pair.client.region(9, 3, 4096), Err(Refused::Region));
     assert_eq!(pair.server.release(9, 2, 64), Err(Refused::Region), "not known there yet");
-    assert_eq!(pair.to_server().unwrap(), ["Region { region: 9, generation: 2, bytes: 4096 }"]);
+    assert_eq!(pair.reach_server().unwrap(), ["Region { region: 9, generation: 2, bytes: 4096 }"]);
     pair.server.release(9, 2, 64).unwrap();
-    assert_eq!(pair.to_client().unwrap(), ["Release { region: 9, generation: 2, offset: 64 }"]);
+    assert_eq!(pair.reach_client().unwrap(), ["Release { region: 9, generation: 2, offset: 64 }"]);
     pair.server.release(9, 2, 128).unwrap();
     pair.client.unregion(9, 2).unwrap();
     assert_eq!(pair.exchange(), ["Unregion { region: 9, generation: 2 }"]);
@@ -436,15 +436,15 @@ fn draining_lets_what_is_open_end() {
     let asked = pair.client.request(1, Bytes::new()).unwrap();
     pair.server.drain();
     assert_eq!(pair.server.open(1, Priority::Normal, MUCH, Bytes::new()), Err(Refused::Draining));
-    assert_eq!(pair.to_server().unwrap(), [""; 0], "what crosses is turned away");
-    let events = pair.to_client().unwrap();
+    assert_eq!(pair.reach_server().unwrap(), [""; 0], "what crosses is turned away");
+    let events = pair.reach_client().unwrap();
     assert_eq!(events[0], "Draining");
     assert!(events.contains(&format!("Reply {{ request: {asked}, status: 6, body: [] }}")));
     let why = b"draining";
     assert!(events.contains(&format!("Reset {{ stream: {late}, code: 6, why: {why:?} }}")));
     assert_eq!(pair.client.request(1, Bytes::new()), Err(Refused::Draining));
     pair.client.send(id, 0, Bytes::from_static(b"still")).unwrap();
-    assert_eq!(pair.to_server().unwrap().len(), 1);
+    assert_eq!(pair.reach_server().unwrap().len(), 1);
 
     assert_eq!(pair.server.deadline(), Some(pair.now), "it wants to know the time");
     assert_eq!(pair.server.on_deadline(pair.now), Ok(None));
@@ -469,7 +469,7 @@ fn draining_ends_in_time() {
     assert_eq!(pair.client.on_deadline(pair.now), Ok(None));
     pair.pass(1);
     assert_eq!(pair.client.on_deadline(pair.now), Err(SessionError::DrainTimeout(100)));
-    assert!(pair.to_server().unwrap()[0].starts_with("Closed { code: 6"));
+    assert!(pair.reach_server().unwrap()[0].starts_with("Closed { code: 6"));
 }
 
 #[test]
@@ -539,7 +539,7 @@ fn the_sessions_credit_comes_back_unless_it_is_held() {
     assert_eq!(pair.exchange().len(), 5, "each time it is told that there is room again");
 
     pair.client.send(one, 0, vec![1; 600].into()).unwrap();
-    assert_eq!(pair.to_server().unwrap().len(), 1);
+    assert_eq!(pair.reach_server().unwrap().len(), 1);
     pair.server.hold(600);
     pair.client.send(two, 0, vec![2; 500].into()).unwrap();
     assert_eq!(pair.exchange(), [""; 0], "600 of 1000 are held");

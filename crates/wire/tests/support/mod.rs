@@ -83,12 +83,12 @@ impl Pair {
     }
 
     /// What the client has to say goes to the server.
-    pub(crate) fn to_server(&mut self) -> Result<Vec<String>, SessionError> {
+    pub(crate) fn reach_server(&mut self) -> Result<Vec<String>, SessionError> {
         carry(&mut self.client, &mut self.server, self.now)
     }
 
     /// And the other way.
-    pub(crate) fn to_client(&mut self) -> Result<Vec<String>, SessionError> {
+    pub(crate) fn reach_client(&mut self) -> Result<Vec<String>, SessionError> {
         carry(&mut self.server, &mut self.client, self.now)
     }
 
@@ -97,8 +97,8 @@ impl Pair {
         let mut events = Vec::new();
         loop {
             let frames = self.client.counters().sent.frames + self.server.counters().sent.frames;
-            events.extend(self.to_server().unwrap());
-            events.extend(self.to_client().unwrap());
+            events.extend(self.reach_server().unwrap());
+            events.extend(self.reach_client().unwrap());
             if frames == self.client.counters().sent.frames + self.server.counters().sent.frames {
                 return events;
             }
