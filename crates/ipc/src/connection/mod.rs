@@ -14,6 +14,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `drive` | a thread that waits for its own connection |
 //! | `waking` | who wakes a connection, and whom it wakes |
 //! | `end` | how it ended |
 //!
@@ -27,6 +28,7 @@
 //!    with the others.
 //! 5. It ends once: everybody who waits learns of the same [`Ended`].
 
+mod drive;
 mod end;
 pub(crate) mod waking;
 
@@ -41,9 +43,11 @@ use becket_chan::timer::{self, Sleep};
 use becket_wire::{Event, Session};
 use parking_lot::Mutex;
 
+pub(crate) use self::drive::Parker;
 pub use self::end::Ended;
 use self::waking::{StreamWaker, Turn, Wakeable, Wakes, Woken, take_turn};
 use crate::reactor::{self, Ready, Watched};
+use crate::shm::Doorbell;
 use crate::transport::{Beside, Link, LinkCounters, LinkError, Peer};
 
 /// Frames that are taken before others have their turn.
@@ -84,6 +88,10 @@ pub(crate) struct Connection<S: Side> {
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
     woken: Woken,
+    /// A thread drives it.
+    driven: AtomicBool,
+    /// Its link can be waited for without descriptors.
+    can_be_driven: bool,
 }
 
 /// What the lock guards.
@@ -133,6 +141,8 @@ impl<S: Side> Connection<S> {
         session: Session,
         side: S,
     ) -> std::io::Result<Arc<Self>> {
+        let mut link = link;
+        let can_be_driven = link.bell().is_some() && Doorbell::is_supported();
         let connection = Arc::new_cyclic(|me: &Weak<Self>| {
             let connection: Weak<dyn Wakeable> = me.clone();
             let own_waker = StreamWaker::make(connection.clone(), OWN);
@@ -153,6 +163,8 @@ impl<S: Side> Connection<S> {
                 again: AtomicBool::new(false),
                 queued: AtomicBool::new(false),
                 woken: Woken::default(),
+                driven: AtomicBool::new(false),
+                can_be_driven,
             }
         });
         connection.watch()?;
@@ -266,7 +278,7 @@ impl<S: Side> Turn for Connection<S> {
                 return;
             };
             self.again.store(false, Ordering::SeqCst);
-            let more = core.turn(&self.woken);
+            let more = core.turn(&self.woken, || self.driven.load(Ordering::SeqCst));
             let wakes = std::mem::take(&mut core.wakes);
             drop(core);
             wakes.fire();
@@ -287,16 +299,26 @@ impl<S: Side> Core<S> {
     }
 
     /// Everything that there is to do. True: it stopped because it was enough for one turn.
-    fn turn(&mut self, woken: &Woken) -> bool {
+    ///
+    /// Whoever drives it looks by itself, but must hear of what was taken here.
+    fn turn(&mut self, woken: &Woken, is_driven: impl Fn() -> bool) -> bool {
         let mut left = FRAMES_A_TURN;
+        let mut took = false;
         while self.ended.is_none() {
             let taken = self.take();
+            took |= taken > 0;
             left = left.saturating_sub(taken);
             let woke = self.serve_woken(woken);
             self.send();
             self.keep_time();
-            if taken == 0 && !woke && (self.ended.is_some() || !self.link.prepare_wait()) {
-                return false;
+            if taken == 0 && !woke {
+                let is_driven = is_driven();
+                if is_driven && took {
+                    self.kick();
+                }
+                if is_driven || self.ended.is_some() || !self.link.prepare_wait() {
+                    return false;
+                }
             }
             if left == 0 {
                 return true;
@@ -305,7 +327,30 @@ impl<S: Side> Core<S> {
         // What was woken before the end came is not woken again.
         woken.take(&mut self.streams);
         self.streams.clear();
+        self.kick();
         false
+    }
+
+    /// One step of who drives it: false if there was nothing to do.
+    fn step(&mut self, woken: &Woken) -> bool {
+        if self.ended.is_some() {
+            return false;
+        }
+        let taken = self.take();
+        let woke = self.serve_woken(woken);
+        if taken == 0 && !woke {
+            return false;
+        }
+        self.send();
+        self.keep_time();
+        true
+    }
+
+    /// Wakes who sleeps at the doorbell.
+    fn kick(&mut self) {
+        if let Some(bell) = self.link.bell() {
+            bell.doorbell().kick();
+        }
     }
 
     /// Takes frames, and does what they ask.

@@ -1,16 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Driving an operation from straight-line code.
+//!
+//! A coroutine is parked, as for any future. A thread waits for the connection by itself if it can
+//! (see [`drive`](crate::connection)), so that what comes over shared memory passes through no other
+//! thread.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::client::side::ClientSide;
-use crate::connection::Connection;
+use crate::connection::{Connection, Parker};
 
 /// Waits for an operation of this connection's.
-pub(crate) fn wait<F: Future>(
-    _connection: &Arc<Connection<ClientSide>>,
-    operation: F,
-) -> F::Output {
-    becket_coro::block_on(operation)
+pub(crate) fn wait<F: Future>(connection: &Arc<Connection<ClientSide>>, operation: F) -> F::Output {
+    if becket_coro::current().is_some() {
+        return becket_coro::block_on(operation);
+    }
+    let parker = Parker::current();
+    let waker = parker.waker();
+    let mut operation = pin!(operation);
+    loop {
+        if let Poll::Ready(done) = operation.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return done;
+        }
+        if !parker.take() {
+            connection.drive(&parker);
+            parker.take();
+        }
+    }
 }

@@ -64,6 +64,7 @@ pub struct Endpoint {
     /// A frame of so many bytes was refused, and nobody knows yet of room for it.
     wanted_bytes: Option<usize>,
     byte_due: bool,
+    asleep_since: Option<Instant>,
     rings: u32,
     rings_idle: u32,
     progress: u64,
@@ -88,6 +89,7 @@ impl Endpoint {
             flushed: 0,
             wanted_bytes: None,
             byte_due: false,
+            asleep_since: None,
             rings: 0,
             rings_idle: 0,
             progress: 0,
@@ -167,8 +169,8 @@ impl Endpoint {
     /// After each frame, and when no more is taken now.
     #[inline]
     pub(super) fn taken_one(&mut self, ends: bool) -> Result<(), Broken> {
-        if ends {
-            self.waiter.disarm()?;
+        if ends && self.waiter.armed().is_some() {
+            self.woken()?;
         }
         if self.consumer.publish_due(ends)? { self.ring(News::Room) } else { Ok(()) }
     }
@@ -202,19 +204,23 @@ impl Endpoint {
                 return Ok(true);
             }
             let Some(ticket) = self.prepare_sleep()? else { continue };
-            let began = Instant::now();
             let woken = self.doorbell.sleep(ticket, deadline);
-            self.waiter.disarm()?;
             if self.is_ready() && self.settle()? {
-                self.spin.slept(began.elapsed());
+                self.woken()?;
                 return Ok(true);
             }
+            self.waiter.disarm()?;
             match woken {
                 Ok(Woken::Rung) => {}
                 Ok(Woken::Kicked | Woken::TimedOut) => return Ok(false),
                 Err(source) => return Err(ShmError::Io { doing: "sleep", source }),
             }
         }
+    }
+
+    /// Whether the peer was last seen on another CPU.
+    pub(super) fn peer_is_elsewhere(&mut self) -> bool {
+        self.spin.peer_is_elsewhere()
     }
 
     /// Looks for a frame or room as long as it is worth it. Never inside a coroutine.
@@ -272,7 +278,17 @@ impl Endpoint {
             return Ok(true);
         }
         self.sleeps += 1;
+        self.asleep_since = (mode == Mode::Futex).then(Instant::now);
         Ok(false)
+    }
+
+    /// There was something after this side said that it sleeps.
+    #[cold]
+    fn woken(&mut self) -> Result<(), Broken> {
+        if let Some(since) = self.asleep_since.take() {
+            self.spin.slept(since.elapsed());
+        }
+        self.waiter.disarm()
     }
 
     pub(super) fn armed(&self) -> Option<Mode> {

@@ -33,7 +33,7 @@ use super::ring::Refused;
 use super::validate::Broken;
 use crate::transport::rights;
 use crate::transport::{
-    Beside, Link, LinkCounters, LinkError, LinkLimits, OnReady, Peer, Socket, Watch,
+    Bell, Beside, Link, LinkCounters, LinkError, LinkLimits, OnReady, Peer, Socket, Watch,
 };
 
 /// Descriptors of frames that have not been read yet. An honest peer sends those of one frame ahead.
@@ -107,7 +107,6 @@ impl ShmLink {
             return None;
         }
         let prepared = self.endpoint.prepare_sleep();
-        self.empty_takes = 1;
         self.send_ring();
         match prepared {
             Ok(ticket) => ticket,
@@ -116,6 +115,11 @@ impl ShmLink {
                 None
             }
         }
+    }
+
+    /// Whether the peer was last seen on another CPU.
+    pub(crate) fn peer_is_elsewhere(&mut self) -> bool {
+        self.endpoint.peer_is_elsewhere()
     }
 
     /// Looks for a frame or room as long as it is worth it: only while the peer runs on another CPU,
@@ -415,7 +419,6 @@ impl Link for ShmLink {
         }
         let ready = self.endpoint.arm(Mode::Event);
         self.look_due = true;
-        self.empty_takes = 1;
         self.send_ring();
         match ready {
             Ok(ready) => ready || self.gone,
@@ -424,6 +427,10 @@ impl Link for ShmLink {
                 true
             }
         }
+    }
+
+    fn bell(&mut self) -> Option<&mut dyn Bell> {
+        Some(self)
     }
 
     fn peer(&self) -> &Peer {
@@ -447,6 +454,20 @@ impl Link for ShmLink {
         self.socket.shut();
         self.gone = true;
         self.fail(LinkError::Closed);
+    }
+}
+
+impl Bell for ShmLink {
+    fn doorbell(&self) -> Arc<Doorbell> {
+        Self::doorbell(self)
+    }
+
+    fn prepare_sleep(&mut self) -> Option<Ticket> {
+        Self::prepare_sleep(self)
+    }
+
+    fn may_answer_soon(&mut self) -> bool {
+        self.peer_is_elsewhere()
     }
 }
 

@@ -17,6 +17,7 @@ use super::validate::CPU;
 
 /// Looks between two looks at the clock and at the CPUs.
 const LOOKS: u32 = 64;
+const YIELDS_MAX: u32 = 8;
 const GAIN: Duration = Duration::from_micros(4);
 const LEAST: Duration = Duration::from_micros(1);
 
@@ -40,6 +41,7 @@ pub(super) struct Spin {
     peer: Arc<PeerSegment>,
     limits: SpinLimits,
     budget: Duration,
+    yields: u32,
     shown: u64,
     pub(super) won: u64,
     pub(super) lost: u64,
@@ -47,7 +49,16 @@ pub(super) struct Spin {
 
 impl Spin {
     pub(super) fn new(own: Arc<OwnSegment>, peer: Arc<PeerSegment>, limits: SpinLimits) -> Self {
-        Self { own, peer, limits, budget: limits.spin_max, shown: 0, won: 0, lost: 0 }
+        Self {
+            own,
+            peer,
+            limits,
+            budget: limits.spin_max,
+            yields: YIELDS_MAX,
+            shown: 0,
+            won: 0,
+            lost: 0,
+        }
     }
 
     /// Shows on which CPU this side is, and says whether the peer was last on another one.
@@ -56,6 +67,11 @@ impl Spin {
         if here != self.shown && self.own.memory.publish(CPU, here).is_ok() {
             self.shown = here;
         }
+        self.peer_is_not_on(here)
+    }
+
+    #[inline]
+    fn peer_is_not_on(&self, here: u64) -> bool {
         let there = self.peer.memory.load(CPU).unwrap_or(0);
         there != 0 && there != here
     }
@@ -63,7 +79,25 @@ impl Spin {
     /// Looks until `found`, as long as it is worth it.
     #[inline]
     pub(super) fn look(&mut self, mut found: impl FnMut() -> bool) -> bool {
-        if !self.peer_is_elsewhere() || self.budget < LEAST {
+        // What this side showed last is good enough for the first looks, and costs nothing.
+        if self.budget >= LEAST && self.shown != 0 && self.peer_is_not_on(self.shown) {
+            for _ in 0..LOOKS {
+                if found() {
+                    self.won += 1;
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        self.look_long(found)
+    }
+
+    #[cold]
+    fn look_long(&mut self, mut found: impl FnMut() -> bool) -> bool {
+        if !self.peer_is_elsewhere() {
+            return self.give_way(found);
+        }
+        if self.budget < LEAST {
             return found();
         }
         let began = Instant::now();
@@ -84,10 +118,27 @@ impl Spin {
         }
     }
 
+    /// Lets the peer run on this CPU, if it can.
+    fn give_way(&mut self, mut found: impl FnMut() -> bool) -> bool {
+        for _ in 0..self.yields {
+            if found() {
+                self.won += 1;
+                return true;
+            }
+            rustix::thread::sched_yield();
+        }
+        if self.yields > 0 {
+            self.lost += 1;
+            self.yields /= 2;
+        }
+        found()
+    }
+
     /// This side slept so long, and there was something.
     pub(super) fn slept(&mut self, long: Duration) {
         if long < self.limits.spin_max {
             self.budget = (self.budget * 2 + GAIN).min(self.limits.spin_max);
+            self.yields = (self.yields * 2 + 1).min(YIELDS_MAX);
         }
     }
 }

@@ -35,6 +35,7 @@ use becket_wire::{Frame, Outlet};
 use super::counters::LinkCounters;
 use super::error::LinkError;
 use super::peer::Peer;
+use crate::shm::{Doorbell, Ticket};
 
 /// Called when frames or room have come: quick, never blocking, without a call into the link.
 pub type OnReady = Arc<dyn Fn() + Send + Sync>;
@@ -73,6 +74,11 @@ pub trait Link: Outlet + Send {
     /// Before waiting: asks the peer for a wake. `true`: there is something already, do not wait.
     fn prepare_wait(&mut self) -> bool;
 
+    /// How a thread waits for this link by itself, if one can.
+    fn bell(&mut self) -> Option<&mut dyn Bell> {
+        None
+    }
+
     /// Who is at the other end.
     fn peer(&self) -> &Peer;
 
@@ -87,6 +93,20 @@ pub trait Link: Outlet + Send {
 
     /// Ends it: the peer is told once it has read what was flushed. What was not flushed is lost.
     fn close(&mut self);
+}
+
+/// What a link offers to a thread that waits for it by itself, past the thread that waits for
+/// descriptors.
+pub trait Bell {
+    /// Where the thread sleeps, without holding the link.
+    fn doorbell(&self) -> Arc<Doorbell>;
+
+    /// As [`Link::prepare_wait`], for who will then sleep at the doorbell with this ticket. `None`:
+    /// there is something already.
+    fn prepare_sleep(&mut self) -> Option<Ticket>;
+
+    /// Whether the peer was last seen on another CPU, so that it can answer while this one looks.
+    fn may_answer_soon(&mut self) -> bool;
 }
 
 /// File descriptors to wait for.
