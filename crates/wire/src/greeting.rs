@@ -74,3 +74,49 @@ pub(crate) fn decode(mut body: &[u8]) -> Result<PeerLimits, &'static str> {
     }
     Ok(limits)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(
+            frame_body_bytes_max in FRAME_BODY_BYTES_LEAST..,
+            element_bytes_max in any::<u32>(),
+            spare in 0..u64::from(u32::MAX),
+            others in any::<(u32, u32, u32)>(),
+            unknown in vec((7..u16::MAX, vec(any::<u8>(), 0..20)), 0..4),
+        ) {
+            let (streams_max, requests_max, regions_max) = others;
+            let limits = PeerLimits {
+                frame_body_bytes_max,
+                element_bytes_max,
+                session_credit_bytes: u64::from(element_bytes_max) + spare,
+                streams_max,
+                requests_max,
+                regions_max,
+            };
+            let mut body = encode(&limits).to_vec();
+            prop_assert!(body.len() <= FRAME_BODY_BYTES_LEAST as usize);
+            for (number, value) in unknown {
+                body.put_u16_le(number);
+                body.put_u16_le(value.len() as u16);
+                body.extend_from_slice(&value);
+            }
+            prop_assert_eq!(decode(&body), Ok(limits));
+            prop_assert!(decode(body.get(..body.len() - 1).unwrap()).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_limits_or_an_error(body in vec(any::<u8>(), 0..100)) {
+            if let Ok(limits) = decode(&body) {
+                prop_assert!(limits.frame_body_bytes_max >= FRAME_BODY_BYTES_LEAST);
+            }
+        }
+    }
+}

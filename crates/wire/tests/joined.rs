@@ -249,10 +249,11 @@ impl World {
                 }
             }),
             Step::GiveBack { which } => self.decide(by, which, |session, id, way| {
-                let (sequence, element) = way.arrived.pop_back().unwrap();
-                match session.give_back(id, sequence, 0, element.clone().into()) {
-                    Ok(()) => way.going_back.push_back((sequence, element)),
-                    Err(_) => way.arrived.push_back((sequence, element)),
+                let place = if which % 2 == 0 { 0 } else { way.arrived.len() - 1 };
+                let (sequence, element) = way.arrived[place].clone();
+                if session.give_back(id, sequence, 0, element.clone().into()).is_ok() {
+                    way.arrived.remove(place);
+                    way.going_back.push_back((sequence, element));
                 }
             }),
             Step::Withdraw { which, which_element } => {

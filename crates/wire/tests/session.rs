@@ -304,6 +304,58 @@ fn no_more_comes_back_than_was_sent() {
 }
 
 #[test]
+fn an_elements_number_only_grows() {
+    for (first, second, fits) in [(1, 2, true), (1, 5, true), (2, 2, false), (2, 1, false)] {
+        let mut pair = Pair::plain();
+        let id = opened(&mut pair, MUCH, MUCH);
+        let mut head = Head::new(Kind::Data);
+        (head.stream, head.sequence) = (id.number(), first);
+        assert!(pair.server.receive(frame(head, b"x"), pair.now).unwrap().is_some());
+        head.sequence = second;
+        let result = pair.server.receive(frame(head, b"y"), pair.now);
+        assert_eq!(result.is_ok(), fits, "{first}, then {second}: {result:?}");
+    }
+}
+
+#[test]
+fn the_pieces_of_an_element_belong_together() {
+    let piece = |id: StreamId, sequence, follow| {
+        let mut head = Head::new(Kind::Data);
+        (head.stream, head.sequence, head.aux) = (id.number(), sequence, follow);
+        head.flags = if follow > 0 { flags::MORE } else { 0 };
+        head
+    };
+    // What comes after a first piece of 2 bytes that says that 4 follow.
+    let rows: [(u64, u32, &[u8], u8, bool); 7] = [
+        (1, 0, b"cdef", 0, true),
+        (1, 2, b"cd", 0, true),
+        (2, 0, b"cdef", 0, false),
+        (1, 0, b"cde", 0, false),
+        (1, 1, b"cdefg", 0, false),
+        (1, 4, b"", 0, false),
+        (1, 2, b"cd", flags::MORE, false),
+    ];
+    for (sequence, follow, body, toggle, fits) in rows {
+        let mut pair = Pair::plain();
+        let id = opened(&mut pair, MUCH, MUCH);
+        assert_eq!(pair.server.receive(frame(piece(id, 1, 4), b"ab"), pair.now), Ok(None));
+        let mut head = piece(id, sequence, follow);
+        head.flags ^= toggle;
+        let result = pair.server.receive(frame(head, body), pair.now);
+        assert_eq!(result.is_ok(), fits, "{head:?}: {result:?}");
+    }
+    // An end, or another kind of element, in the middle of one.
+    for kind in [Kind::End, Kind::Return] {
+        let mut pair = Pair::plain();
+        let id = opened(&mut pair, MUCH, MUCH);
+        pair.server.receive(frame(piece(id, 1, 4), b"ab"), pair.now).unwrap();
+        let mut head = piece(id, 1, 0);
+        head.kind = kind;
+        assert!(pair.server.receive(frame(head, b"cdef"), pair.now).is_err());
+    }
+}
+
+#[test]
 fn a_reset_is_answered_and_frees_the_place() {
     let mut pair = Pair::plain();
     let id = opened(&mut pair, MUCH, MUCH);
@@ -434,6 +486,7 @@ fn draining_lets_what_is_open_end() {
     let id = opened(&mut pair, MUCH, MUCH);
     let late = pair.client.open(1, Priority::Normal, MUCH, Bytes::new()).unwrap();
     let asked = pair.client.request(1, Bytes::new()).unwrap();
+    pair.client.cancel(asked).unwrap();
     pair.server.drain();
     assert_eq!(pair.server.open(1, Priority::Normal, MUCH, Bytes::new()), Err(Refused::Draining));
     assert_eq!(pair.reach_server().unwrap(), [""; 0], "what crosses is turned away");

@@ -55,7 +55,7 @@ use crate::{
     greeting,
     ids::GENERATION_MAX,
     ready::Ready,
-    stream::{Ending, Stream},
+    stream::{Ending, Phase, Stream},
     table::{Missing, Table},
 };
 
@@ -516,7 +516,6 @@ const fn head(kind: Kind, id: StreamId) -> Head {
 
 /// A stream on which the application sends.
 fn sending(stream: &Stream) -> Result<(), Refused> {
-    use crate::stream::Phase;
     match stream.phase {
         Phase::Opening | Phase::Live => {}
         Phase::Asked => return Err(Refused::State),
