@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How long to look before sleeping: learnt, bounded, and not at all for a peer on the same CPU.
+//! How long to look before sleeping: learnt, bounded, and never in the way of the peer.
 //!
 //! Two CPUs that both sleep cost 20 µs each way, so looking for a while is worth it if the answer
-//! comes within it. But a peer that has last run on this CPU cannot answer while this one looks. So
-//! each side shows the CPU on which it last began to wait; a side looks only while the two differ.
+//! comes within it. But a peer that has last run on this CPU cannot answer while this side looks. So
+//! each side shows the CPU on which it last began to wait. While the two differ, a side looks; while
+//! they are the same, it gives way to the peer a few times (`sched_yield`), which costs half of what
+//! sleeping and being woken does on one CPU.
 //!
-//! The time is learnt: it grows when looking succeeded, or would have within the bound; it halves
-//! when it was in vain, down to none. An idle connection therefore costs no CPU, and one that
-//! answers quickly never sleeps.
+//! Both are learnt: they grow when they succeeded, or would have within the bound; they halve when
+//! in vain, down to none. An idle connection therefore costs no CPU, and one that answers quickly
+//! never sleeps.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,14 +19,17 @@ use super::validate::CPU;
 
 /// Looks between two looks at the clock and at the CPUs.
 const LOOKS: u32 = 64;
+/// Times that a side gives way before it sleeps, at most.
 const YIELDS_MAX: u32 = 8;
+/// What a sleep that was too short gives back to who had stopped looking.
 const GAIN: Duration = Duration::from_micros(4);
+/// Looking for less is not worth its beginning.
 const LEAST: Duration = Duration::from_micros(1);
 
 /// How long a side looks before it sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpinLimits {
-    /// At most so long. Zero: never.
+    /// At most so long. Zero: neither look nor give way.
     pub spin_max: Duration,
 }
 
@@ -80,14 +85,10 @@ impl Spin {
     #[inline]
     pub(super) fn look(&mut self, mut found: impl FnMut() -> bool) -> bool {
         // What this side showed last is good enough for the first looks, and costs nothing.
-        if self.budget >= LEAST && self.shown != 0 && self.peer_is_not_on(self.shown) {
-            for _ in 0..LOOKS {
-                if found() {
-                    self.won += 1;
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
+        let elsewhere = self.shown != 0 && self.peer_is_not_on(self.shown);
+        if elsewhere && self.budget >= LEAST && look_some(&mut found) {
+            self.won += 1;
+            return true;
         }
         self.look_long(found)
     }
@@ -102,13 +103,10 @@ impl Spin {
         }
         let began = Instant::now();
         loop {
-            for _ in 0..LOOKS {
-                if found() {
-                    self.won += 1;
-                    self.budget = (self.budget + self.budget / 8).min(self.limits.spin_max);
-                    return true;
-                }
-                std::hint::spin_loop();
+            if look_some(&mut found) {
+                self.won += 1;
+                self.budget = (self.budget + self.budget / 8).min(self.limits.spin_max);
+                return true;
             }
             if began.elapsed() >= self.budget || !self.peer_is_elsewhere() {
                 self.lost += 1;
@@ -141,4 +139,15 @@ impl Spin {
             self.yields = (self.yields * 2 + 1).min(YIELDS_MAX);
         }
     }
+}
+
+#[inline]
+fn look_some(found: &mut impl FnMut() -> bool) -> bool {
+    for _ in 0..LOOKS {
+        if found() {
+            return true;
+        }
+        std::hint::spin_loop();
+    }
+    false
 }
