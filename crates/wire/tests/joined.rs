@@ -469,6 +469,10 @@ impl World {
             // What is owed and was not told of yet is less than half of it.
             assert!(session.charged_bytes() < 1000);
         }
+        for (by, to) in [(0, 1), (1, 0)] {
+            let charged = self.sides[to].session.charged_bytes();
+            assert_eq!(self.sides[by].session.session_credit() + charged, 2000, "both agree");
+        }
     }
 
     fn has_arrived(&self, by: usize, which: usize) -> bool {

@@ -603,6 +603,30 @@ fn the_sessions_credit_comes_back_unless_it_is_held() {
 }
 
 #[test]
+fn session_credit_that_was_promised_and_not_used_is_there_again() {
+    let limits =
+        Limits { session_credit_bytes: 1000, element_bytes_max: 1000, ..Limits::default() };
+    for withdrawn in [false, true] {
+        let mut pair = Pair::new(limits.clone(), limits.clone());
+        let one = opened(&mut pair, MUCH, MUCH);
+        let two = opened(&mut pair, MUCH, MUCH);
+        pair.client.send(one, 0, vec![1; 900].into()).unwrap();
+        pair.client.send(two, 0, vec![2; 500].into()).unwrap();
+        assert_eq!(pair.reach_server().unwrap().len(), 1, "the other one waits");
+        pair.reach_client().unwrap();
+        assert!(!pair.client.transmit(&mut Wire::default()), "no room");
+        assert_eq!(pair.client.session_credit(), 500, "promised");
+        if withdrawn {
+            assert_eq!(pair.client.withdraw(two, 1).unwrap(), Withdrawn::Here(vec![2; 500].into()));
+        } else {
+            pair.client.reset(two, 300, "").unwrap();
+        }
+        assert_eq!(pair.client.session_credit(), 1000);
+        pair.exchange();
+    }
+}
+
+#[test]
 fn queues_are_bounded() {
     let limits = Limits {
         stream_queue_messages_max: 2,

@@ -320,6 +320,12 @@ impl Session {
         Some(self.streams.get(id)?.outgoing.credit)
     }
 
+    /// Bytes of elements that may be sent over all streams, beyond what is promised to one already.
+    #[must_use]
+    pub const fn session_credit(&self) -> u64 {
+        self.window
+    }
+
     /// Elements and bytes that wait to be sent on a stream.
     #[must_use]
     pub fn queued(&self, id: StreamId) -> Option<Left> {

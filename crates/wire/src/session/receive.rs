@@ -51,7 +51,7 @@ impl Session {
         }
         match kind {
             Kind::Data | Kind::Return => self.piece(head, body),
-            Kind::Credit if head.stream == 0 => self.session_credit(head),
+            Kind::Credit if head.stream == 0 => self.credit_came(head),
             Kind::Credit
             | Kind::Ack
             | Kind::Nack
@@ -120,7 +120,7 @@ impl Session {
     }
 
     #[inline]
-    fn session_credit<'a>(&mut self, head: &Head) -> Received<'a> {
+    fn credit_came<'a>(&mut self, head: &Head) -> Received<'a> {
         let window = self.window.checked_add(head.sequence);
         let window = window.filter(|window| *window <= self.peer.session_credit_bytes);
         self.window = window.ok_or(broken(Kind::Credit, "more credit than the hello said"))?;
