@@ -172,7 +172,10 @@ impl SeqpacketLink {
     /// Gives the next packet's frame on, if one has come.
     fn give(&mut self, sink: &mut dyn FnMut(Frame<'_>, Beside<'_>)) -> Result<bool, LinkError> {
         let mut descriptors = Vec::new();
-        let Some(got) = self.receive(&mut descriptors)? else { return Ok(false) };
+        let descriptors_max = self.limits.descriptors_max;
+        let (inbox, reads) = (&mut self.inbox, &mut self.counters.reads);
+        let got = self.socket.receive(inbox, &mut descriptors, descriptors_max, reads)?;
+        let Some(got) = got else { return Ok(false) };
         self.counters.descriptors_cut += u64::from(got.cut);
         self.counters.descriptors_in += descriptors.len() as u64;
         let packet = self.inbox.get(..got.bytes).unwrap_or_default();
@@ -191,27 +194,6 @@ impl SeqpacketLink {
         };
         self.counters.descriptors_closed += descriptors.len() as u64;
         given
-    }
-
-    fn receive(
-        &mut self,
-        descriptors: &mut Vec<OwnedFd>,
-    ) -> Result<Option<rights::Received>, LinkError> {
-        let descriptors_max = self.limits.descriptors_max;
-        let mut was_reset = false;
-        loop {
-            self.counters.reads += 1;
-            let (socket, inbox) = (&self.socket, &mut self.inbox);
-            match retry(|| rights::receive(socket, inbox, descriptors, descriptors_max)) {
-                Ok(got) if got.bytes == 0 => return Err(LinkError::Closed),
-                Ok(got) => return Ok(Some(got)),
-                Err(Errno::AGAIN) => return Ok(None),
-                // Told once, when the peer went without reading all, and before what it had sent.
-                Err(Errno::CONNRESET) if !was_reset => was_reset = true,
-                Err(Errno::CONNRESET | Errno::NOTCONN) => return Err(LinkError::Closed),
-                Err(errno) => return Err(LinkError::System(errno)),
-            }
-        }
     }
 
     /// Writes one batch. `false`: no more can be written now.

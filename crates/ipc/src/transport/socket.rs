@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
 use super::error::LinkError;
 use super::listen::Seat;
 use super::peer::Peer;
-use super::rights;
+use super::rights::{self, Received};
 
 /// What a Unix socket carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,15 +92,47 @@ impl Socket {
     /// closed. A packet longer than the buffer is an error ([`LinkError::NotOneFrame`]).
     pub fn read_greeting(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
         let buffer_bytes = buffer.len();
-        match retry(|| rights::receive(&self.fd, buffer, &mut Vec::new(), 0)) {
-            Ok(got) if got.truncated => {
+        match self.receive(buffer, &mut Vec::new(), 0, &mut 0)? {
+            Some(got) if got.truncated => {
                 Err(LinkError::NotOneFrame { packet_bytes: got.bytes, frame_bytes: buffer_bytes })
             }
-            Ok(got) if got.bytes == 0 => Err(LinkError::Closed),
-            Ok(got) => Ok(Some(got.bytes)),
-            Err(Errno::AGAIN) => Ok(None),
-            Err(Errno::CONNRESET) => Err(LinkError::Closed),
-            Err(errno) => Err(LinkError::System(errno)),
+            got => Ok(got.map(|got| got.bytes)),
+        }
+    }
+
+    /// Receives bytes or one packet, at least one byte; descriptors beside it are appended, at most
+    /// up to `descriptors_max`. `Ok(None)`: there is nothing yet. Counts its system calls.
+    ///
+    /// Of packets, the kernel's first word of the end is not its last. It looks for a packet, then
+    /// whether the peer is gone: one that sent and went in between is told to be gone before its
+    /// packet. And a peer that went without reading all (`ECONNRESET`) is told before what it had
+    /// sent. Once the end has been told all packets are there, so the second word counts. Between
+    /// the two there can be nothing, unless the first was an empty packet.
+    pub(crate) fn receive(
+        &self,
+        buffer: &mut [u8],
+        descriptors: &mut Vec<OwnedFd>,
+        descriptors_max: usize,
+        reads: &mut u64,
+    ) -> Result<Option<Received>, LinkError> {
+        let mut was_told = self.kind == SocketKind::Stream;
+        loop {
+            *reads += 1;
+            match retry(|| rights::receive(&self.fd, buffer, descriptors, descriptors_max)) {
+                Ok(got) if got.bytes > 0 => return Ok(Some(got)),
+                Ok(_) | Err(Errno::CONNRESET | Errno::NOTCONN) if was_told => {
+                    return Err(LinkError::Closed);
+                }
+                Ok(_) | Err(Errno::CONNRESET | Errno::NOTCONN) => was_told = true,
+                Err(Errno::AGAIN) if was_told && self.kind == SocketKind::Seqpacket => {
+                    return Err(LinkError::NotOneFrame {
+                        packet_bytes: 0,
+                        frame_bytes: becket_wire::HEAD_BYTES,
+                    });
+                }
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(errno) => return Err(LinkError::System(errno)),
+            }
         }
     }
 

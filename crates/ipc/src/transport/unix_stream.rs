@@ -214,17 +214,10 @@ impl UnixStreamLink {
         let mut descriptors = Vec::new();
         let room = self.inbox.room();
         let room_bytes = room.len();
-        self.counters.reads += 1;
-        let got = retry(|| {
-            rights::receive(&self.socket, room, &mut descriptors, self.limits.descriptors_max)
-        });
-        let got = match got {
-            Ok(got) if got.bytes == 0 => return Err(LinkError::Closed),
-            Ok(got) => got,
-            Err(Errno::AGAIN) => return Ok(Read::Nothing),
-            Err(Errno::CONNRESET) => return Err(LinkError::Closed),
-            Err(errno) => return Err(LinkError::System(errno)),
-        };
+        let descriptors_max = self.limits.descriptors_max;
+        let reads = &mut self.counters.reads;
+        let got = self.socket.receive(room, &mut descriptors, descriptors_max, reads)?;
+        let Some(got) = got else { return Ok(Read::Nothing) };
         self.counters.descriptors_cut += u64::from(got.cut);
         // A read ends behind descriptors, whatever follows them.
         let may_be_more = got.bytes == room_bytes || got.cut || !descriptors.is_empty();

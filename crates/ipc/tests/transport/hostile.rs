@@ -83,7 +83,8 @@ fn a_packet_is_one_whole_frame() {
     let whole = bytes_of(1, 100);
     let one_and_more = [whole.clone(), bytes_of(2, 10)].concat();
     let above_the_buffer = bytes_of(1, BODY_BYTES_MAX + 1);
-    for packet in [&whole[..1], &whole[..23], &whole[..123], &one_and_more, &above_the_buffer] {
+    for packet in [&[], &whole[..1], &whole[..23], &whole[..123], &one_and_more, &above_the_buffer]
+    {
         let (mut raw, mut link) = seqpacket();
         write(&mut raw, packet);
         let error = link.receive(1).map(|_| ()).unwrap_err();

@@ -17,7 +17,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
-use super::child;
+use super::death::child;
 
 const KINDS: [SocketKind; 2] = [SocketKind::Stream, SocketKind::Seqpacket];
 
