@@ -141,12 +141,14 @@ int kc_chan_recv_zref_c(kc_chan_t *ch, void **out_ptr, size_t *out_len, long tim
  * it is lost. */
 typedef struct kc_region kc_region_t;
 #define KC_REGION_F_NONE 0u
-/* -EINVAL: NULL, no bytes, unknown flags. */
+/* -EINVAL: NULL, no bytes, unknown flags. -ENOSPC: more than 65536 regions. */
 int kc_region_register(kc_region_t **out, void *addr, size_t len, unsigned flags);
 /* Waits until nothing is in flight in it; sends of its bytes fail meanwhile (-EINVAL). Then the
  * handle is gone, and the memory the caller's alone. */
 int kc_region_deregister(kc_region_t *reg);
-/* Its number, for kc_zdesc_t.region_id. */
+/* Its number, for kc_zdesc_t.region_id: never another region's, also after this one is gone (sends
+ * that name it then fail with -EINVAL). A backend's own numbers are below 2^32: those are carried as
+ * they are. */
 int kc_region_export_id(const kc_region_t *reg, unsigned long *out_id);
 
 struct kc_chan_zstats {

@@ -42,7 +42,8 @@ typedef struct kc_zcopy_backend_ops {
 typedef int kc_zcopy_backend_id;
 
 /* Registers a backend for as long as the process runs; name and functions are copied. The same name
- * again answers with the first one's id. -EINVAL: NULL. -ENOSPC: more than 1024. */
+ * again answers with the first one's id. -EINVAL: NULL, a name of no or more than 256 bytes.
+ * -ENOSPC: more than 1024. */
 kc_zcopy_backend_id kc_zcopy_register(const char *name, const kc_zcopy_backend_ops_t *ops,
                                       uint32_t caps);
 

@@ -30,7 +30,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use becket_chan::{Kind, Sender, bounded};
 
-use crate::counters::Counters;
+use crate::counters::Event;
 use crate::desc::Desc;
 use crate::failure::Failure;
 use crate::limits::{Limits, Time};
@@ -61,9 +61,9 @@ pub trait Carrier: Send + Sync {
     /// How many descriptors it may hold; `None`: its kind says it.
     fn capacity(&self) -> Option<usize>;
 
-    /// Its counters. The channel counts each operation itself: a link counts only what the channel
-    /// cannot see.
-    fn counters(&self) -> &Counters;
+    /// Counts something that happened to a descriptor of so many bytes. The channel counts each
+    /// operation itself, unless the [link does](Link::counts): a link counts what only it can see.
+    fn count(&self, event: Event, bytes: u64);
 
     /// Takes a descriptor that was accepted and that nobody will receive.
     fn undelivered(&self, desc: Desc);
@@ -123,6 +123,11 @@ pub trait Link: Send + Sync {
             Err(Failure::WouldBlock) if limits.time != Time::Now => wait(self.recv(limits)),
             answer => answer,
         }
+    }
+
+    /// Whether it counts its operations itself ([`Carrier::count`]), so that the channel does not.
+    fn counts(&self) -> bool {
+        false
     }
 
     /// Descriptors that were accepted and have not been received.

@@ -35,7 +35,18 @@ pub struct Binding {
 struct Attached {
     id: BackendId,
     link: Box<dyn Link>,
+    counts: bool,
     detached: AtomicBool,
+}
+
+/// The link that moves a channel's descriptors.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Bound<'a> {
+    /// The link.
+    pub link: &'a dyn Link,
+    /// Whether it counts its operations itself.
+    pub counts: bool,
 }
 
 /// Something is in flight in the channel, and it is not closed.
@@ -71,7 +82,8 @@ impl Binding {
             None => match registered.backend().attach(carrier, options) {
                 Err(failure) => return Some(Err(failure)),
                 Ok(link) => {
-                    let entry = Arc::new(Attached { id, link, detached: AtomicBool::new(false) });
+                    let (counts, detached) = (link.counts(), AtomicBool::new(false));
+                    let entry = Arc::new(Attached { id, link, counts, detached });
                     attached.push(entry.clone());
                     entry
                 }
@@ -83,9 +95,10 @@ impl Binding {
 
     /// The link that is bound.
     #[inline]
-    pub fn link(&self) -> Option<&dyn Link> {
+    pub fn bound(&self) -> Option<Bound<'_>> {
         // SAFETY: null, or in the list for as long as `self` is.
-        unsafe { self.bound.load(Ordering::Acquire).as_ref() }.map(|attached| &*attached.link)
+        let attached = unsafe { self.bound.load(Ordering::Acquire).as_ref() }?;
+        Some(Bound { link: &*attached.link, counts: attached.counts })
     }
 
     /// The channel was closed.

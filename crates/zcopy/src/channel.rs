@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 use becket_chan::{Kind, Token, timer};
 
 use crate::backend::{Carrier, Link, Pending};
-use crate::binding::{Binding, DetachError};
-use crate::counters::{CounterSnapshot, Counters};
+use crate::binding::{Binding, Bound, DetachError};
+use crate::counters::{CounterSnapshot, Counters, Event};
 use crate::desc::Desc;
 use crate::failure::Failure;
 use crate::limits::{Limits, Time};
@@ -173,8 +173,11 @@ impl ZChannel {
     /// [`Failure`]; the descriptor is as it was.
     pub fn try_send(&self, desc: &mut Desc) -> Result<(), Failure> {
         let was_open = !self.is_closed();
-        let answer = self.link_for(desc).and_then(|link| link.try_send(*desc));
-        self.sent(desc, answer, was_open)
+        let (answer, counts) = match self.bound_for(desc) {
+            Ok(bound) => (bound.link.try_send(*desc), bound.counts),
+            Err(failure) => (Err(failure), false),
+        };
+        self.sent(desc, answer, was_open, counts)
     }
 
     /// Receives without waiting.
@@ -183,7 +186,10 @@ impl ZChannel {
     ///
     /// [`Failure`].
     pub fn try_recv(&self) -> Result<Desc, Failure> {
-        self.received(self.link().and_then(Link::try_recv))
+        match self.bound() {
+            Ok(bound) => self.received(bound.link.try_recv(), bound.counts),
+            Err(failure) => self.received(Err(failure), false),
+        }
     }
 
     /// Sends fail from here on; receives take what is there, and then fail; whoever waits wakes.
@@ -213,38 +219,40 @@ impl ZChannel {
     }
 
     #[inline]
-    fn link(&self) -> Result<&dyn Link, Failure> {
-        self.0.binding.link().ok_or_else(|| self.without_link())
+    fn bound(&self) -> Result<Bound<'_>, Failure> {
+        self.0.binding.bound().ok_or_else(|| self.unbound())
     }
 
     #[cold]
-    fn without_link(&self) -> Failure {
+    fn unbound(&self) -> Failure {
         if self.is_closed() { Failure::Closed } else { Failure::Unsupported }
     }
 
     #[inline]
-    fn link_for(&self, desc: &Desc) -> Result<&dyn Link, Failure> {
+    fn bound_for(&self, desc: &Desc) -> Result<Bound<'_>, Failure> {
         desc.checked()?;
-        self.link()
+        self.bound()
     }
 
+    /// Counts what a send came to, unless its link does.
     #[inline]
     fn sent(
         &self,
         desc: &mut Desc,
         answer: Result<(), Failure>,
         was_open: bool,
+        counts: bool,
     ) -> Result<(), Failure> {
-        let answer = self.0.station.counters.sending(desc.len, answer, was_open);
-        if answer.is_ok() {
-            desc.poison();
+        if !counts {
+            self.0.station.counters.sending(desc.len, answer, was_open)?;
         }
-        answer
+        answer.inspect(|()| desc.poison())
     }
 
+    /// Counts what a receive came to, unless its link does.
     #[inline]
-    fn received(&self, answer: Result<Desc, Failure>) -> Result<Desc, Failure> {
-        self.0.station.counters.receiving(answer, |desc| desc.len)
+    fn received(&self, answer: Result<Desc, Failure>, counts: bool) -> Result<Desc, Failure> {
+        if counts { answer } else { self.0.station.counters.receiving(answer, |desc| desc.len) }
     }
 }
 
@@ -270,8 +278,8 @@ impl Carrier for Station {
         self.capacity
     }
 
-    fn counters(&self) -> &Counters {
-        &self.counters
+    fn count(&self, event: Event, bytes: u64) {
+        self.counters.count(event, bytes);
     }
 
     fn undelivered(&self, desc: Desc) {
@@ -308,7 +316,7 @@ impl Losses {
 
 enum Stage<'a, T> {
     New,
-    Pending { operation: Pending<'a, T>, was_open: bool },
+    Pending { operation: Pending<'a, T>, was_open: bool, counts: bool },
     Over,
 }
 
@@ -368,12 +376,12 @@ impl ZSend<'_> {
     pub fn wait(self) -> Result<(), Failure> {
         let Self { channel, desc, limits, .. } = self;
         let was_open = !channel.is_closed();
-        let answer = if limits.is_cancelled() {
-            Err(Failure::Cancelled)
-        } else {
-            channel.link_for(desc).and_then(|link| link.send_wait(*desc, limits))
+        let bound = allowed(limits).and_then(|()| channel.bound_for(desc));
+        let (answer, counts) = match bound {
+            Ok(bound) => (bound.link.send_wait(*desc, limits), bound.counts),
+            Err(failure) => (Err(failure), false),
         };
-        channel.sent(desc, answer, was_open)
+        channel.sent(desc, answer, was_open, counts)
     }
 }
 
@@ -385,13 +393,17 @@ impl ZRecv<'_> {
     /// [`Failure`].
     pub fn wait(self) -> Result<Desc, Failure> {
         let Self { channel, limits, .. } = self;
-        let answer = if limits.is_cancelled() {
-            Err(Failure::Cancelled)
-        } else {
-            channel.link().and_then(|link| link.recv_wait(limits))
-        };
-        channel.received(answer)
+        match allowed(limits).and_then(|()| channel.bound()) {
+            Ok(bound) => channel.received(bound.link.recv_wait(limits), bound.counts),
+            Err(failure) => channel.received(Err(failure), false),
+        }
     }
+}
+
+/// A token that is set wins over everything.
+#[inline]
+fn allowed(limits: Limits<'_>) -> Result<(), Failure> {
+    if limits.is_cancelled() { Err(Failure::Cancelled) } else { Ok(()) }
 }
 
 impl Future for ZSend<'_> {
@@ -401,35 +413,33 @@ impl Future for ZSend<'_> {
         let this = &mut *self;
         if matches!(this.stage, Stage::New) {
             let was_open = !this.channel.is_closed();
-            let started = if this.limits.is_cancelled() {
-                Err(Failure::Cancelled)
-            } else {
-                this.channel.link_for(this.desc).map(|link| (link, link.try_send(*this.desc)))
-            };
-            let answer = match started {
-                Ok((link, Err(Failure::WouldBlock))) => {
-                    let operation = link.send(*this.desc, this.limits);
-                    this.stage = Stage::Pending { operation, was_open };
-                    None
-                }
-                Ok((_, answer)) => Some(answer),
-                Err(failure) => Some(Err(failure)),
+            let bound = allowed(this.limits).and_then(|()| this.channel.bound_for(this.desc));
+            let (answer, counts) = match bound {
+                Ok(Bound { link, counts }) => match link.try_send(*this.desc) {
+                    Err(Failure::WouldBlock) => {
+                        let operation = link.send(*this.desc, this.limits);
+                        this.stage = Stage::Pending { operation, was_open, counts };
+                        (None, counts)
+                    }
+                    answer => (Some(answer), counts),
+                },
+                Err(failure) => (Some(Err(failure)), false),
             };
             if let Some(answer) = answer {
                 this.stage = Stage::Over;
-                return Poll::Ready(this.channel.sent(this.desc, answer, was_open));
+                return Poll::Ready(this.channel.sent(this.desc, answer, was_open, counts));
             }
         }
-        let Stage::Pending { operation, was_open } = &mut this.stage else {
+        let Stage::Pending { operation, was_open, counts } = &mut this.stage else {
             // Polled again after it was ready: it has nothing more to say.
             return Poll::Pending;
         };
         let Poll::Ready(answer) = operation.as_mut().poll(context) else {
             return Poll::Pending;
         };
-        let was_open = *was_open;
+        let (was_open, counts) = (*was_open, *counts);
         this.stage = Stage::Over;
-        Poll::Ready(this.channel.sent(this.desc, answer, was_open))
+        Poll::Ready(this.channel.sent(this.desc, answer, was_open, counts))
     }
 }
 
@@ -439,32 +449,30 @@ impl Future for ZRecv<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if matches!(this.stage, Stage::New) {
-            let started = if this.limits.is_cancelled() {
-                Err(Failure::Cancelled)
-            } else {
-                this.channel.link().map(|link| (link, link.try_recv()))
-            };
-            let answer = match started {
-                Ok((link, Err(Failure::WouldBlock))) => {
-                    let operation = link.recv(this.limits);
-                    this.stage = Stage::Pending { operation, was_open: true };
-                    None
-                }
-                Ok((_, answer)) => Some(answer),
-                Err(failure) => Some(Err(failure)),
+            let (answer, counts) = match allowed(this.limits).and_then(|()| this.channel.bound()) {
+                Ok(Bound { link, counts }) => match link.try_recv() {
+                    Err(Failure::WouldBlock) => {
+                        let operation = link.recv(this.limits);
+                        this.stage = Stage::Pending { operation, was_open: true, counts };
+                        (None, counts)
+                    }
+                    answer => (Some(answer), counts),
+                },
+                Err(failure) => (Some(Err(failure)), false),
             };
             if let Some(answer) = answer {
                 this.stage = Stage::Over;
-                return Poll::Ready(this.channel.received(answer));
+                return Poll::Ready(this.channel.received(answer, counts));
             }
         }
-        let Stage::Pending { operation, .. } = &mut this.stage else {
+        let Stage::Pending { operation, counts, .. } = &mut this.stage else {
             return Poll::Pending;
         };
         let Poll::Ready(answer) = operation.as_mut().poll(context) else {
             return Poll::Pending;
         };
+        let counts = *counts;
         this.stage = Stage::Over;
-        Poll::Ready(this.channel.received(answer))
+        Poll::Ready(this.channel.received(answer, counts))
     }
 }

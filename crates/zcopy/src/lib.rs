@@ -63,7 +63,7 @@ mod zref;
 
 pub use crate::{
     backend::{Backend, Carrier, Link, Pending},
-    binding::{Binding, DetachError},
+    binding::{Binding, Bound, DetachError},
     channel::{ZChannel, ZRecv, ZSend},
     counters::{CounterSnapshot, Counters, Event, FailureCounts, Side},
     desc::Desc,

@@ -2,22 +2,23 @@
 //! Descriptors: an address and a length in place of the bytes (`kc_zdesc_t`).
 //!
 //! On a pointer channel, and on a queued channel whose element is a `struct kc_chan_ptrmsg`, one
-//! travels whole. Its first two words are just that structure:
+//! travels whole, as `becket_zcopy`'s [`InFlight`]. Its first two words are just that structure; its
+//! mark tells it from an element that C sent, which is followed by zeroes:
 //!
 //! ```text
 //!   word    0      1     2           3        4
 //!         ┌──────┬─────┬───────────┬────────┬───────┬──────┐
-//!         │ addr │ len │ region_id │ offset │ flags │ mark │     mark: 1 = a descriptor
-//!         └──────┴─────┴───────────┴────────┴───────┴──────┘           2 = counted by its region
-//!         └ kc_chan_ptrmsg ┘                                     0 = an element that C sent
+//!         │ addr │ len │ region_id │ offset │ flags │ mark │
+//!         └──────┴─────┴───────────┴────────┴───────┴──────┘
+//!         └ kc_chan_ptrmsg ┘                          0 = an element that C sent
 //! ```
 
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, align_of, offset_of, size_of};
 
+use becket_zcopy::{Desc, InFlight};
 use libc::c_void;
 
 use super::element::Inline;
-use crate::region;
 
 /// `kc_zdesc_t`.
 #[repr(C)]
@@ -48,21 +49,26 @@ pub struct PtrMsg {
 /// What a channel of descriptors holds.
 pub(crate) type Slot = Inline<5>;
 
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Words {
-    addr: *mut c_void,
-    len: usize,
-    region_id: u64,
-    offset: u64,
-    flags: u32,
-    mark: u32,
+const _: () = {
+    assert!(size_of::<Zdesc>() == size_of::<Desc>());
+    assert!(offset_of!(Zdesc, flags) == offset_of!(Desc, flags));
+    assert!(size_of::<InFlight>() == size_of::<Slot>());
+    assert!(align_of::<InFlight>() <= align_of::<Slot>());
+};
+
+impl From<Zdesc> for Desc {
+    fn from(zdesc: Zdesc) -> Self {
+        let Zdesc { addr, len, region_id, offset, flags } = zdesc;
+        Self { addr: addr.cast(), len, region_id, offset, flags }
+    }
 }
 
-const _: () = assert!(size_of::<Words>() <= size_of::<Slot>());
-
-const DESCRIPTOR: u32 = 1;
-const COUNTED: u32 = 2;
+impl From<Desc> for Zdesc {
+    fn from(desc: Desc) -> Self {
+        let Desc { addr, len, region_id, offset, flags } = desc;
+        Self { addr: addr.cast(), len, region_id, offset, flags }
+    }
+}
 
 impl Zdesc {
     pub(crate) fn plain(addr: *mut c_void, len: usize) -> Self {
@@ -70,39 +76,41 @@ impl Zdesc {
     }
 
     /// Packs it for a channel. If its bytes lie in a registered region, that has one more in flight
-    /// until [`land`].
-    pub(crate) fn launch(mut self) -> Option<Slot> {
-        let counted = region::launch(&mut self)?;
-        let mark = DESCRIPTOR | if counted { COUNTED } else { 0 };
-        let Self { addr, len, region_id, offset, flags } = self;
+    /// until [`land`]. `None`: its region refuses it.
+    pub(crate) fn launch(self) -> Option<Slot> {
+        let flight = InFlight::launch_any(self.into()).ok()?;
         let mut slot = Inline(MaybeUninit::zeroed());
-        let words: *mut Words = slot.0.as_mut_ptr().cast();
-        // SAFETY: the slot has room; alignment and validity of plain words.
-        unsafe { words.write(Words { addr, len, region_id, offset, flags, mark }) };
+        // SAFETY: the slot is as large, and as aligned. It is the flight's place from here on.
+        unsafe { slot.0.as_mut_ptr().cast::<InFlight>().write(flight) };
         Some(slot)
     }
 }
 
-/// What is in a slot.
-fn words(slot: &Slot) -> Words {
+/// Whether the slot holds a descriptor, rather than an element.
+fn is_descriptor(slot: &Slot) -> bool {
     // SAFETY: whoever fills a slot of a channel on which descriptors may travel fills all of it.
-    unsafe { slot.0.as_ptr().cast::<Words>().read() }
+    let mark = unsafe { slot.0.as_ptr().byte_add(InFlight::MARK_OFFSET).cast::<u32>().read() };
+    mark & InFlight::DESCRIPTOR != 0
+}
+
+/// The element that C sent.
+fn element(slot: &Slot) -> PtrMsg {
+    // SAFETY: as above; a slot begins with one, whatever it holds.
+    unsafe { slot.0.as_ptr().cast::<PtrMsg>().read() }
 }
 
 /// Whether the slot holds a descriptor, and of how many bytes.
 pub(crate) fn descriptor_len(slot: &Slot) -> Option<usize> {
-    let words = words(slot);
-    (words.mark & DESCRIPTOR != 0).then_some(words.len)
+    is_descriptor(slot).then(|| element(slot).len)
 }
 
-/// Takes a descriptor out of a channel: it is in flight no more.
+/// Takes a descriptor out of a channel: it is in flight no more. Called once for a slot.
 pub(crate) fn land(slot: &Slot) -> Zdesc {
-    let Words { addr, len, region_id, offset, flags, mark } = words(slot);
-    if mark & COUNTED != 0 {
-        region::land(region_id);
+    if is_descriptor(slot) {
+        // SAFETY: `launch` put it there, and it is taken out once.
+        unsafe { slot.0.as_ptr().cast::<InFlight>().read() }.land().into()
+    } else {
+        let PtrMsg { ptr, len } = element(slot);
+        Zdesc::plain(ptr, len)
     }
-    if mark & DESCRIPTOR == 0 {
-        return Zdesc::plain(addr, len);
-    }
-    Zdesc { addr, len, region_id, offset, flags }
 }

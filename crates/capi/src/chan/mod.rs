@@ -140,6 +140,7 @@ impl Chan {
         if let Some(meet) = self.meet.get() {
             meet.tx.close();
         }
+        self.zcopy.links().close();
     }
 
     /// What a lane that is closed means.

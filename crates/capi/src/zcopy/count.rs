@@ -1,20 +1,49 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What a backend outside this library counts, where it moves descriptors past the channel.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use becket_zcopy::Event;
 use libc::c_int;
 
 use crate::boundary::call;
 use crate::chan::{Chan, lent};
 use crate::errno;
 
-const SENT: c_int = 0;
-const RECEIVED: c_int = 1;
-const FALLBACK_SMALL: c_int = 2;
-const FALLBACK_CAPACITY: c_int = 3;
-const CANCELED: c_int = 4;
-const ABORTED_CLOSE: c_int = 5;
+/// Counts what a backend did past the channel, so that the channel's statistics are true.
+pub(super) fn note(chan: &Arc<Chan>, event: Event, bytes: u64) {
+    let apart = &chan.tally.apart;
+    descriptor(chan, event);
+    match event {
+        Event::Sent => {
+            one(&apart.sends);
+            apart.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
+            chan.sent();
+        }
+        Event::Received => {
+            one(&apart.receives);
+            apart.bytes_received.fetch_add(bytes, Ordering::Relaxed);
+            chan.tally.received.happened();
+            chan.tell();
+        }
+        _ => {}
+    }
+}
+
+/// Counts what happened to a descriptor, and not its bytes: the channel's lanes know them.
+pub(super) fn descriptor(chan: &Chan, event: Event) {
+    let zref = &chan.tally.zref;
+    one(match event {
+        Event::Sent => &zref.sent,
+        Event::Received => &zref.received,
+        Event::FallbackSmall => &zref.fallback_small,
+        Event::FallbackCapacity => &zref.fallback_capacity,
+        Event::Cancelled => &zref.cancelled,
+        Event::AbortedClose => &zref.aborted_close,
+        _ => return,
+    });
+}
 
 /// See `kcoro_zcopy.h`.
 ///
@@ -28,28 +57,13 @@ pub unsafe extern "C" fn kc_zcopy_count(handle: *mut Chan, event: c_int, bytes: 
         let Some(chan) = (unsafe { lent(handle) }) else {
             return errno::EINVAL;
         };
-        let (zref, apart) = (&chan.tally.zref, &chan.tally.apart);
-        match event {
-            SENT => {
-                one(&zref.sent);
-                one(&apart.sends);
-                apart.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
-                chan.sent();
+        match Event::from_number(event) {
+            Some(event) => {
+                note(&chan, event, bytes as u64);
+                errno::OK
             }
-            RECEIVED => {
-                one(&zref.received);
-                one(&apart.receives);
-                apart.bytes_received.fetch_add(bytes as u64, Ordering::Relaxed);
-                chan.tally.received.happened();
-                chan.tell();
-            }
-            FALLBACK_SMALL => one(&zref.fallback_small),
-            FALLBACK_CAPACITY => one(&zref.fallback_capacity),
-            CANCELED => one(&zref.cancelled),
-            ABORTED_CLOSE => one(&zref.aborted_close),
-            _ => return errno::EINVAL,
+            None => errno::EINVAL,
         }
-        errno::OK
     })
 }
 

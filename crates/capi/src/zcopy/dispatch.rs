@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Operations on descriptors, by the backend that is bound to the channel.
-//!
-//! A backend without `send_c` or `recv_c` is called by its plain function, under an ambient token
-//! (`ambient`): whatever it waits for in this library ends when the token is set. Nothing is sliced.
 
 use std::ptr;
 use std::sync::Arc;
 
+use becket_zcopy::{Desc, Event, Failure, Limits as LinkLimits, Link, Time};
 use libc::{c_int, c_long, c_void};
 
-use super::registry::BackendOps;
-use super::zref;
-use crate::ambient;
+use super::{By, count, failure, zref};
 use crate::boundary::call;
-use crate::cancel::{self, Cancel};
+use crate::cancel::Cancel;
 use crate::chan::descriptor::Zdesc;
 use crate::chan::operate::Limits;
-use crate::chan::{Chan, copy::refused, lent};
+use crate::chan::tally::Failures;
+use crate::chan::{CLOSED, Chan, copy::refused, lent};
 use crate::errno;
+use crate::limit::Wait;
 
 /// A call's limits, as C gave them.
 #[derive(Clone, Copy)]
@@ -53,31 +51,18 @@ pub(crate) unsafe fn send(handle: *mut Chan, zdesc: Option<&Zdesc>, asked: Asked
     if zdesc.addr.is_null() || zdesc.len == 0 {
         return errno::EINVAL;
     }
-    let Some(backend) = chan.zcopy.backend() else {
-        return errno::ENOTSUP;
-    };
-    match backend.ops {
-        None => zref::send(&chan, *zdesc, limits),
-        // SAFETY: the caller's promise.
-        Some(ops) => unsafe { send_by(&ops, handle, zdesc, asked) },
-    }
-}
-
-/// # Safety
-///
-/// As for [`send`].
-unsafe fn send_by(ops: &BackendOps, handle: *mut Chan, zdesc: &Zdesc, asked: Asked) -> c_int {
-    let Asked { timeout_ms, cancel } = asked;
-    // SAFETY: C gave the functions, for this; the caller's promise.
-    unsafe {
-        match (ops.send, ops.send_c, cancel::share(cancel)) {
-            (_, Some(send_c), Some(_)) => send_c(handle, zdesc, timeout_ms, cancel),
-            (Some(send), _, Some(token)) => {
-                ambient::under(&token, || send(handle, zdesc, timeout_ms))
+    match chan.zcopy.by() {
+        By::None => errno::ENOTSUP,
+        By::Zref => zref::send(&chan, *zdesc, limits),
+        By::Link => {
+            let chan = Arc::clone(&chan);
+            let (desc, len) = (Desc::from(*zdesc), zdesc.len);
+            let was_open = !chan.has(CLOSED);
+            let (answer, count) = by_link(&chan, |link| link.send_wait(desc, of_link(limits)));
+            if count {
+                outcome(&chan, Event::of_send(answer, was_open), answer.err(), len, true);
             }
-            (Some(send), ..) => send(handle, zdesc, timeout_ms),
-            (None, Some(send_c), None) => send_c(handle, zdesc, timeout_ms, ptr::null()),
-            (None, None, _) => errno::ENOTSUP,
+            answer.map_or_else(failure::code, |()| errno::OK)
         }
     }
 }
@@ -96,46 +81,73 @@ pub(crate) unsafe fn recv(handle: *mut Chan, out: Option<&mut Zdesc>, asked: Ask
     if limits.is_cancelled() {
         return count_cancelled(&chan, false);
     }
-    let Some(backend) = chan.zcopy.backend() else {
-        return errno::ENOTSUP;
-    };
-    match backend.ops {
-        None => match zref::recv(&chan, limits) {
-            Ok(zdesc) => {
-                *out = zdesc;
-                errno::OK
+    let received = match chan.zcopy.by() {
+        By::None => Err(errno::ENOTSUP),
+        By::Zref => zref::recv(&chan, limits),
+        By::Link => {
+            let chan = Arc::clone(&chan);
+            let (answer, count) = by_link(&chan, |link| link.recv_wait(of_link(limits)));
+            if count {
+                let len = answer.map_or(0, |desc| desc.len);
+                outcome(&chan, Event::of_recv(&answer), answer.err(), len, false);
             }
-            Err(code) => code,
-        },
-        // SAFETY: the caller's promise.
-        Some(ops) => unsafe { recv_by(&ops, handle, out, asked) },
+            answer.map(Zdesc::from).map_err(failure::code)
+        }
+    };
+    match received {
+        Ok(zdesc) => {
+            *out = zdesc;
+            errno::OK
+        }
+        Err(code) => code,
     }
 }
 
-/// # Safety
-///
-/// As for [`send`].
-unsafe fn recv_by(ops: &BackendOps, handle: *mut Chan, out: &mut Zdesc, asked: Asked) -> c_int {
-    let Asked { timeout_ms, cancel } = asked;
-    // SAFETY: C gave the functions, for this; the caller's promise.
-    unsafe {
-        match (ops.recv, ops.recv_c, cancel::share(cancel)) {
-            (_, Some(recv_c), Some(_)) => recv_c(handle, out, timeout_ms, cancel),
-            (Some(recv), _, Some(token)) => {
-                ambient::under(&token, || recv(handle, out, timeout_ms))
-            }
-            (Some(recv), ..) => recv(handle, out, timeout_ms),
-            (None, Some(recv_c), None) => recv_c(handle, out, timeout_ms, ptr::null()),
-            (None, None, _) => errno::ENOTSUP,
-        }
+/// Asks the link that is bound. Also whether what it answers is still to be counted. The link lives
+/// in the channel, which may be destroyed while it waits: the caller has a share until it is done.
+fn by_link<T>(
+    chan: &Arc<Chan>,
+    ask: impl FnOnce(&dyn Link) -> Result<T, Failure>,
+) -> (Result<T, Failure>, bool) {
+    match chan.zcopy.links().bound() {
+        Some(bound) => (ask(bound.link), !bound.counts),
+        None => (Err(Failure::Unsupported), false),
     }
+}
+
+fn of_link(limits: Limits<'_>) -> LinkLimits<'_> {
+    let time = match Wait::of(limits.timeout_ms) {
+        Wait::Not => Time::Now,
+        Wait::For(time) => Time::For(time),
+        Wait::Forever => Time::Ever,
+    };
+    LinkLimits { time, token: limits.token }
+}
+
+/// Counts what an operation of a link came to that does not count for itself.
+fn outcome(
+    chan: &Arc<Chan>,
+    event: Option<Event>,
+    failed: Option<Failure>,
+    len: usize,
+    sending: bool,
+) {
+    if let Some(event) = event {
+        count::note(chan, event, len as u64);
+    }
+    if let Some(failure) = failed {
+        side(chan, sending).note(failure::code(failure));
+    }
+}
+
+fn side(chan: &Chan, sending: bool) -> &Failures {
+    if sending { &chan.tally.send } else { &chan.tally.recv }
 }
 
 /// The token was set before anything was tried.
-fn count_cancelled(chan: &Arc<Chan>, sending: bool) -> c_int {
-    chan.tally.zref.cancelled.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let side = if sending { &chan.tally.send } else { &chan.tally.recv };
-    side.count(errno::ECANCELED)
+fn count_cancelled(chan: &Chan, sending: bool) -> c_int {
+    count::descriptor(chan, Event::Cancelled);
+    side(chan, sending).count(errno::ECANCELED)
 }
 
 /// See `kcoro_zcopy.h`.

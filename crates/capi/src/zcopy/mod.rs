@@ -1,65 +1,95 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Zero copy: descriptors instead of bytes, by a backend (`kcoro_zcopy.h`).
+//! Zero copy: descriptors instead of bytes, by a backend of `becket_zcopy` (`kcoro_zcopy.h`).
 //!
 //! | file | holds |
 //! |---|---|
-//! | `registry` | backends by name and number |
+//! | `registry` | backends by name and number: the C functions |
+//! | `vtable` | a backend whose functions are C's |
+//! | `carrier` | a channel of C, as a backend sees it |
 //! | `zref` | the one that is built in: pointers of this process |
 //! | `dispatch` | a channel's operations on descriptors, by the backend that is bound to it |
 //! | `count` | what a backend outside this library counts |
+//! | `failure` | `becket_zcopy`'s failures as C's numbers |
+//!
+//! `zref` is the channel's own way, through its lanes, and takes no share in the channel unless it
+//! waits. Any other backend is a link of `becket_zcopy`.
 
+mod carrier;
 pub mod count;
 pub mod dispatch;
+mod failure;
 pub mod registry;
+#[cfg(test)]
+mod tests;
+mod vtable;
 pub(crate) mod zref;
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
+use becket_zcopy::{BackendId, Carrier};
 use libc::{c_int, c_void};
 use parking_lot::Mutex;
 
-use self::registry::Backend;
+use self::carrier::{CarrierOf, Options};
 use crate::chan::Chan;
 use crate::errno;
 
-/// A channel's backends.
-///
-/// The one that is bound handles its descriptors. One that was attached is detached when the channel
-/// is destroyed, once, after it was closed; those that came before the last are kept until then.
+/// What moves a channel's descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Nothing yet.
+    None = 0,
+    /// The channel itself.
+    Zref = 1,
+    /// The link that is bound.
+    Link = 2,
+}
+
+/// A channel's backends. They are detached when the channel is destroyed, after it was closed.
 #[derive(Default)]
 pub(crate) struct Binding {
-    bound: AtomicPtr<Backend>,
-    attached: OnceLock<Mutex<Vec<&'static Backend>>>,
+    by: AtomicU8,
+    links: becket_zcopy::Binding,
+    /// Held while a backend is bound, so that the last one bound is the one that is used.
+    turn: Mutex<()>,
 }
 
 impl Binding {
-    pub(crate) fn backend(&self) -> Option<&'static Backend> {
-        // SAFETY: null, or a backend of the registry, which are never freed.
-        unsafe { self.bound.load(Ordering::Acquire).as_ref() }
+    pub(crate) fn by(&self) -> By {
+        match self.by.load(Ordering::Acquire) {
+            1 => By::Zref,
+            2 => By::Link,
+            _ => By::None,
+        }
+    }
+
+    pub(crate) fn links(&self) -> &becket_zcopy::Binding {
+        &self.links
     }
 
     /// Attaches the backend, if it is not, and binds it.
-    fn bind(&self, handle: *mut Chan, backend: &'static Backend, opts: *const c_void) -> c_int {
-        // Held while the backend attaches: it comes once, and before its first operation.
-        let mut attached = self.attached.get_or_init(Mutex::default).lock();
-        if !attached.iter().any(|other| std::ptr::eq(*other, backend)) {
-            let code = backend.attach(handle, opts);
-            if code != errno::OK {
-                return code;
+    fn bind(&self, handle: *mut Chan, id: BackendId, opts: *const c_void) -> c_int {
+        let _turn = self.turn.lock();
+        let by = if id == BackendId::ZREF {
+            By::Zref
+        } else {
+            let carrier: Arc<dyn Carrier> = Arc::new(CarrierOf(handle));
+            let options: &dyn Any = &Options(opts);
+            match self.links.bind(id, &carrier, options) {
+                Some(Ok(())) => By::Link,
+                Some(Err(failure)) => return failure::code(failure),
+                None => return errno::ENOENT,
             }
-            attached.push(backend);
-        }
-        self.bound.store(std::ptr::from_ref(backend).cast_mut(), Ordering::Release);
+        };
+        self.by.store(by as u8, Ordering::Release);
         errno::OK
     }
 
     /// The channel is closed and will be no more.
-    pub(crate) fn detach(&self, handle: *mut Chan) {
-        self.bound.store(std::ptr::null_mut(), Ordering::Release);
-        let attached = self.attached.get().map(|attached| std::mem::take(&mut *attached.lock()));
-        for backend in attached.unwrap_or_default() {
-            backend.detach(handle);
-        }
+    pub(crate) fn detach(&self, _: *mut Chan) {
+        self.by.store(By::None as u8, Ordering::Release);
+        let _detached = self.links.detach(true);
     }
 }

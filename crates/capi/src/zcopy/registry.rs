@@ -1,75 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Backends by name and number.
-//!
-//! A number is a place in a list that only grows; a backend is copied when it is registered, and
-//! lives as long as the process. The first is `zref`.
+//! Backends by name and number: `becket_zcopy`'s registry, for C. What Rust has registered is there
+//! too.
 
-use std::ffi::{CStr, CString};
-use std::sync::LazyLock;
+use std::ffi::CStr;
 
-use libc::{c_char, c_int, c_long, c_void};
-use parking_lot::RwLock;
+use becket_zcopy::{BackendId, RegisterError};
+use libc::{c_char, c_int, c_void};
 
 use crate::boundary::call;
-use crate::cancel::Cancel;
-use crate::chan::descriptor::Zdesc;
-use crate::chan::{Chan, lent};
+use crate::chan::{CLOSED, Chan, lent};
 use crate::errno;
 
-/// More are refused.
-const BACKENDS_MAX: usize = 1024;
+pub use super::vtable::BackendOps;
 
-/// `kc_zcopy_backend_ops_t`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-#[allow(missing_docs, reason = "documented in kcoro_zcopy.h")]
-pub struct BackendOps {
-    pub attach: Option<unsafe extern "C" fn(*mut Chan, *const c_void) -> c_int>,
-    pub detach: Option<unsafe extern "C" fn(*mut Chan)>,
-    pub send: Option<unsafe extern "C" fn(*mut Chan, *const Zdesc, c_long) -> c_int>,
-    pub recv: Option<unsafe extern "C" fn(*mut Chan, *mut Zdesc, c_long) -> c_int>,
-    pub send_c:
-        Option<unsafe extern "C" fn(*mut Chan, *const Zdesc, c_long, *const Cancel) -> c_int>,
-    pub recv_c: Option<unsafe extern "C" fn(*mut Chan, *mut Zdesc, c_long, *const Cancel) -> c_int>,
+fn number(id: BackendId) -> c_int {
+    c_int::try_from(id.get()).unwrap_or(errno::ENOSPC)
 }
 
-pub(crate) struct Backend {
-    name: CString,
-    /// `None`: the one that is built in.
-    pub(crate) ops: Option<BackendOps>,
-    /// What it says that it can do. Nothing here asks yet which capability a caller wants.
-    caps: u32,
-}
-
-static BACKENDS: LazyLock<RwLock<Vec<&'static Backend>>> = LazyLock::new(|| {
-    let zref = Backend { name: c"zref".into(), ops: None, caps: 0 };
-    RwLock::new(vec![Box::leak(Box::new(zref))])
-});
-
-impl Backend {
-    pub(crate) fn attach(&self, handle: *mut Chan, opts: *const c_void) -> c_int {
-        match self.ops.and_then(|ops| ops.attach) {
-            // SAFETY: C gave the function, for this.
-            Some(attach) => unsafe { attach(handle, opts) },
-            None => errno::OK,
-        }
-    }
-
-    pub(crate) fn detach(&self, handle: *mut Chan) {
-        if let Some(detach) = self.ops.and_then(|ops| ops.detach) {
-            // SAFETY: C gave the function, for this.
-            unsafe { detach(handle) };
-        }
-    }
-}
-
-fn by_id(id: c_int) -> Option<&'static Backend> {
-    BACKENDS.read().get(usize::try_from(id).ok()?).copied()
-}
-
-fn id_of(backends: &[&'static Backend], name: &CStr) -> Option<c_int> {
-    let place = backends.iter().position(|backend| backend.name.as_c_str() == name)?;
-    c_int::try_from(place).ok()
+fn id(number: c_int) -> Option<BackendId> {
+    u32::try_from(number).ok().map(BackendId::new)
 }
 
 /// See `kcoro_zcopy.h`.
@@ -91,17 +40,11 @@ pub unsafe extern "C" fn kc_zcopy_register(
         };
         // SAFETY: the caller's promise.
         let name = unsafe { CStr::from_ptr(name) };
-        let mut backends = BACKENDS.write();
-        if let Some(id) = id_of(&backends, name) {
-            return id;
+        match becket_zcopy::register(name.to_bytes(), *ops, caps) {
+            Ok(id) => number(id),
+            Err(RegisterError::Full) => errno::ENOSPC,
+            Err(_) => errno::EINVAL,
         }
-        let id = backends.len();
-        if id >= BACKENDS_MAX {
-            return errno::ENOSPC;
-        }
-        let backend = Backend { name: name.into(), ops: Some(*ops), caps };
-        backends.push(Box::leak(Box::new(backend)));
-        c_int::try_from(id).unwrap_or(errno::ENOSPC)
     })
 }
 
@@ -118,7 +61,7 @@ pub unsafe extern "C" fn kc_zcopy_resolve(name: *const c_char) -> c_int {
         }
         // SAFETY: the caller's promise.
         let name = unsafe { CStr::from_ptr(name) };
-        id_of(&BACKENDS.read(), name).unwrap_or(errno::ENOENT)
+        becket_zcopy::resolve(name.to_bytes()).map_or(errno::ENOENT, number)
     })
 }
 
@@ -133,10 +76,10 @@ pub unsafe extern "C" fn kc_zcopy_caps(id: c_int, out: *mut u32) -> c_int {
         if out.is_null() {
             return errno::EINVAL;
         }
-        match by_id(id) {
+        match self::id(id).and_then(BackendId::registered) {
             Some(backend) => {
                 // SAFETY: the caller's promise.
-                unsafe { out.write(backend.caps) };
+                unsafe { out.write(backend.caps()) };
                 errno::OK
             }
             None => errno::ENOENT,
@@ -160,12 +103,15 @@ pub unsafe extern "C" fn kc_chan_enable_zero_copy_backend(
         let Some(chan) = (unsafe { lent(handle) }) else {
             return errno::EINVAL;
         };
-        let Some(backend) = by_id(id) else {
+        let Some(id) = self::id(id) else {
             return errno::ENOENT;
         };
-        let code = chan.zcopy.bind(handle, backend, opts);
+        let code = chan.zcopy.bind(handle, id, opts);
         if code == errno::OK {
             chan.allow_descriptors();
+            if chan.has(CLOSED) {
+                chan.zcopy.links().close();
+            }
         }
         code
     })

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A backend whose functions are C's (`kc_zcopy_backend_ops_t`).
+//!
+//! One without `send_c` or `recv_c` is called by its plain function, under an ambient token
+//! (`ambient`): whatever it waits for in this library ends when the token is set. Nothing is sliced.
+//!
+//! # Safety
+//!
+//! C gave the functions for this, for as long as the process runs. They are called with the handle of
+//! the channel that they were attached to, which is alive: a call on it is under way, or it is being
+//! attached, or destroyed.
+
+use std::any::Any;
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use becket_chan::timer;
+use becket_zcopy::{Backend, Carrier, Desc, Failure, Limits, Link, Pending, Time};
+use libc::{c_int, c_long, c_void};
+
+use super::carrier::{CarrierOf, Options};
+use super::failure;
+use crate::ambient;
+use crate::cancel::Cancel;
+use crate::chan::Chan;
+use crate::chan::descriptor::Zdesc;
+
+/// `kc_zcopy_backend_ops_t`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "documented in kcoro_zcopy.h")]
+pub struct BackendOps {
+    pub attach: Option<unsafe extern "C" fn(*mut Chan, *const c_void) -> c_int>,
+    pub detach: Option<unsafe extern "C" fn(*mut Chan)>,
+    pub send: Option<unsafe extern "C" fn(*mut Chan, *const Zdesc, c_long) -> c_int>,
+    pub recv: Option<unsafe extern "C" fn(*mut Chan, *mut Zdesc, c_long) -> c_int>,
+    pub send_c:
+        Option<unsafe extern "C" fn(*mut Chan, *const Zdesc, c_long, *const Cancel) -> c_int>,
+    pub recv_c: Option<unsafe extern "C" fn(*mut Chan, *mut Zdesc, c_long, *const Cancel) -> c_int>,
+}
+
+/// The functions of one channel. They count for themselves (`kc_zcopy_count`).
+struct OfC {
+    ops: BackendOps,
+    handle: *mut Chan,
+}
+
+// SAFETY: a handle, and functions that may be called from any thread.
+unsafe impl Send for OfC {}
+// SAFETY: as above.
+unsafe impl Sync for OfC {}
+
+impl Backend for BackendOps {
+    fn attach(
+        &self,
+        carrier: &Arc<dyn Carrier>,
+        options: &dyn Any,
+    ) -> Result<Box<dyn Link>, Failure> {
+        // Functions of C know channels of C only.
+        let handle = carrier.as_any().downcast_ref::<CarrierOf>().ok_or(Failure::Unsupported)?.0;
+        let opts = options.downcast_ref::<Options>().map_or(ptr::null(), |options| options.0);
+        if let Some(attach) = self.attach {
+            // SAFETY: the module's "Safety".
+            failure::answer(unsafe { attach(handle, opts) })?;
+        }
+        Ok(Box::new(OfC { ops: *self, handle }))
+    }
+}
+
+impl Link for OfC {
+    fn try_send(&self, desc: Desc) -> Result<(), Failure> {
+        self.send_wait(desc, Limits { time: Time::Now, token: None })
+    }
+
+    fn try_recv(&self) -> Result<Desc, Failure> {
+        self.recv_wait(Limits { time: Time::Now, token: None })
+    }
+
+    /// A function of C parks who calls it: so does the first poll.
+    fn send<'a>(&'a self, desc: Desc, limits: Limits<'a>) -> Pending<'a, ()> {
+        Box::pin(async move { self.send_wait(desc, limits) })
+    }
+
+    /// As for [`send`](Self::send).
+    fn recv<'a>(&'a self, limits: Limits<'a>) -> Pending<'a, Desc> {
+        Box::pin(async move { self.recv_wait(limits) })
+    }
+
+    fn send_wait(&self, desc: Desc, limits: Limits<'_>) -> Result<(), Failure> {
+        let Self { ops, handle } = *self;
+        let (zdesc, time) = (Zdesc::from(desc), timeout_ms(limits));
+        let token = limits.token.map(|token| Cancel::over(token.clone()));
+        // SAFETY: the module's "Safety"; descriptor and token outlive the call.
+        let code = unsafe {
+            match (ops.send, ops.send_c, token) {
+                (_, Some(send_c), Some(token)) => send_c(handle, &zdesc, time, Arc::as_ptr(&token)),
+                (Some(send), _, Some(token)) => {
+                    ambient::under(&token, || send(handle, &zdesc, time))
+                }
+                (Some(send), ..) => send(handle, &zdesc, time),
+                (None, Some(send_c), None) => send_c(handle, &zdesc, time, ptr::null()),
+                (None, None, _) => return Err(Failure::Unsupported),
+            }
+        };
+        failure::answer(code)
+    }
+
+    fn recv_wait(&self, limits: Limits<'_>) -> Result<Desc, Failure> {
+        let Self { ops, handle } = *self;
+        let (mut zdesc, time) = (Zdesc::plain(ptr::null_mut(), 0), timeout_ms(limits));
+        let token = limits.token.map(|token| Cancel::over(token.clone()));
+        let out = &raw mut zdesc;
+        // SAFETY: the module's "Safety"; the place and the token outlive the call.
+        let code = unsafe {
+            match (ops.recv, ops.recv_c, token) {
+                (_, Some(recv_c), Some(token)) => recv_c(handle, out, time, Arc::as_ptr(&token)),
+                (Some(recv), _, Some(token)) => ambient::under(&token, || recv(handle, out, time)),
+                (Some(recv), ..) => recv(handle, out, time),
+                (None, Some(recv_c), None) => recv_c(handle, out, time, ptr::null()),
+                (None, None, _) => return Err(Failure::Unsupported),
+            }
+        };
+        failure::answer(code)?;
+        Ok(zdesc.into())
+    }
+
+    fn counts(&self) -> bool {
+        true
+    }
+
+    /// C has no function that says it.
+    fn in_flight(&self) -> usize {
+        0
+    }
+
+    /// C has no function for it: a backend asks the channel, and hears of the end by `detach`.
+    fn close(&self) {}
+
+    fn detach(&self) {
+        if let Some(detach) = self.ops.detach {
+            // SAFETY: the module's "Safety".
+            unsafe { detach(self.handle) };
+        }
+    }
+}
+
+/// What C is told of a bound: never 0 for a wait, which would not be one.
+fn timeout_ms(limits: Limits<'_>) -> c_long {
+    let ms = |time: Duration| {
+        c_long::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(c_long::MAX).max(1)
+    };
+    match limits.time {
+        Time::Now => 0,
+        Time::For(time) => ms(time),
+        Time::Until(at) => ms(at.saturating_duration_since(timer::after(Duration::ZERO))),
+        Time::Ever => -1,
+    }
+}
