@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! From pieces to elements, on one stream.
 //!
-//! Each piece's `aux` says how many bytes of the element follow after it, so the first one tells the
-//! whole length. It is checked and paid for as a whole before anything is allocated, and no element
-//! ever waits half assembled for credit.
+//! Each piece's `aux` says how many bytes of the element follow after it, so the first one tells
+//! the whole length. It is checked and paid for as a whole before anything is allocated, and no
+//! element ever waits half assembled for credit.
 //!
 //! ```text
 //!                 aux > 0                     aux > 0 (fewer each time)

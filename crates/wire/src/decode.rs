@@ -36,8 +36,8 @@ impl Decoder {
         Ok(self.decode(packet)?.and_then(|(frame, used)| (used == packet.len()).then_some(frame)))
     }
 
-    /// How many bytes a buffer must hold for the frame that it begins with; `None` while its head is
-    /// not whole.
+    /// How many bytes a buffer must hold for the frame that it begins with; `None` while its head
+    /// is not whole.
     pub fn needs(&self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
         match buffer.first_chunk::<HEAD_BYTES>() {
             Some(head) => Ok(Some(HEAD_BYTES + self.head(head)?.length as usize)),

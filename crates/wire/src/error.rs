@@ -3,8 +3,8 @@
 
 use crate::{HeadError, Kind, StreamId};
 
-/// Numbers that travel in `code` of `Close`, `End`, `Reset`, `Nack` and `Reply`. Those from 256 on are
-/// the application's.
+/// Numbers that travel in `code` of `Close`, `End`, `Reset`, `Nack` and `Reply`. Those from 256 on
+/// are the application's.
 pub mod codes {
     /// All is well.
     pub const DONE: u16 = 0;

@@ -116,8 +116,8 @@ pub enum Event<'a> {
         /// Its number.
         sequence: u64,
     },
-    /// An element that nobody took comes back. The session has checked that it was sent, and that no
-    /// more come back than were sent; which one it is, the number says.
+    /// An element that nobody took comes back. The session has checked that it was sent, and that
+    /// no more come back than were sent; which one it is, the number says.
     Returned {
         /// The stream.
         stream: StreamId,

@@ -105,7 +105,8 @@ impl StreamId {
         Self(generation << GENERATION_SHIFT | (index & (STREAMS_MAX - 1)) << INDEX_SHIFT | by)
     }
 
-    /// The place in the opener's table: below its limit of streams, and used again after the stream.
+    /// The place in the opener's table: below its limit of streams, and used again after the
+    /// stream.
     #[must_use]
     pub const fn index(self) -> u32 {
         self.0 >> INDEX_SHIFT & (STREAMS_MAX - 1)
@@ -174,7 +175,8 @@ mod tests {
         ) {
             let opener = if server { Role::Server } else { Role::Client };
             let id = StreamId::from_number(StreamId::new(opener, index, generation).number());
-            prop_assert_eq!((id.opener(), id.index(), id.generation()), (opener, index, generation));
+            let parts = (id.opener(), id.index(), id.generation());
+            prop_assert_eq!(parts, (opener, index, generation));
         }
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Frames, sessions and streams as a state machine: bytes in, events out; commands in, bytes out.
 //!
-//! [`Session`] speaks protocol 2, which [`protocol`] describes; [`v1`] is the codec of protocol 1.0.
-//! Neither does I/O, reads a clock or spawns anything.
+//! [`Session`] speaks protocol 2, which [`protocol`] describes; [`v1`] is the codec of protocol
+//! 1.0. Neither does I/O, reads a clock or spawns anything.
 
 #![forbid(unsafe_code)]
 

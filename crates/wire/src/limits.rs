@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Every limit of a session, with its unit.
 //!
-//! One side's [`Limits`] say what it takes and keeps. What the other side must know of them travels in
-//! the hello or the welcome ([`PeerLimits`]); nobody has to guess where a bound is.
+//! One side's [`Limits`] say what it takes and keeps. What the other side must know of them travels
+//! in the hello or the welcome ([`PeerLimits`]); nobody has to guess where a bound is.
 
 use crate::{HEAD_BYTES, ids::STREAMS_MAX};
 
 /// What a session takes, keeps and waits for. [`Limits::default`] suits programs of one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest body of a frame that is taken; also the longest piece that an element is sent in.
+    /// The longest body of a frame that is taken; also the longest piece that an element is sent
+    /// in.
     pub frame_body_bytes_max: u32,
     /// The longest element that is taken. Never more than `session_credit_bytes`.
     pub element_bytes_max: u32,
@@ -28,7 +29,8 @@ pub struct Limits {
     /// Their bytes, over all streams of the session. At the bound: `Refused::Full`.
     pub session_queue_bytes_max: u64,
     /// Nacks, withdrawals, notices and frames of regions that wait to be sent. At the bound, what
-    /// this side wants to say is `Refused::Full`; what the other side makes it say ends the session.
+    /// this side wants to say is `Refused::Full`; what the other side makes it say ends the
+    /// session.
     pub control_frames_max: u32,
     /// Pings that wait to be answered. One more ends the session.
     pub pongs_max: u32,
@@ -91,8 +93,8 @@ impl Default for Limits {
 
 impl Limits {
     /// The same limits, brought to where they do not contradict one another: a body can carry a
-    /// hello and any text, an element fits into the session's credit and a turn is worth a fair part
-    /// of a frame.
+    /// hello and any text, an element fits into the session's credit and a turn is worth a fair
+    /// part of a frame.
     #[must_use]
     pub(crate) fn settled(mut self) -> Self {
         self.frame_body_bytes_max = self.frame_body_bytes_max.max(FRAME_BODY_BYTES_LEAST);

@@ -3,12 +3,12 @@
 //!
 //! # Frames
 //!
-//! Two sides, a client that connected and a server, exchange frames over something that keeps them in
-//! order and loses none. A frame is 24 bytes of head and a body (drawn at [`Head`](crate::Head)); all
-//! numbers are little-endian. A body is never longer than its receiver said in its greeting; before
-//! the greeting, than 256 bytes. A field that the table does not name is 0 when sent and ignored when
-//! received. An unknown kind, and every broken rule below, ends the session: the side that finds it
-//! sends `Close` with the reason and nothing after it.
+//! Two sides, a client that connected and a server, exchange frames over something that keeps them
+//! in order and loses none. A frame is 24 bytes of head and a body (drawn at
+//! [`Head`](crate::Head)); all numbers are little-endian. A body is never longer than its receiver
+//! said in its greeting; before the greeting, than 256 bytes. A field that the table does not name
+//! is 0 when sent and ignored when received. An unknown kind, and every broken rule below, ends the
+//! session: the side that finds it sends `Close` with the reason and nothing after it.
 //!
 //! | kind | number | code | stream | aux | sequence | body |
 //! |---|---|---|---|---|---|---|
@@ -49,11 +49,11 @@
 //! ```
 //!
 //! Nothing else is sent before, except a `Close`. The body is a row of attributes: type u16, length
-//! u16, value; types 1 `frame_body_bytes_max` u32 (at least 256), 2 `element_bytes_max` u32 (at most
-//! the session's credit), 3 `session_credit_bytes` u64, 4 `streams_max` u32, 5 `requests_max` u32,
-//! 6 `regions_max` u32. Unknown types are skipped; one that is missing is 0. Each side keeps to what
-//! the other one said. Elements, returned ones too, are no longer than both sides take. Who has not
-//! greeted in time is dropped.
+//! u16, value; types 1 `frame_body_bytes_max` u32 (at least 256), 2 `element_bytes_max` u32 (at
+//! most the session's credit), 3 `session_credit_bytes` u64, 4 `streams_max` u32, 5 `requests_max`
+//! u32, 6 `regions_max` u32. Unknown types are skipped; one that is missing is 0. Each side keeps
+//! to what the other one said. Elements, returned ones too, are no longer than both sides take. Who
+//! has not greeted in time is dropped.
 //!
 //! # Requests
 //!
@@ -64,9 +64,9 @@
 //!
 //! # Streams
 //!
-//! A stream's number is its opener (bit 0: 0 client, 1 server), a place (bits 1–16) and a generation
-//! (bits 17–31, not 0), with the same rules for places. Each side has `streams_max` places of its
-//! own.
+//! A stream's number is its opener (bit 0: 0 client, 1 server), a place (bits 1–16) and a
+//! generation (bits 17–31, not 0), with the same rules for places. Each side has `streams_max`
+//! places of its own.
 //!
 //! ```text
 //!   opener                            other side
@@ -80,32 +80,34 @@
 //!
 //! Before its `Accept` the other side sends nothing but `Reset` and `Revoked` on the stream.
 //!
-//! After its `End` a side sends no `Data` and no `Return`. What concerns the other direction (`Ack`,
-//! `Nack`, `Credit`, `Revoke`) and `Withdraw` may go on until the other side's `End` has come. So the
-//! receiver of elements that must be acked ends last. What arrives for a number that has just become
-//! free crossed with an end and is dropped; elements never do, and are a broken rule.
+//! After its `End` a side sends no `Data` and no `Return`. What concerns the other direction
+//! (`Ack`, `Nack`, `Credit`, `Revoke`) and `Withdraw` may go on until the other side's `End` has
+//! come. So the receiver of elements that must be acked ends last. What arrives for a number that
+//! has just become free crossed with an end and is dropped; elements never do, and are a broken
+//! rule.
 //!
-//! `Reset` ends both directions at once and is answered by a `Reset`. Its sender sends nothing more;
-//! what comes before the answer is counted against the credit and dropped. The number is free when
-//! the answer has come (for its sender: has gone), when a `Reset` of the other side's own has come
-//! instead, or when both had sent `End` before they knew.
+//! `Reset` ends both directions at once and is answered by a `Reset`. Its sender sends nothing
+//! more; what comes before the answer is counted against the credit and dropped. The number is free
+//! when the answer has come (for its sender: has gone), when a `Reset` of the other side's own has
+//! come instead, or when both had sent `End` before they knew.
 //!
 //! # Elements
 //!
 //! Elements of one direction are numbered from 1. Numbers grow; a gap is an element that was taken
-//! back before it left. One that does not fit into a frame goes in pieces with the same number: each
-//! says in `aux` how many bytes follow it, and has `MORE` exactly if that is not 0. No piece is empty
-//! unless the element is. Pieces of one stream's elements do not mix; those of different streams do.
+//! back before it left. One that does not fit into a frame goes in pieces with the same number:
+//! each says in `aux` how many bytes follow it, and has `MORE` exactly if that is not 0. No piece
+//! is empty unless the element is. Pieces of one stream's elements do not mix; those of different
+//! streams do.
 //!
 //! # Credit
 //!
-//! An element costs one message and its whole length in bytes of the stream's credit, and its length
-//! of the session's credit, all when its first piece is sent. `Credit` with a stream's number adds to
-//! that stream's, with 0 to the session's, which begins as the greeting said and never grows beyond.
-//! The receiver gives session credit back when an element is whole (or, if it holds it, when it lets
-//! it go), or when its stream is over; at the latest when what it owes could keep an element of the
-//! greatest length from being sent. Who sends more than it has is told `Close` with
-//! [`CREDIT`](crate::codes::CREDIT).
+//! An element costs one message and its whole length in bytes of the stream's credit, and its
+//! length of the session's credit, all when its first piece is sent. `Credit` with a stream's
+//! number adds to that stream's, with 0 to the session's, which begins as the greeting said and
+//! never grows beyond. The receiver gives session credit back when an element is whole (or, if it
+//! holds it, when it lets it go), or when its stream is over; at the latest when what it owes could
+//! keep an element of the greatest length from being sent. Who sends more than it has is told
+//! `Close` with [`CREDIT`](crate::codes::CREDIT).
 //!
 //! ```text
 //!   revoke:   ── Revoke  up to 5 messages, 900 bytes ──▶
@@ -118,7 +120,7 @@
 //! # What became of an element
 //!
 //! ```text
-//!                 ┌──▶ Ack n      accepted, and so are all before n that were not nacked or returned
+//!                 ┌──▶ Ack n      accepted, as all before n that were not nacked or returned
 //!   Data n ───────┼──▶ Nack n     not accepted
 //!                 └──▶ Return n   received, and back again with its body
 //! ```

@@ -10,14 +10,14 @@
 //!             nothing left          credit came: its element is paid for
 //! ```
 //!
-//! The most urgent class that has something goes first. Within a class: deficit round robin (Shreedhar
-//! and Varghese, 1995). A stream whose turn it is gets its quantum of bytes and sends while the next
-//! piece fits into what it has; then the next one. Work for each piece is O(1): a piece takes at most
-//! 64 turns (the quantum's least, see `Limits::quantum_bytes`).
+//! The most urgent class that has something goes first. Within a class: deficit round robin
+//! (Shreedhar and Varghese, 1995). A stream whose turn it is gets its quantum of bytes and sends
+//! while the next piece fits into what it has; then the next one. Work for each piece is O(1): a
+//! piece takes at most 64 turns (the quantum's least, see `Limits::quantum_bytes`).
 //!
 //! 1. A stream is in one list at most, if it has something to send.
-//! 2. An element that has begun waits for nothing: it was paid for as a whole. So those that wait for
-//!    session credit never stand in the way of what will bring it.
+//! 2. An element that has begun waits for nothing: it was paid for as a whole. So those that wait
+//!    for session credit never stand in the way of what will bring it.
 //! 3. Who waits is served in order, the more urgent class first, and nobody of the same class or a
 //!    less urgent one passes by: long elements do not starve.
 //! 4. Streams that end by force leave a dead entry. When those are the greater part they are swept

@@ -25,8 +25,8 @@
 //!   receiving Going ────────────────────────────────────────── End came ──▶ Ended
 //! ```
 //!
-//! Acks, nacks, credit and revocations are of the other direction: they go on after this side's end,
-//! until the other side has ended too.
+//! Acks, nacks, credit and revocations are of the other direction: they go on after this side's
+//! end, until the other side has ended too.
 
 use std::collections::VecDeque;
 

@@ -10,8 +10,8 @@
 //!
 //! The side that numbers uses [`Table::insert`], the other one mirrors it with [`Table::admit`].
 //!
-//! 1. A place is used again only with another generation, and after [`SPARE`] others if there may be
-//!    so many: an old number finds nothing.
+//! 1. A place is used again only with another generation, and after [`SPARE`] others if there may
+//!    be so many: an old number finds nothing.
 //! 2. A mirror grows by one place at a time: memory follows what is really open.
 
 use std::collections::VecDeque;

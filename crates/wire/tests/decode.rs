@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! From bytes to frames: however a stream of bytes is split, the same frames and the same events come
-//! of it; what was encoded is decoded; no bytes are worth a panic.
+//! From bytes to frames: however a stream of bytes is split, the same frames and the same events
+//! come of it; what was encoded is decoded; no bytes are worth a panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;

@@ -72,7 +72,9 @@ fn apply(session: &mut Session, event: &Event<'_>) {
 fn heads() -> impl Strategy<Value = Head> {
     let kind = (0..51_u8).prop_filter_map("a kind", Kind::from_number);
     let stream = prop_oneof![
-        3 => (0..2_u32, 0..5_u32, 1..3_u32).prop_map(|(by, index, gen_)| gen_ << 17 | index << 1 | by),
+        3 => (0..2_u32, 0..5_u32, 1..3_u32).prop_map(|(by, index, turn)| {
+            turn << 17 | index << 1 | by
+        }),
         1 => 0..4_u32,
         1 => any::<u32>(),
     ];
@@ -182,7 +184,8 @@ proptest! {
     }
 }
 
-/// Gives a frame again and again while the outlet is shut; says what ended the session, if anything.
+/// Gives a frame again and again while the outlet is shut; says what ended the session, if
+/// anything.
 fn flood(session: &mut Session, now: std::time::Instant, head: Head) -> Option<SessionError> {
     for _ in 0..1000 {
         match session.receive(frame(head, &[]), now) {

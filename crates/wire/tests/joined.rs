@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Two sessions, joined by a way that takes frames when it likes, and applications that do what they
-//! like. Whatever they do: every element arrives once, in order, as it was sent; credit holds; and
-//! when all is said, both sides are as empty as they began.
+//! Two sessions, joined by a way that takes frames when it likes, and applications that do what
+//! they like. Whatever they do: every element arrives once, in order, as it was sent; credit holds;
+//! and when all is said, both sides are as empty as they began.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -494,7 +494,8 @@ proptest! {
     }
 }
 
-/// The same rules, with the session's error as the witness: who spends more than it has is found out.
+/// The same rules, with the session's error as the witness: who spends more than it has is found
+/// out.
 #[test]
 fn a_sender_that_ignores_credit_is_found_out() {
     let mut pair = Pair::plain();

@@ -27,9 +27,9 @@
 //!
 //! Invariants:
 //!
-//! 1. What the other side makes this one keep is bounded by [`Limits`]: streams and requests by their
-//!    tables, elements by credit, half-assembled ones by the session's credit, answers by one field
-//!    for each stream and one place for each request, pongs by their number.
+//! 1. What the other side makes this one keep is bounded by [`Limits`]: streams and requests by
+//!    their tables, elements by credit, half-assembled ones by the session's credit, answers by one
+//!    field for each stream and one place for each request, pongs by their number.
 //! 2. A command either takes effect or is [`Refused`] without any.
 //! 3. After an error nothing more is received, and all that is sent is a `Close`.
 //! 4. A frame is sent whole or not at all, in the order: greeting, pongs, control, what is due to
@@ -62,8 +62,8 @@ use crate::{
 /// The version that this protocol has in a hello.
 pub(crate) const VERSION: u32 = 2;
 
-/// One side of a connection that speaks protocol 2. See the [module's notes](crate::protocol) for the
-/// protocol.
+/// One side of a connection that speaks protocol 2. See the [module's notes](crate::protocol) for
+/// the protocol.
 ///
 /// It is driven: give it each frame with [`receive`](Self::receive), let it send with
 /// [`transmit`](Self::transmit) whenever something was received or commanded or room has come, and
@@ -198,9 +198,9 @@ impl Session {
         }
     }
 
-    /// Begins nothing new from now on and tells the other side. What is open goes on; when all of it
-    /// has ended, `on_deadline` gives `Event::Drained`, or ends the session when that takes longer
-    /// than `Limits::drain_ms`.
+    /// Begins nothing new from now on and tells the other side. What is open goes on; when all of
+    /// it has ended, `on_deadline` gives `Event::Drained`, or ends the session when that takes
+    /// longer than `Limits::drain_ms`.
     pub fn drain(&mut self) {
         if !self.drain.here {
             self.drain.here = true;
@@ -251,8 +251,8 @@ impl Session {
     }
 
     /// Tells the session that `bytes` of an element it has just given out stay in the application's
-    /// memory. Until [`let_go`](Self::let_go) the other side gets no session credit for them; what is
-    /// not held is granted again at once.
+    /// memory. Until [`let_go`](Self::let_go) the other side gets no session credit for them; what
+    /// is not held is granted again at once.
     pub fn hold(&mut self, bytes: u64) {
         let bytes = bytes.min(self.taking.owed);
         self.taking.owed -= bytes;

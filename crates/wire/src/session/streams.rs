@@ -342,8 +342,8 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the stream in both directions at once; what is queued is dropped. Nothing is heard of it
-    /// any more.
+    /// Ends the stream in both directions at once; what is queued is dropped. Nothing is heard of
+    /// it any more.
     pub fn reset(&mut self, id: StreamId, code: u16, why: impl Into<Bytes>) -> Result<(), Refused> {
         self.usable()?;
         let why = self.text(why.into());

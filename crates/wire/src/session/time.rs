@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Deadlines: the greeting, keep-alive, draining.
 //!
-//! The session reads no clock. It is told the time with each frame and at each deadline; what begins
-//! between two such moments (draining) asks for a deadline at once, to learn the time.
+//! The session reads no clock. It is told the time with each frame and at each deadline; what
+//! begins between two such moments (draining) asks for a deadline at once, to learn the time.
 
 use std::time::{Duration, Instant};
 
@@ -64,8 +64,8 @@ impl Session {
         }
     }
 
-    /// Does what the time asks for; nothing, if it is not time yet. An error ends the session as one
-    /// of `receive` does.
+    /// Does what the time asks for; nothing, if it is not time yet. An error ends the session as
+    /// one of `receive` does.
     pub fn on_deadline(&mut self, now: Instant) -> Result<Option<Event<'static>>, SessionError> {
         self.clock.now = self.clock.now.max(now);
         match self.state {

@@ -45,8 +45,9 @@ struct Next {
 }
 
 impl Session {
-    /// Sends what there is to send. `false`: the outlet was full before all was sent; call again when
-    /// it has room. `true`: nothing can be sent now; what is still queued waits for the other side.
+    /// Sends what there is to send. `false`: the outlet was full before all was sent; call again
+    /// when it has room. `true`: nothing can be sent now; what is still queued waits for the other
+    /// side.
     pub fn transmit<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
         loop {
             if !self.transmit_control(outlet) {

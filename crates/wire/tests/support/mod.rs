@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the tests of a session share: an outlet of bytes with a bound, and the way between two sides.
+//! What the tests of a session share: an outlet of bytes with a bound, and the way between two
+//! sides.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::time::{Duration, Instant};
