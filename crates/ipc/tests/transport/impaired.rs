@@ -169,3 +169,15 @@ fn a_full_weather_lets_the_sender_feel_it() {
     }
     assert_eq!(came, Vec::from_iter(0..sent));
 }
+
+#[test]
+fn the_end_alone_is_late_too() {
+    let start = Instant::now();
+    let late = Impairments { latency: ms(10), ..Impairments::default() };
+    let (from, mut to, weather) = pair(late, 1, start);
+    drop(from);
+    assert_eq!(to.take(1, &mut |_, _| {}), Ok(0));
+    assert_eq!(weather.deadline(), Some(start + ms(10)));
+    weather.advance(start + ms(10));
+    assert_eq!(to.take(1, &mut |_, _| {}), Err(LinkError::Closed));
+}
