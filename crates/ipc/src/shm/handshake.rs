@@ -60,7 +60,7 @@ pub enum Side {
 #[derive(Debug)]
 pub struct Handshake {
     /// None: it is over.
-    parts: Option<(Socket, OwnSegment)>,
+    parts: Option<(Socket, OwnSegment, OwnedFd)>,
     limits: ShmLimits,
     side: Side,
     offered: bool,
@@ -89,17 +89,18 @@ impl Handshake {
             let doing = "share memory over a socket of packets";
             return Err(ShmError::Io { doing, source: Errno::PROTOTYPE });
         }
-        let own = OwnSegment::create(Geometry::for_bodies(bytes(limits.link.body_bytes_max))?)?;
+        let (own, file) =
+            OwnSegment::create(Geometry::for_bodies(bytes(limits.link.body_bytes_max))?)?;
         let (offer, descriptors) = ([0; OFFER_BYTES], Vec::new());
         let (offered, came_bytes, peer) = (false, 0, None);
-        let parts = Some((socket, own));
+        let parts = Some((socket, own, file));
         Ok(Self { parts, limits, side, offered, offer, came_bytes, descriptors, peer })
     }
 
     /// What to wait for.
     #[must_use]
     pub fn watch(&self) -> Watch<'_> {
-        let Some((socket, _)) = &self.parts else { return Watch::nothing() };
+        let Some((socket, ..)) = &self.parts else { return Watch::nothing() };
         let socket = socket.as_fd();
         Watch::readable(socket).and_writable((!self.offered && self.may_offer()).then_some(socket))
     }
@@ -110,10 +111,10 @@ impl Handshake {
     /// The peer is gone, or what it offered cannot be. The connection is over, and every later call
     /// says [`ShmError::Closed`].
     pub fn progress(&mut self) -> Result<Option<ShmLink>, ShmError> {
-        let Some((socket, own)) = self.parts.take() else { return Err(ShmError::Closed) };
-        self.send_offer(&socket, &own)?;
+        let Some((socket, own, file)) = self.parts.take() else { return Err(ShmError::Closed) };
+        self.send_offer(&socket, &file)?;
         self.receive_offer(&socket)?;
-        self.send_offer(&socket, &own)?;
+        self.send_offer(&socket, &file)?;
         match self.peer.take() {
             Some((peer, body_bytes_max)) if self.offered => {
                 let link = self.limits.link;
@@ -126,7 +127,7 @@ impl Handshake {
             }
             peer => {
                 self.peer = peer;
-                self.parts = Some((socket, own));
+                self.parts = Some((socket, own, file));
                 Ok(None)
             }
         }
@@ -136,13 +137,12 @@ impl Handshake {
         self.side == Side::Connected || self.peer.is_some()
     }
 
-    fn send_offer(&mut self, socket: &Socket, own: &OwnSegment) -> Result<(), ShmError> {
+    fn send_offer(&mut self, socket: &Socket, file: &OwnedFd) -> Result<(), ShmError> {
         if self.offered || !self.may_offer() {
             return Ok(());
         }
         let offer = encode(bytes(self.limits.link.body_bytes_max));
-        let file = [own.file().try_clone_to_owned().map_err(|_| no_descriptor())?];
-        match rights::send(socket, &[IoSlice::new(&offer)], &file) {
+        match rights::send(socket, &[IoSlice::new(&offer)], std::slice::from_ref(file)) {
             Ok(OFFER_BYTES) => {
                 self.offered = true;
                 Ok(())
@@ -235,8 +235,4 @@ fn bytes(limit: usize) -> u32 {
 
 fn descriptors(came: usize) -> Broken {
     Broken::Descriptors { came, expected: 1 }
-}
-
-fn no_descriptor() -> ShmError {
-    ShmError::Io { doing: "duplicate a descriptor", source: Errno::MFILE }
 }

@@ -14,7 +14,7 @@
 //!    at [`ShmLink::doorbell`] instead of waiting for descriptors, which is woken faster.
 //! 2. The socket is read when a frame names descriptors that have not come, and when a `take` finds
 //!    nothing or a `flush` no room: the first time after a wait for it, then every 8th time while this side has said that
-//!    it waits, because the socket may be what woke it, and every 1024th time otherwise. So who
+//!    it waits, because the socket may be what woke it, and every 256th time otherwise. So who
 //!    polls makes few system calls, and a death is still noticed.
 //! 3. Descriptors that came and belong to no frame yet are at most [`DESCRIPTORS_WAITING_MAX`].
 //! 4. Once the link has failed or the peer is gone, whoever sleeps at the doorbell is kicked.
@@ -39,7 +39,7 @@ use crate::transport::{
 /// Descriptors of frames that have not been read yet. An honest peer sends those of one frame ahead.
 const DESCRIPTORS_WAITING_MAX: usize = 2 * LinkLimits::DESCRIPTORS_MAX;
 const LOOK_EVERY_ARMED: u32 = 8;
-const LOOK_EVERY_AWAKE: u32 = 1024;
+const LOOK_EVERY_AWAKE: u32 = 256;
 const RING: u8 = b'r';
 const DESCRIPTORS: u8 = b'd';
 

@@ -30,7 +30,6 @@ const TMPFS_MAGIC: i128 = 0x0102_1994;
 pub struct OwnSegment {
     pub(super) memory: Own,
     pub(super) geometry: Geometry,
-    file: OwnedFd,
 }
 
 /// The peer's segment.
@@ -41,11 +40,12 @@ pub struct PeerSegment {
 }
 
 impl OwnSegment {
-    /// Makes a segment, all its pages present, and seals it.
+    /// Makes a segment, all its pages present, and seals it. The descriptor is for the peer; this
+    /// side needs only the mapping.
     ///
     /// # Errors
     /// [`ShmError::Io`]: no descriptor or memory was to be had.
-    pub fn create(geometry: Geometry) -> Result<Self, ShmError> {
+    pub fn create(geometry: Geometry) -> Result<(Self, OwnedFd), ShmError> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = memfd_create("becket-ipc", flags).map_err(io("make a shared segment"))?;
         ftruncate(&file, geometry.bytes() as u64).map_err(io("size a shared segment"))?;
@@ -56,13 +56,7 @@ impl OwnSegment {
         }
         // Only now: the seal refuses every later writable mapping, and spares the one there is.
         fcntl_add_seals(&file, SEALS).map_err(io("seal a shared segment"))?;
-        Ok(Self { memory, geometry, file })
-    }
-
-    /// The descriptor to hand to the peer.
-    #[must_use]
-    pub fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        Ok((Self { memory, geometry }, file))
     }
 }
 
@@ -106,8 +100,7 @@ impl PeerSegment {
 #[cfg(test)]
 pub(super) fn private(geometry: Geometry) -> (OwnSegment, PeerSegment) {
     let (own, peer) = super::memory::private(geometry.bytes());
-    let file = std::fs::File::open("/dev/null").unwrap().into();
-    (OwnSegment { memory: own, geometry, file }, PeerSegment { memory: peer, geometry })
+    (OwnSegment { memory: own, geometry }, PeerSegment { memory: peer, geometry })
 }
 
 fn io(doing: &'static str) -> impl Fn(Errno) -> ShmError {

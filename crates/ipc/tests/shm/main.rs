@@ -13,6 +13,8 @@ mod descriptors;
 #[path = "../transport/factory.rs"]
 #[allow(dead_code, reason = "shared with the other transports")]
 mod factory;
+mod hostile;
+mod kill;
 mod shared_memory;
 #[path = "../transport/waiting.rs"]
 #[allow(dead_code, reason = "shared with the other transports")]
