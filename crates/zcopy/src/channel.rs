@@ -16,20 +16,17 @@
 
 use std::any::Any;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
-use becket_chan::{Kind, Token, timer};
+use becket_chan::Kind;
 
-use crate::backend::{Carrier, Link, Pending};
+use crate::backend::{Carrier, Link};
 use crate::binding::{Binding, Bound, DetachError};
 use crate::counters::{CounterSnapshot, Counters, Event};
 use crate::desc::Desc;
 use crate::failure::Failure;
-use crate::limits::{Limits, Time};
+use crate::operation::{ZRecv, ZSend};
 use crate::pool;
 use crate::registry::BackendId;
 use crate::zref::Pair;
@@ -156,14 +153,14 @@ impl ZChannel {
     /// Dropped before it completed, the send may have happened or not, and only the consumer knows.
     /// Who needs to know gives it a token ([`ZSend::cancel_on`]) and awaits the answer.
     pub fn send<'a>(&'a self, desc: &'a mut Desc) -> ZSend<'a> {
-        ZSend { channel: self, desc, limits: Limits::default(), stage: Stage::New }
+        ZSend::new(self, desc)
     }
 
     /// Receives a descriptor. Drive it with `.await` or [`wait`](ZRecv::wait).
     ///
     /// **Cancel safe** with `zref`: dropped, it has taken nothing.
     pub fn recv(&self) -> ZRecv<'_> {
-        ZRecv { channel: self, limits: Limits::default(), stage: Stage::New }
+        ZRecv::new(self)
     }
 
     /// Sends without waiting.
@@ -219,7 +216,7 @@ impl ZChannel {
     }
 
     #[inline]
-    fn bound(&self) -> Result<Bound<'_>, Failure> {
+    pub(crate) fn bound(&self) -> Result<Bound<'_>, Failure> {
         self.0.binding.bound().ok_or_else(|| self.unbound())
     }
 
@@ -229,14 +226,14 @@ impl ZChannel {
     }
 
     #[inline]
-    fn bound_for(&self, desc: &Desc) -> Result<Bound<'_>, Failure> {
+    pub(crate) fn bound_for(&self, desc: &Desc) -> Result<Bound<'_>, Failure> {
         desc.checked()?;
         self.bound()
     }
 
     /// Counts what a send came to, unless its link does.
     #[inline]
-    fn sent(
+    pub(crate) fn sent(
         &self,
         desc: &mut Desc,
         answer: Result<(), Failure>,
@@ -251,7 +248,11 @@ impl ZChannel {
 
     /// Counts what a receive came to, unless its link does.
     #[inline]
-    fn received(&self, answer: Result<Desc, Failure>, counts: bool) -> Result<Desc, Failure> {
+    pub(crate) fn received(
+        &self,
+        answer: Result<Desc, Failure>,
+        counts: bool,
+    ) -> Result<Desc, Failure> {
         if counts { answer } else { self.0.station.counters.receiving(answer, |desc| desc.len) }
     }
 }
@@ -311,168 +312,5 @@ impl Losses {
     /// A send that was dropped had happened.
     pub(crate) fn happened(&self, bytes: usize) {
         let _counted = self.counters.sending(bytes, Ok(()), true);
-    }
-}
-
-enum Stage<'a, T> {
-    New,
-    Pending { operation: Pending<'a, T>, was_open: bool, counts: bool },
-    Over,
-}
-
-/// A send of a descriptor. See [`ZChannel::send`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct ZSend<'a> {
-    channel: &'a ZChannel,
-    desc: &'a mut Desc,
-    limits: Limits<'a>,
-    stage: Stage<'a, ()>,
-}
-
-/// A receive of a descriptor. See [`ZChannel::recv`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct ZRecv<'a> {
-    channel: &'a ZChannel,
-    limits: Limits<'a>,
-    stage: Stage<'a, Desc>,
-}
-
-macro_rules! limits {
-    ($operation:ident) => {
-        impl<'a> $operation<'a> {
-            /// Gives up `duration` from now. The earlier of two deadlines holds.
-            pub fn timeout(self, duration: Duration) -> Self {
-                self.deadline(timer::after(duration))
-            }
-
-            /// Gives up at `deadline`. The earlier of two deadlines holds.
-            pub fn deadline(mut self, deadline: Instant) -> Self {
-                let earlier = match self.limits.time {
-                    Time::Until(at) => at.min(deadline),
-                    _ => deadline,
-                };
-                self.limits.time = Time::Until(earlier);
-                self
-            }
-
-            /// Gives up when `token` is cancelled. One that is set wins over everything.
-            pub fn cancel_on(mut self, token: &'a Token) -> Self {
-                self.limits.token = Some(token);
-                self
-            }
-        }
-    };
-}
-
-limits!(ZSend);
-limits!(ZRecv);
-
-impl ZSend<'_> {
-    /// Sends from a thread or a coroutine, which is parked while it has to wait.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`]; the descriptor is as it was.
-    pub fn wait(self) -> Result<(), Failure> {
-        let Self { channel, desc, limits, .. } = self;
-        let was_open = !channel.is_closed();
-        let bound = allowed(limits).and_then(|()| channel.bound_for(desc));
-        let (answer, counts) = match bound {
-            Ok(bound) => (bound.link.send_wait(*desc, limits), bound.counts),
-            Err(failure) => (Err(failure), false),
-        };
-        channel.sent(desc, answer, was_open, counts)
-    }
-}
-
-impl ZRecv<'_> {
-    /// Receives from a thread or a coroutine, which is parked while it has to wait.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`].
-    pub fn wait(self) -> Result<Desc, Failure> {
-        let Self { channel, limits, .. } = self;
-        match allowed(limits).and_then(|()| channel.bound()) {
-            Ok(bound) => channel.received(bound.link.recv_wait(limits), bound.counts),
-            Err(failure) => channel.received(Err(failure), false),
-        }
-    }
-}
-
-/// A token that is set wins over everything.
-#[inline]
-fn allowed(limits: Limits<'_>) -> Result<(), Failure> {
-    if limits.is_cancelled() { Err(Failure::Cancelled) } else { Ok(()) }
-}
-
-impl Future for ZSend<'_> {
-    type Output = Result<(), Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if matches!(this.stage, Stage::New) {
-            let was_open = !this.channel.is_closed();
-            let bound = allowed(this.limits).and_then(|()| this.channel.bound_for(this.desc));
-            let (answer, counts) = match bound {
-                Ok(Bound { link, counts }) => match link.try_send(*this.desc) {
-                    Err(Failure::WouldBlock) => {
-                        let operation = link.send(*this.desc, this.limits);
-                        this.stage = Stage::Pending { operation, was_open, counts };
-                        (None, counts)
-                    }
-                    answer => (Some(answer), counts),
-                },
-                Err(failure) => (Some(Err(failure)), false),
-            };
-            if let Some(answer) = answer {
-                this.stage = Stage::Over;
-                return Poll::Ready(this.channel.sent(this.desc, answer, was_open, counts));
-            }
-        }
-        let Stage::Pending { operation, was_open, counts } = &mut this.stage else {
-            // Polled again after it was ready: it has nothing more to say.
-            return Poll::Pending;
-        };
-        let Poll::Ready(answer) = operation.as_mut().poll(context) else {
-            return Poll::Pending;
-        };
-        let (was_open, counts) = (*was_open, *counts);
-        this.stage = Stage::Over;
-        Poll::Ready(this.channel.sent(this.desc, answer, was_open, counts))
-    }
-}
-
-impl Future for ZRecv<'_> {
-    type Output = Result<Desc, Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if matches!(this.stage, Stage::New) {
-            let (answer, counts) = match allowed(this.limits).and_then(|()| this.channel.bound()) {
-                Ok(Bound { link, counts }) => match link.try_recv() {
-                    Err(Failure::WouldBlock) => {
-                        let operation = link.recv(this.limits);
-                        this.stage = Stage::Pending { operation, was_open: true, counts };
-                        (None, counts)
-                    }
-                    answer => (Some(answer), counts),
-                },
-                Err(failure) => (Some(Err(failure)), false),
-            };
-            if let Some(answer) = answer {
-                this.stage = Stage::Over;
-                return Poll::Ready(this.channel.received(answer, counts));
-            }
-        }
-        let Stage::Pending { operation, counts, .. } = &mut this.stage else {
-            return Poll::Pending;
-        };
-        let Poll::Ready(answer) = operation.as_mut().poll(context) else {
-            return Poll::Pending;
-        };
-        let counts = *counts;
-        this.stage = Stage::Over;
-        Poll::Ready(this.channel.received(answer, counts))
     }
 }

@@ -25,7 +25,7 @@
 //! | `desc` | [`Desc`], 40 bytes |
 //! | `region` | [`Region`]: memory with a number; [`ImportedRegion`]: another process's |
 //! | `pool` | [`Pool`], [`Lease`], [`Block`]: blocks of a region, lent in O(1) |
-//! | `channel` | [`ZChannel`]: descriptors through whatever backend is attached |
+//! | `channel`, `operation` | [`ZChannel`]: descriptors through whatever backend is attached; its sends and receives |
 //! | `backend`, `binding` | what a backend is ([`Backend`], [`Link`]); those of one channel |
 //! | `registry`, `zref` | backends by name; the one that is built in |
 //! | `counters`, `limits` | what is counted; what may end an operation |
@@ -56,6 +56,7 @@ mod desc;
 mod error;
 mod failure;
 mod limits;
+mod operation;
 mod pool;
 mod region;
 mod registry;
@@ -64,12 +65,13 @@ mod zref;
 pub use crate::{
     backend::{Backend, Carrier, Link, Pending},
     binding::{Binding, Bound, DetachError},
-    channel::{ZChannel, ZRecv, ZSend},
+    channel::ZChannel,
     counters::{CounterSnapshot, Counters, Event, FailureCounts, Side},
     desc::Desc,
     error::Error,
     failure::Failure,
     limits::{Limits, Time},
+    operation::{ZRecv, ZSend},
     pool::{Block, CLASSES_MAX, Class, ClassSnapshot, Lease, LeaseError, Leasing, POISON, Pool},
     region::{
         Check, DIMENSIONS_MAX, Deregister, DeregisterError, Export, ImportedRegion, InFlight, Meta,
