@@ -26,6 +26,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `client` | the connection: lock, turns, socket |
+//! | `session` | a client whose connection is somebody else's |
 //! | `state` | what each request does |
 //! | `operation` | a send, a receive and a select as futures with the protocol's errors |
 //! | `waits` | operations that wait, by slot |
@@ -39,6 +40,7 @@ mod operation;
 mod outgoing;
 mod seen;
 mod selects;
+mod session;
 mod state;
 mod unread;
 mod waits;
@@ -50,6 +52,7 @@ use std::time::Duration;
 use crate::channels::Channels;
 
 pub use client::{Client, Greeting};
+pub use session::{Answer, Session, Value};
 
 /// What one client of protocol 1.0 may have at once.
 #[derive(Debug, Clone, PartialEq, Eq)]

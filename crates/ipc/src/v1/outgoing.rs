@@ -46,6 +46,11 @@ impl Outgoing {
         }
     }
 
+    /// Everything that waits, for whoever sends it himself.
+    pub(super) fn take_all(&mut self) -> Vec<(Vec<u8>, Option<Taken>)> {
+        self.queue.drain(..).map(|answer| (answer.frame, answer.value)).collect()
+    }
+
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.queue.len()

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A client whose connection is somebody else's: requests are handed in, answers handed out.
+//!
+//! Everything happens in turns: what a request wakes, on this thread, has its turn afterwards, so
+//! that it never meets a lock that is held above it. A turn takes the answers out under the state's
+//! lock and hands them out under the turn's alone: so they keep their order, and whoever is given one
+//! may end the session.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use becket_wire::v1::{Frame, Header};
+use parking_lot::Mutex;
+
+use super::Server;
+use super::operation::Taken;
+use super::state::State;
+use crate::connection::waking::{Turn, Wakeable, Woken, take_turn};
+
+/// A client of protocol 1.0, without its connection. See the module `v1`.
+pub struct Session {
+    /// Held for a turn, with room for the numbers of what was woken.
+    slots: Mutex<Vec<u32>>,
+    state: Mutex<State>,
+    /// Requests that have not had their turn: as many as callers.
+    requests: Mutex<VecDeque<(u16, Box<[u8]>)>>,
+    /// Somebody wanted a turn while another had it.
+    again: AtomicBool,
+    over: AtomicBool,
+    woken: Woken,
+    send: Box<dyn Fn(Answer) + Send + Sync>,
+}
+
+/// A frame for the client.
+#[derive(Debug)]
+pub struct Answer {
+    /// All its bytes.
+    pub frame: Vec<u8>,
+    /// The value in it, if it has one that was taken from a channel.
+    pub value: Option<Value>,
+}
+
+/// A value that was taken from a channel for a client.
+///
+/// Dropped before it was delivered, it goes back in front of its channel.
+#[derive(Debug)]
+#[must_use = "dropped, it goes back to its channel"]
+pub struct Value(Option<Taken>);
+
+impl Value {
+    /// The client has it.
+    pub fn delivered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        if let Some(taken) = self.0.take() {
+            taken.put_back();
+        }
+    }
+}
+
+impl Session {
+    /// A client that has said `HELLO`. `send` is given each answer, on whichever thread it comes
+    /// about, one after the other; it must not wait.
+    #[must_use]
+    pub fn new(server: &Arc<Server>, send: impl Fn(Answer) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new_cyclic(|me: &Weak<Self>| {
+            let mut state = State::new(server.clone(), me.clone());
+            state.is_greeted = true;
+            Self {
+                slots: Mutex::default(),
+                state: Mutex::new(state),
+                requests: Mutex::default(),
+                again: AtomicBool::new(false),
+                over: AtomicBool::new(false),
+                woken: Woken::default(),
+                send: Box::new(send),
+            }
+        })
+    }
+
+    /// Handles a request. What has no need to wait is answered before this returns, unless another
+    /// thread has a turn at the moment: then that one does it.
+    pub fn request(self: &Arc<Self>, command: u16, payload: &[u8]) {
+        self.requests.lock().push_back((command, payload.into()));
+        take_turn(self.clone());
+    }
+
+    /// The client is gone. What it waits for does not happen, what it has not claimed goes back.
+    /// Answers that have been handed out are whoever's has them.
+    pub fn end(self: &Arc<Self>) {
+        self.over.store(true, Ordering::Release);
+        take_turn(self.clone());
+    }
+
+    /// Does what there is to do with the state; what it comes to.
+    fn advance(&self, slots: &mut Vec<u32>) -> Vec<(Vec<u8>, Option<Taken>)> {
+        self.woken.take(slots);
+        let mut state = self.state.lock();
+        if self.over.load(Ordering::Acquire) {
+            slots.clear();
+            self.requests.lock().clear();
+            state.end(false);
+            return Vec::new();
+        }
+        for slot in slots.drain(..) {
+            state.woken(slot);
+        }
+        loop {
+            let Some((command, payload)) = self.requests.lock().pop_front() else { break };
+            // A payload too long for a header comes out as a frame that is not whole.
+            let length = u32::try_from(payload.len()).unwrap_or(0);
+            // There is no connection here that could end.
+            let _ = state.frame(&Frame { header: Header::new(command, length), payload: &payload });
+        }
+        let answers = state.outgoing.take_all();
+        state.count_answers(answers.len() as u64);
+        answers
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+impl Wakeable for Session {
+    fn woken(&self) -> &Woken {
+        &self.woken
+    }
+}
+
+impl Turn for Session {
+    fn turn(self: Arc<Self>) {
+        loop {
+            self.again.store(true, Ordering::SeqCst);
+            let Some(mut slots) = self.slots.try_lock() else {
+                // Who has it looks again when it lets go.
+                return;
+            };
+            self.again.store(false, Ordering::SeqCst);
+            for (frame, value) in self.advance(&mut slots) {
+                (self.send)(Answer { frame, value: value.map(|taken| Value(Some(taken))) });
+            }
+            drop(slots);
+            if !self.again.load(Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use becket_chan::{Kind, unlimited};
+    use becket_wire::v1::{Body, Command, Reply, Request, decode};
+
+    use super::super::Limits;
+    use super::*;
+    use crate::channels::{Channels, Wanted};
+
+    fn request(session: &Arc<Session>, request: &Request<'_>) {
+        let mut bytes = Vec::new();
+        request.encode(None, &mut bytes).unwrap();
+        let (frame, _) = decode(&bytes, 1 << 17).unwrap().unwrap();
+        session.request(frame.header.command, frame.payload);
+    }
+
+    #[test]
+    fn a_value_that_is_not_delivered_goes_back() {
+        let channels = Arc::new(Channels::new(9));
+        let wanted = Wanted { kind: Kind::Bounded, capacity: 4, element_bytes: Some(1) };
+        let chan = channels.make(None, wanted).unwrap();
+        let server = Server::new(channels, Limits::default());
+        let (tx, rx) = unlimited();
+        let session = Session::new(&server, move |answer| tx.try_send(answer).unwrap());
+        let recv = Request::ChanRecv { chan: chan.id(), timeout: None };
+        request(&session, &recv);
+        assert!(rx.try_recv().is_err());
+        // It comes to the receive that waits, on this thread.
+        chan.sender().unwrap().try_send("a".into()).unwrap();
+        let answer = rx.try_recv().unwrap();
+        let (frame, _) = decode(&answer.frame, 1 << 17).unwrap().unwrap();
+        let reply = Reply::parse(frame.header.command, frame.payload).unwrap();
+        assert_eq!((reply.command, reply.body), (Command::ChanRecv, Body::Element(b"a")));
+        drop(answer);
+        request(&session, &recv);
+        rx.try_recv().unwrap().value.unwrap().delivered();
+        assert_eq!(chan.receiver().unwrap().len(), 0);
+        // At the end nothing is received for it any more.
+        request(&session, &recv);
+        session.end();
+        chan.sender().unwrap().try_send("b".into()).unwrap();
+        request(&session, &recv);
+        assert!(rx.try_recv().is_err());
+        assert_eq!(chan.receiver().unwrap().try_recv().unwrap().as_slice(), b"b");
+    }
+}
