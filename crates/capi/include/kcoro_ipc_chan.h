@@ -7,20 +7,21 @@
  * all of them. While a call of this header is under way, kc_ipc_recv on the connection would take
  * answers away from it: do not mix them.
  *
- * A server may handle the requests of a connection one after the other. Then a receive that waits
- * holds up what the same connection asks for next: use a connection for each direction.
+ * Servers of this library and `becket ipc serve` handle requests side by side. Another may handle
+ * those of a connection one after the other; then a receive that waits holds up what the same
+ * connection asks for next: use a connection for each direction.
  *
  * timeout_ms is as in kcoro.h: 0 tries, less than 0 waits without end, more is a bound, kept by the
- * server. If its answer is more than a second late, or the caller's context is cancelled, the call
- * ends here alone. What the server does then is not known to the caller:
- * an element that was sent may still arrive; one that is received for a call that has ended goes to
- * the next receive of that channel on this connection, and is not lost.
+ * server. If its answer is more than a second late (KC_ETIME), or the caller's context is cancelled
+ * (KC_ECANCELED), the call ends here alone, and what the server does is not known: an element that
+ * was sent may still arrive. One that comes for a receive that has ended goes to the next receive of
+ * that channel on this connection; it is not lost.
  *
  * Answers, beside those of kcoro.h (KC_EAGAIN, KC_ETIME, KC_EPIPE, KC_ECANCELED):
  *   -ECONNRESET   the peer is gone, or the connection was closed; so for every later call
  *   -ENOENT       the server has no such channel (any more)
  *   -EINVAL       NULL; or the element is not of the channel's size
- *   -EPROTO       the server answered with something else; that ends the connection
+ *   -EPROTO       the server answered with something else; so for every later call
  *   -ENOBUFS      4096 requests are waiting for their answers
  *   or whatever else the server answers */
 #ifndef KCORO_IPC_CHAN_H

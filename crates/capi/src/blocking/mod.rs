@@ -64,8 +64,7 @@ impl Event {
         self.happened.clone()
     }
 
-    /// Whether the caller was.
-    pub(crate) fn is_cancelled(&self) -> bool {
+    fn is_cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(Token::is_cancelled)
     }
 

@@ -29,8 +29,6 @@ use crate::errno;
 pub(crate) enum Direction {
     Readable,
     Writable,
-    /// The other end is gone. What can still be read does not matter.
-    HungUp,
 }
 
 impl Direction {
@@ -38,8 +36,6 @@ impl Direction {
         match self {
             Self::Readable => libc::POLLIN,
             Self::Writable => libc::POLLOUT,
-            // Told without being asked for.
-            Self::HungUp => 0,
         }
     }
 }
@@ -60,12 +56,6 @@ pub(crate) fn wait(fd: RawFd, direction: Direction, until: Until) -> Result<(), 
         return Ok(());
     };
     event.wait(until)
-}
-
-/// Sets the token when the other end of a socket is gone, unless what is returned has been dropped
-/// by then. Neither waits.
-pub(crate) fn watch(fd: RawFd, token: Token) -> Result<impl Sized, c_int> {
-    platform::register(fd, Direction::HungUp, token)
 }
 
 /// Looks, without waiting.
@@ -141,7 +131,6 @@ mod platform {
         let what = match direction {
             Direction::Readable => libc::EPOLLIN | libc::EPOLLRDHUP,
             Direction::Writable => libc::EPOLLOUT,
-            Direction::HungUp => libc::EPOLLRDHUP,
         };
         let once = (what | libc::EPOLLONESHOT).cast_unsigned();
         let mut event = libc::epoll_event { events: once, u64: number };

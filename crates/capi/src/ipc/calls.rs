@@ -106,7 +106,7 @@ pub(super) fn ask(conn: &Conn, request: &Request<'_>, until: Until) -> Result<An
     request.encode(number, &mut frame).map_err(|_| errno::EINVAL)?;
     // Also if its coroutine is ended meanwhile.
     call.sent = true;
-    if let Err(error) = conn.send(frame, None, until) {
+    if let Err(error) = conn.send(frame, until) {
         call.sent = false;
         return Err(error);
     }

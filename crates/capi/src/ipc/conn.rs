@@ -11,7 +11,8 @@
 //! 3. Bytes that are no frame end the connection: nothing after them could be trusted.
 
 use std::ffi::c_int;
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use becket_wire::v1::{
@@ -23,14 +24,18 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 use super::calls::Calls;
 use super::code::{ECONNRESET, EMSGSIZE, ENOBUFS, EPROTO, of_system};
-use super::outgoing::{GiveBack, Outgoing};
+use super::outgoing::Outgoing;
 use super::served::Served;
 use crate::blocking::Until;
 use crate::blocking::reactor::{self, Direction};
 use crate::errno;
+use becket_ipc::reactor::Ready;
+use becket_ipc::v1::Value;
 
 /// `kc_ipc_conn_t`.
 pub struct Conn {
+    /// Of the server's side. Before the socket, which it watches.
+    pub(super) served: Served,
     socket: OwnedFd,
     waits: AtomicBool,
     /// The peer has sent header and payload in one packet: so it reads them.
@@ -41,8 +46,6 @@ pub struct Conn {
     outgoing: Mutex<Outgoing>,
     /// Of the client's side.
     pub(super) calls: Calls,
-    /// Of the server's side.
-    pub(super) served: Served,
 }
 
 struct Incoming {
@@ -95,13 +98,14 @@ impl Conn {
         if first.is_ok() {
             // If there is nothing to shut down, nobody waits.
             let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+            self.with_outgoing(Outgoing::end);
         }
     }
 
     /// The program has closed it.
     pub(super) fn close(&self) {
         if let Ok(Err(Errno::CONNRESET)) = rustix::net::sockopt::socket_error(&self.socket) {
-            self.outgoing.lock().was_unread();
+            self.with_outgoing(Outgoing::was_unread);
         }
         self.end(ECONNRESET);
     }
@@ -116,69 +120,112 @@ impl Conn {
 
     // ---- Out ----------------------------------------------------------------------------------
 
-    /// Sends a frame, waiting for room. An error: the peer does not get it.
-    pub(super) fn send(
-        &self,
-        frame: Vec<u8>,
-        give_back: Option<GiveBack>,
-        until: Until,
-    ) -> Result<(), c_int> {
-        let number = {
+    /// Does something with what goes out; then what it could not deliver goes back, without a lock:
+    /// who gets that may be another client of this very connection's server.
+    fn with_outgoing<R>(&self, body: impl FnOnce(&mut Outgoing) -> R) -> R {
+        let (result, is_gone, undelivered) = {
             let mut outgoing = self.outgoing.lock();
-            self.check_out(&outgoing)?;
-            let number = outgoing.push(frame, give_back);
-            self.send_packets(&mut outgoing)?;
-            number
+            let result = body(&mut outgoing);
+            (result, outgoing.is_gone(), outgoing.take_undelivered())
         };
+        if is_gone {
+            // First, so that nothing of it comes back to who has gone.
+            self.served.end();
+        }
+        drop(undelivered);
+        result
+    }
+
+    /// Sends a frame, waiting for room. An error: the peer does not get it.
+    pub(super) fn send(&self, frame: Vec<u8>, until: Until) -> Result<(), c_int> {
+        let number = self.with_outgoing(|outgoing| {
+            self.check_out(outgoing)?;
+            let number = outgoing.push(frame, None);
+            self.send_packets(outgoing)?;
+            Ok::<_, c_int>(number)
+        })?;
         let mut waited = Ok(());
         loop {
-            let mut outgoing = self.outgoing.lock();
-            if outgoing.is_sent(number) {
+            let sent = self.with_outgoing(|outgoing| {
+                if outgoing.is_sent(number) {
+                    return Ok(true);
+                }
+                self.check_out(outgoing)?;
+                let flushed = self.send_packets(outgoing);
+                if outgoing.is_sent(number) {
+                    return Ok(true);
+                }
+                flushed?;
+                match waited {
+                    Ok(()) => Ok(false),
+                    Err(error) if outgoing.withdraw(number) => Err(error),
+                    // What has begun goes on, with whatever is sent next.
+                    Err(_) => Ok(true),
+                }
+            })?;
+            if sent {
                 return Ok(());
             }
-            self.check_out(&outgoing)?;
-            let flushed = self.send_packets(&mut outgoing);
-            if outgoing.is_sent(number) {
-                return Ok(());
-            }
-            flushed?;
-            if let Err(error) = waited {
-                // What has begun goes on, with whatever is sent next.
-                return if outgoing.withdraw(number) { Err(error) } else { Ok(()) };
-            }
-            drop(outgoing);
             waited = reactor::wait(self.fd(), Direction::Writable, until);
         }
     }
 
     /// Sends a frame if there is room for some of it at once: `EAGAIN` if not.
     pub(super) fn send_or_not(&self, frame: Vec<u8>) -> Result<(), c_int> {
-        let mut outgoing = self.outgoing.lock();
-        self.check_out(&outgoing)?;
-        if !self.send_packets(&mut outgoing)? {
-            return Err(errno::EAGAIN);
-        }
-        let number = outgoing.push(frame, None);
-        let sent = self.send_packets(&mut outgoing)?;
-        if !sent && outgoing.withdraw(number) { Err(errno::EAGAIN) } else { Ok(()) }
+        self.with_outgoing(|outgoing| {
+            self.check_out(outgoing)?;
+            if !self.send_packets(outgoing)? {
+                return Err(errno::EAGAIN);
+            }
+            let number = outgoing.push(frame, None);
+            let sent = self.send_packets(outgoing)?;
+            if !sent && outgoing.withdraw(number) { Err(errno::EAGAIN) } else { Ok(()) }
+        })
     }
 
     /// Takes a frame, and sends what there is room for. An error: it was not taken.
     pub(super) fn send_later(&self, frame: Vec<u8>) -> Result<Taken, c_int> {
-        let mut outgoing = self.outgoing.lock();
-        self.check_out(&outgoing)?;
-        if !outgoing.has_room() && !self.send_packets(&mut outgoing)? && !outgoing.has_room() {
-            return Err(ENOBUFS);
+        self.with_outgoing(|outgoing| {
+            self.check_out(outgoing)?;
+            if !outgoing.has_room() && !self.send_packets(outgoing)? && !outgoing.has_room() {
+                return Err(ENOBUFS);
+            }
+            outgoing.push(frame, None);
+            Ok(if self.send_packets(outgoing)? { Taken::Sent } else { Taken::Waits })
+        })
+    }
+
+    /// Takes an answer, and the value in it; what there is no room for goes when there is.
+    pub(super) fn answer(&self, frame: Vec<u8>, value: Option<Value>) {
+        self.with_outgoing(|outgoing| {
+            if self.check_out(outgoing).is_ok() {
+                outgoing.push(frame, value);
+                // An error has been noted.
+                let _ = self.send_packets(outgoing);
+            }
+        });
+    }
+
+    /// Waits until what was taken leaves room for more.
+    pub(super) fn wait_for_room(&self) -> Result<(), c_int> {
+        loop {
+            let has_room = self.with_outgoing(|outgoing| {
+                self.check_out(outgoing)?;
+                Ok::<_, c_int>(outgoing.has_room() || self.send_packets(outgoing)?)
+            })?;
+            if has_room {
+                return Ok(());
+            }
+            reactor::wait(self.fd(), Direction::Writable, Until::Ever)?;
         }
-        outgoing.push(frame, None);
-        Ok(if self.send_packets(&mut outgoing)? { Taken::Sent } else { Taken::Waits })
     }
 
     /// Sends what there is room for. True: nothing is left.
     pub(super) fn flush(&self) -> Result<bool, c_int> {
-        let mut outgoing = self.outgoing.lock();
-        self.check_out(&outgoing)?;
-        self.send_packets(&mut outgoing)
+        self.with_outgoing(|outgoing| {
+            self.check_out(outgoing)?;
+            self.send_packets(outgoing)
+        })
     }
 
     /// An error if nothing can be sent.
@@ -194,11 +241,11 @@ impl Conn {
         let sent = outgoing
             .send(packets, |packet| rustix::net::send(&self.socket, packet, flags).map(|_| ()));
         sent.map_err(|error| {
+            // Half a frame may be gone: nothing could follow it.
+            outgoing.end();
             if error == Errno::CONNRESET {
                 outgoing.was_unread();
             }
-            // Half a frame may be gone: nothing could follow it.
-            outgoing.end();
             match error {
                 Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => ECONNRESET,
                 error => of_system(error),
@@ -245,7 +292,7 @@ impl Conn {
                 Err(Errno::INTR) => continue,
                 Err(Errno::CONNRESET) => {
                     // Told once, if the peer left something unread. What it sent is still there.
-                    self.outgoing.lock().was_unread();
+                    self.with_outgoing(Outgoing::was_unread);
                     continue;
                 }
                 Err(error) => {
@@ -275,6 +322,30 @@ impl Conn {
                     self.end(why);
                     return Err(why);
                 }
+            }
+        }
+    }
+}
+
+impl AsFd for Conn {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Of a connection that is served: its end may come, and room to write, while nobody calls.
+impl Ready for Conn {
+    fn ready(self: Arc<Self>) {
+        // An error is the connection's, and has been noted.
+        let _ = self.flush();
+        loop {
+            let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+            match rustix::net::recv(&self.socket, &mut [0_u8; 1], flags) {
+                Ok((_, 0)) => return self.end(ECONNRESET),
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => self.with_outgoing(Outgoing::was_unread),
+                // What is there, the program reads, and then hears of the end.
+                _ => return,
             }
         }
     }

@@ -12,7 +12,7 @@
 //! | `tlv` | writing attributes: the C functions |
 //! | `calls` | requests that wait for their answers |
 //! | `remote` | channels of another process: the C functions |
-//! | `served` | what a server remembers of a connection |
+//! | `served` | a connection as a client of a server (`becket_ipc::v1`) |
 //! | `server` | channels for other processes: the C functions |
 //!
 //! ```text

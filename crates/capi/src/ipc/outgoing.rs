@@ -15,14 +15,12 @@
 
 use std::collections::VecDeque;
 
+use becket_ipc::v1::Value;
 use becket_wire::v1::{HEADER_BYTES, Packets};
 use rustix::io::Errno;
 
 /// Bytes that are taken before the first frame is refused.
 const BYTES_MAX: usize = 1 << 20;
-
-/// Gives an element back that was not delivered.
-pub(super) type GiveBack = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 pub(super) struct Outgoing {
@@ -31,14 +29,16 @@ pub(super) struct Outgoing {
     next: u64,
     /// The peer is gone: nothing can be sent.
     gone: bool,
-    /// Of the frame that was sent last.
-    give_back: Option<GiveBack>,
+    /// In the frame that was sent last.
+    unread: Option<Value>,
+    /// Values that go back, once nobody holds the lock: the newest first.
+    undelivered: Vec<Value>,
 }
 
 struct Waiting {
     number: u64,
     bytes: Vec<u8>,
-    give_back: Option<GiveBack>,
+    value: Option<Value>,
     /// Its header is gone, its payload is not.
     half: bool,
 }
@@ -54,11 +54,11 @@ impl Outgoing {
     }
 
     /// Takes a frame; its number.
-    pub(super) fn push(&mut self, bytes: Vec<u8>, give_back: Option<GiveBack>) -> u64 {
+    pub(super) fn push(&mut self, bytes: Vec<u8>, value: Option<Value>) -> u64 {
         let number = self.next;
         self.next += 1;
         self.bytes += bytes.len();
-        self.frames.push_back(Waiting { number, bytes, give_back, half: false });
+        self.frames.push_back(Waiting { number, bytes, value, half: false });
         number
     }
 
@@ -98,11 +98,12 @@ impl Outgoing {
             match packet(next) {
                 Ok(()) if last => {
                     self.bytes -= front.bytes.len();
-                    self.give_back = self.frames.pop_front().and_then(|frame| frame.give_back);
+                    let value = self.frames.pop_front().and_then(|frame| frame.value);
+                    self.is_last(value);
                 }
                 Ok(()) => {
                     front.half = true;
-                    self.give_back = None;
+                    self.is_last(None);
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(false),
@@ -112,16 +113,35 @@ impl Outgoing {
         Ok(true)
     }
 
-    /// Nothing can be sent any more. What is left stays, so that nobody takes it for sent.
-    pub(super) fn end(&mut self) {
-        self.gone = true;
+    /// A frame with this value was sent: of the one before nobody knows any more.
+    fn is_last(&mut self, value: Option<Value>) {
+        if let Some(before) = std::mem::replace(&mut self.unread, value) {
+            before.delivered();
+        }
     }
 
-    /// The peer has left something unread.
+    /// Nothing can be sent any more. What is left stays, so that nobody takes it for sent; its
+    /// values go back.
+    pub(super) fn end(&mut self) {
+        self.gone = true;
+        let values = self.frames.iter_mut().rev().filter_map(|frame| frame.value.take());
+        self.undelivered.extend(values);
+    }
+
+    /// The peer has gone, and has left something unread.
     pub(super) fn was_unread(&mut self) {
-        if let Some(give_back) = self.give_back.take() {
-            give_back();
-        }
+        self.undelivered.extend(self.unread.take());
+    }
+
+    /// Values that are to be dropped when nobody holds the lock: whoever gets them may send.
+    pub(super) fn take_undelivered(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.undelivered)
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.is_last(None);
     }
 }
 
@@ -171,27 +191,44 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_frame_is_given_back_and_only_once() {
+    fn of_what_was_sent_only_the_last_goes_back_and_of_the_rest_all() {
         use std::sync::Arc;
-        use std::sync::atomic::{AtomicU32, Ordering};
 
-        let given = Arc::new(AtomicU32::new(0));
-        let give = |number: u32| -> Option<GiveBack> {
-            let given = given.clone();
-            Some(Box::new(move || given.store(number, Ordering::Relaxed)))
-        };
+        use becket_chan::{Kind, unlimited};
+        use becket_ipc::channels::{Channels, Wanted};
+        use becket_ipc::v1::{Limits, Server, Session};
+        use becket_wire::v1::Request;
+
+        let channels = Arc::new(Channels::new(9));
+        let wanted = Wanted { kind: Kind::Bounded, capacity: 9, element_bytes: Some(1) };
+        let chan = channels.make(None, wanted).unwrap();
+        let (tx, rx) = unlimited();
+        let server = Server::new(channels, Limits::default());
+        let session = Session::new(&server, move |answer| tx.try_send(answer).unwrap());
         let mut outgoing = Outgoing::default();
-        outgoing.push(frame(b"first"), give(1));
-        outgoing.push(frame(b"second"), give(2));
-        outgoing.push(frame(b"third"), give(3));
+        for letter in ["a", "b", "c", "d"] {
+            chan.sender().unwrap().try_send(letter.into()).unwrap();
+            let mut bytes = Vec::new();
+            Request::ChanTryRecv { chan: chan.id() }.encode(None, &mut bytes).unwrap();
+            session.request(14, bytes.split_off(HEADER_BYTES).as_slice());
+            let answer = rx.try_recv().unwrap();
+            outgoing.push(answer.frame, answer.value);
+        }
+        let left = || {
+            let mut left = Vec::new();
+            while let Ok(element) = chan.receiver().unwrap().try_recv() {
+                left.extend_from_slice(element.as_slice());
+            }
+            String::from_utf8(left).unwrap()
+        };
         assert_eq!(send(&mut outgoing, Packets::One, 2).1.len(), 2);
+        outgoing.end();
         outgoing.was_unread();
-        assert_eq!(given.swap(0, Ordering::Relaxed), 2);
         outgoing.was_unread();
-        assert_eq!(given.load(Ordering::Relaxed), 0);
-        // Half of it: who sends it is told, and who knows what was read before it.
-        assert_eq!(send(&mut outgoing, Packets::Two, 1).1.len(), 1);
-        outgoing.was_unread();
-        assert_eq!(given.load(Ordering::Relaxed), 0);
+        assert_eq!(left(), "");
+        drop(outgoing.take_undelivered());
+        assert_eq!(left(), "bcd");
+        drop(outgoing);
+        assert_eq!(left(), "");
     }
 }

@@ -193,7 +193,7 @@ pub unsafe extern "C" fn kc_ipc_hs_srv(
 fn greet(conn: &Conn) -> Result<(), c_int> {
     let mut bytes = Vec::new();
     Hello::V1.encode(&mut bytes).map_err(|_| errno::EIO)?;
-    conn.send(bytes, None, Until::Ever)
+    conn.send(bytes, Until::Ever)
 }
 
 /// Waits for the peer's.
@@ -240,11 +240,8 @@ pub unsafe extern "C" fn kc_ipc_send(
             Ok(both) => both,
             Err(code) => return code,
         };
-        let sent = if conn.waits() {
-            conn.send(frame, None, Until::Ever)
-        } else {
-            conn.send_or_not(frame)
-        };
+        let sent =
+            if conn.waits() { conn.send(frame, Until::Ever) } else { conn.send_or_not(frame) };
         sent.err().unwrap_or(errno::OK)
     })
 }

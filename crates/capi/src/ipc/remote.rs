@@ -255,7 +255,7 @@ pub unsafe extern "C" fn kc_ipc_chan_destroy(handle: *mut RemoteChan) {
         let request = Request::ChanDestroy { chan: remote.id };
         if request.encode(None, &mut frame).is_ok() {
             // A server that is gone, or does not read, will forget it with the connection.
-            let _ = remote.conn.send(frame, None, Until::At(Instant::now() + GRACE));
+            let _ = remote.conn.send(frame, Until::At(Instant::now() + GRACE));
         }
         remote.conn.calls.forget(remote.id);
     });

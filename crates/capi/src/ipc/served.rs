@@ -1,58 +1,67 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a server remembers of a connection: its settings, and from where it counts.
+//! A connection as a client of a server: what it waits for is in a session of `becket_ipc::v1`, one
+//! for each context that handles its commands.
 
-use std::collections::HashMap;
+use std::ffi::c_int;
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Weak};
 
-use becket_wire::v1::{Stats, Timeout};
+use becket_ipc::reactor::{self, Ready, Watched};
+use becket_ipc::v1::{Answer, Server, Session};
 use parking_lot::Mutex;
 
-/// Channels for which a connection may count anew.
-const COUNTS_MAX: usize = 1024;
+use super::conn::Conn;
+use crate::errno;
 
 #[derive(Default)]
 pub(super) struct Served(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// For requests that bring none.
-    timeout: Option<Timeout>,
-    /// What had been counted when it began to count anew.
-    counted: HashMap<u32, Stats>,
+    sessions: Vec<(Arc<Server>, Arc<Session>)>,
+    /// So that its end is noticed, and room to write.
+    watched: Option<Watched>,
+    over: bool,
 }
 
 impl Served {
-    pub(super) fn timeout(&self) -> Timeout {
-        self.0.lock().timeout.unwrap_or(Timeout::Forever)
-    }
-
-    pub(super) fn set_timeout(&self, timeout: Timeout) {
-        self.0.lock().timeout = Some(timeout);
-    }
-
-    /// Counts a channel anew from here. False: there are too many such channels.
-    pub(super) fn count_anew(&self, stats: Stats) -> bool {
-        let counted = &mut self.0.lock().counted;
-        let has_room = counted.len() < COUNTS_MAX || counted.contains_key(&stats.chan);
-        if has_room {
-            counted.insert(stats.chan, stats);
+    /// The session with a server; made by the first command.
+    pub(super) fn session(conn: &Arc<Conn>, server: &Arc<Server>) -> Result<Arc<Session>, c_int> {
+        let mut state = conn.served.0.lock();
+        conn.check()?;
+        let known = state.sessions.iter().find(|(known, _)| Arc::ptr_eq(known, server));
+        if let Some((_, session)) = known {
+            return Ok(session.clone());
         }
-        has_room
-    }
-
-    /// What was counted since.
-    pub(super) fn since(&self, stats: Stats) -> Stats {
-        let state = self.0.lock();
-        let Some(before) = state.counted.get(&stats.chan) else { return stats };
-        Stats {
-            send_ops: stats.send_ops.saturating_sub(before.send_ops),
-            recv_ops: stats.recv_ops.saturating_sub(before.recv_ops),
-            drops: stats.drops.saturating_sub(before.drops),
-            ..stats
+        if state.watched.is_none() {
+            let owner: Weak<dyn Ready> = Arc::downgrade(&(conn.clone() as Arc<dyn Ready>));
+            let watched = reactor::watch(conn.as_fd(), owner);
+            state.watched =
+                Some(watched.map_err(|error| -error.raw_os_error().unwrap_or(-errno::ENOMEM))?);
         }
+        let to = Arc::downgrade(conn);
+        let session = Session::new(server, move |Answer { frame, value }| {
+            // Without its connection the value goes back.
+            if let Some(conn) = to.upgrade() {
+                conn.answer(frame, value);
+            }
+        });
+        if state.over {
+            session.end();
+        }
+        state.sessions.push((server.clone(), session.clone()));
+        Ok(session)
     }
 
-    /// The channel is no more.
-    pub(super) fn forget(&self, chan: u32) {
-        self.0.lock().counted.remove(&chan);
+    /// The connection is over: nothing is waited for any more.
+    pub(super) fn end(&self) {
+        let sessions = {
+            let mut state = self.0.lock();
+            state.over = true;
+            std::mem::take(&mut state.sessions)
+        };
+        for (_, session) in sessions {
+            session.end();
+        }
     }
 }

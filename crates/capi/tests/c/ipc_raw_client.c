@@ -465,6 +465,118 @@ static void many_clients_and_one_channel(void) {
     close(fd);
 }
 
+/** A select's command: ID, and what else is given. */
+static void ask_select(int fd, uint32_t command, uint32_t req, uint32_t select, uint32_t chan,
+                       const char *element) {
+    payload.len = 0;
+    put_u32(&payload, REQ_ID, req);
+    put_u32(&payload, ID, select);
+    if (chan != 0) {
+        put_u32(&payload, CHAN_ID, chan);
+    }
+    if (element != NULL) {
+        put_bytes(&payload, ELEMENT, element, strlen(element));
+    }
+    raw_send_two(fd, command, &payload);
+}
+
+static void expect_notice(int fd, uint32_t select, uint32_t mask, int result) {
+    payload.len = 0;
+    put_u32(&payload, ID, select);
+    put_u32(&payload, SELECT_MASK, mask);
+    put_i32(&payload, RESULT, result);
+    expect_frame(fd, SELECT_NOTIFY, &payload);
+}
+
+static void expect_claimed(int fd, uint32_t req, int result, uint32_t chan, const char *element) {
+    payload.len = 0;
+    put_u32(&payload, REQ_ID, req);
+    put_i32(&payload, RESULT, result);
+    put_u32(&payload, CHAN_ID, chan);
+    if (element != NULL) {
+        put_bytes(&payload, ELEMENT, element, strlen(element));
+    }
+    expect_frame(fd, SELECT_CLAIM, &payload);
+}
+
+static void one_of_several(void) {
+    int fd = raw_client(path), other = raw_client(path);
+    uint32_t a = raw_make(fd, 1, 1, 1), b = raw_make(fd, 1, 1, 1);
+    // Two receives; something comes on the second channel.
+    ask_select(fd, SELECT_RECV, 1, 7, a, NULL);
+    expect_result(fd, SELECT_RECV, 1, 0);
+    ask_select(fd, SELECT_RECV, 2, 7, b, NULL);
+    expect_result(fd, SELECT_RECV, 2, 1);
+    ask_select(fd, SELECT_CLAIM, 3, 7, 0, NULL);
+    expect_result(fd, SELECT_CLAIM, 3, -11);
+    ask_select(fd, SELECT_REGISTER, 4, 7, 0, NULL);
+    expect_result(fd, SELECT_REGISTER, 4, 0);
+    ask_send(other, 5, b, -1, "x", 1);
+    expect_result(other, CHAN_SEND, 5, 0);
+    expect_notice(fd, 7, 2, 1);
+    ask_select(fd, SELECT_CANCEL, 6, 7, 0, NULL);
+    expect_result(fd, SELECT_CANCEL, 6, -114);
+    ask_select(fd, SELECT_CLAIM, 7, 7, 0, NULL);
+    expect_claimed(fd, 7, 1, b, "x");
+    ask_select(fd, SELECT_CLAIM, 8, 7, 0, NULL);
+    expect_result(fd, SELECT_CLAIM, 8, -2);
+    // A send that can happen at once, beside a receive that cannot.
+    ask_select(fd, SELECT_RECV, 1, 8, a, NULL);
+    expect_result(fd, SELECT_RECV, 1, 0);
+    ask_select(fd, SELECT_SEND, 2, 8, b, "y");
+    expect_result(fd, SELECT_SEND, 2, 1);
+    ask_select(fd, SELECT_REGISTER, 3, 8, 0, NULL);
+    expect_result(fd, SELECT_REGISTER, 3, 0);
+    expect_notice(fd, 8, 2, 1);
+    ask_select(fd, SELECT_CLAIM, 4, 8, 0, NULL);
+    expect_claimed(fd, 4, 1, b, NULL);
+    ask(fd, CHAN_TRY_RECV, 5, b);
+    expect_element(fd, 5, "y", 1);
+    // One that is taken back, and takes nothing.
+    ask_select(fd, SELECT_RECV, 1, 9, a, NULL);
+    expect_result(fd, SELECT_RECV, 1, 0);
+    ask_select(fd, SELECT_REGISTER, 2, 9, 0, NULL);
+    expect_result(fd, SELECT_REGISTER, 2, 0);
+    ask_select(fd, SELECT_REGISTER, 3, 9, 0, NULL);
+    expect_result(fd, SELECT_REGISTER, 3, -114);
+    ask_select(fd, SELECT_CANCEL, 4, 9, 0, NULL);
+    expect_result(fd, SELECT_CANCEL, 4, 0);
+    ask_send(fd, 5, a, 0, "z", 1);
+    expect_result(fd, CHAN_SEND, 5, 0);
+    ask(fd, CHAN_TRY_RECV, 6, a);
+    expect_element(fd, 6, "z", 1);
+    // One whose time is up; one that is closed; one that is not there.
+    ask_select(fd, SELECT_RECV, 1, 10, a, NULL);
+    expect_result(fd, SELECT_RECV, 1, 0);
+    payload.len = 0;
+    put_u32(&payload, ID, 10);
+    put_i32(&payload, TIMEOUT_MS, 2);
+    raw_send_two(fd, SELECT_REGISTER, &payload);
+    expect_result(fd, SELECT_REGISTER, 0, 0);
+    expect_notice(fd, 10, 0, -62);
+    ask_select(fd, SELECT_CLAIM, 2, 10, 0, NULL);
+    expect_result(fd, SELECT_CLAIM, 2, -62);
+    ask(fd, CHAN_CLOSE, 3, a);
+    expect_result(fd, CHAN_CLOSE, 3, 0);
+    ask_select(fd, SELECT_RECV, 4, 11, a, NULL);
+    expect_result(fd, SELECT_RECV, 4, 0);
+    ask_select(fd, SELECT_REGISTER, 5, 11, 0, NULL);
+    expect_result(fd, SELECT_REGISTER, 5, 0);
+    expect_notice(fd, 11, 1, -32);
+    ask_select(fd, SELECT_CLAIM, 6, 11, 0, NULL);
+    expect_claimed(fd, 6, -32, a, NULL);
+    ask_select(fd, SELECT_REGISTER, 7, 12, 0, NULL);
+    expect_result(fd, SELECT_REGISTER, 7, -2);
+    ask_select(fd, SELECT_RECV, 8, 12, 17, NULL);
+    expect_result(fd, SELECT_RECV, 8, -2);
+    ask_select(fd, SELECT_SEND, 9, 12, b, "too long");
+    expect_result(fd, SELECT_SEND, 9, -22);
+    ask(fd, CHAN_DESTROY, 0, a);
+    ask(fd, CHAN_DESTROY, 0, b);
+    close(other);
+    close(fd);
+}
+
 // Forks a client that asks to receive, and is killed wherever it is by then: before the request has
 // arrived, while it waits, or with the answer unread.
 static void a_killed_client_takes_nothing_along(void) {
@@ -563,6 +675,7 @@ int main(int argc, char **argv) {
     RUN(a_length_over_the_limit_ends_the_connection);
     RUN(for_ever_is_not_49_days);
     RUN(many_clients_and_one_channel);
+    RUN(one_of_several);
     RUN(a_killed_client_takes_nothing_along);
     RUN(a_killed_sender_is_forgotten);
     return 0;
