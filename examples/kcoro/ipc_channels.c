@@ -33,7 +33,7 @@ static void serve(void *arg) {
     uint8_t *payload;
     size_t len;
     if (kc_ipc_hs_srv(conn, NULL, NULL) == 0) {
-        // A receive that waits parks this coroutine; the others go on.
+        // A command that waits holds up nobody: its answer is sent when there is one.
         while (kc_ipc_recv(conn, &cmd, &payload, &len) == 0) {
             int error = kc_ipc_handle_command(ctx, conn, cmd, payload, len);
             free(payload);
