@@ -70,6 +70,8 @@ enum Command {
     Soak(commands::soak::Arguments),
     /// Install the C library libkcoro: headers, shared and static library, pkg-config, CMake.
     Install(commands::install::Arguments),
+    /// Hostile bytes for the decoders and state machines of protocols. Needs nightly Rust.
+    Fuzz(commands::fuzz::Arguments),
     /// Open the admin page in headless Chromium, check what it shows, take its picture.
     Page(commands::page::Arguments),
 }
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
         Command::Cross(arguments) => commands::cross::run(&context, arguments),
         Command::Soak(arguments) => commands::soak::run(&context, arguments),
         Command::Install(arguments) => commands::install::run(&context, arguments),
+        Command::Fuzz(arguments) => commands::fuzz::run(&context, arguments),
         Command::Page(arguments) => commands::page::run(&context, arguments),
     });
     match done {

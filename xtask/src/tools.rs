@@ -91,6 +91,17 @@ const CARGO_DENY: Tool = Tool {
     site: "https://github.com/EmbarkStudios/cargo-deny",
 };
 
+const CARGO_FUZZ: Tool = Tool {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+    purpose: "fuzzing",
+    program: "cargo-fuzz",
+    version_argument: "--version",
+    accepted: Accepted::AtLeast(0, 13),
+    source: Source::Crate { package: "cargo-fuzz", features: &[] },
+    site: "https://github.com/rust-fuzz/cargo-fuzz",
+};
+
 const MDBOOK: Tool = Tool {
     name: "mdbook",
     version: "0.5.4",
@@ -111,13 +122,14 @@ pub(crate) struct Tools {
     zig: Slot,
     cmake: Slot,
     cargo_deny: Slot,
+    cargo_fuzz: Slot,
     mdbook: Slot,
 }
 
 type Slot = OnceCell<Result<PathBuf, Missing>>;
 
 impl Tools {
-    pub(crate) const ALL: [Tool; 5] = [GO, ZIG, CMAKE, CARGO_DENY, MDBOOK];
+    pub(crate) const ALL: [Tool; 6] = [GO, ZIG, CMAKE, CARGO_DENY, CARGO_FUZZ, MDBOOK];
 
     pub(crate) fn new(folder: PathBuf, fetch: bool) -> Self {
         let slot = Slot::new;
@@ -128,6 +140,7 @@ impl Tools {
             zig: slot(),
             cmake: slot(),
             cargo_deny: slot(),
+            cargo_fuzz: slot(),
             mdbook: slot(),
         }
     }
@@ -150,6 +163,11 @@ impl Tools {
     /// The cargo-deny command, fetched if need be.
     pub(crate) fn cargo_deny(&self, output: &mut Output) -> Result<&Path, Missing> {
         self.get(&self.cargo_deny, &CARGO_DENY, output)
+    }
+
+    /// The cargo-fuzz command, fetched if need be.
+    pub(crate) fn cargo_fuzz(&self, output: &mut Output) -> Result<&Path, Missing> {
+        self.get(&self.cargo_fuzz, &CARGO_FUZZ, output)
     }
 
     /// The mdbook command, fetched if need be.

@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod cross;
+pub(crate) mod fuzz;
 pub(crate) mod install;
 pub(crate) mod load;
 pub(crate) mod loom;
