@@ -121,6 +121,7 @@ static void ring_detach(kc_chan_t *ch) {
     }
 }
 
+// ANCHOR: window
 // Puts a descriptor into a slot, once there is a credit. On failure nothing has happened to it.
 static int put(ring_t *ring, const kc_zdesc_t *d, long tmo_ms, const kc_cancel_t *cancel) {
     if (d->len > ring->opts.bytes_max) {
@@ -157,6 +158,7 @@ static int take(ring_t *ring, kc_zdesc_t *d, long tmo_ms, const kc_cancel_t *can
     (void)grant(ring, due); // closed: nobody wants it
     return 0;
 }
+// ANCHOR_END: window
 
 static int ring_send_c(kc_chan_t *ch, const kc_zdesc_t *d, long tmo_ms, const kc_cancel_t *cancel) {
     ring_t *ring = find(ch);

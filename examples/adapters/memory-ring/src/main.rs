@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let channel = ZChannel::new(Kind::Bounded, Some(4), None);
     channel.attach(memory_ring::register()?, &Options { bytes_max: BYTES, grant: 2 })?;
 
+    // ANCHOR: threads
     let (printed, wrong) = thread::scope(|scope| {
         let printer = scope.spawn(|| {
             let (mut printed, mut wrong) = (0, 0);
@@ -46,6 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         channel.close();
         printer.join().unwrap_or_default()
     });
+    // ANCHOR_END: threads
 
     let counters = channel.counters();
     println!("{printed} pictures printed, {wrong} wrong");
