@@ -94,6 +94,8 @@ impl Conn {
 
     /// Ends it. The first reason stays.
     pub(super) fn end(&self, why: c_int) {
+        // First: who hears of the end may count on it.
+        self.served.end();
         let first = self.over.compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
             // If there is nothing to shut down, nobody waits.
