@@ -94,7 +94,7 @@ impl Conn {
 
     /// Ends it. The first reason stays.
     pub(super) fn end(&self, why: c_int) {
-        // First: who hears of the end may count on it.
+        // First, so that nothing more is taken for who has gone.
         self.served.end();
         let first = self.over.compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
