@@ -4,7 +4,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{completions, config, man, mon, plugin, serve, ws};
+use crate::commands::{completions, config, ipc, man, mon, plugin, serve, ws};
 
 /// Runs plugins written in any language behind HTTP.
 #[derive(Debug, Parser)]
@@ -54,6 +54,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Ws(ws::Args),
+    #[command(subcommand)]
+    Ipc(ipc::Command),
     Mon(mon::Args),
     Completions(completions::Args),
     Man(man::Args),

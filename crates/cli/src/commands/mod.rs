@@ -7,6 +7,7 @@
 //! | [`plugin`] | inspect, call, bench, check and new |
 //! | [`config`] | check a configuration, print the example |
 //! | [`ws`] | a WebSocket client for lines |
+//! | [`ipc`] | channels between processes: serve, send, recv, pipe, stat |
 //! | [`mon`] | watch a process |
 //! | [`completions`] | a shell's completions |
 //! | [`man`] | the manual page |
@@ -15,6 +16,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod ipc;
 pub(crate) mod man;
 pub(crate) mod mon;
 pub(crate) mod plugin;
@@ -37,6 +39,7 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Plugin(command) => plugin::run(command, ui),
         Command::Config(command) => config::run(command, ui),
         Command::Ws(args) => ws::run(args, ui),
+        Command::Ipc(command) => ipc::run(command, ui),
         Command::Mon(args) => mon::run(args, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),

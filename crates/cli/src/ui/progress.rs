@@ -15,6 +15,11 @@ impl Progress {
         Self { shown }
     }
 
+    /// Whether a person sees it.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown
+    }
+
     /// Replaces what the line says.
     pub(crate) fn set(&self, text: &str) {
         if self.shown {

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Connecting to a server and opening its channels, and why that failed, as people read it.
+
+use std::path::Path;
+
+use becket_ipc::transport::listen;
+use becket_ipc::{Client, ConnectError, Info, OpenError, ServeError};
+
+use super::place;
+use crate::commands::program;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::text;
+
+/// Connects.
+pub(super) async fn connect(path: &Path) -> Result<Client, Failure> {
+    Client::connect(path).await.map_err(|error| {
+        let failure = in_lines(Exit::Failure, &error.to_string());
+        match error {
+            ConnectError::Socket(listen::ConnectError::Nobody { .. }) => {
+                let serve = serve_line(path);
+                failure.hint(format!("`{serve}` starts a server there"))
+            }
+            _ => failure,
+        }
+    })
+}
+
+/// What starts a server at a path.
+fn serve_line(path: &Path) -> String {
+    let at = if path == place::default() { String::new() } else { place::option(path) };
+    format!("{} ipc serve{at}", program())
+}
+
+/// Why nobody listens.
+pub(super) fn not_served(error: &ServeError) -> Failure {
+    in_lines(Exit::Failure, &error.to_string())
+}
+
+/// Why a channel was not opened, with the nearest name if there is none of this one.
+pub(super) async fn not_opened(
+    client: &Client,
+    socket: &str,
+    channel: &str,
+    error: OpenError,
+) -> Failure {
+    let failed = |exit, why: String| Failure::new(exit, why);
+    match error {
+        OpenError::NotFound(_) => {
+            let failure = failed(Exit::Call, format!("the server has no channel {channel:?}"));
+            match nearest(client, channel).await {
+                Some(name) => failure.hint(format!("did you mean `{name}`?")),
+                None => {
+                    let name = text::shell_word(channel);
+                    failure.hint(format!(
+                        "`{} ipc send {name}{socket} --make bounded:64` makes it",
+                        program()
+                    ))
+                }
+            }
+        }
+        OpenError::Unsupported(_) => {
+            failed(Exit::Call, format!("channel {channel:?} is not offered in this direction"))
+                .hint(format!("`{} ipc stat{socket}` lists the channels", program()))
+        }
+        OpenError::TooMany => failed(Exit::Call, format!("channel {channel:?} cannot be opened"))
+            .cause("the server has as many channels or streams as it may")
+            .hint("`becket ipc serve --help` shows its limits"),
+        OpenError::Refused { why, .. } => {
+            failed(Exit::Call, format!("the server refused {channel:?}")).cause(why.to_string())
+        }
+        OpenError::Disconnected(ended) => {
+            failed(Exit::Failure, "the server has gone".into()).cause(ended.to_string())
+        }
+        other => failed(Exit::Failure, other.to_string()),
+    }
+}
+
+/// Names that are looked at for the nearest.
+const NAMES_MAX: usize = 1024;
+
+async fn nearest(client: &Client, channel: &str) -> Option<String> {
+    names(client, NAMES_MAX)
+        .await
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(channel, &name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+/// The names of the first channels that have one.
+async fn names(client: &Client, max: usize) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut after = None;
+    while names.len() < max {
+        // It cannot be asked: then there is no name to suggest.
+        let Ok(page) = client.list(after).await else { break };
+        let Some(Info { id, .. }) = page.last() else { break };
+        after = Some(*id);
+        names.extend(page.into_iter().filter_map(|info| info.name));
+    }
+    names
+}
+
+/// The library's errors are written in lines of their own: the first says what, then `cause:` and
+/// `hint:`.
+fn in_lines(exit: Exit, error: &str) -> Failure {
+    let mut parts: [String; 3] = Default::default();
+    let mut part = 0;
+    for line in error.lines() {
+        let line = match (line.strip_prefix("cause: "), line.strip_prefix("hint: ")) {
+            (Some(cause), _) => {
+                part = 1;
+                cause
+            }
+            (_, Some(hint)) => {
+                part = 2;
+                hint
+            }
+            _ => line,
+        };
+        if let Some(text) = parts.get_mut(part) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(line);
+        }
+    }
+    let [what, cause, hint] = parts;
+    let mut failure = Failure::new(exit, what);
+    if !cause.is_empty() {
+        failure = failure.cause(cause);
+    }
+    if !hint.is_empty() {
+        failure = failure.hint(hint);
+    }
+    failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_error_cause_and_hint() {
+        let failure =
+            in_lines(Exit::Failure, "no greeting\ncause: silent\ncause: dead\nhint: look");
+        assert_eq!(failure.to_string(), "no greeting");
+        assert_eq!(failure.why(), Some("silent: dead"));
+        assert_eq!(failure.advice(), Some("look"));
+        assert_eq!(in_lines(Exit::Failure, "alone").why(), None);
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Stdout, written without ever blocking the thread, and watched for its reader's end.
+//!
+//! Stdout stays a blocking descriptor: it is shared with whoever else has it open, and is not ours
+//! to change. So before each write it is asked whether there is room, and no more than `PIPE_BUF`
+//! bytes are written then: a pipe that has room takes so many at once.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// What a pipe with room takes at once (`PIPE_BUF`).
+const CHUNK_BYTES: usize = 4096;
+
+/// Stdout.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// A pipe, a socket or a terminal: it can be waited for.
+    Waited(AsyncFd<OwnedFd>),
+    /// A file: it always takes what is written.
+    Plain(OwnedFd),
+}
+
+impl Output {
+    /// Whatever stdout is.
+    pub(super) fn stdout() -> io::Result<Self> {
+        let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+        // `epoll` refuses files.
+        Ok(wait_for(stdout.try_clone()?).map_or(Self::Plain(stdout), Self::Waited))
+    }
+
+    /// Writes all of `bytes`. `written` counts those that were, also if it fails or is dropped.
+    pub(super) async fn write(&self, bytes: &[u8], written: &mut usize) -> io::Result<()> {
+        while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
+            self.writable().await?;
+            let chunk = match self {
+                Self::Waited(_) => rest.get(..CHUNK_BYTES).unwrap_or(rest),
+                Self::Plain(_) => rest,
+            };
+            match rustix::io::write(self.fd(), chunk) {
+                Ok(count) => *written += count,
+                // Another writer was quicker, or a signal came.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody reads stdout any more. Of a file, for ever.
+    pub(super) async fn closed(&self) {
+        if let Self::Waited(waited) = self {
+            // An error of the wait itself: then the next write finds out.
+            if waited.ready(Interest::ERROR).await.is_ok() {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        let Self::Waited(waited) = self else { return Ok(()) };
+        loop {
+            let mut guard = waited.writable().await?;
+            let mut asked = [PollFd::new(waited.get_ref(), PollFlags::OUT)];
+            // Anything that it says, an error too, is found out by writing.
+            if poll(&mut asked, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0 {
+                guard.retain_ready();
+                return Ok(());
+            }
+            guard.clear_ready();
+        }
+    }
+
+    fn fd(&self) -> &OwnedFd {
+        match self {
+            Self::Waited(waited) => waited.get_ref(),
+            Self::Plain(plain) => plain,
+        }
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "what replaces it is unsafe, for types that may change their descriptor: this cannot"
+)]
+fn wait_for(fd: OwnedFd) -> Option<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::WRITABLE).ok()
+}

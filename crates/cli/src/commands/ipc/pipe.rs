@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket ipc pipe FROM TO`: from one channel into another, on one server or two.
+//!
+//! ```text
+//!   FROM ──► in hand, one ──► TO has accepted it
+//!    ▲            │
+//!    └────────────┘  TO is closed, its server refuses or has gone: back in front of FROM
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. One element is in hand at most, and no more are fetched ahead: what is killed with this
+//!    process is at most that one.
+//! 2. An element goes back unless TO accepted it, or may have: then it is said, and not repeated.
+
+use becket_chan::Token;
+use becket_ipc::{Client, Element, RecvError, RemoteReceiver, RemoteSender, SendError};
+use serde_json::json;
+
+use super::opening::{connect, not_opened};
+use super::place;
+use super::recv::{Back, give_back, put_back};
+use super::stop::Signals;
+use super::tally::Tally;
+use crate::commands::runtime;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::{Ui, text};
+use std::path::{Path, PathBuf};
+
+/// Move elements from one channel into another
+///
+/// Each is taken when the one before has been accepted, and goes back to the front of FROM if TO
+/// does not accept it. Ends when FROM is closed and empty; TO stays open.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The channel to receive from, by its name or by # and its number
+    from: String,
+    /// The channel to send into
+    to: String,
+    /// The socket of the server of both [default: as for `becket ipc serve`]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// The socket of FROM's server
+    #[arg(long, value_name = "PATH", conflicts_with = "socket")]
+    from_socket: Option<PathBuf>,
+    /// The socket of TO's server
+    #[arg(long, value_name = "PATH", conflicts_with = "socket")]
+    to_socket: Option<PathBuf>,
+}
+
+pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
+    runtime::run_one(pipe(args, *ui))
+}
+
+/// Why nothing more is moved.
+enum Why {
+    Interrupted,
+    From(RecvError),
+    To(SendError),
+}
+
+async fn pipe(args: Args, ui: Ui) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
+    let (client, receiver, sender) = tokio::select! {
+        opened = open(&args) => opened?,
+        () = signals.next() => return Ok(Exit::Interrupted),
+    };
+    let mut tally = Tally::new(&ui, false);
+    let why = pump(&receiver, &sender, &mut tally, &mut signals).await;
+    tally.hide();
+    let back = tokio::select! {
+        back = give_back(&client, receiver) => back,
+        () = signals.next() => Back::Unknown,
+    };
+    if ui.json() {
+        ui.data(&json!({
+            "event": "moved",
+            "from": args.from,
+            "to": args.to,
+            "elements": tally.elements,
+            "bytes": tally.bytes,
+            "took_ms": tally.took_ms(),
+        }))?;
+    }
+    conclude(&args, why, back, &tally, &ui)
+}
+
+async fn open(args: &Args) -> Result<(Client, RemoteReceiver, RemoteSender), Failure> {
+    let path = |asked: &Option<PathBuf>| place::client(asked.as_deref().or(args.socket.as_deref()));
+    let (from_path, to_path) = (path(&args.from_socket)?, path(&args.to_socket)?);
+    let option = |path: &Path| {
+        if path == place::default() { String::new() } else { place::option(path) }
+    };
+    let from = connect(&from_path).await?;
+    let to = if from_path == to_path { from.clone() } else { connect(&to_path).await? };
+    // TO first: nothing is received before it is known to be there.
+    let sender = match to.sender(&args.to).await {
+        Ok(sender) => sender,
+        Err(error) => return Err(not_opened(&to, &option(&to_path), &args.to, error).await),
+    };
+    let receiver = match from.receiver(&args.from).await {
+        Ok(receiver) => receiver,
+        Err(error) => {
+            return Err(not_opened(&from, &option(&from_path), &args.from, error).await);
+        }
+    };
+    if receiver.info().id == sender.info().id && from_path == to_path {
+        return Err(Failure::new(Exit::Usage, format!("{} would flow into itself", args.from))
+            .cause("FROM and TO are the same channel")
+            .hint("name two channels, or two servers by --from-socket and --to-socket"));
+    }
+    Ok((from, receiver, sender))
+}
+
+async fn pump(
+    receiver: &RemoteReceiver,
+    sender: &RemoteSender,
+    tally: &mut Tally,
+    signals: &mut Signals,
+) -> Why {
+    loop {
+        let element = match next(receiver, tally, signals).await {
+            Ok(element) => element,
+            Err(why) => return why,
+        };
+        let bytes = element.len() as u64;
+        let token = Token::new();
+        let mut send = std::pin::pin!(sender.send(element).cancel_on(&token));
+        let mut is_last = false;
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut send => break outcome,
+                // It may have been accepted: the server has the last word.
+                () = signals.next() => {
+                    is_last = true;
+                    token.cancel();
+                }
+                () = tally.tick() => tally.show(", one waits for room"),
+            }
+        };
+        match outcome {
+            Ok(()) => tally.add(bytes),
+            Err(error @ SendError::Unknown { .. }) => return Why::To(error),
+            Err(error) => {
+                let interrupted = matches!(error, SendError::Cancelled(_));
+                put_back(receiver, error.clone().into_element());
+                return if interrupted { Why::Interrupted } else { Why::To(error) };
+            }
+        }
+        if is_last {
+            return Why::Interrupted;
+        }
+    }
+}
+
+async fn next(
+    receiver: &RemoteReceiver,
+    tally: &mut Tally,
+    signals: &mut Signals,
+) -> Result<Element, Why> {
+    let mut receive = std::pin::pin!(receiver.recv());
+    loop {
+        tokio::select! {
+            biased;
+            () = signals.next() => return Err(Why::Interrupted),
+            received = &mut receive => return received.map_err(Why::From),
+            () = tally.tick() => tally.show(""),
+        }
+    }
+}
+
+fn conclude(args: &Args, why: Why, back: Back, tally: &Tally, ui: &Ui) -> Result<Exit, Failure> {
+    let Args { from, to, .. } = args;
+    let moved = text::plural(tally.elements, "element");
+    let gone = |error: String| Failure::new(Exit::Failure, error);
+    let back = match back {
+        Back::Yes => format!("the one in hand is back in front of {from}"),
+        Back::Lost(_) => {
+            format!("the one in hand is lost: {from} is closed or its server has gone")
+        }
+        Back::Unknown => format!("whether the one in hand is back in {from} is not known"),
+    };
+    match why {
+        Why::Interrupted => {
+            ui.note(&format!("interrupted: {moved} moved from {from} to {to}"));
+            Ok(Exit::Interrupted)
+        }
+        Why::From(RecvError::Closed { reason }) => {
+            let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            ui.note(&format!("{from} is closed{because}; moved to {to}: {}", tally.text()));
+            Ok(Exit::Ok)
+        }
+        Why::From(RecvError::Disconnected(ended)) => {
+            Err(gone(format!("the server of {from} has gone: {moved} moved to {to}"))
+                .cause(ended.to_string()))
+        }
+        Why::From(other) => {
+            Err(Failure::new(Exit::Call, format!("nothing more comes from {from}"))
+                .cause(other.to_string()))
+        }
+        Why::To(SendError::Unknown { .. }) => {
+            Err(gone(format!("the server of {to} has gone: {moved} moved from {from}"))
+                .cause("whether it accepted one more is not known; that one was not put back"))
+        }
+        Why::To(SendError::Disconnected { ended, .. }) => {
+            Err(gone(format!("the server of {to} has gone: {moved} moved from {from}"))
+                .cause(ended.to_string())
+                .hint(back))
+        }
+        Why::To(error) => {
+            let failure =
+                Failure::new(Exit::Call, format!("{to} takes no more: {moved} moved from {from}"));
+            Err(failure.cause(error.to_string()).hint(back))
+        }
+    }
+}
