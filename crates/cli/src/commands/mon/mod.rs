@@ -24,6 +24,8 @@ mod bench;
 mod driver;
 mod headless;
 mod origin;
+#[cfg(test)]
+mod sample;
 mod screen;
 mod signals;
 mod store;
@@ -75,8 +77,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
     duration: Option<Duration>,
     /// Of --headless: only what has this in its name
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    filter: String,
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
     /// No colours; so does NO_COLOR
     #[arg(long)]
     no_color: bool,
@@ -108,7 +110,11 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let plan = Plan {
         feed,
         done: load.as_ref().map(Load::done),
-        query: if headless { headless::query(&args.filter) } else { app.query() },
+        query: if headless {
+            headless::query(args.filter.as_deref().unwrap_or_default())
+        } else {
+            app.query()
+        },
         interval: args.interval,
         duration: args.duration,
         paced: !headless,

@@ -21,6 +21,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::layout::Rect;
 
 use super::app::App;
 use super::driver::News;
@@ -54,10 +55,12 @@ impl Screen {
 
     /// Draws the state; `anew` forgets what is on the terminal.
     pub(super) fn draw(&mut self, app: &mut App, theme: Theme, anew: bool) -> Result<(), Failure> {
-        if anew {
-            self.terminal.clear()?;
-        }
         let size = self.terminal.size()?;
+        if anew {
+            // Not `clear`: it asks the terminal where the cursor is, and the thread that reads keys
+            // would get the answer.
+            self.terminal.resize(Rect::new(0, 0, size.width, size.height))?;
+        }
         app.fit(view::list_rows(app, size));
         self.terminal.draw(|frame| view::draw(app, theme, frame.buffer_mut()))?;
         Ok(())

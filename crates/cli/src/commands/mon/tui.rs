@@ -66,7 +66,7 @@ fn take(app: &mut App, news: News, orders: &Sender<Order>) -> Turn {
                 return Turn::End(Ok(Exit::Ok));
             }
         }
-        News::Terminal(Event::Resize(..)) => return Turn::DrawAnew,
+        News::Terminal(Event::Resize(..)) => {}
         News::Terminal(Event::Key(key)) => match app.key(key) {
             Do::Nothing => return Turn::Nothing,
             Do::Draw => {}

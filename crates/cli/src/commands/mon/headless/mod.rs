@@ -97,3 +97,6 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,12 +137,12 @@ impl Page<'_> {
         );
         self.skip();
         let heads = format!(
-            "{:<13}{:>12}{:>12}{:>12}{:>12}",
+            "{:<14}{:>12}{:>12}{:>12}{:>12}",
             "failed", "would block", "timed out", "closed", "cancelled"
         );
         self.text(&[(&heads, theme.columns())]);
         for (side, causes) in [("sends", &row.failed.send), ("receives", &row.failed.receive)] {
-            let mut line = format!("{side:<13}");
+            let mut line = format!("{side:<14}");
             for (_, count) in causes.each() {
                 line.push_str(&format!("{:>12}", units::count(count)));
             }
@@ -273,12 +273,12 @@ impl Page<'_> {
         let theme = self.theme;
         let Some(track) = self.app.store.track(of) else { return };
         let heads = format!(
-            "{:<13}{:>12}{:>12}{:>12}{:>12}",
+            "{:<14}{:>12}{:>12}{:>12}{:>12}",
             "a second", "now", "smoothed", "peak", "average"
         );
         self.text(&[(&heads, theme.columns())]);
         for unit in [Unit::Messages, Unit::Bytes, Unit::Failures] {
-            let mut line = format!("{:<13}", unit.word());
+            let mut line = format!("{:<14}", unit.word());
             match track.rates(unit) {
                 Some(rates) => {
                     for value in [rates.now, rates.smoothed, rates.peak, rates.average] {
@@ -291,7 +291,7 @@ impl Page<'_> {
             self.text(&[(&line, style)]);
         }
         self.skip();
-        self.graph(self.app.unit.word(), track);
+        self.graph("", track);
     }
 
     /// What is left of the page as a graph, with its scale.
@@ -306,14 +306,15 @@ impl Page<'_> {
         let room = Rect { y: head.y + 1, height: left - 1, ..self.area };
         let top = graph::bars(track.history(unit), theme, theme.rate(), room, self.buffer);
         self.line = self.area.height;
-        let scale = format!("  {} a second, highest bar {}", unit.word(), rate_text(top, unit));
+        let gap = if name.is_empty() { "" } else { "  " };
+        let scale = format!("{gap}{} a second, highest bar {}", unit.word(), rate_text(top, unit));
         pieces(self.buffer, theme, head, &[(name, theme.head()), (&scale, theme.dim())]);
     }
 
     /// A name and what it is; where the text ends.
     fn field(&mut self, name: &str, text: &str) -> u16 {
         let Some(line) = self.next() else { return self.area.x };
-        let name = format!("{name:<13}");
+        let name = format!("{name:<14}");
         pieces(self.buffer, self.theme, line, &[(&name, self.theme.dim()), (text, Style::new())])
     }
 

@@ -18,7 +18,10 @@ pub(super) fn title(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         (None, true) => ("running".to_owned(), theme.good()),
         (None, false) => ("stopped".to_owned(), theme.warn()),
     };
-    let every = format!("every {}  ", units::age(app.interval_ms));
+    let every = match app.interval_ms {
+        ms if ms.is_multiple_of(1000) => format!("every {}s  ", ms / 1000),
+        ms => format!("every {ms}ms  "),
+    };
     let right = (every.chars().count() + state.0.chars().count()) as u16;
     let left = Rect { width: area.width.saturating_sub(right + 1), ..area };
     let what = match &app.report {
@@ -29,11 +32,11 @@ pub(super) fn title(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
                 .cpus()
                 .map_or_else(|| theme.none().to_owned(), |cpus| format!("{:.0}%", cpus * 100.0));
             format!(
-                "{}  {} pid {}  up {}  cpu {cpus}",
-                app.origin,
+                "{} pid {}  cpu {cpus}  up {}  {}",
                 process.name,
                 process.pid,
                 units::age(process.uptime_ms),
+                app.origin,
             )
         }
         None => format!("{}  waiting for the first report", app.origin),

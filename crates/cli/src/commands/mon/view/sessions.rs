@@ -13,15 +13,15 @@ use crate::commands::mon::store::{Of, Unit};
 use crate::commands::mon::units;
 
 const COLUMNS: [Column; 9] = [
-    right("ID", 6, Some(Sorts::Id)),
-    right("PEER", 8, None),
-    right("UID", 6, None),
+    right("ID", 5, Some(Sorts::Id)),
+    right("PEER", 7, None),
+    right("UID", 5, None),
     left("TRANSPORT", 0, None),
-    right("STREAMS", 8, Some(Sorts::Streams)),
-    right("RATE", 9, None),
-    right("SPEED", 12, Some(Sorts::Bytes)),
-    right("CREDIT", 7, None),
-    right("REFUSED", 8, Some(Sorts::Failed)),
+    right("STREAMS", 7, Some(Sorts::Streams)),
+    right("RATE", 8, None),
+    right("SPEED", 11, Some(Sorts::Bytes)),
+    right("CREDIT", 6, None),
+    right("REFUSED", 7, Some(Sorts::Failed)),
 ];
 
 pub(super) fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Reports for tests: a small process, second by second, always the same.
+
+use becket_ipc::monitor::{
+    Causes, ChannelReport, ChannelTotals, CoroutineRow, Coroutines, Failed, Held, Histogram, Page,
+    PluginReport, Process, Report, SCHEMA, SessionReport, WorkerReport,
+};
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// The process after so many seconds.
+pub(super) fn report(second: u64) -> Report {
+    let at_ns = SECOND_NS * (second + 1);
+    let channels = vec![
+        channel(at_ns, 1, "orders", "bounded", Some(16_384), 12_000, 412_345 * second),
+        ChannelReport {
+            len: 64,
+            senders_waiting: 3,
+            failed: Failed {
+                send: Causes { would_block: 12, timed_out: 2 * second, ..Causes::default() },
+                receive: Causes::default(),
+            },
+            ..channel(at_ns, 2, "payments", "bounded", Some(64), 64, 1_500 * second * second)
+        },
+        channel(at_ns, 3, "prices", "conflated", Some(1), 1, 90 * second),
+        ChannelReport {
+            receivers_waiting: 1,
+            ..channel(
+                at_ns,
+                4,
+                "a very long name of a channel, to be cut",
+                "rendezvous",
+                Some(0),
+                0,
+                7,
+            )
+        },
+        ChannelReport { closed: true, ..channel(at_ns, 5, "old", "unlimited", None, 0, 1_000_000) },
+    ];
+    let sum = |of: fn(&ChannelReport) -> u64| channels.iter().map(of).sum();
+    let totals = ChannelTotals {
+        at_ns,
+        channels: 5,
+        full: 1,
+        len: sum(|channel| channel.len),
+        senders_waiting: 3,
+        receivers_waiting: 1,
+        sends: sum(|channel| channel.sends),
+        receives: sum(|channel| channel.receives),
+        bytes_in: sum(|channel| channel.bytes_in),
+        bytes_out: sum(|channel| channel.bytes_out),
+        failures: sum(|channel| channel.failed.total()),
+        dropped: 0,
+    };
+    Report {
+        schema: SCHEMA,
+        at_ns,
+        wall_ms: 1_790_000_000_000 + second * 1000,
+        process: Process {
+            pid: 4711,
+            name: "gateway".into(),
+            instance: 1,
+            uptime_ms: 3_723_000 + second * 1000,
+            cpu_ns: SECOND_NS / 2 * second,
+        },
+        totals,
+        channels: page(channels),
+        coroutines: coroutines(second),
+        workers: workers(at_ns, second),
+        plugins: page(vec![plugin(at_ns, second)]),
+        sessions: page(vec![session(at_ns, second)]),
+    }
+}
+
+fn page<T>(rows: Vec<T>) -> Page<T> {
+    let total = rows.len() as u64;
+    Page { total, matched: total, first: 0, rows, pinned: None }
+}
+
+fn channel(
+    at_ns: u64,
+    id: u64,
+    name: &str,
+    kind: &str,
+    capacity: Option<u64>,
+    len: u64,
+    receives: u64,
+) -> ChannelReport {
+    ChannelReport {
+        id,
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        at_ns,
+        capacity,
+        len,
+        high_water: len,
+        sends: receives + len,
+        receives,
+        bytes_in: (receives + len) * 1500,
+        bytes_out: receives * 1500,
+        ..ChannelReport::default()
+    }
+}
+
+fn coroutines(second: u64) -> Coroutines {
+    let row = |id, name: &str, state: &str, state_ms, worker| CoroutineRow {
+        id,
+        name: name.to_owned(),
+        site: "orders/reader.rs:42".into(),
+        state: state.to_owned(),
+        state_ms,
+        worker,
+        stack_bytes: 65_536,
+        runtime: "main".into(),
+    };
+    let rows = vec![
+        row(64, "reader", "parked", 1_200, Some(1)),
+        row(65, "", "sleeping", 59_000, Some(2)),
+        row(66, "busy", "running", 1_300, Some(2)),
+        row(67, "later", "fresh", 4, None),
+    ];
+    Coroutines {
+        live: 4,
+        spawned: 104 + second,
+        finished: 100 + second,
+        listed: true,
+        fresh: 1,
+        ready: 0,
+        running: 1,
+        parked: 1,
+        sleeping: 1,
+        held: vec![Held { id: 66, what: "busy".into(), worker: 2, held_ms: 1_300 }],
+        rows: page(rows),
+    }
+}
+
+fn workers(at_ns: u64, second: u64) -> Vec<WorkerReport> {
+    (0..2)
+        .map(|index| WorkerReport {
+            runtime: "main".into(),
+            index,
+            at_ns,
+            dispatches: (index + 1) * 15_000 * second,
+            steals: 12 * second,
+            sleeps: 31,
+            remote_wakes: 250 * second,
+            timers: 9,
+            coroutines: 2,
+        })
+        .collect()
+}
+
+fn plugin(at_ns: u64, second: u64) -> PluginReport {
+    PluginReport {
+        name: "greeter".into(),
+        distance: "inline".into(),
+        at_ns,
+        calls: 5_000 * second,
+        errors: vec![("deadline".into(), 3), ("refused".into(), 1)],
+        latency: Histogram {
+            upper_ns: vec![1_000, 10_000, 100_000, 1_000_000, 10_000_000],
+            counts: vec![0, 3_000 * second, 1_900 * second, 90 * second, 10 * second, 0],
+            sum_ns: 0,
+        },
+        queue_depth: 2,
+        in_flight: 7,
+        bytes_in: 1_000_000 * second,
+        bytes_out: 9_000_000 * second,
+        restarts: 1,
+        reloads: 2,
+    }
+}
+
+fn session(at_ns: u64, second: u64) -> SessionReport {
+    SessionReport {
+        id: 9,
+        peer_pid: 1234,
+        peer_uid: 1000,
+        transport: "shared-memory".into(),
+        protocol: 2,
+        at_ns,
+        age_ms: 65_000,
+        streams: 3,
+        requests: 1,
+        frames_in: 70_000 * second,
+        frames_out: 30_000 * second,
+        bytes_in: 7_000_000 * second,
+        bytes_out: 3_000_000 * second,
+        queued_bytes: 512,
+        credit_messages: 64,
+        credit_bytes: 65_536,
+        refused: vec![("no credit".into(), 5)],
+    }
+}

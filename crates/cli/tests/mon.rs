@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket mon` from the outside: its lines, its failures, its end.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{Child, Command as Process, Stdio};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
+use serde_json::Value;
+use snapbox::cmd::Command;
+use snapbox::str;
+use tempfile::TempDir;
+
+fn mon(args: &[&str]) -> Command {
+    Command::new(env!("CARGO_BIN_EXE_becket"))
+        .env_remove("RUST_LOG")
+        .env_remove("NO_COLOR")
+        .arg("mon")
+        .args(args)
+}
+
+/// The command on a terminal of its own.
+struct Session {
+    child: Child,
+    master: File,
+    before: String,
+    screen: Vec<u8>,
+}
+
+impl Session {
+    fn start(args: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        resize(&master, 80, 24);
+        let before = format!("{:?}", tcgetattr(&master).unwrap());
+        let stdio = || Stdio::from(slave.try_clone().unwrap());
+        let child = Process::new(env!("CARGO_BIN_EXE_becket"))
+            .arg("mon")
+            .args(args)
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm")
+            .stdin(stdio())
+            .stdout(stdio())
+            .stderr(stdio())
+            .spawn()
+            .unwrap();
+        Self { child, master: File::from(master), before, screen: Vec::new() }
+    }
+
+    /// Waits until this has been written to the terminal since the last such wait. One word: what
+    /// stood there before is not written again.
+    fn shows(&mut self, text: &str) {
+        loop {
+            let shown = String::from_utf8_lossy(&self.screen);
+            if let Some(at) = shown.find(text) {
+                self.screen = shown.as_bytes()[at + text.len()..].to_vec();
+                return;
+            }
+            let mut more = [0; 4096];
+            let read = match self.master.read(&mut more) {
+                Ok(read) => read,
+                // Nobody has the other end any more.
+                Err(error) => panic!("{text:?} never came ({error}), but {shown}"),
+            };
+            self.screen.extend_from_slice(&more[..read]);
+        }
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the end; the terminal is as it was before.
+    fn ends_with(mut self, code: i32) {
+        self.shows("\u{1b}[?1049l");
+        assert_eq!(self.child.wait().unwrap().code(), Some(code));
+        assert_eq!(format!("{:?}", tcgetattr(&self.master).unwrap()), self.before);
+    }
+}
+
+fn resize(master: &impl AsFd, columns: u16, rows: u16) {
+    let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(master, size).unwrap();
+}
+
+fn lines(output: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(output).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_load_ends_by_itself_and_its_counts_are_exact() {
+    let run = mon(&["--bench", "-P", "2", "-C", "2", "-N", "5000", "-c", "64", "-k", "100"])
+        .arg("--headless")
+        .assert()
+        .success()
+        .stderr_eq("");
+    let lines = lines(&run.get_output().stdout);
+    let end = lines.last().unwrap();
+    assert_eq!((&end["kind"], &end["reason"]), (&"end".into(), &"finished".into()));
+    let bench = &end["bench"];
+    assert_eq!(
+        (&bench["messages_sent"], &bench["messages_received"]),
+        (&10_000.into(), &10_000.into())
+    );
+    assert_eq!((&bench["bytes_received"], &bench["complete"]), (&1_000_000.into(), &true.into()));
+    let last = lines.iter().rfind(|line| line["kind"] == "channel").unwrap();
+    assert_eq!(
+        (&last["receives_total"], &last["bytes_out_total"]),
+        (&10_000.into(), &1_000_000.into())
+    );
+    assert_eq!((&last["len"], &last["closed"]), (&0.into(), &true.into()));
+    assert!(lines.iter().all(|line| line["schema"] == 1));
+    // What took less than an interval can carry has no rate, and what took longer has one.
+    let long = bench["elapsed_ms"].as_f64().unwrap() >= 100.0;
+    assert_eq!(bench["pps_average"].is_number(), long, "{bench}");
+}
+
+#[test]
+fn lines_go_to_a_file_and_the_filter_chooses_channels() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("load.ndjson");
+    mon(&["--bench", "-N", "10", "--channels", "12", "-c", "4", "--filter", "BENCH-1", "--json"])
+        .arg(&file)
+        .assert()
+        .success()
+        .stdout_eq("")
+        .stderr_eq("");
+    let lines = lines(&std::fs::read(&file).unwrap());
+    let mut names: Vec<&str> = lines
+        .iter()
+        .filter(|line| line["kind"] == "channel")
+        .map(|line| line["name"].as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names, ["bench-1", "bench-10", "bench-11"]);
+    let totals = lines.iter().find(|line| line["kind"] == "totals").unwrap();
+    assert_eq!((&totals["channels"], &totals["channels_listed"]), (&12.into(), &3.into()));
+}
+
+#[test]
+fn a_duration_ends_it() {
+    let run =
+        mon(&["--bench", "-c", "8", "--duration", "300ms", "--interval", "100ms", "--json", "-"])
+            .assert()
+            .success();
+    let lines = lines(&run.get_output().stdout);
+    let end = lines.last().unwrap();
+    assert_eq!((&end["reason"], &end["bench"]["complete"]), (&"time_up".into(), &true.into()));
+    let rates: Vec<f64> = lines
+        .iter()
+        .filter(|line| line["kind"] == "totals")
+        .filter_map(|line| line["interval_ms"].as_f64())
+        .collect();
+    assert!(!rates.is_empty() && rates.iter().all(|ms| *ms >= 100.0), "{rates:?}");
+}
+
+#[test]
+fn a_recording_says_again_what_was_seen() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("recording");
+    let path = file.to_str().unwrap();
+    let first = mon(&["--bench", "-N", "1000", "-k", "9", "--headless", "--record", path]);
+    let first = first.assert().success();
+    let first = lines(&first.get_output().stdout);
+    let again = mon(&["--replay", path, "--headless"]).assert().success();
+    let again = lines(&again.get_output().stdout);
+    let all_but_end = |lines: &[Value]| lines[..lines.len() - 1].to_vec();
+    assert_eq!(all_but_end(&again), all_but_end(&first));
+    assert_eq!(again.last().unwrap()["reason"], "finished");
+}
+
+#[test]
+fn a_file_that_is_no_recording_fails_in_words() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("recording");
+    std::fs::write(&file, "{\"schema\":7}\n").unwrap();
+    mon(&["--headless", "--replay"]).arg(&file).assert().code(1).stderr_eq(str![[r#"
+error: what came is no report
+cause: it is of schema 7, this side reads schema 1
+
+"#]]);
+    mon(&["--headless", "--replay", "/nowhere/at/all"]).assert().code(1).stdout_eq("").stderr_eq(
+        str![[r#"
+error: /nowhere/at/all cannot be read
+cause: No such file or directory (os error 2)
+
+"#]],
+    );
+}
+
+#[test]
+fn an_interrupt_ends_the_lines_with_their_sum() {
+    let mut child = Process::new(env!("CARGO_BIN_EXE_becket"))
+        .args(["mon", "--bench", "-c", "8", "--headless"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    out.next().unwrap().unwrap();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let last: Value = serde_json::from_str(&out.last().unwrap().unwrap()).unwrap();
+    assert_eq!((&last["kind"], &last["reason"]), (&"end".into(), &"interrupted".into()));
+    assert_eq!(last["bench"]["complete"], true);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let mut child = Process::new(env!("CARGO_BIN_EXE_becket"))
+        .args(["mon", "--bench", "-c", "8", "--headless", "--interval", "100ms"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    out.next().unwrap().unwrap();
+    drop(out);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn keys_work_on_a_terminal_and_it_is_given_back() {
+    let mut session = Session::start(&["--bench", "-c", "8"]);
+    session.shows("\u{1b}[?1049h");
+    session.shows("bench-0");
+    // Ctrl-L has all of it written again.
+    session.types("\r\u{c}");
+    session.shows("conflated)");
+    session.types("h\u{c}");
+    session.shows("(Ctrl-C");
+    session.types("x2\u{c}");
+    session.shows("DISPATCHES");
+    session.types("q");
+    session.ends_with(0);
+}
+
+#[test]
+fn however_it_ends_the_terminal_is_given_back() {
+    for (keys, signal, code) in
+        [("\u{3}", None, 130), ("", Some(Signal::TERM), 130), ("", Some(Signal::HUP), 130)]
+    {
+        let mut session = Session::start(&["--bench", "-c", "8"]);
+        session.shows("bench-0");
+        session.types(keys);
+        if let Some(signal) = signal {
+            session.signal(signal);
+        }
+        session.ends_with(code);
+    }
+}
+
+#[test]
+fn the_sum_of_a_load_is_told_after_the_screen() {
+    let mut session = Session::start(&["--bench", "-N", "100", "-k", "10"]);
+    session.shows("ended");
+    session.types("q");
+    session.shows("\u{1b}[?1049l");
+    session.shows("200 messages");
+    session.shows("all that was sent was received");
+    assert_eq!(session.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn another_size_is_drawn_at_once() {
+    let mut session = Session::start(&["--bench", "-c", "8", "--interval", "1h"]);
+    // Once keys are heard, so are sizes.
+    session.types("h");
+    session.shows("(Ctrl-C");
+    session.types("x\u{c}");
+    session.shows("PEAK");
+    resize(&session.master, 200, 50);
+    session.signal(Signal::WINCH);
+    session.shows("PAST");
+    session.types("q");
+    session.ends_with(0);
+}
+
+#[test]
+fn failures_say_what_to_try() {
+    mon(&["--bench"]).assert().code(1).stdout_eq("").stderr_eq(str![[r#"
+error: the monitor has no terminal to draw on
+cause: stdout is not a terminal
+hint:  `--headless` writes lines instead
+
+"#]]);
+    mon(&["--headless"]).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: there is nothing to watch
+cause: neither --bench nor --replay says what
+hint:  `[..] mon --bench` shows a load in this process
+
+"#]]);
+    mon(&["--bench", "--interval", "5ms"]).assert().code(2).stderr_eq(str![[r#"
+error: invalid value '5ms' for '--interval <TIME>'
+cause: less than 100ms is too short to carry a rate
+hint:  `--help` says what is expected
+
+"#]]);
+    mon(&["--bench", "--duration", "soon"]).assert().code(2).stderr_eq(str![[r#"
+error: invalid value 'soon' for '--duration <TIME>'
+cause: write it as 30, 1.5s, 250ms, 2m or 1h
+hint:  `--help` says what is expected
+
+"#]]);
+    mon(&["--bench", "--headless", "--channels", "10000"]).assert().code(2).stderr_eq(str![[r#"
+error: 251 033 520 000 bytes would be on their way at a time
+cause: at most 1 073 741 824 may be
+hint:  take fewer --channels, a smaller --capacity or a smaller --size
+
+"#]]);
+    mon(&["-P", "3", "--headless"]).assert().code(2).stderr_eq(str![[r#"
+error: the following required arguments were not provided: --bench
+hint:  usage: becket mon --bench --producers <N> --headless [OUTPUT]
+
+"#]]);
+    mon(&["--bench", "--headless", "/nowhere/at/all"]).assert().code(1).stderr_eq(str![[r#"
+error: /nowhere/at/all cannot be written
+cause: No such file or directory (os error 2)
+
+"#]]);
+}
+
+#[test]
+fn the_help_is_short() {
+    mon(&["-h"]).assert().success().stderr_eq("").stdout_eq(str![[r#"
+Watch a process: its channels, coroutines, plugins and sessions
+
+Usage: becket mon [OPTIONS] [OUTPUT]
+
+Arguments:
+  [OUTPUT]  Where the lines go: a file, or - for stdout [default: -]
+
+Options:
+      --bench            Watch a load in this process, and say at its end what it came to
+      --replay <FILE>    Show a recording
+      --record <FILE>    Write every report to a file, for --replay
+      --headless         Write lines of JSON instead of drawing; so does --json
+      --interval <TIME>  How often to look, such as 1s or 250ms; at least 100ms [default: 1s]
+      --duration <TIME>  End after so long, such as 30s or 2m
+      --filter <TEXT>    Of --headless: only what has this in its name
+      --no-color         No colours; so does NO_COLOR
+      --ascii            ASCII characters only
+  -h, --help             Print help (see more with '--help')
+
+Load of --bench:
+  -P, --producers <N>  Producers for each channel [default: 2]
+  -C, --consumers <N>  Consumers for each channel [default: 2]
+  -N, --messages <N>   Messages of each producer; without it, until it is ended
+  -c, --capacity <N>   Messages that a channel holds; 0 hands each one over [default: 16384]
+  -k, --size <BYTES>   Bytes of a message [default: 1500]
+      --channels <N>   Channels [default: 1]
+      --workers <N>    Threads that run the coroutines [default: one a CPU]
+
+Global options:
+      --json                Print JSON on stdout, and a failure as one JSON object on stderr
+  -q, --quiet               Say nothing on stderr but errors
+      --log-level <FILTER>  What to log: a level (error, warn, info, debug, trace) or targets such
+                            as `warn,becket::call=debug` [default: RUST_LOG, else info for `serve`
+                            and warn for the rest]
+      --log-json            Log one JSON object a line
+
+"#]]);
+}
