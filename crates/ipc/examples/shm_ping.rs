@@ -43,6 +43,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, role, cpu, spin] = &arguments[..] {
         pin(cpu.parse().unwrap());
+        let signal = Some(rustix::process::Signal::KILL);
+        rustix::process::set_parent_process_death_signal(signal).unwrap();
         match role.as_str() {
             "ring" => echo(&mut ring(stdin(), Side::Accepted, spin == "true")),
             "word" => echo_word(&stdin(), std::hint::spin_loop),
@@ -84,6 +86,7 @@ fn main() {
         drop(link);
         child.wait().unwrap();
     }
+    report("a connection made and dropped", PACKED, 100, || connections(100));
     let messages = 100_000;
     for mode in [AWAKE, PACKED] {
         with_ring(mode, |ring| {
@@ -113,6 +116,19 @@ fn with_ring(mode: Mode, measure: impl FnOnce(&mut Endpoint)) {
     ring.flush().unwrap();
     child.wait().unwrap();
     eprintln!("    {:?}", ring.counters());
+}
+
+/// Both sides in this process.
+fn connections(count: u64) -> Duration {
+    let began = Instant::now();
+    for _ in 0..count {
+        let (one, other) = Socket::pair(SocketKind::Stream).unwrap();
+        let mut one = Handshake::new(one, Side::Connected, ShmLimits::default()).unwrap();
+        let mut other = Handshake::new(other, Side::Accepted, ShmLimits::default()).unwrap();
+        assert!(one.progress().unwrap().is_none());
+        assert!(other.progress().unwrap().is_some() && one.progress().unwrap().is_some());
+    }
+    began.elapsed()
 }
 
 fn round_trips(ring: &mut Endpoint, messages: u64) -> Duration {

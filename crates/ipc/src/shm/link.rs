@@ -146,9 +146,9 @@ impl ShmLink {
         first
     }
 
+    /// The peer is gone. Whoever takes the last frame says so, and then kicks who sleeps.
     fn hang_up(&mut self) {
         self.gone = true;
-        self.endpoint.doorbell().kick();
     }
 
     /// Sends the byte that is due to a peer which waits for its descriptors.
@@ -233,11 +233,11 @@ impl ShmLink {
         }
     }
 
-    /// The descriptors of a frame, in `beside`.
+    /// The descriptors of a frame, in `beside`; those above this side's limit are closed.
     #[cold]
     fn fetch_descriptors(&mut self, count: usize) -> Result<(), LinkError> {
-        if count > self.limits.descriptors_max {
-            let expected = self.limits.descriptors_max;
+        let expected = LinkLimits::DESCRIPTORS_MAX;
+        if count > expected {
             return Err(Broken::Descriptors { came: count, expected }.into());
         }
         while self.incoming.len() < count {
@@ -247,6 +247,10 @@ impl ShmLink {
             }
         }
         self.beside.extend(self.incoming.drain(..count));
+        if count > self.limits.descriptors_max {
+            self.beside.truncate(self.limits.descriptors_max);
+            self.counters.descriptors_cut += 1;
+        }
         Ok(())
     }
 

@@ -449,7 +449,7 @@ mod tests {
         #[test]
         fn a_body_that_passes_is_within_the_segment(
             geometry in any_geometry(), place in any::<u32>(), length in any::<u32>(),
-            body_bytes_max in any::<u32>(),
+            body_bytes_max in prop_oneof![any::<u32>(), 0_u32..2000],
         ) {
             for place in [place, place & 0xfff, place & 0xf] {
                 for length in [length, length % 4096, length % 100] {

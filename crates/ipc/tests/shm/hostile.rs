@@ -300,7 +300,7 @@ fn a_frame_that_cannot_be_ends_the_connection() {
     assert!(matches!(taken(|f| f.word(RING, 1)), LinkError::Garbled(_)));
     let beside = shared(Broken::Descriptors { came: 0, expected: 2 });
     assert_eq!(taken(|f| f.frame(0, 2 << 4, &ping(0))), beside);
-    let beside = shared(Broken::Descriptors { came: 15, expected: 3 });
+    let beside = shared(Broken::Descriptors { came: 15, expected: 8 });
     assert_eq!(taken(|f| f.frame(0, 15 << 4, &ping(0))), beside);
 }
 
@@ -370,6 +370,21 @@ fn descriptors_without_frames_end_the_connection() {
     };
     assert!(matches!(error, LinkError::SharedMemory(Broken::Descriptors { .. })), "{error}");
     assert!(sent <= 3 * LinkLimits::DESCRIPTORS_MAX, "{sent} were kept");
+}
+
+/// A peer may have a higher limit than this side: what is above it is closed, and counted.
+#[test]
+fn more_descriptors_than_let_in_are_closed() {
+    let forged = Forged::good();
+    forged.frame(0, 5 << 4, &Head::new(Kind::Region));
+    let (mut link, socket) = segment(forged.sealed()).unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let file = || OwnedFd::from(File::open("/dev/null").unwrap());
+    send(&socket, b"d", &[file(), file(), file(), file(), writer.into()]);
+    let taken = link.take(9, &mut |_, beside| assert_eq!(beside.take().len(), 3));
+    assert_eq!(taken, Ok(1));
+    assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the fifth is closed");
+    assert_eq!((link.counters().descriptors_cut, link.counters().descriptors_in), (1, 5));
 }
 
 /// What the peer gets of this side is memory that it can only read, whatever way it takes.
