@@ -43,6 +43,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) only: Option<&'a str>,
     /// Blocks are taken as they are.
     pub(crate) is_shared: bool,
+    /// Each side does as many operations as fill its own block.
+    pub(crate) is_wide: bool,
 }
 
 impl Plan<'_> {
@@ -53,6 +55,7 @@ impl Plan<'_> {
         is_quick: false,
         only: None,
         is_shared: false,
+        is_wide: false,
     };
     /// A look, not a result.
     pub(crate) const QUICK: Self = Self {
@@ -61,6 +64,7 @@ impl Plan<'_> {
         is_quick: true,
         only: None,
         is_shared: false,
+        is_wide: false,
     };
 
     /// For sides in which the kernel takes part: threads that wake each other, or more of them
@@ -87,6 +91,13 @@ impl Plan<'_> {
     #[must_use]
     pub(crate) fn with_one_cpu(self) -> Self {
         Self { is_shared: true, ..self }
+    }
+
+    /// For sides of which some are a thousand times faster than others: the same number of
+    /// operations would keep the slow ones busy for seconds.
+    #[must_use]
+    pub(crate) fn with_own_counts(self) -> Self {
+        Self { is_wide: true, ..self }
     }
 
     /// How often a disturbed block is done again.
@@ -165,17 +176,23 @@ pub(crate) fn measure(
     parts: u64,
     sides: &mut [Side<'_>],
 ) -> Result<Vec<Figures>, BenchError> {
-    // The same number for all: what the fastest needs to fill its block.
-    let mut operations = 1;
+    let mut counts = Vec::new();
     for side in sides.iter_mut() {
-        operations = operations.max(calibrate(plan, side)?);
+        counts.push(calibrate(plan, side)?);
+    }
+    if !plan.is_wide {
+        // The same number for all: what the fastest needs to fill its block.
+        let most = counts.iter().copied().max().unwrap_or(1);
+        counts.fill(most);
     }
 
     let mut figures = vec![Figures::default(); sides.len()];
     for repetition in 0..plan.repetitions {
         for turn in 0..sides.len() {
             let index = (repetition + turn) % sides.len();
-            let (Some(side), Some(figures)) = (sides.get_mut(index), figures.get_mut(index)) else {
+            let (Some(side), Some(figures), Some(&operations)) =
+                (sides.get_mut(index), figures.get_mut(index), counts.get(index))
+            else {
                 continue;
             };
             let taken = undisturbed(plan.tries_max(), || {

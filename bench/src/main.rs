@@ -10,7 +10,9 @@
 //! | [`coroutines`] | groups `coroutines`, `coroutines_scaling`: beside goroutines and others |
 //! | [`gateway`] | group `gateway`: HTTP in front of a plugin, beside hyper by itself |
 //! | [`ipc`] | groups `ipc`, `ipc_scaling`: two processes, beside iceoryx2 and others |
+//! | [`zcopy`] | group `zcopy`: descriptors in place of bytes |
 //! | [`harness`] | taking turns, medians |
+//! | [`crew`] | threads that are kept from block to block |
 //! | [`report`] | tables, `RESULTS.md`, `--check` |
 //! | [`machine`] | what stands above a table; keeping a thread on a CPU |
 //! | [`spin`] | an executor that stays awake |
@@ -20,6 +22,7 @@
 mod calls;
 mod channels;
 mod coroutines;
+mod crew;
 mod error;
 mod gateway;
 mod harness;
@@ -28,6 +31,7 @@ mod machine;
 mod report;
 mod spin;
 mod versions;
+mod zcopy;
 
 use std::process::ExitCode;
 
@@ -40,7 +44,7 @@ use crate::report::{Group, TOLERANCE_PERCENT};
 type Run = fn(Plan<'_>) -> Result<Group, BenchError>;
 
 /// Every group: a module of its own.
-const GROUPS: [(&str, Run); 8] = [
+const GROUPS: [(&str, Run); 9] = [
     ("calls", calls::run),
     ("channels", channels::run),
     ("channels_scaling", channels::run_scaling),
@@ -49,6 +53,7 @@ const GROUPS: [(&str, Run); 8] = [
     ("gateway", gateway::run),
     ("ipc", ipc::run),
     ("ipc_scaling", ipc::run_scaling),
+    ("zcopy", zcopy::run),
 ];
 
 fn main() -> ExitCode {

@@ -45,8 +45,8 @@ impl Case {
         // Threads that are started from here on are where this one is.
         pin(FIRST_CPU)?;
         let plan = match self.place {
-            Place::Apart => plan.with_threads(),
-            Place::Packed => plan.with_threads().with_one_cpu(),
+            Place::Apart => plan.with_threads().with_own_counts(),
+            Place::Packed => plan.with_threads().with_own_counts().with_one_cpu(),
         };
         let (columns, mut sides): (Vec<_>, Vec<_>) =
             (self.sides)(self.place, self.work)?.into_iter().map(|c| (c.column, c.side)).unzip();

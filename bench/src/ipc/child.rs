@@ -20,11 +20,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child as Process, Command, Stdio};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, set_parent_process_death_signal};
 
 use super::columns::key;
 use super::place::Place;
@@ -112,6 +113,17 @@ impl Child {
         Some(threads.flatten().filter_map(|thread| switches_of(&thread.path())).sum())
     }
 
+    /// At most so long as it may take.
+    fn wait_for_end(&self) {
+        let Some(pid) = Pid::from_raw(self.process.id().cast_signed()) else {
+            return;
+        };
+        if let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) {
+            let limit = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+            let _ = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit));
+        }
+    }
+
     fn line(&mut self) -> Result<String, BenchError> {
         let mut line = String::new();
         self.control.read_line(&mut line).map_err(no_process)?;
@@ -126,12 +138,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         // Given the time to remove what it has made in the file system.
         let _ = self.control.get_ref().shutdown(std::net::Shutdown::Both);
-        for _ in 0..PATIENCE.as_millis() {
-            if !matches!(self.process.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.wait_for_end();
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -181,7 +188,8 @@ impl<'a> Arguments<'a> {
     }
 }
 
-fn hand_over(socket: &UnixStream, descriptors: &[OwnedFd]) -> Result<(), BenchError> {
+/// Passes descriptors with one byte.
+pub(crate) fn hand_over(socket: &UnixStream, descriptors: &[OwnedFd]) -> Result<(), BenchError> {
     let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut beside = SendAncillaryBuffer::new(&mut space);
@@ -193,7 +201,8 @@ fn hand_over(socket: &UnixStream, descriptors: &[OwnedFd]) -> Result<(), BenchEr
     Ok(())
 }
 
-fn taken_over(socket: &UnixStream) -> Result<Vec<OwnedFd>, BenchError> {
+/// Takes one byte and the descriptors beside it.
+pub(crate) fn taken_over(socket: &UnixStream) -> Result<Vec<OwnedFd>, BenchError> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];

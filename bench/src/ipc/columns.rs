@@ -3,13 +3,14 @@
 
 use super::child::Arguments;
 use super::floors::{eventfd, futex, slots, word};
+use super::ours::{self, handed, remote, ring, streams};
 use super::peers::{iceoryx2, ipc_channel, seqpacket, shmem_ipc, unix_stream};
 use super::way::Kind;
 use crate::error::BenchError;
 
 /// The columns: ours first, the floors last.
 pub(crate) const COLUMNS: [&str; 16] = [
-    "Becket",
+    ours::COLUMN,
     "iceoryx2",
     iceoryx2::Polling::COLUMN,
     iceoryx2::Events::COLUMN,
@@ -48,6 +49,13 @@ macro_rules! kinds {
 }
 
 kinds![
+    ring::Ring,
+    handed::Handed,
+    remote::Shared,
+    remote::Unix,
+    remote::SharedServer,
+    remote::UnixServer,
+    streams::Streams,
     iceoryx2::Polling,
     iceoryx2::Events,
     iceoryx2::Loans,

@@ -4,6 +4,7 @@
 use super::case::{Case, Unit};
 use super::contest::Contestant;
 use super::floors::{memcpy, slots};
+use super::ours::ring;
 use super::peers::{iceoryx2, ipc_channel, shmem_ipc, unix_stream};
 use super::place::Place;
 use super::rows::{case, sides};
@@ -18,6 +19,7 @@ fn payload(bytes: usize, text: &str) -> Case {
     let name = format!("{text} filled and read, one way: GB/s");
     case(name, Place::Apart, Work::OneWay(bytes), |place, work| {
         let sides = sides![
+            ring::Ring,
             iceoryx2::Polling,
             ipc_channel::Bytes,
             shmem_ipc::Polling,

@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::asleep::Threads;
 use super::case::{Unit, row};
 use super::contest::Pair;
+use super::ours::remote;
 use super::peers::{ipc_channel, seqpacket, unix_stream};
 use super::place::Place;
 use super::watchdog::Watchdog;
@@ -27,41 +28,53 @@ use crate::harness::{Figures, Plan};
 use crate::machine::{FIRST_CPU, SECOND_CPU, cpus, pin, set};
 use crate::report::{Goal, Row};
 
-const NAME: &str = "the other one is killed: µs until the error";
+const OPERATION: &str = "the end of the other process";
 const GOAL_US: f64 = 200.0;
 const REPETITIONS: usize = 15;
 
 type Victim = (&'static str, fn() -> Result<Duration, BenchError>);
 
 /// iceoryx2 and shmem-ipc do not notice.
-const VICTIMS: [Victim; 3] = [
+const PEERS: [Victim; 3] = [
     (unix_stream::Plain::COLUMN, killed::<unix_stream::Plain>),
     (seqpacket::Seqpacket::COLUMN, killed::<seqpacket::Seqpacket>),
     (ipc_channel::Bytes::COLUMN, killed::<ipc_channel::Bytes>),
 ];
 
-/// Measures the row: a new process each time.
-pub(crate) fn row_of_deaths(plan: Plan<'_>) -> Result<Vec<Row>, BenchError> {
-    if !plan.wants(NAME) {
-        return Ok(Vec::new());
-    }
+const ROWS: [(&str, Victim); 2] = [
+    ("kill -9: µs until the error", (remote::Shared::COLUMN, killed::<remote::Shared>)),
+    (
+        "kill -9, over a Unix socket: µs until the error",
+        (remote::Unix::COLUMN, killed::<remote::Unix>),
+    ),
+];
+
+/// Measures the rows: a new process each time.
+pub(crate) fn rows(plan: Plan<'_>) -> Result<Vec<Row>, BenchError> {
     let cpus = cpus()?;
     pin(FIRST_CPU)?;
     let repetitions = if plan.is_quick { 3 } else { REPETITIONS };
-    let mut taken = VICTIMS.map(|(column, _)| (column, Vec::new()));
-    for _ in 0..repetitions {
-        for ((_, kill), (_, taken)) in VICTIMS.iter().zip(&mut taken) {
-            taken.push(kill()?.as_secs_f64() * 1e6);
+    let mut rows = Vec::new();
+    for (name, ours) in ROWS.into_iter().filter(|(name, _)| plan.wants(name)) {
+        let mut taken: Vec<_> = std::iter::once(ours)
+            .chain(PEERS)
+            .map(|(column, kill)| (column, kill, Vec::new()))
+            .collect();
+        for _ in 0..repetitions {
+            for (_, kill, taken) in &mut taken {
+                taken.push(kill()?.as_secs_f64() * 1e6);
+            }
         }
+        let figures = taken.into_iter().map(|(column, _, taken)| (column, Figures::new(taken)));
+        rows.push(row(name, Some(Goal::Figure(GOAL_US)), Unit::Nanoseconds, figures));
     }
     set(&cpus)?;
-    let taken = taken.map(|(column, taken)| (column, Figures::new(taken)));
-    Ok(vec![row(NAME, Some(Goal::Figure(GOAL_US)), Unit::Nanoseconds, taken)])
+    Ok(rows)
 }
 
 fn killed<K: Kind>() -> Result<Duration, BenchError> {
     let mut pair = Pair::<K>::start(Place::Apart, Work::Death)?;
-    let _watchdog = Watchdog::set(K::COLUMN, NAME);
+    let _watchdog = Watchdog::set(K::COLUMN, OPERATION);
     // It answers once, then waits for what does not come.
     pair.meet(1)?;
     let victim = pair.child.id();
@@ -86,7 +99,7 @@ fn killed<K: Kind>() -> Result<Duration, BenchError> {
         Err(BenchError::Host { .. }) => Ok(Duration::from_nanos(end_ns.saturating_sub(begin_ns))),
         other => Err(BenchError::Wrong {
             host: K::COLUMN,
-            operation: NAME,
+            operation: OPERATION,
             expected: "an error of the way".to_owned(),
             got: format!("{other:?}"),
         }),

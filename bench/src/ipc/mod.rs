@@ -14,9 +14,10 @@
 //! | `child` | the other process |
 //! | `place`, `asleep` | where the two are; whether the other one sleeps |
 //! | `death` | one of the two is killed |
+//! | `streams` | many streams of one session |
 //! | `shared` | memory that both have |
 //! | `watchdog` | the end of a run that does not end |
-//! | `floors`, `peers` | the kinds of ways |
+//! | `ours`, `peers`, `floors` | the kinds of ways |
 
 mod asleep;
 mod case;
@@ -26,11 +27,13 @@ mod contest;
 mod curves;
 mod death;
 mod floors;
-mod payload;
+mod ours;
+pub(crate) mod payload;
 mod peers;
 mod place;
 mod rows;
 mod shared;
+mod streams;
 mod watchdog;
 mod way;
 mod work;
@@ -52,8 +55,16 @@ CPU each, and before each half of the round trip the sender has seen in `/proc` 
 of the receiver sleep; the two halves are timed, what lies between them is not. *Window*: so many \
 messages are under way, each answer makes room for the next. *One way*: nothing comes back; the \
 receiver says when the last one was there. *Handed over*: a block goes there and another, or the \
-same, comes back; only its first and last word are touched. *Killed*: from `kill -9` of the other \
-process, while both slept, until the survivor's call has returned its error; µs.
+same, comes back; only its first and last word are touched. *kill -9* of the \
+other process, while both slept, until the survivor's call has returned its error; iceoryx2 and \
+shmem-ipc do not notice. *Most ÷ least share*: elements that came of the stream with the most by \
+those of the one with the least, in a block of 400 for each stream on average, while all have \
+something to send.
+
+*Ring alone*: the ring of becket-ipc without session and channels. *Channels*: channels of another \
+process, over shared memory unless the row says otherwise; each process offers the one into which \
+it sends, and receives from the other's, or one of them offers both (*of one server*). A *request* \
+is a message there and its answer.
 
 Floors are no peers: *ahead by* leaves them out. *spinning word* and *futex* have no payload, \
 *slots, spinning* are slots in shared memory that are filled and read in place. iceoryx2 is shown \
@@ -65,8 +76,10 @@ sleep; *coalesced*: what is sent is put off until the sender waits.
 ";
 
 const SCALING_NOTES: &str = "\
-Payload that went through a second. As in the group `ipc`: every byte is written and read, so that \
-past the caches it is the memory that is measured. *memcpy*: from private memory to private memory.
+*Filled and read*: payload that went through a second, by the ring alone. As in the group `ipc` \
+every byte is written and read, so that past the caches it is the memory that is measured. \
+*memcpy*: from private memory to private memory. *Streams*: as many channels of another process, \
+which that one keeps full, and one thread that receives from all of them; no peer has streams.
 ";
 
 /// Repetitions of a row, at most.
@@ -76,14 +89,16 @@ const REPETITIONS_MAX: usize = 15;
 pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
     let plan = Plan { repetitions: plan.repetitions.min(REPETITIONS_MAX), ..plan };
     let mut rows = measured(plan, rows::rows())?;
-    rows.extend(death::row_of_deaths(plan)?);
+    rows.extend(streams::shares(plan)?);
+    rows.extend(death::rows(plan)?);
     Ok(group("ipc", "Between processes", NOTES, rows))
 }
 
 /// Measures the group `ipc_scaling`.
 pub(crate) fn run_scaling(plan: Plan<'_>) -> Result<Group, BenchError> {
     let plan = Plan { repetitions: plan.repetitions.min(REPETITIONS_MAX), ..plan };
-    let rows = measured(plan, curves::rows())?;
+    let mut rows = measured(plan, curves::rows())?;
+    rows.extend(streams::curve(plan)?);
     Ok(group("ipc_scaling", "Between processes: scaling", SCALING_NOTES, rows))
 }
 

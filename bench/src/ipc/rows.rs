@@ -4,8 +4,9 @@
 use super::case::{Case, Unit};
 use super::contest::Contestant;
 use super::floors::{eventfd, futex, memcpy, slots, word};
+use super::ours::{handed, remote, ring};
 use super::peers::{iceoryx2, ipc_channel, seqpacket, shmem_ipc, unix_stream};
-use super::place::Place;
+use super::place::Place::{self, Apart, Packed};
 use super::way::Kind;
 use super::work::Work;
 use crate::report::Goal;
@@ -28,109 +29,176 @@ const WINDOW: u64 = 64;
 
 /// All rows.
 pub(crate) fn rows() -> Vec<Case> {
+    [ring(), handed_over(), remote()].into_iter().flatten().collect()
+}
+
+/// The ring alone.
+fn ring() -> Vec<Case> {
+    vec![
+        case("ring alone: 64 B there and back, awake", Apart, Work::RoundTrip(SMALL), sides![
+            ring::Ring, iceoryx2::Polling, shmem_ipc::Polling, unix_stream::Polled, word::Word,
+            slots::Slots,
+        ])
+        .goal(Goal::Figure(400.0)),
+        case("ring alone: 64 B there and back, packed", Packed, Work::RoundTrip(SMALL), sides![
+            ring::Ring, iceoryx2::Events, shmem_ipc::Events, futex::Futex, eventfd::Eventfd,
+        ])
+        .goal(Goal::Figure(2200.0)),
+        case("ring alone: 64 B there and back, asleep", Apart, Work::Asleep(SMALL), sides![
+            ring::Ring, iceoryx2::Events, shmem_ipc::Events, futex::Futex, eventfd::Eventfd,
+        ])
+        .goal(Goal::Times(1.1, futex::Futex::COLUMN)),
+        case("ring alone: 64 B, window of 64", Apart, Work::Window(SMALL, WINDOW), sides![
+            ring::Ring, iceoryx2::Polling, shmem_ipc::Polling, slots::Slots,
+        ])
+        .goal(Goal::Figure(60.0)),
+        case("ring alone: 64 B one way", Apart, Work::OneWay(SMALL), sides![
+            ring::Ring, iceoryx2::Polling, shmem_ipc::Polling, slots::Slots,
+        ])
+        .goal(Goal::Figure(50.0)),
+    ]
+}
+
+/// Large blocks.
+fn handed_over() -> Vec<Case> {
     vec![
         case(
-            "64 B there and back, awake",
-            Place::Apart,
-            Work::RoundTrip(SMALL),
-            sides![
+            "1 MiB handed over, there and back, awake",
+            Apart,
+            Work::RoundTrip(LARGE),
+            sides![handed::Handed, iceoryx2::Loans, ipc_channel::Memory, word::Word,],
+        )
+        .goal(Goal::Figure(450.0)),
+        case(
+            "1 MiB handed over, there and back, packed",
+            Packed,
+            Work::RoundTrip(LARGE),
+            sides![handed::Handed, ipc_channel::Memory, futex::Futex,],
+        )
+        .goal(Goal::Figure(2200.0)),
+        case("1 MiB filled and read, one way: GB/s", Apart, Work::OneWay(LARGE), |place, work| {
+            let sides = sides![
+                ring::Ring,
                 iceoryx2::Polling,
                 ipc_channel::Bytes,
                 shmem_ipc::Polling,
+                unix_stream::Plain,
+                slots::Slots,
+            ];
+            let mut sides: Vec<_> = sides(place, work)?;
+            sides.push(memcpy::side(work.bytes())?);
+            Ok(sides)
+        })
+        .rate(Unit::GigabytesPerSecond)
+        .goal(Goal::Figure(10.0)),
+    ]
+}
+
+/// Channels of another process.
+fn remote() -> Vec<Case> {
+    vec![
+        case(
+            "channels: 64 B there and back, awake",
+            Apart,
+            Work::RoundTrip(SMALL),
+            sides![
+                remote::Shared,
+                iceoryx2::Polling,
+                ipc_channel::Bytes,
                 unix_stream::Plain,
                 unix_stream::Polled,
                 seqpacket::Seqpacket,
                 word::Word,
-                slots::Slots,
             ],
         )
-        .goal(Goal::Figure(400.0)),
+        .goal(Goal::Figure(650.0)),
         case(
-            "64 B there and back, packed",
-            Place::Packed,
+            "channels: 64 B there and back, packed",
+            Packed,
             Work::RoundTrip(SMALL),
             sides![
+                remote::Shared,
                 iceoryx2::Events,
                 ipc_channel::Bytes,
-                shmem_ipc::Events,
                 unix_stream::Plain,
                 seqpacket::Seqpacket,
                 futex::Futex,
-                eventfd::Eventfd,
             ],
         )
-        .goal(Goal::Figure(2200.0)),
+        .goal(Goal::Figure(3000.0)),
         case(
-            "64 B there and back, asleep",
-            Place::Apart,
+            "channels: 64 B there and back, asleep",
+            Apart,
             Work::Asleep(SMALL),
             sides![
+                remote::Shared,
                 iceoryx2::Events,
                 ipc_channel::Bytes,
-                shmem_ipc::Events,
                 unix_stream::Plain,
                 seqpacket::Seqpacket,
                 futex::Futex,
-                eventfd::Eventfd,
             ],
-        )
-        .goal(Goal::Times(1.1, futex::Futex::COLUMN)),
+        ),
         case(
-            "64 B, window of 64, awake",
-            Place::Apart,
+            "channels of one server: 64 B there and back, awake",
+            Apart,
+            Work::RoundTrip(SMALL),
+            sides![remote::SharedServer, ipc_channel::Bytes, unix_stream::Plain],
+        ),
+        case(
+            "channels: 64 B, window of 64",
+            Apart,
             Work::Window(SMALL, WINDOW),
             sides![
+                remote::Shared,
                 iceoryx2::Polling,
                 ipc_channel::Bytes,
-                shmem_ipc::Polling,
-                unix_stream::Plain,
                 unix_stream::Coalesced,
                 seqpacket::Seqpacket,
                 slots::Slots,
             ],
-        )
-        .goal(Goal::Figure(60.0)),
+        ),
         case(
-            "64 B one way, awake",
-            Place::Apart,
+            "channels: 64 B one way",
+            Apart,
             Work::OneWay(SMALL),
             sides![
+                remote::Shared,
                 iceoryx2::Polling,
                 ipc_channel::Bytes,
-                shmem_ipc::Polling,
-                unix_stream::Plain,
                 unix_stream::Coalesced,
                 seqpacket::Seqpacket,
                 slots::Slots,
             ],
-        )
-        .goal(Goal::Figure(50.0)),
+        ),
         case(
-            "1 MiB handed over, there and back, awake",
-            Place::Apart,
-            Work::RoundTrip(LARGE),
-            sides![iceoryx2::Loans, ipc_channel::Memory, word::Word],
-        )
-        .goal(Goal::Figure(450.0)),
+            "channels over a Unix socket: 64 B there and back, awake",
+            Apart,
+            Work::RoundTrip(SMALL),
+            sides![remote::Unix, ipc_channel::Bytes, unix_stream::Plain, seqpacket::Seqpacket],
+        ),
         case(
-            "1 MiB filled and read, one way: GB/s",
-            Place::Apart,
-            Work::OneWay(LARGE),
-            |place, work| {
-                let sides = sides![
-                    iceoryx2::Polling,
-                    ipc_channel::Bytes,
-                    shmem_ipc::Polling,
-                    unix_stream::Plain,
-                    slots::Slots,
-                ];
-                let mut sides: Vec<_> = sides(place, work)?;
-                sides.push(memcpy::side(work.bytes())?);
-                Ok(sides)
-            },
+            "channels over a Unix socket, window of 64: M requests/s",
+            Apart,
+            Work::Window(SMALL, WINDOW),
+            sides![
+                remote::Unix,
+                ipc_channel::Bytes,
+                unix_stream::Plain,
+                unix_stream::Coalesced,
+                seqpacket::Seqpacket
+            ],
         )
-        .rate(Unit::GigabytesPerSecond)
-        .goal(Goal::Figure(10.0)),
+        .rate(Unit::MillionPerSecond)
+        .goal(Goal::Figure(1.3)),
+        case(
+            "channels of one server over a Unix socket, window of 64: M requests/s",
+            Apart,
+            Work::Window(SMALL, WINDOW),
+            sides![remote::UnixServer, unix_stream::Plain, unix_stream::Coalesced],
+        )
+        .rate(Unit::MillionPerSecond)
+        .goal(Goal::Figure(1.3)),
     ]
 }
 

@@ -2,9 +2,11 @@
 //! Ends the run if a block does not end: where a message or a wake-up was lost, one side would
 //! wait or spin for ever.
 
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::error::BenchError;
 
@@ -24,7 +26,7 @@ impl Watchdog {
     pub(crate) fn set(host: &'static str, operation: &'static str) -> Self {
         static START: Once = Once::new();
         START.call_once(|| drop(std::thread::spawn(watch)));
-        *WATCHED.lock().unwrap_or_else(PoisonError::into_inner) = (host, operation);
+        *WATCHED.lock() = (host, operation);
         TURN.fetch_add(1, Relaxed);
         Self(())
     }
@@ -39,12 +41,12 @@ impl Drop for Watchdog {
 fn watch() {
     let (mut turn, mut seconds) = (0, 0);
     loop {
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::park_timeout(Duration::from_secs(1));
         let now = TURN.load(Relaxed);
         seconds = if now == turn && now % 2 == 1 { seconds + 1 } else { 0 };
         turn = now;
         if seconds >= LIMIT_S {
-            let (host, operation) = *WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+            let (host, operation) = *WATCHED.lock();
             eprintln!("error: {}", BenchError::Stuck { host, operation, limit_s: LIMIT_S });
             std::process::abort();
         }

@@ -31,6 +31,8 @@ pub(crate) enum Work {
     OneWay(usize),
     /// A round trip between two that sleep.
     Asleep(usize),
+    /// Messages on so many streams of one session.
+    Streams(usize, u64),
     /// The other process waits until it is killed.
     Death,
 }
@@ -56,17 +58,18 @@ impl Work {
         match self {
             Self::RoundTrip(bytes)
             | Self::Window(bytes, _)
+            | Self::Streams(bytes, _)
             | Self::OneWay(bytes)
             | Self::Asleep(bytes) => bytes,
             Self::Death => 64,
         }
     }
 
-    /// How many messages may be under way.
+    /// How many messages may be under way, or on how many streams.
     pub(crate) fn depth(self) -> usize {
         match self {
             Self::RoundTrip(_) | Self::Asleep(_) | Self::Death => 2,
-            Self::Window(_, depth) => depth as usize,
+            Self::Window(_, depth) | Self::Streams(_, depth) => depth as usize,
             // Not more memory than a cache holds, where the messages are large.
             Self::OneWay(bytes) => ((4 << 20) / bytes.max(1)).clamp(4, 64),
         }
@@ -79,6 +82,7 @@ impl Work {
             Self::Window(_, depth) => ("window", depth),
             Self::OneWay(_) => ("one-way", 0),
             Self::Asleep(_) => ("asleep", 0),
+            Self::Streams(_, count) => ("streams", count),
             Self::Death => ("death", 0),
         };
         format!("{name}:{}:{depth}", self.bytes())
@@ -94,6 +98,7 @@ impl Work {
             "window" => Self::Window(bytes, depth),
             "one-way" => Self::OneWay(bytes),
             "asleep" => Self::Asleep(bytes),
+            "streams" => Self::Streams(bytes, depth),
             "death" => Self::Death,
             _ => return None,
         })
@@ -122,7 +127,7 @@ impl Work {
                 Ok(Asked::Since(begin_ns))
             }
             Self::Asleep(_) => asleep(peer, way, other, n),
-            Self::Death => Err(BenchError::Worker),
+            Self::Streams(..) | Self::Death => Err(BenchError::Worker),
         }
     }
 
@@ -260,9 +265,13 @@ mod tests {
 
     #[test]
     fn a_work_is_the_same_after_it_was_an_argument() {
-        for work in
-            [Work::RoundTrip(64), Work::Window(64, 64), Work::OneWay(1 << 20), Work::Asleep(64)]
-        {
+        for work in [
+            Work::RoundTrip(64),
+            Work::Window(64, 64),
+            Work::OneWay(1 << 20),
+            Work::Asleep(64),
+            Work::Streams(64, 10),
+        ] {
             assert_eq!(Work::named(&work.line()), Some(work));
         }
         assert_eq!(Work::named("sleep:1:2"), None);
