@@ -104,6 +104,7 @@ pub mod job;
 mod join;
 mod local;
 mod names;
+pub mod outside;
 mod runtime;
 pub mod scope;
 mod sleep;

@@ -72,17 +72,17 @@ impl Sleeper {
         }
     }
 
-    /// Wakes it if it sleeps. The caller has put down what it should find.
+    /// Wakes it if it sleeps. The caller has put down what it should find. True: it was this call
+    /// that woke it.
     #[inline]
-    pub(crate) fn wake(&self) {
-        if self.state.load(Ordering::SeqCst) == SLEEPING {
-            self.wake_asleep();
-        }
+    pub(crate) fn wake(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == SLEEPING && self.wake_asleep()
     }
 
     #[cold]
-    fn wake_asleep(&self) {
-        if self.state.swap(AWAKE, Ordering::SeqCst) == SLEEPING {
+    fn wake_asleep(&self) -> bool {
+        let slept = self.state.swap(AWAKE, Ordering::SeqCst) == SLEEPING;
+        if slept {
             // SAFETY: as in `sleep`.
             #[cfg(not(feature = "loom"))]
             unsafe {
@@ -91,6 +91,7 @@ impl Sleeper {
                 });
             }
         }
+        slept
     }
 
     #[cfg(not(feature = "loom"))]

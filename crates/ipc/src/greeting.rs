@@ -13,7 +13,7 @@
 use std::time::{Duration, Instant};
 
 use becket_chan::timer;
-use becket_wire::v1::{Command, HEADER_BYTES, Header, Hello};
+use becket_wire::v1::{Command, HEADER_BYTES, Header, Hello, Packets, ReqId, req_id};
 use futures_lite::future::or;
 
 use crate::task::Readiness;
@@ -52,10 +52,12 @@ pub enum GreetingError {
 #[derive(Debug)]
 pub(crate) struct Greeted {
     pub(crate) hello: Hello,
+    /// The client's number of it, to be echoed.
+    pub(crate) req_id: Option<ReqId>,
     /// Bytes that came after it.
     pub(crate) leftover: Vec<u8>,
-    /// The header came as a packet of its own.
-    pub(crate) in_two_packets: bool,
+    /// How it was packed.
+    pub(crate) packets: Packets,
 }
 
 /// A socket that waits for greetings.
@@ -126,7 +128,8 @@ impl Greeter {
             if self.socket.kind() == SocketKind::Seqpacket && !leftover.is_empty() {
                 return Err(GreetingError::NoGreeting);
             }
-            return Ok(Greeted { hello, leftover, in_two_packets: packets > 1 });
+            let packets = if packets > 1 { Packets::Two } else { Packets::One };
+            return Ok(Greeted { hello, req_id: req_id(payload), leftover, packets });
         }
     }
 }

@@ -20,14 +20,17 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
 
 /// Events that are taken at once.
 const EVENTS_AT_ONCE: usize = 256;
+/// What is guarded is looked at so often.
+const TICK: Duration = Duration::from_millis(1);
 /// The number of the descriptor by which the thread is woken.
 const WAKE: u64 = 0;
 
@@ -35,6 +38,12 @@ const WAKE: u64 = 0;
 pub trait Ready: Send + Sync {
     /// One of its descriptors can be read or written, has ended, or it asked to be told again.
     fn ready(self: Arc<Self>);
+}
+
+/// Looked at each millisecond, for as long as it wants.
+pub(crate) trait Guarded: Send + Sync {
+    /// A millisecond has passed. False: no more.
+    fn tick(self: Arc<Self>) -> bool;
 }
 
 /// A descriptor that is watched, until this is dropped.
@@ -52,6 +61,7 @@ struct Reactor {
     next: AtomicU64,
     owners: Mutex<HashMap<u64, Weak<dyn Ready>>>,
     again: Mutex<VecDeque<Arc<dyn Ready>>>,
+    guarded: Mutex<Vec<Weak<dyn Guarded>>>,
     is_called: AtomicBool,
 }
 
@@ -88,6 +98,15 @@ pub fn again(ready: Arc<dyn Ready>) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the I/O thread look at something each millisecond, until it wants no more.
+pub(crate) fn guard(guarded: Weak<dyn Guarded>) {
+    // Without the thread nothing is watched, and nothing was started.
+    if let Ok(reactor) = reactor() {
+        reactor.guarded.lock().push(guarded);
+        reactor.call();
+    }
+}
+
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(Ok(reactor)) = REACTOR.get() {
@@ -116,9 +135,11 @@ fn reactor() -> io::Result<&'static Reactor> {
 /// The thread.
 fn run(reactor: &Reactor) {
     let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+    let mut ticked = None;
     loop {
         events.clear();
-        match epoll::wait(&reactor.epoll, spare_capacity(&mut events), None) {
+        let timeout = reactor.until_tick(&mut ticked);
+        match epoll::wait(&reactor.epoll, spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => {
                 tracing::error!(%errno, "the I/O thread of becket-ipc cannot wait any more");
@@ -144,6 +165,7 @@ impl Reactor {
             next: AtomicU64::new(WAKE + 1),
             owners: Mutex::default(),
             again: Mutex::default(),
+            guarded: Mutex::default(),
             is_called: AtomicBool::new(false),
         })
     }
@@ -164,6 +186,25 @@ impl Reactor {
         if let Some(owner) = owner {
             owner.ready();
         }
+    }
+
+    /// How long it may sleep; ticks first if it is time.
+    fn until_tick(&self, ticked: &mut Option<Instant>) -> Option<Timespec> {
+        if self.guarded.lock().is_empty() {
+            *ticked = None;
+            return None;
+        }
+        let now = Instant::now();
+        if now.saturating_duration_since(*ticked.get_or_insert(now)) >= TICK {
+            *ticked = Some(now);
+            let guarded = std::mem::take(&mut *self.guarded.lock());
+            for one in guarded {
+                if one.upgrade().is_some_and(|one| one.tick()) {
+                    self.guarded.lock().push(one);
+                }
+            }
+        }
+        Some(Timespec { tv_sec: 0, tv_nsec: TICK.as_nanos() as i64 })
     }
 
     /// Those that asked, each once: who asks again meanwhile comes after the next look at epoll.

@@ -155,7 +155,7 @@ impl Shared {
         self.searching.fetch_add(1, Ordering::SeqCst);
         drop(idle);
         if let Some(remote) = self.remote(index) {
-            remote.sleeper.wake();
+            remote.wake();
         }
     }
 
@@ -199,7 +199,7 @@ impl Shared {
 
     pub(crate) fn wake_everybody(&self) {
         for member in &self.members {
-            member.remote.sleeper.wake();
+            member.remote.wake();
         }
     }
 
@@ -229,7 +229,7 @@ impl Shared {
         clock.advance_to(earliest);
         drop(idle);
         for member in self.members.iter().filter(|member| bound_of(member) <= earliest) {
-            member.remote.sleeper.wake();
+            member.remote.wake();
         }
         bound.is_some_and(|bound| bound <= earliest)
     }

@@ -5,15 +5,22 @@
 //! looks first, for as long as that has paid lately: success doubles it, failure halves it, between
 //! bounds; now and then it looks longer again, so that better times are noticed. That is the
 //! competitive spinning of Karlin et al. (1991), as channels do it for threads.
+//!
+//! While it looks it also looks at sources outside of the process, and it sleeps in one if that is
+//! the only one: see [`outside`](crate::outside).
 
 use std::{
     cell::Cell,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use super::Worker;
-use crate::{runtime::Counters, stack};
+use crate::{
+    outside::{Claimed, Source},
+    runtime::Counters,
+    stack,
+};
 
 /// What it counts in looks. A look costs some nanoseconds.
 const LOOKS_MAX: u32 = 2048;
@@ -90,11 +97,20 @@ impl Worker {
         if self.has_own() {
             return true;
         }
-        if self.shared.may_search(&self.searching) && self.search() {
+        let claimed = Claimed::resume(self.claimed.take());
+        if self.shared.may_search(&self.searching) && self.search(&claimed) {
+            self.claimed.set(claimed.retain());
             return true;
         }
         self.ready.trim();
-        self.sleep();
+        let source = claimed.single().cloned();
+        // It sleeps in the one that it keeps; of others it must not be in the way.
+        let kept = source.is_some().then_some(claimed);
+        self.sleep(source);
+        if let Some(kept) = kept {
+            kept.poll();
+            self.claimed.set(kept.retain());
+        }
         true
     }
 
@@ -107,7 +123,7 @@ impl Worker {
     }
 
     /// Looks for work that others have, and for news. True: go on.
-    fn search(&self) -> bool {
+    fn search(&self, claimed: &Claimed) -> bool {
         loop {
             if let Some(slot) = self.take_injected().or_else(|| self.steal()) {
                 self.found_work();
@@ -123,10 +139,12 @@ impl Worker {
                     || shared.has_fresh(self.index)
                     || shared.stop.load(Ordering::Relaxed)
             };
+            let may_pay = claimed.is_empty() || claimed.may_come_soon();
+            let found = || news() || !claimed.is_empty() && claimed.poll() && self.has_own();
             let bound = self.timers.borrow_mut().bound();
             let soon = || bound.is_some_and(|bound| bound <= shared.clock.now() + SOON);
-            if self.several_may_run() && !soon() && self.patience.look(news, soon) {
-                if !self.remote.inbox.is_empty() || self.is_stopped() {
+            if may_pay && self.several_may_run() && !soon() && self.patience.look(found, soon) {
+                if self.has_own() || self.is_stopped() {
                     self.found_work();
                     return true;
                 }
@@ -150,8 +168,12 @@ impl Worker {
         }
     }
 
-    fn sleep(&self) {
+    /// Sleeps, in a source if one is given.
+    fn sleep(&self, source: Option<Arc<dyn Source>>) {
         let shared = &self.shared;
+        if source.is_some() {
+            self.remote.sleep_in(source.clone());
+        }
         self.remote.sleeper.announce();
         let bound = self.timers.borrow_mut().bound();
         shared.join_idle(self.index, bound, &self.searching);
@@ -170,13 +192,22 @@ impl Worker {
                 None => {
                     trim_at = stack::has_too_many_warm().then(|| Instant::now() + TRIM_AFTER);
                     let due = bound.map(|bound| shared.clock.instant(bound));
-                    self.remote.sleeper.sleep(due.into_iter().chain(trim_at).min());
+                    let until = due.into_iter().chain(trim_at).min();
+                    match &source {
+                        None => self.remote.sleeper.sleep(until),
+                        Some(source) => {
+                            source.sleep(until, &|| !self.remote.sleeper.is_announced());
+                        }
+                    }
                 }
                 Some(clock) if shared.advance(clock, bound) => {}
                 Some(_) => self.remote.sleeper.sleep(None),
             }
         }
         self.remote.sleeper.retract();
+        if source.is_some() {
+            self.remote.sleep_in(None);
+        }
         if shared.leave_idle(self.index) {
             self.searching.set(true);
         }
@@ -197,6 +228,7 @@ impl Worker {
 
     /// The runtime ends. False: nothing is left.
     fn wind_up(&self) -> bool {
+        drop(self.claimed.take());
         if !self.stopping.get() {
             self.begin_to_stop();
             return true;

@@ -61,6 +61,7 @@ pub(crate) use self::{
 use self::{idle::Patience, ready::Ready};
 use crate::{
     context,
+    outside::Claimed,
     runtime::{Counters, Shared},
     slot::{self, Flow, Slot, State},
     stack,
@@ -98,6 +99,8 @@ pub(crate) struct Worker {
     stopping: Cell<bool>,
     searching: Cell<bool>,
     patience: Patience,
+    /// Sources that it looks after, while it runs something.
+    claimed: Cell<Option<Claimed>>,
     /// The thread's floating-point control state, which no coroutine changes for good.
     control: Control,
     pub(crate) stacks: stack::Cache,
@@ -129,6 +132,7 @@ impl Worker {
             stopping: Cell::new(false),
             searching: Cell::new(false),
             patience: Patience::new(),
+            claimed: Cell::new(None),
             control: Control::read(),
             stacks: stack::Cache::new(shared.stack_size),
             slots: slot::Cache::new(),

@@ -8,13 +8,16 @@
 
 use std::{
     ptr,
-    sync::atomic::{AtomicPtr, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicPtr, Ordering},
+    },
 };
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use crate::{gate::Inbox, runtime::Counters, sleep::Sleeper};
+use crate::{gate::Inbox, outside::Source, runtime::Counters, sleep::Sleeper};
 
 /// As many workers can run in a process at once.
 pub(crate) const WORKERS_MAX: usize = 4096;
@@ -31,6 +34,8 @@ pub(crate) struct Remote {
     pub(crate) inbox: CachePadded<Inbox>,
     pub(crate) sleeper: CachePadded<Sleeper>,
     pub(crate) counters: &'static CachePadded<Counters>,
+    /// The source that it sleeps in, if it sleeps in one. Set before it says that it sleeps.
+    sleeps_in: Mutex<Option<Arc<dyn Source>>>,
 }
 
 impl Remote {
@@ -47,10 +52,32 @@ impl Remote {
             inbox: CachePadded::new(Inbox::new()),
             sleeper: CachePadded::new(Sleeper::new()),
             counters: Box::leak(Box::default()),
+            sleeps_in: Mutex::new(None),
         }));
         place.store(remote, Ordering::Release);
         numbers.1 += 1;
         Self::of(number)
+    }
+
+    /// Wakes it if it sleeps, wherever it does.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        if self.sleeper.wake() {
+            self.kick();
+        }
+    }
+
+    #[cold]
+    fn kick(&self) {
+        let source = self.sleeps_in.lock().clone();
+        if let Some(source) = source {
+            source.kick();
+        }
+    }
+
+    /// Where its worker will sleep next.
+    pub(crate) fn sleep_in(&self, source: Option<Arc<dyn Source>>) {
+        *self.sleeps_in.lock() = source;
     }
 
     /// Its worker has ended, or never began.

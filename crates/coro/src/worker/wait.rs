@@ -60,7 +60,7 @@ fn unpark_elsewhere(flow: Flow, slot: &Slot) {
         && let Some(remote) = Remote::of(owner)
     {
         remote.inbox.push(flow.index(), &slot.gate);
-        remote.sleeper.wake();
+        remote.wake();
     }
 }
 

@@ -11,7 +11,7 @@ use becket_wire::v1::{Hello, caps};
 use becket_wire::{Limits, Role, Session};
 
 use super::{Client, ClientSide};
-use crate::connection::Connection;
+use crate::connection::{Connection, Owned};
 use crate::greeting::{Greeter, GreetingError, MAJOR, MINOR};
 use crate::shm::{Handshake, ShmError, ShmLimits, Side};
 use crate::transport::listen;
@@ -150,7 +150,7 @@ async fn connect(path: &Path, options: &Options) -> Result<Client, ConnectError>
     let session = options.session(Role::Client, link.body_bytes_max());
     let connection =
         Connection::start(link, session, ClientSide::default()).map_err(ConnectError::Watch)?;
-    Ok(Client { connection })
+    Ok(Client { connection: Owned::new(connection) })
 }
 
 /// Where a server that listens for packets at a path listens for bytes.

@@ -27,7 +27,7 @@ use bytes::Bytes;
 pub use self::connect::{ConnectError, Connecting, Options};
 pub use self::open::{OpenReceiver, OpenSender, Request};
 use self::side::ClientSide;
-use crate::connection::{Connection, Ended};
+use crate::connection::{Connection, Ended, Owned};
 use crate::error::OpenError;
 use crate::remote::wait;
 use crate::streams::service::{self, Close, Info, List, Make, kind_name};
@@ -40,7 +40,7 @@ use crate::transport::Link;
 /// operation that it gives is awaited or waited for.
 #[derive(Clone)]
 pub struct Client {
-    connection: Arc<Connection<ClientSide>>,
+    connection: Arc<Owned<ClientSide>>,
 }
 
 /// How a receiver is opened.
@@ -97,7 +97,8 @@ impl Client {
     /// The system has no room to watch its descriptors.
     pub fn over(link: Box<dyn Link>, options: &Options) -> std::io::Result<Self> {
         let session = options.session(becket_wire::Role::Client, link.body_bytes_max());
-        Ok(Self { connection: Connection::start(link, session, ClientSide::default())? })
+        let connection = Connection::start(link, session, ClientSide::default())?;
+        Ok(Self { connection: Owned::new(connection) })
     }
 
     /// An operation that opens a channel to send into, by its name or by `#` and its number.

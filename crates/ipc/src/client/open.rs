@@ -19,7 +19,7 @@ use super::sending::Sending;
 use super::side::{ClientSide, Entry};
 use super::state::Over;
 use super::{ReceiverOptions, refusal};
-use crate::connection::Connection;
+use crate::connection::Owned;
 use crate::element::Element;
 use crate::error::OpenError;
 use crate::remote::receiver::RemoteReceiver;
@@ -28,7 +28,7 @@ use crate::remote::wait;
 use crate::streams::service;
 use crate::streams::told;
 
-type Shared = Arc<Connection<ClientSide>>;
+type Shared = Arc<Owned<ClientSide>>;
 
 /// A channel that is being opened to send into. See [`Client::sender`](crate::Client::sender).
 #[must_use = "an operation does nothing until it is awaited or waited for"]

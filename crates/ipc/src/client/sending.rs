@@ -16,14 +16,14 @@
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
 
-use becket_wire::{Refused, StreamId};
+use becket_wire::{Refused, StreamId, Withdrawn};
 
 use super::state::{Opening, Over};
 use crate::connection::At;
 use crate::connection::waking::Wakes;
 use crate::element::Element;
+use crate::streams::code;
 use crate::streams::outgoing::Outgoing;
-use crate::streams::told;
 
 pub(crate) struct Sending {
     pub(crate) stream: StreamId,
@@ -259,9 +259,12 @@ impl Sending {
 
     /// Asks for an element back. Its outcome is known once the server has answered.
     pub(crate) fn withdraw(&mut self, at: &mut At<'_>, number: u64) {
-        if self.find(number).is_some_and(|sent| sent.outcome.is_none()) {
-            // Refused: the session knows no more of it than that it was answered, or is over.
-            told(at.session.withdraw(self.stream, number));
+        if self.find(number).is_none_or(|sent| sent.outcome.is_some()) {
+            return;
+        }
+        // Refused: the session knows no more of it than that it was answered, or is over.
+        if let Ok(Withdrawn::Here(_)) = at.session.withdraw(self.stream, number) {
+            self.nacked(at.wakes, number, code::WITHDRAWN);
         }
     }
 

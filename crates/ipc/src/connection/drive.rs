@@ -3,20 +3,20 @@
 //!
 //! What comes over shared memory need not pass through another thread: whoever waits for it looks
 //! for it, and sleeps where the peer rings. One thread at a time drives a connection; others that
-//! wait are woken by it. When it has what it waited for, the connection is the I/O thread's again.
+//! wait are woken by it.
 //!
 //! ```text
 //!            ┌── nothing, and the peer may answer soon: look again (bounded, learnt)
 //!            ▼
-//!   take ── serve ── send ──► woken? ──yes──► resign: ask for a wake by the socket
+//!   take ── serve ── send ──► woken? ──yes──► retain: back soon
 //!            ▲                  │ no
 //!            └── rung, kicked ◄─┴─ ask for a ring, sleep at the doorbell
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. While `driven` is set, its owner is about to look or has asked for a ring; others take what has
-//!    come without asking for a wake, and kick the doorbell if they took anything.
+//! 1. While it is [claimed](super::claim), others take what has come without asking for a wake, and
+//!    kick the doorbell if they took anything.
 //! 2. Who drives holds the lock only while it takes; never while it looks or sleeps.
 
 use std::cell::{Cell, RefCell};
@@ -24,11 +24,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use becket_coro::outside::Source;
 use parking_lot::Mutex;
 
+use super::claim::Tick;
+use super::waking::take_turn;
 use super::{Connection, Side};
+use crate::reactor::{self, Guarded};
 use crate::shm::Doorbell;
 
 /// It looks at most so long before it sleeps: what a sleep and a wake cost.
@@ -102,23 +106,30 @@ impl<S: Side> Connection<S> {
     /// Waits until the parker is woken: drives the connection if nobody does and its link can be
     /// waited for so, sleeps otherwise.
     pub(crate) fn drive(self: &Arc<Self>, parker: &Arc<Parker>) {
-        if !self.can_be_driven || self.driven.swap(true, Ordering::SeqCst) {
+        if !self.resume() && !self.claim() {
             while !parker.is_woken() {
                 std::thread::park();
             }
             return;
         }
-        loop {
-            if self.look(parker) {
-                break;
+        while !self.look(parker) {
+            if let Some(doorbell) = &self.doorbell {
+                *parker.sleeps_at.lock() = Some(doorbell.clone());
             }
-            self.sleep(parker);
+            // Whoever wakes from here on sees where it sleeps, and kicks; before, the flag is seen.
+            Source::sleep(&**self, None, &|| parker.is_woken());
+            *parker.sleeps_at.lock() = None;
+            if self.ended().is_some() {
+                // Whoever waits is woken with the end, if it has not been already.
+                while !parker.is_woken() {
+                    std::thread::park();
+                }
+            }
             if parker.is_woken() {
                 break;
             }
         }
-        self.driven.store(false, Ordering::SeqCst);
-        self.hand_over();
+        if self.ended().is_some() { self.clone().release() } else { self.clone().retain() }
     }
 
     /// Looks until the parker is woken, as long as that may pay.
@@ -137,11 +148,11 @@ impl<S: Side> Connection<S> {
             }
             let in_vain = IN_VAIN.get();
             let is_worth_it = in_vain < 2 || in_vain % PROBE_EVERY == 0;
-            if !is_worth_it || !self.may_answer_soon() {
+            if !is_worth_it || !self.may_come_soon() {
                 IN_VAIN.set(in_vain.wrapping_add(1));
                 return false;
             }
-            let now = std::time::Instant::now();
+            let now = Instant::now();
             if now >= *until.get_or_insert(now + LOOK_MAX) {
                 IN_VAIN.set(in_vain.wrapping_add(1));
                 return false;
@@ -154,50 +165,78 @@ impl<S: Side> Connection<S> {
     fn look_once(self: &Arc<Self>) -> bool {
         let Some(mut core) = self.core.try_lock() else { return false };
         let some = core.step(&self.woken);
-        if some {
-            self.leave(core);
-        }
+        self.leave(core);
         some
     }
+}
 
-    fn may_answer_soon(&self) -> bool {
-        let mut core = self.core.lock();
-        core.ended.is_none() && core.link.bell().is_some_and(|bell| bell.may_answer_soon())
-    }
-
-    /// Sleeps until the peer rings or the parker is woken.
-    fn sleep(self: &Arc<Self>, parker: &Parker) {
-        let (doorbell, ticket) = {
-            let mut core = self.core.lock();
-            if core.ended.is_some() {
-                // Whoever waits is woken with the end, if it has not been already.
-                drop(core);
-                while !parker.is_woken() {
-                    std::thread::park();
-                }
-                return;
-            }
-            let Some(bell) = core.link.bell() else { return };
-            let Some(ticket) = bell.prepare_sleep() else { return };
-            (bell.doorbell(), ticket)
-        };
-        *parker.sleeps_at.lock() = Some(doorbell.clone());
-        // Whoever wakes from here on sees where it sleeps, and kicks; before, the flag is seen.
-        if !parker.is_woken() {
-            // What the system does not do is done by looking again.
-            let _woken = doorbell.sleep(ticket, None);
+impl<S: Side> Guarded for Connection<S> {
+    fn tick(self: Arc<Self>) -> bool {
+        let tick = self.claim.tick();
+        if tick == Tick::Lost {
+            self.ask_for_wake();
         }
-        *parker.sleeps_at.lock() = None;
+        tick == Tick::Active
+    }
+}
+
+impl<S: Side> Connection<S> {
+    /// It is nobody's: the socket tells the I/O thread when there is something.
+    fn ask_for_wake(self: Arc<Self>) {
+        if self.locked(|core| core.ended.is_none() && core.link.prepare_wait()) {
+            take_turn(self);
+        }
+    }
+}
+
+impl<S: Side> Source for Connection<S> {
+    fn claim(&self) -> bool {
+        self.doorbell.is_some() && self.claim.claim()
     }
 
-    /// From now on the I/O thread looks after it, or whoever drives it next.
-    fn hand_over(self: &Arc<Self>) {
-        let ready = {
-            let mut core = self.core.lock();
-            core.ended.is_none() && core.link.prepare_wait()
-        };
-        if ready || self.again.load(Ordering::SeqCst) {
-            super::take_turn(self.clone());
+    fn retain(self: Arc<Self>) {
+        if self.claim.retain() {
+            let guarded: Arc<dyn Guarded> = self;
+            reactor::guard(Arc::downgrade(&guarded));
+        }
+    }
+
+    fn resume(&self) -> bool {
+        self.claim.resume()
+    }
+
+    fn release(self: Arc<Self>) {
+        self.claim.release();
+        self.ask_for_wake();
+    }
+
+    fn poll(self: Arc<Self>) -> bool {
+        self.look_once()
+    }
+
+    fn may_come_soon(&self) -> bool {
+        self.locked(|core| {
+            core.ended.is_none() && core.link.bell().is_some_and(|bell| bell.may_answer_soon())
+        })
+    }
+
+    fn sleep(&self, deadline: Option<Instant>, is_awake: &dyn Fn() -> bool) {
+        let Some(doorbell) = &self.doorbell else { return };
+        let ticket = self.locked(|core| {
+            let bell = core.ended.is_none().then(|| core.link.bell());
+            bell.flatten().and_then(|bell| bell.prepare_sleep())
+        });
+        if let Some(ticket) = ticket
+            && !is_awake()
+        {
+            // An error is a wake for nothing: whoever slept looks again.
+            let _woken = doorbell.sleep(ticket, deadline);
+        }
+    }
+
+    fn kick(&self) {
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.kick();
         }
     }
 }

@@ -14,6 +14,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `claim` | who looks after it in place of the I/O thread |
 //! | `drive` | a thread that waits for its own connection |
 //! | `waking` | who wakes a connection, and whom it wakes |
 //! | `end` | how it ended |
@@ -28,11 +29,13 @@
 //!    with the others.
 //! 5. It ends once: everybody who waits learns of the same [`Ended`].
 
+mod claim;
 mod drive;
 mod end;
 pub(crate) mod waking;
 
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -40,9 +43,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use becket_chan::timer::{self, Sleep};
+use becket_coro::outside::{self, Source};
 use becket_wire::{Event, Session};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
+use self::claim::Claim;
 pub(crate) use self::drive::Parker;
 pub use self::end::Ended;
 use self::waking::{StreamWaker, Turn, Wakeable, Wakes, Woken, take_turn};
@@ -82,16 +87,39 @@ impl At<'_> {
 }
 
 pub(crate) struct Connection<S: Side> {
+    me: Weak<Self>,
     core: Mutex<Core<S>>,
     /// Somebody wanted a turn while another had the lock.
     again: AtomicBool,
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
     woken: Woken,
-    /// A thread drives it.
-    driven: AtomicBool,
-    /// Its link can be waited for without descriptors.
-    can_be_driven: bool,
+    claim: Claim,
+    /// Where who drives it sleeps; `None`: its link can only be waited for by descriptors.
+    doorbell: Option<Arc<Doorbell>>,
+}
+
+/// A connection that is closed when its last user has gone, whoever else knows it then.
+pub(crate) struct Owned<S: Side>(Arc<Connection<S>>);
+
+impl<S: Side> Owned<S> {
+    pub(crate) fn new(connection: Arc<Connection<S>>) -> Arc<Self> {
+        Arc::new(Self(connection))
+    }
+}
+
+impl<S: Side> Deref for Owned<S> {
+    type Target = Arc<Connection<S>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<S: Side> Drop for Owned<S> {
+    fn drop(&mut self) {
+        self.0.close(becket_wire::codes::DONE, "");
+    }
 }
 
 /// What the lock guards.
@@ -105,9 +133,13 @@ pub(crate) struct Core<S: Side> {
     connection: Weak<dyn Wakeable>,
     streams: Vec<u32>,
     deadline: Option<Sleep>,
+    /// The deadline may have come.
+    is_due: bool,
     own_waker: Waker,
     /// Itself, while nobody else keeps it: a server's connection lives until it has ended.
     kept: Option<Arc<Connection<S>>>,
+    /// Idle workers look at it.
+    registered: Option<outside::Registered>,
 }
 
 /// A connection at one moment.
@@ -142,11 +174,13 @@ impl<S: Side> Connection<S> {
         side: S,
     ) -> std::io::Result<Arc<Self>> {
         let mut link = link;
-        let can_be_driven = link.bell().is_some() && Doorbell::is_supported();
+        let bell = link.bell().filter(|_| Doorbell::is_supported());
+        let doorbell = bell.map(|bell| bell.doorbell());
         let connection = Arc::new_cyclic(|me: &Weak<Self>| {
             let connection: Weak<dyn Wakeable> = me.clone();
             let own_waker = StreamWaker::make(connection.clone(), OWN);
             Self {
+                me: me.clone(),
                 core: Mutex::new(Core {
                     link,
                     session,
@@ -157,17 +191,25 @@ impl<S: Side> Connection<S> {
                     connection,
                     streams: Vec::new(),
                     deadline: None,
+                    is_due: true,
                     own_waker,
                     kept: None,
+                    registered: None,
                 }),
                 again: AtomicBool::new(false),
                 queued: AtomicBool::new(false),
                 woken: Woken::default(),
-                driven: AtomicBool::new(false),
-                can_be_driven,
+                claim: Claim::default(),
+                doorbell,
             }
         });
         connection.watch()?;
+        if connection.doorbell.is_some() {
+            let source: Arc<dyn Source> = connection.clone();
+            let registered = outside::register(Arc::downgrade(&source));
+            connection.locked(|core| core.registered = Some(registered));
+        }
+        connection.locked(Core::keep_time);
         take_turn(connection.clone());
         Ok(connection)
     }
@@ -189,60 +231,74 @@ impl<S: Side> Connection<S> {
 
     /// Does something under the lock, sends what came of it, and wakes whom it woke.
     pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
-        let mut core = self.core.lock();
-        let done = core.act(act);
-        if !core.send() && core.link.prepare_wait() {
-            // There is room again, or something has come: no wake will tell.
-            self.again.store(true, Ordering::SeqCst);
-        }
-        self.leave(core);
-        done
+        self.locked(|core| {
+            let done = core.act(act);
+            core.keep_time();
+            if !core.send() && core.link.prepare_wait() {
+                // There is room again, or something has come: no wake will tell.
+                self.again.store(true, Ordering::SeqCst);
+            }
+            done
+        })
     }
 
     /// Lives on its own from now on, until it has ended.
     pub(crate) fn keep(self: &Arc<Self>) {
-        let mut core = self.core.lock();
-        if core.ended.is_none() {
-            core.kept = Some(self.clone());
-        }
+        self.locked(|core| {
+            if core.ended.is_none() {
+                core.kept = Some(self.clone());
+            }
+        });
     }
 
     pub(crate) fn status(&self) -> Status {
-        let core = self.core.lock();
-        Status {
+        self.locked(|core| Status {
             transport: core.link.name(),
-            peer: core.link.peer().clone(),
+            peer: *core.link.peer(),
             streams: core.session.streams(),
             queued_bytes: core.session.queued_bytes(),
-            session: core.session.counters().clone(),
+            session: *core.session.counters(),
             link: core.link.counters(),
             is_over: core.ended.is_some(),
-        }
+        })
     }
 
     /// How it ended, if it has.
     pub(crate) fn ended(&self) -> Option<Ended> {
-        self.core.lock().ended.clone()
+        self.locked(|core| core.ended.clone())
     }
 
     /// Ends it from this side: what was handed to the session so far is still sent if there is room.
     pub(crate) fn close(self: &Arc<Self>, code: u16, why: &str) {
-        let mut core = self.core.lock();
-        if core.ended.is_none() {
-            core.session.close(code, bytes::Bytes::copy_from_slice(why.as_bytes()));
-            core.send();
-            core.end(Ended::Here);
+        self.locked(|core| {
+            if core.ended.is_none() {
+                core.session.close(code, bytes::Bytes::copy_from_slice(why.as_bytes()));
+                core.send();
+                core.end(Ended::Here);
+            }
+        });
+        if let Some(doorbell) = &self.doorbell {
+            doorbell.kick();
         }
+    }
+
+    /// Does something under the lock. Every holder lets go of it by way of [`leave`](Self::leave).
+    fn locked<R>(&self, act: impl FnOnce(&mut Core<S>) -> R) -> R {
+        let mut core = self.core.lock();
+        let done = act(&mut core);
         self.leave(core);
+        done
     }
 
     /// Lets go of the lock, wakes, and looks whether somebody left a mark.
-    fn leave(self: &Arc<Self>, mut core: parking_lot::MutexGuard<'_, Core<S>>) {
+    fn leave(&self, mut core: MutexGuard<'_, Core<S>>) {
         let wakes = std::mem::take(&mut core.wakes);
         drop(core);
         wakes.fire();
-        if self.again.load(Ordering::SeqCst) {
-            take_turn(self.clone());
+        if self.again.load(Ordering::SeqCst)
+            && let Some(me) = self.me.upgrade()
+        {
+            take_turn(me);
         }
     }
 
@@ -278,7 +334,7 @@ impl<S: Side> Turn for Connection<S> {
                 return;
             };
             self.again.store(false, Ordering::SeqCst);
-            let more = core.turn(&self.woken, || self.driven.load(Ordering::SeqCst));
+            let more = core.turn(&self.woken, self.doorbell.as_deref(), &self.claim);
             let wakes = std::mem::take(&mut core.wakes);
             drop(core);
             wakes.fire();
@@ -301,7 +357,7 @@ impl<S: Side> Core<S> {
     /// Everything that there is to do. True: it stopped because it was enough for one turn.
     ///
     /// Whoever drives it looks by itself, but must hear of what was taken here.
-    fn turn(&mut self, woken: &Woken, is_driven: impl Fn() -> bool) -> bool {
+    fn turn(&mut self, woken: &Woken, doorbell: Option<&Doorbell>, claim: &Claim) -> bool {
         let mut left = FRAMES_A_TURN;
         let mut took = false;
         while self.ended.is_none() {
@@ -309,12 +365,14 @@ impl<S: Side> Core<S> {
             took |= taken > 0;
             left = left.saturating_sub(taken);
             let woke = self.serve_woken(woken);
-            self.send();
-            self.keep_time();
-            if taken == 0 && !woke {
-                let is_driven = is_driven();
-                if is_driven && took {
-                    self.kick();
+            if taken > 0 || woke {
+                self.send();
+                self.keep_time();
+            } else {
+                self.send();
+                let is_driven = claim.is_taken();
+                if let Some(doorbell) = doorbell.filter(|_| is_driven && took) {
+                    doorbell.kick();
                 }
                 if is_driven || self.ended.is_some() || !self.link.prepare_wait() {
                     return false;
@@ -327,7 +385,9 @@ impl<S: Side> Core<S> {
         // What was woken before the end came is not woken again.
         woken.take(&mut self.streams);
         self.streams.clear();
-        self.kick();
+        if let Some(doorbell) = doorbell {
+            doorbell.kick();
+        }
         false
     }
 
@@ -346,23 +406,17 @@ impl<S: Side> Core<S> {
         true
     }
 
-    /// Wakes who sleeps at the doorbell.
-    fn kick(&mut self) {
-        if let Some(bell) = self.link.bell() {
-            bell.doorbell().kick();
-        }
-    }
-
     /// Takes frames, and does what they ask.
     fn take(&mut self) -> usize {
         let Self { link, session, side, wakes, connection, .. } = self;
-        let now = Instant::now();
+        // The clock is read when there is a frame: who looks and looks finds none.
+        let mut now = None;
         let mut failed = None;
         let taken = link.take(FRAMES_AT_ONCE, &mut |frame, beside| {
             if failed.is_some() {
                 return;
             }
-            match session.receive(frame, now) {
+            match session.receive(frame, *now.get_or_insert_with(Instant::now)) {
                 Ok(Some(event)) => {
                     let closed = match &event {
                         Event::Closed { code, why } => Some(Ended::ByPeer {
@@ -399,8 +453,10 @@ impl<S: Side> Core<S> {
         let mut streams = std::mem::take(&mut self.streams);
         woken.take(&mut streams);
         let any = !streams.is_empty();
-        for stream in streams.drain(..).filter(|stream| *stream != OWN) {
-            if self.ended.is_none() {
+        for stream in streams.drain(..) {
+            if stream == OWN {
+                self.is_due = true;
+            } else if self.ended.is_none() {
                 self.act(|side, at| side.woken(at, stream));
             }
         }
@@ -436,7 +492,12 @@ impl<S: Side> Core<S> {
             self.deadline = None;
             return;
         };
+        // A deadline that has moved away is found out when the old one has come.
         let stands = self.deadline.as_ref().is_some_and(|sleep| sleep.deadline() <= due);
+        if stands && !self.is_due {
+            return;
+        }
+        self.is_due = false;
         if !stands {
             self.deadline = Some(timer::sleep_until(due));
         }
@@ -469,6 +530,7 @@ impl<S: Side> Core<S> {
         self.ended = Some(ended.clone());
         self.act(|side, at| side.ended(at, &ended));
         self.watched.clear();
+        self.registered = None;
         self.deadline = None;
         self.link.close();
         // Not the last: whoever holds the lock has it through another.

@@ -64,12 +64,31 @@ pub(crate) fn take_turn(turn: Arc<dyn Turn>) {
 
 /// Streams that were woken since the connection looked.
 #[derive(Default)]
-pub(crate) struct Woken(Mutex<Vec<Arc<StreamWaker>>>);
+pub(crate) struct Woken {
+    streams: Mutex<Vec<Arc<StreamWaker>>>,
+    /// There are some: written under the lock.
+    any: AtomicBool,
+}
 
 impl Woken {
     /// Moves them into `into`, and from now on they can be woken again.
+    #[inline]
     pub(crate) fn take(&self, into: &mut Vec<u32>) {
-        for waker in self.0.lock().drain(..) {
+        if self.any.load(Ordering::SeqCst) {
+            self.take_all(into);
+        }
+    }
+
+    fn push(&self, waker: Arc<StreamWaker>) {
+        let mut streams = self.streams.lock();
+        streams.push(waker);
+        self.any.store(true, Ordering::SeqCst);
+    }
+
+    fn take_all(&self, into: &mut Vec<u32>) {
+        let mut streams = self.streams.lock();
+        self.any.store(false, Ordering::SeqCst);
+        for waker in streams.drain(..) {
             waker.queued.store(false, Ordering::Release);
             into.push(waker.stream);
         }
@@ -100,7 +119,7 @@ impl Wake for StreamWaker {
             return;
         }
         if let Some(connection) = self.connection.upgrade() {
-            connection.woken().0.lock().push(self);
+            connection.woken().push(self);
             take_turn(connection);
         }
     }

@@ -17,7 +17,7 @@ use super::limits::{Limits, Stop};
 use super::wait;
 use crate::client::side::ClientSide;
 use crate::client::state::Over;
-use crate::connection::Connection;
+use crate::connection::Owned;
 use crate::element::Element;
 use crate::error::RecvError;
 use crate::streams::service::Info;
@@ -28,7 +28,7 @@ use crate::streams::service::Info;
 /// many elements may come ahead and lie here. Either way an element that nobody here takes goes back
 /// in front of the channel: when a receive gives up, when its operation or the handle is dropped.
 pub struct RemoteReceiver {
-    connection: Arc<Connection<ClientSide>>,
+    connection: Arc<Owned<ClientSide>>,
     stream: StreamId,
     info: Arc<Info>,
     inbox: Receiver<Element>,
@@ -39,7 +39,7 @@ pub struct RemoteReceiver {
 
 impl RemoteReceiver {
     pub(crate) fn new(
-        connection: Arc<Connection<ClientSide>>,
+        connection: Arc<Owned<ClientSide>>,
         stream: StreamId,
         info: Arc<Info>,
         (inbox, window): (Receiver<Element>, u32),

@@ -17,7 +17,7 @@ use super::wait;
 use crate::client::sending::{Outcome, Posted, Refusal, Stage};
 use crate::client::side::ClientSide;
 use crate::client::state::Over;
-use crate::connection::Connection;
+use crate::connection::Owned;
 use crate::element::Element;
 use crate::error::SendError;
 use crate::streams::code;
@@ -34,14 +34,14 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// order in which they began. Dropping the handle ends the stream after what was handed over;
 /// dropping an operation takes it back, unless it was accepted.
 pub struct RemoteSender {
-    connection: Arc<Connection<ClientSide>>,
+    connection: Arc<Owned<ClientSide>>,
     stream: StreamId,
     info: Arc<Info>,
 }
 
 impl RemoteSender {
     pub(crate) fn new(
-        connection: Arc<Connection<ClientSide>>,
+        connection: Arc<Owned<ClientSide>>,
         stream: StreamId,
         info: Arc<Info>,
     ) -> Self {

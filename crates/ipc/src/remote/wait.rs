@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::client::side::ClientSide;
-use crate::connection::{Connection, Parker};
+use crate::connection::{Owned, Parker};
 
 /// Waits for an operation of this connection's.
-pub(crate) fn wait<F: Future>(connection: &Arc<Connection<ClientSide>>, operation: F) -> F::Output {
+pub(crate) fn wait<F: Future>(connection: &Arc<Owned<ClientSide>>, operation: F) -> F::Output {
     if becket_coro::current().is_some() {
         return becket_coro::block_on(operation);
     }

@@ -32,12 +32,13 @@ use crate::client::Options;
 use crate::client::connect::{ShareError, beside, plain, share};
 use crate::connection::{Connection, Status};
 use crate::element::Element;
-use crate::greeting::{Greeter, GreetingError, MAJOR, MINOR};
+use crate::greeting::{Greeted, Greeter, GreetingError, MAJOR, MINOR};
 use crate::reactor::{self, Ready, Watched};
 use crate::shm;
 use crate::task;
 use crate::transport::listen::{Access, ListenError, Listener, Refusals};
 use crate::transport::{Link, LinkError, Socket, SocketKind};
+use crate::v1;
 
 /// Connections that are accepted before others have their turn.
 const ACCEPTED_AT_ONCE: usize = 16;
@@ -53,6 +54,7 @@ pub struct Builder {
     connections_max: usize,
     channels_max: usize,
     channels_made_max: usize,
+    v1_limits: v1::Limits,
     report: Option<Reporter>,
 }
 
@@ -68,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) channels_made_max: usize,
     pub(crate) report: Option<Reporter>,
+    v1: Arc<v1::Server>,
+    v1_clients: Mutex<Vec<Weak<v1::Client>>>,
     /// Open ones.
     pub(crate) connections: AtomicUsize,
     sessions: Mutex<Vec<Weak<Connection<ServerSide>>>>,
@@ -105,6 +109,7 @@ impl Default for Builder {
             connections_max: 1024,
             channels_max: 65_536,
             channels_made_max: 16_384,
+            v1_limits: v1::Limits::default(),
             report: None,
         }
     }
@@ -141,6 +146,12 @@ impl Builder {
         self
     }
 
+    /// What each client of protocol 1.0 may have.
+    pub fn v1_limits(mut self, limits: v1::Limits) -> Self {
+        self.v1_limits = limits;
+        self
+    }
+
     /// What a monitor is answered.
     pub fn report(mut self, report: Reporter) -> Self {
         self.report = Some(report);
@@ -168,8 +179,11 @@ impl Builder {
     }
 
     fn open(self, places: &[(PathBuf, SocketKind)]) -> Result<Server, ServeError> {
+        let channels = Arc::new(Channels::new(self.channels_max));
         let shared = Arc::new(Shared {
-            channels: Arc::new(Channels::new(self.channels_max)),
+            v1: v1::Server::new(channels.clone(), self.v1_limits),
+            v1_clients: Mutex::default(),
+            channels,
             options: self.options,
             channels_made_max: self.channels_made_max,
             report: self.report,
@@ -248,6 +262,12 @@ impl Server {
         self.doors.iter().map(|door| door.listener.admissions().refusals()).collect()
     }
 
+    /// What was counted over all clients of protocol 1.0.
+    #[must_use]
+    pub fn v1_counts(&self) -> v1::Counts {
+        self.shared.v1.counts()
+    }
+
     /// Its open connections.
     #[must_use]
     pub fn sessions(&self) -> Vec<Status> {
@@ -265,6 +285,10 @@ impl Drop for Server {
         let sessions = std::mem::take(&mut *self.shared.sessions.lock());
         for session in sessions.iter().filter_map(Weak::upgrade) {
             session.close(becket_wire::codes::DONE, "the server has ended");
+        }
+        let clients = std::mem::take(&mut *self.shared.v1_clients.lock());
+        for client in clients.iter().filter_map(Weak::upgrade) {
+            client.close();
         }
         self.shared.channels.close_all("the server has ended");
     }
@@ -322,8 +346,13 @@ impl Shared {
         let mut greeter = Greeter::new(socket, self.options.greeting_timeout)?;
         let greeted = greeter.hear().await?;
         if greeted.hello.major < MAJOR {
-            greeter.say(Hello::V1).await?;
-            return Err(GreetingError::Version(greeted.hello.major).into());
+            let Greeted { hello, req_id, leftover: rest, packets } = greeted;
+            let greeting = v1::Greeting { hello, req_id, packets, rest };
+            let client = v1::Client::start(greeter.into_socket(), Some(greeting), &self.v1)?;
+            let mut clients = self.v1_clients.lock();
+            clients.retain(|client| client.strong_count() > 0);
+            clients.push(Arc::downgrade(&client));
+            return Ok(());
         }
         let offers = self.options.shared_memory && kind == SocketKind::Stream;
         let own = if offers { caps::SHARED_MEMORY } else { 0 };

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Who looks after a connection in place of the I/O thread.
+//!
+//! ```text
+//!             claim               retain                  (a millisecond without a look)
+//!   Free ───────────► Looking ───────────► Retained ─────────────────────────► Free
+//!     ▲                 │   ▲                 │
+//!     └──── release ────┘   └── resume, or ───┘
+//!                               another's claim
+//! ```
+//!
+//! To ask for a wake by the socket costs a fence, and for the peer a system call; who gets an answer
+//! each microsecond does neither. So whoever has what it waited for does not let go, but says that
+//! it will be back: *retained*. The I/O thread looks each millisecond, for as long as that goes on,
+//! whether it was; if not, the connection is the I/O thread's again.
+//!
+//! # Invariants
+//!
+//! 1. In Looking its owner looks, or sleeps where the peer rings.
+//! 2. In Retained the owner looked within the last two milliseconds, or the I/O thread takes over.
+//! 3. In Free whoever had a turn last has asked for a wake by the socket.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+const FREE: u64 = 0;
+const LOOKING: u64 = 1;
+const RETAINED: u64 = 2;
+const MODE: u64 = 3;
+const OWNER_SHIFT: u32 = 2;
+
+#[derive(Debug, Default)]
+pub(crate) struct Claim {
+    /// The owner's number and the mode.
+    word: AtomicU64,
+    /// Looks, so that the I/O thread sees whether there were any.
+    looks: AtomicU32,
+    looks_seen: AtomicU32,
+    /// The I/O thread looks at it.
+    guarded: AtomicBool,
+}
+
+/// The calling thread's number.
+#[inline]
+fn owner() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        static OWNER: u64 = NEXT.fetch_add(1, Ordering::Relaxed);
+    }
+    OWNER.try_with(|owner| *owner).unwrap_or(0)
+}
+
+impl Claim {
+    /// Takes it if nobody has it, or its owner is elsewhere.
+    pub(crate) fn claim(&self) -> bool {
+        let word = self.word.load(Ordering::Acquire);
+        word & MODE != LOOKING && self.change(word, owner() << OWNER_SHIFT | LOOKING)
+    }
+
+    /// The owner will be back soon. True: the I/O thread must be told that it has to look.
+    #[inline]
+    pub(crate) fn retain(&self) -> bool {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        // Ordered before the look at the flag: either it is seen to be guarded no more, or `unguard`
+        // sees that it is retained.
+        self.word.store(owner() << OWNER_SHIFT | RETAINED, Ordering::SeqCst);
+        !self.guarded.load(Ordering::SeqCst) && !self.guarded.swap(true, Ordering::SeqCst)
+    }
+
+    /// It is back. False: somebody else has it meanwhile.
+    #[inline]
+    pub(crate) fn resume(&self) -> bool {
+        let owner = owner() << OWNER_SHIFT;
+        self.change(owner | RETAINED, owner | LOOKING)
+    }
+
+    /// The owner lets go. Whoever does asks for a wake then.
+    pub(crate) fn release(&self) {
+        self.word.store(FREE, Ordering::SeqCst);
+    }
+
+    /// Whether somebody looks after it, or will be back.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.word.load(Ordering::SeqCst) & MODE != FREE
+    }
+
+    /// A millisecond has passed: whether to go on looking, and whether it was taken from an owner
+    /// that did not come back.
+    pub(crate) fn tick(&self) -> Tick {
+        let looks = self.looks.load(Ordering::Relaxed);
+        let looked = self.looks_seen.swap(looks, Ordering::Relaxed) != looks;
+        let word = self.word.load(Ordering::Acquire);
+        if looked {
+            return Tick::Active;
+        }
+        if word & MODE == RETAINED {
+            return if self.change(word, FREE) { self.unguard(Tick::Lost) } else { Tick::Active };
+        }
+        self.unguard(Tick::Quiet)
+    }
+
+    fn unguard(&self, tick: Tick) -> Tick {
+        self.guarded.store(false, Ordering::SeqCst);
+        // It may have been retained meanwhile by somebody who saw that it was guarded.
+        let word = self.word.load(Ordering::SeqCst);
+        if word & MODE == RETAINED && !self.guarded.swap(true, Ordering::SeqCst) {
+            return Tick::Active;
+        }
+        tick
+    }
+
+    fn change(&self, from: u64, to: u64) -> bool {
+        self.word.compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tick {
+    /// Look again in a millisecond.
+    Active,
+    /// Its owner sleeps where the peer rings, or nobody has it.
+    Quiet,
+    /// Its owner did not come back: it is free, and a wake is to be asked for.
+    Lost,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on_another_thread<R: Send>(act: impl FnOnce() -> R + Send) -> Option<R> {
+        std::thread::scope(|scope| scope.spawn(act).join().ok())
+    }
+
+    #[test]
+    fn one_looks_at_a_time_and_a_retained_one_may_be_taken() {
+        let claim = Claim::default();
+        assert!(claim.claim() && !claim.claim());
+        assert_eq!(on_another_thread(|| claim.claim()), Some(false));
+        claim.retain();
+        assert!(claim.resume());
+        claim.retain();
+        assert_eq!(on_another_thread(|| claim.resume()), Some(false));
+        assert_eq!(on_another_thread(|| claim.claim()), Some(true));
+        assert!(!claim.resume() && claim.is_taken());
+        claim.release();
+        assert!(!claim.is_taken() && claim.claim());
+    }
+
+    #[test]
+    fn who_does_not_come_back_loses_it() {
+        let claim = Claim::default();
+        assert!(claim.claim() && claim.retain());
+        assert!(!claim.retain(), "it is guarded already");
+        assert_eq!(claim.tick(), Tick::Active);
+        assert_eq!(claim.tick(), Tick::Lost);
+        assert!(!claim.resume() && !claim.is_taken());
+        assert!(claim.claim() && claim.retain(), "it is to be guarded again");
+        assert!(claim.resume());
+        assert_eq!((claim.tick(), claim.tick()), (Tick::Active, Tick::Quiet));
+        assert!(claim.is_taken());
+    }
+}
