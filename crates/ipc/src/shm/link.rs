@@ -13,9 +13,10 @@
 //! 1. The rules of `transport::link` hold. What is here and not in another link: a thread may sleep
 //!    at [`ShmLink::doorbell`] instead of waiting for descriptors, which is woken faster.
 //! 2. The socket is read when a frame names descriptors that have not come, and when a `take` finds
-//!    nothing or a `flush` no room: the first time after a wait for it, then every 8th time while this side has said that
-//!    it waits, because the socket may be what woke it, and every 256th time otherwise. So who
-//!    polls makes few system calls, and a death is still noticed.
+//!    nothing or a `flush` no room: the first time after a wait for it, each time while a thread
+//!    sleeps at the doorbell, every 8th time while this side waits for the socket, and every 256th
+//!    time otherwise. So who polls makes few system calls. The system tells of the socket once, maybe
+//!    to somebody whose take did not look: before this side waits again it makes up for that.
 //! 3. Descriptors that came and belong to no frame yet are at most [`DESCRIPTORS_WAITING_MAX`].
 //! 4. Once the link has failed or the peer is gone, whoever sleeps at the doorbell is kicked.
 
@@ -59,6 +60,8 @@ pub struct ShmLink {
     empty_takes: u32,
     /// This side waited for the socket: there may be a ring's byte.
     look_due: bool,
+    /// A take found nothing and did not look at the socket, of which the system tells once.
+    unlooked: bool,
     wants_writable: bool,
     gone: bool,
     failed: Option<LinkError>,
@@ -85,6 +88,7 @@ impl ShmLink {
             beside: Vec::new(),
             empty_takes: 1,
             look_due: false,
+            unlooked: false,
             wants_writable: false,
             gone: false,
             failed: None,
@@ -103,6 +107,7 @@ impl ShmLink {
     /// ticket. `None`: there is something already. The socket is watched by somebody else, who calls
     /// `take` when it is ready.
     pub fn prepare_sleep(&mut self) -> Option<Ticket> {
+        self.look_before_waiting();
         if self.gone || self.failed.is_some() {
             return None;
         }
@@ -301,13 +306,30 @@ impl ShmLink {
 
     /// After nothing was found: is it the socket that has something?
     fn look_at_socket(&mut self) -> Result<(), LinkError> {
-        let armed = self.endpoint.armed().is_some();
-        let every = if armed { LOOK_EVERY_ARMED } else { LOOK_EVERY_AWAKE };
-        let look = std::mem::take(&mut self.look_due) || self.empty_takes.is_multiple_of(every);
+        let every = match self.endpoint.armed() {
+            // Whoever takes is not who sleeps, and nobody else looks.
+            Some(Mode::Futex) => 1,
+            Some(Mode::Event) => LOOK_EVERY_ARMED,
+            None => LOOK_EVERY_AWAKE,
+        };
+        self.unlooked =
+            !std::mem::take(&mut self.look_due) && !self.empty_takes.is_multiple_of(every);
         self.empty_takes = self.empty_takes.wrapping_add(1);
-        if look && !self.gone {
-            self.read_socket()?;
+        if self.unlooked { Ok(()) } else { self.read_all() }
+    }
+
+    /// Before this side waits: what the system told while it did not look.
+    fn look_before_waiting(&mut self) {
+        if std::mem::take(&mut self.unlooked)
+            && let Err(error) = self.read_all()
+        {
+            self.fail(error);
         }
+    }
+
+    /// Reads the socket until there is nothing. It ends: a peer that only rings is no more.
+    fn read_all(&mut self) -> Result<(), LinkError> {
+        while !self.gone && self.read_socket()? {}
         Ok(())
     }
 }
@@ -418,6 +440,7 @@ impl Link for ShmLink {
     fn on_ready(&mut self, _wake: OnReady) {}
 
     fn prepare_wait(&mut self) -> bool {
+        self.look_before_waiting();
         if self.gone || self.failed.is_some() {
             return true;
         }

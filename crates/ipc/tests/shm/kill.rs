@@ -147,6 +147,33 @@ fn a_kill_ends_the_sleep_at_the_doorbell() {
     child.wait().unwrap();
 }
 
+/// The system tells of a death once, and whoever was told takes once: while another thread sleeps at
+/// the doorbell, or is about to.
+#[test]
+fn a_death_that_is_told_once_is_noticed() {
+    if !Doorbell::is_supported() {
+        return;
+    }
+    let (mut one, other) = pair();
+    let _ticket = one.prepare_sleep().unwrap();
+    drop(other);
+    assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed), "one sleeps");
+
+    let awake = || {
+        let (mut one, other) = pair();
+        assert_eq!(one.take(1, &mut |_, _| ()), Ok(0));
+        drop(other);
+        assert_eq!(one.take(1, &mut |_, _| ()), Ok(0), "it did not look");
+        one
+    };
+    let mut one = awake();
+    assert!(one.prepare_sleep().is_none(), "it does not sleep");
+    assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed));
+    let mut one = awake();
+    assert!(one.prepare_wait(), "it does not wait");
+    assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed));
+}
+
 /// Who sleeps at the doorbell is woken by a frame, by room, and by a kick that came before.
 #[test]
 fn the_doorbell_wakes() {
