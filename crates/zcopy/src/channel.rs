@@ -7,6 +7,9 @@
 //!   Link ────────────────► station
 //! ```
 //!
+//! While `zref` is bound, an operation that needs no waiting goes past its link, straight into the
+//! channel behind it.
+//!
 //! # Invariants
 //!
 //! 1. Each operation is counted once, by what it came to, whatever the backend.
@@ -16,10 +19,11 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use becket_chan::Kind;
+use becket_chan::{Kind, Receiver, Sender};
+use parking_lot::Mutex;
 
 use crate::backend::{Carrier, Link};
 use crate::binding::{Binding, Bound, DetachError};
@@ -28,6 +32,7 @@ use crate::desc::Desc;
 use crate::failure::Failure;
 use crate::operation::{ZRecv, ZSend};
 use crate::pool;
+use crate::region::InFlight;
 use crate::registry::BackendId;
 use crate::zref::Pair;
 
@@ -57,6 +62,10 @@ struct Core {
     carrier: Arc<dyn Carrier>,
     binding: Binding,
     closed: AtomicBool,
+    /// `zref` is bound: the short way may be gone.
+    short: AtomicBool,
+    /// Held while a backend is bound, so that `short` says what is.
+    turn: Mutex<()>,
 }
 
 type Hook = Box<dyn Fn(Desc) + Send + Sync>;
@@ -66,6 +75,8 @@ struct Station {
     capacity: Option<usize>,
     counters: Arc<Counters>,
     losses: Arc<Losses>,
+    /// `zref`'s channel, once it was attached.
+    ends: OnceLock<(Sender<InFlight>, Receiver<InFlight>)>,
 }
 
 /// What becomes of descriptors that nobody will receive.
@@ -110,9 +121,16 @@ impl ZChannel {
     ) -> Self {
         let counters = Arc::<Counters>::default();
         let losses = Arc::new(Losses { counters: counters.clone(), hook });
-        let station = Arc::new(Station { kind, capacity, counters, losses });
-        let (carrier, binding) = (station.clone() as Arc<dyn Carrier>, Binding::default());
-        Self(Arc::new(Core { station, carrier, binding, closed: AtomicBool::new(false) }))
+        let ends = OnceLock::new();
+        let station = Arc::new(Station { kind, capacity, counters, losses, ends });
+        Self(Arc::new(Core {
+            carrier: station.clone(),
+            station,
+            binding: Binding::default(),
+            closed: AtomicBool::new(false),
+            short: AtomicBool::new(false),
+            turn: Mutex::new(()),
+        }))
     }
 
     fn on_zref(self) -> Self {
@@ -128,8 +146,11 @@ impl ZChannel {
     /// What the backend says; [`Failure::Unsupported`]: there is none of that number;
     /// [`Failure::Closed`]: it has been detached from this channel.
     pub fn attach(&self, backend: BackendId, options: &dyn Any) -> Result<(), Failure> {
+        let turn = self.0.turn.lock();
         let bound = self.0.binding.bind(backend, &self.0.carrier, options);
         bound.unwrap_or(Err(Failure::Unsupported))?;
+        self.0.short.store(backend == BackendId::ZREF, Ordering::Release);
+        drop(turn);
         if self.is_closed() {
             self.0.binding.close();
         }
@@ -142,7 +163,10 @@ impl ZChannel {
     ///
     /// [`DetachError`]: the channel is not closed, and something is in flight.
     pub fn detach(&self) -> Result<(), DetachError> {
-        self.0.binding.detach(self.is_closed())
+        let _turn = self.0.turn.lock();
+        self.0.binding.detach(self.is_closed())?;
+        self.0.short.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Sends a descriptor. Drive it with `.await` or [`wait`](ZSend::wait).
@@ -168,7 +192,13 @@ impl ZChannel {
     /// # Errors
     ///
     /// [`Failure`]; the descriptor is as it was.
+    #[inline]
     pub fn try_send(&self, desc: &mut Desc) -> Result<(), Failure> {
+        if self.send_short(desc) { Ok(()) } else { self.try_send_bound(desc) }
+    }
+
+    #[inline(never)]
+    fn try_send_bound(&self, desc: &mut Desc) -> Result<(), Failure> {
         let was_open = !self.is_closed();
         let (answer, counts) = match self.bound_for(desc) {
             Ok(bound) => (bound.link.try_send(*desc), bound.counts),
@@ -182,7 +212,13 @@ impl ZChannel {
     /// # Errors
     ///
     /// [`Failure`].
+    #[inline]
     pub fn try_recv(&self) -> Result<Desc, Failure> {
+        self.recv_short().map_or_else(|| self.try_recv_bound(), Ok)
+    }
+
+    #[inline(never)]
+    fn try_recv_bound(&self) -> Result<Desc, Failure> {
         match self.bound() {
             Ok(bound) => self.received(bound.link.try_recv(), bound.counts),
             Err(failure) => self.received(Err(failure), false),
@@ -213,6 +249,39 @@ impl ZChannel {
     #[must_use]
     pub fn counters(&self) -> CounterSnapshot {
         self.0.station.counters.snapshot()
+    }
+
+    /// Sends by `zref`, if that is bound and needs no waiting. False: nothing has happened, and why is
+    /// for the long way to find out.
+    #[inline]
+    pub(crate) fn send_short(&self, desc: &mut Desc) -> bool {
+        let Some((tx, _)) = self.ends() else {
+            return false;
+        };
+        let Ok(flight) = InFlight::launch(*desc) else {
+            return false;
+        };
+        if let Err(refused) = tx.try_send(flight) {
+            let _still_theirs = refused.into_inner().land();
+            return false;
+        }
+        self.0.station.counters.count(Event::Sent, desc.len as u64);
+        desc.poison();
+        true
+    }
+
+    /// Receives by `zref`, if that is bound and has something.
+    #[inline]
+    pub(crate) fn recv_short(&self) -> Option<Desc> {
+        let (_, rx) = self.ends()?;
+        let desc = rx.try_recv().ok()?.land();
+        self.0.station.counters.count(Event::Received, desc.len as u64);
+        Some(desc)
+    }
+
+    #[inline]
+    fn ends(&self) -> Option<&(Sender<InFlight>, Receiver<InFlight>)> {
+        if self.0.short.load(Ordering::Acquire) { self.0.station.ends.get() } else { None }
     }
 
     #[inline]
@@ -253,7 +322,11 @@ impl ZChannel {
         answer: Result<Desc, Failure>,
         counts: bool,
     ) -> Result<Desc, Failure> {
-        if counts { answer } else { self.0.station.counters.receiving(answer, |desc| desc.len) }
+        if !counts {
+            let answer = answer.as_ref().map_err(|failure| *failure);
+            self.0.station.counters.receiving(answer, |desc| desc.len);
+        }
+        answer
     }
 }
 
@@ -289,7 +362,9 @@ impl Carrier for Station {
 
     fn hand_over(&self) -> Result<Box<dyn Link>, Failure> {
         let capacity = self.capacity.unwrap_or(1);
-        Ok(Box::new(Pair::new(self.kind, capacity, self.losses.clone())?))
+        let pair = Pair::new(self.kind, capacity, self.losses.clone())?;
+        let _attached_once = self.ends.set(pair.ends());
+        Ok(Box::new(pair))
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -5,12 +5,25 @@
 //! [`Event::of_recv`]). What only a backend sees (a copy instead of a descriptor, a descriptor that
 //! moved past the channel) the backend counts, with the same events.
 //!
+//! What moved is counted by stripes, one for each of a few threads, so that threads do not meet at a
+//! counter; and count and bytes in one word, so that an operation pays for one addition:
+//!
+//! ```text
+//!   bit  63                        24 23            0
+//!       ┌────────────────────────────┬───────────────┐    far from full: moved to two wide words
+//!       │ bytes                      │ count         │    by who sees that half is used
+//!       └────────────────────────────┴───────────────┘
+//! ```
+//!
 //! # Invariants
 //!
 //! 1. Once nothing moves, `sent = received + in flight + undelivered`.
 //! 2. An operation that failed is counted in `failures` of its side, once, by its cause.
+//! 3. No part of a packed word overflows: descriptors of [`PACKED_BYTES_MAX`] or more go to the wide
+//!    words at once, and between half and full is room for two thousand threads at the same instant.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
@@ -47,8 +60,7 @@ pub enum Side {
 /// The counters of a channel of descriptors.
 #[derive(Debug, Default)]
 pub struct Counters {
-    sent: CachePadded<Moved>,
-    received: CachePadded<Moved>,
+    stripes: [CachePadded<Stripe>; STRIPES],
     fallback_small: AtomicU64,
     fallback_capacity: AtomicU64,
     cancelled: AtomicU64,
@@ -58,10 +70,31 @@ pub struct Counters {
     failed_receives: Failed,
 }
 
+/// Threads that count without meeting.
+const STRIPES: usize = 8;
+const COUNT_BITS: u32 = 24;
+const COUNT: u64 = (1 << COUNT_BITS) - 1;
+/// A word with one of these bits set is half full.
+const HALF: u64 = 1 << 63 | 1 << (COUNT_BITS - 1);
+/// Descriptors of so many bytes are not packed.
+const PACKED_BYTES_MAX: u64 = 1 << 28;
+
+#[derive(Debug, Default)]
+struct Stripe {
+    sent: Moved,
+    received: Moved,
+}
+
 #[derive(Debug, Default)]
 struct Moved {
+    packed: AtomicU64,
     count: AtomicU64,
     bytes: AtomicU64,
+}
+
+thread_local! {
+    /// Which stripe is this thread's.
+    static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 #[derive(Debug, Default)]
@@ -154,8 +187,8 @@ impl Counters {
     #[inline]
     pub fn count(&self, event: Event, bytes: u64) {
         match event {
-            Event::Sent => self.sent.happened(bytes),
-            Event::Received => self.received.happened(bytes),
+            Event::Sent => self.stripe().sent.happened(bytes),
+            Event::Received => self.stripe().received.happened(bytes),
             Event::FallbackSmall => one(&self.fallback_small),
             Event::FallbackCapacity => one(&self.fallback_capacity),
             Event::Cancelled => one(&self.cancelled),
@@ -184,14 +217,31 @@ impl Counters {
         one(&self.undelivered);
     }
 
+    /// The calling thread's stripe.
+    #[inline]
+    fn stripe(&self) -> &Stripe {
+        let at = STRIPE.try_with(Cell::get).unwrap_or(0);
+        let at = if at == usize::MAX { take_stripe() } else { at };
+        let [first, ..] = &self.stripes;
+        self.stripes.get(at).unwrap_or(first)
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn snapshot(&self) -> CounterSnapshot {
+        let all = |side: fn(&Stripe) -> &Moved| {
+            self.stripes.iter().map(|stripe| side(stripe).read()).fold((0, 0), |all, one| {
+                let add = |all: u64, one: u64| all.wrapping_add(one);
+                (add(all.0, one.0), add(all.1, one.1))
+            })
+        };
+        let ((sent, bytes_sent), (received, bytes_received)) =
+            (all(|stripe| &stripe.sent), all(|stripe| &stripe.received));
         CounterSnapshot {
-            sent: read(&self.sent.count),
-            received: read(&self.received.count),
-            bytes_sent: read(&self.sent.bytes),
-            bytes_received: read(&self.received.bytes),
+            sent,
+            received,
+            bytes_sent,
+            bytes_received,
             fallback_small: read(&self.fallback_small),
             fallback_capacity: read(&self.fallback_capacity),
             cancelled: read(&self.cancelled),
@@ -203,6 +253,10 @@ impl Counters {
     }
 
     /// Counts what a send came to, and hands it on.
+    ///
+    /// # Errors
+    ///
+    /// The answer's own.
     #[inline]
     pub fn sending(
         &self,
@@ -210,31 +264,71 @@ impl Counters {
         answer: Result<(), Failure>,
         was_open: bool,
     ) -> Result<(), Failure> {
-        if let Some(event) = Event::of_send(answer, was_open) {
-            self.count(event, bytes as u64);
+        match answer {
+            Ok(()) => {
+                self.count(Event::Sent, bytes as u64);
+                Ok(())
+            }
+            Err(failure) => Err(self.send_failed(failure, was_open)),
         }
-        answer.inspect_err(|failure| self.failed(Side::Sending, *failure))
     }
 
-    /// Counts what a receive came to, and hands it on.
+    /// Counts what a receive came to.
     #[inline]
-    pub fn receiving<T>(
-        &self,
-        answer: Result<T, Failure>,
-        bytes: impl FnOnce(&T) -> usize,
-    ) -> Result<T, Failure> {
-        if let Some(event) = Event::of_recv(&answer) {
-            self.count(event, answer.as_ref().map_or(0, bytes) as u64);
+    pub fn receiving<T>(&self, answer: Result<&T, Failure>, bytes: impl FnOnce(&T) -> usize) {
+        match answer {
+            Ok(value) => self.count(Event::Received, bytes(value) as u64),
+            Err(failure) => self.recv_failed(failure),
         }
-        answer.inspect_err(|failure| self.failed(Side::Receiving, *failure))
+    }
+
+    #[cold]
+    fn send_failed(&self, failure: Failure, was_open: bool) -> Failure {
+        if let Some(event) = Event::of_send(Err(failure), was_open) {
+            self.count(event, 0);
+        }
+        self.failed(Side::Sending, failure);
+        failure
+    }
+
+    #[cold]
+    fn recv_failed(&self, failure: Failure) {
+        if let Some(event) = Event::of_recv::<()>(&Err(failure)) {
+            self.count(event, 0);
+        }
+        self.failed(Side::Receiving, failure);
     }
 }
 
 impl Moved {
     #[inline]
     fn happened(&self, bytes: u64) {
-        one(&self.count);
+        if bytes >= PACKED_BYTES_MAX {
+            return self.add(1, bytes);
+        }
+        let before = self.packed.fetch_add(bytes << COUNT_BITS | 1, Ordering::Relaxed);
+        if before & HALF != 0 {
+            self.unpack();
+        }
+    }
+
+    /// Moves what is packed to the wide words.
+    #[cold]
+    fn unpack(&self) {
+        let packed = self.packed.swap(0, Ordering::Relaxed);
+        self.add(packed & COUNT, packed >> COUNT_BITS);
+    }
+
+    fn add(&self, count: u64, bytes: u64) {
+        self.count.fetch_add(count, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Count and bytes.
+    fn read(&self) -> (u64, u64) {
+        let packed = read(&self.packed);
+        let (count, bytes) = (packed & COUNT, packed >> COUNT_BITS);
+        (read(&self.count).wrapping_add(count), read(&self.bytes).wrapping_add(bytes))
     }
 }
 
@@ -250,10 +344,75 @@ impl Failed {
     }
 }
 
+#[cold]
+fn take_stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let at = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
+    // A thread that is being torn down has none: it counts where anybody may.
+    let _kept = STRIPE.try_with(|stripe| stripe.set(at));
+    at
+}
+
 fn one(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
 fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_half_full_is_moved_and_nothing_is_lost() {
+        let (counters, mut bytes) = (Counters::default(), 0);
+        let lengths = [1, PACKED_BYTES_MAX - 1, PACKED_BYTES_MAX, 1 << 40, 77];
+        let rounds = if cfg!(miri) { 50 } else { 20_000 };
+        for round in 0..rounds {
+            for length in lengths {
+                counters.count(Event::Sent, length + round % 2);
+                bytes += length + round % 2;
+            }
+        }
+        let snapshot = counters.snapshot();
+        assert_eq!((snapshot.sent, snapshot.bytes_sent), (rounds * 5, bytes));
+        assert_eq!((snapshot.received, snapshot.bytes_received), (0, 0));
+    }
+
+    #[test]
+    fn so_many_that_the_count_is_half_full() {
+        let counters = Counters::default();
+        let stripe = counters.stripe();
+        stripe.received.packed.store((1 << (COUNT_BITS - 1)) - 1, Ordering::Relaxed);
+        for _ in 0..3 {
+            counters.count(Event::Received, 10);
+        }
+        let count = (1 << (COUNT_BITS - 1)) - 1 + 3;
+        assert_eq!(stripe.received.read(), (count, 30));
+        assert!(stripe.received.packed.load(Ordering::Relaxed) & COUNT < 3, "moved");
+    }
+
+    #[test]
+    fn threads_count_exactly() {
+        let counters = Counters::default();
+        let each = if cfg!(miri) { 20 } else { 10_000 };
+        std::thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|| {
+                    for bytes in 0..each {
+                        counters.count(Event::Sent, bytes);
+                        counters.count(Event::Received, 1);
+                    }
+                });
+            }
+        });
+        let snapshot = counters.snapshot();
+        assert_eq!((snapshot.sent, snapshot.received), (12 * each, 12 * each));
+        assert_eq!(
+            (snapshot.bytes_sent, snapshot.bytes_received),
+            (6 * each * (each - 1), 12 * each)
+        );
+    }
 }

@@ -90,6 +90,9 @@ impl ZSend<'_> {
     /// [`Failure`]; the descriptor is as it was.
     pub fn wait(self) -> Result<(), Failure> {
         let Self { channel, desc, limits, .. } = self;
+        if !limits.is_cancelled() && channel.send_short(desc) {
+            return Ok(());
+        }
         let was_open = !channel.is_closed();
         let bound = allowed(limits).and_then(|()| channel.bound_for(desc));
         let (answer, counts) = match bound {
@@ -108,6 +111,11 @@ impl ZRecv<'_> {
     /// [`Failure`].
     pub fn wait(self) -> Result<Desc, Failure> {
         let Self { channel, limits, .. } = self;
+        if !limits.is_cancelled()
+            && let Some(desc) = channel.recv_short()
+        {
+            return Ok(desc);
+        }
         match allowed(limits).and_then(|()| channel.bound()) {
             Ok(bound) => channel.received(bound.link.recv_wait(limits), bound.counts),
             Err(failure) => channel.received(Err(failure), false),
@@ -127,6 +135,10 @@ impl Future for ZSend<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if matches!(this.stage, Stage::New) {
+            if !this.limits.is_cancelled() && this.channel.send_short(this.desc) {
+                this.stage = Stage::Over;
+                return Poll::Ready(Ok(()));
+            }
             let was_open = !this.channel.is_closed();
             let bound = allowed(this.limits).and_then(|()| this.channel.bound_for(this.desc));
             let (answer, counts) = match bound {
@@ -164,6 +176,12 @@ impl Future for ZRecv<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if matches!(this.stage, Stage::New) {
+            if !this.limits.is_cancelled()
+                && let Some(desc) = this.channel.recv_short()
+            {
+                this.stage = Stage::Over;
+                return Poll::Ready(Ok(desc));
+            }
             let (answer, counts) = match allowed(this.limits).and_then(|()| this.channel.bound()) {
                 Ok(Bound { link, counts }) => match link.try_recv() {
                     Err(Failure::WouldBlock) => {

@@ -6,12 +6,14 @@
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use becket_zcopy::{Desc, Error, InFlight, Meta, Pinned, Region};
 use proptest::prelude::*;
 
 const BYTES: usize = 32;
+/// All regions are of the same bytes: who may touch them is not what is tested.
+static MEMORY: [AtomicU64; BYTES / 8] = [const { AtomicU64::new(0) }; BYTES / 8];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -59,8 +61,8 @@ impl Model {
     fn new() -> Self {
         let released = Arc::new(AtomicUsize::new(0));
         let counts = released.clone();
-        let at = NonNull::<u64>::dangling().cast();
-        // SAFETY: nobody follows the address: nothing is read, and no pool is made of it.
+        let at = NonNull::from(&MEMORY).cast();
+        // SAFETY: it is there for ever, and atomics may be written through a shared pointer.
         let region = unsafe {
             Region::foreign(at, BYTES, Meta::default(), move || {
                 counts.fetch_add(1, Ordering::SeqCst);

@@ -126,12 +126,6 @@ impl InFlight {
         Desc { addr, len, region_id, offset, flags }
     }
 
-    /// How many bytes it names.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.len as u64
-    }
-
     #[inline]
     fn unpin(&self) {
         if self.mark & Self::COUNTED != 0 {
