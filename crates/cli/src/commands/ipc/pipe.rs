@@ -13,20 +13,21 @@
 //!    process is at most that one.
 //! 2. An element goes back unless TO accepted it, or may have: then it is said, and not repeated.
 
+use std::path::{Path, PathBuf};
+
 use becket_chan::Token;
 use becket_ipc::{Client, Element, RecvError, RemoteReceiver, RemoteSender, SendError};
 use serde_json::json;
 
 use super::opening::{connect, not_opened};
 use super::place;
-use super::recv::{Back, give_back, put_back};
+use super::recv::{Back, give_back};
 use super::stop::Signals;
 use super::tally::Tally;
 use crate::commands::runtime;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{Ui, text};
-use std::path::{Path, PathBuf};
 
 /// Move elements from one channel into another
 ///
@@ -67,10 +68,10 @@ async fn pipe(args: Args, ui: Ui) -> Result<Exit, Failure> {
         () = signals.next() => return Ok(Exit::Interrupted),
     };
     let mut tally = Tally::new(&ui, false);
-    let why = pump(&receiver, &sender, &mut tally, &mut signals).await;
+    let (why, in_hand) = pump(&receiver, &sender, &mut tally, &mut signals).await;
     tally.hide();
     let back = tokio::select! {
-        back = give_back(&client, receiver) => back,
+        back = give_back(&client, receiver, 0, in_hand) => back,
         () = signals.next() => Back::Unknown,
     };
     if ui.json() {
@@ -113,16 +114,17 @@ async fn open(args: &Args) -> Result<(Client, RemoteReceiver, RemoteSender), Fai
     Ok((from, receiver, sender))
 }
 
+/// Why it ended, and what is in hand.
 async fn pump(
     receiver: &RemoteReceiver,
     sender: &RemoteSender,
     tally: &mut Tally,
     signals: &mut Signals,
-) -> Why {
+) -> (Why, Option<Element>) {
     loop {
         let element = match next(receiver, tally, signals).await {
             Ok(element) => element,
-            Err(why) => return why,
+            Err(why) => return (why, None),
         };
         let bytes = element.len() as u64;
         let token = Token::new();
@@ -141,15 +143,16 @@ async fn pump(
         };
         match outcome {
             Ok(()) => tally.add(bytes),
-            Err(error @ SendError::Unknown { .. }) => return Why::To(error),
+            Err(error @ SendError::Unknown { .. }) => return (Why::To(error), None),
             Err(error) => {
                 let interrupted = matches!(error, SendError::Cancelled(_));
-                put_back(receiver, error.clone().into_element());
-                return if interrupted { Why::Interrupted } else { Why::To(error) };
+                let element = error.clone().into_element();
+                let why = if interrupted { Why::Interrupted } else { Why::To(error) };
+                return (why, Some(element));
             }
         }
         if is_last {
-            return Why::Interrupted;
+            return (Why::Interrupted, None);
         }
     }
 }

@@ -71,57 +71,97 @@ enum Why {
 
 async fn recv(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    let (client, receiver) = tokio::select! {
-        opened = open(&args) => opened?,
+    let client = tokio::select! {
+        client = async { connect(&args.at.path()?).await } => client?,
         () = signals.next() => return Ok(Exit::Interrupted),
     };
     let mut tally = Tally::new(&ui, true);
-    let mut drain = Drain { args: &args, ui, receiver: &receiver, broken_lines: 0 };
-    let why = drain.run(&mut tally, &mut signals).await;
-    let broken_lines = drain.broken_lines;
+    let mut drain = Drain { args: &args, ui, in_hand: None, broken_lines: 0 };
+    let (ahead, last) = phases(&args);
+    let mut why = None;
+    let mut back = Back::Yes;
+    for (window, until) in ahead.into_iter().chain([last]) {
+        let receiver = tokio::select! {
+            opened = open(&client, &args, window) => opened?,
+            () = signals.next() => return Ok(Exit::Interrupted),
+        };
+        let mut ended = drain.run(&receiver, until, &mut tally, &mut signals).await;
+        if matches!(ended, Why::Counted) && window > 0 && receiver.want().is_closed() {
+            // What came ahead cannot go back any more. It is no more than is wanted.
+            ended = drain.run(&receiver, args.count, &mut tally, &mut signals).await;
+        }
+        // A second signal does not wait for the server.
+        back = tokio::select! {
+            back = give_back(&client, receiver, window, drain.in_hand.take()) => back,
+            () = signals.next() => Back::Unknown,
+        };
+        let is_done = args.count.is_none_or(|count| tally.elements >= count);
+        let goes_on = matches!(ended, Why::Counted) && !is_done;
+        why = Some(ended);
+        if !goes_on {
+            break;
+        }
+    }
     tally.hide();
-    // A second signal does not wait for the server.
-    let back = tokio::select! {
-        back = give_back(&client, receiver) => back,
-        () = signals.next() => Back::Unknown,
-    };
-    if broken_lines > 0 {
+    if drain.broken_lines > 0 {
         ui.note(&format!(
             "{} had line ends inside: --null or --length-prefixed keeps elements apart",
-            text::plural(broken_lines, "element")
+            text::plural(drain.broken_lines, "element")
         ));
     }
-    conclude(&args, why, &back, &tally, &ui)
+    conclude(&args, why.unwrap_or(Why::Counted), &back, &tally, &ui)
 }
 
-async fn open(args: &Args) -> Result<(Client, RemoteReceiver), Failure> {
-    let client = connect(&args.at.path()?).await?;
-    // More than it wants would only go back again.
-    let wanted = args.count.and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
-    let options = ReceiverOptions::window(args.window.min(wanted));
-    match client.receiver_with(&args.channel, options).await {
-        Ok(receiver) => Ok((client, receiver)),
-        Err(error) => Err(not_opened(&client, &args.at.option(), &args.channel, error).await),
+/// A window, and after how many elements it ends.
+type Phase = (u32, Option<u64>);
+
+/// With a count, the last elements are fetched one by one, so that no more are taken than are
+/// wanted: of a rendezvous channel a sender would learn that its element was taken.
+fn phases(args: &Args) -> (Option<Phase>, Phase) {
+    let window = args.window;
+    match args.count {
+        None => (None, (window, None)),
+        Some(count) => {
+            // The window, and one that looking at what came ahead asks for.
+            let ahead = count.saturating_sub(u64::from(window) + 1);
+            let is_worth_it = window > 0 && ahead > 0;
+            (is_worth_it.then_some((window, Some(ahead))), (0, Some(count)))
+        }
+    }
+}
+
+async fn open(client: &Client, args: &Args, window: u32) -> Result<RemoteReceiver, Failure> {
+    let channel = &args.channel;
+    match client.receiver_with(channel, ReceiverOptions::window(window)).await {
+        Ok(receiver) => Ok(receiver),
+        Err(error) => Err(not_opened(client, &args.at.option(), channel, error).await),
     }
 }
 
 struct Drain<'a> {
     args: &'a Args,
     ui: Ui,
-    receiver: &'a RemoteReceiver,
+    /// Taken, and not written.
+    in_hand: Option<Element>,
     /// Elements that were more than one line.
     broken_lines: u64,
 }
 
 impl Drain<'_> {
-    async fn run(&mut self, tally: &mut Tally, signals: &mut Signals) -> Why {
+    async fn run(
+        &mut self,
+        receiver: &RemoteReceiver,
+        until: Option<u64>,
+        tally: &mut Tally,
+        signals: &mut Signals,
+    ) -> Why {
         let output = match Output::stdout() {
             Ok(output) => output,
             Err(error) => return Why::Output(error),
         };
         let mut frame = Vec::new();
-        while self.args.count.is_none_or(|count| tally.elements < count) {
-            let element = match self.next(&output, tally, signals).await {
+        while until.is_none_or(|until| tally.elements < until) {
+            let element = match self.next(receiver, &output, tally, signals).await {
                 Ok(element) => element,
                 Err(why) => return why,
             };
@@ -152,7 +192,7 @@ impl Drain<'_> {
                     }
                 }
                 Err(error) => {
-                    put_back(self.receiver, element);
+                    self.in_hand = Some(element);
                     return match error.kind() {
                         ErrorKind::Interrupted => Why::Interrupted,
                         _ => Why::Output(error),
@@ -165,11 +205,12 @@ impl Drain<'_> {
 
     async fn next(
         &self,
+        receiver: &RemoteReceiver,
         output: &Output,
         tally: &mut Tally,
         signals: &mut Signals,
     ) -> Result<Element, Why> {
-        let receive = self.receiver.recv();
+        let receive = receiver.recv();
         let mut receive = std::pin::pin!(match self.args.timeout {
             Some(timeout) => receive.timeout(timeout),
             None => receive,
@@ -202,11 +243,6 @@ impl Drain<'_> {
     }
 }
 
-/// The element in hand stands in front of those that came after it again.
-pub(super) fn put_back(receiver: &RemoteReceiver, element: Element) {
-    receiver.want().put_back(element);
-}
-
 /// What became of what was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Back {
@@ -218,12 +254,23 @@ pub(super) enum Back {
     Unknown,
 }
 
-/// Closes the receiver, with what it holds.
-pub(super) async fn give_back(client: &Client, receiver: RemoteReceiver) -> Back {
-    let (held, is_over) = {
+/// Closes the receiver, with what came ahead and what is in hand: that stands in front of the others
+/// again.
+pub(super) async fn give_back(
+    client: &Client,
+    receiver: RemoteReceiver,
+    window: u32,
+    in_hand: Option<Element>,
+) -> Back {
+    let (mut held, mut is_over) = (0, false);
+    // To look is to ask for one more: not without a reason.
+    if window > 0 || in_hand.is_some() {
         let inbox = receiver.want();
-        (inbox.len(), inbox.is_closed())
-    };
+        if let Some(element) = in_hand {
+            inbox.put_back(element);
+        }
+        (held, is_over) = (inbox.len(), inbox.is_closed());
+    }
     receiver.close().await;
     match held {
         0 => Back::Yes,

@@ -22,7 +22,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use becket_chan::Token;
-use becket_ipc::{Ended, RemoteSend, RemoteSender, SendError};
+use becket_ipc::{Client, Ended, RemoteSend, RemoteSender, SendError};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Make the channel unless it is there: rendezvous, bounded:N, conflated or unlimited
     #[arg(long, value_name = "KIND")]
     make: Option<Shape>,
+    /// Close the channel for everybody once stdin has ended and everything was accepted
+    #[arg(long)]
+    close: bool,
     #[command(flatten)]
     framing: framing::Options,
     /// Elements that may be under way at once
@@ -71,8 +74,8 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 
 async fn send(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
-    let sender = tokio::select! {
-        sender = open(&args) => sender?,
+    let (client, sender) = tokio::select! {
+        opened = open(&args) => opened?,
         () = signals.next() => return Ok(Exit::Interrupted),
     };
     let mut tally = Tally::new(&ui, false);
@@ -85,6 +88,9 @@ async fn send(args: Args, ui: Ui) -> Result<Exit, Failure> {
         () = signals.next() => Rest { unknown: flight.len() as u64, ended: None },
     };
     tally.hide();
+    if args.close && matches!(why, Why::Done) {
+        close(&client, &args).await?;
+    }
     if ui.json() {
         ui.data(&json!({
             "event": "sent",
@@ -98,7 +104,15 @@ async fn send(args: Args, ui: Ui) -> Result<Exit, Failure> {
     conclude(&args, why, &rest, &tally, &ui)
 }
 
-async fn open(args: &Args) -> Result<RemoteSender, Failure> {
+async fn close(client: &Client, args: &Args) -> Result<(), Failure> {
+    let channel = &args.channel;
+    match client.close_channel(channel, None).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(not_opened(client, &args.at.option(), channel, error).await),
+    }
+}
+
+async fn open(args: &Args) -> Result<(Client, RemoteSender), Failure> {
     let client = connect(&args.at.path()?).await?;
     let (channel, socket) = (args.channel.as_str(), args.at.option());
     if let Some(wanted) = args.make {
@@ -114,7 +128,7 @@ async fn open(args: &Args) -> Result<RemoteSender, Failure> {
         }
     }
     match client.sender(channel).await {
-        Ok(sender) => Ok(sender),
+        Ok(sender) => Ok((client, sender)),
         Err(error) => Err(not_opened(&client, &socket, channel, error).await),
     }
 }
@@ -139,12 +153,13 @@ async fn pump(
 ) -> Why {
     let mut input = Input::new(args.framing.framing());
     let mut has_more = true;
+    let mut broken = None;
     // When something was accepted last, or first stood in line.
     let mut moved = Instant::now();
     loop {
         if flight.is_empty() {
             if !has_more {
-                return Why::Done;
+                return broken.map_or(Why::Done, Why::Input);
             }
             moved = Instant::now();
         }
@@ -166,7 +181,11 @@ async fn pump(
             element = input.next(), if has_more && has_room => match element {
                 Ok(Some(element)) => flight.begin(element).await,
                 Ok(None) => has_more = false,
-                Err(failure) => return Why::Input(failure),
+                // What came before it is as good as ever.
+                Err(failure) => {
+                    broken = Some(failure);
+                    has_more = false;
+                }
             },
             () = stalled, if !flight.is_empty() => {
                 return Why::TimedOut(args.timeout.unwrap_or_default());
