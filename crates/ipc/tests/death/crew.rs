@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The processes of a test, what they say, and what they hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use crate::part::{Part, Role, Transport};
+use crate::report::{Report, What};
+
+/// Nothing takes so long, on however busy a machine: somebody hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+/// Every process that lives, and what each of them says, in its own order.
+pub(crate) struct Crew {
+    directory: PathBuf,
+    transport: Transport,
+    next: u16,
+    members: BTreeMap<u16, Member>,
+    said: Receiver<(u16, Option<Report>)>,
+    tell: Sender<(u16, Option<Report>)>,
+}
+
+pub(crate) struct Member {
+    pub(crate) part: Part,
+    child: Child,
+    socket: UnixStream,
+}
+
+/// What a process holds that other processes know of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    descriptors: usize,
+    /// Each once, however many descriptors it has.
+    sockets: usize,
+    shared_mappings: usize,
+}
+
+/// A client that is connected to nobody has the socket on which it reports.
+const CLIENT_SOCKETS: usize = 1;
+/// A server that nobody is connected to listens at four, too.
+const SERVER_SOCKETS: usize = 1 + 4;
+
+impl Crew {
+    pub(crate) fn new(directory: &Path, transport: Transport) -> Self {
+        let (tell, said) = mpsc::channel();
+        let (directory, members) = (directory.to_owned(), BTreeMap::new());
+        Self { directory, transport, next: 1, members, said, tell }
+    }
+
+    /// Starts a process; it has not said that it is ready.
+    pub(crate) fn start(&mut self, role: Role, window: u32) -> u16 {
+        let id = self.next;
+        self.next = self.next.checked_add(1).unwrap();
+        let (socket, others) = UnixStream::pair().unwrap();
+        let (directory, transport) = (self.directory.clone(), self.transport);
+        let part = Part { role, transport, id, window, directory };
+        let child = part.start(others);
+        let (mut from, tell) = (socket.try_clone().unwrap(), self.tell.clone());
+        thread::spawn(move || {
+            while let Some(report) = Report::read(&mut from) {
+                if tell.send((id, Some(report))).is_err() {
+                    return;
+                }
+            }
+            let _nobody_asks = tell.send((id, None));
+        });
+        self.members.insert(id, Member { part, child, socket });
+        id
+    }
+
+    pub(crate) fn ids(&self, is: impl Fn(Role) -> bool) -> Vec<u16> {
+        let members = self.members.iter().filter(|(_, member)| is(member.part.role));
+        members.map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) fn part(&self, id: u16) -> &Part {
+        &self.members[&id].part
+    }
+
+    pub(crate) fn tell(&self, id: u16, command: u8) {
+        use std::io::Write as _;
+        (&self.members[&id].socket).write_all(&[command]).unwrap();
+    }
+
+    /// SIGKILL. What it said before is still to be heard.
+    pub(crate) fn kill(&mut self, id: u16) {
+        let child = &mut self.members.get_mut(&id).unwrap().child;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// The next that somebody says; `None`: it is no more.
+    pub(crate) fn hear(&mut self) -> (u16, Option<Report>) {
+        let Ok(heard) = self.said.recv_timeout(HANGS) else { self.hangs("a report") };
+        heard
+    }
+
+    /// It has ended, by itself if `well`, and has said everything.
+    pub(crate) fn bury(&mut self, id: u16, well: bool) {
+        let mut member = self.members.remove(&id).unwrap();
+        let status = member.child.wait().unwrap();
+        assert!(!well || status.success(), "{:?} ended with {status}", member.part);
+    }
+
+    fn held(&self, id: u16) -> Held {
+        let process = PathBuf::from(format!("/proc/{}", self.members[&id].child.id()));
+        let open = self.open(id);
+        let sockets: BTreeSet<_> = open.iter().filter(|link| link.contains("socket:")).collect();
+        let maps = fs::read_to_string(process.join("maps")).unwrap();
+        let shared_mappings = maps.lines().filter(|line| line.contains("memfd:becket-ipc")).count();
+        Held { descriptors: open.len(), sockets: sockets.len(), shared_mappings }
+    }
+
+    fn open(&self, id: u16) -> Vec<String> {
+        let descriptors = format!("/proc/{}/fd", self.members[&id].child.id());
+        let open = fs::read_dir(descriptors).unwrap();
+        let links = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        links.map(|link| link.to_string_lossy().into_owned()).collect()
+    }
+
+    /// What it holds without any connection; the I/O thread may have the last of one for a moment.
+    pub(crate) fn held_alone(&self, id: u16) -> Held {
+        let sockets = match self.part(id).role {
+            Role::Server => SERVER_SOCKETS,
+            Role::Sender | Role::Receiver => CLIENT_SOCKETS,
+        };
+        self.until_held(id, |held| held.sockets == sockets && held.shared_mappings == 0)
+    }
+
+    /// Until it holds what it held.
+    pub(crate) fn holds_again(&self, id: u16, before: Held) {
+        self.until_held(id, |held| held == before);
+    }
+
+    fn until_held(&self, id: u16, is_so: impl Fn(Held) -> bool) -> Held {
+        let begin = Instant::now();
+        loop {
+            let held = self.held(id);
+            if is_so(held) {
+                return held;
+            }
+            let is_late = begin.elapsed() > HANGS;
+            assert!(!is_late, "{:?} holds {held:?}: {:?}", self.part(id), self.open(id));
+            thread::yield_now();
+        }
+    }
+
+    pub(crate) fn hangs(&self, waiting_for: &str) -> ! {
+        if std::env::var_os("BECKET_DEATH_KEEP").is_some() {
+            // For a debugger.
+            let living: Vec<_> = self.members.values().map(|member| member.child.id()).collect();
+            println!("hangs: {living:?}");
+            loop {
+                thread::park();
+            }
+        }
+        let living: Vec<_> = self.members.values().map(|member| &member.part).collect();
+        panic!("{waiting_for} does not come; of {living:?} somebody hangs")
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for member in self.members.values_mut() {
+            // Of one that has ended it fails.
+            let _gone = member.child.kill();
+            let _buried = member.child.wait();
+        }
+    }
+}
+
+/// Names in `/dev/shm` that are this project's.
+pub(crate) fn shared_names() -> Vec<String> {
+    let Ok(names) = fs::read_dir("/dev/shm") else { return Vec::new() };
+    names
+        .map(|name| name.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains("becket"))
+        .collect()
+}
+
+impl Report {
+    /// Whether an operation on an element has come to something.
+    pub(crate) fn is_progress(self) -> bool {
+        matches!(self.what, What::Accepted | What::Refused | What::Unknown | What::Received)
+    }
+}
