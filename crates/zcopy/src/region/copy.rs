@@ -4,6 +4,11 @@
 //! Such a read may be torn, but must be one: the compiler may neither read twice what it once
 //! checked, nor assume that nobody writes. So each byte is read once, by a volatile read, into memory
 //! of our own. What is checked is that copy.
+//!
+//! | where | how |
+//! |---|---|
+//! | x86-64, from 512 bytes on | `rep movsb`: to the compiler a black box, to the CPU as fast as any copy |
+//! | elsewhere | volatile reads, eight words in a row |
 
 use std::ptr;
 
@@ -18,6 +23,11 @@ const WORD: usize = size_of::<u64>();
 /// `from` is valid for volatile reads of `len` bytes, `to` for writes; they do not overlap. `from` may
 /// change meanwhile, by another process's doing.
 pub(super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    if len >= STRING_BYTES_MIN {
+        // SAFETY: the caller's promise.
+        return unsafe { copy_string(from, to, len) };
+    }
     let head = from.align_offset(WORD).min(len);
     // SAFETY: the caller's promise; the three ranges are those of `len`, one after the other, and
     // the middle one is aligned for words on the side that is read.
@@ -27,6 +37,28 @@ pub(super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
         copy_words(from.add(head).cast(), to.add(head), words);
         let done = head + words * WORD;
         copy_bytes(from.add(done), to.add(done), len - done);
+    }
+}
+
+/// Shorter copies are over before the instruction has begun.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+const STRING_BYTES_MIN: usize = 512;
+
+/// # Safety
+///
+/// As for [`copy_shared`].
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+unsafe fn copy_string(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller's promise; the direction flag is clear, as the ABI has it, and the registers
+    // are given back.
+    unsafe {
+        std::arch::asm!(
+            "rep movsb",
+            inout("rcx") len => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags),
+        );
     }
 }
 
@@ -68,9 +100,10 @@ mod tests {
 
     #[test]
     fn every_length_and_alignment_arrives() {
-        let from: Vec<u8> = (0..200_u8).collect();
+        let from: Vec<u8> = (0..700_u32).map(|byte| byte as u8).collect();
+        let lengths = || (0..120).chain(500..=690);
         for start in 0..9 {
-            for len in 0..from.len() - start {
+            for len in lengths().step_by(if cfg!(miri) { 17 } else { 1 }) {
                 let mut to = vec![0xFF; len + 1];
                 // SAFETY: both are that long.
                 unsafe { copy_shared(from[start..].as_ptr(), to.as_mut_ptr(), len) };
