@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::{Child, Command as Process, Stdio};
 
 use rustix::fs::{Mode, OFlags, open};
@@ -209,6 +210,103 @@ cause: No such file or directory (os error 2)
     );
 }
 
+/// A server of channels in a process of its own. Killed when dropped.
+struct Serving {
+    child: Child,
+    socket: PathBuf,
+    _directory: TempDir,
+}
+
+impl Serving {
+    fn start(channels: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let socket = directory.path().join("private/ipc.sock");
+        let mut process = Process::new(env!("CARGO_BIN_EXE_becket"));
+        process.args(["ipc", "serve", "--json", "--socket"]).arg(&socket).stdout(Stdio::piped());
+        for channel in channels {
+            process.args(["--channel", channel]);
+        }
+        let mut child = process.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        // It listens before it says so.
+        out.next().unwrap().unwrap();
+        Self { child, socket, _directory: directory }
+    }
+
+    fn mon(&self, args: &[&str]) -> Command {
+        mon(&["--socket"]).arg(&self.socket).args(args)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It has ended already: then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn another_process_is_watched_over_its_socket() {
+    let serving = Serving::start(&["jobs:bounded:64", "state:conflated"]);
+    Command::new(env!("CARGO_BIN_EXE_becket"))
+        .args(["ipc", "send", "jobs", "--socket"])
+        .arg(&serving.socket)
+        .stdin("one\ntwo\nthree\n")
+        .assert()
+        .success();
+    let run = serving.mon(&["--headless", "--duration", "200ms", "--interval", "100ms"]);
+    let run = run.assert().success().stderr_eq("");
+    let lines = lines(&run.get_output().stdout);
+    let jobs = lines.iter().rfind(|line| line["name"] == "jobs").unwrap();
+    assert_eq!((&jobs["sends_total"], &jobs["len"]), (&3.into(), &3.into()));
+    assert_eq!((&jobs["capacity"], &jobs["bytes_in_total"]), (&64.into(), &11.into()));
+    let process = lines.iter().find(|line| line["kind"] == "process").unwrap();
+    assert_eq!(process["pid"], serving.child.id());
+    assert_eq!(lines.last().unwrap()["reason"], "time_up");
+}
+
+#[test]
+fn a_process_that_goes_ends_the_lines() {
+    for (signal, reason, code) in [(Signal::TERM, "finished", 0), (Signal::KILL, "failed", 1)] {
+        let serving = Serving::start(&["jobs:bounded:64"]);
+        let mut child = Process::new(env!("CARGO_BIN_EXE_becket"))
+            .args(["mon", "--headless", "--interval", "100ms", "--socket"])
+            .arg(&serving.socket)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        out.next().unwrap().unwrap();
+        kill_process(Pid::from_child(&serving.child), signal).unwrap();
+        let last: Value = serde_json::from_str(&out.last().unwrap().unwrap()).unwrap();
+        assert_eq!((&last["kind"], &last["reason"]), (&"end".into(), &reason.into()));
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(code));
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(
+            said.contains("error: the process cannot be reached any more"),
+            code == 1,
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_socket_without_a_server_says_what_to_try() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("ipc.sock");
+    mon(&["--headless", "--socket"]).arg(&path).assert().code(1).stdout_eq("").stderr_eq(str![[
+        r#"
+error: cannot connect to [..]/ipc.sock
+cause: nobody listens there (No such file or directory (os error 2))
+hint:  `[..] ipc serve --socket [..]/ipc.sock` starts a server there
+
+"#
+    ]]);
+}
+
 #[test]
 fn an_interrupt_ends_the_lines_with_their_sum() {
     let mut child = Process::new(env!("CARGO_BIN_EXE_becket"))
@@ -307,7 +405,7 @@ hint:  `--headless` writes lines instead
 "#]]);
     mon(&["--headless"]).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: there is nothing to watch
-cause: neither --bench nor --replay says what
+cause: neither --socket nor --bench nor --replay says what
 hint:  `[..] mon --bench` shows a load in this process
 
 "#]]);
@@ -352,6 +450,7 @@ Arguments:
   [OUTPUT]  Where the lines go: a file, or - for stdout [default: -]
 
 Options:
+      --socket <PATH>    Watch the process that serves this socket
       --bench            Watch a load in this process, and say at its end what it came to
       --replay <FILE>    Show a recording
       --record <FILE>    Write every report to a file, for --replay

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where a monitor gets its reports from: a source in this process, or a recording. (One over a
-//! connection is made by the client, with [`Query::to_json`] and [`Report::from_json`].)
+//! Where a monitor gets its reports from: a source in this process, or a recording.
 
 use std::io::{BufRead, Read};
 use std::sync::Arc;
@@ -37,6 +36,12 @@ pub enum FeedError {
     /// The way to the process is gone.
     #[error("the process cannot be reached any more: {cause}")]
     Lost {
+        /// Why.
+        cause: String,
+    },
+    /// The process does not say.
+    #[error("the process shows nothing to a monitor: {cause}")]
+    Refused {
         /// Why.
         cause: String,
     },

@@ -33,8 +33,9 @@
 //! | `tame` | what came from outside, within bounds |
 //! | `rate` | the one rate function; smoothing and peak |
 //! | `source` | who makes reports: the exporter |
-//! | `feed` | who fetches them: in process, from a recording |
+//! | `feed`, `attach` | who fetches them: in process, from a recording, over a connection |
 
+mod attach;
 mod feed;
 mod query;
 mod rate;
@@ -45,6 +46,7 @@ mod tame;
 mod tests;
 
 pub use self::{
+    attach::ClientFeed,
     feed::{Feed, FeedError, LocalFeed, ReplayFeed},
     query::{ChannelSort, CoroutineSort, Page, PluginSort, Query, Select, SessionSort},
     rate::{Meter, RATE_INTERVAL_MIN, Rates, Reading, SMOOTHING, rate},

@@ -57,6 +57,7 @@ pub struct Page<T> {
     /// The rows.
     pub rows: Vec<T>,
     /// The one that was asked for by its id, if it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned: Option<T>,
 }
 
@@ -145,6 +146,27 @@ impl Default for Query {
 }
 
 impl Query {
+    /// No rows at all.
+    pub(super) fn nothing() -> Self {
+        Self {
+            schema: SCHEMA,
+            channels: Select::default(),
+            coroutines: Select::default(),
+            plugins: Select::default(),
+            sessions: Select::default(),
+        }
+    }
+
+    /// At most so many rows of each list.
+    pub(super) fn limit(&mut self, rows_max: u32) {
+        let Self { schema: _, channels, coroutines, plugins, sessions } = self;
+        for rows in
+            [&mut channels.rows, &mut coroutines.rows, &mut plugins.rows, &mut sessions.rows]
+        {
+            *rows = rows_max.min(*rows);
+        }
+    }
+
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {

@@ -101,32 +101,46 @@ pub struct ChannelReport {
     /// When its counts were read.
     pub at_ns: u64,
     /// How many values it may hold, if there is a limit.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub capacity: Option<u64>,
     /// How many it holds.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub len: u64,
     /// The most it was seen to hold.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub high_water: u64,
     /// Sends in line.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub senders_waiting: u64,
     /// Receives in line.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub receivers_waiting: u64,
     /// Whether it is closed.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub closed: bool,
     /// Values accepted.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub sends: u64,
     /// Values received.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub receives: u64,
     /// Bytes accepted.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub bytes_in: u64,
     /// Bytes received.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub bytes_out: u64,
     /// Operations that failed.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub failed: Failed,
     /// Values dropped by the overflow policy.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub dropped: u64,
     /// Values replaced by newer ones.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub conflated: u64,
     /// Values accepted that nobody received or will.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub undelivered: u64,
 }
 
@@ -135,8 +149,10 @@ pub struct ChannelReport {
 #[serde(default)]
 pub struct Failed {
     /// Of sends.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub send: Causes,
     /// Of receives.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub receive: Causes,
 }
 
@@ -145,12 +161,16 @@ pub struct Failed {
 #[serde(default)]
 pub struct Causes {
     /// Would have had to wait.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub would_block: u64,
     /// Waited until the deadline.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub timed_out: u64,
     /// Found the channel closed.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub closed: u64,
     /// Cancelled by a token.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub cancelled: u64,
 }
 
@@ -206,16 +226,22 @@ pub struct CoroutineRow {
     /// Its name; empty if it has none.
     pub name: String,
     /// Where it was spawned.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub site: String,
     /// `fresh`, `ready`, `running`, `parked` or `sleeping`.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub state: String,
     /// For how long it has been so.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub state_ms: u64,
     /// The number of its worker in the process, once it has started.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub worker: Option<u64>,
     /// Bytes of its stack.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub stack_bytes: u64,
     /// The runtime's name.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub runtime: String,
 }
 
@@ -250,26 +276,36 @@ pub struct PluginReport {
     /// Its name.
     pub name: String,
     /// Where it runs: `inline`, `process`…
+    #[serde(skip_serializing_if = "is_nothing")]
     pub distance: String,
     /// When its counts were read. Zero: when the report was begun.
     pub at_ns: u64,
     /// Calls that were answered.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub calls: u64,
     /// Failed ones by cause.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub errors: Vec<(String, u64)>,
     /// How long calls took.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub latency: Histogram,
     /// Calls that wait for their turn.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub queue_depth: u64,
     /// Calls under way.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub in_flight: u64,
     /// Bytes to it.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub bytes_in: u64,
     /// Bytes from it.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub bytes_out: u64,
     /// How often it was started again.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub restarts: u64,
     /// How often it was replaced by a newer one.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub reloads: u64,
 }
 
@@ -296,32 +332,45 @@ pub struct SessionReport {
     /// The peer's user id.
     pub peer_uid: u32,
     /// `unix-stream`, `unix-seqpacket`, `shared-memory`, `memory`.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub transport: String,
     /// The protocol's major version.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub protocol: u32,
     /// When its counts were read. Zero: when the report was begun.
     pub at_ns: u64,
     /// How long it has been there.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub age_ms: u64,
     /// Streams open.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub streams: u64,
     /// Requests under way.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub requests: u64,
     /// Frames from the peer.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub frames_in: u64,
     /// Frames to the peer.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub frames_out: u64,
     /// Bytes from the peer.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub bytes_in: u64,
     /// Bytes to the peer.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub bytes_out: u64,
     /// Bytes that wait to be written.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub queued_bytes: u64,
     /// Messages that may still be sent to the peer, over all streams.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub credit_messages: u64,
     /// Bytes that may still be sent to the peer.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub credit_bytes: u64,
     /// What was refused, by cause.
+    #[serde(skip_serializing_if = "is_nothing")]
     pub refused: Vec<(String, u64)>,
 }
 
@@ -463,6 +512,11 @@ impl Histogram {
         }
         None
     }
+}
+
+/// Whether a field can be left out of JSON: most counts of most rows are nothing.
+fn is_nothing<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A kind's name.

@@ -4,9 +4,11 @@
 use std::sync::{Arc, Weak};
 
 use super::{
-    ChannelSort, CoroutineSort, Exporter, Feed, Histogram, LocalFeed, PluginReport, Query,
-    REPORT_BYTES_MAX, ROWS_MAX, Report, SCHEMA, Select, SessionReport, Source, TEXT_BYTES_MAX,
+    ChannelSort, ClientFeed, CoroutineSort, Exporter, Feed, FeedError, Histogram, LocalFeed,
+    PluginReport, Query, REPORT_BYTES_MAX, ROWS_MAX, Report, SCHEMA, Select, SessionReport, Source,
+    TEXT_BYTES_MAX,
 };
+use crate::{Client, Server};
 use becket_chan::{Builder, Overflow, Receiver, Sender, bounded, unlimited};
 use becket_coro::Runtime;
 use proptest::prelude::*;
@@ -242,4 +244,65 @@ proptest! {
             }
         }
     }
+}
+
+/// A server that reports on `exporter`, and a feed from it.
+fn attached(exporter: Option<Arc<Exporter>>) -> (tempfile::TempDir, Server, ClientFeed) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("becket").join("mon.sock");
+    let builder = match exporter {
+        None => Server::builder(),
+        Some(exporter) => Server::builder().report(Arc::new(move |query| {
+            let query = Query::from_json(query).map_err(|error| error.to_string())?;
+            Ok(exporter.collect(&query).to_json().map_err(|error| error.to_string())?.into())
+        })),
+    };
+    let server = builder.bind(&path).unwrap();
+    let client = Client::connect(&path).wait().unwrap();
+    (directory, server, ClientFeed::new(client, "there"))
+}
+
+#[test]
+fn a_report_of_another_process_has_every_row_that_was_asked_for() {
+    let exporter = Arc::new(Exporter::new("there"));
+    let pairs: Vec<Arc<Pair>> = (0..3000).map(|_| Arc::new(bounded(4))).collect();
+    for (i, pair) in pairs.iter().enumerate() {
+        show(&exporter, &format!("a channel with quite a long name, number {i:05}"), pair);
+    }
+    exporter
+        .sessions(|| (0..2000).map(|id| SessionReport { id, ..Default::default() }).collect())
+        .unwrap();
+    let (_directory, server, mut feed) = attached(Some(Arc::clone(&exporter)));
+    let select = Select { rows: ROWS_MAX as u32, first: 500, pin: Some(7), ..Select::default() };
+    let query = Query {
+        channels: select,
+        sessions: Select { rows: ROWS_MAX as u32, ..Select::default() },
+        ..Query::default()
+    };
+    for _ in 0..2 {
+        let report = feed.next(&query).unwrap();
+        let page = &report.channels;
+        assert_eq!((page.total, page.matched, page.first), (3000, 3000, 500));
+        let ids: Vec<u64> = page.rows.iter().map(|row| row.id).collect();
+        assert_eq!(ids, (501..501 + ROWS_MAX as u64).collect::<Vec<_>>());
+        assert_eq!(page.pinned.as_ref().map(|row| row.id), Some(7));
+        assert_eq!(report.sessions.rows.len(), ROWS_MAX);
+        assert_eq!(report.totals.channels, 3000);
+    }
+    drop(server);
+    assert_eq!(feed.next(&query), Err(FeedError::Ended));
+}
+
+#[test]
+fn a_server_that_reports_nothing_and_a_query_that_is_none_are_told_apart() {
+    let (_directory, _server, mut feed) = attached(None);
+    let error = feed.next(&Query::default()).unwrap_err();
+    assert!(matches!(&error, FeedError::Refused { cause } if cause.contains("no figures")));
+    let (_directory, _server, mut feed) = attached(Some(Arc::new(Exporter::new("there"))));
+    let error = feed.next(&Query { schema: 9, ..Query::default() }).unwrap_err();
+    assert!(
+        matches!(&error, FeedError::Refused { cause } if cause.contains("schema 9")),
+        "{error}"
+    );
+    assert!(feed.next(&Query::default()).is_ok(), "the connection goes on");
 }

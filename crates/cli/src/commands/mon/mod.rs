@@ -55,6 +55,9 @@ use crate::ui::Ui;
 /// lines for what somebody should look at. `h` shows the keys, `q` quits.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Watch the process that serves this socket
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["bench", "replay"])]
+    socket: Option<PathBuf>,
     /// Watch a load in this process, and say at its end what it came to
     #[arg(long, conflicts_with = "replay")]
     bench: bool,
@@ -145,10 +148,11 @@ fn source(args: &Args) -> Result<(Box<dyn Feed>, Option<Load>), Failure> {
         let load = Load::start(&args.shape)?;
         return Ok((origin::of_bench(&load), Some(load)));
     }
-    match &args.replay {
-        Some(path) => Ok((origin::of_recording(path)?, None)),
-        None => Err(Failure::new(Exit::Usage, "there is nothing to watch")
-            .cause("neither --bench nor --replay says what")
+    match (&args.socket, &args.replay) {
+        (Some(path), _) => Ok((origin::of_socket(path)?, None)),
+        (None, Some(path)) => Ok((origin::of_recording(path)?, None)),
+        (None, None) => Err(Failure::new(Exit::Usage, "there is nothing to watch")
+            .cause("neither --socket nor --bench nor --replay says what")
             .hint(format!("`{} mon --bench` shows a load in this process", super::program()))),
     }
 }
@@ -181,6 +185,10 @@ fn feed_failed(error: &FeedError) -> Failure {
     match error {
         FeedError::Lost { cause } => {
             Failure::new(Exit::Failure, "the process cannot be reached any more")
+                .cause(cause.clone())
+        }
+        FeedError::Refused { cause } => {
+            Failure::new(Exit::Failure, "the process shows nothing to a monitor")
                 .cause(cause.clone())
         }
         FeedError::Report(error) => {

@@ -273,9 +273,13 @@ impl Line {
         let track = store.track(of);
         let messages = track.and_then(|track| track.rates(Unit::Messages));
         let bytes = track.and_then(|track| track.rates(Unit::Bytes));
+        // Only channels have a side of their own for it.
+        let two_sided = matches!(of, Of::Total | Of::Channel(_));
+        let sent = track.and_then(|track| track.rates(Unit::Sent)).filter(|_| two_sided);
         let gbps = |bytes: f64| bytes * 8.0 / 1e9;
         self.put("interval_ms", messages.map(|rates| rates.interval.as_secs_f64() * 1e3))
             .put("pps", messages.map(|rates| rates.now))
+            .put("pps_sent", sent.map(|rates| rates.now))
             .put("smoothed", messages.map(|rates| rates.smoothed))
             .put("peak", messages.map(|rates| rates.peak))
             .put("gbps", bytes.map(|rates| gbps(rates.now)))

@@ -56,6 +56,7 @@ fn the_schema_is_as_documented() {
  ,"age_ms":65000
  ,"interval_ms":2000.0
  ,"pps":100000.0
+ ,"pps_sent":null
  ,"smoothed":100000.0
  ,"peak":100000.0
  ,"gbps":0.08
@@ -83,6 +84,7 @@ fn the_schema_is_as_documented() {
  ,"distance":"inline"
  ,"interval_ms":2000.0
  ,"pps":5000.0
+ ,"pps_sent":null
  ,"smoothed":5000.0
  ,"peak":5000.0
  ,"gbps":0.08
@@ -143,6 +145,7 @@ fn the_schema_is_as_documented() {
  ,"channel_kind":"unlimited"
  ,"interval_ms":2000.0
  ,"pps":0.0
+ ,"pps_sent":0.0
  ,"smoothed":0.0
  ,"peak":0.0
  ,"gbps":0.0
@@ -189,6 +192,7 @@ fn the_schema_is_as_documented() {
  ,"kind":"totals"
  ,"interval_ms":2000.0
  ,"pps":418435.0
+ ,"pps_sent":418435.0
  ,"smoothed":418435.0
  ,"peak":418435.0
  ,"gbps":5.02122

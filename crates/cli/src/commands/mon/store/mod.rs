@@ -61,6 +61,7 @@ impl Store {
                 messages: totals.receives,
                 bytes: totals.bytes_out,
                 failures: totals.failures,
+                sent: totals.sends,
             },
         );
         let channels = &report.channels;
@@ -70,6 +71,7 @@ impl Store {
                 messages: channel.receives,
                 bytes: channel.bytes_out,
                 failures: channel.failed.total(),
+                sent: channel.sends,
             };
             self.read(Of::Channel(channel.id), counts);
         }
@@ -127,6 +129,7 @@ pub(crate) fn plugin_counts(plugin: &PluginReport) -> Counts {
         messages: plugin.calls,
         bytes: plugin.bytes_in.saturating_add(plugin.bytes_out),
         failures: plugin.errors(),
+        sent: 0,
     }
 }
 
@@ -137,6 +140,7 @@ pub(crate) fn session_counts(session: &SessionReport) -> Counts {
         messages: session.frames_in.saturating_add(session.frames_out),
         bytes: session.bytes_in.saturating_add(session.bytes_out),
         failures: session.refused(),
+        sent: 0,
     }
 }
 
@@ -147,6 +151,7 @@ pub(crate) fn worker_counts(worker: &WorkerReport) -> Counts {
         messages: worker.dispatches,
         bytes: worker.steals,
         failures: worker.remote_wakes,
+        sent: 0,
     }
 }
 

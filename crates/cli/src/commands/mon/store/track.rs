@@ -18,6 +18,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Failures, errors, refusals.
     Failures,
+    /// Messages sent: of a channel, whose messages are those received. Shown in its detail alone.
+    Sent,
 }
 
 impl Unit {
@@ -26,7 +28,7 @@ impl Unit {
         match self {
             Self::Messages => Self::Bytes,
             Self::Bytes => Self::Failures,
-            Self::Failures => Self::Messages,
+            Self::Failures | Self::Sent => Self::Messages,
         }
     }
 
@@ -36,6 +38,7 @@ impl Unit {
             Self::Messages => "messages",
             Self::Bytes => "bytes",
             Self::Failures => "failures",
+            Self::Sent => "sent",
         }
     }
 }
@@ -47,13 +50,14 @@ pub(crate) struct Counts {
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) failures: u64,
+    pub(crate) sent: u64,
 }
 
 /// Meters of one thing, and what they showed lately.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Track {
-    meters: [Meter; 3],
-    history: [VecDeque<f64>; 3],
+    meters: [Meter; 4],
+    history: [VecDeque<f64>; 4],
     /// The number of the report in which it was seen last.
     pub(super) seen: u64,
 }
@@ -62,10 +66,10 @@ impl Track {
     /// Takes the counts of a report. True if new rates were made of it.
     pub(super) fn read(&mut self, counts: Counts, report: u64) -> bool {
         self.seen = report;
-        let Counts { at_ns, messages, bytes, failures } = counts;
+        let Counts { at_ns, messages, bytes, failures, sent } = counts;
         let mut news = false;
         let each = self.meters.iter_mut().zip(&mut self.history);
-        for ((meter, history), count) in each.zip([messages, bytes, failures]) {
+        for ((meter, history), count) in each.zip([messages, bytes, failures, sent]) {
             if let Some(rates) = meter.read(Reading { at_ns, count }) {
                 news = true;
                 if history.len() >= SAMPLES_MAX {

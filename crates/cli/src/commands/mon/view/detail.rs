@@ -149,7 +149,15 @@ impl Page<'_> {
             self.text(&[(&line, Style::new())]);
         }
         self.skip();
-        self.rates(&Of::Channel(row.id));
+        self.rates(
+            &Of::Channel(row.id),
+            &[
+                ("sent", Unit::Sent),
+                ("received", Unit::Messages),
+                ("bytes", Unit::Bytes),
+                ("failures", Unit::Failures),
+            ],
+        );
     }
 
     fn coroutine(&mut self, row: &CoroutineRow) {
@@ -202,7 +210,10 @@ impl Page<'_> {
         );
         self.skip();
         self.latency(row);
-        self.rates(&Of::Plugin(row.name.clone()));
+        self.rates(
+            &Of::Plugin(row.name.clone()),
+            &[("calls", Unit::Messages), ("bytes", Unit::Bytes), ("errors", Unit::Failures)],
+        );
     }
 
     fn session(&mut self, row: &SessionReport) {
@@ -239,7 +250,10 @@ impl Page<'_> {
         let refused = if refused.is_empty() { "nothing".to_owned() } else { refused.join(", ") };
         self.field("refused", &refused);
         self.skip();
-        self.rates(&Of::Session(row.id));
+        self.rates(
+            &Of::Session(row.id),
+            &[("frames", Unit::Messages), ("bytes", Unit::Bytes), ("refused", Unit::Failures)],
+        );
     }
 
     /// Buckets as bars: those that hold something, and what lies between them.
@@ -269,7 +283,7 @@ impl Page<'_> {
     }
 
     /// Rates in every unit, and the graph of the one that is shown.
-    fn rates(&mut self, of: &Of) {
+    fn rates(&mut self, of: &Of, rows: &[(&str, Unit)]) {
         let theme = self.theme;
         let Some(track) = self.app.store.track(of) else { return };
         let heads = format!(
@@ -277,8 +291,8 @@ impl Page<'_> {
             "a second", "now", "smoothed", "peak", "average"
         );
         self.text(&[(&heads, theme.columns())]);
-        for unit in [Unit::Messages, Unit::Bytes, Unit::Failures] {
-            let mut line = format!("{:<14}", unit.word());
+        for (name, unit) in rows.iter().copied() {
+            let mut line = format!("{name:<14}");
             match track.rates(unit) {
                 Some(rates) => {
                     for value in [rates.now, rates.smoothed, rates.peak, rates.average] {

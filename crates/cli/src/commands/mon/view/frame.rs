@@ -106,7 +106,7 @@ pub(super) fn total(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
 pub(super) fn rate_text(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Bytes => format!("{}/s", units::bytes(value)),
-        Unit::Messages | Unit::Failures => format!("{}/s", units::short(value)),
+        Unit::Messages | Unit::Failures | Unit::Sent => format!("{}/s", units::short(value)),
     }
 }
 
