@@ -34,8 +34,6 @@ mod stat;
 mod stop;
 mod tally;
 
-use std::time::Duration;
-
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -58,23 +56,4 @@ pub(super) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Pipe(args) => pipe::run(args, ui),
         Command::Stat(args) => stat::run(args, ui),
     }
-}
-
-/// A time on the command line: `30`, `1.5s`, `250ms`, `2m`, `1h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let why = || "write it as 30, 1.5s, 250ms, 2m or 1h".to_owned();
-    let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(at).ok_or_else(why)?;
-    let scale = match unit {
-        "ms" => 1e-3,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(why()),
-    };
-    let seconds = number.parse::<f64>().map_err(|_| why())? * scale;
-    if !(seconds > 0.0 && seconds <= 31_536_000.0) {
-        return Err("it must be above nothing and at most a year".to_owned());
-    }
-    Ok(Duration::from_secs_f64(seconds))
 }

@@ -33,6 +33,7 @@ use super::place::At;
 use super::shape::{self, Shape};
 use super::stop::Signals;
 use super::tally::Tally;
+use crate::commands::mon::units::parse_duration;
 use crate::commands::{program, runtime};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -61,7 +62,7 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     window: u32,
     /// Give up when nothing is accepted for so long, such as 30s or 500ms
-    #[arg(long, value_name = "TIME", value_parser = super::duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
 }
 

@@ -30,7 +30,7 @@ mod screen;
 mod signals;
 mod store;
 mod tui;
-mod units;
+pub(super) mod units;
 mod view;
 
 use std::fs::File;

@@ -66,7 +66,7 @@ pub(super) fn age(ms: u64) -> String {
 }
 
 /// Reads `30`, `1.5s`, `250ms`, `2m`, `1h`.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let why = || "write it as 30, 1.5s, 250ms, 2m or 1h".to_owned();
     let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(at).ok_or_else(why)?;

@@ -56,7 +56,11 @@ pub(super) fn show(path: &Path, channels: &[Named], ui: &Ui) -> Result<(), Failu
             }
         }
     }
-    section("What channels hold and did", &[format!("{becket} ipc stat{socket}")]);
+    let at = place::option(path);
+    section(
+        "What channels hold and did, once and live",
+        &[format!("{becket} ipc stat{socket}"), format!("{becket} mon{at}")],
+    );
     out.push_str(&format!("\n{}\n", paint(DIM, "Ctrl-C ends it.")));
     ui.text(&out)
 }

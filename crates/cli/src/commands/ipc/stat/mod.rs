@@ -15,12 +15,14 @@ mod table;
 
 use std::time::Duration;
 
+use becket_chan::timer;
 use becket_ipc::monitor::RATE_INTERVAL_MIN;
 
 use self::gate::Gate;
 use self::row::Row;
 use super::opening::connect;
 use super::place::At;
+use crate::commands::mon::units::parse_duration;
 use crate::commands::{program, runtime};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -61,7 +63,7 @@ async fn stat(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut reports = look::all(&client, only).await?;
     let mut earlier = None;
     if let Some(interval) = args.interval {
-        tokio::time::sleep(interval).await;
+        timer::sleep(interval).await;
         earlier = Some(std::mem::replace(&mut reports, look::all(&client, only).await?));
     }
     let rows: Vec<Row> = reports
@@ -115,7 +117,7 @@ fn judge(rows: &[Row], gates: &[Gate]) -> Result<Exit, Failure> {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = super::duration(text)?;
+    let interval = parse_duration(text)?;
     if interval < RATE_INTERVAL_MIN {
         let min = RATE_INTERVAL_MIN.as_millis();
         return Err(format!("less than {min}ms is too short to carry a rate"));

@@ -5,8 +5,11 @@ use becket_ipc::monitor::{ChannelReport, Reading, rate};
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
+/// A name, and the count that it is of.
+type Counted = (&'static str, fn(&ChannelReport) -> u64);
+
 /// The figures that are counts, in the order in which they are written.
-const COUNTS: [(&str, fn(&ChannelReport) -> u64); 14] = [
+const COUNTS: [Counted; 14] = [
     ("len", |channel| channel.len),
     ("high_water", |channel| channel.high_water),
     ("senders_waiting", |channel| channel.senders_waiting),
@@ -24,7 +27,7 @@ const COUNTS: [(&str, fn(&ChannelReport) -> u64); 14] = [
 ];
 
 /// The figures that are rates, with the count that they are of.
-const RATES: [(&str, fn(&ChannelReport) -> u64); 4] = [
+const RATES: [Counted; 4] = [
     ("sends_per_second", |channel| channel.sends),
     ("receives_per_second", |channel| channel.receives),
     ("bytes_in_per_second", |channel| channel.bytes_in),
