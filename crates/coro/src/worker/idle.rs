@@ -106,7 +106,10 @@ impl Worker {
         let source = claimed.single().cloned();
         // It sleeps in the one that it keeps; of others it must not be in the way.
         let kept = source.is_some().then_some(claimed);
-        self.sleep(source);
+        // Letting go of a source may have woken a coroutine of this worker's.
+        if !self.has_own() {
+            self.sleep(source);
+        }
         if let Some(kept) = kept {
             kept.poll();
             self.claimed.set(kept.retain());
@@ -196,7 +199,8 @@ impl Worker {
                     match &source {
                         None => self.remote.sleeper.sleep(until),
                         Some(source) => {
-                            source.sleep(until, &|| !self.remote.sleeper.is_announced());
+                            let is_awake = || !self.remote.sleeper.is_announced() || self.has_own();
+                            source.sleep(until, &is_awake);
                         }
                     }
                 }

@@ -135,6 +135,8 @@ pub(crate) struct Core<S: Side> {
     deadline: Option<Sleep>,
     /// The deadline may have come.
     is_due: bool,
+    /// Something waits for room.
+    is_blocked: bool,
     own_waker: Waker,
     /// Itself, while nobody else keeps it: a server's connection lives until it has ended.
     kept: Option<Arc<Connection<S>>>,
@@ -192,6 +194,7 @@ impl<S: Side> Connection<S> {
                     streams: Vec::new(),
                     deadline: None,
                     is_due: true,
+                    is_blocked: false,
                     own_waker,
                     kept: None,
                     registered: None,
@@ -398,12 +401,12 @@ impl<S: Side> Core<S> {
         }
         let taken = self.take();
         let woke = self.serve_woken(woken);
-        if taken == 0 && !woke {
+        if taken == 0 && !woke && !self.is_blocked {
             return false;
         }
-        self.send();
+        let sent = self.send();
         self.keep_time();
-        true
+        taken > 0 || woke || sent
     }
 
     /// Takes frames, and does what they ask.
@@ -470,13 +473,14 @@ impl<S: Side> Core<S> {
             return true;
         }
         let all = self.session.transmit(&mut *self.link);
-        match self.link.flush() {
-            Ok(flushed) => all && flushed,
+        self.is_blocked = match self.link.flush() {
+            Ok(flushed) => !(all && flushed),
             Err(error) => {
                 self.failed(error);
-                true
+                false
             }
-        }
+        };
+        !self.is_blocked
     }
 
     fn failed(&mut self, error: LinkError) {
