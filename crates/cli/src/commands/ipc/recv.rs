@@ -284,16 +284,18 @@ pub(super) async fn give_back(
 fn conclude(args: &Args, why: Why, back: &Back, tally: &Tally, ui: &Ui) -> Result<Exit, Failure> {
     let channel = &args.channel;
     let written = text::plural(tally.elements, "element");
-    let lost = match *back {
-        Back::Yes => None,
-        Back::Lost(held) => Some(format!(
-            "{} came ahead from a channel that is closed now, and cannot go back",
-            text::plural(held as u64, "element")
-        )),
-        Back::Unknown => Some("whether the rest went back is not known".to_owned()),
-    };
-    if let Some(lost) = &lost {
-        ui.note(lost);
+    match *back {
+        Back::Yes => {}
+        Back::Unknown => ui.note("whether the rest went back is not known"),
+        Back::Lost(held) => {
+            let held = text::plural(held as u64, "element");
+            return Err(Failure::new(
+                Exit::Failure,
+                format!("{held} of {channel} fetched ahead and not written, {written} written"),
+            )
+            .cause(format!("{channel} is closed meanwhile: what was fetched cannot go back"))
+            .hint("`--window 0` fetches nothing ahead"));
+        }
     }
     match why {
         Why::Counted => {
