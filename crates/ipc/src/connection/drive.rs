@@ -147,7 +147,7 @@ impl<S: Side> Connection<S> {
                 std::hint::spin_loop();
             }
             let in_vain = IN_VAIN.get();
-            let is_worth_it = in_vain < 2 || in_vain % PROBE_EVERY == 0;
+            let is_worth_it = in_vain < 2 || in_vain.is_multiple_of(PROBE_EVERY);
             if !is_worth_it || !self.may_come_soon() {
                 IN_VAIN.set(in_vain.wrapping_add(1));
                 return false;
