@@ -74,8 +74,8 @@ impl<S: Source> Feed for LocalFeed<S> {
     }
 }
 
-/// Reports of a recording: one as JSON on each line. Its rows are those that were recorded,
-/// whatever is asked for.
+/// Reports of a recording: one as JSON on each line. Filter, order and page are applied to the rows
+/// that were recorded; those that were not are not there.
 #[derive(Debug)]
 pub struct ReplayFeed<R> {
     lines: R,
@@ -96,7 +96,7 @@ impl<R: BufRead + Send> ReplayFeed<R> {
 }
 
 impl<R: BufRead + Send> Feed for ReplayFeed<R> {
-    fn next(&mut self, _: &Query) -> Result<Report, FeedError> {
+    fn next(&mut self, query: &Query) -> Result<Report, FeedError> {
         loop {
             let mut line = Vec::new();
             // One byte more than may be, so that a line that is too long shows itself.
@@ -110,7 +110,9 @@ impl<R: BufRead + Send> Feed for ReplayFeed<R> {
             }
             let line = line.trim_ascii();
             if !line.is_empty() {
-                return Ok(Report::from_json(line)?);
+                let mut report = Report::from_json(line)?;
+                query.choose(&mut report);
+                return Ok(report);
             }
         }
     }
@@ -126,7 +128,7 @@ impl<R: BufRead + Send> Feed for ReplayFeed<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SCHEMA;
+    use super::super::{ChannelReport, ChannelSort, Page, SCHEMA, Select};
     use super::*;
 
     #[test]
@@ -142,6 +144,31 @@ mod tests {
         assert_eq!(feed.next(&query).unwrap().at_ns, 1);
         assert_eq!(feed.next(&query).unwrap().at_ns, 2);
         assert_eq!(feed.next(&query), Err(FeedError::Ended));
+    }
+
+    #[test]
+    fn filter_order_and_page_are_of_the_rows_that_were_recorded() {
+        let row = |id, name: &str, len| ChannelReport {
+            id,
+            name: name.to_owned(),
+            len,
+            ..ChannelReport::default()
+        };
+        let rows = vec![row(1, "orders", 3), row(2, "other", 9), row(3, "order log", 7)];
+        let channels = Page { total: 500, matched: 500, rows, ..Page::default() };
+        let report = Report { schema: SCHEMA, channels, ..Report::default() };
+        let line = report.to_json().unwrap();
+        let mut feed = ReplayFeed::new(line.as_slice(), "recording");
+        let channels = Select {
+            sort: ChannelSort::Depth,
+            filter: "order".into(),
+            rows: 9,
+            pin: Some(2),
+            ..Select::default()
+        };
+        let page = feed.next(&Query { channels, ..Query::default() }).unwrap().channels;
+        assert_eq!(page.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [3, 1]);
+        assert_eq!((page.total, page.matched, page.pinned.unwrap().id), (500, 2, 2));
     }
 
     #[test]

@@ -28,7 +28,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | `report` | the model, with its schema's version |
+//! | `report`, `figures` | the model, with its schema's version; what its rows say of themselves |
 //! | `query` | which rows a report is to have |
 //! | `tame` | what came from outside, within bounds |
 //! | `rate` | the one rate function; smoothing and peak |
@@ -37,6 +37,7 @@
 
 mod attach;
 mod feed;
+mod figures;
 mod query;
 mod rate;
 mod report;

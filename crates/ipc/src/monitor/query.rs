@@ -2,8 +2,12 @@
 //! Which rows a report is to have. What is asked for is done where the rows are, so that a process
 //! with ten thousand channels writes down a page of them.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
+use super::report::{PluginReport, Report, SessionReport};
+use super::source::plugin_id;
 use super::tame::{ROWS_MAX, ReportError, TEXT_BYTES_MAX, tame_text};
 use super::{ReportError as Error, SCHEMA};
 
@@ -167,6 +171,50 @@ impl Query {
         }
     }
 
+    /// Applies it to the rows that a report has. Orders by what lately happened are by what
+    /// happened at all: a report holds no rates.
+    pub(super) fn choose(&self, report: &mut Report) {
+        let Self { schema: _, channels, coroutines, plugins, sessions } = self;
+        report.channels = channels.again(
+            &report.channels,
+            |row| &row.name,
+            |row| row.id,
+            |a, b| match channels.sort {
+                ChannelSort::Id => a.id.cmp(&b.id),
+                ChannelSort::Name => a.name.cmp(&b.name),
+                ChannelSort::Depth => b.len.cmp(&a.len),
+                ChannelSort::Waiting => b.waiting().cmp(&a.waiting()),
+                ChannelSort::Rate => b.receives.cmp(&a.receives),
+                ChannelSort::Bytes => b.bytes_out.cmp(&a.bytes_out),
+                ChannelSort::Failed => b.failed.total().cmp(&a.failed.total()),
+            },
+        );
+        report.coroutines.rows = coroutines.again(
+            &report.coroutines.rows,
+            |row| if row.name.is_empty() { &row.site } else { &row.name },
+            |row| row.id,
+            |a, b| match coroutines.sort {
+                CoroutineSort::Id => a.id.cmp(&b.id),
+                CoroutineSort::Name => a.name.cmp(&b.name),
+                CoroutineSort::State => a.state_rank().cmp(&b.state_rank()),
+                CoroutineSort::Age => b.state_ms.cmp(&a.state_ms),
+                CoroutineSort::Worker => a.worker.cmp(&b.worker),
+            },
+        );
+        report.plugins = plugins.again(
+            &report.plugins,
+            |row| &row.name,
+            |row| plugin_id(&row.name),
+            |a, b| plugins.sort.order(a, b),
+        );
+        report.sessions = sessions.again(
+            &report.sessions,
+            |row| &row.transport,
+            |row| row.id,
+            |a, b| sessions.sort.order(a, b),
+        );
+    }
+
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
@@ -194,7 +242,45 @@ impl Query {
     }
 }
 
+impl PluginSort {
+    /// The order of two plugins.
+    pub(super) fn order(self, a: &PluginReport, b: &PluginReport) -> Ordering {
+        match self {
+            Self::Name => a.name.cmp(&b.name),
+            Self::Calls => b.calls.cmp(&a.calls),
+            Self::Errors => b.errors().cmp(&a.errors()),
+            Self::Depth => b.queue_depth.cmp(&a.queue_depth),
+        }
+    }
+}
+
+impl SessionSort {
+    /// The order of two sessions.
+    pub(super) fn order(self, a: &SessionReport, b: &SessionReport) -> Ordering {
+        let bytes = |row: &SessionReport| row.bytes_in.saturating_add(row.bytes_out);
+        match self {
+            Self::Id => a.id.cmp(&b.id),
+            Self::Bytes => bytes(b).cmp(&bytes(a)),
+            Self::Streams => b.streams.cmp(&a.streams),
+            Self::Refused => b.refused().cmp(&a.refused()),
+        }
+    }
+}
+
 impl<S> Select<S> {
+    /// A page of a page: of the rows that it has, those that are asked for. What the source left out
+    /// stays counted as there.
+    fn again<T: Clone>(
+        &self,
+        page: &Page<T>,
+        name: impl Fn(&T) -> &str,
+        id: impl Fn(&T) -> u64,
+        order: impl Fn(&T, &T) -> Ordering,
+    ) -> Page<T> {
+        let total = page.total;
+        Page { total, ..self.page(&page.rows, name, id, order, Clone::clone) }
+    }
+
     fn tame(&mut self) {
         self.rows = self.rows.min(ROWS_MAX as u32);
         tame_text(&mut self.filter, TEXT_BYTES_MAX);
@@ -207,7 +293,7 @@ impl<S> Select<S> {
         items: &[I],
         name: impl Fn(&I) -> &str,
         id: impl Fn(&I) -> u64,
-        order: impl Fn(&I, &I) -> std::cmp::Ordering,
+        order: impl Fn(&I, &I) -> Ordering,
         make: impl Fn(&I) -> T,
     ) -> Page<T> {
         let filter = self.filter.to_lowercase();
@@ -280,7 +366,7 @@ mod tests {
             &items,
             |item| names[*item],
             |item| *item as u64,
-            |_, _| std::cmp::Ordering::Equal,
+            |_, _| Ordering::Equal,
             |item| *item,
         );
         assert_eq!((page.rows, page.matched, page.total), (vec![0, 1], 2, 3));

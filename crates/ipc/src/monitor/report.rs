@@ -7,11 +7,9 @@
 //! Times named `at_ns` are nanoseconds of the watched process's monotonic clock, from a beginning
 //! that is the same for all of one process and means nothing outside it.
 
-use becket_chan::{Failures, Kind, Snapshot};
 use serde::{Deserialize, Serialize};
 
 use super::query::Page;
-use super::rate::Reading;
 
 /// The schema's version.
 pub const SCHEMA: u32 = 1;
@@ -374,159 +372,7 @@ pub struct SessionReport {
     pub refused: Vec<(String, u64)>,
 }
 
-impl ChannelReport {
-    /// A channel as it shows itself.
-    #[must_use]
-    pub fn new(id: u64, name: &str, at_ns: u64, snapshot: &Snapshot) -> Self {
-        Self {
-            id,
-            name: name.to_owned(),
-            kind: kind(snapshot.kind).to_owned(),
-            at_ns,
-            capacity: snapshot.capacity.map(|capacity| capacity as u64),
-            len: snapshot.len as u64,
-            high_water: snapshot.high_water as u64,
-            senders_waiting: snapshot.senders_waiting as u64,
-            receivers_waiting: snapshot.receivers_waiting as u64,
-            closed: snapshot.closed,
-            sends: snapshot.sends,
-            receives: snapshot.receives,
-            bytes_in: snapshot.bytes_sent,
-            bytes_out: snapshot.bytes_received,
-            failed: Failed {
-                send: snapshot.send_failures.into(),
-                receive: snapshot.receive_failures.into(),
-            },
-            dropped: snapshot.dropped,
-            conflated: snapshot.conflated,
-            undelivered: snapshot.undelivered,
-        }
-    }
-
-    /// Whether it holds as many as it may. A rendezvous channel holds none, and is never full here.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.capacity.is_some_and(|capacity| capacity > 0 && self.len >= capacity)
-            && self.kind == kind(Kind::Bounded)
-    }
-
-    /// Values received, with when.
-    #[must_use]
-    pub fn receives(&self) -> Reading {
-        Reading { at_ns: self.at_ns, count: self.receives }
-    }
-
-    /// Bytes received, with when.
-    #[must_use]
-    pub fn bytes_out(&self) -> Reading {
-        Reading { at_ns: self.at_ns, count: self.bytes_out }
-    }
-
-    /// Failures of both sides, with when.
-    #[must_use]
-    pub fn failures(&self) -> Reading {
-        Reading { at_ns: self.at_ns, count: self.failed.total() }
-    }
-}
-
-impl Failed {
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.send.total().saturating_add(self.receive.total())
-    }
-
-    /// Those that somebody waited for in vain: deadlines and ends. Not those that asked whether
-    /// there was room, nor those that changed their mind.
-    #[must_use]
-    pub fn grave(&self) -> u64 {
-        let grave = |causes: &Causes| causes.timed_out.saturating_add(causes.closed);
-        grave(&self.send).saturating_add(grave(&self.receive))
-    }
-}
-
-impl Causes {
-    /// Each cause with its name.
-    #[must_use]
-    pub fn each(&self) -> [(&'static str, u64); 4] {
-        [
-            ("would_block", self.would_block),
-            ("timed_out", self.timed_out),
-            ("closed", self.closed),
-            ("cancelled", self.cancelled),
-        ]
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.each().iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
-    }
-}
-
-impl From<Failures> for Causes {
-    fn from(failures: Failures) -> Self {
-        Self {
-            would_block: failures.would_block,
-            timed_out: failures.timed_out,
-            closed: failures.closed,
-            cancelled: failures.cancelled,
-        }
-    }
-}
-
-impl PluginReport {
-    /// Failed calls of every cause.
-    #[must_use]
-    pub fn errors(&self) -> u64 {
-        self.errors.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
-    }
-}
-
-impl SessionReport {
-    /// What was refused, for every cause.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
-    }
-}
-
-impl Histogram {
-    /// How many durations.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
-    }
-
-    /// The bound that `share` (0 to 1) of them do not exceed; `None` without any, or if it lies above
-    /// the last bound.
-    #[must_use]
-    pub fn quantile_ns(&self, share: f64) -> Option<u64> {
-        let rank = ((self.count() as f64 * share).ceil() as u64).max(1);
-        let mut seen = 0_u64;
-        for (upper, count) in self.upper_ns.iter().zip(&self.counts) {
-            seen = seen.saturating_add(*count);
-            if seen >= rank {
-                return Some(*upper);
-            }
-        }
-        None
-    }
-}
-
 /// Whether a field can be left out of JSON: most counts of most rows are nothing.
 fn is_nothing<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-/// A kind's name.
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Rendezvous => "rendezvous",
-        Kind::Bounded => "bounded",
-        Kind::Conflated => "conflated",
-        Kind::Unlimited => "unlimited",
-        // A kind of a later version.
-        _ => "other",
-    }
 }

@@ -172,3 +172,99 @@ fn next(
         Err(_) => Turn::Nobody,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use becket_ipc::monitor::{Exporter, LocalFeed};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn plan() -> Plan {
+        let source = Arc::new(Exporter::new("test"));
+        Plan {
+            feed: Box::new(LocalFeed::new(source, "test")),
+            done: None,
+            query: Query::default(),
+            interval: LONG,
+            duration: None,
+            paced: true,
+        }
+    }
+
+    fn started(plan: Plan) -> (Sender<Order>, Receiver<News>) {
+        let (say, news) = bounded(16);
+        (start(plan, say).unwrap(), news)
+    }
+
+    /// The next news: a report, or the end.
+    fn next_of(news: &Receiver<News>) -> Option<Ending> {
+        match news.recv().wait().unwrap() {
+            News::Report(_) => None,
+            News::Ended(ending) => Some(ending),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_report_comes_at_once_and_a_query_does_not_wait_for_the_next() {
+        let (orders, news) = started(plan());
+        assert_eq!(next_of(&news), None);
+        orders.send(Order::Query(Box::default())).wait().unwrap();
+        assert_eq!(next_of(&news), None);
+    }
+
+    #[test]
+    fn what_is_done_is_looked_at_once_more() {
+        let done = Token::new();
+        let (_orders, news) = started(Plan { done: Some(done.clone()), ..plan() });
+        assert_eq!(next_of(&news), None);
+        done.cancel();
+        assert_eq!(next_of(&news), None);
+        assert_eq!(next_of(&news), Some(Ending::Finished));
+        assert!(news.recv().wait().is_err(), "and then never again");
+    }
+
+    #[test]
+    fn a_time_ends_with_a_last_report_also_while_it_is_stopped() {
+        let short = Some(Duration::from_millis(20));
+        let (_orders, news) = started(Plan { duration: short, ..plan() });
+        assert_eq!(next_of(&news), None);
+        assert_eq!(next_of(&news), None);
+        assert_eq!(next_of(&news), Some(Ending::TimeUp));
+        let (orders, news) = started(Plan { duration: short, ..plan() });
+        assert_eq!(next_of(&news), None);
+        orders.send(Order::Run(false)).wait().unwrap();
+        // The time may have been up before it heard that.
+        let ending = std::iter::repeat_with(|| next_of(&news)).find_map(|ending| ending);
+        assert_eq!(ending, Some(Ending::TimeUp));
+    }
+
+    #[test]
+    fn who_is_no_longer_asked_ends() {
+        let (orders, news) = started(plan());
+        assert_eq!(next_of(&news), None);
+        drop(orders);
+        assert!(news.recv().wait().is_err());
+    }
+
+    #[test]
+    fn a_feed_that_fails_says_so_once() {
+        struct Broken;
+        impl Feed for Broken {
+            fn next(&mut self, _: &Query) -> Result<Report, FeedError> {
+                Err(FeedError::Lost { cause: "it broke".into() })
+            }
+            fn origin(&self) -> String {
+                "broken".into()
+            }
+        }
+        let (_orders, news) = started(Plan { feed: Box::new(Broken), ..plan() });
+        let lost = FeedError::Lost { cause: "it broke".into() };
+        assert_eq!(next_of(&news), Some(Ending::Failed(lost)));
+        assert!(news.recv().wait().is_err());
+    }
+}

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use self::channels::Channels;
 use self::watch::Watch;
-use super::query::{PluginSort, Query, SessionSort};
+use super::query::Query;
 use super::report::{PluginReport, Report, SCHEMA, SessionReport};
 use super::tame::ROWS_MAX;
 
@@ -223,24 +223,14 @@ impl Source for Exporter {
                 &plugins,
                 |plugin| &plugin.name,
                 |plugin| plugin_id(&plugin.name),
-                |a, b| match query.plugins.sort {
-                    PluginSort::Name => a.name.cmp(&b.name),
-                    PluginSort::Calls => b.calls.cmp(&a.calls),
-                    PluginSort::Errors => b.errors().cmp(&a.errors()),
-                    PluginSort::Depth => b.queue_depth.cmp(&a.queue_depth),
-                },
+                |a, b| query.plugins.sort.order(a, b),
                 Clone::clone,
             ),
             sessions: query.sessions.page(
                 &sessions,
                 |session| &session.transport,
                 |session| session.id,
-                |a, b| match query.sessions.sort {
-                    SessionSort::Id => a.id.cmp(&b.id),
-                    SessionSort::Bytes => bytes(b).cmp(&bytes(a)),
-                    SessionSort::Streams => b.streams.cmp(&a.streams),
-                    SessionSort::Refused => b.refused().cmp(&a.refused()),
-                },
+                |a, b| query.sessions.sort.order(a, b),
                 Clone::clone,
             ),
         };
@@ -288,10 +278,6 @@ pub fn plugin_id(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
-}
-
-fn bytes(session: &SessionReport) -> u64 {
-    session.bytes_in.saturating_add(session.bytes_out)
 }
 
 /// What the closures return, called without the lock, so that one may export more.

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the rows of a report say of themselves: sums, quantiles, whether a channel is full.
+
+use becket_chan::{Failures, Kind, Snapshot};
+
+use super::report::{
+    Causes, ChannelReport, CoroutineRow, Failed, Histogram, PluginReport, SessionReport,
+};
+
+impl ChannelReport {
+    /// A channel as it shows itself.
+    #[must_use]
+    pub fn new(id: u64, name: &str, at_ns: u64, snapshot: &Snapshot) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            kind: kind(snapshot.kind).to_owned(),
+            at_ns,
+            capacity: snapshot.capacity.map(|capacity| capacity as u64),
+            len: snapshot.len as u64,
+            high_water: snapshot.high_water as u64,
+            senders_waiting: snapshot.senders_waiting as u64,
+            receivers_waiting: snapshot.receivers_waiting as u64,
+            closed: snapshot.closed,
+            sends: snapshot.sends,
+            receives: snapshot.receives,
+            bytes_in: snapshot.bytes_sent,
+            bytes_out: snapshot.bytes_received,
+            failed: Failed {
+                send: snapshot.send_failures.into(),
+                receive: snapshot.receive_failures.into(),
+            },
+            dropped: snapshot.dropped,
+            conflated: snapshot.conflated,
+            undelivered: snapshot.undelivered,
+        }
+    }
+
+    /// Whether it holds as many as it may. A rendezvous channel holds none, and is never full here.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.capacity.is_some_and(|capacity| capacity > 0 && self.len >= capacity)
+            && self.kind == kind(Kind::Bounded)
+    }
+
+    /// Sends and receives in line.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.senders_waiting.saturating_add(self.receivers_waiting)
+    }
+}
+
+impl CoroutineRow {
+    /// States in the order in which they are of interest: what runs, what could, what waits.
+    #[must_use]
+    pub fn state_rank(&self) -> usize {
+        let order = ["running", "ready", "fresh", "sleeping", "parked"];
+        order.iter().position(|state| *state == self.state).unwrap_or(order.len())
+    }
+}
+
+impl Failed {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.send.total().saturating_add(self.receive.total())
+    }
+
+    /// Those that somebody waited for in vain: deadlines and ends. Not those that asked whether
+    /// there was room, nor those that changed their mind.
+    #[must_use]
+    pub fn grave(&self) -> u64 {
+        let grave = |causes: &Causes| causes.timed_out.saturating_add(causes.closed);
+        grave(&self.send).saturating_add(grave(&self.receive))
+    }
+}
+
+impl Causes {
+    /// Each cause with its name.
+    #[must_use]
+    pub fn each(&self) -> [(&'static str, u64); 4] {
+        [
+            ("would_block", self.would_block),
+            ("timed_out", self.timed_out),
+            ("closed", self.closed),
+            ("cancelled", self.cancelled),
+        ]
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.each().iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+}
+
+impl From<Failures> for Causes {
+    fn from(failures: Failures) -> Self {
+        Self {
+            would_block: failures.would_block,
+            timed_out: failures.timed_out,
+            closed: failures.closed,
+            cancelled: failures.cancelled,
+        }
+    }
+}
+
+impl PluginReport {
+    /// Failed calls of every cause.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+}
+
+impl SessionReport {
+    /// What was refused, for every cause.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+}
+
+impl Histogram {
+    /// How many durations.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// The bound that `share` (0 to 1) of them do not exceed; `None` without any, or if it lies above
+    /// the last bound.
+    #[must_use]
+    pub fn quantile_ns(&self, share: f64) -> Option<u64> {
+        let rank = ((self.count() as f64 * share).ceil() as u64).max(1);
+        let mut seen = 0_u64;
+        for (upper, count) in self.upper_ns.iter().zip(&self.counts) {
+            seen = seen.saturating_add(*count);
+            if seen >= rank {
+                return Some(*upper);
+            }
+        }
+        None
+    }
+}
+
+/// A kind's name.
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Rendezvous => "rendezvous",
+        Kind::Bounded => "bounded",
+        Kind::Conflated => "conflated",
+        Kind::Unlimited => "unlimited",
+        // A kind of a later version.
+        _ => "other",
+    }
+}
