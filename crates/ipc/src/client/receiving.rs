@@ -124,7 +124,7 @@ impl Receiving {
         let expected = self.granted.saturating_add(held);
         if expected < wanted {
             // A window is filled in halves, so that not every element asks for the next.
-            if self.granted <= self.window / 2 {
+            if self.window == 0 || self.granted <= self.window / 2 {
                 self.grant(at, wanted - expected);
             }
         } else if expected > wanted && !self.revoking {
