@@ -255,7 +255,7 @@ impl Core {
             let Some(open) = &mut self.open else { return false };
             let stopped = open.read(&mut self.state);
             open.flush(&mut self.state);
-            let has_room = !open.is_behind(&self.state);
+            let (has_room, is_deaf) = (!open.is_behind(&self.state), open.is_deaf);
             if stopped == Stopped::Over || client.closing.load(Ordering::Acquire) || self.is_late()
             {
                 self.end();
@@ -263,8 +263,9 @@ impl Core {
                 return false;
             }
             match stopped {
-                // The answers went out meanwhile. If not, the socket tells when they can.
-                Stopped::Behind if has_room => {}
+                // The answers went out meanwhile, or it was found out that nobody will hear them. If
+                // not, the socket tells when they can.
+                Stopped::Behind if has_room || is_deaf => {}
                 Stopped::Enough => return true,
                 _ => return false,
             }

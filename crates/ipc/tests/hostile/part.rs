@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Another process, which is this program again: the server, or a hostile peer.
+
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::{peers, server};
+
+const VARIABLE: &str = "BECKET_HOSTILE_PART";
+pub(crate) const SERVER: &str = "server";
+
+/// A process and the socket on which it is spoken with.
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) child: Child,
+    pub(crate) socket: UnixStream,
+}
+
+impl Part {
+    pub(crate) fn start(name: &str, path: &Path) -> Self {
+        let (socket, others) = UnixStream::pair().unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "part::plays_its_part", "--nocapture"])
+            .env(VARIABLE, format!("{name} {}", path.display()))
+            .stdin(Stdio::from(OwnedFd::from(others)))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { name: name.to_owned(), child, socket }
+    }
+
+    /// The next byte that it says. `None`: it has ended.
+    pub(crate) fn hear(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        match self.socket.read(&mut byte) {
+            Ok(1) => Some(byte[0]),
+            Ok(_) => None,
+            Err(error) => panic!("{} hangs, or is waited for in vain: {error}", self.name),
+        }
+    }
+
+    /// It is to end, and ends well.
+    pub(crate) fn ends(mut self) {
+        self.socket.shutdown(std::net::Shutdown::Write).unwrap();
+        while self.hear().is_some() {}
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{} ended with {status}", self.name);
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Of one that has ended it fails.
+        let _gone = self.child.kill();
+        let _buried = self.child.wait();
+    }
+}
+
+/// Plays its part when it is told one; a test like others does nothing, otherwise.
+#[test]
+fn plays_its_part() {
+    let Ok(text) = std::env::var(VARIABLE) else { return };
+    let (name, path) = text.split_once(' ').unwrap();
+    let mut socket: UnixStream = std::io::stdin().as_fd().try_clone_to_owned().unwrap().into();
+    if name == SERVER {
+        return server::play(path.as_ref(), socket);
+    }
+    let peer = peers::ALL.iter().find(|peer| peer.name == name).unwrap();
+    // Attacks until it is told to stop, and says so after each.
+    socket.set_nonblocking(true).unwrap();
+    while !matches!(socket.read(&mut [0]), Ok(0)) {
+        (peer.attack)(path.as_ref());
+        let _full = socket.write(&[1]);
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One hostile peer, and what the server makes of it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use crate::healthy::Healthy;
+use crate::part::{Part, SERVER};
+
+/// Nothing takes so long, on however busy a machine: somebody hangs.
+const HANGS: Duration = Duration::from_secs(60);
+/// Attacks, of which each may take as long as the server bears silence.
+const ATTACKS: usize = 3;
+/// Exchanges of each healthy client while it is attacked.
+const EXCHANGES: u64 = 100;
+/// More than the server had before, at any moment, whatever one peer did: what one session may make
+/// it hold (16 MiB of elements on a stream), and what its allocator keeps of it.
+const MEMORY_MORE_MAX_KIB: u64 = 48 << 10;
+/// Looks in a row at a server that sleeps.
+const LOOKS: u32 = 300;
+
+pub(crate) fn of(name: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("private/socket");
+    let mut server = Part::start(SERVER, &path);
+    server.socket.set_read_timeout(Some(HANGS)).unwrap();
+    server.hear().expect("it listens");
+    let process = Process(PathBuf::from(format!("/proc/{}", server.child.id())));
+    let mut healthy =
+        ["shared-memory", "unix-stream"].map(|transport| Healthy::connect(&path, transport));
+    healthy.iter_mut().for_each(Healthy::goes_on);
+    until_exchanged(&healthy, EXCHANGES);
+    let (held, memory_kib) = (process.held(), process.memory_most_kib());
+
+    let mut hostile = Part::start(name, &path);
+    hostile.socket.set_read_timeout(Some(HANGS)).unwrap();
+    for attack in 0..ATTACKS {
+        assert!(hostile.hear().is_some(), "{name} has ended before attack {attack} was over");
+    }
+    // It goes on meanwhile.
+    until_exchanged(&healthy, EXCHANGES);
+    hostile.ends();
+
+    let more_kib = process.memory_most_kib() - memory_kib;
+    println!("{name}: {more_kib} KiB more than {memory_kib}");
+    assert!(more_kib < MEMORY_MORE_MAX_KIB, "{name}: {more_kib} KiB more than {memory_kib}");
+    process.until("it holds what it held", |process| process.held() == held);
+    healthy.iter_mut().for_each(Healthy::rests);
+    process.until_it_rests();
+    healthy.iter_mut().for_each(Healthy::goes_on);
+    until_exchanged(&healthy, EXCHANGES);
+    let mut late = Healthy::connect(&path, "jobs");
+    healthy.iter_mut().for_each(Healthy::rests);
+    drop(healthy);
+    late_is_served(&mut late, name);
+    drop(late);
+    server.ends();
+    let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Until each has made so many more.
+fn until_exchanged(healthy: &[Healthy], exchanges: u64) {
+    let begin = Instant::now();
+    for one in healthy {
+        let from = one.exchanges();
+        while one.exchanges() < from + exchanges {
+            assert!(begin.elapsed() < HANGS, "a healthy client is not served");
+            thread::yield_now();
+        }
+    }
+}
+
+/// A client that comes after the attack. The channel is one that hostile elements may be in.
+fn late_is_served(late: &mut Healthy, name: &str) {
+    if !["without_credit", "flood_of_elements"].contains(&name) {
+        late.goes_on();
+        until_exchanged(std::slice::from_ref(late), EXCHANGES);
+        late.rests();
+    }
+}
+
+/// The server, from outside.
+struct Process(PathBuf);
+
+/// Descriptors, and mappings of shared memory.
+type Held = (usize, usize);
+
+impl Process {
+    fn read(&self, file: impl AsRef<Path>) -> String {
+        fs::read_to_string(self.0.join(file)).unwrap_or_default()
+    }
+
+    fn held(&self) -> Held {
+        let descriptors = fs::read_dir(self.0.join("fd")).unwrap().count();
+        let maps = self.read("maps");
+        (descriptors, maps.lines().filter(|line| line.contains("memfd:")).count())
+    }
+
+    /// The most memory that it had at any moment.
+    fn memory_most_kib(&self) -> u64 {
+        let status = self.read("status");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let begin = Instant::now();
+        while !is_so(self) {
+            assert!(begin.elapsed() < HANGS, "in vain: {what}; it holds {:?}", self.held());
+            thread::yield_now();
+        }
+    }
+
+    /// All its threads sleep, look for look, and have not been woken in between. A ping now and then
+    /// begins the row anew; a thread that polls would never let it come to its end.
+    fn until_it_rests(&self) {
+        let (begin, mut looks, mut before) = (Instant::now(), 0, None);
+        while looks < LOOKS {
+            let switches = self.switches_asleep();
+            looks = if switches.is_some() && switches == before { looks + 1 } else { 0 };
+            before = switches;
+            assert!(begin.elapsed() < HANGS, "it does not come to rest");
+            thread::yield_now();
+        }
+    }
+
+    /// How often its threads were switched to; `None`: one runs.
+    fn switches_asleep(&self) -> Option<u64> {
+        let mut switches = 0;
+        for task in fs::read_dir(self.0.join("task")).unwrap() {
+            let status = fs::read_to_string(task.unwrap().path().join("status")).ok()?;
+            for line in status.lines() {
+                match line.split_once(':')? {
+                    ("State", state) if !state.trim().starts_with('S') => return None,
+                    ("voluntary_ctxt_switches" | "nonvoluntary_ctxt_switches", count) => {
+                        switches += count.trim().parse::<u64>().ok()?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Some(switches)
+    }
+}
