@@ -117,3 +117,60 @@ impl Waits {
         number
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use becket_wire::v1::Errno;
+
+    use super::*;
+    use crate::connection::waking::{Turn, Woken};
+
+    struct Nobody;
+
+    impl Turn for Nobody {
+        fn turn(self: Arc<Self>) {}
+    }
+
+    impl Wakeable for Nobody {
+        fn woken(&self) -> &Woken {
+            panic!("nobody is woken")
+        }
+    }
+
+    /// Waits for its token alone.
+    fn waiting(token: &becket_chan::Token) -> Operation {
+        let (tx, rx) = becket_chan::rendezvous::<()>();
+        let token = token.clone();
+        Box::pin(async move {
+            let _open = tx;
+            let received = rx.recv().cancel_on(&token).await;
+            assert_eq!(received, Err(becket_chan::RecvError::Cancelled));
+            Done::Sent(Err(Errno::CANCELED))
+        })
+    }
+
+    #[test]
+    fn a_slot_is_used_again_and_never_more_than_wait_at_once() {
+        let client: Weak<Nobody> = Weak::new();
+        let mut waits = Waits::new(2, client);
+        for _ in 0..100 {
+            let tokens = [becket_chan::Token::new(), becket_chan::Token::new()];
+            let slots = tokens.each_ref().map(|token| {
+                assert!(!waits.is_full());
+                waits.begin(Whose::Select(7), waiting(token)).unwrap()
+            });
+            assert!(waits.is_full());
+            for (token, slot) in tokens.iter().zip(slots) {
+                assert!(waits.poll(slot).is_none());
+                token.cancel();
+                let (whose, done) = waits.poll(slot).unwrap();
+                assert!(matches!(whose, Whose::Select(7)));
+                assert!(matches!(done, Done::Sent(Err(Errno::CANCELED))));
+                assert!(waits.poll(slot).is_none());
+            }
+            assert_eq!(waits.slots.len(), 2);
+        }
+    }
+}

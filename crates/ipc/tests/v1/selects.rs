@@ -104,6 +104,26 @@ fn a_select_is_cancelled_unless_it_has_happened() {
 }
 
 #[test]
+fn a_cancel_that_crosses_the_outcome_comes_too_late() {
+    let mut raw = client(&server(), Packing::Stream);
+    let (a, b) = (raw.make(0, 1, 0), raw.make(0, 1, 0));
+    clauses(&mut raw, a, b);
+    assert_eq!(raw.ask(REGISTER, &[SELECT]).result(), 0);
+    // One piece of the stream: the send makes the select happen, and the cancel is served before
+    // anybody has looked at it.
+    let send = payload(&[(CHAN_ID, &four(b)), (ELEMENT, b"r")]);
+    let cancel = payload(&[SELECT]);
+    let send = [&header(TRY_SEND, send.len() as u32)[..], &send].concat();
+    let cancel = [&header(CANCEL, cancel.len() as u32)[..], &cancel].concat();
+    raw.put(&[send, cancel].concat());
+    assert_eq!(raw.hear().unwrap().result(), 0);
+    assert_eq!(notice(&mut raw), (0b10, 1));
+    let late = raw.hear().unwrap();
+    assert_eq!((late.command, late.result()), (CANCEL, -114));
+    assert_eq!(raw.ask(CLAIM, &[SELECT]).bytes(ELEMENT), Some(b"r".as_slice()));
+}
+
+#[test]
 fn what_a_select_brought_and_nobody_claimed_goes_back() {
     for is_claimed in [false, true] {
         let server = server();
