@@ -6,6 +6,7 @@
 //! | `flow` | every element arrives once, in order, whatever it is framed as |
 //! | `kill` | a process that is killed: nothing twice, the others go on |
 //! | `leaving` | a reader that goes, a signal, a time that is over: what was not taken is there still |
+//! | `older` | a client of protocol 1.0 on the same channels |
 //! | `pipe` | from one channel into another |
 //! | `stat` | figures, and gates by exit code |
 //! | `wrong` | arguments, paths and names that are wrong |
@@ -22,6 +23,7 @@
 mod flow;
 mod kill;
 mod leaving;
+mod older;
 mod pipe;
 mod stat;
 mod world;
