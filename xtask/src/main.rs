@@ -68,6 +68,8 @@ enum Command {
     Cross(commands::cross::Arguments),
     /// The long stress: `cargo xtask soak chan`.
     Soak(commands::soak::Arguments),
+    /// kill -9 of servers and clients of channels between processes, under load.
+    IpcDeath(commands::ipc_death::Arguments),
     /// Install the C library libkcoro: headers, shared and static library, pkg-config, CMake.
     Install(commands::install::Arguments),
     /// Hostile bytes for the decoders and state machines of protocols. Needs nightly Rust.
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Sanitize(arguments) => commands::sanitize::run(&context, arguments),
         Command::Cross(arguments) => commands::cross::run(&context, arguments),
         Command::Soak(arguments) => commands::soak::run(&context, arguments),
+        Command::IpcDeath(arguments) => commands::ipc_death::run(&context, arguments),
         Command::Install(arguments) => commands::install::run(&context, arguments),
         Command::Fuzz(arguments) => commands::fuzz::run(&context, arguments),
         Command::Page(arguments) => commands::page::run(&context, arguments),

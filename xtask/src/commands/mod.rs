@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod cross;
 pub(crate) mod fuzz;
 pub(crate) mod install;
+pub(crate) mod ipc_death;
 pub(crate) mod load;
 pub(crate) mod loom;
 pub(crate) mod miri;

@@ -52,6 +52,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("book", repository::book),
     Step::full("miri", proofs::miri),
     Step::full("soak", proofs::soak),
+    Step::full("ipc-death", proofs::ipc_death),
     Step::full("bench", programs::bench),
     Step::full("load", programs::load),
 ];

@@ -14,6 +14,10 @@ pub(super) fn miri(context: &Context, output: &mut Output) -> Result<(), Error> 
     commands::miri::check(context, output)
 }
 
+pub(super) fn ipc_death(context: &Context, output: &mut Output) -> Result<(), Error> {
+    commands::ipc_death::check(context, output)
+}
+
 pub(super) fn soak(context: &Context, output: &mut Output) -> Result<(), Error> {
     commands::soak::check(context, output)
 }

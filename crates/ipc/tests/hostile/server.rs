@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The server that is attacked. Who does not speak is put out soon, so that silence is an attack that
-//! comes to an end.
+//! The server that is attacked. Who does not speak is put out soon, so that silence is an attack
+//! that comes to an end.
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;

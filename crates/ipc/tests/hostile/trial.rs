@@ -113,8 +113,8 @@ impl Process {
         }
     }
 
-    /// All its threads sleep, look for look, and have not been woken in between. A ping now and then
-    /// begins the row anew; a thread that polls would never let it come to its end.
+    /// All its threads sleep, look for look, and have not been woken in between. A ping now and
+    /// then begins the row anew; a thread that polls would never let it come to its end.
     fn until_it_rests(&self) {
         let (begin, mut looks, mut before) = (Instant::now(), 0, None);
         while looks < LOOKS {

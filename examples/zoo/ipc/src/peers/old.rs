@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Defects of protocol 1.0, over bytes: where the server listens for that, `old.bytes` beside the path.
+//! Defects of protocol 1.0, over bytes: where the server listens for that, `old.bytes` beside the
+//! path.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A segment of shared memory by hand: eight slots and two blocks of 256 bytes, in one page, in which
-//! anything may stand, and which its maker goes on writing.
+//! A segment of shared memory by hand: eight slots and two blocks of 256 bytes, in one page, in
+//! which anything may stand, and which its maker goes on writing.
 //!
 //! ```text
 //!   0 header   256 taken   384 wait   512 bell   1024 slots of 128 B   2048 blocks   4096

@@ -12,7 +12,7 @@ fn element(stream: u32, sequence: u64) -> Head {
 
 pub(super) fn without_credit(path: &Path) {
     let mut hand = Hand::with_stream(path, SEND, JOBS, 0);
-    // There was credit for 256; more is given for each that the channel takes, which has room for 8.
+    // There was credit for 256, and the channel has room for 8.
     for sequence in 1..100_000 {
         if !hand.say(&element(FIRST, sequence).with(&[7; 100])) {
             break;
