@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use becket_chan::{Builder, Kind, Receiver, Sender, Snapshot};
 use parking_lot::RwLock;
 
+use crate::dedup::Producers;
 use crate::element::Element;
 
 /// The number of the first channel of a table.
@@ -35,6 +36,7 @@ pub struct Channel {
     element_bytes: Option<u32>,
     sender: Option<Sender<Element>>,
     receiver: Option<Receiver<Element>>,
+    producers: Arc<Producers>,
 }
 
 /// What kind of channel to make.
@@ -156,7 +158,9 @@ impl Channels {
             (None, None) => (Kind::Rendezvous, Some(0)),
         };
         let name: Option<Arc<str>> = name.map(Arc::from);
-        let channel = Channel { id, name, kind, capacity, element_bytes, sender, receiver };
+        let producers = Arc::default();
+        let channel =
+            Channel { id, name, kind, capacity, element_bytes, sender, receiver, producers };
         let channel = Arc::new(channel);
         tables.next = id.checked_add(1);
         if let Some(name) = &channel.name {
@@ -277,6 +281,11 @@ impl Channel {
     #[must_use]
     pub fn receiver(&self) -> Option<&Receiver<Element>> {
         self.receiver.as_ref()
+    }
+
+    /// What it remembers of senders that number their elements.
+    pub(crate) fn producers(&self) -> &Arc<Producers> {
+        &self.producers
     }
 
     /// What it has done so far.

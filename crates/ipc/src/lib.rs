@@ -66,6 +66,7 @@
 pub mod channels;
 mod client;
 mod connection;
+mod dedup;
 mod element;
 mod error;
 mod greeting;

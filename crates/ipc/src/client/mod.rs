@@ -223,6 +223,13 @@ impl Client {
         self.connection.ended()
     }
 
+    /// Waits until the connection is over, for one task.
+    pub(crate) fn until_ended(&self) -> impl Future<Output = Ended> + Send + '_ {
+        std::future::poll_fn(|context| {
+            self.connection.with(|side, _| side.poll_ended(context.waker()))
+        })
+    }
+
     /// Closes the connection. What waits on it ends with [`Ended::Here`].
     pub fn close(&self) {
         self.connection.close(becket_wire::codes::DONE, "");

@@ -20,6 +20,7 @@ use super::side::{ClientSide, Entry};
 use super::state::Over;
 use super::{ReceiverOptions, refusal};
 use crate::connection::Owned;
+use crate::dedup::with_producer;
 use crate::element::Element;
 use crate::error::OpenError;
 use crate::remote::receiver::RemoteReceiver;
@@ -36,6 +37,8 @@ pub struct OpenSender {
     connection: Shared,
     channel: Box<str>,
     priority: Priority,
+    /// Who numbers the elements that it sends.
+    producer: Option<u128>,
     stream: Option<StreamId>,
 }
 
@@ -91,7 +94,13 @@ fn begin(
 
 impl OpenSender {
     pub(crate) fn new(connection: Shared, channel: &str, priority: Priority) -> Self {
-        Self { connection, channel: channel.into(), priority, stream: None }
+        Self { connection, channel: channel.into(), priority, producer: None, stream: None }
+    }
+
+    /// To send elements that this producer has numbered.
+    pub(crate) fn producer(mut self, producer: u128) -> Self {
+        self.producer = Some(producer);
+        self
     }
 
     /// Waits on a thread or in a coroutine.
@@ -108,14 +117,17 @@ impl Future for OpenSender {
     type Output = Result<RemoteSender, OpenError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { connection, channel, priority, stream } = &mut *self;
+        let Self { connection, channel, priority, producer, stream } = &mut *self;
         let opened = connection.with(|side, at| {
             if stream.is_none() {
-                let name = Bytes::copy_from_slice(channel.as_bytes());
+                let (service, name) = match *producer {
+                    Some(producer) => (service::SEND_ONCE, with_producer(producer, channel).into()),
+                    None => (service::SEND, Bytes::copy_from_slice(channel.as_bytes())),
+                };
                 let begun = begin(side, context.waker(), |side| {
                     let id = at
                         .session
-                        .open(service::SEND, *priority, Credit::NONE, name)
+                        .open(service, *priority, Credit::NONE, name)
                         .map_err(|error| refused(error, channel))?;
                     side.insert(id, Entry::Sending(Sending::new(id)));
                     *stream = Some(id);

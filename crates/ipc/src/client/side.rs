@@ -56,6 +56,17 @@ impl ClientSide {
         }
     }
 
+    /// Ready when the connection is over.
+    pub(crate) fn poll_ended(&mut self, waker: &Waker) -> Poll<Ended> {
+        if let Some(ended) = &self.ended {
+            return Poll::Ready(ended.clone());
+        }
+        if !self.awaiting.iter().any(|other| other.will_wake(waker)) {
+            self.awaiting.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
     pub(crate) fn sending(&mut self, stream: StreamId) -> Option<&mut Sending> {
         match self.entries.get_mut(stream)? {
             Entry::Sending(sending) => Some(sending),

@@ -29,6 +29,14 @@ pub enum Ended {
     /// The other side broke the protocol.
     #[error("the peer broke the protocol: {0}")]
     Protocol(Arc<str>),
+    /// A client that connects again has tried as often as it may.
+    #[error("given up after {attempts} attempts: {why}")]
+    GaveUp {
+        /// How often in a row.
+        attempts: u32,
+        /// What the last one met.
+        why: Arc<str>,
+    },
     /// The transport failed.
     #[error("the transport failed: {0}")]
     Transport(LinkError),

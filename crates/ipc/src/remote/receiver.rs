@@ -17,7 +17,7 @@ use super::limits::{Limits, Stop};
 use super::wait;
 use crate::client::side::ClientSide;
 use crate::client::state::Over;
-use crate::connection::Owned;
+use crate::connection::{Ended, Owned};
 use crate::element::Element;
 use crate::error::RecvError;
 use crate::streams::service::Info;
@@ -45,6 +45,11 @@ impl RemoteReceiver {
         (inbox, window): (Receiver<Element>, u32),
     ) -> Self {
         Self { connection, stream, info, inbox, window, taken: AtomicU32::new(0) }
+    }
+
+    /// How its connection ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        self.connection.ended()
     }
 
     /// The channel, as the server described it when it was opened.

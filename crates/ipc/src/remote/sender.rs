@@ -17,7 +17,7 @@ use super::wait;
 use crate::client::sending::{Outcome, Posted, Refusal, Stage};
 use crate::client::side::ClientSide;
 use crate::client::state::Over;
-use crate::connection::Owned;
+use crate::connection::{Ended, Owned};
 use crate::element::Element;
 use crate::error::SendError;
 use crate::streams::code;
@@ -46,6 +46,16 @@ impl RemoteSender {
         info: Arc<Info>,
     ) -> Self {
         Self { connection, stream, info }
+    }
+
+    /// The stream, for who hands elements to it by itself.
+    pub(crate) const fn stream(&self) -> (&Arc<Owned<ClientSide>>, StreamId) {
+        (&self.connection, self.stream)
+    }
+
+    /// How its connection ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        self.connection.ended()
     }
 
     /// The channel, as the server described it when it was opened.

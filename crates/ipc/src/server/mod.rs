@@ -11,7 +11,7 @@
 //! | `side` | what a connection does for its client |
 //!
 //! Nothing here has a thread of its own. Everything ends when the [`Server`] is dropped: the sockets'
-//! files are removed, the connections closed, the channels that clients made closed too.
+//! files are removed, the connections closed, its channels closed too unless they were given to it.
 
 mod side;
 
@@ -56,6 +56,7 @@ pub struct Builder {
     channels_made_max: usize,
     v1_limits: v1::Limits,
     report: Option<Reporter>,
+    channels: Option<Arc<Channels>>,
 }
 
 /// Listens at a path and offers channels to who connects. Dropped, it is gone at once.
@@ -67,6 +68,8 @@ pub struct Server {
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub(crate) channels: Arc<Channels>,
+    /// They are another's, and outlive the server.
+    keeps_channels: bool,
     pub(crate) options: Options,
     pub(crate) channels_made_max: usize,
     pub(crate) report: Option<Reporter>,
@@ -111,6 +114,7 @@ impl Default for Builder {
             channels_made_max: 16_384,
             v1_limits: v1::Limits::default(),
             report: None,
+            channels: None,
         }
     }
 }
@@ -137,6 +141,14 @@ impl Builder {
     /// Channels at a time.
     pub fn channels_max(mut self, channels_max: usize) -> Self {
         self.channels_max = channels_max;
+        self
+    }
+
+    /// Offers these channels instead of a table of its own. They stay open when the server is
+    /// dropped, so that the next one at the path may offer them again, with what they hold and what
+    /// they remember of producers (see [`Reconnecting::once`](crate::channels)).
+    pub fn channels(mut self, channels: Arc<Channels>) -> Self {
+        self.channels = Some(channels);
         self
     }
 
@@ -179,11 +191,14 @@ impl Builder {
     }
 
     fn open(self, places: &[(PathBuf, SocketKind)]) -> Result<Server, ServeError> {
-        let channels = Arc::new(Channels::new(self.channels_max));
+        let keeps_channels = self.channels.is_some();
+        let own = || Arc::new(Channels::new(self.channels_max));
+        let channels = self.channels.unwrap_or_else(own);
         let shared = Arc::new(Shared {
             v1: v1::Server::new(channels.clone(), self.v1_limits),
             v1_clients: Mutex::default(),
             channels,
+            keeps_channels,
             options: self.options,
             channels_made_max: self.channels_made_max,
             report: self.report,
@@ -290,7 +305,9 @@ impl Drop for Server {
         for client in clients.iter().filter_map(Weak::upgrade) {
             client.close();
         }
-        self.shared.channels.close_all("the server has ended");
+        if !self.shared.keeps_channels {
+            self.shared.channels.close_all("the server has ended");
+        }
     }
 }
 

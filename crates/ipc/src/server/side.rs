@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::Shared;
 use crate::channels::{ChannelError, Wanted};
 use crate::connection::{At, Ended, Side};
+use crate::dedup::{Denied, Producer, split_producer};
 use crate::streams::code;
 use crate::streams::incoming::Incoming;
 use crate::streams::outgoing::Outgoing;
@@ -46,27 +47,41 @@ impl ServerSide {
         service: u16,
         name: &[u8],
     ) -> Result<(), (u16, &'static str)> {
+        let (producer, name) = match service {
+            service::SEND_ONCE => split_producer(name)
+                .map(|(producer, name)| (Some(producer), name))
+                .ok_or((code::INVALID, "a producer has 16 bytes"))?,
+            _ => (None, name),
+        };
         let channel = std::str::from_utf8(name)
             .ok()
             .and_then(|name| find(&self.shared.channels, name))
             .ok_or((code::NOT_FOUND, "no such channel"))?;
-        let info = service::encode(&Info::of(&channel));
+        let mut info = Info::of(&channel);
         let waker = at.waker(stream.number());
         match service {
-            service::SEND => {
+            service::SEND | service::SEND_ONCE => {
                 let sender = channel.sender().ok_or((code::UNSUPPORTED, "nobody may send"))?;
+                let producer = producer.map(|id| channel.producers().open(id)).transpose();
+                let producer = producer.map_err(|denied| match denied {
+                    Denied::Open => (code::BUSY, "the producer has a stream already"),
+                    Denied::TooMany => (code::TOO_MANY, "as many producers as there may be"),
+                })?;
+                info.remembered = producer.as_ref().map(Producer::remembered);
+                let info = service::encode(&info);
                 let bytes = self.shared.options.limits.element_bytes_max;
                 let credit = Credit::new(AHEAD_MAX, u64::from(bytes));
                 // Refused: the stream has been reset meanwhile; nothing is to be kept for it.
                 if at.session.accept(stream, credit, info).is_ok() {
-                    let incoming =
-                        Incoming::new(stream, sender.clone(), channel.element_bytes(), waker);
+                    let (sender, length) = (sender.clone(), channel.element_bytes());
+                    let incoming = Incoming::new(stream, sender, length, producer, waker);
                     self.entries.insert(stream, Entry::Incoming(incoming));
                 }
             }
             service::RECEIVE => {
                 let receiver =
                     channel.receiver().ok_or((code::UNSUPPORTED, "nobody may receive"))?;
+                let info = service::encode(&info);
                 if at.session.accept(stream, Credit::NONE, info).is_ok() {
                     let outgoing = Outgoing::new(stream, receiver.clone(), waker);
                     self.entries.insert(stream, Entry::Outgoing(outgoing));

@@ -10,6 +10,8 @@ pub(crate) const OK: u16 = 0;
 pub(crate) const NOT_FOUND: u16 = APPLICATION + 2;
 /// It would have had to wait (`EAGAIN`).
 pub(crate) const WOULD_BLOCK: u16 = APPLICATION + 11;
+/// The producer has a stream already (`EBUSY`).
+pub(crate) const BUSY: u16 = APPLICATION + 16;
 /// There is one of this name (`EEXIST`).
 pub(crate) const EXISTS: u16 = APPLICATION + 17;
 /// It makes no sense, or is not of the channel's length (`EINVAL`).
@@ -20,6 +22,8 @@ pub(crate) const WRONG_LENGTH: u16 = INVALID;
 pub(crate) const TOO_MANY: u16 = APPLICATION + 24;
 /// The channel is closed (`EPIPE`).
 pub(crate) const CLOSED: u16 = APPLICATION + 32;
+/// One that its producer numbered before it is missing (`EILSEQ`).
+pub(crate) const GAP: u16 = APPLICATION + 84;
 /// Longer than may be (`EMSGSIZE`).
 pub(crate) const TOO_LONG: u16 = APPLICATION + 90;
 /// Not offered here (`ENOTSUP`).

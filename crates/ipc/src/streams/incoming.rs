@@ -12,6 +12,8 @@
 //! 1. Elements are accepted in the order in which they came; an ack says so of all up to one.
 //! 2. Each element is answered once: by an ack that reaches it, or by a nack that goes before.
 //! 3. No more wait than there was credit for.
+//! 4. Of a producer that numbers its elements each is looked at in its turn, when all before it have
+//!    been answered: see [`dedup`](crate::dedup).
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -23,13 +25,16 @@ use bytes::Bytes;
 use futures_sink::Sink as _;
 
 use super::{code, told};
+use crate::dedup::{NUMBER_BYTES, Producer, Turn, number_of};
 use crate::element::Element;
 
 pub(crate) struct Incoming {
     stream: StreamId,
     sink: SendSink<'static, Element>,
     element_bytes: Option<u32>,
-    /// In the channel's line: its number and length.
+    /// Who numbers the elements, if somebody does. Those that wait still have their numbers in front.
+    producer: Option<Producer>,
+    /// In the channel's line: its number and length as it came.
     current: Option<(u64, u64)>,
     waiting: VecDeque<(u64, Element)>,
     waker: Waker,
@@ -43,12 +48,21 @@ impl Incoming {
         stream: StreamId,
         sender: Sender<Element>,
         element_bytes: Option<u32>,
+        producer: Option<Producer>,
         waker: Waker,
     ) -> Self {
         let sink = sender.into_sink();
-        let waiting = VecDeque::new();
-        let (is_ending, is_over) = (false, false);
-        Self { stream, sink, element_bytes, current: None, waiting, waker, is_ending, is_over }
+        Self {
+            stream,
+            sink,
+            element_bytes,
+            producer,
+            current: None,
+            waiting: VecDeque::new(),
+            waker,
+            is_ending: false,
+            is_over: false,
+        }
     }
 
     /// An element has come.
@@ -60,10 +74,12 @@ impl Incoming {
         element: Element,
     ) {
         if self.is_over {
-            return self.refuse(session, number, &element, code::CLOSED);
+            return self.refuse(session, number, element.len() as u64, code::CLOSED);
         }
-        if self.element_bytes.is_some_and(|bytes| element.len() as u64 != u64::from(bytes)) {
-            return self.refuse(session, number, &element, code::WRONG_LENGTH);
+        let in_front = if self.producer.is_some() { NUMBER_BYTES } else { 0 };
+        let is_wrong = |bytes| element.len().checked_sub(in_front) != Some(bytes as usize);
+        if element.len() < in_front || self.element_bytes.is_some_and(is_wrong) {
+            return self.refuse(session, number, element.len() as u64, code::WRONG_LENGTH);
         }
         let idle = self.current.is_none() && self.waiting.is_empty();
         if asked & flags::TRY != 0 {
@@ -77,27 +93,45 @@ impl Incoming {
 
     /// At once or not at all.
     fn attempt(&mut self, session: &mut Session, number: u64, element: Element, idle: bool) {
-        let Some(sender) = self.sink.sender().filter(|_| idle) else {
-            return self.refuse(session, number, &element, code::WOULD_BLOCK);
-        };
         let bytes = element.len() as u64;
-        match sender.try_send(element) {
-            Ok(()) => self.accepted(session, number, bytes),
-            Err(TrySendError::Full(element)) => {
-                self.refuse(session, number, &element, code::WOULD_BLOCK);
+        if !idle || self.sink.sender().is_none() {
+            return self.refuse(session, number, bytes, code::WOULD_BLOCK);
+        }
+        let Some(element) = self.admit(session, number, element) else { return };
+        match self.sink.sender().map(|sender| sender.try_send(element)) {
+            Some(Ok(())) => self.accepted(session, number, bytes),
+            Some(Err(TrySendError::Full(_))) => {
+                self.refuse(session, number, bytes, code::WOULD_BLOCK);
             }
-            Err(closed) => {
-                self.refuse(session, number, &closed.into_inner(), code::CLOSED);
+            _ => {
+                self.refuse(session, number, bytes, code::CLOSED);
                 self.end(session);
             }
         }
     }
 
+    /// The element without its number, if it is its producer's next; otherwise it is answered.
+    fn admit(&mut self, session: &mut Session, number: u64, element: Element) -> Option<Element> {
+        let Some(producer) = &self.producer else { return Some(element) };
+        let bytes = element.len() as u64;
+        let Some(own) = number_of(element.as_slice()) else {
+            self.refuse(session, number, bytes, code::WRONG_LENGTH);
+            return None;
+        };
+        match producer.turn(own) {
+            Turn::Next => return Some(element.into_bytes().slice(NUMBER_BYTES..).into()),
+            Turn::Again => self.answered(session, number, bytes),
+            Turn::Gap => self.refuse(session, number, bytes, code::GAP),
+        }
+        None
+    }
+
     /// Into the channel's line.
     fn start(&mut self, session: &mut Session, number: u64, element: Element) {
         let bytes = element.len() as u64;
-        if let Err(error) = Pin::new(&mut self.sink).start_send(element) {
-            self.refuse(session, number, &error.into_inner(), code::CLOSED);
+        let Some(element) = self.admit(session, number, element) else { return };
+        if Pin::new(&mut self.sink).start_send(element).is_err() {
+            self.refuse(session, number, bytes, code::CLOSED);
             return self.end(session);
         }
         self.current = Some((number, bytes));
@@ -114,9 +148,9 @@ impl Incoming {
                 self.current = None;
                 self.accepted(session, number, bytes);
             }
-            Poll::Ready(Err(error)) => {
+            Poll::Ready(Err(_)) => {
                 self.current = None;
-                self.refuse(session, number, &error.into_inner(), code::CLOSED);
+                self.refuse(session, number, bytes, code::CLOSED);
                 self.end(session);
             }
         }
@@ -150,34 +184,41 @@ impl Incoming {
 
     /// The other side takes one back.
     pub(crate) fn withdraw(&mut self, session: &mut Session, number: u64) {
-        if self.current.is_some_and(|(current, _)| current == number) {
-            if let Some(element) = self.sink.take_back() {
+        if let Some((_, bytes)) = self.current.filter(|(current, _)| *current == number) {
+            if self.sink.take_back().is_some() {
                 self.current = None;
-                self.refuse(session, number, &element, code::WITHDRAWN);
+                self.refuse(session, number, bytes, code::WITHDRAWN);
             }
             // Otherwise it was accepted: the ack says so.
             self.pump(session);
         } else if let Some(at) = self.waiting.iter().position(|(other, _)| *other == number)
             && let Some((_, element)) = self.waiting.remove(at)
         {
-            self.refuse(session, number, &element, code::WITHDRAWN);
+            self.refuse(session, number, element.len() as u64, code::WITHDRAWN);
         }
     }
 
     fn accepted(&mut self, session: &mut Session, number: u64, bytes: u64) {
+        if let Some(producer) = &mut self.producer {
+            producer.accepted();
+        }
+        self.answered(session, number, bytes);
+    }
+
+    fn answered(&mut self, session: &mut Session, number: u64, bytes: u64) {
         told(session.ack(self.stream, number));
         told(session.grant(self.stream, 1, bytes));
     }
 
-    fn refuse(&mut self, session: &mut Session, number: u64, element: &Element, why: u16) {
+    fn refuse(&mut self, session: &mut Session, number: u64, bytes: u64, why: u16) {
         told(session.nack(self.stream, number, why));
-        told(session.grant(self.stream, 1, element.len() as u64));
+        told(session.grant(self.stream, 1, bytes));
     }
 
     /// The channel is closed: nothing more is accepted.
     fn end(&mut self, session: &mut Session) {
         for (number, element) in std::mem::take(&mut self.waiting) {
-            self.refuse(session, number, &element, code::CLOSED);
+            self.refuse(session, number, element.len() as u64, code::CLOSED);
         }
         let reason = self.sink.sender().and_then(Sender::closed_reason);
         let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
@@ -188,8 +229,15 @@ impl Incoming {
 
 impl Drop for Incoming {
     /// The stream is over, perhaps with its session: what the channel has not accepted was never
-    /// sent, and is not an undelivered element of the channel's.
+    /// sent, and is not an undelivered element of the channel's. What it has accepted is remembered
+    /// of its producer, though no answer was given.
     fn drop(&mut self) {
-        let _never_sent = self.sink.take_back();
+        let never_sent = self.sink.take_back();
+        if let Some(producer) = &mut self.producer
+            && self.current.is_some()
+            && never_sent.is_none()
+        {
+            producer.accepted();
+        }
     }
 }

@@ -8,11 +8,15 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::channels::{Channel, Channels};
+use crate::dedup::Remembered;
 
 /// Who opens it sends into the channel.
 pub(crate) const SEND: u16 = 1;
 /// Who opens it receives from the channel.
 pub(crate) const RECEIVE: u16 = 2;
+/// Who opens it sends into the channel elements that it has numbered: the 16 bytes of its producer
+/// are in front of the channel's name. See [`dedup`](crate::dedup).
+pub(crate) const SEND_ONCE: u16 = 3;
 
 /// Makes a channel: [`Make`]; the answer is an [`Info`].
 pub(crate) const MAKE: u16 = 1;
@@ -49,6 +53,9 @@ pub struct Info {
     pub sends: bool,
     /// Whether others may receive from it.
     pub receives: bool,
+    /// Of a producer that numbers its elements: what is remembered of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) remembered: Option<Remembered>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,6 +95,7 @@ impl Info {
             element_bytes: channel.element_bytes(),
             sends: channel.sender().is_some(),
             receives: channel.receiver().is_some(),
+            remembered: None,
         }
     }
 }
