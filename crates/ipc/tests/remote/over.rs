@@ -32,10 +32,7 @@ pub(crate) fn a_server_that_goes_ends_what_waits(world: &World) {
         }
         drop(server);
         let error = sending.join().unwrap().unwrap_err();
-        assert!(
-            matches!(error, SendError::Unknown { .. } | SendError::Closed { .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, SendError::Unknown { .. } | SendError::Closed { .. }), "{error:?}");
         let error = receiving.join().unwrap().unwrap_err();
         assert!(
             matches!(error, RecvError::Disconnected(_) | RecvError::Closed { .. }),
@@ -59,8 +56,7 @@ pub(crate) fn a_client_that_goes_gives_back(world: &World) {
     assert_eq!(ahead.recv().timeout(LONG).wait().unwrap().as_slice(), [0]);
     drop(ahead);
     drop(going);
-    let seen: Vec<Element> =
-        (1..10).map(|_| rx.recv().timeout(LONG).wait().unwrap()).collect();
+    let seen: Vec<Element> = (1..10).map(|_| rx.recv().timeout(LONG).wait().unwrap()).collect();
     assert!(seen.iter().map(|one| one.as_slice()[0]).eq(1..10), "{seen:?}");
     assert_eq!(channel.snapshot().unwrap().len, 0);
 }
@@ -78,10 +74,7 @@ pub(crate) fn what_is_not_there_is_refused(world: &World) {
     assert!(client.make("", Kind::Bounded, 3).wait().is_err());
     assert!(client.make("none", Kind::Bounded, 0).wait().is_err());
     assert!(client.make("many", Kind::Bounded, usize::MAX).wait().is_err());
-    assert!(matches!(
-        client.report(bytes::Bytes::new()).wait(),
-        Err(OpenError::Unsupported(_))
-    ));
+    assert!(matches!(client.report(bytes::Bytes::new()).wait(), Err(OpenError::Unsupported(_))));
     client.destroy_channel("jobs").wait().unwrap();
     assert!(matches!(client.sender("jobs").wait(), Err(OpenError::NotFound(_))));
     assert!(matches!(client.destroy_channel("jobs").wait(), Err(OpenError::NotFound(_))));

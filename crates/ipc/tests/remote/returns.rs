@@ -116,11 +116,7 @@ pub(crate) fn coroutines_and_threads_share_a_handle(world: &World) {
                     tx.send(element(who * EACH + at)).timeout(LONG).wait().unwrap();
                 }
             };
-            if who % 2 == 0 {
-                Err(std::thread::spawn(send))
-            } else {
-                Ok(runtime.spawn(send))
-            }
+            if who % 2 == 0 { Err(std::thread::spawn(send)) } else { Ok(runtime.spawn(send)) }
         })
         .collect();
     let receivers: Vec<_> = (0..4)
