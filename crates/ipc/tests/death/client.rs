@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A client of protocol 2: a thread for each channel, all over one connection.
+//! A client of protocol 2: a thread or a coroutine for each channel, all over one connection.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use becket_chan::Token;
+use becket_coro::Runtime;
 use becket_ipc::transport::SocketKind;
 use becket_ipc::{Client, OpenError, Options, ReceiverOptions, RecvError, SendError};
 
@@ -63,41 +65,52 @@ pub(crate) fn options() -> Options {
 }
 
 pub(crate) fn play(part: &Part) {
-    let reporter = &Reporter::of_process();
-    let numbers = &Numbers::new(part.id);
+    let reporter = Arc::new(Reporter::of_process());
+    let numbers = Arc::new(Numbers::new(part.id));
+    // Every other client is made of coroutines.
+    let is_coroutines = part.id % 2 == 1;
+    let runtime = is_coroutines.then(|| Runtime::builder().workers(2).build().unwrap());
     let mut options = options();
     options.shared_memory = part.transport == Transport::SharedMemory;
     if part.transport == Transport::Seqpacket {
         options.socket = SocketKind::Seqpacket;
     }
-    each_time(reporter, |stop| {
+    let (role, window) = (part.role, part.window);
+    each_time(&reporter, |stop| {
         let client = match Client::connect_with(part.path(), options.clone()).wait() {
             Ok(client) => client,
             // It was killed while this one came.
             Err(_) => return (0..4).for_each(|channel| reporter.say(What::Ended, channel, 0)),
         };
+        let mut coroutines = Vec::new();
         thread::scope(|scope| {
             for channel in 0..4_u8 {
                 let (client, name) = (client.clone(), CHANNELS[usize::from(channel)].0);
+                let (reporter, stop, numbers) = (reporter.clone(), stop.clone(), numbers.clone());
                 let worker = Worker { reporter, stop, channel, client, name };
-                scope.spawn(move || match part.role {
-                    Role::Sender => worker.send(numbers),
-                    _ => worker.receive(part.window),
-                });
+                let work = move || match role {
+                    Role::Sender => worker.send(&numbers),
+                    _ => worker.receive(window),
+                };
+                match &runtime {
+                    Some(runtime) => coroutines.push(runtime.spawn(work)),
+                    None => drop(scope.spawn(work)),
+                }
             }
         });
+        coroutines.into_iter().for_each(|coroutine| coroutine.join().unwrap());
     });
 }
 
-struct Worker<'a> {
-    reporter: &'a Reporter,
-    stop: &'a Token,
+struct Worker {
+    reporter: Arc<Reporter>,
+    stop: Token,
     channel: u8,
     client: Client,
-    name: &'a str,
+    name: &'static str,
 }
 
-impl Worker<'_> {
+impl Worker {
     fn say(&self, what: What, number: u64) {
         self.reporter.say(what, self.channel, number);
     }
@@ -126,7 +139,7 @@ impl Worker<'_> {
             let send = match fastrand::u8(..8) {
                 0 => sender.send(element).timeout(Duration::from_micros(fastrand::u64(..2_000))),
                 1 => sender.try_send(element),
-                _ => sender.send(element).cancel_on(self.stop),
+                _ => sender.send(element).cancel_on(&self.stop),
             };
             match send.wait() {
                 Ok(()) => self.say(What::Accepted, number),
@@ -154,7 +167,7 @@ impl Worker<'_> {
             Err(error) => return self.not_opened(&error),
         };
         loop {
-            let receive = receiver.recv().cancel_on(self.stop);
+            let receive = receiver.recv().cancel_on(&self.stop);
             let receive = match fastrand::u8(..8) {
                 0 => receive.timeout(Duration::from_micros(fastrand::u64(..2_000))),
                 _ => receive,

@@ -42,8 +42,8 @@ pub(crate) struct Held {
 
 /// A client that is connected to nobody has the socket on which it reports.
 const CLIENT_SOCKETS: usize = 1;
-/// A server that nobody is connected to listens at four, too.
-const SERVER_SOCKETS: usize = 1 + 4;
+/// A server that nobody is connected to listens at two, too.
+const SERVER_SOCKETS: usize = 1 + 2;
 
 impl Crew {
     pub(crate) fn new(directory: &Path, transport: Transport) -> Self {

@@ -95,9 +95,8 @@ impl Part {
 /// Where clients of a transport find the server of a directory.
 pub(crate) fn path(directory: &Path, transport: Transport) -> PathBuf {
     directory.join("private").join(match transport {
-        Transport::SharedMemory | Transport::Stream | Transport::Seqpacket => "socket",
-        Transport::OldPackets => "old.packets",
-        Transport::OldBytes => "old.bytes",
+        Transport::OldBytes => "socket.stream",
+        _ => "socket",
     })
 }
 
