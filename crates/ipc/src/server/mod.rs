@@ -19,12 +19,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use becket_chan::{Receiver, Sender};
+use becket_chan::{Receiver, Sender, timer};
 use becket_wire::Role;
 use becket_wire::v1::{Hello, caps};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use self::side::ServerSide;
 use crate::channels::{Channel, ChannelError, Channels};
@@ -42,6 +44,8 @@ use crate::v1;
 
 /// Connections that are accepted before others have their turn.
 const ACCEPTED_AT_ONCE: usize = 16;
+/// When the system has no room for another connection, it is asked again so much later.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// What answers a monitor: takes the query, gives a report or says why not.
 pub type Reporter = Arc<dyn Fn(&[u8]) -> Result<Bytes, String> + Send + Sync>;
@@ -332,15 +336,34 @@ impl Ready for Door {
                         }
                     });
                 }
-                Ok(None) => return,
+                Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be accepted");
+                    // Who waits in line is told of once: it is looked at again later.
+                    let door = Arc::downgrade(&self);
+                    task::spawn(async move {
+                        timer::sleep(AFTER_FAILURE).await;
+                        if let Some(door) = door.upgrade() {
+                            door.ready();
+                        }
+                    });
                     return;
                 }
             }
         }
+        if !self.has_more() {
+            return;
+        }
         // Others first. Without an I/O thread this would not be running.
         let _asked = reactor::again(self);
+    }
+}
+
+impl Door {
+    /// Whether somebody waits in line, who has been told of already.
+    fn has_more(&self) -> bool {
+        let mut line = [PollFd::new(&self.listener, PollFlags::IN)];
+        matches!(rustix::event::poll(&mut line, Some(&Timespec::default())), Ok(1..))
     }
 }
 
