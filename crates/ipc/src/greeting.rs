@@ -103,6 +103,26 @@ impl Greeter {
         Ok(())
     }
 
+    /// Whether the first packet is a whole greeting of protocol 2. Anything else, a mistake too, is for
+    /// protocol 1.0 to answer: the packet is still there.
+    pub(crate) async fn is_of_two(&mut self) -> Result<bool, GreetingError> {
+        let mut buffer = [0; HEADER_BYTES + PAYLOAD_BYTES_MAX as usize];
+        let bytes = loop {
+            match self.socket.peek_greeting(&mut buffer)? {
+                Some(bytes) => break bytes,
+                None => self.waiting.changed().await?,
+            }
+        };
+        let packet = buffer.get(..bytes).unwrap_or_default();
+        let Some((head, payload)) = packet.split_first_chunk::<HEADER_BYTES>() else {
+            return Ok(false);
+        };
+        let header = Header::decode(*head);
+        Ok(header.command == Command::Hello.number()
+            && header.length as usize == payload.len()
+            && Hello::decode(payload).is_ok_and(|hello| hello.major >= MAJOR))
+    }
+
     /// Hears hello: of bytes the frame and what follows, of packets one or two.
     pub(crate) async fn hear(&mut self) -> Result<Greeted, GreetingError> {
         let mut heard = Vec::new();

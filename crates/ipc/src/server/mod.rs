@@ -384,15 +384,15 @@ impl Shared {
     async fn greet(self: Arc<Self>, socket: Socket) -> Result<(), NotServed> {
         let kind = socket.kind();
         let mut greeter = Greeter::new(socket, self.options.greeting_timeout)?;
+        if kind == SocketKind::Seqpacket && !greeter.is_of_two().await? {
+            return Ok(self.serve_old(greeter, None)?);
+        }
         let greeted = greeter.hear().await?;
         if greeted.hello.major < MAJOR {
             let Greeted { hello, req_id, leftover: rest, packets } = greeted;
-            let greeting = v1::Greeting { hello, req_id, packets, rest };
-            let client = v1::Client::start(greeter.into_socket(), Some(greeting), &self.v1)?;
-            let mut clients = self.v1_clients.lock();
-            clients.retain(|client| client.strong_count() > 0);
-            clients.push(Arc::downgrade(&client));
-            return Ok(());
+            return Ok(
+                self.serve_old(greeter, Some(v1::Greeting { hello, req_id, packets, rest }))?
+            );
         }
         let offers = self.options.shared_memory && kind == SocketKind::Stream;
         let own = if offers { caps::SHARED_MEMORY } else { 0 };
@@ -404,6 +404,15 @@ impl Shared {
             plain(greeter, &greeted.leftover, &self.options)?
         };
         Ok(self.serve(link)?)
+    }
+
+    /// A client of protocol 1.0, or one that nobody understands.
+    fn serve_old(&self, greeter: Greeter, greeting: Option<v1::Greeting>) -> std::io::Result<()> {
+        let client = v1::Client::start(greeter.into_socket(), greeting, &self.v1)?;
+        let mut clients = self.v1_clients.lock();
+        clients.retain(|client| client.strong_count() > 0);
+        clients.push(Arc::downgrade(&client));
+        Ok(())
     }
 
     fn serve(self: &Arc<Self>, link: Box<dyn Link>) -> std::io::Result<()> {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType};
 
 use super::error::LinkError;
 use super::listen::Seat;
@@ -133,6 +133,18 @@ impl Socket {
                 Err(Errno::AGAIN) => return Ok(None),
                 Err(errno) => return Err(LinkError::System(errno)),
             }
+        }
+    }
+
+    /// As [`read_greeting`](Self::read_greeting), and leaves it there. What is longer than the buffer is
+    /// cut; an end is no bytes.
+    pub fn peek_greeting(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        match retry(|| rustix::net::recv(&self.fd, &mut *buffer, flags)) {
+            Ok((bytes, _)) => Ok(Some(bytes)),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(Errno::CONNRESET) => Err(LinkError::Closed),
+            Err(errno) => Err(LinkError::System(errno)),
         }
     }
 
