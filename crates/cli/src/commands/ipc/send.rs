@@ -11,7 +11,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Elements are accepted in the order of stdin: what was accepted is the beginning of it.
+//! 1. Elements are accepted in the order of stdin: what was accepted is the beginning of it, unless
+//!    the server refused one for its own sake (its length), while those behind it were under way.
 //! 2. When it ends early, what is in flight is asked back, the newest first, so that invariant 1
 //!    stands, and each element is counted as accepted, as not accepted, or as unknown.
 
@@ -83,6 +84,7 @@ async fn send(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let token = Token::new();
     let mut flight = Flight::new(&sender, &token);
     let why = pump(&args, &mut flight, &mut tally, &mut signals).await;
+    let before = tally.elements;
     // A second signal does not wait for what the server says of the rest.
     let rest = tokio::select! {
         rest = flight.take_back(&mut tally) => rest,
@@ -102,7 +104,7 @@ async fn send(args: Args, ui: Ui) -> Result<Exit, Failure> {
             "took_ms": tally.took_ms(),
         }))?;
     }
-    conclude(&args, why, &rest, &tally, &ui)
+    conclude(&args, why, before, &rest, &tally, &ui)
 }
 
 async fn close(client: &Client, args: &Args) -> Result<(), Failure> {
@@ -180,7 +182,8 @@ async fn pump(
                 Err(error) => return Why::Refused(error),
             },
             element = input.next(), if has_more && has_room => match element {
-                Ok(Some(element)) => flight.begin(element).await,
+                // What cannot be sent ends it: nothing behind it is begun.
+                Ok(Some(element)) => has_more = flight.begin(element).await,
                 Ok(None) => has_more = false,
                 // What came before it is as good as ever.
                 Err(failure) => {
@@ -231,15 +234,17 @@ impl<'a> Flight<'a> {
         self.sends.is_empty()
     }
 
-    /// Sends one, after those before.
-    async fn begin(&mut self, element: Vec<u8>) {
+    /// Sends one, after those before. False: it was refused on the spot.
+    async fn begin(&mut self, element: Vec<u8>) -> bool {
         let bytes = element.len() as u64;
         let operation = Box::pin(self.sender.send(element).cancel_on(self.token));
         let mut sending = Sending { operation, bytes, outcome: None };
         // Handed over now, not when its turn comes to be asked what became of it.
         sending.look().await;
+        let is_refused = matches!(sending.outcome, Some(Err(_)));
         self.bytes += bytes;
         self.sends.push_back(sending);
+        !is_refused
     }
 
     /// What became of the oldest; for ever if there is none. Cancel safe.
@@ -288,7 +293,14 @@ impl Sending<'_> {
     }
 }
 
-fn conclude(args: &Args, why: Why, rest: &Rest, tally: &Tally, ui: &Ui) -> Result<Exit, Failure> {
+fn conclude(
+    args: &Args,
+    why: Why,
+    before: u64,
+    rest: &Rest,
+    tally: &Tally,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
     let channel = &args.channel;
     let stat = || format!("`{} ipc stat{}` shows it", program(), args.at.option());
     let unknown = match &why {
@@ -319,11 +331,17 @@ fn conclude(args: &Args, why: Why, rest: &Rest, tally: &Tally, ui: &Ui) -> Resul
         )
         .cause(doubt(format!("{accepted} accepted before; nobody makes room"), unknown))
         .hint(stat())),
-        Why::Refused(error) => Err(refused(args, error, rest, unknown, tally)),
+        Why::Refused(error) => Err(refused(args, error, before, (rest, unknown), tally)),
     }
 }
 
-fn refused(args: &Args, error: SendError, rest: &Rest, unknown: u64, tally: &Tally) -> Failure {
+fn refused(
+    args: &Args,
+    error: SendError,
+    before: u64,
+    (rest, unknown): (&Rest, u64),
+    tally: &Tally,
+) -> Failure {
     let channel = &args.channel;
     let noun = args.framing.framing().noun();
     let accepted = text::plural(tally.elements, "element");
@@ -356,9 +374,18 @@ fn refused(args: &Args, error: SendError, rest: &Rest, unknown: u64, tally: &Tal
             Failure::new(Exit::Call, format!("{channel} is closed: {accepted} accepted before"))
                 .cause(doubt(cause, unknown))
         }
-        other => Failure::new(Exit::Call, format!("{noun} {} was not accepted", text::count(next)))
-            .cause(doubt(other.to_string(), unknown))
-            .hint(format!("{accepted} before it were accepted by {channel}")),
+        other => {
+            // One that only the server refused: those behind it were under way already.
+            let behind = match tally.elements - before {
+                0 => String::new(),
+                behind => format!(", and {} behind it", text::count(behind)),
+            };
+            let which = text::count(before + 1);
+            let before = text::plural(before, "element");
+            Failure::new(Exit::Call, format!("{noun} {which} was not accepted"))
+                .cause(doubt(other.to_string(), unknown))
+                .hint(format!("{before} before it were accepted by {channel}{behind}"))
+        }
     }
 }
 
