@@ -19,6 +19,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod crowd;
 mod healthy;
 mod part;
 #[path = "../../../../examples/zoo/ipc/src/peers/mod.rs"]

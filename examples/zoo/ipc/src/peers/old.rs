@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Defects of protocol 1.0, over bytes: where the server listens for that, `old.bytes` beside the
-//! path.
+//! Defects of protocol 1.0, over bytes.
 
-use std::io::Write as _;
-use std::os::unix::net::UnixStream;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use super::hand::{Hand, greeting, old_frame, random_bytes};
 
 /// It has greeted.
 fn greeted(path: &Path) -> Hand {
-    let socket = UnixStream::connect(path.with_file_name("old.bytes")).unwrap();
-    let mut hand = Hand(socket);
+    let mut hand = Hand::connect(path);
     hand.say(&greeting(1, 0));
     let mut answer = [0; 24];
-    std::io::Read::read_exact(&mut hand.0, &mut answer).unwrap();
+    hand.0.read_exact(&mut answer).unwrap();
     hand
 }
 
@@ -40,7 +37,7 @@ pub(super) fn old_cut_off(path: &Path) {
     let mut hand = greeted(path);
     hand.say(&old_frame(11, 7, &[0, 20, 0, 4, 0, 0, 3]));
     let mut answer = [0; 8];
-    std::io::Read::read_exact(&mut hand.0, &mut answer).unwrap();
+    hand.0.read_exact(&mut answer).unwrap();
 }
 
 /// Until the server reads no more.
