@@ -96,6 +96,8 @@ mod tests {
         [Class { block_bytes: 256, blocks: 3 }, Class { block_bytes: 1024, blocks: 2 }];
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+
         #[test]
         fn a_block_is_lent_to_one_frame_at_a_time(
             steps in prop::collection::vec((any::<bool>(), 97_usize..1100), 0..200),

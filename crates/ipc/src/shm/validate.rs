@@ -403,6 +403,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
+
         #[test]
         fn places_lie_within_and_apart(geometry in any_geometry(), positions in any::<[u64; 8]>()) {
             let mut end = RING + geometry.slots as usize * SLOT_BYTES;
