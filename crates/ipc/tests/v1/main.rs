@@ -3,6 +3,7 @@
 //!
 //! | file | what holds |
 //! |---|---|
+//! | `beside` | old clients and new ones at one server |
 //! | `raw` | the client by hand, and a server for it |
 //! | `requests` | each request has its answer, and each fault its errno |
 //! | `waits` | operations that wait: many at once, in any order, in time |
@@ -11,6 +12,7 @@
 //! | `hostile` | clients that do what they should not |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod beside;
 mod hostile;
 mod raw;
 mod requests;

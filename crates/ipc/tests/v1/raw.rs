@@ -9,7 +9,8 @@ use becket_ipc::transport::{Socket, SocketKind};
 use becket_ipc::v1::{Client, Limits, Server};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recv, send,
+    socket, socketpair,
 };
 
 pub(crate) const ABI_MAJOR: u16 = 1;
@@ -116,6 +117,13 @@ pub(crate) fn header(command: u16, length: u32) -> [u8; 8] {
 }
 
 impl Raw {
+    /// Over packets, to who listens at a path.
+    pub(crate) fn connect(path: &std::path::Path, packing: Packing) -> Self {
+        let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        Self { socket, packing, stream: Vec::new() }
+    }
+
     pub(crate) fn greet(&mut self) {
         let answer = self.ask(HELLO, &[(ABI_MAJOR, &four(1)), (ABI_MINOR, &four(0))]);
         assert_eq!(answer.command, HELLO);

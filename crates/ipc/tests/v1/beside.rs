@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Old clients and new ones at one server.
+
+use std::time::Duration;
+
+use becket_ipc::Server;
+
+use crate::raw::{
+    ABI_MAJOR, CHAN_ID, ELEMENT, FOR_EVER, HELLO, MAKE, Packing, RECV, RESULT, Raw, SEND,
+    TIMEOUT_MS, four,
+};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn server() -> (tempfile::TempDir, std::path::PathBuf, Server) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("private/socket");
+    let server = Server::builder().bind_both(&path).unwrap();
+    (directory, path, server)
+}
+
+#[test]
+fn they_share_a_channel() {
+    let (_directory, path, _server) = server();
+    let client = becket_ipc::Client::connect(&path).wait().unwrap();
+    assert_eq!(client.status().transport, "shared-memory");
+    for packing in [Packing::One, Packing::Two] {
+        let mut old = Raw::connect(&path, packing);
+        old.greet();
+        let id = old.make(1, 4, 8);
+        let (tx, rx) = (
+            client.sender(&format!("#{id}")).wait().unwrap(),
+            client.receiver(&format!("#{id}")).wait().unwrap(),
+        );
+        let attributes: [(u16, &[u8]); 3] =
+            [(CHAN_ID, &four(id)), (TIMEOUT_MS, &four(FOR_EVER)), (ELEMENT, b"old!")];
+        assert_eq!(old.ask(SEND, &attributes).number(RESULT), 0);
+        assert_eq!(rx.recv().timeout(LONG).wait().unwrap().as_ref(), b"old!");
+        tx.send("new!").timeout(LONG).wait().unwrap();
+        let answer = old.ask(RECV, &attributes[..2]);
+        assert_eq!(answer.attributes[1], (ELEMENT, b"new!".to_vec()));
+        // The channel's elements have four bytes, whoever sends them.
+        assert!(tx.send("five!").timeout(LONG).wait().is_err());
+    }
+}
+
+#[test]
+fn what_is_no_greeting_is_answered_too() {
+    let (_directory, path, _server) = server();
+    for packing in [Packing::One, Packing::Two] {
+        let mut old = Raw::connect(&path, packing);
+        // A truncated attribute.
+        old.say_bytes(HELLO, &[0, 1, 0, 4, 0]);
+        assert!(old.hear().is_some());
+        let mut old = Raw::connect(&path, packing);
+        old.say(MAKE, &[(ABI_MAJOR, &four(1))]);
+        assert!(old.hear().is_some());
+    }
+}
+
+#[test]
+fn a_server_that_ends_takes_its_old_clients_along() {
+    let (_directory, path, server) = server();
+    let mut old = Raw::connect(&path, Packing::One);
+    old.greet();
+    drop(server);
+    assert_eq!(old.hear(), None);
+    assert!(!path.exists());
+}
