@@ -439,6 +439,10 @@ impl Link for ShmLink {
 
     fn on_ready(&mut self, _wake: OnReady) {}
 
+    fn told(&mut self) {
+        self.look_due = true;
+    }
+
     fn prepare_wait(&mut self) -> bool {
         self.look_before_waiting();
         if self.gone || self.failed.is_some() {

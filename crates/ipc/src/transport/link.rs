@@ -71,6 +71,10 @@ pub trait Link: Outlet + Send {
     /// drop it.
     fn on_ready(&mut self, wake: OnReady);
 
+    /// The system told of one of its descriptors, once: the next `take` looks at it, whoever else
+    /// looks after the link.
+    fn told(&mut self) {}
+
     /// Before waiting: asks the peer for a wake. `true`: there is something already, do not wait.
     fn prepare_wait(&mut self) -> bool;
 

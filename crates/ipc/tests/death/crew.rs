@@ -179,7 +179,7 @@ pub(crate) fn shared_names() -> Vec<String> {
     let Ok(names) = fs::read_dir("/dev/shm") else { return Vec::new() };
     names
         .map(|name| name.unwrap().file_name().to_string_lossy().into_owned())
-        .filter(|name| name.contains("becket"))
+        .filter(|name| name.contains("becket-ipc"))
         .collect()
 }
 

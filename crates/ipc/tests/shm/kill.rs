@@ -170,6 +170,9 @@ fn a_death_that_is_told_once_is_noticed() {
     assert!(one.prepare_sleep().is_none(), "it does not sleep");
     assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed));
     let mut one = awake();
+    one.told();
+    assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed), "it was told to look");
+    let mut one = awake();
     assert!(one.prepare_wait(), "it does not wait");
     assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed));
 }
