@@ -60,7 +60,7 @@
 //! | `hint` | what a look without the lock tells of it |
 //! | `waiter` | who waits: claims, nodes, lines, wakes |
 //! | `lock`, `spin`, [`park`], [`fence`] | how threads keep out of each other's way, look, sleep; the hook for coroutines |
-//! | `counters`, `metrics` | snapshots and rates; a snapshot each period |
+//! | `counters`, `metrics`, `probe` | snapshots and rates; a snapshot each period; looking without holding |
 //! | [`timer`] | deadlines in a timing wheel |
 //! | `error` | what fails, with the value back |
 //! | `sync` | the one place from which atomics and cells come, so that loom can replace them |
@@ -78,7 +78,7 @@
 //! | `batch`, `stream`, `sink`, `handle` | an operation inside something larger; a value behind a pointer | it is pinned there, and dropped before what it borrows from |
 //! | `park`, `fence` | the parking lot, a system call | keys are addresses of words of this crate |
 //!
-//! `builder`, `counters`, `error`, `iter`, `metrics`, `spill`, `spin` and [`timer`] have none.
+//! `builder`, `counters`, `error`, `iter`, `metrics`, `probe`, `spill`, `spin` and [`timer`] have none.
 //!
 //! ## Promises that the compiler keeps
 //!
@@ -168,6 +168,8 @@ mod metrics;
 mod models;
 mod op;
 pub mod park;
+#[cfg(not(feature = "loom"))]
+mod probe;
 mod ring;
 mod select;
 #[cfg(feature = "sink")]
@@ -181,6 +183,8 @@ pub mod timer;
 mod token;
 mod waiter;
 
+#[cfg(not(feature = "loom"))]
+pub use crate::probe::Probe;
 pub use crate::{
     batch::{RecvMany, SendMany},
     builder::{Builder, bounded, conflated, rendezvous, unlimited},

@@ -403,10 +403,16 @@ cause: stdout is not a terminal
 hint:  `--headless` writes lines instead
 
 "#]]);
-    mon(&["--headless"]).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
-error: there is nothing to watch
-cause: neither --socket nor --bench nor --replay says what
-hint:  `[..] mon --bench` shows a load in this process
+    let nowhere = TempDir::new().unwrap();
+    mon(&["--headless"])
+        .env("XDG_RUNTIME_DIR", nowhere.path())
+        .assert()
+        .code(1)
+        .stdout_eq("")
+        .stderr_eq(str![[r#"
+error: cannot connect to [..]/becket/ipc.sock
+cause: nobody listens there (No such file or directory (os error 2))
+hint:  `[..] ipc serve --socket [..]/becket/ipc.sock` starts a server there
 
 "#]]);
     mon(&["--bench", "--interval", "5ms"]).assert().code(2).stderr_eq(str![[r#"
@@ -450,7 +456,8 @@ Arguments:
   [OUTPUT]  Where the lines go: a file, or - for stdout [default: -]
 
 Options:
-      --socket <PATH>    Watch the process that serves this socket
+      --socket <PATH>    Watch the process that serves this socket [default: that of `becket ipc
+                         serve`]
       --bench            Watch a load in this process, and say at its end what it came to
       --replay <FILE>    Show a recording
       --record <FILE>    Write every report to a file, for --replay

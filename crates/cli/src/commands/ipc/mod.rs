@@ -25,7 +25,7 @@ mod input;
 mod opening;
 mod output;
 mod pipe;
-mod place;
+pub(super) mod place;
 mod recv;
 mod send;
 mod serve;

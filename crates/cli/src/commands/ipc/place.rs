@@ -40,7 +40,7 @@ pub(super) fn option(path: &Path) -> String {
 }
 
 /// A client's path: what was asked for, or the default if nobody else could have made it.
-pub(super) fn client(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(in crate::commands) fn client(asked: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = asked {
         return Ok(path.to_owned());
     }

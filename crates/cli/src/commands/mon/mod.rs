@@ -45,6 +45,7 @@ use self::bench::Load;
 use self::driver::Plan;
 use self::store::Store;
 use self::view::Theme;
+use crate::commands::ipc::place;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -55,7 +56,7 @@ use crate::ui::Ui;
 /// lines for what somebody should look at. `h` shows the keys, `q` quits.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Watch the process that serves this socket
+    /// Watch the process that serves this socket [default: that of `becket ipc serve`]
     #[arg(long, value_name = "PATH", conflicts_with_all = ["bench", "replay"])]
     socket: Option<PathBuf>,
     /// Watch a load in this process, and say at its end what it came to
@@ -148,13 +149,11 @@ fn source(args: &Args) -> Result<(Box<dyn Feed>, Option<Load>), Failure> {
         let load = Load::start(&args.shape)?;
         return Ok((origin::of_bench(&load), Some(load)));
     }
-    match (&args.socket, &args.replay) {
-        (Some(path), _) => Ok((origin::of_socket(path)?, None)),
-        (None, Some(path)) => Ok((origin::of_recording(path)?, None)),
-        (None, None) => Err(Failure::new(Exit::Usage, "there is nothing to watch")
-            .cause("neither --socket nor --bench nor --replay says what")
-            .hint(format!("`{} mon --bench` shows a load in this process", super::program()))),
-    }
+    let feed = match &args.replay {
+        Some(path) => origin::of_recording(path)?,
+        None => origin::of_socket(&place::client(args.socket.as_deref())?)?,
+    };
+    Ok((feed, None))
 }
 
 fn theme(args: &Args) -> Theme {

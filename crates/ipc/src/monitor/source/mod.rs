@@ -7,17 +7,15 @@
 mod channels;
 mod coroutines;
 mod process;
-mod watch;
 
 use std::fmt;
 use std::time::Instant;
 
-use becket_chan::{Receiver, Sender, Snapshot};
+use becket_chan::{Probe, Receiver, Sender, Snapshot};
 use becket_coro::Handle;
 use parking_lot::Mutex;
 
 use self::channels::Channels;
-use self::watch::Watch;
 use super::query::Query;
 use super::report::{PluginReport, Report, SCHEMA, SessionReport};
 use super::tame::ROWS_MAX;
@@ -100,10 +98,7 @@ impl Exporter {
         }
     }
 
-    /// Shows a channel under `name`, until it is closed and empty or its handles are gone. Its id.
-    ///
-    /// Its figures are those of at most a second before: each second they are read, whether anybody
-    /// looks or not. [`channel_with`](Self::channel_with) is for who has many.
+    /// Shows a channel under `name`, until all its handles are gone. Its id.
     ///
     /// # Errors
     ///
@@ -113,8 +108,8 @@ impl Exporter {
         name: impl Into<String>,
         channel: &impl Shows<T>,
     ) -> Result<u64, ExportError> {
-        let watch = channel.watch();
-        self.channel_with(name, move || watch.look())
+        let probe = channel.probed();
+        self.channel_with(name, move || probe.snapshot())
     }
 
     /// Shows a channel that `look` looks at, until it says `None`. It should hold the channel weakly
@@ -252,7 +247,7 @@ impl fmt::Debug for Exporter {
 /// A handle of a channel that can be shown: [`Sender`] and [`Receiver`].
 pub trait Shows<T>: sealed::Sealed {
     #[doc(hidden)]
-    fn watch(&self) -> Watch;
+    fn probed(&self) -> Probe;
 }
 
 mod sealed {
@@ -262,14 +257,14 @@ mod sealed {
 }
 
 impl<T: Send + 'static> Shows<T> for Sender<T> {
-    fn watch(&self) -> Watch {
-        Watch::new(self.snapshot(), self.metrics(watch::PERIOD))
+    fn probed(&self) -> Probe {
+        self.probe()
     }
 }
 
 impl<T: Send + 'static> Shows<T> for Receiver<T> {
-    fn watch(&self) -> Watch {
-        Watch::new(self.snapshot(), self.metrics(watch::PERIOD))
+    fn probed(&self) -> Probe {
+        self.probe()
     }
 }
 
