@@ -1,73 +1,159 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What travels through a channel between processes: bytes.
+//! What travels through a channel between processes: bytes, or a block of shared memory.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
+use becket_zcopy::Block;
 use bytes::Bytes;
 
+use crate::blocks::{BlockRef, DESCRIPTOR_BYTES, PeerBlock};
+
 /// One element: some bytes, shared and not copied when it is cloned.
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct Element(Bytes);
+///
+/// The bytes may be those of a [`Block`] of a pool: such an element crosses to another process as a
+/// descriptor, where that can be, and the receiver finds the block by [`as_block`](Self::as_block).
+/// The block goes back to its pool when the last clone of the element is dropped, in both processes.
+#[derive(Clone)]
+pub struct Element(Inner);
+
+#[derive(Clone)]
+enum Inner {
+    Bytes(Bytes),
+    Own(Block),
+    Peers(PeerBlock),
+}
 
 impl Element {
+    pub(crate) const fn of_block(block: Block) -> Self {
+        Self(Inner::Own(block))
+    }
+
     /// How many bytes it is.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Inner::Bytes(bytes) => bytes.len(),
+            Inner::Own(block) => block.len(),
+            Inner::Peers(block) => block.len(),
+        }
     }
 
     /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
-    /// Its bytes.
+    /// Its bytes. Those of another process's block, which that process could still write, are copied
+    /// by the first call, and the element keeps the copy: who wants no copy of it all, or none that
+    /// is kept, asks for [`as_block`](Self::as_block).
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Inner::Bytes(bytes) => bytes,
+            Inner::Own(block) => block,
+            Inner::Peers(block) => block.as_slice(),
+        }
     }
 
-    /// Its bytes, without a copy.
+    /// Its bytes, without a copy but of another process's block.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        self.0
+        match self.0 {
+            Inner::Bytes(bytes) => bytes,
+            Inner::Own(block) => Bytes::from_owner(block),
+            Inner::Peers(block) => block.into_bytes(),
+        }
+    }
+
+    /// The block that it is, if it is one.
+    #[inline]
+    #[must_use]
+    pub const fn as_block(&self) -> Option<BlockRef<'_>> {
+        match &self.0 {
+            Inner::Bytes(_) => None,
+            Inner::Own(block) => Some(BlockRef::Own(block)),
+            Inner::Peers(block) => Some(BlockRef::Peers(block)),
+        }
+    }
+
+    /// The other process's block that it is, if it is one.
+    pub(crate) fn into_peers(self) -> Result<PeerBlock, Self> {
+        match self.0 {
+            Inner::Peers(block) => Ok(block),
+            other => Err(Self(other)),
+        }
+    }
+
+    /// The bytes of the stream's credit that were paid for it when it came.
+    pub(crate) fn paid_bytes(&self) -> u64 {
+        match &self.0 {
+            Inner::Peers(_) => DESCRIPTOR_BYTES as u64,
+            _ => self.len() as u64,
+        }
+    }
+}
+
+impl Default for Element {
+    fn default() -> Self {
+        Self(Inner::Bytes(Bytes::new()))
+    }
+}
+
+impl PartialEq for Element {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Element {}
+
+impl Hash for Element {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_slice().hash(state);
+    }
+}
+
+impl From<PeerBlock> for Element {
+    fn from(block: PeerBlock) -> Self {
+        Self(Inner::Peers(block))
     }
 }
 
 impl From<Bytes> for Element {
     fn from(bytes: Bytes) -> Self {
-        Self(bytes)
+        Self(Inner::Bytes(bytes))
     }
 }
 
 impl From<Vec<u8>> for Element {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+        Bytes::from(bytes).into()
     }
 }
 
 impl From<&'static [u8]> for Element {
     fn from(bytes: &'static [u8]) -> Self {
-        Self(Bytes::from_static(bytes))
+        Bytes::from_static(bytes).into()
     }
 }
 
 impl From<String> for Element {
     fn from(text: String) -> Self {
-        Self(text.into())
+        Bytes::from(text).into()
     }
 }
 
 impl From<&'static str> for Element {
     fn from(text: &'static str) -> Self {
-        Self(Bytes::from_static(text.as_bytes()))
+        Bytes::from_static(text.as_bytes()).into()
     }
 }
 
 impl AsRef<[u8]> for Element {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.as_slice()
     }
 }
 

@@ -63,6 +63,7 @@
 //!
 //! The session itself, frame by frame, is `becket-wire`'s: its `protocol` module describes it.
 
+pub mod blocks;
 pub mod channels;
 mod client;
 mod connection;

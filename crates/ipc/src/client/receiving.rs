@@ -85,7 +85,7 @@ impl Receiving {
     /// An element has come.
     pub(crate) fn element(&mut self, at: &mut At<'_>, number: u64, element: Element) {
         self.granted = self.granted.saturating_sub(1);
-        self.granted_bytes = self.granted_bytes.saturating_sub(element.len() as u64);
+        self.granted_bytes = self.granted_bytes.saturating_sub(element.paid_bytes());
         self.numbers.push_back(number);
         // Unlimited, and open until this side closes it: it always takes it.
         let _taken = self.inbox.try_send(element);
@@ -169,16 +169,40 @@ impl Receiving {
         for element in elements.drain(keep..).rev() {
             let Some(number) = self.numbers.pop_back() else { break };
             // Refused only when the stream or the session is over: then nothing can go back.
-            told(at.session.give_back(self.stream, number, 0, element.into_bytes()));
+            self.give_one_back(at, number, element);
         }
         for element in elements {
             let _taken = self.inbox.try_send(element);
         }
     }
 
+    /// Refused only when the stream or the session is over: then nothing can go back.
+    fn give_one_back(&self, at: &mut At<'_>, number: u64, element: Element) {
+        let element = match element.into_peers() {
+            Ok(block) => match block.to_return() {
+                Some(body) => {
+                    let flags = becket_wire::flags::DESCRIPTOR;
+                    if at.session.give_back(self.stream, number, flags, body).is_ok() {
+                        block.gone_back();
+                    }
+                    return;
+                }
+                None => block.into_bytes(),
+            },
+            Err(element) => element.into_bytes(),
+        };
+        told(at.session.give_back(self.stream, number, 0, element));
+    }
+
     /// The handle has gone: all credit and all elements go back, then the stream ends.
     pub(crate) fn close(&mut self, at: &mut At<'_>) {
         self.is_closing = true;
+        if let Some(Over::Closed(_)) = self.over {
+            // No more will come.
+            self.give_back(at, u32::MAX);
+            told(at.session.end(self.stream, 0, bytes::Bytes::new()));
+            return;
+        }
         self.settle(at);
         self.try_end(at);
     }
@@ -189,11 +213,15 @@ impl Receiving {
         }
     }
 
-    /// The channel is closed and drained, or the stream or the connection over.
+    /// The channel is closed and drained, or the stream or the connection over. What came before can
+    /// still be received.
     pub(crate) fn end(&mut self, at: &mut At<'_>, over: Over) {
         self.opening.over(at.wakes, &over);
         self.over.get_or_insert(over);
         self.inbox.close();
+        if self.is_closing {
+            self.close(at);
+        }
         if let Some(waker) = self.closed.take() {
             at.wakes.push(waker);
         }

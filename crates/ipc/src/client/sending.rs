@@ -19,6 +19,7 @@ use std::task::{Poll, Waker};
 use becket_wire::{Refused, StreamId, Withdrawn};
 
 use super::state::{Opening, Over};
+use crate::blocks::{Blocks, Loan};
 use crate::connection::At;
 use crate::connection::waking::Wakes;
 use crate::element::Element;
@@ -55,6 +56,8 @@ pub struct Posted {
 
 struct Sent {
     number: u64,
+    /// What is to be taken back if it is never handed over.
+    loan: Option<Loan>,
     outcome: Option<Outcome>,
     waker: Option<Waker>,
     /// Nobody asks for its outcome.
@@ -111,14 +114,14 @@ impl Sending {
     /// Takes an operation one step further. `Ready(Ok)`: it has an outcome.
     pub(crate) fn poll(
         &mut self,
-        at: &mut At<'_>,
+        (at, blocks): (&mut At<'_>, &mut Blocks),
         stage: &mut Stage,
         (element, flags): (&Element, u8),
         waker: &Waker,
     ) -> Poll<Result<Outcome, Refusal>> {
         match *stage {
             Stage::New | Stage::Waiting(_) => {
-                match self.start(at, stage, (element, flags), waker) {
+                match self.start((at, blocks), stage, (element, flags), waker) {
                     Ok(false) => return Poll::Pending,
                     Ok(true) => {}
                     Err(refusal) => {
@@ -141,7 +144,7 @@ impl Sending {
     /// Hands the element to the session, in its turn. False: it waits for credit.
     fn start(
         &mut self,
-        at: &mut At<'_>,
+        (at, blocks): (&mut At<'_>, &mut Blocks),
         stage: &mut Stage,
         (element, flags): (&Element, u8),
         waker: &Waker,
@@ -155,13 +158,16 @@ impl Sending {
             _ => false,
         };
         let refused = if is_next {
-            match at.session.send(self.stream, flags, element.clone().into_bytes()) {
+            let packed = blocks.pack(at.session, element);
+            match at.session.send(self.stream, flags | packed.flags, packed.body) {
                 Ok(number) => {
+                    blocks.sent(element, packed.loan);
                     if let Stage::Waiting(_) = stage {
                         self.waiting.pop_front();
                         self.call_next(at);
                     }
-                    let sent = Sent { number, outcome: None, waker: None, is_posted: false };
+                    let loan = packed.loan;
+                    let sent = Sent { number, loan, outcome: None, waker: None, is_posted: false };
                     self.sent.push_back(sent);
                     *stage = Stage::Sent(number);
                     return Ok(true);
@@ -258,12 +264,12 @@ impl Sending {
     }
 
     /// Asks for an element back. Its outcome is known once the server has answered.
-    pub(crate) fn withdraw(&mut self, at: &mut At<'_>, number: u64) {
-        if self.find(number).is_none_or(|sent| sent.outcome.is_some()) {
-            return;
-        }
+    pub(crate) fn withdraw(&mut self, at: &mut At<'_>, blocks: &mut Blocks, number: u64) {
+        let Some(sent) = self.find(number).filter(|sent| sent.outcome.is_none()) else { return };
+        let loan = sent.loan;
         // Refused: the session knows no more of it than that it was answered, or is over.
         if let Ok(Withdrawn::Here(_)) = at.session.withdraw(self.stream, number) {
+            loan.and_then(|loan| blocks.take_back(loan));
             self.nacked(at.wakes, number, code::WITHDRAWN);
         }
     }
@@ -299,21 +305,21 @@ impl Sending {
     }
 
     /// Credit has come, or room in the session.
-    pub(crate) fn room(&mut self, at: &mut At<'_>) {
+    pub(crate) fn room(&mut self, at: &mut At<'_>, blocks: &mut Blocks) {
         if self.waiting.is_empty() {
-            self.pump(at);
+            self.pump(at, blocks);
         } else {
             self.call_next(at);
         }
     }
 
     /// What the local channel has.
-    pub(crate) fn pump(&mut self, at: &mut At<'_>) {
+    pub(crate) fn pump(&mut self, at: &mut At<'_>, blocks: &mut Blocks) {
         if self.waiting.is_empty()
             && self.over.is_none()
             && let Some(outbox) = &mut self.outbox
-            && outbox.pump_with(at.session, |number| {
-                let sent = Sent { number, outcome: None, waker: None, is_posted: true };
+            && outbox.pump_with(at.session, blocks, |number, loan| {
+                let sent = Sent { number, loan, outcome: None, waker: None, is_posted: true };
                 self.sent.push_back(sent);
             })
         {
@@ -322,11 +328,14 @@ impl Sending {
     }
 
     /// The channel is closed, the stream or the connection over: whoever waits learns of it.
-    pub(crate) fn end(&mut self, at: &mut At<'_>, over: Over, unsent: &[u64]) {
+    pub(crate) fn end(&mut self, at: &mut At<'_>, blocks: &mut Blocks, over: Over, unsent: &[u64]) {
         self.opening.over(at.wakes, &over);
         if !matches!(over, Over::Closed(_)) {
             for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
                 let never = unsent.binary_search(&sent.number).is_ok();
+                if never && let Some(loan) = sent.loan.take() {
+                    blocks.take_back(loan);
+                }
                 let outcome = if never { Outcome::NotSent } else { Outcome::Unknown };
                 settle(sent, outcome, &mut self.posted, at.wakes);
             }

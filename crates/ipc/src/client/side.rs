@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::task::{Poll, Waker};
 
-use becket_wire::{Body, Event, StreamId};
+use becket_wire::{Event, StreamId, flags};
 use bytes::Bytes;
 
 use super::receiving::Receiving;
 use super::sending::Sending;
 use super::state::Over;
+use crate::blocks::{self, Blocks, Counts};
 use crate::connection::waking::Wakes;
 use crate::connection::{At, Ended, Side};
 use crate::streams::service::Info;
@@ -20,6 +21,7 @@ use crate::transport::Beside;
 #[derive(Default)]
 pub(crate) struct ClientSide {
     entries: Table<Entry>,
+    blocks: Blocks,
     requests: HashMap<u64, Asked>,
     ended: Option<Ended>,
     ready: bool,
@@ -72,6 +74,21 @@ impl ClientSide {
             Entry::Sending(sending) => Some(sending),
             Entry::Receiving(_) => None,
         }
+    }
+
+    /// The same, and what it needs in order to send.
+    pub(crate) fn sending_blocks(
+        &mut self,
+        stream: StreamId,
+    ) -> Option<(&mut Sending, &mut Blocks)> {
+        match self.entries.get_mut(stream)? {
+            Entry::Sending(sending) => Some((sending, &mut self.blocks)),
+            Entry::Receiving(_) => None,
+        }
+    }
+
+    pub(crate) fn block_counts(&self) -> Counts {
+        self.blocks.counts()
     }
 
     pub(crate) fn receiving(&mut self, stream: StreamId) -> Option<&mut Receiving> {
@@ -162,7 +179,7 @@ impl ClientSide {
         match self.entries.get_mut(stream) {
             Some(Entry::Sending(sending)) => {
                 sending.opening.accepted(at.wakes, info);
-                sending.room(at);
+                sending.room(at, &mut self.blocks);
             }
             Some(Entry::Receiving(receiving)) => {
                 receiving.opening.accepted(at.wakes, info);
@@ -175,7 +192,7 @@ impl ClientSide {
     fn over(&mut self, at: &mut At<'_>, stream: StreamId, over: Over, unsent: &[u64]) {
         let is_dropped = match self.entries.get_mut(stream) {
             Some(Entry::Sending(sending)) => {
-                sending.end(at, over, unsent);
+                sending.end(at, &mut self.blocks, over, unsent);
                 sending.is_dropped
             }
             Some(Entry::Receiving(receiving)) => {
@@ -191,19 +208,25 @@ impl ClientSide {
 }
 
 impl Side for ClientSide {
-    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, _beside: Beside<'_>) {
+    fn blocks(&mut self) -> &mut Blocks {
+        &mut self.blocks
+    }
+
+    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, beside: Beside<'_>) {
         match event {
             Event::Ready { .. } => {
                 self.ready = true;
                 self.awaiting.drain(..).for_each(|waker| at.wakes.push(waker));
             }
-            Event::Element { stream, sequence, body, .. } => {
-                if let Some(Entry::Receiving(receiving)) = self.entries.get_mut(stream) {
-                    let element = match body {
-                        Body::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-                        Body::Owned(bytes) => bytes,
-                    };
-                    receiving.element(at, sequence, element.into());
+            Event::Element { stream, sequence, flags, body } => {
+                let element = match body {
+                    _ if flags & flags::DESCRIPTOR != 0 => self.blocks.received(at, &body),
+                    body => Some(body.into_bytes().into()),
+                };
+                if let Some(Entry::Receiving(receiving)) = self.entries.get_mut(stream)
+                    && let Some(element) = element
+                {
+                    receiving.element(at, sequence, element);
                 }
             }
             Event::Acked { stream, upto } => {
@@ -217,8 +240,8 @@ impl Side for ClientSide {
                 }
             }
             Event::Credit { stream } => {
-                if let Some(sending) = self.sending(stream) {
-                    sending.room(at);
+                if let Some((sending, blocks)) = self.sending_blocks(stream) {
+                    sending.room(at, blocks);
                 }
             }
             Event::Revoked { stream, taken, .. } => {
@@ -229,8 +252,10 @@ impl Side for ClientSide {
             Event::Accepted { stream, info } => self.accepted(at, stream, info),
             Event::Ended { stream, why, .. } => {
                 self.over(at, stream, Over::closed(why), &[]);
-                // Nothing is to be said on it any more from here.
-                told(at.session.end(stream, 0, Bytes::new()));
+                // A receiver still has what came before, and may give it back.
+                if self.receiving(stream).is_none() {
+                    told(at.session.end(stream, 0, Bytes::new()));
+                }
             }
             Event::Reset { stream, code, why } => {
                 let why = String::from_utf8_lossy(why).into();
@@ -249,13 +274,15 @@ impl Side for ClientSide {
                 let code = crate::streams::code::UNSUPPORTED;
                 told(at.session.refuse(stream, code, Bytes::new()));
             }
-            _ => {}
+            other => self.blocks.event(at, &other, beside),
         }
     }
 
     fn woken(&mut self, at: &mut At<'_>, stream: u32) {
-        if let Some(sending) = self.sending(StreamId::from_number(stream)) {
-            sending.pump(at);
+        if stream == blocks::WOKEN {
+            self.blocks.woken(at);
+        } else if let Some((sending, blocks)) = self.sending_blocks(StreamId::from_number(stream)) {
+            sending.pump(at, blocks);
         }
     }
 
@@ -265,6 +292,7 @@ impl Side for ClientSide {
             let unsent = unsent(at, stream);
             self.over(at, stream, Over::Ended(ended.clone()), &unsent);
         }
+        self.blocks.ended();
         self.requests.retain(|_, asked| match asked {
             Asked::Waiting(waker) => {
                 waker.take().into_iter().for_each(|waker| at.wakes.push(waker));

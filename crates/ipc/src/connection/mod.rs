@@ -51,6 +51,7 @@ use self::claim::Claim;
 pub(crate) use self::drive::Parker;
 pub use self::end::Ended;
 use self::waking::{StreamWaker, Turn, Wakeable, Wakes, Woken, take_turn};
+use crate::blocks::{Announcing, Blocks};
 use crate::reactor::{self, Ready, Watched};
 use crate::shm::Doorbell;
 use crate::transport::{Beside, Link, LinkCounters, LinkError, Peer};
@@ -66,6 +67,8 @@ const OWN: u32 = u32::MAX;
 pub(crate) trait Side: Send + Sized + 'static {
     /// The session says that something has come.
     fn event(&mut self, at: &mut At<'_>, event: Event<'_>, beside: Beside<'_>);
+    /// Its blocks of shared memory, and the other side's.
+    fn blocks(&mut self) -> &mut Blocks;
     /// A stream's waker was woken.
     fn woken(&mut self, at: &mut At<'_>, stream: u32);
     /// The connection is over: whoever waits learns of it, whatever was not sent goes back.
@@ -430,7 +433,7 @@ impl<S: Side> Core<S> {
                     };
                     // The session is borrowed by the event's body only while it is looked at.
                     side.event(&mut At { session, wakes, connection }, event, beside);
-                    failed = closed;
+                    failed = closed.or_else(|| side.blocks().fault());
                 }
                 Ok(None) => {}
                 Err(error) => failed = Some(Ended::Protocol(error.to_string().into())),
@@ -472,7 +475,9 @@ impl<S: Side> Core<S> {
         if self.ended.is_some() {
             return true;
         }
-        let all = self.session.transmit(&mut *self.link);
+        let Self { session, link, side, .. } = self;
+        let mut outlet = Announcing { link: &mut **link, blocks: side.blocks() };
+        let all = session.transmit(&mut outlet);
         self.is_blocked = match self.link.flush() {
             Ok(flushed) => !(all && flushed),
             Err(error) => {

@@ -15,6 +15,7 @@ use becket_wire::StreamId;
 
 use super::limits::{Limits, Stop};
 use super::wait;
+use crate::blocks::Counts;
 use crate::client::side::ClientSide;
 use crate::client::state::Over;
 use crate::connection::{Ended, Owned};
@@ -91,6 +92,12 @@ impl RemoteReceiver {
             Err(TryRecvError::Closed) => Err(self.over()),
             Err(_) => Err(RecvError::WouldBlock),
         }
+    }
+
+    /// What the connection has counted about blocks, of all its channels.
+    #[must_use]
+    pub fn blocks(&self) -> Counts {
+        self.connection.with(|side, _| side.block_counts())
     }
 
     /// The local channel in which elements arrive, for a [`select!`](becket_chan::select) over local

@@ -14,6 +14,7 @@ use becket_wire::{StreamId, flags};
 
 use super::limits::{Limits, Stop};
 use super::wait;
+use crate::blocks::Counts;
 use crate::client::sending::{Outcome, Posted, Refusal, Stage};
 use crate::client::side::ClientSide;
 use crate::client::state::Over;
@@ -66,6 +67,9 @@ impl RemoteSender {
 
     /// An operation that sends an element, waiting for room or for a receiver.
     ///
+    /// A [`Block`](becket_zcopy::Block) of a pool goes as a descriptor, and is lent until the other
+    /// side has dropped it: see [`blocks`](crate::blocks).
+    ///
     /// # Errors
     ///
     /// When driven: see [`SendError`]; the element comes back.
@@ -96,11 +100,11 @@ impl RemoteSender {
         let (sender, receiver) = rendezvous();
         self.connection.with(|side, at| {
             let waker = at.waker(self.stream.number());
-            if let Some(sending) = side.sending(self.stream)
+            if let Some((sending, blocks)) = side.sending_blocks(self.stream)
                 && sending.over.is_none()
             {
                 sending.outbox = Some(Outgoing::new(self.stream, receiver, waker));
-                sending.pump(at);
+                sending.pump(at, blocks);
             }
         });
         sender
@@ -110,6 +114,12 @@ impl RemoteSender {
     /// nobody waited for.
     pub fn flush(&self) -> Flush<'_> {
         Flush(self)
+    }
+
+    /// What the connection has counted about blocks, of all its channels.
+    #[must_use]
+    pub fn blocks(&self) -> Counts {
+        self.connection.with(|side, _| side.block_counts())
     }
 
     fn over(&self, over: Over, element: Element) -> SendError {
@@ -236,8 +246,10 @@ impl Future for RemoteSend<'_> {
             // It was polled after it was over.
             return Poll::Pending;
         };
-        let polled = sender.connection.with(|side, at| match side.sending(sender.stream) {
-            Some(sending) => sending.poll(at, stage, (to_send, *flags), context.waker()),
+        let polled = sender.connection.with(|side, at| match side.sending_blocks(sender.stream) {
+            Some((sending, blocks)) => {
+                sending.poll((at, blocks), stage, (to_send, *flags), context.waker())
+            }
             None => Poll::Ready(Err(Refusal::Over(Over::Closed(None)))),
         });
         match polled {
@@ -264,8 +276,8 @@ impl Future for RemoteSend<'_> {
             };
             this.stopped = Some((stop, timer::sleep(LAST_WORD)));
             this.sender.connection.with(|side, at| {
-                if let Some(sending) = side.sending(this.sender.stream) {
-                    sending.withdraw(at, number);
+                if let Some((sending, blocks)) = side.sending_blocks(this.sender.stream) {
+                    sending.withdraw(at, blocks, number);
                 }
             });
         }
@@ -295,9 +307,9 @@ impl Drop for RemoteSend<'_> {
         let Self { sender, stage, .. } = self;
         if let Stage::Waiting(_) | Stage::Sent(_) = stage {
             sender.connection.with(|side, at| {
-                if let Some(sending) = side.sending(sender.stream) {
+                if let Some((sending, blocks)) = side.sending_blocks(sender.stream) {
                     if let Stage::Sent(number) = *stage {
-                        sending.withdraw(at, number);
+                        sending.withdraw(at, blocks, number);
                     }
                     sending.forget(at, stage);
                 }

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use becket_wire::{Body, Credit, Event, StreamId};
+use becket_wire::{Credit, Event, StreamId, flags};
 use bytes::Bytes;
 
 use super::Shared;
+use crate::blocks::{self, Blocks};
 use crate::channels::{ChannelError, Wanted};
 use crate::connection::{At, Ended, Side};
 use crate::dedup::{Denied, Producer, split_producer};
@@ -24,6 +25,7 @@ const AHEAD_MAX: u32 = 256;
 pub(crate) struct ServerSide {
     shared: Arc<Shared>,
     entries: Table<Entry>,
+    blocks: Blocks,
     made: usize,
 }
 
@@ -37,7 +39,7 @@ type Answer = Result<Bytes, (u16, String)>;
 
 impl ServerSide {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, entries: Table::default(), made: 0 }
+        Self { shared, entries: Table::default(), blocks: Blocks::default(), made: 0 }
     }
 
     fn opened(
@@ -104,7 +106,7 @@ impl ServerSide {
             }
             // One whose channel has ended stays: its client may still give elements back.
             Some(Entry::Outgoing(outgoing)) => {
-                outgoing.pump(at.session);
+                outgoing.pump(at.session, &mut self.blocks);
             }
             None => {}
         }
@@ -118,7 +120,7 @@ impl ServerSide {
             None => false,
         };
         if is_over && let Some(Entry::Outgoing(outgoing)) = self.entries.remove(stream) {
-            outgoing.give_back(at.session);
+            outgoing.give_back(at.session, &mut self.blocks);
             // Refused: it has ended.
             told(at.session.end(stream, code::OK, Bytes::new()));
         }
@@ -127,7 +129,7 @@ impl ServerSide {
     /// A stream is over at once.
     fn drop_stream(&mut self, at: &mut At<'_>, stream: StreamId) {
         if let Some(Entry::Outgoing(outgoing)) = self.entries.remove(stream) {
-            outgoing.give_back(at.session);
+            outgoing.give_back(at.session, &mut self.blocks);
         }
     }
 
@@ -194,15 +196,21 @@ fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, (u16, Strin
 }
 
 impl Side for ServerSide {
-    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, _beside: Beside<'_>) {
+    fn blocks(&mut self) -> &mut Blocks {
+        &mut self.blocks
+    }
+
+    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, beside: Beside<'_>) {
         match event {
             Event::Element { stream, sequence, flags, body } => {
-                if let Some(Entry::Incoming(incoming)) = self.entries.get_mut(stream) {
-                    let element = match body {
-                        Body::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-                        Body::Owned(bytes) => bytes,
-                    };
-                    incoming.element(at.session, sequence, flags, element.into());
+                let element = match body {
+                    _ if flags & flags::DESCRIPTOR != 0 => self.blocks.received(at, &body),
+                    body => Some(body.into_bytes().into()),
+                };
+                if let Some(Entry::Incoming(incoming)) = self.entries.get_mut(stream)
+                    && let Some(element) = element
+                {
+                    incoming.element(at.session, sequence, flags, element);
                 }
             }
             Event::Credit { stream } | Event::Revoke { stream, .. } => self.pump(at, stream),
@@ -211,13 +219,15 @@ impl Side for ServerSide {
                     incoming.withdraw(at.session, sequence);
                 }
             }
-            Event::Returned { stream, body, .. } => {
+            Event::Returned { stream, flags, body, .. } => {
                 let element = match body {
-                    Body::Borrowed(bytes) => Bytes::copy_from_slice(bytes),
-                    Body::Owned(bytes) => bytes,
+                    _ if flags & flags::DESCRIPTOR != 0 => self.blocks.returned(at, &body),
+                    body => Some(body.into_bytes().into()),
                 };
-                if let Some(Entry::Outgoing(outgoing)) = self.entries.get_mut(stream) {
-                    outgoing.put_back(element.into());
+                if let Some(Entry::Outgoing(outgoing)) = self.entries.get_mut(stream)
+                    && let Some(element) = element
+                {
+                    outgoing.put_back(element);
                 }
                 self.pump(at, stream);
             }
@@ -238,18 +248,23 @@ impl Side for ServerSide {
                     told(at.session.reply(request, code::TOO_LONG, Bytes::new()));
                 }
             }
-            _ => {}
+            other => self.blocks.event(at, &other, beside),
         }
     }
 
     fn woken(&mut self, at: &mut At<'_>, stream: u32) {
-        self.pump(at, StreamId::from_number(stream));
+        if stream == blocks::WOKEN {
+            self.blocks.woken(at);
+        } else {
+            self.pump(at, StreamId::from_number(stream));
+        }
     }
 
     fn ended(&mut self, at: &mut At<'_>, _ended: &Ended) {
         for stream in self.entries.streams() {
             self.drop_stream(at, stream);
         }
+        self.blocks.ended();
         self.shared.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     }
 }

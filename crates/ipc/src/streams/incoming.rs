@@ -93,7 +93,7 @@ impl Incoming {
 
     /// At once or not at all.
     fn attempt(&mut self, session: &mut Session, number: u64, element: Element, idle: bool) {
-        let bytes = element.len() as u64;
+        let bytes = element.paid_bytes();
         if !idle || self.sink.sender().is_none() {
             return self.refuse(session, number, bytes, code::WOULD_BLOCK);
         }
@@ -113,7 +113,7 @@ impl Incoming {
     /// The element without its number, if it is its producer's next; otherwise it is answered.
     fn admit(&mut self, session: &mut Session, number: u64, element: Element) -> Option<Element> {
         let Some(producer) = &self.producer else { return Some(element) };
-        let bytes = element.len() as u64;
+        let bytes = element.paid_bytes();
         let Some(own) = number_of(element.as_slice()) else {
             self.refuse(session, number, bytes, code::WRONG_LENGTH);
             return None;
@@ -128,7 +128,7 @@ impl Incoming {
 
     /// Into the channel's line.
     fn start(&mut self, session: &mut Session, number: u64, element: Element) {
-        let bytes = element.len() as u64;
+        let bytes = element.paid_bytes();
         let Some(element) = self.admit(session, number, element) else { return };
         if Pin::new(&mut self.sink).start_send(element).is_err() {
             self.refuse(session, number, bytes, code::CLOSED);

@@ -13,7 +13,9 @@
 //!    nothing from others.
 //! 2. At most one element is held, for which there is no credit in bytes.
 //! 3. When it ends, what has not been handed to the transport goes back, in order.
+//! 4. `lent` has the blocks among those that may not have been handed over; their numbers grow.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -23,12 +25,14 @@ use bytes::Bytes;
 use futures_core::Stream as _;
 
 use super::{code, told};
+use crate::blocks::{Blocks, Loan};
 use crate::element::Element;
 
 pub(crate) struct Outgoing {
     stream: StreamId,
     elements: RecvStream<'static, Element>,
     held: Option<Element>,
+    lent: VecDeque<(u64, Loan)>,
     waker: Waker,
     is_over: bool,
 }
@@ -36,16 +40,22 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     pub(crate) fn new(stream: StreamId, receiver: Receiver<Element>, waker: Waker) -> Self {
         let elements = receiver.into_stream();
-        Self { stream, elements, held: None, waker, is_over: false }
+        let lent = VecDeque::new();
+        Self { stream, elements, held: None, lent, waker, is_over: false }
     }
 
     /// Sends what can be sent. True: the channel has ended, and the other side was told.
-    pub(crate) fn pump(&mut self, session: &mut Session) -> bool {
-        self.pump_with(session, |_| {})
+    pub(crate) fn pump(&mut self, session: &mut Session, blocks: &mut Blocks) -> bool {
+        self.pump_with(session, blocks, |_, _| {})
     }
 
-    /// The same; tells the number of each element that is sent.
-    pub(crate) fn pump_with(&mut self, session: &mut Session, mut sent: impl FnMut(u64)) -> bool {
+    /// The same; tells the number of each element that is sent, and what of it is lent.
+    pub(crate) fn pump_with(
+        &mut self,
+        session: &mut Session,
+        blocks: &mut Blocks,
+        mut sent: impl FnMut(u64, Option<Loan>),
+    ) -> bool {
         let has_credit = |session: &Session, stream| {
             session.credit(stream).is_some_and(|credit| credit.messages > 0)
         };
@@ -64,8 +74,15 @@ impl Outgoing {
                     }
                 }
             };
-            match session.send(self.stream, 0, element.clone().into_bytes()) {
-                Ok(number) => sent(number),
+            let packed = blocks.pack(session, &element);
+            match session.send(self.stream, packed.flags, packed.body) {
+                Ok(number) => {
+                    blocks.sent(&element, packed.loan);
+                    if let Some(loan) = packed.loan {
+                        self.lent(session, number, loan);
+                    }
+                    sent(number, packed.loan);
+                }
                 Err(Refused::NoCredit | Refused::Full) => {
                     self.held = Some(element);
                     break;
@@ -92,19 +109,32 @@ impl Outgoing {
         self.is_over = true;
     }
 
+    /// Keeps what is lent until it has been handed over.
+    fn lent(&mut self, session: &Session, number: u64, loan: Loan) {
+        self.lent.push_back((number, loan));
+        let queued = session.queued(self.stream).map_or(0, |queued| queued.messages);
+        // Those that went before the queued ones have gone. Of the others there are no more than
+        // may wait in a stream's queue.
+        while self.lent.front().is_some_and(|(first, _)| first + queued <= number) {
+            self.lent.pop_front();
+        }
+    }
+
     /// An element came back that the other side did not take.
     pub(crate) fn put_back(&self, element: Element) {
         self.elements.receiver().put_back(element);
     }
 
     /// The stream is over: whatever was not handed to the transport goes back, the newest first.
-    pub(crate) fn give_back(mut self, session: &mut Session) {
+    pub(crate) fn give_back(mut self, session: &mut Session, blocks: &mut Blocks) {
         self.elements.leave();
         if let Some(held) = self.held.take() {
             self.elements.receiver().put_back(held);
         }
-        for (_, element) in session.take_unsent(self.stream).into_iter().rev() {
-            self.elements.receiver().put_back(element.into());
+        for (number, element) in session.take_unsent(self.stream).into_iter().rev() {
+            let lent = self.lent.iter().find(|(of, _)| *of == number);
+            let block = lent.and_then(|(_, loan)| blocks.take_back(*loan));
+            self.elements.receiver().put_back(block.unwrap_or_else(|| element.into()));
         }
     }
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use super::Shared;
 use crate::desc::Desc;
 use crate::error::Error;
+use crate::region::Export;
 use crate::region::table::{self, Pin};
 
 const SHARE: u32 = 1 << 31;
@@ -63,6 +64,15 @@ impl Block {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// What another process needs in order to map the region that it is in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotExportable`]; [`Error::Revoked`].
+    pub fn export(&self) -> Result<Export<'_>, Error> {
+        self.pool.region.export()
     }
 
     /// A part of it, with a share of its own.

@@ -85,7 +85,7 @@ pub(crate) struct Shared {
     tampered: AtomicU64,
     /// Before the region: pins go before handles.
     _pin: Pin,
-    _region: Region,
+    region: Region,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +149,7 @@ impl Pool {
             blocks: (0..count).map(|_| Shares::default()).collect(),
             tampered: AtomicU64::new(0),
             _pin: pin,
-            _region: region.clone(),
+            region: region.clone(),
         });
         shared.poison_all();
         region.inner().set_pool(Arc::downgrade(&shared));

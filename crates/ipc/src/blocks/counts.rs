@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What a connection counts about blocks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Blocks of a connection, of all its channels together, as this side saw them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Blocks sent as descriptors.
+    pub sent: u64,
+    /// Blocks sent as bytes.
+    pub copied: u64,
+    /// Their bytes.
+    pub copied_bytes: u64,
+    /// Blocks that the other side has now.
+    pub lent: u64,
+    /// Blocks that came as descriptors.
+    pub received: u64,
+    /// Blocks of the other side's that this side has now, or has not yet released.
+    pub held: u64,
+    /// Regions of the other side's that were mapped.
+    pub mapped: u64,
+    /// Regions of the other side's for which there was no room.
+    pub unmapped: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    sent: AtomicU64,
+    copied: AtomicU64,
+    copied_bytes: AtomicU64,
+    lent: AtomicU64,
+    received: AtomicU64,
+    pub(super) held: AtomicU64,
+    mapped: AtomicU64,
+    unmapped: AtomicU64,
+}
+
+/// Written under the connection's lock alone, but for `held`.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}
+
+impl Tally {
+    pub(super) fn lent(&self, now: usize) {
+        add(&self.sent, 1);
+        self.lent.store(now as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn back(&self, now: usize) {
+        self.lent.store(now as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn copied(&self, bytes: usize) {
+        add(&self.copied, 1);
+        add(&self.copied_bytes, bytes as u64);
+    }
+
+    pub(super) fn received(&self) {
+        add(&self.received, 1);
+    }
+
+    pub(super) fn region(&self, is_mapped: bool) {
+        add(if is_mapped { &self.mapped } else { &self.unmapped }, 1);
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            sent: of(&self.sent),
+            copied: of(&self.copied),
+            copied_bytes: of(&self.copied_bytes),
+            lent: of(&self.lent),
+            received: of(&self.received),
+            held: of(&self.held),
+            mapped: of(&self.mapped),
+            unmapped: of(&self.unmapped),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Blocks of shared memory that cross as descriptors: a megabyte costs what 24 bytes cost.
+//!
+//! ```text
+//!   sender                                              receiver
+//!   Pool ─lease─► Lease ─freeze─► Block
+//!                                  │ send
+//!   regions, lent ◄────────────────┤
+//!        │    Region + its memfd   │  once for each region     map it, read-only
+//!        │ ──────────────────────────────────────────────────────────► regions
+//!        │    Notice "mapped"                                            │
+//!        │ ◄─────────────────────────────────────────────────────────────┤
+//!        │    Data | DESCRIPTOR: 24 bytes                                ▼
+//!        │ ──────────────────────────────────────────────────────────► PeerBlock
+//!        │    Release                                                    │ the last clone dropped
+//!        ▼ ◄─────────────────────────────────────────────────────────────┘
+//!   the block goes back to its pool
+//!
+//!   descriptor  ├ region u32 ┼ generation u32 ┼ offset u64 ┼ len u64 ┤   little-endian
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `lending` | this side's regions, and its blocks that the other side has |
+//! | `lent` | the blocks of one region that the other side has |
+//! | `borrowing` | the other side's regions, and the descriptors that come |
+//! | `peer_block` | a block of the other side's |
+//! | `budget` | how much of others' memory this process maps |
+//! | `outlet` | the memfd beside the frame that announces its region |
+//! | `counts` | what is counted |
+//!
+//! # Who owns what
+//!
+//! A [`Block`] that was sent stays the sender's memory: the connection keeps a share of it until the
+//! other side has released it, so that its pool does not lend it to a writer. The other side reads it
+//! where it lies. It is free again when
+//!
+//! 1. the last clone of the [`PeerBlock`] was dropped there, and that was heard of here; also when
+//!    the element was refused, or taken back by its sender;
+//! 2. the element went back in front of its channel, in place of a release;
+//! 3. it was never handed to the transport;
+//! 4. the connection ended. What the other side still holds then may be written over: who needs a
+//!    block for longer than the connection copies it. So does a server's channel that keeps elements
+//!    of clients that have gone: such a client waits for its blocks ([`Counts::lent`] is 0) first.
+//!
+//! # When bytes are copied instead
+//!
+//! A block is sent as bytes, and counted so, when its memory has no descriptor or its region was
+//! revoked; until the other side has said that it has mapped the region, and for ever if it does not
+//! (the transport carries no descriptors, it has no room); when [`LENT_MAX`] blocks are lent; when it
+//! is another connection's block: what came from one peer is not shown to another in memory that the
+//! first can still write.
+//!
+//! # A hostile peer
+//!
+//! A descriptor is read once, and its copy is checked: a region that was announced and mapped, its
+//! generation, a range within it (checked arithmetic; alignment is of bytes), no more blocks than
+//! may be lent. A region is mapped once, with its seals, its kind and its length checked, within a
+//! budget. A release is of a block that was lent, by a table that only this process can write.
+//! Whatever else comes ends the connection with [`Ended::Protocol`](crate::Ended::Protocol), and
+//! harms nothing but it. The bytes are never shown as a slice while the peer could write them:
+//! [`PeerBlock`] copies, reading each byte once.
+//!
+//! # Invariants
+//!
+//! 1. Every descriptor that arrived is answered once: by a release, or by going back itself.
+//! 2. A region's frame, with its memfd, goes before the first descriptor into it, and is taken back
+//!    only when none of its blocks is lent.
+//! 3. A mapping is made once for a region, never for a message; it goes with the last block, or the
+//!    connection.
+
+mod borrowing;
+mod budget;
+mod counts;
+mod lending;
+mod lent;
+mod outlet;
+mod peer_block;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use becket_wire::codes::{APPLICATION, PROTOCOL};
+use becket_wire::{Event, Session, flags};
+use becket_zcopy::Block;
+use bytes::Bytes;
+
+use self::borrowing::Borrowing;
+pub use self::counts::Counts;
+use self::counts::Tally;
+use self::lending::Lending;
+pub(crate) use self::lending::Loan;
+pub(crate) use self::outlet::Announcing;
+pub use self::peer_block::{BlockRef, PeerBlock};
+use crate::connection::{At, Ended};
+use crate::element::Element;
+use crate::transport::Beside;
+
+/// Blocks that one side of a connection may have lent to the other at a time. More are sent as
+/// bytes.
+pub const LENT_MAX: usize = 1024;
+/// The bytes of the other side's regions that a connection maps. A region beyond that is not mapped,
+/// and its blocks come as bytes.
+pub const MAPPED_BYTES_MAX: u64 = 256 << 20;
+/// The same, of all connections of the process.
+pub const MAPPED_BYTES_IN_ALL_MAX: u64 = 4 << 30;
+
+/// The stream under whose number blocks that were dropped wake their connection: no stream has it.
+pub(crate) const WOKEN: u32 = 0;
+/// The notice that a region has been mapped: of its number, and its generation above that.
+const MAPPED: u16 = APPLICATION + 1;
+
+/// A descriptor in place of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Descriptor {
+    pub(crate) region: u32,
+    pub(crate) generation: u32,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+/// Its bytes on the wire.
+pub(crate) const DESCRIPTOR_BYTES: usize = 24;
+
+impl Descriptor {
+    pub(crate) fn encode(&self) -> [u8; DESCRIPTOR_BYTES] {
+        let mut bytes = [0; DESCRIPTOR_BYTES];
+        let (words, _) = bytes.as_chunks_mut::<8>();
+        let first = u64::from(self.region) | u64::from(self.generation) << 32;
+        for (place, word) in words.iter_mut().zip([first, self.offset, self.len]) {
+            *place = word.to_le_bytes();
+        }
+        bytes
+    }
+
+    /// `None`: of another length.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes = <&[u8; DESCRIPTOR_BYTES]>::try_from(bytes).ok()?;
+        let (words, _) = bytes.as_chunks::<8>();
+        let [first, offset, len] = *words else { return None };
+        let first = u64::from_le_bytes(first);
+        Some(Self {
+            region: first as u32,
+            generation: (first >> 32) as u32,
+            offset: u64::from_le_bytes(offset),
+            len: u64::from_le_bytes(len),
+        })
+    }
+}
+
+/// What the other side did that nobody who keeps the protocol does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("a descriptor of another length than 24 bytes")]
+    Length,
+    #[error("a descriptor into region {region}, generation {generation}, which is not mapped")]
+    UnknownRegion { region: u32, generation: u32 },
+    #[error("a descriptor that is refused: {0}")]
+    Refused(becket_zcopy::Error),
+    #[error("a region that is refused: {0}")]
+    Region(becket_zcopy::Error),
+    #[error("{0} file descriptors beside a region")]
+    Beside(usize),
+    #[error("more than {LENT_MAX} blocks lent at once")]
+    TooMany,
+    #[error("a block that was not lent came back: offset {offset} of region {region}")]
+    NotLent { region: u32, offset: u64 },
+}
+
+/// The blocks of one side of a connection, in both directions.
+#[derive(Default)]
+pub(crate) struct Blocks {
+    lending: Lending,
+    borrowing: Borrowing,
+    tally: Arc<Tally>,
+    fault: Option<Fault>,
+}
+
+/// An element as it is handed to the session.
+pub(crate) struct Packed {
+    pub(crate) flags: u8,
+    pub(crate) body: Bytes,
+    /// What is lent if the session takes it.
+    pub(crate) loan: Option<Loan>,
+}
+
+impl Blocks {
+    /// How an element is to be sent: a block as a descriptor if it can be, anything else as bytes.
+    #[inline]
+    pub(crate) fn pack(&mut self, session: &mut Session, element: &Element) -> Packed {
+        match element.as_block() {
+            None => Packed { flags: 0, body: element.clone().into_bytes(), loan: None },
+            Some(block) => self.pack_block(session, block, element),
+        }
+    }
+
+    fn pack_block(
+        &mut self,
+        session: &mut Session,
+        block: BlockRef<'_>,
+        element: &Element,
+    ) -> Packed {
+        let described = match block {
+            BlockRef::Own(block) => self.lending.describe(session, block),
+            // Of this peer or of another: the bytes.
+            BlockRef::Peers(_) => None,
+        };
+        match described {
+            Some((descriptor, loan)) => Packed {
+                flags: flags::DESCRIPTOR,
+                body: Bytes::copy_from_slice(&descriptor.encode()),
+                loan: Some(loan),
+            },
+            None => Packed { flags: 0, body: element.clone().into_bytes(), loan: None },
+        }
+    }
+
+    /// The session took what was packed.
+    #[inline]
+    pub(crate) fn sent(&mut self, element: &Element, loan: Option<Loan>) {
+        match (element.as_block(), loan) {
+            (Some(BlockRef::Own(block)), Some(loan)) => {
+                self.lending.lend(loan, block);
+                self.tally.lent(self.lending.count());
+            }
+            (Some(block), None) => self.tally.copied(block.len()),
+            _ => {}
+        }
+    }
+
+    /// What was lent was never handed to the transport: here it is.
+    pub(crate) fn take_back(&mut self, loan: Loan) -> Option<Element> {
+        let block = self.lending.take_back(loan, None)?;
+        self.tally.back(self.lending.count());
+        Some(block.into())
+    }
+
+    /// An element has come, whose body is a descriptor. `None`: the connection is over.
+    pub(crate) fn received(&mut self, at: &mut At<'_>, body: &[u8]) -> Option<Element> {
+        match self.borrowing.take(body, &self.tally) {
+            Ok(block) => Some(Element::from(block)),
+            Err(fault) => self.fail(at, fault),
+        }
+    }
+
+    /// An element of this side's has come back, whose body is a descriptor.
+    pub(crate) fn returned(&mut self, at: &mut At<'_>, body: &[u8]) -> Option<Element> {
+        match self.lending.returned(body) {
+            Ok(block) => {
+                self.tally.back(self.lending.count());
+                Some(block.into())
+            }
+            Err(fault) => self.fail(at, fault),
+        }
+    }
+
+    /// Events about regions and blocks; others are left.
+    pub(crate) fn event(&mut self, at: &mut At<'_>, event: &Event<'_>, beside: Beside<'_>) {
+        let done = match *event {
+            Event::Region { region, generation, bytes } => {
+                let region = (region, generation, bytes);
+                self.borrowing.announced(at, region, beside, &self.tally)
+            }
+            Event::Unregion { region, generation } => {
+                self.borrowing.forget(region, generation);
+                Ok(())
+            }
+            Event::Release { region, generation, offset } => {
+                let released = self.lending.released(region, generation, offset);
+                self.tally.back(self.lending.count());
+                released
+            }
+            Event::Notice { code: MAPPED, of, .. } => {
+                self.lending.mapped(of as u32, (of >> 32) as u32);
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(fault) = done {
+            self.fail::<()>(at, fault);
+        }
+    }
+
+    /// Blocks were dropped: the other side hears of it.
+    pub(crate) fn woken(&mut self, at: &mut At<'_>) {
+        self.borrowing.release(at.session);
+    }
+
+    /// The connection is over: what was lent is free, and nothing is released any more.
+    pub(crate) fn ended(&mut self) {
+        self.lending = Lending::default();
+        self.borrowing.end();
+        self.tally.back(0);
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
+    /// How the connection is to end, if the other side broke a rule.
+    #[inline]
+    pub(crate) fn fault(&self) -> Option<Ended> {
+        self.fault.map(|fault| Ended::Protocol(fault.to_string().into()))
+    }
+
+    fn fail<T>(&mut self, at: &mut At<'_>, fault: Fault) -> Option<T> {
+        at.session.close(PROTOCOL, fault.to_string());
+        self.fault.get_or_insert(fault);
+        None
+    }
+
+    fn to_announce(&self, region: u32) -> Option<OwnedFd> {
+        self.lending.to_announce(region)
+    }
+
+    fn announced(&mut self, region: u32) {
+        self.lending.announced(region);
+    }
+}
+
+impl From<Block> for Element {
+    fn from(block: Block) -> Self {
+        Self::of_block(block)
+    }
+}

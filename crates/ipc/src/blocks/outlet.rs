@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The memfd beside the frame that announces its region.
+
+use becket_wire::{Full, Head, Kind, Outlet};
+
+use super::Blocks;
+use crate::transport::Link;
+
+/// A link that gives each region's frame its memfd.
+pub(crate) struct Announcing<'a> {
+    pub(crate) link: &'a mut dyn Link,
+    pub(crate) blocks: &'a mut Blocks,
+}
+
+impl Outlet for Announcing<'_> {
+    #[inline]
+    fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
+        if head.kind == Kind::Region {
+            return self.announce(head, body);
+        }
+        self.link.put(head, body)
+    }
+}
+
+impl Announcing<'_> {
+    #[cold]
+    fn announce(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
+        // Without its memfd the other side does not map it, and gets bytes.
+        let memfd = self.blocks.to_announce(head.stream).into_iter().collect();
+        let beside = self.link.put_descriptors(memfd);
+        tracing::debug!(region = head.stream, ?beside, "announcing a region");
+        match self.link.put(head, body) {
+            Ok(()) => {
+                self.blocks.announced(head.stream);
+                Ok(())
+            }
+            Err(full) => {
+                // It would go beside whatever frame is put next.
+                let _cleared = self.link.put_descriptors(Vec::new());
+                Err(full)
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! kill -9 of a process that holds blocks, or has lent some.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use becket_chan::unlimited;
+use becket_ipc::transport::SocketKind;
+use becket_ipc::{Client, Element, Options, ReceiverOptions, Server};
+
+use crate::memory::{HANGS, all_free, filled, holds, is_filled, pool, until};
+
+const MIB: usize = 1 << 20;
+const BLOCKS: u32 = 8;
+const PATH: &str = "BECKET_BLOCKS_PATH";
+const PLAYS: &str = "BECKET_BLOCKS_PLAYS";
+
+fn options(transport: &str) -> Options {
+    let mut options = Options::default();
+    options.shared_memory = transport == "shared-memory";
+    options.socket =
+        if transport == "seqpacket" { SocketKind::Seqpacket } else { SocketKind::Stream };
+    options
+}
+
+fn start(plays: &str, transport: &str, path: &Path) -> Child {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "killed::the_other_process", "--ignored", "--nocapture"])
+        .env(PLAYS, format!("{plays} {transport}"))
+        .env(PATH, path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The harness says something first.
+    let out = child.stdout.as_mut().unwrap();
+    let mut byte = [0];
+    while byte != *b"+" {
+        assert_eq!(out.read(&mut byte).unwrap(), 1, "it has ended early");
+    }
+    child
+}
+
+/// Played by the process that is killed; on its own it does nothing.
+#[test]
+#[ignore = "a part of the others"]
+fn the_other_process() {
+    let (Ok(plays), Ok(path)) = (std::env::var(PLAYS), std::env::var(PATH)) else { return };
+    let (plays, transport) = plays.split_once(' ').unwrap();
+    let client = Client::connect_with(path, options(transport)).wait().unwrap();
+    let mut held = Vec::new();
+    let mut sender = None;
+    let (_region, pool) = pool(MIB, BLOCKS);
+    if plays == "holds" {
+        let rx = client.receiver_with("down", ReceiverOptions::window(4)).wait().unwrap();
+        while held.len() < BLOCKS as usize / 2 {
+            let element = rx.recv().timeout(HANGS).wait().unwrap();
+            if element.as_block().is_some() {
+                held.push(element);
+            }
+        }
+        sender = Some((None, Some(rx)));
+    } else {
+        let tx = client.sender("up").wait().unwrap();
+        while tx.blocks().lent < u64::from(BLOCKS) / 2 {
+            tx.send(filled(&pool, MIB, 7)).timeout(HANGS).wait().unwrap();
+        }
+        sender.replace((Some(tx), None));
+    }
+    print!("+");
+    std::io::stdout().flush().unwrap();
+    std::io::stdin().read_exact(&mut [0]).unwrap();
+    drop((sender, held));
+}
+
+fn receiver_is_killed(transport: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("private/socket");
+    let server = Server::builder().options(options(transport)).bind_both(&path).unwrap();
+    let (tx, rx) = unlimited::<Element>();
+    server.export("down", None, Some(rx.clone())).unwrap();
+    let (region, pool) = pool(MIB, BLOCKS);
+    for _ in 0..2 {
+        let feeds = std::sync::atomic::AtomicBool::new(true);
+        let mut child = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // As many as there are, until it has enough.
+                while feeds.load(std::sync::atomic::Ordering::Relaxed) {
+                    match pool.try_lease(MIB) {
+                        Ok(mut lease) => {
+                            lease.fill(1);
+                            tx.try_send(lease.freeze().into()).unwrap();
+                        }
+                        Err(_) => std::thread::yield_now(),
+                    }
+                }
+            });
+            let child = start("holds", transport, &path);
+            feeds.store(false, std::sync::atomic::Ordering::Relaxed);
+            child
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What was in its channel, or not yet handed over, is still there; what it held is free.
+        until("its connection is over", || server.sessions().is_empty());
+        while rx.try_recv().is_ok() {}
+        all_free(&pool);
+        assert_eq!(holds(&region), (1, 1));
+    }
+}
+
+fn sender_is_killed(transport: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("private/socket");
+    let server = Server::builder().options(options(transport)).bind_both(&path).unwrap();
+    let (tx, rx) = unlimited::<Element>();
+    server.export("up", Some(tx), None).unwrap();
+    let memfds = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter(|line| line.contains("becket-region") && line.contains("r--s")).count()
+    };
+    let mut child = start("lends", transport, &path);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("its connection is over", || server.sessions().is_empty());
+    // What was accepted is there, and stays so.
+    let elements: Vec<_> = std::iter::from_fn(|| rx.try_recv().ok()).collect();
+    let blocks = elements.iter().filter(|element| element.as_block().is_some()).count();
+    assert_eq!(blocks, BLOCKS as usize / 2);
+    assert!(memfds() > 0);
+    for element in elements {
+        assert!(is_filled(element.as_slice(), 7));
+    }
+}
+
+macro_rules! over_sockets {
+    ($($name:ident: $transport:literal),* $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn who_holds_blocks_is_killed() {
+                super::receiver_is_killed($transport);
+            }
+
+            #[test]
+            fn who_has_lent_blocks_is_killed() {
+                super::sender_is_killed($transport);
+            }
+        }
+    )*};
+}
+
+over_sockets! {
+    unix_stream: "unix-stream",
+    seqpacket: "seqpacket",
+    shared_memory: "shared-memory",
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! One side of a connection, by hand: it says what it likes.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use becket_ipc::transport::{Link, memory};
+use becket_ipc::{Client, Options, Server};
+use becket_wire::{
+    Body, Credit, Event, Head, Kind, Limits, Outlet, Priority, Role, Session, StreamId, flags,
+};
+use bytes::Bytes;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+
+use crate::memory::HANGS;
+
+pub(crate) const SEND: u16 = 1;
+pub(crate) const RECEIVE: u16 = 2;
+pub(crate) const MAPPED: u16 = becket_wire::codes::APPLICATION + 1;
+
+pub(crate) struct Raw {
+    link: memory::MemoryLink,
+    pub(crate) session: Session,
+    pub(crate) seen: Vec<Seen>,
+}
+
+/// What came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Ready,
+    Opened(StreamId),
+    Accepted(StreamId),
+    Acked(StreamId, u64),
+    Nacked(StreamId, u64, u16),
+    Element(StreamId, u8, Vec<u8>),
+    Region(u32, u32, u64, usize),
+    Release(u32, u32, u64),
+    Notice(u16, u64),
+    Closed(u16, String),
+    Gone,
+}
+
+impl Raw {
+    pub(crate) fn client(server: &Server) -> Self {
+        let (one, other) = memory::pair(1024, 1 << 20);
+        server.serve(Box::new(one)).unwrap();
+        let mut raw = Self::new(other, Role::Client);
+        raw.until(|seen| *seen == Seen::Ready);
+        raw
+    }
+
+    pub(crate) fn server() -> (Self, Client) {
+        let (one, other) = memory::pair(1024, 1 << 20);
+        let client = Client::over(Box::new(one), &Options::default()).unwrap();
+        (Self::new(other, Role::Server), client)
+    }
+
+    fn new(link: memory::MemoryLink, role: Role) -> Self {
+        let limits =
+            Limits { frame_body_bytes_max: link.body_bytes_max() as u32, ..Limits::default() };
+        Self { link, session: Session::new(role, limits, Instant::now()), seen: Vec::new() }
+    }
+
+    pub(crate) fn turn(&mut self) {
+        self.session.transmit(&mut self.link);
+        self.link.flush().ok();
+        let Self { link, session, seen } = self;
+        let taken = link.take(64, &mut |frame, beside| {
+            let Ok(Some(event)) = session.receive(frame, Instant::now()) else { return };
+            seen.extend(Some(match event {
+                Event::Ready { .. } => Seen::Ready,
+                Event::Opened { stream, .. } => Seen::Opened(stream),
+                Event::Accepted { stream, .. } => Seen::Accepted(stream),
+                Event::Acked { stream, upto } => Seen::Acked(stream, upto),
+                Event::Nacked { stream, sequence, code } => Seen::Nacked(stream, sequence, code),
+                Event::Element { stream, flags, body, .. } => {
+                    let body: Body<'_> = body;
+                    Seen::Element(stream, flags, body.to_vec())
+                }
+                Event::Region { region, generation, bytes } => {
+                    Seen::Region(region, generation, bytes, beside.len())
+                }
+                Event::Release { region, generation, offset } => {
+                    Seen::Release(region, generation, offset)
+                }
+                Event::Notice { code, of, .. } => Seen::Notice(code, of),
+                Event::Closed { code, why } => {
+                    Seen::Closed(code, String::from_utf8_lossy(why).into_owned())
+                }
+                _ => return,
+            }));
+        });
+        if taken.is_err() && !self.seen.contains(&Seen::Gone) {
+            self.seen.push(Seen::Gone);
+        }
+    }
+
+    /// Goes on until something came that is looked for.
+    pub(crate) fn until(&mut self, wanted: impl Fn(&Seen) -> bool) -> Seen {
+        let begin = Instant::now();
+        loop {
+            self.turn();
+            if let Some(found) = self.seen.iter().position(&wanted) {
+                return self.seen.remove(found);
+            }
+            assert!(begin.elapsed() < HANGS, "in vain; came: {:?}", self.seen);
+            assert!(!self.seen.contains(&Seen::Gone), "the other side has gone: {:?}", self.seen);
+            std::thread::yield_now();
+        }
+    }
+
+    pub(crate) fn open(&mut self, service: u16, channel: &'static str) -> StreamId {
+        let credit = Credit::new(if service == RECEIVE { 16 } else { 0 }, 1 << 20);
+        let name = Bytes::from_static(channel.as_bytes());
+        let stream = self.session.open(service, Priority::Normal, credit, name).unwrap();
+        self.until(|seen| *seen == Seen::Accepted(stream));
+        stream
+    }
+
+    /// A region's frame by way of the session, which then knows it.
+    pub(crate) fn tell(&mut self, (region, generation, bytes): (u32, u32, u64), fd: OwnedFd) {
+        self.session.transmit(&mut self.link);
+        self.session.region(region, generation, bytes).unwrap();
+        self.link.put_descriptors(vec![fd]).unwrap();
+        self.turn();
+    }
+
+    /// A region's frame as it likes, past the session.
+    pub(crate) fn announce(
+        &mut self,
+        (region, generation, bytes): (u32, u32, u64),
+        fds: Vec<OwnedFd>,
+    ) {
+        self.session.transmit(&mut self.link);
+        self.link.put_descriptors(fds).unwrap();
+        let head =
+            Head { stream: region, aux: generation, sequence: bytes, ..Head::new(Kind::Region) };
+        self.link.put(&head, &[]).unwrap();
+        self.link.flush().unwrap();
+    }
+
+    /// A release as it likes, past the session.
+    pub(crate) fn release(&mut self, (region, generation, offset): (u32, u32, u64)) {
+        self.session.transmit(&mut self.link);
+        let head =
+            Head { stream: region, aux: generation, sequence: offset, ..Head::new(Kind::Release) };
+        self.link.put(&head, &[]).unwrap();
+        self.link.flush().unwrap();
+    }
+
+    pub(crate) fn describe(&mut self, stream: StreamId, body: impl Into<Bytes>) -> u64 {
+        self.session.send(stream, flags::DESCRIPTOR, body.into()).unwrap()
+    }
+}
+
+pub(crate) fn descriptor((region, generation): (u32, u32), offset: u64, len: u64) -> Vec<u8> {
+    let mut body = region.to_le_bytes().to_vec();
+    body.extend(generation.to_le_bytes());
+    body.extend(offset.to_le_bytes());
+    body.extend(len.to_le_bytes());
+    body
+}
+
+pub(crate) const FIXED: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
+
+pub(crate) fn file(bytes: u64, seals: SealFlags) -> OwnedFd {
+    let fd = memfd_create("hostile", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+    ftruncate(&fd, bytes).unwrap();
+    fcntl_add_seals(&fd, seals).unwrap();
+    fd
+}
