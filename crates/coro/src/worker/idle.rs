@@ -29,6 +29,8 @@ const LOOKS_MIN: u32 = 32;
 const YIELDS_MAX: u32 = 64;
 /// A yield that takes longer has let another process run for its share of the time.
 const YIELD_MAX: Duration = Duration::from_micros(20);
+/// So often it lets those run on this CPU from whom something may come.
+const SOURCE_YIELDS: u32 = 4;
 /// How long it sleeps before it gives back memory of stacks that many coroutines have left: they may
 /// come again.
 const TRIM_AFTER: Duration = Duration::from_millis(50);
@@ -146,6 +148,19 @@ impl Worker {
             let found = || news() || !claimed.is_empty() && claimed.poll() && self.has_own();
             let bound = self.timers.borrow_mut().bound();
             let soon = || bound.is_some_and(|bound| bound <= shared.clock.now() + SOON);
+            if !may_pay
+                && (0..SOURCE_YIELDS).any(|_| {
+                    // Who would send wants this CPU.
+                    std::thread::yield_now();
+                    found()
+                })
+            {
+                if self.has_own() || self.is_stopped() {
+                    self.found_work();
+                    return true;
+                }
+                continue;
+            }
             if may_pay && self.several_may_run() && !soon() && self.patience.look(found, soon) {
                 if self.has_own() || self.is_stopped() {
                     self.found_work();

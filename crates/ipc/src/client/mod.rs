@@ -27,7 +27,7 @@ use bytes::Bytes;
 pub use self::connect::{ConnectError, Connecting, Options};
 pub use self::open::{OpenReceiver, OpenSender, Request};
 use self::side::ClientSide;
-use crate::connection::{Connection, Ended, Owned};
+use crate::connection::{Connection, Ended, Owned, Status};
 use crate::error::OpenError;
 use crate::remote::wait;
 use crate::streams::service::{self, Close, Info, List, Make, kind_name};
@@ -235,9 +235,10 @@ impl Client {
         self.connection.close(becket_wire::codes::DONE, "");
     }
 
-    /// The transport's name, the peer's process, and what both have counted.
+    /// The transport's name, the peer's process, and what both have counted. `None`: never seen, since
+    /// others worked with the connection each time.
     #[must_use]
-    pub fn status(&self) -> crate::connection::Status {
+    pub fn status(&self) -> Option<Status> {
         self.connection.status()
     }
 }

@@ -39,6 +39,8 @@ use crate::shm::Doorbell;
 const LOOK_MAX: Duration = Duration::from_micros(50);
 /// Looks between two looks at the clock.
 const LOOKS: u32 = 32;
+/// So often it lets a peer on the same CPU run before it sleeps.
+const YIELDS: u32 = 4;
 /// Every so many times it looks for long although it has not paid.
 const PROBE_EVERY: u32 = 64;
 
@@ -148,9 +150,19 @@ impl<S: Side> Connection<S> {
             }
             let in_vain = IN_VAIN.get();
             let is_worth_it = in_vain < 2 || in_vain.is_multiple_of(PROBE_EVERY);
-            if !is_worth_it || !self.may_come_soon() {
+            if !is_worth_it {
                 IN_VAIN.set(in_vain.wrapping_add(1));
                 return false;
+            }
+            if !self.may_come_soon() {
+                // The peer wants this CPU: it is let have it, and may be through in a moment.
+                for _ in 0..YIELDS {
+                    std::thread::yield_now();
+                    if self.look_once() && parker.is_woken() {
+                        return true;
+                    }
+                }
+                return parker.is_woken();
             }
             let now = Instant::now();
             if now >= *until.get_or_insert(now + LOOK_MAX) {

@@ -96,8 +96,12 @@ pub(crate) struct Connection<S: Side> {
     again: AtomicBool,
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
+    /// The system has spoken of its descriptor, which it does once: the next turn looks there.
+    told: AtomicBool,
     woken: Woken,
     claim: Claim,
+    /// What was seen of it last.
+    seen: Mutex<Option<Status>>,
     /// Where who drives it sleeps; `None`: its link can only be waited for by descriptors.
     doorbell: Option<Arc<Doorbell>>,
 }
@@ -138,8 +142,12 @@ pub(crate) struct Core<S: Side> {
     deadline: Option<Sleep>,
     /// The deadline may have come.
     is_due: bool,
-    /// Something waits for room.
+    /// Something waits for room, or to be flushed.
     is_blocked: bool,
+    /// Something was flushed since frames were taken last.
+    is_unanswered: bool,
+    /// The link is a socket.
+    flush_is_dear: bool,
     own_waker: Waker,
     /// Itself, while nobody else keeps it: a server's connection lives until it has ended.
     kept: Option<Arc<Connection<S>>>,
@@ -198,14 +206,18 @@ impl<S: Side> Connection<S> {
                     deadline: None,
                     is_due: true,
                     is_blocked: false,
+                    is_unanswered: false,
+                    flush_is_dear: false,
                     own_waker,
                     kept: None,
                     registered: None,
                 }),
                 again: AtomicBool::new(false),
                 queued: AtomicBool::new(false),
+                told: AtomicBool::new(false),
                 woken: Woken::default(),
                 claim: Claim::default(),
+                seen: Mutex::new(None),
                 doorbell,
             }
         });
@@ -216,6 +228,8 @@ impl<S: Side> Connection<S> {
             connection.locked(|core| core.registered = Some(registered));
         }
         connection.locked(Core::keep_time);
+        // So that there is something to show, whoever works with it later.
+        let _seen = connection.status();
         take_turn(connection.clone());
         Ok(connection)
     }
@@ -224,10 +238,11 @@ impl<S: Side> Connection<S> {
         let owner: Arc<dyn Ready> = self.clone();
         let owner = Arc::downgrade(&owner);
         let mut core = self.core.lock();
-        let Core { link, watched, own_waker, .. } = &mut *core;
+        let Core { link, watched, own_waker, flush_is_dear, .. } = &mut *core;
         for descriptor in link.watch().each_readable() {
             watched.push(reactor::watch(descriptor, owner.clone())?);
         }
+        *flush_is_dear = !watched.is_empty() && self.doorbell.is_none();
         if watched.is_empty() {
             let waker = own_waker.clone();
             link.on_ready(Arc::new(move || waker.wake_by_ref()));
@@ -237,15 +252,27 @@ impl<S: Side> Connection<S> {
 
     /// Does something under the lock, sends what came of it, and wakes whom it woke.
     pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
-        self.locked(|core| {
+        let (done, later) = self.locked(|core| {
             let done = core.act(act);
             core.keep_time();
+            if core.may_send_later() {
+                let before = (core.session.counters().sent.frames, core.is_blocked);
+                if core.fill() {
+                    let put = core.session.counters().sent.frames != before.0;
+                    core.is_blocked = put || before.1;
+                    return (done, put);
+                }
+            }
             if !core.send() && core.link.prepare_wait() {
                 // There is room again, or something has come: no wake will tell.
                 self.again.store(true, Ordering::SeqCst);
             }
-            done
-        })
+            (done, false)
+        });
+        if later {
+            self.queue();
+        }
+        done
     }
 
     /// Lives on its own from now on, until it has ended.
@@ -257,16 +284,23 @@ impl<S: Side> Connection<S> {
         });
     }
 
-    pub(crate) fn status(&self) -> Status {
-        self.locked(|core| Status {
-            transport: core.link.name(),
-            peer: *core.link.peer(),
-            streams: core.session.streams(),
-            queued_bytes: core.session.queued_bytes(),
-            session: *core.session.counters(),
-            link: core.link.counters(),
-            is_over: core.ended.is_some(),
-        })
+    /// What it is like now; while somebody works with it (who asks may be inside one of its turns),
+    /// what it was like when it was asked last.
+    pub(crate) fn status(&self) -> Option<Status> {
+        let mut seen = self.seen.lock();
+        if let Some(core) = self.core.try_lock() {
+            *seen = Some(Status {
+                transport: core.link.name(),
+                peer: *core.link.peer(),
+                streams: core.session.streams(),
+                queued_bytes: core.session.queued_bytes(),
+                session: *core.session.counters(),
+                link: core.link.counters(),
+                is_over: core.ended.is_some(),
+            });
+            self.leave(core);
+        }
+        seen.clone()
     }
 
     /// How it ended, if it has.
@@ -321,6 +355,7 @@ impl<S: Side> Connection<S> {
 impl<S: Side> Ready for Connection<S> {
     fn ready(self: Arc<Self>) {
         self.queued.store(false, Ordering::Release);
+        self.told.store(true, Ordering::SeqCst);
         take_turn(self);
     }
 }
@@ -340,6 +375,9 @@ impl<S: Side> Turn for Connection<S> {
                 return;
             };
             self.again.store(false, Ordering::SeqCst);
+            if self.told.swap(false, Ordering::SeqCst) {
+                core.link.told();
+            }
             let more = core.turn(&self.woken, self.doorbell.as_deref(), &self.claim);
             let wakes = std::mem::take(&mut core.wakes);
             drop(core);
@@ -375,7 +413,9 @@ impl<S: Side> Core<S> {
                 self.send();
                 self.keep_time();
             } else {
-                self.send();
+                if self.is_blocked {
+                    self.send();
+                }
                 let is_driven = claim.is_taken();
                 if let Some(doorbell) = doorbell.filter(|_| is_driven && took) {
                     doorbell.kick();
@@ -446,7 +486,12 @@ impl<S: Side> Core<S> {
                 self.end(ended);
                 1
             }
-            (None, Ok(taken)) => taken,
+            (None, Ok(taken)) => {
+                if taken > 0 {
+                    self.is_unanswered = false;
+                }
+                taken
+            }
             (None, Err(error)) => {
                 self.end(error.into());
                 1
@@ -475,9 +520,8 @@ impl<S: Side> Core<S> {
         if self.ended.is_some() {
             return true;
         }
-        let Self { session, link, side, .. } = self;
-        let mut outlet = Announcing { link: &mut **link, blocks: side.blocks() };
-        let all = session.transmit(&mut outlet);
+        let all = self.fill();
+        self.is_unanswered = true;
         self.is_blocked = match self.link.flush() {
             Ok(flushed) => !(all && flushed),
             Err(error) => {
@@ -486,6 +530,23 @@ impl<S: Side> Core<S> {
             }
         };
         !self.is_blocked
+    }
+
+    /// Puts frames into the link as long as there is room. True: all.
+    fn fill(&mut self) -> bool {
+        let Self { session, link, side, .. } = self;
+        let mut outlet = Announcing { link: &mut **link, blocks: side.blocks() };
+        let all = session.transmit(&mut outlet);
+        // Until it is flushed.
+        self.is_blocked = true;
+        all
+    }
+
+    /// Whether what is to be sent may wait for the I/O thread: a flush is a system call, the peer has
+    /// been sent something that it has not answered yet, and more may come in a moment, for which the
+    /// same call will do.
+    fn may_send_later(&mut self) -> bool {
+        self.is_unanswered && self.ended.is_none() && self.flush_is_dear
     }
 
     fn failed(&mut self, error: LinkError) {

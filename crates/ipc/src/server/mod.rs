@@ -287,12 +287,16 @@ impl Server {
         self.shared.v1.counts()
     }
 
-    /// Its open connections.
+    /// Its open connections. May also be asked by what answers a monitor.
     #[must_use]
     pub fn sessions(&self) -> Vec<Status> {
-        let sessions: Vec<_> =
-            self.shared.sessions.lock().iter().filter_map(Weak::upgrade).collect();
-        sessions.iter().map(|session| session.status()).filter(|status| !status.is_over).collect()
+        self.shared.sessions()
+    }
+
+    /// Gives the same as [`sessions`](Self::sessions) for as long as the server lives.
+    pub fn sessions_later(&self) -> impl Fn() -> Vec<Status> + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || shared.upgrade().map(|shared| shared.sessions()).unwrap_or_default()
     }
 }
 
@@ -381,6 +385,12 @@ enum NotServed {
 }
 
 impl Shared {
+    fn sessions(&self) -> Vec<Status> {
+        let sessions: Vec<_> = self.sessions.lock().iter().filter_map(Weak::upgrade).collect();
+        let statuses = sessions.iter().filter_map(|session| session.status());
+        statuses.filter(|status| !status.is_over).collect()
+    }
+
     async fn greet(self: Arc<Self>, socket: Socket) -> Result<(), NotServed> {
         let kind = socket.kind();
         let mut greeter = Greeter::new(socket, self.options.greeting_timeout)?;

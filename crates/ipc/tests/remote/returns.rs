@@ -139,3 +139,25 @@ pub(crate) fn coroutines_and_threads_share_a_handle(world: &World) {
     seen.sort_unstable();
     assert_eq!(seen, (0..4 * EACH).collect::<Vec<_>>());
 }
+
+pub(crate) fn what_came_ahead_of_a_close_goes_back(world: &World) {
+    let (tx, _rx) = world.channel(Kind::Bounded, 64);
+    for at in 0..10 {
+        tx.send(element(at)).timeout(LONG).wait().unwrap();
+    }
+    let ahead = world.client().receiver_with("jobs", ReceiverOptions::window(16)).wait().unwrap();
+    assert_eq!(number(&ahead.recv().timeout(LONG).wait().unwrap()), 0);
+    world.client().close_channel("jobs", Some("enough")).wait().unwrap();
+    let other = world.client().receiver("jobs").wait().unwrap();
+    assert!(matches!(other.recv().timeout(LONG).wait(), Err(RecvError::Closed { .. })));
+    drop(other);
+    ahead.close().wait();
+    let channel = world.server().channels().by_name("jobs").unwrap();
+    while channel.snapshot().unwrap().len < 9 {
+        std::thread::yield_now();
+    }
+    let other = world.client().receiver("jobs").wait().unwrap();
+    for at in 1..10 {
+        assert_eq!(number(&other.recv().timeout(LONG).wait().unwrap()), at);
+    }
+}

@@ -23,7 +23,7 @@ fn server() -> (tempfile::TempDir, std::path::PathBuf, Server) {
 fn they_share_a_channel() {
     let (_directory, path, _server) = server();
     let client = becket_ipc::Client::connect(&path).wait().unwrap();
-    assert_eq!(client.status().transport, "shared-memory");
+    assert_eq!(client.status().unwrap().transport, "shared-memory");
     for packing in [Packing::One, Packing::Two] {
         let mut old = Raw::connect(&path, packing);
         old.greet();
