@@ -166,7 +166,11 @@ pub(crate) fn split_producer(name: &[u8]) -> Option<(u128, &[u8])> {
     Some((u128::from_le_bytes(*id), name))
 }
 
-/// The number in front of an element.
+/// An element with its number in front, and back.
+pub(crate) fn with_number(number: u64, element: &[u8]) -> Vec<u8> {
+    [&number.to_le_bytes(), element].concat()
+}
+
 pub(crate) fn number_of(element: &[u8]) -> Option<u64> {
     element.first_chunk::<NUMBER_BYTES>().map(|number| u64::from_le_bytes(*number))
 }

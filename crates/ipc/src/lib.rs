@@ -73,6 +73,7 @@ mod error;
 mod greeting;
 pub mod monitor;
 pub mod reactor;
+pub mod reconnect;
 mod remote;
 mod server;
 pub mod shm;
@@ -89,6 +90,9 @@ pub use connection::{Ended, Status};
 pub use element::Element;
 pub use error::{OpenError, RecvError, SendError};
 pub use greeting::GreetingError;
+pub use reconnect::{
+    Backoff, OnceSender, ProducerId, Reconnecting, ReconnectingReceiver, ReconnectingSender,
+};
 pub use remote::receiver::{Closing, RemoteReceiver, RemoteRecv, Want};
 pub use remote::sender::{Flush, RemoteSend, RemoteSender};
 pub use server::{Builder, Reporter, ServeError, Server};

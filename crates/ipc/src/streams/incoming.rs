@@ -11,7 +11,8 @@
 //!
 //! 1. Elements are accepted in the order in which they came; an ack says so of all up to one.
 //! 2. Each element is answered once: by an ack that reaches it, or by a nack that goes before.
-//! 3. No more wait than there was credit for.
+//! 3. No more wait than there was credit for, and over all streams of a connection no more bytes than
+//!    the session's credit: they are held there until they are answered.
 //! 4. Of a producer that numbers its elements each is looked at in its turn, when all before it have
 //!    been answered: see [`dedup`](crate::dedup).
 
@@ -73,13 +74,15 @@ impl Incoming {
         asked: u8,
         element: Element,
     ) {
+        // Until it is answered it takes memory here: the session's credit does not come back.
+        session.hold(element.paid_bytes());
         if self.is_over {
-            return self.refuse(session, number, element.len() as u64, code::CLOSED);
+            return self.refuse(session, number, element.paid_bytes(), code::CLOSED);
         }
         let in_front = if self.producer.is_some() { NUMBER_BYTES } else { 0 };
         let is_wrong = |bytes| element.len().checked_sub(in_front) != Some(bytes as usize);
         if element.len() < in_front || self.element_bytes.is_some_and(is_wrong) {
-            return self.refuse(session, number, element.len() as u64, code::WRONG_LENGTH);
+            return self.refuse(session, number, element.paid_bytes(), code::WRONG_LENGTH);
         }
         let idle = self.current.is_none() && self.waiting.is_empty();
         if asked & flags::TRY != 0 {
@@ -177,6 +180,12 @@ impl Incoming {
         self.is_over
     }
 
+    /// The stream is over at once: what waits is let go of unanswered.
+    pub(crate) fn abandon(self, session: &mut Session) {
+        let waiting: u64 = self.waiting.iter().map(|(_, element)| element.paid_bytes()).sum();
+        session.let_go(waiting + self.current.map_or(0, |(_, bytes)| bytes));
+    }
+
     /// Nothing more will be answered.
     pub(crate) const fn is_done(&self) -> bool {
         self.is_ending && self.is_over
@@ -194,7 +203,7 @@ impl Incoming {
         } else if let Some(at) = self.waiting.iter().position(|(other, _)| *other == number)
             && let Some((_, element)) = self.waiting.remove(at)
         {
-            self.refuse(session, number, element.len() as u64, code::WITHDRAWN);
+            self.refuse(session, number, element.paid_bytes(), code::WITHDRAWN);
         }
     }
 
@@ -206,11 +215,13 @@ impl Incoming {
     }
 
     fn answered(&mut self, session: &mut Session, number: u64, bytes: u64) {
+        session.let_go(bytes);
         told(session.ack(self.stream, number));
         told(session.grant(self.stream, 1, bytes));
     }
 
     fn refuse(&mut self, session: &mut Session, number: u64, bytes: u64, why: u16) {
+        session.let_go(bytes);
         told(session.nack(self.stream, number, why));
         told(session.grant(self.stream, 1, bytes));
     }
@@ -218,7 +229,7 @@ impl Incoming {
     /// The channel is closed: nothing more is accepted.
     fn end(&mut self, session: &mut Session) {
         for (number, element) in std::mem::take(&mut self.waiting) {
-            self.refuse(session, number, element.len() as u64, code::CLOSED);
+            self.refuse(session, number, element.paid_bytes(), code::CLOSED);
         }
         let reason = self.sink.sender().and_then(Sender::closed_reason);
         let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));

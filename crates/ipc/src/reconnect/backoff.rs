@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! How long to wait before another attempt: longer each time, up to a bound, and not at the same
+//! moment as everybody else.
+//!
+//! After `n` failures in a row the bound of the wait is `first · factorⁿ⁻¹`, at most `max`; the wait
+//! is that less a random part of it, at most `jitter`.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+/// No wait is shorter, so that a server that ends each connection at once is not run against.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// How long to wait between attempts, and how many to make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backoff {
+    /// Before the first attempt after a loss. At least 1 ms.
+    pub first: Duration,
+    /// The longest. One that is shorter than `first` is taken for `first`.
+    pub max: Duration,
+    /// How much longer each wait is than the one before. At least 1.
+    pub factor: f64,
+    /// How much of each wait is left to chance, from 0, none, to 1, all.
+    pub jitter: f64,
+    /// Attempts that may fail in a row before it gives up. `None`: it never does.
+    pub attempts_max: Option<u32>,
+    /// From which chance begins; the same seed gives the same waits. `None`: another each time.
+    pub seed: Option<u64>,
+}
+
+impl Default for Backoff {
+    /// From 20 ms to 5 s, doubling, half of each left to chance, without end.
+    fn default() -> Self {
+        Self {
+            first: Duration::from_millis(20),
+            max: Duration::from_secs(5),
+            factor: 2.0,
+            jitter: 0.5,
+            attempts_max: None,
+            seed: None,
+        }
+    }
+}
+
+impl Backoff {
+    /// The waits after a first, a second, a third failure in a row.
+    #[must_use]
+    pub fn delays(&self) -> Delays {
+        let rng = self.seed.map_or_else(Rng::new, Rng::with_seed);
+        Delays { backoff: self.clone(), rng, failures: 0, bound: None }
+    }
+}
+
+/// The waits of a [`Backoff`], one for each failure, until it gives up.
+#[derive(Debug, Clone)]
+pub struct Delays {
+    backoff: Backoff,
+    rng: Rng,
+    failures: u32,
+    /// Of the last wait.
+    bound: Option<Duration>,
+}
+
+impl Delays {
+    /// It worked: the next failure is a first one.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+        self.bound = None;
+    }
+
+    /// Failures in a row.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+}
+
+impl Iterator for Delays {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.failures = self.failures.saturating_add(1);
+        if self.backoff.attempts_max.is_some_and(|max| self.failures >= max) {
+            return None;
+        }
+        let first = self.backoff.first.max(WAIT_MIN);
+        let max = self.backoff.max.max(first);
+        let bound = match self.bound {
+            None => first,
+            Some(last) => {
+                let longer = last.as_secs_f64() * self.backoff.factor.max(1.0);
+                Duration::try_from_secs_f64(longer).map_or(max, |longer| longer.clamp(last, max))
+            }
+        };
+        self.bound = Some(bound);
+        // A jitter that is no number is none.
+        let jitter = Some(self.backoff.jitter).filter(|jitter| !jitter.is_nan()).unwrap_or(0.0);
+        let jitter = jitter.clamp(0.0, 1.0);
+        Some(bound.mul_f64(1.0 - jitter * self.rng.f64()).clamp(WAIT_MIN, bound))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn backoffs() -> impl Strategy<Value = Backoff> {
+        let odd = prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(-1.0), 0.0..4.0];
+        let durations = (0..2_000_u64, prop_oneof![0..60_000_u64, Just(u64::MAX)]);
+        (durations, odd.clone(), odd, prop::option::of(0..40_u32), any::<u64>()).prop_map(
+            |((first, max), factor, jitter, attempts_max, seed)| Backoff {
+                first: Duration::from_millis(first),
+                max: Duration::from_millis(max),
+                factor,
+                jitter,
+                attempts_max,
+                seed: Some(seed),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn waits_keep_to_their_bounds_and_grow_and_are_those_of_the_seed(backoff in backoffs()) {
+            let waits: Vec<_> = backoff.delays().take(64).collect();
+            let tried = backoff.attempts_max.map_or(64, |max| max.saturating_sub(1) as usize);
+            prop_assert_eq!(waits.len(), tried);
+            let mut bound = backoff.first.max(WAIT_MIN);
+            let max = backoff.max.max(bound);
+            for wait in &waits {
+                prop_assert!((WAIT_MIN..=bound).contains(wait));
+                if backoff.jitter.is_nan() || backoff.jitter <= 0.0 {
+                    prop_assert_eq!(*wait, bound);
+                }
+                let longer = bound.as_secs_f64() * backoff.factor.max(1.0);
+                bound = Duration::try_from_secs_f64(longer).map_or(max, |longer| longer.min(max));
+            }
+            prop_assert!(waits.iter().copied().eq(backoff.delays().take(64)));
+        }
+
+        #[test]
+        fn a_success_begins_again(backoff in backoffs(), failures in 0..20_usize) {
+            let backoff = Backoff { jitter: 0.0, attempts_max: None, ..backoff };
+            let mut delays = backoff.delays();
+            let first = delays.next();
+            delays.by_ref().take(failures).for_each(drop);
+            delays.reset();
+            prop_assert_eq!((delays.next(), delays.failures()), (first, 1));
+        }
+    }
+}

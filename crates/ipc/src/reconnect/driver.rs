@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Connects again and again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use becket_chan::{Receiver, Sender, Token, conflated, timer};
+use futures_lite::future::or;
+
+use super::backoff::Backoff;
+use super::slot::{Now, Slot};
+use crate::client::{Client, Options};
+use crate::connection::Ended;
+use crate::task;
+
+/// What became of the connection. See [`Reconnecting::events`](super::Reconnecting::events).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// There is one, the first or another.
+    Restored {
+        /// How many there have been, with this one.
+        connections: u64,
+    },
+    /// It has ended. Another is being made.
+    Lost {
+        /// How it ended.
+        ended: Ended,
+        /// How many there have been.
+        connections: u64,
+    },
+    /// No other will be made.
+    GaveUp {
+        /// Why.
+        ended: Ended,
+    },
+}
+
+pub(super) struct Inner {
+    pub(super) path: PathBuf,
+    options: Options,
+    pub(super) backoff: Backoff,
+    pub(super) client: Slot<Client>,
+    /// Nobody wants a connection any more.
+    pub(super) stop: Token,
+    pub(super) news: Receiver<Event>,
+}
+
+impl Inner {
+    pub(super) fn start(path: &Path, options: Options, backoff: Backoff) -> Arc<Self> {
+        let (events, news) = conflated();
+        let (client, stop) = (Slot::default(), Token::new());
+        let inner = Arc::new(Self { path: path.to_owned(), options, backoff, client, stop, news });
+        let driven = inner.clone();
+        task::spawn(async move {
+            let stopped = async {
+                driven.stop.cancelled().await;
+                Ended::Here
+            };
+            let ended = or(stopped, driven.connect_for_ever(&events)).await;
+            // Conflated: there is always room.
+            let _told = events.try_send(Event::GaveUp { ended: ended.clone() });
+            if let (Now::There(client), _) = driven.client.get() {
+                client.close();
+            }
+            driven.client.set(Now::Never(ended));
+        });
+        inner
+    }
+
+    /// Until it gives up.
+    async fn connect_for_ever(&self, events: &Sender<Event>) -> Ended {
+        let mut delays = self.backoff.delays();
+        let mut connections = 0;
+        loop {
+            let why = match Client::connect_with(&self.path, self.options.clone()).await {
+                Ok(client) => {
+                    delays.reset();
+                    connections += 1;
+                    let _told = events.try_send(Event::Restored { connections });
+                    self.client.set(Now::There(client.clone()));
+                    let ended = client.until_ended().await;
+                    let why = ended.to_string();
+                    let _told = events.try_send(Event::Lost { ended, connections });
+                    self.client.set(Now::Away);
+                    why
+                }
+                Err(error) => error.to_string(),
+            };
+            tracing::debug!(path = %self.path.display(), why, "no connection");
+            let Some(delay) = delays.next() else {
+                return Ended::GaveUp { attempts: delays.failures(), why: why.into() };
+            };
+            timer::sleep(delay).await;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Sending over connections that are made again. Nothing is repeated.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use becket_chan::{Token, timer};
+use becket_wire::Priority;
+
+use super::bounds::Bounds;
+use super::keeper::Keeper;
+use super::slot::{Now, Slot};
+use super::{Handle, Opened, Reopened};
+use crate::client::Client;
+use crate::connection::Ended;
+use crate::element::Element;
+use crate::error::{OpenError, SendError};
+use crate::remote::limits::Stop;
+use crate::remote::sender::RemoteSender;
+use crate::streams::service::Info;
+
+/// Sends into a channel of a server that may go and come again.
+///
+/// A send that begins while there is no connection waits for one, within its limits. A send that was
+/// under way when its connection ended is not repeated: it ends with [`SendError::Unknown`] if it had
+/// been handed over, with [`SendError::Disconnected`] if not. Sends that begin one after the other
+/// are accepted in that order; those that waited for a connection at the same time in any.
+pub struct ReconnectingSender {
+    streams: Arc<Streams>,
+    _handle: Handle,
+}
+
+pub(super) struct Streams {
+    slot: Slot<Arc<RemoteSender>>,
+    priority: Priority,
+}
+
+impl Keeper for Streams {
+    type Opened = RemoteSender;
+
+    async fn open(&self, client: &Client, name: &str) -> Result<RemoteSender, OpenError> {
+        client.sender_with(name, self.priority).await
+    }
+
+    async fn serve(&self, opened: RemoteSender, lost: &Token) {
+        self.slot.set(Now::There(Arc::new(opened)));
+        lost.cancelled().await;
+        self.slot.set(Now::Away);
+    }
+
+    fn never(&self, ended: Ended) {
+        self.slot.set(Now::Never(ended));
+    }
+}
+
+fn is_live(sender: &Arc<RemoteSender>) -> bool {
+    sender.ended().is_none()
+}
+
+impl ReconnectingSender {
+    pub(super) fn start(channel: Reopened) -> Self {
+        let (place, handle) = channel.place();
+        let streams = Arc::new(Streams { slot: Slot::default(), priority: channel.priority });
+        place.keep(streams.clone());
+        Self { streams, _handle: handle }
+    }
+
+    /// Waits until the channel is open; gives its description.
+    ///
+    /// # Errors
+    ///
+    /// When driven: [`Ended::GaveUp`] or [`Ended::Here`].
+    pub fn opened(&self) -> Opened<'_, Info> {
+        Opened::new(async {
+            self.streams.slot.there(is_live).await.map(|(sender, _)| sender.info().clone())
+        })
+    }
+
+    /// An operation that sends an element, waiting for a connection, and for room or a receiver.
+    ///
+    /// # Errors
+    ///
+    /// When driven: see [`SendError`]; the element comes back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`RemoteSender::send`].
+    pub fn send(&self, element: impl Into<Element>) -> ReconnectingSend<'_> {
+        ReconnectingSend::new(self, element.into(), false)
+    }
+
+    /// An operation that sends an element if there is a connection and the channel accepts it at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// When driven: [`SendError::WouldBlock`], or as for [`send`](Self::send).
+    pub fn try_send(&self, element: impl Into<Element>) -> ReconnectingSend<'_> {
+        ReconnectingSend::new(self, element.into(), true)
+    }
+}
+
+/// A send that has not been driven yet. See [`ReconnectingSender::send`].
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+pub struct ReconnectingSend<'a> {
+    streams: &'a Streams,
+    is_try: bool,
+    bounds: Bounds<'a>,
+    stage: Stage<'a>,
+}
+
+enum Stage<'a> {
+    New(Element),
+    Running(Pin<Box<dyn Future<Output = Result<(), SendError>> + Send + 'a>>),
+    Over,
+}
+
+impl<'a> ReconnectingSend<'a> {
+    fn new(sender: &'a ReconnectingSender, element: Element, is_try: bool) -> Self {
+        let (bounds, stage) = (Bounds::default(), Stage::New(element));
+        Self { streams: &sender.streams, is_try, bounds, stage }
+    }
+
+    /// Gives up `duration` from now.
+    pub fn timeout(self, duration: Duration) -> Self {
+        self.deadline(timer::after(duration))
+    }
+
+    /// Gives up at `deadline`. The earlier of two holds.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.bounds.deadline(deadline);
+        self
+    }
+
+    /// Gives up when `token` is cancelled.
+    pub fn cancel_on(mut self, token: &'a Token) -> Self {
+        self.bounds.cancel_on(token);
+        self
+    }
+
+    /// Drives it from a thread, which sleeps, or from a coroutine, which is parked.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReconnectingSender::send`].
+    pub fn wait(self) -> Result<(), SendError> {
+        becket_coro::block_on(self)
+    }
+}
+
+async fn send(
+    streams: &Streams,
+    element: Element,
+    is_try: bool,
+    bounds: Bounds<'_>,
+) -> Result<(), SendError> {
+    let remote = if is_try {
+        match streams.slot.get() {
+            (Now::There(remote), _) if is_live(&remote) => remote,
+            (Now::Never(ended), _) => return Err(SendError::Disconnected { element, ended }),
+            _ => return Err(SendError::WouldBlock(element)),
+        }
+    } else {
+        match bounds.over(streams.slot.there(is_live)).await {
+            Ok(Ok((remote, _))) => remote,
+            Ok(Err(ended)) => return Err(SendError::Disconnected { element, ended }),
+            Err(Stop::Cancelled) => return Err(SendError::Cancelled(element)),
+            Err(Stop::TimedOut) => return Err(SendError::TimedOut(element)),
+        }
+    };
+    let send = if is_try { remote.try_send(element) } else { remote.send(element) };
+    bounds.send(send).await
+}
+
+impl Future for ReconnectingSend<'_> {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { streams, is_try, bounds, stage } = &mut *self;
+        if let Stage::New(element) = stage {
+            let element = std::mem::take(element);
+            *stage = Stage::Running(Box::pin(send(streams, element, *is_try, *bounds)));
+        }
+        // Polled after it was over, it is never ready.
+        let Stage::Running(running) = stage else { return Poll::Pending };
+        let polled = running.as_mut().poll(context);
+        if polled.is_ready() {
+            *stage = Stage::Over;
+        }
+        polled
+    }
+}
+
+impl fmt::Debug for ReconnectingSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReconnectingSender").finish_non_exhaustive()
+    }
+}
