@@ -74,11 +74,15 @@ impl Exit {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done; for `serve`, a drain in which every call ended",
-            Self::Failure => "failed: a file, a socket, a server that has gone, a drain that ran out of time",
+            Self::Failure => {
+                "failed: a file, a socket, a server that has gone, a drain that ran out of time"
+            }
             Self::Usage => "the arguments are wrong",
             Self::Load => "the plugin could not be loaded",
             Self::Call => "the call was refused or failed; the channel is not there, or closed",
-            Self::Deadline => "the call was not answered by its deadline; nothing came or was accepted in time",
+            Self::Deadline => {
+                "the call was not answered by its deadline; nothing came or was accepted in time"
+            }
             Self::Config => "the configuration is wrong",
             Self::Check => "`plugin check` found something wrong, or a `--fail-if` holds",
             Self::Interrupted => "interrupted: Ctrl-C, or a second signal while draining",

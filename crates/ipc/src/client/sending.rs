@@ -182,6 +182,9 @@ impl Sending {
                 Err(Refusal::WouldBlock)
             }
             Refused::NoCredit | Refused::Full | Refused::State => {
+                if refused == Refused::Full {
+                    at.full.push(self.stream.number());
+                }
                 self.wait(stage, waker);
                 Ok(false)
             }
@@ -324,6 +327,9 @@ impl Sending {
             })
         {
             self.outbox = None;
+        }
+        if self.outbox.as_mut().is_some_and(Outgoing::found_full) {
+            at.full.push(self.stream.number());
         }
     }
 

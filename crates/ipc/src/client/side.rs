@@ -282,7 +282,7 @@ impl Side for ClientSide {
         if stream == blocks::WOKEN {
             self.blocks.woken(at);
         } else if let Some((sending, blocks)) = self.sending_blocks(StreamId::from_number(stream)) {
-            sending.pump(at, blocks);
+            sending.room(at, blocks);
         }
     }
 

@@ -37,7 +37,7 @@ pub(crate) mod waking;
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -63,6 +63,9 @@ const FRAMES_AT_ONCE: usize = 64;
 /// The number of the connection's own waker, among those of its streams.
 const OWN: u32 = u32::MAX;
 
+/// What the next connection is called.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 /// What one side of a connection does: a client or a server.
 pub(crate) trait Side: Send + Sized + 'static {
     /// The session says that something has come.
@@ -79,6 +82,8 @@ pub(crate) trait Side: Send + Sized + 'static {
 pub(crate) struct At<'a> {
     pub(crate) session: &'a mut Session,
     pub(crate) wakes: &'a mut Wakes,
+    /// Streams that wait until the session's queue is shorter: they are woken then.
+    pub(crate) full: &'a mut Vec<u32>,
     connection: &'a Weak<dyn Wakeable>,
 }
 
@@ -91,6 +96,8 @@ impl At<'_> {
 
 pub(crate) struct Connection<S: Side> {
     me: Weak<Self>,
+    id: u64,
+    since: Instant,
     core: Mutex<Core<S>>,
     /// Somebody wanted a turn while another had the lock.
     again: AtomicBool,
@@ -100,6 +107,8 @@ pub(crate) struct Connection<S: Side> {
     told: AtomicBool,
     woken: Woken,
     claim: Claim,
+    /// Somebody wants to see what it is like.
+    asked: AtomicBool,
     /// What was seen of it last.
     seen: Mutex<Option<Status>>,
     /// Where who drives it sleeps; `None`: its link can only be waited for by descriptors.
@@ -136,6 +145,7 @@ pub(crate) struct Core<S: Side> {
     pub(crate) side: S,
     ended: Option<Ended>,
     wakes: Wakes,
+    full: Vec<u32>,
     watched: Vec<Watched>,
     connection: Weak<dyn Wakeable>,
     streams: Vec<u32>,
@@ -159,6 +169,12 @@ pub(crate) struct Core<S: Side> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Status {
+    /// Unique among the connections of this process, never used again.
+    pub id: u64,
+    /// When it began.
+    pub since: Instant,
+    /// When this was so: a connection that is at work shows what was seen of it last.
+    pub at: Instant,
     /// The transport: `unix-stream`, `unix-seqpacket`, `shared-memory`, `memory`.
     pub transport: &'static str,
     /// Who is at the other end.
@@ -167,6 +183,8 @@ pub struct Status {
     pub streams: usize,
     /// Bytes of elements that wait to be sent.
     pub queued_bytes: u64,
+    /// Bytes of elements that may be sent beyond what is promised to streams.
+    pub credit_bytes: u64,
     /// What the session has counted.
     pub session: becket_wire::Counters,
     /// What the transport has counted.
@@ -194,12 +212,15 @@ impl<S: Side> Connection<S> {
             let own_waker = StreamWaker::make(connection.clone(), OWN);
             Self {
                 me: me.clone(),
+                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+                since: Instant::now(),
                 core: Mutex::new(Core {
                     link,
                     session,
                     side,
                     ended: None,
                     wakes: Wakes::default(),
+                    full: Vec::new(),
                     watched: Vec::new(),
                     connection,
                     streams: Vec::new(),
@@ -217,6 +238,7 @@ impl<S: Side> Connection<S> {
                 told: AtomicBool::new(false),
                 woken: Woken::default(),
                 claim: Claim::default(),
+                asked: AtomicBool::new(false),
                 seen: Mutex::new(None),
                 doorbell,
             }
@@ -285,22 +307,37 @@ impl<S: Side> Connection<S> {
     }
 
     /// What it is like now; while somebody works with it (who asks may be inside one of its turns),
-    /// what it was like when it was asked last.
+    /// what it was like when they were done the last time after somebody had asked.
     pub(crate) fn status(&self) -> Option<Status> {
-        let mut seen = self.seen.lock();
+        self.asked.store(true, Ordering::Relaxed);
         if let Some(core) = self.core.try_lock() {
-            *seen = Some(Status {
-                transport: core.link.name(),
-                peer: *core.link.peer(),
-                streams: core.session.streams(),
-                queued_bytes: core.session.queued_bytes(),
-                session: *core.session.counters(),
-                link: core.link.counters(),
-                is_over: core.ended.is_some(),
-            });
+            // It shows itself then. What was seen is locked for no longer than that: letting go may
+            // give it a turn, in which somebody asks again.
             self.leave(core);
         }
-        seen.clone()
+        self.seen.lock().clone()
+    }
+
+    /// Leaves what it is like for who has asked.
+    #[inline]
+    fn show(&self, core: &Core<S>) {
+        if !self.asked.load(Ordering::Relaxed) {
+            return;
+        }
+        self.asked.store(false, Ordering::Relaxed);
+        *self.seen.lock() = Some(Status {
+            id: self.id,
+            since: self.since,
+            at: Instant::now(),
+            transport: core.link.name(),
+            peer: *core.link.peer(),
+            streams: core.session.streams(),
+            queued_bytes: core.session.queued_bytes(),
+            credit_bytes: core.session.session_credit(),
+            session: *core.session.counters(),
+            link: core.link.counters(),
+            is_over: core.ended.is_some(),
+        });
     }
 
     /// How it ended, if it has.
@@ -330,8 +367,9 @@ impl<S: Side> Connection<S> {
         done
     }
 
-    /// Lets go of the lock, wakes, and looks whether somebody left a mark.
+    /// Shows itself to who has asked, lets go of the lock, wakes, and looks whether somebody left a mark.
     fn leave(&self, mut core: MutexGuard<'_, Core<S>>) {
+        self.show(&core);
         let wakes = std::mem::take(&mut core.wakes);
         drop(core);
         wakes.fire();
@@ -379,6 +417,7 @@ impl<S: Side> Turn for Connection<S> {
                 core.link.told();
             }
             let more = core.turn(&self.woken, self.doorbell.as_deref(), &self.claim);
+            self.show(&core);
             let wakes = std::mem::take(&mut core.wakes);
             drop(core);
             wakes.fire();
@@ -394,8 +433,8 @@ impl<S: Side> Turn for Connection<S> {
 
 impl<S: Side> Core<S> {
     fn act<R>(&mut self, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
-        let Self { session, side, wakes, connection, .. } = self;
-        act(side, &mut At { session, wakes, connection })
+        let Self { session, side, wakes, full, connection, .. } = self;
+        act(side, &mut At { session, wakes, full, connection })
     }
 
     /// Everything that there is to do. True: it stopped because it was enough for one turn.
@@ -454,7 +493,7 @@ impl<S: Side> Core<S> {
 
     /// Takes frames, and does what they ask.
     fn take(&mut self) -> usize {
-        let Self { link, session, side, wakes, connection, .. } = self;
+        let Self { link, session, side, wakes, full, connection, .. } = self;
         // The clock is read when there is a frame: who looks and looks finds none.
         let mut now = None;
         let mut failed = None;
@@ -472,7 +511,7 @@ impl<S: Side> Core<S> {
                         _ => None,
                     };
                     // The session is borrowed by the event's body only while it is looked at.
-                    side.event(&mut At { session, wakes, connection }, event, beside);
+                    side.event(&mut At { session, wakes, full, connection }, event, beside);
                     failed = closed.or_else(|| side.blocks().fault());
                 }
                 Ok(None) => {}
@@ -529,7 +568,23 @@ impl<S: Side> Core<S> {
                 false
             }
         };
+        self.wake_full();
         !self.is_blocked
+    }
+
+    /// Wakes streams that found the session's queue full, once all of it has gone.
+    fn wake_full(&mut self) {
+        if self.full.is_empty() || self.session.queued_bytes() > 0 {
+            return;
+        }
+        for stream in std::mem::take(&mut self.full) {
+            self.act(|side, at| side.woken(at, stream));
+        }
+        if self.session.queued_bytes() > 0 {
+            // What they have is sent in the next turn.
+            self.is_blocked = true;
+            self.own_waker.wake_by_ref();
+        }
     }
 
     /// Puts frames into the link as long as there is room. True: all.
@@ -576,11 +631,15 @@ impl<S: Side> Core<S> {
             return;
         }
         self.deadline = None;
-        let Self { session, side, wakes, connection, .. } = self;
+        let Self { session, side, wakes, full, connection, .. } = self;
         match session.on_deadline(Instant::now()) {
             Ok(event) => {
                 if let Some(event) = event {
-                    side.event(&mut At { session, wakes, connection }, event, Beside::nothing());
+                    side.event(
+                        &mut At { session, wakes, full, connection },
+                        event,
+                        Beside::nothing(),
+                    );
                 }
                 self.send();
                 // For the next one, in another turn.

@@ -107,6 +107,9 @@ impl ServerSide {
             // One whose channel has ended stays: its client may still give elements back.
             Some(Entry::Outgoing(outgoing)) => {
                 outgoing.pump(at.session, &mut self.blocks);
+                if outgoing.found_full() {
+                    at.full.push(stream.number());
+                }
             }
             None => {}
         }
@@ -128,8 +131,10 @@ impl ServerSide {
 
     /// A stream is over at once.
     fn drop_stream(&mut self, at: &mut At<'_>, stream: StreamId) {
-        if let Some(Entry::Outgoing(outgoing)) = self.entries.remove(stream) {
-            outgoing.give_back(at.session, &mut self.blocks);
+        match self.entries.remove(stream) {
+            Some(Entry::Outgoing(outgoing)) => outgoing.give_back(at.session, &mut self.blocks),
+            Some(Entry::Incoming(incoming)) => incoming.abandon(at.session),
+            None => {}
         }
     }
 

@@ -32,6 +32,7 @@ pub(crate) struct Outgoing {
     stream: StreamId,
     elements: RecvStream<'static, Element>,
     held: Option<Element>,
+    found_full: bool,
     lent: VecDeque<(u64, Loan)>,
     waker: Waker,
     is_over: bool,
@@ -41,7 +42,7 @@ impl Outgoing {
     pub(crate) fn new(stream: StreamId, receiver: Receiver<Element>, waker: Waker) -> Self {
         let elements = receiver.into_stream();
         let lent = VecDeque::new();
-        Self { stream, elements, held: None, lent, waker, is_over: false }
+        Self { stream, elements, held: None, found_full: false, lent, waker, is_over: false }
     }
 
     /// Sends what can be sent. True: the channel has ended, and the other side was told.
@@ -83,8 +84,9 @@ impl Outgoing {
                     }
                     sent(number, packed.loan);
                 }
-                Err(Refused::NoCredit | Refused::Full) => {
+                Err(refused @ (Refused::NoCredit | Refused::Full)) => {
                     self.held = Some(element);
+                    self.found_full = refused == Refused::Full;
                     break;
                 }
                 Err(_) => {
@@ -100,6 +102,11 @@ impl Outgoing {
             self.elements.leave();
         }
         self.is_over
+    }
+
+    /// Whether it found the session's queue full, and is to be woken when that is shorter.
+    pub(crate) fn found_full(&mut self) -> bool {
+        std::mem::take(&mut self.found_full)
     }
 
     fn end(&mut self, session: &mut Session) {

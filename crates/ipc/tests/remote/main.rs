@@ -48,4 +48,5 @@ over_each! {
     crate::over::a_client_that_goes_gives_back as a_client_that_goes_gives_back,
     crate::over::what_is_not_there_is_refused as what_is_not_there_is_refused,
     crate::over::many_channels_at_once as many_channels_at_once,
+    crate::over::more_than_the_sessions_credit_waits_and_goes_on as more_than_the_sessions_credit_waits_and_goes_on,
 }

@@ -99,3 +99,28 @@ pub(crate) fn many_channels_at_once(world: &World) {
     }
     assert_eq!(other.list(Some(1001)).wait().unwrap().len(), 199);
 }
+
+pub(crate) fn more_than_the_sessions_credit_waits_and_goes_on(world: &World) {
+    // Many streams, each of which may send as far as its own credit goes.
+    const BYTES: usize = 4 << 20;
+    let client = world.client();
+    client.make("full", Kind::Bounded, 1).wait().unwrap();
+    let senders: Vec<_> = (0..18).map(|_| client.sender("full").wait().unwrap()).collect();
+    senders[0].send(vec![0; BYTES]).timeout(LONG).wait().unwrap();
+    let runtime = becket_coro::Runtime::builder().workers(1).build().unwrap();
+    let waiting: Vec<_> = senders
+        .into_iter()
+        .map(|tx| runtime.spawn(move || tx.send(vec![1; BYTES]).timeout(LONG).wait().unwrap()))
+        .collect();
+    // The session's credit is 64 MiB: the server has no more than that, and the rest waits here.
+    let other = world.client();
+    let rx = other.receiver("full").wait().unwrap();
+    for _ in 0..=waiting.len() {
+        assert_eq!(rx.recv().timeout(LONG).wait().unwrap().len(), BYTES);
+    }
+    let received = world.server().sessions().iter().map(|one| one.session.received.elements).max();
+    assert_eq!(received, Some(19));
+    for send in waiting {
+        send.join().unwrap();
+    }
+}
