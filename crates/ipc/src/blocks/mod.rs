@@ -202,8 +202,10 @@ impl Blocks {
     ) -> Packed {
         let described = match block {
             BlockRef::Own(block) => self.lending.describe(session, block),
-            // Of this peer or of another: the bytes.
-            BlockRef::Peers(_) => None,
+            // Of this peer or of another: the bytes, copied once however often it is tried.
+            BlockRef::Peers(block) => {
+                return Packed { flags: 0, body: block.copied(), loan: None };
+            }
         };
         match described {
             Some((descriptor, loan)) => Packed {

@@ -90,6 +90,11 @@ impl PeerBlock {
         }
     }
 
+    /// A copy, made once.
+    pub(crate) fn copied(&self) -> Bytes {
+        self.0.copy.get_or_init(|| self.to_bytes()).clone()
+    }
+
     pub(crate) fn into_bytes(self) -> Bytes {
         self.0.copy.get().cloned().unwrap_or_else(|| self.to_bytes())
     }
