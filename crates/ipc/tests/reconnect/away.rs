@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Operations while there is no server.
+
+use std::time::Duration;
+
+use becket_chan::Token;
+use becket_ipc::reconnect::Event;
+use becket_ipc::{Ended, ReceiverOptions, RecvError, SendError};
+
+use crate::together::together;
+use crate::world::{LONG, World, element, number};
+
+const SHORT: Duration = Duration::from_millis(1);
+
+#[test]
+fn limits_hold_without_a_connection() {
+    let world = World::new(false);
+    let client = world.client();
+    let sender = client.channel("jobs").sender();
+    let once = client.channel("jobs").once(1.into());
+    let receiver = client.channel("jobs").receiver(ReceiverOptions::default());
+    let (set, token) = (Token::new(), Token::new());
+    set.cancel();
+    assert!(matches!(sender.send("a").timeout(SHORT).wait(), Err(SendError::TimedOut(_))));
+    assert!(matches!(once.send("a").timeout(SHORT).wait(), Err(SendError::TimedOut(_))));
+    assert!(matches!(receiver.recv().timeout(SHORT).wait(), Err(RecvError::TimedOut)));
+    assert!(matches!(sender.send("a").cancel_on(&set).wait(), Err(SendError::Cancelled(_))));
+    assert!(matches!(once.send("a").cancel_on(&set).wait(), Err(SendError::Cancelled(_))));
+    assert!(matches!(receiver.recv().cancel_on(&set).wait(), Err(RecvError::Cancelled)));
+    assert!(matches!(sender.try_send("a").wait(), Err(SendError::WouldBlock(_))));
+    assert!(matches!(once.try_send("a").wait(), Err(SendError::WouldBlock(_))));
+    assert!(matches!(receiver.try_recv(), Err(RecvError::WouldBlock)));
+    std::thread::scope(|scope| {
+        let waiting = [
+            scope.spawn(|| sender.send("a").cancel_on(&token).wait()),
+            scope.spawn(|| once.send("a").cancel_on(&token).wait()),
+        ];
+        let receiving = scope.spawn(|| receiver.recv().cancel_on(&token).wait());
+        token.cancel();
+        for one in waiting {
+            assert!(matches!(one.join().unwrap(), Err(SendError::Cancelled(_))));
+        }
+        assert!(matches!(receiving.join().unwrap(), Err(RecvError::Cancelled)));
+    });
+}
+
+#[test]
+fn what_waits_happens_when_the_server_comes() {
+    let world = World::new(false);
+    let client = world.client();
+    let sender = client.channel("jobs").sender();
+    let once = client.channel("jobs").once(1.into());
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| sender.send(element(1)).timeout(LONG).wait());
+        let sending_once = scope.spawn(|| once.send(element(2)).timeout(LONG).wait());
+        // The channel comes later than the server.
+        let _server = world.serve();
+        client.connected().wait().unwrap();
+        let rx = world.opens_into("jobs", 4);
+        sending.join().unwrap().unwrap();
+        sending_once.join().unwrap().unwrap();
+        let mut seen: Vec<u64> = rx.try_iter().map(|one| number(&one)).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2]);
+    });
+}
+
+#[test]
+fn who_may_try_so_often_gives_up() {
+    let world = World::new(false);
+    let client = world.giving_up(3);
+    let events = client.events();
+    let sender = client.channel("jobs").sender();
+    let once = client.channel("jobs").once(1.into());
+    let receiver = client.channel("jobs").receiver(ReceiverOptions::default());
+    let gave_up = |ended: &Ended| matches!(ended, Ended::GaveUp { attempts: 3, .. });
+    let error = sender.send("a").timeout(LONG).wait().unwrap_err();
+    assert!(matches!(&error, SendError::Disconnected { ended, .. } if gave_up(ended)), "{error}");
+    let error = once.send("a").timeout(LONG).wait().unwrap_err();
+    assert!(matches!(&error, SendError::Disconnected { ended, .. } if gave_up(ended)), "{error}");
+    let error = receiver.recv().timeout(LONG).wait().unwrap_err();
+    assert!(matches!(&error, RecvError::Disconnected(ended) if gave_up(ended)), "{error}");
+    assert!(gave_up(&client.connected().wait().unwrap_err()));
+    let news = events.recv().timeout(LONG).wait().unwrap();
+    assert!(matches!(news, Event::GaveUp { ended } if gave_up(&ended)));
+    // A channel that is not there is given up too.
+    let _server = world.serve();
+    let client = world.giving_up(2);
+    let error = client.channel("nobody").sender().send("a").timeout(LONG).wait().unwrap_err();
+    assert!(
+        matches!(&error, SendError::Disconnected { ended: Ended::GaveUp { attempts: 2, .. }, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn closed_it_ends_everything() {
+    let world = World::new(false);
+    let client = world.client();
+    let once = client.channel("jobs").once(1.into());
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| once.send("a").timeout(LONG).wait());
+        client.close();
+        let error = sending.join().unwrap().unwrap_err();
+        assert!(matches!(&error, SendError::Disconnected { ended: Ended::Here, .. }), "{error}");
+    });
+    assert!(matches!(once.opened().wait(), Err(Ended::Here)));
+}
+
+/// Handed over into a full channel's line, then the server goes: only a server can say what became
+/// of it.
+#[test]
+fn a_deduplicated_send_in_doubt_says_so_at_its_limit_or_survives() {
+    let world = World::new(false);
+    let rx = world.opens_into("jobs", 1);
+    let server = world.serve();
+    let client = world.client();
+    let once = client.channel("jobs").once(1.into());
+    once.send(element(0)).timeout(LONG).wait().unwrap();
+    let token = Token::new();
+    std::thread::scope(|scope| {
+        let doubted = scope.spawn(|| once.send(element(1)).cancel_on(&token).wait());
+        while rx.snapshot().senders_waiting == 0 {
+            std::thread::yield_now();
+        }
+        let events = client.events();
+        let surviving = scope.spawn(|| once.send(element(2)).timeout(LONG).wait());
+        drop(server);
+        while !matches!(events.recv().timeout(LONG).wait().unwrap(), Event::Lost { .. }) {}
+        token.cancel();
+        let error = doubted.join().unwrap().unwrap_err();
+        // What became known by its answer before the connection ended is no doubt.
+        assert!(matches!(&error, SendError::Unknown { .. } | SendError::Cancelled(_)), "{error:?}");
+        assert_eq!(number(&error.into_element()), 1);
+        let _server = world.serve();
+        assert_eq!(number(&rx.recv().timeout(LONG).wait().unwrap()), 0);
+        surviving.join().unwrap().unwrap();
+        assert_eq!(number(&rx.recv().timeout(LONG).wait().unwrap()), 2);
+        assert_eq!(once.accepted().wait().unwrap(), 2);
+    });
+}
+
+#[test]
+fn a_deduplicated_send_that_is_dropped_or_refused_leaves_no_gap() {
+    let world = World::new(false);
+    let rx = world.opens_into("jobs", 2);
+    let _server = world.serve();
+    let client = world.client();
+    let once = client.channel("jobs").once(1.into());
+    once.opened().wait().unwrap();
+    let sent = together((0..6).map(|at| once.send(element(at)).timeout(SHORT)));
+    assert!(sent[..2].iter().all(Result::is_ok));
+    assert!(sent[2..].iter().all(|one| matches!(one, Err(SendError::TimedOut(_)))), "{sent:?}");
+    assert!(matches!(once.try_send(element(6)).wait(), Err(SendError::WouldBlock(_))));
+    assert_eq!(rx.try_iter().map(|one| number(&one)).collect::<Vec<_>>(), [0, 1]);
+    once.send(element(7)).timeout(LONG).wait().unwrap();
+    once.try_send(element(8)).wait().unwrap();
+    assert_eq!(rx.try_iter().map(|one| number(&one)).collect::<Vec<_>>(), [7, 8]);
+    assert_eq!(once.accepted().wait().unwrap(), 4);
+}

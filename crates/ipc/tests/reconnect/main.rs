@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Servers and senders that are killed and come again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod away;
+mod bound_again;
+mod killed;
+mod together;
+mod world;
