@@ -267,6 +267,48 @@ fn another_process_is_watched_over_its_socket() {
 }
 
 #[test]
+fn who_is_connected_is_shown() {
+    let serving = Serving::start(&["jobs:bounded:64"]);
+    let run = |args: &[&str]| {
+        let mut process = Process::new(env!("CARGO_BIN_EXE_becket"));
+        process.args(args).arg("--socket").arg(&serving.socket);
+        process.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let recv = run(&["ipc", "recv", "jobs"]);
+    let mut mon = run(&["mon", "--headless", "--interval", "100ms"]);
+    let mut lines = BufReader::new(mon.stdout.take().unwrap()).lines();
+    let mut session = |pid: u32, seen: &dyn Fn(&Value) -> bool| {
+        lines
+            .by_ref()
+            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
+            .find(|line| line["kind"] == "session" && line["peer_pid"] == pid && seen(line))
+            .unwrap()
+    };
+    let waits = session(recv.id(), &|line| line["streams"] == 1);
+    assert_eq!((&waits["transport"], &waits["protocol"]), (&"shared-memory".into(), &2.into()));
+    assert_eq!(waits["peer_uid"], rustix::process::geteuid().as_raw());
+    assert_eq!(waits["refused_total"], 0);
+    Command::new(env!("CARGO_BIN_EXE_becket"))
+        .args(["ipc", "send", "jobs", "--socket"])
+        .arg(&serving.socket)
+        .stdin("one\ntwo\nthree\n")
+        .assert()
+        .success();
+    // The three elements, eleven bytes, and their frames' heads.
+    let total = |line: &Value, field: &str| line[field].as_u64().unwrap();
+    session(recv.id(), &|line| {
+        total(line, "frames_out_total") > total(&waits, "frames_out_total")
+            && total(line, "bytes_out_total") >= total(&waits, "bytes_out_total") + 11
+    });
+    // Its own connection: each question is a frame.
+    session(mon.id(), &|line| total(line, "frames_in_total") >= 3);
+    for mut child in [mon, recv] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
 fn a_process_that_goes_ends_the_lines() {
     for (signal, reason, code) in [(Signal::TERM, "finished", 0), (Signal::KILL, "failed", 1)] {
         let serving = Serving::start(&["jobs:bounded:64"]);

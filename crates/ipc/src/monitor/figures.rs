@@ -2,10 +2,14 @@
 //! What the rows of a report say of themselves: sums, quantiles, whether a channel is full.
 
 use becket_chan::{Failures, Kind, Snapshot};
+use becket_wire::Counters;
 
 use super::report::{
     Causes, ChannelReport, CoroutineRow, Failed, Histogram, PluginReport, SessionReport,
 };
+use super::source::at_ns;
+use crate::connection::Status;
+use crate::greeting::MAJOR;
 
 impl ChannelReport {
     /// A channel as it shows itself.
@@ -114,6 +118,43 @@ impl PluginReport {
 }
 
 impl SessionReport {
+    /// A connection as it shows itself.
+    #[must_use]
+    pub fn new(status: &Status) -> Self {
+        let Counters { received, sent, refused, .. } = &status.session;
+        let refused = [
+            ("no_credit", refused.no_credit),
+            ("full", refused.full),
+            ("too_long", refused.too_long),
+            ("too_many", refused.too_many),
+            ("draining", refused.draining),
+            ("gone", refused.gone),
+        ];
+        let age = status.at.saturating_duration_since(status.since);
+        Self {
+            id: status.id,
+            peer_pid: status.peer.pid,
+            peer_uid: status.peer.uid,
+            transport: status.transport.to_owned(),
+            protocol: MAJOR,
+            at_ns: at_ns(status.at),
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            streams: status.streams as u64,
+            frames_in: received.frames,
+            frames_out: sent.frames,
+            bytes_in: received.bytes,
+            bytes_out: sent.bytes,
+            queued_bytes: status.queued_bytes,
+            credit_bytes: status.credit_bytes,
+            refused: refused
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(cause, count)| (cause.to_owned(), count))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
     /// What was refused, for every cause.
     #[must_use]
     pub fn refused(&self) -> u64 {

@@ -278,7 +278,7 @@ pub struct PluginReport {
     pub distance: String,
     /// When its counts were read. Zero: when the report was begun.
     pub at_ns: u64,
-    /// Calls that were answered.
+    /// Calls that are over, failed ones too.
     #[serde(skip_serializing_if = "is_nothing")]
     pub calls: u64,
     /// Failed ones by cause.

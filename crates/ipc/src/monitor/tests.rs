@@ -159,6 +159,26 @@ fn coroutines_are_counted_by_state_and_shown_by_name() {
 }
 
 #[test]
+fn a_runtime_that_comes_and_goes_is_shown_while_it_is_there() {
+    let exporter = Exporter::new("test");
+    let place = Arc::new(parking_lot::Mutex::new(None::<Runtime>));
+    let looked_at = place.clone();
+    exporter
+        .runtime_with(move || looked_at.lock().as_ref().map(|runtime| runtime.handle().clone()))
+        .unwrap();
+    let workers = || exporter.collect(&Query::default()).workers.len();
+    assert_eq!(workers(), 0);
+    let runtime = Runtime::builder().workers(2).build().unwrap();
+    exporter.runtime(runtime.handle()).unwrap();
+    *place.lock() = Some(runtime);
+    assert_eq!(workers(), 2, "said twice, it is there once");
+    let other = place.lock().replace(Runtime::builder().workers(1).build().unwrap());
+    assert_eq!(workers(), 3);
+    drop((other, place.lock().take()));
+    assert_eq!(workers(), 2, "what was named stays, what was looked for is gone");
+}
+
+#[test]
 fn too_many_coroutines_are_counted_only() {
     let limits = super::Limits { coroutines_listed_max: 0, ..super::Limits::default() };
     let runtime = Runtime::builder().workers(1).build().unwrap();
@@ -297,4 +317,51 @@ fn a_server_that_reports_nothing_and_a_query_that_is_none_are_told_apart() {
         "{error}"
     );
     assert!(feed.next(&Query::default()).is_ok(), "the connection goes on");
+}
+
+#[test]
+fn connections_are_shown_also_the_one_that_asks() {
+    let exporter = Arc::new(Exporter::new("test"));
+    let (directory, server, mut feed) = attached(Some(exporter.clone()));
+    let sessions = server.sessions_later();
+    exporter.sessions(move || sessions().iter().map(SessionReport::new).collect()).unwrap();
+    let before = feed.next(&Query::default()).unwrap().sessions.rows;
+    assert_eq!(before.len(), 1);
+    // At work with the question, it shows what it was like when it was done with the one before.
+    let report = feed.next(&Query::default()).unwrap();
+    let own = &report.sessions.rows[0];
+    assert_eq!((own.id, own.peer_pid, own.protocol), (before[0].id, std::process::id(), 2));
+    assert_eq!(own.peer_uid, rustix::process::geteuid().as_raw());
+    assert!(own.frames_in > before[0].frames_in && own.bytes_out > 0, "{own:?}");
+    assert!(own.at_ns < report.at_ns, "its rates are made of when it was so");
+    let _other = Client::connect(directory.path().join("becket/mon.sock")).wait().unwrap();
+    let report = feed.next(&Query::default()).unwrap();
+    let ids: Vec<u64> = report.sessions.rows.iter().map(|session| session.id).collect();
+    assert!(matches!(ids[..], [first, second] if first == own.id && second > first), "{ids:?}");
+}
+
+#[test]
+fn what_a_connection_refused_is_shown_by_cause() {
+    let since = std::time::Instant::now();
+    let mut session = becket_wire::Counters::default();
+    (session.refused.no_credit, session.refused.gone) = (3, 4);
+    (session.received.frames, session.sent.bytes) = (5, 6);
+    let status = crate::Status {
+        id: 7,
+        since,
+        at: since + std::time::Duration::from_millis(1500),
+        transport: "memory",
+        peer: crate::transport::Peer::own(),
+        streams: 2,
+        queued_bytes: 8,
+        credit_bytes: 9,
+        session,
+        link: crate::transport::LinkCounters::default(),
+        is_over: false,
+    };
+    let row = SessionReport::new(&status);
+    assert_eq!(row.refused, [("no_credit".to_owned(), 3), ("gone".to_owned(), 4)]);
+    assert_eq!((row.id, row.age_ms, row.streams, row.refused()), (7, 1500, 2, 7));
+    assert_eq!((row.frames_in, row.bytes_out), (5, 6));
+    assert_eq!((row.queued_bytes, row.credit_bytes), (8, 9));
 }

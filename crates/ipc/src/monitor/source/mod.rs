@@ -16,6 +16,7 @@ use becket_coro::Handle;
 use parking_lot::Mutex;
 
 use self::channels::Channels;
+pub(super) use self::process::at_ns;
 use super::query::Query;
 use super::report::{PluginReport, Report, SCHEMA, SessionReport};
 use super::tame::ROWS_MAX;
@@ -34,7 +35,7 @@ pub struct Limits {
     pub channels_max: usize,
     /// Runtimes.
     pub runtimes_max: usize,
-    /// Closures for plugins, and as many for sessions.
+    /// Closures for plugins, and as many for sessions and for runtimes.
     pub closures_max: usize,
     /// Coroutines that live, of one runtime: with more of them they are counted, not listed. To look
     /// at one takes about 100 ns.
@@ -67,6 +68,7 @@ pub enum ExportError {
 }
 
 type Closure<T> = Box<dyn Fn() -> Vec<T> + Send + Sync>;
+type Runtimes = Mutex<Vec<std::sync::Arc<Closure<Handle>>>>;
 
 /// What a program shows of itself. Thread safe: share it in an `Arc`.
 pub struct Exporter {
@@ -74,6 +76,8 @@ pub struct Exporter {
     limits: Limits,
     channels: Channels,
     runtimes: Mutex<Vec<Handle>>,
+    /// Those that come and go.
+    runtimes_later: Runtimes,
     plugins: Mutex<Vec<std::sync::Arc<Closure<PluginReport>>>>,
     sessions: Mutex<Vec<std::sync::Arc<Closure<SessionReport>>>>,
 }
@@ -87,12 +91,13 @@ impl Exporter {
     /// One with other limits.
     pub fn with_limits(name: impl Into<String>, limits: Limits) -> Self {
         // The clock's beginning, unless it has begun.
-        process::at_ns(Instant::now());
+        at_ns(Instant::now());
         Self {
             name: name.into(),
             limits,
             channels: Channels::new(limits.channels_max),
             runtimes: Mutex::default(),
+            runtimes_later: Mutex::default(),
             plugins: Mutex::default(),
             sessions: Mutex::default(),
         }
@@ -149,6 +154,20 @@ impl Exporter {
         Ok(())
     }
 
+    /// Shows the runtime that `look` returns, while it returns one. It is called for each report, by
+    /// the thread that makes it.
+    ///
+    /// # Errors
+    ///
+    /// There are as many closures as may be.
+    pub fn runtime_with(
+        &self,
+        look: impl Fn() -> Option<Handle> + Send + Sync + 'static,
+    ) -> Result<(), ExportError> {
+        let looks = Box::new(move || look().into_iter().collect());
+        self.add(&self.runtimes_later, looks, "closures for runtimes")
+    }
+
     /// Shows what `plugins` returns, at most [`ROWS_MAX`](super::ROWS_MAX) of them. It is called for
     /// each report, by the thread that makes it.
     ///
@@ -192,8 +211,13 @@ impl Exporter {
 
 impl Source for Exporter {
     fn collect(&self, query: &Query) -> Report {
-        let at_ns = process::at_ns(Instant::now());
-        let runtimes = self.runtimes.lock().clone();
+        let at_ns = at_ns(Instant::now());
+        let mut runtimes = self.runtimes.lock().clone();
+        for runtime in called(&self.runtimes_later) {
+            if !runtimes.contains(&runtime) {
+                runtimes.push(runtime);
+            }
+        }
         let (channels, totals) = self.channels.collect(&query.channels);
         let (coroutines, workers) =
             coroutines::collect(&runtimes, &query.coroutines, self.limits.coroutines_listed_max);

@@ -11,7 +11,7 @@ use crate::monitor::report::Process;
 const TICK_NS: u64 = 10_000_000;
 
 /// An instant on the process's monotonic clock. Never zero.
-pub(super) fn at_ns(instant: Instant) -> u64 {
+pub(in crate::monitor) fn at_ns(instant: Instant) -> u64 {
     static BEGINNING: OnceLock<Instant> = OnceLock::new();
     let beginning = BEGINNING.get_or_init(Instant::now);
     let ns = instant.saturating_duration_since(*beginning).as_nanos();

@@ -103,7 +103,9 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
         .report(reported.reporter())
         .bind_both(&path)
         .map_err(|error| not_served(&error))?;
-    reported.bind(server.channels());
+    reported.bind(&server).map_err(|error| {
+        Failure::new(Exit::Failure, "the server cannot be watched").cause(error.to_string())
+    })?;
     for Named { name, shape } in &args.channel {
         let wanted = Wanted { kind: shape.kind, capacity: shape.capacity, element_bytes: None };
         server.channels().make(Some(name), wanted).map_err(|error| not_made(name, &error))?;

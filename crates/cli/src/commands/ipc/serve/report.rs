@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the server says of its channels when somebody asks.
+//! What the server says of its channels and connections when somebody asks.
 //!
 //! Channels come while it runs, in the order of their numbers, which are never given twice. So the
 //! exporter is brought up to date with those above the last number that it has seen, when a report
@@ -7,9 +7,9 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use becket_ipc::Reporter;
 use becket_ipc::channels::Channels;
-use becket_ipc::monitor::{ExportError, Exporter, Limits, Query, Source};
+use becket_ipc::monitor::{ExportError, Exporter, Limits, Query, SessionReport, Source};
+use becket_ipc::{Reporter, Server};
 use tokio::sync::Mutex;
 
 /// Channels that are looked at before others may ask for a report too.
@@ -33,10 +33,16 @@ impl Reported {
         })
     }
 
-    /// These are its channels.
-    pub(super) fn bind(&self, channels: &Arc<Channels>) {
+    /// It is this server.
+    ///
+    /// # Errors
+    ///
+    /// The exporter takes no more.
+    pub(super) fn bind(&self, server: &Server) -> Result<(), ExportError> {
         // Said once, by who made the server.
-        let _ = self.channels.set(Arc::downgrade(channels));
+        let _ = self.channels.set(Arc::downgrade(server.channels()));
+        let sessions = server.sessions_later();
+        self.exporter.sessions(move || sessions().iter().map(SessionReport::new).collect())
     }
 
     /// What the server answers a monitor with.
