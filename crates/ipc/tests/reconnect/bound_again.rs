@@ -3,7 +3,7 @@
 
 use becket_chan::{Receiver, Token};
 use becket_ipc::reconnect::Event;
-use becket_ipc::{Element, ReceiverOptions, RecvError, SendError};
+use becket_ipc::{Element, ReceiverOptions, RecvError, SendError, Server};
 
 use crate::together::together;
 use crate::world::{LONG, World, element, number};
@@ -11,25 +11,36 @@ use crate::world::{LONG, World, element, number};
 const ELEMENTS: u64 = 3_000;
 const BATCH: u64 = 40;
 
-/// Receives all that comes until `is_last`; after every so many the server is another.
+/// Receives all that comes until `is_last`; after every so many another thread drops the server, in
+/// the midst of whatever goes on, and binds the next. The last one answers for as long as it is kept.
 fn receive(
     world: &World,
     rx: &Receiver<Element>,
     every: usize,
     is_last: impl Fn(u64) -> bool,
-) -> Vec<u64> {
-    let mut server = Some(world.serve());
-    let mut seen = Vec::new();
-    loop {
-        seen.push(number(&rx.recv().timeout(LONG).wait().unwrap()));
-        if is_last(seen[seen.len() - 1]) {
-            return seen;
+) -> (Vec<u64>, Option<Server>) {
+    let (next, nexts) = becket_chan::unlimited::<()>();
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(move || {
+            let mut server = Some(world.serve());
+            while nexts.recv().wait().is_ok() {
+                drop(server.take());
+                server = Some(world.serve());
+            }
+            server
+        });
+        let mut seen = Vec::new();
+        loop {
+            seen.push(number(&rx.recv().timeout(LONG).wait().unwrap()));
+            if is_last(seen[seen.len() - 1]) {
+                next.close();
+                return (seen, serving.join().unwrap());
+            }
+            if seen.len().is_multiple_of(every) {
+                next.send(()).wait().unwrap();
+            }
         }
-        if seen.len() % every == 0 {
-            drop(server.take());
-            server = Some(world.serve());
-        }
-    }
+    })
 }
 
 fn once(world: &World, capacity: usize, every: usize, batch: u64) {
@@ -44,11 +55,11 @@ fn once(world: &World, capacity: usize, every: usize, batch: u64) {
                 sent.unwrap();
             }
         }
-        assert!(receiving.join().unwrap().into_iter().eq(0..ELEMENTS));
+        let (seen, _server) = receiving.join().unwrap();
+        assert!(seen.into_iter().eq(0..ELEMENTS));
+        assert_eq!(sender.accepted().wait().unwrap(), ELEMENTS);
     });
     assert_eq!(rx.try_iter().count(), 0);
-    let _server = world.serve();
-    assert_eq!(sender.accepted().wait().unwrap(), ELEMENTS);
 }
 
 #[test]
@@ -101,7 +112,7 @@ fn what_is_said_of_a_deduplicated_send_is_what_happened() {
             }
         }
         sender.send(element(u64::MAX)).timeout(LONG).wait().unwrap();
-        let mut seen = receiving.join().unwrap();
+        let (mut seen, _server) = receiving.join().unwrap();
         assert_eq!(seen.pop(), Some(u64::MAX));
         assert!(seen.is_sorted_by(|one, other| one < other), "each once, in order");
         assert!(happened.iter().all(|at| seen.binary_search(at).is_ok()));
@@ -146,7 +157,7 @@ fn without_deduplication_each_at_most_once_and_what_is_missing_was_said() {
         while !over.is_cancelled() {
             let _sent = sender.send(element(u64::MAX)).cancel_on(over).wait();
         }
-        let mut seen = receiving.join().unwrap();
+        let (mut seen, _server) = receiving.join().unwrap();
         assert_eq!(seen.pop(), Some(u64::MAX));
         seen.sort_unstable();
         assert!(seen.is_sorted_by(|one, other| one < other), "each at most once");
@@ -179,7 +190,7 @@ fn a_receiver_meets_the_next_server() {
                 Err(RecvError::Disconnected(_)) => continue,
                 Err(error) => panic!("{error:?}"),
             }
-            if seen.len() % 101 == 0 {
+            if seen.len().is_multiple_of(101) {
                 drop(server.take());
                 server = Some(world.serve());
             }
