@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use becket_chan::Token;
 use becket_ipc::reconnect::Event;
-use becket_ipc::{Ended, ReceiverOptions, RecvError, SendError};
+use becket_ipc::{Ended, ReceiverOptions, RecvError, SendError, Server};
 
 use crate::together::together;
 use crate::world::{LONG, World, element, number};
@@ -157,4 +157,30 @@ fn a_deduplicated_send_that_is_dropped_or_refused_leaves_no_gap() {
     once.try_send(element(8)).wait().unwrap();
     assert_eq!(rx.try_iter().map(|one| number(&one)).collect::<Vec<_>>(), [7, 8]);
     assert_eq!(once.accepted().wait().unwrap(), 4);
+}
+
+/// Another table has the channel's name: what was handed over to the first may have been accepted.
+#[test]
+fn a_server_that_has_forgotten_is_sent_nothing_that_is_in_doubt() {
+    let (world, other) = (World::new(false), World::new(false));
+    let rx = world.opens_into("jobs", 1);
+    let server = world.serve();
+    let client = world.client();
+    let once = client.channel("jobs").once(1.into());
+    once.send(element(0)).timeout(LONG).wait().unwrap();
+    std::thread::scope(|scope| {
+        let doubted = scope.spawn(|| once.send(element(1)).timeout(LONG).wait());
+        while rx.snapshot().senders_waiting == 0 {
+            std::thread::yield_now();
+        }
+        drop(server);
+        let rx = other.opens_into("jobs", 4);
+        let next = Server::builder().channels(other.channels.clone()).bind(&world.path);
+        let _next = next.unwrap();
+        let error = doubted.join().unwrap().unwrap_err();
+        assert!(matches!(error, SendError::Unknown { ended: None, .. }), "{error:?}");
+        once.send(element(2)).timeout(LONG).wait().unwrap();
+        assert_eq!(rx.try_iter().map(|one| number(&one)).collect::<Vec<_>>(), [2]);
+        assert_eq!(once.accepted().wait().unwrap(), 1);
+    });
 }
