@@ -12,7 +12,7 @@ const ELEMENTS: u64 = 3_000;
 const BATCH: u64 = 40;
 
 /// Receives all that comes until `is_last`; after every so many another thread drops the server, in
-/// the midst of whatever goes on, and binds the next. The last one answers for as long as it is kept.
+/// the midst of whatever goes on, and binds the next. The last one answers while it is kept.
 fn receive(
     world: &World,
     rx: &Receiver<Element>,
@@ -205,7 +205,7 @@ fn a_receiver_meets_the_next_server() {
 #[test]
 fn a_channel_is_made_again_and_the_events_tell() {
     let world = World::new(false);
-    let bind = || becket_ipc::Server::bind(&world.path).unwrap();
+    let bind = || Server::bind(&world.path).unwrap();
     let client = world.client();
     let events = client.events();
     let sender = client.channel("made").make(becket_chan::Kind::Bounded, 4).sender();
