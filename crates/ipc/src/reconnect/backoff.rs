@@ -2,8 +2,8 @@
 //! How long to wait before another attempt: longer each time, up to a bound, and not at the same
 //! moment as everybody else.
 //!
-//! After `n` failures in a row the bound of the wait is `first · factorⁿ⁻¹`, at most `max`; the wait
-//! is that less a random part of it, at most `jitter`.
+//! After `n` failures in a row the bound of the wait is `first · factorⁿ⁻¹`, at most `max`; the
+//! wait is that less a random part of it, at most `jitter`.
 
 use std::time::Duration;
 

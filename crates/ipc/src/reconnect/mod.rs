@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Nothing is repeated behind anybody's back. An operation that was under way when the connection
-//! ended ends with its error, as it would without reconnection; only those that begin later meet the
-//! new connection. [`OnceSender`] repeats, and may: the server knows each element by its number.
+//! ended ends with its error, as it would without reconnection; only those that begin later meet
+//! the new connection. [`OnceSender`] repeats, and may: the server knows each element by its number.
 //!
 //! | file | holds |
 //! |---|---|
@@ -134,8 +134,8 @@ impl Reopened {
         self
     }
 
-    /// On each connection the channel is made if the server has none of its name. `capacity` is of a
-    /// bounded one.
+    /// On each connection the channel is made if the server has none of its name. `capacity` is of
+    /// a bounded one.
     pub fn make(mut self, kind: Kind, capacity: usize) -> Self {
         self.make = Some((kind, capacity));
         self

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Sending each element exactly once, over connections that are made again.
 //!
-//! Each element has a number. The server remembers the highest that it has accepted of each producer
-//! (see [`dedup`](crate::dedup)); on each new connection it says so, and what is above is sent again.
+//! Each element has a number. The server remembers the highest that it has accepted of each
+//! producer (see [`dedup`](crate::dedup)); on each new connection it says so, and what is above is sent again.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -63,14 +63,14 @@ impl fmt::Debug for ProducerId {
 /// A send survives any number of connections: it ends when the channel has accepted its element, or
 /// has refused it, or at its limits. Sends of one handle are accepted in the order in which they
 /// began. For that the **channel** must survive: a server that is bound again offers the same
-/// [`Channels`](crate::channels::Channels) (see [`Builder::channels`](crate::Builder::channels)). If
-/// it does not, or has forgotten the producer because 1024 others have used the channel since, what
-/// was handed over and not answered ends with [`SendError::Unknown`]: it is not repeated, nor is it
-/// ever sent twice.
+/// [`Channels`](crate::channels::Channels) (see [`Builder::channels`](crate::Builder::channels)).
+/// If it does not, or has forgotten the producer because 1024 others have used the channel since,
+/// what was handed over and not answered ends with [`SendError::Unknown`]: it is not repeated, nor
+/// is it ever sent twice.
 ///
 /// The elements that the channel has accepted are numbered from 1, without gaps.
-/// [`accepted`](Self::accepted) says how many there are. So a producer that is killed, and comes back
-/// under the same [`ProducerId`], goes on where the channel is.
+/// [`accepted`](Self::accepted) says how many there are. So a producer that is killed, and comes
+/// back under the same [`ProducerId`], goes on where the channel is.
 ///
 /// A producer has one stream at a time. A second handle with the same id waits until the first has
 /// ended. Each element is copied once, behind its number.

@@ -25,10 +25,10 @@ use crate::streams::service::Info;
 
 /// Sends into a channel of a server that may go and come again.
 ///
-/// A send that begins while there is no connection waits for one, within its limits. A send that was
-/// under way when its connection ended is not repeated: it ends with [`SendError::Unknown`] if it had
-/// been handed over, with [`SendError::Disconnected`] if not. Sends that begin one after the other
-/// are accepted in that order; those that waited for a connection at the same time in any.
+/// A send that begins while there is no connection waits for one, within its limits. A send that
+/// was under way when its connection ended is not repeated: it ends with [`SendError::Unknown`] if
+/// it had been handed over, with [`SendError::Disconnected`] if not. Sends that begin one after the
+/// other are accepted in that order; those that waited for a connection at the same time in any.
 pub struct ReconnectingSender {
     streams: Arc<Streams>,
     _handle: Handle,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What there is now: something, nothing yet, or nothing ever again.
 //!
-//! Whoever waits for a change waits on a token that is cancelled with it, so that who gives up leaves
-//! nothing behind.
+//! Whoever waits for a change waits on a token that is cancelled with it, so that who gives up
+//! leaves nothing behind.
 
 use becket_chan::Token;
 use parking_lot::Mutex;
