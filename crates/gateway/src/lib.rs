@@ -24,6 +24,7 @@
 //! | `serve` | the public listener: unary, streams, WebSockets |
 //! | `status`, `problem` | what plugins and host say, as HTTP says it |
 //! | `admin` | the admin listener: page, metrics, health |
+//! | [`monitor`] | what `becket mon` is shown |
 #![forbid(unsafe_code)]
 
 mod admin;
@@ -31,6 +32,7 @@ pub mod config;
 mod connections;
 mod error;
 mod gateway;
+pub mod monitor;
 mod problem;
 mod reload;
 mod router;

@@ -165,6 +165,12 @@ impl Host {
         self.inner.plugins.lock().by_name.values().cloned().collect()
     }
 
+    /// The runtime of the plugins whose handlers run on coroutines, to look at, while there is one.
+    #[must_use]
+    pub fn coroutines(&self) -> Option<becket_coro::Handle> {
+        self.inner.coroutines.runtime()
+    }
+
     /// Unloads a plugin: new calls are refused at once, those in flight have `drain_ms` to finish.
     /// Returns how many did not and were failed.
     ///

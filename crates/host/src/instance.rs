@@ -349,6 +349,11 @@ impl Instance {
         self.calls.submit(job)
     }
 
+    /// Calls that wait for a worker.
+    pub(crate) fn calls_queued(&self) -> u64 {
+        self.calls.queued()
+    }
+
     // Notices.
 
     /// Ends a call or stream by `end`, and tells the plugin if that was what ended it.

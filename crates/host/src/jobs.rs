@@ -75,6 +75,11 @@ impl Jobs {
         Ok(())
     }
 
+    /// Jobs that no thread has taken on yet.
+    pub(crate) fn queued(&self) -> u64 {
+        self.word.load(Ordering::Relaxed) & QUEUED
+    }
+
     fn run(&'static self) {
         while self.count_off() {
             let Ok(job) = self.receiver.recv().wait() else { return };
@@ -125,11 +130,13 @@ mod tests {
         jobs.submit(job(1)).unwrap();
         jobs.submit(job(2)).unwrap();
         assert!(jobs.submit(job(3)).is_err(), "one runs and two wait");
+        assert_eq!(jobs.queued(), 2);
         (0..3).for_each(|_| go_on.try_send(()).unwrap());
         assert_eq!([(); 3].map(|()| order.recv().wait().unwrap()), [0, 1, 2]);
         go_on.try_send(()).unwrap();
         jobs.submit(job(4)).unwrap();
         assert_eq!(order.recv().wait(), Ok(4));
+        assert_eq!(jobs.queued(), 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `how_to` | how to call what is served, as lines to paste |
+//! | `watched` | the socket at which `becket mon` is answered |
 //!
 //! | signal | what happens |
 //! |---|---|
@@ -12,6 +13,7 @@
 //! | the second of them | the end, at once |
 
 mod how_to;
+mod watched;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,10 @@ pub(crate) struct Args {
     /// Where the admin page and the metrics are, or off [default: 127.0.0.1:9900]
     #[arg(long, value_name = "ADDR")]
     admin: Option<Admin>,
+    /// Answer `becket mon --socket PATH` at this path, for this user alone; the directory is made if
+    /// it is absent
+    #[arg(long, value_name = "PATH")]
+    monitor: Option<PathBuf>,
     /// Serve the plugin in a file under a name; may be given several times
     #[arg(long, value_name = "NAME=PATH")]
     plugin: Vec<Named>,
@@ -77,6 +83,8 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let mut signals = Signals::new()?;
     let config = configuration(&args, Config::load)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
+    // Until the end of it all. Bound first: a path that cannot be had is said before anything runs.
+    let _watched = args.monitor.as_deref().map(|path| watched::serve(path, &host)).transpose()?;
     let mut limit = Duration::from_millis(config.limits.drain_ms);
     let changed = Changes::of(&args, &config)?;
     let starting = Gateway::builder().link(SAMPLE, becket_sample::PLUGIN);
@@ -84,7 +92,7 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
         started = starting.start(config, host.clone()) => started?,
         () = signals.end() => return Ok(Exit::Interrupted),
     };
-    how_to::show(&gateway, &host, &ui)?;
+    how_to::show(&gateway, &host, args.monitor.as_deref(), &ui)?;
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,

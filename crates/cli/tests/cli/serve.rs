@@ -330,3 +330,63 @@ hint:  `curl` with the same address, http:// in front, shows what it says
 
 "#]]);
 }
+
+#[test]
+fn a_monitor_is_shown_the_plugins() {
+    let directory = TempDir::new().unwrap();
+    let socket = directory.path().join("private/serve.sock");
+    let path = socket.to_str().unwrap();
+    let mut server = Server::start(&["--json", "--monitor", path]);
+    let started = server.started();
+    assert_eq!(started["monitor"], path);
+    let listen = started["listen"].as_str().unwrap();
+    let post = |entry: &str, body: &str| {
+        let url = format!("http://{listen}/sample/{entry}");
+        run(Process::new("curl").args(["-sS", "-d", body, &url]));
+    };
+    let plugin = || {
+        let mon = ["mon", "--headless", "--interval", "100ms", "--duration", "200ms", "--socket"];
+        let run = becket().args(mon).arg(&socket).assert().success().stderr_eq("");
+        let text = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let process = lines.iter().find(|line| line["kind"] == "process").unwrap();
+        assert_eq!((&process["pid"], &process["name"]), (&started["pid"], &"becket serve".into()));
+        lines.into_iter().rfind(|line| line["kind"] == "plugin").unwrap()
+    };
+    let idle = plugin();
+    assert_eq!((&idle["name"], &idle["distance"]), (&"sample".into(), &"inline".into()));
+    assert_eq!((&idle["calls_total"], &idle["latency_us_p50"]), (&0.into(), &Value::Null));
+    for body in ["one", "two", "three"] {
+        post("unary", body);
+    }
+    post("fail", "2");
+    let busy = plugin();
+    assert_eq!((&busy["calls_total"], &busy["fail_total"]), (&4.into(), &1.into()));
+    assert_eq!(busy["errors"].as_object().unwrap().len(), 1, "{busy}");
+    assert_eq!(busy["bytes_in_total"], "onetwothree2".len());
+    assert!(busy["latency_us_p50"].as_f64().unwrap() > 0.0);
+    assert_eq!((&busy["queue_depth"], &busy["in_flight"]), (&0.into(), &0.into()));
+    assert_eq!((&busy["restarts_total"], &busy["reloads_total"]), (&0.into(), &0.into()));
+    server.signal(Signal::TERM);
+    assert_eq!(server.ended().code(), Some(0));
+    assert!(!socket.exists(), "its socket goes with it");
+}
+
+#[test]
+fn a_monitors_socket_that_cannot_be_had_is_said_before_anything_runs() {
+    let directory = TempDir::new().unwrap();
+    let socket = directory.path().join("private/serve.sock");
+    let path = socket.to_str().unwrap();
+    let mut first = Server::start(&["--json", "--monitor", path]);
+    first.started();
+    let options = ["serve", "--listen", "127.0.0.1:0", "--admin", "off", "--monitor", path];
+    becket().args(options).assert().code(1).stdout_eq("").stderr_eq(str![[r#"
+error: cannot listen at [..]/private/serve.sock
+cause: another process listens there
+hint:  stop it, or choose another path
+
+"#]]);
+    first.signal(Signal::TERM);
+    assert_eq!(first.ended().code(), Some(0));
+}

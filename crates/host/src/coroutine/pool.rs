@@ -49,6 +49,11 @@ impl Pool {
         Member { pool: self.clone(), handle }
     }
 
+    /// The runtime, while there is one.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.state.lock().runtime.as_ref().map(|runtime| runtime.handle().clone())
+    }
+
     fn make(&self) -> Option<Runtime> {
         let mut builder = Runtime::builder().name("becket-host").watchdog(STALL_REPORT, stalled);
         if let Some(workers) = self.workers {

@@ -78,6 +78,8 @@ pub struct PluginSnapshot {
     pub bytes_out: u64,
     /// Calls that wait for their answer.
     pub pending: u64,
+    /// Calls and frames that wait for a worker of the plugin.
+    pub queued: u64,
     /// Open streams.
     pub streams: u64,
     /// Answers and frames that were not taken, by cause.
@@ -207,6 +209,7 @@ pub(super) fn take(shared: &Shared) -> PluginSnapshot {
         bytes_in: get(Count::BytesIn),
         bytes_out: get(Count::BytesOut),
         pending: gauge(&|instance| instance.pending.load(Ordering::Relaxed)),
+        queued: gauge(&|instance| instance.calls_queued()),
         streams: gauge(&|instance| instance.streams.load(Ordering::Relaxed)),
         refused_answers: RefusedAnswers {
             unknown: get(Count::AnswersUnknown),

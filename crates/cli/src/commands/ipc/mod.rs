@@ -22,7 +22,7 @@
 
 mod framing;
 mod input;
-mod opening;
+pub(super) mod opening;
 mod output;
 mod pipe;
 pub(super) mod place;

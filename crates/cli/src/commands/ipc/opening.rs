@@ -33,7 +33,7 @@ fn serve_line(path: &Path) -> String {
 }
 
 /// Why nobody listens.
-pub(super) fn not_served(error: &ServeError) -> Failure {
+pub(in crate::commands) fn not_served(error: &ServeError) -> Failure {
     in_lines(Exit::Failure, &error.to_string())
 }
 

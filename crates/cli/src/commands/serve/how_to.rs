@@ -2,6 +2,7 @@
 //! How to call what is served: each entry with a line that works as it is printed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use becket_gateway::{Gateway, RouteInfo};
 use becket_host::{EntryKind, Host};
@@ -12,7 +13,12 @@ use crate::failure::Failure;
 use crate::ui::{DIM, GOOD, HEAD, Ui, paint, text};
 
 /// Prints it; one JSON object with `--json`.
-pub(super) fn show(gateway: &Gateway, host: &Host, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn show(
+    gateway: &Gateway,
+    host: &Host,
+    monitor: Option<&Path>,
+    ui: &Ui,
+) -> Result<(), Failure> {
     let at = reachable(gateway.addr());
     let admin = gateway.admin_addr().map(reachable);
     let routes = gateway.routes();
@@ -21,6 +27,7 @@ pub(super) fn show(gateway: &Gateway, host: &Host, ui: &Ui) -> Result<(), Failur
             "event": "started",
             "listen": gateway.addr().to_string(),
             "admin": gateway.admin_addr().map(|addr| addr.to_string()),
+            "monitor": monitor.map(|path| path.display().to_string()),
             "pid": std::process::id(),
             "routes": routes,
         }));
@@ -56,6 +63,11 @@ pub(super) fn show(gateway: &Gateway, host: &Host, ui: &Ui) -> Result<(), Failur
             paint(HEAD, "metrics")
         )),
         None => out.push_str("\nThere is no admin page: it is off.\n"),
+    }
+    if let Some(path) = monitor {
+        let path = text::shell_word(&path.display().to_string());
+        let line = format!("{becket} mon --socket {path}");
+        out.push_str(&format!("\n{}    {}\n", paint(HEAD, "to watch it"), paint(GOOD, &line)));
     }
     out.push_str(&format!("\n{}\n", paint(DIM, "Ctrl-C ends it.")));
     ui.text(&out)

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What a monitor is shown of a host: its plugins, and the coroutines that serve them.
+//!
+//! Everything is read when a monitor asks, from the counters that the metrics are made of; nothing
+//! is kept and nothing runs in between.
+//!
+//! | in the report | is, of the plugin's snapshot |
+//! |---|---|
+//! | calls | those answered `Ok` and those that failed, for every cause |
+//! | errors | those that failed, by cause |
+//! | latency | the histogram of calls, each bucket by itself |
+//! | queue depth | what waits for a worker of the plugin |
+//! | in flight | calls that wait for their answer, and open streams |
+//! | restarts | none: a plugin in this process ends with it |
+//! | reloads | those that succeeded |
+
+use becket_host::{Host, Latency, PluginSnapshot};
+use becket_ipc::monitor::{ExportError, Exporter, Histogram, PluginReport};
+
+/// Shows the plugins of a host, and the runtime of its coroutines while it has one.
+///
+/// The exporter keeps the host; the plugins of a host that is shut down are gone from it.
+///
+/// # Errors
+/// The exporter has as many sources as it takes.
+pub fn export(exporter: &Exporter, host: &Host) -> Result<(), ExportError> {
+    let plugins = host.clone();
+    exporter.plugins(move || {
+        plugins.plugins().iter().map(|plugin| report(plugin.snapshot())).collect()
+    })?;
+    let host = host.clone();
+    exporter.runtime_with(move || host.coroutines())
+}
+
+fn report(seen: PluginSnapshot) -> PluginReport {
+    let failed = seen.failed.by_cause().into_iter().filter(|(_, count)| *count > 0);
+    PluginReport {
+        name: seen.name,
+        distance: "inline".to_owned(),
+        calls: seen.ok.saturating_add(seen.failed.total()),
+        errors: failed.map(|(cause, count)| (cause.to_owned(), count)).collect(),
+        latency: histogram(&seen.latency),
+        queue_depth: seen.queued,
+        in_flight: seen.pending.saturating_add(seen.streams),
+        bytes_in: seen.bytes_in,
+        bytes_out: seen.bytes_out,
+        reloads: seen.reloads,
+        ..PluginReport::default()
+    }
+}
+
+/// Counts up to each bound become counts of each bucket; the last bucket has no bound.
+fn histogram(seen: &Latency) -> Histogram {
+    let finite = seen.buckets.iter().filter(|(bound, _)| bound.is_finite());
+    let mut before = 0;
+    let counts = seen.buckets.iter().map(|(_, up_to)| {
+        let count = up_to.saturating_sub(before);
+        before = *up_to;
+        count
+    });
+    Histogram {
+        upper_ns: finite.map(|(bound, _)| nanos(*bound)).collect(),
+        counts: counts.collect(),
+        sum_ns: nanos(seen.sum_seconds),
+    }
+}
+
+fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9).round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_counted_each_by_itself() {
+        let seen = Latency {
+            buckets: vec![(256e-9, 3), (512e-9, 3), (1_024e-9, 10), (f64::INFINITY, 12)],
+            count: 12,
+            sum_seconds: 0.25,
+        };
+        let histogram = histogram(&seen);
+        assert_eq!(histogram.upper_ns, [256, 512, 1024]);
+        assert_eq!(histogram.counts, [3, 0, 7, 2]);
+        assert_eq!((histogram.sum_ns, histogram.count()), (250_000_000, 12));
+        assert_eq!(histogram.quantile_ns(0.5), Some(1024));
+        assert_eq!(histogram.quantile_ns(0.99), None, "it lies above the last bound");
+    }
+}
