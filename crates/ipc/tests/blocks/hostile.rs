@@ -258,3 +258,18 @@ fn a_hostile_server_ends_its_own_connection_alone() {
     assert!(matches!(error, RecvError::Disconnected(Ended::Protocol(_))), "{error}");
     assert!(matches!(client.ended(), Some(Ended::Protocol(why)) if why.contains("not mapped")));
 }
+
+/// Who never says that it has mapped a region gets bytes, for ever.
+#[test]
+fn nothing_is_described_to_who_has_not_mapped_it() {
+    let mut scene = Scene::new();
+    let (tx, rx) = unlimited();
+    scene.world.server().export("down", None, Some(rx)).unwrap();
+    scene.raw.open(RECEIVE, "down");
+    for round in 0..4 {
+        tx.try_send(filled(&scene.pool, 4096, round).into()).unwrap();
+        let next = scene.raw.until(|seen| matches!(seen, Seen::Element(..)));
+        assert!(matches!(next, Seen::Element(_, 0, body) if is_filled(&body, round)));
+    }
+    scene.goes_on();
+}
