@@ -40,7 +40,7 @@ pub(crate) struct Core<S: Side> {
     pub(super) deadline: Option<Sleep>,
     /// The deadline may have come.
     pub(super) is_due: bool,
-    /// Something waits for room, or to be flushed.
+    /// Something waits for room, or to be flushed; at the start a client's hello.
     pub(super) is_blocked: bool,
     /// Something was flushed since frames were taken last.
     pub(super) is_unanswered: bool,

@@ -195,7 +195,7 @@ impl<S: Side> Connection<S> {
                     streams: Vec::new(),
                     deadline: None,
                     is_due: true,
-                    is_blocked: false,
+                    is_blocked: true,
                     is_unanswered: false,
                     flush_is_dear: false,
                     own_waker,
