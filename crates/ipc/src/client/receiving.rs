@@ -48,6 +48,8 @@ pub(crate) struct Receiving {
     revoking: bool,
     /// The handle has gone.
     is_closing: bool,
+    /// What went back from a channel that was closed has been handed over.
+    is_flushed: bool,
     closed: Option<Waker>,
 }
 
@@ -73,6 +75,7 @@ impl Receiving {
             granted_bytes: if window > 0 { window_bytes } else { 0 },
             revoking: false,
             is_closing: false,
+            is_flushed: false,
             closed: None,
         }
     }
@@ -217,6 +220,7 @@ impl Receiving {
     /// still be received.
     pub(crate) fn end(&mut self, at: &mut At<'_>, over: Over) {
         self.opening.over(at.wakes, &over);
+        self.is_flushed |= matches!(over, Over::Ended(_));
         self.over.get_or_insert(over);
         self.inbox.close();
         if self.is_closing {
@@ -227,13 +231,22 @@ impl Receiving {
         }
     }
 
-    /// Ready when the server has everything back.
-    pub(crate) fn poll_closed(&mut self, waker: &Waker) -> Poll<()> {
-        if self.over.is_some() {
-            return Poll::Ready(());
+    /// Ready when the server has everything back; of a channel that was closed meanwhile, when all of
+    /// it was handed to the transport.
+    pub(crate) fn poll_closed(&mut self, at: &mut At<'_>, waker: &Waker) -> Poll<()> {
+        match &self.over {
+            Some(Over::Closed(_)) if !self.is_flushed => at.full.push(self.stream.number()),
+            None => {}
+            Some(_) => return Poll::Ready(()),
         }
         self.closed = Some(waker.clone());
         Poll::Pending
+    }
+
+    /// Nothing is queued any more.
+    pub(crate) fn flushed(&mut self, at: &mut At<'_>) {
+        self.is_flushed = true;
+        at.wakes.extend(self.closed.take());
     }
 
     pub(crate) const fn is_closing(&self) -> bool {

@@ -279,10 +279,13 @@ impl Side for ClientSide {
     }
 
     fn woken(&mut self, at: &mut At<'_>, stream: u32) {
+        let id = StreamId::from_number(stream);
         if stream == blocks::WOKEN {
             self.blocks.woken(at);
-        } else if let Some((sending, blocks)) = self.sending_blocks(StreamId::from_number(stream)) {
+        } else if let Some((sending, blocks)) = self.sending_blocks(id) {
             sending.room(at, blocks);
+        } else if let Some(receiving) = self.receiving(id) {
+            receiving.flushed(at);
         }
     }
 

@@ -204,7 +204,7 @@ impl<S: Side> Core<S> {
 
     /// Wakes streams that found the session's queue full, once all of it has gone.
     pub(super) fn wake_full(&mut self) {
-        if self.full.is_empty() || self.session.queued_bytes() > 0 {
+        if self.full.is_empty() || self.is_blocked || self.session.queued_bytes() > 0 {
             return;
         }
         for stream in std::mem::take(&mut self.full) {

@@ -134,6 +134,10 @@ impl Wakes {
         self.0.push(waker);
     }
 
+    pub(crate) fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+        self.0.extend(wakers);
+    }
+
     pub(crate) fn fire(self) {
         for waker in self.0 {
             waker.wake();

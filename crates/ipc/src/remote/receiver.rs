@@ -324,8 +324,8 @@ impl Future for Closing {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let RemoteReceiver { connection, stream, .. } = &self.0;
-        connection.with(|side, _| match side.receiving(*stream) {
-            Some(receiving) => receiving.poll_closed(context.waker()),
+        connection.with(|side, at| match side.receiving(*stream) {
+            Some(receiving) => receiving.poll_closed(at, context.waker()),
             None => Poll::Ready(()),
         })
     }

@@ -249,7 +249,7 @@ impl Drain<'_> {
 pub(super) enum Back {
     /// It is in front of the channel again, if there was any.
     Yes,
-    /// So many could not go back: the channel was closed, or the server has gone.
+    /// So many could not go back: the server has gone.
     Lost(usize),
     /// Nobody waited for the server's word.
     Unknown,
@@ -263,19 +263,20 @@ pub(super) async fn give_back(
     window: u32,
     in_hand: Option<Element>,
 ) -> Back {
-    let (mut held, mut is_over) = (0, false);
+    let mut held = 0;
     // To look is to ask for one more: not without a reason.
     if window > 0 || in_hand.is_some() {
         let inbox = receiver.want();
         if let Some(element) = in_hand {
             inbox.put_back(element);
         }
-        (held, is_over) = (inbox.len(), inbox.is_closed());
+        held = inbox.len();
     }
+    let had_gone = client.ended().is_some();
     receiver.close().await;
     match held {
         0 => Back::Yes,
-        held if is_over => Back::Lost(held),
+        held if had_gone => Back::Lost(held),
         _ if client.ended().is_some() => Back::Unknown,
         _ => Back::Yes,
     }
@@ -293,7 +294,7 @@ fn conclude(args: &Args, why: Why, back: &Back, tally: &Tally, ui: &Ui) -> Resul
                 Exit::Failure,
                 format!("{held} of {channel} fetched ahead and not written, {written} written"),
             )
-            .cause(format!("{channel} is closed meanwhile: what was fetched cannot go back"))
+            .cause("the server has gone: what was fetched cannot go back")
             .hint("`--window 0` fetches nothing ahead"));
         }
     }
