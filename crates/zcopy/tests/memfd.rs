@@ -117,7 +117,7 @@ fn only_what_is_within_is_translated() {
         assert_eq!(error, Error::OutOfRange { offset, len: len as u64, bytes: 4096 });
     }
     assert_eq!(imported.translate(0, 0).unwrap_err(), Error::Empty);
-    let other = Desc::in_region(imported.id() ^ 1 << 32, 0, 1).unwrap();
+    let other = Desc::in_region(imported.id() ^ (2 << 32), 0, 1).unwrap();
     let error = Error::Stale { region_id: other.region_id };
     assert_eq!(imported.resolve(&other).unwrap_err(), error);
 }

@@ -59,6 +59,14 @@ impl Running {
         stdin.flush().unwrap();
     }
 
+    /// Writes to its stdin, unless it has gone.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) {
+        let stdin = self.0.stdin.as_mut().unwrap();
+        if let Err(error) = stdin.write_all(bytes) {
+            assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+        }
+    }
+
     /// Reads so many bytes of its stdout, and no more.
     pub(crate) fn read(&mut self, bytes: usize) -> Vec<u8> {
         use std::io::Read;

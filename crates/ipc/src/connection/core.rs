@@ -77,6 +77,7 @@ impl<S: Side> Core<S> {
             let woke = self.serve_woken(woken);
             if taken == 0 && woke && self.may_send_later() && self.fill() {
                 later = true;
+                self.keep_time();
             } else if taken > 0 || woke {
                 later = false;
                 self.send();

@@ -161,3 +161,25 @@ pub(crate) fn what_came_ahead_of_a_close_goes_back(world: &World) {
         assert_eq!(number(&other.recv().timeout(LONG).wait().unwrap()), at);
     }
 }
+
+pub(crate) fn long_elements_go_back_too(world: &World) {
+    const BYTES: usize = 200_000;
+    let (tx, _rx) = world.channel(Kind::Bounded, 8);
+    for at in 0..3_u8 {
+        tx.send(vec![at; BYTES]).timeout(LONG).wait().unwrap();
+    }
+    for round in 0..20 {
+        let ahead =
+            world.client().receiver_with("jobs", ReceiverOptions::window(64)).wait().unwrap();
+        let first = ahead.recv().timeout(LONG).wait().unwrap();
+        assert_eq!(first.as_slice(), [0; BYTES], "round {round}");
+        let want = ahead.want();
+        want.put_back(first);
+        drop(want);
+        ahead.close().wait();
+    }
+    let other = world.client().receiver("jobs").wait().unwrap();
+    for at in 0..3_u8 {
+        assert_eq!(other.recv().timeout(LONG).wait().unwrap().as_slice(), [at; BYTES]);
+    }
+}

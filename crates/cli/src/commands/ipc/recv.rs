@@ -61,6 +61,9 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     runtime::run_one(recv(args, *ui))
 }
 
+/// After an element that is longer, signals are looked for.
+const LONG_BYTES: usize = 4096;
+
 /// Why nothing more is received.
 enum Why {
     Counted,
@@ -162,6 +165,10 @@ impl Drain<'_> {
         };
         let mut frame = Vec::new();
         while until.is_none_or(|until| tally.elements < until) {
+            if frame.len() > LONG_BYTES {
+                // While a reader keeps up, nothing else gives the signals their turn.
+                tokio::task::yield_now().await;
+            }
             let element = match self.next(receiver, &output, tally, signals).await {
                 Ok(element) => element,
                 Err(why) => return why,
