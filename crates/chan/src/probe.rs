@@ -56,7 +56,6 @@ probe!(Receiver);
 #[cfg(test)]
 #[cfg(not(feature = "loom"))]
 mod tests {
-    use super::*;
     use crate::bounded;
 
     #[test]

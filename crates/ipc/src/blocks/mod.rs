@@ -57,7 +57,7 @@
 //! generation, a range within it (checked arithmetic; alignment is of bytes), no more blocks than
 //! may be lent. A region is mapped once, with its seals, its kind and its length checked, within a
 //! budget. A release is of a block that was lent, by a table that only this process can write.
-//! Whatever else comes ends the connection with [`Ended::Protocol`](crate::Ended::Protocol), and
+//! Whatever else comes ends the connection with [`Ended::Protocol`], and
 //! harms nothing but it. The bytes are never shown as a slice while the peer could write them:
 //! [`PeerBlock`] copies, reading each byte once.
 //!
