@@ -125,7 +125,8 @@
 //!                 └──▶ Return n   received, and back again with its body
 //! ```
 //!
-//! A `Nack` or `Return` of a number goes before an `Ack` that covers it. `Withdraw n` asks for an
+//! A `Nack` or `Return` of a number goes before an `Ack` that covers it, and a `Return` before any
+//! `Credit`: that would bring what stands behind in the channel. `Withdraw n` asks for an
 //! element whose last piece has been sent; the answer is an `Ack` or a `Nack`, perhaps one that is
 //! under way already. A `Return` costs session credit, no stream credit, and no more elements come
 //! back than were sent.

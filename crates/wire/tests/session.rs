@@ -291,6 +291,24 @@ fn what_goes_back_goes_before_the_ack_that_covers_it() {
 }
 
 #[test]
+fn what_goes_back_goes_before_the_credit_for_what_stands_behind_it() {
+    let mut pair = Pair::plain();
+    let id = opened(&mut pair, MUCH, MUCH);
+    for element in [&b"one"[..], b"two"] {
+        pair.client.send(id, 0, element.into()).unwrap();
+    }
+    pair.reach_server().unwrap();
+    // Credit that is asked for before the return is queued and after it.
+    pair.server.grant(id, 1, 3).unwrap();
+    pair.server.give_back(id, 2, 0, Bytes::from_static(b"two")).unwrap();
+    pair.server.grant(id, 1, 3).unwrap();
+    let events = pair.reach_client().unwrap();
+    assert!(events[0].starts_with("Returned") && events[0].contains("sequence: 2"), "{events:?}");
+    assert!(events[1].starts_with("Credit"), "{events:?}");
+    assert_eq!(events.len(), 2);
+}
+
+#[test]
 fn no_more_comes_back_than_was_sent() {
     let mut pair = Pair::plain();
     let id = opened(&mut pair, MUCH, MUCH);

@@ -283,7 +283,9 @@ impl Session {
                 }
             } else {
                 outgoing.returns_queued -= 1;
-                if outgoing.returns_queued == 0 && stream.due.ack && !stream.due.listed {
+                let due = &stream.due;
+                let waited = due.ack || !due.grant.is_none();
+                if outgoing.returns_queued == 0 && waited && !due.listed {
                     stream.due.listed = true;
                     self.due.push_back(id);
                 }
@@ -343,15 +345,17 @@ fn say_due<O: Outlet + ?Sized>(
         }
         *revoked = None;
     }
-    // An ack tells of everything before it: what goes back goes first.
-    if *ack && outgoing.returns_queued == 0 {
+    // An ack tells of everything before it, and credit brings what stands behind it in the channel:
+    // what goes back goes first.
+    let returned = outgoing.returns_queued == 0;
+    if *ack && returned {
         let head = Head { sequence: incoming.acked, ..about(Kind::Ack, id) };
         if !put(sent, outlet, head, &[]) {
             return false;
         }
         *ack = false;
     }
-    while !grant.is_none() {
+    while returned && !grant.is_none() {
         let mut rest = *grant;
         let chunk = rest.chunk();
         let (aux, sequence) = (chunk.messages, chunk.bytes);
@@ -361,7 +365,7 @@ fn say_due<O: Outlet + ?Sized>(
         incoming.granted.add(aux.into(), sequence);
         *grant = rest;
     }
-    if revoking.is_none() && !revoke.is_none() {
+    if revoking.is_none() && !revoke.is_none() && grant.is_none() {
         let mut rest = *revoke;
         let chunk = rest.chunk();
         let (aux, sequence) = (chunk.messages, chunk.bytes);
