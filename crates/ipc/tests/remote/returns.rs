@@ -15,7 +15,7 @@ use crate::world::World;
 const LONG: Duration = Duration::from_secs(60);
 
 fn number(element: &Element) -> u32 {
-    u32::from_le_bytes(element.as_slice().try_into().unwrap())
+    u32::from_le_bytes(element.as_slice()[..4].try_into().unwrap())
 }
 
 fn element(number: u32) -> Vec<u8> {
@@ -61,6 +61,57 @@ pub(crate) fn a_window_goes_back_in_order(world: &World) {
     assert!(matches!(other.recv().timeout(Duration::ZERO).wait(), Err(RecvError::TimedOut)));
     let snapshot = world.server().channels().by_name("jobs").unwrap().snapshot().unwrap();
     assert_eq!((snapshot.sends, snapshot.receives, snapshot.len), (40, 40, 0));
+}
+
+/// Receives are given up at any moment while the channels are full: what comes back stands in front
+/// again before the server sends what stood behind it.
+pub(crate) fn a_flood_keeps_its_order_though_receives_give_up(world: &World) {
+    const CHANNELS: usize = 8;
+    const EACH: u32 = 400;
+    let (sending, receiving) = (world.client(), world.client());
+    let names: Vec<String> = (0..CHANNELS).map(|at| format!("flood-{at}")).collect();
+    let mut receivers = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        sending.make(name, Kind::Unlimited, 0).wait().unwrap();
+        let options = match at % 2 {
+            0 => ReceiverOptions::default(),
+            _ => ReceiverOptions::window(3),
+        };
+        receivers.push((receiving.receiver_with(name, options).wait().unwrap(), 0));
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let open = |name: &String| sending.sender(name).wait().unwrap();
+            let senders: Vec<_> = names.iter().map(open).collect();
+            for at in 0..EACH {
+                for sender in &senders {
+                    // Long enough that a turn of the connection does not take all that goes back.
+                    let mut long = element(at);
+                    long.resize(4096, 0);
+                    sender.send(long).timeout(LONG).wait().unwrap();
+                }
+            }
+        });
+        let mut random = 1_u32;
+        while receivers.iter().any(|(_, next)| *next < EACH) {
+            for (receiver, next) in receivers.iter_mut().filter(|(_, next)| *next < EACH) {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let got = match random >> 30 {
+                    // Given up at once, or after a while in which it may have come.
+                    0 => receiver.recv().timeout(Duration::ZERO).wait(),
+                    1 => receiver.recv().timeout(Duration::from_micros(50)).wait(),
+                    _ => receiver.recv().timeout(LONG).wait(),
+                };
+                match got {
+                    Ok(element) => {
+                        assert_eq!(number(&element), *next);
+                        *next += 1;
+                    }
+                    Err(error) => assert!(matches!(error, RecvError::TimedOut), "{error}"),
+                }
+            }
+        }
+    });
 }
 
 pub(crate) fn a_select_over_local_and_remote_takes_one(world: &World) {
