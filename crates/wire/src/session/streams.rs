@@ -89,7 +89,7 @@ impl Session {
         self.reset(id, code, why)
     }
 
-    /// Queues an element. It is paid for now. Gives its number; `flags` are `DESCRIPTOR` and `TRY`.
+    /// Queues an element. It is paid for at once. Gives its number; `flags` are `DESCRIPTOR` and `TRY`.
     pub fn send(&mut self, id: StreamId, flags: u8, element: Bytes) -> Result<u64, Refused> {
         let result = self.try_send(id, flags, element);
         self.counted(result)
