@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
  * @file expect.h
- * @brief What the C tests of coroutines are made of. They are C11 and C++17 at once.
+ * @brief What the C tests are made of. They are C11 and C++17 at once.
  */
 #ifndef EXPECT_H
 #define EXPECT_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /** Ends the program if `condition` does not hold. */
 #define EXPECT(condition)                                                                          \
@@ -37,6 +40,22 @@
         fprintf(stderr, "%s\n", #test);                                                            \
         test();                                                                                    \
     } while (0)
+
+enum { FOLDER_BYTES = 48 };
+
+/** Makes a folder for this user alone, of a name that nothing had; the test removes it. */
+static inline void make_folder(char path[FOLDER_BYTES], const char *name) {
+    int made = -1;
+    for (int count = 0; made != 0 && count < 100; count++) {
+        int bytes =
+            snprintf(path, FOLDER_BYTES, "/tmp/kcoro-%s-%ld-%d", name, (long)getpid(), count);
+        EXPECT(0 < bytes && bytes < FOLDER_BYTES);
+        made = mkdir(path, 0700);
+        // What is there already is another's: maybe of an earlier process with this number.
+        EXPECT(made == 0 || errno == EEXIST);
+    }
+    EXPECT_EQ(made, 0);
+}
 
 /** A counter that threads share. */
 typedef struct {

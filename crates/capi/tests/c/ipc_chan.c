@@ -8,7 +8,7 @@
 #include "kcoro.h"
 #include "kcoro_ipc_chan.h"
 
-static char folder[] = "/tmp/kcoro-chan-XXXXXX";
+static char folder[FOLDER_BYTES];
 static char path[64];
 static serving_t serving;
 
@@ -501,7 +501,7 @@ static void a_server_that_vanishes_ends_every_wait(void) {
 }
 
 int main(void) {
-    EXPECT(mkdtemp(folder) != NULL);
+    make_folder(folder, "chan");
     snprintf(path, sizeof path, "%s/socket", folder);
     serve_begin(&serving, path);
     RUN(wrong_arguments);

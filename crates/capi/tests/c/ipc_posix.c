@@ -11,7 +11,7 @@
 #include "kcoro_ipc_posix.h"
 #include "kcoro_sched.h"
 
-static char folder[] = "/tmp/kcoro-posix-XXXXXX";
+static char folder[FOLDER_BYTES];
 static char path[64];
 
 /** Both ends of a connection. */
@@ -571,7 +571,7 @@ static void attributes(void) {
 }
 
 int main(void) {
-    EXPECT(mkdtemp(folder) != NULL);
+    make_folder(folder, "posix");
     snprintf(path, sizeof path, "%s/socket", folder);
     RUN(nothing_is_an_invalid_argument);
     RUN(paths);

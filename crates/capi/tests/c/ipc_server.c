@@ -8,7 +8,7 @@
 #include "ipc_serve.h"
 #include "kcoro.h"
 
-static char folder[] = "/tmp/kcoro-server-XXXXXX";
+static char folder[FOLDER_BYTES];
 static char path[64];
 
 static void there_is_nothing_to_handle(void) {
@@ -207,7 +207,7 @@ int main(int argc, char **argv) {
         serve_end(&serving);
         return 0;
     }
-    EXPECT(mkdtemp(folder) != NULL);
+    make_folder(folder, "server");
     snprintf(path, sizeof path, "%s/socket", folder);
     RUN(there_is_nothing_to_handle);
     RUN(bytes_as_the_protocol_says);

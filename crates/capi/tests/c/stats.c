@@ -21,24 +21,21 @@ static long now_ns(void) {
     return time.tv_sec * 1000000000L + time.tv_nsec;
 }
 
-enum { PATH_SIZE = 32 };
+static char folder[FOLDER_BYTES];
+/* The configuration. */
+static char path[64];
 
-/* A new file with this text; its name goes to `path`. */
-static void write_new(char *path, const char *json) {
-    /* mkstemp puts a name of its own in place of the last six. */
-    snprintf(path, PATH_SIZE, "/tmp/kcoro_config_%s", "XXXXXX");
-    int file = mkstemp(path);
-    EXPECT(file >= 0);
-    FILE *out = fdopen(file, "w");
+static void write_config(const char *json) {
+    FILE *out = fopen(path, "w");
+    EXPECT(out != NULL);
     fputs(json, out);
-    fclose(out);
+    EXPECT_EQ(fclose(out), 0);
 }
 
 static void configure(const char *json) {
-    char path[PATH_SIZE];
-    write_new(path, json);
+    write_config(json);
     EXPECT_EQ(kc_runtime_config_reload(path), 0);
-    remove(path);
+    EXPECT_EQ(remove(path), 0);
 }
 
 static void counts_and_times(void) {
@@ -296,8 +293,7 @@ static void configurations(void) {
     EXPECT_EQ(config->chan_metrics_emit_min_ms, 50);
     EXPECT_EQ(config->chan_metrics_auto_enable, 1);
     // What cannot be understood changes nothing.
-    char path[PATH_SIZE];
-    write_new(path, "{\"channel\":");
+    write_config("{\"channel\":");
     EXPECT_EQ(kc_runtime_config_init(path), -22);
     EXPECT_EQ(config->chan_metrics_emit_min_ops, 7);
     FILE *out = fopen(path, "w");
@@ -306,20 +302,20 @@ static void configurations(void) {
     }
     fclose(out);
     EXPECT_EQ(kc_runtime_config_init(path), -27);
-    out = fopen(path, "w");
-    fputs("{\"channel\":{\"metrics\":{\"emit_min_ms\":-3}}}", out);
-    fclose(out);
+    write_config("{\"channel\":{\"metrics\":{\"emit_min_ms\":-3}}}");
     setenv("KCORO_CONFIG", path, 1);
     EXPECT_EQ(kc_runtime_config_init(NULL), 0);
     EXPECT_EQ(config->chan_metrics_emit_min_ms, -3);
     EXPECT_EQ(config->chan_metrics_emit_min_ops, 1024);
-    remove(path);
+    EXPECT_EQ(remove(path), 0);
     EXPECT_EQ(kc_runtime_config_reload(NULL), 0);
     EXPECT_EQ(config->chan_metrics_emit_min_ms, 50);
     unsetenv("KCORO_CONFIG");
 }
 
 int main(void) {
+    make_folder(folder, "stats");
+    snprintf(path, sizeof path, "%s/config.json", folder);
     RUN(configurations);
     RUN(counts_and_times);
     RUN(every_failure_is_counted);
@@ -329,5 +325,6 @@ int main(void) {
     RUN(events_by_time);
     RUN(metrics_for_every_channel);
     EXPECT_EQ(kc_panics_contained(), 0);
+    EXPECT_EQ(rmdir(folder), 0);
     return 0;
 }
