@@ -5,20 +5,16 @@
 //! size, alignment and offset as a C compiler sees them, and the same lines as Rust sees them; the
 //! two must be equal. A pattern over every field keeps the list complete on the Rust side, the
 //! documented sizes on both.
-//!
-//! `CC` and `CXX` name the compilers; `cc` and `c++` without them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail as tests do"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use common::{C, CPP, folder, include, run};
 use kcoro::cancel::CancelCtx;
 use kcoro::chan::descriptor::{PtrMsg, Zdesc};
 use kcoro::chan::pointer::ChanZstats;
@@ -133,7 +129,7 @@ const NUMBERS: [(&str, i64); 28] = [
 
 #[test]
 fn layouts_and_numbers_are_equal() {
-    let printed = printed_by_c(&include(), &scratch("layout"));
+    let printed = printed_by_c(&include(), &folder());
     let expected = rust_side();
     for (c, rust) in printed.lines().zip(expected.lines()) {
         assert_eq!(c, rust, "the header (left) and the Rust type (right) differ");
@@ -144,7 +140,7 @@ fn layouts_and_numbers_are_equal() {
 /// The comparison can fail: with two neighbours of a structure swapped, it does.
 #[test]
 fn a_moved_field_is_noticed() {
-    let folder = scratch("moved");
+    let folder = folder();
     std::fs::create_dir_all(folder.join("port")).unwrap();
     for header in HEADERS {
         std::fs::copy(include().join(header), folder.join(header)).unwrap();
@@ -170,7 +166,7 @@ fn a_moved_field_is_noticed() {
 
 #[test]
 fn headers_are_strict_c11_and_cpp17_alone_and_twice() {
-    let folder = scratch("strict");
+    let folder = folder();
     for (at, header) in HEADERS.iter().enumerate() {
         let source = format!("#include \"{header}\"\n#include \"{header}\"\nint probe(void);\n");
         compile(&folder, &format!("alone{at}"), &source);
@@ -190,15 +186,12 @@ fn headers_are_strict_c11_and_cpp17_alone_and_twice() {
 }
 
 fn compile(folder: &Path, name: &str, source: &str) {
-    for (extension, compiler, standard) in [("c", cc(), "-std=c11"), ("cpp", cxx(), "-std=c++17")] {
-        let file = folder.join(format!("{name}.{extension}"));
+    for language in [C, CPP] {
+        let file = folder.join(name).with_extension(language.extension);
         // A C++ compiler of GNU's defines it by itself.
         let guarded = source.replace("#define _POSIX", "#undef _POSIX_C_SOURCE\n#define _POSIX");
         std::fs::write(&file, guarded).unwrap();
-        run(Command::new(&compiler)
-            .args([standard, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"])
-            .arg(include())
-            .arg(&file));
+        run(language.compiler().args(["-fsyntax-only", "-I"]).arg(include()).arg(&file));
     }
 }
 
@@ -235,12 +228,7 @@ fn printed_by_c(include: &Path, folder: &Path) -> String {
     source.push_str("return 0;\n}\n");
     let (file, program) = (folder.join("layout.c"), folder.join("layout"));
     std::fs::write(&file, source).unwrap();
-    run(Command::new(cc())
-        .args(["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror", "-I"])
-        .arg(include)
-        .arg(&file)
-        .arg("-o")
-        .arg(&program));
+    run(C.compiler().arg("-I").arg(include).arg(&file).arg("-o").arg(&program));
     run(&mut Command::new(program))
 }
 
@@ -250,33 +238,4 @@ fn line(lines: &mut String, name: &str, first: usize, second: usize) {
 
 fn size_of_field<T, F>(_: fn(&T) -> &F) -> usize {
     size_of::<F>()
-}
-
-fn include() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("include")
-}
-
-fn scratch(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kcoro-headers").join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn cc() -> String {
-    std::env::var("CC").unwrap_or_else(|_| "cc".into())
-}
-
-fn cxx() -> String {
-    std::env::var("CXX").unwrap_or_else(|_| "c++".into())
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
 }

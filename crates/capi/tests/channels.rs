@@ -1,81 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The C programs on channels, select, tokens and zero copy: each is built as C11 and as C++17,
-//! with every warning an error, linked to the library, and run.
-//!
-//! `CC` and `CXX` name the compilers; `cc` and `c++` without them.
+//! The C programs on channels, select, tokens and zero copy.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail as tests do"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
 
-/// How a program is linked.
-#[derive(Clone, Copy)]
-enum Library {
-    Shared,
-    Static,
-}
-
-fn check(name: &str) {
-    for (language, compiler, standard) in [("c", "cc", "-std=c11"), ("c++", "c++", "-std=c++17")] {
-        let program = build(name, language, compiler, standard, Library::Shared);
-        run(&mut Command::new(program));
-    }
-}
-
-fn build(name: &str, language: &str, compiler: &str, standard: &str, library: Library) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kcoro");
-    std::fs::create_dir_all(&folder).unwrap();
-    let kind = match library {
-        Library::Shared => "shared",
-        Library::Static => "static",
-    };
-    let program = folder.join(format!("{name}-{kind}-{}", language.replace('+', "p")));
-    let compiler = std::env::var(compiler.to_uppercase().replace("C++", "CXX"))
-        .unwrap_or_else(|_| compiler.into());
-    let built = built();
-    let mut command = Command::new(compiler);
-    command
-        .args(["-x", language, standard, "-Wall", "-Wextra", "-Werror", "-pedantic", "-g", "-O1"])
-        .arg("-D_POSIX_C_SOURCE=200809L")
-        .arg("-I")
-        .arg(root.join("include"))
-        .arg(root.join("tests/c").join(name).with_extension("c"))
-        .args(["-x", "none", "-o"])
-        .arg(&program);
-    match library {
-        Library::Shared => command
-            .arg("-L")
-            .arg(&built)
-            .arg("-lkcoro")
-            .arg(format!("-Wl,-rpath,{}", built.display())),
-        Library::Static => command.arg(built.join("libkcoro.a")).args(["-ldl", "-lm"]),
-    };
-    run(command.arg("-lpthread"));
-    program
-}
-
-/// Where cargo has put the library that this test was built with: beside the test.
-fn built() -> PathBuf {
-    std::env::current_exe().unwrap().parent().unwrap().to_owned()
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
+use common::{C, Library, check, folder, program, run};
 
 #[test]
 fn copies() {
@@ -84,8 +14,7 @@ fn copies() {
 
 #[test]
 fn copies_with_the_static_library() {
-    let program = build("chan_copy", "c", "cc", "-std=c11", Library::Static);
-    run(&mut Command::new(program));
+    run(&mut program("chan_copy", &C, Library::Static));
 }
 
 #[test]
@@ -121,10 +50,9 @@ fn coroutines() {
 /// Every operation of a traced program is a line of its trace.
 #[test]
 fn traces() {
-    let program = build("zero_copy", "c", "cc", "-std=c11", Library::Static);
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kcoro").join("trace");
+    let file = folder().join("trace");
     let _there_is_none = std::fs::remove_file(&file);
-    run(Command::new(program).env("KCORO_TRACE", &file));
+    run(program("zero_copy", &C, Library::Static).env("KCORO_TRACE", &file));
     let trace = std::fs::read_to_string(&file).unwrap();
     let fields: Vec<Vec<&str>> = trace.lines().map(|line| line.split('\t').collect()).collect();
     assert!(fields.iter().all(|line| line.len() == 5));

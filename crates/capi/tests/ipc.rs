@@ -1,129 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The headers of protocol 1.0 and their C programs: each is built as C11 and as C++17, with every
-//! warning an error, linked to the library, and run; once more with the static library, its own
-//! code and every allocation under the address and undefined behaviour sanitizers, where the
-//! compiler has them.
-//!
-//! `CC` and `CXX` name the compilers; `cc` and `c++` without them.
+//! The headers of protocol 1.0 and their C programs.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests fail as tests do"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+
+use common::{C, CPP, Library, check, folder, include, program, run, ways};
 
 const HEADERS: [&str; 4] =
     ["kcoro_proto.h", "kcoro_ipc_posix.h", "kcoro_ipc_chan.h", "kcoro_ipc_server.h"];
-
-const C: Language = Language { name: "c", variable: "CC", compiler: "cc", standard: "-std=c11" };
-const CPP: Language =
-    Language { name: "c++", variable: "CXX", compiler: "c++", standard: "-std=c++17" };
-
-const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Werror", "-pedantic"];
-const SANITIZERS: &str = "-fsanitize=address,undefined";
-
-struct Language {
-    name: &'static str,
-    variable: &'static str,
-    compiler: &'static str,
-    standard: &'static str,
-}
-
-impl Language {
-    fn compiler(&self) -> Command {
-        Command::new(std::env::var(self.variable).unwrap_or_else(|_| self.compiler.into()))
-    }
-}
-
-/// How a program is linked, and what is added to its own code.
-#[derive(Clone, Copy, PartialEq)]
-enum Flavour {
-    Shared,
-    Static,
-    Sanitized,
-}
-
-fn flavours() -> [(&'static Language, Flavour); 3] {
-    let last = if has_sanitizers() { Flavour::Sanitized } else { Flavour::Static };
-    [(&C, Flavour::Shared), (&CPP, Flavour::Shared), (&C, last)]
-}
-
-fn check(name: &str) {
-    for (language, flavour) in flavours() {
-        run(&mut Command::new(build(name, language, flavour)));
-    }
-}
-
-fn build(name: &str, language: &Language, flavour: Flavour) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let kind = match flavour {
-        Flavour::Shared => "shared",
-        Flavour::Static => "static",
-        Flavour::Sanitized => "sanitized",
-    };
-    let program = folder().join(format!("{name}-{kind}-{}", language.name.replace('+', "p")));
-    let built = built();
-    let mut command = language.compiler();
-    command
-        .args(["-x", language.name, language.standard])
-        .args(WARNINGS)
-        .args(["-g", "-O1", "-pthread", "-D_POSIX_C_SOURCE=200809L", "-I"])
-        .arg(root.join("include"))
-        .arg(root.join("tests/c").join(name).with_extension("c"))
-        .args(["-x", "none", "-o"])
-        .arg(&program);
-    match flavour {
-        Flavour::Shared => command
-            .arg("-L")
-            .arg(&built)
-            .arg("-lkcoro")
-            .arg(format!("-Wl,-rpath,{}", built.display())),
-        Flavour::Static => command.arg(built.join("libkcoro.a")).args(["-ldl", "-lm"]),
-        Flavour::Sanitized => command
-            .args([SANITIZERS, "-fno-sanitize-recover=all"])
-            .arg(built.join("libkcoro.a"))
-            .args(["-ldl", "-lm"]),
-    };
-    run(&mut command);
-    program
-}
-
-fn has_sanitizers() -> bool {
-    let (source, program) = (folder().join("probe.c"), folder().join("probe"));
-    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
-    let built = C.compiler().arg(SANITIZERS).arg(source).arg("-o").arg(&program).output();
-    built.is_ok_and(|output| output.status.success())
-        && Command::new(program).output().is_ok_and(|output| output.status.success())
-}
-
-/// A folder of this test's own: tests run at once.
-fn folder() -> PathBuf {
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or("tests").replace(':', "_");
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kcoro-ipc").join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-/// Where cargo has put the library that this test was built with: beside the test.
-fn built() -> PathBuf {
-    std::env::current_exe().unwrap().parent().unwrap().to_owned()
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
 
 #[test]
 fn headers_are_strict_c11_and_cpp17_alone_and_twice() {
@@ -133,12 +21,10 @@ fn headers_are_strict_c11_and_cpp17_alone_and_twice() {
         HEADERS.iter().map(|name| format!("#include \"{name}\"\n#include \"{name}\"\n")).collect();
     sources.push(all);
     for source in sources {
-        for (language, extension) in [(C, "c"), (CPP, "cpp")] {
-            let file = folder.join("header").with_extension(extension);
+        for language in [C, CPP] {
+            let file = folder.join("header").with_extension(language.extension);
             std::fs::write(&file, format!("{source}int probe(void);\n")).unwrap();
-            let mut command = language.compiler();
-            command.args([language.standard, "-fsyntax-only"]).args(WARNINGS).arg("-I");
-            run(command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("include")).arg(&file));
+            run(language.compiler().args(["-fsyntax-only", "-I"]).arg(include()).arg(&file));
         }
     }
 }
@@ -178,11 +64,7 @@ fn numbers_are_equal() {
     }
     let file = folder().join("numbers.c");
     std::fs::write(&file, source).unwrap();
-    run(C
-        .compiler()
-        .args(["-std=c11", "-fsyntax-only", "-I"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("include"))
-        .arg(file));
+    run(C.compiler().args(["-fsyntax-only", "-I"]).arg(include()).arg(file));
 }
 
 #[test]
@@ -203,13 +85,12 @@ fn a_server() {
 /// The server in one process, a client that writes the protocol's bytes itself in another.
 #[test]
 fn clients_of_the_bytes_do_every_command() {
-    let client = build("ipc_raw_client", &CPP, Flavour::Shared);
-    run(&mut Command::new(client));
-    for (language, flavour) in flavours() {
-        let client = build("ipc_raw_client", &C, Flavour::Shared);
+    run(&mut program("ipc_raw_client", &CPP, Library::Shared));
+    for (language, library) in ways() {
+        let mut client = program("ipc_raw_client", &C, Library::Shared);
         let socket = tempfile::tempdir().unwrap();
         let path = socket.path().join("socket");
-        let mut server = Command::new(build("ipc_server", language, flavour))
+        let mut server = program("ipc_server", language, library)
             .arg(&path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -217,7 +98,7 @@ fn clients_of_the_bytes_do_every_command() {
             .unwrap();
         let mut ready = [0; 6];
         server.stdout.take().unwrap().read_exact(&mut ready).unwrap();
-        run(Command::new(client).arg(&path));
+        run(client.arg(&path));
         drop(server.stdin.take());
         assert!(server.wait().unwrap().success());
         assert!(!path.exists());
