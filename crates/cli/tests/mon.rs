@@ -454,7 +454,7 @@ hint:  `--headless` writes lines instead
         .stderr_eq(str![[r#"
 error: cannot connect to [..]/becket/ipc.sock
 cause: nobody listens there (No such file or directory (os error 2))
-hint:  `[..] ipc serve --socket [..]/becket/ipc.sock` starts a server there
+hint:  `[..] ipc serve` starts a server there
 
 "#]]);
     mon(&["--bench", "--interval", "5ms"]).assert().code(2).stderr_eq(str![[r#"

@@ -14,16 +14,18 @@ use crate::ui::text;
 
 /// Connects.
 pub(super) async fn connect(path: &Path) -> Result<Client, Failure> {
-    Client::connect(path).await.map_err(|error| {
-        let failure = in_lines(Exit::Failure, &error.to_string());
-        match error {
-            ConnectError::Socket(listen::ConnectError::Nobody { .. }) => {
-                let serve = serve_line(path);
-                failure.hint(format!("`{serve}` starts a server there"))
-            }
-            _ => failure,
+    Client::connect(path).await.map_err(|error| not_connected(path, &error))
+}
+
+/// Why there is no connection, and what starts a server if there is none.
+pub(in crate::commands) fn not_connected(path: &Path, error: &ConnectError) -> Failure {
+    let failure = in_lines(Exit::Failure, &error.to_string());
+    match error {
+        ConnectError::Socket(listen::ConnectError::Nobody { .. }) => {
+            failure.hint(format!("`{}` starts a server there", serve_line(path)))
         }
-    })
+        _ => failure,
+    }
 }
 
 /// What starts a server at a path.

@@ -6,15 +6,12 @@ use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use becket_ipc::Client;
 use becket_ipc::monitor::{ClientFeed, Feed, FeedError, LocalFeed, Query, ReplayFeed, Report};
-use becket_ipc::transport::listen;
-use becket_ipc::{Client, ConnectError};
 
 use super::bench::Load;
-use crate::commands::program;
-use crate::exit::Exit;
+use crate::commands::ipc::opening::not_connected;
 use crate::failure::Failure;
-use crate::ui::text;
 
 /// The feed of a load in this process.
 pub(super) fn of_bench(load: &Load) -> Box<dyn Feed> {
@@ -25,30 +22,6 @@ pub(super) fn of_bench(load: &Load) -> Box<dyn Feed> {
 pub(super) fn of_socket(path: &Path) -> Result<Box<dyn Feed>, Failure> {
     let client = Client::connect(path).wait().map_err(|error| not_connected(path, &error))?;
     Ok(Box::new(ClientFeed::new(client, path.display().to_string())))
-}
-
-/// The library's errors are written in lines of their own: the first says what, the next `cause:`
-/// and `hint:`.
-fn not_connected(path: &Path, error: &ConnectError) -> Failure {
-    let text = error.to_string();
-    let part = |name: &str| {
-        let parts: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(name)).collect();
-        (!parts.is_empty()).then(|| parts.join(": "))
-    };
-    let what = text.lines().next().unwrap_or_default().to_owned();
-    let mut failure = Failure::new(Exit::Failure, what);
-    if let Some(cause) = part("cause: ") {
-        failure = failure.cause(cause);
-    }
-    let nobody = matches!(error, ConnectError::Socket(listen::ConnectError::Nobody { .. }));
-    let serve = || {
-        let path = text::shell_word(&path.display().to_string());
-        format!("`{} ipc serve --socket {path}` starts a server there", program())
-    };
-    match nobody.then(serve).or_else(|| part("hint: ")) {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
 }
 
 /// The feed of a recording.
