@@ -78,6 +78,7 @@ mod remote;
 mod server;
 pub mod shm;
 mod streams;
+mod sync;
 mod task;
 pub mod transport;
 pub mod v1;

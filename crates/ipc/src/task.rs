@@ -10,41 +10,39 @@ use std::future::Future;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 
+use crate::connection::mark::Marked;
 use crate::connection::waking::{Turn, take_turn};
 use crate::reactor::{self, Ready, Watched};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Task {
-    future: Mutex<Option<Boxed>>,
-    again: AtomicBool,
+    future: Marked<Option<Boxed>>,
 }
 
 /// Starts a task: it is polled before this returns, or after the turn in which it is called.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-    let future = Mutex::new(Some(Box::pin(future) as Boxed));
-    take_turn(Arc::new(Task { future, again: AtomicBool::new(false) }));
+    let future = Marked::new(Some(Box::pin(future) as Boxed));
+    take_turn(Arc::new(Task { future }));
 }
 
 impl Turn for Task {
     fn turn(self: Arc<Self>) {
         let waker = Waker::from(self.clone());
         loop {
-            self.again.store(true, Ordering::SeqCst);
-            let Some(mut future) = self.future.try_lock() else { return };
-            self.again.store(false, Ordering::SeqCst);
+            // Who has it looks again when it lets go.
+            let Some(mut future) = self.future.enter() else { return };
             if let Some(running) = &mut *future
                 && running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
             {
                 *future = None;
             }
             drop(future);
-            if !self.again.load(Ordering::SeqCst) {
+            if !self.future.is_marked() {
                 return;
             }
         }

@@ -20,7 +20,7 @@
 //! 2. In Retained the owner looked within the last two milliseconds, or the I/O thread takes over.
 //! 3. In Free whoever had a turn last has asked for a wake by the socket.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, thread_number};
 
 const FREE: u64 = 0;
 const LOOKING: u64 = 1;
@@ -39,21 +39,11 @@ pub(crate) struct Claim {
     guarded: AtomicBool,
 }
 
-/// The calling thread's number.
-#[inline]
-fn owner() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    thread_local! {
-        static OWNER: u64 = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    OWNER.try_with(|owner| *owner).unwrap_or(0)
-}
-
 impl Claim {
     /// Takes it if nobody has it, or its owner is elsewhere.
     pub(crate) fn claim(&self) -> bool {
         let word = self.word.load(Ordering::Acquire);
-        word & MODE != LOOKING && self.change(word, owner() << OWNER_SHIFT | LOOKING)
+        word & MODE != LOOKING && self.change(word, thread_number() << OWNER_SHIFT | LOOKING)
     }
 
     /// The owner will be back soon. True: the I/O thread must be told that it has to look.
@@ -62,14 +52,14 @@ impl Claim {
         self.looks.fetch_add(1, Ordering::Relaxed);
         // Ordered before the look at the flag: either it is seen to be guarded no more, or `unguard`
         // sees that it is retained.
-        self.word.store(owner() << OWNER_SHIFT | RETAINED, Ordering::SeqCst);
+        self.word.store(thread_number() << OWNER_SHIFT | RETAINED, Ordering::SeqCst);
         !self.guarded.load(Ordering::SeqCst) && !self.guarded.swap(true, Ordering::SeqCst)
     }
 
     /// It is back. False: somebody else has it meanwhile.
     #[inline]
     pub(crate) fn resume(&self) -> bool {
-        let owner = owner() << OWNER_SHIFT;
+        let owner = thread_number() << OWNER_SHIFT;
         self.change(owner | RETAINED, owner | LOOKING)
     }
 
@@ -123,7 +113,7 @@ pub(crate) enum Tick {
     Lost,
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
 

@@ -15,6 +15,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `core` | what the lock guards, and what its holder does |
+//! | `mark` | the lock, and the mark of who found it taken |
 //! | `claim` | who looks after it in place of the I/O thread |
 //! | `drive` | a thread that waits for its own connection |
 //! | `waking` | who wakes a connection, and whom it wakes |
@@ -23,7 +24,7 @@
 //! # Invariants
 //!
 //! 1. Nobody waits while holding the lock, and nobody is woken under it who could call in.
-//! 2. Whoever leaves a mark after the holder looked gets the lock: no news is lost.
+//! 2. Whoever finds the lock taken leaves a [mark](mark) that its holder sees: no news is lost.
 //! 3. Before the lock is let go with nothing left to do, the link was asked for a wake
 //!    (`prepare_wait`), or a thread drives the link and has promised to look.
 //! 4. A turn takes at most `FRAMES_A_TURN` frames; a peer that sends without end is served in turns
@@ -34,6 +35,7 @@ mod claim;
 mod core;
 mod drive;
 mod end;
+pub(crate) mod mark;
 pub(crate) mod waking;
 
 use std::ops::Deref;
@@ -50,6 +52,7 @@ use self::claim::Claim;
 use self::core::Core;
 pub(crate) use self::drive::Parker;
 pub use self::end::Ended;
+use self::mark::Marked;
 use self::waking::{StreamWaker, Turn, Wakeable, Wakes, Woken, take_turn};
 use crate::blocks::Blocks;
 use crate::reactor::{self, Ready};
@@ -94,9 +97,7 @@ pub(crate) struct Connection<S: Side> {
     me: Weak<Self>,
     id: u64,
     since: Instant,
-    core: Mutex<Core<S>>,
-    /// Somebody wanted a turn while another had the lock.
-    again: AtomicBool,
+    core: Marked<Core<S>>,
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
     /// The system has spoken of its descriptor, which it does once: the next turn looks there.
@@ -183,7 +184,7 @@ impl<S: Side> Connection<S> {
                 me: me.clone(),
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
                 since: Instant::now(),
-                core: Mutex::new(Core {
+                core: Marked::new(Core {
                     link,
                     session,
                     side,
@@ -202,7 +203,6 @@ impl<S: Side> Connection<S> {
                     kept: None,
                     registered: None,
                 }),
-                again: AtomicBool::new(false),
                 queued: AtomicBool::new(false),
                 told: AtomicBool::new(false),
                 woken: Woken::default(),
@@ -256,7 +256,7 @@ impl<S: Side> Connection<S> {
             }
             if !core.send() && core.link.prepare_wait() {
                 // There is room again, or something has come: no wake will tell.
-                self.again.store(true, Ordering::SeqCst);
+                self.core.mark();
             }
             (done, false)
         });
@@ -342,7 +342,7 @@ impl<S: Side> Connection<S> {
         let wakes = std::mem::take(&mut core.wakes);
         drop(core);
         wakes.fire();
-        if self.again.load(Ordering::SeqCst)
+        if self.core.is_marked()
             && let Some(me) = self.me.upgrade()
         {
             take_turn(me);
@@ -354,7 +354,7 @@ impl<S: Side> Connection<S> {
         if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
             // There is no I/O thread: then nobody else has a turn that this one could take away.
             self.queued.store(false, Ordering::Release);
-            self.again.store(true, Ordering::SeqCst);
+            self.core.mark();
         }
     }
 }
@@ -376,12 +376,8 @@ impl<S: Side> Wakeable for Connection<S> {
 impl<S: Side> Turn for Connection<S> {
     fn turn(self: Arc<Self>) {
         loop {
-            self.again.store(true, Ordering::SeqCst);
-            let Some(mut core) = self.core.try_lock() else {
-                // Who has it looks again when it lets go.
-                return;
-            };
-            self.again.store(false, Ordering::SeqCst);
+            // Who has it looks again when it lets go.
+            let Some(mut core) = self.core.enter() else { return };
             if self.told.swap(false, Ordering::SeqCst) {
                 core.link.told();
             }
@@ -393,7 +389,7 @@ impl<S: Side> Turn for Connection<S> {
             if more {
                 self.queue();
             }
-            if !self.again.load(Ordering::SeqCst) {
+            if !self.core.is_marked() {
                 return;
             }
         }

@@ -8,11 +8,10 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
-use parking_lot::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering, thread_local};
 
 /// Something that can be given a turn.
 pub(crate) trait Turn: Send + Sync {

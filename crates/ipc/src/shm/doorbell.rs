@@ -28,17 +28,15 @@
 //! Mode `Event` is for a side that waits for descriptors: it is rung by a byte on the socket that it
 //! watches anyway. (An eventfd would be shared with its maker, who may make a write to it block.)
 
-use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::thread::futex;
-use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use super::futex::{self, Seen, Wait};
 use super::segment::{OwnSegment, PeerSegment};
 use super::validate::{BELL, Broken, WAIT};
+use crate::sync::{AtomicU32, Ordering, fence};
 
 const MODE_BITS: u64 = 0b11;
 const ROOM_BIT: u64 = 0b100;
@@ -172,8 +170,7 @@ impl Waker {
         self.bell = self.bell.wrapping_add(1);
         let bell = self.own.memory.futex(BELL)?;
         bell.store(self.bell, Ordering::Release);
-        // It can only fail for addresses that are no memory; nobody sleeping is no failure.
-        let _ = futex::wake(bell, futex::Flags::empty(), i32::MAX as u32);
+        futex::wake(bell, Seen::Shared);
         Ok(Rung::Bell)
     }
 }
@@ -187,8 +184,7 @@ impl Doorbell {
     /// descriptors instead.
     #[must_use]
     pub fn is_supported() -> bool {
-        let none = futex::waitv(&[], futex::WaitvFlags::empty(), None, ClockId::Monotonic);
-        none != Err(Errno::NOSYS)
+        futex::is_supported()
     }
 
     /// How often the peer has rung, modulo 2³².
@@ -208,20 +204,12 @@ impl Doorbell {
     /// # Errors
     /// What the system says; see [`is_supported`](Self::is_supported).
     pub fn sleep(&self, ticket: Ticket, deadline: Option<Instant>) -> rustix::io::Result<Woken> {
-        let deadline = deadline.map(monotonic);
         let bell = self.peer.memory.futex(BELL).map_err(|_| Errno::FAULT)?;
-        let waits = [
-            wait_for(bell, ticket.bell, futex::WaitFlags::SIZE_U32),
-            wait_for(
-                &self.kicks,
-                ticket.kicks,
-                futex::WaitFlags::SIZE_U32 | futex::WaitFlags::PRIVATE,
-            ),
-        ];
-        let flags = futex::WaitvFlags::empty();
-        match futex::waitv(&waits, flags, deadline.as_ref(), ClockId::Monotonic) {
+        let waits =
+            [Wait(bell, ticket.bell, Seen::Shared), Wait(&self.kicks, ticket.kicks, Seen::Private)];
+        match futex::sleep(waits, deadline) {
             Err(Errno::TIMEDOUT) => Ok(Woken::TimedOut),
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {
+            Ok(()) => {
                 let kicked = self.kicks.load(Ordering::Acquire) != ticket.kicks;
                 Ok(if kicked { Woken::Kicked } else { Woken::Rung })
             }
@@ -233,25 +221,6 @@ impl Doorbell {
     /// before.
     pub fn kick(&self) {
         self.kicks.fetch_add(1, Ordering::AcqRel);
-        // As above: nobody sleeping is no failure.
-        let _ = futex::wake(&self.kicks, futex::Flags::PRIVATE, i32::MAX as u32);
+        futex::wake(&self.kicks, Seen::Private);
     }
-}
-
-fn wait_for(word: &AtomicU32, value: u32, flags: futex::WaitFlags) -> futex::Wait {
-    let mut wait = futex::Wait::new();
-    wait.val = u64::from(value);
-    wait.uaddr = futex::WaitPtr::new(word.as_ptr().cast::<c_void>());
-    wait.flags = flags;
-    wait
-}
-
-/// The same moment on the kernel's clock.
-fn monotonic(deadline: Instant) -> Timespec {
-    let now = clock_gettime(ClockId::Monotonic);
-    let ahead = deadline.saturating_duration_since(Instant::now());
-    let nanoseconds = now.tv_nsec + i64::from(ahead.subsec_nanos());
-    let seconds = i64::try_from(ahead.as_secs()).unwrap_or(i64::MAX);
-    let carried = now.tv_sec.saturating_add(seconds).saturating_add(nanoseconds / 1_000_000_000);
-    Timespec { tv_sec: carried, tv_nsec: nanoseconds % 1_000_000_000 }
 }

@@ -37,6 +37,7 @@
 //! | `ring` | frames in slots |
 //! | `spin` | how long to look before sleeping |
 //! | `doorbell` | sleeping, and waking who sleeps |
+//! | `futex` | the system calls for that |
 //! | `endpoint` | both rings and the doorbell of one side |
 //! | `handshake` | how two sides come to share memory |
 //! | `link` | the transport: rings beside a socket |
@@ -54,6 +55,7 @@ mod arena;
 mod doorbell;
 mod endpoint;
 mod error;
+mod futex;
 mod handshake;
 mod link;
 mod memory;

@@ -19,13 +19,13 @@ use std::task::{Context, Waker};
 use becket_chan::Token;
 use becket_chan::timer::{self, Sleep};
 use becket_wire::v1::{Assembler, HEADER_BYTES, Hello, Packets, ReqId, decode};
-use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_error;
 use rustix::net::{RecvFlags, recv};
 
 use super::Server;
 use super::state::{Flow, State};
+use crate::connection::mark::Marked;
 use crate::connection::waking::{StreamWaker, Turn, Wakeable, Woken, take_turn};
 use crate::reactor::{self, Ready, Watched};
 use crate::transport::{Peer, Socket, SocketKind};
@@ -55,10 +55,8 @@ pub struct Greeting {
 
 /// A client of protocol 1.0 and its connection. See [`Client::start`].
 pub struct Client {
-    core: Mutex<Core>,
+    core: Marked<Core>,
     peer: Peer,
-    /// Somebody wanted a turn while another had the lock.
-    again: AtomicBool,
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
     closing: AtomicBool,
@@ -135,9 +133,8 @@ impl Client {
                 own_waker: StreamWaker::make(me, OWN),
             };
             Self {
-                core: Mutex::new(core),
+                core: Marked::new(core),
                 peer: *socket.peer(),
-                again: AtomicBool::new(false),
                 queued: AtomicBool::new(false),
                 closing: AtomicBool::new(false),
                 over: Token::new(),
@@ -202,7 +199,7 @@ impl Client {
         if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
             // There is no I/O thread: then nobody else has a turn that this one could take away.
             self.queued.store(false, Ordering::Release);
-            self.again.store(true, Ordering::SeqCst);
+            self.core.mark();
         }
     }
 }
@@ -229,18 +226,14 @@ impl Wakeable for Client {
 impl Turn for Client {
     fn turn(self: Arc<Self>) {
         loop {
-            self.again.store(true, Ordering::SeqCst);
-            let Some(mut core) = self.core.try_lock() else {
-                // Who has it looks again when it lets go.
-                return;
-            };
-            self.again.store(false, Ordering::SeqCst);
+            // Who has it looks again when it lets go.
+            let Some(mut core) = self.core.enter() else { return };
             let has_more = core.turn(&self);
             drop(core);
             if has_more {
                 self.queue();
             }
-            if !self.again.load(Ordering::SeqCst) {
+            if !self.core.is_marked() {
                 return;
             }
         }

@@ -16,17 +16,16 @@ use parking_lot::Mutex;
 use super::Server;
 use super::operation::Taken;
 use super::state::State;
+use crate::connection::mark::Marked;
 use crate::connection::waking::{Turn, Wakeable, Woken, take_turn};
 
 /// A client of protocol 1.0, without its connection. See the module `v1`.
 pub struct Session {
     /// Held for a turn, with room for the numbers of what was woken.
-    slots: Mutex<Vec<u32>>,
+    slots: Marked<Vec<u32>>,
     state: Mutex<State>,
     /// Requests that have not had their turn: as many as callers.
     requests: Mutex<VecDeque<(u16, Box<[u8]>)>>,
-    /// Somebody wanted a turn while another had it.
-    again: AtomicBool,
     over: AtomicBool,
     woken: Woken,
     send: Box<dyn Fn(Answer) + Send + Sync>,
@@ -72,10 +71,9 @@ impl Session {
             let mut state = State::new(server.clone(), me.clone());
             state.is_greeted = true;
             Self {
-                slots: Mutex::default(),
+                slots: Marked::default(),
                 state: Mutex::new(state),
                 requests: Mutex::default(),
-                again: AtomicBool::new(false),
                 over: AtomicBool::new(false),
                 woken: Woken::default(),
                 send: Box::new(send),
@@ -138,17 +136,13 @@ impl Wakeable for Session {
 impl Turn for Session {
     fn turn(self: Arc<Self>) {
         loop {
-            self.again.store(true, Ordering::SeqCst);
-            let Some(mut slots) = self.slots.try_lock() else {
-                // Who has it looks again when it lets go.
-                return;
-            };
-            self.again.store(false, Ordering::SeqCst);
+            // Who has it looks again when it lets go.
+            let Some(mut slots) = self.slots.enter() else { return };
             for (frame, value) in self.advance(&mut slots) {
                 (self.send)(Answer { frame, value: value.map(|taken| Value(Some(taken))) });
             }
             drop(slots);
-            if !self.again.load(Ordering::SeqCst) {
+            if !self.slots.is_marked() {
                 return;
             }
         }
