@@ -4,11 +4,30 @@
 //! The pointer is one share. A call takes one more for as long as it runs, so that a handle may be
 //! closed while calls wait on it.
 
+use std::ffi::c_int;
 use std::sync::Arc;
+
+use crate::errno;
 
 /// A pointer for C, with the value's share.
 pub(super) fn lend<T>(value: Arc<T>) -> *mut T {
     Arc::into_raw(value).cast_mut()
+}
+
+/// Writes a handle of what was made to `out`, or says why there is nothing.
+///
+/// # Safety
+///
+/// `out` is valid for a write if something was made.
+pub(super) unsafe fn give<T>(out: *mut *mut T, made: Result<T, c_int>) -> c_int {
+    match made {
+        Ok(value) => {
+            // SAFETY: the caller's promise.
+            unsafe { out.write(lend(Arc::new(value))) };
+            errno::OK
+        }
+        Err(code) => code,
+    }
 }
 
 /// A share of what a handle stands for; `None` for null.

@@ -10,7 +10,7 @@ use becket_wire::v1::{ABI_MAJOR, Command, Frame, Hello};
 
 use super::code::EPROTO;
 use super::conn::{Conn, Taken, frame};
-use super::handle::{lend, share, take_back};
+use super::handle::{give, share, take_back};
 use super::listener::{self, Listener};
 use crate::blocking::Until;
 use crate::boundary::call;
@@ -23,20 +23,8 @@ use crate::errno;
 /// `path` is null or a string; `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_srv_listen(path: *const c_char, out: *mut *mut Listener) -> c_int {
-    call(errno::EIO, || {
-        if path.is_null() || out.is_null() {
-            return errno::EINVAL;
-        }
-        // SAFETY: the caller's promise.
-        match Listener::new(unsafe { CStr::from_ptr(path) }) {
-            Ok(listener) => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(lend(Arc::new(listener))) };
-                errno::OK
-            }
-            Err(code) => code,
-        }
-    })
+    // SAFETY: the caller's promise.
+    call(errno::EIO, || unsafe { at(path, out, Listener::new) })
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -74,14 +62,8 @@ unsafe fn accept(
     if out.is_null() {
         return errno::EINVAL;
     }
-    match accept(&listener) {
-        Ok(socket) => {
-            // SAFETY: the caller's promise.
-            unsafe { out.write(lend(Arc::new(Conn::new(socket)))) };
-            errno::OK
-        }
-        Err(code) => code,
-    }
+    // SAFETY: the caller's promise.
+    unsafe { give(out, accept(&listener).map(Conn::new)) }
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -132,20 +114,26 @@ pub unsafe extern "C" fn kc_ipc_srv_close(handle: *mut Listener) {
 /// `path` is null or a string; `out` is null or valid for a write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_ipc_connect(path: *const c_char, out: *mut *mut Conn) -> c_int {
-    call(errno::EIO, || {
-        if path.is_null() || out.is_null() {
-            return errno::EINVAL;
-        }
-        // SAFETY: the caller's promise.
-        match listener::connect(unsafe { CStr::from_ptr(path) }) {
-            Ok(socket) => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(lend(Arc::new(Conn::new(socket)))) };
-                errno::OK
-            }
-            Err(code) => code,
-        }
-    })
+    let connect = |path: &CStr| listener::connect(path).map(Conn::new);
+    // SAFETY: the caller's promise.
+    call(errno::EIO, || unsafe { at(path, out, connect) })
+}
+
+/// What `make` makes of a path.
+///
+/// # Safety
+///
+/// `path` is null or a string; `out` is null or valid for a write.
+unsafe fn at<T>(
+    path: *const c_char,
+    out: *mut *mut T,
+    make: impl FnOnce(&CStr) -> Result<T, c_int>,
+) -> c_int {
+    if path.is_null() || out.is_null() {
+        return errno::EINVAL;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { give(out, make(CStr::from_ptr(path))) }
 }
 
 /// See `kcoro_ipc_posix.h`.
@@ -283,13 +271,23 @@ unsafe fn outgoing(
 ) -> Result<(Arc<Conn>, Vec<u8>), c_int> {
     // SAFETY: the caller's promise.
     let conn = unsafe { share(handle) }.ok_or(errno::EINVAL)?;
-    let payload = match (payload.is_null(), len) {
-        (_, 0) => &[],
-        (true, _) => return Err(errno::EINVAL),
-        // SAFETY: the caller's promise.
-        (false, len) => unsafe { slice::from_raw_parts(payload.cast::<u8>(), len) },
-    };
+    // SAFETY: the caller's promise.
+    let payload = unsafe { bytes(payload.cast(), len) }?;
     Ok((conn, frame(command, payload)?))
+}
+
+/// A payload.
+///
+/// # Safety
+///
+/// `payload` is valid for `len` reads for as long as it is used, or null.
+pub(super) unsafe fn bytes<'a>(payload: *const u8, len: usize) -> Result<&'a [u8], c_int> {
+    match (payload.is_null(), len) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(errno::EINVAL),
+        // SAFETY: the caller's promise.
+        (false, len) => Ok(unsafe { slice::from_raw_parts(payload, len) }),
+    }
 }
 
 /// See `kcoro_ipc_posix.h`.

@@ -11,7 +11,7 @@ use becket_wire::v1::{ELEMENT_BYTES_MAX, Request, Timeout};
 use super::calls::{self, Answer};
 use super::code::{EMSGSIZE, EPROTO, of_wire};
 use super::conn::Conn;
-use super::handle::{lend, share, take_back};
+use super::handle::{give, share, take_back};
 use crate::blocking::Until;
 use crate::boundary::call;
 use crate::errno;
@@ -47,12 +47,6 @@ fn timely(code: c_int) -> c_int {
     if code == -libc::ETIMEDOUT { errno::ETIME } else { code }
 }
 
-/// `None` if it fits.
-fn refused(elem_size: usize) -> Option<c_int> {
-    let most = usize::try_from(ELEMENT_BYTES_MAX).unwrap_or(usize::MAX);
-    (elem_size == 0 || elem_size > most).then_some(EMSGSIZE)
-}
-
 /// See `kcoro_ipc_chan.h`.
 ///
 /// # Safety
@@ -68,29 +62,27 @@ pub unsafe extern "C" fn kc_ipc_chan_make(
 ) -> c_int {
     call(errno::EIO, || {
         // SAFETY: the caller's promise.
-        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        if out.is_null() {
-            return errno::EINVAL;
-        }
-        if let Some(code) = refused(elem_sz) {
-            return code;
-        }
-        let (Ok(elem_size), Ok(capacity)) = (u32::try_from(elem_sz), u32::try_from(capacity))
-        else {
-            return errno::EINVAL;
-        };
-        let request = Request::ChanMake { kind, elem_size, capacity };
-        match calls::ask(&conn, &request, Until::Ever) {
-            Ok(Answer::Made(id)) => {
-                // SAFETY: the caller's promise.
-                unsafe { out.write(lend(Arc::new(RemoteChan { conn, id, elem_size: elem_sz }))) };
-                errno::OK
-            }
-            Ok(Answer::Result(result)) if result < 0 => of_wire(result),
-            Ok(_) => EPROTO,
-            Err(code) => code,
-        }
+        let conn = unsafe { checked(handle, elem_sz, out) };
+        let made = conn.and_then(|conn| make(conn, kind, elem_sz, capacity));
+        // SAFETY: the caller's promise, and checked above.
+        unsafe { give(out, made) }
     })
+}
+
+fn make(
+    conn: Arc<Conn>,
+    kind: c_int,
+    elem_size: usize,
+    capacity: usize,
+) -> Result<RemoteChan, c_int> {
+    let number = |size| u32::try_from(size).map_err(|_| errno::EINVAL);
+    let request =
+        Request::ChanMake { kind, elem_size: number(elem_size)?, capacity: number(capacity)? };
+    match calls::ask(&conn, &request, Until::Ever)? {
+        Answer::Made(id) => Ok(RemoteChan { conn, id, elem_size }),
+        Answer::Result(result) if result < 0 => Err(of_wire(result)),
+        _ => Err(EPROTO),
+    }
 }
 
 /// See `kcoro_ipc_chan.h`.
@@ -108,18 +100,33 @@ pub unsafe extern "C" fn kc_ipc_chan_open(
 ) -> c_int {
     call(errno::EIO, || {
         // SAFETY: the caller's promise.
-        let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        if out.is_null() {
-            return errno::EINVAL;
-        }
-        if let Some(code) = refused(elem_sz) {
-            return code;
-        }
-        let chan = Arc::new(RemoteChan { conn, id: chan_id, elem_size: elem_sz });
-        // SAFETY: the caller's promise.
-        unsafe { out.write(lend(chan)) };
-        errno::OK
+        let conn = unsafe { checked(handle, elem_sz, out) };
+        let opened = conn.map(|conn| RemoteChan { conn, id: chan_id, elem_size: elem_sz });
+        // SAFETY: the caller's promise, and checked above.
+        unsafe { give(out, opened) }
     })
+}
+
+/// The connection, if there can be a channel of such elements, and a place for its handle.
+///
+/// # Safety
+///
+/// `handle` is null or valid.
+unsafe fn checked(
+    handle: *mut Conn,
+    elem_sz: usize,
+    out: *mut *mut RemoteChan,
+) -> Result<Arc<Conn>, c_int> {
+    // SAFETY: the caller's promise.
+    let conn = unsafe { share(handle) }.ok_or(errno::EINVAL)?;
+    if out.is_null() {
+        return Err(errno::EINVAL);
+    }
+    let elem_max = usize::try_from(ELEMENT_BYTES_MAX).unwrap_or(usize::MAX);
+    if elem_sz == 0 || elem_sz > elem_max {
+        return Err(EMSGSIZE);
+    }
+    Ok(conn)
 }
 
 /// See `kcoro_ipc_chan.h`.

@@ -7,7 +7,6 @@
 
 use std::ffi::c_int;
 use std::ptr;
-use std::slice;
 use std::sync::Arc;
 
 use becket_ipc::channels::Channels;
@@ -15,6 +14,7 @@ use becket_ipc::v1::{Limits, Server};
 
 use super::conn::Conn;
 use super::handle::{lend, share, take_back};
+use super::posix::bytes;
 use super::served::Served;
 use crate::boundary::call;
 use crate::errno;
@@ -65,11 +65,10 @@ pub unsafe extern "C" fn kc_ipc_handle_command(
             (Some(server), Some(conn)) => (server, conn),
             _ => return errno::EINVAL,
         };
-        let payload = match (payload.is_null(), len) {
-            (_, 0) => &[],
-            (true, _) => return errno::EINVAL,
-            // SAFETY: the caller's promise.
-            (false, len) => unsafe { slice::from_raw_parts(payload, len) },
+        // SAFETY: the caller's promise.
+        let payload = match unsafe { bytes(payload, len) } {
+            Ok(payload) => payload,
+            Err(code) => return code,
         };
         // A client that does not read its answers is not served on.
         let handled = conn.wait_for_room().and_then(|()| Served::session(&conn, &server));
