@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask loom`: the models of becket-chan and becket-coro, each under every interleaving of
-//! its threads in which at most so many of them are preempted.
+//! `cargo xtask loom`: the models of becket-chan, becket-coro and becket-ipc, each under every
+//! interleaving of its threads in which at most so many of them are preempted.
 //!
-//! They are built from `crates/chan/loom` and `crates/coro/loom`, packages over the same sources.
+//! They are built from `crates/{chan,coro,ipc}/loom`, packages over the same sources.
 
 use std::process::{Command, ExitCode};
 
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo};
 
-const PACKAGES: [&str; 2] = ["crates/chan/loom", "crates/coro/loom"];
+const PACKAGES: [&str; 3] = ["crates/chan/loom", "crates/coro/loom", "crates/ipc/loom"];
 
 const PREEMPTIONS: &str = "2";
 const PREEMPTIONS_DEEP: &str = "3";

@@ -88,7 +88,8 @@ impl Woken {
         let mut streams = self.streams.lock();
         self.any.store(false, Ordering::SeqCst);
         for waker in streams.drain(..) {
-            waker.queued.store(false, Ordering::Release);
+            // Sees what was done before each wake that left it to the first.
+            waker.queued.swap(false, Ordering::AcqRel);
             into.push(waker.stream);
         }
     }

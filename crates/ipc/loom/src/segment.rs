@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! In the place of `crates/ipc/src/shm/segment.rs` and `memory.rs`: the words of a segment that the
+//! doorbell uses, accessed in the same orders.
+
+use std::sync::Arc;
+
+use super::validate::{BELL, Broken, WAIT};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+#[derive(Debug)]
+pub(crate) struct OwnSegment {
+    pub(super) memory: Own,
+}
+
+#[derive(Debug)]
+pub(crate) struct PeerSegment {
+    pub(super) memory: Foreign,
+}
+
+#[derive(Debug, Default)]
+struct Words {
+    wait: AtomicU64,
+    bell: AtomicU32,
+}
+
+#[derive(Debug)]
+pub(super) struct Own(Arc<Words>);
+
+#[derive(Debug)]
+pub(super) struct Foreign(Arc<Words>);
+
+/// A segment, as its maker and as the other side sees it.
+pub(super) fn segment() -> (Arc<OwnSegment>, Arc<PeerSegment>) {
+    let words = Arc::new(Words::default());
+    let own = OwnSegment { memory: Own(words.clone()) };
+    (Arc::new(own), Arc::new(PeerSegment { memory: Foreign(words) }))
+}
+
+impl Own {
+    pub(super) fn publish(&self, offset: usize, value: u64) -> Result<(), Broken> {
+        self.0.word(offset)?.store(value, Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, Broken> {
+        self.0.half(offset)
+    }
+}
+
+impl Foreign {
+    pub(super) fn load(&self, offset: usize) -> Result<u64, Broken> {
+        Ok(self.0.word(offset)?.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, Broken> {
+        self.0.half(offset)
+    }
+}
+
+impl Words {
+    fn word(&self, offset: usize) -> Result<&AtomicU64, Broken> {
+        if offset == WAIT { Ok(&self.wait) } else { Err(Broken) }
+    }
+
+    fn half(&self, offset: usize) -> Result<&AtomicU32, Broken> {
+        if offset == BELL { Ok(&self.bell) } else { Err(Broken) }
+    }
+}

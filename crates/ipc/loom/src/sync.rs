@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Loom's atomics, in the place of `crates/ipc/src/sync.rs`, and the lock of `parking_lot` by its
+//! orders.
+//!
+//! Loom takes a sequentially consistent access for one that acquires and releases, but knows such
+//! fences. So here a thread that has made such a store fences before its next such load: with less,
+//! two threads could miss each other, and if one of the two accesses is made weaker they do. It is a
+//! little more than what holds: other accesses around the fence are ordered too.
+
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+pub(crate) use loom::sync::atomic::Ordering;
+use loom::thread;
+
+/// Loom's, which has no `const` initialization: a value for each thread of a model.
+macro_rules! each_thread {
+    (
+        $(#[$attribute:meta])*
+        static $name:ident: $type:ty = const { $value:expr };
+    ) => {
+        loom::thread_local! {
+            $(#[$attribute])*
+            static $name: $type = $value;
+        }
+    };
+}
+pub(crate) use each_thread as thread_local;
+
+pub(crate) type AtomicBool = Atomic<bool>;
+pub(crate) type AtomicU32 = Atomic<u32>;
+pub(crate) type AtomicU64 = Atomic<u64>;
+
+/// What lies in an atomic.
+pub(crate) trait Word: Copy {
+    fn from_u64(word: u64) -> Self;
+    fn into_u64(self) -> u64;
+}
+
+impl Word for bool {
+    fn from_u64(word: u64) -> Self {
+        word != 0
+    }
+
+    fn into_u64(self) -> u64 {
+        self.into()
+    }
+}
+
+impl Word for u32 {
+    fn from_u64(word: u64) -> Self {
+        word as Self
+    }
+
+    fn into_u64(self) -> u64 {
+        self.into()
+    }
+}
+
+impl Word for u64 {
+    fn from_u64(word: u64) -> Self {
+        word
+    }
+
+    fn into_u64(self) -> u64 {
+        self
+    }
+}
+
+pub(crate) struct Atomic<T>(loom::sync::atomic::AtomicU64, PhantomData<T>);
+
+impl<T: Word> Atomic<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::atomic::AtomicU64::new(value.into_u64()), PhantomData)
+    }
+
+    pub(crate) fn load(&self, order: Ordering) -> T {
+        before_load(order);
+        T::from_u64(self.0.load(order))
+    }
+
+    /// A swap: loom forgets that one leaves no room between what it read and what it wrote, and
+    /// would let a store vanish behind a swap that saw it. So a store here continues the release of
+    /// what it overwrites, which a real one does not.
+    pub(crate) fn store(&self, value: T, order: Ordering) {
+        self.0.swap(value.into_u64(), order);
+        behind_store(order);
+    }
+
+    pub(crate) fn swap(&self, value: T, order: Ordering) -> T {
+        before_load(order);
+        let old = self.0.swap(value.into_u64(), order);
+        behind_store(order);
+        T::from_u64(old)
+    }
+
+    pub(crate) fn fetch_add(&self, value: T, order: Ordering) -> T {
+        before_load(order);
+        let old = self.0.fetch_add(value.into_u64(), order);
+        behind_store(order);
+        T::from_u64(old)
+    }
+
+    pub(crate) fn compare_exchange(
+        &self,
+        old: T,
+        new: T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<T, T> {
+        before_load(success);
+        let result = self.0.compare_exchange(old.into_u64(), new.into_u64(), success, failure);
+        if result.is_ok() {
+            behind_store(success);
+        }
+        result.map(T::from_u64).map_err(T::from_u64)
+    }
+}
+
+impl<T: Word + Default> Default for Atomic<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> fmt::Debug for Atomic<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Atomic")
+    }
+}
+
+loom::thread_local! {
+    /// This thread has made a sequentially consistent store and has not fenced since.
+    static HAS_STORED: Cell<bool> = Cell::new(false);
+    static NUMBER: u64 = NUMBERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+}
+
+loom::lazy_static! {
+    static ref NUMBERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+}
+
+fn before_load(order: Ordering) {
+    if order == Ordering::SeqCst && HAS_STORED.with(Cell::get) {
+        fence(Ordering::SeqCst);
+    }
+}
+
+fn behind_store(order: Ordering) {
+    if order == Ordering::SeqCst {
+        HAS_STORED.with(|has_stored| has_stored.set(true));
+    }
+}
+
+pub(crate) fn fence(order: Ordering) {
+    if order == Ordering::SeqCst {
+        HAS_STORED.with(|has_stored| has_stored.set(false));
+    }
+    loom::sync::atomic::fence(order);
+}
+
+pub(crate) fn fence_behind_update() {
+    fence(Ordering::SeqCst);
+}
+
+pub(crate) fn thread_number() -> u64 {
+    NUMBER.with(|number| *number)
+}
+
+/// As `parking_lot`'s: a lock is taken by an exchange that acquires, after a relaxed look if it is
+/// only tried, and let go of by a subtraction that releases. Nothing more is promised, so that who
+/// tries it may take a lock for taken that has been let go of.
+#[derive(Default)]
+pub(crate) struct Mutex<T> {
+    state: loom::sync::atomic::AtomicUsize,
+    content: std::sync::Mutex<T>,
+}
+
+const LOCKED: usize = 1;
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(content: T) -> Self {
+        let state = loom::sync::atomic::AtomicUsize::new(0);
+        Self { state, content: std::sync::Mutex::new(content) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        while self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err()
+        {
+            thread::yield_now();
+        }
+        self.locked()
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let free = self.state.load(Ordering::Relaxed) == 0;
+        let exchange =
+            || self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed);
+        (free && exchange().is_ok()).then(|| self.locked())
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.content.get_mut().unwrap()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, T> {
+        // One at a time has it, or this fails.
+        MutexGuard { state: &self.state, content: Some(self.content.try_lock().unwrap()) }
+    }
+}
+
+impl<T> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mutex")
+    }
+}
+
+pub(crate) struct MutexGuard<'a, T> {
+    state: &'a loom::sync::atomic::AtomicUsize,
+    content: Option<std::sync::MutexGuard<'a, T>>,
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.content.as_ref().unwrap()
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.content.as_mut().unwrap()
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        self.content = None;
+        self.state.fetch_sub(LOCKED, Ordering::Release);
+    }
+}
