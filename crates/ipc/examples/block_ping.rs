@@ -10,15 +10,16 @@
 //! of this one's and a block of that one's, both released; no byte of them is copied. In the stream
 //! each byte is written here, and read there by a copy out of the mapping.
 
-use std::process::{Command, Stdio};
+mod common;
+
+use std::path::Path;
 use std::time::Instant;
 
 use becket_chan::bounded;
 use becket_ipc::blocks::BlockRef;
-use becket_ipc::{Client, Element, Options, ReceiverOptions, Server};
+use becket_ipc::{Client, Element, ReceiverOptions, Server};
 use becket_zcopy::{Class, Meta, Pool, Region};
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
+use common::{Arguments, Error};
 
 const BYTES: usize = 1 << 20;
 const BLOCKS: u32 = 32;
@@ -27,47 +28,10 @@ const FILLED: u32 = 2_000;
 const REPETITIONS: usize = 7;
 
 fn main() -> Result<(), Error> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [role, path] = arguments.as_slice()
-        && role == "--serve"
-    {
-        return serve(path);
-    }
-    let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    let directory = std::env::temp_dir().join(format!("becket-blocks-{}", std::process::id()));
-    std::fs::create_dir(&directory)?;
-    std::fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    let path = directory.join("socket");
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg("--serve")
-        .arg(&path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    if let Some(out) = &mut child.stdout {
-        std::io::Read::read_exact(out, &mut [0])?;
-    }
-    let mut options = Options::default();
-    options.shared_memory = !has("--socket");
-    let client = Client::connect_with(&path, options).wait()?;
-    let measured = {
-        let client = client.clone();
-        move || measure(&client)
-    };
-    if has("--threads") {
-        measured()?;
-    } else {
-        let runtime = becket_coro::Runtime::builder().workers(1).build()?;
-        runtime.spawn(measured).join().map_err(|error| error.to_string())??;
-    }
-    drop(client);
-    drop(child.stdin.take());
-    child.wait()?;
-    std::fs::remove_dir_all(&directory)?;
-    Ok(())
+    common::run(serve, measure)
 }
 
-fn measure(client: &Client) -> Result<(), Error> {
+fn measure(client: &Client, _: &Arguments) -> Result<(), Error> {
     let tx = client.sender("ping").wait()?;
     let rx = client.receiver_with("pong", ReceiverOptions::window(16)).wait()?;
     let ahead = tx.ahead();
@@ -151,7 +115,7 @@ fn pool() -> Result<Pool, Error> {
 
 /// Answers blocks with blocks and bytes with bytes, and reads what it is given to read, until
 /// standard input ends.
-fn serve(path: &str) -> Result<(), Error> {
+fn serve(path: &Path) -> Result<(), Error> {
     let server = Server::bind(path)?;
     let (ping_tx, ping_rx) = bounded::<Element>(64);
     let (pong_tx, pong_rx) = bounded::<Element>(64);
@@ -196,9 +160,7 @@ fn serve(path: &str) -> Result<(), Error> {
             }
         }
     });
-    print!("+");
-    std::io::Write::flush(&mut std::io::stdout())?;
-    std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new())?;
+    common::serve_until_told()?;
     drop(server);
     echo.join().map_err(|error| error.to_string())??;
     reader.join().map_err(|error| error.to_string())?;

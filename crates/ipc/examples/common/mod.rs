@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Two processes: this one measures, and this program once more, started with `--serve`, answers.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use becket_ipc::{Client, Options};
+
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What follows the program's name.
+pub(crate) struct Arguments(Vec<String>);
+
+impl Arguments {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+}
+
+/// In the one process `measure` with a client of the other: in a coroutine, or in this thread if
+/// there is `--threads`; over shared memory unless there is `--socket`. In the other `serve`, at a
+/// path.
+pub(crate) fn run(
+    serve: fn(&Path) -> Result<(), Error>,
+    measure: fn(&Client, &Arguments) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let arguments = Arguments(std::env::args().skip(1).collect());
+    if let [role, path] = arguments.0.as_slice()
+        && role == "--serve"
+    {
+        return serve(Path::new(path));
+    }
+    let other = Other::start()?;
+    let mut options = Options::default();
+    options.shared_memory = !arguments.has("--socket");
+    let client = Client::connect_with(other.socket(), options).wait()?;
+    if arguments.has("--threads") {
+        measure(&client, &arguments)?;
+        drop(client);
+    } else {
+        let runtime = becket_coro::Runtime::builder().workers(1).build()?;
+        let measured = runtime.spawn(move || measure(&client, &arguments));
+        measured.join().map_err(|error| error.to_string())??;
+    }
+    other.end()
+}
+
+/// Says that the server can be reached, and waits until it is to end.
+pub(crate) fn serve_until_told() -> Result<(), Error> {
+    print!("+");
+    std::io::stdout().flush()?;
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// The other process, and a directory of this user's alone for its socket.
+struct Other {
+    directory: PathBuf,
+    process: Child,
+}
+
+impl Other {
+    fn start() -> Result<Self, Error> {
+        let directory = std::env::temp_dir().join(format!("becket-{}", std::process::id()));
+        std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("--serve")
+            .arg(directory.join("socket"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        if let Some(out) = &mut process.stdout {
+            out.read_exact(&mut [0])?;
+        }
+        Ok(Self { directory, process })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.join("socket")
+    }
+
+    fn end(mut self) -> Result<(), Error> {
+        drop(self.process.stdin.take());
+        self.process.wait()?;
+        std::fs::remove_dir_all(&self.directory)?;
+        Ok(())
+    }
+}
