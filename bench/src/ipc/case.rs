@@ -23,6 +23,9 @@ pub(crate) enum Unit {
     MillionPerSecond,
 }
 
+/// Who takes part: makes their sides.
+pub(crate) type Sides = fn(Place, Work) -> Result<Vec<Contestant>, BenchError>;
+
 /// A row and who takes part in it.
 pub(crate) struct Case {
     /// The row's name.
@@ -36,7 +39,7 @@ pub(crate) struct Case {
     /// What they do.
     pub(crate) work: Work,
     /// Who takes part.
-    pub(crate) sides: fn(Place, Work) -> Result<Vec<Contestant>, BenchError>,
+    pub(crate) sides: Sides,
 }
 
 impl Case {

@@ -27,9 +27,7 @@ fn payload(bytes: usize, text: &str) -> Case {
             unix_stream::Coalesced,
             slots::Slots,
         ];
-        let mut sides: Vec<_> = sides(place, work)?;
-        sides.push(memcpy::side(work.bytes())?);
-        Ok(sides)
+        memcpy::beside(sides, place, work)
     })
     .rate(Unit::GigabytesPerSecond)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The rows of the group `ipc`, with their goals and with who takes part.
 
-use super::case::{Case, Unit};
+use super::case::{Case, Sides, Unit};
 use super::contest::Contestant;
 use super::floors::{eventfd, futex, memcpy, slots, word};
 use super::ours::{handed, remote, ring};
@@ -27,6 +27,30 @@ const LARGE: usize = 1 << 20;
 /// Messages under way.
 const WINDOW: u64 = 64;
 
+/// Rings and floors of which each end is woken.
+const RINGS_ASLEEP: Sides =
+    sides![ring::Ring, iceoryx2::Events, shmem_ipc::Events, futex::Futex, eventfd::Eventfd];
+/// Those that have many messages under way.
+const RINGS_FULL: Sides = sides![ring::Ring, iceoryx2::Polling, shmem_ipc::Polling, slots::Slots];
+/// Channels, sockets and floors of which each end is woken.
+const CHANNELS_ASLEEP: Sides = sides![
+    remote::Shared,
+    iceoryx2::Events,
+    ipc_channel::Bytes,
+    unix_stream::Plain,
+    seqpacket::Seqpacket,
+    futex::Futex,
+];
+/// Those that have many messages under way.
+const CHANNELS_FULL: Sides = sides![
+    remote::Shared,
+    iceoryx2::Polling,
+    ipc_channel::Bytes,
+    unix_stream::Coalesced,
+    seqpacket::Seqpacket,
+    slots::Slots,
+];
+
 /// All rows.
 pub(crate) fn rows() -> Vec<Case> {
     [ring(), handed_over(), remote()].into_iter().flatten().collect()
@@ -35,27 +59,33 @@ pub(crate) fn rows() -> Vec<Case> {
 /// The ring alone.
 fn ring() -> Vec<Case> {
     vec![
-        case("ring alone: 64 B there and back, awake", Apart, Work::RoundTrip(SMALL), sides![
-            ring::Ring, iceoryx2::Polling, shmem_ipc::Polling, unix_stream::Polled, word::Word,
-            slots::Slots,
-        ])
+        case(
+            "ring alone: 64 B there and back, awake",
+            Apart,
+            Work::RoundTrip(SMALL),
+            sides![
+                ring::Ring,
+                iceoryx2::Polling,
+                shmem_ipc::Polling,
+                unix_stream::Polled,
+                word::Word,
+                slots::Slots,
+            ],
+        )
         .goal(Goal::Figure(400.0)),
-        case("ring alone: 64 B there and back, packed", Packed, Work::RoundTrip(SMALL), sides![
-            ring::Ring, iceoryx2::Events, shmem_ipc::Events, futex::Futex, eventfd::Eventfd,
-        ])
+        case(
+            "ring alone: 64 B there and back, packed",
+            Packed,
+            Work::RoundTrip(SMALL),
+            RINGS_ASLEEP,
+        )
         .goal(Goal::Figure(2200.0)),
-        case("ring alone: 64 B there and back, asleep", Apart, Work::Asleep(SMALL), sides![
-            ring::Ring, iceoryx2::Events, shmem_ipc::Events, futex::Futex, eventfd::Eventfd,
-        ])
-        .goal(Goal::Times(1.1, futex::Futex::COLUMN)),
-        case("ring alone: 64 B, window of 64", Apart, Work::Window(SMALL, WINDOW), sides![
-            ring::Ring, iceoryx2::Polling, shmem_ipc::Polling, slots::Slots,
-        ])
-        .goal(Goal::Figure(60.0)),
-        case("ring alone: 64 B one way", Apart, Work::OneWay(SMALL), sides![
-            ring::Ring, iceoryx2::Polling, shmem_ipc::Polling, slots::Slots,
-        ])
-        .goal(Goal::Figure(50.0)),
+        case("ring alone: 64 B there and back, asleep", Apart, Work::Asleep(SMALL), RINGS_ASLEEP)
+            .goal(Goal::Times(1.1, futex::Futex::COLUMN)),
+        case("ring alone: 64 B, window of 64", Apart, Work::Window(SMALL, WINDOW), RINGS_FULL)
+            .goal(Goal::Figure(60.0)),
+        case("ring alone: 64 B one way", Apart, Work::OneWay(SMALL), RINGS_FULL)
+            .goal(Goal::Figure(50.0)),
     ]
 }
 
@@ -85,9 +115,7 @@ fn handed_over() -> Vec<Case> {
                 unix_stream::Plain,
                 slots::Slots,
             ];
-            let mut sides: Vec<_> = sides(place, work)?;
-            sides.push(memcpy::side(work.bytes())?);
-            Ok(sides)
+            memcpy::beside(sides, place, work)
         })
         .rate(Unit::GigabytesPerSecond)
         .goal(Goal::Figure(10.0)),
@@ -116,61 +144,18 @@ fn remote() -> Vec<Case> {
             "channels: 64 B there and back, packed",
             Packed,
             Work::RoundTrip(SMALL),
-            sides![
-                remote::Shared,
-                iceoryx2::Events,
-                ipc_channel::Bytes,
-                unix_stream::Plain,
-                seqpacket::Seqpacket,
-                futex::Futex,
-            ],
+            CHANNELS_ASLEEP,
         )
         .goal(Goal::Figure(3000.0)),
-        case(
-            "channels: 64 B there and back, asleep",
-            Apart,
-            Work::Asleep(SMALL),
-            sides![
-                remote::Shared,
-                iceoryx2::Events,
-                ipc_channel::Bytes,
-                unix_stream::Plain,
-                seqpacket::Seqpacket,
-                futex::Futex,
-            ],
-        ),
+        case("channels: 64 B there and back, asleep", Apart, Work::Asleep(SMALL), CHANNELS_ASLEEP),
         case(
             "channels of one server: 64 B there and back, awake",
             Apart,
             Work::RoundTrip(SMALL),
             sides![remote::SharedServer, ipc_channel::Bytes, unix_stream::Plain],
         ),
-        case(
-            "channels: 64 B, window of 64",
-            Apart,
-            Work::Window(SMALL, WINDOW),
-            sides![
-                remote::Shared,
-                iceoryx2::Polling,
-                ipc_channel::Bytes,
-                unix_stream::Coalesced,
-                seqpacket::Seqpacket,
-                slots::Slots,
-            ],
-        ),
-        case(
-            "channels: 64 B one way",
-            Apart,
-            Work::OneWay(SMALL),
-            sides![
-                remote::Shared,
-                iceoryx2::Polling,
-                ipc_channel::Bytes,
-                unix_stream::Coalesced,
-                seqpacket::Seqpacket,
-                slots::Slots,
-            ],
-        ),
+        case("channels: 64 B, window of 64", Apart, Work::Window(SMALL, WINDOW), CHANNELS_FULL),
+        case("channels: 64 B one way", Apart, Work::OneWay(SMALL), CHANNELS_FULL),
         case(
             "channels over a Unix socket: 64 B there and back, awake",
             Apart,
@@ -203,12 +188,7 @@ fn remote() -> Vec<Case> {
 }
 
 /// A row in nanoseconds, without a goal.
-pub(crate) fn case(
-    name: impl Into<String>,
-    place: Place,
-    work: Work,
-    sides: fn(Place, Work) -> Result<Vec<Contestant>, crate::error::BenchError>,
-) -> Case {
+pub(crate) fn case(name: impl Into<String>, place: Place, work: Work, sides: Sides) -> Case {
     Case { name: name.into(), goal: None, unit: Unit::Nanoseconds, place, work, sides }
 }
 

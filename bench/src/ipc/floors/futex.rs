@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use rustix::io::Errno;
 use rustix::thread::futex;
 
+use super::duplex::Duplex;
 use crate::error::BenchError;
-use crate::ipc::shared::{LINE, Shared};
+use crate::ipc::shared::LINE;
 use crate::ipc::way::{Invitation, Kind, Way};
 use crate::ipc::work::Work;
 
@@ -20,9 +21,7 @@ pub(crate) enum Futex {}
 ///   line    ├ turn, the word that is slept on ┤ number ┤
 /// ```
 pub(crate) struct End {
-    memory: Shared,
-    out: usize,
-    inward: usize,
+    lines: Duplex,
     turn: u32,
 }
 
@@ -30,35 +29,33 @@ const NUMBER: usize = 8;
 
 impl Kind for Futex {
     const COLUMN: &str = "futex";
-    type Host = Shared;
+    type Host = Duplex;
     type End = End;
 
-    fn invite(_: Work) -> Result<(Invitation, Shared), BenchError> {
-        let (memory, descriptor) = Shared::create(2 * LINE)?;
-        Ok((Invitation::of([descriptor]), memory))
+    fn invite(_: Work) -> Result<(Invitation, Duplex), BenchError> {
+        Duplex::invite(LINE)
     }
 
-    fn accept(memory: Shared, _: Work) -> Result<End, BenchError> {
-        Ok(End { memory, out: 0, inward: LINE, turn: 0 })
+    fn accept(lines: Duplex, _: Work) -> Result<End, BenchError> {
+        Ok(End { lines, turn: 0 })
     }
 
-    fn join(mut invitation: Invitation, _: Work) -> Result<End, BenchError> {
-        let memory = Shared::open(&invitation.descriptor()?, 2 * LINE)?;
-        Ok(End { memory, out: LINE, inward: 0, turn: 0 })
+    fn join(invitation: Invitation, _: Work) -> Result<End, BenchError> {
+        Ok(End { lines: Duplex::join(invitation, LINE)?, turn: 0 })
     }
 }
 
 impl Way for End {
     fn put(&mut self, number: u64) -> Result<(), BenchError> {
-        self.memory.word(self.out + NUMBER)?.store(number, Relaxed);
-        let turn = self.memory.half_word(self.out)?;
+        self.lines.memory.word(self.lines.out + NUMBER)?.store(number, Relaxed);
+        let turn = self.lines.memory.half_word(self.lines.out)?;
         turn.fetch_add(1, Release);
         futex::wake(turn, futex::Flags::empty(), 1).map_err(refused)?;
         Ok(())
     }
 
     fn take(&mut self) -> Result<u64, BenchError> {
-        let turn = self.memory.half_word(self.inward)?;
+        let turn = self.lines.memory.half_word(self.lines.inward)?;
         while turn.load(Acquire) == self.turn {
             match futex::wait(turn, futex::Flags::empty(), self.turn, None) {
                 Ok(()) | Err(Errno::AGAIN | Errno::INTR) => {}
@@ -66,7 +63,7 @@ impl Way for End {
             }
         }
         self.turn = self.turn.wrapping_add(1);
-        Ok(self.memory.word(self.inward + NUMBER)?.load(Relaxed))
+        Ok(self.lines.memory.word(self.lines.inward + NUMBER)?.load(Relaxed))
     }
 }
 

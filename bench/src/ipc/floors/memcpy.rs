@@ -5,13 +5,26 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::error::{BenchError, check};
+use crate::ipc::case::Sides;
 use crate::ipc::contest::Contestant;
 use crate::ipc::payload::Payload;
+use crate::ipc::place::Place;
+use crate::ipc::work::Work;
 
 const COLUMN: &str = "memcpy";
 
-/// Copies so many bytes.
-pub(crate) fn side(bytes: usize) -> Result<Contestant, BenchError> {
+/// These sides, and a copy of as many bytes.
+pub(crate) fn beside(
+    sides: Sides,
+    place: Place,
+    work: Work,
+) -> Result<Vec<Contestant>, BenchError> {
+    let mut sides = sides(place, work)?;
+    sides.push(side(work.bytes())?);
+    Ok(sides)
+}
+
+fn side(bytes: usize) -> Result<Contestant, BenchError> {
     let mut payload = Payload::new(COLUMN, bytes);
     let mut copy = vec![0; payload.bytes()];
     let side = move |n: u64| {

@@ -12,6 +12,7 @@
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
+use super::duplex::Duplex;
 use crate::error::BenchError;
 use crate::ipc::payload::Payload;
 use crate::ipc::shared::{LINE, Shared};
@@ -68,26 +69,23 @@ impl Shape {
 
 impl Kind for Slots {
     const COLUMN: &str = "slots, spinning";
-    type Host = Shared;
+    type Host = Duplex;
     type End = End;
 
-    fn invite(work: Work) -> Result<(Invitation, Shared), BenchError> {
-        let (memory, descriptor) = Shared::create(2 * Shape::of(work).direction())?;
-        Ok((Invitation::of([descriptor]), memory))
+    fn invite(work: Work) -> Result<(Invitation, Duplex), BenchError> {
+        Duplex::invite(Shape::of(work).direction())
     }
 
-    fn accept(memory: Shared, work: Work) -> Result<End, BenchError> {
-        Ok(end(memory, work, 0, Shape::of(work).direction()))
+    fn accept(host: Duplex, work: Work) -> Result<End, BenchError> {
+        Ok(end(host, work))
     }
 
-    fn join(mut invitation: Invitation, work: Work) -> Result<End, BenchError> {
-        let direction = Shape::of(work).direction();
-        let memory = Shared::open(&invitation.descriptor()?, 2 * direction)?;
-        Ok(end(memory, work, direction, 0))
+    fn join(invitation: Invitation, work: Work) -> Result<End, BenchError> {
+        Ok(end(Duplex::join(invitation, Shape::of(work).direction())?, work))
     }
 }
 
-fn end(memory: Shared, work: Work, out: usize, inward: usize) -> End {
+fn end(Duplex { memory, out, inward }: Duplex, work: Work) -> End {
     let side = |base| Side { base, count: 0 };
     let payload = Payload::new(Slots::COLUMN, work.bytes());
     End { memory, payload, shape: Shape::of(work), out: side(out), inward: side(inward) }
