@@ -9,11 +9,14 @@
 //! | `memory` | a pair of links in this process |
 //! | `socket` | a connected Unix socket before it is a link: its greeting's bytes |
 //! | `rights` | file descriptors beside bytes |
+//! | `socket_link` | a link over a socket, whatever it carries |
+//! | `backlog` | bytes that wait to be written |
 //! | `unix_stream` | frames in a byte stream: one buffer, few system calls |
 //! | `seqpacket` | a frame a packet |
 //! | `impaired` | any link in bad weather, by a clock of the lab's |
 //! | `listen` | who may connect, and where |
 
+mod backlog;
 mod counters;
 mod error;
 pub mod impaired;
@@ -25,6 +28,7 @@ mod peer;
 pub(crate) mod rights;
 mod seqpacket;
 mod socket;
+mod socket_link;
 mod unix_stream;
 
 pub use counters::LinkCounters;
