@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A link over a connected Unix socket, whatever the socket carries: what is put, what bounds it, and
-//! how it ends. How a frame lies in the socket is its [`Framing`]'s.
+//! A link over a connected Unix socket, whatever the socket carries: what is put, what bounds it,
+//! and how it ends. How a frame lies in the socket is its [`Framing`]'s.
 //!
 //! # Invariants
 //!
-//! 1. The backlog holds at most `out_bytes_max` bytes, and any one frame finds room in an empty one.
-//! 2. Once the peer is gone there is no backlog: what is put is counted and discarded. What the peer
-//!    sent before it went is still to be read; `take` tells of its end.
+//! 1. The backlog holds at most `out_bytes_max` bytes, and any one frame finds room in an empty
+//!    one.
+//! 2. Once the peer is gone there is no backlog: what is put is counted and discarded. What the
+//!    peer sent before it went is still to be read; `take` tells of its end.
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,7 +28,7 @@ pub trait Framing: fmt::Debug + Send {
     /// The transport's name.
     const NAME: &'static str;
 
-    /// Gives each frame that has arrived to `sink`, and says how many. An error is left in the base.
+    /// Gives each frame that has arrived to `sink`, and says how many. An error is left in `base`.
     fn take(
         &mut self,
         base: &mut Base,
