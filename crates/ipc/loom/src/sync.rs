@@ -13,7 +13,6 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 pub(crate) use loom::sync::atomic::Ordering;
-use loom::thread;
 
 /// Loom's, which has no `const` initialization: a value for each thread of a model.
 macro_rules! each_thread {
@@ -173,31 +172,63 @@ pub(crate) fn thread_number() -> u64 {
 /// tries it may take a lock for taken that has been let go of.
 #[derive(Default)]
 pub(crate) struct Mutex<T> {
-    state: loom::sync::atomic::AtomicUsize,
+    lock: Lock,
     content: std::sync::Mutex<T>,
 }
 
 const LOCKED: usize = 1;
 
+#[derive(Default)]
+struct Lock {
+    state: loom::sync::atomic::AtomicUsize,
+    /// Threads that wait. Not of loom's: it orders nothing.
+    waiting: std::sync::atomic::AtomicUsize,
+    queue: loom::sync::Mutex<()>,
+    unlocked: loom::sync::Condvar,
+}
+
+impl Lock {
+    fn try_change(&self) -> bool {
+        self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    fn try_lock(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == 0 && self.try_change()
+    }
+
+    fn lock(&self) {
+        if self.try_change() {
+            return;
+        }
+        let mut queue = self.queue.lock().unwrap();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        while !self.try_change() {
+            queue = self.unlocked.wait(queue).unwrap();
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn unlock(&self) {
+        self.state.fetch_sub(LOCKED, Ordering::Release);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            drop(self.queue.lock().unwrap());
+            self.unlocked.notify_one();
+        }
+    }
+}
+
 impl<T> Mutex<T> {
     pub(crate) fn new(content: T) -> Self {
-        let state = loom::sync::atomic::AtomicUsize::new(0);
-        Self { state, content: std::sync::Mutex::new(content) }
+        Self { lock: Lock::default(), content: std::sync::Mutex::new(content) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        while self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err()
-        {
-            thread::yield_now();
-        }
+        self.lock.lock();
         self.locked()
     }
 
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let free = self.state.load(Ordering::Relaxed) == 0;
-        let exchange =
-            || self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed);
-        (free && exchange().is_ok()).then(|| self.locked())
+        self.lock.try_lock().then(|| self.locked())
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut T {
@@ -206,7 +237,7 @@ impl<T> Mutex<T> {
 
     fn locked(&self) -> MutexGuard<'_, T> {
         // One at a time has it, or this fails.
-        MutexGuard { state: &self.state, content: Some(self.content.try_lock().unwrap()) }
+        MutexGuard { lock: &self.lock, content: Some(self.content.try_lock().unwrap()) }
     }
 }
 
@@ -217,7 +248,7 @@ impl<T> fmt::Debug for Mutex<T> {
 }
 
 pub(crate) struct MutexGuard<'a, T> {
-    state: &'a loom::sync::atomic::AtomicUsize,
+    lock: &'a Lock,
     content: Option<std::sync::MutexGuard<'a, T>>,
 }
 
@@ -238,6 +269,6 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 impl<T> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         self.content = None;
-        self.state.fetch_sub(LOCKED, Ordering::Release);
+        self.lock.unlock();
     }
 }

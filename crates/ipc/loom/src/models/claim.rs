@@ -9,7 +9,7 @@ use loom::sync::{
 };
 use loom::thread;
 
-use super::{join, large_model, model, spawn};
+use super::{join, model, spawn};
 use crate::connection::claim::{Claim, Tick};
 
 #[derive(Default)]
@@ -104,7 +104,7 @@ fn who_looks_when_the_guard_ends_is_guarded_again() {
 
 #[test]
 fn one_looks_at_a_time() {
-    large_model(|| {
+    model(|| {
         let world = World::new();
         assert!(world.claim.claim());
         world.retain();

@@ -6,7 +6,7 @@ use loom::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use super::{join, large_model, model, spawn};
+use super::{join, model, spawn};
 use crate::connection::mark::Marked;
 
 const THREADS: usize = 3;
@@ -108,7 +108,7 @@ fn who_only_wants_to_look_sees_to_what_comes_meanwhile() {
 
 #[test]
 fn who_waits_for_the_lock_sees_to_what_comes_meanwhile() {
-    large_model(|| {
+    model(|| {
         let world = World::new();
         let bring: Vec<_> = (0..2)
             .map(|number| {

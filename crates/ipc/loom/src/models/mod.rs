@@ -4,6 +4,7 @@
 //! see.
 
 mod claim;
+mod connection;
 mod doorbell;
 mod mark;
 mod waking;

@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{join, large_model, model, spawn};
+use super::{join, model, spawn};
 use crate::connection::{
     mark::Marked,
     waking::{StreamWaker, Turn, Wakeable, Woken, take_turn},
@@ -106,7 +106,7 @@ fn two_wake_one_stream_and_both_are_seen() {
 
 #[test]
 fn three_wake_two_streams_and_all_are_seen() {
-    large_model(|| {
+    model(|| {
         let world = World::new();
         let wakers = [world.waker(0), world.waker(1)];
         let wake: Vec<_> = (0..STREAMS)
@@ -139,7 +139,7 @@ fn who_is_woken_again_and_again_sees_the_last() {
 
 #[test]
 fn connections_that_wake_each_other_have_their_turns() {
-    large_model(|| {
+    model(|| {
         let mut second = None;
         let first = Arc::new_cyclic(|first| {
             let second = second.insert(Arc::new(World::with(first.clone())));

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A connection over shared memory without its session: a peer puts frames, threads that wait for
+//! them drive it or are woken, the I/O thread watches. The lock, the claim and the doorbell are those
+//! that run; what a turn, a look and a drive do with them is written as in `connection/{core, drive,
+//! mod}.rs`, without the bounds on looking.
+//!
+//! Nobody is left who could look when a frame lies there: a thread that waits for it, or the I/O
+//! thread, which ends with the last frame, sleeps for ever then, which loom reports.
+
+use std::sync::Arc;
+
+use loom::sync::{Condvar, Mutex};
+
+use super::{join, large_model, model, spawn};
+use crate::{
+    connection::{
+        claim::{Claim, Tick},
+        mark::Marked,
+    },
+    doorbell::{Doorbell, Mode, News, Rung},
+    side::{Side, pair},
+    sync::{self, AtomicBool, AtomicU64, Ordering, fence},
+};
+
+struct World {
+    /// Frames that the peer has put: in its segment.
+    put: AtomicU64,
+    /// So many it puts in all.
+    last: u64,
+    core: Marked<Core>,
+    claim: Claim,
+    doorbell: Arc<Doorbell>,
+    parkers: Vec<Parker>,
+    io: Io,
+}
+
+struct Core {
+    side: Side,
+    taken: u64,
+    is_armed: bool,
+}
+
+/// A thread that waits for a frame. As `drive::Parker`.
+struct Parker {
+    frame: u64,
+    woken: AtomicBool,
+    /// The thread's token.
+    token: Mutex<bool>,
+    unparked: Condvar,
+    sleeps_at_doorbell: sync::Mutex<bool>,
+}
+
+/// What the I/O thread waits for: as the kernel tells it.
+#[derive(Default)]
+struct Io {
+    state: Mutex<IoState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct IoState {
+    /// There is a byte on the socket that it has not been told of.
+    byte: bool,
+    /// It wants no more guards than one.
+    guards: usize,
+    is_over: bool,
+}
+
+impl Io {
+    fn change(&self, change: impl FnOnce(&mut IoState)) {
+        change(&mut self.state.lock().unwrap());
+        self.changed.notify_one();
+    }
+}
+
+impl World {
+    /// One that has started: it is nobody's, and has asked for a wake by the socket. `waited_for` are
+    /// the frames that threads wait for.
+    fn new(last: u64, waited_for: &[u64]) -> (Arc<Self>, Side) {
+        let (mut own, peer) = pair();
+        assert!(!own.arm(Mode::Event, false, || false));
+        let parker = |&frame: &u64| Parker {
+            frame,
+            woken: AtomicBool::new(false),
+            token: Mutex::default(),
+            unparked: Condvar::new(),
+            sleeps_at_doorbell: sync::Mutex::default(),
+        };
+        let world = Self {
+            put: AtomicU64::new(0),
+            last,
+            claim: Claim::default(),
+            doorbell: own.doorbell().clone(),
+            core: Marked::new(Core { side: own, taken: 0, is_armed: true }),
+            parkers: waited_for.iter().map(parker).collect(),
+            io: Io::default(),
+        };
+        (Arc::new(world), peer)
+    }
+
+    /// The peer's part.
+    fn peer(&self, mut side: Side) {
+        for frame in 1..=self.last {
+            self.put.store(frame, Ordering::Release);
+            if side.ring(News::Frames) == Rung::ByByte {
+                self.io.change(|state| state.byte = true);
+            }
+        }
+    }
+
+    /// The I/O thread's, until the last frame was taken.
+    fn watch(&self) {
+        loop {
+            let mut state = self.io.state.lock().unwrap();
+            while !state.byte && state.guards == 0 && !state.is_over {
+                state = self.io.changed.wait(state).unwrap();
+            }
+            let byte = std::mem::take(&mut state.byte);
+            let guards = std::mem::take(&mut state.guards);
+            if state.is_over {
+                return;
+            }
+            drop(state);
+            assert!(guards <= 1);
+            if guards > 0 && self.tick() {
+                self.io.state.lock().unwrap().guards += 1;
+            }
+            if byte {
+                self.turn();
+            }
+        }
+    }
+
+    /// As `Guarded::tick`.
+    fn tick(&self) -> bool {
+        let tick = self.claim.tick();
+        if tick == Tick::Lost {
+            self.ask_for_wake();
+        }
+        tick == Tick::Active
+    }
+
+    fn ask_for_wake(&self) {
+        let core = self.core.lock();
+        let is_ready = self.leave_after(core, |core| self.prepare_wait(core));
+        if is_ready {
+            self.turn();
+        }
+    }
+
+    /// As `Turn::turn`, and `Core::turn`.
+    fn turn(&self) {
+        loop {
+            let Some(mut core) = self.core.enter() else { return };
+            let before = core.taken;
+            loop {
+                if self.take(&mut core) {
+                    continue;
+                }
+                let is_driven = self.claim.is_taken();
+                if is_driven && core.taken != before {
+                    self.doorbell.kick();
+                }
+                if is_driven || !self.prepare_wait(&mut core) {
+                    break;
+                }
+            }
+            let taken = core.taken;
+            drop(core);
+            self.wake(taken);
+            if !self.core.is_marked() {
+                return;
+            }
+        }
+    }
+
+    /// As `Connection::locked`, and `leave`.
+    fn leave_after<R>(
+        &self,
+        mut core: sync::MutexGuard<'_, Core>,
+        act: impl FnOnce(&mut Core) -> R,
+    ) -> R {
+        let done = act(&mut core);
+        let taken = core.taken;
+        drop(core);
+        self.wake(taken);
+        if self.core.is_marked() {
+            self.turn();
+        }
+        done
+    }
+
+    /// As `look_once`.
+    fn look_once(&self) {
+        if let Some(core) = self.core.try_lock() {
+            self.leave_after(core, |core| self.take(core));
+        }
+    }
+
+    fn is_ready(&self, taken: u64) -> bool {
+        let put = self.put.load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        put > taken
+    }
+
+    /// Takes what has come. As a link: it has not waited then.
+    fn take(&self, core: &mut Core) -> bool {
+        if !self.is_ready(core.taken) {
+            return false;
+        }
+        core.taken += 1;
+        if std::mem::take(&mut core.is_armed) {
+            core.side.disarm();
+        }
+        true
+    }
+
+    /// As `Link::prepare_wait`.
+    fn prepare_wait(&self, core: &mut Core) -> bool {
+        let ready = core.side.arm(Mode::Event, false, || self.is_ready(core.taken));
+        core.is_armed = !ready;
+        ready
+    }
+
+    /// Those whose frame was taken.
+    fn wake(&self, taken: u64) {
+        for parker in self.parkers.iter().filter(|parker| parker.frame <= taken) {
+            parker.wake(&self.doorbell);
+        }
+        if taken == self.last {
+            self.io.change(|state| state.is_over = true);
+        }
+    }
+
+    /// As `Connection::drive`: waits for the parker's frame, and gives the connection up by `end`.
+    fn drive(&self, parker: usize, end: impl FnOnce(&Self)) {
+        let parker = &self.parkers[parker];
+        if !self.claim.resume() && !self.claim.claim() {
+            while !parker.is_woken() {
+                parker.park();
+            }
+            return;
+        }
+        loop {
+            self.look_once();
+            if parker.is_woken() {
+                break;
+            }
+            *parker.sleeps_at_doorbell.lock() = true;
+            self.sleep(parker);
+            *parker.sleeps_at_doorbell.lock() = false;
+            if parker.is_woken() {
+                break;
+            }
+        }
+        end(self);
+    }
+
+    /// As `Source::sleep`.
+    fn sleep(&self, parker: &Parker) {
+        let core = self.core.lock();
+        let ticket = self.leave_after(core, |core| {
+            let ticket = core.side.prepare_sleep(false, || self.is_ready(core.taken));
+            core.is_armed = ticket.is_some();
+            ticket
+        });
+        if let Some(ticket) = ticket
+            && !parker.is_woken()
+        {
+            self.doorbell.sleep(ticket, None).unwrap();
+        }
+    }
+
+    /// As `Source::retain`.
+    fn retain(&self) {
+        if self.claim.retain() {
+            self.io.change(|state| state.guards += 1);
+        }
+    }
+
+    /// As `Source::release`.
+    fn release(&self) {
+        self.claim.release();
+        self.ask_for_wake();
+    }
+
+    fn assert_is_over(&self) {
+        assert_eq!(self.core.lock().taken, self.last);
+        assert!(self.parkers.iter().all(Parker::is_woken));
+    }
+}
+
+impl Parker {
+    fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
+    }
+
+    fn park(&self) {
+        let mut token = self.token.lock().unwrap();
+        while !std::mem::take(&mut *token) {
+            token = self.unparked.wait(token).unwrap();
+        }
+    }
+
+    fn wake(&self, doorbell: &Doorbell) {
+        if self.woken.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        *self.token.lock().unwrap() = true;
+        self.unparked.notify_one();
+        let sleeps_at_doorbell = *self.sleeps_at_doorbell.lock();
+        if sleeps_at_doorbell {
+            doorbell.kick();
+        }
+    }
+}
+
+/// The peer and the I/O thread run; so do these, each on a thread of its own but the first.
+fn run<const N: usize>(last: u64, waited_for: &[u64], threads: [fn(&World); N]) {
+    let (world, side) = World::new(last, waited_for);
+    let mut others = Vec::new();
+    let one = world.clone();
+    others.push(spawn(move || one.peer(side)));
+    let one = world.clone();
+    others.push(spawn(move || one.watch()));
+    let [first, rest @ ..] = &threads[..] else { return };
+    for thread in rest {
+        let (one, thread) = (world.clone(), *thread);
+        others.push(spawn(move || thread(&one)));
+    }
+    first(&world);
+    others.into_iter().for_each(join);
+    world.assert_is_over();
+}
+
+#[test]
+fn the_io_thread_takes_what_nobody_waits_for() {
+    model(|| run(2, &[], [|_| {}]));
+}
+
+#[test]
+fn who_waits_drives_and_the_io_thread_may_be_first() {
+    model(|| run(1, &[1], [|world| world.drive(0, |_| {})]));
+}
+
+#[test]
+fn who_retains_and_does_not_come_back_loses_nothing() {
+    model(|| run(2, &[1], [|world| world.drive(0, World::retain)]));
+}
+
+#[test]
+fn who_gives_up_loses_nothing() {
+    model(|| run(2, &[1], [|world| world.drive(0, World::release)]));
+}
+
+#[test]
+fn who_comes_back_goes_on() {
+    large_model(|| {
+        run(
+            2,
+            &[1, 2],
+            [|world| {
+                world.drive(0, World::retain);
+                world.drive(1, World::retain);
+            }],
+        );
+    });
+}
+
+#[test]
+fn who_does_not_drive_is_woken_when_who_does_has_gone() {
+    large_model(|| {
+        run(
+            2,
+            &[1, 2],
+            [
+                |world| world.drive(0, World::retain),
+                |world| {
+                    world.drive(1, World::retain);
+                },
+            ],
+        );
+    });
+}
