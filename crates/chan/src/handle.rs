@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::iter;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::Arc as StdArc;
 
@@ -135,15 +136,54 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes back a value that was received and could not be passed on: it stands in front of all
-    /// that the channel holds, and its receive is not counted. Of several the last to be put back is
-    /// received first.
-    ///
-    /// The next receiver in line gets it, also one of a rendezvous channel; an undelivered hook, if
-    /// nobody receives any more. A conflated channel keeps it unless a newer value came meanwhile.
+    /// Takes back a value that was received and could not be passed on. See
+    /// [`put_back_many`](Self::put_back_many).
     pub fn put_back(&self, value: T) {
         self.channel.uncount_received(&value);
-        self.channel.give_back(value, 0);
+        self.channel.put_back(iter::once(value));
+    }
+
+    /// Takes back values that were received and could not be passed on, the oldest first: they stand
+    /// in front of all that the channel holds, in this order, and their receives are not counted.
+    ///
+    /// All come back at once: no other operation sees some of them without the others. Receivers in
+    /// line get them in order, also those of a rendezvous channel. Where nobody waits they lie in
+    /// front until they are received, on a rendezvous channel too; they take room from a bounded one,
+    /// and are not refused if it has none. A conflated channel keeps the last, unless a newer value
+    /// came meanwhile; the others go to the undelivered hook. A closed channel takes them too.
+    pub fn put_back_many(&self, values: impl IntoIterator<Item = T>) {
+        let values: Vec<T> = values.into_iter().collect();
+        if values.is_empty() {
+            return;
+        }
+        values.iter().for_each(|value| self.channel.uncount_received(value));
+        self.channel.put_back(values.into_iter());
+    }
+
+    /// Takes the newest values out of the channel, all but the `keep` oldest of those it holds, and
+    /// returns them in order; none, if it holds no more than that.
+    ///
+    /// All are taken at once: no other operation sees a part of it, and what is taken is newer than
+    /// all that stays. They are counted as received. Sends that wait for room find it afterwards:
+    /// their values are not among those that are taken. So on a rendezvous channel, which holds
+    /// nothing but what was put back, a value in a send's hands stays there; a conflated channel holds
+    /// one value at most.
+    ///
+    /// It never waits, and that there is nothing to take counts as no failure. If another thread
+    /// stands in the middle of a send whose value would be among those to be taken, that is given
+    /// a moment to be done, as in [`try_recv`](Self::try_recv); then nothing is taken.
+    ///
+    /// ```
+    /// let (tx, rx) = becket_chan::unlimited();
+    /// (1..=5).for_each(|n| tx.try_send(n).unwrap());
+    /// assert_eq!(rx.split_off(2), [3, 4, 5]);
+    /// assert!(rx.try_iter().eq([1, 2]));
+    /// ```
+    ///
+    /// [`put_back_many`](Self::put_back_many) is the opposite if nothing was kept: it puts them in
+    /// front, where they would otherwise stand before older ones.
+    pub fn split_off(&self, keep: usize) -> Vec<T> {
+        self.channel.split_off(keep)
     }
 
     /// An operation that waits for one value and takes up to `max`, appending them to `values`.

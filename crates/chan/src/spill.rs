@@ -48,13 +48,38 @@ impl<T> Spill<T> {
         let block = self.blocks.front_mut()?;
         let value = block.pop_front();
         if block.is_empty() {
-            self.spare = self.blocks.pop_front().unwrap_or_default();
-            if self.blocks.is_empty() {
-                self.blocks.shrink_to(BLOCK_LEN);
-            }
+            let drained = self.blocks.pop_front();
+            self.spare(drained);
         }
         self.len -= 1;
         value
+    }
+
+    /// Appends all values but the `keep` oldest to `newest`, in order.
+    pub(crate) fn split_off(&mut self, keep: usize, newest: &mut Vec<T>) {
+        let begin = newest.len();
+        while self.len > keep
+            && let Some(block) = self.blocks.back_mut()
+        {
+            let kept = block.len().saturating_sub(self.len - keep);
+            self.len -= block.len() - kept;
+            newest.extend(block.drain(kept..).rev());
+            if kept == 0 {
+                let drained = self.blocks.pop_back();
+                self.spare(drained);
+            }
+        }
+        if let Some(newest) = newest.get_mut(begin..) {
+            newest.reverse();
+        }
+    }
+
+    /// Keeps a block for the next need.
+    fn spare(&mut self, drained: Option<VecDeque<T>>) {
+        self.spare = drained.unwrap_or_default();
+        if self.blocks.is_empty() {
+            self.blocks.shrink_to(BLOCK_LEN);
+        }
     }
 }
 
@@ -72,6 +97,30 @@ mod tests {
             let out: Vec<_> = std::iter::from_fn(|| spill.pop()).collect();
             assert_eq!(out, (0..n).collect::<Vec<_>>());
             assert!(spill.is_empty() && spill.pop().is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_split_off_and_what_is_kept_are_in_order_whatever_the_numbers() {
+        for n in [0, 1, BLOCK_LEN, BLOCK_LEN + 1, 3 * BLOCK_LEN + 7] {
+            for begin in [0, 1, BLOCK_LEN - 1] {
+                for keep in [0, 1, BLOCK_LEN - 1, BLOCK_LEN, 2 * BLOCK_LEN + 3, usize::MAX] {
+                    let mut spill = Spill::new();
+                    (0..begin + n).for_each(|value| spill.push(value));
+                    assert!((0..begin).all(|value| spill.pop() == Some(value)));
+                    let mut newest = vec![usize::MAX];
+                    spill.split_off(keep, &mut newest);
+                    let end = begin + n.min(keep);
+                    assert_eq!(newest[0], usize::MAX);
+                    assert!(newest[1..].iter().copied().eq(end..begin + n));
+                    // The end of what is kept is where the next ones come.
+                    (end..end + 2 * BLOCK_LEN).for_each(|value| spill.push(value));
+                    assert_eq!(spill.len(), n.min(keep) + 2 * BLOCK_LEN);
+                    let rest = std::iter::from_fn(|| spill.pop());
+                    assert!(rest.eq(begin..end + 2 * BLOCK_LEN));
+                    assert!(spill.is_empty());
+                }
+            }
         }
     }
 

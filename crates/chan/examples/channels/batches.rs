@@ -5,12 +5,17 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-use becket_chan::{SendManyError, bounded};
+use becket_chan::{SendManyError, bounded, unlimited};
 
 use crate::Shown;
 
-// ANCHOR: batches
 pub(crate) fn show() -> Shown {
+    batches()?;
+    back()
+}
+
+// ANCHOR: batches
+fn batches() -> Shown {
     let (tx, rx) = bounded(8);
     let mut queue: VecDeque<u32> = (0..10).collect();
 
@@ -35,3 +40,20 @@ pub(crate) fn show() -> Shown {
     })
 }
 // ANCHOR_END: batches
+
+// ANCHOR: back
+fn back() -> Shown {
+    let (tx, rx) = unlimited();
+    for n in 1..=5 {
+        tx.try_send(n)?;
+    }
+    let taken = [rx.try_recv()?, rx.try_recv()?];
+    assert_eq!(taken, [1, 2]);
+    rx.put_back_many(taken);
+
+    // All but the two oldest.
+    assert_eq!(rx.split_off(2), [3, 4, 5]);
+    assert!(rx.try_iter().eq([1, 2]));
+    Ok(())
+}
+// ANCHOR_END: back

@@ -209,7 +209,7 @@ impl<T> Channel<T> {
 }
 
 /// Waits a moment for an operation that has claimed a slot and not published. False: long enough.
-fn linger(round: u32) -> bool {
+pub(super) fn linger(round: u32) -> bool {
     if round < BUSY_LOOKS {
         park::relax(4);
     } else if round < BUSY_LOOKS + BUSY_YIELDS {

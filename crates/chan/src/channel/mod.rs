@@ -9,10 +9,12 @@
 //! | [`attempt`] | operations that do not wait |
 //! | [`many`] | batches that do not wait |
 //! | [`queue`] | operations that wait |
+//! | [`back`] | values that come back, and the newest ones, taken out |
 //! | [`held`] | what a select does under its locks |
 //! | [`rendezvous`], [`conflated`] | the short ways of the two kinds without a ring |
 
 mod attempt;
+mod back;
 mod conflated;
 mod held;
 mod many;

@@ -124,12 +124,4 @@ impl<T> Channel<T> {
             gate.tell(&self.ring, &self.gate.hint);
         }
     }
-
-    /// Takes back what was handed to a receive that was dropped before it gave it to anybody.
-    pub(crate) fn give_back(&self, value: T, turn: u64) {
-        let mut after = After::new();
-        let mut gate = self.enter();
-        gate.give_back(&self.ring, value, turn, &mut after);
-        self.leave(gate, &mut after);
-    }
 }

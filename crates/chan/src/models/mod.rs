@@ -11,6 +11,7 @@
 //! | `crowd` | more than one of a side |
 //! | `ready` | operations that do not wait, beside some that do; overflow; batches |
 //! | `end` | closing, dropped operations, dropped handles |
+//! | `back` | values that come back, and the newest ones, taken out |
 //! | `token` | tokens, and wakers that change |
 //! | `select` | selects that meet |
 //! | `sole` | one sender, one receiver, with plain stores |
@@ -24,6 +25,7 @@
 //!
 //! A sleeper that nobody wakes is a deadlock, which loom reports.
 
+mod back;
 mod crowd;
 mod end;
 mod kinds;

@@ -3,7 +3,7 @@
 //!
 //! proptest makes up a sequence of steps: operations that do not wait, operations that are begun
 //! as futures, polled again with the same or another waker or dropped, batches, selects of both
-//! sides, tokens, closing, handles that come and go. The channel and the reference (`reference.rs`)
+//! sides, values that are put back, the newest taken out, tokens, closing, handles that come and go. The channel and the reference (`reference.rs`)
 //! do the same steps. After each one must agree: what every operation came to, which values went to
 //! the undelivered hook, how often every waker was woken, length, room, who waits, and every
 //! counter. At the end no value is alive and none was dropped twice.
@@ -38,6 +38,9 @@ enum Step {
     SendMany(usize),
     RecvMany(usize),
     Select,
+    /// Puts back up to so many of the values in hand, the last that were received.
+    PutBack(usize),
+    SplitOff(usize),
     /// Polls a pending operation with its first or second waker.
     Poll(usize, usize),
     GiveUp(usize),
@@ -60,6 +63,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..6_usize).prop_map(Step::SendMany),
         3 => (0..6_usize).prop_map(Step::RecvMany),
         3 => Just(Step::Select),
+        4 => (0..6_usize).prop_map(Step::PutBack),
+        3 => (0..6_usize).prop_map(Step::SplitOff),
         10 => (any::<usize>(), 0..2_usize).prop_map(|(which, waker)| Step::Poll(which, waker)),
         10 => any::<usize>().prop_map(Step::GiveUp),
         1 => (1..3_usize).prop_map(Step::Cancel),

@@ -50,7 +50,7 @@ enum State {
     /// It was sent.
     Sent,
     /// It was handed this value, as hand-over number so and so.
-    Handed(u64, u64),
+    Handed(i64, u64),
     Closed(Side),
     Cancelled,
 }
@@ -85,14 +85,16 @@ pub(crate) struct Reference {
     kind: Kind,
     capacity: usize,
     overflow: Overflow,
-    /// Handed out and given back, with the number of the first hand-over.
-    returned: Vec<(u64, u64)>,
+    /// Handed out and given back, with the number of the first hand-over; a value that was put back
+    /// has a number below all of them.
+    returned: Vec<(i64, u64)>,
     stored: VecDeque<u64>,
     lines: [VecDeque<usize>; 2],
     rows: BTreeMap<usize, Row>,
     handles: [usize; 2],
     closed: bool,
-    turns: u64,
+    turns: i64,
+    fronts: i64,
     tokens: [bool; 2],
     pub(crate) counts: Counts,
     /// Values for the undelivered hook, of the present step.
@@ -115,6 +117,7 @@ impl Reference {
             handles: [1, 1],
             closed: false,
             turns: 0,
+            fronts: 0,
             tokens: [false; 2],
             counts: Counts::default(),
             lost: Vec::new(),
@@ -357,7 +360,7 @@ impl Reference {
         self.counts.high_water = self.counts.high_water.max(self.len());
     }
 
-    fn take_held(&mut self) -> Option<(Option<u64>, u64)> {
+    fn take_held(&mut self) -> Option<(Option<i64>, u64)> {
         if !self.returned.is_empty() {
             let (turn, value) = self.returned.remove(0);
             return Some((Some(turn), value));
@@ -404,12 +407,45 @@ impl Reference {
         }
     }
 
-    fn give_back(&mut self, turn: u64, value: u64) {
+    fn give_back(&mut self, turn: i64, value: u64) {
+        self.insert(turn, value);
+        self.came_back();
+    }
+
+    /// Values that somebody has in his hands come back, in order.
+    pub(crate) fn put_back(&mut self, values: &[u64]) {
+        for value in values.iter().rev() {
+            let at = self.received.iter().position(|other| other == value).unwrap();
+            self.received.swap_remove(at);
+            self.fronts -= 1;
+            self.insert(self.fronts, *value);
+        }
+        if !values.is_empty() {
+            self.came_back();
+        }
+    }
+
+    /// All values that are held but the oldest.
+    pub(crate) fn split_off(&mut self, keep: usize) -> Vec<u64> {
+        let returned = self.returned.split_off(keep.min(self.returned.len()));
+        let stored =
+            self.stored.split_off((keep - keep.min(self.returned.len())).min(self.stored.len()));
+        let newest: Vec<_> = returned.into_iter().map(|(_, value)| value).chain(stored).collect();
+        self.counts.receives += newest.len() as u64;
+        self.received.extend(&newest);
+        self.admit();
+        newest
+    }
+
+    fn insert(&mut self, turn: i64, value: u64) {
         self.counts.receives -= 1;
         let at = self.returned.partition_point(|(other, _)| *other < turn);
         self.returned.insert(at, (turn, value));
-        if self.kind == Kind::Conflated && self.len() > 1 {
-            // Of the two the older goes.
+    }
+
+    fn came_back(&mut self) {
+        while self.kind == Kind::Conflated && self.len() > 1 {
+            // The latest stays.
             let gone = self.take_held().unwrap().1;
             self.counts.conflated += 1;
             self.counts.undelivered += 1;

@@ -29,6 +29,8 @@ pub(crate) struct System {
     tokens: [Token; 2],
     tally: Tally,
     lost: Arc<Mutex<Vec<u64>>>,
+    /// What was received without waiting, and may be put back.
+    hands: Vec<Counted>,
     next_value: u64,
     next_row: usize,
     /// The last that was seen, for when no handle is left.
@@ -76,6 +78,7 @@ impl System {
             tokens: [root, child],
             tally: Tally::default(),
             lost,
+            hands: Vec::new(),
             next_value: 0,
             next_row: 0,
             seen: None,
@@ -108,7 +111,7 @@ impl System {
                 assert_eq!(got, self.reference.try_send(id).map_err(|why| (why, id)));
             }
             (Step::TryRecv, _, Some(rx)) => {
-                let got = rx.try_recv().map(|value| value.id).map_err(why_try_recv);
+                let got = rx.try_recv().map(|value| self.hold([value])[0]).map_err(why_try_recv);
                 assert_eq!(got, self.reference.try_recv());
             }
             (Step::TrySendMany(n), Some(tx), _) => {
@@ -120,7 +123,7 @@ impl System {
             (Step::TryRecvMany(max), _, Some(rx)) => {
                 let mut values = Vec::new();
                 let got = rx.try_recv_many(&mut values, *max).map_err(why_try_recv);
-                let ids: Vec<_> = values.iter().map(|value| value.id).collect();
+                let ids = self.hold(values);
                 assert_eq!(got.map(|n| (n == ids.len()).then_some(ids)), {
                     self.reference.try_recv_many(*max).map(Some)
                 });
@@ -186,6 +189,19 @@ impl System {
                 };
                 self.begin(What::Select(id), 0, false, selecting);
             }
+            (Step::PutBack(max), _, Some(rx)) => {
+                let values = self.hands.split_off(self.hands.len().saturating_sub(*max));
+                let ids: Vec<_> = values.iter().map(|value| value.id).collect();
+                match <[_; 1]>::try_from(values) {
+                    Ok([value]) => rx.put_back(value),
+                    Err(values) => rx.put_back_many(values),
+                }
+                self.reference.put_back(&ids);
+            }
+            (Step::SplitOff(keep), _, Some(rx)) => {
+                let ids = self.hold(rx.split_off(*keep));
+                assert_eq!(ids, self.reference.split_off(*keep));
+            }
             (Step::Poll(which, waker), tx, rx) if !self.pending.is_empty() => {
                 drop((tx, rx));
                 let at = which % self.pending.len();
@@ -229,6 +245,12 @@ impl System {
             // It has nothing to work on.
             _ => {}
         }
+    }
+
+    fn hold(&mut self, values: impl IntoIterator<Item = Counted>) -> Vec<u64> {
+        let begin = self.hands.len();
+        self.hands.extend(values);
+        self.hands[begin..].iter().map(|value| value.id).collect()
     }
 
     fn begin(
@@ -340,6 +362,7 @@ impl System {
             self.reference.drop_handle(Side::Receiving);
             self.check();
         }
+        self.hands.clear();
         assert_eq!(self.tally.alive(), 0, "{:?}: values alive at the end", self.kind);
         assert_eq!(self.tally.made(), self.next_value);
     }

@@ -16,6 +16,9 @@
 //!        ──► otherwise                                ──► a place in `receivers`
 //! ```
 //!
+//! [`back`] has what goes against that stream: values that come back in front, and the newest ones,
+//! which are taken out.
+//!
 //! # Invariants, whenever the lock is free
 //!
 //! 1. Receivers wait only while nothing can be received; senders wait only while there is no room.
@@ -26,6 +29,8 @@
 //! 4. `sends = receives + len + undelivered`, in values accepted.
 //! 5. No code of the user's runs under the lock: values are moved by copy, wakers and values to be
 //!    dropped are collected in an [`After`] and dealt with once it is free.
+
+mod back;
 
 use std::collections::VecDeque;
 use std::ptr;
@@ -39,6 +44,9 @@ use crate::waiter::{List, Node, Wakes};
 
 /// Operations under the lock without a waiter after which the ring is fast again.
 const CALM_OPERATIONS: u8 = if cfg!(feature = "loom") { 1 } else { 16 };
+
+/// Before all turns of hand-overs, and after all of values that were put back.
+const FIRST_TURN: u64 = 1 << 63;
 
 /// What a bounded channel does with a value for which it has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -153,8 +161,10 @@ pub(crate) struct Gate<T> {
     pub(crate) latest: Option<T>,
     pub(crate) returned: VecDeque<(u64, T)>,
     spill: Spill<T>,
-    /// Hand-overs to waiting receivers so far.
-    turns: u64,
+    /// The last turn of a hand-over to a waiting receiver.
+    turn: u64,
+    /// The first turn of a value that was put back: it counts down, from before all hand-overs.
+    front: u64,
     pub(crate) counts: Counts,
     pub(crate) span: Option<Span>,
     reason: Option<Arc<str>>,
@@ -177,7 +187,8 @@ impl<T> Gate<T> {
             latest: None,
             returned: VecDeque::new(),
             spill: Spill::new(),
-            turns: 0,
+            turn: FIRST_TURN,
+            front: FIRST_TURN,
             counts: Counts::default(),
             span: None,
             reason: None,
@@ -588,25 +599,6 @@ impl<T> Gate<T> {
         self.end(ring, after);
     }
 
-    /// Takes back a value that was handed to a receive that was then dropped.
-    pub(crate) fn give_back(&mut self, ring: &Ring<T>, value: T, turn: u64, after: &mut After<T>) {
-        self.counts.received_apart = self.counts.received_apart.wrapping_sub(1);
-        let at = self.returned.partition_point(|(other, _)| *other < turn);
-        self.returned.insert(at, (turn, value));
-        if self.kind == Kind::Conflated {
-            // Of those that were handed out the last is the latest, unless one was sent since.
-            let keep = usize::from(self.latest.is_none());
-            while self.returned.len() > keep
-                && let Some((_, old)) = self.returned.pop_front()
-            {
-                self.counts.conflated += 1;
-                after.discard(old);
-            }
-        }
-        self.note_len(ring);
-        self.settle(ring, after);
-    }
-
     /// Whether a send would find room. What was given back takes room too.
     #[inline]
     fn has_room(&self, ring: &Ring<T>) -> bool {
@@ -616,7 +608,8 @@ impl<T> Gate<T> {
     /// Why there is no room for who comes behind a line of senders.
     #[cold]
     fn full(&self, ring: &Ring<T>) -> Locked {
-        if ring.room_locked() == Attempt::Blocked { Locked::Blocked } else { Locked::Busy }
+        let full = ring.room_locked() == Attempt::Blocked || self.is_overfull(ring);
+        if full { Locked::Blocked } else { Locked::Busy }
     }
 
     /// Whether what was given back takes the room that the ring still has.
@@ -669,8 +662,8 @@ impl<T> Gate<T> {
 
     #[inline]
     pub(crate) fn next_turn(&mut self) -> u64 {
-        self.turns += 1;
-        self.turns
+        self.turn += 1;
+        self.turn
     }
 
     #[inline]

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The newest are taken out, several come back at once, beside who sends, takes and waits.
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, Ordering};
+
+use super::{
+    Counted, Value, balance, join, large_model, lost, model, recv, recv_wait, send, sorted, spawn,
+};
+use crate::{Builder, Receiver};
+
+fn values(numbers: impl IntoIterator<Item = u32>) -> Vec<Value> {
+    numbers.into_iter().map(Value::new).collect()
+}
+
+fn opened(values: impl IntoIterator<Item = Value>) -> Vec<u32> {
+    values.into_iter().map(Value::open).collect()
+}
+
+fn drain(rx: &Receiver<Value>) -> Vec<u32> {
+    opened(std::iter::from_fn(|| rx.try_recv().ok()))
+}
+
+fn one(rx: &Receiver<Value>) -> Vec<u32> {
+    opened(rx.try_recv().ok())
+}
+
+fn batch(rx: &Receiver<Value>) -> Vec<u32> {
+    let mut got = Vec::new();
+    let _none = rx.try_recv_many(&mut got, 2);
+    opened(got)
+}
+
+/// One takes from the front, one from the back: what is taken there is newer than all the others.
+fn split_beside(builder: Builder<Value>, keep: usize, take: fn(&Receiver<Value>) -> Vec<u32>) {
+    let (tx, rx) = builder.channel();
+    for number in 1..=2 {
+        assert_eq!(send(&tx, number), Ok(()));
+    }
+    let other = rx.clone();
+    let takes = spawn(move || take(&other));
+    let newest = opened(rx.split_off(keep));
+    let taken = join(takes);
+    let kept = drain(&rx);
+    assert!(kept.len() <= keep, "{kept:?}");
+    // In front of all that is taken from the back stands what the other has, then what stays.
+    assert_eq!([&taken[..], &kept, &newest].concat(), [1, 2], "{taken:?} {kept:?} {newest:?}");
+    balance(&tx, 2, 2);
+    assert_eq!(lost(), []);
+}
+
+#[test]
+fn a_split_beside_a_receive() {
+    model(|| split_beside(Builder::bounded(2), 1, one));
+}
+
+#[test]
+fn a_split_beside_a_batch() {
+    model(|| split_beside(Builder::bounded(2), 1, batch));
+}
+
+#[test]
+fn a_split_beside_a_batch_that_keeps_nothing() {
+    model(|| split_beside(Builder::bounded(3), 0, batch));
+}
+
+#[test]
+fn a_split_beside_a_batch_unlimited() {
+    model(|| split_beside(Builder::unlimited(), 1, batch));
+}
+
+/// What is being sent is taken or stays; an unfinished send may keep all that it stands before.
+fn split_beside_sends(builder: Builder<Value>, last: u32) {
+    let (tx, rx) = builder.channel();
+    assert_eq!(send(&tx, 1), Ok(()));
+    let sender = spawn(move || {
+        (2..=last).for_each(|number| assert_eq!(send(&tx, number), Ok(())));
+        tx
+    });
+    let newest = opened(rx.split_off(0));
+    let mut got = newest.clone();
+    while got.len() < last as usize {
+        got.push(recv(&rx).unwrap());
+    }
+    let tx = join(sender);
+    assert!(got.iter().copied().eq(1..=last), "{newest:?} {got:?}");
+    balance(&tx, last.into(), last.into());
+}
+
+#[test]
+fn a_split_beside_a_send_that_waits_for_room() {
+    model(|| split_beside_sends(Builder::bounded(1), 2));
+}
+
+#[test]
+fn a_split_beside_sends_with_room() {
+    model(|| split_beside_sends(Builder::bounded(3), 3));
+}
+
+#[test]
+fn a_split_beside_a_send_past_the_ring() {
+    model(|| split_beside_sends(Builder::unlimited(), 2));
+}
+
+/// Behind a send that is not done stands one that is: either it is taken too, or nothing is.
+#[test]
+fn a_split_beside_two_sends() {
+    large_model(|| {
+        let (tx, rx) = Builder::bounded(3).channel();
+        assert_eq!(send(&tx, 1), Ok(()));
+        let done = Arc::new(AtomicBool::new(false));
+        let (first, second, sent) = (tx.clone(), tx.clone(), done.clone());
+        let first = spawn(move || assert_eq!(send(&first, 2), Ok(())));
+        let second = spawn(move || {
+            assert_eq!(send(&second, 3), Ok(()));
+            sent.store(true, Ordering::Release);
+        });
+        let done = done.load(Ordering::Acquire);
+        let newest = opened(rx.split_off(0));
+        join(first);
+        join(second);
+        let rest = drain(&rx);
+        assert!(!done || newest.is_empty() || newest.contains(&3), "{newest:?} {rest:?}");
+        let all = [newest, rest].concat();
+        assert_eq!((all[0], sorted(all)), (1, vec![1, 2, 3]));
+        balance(&tx, 3, 3);
+    });
+}
+
+/// A receiver that waits, or begins to, has them in order.
+fn put_back_beside(builder: Builder<Value>, take: fn(&Receiver<Value>) -> u32) {
+    let (tx, rx) = builder.channel();
+    let other = rx.clone();
+    let takes = spawn(move || [take(&other), take(&other)]);
+    rx.put_back_many(values([1, 2]));
+    assert_eq!(join(takes), [1, 2]);
+    let seen = tx.snapshot();
+    assert_eq!((seen.len, seen.receivers_waiting), (0, 0), "{seen:?}");
+}
+
+#[test]
+fn a_task_waits_for_what_comes_back_bounded() {
+    model(|| put_back_beside(Builder::bounded(1), |rx| recv(rx).unwrap()));
+}
+
+#[test]
+fn a_thread_waits_for_what_comes_back_unlimited() {
+    model(|| put_back_beside(Builder::unlimited(), |rx| recv_wait(rx).unwrap()));
+}
+
+#[test]
+fn a_task_waits_for_what_comes_back_rendezvous() {
+    model(|| put_back_beside(Builder::rendezvous(), |rx| recv(rx).unwrap()));
+}
+
+/// All of a channel is taken and comes back: a receiver does not notice.
+#[test]
+fn all_go_and_come_back_beside_a_receiver() {
+    model(|| {
+        let (tx, rx) = Builder::bounded(2).channel();
+        assert_eq!((send(&tx, 1), send(&tx, 2)), (Ok(()), Ok(())));
+        let other = rx.clone();
+        let takes = spawn(move || [recv(&other), recv(&other)]);
+        rx.put_back_many(rx.split_off(0));
+        assert_eq!(join(takes), [Ok(1), Ok(2)]);
+        balance(&tx, 2, 2);
+    });
+}
