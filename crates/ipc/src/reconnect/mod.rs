@@ -24,13 +24,17 @@
 //! | `driver` | connects again and again |
 //! | `keeper` | opens a channel again and again |
 //! | `sender`, `receiver` | handles to a channel |
+//! | `desk` | what a select receives from, over all connections |
+//! | `later` | a keeper is woken where it may take locks |
 //! | `once` | a sender whose elements are accepted exactly once |
 //! | `queue` | its elements, from the send to the answer |
 
 mod backoff;
 mod bounds;
+mod desk;
 mod driver;
 mod keeper;
+mod later;
 mod once;
 mod queue;
 mod receiver;
@@ -49,6 +53,7 @@ use becket_chan::{Kind, Receiver, Token};
 use becket_wire::Priority;
 
 pub use self::backoff::{Backoff, Delays};
+pub use self::desk::ReconnectingWant;
 pub use self::driver::Event;
 use self::driver::Inner;
 use self::keeper::Place;

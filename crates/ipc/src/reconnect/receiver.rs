@@ -2,10 +2,10 @@
 //! Receiving over connections that are made again.
 //!
 //! With a window, elements may have come whose connection ended before anybody received them. The
-//! server has given them away: they lie here, before whatever the next connection brings, and the
-//! channel is opened again when they have been received. So no more than a window ever lies here.
+//! server has given them away: they lie at the [`desk`](super::desk), before whatever the next
+//! connection brings, and the channel is opened again when they have been received. So no more lies
+//! there than a window, and one for each want.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,9 +14,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use becket_chan::{Token, timer};
-use parking_lot::Mutex;
+use futures_lite::future::or;
 
 use super::bounds::Bounds;
+use super::desk::{Desk, ReconnectingWant};
 use super::keeper::Keeper;
 use super::slot::{Now, Slot};
 use super::{Handle, Opened, Reopened};
@@ -41,10 +42,7 @@ pub struct ReconnectingReceiver {
 pub(super) struct Streams {
     slot: Slot<Arc<RemoteReceiver>>,
     options: ReceiverOptions,
-    /// What had come on connections that have ended.
-    left: Mutex<VecDeque<Element>>,
-    /// Cancelled when nothing of it is left.
-    none_left: Mutex<Token>,
+    pub(super) desk: Desk,
 }
 
 impl Keeper for Streams {
@@ -56,60 +54,91 @@ impl Keeper for Streams {
 
     async fn serve(&self, opened: RemoteReceiver, lost: &Token) {
         let opened = Arc::new(opened);
+        self.desk.open(&opened);
         self.slot.set(Now::There(opened.clone()));
-        lost.cancelled().await;
-        let none_left = Token::new();
-        let is_left = {
-            let mut left = self.left.lock();
-            left.extend(std::iter::from_fn(|| opened.try_recv().ok()));
-            *self.none_left.lock() = none_left.clone();
-            !left.is_empty()
-        };
+        until(lost, self.desk.serve(Some(&opened))).await;
+        let left = self.desk.lost(&opened);
         drop(opened);
         self.slot.set(Now::Away);
-        if is_left {
-            none_left.cancelled().await;
+        if let Some(none_left) = left {
+            until(&none_left, self.desk.serve(None)).await;
         }
     }
 
     fn never(&self, ended: Ended) {
+        if let (Now::There(remote), _) = self.slot.get()
+            && !is_live(&remote)
+        {
+            let _left = self.desk.lost(&remote);
+        }
+        self.desk.never(&ended);
         self.slot.set(Now::Never(ended));
     }
 }
 
-impl Streams {
-    fn take_left(&self) -> Option<Element> {
-        let (element, is_last) = {
-            let mut left = self.left.lock();
-            (left.pop_front()?, left.is_empty())
-        };
-        if is_last {
-            let none_left = self.none_left.lock().clone();
-            none_left.cancel();
-        }
-        Some(element)
-    }
+/// Does something until a token is cancelled.
+async fn until(token: &Token, what: impl Future<Output = ()>) {
+    let cancelled = async {
+        token.cancelled().await;
+    };
+    or(cancelled, what).await;
+}
 
+impl Streams {
     /// What is left, or a stream that is open.
     async fn next(&self) -> Result<Next, Ended> {
         loop {
             // Asked for before what is left: when more is left, this is cancelled.
             let (now, changed) = self.slot.get();
-            if let Some(element) = self.take_left() {
+            let taken = self.desk.take();
+            if taken.is_wanted {
+                self.desk.resume();
+            }
+            if let Some(element) = taken.element {
                 return Ok(Next::Left(element));
             }
             match now {
-                Now::There(remote) if is_live(&remote) => return Ok(Next::Stream(remote)),
                 Now::Never(ended) => return Err(ended),
+                _ if taken.is_wanted => return Ok(Next::Desk),
+                Now::There(remote) if is_live(&remote) => return Ok(Next::Stream(remote)),
                 _ => {}
             }
             changed.cancelled().await;
         }
     }
+
+    /// One want fewer.
+    pub(super) fn unwant(&self, outlet: &becket_chan::Receiver<Element>) {
+        if self.desk.unwant(outlet) {
+            self.slot.nudge();
+        }
+    }
+
+    /// Behind whoever waits at the outlet.
+    async fn recv_at_desk(&self, bounds: Bounds<'_>) -> Result<Element, RecvError> {
+        let want = ReconnectingWant::new(self);
+        match bounds.over(want.recv()).await {
+            Ok(Ok(element)) => Ok(element),
+            Ok(Err(_)) => Err(match self.slot.get() {
+                (Now::Never(ended), _) => RecvError::Disconnected(ended),
+                _ => RecvError::Closed { reason: want.closed_reason() },
+            }),
+            Err(stop) => Err(stopped(stop)),
+        }
+    }
+}
+
+fn stopped(stop: Stop) -> RecvError {
+    match stop {
+        Stop::Cancelled => RecvError::Cancelled,
+        Stop::TimedOut => RecvError::TimedOut,
+    }
 }
 
 enum Next {
     Left(Element),
+    /// Others want something too, and come first.
+    Desk,
     Stream(Arc<RemoteReceiver>),
 }
 
@@ -120,8 +149,8 @@ fn is_live(receiver: &Arc<RemoteReceiver>) -> bool {
 impl ReconnectingReceiver {
     pub(super) fn start(channel: Reopened, options: ReceiverOptions) -> Self {
         let (place, handle) = channel.place();
-        let (left, none_left) = (Mutex::default(), Mutex::default());
-        let streams = Arc::new(Streams { slot: Slot::default(), options, left, none_left });
+        let (slot, desk) = (Slot::default(), Desk::default());
+        let streams = Arc::new(Streams { slot, options, desk });
         place.keep(streams.clone());
         Self { streams, _handle: handle }
     }
@@ -157,14 +186,39 @@ impl ReconnectingReceiver {
     ///
     /// [`RecvError::WouldBlock`], also without a connection; closed, or disconnected for good.
     pub fn try_recv(&self) -> Result<Element, RecvError> {
-        if let Some(element) = self.streams.take_left() {
-            return Ok(element);
-        }
-        match self.streams.slot.get() {
-            (Now::There(remote), _) if is_live(&remote) => remote.try_recv(),
-            (Now::Never(ended), _) => Err(RecvError::Disconnected(ended)),
+        let taken = self.streams.desk.take();
+        let received = match (taken.element, self.streams.slot.get().0) {
+            (Some(element), _) => Ok(element),
+            (None, Now::There(remote)) if is_live(&remote) => remote.try_recv(),
+            (None, Now::Never(ended)) => Err(RecvError::Disconnected(ended)),
             _ => Err(RecvError::WouldBlock),
+        };
+        if taken.is_wanted {
+            self.streams.desk.resume();
         }
+        received
+    }
+
+    /// A local channel in which elements arrive, for a [`select!`](becket_chan::select) over local
+    /// and remote channels. While this lives, one element at a time is asked for; what came and was
+    /// not taken when it is dropped goes back.
+    ///
+    /// The channel is the same over all connections. While there is none, it is empty; a select that
+    /// waits goes on waiting, and receives from the next server. It closes when the server's channel
+    /// is closed and drained, and when there will be no connection any more: its reason says which.
+    /// A channel that is open again on a later connection is received from by the next want.
+    ///
+    /// What came on a connection that has ended stays here, as elements that came ahead do: it is
+    /// received before all others. While a want lives, [`recv`](Self::recv) stands in its line too,
+    /// and outlasts connections as it does.
+    ///
+    /// An element passes the I/O thread on its way. Where nothing is selected, `recv` is faster.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of a [`Receiver`](becket_chan::Receiver).
+    pub fn want(&self) -> ReconnectingWant<'_> {
+        ReconnectingWant::new(&self.streams)
     }
 }
 
@@ -214,9 +268,9 @@ async fn recv(streams: &Streams, bounds: Bounds<'_>) -> Result<Element, RecvErro
     match bounds.over(streams.next()).await {
         Ok(Ok(Next::Left(element))) => Ok(element),
         Ok(Ok(Next::Stream(remote))) => bounds.recv(remote.recv()).await,
+        Ok(Ok(Next::Desk)) => streams.recv_at_desk(bounds).await,
         Ok(Err(ended)) => Err(RecvError::Disconnected(ended)),
-        Err(Stop::Cancelled) => Err(RecvError::Cancelled),
-        Err(Stop::TimedOut) => Err(RecvError::TimedOut),
+        Err(stop) => Err(stopped(stop)),
     }
 }
 

@@ -40,6 +40,12 @@ impl<T: Clone> Slot<T> {
         changed.cancel();
     }
 
+    /// Nothing has changed, but whoever waits for a change is to look.
+    pub(super) fn nudge(&self) {
+        let changed = std::mem::take(&mut self.state.lock().1);
+        changed.cancel();
+    }
+
     /// Waits until there is one that is live; also gives what is cancelled when it is no more.
     pub(super) async fn there(&self, is_live: impl Fn(&T) -> bool) -> Result<(T, Token), Ended> {
         loop {

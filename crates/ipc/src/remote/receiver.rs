@@ -53,6 +53,12 @@ impl RemoteReceiver {
         self.connection.ended()
     }
 
+    /// Where elements arrive, for who takes them by itself: it says so when it has taken one, and
+    /// when it has come into the line there or left it.
+    pub(crate) const fn inbox(&self) -> &Receiver<Element> {
+        &self.inbox
+    }
+
     /// The channel, as the server described it when it was opened.
     #[must_use]
     pub fn info(&self) -> &Info {
@@ -124,7 +130,7 @@ impl RemoteReceiver {
 
     /// One element fewer lies here: now and then the server hears of it.
     #[inline]
-    fn took(&self) {
+    pub(crate) fn took(&self) {
         if self.window > 0
             && self.taken.fetch_add(1, Ordering::Relaxed) + 1 >= self.window.div_ceil(2)
         {
@@ -134,7 +140,7 @@ impl RemoteReceiver {
     }
 
     /// There is a receive more in line here, or one fewer.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         self.connection.with(|side, at| {
             if let Some(receiving) = side.receiving(self.stream) {
                 receiving.settle(at);

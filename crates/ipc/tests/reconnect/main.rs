@@ -6,5 +6,6 @@
 mod away;
 mod bound_again;
 mod killed;
+mod select;
 mod together;
 mod world;
