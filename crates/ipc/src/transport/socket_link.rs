@@ -215,3 +215,59 @@ impl<F: Framing> Link for SocketLink<F> {
         self.base.socket.shut();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use becket_wire::Kind;
+
+    use super::super::{SeqpacketLink, SocketKind, UnixStreamLink};
+    use super::*;
+
+    const LIMITS: LinkLimits = LinkLimits {
+        body_bytes_max: 1 << 12,
+        out_bytes_max: 1 << 16,
+        read_bytes: 4096,
+        descriptors_max: 1,
+    };
+    const BODY: [u8; 1000] = [7; 1000];
+    const HEAD: Head = Head { length: 1000, ..Head::new(Kind::Data) };
+
+    /// A link of each kind, and the socket at its other end.
+    fn links() -> [(Socket, Box<dyn Link>); 2] {
+        let (peer, socket) = Socket::pair(SocketKind::Stream).unwrap();
+        let stream = UnixStreamLink::new(socket, &[], LIMITS).unwrap();
+        let (other, socket) = Socket::pair(SocketKind::Seqpacket).unwrap();
+        let packets = SeqpacketLink::new(socket, LIMITS).unwrap();
+        [(peer, Box::new(stream)), (other, Box::new(packets))]
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_the_byte() {
+        for (_peer, mut link) in links() {
+            let mut frames = 0;
+            while link.put(&HEAD, &BODY).is_ok() {
+                frames += 1;
+            }
+            assert_eq!(frames, LIMITS.out_bytes_max / (HEAD_BYTES + BODY.len()));
+            assert_eq!(link.counters().frames_out, frames as u64);
+        }
+    }
+
+    #[test]
+    fn what_is_put_for_who_is_gone_is_never_refused() {
+        for (peer, mut link) in links() {
+            drop(peer);
+            link.put(&HEAD, &BODY).unwrap();
+            assert_eq!(link.flush(), Ok(true));
+            let writes = link.counters().writes;
+            for _ in 0..10 * LIMITS.out_bytes_max / BODY.len() {
+                link.put(&HEAD, &BODY).unwrap();
+            }
+            assert_eq!(link.flush(), Ok(true));
+            assert_eq!(link.counters().writes, writes);
+            assert_eq!(link.take(1, &mut |_, _| {}), Err(LinkError::Closed));
+        }
+    }
+}
