@@ -325,7 +325,7 @@ impl World {
         let rest = |used: usize| &arrived[used..];
         while let Some((frame, used)) = decoder.decode(rest(used_bytes)).expect("frames") {
             used_bytes += used;
-            let received = self.sides[1 - by].session.receive(frame, self.now);
+            let received = self.sides[1 - by].session.receive(frame);
             let event = received.unwrap_or_else(|error| panic!("{:?}: {error}", frame.head));
             if let Some(event) = event {
                 self.event(1 - by, &event);

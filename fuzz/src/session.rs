@@ -101,7 +101,7 @@ impl Run {
     fn take(&mut self, session: &mut Session, buffer: &mut Vec<u8>, now: Instant) {
         let decoder = Decoder::new(LIMITS.frame_body_bytes_max);
         while let Ok(Some((frame, used))) = decoder.decode(buffer) {
-            match session.receive(frame, now) {
+            match session.receive(frame) {
                 Ok(Some(event)) => {
                     assert!(self.error.is_none(), "an event after the end");
                     self.events.push(format!("{event:?}"));
@@ -149,7 +149,7 @@ fn greeting(role: Role, now: Instant) -> Vec<u8> {
     if role == Role::Server {
         let hello = greeting(Role::Client, now);
         let (frame, _) = Decoder::new(256).decode(&hello).expect("a frame").expect("a whole one");
-        session.receive(frame, now).expect("a hello");
+        session.receive(frame).expect("a hello");
     }
     session.transmit(&mut said);
     said.bytes

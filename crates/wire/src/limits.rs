@@ -40,7 +40,8 @@ pub struct Limits {
     pub quantum_bytes: u32,
     /// From the start to the other side's hello or welcome.
     pub handshake_ms: u64,
-    /// After so long without a frame from the other side it is sent a ping.
+    /// When no frame has come from the other side for so long, or for half of it at least, it is sent
+    /// a ping.
     pub keep_alive_ms: u64,
     /// After so long without an answer to the ping the other side is taken for dead.
     pub silence_ms: u64,

@@ -91,13 +91,13 @@ proptest! {
         pair.client.transmit(&mut wire);
 
         let mut at_once = Vec::new();
-        feed(&mut pair.server, &wire.bytes, pair.now, |_, event| at_once.push(told(&event)))
+        feed(&mut pair.server, &wire.bytes, |_, event| at_once.push(told(&event)))
             .unwrap();
         let (mut other, _) = prepared();
         let mut split = Vec::new();
         for (head, body) in in_parts(&wire.bytes, &cuts, 300) {
             let frame = becket_wire::Frame { head, body: &body };
-            split.extend(other.server.receive(frame, other.now).unwrap().map(|event| told(&event)));
+            split.extend(other.server.receive(frame).unwrap().map(|event| told(&event)));
         }
         prop_assert_eq!(at_once.len(), 2 * elements.len() + 1);
         prop_assert_eq!(at_once, split);

@@ -116,7 +116,7 @@ fn an_element_that_needs_all_of_the_sessions_credit_is_not_starved() {
         under_way.push_back(wire.bytes);
         if under_way.len() > 1 {
             let bytes = under_way.pop_front().unwrap();
-            feed(&mut pair.server, &bytes, pair.now, |_, _| {}).unwrap();
+            feed(&mut pair.server, &bytes, |_, _| {}).unwrap();
             pair.reach_client().unwrap();
         }
     }

@@ -123,7 +123,7 @@ proptest! {
         let mut pair = pair();
         let server = &mut pair.server;
         for (head, body, room) in frames {
-            match server.receive(frame(head, &body), pair.now) {
+            match server.receive(frame(head, &body)) {
                 Ok(Some(event)) => apply(server, &event),
                 Ok(None) => {}
                 Err(_) => prop_assert!(server.is_closed()),
@@ -158,7 +158,7 @@ proptest! {
         let mut rest = &wire.bytes[..];
         while let Ok(Some((frame, used))) = decoder.decode(rest) {
             rest = &rest[used..];
-            match pair.server.receive(frame, pair.now) {
+            match pair.server.receive(frame) {
                 Ok(Some(event)) => apply(&mut pair.server, &event),
                 Ok(None) => {}
                 Err(_) => break,
@@ -176,7 +176,7 @@ proptest! {
         let role = if server { Role::Server } else { Role::Client };
         let now = std::time::Instant::now();
         let mut session = Session::new(role, limits(), now);
-        match session.receive(frame(head, &body), now) {
+        match session.receive(frame(head, &body)) {
             Ok(Some(Event::Closed { .. })) => prop_assert_eq!(head.kind, Kind::Close),
             Ok(event) => return Err(TestCaseError::fail(format!("{event:?}"))),
             Err(_) => prop_assert!(session.is_closed()),
@@ -186,9 +186,9 @@ proptest! {
 
 /// Gives a frame again and again while the outlet is shut; says what ended the session, if
 /// anything.
-fn flood(session: &mut Session, now: std::time::Instant, head: Head) -> Option<SessionError> {
+fn flood(session: &mut Session, head: Head) -> Option<SessionError> {
     for _ in 0..1000 {
-        match session.receive(frame(head, &[]), now) {
+        match session.receive(frame(head, &[])) {
             Ok(Some(event)) => apply(session, &event),
             Ok(None) => {}
             Err(error) => return Some(error),
@@ -201,7 +201,7 @@ fn flood(session: &mut Session, now: std::time::Instant, head: Head) -> Option<S
 #[test]
 fn pings_that_are_not_waited_for_end_the_session() {
     let mut pair = pair();
-    let error = flood(&mut pair.server, pair.now, Head::new(Kind::Ping));
+    let error = flood(&mut pair.server, Head::new(Kind::Ping));
     assert_eq!(error, Some(SessionError::Flood("pings")));
     let events = pair.reach_client().unwrap();
     assert!(events.last().unwrap().starts_with(&format!("Closed {{ code: {}", codes::FLOOD)));
@@ -227,7 +227,7 @@ fn frames_for_streams_that_never_were_end_the_session() {
         let mut head = Head::new(kind);
         (head.stream, head.sequence) = (id.number(), 1);
         assert_eq!(
-            flood(&mut pair.server, pair.now, head),
+            flood(&mut pair.server, head),
             Some(SessionError::UnknownStream { kind, stream: id })
         );
     }
@@ -240,7 +240,7 @@ fn more_opens_and_requests_than_allowed_end_the_session() {
     for index in 1..100_u32 {
         let mut open = Head::new(Kind::Open);
         open.stream = 1 << 17 | index << 1;
-        if let Err(found) = pair.server.receive(frame(open, &[]), pair.now) {
+        if let Err(found) = pair.server.receive(frame(open, &[])) {
             error = Some((index, found));
             break;
         }
@@ -255,7 +255,7 @@ fn more_opens_and_requests_than_allowed_end_the_session() {
     for index in 0..100_u64 {
         let mut request = Head::new(Kind::Request);
         request.sequence = 1 << 32 | index;
-        if let Err(found) = pair.server.receive(frame(request, &[]), pair.now) {
+        if let Err(found) = pair.server.receive(frame(request, &[])) {
             error = Some((index, found));
             break;
         }
@@ -272,7 +272,7 @@ fn requests_again_before_the_answers_have_gone_are_refused() {
     for round in 1..3_u64 {
         let mut request = Head::new(Kind::Request);
         request.sequence = round << 32;
-        match pair.server.receive(frame(request, &[]), pair.now) {
+        match pair.server.receive(frame(request, &[])) {
             Ok(Some(event)) => apply(&mut pair.server, &event),
             other => {
                 assert_eq!(round, 2);
@@ -290,7 +290,7 @@ fn nacks_that_are_not_read_end_the_session() {
     for sequence in 1..100 {
         let mut head = Head::new(Kind::Data);
         (head.stream, head.sequence) = (id.number(), sequence);
-        pair.server.receive(frame(head, &[]), pair.now).unwrap();
+        pair.server.receive(frame(head, &[])).unwrap();
         // Only what is transmitted counts as granted: so much the credit of the beginning allows.
         if let Err(refused) = pair.server.nack(id, sequence, 300) {
             error = Some(refused);
@@ -299,7 +299,7 @@ fn nacks_that_are_not_read_end_the_session() {
         let mut withdraw = Head::new(Kind::Withdraw);
         (withdraw.stream, withdraw.sequence) = (id.number(), sequence);
         let mut nacked = 0;
-        while let Ok(Some(_)) = pair.server.receive(frame(withdraw, &[]), pair.now) {
+        while let Ok(Some(_)) = pair.server.receive(frame(withdraw, &[])) {
             nacked += 1;
             assert!(nacked < 100);
             if let Err(refused) = pair.server.nack(id, sequence, 300) {
@@ -334,12 +334,12 @@ fn elements_that_only_begin_are_paid_for_as_a_whole() {
     (head.sequence, head.flags, head.aux) = (1, flags::MORE, 499);
     for id in &ids[..2] {
         head.stream = id.number();
-        assert_eq!(pair.server.receive(frame(head, b"x"), pair.now), Ok(None));
+        assert_eq!(pair.server.receive(frame(head, b"x")), Ok(None));
     }
     assert_eq!(pair.server.charged_bytes(), 1000);
     head.stream = ids[2].number();
     assert_eq!(
-        pair.server.receive(frame(head, b"x"), pair.now),
+        pair.server.receive(frame(head, b"x")),
         Err(SessionError::CreditExceeded { stream: ids[2], bytes: 500 })
     );
 }
@@ -355,7 +355,7 @@ fn a_reset_in_the_middle_of_an_element_gives_its_credit_back() {
         pair.client.send(id, 0, vec![0; 600].into()).unwrap();
         let mut wire = Wire { room: 300, ..Wire::default() };
         assert!(!pair.client.transmit(&mut wire));
-        support::feed(&mut pair.server, &wire.bytes, pair.now, |_, _| {}).unwrap();
+        support::feed(&mut pair.server, &wire.bytes, |_, _| {}).unwrap();
         match round % 2 {
             0 => pair.client.reset(id, 300, "").unwrap(),
             _ => pair.server.reset(id, 300, "").unwrap(),

@@ -372,7 +372,7 @@ impl World {
         let (here, there) = if by == 0 { (client, server) } else { (server, client) };
         let Side { session, streams, requests, .. } = there;
         let (ways, reset) = (&mut self.ways, &mut self.reset);
-        let used = feed(session, &way[..taken], now, |_, event| match event {
+        let used = feed(session, &way[..taken], |_, event| match event {
             Event::Opened { stream, name, .. } => {
                 assert_eq!(name, b"n");
                 streams.push((stream, true));
@@ -509,7 +509,7 @@ fn a_sender_that_ignores_credit_is_found_out() {
     let once = wire.bytes.clone();
     let mut more = once.clone();
     more[16] = 2;
-    feed(&mut pair.server, &once, pair.now, |_, _| {}).unwrap();
-    let result = feed(&mut pair.server, &more, pair.now, |_, _| {});
+    feed(&mut pair.server, &once, |_, _| {}).unwrap();
+    let result = feed(&mut pair.server, &more, |_, _| {});
     assert_eq!(result, Err(SessionError::CreditExceeded { stream: id, bytes: 1 }));
 }

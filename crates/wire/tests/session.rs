@@ -112,7 +112,7 @@ fn a_long_element_goes_in_pieces_between_others() {
     let place = wire.heads.iter().position(|head| head.stream == short.number()).unwrap();
     assert!(place < 3, "the short one does not wait for the long one: {place}");
     let mut whole = None;
-    support::feed(&mut pair.server, &wire.bytes, pair.now, |_, event| {
+    support::feed(&mut pair.server, &wire.bytes, |_, event| {
         if let becket_wire::Event::Element { stream, body, .. } = event
             && stream == long
         {
@@ -154,8 +154,7 @@ fn more_than_the_credit_ends_the_session() {
         let mut head = Head::new(Kind::Data);
         head.stream = id.number();
         head.sequence = 1;
-        let result =
-            pair.server.receive(frame(head, b"abc"), pair.now).map(|event| event.is_some());
+        let result = pair.server.receive(frame(head, b"abc")).map(|event| event.is_some());
         if fits {
             assert_eq!(result, Ok(true));
             continue;
@@ -165,7 +164,7 @@ fn more_than_the_credit_ends_the_session() {
         assert!(events[0].starts_with("Closed { code: 2"), "{events:?}");
         assert!(pair.server.is_closed() && pair.client.is_closed());
         assert_eq!(
-            pair.server.receive(frame(Head::new(Kind::Ping), &[]), pair.now),
+            pair.server.receive(frame(Head::new(Kind::Ping), &[])),
             Err(SessionError::Closed)
         );
     }
@@ -209,7 +208,7 @@ fn one_revocation_is_under_way_at_a_time() {
     pair.server.revoke(id, 2, 2).unwrap();
     pair.server.transmit(&mut wire);
     assert_eq!(wire.heads.len(), 1);
-    support::feed(&mut pair.client, &wire.bytes, pair.now, |_, _| {}).unwrap();
+    support::feed(&mut pair.client, &wire.bytes, |_, _| {}).unwrap();
     let events = pair.exchange();
     assert_eq!(events.len(), 3, "answer, question, answer: {events:?}");
     assert_eq!(pair.client.credit(id), Some(Left { messages: 1, bytes: 1 }));
@@ -217,11 +216,8 @@ fn one_revocation_is_under_way_at_a_time() {
     // A second one before our answer has gone is against the rules.
     let mut head = Head::new(Kind::Revoke);
     (head.stream, head.aux) = (id.number(), 1);
-    pair.client.receive(frame(head, &[]), pair.now).unwrap();
-    assert_eq!(
-        pair.client.receive(frame(head, &[]), pair.now),
-        Err(SessionError::Flood("revocations"))
-    );
+    pair.client.receive(frame(head, &[])).unwrap();
+    assert_eq!(pair.client.receive(frame(head, &[])), Err(SessionError::Flood("revocations")));
 }
 
 #[test]
@@ -316,8 +312,8 @@ fn no_more_comes_back_than_was_sent() {
     pair.reach_server().unwrap();
     let mut head = Head::new(Kind::Return);
     (head.stream, head.sequence) = (id.number(), 1);
-    assert!(pair.client.receive(frame(head, b"one"), pair.now).unwrap().is_some());
-    let again = pair.client.receive(frame(head, b"one"), pair.now);
+    assert!(pair.client.receive(frame(head, b"one")).unwrap().is_some());
+    let again = pair.client.receive(frame(head, b"one"));
     assert!(matches!(again, Err(SessionError::Protocol { .. })), "{again:?}");
 }
 
@@ -328,9 +324,9 @@ fn an_elements_number_only_grows() {
         let id = opened(&mut pair, MUCH, MUCH);
         let mut head = Head::new(Kind::Data);
         (head.stream, head.sequence) = (id.number(), first);
-        assert!(pair.server.receive(frame(head, b"x"), pair.now).unwrap().is_some());
+        assert!(pair.server.receive(frame(head, b"x")).unwrap().is_some());
         head.sequence = second;
-        let result = pair.server.receive(frame(head, b"y"), pair.now);
+        let result = pair.server.receive(frame(head, b"y"));
         assert_eq!(result.is_ok(), fits, "{first}, then {second}: {result:?}");
     }
 }
@@ -356,20 +352,20 @@ fn the_pieces_of_an_element_belong_together() {
     for (sequence, follow, body, toggle, fits) in rows {
         let mut pair = Pair::plain();
         let id = opened(&mut pair, MUCH, MUCH);
-        assert_eq!(pair.server.receive(frame(piece(id, 1, 4), b"ab"), pair.now), Ok(None));
+        assert_eq!(pair.server.receive(frame(piece(id, 1, 4), b"ab")), Ok(None));
         let mut head = piece(id, sequence, follow);
         head.flags ^= toggle;
-        let result = pair.server.receive(frame(head, body), pair.now);
+        let result = pair.server.receive(frame(head, body));
         assert_eq!(result.is_ok(), fits, "{head:?}: {result:?}");
     }
     // An end, or another kind of element, in the middle of one.
     for kind in [Kind::End, Kind::Return] {
         let mut pair = Pair::plain();
         let id = opened(&mut pair, MUCH, MUCH);
-        pair.server.receive(frame(piece(id, 1, 4), b"ab"), pair.now).unwrap();
+        pair.server.receive(frame(piece(id, 1, 4), b"ab")).unwrap();
         let mut head = piece(id, 1, 0);
         head.kind = kind;
-        assert!(pair.server.receive(frame(head, b"cdef"), pair.now).is_err());
+        assert!(pair.server.receive(frame(head, b"cdef")).is_err());
     }
 }
 
@@ -419,12 +415,12 @@ fn an_old_number_does_not_reach_a_new_stream() {
     // The other side: what may cross with an end is dropped, an element may not.
     let mut head = Head::new(Kind::Credit);
     (head.stream, head.aux, head.sequence) = (old.number(), 50, 50);
-    assert_eq!(pair.client.receive(frame(head, &[]), pair.now), Ok(None));
+    assert_eq!(pair.client.receive(frame(head, &[])), Ok(None));
     assert_eq!(pair.client.credit(new), Some(Left { messages: 1, bytes: 1 }));
     assert_eq!(pair.client.counters().stale_frames, 1);
     head.kind = Kind::Data;
     assert_eq!(
-        pair.client.receive(frame(head, &[]), pair.now),
+        pair.client.receive(frame(head, &[])),
         Err(SessionError::UnknownStream { kind: Kind::Data, stream: old })
     );
 }
@@ -453,7 +449,7 @@ fn a_request_has_one_answer() {
     assert_eq!(pair.client.cancel(first), Err(Refused::UnknownRequest));
     let mut head = Head::new(Kind::Reply);
     head.sequence = first;
-    let again = pair.client.receive(frame(head, &[]), pair.now);
+    let again = pair.client.receive(frame(head, &[]));
     assert!(matches!(again, Err(SessionError::Protocol { kind: Kind::Reply, .. })), "{again:?}");
 }
 
@@ -562,17 +558,27 @@ fn silence_instead_of_a_greeting_ends_the_session() {
 #[test]
 fn a_silent_peer_is_pinged_and_then_dead() {
     let mut pair = Pair::plain();
-    let ping_at = pair.client.deadline().unwrap();
-    pair.now = ping_at;
-    assert_eq!(pair.client.on_deadline(pair.now), Ok(None));
+    let began = pair.now;
+    let at_next = |pair: &mut Pair| {
+        pair.now = pair.client.deadline().unwrap();
+        pair.client.on_deadline(pair.now)
+    };
+    // It has been heard: its welcome.
+    assert_eq!(at_next(&mut pair), Ok(None));
+    assert_eq!((pair.exchange(), pair.client.counters().pings), (vec![], 0));
+    assert_eq!(at_next(&mut pair), Ok(None));
+    assert_eq!(pair.now, began + Duration::from_millis(10_000));
     assert_eq!(pair.exchange(), [""; 0], "ping and pong are no events");
     assert_eq!(pair.client.counters().pings, 1);
-    assert!(pair.client.deadline().unwrap() > pair.now + Duration::from_millis(9999));
+    assert_eq!(pair.client.on_deadline(pair.now), Ok(None), "it is not time");
 
-    pair.now = pair.client.deadline().unwrap();
-    assert_eq!(pair.client.on_deadline(pair.now), Ok(None));
-    pair.now = pair.client.deadline().unwrap();
-    assert_eq!(pair.client.on_deadline(pair.now), Err(SessionError::PeerSilent(5000)));
+    // It has answered. Then it is not heard any more.
+    assert_eq!(at_next(&mut pair), Ok(None));
+    let alive = pair.now;
+    assert_eq!(at_next(&mut pair), Ok(None));
+    assert_eq!(pair.client.counters().pings, 2);
+    assert_eq!(at_next(&mut pair), Err(SessionError::PeerSilent(5000)));
+    assert_eq!(pair.now, alive + Duration::from_millis(10_000));
 }
 
 #[test]
@@ -581,9 +587,9 @@ fn another_version_is_told_apart() {
     let mut server = Session::new(Role::Server, Limits::default(), now);
     let mut hello = Head::new(Kind::Hello);
     hello.aux = 3;
-    assert_eq!(server.receive(frame(hello, &[]), now), Err(SessionError::Version(3)));
+    assert_eq!(server.receive(frame(hello, &[])), Err(SessionError::Version(3)));
     let mut client = Session::new(Role::Client, Limits::default(), now);
-    let events = carry(&mut server, &mut client, now).unwrap();
+    let events = carry(&mut server, &mut client).unwrap();
     assert!(events[0].starts_with(&format!("Closed {{ code: {}", codes::VERSION)), "{events:?}");
 }
 

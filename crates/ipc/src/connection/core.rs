@@ -125,14 +125,12 @@ impl<S: Side> Core<S> {
     /// Takes frames, and does what they ask.
     pub(super) fn take(&mut self) -> usize {
         let Self { link, session, side, wakes, full, connection, .. } = self;
-        // The clock is read when there is a frame: who looks and looks finds none.
-        let mut now = None;
         let mut failed = None;
         let taken = link.take(FRAMES_AT_ONCE, &mut |frame, beside| {
             if failed.is_some() {
                 return;
             }
-            match session.receive(frame, *now.get_or_insert_with(Instant::now)) {
+            match session.receive(frame) {
                 Ok(Some(event)) => {
                     let closed = match &event {
                         Event::Closed { code, why } => Some(Ended::ByPeer {

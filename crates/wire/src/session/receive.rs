@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Frames in: the session's own, requests, regions.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 
 use super::{
@@ -24,11 +22,11 @@ impl Session {
     /// Takes a frame. At most one event comes of it. After an error the session is over: transmit
     /// once more, so that the other side hears why, and drop the connection.
     #[inline]
-    pub fn receive<'a>(&mut self, frame: Frame<'a>, now: Instant) -> Received<'a> {
+    pub fn receive<'a>(&mut self, frame: Frame<'a>) -> Received<'a> {
         if self.is_closed() {
             return Err(SessionError::Closed);
         }
-        self.clock.hear(now);
+        self.clock.hear();
         self.counters.received.frame(frame.body.len());
         match self.take(&frame.head, frame.body) {
             Err(error) => Err(self.fail(error)),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Deadlines: the greeting, keep-alive, draining.
 //!
-//! The session reads no clock. It is told the time with each frame and at each deadline; what
-//! begins between two such moments (draining) asks for a deadline at once, to learn the time.
+//! The session reads no clock, and its caller need not read one for each frame: the session is told
+//! the time at each deadline, and of frames it only remembers that some came since. What begins
+//! between two deadlines (draining) asks for one at once, to learn the time.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,13 @@ use crate::{Event, SessionError};
 #[derive(Debug)]
 pub(super) struct Clock {
     began: Instant,
+    /// The last time that was told.
     now: Instant,
-    /// When the other side was last heard.
-    heard: Instant,
-    /// When it was sent a ping that it has not answered by any frame.
+    /// When it was last looked at whether the other side is heard.
+    looked: Instant,
+    /// It was heard since.
+    heard: bool,
+    /// When it was sent a ping, unless it had been heard at the next look.
     pinged: Option<Instant>,
     /// When what is open must have ended.
     drain_until: Option<Instant>,
@@ -23,16 +27,19 @@ pub(super) struct Clock {
 
 impl Clock {
     pub(super) const fn new(now: Instant) -> Self {
-        Self { began: now, now, heard: now, pinged: None, drain_until: None }
+        Self { began: now, now, looked: now, heard: false, pinged: None, drain_until: None }
     }
 
     /// A frame has come.
     #[inline]
-    pub(super) fn hear(&mut self, now: Instant) {
-        self.now = now;
-        self.heard = now;
-        self.pinged = None;
+    pub(super) const fn hear(&mut self) {
+        self.heard = true;
     }
+}
+
+/// It is looked twice in that time, so that nobody is silent for longer before a ping is sent.
+const fn looks_ms(keep_alive_ms: u64) -> u64 {
+    if keep_alive_ms < 2 { 1 } else { keep_alive_ms / 2 }
 }
 
 fn after(moment: Instant, ms: u64) -> Option<Instant> {
@@ -51,7 +58,7 @@ impl Session {
             State::Open => {
                 let alive = match clock.pinged {
                     Some(pinged) => after(pinged, self.limits.silence_ms),
-                    None => after(clock.heard, self.limits.keep_alive_ms),
+                    None => after(clock.looked, looks_ms(self.limits.keep_alive_ms)),
                 };
                 let drained = match clock.drain_until {
                     _ if !self.drain.here || self.drain.told => None,
@@ -85,18 +92,26 @@ impl Session {
     }
 
     fn keep_alive(&mut self, now: Instant) -> Result<(), SessionError> {
-        let Some(pinged) = self.clock.pinged else {
-            let ms = self.limits.keep_alive_ms;
-            if after(self.clock.heard, ms).is_some_and(|until| now >= until) {
-                self.clock.pinged = Some(now);
-                self.counters.pings += 1;
-                self.ping = Some(self.counters.pings);
+        let clock = &mut self.clock;
+        let Some(pinged) = clock.pinged else {
+            let ms = looks_ms(self.limits.keep_alive_ms);
+            if after(clock.looked, ms).is_some_and(|until| now >= until) {
+                clock.looked = now;
+                if !std::mem::take(&mut clock.heard) {
+                    clock.pinged = Some(now);
+                    self.counters.pings += 1;
+                    self.ping = Some(self.counters.pings);
+                }
             }
             return Ok(());
         };
         let ms = self.limits.silence_ms;
         if after(pinged, ms).is_some_and(|until| now >= until) {
-            return Err(self.fail(SessionError::PeerSilent(ms)));
+            if !std::mem::take(&mut clock.heard) {
+                return Err(self.fail(SessionError::PeerSilent(ms)));
+            }
+            clock.looked = now;
+            clock.pinged = None;
         }
         Ok(())
     }

@@ -44,14 +44,13 @@ pub(crate) fn told(event: &Event<'_>) -> String {
 pub(crate) fn feed(
     session: &mut Session,
     bytes: &[u8],
-    now: Instant,
     mut each: impl FnMut(&mut Session, Event<'_>),
 ) -> Result<usize, SessionError> {
     let decoder = Decoder::new(session.limits().frame_body_bytes_max);
     let mut used = 0;
     while let Some((frame, length)) = decoder.decode(&bytes[used..]).expect("a session's frames") {
         used += length;
-        if let Some(event) = session.receive(frame, now)? {
+        if let Some(event) = session.receive(frame)? {
             each(session, event);
         }
     }
@@ -85,12 +84,12 @@ impl Pair {
 
     /// What the client has to say goes to the server.
     pub(crate) fn reach_server(&mut self) -> Result<Vec<String>, SessionError> {
-        carry(&mut self.client, &mut self.server, self.now)
+        carry(&mut self.client, &mut self.server)
     }
 
     /// And the other way.
     pub(crate) fn reach_client(&mut self) -> Result<Vec<String>, SessionError> {
-        carry(&mut self.server, &mut self.client, self.now)
+        carry(&mut self.server, &mut self.client)
     }
 
     /// Both ways until all is said. The events of both sides.
@@ -113,15 +112,11 @@ impl Pair {
 }
 
 /// Everything that one side has to say goes to the other.
-pub(crate) fn carry(
-    from: &mut Session,
-    to: &mut Session,
-    now: Instant,
-) -> Result<Vec<String>, SessionError> {
+pub(crate) fn carry(from: &mut Session, to: &mut Session) -> Result<Vec<String>, SessionError> {
     let mut wire = Wire::endless();
     assert!(from.transmit(&mut wire));
     let mut events = Vec::new();
-    feed(to, &wire.bytes, now, |_, event| events.push(told(&event)))?;
+    feed(to, &wire.bytes, |_, event| events.push(told(&event)))?;
     Ok(events)
 }
 
