@@ -328,7 +328,7 @@ impl World {
         let Side { session, wire, .. } = &mut self.sides[by];
         let credit = session.credit(id);
         let sent = if straight {
-            session.send_through(wire, id, 0, &element)
+            session.send_through(wire, id, 0, element.clone().into())
         } else {
             session.send(id, 0, element.clone().into())
         };
@@ -365,7 +365,6 @@ impl World {
     /// Bytes of `by` reach the other side.
     fn arrive(&mut self, by: usize, bytes: usize) {
         let mut way = std::mem::take(&mut self.sides[by].wire.bytes);
-        let now = self.now;
         let taken = way.len().min(bytes);
         let to = 1 - by;
         let [client, server] = &mut self.sides;

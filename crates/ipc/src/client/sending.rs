@@ -321,7 +321,7 @@ impl Sending {
         if self.waiting.is_empty()
             && self.over.is_none()
             && let Some(outbox) = &mut self.outbox
-            && outbox.pump_with(at.session, blocks, |number, loan| {
+            && outbox.pump_with(at, blocks, |number, loan| {
                 let sent = Sent { number, loan, outcome: None, waker: None, is_posted: true };
                 self.sent.push_back(sent);
             })

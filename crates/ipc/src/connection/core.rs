@@ -55,8 +55,8 @@ pub(crate) struct Core<S: Side> {
 
 impl<S: Side> Core<S> {
     pub(super) fn act<R>(&mut self, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
-        let Self { session, side, wakes, full, connection, .. } = self;
-        act(side, &mut At { session, wakes, full, connection })
+        let Self { link, session, side, wakes, full, connection, .. } = self;
+        act(side, &mut At { session, wakes, full, link: Some(&mut **link), connection })
     }
 
     /// Everything that there is to do. True: it stopped because it was enough for one turn.
@@ -80,8 +80,12 @@ impl<S: Side> Core<S> {
                 self.keep_time();
             } else if taken > 0 || woke {
                 later = false;
-                self.send();
+                let sent = self.send();
                 self.keep_time();
+                if sent && !took && claim.is_taken() && self.ended.is_none() {
+                    // Whoever drives it looks for what comes; of other news a mark tells.
+                    return false;
+                }
             } else {
                 if self.is_blocked && !later {
                     self.send();
@@ -140,7 +144,8 @@ impl<S: Side> Core<S> {
                         _ => None,
                     };
                     // The session is borrowed by the event's body only while it is looked at.
-                    side.event(&mut At { session, wakes, full, connection }, event, beside);
+                    let mut at = At { session, wakes, full, link: None, connection };
+                    side.event(&mut at, event, beside);
                     failed = closed.or_else(|| side.blocks().fault());
                 }
                 Ok(None) => {}
@@ -206,10 +211,11 @@ impl<S: Side> Core<S> {
         if self.full.is_empty() || self.is_blocked || self.session.queued_bytes() > 0 {
             return;
         }
+        let before = self.session.counters().sent.frames;
         for stream in std::mem::take(&mut self.full) {
             self.act(|side, at| side.woken(at, stream));
         }
-        if self.session.queued_bytes() > 0 {
+        if self.session.queued_bytes() > 0 || self.session.counters().sent.frames != before {
             // What they have is sent in the next turn.
             self.is_blocked = true;
             self.own_waker.wake_by_ref();
@@ -264,11 +270,8 @@ impl<S: Side> Core<S> {
         match session.on_deadline(Instant::now()) {
             Ok(event) => {
                 if let Some(event) = event {
-                    side.event(
-                        &mut At { session, wakes, full, connection },
-                        event,
-                        Beside::nothing(),
-                    );
+                    let mut at = At { session, wakes, full, link: None, connection };
+                    side.event(&mut at, event, Beside::nothing());
                 }
                 self.send();
                 // For the next one, in another turn.

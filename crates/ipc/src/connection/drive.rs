@@ -41,6 +41,8 @@ const LOOK_MAX: Duration = Duration::from_micros(50);
 const LOOKS: u32 = 32;
 /// So often it lets a peer on the same CPU run before it sleeps.
 const YIELDS: u32 = 4;
+/// Every so many looks are with the lock, whatever is seen without it.
+const FULL_LOOK_EVERY: u32 = 8;
 /// Every so many times it looks for long although it has not paid.
 const PROBE_EVERY: u32 = 64;
 
@@ -175,10 +177,28 @@ impl<S: Side> Connection<S> {
     /// Takes what has come. False: nothing, or somebody else has the lock.
     #[inline]
     fn look_once(self: &Arc<Self>) -> bool {
+        if !self.may_have_news() {
+            return false;
+        }
         let Some(mut core) = self.core.try_lock() else { return false };
         let some = core.step(&self.woken);
         self.leave(core);
         some
+    }
+}
+
+impl<S: Side> Connection<S> {
+    /// What can be seen without the lock. Now and then the link itself is to look: it has a socket.
+    #[inline]
+    fn may_have_news(&self) -> bool {
+        let Some(lookout) = &self.lookout else { return true };
+        // One thread at a time drives it.
+        let looks = self.looks.load(Ordering::Relaxed).wrapping_add(1);
+        self.looks.store(looks, Ordering::Relaxed);
+        lookout.has_news()
+            || self.woken.any()
+            || self.is_blocked.load(Ordering::Relaxed)
+            || looks.is_multiple_of(FULL_LOOK_EVERY)
     }
 }
 

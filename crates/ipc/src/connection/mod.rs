@@ -39,7 +39,7 @@ pub(crate) mod mark;
 pub(crate) mod waking;
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Instant;
@@ -56,7 +56,7 @@ use self::mark::Marked;
 use self::waking::{StreamWaker, Turn, Wakeable, Wakes, Woken, take_turn};
 use crate::blocks::Blocks;
 use crate::reactor::{self, Ready};
-use crate::shm::Doorbell;
+use crate::shm::{Doorbell, Lookout};
 use crate::transport::{Beside, Link, LinkCounters, Peer};
 
 /// The number of the connection's own waker, among those of its streams.
@@ -83,6 +83,8 @@ pub(crate) struct At<'a> {
     pub(crate) wakes: &'a mut Wakes,
     /// Streams that wait until the session's queue is shorter: they are woken then.
     pub(crate) full: &'a mut Vec<u32>,
+    /// The link, but for while frames are taken from it: so what is to be sent need not be queued.
+    pub(crate) link: Option<&'a mut dyn Link>,
     connection: &'a Weak<dyn Wakeable>,
 }
 
@@ -110,6 +112,12 @@ pub(crate) struct Connection<S: Side> {
     seen: Mutex<Option<Status>>,
     /// Where who drives it sleeps; `None`: its link can only be waited for by descriptors.
     doorbell: Option<Arc<Doorbell>>,
+    /// Where who drives it looks.
+    lookout: Option<Arc<Lookout>>,
+    /// How often that was.
+    looks: AtomicU32,
+    /// Something waits for room: who drives it does not wait until something has come.
+    is_blocked: AtomicBool,
 }
 
 /// A connection that is closed when its last user has gone, whoever else knows it then.
@@ -176,7 +184,7 @@ impl<S: Side> Connection<S> {
     ) -> std::io::Result<Arc<Self>> {
         let mut link = link;
         let bell = link.bell().filter(|_| Doorbell::is_supported());
-        let doorbell = bell.map(|bell| bell.doorbell());
+        let (doorbell, lookout) = bell.map(|bell| (bell.doorbell(), bell.lookout())).unzip();
         let connection = Arc::new_cyclic(|me: &Weak<Self>| {
             let connection: Weak<dyn Wakeable> = me.clone();
             let own_waker = StreamWaker::make(connection.clone(), OWN);
@@ -210,6 +218,9 @@ impl<S: Side> Connection<S> {
                 asked: AtomicBool::new(false),
                 seen: Mutex::new(None),
                 doorbell,
+                lookout,
+                looks: AtomicU32::new(0),
+                is_blocked: AtomicBool::new(true),
             }
         });
         connection.watch()?;
@@ -244,15 +255,13 @@ impl<S: Side> Connection<S> {
     /// Does something under the lock, sends what came of it, and wakes whom it woke.
     pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
         let (done, later) = self.locked(|core| {
+            let before = (core.session.counters().sent.frames, core.is_blocked);
             let done = core.act(act);
             core.keep_time();
-            if core.may_send_later() {
-                let before = (core.session.counters().sent.frames, core.is_blocked);
-                if core.fill() {
-                    let put = core.session.counters().sent.frames != before.0;
-                    core.is_blocked = put || before.1;
-                    return (done, put);
-                }
+            if core.may_send_later() && core.fill() {
+                let put = core.session.counters().sent.frames != before.0;
+                core.is_blocked = put || before.1;
+                return (done, put);
             }
             if !core.send() && core.link.prepare_wait() {
                 // There is room again, or something has come: no wake will tell.
@@ -337,16 +346,22 @@ impl<S: Side> Connection<S> {
     }
 
     /// Shows itself to who has asked, lets go of the lock, wakes, and looks whether somebody left a mark.
-    fn leave(&self, mut core: MutexGuard<'_, Core<S>>) {
-        self.show(&core);
-        let wakes = std::mem::take(&mut core.wakes);
-        drop(core);
-        wakes.fire();
+    fn leave(&self, core: MutexGuard<'_, Core<S>>) {
+        self.let_go(core);
         if self.core.is_marked()
             && let Some(me) = self.me.upgrade()
         {
             take_turn(me);
         }
+    }
+
+    #[inline]
+    fn let_go(&self, mut core: MutexGuard<'_, Core<S>>) {
+        self.show(&core);
+        self.is_blocked.store(core.is_blocked, Ordering::Relaxed);
+        let wakes = std::mem::take(&mut core.wakes);
+        drop(core);
+        wakes.fire();
     }
 
     /// The I/O thread gives it another turn, after the others.
@@ -378,14 +393,11 @@ impl<S: Side> Turn for Connection<S> {
         loop {
             // Who has it looks again when it lets go.
             let Some(mut core) = self.core.enter() else { return };
-            if self.told.swap(false, Ordering::SeqCst) {
+            if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::AcqRel) {
                 core.link.told();
             }
             let more = core.turn(&self.woken, self.doorbell.as_deref(), &self.claim);
-            self.show(&core);
-            let wakes = std::mem::take(&mut core.wakes);
-            drop(core);
-            wakes.fire();
+            self.let_go(core);
             if more {
                 self.queue();
             }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
-use crate::sync::{AtomicBool, Mutex, Ordering, thread_local};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread_local};
 
 /// Something that can be given a turn.
 pub(crate) trait Turn: Send + Sync {
@@ -62,32 +62,69 @@ pub(crate) fn take_turn(turn: Arc<dyn Turn>) {
 }
 
 /// Streams that were woken since the connection looked.
-#[derive(Default)]
 pub(crate) struct Woken {
-    streams: Mutex<Vec<Arc<StreamWaker>>>,
-    /// There are some: written under the lock.
+    /// One of them, which needs no list; [`NOBODY`].
+    one: AtomicU64,
+    others: Mutex<Vec<Arc<StreamWaker>>>,
+    /// There are others: written under the lock.
     any: AtomicBool,
+}
+
+const NOBODY: u64 = u64::MAX;
+
+impl Default for Woken {
+    fn default() -> Self {
+        Self { one: AtomicU64::new(NOBODY), others: Mutex::default(), any: AtomicBool::new(false) }
+    }
 }
 
 impl Woken {
     /// Moves them into `into`, and from now on they can be woken again.
     #[inline]
     pub(crate) fn take(&self, into: &mut Vec<u32>) {
-        if self.any.load(Ordering::SeqCst) {
-            self.take_all(into);
+        if self.one.load(Ordering::Relaxed) != NOBODY {
+            // A stream's number: it came from a `u32`.
+            into.push(self.one.swap(NOBODY, Ordering::AcqRel) as u32);
+        }
+        if self.any.load(Ordering::Relaxed) {
+            self.take_others(into);
         }
     }
 
-    fn push(&self, waker: Arc<StreamWaker>) {
-        let mut streams = self.streams.lock();
-        streams.push(waker);
-        self.any.store(true, Ordering::SeqCst);
+    /// Whether there is one, as far as can be seen.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.one.load(Ordering::Relaxed) != NOBODY || self.any.load(Ordering::Relaxed)
     }
 
-    fn take_all(&self, into: &mut Vec<u32>) {
-        let mut streams = self.streams.lock();
-        self.any.store(false, Ordering::SeqCst);
-        for waker in streams.drain(..) {
+    /// False: it is among them already, and is taken with what was done before this.
+    fn push(&self, waker: Arc<StreamWaker>) -> bool {
+        let stream = u64::from(waker.stream);
+        let mut found = NOBODY;
+        // One that is there already is written again: whoever takes it sees both wakes.
+        while found == NOBODY || found == stream {
+            match self.one.compare_exchange(found, stream, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(before) => return before == NOBODY,
+                Err(other) => found = other,
+            }
+        }
+        self.push_other(waker)
+    }
+
+    fn push_other(&self, waker: Arc<StreamWaker>) -> bool {
+        if waker.queued.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let mut others = self.others.lock();
+        others.push(waker);
+        self.any.store(true, Ordering::Relaxed);
+        true
+    }
+
+    fn take_others(&self, into: &mut Vec<u32>) {
+        let mut others = self.others.lock();
+        self.any.store(false, Ordering::Relaxed);
+        for waker in others.drain(..) {
             // Sees what was done before each wake that left it to the first.
             waker.queued.swap(false, Ordering::AcqRel);
             into.push(waker.stream);
@@ -104,6 +141,7 @@ pub(crate) trait Wakeable: Turn {
 pub(crate) struct StreamWaker {
     connection: Weak<dyn Wakeable>,
     stream: u32,
+    /// It is in the list.
     queued: AtomicBool,
 }
 
@@ -115,11 +153,9 @@ impl StreamWaker {
 
 impl Wake for StreamWaker {
     fn wake(self: Arc<Self>) {
-        if self.queued.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        if let Some(connection) = self.connection.upgrade() {
-            connection.woken().push(self);
+        if let Some(connection) = self.connection.upgrade()
+            && connection.woken().push(self)
+        {
             take_turn(connection);
         }
     }
@@ -127,20 +163,31 @@ impl Wake for StreamWaker {
 
 /// Those whom a turn woke, told after it has let go of the connection.
 #[derive(Default)]
-pub(crate) struct Wakes(Vec<Waker>);
+pub(crate) struct Wakes {
+    /// Most often there is one: it needs no list.
+    first: Option<Waker>,
+    others: Vec<Waker>,
+}
 
 impl Wakes {
+    #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
-        self.0.push(waker);
+        if self.first.is_none() {
+            self.first = Some(waker);
+        } else {
+            self.others.push(waker);
+        }
     }
 
     pub(crate) fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
-        self.0.extend(wakers);
+        wakers.into_iter().for_each(|waker| self.push(waker));
     }
 
+    #[inline]
     pub(crate) fn fire(self) {
-        for waker in self.0 {
-            waker.wake();
+        if let Some(first) = self.first {
+            first.wake();
+            self.others.into_iter().for_each(Waker::wake);
         }
     }
 }

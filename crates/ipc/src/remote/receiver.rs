@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use becket_chan::{Receiver, Recv, Token, TryRecvError};
 use becket_wire::StreamId;
+use pin_project_lite::pin_project;
 
 use super::limits::{Limits, Stop};
 use super::wait;
@@ -75,13 +76,9 @@ impl RemoteReceiver {
     ///
     /// Dropped before it gave its element to anybody, it has taken none.
     pub fn recv(&self) -> RemoteRecv<'_> {
-        RemoteRecv {
-            receiver: self,
-            waiting: None,
-            wants: false,
-            is_over: false,
-            limits: Limits::default(),
-        }
+        let limits = Limits::default();
+        let state = State { receiver: self, wants: false, is_over: false, limits };
+        RemoteRecv { waiting: None, state }
     }
 
     /// Takes an element that has come ahead. Of a receiver without a window none ever has.
@@ -176,12 +173,25 @@ impl fmt::Debug for RemoteReceiver {
     }
 }
 
-/// A receive from another process that has not been driven yet. See [`RemoteReceiver::recv`].
-#[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct RemoteRecv<'a> {
+pin_project! {
+    /// A receive from another process that has not been driven yet. See [`RemoteReceiver::recv`].
+    #[must_use = "an operation does nothing until it is awaited or waited for"]
+    pub struct RemoteRecv<'a> {
+        // The local receive, once it waits. Dropped before demand is taken back.
+        #[pin]
+        waiting: Option<Recv<'a, Element>>,
+        state: State<'a>,
+    }
+
+    impl PinnedDrop for RemoteRecv<'_> {
+        fn drop(this: Pin<&mut Self>) {
+            this.finish();
+        }
+    }
+}
+
+struct State<'a> {
     receiver: &'a RemoteReceiver,
-    /// The local receive, once it waits. Dropped before demand is taken back.
-    waiting: Option<Pin<Box<Recv<'a, Element>>>>,
     /// The server has been asked for an element for it.
     wants: bool,
     is_over: bool,
@@ -191,19 +201,19 @@ pub struct RemoteRecv<'a> {
 impl<'a> RemoteRecv<'a> {
     /// Gives up `duration` from now.
     pub fn timeout(mut self, duration: Duration) -> Self {
-        self.limits.timeout(duration);
+        self.state.limits.timeout(duration);
         self
     }
 
     /// Gives up at `deadline`. The earlier of two holds.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.limits.deadline(deadline);
+        self.state.limits.deadline(deadline);
         self
     }
 
     /// Gives up when `token` is cancelled.
     pub fn cancel_on(mut self, token: &'a Token) -> Self {
-        self.limits.cancel_on(token);
+        self.state.limits.cancel_on(token);
         self
     }
 
@@ -213,16 +223,17 @@ impl<'a> RemoteRecv<'a> {
     ///
     /// See [`RemoteReceiver::recv`].
     pub fn wait(self) -> Result<Element, RecvError> {
-        let connection = self.receiver.connection.clone();
-        wait::wait(&connection, self)
+        let receiver = self.state.receiver;
+        wait::wait(&receiver.connection, self)
     }
 
     /// It waits no longer: the element that may have come for it is somebody else's, or goes back.
-    fn finish(&mut self) {
-        self.is_over = true;
-        self.waiting = None;
-        if std::mem::take(&mut self.wants) {
-            self.receiver.settle();
+    fn finish(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        this.waiting.set(None);
+        this.state.is_over = true;
+        if std::mem::take(&mut this.state.wants) {
+            this.state.receiver.settle();
         }
     }
 }
@@ -231,62 +242,60 @@ impl Future for RemoteRecv<'_> {
     type Output = Result<Element, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if this.is_over {
+        let this = self.as_mut().project();
+        let (mut waiting, state) = (this.waiting, this.state);
+        if state.is_over {
             return Poll::Pending;
         }
-        if this.waiting.is_none() {
-            if this.limits.is_cancelled() {
-                this.finish();
-                return Poll::Ready(Err(RecvError::Cancelled));
-            }
-            match this.receiver.inbox.try_recv() {
-                Ok(element) => {
-                    this.finish();
-                    this.receiver.took();
-                    return Poll::Ready(Ok(element));
+        let receiver = state.receiver;
+        if waiting.is_none() {
+            let done = if state.limits.is_cancelled() {
+                Some(Err(RecvError::Cancelled))
+            } else {
+                match receiver.inbox.try_recv() {
+                    Ok(element) => Some(Ok(element)),
+                    Err(TryRecvError::Closed) => Some(Err(receiver.over())),
+                    Err(_) => None,
                 }
-                Err(TryRecvError::Closed) => {
-                    this.finish();
-                    return Poll::Ready(Err(this.receiver.over()));
-                }
-                Err(_) => {}
+            };
+            if let Some(done) = done {
+                return self.done(done);
             }
+            waiting.set(Some(receiver.inbox.recv()));
         }
-        let waiting = this.waiting.get_or_insert_with(|| Box::pin(this.receiver.inbox.recv()));
         // In line first: an element that the server sends at once finds it waiting.
-        let mut polled = waiting.as_mut().poll(context);
-        if polled.is_pending() && !this.wants && this.receiver.window == 0 {
-            this.wants = true;
-            this.receiver.settle();
+        let mut poll = || waiting.as_mut().as_pin_mut().map(|waiting| waiting.poll(context));
+        let mut polled = poll();
+        if matches!(polled, Some(Poll::Pending)) && !state.wants && receiver.window == 0 {
+            state.wants = true;
+            receiver.settle();
             // It may have come meanwhile, on another thread or by this very call.
-            polled = waiting.as_mut().poll(context);
+            polled = poll();
         }
-        match polled {
-            Poll::Ready(Ok(element)) => {
-                this.finish();
-                this.receiver.took();
-                Poll::Ready(Ok(element))
-            }
-            Poll::Ready(Err(_)) => {
-                this.finish();
-                Poll::Ready(Err(this.receiver.over()))
-            }
-            Poll::Pending => {
-                let Poll::Ready(stop) = this.limits.poll(context) else { return Poll::Pending };
-                this.finish();
-                Poll::Ready(Err(match stop {
-                    Stop::Cancelled => RecvError::Cancelled,
-                    Stop::TimedOut => RecvError::TimedOut,
-                }))
-            }
-        }
+        let done = match polled {
+            Some(Poll::Ready(Ok(element))) => Ok(element),
+            Some(Poll::Ready(Err(_))) => Err(receiver.over()),
+            Some(Poll::Pending) | None => match state.limits.poll(context) {
+                Poll::Ready(Stop::Cancelled) => Err(RecvError::Cancelled),
+                Poll::Ready(Stop::TimedOut) => Err(RecvError::TimedOut),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        self.done(done)
     }
 }
 
-impl Drop for RemoteRecv<'_> {
-    fn drop(&mut self) {
-        self.finish();
+impl RemoteRecv<'_> {
+    #[inline]
+    fn done(
+        mut self: Pin<&mut Self>,
+        done: Result<Element, RecvError>,
+    ) -> Poll<Result<Element, RecvError>> {
+        self.as_mut().finish();
+        if done.is_ok() {
+            self.state.receiver.took();
+        }
+        Poll::Ready(done)
     }
 }
 

@@ -192,8 +192,8 @@ impl<'a> RemoteSend<'a> {
     ///
     /// See [`RemoteSender::send`].
     pub fn wait(self) -> Result<(), SendError> {
-        let connection = self.sender.connection.clone();
-        wait::wait(&connection, self)
+        let sender = self.sender;
+        wait::wait(&sender.connection, self)
     }
 
     fn finished(&mut self, outcome: Outcome) -> Result<(), SendError> {

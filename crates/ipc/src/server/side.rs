@@ -19,9 +19,6 @@ use crate::streams::table::Table;
 use crate::streams::told;
 use crate::transport::Beside;
 
-/// Elements that a client may have sent and that its channel has not accepted, on each stream.
-const AHEAD_MAX: u32 = 256;
-
 pub(crate) struct ServerSide {
     shared: Arc<Shared>,
     entries: Table<Entry>,
@@ -72,11 +69,11 @@ impl ServerSide {
                 info.remembered = producer.as_ref().map(Producer::remembered);
                 let info = service::encode(&info);
                 let bytes = self.shared.options.limits.element_bytes_max;
-                let credit = Credit::new(AHEAD_MAX, u64::from(bytes));
+                let (credit, half) = Incoming::first_credit(bytes);
                 // Refused: the stream has been reset meanwhile; nothing is to be kept for it.
                 if at.session.accept(stream, credit, info).is_ok() {
                     let (sender, length) = (sender.clone(), channel.element_bytes());
-                    let incoming = Incoming::new(stream, sender, length, producer, waker);
+                    let incoming = Incoming::new(stream, sender, length, producer, (half, waker));
                     self.entries.insert(stream, Entry::Incoming(incoming));
                 }
             }
@@ -106,7 +103,7 @@ impl ServerSide {
             }
             // One whose channel has ended stays: its client may still give elements back.
             Some(Entry::Outgoing(outgoing)) => {
-                outgoing.pump(at.session, &mut self.blocks);
+                outgoing.pump(at, &mut self.blocks);
                 if outgoing.found_full() {
                     at.full.push(stream.number());
                 }

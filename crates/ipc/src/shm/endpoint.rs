@@ -12,7 +12,7 @@ use becket_wire::Head;
 
 use super::doorbell::{Doorbell, Mode, News, Rung, Ticket, Waiter, Waker, Woken};
 use super::error::ShmError;
-use super::ring::{Consumer, Producer, Refused, Taken};
+use super::ring::{Consumer, Lookout, Producer, Refused, Taken};
 use super::segment::{OwnSegment, PeerSegment};
 use super::spin::{Spin, SpinLimits};
 use super::validate::Broken;
@@ -243,6 +243,12 @@ impl Endpoint {
     #[must_use]
     pub fn doorbell(&self) -> &Arc<Doorbell> {
         &self.doorbell
+    }
+
+    /// For who looks for frames without having the endpoint.
+    #[must_use]
+    pub fn lookout(&self) -> &Arc<Lookout> {
+        self.consumer.lookout()
     }
 
     /// Counts since it was made.

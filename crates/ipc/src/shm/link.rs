@@ -30,7 +30,7 @@ use rustix::io::Errno;
 
 use super::doorbell::{Doorbell, Mode, Ticket};
 use super::endpoint::{Endpoint, ShmCounters};
-use super::ring::Refused;
+use super::ring::{Lookout, Refused};
 use super::validate::Broken;
 use crate::transport::rights;
 use crate::transport::{
@@ -491,6 +491,10 @@ impl Link for ShmLink {
 impl Bell for ShmLink {
     fn doorbell(&self) -> Arc<Doorbell> {
         Self::doorbell(self)
+    }
+
+    fn lookout(&self) -> Arc<Lookout> {
+        Arc::clone(self.endpoint.lookout())
     }
 
     fn prepare_sleep(&mut self) -> Option<Ticket> {

@@ -70,7 +70,7 @@ pub use error::ShmError;
 pub use handshake::{Handshake, ShmLimits, Side};
 pub use link::ShmLink;
 pub use memory::OutOfRange;
-pub use ring::{Consumer, Producer, Refused, Taken};
+pub use ring::{Consumer, Lookout, Producer, Refused, Taken};
 pub use segment::{OwnSegment, PeerSegment};
 pub use spin::SpinLimits;
 pub use validate::{

@@ -29,6 +29,7 @@
 //!    of frames is more than an eighth, and a block is given back at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use becket_wire::{HEAD_BYTES, Head};
 
@@ -55,6 +56,7 @@ pub struct Producer {
 pub struct Consumer {
     own: Arc<OwnSegment>,
     peer: Arc<PeerSegment>,
+    lookout: Arc<Lookout>,
     taken: u64,
     published: u64,
     publish_every: u64,
@@ -64,6 +66,14 @@ pub struct Consumer {
     block: Box<[u8]>,
     /// The last frame with descriptors, and whether its body is in `block`.
     last: Option<(Head, bool)>,
+}
+
+/// Where the next frame will lie, for who looks without having the consumer.
+#[derive(Debug)]
+pub struct Lookout {
+    peer: Arc<PeerSegment>,
+    /// The consumer's position, or one that it had before.
+    taken: AtomicU64,
 }
 
 /// Why a frame was not put.
@@ -193,8 +203,10 @@ impl Consumer {
         let geometry = &peer.geometry;
         let body_bytes_max = body_bytes_max.min(geometry.body_bytes_max());
         let publish_every = u64::from(geometry.slots() / 8);
+        let lookout = Lookout { peer: Arc::clone(&peer), taken: AtomicU64::new(0) };
         Self {
             own,
+            lookout: Arc::new(lookout),
             taken: 0,
             published: 0,
             publish_every,
@@ -216,11 +228,12 @@ impl Consumer {
     /// Whether the next slot no longer shows the lap before: a frame, or a broken peer.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.word().is_ok_and(|word| {
-            let found = word as u32;
-            let before = self.taken.checked_sub(u64::from(self.peer.geometry.slots()));
-            found != before.map_or(0, sequence)
-        })
+        self.lookout.sees(self.taken)
+    }
+
+    /// For who looks without the consumer.
+    pub(super) fn lookout(&self) -> &Arc<Lookout> {
+        &self.lookout
     }
 
     /// The next frame, copied. It counts as taken; [`publish_due`](Self::publish_due) tells the
@@ -257,6 +270,7 @@ impl Consumer {
             self.last = Some((head, place.class() > 0));
         }
         self.taken += 1;
+        self.lookout.taken.store(self.taken, Ordering::Relaxed);
         Ok(Some(Taken { head, body, descriptors: place.descriptors() }))
     }
 
@@ -289,6 +303,25 @@ impl Consumer {
     #[inline]
     fn word(&self) -> Result<u64, Broken> {
         Ok(self.peer.memory.acquire(self.peer.geometry.slot(self.taken))?)
+    }
+}
+
+impl Lookout {
+    /// Whether there is something to take, as far as can be seen from here: while another thread
+    /// takes, the answer may be of a moment ago.
+    #[inline]
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.sees(self.taken.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn sees(&self, taken: u64) -> bool {
+        let geometry = &self.peer.geometry;
+        self.peer.memory.acquire(geometry.slot(taken)).is_ok_and(|word| {
+            let before = taken.checked_sub(u64::from(geometry.slots()));
+            word as u32 != before.map_or(0, sequence)
+        })
     }
 }
 

@@ -13,7 +13,9 @@
 //! 2. Each element is answered once: by an ack that reaches it, or by a nack that goes before.
 //! 3. No more wait than there was credit for, and over all streams of a connection no more bytes than
 //!    the session's credit: they are held there until they are answered.
-//! 4. Of a producer that numbers its elements each is looked at in its turn, when all before it have
+//! 4. Credit for what was answered is given in halves: the first grant has so many bytes more than the
+//!    longest element that what is not given yet never keeps one back.
+//! 5. Of a producer that numbers its elements each is looked at in its turn, when all before it have
 //!    been answered: see [`dedup`](crate::dedup).
 
 use std::collections::VecDeque;
@@ -21,13 +23,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use becket_chan::{SendSink, Sender, TrySendError};
-use becket_wire::{Session, StreamId, flags};
+use becket_wire::{Credit, Session, StreamId, flags};
 use bytes::Bytes;
 use futures_sink::Sink as _;
 
 use super::{code, told};
 use crate::dedup::{NUMBER_BYTES, Producer, Turn, number_of};
 use crate::element::Element;
+
+/// Elements that the other side may have sent and that the channel has not accepted.
+const AHEAD_MAX: u32 = 256;
 
 pub(crate) struct Incoming {
     stream: StreamId,
@@ -38,6 +43,10 @@ pub(crate) struct Incoming {
     /// In the channel's line: its number and length as it came.
     current: Option<(u64, u64)>,
     waiting: VecDeque<(u64, Element)>,
+    /// Credit for what was answered that was not given yet.
+    owed: Credit,
+    /// So much is given at once.
+    half: Credit,
     waker: Waker,
     /// The other side sends no more.
     is_ending: bool,
@@ -45,12 +54,19 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
+    /// What a stream is opened with, and what of it is given again at once.
+    pub(crate) fn first_credit(element_bytes_max: u32) -> (Credit, Credit) {
+        let longest = u64::from(element_bytes_max);
+        let half = Credit::new(AHEAD_MAX / 2, longest.div_ceil(2));
+        (Credit::new(AHEAD_MAX, longest + half.bytes), half)
+    }
+
     pub(crate) fn new(
         stream: StreamId,
         sender: Sender<Element>,
         element_bytes: Option<u32>,
         producer: Option<Producer>,
-        waker: Waker,
+        (half, waker): (Credit, Waker),
     ) -> Self {
         let sink = sender.into_sink();
         Self {
@@ -60,6 +76,8 @@ impl Incoming {
             producer,
             current: None,
             waiting: VecDeque::new(),
+            owed: Credit::NONE,
+            half,
             waker,
             is_ending: false,
             is_over: false,
@@ -217,13 +235,23 @@ impl Incoming {
     fn answered(&mut self, session: &mut Session, number: u64, bytes: u64) {
         session.let_go(bytes);
         told(session.ack(self.stream, number));
-        told(session.grant(self.stream, 1, bytes));
+        self.owe(session, bytes);
     }
 
     fn refuse(&mut self, session: &mut Session, number: u64, bytes: u64, why: u16) {
         session.let_go(bytes);
         told(session.nack(self.stream, number, why));
-        told(session.grant(self.stream, 1, bytes));
+        self.owe(session, bytes);
+    }
+
+    /// There is room for another of so many bytes.
+    fn owe(&mut self, session: &mut Session, bytes: u64) {
+        self.owed.messages += 1;
+        self.owed.bytes += bytes;
+        if self.owed.messages >= self.half.messages || self.owed.bytes >= self.half.bytes {
+            let Credit { messages, bytes } = std::mem::take(&mut self.owed);
+            told(session.grant(self.stream, messages, bytes));
+        }
     }
 
     /// The channel is closed: nothing more is accepted.

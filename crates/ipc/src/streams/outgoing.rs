@@ -25,7 +25,8 @@ use bytes::Bytes;
 use futures_core::Stream as _;
 
 use super::{code, told};
-use crate::blocks::{Blocks, Loan};
+use crate::blocks::{Announcing, Blocks, Loan};
+use crate::connection::At;
 use crate::element::Element;
 
 pub(crate) struct Outgoing {
@@ -46,17 +47,20 @@ impl Outgoing {
     }
 
     /// Sends what can be sent. True: the channel has ended, and the other side was told.
-    pub(crate) fn pump(&mut self, session: &mut Session, blocks: &mut Blocks) -> bool {
-        self.pump_with(session, blocks, |_, _| {})
+    pub(crate) fn pump(&mut self, at: &mut At<'_>, blocks: &mut Blocks) -> bool {
+        self.pump_with(at, blocks, |_, _| {})
     }
 
     /// The same; tells the number of each element that is sent, and what of it is lent.
     pub(crate) fn pump_with(
         &mut self,
-        session: &mut Session,
+        at: &mut At<'_>,
         blocks: &mut Blocks,
         mut sent: impl FnMut(u64, Option<Loan>),
     ) -> bool {
+        let session = &mut *at.session;
+        // The first goes without a queue; those behind it take turns with other streams'.
+        let mut link = at.link.as_deref_mut();
         let has_credit = |session: &Session, stream| {
             session.credit(stream).is_some_and(|credit| credit.messages > 0)
         };
@@ -76,7 +80,14 @@ impl Outgoing {
                 }
             };
             let packed = blocks.pack(session, &element);
-            match session.send(self.stream, packed.flags, packed.body) {
+            let result = match link.take() {
+                Some(link) => {
+                    let mut outlet = Announcing { link, blocks };
+                    session.send_through(&mut outlet, self.stream, packed.flags, packed.body)
+                }
+                None => session.send(self.stream, packed.flags, packed.body),
+            };
+            match result {
                 Ok(number) => {
                     blocks.sent(&element, packed.loan);
                     if let Some(loan) = packed.loan {

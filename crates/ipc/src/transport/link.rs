@@ -35,7 +35,7 @@ use becket_wire::{Frame, Outlet};
 use super::counters::LinkCounters;
 use super::error::LinkError;
 use super::peer::Peer;
-use crate::shm::{Doorbell, Ticket};
+use crate::shm::{Doorbell, Lookout, Ticket};
 
 /// Called when frames or room have come: quick, never blocking, without a call into the link.
 pub type OnReady = Arc<dyn Fn() + Send + Sync>;
@@ -104,6 +104,9 @@ pub trait Link: Outlet + Send {
 pub trait Bell {
     /// Where the thread sleeps, without holding the link.
     fn doorbell(&self) -> Arc<Doorbell>;
+
+    /// Where a thread looks for what has come, without holding the link.
+    fn lookout(&self) -> Arc<Lookout>;
 
     /// As [`Link::prepare_wait`], for who will then sleep at the doorbell with this ticket. `None`:
     /// there is something already.

@@ -66,7 +66,7 @@ impl Raw {
         self.link.flush().ok();
         let Self { link, session, seen } = self;
         let taken = link.take(64, &mut |frame, beside| {
-            let Ok(Some(event)) = session.receive(frame, Instant::now()) else { return };
+            let Ok(Some(event)) = session.receive(frame) else { return };
             seen.extend(Some(match event {
                 Event::Ready { .. } => Seen::Ready,
                 Event::Opened { stream, .. } => Seen::Opened(stream),

@@ -2,7 +2,7 @@
 //! Elements that nobody takes go back; selects; handles that are shared.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -27,9 +27,9 @@ pub(crate) fn a_receive_that_gives_up_takes_nothing(world: &World) {
     let channel = world.server().channels().by_name("jobs").unwrap();
     for round in 0..20 {
         {
-            let mut started = rx.recv();
+            let mut started = pin!(rx.recv());
             let mut context = Context::from_waker(Waker::noop());
-            assert!(Pin::new(&mut started).poll(&mut context).is_pending());
+            assert!(started.as_mut().poll(&mut context).is_pending());
             if round % 2 == 0 {
                 while channel.snapshot().unwrap().receivers_waiting == 0 {
                     std::thread::yield_now();

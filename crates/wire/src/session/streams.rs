@@ -101,15 +101,14 @@ impl Session {
     }
 
     /// Sends an element straight into the outlet if nothing has a better claim and there is room;
-    /// otherwise copies it into the queue, as [`send`](Self::send) does. Allocates nothing on the
-    /// straight way.
+    /// otherwise puts it into the queue, as [`send`](Self::send) does.
     #[inline]
     pub fn send_through<O: Outlet + ?Sized>(
         &mut self,
         outlet: &mut O,
         id: StreamId,
         flags: u8,
-        element: &[u8],
+        element: Bytes,
     ) -> Result<u64, Refused> {
         let result = self.try_send_through(outlet, id, flags, element);
         if result.is_err() { self.counted(result) } else { result }
@@ -121,7 +120,7 @@ impl Session {
         outlet: &mut O,
         id: StreamId,
         flags: u8,
-        element: &[u8],
+        element: Bytes,
     ) -> Result<u64, Refused> {
         let priority = self.sendable(id, element.len())?;
         let bytes = element.len() as u64;
@@ -141,7 +140,7 @@ impl Session {
                 sequence,
                 ..head(Kind::Data, id)
             };
-            if outlet.put(&head, element).is_ok() {
+            if outlet.put(&head, &element).is_ok() {
                 outgoing.credit.pay(bytes);
                 outgoing.numbered = sequence;
                 outgoing.sent = sequence;
@@ -153,7 +152,7 @@ impl Session {
                 return Ok(sequence);
             }
         }
-        self.enqueue(id, flags, Bytes::copy_from_slice(element))
+        self.enqueue(id, flags, element)
     }
 
     /// What must hold for an element of this length to be sent now.
