@@ -15,10 +15,12 @@
 //! 1. A number is never given twice: an event that comes late finds nobody.
 //! 2. A descriptor is watched while its [`Watched`] lives. Who drops that closes the descriptor after.
 
-use std::collections::{HashMap, VecDeque};
+mod calls;
+
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,8 @@ use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
+
+use self::calls::Calls;
 
 /// Events that are taken at once.
 const EVENTS_AT_ONCE: usize = 256;
@@ -60,9 +64,7 @@ struct Reactor {
     wake: OwnedFd,
     next: AtomicU64,
     owners: Mutex<HashMap<u64, Weak<dyn Ready>>>,
-    again: Mutex<VecDeque<Arc<dyn Ready>>>,
-    guarded: Mutex<Vec<Weak<dyn Guarded>>>,
-    is_called: AtomicBool,
+    calls: Calls<Arc<dyn Ready>, Weak<dyn Guarded>>,
 }
 
 /// Watches a descriptor for whoever it belongs to: for input, room to write, end and error.
@@ -93,17 +95,19 @@ pub fn watch(descriptor: BorrowedFd<'_>, owner: Weak<dyn Ready>) -> io::Result<W
 /// As for [`watch`].
 pub fn again(ready: Arc<dyn Ready>) -> io::Result<()> {
     let reactor = reactor()?;
-    reactor.again.lock().push_back(ready);
-    reactor.call();
+    if reactor.calls.again(ready) {
+        reactor.wake();
+    }
     Ok(())
 }
 
 /// Has the I/O thread look at something each millisecond, until it wants no more.
 pub(crate) fn guard(guarded: Weak<dyn Guarded>) {
     // Without the thread nothing is watched, and nothing was started.
-    if let Ok(reactor) = reactor() {
-        reactor.guarded.lock().push(guarded);
-        reactor.call();
+    if let Ok(reactor) = reactor()
+        && reactor.calls.guard(guarded)
+    {
+        reactor.wake();
     }
 }
 
@@ -164,18 +168,14 @@ impl Reactor {
             wake,
             next: AtomicU64::new(WAKE + 1),
             owners: Mutex::default(),
-            again: Mutex::default(),
-            guarded: Mutex::default(),
-            is_called: AtomicBool::new(false),
+            calls: Calls::new(),
         })
     }
 
-    /// Wakes the thread, once until it has looked.
-    fn call(&self) {
-        if !self.is_called.swap(true, Ordering::AcqRel) {
-            // Fails only when the count is full, and then the thread is woken anyway.
-            let _written = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
-        }
+    /// Wakes the thread.
+    fn wake(&self) {
+        // Fails only when the count is full, and then the thread is woken anyway.
+        let _written = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
     fn tell(&self, number: u64) {
@@ -190,28 +190,21 @@ impl Reactor {
 
     /// How long it may sleep; ticks first if it is time.
     fn until_tick(&self, ticked: &mut Option<Instant>) -> Option<Timespec> {
-        if self.guarded.lock().is_empty() {
+        if !self.calls.is_guarding() {
             *ticked = None;
             return None;
         }
         let now = Instant::now();
         if now.saturating_duration_since(*ticked.get_or_insert(now)) >= TICK {
             *ticked = Some(now);
-            let guarded = std::mem::take(&mut *self.guarded.lock());
-            for one in guarded {
-                if one.upgrade().is_some_and(|one| one.tick()) {
-                    self.guarded.lock().push(one);
-                }
-            }
+            self.calls.tick(|one| one.upgrade().is_some_and(|one| one.tick()));
         }
         Some(Timespec { tv_sec: 0, tv_nsec: TICK.as_nanos() as i64 })
     }
 
     /// Those that asked, each once: who asks again meanwhile comes after the next look at epoll.
     fn tell_again(&self) {
-        self.is_called.store(false, Ordering::Release);
-        let asked = std::mem::take(&mut *self.again.lock());
-        for ready in asked {
+        for ready in self.calls.take_again() {
             ready.ready();
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The one place from which come the atomics, locks and fences of those files that have models:
-//! `connection/{claim, mark, waking}` and `shm/doorbell`. The models, in `crates/ipc/loom`, put
-//! loom's in its place.
+//! `connection/{claim, mark, waking}`, `reactor/calls` and `shm/doorbell`. The models, in
+//! `crates/ipc/loom`, put loom's in its place.
 
 use std::sync::atomic::compiler_fence;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};

@@ -3,6 +3,7 @@
 //! `LOOM_MAX_PREEMPTIONS` of them (2 unless said) are preempted, with every value that each load may
 //! see.
 
+mod calls;
 mod claim;
 mod connection;
 mod doorbell;
