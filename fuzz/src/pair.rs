@@ -132,7 +132,6 @@ struct World {
     ways: BTreeMap<(StreamId, usize), Way>,
     reset: BTreeSet<StreamId>,
     elements: u8,
-    now: Instant,
 }
 
 impl World {
@@ -163,7 +162,6 @@ impl World {
             ways: BTreeMap::new(),
             reset: BTreeSet::new(),
             elements: 0,
-            now,
         };
         for by in [0, 1] {
             world.transmit(by, usize::MAX);

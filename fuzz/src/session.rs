@@ -75,7 +75,7 @@ impl Run {
         if shape & 2 == 0 {
             // A greeting as it should be, so that not every run ends in the first frame.
             let greeting = greeting(role.other(), begun);
-            run.take(&mut session, &mut greeting.clone(), begun);
+            run.take(&mut session, &mut greeting.clone());
             if shape & 4 != 0 {
                 let credit = Credit::new(2, 500);
                 let name = Bytes::from_static(b"name");
@@ -87,7 +87,7 @@ impl Run {
         let mut buffer = Vec::new();
         for piece in pieces(bytes, seed) {
             buffer.extend_from_slice(piece);
-            run.take(&mut session, &mut buffer, begun);
+            run.take(&mut session, &mut buffer);
         }
         let later = begun + Duration::from_millis(u64::from(shape >> 4) * 1000);
         if session.deadline().is_some_and(|deadline| deadline <= later) {
@@ -98,7 +98,7 @@ impl Run {
     }
 
     /// Takes the frames that stand in a buffer.
-    fn take(&mut self, session: &mut Session, buffer: &mut Vec<u8>, now: Instant) {
+    fn take(&mut self, session: &mut Session, buffer: &mut Vec<u8>) {
         let decoder = Decoder::new(LIMITS.frame_body_bytes_max);
         while let Ok(Some((frame, used))) = decoder.decode(buffer) {
             match session.receive(frame) {

@@ -150,7 +150,6 @@ struct World {
     /// Either side has reset it: elements may be missing, but not out of order.
     reset: Vec<StreamId>,
     counter: u32,
-    now: std::time::Instant,
     drained: bool,
 }
 
@@ -171,7 +170,7 @@ fn limits() -> Limits {
 
 impl World {
     fn new() -> Self {
-        let Pair { client, server, now } = Pair::new(limits(), limits());
+        let Pair { client, server, .. } = Pair::new(limits(), limits());
         let side = |session| Side {
             session,
             wire: Wire::default(),
@@ -186,7 +185,6 @@ impl World {
             ways: BTreeMap::new(),
             reset: Vec::new(),
             counter: 0,
-            now,
             drained: false,
         }
     }
