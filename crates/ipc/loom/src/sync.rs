@@ -3,9 +3,10 @@
 //! orders.
 //!
 //! Loom takes a sequentially consistent access for one that acquires and releases, but knows such
-//! fences. So here a thread that has made such a store fences before its next such load: with less,
-//! two threads could miss each other, and if one of the two accesses is made weaker they do. It is a
-//! little more than what holds: other accesses around the fence are ordered too.
+//! fences. So here a thread whose last store was such a one fences before its next such load: with
+//! less, two threads could miss each other, and if one of the two accesses is made weaker they do. It
+//! is a little more than what holds, for other accesses around the fence are ordered too, and a
+//! little less, for a store of another kind between the two takes the fence away.
 
 use std::cell::Cell;
 use std::fmt;
@@ -131,7 +132,7 @@ impl<T> fmt::Debug for Atomic<T> {
 }
 
 loom::thread_local! {
-    /// This thread has made a sequentially consistent store and has not fenced since.
+    /// This thread's last store was sequentially consistent, and it has not fenced since.
     static HAS_STORED: Cell<bool> = Cell::new(false);
     static NUMBER: u64 = NUMBERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 }
@@ -147,9 +148,7 @@ fn before_load(order: Ordering) {
 }
 
 fn behind_store(order: Ordering) {
-    if order == Ordering::SeqCst {
-        HAS_STORED.with(|has_stored| has_stored.set(true));
-    }
+    HAS_STORED.with(|has_stored| has_stored.set(order == Ordering::SeqCst));
 }
 
 pub(crate) fn fence(order: Ordering) {

@@ -27,6 +27,10 @@ struct World {
     put: AtomicU64,
     /// So many it puts in all.
     last: u64,
+    /// As `shm::Lookout`: how many were taken, for who looks without the lock.
+    lookout: AtomicU64,
+    /// A channel's wake: there is something to send.
+    woken: AtomicBool,
     core: Marked<Core>,
     claim: Claim,
     doorbell: Arc<Doorbell>,
@@ -89,6 +93,8 @@ impl World {
         let world = Self {
             put: AtomicU64::new(0),
             last,
+            lookout: AtomicU64::new(0),
+            woken: AtomicBool::new(false),
             claim: Claim::default(),
             doorbell: own.doorbell().clone(),
             core: Marked::new(Core { side: own, taken: 0, is_armed: true }),
@@ -154,7 +160,12 @@ impl World {
             let Some(mut core) = self.core.enter() else { return };
             let before = core.taken;
             loop {
-                if self.take(&mut core) {
+                let took = self.take(&mut core);
+                let woke = self.serve_woken();
+                if took || woke {
+                    if core.taken == before && self.claim.is_taken() {
+                        break;
+                    }
                     continue;
                 }
                 let is_driven = self.claim.is_taken();
@@ -190,10 +201,15 @@ impl World {
         done
     }
 
-    /// As `look_once`.
+    /// As `look_once`, with what is seen without the lock.
     fn look_once(&self) {
+        let has_news = self.is_ready(self.lookout.load(Ordering::Relaxed))
+            || self.woken.load(Ordering::Relaxed);
+        if !has_news {
+            return;
+        }
         if let Some(core) = self.core.try_lock() {
-            self.leave_after(core, |core| self.take(core));
+            self.leave_after(core, |core| self.take(core) | self.serve_woken());
         }
     }
 
@@ -209,10 +225,22 @@ impl World {
             return false;
         }
         core.taken += 1;
+        self.lookout.store(core.taken, Ordering::Relaxed);
         if std::mem::take(&mut core.is_armed) {
             core.side.disarm();
         }
         true
+    }
+
+    /// As a channel that wakes one of the connection's streams.
+    fn send(&self) {
+        self.woken.swap(true, Ordering::AcqRel);
+        self.turn();
+    }
+
+    /// As `Woken::take`, and what it leads to.
+    fn serve_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::AcqRel)
     }
 
     /// As `Link::prepare_wait`.
@@ -285,7 +313,9 @@ impl World {
     }
 
     fn assert_is_over(&self) {
-        assert_eq!(self.core.lock().taken, self.last);
+        let core = self.core.lock();
+        assert_eq!(core.taken, self.last);
+        assert!(!self.woken.load(Ordering::Relaxed), "nothing is left to send");
         assert!(self.parkers.iter().all(Parker::is_woken));
     }
 }
@@ -380,5 +410,29 @@ fn who_does_not_drive_is_woken_when_who_does_has_gone() {
                 },
             ],
         );
+    });
+}
+
+#[test]
+fn who_only_sends_leaves_what_comes_to_who_drives() {
+    large_model(|| {
+        run(
+            1,
+            &[1, 1],
+            [
+                |world| world.drive(0, World::retain),
+                |world| {
+                    world.send();
+                    world.drive(1, World::retain);
+                },
+            ],
+        );
+    });
+}
+
+#[test]
+fn who_only_sends_when_who_drives_goes_leaves_nothing() {
+    large_model(|| {
+        run(2, &[1], [|world| world.drive(0, World::retain), World::send]);
     });
 }
