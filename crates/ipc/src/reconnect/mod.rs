@@ -25,16 +25,19 @@
 //! | `keeper` | opens a channel again and again |
 //! | `sender`, `receiver` | handles to a channel |
 //! | `desk` | what a select receives from, over all connections |
+//! | `line`, `ahead` | what a select sends into, and what became of it |
 //! | `later` | a keeper is woken where it may take locks |
 //! | `once` | a sender whose elements are accepted exactly once |
 //! | `queue` | its elements, from the send to the answer |
 
+mod ahead;
 mod backoff;
 mod bounds;
 mod desk;
 mod driver;
 mod keeper;
 mod later;
+mod line;
 mod once;
 mod queue;
 mod receiver;
@@ -57,9 +60,9 @@ pub use self::desk::ReconnectingWant;
 pub use self::driver::Event;
 use self::driver::Inner;
 use self::keeper::Place;
-pub use self::once::{OnceSend, OnceSender, ProducerId};
+pub use self::once::{OnceFlush, OnceSend, OnceSender, ProducerId};
 pub use self::receiver::{ReconnectingReceiver, ReconnectingRecv};
-pub use self::sender::{ReconnectingSend, ReconnectingSender};
+pub use self::sender::{ReconnectingFlush, ReconnectingSend, ReconnectingSender};
 use crate::client::{Options, ReceiverOptions};
 use crate::connection::Ended;
 

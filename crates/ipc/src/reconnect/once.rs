@@ -11,17 +11,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use becket_chan::Token;
 use becket_chan::timer::{self, Sleep};
+use becket_chan::{Sender, Token};
 use becket_wire::Priority;
 use futures_lite::future::or;
 use parking_lot::Mutex;
 
 use super::keeper::Keeper;
+use super::later::Later;
 use super::queue::{Fate, Queue, Stopped, Stream};
 use super::slot::{Now, Slot};
 use super::{Handle, Opened, Reopened};
 use crate::client::Client;
+use crate::client::sending::Posted;
 use crate::client::state::Over;
 use crate::connection::Ended;
 use crate::element::Element;
@@ -81,6 +83,7 @@ pub struct OnceSender {
 
 pub(super) struct Once {
     queue: Mutex<Queue>,
+    later: Arc<Later>,
     /// There is a stream.
     slot: Slot<Arc<Info>>,
     producer: ProducerId,
@@ -128,17 +131,24 @@ impl Once {
     }
 
     fn pump_once(&self, opened: &RemoteSender, waker: &Waker) -> Poll<()> {
+        let at_line = self.later.of(waker);
         let (connection, stream) = opened.stream();
         connection.with(|side, at| {
             let Some((sending, blocks)) = side.sending_blocks(stream) else {
                 return Poll::Ready(());
             };
-            self.queue.lock().pump(&mut Stream { at, sending, blocks }, waker);
+            self.queue.lock().pump(&mut Stream { at, sending, blocks }, waker, &at_line);
             match sending.over {
                 Some(Over::Ended(_) | Over::Reset { .. }) => Poll::Ready(()),
                 Some(Over::Closed(_)) | None => Poll::Pending,
             }
         })
+    }
+
+    /// Nobody asks about a send any more.
+    fn abandon(&self, ticket: u64) {
+        let flushed = self.queue.lock().abandon(ticket);
+        flushed.into_iter().for_each(Waker::wake);
     }
 
     /// There is something to do for the engine.
@@ -153,8 +163,9 @@ impl Once {
 impl OnceSender {
     pub(super) fn start(channel: Reopened, producer: ProducerId) -> Self {
         let (place, handle) = channel.place();
-        let (queue, slot, priority) = (Mutex::default(), Slot::default(), channel.priority);
-        let once = Arc::new(Once { queue, slot, producer, priority });
+        let (queue, slot, later) = (Mutex::default(), Slot::default(), Arc::default());
+        let priority = channel.priority;
+        let once = Arc::new(Once { queue, later, slot, producer, priority });
         place.keep(once.clone());
         Self { once, _handle: handle }
     }
@@ -204,6 +215,57 @@ impl OnceSender {
     /// When driven: [`SendError::WouldBlock`], or as for [`send`](Self::send).
     pub fn try_send(&self, element: impl Into<Element>) -> OnceSend<'_> {
         OnceSend::new(&self.once, element.into(), true)
+    }
+
+    /// A local channel into which elements are sent ahead, each exactly once: it is taken from it
+    /// while there is a connection and none taken before waits, and its answer is only counted. So
+    /// such a send can stand in a [`select!`](becket_chan::select): while there is no connection it
+    /// does not happen. What was taken survives any number of connections, as a
+    /// [`send`](Self::send) does.
+    ///
+    /// The channel is the same over all connections, until it closes: when the server's channel is
+    /// closed, when there will be no connection any more, with the reason of either; and when somebody
+    /// closes it here. If the channel is open again on a later connection, another call gives another.
+    #[must_use]
+    pub fn ahead(&self) -> Sender<Element> {
+        let sender = self.once.queue.lock().ahead();
+        self.once.call();
+        sender
+    }
+
+    /// Waits until everything that was handed over or sent ahead has been answered, over as many
+    /// connections as that takes, and says what became of sends that nobody waited for. Unknown are
+    /// those of which a server has forgotten the producer, or no other will be connected to.
+    pub fn flush(&self) -> OnceFlush<'_> {
+        OnceFlush(&self.once)
+    }
+}
+
+/// Waits until everything that was sent has been answered. See [`OnceSender::flush`].
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+pub struct OnceFlush<'a>(&'a Once);
+
+impl OnceFlush<'_> {
+    /// Waits on a thread or in a coroutine.
+    pub fn wait(self) -> Posted {
+        becket_coro::block_on(self)
+    }
+}
+
+impl Future for OnceFlush<'_> {
+    type Output = Posted;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Posted> {
+        let (polled, is_news) = {
+            let mut queue = self.0.queue.lock();
+            let engine = queue.engine.clone();
+            let at_line = self.0.later.of(engine.as_ref().unwrap_or(Waker::noop()));
+            queue.poll_flush(context.waker(), &at_line)
+        };
+        if is_news {
+            self.0.call();
+        }
+        polled
     }
 }
 
@@ -309,7 +371,11 @@ impl<'a> OnceSend<'a> {
         stop: Stop,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        let stopped = self.once.queue.lock().stop(ticket);
+        let (stopped, flushed) = {
+            let mut queue = self.once.queue.lock();
+            (queue.stop(ticket), queue.flushed())
+        };
+        flushed.into_iter().for_each(Waker::wake);
         let last_word = match stopped {
             Stopped::Never => return self.stop(stop),
             Stopped::Doubtful => true,
@@ -330,7 +396,7 @@ impl<'a> OnceSend<'a> {
                 Poll::Pending => Poll::Pending,
             };
         }
-        self.once.queue.lock().abandon(ticket);
+        self.once.abandon(ticket);
         let element = self.element.clone();
         self.end(SendError::Unknown { element, ended: None })
     }
@@ -368,7 +434,7 @@ impl Future for OnceSend<'_> {
 impl Drop for OnceSend<'_> {
     fn drop(&mut self) {
         if let Stage::Queued(ticket) = self.stage {
-            self.once.queue.lock().abandon(ticket);
+            self.once.abandon(ticket);
             self.once.call();
         }
     }

@@ -24,15 +24,19 @@
 //!    has said it did not accept is.
 //! 3. There is an entry for each live send and for each that flies: no more than live sends and the
 //!    server's credit.
+//! 4. Of those sent ahead at most two wait: one for credit, and one that was handed over when the
+//!    connection ended. Another is taken from the line only when nobody waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use becket_chan::Sender;
 use becket_wire::flags;
 
+use super::line::Line;
 use crate::blocks::Blocks;
-use crate::client::sending::{Outcome, Refusal, Sending, Stage};
+use crate::client::sending::{Outcome, Posted, Refusal, Sending, Stage};
 use crate::client::state::Over;
 use crate::connection::{At, Ended};
 use crate::dedup::{Remembered, with_number};
@@ -51,6 +55,12 @@ pub(super) struct Queue {
     never: Option<Ended>,
     /// Whoever takes the elements further.
     pub(super) engine: Option<Waker>,
+    /// What is sent ahead, since somebody asked for it.
+    line: Option<Line>,
+    /// What became of sends that nobody waits for.
+    posted: Posted,
+    /// Who waits until all have been answered.
+    flushing: Vec<Waker>,
 }
 
 struct Entry {
@@ -62,6 +72,8 @@ struct Entry {
     is_unwanted: bool,
     /// Nobody asks what becomes of it.
     is_abandoned: bool,
+    /// Nobody ever did: it was sent ahead, and stays in any place.
+    is_ahead: bool,
     waker: Option<Waker>,
 }
 
@@ -118,7 +130,7 @@ impl Queue {
             None if is_try && !self.is_open => Place::Done(Fate::WouldBlock),
             None => Place::Waiting,
         };
-        let (is_unwanted, is_abandoned, waker) = (false, false, None);
+        let (is_unwanted, is_abandoned, is_ahead, waker) = (false, false, false, None);
         self.entries.push_back(Entry {
             ticket,
             element,
@@ -126,9 +138,55 @@ impl Queue {
             place,
             is_unwanted,
             is_abandoned,
+            is_ahead,
             waker,
         });
         ticket
+    }
+
+    /// An element was taken from the line.
+    fn push_ahead(&mut self, element: Element) {
+        self.push(element, false);
+        if let Some(entry) = self.entries.back_mut() {
+            entry.is_ahead = true;
+        }
+    }
+
+    /// The local channel for what is sent ahead.
+    pub(super) fn ahead(&mut self) -> Sender<Element> {
+        let Self { line, never, .. } = self;
+        let line = line.get_or_insert_with(|| match never {
+            Some(ended) => Line::closed(&ended.to_string()),
+            None => Line::new(),
+        });
+        line.sender().clone()
+    }
+
+    /// Ready when all that was handed over has been answered, and all that was sent ahead. True: the
+    /// engine is to be called.
+    pub(super) fn poll_flush(&mut self, waker: &Waker, at_line: &Waker) -> (Poll<Posted>, bool) {
+        let handed = self.line.as_mut().and_then(|line| line.handed(at_line));
+        let is_handed = handed.is_some();
+        if let Some(element) = handed {
+            self.push_ahead(element);
+        }
+        if self.is_flushed() {
+            return (Poll::Ready(self.posted), false);
+        }
+        if !self.flushing.iter().any(|other| other.will_wake(waker)) {
+            self.flushing.push(waker.clone());
+        }
+        (Poll::Pending, is_handed)
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.entries.iter().all(|entry| match entry.place {
+            Place::Flying { stage: Stage::Sent(_) | Stage::Over, .. } | Place::Doubtful { .. } => {
+                false
+            }
+            Place::Flying { .. } | Place::Waiting => !entry.is_ahead,
+            Place::Done(_) => true,
+        })
     }
 
     /// What became of a send; it is taken out then.
@@ -164,15 +222,24 @@ impl Queue {
         }
     }
 
-    /// Nobody asks about a send any more. It is asked back if it flies.
-    pub(super) fn abandon(&mut self, ticket: u64) {
-        let Some(at) = self.find(ticket) else { return };
-        let Some(entry) = self.entries.get_mut(at) else { return };
+    /// Nobody asks about a send any more. It is asked back if it flies. Gives whom to wake.
+    pub(super) fn abandon(&mut self, ticket: u64) -> Vec<Waker> {
+        let Some(at) = self.find(ticket) else { return Vec::new() };
+        let Some(entry) = self.entries.get_mut(at) else { return Vec::new() };
         if let Place::Flying { .. } = entry.place {
             (entry.is_unwanted, entry.is_abandoned, entry.waker) = (true, true, None);
-        } else {
-            self.entries.remove(at);
+        } else if let Some(entry) = self.entries.remove(at) {
+            count_posted(&mut self.posted, &entry);
         }
+        self.flushed()
+    }
+
+    /// Whom to wake if all has been answered.
+    pub(super) fn flushed(&mut self) -> Vec<Waker> {
+        if self.flushing.is_empty() || !self.is_flushed() {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.flushing)
     }
 
     fn find(&self, ticket: u64) -> Option<usize> {
@@ -185,6 +252,9 @@ impl Queue {
         let is_forgotten = before.is_some_and(|before| before.mark != remembered.mark);
         self.is_open = true;
         self.is_stalled = false;
+        if self.line.as_ref().is_some_and(|line| line.sender().is_closed()) {
+            self.line = None;
+        }
         for entry in &mut self.entries {
             if let Place::Doubtful { number } = entry.place {
                 entry.place = if is_forgotten {
@@ -202,6 +272,9 @@ impl Queue {
     /// There is no stream any more.
     pub(super) fn lost(&mut self) -> Vec<Waker> {
         self.is_open = false;
+        if let Some(handed) = self.line.as_mut().and_then(Line::leave) {
+            self.push_ahead(handed);
+        }
         for entry in &mut self.entries {
             if let Place::Flying { stage, number, .. } = &entry.place {
                 entry.place = match stage {
@@ -222,6 +295,11 @@ impl Queue {
 
     /// There will be no other.
     pub(super) fn never(&mut self, ended: &Ended) -> Vec<Waker> {
+        if let Some(line) = &mut self.line
+            && let Some(handed) = line.close(Some(ended.to_string().into()))
+        {
+            self.push_ahead(handed);
+        }
         self.never = Some(ended.clone());
         for entry in &mut self.entries {
             match entry.place {
@@ -237,17 +315,57 @@ impl Queue {
 
     /// Takes out what nobody asks about, and gives the wakers of the others that are done.
     fn tidy(&mut self) -> Vec<Waker> {
-        self.entries
-            .retain(|entry| !entry.is_abandoned || matches!(entry.place, Place::Flying { .. }));
+        let posted = &mut self.posted;
+        self.entries.retain(|entry| {
+            let is_left = match entry.place {
+                Place::Flying { .. } => false,
+                Place::Done(_) => entry.is_abandoned || entry.is_ahead,
+                Place::Waiting | Place::Doubtful { .. } => entry.is_abandoned,
+            };
+            if is_left {
+                count_posted(posted, entry);
+            }
+            !is_left
+        });
         let done = |entry: &&mut Entry| matches!(entry.place, Place::Done(_));
-        self.entries.iter_mut().filter(done).filter_map(|entry| entry.waker.take()).collect()
+        let mut woken = self.flushed();
+        woken.extend(self.entries.iter_mut().filter(done).filter_map(|entry| entry.waker.take()));
+        woken
     }
 
     /// Takes every element as far as it goes on this stream.
-    pub(super) fn pump(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) {
+    pub(super) fn pump(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_line: &Waker) {
         self.look(side, waker);
         self.start(side, waker);
+        self.take_ahead(side, waker, at_line);
         self.tidy().into_iter().for_each(|waker| side.at.wakes.push(waker));
+    }
+
+    /// Takes from the line as long as nobody waits.
+    fn take_ahead(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_line: &Waker) {
+        loop {
+            if let Some(Over::Closed(reason)) = &side.sending.over
+                && let Some(line) = &mut self.line
+            {
+                if let Some(handed) = line.close(reason.clone()) {
+                    self.push_ahead(handed);
+                    self.start(side, waker);
+                }
+                return;
+            }
+            if side.sending.over.is_some() || self.entries.iter().any(Entry::waits) {
+                return;
+            }
+            match self.line.as_mut().map(|line| line.next(at_line)) {
+                Some(Poll::Ready(Some(element))) => {
+                    self.push_ahead(element);
+                    self.start(side, waker);
+                }
+                // Whoever had it has closed it: the next who asks has another.
+                Some(Poll::Ready(None)) => self.line = None,
+                Some(Poll::Pending) | None => return,
+            }
+        }
     }
 
     /// What became of those that fly.
@@ -313,7 +431,21 @@ fn count(remembered: &mut Option<Remembered>) {
     }
 }
 
+/// What became of a send that nobody waits for. One that never was handed over leaves no trace.
+fn count_posted(posted: &mut Posted, entry: &Entry) {
+    match &entry.place {
+        Place::Done(Fate::Accepted) => posted.accepted += 1,
+        Place::Done(Fate::Unknown(_)) | Place::Doubtful { .. } => posted.unknown += 1,
+        Place::Done(_) => posted.refused += 1,
+        Place::Waiting | Place::Flying { .. } => {}
+    }
+}
+
 impl Entry {
+    fn waits(&self) -> bool {
+        matches!(self.place, Place::Waiting | Place::Flying { stage: Stage::Waiting(_), .. })
+    }
+
     /// Takes one that flies a step further. True: the server has refused it.
     fn step(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) -> bool {
         let Stream { at, sending, blocks } = side;

@@ -2,20 +2,23 @@
 //! Sending over connections that are made again. Nothing is repeated.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use becket_chan::{Token, timer};
+use becket_chan::{Sender, Token, timer};
 use becket_wire::Priority;
+use futures_lite::future::or;
 
+use super::ahead::Ahead;
 use super::bounds::Bounds;
 use super::keeper::Keeper;
 use super::slot::{Now, Slot};
 use super::{Handle, Opened, Reopened};
 use crate::client::Client;
+use crate::client::sending::Posted;
 use crate::connection::Ended;
 use crate::element::Element;
 use crate::error::{OpenError, SendError};
@@ -37,6 +40,7 @@ pub struct ReconnectingSender {
 pub(super) struct Streams {
     slot: Slot<Arc<RemoteSender>>,
     priority: Priority,
+    ahead: Ahead,
 }
 
 impl Keeper for Streams {
@@ -47,12 +51,20 @@ impl Keeper for Streams {
     }
 
     async fn serve(&self, opened: RemoteSender, lost: &Token) {
-        self.slot.set(Now::There(Arc::new(opened)));
-        lost.cancelled().await;
+        let opened = Arc::new(opened);
+        self.ahead.open(&opened);
+        self.slot.set(Now::There(opened.clone()));
+        let over = async {
+            lost.cancelled().await;
+        };
+        or(over, poll_fn(|context| self.ahead.pump(&opened, context.waker()))).await;
+        drop(opened);
         self.slot.set(Now::Away);
+        self.ahead.lost();
     }
 
     fn never(&self, ended: Ended) {
+        self.ahead.never(&ended);
         self.slot.set(Now::Never(ended));
     }
 }
@@ -64,7 +76,8 @@ fn is_live(sender: &Arc<RemoteSender>) -> bool {
 impl ReconnectingSender {
     pub(super) fn start(channel: Reopened) -> Self {
         let (place, handle) = channel.place();
-        let streams = Arc::new(Streams { slot: Slot::default(), priority: channel.priority });
+        let (slot, ahead) = (Slot::default(), Ahead::default());
+        let streams = Arc::new(Streams { slot, priority: channel.priority, ahead });
         place.keep(streams.clone());
         Self { streams, _handle: handle }
     }
@@ -101,6 +114,48 @@ impl ReconnectingSender {
     /// When driven: [`SendError::WouldBlock`], or as for [`send`](Self::send).
     pub fn try_send(&self, element: impl Into<Element>) -> ReconnectingSend<'_> {
         ReconnectingSend::new(self, element.into(), true)
+    }
+
+    /// A local channel into which elements are sent ahead: each is taken from it while there is a
+    /// connection, at most one more than the server has given credit for, and its answer is only
+    /// counted. So a send to a server that comes and goes can stand in a
+    /// [`select!`](becket_chan::select): while there is no connection it does not happen.
+    ///
+    /// The channel is the same over all connections, until it closes: when the server's channel is
+    /// closed, when there will be no connection any more, with the reason of either; and when somebody
+    /// closes it here. If the channel is open again on a later connection, another call gives another.
+    ///
+    /// What was taken is not repeated. If its connection ends before the answer,
+    /// [`flush`](Self::flush) counts it as unknown; as refused, if it had not been handed over.
+    #[must_use]
+    pub fn ahead(&self) -> Sender<Element> {
+        self.streams.ahead.sender()
+    }
+
+    /// Waits until everything that was sent has been answered, or its connection has ended, and says
+    /// what became of sends that nobody waited for, over all connections. It does not wait for
+    /// another connection.
+    pub fn flush(&self) -> ReconnectingFlush<'_> {
+        ReconnectingFlush(&self.streams)
+    }
+}
+
+/// Waits until everything that was sent has been answered. See [`ReconnectingSender::flush`].
+#[must_use = "an operation does nothing until it is awaited or waited for"]
+pub struct ReconnectingFlush<'a>(&'a Streams);
+
+impl ReconnectingFlush<'_> {
+    /// Waits on a thread or in a coroutine.
+    pub fn wait(self) -> Posted {
+        becket_coro::block_on(self)
+    }
+}
+
+impl Future for ReconnectingFlush<'_> {
+    type Output = Posted;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Posted> {
+        self.0.ahead.poll_flush(context.waker())
     }
 }
 

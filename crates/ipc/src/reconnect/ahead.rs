@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Elements sent ahead over connections that are made again, and what became of them.
+//!
+//! ```text
+//!   a select ──► line ──► held ──► the stream there is ──► answered, or unknown with its connection
+//!                           │
+//!                           └─ its connection has ended: not handed over, refused
+//! ```
+//!
+//! The keeper is the engine: while there is a stream it takes one element at a time from the line
+//! and hands it over, behind the sends that waited before. Nothing is repeated.
+//!
+//! # Invariants
+//!
+//! 1. Without a stream nothing is taken from the line, and nothing is held.
+//! 2. `streams` has the present stream, and those before it that still have sends which nobody has
+//!    looked at: their answers are counted when they are asked for, and once.
+//! 3. The lock is taken before a connection's, by the engine alone; a flush takes them one after the
+//!    other.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use parking_lot::Mutex;
+
+use super::later::Later;
+use super::line::{Line, add};
+use crate::client::sending::{Outcome, Posted, Stage};
+use crate::client::state::Over;
+use crate::connection::Ended;
+use crate::element::Element;
+use crate::remote::sender::RemoteSender;
+
+#[derive(Default)]
+pub(super) struct Ahead {
+    state: Mutex<State>,
+    later: Arc<Later>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Since somebody asked for it.
+    line: Option<Line>,
+    held: Option<Held>,
+    streams: Vec<Arc<RemoteSender>>,
+    /// What became of sends that are in none of the streams.
+    past: Posted,
+    /// There will be no stream any more.
+    never: Option<Arc<str>>,
+    engine: Option<Waker>,
+    /// Who waits until nothing is held.
+    flushing: Vec<Waker>,
+}
+
+struct Held {
+    element: Element,
+    stage: Stage,
+}
+
+impl Ahead {
+    pub(super) fn sender(&self) -> becket_chan::Sender<Element> {
+        let (sender, engine) = {
+            let mut state = self.state.lock();
+            let State { line, never, .. } = &mut *state;
+            let line = line.get_or_insert_with(|| match never {
+                Some(reason) => Line::closed(reason),
+                None => Line::new(),
+            });
+            (line.sender().clone(), state.engine.clone())
+        };
+        if let Some(engine) = engine {
+            engine.wake();
+        }
+        sender
+    }
+
+    /// There is a stream.
+    pub(super) fn open(&self, remote: &Arc<RemoteSender>) {
+        let mut state = self.state.lock();
+        if state.line.as_ref().is_some_and(|line| line.sender().is_closed()) {
+            state.line = None;
+        }
+        state.streams.push(remote.clone());
+    }
+
+    /// Hands over what is sent ahead. Ready when the stream is over.
+    pub(super) fn pump(&self, remote: &RemoteSender, waker: &Waker) -> Poll<()> {
+        let at_line = self.later.of(waker);
+        let (polled, flushed) = {
+            let mut state = self.state.lock();
+            state.engine = Some(waker.clone());
+            let polled = state.pump(remote, waker, &at_line);
+            (polled, state.flushed())
+        };
+        flushed.into_iter().for_each(Waker::wake);
+        polled
+    }
+
+    /// Its connection has ended.
+    pub(super) fn lost(&self) {
+        let flushed = {
+            let mut state = self.state.lock();
+            state.let_go();
+            state.forget_streams();
+            state.flushed()
+        };
+        flushed.into_iter().for_each(Waker::wake);
+    }
+
+    /// There will be no other.
+    pub(super) fn never(&self, ended: &Ended) {
+        let flushed = {
+            let mut state = self.state.lock();
+            let reason: Arc<str> = ended.to_string().into();
+            state.let_go();
+            if let Some(line) = &mut state.line {
+                line.close(Some(reason.clone()));
+            }
+            state.never = Some(reason);
+            state.engine = None;
+            state.flushed()
+        };
+        flushed.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready when everything that was sent has been answered, or its connection has ended.
+    pub(super) fn poll_flush(&self, waker: &Waker) -> Poll<Posted> {
+        let (streams, past, engine) = {
+            let mut state = self.state.lock();
+            let is_handed = state.take_handed(&self.later);
+            if state.held.is_some() && !state.flushing.iter().any(|other| other.will_wake(waker)) {
+                state.flushing.push(waker.clone());
+            }
+            let engine = if is_handed { state.engine.clone() } else { None };
+            if state.held.is_some() && engine.is_none() {
+                return Poll::Pending;
+            }
+            (state.streams.clone(), state.past, engine)
+        };
+        if let Some(engine) = engine {
+            // It hands over what is held, and wakes.
+            engine.wake();
+            return Poll::Pending;
+        }
+        let mut sum = past;
+        for remote in streams {
+            let (connection, stream) = remote.stream();
+            let answered = connection.with(|side, _| match side.sending(stream) {
+                Some(sending) => sending.poll_flush(waker),
+                None => Poll::Ready(Posted::default()),
+            });
+            match answered {
+                Poll::Ready(posted) => add(&mut sum, posted),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(sum)
+    }
+}
+
+impl State {
+    fn pump(&mut self, remote: &RemoteSender, waker: &Waker, at_line: &Waker) -> Poll<()> {
+        let (connection, stream) = remote.stream();
+        connection.with(|side, at| {
+            let Some((sending, blocks)) = side.sending_blocks(stream) else {
+                return Poll::Ready(());
+            };
+            loop {
+                if let Some(held) = &mut self.held {
+                    let Held { element, stage } = held;
+                    let polled = sending.poll((at, blocks), stage, (element, 0), waker);
+                    match (polled, *stage) {
+                        // From here on the stream counts what becomes of it.
+                        (_, Stage::Sent(number)) => sending.leave(number),
+                        (Poll::Pending, _) => return Poll::Pending,
+                        (Poll::Ready(Ok(outcome)), _) => self.count(outcome),
+                        (Poll::Ready(Err(_)), _) => self.past.refused += 1,
+                    }
+                    self.held = None;
+                }
+                match &sending.over {
+                    None => {}
+                    Some(Over::Ended(_)) => return Poll::Ready(()),
+                    Some(Over::Closed(reason)) => return self.closed(reason.clone()),
+                    Some(Over::Reset { why, .. }) => return self.closed(Some(why.clone())),
+                }
+                match self.line.as_mut().map(|line| line.next(at_line)) {
+                    Some(Poll::Ready(Some(element))) => {
+                        self.held = Some(Held { element, stage: Stage::New });
+                    }
+                    // Whoever had it has closed it: the next who asks has another.
+                    Some(Poll::Ready(None)) => self.line = None,
+                    Some(Poll::Pending) | None => return Poll::Pending,
+                }
+            }
+        })
+    }
+
+    /// The channel is closed. The connection is not over.
+    fn closed(&mut self, reason: Option<Arc<str>>) -> Poll<()> {
+        if let Some(line) = &mut self.line
+            && line.close(reason).is_some()
+        {
+            self.past.refused += 1;
+        }
+        Poll::Pending
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Accepted => self.past.accepted += 1,
+            Outcome::Refused(_) | Outcome::NotSent => self.past.refused += 1,
+            Outcome::Unknown => self.past.unknown += 1,
+        }
+    }
+
+    /// What was taken and has not been handed over is not accepted any more.
+    fn let_go(&mut self) {
+        let handed = self.line.as_mut().and_then(Line::leave);
+        self.past.refused += u64::from(handed.is_some()) + u64::from(self.held.take().is_some());
+    }
+
+    /// True: something is held that was not before.
+    fn take_handed(&mut self, later: &Arc<Later>) -> bool {
+        if self.held.is_some() {
+            return false;
+        }
+        let Some(engine) = &self.engine else { return false };
+        let at_line = later.of(engine);
+        let handed = self.line.as_mut().and_then(|line| line.handed(&at_line));
+        self.held = handed.map(|element| Held { element, stage: Stage::New });
+        self.held.is_some()
+    }
+
+    /// Counts streams that are over and in which nobody will look any more.
+    fn forget_streams(&mut self) {
+        let past = &mut self.past;
+        self.streams.retain(|remote| {
+            let is_over = Arc::strong_count(remote) == 1;
+            if is_over {
+                let (connection, stream) = remote.stream();
+                let answered = connection.with(|side, _| {
+                    side.sending(stream).map(|sending| sending.poll_flush(Waker::noop()))
+                });
+                if let Some(Poll::Ready(posted)) = answered {
+                    add(past, posted);
+                }
+            }
+            !is_over
+        });
+    }
+
+    /// Whom to wake when nothing is held.
+    fn flushed(&mut self) -> Vec<Waker> {
+        if self.held.is_some() { Vec::new() } else { std::mem::take(&mut self.flushing) }
+    }
+}
