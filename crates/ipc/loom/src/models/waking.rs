@@ -138,6 +138,29 @@ fn who_is_woken_again_and_again_sees_the_last() {
 }
 
 #[test]
+fn who_is_woken_while_others_are_taken_is_taken_too() {
+    model(|| {
+        let world = World::new();
+        let wakers = [world.waker(0), world.waker(1)];
+        let core = world.core.lock();
+        for (stream, waker) in wakers.iter().enumerate() {
+            world.bring(stream, waker);
+        }
+        drop(core);
+        let other = world.clone();
+        let wakes = spawn(move || {
+            for (stream, waker) in wakers.iter().enumerate() {
+                other.bring(stream, waker);
+            }
+        });
+        assert!(world.core.is_marked());
+        take_turn(world.clone());
+        join(wakes);
+        world.assert_all_seen([2, 2]);
+    });
+}
+
+#[test]
 fn connections_that_wake_each_other_have_their_turns() {
     model(|| {
         let mut second = None;
