@@ -146,7 +146,7 @@ impl<T, L: Limit> Send<'_, T, L> {
         let outcome = match self.stage {
             Stage::Over => return None,
             Stage::New => None,
-            Stage::Queued => self.withdraw(),
+            Stage::Queued => self.unlink(),
         };
         self.stage = Stage::Over;
         if matches!(outcome, Some(Outcome::Matched(_))) {
@@ -155,6 +155,24 @@ impl<T, L: Limit> Send<'_, T, L> {
         }
         // SAFETY: it did not happen, so that the value is still in the slot.
         Some(unsafe { self.slot.get().cast::<T>().read() })
+    }
+}
+
+impl<T, L: Limit> Recv<'_, T, L> {
+    /// Ends it: it waits no longer. A value that was handed to it by then is received, and is
+    /// returned; without one it leaves no trace.
+    ///
+    /// This is for who has limits of his own. A receive that is only dropped gives such a value back,
+    /// and another receiver, who was handed a newer one meanwhile, gets the older after it.
+    pub fn withdraw(self: Pin<&mut Self>) -> Option<T> {
+        // SAFETY: nothing is moved out but the value in the slot, once nobody holds its address.
+        let this = unsafe { self.get_unchecked_mut() };
+        let outcome = match this.stage {
+            Stage::New | Stage::Over => None,
+            Stage::Queued => this.unlink(),
+        };
+        this.stage = Stage::Over;
+        matches!(outcome, Some(Outcome::Matched(_))).then(|| this.matched())?.ok()
     }
 }
 
@@ -313,7 +331,7 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
 
     /// The wait ends by our doing, unless somebody was faster.
     fn given_up(&mut self, stop: Stop) -> D::Output<T> {
-        match self.withdraw() {
+        match self.unlink() {
             Some(Outcome::Matched(_)) => self.matched(),
             Some(Outcome::Closed(_)) => self.closed(),
             Some(Outcome::Cancelled) => self.stopped(Stop::Cancelled),
@@ -322,7 +340,7 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
     }
 
     /// Unlinks everything; then nobody else has a hold of the waiter. Says how the wait had ended.
-    fn withdraw(&mut self) -> Option<Outcome> {
+    fn unlink(&mut self) -> Option<Outcome> {
         self.limit.leave();
         self.unqueue();
         let outcome = self.claim().outcome();
@@ -470,7 +488,7 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
     fn drop_unfinished(&mut self) {
         let outcome = match self.stage {
             Stage::New => None,
-            Stage::Queued => self.withdraw(),
+            Stage::Queued => self.unlink(),
             Stage::Over => return,
         };
         let matched = matches!(outcome, Some(Outcome::Matched(_)));

@@ -85,6 +85,13 @@ impl<'a, T> RecvStream<'a, T> {
         }
     }
 
+    /// Leaves the line, as [`leave`](Self::leave), but takes a value that was handed to it there. See
+    /// [`Operation::withdraw`].
+    pub fn withdraw(&mut self) -> Option<T> {
+        let waits = std::mem::take(&mut self.waits);
+        self.operation.take_if(|_| waits)?.as_mut().withdraw()
+    }
+
     /// The operation, which waits already or is about to begin.
     fn operation(&mut self) -> Pin<&mut Recv<'a, T>> {
         let channel = || {
@@ -215,6 +222,24 @@ mod tests {
         stream.leave();
         assert_eq!((rx.try_recv(), rx.snapshot().receives), (Ok(2), 1));
         assert!(poll(&mut stream).is_pending());
+    }
+
+    #[test]
+    fn a_stream_that_withdraws_has_what_it_was_handed() {
+        for (tx, rx) in [rendezvous(), bounded(2), conflated(), unlimited()] {
+            let mut stream = rx.stream();
+            assert_eq!(stream.withdraw(), None);
+            assert!(poll(&mut stream).is_pending());
+            assert_eq!((stream.withdraw(), rx.snapshot().receivers_waiting), (None, 0));
+            assert!(poll(&mut stream).is_pending());
+            tx.try_send(1).unwrap();
+            assert_eq!((stream.withdraw(), stream.withdraw()), (Some(1), None));
+            assert_eq!((rx.len(), rx.snapshot().receives, rx.snapshot().bytes_received), (0, 1, 4));
+            assert!(poll(&mut stream).is_pending());
+            tx.close();
+            assert_eq!(stream.withdraw(), None);
+            assert_eq!(poll(&mut stream), Poll::Ready(None));
+        }
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn what_nobody_receives_any_more_goes_to_the_hook_once() {
 
 /// A receiver takes while the newest go: it gets what stays, in order, and the other has the rest.
 fn beside_a_receiver(kind: (Kind, usize), timing: bool, keep: usize) {
-    const VALUES: u64 = if cfg!(miri) { 60 } else { 4_000 };
+    const VALUES: u64 = if cfg!(miri) { 60 } else { 1_500 };
     let (tx, rx) = builder(kind).timing(timing).build();
     let over = AtomicBool::new(false);
     let (got, split) = thread::scope(|scope| {
@@ -184,6 +184,9 @@ fn beside_a_receiver(kind: (Kind, usize), timing: bool, keep: usize) {
                 match got.len() % 3 {
                     0 => drop(rx.try_recv_many(&mut got, 7)),
                     _ => got.extend(rx.try_recv()),
+                }
+                if rx.is_empty() {
+                    thread::yield_now();
                 }
             }
             got
@@ -207,7 +210,7 @@ fn beside_a_receiver(kind: (Kind, usize), timing: bool, keep: usize) {
 #[test]
 fn a_receiver_beside_it_sees_every_value_in_order() {
     for kind in &QUEUES[1..] {
-        for keep in [0, 1, 3] {
+        for keep in [0, 2] {
             beside_a_receiver(*kind, false, keep);
             beside_a_receiver(*kind, true, keep);
         }
@@ -217,21 +220,22 @@ fn a_receiver_beside_it_sees_every_value_in_order() {
 /// Several come back while a receiver begins to wait, at any moment: it gets the oldest first.
 #[test]
 fn a_receiver_that_begins_to_wait_gets_the_oldest_of_them_first() {
-    const ROUNDS: u64 = if cfg!(miri) { 10 } else { 1_000 };
+    const ROUNDS: u64 = if cfg!(miri) { 10 } else { 400 };
     const EACH: u64 = 4;
     for kind in QUEUES {
         let (_tx, rx) = channel(kind);
         let returning = rx.clone();
-        let round = AtomicU64::new(0);
+        let (go, rounds) = rendezvous();
         thread::scope(|scope| {
-            scope.spawn(|| {
-                for at in 0..ROUNDS {
-                    until(|| round.load(Ordering::SeqCst) == at);
+            scope.spawn(move || {
+                for at in rounds {
                     returning.put_back_many(at * EACH..(at + 1) * EACH);
                 }
             });
+            // Dropped by a failure too, which ends the other thread.
+            let go = go;
             for at in 0..ROUNDS {
-                round.store(at, Ordering::SeqCst);
+                go.send(at).wait().unwrap();
                 for value in at * EACH..(at + 1) * EACH {
                     assert_eq!(rx.recv().wait(), Ok(value));
                 }

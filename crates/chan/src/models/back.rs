@@ -4,9 +4,7 @@
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 
-use super::{
-    Counted, Value, balance, join, large_model, lost, model, recv, recv_wait, send, sorted, spawn,
-};
+use super::{Counted, Value, balance, join, lost, model, recv, recv_wait, send, sorted, spawn};
 use crate::{Builder, Receiver};
 
 fn values(numbers: impl IntoIterator<Item = u32>) -> Vec<Value> {
@@ -105,7 +103,7 @@ fn a_split_beside_a_send_past_the_ring() {
 /// Behind a send that is not done stands one that is: either it is taken too, or nothing is.
 #[test]
 fn a_split_beside_two_sends() {
-    large_model(|| {
+    model(|| {
         let (tx, rx) = Builder::bounded(3).channel();
         assert_eq!(send(&tx, 1), Ok(()));
         let done = Arc::new(AtomicBool::new(false));

@@ -155,6 +155,37 @@ fn a_receive_is_dropped_conflated() {
     model(|| dropped_receive(Builder::conflated(), 1));
 }
 
+/// A receive waits, or not, and withdraws, wherever a send stands: it has the value, or the channel.
+fn withdrawn_receive(builder: Builder<Value>) {
+    let (tx, rx) = builder.channel();
+    let receiver = spawn(move || {
+        let got = {
+            let mut receive = pin!(rx.recv());
+            match poll_once(receive.as_mut()) {
+                Poll::Ready(got) => Some(got.unwrap()),
+                Poll::Pending => receive.as_mut().withdraw(),
+            }
+        };
+        let rest = drain(&rx);
+        ([got.map(Value::open).as_slice(), &rest].concat(), rx)
+    });
+    assert_eq!((send(&tx, 1), send(&tx, 2)), (Ok(()), Ok(())));
+    let (got, rx) = join(receiver);
+    assert_eq!([got, drain(&rx)].concat(), [1, 2]);
+    balance(&tx, 2, 2);
+    assert_eq!(lost(), []);
+}
+
+#[test]
+fn a_receive_withdraws_bounded() {
+    model(|| withdrawn_receive(Builder::bounded(2)));
+}
+
+#[test]
+fn a_receive_withdraws_unlimited() {
+    model(|| withdrawn_receive(Builder::unlimited()));
+}
+
 /// What was handed to a receive that is dropped goes to the receiver that waits.
 fn handed_on(builder: Builder<Value>) {
     let (tx, rx) = builder.channel();
