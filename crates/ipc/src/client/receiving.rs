@@ -137,7 +137,7 @@ impl Receiving {
                 self.revoking = at.session.revoke(self.stream, messages, 0).is_ok();
             }
             if !self.revoking {
-                self.give_back(at, held.saturating_sub(wanted));
+                self.give_back(at, wanted);
             }
         }
     }
@@ -159,23 +159,17 @@ impl Receiving {
         self.try_end(at);
     }
 
-    /// The newest elements that nobody wants.
-    fn give_back(&mut self, at: &mut At<'_>, surplus: u32) {
-        if surplus == 0 {
-            return;
-        }
-        let mut elements = Vec::new();
-        while let Ok(element) = self.outbox.try_recv() {
-            elements.push(element);
-        }
-        let keep = elements.len().saturating_sub(surplus as usize);
-        for element in elements.drain(keep..).rev() {
-            let Some(number) = self.numbers.pop_back() else { break };
-            // Refused only when the stream or the session is over: then nothing can go back.
+    /// The newest elements, all but those that somebody wants. They leave the inbox at once: who takes
+    /// from it meanwhile has the others, in order.
+    fn give_back(&mut self, at: &mut At<'_>, wanted: u32) {
+        for element in self.outbox.split_off(wanted as usize).into_iter().rev() {
+            let Some(&number) = self.numbers.back() else { break };
+            // The last one stays: an element whose number was forgotten while a receive had it goes
+            // back under that of a later one. The server asks for one that is out, and counts.
+            if self.numbers.len() > 1 {
+                self.numbers.pop_back();
+            }
             self.give_one_back(at, number, element);
-        }
-        for element in elements {
-            let _taken = self.inbox.try_send(element);
         }
     }
 
@@ -202,7 +196,7 @@ impl Receiving {
         self.is_closing = true;
         if let Some(Over::Closed(_)) = self.over {
             // No more will come.
-            self.give_back(at, u32::MAX);
+            self.give_back(at, 0);
             told(at.session.end(self.stream, 0, bytes::Bytes::new()));
             return;
         }

@@ -275,11 +275,15 @@ impl Future for RemoteRecv<'_> {
         let done = match polled {
             Some(Poll::Ready(Ok(element))) => Ok(element),
             Some(Poll::Ready(Err(_))) => Err(receiver.over()),
-            Some(Poll::Pending) | None => match state.limits.poll(context) {
-                Poll::Ready(Stop::Cancelled) => Err(RecvError::Cancelled),
-                Poll::Ready(Stop::TimedOut) => Err(RecvError::TimedOut),
-                Poll::Pending => return Poll::Pending,
-            },
+            Some(Poll::Pending) | None => {
+                let Poll::Ready(stop) = state.limits.poll(context) else { return Poll::Pending };
+                // Another thread may have handed it an element since: that is this receive's.
+                match (waiting.as_mut().as_pin_mut().and_then(Recv::withdraw), stop) {
+                    (Some(element), _) => Ok(element),
+                    (None, Stop::Cancelled) => Err(RecvError::Cancelled),
+                    (None, Stop::TimedOut) => Err(RecvError::TimedOut),
+                }
+            }
         };
         self.done(done)
     }

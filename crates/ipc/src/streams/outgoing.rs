@@ -143,17 +143,16 @@ impl Outgoing {
         self.elements.receiver().put_back(element);
     }
 
-    /// The stream is over: whatever was not handed to the transport goes back, the newest first.
+    /// The stream is over: whatever was not handed to the transport goes back, at once, so that no
+    /// other receiver has a newer one before an older one.
     pub(crate) fn give_back(mut self, session: &mut Session, blocks: &mut Blocks) {
-        self.elements.leave();
-        if let Some(held) = self.held.take() {
-            self.elements.receiver().put_back(held);
-        }
-        for (number, element) in session.take_unsent(self.stream).into_iter().rev() {
+        let handed = self.elements.withdraw();
+        let unsent = session.take_unsent(self.stream).into_iter().map(|(number, element)| {
             let lent = self.lent.iter().find(|(of, _)| *of == number);
             let block = lent.and_then(|(_, loan)| blocks.take_back(*loan));
-            self.elements.receiver().put_back(block.unwrap_or_else(|| element.into()));
-        }
+            block.unwrap_or_else(|| element.into())
+        });
+        self.elements.receiver().put_back_many(unsent.chain(self.held).chain(handed));
     }
 
     pub(crate) fn receiver(&self) -> &Receiver<Element> {

@@ -2,6 +2,7 @@
 //! A send, a receive and a select as futures of their own, ending in the protocol's errors.
 
 use std::future::Future;
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,23 +58,17 @@ impl Taken {
 }
 
 /// Puts values back, the oldest of which comes first, so that each channel's come out in this order
-/// again: receivers that wait get the oldest, then the others stand in front, the newest first put.
-/// A receiver that begins to wait meanwhile may get the newest of them first.
+/// again: those of one channel go back at once.
 pub(super) fn put_back(mut values: Vec<Taken>) {
     // Stable: those of one channel stay in their order.
     values.sort_by_key(|value| value.channel.id());
-    let mut waiting = values
-        .chunk_by(|one, other| one.channel.id() == other.channel.id())
-        .flat_map(|group| {
-            let snapshot = group.first().and_then(|value| value.channel.snapshot());
-            let waiting = snapshot.map_or(0, |snapshot| snapshot.receivers_waiting);
-            (0..group.len()).map(move |index| index < waiting)
-        })
-        .collect::<Vec<_>>()
-        .into_iter();
-    let (first, rest): (Vec<_>, Vec<_>) =
-        values.into_iter().partition(|_| waiting.next().unwrap_or(false));
-    first.into_iter().chain(rest.into_iter().rev()).for_each(Taken::put_back);
+    let mut values = values.into_iter().peekable();
+    while let Some(Taken { channel, element }) = values.next() {
+        let others = iter::from_fn(|| values.next_if(|next| next.channel.id() == channel.id()));
+        if let Some(receiver) = channel.receiver() {
+            receiver.put_back_many(iter::once(element).chain(others.map(|other| other.element)));
+        }
+    }
 }
 
 /// Takes an element from a channel for a client; one that no answer can hold stays there.

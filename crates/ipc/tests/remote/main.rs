@@ -41,6 +41,7 @@ over_each! {
     crate::returns::a_receive_that_gives_up_takes_nothing as a_receive_that_gives_up_takes_nothing,
     crate::returns::a_window_goes_back_in_order as a_window_goes_back_in_order,
     crate::returns::a_flood_keeps_its_order_though_receives_give_up as a_flood_keeps_its_order_though_receives_give_up,
+    crate::returns::two_threads_that_give_up_each_see_a_flood_in_order as two_threads_that_give_up_each_see_a_flood_in_order,
     crate::returns::long_elements_go_back_too as long_elements_go_back_too,
     crate::returns::what_came_ahead_of_a_close_goes_back as what_came_ahead_of_a_close_goes_back,
     crate::returns::a_select_over_local_and_remote_takes_one as a_select_over_local_and_remote_takes_one,

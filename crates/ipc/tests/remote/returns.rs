@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -112,6 +113,68 @@ pub(crate) fn a_flood_keeps_its_order_though_receives_give_up(world: &World) {
             }
         }
     });
+}
+
+/// Two threads take from one handle, and give up at any moment: what one leaves goes back, and the
+/// other sees nothing of that. Each has its elements in order, and every element comes to one.
+pub(crate) fn two_threads_that_give_up_each_see_a_flood_in_order(world: &World) {
+    const CHANNELS: usize = 4;
+    const EACH: u32 = 500;
+    let (sending, receiving) = (world.client(), world.client());
+    let names: Vec<String> = (0..CHANNELS).map(|at| format!("flood-{at}")).collect();
+    let mut receivers = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        sending.make(name, Kind::Unlimited, 0).wait().unwrap();
+        let options = match at % 2 {
+            0 => ReceiverOptions::default(),
+            _ => ReceiverOptions::window(3),
+        };
+        receivers.push(receiving.receiver_with(name, options).wait().unwrap());
+    }
+    let left: Vec<AtomicU32> = (0..CHANNELS).map(|_| AtomicU32::new(EACH)).collect();
+    let take = &|seed: u32| {
+        let mut random = seed;
+        let mut seen = vec![Vec::new(); CHANNELS];
+        while left.iter().any(|left| left.load(Ordering::SeqCst) > 0) {
+            for (at, receiver) in receivers.iter().enumerate() {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let limit = match random >> 30 {
+                    0 => Duration::ZERO,
+                    _ => Duration::from_micros(u64::from(random >> 24)),
+                };
+                match receiver.recv().timeout(limit).wait() {
+                    Ok(element) => {
+                        seen[at].push(number(&element));
+                        left[at].fetch_sub(1, Ordering::SeqCst);
+                    }
+                    Err(error) => assert!(matches!(error, RecvError::TimedOut), "{error}"),
+                }
+            }
+        }
+        seen
+    };
+    let [one, other] = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let open = |name: &String| sending.sender(name).wait().unwrap();
+            let senders: Vec<_> = names.iter().map(open).collect();
+            for at in 0..EACH {
+                for sender in &senders {
+                    sender.send(element(at)).timeout(LONG).wait().unwrap();
+                }
+            }
+        });
+        let threads = [1, 2].map(|seed| scope.spawn(move || take(seed)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    for (at, (one, other)) in one.into_iter().zip(other).enumerate() {
+        for seen in [&one, &other] {
+            let turn = seen.windows(2).find(|two| two[0] >= two[1]);
+            assert_eq!(turn, None, "channel {at}");
+        }
+        let mut all = [one, other].concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..EACH), "channel {at}");
+    }
 }
 
 pub(crate) fn a_select_over_local_and_remote_takes_one(world: &World) {
