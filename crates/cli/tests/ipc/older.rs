@@ -8,7 +8,9 @@ use rustix::net::{
     send, socket_with,
 };
 
-use crate::world::World;
+use serde_json::Value;
+
+use crate::world::{World, becket};
 
 const HELLO: u16 = 1;
 const CHAN_MAKE: u16 = 10;
@@ -51,14 +53,24 @@ impl Older {
         older
     }
 
-    /// Says something, in one packet, and hears the answer's payload, which comes in one or two.
+    /// Says something and hears the answer's payload.
     fn ask(&self, command: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
+        self.say(command, attributes);
+        self.hear(command)
+    }
+
+    /// Says something, in one packet.
+    fn say(&self, command: u16, attributes: &[Vec<u8>]) {
         let payload = attributes.concat();
         let mut frame = command.to_be_bytes().to_vec();
         frame.extend_from_slice(&[0, 0]);
         frame.extend_from_slice(&(payload.len() as u32).to_be_bytes());
         frame.extend_from_slice(&payload);
         send(&self.0, &frame, SendFlags::empty()).unwrap();
+    }
+
+    /// Hears an answer's payload, which comes in one packet or two.
+    fn hear(&self, command: u16) -> Vec<u8> {
         let mut answer = Vec::new();
         loop {
             let mut packet = [0; 1024];
@@ -114,4 +126,44 @@ hint:  0 elements before it were accepted by #1001
 
 "#]]);
     assert_eq!(world.figures(&channel)["receives"], 2);
+}
+
+/// The last lines of a kind that `becket mon` writes.
+fn watched(world: &World, kind: &str) -> Vec<Value> {
+    let run =
+        becket(&["mon", "--headless", "--duration", "100ms", "--interval", "100ms", "--socket"])
+            .arg(&world.socket)
+            .assert()
+            .success();
+    let text = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter(|line| line["kind"] == kind).collect()
+}
+
+#[test]
+fn the_monitor_shows_clients_of_protocol_1() {
+    let world = World::new(&["jobs:bounded:4"]);
+    let older = Older::connect(&world);
+    let shape = [number(KIND, BUFFERED), number(ELEM_SIZE, 5), number(CAPACITY, 8)];
+    let made = older.ask(CHAN_MAKE, &shape);
+    let id = u32::from_be_bytes(find(&made, CHAN_ID).unwrap().try_into().unwrap());
+    // It waits until somebody sends.
+    older.say(CHAN_RECV, &[number(CHAN_ID, id), number(TIMEOUT_MS, u32::MAX)]);
+    let session = loop {
+        let sessions = watched(&world, "session");
+        let session = sessions.into_iter().rfind(|session| session["protocol"] == 1).unwrap();
+        if session["requests"] == 1 {
+            break session;
+        }
+    };
+    assert_eq!(session["peer_pid"], std::process::id());
+    assert_eq!(session["transport"], "unix-seqpacket");
+    assert_eq!((&session["frames_in_total"], &session["frames_out_total"]), (&3.into(), &2.into()));
+    assert!(session["bytes_in_total"].as_u64().unwrap() > 0);
+    assert!(session["bytes_out_total"].as_u64().unwrap() > 0);
+    world.send(&format!("#{id}"), "hello\n");
+    assert_eq!(find(&older.hear(CHAN_RECV), ELEMENT), Some(b"hello".to_vec()));
+    drop(older);
+    let is_there = || watched(&world, "session").iter().any(|session| session["protocol"] == 1);
+    while is_there() {}
 }

@@ -65,6 +65,11 @@ const OWN: u32 = u32::MAX;
 /// What the next connection is called.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// A number for a connection, of whichever protocol.
+pub(crate) fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What one side of a connection does: a client or a server.
 pub(crate) trait Side: Send + Sized + 'static {
     /// The session says that something has come.
@@ -190,7 +195,7 @@ impl<S: Side> Connection<S> {
             let own_waker = StreamWaker::make(connection.clone(), OWN);
             Self {
                 me: me.clone(),
-                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+                id: next_id(),
                 since: Instant::now(),
                 core: Marked::new(Core {
                     link,

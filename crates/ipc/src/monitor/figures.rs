@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What the rows of a report say of themselves: sums, quantiles, whether a channel is full.
 
+use std::time::Instant;
+
 use becket_chan::{Failures, Kind, Snapshot};
 use becket_wire::Counters;
+use becket_wire::v1::ABI_MAJOR;
 
 use super::report::{
     Causes, ChannelReport, CoroutineRow, Failed, Histogram, PluginReport, SessionReport,
@@ -10,6 +13,7 @@ use super::report::{
 use super::source::at_ns;
 use crate::connection::Status;
 use crate::greeting::MAJOR;
+use crate::v1;
 
 impl ChannelReport {
     /// A channel as it shows itself.
@@ -130,7 +134,6 @@ impl SessionReport {
             ("draining", refused.draining),
             ("gone", refused.gone),
         ];
-        let age = status.at.saturating_duration_since(status.since);
         Self {
             id: status.id,
             peer_pid: status.peer.pid,
@@ -138,7 +141,7 @@ impl SessionReport {
             transport: status.transport.to_owned(),
             protocol: MAJOR,
             at_ns: at_ns(status.at),
-            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            age_ms: age_ms(status.since, status.at),
             streams: status.streams as u64,
             frames_in: received.frames,
             frames_out: sent.frames,
@@ -146,12 +149,47 @@ impl SessionReport {
             bytes_out: sent.bytes,
             queued_bytes: status.queued_bytes,
             credit_bytes: status.credit_bytes,
-            refused: refused
-                .into_iter()
-                .filter(|(_, count)| *count > 0)
-                .map(|(cause, count)| (cause.to_owned(), count))
-                .collect(),
+            refused: causes(refused),
             ..Self::default()
+        }
+    }
+
+    /// A connection of protocol 1.0 as it shows itself. It has no streams and no credit; its requests
+    /// are those that wait for a channel.
+    #[must_use]
+    pub fn of_v1(status: &v1::Status) -> Self {
+        let refused = [("malformed", status.malformed), ("limit", status.refused)];
+        Self {
+            id: status.id,
+            peer_pid: status.peer.pid,
+            peer_uid: status.peer.uid,
+            transport: status.transport.to_owned(),
+            protocol: ABI_MAJOR,
+            at_ns: at_ns(status.at),
+            age_ms: age_ms(status.since, status.at),
+            requests: status.waiting,
+            frames_in: status.frames_in,
+            frames_out: status.frames_out,
+            bytes_in: status.bytes_in,
+            bytes_out: status.bytes_out,
+            queued_bytes: status.queued_bytes,
+            refused: causes(refused),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it has streams and credit: protocol 1.0 has neither.
+    #[must_use]
+    pub const fn has_streams(&self) -> bool {
+        self.protocol != ABI_MAJOR
+    }
+
+    /// The protocol, as people call it.
+    #[must_use]
+    pub fn protocol_name(&self) -> String {
+        match self.protocol {
+            ABI_MAJOR => "1.0".to_owned(),
+            major => major.to_string(),
         }
     }
 
@@ -183,6 +221,16 @@ impl Histogram {
         }
         None
     }
+}
+
+fn age_ms(since: Instant, at: Instant) -> u64 {
+    u64::try_from(at.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Those that there were.
+fn causes<const N: usize>(causes: [(&str, u64); N]) -> Vec<(String, u64)> {
+    let causes = causes.into_iter().filter(|(_, count)| *count > 0);
+    causes.map(|(cause, count)| (cause.to_owned(), count)).collect()
 }
 
 /// A kind's name.

@@ -287,7 +287,19 @@ impl Server {
         self.shared.v1.counts()
     }
 
-    /// Its open connections. May also be asked by what answers a monitor.
+    /// Its open connections of protocol 1.0. May also be asked by what answers a monitor.
+    #[must_use]
+    pub fn v1_sessions(&self) -> Vec<v1::Status> {
+        self.shared.v1.sessions()
+    }
+
+    /// Gives the same as [`v1_sessions`](Self::v1_sessions) for as long as the server lives.
+    pub fn v1_sessions_later(&self) -> impl Fn() -> Vec<v1::Status> + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || shared.upgrade().map(|shared| shared.v1.sessions()).unwrap_or_default()
+    }
+
+    /// Its open connections of protocol 2. May also be asked by what answers a monitor.
     #[must_use]
     pub fn sessions(&self) -> Vec<Status> {
         self.shared.sessions()

@@ -25,6 +25,7 @@ use rustix::net::{RecvFlags, recv};
 
 use super::Server;
 use super::state::{Flow, State};
+use super::status::{Status, Tally, add};
 use crate::connection::mark::Marked;
 use crate::connection::waking::{StreamWaker, Turn, Wakeable, Woken, take_turn};
 use crate::reactor::{self, Ready, Watched};
@@ -57,6 +58,8 @@ pub struct Greeting {
 pub struct Client {
     core: Marked<Core>,
     peer: Peer,
+    transport: &'static str,
+    tally: Arc<Tally>,
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
     closing: AtomicBool,
@@ -123,11 +126,12 @@ impl Client {
         greeting: Option<Greeting>,
         server: &Arc<Server>,
     ) -> std::io::Result<Arc<Self>> {
+        let tally = Arc::new(Tally::new());
         let client = Arc::new_cyclic(|me: &Weak<Self>| {
             let me: Weak<dyn Wakeable> = me.clone();
             let core = Core {
                 open: None,
-                state: State::new(server.clone(), me.clone()),
+                state: State::new(server.clone(), me.clone(), tally.clone()),
                 slots: Vec::new(),
                 hello: None,
                 own_waker: StreamWaker::make(me, OWN),
@@ -135,6 +139,11 @@ impl Client {
             Self {
                 core: Marked::new(core),
                 peer: *socket.peer(),
+                transport: match socket.kind() {
+                    SocketKind::Seqpacket => "unix-seqpacket",
+                    SocketKind::Stream => "unix-stream",
+                },
+                tally: tally.clone(),
                 queued: AtomicBool::new(false),
                 closing: AtomicBool::new(false),
                 over: Token::new(),
@@ -164,12 +173,15 @@ impl Client {
                 if let Input::Bytes(buffer) = &mut open.input {
                     buffer.extend_from_slice(&greeting.rest);
                 }
+                add(&tally.frames_in, 1);
+                add(&tally.bytes_in, greeting.rest.len() as u64);
                 open.is_refused = core.state.greet(&greeting) == Flow::End;
             }
             None => core.hello = Some(timer::sleep(limits.hello_timeout)),
         }
         core.open = Some(open);
         drop(core);
+        server.add(&client);
         take_turn(client.clone());
         Ok(client)
     }
@@ -178,6 +190,12 @@ impl Client {
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// What it is like.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.tally.status(self.peer, self.transport)
     }
 
     /// Set once the connection is over, and everything that the client had and was to give back has
@@ -248,6 +266,7 @@ impl Core {
             let Some(open) = &mut self.open else { return false };
             let stopped = open.read(&mut self.state);
             open.flush(&mut self.state);
+            self.state.show();
             let (has_room, is_deaf) = (!open.is_behind(&self.state), open.is_deaf);
             if stopped == Stopped::Over || client.closing.load(Ordering::Acquire) || self.is_late()
             {
@@ -337,6 +356,7 @@ impl Open {
             }
             Err(_) => return Err(Stopped::Over),
         };
+        add(&state.tally.bytes_in, bytes as u64);
         let read = packet.get(..bytes).unwrap_or_default();
         match &mut self.input {
             Input::Packets(_) if whole_bytes > bytes => Err(Stopped::Over),
@@ -378,9 +398,10 @@ impl Open {
         if self.is_deaf {
             return;
         }
-        let (frames, failed) = state.outgoing.flush(&self.socket);
-        state.count_answers(frames);
-        if let Some(errno) = failed {
+        let flushed = state.outgoing.flush(&self.socket);
+        state.count_answers(flushed.frames);
+        add(&state.tally.bytes_out, flushed.bytes);
+        if let Some(errno) = flushed.failed {
             // That it has gone is for reading to tell, after what it sent before.
             self.is_deaf = true;
             self.left_unread |= errno == Errno::CONNRESET;

@@ -32,6 +32,7 @@
 //! | `waits` | operations that wait, by slot |
 //! | `selects` | selects: built, registered, decided, claimed |
 //! | `outgoing` | answers on their way, and values that are not read yet |
+//! | `status` | what one client is like, for a monitor |
 //! | `seen` | what a channel has counted, as one connection sees it |
 //! | `unread` | how much of what was sent the client has not read |
 
@@ -42,17 +43,21 @@ mod seen;
 mod selects;
 mod session;
 mod state;
+mod status;
 mod unread;
 mod waits;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::channels::Channels;
 
 pub use client::{Client, Greeting};
 pub use session::{Answer, Session, Value};
+pub use status::Status;
 
 /// What one client of protocol 1.0 may have at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +101,8 @@ pub struct Server {
     pub(in crate::v1) channels: Arc<Channels>,
     pub(in crate::v1) limits: Limits,
     pub(in crate::v1) counters: Counters,
+    /// Those that have a connection of their own.
+    clients: Mutex<Vec<Weak<Client>>>,
 }
 
 /// What was counted over all clients. See [`Server::counts`].
@@ -130,13 +137,30 @@ impl Server {
     /// One that offers these channels.
     #[must_use]
     pub fn new(channels: Arc<Channels>, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { channels, limits, counters: Counters::default() })
+        let (counters, clients) = (Counters::default(), Mutex::default());
+        Arc::new(Self { channels, limits, counters, clients })
     }
 
     /// The channels that it offers.
     #[must_use]
     pub fn channels(&self) -> &Arc<Channels> {
         &self.channels
+    }
+
+    /// Its clients that are connected, but for those whose connection is somebody else's
+    /// ([`Session`]).
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Status> {
+        let clients: Vec<_> = self.clients.lock().iter().filter_map(Weak::upgrade).collect();
+        let clients = clients.iter().filter(|client| !client.over().is_cancelled());
+        clients.map(|client| client.status()).collect()
+    }
+
+    /// One more. There are as many as were let in.
+    fn add(&self, client: &Arc<Client>) {
+        let mut clients = self.clients.lock();
+        clients.retain(|client| client.strong_count() > 0);
+        clients.push(Arc::downgrade(client));
     }
 
     /// What was counted until now.

@@ -33,6 +33,16 @@ pub(super) struct Outgoing {
     pub(super) packets: Packets,
 }
 
+/// What went out.
+#[derive(Default)]
+pub(super) struct Flushed {
+    /// Frames of which nothing is left.
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
+    /// Why it cannot go on, unless the socket tells when it can.
+    pub(super) failed: Option<Errno>,
+}
+
 struct Answer {
     frame: Vec<u8>,
     sent_bytes: usize,
@@ -56,30 +66,41 @@ impl Outgoing {
         self.queue.len()
     }
 
-    /// Sends what can be sent: how many frames went out whole, and why it cannot go on, unless the
-    /// socket tells when it can.
-    pub(super) fn flush(&mut self, socket: &Socket) -> (u64, Option<Errno>) {
-        let mut frames = 0;
+    /// How many bytes of them wait.
+    pub(super) fn queued_bytes(&self) -> u64 {
+        let queued = |answer: &Answer| answer.frame.len().saturating_sub(answer.sent_bytes) as u64;
+        self.queue.iter().map(queued).sum()
+    }
+
+    /// Sends what can be sent.
+    pub(super) fn flush(&mut self, socket: &Socket) -> Flushed {
+        let mut flushed = Flushed::default();
         while let Some(answer) = self.queue.front_mut() {
             if self.unread.is_some() && !has_read_all(socket.as_fd()) {
                 break;
             }
-            match answer.send(socket, self.packets) {
+            let sent_bytes = answer.sent_bytes;
+            let sent = answer.send(socket, self.packets);
+            flushed.bytes += answer.sent_bytes.saturating_sub(sent_bytes) as u64;
+            match sent {
                 Ok(is_whole) => {
                     // The client was there: so what is not in its socket any more it has read. Of
                     // one that has gone the socket is empty too, but then nothing can be sent.
                     self.unread = None;
                     if is_whole {
                         self.unread = self.queue.pop_front().and_then(|answer| answer.value);
-                        frames += 1;
+                        flushed.frames += 1;
                     }
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
-                Err(errno) => return (frames, Some(errno)),
+                Err(errno) => {
+                    flushed.failed = Some(errno);
+                    break;
+                }
             }
         }
-        (frames, None)
+        flushed
     }
 
     /// The client is gone: the values that it has not read, the oldest first.

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::Server;
 use super::operation::Taken;
 use super::state::State;
+use super::status::Tally;
 use crate::connection::mark::Marked;
 use crate::connection::waking::{Turn, Wakeable, Woken, take_turn};
 
@@ -68,7 +69,7 @@ impl Session {
     #[must_use]
     pub fn new(server: &Arc<Server>, send: impl Fn(Answer) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new_cyclic(|me: &Weak<Self>| {
-            let mut state = State::new(server.clone(), me.clone());
+            let mut state = State::new(server.clone(), me.clone(), Arc::new(Tally::new()));
             state.is_greeted = true;
             Self {
                 slots: Marked::default(),

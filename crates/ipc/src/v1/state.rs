@@ -17,6 +17,7 @@ use super::operation::{self, Clause, Done, Taken};
 use super::outgoing::Outgoing;
 use super::seen::Seen;
 use super::selects::Selects;
+use super::status::{Tally, add};
 use super::waits::{Asked, Waits, Whose};
 use super::{Server, count};
 use crate::Element;
@@ -33,6 +34,7 @@ pub(super) enum Flow {
 
 pub(super) struct State {
     server: Arc<Server>,
+    pub(super) tally: Arc<Tally>,
     pub(super) is_greeted: bool,
     /// Of sends, receives and selects that bring none.
     timeout: Timeout,
@@ -66,7 +68,7 @@ enum Answer {
 const DONE: Answer = Answer::Now(Body::Result(0));
 
 impl State {
-    pub(super) fn new(server: Arc<Server>, client: Weak<dyn Wakeable>) -> Self {
+    pub(super) fn new(server: Arc<Server>, client: Weak<dyn Wakeable>, tally: Arc<Tally>) -> Self {
         count(&server.counters.clients);
         let limits = &server.limits;
         Self {
@@ -78,6 +80,7 @@ impl State {
             seen: Seen::new(limits.channels_seen_max),
             made: BTreeSet::new(),
             server,
+            tally,
         }
     }
 
@@ -90,6 +93,7 @@ impl State {
     /// A frame has come.
     pub(super) fn frame(&mut self, frame: &Frame<'_>) -> Flow {
         count(&self.server.counters.requests);
+        add(&self.tally.frames_in, 1);
         if !self.is_greeted && frame.header.command != Command::Hello.number() {
             return self.refuse(frame, Errno::PROTO, Flow::End);
         }
@@ -133,6 +137,13 @@ impl State {
 
     pub(super) fn count_answers(&self, frames: u64) {
         self.server.counters.answers.fetch_add(frames, Ordering::Relaxed);
+        add(&self.tally.frames_out, frames);
+    }
+
+    /// What waits at the end of a turn, for who looks.
+    pub(super) fn show(&self) {
+        self.tally.waiting.store(self.waits.len() as u64, Ordering::Relaxed);
+        self.tally.queued_bytes.store(self.outgoing.queued_bytes(), Ordering::Relaxed);
     }
 
     fn hello(&mut self, hello: Hello, req_id: Option<ReqId>) -> Flow {
@@ -145,6 +156,7 @@ impl State {
     /// Answers what cannot be understood.
     fn refuse(&mut self, frame: &Frame<'_>, errno: Errno, flow: Flow) -> Flow {
         count(&self.server.counters.malformed);
+        add(&self.tally.malformed, 1);
         let mut out = Vec::new();
         let (number, id) = (frame.header.command, req_id(frame.payload));
         // A number always fits.
@@ -426,6 +438,7 @@ impl State {
     /// A limit is reached.
     fn full<T>(&self) -> Result<T, Errno> {
         count(&self.server.counters.refused);
+        add(&self.tally.refused, 1);
         Err(Errno::NOSPC)
     }
 }

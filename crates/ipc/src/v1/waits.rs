@@ -63,6 +63,11 @@ impl Waits {
         self.waiting >= self.waits_max
     }
 
+    /// How many wait.
+    pub(super) const fn len(&self) -> usize {
+        self.waiting
+    }
+
     /// Polls an operation for the first time. What does not wait has no slot afterwards; what does
     /// is in the one whose number is given.
     pub(super) fn begin(

@@ -9,6 +9,7 @@
 //! | `waits` | operations that wait: many at once, in any order, in time |
 //! | `vanish` | a client that goes releases what it waited for, and what it has not read goes back |
 //! | `selects` | one of several operations |
+//! | `status` | what a monitor is shown of a client |
 //! | `hostile` | clients that do what they should not |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -17,5 +18,6 @@ mod hostile;
 mod raw;
 mod requests;
 mod selects;
+mod status;
 mod vanish;
 mod waits;

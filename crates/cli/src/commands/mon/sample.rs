@@ -68,7 +68,7 @@ pub(super) fn report(second: u64) -> Report {
         coroutines: coroutines(second),
         workers: workers(at_ns, second),
         plugins: page(vec![plugin(at_ns, second)]),
-        sessions: page(vec![session(at_ns, second)]),
+        sessions: page(vec![session(at_ns, second), older_session(at_ns, second)]),
     }
 }
 
@@ -168,6 +168,25 @@ fn plugin(at_ns: u64, second: u64) -> PluginReport {
         bytes_out: 9_000_000 * second,
         restarts: 1,
         reloads: 2,
+    }
+}
+
+/// Of protocol 1.0.
+fn older_session(at_ns: u64, second: u64) -> SessionReport {
+    SessionReport {
+        id: 12,
+        peer_pid: 1_234_567,
+        peer_uid: 1000,
+        transport: "unix-seqpacket".into(),
+        protocol: 1,
+        at_ns,
+        age_ms: 5_000,
+        requests: 17,
+        frames_in: 500 * second,
+        frames_out: 490 * second,
+        bytes_in: 20_000 * second,
+        bytes_out: 10_000 * second,
+        ..SessionReport::default()
     }
 }
 

@@ -42,7 +42,9 @@ impl Reported {
         // Said once, by who made the server.
         let _ = self.channels.set(Arc::downgrade(server.channels()));
         let sessions = server.sessions_later();
-        self.exporter.sessions(move || sessions().iter().map(SessionReport::new).collect())
+        self.exporter.sessions(move || sessions().iter().map(SessionReport::new).collect())?;
+        let older = server.v1_sessions_later();
+        self.exporter.sessions(move || older().iter().map(SessionReport::of_v1).collect())
     }
 
     /// What the server answers a monitor with.

@@ -18,13 +18,13 @@ fn lines(seconds: &[u64]) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// One line of each kind, the fields one below the other.
+/// One line of each kind, of sessions one of each protocol, the fields one below the other.
 fn shape(text: &str) -> String {
     let mut kinds = Vec::new();
     let mut shape = String::new();
     for line in text.lines().rev() {
         let value: Value = serde_json::from_str(line).unwrap();
-        let kind = value["kind"].as_str().unwrap().to_owned();
+        let kind = (value["kind"].clone(), value["protocol"].clone());
         if kinds.contains(&kind) {
             continue;
         }
@@ -45,6 +45,38 @@ fn the_schema_is_as_documented() {
  ,"kind":"end"
  ,"reason":"time_up"
  ,"reports":2}
+{"schema":1
+ ,"ts":1790000003.0
+ ,"kind":"session"
+ ,"id":12
+ ,"peer_pid":1234567
+ ,"peer_uid":1000
+ ,"transport":"unix-seqpacket"
+ ,"protocol":1
+ ,"age_ms":5000
+ ,"interval_ms":2000.0
+ ,"pps":990.0
+ ,"pps_sent":null
+ ,"smoothed":990.0
+ ,"peak":990.0
+ ,"gbps":0.00024
+ ,"gbps_smoothed":0.00024
+ ,"gbps_peak":0.00024
+ ,"streams":0
+ ,"requests":17
+ ,"queued_bytes":0
+ ,"credit_messages":0
+ ,"credit_bytes":0
+ ,"frames_in_total":1500
+ ,"frames_in_delta":1000
+ ,"frames_out_total":1470
+ ,"frames_out_delta":980
+ ,"bytes_in_total":60000
+ ,"bytes_in_delta":40000
+ ,"bytes_out_total":30000
+ ,"bytes_out_delta":20000
+ ,"refused_total":0
+ ,"refused_delta":0}
 {"schema":1
  ,"ts":1790000003.0
  ,"kind":"session"

@@ -220,11 +220,16 @@ impl Page<'_> {
         let theme = self.theme;
         self.text(&[
             (&format!("session {}", row.id), theme.head()),
-            (&format!("  {}, protocol {}", row.transport, row.protocol), theme.dim()),
+            (&format!("  {}, protocol {}", row.transport, row.protocol_name()), theme.dim()),
         ]);
         self.field("peer", &format!("process {}, user {}", row.peer_pid, row.peer_uid));
         self.field("there for", &units::age(row.age_ms));
-        self.field("streams", &format!("{}, {} requests under way", row.streams, row.requests));
+        if row.has_streams() {
+            let credit = units::bytes(row.credit_bytes as f64);
+            self.field("streams", &format!("{}, with credit for {credit}", row.streams));
+        } else {
+            self.field("requests", &format!("{} wait for a channel", grouped(row.requests)));
+        }
         self.field(
             "in",
             &format!("{} frames, {}", grouped(row.frames_in), units::bytes(row.bytes_in as f64)),
@@ -234,14 +239,6 @@ impl Page<'_> {
             &format!("{} frames, {}", grouped(row.frames_out), units::bytes(row.bytes_out as f64)),
         );
         self.field("to be written", &units::bytes(row.queued_bytes as f64));
-        self.field(
-            "credit",
-            &format!(
-                "{} messages, {}",
-                grouped(row.credit_messages),
-                units::bytes(row.credit_bytes as f64)
-            ),
-        );
         let refused: Vec<String> = row
             .refused
             .iter()

@@ -12,15 +12,17 @@ use crate::commands::mon::app::{App, Sorts};
 use crate::commands::mon::store::{Of, Unit};
 use crate::commands::mon::units;
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 11] = [
     right("ID", 5, Some(Sorts::Id)),
     right("PEER", 7, None),
     right("UID", 5, None),
     left("TRANSPORT", 0, None),
+    right("PROTO", 5, None),
     right("STREAMS", 7, Some(Sorts::Streams)),
+    right("WAITING", 7, None).from(100),
     right("RATE", 8, None),
     right("SPEED", 11, Some(Sorts::Bytes)),
-    right("CREDIT", 6, None),
+    right("CREDIT", 9, None).from(100),
     right("REFUSED", 7, Some(Sorts::Failed)),
 ];
 
@@ -50,10 +52,12 @@ fn cells(app: &App, theme: Theme, row: &SessionReport) -> Vec<Cell> {
         plain(if row.peer_pid == 0 { none() } else { row.peer_pid.to_string() }),
         plain(row.peer_uid.to_string()),
         plain(row.transport.as_str()),
-        plain(units::count(row.streams)),
+        plain(row.protocol_name()),
+        plain(if row.has_streams() { units::count(row.streams) } else { none() }),
+        plain(if row.has_streams() { none() } else { units::count(row.requests) }),
         styled(rates.map_or_else(none, |rates| rate_text(rates.now, app.unit)), theme.rate()),
         plain(bytes.map_or_else(none, |bytes| units::bits(bytes.now))),
-        plain(units::count(row.credit_messages)),
+        plain(if row.has_streams() { units::bytes(row.credit_bytes as f64) } else { none() }),
         styled(units::count(refused), if refused > 0 { theme.warn() } else { theme.dim() }),
     ]
 }

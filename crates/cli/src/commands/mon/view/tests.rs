@@ -91,7 +91,7 @@ fn same(name: &str, text: String) {
 }
 
 /// Every kind of screen, by name and keys.
-const SCREENS: [(&str, &str); 10] = [
+const SCREENS: [(&str, &str); 11] = [
     ("channels", ""),
     ("channels-bytes", "t↓"),
     ("channel", "↓\n"),
@@ -101,6 +101,7 @@ const SCREENS: [(&str, &str); 10] = [
     ("plugin", "3\n"),
     ("sessions", "4"),
     ("session", "4\n"),
+    ("session-older", "4↓\n"),
     ("help", "h"),
 ];
 
