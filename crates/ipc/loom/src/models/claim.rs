@@ -31,6 +31,7 @@ impl World {
         let looking = self.looking.try_lock().unwrap();
         // Others may run here.
         self.looks.fetch_add(1, Ordering::Relaxed);
+        assert!(self.claim.is_taken(), "or others ask for a wake, and take what it sleeps for");
         drop(looking);
     }
 
@@ -98,6 +99,24 @@ fn who_looks_when_the_guard_ends_is_guarded_again() {
         let io = spawn(move || other.tick() | other.tick());
         world.look();
         world.retain();
+        join(io);
+        world.assert_is_guarded();
+    });
+}
+
+#[test]
+fn who_comes_back_when_it_is_found_lost_has_it_or_not() {
+    model(|| {
+        let world = World::new();
+        assert!(world.claim.claim());
+        world.retain();
+        assert!(!world.tick(), "it has looked");
+        let other = world.clone();
+        let io = spawn(move || other.tick());
+        if world.claim.resume() || world.claim.claim() {
+            world.look();
+            world.retain();
+        }
         join(io);
         world.assert_is_guarded();
     });
