@@ -115,65 +115,49 @@ pub(crate) fn a_flood_keeps_its_order_though_receives_give_up(world: &World) {
     });
 }
 
-/// Two threads take from one handle, and give up at any moment: what one leaves goes back, and the
-/// other sees nothing of that. Each has its elements in order, and every element comes to one.
+/// Two threads take from one handle, ask for more than they take, and give up at any moment: what
+/// goes back meanwhile neither of them notices. Each has its elements in order, and every element
+/// comes to one of them.
 pub(crate) fn two_threads_that_give_up_each_see_a_flood_in_order(world: &World) {
-    const CHANNELS: usize = 4;
-    const EACH: u32 = 500;
+    const EACH: u32 = 600;
     let (sending, receiving) = (world.client(), world.client());
-    let names: Vec<String> = (0..CHANNELS).map(|at| format!("flood-{at}")).collect();
-    let mut receivers = Vec::new();
-    for (at, name) in names.iter().enumerate() {
+    for (name, window) in [("one by one", 0), ("ahead", 8)] {
         sending.make(name, Kind::Unlimited, 0).wait().unwrap();
-        let options = match at % 2 {
-            0 => ReceiverOptions::default(),
-            _ => ReceiverOptions::window(3),
-        };
-        receivers.push(receiving.receiver_with(name, options).wait().unwrap());
-    }
-    let left: Vec<AtomicU32> = (0..CHANNELS).map(|_| AtomicU32::new(EACH)).collect();
-    let take = &|seed: u32| {
-        let mut random = seed;
-        let mut seen = vec![Vec::new(); CHANNELS];
-        while left.iter().any(|left| left.load(Ordering::SeqCst) > 0) {
-            for (at, receiver) in receivers.iter().enumerate() {
+        let sender = sending.sender(name).wait().unwrap();
+        let options = ReceiverOptions::window(window);
+        let receiver = receiving.receiver_with(name, options).wait().unwrap();
+        let left = AtomicU32::new(EACH);
+        let take = |mut random: u32| {
+            let mut seen = Vec::new();
+            while left.load(Ordering::SeqCst) > 0 {
                 random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                let limit = match random >> 30 {
-                    0 => Duration::ZERO,
-                    _ => Duration::from_micros(u64::from(random >> 24)),
-                };
+                let more: Vec<_> = (0..random >> 29).map(|_| receiver.want()).collect();
+                let limit = Duration::from_micros(u64::from((random >> 20) % 64));
                 match receiver.recv().timeout(limit).wait() {
                     Ok(element) => {
-                        seen[at].push(number(&element));
-                        left[at].fetch_sub(1, Ordering::SeqCst);
+                        seen.push(number(&element));
+                        left.fetch_sub(1, Ordering::SeqCst);
                     }
                     Err(error) => assert!(matches!(error, RecvError::TimedOut), "{error}"),
                 }
+                drop(more);
             }
-        }
-        seen
-    };
-    let [one, other] = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let open = |name: &String| sending.sender(name).wait().unwrap();
-            let senders: Vec<_> = names.iter().map(open).collect();
-            for at in 0..EACH {
-                for sender in &senders {
-                    sender.send(element(at)).timeout(LONG).wait().unwrap();
-                }
-            }
+            seen
+        };
+        let [one, other] = std::thread::scope(|scope| {
+            let send = |at| sender.send(element(at)).timeout(LONG).wait().unwrap();
+            // Some of them lie there before, so that windows are full.
+            (0..EACH / 2).for_each(send);
+            scope.spawn(move || (EACH / 2..EACH).for_each(send));
+            let take = &take;
+            [1, 2].map(|seed| scope.spawn(move || take(seed))).map(|thread| thread.join().unwrap())
         });
-        let threads = [1, 2].map(|seed| scope.spawn(move || take(seed)));
-        threads.map(|thread| thread.join().unwrap())
-    });
-    for (at, (one, other)) in one.into_iter().zip(other).enumerate() {
         for seen in [&one, &other] {
-            let turn = seen.windows(2).find(|two| two[0] >= two[1]);
-            assert_eq!(turn, None, "channel {at}");
+            assert_eq!(seen.windows(2).find(|two| two[0] >= two[1]), None, "{name}");
         }
         let mut all = [one, other].concat();
         all.sort_unstable();
-        assert!(all.into_iter().eq(0..EACH), "channel {at}");
+        assert!(all.into_iter().eq(0..EACH), "{name}");
     }
 }
 
