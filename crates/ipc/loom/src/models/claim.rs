@@ -7,6 +7,7 @@ use loom::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
+use loom::thread;
 
 use super::{join, model, spawn};
 use crate::connection::claim::{Claim, Tick};
@@ -113,6 +114,8 @@ fn who_comes_back_when_it_is_found_lost_has_it_or_not() {
         assert!(!world.tick(), "it has looked");
         let other = world.clone();
         let io = spawn(move || other.tick());
+        // So that it can begin, be overtaken and go on, with two preemptions.
+        thread::yield_now();
         if world.claim.resume() || world.claim.claim() {
             world.look();
             world.retain();

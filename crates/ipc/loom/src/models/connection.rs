@@ -431,6 +431,13 @@ fn who_only_sends_leaves_what_comes_to_who_drives() {
 }
 
 #[test]
+fn who_sleeps_is_told_when_another_takes_what_came() {
+    large_model(|| {
+        run(2, &[2], [|world| world.drive(0, World::retain), World::send]);
+    });
+}
+
+#[test]
 fn who_only_sends_when_who_drives_goes_leaves_nothing() {
     large_model(|| {
         run(2, &[1], [|world| world.drive(0, World::retain), World::send]);
