@@ -236,7 +236,9 @@ impl Channels {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a channel may have this name: 1 to [`NAME_BYTES_MAX`] bytes, no control characters.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 

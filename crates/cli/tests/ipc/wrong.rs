@@ -31,6 +31,36 @@ hint:  `[..] ipc serve` starts a server there
 }
 
 #[test]
+fn what_lies_there_is_no_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, folder) = (directory.path().join("file"), directory.path().join("folder"));
+    std::fs::write(&file, "").unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    for path in [&file, &folder] {
+        let stat = becket(&["ipc", "stat", "--socket"]).arg(path);
+        stat.assert().code(1).stdout_eq("").stderr_eq(str![[r#"
+error: cannot connect to [..]
+cause: what lies there is no socket
+hint:  name the socket that the server says it serves at
+
+"#]]);
+    }
+}
+
+#[test]
+fn a_path_that_names_no_file() {
+    for args in [&["serve"][..], &["stat"]] {
+        let command = becket(&["ipc"]).args(args).args(["--socket", "/"]);
+        command.assert().code(1).stdout_eq("").stderr_eq(str![[r#"
+error: no socket can be "/"
+cause: it names no file
+hint:  give it as DIRECTORY/NAME
+
+"#]]);
+    }
+}
+
+#[test]
 fn a_path_that_no_socket_can_have() {
     let long = format!("/tmp/{}/ipc.sock", "x".repeat(120));
     for args in [&["serve"][..], &["stat"]] {
@@ -53,7 +83,7 @@ fn a_directory_that_others_can_enter() {
     serve.assert().code(1).stdout_eq("").stderr_eq(str![[r#"
 error: cannot put a socket into [..]
 cause: others can enter it or read it (mode 755)
-hint:  chmod 700 [..], or name a directory that is not there yet: it is made
+hint:  name a directory that is not there yet, such as [..]/becket: it is made, with mode 700
 
 "#]]);
 }
@@ -100,6 +130,14 @@ error: the server has no channel "x y"
 hint:  `[..] ipc send 'x y' --socket [..] --make bounded:64` makes it
 
 "#]]);
+    // What cannot be made is not offered to be.
+    for name in ["", "#7", "a\nb"] {
+        world.ipc(&["recv", name]).assert().code(4).stdout_eq("").stderr_eq(str![[r#"
+error: the server has no channel "[..]"
+hint:  `[..] ipc stat --socket [..]` lists the channels
+
+"#]]);
+    }
 }
 
 #[test]

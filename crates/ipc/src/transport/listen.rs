@@ -197,6 +197,9 @@ pub fn connect(path: &Path, kind: SocketKind) -> Result<Socket, ConnectError> {
     let address = address(path).map_err(ConnectError::Path)?;
     let path_buf = || PathBuf::from(path);
     let failed = |errno| match errno {
+        Errno::CONNREFUSED if place::is_something_else(path) => {
+            ConnectError::NotASocket { path: path_buf() }
+        }
         Errno::NOENT | Errno::CONNREFUSED => ConnectError::Nobody { path: path_buf(), errno },
         Errno::AGAIN => ConnectError::Busy { path: path_buf() },
         Errno::PROTOTYPE => ConnectError::OtherKind { path: path_buf() },

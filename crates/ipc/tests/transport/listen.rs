@@ -86,7 +86,7 @@ fn a_directory_that_others_can_enter_is_refused() {
         assert!(matches!(error, ListenError::OpenDirectory { mode: told, .. } if told == mode));
         assert!(!path.exists());
         let text = error.to_string();
-        assert!(text.contains("cause:") && text.contains("hint: chmod 700"), "{text}");
+        assert!(text.contains("cause:") && text.contains("hint: name a directory"), "{text}");
     }
 }
 
@@ -305,6 +305,10 @@ fn why_a_connection_could_not_be_made() {
     let (_directory, path) = place();
     let (stream, seqpacket) = (SocketKind::Stream, SocketKind::Seqpacket);
     assert!(matches!(connect(&path, stream), Err(ConnectError::Nobody { .. })));
+    fs::write(&path, "no socket").unwrap();
+    let other = connect(&path, stream).unwrap_err();
+    assert_eq!(other, ConnectError::NotASocket { path: path.clone() });
+    fs::remove_file(&path).unwrap();
     drop(UnixListener::bind(&path).unwrap());
     let nobody = connect(&path, stream).unwrap_err();
     assert!(matches!(nobody, ConnectError::Nobody { .. }));

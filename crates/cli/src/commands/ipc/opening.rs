@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use becket_ipc::channels::is_name;
 use becket_ipc::transport::listen;
 use becket_ipc::{Client, ConnectError, Info, OpenError, ServeError};
 
@@ -52,12 +53,15 @@ pub(super) async fn not_opened(
             let failure = failed(Exit::Call, format!("the server has no channel {channel:?}"));
             match nearest(client, channel).await {
                 Some(name) => failure.hint(format!("did you mean `{name}`?")),
-                None => {
+                None if can_be_made(channel) => {
                     let name = text::shell_word(channel);
                     failure.hint(format!(
                         "`{} ipc send {name}{socket} --make bounded:64` makes it",
                         program()
                     ))
+                }
+                None => {
+                    failure.hint(format!("`{} ipc stat{socket}` lists the channels", program()))
                 }
             }
         }
@@ -76,6 +80,12 @@ pub(super) async fn not_opened(
         }
         other => failed(Exit::Failure, other.to_string()),
     }
+}
+
+/// Whether a channel may have this name, and a number was not meant.
+fn can_be_made(channel: &str) -> bool {
+    let is_number = channel.strip_prefix('#').is_some_and(|number| number.parse::<u32>().is_ok());
+    !is_number && is_name(channel)
 }
 
 /// Names that are looked at for the nearest.

@@ -24,7 +24,7 @@ pub enum ListenError {
         bytes: usize,
     },
     /// The path names no file.
-    #[error("cannot listen at {path:?}\ncause: it names no file\nhint: give it as DIRECTORY/NAME")]
+    #[error("no socket can be {path:?}\ncause: it names no file\nhint: give it as DIRECTORY/NAME")]
     NoName {
         /// As it was given.
         path: PathBuf,
@@ -32,8 +32,8 @@ pub enum ListenError {
     /// Others can enter the directory.
     #[error(
         "cannot put a socket into {}\ncause: others can enter it or read it (mode {mode:03o})\n\
-         hint: chmod 700 {}, or name a directory that is not there yet: it is made",
-        directory.display(), directory.display()
+         hint: name a directory that is not there yet, such as {}: it is made, with mode 700",
+        directory.display(), directory.join("becket").display()
     )]
     OpenDirectory {
         /// The directory.
@@ -118,6 +118,16 @@ pub enum ConnectError {
         /// No file, or nobody behind it.
         errno: Errno,
     },
+    /// What lies there is no socket.
+    #[error(
+        "cannot connect to {}\ncause: what lies there is no socket\n\
+         hint: name the socket that the server says it serves at",
+        path.display()
+    )]
+    NotASocket {
+        /// What lies there.
+        path: PathBuf,
+    },
     /// Too many wait to be let in already.
     #[error(
         "cannot connect to {}\ncause: too many wait to be let in\nhint: try again",
@@ -162,6 +172,7 @@ impl ConnectError {
         match self {
             Self::Path(error) => return error.errno(),
             Self::Nobody { errno, .. } | Self::System { errno, .. } => *errno,
+            Self::NotASocket { .. } => Errno::CONNREFUSED,
             Self::Busy { .. } => Errno::AGAIN,
             Self::OtherKind { .. } => Errno::PROTOTYPE,
             Self::Forbidden { .. } => Errno::ACCESS,

@@ -97,6 +97,12 @@ pub(super) fn clear(
     }
 }
 
+/// Whether something other than a socket lies at `path`, behind links.
+pub(super) fn is_something_else(path: &Path) -> bool {
+    rustix::fs::stat(path)
+        .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) != FileType::Socket)
+}
+
 fn identity(path: &Path) -> Result<(u64, u64), Errno> {
     let status = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
     Ok((status.st_dev, status.st_ino))
