@@ -87,5 +87,9 @@ cause: FROM and TO are the same channel
 hint:  name two channels, or two servers by --from-socket and --to-socket
 
 "#]]);
+    // However its socket is written.
+    let other_way = world.socket.parent().unwrap().join("../private/ipc.sock");
+    let pipe = world.ipc(&["pipe", "a", "a", "--to-socket"]).arg(other_way);
+    pipe.assert().code(2);
     becket(&["ipc", "pipe", "a", "b", "--socket", "x", "--to-socket", "y"]).assert().code(2);
 }

@@ -90,11 +90,12 @@ async fn pipe(args: Args, ui: Ui) -> Result<Exit, Failure> {
 async fn open(args: &Args) -> Result<(Client, RemoteReceiver, RemoteSender), Failure> {
     let path = |asked: &Option<PathBuf>| place::client(asked.as_deref().or(args.socket.as_deref()));
     let (from_path, to_path) = (path(&args.from_socket)?, path(&args.to_socket)?);
+    let is_one = is_one(&from_path, &to_path);
     let option = |path: &Path| {
         if path == place::default() { String::new() } else { place::option(path) }
     };
     let from = connect(&from_path).await?;
-    let to = if from_path == to_path { from.clone() } else { connect(&to_path).await? };
+    let to = if is_one { from.clone() } else { connect(&to_path).await? };
     // TO first: nothing is received before it is known to be there.
     let sender = match to.sender(&args.to).await {
         Ok(sender) => sender,
@@ -106,12 +107,18 @@ async fn open(args: &Args) -> Result<(Client, RemoteReceiver, RemoteSender), Fai
             return Err(not_opened(&from, &option(&from_path), &args.from, error).await);
         }
     };
-    if receiver.info().id == sender.info().id && from_path == to_path {
+    if receiver.info().id == sender.info().id && is_one {
         return Err(Failure::new(Exit::Usage, format!("{} would flow into itself", args.from))
             .cause("FROM and TO are the same channel")
             .hint("name two channels, or two servers by --from-socket and --to-socket"));
     }
     Ok((from, receiver, sender))
+}
+
+/// Whether two paths, however they are written, are of one socket.
+fn is_one(a: &Path, b: &Path) -> bool {
+    let same = || Some(std::fs::canonicalize(a).ok()? == std::fs::canonicalize(b).ok()?);
+    a == b || same().unwrap_or_default()
 }
 
 /// Why it ended, and what is in hand.

@@ -86,11 +86,16 @@ impl FromStr for Gate {
             return Err("write it as FIGURE, <, <=, >, >=, == or !=, NUMBER: 'len>100'".into());
         };
         let figure = Figure::named(name).ok_or_else(|| unknown(name))?;
-        let bound = bound
-            .parse::<f64>()
-            .ok()
-            .filter(|bound| bound.is_finite())
-            .ok_or_else(|| format!("{bound:?} is no number"))?;
+        let bound = match bound {
+            // As JSON shows `closed`.
+            "true" => 1.0,
+            "false" => 0.0,
+            _ => bound
+                .parse::<f64>()
+                .ok()
+                .filter(|bound| bound.is_finite())
+                .ok_or_else(|| format!("{bound:?} is no number"))?,
+        };
         Ok(Self { text: text.trim().to_owned(), figure, operator, bound })
     }
 }
@@ -133,6 +138,17 @@ mod tests {
             let gate: Gate = text.parse().unwrap();
             let held = [4, 5, 6].map(|len| gate.violated_by(&row(len)).is_some());
             assert_eq!(held, [below, at, above], "{text}");
+        }
+    }
+
+    #[test]
+    fn closed_is_asked_for_as_json_shows_it() {
+        let closed = ChannelReport { closed: true, ..ChannelReport::default() };
+        let row = Row::new(closed, None);
+        for (text, holds) in [("closed==true", true), ("closed==1", true), ("closed==false", false)]
+        {
+            let gate: Gate = text.parse().unwrap();
+            assert_eq!(gate.violated_by(&row).is_some(), holds, "{text}");
         }
     }
 
