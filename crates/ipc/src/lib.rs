@@ -52,14 +52,19 @@
 //! | `server`, [`channels`] | who listens; the channels that it offers |
 //! | `client`, `remote` | who connects; handles to channels and their operations |
 //! | `streams` | a stream's elements into a channel, and out of one |
+//! | [`reconnect`] | clients that connect again, and sends that happen exactly once |
+//! | `dedup` | what a channel remembers of those sends |
 //! | `connection` | a link, a session and who looks after them |
 //! | [`transport`] | Unix sockets of bytes and of packets, memory, bad weather; who may connect |
 //! | [`shm`] | shared memory: rings and blocks in sealed memory |
+//! | [`blocks`] | blocks of shared memory that cross as descriptors |
+//! | `element` | what crosses: bytes of one's own, or a block |
 //! | [`v1`] | clients of protocol 1.0 |
 //! | `greeting` | which protocol is spoken, over what |
 //! | [`reactor`], `task` | the thread that waits for descriptors; what is driven by wakes |
 //! | [`monitor`] | what a monitor is shown |
 //! | `error` | what fails, with the element back |
+//! | `sync` | atomics and fences, which the models replace |
 //!
 //! The session itself, frame by frame, is `becket-wire`'s: its `protocol` module describes it.
 
