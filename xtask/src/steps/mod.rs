@@ -45,6 +45,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("zoo", plugins::zoo),
     Step::always("tests", rust::tests),
     Step::always("doc-tests", rust::doc_tests),
+    Step::always("fuzz-corpus", rust::fuzz_corpus),
     Step::always("loom", proofs::loom),
     Step::always("doc", rust::doc),
     Step::always("page", programs::page),

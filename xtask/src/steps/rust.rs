@@ -70,6 +70,16 @@ pub(super) fn doc_tests(context: &Context, output: &mut Output) -> Result<(), Er
     output.run(workspace(context).args(["test", "--workspace", "--doc", "--locked"]))
 }
 
+/// What was found by fuzzing, and the seeds, on stable Rust: no fuzzer is needed.
+pub(super) fn fuzz_corpus(context: &Context, output: &mut Output) -> Result<(), Error> {
+    output.run(
+        workspace(context)
+            .args(["test", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--test", "corpus"])
+            .arg("--target-dir")
+            .arg(context.target().join("fuzz-corpus")),
+    )
+}
+
 pub(super) fn doc(context: &Context, output: &mut Output) -> Result<(), Error> {
     output.run(
         workspace(context)
