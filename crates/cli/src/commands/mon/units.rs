@@ -32,6 +32,12 @@ pub(super) fn count(value: u64) -> String {
     short(value as f64)
 }
 
+/// A count of things: `1 send`, `3 sends`.
+pub(super) fn many(value: u64, what: &str) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(value))
+}
+
 /// Bytes with their unit: `1.50 kB`.
 pub(super) fn bytes(value: f64) -> String {
     unit(value, "B")

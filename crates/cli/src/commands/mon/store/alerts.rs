@@ -4,6 +4,7 @@
 //! | what | when |
 //! |---|---|
 //! | a channel is full | in all reports of half a second |
+//! | channels are full that are not on the page | in this report and the one before |
 //! | operations fail | more deadlines and ends than in the report before |
 //! | values are dropped | more than in the report before |
 //! | a worker is held | a coroutine has run on it for 100 ms without a pause |
@@ -49,6 +50,8 @@ pub(crate) struct Alert {
 pub(crate) struct Alerts {
     list: Vec<Alert>,
     channels: HashMap<u64, Before>,
+    /// Channels that were full and not on the page.
+    full_elsewhere: u64,
     plugins: HashMap<String, u64>,
     sessions: HashMap<u64, u64>,
 }
@@ -76,6 +79,7 @@ impl Alerts {
             seen.insert(channel.id, self.channel(channel, before, now));
         }
         self.channels = seen;
+        self.elsewhere(report);
         for held in &report.coroutines.held {
             let text = format!(
                 "worker {} is held for {} by {}",
@@ -112,6 +116,23 @@ impl Alerts {
         self.list.truncate(ALERTS_MAX);
     }
 
+    /// Of ten thousand channels few are on a page.
+    fn elsewhere(&mut self, report: &Report) {
+        let page = &report.channels;
+        let shown = page.rows.iter().filter(|row| row.is_full()).count() as u64;
+        let pinned = page
+            .pinned
+            .iter()
+            .filter(|pinned| pinned.is_full() && page.rows.iter().all(|row| row.id != pinned.id));
+        let now = report.totals.full.saturating_sub(shown + pinned.count() as u64);
+        let before = std::mem::replace(&mut self.full_elsewhere, now);
+        if now > 0 && before > 0 {
+            let are = if now == 1 { "is" } else { "are" };
+            let text = format!("{} {are} full and not shown: s sorts", units::many(now, "channel"));
+            self.raise(Grade::Warn, "full elsewhere".to_owned(), text, report.at_ns);
+        }
+    }
+
     fn channel(&mut self, channel: &ChannelReport, before: Option<Before>, now: u64) -> Before {
         let name = &channel.name;
         let grave = channel.failed.grave();
@@ -122,10 +143,11 @@ impl Alerts {
             if let Some(since) = full_since_ns.filter(|since| now.saturating_sub(*since) >= FULL_NS)
             {
                 let text = format!(
-                    "{name} is full ({}) for {}, {} sends wait",
+                    "{name} is full ({}) for {}, {} wait{}",
                     units::count(channel.len),
                     units::age((now - since) / 1_000_000),
-                    channel.senders_waiting,
+                    units::many(channel.senders_waiting, "send"),
+                    if channel.senders_waiting == 1 { "s" } else { "" },
                 );
                 self.raise(Grade::Warn, format!("full {}", channel.id), text, now);
             }
@@ -194,6 +216,29 @@ mod tests {
         assert_eq!(alerts.list().len(), 1, "it stays to be read");
         alerts.take(&report(15, vec![full("orders")]));
         assert_eq!(alerts.list().len(), 0, "and goes; what is full anew was not full before");
+    }
+
+    #[test]
+    fn what_is_full_and_not_on_the_page_is_told_of() {
+        let mut alerts = Alerts::default();
+        let elsewhere = |second, full| {
+            let mut report = report(second, vec![ChannelReport::default()]);
+            report.totals.full = full;
+            report
+        };
+        alerts.take(&elsewhere(1, 3));
+        assert_eq!(texts(&alerts), [""; 0], "it may be so for a moment");
+        alerts.take(&elsewhere(2, 2));
+        assert_eq!(texts(&alerts), ["2 channels are full and not shown: s sorts"]);
+        alerts.take(&elsewhere(3, 1));
+        assert_eq!(texts(&alerts), ["1 channel is full and not shown: s sorts"]);
+        alerts.take(&elsewhere(14, 0));
+        assert_eq!(texts(&alerts), [""; 0]);
+        let mut shown = report(15, vec![full("orders")]);
+        shown.totals.full = 1;
+        alerts.take(&shown);
+        alerts.take(&shown);
+        assert_eq!(texts(&alerts), [""; 0], "what is on the page is told of by its name");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use becket_ipc::monitor::ChannelReport;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use super::frame::rate_text;
 use super::graph;
@@ -61,6 +62,11 @@ fn cells(app: &App, theme: Theme, row: &ChannelReport) -> Vec<Cell> {
     let rate = |value: Option<f64>| {
         value.map_or_else(|| theme.none().to_owned(), |value| rate_text(value, app.unit))
     };
+    let figure = |value: Option<f64>, is_now: bool| {
+        let is_still = value.is_none_or(|value| value == 0.0);
+        let style = if is_now || is_still { theme.rate_of(value) } else { Style::new() };
+        styled(rate(value), style)
+    };
     let full = row.is_full();
     let name =
         if row.closed { styled(row.name.as_str(), theme.dim()) } else { plain(row.name.as_str()) };
@@ -74,9 +80,9 @@ fn cells(app: &App, theme: Theme, row: &ChannelReport) -> Vec<Cell> {
             units::count(row.senders_waiting),
             units::count(row.receivers_waiting)
         )),
-        styled(rate(rates.map(|rates| rates.now)), theme.rate()),
-        plain(rate(rates.map(|rates| rates.smoothed))),
-        plain(rate(rates.map(|rates| rates.peak))),
+        figure(rates.map(|rates| rates.now), true),
+        figure(rates.map(|rates| rates.smoothed), false),
+        figure(rates.map(|rates| rates.peak), false),
         styled(
             units::count(failed),
             if row.failed.grave() > 0 { theme.warn() } else { theme.dim() },

@@ -116,7 +116,11 @@ impl Page<'_> {
         }
         self.field(
             "waiting",
-            &format!("{} sends, {} receives", row.senders_waiting, row.receivers_waiting),
+            &format!(
+                "{}, {}",
+                units::many(row.senders_waiting, "send"),
+                units::many(row.receivers_waiting, "receive")
+            ),
         );
         self.field(
             "in",

@@ -55,7 +55,10 @@ fn cells(app: &App, theme: Theme, row: &SessionReport) -> Vec<Cell> {
         plain(row.protocol_name()),
         plain(if row.has_streams() { units::count(row.streams) } else { none() }),
         plain(if row.has_streams() { none() } else { units::count(row.requests) }),
-        styled(rates.map_or_else(none, |rates| rate_text(rates.now, app.unit)), theme.rate()),
+        styled(
+            rates.map_or_else(none, |rates| rate_text(rates.now, app.unit)),
+            theme.rate_of(rates.map(|rates| rates.now)),
+        ),
         plain(bytes.map_or_else(none, |bytes| units::bits(bytes.now))),
         plain(if row.has_streams() { units::bytes(row.credit_bytes as f64) } else { none() }),
         styled(units::count(refused), if refused > 0 { theme.warn() } else { theme.dim() }),

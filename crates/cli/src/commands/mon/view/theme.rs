@@ -47,6 +47,12 @@ impl Theme {
         self.coloured(Color::Cyan, Modifier::empty())
     }
 
+    /// The same, or of one that does not.
+    pub(super) fn rate_of(self, rate: Option<f64>) -> Style {
+        // What stands still is no news.
+        if rate.is_some_and(|rate| rate > 0.0) { self.rate() } else { self.dim() }
+    }
+
     /// A key's name.
     pub(super) fn key(self) -> Style {
         self.coloured(Color::Green, Modifier::BOLD)
