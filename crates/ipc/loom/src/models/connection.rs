@@ -380,7 +380,8 @@ fn who_retains_and_does_not_come_back_loses_nothing() {
 
 #[test]
 fn who_gives_up_loses_nothing() {
-    model(|| run(2, &[1], [|world| world.drive(0, World::release)]));
+    // The I/O thread may take one between the end of the drive and the wake that is asked for.
+    model(|| run(3, &[1], [|world| world.drive(0, World::release)]));
 }
 
 #[test]
