@@ -46,8 +46,10 @@ pub(crate) struct Receiving {
     granted_bytes: u64,
     /// Credit that was asked back, and not answered.
     revoking: bool,
-    /// The handle has gone.
+    /// Nothing is wanted any more.
     is_closing: bool,
+    /// The handle has gone.
+    pub(crate) is_dropped: bool,
     /// What went back from a channel that was closed has been handed over.
     is_flushed: bool,
     closed: Option<Waker>,
@@ -75,6 +77,7 @@ impl Receiving {
             granted_bytes: if window > 0 { window_bytes } else { 0 },
             revoking: false,
             is_closing: false,
+            is_dropped: false,
             is_flushed: false,
             closed: None,
         }
@@ -241,9 +244,5 @@ impl Receiving {
     pub(crate) fn flushed(&mut self, at: &mut At<'_>) {
         self.is_flushed = true;
         at.wakes.extend(self.closed.take());
-    }
-
-    pub(crate) const fn is_closing(&self) -> bool {
-        self.is_closing
     }
 }

@@ -110,6 +110,7 @@ impl ClientSide {
                 sending.over.is_some()
             }
             Some(Entry::Receiving(receiving)) => {
+                receiving.is_dropped = true;
                 receiving.close(at);
                 receiving.over.is_some()
             }
@@ -197,7 +198,8 @@ impl ClientSide {
             }
             Some(Entry::Receiving(receiving)) => {
                 receiving.end(at, over);
-                receiving.is_closing()
+                // While somebody waits for the close, it stays: what goes back may be queued yet.
+                receiving.is_dropped
             }
             None => return,
         };

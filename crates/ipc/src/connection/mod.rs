@@ -266,6 +266,8 @@ impl<S: Side> Connection<S> {
             if core.may_send_later() && core.fill() {
                 let put = core.session.counters().sent.frames != before.0;
                 core.is_blocked = put || before.1;
+                // Who waits until nothing is queued need not wait for the next frame.
+                core.wake_full();
                 return (done, put);
             }
             if !core.send() && core.link.prepare_wait() {

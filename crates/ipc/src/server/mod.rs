@@ -150,7 +150,7 @@ impl Builder {
 
     /// Offers these channels instead of a table of its own. They stay open when the server is
     /// dropped, so that the next one at the path may offer them again, with what they hold and what
-    /// they remember of producers (see [`Reconnecting::once`](crate::channels)).
+    /// they remember of producers (see [`Reopened::once`](crate::reconnect::Reopened::once)).
     pub fn channels(mut self, channels: Arc<Channels>) -> Self {
         self.channels = Some(channels);
         self
