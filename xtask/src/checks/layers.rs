@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("becket-coro", &["becket-chan"]),
     ("becket-zcopy", &["becket-chan"]),
     ("becket-wire", &[]),
+    ("becket-lab", &["becket-wire"]),
     ("becket-ipc", &["becket-chan", "becket-coro", "becket-zcopy", "becket-wire"]),
     ("becket-plugin", &["becket-abi"]),
     ("becket-host", &["becket-abi", "becket-chan", "becket-coro"]),

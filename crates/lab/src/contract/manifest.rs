@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What an adapter says that it can do, and what two sides agree on.
+//!
+//! A manifest is honest both ways: what it names must work, and what it does not name must be
+//! refused cleanly. The names are hashed, sorted, so that two reports can be told to be of the same
+//! claims.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+/// Something that an adapter can do, or says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum Capability {
+    /// It carries flows out of the runtime.
+    AdapterEgress = 1,
+    /// It carries flows into the runtime.
+    AdapterIngress = 1 << 1,
+    /// It takes no more than it has room for, and puts out no more than there is room for.
+    FlowBackpressure = 1 << 2,
+    /// One direction of a flow can end before the other.
+    FlowHalfClose = 1 << 3,
+    /// Flows are opened and closed one by one.
+    FlowLifecycle = 1 << 4,
+    /// What it tells of flows is numbers and classes.
+    FlowMetadataOnly = 1 << 5,
+    /// Interactive flows go before bulk.
+    FlowPriority = 1 << 6,
+    /// A flow can be broken off.
+    FlowReset = 1 << 7,
+    /// Each flow has a stream of its own.
+    RuntimeStreamMapping = 1 << 8,
+    /// Its summary and its errors have no payload in them.
+    TraceSafeAdapterSummary = 1 << 9,
+}
+
+impl Capability {
+    /// All of them, sorted by name.
+    pub const ALL: [Self; 10] = [
+        Self::AdapterEgress,
+        Self::AdapterIngress,
+        Self::FlowBackpressure,
+        Self::FlowHalfClose,
+        Self::FlowLifecycle,
+        Self::FlowMetadataOnly,
+        Self::FlowPriority,
+        Self::FlowReset,
+        Self::RuntimeStreamMapping,
+        Self::TraceSafeAdapterSummary,
+    ];
+
+    /// Its name in manifests and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AdapterEgress => "adapter_egress",
+            Self::AdapterIngress => "adapter_ingress",
+            Self::FlowBackpressure => "flow_backpressure",
+            Self::FlowHalfClose => "flow_half_close",
+            Self::FlowLifecycle => "flow_lifecycle",
+            Self::FlowMetadataOnly => "flow_metadata_only",
+            Self::FlowPriority => "flow_priority",
+            Self::FlowReset => "flow_reset",
+            Self::RuntimeStreamMapping => "runtime_stream_mapping",
+            Self::TraceSafeAdapterSummary => "trace_safe_adapter_summary",
+        }
+    }
+
+    /// The capability of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.name() == name)
+    }
+}
+
+/// Some capabilities.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Capabilities(u16);
+
+impl Capabilities {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// All of them.
+    pub const ALL: Self = Self((1 << Capability::ALL.len()) - 1);
+
+    /// Those and this one.
+    #[must_use]
+    pub const fn with(self, capability: Capability) -> Self {
+        Self(self.0 | capability as u16)
+    }
+
+    /// Those without this one.
+    #[must_use]
+    pub const fn without(self, capability: Capability) -> Self {
+        Self(self.0 & !(capability as u16))
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub const fn has(self, capability: Capability) -> bool {
+        self.0 & capability as u16 != 0
+    }
+
+    /// Those that are among both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether all of `others` are among them.
+    #[must_use]
+    pub const fn has_all(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// Each, sorted by name.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.into_iter().filter(move |capability| self.has(*capability))
+    }
+
+    /// Reads names, in any order.
+    ///
+    /// # Errors
+    ///
+    /// A name that is unknown, or there twice.
+    pub fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, ManifestError> {
+        names.into_iter().try_fold(Self::NONE, |known, name| match Capability::of_name(name) {
+            None => Err(ManifestError::Unknown(name.chars().take(NAME_CHARS_MAX).collect())),
+            Some(capability) if known.has(capability) => {
+                Err(ManifestError::Twice(capability.name()))
+            }
+            Some(capability) => Ok(known.with(capability)),
+        })
+    }
+
+    /// The SHA-256 of the names, sorted, each with a line feed behind it.
+    #[must_use]
+    pub fn hash(self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for capability in self.iter() {
+            hash.update(capability.name());
+            hash.update(b"\n");
+        }
+        hash.finalize().into()
+    }
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Capability::name)).finish()
+    }
+}
+
+/// Of a name that nobody knows no more than this is repeated in a message.
+const NAME_CHARS_MAX: usize = 40;
+
+/// How much an adapter carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Flows that may be open at once.
+    pub flows_max: u32,
+    /// Bytes that it may hold, of all flows.
+    pub buffered_bytes_max: u64,
+    /// Bytes that it may hold of one flow.
+    pub flow_buffered_bytes_max: u64,
+}
+
+/// What an adapter says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Its name, for reports.
+    pub name: String,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// How much it carries.
+    pub limits: Limits,
+}
+
+/// A manifest that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// No capability has this name.
+    #[error("there is no capability {0:?}")]
+    Unknown(String),
+    /// A capability is named twice.
+    #[error("the capability {0} is named twice")]
+    Twice(&'static str),
+}
+
+/// Two sides that do not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NegotiationError {
+    /// What is required cannot be read.
+    #[error("what is required cannot be read")]
+    Required(#[source] ManifestError),
+    /// What is offered cannot be read.
+    #[error("what is offered cannot be read")]
+    Offered(#[source] ManifestError),
+    /// Required, and not offered.
+    #[error("the capability {0} is required, and not offered")]
+    Missing(&'static str),
+}
+
+/// What two sides agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Negotiated {
+    /// What both know.
+    pub capabilities: Capabilities,
+    /// Its [`Capabilities::hash`].
+    pub hash: [u8; 32],
+}
+
+/// Agrees on what both know.
+///
+/// # Errors
+///
+/// A name that is unknown or there twice, on either side; one of `required` that is not offered.
+pub fn negotiate<'a>(
+    known: impl IntoIterator<Item = &'a str>,
+    offered: impl IntoIterator<Item = &'a str>,
+    required: impl IntoIterator<Item = &'a str>,
+) -> Result<Negotiated, NegotiationError> {
+    let known = Capabilities::parse(known).map_err(NegotiationError::Required)?;
+    let required = Capabilities::parse(required).map_err(NegotiationError::Required)?;
+    let offered = Capabilities::parse(offered).map_err(NegotiationError::Offered)?;
+    let capabilities = known.and(offered);
+    if let Some(missing) = required.iter().find(|required| !capabilities.has(*required)) {
+        return Err(NegotiationError::Missing(missing.name()));
+    }
+    Ok(Negotiated { capabilities, hash: capabilities.hash() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_their_own() {
+        let names = Capability::ALL.map(Capability::name);
+        assert!(names.is_sorted());
+        for capability in Capability::ALL {
+            assert_eq!(Capability::of_name(capability.name()), Some(capability));
+            assert!(Capabilities::ALL.has(capability));
+        }
+        assert_eq!(Capabilities::parse(names).unwrap(), Capabilities::ALL);
+        assert_eq!(Capabilities::ALL.iter().count(), 10);
+    }
+
+    #[test]
+    fn the_hash_is_of_the_names() {
+        let some = Capabilities::parse(["flow_reset", "adapter_ingress"]).unwrap();
+        let expected: [u8; 32] = Sha256::digest(b"adapter_ingress\nflow_reset\n").into();
+        assert_eq!(some.hash(), expected);
+        assert_ne!(some.hash(), Capabilities::ALL.hash());
+    }
+
+    #[test]
+    fn what_is_required_must_be_there_known_and_once() {
+        let all = Capability::ALL.map(Capability::name);
+        let agreed = negotiate(all, ["flow_reset", "adapter_egress"], ["flow_reset"]).unwrap();
+        assert_eq!(agreed.capabilities.iter().count(), 2);
+        assert_eq!(agreed.hash, agreed.capabilities.hash());
+
+        let missing = negotiate(all, ["adapter_egress"], ["flow_reset"]);
+        assert_eq!(missing, Err(NegotiationError::Missing("flow_reset")));
+        // Offered, but this side does not know it.
+        let unknown_here = negotiate(["adapter_egress"], all, ["flow_reset"]);
+        assert_eq!(unknown_here, Err(NegotiationError::Missing("flow_reset")));
+        let twice = negotiate(all, all, ["flow_reset", "flow_reset"]);
+        let named_twice = ManifestError::Twice("flow_reset");
+        assert_eq!(twice, Err(NegotiationError::Required(named_twice)));
+        let unknown = negotiate(all, ["flow_rest"], []);
+        let said = ManifestError::Unknown("flow_rest".into());
+        assert_eq!(unknown, Err(NegotiationError::Offered(said)));
+    }
+}

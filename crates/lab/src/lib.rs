@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A laboratory for adapters: an adapter proves itself here before it sees traffic.
+//!
+//! ```text
+//!   seeded source ─► ingress adapter ─► boundary ─► session ═══ virtual network ═══ session ─► target
+//!                                          │                                                     │
+//!   checked sink  ◄─ egress adapter  ◄─────┘◄══════════════════════════════════════════════ response
+//!                                     every step ─► trace ─► rules ─► verdict
+//! ```
+//!
+//! Both sessions are those of [`becket_wire`], which run in production; bytes really cross the
+//! network between them, cut, delayed and broken as the seed says. Nothing here opens a socket,
+//! reads a clock or draws from the system's randomness: one seed decides everything, and the same
+//! seed gives the same trace to the last event.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`contract`] | what an adapter is: the traits, its manifest, the life of a flow |
+//! | [`config`] | the limits of a run |
+//! | [`pattern`] | the bytes that flows carry |
+//! | [`choice`] | every decision of a run, drawn from a seed or from a recording |
+//! | [`trace`] | what happened, without a byte of payload |
+//! | [`source`], [`target`] | what flows are given, and how they are answered |
+//! | [`world`] | one run |
+//! | [`adapters`] | adapters that the lab brings along |
+
+#![forbid(unsafe_code)]
+
+pub mod adapters;
+pub mod choice;
+pub mod config;
+pub mod contract;
+pub mod pattern;
+pub mod source;
+pub mod target;
+pub mod trace;
+pub mod world;

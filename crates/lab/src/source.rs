@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What sources give: a plan for each flow, decided by the seed.
+//!
+//! All sources are presets of one plan: at which tick which chunk of how many bytes, and how the flow
+//! ends. The same seed gives the same plan. How the chunks of several flows are interleaved is the
+//! scheduler's.
+
+use crate::config::Config;
+use crate::contract::{Class, FlowId, Tick};
+
+/// A preset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Source {
+    /// Each flow one chunk of 64 to 95 bytes.
+    SmallBurst,
+    /// One flow, four chunks of half the longest.
+    LargeObject,
+    /// One flow, twelve small chunks, one every second tick.
+    SlowDrip,
+    /// A bulk flow among interactive ones; the last is reset if there are more than two.
+    MixedFlow,
+    /// The first flow is reset after 128 bytes; the others run to their end.
+    Resetting,
+    /// The first flow ends its direction after 128 bytes, and is answered.
+    HalfClose,
+}
+
+/// How a flow ends at its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its last chunk is final.
+    Final,
+    /// By a half-close behind its last chunk.
+    HalfClose,
+    /// It is broken off behind its last chunk.
+    Reset,
+}
+
+/// A chunk that is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// Not before.
+    pub at: Tick,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// What the source of one flow does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowPlan {
+    /// Which flow.
+    pub flow: FlowId,
+    /// What it carries.
+    pub class: Class,
+    /// When it opens.
+    pub opens_at: Tick,
+    /// Its chunks, in order of their ticks.
+    pub chunks: Vec<Planned>,
+    /// How it ends.
+    pub end: End,
+}
+
+impl FlowPlan {
+    /// All its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.bytes).sum()
+    }
+}
+
+impl Source {
+    /// All presets.
+    pub const ALL: [Self; 6] = [
+        Self::SmallBurst,
+        Self::LargeObject,
+        Self::SlowDrip,
+        Self::MixedFlow,
+        Self::Resetting,
+        Self::HalfClose,
+    ];
+
+    /// Its name, in scenarios and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SmallBurst => "small_burst_source",
+            Self::LargeObject => "large_object_source",
+            Self::SlowDrip => "slow_drip_source",
+            Self::MixedFlow => "mixed_flow_source",
+            Self::Resetting => "resetting_source",
+            Self::HalfClose => "half_close_source",
+        }
+    }
+
+    /// The plan of `flows` flows for the seed of the configuration. Presets of one flow have one,
+    /// however many are asked for.
+    #[must_use]
+    pub fn plan(self, config: &Config, flows: u32) -> Vec<FlowPlan> {
+        let (seed, chunk) = (config.deterministic_seed, config.max_chunk_bytes);
+        let half = (chunk / 2).max(1);
+        let at_once = |bytes| vec![Planned { at: Tick(0), bytes }];
+        let plan = |number: u32, class, chunks, end| {
+            let (flow, opens_at) = (FlowId::new(number), Tick(0));
+            FlowPlan { flow, class, opens_at, chunks, end }
+        };
+        // A chunk is never longer than the longest.
+        let small = |number: u32| (64 + seed.wrapping_add(u64::from(number - 1)) % 32).min(chunk);
+        let short = |bytes: u64| bytes.min(chunk);
+        match self {
+            Self::SmallBurst => (1..=flows)
+                .map(|number| plan(number, Class::Normal, at_once(small(number)), End::Final))
+                .collect(),
+            Self::LargeObject => {
+                let chunks = vec![Planned { at: Tick(0), bytes: half }; 4];
+                vec![plan(1, Class::Bulk, chunks, End::Final)]
+            }
+            Self::SlowDrip => {
+                let drip = |at: u64| {
+                    let bytes = short(24 + seed.wrapping_add(at) % 8);
+                    Planned { at: Tick(2 * at), bytes }
+                };
+                vec![plan(1, Class::Interactive, (0..12).map(drip).collect(), End::Final)]
+            }
+            Self::MixedFlow => (1..=flows)
+                .map(|number| match number {
+                    1 => plan(number, Class::Bulk, at_once(half), End::Final),
+                    _ => {
+                        let is_last = number == flows && flows > 2;
+                        let end = if is_last { End::Reset } else { End::Final };
+                        plan(number, Class::Interactive, at_once(short(96)), end)
+                    }
+                })
+                .collect(),
+            Self::Resetting => (1..=flows)
+                .map(|number| {
+                    let (bytes, end) = match number {
+                        1 => (short(128), End::Reset),
+                        _ => (small(number), End::Final),
+                    };
+                    plan(number, Class::Normal, at_once(bytes), end)
+                })
+                .collect(),
+            Self::HalfClose => (1..=flows)
+                .map(|number| {
+                    let (bytes, end) = match number {
+                        1 => (short(128), End::HalfClose),
+                        _ => (small(number), End::Final),
+                    };
+                    plan(number, Class::Normal, at_once(bytes), end)
+                })
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(seed: u64) -> Config {
+        Config { deterministic_seed: seed, ..Config::default() }
+    }
+
+    #[test]
+    fn plans_are_as_the_table_says() {
+        let burst = Source::SmallBurst.plan(&config(33), 3);
+        let bytes: Vec<_> = burst.iter().map(FlowPlan::bytes).collect();
+        assert_eq!(bytes, [65, 66, 67]);
+
+        let [large] = &Source::LargeObject.plan(&config(1), 5)[..] else { panic!("one flow") };
+        assert_eq!((large.chunks.len(), large.bytes()), (4, 128 << 10));
+
+        let [drip] = &Source::SlowDrip.plan(&config(2), 1)[..] else { panic!("one flow") };
+        assert_eq!(drip.chunks.len(), 12);
+        assert_eq!(drip.chunks[11], Planned { at: Tick(22), bytes: 24 + 13 % 8 });
+
+        let mixed = Source::MixedFlow.plan(&config(1), 4);
+        let ends: Vec<_> = mixed.iter().map(|plan| plan.end).collect();
+        assert_eq!(ends, [End::Final, End::Final, End::Final, End::Reset]);
+        assert_eq!((mixed[0].bytes(), mixed[1].bytes()), (32 << 10, 96));
+        let two = Source::MixedFlow.plan(&config(1), 2);
+        assert!(two.iter().all(|plan| plan.end == End::Final));
+
+        let resetting = Source::Resetting.plan(&config(1), 3);
+        assert_eq!((resetting[0].end, resetting[0].bytes()), (End::Reset, 128));
+        assert!(resetting[1..].iter().all(|plan| plan.end == End::Final));
+        assert_eq!(Source::HalfClose.plan(&config(1), 1)[0].end, End::HalfClose);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_plan_and_no_chunk_is_too_long() {
+        for source in Source::ALL {
+            for seed in 0..40 {
+                let config = Config { max_chunk_bytes: 1 + seed * 7, ..config(seed) };
+                let plan = source.plan(&config, 6);
+                assert_eq!(plan, source.plan(&config, 6));
+                let chunks = plan.iter().flat_map(|plan| &plan.chunks);
+                assert!(chunks.clone().all(|chunk| chunk.bytes <= config.max_chunk_bytes));
+                assert!(plan.iter().all(|plan| plan.chunks.is_sorted_by_key(|chunk| chunk.at)));
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What stands behind the other session: it takes requests, and answers.
+
+use crate::choice::Choices;
+use crate::contract::Tick;
+
+/// How a target behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Behaviour {
+    /// Gives back what comes, as it comes.
+    Echo,
+    /// Takes everything and answers nothing.
+    Discard,
+    /// 1024 bytes when the request is over.
+    FixedResponse,
+    /// 2048 bytes, half of them two ticks later.
+    SlowResponse,
+    /// 4096 bytes in four chunks.
+    ChunkedResponse,
+    /// 256 KiB.
+    LargeObject,
+    /// An error.
+    ErrorResponse,
+    /// As many bytes as came, 256 at most, then a reset.
+    ResetMidstream,
+    /// 1024 bytes in sixteen chunks, one each tick.
+    DripResponse,
+    /// 2048 bytes in two to six chunks of any length.
+    JitteryResponse,
+}
+
+/// How an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// In order.
+    Final,
+    /// By an error of the target.
+    Error,
+    /// The target breaks it off.
+    Reset,
+}
+
+/// The answer to one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Chunks: after how many ticks since the request was over, and how many bytes. Empty for an echo,
+    /// whose answer is what came.
+    pub chunks: Vec<(u64, u64)>,
+    /// How it ends.
+    pub ending: Ending,
+}
+
+impl Behaviour {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Echo,
+        Self::Discard,
+        Self::FixedResponse,
+        Self::SlowResponse,
+        Self::ChunkedResponse,
+        Self::LargeObject,
+        Self::ErrorResponse,
+        Self::ResetMidstream,
+        Self::DripResponse,
+        Self::JitteryResponse,
+    ];
+
+    /// Its name, in scenarios and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Discard => "discard",
+            Self::FixedResponse => "fixed_response",
+            Self::SlowResponse => "slow_response",
+            Self::ChunkedResponse => "chunked_response",
+            Self::LargeObject => "large_object",
+            Self::ErrorResponse => "error_response",
+            Self::ResetMidstream => "reset_midstream",
+            Self::DripResponse => "drip_response",
+            Self::JitteryResponse => "jittery_response",
+        }
+    }
+
+    /// Whether it gives back what comes, as it comes.
+    #[must_use]
+    pub const fn is_echo(self) -> bool {
+        matches!(self, Self::Echo)
+    }
+
+    /// The answer to a request of so many bytes, which is over.
+    pub fn answer(self, request_bytes: u64, choices: &mut Choices) -> Answer {
+        let (chunks, ending) = match self {
+            Self::Echo | Self::Discard => (Vec::new(), Ending::Final),
+            Self::FixedResponse => (vec![(0, 1024)], Ending::Final),
+            Self::SlowResponse => (vec![(0, 1024), (2, 1024)], Ending::Final),
+            Self::ChunkedResponse => (vec![(0, 1024); 4], Ending::Final),
+            Self::LargeObject => (vec![(0, 32 << 10); 8], Ending::Final),
+            Self::ErrorResponse => (Vec::new(), Ending::Error),
+            Self::ResetMidstream => match request_bytes.min(256) {
+                0 => (Vec::new(), Ending::Reset),
+                bytes => (vec![(0, bytes)], Ending::Reset),
+            },
+            Self::DripResponse => ((0..16).map(|at| (at, 64)).collect(), Ending::Final),
+            Self::JitteryResponse => (jittery(choices), Ending::Final),
+        };
+        Answer { chunks, ending }
+    }
+}
+
+const JITTERY_BYTES: u64 = 2048;
+
+fn jittery(choices: &mut Choices) -> Vec<(u64, u64)> {
+    let pieces = u64::from(2 + choices.below(5));
+    let (mut chunks, mut left) = (Vec::new(), JITTERY_BYTES);
+    for piece in 1..=pieces {
+        let most = left - (pieces - piece);
+        let bytes = if piece == pieces { left } else { 1 + u64::from(choices.below(most as u32)) };
+        chunks.push((piece - 1, bytes));
+        left -= bytes;
+    }
+    chunks
+}
+
+/// When something of an answer is due.
+#[must_use]
+pub(crate) fn due(began: Tick, after: u64) -> Tick {
+    began.after(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_as_the_table_says() {
+        let mut choices = Choices::seeded(1);
+        let mut sums = Vec::new();
+        for behaviour in Behaviour::ALL {
+            let answer = behaviour.answer(1000, &mut choices);
+            sums.push((answer.chunks.len(), answer.chunks.iter().map(|chunk| chunk.1).sum()));
+        }
+        let jittery = sums.pop();
+        let expected: [(usize, u64); 9] = [
+            (0, 0),
+            (0, 0),
+            (1, 1024),
+            (2, 2048),
+            (4, 4096),
+            (8, 256 << 10),
+            (0, 0),
+            (1, 256),
+            (16, 1024),
+        ];
+        assert_eq!(sums, expected);
+        assert!(jittery.is_some_and(|(pieces, bytes)| (2..=6).contains(&pieces) && bytes == 2048));
+        let short = Behaviour::ResetMidstream.answer(7, &mut choices);
+        assert_eq!((short.chunks, short.ending), (vec![(0, 7)], Ending::Reset));
+    }
+
+    #[test]
+    fn a_jittery_answer_is_whole_for_every_seed() {
+        let mut counts = [0; 7];
+        for seed in 0..2000 {
+            let answer = Behaviour::JitteryResponse.answer(0, &mut Choices::seeded(seed));
+            assert_eq!(answer.chunks.iter().map(|chunk| chunk.1).sum::<u64>(), JITTERY_BYTES);
+            assert!(answer.chunks.iter().all(|chunk| chunk.1 > 0));
+            counts[answer.chunks.len()] += 1;
+        }
+        assert!(counts[2..].iter().all(|count| *count > 200), "{counts:?}");
+    }
+}

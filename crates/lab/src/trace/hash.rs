@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A trace as one number, by which two runs are told to be the same.
+//!
+//! Two lanes of 64 bits, each of which takes in every word of every event by a bijection of its
+//! state (SplitMix64's output function), with other constants. It is no cryptographic hash: nobody
+//! looks for a collision here, and two traces that differ agree by chance once in 2¹²⁸.
+
+use std::fmt;
+
+use super::Event;
+use crate::pattern::{GOLDEN, mix};
+
+/// All events of a trace as one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceHash([u64; 2]);
+
+impl Default for TraceHash {
+    fn default() -> Self {
+        Self([GOLDEN, !GOLDEN])
+    }
+}
+
+impl TraceHash {
+    #[inline]
+    pub(super) fn add(&mut self, event: &Event) {
+        let [first, second, third, fourth] = event.what.words();
+        let head = event.tick.0 ^ u64::from(event.flow.number()).rotate_left(40);
+        let Self([one, other]) = self;
+        for word in [head, first, second, third, fourth] {
+            *one = mix(*one ^ word);
+            *other = (*other ^ word.rotate_left(23)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+            *other ^= *other >> 32;
+        }
+    }
+
+    /// Two runs as one.
+    #[must_use]
+    pub const fn join(self, next: Self) -> Self {
+        let Self([one, other]) = self;
+        let Self([first, second]) = next;
+        Self([mix(one ^ first), mix(other.rotate_left(17) ^ second)])
+    }
+}
+
+impl fmt::Display for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self([one, other]) = self;
+        write!(f, "{one:016x}{other:016x}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::{Call, Place, Said, Trace, What};
+    use crate::contract::{ErrorClass, FlowId, Tick};
+
+    fn hash(events: &[(u64, u32, What)]) -> super::TraceHash {
+        let mut trace = Trace::new(100);
+        for (tick, flow, what) in events {
+            trace.push(Tick(*tick), FlowId::new(*flow), *what);
+        }
+        trace.hash()
+    }
+
+    #[test]
+    fn every_field_and_the_order_count() {
+        let place = Place::Ingress;
+        let took = |bytes| What::Took { place, bytes };
+        let called = |call| What::Called { place, call, refused: None };
+        let mut seen = HashSet::new();
+        let traces: &[&[(u64, u32, What)]] = &[
+            &[],
+            &[(0, 1, took(1))],
+            &[(1, 1, took(1))],
+            &[(0, 2, took(1))],
+            &[(0, 1, took(2))],
+            &[(0, 1, What::Took { place: Place::Egress, bytes: 1 })],
+            &[(0, 1, What::Holds { place, bytes: 1 })],
+            &[(0, 1, took(1)), (0, 1, took(2))],
+            &[(0, 1, took(2)), (0, 1, took(1))],
+            &[(0, 1, called(Call::Open))],
+            &[(0, 1, called(Call::Reset))],
+            &[(0, 1, What::Called { place, call: Call::Open, refused: Some(ErrorClass::Closed) })],
+            &[(0, 1, What::Said { place, said: Said::Closed })],
+            &[(0, 1, What::Said { place, said: Said::Failed })],
+        ];
+        for trace in traces {
+            assert!(seen.insert(hash(trace)), "{trace:?}");
+            assert_eq!(hash(trace), hash(trace));
+        }
+    }
+
+    #[test]
+    fn a_trace_that_is_too_long_is_cut() {
+        let mut trace = Trace::new(2);
+        for _ in 0..2 {
+            trace.push(Tick(0), FlowId::new(1), What::Stalled);
+        }
+        assert!(!trace.is_cut());
+        trace.push(Tick(0), FlowId::new(1), What::Stalled);
+        assert!(trace.is_cut() && trace.events().len() == 2);
+        trace.clear();
+        assert!(!trace.is_cut() && trace.events().is_empty() && trace.hash() == hash(&[]));
+    }
+}

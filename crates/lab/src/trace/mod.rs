@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What happened in a run, without a byte of payload.
+//!
+//! A trace is the only thing that a verdict is made of: rules look at events, never at the run. An
+//! event has numbers and classes; what a flow carried is in it only as "as it should be" or "another
+//! byte than it should be, at this offset".
+//!
+//! | file | holds |
+//! |---|---|
+//! | `event` | what can happen |
+//! | `bucket` | sizes as reports tell them |
+//! | `hash` | the trace as one number |
+
+mod bucket;
+mod event;
+mod hash;
+
+pub use bucket::{ByteBucket, CountBucket};
+pub use event::{Call, Event, FaultKind, Place, Said, What};
+pub use hash::TraceHash;
+
+use crate::contract::{FlowId, Tick};
+
+/// The events of one run, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    events: Vec<Event>,
+    events_max: usize,
+    is_cut: bool,
+    hash: TraceHash,
+}
+
+impl Trace {
+    /// Of so many events at most.
+    #[must_use]
+    pub fn new(events_max: u32) -> Self {
+        Self { events_max: events_max as usize, ..Self::default() }
+    }
+
+    /// Begins anew, with the memory of before.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.is_cut = false;
+        self.hash = TraceHash::default();
+    }
+
+    /// Something happened.
+    #[inline]
+    pub fn push(&mut self, tick: Tick, flow: FlowId, what: What) {
+        if self.events.len() >= self.events_max {
+            self.is_cut = true;
+            return;
+        }
+        let event = Event { tick, flow, what };
+        self.hash.add(&event);
+        self.events.push(event);
+    }
+
+    /// What happened, in order.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// There was more than there may be: the run was broken off.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// All events as one number.
+    #[must_use]
+    pub const fn hash(&self) -> TraceHash {
+        self.hash
+    }
+
+    /// What happened to one flow.
+    pub fn of_flow(&self, flow: FlowId) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |event| event.flow == flow)
+    }
+}

@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The client's side: sources before the ingress adapter, the boundary between adapters and session,
+//! and what comes back, before the egress adapter.
+
+use becket_wire::{Credit, DecodeError, Event, Priority, SessionError, StreamId, codes};
+use bytes::Bytes;
+
+use super::flow::Ending;
+use super::{Parts, World};
+use crate::contract::{
+    Cause, Chunk, Class, FlowEvent, FlowId, FlowState, Tick,
+    outlet::{Receiver, Refused},
+};
+use crate::pattern::Direction;
+use crate::source::End;
+use crate::trace::{Call, Place, Said, What};
+
+/// What a stream is opened for. There is one service.
+const SERVICE: u16 = 1;
+/// The code of a reset that somebody wanted; the next is that of an error.
+pub(super) const RESET: u16 = codes::APPLICATION;
+pub(super) const ERROR: u16 = codes::APPLICATION + 1;
+/// Elements of each flow that may be under way, whatever their length.
+pub(super) const MESSAGES: u32 = 64;
+
+/// A frame that could not be taken, which ends the session.
+pub(super) struct Broken;
+
+impl From<DecodeError> for Broken {
+    fn from(_: DecodeError) -> Self {
+        Self
+    }
+}
+
+impl From<SessionError> for Broken {
+    fn from(_: SessionError) -> Self {
+        Self
+    }
+}
+
+impl World<'_> {
+    /// One source opens its flow, or offers what is due.
+    pub(super) fn offer(&mut self) {
+        let parts = &mut self.parts;
+        let Some(id) = Parts::pick(parts.choices, &mut parts.to_offer) else { return };
+        let Some(flow) = parts.flow(id) else { return };
+        flow.offers = false;
+        if flow.is_open { self.offer_next(id) } else { self.open(id) }
+    }
+
+    fn open(&mut self, id: FlowId) {
+        self.parts.happens(Place::Ingress, id, FlowEvent::Open);
+        let mut known = 0;
+        let is_open = [Place::Ingress, Place::Egress].into_iter().all(|place| {
+            let knows = self.ask(place, Call::Open, id);
+            known += usize::from(knows);
+            knows
+        }) && self.parts.open_stream(id);
+        if !is_open {
+            for place in [Place::Ingress, Place::Egress].into_iter().take(known) {
+                self.ask(place, Call::Close, id);
+            }
+            if let Some(flow) = self.parts.flow(id) {
+                (flow.is_ended, flow.sink_knows) = (true, true);
+            }
+            return self.parts.happens(Place::Ingress, id, FlowEvent::Fail);
+        }
+        if let Some(flow) = self.parts.flow(id) {
+            flow.is_open = true;
+        }
+        self.parts.may_offer(id);
+    }
+
+    fn offer_next(&mut self, id: FlowId) {
+        let setup = self.parts.setup;
+        let Some(plan) = setup.plans.get(id.number() as usize - 1) else { return };
+        let Some(flow) = self.parts.flow(id) else { return };
+        let (sent, request) = (flow.source, flow.request);
+        let Some(planned) = plan.chunks.get(sent.chunk) else {
+            return self.end_source(id, plan.end);
+        };
+        let is_last = sent.chunk + 1 == plan.chunks.len();
+        let left = planned.bytes - sent.part;
+        let chunk = Chunk {
+            flow: id,
+            sequence: sent.chunk as u64 + 1,
+            offset: sent.offset,
+            bytes: left,
+            is_final: is_last && plan.end == End::Final,
+        };
+        let mut bytes = vec![0; left as usize];
+        request.fill(sent.offset, &mut bytes);
+        let place = Place::Ingress;
+        self.parts.say(id, offered(place, &chunk));
+        let result = self
+            .parts
+            .call(place, &mut *self.ingress, |ingress, cx, _| ingress.offer(cx, &chunk, &bytes));
+        match result {
+            Ok(taken) => {
+                let taken = (taken as u64).min(left);
+                self.parts.say(id, What::Took { place, bytes: taken });
+                self.parts.source_gave(id, taken, taken == left);
+            }
+            Err(error) => {
+                self.parts.say(id, What::OfferRefused { place, class: error.class() });
+                self.parts.break_off(id, Cause::Error);
+                self.see_to_ended();
+            }
+        }
+    }
+
+    /// All chunks were taken: how the plan ends is done.
+    fn end_source(&mut self, id: FlowId, end: End) {
+        if let Some(flow) = self.parts.flow(id) {
+            flow.source.is_done = true;
+        }
+        match end {
+            End::Final => {}
+            End::HalfClose => {
+                if !self.ask(Place::Ingress, Call::HalfClose, id) {
+                    self.parts.break_off(id, Cause::Error);
+                }
+            }
+            End::Reset => {
+                if let Some(flow) = self.parts.flow(id) {
+                    flow.broken_by_source = true;
+                }
+                if !self.ask(Place::Ingress, Call::Reset, id) {
+                    self.parts.break_off(id, Cause::Reset);
+                }
+            }
+        }
+        self.see_to_ended();
+    }
+
+    /// The egress adapter is offered what came for a flow.
+    pub(super) fn accept(&mut self) {
+        let parts = &mut self.parts;
+        let Some(id) = Parts::pick(parts.choices, &mut parts.to_accept) else { return };
+        let Some(flow) = parts.flow(id) else { return };
+        flow.accepts = false;
+        if flow.broken.is_some() || flow.handed.is_over {
+            return;
+        }
+        let (element, part) = (flow.arrived.front().cloned(), flow.arrived_part);
+        let is_final = flow.is_answered && flow.arrived.len() <= 1;
+        if element.is_none() && !is_final {
+            return;
+        }
+        let bytes = element.unwrap_or_default().slice(part..);
+        let (sequence, offset) = (flow.handed.sequence, flow.handed.offset);
+        let chunk = Chunk { flow: id, sequence, offset, bytes: bytes.len() as u64, is_final };
+        let place = Place::Egress;
+        parts.say(id, offered(place, &chunk));
+        let result =
+            parts.call(place, &mut *self.egress, |egress, cx, _| egress.accept(cx, &chunk, &bytes));
+        match result {
+            Ok(taken) => {
+                let taken = taken.min(bytes.len());
+                self.parts.say(id, What::Took { place, bytes: taken as u64 });
+                self.parts.egress_took(id, &chunk, taken);
+            }
+            Err(error) => {
+                self.parts.say(id, What::OfferRefused { place, class: error.class() });
+                self.parts.break_off(id, Cause::Error);
+            }
+        }
+        self.see_to_ended();
+    }
+
+    pub(super) fn deliver_down(&mut self) {
+        self.parts.deliver_down();
+        self.see_to_ended();
+    }
+}
+
+fn offered(place: Place, chunk: &Chunk) -> What {
+    let Chunk { sequence, offset, bytes, is_final, .. } = *chunk;
+    What::Offered { place, sequence, offset, bytes, is_final }
+}
+
+impl Parts<'_> {
+    pub(super) fn class(&self, flow: FlowId) -> Class {
+        let plan = self.setup.plans.get((flow.number() as usize).wrapping_sub(1));
+        plan.map_or(Class::Normal, |plan| plan.class)
+    }
+
+    pub(super) fn cause(&mut self, flow: FlowId) -> Cause {
+        self.flow(flow).and_then(|flow| flow.broken).unwrap_or(Cause::Reset)
+    }
+
+    /// Sources and targets whose time has come get into their lines.
+    pub(super) fn wake_due(&mut self) {
+        for at in 1..=self.flows.len() as u32 {
+            self.may_offer(FlowId::new(at));
+            self.may_answer(FlowId::new(at));
+        }
+    }
+
+    /// The flow gets into the line of those who offer, if it has something.
+    fn may_offer(&mut self, id: FlowId) {
+        if self.source_due(id).is_none_or(|due| due > self.now) {
+            return;
+        }
+        let Some(flow) = self.flow(id) else { return };
+        if !flow.offers && !flow.is_stalled {
+            flow.offers = true;
+            self.to_offer.push_back(id);
+        }
+    }
+
+    /// When a source does something next by itself.
+    fn source_due(&mut self, id: FlowId) -> Option<Tick> {
+        let setup = self.setup;
+        let plan = setup.plans.get((id.number() as usize).checked_sub(1)?)?;
+        let flow = self.flow(id)?;
+        if flow.source.is_done || flow.life.state().is_over() {
+            return None;
+        }
+        if !flow.is_open {
+            return Some(flow.opens_at);
+        }
+        let now = Tick(0);
+        Some(plan.chunks.get(flow.source.chunk).map_or(now, |chunk| chunk.at))
+    }
+
+    /// When something happens by itself.
+    pub(super) fn next_due(&mut self) -> Option<Tick> {
+        let mut next: Option<Tick> = None;
+        for at in 1..=self.flows.len() as u32 {
+            let id = FlowId::new(at);
+            let stalled = self.flow(id).is_some_and(|flow| flow.is_stalled);
+            let source = self.source_due(id).filter(|_| !stalled);
+            let due = [source, self.answer_due(id)].into_iter().flatten();
+            next = next.into_iter().chain(due.filter(|due| *due > self.now)).min();
+        }
+        next
+    }
+
+    fn source_gave(&mut self, id: FlowId, taken: u64, is_all: bool) {
+        let setup = self.setup;
+        let plan = setup.plans.get((id.number() as usize).wrapping_sub(1));
+        let Some(flow) = self.flow(id) else { return };
+        flow.source.offset += taken;
+        flow.source.part += taken;
+        if is_all {
+            flow.source.chunk += 1;
+            flow.source.part = 0;
+            if plan.is_some_and(|plan| {
+                plan.end == End::Final && flow.source.chunk == plan.chunks.len()
+            }) {
+                flow.source.is_done = true;
+            }
+            self.may_offer(id);
+        } else if !flow.is_stalled {
+            flow.is_stalled = true;
+            self.say(id, What::Stalled);
+        }
+    }
+
+    /// An adapter says that it would take more.
+    pub(super) fn has_room(&mut self, place: Place, id: FlowId) {
+        let Some(flow) = self.flow(id) else { return };
+        match place {
+            Place::Ingress => {
+                if std::mem::take(&mut flow.is_stalled) {
+                    self.say(id, What::Resumed);
+                    self.may_offer(id);
+                }
+            }
+            _ => {
+                flow.egress_is_full = false;
+                self.may_accept(id);
+            }
+        }
+    }
+
+    /// A stream for the flow. False: the session has none.
+    fn open_stream(&mut self, id: FlowId) -> bool {
+        let priority = match self.class(id) {
+            Class::Interactive => Priority::High,
+            Class::Normal => Priority::Normal,
+            Class::Bulk => Priority::Low,
+        };
+        let credit = Credit::new(MESSAGES, self.setup.window_bytes);
+        let name = Bytes::copy_from_slice(&id.number().to_le_bytes());
+        self.client_has = true;
+        let Ok(stream) = self.client.open(SERVICE, priority, credit, name) else { return false };
+        if let Some(flow) = self.flow(id) {
+            flow.stream = Some(stream);
+        }
+        self.say(id, What::Stream { stream: stream.number() });
+        true
+    }
+
+    fn of_stream(&self, stream: StreamId) -> Option<FlowId> {
+        self.flows.iter().find(|flow| flow.stream == Some(stream)).map(|flow| flow.id)
+    }
+
+    /// The flow gets into the line of those for whom something came.
+    fn may_accept(&mut self, id: FlowId) {
+        let Some(flow) = self.flow(id) else { return };
+        let has = !flow.arrived.is_empty() || flow.is_answered && !flow.handed.is_over;
+        if has && !flow.accepts && !flow.egress_is_full && flow.broken.is_none() {
+            flow.accepts = true;
+            self.to_accept.push_back(id);
+        }
+    }
+
+    fn egress_took(&mut self, id: FlowId, chunk: &Chunk, taken: usize) {
+        let Some(flow) = self.flow(id) else { return };
+        flow.handed.offset += taken as u64;
+        flow.arrived_part += taken;
+        let mut messages = 0;
+        if taken as u64 == chunk.bytes {
+            flow.handed.sequence += 1;
+            flow.handed.is_over = chunk.is_final;
+            flow.arrived_part = 0;
+            messages = u32::from(flow.arrived.pop_front().is_some());
+        } else {
+            flow.egress_is_full = true;
+        }
+        if let Some(stream) = flow.stream
+            && !flow.is_answered
+        {
+            // Refused: the stream is over, and needs no credit.
+            let _over = self.client.grant(stream, messages, taken as u64);
+            self.client_has = true;
+        }
+        self.may_accept(id);
+    }
+
+    /// Bytes reach the client.
+    pub(super) fn deliver_down(&mut self) {
+        let arrived = self.some_of(self.down.under_way());
+        self.down.arrive(arrived);
+        let mut pipe = std::mem::replace(&mut self.down, super::Pipe::new(0));
+        let result = pipe.frames(|frame| -> Result<(), Broken> {
+            self.client_has = true;
+            if let Some(event) = self.client.receive(frame)? {
+                self.client_event(event);
+            }
+            Ok(())
+        });
+        self.down = pipe;
+        if result.is_err() {
+            self.session_over(true);
+        }
+    }
+
+    fn client_event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Accepted { stream, .. } => {
+                let Some(id) = self.of_stream(stream) else { return };
+                self.happens(Place::Network, id, FlowEvent::Opened);
+                self.wake_ingress();
+            }
+            Event::Credit { .. } | Event::Ready { .. } => self.wake_ingress(),
+            Event::Element { stream, body, .. } => {
+                let Some(id) = self.of_stream(stream) else { return };
+                let bytes = body.into_bytes();
+                let direction = Direction::Response;
+                self.say(id, What::Crossed { direction, bytes: bytes.len() as u64 });
+                if let Some(flow) = self.flow(id) {
+                    flow.arrived.push_back(bytes);
+                }
+                self.may_accept(id);
+            }
+            Event::Ended { stream, code, .. } => {
+                let Some(id) = self.of_stream(stream) else { return };
+                self.say(id, What::StreamOver { is_reset: false, code });
+                if let Some(flow) = self.flow(id) {
+                    flow.is_answered = true;
+                }
+                if self.flow(id).is_some_and(|flow| flow.life.state() == FlowState::Open) {
+                    self.happens(Place::Network, id, FlowEvent::Drain);
+                }
+                self.may_accept(id);
+            }
+            Event::Reset { stream, code, .. } => {
+                let Some(id) = self.of_stream(stream) else { return };
+                self.say(id, What::StreamOver { is_reset: true, code });
+                self.break_off(id, if code == RESET { Cause::Reset } else { Cause::Error });
+            }
+            Event::Closed { .. } => self.session_over(true),
+            _ => {}
+        }
+    }
+
+    fn wake_ingress(&mut self) {
+        let [ingress, _] = &mut self.calls;
+        ingress.wants_poll = true;
+    }
+
+    /// The flow is over at once: its stream is reset, and those who do not know are told.
+    pub(super) fn break_off(&mut self, id: FlowId, cause: Cause) {
+        let Some(flow) = self.flow(id) else { return };
+        if flow.life.state().is_over() {
+            return;
+        }
+        flow.broken = Some(cause);
+        flow.arrived.clear();
+        let stream = flow.stream;
+        let code = if cause == Cause::Reset { RESET } else { ERROR };
+        if let Some(stream) = stream {
+            // Refused: it was reset by the other side.
+            let _over = self.client.reset(stream, code, Bytes::new());
+            self.client_has = true;
+        }
+        let event = if cause == Cause::Reset { FlowEvent::Reset } else { FlowEvent::Fail };
+        self.happens(Place::Network, id, event);
+    }
+
+    /// A flow whose end is to be seen to.
+    pub(super) fn next_ending(&mut self) -> Option<(FlowId, Ending)> {
+        let flow = self.flows.iter_mut().find(|flow| flow.is_open && flow.ending().is_some())?;
+        let ending = flow.ending()?;
+        flow.is_ended = true;
+        Some((flow.id, ending))
+    }
+
+    /// A session is over: so are all flows.
+    pub(super) fn session_over(&mut self, is_client: bool) {
+        if std::mem::replace(&mut self.is_broken, true) {
+            return;
+        }
+        self.say(super::RUN, What::SessionError { is_client, code: codes::PROTOCOL });
+        for at in 1..=self.flows.len() as u32 {
+            self.break_off(FlowId::new(at), Cause::Error);
+        }
+    }
+}
+
+/// Where what the ingress adapter puts out goes: into the session.
+pub(super) struct Boundary<'a, 'b>(pub(super) &'a mut Parts<'b>);
+
+impl Receiver for Boundary<'_, '_> {
+    fn room(&self, flow: FlowId) -> usize {
+        let parts = &*self.0;
+        let known = parts.flows.get((flow.number() as usize).wrapping_sub(1));
+        let open = known.filter(|flow| flow.broken.is_none() && !flow.entered.is_over);
+        let credit = open.and_then(|flow| parts.client.credit(flow.stream?));
+        let credit = credit.filter(|credit| credit.messages > 0);
+        let most = parts.setup.config.max_chunk_bytes;
+        credit.map_or(0, |credit| credit.bytes.min(most) as usize)
+    }
+
+    fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        let room = self.room(chunk.flow);
+        let parts = &mut *self.0;
+        let (id, place) = (chunk.flow, Place::Ingress);
+        let count = bytes.len() as u64;
+        let state = parts.flow(id).map_or(FlowState::New, |flow| flow.life.state());
+        let is_open = parts
+            .flow(id)
+            .is_some_and(|flow| flow.is_open && flow.broken.is_none() && !flow.entered.is_over);
+        if !is_open {
+            parts.say(id, What::OutOnNoFlow { place, bytes: count, state });
+            return Err(Refused::UnknownFlow);
+        }
+        if bytes.len() > room {
+            parts.say(id, What::OutBeyondRoom { place, bytes: count, room: room as u64 });
+            return Err(Refused::NoRoom);
+        }
+        parts.put_out(place, chunk, bytes);
+        let Some(flow) = parts.flow(id) else { return Ok(()) };
+        let (stream, is_final) = (flow.stream, chunk.is_final);
+        parts.client_has = true;
+        if let Some(stream) = stream {
+            let sent = if bytes.is_empty() {
+                Ok(0)
+            } else {
+                parts.client.send(stream, 0, Bytes::copy_from_slice(bytes))
+            };
+            if sent.is_err() {
+                parts.say(id, What::OutBeyondRoom { place, bytes: count, room: 0 });
+                return Err(Refused::NoRoom);
+            }
+        }
+        if is_final {
+            self.half_closed(id);
+        }
+        Ok(())
+    }
+
+    fn half_closed(&mut self, flow: FlowId) {
+        let parts = &mut *self.0;
+        parts.say(flow, What::Said { place: Place::Ingress, said: Said::HalfClosed });
+        let Some(known) = parts.flow(flow) else { return };
+        if known.broken.is_some() || std::mem::replace(&mut known.entered.is_over, true) {
+            return;
+        }
+        if let Some(stream) = known.stream {
+            // Refused: it is over.
+            let _over = parts.client.end(stream, codes::DONE, Bytes::new());
+            parts.client_has = true;
+        }
+        if parts.flow(flow).is_some_and(|known| known.life.state() == FlowState::Open) {
+            parts.happens(Place::Ingress, flow, FlowEvent::HalfClose);
+        }
+    }
+
+    fn reset(&mut self, flow: FlowId, cause: Cause) {
+        let said = if cause == Cause::Reset { Said::Reset } else { Said::Failed };
+        self.0.say(flow, What::Said { place: Place::Ingress, said });
+        self.0.break_off(flow, cause);
+    }
+
+    fn closed(&mut self, flow: FlowId) {
+        self.0.say(flow, What::Said { place: Place::Ingress, said: Said::Closed });
+    }
+}

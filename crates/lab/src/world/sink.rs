@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The sink: what the egress adapter gives, checked. It keeps counters and flags, no bytes.
+
+use super::Parts;
+use crate::contract::{
+    Cause, Chunk, FlowId,
+    outlet::{Receiver, Refused},
+};
+use crate::trace::{Place, Said, What};
+
+/// Where what the egress adapter puts out goes.
+pub(super) struct Sink<'a, 'b>(pub(super) &'a mut Parts<'b>);
+
+impl Sink<'_, '_> {
+    fn end(&mut self, flow: FlowId) {
+        if let Some(known) = self.0.flow(flow) {
+            known.sunk.is_over = true;
+            known.sink_knows = true;
+        }
+    }
+}
+
+impl Receiver for Sink<'_, '_> {
+    fn room(&self, flow: FlowId) -> usize {
+        let known = self.0.flows.get((flow.number() as usize).wrapping_sub(1));
+        let takes = known.is_some_and(|flow| flow.is_open && !flow.sink_knows);
+        if takes { self.0.setup.config.max_chunk_bytes as usize } else { 0 }
+    }
+
+    fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        let room = self.room(chunk.flow);
+        let parts = &mut *self.0;
+        let (id, place, count) = (chunk.flow, Place::Egress, bytes.len() as u64);
+        let known = parts.flow(id).map(|flow| {
+            // Behind a reset the sink takes what the adapter had, until it says that it is over.
+            (flow.is_open && !flow.sink_knows, flow.life.state())
+        });
+        let (takes, state) = known.unwrap_or_default();
+        if !takes {
+            parts.say(id, What::OutOnNoFlow { place, bytes: count, state });
+            return Err(Refused::UnknownFlow);
+        }
+        if bytes.len() > room {
+            parts.say(id, What::OutBeyondRoom { place, bytes: count, room: room as u64 });
+            return Err(Refused::NoRoom);
+        }
+        parts.put_out(place, chunk, bytes);
+        if chunk.is_final {
+            self.half_closed(id);
+        }
+        Ok(())
+    }
+
+    fn half_closed(&mut self, flow: FlowId) {
+        self.0.say(flow, What::Said { place: Place::Egress, said: Said::HalfClosed });
+        self.end(flow);
+    }
+
+    fn reset(&mut self, flow: FlowId, cause: Cause) {
+        let said = if cause == Cause::Reset { Said::Reset } else { Said::Failed };
+        self.0.say(flow, What::Said { place: Place::Egress, said });
+        self.end(flow);
+        // By itself: what is before it is told.
+        self.0.break_off(flow, cause);
+    }
+
+    fn closed(&mut self, flow: FlowId) {
+        self.0.say(flow, What::Said { place: Place::Egress, said: Said::Closed });
+        self.end(flow);
+    }
+}
