@@ -60,7 +60,7 @@ enum Command {
     Load(commands::load::Arguments),
     /// The models of becket-chan and becket-coro under every interleaving.
     Loom(commands::loom::Arguments),
-    /// Tests of becket-chan and becket-coro in miri: undefined behaviour, data races, leaks. Needs nightly Rust.
+    /// Tests of channels, zero copy and coroutines in miri: undefined behaviour, races, leaks. Needs nightly Rust.
     Miri(commands::miri::Arguments),
     /// Tests of becket-chan and becket-coro under AddressSanitizer and ThreadSanitizer. Needs nightly Rust.
     Sanitize(commands::sanitize::Arguments),

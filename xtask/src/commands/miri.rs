@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `cargo xtask miri`: tests of becket-chan and becket-coro in miri, which finds undefined behaviour,
-//! data races and leaks on every path that a test takes.
+//! `cargo xtask miri`: tests of becket-chan, becket-zcopy and becket-coro in miri, which finds
+//! undefined behaviour, data races and leaks on every path that a test takes.
 //!
 //! Under miri a coroutine is a thread of its own, with the same scheduler. The deques that workers
 //! steal from obey the newer of miri's two rules for pointers alone (tree borrows), and a worker's
@@ -8,7 +8,7 @@
 //!
 //! In becket-chan a test that sets a timer leaves the process's thread for timers behind, which miri counts as a
 //! leak. Such tests have one of [`TIMED`] in their names and run apart, without that check; one
-//! that lacks the word fails here.
+//! that lacks the word fails here. In becket-zcopy such tests are marked as ignored under miri.
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -20,6 +20,14 @@ use crate::process::Output;
 
 /// What is run: the unit tests, and those integration tests that are short enough.
 const CHANNELS: [&str; 4] = ["--package=becket-chan", "--all-features", "--lib", "--test=smoke"];
+const ZERO_COPY: [&str; 6] = [
+    "--package=becket-zcopy",
+    "--lib",
+    "--test=channel",
+    "--test=pool",
+    "--test=region",
+    "--test=table",
+];
 const COROUTINES: [&str; 3] = ["--package=becket-coro", "--lib", "--test=smoke"];
 
 /// Tests of the timers themselves: safe code, and the longest of all.
@@ -45,6 +53,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     } else {
         let miri = Miri::find(context)?;
         output.run(miri.tests(&CHANNELS, WITHOUT_LEAKS).args(&arguments.parts))?;
+        output.run(miri.tests(&ZERO_COPY, WITHOUT_LEAKS).args(&arguments.parts))?;
         output.run(miri.tests(&COROUTINES, FOR_COROUTINES).args(&arguments.parts))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -56,6 +65,7 @@ pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error>
     let skipped = TIMED.iter().chain([&SAFE]).flat_map(|word| ["--skip", word]);
     output.run(miri.tests(&CHANNELS, "").args(skipped))?;
     output.run(miri.tests(&CHANNELS, WITHOUT_LEAKS).args(TIMED).args(["--skip", SAFE]))?;
+    output.run(&mut miri.tests(&ZERO_COPY, ""))?;
     output.run(&mut miri.tests(&COROUTINES, FOR_COROUTINES))
 }
 
