@@ -10,6 +10,7 @@
 //! | [`coroutines`] | groups `coroutines`, `coroutines_scaling`: beside goroutines and others |
 //! | [`gateway`] | group `gateway`: HTTP in front of a plugin, beside hyper by itself |
 //! | [`ipc`] | groups `ipc`, `ipc_scaling`: two processes, beside iceoryx2 and others |
+//! | [`monitor`] | group `monitor`: what it costs to be watched |
 //! | [`zcopy`] | group `zcopy`: descriptors in place of bytes |
 //! | [`harness`] | taking turns, medians |
 //! | [`crew`] | threads that are kept from block to block |
@@ -28,6 +29,7 @@ mod gateway;
 mod harness;
 mod ipc;
 mod machine;
+mod monitor;
 mod report;
 mod spin;
 mod versions;
@@ -44,7 +46,7 @@ use crate::report::{Group, TOLERANCE_PERCENT};
 type Run = fn(Plan<'_>) -> Result<Group, BenchError>;
 
 /// Every group: a module of its own.
-const GROUPS: [(&str, Run); 9] = [
+const GROUPS: [(&str, Run); 10] = [
     ("calls", calls::run),
     ("channels", channels::run),
     ("channels_scaling", channels::run_scaling),
@@ -53,6 +55,7 @@ const GROUPS: [(&str, Run); 9] = [
     ("gateway", gateway::run),
     ("ipc", ipc::run),
     ("ipc_scaling", ipc::run_scaling),
+    ("monitor", monitor::run),
     ("zcopy", zcopy::run),
 ];
 
