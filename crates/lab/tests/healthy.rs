@@ -1,27 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Healthy adapters: whatever the seed, nothing happens that may not.
+//! Healthy adapters: whatever the pair and the seed, nothing happens that may not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use becket_lab::adapters::{MemoryEgressAdapter, MemoryIngressAdapter};
+use becket_lab::adapters::{HEALTHY, Healthy};
 use becket_lab::choice::Choices;
 use becket_lab::config::Config;
 use becket_lab::contract::{FlowState, Limits};
 use becket_lab::source::{End, Source};
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{Event, Trace, What};
+use becket_lab::trace::{Event, Place, Trace, TraceHash, What};
 use becket_lab::world::{self, Setup};
 
-fn run(seed: u64, source: Source, behaviour: Behaviour, flows: u32, buffer: u64) -> Trace {
+fn run(
+    pair: &Healthy,
+    seed: u64,
+    (source, behaviour): (Source, Behaviour),
+    flows: u32,
+    buffer: u64,
+) -> Trace {
     let config = Config { deterministic_seed: seed, max_events: 1 << 16, ..Config::default() };
     let limits =
         Limits { flows_max: 16, buffered_bytes_max: 4 * buffer, flow_buffered_bytes_max: buffer };
     let plans = source.plan(&config, flows);
     let setup = Setup { config: &config, plans, behaviour, window_bytes: 64 << 10 };
     let mut trace = Trace::new(config.max_events);
-    let (mut ingress, mut egress) =
-        (MemoryIngressAdapter::new(limits), MemoryEgressAdapter::new(limits));
-    world::run(&setup, (&mut ingress, &mut egress), &mut Choices::seeded(seed), &mut trace);
+    let (mut ingress, mut egress) = (pair.make)(limits);
+    world::run(&setup, (&mut *ingress, &mut *egress), &mut Choices::seeded(seed), &mut trace);
     trace
 }
 
@@ -62,8 +67,7 @@ fn check_ends(source: Source, behaviour: Behaviour, events: &[Event]) {
     }
 }
 
-#[test]
-fn nothing_happens_that_may_not() {
+fn check_pair(pair: &Healthy) {
     for source in Source::ALL {
         for behaviour in Behaviour::ALL {
             for seed in 0..10 {
@@ -75,29 +79,89 @@ fn nothing_happens_that_may_not() {
                     if buffer == 7 && is_large || buffer == 1000 && is_large && seed > 0 {
                         continue;
                     }
-                    let trace = run(seed, source, behaviour, 4, buffer);
+                    let trace = run(pair, seed, (source, behaviour), 4, buffer);
                     let wrong = trace.events().iter().find(|event| is_wrong(&event.what));
                     let events = trace.events();
-                    check_ends(source, behaviour, events);
                     let last = &events[events.len().saturating_sub(30)..];
                     assert!(
                         wrong.is_none() && !trace.is_cut(),
-                        "{source:?} {behaviour:?} seed {seed} buffer {buffer}: {wrong:?}, {} events\n{last:#?}",
+                        "{} {source:?} {behaviour:?} seed {seed} buffer {buffer}: {wrong:?}, \
+                         {} events\n{last:#?}",
+                        pair.name,
                         events.len()
                     );
+                    check_ends(source, behaviour, events);
                 }
             }
         }
     }
 }
 
+fn pair(name: &str) -> &'static Healthy {
+    HEALTHY.iter().find(|pair| pair.name == name).expect("a pair of this name")
+}
+
+/// A test for each pair, so that they run side by side.
+macro_rules! nothing_happens_that_may_not {
+    ($($name:ident: $pair:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            check_pair(pair($pair));
+        })*
+
+        #[test]
+        fn every_pair_has_its_test() {
+            let tested = [$($pair),*];
+            assert!(HEALTHY.iter().map(|pair| pair.name).eq(tested));
+        }
+    };
+}
+
+nothing_happens_that_may_not! {
+    in_memory: "memory";
+    in_pipes: "pipe";
+    in_rings: "ring";
+    in_chunks: "chunks";
+    between_two_kinds: "ring-memory";
+}
+
 #[test]
 fn a_seed_is_a_run() {
-    for seed in 0..50 {
-        let one = run(seed, Source::MixedFlow, Behaviour::Echo, 4, 100);
-        let other = run(seed, Source::MixedFlow, Behaviour::Echo, 4, 100);
-        assert_eq!(one.events(), other.events());
-        assert_eq!(one.hash(), other.hash());
-        assert_ne!(one.hash(), run(seed + 1, Source::MixedFlow, Behaviour::Echo, 4, 100).hash());
+    for pair in HEALTHY {
+        for seed in 0..50 {
+            let run = |seed| run(pair, seed, (Source::MixedFlow, Behaviour::Echo), 4, 100);
+            let (one, other) = (run(seed), run(seed));
+            assert_eq!(one.events(), other.events());
+            assert_eq!(one.hash(), other.hash());
+            assert_ne!(one.hash(), run(seed + 1).hash());
+        }
     }
+}
+
+#[test]
+fn pairs_are_built_in_different_ways() {
+    let hash = |name| {
+        let runs = (0..10).map(|seed| {
+            run(pair(name), seed, (Source::MixedFlow, Behaviour::ChunkedResponse), 4, 1000).hash()
+        });
+        runs.reduce(TraceHash::join)
+    };
+    let [memory, ring, chunks] = ["memory", "ring", "chunks"].map(hash);
+    assert!(memory != ring && ring != chunks && memory != chunks);
+}
+
+#[test]
+fn chunks_keep_their_borders() {
+    let trace = run(pair("chunks"), 5, (Source::SlowDrip, Behaviour::Echo), 1, 64 << 10);
+    let lengths = |place| {
+        let out = trace.events().iter().filter_map(move |event| match event.what {
+            What::Out { place: at, bytes, .. } if at == place => Some(bytes),
+            _ => None,
+        });
+        out.collect::<Vec<_>>()
+    };
+    let config = Config { deterministic_seed: 5, ..Config::default() };
+    let planned: Vec<_> =
+        Source::SlowDrip.plan(&config, 1)[0].chunks.iter().map(|chunk| chunk.bytes).collect();
+    assert_eq!(lengths(Place::Ingress), planned);
 }

@@ -15,6 +15,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::faces::{carries, faces};
+use super::manifest;
 use crate::contract::{
     Adapter, AdapterError, Capabilities, Capability, Cause, Chunk, Class, Context, Descriptor,
     EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet,
@@ -54,16 +56,7 @@ struct Queue {
 
 impl Memory {
     fn new(name: &str, ways: Capabilities, limits: Limits) -> Self {
-        let capabilities = ways
-            .with(Capability::FlowBackpressure)
-            .with(Capability::FlowHalfClose)
-            .with(Capability::FlowLifecycle)
-            .with(Capability::FlowMetadataOnly)
-            .with(Capability::FlowPriority)
-            .with(Capability::FlowReset)
-            .with(Capability::RuntimeStreamMapping)
-            .with(Capability::TraceSafeAdapterSummary);
-        let manifest = Manifest { name: name.into(), capabilities, limits };
+        let manifest = manifest(name, ways, limits);
         Self { manifest, flows: BTreeMap::new(), buffered_bytes: 0, next: FlowId::new(0) }
     }
 
@@ -220,95 +213,14 @@ impl Queue {
     }
 }
 
-macro_rules! adapters {
-    ($($(#[$doc:meta])* $name:ident($said:literal, $($way:ident),+);)*) => {$(
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub struct $name(Memory);
-
-        impl $name {
-            /// One with these limits.
-            #[must_use]
-            pub fn new(limits: Limits) -> Self {
-                let ways = Capabilities::NONE$(.with(Capability::$way))+;
-                Self(Memory::new($said, ways, limits))
-            }
-        }
-
-        impl Adapter for $name {
-            fn manifest(&self) -> Manifest {
-                self.0.manifest.clone()
-            }
-
-            fn open(
-                &mut self,
-                _: &mut Context<'_>,
-                flow: FlowId,
-                descriptor: &Descriptor,
-            ) -> Result<(), AdapterError> {
-                self.0.open(flow, descriptor)
-            }
-
-            fn half_close(
-                &mut self,
-                cx: &mut Context<'_>,
-                flow: FlowId,
-            ) -> Result<(), AdapterError> {
-                self.0.half_close(cx, flow)
-            }
-
-            fn reset(
-                &mut self,
-                cx: &mut Context<'_>,
-                flow: FlowId,
-                cause: Cause,
-            ) -> Result<(), AdapterError> {
-                self.0.reset(cx, flow, cause);
-                Ok(())
-            }
-
-            fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
-                self.0.close(cx, flow);
-                Ok(())
-            }
-
-            fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
-                self.0.poll(cx, outlet);
-            }
-
-            fn buffered_bytes(&self) -> u64 {
-                self.0.buffered_bytes
-            }
-
-            fn summary(&self) -> String {
-                self.0.summary()
-            }
-        }
-    )*};
-}
-
-adapters! {
+faces! {
+    Memory:
     /// Carries what a source gives into the runtime.
     MemoryIngressAdapter("memory-ingress", AdapterIngress);
     /// Carries what the runtime gives to a sink.
     MemoryEgressAdapter("memory-egress", AdapterEgress);
     /// Carries either way.
     MemoryPipeAdapter("memory-pipe", AdapterIngress, AdapterEgress);
-}
-
-macro_rules! carries {
-    ($($name:ident as $side:ident::$offer:ident;)*) => {$(
-        impl $side for $name {
-            fn $offer(
-                &mut self,
-                cx: &mut Context<'_>,
-                chunk: &Chunk,
-                bytes: &[u8],
-            ) -> Result<usize, AdapterError> {
-                self.0.offer(cx, chunk, bytes)
-            }
-        }
-    )*};
 }
 
 carries! {
