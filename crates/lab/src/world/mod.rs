@@ -325,21 +325,19 @@ impl<'a> Parts<'a> {
 
     /// One of the tasks for which there is something to do.
     fn choose(&mut self) -> Option<Task> {
-        let mut can = [Task::Offer; TASKS.len()];
+        let mut can = [0; TASKS.len()];
         let mut count = 0;
-        for task in TASKS {
+        for (number, task) in (0..).zip(TASKS) {
             if self.can(task)
                 && let Some(place) = can.get_mut(count)
             {
-                *place = task;
+                *place = number;
                 count += 1;
             }
         }
-        if count == 0 {
-            return None;
-        }
-        let chosen = self.choices.below(count as u32);
-        can.get(chosen as usize).copied()
+        let can = can.get(..count).filter(|can| !can.is_empty())?;
+        let chosen = can.get(self.choices.schedule(can)).copied()?;
+        TASKS.get(usize::from(chosen)).copied()
     }
 
     fn can(&self, task: Task) -> bool {
@@ -359,8 +357,9 @@ impl<'a> Parts<'a> {
 
     /// One of the flows in a line, the first if nothing is chosen.
     fn pick(choices: &mut Choices, line: &mut VecDeque<FlowId>) -> Option<FlowId> {
-        let chosen = choices.below(u32::try_from(line.len()).unwrap_or(u32::MAX));
-        line.remove(chosen as usize)
+        let number = |at| line.get(at).map_or(0, |flow| flow.number());
+        let chosen = choices.next_flow(line.len(), number);
+        line.remove(chosen)
     }
 
     fn flow(&mut self, flow: FlowId) -> Option<&mut Flow> {

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! All runs of a small setup, one after the other.
+//!
+//! ```text
+//!                 ·            decision 1: who goes next, of three
+//!              0/ 1│ \2
+//!              ·   ·   ·       decision 2, of as many as can go there
+//!            0/ \1 …   …
+//!            ·   ·             … and beyond `depth_max`, 0 all the way
+//! ```
+//!
+//! Depth first: a run takes the path that it is told, and the first alternative behind its end; then
+//! the last decision that has another alternative takes it. Nothing is kept but the path, because the
+//! same path gives the same run (stateless search: Godefroid, 1997).
+//!
+//! A whole tree is large even for one flow. It is cut in two ways that keep what matters: by depth, and
+//! by the number of answers in one run that are not 0, which are those in which a run departs from the
+//! plainest (delay bounding: Emmi, Qadeer and Rakamarić, 2011). Most defects of an order need two.
+//!
+//! # Invariants
+//!
+//! 1. No two runs take the same path, and a search that says [`Coverage::All`] took every path.
+//! 2. What was asked on the way is asked again: a run that does not is not decided by its choices, and
+//!    the search says [`Coverage::Diverged`].
+
+use std::ops::ControlFlow;
+
+use super::Choices;
+
+/// How much of the tree is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Runs, at most.
+    pub runs_max: u64,
+    /// Decisions from the beginning that are tried in every way; later ones are 0.
+    pub depth_max: u32,
+    /// Of those, how many in one run are not 0, at most.
+    pub departures_max: u32,
+    /// Not only who goes next is tried, but also whether something happens, and for how much the least
+    /// and the most.
+    pub tries_amounts: bool,
+}
+
+impl Bounds {
+    /// The flows of a setup that is searched, at most: with more, nothing is ever searched through.
+    pub const FLOWS_MAX: usize = 3;
+    /// Everything, until so many runs.
+    #[must_use]
+    pub const fn all(runs_max: u64) -> Self {
+        let (depth_max, departures_max) = (u32::MAX, u32::MAX);
+        Self { runs_max, depth_max, departures_max, tries_amounts: false }
+    }
+}
+
+/// How much was searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coverage {
+    /// Every path.
+    All,
+    /// Every path within `depth_max` and `departures_max`; there are others.
+    Bounded,
+    /// As many as `runs_max` allows; there are others.
+    RunsMax,
+    /// Until it was stopped.
+    Stopped,
+    /// Until a run that did not repeat: it depends on something that is no choice.
+    Diverged,
+}
+
+/// What came of a search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explored<B> {
+    /// How many runs.
+    pub runs: u64,
+    /// How much of the tree they are.
+    pub coverage: Coverage,
+    /// With what it was stopped.
+    pub found: Option<B>,
+}
+
+/// Calls `run` with the choices of one path after the other. They record: who wants to keep a run takes
+/// [`Choices::recorded`] along when it stops the search.
+pub fn explore<B>(
+    bounds: Bounds,
+    mut run: impl FnMut(&mut Choices) -> ControlFlow<B>,
+) -> Explored<B> {
+    let (mut walk, mut runs) = (Walk::new(bounds), 0);
+    let mut is_cut = false;
+    loop {
+        if runs == bounds.runs_max {
+            return Explored { runs, coverage: Coverage::RunsMax, found: None };
+        }
+        runs += 1;
+        let mut choices = Choices::walking(walk);
+        let flow = run(&mut choices);
+        if let ControlFlow::Break(found) = flow {
+            return Explored { runs, coverage: Coverage::Stopped, found: Some(found) };
+        }
+        let super::Source::Walk(walked) = choices.source else {
+            // Somebody put other choices in their place.
+            return Explored { runs, coverage: Coverage::Diverged, found: None };
+        };
+        walk = *walked;
+        if walk.is_diverged || walk.at < walk.path.len() {
+            return Explored { runs, coverage: Coverage::Diverged, found: None };
+        }
+        is_cut |= walk.is_cut;
+        if !walk.turn() {
+            let coverage = if is_cut { Coverage::Bounded } else { Coverage::All };
+            return Explored { runs, coverage, found: None };
+        }
+    }
+}
+
+/// A decision on a path.
+#[derive(Debug, Clone, Copy)]
+struct Fork {
+    taken: u32,
+    alternatives: u32,
+}
+
+/// One path.
+#[derive(Debug)]
+pub(super) struct Walk {
+    bounds: Bounds,
+    path: Vec<Fork>,
+    /// Decisions until here.
+    at: usize,
+    /// How many of the path are not 0.
+    departures: u32,
+    /// Something was not tried.
+    is_cut: bool,
+    is_diverged: bool,
+}
+
+impl Walk {
+    const fn new(bounds: Bounds) -> Self {
+        let (is_cut, is_diverged) = (false, false);
+        Self { bounds, path: Vec::new(), at: 0, departures: 0, is_cut, is_diverged }
+    }
+
+    /// One of so many, of which there are two at least.
+    pub(super) fn next(&mut self, alternatives: u32) -> u32 {
+        if self.at >= self.bounds.depth_max as usize {
+            self.is_cut = true;
+            return 0;
+        }
+        let taken = match self.path.get(self.at) {
+            Some(fork) => {
+                self.is_diverged |= fork.alternatives != alternatives;
+                fork.taken.min(alternatives - 1)
+            }
+            None => {
+                self.path.push(Fork { taken: 0, alternatives });
+                0
+            }
+        };
+        self.at += 1;
+        taken
+    }
+
+    /// A number below a bound, which is 2 at least: the least or the most.
+    pub(super) fn amount(&mut self, bound: u32) -> u32 {
+        // Between the two there are others.
+        self.is_cut |= bound > 2;
+        if self.tries() { self.next(2) * (bound - 1) } else { 0 }
+    }
+
+    /// What says that something does not happen that does so in `of`, or that it does.
+    pub(super) fn chance(&mut self, of: u32) -> u32 {
+        if self.tries() { self.next(2) * of.saturating_sub(1) } else { 0 }
+    }
+
+    fn tries(&mut self) -> bool {
+        self.is_cut |= !self.bounds.tries_amounts;
+        self.bounds.tries_amounts
+    }
+
+    /// Goes to the next path. False: there is none.
+    fn turn(&mut self) -> bool {
+        self.at = 0;
+        while let Some(fork) = self.path.pop() {
+            if fork.taken + 1 < fork.alternatives {
+                if fork.taken > 0 || self.departures < self.bounds.departures_max {
+                    self.departures += u32::from(fork.taken == 0);
+                    self.path.push(Fork { taken: fork.taken + 1, ..fork });
+                    return true;
+                }
+                self.is_cut = true;
+            }
+            self.departures -= u32::from(fork.taken > 0);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Two tasks of some steps each; every order of their steps is a path.
+    fn orders(steps: [u8; 2], bounds: Bounds) -> (BTreeSet<Vec<u8>>, Explored<()>) {
+        let mut seen = BTreeSet::new();
+        let explored = explore(bounds, |choices| {
+            let (mut left, mut order) = (steps, Vec::new());
+            loop {
+                let can: Vec<u8> = (0..2).filter(|task| left[*task as usize] > 0).collect();
+                let Some(task) = can.get(choices.schedule(&can)) else { break };
+                left[*task as usize] -= 1;
+                order.push(*task);
+            }
+            let again = choices.recorded().to_vec();
+            assert!(seen.insert(order), "twice: {again:?}");
+            ControlFlow::Continue(())
+        });
+        assert_eq!(explored.runs, seen.len() as u64);
+        (seen, explored)
+    }
+
+    #[test]
+    fn every_order_is_taken_once() {
+        // 7 over 3.
+        let (seen, explored) = orders([3, 4], Bounds::all(1000));
+        assert_eq!((seen.len(), explored.coverage), (35, Coverage::All));
+        let (seen, explored) = orders([3, 4], Bounds::all(34));
+        assert_eq!((seen.len(), explored.coverage), (34, Coverage::RunsMax));
+        let (_, explored) = orders([3, 4], Bounds::all(35));
+        assert_eq!(explored.coverage, Coverage::All);
+    }
+
+    #[test]
+    fn bounds_cut_the_tree_and_say_so() {
+        let two = Bounds { depth_max: 2, ..Bounds::all(1000) };
+        let (seen, explored) = orders([3, 4], two);
+        assert_eq!((seen.len(), explored.coverage), (4, Coverage::Bounded));
+        // No departure: the plainest. One: it, and one for each decision on its way.
+        let least = Bounds { departures_max: 0, ..Bounds::all(1000) };
+        assert_eq!(orders([3, 4], least).0.len(), 1);
+        let one = Bounds { departures_max: 1, ..Bounds::all(1000) };
+        let (seen, explored) = orders([3, 4], one);
+        assert_eq!((seen.len(), explored.coverage), (4, Coverage::Bounded));
+        // As many as there are decisions is no bound.
+        let six = Bounds { departures_max: 6, ..Bounds::all(1000) };
+        assert_eq!(orders([3, 4], six).1.coverage, Coverage::All);
+    }
+
+    #[test]
+    fn amounts_are_the_least_and_the_most_if_they_are_tried() {
+        let seen = |tries_amounts| {
+            let mut seen = BTreeSet::new();
+            let bounds = Bounds { tries_amounts, ..Bounds::all(100) };
+            let explored = explore(bounds, |choices| {
+                let drawn = (choices.below(10), choices.happens(1, 4), choices.below(1));
+                let mut again = Choices::replayed(choices.recorded().to_vec());
+                assert_eq!(drawn, (again.below(10), again.happens(1, 4), again.below(1)));
+                seen.insert(drawn);
+                ControlFlow::<()>::Continue(())
+            });
+            (seen, explored.coverage)
+        };
+        let all = BTreeSet::from([(0, false, 0), (9, false, 0), (0, true, 0), (9, true, 0)]);
+        assert_eq!(seen(true), (all, Coverage::Bounded));
+        assert_eq!(seen(false), (BTreeSet::from([(0, false, 0)]), Coverage::Bounded));
+    }
+
+    #[test]
+    fn a_search_is_stopped_with_what_it_found() {
+        let explored = explore(Bounds::all(100), |choices| {
+            let order = [choices.schedule(&[1, 2, 3]), choices.schedule(&[1, 2])];
+            if order == [1, 1] {
+                ControlFlow::Break(choices.recorded().to_vec())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        let found = Some(vec![1, 1]);
+        assert_eq!(explored, Explored { runs: 4, coverage: Coverage::Stopped, found });
+    }
+
+    #[test]
+    fn what_does_not_repeat_is_found_out() {
+        let mut runs = 0;
+        let explored = explore(Bounds::all(100), |choices| {
+            runs += 1;
+            let all = [1, 2, 3];
+            choices.schedule(&all[..3 - runs % 2]);
+            choices.schedule(&all);
+            ControlFlow::<()>::Continue(())
+        });
+        assert_eq!((explored.runs, explored.coverage), (2, Coverage::Diverged));
+        let mut runs = 0;
+        let explored = explore(Bounds::all(100), |choices| {
+            runs += 1;
+            for _ in 0..(4 - runs) {
+                choices.schedule(&[1, 2]);
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        assert_eq!((explored.runs, explored.coverage), (2, Coverage::Diverged));
+    }
+}
