@@ -121,7 +121,7 @@ pub enum What {
         /// Nothing comes behind them.
         is_final: bool,
     },
-    /// It took so many of them.
+    /// It says that it took so many of them.
     Took {
         /// Which adapter.
         place: Place,
@@ -256,6 +256,15 @@ pub enum What {
         /// Its state.
         state: FlowState,
     },
+    /// The run took as many steps as it may: an adapter asks to be polled again and again.
+    OutOfSteps,
+    /// Every flow is over, and an adapter still holds bytes.
+    Left {
+        /// Which adapter.
+        place: Place,
+        /// How many.
+        bytes: u64,
+    },
     /// The run is over.
     Finished,
 }
@@ -297,6 +306,8 @@ impl What {
             Self::Calm => [22, 0, 0, 0],
             Self::Stuck { state } => [23, state as u64, 0, 0],
             Self::Finished => [24, 0, 0, 0],
+            Self::OutOfSteps => [25, 0, 0, 0],
+            Self::Left { place: at, bytes } => [26, place(at), bytes, 0],
         }
     }
 }

@@ -161,7 +161,22 @@ impl World<'_> {
                 None => break,
             }
         }
+        if steps >= steps_max {
+            self.parts.say(RUN, What::OutOfSteps);
+        }
+        if self.parts.flows.iter().all(Flow::is_settled) {
+            self.say_what_is_left();
+        }
         self.parts.finish();
+    }
+
+    fn say_what_is_left(&mut self) {
+        let held = [self.ingress.buffered_bytes(), self.egress.buffered_bytes()];
+        for (place, bytes) in [Place::Ingress, Place::Egress].into_iter().zip(held) {
+            if bytes > 0 {
+                self.parts.say(RUN, What::Left { place, bytes });
+            }
+        }
     }
 
     fn take(&mut self, task: Task) {

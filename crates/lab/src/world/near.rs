@@ -12,7 +12,7 @@ use crate::contract::{
     outlet::{Receiver, Refused},
 };
 use crate::pattern::Direction;
-use crate::source::End;
+use crate::source::{End, GAP_BYTES, STRAY_BYTES};
 use crate::trace::{Call, Place, Said, What};
 
 /// What a stream is opened for. There is one service.
@@ -86,7 +86,7 @@ impl World<'_> {
             sequence: sent.chunk as u64 + 1,
             offset: sent.offset,
             bytes: left,
-            is_final: is_last && plan.end == End::Final,
+            is_final: is_last && plan.end.is_final(),
         };
         let mut bytes = vec![0; left as usize];
         request.fill(sent.offset, &mut bytes);
@@ -97,9 +97,9 @@ impl World<'_> {
             .call(place, &mut *self.ingress, |ingress, cx, _| ingress.offer(cx, &chunk, &bytes));
         match result {
             Ok(taken) => {
-                let taken = (taken as u64).min(left);
+                let taken = taken as u64;
                 self.parts.say(id, What::Took { place, bytes: taken });
-                self.parts.source_gave(id, taken, taken == left);
+                self.parts.source_gave(id, taken.min(left), taken >= left);
             }
             Err(error) => {
                 self.parts.say(id, What::OfferRefused { place, class: error.class() });
@@ -116,6 +116,12 @@ impl World<'_> {
         }
         match end {
             End::Final => {}
+            End::LateWrite => self.stray(id, 0),
+            End::Malformed => {
+                // Taken or not: what is behind a gap is not this flow.
+                self.stray(id, GAP_BYTES);
+                self.parts.break_off(id, Cause::Error);
+            }
             End::HalfClose => {
                 if !self.ask(Place::Ingress, Call::HalfClose, id) {
                     self.parts.break_off(id, Cause::Error);
@@ -131,6 +137,25 @@ impl World<'_> {
             }
         }
         self.see_to_ended();
+    }
+
+    /// The ingress adapter is offered a chunk that it may not take.
+    fn stray(&mut self, id: FlowId, gap: u64) {
+        let Some(flow) = self.parts.flow(id) else { return };
+        let (sequence, offset) = (flow.source.chunk as u64 + 1, flow.source.offset + gap);
+        let mut bytes = [0; STRAY_BYTES as usize];
+        flow.request.fill(offset, &mut bytes);
+        let chunk = Chunk { flow: id, sequence, offset, bytes: STRAY_BYTES, is_final: false };
+        let place = Place::Ingress;
+        self.parts.say(id, offered(place, &chunk));
+        let result = self
+            .parts
+            .call(place, &mut *self.ingress, |ingress, cx, _| ingress.offer(cx, &chunk, &bytes));
+        let what = match result {
+            Ok(taken) => What::Took { place, bytes: taken as u64 },
+            Err(error) => What::OfferRefused { place, class: error.class() },
+        };
+        self.parts.say(id, what);
     }
 
     /// The egress adapter is offered what came for a flow.
@@ -156,9 +181,8 @@ impl World<'_> {
             parts.call(place, &mut *self.egress, |egress, cx, _| egress.accept(cx, &chunk, &bytes));
         match result {
             Ok(taken) => {
-                let taken = taken.min(bytes.len());
                 self.parts.say(id, What::Took { place, bytes: taken as u64 });
-                self.parts.egress_took(id, &chunk, taken);
+                self.parts.egress_took(id, &chunk, taken.min(bytes.len()));
             }
             Err(error) => {
                 self.parts.say(id, What::OfferRefused { place, class: error.class() });
