@@ -336,7 +336,13 @@ impl Sending {
     /// The channel is closed, the stream or the connection over: whoever waits learns of it.
     pub(crate) fn end(&mut self, at: &mut At<'_>, blocks: &mut Blocks, over: Over, unsent: &[u64]) {
         self.opening.over(at.wakes, &over);
-        if !matches!(over, Over::Closed(_)) {
+        if let Over::Closed(_) = over {
+            // Acks come before the end, and nothing is accepted after it. A nack may not come any
+            // more: both sides have ended the stream by then.
+            for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
+                settle(sent, Outcome::Refused(code::CLOSED), &mut self.posted, at.wakes);
+            }
+        } else {
             for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
                 let never = unsent.binary_search(&sent.number).is_ok();
                 if never && let Some(loan) = sent.loan.take() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The four kinds, and the limits of operations.
 
+use std::future::Future as _;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use becket_chan::{Kind, Token};
@@ -170,6 +172,43 @@ pub(crate) fn closing_reaches_everybody_with_its_reason(world: &World) {
             assert_eq!(&*reason, "that is all");
         }
         other => panic!("{other:?}"),
+    }
+}
+
+/// Sends that are under way when the channel closes are all told what became of them.
+pub(crate) fn sends_in_flight_end_when_the_channel_closes(world: &World) {
+    let (sending, closing) = (world.client(), world.client());
+    for round in 0..20 {
+        let name = format!("closing-{round}");
+        sending.make(&name, Kind::Bounded, 4).wait().unwrap();
+        let sender = sending.sender(&name).wait().unwrap();
+        let channel = world.server().channels().by_name(&name).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while channel.snapshot().unwrap().len < 2 {
+                    std::thread::yield_now();
+                }
+                closing.close_channel(&name, Some("enough")).wait().unwrap();
+            });
+            let mut context = Context::from_waker(Waker::noop());
+            let mut sends: Vec<_> = (0..200).map(|at| Box::pin(sender.send(element(at)))).collect();
+            let polled: Vec<_> =
+                sends.iter_mut().map(|send| send.as_mut().poll(&mut context)).collect();
+            let mut accepted = 0;
+            for (send, polled) in sends.into_iter().zip(polled) {
+                let ended = match polled {
+                    Poll::Ready(ended) => ended,
+                    Poll::Pending => becket_coro::block_on(send),
+                };
+                match ended {
+                    Ok(()) => accepted += 1,
+                    Err(error) => assert!(matches!(error, SendError::Closed { .. }), "{error:?}"),
+                }
+            }
+            assert!((2..=4).contains(&accepted), "{accepted}");
+            assert_eq!(channel.snapshot().unwrap().sends, accepted);
+        });
+        sender.flush().wait();
     }
 }
 

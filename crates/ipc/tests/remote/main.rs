@@ -37,6 +37,7 @@ over_each! {
     crate::kinds::a_timeout_takes_the_element_back as a_timeout_takes_the_element_back,
     crate::kinds::a_set_token_wins as a_set_token_wins,
     crate::kinds::closing_reaches_everybody_with_its_reason as closing_reaches_everybody_with_its_reason,
+    crate::kinds::sends_in_flight_end_when_the_channel_closes as sends_in_flight_end_when_the_channel_closes,
     crate::kinds::both_sides_count_alike as both_sides_count_alike,
     crate::returns::a_receive_that_gives_up_takes_nothing as a_receive_that_gives_up_takes_nothing,
     crate::returns::a_window_goes_back_in_order as a_window_goes_back_in_order,
