@@ -42,6 +42,8 @@ pub(crate) struct Core<S: Side> {
     pub(super) is_due: bool,
     /// Something waits for room, or to be flushed; at the start a client's hello.
     pub(super) is_blocked: bool,
+    /// Nothing had come when the link was asked for a wake, and it has given none: nothing has come.
+    pub(super) waits: bool,
     /// Something was flushed since frames were taken last.
     pub(super) is_unanswered: bool,
     /// The link is a socket.
@@ -68,6 +70,12 @@ impl<S: Side> Core<S> {
         doorbell: Option<&Doorbell>,
         claim: &Claim,
     ) -> bool {
+        if std::mem::take(&mut self.waits)
+            && let Some(later) = self.turn_of_streams(woken)
+        {
+            self.waits = true;
+            return later;
+        }
         let mut left = FRAMES_A_TURN;
         let (mut took, mut later) = (false, false);
         while self.ended.is_none() {
@@ -94,7 +102,11 @@ impl<S: Side> Core<S> {
                 if let Some(doorbell) = doorbell.filter(|_| is_driven && took) {
                     doorbell.kick();
                 }
-                if is_driven || self.ended.is_some() || !self.link.prepare_wait() {
+                if is_driven || self.ended.is_some() {
+                    return later;
+                }
+                if !self.link.prepare_wait() {
+                    self.waits = true;
                     return later;
                 }
             }
@@ -111,8 +123,26 @@ impl<S: Side> Core<S> {
         false
     }
 
+    /// A turn in which nothing can have come, and only streams have news: the link need be neither
+    /// looked at nor asked for a wake again. `None`: there is more to see to.
+    #[inline]
+    fn turn_of_streams(&mut self, woken: &Woken) -> Option<bool> {
+        if self.ended.is_some() {
+            return None;
+        }
+        let woke = self.serve_woken(woken);
+        if self.is_due {
+            return None;
+        }
+        let later = woke && self.may_send_later() && self.fill();
+        let sent = later || (!woke && !self.is_blocked) || self.send();
+        self.keep_time();
+        (sent && self.ended.is_none()).then_some(later)
+    }
+
     /// One step of who drives it: false if there was nothing to do.
     pub(super) fn step(&mut self, woken: &Woken) -> bool {
+        self.waits = false;
         if self.ended.is_some() {
             return false;
         }

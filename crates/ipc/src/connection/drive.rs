@@ -255,6 +255,7 @@ impl<S: Side> Source for Connection<S> {
     fn sleep(&self, deadline: Option<Instant>, is_awake: &dyn Fn() -> bool) {
         let Some(doorbell) = &self.doorbell else { return };
         let ticket = self.locked(|core| {
+            core.waits = false;
             let bell = core.ended.is_none().then(|| core.link.bell());
             bell.flatten().and_then(|bell| bell.prepare_sleep())
         });

@@ -210,6 +210,7 @@ impl<S: Side> Connection<S> {
                     deadline: None,
                     is_due: true,
                     is_blocked: true,
+                    waits: false,
                     is_unanswered: false,
                     flush_is_dear: false,
                     own_waker,
@@ -402,6 +403,7 @@ impl<S: Side> Turn for Connection<S> {
             let Some(mut core) = self.core.enter() else { return };
             if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::AcqRel) {
                 core.link.told();
+                core.waits = false;
             }
             let more = core.turn(&self.woken, self.doorbell.as_deref(), &self.claim);
             self.let_go(core);
