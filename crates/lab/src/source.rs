@@ -24,6 +24,13 @@ pub enum Source {
     Resetting,
     /// The first flow ends its direction after 128 bytes, and is answered.
     HalfClose,
+    /// Flows of one small chunk, one after another: each opens three ticks after the one before.
+    LateOpen,
+    /// The first flow offers more behind its final chunk; the others run to their end.
+    LateWrite,
+    /// The first flow offers 128 bytes, then a chunk whose offset has a gap before it; the others run
+    /// to their end.
+    Malformed,
 }
 
 /// How a flow ends at its source.
@@ -35,6 +42,24 @@ pub enum End {
     HalfClose,
     /// It is broken off behind its last chunk.
     Reset,
+    /// Its last chunk is final; then it offers [`STRAY_BYTES`] more, which must be refused.
+    LateWrite,
+    /// Behind its last chunk it offers [`STRAY_BYTES`] whose offset leaves out [`GAP_BYTES`]. They must
+    /// be refused, and the flow has failed.
+    Malformed,
+}
+
+/// Bytes of a chunk that may not be taken.
+pub const STRAY_BYTES: u64 = 16;
+/// What the offset of a malformed chunk leaves out.
+pub const GAP_BYTES: u64 = 7;
+
+impl End {
+    /// Whether the last chunk is final.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Final | Self::LateWrite)
+    }
 }
 
 /// A chunk that is to come.
@@ -71,13 +96,16 @@ impl FlowPlan {
 
 impl Source {
     /// All presets.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::SmallBurst,
         Self::LargeObject,
         Self::SlowDrip,
         Self::MixedFlow,
         Self::Resetting,
         Self::HalfClose,
+        Self::LateOpen,
+        Self::LateWrite,
+        Self::Malformed,
     ];
 
     /// Its name, in scenarios and reports.
@@ -90,6 +118,9 @@ impl Source {
             Self::MixedFlow => "mixed_flow_source",
             Self::Resetting => "resetting_source",
             Self::HalfClose => "half_close_source",
+            Self::LateOpen => "late_open_source",
+            Self::LateWrite => "late_write_source",
+            Self::Malformed => "malformed_source",
         }
     }
 
@@ -107,6 +138,14 @@ impl Source {
         // A chunk is never longer than the longest.
         let small = |number: u32| (64 + seed.wrapping_add(u64::from(number - 1)) % 32).min(chunk);
         let short = |bytes: u64| bytes.min(chunk);
+        // The first flow of 128 bytes ends in a way of its own.
+        let first = |end| {
+            let one = |number| match number {
+                1 => plan(number, Class::Normal, at_once(short(128)), end),
+                _ => plan(number, Class::Normal, at_once(small(number)), End::Final),
+            };
+            (1..=flows).map(one).collect()
+        };
         match self {
             Self::SmallBurst => (1..=flows)
                 .map(|number| plan(number, Class::Normal, at_once(small(number)), End::Final))
@@ -132,22 +171,15 @@ impl Source {
                     }
                 })
                 .collect(),
-            Self::Resetting => (1..=flows)
+            Self::Resetting => first(End::Reset),
+            Self::HalfClose => first(End::HalfClose),
+            Self::LateWrite => first(End::LateWrite),
+            Self::Malformed => first(End::Malformed),
+            Self::LateOpen => (1..=flows)
                 .map(|number| {
-                    let (bytes, end) = match number {
-                        1 => (short(128), End::Reset),
-                        _ => (small(number), End::Final),
-                    };
-                    plan(number, Class::Normal, at_once(bytes), end)
-                })
-                .collect(),
-            Self::HalfClose => (1..=flows)
-                .map(|number| {
-                    let (bytes, end) = match number {
-                        1 => (short(128), End::HalfClose),
-                        _ => (small(number), End::Final),
-                    };
-                    plan(number, Class::Normal, at_once(bytes), end)
+                    let opens_at = Tick(3 * u64::from(number - 1));
+                    let chunks = vec![Planned { at: opens_at, bytes: small(number) }];
+                    FlowPlan { opens_at, ..plan(number, Class::Normal, chunks, End::Final) }
                 })
                 .collect(),
         }
@@ -186,6 +218,14 @@ mod tests {
         assert_eq!((resetting[0].end, resetting[0].bytes()), (End::Reset, 128));
         assert!(resetting[1..].iter().all(|plan| plan.end == End::Final));
         assert_eq!(Source::HalfClose.plan(&config(1), 1)[0].end, End::HalfClose);
+        let late = Source::LateOpen.plan(&config(1), 3);
+        assert_eq!(late.iter().map(|plan| plan.opens_at.0).collect::<Vec<_>>(), [0, 3, 6]);
+        for (source, end) in
+            [(Source::LateWrite, End::LateWrite), (Source::Malformed, End::Malformed)]
+        {
+            let plans = source.plan(&config(1), 2);
+            assert_eq!((plans[0].end, plans[0].bytes(), plans[1].end), (end, 128, End::Final));
+        }
     }
 
     #[test]

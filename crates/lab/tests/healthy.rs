@@ -6,7 +6,7 @@
 use becket_lab::adapters::{HEALTHY, Healthy};
 use becket_lab::choice::Choices;
 use becket_lab::config::Config;
-use becket_lab::contract::{FlowState, Limits};
+use becket_lab::contract::{ErrorClass, FlowState, Limits};
 use becket_lab::source::{End, Source};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::{Event, Place, Trace, TraceHash, What};
@@ -39,7 +39,8 @@ fn is_wrong(what: &What) -> bool {
             | What::OutOfPlace { .. }
             | What::Illegal { .. }
             | What::SessionError { .. }
-            | What::OfferRefused { .. }
+            | What::Left { .. }
+            | What::OutOfSteps
             | What::Stuck { .. }
     )
 }
@@ -55,6 +56,7 @@ fn check_ends(source: Source, behaviour: Behaviour, events: &[Event]) {
         });
         let expected = match (plan.end, behaviour) {
             (End::Reset, _) => None,
+            (End::Malformed, _) => Some(FlowState::Failed),
             (_, Behaviour::ErrorResponse) => Some(FlowState::Failed),
             (_, Behaviour::ResetMidstream) => Some(FlowState::Reset),
             _ => Some(FlowState::Closed),
@@ -64,6 +66,20 @@ fn check_ends(source: Source, behaviour: Behaviour, events: &[Event]) {
             Some(expected) => assert_eq!(ends, [expected], "{source:?} {behaviour:?}"),
             None => assert!(ends == [FlowState::Reset], "{source:?} {behaviour:?} {ends:?}"),
         }
+    }
+}
+
+/// What may not be taken is refused, and nothing else.
+fn check_refusals(source: Source, events: &[Event]) {
+    let is_stray = matches!(source, Source::LateWrite | Source::Malformed);
+    let refused = events.iter().filter_map(|event| match event.what {
+        What::OfferRefused { class, .. } => Some((event.flow, class)),
+        _ => None,
+    });
+    for (flow, class) in refused {
+        assert!(is_stray && flow.number() == 1, "{source:?} flow {flow}: {class:?}");
+        let is_malformed = source == Source::Malformed;
+        assert_eq!(class == ErrorClass::Malformed, is_malformed, "{source:?} {class:?}");
     }
 }
 
@@ -91,6 +107,7 @@ fn check_pair(pair: &Healthy) {
                         events.len()
                     );
                     check_ends(source, behaviour, events);
+                    check_refusals(source, events);
                 }
             }
         }
@@ -164,4 +181,20 @@ fn chunks_keep_their_borders() {
     let planned: Vec<_> =
         Source::SlowDrip.plan(&config, 1)[0].chunks.iter().map(|chunk| chunk.bytes).collect();
     assert_eq!(lengths(Place::Ingress), planned);
+}
+
+#[test]
+fn what_may_not_be_taken_is_offered_and_refused() {
+    for (source, class) in
+        [(Source::LateWrite, ErrorClass::Closed), (Source::Malformed, ErrorClass::Malformed)]
+    {
+        for pair in HEALTHY {
+            let refused = (0..20).any(|seed| {
+                let trace = run(pair, seed, (source, Behaviour::Echo), 2, 64 << 10);
+                let refused = What::OfferRefused { place: Place::Ingress, class };
+                trace.events().iter().any(|event| event.what == refused)
+            });
+            assert!(refused, "{} {source:?}", pair.name);
+        }
+    }
 }
