@@ -20,6 +20,7 @@
 //! | [`pattern`] | the bytes that flows carry |
 //! | [`choice`] | every decision of a run, drawn from a seed or from a recording |
 //! | [`trace`] | what happened, without a byte of payload |
+//! | [`carrier`], [`fault`] | how bytes get from one session to the other, and what goes wrong |
 //! | [`source`], [`target`] | what flows are given, and how they are answered |
 //! | [`world`] | one run |
 //! | [`adapters`] | adapters that the lab brings along |
@@ -27,9 +28,11 @@
 #![forbid(unsafe_code)]
 
 pub mod adapters;
+pub mod carrier;
 pub mod choice;
 pub mod config;
 pub mod contract;
+pub mod fault;
 pub mod pattern;
 pub mod source;
 pub mod target;

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use becket_lab::adapters::{HEALTHY, Healthy};
+use becket_lab::carrier::Carrier;
 use becket_lab::choice::Choices;
 use becket_lab::config::Config;
 use becket_lab::contract::{ErrorClass, FlowState, Limits};
+use becket_lab::fault::FaultPlan;
 use becket_lab::source::{End, Source};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::{Event, Place, Trace, TraceHash, What};
@@ -23,7 +25,14 @@ fn run(
     let limits =
         Limits { flows_max: 16, buffered_bytes_max: 4 * buffer, flow_buffered_bytes_max: buffer };
     let plans = source.plan(&config, flows);
-    let setup = Setup { config: &config, plans, behaviour, window_bytes: 64 << 10 };
+    let setup = Setup {
+        config: &config,
+        plans,
+        behaviour,
+        window_bytes: 64 << 10,
+        carrier: Carrier::Stream,
+        faults: FaultPlan::NONE,
+    };
     let mut trace = Trace::new(config.max_events);
     let (mut ingress, mut egress) = (pair.make)(limits);
     world::run(&setup, (&mut *ingress, &mut *egress), &mut Choices::seeded(seed), &mut trace);

@@ -14,8 +14,12 @@ use crate::trace::{Place, What};
 impl Parts<'_> {
     /// Bytes reach the server.
     pub(super) fn deliver_up(&mut self) {
-        let arrived = self.some_of(self.up.under_way());
-        self.up.arrive(arrived);
+        let (pipe, mut hazard) = self.way(true);
+        let is_whole = pipe.carry(&mut hazard).is_ok();
+        if !is_whole {
+            return self.session_over(false);
+        }
+        self.client_has |= self.up.has_room_again();
         let mut pipe = std::mem::replace(&mut self.up, super::Pipe::new(0));
         let result = pipe.frames(|frame| -> Result<(), Broken> {
             self.server_has = true;

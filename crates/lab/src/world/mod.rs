@@ -18,6 +18,7 @@
 //! | `near` | the client's side: the boundary between adapters and session |
 //! | `far` | the server's side, and the target |
 //! | `pipe` | the network, one way |
+//! | `fault` | what is done to flows, adapters, sink and time |
 //! | `sink` | what the egress adapter gives, checked |
 //!
 //! # Invariants
@@ -27,6 +28,7 @@
 //! 2. Adapters see nothing of one another, and nothing of the world but their [`Context`].
 
 mod far;
+mod fault;
 mod flow;
 mod near;
 mod pipe;
@@ -39,12 +41,14 @@ use becket_wire::{Limits, Role, Session};
 
 use self::flow::{Expected, Flow};
 use self::pipe::Pipe;
+use crate::carrier::{Carrier, Hazard};
 use crate::choice::{Choices, Random};
 use crate::config::Config;
 use crate::contract::{
     Adapter, AdapterError, Calls, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowEvent,
     FlowId, IngressAdapter, Outlet, Tick,
 };
+use crate::fault::{FaultPlan, Strikes};
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
 use crate::trace::{Call, Place, Trace, What};
@@ -67,6 +71,10 @@ pub struct Setup<'a> {
     pub behaviour: Behaviour,
     /// Bytes of each flow that may be under way to the sink, and to the target.
     pub window_bytes: u64,
+    /// How what the sessions say is carried between them.
+    pub carrier: Carrier,
+    /// What is done to everybody meanwhile.
+    pub faults: FaultPlan,
 }
 
 /// Something that can be done next.
@@ -146,6 +154,9 @@ struct Parts<'a> {
     server_has: bool,
     /// A session ended by an error.
     is_broken: bool,
+    strikes: Strikes,
+    /// Faults are over: by then every flow has to be.
+    ends_by: Option<Tick>,
 }
 
 impl World<'_> {
@@ -155,9 +166,13 @@ impl World<'_> {
         self.parts.wake_due();
         while steps < steps_max && !self.parts.trace.is_cut() {
             steps += 1;
+            if !self.parts.strikes.is_calm() {
+                self.strike();
+            }
             match self.parts.choose() {
                 Some(task) => self.take(task),
                 None if self.pass_time() => {}
+                None if self.calms() => {}
                 None => break,
             }
         }
@@ -253,6 +268,8 @@ impl World<'_> {
     fn pass_time(&mut self) -> bool {
         let adapters = [self.ingress.deadline(), self.egress.deadline()];
         let next = adapters.into_iter().flatten().chain(self.parts.next_due()).min();
+        let ends_by = self.parts.ends_by;
+        let next = next.filter(|next| ends_by.is_none_or(|end| *next <= end));
         let Some(next) = next else { return false };
         let parts = &mut self.parts;
         parts.now = next.max(parts.now.after(1));
@@ -289,8 +306,8 @@ impl<'a> Parts<'a> {
             now: Tick(0),
             client: Session::new(Role::Client, limits.clone(), origin),
             server: Session::new(Role::Server, limits.clone(), origin),
-            up: Pipe::new(limits.frame_body_bytes_max),
-            down: Pipe::new(limits.frame_body_bytes_max),
+            up: Pipe::of(setup, limits.frame_body_bytes_max),
+            down: Pipe::of(setup, limits.frame_body_bytes_max),
             calls: Default::default(),
             random: [random.fork(1), random.fork(2)],
             held: [0; 2],
@@ -300,6 +317,8 @@ impl<'a> Parts<'a> {
             client_has: true,
             server_has: false,
             is_broken: false,
+            strikes: Strikes::new(setup.faults),
+            ends_by: None,
             flows,
             setup,
             choices,
@@ -361,10 +380,10 @@ impl<'a> Parts<'a> {
             Task::Offer => self.client.is_ready() && !self.to_offer.is_empty(),
             Task::Ingress => ingress.wants_poll,
             Task::ClientSends => self.client_has,
-            Task::Up => !self.up.is_empty(),
+            Task::Up => self.up.is_due(self.now) && !self.is_broken,
             Task::Answer => !self.to_answer.is_empty(),
             Task::ServerSends => self.server_has,
-            Task::Down => !self.down.is_empty(),
+            Task::Down => self.down.is_due(self.now) && !self.is_broken,
             Task::Accept => !self.to_accept.is_empty(),
             Task::Egress => egress.wants_poll,
         }
@@ -381,17 +400,16 @@ impl<'a> Parts<'a> {
         self.flows.get_mut((flow.number() as usize).checked_sub(1)?)
     }
 
-    fn say(&mut self, flow: FlowId, what: What) {
-        self.trace.push(self.now, flow, what);
+    /// One way of the network, and what may become of what is on it.
+    fn way(&mut self, is_up: bool) -> (&mut Pipe, Hazard<'_>) {
+        let (now, strikes) = (self.now, &mut self.strikes);
+        let (choices, trace) = (&mut *self.choices, &mut *self.trace);
+        let pipe = if is_up { &mut self.up } else { &mut self.down };
+        (pipe, Hazard { now, strikes, choices, trace })
     }
 
-    /// How many of so many bytes arrive: all, if nothing else is chosen.
-    fn some_of(&mut self, bytes: usize) -> usize {
-        if bytes > 1 && self.choices.happens(1, 4) {
-            1 + self.choices.below(u32::try_from(bytes - 1).unwrap_or(u32::MAX)) as usize
-        } else {
-            bytes
-        }
+    fn say(&mut self, flow: FlowId, what: What) {
+        self.trace.push(self.now, flow, what);
     }
 
     /// Bytes were put out where they are taken: whether they are the next.

@@ -258,7 +258,9 @@ impl Parts<'_> {
             let due = [source, self.answer_due(id)].into_iter().flatten();
             next = next.into_iter().chain(due.filter(|due| *due > self.now)).min();
         }
-        next
+        let network = [&self.up, &self.down].map(|pipe| pipe.next_due(self.now));
+        let network = network.into_iter().flatten().filter(|_| !self.is_broken);
+        next.into_iter().chain(network).min()
     }
 
     fn source_gave(&mut self, id: FlowId, taken: u64, is_all: bool) {
@@ -356,8 +358,12 @@ impl Parts<'_> {
 
     /// Bytes reach the client.
     pub(super) fn deliver_down(&mut self) {
-        let arrived = self.some_of(self.down.under_way());
-        self.down.arrive(arrived);
+        let (pipe, mut hazard) = self.way(false);
+        let is_whole = pipe.carry(&mut hazard).is_ok();
+        if !is_whole {
+            return self.session_over(true);
+        }
+        self.server_has |= self.down.has_room_again();
         let mut pipe = std::mem::replace(&mut self.down, super::Pipe::new(0));
         let result = pipe.frames(|frame| -> Result<(), Broken> {
             self.client_has = true;

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Envelopes on their way, and what becomes of them: that is the carrier's nature, or a fault.
+//!
+//! Invariant: no more than [`LOST_IN_ROW_MAX`] envelopes are lost in a row by the carrier's nature,
+//! so that what is sent again and again arrives.
+
+use super::Shape;
+use crate::choice::Choices;
+use crate::contract::Tick;
+use crate::fault::Strikes;
+use crate::trace::{FaultKind, Trace};
+
+const LOST_IN_ROW_MAX: u32 = 3;
+/// A delay, of one envelope.
+const DELAY_MS_MAX: u32 = 8;
+/// A stall, of all of them.
+const STALL_MS_MAX: u32 = 100;
+
+/// What decides what becomes of an envelope.
+pub(crate) struct Hazard<'a> {
+    pub(crate) now: Tick,
+    pub(crate) strikes: &'a mut Strikes,
+    pub(crate) choices: &'a mut Choices,
+    pub(crate) trace: &'a mut Trace,
+}
+
+impl Hazard<'_> {
+    fn strike(&mut self, kind: FaultKind) -> bool {
+        self.strikes.strike(kind, None, self.now, (&mut *self.choices, &mut *self.trace))
+    }
+
+    /// A delay that strikes, if one does.
+    pub(crate) fn delay(&mut self) -> Option<u64> {
+        self.strike(FaultKind::Delay).then(|| self.up_to(DELAY_MS_MAX))
+    }
+
+    /// A stall that strikes, if one does.
+    pub(crate) fn stall(&mut self) -> Option<u64> {
+        self.strike(FaultKind::Stall)
+            .then(|| u64::from(DELAY_MS_MAX) + self.up_to(STALL_MS_MAX - DELAY_MS_MAX))
+    }
+
+    fn up_to(&mut self, most: u32) -> u64 {
+        1 + u64::from(self.choices.below(most))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    /// In the order in which they arrive.
+    under_way: Vec<(Tick, Vec<u8>)>,
+    late_ms_max: u32,
+    is_overtaken: bool,
+    lost: u32,
+    doubled: u32,
+    lost_in_row: u32,
+    held_until: Tick,
+}
+
+impl Channel {
+    pub(super) const fn new(shape: &Shape) -> Self {
+        let Shape { late_ms_max, is_overtaken, lost, doubled, .. } = *shape;
+        Self {
+            under_way: Vec::new(),
+            late_ms_max,
+            is_overtaken,
+            lost,
+            doubled,
+            lost_in_row: 0,
+            held_until: Tick(0),
+        }
+    }
+
+    /// When the next one arrives.
+    pub(super) fn next_due(&self) -> Option<Tick> {
+        self.under_way.first().map(|(due, _)| (*due).max(self.held_until))
+    }
+
+    /// One that arrives.
+    pub(super) fn arrive(&mut self, now: Tick) -> Option<Vec<u8>> {
+        self.next_due().filter(|due| *due <= now)?;
+        Some(self.under_way.remove(0).1)
+    }
+
+    pub(super) fn send(&mut self, mut sealed: Vec<u8>, hazard: &mut Hazard<'_>) {
+        if let Some(ms) = hazard.stall() {
+            self.held_until = self.held_until.max(hazard.now.after(ms));
+        }
+        let is_lost = self.lost_in_row < LOST_IN_ROW_MAX && hazard.choices.happens(self.lost, 16);
+        self.lost_in_row = if is_lost { self.lost_in_row + 1 } else { 0 };
+        if is_lost || hazard.strike(FaultKind::Drop) {
+            return;
+        }
+        if hazard.strike(FaultKind::Corrupt) {
+            let bit = hazard.choices.below(sealed.len() as u32 * 8) as usize;
+            if let Some(byte) = sealed.get_mut(bit / 8) {
+                *byte ^= 1 << (bit % 8);
+            }
+        }
+        if hazard.strike(FaultKind::Truncate) {
+            let end = sealed.len() - hazard.up_to(sealed.len() as u32) as usize;
+            sealed.truncate(end);
+        }
+        let mut due = hazard.now;
+        if self.late_ms_max > 0 && hazard.choices.happens(1, 4) {
+            due = due.after(hazard.up_to(self.late_ms_max));
+        }
+        if let Some(ms) = hazard.delay() {
+            due = due.after(ms);
+        }
+        if hazard.choices.happens(self.doubled, 16) || hazard.strike(FaultKind::Duplicate) {
+            self.insert(due, sealed.clone());
+        }
+        if !self.under_way.is_empty() && hazard.strike(FaultKind::Reorder) {
+            let first = self.under_way.first().map_or(due, |first| first.0);
+            return self.under_way.insert(0, (first, sealed));
+        }
+        self.insert(due, sealed);
+    }
+
+    fn insert(&mut self, due: Tick, sealed: Vec<u8>) {
+        let last = self.under_way.last().map_or(due, |last| last.0);
+        let due = if self.is_overtaken { due } else { due.max(last) };
+        let at = self.under_way.partition_point(|(before, _)| *before <= due);
+        self.under_way.insert(at, (due, sealed));
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Whether a fault strikes.
+
+use super::FaultPlan;
+use crate::choice::Choices;
+use crate::contract::{FlowId, Tick};
+use crate::trace::{FaultKind, Trace, What};
+
+/// Where a kind could strike it does so once in so many times.
+const ONCE_IN: u32 = 8;
+const RUN: FlowId = FlowId::new(0);
+
+/// What is left of a plan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Strikes {
+    plan: FaultPlan,
+    left: u32,
+    is_calm: bool,
+}
+
+impl Strikes {
+    pub(crate) const fn new(plan: FaultPlan) -> Self {
+        Self { plan, left: plan.budget, is_calm: plan.is_none() }
+    }
+
+    /// No fault strikes any more.
+    pub(crate) const fn is_calm(&self) -> bool {
+        self.is_calm
+    }
+
+    /// There were to be faults, and it is time to say that there are no more.
+    pub(crate) fn is_spent(&self, now: Tick) -> bool {
+        !self.is_calm && (self.left == 0 || now > self.plan.until)
+    }
+
+    /// No more from here on.
+    pub(crate) const fn calm(&mut self) {
+        self.is_calm = true;
+    }
+
+    /// This kind could strike at this moment.
+    pub(crate) fn may(&self, kind: FaultKind, now: Tick) -> bool {
+        let plan = &self.plan;
+        let is_time = now >= plan.from && now <= plan.until;
+        !self.is_calm && plan.kinds.has(kind) && self.left > 0 && is_time
+    }
+
+    /// Whether this kind strikes here. If so it has been written down.
+    #[inline]
+    pub(crate) fn strike(
+        &mut self,
+        kind: FaultKind,
+        flow: Option<FlowId>,
+        now: Tick,
+        (choices, trace): (&mut Choices, &mut Trace),
+    ) -> bool {
+        if self.is_calm || !self.may(kind, now) || !choices.happens(1, ONCE_IN) {
+            return false;
+        }
+        self.left -= 1;
+        trace.push(now, flow.unwrap_or(RUN), What::Fault(kind));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::FaultKinds;
+
+    #[test]
+    fn no_more_than_the_budget_in_its_time_and_none_by_zeros() {
+        let plan = FaultPlan {
+            from: Tick(3),
+            ..FaultPlan::new(FaultKinds::only(FaultKind::Drop), 5, Tick(6))
+        };
+        let (mut trace, mut choices) = (Trace::new(100), Choices::seeded(1));
+        let mut strikes = Strikes::new(plan);
+        let mut struck = Vec::new();
+        for now in (0..10).flat_map(|now| [Tick(now); 20]) {
+            assert!(!strikes.strike(FaultKind::Delay, None, now, (&mut choices, &mut trace)));
+            if strikes.strike(FaultKind::Drop, None, now, (&mut choices, &mut trace)) {
+                struck.push(now.0);
+            }
+        }
+        assert!(struck.len() == 5 && struck.iter().all(|now| (3..=6).contains(now)), "{struck:?}");
+        assert!(strikes.is_spent(Tick(4)) && trace.events().len() == 5);
+
+        let (mut zeros, mut strikes) = (Choices::replayed(Vec::new()), Strikes::new(plan));
+        let to = (&mut zeros, &mut trace);
+        assert!(!strikes.strike(FaultKind::Drop, None, Tick(4), to));
+        assert!(!strikes.is_spent(Tick(6)) && strikes.is_spent(Tick(7)));
+        assert!(!Strikes::new(FaultPlan::NONE).is_spent(Tick(7)));
+    }
+}
