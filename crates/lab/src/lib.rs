@@ -23,6 +23,8 @@
 //! | [`carrier`], [`fault`] | how bytes get from one session to the other, and what goes wrong |
 //! | [`source`], [`target`] | what flows are given, and how they are answered |
 //! | [`world`] | one run |
+//! | [`shrink`] | a failure, made small |
+//! | [`replay`] | a run in a file: repeated, shown, compared, turned into a test |
 //! | [`adapters`] | adapters that the lab brings along |
 
 #![forbid(unsafe_code)]
@@ -34,6 +36,8 @@ pub mod config;
 pub mod contract;
 pub mod fault;
 pub mod pattern;
+pub mod replay;
+pub mod shrink;
 pub mod source;
 pub mod target;
 pub mod trace;

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Simpler recordings: shorter ones, with more zeros and smaller numbers.
+
+use std::ops::Range;
+
+use super::{Candidate, Failed, Progress, Shrinker, least};
+
+impl<F, P> Shrinker<F, P>
+where
+    F: FnMut(&Candidate) -> Option<Failed>,
+    P: FnMut(&Progress),
+{
+    /// One round.
+    pub(super) fn answers(&mut self) {
+        self.step = "fewer choices";
+        self.cut();
+        self.step = "plain choices";
+        self.blocks(|recording, block| {
+            if let Some(block) = recording.get_mut(block) {
+                block.fill(0);
+            }
+        });
+        self.step = "choices left out";
+        self.blocks(|recording, block| drop(recording.drain(block)));
+        self.step = "smaller choices";
+        self.numbers();
+    }
+
+    /// The shortest beginning that fails.
+    fn cut(&mut self) {
+        let all = self.best.recording.clone();
+        least(all.len() as u64, |length| {
+            let mut recording = all.clone();
+            recording.truncate(length as usize);
+            self.try_recording(recording)
+        });
+    }
+
+    /// Does something to blocks of the recording, from the last to the first, since what comes late
+    /// matters less; to long blocks first.
+    fn blocks(&mut self, edit: impl Fn(&mut Vec<u32>, Range<usize>)) {
+        let mut length = self.best.recording.len().next_power_of_two();
+        while length > 0 {
+            let mut end = self.best.recording.len();
+            while end > 0 && !self.is_spent() {
+                let block = end.saturating_sub(length)..end;
+                end = block.start;
+                if self.best.recording.len() < block.end {
+                    continue;
+                }
+                let mut recording = self.best.recording.clone();
+                edit(&mut recording, block);
+                self.try_recording(recording);
+            }
+            length /= 2;
+        }
+    }
+
+    /// Each number as small as it can be.
+    fn numbers(&mut self) {
+        for at in (0..self.best.recording.len()).rev() {
+            let Some(answer) = self.best.recording.get(at).copied() else { continue };
+            least(answer.into(), |smaller| {
+                let mut recording = self.best.recording.clone();
+                match recording.get_mut(at) {
+                    Some(answer) if u64::from(*answer) > smaller => *answer = smaller as u32,
+                    _ => return false,
+                }
+                self.try_recording(recording)
+            });
+        }
+    }
+}

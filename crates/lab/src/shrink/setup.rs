@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Simpler cases: fewer flows, fewer and shorter chunks, everything at once, a plainer target.
+
+use super::size::{WINDOW_BYTES, plainer, plainer_carriers};
+use super::{Candidate, Failed, Progress, Shrinker, least};
+use crate::contract::{Class, FlowId, Tick};
+use crate::fault::FaultPlan;
+use crate::replay::Case;
+use crate::source::{End, FlowPlan};
+
+impl<F, P> Shrinker<F, P>
+where
+    F: FnMut(&Candidate) -> Option<Failed>,
+    P: FnMut(&Progress),
+{
+    /// One round.
+    pub(super) fn setup(&mut self) {
+        self.step = "fewer faults";
+        self.faults();
+        self.step = "fewer flows";
+        self.flows();
+        self.step = "a plainer target";
+        for behaviour in plainer(self.best.case.behaviour) {
+            if self.edit(|case| case.behaviour = behaviour) {
+                break;
+            }
+        }
+        self.step = "a plainer carrier";
+        for carrier in plainer_carriers(self.best.case.carrier) {
+            if self.edit(|case| case.carrier = carrier) {
+                break;
+            }
+        }
+        self.step = "fewer chunks";
+        self.chunks();
+        self.step = "plainer flows";
+        for at in 0..self.best.case.plans.len() {
+            self.plainer_flow(at);
+        }
+        self.step = "shorter chunks";
+        self.bytes();
+        self.step = "a plain window";
+        self.edit(|case| case.window_bytes = WINDOW_BYTES);
+    }
+
+    fn edit(&mut self, edit: impl FnOnce(&mut Case)) -> bool {
+        let mut case = self.best.case.clone();
+        edit(&mut case);
+        self.try_case(case)
+    }
+
+    fn edit_flow(&mut self, at: usize, edit: impl FnOnce(&mut FlowPlan)) -> bool {
+        self.edit(|case| {
+            if let Some(plan) = case.plans.get_mut(at) {
+                edit(plan);
+            }
+        })
+    }
+
+    fn faults(&mut self) {
+        if self.best.case.faults.is_none() || self.edit(|case| case.faults = FaultPlan::NONE) {
+            return;
+        }
+        for kind in self.best.case.faults.kinds.iter() {
+            self.edit(|case| case.faults.kinds = case.faults.kinds.without(kind));
+        }
+        let FaultPlan { budget, from, until, .. } = self.best.case.faults;
+        least(budget.into(), |less| self.edit(|case| case.faults.budget = less as u32));
+        least(from.0, |tick| self.edit(|case| case.faults.from = Tick(tick)));
+        least(until.0, |tick| self.edit(|case| case.faults.until = Tick(tick)));
+    }
+
+    /// Blocks of flows are left out, long ones first. Those that stay are numbered anew.
+    fn flows(&mut self) {
+        let mut length = self.best.case.plans.len().next_power_of_two();
+        while length > 0 {
+            let mut end = self.best.case.plans.len();
+            while end > 0 && !self.is_spent() {
+                let start = end.saturating_sub(length);
+                self.edit(|case| {
+                    case.plans.drain(start..end);
+                    for (number, plan) in (1..).zip(&mut case.plans) {
+                        plan.flow = FlowId::new(number);
+                    }
+                });
+                end = start.min(self.best.case.plans.len());
+            }
+            length /= 2;
+        }
+    }
+
+    fn chunks(&mut self) {
+        for at in 0..self.best.case.plans.len() {
+            let count = |it: &Self| it.best.case.plans.get(at).map_or(0, |plan| plan.chunks.len());
+            let mut length = count(self).next_power_of_two();
+            while length > 0 {
+                let mut end = count(self);
+                while end > 0 && !self.is_spent() {
+                    let start = end.saturating_sub(length);
+                    self.edit_flow(at, |plan| drop(plan.chunks.drain(start..end)));
+                    end = start;
+                }
+                length /= 2;
+            }
+        }
+    }
+
+    fn plainer_flow(&mut self, at: usize) {
+        self.edit_flow(at, |plan| plan.end = End::Final);
+        self.edit_flow(at, |plan| plan.class = Class::default());
+        self.edit_flow(at, |plan| {
+            plan.opens_at = Tick(0);
+            plan.chunks.iter_mut().for_each(|chunk| chunk.at = Tick(0));
+        });
+        let opens_at = self.best.case.plans.get(at).map_or(0, |plan| plan.opens_at.0);
+        least(opens_at, |tick| self.edit_flow(at, |plan| plan.opens_at = Tick(tick)));
+        // One after the other, each as early as the one before it allows.
+        let mut earliest = 0;
+        for chunk in 0..self.best.case.plans.get(at).map_or(0, |plan| plan.chunks.len()) {
+            let tick = |it: &Self| {
+                let plan = it.best.case.plans.get(at)?;
+                Some(plan.chunks.get(chunk)?.at.0)
+            };
+            least(tick(self).unwrap_or(0).saturating_sub(earliest), |later| {
+                self.edit_flow(at, |plan| {
+                    if let Some(chunk) = plan.chunks.get_mut(chunk) {
+                        chunk.at = Tick(earliest.saturating_add(later));
+                    }
+                })
+            });
+            earliest = tick(self).unwrap_or(earliest);
+        }
+    }
+
+    /// One byte is plainer than none: an empty chunk is a thing of its own.
+    fn bytes(&mut self) {
+        let lengths = self.best.case.plans.iter().map(|plan| plan.chunks.len());
+        let lengths: Vec<_> = lengths.enumerate().collect();
+        for (at, chunks) in lengths {
+            for number in 0..chunks {
+                let chunk = self.best.case.plans.get(at).and_then(|plan| plan.chunks.get(number));
+                let bytes = chunk.map_or(0, |chunk| chunk.bytes);
+                least(bytes.saturating_sub(1), |less| {
+                    self.edit_flow(at, |plan| {
+                        if let Some(chunk) = plan.chunks.get_mut(number) {
+                            chunk.bytes = chunk.bytes.min(less + 1);
+                        }
+                    })
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Shrinking by itself: what fails is said of the input, without a run.
+
+use super::*;
+use crate::carrier::Carrier;
+use crate::config::Config;
+use crate::contract::{Class, FlowId, Tick};
+use crate::fault::{FaultKinds, FaultPlan};
+use crate::source::{End, FlowPlan, Planned, Source};
+use crate::target::Behaviour;
+use crate::trace::FaultKind;
+
+fn candidate(recording: Vec<u32>) -> Candidate {
+    let config = Config::default();
+    let plans = Source::MixedFlow.plan(&config, 4);
+    let behaviour = Behaviour::DripResponse;
+    let kinds = FaultKinds::only(FaultKind::Drop).with(FaultKind::Stall).with(FaultKind::Cancel);
+    let faults = FaultPlan::new(kinds, 50, Tick(99));
+    let carrier = Carrier::LossyReordered;
+    let case = Case { config, plans, behaviour, window_bytes: 9, carrier, faults };
+    Candidate { case, recording }
+}
+
+fn small(start: Candidate, tries_max: u32, fails: impl Fn(&Candidate) -> bool) -> Option<Shrunk> {
+    let asked = start.recording.len() as u64;
+    let failed = |it: &Candidate| fails(it).then_some(Failed { events: 7, asked });
+    let (mut tries, mut size) = (0, None);
+    let shrunk = shrink(start, tries_max, failed, |progress| {
+        assert_eq!(progress.tries, tries + 1);
+        assert!(size.is_none_or(|before| progress.size <= before));
+        (tries, size) = (progress.tries, Some(progress.size));
+    });
+    if let Some(shrunk) = &shrunk {
+        assert!(fails(&shrunk.candidate) && shrunk.size <= shrunk.before);
+        assert_eq!((shrunk.tries, Some(shrunk.size)), (tries, size));
+        assert!(tries <= tries_max);
+    }
+    shrunk
+}
+
+#[test]
+fn recordings_get_short_plain_and_small() {
+    let start = || (0..400).map(|at| at * 7 % 23).collect::<Vec<u32>>();
+    type Fails = fn(&[u32]) -> bool;
+    let tried: [(Fails, &[u32]); 6] = [
+        (|_| true, &[]),
+        (|it| it.iter().any(|answer| *answer >= 13), &[13]),
+        (|it| it.iter().filter(|answer| **answer >= 5).count() >= 2, &[5, 5]),
+        (|it| it.get(3) == Some(&21), &[0, 0, 0, 21]),
+        (|it| it.windows(2).any(|pair| pair[0] + 7 == pair[1]), &[0, 7]),
+        (|it| it.len() >= 5, &[0, 0, 0, 0, 1]),
+    ];
+    for (at, (fails, expected)) in tried.into_iter().enumerate() {
+        let shrunk = small(candidate(start()), 10_000, |it| fails(&it.recording)).unwrap();
+        assert!(shrunk.is_minimal);
+        assert_eq!(shrunk.candidate.recording, expected, "{at}");
+    }
+}
+
+#[test]
+fn cases_get_plain() {
+    let shrunk = small(candidate(vec![3]), 1000, |_| true).unwrap();
+    let case = &shrunk.candidate.case;
+    assert_eq!((case.plans.len(), case.behaviour), (0, Behaviour::Discard));
+    assert_eq!((case.window_bytes, case.carrier), (64 << 10, Carrier::Stream));
+    assert_eq!(case.faults, FaultPlan::NONE);
+}
+
+#[test]
+fn what_a_failure_needs_stays() {
+    let plan = |number, bytes, at, end| {
+        let chunks = [bytes; 6].map(|bytes| Planned { at: Tick(at), bytes }).to_vec();
+        FlowPlan { flow: FlowId::new(number), class: Class::Bulk, opens_at: Tick(at), chunks, end }
+    };
+    let mut start = candidate(vec![1, 2, 3]);
+    start.case.plans = (1..=9).map(|at| plan(at, 10_000, at.into(), End::Final)).collect();
+    start.case.plans[5] = plan(6, 9000, 5, End::Reset);
+    // A flow that is reset behind 777 bytes or more that come at tick 3 or later, and one before it.
+    let fails = |it: &Candidate| {
+        let is_it = |plan: &&FlowPlan| {
+            let late = plan.chunks.iter().filter(|chunk| chunk.at.0 >= 3);
+            plan.end == End::Reset && late.map(|chunk| chunk.bytes).sum::<u64>() >= 777
+        };
+        let found = it.case.plans.iter().find(is_it);
+        found.is_some_and(|plan| plan.flow.number() >= 2)
+            && it.case.behaviour == Behaviour::DripResponse
+    };
+    let shrunk = small(start, 10_000, fails).unwrap();
+    let Candidate { case, recording } = shrunk.candidate;
+    let [before, reset] = &case.plans[..] else { panic!("{case:?}") };
+    assert!(shrunk.is_minimal && recording.is_empty() && before.chunks.is_empty());
+    assert_eq!((before.flow, reset.flow), (FlowId::new(1), FlowId::new(2)));
+    assert_eq!((reset.class, reset.opens_at, reset.end), (Class::Normal, Tick(0), End::Reset));
+    assert!(matches!(reset.chunks[..], [Planned { at: Tick(3), bytes: 777 }]), "{reset:?}");
+}
+
+#[test]
+fn faults_that_a_failure_does_not_need_go() {
+    let fails = |it: &Candidate| {
+        let faults = it.case.faults;
+        let strikes = faults.kinds.has(FaultKind::Stall) && faults.budget >= 7;
+        strikes && faults.until >= Tick(20) && it.case.carrier != Carrier::Stream
+    };
+    let case = small(candidate(vec![3]), 1000, fails).unwrap().candidate.case;
+    let kinds = FaultKinds::only(FaultKind::Stall);
+    assert_eq!(case.faults, FaultPlan::new(kinds, 7, Tick(20)));
+    assert_eq!(case.carrier, Carrier::Message);
+}
+
+#[test]
+fn what_does_not_fail_is_no_failure_and_the_bound_holds() {
+    assert_eq!(small(candidate(vec![1]), 100, |_| false), None);
+    assert_eq!(small(candidate(vec![1]), 0, |_| true), None);
+    let start = candidate((1..500).collect());
+    for tries_max in [1, 2, 10, 50] {
+        let fails = |it: &Candidate| it.recording.iter().filter(|it| **it % 3 == 1).count() > 40;
+        let shrunk = small(start.clone(), tries_max, fails).unwrap();
+        assert_eq!((shrunk.tries, shrunk.is_minimal), (tries_max, false));
+    }
+}
+
+#[test]
+fn answers_that_nobody_asked_for_go_without_a_try() {
+    let failed = |it: &Candidate| Some(Failed { events: it.recording.len().min(2), asked: 2 });
+    let shrunk = shrink(candidate(vec![0, 3, 5, 7]), 1, failed, |_| ()).unwrap();
+    assert_eq!(shrunk.candidate.recording, [0, 3]);
+}
+
+#[test]
+fn a_number_is_found_in_few_steps() {
+    for most in [0_u64, 1, 2, 17, 1000, u64::from(u32::MAX)] {
+        for target in [0, 1, 2, 3, 16, 999, most / 2, most] {
+            let target = target.min(most);
+            let (mut found, mut tries) = (most, 0);
+            least(most, |at| {
+                assert!(at < found);
+                tries += 1;
+                if at >= target {
+                    found = at;
+                }
+                at >= target
+            });
+            assert_eq!(found, target);
+            assert!(tries < 300, "{tries} tries for {target} of {most}");
+        }
+    }
+}
