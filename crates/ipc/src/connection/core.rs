@@ -70,11 +70,14 @@ impl<S: Side> Core<S> {
         doorbell: Option<&Doorbell>,
         claim: &Claim,
     ) -> bool {
-        if std::mem::take(&mut self.waits)
-            && let Some(later) = self.turn_of_streams(woken)
-        {
-            self.waits = true;
-            return later;
+        // What was woken and seen to before the link is looked at.
+        let mut has_woken = false;
+        if std::mem::take(&mut self.waits) {
+            has_woken = true;
+            if let Some(later) = self.turn_of_streams(woken) {
+                self.waits = true;
+                return later;
+            }
         }
         let mut left = FRAMES_A_TURN;
         let (mut took, mut later) = (false, false);
@@ -82,7 +85,7 @@ impl<S: Side> Core<S> {
             let taken = self.take();
             took |= taken > 0;
             left = left.saturating_sub(taken);
-            let woke = self.serve_woken(woken);
+            let woke = self.serve_woken(woken) || std::mem::take(&mut has_woken);
             if taken == 0 && woke && self.may_send_later() && self.fill() {
                 later = true;
                 self.keep_time();
