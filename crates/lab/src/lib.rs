@@ -26,6 +26,7 @@
 //! | [`shrink`] | a failure, made small |
 //! | [`replay`] | a run in a file: repeated, shown, compared, turned into a test |
 //! | [`adapters`] | adapters that the lab brings along |
+//! | [`saboteur`] | faulty ones, each wrong in one behaviour, by which the lab is examined |
 
 #![forbid(unsafe_code)]
 
@@ -37,6 +38,7 @@ pub mod contract;
 pub mod fault;
 pub mod pattern;
 pub mod replay;
+pub mod saboteur;
 pub mod shrink;
 pub mod source;
 pub mod target;

@@ -12,7 +12,7 @@
 //!    too little room for it.
 //! 2. A chunk is taken whole, or waits until it fits; only when nothing of its flow is kept is so
 //!    much of it taken as fits, since it would never fit otherwise.
-//! 3. An empty chunk is a chunk: it is put out too, and says the end if it is the last.
+//! 3. A chunk without bytes is put out if it is final, to say the end, and else left out.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,7 +23,7 @@ use crate::contract::{
     EgressAdapter, FlowId, IngressAdapter, Limits, Manifest, Outlet,
 };
 
-/// Empty chunks have no bytes that are counted: no more than so many of a flow are kept.
+/// Chunks of a flow that are kept at most, however short.
 const KEPT_CHUNKS_MAX: usize = 4096;
 
 /// What an adapter keeps, whichever way it carries.
@@ -112,7 +112,7 @@ impl Chunks {
             true => fits as usize,
             false => 0,
         };
-        if taken > 0 || is_whole {
+        if taken > 0 || is_whole && chunk.is_final {
             let bytes = bytes.get(..taken).unwrap_or_default().to_vec();
             let is_final = is_whole && chunk.is_final;
             line.kept.push_back(Kept { bytes, gone: 0, is_final });

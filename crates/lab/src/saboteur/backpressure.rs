@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! More is taken, or put out, than may be.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use super::deviation::{Carries, Deviation, Healthy, egress, ingress, ingress_of};
+use super::{Saboteur, Witness};
+use crate::adapters::MemoryIngressAdapter;
+use crate::contract::{AdapterError, Chunk, Context, FlowId, Limits, Manifest, Outlet};
+use crate::source::Source;
+use crate::target::Behaviour;
+
+const NARROW: Witness =
+    Witness::new(Source::LargeObject, Behaviour::Discard).room(20_000, 5_000).window(4_000);
+
+pub(super) const ALL: &[Saboteur] = &[
+    Saboteur::ingress(
+        "local_adapter_ignores_source_backpressure",
+        "everything that a source offers is taken at once, however much it is",
+        |limits| boundless(limits, u64::MAX, u64::MAX),
+        NARROW,
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_ignores_the_limit_of_a_flow",
+        "one flow takes all the room that is there for all of them",
+        |limits| boundless(limits, limits.buffered_bytes_max, u64::MAX),
+        NARROW,
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_ignores_the_limit_of_all_flows",
+        "each flow keeps to its limit, and all together hold more than theirs",
+        |limits| boundless(limits, u64::MAX, limits.flow_buffered_bytes_max),
+        Witness::new(Source::SmallBurst, Behaviour::Discard).flows(8).room(150, 100).window(10),
+    ),
+    Saboteur::ingress(
+        "local_adapter_puts_out_more_than_there_is_room_for",
+        "one byte more is put out than there is room for, whenever the room does not suffice",
+        |limits| ingress(limits, OneMore(Cell::new(true))),
+        NARROW,
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_takes_more_than_it_is_offered",
+        "it says that it took one byte more than it was offered",
+        |limits| ingress(limits, TakesOneMore),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    ),
+    Saboteur::egress(
+        "local_adapter_hides_what_it_holds",
+        "it says that it holds nothing, whatever it holds",
+        |limits| egress(limits, Hides),
+        Witness::new(Source::SmallBurst, Behaviour::FixedResponse),
+    ),
+    Saboteur::ingress(
+        "local_adapter_waits_for_the_whole_flow",
+        "nothing of a flow is put out before all of it has come, for which there is no room",
+        |limits| ingress(limits, Whole::default()),
+        Witness::new(Source::LargeObject, Behaviour::Echo).room(20_000, 5_000),
+    ),
+];
+
+/// An ingress adapter of other limits than its manifest says.
+fn boundless(
+    limits: Limits,
+    buffered_bytes_max: u64,
+    flow_buffered_bytes_max: u64,
+) -> crate::adapters::Pair {
+    let wide = Limits { buffered_bytes_max, flow_buffered_bytes_max, ..limits };
+    ingress_of(Box::new(MemoryIngressAdapter::new(wide)), limits, Claims(limits))
+}
+
+/// The limits that it claims.
+struct Claims(Limits);
+
+impl Deviation for Claims {
+    fn manifest(&self, it: &dyn Carries) -> Manifest {
+        Manifest { limits: self.0, ..it.manifest() }
+    }
+}
+
+/// Whether it oversteps next: it does every second time, and so goes on.
+struct OneMore(Cell<bool>);
+
+impl Deviation for OneMore {
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        let room = out.room(flow);
+        if room > 0 && self.0.replace(!self.0.get()) { room + 1 } else { room }
+    }
+}
+
+struct TakesOneMore;
+
+impl Deviation for TakesOneMore {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        let taken = it.take(cx, chunk, bytes)?;
+        Ok(if taken == bytes.len() { taken + 1 } else { taken })
+    }
+}
+
+struct Hides;
+
+impl Deviation for Hides {
+    fn buffered_bytes(&self, _: &dyn Carries) -> u64 {
+        0
+    }
+}
+
+/// Which flows have come whole.
+#[derive(Default)]
+struct Whole(BTreeMap<FlowId, bool>);
+
+impl Deviation for Whole {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        let taken = it.take(cx, chunk, bytes)?;
+        self.0.insert(chunk.flow, chunk.is_final && taken == bytes.len());
+        Ok(taken)
+    }
+
+    fn half_close(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+    ) -> Result<(), AdapterError> {
+        self.0.insert(flow, true);
+        it.half_close(cx, flow)
+    }
+
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        if self.0.get(&flow) == Some(&true) { out.room(flow) } else { 0 }
+    }
+}

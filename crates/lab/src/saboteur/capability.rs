@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The manifest claims what does not work, or does not claim what works.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use super::deviation::{Carries, Deviation, Healthy, ingress};
+use super::{Saboteur, Shows, Witness};
+use crate::contract::{
+    AdapterError, Capability, Cause, Class, Context, Descriptor, FlowId, Manifest,
+};
+use crate::source::Source;
+use crate::target::Behaviour;
+
+const PLAIN: Witness = Witness::new(Source::SmallBurst, Behaviour::Echo);
+const HALF_CLOSE: Witness = Witness::new(Source::HalfClose, Behaviour::Echo);
+const RESETTING: Witness = Witness::new(Source::Resetting, Behaviour::Echo);
+
+pub(super) const ALL: &[Saboteur] = &[
+    Saboteur::ingress(
+        "local_adapter_claims_half_close_and_refuses_it",
+        "its manifest names half-close, and every one is refused as unsupported",
+        |limits| ingress(limits, RefusesHalfClose),
+        HALF_CLOSE,
+    )
+    .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_claims_reset_and_refuses_it",
+        "its manifest names reset, and every one is refused as unsupported",
+        |limits| ingress(limits, RefusesReset),
+        RESETTING,
+    )
+    .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_half_closes_without_a_claim",
+        "its manifest does not name half-close, and half-closes are taken",
+        |limits| ingress(limits, Without(Capability::FlowHalfClose)),
+        HALF_CLOSE,
+    )
+    .shows(Shows::InManifest),
+    Saboteur::ingress(
+        "local_adapter_resets_without_a_claim",
+        "its manifest does not name reset, and resets are taken",
+        |limits| ingress(limits, Without(Capability::FlowReset)),
+        RESETTING,
+    )
+    .shows(Shows::InManifest),
+    Saboteur::ingress(
+        "local_adapter_carries_without_a_claim",
+        "its manifest does not say that it carries flows into the runtime, and it does",
+        |limits| ingress(limits, Without(Capability::AdapterIngress)),
+        PLAIN,
+    )
+    .shows(Shows::InManifest),
+    Saboteur::ingress(
+        "local_adapter_changes_its_manifest",
+        "its manifest names reset at every second call only",
+        |limits| ingress(limits, Changes(Cell::new(false))),
+        PLAIN,
+    )
+    .shows(Shows::InManifest),
+    Saboteur::ingress(
+        "local_adapter_puts_bulk_before_interactive",
+        "its manifest names priority, and bulk flows go before interactive ones",
+        |limits| ingress(limits, BulkFirst),
+        Witness::new(Source::MixedFlow, Behaviour::Echo),
+    )
+    .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_claims_more_flows_than_it_carries",
+        "its manifest claims more flows than two, and the third is refused",
+        |limits| ingress(limits, CarriesTwo::default()),
+        PLAIN,
+    )
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_carries_more_flows_than_it_claims",
+        "its manifest claims one flow, and it carries as many as are opened",
+        |limits| ingress(limits, ClaimsOne),
+        PLAIN,
+    )
+    .shows(Shows::InManifest),
+    Saboteur::ingress(
+        "local_adapter_refuses_at_the_cost_of_others",
+        "a half-close, which its manifest does not name, is refused, and all flows are broken off",
+        |limits| ingress(limits, Costly::default()),
+        HALF_CLOSE,
+    )
+    .spares(PLAIN),
+];
+
+struct RefusesHalfClose;
+
+impl Deviation for RefusesHalfClose {
+    fn half_close(
+        &mut self,
+        _: Healthy<'_>,
+        _: &mut Context<'_>,
+        _: FlowId,
+    ) -> Result<(), AdapterError> {
+        Err(AdapterError::Unsupported(Capability::FlowHalfClose.name()))
+    }
+}
+
+struct RefusesReset;
+
+impl Deviation for RefusesReset {
+    fn reset(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        _: Cause,
+    ) -> Result<(), AdapterError> {
+        it.close(cx, flow)?;
+        Err(AdapterError::Unsupported(Capability::FlowReset.name()))
+    }
+}
+
+/// What its manifest does not name.
+struct Without(Capability);
+
+fn without(it: &dyn Carries, capability: Capability) -> Manifest {
+    let manifest = it.manifest();
+    Manifest { capabilities: manifest.capabilities.without(capability), ..manifest }
+}
+
+impl Deviation for Without {
+    fn manifest(&self, it: &dyn Carries) -> Manifest {
+        without(it, self.0)
+    }
+}
+
+/// Whether the manifest names reset next.
+struct Changes(Cell<bool>);
+
+impl Deviation for Changes {
+    fn manifest(&self, it: &dyn Carries) -> Manifest {
+        if self.0.replace(!self.0.get()) {
+            it.manifest()
+        } else {
+            without(it, Capability::FlowReset)
+        }
+    }
+}
+
+struct BulkFirst;
+
+impl Deviation for BulkFirst {
+    fn open(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        descriptor: &Descriptor,
+    ) -> Result<(), AdapterError> {
+        let class = match descriptor.class {
+            Class::Interactive => Class::Bulk,
+            Class::Normal => Class::Normal,
+            Class::Bulk => Class::Interactive,
+        };
+        it.open(cx, flow, &Descriptor::of(class))
+    }
+}
+
+/// Flows that are open.
+#[derive(Default)]
+struct CarriesTwo(BTreeSet<FlowId>);
+
+impl Deviation for CarriesTwo {
+    fn open(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        descriptor: &Descriptor,
+    ) -> Result<(), AdapterError> {
+        const FLOWS_MAX: u32 = 2;
+        if self.0.len() >= FLOWS_MAX as usize {
+            return Err(AdapterError::TooManyFlows(FLOWS_MAX));
+        }
+        it.open(cx, flow, descriptor)?;
+        self.0.insert(flow);
+        Ok(())
+    }
+
+    fn close(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+    ) -> Result<(), AdapterError> {
+        self.0.remove(&flow);
+        it.close(cx, flow)
+    }
+}
+
+struct ClaimsOne;
+
+impl Deviation for ClaimsOne {
+    fn manifest(&self, it: &dyn Carries) -> Manifest {
+        let mut manifest = it.manifest();
+        manifest.limits.flows_max = 1;
+        manifest
+    }
+}
+
+/// Flows that were opened.
+#[derive(Default)]
+struct Costly(BTreeSet<FlowId>);
+
+impl Deviation for Costly {
+    fn manifest(&self, it: &dyn Carries) -> Manifest {
+        without(it, Capability::FlowHalfClose)
+    }
+
+    fn open(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        descriptor: &Descriptor,
+    ) -> Result<(), AdapterError> {
+        self.0.insert(flow);
+        it.open(cx, flow, descriptor)
+    }
+
+    fn half_close(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        _: FlowId,
+    ) -> Result<(), AdapterError> {
+        self.0.iter().try_for_each(|flow| it.reset(cx, *flow, Cause::Error))?;
+        Err(AdapterError::Unsupported(Capability::FlowHalfClose.name()))
+    }
+}

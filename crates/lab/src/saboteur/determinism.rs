@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The same seed gives another run: something other than the context decides.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::deviation::{Deviation, Healthy, egress, ingress, poll_through};
+use super::numbers::Numbers;
+use super::{Saboteur, Shows, Witness};
+use crate::contract::{AdapterError, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
+use crate::pattern::mix;
+use crate::source::Source;
+use crate::target::Behaviour;
+
+pub(super) const ALL: &[Saboteur] = &[
+    Saboteur::ingress(
+        "local_adapter_counts_its_runs",
+        "where chunks are cut depends on how many adapters the process had before",
+        |limits| ingress(limits, Counts::new()),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    )
+    .shows(Shows::InSecondRun),
+    Saboteur::egress(
+        "local_adapter_has_the_order_of_a_hash_table",
+        "flows are put out in the order of a hash table, which is another in each run",
+        |limits| egress(limits, HashOrder::default()),
+        Witness::new(Source::SmallBurst, Behaviour::FixedResponse).flows(16),
+    )
+    .shows(Shows::InSecondRun),
+];
+
+/// Adapters that were made.
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+/// Cuts each chunk where the bits of a number say, of which each adapter has another.
+struct Counts {
+    numbers: Numbers,
+    bits: u64,
+}
+
+impl Counts {
+    fn new() -> Self {
+        let bits = mix(RUNS.fetch_add(1, Ordering::Relaxed));
+        Self { numbers: Numbers::default(), bits }
+    }
+}
+
+impl Deviation for Counts {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        self.bits = mix(self.bits);
+        let (first, rest) = bytes.split_at((self.bits % (bytes.len() as u64 + 1)) as usize);
+        self.numbers.put_or_end(out, chunk.flow, first, chunk.is_final && rest.is_empty())?;
+        self.numbers.put_or_end(out, chunk.flow, rest, chunk.is_final && !rest.is_empty())
+    }
+}
+
+/// Flows, in an order that nobody decided.
+#[derive(Default)]
+struct HashOrder {
+    flows: HashSet<FlowId>,
+    /// Whose turn it is.
+    turn: Option<FlowId>,
+}
+
+impl Deviation for HashOrder {
+    fn open(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        descriptor: &Descriptor,
+    ) -> Result<(), AdapterError> {
+        self.flows.insert(flow);
+        it.open(cx, flow, descriptor)
+    }
+
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        let order: Vec<_> = self.flows.iter().copied().collect();
+        for flow in order {
+            self.turn = Some(flow);
+            poll_through(self, it, cx, out);
+        }
+    }
+
+    fn close(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+    ) -> Result<(), AdapterError> {
+        self.flows.remove(&flow);
+        it.close(cx, flow)
+    }
+
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        if self.turn == Some(flow) { out.room(flow) } else { 0 }
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Failures are told as something else, and refusals are wrong.
+
+use super::deviation::{Deviation, Healthy, egress, ingress};
+use super::{Saboteur, Witness};
+use crate::contract::{AdapterError, Cause, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
+use crate::source::Source;
+use crate::target::Behaviour;
+
+const FAILING: Witness = Witness::new(Source::SmallBurst, Behaviour::ErrorResponse);
+const PLAIN: Witness = Witness::new(Source::SmallBurst, Behaviour::Echo);
+
+pub(super) const ALL: &[Saboteur] = &[
+    Saboteur::egress(
+        "local_adapter_tells_an_error_as_a_reset",
+        "a flow that failed is told to have been broken off by somebody",
+        |limits| egress(limits, Tells(|_| Some(Cause::Reset))),
+        FAILING,
+    )
+    .spares(PLAIN),
+    Saboteur::egress(
+        "local_adapter_tells_a_reset_as_an_error",
+        "a flow that somebody broke off is told to have failed",
+        |limits| egress(limits, Tells(|_| Some(Cause::Error))),
+        Witness::new(Source::SmallBurst, Behaviour::ResetMidstream),
+    )
+    .spares(PLAIN),
+    Saboteur::egress(
+        "local_adapter_tells_an_error_as_an_end",
+        "a flow that failed is told to have ended in order",
+        |limits| egress(limits, Tells(|_| None)),
+        FAILING,
+    )
+    .spares(PLAIN),
+    Saboteur::egress(
+        "local_adapter_swallows_an_error",
+        "a flow that failed is forgotten, and its sink never hears of it",
+        |limits| egress(limits, Swallows),
+        FAILING,
+    )
+    .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_fails_without_a_reason",
+        "a flow is told to have failed behind its sixty-fourth byte",
+        |limits| ingress(limits, Fails),
+        PLAIN,
+    ),
+    Saboteur::ingress(
+        "local_adapter_calls_too_many_flows_a_failure",
+        "a flow beyond the limit is refused by another error than the one that says so",
+        |limits| ingress(limits, WrongClass),
+        Witness::new(Source::SmallBurst, Behaviour::Echo).flows_max(2),
+    )
+    .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_takes_malformed_chunks",
+        "a chunk that has a gap before it is taken, and thrown away",
+        |limits| ingress(limits, TakesMalformed),
+        Witness::new(Source::Malformed, Behaviour::Echo),
+    )
+    .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_calls_a_malformed_chunk_late",
+        "a chunk that has a gap before it is refused as if the flow were closed",
+        |limits| ingress(limits, CallsLate),
+        Witness::new(Source::Malformed, Behaviour::Echo),
+    )
+    .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_refuses_long_chunks",
+        "a chunk of more than 16 KiB is refused as malformed",
+        |limits| ingress(limits, RefusesLong),
+        Witness::new(Source::LargeObject, Behaviour::Echo),
+    )
+    .spares(PLAIN),
+];
+
+/// What is told instead of the cause; nothing is the end.
+struct Tells(fn(Cause) -> Option<Cause>);
+
+impl Deviation for Tells {
+    fn says_reset(&mut self, out: &mut Outlet<'_>, flow: FlowId, cause: Cause) {
+        match (self.0)(cause) {
+            Some(cause) => out.reset(flow, cause),
+            None => out.half_closed(flow),
+        }
+    }
+}
+
+struct Swallows;
+
+impl Deviation for Swallows {
+    fn says_reset(&mut self, _: &mut Outlet<'_>, _: FlowId, _: Cause) {}
+}
+
+struct Fails;
+
+impl Deviation for Fails {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        const AT: u64 = 64;
+        out.data(&Chunk { is_final: false, ..*chunk }, bytes)?;
+        if chunk.offset + chunk.bytes >= AT {
+            out.reset(chunk.flow, Cause::Error);
+        } else if chunk.is_final {
+            out.half_closed(chunk.flow);
+        }
+        Ok(())
+    }
+}
+
+struct WrongClass;
+
+impl Deviation for WrongClass {
+    fn open(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        descriptor: &Descriptor,
+    ) -> Result<(), AdapterError> {
+        it.open(cx, flow, descriptor).map_err(|error| match error {
+            AdapterError::TooManyFlows(_) => {
+                AdapterError::Failed { flow, what: "it could not be opened".into() }
+            }
+            other => other,
+        })
+    }
+}
+
+struct TakesMalformed;
+
+impl Deviation for TakesMalformed {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        match it.take(cx, chunk, bytes) {
+            Err(AdapterError::Malformed { .. }) => Ok(bytes.len()),
+            other => other,
+        }
+    }
+}
+
+struct CallsLate;
+
+impl Deviation for CallsLate {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        it.take(cx, chunk, bytes).map_err(|error| match error {
+            AdapterError::Malformed { flow, .. } => AdapterError::Closed(flow),
+            other => other,
+        })
+    }
+}
+
+struct RefusesLong;
+
+impl Deviation for RefusesLong {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        const BYTES_MAX: usize = 16 << 10;
+        if bytes.len() > BYTES_MAX {
+            let rule = "it is no longer than 16 KiB";
+            return Err(AdapterError::Malformed { flow: chunk.flow, rule });
+        }
+        it.take(cx, chunk, bytes)
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Flows begin or end otherwise than they should.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::deviation::{Deviation, Healthy, egress, ingress};
+use super::numbers::Numbers;
+use super::{Saboteur, Witness};
+use crate::contract::{AdapterError, Cause, Chunk, Context, FlowId, Outlet, Refused};
+use crate::source::Source;
+use crate::target::Behaviour;
+
+pub(super) const ALL: &[Saboteur] = &[
+    Saboteur::ingress(
+        "local_adapter_accepts_post_close_write",
+        "what is offered behind the final chunk is taken, and thrown away",
+        |limits| ingress(limits, TakesLate),
+        Witness::new(Source::LateWrite, Behaviour::Echo),
+    )
+    .spares(Witness::new(Source::MixedFlow, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_says_the_end_twice",
+        "that nothing more comes out of a flow is said twice",
+        |limits| egress(limits, EndsTwice),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    ),
+    Saboteur::egress(
+        "local_adapter_ends_before_the_last_chunk",
+        "the end of a flow is told before its last chunk",
+        |limits| egress(limits, EndsFirst::default()),
+        Witness::new(Source::SmallBurst, Behaviour::FixedResponse),
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Discard)),
+    Saboteur::ingress(
+        "local_adapter_goes_on_behind_a_reset",
+        "a flow that was broken off is told, and what it had is put out behind that",
+        |limits| ingress(limits, GoesOn::default()),
+        Witness::new(Source::Resetting, Behaviour::Echo),
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_ends_a_reset_flow_in_order",
+        "a flow that its source broke off is told to have ended in order",
+        |limits| ingress(limits, ResetIsEnd),
+        Witness::new(Source::Resetting, Behaviour::Echo),
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_resets_at_the_end",
+        "a flow that ended in order is told to have been broken off",
+        |limits| egress(limits, EndIsReset),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    ),
+    Saboteur::ingress(
+        "local_adapter_ignores_half_close",
+        "a half-close is taken, and never told",
+        |limits| ingress(limits, IgnoresHalfClose),
+        Witness::new(Source::HalfClose, Behaviour::Echo),
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_half_close_closes_both_ways",
+        "a flow of which one direction was closed is broken off in both",
+        |limits| ingress(limits, ClosesBoth::default()),
+        Witness::new(Source::HalfClose, Behaviour::Echo),
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_never_ends",
+        "everything comes out of a flow but its end",
+        |limits| egress(limits, NeverEnds),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    ),
+    Saboteur::ingress(
+        "local_adapter_swallows_a_reset",
+        "a reset is taken, and never told",
+        |limits| ingress(limits, SwallowsReset),
+        Witness::new(Source::Resetting, Behaviour::Echo),
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_ends_after_the_first_chunk",
+        "the end of a flow is told behind its first chunk, whatever comes behind it",
+        |limits| ingress(limits, EndsEarly::default()),
+        Witness::new(Source::SlowDrip, Behaviour::Echo),
+    ),
+];
+
+struct TakesLate;
+
+impl Deviation for TakesLate {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        match it.take(cx, chunk, bytes) {
+            Err(AdapterError::Closed(_) | AdapterError::UnknownFlow(_)) => Ok(bytes.len()),
+            other => other,
+        }
+    }
+}
+
+struct EndsTwice;
+
+impl Deviation for EndsTwice {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(chunk, bytes)?;
+        if chunk.is_final {
+            out.half_closed(chunk.flow);
+        }
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        out.half_closed(flow);
+        out.half_closed(flow);
+    }
+}
+
+/// Each chunk is held back until the next comes; the last comes behind the end.
+#[derive(Default)]
+struct EndsFirst {
+    numbers: Numbers,
+    held: BTreeMap<FlowId, Vec<u8>>,
+}
+
+impl Deviation for EndsFirst {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        let flow = chunk.flow;
+        let before = self.held.insert(flow, bytes.to_vec()).unwrap_or_default();
+        self.numbers.put_or_end(out, flow, &before, false)?;
+        if chunk.is_final {
+            self.says_half_closed(out, flow);
+        }
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        out.half_closed(flow);
+        if let Some(last) = self.held.remove(&flow) {
+            // It is refused, as it has to be.
+            let _refused = self.numbers.put(out, flow, &last, true);
+        }
+    }
+}
+
+/// The last chunk that each flow was offered.
+#[derive(Default)]
+struct GoesOn(BTreeMap<FlowId, (Chunk, Vec<u8>)>);
+
+impl Deviation for GoesOn {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        self.0.insert(chunk.flow, (*chunk, bytes.to_vec()));
+        it.take(cx, chunk, bytes)
+    }
+
+    fn says_reset(&mut self, out: &mut Outlet<'_>, flow: FlowId, cause: Cause) {
+        out.reset(flow, cause);
+        if let Some((chunk, bytes)) = self.0.remove(&flow) {
+            // It is refused, as it has to be.
+            let _refused = out.data(&chunk, &bytes);
+        }
+    }
+}
+
+struct ResetIsEnd;
+
+impl Deviation for ResetIsEnd {
+    fn says_reset(&mut self, out: &mut Outlet<'_>, flow: FlowId, _: Cause) {
+        out.half_closed(flow);
+    }
+}
+
+struct EndIsReset;
+
+impl Deviation for EndIsReset {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(&Chunk { is_final: false, ..*chunk }, bytes)?;
+        if chunk.is_final {
+            out.reset(chunk.flow, Cause::Reset);
+        }
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        out.reset(flow, Cause::Reset);
+    }
+}
+
+struct IgnoresHalfClose;
+
+impl Deviation for IgnoresHalfClose {
+    fn half_close(
+        &mut self,
+        _: Healthy<'_>,
+        _: &mut Context<'_>,
+        _: FlowId,
+    ) -> Result<(), AdapterError> {
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct ClosesBoth(BTreeSet<FlowId>);
+
+impl Deviation for ClosesBoth {
+    fn half_close(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+    ) -> Result<(), AdapterError> {
+        self.0.insert(flow);
+        it.half_close(cx, flow)
+    }
+
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(chunk, bytes)?;
+        if chunk.is_final && self.0.remove(&chunk.flow) {
+            out.reset(chunk.flow, Cause::Reset);
+        }
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        out.half_closed(flow);
+        if self.0.remove(&flow) {
+            out.reset(flow, Cause::Reset);
+        }
+    }
+}
+
+struct NeverEnds;
+
+impl Deviation for NeverEnds {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(&Chunk { is_final: false, ..*chunk }, bytes)
+    }
+
+    fn says_half_closed(&mut self, _: &mut Outlet<'_>, _: FlowId) {}
+}
+
+struct SwallowsReset;
+
+impl Deviation for SwallowsReset {
+    fn says_reset(&mut self, _: &mut Outlet<'_>, _: FlowId, _: Cause) {}
+}
+
+#[derive(Default)]
+struct EndsEarly(BTreeSet<FlowId>);
+
+impl Deviation for EndsEarly {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        if self.0.insert(chunk.flow) {
+            return out.data(&Chunk { is_final: true, ..*chunk }, bytes);
+        }
+        // What comes behind it is dropped.
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        if self.0.insert(flow) {
+            out.half_closed(flow);
+        }
+    }
+
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        if self.0.contains(&flow) { usize::MAX } else { out.room(flow) }
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Something is kept when a flow is over.
+
+use super::deviation::{Carries, Deviation, Healthy, egress, ingress};
+use super::{Saboteur, Witness};
+use crate::contract::{AdapterError, Cause, Chunk, Context, FlowId, Outlet, Refused};
+use crate::source::Source;
+use crate::target::Behaviour;
+
+const ONE_BY_ONE: Witness = Witness::new(Source::LateOpen, Behaviour::Echo);
+
+pub(super) const ALL: &[Saboteur] = &[
+    Saboteur::ingress(
+        "local_adapter_keeps_flows_for_ever",
+        "a flow that was closed is never forgotten, until there is no place for another",
+        |limits| ingress(limits, KeepsFlows),
+        ONE_BY_ONE.flows_max(2),
+    )
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_keeps_the_bytes_of_reset_flows",
+        "what a flow had when it was broken off is held for ever",
+        |limits| ingress(limits, KeepsBytes(0)),
+        Witness::new(Source::Resetting, Behaviour::Echo),
+    )
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_keeps_what_it_put_out",
+        "a copy of everything that was put out is held for ever",
+        |limits| egress(limits, KeepsCopies(0)),
+        Witness::new(Source::SmallBurst, Behaviour::FixedResponse),
+    )
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Discard)),
+    Saboteur::ingress(
+        "local_adapter_loses_room_with_every_flow",
+        "there is less room for every flow that was closed, until there is none",
+        |limits| ingress(limits, LosesRoom { left: limits.buffered_bytes_max }),
+        ONE_BY_ONE.flows(8).room(400, 200),
+    )
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+];
+
+struct KeepsFlows;
+
+impl Deviation for KeepsFlows {
+    fn close(
+        &mut self,
+        _: Healthy<'_>,
+        _: &mut Context<'_>,
+        _: FlowId,
+    ) -> Result<(), AdapterError> {
+        Ok(())
+    }
+}
+
+/// Bytes of flows that were broken off.
+struct KeepsBytes(u64);
+
+impl Deviation for KeepsBytes {
+    fn reset(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        cause: Cause,
+    ) -> Result<(), AdapterError> {
+        let before = it.buffered_bytes();
+        it.reset(cx, flow, cause)?;
+        self.0 += before - it.buffered_bytes();
+        Ok(())
+    }
+
+    fn buffered_bytes(&self, it: &dyn Carries) -> u64 {
+        self.0 + it.buffered_bytes()
+    }
+}
+
+/// Bytes that were put out.
+struct KeepsCopies(u64);
+
+impl Deviation for KeepsCopies {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(chunk, bytes)?;
+        self.0 += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn buffered_bytes(&self, it: &dyn Carries) -> u64 {
+        self.0 + it.buffered_bytes()
+    }
+}
+
+/// Room that is left.
+struct LosesRoom {
+    left: u64,
+}
+
+impl Deviation for LosesRoom {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        let room = self.left.saturating_sub(it.buffered_bytes());
+        if room >= chunk.bytes {
+            return it.take(cx, chunk, bytes);
+        }
+        let bytes = bytes.get(..room as usize).unwrap_or_default();
+        let part = Chunk { bytes: bytes.len() as u64, is_final: false, ..*chunk };
+        it.take(cx, &part, bytes)
+    }
+
+    fn close(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+    ) -> Result<(), AdapterError> {
+        const LOST_BYTES: u64 = 64;
+        self.left = self.left.saturating_sub(LOST_BYTES);
+        it.close(cx, flow)
+    }
+}

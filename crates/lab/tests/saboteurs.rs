@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Each saboteur is wrong where it says that it is, and nowhere else.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use becket_lab::adapters::{HEALTHY, Pair};
+use becket_lab::contract::{
+    Adapter, AdapterError, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId,
+    IngressAdapter, Limits, Manifest, Outlet, Tick,
+};
+use becket_lab::saboteur::{SABOTEURS, Saboteur, Shows, Witness};
+use becket_lab::trace::Trace;
+
+fn healthy(limits: Limits) -> Pair {
+    (HEALTHY[0].make)(limits)
+}
+
+fn run(make: fn(Limits) -> Pair, witness: &Witness) -> Trace {
+    witness.run(&mut make(witness.limits))
+}
+
+/// What an adapter says in words: its errors, and its summary after each call.
+type Said = Rc<RefCell<Vec<String>>>;
+
+/// Writes down what an adapter says.
+struct Listened<A: ?Sized> {
+    said: Said,
+    adapter: Box<A>,
+}
+
+impl<A: Adapter + ?Sized> Listened<A> {
+    fn hear<T>(
+        &mut self,
+        call: impl FnOnce(&mut A) -> Result<T, AdapterError>,
+    ) -> Result<T, AdapterError> {
+        let result = call(&mut self.adapter);
+        let mut said = self.said.borrow_mut();
+        if let Err(error) = &result {
+            said.push(format!("{error} {error:?}"));
+        }
+        said.push(self.adapter.summary());
+        result
+    }
+}
+
+impl<A: Adapter + ?Sized> Adapter for Listened<A> {
+    fn manifest(&self) -> Manifest {
+        self.adapter.manifest()
+    }
+
+    fn open(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        descriptor: &Descriptor,
+    ) -> Result<(), AdapterError> {
+        self.hear(|adapter| adapter.open(cx, flow, descriptor))
+    }
+
+    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+        self.hear(|adapter| adapter.half_close(cx, flow))
+    }
+
+    fn reset(
+        &mut self,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        cause: Cause,
+    ) -> Result<(), AdapterError> {
+        self.hear(|adapter| adapter.reset(cx, flow, cause))
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
+        self.hear(|adapter| adapter.close(cx, flow))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
+        self.adapter.poll(cx, outlet);
+    }
+
+    fn deadline(&self) -> Option<Tick> {
+        self.adapter.deadline()
+    }
+
+    fn buffered_bytes(&self) -> u64 {
+        self.adapter.buffered_bytes()
+    }
+
+    fn summary(&self) -> String {
+        self.adapter.summary()
+    }
+}
+
+impl IngressAdapter for Listened<dyn IngressAdapter> {
+    fn offer(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        self.hear(|adapter| adapter.offer(cx, chunk, bytes))
+    }
+}
+
+impl EgressAdapter for Listened<dyn EgressAdapter> {
+    fn accept(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        self.hear(|adapter| adapter.accept(cx, chunk, bytes))
+    }
+}
+
+fn texts(make: fn(Limits) -> Pair, witness: &Witness) -> Vec<String> {
+    let said = Said::default();
+    let (adapter, egress) = make(witness.limits);
+    let ingress = Listened { said: said.clone(), adapter };
+    let egress = Listened { said: said.clone(), adapter: egress };
+    let _trace = witness.run(&mut (Box::new(ingress), Box::new(egress)));
+    said.take()
+}
+
+fn manifests((ingress, egress): &Pair) -> [Manifest; 4] {
+    let [first, second] = [0; 2].map(|_| [ingress.manifest(), egress.manifest()]);
+    let [one, two] = first;
+    let [three, four] = second;
+    [one, two, three, four]
+}
+
+/// Whether it shows in a run of the witness.
+fn shows(saboteur: &Saboteur, witness: &Witness) -> bool {
+    let trace = run(saboteur.make, witness);
+    let is_other = trace.hash() != run(healthy, witness).hash();
+    match saboteur.shows {
+        Shows::InTrace => is_other,
+        Shows::InTexts => texts(saboteur.make, witness) != texts(healthy, witness),
+        Shows::InSecondRun => trace.hash() != run(saboteur.make, witness).hash(),
+        Shows::InManifest => {
+            assert!(!is_other, "{}: the trace is another too", saboteur.name);
+            let make = |make: fn(Limits) -> Pair| manifests(&make(witness.limits));
+            make(saboteur.make) != make(healthy)
+        }
+    }
+}
+
+#[test]
+fn every_witness_shows_what_is_wrong() {
+    let hidden: Vec<_> = SABOTEURS
+        .iter()
+        .filter(|saboteur| {
+            // A hash table has another order most of the time, not always.
+            let times = if saboteur.shows == Shows::InSecondRun { 50 } else { 1 };
+            !(0..times).any(|_| shows(saboteur, &saboteur.witness))
+        })
+        .map(|saboteur| {
+            let seeds = (0..50).filter(|seed| shows(saboteur, &saboteur.witness.seed(*seed)));
+            (saboteur.name, seeds.collect::<Vec<_>>())
+        })
+        .collect();
+    assert!(hidden.is_empty(), "not at the witness, but at these seeds: {hidden:#?}");
+}
+
+#[test]
+fn who_is_spared_notices_nothing() {
+    for saboteur in SABOTEURS {
+        let Some(spared) = saboteur.spares else { continue };
+        for seed in 0..10 {
+            let spared = spared.seed(seed);
+            let (one, other) = (run(saboteur.make, &spared), run(healthy, &spared));
+            assert!(one.hash() == other.hash(), "{} seed {seed}", saboteur.name);
+            if saboteur.shows == Shows::InTexts {
+                assert_eq!(texts(saboteur.make, &spared), texts(healthy, &spared));
+            }
+        }
+    }
+}
+
+#[test]
+fn who_shows_in_texts_or_manifests_alone_has_flows_as_they_should_be() {
+    let quiet = |saboteur: &&Saboteur| {
+        matches!(saboteur.shows, Shows::InManifest)
+            || saboteur.shows == Shows::InTexts && saboteur.spares.is_none()
+    };
+    for saboteur in SABOTEURS.iter().filter(quiet) {
+        for seed in 0..10 {
+            let witness = saboteur.witness.seed(seed);
+            let (one, other) = (run(saboteur.make, &witness), run(healthy, &witness));
+            assert!(one.hash() == other.hash(), "{} seed {seed}", saboteur.name);
+        }
+    }
+}
+
+#[test]
+fn who_is_not_about_determinism_is_deterministic() {
+    for saboteur in SABOTEURS.iter().filter(|saboteur| saboteur.shows != Shows::InSecondRun) {
+        let hash = || run(saboteur.make, &saboteur.witness).hash();
+        assert_eq!(hash(), hash(), "{}", saboteur.name);
+    }
+}
+
+#[test]
+fn there_are_forty_and_they_are_told_apart() {
+    assert!(SABOTEURS.len() >= 40, "{}", SABOTEURS.len());
+    let names: BTreeSet<_> = SABOTEURS.iter().map(|saboteur| saboteur.name).collect();
+    let sentences: BTreeSet<_> = SABOTEURS.iter().map(|saboteur| saboteur.wrong).collect();
+    assert_eq!((names.len(), sentences.len()), (SABOTEURS.len(), SABOTEURS.len()));
+    for named in [
+        "ignores_source_backpressure",
+        "accepts_post_close_write",
+        "drops_final_chunk",
+        "duplicates_chunk",
+        "wrong_flow_stream_mapping",
+        "payload_trace_leak",
+        "secret_trace_leak",
+        "padding_only_diversity",
+    ] {
+        assert!(names.contains(format!("local_adapter_{named}").as_str()), "{named}");
+    }
+    assert!(names.iter().all(|name| name.starts_with("local_adapter_")));
+}
