@@ -49,7 +49,8 @@ fn is_wrong(what: &What) -> bool {
             | What::OutOfPlace { .. }
             | What::Illegal { .. }
             | What::SessionError { .. }
-            | What::OfferRefused { .. }
+            | What::Left { .. }
+            | What::OutOfSteps
             | What::Stuck { .. }
     )
 }
@@ -75,6 +76,7 @@ fn adapters_do_not_notice_the_carrier() {
                             .collect();
                         let expected = match (plan.end, behaviour) {
                             (End::Reset, _) => FlowState::Reset,
+                            (End::Malformed, _) => FlowState::Failed,
                             (_, Behaviour::ErrorResponse) => FlowState::Failed,
                             (_, Behaviour::ResetMidstream) => FlowState::Reset,
                             _ => FlowState::Closed,

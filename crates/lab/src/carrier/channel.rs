@@ -10,6 +10,8 @@ use crate::contract::Tick;
 use crate::fault::Strikes;
 use crate::trace::{FaultKind, Trace};
 
+/// A fault that may strike an envelope does so once in so many.
+const ONCE_IN: u32 = 8;
 const LOST_IN_ROW_MAX: u32 = 3;
 /// A delay, of one envelope.
 const DELAY_MS_MAX: u32 = 8;
@@ -26,7 +28,7 @@ pub(crate) struct Hazard<'a> {
 
 impl Hazard<'_> {
     fn strike(&mut self, kind: FaultKind) -> bool {
-        self.strikes.strike(kind, None, self.now, (&mut *self.choices, &mut *self.trace))
+        self.strikes.strike(kind, None, ONCE_IN, self.now, (&mut *self.choices, &mut *self.trace))
     }
 
     /// A delay that strikes, if one does.

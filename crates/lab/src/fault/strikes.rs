@@ -6,8 +6,8 @@ use crate::choice::Choices;
 use crate::contract::{FlowId, Tick};
 use crate::trace::{FaultKind, Trace, What};
 
-/// Where a kind could strike it does so once in so many times.
-const ONCE_IN: u32 = 8;
+/// A plan lasts for so many ticks at most.
+const UNTIL_MS_MAX: u64 = 100_000;
 const RUN: FlowId = FlowId::new(0);
 
 /// What is left of a plan.
@@ -19,8 +19,9 @@ pub(crate) struct Strikes {
 }
 
 impl Strikes {
-    pub(crate) const fn new(plan: FaultPlan) -> Self {
-        Self { plan, left: plan.budget, is_calm: plan.is_none() }
+    pub(crate) fn new(plan: FaultPlan) -> Self {
+        let until = plan.until.min(plan.from.after(UNTIL_MS_MAX));
+        Self { plan: FaultPlan { until, ..plan }, left: plan.budget, is_calm: plan.is_none() }
     }
 
     /// No fault strikes any more.
@@ -45,16 +46,18 @@ impl Strikes {
         !self.is_calm && plan.kinds.has(kind) && self.left > 0 && is_time
     }
 
-    /// Whether this kind strikes here. If so it has been written down.
+    /// Whether this kind strikes here, as it does once in so many times. If so it has been written
+    /// down.
     #[inline]
     pub(crate) fn strike(
         &mut self,
         kind: FaultKind,
         flow: Option<FlowId>,
+        once_in: u32,
         now: Tick,
         (choices, trace): (&mut Choices, &mut Trace),
     ) -> bool {
-        if self.is_calm || !self.may(kind, now) || !choices.happens(1, ONCE_IN) {
+        if self.is_calm || !self.may(kind, now) || !choices.happens(1, once_in) {
             return false;
         }
         self.left -= 1;
@@ -78,8 +81,8 @@ mod tests {
         let mut strikes = Strikes::new(plan);
         let mut struck = Vec::new();
         for now in (0..10).flat_map(|now| [Tick(now); 20]) {
-            assert!(!strikes.strike(FaultKind::Delay, None, now, (&mut choices, &mut trace)));
-            if strikes.strike(FaultKind::Drop, None, now, (&mut choices, &mut trace)) {
+            assert!(!strikes.strike(FaultKind::Delay, None, 8, now, (&mut choices, &mut trace)));
+            if strikes.strike(FaultKind::Drop, None, 8, now, (&mut choices, &mut trace)) {
                 struck.push(now.0);
             }
         }
@@ -88,7 +91,7 @@ mod tests {
 
         let (mut zeros, mut strikes) = (Choices::replayed(Vec::new()), Strikes::new(plan));
         let to = (&mut zeros, &mut trace);
-        assert!(!strikes.strike(FaultKind::Drop, None, Tick(4), to));
+        assert!(!strikes.strike(FaultKind::Drop, None, 8, Tick(4), to));
         assert!(!strikes.is_spent(Tick(6)) && strikes.is_spent(Tick(7)));
         assert!(!Strikes::new(FaultPlan::NONE).is_spent(Tick(7)));
     }

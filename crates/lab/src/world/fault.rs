@@ -1,17 +1,237 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Faults, as far as they are the world's: what is done to flows, adapters, sink and time. What is
 //! done to the network is the carrier's.
+//!
+//! Some strike where something happens that they change: a poll that finds less room, an offer of a
+//! part, a jump while time passes. The others may strike before each task, so at any point of a
+//! flow's life.
 
-use super::{RUN, World};
+use std::ops::{Deref, DerefMut};
+
+use becket_wire::Session;
+use bytes::Bytes;
+
+use super::near::RESET;
+use super::{Parts, RUN, World};
+use crate::contract::{Calls, Cause, EgressAdapter, FlowId, IngressAdapter, Tick};
 use crate::fault::CALM_MS;
-use crate::trace::What;
+use crate::trace::{Call, FaultKind, Place, What};
+
+/// What may strike before a task does so once in so many times; what changes something that happens
+/// anyway, more often.
+const ONCE_IN_TASKS: u32 = 32;
+const ONCE_IN_CHANCES: u32 = 6;
+/// What lasts does so for so many ticks at most.
+const LASTS_MS_MAX: u32 = 32;
+const JUMP_MS_MAX: u32 = 500;
+/// A greedy sink asks so often.
+const GREEDY_POLLS: u32 = 32;
+/// And has room for so many of the longest chunks.
+const GREEDY_CHUNKS: usize = 4;
+/// A sink that takes little takes at least so many bytes a tick; also the least shrunken room.
+const FEW_BYTES: u32 = 64;
+
+/// What lasts for a while.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lasting {
+    until: Tick,
+    /// Room of the poll that is under way.
+    once: usize,
+    /// Room of every poll.
+    shrunk: usize,
+    /// Bytes that the sink takes in a tick, and still takes in this one.
+    slow: Option<(usize, usize)>,
+    /// So often the sink asks again.
+    greedy: u32,
+}
+
+impl Default for Lasting {
+    fn default() -> Self {
+        Self { until: Tick(0), once: usize::MAX, shrunk: usize::MAX, slow: None, greedy: 0 }
+    }
+}
+
+impl Lasting {
+    /// What is left of some room.
+    #[inline]
+    pub(super) fn room(&self, place: Place, room: usize) -> usize {
+        let room = room.min(self.once).min(self.shrunk);
+        if place == Place::Ingress || room == 0 {
+            return room;
+        }
+        let room = if self.greedy > 0 { room.saturating_mul(GREEDY_CHUNKS) } else { room };
+        self.slow.map_or(room, |(_, left)| room.min(left))
+    }
+
+    /// The sink took so many.
+    #[inline]
+    pub(super) fn took(&mut self, bytes: usize) {
+        if let Some((_, left)) = &mut self.slow {
+            *left = left.saturating_sub(bytes);
+        }
+    }
+
+    fn is_over(&self, now: Tick) -> bool {
+        now >= self.until && self.greedy == 0
+    }
+}
+
+/// An adapter: one that was lent, or one that was made in its place.
+pub(super) enum Slot<'a, T: ?Sized> {
+    Lent(&'a mut T),
+    Made(Box<T>),
+}
+
+impl<T: ?Sized> Deref for Slot<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        match self {
+            Self::Lent(adapter) => adapter,
+            Self::Made(adapter) => adapter,
+        }
+    }
+}
+
+impl<T: ?Sized> DerefMut for Slot<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        match self {
+            Self::Lent(adapter) => adapter,
+            Self::Made(adapter) => adapter,
+        }
+    }
+}
+
+/// Makes a pair of adapters, as often as it is asked.
+pub type Factory<'a> = &'a dyn Fn() -> (Box<dyn IngressAdapter>, Box<dyn EgressAdapter>);
 
 impl World<'_> {
     /// Faults have their chance, before a task is taken; and it is seen to that they end.
     pub(super) fn strike(&mut self) {
-        if self.parts.strikes.is_spent(self.parts.now) {
-            self.calm();
+        let parts = &mut self.parts;
+        let lasting = &mut parts.lasting;
+        if parts.strikes.is_spent(parts.now) && lasting.is_over(parts.now) {
+            return self.calm();
         }
+        let [_, egress] = &mut parts.calls;
+        if lasting.greedy > 0 && !egress.wants_poll {
+            egress.wants_poll = true;
+            lasting.greedy -= 1;
+        }
+        self.strike_flows();
+        self.strike_around();
+    }
+
+    fn strike_flows(&mut self) {
+        let one = |parts: &mut Parts<'_>, kind| -> Option<FlowId> {
+            let flow = parts.any_flow(kind)?;
+            parts.strikes_at(kind, Some(flow), ONCE_IN_TASKS).then_some(flow)
+        };
+        if let Some(flow) = one(&mut self.parts, FaultKind::Reset) {
+            self.reset(flow);
+        }
+        if let Some(flow) = one(&mut self.parts, FaultKind::Cancel) {
+            self.cancel(flow);
+        }
+        if let Some(flow) = one(&mut self.parts, FaultKind::HalfClose) {
+            if let Some(known) = self.parts.flow(flow) {
+                known.source.is_done = true;
+            }
+            if !self.ask(Place::Ingress, Call::HalfClose, flow) {
+                self.parts.break_off(flow, Cause::Error);
+            }
+        }
+        self.see_to_ended();
+    }
+
+    /// By its source, or by its target.
+    fn reset(&mut self, flow: FlowId) {
+        let parts = &mut self.parts;
+        let is_by_target = parts.choices.below(2) == 1;
+        let Some(known) = parts.flow(flow) else { return };
+        if let Some(stream) = known.target.stream.filter(|_| is_by_target && !known.target.is_done)
+        {
+            known.target.is_done = true;
+            known.target.echoes.clear();
+            // Refused: it is over already.
+            let _over = parts.server.reset(stream, RESET, Bytes::new());
+            parts.server_has = true;
+            return;
+        }
+        known.source.is_done = true;
+        known.broken_by_source = true;
+        if !self.ask(Place::Ingress, Call::Reset, flow) {
+            self.parts.break_off(flow, Cause::Reset);
+        }
+    }
+
+    /// By the runtime, or by its source, which does not wait for what the adapter says of it.
+    fn cancel(&mut self, flow: FlowId) {
+        let is_by_source = self.parts.choices.below(2) == 1;
+        let Some(known) = self.parts.flow(flow) else { return };
+        known.source.is_done = true;
+        if is_by_source && known.is_open {
+            self.ask(Place::Ingress, Call::Reset, flow);
+        }
+        self.parts.break_off(flow, Cause::Reset);
+    }
+
+    fn strike_around(&mut self) {
+        let parts = &mut self.parts;
+        if parts.strikes_at(FaultKind::SpuriousWake, None, ONCE_IN_TASKS) {
+            let at = parts.choices.below(2) as usize;
+            if let Some(calls) = parts.calls.get_mut(at) {
+                calls.wants_poll = true;
+            }
+        }
+        if parts.strikes_at(FaultKind::BufferShrink, None, ONCE_IN_TASKS) {
+            parts.lasting.shrunk = parts.few_bytes();
+            parts.lasts();
+        }
+        if parts.strikes_at(FaultKind::SlowConsumer, None, ONCE_IN_TASKS) {
+            let few = parts.few_bytes();
+            parts.lasting.slow = Some((few, few));
+            parts.lasts();
+        }
+        if parts.strikes_at(FaultKind::GreedyConsumer, None, ONCE_IN_TASKS) {
+            parts.lasting.greedy = GREEDY_POLLS;
+        }
+        if self.factory.is_some() && parts.strikes_at(FaultKind::Crash, None, ONCE_IN_TASKS) {
+            let is_ingress = parts.choices.below(2) == 0;
+            self.crash(if is_ingress { Place::Ingress } else { Place::Egress });
+        }
+    }
+
+    /// An adapter is thrown away, and another is made. Of flows that were open the new one knows
+    /// nothing: they have failed.
+    fn crash(&mut self, place: Place) {
+        let Some(factory) = self.factory else { return };
+        let (ingress, egress) = factory();
+        match place {
+            Place::Ingress => self.ingress = Slot::Made(ingress),
+            _ => self.egress = Slot::Made(egress),
+        }
+        let parts = &mut self.parts;
+        let at = place as usize;
+        if let (Some(calls), Some(held)) = (parts.calls.get_mut(at), parts.held.get_mut(at)) {
+            (*calls, *held) = (Calls::default(), 0);
+        }
+        for number in 1..=parts.flows.len() as u32 {
+            let id = FlowId::new(number);
+            let Some(flow) = parts.flow(id).filter(|flow| flow.is_open && !flow.is_settled())
+            else {
+                continue;
+            };
+            if let Some(lost) = flow.lost.get_mut(at) {
+                *lost = true;
+            }
+            // The sink sees who told it of flows go away.
+            flow.sink_knows |= place == Place::Egress;
+            parts.break_off(id, Cause::Error);
+        }
+        self.see_to_ended();
     }
 
     /// Nothing moves, and faults could still strike: they do not any more. False: it was calm.
@@ -29,8 +249,126 @@ impl World<'_> {
         parts.strikes.calm();
         parts.say(RUN, What::Calm);
         parts.ends_by = Some(parts.now.after(CALM_MS));
+        parts.lasting = Lasting::default();
+        // There is room again.
         for calls in &mut parts.calls {
             calls.wants_poll = true;
+        }
+    }
+
+    /// Before a poll: it may find less room.
+    pub(super) fn narrow(&mut self) {
+        let parts = &mut self.parts;
+        if parts.strikes_at(FaultKind::WouldBlock, None, ONCE_IN_CHANCES) {
+            parts.lasting.once = 0;
+        } else if parts.strikes_at(FaultKind::PartialWrite, None, ONCE_IN_CHANCES) {
+            parts.lasting.once = parts.few_bytes();
+        }
+    }
+
+    /// Behind a poll: if there was less room, there is as much as before.
+    pub(super) fn widen(&mut self, place: Place) {
+        let parts = &mut self.parts;
+        if std::mem::replace(&mut parts.lasting.once, usize::MAX) != usize::MAX
+            && let Some(calls) = parts.calls.get_mut(place as usize)
+        {
+            calls.wants_poll = true;
+        }
+    }
+}
+
+impl Parts<'_> {
+    fn strikes_at(&mut self, kind: FaultKind, flow: Option<FlowId>, once_in: u32) -> bool {
+        let to = (&mut *self.choices, &mut *self.trace);
+        self.strikes.strike(kind, flow, once_in, self.now, to)
+    }
+
+    /// How much is given of so many bytes that are there: all, but for a fault.
+    pub(super) fn part_of(&mut self, flow: FlowId, bytes: u64) -> u64 {
+        if bytes < 2 || !self.strikes_at(FaultKind::PartialRead, Some(flow), ONCE_IN_CHANCES) {
+            return bytes;
+        }
+        1 + u64::from(self.choices.below(u32::try_from(bytes - 1).unwrap_or(u32::MAX)))
+    }
+
+    /// How far time goes beyond where it would.
+    pub(super) fn jump(&mut self) -> u64 {
+        if !self.strikes_at(FaultKind::ClockJump, None, ONCE_IN_CHANCES) {
+            return 0;
+        }
+        1 + u64::from(self.choices.below(JUMP_MS_MAX))
+    }
+
+    fn few_bytes(&mut self) -> usize {
+        (FEW_BYTES + self.choices.below(FEW_BYTES * 7)) as usize
+    }
+
+    fn lasts(&mut self) {
+        let ms = 1 + u64::from(self.choices.below(LASTS_MS_MAX));
+        self.lasting.until = self.lasting.until.max(self.now.after(ms));
+    }
+
+    /// A flow that this kind can strike, if it may at this moment.
+    fn any_flow(&mut self, kind: FaultKind) -> Option<FlowId> {
+        if !self.strikes.may(kind, self.now) {
+            return None;
+        }
+        let can: Vec<_> = self
+            .flows
+            .iter()
+            .zip(&self.setup.plans)
+            .filter(|(flow, plan)| {
+                !flow.life.state().is_over()
+                    && match kind {
+                        FaultKind::Cancel => true,
+                        FaultKind::Reset => flow.is_open && !flow.broken_by_source,
+                        _ if flow.source.is_done => false,
+                        // Behind its last chunk it would end anyway.
+                        _ => flow.is_open && flow.source.chunk < plan.chunks.len(),
+                    }
+            })
+            .map(|(flow, _)| flow.id)
+            .collect();
+        can.get(self.choices.below(can.len() as u32) as usize).copied()
+    }
+
+    /// Time has passed: what the sink takes in a tick it takes again.
+    pub(super) fn refill(&mut self) {
+        if let Some((each, left)) = &mut self.lasting.slow {
+            *left = *each;
+            let [_, egress] = &mut self.calls;
+            egress.wants_poll = true;
+        }
+    }
+
+    /// When something is due because of faults: the sink takes more, or a session wants to know
+    /// whether the other one is there. Without faults nobody is silent.
+    pub(super) fn fault_due(&self) -> Option<Tick> {
+        let is_over = self.flows.iter().all(super::Flow::is_settled);
+        if self.setup.faults.is_none() || is_over {
+            return None;
+        }
+        let slow = self.lasting.slow.filter(|(_, left)| *left == 0).map(|_| self.now.after(1));
+        let sessions = [&self.client, &self.server].map(|session| self.deadline(session));
+        slow.into_iter().chain(sessions.into_iter().flatten()).min()
+    }
+
+    fn deadline(&self, session: &Session) -> Option<Tick> {
+        let after = session.deadline().filter(|_| !self.is_broken)?.duration_since(self.origin);
+        Some(Tick(after.as_millis() as u64))
+    }
+
+    /// Sessions whose deadline has come look after one another.
+    pub(super) fn see_to_deadlines(&mut self) {
+        if self.setup.faults.is_none() {
+            return;
+        }
+        let now = self.origin + std::time::Duration::from_millis(self.now.0);
+        let client = self.client.on_deadline(now).is_err();
+        let server = self.server.on_deadline(now).is_err();
+        (self.client_has, self.server_has) = (true, true);
+        if client || server {
+            self.session_over(client);
         }
     }
 }

@@ -99,6 +99,8 @@ pub(super) struct Flow {
     pub(super) broken_by_source: bool,
     /// How it was broken off.
     pub(super) broken: Option<Cause>,
+    /// The adapters that knew it and crashed.
+    pub(super) lost: [bool; 2],
     /// It was ended everywhere.
     pub(super) is_ended: bool,
     /// The sink knows that it is over.
@@ -132,6 +134,7 @@ impl Flow {
             sunk: Expected::default(),
             broken_by_source: false,
             broken: None,
+            lost: [false; 2],
             is_ended: false,
             sink_knows: false,
             target: Targeted::default(),

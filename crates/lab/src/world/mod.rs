@@ -39,6 +39,8 @@ use std::time::Instant;
 
 use becket_wire::{Limits, Role, Session};
 
+pub use self::fault::Factory;
+use self::fault::{Lasting, Slot};
 use self::flow::{Expected, Flow};
 use self::pipe::Pipe;
 use crate::carrier::{Carrier, Hazard};
@@ -120,13 +122,26 @@ pub fn run(
     trace: &mut Trace,
 ) {
     let parts = Parts::new(setup, choices, trace);
-    let mut world = World { ingress, egress, parts };
+    let mut world =
+        World { ingress: Slot::Lent(ingress), egress: Slot::Lent(egress), factory: None, parts };
+    world.run();
+}
+
+/// Runs one setup with adapters from a factory, which makes another when one crashes. Without a
+/// factory none does.
+pub fn run_with(setup: &Setup<'_>, factory: Factory<'_>, choices: &mut Choices, trace: &mut Trace) {
+    let parts = Parts::new(setup, choices, trace);
+    let (ingress, egress) = factory();
+    let factory = Some(factory);
+    let mut world =
+        World { ingress: Slot::Made(ingress), egress: Slot::Made(egress), factory, parts };
     world.run();
 }
 
 struct World<'a> {
-    ingress: &'a mut dyn IngressAdapter,
-    egress: &'a mut dyn EgressAdapter,
+    ingress: Slot<'a, dyn IngressAdapter + 'a>,
+    egress: Slot<'a, dyn EgressAdapter + 'a>,
+    factory: Option<Factory<'a>>,
     parts: Parts<'a>,
 }
 
@@ -155,6 +170,9 @@ struct Parts<'a> {
     /// A session ended by an error.
     is_broken: bool,
     strikes: Strikes,
+    lasting: Lasting,
+    /// Where the sessions count from.
+    origin: Instant,
     /// Faults are over: by then every flow has to be.
     ends_by: Option<Tick>,
 }
@@ -202,13 +220,20 @@ impl World<'_> {
             Task::Accept => self.accept(),
             Task::ClientSends => {
                 self.parts.client_has = false;
+                // What was refused goes when the pipe has room again, which it says.
                 self.parts.client.transmit(&mut self.parts.up);
             }
             Task::ServerSends => {
                 self.parts.server_has = false;
+                // What was refused goes when the pipe has room again, which it says.
                 self.parts.server.transmit(&mut self.parts.down);
             }
-            Task::Up => self.parts.deliver_up(),
+            Task::Up => {
+                self.parts.deliver_up();
+                if self.parts.is_broken {
+                    self.see_to_ended();
+                }
+            }
             Task::Down => self.deliver_down(),
             Task::Answer => self.parts.answer(),
         }
@@ -218,7 +243,10 @@ impl World<'_> {
         let at = place as usize;
         let Some(calls) = self.parts.calls.get_mut(at) else { return };
         calls.wants_poll = false;
-        let Self { ingress, egress, parts } = self;
+        if !self.parts.strikes.is_calm() {
+            self.narrow();
+        }
+        let Self { ingress, egress, parts, .. } = self;
         match place {
             Place::Ingress => parts.call(place, &mut **ingress, |adapter, cx, parts| {
                 adapter.poll(cx, &mut Outlet::new(&mut near::Boundary(parts)));
@@ -227,6 +255,7 @@ impl World<'_> {
                 adapter.poll(cx, &mut Outlet::new(&mut sink::Sink(parts)));
             }),
         }
+        self.widen(place);
         self.see_to_ended();
     }
 
@@ -234,7 +263,10 @@ impl World<'_> {
     fn ask(&mut self, place: Place, call: Call, flow: FlowId) -> bool {
         let descriptor = Descriptor::of(self.parts.class(flow));
         let cause = self.parts.cause(flow);
-        let Self { ingress, egress, parts } = self;
+        if self.parts.has_lost(place, flow) {
+            return false;
+        }
+        let Self { ingress, egress, parts, .. } = self;
         let asked = (call, flow, &descriptor, cause);
         let result = match place {
             Place::Ingress => parts.call(place, &mut **ingress, |it, cx, _| do_call(it, cx, asked)),
@@ -267,16 +299,20 @@ impl World<'_> {
     /// Time passes until something is due. False: nothing ever is.
     fn pass_time(&mut self) -> bool {
         let adapters = [self.ingress.deadline(), self.egress.deadline()];
-        let next = adapters.into_iter().flatten().chain(self.parts.next_due()).min();
+        let next = adapters.into_iter().flatten().chain(self.parts.next_due());
+        let next = next.chain(self.parts.fault_due()).min();
         let ends_by = self.parts.ends_by;
         let next = next.filter(|next| ends_by.is_none_or(|end| *next <= end));
         let Some(next) = next else { return false };
         let parts = &mut self.parts;
-        parts.now = next.max(parts.now.after(1));
+        parts.now = next.max(parts.now.after(1)).after(parts.jump());
         for (deadline, calls) in adapters.into_iter().zip(&mut parts.calls) {
             calls.wants_poll |= deadline.is_some_and(|deadline| deadline <= parts.now);
         }
         parts.wake_due();
+        parts.refill();
+        parts.see_to_deadlines();
+        self.see_to_ended();
         true
     }
 }
@@ -298,9 +334,8 @@ impl<'a> Parts<'a> {
     fn new(setup: &'a Setup<'a>, choices: &'a mut Choices, trace: &'a mut Trace) -> Self {
         let seed = setup.config.deterministic_seed;
         let random = Random::new(seed);
-        // Where the sessions count from. Their deadlines do not come: nobody is silent here.
         let origin = Instant::now();
-        let limits = limits(setup.config);
+        let limits = limits(setup);
         let flows: Vec<_> = setup.plans.iter().map(|plan| Flow::new(seed, plan)).collect();
         Self {
             now: Tick(0),
@@ -318,6 +353,8 @@ impl<'a> Parts<'a> {
             server_has: false,
             is_broken: false,
             strikes: Strikes::new(setup.faults),
+            lasting: Lasting::default(),
+            origin,
             ends_by: None,
             flows,
             setup,
@@ -408,6 +445,11 @@ impl<'a> Parts<'a> {
         (pipe, Hazard { now, strikes, choices, trace })
     }
 
+    /// The adapter that knew this flow crashed.
+    fn has_lost(&mut self, place: Place, flow: FlowId) -> bool {
+        self.flow(flow).is_some_and(|flow| flow.lost.get(place as usize) == Some(&true))
+    }
+
     fn say(&mut self, flow: FlowId, what: What) {
         self.trace.push(self.now, flow, what);
     }
@@ -462,13 +504,17 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The limits of both sessions: those of the run. Nobody is silent in virtual time.
-fn limits(config: &Config) -> Limits {
+/// The limits of both sessions: those of the run. Who looks often whether the other side is there
+/// sees soon what is wrong.
+fn limits(setup: &Setup<'_>) -> Limits {
+    let config = setup.config;
     let element_bytes_max = u32::try_from(config.max_chunk_bytes).unwrap_or(u32::MAX);
     Limits {
         element_bytes_max,
         session_credit_bytes: config.max_buffered_bytes,
         streams_max: config.max_flows,
+        keep_alive_ms: 1000,
+        silence_ms: 1000,
         ..Limits::default()
     }
 }

@@ -43,8 +43,14 @@ impl World<'_> {
     pub(super) fn offer(&mut self) {
         let parts = &mut self.parts;
         let Some(id) = Parts::pick(parts.choices, &mut parts.to_offer) else { return };
-        let Some(flow) = parts.flow(id) else { return };
+        let end = parts.setup.plans.get((id.number() as usize).wrapping_sub(1));
+        let Some((flow, plan)) = parts.flow(id).zip(end) else { return };
         flow.offers = false;
+        let is_stray = plan.end == End::LateWrite && flow.source.chunk == plan.chunks.len();
+        if flow.source.is_done || flow.broken.is_some() && !(flow.is_open && is_stray) {
+            // It was broken off, or cut short, while it stood in the line.
+            return;
+        }
         if flow.is_open { self.offer_next(id) } else { self.open(id) }
     }
 
@@ -81,14 +87,15 @@ impl World<'_> {
         };
         let is_last = sent.chunk + 1 == plan.chunks.len();
         let left = planned.bytes - sent.part;
+        let part = self.parts.part_of(id, left);
         let chunk = Chunk {
             flow: id,
             sequence: sent.chunk as u64 + 1,
             offset: sent.offset,
-            bytes: left,
-            is_final: is_last && plan.end.is_final(),
+            bytes: part,
+            is_final: is_last && part == left && plan.end.is_final(),
         };
-        let mut bytes = vec![0; left as usize];
+        let mut bytes = vec![0; part as usize];
         request.fill(sent.offset, &mut bytes);
         let place = Place::Ingress;
         self.parts.say(id, offered(place, &chunk));
@@ -99,7 +106,7 @@ impl World<'_> {
             Ok(taken) => {
                 let taken = taken as u64;
                 self.parts.say(id, What::Took { place, bytes: taken });
-                self.parts.source_gave(id, taken.min(left), taken >= left);
+                self.parts.source_gave(id, taken.min(part), (taken >= part, part == left));
             }
             Err(error) => {
                 self.parts.say(id, What::OfferRefused { place, class: error.class() });
@@ -172,8 +179,11 @@ impl World<'_> {
         if element.is_none() && !is_final {
             return;
         }
-        let bytes = element.unwrap_or_default().slice(part..);
         let (sequence, offset) = (flow.handed.sequence, flow.handed.offset);
+        let rest = element.unwrap_or_default().slice(part..);
+        let bytes = rest.slice(..parts.part_of(id, rest.len() as u64) as usize);
+        let is_rest = bytes.len() == rest.len();
+        let is_final = is_final && is_rest;
         let chunk = Chunk { flow: id, sequence, offset, bytes: bytes.len() as u64, is_final };
         let place = Place::Egress;
         parts.say(id, offered(place, &chunk));
@@ -182,7 +192,7 @@ impl World<'_> {
         match result {
             Ok(taken) => {
                 self.parts.say(id, What::Took { place, bytes: taken as u64 });
-                self.parts.egress_took(id, &chunk, taken.min(bytes.len()));
+                self.parts.egress_took(id, &chunk, taken.min(bytes.len()), is_rest);
             }
             Err(error) => {
                 self.parts.say(id, What::OfferRefused { place, class: error.class() });
@@ -263,13 +273,16 @@ impl Parts<'_> {
         next.into_iter().chain(network).min()
     }
 
-    fn source_gave(&mut self, id: FlowId, taken: u64, is_all: bool) {
+    /// All that it offered was taken, or not; and that was the rest of the chunk, or not.
+    fn source_gave(&mut self, id: FlowId, taken: u64, (is_all, is_rest): (bool, bool)) {
         let setup = self.setup;
         let plan = setup.plans.get((id.number() as usize).wrapping_sub(1));
         let Some(flow) = self.flow(id) else { return };
         flow.source.offset += taken;
         flow.source.part += taken;
-        if is_all {
+        if is_all && !is_rest {
+            self.may_offer(id);
+        } else if is_all {
             flow.source.chunk += 1;
             flow.source.part = 0;
             if plan.is_some_and(|plan| {
@@ -333,18 +346,18 @@ impl Parts<'_> {
         }
     }
 
-    fn egress_took(&mut self, id: FlowId, chunk: &Chunk, taken: usize) {
+    fn egress_took(&mut self, id: FlowId, chunk: &Chunk, taken: usize, is_rest: bool) {
         let Some(flow) = self.flow(id) else { return };
         flow.handed.offset += taken as u64;
         flow.arrived_part += taken;
         let mut messages = 0;
-        if taken as u64 == chunk.bytes {
+        if taken as u64 == chunk.bytes && is_rest {
             flow.handed.sequence += 1;
             flow.handed.is_over = chunk.is_final;
             flow.arrived_part = 0;
             messages = u32::from(flow.arrived.pop_front().is_some());
         } else {
-            flow.egress_is_full = true;
+            flow.egress_is_full = (taken as u64) < chunk.bytes;
         }
         if let Some(stream) = flow.stream
             && !flow.is_answered
@@ -430,6 +443,10 @@ impl Parts<'_> {
         }
         flow.broken = Some(cause);
         flow.arrived.clear();
+        if !flow.is_open {
+            // Nobody has heard of it.
+            (flow.is_ended, flow.sink_knows) = (true, true);
+        }
         let stream = flow.stream;
         let code = if cause == Cause::Reset { RESET } else { ERROR };
         if let Some(stream) = stream {
@@ -472,7 +489,8 @@ impl Receiver for Boundary<'_, '_> {
         let credit = open.and_then(|flow| parts.client.credit(flow.stream?));
         let credit = credit.filter(|credit| credit.messages > 0);
         let most = parts.setup.config.max_chunk_bytes;
-        credit.map_or(0, |credit| credit.bytes.min(most) as usize)
+        let room = credit.map_or(0, |credit| credit.bytes.min(most) as usize);
+        parts.lasting.room(Place::Ingress, room)
     }
 
     fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {

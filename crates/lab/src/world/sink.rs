@@ -24,7 +24,8 @@ impl Receiver for Sink<'_, '_> {
     fn room(&self, flow: FlowId) -> usize {
         let known = self.0.flows.get((flow.number() as usize).wrapping_sub(1));
         let takes = known.is_some_and(|flow| flow.is_open && !flow.sink_knows);
-        if takes { self.0.setup.config.max_chunk_bytes as usize } else { 0 }
+        let room = if takes { self.0.setup.config.max_chunk_bytes as usize } else { 0 };
+        self.0.lasting.room(Place::Egress, room)
     }
 
     fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
@@ -44,6 +45,7 @@ impl Receiver for Sink<'_, '_> {
             parts.say(id, What::OutBeyondRoom { place, bytes: count, room: room as u64 });
             return Err(Refused::NoRoom);
         }
+        parts.lasting.took(bytes.len());
         parts.put_out(place, chunk, bytes);
         if chunk.is_final {
             self.half_closed(id);
