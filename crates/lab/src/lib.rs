@@ -23,6 +23,7 @@
 //! | [`carrier`], [`fault`] | how bytes get from one session to the other, and what goes wrong |
 //! | [`source`], [`target`] | what flows are given, and how they are answered |
 //! | [`world`] | one run |
+//! | [`rules`] | what an adapter must do, and whether it did |
 //! | [`shrink`] | a failure, made small |
 //! | [`replay`] | a run in a file: repeated, shown, compared, turned into a test |
 //! | [`adapters`] | adapters that the lab brings along |
@@ -38,6 +39,7 @@ pub mod contract;
 pub mod fault;
 pub mod pattern;
 pub mod replay;
+pub mod rules;
 pub mod saboteur;
 pub mod shrink;
 pub mod source;

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Nobody gives more than is taken.
+
+use super::catalogue::Id;
+use super::flow::{Flow, Offer, Pass, Put};
+use super::tally::{Fact, Value};
+use crate::contract::Capability;
+use crate::trace::Place;
+
+/// From when an adapter holds nothing until it asks for more.
+const ASKS_AGAIN_MS: u64 = 64;
+
+pub(super) fn out(pass: &mut Pass<'_>, flow: &Flow, put: &Put) {
+    if put.bytes == 0 {
+        return;
+    }
+    pass.tally.holds(Id::Room);
+    if put.place == Place::Ingress && !pass.is_network_broken(flow) {
+        let ([ingress, _], [up, _]) = (&flow.sides, flow.crossed);
+        window(pass, (ingress.out + put.bytes).saturating_sub(up));
+    }
+}
+
+pub(super) fn out_beyond_room(pass: &mut Pass<'_>, place: Place, bytes: u64, room: u64) {
+    let (found, expected) = (Value::Is(bytes), Value::AtMost(room));
+    let fact = Fact::new("the length of a chunk", found, expected).by(place);
+    pass.tally.breaks(Id::Room, pass.mark, fact);
+}
+
+pub(super) fn answered(pass: &mut Pass<'_>, flow: &Flow) {
+    let [_, egress] = &flow.sides;
+    if !pass.is_network_broken(flow) && !flow.is_crashed() {
+        window(pass, flow.answered.saturating_sub(egress.taken));
+    }
+}
+
+fn window(pass: &mut Pass<'_>, under_way: u64) {
+    let window = pass.run.window_bytes;
+    pass.tally.check(Id::Window, pass.mark, under_way <= window, || {
+        Fact::new("what is under way", Value::Is(under_way), Value::AtMost(window))
+    });
+}
+
+pub(super) fn took(pass: &mut Pass<'_>, flow: &Flow, place: Place, (offer, bytes): (&Offer, u64)) {
+    pass.tally.check(Id::NoMoreThanOffered, pass.mark, bytes <= offer.bytes, || {
+        let (found, expected) = (Value::Is(bytes), Value::AtMost(offer.bytes));
+        Fact::new("what it took", found, expected).by(place)
+    });
+    let is_empty = pass.run.held.get(place as usize) == Some(&0);
+    let is_asked = offer.bytes > 0 && offer.misplaced.is_none() && !offer.is_behind_end;
+    if is_empty && is_asked && pass.faults(flow).is_none() {
+        pass.tally.check(Id::TakesSome, pass.mark, bytes > 0, || {
+            let fact = Fact::new("what it took, holding nothing,", Value::Is(0), Value::AtLeast(1));
+            fact.by(place)
+        });
+    }
+}
+
+/// A source was turned away.
+pub(super) fn stalled(pass: &mut Pass<'_>, flow: &Flow) {
+    let claims = |place| pass.run.claims(place, Capability::FlowBackpressure);
+    if !claims(Place::Ingress) || !claims(Place::Egress) || !pass.run.is_echo {
+        return;
+    }
+    // The sink has everything that came out, so far; a flow that is broken off holds nothing.
+    let [ingress, egress] = &flow.sides;
+    let of_adapters = pass.run.limits.map(|limits| limits.flow_buffered_bytes_max);
+    let windows = pass.run.window_bytes.saturating_mul(2);
+    let most = of_adapters.into_iter().fold(windows, u64::saturating_add);
+    let between = ingress.taken.saturating_sub(egress.out);
+    pass.tally.check(Id::Between, pass.mark, between <= most, || {
+        Fact::new("what lies between source and sink", Value::Is(between), Value::AtMost(most))
+    });
+}
+
+pub(super) fn resumed(pass: &mut Pass<'_>, flow: &Flow) {
+    let [empty, _] = pass.run.empty_since;
+    let place = Place::Ingress;
+    if !pass.run.claims(place, Capability::FlowBackpressure) || flow.is_crashed() {
+        return;
+    }
+    let since = empty.zip(flow.stalled).map(|(empty, stalled)| empty.max(stalled));
+    let waited = since.map_or(0, |since| pass.mark.tick.0.saturating_sub(since.0));
+    pass.tally.check(Id::AsksAgain, pass.mark, waited <= ASKS_AGAIN_MS, || {
+        let (found, expected) = (Value::Is(waited), Value::AtMost(ASKS_AGAIN_MS));
+        Fact::new("the time until it asks again", found, expected).by(place)
+    });
+}
+
+pub(super) fn finished(pass: &mut Pass<'_>, flow: &Flow) {
+    let place = Place::Ingress;
+    let is_waiting = flow.stalled.is_some() && !flow.is_crashed();
+    if is_waiting && pass.run.claims(place, Capability::FlowBackpressure) {
+        let (found, expected) = (Value::Named("turned away"), Value::Named("asked for more"));
+        let fact = Fact::new("the source at the end", found, expected).by(place);
+        pass.tally.breaks(Id::AsksAgain, pass.mark, fact);
+    }
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The same seed is the same run.
+
+use super::Examined;
+use super::catalogue::Id;
+use super::flow::Pass;
+use super::tally::{Fact, Value};
+use crate::contract::FlowId;
+
+pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
+    pass.mark.flow = FlowId::new(0);
+    let hash = examined.trace.hash();
+    for (id, other) in [(Id::Again, examined.again), (Id::Elsewhere, examined.elsewhere)] {
+        let Some(other) = other else { continue };
+        pass.tally.check(id, pass.mark, other == hash, || {
+            let (found, expected) = (Value::Named("another"), Value::Named("the same"));
+            Fact::new("the trace of the same run", found, expected)
+        });
+    }
+}

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The pass over the events: each goes to the families that look at its kind, and then into what is
+//! known of the flow.
+
+use super::catalogue::{CATALOGUE, Id};
+use super::flow::{Expected, Faults, Flow, Offer, Pass, Put, Run, Side, place_of};
+use super::tally::{Mark, Marks, Tally};
+use super::{
+    Examination, Examined, backpressure, determinism, errors, honesty, integrity, isolation,
+    lifecycle, liveness, resources, robustness,
+};
+use crate::contract::{Capability, FlowId, FlowState, Tick};
+use crate::pattern::Direction;
+use crate::trace::{Call, Event, FaultKind, Place, Said, What};
+
+/// Examines runs, one after another, with the memory of those before.
+#[derive(Debug, Default)]
+pub struct Examiner {
+    flows: Vec<Flow>,
+    tally: Tally,
+}
+
+impl Examiner {
+    /// One that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Examines a run. What is to be said of it stays until the next.
+    pub fn examine(&mut self, examined: &Examined<'_>) -> Marks {
+        let mut run = Run::new(examined);
+        let Self { flows, tally } = self;
+        tally.clear(applicable(&run));
+        flows.clear();
+        flows.extend(examined.plans.iter().map(|plan| Flow::new(plan, examined.behaviour)));
+        for (number, event) in examined.trace.events().iter().enumerate() {
+            let mark = Mark { flow: event.flow, tick: event.tick, event: number };
+            let mut pass = Pass { run: &mut run, tally, mark };
+            take(&mut pass, flows, event);
+        }
+        let events = examined.trace.events();
+        let tick = events.last().map_or(Tick(0), |event| event.tick);
+        let mark = Mark { flow: FlowId::new(0), tick, event: events.len() };
+        let mut pass = Pass { run: &mut run, tally, mark };
+        finish(&mut pass, flows, examined);
+        tally.marks
+    }
+
+    /// Which rules had occasion in the run that was examined last, and which were broken.
+    #[must_use]
+    pub const fn marks(&self) -> Marks {
+        self.tally.marks
+    }
+
+    /// Everything that is to be said of the run that was examined last.
+    #[must_use]
+    pub fn examination(&self) -> Examination {
+        let outcomes = CATALOGUE.iter().enumerate();
+        let outcomes = outcomes.map(|(at, rule)| (rule, self.tally.outcome(at))).collect();
+        Examination { outcomes }
+    }
+}
+
+/// The rules that are about something that the adapters claim, or about nothing of that kind.
+fn applicable(run: &Run) -> u128 {
+    let [ingress, egress] = run.capabilities;
+    let is_applicable = |(_, rule): &(usize, &super::Rule)| {
+        rule.needs.is_none_or(|needed| ingress.has(needed) || egress.has(needed))
+    };
+    let rules = CATALOGUE.iter().enumerate().filter(is_applicable);
+    let all = rules.fold(0, |all, (at, _)| all | 1_u128 << at);
+    let both = ingress.and(egress);
+    // What both claim nobody has to refuse.
+    let refusals = [
+        (Capability::FlowHalfClose, Id::HalfCloseUnclaimed),
+        (Capability::FlowReset, Id::ResetUnclaimed),
+    ];
+    let claimed = refusals.iter().filter(|(capability, _)| both.has(*capability));
+    claimed.fold(all, |all, (_, id)| all & !id.bit())
+}
+
+fn take(pass: &mut Pass<'_>, flows: &mut [Flow], event: &Event) {
+    if event.flow.number() == 0 {
+        return of_run(pass, flows, &event.what);
+    }
+    if let What::Out { place, .. } = event.what {
+        honesty::out(pass, flows, place);
+    }
+    let at = (event.flow.number() as usize).wrapping_sub(1);
+    let Some(flow) = flows.get_mut(at) else {
+        return isolation::stray(pass, &event.what);
+    };
+    match place_of(&event.what) {
+        Some(place @ (Place::Ingress | Place::Egress)) => {
+            let Some(before) = flow.side(place).copied() else { return };
+            if !flow.is_crashed() {
+                check_side(pass, flow, &before, place, &event.what);
+            }
+            update(pass, flow, place, &event.what);
+            if let Some(after) = flow.side(place) {
+                account(pass, place, &before, after);
+            }
+            resources::accounted(pass, flow, place, &event.what);
+        }
+        _ => of_flow(pass, flow, &event.what),
+    }
+}
+
+/// What an adapter did is looked at, as things were before.
+fn check_side(pass: &mut Pass<'_>, flow: &Flow, side: &Side, place: Place, what: &What) {
+    match *what {
+        What::Called { call, refused, .. } => {
+            lifecycle::called(pass, side, place, (call, refused));
+            honesty::called(pass, side, place, (call, refused));
+            resources::called(pass, place, (call, refused));
+        }
+        What::Took { bytes, .. } => {
+            if let Some(offer) = &side.offer {
+                lifecycle::took(pass, offer, place);
+                backpressure::took(pass, flow, place, (offer, bytes));
+                errors::took(pass, offer, place);
+            }
+        }
+        What::OfferRefused { class, .. } => {
+            if let Some(offer) = &side.offer {
+                lifecycle::refused(pass, offer, place, class);
+                errors::refused(pass, offer, place, class);
+            }
+        }
+        What::Out { sequence, offset, bytes, is_final, .. } => {
+            let put = Put { place, sequence, offset, bytes, is_final };
+            integrity::out(pass, side, &put);
+            lifecycle::out(pass, side, place);
+            isolation::out(pass, side, place);
+            backpressure::out(pass, flow, &put);
+        }
+        What::OutBeyondRoom { bytes, room, .. } => {
+            backpressure::out_beyond_room(pass, place, bytes, room);
+        }
+        What::OutOnNoFlow { .. } => {
+            isolation::out(pass, side, place);
+            lifecycle::out_on_no_flow(pass, flow, side, place);
+        }
+        What::Said { said, .. } => {
+            isolation::out(pass, side, place);
+            lifecycle::said(pass, side, place, said);
+            integrity::said(pass, side, place, said);
+            errors::said(pass, flow, side, (place, said));
+        }
+        _ => {}
+    }
+}
+
+/// What an adapter did becomes what is known.
+fn update(pass: &Pass<'_>, flow: &mut Flow, place: Place, what: &What) {
+    let is_over = flow.life.is_over();
+    let has_failed = flow.life == FlowState::Failed;
+    let claims_half_close = pass.run.claims(place, Capability::FlowHalfClose);
+    let Some(side) = flow.side_mut(place) else { return };
+    let mut is_excused = false;
+    match *what {
+        What::Called { call: Call::Open, refused, .. } => {
+            side.is_opened |= refused.is_none();
+            is_excused = refused.is_some();
+        }
+        What::Called { call: Call::HalfClose, refused, .. } => {
+            side.is_ended |= refused.is_none();
+            is_excused = refused.is_some() && !claims_half_close;
+        }
+        What::Called { call: Call::Reset, refused: None, .. } => {
+            side.told = Some(if has_failed { "failed" } else { "reset" });
+        }
+        What::Called { call: Call::Close, refused: None, .. } => side.is_closed = true,
+        What::Offered { offset, bytes, is_final, .. } => {
+            let misplaced = (offset != side.taken).then_some(offset);
+            let is_behind_end = side.is_ended || is_over || !side.occupies();
+            side.offer = Some(Offer { bytes, is_final, misplaced, is_behind_end });
+        }
+        What::Took { bytes, .. } => {
+            if let Some(offer) = side.offer.take() {
+                side.taken += bytes.min(offer.bytes);
+                side.is_ended |= bytes >= offer.bytes && offer.is_final;
+            }
+        }
+        What::OfferRefused { .. } => {
+            if let Some(offer) = side.offer.take() {
+                is_excused = offer.misplaced.is_some();
+            }
+        }
+        What::Out { bytes, .. } => {
+            side.out += bytes;
+            side.chunks += 1;
+        }
+        What::Said { said, .. } => {
+            side.said |= 1 << said as u8;
+            match said {
+                Said::HalfClosed => side.is_finished = true,
+                Said::Reset | Said::Failed | Said::Closed => side.is_over = true,
+            }
+        }
+        _ => {}
+    }
+    if is_excused {
+        flow.expected = Expected::Any;
+    }
+}
+
+/// What a change of a flow is to the adapter as a whole.
+fn account(pass: &mut Pass<'_>, place: Place, before: &Side, after: &Side) {
+    let (at, run) = (place as usize, &mut *pass.run);
+    let counts = |side: &Side| (u32::from(side.occupies()), u32::from(side.surely_occupies()));
+    let (occupied, surely) = (counts(before), counts(after));
+    if let Some(count) = run.occupied.get_mut(at) {
+        *count = (*count + surely.0).saturating_sub(occupied.0);
+    }
+    if let Some(count) = run.surely_occupied.get_mut(at) {
+        *count = (*count + surely.1).saturating_sub(occupied.1);
+    }
+    if let Some(out) = run.out.get_mut(at) {
+        *out += after.out - before.out;
+    }
+    let (Some(held), Some(most), Some(empty)) =
+        (run.held.get_mut(at), run.held_max.get_mut(at), run.empty_since.get_mut(at))
+    else {
+        return;
+    };
+    *held = (*held + after.held()).saturating_sub(before.held());
+    *most = (*most).max(*held);
+    *empty = if *held > 0 { None } else { (*empty).or(Some(pass.mark.tick)) };
+}
+
+/// Something happened to a flow that no adapter did.
+fn of_flow(pass: &mut Pass<'_>, flow: &mut Flow, what: &What) {
+    match *what {
+        What::OtherByte { place, .. } => {
+            integrity::other_byte(pass, flow, what);
+            robustness::other_byte(pass, flow, what);
+            flow.is_other_at_target |= place == Place::Network;
+        }
+        What::Stream { stream } => {
+            isolation::stream(pass, flow, stream);
+            pass.run.last_stream = pass.run.last_stream.max(stream);
+            flow.has_stream = true;
+        }
+        What::Crossed { direction, bytes } => {
+            if let Some(crossed) = flow.crossed.get_mut(direction as usize) {
+                *crossed += bytes;
+            }
+            integrity::crossed(pass, flow, direction);
+            if direction == Direction::Request && bytes > 0 && !pass.is_network_broken(flow) {
+                pass.tally.holds(Id::AtTarget);
+            }
+        }
+        What::Answered { bytes, .. } => {
+            flow.answered += bytes;
+            backpressure::answered(pass, flow);
+        }
+        What::Moved { state } => {
+            lifecycle::moved(pass, flow, state);
+            let before = std::mem::replace(&mut flow.life, state);
+            if state.is_over() && !before.is_over() {
+                ends(pass, flow, state);
+            }
+        }
+        What::Illegal { state, event, .. } => lifecycle::illegal(pass, state, event),
+        What::Stalled => {
+            if flow.stalled.replace(pass.mark.tick).is_none() {
+                pass.run.stalled += 1;
+            }
+            backpressure::stalled(pass, flow);
+        }
+        What::Resumed => {
+            backpressure::resumed(pass, flow);
+            pass.run.stalled -= u32::from(flow.stalled.take().is_some());
+        }
+        What::Fault(kind) => {
+            flow.faults = flow.faults.and(Faults::of(&[kind]));
+            pass.run.all_faults = pass.run.all_faults.and(Faults::of(&[kind]));
+        }
+        What::Stuck { state } => {
+            flow.is_stuck = true;
+            liveness::stuck(pass, flow, state);
+            if !state.is_over() {
+                ends(pass, flow, state);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The flow is over, or never will be.
+fn ends(pass: &mut Pass<'_>, flow: &mut Flow, state: FlowState) {
+    if !flow.has_stream && state == FlowState::Failed {
+        // The session had no stream for it, or an adapter no room.
+        flow.expected = Expected::Any;
+    }
+    lifecycle::ends(pass, flow, state);
+    integrity::ends(pass, flow, state);
+    isolation::ends(pass, flow, state);
+    errors::ends(pass, flow, state);
+    liveness::ends(pass, flow, state);
+    robustness::ends(pass, flow, state);
+    if matches!(state, FlowState::Reset | FlowState::Failed) {
+        pass.run.first_broken = pass.run.first_broken.or(Some(flow.id));
+    }
+    if state.is_over() {
+        pass.run.stalled -= u32::from(flow.stalled.take().is_some());
+    }
+}
+
+/// Something happened to the run.
+fn of_run(pass: &mut Pass<'_>, flows: &mut [Flow], what: &What) {
+    match *what {
+        What::Holds { place, bytes } => {
+            resources::holds(pass, place, bytes);
+            if let Some(most) = pass.run.told_max.get_mut(place as usize) {
+                *most = (*most).max(bytes);
+            }
+        }
+        What::SessionError { code, .. } => {
+            robustness::session_error(pass, code);
+            pass.run.is_session_over = true;
+        }
+        What::Fault(kind) => {
+            let faults = Faults::of(&[kind]);
+            pass.run.all_faults = pass.run.all_faults.and(faults);
+            match kind {
+                FaultKind::Crash => crash(pass.run, flows),
+                _ => pass.run.faults = pass.run.faults.and(faults),
+            }
+        }
+        What::Calm => pass.run.calm = pass.run.calm.or(Some(pass.mark.tick)),
+        What::OutOfSteps => liveness::out_of_steps(pass),
+        What::Left { place, bytes } => resources::left(pass, place, bytes),
+        What::Finished => pass.run.is_finished = true,
+        _ => {}
+    }
+}
+
+/// An adapter was thrown away: of the flows that it may have known nothing is asked any more.
+fn crash(run: &mut Run, flows: &mut [Flow]) {
+    for flow in flows {
+        let is_known = flow.sides.iter().any(|side| side.is_opened);
+        match is_known {
+            true => flow.faults = flow.faults.and(Faults::CRASH),
+            false => flow.is_after_crash = true,
+        }
+    }
+    run.is_crashed = true;
+    (run.held, run.occupied, run.surely_occupied) = ([0; 2], [0; 2], [0; 2]);
+}
+
+fn finish(pass: &mut Pass<'_>, flows: &[Flow], examined: &Examined<'_>) {
+    let marked = pass.mark;
+    if pass.run.is_finished {
+        for flow in flows {
+            pass.mark.flow = flow.id;
+            liveness::finished(pass, flow);
+            isolation::finished(pass, flow);
+            backpressure::finished(pass, flow);
+        }
+        pass.mark = marked;
+    }
+    liveness::run_finished(pass, examined);
+    robustness::run_finished(pass, flows);
+    resources::run_finished(pass, flows);
+    honesty::run_finished(pass, examined);
+    determinism::run_finished(pass, examined);
+    isolation::compare_with_solo(pass, flows, examined);
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What is claimed works, and what is not is refused.
+
+use super::Examined;
+use super::catalogue::Id;
+use super::flow::{Flow, Pass, Side};
+use super::tally::{Fact, Value};
+use crate::contract::{Capability, Class, ErrorClass, FlowId, FlowState};
+use crate::trace::{Call, Place};
+
+pub(super) fn called(
+    pass: &mut Pass<'_>,
+    side: &Side,
+    place: Place,
+    (call, refused): (Call, Option<ErrorClass>),
+) {
+    let (capability, works, refuses) = match call {
+        Call::HalfClose => (Capability::FlowHalfClose, Id::HalfCloses, Id::HalfCloseUnclaimed),
+        Call::Reset => (Capability::FlowReset, Id::Resets, Id::ResetUnclaimed),
+        Call::Open | Call::Close => return,
+    };
+    let is_ended = call == Call::HalfClose && side.is_ended;
+    if !side.occupies() || is_ended {
+        return;
+    }
+    let mark = pass.mark;
+    let found = Value::Named(refused.map_or("no refusal", ErrorClass::name));
+    if pass.run.claims(place, capability) {
+        pass.tally.check(works, mark, refused.is_none(), || {
+            let expected = Value::Named("no refusal");
+            Fact::new("its answer to what it claims", found, expected).by(place)
+        });
+    } else {
+        pass.tally.check(refuses, mark, refused == Some(ErrorClass::Unsupported), || {
+            let expected = Value::Named(ErrorClass::Unsupported.name());
+            Fact::new("its answer to what it does not claim", found, expected).by(place)
+        });
+    }
+}
+
+/// Of a flow bytes are put out: whether one that is more urgent had some that could have been.
+pub(super) fn out(pass: &mut Pass<'_>, flows: &[Flow], place: Place) {
+    if !pass.run.has_classes
+        || !pass.run.claims(place, Capability::FlowPriority)
+        || !pass.run.all_faults.is_none()
+    {
+        return;
+    }
+    let at = (pass.mark.flow.number() as usize).wrapping_sub(1);
+    let Some(class) = flows.get(at).map(|flow| flow.class) else { return };
+    let other = match class {
+        Class::Interactive => Class::Bulk,
+        Class::Bulk => Class::Interactive,
+        Class::Normal => return,
+    };
+    let run = &*pass.run;
+    let out = run.out.get(place as usize).copied().unwrap_or(0);
+    let waits = |flow: &&Flow| {
+        flow.class == other
+            && flow.side(place).is_some_and(|side| {
+                // Whatever was granted, there is room for its next byte.
+                let has_credit = side.out < run.window_bytes && side.chunks < CHUNKS;
+                let is_open = matches!(
+                    flow.life,
+                    FlowState::Open | FlowState::HalfClosed | FlowState::Draining
+                );
+                let has_room = has_credit && out < run.session_bytes;
+                side.held() > 0 && is_open && (place == Place::Egress || has_room)
+            })
+    };
+    let Some(waiting) = flows.iter().find(waits) else { return };
+    let held = waiting.side(place).map_or(0, Side::held);
+    pass.tally.check(Id::UrgentFirst, pass.mark, class == Class::Interactive, || {
+        let fact = Fact::new("what waits behind bulk", Value::Is(held), Value::Is(0));
+        fact.by(place)
+    });
+}
+
+/// So many chunks of a flow may be under way, whatever was granted meanwhile.
+const CHUNKS: u64 = 32;
+
+pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
+    pass.mark.flow = FlowId::new(0);
+    let mark = pass.mark;
+    let ways =
+        [(Place::Ingress, Capability::AdapterIngress), (Place::Egress, Capability::AdapterEgress)];
+    for (place, way) in ways {
+        pass.tally.check(Id::Ways, mark, pass.run.claims(place, way), || {
+            let (found, expected) = (Value::Named("nothing of it"), Value::Named(way.name()));
+            Fact::new("what it claims of its way", found, expected).by(place)
+        });
+    }
+    let Some(after) = examined.claimed_after else { return };
+    let before = [examined.ingress, examined.egress];
+    for ((before, after), (place, _)) in before.into_iter().zip(after).zip(ways) {
+        pass.tally.check(Id::SameManifest, mark, before == after, || {
+            let (found, expected) = (Value::Named("another"), Value::Named("the same"));
+            Fact::new("its manifest after the run", found, expected).by(place)
+        });
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Flows do not know of one another.
+
+use super::Examined;
+use super::catalogue::Id;
+use super::flow::{Expected, Flow, Pass, Side, place_of};
+use super::robustness::is_loose;
+use super::tally::{Fact, Value};
+use crate::contract::FlowState;
+use crate::pattern::Direction;
+use crate::trace::{Place, Trace, What};
+
+/// An adapter put out or said something of a flow.
+pub(super) fn out(pass: &mut Pass<'_>, side: &Side, place: Place) {
+    pass.tally.check(Id::OwnFlows, pass.mark, side.is_opened, || never_opened(place));
+    if pass.run.stalled > 0 {
+        pass.tally.holds(Id::OthersGoOn);
+    }
+}
+
+/// Something of a flow that is not planned.
+pub(super) fn stray(pass: &mut Pass<'_>, what: &What) {
+    if let Some(place) = place_of(what) {
+        pass.tally.breaks(Id::OwnFlows, pass.mark, never_opened(place));
+    }
+}
+
+const fn never_opened(place: Place) -> Fact {
+    let (found, expected) = (Value::Named("one that it never opened"), Value::Named("its own"));
+    Fact::new("the flow of which it puts something out", found, expected).by(place)
+}
+
+pub(super) fn stream(pass: &mut Pass<'_>, flow: &Flow, stream: u32) {
+    let last = pass.run.last_stream;
+    pass.tally.check(Id::OwnStream, pass.mark, stream > last && !flow.has_stream, || {
+        let expected = Value::AtLeast(u64::from(last) + 1);
+        Fact::new("the number of its stream", Value::Is(stream.into()), expected)
+    });
+}
+
+pub(super) fn ends(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
+    let is_other = pass.run.first_broken.is_some_and(|first| first != flow.id);
+    if is_other && flow.expected == Expected::Closed && !is_loose(pass, flow) {
+        pass.tally.check(Id::OthersEnd, pass.mark, state == FlowState::Closed, || {
+            let (found, expected) = (Value::Named(state.name()), Value::Named("closed"));
+            Fact::new("the end of a flow, after another was broken off,", found, expected)
+        });
+    }
+}
+
+/// A flow that stands still, though it was not stalled itself, while another is.
+pub(super) fn finished(pass: &mut Pass<'_>, flow: &Flow) {
+    if flow.is_stuck && flow.stalled.is_none() && !flow.life.is_over() && pass.run.stalled > 0 {
+        let (found, expected) = (Value::Named(flow.life.name()), Value::Named("over"));
+        let fact = Fact::new("a flow, while another is stalled,", found, expected);
+        pass.tally.breaks(Id::OthersGoOn, pass.mark, fact);
+    }
+}
+
+/// What the outside sees of a flow, however long it took and however it was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Shape {
+    state: FlowState,
+    taken: u64,
+    request: u64,
+    sunk: u64,
+    said: [u8; 2],
+}
+
+impl Shape {
+    fn of(flow: &Flow) -> Self {
+        let ([ingress, egress], [request, _]) = (&flow.sides, flow.crossed);
+        let shape = Self {
+            state: flow.life,
+            taken: ingress.taken,
+            request,
+            sunk: egress.out,
+            said: [ingress.said, egress.said],
+        };
+        shape.settled()
+    }
+
+    fn alone(trace: &Trace) -> Self {
+        let mut shape = Self::default();
+        let [ingress, egress] = &mut shape.said;
+        for event in trace.events().iter().filter(|event| event.flow.number() > 0) {
+            match event.what {
+                What::Moved { state } => shape.state = state,
+                What::Took { place: Place::Ingress, bytes } => shape.taken += bytes,
+                What::Crossed { direction: Direction::Request, bytes } => shape.request += bytes,
+                What::Out { place: Place::Egress, bytes, .. } => shape.sunk += bytes,
+                What::Said { place: Place::Ingress, said } => *ingress |= 1 << said as u8,
+                What::Said { place: Place::Egress, said } => *egress |= 1 << said as u8,
+                _ => {}
+            }
+        }
+        shape.settled()
+    }
+
+    /// What a flow that was broken off had carried until then is a matter of time.
+    const fn settled(mut self) -> Self {
+        if !matches!(self.state, FlowState::Closed) {
+            (self.request, self.sunk) = (0, 0);
+        }
+        self
+    }
+
+    /// What differs.
+    fn other(&self, alone: &Self) -> Option<Fact> {
+        let numbers = [
+            ("what was taken of its source", self.taken, alone.taken),
+            ("what its target has had", self.request, alone.request),
+            ("what its sink has had", self.sunk, alone.sunk),
+        ];
+        let number = numbers.into_iter().find(|(_, found, alone)| found != alone);
+        let number =
+            number.map(|(what, found, alone)| Fact::new(what, Value::Is(found), Value::Is(alone)));
+        if self.state != alone.state {
+            let (found, expected) = (self.state.name(), alone.state.name());
+            let (found, expected) = (Value::Named(found), Value::Named(expected));
+            return Some(Fact::new("the state in which it ends", found, expected));
+        }
+        let said = || {
+            let (found, expected) = (Value::Named("another"), Value::Named("as it is alone"));
+            Fact::new("what an adapter says of it", found, expected)
+        };
+        number.or_else(|| (self.said != alone.said).then(said))
+    }
+}
+
+pub(super) fn compare_with_solo(pass: &mut Pass<'_>, flows: &[Flow], examined: &Examined<'_>) {
+    if flows.len() < 2 || !pass.run.all_faults.is_none() {
+        return;
+    }
+    for (flow, solo) in flows.iter().zip(examined.solo.unwrap_or_default()) {
+        // A flow for which there was no room is not comparable.
+        if flow.expected == Expected::Any {
+            continue;
+        }
+        pass.mark.flow = flow.id;
+        match Shape::of(flow).other(&Shape::alone(solo)) {
+            Some(fact) => pass.tally.breaks(Id::AsAlone, pass.mark, fact),
+            None => pass.tally.holds(Id::AsAlone),
+        }
+    }
+}

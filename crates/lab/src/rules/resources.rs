@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Memory and numbers stay within what is declared.
+
+use super::catalogue::Id;
+use super::flow::{Flow, Pass};
+use super::tally::{Fact, Value};
+use crate::contract::{ErrorClass, FlowId, Limits};
+use crate::trace::{Call, Place, What};
+
+fn limits(pass: &Pass<'_>, place: Place) -> Option<Limits> {
+    pass.run.limits.get(place as usize).copied()
+}
+
+/// An adapter says how many bytes it holds.
+pub(super) fn holds(pass: &mut Pass<'_>, place: Place, bytes: u64) {
+    let Some(most) = limits(pass, place).map(|limits| limits.buffered_bytes_max) else { return };
+    pass.tally.check(Id::ToldWithin, pass.mark, bytes <= most, || {
+        Fact::new("what it says that it holds", Value::Is(bytes), Value::AtMost(most)).by(place)
+    });
+}
+
+/// What it took and has not put out, with this event.
+pub(super) fn accounted(pass: &mut Pass<'_>, flow: &Flow, place: Place, what: &What) {
+    let (What::Took { .. }, Some(limits)) = (what, limits(pass, place)) else { return };
+    if flow.is_crashed() {
+        return;
+    }
+    let mark = pass.mark;
+    let of_flow = flow.side(place).map_or(0, |side| side.held());
+    let most = limits.flow_buffered_bytes_max;
+    pass.tally.check(Id::FlowWithin, mark, of_flow <= most, || {
+        Fact::new("what it holds of one flow", Value::Is(of_flow), Value::AtMost(most)).by(place)
+    });
+    let of_all = pass.run.held.get(place as usize).copied().unwrap_or(0);
+    let most = limits.buffered_bytes_max;
+    pass.tally.check(Id::AllWithin, mark, of_all <= most, || {
+        Fact::new("what it holds of all flows", Value::Is(of_all), Value::AtMost(most)).by(place)
+    });
+}
+
+pub(super) fn called(
+    pass: &mut Pass<'_>,
+    place: Place,
+    (call, refused): (Call, Option<ErrorClass>),
+) {
+    let (Call::Open, Some(limits)) = (call, limits(pass, place)) else { return };
+    let open = pass.run.surely_occupied.get(place as usize).copied().unwrap_or(0);
+    if open >= limits.flows_max {
+        pass.tally.check(Id::FlowsWithin, pass.mark, refused.is_some(), || {
+            let (found, expected) =
+                (Value::Is(u64::from(open) + 1), Value::AtMost(limits.flows_max.into()));
+            Fact::new("the number of flows that it carries", found, expected).by(place)
+        });
+    }
+}
+
+pub(super) fn left(pass: &mut Pass<'_>, place: Place, bytes: u64) {
+    if pass.run.is_crashed {
+        return;
+    }
+    let fact = Fact::new("what it holds of flows that are over", Value::Is(bytes), Value::Is(0));
+    pass.tally.breaks(Id::NothingLeft, pass.mark, fact.by(place));
+}
+
+pub(super) fn run_finished(pass: &mut Pass<'_>, flows: &[Flow]) {
+    pass.mark.flow = FlowId::new(0);
+    let mark = pass.mark;
+    let are_over = flows.iter().all(|flow| flow.life.is_over() && !flow.is_stuck);
+    let was_used = pass.run.held_max.iter().any(|held| *held > 0);
+    if pass.run.is_finished && are_over && was_used {
+        pass.tally.holds(Id::NothingLeft);
+    }
+    if pass.run.is_crashed {
+        return;
+    }
+    let (told, held) = (pass.run.told_max, pass.run.held_max);
+    for ((told, held), place) in told.into_iter().zip(held).zip([Place::Ingress, Place::Egress]) {
+        if held > 0 {
+            pass.tally.check(Id::ToldAll, mark, told >= held, || {
+                let (found, expected) = (Value::Is(told), Value::AtLeast(held));
+                Fact::new("what it said at most that it holds", found, expected).by(place)
+            });
+        }
+    }
+}
