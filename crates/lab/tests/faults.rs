@@ -14,8 +14,13 @@ use becket_lab::contract::{FlowId, FlowState, Limits, Tick};
 use becket_lab::fault::{CALM_MS, FaultClass, FaultKinds, FaultPlan};
 use becket_lab::source::{End, FlowPlan, Source};
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{FaultKind, Place, Trace, What};
+use becket_lab::trace::{Event, FaultKind, Place, Trace, What};
 use becket_lab::world::{self, Setup};
+
+/// All presets with all targets.
+fn pairs() -> impl Iterator<Item = (Source, Behaviour)> {
+    Source::ALL.into_iter().flat_map(|source| Behaviour::ALL.map(|behaviour| (source, behaviour)))
+}
 
 const LIMITS: Limits =
     Limits { flows_max: 16, buffered_bytes_max: 64 << 10, flow_buffered_bytes_max: 16 << 10 };
@@ -77,10 +82,7 @@ impl Case {
         let ends: Vec<_> = trace.of_flow(plan.flow).filter_map(|event| end(&event.what)).collect();
         let planned = self.planned(plan.end);
         let [end] = ends[..] else { panic!("{self:?} {}: {ends:?}", plan.flow) };
-        let is_hit = |kind| {
-            let hit = |event: &&becket_lab::trace::Event| event.what == What::Fault(kind);
-            trace.of_flow(plan.flow).any(|event| hit(&event))
-        };
+        let is_hit = |kind| trace.of_flow(plan.flow).any(|event| event.what == What::Fault(kind));
         let has = |what: fn(&What) -> bool| trace.events().iter().any(|event| what(&event.what));
         let crashed = has(|what| *what == What::Fault(FaultKind::Crash));
         let is_over = has(|what| matches!(what, What::SessionError { .. }));
@@ -108,9 +110,9 @@ impl Case {
         let events = trace.events();
         let calm = events.iter().position(|event| event.what == What::Calm);
         let calm = calm.unwrap_or(events.len());
-        let struck = |event: &&becket_lab::trace::Event| matches!(event.what, What::Fault(_));
-        assert!(!events[calm..].iter().any(|event| struck(&event)), "{self:?}");
-        let strikes = events.iter().filter(struck).count();
+        let is_strike = |event: &Event| matches!(event.what, What::Fault(_));
+        assert!(!events[calm..].iter().any(is_strike), "{self:?}");
+        let strikes = strikes(trace).count();
         assert!(strikes <= self.faults.budget as usize, "{self:?}: {strikes} strikes");
         if let Some(calm) = events.get(calm) {
             assert!(events.last().unwrap().tick <= calm.tick.after(CALM_MS), "{self:?}");
@@ -134,12 +136,23 @@ impl Case {
             assert_eq!(errors, 0, "{self:?}: a session ended by an error");
             return;
         };
-        // All flows ended as planned before the envelope was missed: nobody was there.
+        // All flows ended as planned, or by another fault, before the envelope was missed.
         let all_planned = self.source.plan(&self.config(), 4).iter().all(|plan| {
             trace.of_flow(plan.flow).any(|event| end(&event.what) == Some(self.planned(plan.end)))
         });
-        assert!(errors == 1 || all_planned, "{self:?}: not reported, {:?}", events[struck]);
+        let all_broken = strikes(trace).any(|(_, kind)| {
+            matches!(kind, FaultKind::Reset | FaultKind::Cancel | FaultKind::Crash)
+        });
+        let nobody = all_planned || all_broken;
+        assert!(errors == 1 || nobody, "{self:?}: not reported, {:?}", events[struck]);
     }
+}
+
+fn strikes(trace: &Trace) -> impl Iterator<Item = (&Event, FaultKind)> {
+    trace.events().iter().filter_map(|event| match event.what {
+        What::Fault(kind) => Some((event, kind)),
+        _ => None,
+    })
 }
 
 fn end(what: &What) -> Option<FlowState> {
@@ -184,21 +197,130 @@ fn every_kind_alone() {
     let mut number = 0_u64;
     for kind in FaultKind::ALL {
         for carrier in Carrier::ALL {
-            for source in Source::ALL {
-                for behaviour in Behaviour::ALL {
-                    number += 1;
-                    let budget = 1 + (number % 3) as u32;
-                    let until = Tick(200);
-                    let faults = FaultPlan::new(FaultKinds::only(kind), budget, until);
-                    let case = Case { seed: number, carrier, source, behaviour, faults };
+            for (source, behaviour) in pairs() {
+                number += 1;
+                let budget = 1 + (number % 3) as u32;
+                let faults = FaultPlan::new(FaultKinds::only(kind), budget, Tick(200));
+                let case = Case { seed: number, carrier, source, behaviour, faults };
+                let trace = check(&HEALTHY[0], &case);
+                *struck.entry(kind).or_insert(0) += strikes(&trace).count();
+            }
+        }
+    }
+    assert!(FaultKind::ALL.iter().all(|kind| struck[kind] >= 100), "{struck:?}");
+}
+
+/// Several kinds at once, half of them drawn by the seed, against each pair of adapters.
+#[test]
+fn a_swarm_of_kinds() {
+    for (number, (source, behaviour)) in pairs().enumerate() {
+        for (at, pair) in HEALTHY.iter().enumerate() {
+            for carrier in Carrier::ALL {
+                let seed = (number * 100 + at * 10) as u64;
+                let mut drawn = Choices::seeded(seed + carrier as u64);
+                let kinds = FaultKinds::ALL.iter().filter(|_| drawn.below(2) == 0);
+                let kinds = kinds.fold(FaultKinds::NONE, FaultKinds::with);
+                let faults = FaultPlan::new(kinds, 10, Tick(500));
+                check(pair, &Case { seed, carrier, source, behaviour, faults });
+            }
+        }
+    }
+}
+
+/// A reset and a cancellation come in each state that a flow has before it is over.
+#[test]
+fn flows_are_broken_off_at_every_point() {
+    let all = [FlowState::New, FlowState::Opening, FlowState::Open, FlowState::HalfClosed];
+    for (kind, first) in [(FaultKind::Cancel, 0), (FaultKind::Reset, 1)] {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..300 {
+            for behaviour in [Behaviour::Echo, Behaviour::DripResponse] {
+                for source in [Source::LateOpen, Source::SlowDrip] {
+                    let plan = FaultPlan::new(FaultKinds::only(kind), 1, Tick(200));
+                    let faults = FaultPlan { from: Tick(2 * (seed % 20)), ..plan };
+                    let carrier = Carrier::Datagram;
+                    let case = Case { seed, carrier, source, behaviour, faults };
                     let trace = check(&HEALTHY[0], &case);
-                    let is_strike = |what| matches!(what, What::Fault(_));
-                    let strikes = trace.events().iter().filter(|event| is_strike(event.what));
-                    *struck.entry(kind).or_insert(0) += strikes.count();
+                    for (at, event) in trace.events().iter().enumerate() {
+                        if event.what == What::Fault(kind) {
+                            let before = trace.events()[..at].iter().rev();
+                            let mut of_flow = before.filter(|before| before.flow == event.flow);
+                            let state = of_flow.find_map(|before| match before.what {
+                                What::Moved { state } => Some(state),
+                                _ => None,
+                            });
+                            seen.insert(state.unwrap_or_default());
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), &all[first..], "{kind:?}");
+    }
+}
+
+/// Behind a crash flows open and end as planned, with the adapter that was made.
+#[test]
+fn what_opens_behind_a_crash_ends_as_planned() {
+    let (mut failed, mut closed) = (0, 0);
+    for seed in 0..200 {
+        for pair in HEALTHY {
+            let faults = FaultPlan::new(FaultKinds::only(FaultKind::Crash), 1, Tick(200));
+            let (carrier, source) = (Carrier::Stream, Source::LateOpen);
+            let case = Case { seed, carrier, source, behaviour: Behaviour::Echo, faults };
+            let trace = check(pair, &case);
+            let Some(crash) =
+                trace.events().iter().position(|event| event.what == What::Fault(FaultKind::Crash))
+            else {
+                continue;
+            };
+            for plan in source.plan(&case.config(), 4) {
+                let of_flow = |events: &[Event], what: fn(&What) -> bool| {
+                    events.iter().any(|event| event.flow == plan.flow && what(&event.what))
+                };
+                let (before, behind) = trace.events().split_at(crash);
+                let opened =
+                    |what: &What| matches!(what, What::Moved { state: FlowState::Opening });
+                let was_over = of_flow(before, |what| end(what).is_some());
+                if of_flow(before, opened) && !was_over {
+                    assert!(of_flow(behind, |what| end(what) == Some(FlowState::Failed)));
+                    failed += 1;
+                } else if of_flow(behind, opened) {
+                    assert!(of_flow(behind, |what| end(what) == Some(FlowState::Closed)));
+                    closed += 1;
                 }
             }
         }
     }
-    println!("{struck:?}");
-    assert!(FaultKind::ALL.iter().all(|kind| struck[kind] >= 100), "{struck:?}");
+    assert!(failed > 100 && closed > 100, "{failed} {closed}");
+}
+
+#[test]
+fn a_seed_is_a_run_and_a_recording_repeats_it() {
+    for (number, (source, behaviour)) in pairs().enumerate() {
+        let carrier = Carrier::ALL[number % 8];
+        let faults = FaultPlan::new(FaultKinds::ALL, 6, Tick(300));
+        let case = Case { seed: number as u64, carrier, source, behaviour, faults };
+        let mut choices = Choices::seeded(case.seed).recording();
+        let trace = case.run(&HEALTHY[0], &mut choices);
+        let again = case.run(&HEALTHY[0], &mut Choices::seeded(case.seed));
+        assert_eq!(trace.hash(), again.hash(), "{case:?}");
+        let mut recorded = Choices::replayed(choices.into_recording());
+        assert_eq!(trace.hash(), case.run(&HEALTHY[0], &mut recorded).hash(), "{case:?}");
+    }
+}
+
+/// The choice 0 is no fault; the run is said to be calm all the same, for faults could have struck.
+#[test]
+fn zeros_are_a_run_without_faults() {
+    for kind in FaultKind::ALL {
+        let faults = FaultPlan::new(FaultKinds::only(kind), 6, Tick(300));
+        let (source, behaviour) = (Source::MixedFlow, Behaviour::Echo);
+        let case = Case { seed: 1, carrier: Carrier::Message, source, behaviour, faults };
+        let trace = case.run(&HEALTHY[0], &mut Choices::replayed(Vec::new()));
+        case.check(&trace);
+        assert_eq!(strikes(&trace).count(), 0, "{kind:?}");
+        let calm = |event: &&Event| event.what == What::Calm;
+        assert_eq!(trace.events().iter().filter(calm).count(), 1, "{kind:?}");
+    }
 }

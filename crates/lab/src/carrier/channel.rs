@@ -127,3 +127,66 @@ impl Channel {
         self.under_way.insert(at, (due, sealed));
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::Carrier;
+    use super::*;
+    use crate::fault::FaultPlan;
+
+    /// What a hazard borrows.
+    pub(in super::super) struct Chances {
+        strikes: Strikes,
+        pub(in super::super) choices: Choices,
+        trace: Trace,
+    }
+
+    impl Chances {
+        /// Without a seed all choices are 0.
+        pub(in super::super) fn new(plan: FaultPlan, seed: Option<u64>) -> Self {
+            let choices = seed.map_or_else(|| Choices::replayed(Vec::new()), Choices::seeded);
+            Self { strikes: Strikes::new(plan), choices, trace: Trace::new(1000) }
+        }
+
+        pub(in super::super) fn hazard(&mut self, now: Tick) -> Hazard<'_> {
+            let Self { strikes, choices, trace } = self;
+            Hazard { now, strikes, choices, trace }
+        }
+    }
+
+    /// The numbers of envelopes as they arrive.
+    fn arrivals(carrier: Carrier, seed: u64) -> Vec<u8> {
+        let mut chances = Chances::new(FaultPlan::NONE, Some(seed));
+        let mut channel = Channel::new(&Shape::of(carrier));
+        for number in 0..100 {
+            channel.send(vec![number], &mut chances.hazard(Tick(u64::from(number / 10))));
+        }
+        let mut arrived = Vec::new();
+        while let Some(due) = channel.next_due() {
+            arrived.extend(channel.arrive(due).unwrap_or_default());
+        }
+        arrived
+    }
+
+    #[test]
+    fn only_those_that_say_so_lose_double_and_mix() {
+        for carrier in Carrier::ALL {
+            let (mut lost, mut doubled, mut mixed) = (0, 0, 0);
+            for seed in 0..20 {
+                let arrived = arrivals(carrier, seed);
+                let different: BTreeSet<_> = arrived.iter().collect();
+                lost += 100 - different.len();
+                doubled += arrived.len() - different.len();
+                mixed += arrived.windows(2).filter(|pair| pair[0] > pair[1]).count();
+            }
+            let expected = match carrier {
+                Carrier::LossyReordered => (true, true, true),
+                Carrier::Datagram => (false, false, true),
+                _ => (false, false, false),
+            };
+            assert_eq!((lost > 0, doubled > 0, mixed > 0), expected, "{carrier:?}");
+        }
+    }
+}

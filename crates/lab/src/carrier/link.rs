@@ -131,3 +131,125 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::channel::tests::Chances;
+    use super::*;
+    use crate::fault::{FaultKinds, FaultPlan};
+    use crate::trace::FaultKind;
+
+    /// Frames through a link, until it has nothing more to do: what came out, when, and the most that
+    /// was ever kept for an ack.
+    struct Carried {
+        all: Vec<u8>,
+        ticks: Vec<Tick>,
+        kept_max: usize,
+        is_broken: bool,
+    }
+
+    fn carry(carrier: Carrier, plan: FaultPlan, seed: Option<u64>, frames: &[Vec<u8>]) -> Carried {
+        let (mut link, mut chances) = (Link::new(carrier), Chances::new(plan, seed));
+        let (mut now, mut frames) = (Tick(0), frames.iter().cloned().peekable());
+        let (mut all, mut ticks) = (Vec::new(), Vec::new());
+        let (mut kept_max, mut is_broken) = (0, false);
+        loop {
+            // One at a time, or several.
+            if frames.peek().is_some() && chances.choices.below(2) == 0 {
+                assert!(link.put(frames.next().unwrap()));
+            }
+            let Some(due) = link.next_due(now).or(frames.peek().map(|_| now)) else { break };
+            now = now.max(due);
+            let mut out = Vec::new();
+            is_broken |= link.carry(&mut chances.hazard(now), &mut out).is_err();
+            kept_max = kept_max.max(link.sender.kept());
+            ticks.extend((!out.is_empty()).then_some(now));
+            all.extend(out);
+        }
+        assert!(link.sender.kept() == 0 && link.packer.is_empty() || is_broken);
+        Carried { all, ticks, kept_max, is_broken }
+    }
+
+    fn frames(count: usize) -> Vec<Vec<u8>> {
+        let length = |at: usize| if at.is_multiple_of(3) { 1500 + 7 * at } else { 24 + at };
+        (0..count).map(|at| (0..length(at)).map(|byte| (at * 31 + byte) as u8).collect()).collect()
+    }
+
+    #[test]
+    fn all_arrives_in_order_whatever_the_network_does_to_envelopes() {
+        let all = FaultKind::ALL.into_iter().filter(|kind| kind.breaks_network());
+        let kinds = all.fold(FaultKinds::NONE, FaultKinds::with);
+        let plan = FaultPlan::new(kinds, 50, Tick(1000));
+        let frames = frames(40);
+        for carrier in Carrier::ALL.into_iter().filter(|carrier| carrier.repairs()) {
+            for seed in 0..100 {
+                let carried = carry(carrier, plan, Some(seed), &frames);
+                assert!(carried.all == frames.concat() && !carried.is_broken, "{carrier:?} {seed}");
+                let window = if carrier == Carrier::LongPoll { 1 } else { 32 };
+                assert!(carried.kept_max <= window, "{carrier:?} {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_ends_at_the_first_envelope_that_is_wrong() {
+        let frames = frames(40);
+        for kind in FaultKind::ALL.into_iter().filter(|kind| kind.breaks_network()) {
+            let plan = FaultPlan::new(FaultKinds::only(kind), 1, Tick(1000));
+            let mut broken = 0;
+            for seed in 0..50 {
+                let carried = carry(Carrier::Stream, plan, Some(seed), &frames);
+                let good = &frames.concat()[..carried.all.len()];
+                assert!(carried.all == good, "{kind:?} {seed}");
+                broken += usize::from(carried.is_broken);
+            }
+            // Only what stands behind another can get before it.
+            let least = if kind == FaultKind::Reorder { 10 } else { 40 };
+            assert!(broken >= least, "{kind:?}: {broken}");
+        }
+    }
+
+    #[test]
+    fn the_plainest_choices_lose_nothing_and_take_no_time() {
+        for carrier in Carrier::ALL {
+            let carried = carry(carrier, FaultPlan::NONE, None, &frames(20));
+            assert!(carried.all == frames(20).concat(), "{carrier:?}");
+            assert!(carried.ticks.iter().all(|tick| tick.0 == 0), "{carrier:?}");
+        }
+    }
+
+    #[test]
+    fn carriers_take_the_time_that_is_theirs() {
+        let last = |carrier| {
+            let runs = (0..50).map(|seed| carry(carrier, FaultPlan::NONE, Some(seed), &frames(20)));
+            runs.map(|carried| carried.ticks.last().unwrap().0).max().unwrap()
+        };
+        let prompt = [Carrier::Message, Carrier::Chunked, Carrier::Interactive, Carrier::Stream];
+        assert!(prompt.into_iter().all(|carrier| last(carrier) == 0));
+        let slow = [Carrier::Datagram, Carrier::Batch, Carrier::LongPoll];
+        assert!(slow.into_iter().all(|carrier| last(carrier) > 0));
+        // What was lost is sent again after eight ticks at the earliest.
+        assert!(last(Carrier::LossyReordered) > 8);
+    }
+
+    #[test]
+    fn a_full_link_takes_no_frame_and_says_when_it_does() {
+        let (mut link, mut chances) =
+            (Link::new(Carrier::LongPoll), Chances::new(FaultPlan::NONE, None));
+        let mut taken = 0;
+        while link.put(vec![7; 1000]) {
+            taken += 1;
+        }
+        assert!((262..=264).contains(&taken), "{taken}");
+        assert!(!link.has_room_again());
+        let (mut now, mut out) = (Tick(0), Vec::new());
+        while let Some(due) = link.next_due(now) {
+            now = now.max(due);
+            assert!(link.carry(&mut chances.hazard(now), &mut out).is_ok());
+        }
+        assert!(link.has_room_again() && !link.has_room_again() && link.put(vec![7]));
+        assert_eq!(out.len(), taken * 1000);
+    }
+}

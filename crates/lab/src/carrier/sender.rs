@@ -46,6 +46,11 @@ impl Sender {
         self.window.is_none_or(|window| (self.kept.len() as u64) < window)
     }
 
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
     /// To be sent as soon as it is its turn.
     pub(super) fn keep(&mut self, packed: Packed, now: Tick) {
         let sealed = envelope::seal(self.next, &packed.body);

@@ -344,8 +344,7 @@ impl Parts<'_> {
     /// When something is due because of faults: the sink takes more, or a session wants to know
     /// whether the other one is there. Without faults nobody is silent.
     pub(super) fn fault_due(&self) -> Option<Tick> {
-        let is_over = self.flows.iter().all(super::Flow::is_settled);
-        if self.setup.faults.is_none() || is_over {
+        if self.setup.faults.is_none() || self.flows.iter().all(super::Flow::is_settled) {
             return None;
         }
         let slow = self.lasting.slow.filter(|(_, left)| *left == 0).map(|_| self.now.after(1));
