@@ -1,10 +1,107 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A run in a file: repeated, shown, compared, turned into a test.
 //!
+//! ```text
+//!   a failure ──► Replay ──to_text──► file ──parse──► Replay ──run──► the same trace
+//!                                                        ├── steps      one line an event
+//!                                                        ├── Diff       beside a healthy trace
+//!                                                        └── as_test    a Rust test
+//! ```
+//!
+//! A replay holds what the run was made of, not what that was generated from: limits, the plan of each
+//! flow, the target, the carrier, the faults and every answer. So it repeats whatever becomes of the
+//! generators. What a run does with them may change with the lab; then the trace is another one, and
+//! the replay says so.
+//!
 //! | file | holds |
 //! |---|---|
 //! | `case` | what a run is made of |
+//! | `file` | how a replay is written and read |
+//! | `words` | names, numbers and answers in the file, each with its bounds |
+//! | `error` | why a file cannot be read |
+//! | `steps` | a trace, line by line |
+//! | `diff` | two traces side by side |
+//! | `as_test` | a replay as a Rust test |
 
+mod as_test;
 mod case;
+mod diff;
+mod error;
+mod file;
+mod steps;
+mod words;
 
+pub use as_test::as_test;
 pub use case::Case;
+pub use diff::Diff;
+pub use error::ReplayError;
+pub use file::{FILE_BYTES_MAX, VERSION};
+pub use steps::{step, steps};
+pub use words::ANSWERS_MAX;
+
+use crate::choice::Choices;
+use crate::contract::{EgressAdapter, IngressAdapter, Limits};
+use crate::shrink::Candidate;
+use crate::trace::{Trace, TraceHash};
+use crate::world;
+
+/// A run that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// Which adapters it is of, as they are named where checks are asked for.
+    pub adapter: String,
+    /// The limits that they were made with.
+    pub limits: Limits,
+    /// In which scenario it was.
+    pub scenario: String,
+    /// In which profile.
+    pub profile: String,
+    /// What it is made of.
+    pub case: Case,
+    /// The answers to what it asks.
+    pub recording: Vec<u32>,
+    /// What came of it.
+    pub expected: Expected,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// The rule that was broken, if one was.
+    pub rule: Option<String>,
+    /// The hash of its trace.
+    pub trace: TraceHash,
+}
+
+impl Replay {
+    /// Runs it again. The adapters were made anew with its limits.
+    pub fn run(
+        &self,
+        adapters: (&mut dyn IngressAdapter, &mut dyn EgressAdapter),
+    ) -> (Trace, Choices) {
+        let mut choices = Choices::replayed(self.recording.clone()).recording();
+        let mut trace = Trace::new(self.case.config.max_events);
+        world::run(&self.case.setup(), adapters, &mut choices, &mut trace);
+        (trace, choices)
+    }
+
+    /// Whether a trace is the one that was kept.
+    #[must_use]
+    pub fn is_repeated_by(&self, trace: &Trace) -> bool {
+        trace.hash() == self.expected.trace
+    }
+
+    /// To be made smaller.
+    #[must_use]
+    pub fn candidate(&self) -> Candidate {
+        Candidate { case: self.case.clone(), recording: self.recording.clone() }
+    }
+
+    /// The same failure in a smaller run, which left this trace.
+    #[must_use]
+    pub fn with(&self, smaller: Candidate, trace: &Trace) -> Self {
+        let Candidate { case, recording } = smaller;
+        let expected = Expected { trace: trace.hash(), ..self.expected.clone() };
+        Self { case, recording, expected, ..self.clone() }
+    }
+}

@@ -33,6 +33,18 @@ impl TraceHash {
         }
     }
 
+    /// Reads what is shown: 32 digits, small letters among them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 32 || !text.bytes().all(is_digit) {
+            return None;
+        }
+        let (one, other) = text.split_at_checked(16)?;
+        let word = |digits| u64::from_str_radix(digits, 16).ok();
+        Some(Self([word(one)?, word(other)?]))
+    }
+
     /// Two runs as one.
     #[must_use]
     pub const fn join(self, next: Self) -> Self {

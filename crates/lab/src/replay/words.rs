@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Names, numbers and answers in the file, each with its bounds.
+//!
+//! Everything is checked where it is read, so that an error knows its line.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::carrier::Carrier;
+use crate::config::is_secret;
+use crate::contract::Class;
+use crate::source::End;
+use crate::target::Behaviour;
+use crate::trace::{FaultKind, TraceHash};
+
+/// Answers of a run, at most.
+pub const ANSWERS_MAX: usize = 1 << 24;
+/// Characters of a text.
+const TEXT_CHARS_MAX: usize = 200;
+/// Characters of the file's own words in a message, and of what a parser says.
+const SHOWN_CHARS_MAX: usize = 400;
+/// What stands where something looked like a secret.
+const HIDDEN: &str = "(hidden)";
+/// Characters of a line of answers.
+const LINE_CHARS_MAX: usize = 80;
+
+/// Something that has a name in the file.
+pub(super) trait Word: Copy + 'static {
+    /// What it is, for messages.
+    const WHAT: &'static str;
+    /// All that there are.
+    const ALL: &'static [Self];
+    fn word(self) -> &'static str;
+}
+
+impl Word for Behaviour {
+    const WHAT: &'static str = "behaviour of a target";
+    const ALL: &'static [Self] = &Self::ALL;
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Carrier {
+    const WHAT: &'static str = "carrier";
+    const ALL: &'static [Self] = &Self::ALL;
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for FaultKind {
+    const WHAT: &'static str = "kind of fault";
+    const ALL: &'static [Self] = &Self::ALL;
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Word for Class {
+    const WHAT: &'static str = "class of a flow";
+    const ALL: &'static [Self] = &[Self::Interactive, Self::Normal, Self::Bulk];
+    fn word(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Normal => "normal",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+impl Word for End {
+    const WHAT: &'static str = "end of a flow";
+    const ALL: &'static [Self] =
+        &[Self::Final, Self::HalfClose, Self::Reset, Self::LateWrite, Self::Malformed];
+    fn word(self) -> &'static str {
+        match self {
+            Self::Final => "final",
+            Self::HalfClose => "half_close",
+            Self::Reset => "reset",
+            Self::LateWrite => "late_write",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// By its name.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: Word> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.word())
+    }
+}
+
+impl<'de, T: Word> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        match T::ALL.iter().find(|known| known.word() == word) {
+            Some(known) => Ok(Self(*known)),
+            None => {
+                let known: Vec<_> = T::ALL.iter().map(|known| known.word()).collect();
+                let (word, known) = (shown(&word), known.join(", "));
+                Err(D::Error::custom(format_args!("no {} is {word:?}: {known}", T::WHAT)))
+            }
+        }
+    }
+}
+
+/// A number within bounds.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct Whole<const MIN: u64, const MAX: u64>(pub(super) u64);
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = u64::deserialize(deserializer)?;
+        if (MIN..=MAX).contains(&value) {
+            return Ok(Self(value));
+        }
+        Err(D::Error::custom(format_args!("{value}, and it is from {MIN} to {MAX}")))
+    }
+}
+
+/// A text of one line.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct Text(pub(super) String);
+
+impl Text {
+    /// As it may stand in a file: of one line, not too long, and no secret.
+    pub(super) fn of(text: &str) -> Self {
+        let text = text.chars().map(|char| if char.is_control() { ' ' } else { char });
+        Self(shown(&text.take(TEXT_CHARS_MAX).collect::<String>()).to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.chars().count() > TEXT_CHARS_MAX || text.chars().any(char::is_control) {
+            let rule = "a text has one line of 200 characters at most";
+            return Err(D::Error::custom(rule));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// The hash of a trace.
+pub(super) struct Hash(pub(super) TraceHash);
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let hash = TraceHash::parse(&text).map(Self);
+        hash.ok_or_else(|| D::Error::custom("the hash of a trace has 32 digits, 0 to 9 and a to f"))
+    }
+}
+
+/// Answers: numbers with blanks between them, `7*3` for `7 7 7`, in lines of which the borders say
+/// nothing.
+pub(super) struct Answers(pub(super) Vec<u32>);
+
+impl Serialize for Answers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (mut lines, mut line) = (Vec::new(), String::new());
+        for run in self.0.chunk_by(PartialEq::eq) {
+            let Some(answer) = run.first() else { continue };
+            let word = match run.len() {
+                1 => answer.to_string(),
+                2 => format!("{answer} {answer}"),
+                count => format!("{answer}*{count}"),
+            };
+            if line.len() + word.len() >= LINE_CHARS_MAX {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(&word);
+        }
+        if !line.is_empty() {
+            lines.push(line);
+        }
+        lines.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Answers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut answers = Vec::new();
+        for line in Vec::<String>::deserialize(deserializer)? {
+            for word in line.split_ascii_whitespace() {
+                let (answer, count) = word.split_once('*').unwrap_or((word, "1"));
+                let (Some(answer), Some(count)) = (number(answer), number(count)) else {
+                    let word = shown(word);
+                    return Err(D::Error::custom(format_args!("{word:?} is no answer: 7, or 7*3")));
+                };
+                if count as usize > ANSWERS_MAX - answers.len() {
+                    return Err(D::Error::custom(format_args!("more than {ANSWERS_MAX} answers")));
+                }
+                answers.resize(answers.len() + count as usize, answer);
+            }
+        }
+        Ok(Self(answers))
+    }
+}
+
+/// Digits alone: a plus sign is none.
+fn number(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// A word of the file as a message may repeat it.
+pub(super) fn shown(word: &str) -> &str {
+    if is_secret(word) {
+        return HIDDEN;
+    }
+    word.char_indices().nth(SHOWN_CHARS_MAX).and_then(|(end, _)| word.get(..end)).unwrap_or(word)
+}
+
+impl<T: Word> fmt::Debug for Named<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.word())
+    }
+}
