@@ -24,6 +24,7 @@
 //! | [`source`], [`target`] | what flows are given, and how they are answered |
 //! | [`world`] | one run |
 //! | [`rules`] | what an adapter must do, and whether it did |
+//! | [`hygiene`] | whether a text tells what it may not |
 //! | [`shrink`] | a failure, made small |
 //! | [`replay`] | a run in a file: repeated, shown, compared, turned into a test |
 //! | [`adapters`] | adapters that the lab brings along |
@@ -37,6 +38,7 @@ pub mod choice;
 pub mod config;
 pub mod contract;
 pub mod fault;
+pub mod hygiene;
 pub mod pattern;
 pub mod replay;
 pub mod rules;

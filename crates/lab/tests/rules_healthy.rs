@@ -12,7 +12,7 @@ use becket_lab::fault::{FaultKinds, FaultPlan};
 use becket_lab::rules::{CATALOGUE, Examined, Examiner, Marks};
 use becket_lab::source::{FlowPlan, Source};
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{FaultKind, Trace};
+use becket_lab::trace::{Event, FaultKind, Trace};
 use becket_lab::world::{self, Setup};
 
 /// What a run is made of.
@@ -54,9 +54,8 @@ impl Made {
 
     fn trace(&self, pair: &Healthy, setup: &Setup<'_>) -> Trace {
         let mut trace = Trace::new(setup.config.max_events);
-        let (mut ingress, mut egress) = (pair.make)(self.limits());
-        let mut choices = Choices::seeded(self.seed);
-        world::run(setup, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
+        let make = || (pair.make)(self.limits());
+        world::run_with(setup, &make, &mut Choices::seeded(self.seed), &mut trace);
         trace
     }
 
@@ -83,7 +82,10 @@ impl Made {
             let events = trace.events();
             let from = finding.event.saturating_sub(25);
             let near = &events[from..(finding.event + 3).min(events.len())];
-            panic!("{} {self:?}\n{finding:#?}\n{near:#?}", pair.name);
+            let line =
+                |event: &Event| format!("{} flow {}: {:?}\n", event.tick.0, event.flow, event.what);
+            let near: String = near.iter().map(line).collect();
+            panic!("{} {self:?}\n{finding:#?}\n{near}", pair.name);
         }
         marks
     }
@@ -101,7 +103,7 @@ fn no_rule_is_broken() {
     for pair in HEALTHY {
         for source in Source::ALL {
             for behaviour in Behaviour::ALL {
-                for seed in 0..8 {
+                for seed in 0..6 {
                     for buffer in [7, 1000, 64 << 10] {
                         let made = Made { buffer, ..Made::of(source, behaviour, seed) };
                         if made.is_large() && (buffer == 7 || buffer == 1000 && seed > 0) {
@@ -122,7 +124,7 @@ fn no_rule_is_broken_on_any_carrier_under_faults() {
     for pair in HEALTHY {
         for carrier in Carrier::ALL {
             for kind in FaultKind::ALL.map(Some).into_iter().chain([None]) {
-                for seed in 0..40 {
+                for seed in 0..12 {
                     let source = Source::ALL[seed as usize % Source::ALL.len()];
                     let behaviour = Behaviour::ALL[seed as usize / 3 % Behaviour::ALL.len()];
                     let kinds = kind.map_or(FaultKinds::ALL, FaultKinds::only);

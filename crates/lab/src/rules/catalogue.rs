@@ -148,6 +148,17 @@ catalogue! {
     Elsewhere = "DET-02", Must, Determinism, Adapter;
     "The same seed gives the same trace in another process.";
 
+    Summary = "HYG-01", Must, Hygiene, Adapter, TraceSafeAdapterSummary;
+    "The summary of an adapter has neither payload nor secrets in it.";
+    Error = "HYG-02", Must, Hygiene, Adapter;
+    "The errors of an adapter have neither payload nor secrets in them.";
+    Debug = "HYG-03", Must, Hygiene, Adapter;
+    "What is shown of an adapter for debugging has neither payload nor secrets in it.";
+    Report = "HYG-04", Must, Hygiene, Runtime;
+    "What the lab writes has neither payload nor secrets in it.";
+    NoMark = "HYG-05", Must, Hygiene, Adapter;
+    "No text of an adapter has the mark of a secret in it, such as a name that says so.";
+
     HalfCloseUnclaimed = "CAP-01", Must, Honesty, Adapter;
     "An adapter that does not claim flow_half_close refuses it as unsupported.";
     ResetUnclaimed = "CAP-02", Must, Honesty, Adapter;

@@ -6,8 +6,8 @@ use super::catalogue::{CATALOGUE, Id};
 use super::flow::{Expected, Faults, Flow, Offer, Pass, Put, Run, Side, place_of};
 use super::tally::{Mark, Marks, Tally};
 use super::{
-    Examination, Examined, backpressure, determinism, errors, honesty, integrity, isolation,
-    lifecycle, liveness, resources, robustness,
+    Examination, Examined, backpressure, determinism, errors, honesty, hygiene, integrity,
+    isolation, lifecycle, liveness, resources, robustness,
 };
 use crate::contract::{Capability, FlowId, FlowState, Tick};
 use crate::pattern::Direction;
@@ -276,6 +276,10 @@ fn of_flow(pass: &mut Pass<'_>, flow: &mut Flow, what: &What) {
         }
         What::Fault(kind) => {
             flow.faults = flow.faults.and(Faults::of(&[kind]));
+            if kind == FaultKind::HalfClose && flow.expected == Expected::SourceResets {
+                // It ends before it comes to that.
+                flow.expected = Expected::Any;
+            }
             pass.run.all_faults = pass.run.all_faults.and(Faults::of(&[kind]));
         }
         What::Stuck { state } => {
@@ -347,8 +351,8 @@ fn crash(run: &mut Run, flows: &mut [Flow]) {
             false => flow.is_after_crash = true,
         }
     }
+    // From here on nobody knows what the adapters hold.
     run.is_crashed = true;
-    (run.held, run.occupied, run.surely_occupied) = ([0; 2], [0; 2], [0; 2]);
 }
 
 fn finish(pass: &mut Pass<'_>, flows: &[Flow], examined: &Examined<'_>) {
@@ -366,6 +370,7 @@ fn finish(pass: &mut Pass<'_>, flows: &[Flow], examined: &Examined<'_>) {
     robustness::run_finished(pass, flows);
     resources::run_finished(pass, flows);
     honesty::run_finished(pass, examined);
+    hygiene::run_finished(pass, examined);
     determinism::run_finished(pass, examined);
     isolation::compare_with_solo(pass, flows, examined);
 }

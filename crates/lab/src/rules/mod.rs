@@ -31,6 +31,7 @@ mod errors;
 mod examiner;
 mod flow;
 mod honesty;
+mod hygiene;
 mod integrity;
 mod isolation;
 mod lifecycle;
@@ -47,6 +48,7 @@ pub use verdict::{Exit, Verdict};
 
 use crate::config::Config;
 use crate::contract::{Capability, FlowId, Manifest, Tick};
+use crate::hygiene::{Search, Text};
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
 use crate::trace::{Trace, TraceHash};
@@ -190,6 +192,10 @@ pub struct Examined<'a> {
     pub elsewhere: Option<TraceHash>,
     /// What both adapters, ingress first, claim when the run is over.
     pub claimed_after: Option<[&'a Manifest; 2]>,
+    /// What adapters and lab say, to be searched.
+    pub texts: &'a [Text<'a>],
+    /// For what it is searched.
+    pub search: Option<&'a Search>,
 }
 
 impl<'a> Examined<'a> {
@@ -209,6 +215,8 @@ impl<'a> Examined<'a> {
             again: None,
             elsewhere: None,
             claimed_after: None,
+            texts: &[],
+            search: None,
         }
     }
 }

@@ -31,6 +31,9 @@ pub(super) fn accounted(pass: &mut Pass<'_>, flow: &Flow, place: Place, what: &W
     pass.tally.check(Id::FlowWithin, mark, of_flow <= most, || {
         Fact::new("what it holds of one flow", Value::Is(of_flow), Value::AtMost(most)).by(place)
     });
+    if pass.run.is_crashed {
+        return;
+    }
     let of_all = pass.run.held.get(place as usize).copied().unwrap_or(0);
     let most = limits.buffered_bytes_max;
     pass.tally.check(Id::AllWithin, mark, of_all <= most, || {
@@ -45,7 +48,7 @@ pub(super) fn called(
 ) {
     let (Call::Open, Some(limits)) = (call, limits(pass, place)) else { return };
     let open = pass.run.surely_occupied.get(place as usize).copied().unwrap_or(0);
-    if open >= limits.flows_max {
+    if open >= limits.flows_max && !pass.run.is_crashed {
         pass.tally.check(Id::FlowsWithin, pass.mark, refused.is_some(), || {
             let (found, expected) =
                 (Value::Is(u64::from(open) + 1), Value::AtMost(limits.flows_max.into()));

@@ -46,6 +46,8 @@ pub(super) enum Value {
     AtMost(u64),
     AtLeast(u64),
     Named(&'static str),
+    /// A text that tells this, in this disguise.
+    Leak(&'static str, &'static str),
     /// A state that can come after this one.
     After(&'static str),
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Value {
             Self::AtMost(number) => write!(f, "at most {number}"),
             Self::AtLeast(number) => write!(f, "at least {number}"),
             Self::Named(name) => f.write_str(name),
+            Self::Leak(name, disguise) => write!(f, "one that tells {name}, {disguise}"),
             Self::After(name) => write!(f, "one that can come after {name}"),
         }
     }
