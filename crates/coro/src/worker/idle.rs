@@ -24,7 +24,7 @@ use crate::{
 
 /// What it counts in looks. A look costs some nanoseconds.
 const LOOKS_MAX: u32 = 2048;
-const LOOKS_MIN: u32 = 32;
+const LOOKS_MIN: u32 = 128;
 /// After the looks, how often it lets another thread run before the next.
 const YIELDS_MAX: u32 = 64;
 /// A yield that takes longer has let another process run for its share of the time.

@@ -18,11 +18,13 @@ use super::waking::{Wakeable, Wakes, Woken};
 use super::{At, Connection, Ended, OWN, Side};
 use crate::blocks::Announcing;
 use crate::reactor::Watched;
-use crate::shm::Doorbell;
+use crate::shm::{Doorbell, Lookout};
 use crate::transport::{Beside, Link, LinkError};
 
 /// Frames that are taken before others have their turn.
 const FRAMES_A_TURN: usize = 256;
+/// Of turns in which only channels have news, so many look at a link that has to be asked.
+const LOOK_EVERY: u32 = 16;
 /// Frames that are taken before what they led to is sent.
 const FRAMES_AT_ONCE: usize = 64;
 
@@ -44,6 +46,8 @@ pub(crate) struct Core<S: Side> {
     pub(super) is_blocked: bool,
     /// Nothing had come when the link was asked for a wake, and it has given none: nothing has come.
     pub(super) waits: bool,
+    /// Turns, of a link at which nobody can look without a system call.
+    pub(super) blind_turns: u32,
     /// Something was flushed since frames were taken last.
     pub(super) is_unanswered: bool,
     /// The link is a socket.
@@ -67,12 +71,20 @@ impl<S: Side> Core<S> {
     pub(super) fn turn(
         &mut self,
         woken: &Woken,
-        doorbell: Option<&Doorbell>,
+        (doorbell, lookout): (Option<&Doorbell>, Option<&Lookout>),
         claim: &Claim,
     ) -> bool {
         // What was woken and seen to before the link is looked at.
         let mut has_woken = false;
-        if std::mem::take(&mut self.waits) {
+        // The wake that tells of news may take long to come, while other threads have the CPUs.
+        let has_news = match lookout {
+            Some(lookout) => lookout.has_news(),
+            None => {
+                self.blind_turns = self.blind_turns.wrapping_add(1);
+                self.blind_turns.is_multiple_of(LOOK_EVERY)
+            }
+        };
+        if std::mem::take(&mut self.waits) && !has_news {
             has_woken = true;
             if let Some(later) = self.turn_of_streams(woken) {
                 self.waits = true;

@@ -37,8 +37,9 @@ use crate::shm::Doorbell;
 
 /// It looks at most so long before it sleeps: what a sleep and a wake cost.
 const LOOK_MAX: Duration = Duration::from_micros(50);
-/// Looks between two looks at the clock.
-const LOOKS: u32 = 32;
+/// Looks between two looks at the clock, and before a sleep when looking has not paid: longer than an
+/// answer takes from a peer that is awake.
+const LOOKS: u32 = 256;
 /// So often it lets a peer on the same CPU run before it sleeps.
 const YIELDS: u32 = 4;
 /// Every so many looks are with the lock, whatever is seen without it.

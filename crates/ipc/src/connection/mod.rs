@@ -211,6 +211,7 @@ impl<S: Side> Connection<S> {
                     is_due: true,
                     is_blocked: true,
                     waits: false,
+                    blind_turns: 0,
                     is_unanswered: false,
                     flush_is_dear: false,
                     own_waker,
@@ -405,7 +406,8 @@ impl<S: Side> Turn for Connection<S> {
                 core.link.told();
                 core.waits = false;
             }
-            let more = core.turn(&self.woken, self.doorbell.as_deref(), &self.claim);
+            let watched = (self.doorbell.as_deref(), self.lookout.as_deref());
+            let more = core.turn(&self.woken, watched, &self.claim);
             self.let_go(core);
             if more {
                 self.queue();
