@@ -88,8 +88,11 @@ fn every_failure_gets_small_and_repeats_from_its_file() {
         assert!(differs || claimed != healthy_claim, "{}", of.name);
 
         shown += 1;
-        before += shrunk.before.events;
-        after += shrunk.size.events;
+        // What is wrong with some is that they fill the trace.
+        if !trace.is_cut() {
+            before += shrunk.before.events;
+            after += shrunk.size.events;
+        }
         small += u32::from(shrunk.size.flows <= 2 && shrunk.size.departures <= 4);
         println!(
             "{:55} {rule}  {:5} events to {:3}, {:3} departures to {}, {} flows, {} tries{}",
@@ -105,7 +108,7 @@ fn every_failure_gets_small_and_repeats_from_its_file() {
     }
     println!("{shown} failures, {before} events to {after}, {small} of them very small");
     // Those of hygiene and determinism do not show in a trace.
-    assert!(shown >= 50, "{shown}");
+    assert!(shown >= 40, "{shown}");
     assert!(after * 3 < before && small * 10 >= shown * 8, "{shown} {before} {after} {small}");
 }
 
@@ -117,7 +120,7 @@ fn a_test_is_the_same_for_the_same_replay_and_has_all_of_it() {
         assert_eq!(text, as_test(&Replay::parse(&failure.to_text()).unwrap(), "adapters(limits)"));
         let has = |part: &str| text.contains(part);
         let rule = failure.expected.rule.as_deref().unwrap();
-        assert!(has(&format!("finding.rule == {rule:?}")) && has("= adapters(limits);"));
+        assert!(has(&format!("finding.rule == {rule:?}")) && has(": Pair = adapters(limits);"));
         assert_eq!(text.matches("FlowPlan {").count(), failure.case.plans.len());
         let chunks = failure.case.plans.iter().map(|plan| plan.chunks.len()).sum::<usize>();
         assert_eq!(text.matches(" planned(").count(), chunks);

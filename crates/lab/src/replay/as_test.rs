@@ -14,8 +14,8 @@ use crate::source::FlowPlan;
 /// Numbers of a line.
 const LINE_NUMBERS: usize = 24;
 
-/// The test. `adapters` is an expression for a pair of boxes or of other owners, the ingress adapter
-/// first; it may use `limits`, which are those of the replay.
+/// The test. `adapters` is an expression for a [`Pair`](crate::adapters::Pair); it may use `limits`,
+/// which are those of the replay.
 #[must_use]
 pub fn as_test(replay: &Replay, adapters: &str) -> String {
     let mut text = String::new();
@@ -36,13 +36,9 @@ fn write(text: &mut String, replay: &Replay, adapters: &str) -> fmt::Result {
     )?;
     writeln!(text, "#[test]\n#[rustfmt::skip]")?;
     writeln!(text, "fn {}() {{", name(rule, config.deterministic_seed))?;
-    text.push_str(
-        "    use becket_lab::{\n        \
-         carrier::Carrier, choice::Choices, config::Config, fault::{FaultKinds, FaultPlan},\n        \
-         contract::{Adapter as _, Class, FlowId, Limits, Tick}, replay::Case,\n        \
-         rules::{Examined, examine}, source::{End, FlowPlan, Planned}, target::Behaviour,\n        \
-         trace::{FaultKind, Trace}, world,\n    };\n\n",
-    );
+    let strikes = !case.faults.is_none();
+    let has_chunks = case.plans.iter().any(|plan| !plan.chunks.is_empty());
+    write_uses(text, strikes, has_chunks)?;
     writeln!(text, "    let config = Config {{")?;
     writeln!(text, "        name: {:?}.into(),", line(&config.name))?;
     writeln!(text, "        runtime_id: {},", config.runtime_id)?;
@@ -53,13 +49,14 @@ fn write(text: &mut String, replay: &Replay, adapters: &str) -> fmt::Result {
     writeln!(text, "        trace_enabled: {},", config.trace_enabled)?;
     writeln!(text, "        deterministic_seed: {},", config.deterministic_seed)?;
     writeln!(text, "    }};")?;
-    writeln!(text, "    let planned = |at, bytes| Planned {{ at: Tick(at), bytes }};")?;
+    if has_chunks {
+        writeln!(text, "    let planned = |at, bytes| Planned {{ at: Tick(at), bytes }};")?;
+    }
     writeln!(text, "    let plans = vec![")?;
     for plan in &case.plans {
         write_plan(text, plan)?;
     }
     writeln!(text, "    ];")?;
-    let strikes = !case.faults.is_none();
     let faults = if strikes { "faults" } else { "faults: FaultPlan::NONE" };
     if strikes {
         write_faults(text, replay)?;
@@ -76,7 +73,7 @@ fn write(text: &mut String, replay: &Replay, adapters: &str) -> fmt::Result {
     writeln!(text, "        buffered_bytes_max: {},", limits.buffered_bytes_max)?;
     writeln!(text, "        flow_buffered_bytes_max: {},", limits.flow_buffered_bytes_max)?;
     writeln!(text, "    }};\n")?;
-    writeln!(text, "    let (mut ingress, mut egress) = {};", adapters.trim())?;
+    writeln!(text, "    let (mut ingress, mut egress): Pair = {};", adapters.trim())?;
     writeln!(text, "    let setup = case.setup();")?;
     writeln!(text, "    let mut trace = Trace::new(case.config.max_events);")?;
     writeln!(text, "    let mut choices = Choices::replayed(recording);")?;
@@ -86,13 +83,32 @@ fn write(text: &mut String, replay: &Replay, adapters: &str) -> fmt::Result {
     )?;
     writeln!(text, "    let manifests = [&ingress.manifest(), &egress.manifest()];")?;
     writeln!(text, "    let examination = examine(&Examined::new(&trace, &setup, manifests));")?;
-    writeln!(text, "    let broken: Vec<_> = examination.findings()")?;
+    write!(text, "    let broken: Vec<_> = examination.findings()")?;
     if let Some(rule) = rule {
-        writeln!(text, "        .filter(|finding| finding.rule == {:?})", line(rule))?;
+        writeln!(text, "\n        .filter(|finding| finding.rule == {:?})", line(rule))?;
+        write!(text, "        ")?;
     }
-    writeln!(text, "        .collect();")?;
+    writeln!(text, ".collect();")?;
     writeln!(text, "    assert!(broken.is_empty(), \"{{broken:#?}}\");")?;
     writeln!(text, "}}")
+}
+
+/// No more than is used, for that is a warning.
+fn write_uses(text: &mut String, strikes: bool, has_chunks: bool) -> fmt::Result {
+    let (kinds, kind) = if strikes { ("FaultKinds, ", "FaultKind, ") } else { ("", "") };
+    let planned = if has_chunks { ", Planned" } else { "" };
+    writeln!(text, "    use becket_lab::adapters::Pair;")?;
+    writeln!(text, "    use becket_lab::carrier::Carrier;")?;
+    writeln!(text, "    use becket_lab::choice::Choices;")?;
+    writeln!(text, "    use becket_lab::config::Config;")?;
+    writeln!(text, "    use becket_lab::contract::{{Class, FlowId, Limits, Tick}};")?;
+    writeln!(text, "    use becket_lab::fault::{{{kinds}FaultPlan}};")?;
+    writeln!(text, "    use becket_lab::replay::Case;")?;
+    writeln!(text, "    use becket_lab::rules::{{Examined, examine}};")?;
+    writeln!(text, "    use becket_lab::source::{{End, FlowPlan{planned}}};")?;
+    writeln!(text, "    use becket_lab::target::Behaviour;")?;
+    writeln!(text, "    use becket_lab::trace::{{{kind}Trace}};")?;
+    writeln!(text, "    use becket_lab::world;\n")
 }
 
 fn write_plan(text: &mut String, plan: &FlowPlan) -> fmt::Result {
