@@ -79,8 +79,9 @@ pub(super) fn resumed(pass: &mut Pass<'_>, flow: &Flow) {
     if !pass.run.claims(place, Capability::FlowBackpressure) || flow.is_crashed() {
         return;
     }
-    let since = empty.zip(flow.stalled).map(|(empty, stalled)| empty.max(stalled));
-    let waited = since.map_or(0, |since| pass.mark.tick.0.saturating_sub(since.0));
+    // While it holds something it may have its reasons.
+    let Some((empty, stalled)) = empty.zip(flow.stalled) else { return };
+    let waited = pass.mark.tick.0.saturating_sub(empty.max(stalled).0);
     pass.tally.check(Id::AsksAgain, pass.mark, waited <= ASKS_AGAIN_MS, || {
         let (found, expected) = (Value::Is(waited), Value::AtMost(ASKS_AGAIN_MS));
         Fact::new("the time until it asks again", found, expected).by(place)

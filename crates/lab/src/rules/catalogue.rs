@@ -130,7 +130,7 @@ catalogue! {
     BreakComesOut = "LIV-06", Must, Liveness, Adapter;
     "That a flow was broken off is said at the other end.";
     EndsWhenCalm = "LIV-07", Must, Liveness, Adapter;
-    "When no more faults strike, each flow ends within 20 seconds of virtual time.";
+    "When no more faults strike, each flow ends within the time that a calm run has.";
 
     Survives = "ROB-01", Must, Robustness, Adapter;
     "A flow ends as it would have when the faults that struck took nothing of it away.";

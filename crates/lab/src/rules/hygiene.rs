@@ -42,7 +42,7 @@ fn canaries(
         None => pass.tally.holds(id),
         Some(leak) => {
             let found = Value::Leak(leak.name, leak.disguise.name());
-            let fact = Fact::new(what, found, Value::Named("without it")).by(text.place);
+            let fact = Fact::new(what, found, Value::Named("without")).by(text.place);
             pass.tally.breaks(id, pass.mark, fact.at(leak.at as u64));
         }
     }

@@ -59,7 +59,7 @@ impl fmt::Display for Value {
             Self::AtMost(number) => write!(f, "at most {number}"),
             Self::AtLeast(number) => write!(f, "at least {number}"),
             Self::Named(name) => f.write_str(name),
-            Self::Leak(name, disguise) => write!(f, "one that tells {name}, {disguise}"),
+            Self::Leak(name, disguise) => write!(f, "with {name} in it ({disguise})"),
             Self::After(name) => write!(f, "one that can come after {name}"),
         }
     }
