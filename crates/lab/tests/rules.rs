@@ -188,6 +188,19 @@ fn refuse(what: &mut What, class: ErrorClass) {
     }
 }
 
+/// The first flow that gets into a state gets into another.
+fn moves(run: &mut Run, from: FlowState, to: FlowState) {
+    run.edit(|_, what| is_moved(what, from), |what| *what = What::Moved { state: to });
+}
+
+/// So many more, or fewer, bytes are carried by the first event that is so.
+fn carries(run: &mut Run, is_so: fn(&What) -> bool, change: i64) {
+    run.edit(
+        |_, what| is_so(what),
+        |what| out_bytes(what, |bytes| bytes.saturating_add_signed(change)),
+    );
+}
+
 /// The first offer to the ingress adapter is huge, and taken.
 fn takes_much(run: &mut Run) {
     run.edit(
@@ -201,6 +214,7 @@ fn takes_much(run: &mut Run) {
     run.edit(|_, what| is_took(what), |what| out_bytes(what, |_| 1 << 40));
 }
 
+type Make = fn() -> Run;
 type Break = fn(&mut Run);
 
 fn burst() -> Run {
@@ -217,81 +231,143 @@ fn tight() -> Run {
 }
 
 /// A rule, a healthy run, and what breaks the rule in it.
-#[rustfmt::skip]
-const CASES: &[(&str, fn() -> Run, Break)] = &[
-    ("INT-01", burst, |run| run.insert(|_, what| is_out(what, OUT), 1, What::OtherByte { place: OUT, offset: 9 })),
-    ("INT-02", burst, |run| run.edit(|_, what| is_out(what, IN), |what| {
-        if let What::Out { sequence, .. } = what { *sequence = 2; }
-    })),
-    ("INT-03", burst, |run| run.edit(|_, what| is_out(what, IN), |what| {
-        if let What::Out { offset, .. } = what { *offset = 5; }
-    })),
-    ("INT-04", burst, |run| run.edit(|_, what| is_out(what, IN), |what| out_bytes(what, |bytes| bytes + 1))),
-    ("INT-05", burst, |run| run.edit(|_, what| is_out(what, IN), |what| out_bytes(what, |bytes| bytes - 1))),
-    ("INT-06", burst, |run| run.edit(
-        |_, what| matches!(what, What::Crossed { direction: Direction::Request, .. }),
-        |what| out_bytes(what, |bytes| bytes - 1),
-    )),
-    ("INT-07", burst, |run| run.edit(|_, what| is_out(what, OUT), |what| out_bytes(what, |bytes| bytes - 1))),
-    ("INT-08", burst, |run| run.insert(
-        |_, what| matches!(what, What::Crossed { .. }), 1, What::OtherByte { place: Place::Network, offset: 0 },
-    )),
-    ("INT-09", burst, |run| run.insert(|_, what| is_out(what, IN), 1, What::Out {
-        place: IN, sequence: 1, offset: 0, bytes: 0, is_final: false,
-    })),
-    ("INT-10", burst, |run| run.edit(
-        |_, what| matches!(what, What::Crossed { .. }), |what| out_bytes(what, |bytes| bytes + 1),
-    )),
-
-    ("LIF-01", burst, |run| run.edit(
-        |_, what| is_called(what, IN, Call::Open), |what| refuse(what, ErrorClass::TooManyFlows),
-    )),
-    ("LIF-02", burst, |run| run.remove(|_, what| is_moved(what, FlowState::Open))),
-    ("LIF-03", burst, |run| run.insert(
-        |flow, what| flow == 1 && is_called(what, OUT, Call::Close), 1,
-        What::OutOnNoFlow { place: OUT, bytes: 1, state: FlowState::Closed },
-    )),
-    ("LIF-04", burst, |run| run.insert(
-        |flow, what| flow == 1 && is_said(what, IN, Said::HalfClosed), 1,
-        What::OutOnNoFlow { place: IN, bytes: 1, state: FlowState::HalfClosed },
-    )),
-    ("LIF-05", burst, |run| run.insert(
-        |flow, what| flow == 1 && is_said(what, IN, Said::HalfClosed), 1,
-        What::Said { place: IN, said: Said::HalfClosed },
-    )),
-    ("LIF-06", burst, |run| run.insert(
-        |flow, what| flow == 1 && matches!(what, What::Stream { .. }), 1,
-        What::Said { place: IN, said: Said::HalfClosed },
-    )),
-    ("LIF-07", || Run::of(Source::LateWrite, Behaviour::Echo, 64 << 10), |run| run.edit(
-        |_, what| matches!(what, What::OfferRefused { .. }),
-        |what| *what = What::Took { place: IN, bytes: 16 },
-    )),
-    ("LIF-08", burst, |run| run.edit(
-        |_, what| is_called(what, IN, Call::Close), |what| refuse(what, ErrorClass::UnknownFlow),
-    )),
-    ("LIF-09", burst, |run| run.edit(
-        |_, what| is_moved(what, FlowState::Closed), |what| *what = What::Moved { state: FlowState::Failed },
-    )),
-
-    ("BPR-01", burst, |run| run.insert(
-        |_, what| is_out(what, IN), 1, What::OutBeyondRoom { place: IN, bytes: 9, room: 8 },
-    )),
-    ("BPR-02", burst, |run| run.edit(|_, what| is_took(what), |what| out_bytes(what, |bytes| bytes + 1))),
-    ("BPR-03", || Run::of(Source::SlowDrip, Behaviour::Echo, 7), |run| {
-        let at = run.first(|_, what| *what == What::Resumed);
-        run.delay(at, 65);
+const CASES: &[(&str, Make, Break)] = &[
+    ("INT-01", burst, |run| {
+        run.insert(|_, what| is_out(what, OUT), 1, What::OtherByte { place: OUT, offset: 9 })
     }),
+    ("INT-02", burst, |run| {
+        run.edit(
+            |_, what| is_out(what, IN),
+            |what| {
+                if let What::Out { sequence, .. } = what {
+                    *sequence = 2;
+                }
+            },
+        )
+    }),
+    ("INT-03", burst, |run| {
+        run.edit(
+            |_, what| is_out(what, IN),
+            |what| {
+                if let What::Out { offset, .. } = what {
+                    *offset = 5;
+                }
+            },
+        )
+    }),
+    ("INT-04", burst, |run| carries(run, |what| is_out(what, IN), 1)),
+    ("INT-05", burst, |run| carries(run, |what| is_out(what, IN), -1)),
+    ("INT-06", burst, |run| {
+        run.edit(
+            |_, what| matches!(what, What::Crossed { direction: Direction::Request, .. }),
+            |what| out_bytes(what, |bytes| bytes - 1),
+        )
+    }),
+    ("INT-07", burst, |run| carries(run, |what| is_out(what, OUT), -1)),
+    ("INT-08", burst, |run| {
+        run.insert(
+            |_, what| matches!(what, What::Crossed { .. }),
+            1,
+            What::OtherByte { place: Place::Network, offset: 0 },
+        )
+    }),
+    ("INT-09", burst, |run| {
+        run.insert(
+            |_, what| is_out(what, IN),
+            1,
+            What::Out { place: IN, sequence: 1, offset: 0, bytes: 0, is_final: false },
+        )
+    }),
+    ("INT-10", burst, |run| {
+        run.edit(
+            |_, what| matches!(what, What::Crossed { .. }),
+            |what| out_bytes(what, |bytes| bytes + 1),
+        )
+    }),
+    ("LIF-01", burst, |run| {
+        run.edit(
+            |_, what| is_called(what, IN, Call::Open),
+            |what| refuse(what, ErrorClass::TooManyFlows),
+        )
+    }),
+    ("LIF-02", burst, |run| run.remove(|_, what| is_moved(what, FlowState::Open))),
+    ("LIF-03", burst, |run| {
+        run.insert(
+            |flow, what| flow == 1 && is_called(what, OUT, Call::Close),
+            1,
+            What::OutOnNoFlow { place: OUT, bytes: 1, state: FlowState::Closed },
+        )
+    }),
+    ("LIF-04", burst, |run| {
+        run.insert(
+            |flow, what| flow == 1 && is_said(what, IN, Said::HalfClosed),
+            1,
+            What::OutOnNoFlow { place: IN, bytes: 1, state: FlowState::HalfClosed },
+        )
+    }),
+    ("LIF-05", burst, |run| {
+        run.insert(
+            |flow, what| flow == 1 && is_said(what, IN, Said::HalfClosed),
+            1,
+            What::Said { place: IN, said: Said::HalfClosed },
+        )
+    }),
+    ("LIF-06", burst, |run| {
+        run.insert(
+            |flow, what| flow == 1 && matches!(what, What::Stream { .. }),
+            1,
+            What::Said { place: IN, said: Said::HalfClosed },
+        )
+    }),
+    (
+        "LIF-07",
+        || Run::of(Source::LateWrite, Behaviour::Echo, 64 << 10),
+        |run| {
+            run.edit(
+                |_, what| matches!(what, What::OfferRefused { .. }),
+                |what| *what = What::Took { place: IN, bytes: 16 },
+            )
+        },
+    ),
+    ("LIF-08", burst, |run| {
+        run.edit(
+            |_, what| is_called(what, IN, Call::Close),
+            |what| refuse(what, ErrorClass::UnknownFlow),
+        )
+    }),
+    ("LIF-09", burst, |run| moves(run, FlowState::Closed, FlowState::Failed)),
+    ("BPR-01", burst, |run| {
+        run.insert(
+            |_, what| is_out(what, IN),
+            1,
+            What::OutBeyondRoom { place: IN, bytes: 9, room: 8 },
+        )
+    }),
+    ("BPR-02", burst, |run| carries(run, is_took, 1)),
+    (
+        "BPR-03",
+        || Run::of(Source::SlowDrip, Behaviour::Echo, 7),
+        |run| {
+            let at = run.first(|_, what| *what == What::Resumed);
+            run.delay(at, 65);
+        },
+    ),
     ("BPR-04", tight, takes_much),
     ("BPR-05", burst, |run| run.edit(|_, what| is_took(what), |what| out_bytes(what, |_| 0))),
-    ("BPR-06", burst, |run| run.edit(|_, what| is_out(what, IN), |what| out_bytes(what, |_| 65 << 10))),
-
-    ("ISO-01", burst, |run| run.insert(
-        |_, what| is_out(what, IN), 99, What::OutOnNoFlow { place: IN, bytes: 1, state: FlowState::New },
-    )),
+    ("BPR-06", burst, |run| {
+        run.edit(|_, what| is_out(what, IN), |what| out_bytes(what, |_| 65 << 10))
+    }),
+    ("ISO-01", burst, |run| {
+        run.insert(
+            |_, what| is_out(what, IN),
+            99,
+            What::OutOnNoFlow { place: IN, bytes: 1, state: FlowState::New },
+        )
+    }),
     ("ISO-02", resetting, |run| {
         let reset = run.first(|_, what| is_moved(what, FlowState::Reset));
-        let closed = run.events.iter().rposition(|it| is_moved(&it.what, FlowState::Closed)).unwrap();
+        let closed =
+            run.events.iter().rposition(|it| is_moved(&it.what, FlowState::Closed)).unwrap();
         assert!(reset < closed);
         run.events[closed].what = What::Moved { state: FlowState::Reset };
     }),
@@ -304,37 +380,57 @@ const CASES: &[(&str, fn() -> Run, Break)] = &[
         run.events.push(Event { tick, flow: FlowId::new(2), what: stuck });
         run.events.push(Event { tick, flow: FlowId::new(0), what: What::Finished });
     }),
-    ("ISO-04", burst, |run| run.edit(|_, what| is_out(what, OUT), |what| out_bytes(what, |bytes| bytes - 1))),
-    ("ISO-05", burst, |run| for event in &mut run.events {
-        if let What::Stream { stream } = &mut event.what { *stream = 7; }
+    ("ISO-04", burst, |run| carries(run, |what| is_out(what, OUT), -1)),
+    ("ISO-05", burst, |run| {
+        for event in &mut run.events {
+            if let What::Stream { stream } = &mut event.what {
+                *stream = 7;
+            }
+        }
     }),
-
-    ("ERR-01", || Run::of(Source::SmallBurst, Behaviour::ErrorResponse, 64 << 10), |run| run.edit(
-        |_, what| is_moved(what, FlowState::Failed), |what| *what = What::Moved { state: FlowState::Closed },
-    )),
-    ("ERR-02", || Run::of(Source::SmallBurst, Behaviour::ResetMidstream, 64 << 10), |run| run.edit(
-        |_, what| is_moved(what, FlowState::Reset), |what| *what = What::Moved { state: FlowState::Failed },
-    )),
-    ("ERR-03", resetting, |run| run.edit(
-        |_, what| is_moved(what, FlowState::Reset), |what| *what = What::Moved { state: FlowState::Closed },
-    )),
-    ("ERR-04", burst, |run| run.insert(
-        |flow, what| flow == 1 && matches!(what, What::Stream { .. }), 1,
-        What::Said { place: OUT, said: Said::Failed },
-    )),
-    ("ERR-05", resetting, |run| run.edit(
-        |_, what| is_said(what, OUT, Said::Reset), |what| *what = What::Said { place: OUT, said: Said::Failed },
-    )),
-    ("ERR-06", resetting, |run| run.edit(
-        |_, what| is_said(what, OUT, Said::Reset),
-        |what| *what = What::Said { place: OUT, said: Said::HalfClosed },
-    )),
-    ("ERR-07", burst, |run| run.edit(|_, what| is_took(what), |what| refuse(what, ErrorClass::Closed))),
-    ("ERR-08", || Run::of(Source::Malformed, Behaviour::Echo, 64 << 10), |run| run.edit(
-        |_, what| matches!(what, What::OfferRefused { .. }),
-        |what| *what = What::Took { place: IN, bytes: 16 },
-    )),
-
+    (
+        "ERR-01",
+        || Run::of(Source::SmallBurst, Behaviour::ErrorResponse, 64 << 10),
+        |run| moves(run, FlowState::Failed, FlowState::Closed),
+    ),
+    (
+        "ERR-02",
+        || Run::of(Source::SmallBurst, Behaviour::ResetMidstream, 64 << 10),
+        |run| moves(run, FlowState::Reset, FlowState::Failed),
+    ),
+    ("ERR-03", resetting, |run| moves(run, FlowState::Reset, FlowState::Closed)),
+    ("ERR-04", burst, |run| {
+        run.insert(
+            |flow, what| flow == 1 && matches!(what, What::Stream { .. }),
+            1,
+            What::Said { place: OUT, said: Said::Failed },
+        )
+    }),
+    ("ERR-05", resetting, |run| {
+        run.edit(
+            |_, what| is_said(what, OUT, Said::Reset),
+            |what| *what = What::Said { place: OUT, said: Said::Failed },
+        )
+    }),
+    ("ERR-06", resetting, |run| {
+        run.edit(
+            |_, what| is_said(what, OUT, Said::Reset),
+            |what| *what = What::Said { place: OUT, said: Said::HalfClosed },
+        )
+    }),
+    ("ERR-07", burst, |run| {
+        run.edit(|_, what| is_took(what), |what| refuse(what, ErrorClass::Closed))
+    }),
+    (
+        "ERR-08",
+        || Run::of(Source::Malformed, Behaviour::Echo, 64 << 10),
+        |run| {
+            run.edit(
+                |_, what| matches!(what, What::OfferRefused { .. }),
+                |what| *what = What::Took { place: IN, bytes: 16 },
+            )
+        },
+    ),
     ("LIV-01", burst, |run| {
         run.remove(|flow, what| flow == 1 && is_moved(what, FlowState::Closed));
     }),
@@ -351,13 +447,12 @@ const CASES: &[(&str, fn() -> Run, Break)] = &[
         run.delay(0, CALM_MS + 1);
         run.begin_with(0, What::Calm);
     }),
-
     ("ROB-01", burst, |run| {
-        run.edit(|_, what| is_moved(what, FlowState::Closed), |what| *what = What::Moved { state: FlowState::Failed });
+        moves(run, FlowState::Closed, FlowState::Failed);
         run.begin_with(0, What::Fault(FaultKind::Delay));
     }),
     ("ROB-02", burst, |run| {
-        run.edit(|_, what| is_out(what, OUT), |what| out_bytes(what, |bytes| bytes - 1));
+        carries(run, |what| is_out(what, OUT), -1);
         run.begin_with(0, What::Fault(FaultKind::Corrupt));
     }),
     ("ROB-03", burst, |run| {
@@ -368,44 +463,62 @@ const CASES: &[(&str, fn() -> Run, Break)] = &[
         run.begin_with(1, What::Fault(FaultKind::Cancel));
     }),
     ("ROB-04", burst, |run| {
-        run.edit(|_, what| is_moved(what, FlowState::Closed), |what| *what = What::Moved { state: FlowState::Failed });
+        moves(run, FlowState::Closed, FlowState::Failed);
         run.begin_with(0, What::Fault(FaultKind::Crash));
     }),
     ("ROB-05", burst, |run| run.begin_with(0, What::SessionError { is_client: true, code: 1 })),
-
     ("DET-01", burst, |run| run.again[0] = false),
     ("DET-02", burst, |run| run.again[1] = false),
-
     ("HYG-01", burst, |run| run.texts[0].2 = format!("{:?}", &SECRET[..9])),
     ("HYG-02", burst, |run| run.texts[1].2 = format!("bad {:02x?}", &SECRET[4..])),
     ("HYG-03", burst, |run| run.texts[2].2 = format!("b\"{}\"", SECRET[..8].escape_ascii())),
     ("HYG-04", burst, |run| run.texts[3].2 = format!("{:?}", &SECRET[8..])),
     ("HYG-05", burst, |run| run.texts[0].2 = "its password".to_owned()),
-
-    ("CAP-01", || Run::of(Source::HalfClose, Behaviour::Echo, 64 << 10), |run| run.forget(0, Capability::FlowHalfClose)),
+    (
+        "CAP-01",
+        || Run::of(Source::HalfClose, Behaviour::Echo, 64 << 10),
+        |run| run.forget(0, Capability::FlowHalfClose),
+    ),
     ("CAP-02", resetting, |run| run.forget(1, Capability::FlowReset)),
-    ("CAP-03", || Run::of(Source::HalfClose, Behaviour::Echo, 64 << 10), |run| run.edit(
-        |_, what| is_called(what, IN, Call::HalfClose), |what| refuse(what, ErrorClass::Unsupported),
-    )),
-    ("CAP-04", resetting, |run| run.edit(
-        |_, what| is_called(what, IN, Call::Reset), |what| refuse(what, ErrorClass::Unsupported),
-    )),
-    ("CAP-05", || Run::of(Source::MixedFlow, Behaviour::Echo, 64 << 10), |run| {
-        // What is interactive has waited since it was taken and its flow was open.
-        let came = run.first(|flow, what| flow == 2 && matches!(what, What::Took { place: IN, .. }));
-        let opened = run.first(|flow, what| flow == 2 && is_moved(what, FlowState::Open));
-        let went = run.first(|flow, what| flow == 2 && is_out(what, IN));
-        assert!(came.max(opened) < went);
-        let what = What::Out { place: IN, sequence: 1, offset: 0, bytes: 1, is_final: false };
-        run.events.insert(came.max(opened) + 1, Event { tick: Tick(0), flow: FlowId::new(1), what });
+    (
+        "CAP-03",
+        || Run::of(Source::HalfClose, Behaviour::Echo, 64 << 10),
+        |run| {
+            run.edit(
+                |_, what| is_called(what, IN, Call::HalfClose),
+                |what| refuse(what, ErrorClass::Unsupported),
+            )
+        },
+    ),
+    ("CAP-04", resetting, |run| {
+        run.edit(
+            |_, what| is_called(what, IN, Call::Reset),
+            |what| refuse(what, ErrorClass::Unsupported),
+        )
     }),
+    (
+        "CAP-05",
+        || Run::of(Source::MixedFlow, Behaviour::Echo, 64 << 10),
+        |run| {
+            // What is interactive has waited since it was taken and its flow was open.
+            let came =
+                run.first(|flow, what| flow == 2 && matches!(what, What::Took { place: IN, .. }));
+            let opened = run.first(|flow, what| flow == 2 && is_moved(what, FlowState::Open));
+            let went = run.first(|flow, what| flow == 2 && is_out(what, IN));
+            assert!(came.max(opened) < went);
+            let what = What::Out { place: IN, sequence: 1, offset: 0, bytes: 1, is_final: false };
+            run.events
+                .insert(came.max(opened) + 1, Event { tick: Tick(0), flow: FlowId::new(1), what });
+        },
+    ),
     ("CAP-06", burst, |run| run.forget(1, Capability::AdapterEgress)),
     ("CAP-07", burst, |run| run.after[0].limits.flows_max += 1),
-
     ("RES-01", burst, |run| run.begin_with(0, What::Holds { place: OUT, bytes: 1 << 30 })),
     ("RES-02", burst, takes_much),
     ("RES-03", burst, takes_much),
-    ("RES-04", burst, |run| run.events.retain(|event| !matches!(event.what, What::Holds { place: IN, .. }))),
+    ("RES-04", burst, |run| {
+        run.events.retain(|event| !matches!(event.what, What::Holds { place: IN, .. }))
+    }),
     ("RES-05", burst, |run| run.manifests[1].limits.flows_max = 1),
     ("RES-06", burst, |run| {
         let at = run.first(is_finished);
