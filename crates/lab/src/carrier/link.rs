@@ -235,6 +235,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_short_overtakes_what_is_long() {
+        for (carrier, first) in [(Carrier::Interactive, 0), (Carrier::Message, 1000)] {
+            let mut chances = Chances::new(FaultPlan::NONE, None);
+            let mut link = Link::new(carrier);
+            assert!(link.put(vec![1; 1000]) && link.put(vec![2; 30]));
+            let mut out = Vec::new();
+            // The second envelope is here, and waits for the first one.
+            assert!(link.carry(&mut chances.hazard(Tick(0)), &mut out).is_ok());
+            assert_eq!(out.len(), first, "{carrier:?}");
+            assert!(link.carry(&mut chances.hazard(Tick(0)), &mut out).is_ok());
+            assert_eq!(out, [vec![1; 1000], vec![2; 30]].concat());
+        }
+    }
+
+    #[test]
     fn a_full_link_takes_no_frame_and_says_when_it_does() {
         let (mut link, mut chances) =
             (Link::new(Carrier::LongPoll), Chances::new(FaultPlan::NONE, None));

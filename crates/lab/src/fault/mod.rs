@@ -33,7 +33,7 @@ use crate::contract::Tick;
 use crate::trace::FaultKind;
 
 /// From when a run is calm until every flow is over: so many ticks at most.
-pub const CALM_MS: u64 = 10_000;
+pub const CALM_MS: u64 = 20_000;
 
 /// What must come of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -249,10 +249,12 @@ impl World<'_> {
         parts.strikes.calm();
         parts.say(RUN, What::Calm);
         parts.ends_by = Some(parts.now.after(CALM_MS));
-        parts.lasting = Lasting::default();
-        // There is room again.
-        for calls in &mut parts.calls {
-            calls.wants_poll = true;
+        let was = std::mem::take(&mut parts.lasting);
+        if was.shrunk != usize::MAX || was.slow.is_some() {
+            // There is more room. Nobody else is polled: who forgot to ask for it shows.
+            for calls in &mut parts.calls {
+                calls.wants_poll = true;
+            }
         }
     }
 
