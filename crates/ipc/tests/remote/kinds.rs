@@ -112,8 +112,8 @@ pub(crate) fn a_timeout_takes_the_element_back(world: &World) {
     drop(tx.send(element(8)));
     {
         let mut started = tx.send(element(7));
-        let waker = std::task::Waker::noop();
-        let mut context = std::task::Context::from_waker(waker);
+        let waker = Waker::noop();
+        let mut context = Context::from_waker(waker);
         assert!(std::pin::Pin::new(&mut started).poll(&mut context).is_pending());
     }
     assert_eq!(rx.recv().timeout(LONG).wait().unwrap().as_slice(), element(0));
