@@ -74,7 +74,7 @@ fn what_is_written_repeats_the_run_whoever_decided_it() {
 
 fn cases() -> impl Strategy<Value = Case> {
     let ticks = 0_u64..1 << 40;
-    let chunk = (ticks.clone(), 0_u64..=8 << 20);
+    let chunk = (ticks.clone(), 0_u64..=256 << 10);
     let chunks = prop::collection::vec(chunk, 0..5);
     let ends = [End::Final, End::HalfClose, End::Reset, End::LateWrite, End::Malformed];
     let classes = [Class::Interactive, Class::Normal, Class::Bulk];
@@ -162,6 +162,21 @@ proptest! {
         let read = Replay::parse(&text);
         prop_assert_eq!(read.as_ref(), Ok(&replay));
         prop_assert_eq!(read.unwrap().to_text(), text);
+    }
+
+    /// Whatever a file says is a run, and the same one each time.
+    #[test]
+    fn every_replay_is_a_run(mut replay in replays()) {
+        replay.case.config.max_events = 300;
+        for chunk in replay.case.plans.iter_mut().flat_map(|plan| &mut plan.chunks) {
+            // So that it does not take long.
+            chunk.bytes %= 5000;
+        }
+        let traces = [(); 2].map(|()| {
+            let (mut ingress, mut egress) = (HEALTHY[2].make)(replay.limits);
+            replay.run((&mut *ingress, &mut *egress)).0.hash()
+        });
+        prop_assert_eq!(traces[0], traces[1]);
     }
 
     #[test]

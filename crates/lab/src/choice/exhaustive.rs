@@ -44,6 +44,17 @@ pub struct Bounds {
 impl Bounds {
     /// The flows of a setup that is searched, at most: with more, nothing is ever searched through.
     pub const FLOWS_MAX: usize = 3;
+
+    /// All orders of so many flows that depart three times from the plainest: some thousand runs a
+    /// flow. `None`: with so many flows there are too many.
+    #[must_use]
+    pub const fn of_flows(flows: usize) -> Option<Self> {
+        if flows > Self::FLOWS_MAX {
+            return None;
+        }
+        Some(Self { runs_max: 1 << 16, depth_max: 64, departures_max: 3, tries_amounts: false })
+    }
+
     /// Everything, until so many runs.
     #[must_use]
     pub const fn all(runs_max: u64) -> Self {
@@ -55,7 +66,8 @@ impl Bounds {
 /// How much was searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coverage {
-    /// Every path.
+    /// Every path of what is tried: all orders, and with [`Bounds::tries_amounts`] the least and the
+    /// most of all amounts.
     All,
     /// Every path within `depth_max` and `departures_max`; there are others.
     Bounded,
@@ -161,19 +173,12 @@ impl Walk {
 
     /// A number below a bound, which is 2 at least: the least or the most.
     pub(super) fn amount(&mut self, bound: u32) -> u32 {
-        // Between the two there are others.
-        self.is_cut |= bound > 2;
-        if self.tries() { self.next(2) * (bound - 1) } else { 0 }
+        if self.bounds.tries_amounts { self.next(2) * (bound - 1) } else { 0 }
     }
 
     /// What says that something does not happen that does so in `of`, or that it does.
     pub(super) fn chance(&mut self, of: u32) -> u32 {
-        if self.tries() { self.next(2) * of.saturating_sub(1) } else { 0 }
-    }
-
-    fn tries(&mut self) -> bool {
-        self.is_cut |= !self.bounds.tries_amounts;
-        self.bounds.tries_amounts
+        if self.bounds.tries_amounts { self.next(2) * of.saturating_sub(1) } else { 0 }
     }
 
     /// Goes to the next path. False: there is none.
@@ -261,8 +266,8 @@ mod tests {
             (seen, explored.coverage)
         };
         let all = BTreeSet::from([(0, false, 0), (9, false, 0), (0, true, 0), (9, true, 0)]);
-        assert_eq!(seen(true), (all, Coverage::Bounded));
-        assert_eq!(seen(false), (BTreeSet::from([(0, false, 0)]), Coverage::Bounded));
+        assert_eq!(seen(true), (all, Coverage::All));
+        assert_eq!(seen(false), (BTreeSet::from([(0, false, 0)]), Coverage::All));
     }
 
     #[test]

@@ -52,8 +52,8 @@ const FAULTS_VERSION: u64 = 1;
 const TICKS_MAX: u64 = 1 << 40;
 /// Bytes that may be named.
 const BYTES_MAX: u64 = 1 << 30;
-/// Bytes of a chunk: what may lie between source and sink at most.
-const CHUNK_BYTES_MAX: u64 = 8 << 20;
+/// Bytes of a chunk, as in a configuration.
+const CHUNK_BYTES_MAX: u64 = 256 << 10;
 /// Flows of an adapter.
 const FLOWS_MAX: u64 = 1 << 16;
 const U32_MAX: u64 = u32::MAX as u64;
