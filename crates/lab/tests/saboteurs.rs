@@ -3,128 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::cell::RefCell;
+mod elsewhere;
+mod listened;
+
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
-use becket_lab::adapters::{HEALTHY, Pair};
-use becket_lab::contract::{
-    Adapter, AdapterError, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId,
-    IngressAdapter, Limits, Manifest, Outlet, Tick,
-};
+use becket_lab::adapters::Pair;
+use becket_lab::contract::{Limits, Manifest};
 use becket_lab::saboteur::{SABOTEURS, Saboteur, Shows, Witness};
-use becket_lab::trace::Trace;
 
-fn healthy(limits: Limits) -> Pair {
-    (HEALTHY[0].make)(limits)
-}
-
-fn run(make: fn(Limits) -> Pair, witness: &Witness) -> Trace {
-    witness.run(&mut make(witness.limits))
-}
-
-/// What an adapter says in words: its errors, and its summary after each call.
-type Said = Rc<RefCell<Vec<String>>>;
-
-/// Writes down what an adapter says.
-struct Listened<A: ?Sized> {
-    said: Said,
-    adapter: Box<A>,
-}
-
-impl<A: Adapter + ?Sized> Listened<A> {
-    fn hear<T>(
-        &mut self,
-        call: impl FnOnce(&mut A) -> Result<T, AdapterError>,
-    ) -> Result<T, AdapterError> {
-        let result = call(&mut self.adapter);
-        let mut said = self.said.borrow_mut();
-        if let Err(error) = &result {
-            said.push(format!("{error} {error:?}"));
-        }
-        said.push(self.adapter.summary());
-        result
-    }
-}
-
-impl<A: Adapter + ?Sized> Adapter for Listened<A> {
-    fn manifest(&self) -> Manifest {
-        self.adapter.manifest()
-    }
-
-    fn open(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.hear(|adapter| adapter.open(cx, flow, descriptor))
-    }
-
-    fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
-        self.hear(|adapter| adapter.half_close(cx, flow))
-    }
-
-    fn reset(
-        &mut self,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        cause: Cause,
-    ) -> Result<(), AdapterError> {
-        self.hear(|adapter| adapter.reset(cx, flow, cause))
-    }
-
-    fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
-        self.hear(|adapter| adapter.close(cx, flow))
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
-        self.adapter.poll(cx, outlet);
-    }
-
-    fn deadline(&self) -> Option<Tick> {
-        self.adapter.deadline()
-    }
-
-    fn buffered_bytes(&self) -> u64 {
-        self.adapter.buffered_bytes()
-    }
-
-    fn summary(&self) -> String {
-        self.adapter.summary()
-    }
-}
-
-impl IngressAdapter for Listened<dyn IngressAdapter> {
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        self.hear(|adapter| adapter.offer(cx, chunk, bytes))
-    }
-}
-
-impl EgressAdapter for Listened<dyn EgressAdapter> {
-    fn accept(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        self.hear(|adapter| adapter.accept(cx, chunk, bytes))
-    }
-}
-
-fn texts(make: fn(Limits) -> Pair, witness: &Witness) -> Vec<String> {
-    let said = Said::default();
-    let (adapter, egress) = make(witness.limits);
-    let ingress = Listened { said: said.clone(), adapter };
-    let egress = Listened { said: said.clone(), adapter: egress };
-    let _trace = witness.run(&mut (Box::new(ingress), Box::new(egress)));
-    said.take()
-}
+use elsewhere::{healthy, run};
+use listened::texts;
 
 fn manifests((ingress, egress): &Pair) -> [Manifest; 4] {
     let [first, second] = [0; 2].map(|_| [ingress.manifest(), egress.manifest()]);
@@ -141,6 +30,10 @@ fn shows(saboteur: &Saboteur, witness: &Witness) -> bool {
         Shows::InTrace => is_other,
         Shows::InTexts => texts(saboteur.make, witness) != texts(healthy, witness),
         Shows::InSecondRun => trace.hash() != run(saboteur.make, witness).hash(),
+        Shows::InOtherProcess => {
+            assert_eq!(trace.hash(), run(saboteur.make, witness).hash(), "{}", saboteur.name);
+            trace.hash() != elsewhere::hash(saboteur, false, witness.seed)
+        }
         Shows::InManifest => {
             assert!(!is_other, "{}: the trace is another too", saboteur.name);
             let make = |make: fn(Limits) -> Pair| manifests(&make(witness.limits));
@@ -223,4 +116,16 @@ fn there_are_forty_and_they_are_told_apart() {
         assert!(names.contains(format!("local_adapter_{named}").as_str()), "{named}");
     }
     assert!(names.iter().all(|name| name.starts_with("local_adapter_")));
+}
+
+#[test]
+fn in_a_fresh_process() {
+    elsewhere::answer();
+}
+
+#[test]
+fn a_healthy_run_is_the_same_in_a_fresh_process() {
+    let saboteur = &SABOTEURS[0];
+    let here = run(healthy, &saboteur.witness.seed(7)).hash();
+    assert_eq!(here, elsewhere::hash(saboteur, true, 7));
 }

@@ -2,9 +2,9 @@
 //! More is taken, or put out, than may be.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::deviation::{Carries, Deviation, Healthy, egress, ingress, ingress_of};
+use super::deviation::{Carries, Deviation, Healthy, egress, ingress, ingress_of, poll_through};
 use super::{Saboteur, Witness};
 use crate::adapters::MemoryIngressAdapter;
 use crate::contract::{AdapterError, Chunk, Context, FlowId, Limits, Manifest, Outlet};
@@ -21,46 +21,104 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| boundless(limits, u64::MAX, u64::MAX),
         NARROW,
     )
+    .breaks(&["RES-01", "RES-02", "RES-03"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_ignores_the_limit_of_a_flow",
         "one flow takes all the room that is there for all of them",
         |limits| boundless(limits, limits.buffered_bytes_max, u64::MAX),
-        NARROW,
+        Witness { behaviour: Behaviour::Echo, ..NARROW },
     )
+    .breaks(&["RES-02", "BPR-04"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_ignores_the_limit_of_all_flows",
         "each flow keeps to its limit, and all together hold more than theirs",
         |limits| boundless(limits, u64::MAX, limits.flow_buffered_bytes_max),
         Witness::new(Source::SmallBurst, Behaviour::Discard).flows(8).room(150, 100).window(10),
-    ),
+    )
+    .breaks(&["RES-03"]),
     Saboteur::ingress(
         "local_adapter_puts_out_more_than_there_is_room_for",
         "one byte more is put out than there is room for, whenever the room does not suffice",
         |limits| ingress(limits, OneMore(Cell::new(true))),
         NARROW,
     )
+    .breaks(&["BPR-01"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_takes_more_than_it_is_offered",
         "it says that it took one byte more than it was offered",
         |limits| ingress(limits, TakesOneMore),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["BPR-02"]),
     Saboteur::egress(
         "local_adapter_hides_what_it_holds",
         "it says that it holds nothing, whatever it holds",
         |limits| egress(limits, Hides),
         Witness::new(Source::SmallBurst, Behaviour::FixedResponse),
-    ),
+    )
+    .breaks(&["RES-04"]),
     Saboteur::ingress(
         "local_adapter_waits_for_the_whole_flow",
         "nothing of a flow is put out before all of it has come, for which there is no room",
         |limits| ingress(limits, Whole::default()),
         Witness::new(Source::LargeObject, Behaviour::Echo).room(20_000, 5_000),
-    ),
+    )
+    .breaks(&["BPR-03", "LIV-01"]),
+    Saboteur::ingress(
+        "local_adapter_takes_nothing_at_first",
+        "the first offer to each flow is turned away, though there is room",
+        |limits| ingress(limits, NotAtFirst::default()),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    )
+    .breaks(&["BPR-05"]),
+    Saboteur::ingress(
+        "local_adapter_puts_out_byte_by_byte",
+        "every byte is put out as a chunk of its own",
+        |limits| ingress(limits, ByteByByte),
+        Witness::new(Source::LargeObject, Behaviour::Echo),
+    )
+    .breaks(&["LIV-03"]),
 ];
+
+/// Flows that were turned away, and are told of room at the next poll.
+#[derive(Default)]
+struct NotAtFirst {
+    known: BTreeSet<FlowId>,
+    waiting: Vec<FlowId>,
+}
+
+impl Deviation for NotAtFirst {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        if !self.known.insert(chunk.flow) {
+            return it.take(cx, chunk, bytes);
+        }
+        self.waiting.push(chunk.flow);
+        cx.wants_poll();
+        Ok(0)
+    }
+
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        poll_through(self, it, cx, out);
+        self.waiting.drain(..).for_each(|flow| cx.has_room(flow));
+    }
+}
+
+struct ByteByByte;
+
+impl Deviation for ByteByByte {
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        out.room(flow).min(1)
+    }
+}
 
 /// An ingress adapter of other limits than its manifest says.
 fn boundless(

@@ -23,6 +23,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, RefusesHalfClose),
         HALF_CLOSE,
     )
+    .breaks(&["CAP-03"])
     .spares(PLAIN),
     Saboteur::ingress(
         "local_adapter_claims_reset_and_refuses_it",
@@ -30,6 +31,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, RefusesReset),
         RESETTING,
     )
+    .breaks(&["CAP-04"])
     .spares(PLAIN),
     Saboteur::ingress(
         "local_adapter_half_closes_without_a_claim",
@@ -37,6 +39,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Without(Capability::FlowHalfClose)),
         HALF_CLOSE,
     )
+    .breaks(&["CAP-01"])
     .shows(Shows::InManifest),
     Saboteur::ingress(
         "local_adapter_resets_without_a_claim",
@@ -44,6 +47,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Without(Capability::FlowReset)),
         RESETTING,
     )
+    .breaks(&["CAP-02"])
     .shows(Shows::InManifest),
     Saboteur::ingress(
         "local_adapter_carries_without_a_claim",
@@ -51,6 +55,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Without(Capability::AdapterIngress)),
         PLAIN,
     )
+    .breaks(&["CAP-06"])
     .shows(Shows::InManifest),
     Saboteur::ingress(
         "local_adapter_changes_its_manifest",
@@ -58,6 +63,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Changes(Cell::new(false))),
         PLAIN,
     )
+    .breaks(&["CAP-07"])
     .shows(Shows::InManifest),
     Saboteur::ingress(
         "local_adapter_puts_bulk_before_interactive",
@@ -65,6 +71,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, BulkFirst),
         Witness::new(Source::MixedFlow, Behaviour::Echo),
     )
+    .breaks(&["CAP-05"])
     .spares(PLAIN),
     Saboteur::ingress(
         "local_adapter_claims_more_flows_than_it_carries",
@@ -72,6 +79,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, CarriesTwo::default()),
         PLAIN,
     )
+    .breaks(&["LIF-01"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_carries_more_flows_than_it_claims",
@@ -79,6 +87,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, ClaimsOne),
         PLAIN,
     )
+    .breaks(&["RES-05"])
     .shows(Shows::InManifest),
     Saboteur::ingress(
         "local_adapter_refuses_at_the_cost_of_others",
@@ -86,6 +95,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Costly::default()),
         HALF_CLOSE,
     )
+    .breaks(&["ISO-02", "ERR-04"])
     .spares(PLAIN),
 ];
 

@@ -16,9 +16,10 @@ pub(super) const ALL: &[Saboteur] = &[
     Saboteur::ingress(
         "local_adapter_counts_its_runs",
         "where chunks are cut depends on how many adapters the process had before",
-        |limits| ingress(limits, Counts::new()),
+        |limits| ingress(limits, Counts::of(RUNS.fetch_add(1, Ordering::Relaxed))),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
     )
+    .breaks(&["DET-01"])
     .shows(Shows::InSecondRun),
     Saboteur::egress(
         "local_adapter_has_the_order_of_a_hash_table",
@@ -26,22 +27,30 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| egress(limits, HashOrder::default()),
         Witness::new(Source::SmallBurst, Behaviour::FixedResponse).flows(16),
     )
+    .breaks(&["DET-01"])
     .shows(Shows::InSecondRun),
+    Saboteur::ingress(
+        "local_adapter_depends_on_its_process",
+        "where chunks are cut depends on the number of the process",
+        |limits| ingress(limits, Counts::of(std::process::id().into())),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    )
+    .breaks(&["DET-02"])
+    .shows(Shows::InOtherProcess),
 ];
 
 /// Adapters that were made.
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
-/// Cuts each chunk where the bits of a number say, of which each adapter has another.
+/// Cuts each chunk where the bits of a number say, that it was made with.
 struct Counts {
     numbers: Numbers,
     bits: u64,
 }
 
 impl Counts {
-    fn new() -> Self {
-        let bits = mix(RUNS.fetch_add(1, Ordering::Relaxed));
-        Self { numbers: Numbers::default(), bits }
+    fn of(number: u64) -> Self {
+        Self { numbers: Numbers::default(), bits: mix(number) }
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| egress(limits, Tells(|_| Some(Cause::Reset))),
         FAILING,
     )
+    .breaks(&["ERR-05"])
     .spares(PLAIN),
     Saboteur::egress(
         "local_adapter_tells_a_reset_as_an_error",
@@ -24,6 +25,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| egress(limits, Tells(|_| Some(Cause::Error))),
         Witness::new(Source::SmallBurst, Behaviour::ResetMidstream),
     )
+    .breaks(&["ERR-05"])
     .spares(PLAIN),
     Saboteur::egress(
         "local_adapter_tells_an_error_as_an_end",
@@ -31,6 +33,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| egress(limits, Tells(|_| None)),
         FAILING,
     )
+    .breaks(&["ERR-06"])
     .spares(PLAIN),
     Saboteur::egress(
         "local_adapter_swallows_an_error",
@@ -38,19 +41,22 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| egress(limits, Swallows),
         FAILING,
     )
+    .breaks(&["LIV-02", "LIV-06"])
     .spares(PLAIN),
     Saboteur::ingress(
         "local_adapter_fails_without_a_reason",
         "a flow is told to have failed behind its sixty-fourth byte",
         |limits| ingress(limits, Fails),
         PLAIN,
-    ),
+    )
+    .breaks(&["ERR-04"]),
     Saboteur::ingress(
         "local_adapter_calls_too_many_flows_a_failure",
         "a flow beyond the limit is refused by another error than the one that says so",
         |limits| ingress(limits, WrongClass),
         Witness::new(Source::SmallBurst, Behaviour::Echo).flows_max(2),
     )
+    .breaks(&["LIF-01"])
     .spares(PLAIN),
     Saboteur::ingress(
         "local_adapter_takes_malformed_chunks",
@@ -58,6 +64,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, TakesMalformed),
         Witness::new(Source::Malformed, Behaviour::Echo),
     )
+    .breaks(&["ERR-08"])
     .spares(PLAIN),
     Saboteur::ingress(
         "local_adapter_calls_a_malformed_chunk_late",
@@ -65,6 +72,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, CallsLate),
         Witness::new(Source::Malformed, Behaviour::Echo),
     )
+    .breaks(&["ERR-08"])
     .spares(PLAIN),
     Saboteur::ingress(
         "local_adapter_refuses_long_chunks",
@@ -72,8 +80,41 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, RefusesLong),
         Witness::new(Source::LargeObject, Behaviour::Echo),
     )
+    .breaks(&["ERR-07"])
     .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_resets_what_it_has_ended",
+        "a flow whose request has ended is broken off before its target can answer",
+        |limits| ingress(limits, Behind(Cause::Reset)),
+        FAILING,
+    )
+    .breaks(&["ERR-01", "ERR-04"]),
+    Saboteur::ingress(
+        "local_adapter_fails_what_it_has_ended",
+        "a flow whose request has ended is told to have failed before its target can answer",
+        |limits| ingress(limits, Behind(Cause::Error)),
+        Witness::new(Source::SmallBurst, Behaviour::ResetMidstream),
+    )
+    .breaks(&["ERR-02", "ERR-04"]),
 ];
+
+/// What is told behind the end of a flow.
+struct Behind(Cause);
+
+impl Deviation for Behind {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(chunk, bytes)?;
+        if chunk.is_final {
+            out.reset(chunk.flow, self.0);
+        }
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        out.half_closed(flow);
+        out.reset(flow, self.0);
+    }
+}
 
 /// What is told instead of the cause; nothing is the end.
 struct Tells(fn(Cause) -> Option<Cause>);

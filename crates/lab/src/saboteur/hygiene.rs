@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::deviation::{Carries, Deviation, Healthy, ingress};
 use super::{Saboteur, Shows, Witness};
-use crate::contract::{AdapterError, Chunk, Context};
+use crate::contract::{AdapterError, Chunk, Context, Manifest};
 use crate::source::Source;
 use crate::target::Behaviour;
 
@@ -18,6 +18,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Tells::with(hex)),
         PLAIN,
     )
+    .breaks(&["HYG-01"])
     .shows(Shows::InTexts),
     Saboteur::ingress(
         "local_adapter_secret_trace_leak",
@@ -25,6 +26,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Secret),
         PLAIN,
     )
+    .breaks(&["HYG-05"])
     .shows(Shows::InTexts),
     Saboteur::ingress(
         "local_adapter_leaks_payload_in_base64",
@@ -32,6 +34,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Tells::with(base64)),
         PLAIN,
     )
+    .breaks(&["HYG-01"])
     .shows(Shows::InTexts),
     Saboteur::ingress(
         "local_adapter_leaks_payload_with_percent_signs",
@@ -39,6 +42,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Tells::with(percent)),
         PLAIN,
     )
+    .breaks(&["HYG-01"])
     .shows(Shows::InTexts),
     Saboteur::ingress(
         "local_adapter_leaks_payload_reversed",
@@ -46,6 +50,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Tells::with(reversed)),
         PLAIN,
     )
+    .breaks(&["HYG-01"])
     .shows(Shows::InTexts),
     Saboteur::ingress(
         "local_adapter_leaks_eight_bytes_of_payload",
@@ -53,6 +58,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Tells::with(piece)),
         PLAIN,
     )
+    .breaks(&["HYG-01"])
     .shows(Shows::InTexts),
     Saboteur::ingress(
         "local_adapter_leaks_payload_as_a_list",
@@ -60,6 +66,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Tells::with(|bytes| format!("{bytes:?}"))),
         PLAIN,
     )
+    .breaks(&["HYG-01"])
     .shows(Shows::InTexts),
     Saboteur::ingress(
         "local_adapter_leaks_payload_in_errors",
@@ -67,9 +74,38 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Repeats),
         Witness::new(Source::Malformed, Behaviour::Echo),
     )
+    .breaks(&["HYG-02"])
     .shows(Shows::InTexts)
     .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_leaks_payload_in_its_name",
+        "its manifest has the last payload in its name",
+        |limits| ingress(limits, Named(Tells::with(hex))),
+        PLAIN,
+    )
+    .breaks(&["HYG-03"])
+    .shows(Shows::InTexts),
 ];
+
+struct Named(Tells);
+
+impl Deviation for Named {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        self.0.take(it, cx, chunk, bytes)
+    }
+
+    fn manifest(&self, it: &dyn Carries) -> Manifest {
+        let manifest = it.manifest();
+        let name = format!("{} {}", manifest.name, (self.0.write)(&self.0.last));
+        Manifest { name, ..manifest }
+    }
+}
 
 /// What it took last, and how it writes that.
 struct Tells {

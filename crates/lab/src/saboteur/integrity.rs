@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use super::deviation::{Deviation, Healthy, egress, ingress};
 use super::numbers::Numbers;
 use super::{Saboteur, Witness};
+use crate::carrier::Carrier;
 use crate::contract::{AdapterError, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
 use crate::source::Source;
 use crate::target::Behaviour;
+use crate::trace::FaultKind;
 
 pub(super) const ALL: &[Saboteur] = &[
     Saboteur::egress(
@@ -17,64 +19,77 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| egress(limits, LastHeld { numbers: Numbers::default(), held: BTreeMap::new() }),
         Witness::new(Source::SmallBurst, Behaviour::ChunkedResponse),
     )
+    .breaks(&["INT-05", "INT-07"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Discard)),
     Saboteur::ingress(
         "local_adapter_duplicates_chunk",
         "the first chunk of a flow is put out twice",
         |limits| ingress(limits, FirstTwice(Numbers::default())),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["INT-01", "INT-04", "INT-08"]),
     Saboteur::egress(
         "local_adapter_swaps_chunks",
         "the second chunk of a flow is put out before the first",
         |limits| egress(limits, SecondFirst::default()),
         Witness::new(Source::SlowDrip, Behaviour::Echo),
     )
+    .breaks(&["INT-01"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Discard)),
     Saboteur::ingress(
         "local_adapter_flips_a_bit",
         "one bit of the forty-first byte of a flow is another",
         |limits| ingress(limits, Flips),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["INT-01", "INT-08"]),
     Saboteur::egress(
         "local_adapter_loses_a_byte",
         "the hundredth byte of a flow is left out, and those behind it close the gap",
         |limits| egress(limits, Loses { numbers: Numbers::default(), seen: BTreeMap::new() }),
         Witness::new(Source::SmallBurst, Behaviour::FixedResponse),
     )
+    .breaks(&["INT-01", "INT-05"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::egress(
         "local_adapter_cuts_long_flows",
         "a flow ends after 512 bytes, whatever its length",
         |limits| egress(limits, Cuts(Numbers::default())),
-        Witness::new(Source::SmallBurst, Behaviour::FixedResponse),
+        // The network loses something, and repairs it.
+        Witness::new(Source::SmallBurst, Behaviour::FixedResponse)
+            .carrier(Carrier::LossyReordered)
+            .fault(FaultKind::Drop),
     )
+    .breaks(&["INT-05", "ROB-02"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::egress(
         "local_adapter_adds_a_line_feed",
         "a line feed is put behind the last byte of a flow",
         |limits| egress(limits, Adds(Numbers::default())),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["INT-04"]),
     Saboteur::ingress(
         "local_adapter_numbers_every_chunk_one",
         "every chunk has the number one",
         |limits| ingress(limits, AlwaysOne),
         Witness::new(Source::SlowDrip, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["INT-02"]),
     Saboteur::egress(
         "local_adapter_counts_offsets_from_one",
         "the offset of every chunk is one too large",
         |limits| egress(limits, OneOff),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["INT-03"]),
     Saboteur::ingress(
         "local_adapter_wrong_flow_stream_mapping",
         "what belongs to the first flow is put out on the second, and the other way round",
         |limits| ingress(limits, Crossed::default()),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
     )
+    .breaks(&["INT-01", "INT-08"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_says_it_took_all",
@@ -82,14 +97,32 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, TookAll::default()),
         Witness::new(Source::LargeObject, Behaviour::Echo).room(20_000, 5_000),
     )
+    .breaks(&["INT-05", "INT-06"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_puts_out_empty_chunks",
+        "before every chunk one without bytes is put out",
+        |limits| ingress(limits, Empties(Numbers::default())),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    )
+    .breaks(&["INT-09"]),
     Saboteur::egress(
         "local_adapter_padding_only_diversity",
         "whatever comes for a flow, a chunk of zeros is put out, of which the length alone varies",
         |limits| egress(limits, Padding::default()),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["INT-01", "INT-07"]),
 ];
+
+struct Empties(Numbers);
+
+impl Deviation for Empties {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        self.0.put(out, chunk.flow, &[], false)?;
+        self.0.put(out, chunk.flow, bytes, chunk.is_final)
+    }
+}
 
 /// Each chunk is held back until the next comes; the last never is put out.
 struct LastHeld {

@@ -17,6 +17,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, AllForOne::default()),
         Witness::new(Source::Resetting, Behaviour::Echo),
     )
+    .breaks(&["ISO-02"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::egress(
         "local_adapter_fails_the_next_flow_too",
@@ -24,19 +25,22 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| egress(limits, NextToo),
         Witness::new(Source::Malformed, Behaviour::Echo),
     )
+    .breaks(&["ISO-02", "ERR-04"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_numbers_chunks_of_all_flows_together",
         "chunks are numbered in the order in which they are put out, whosever they are",
         |limits| ingress(limits, Together(0)),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["INT-02"]),
     Saboteur::egress(
         "local_adapter_loses_a_chunk_of_another_flow",
         "when a flow is closed, the next chunk of another flow is lost",
         |limits| egress(limits, Costs::default()),
         Witness::new(Source::MixedFlow, Behaviour::ChunkedResponse).seed(2),
     )
+    .breaks(&["INT-05", "ISO-04"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_half_closes_all_for_one",
@@ -44,6 +48,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, HalfForOne::default()),
         Witness::new(Source::HalfClose, Behaviour::Echo),
     )
+    .breaks(&["LIF-06"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_puts_a_byte_of_another_flow_first",
@@ -51,6 +56,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Dirty::default()),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
     )
+    .breaks(&["INT-01", "INT-08"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_blocks_all_behind_one",
@@ -58,8 +64,38 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, InTurn::default()),
         Witness::new(Source::MixedFlow, Behaviour::Echo).window(500),
     )
+    .breaks(&["CAP-05"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_stops_all_flows_when_one_is_full",
+        "when the source of a flow had to be turned away, no flow puts anything out any more",
+        |limits| ingress(limits, StopsAll(false)),
+        Witness::new(Source::MixedFlow, Behaviour::Echo).room(40_000, 8_000),
+    )
+    .breaks(&["ISO-03", "BPR-03"])
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
 ];
+
+/// Whether a source was turned away.
+struct StopsAll(bool);
+
+impl Deviation for StopsAll {
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        let taken = it.take(cx, chunk, bytes)?;
+        self.0 |= taken < bytes.len();
+        Ok(taken)
+    }
+
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        if self.0 { 0 } else { out.room(flow) }
+    }
+}
 
 #[derive(Default)]
 struct AllForOne(BTreeSet<FlowId>);

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::deviation::{Deviation, Healthy, egress, ingress};
+use super::deviation::{Deviation, Healthy, egress, ingress, poll_through};
 use super::numbers::Numbers;
 use super::{Saboteur, Witness};
-use crate::contract::{AdapterError, Cause, Chunk, Context, FlowId, Outlet, Refused};
+use crate::contract::{AdapterError, Cause, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
 use crate::source::Source;
 use crate::target::Behaviour;
+use crate::trace::FaultKind;
 
 pub(super) const ALL: &[Saboteur] = &[
     Saboteur::ingress(
@@ -17,19 +18,22 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, TakesLate),
         Witness::new(Source::LateWrite, Behaviour::Echo),
     )
+    .breaks(&["LIF-07"])
     .spares(Witness::new(Source::MixedFlow, Behaviour::Echo)),
     Saboteur::egress(
         "local_adapter_says_the_end_twice",
         "that nothing more comes out of a flow is said twice",
         |limits| egress(limits, EndsTwice),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["LIF-05"]),
     Saboteur::egress(
         "local_adapter_ends_before_the_last_chunk",
         "the end of a flow is told before its last chunk",
         |limits| egress(limits, EndsFirst::default()),
         Witness::new(Source::SmallBurst, Behaviour::FixedResponse),
     )
+    .breaks(&["LIF-04", "INT-05"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Discard)),
     Saboteur::ingress(
         "local_adapter_goes_on_behind_a_reset",
@@ -37,6 +41,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, GoesOn::default()),
         Witness::new(Source::Resetting, Behaviour::Echo),
     )
+    .breaks(&["LIF-03"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_ends_a_reset_flow_in_order",
@@ -44,19 +49,22 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, ResetIsEnd),
         Witness::new(Source::Resetting, Behaviour::Echo),
     )
+    .breaks(&["ERR-06", "ERR-03"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::egress(
         "local_adapter_resets_at_the_end",
         "a flow that ended in order is told to have been broken off",
         |limits| egress(limits, EndIsReset),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["ERR-04"]),
     Saboteur::ingress(
         "local_adapter_ignores_half_close",
         "a half-close is taken, and never told",
         |limits| ingress(limits, IgnoresHalfClose),
         Witness::new(Source::HalfClose, Behaviour::Echo),
     )
+    .breaks(&["LIV-05"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_half_close_closes_both_ways",
@@ -64,27 +72,82 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, ClosesBoth::default()),
         Witness::new(Source::HalfClose, Behaviour::Echo),
     )
+    .breaks(&["LIF-09", "ERR-04"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::egress(
         "local_adapter_never_ends",
         "everything comes out of a flow but its end",
         |limits| egress(limits, NeverEnds),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["LIV-05"]),
     Saboteur::ingress(
         "local_adapter_swallows_a_reset",
         "a reset is taken, and never told",
         |limits| ingress(limits, SwallowsReset),
         Witness::new(Source::Resetting, Behaviour::Echo),
     )
+    .breaks(&["LIV-06"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_ends_after_the_first_chunk",
         "the end of a flow is told behind its first chunk, whatever comes behind it",
         |limits| ingress(limits, EndsEarly::default()),
         Witness::new(Source::SlowDrip, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["LIF-06", "INT-06"]),
+    Saboteur::ingress(
+        "local_adapter_refuses_to_close",
+        "a flow is closed, and the call answered by an error",
+        |limits| ingress(limits, RefusesToClose),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    )
+    .breaks(&["LIF-08"]),
+    Saboteur::egress(
+        "local_adapter_says_that_a_flow_is_over_when_it_opens",
+        "that a flow is over is told as soon as it was opened",
+        |limits| egress(limits, OverAtOnce::default()),
+        Witness::new(Source::SmallBurst, Behaviour::Echo).fault(FaultKind::HalfClose),
+    )
+    .breaks(&["LIF-02", "LIF-06"]),
 ];
+
+struct RefusesToClose;
+
+impl Deviation for RefusesToClose {
+    fn close(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+    ) -> Result<(), AdapterError> {
+        it.close(cx, flow)?;
+        Err(AdapterError::Closed(flow))
+    }
+}
+
+/// Flows that were opened, of which that was not told yet.
+#[derive(Default)]
+struct OverAtOnce(Vec<FlowId>);
+
+impl Deviation for OverAtOnce {
+    fn open(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        descriptor: &Descriptor,
+    ) -> Result<(), AdapterError> {
+        self.0.push(flow);
+        cx.wants_poll();
+        it.open(cx, flow, descriptor)
+    }
+
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        self.0.drain(..).for_each(|flow| out.closed(flow));
+        poll_through(self, it, cx, out);
+    }
+}
 
 struct TakesLate;
 

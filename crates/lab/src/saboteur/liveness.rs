@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Somebody waits who is not woken, or nobody rests.
 
+use std::collections::VecDeque;
+
 use super::deviation::{Carries, Deviation, Healthy, egress, ingress, poll_through, unheard};
 use super::{Saboteur, Witness};
-use crate::contract::{AdapterError, Cause, Chunk, Context, FlowId, Outlet, Tick};
+use crate::contract::{AdapterError, Cause, Chunk, Context, FlowId, Outlet, Refused, Tick};
 use crate::source::Source;
 use crate::target::Behaviour;
+use crate::trace::FaultKind;
 
 const FULL: Witness = Witness::new(Source::LargeObject, Behaviour::Discard).room(20_000, 5_000);
 
@@ -15,13 +18,15 @@ pub(super) const ALL: &[Saboteur] = &[
         "it takes a chunk and does not say that it has something to put out",
         |limits| egress(limits, NoPoll),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["LIV-01", "LIV-05"]),
     Saboteur::ingress(
         "local_adapter_does_not_tell_of_room",
         "who found no room never hears that there is some",
         |limits| ingress(limits, NoRoom),
         FULL,
     )
+    .breaks(&["BPR-03", "LIV-01"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_tells_one_of_room",
@@ -29,34 +34,69 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, OneRoom),
         Witness::new(Source::SmallBurst, Behaviour::Discard).flows(8).room(100, 50),
     )
-    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
-    Saboteur::ingress(
-        "local_adapter_forgets_to_tell_a_half_close",
-        "a half-close is taken without a word that it is to be told",
-        |limits| ingress(limits, NoPollAtHalfClose),
-        Witness::new(Source::HalfClose, Behaviour::FixedResponse).seed(2),
-    )
+    .breaks(&["BPR-03", "LIV-01"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::egress(
         "local_adapter_asks_for_polls_for_ever",
         "whenever it is polled it asks to be polled again, with nothing to put out",
         |limits| egress(limits, Busy),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["LIV-04"]),
     Saboteur::egress(
         "local_adapter_has_a_deadline_in_the_past",
         "its deadline is long past, and stays",
         |limits| egress(limits, Past),
         Witness::new(Source::SmallBurst, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["LIV-04"]),
     Saboteur::egress(
         "local_adapter_stops_at_its_budget",
         "what is left when it has moved as much as it may in a call is left for ever",
         |limits| egress(limits, StopsAtBudget),
         Witness::new(Source::SmallBurst, Behaviour::LargeObject),
     )
+    .breaks(&["LIV-05"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_waits_half_a_minute",
+        "the end of a flow is told half a minute after it came",
+        |limits| egress(limits, Waits::default()),
+        Witness::new(Source::SmallBurst, Behaviour::Echo).fault(FaultKind::Delay),
+    )
+    .breaks(&["LIV-07"]),
 ];
+
+/// Flows that have ended, and when that is told.
+#[derive(Default)]
+struct Waits(VecDeque<(Tick, FlowId)>, Tick);
+
+impl Deviation for Waits {
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        self.1 = cx.now();
+        poll_through(self, it, cx, out);
+        while let Some((_, flow)) = self.0.pop_front_if(|(due, _)| *due <= cx.now()) {
+            out.half_closed(flow);
+        }
+    }
+
+    fn deadline(&self, _: &dyn Carries) -> Option<Tick> {
+        self.0.front().map(|(due, _)| *due)
+    }
+
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(&Chunk { is_final: false, ..*chunk }, bytes)?;
+        if chunk.is_final {
+            self.says_half_closed(out, chunk.flow);
+        }
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, _: &mut Outlet<'_>, flow: FlowId) {
+        const LATE_MS: u64 = 30_000;
+        self.0.push_back((self.1.after(LATE_MS), flow));
+    }
+}
 
 struct NoPoll;
 
@@ -127,19 +167,6 @@ macro_rules! tells_of_room {
 tells_of_room! {
     NoRoom: 0;
     OneRoom: 1;
-}
-
-struct NoPollAtHalfClose;
-
-impl Deviation for NoPollAtHalfClose {
-    fn half_close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        unheard(cx, |cx| it.half_close(cx, flow)).0
-    }
 }
 
 struct Busy;

@@ -75,6 +75,8 @@ pub enum Shows {
     InManifest,
     /// In a second run with the same seed.
     InSecondRun,
+    /// In a run with the same seed in another process.
+    InOtherProcess,
 }
 
 /// The families, as they stand in the table.
@@ -151,6 +153,10 @@ impl Saboteur {
 
     const fn shows(self, shows: Shows) -> Self {
         Self { shows, ..self }
+    }
+
+    const fn breaks(self, expected_rules: &'static [&'static str]) -> Self {
+        Self { expected_rules, ..self }
     }
 
     const fn spares(self, witness: Witness) -> Self {

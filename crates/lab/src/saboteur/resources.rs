@@ -16,6 +16,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, KeepsFlows),
         ONE_BY_ONE.flows_max(2),
     )
+    .breaks(&["LIF-01"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_keeps_the_bytes_of_reset_flows",
@@ -23,6 +24,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, KeepsBytes(0)),
         Witness::new(Source::Resetting, Behaviour::Echo),
     )
+    .breaks(&["RES-06"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
     Saboteur::egress(
         "local_adapter_keeps_what_it_put_out",
@@ -30,6 +32,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| egress(limits, KeepsCopies(0)),
         Witness::new(Source::SmallBurst, Behaviour::FixedResponse),
     )
+    .breaks(&["RES-06"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Discard)),
     Saboteur::ingress(
         "local_adapter_loses_room_with_every_flow",
@@ -37,6 +40,7 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, LosesRoom { left: limits.buffered_bytes_max }),
         ONE_BY_ONE.flows(8).room(400, 200),
     )
+    .breaks(&["LIV-01", "BPR-03"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
 ];
 

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What is rare was not thought of.
 
+use std::collections::BTreeSet;
+
 use super::deviation::{Deviation, Healthy, egress, ingress, poll_through};
 use super::numbers::Numbers;
 use super::{Saboteur, Witness};
-use crate::contract::{AdapterError, Cause, Chunk, Context, FlowId, Outlet, Refused};
+use crate::contract::{
+    AdapterError, Cause, Chunk, Context, Descriptor, FlowId, Outlet, Refused, Tick,
+};
 use crate::source::Source;
 use crate::target::Behaviour;
+use crate::trace::FaultKind;
 
 pub(super) const ALL: &[Saboteur] = &[
     Saboteur::ingress(
@@ -14,19 +19,22 @@ pub(super) const ALL: &[Saboteur] = &[
         "polled with nothing to put out it puts the last chunk out again",
         |limits| ingress(limits, Repeats::default()),
         Witness::new(Source::SlowDrip, Behaviour::Echo),
-    ),
+    )
+    .breaks(&["INT-04", "INT-01"]),
     Saboteur::egress(
         "local_adapter_overlooks_an_empty_final_chunk",
         "a final chunk without a byte is overlooked, and with it the end",
         |limits| egress(limits, Overlooks),
         Witness::new(Source::SmallBurst, Behaviour::Discard),
-    ),
+    )
+    .breaks(&["LIV-05"]),
     Saboteur::egress(
         "local_adapter_refuses_the_end_of_a_flow_without_bytes",
         "a flow that ends without ever having had a byte is told to have failed",
         |limits| egress(limits, Hasty(Numbers::default())),
         Witness::new(Source::SmallBurst, Behaviour::Discard),
     )
+    .breaks(&["ERR-04"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
     Saboteur::ingress(
         "local_adapter_splits_nothing",
@@ -34,8 +42,135 @@ pub(super) const ALL: &[Saboteur] = &[
         |limits| ingress(limits, Whole),
         Witness::new(Source::LargeObject, Behaviour::Echo).window(1_000),
     )
+    .breaks(&["LIV-01"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_loses_what_finds_no_room",
+        "a chunk is put out as far as there is room, and the rest of it is lost",
+        |limits| ingress(limits, LosesRest(Numbers::default())),
+        Witness::new(Source::SmallBurst, Behaviour::Echo).fault(FaultKind::BufferShrink).seed(4),
+    )
+    .breaks(&["INT-05"])
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_never_tells_its_sink_of_a_reset",
+        "a flow that was given up is forgotten, and its sink never hears of it",
+        |limits| egress(limits, NeverTells),
+        Witness::new(Source::SmallBurst, Behaviour::DripResponse).fault(FaultKind::Cancel),
+    )
+    .breaks(&["LIV-02", "ROB-03"])
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_begins_at_tick_zero_only",
+        "what is made when the run has begun carries nothing",
+        |limits| ingress(limits, AtZero(None)),
+        Witness::new(Source::LateOpen, Behaviour::Echo).flows(8).fault(FaultKind::Crash),
+    )
+    .breaks(&["ROB-04", "ERR-07"])
+    .spares(Witness::new(Source::LateOpen, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_gives_up_when_time_jumps",
+        "all flows are told to have failed when it was not polled for a tenth of a second",
+        |limits| egress(limits, Jumps::default()),
+        Witness::new(Source::SlowDrip, Behaviour::DripResponse).fault(FaultKind::ClockJump),
+    )
+    .breaks(&["ROB-01", "ERR-04"])
+    .spares(Witness::new(Source::SlowDrip, Behaviour::DripResponse)),
 ];
+
+/// The room has no bound, and what is too much is dropped.
+struct LosesRest(Numbers);
+
+impl Deviation for LosesRest {
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        if out.room(flow) == 0 { 0 } else { usize::MAX }
+    }
+
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        let fits = bytes.len().min(out.room(chunk.flow));
+        let bytes = bytes.get(..fits).unwrap_or_default();
+        self.0.put_or_end(out, chunk.flow, bytes, chunk.is_final)
+    }
+}
+
+struct NeverTells;
+
+impl Deviation for NeverTells {
+    fn says_reset(&mut self, out: &mut Outlet<'_>, flow: FlowId, cause: Cause) {
+        if cause == Cause::Error {
+            out.reset(flow, cause);
+        }
+    }
+}
+
+/// When it was called first.
+struct AtZero(Option<Tick>);
+
+impl Deviation for AtZero {
+    fn open(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        descriptor: &Descriptor,
+    ) -> Result<(), AdapterError> {
+        self.0.get_or_insert(cx.now());
+        it.open(cx, flow, descriptor)
+    }
+
+    fn take(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        chunk: &Chunk,
+        bytes: &[u8],
+    ) -> Result<usize, AdapterError> {
+        if self.0 == Some(Tick(0)) {
+            return it.take(cx, chunk, bytes);
+        }
+        Err(AdapterError::Failed { flow: chunk.flow, what: "it was not set up".into() })
+    }
+}
+
+/// When it was polled last, and which flows are open.
+#[derive(Default)]
+struct Jumps {
+    last: Tick,
+    open: BTreeSet<FlowId>,
+}
+
+impl Deviation for Jumps {
+    fn open(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+        descriptor: &Descriptor,
+    ) -> Result<(), AdapterError> {
+        self.open.insert(flow);
+        it.open(cx, flow, descriptor)
+    }
+
+    fn close(
+        &mut self,
+        it: Healthy<'_>,
+        cx: &mut Context<'_>,
+        flow: FlowId,
+    ) -> Result<(), AdapterError> {
+        self.open.remove(&flow);
+        it.close(cx, flow)
+    }
+
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        const PATIENCE_MS: u64 = 100;
+        let before = std::mem::replace(&mut self.last, cx.now());
+        if cx.now() >= before.after(PATIENCE_MS) {
+            self.open.iter().for_each(|flow| out.reset(*flow, Cause::Error));
+            self.open.clear();
+        }
+        poll_through(self, it, cx, out);
+    }
+}
 
 /// The last chunk that was put out, until its flow is over.
 #[derive(Default)]

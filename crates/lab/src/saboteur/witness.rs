@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A run in which a saboteur shows what is wrong with it.
 
-use crate::adapters::Pair;
 use crate::carrier::Carrier;
 use crate::choice::Choices;
 use crate::config::Config;
@@ -10,7 +9,7 @@ use crate::fault::{FaultKinds, FaultPlan};
 use crate::source::{FlowPlan, Source};
 use crate::target::Behaviour;
 use crate::trace::{FaultKind, Trace};
-use crate::world::{self, Setup};
+use crate::world::{self, Factory, Setup};
 
 /// A run, but for the adapters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +28,8 @@ pub struct Witness {
     pub window_bytes: u64,
     /// What is done to everybody meanwhile.
     pub faults: FaultPlan,
+    /// How what the sessions say is carried between them.
+    pub carrier: Carrier,
 }
 
 impl Witness {
@@ -40,8 +41,16 @@ impl Witness {
             buffered_bytes_max: 512 << 10,
             flow_buffered_bytes_max: 128 << 10,
         };
-        let (window_bytes, faults) = (64 << 10, FaultPlan::NONE);
-        Self { source, behaviour, seed: 1, flows: 4, limits, window_bytes, faults }
+        Self {
+            source,
+            behaviour,
+            seed: 1,
+            flows: 4,
+            limits,
+            window_bytes: 64 << 10,
+            faults: FaultPlan::NONE,
+            carrier: Carrier::Stream,
+        }
     }
 
     /// The same with another seed.
@@ -82,10 +91,16 @@ impl Witness {
         Self { faults: FaultPlan::new(FaultKinds::only(kind), 8, Tick(50)), ..self }
     }
 
+    /// The same on another network.
+    #[must_use]
+    pub const fn carrier(self, carrier: Carrier) -> Self {
+        Self { carrier, ..self }
+    }
+
     /// The limits of the run.
     #[must_use]
     pub fn config(&self) -> Config {
-        Config { deterministic_seed: self.seed, max_events: 1 << 13, ..Config::default() }
+        Config { deterministic_seed: self.seed, max_events: 1 << 12, ..Config::default() }
     }
 
     /// What the sources do.
@@ -102,19 +117,18 @@ impl Witness {
             plans: self.plans(),
             behaviour: self.behaviour,
             window_bytes: self.window_bytes,
-            carrier: Carrier::Stream,
+            carrier: self.carrier,
             faults: self.faults,
         }
     }
 
-    /// Runs it with this pair.
+    /// Runs it with adapters from a factory.
     #[must_use]
-    pub fn run(&self, (ingress, egress): &mut Pair) -> Trace {
+    pub fn run(&self, factory: Factory<'_>) -> Trace {
         let config = self.config();
         let mut trace = Trace::new(config.max_events);
         let mut choices = Choices::seeded(self.seed);
-        let setup = self.setup(&config);
-        world::run(&setup, (&mut **ingress, &mut **egress), &mut choices, &mut trace);
+        world::run_with(&self.setup(&config), factory, &mut choices, &mut trace);
         trace
     }
 }
