@@ -16,9 +16,7 @@ use crate::contract::{
     outlet::{Receiver, Refused},
 };
 use crate::{
-    adapters::{
-        ChunksEgressAdapter, ChunksIngressAdapter, MemoryEgressAdapter, MemoryIngressAdapter, Pair,
-    },
+    adapters::{MemoryEgressAdapter, MemoryIngressAdapter, Pair},
     choice::Random,
 };
 
@@ -51,8 +49,6 @@ macro_rules! carries {
 carries! {
     MemoryIngressAdapter: offer;
     MemoryEgressAdapter: accept;
-    ChunksIngressAdapter: offer;
-    ChunksEgressAdapter: accept;
 }
 
 /// The adapter that is sabotaged.
@@ -159,7 +155,7 @@ pub(super) fn ingress<D: Deviation>(limits: Limits, deviation: D) -> Pair {
     ingress_of(Box::new(MemoryIngressAdapter::new(limits)), limits, deviation)
 }
 
-/// The ingress adapter is wrong, and was made otherwise.
+/// The ingress adapter is wrong, and was made with other limits.
 pub(super) fn ingress_of<D: Deviation>(
     healthy: Box<dyn Carries>,
     limits: Limits,
@@ -171,15 +167,7 @@ pub(super) fn ingress_of<D: Deviation>(
 
 /// The egress adapter is wrong.
 pub(super) fn egress<D: Deviation>(limits: Limits, deviation: D) -> Pair {
-    egress_of(Box::new(MemoryEgressAdapter::new(limits)), limits, deviation)
-}
-
-/// The egress adapter is wrong, and was made otherwise.
-pub(super) fn egress_of<D: Deviation>(
-    healthy: Box<dyn Carries>,
-    limits: Limits,
-    deviation: D,
-) -> Pair {
+    let healthy = Box::new(MemoryEgressAdapter::new(limits));
     let egress = Box::new(Deviant { healthy, deviation });
     (Box::new(MemoryIngressAdapter::new(limits)), egress)
 }
