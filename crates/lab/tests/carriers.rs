@@ -131,3 +131,25 @@ fn zeros_are_the_plainest_run() {
         assert_eq!((last.what, last.tick.0), (What::Finished, 0), "{carrier:?}");
     }
 }
+
+/// More than a carrier takes at once waits in the session, and goes on when there is room.
+#[test]
+fn a_full_carrier_goes_on() {
+    for carrier in [Carrier::LongPoll, Carrier::LossyReordered] {
+        for seed in 0..20 {
+            let (max_buffered_bytes, max_chunk_bytes) = (8 << 20, 256 << 10);
+            let config = Config { max_buffered_bytes, max_chunk_bytes, ..config(seed) };
+            let plans = Source::LargeObject.plan(&config, 1);
+            let (behaviour, faults) = (Behaviour::Echo, FaultPlan::NONE);
+            let window_bytes = 4 << 20;
+            let setup = Setup { config: &config, plans, behaviour, window_bytes, carrier, faults };
+            let mut trace = Trace::new(config.max_events);
+            let (mut ingress, mut egress) =
+                (MemoryIngressAdapter::new(LIMITS), MemoryEgressAdapter::new(LIMITS));
+            let mut choices = Choices::seeded(seed);
+            world::run(&setup, (&mut ingress, &mut egress), &mut choices, &mut trace);
+            let wrong = trace.events().iter().find(|event| is_wrong(&event.what));
+            assert!(wrong.is_none() && !trace.is_cut(), "{carrier:?} seed {seed}: {wrong:?}");
+        }
+    }
+}

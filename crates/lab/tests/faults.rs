@@ -284,6 +284,14 @@ fn what_opens_behind_a_crash_ends_as_planned() {
                 let was_over = of_flow(before, |what| end(what).is_some());
                 if of_flow(before, opened) && !was_over {
                     assert!(of_flow(behind, |what| end(what) == Some(FlowState::Failed)));
+                    // Only the adapter that still knows it is told.
+                    let told = |place| {
+                        behind.iter().any(|event| {
+                            let What::Called { place: at, .. } = event.what else { return false };
+                            event.flow == plan.flow && at == place
+                        })
+                    };
+                    assert_ne!(told(Place::Ingress), told(Place::Egress), "{case:?}");
                     failed += 1;
                 } else if of_flow(behind, opened) {
                     assert!(of_flow(behind, |what| end(what) == Some(FlowState::Closed)));
@@ -323,4 +331,28 @@ fn zeros_are_a_run_without_faults() {
         let calm = |event: &&Event| event.what == What::Calm;
         assert_eq!(trace.events().iter().filter(calm).count(), 1, "{kind:?}");
     }
+}
+
+/// While the sink takes little, it takes a little in each tick, and no more.
+#[test]
+fn a_slow_sink_takes_a_little_in_each_tick() {
+    let mut most_ticks = 0;
+    for seed in 0..40 {
+        let kind = FaultKind::SlowConsumer;
+        let faults = FaultPlan::new(FaultKinds::only(kind), 1, Tick(200));
+        let (source, behaviour) = (Source::LargeObject, Behaviour::Echo);
+        let case = Case { seed, carrier: Carrier::Message, source, behaviour, faults };
+        let trace = check(&HEALTHY[0], &case);
+        let mut sunk = BTreeMap::new();
+        let is_slow = |event: &&Event| event.what != What::Calm;
+        let events = trace.events().iter().skip_while(|event| event.what != What::Fault(kind));
+        for event in events.take_while(is_slow) {
+            if let What::Out { place: Place::Egress, bytes, .. } = event.what {
+                *sunk.entry(event.tick).or_insert(0) += bytes;
+            }
+        }
+        assert!(sunk.values().all(|bytes| *bytes < 512), "{sunk:?}");
+        most_ticks = most_ticks.max(sunk.len());
+    }
+    assert!(most_ticks >= 5, "{most_ticks}");
 }
