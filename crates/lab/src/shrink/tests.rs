@@ -120,6 +120,19 @@ fn what_does_not_fail_is_no_failure_and_the_bound_holds() {
     }
 }
 
+/// A plainer input may be a longer run: what a person has to read counts first.
+#[test]
+fn what_makes_the_run_longer_is_not_kept() {
+    let failed = |it: &Candidate| {
+        let events = if it.recording.contains(&3) { 5 } else { 50 };
+        Some(Failed { events, asked: 9 })
+    };
+    let shrunk = shrink(candidate(vec![7, 3, 5]), 1000, failed, |progress| {
+        assert_eq!(progress.size.events, 5);
+    });
+    assert_eq!(shrunk.unwrap().candidate.recording, [3]);
+}
+
 #[test]
 fn answers_that_nobody_asked_for_go_without_a_try() {
     let failed = |it: &Candidate| Some(Failed { events: it.recording.len().min(2), asked: 2 });
