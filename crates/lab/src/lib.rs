@@ -25,6 +25,9 @@
 //! | [`world`] | one run |
 //! | [`rules`] | what an adapter must do, and whether it did |
 //! | [`hygiene`] | whether a text tells what it may not |
+//! | [`scenario`], [`check`] | what adapters are put through, and all of it together |
+//! | [`gate`], [`adversary`] | what a check asks of all runs; whether they are suspiciously alike |
+//! | [`report`] | what a check ends with, for programs and people |
 //! | [`shrink`] | a failure, made small |
 //! | [`replay`] | a run in a file: repeated, shown, compared, turned into a test |
 //! | [`adapters`] | adapters that the lab brings along |
@@ -33,16 +36,21 @@
 #![forbid(unsafe_code)]
 
 pub mod adapters;
+pub mod adversary;
 pub mod carrier;
+pub mod check;
 pub mod choice;
 pub mod config;
 pub mod contract;
 pub mod fault;
+pub mod gate;
 pub mod hygiene;
 pub mod pattern;
 pub mod replay;
+pub mod report;
 pub mod rules;
 pub mod saboteur;
+pub mod scenario;
 pub mod shrink;
 pub mod source;
 pub mod target;

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What a run looks like, from its trace alone: classes and buckets.
+
+use std::collections::BTreeSet;
+
+use crate::trace::{ByteBucket, Call, CountBucket, Place, Said, Trace, What};
+
+/// States of a path that are kept; a path that is longer is as its beginning.
+const PATH_STATES_MAX: usize = 8;
+
+/// What a run looks like.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Features {
+    /// The states that flows went through, path by path, each once.
+    pub paths: BTreeSet<String>,
+    /// Chunks that came out, at the ingress adapter and at the egress adapter.
+    pub chunks: [&'static str; 2],
+    /// Bytes that came out, likewise.
+    pub bytes: [&'static str; 2],
+    /// Flows that adapters said were reset or failed.
+    pub resets: &'static str,
+    /// Flows that were closed.
+    pub closes: &'static str,
+    /// How adapters refused, each way once.
+    pub refusals: BTreeSet<&'static str>,
+    /// Codes by which streams were reset, each once.
+    pub codes: BTreeSet<u16>,
+    /// How often sources were turned away, and went on.
+    pub stalls: [&'static str; 2],
+    /// How flows are mapped to streams.
+    pub streams: &'static str,
+    /// How the session ended.
+    pub session: &'static str,
+    /// What went wrong, each kind once.
+    pub failures: BTreeSet<&'static str>,
+}
+
+impl Features {
+    /// Of a run of so many flows.
+    #[must_use]
+    pub fn of(trace: &Trace, flows: usize) -> Self {
+        let (mut chunks, mut bytes) = ([0_u64; 2], [0_u64; 2]);
+        let (mut resets, mut closes, mut stalls) = (0, 0, [0; 2]);
+        let mut paths = vec![Vec::new(); flows];
+        let mut streams = Vec::new();
+        let mut features = Self { session: "in order", ..Self::default() };
+        for event in trace.events() {
+            match event.what {
+                What::Moved { state } => {
+                    let at = (event.flow.number() as usize).wrapping_sub(1);
+                    if let Some(path) = paths.get_mut(at) {
+                        path.push(state.name());
+                    }
+                }
+                What::Out { place, bytes: count, .. } => {
+                    let at = place as usize;
+                    if let Some(chunks) = chunks.get_mut(at) {
+                        *chunks += 1;
+                    }
+                    if let Some(bytes) = bytes.get_mut(at) {
+                        *bytes += count;
+                    }
+                }
+                What::Said { said: Said::Reset | Said::Failed, .. } => resets += 1,
+                What::Called { place: Place::Ingress, call: Call::Close, refused: None } => {
+                    closes += 1;
+                }
+                What::OfferRefused { class, .. } | What::Called { refused: Some(class), .. } => {
+                    features.refusals.insert(class.name());
+                }
+                What::StreamOver { is_reset: true, code } => {
+                    features.codes.insert(code);
+                }
+                What::Stalled => stalls[0] += 1,
+                What::Resumed => stalls[1] += 1,
+                What::Stream { stream } => streams.push(stream),
+                What::SessionError { is_client, .. } => {
+                    features.session = if is_client { "client's error" } else { "server's error" };
+                }
+                what => features.failures.extend(failure(&what)),
+            }
+        }
+        let path = |path: Vec<&str>| -> String {
+            let states: Vec<_> = path.into_iter().take(PATH_STATES_MAX).collect();
+            states.join(" ")
+        };
+        features.paths = paths.into_iter().map(path).collect();
+        features.chunks = chunks.map(|count| CountBucket::of(count).name());
+        features.bytes = bytes.map(|bytes| ByteBucket::of(bytes).name());
+        features.resets = CountBucket::of(resets).name();
+        features.closes = CountBucket::of(closes).name();
+        features.stalls = stalls.map(|count| CountBucket::of(count).name());
+        let given = streams.len();
+        streams.sort_unstable();
+        streams.dedup();
+        features.streams = match (given, streams.len()) {
+            (0, _) => "none",
+            (given, distinct) if distinct < given => "shared",
+            (given, _) if given < flows => "some",
+            (_, _) => "one each",
+        };
+        features
+    }
+
+    /// The same, but for how many bytes there were.
+    #[must_use]
+    pub fn without_sizes(mut self) -> Self {
+        self.bytes = [""; 2];
+        self
+    }
+}
+
+const fn failure(what: &What) -> Option<&'static str> {
+    Some(match what {
+        What::OtherByte { .. } => "other byte",
+        What::OutOfPlace { .. } => "out of place",
+        What::OutBeyondRoom { .. } => "beyond room",
+        What::OutOnNoFlow { .. } => "on no flow",
+        What::Illegal { .. } => "illegal",
+        What::Stuck { .. } => "stuck",
+        What::OutOfSteps => "out of steps",
+        What::Left { .. } => "bytes left",
+        _ => return None,
+    })
+}
