@@ -10,6 +10,7 @@ use crate::trace::Place;
 /// From when an adapter holds nothing until it asks for more.
 const ASKS_AGAIN_MS: u64 = 64;
 
+#[inline]
 pub(super) fn out(pass: &mut Pass<'_>, flow: &Flow, put: &Put) {
     if put.bytes == 0 {
         return;
@@ -27,6 +28,7 @@ pub(super) fn out_beyond_room(pass: &mut Pass<'_>, place: Place, bytes: u64, roo
     pass.tally.breaks(Id::Room, pass.mark, fact);
 }
 
+#[inline]
 pub(super) fn answered(pass: &mut Pass<'_>, flow: &Flow) {
     let [_, egress] = &flow.sides;
     if !pass.is_network_broken(flow) && !flow.is_crashed() {
@@ -34,6 +36,7 @@ pub(super) fn answered(pass: &mut Pass<'_>, flow: &Flow) {
     }
 }
 
+#[inline]
 fn window(pass: &mut Pass<'_>, under_way: u64) {
     let window = pass.run.window_bytes;
     pass.tally.check(Id::Window, pass.mark, under_way <= window, || {
@@ -41,12 +44,13 @@ fn window(pass: &mut Pass<'_>, under_way: u64) {
     });
 }
 
+#[inline]
 pub(super) fn took(pass: &mut Pass<'_>, flow: &Flow, place: Place, (offer, bytes): (&Offer, u64)) {
     pass.tally.check(Id::NoMoreThanOffered, pass.mark, bytes <= offer.bytes, || {
         let (found, expected) = (Value::Is(bytes), Value::AtMost(offer.bytes));
         Fact::new("what it took", found, expected).by(place)
     });
-    let is_empty = pass.run.held.get(place as usize) == Some(&0);
+    let is_empty = pass.run.all(place).held == 0;
     let is_asked = offer.bytes > 0 && offer.misplaced.is_none() && !offer.is_behind_end;
     if is_empty && is_asked && pass.faults(flow).is_none() {
         pass.tally.check(Id::TakesSome, pass.mark, bytes > 0, || {
@@ -74,8 +78,8 @@ pub(super) fn stalled(pass: &mut Pass<'_>, flow: &Flow) {
 }
 
 pub(super) fn resumed(pass: &mut Pass<'_>, flow: &Flow) {
-    let [empty, _] = pass.run.empty_since;
     let place = Place::Ingress;
+    let empty = pass.run.all(place).empty_since;
     if !pass.run.claims(place, Capability::FlowBackpressure) || flow.is_crashed() {
         return;
     }

@@ -29,6 +29,7 @@ pub(super) fn ends(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
     }
 }
 
+#[inline]
 pub(super) fn said(pass: &mut Pass<'_>, flow: &Flow, side: &Side, (place, said): (Place, Said)) {
     let mark = pass.mark;
     let fact = |what, expected| {
@@ -57,6 +58,7 @@ pub(super) fn said(pass: &mut Pass<'_>, flow: &Flow, side: &Side, (place, said):
     }
 }
 
+#[inline]
 pub(super) fn took(pass: &mut Pass<'_>, offer: &Offer, place: Place) {
     match (offer.misplaced, offer.is_behind_end) {
         (Some(offset), false) => {

@@ -9,7 +9,7 @@ use super::{
     Examination, Examined, backpressure, determinism, errors, honesty, hygiene, integrity,
     isolation, lifecycle, liveness, resources, robustness,
 };
-use crate::contract::{Capability, FlowId, FlowState, Tick};
+use crate::contract::{Capabilities, Capability, FlowId, FlowState, Tick};
 use crate::pattern::Direction;
 use crate::trace::{Call, Event, FaultKind, Place, Said, What};
 
@@ -18,6 +18,8 @@ use crate::trace::{Call, Event, FaultKind, Place, Said, What};
 pub struct Examiner {
     flows: Vec<Flow>,
     tally: Tally,
+    /// What the adapters claimed last, and the rules that are applicable then.
+    claimed: Option<([Capabilities; 2], u128)>,
 }
 
 impl Examiner {
@@ -30,8 +32,11 @@ impl Examiner {
     /// Examines a run. What is to be said of it stays until the next.
     pub fn examine(&mut self, examined: &Examined<'_>) -> Marks {
         let mut run = Run::new(examined);
-        let Self { flows, tally } = self;
-        tally.clear(applicable(&run));
+        let Self { flows, tally, claimed } = self;
+        let known = claimed.filter(|(claimed, _)| *claimed == run.capabilities);
+        let (_, applicable) =
+            *claimed.insert(known.unwrap_or_else(|| (run.capabilities, applicable(&run))));
+        tally.clear(applicable);
         flows.clear();
         flows.extend(examined.plans.iter().map(|plan| Flow::new(plan, examined.behaviour)));
         for (number, event) in examined.trace.events().iter().enumerate() {
@@ -80,35 +85,57 @@ fn applicable(run: &Run) -> u128 {
     claimed.fold(all, |all, (_, id)| all & !id.bit())
 }
 
+#[inline]
 fn take(pass: &mut Pass<'_>, flows: &mut [Flow], event: &Event) {
     if event.flow.number() == 0 {
         return of_run(pass, flows, &event.what);
     }
-    if let What::Out { place, .. } = event.what {
+    if let What::Out { place, .. } = event.what
+        && pass.run.has_classes
+    {
         honesty::out(pass, flows, place);
     }
     let at = (event.flow.number() as usize).wrapping_sub(1);
     let Some(flow) = flows.get_mut(at) else {
         return isolation::stray(pass, &event.what);
     };
-    match place_of(&event.what) {
-        Some(place @ (Place::Ingress | Place::Egress)) => {
-            let Some(before) = flow.side(place).copied() else { return };
-            if !flow.is_crashed() {
-                check_side(pass, flow, &before, place, &event.what);
-            }
-            update(pass, flow, place, &event.what);
-            if let Some(after) = flow.side(place) {
-                account(pass, place, &before, after);
-            }
-            resources::accounted(pass, flow, place, &event.what);
-        }
-        _ => of_flow(pass, flow, &event.what),
+    let Some(place) = place_of(&event.what) else {
+        return of_flow(pass, flow, &event.what);
+    };
+    let Some(before) = flow.side(place).map(Counts::of) else { return };
+    if !flow.is_crashed() {
+        check_side(pass, flow, place, &event.what);
+    }
+    update(pass, flow, place, &event.what);
+    if let Some(after) = flow.side(place).map(Counts::of) {
+        account(pass, place, before, after);
+    }
+    if let What::Took { .. } = event.what {
+        resources::took(pass, flow, place);
+    }
+}
+
+/// What a flow is to the adapter as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    held: u64,
+    out: u64,
+    occupies: bool,
+    surely: bool,
+}
+
+impl Counts {
+    #[inline]
+    const fn of(side: &Side) -> Self {
+        let (held, out) = (side.held(), side.out);
+        Self { held, out, occupies: side.occupies(), surely: side.surely_occupies() }
     }
 }
 
 /// What an adapter did is looked at, as things were before.
-fn check_side(pass: &mut Pass<'_>, flow: &Flow, side: &Side, place: Place, what: &What) {
+#[inline]
+fn check_side(pass: &mut Pass<'_>, flow: &Flow, place: Place, what: &What) {
+    let Some(side) = flow.side(place) else { return };
     match *what {
         What::Called { call, refused, .. } => {
             lifecycle::called(pass, side, place, (call, refused));
@@ -153,6 +180,7 @@ fn check_side(pass: &mut Pass<'_>, flow: &Flow, side: &Side, place: Place, what:
 }
 
 /// What an adapter did becomes what is known.
+#[inline]
 fn update(pass: &Pass<'_>, flow: &mut Flow, place: Place, what: &What) {
     let is_over = flow.life.is_over();
     let has_failed = flow.life == FlowState::Failed;
@@ -207,27 +235,21 @@ fn update(pass: &Pass<'_>, flow: &mut Flow, place: Place, what: &What) {
 }
 
 /// What a change of a flow is to the adapter as a whole.
-fn account(pass: &mut Pass<'_>, place: Place, before: &Side, after: &Side) {
-    let (at, run) = (place as usize, &mut *pass.run);
-    let counts = |side: &Side| (u32::from(side.occupies()), u32::from(side.surely_occupies()));
-    let (occupied, surely) = (counts(before), counts(after));
-    if let Some(count) = run.occupied.get_mut(at) {
-        *count = (*count + surely.0).saturating_sub(occupied.0);
-    }
-    if let Some(count) = run.surely_occupied.get_mut(at) {
-        *count = (*count + surely.1).saturating_sub(occupied.1);
-    }
-    if let Some(out) = run.out.get_mut(at) {
-        *out += after.out - before.out;
-    }
-    let (Some(held), Some(most), Some(empty)) =
-        (run.held.get_mut(at), run.held_max.get_mut(at), run.empty_since.get_mut(at))
-    else {
+#[inline]
+fn account(pass: &mut Pass<'_>, place: Place, before: Counts, after: Counts) {
+    if before == after {
         return;
-    };
-    *held = (*held + after.held()).saturating_sub(before.held());
-    *most = (*most).max(*held);
-    *empty = if *held > 0 { None } else { (*empty).or(Some(pass.mark.tick)) };
+    }
+    let (at, tick) = (place as usize, pass.mark.tick);
+    let Some(all) = pass.run.adapters.get_mut(at) else { return };
+    let change =
+        |count: u32, before, after| (count + u32::from(after)).saturating_sub(u32::from(before));
+    all.occupied = change(all.occupied, before.occupies, after.occupies);
+    all.surely_occupied = change(all.surely_occupied, before.surely, after.surely);
+    all.out += after.out - before.out;
+    all.held = (all.held + after.held).saturating_sub(before.held);
+    all.held_max = all.held_max.max(all.held);
+    all.empty_since = if all.held > 0 { None } else { all.empty_since.or(Some(tick)) };
 }
 
 /// Something happened to a flow that no adapter did.
@@ -318,8 +340,8 @@ fn of_run(pass: &mut Pass<'_>, flows: &mut [Flow], what: &What) {
     match *what {
         What::Holds { place, bytes } => {
             resources::holds(pass, place, bytes);
-            if let Some(most) = pass.run.told_max.get_mut(place as usize) {
-                *most = (*most).max(bytes);
+            if let Some(all) = pass.run.adapters.get_mut(place as usize) {
+                all.told_max = all.told_max.max(bytes);
             }
         }
         What::SessionError { code, .. } => {

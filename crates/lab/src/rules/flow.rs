@@ -212,6 +212,23 @@ impl Flow {
 /// One of something for each adapter.
 pub(super) type Both<T> = [T; 2];
 
+/// What is known of an adapter, over all its flows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct All {
+    /// Bytes that it took and has not put out, and how many it was at most.
+    pub(super) held: u64,
+    pub(super) held_max: u64,
+    /// How many it said at most that it holds.
+    pub(super) told_max: u64,
+    /// Bytes that it put out.
+    pub(super) out: u64,
+    /// Since when it holds nothing.
+    pub(super) empty_since: Option<Tick>,
+    /// Flows that it carries, for all that is known, and surely.
+    pub(super) occupied: u32,
+    pub(super) surely_occupied: u32,
+}
+
 /// What is known of the run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
@@ -227,18 +244,7 @@ pub(super) struct Run {
     pub(super) faults: Faults,
     /// All faults.
     pub(super) all_faults: Faults,
-    /// Bytes that each adapter took and has not put out, and how many it was at most.
-    pub(super) held: Both<u64>,
-    pub(super) held_max: Both<u64>,
-    /// How many it said at most that it holds.
-    pub(super) told_max: Both<u64>,
-    /// Since when it holds nothing.
-    pub(super) empty_since: Both<Option<Tick>>,
-    /// Flows that it carries, for all that is known, and surely.
-    pub(super) occupied: Both<u32>,
-    pub(super) surely_occupied: Both<u32>,
-    /// Bytes that it put out.
-    pub(super) out: Both<u64>,
+    pub(super) adapters: Both<All>,
     /// Flows that are stalled.
     pub(super) stalled: u32,
     /// The first that was broken off.
@@ -263,13 +269,7 @@ impl Run {
             has_classes: has(Class::Interactive) && has(Class::Bulk),
             faults: Faults::default(),
             all_faults: Faults::default(),
-            held: [0; 2],
-            held_max: [0; 2],
-            told_max: [0; 2],
-            empty_since: [Some(Tick(0)); 2],
-            occupied: [0; 2],
-            surely_occupied: [0; 2],
-            out: [0; 2],
+            adapters: [All { empty_since: Some(Tick(0)), ..All::default() }; 2],
             stalled: 0,
             first_broken: None,
             calm: None,
@@ -278,6 +278,10 @@ impl Run {
             is_finished: false,
             is_crashed: false,
         }
+    }
+
+    pub(super) fn all(&self, place: Place) -> All {
+        self.adapters.get(place as usize).copied().unwrap_or_default()
     }
 
     pub(super) fn claims(&self, place: Place, capability: Capability) -> bool {
@@ -304,7 +308,8 @@ impl Pass<'_> {
     }
 }
 
-/// The adapter that an event is about.
+/// The adapter that did what an event tells.
+#[inline]
 pub(super) const fn place_of(what: &What) -> Option<Place> {
     match *what {
         What::Called { place, .. }

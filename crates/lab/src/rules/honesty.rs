@@ -8,6 +8,7 @@ use super::tally::{Fact, Value};
 use crate::contract::{Capability, Class, ErrorClass, FlowId, FlowState};
 use crate::trace::{Call, Place};
 
+#[inline]
 pub(super) fn called(
     pass: &mut Pass<'_>,
     side: &Side,
@@ -39,11 +40,10 @@ pub(super) fn called(
 }
 
 /// Of a flow bytes are put out: whether one that is more urgent had some that could have been.
+#[inline]
 pub(super) fn out(pass: &mut Pass<'_>, flows: &[Flow], place: Place) {
-    if !pass.run.has_classes
-        || !pass.run.claims(place, Capability::FlowPriority)
-        || !pass.run.all_faults.is_none()
-    {
+    let is_claimed = pass.run.claims(place, Capability::FlowPriority);
+    if !is_claimed || !pass.run.all_faults.is_none() {
         return;
     }
     let at = (pass.mark.flow.number() as usize).wrapping_sub(1);
@@ -54,7 +54,7 @@ pub(super) fn out(pass: &mut Pass<'_>, flows: &[Flow], place: Place) {
         Class::Normal => return,
     };
     let run = &*pass.run;
-    let out = run.out.get(place as usize).copied().unwrap_or(0);
+    let out = run.all(place).out;
     let waits = |flow: &&Flow| {
         flow.class == other
             && flow.side(place).is_some_and(|side| {

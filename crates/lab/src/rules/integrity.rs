@@ -8,6 +8,7 @@ use crate::contract::FlowState;
 use crate::pattern::Direction;
 use crate::trace::{Place, Said, What};
 
+#[inline]
 pub(super) fn out(pass: &mut Pass<'_>, side: &Side, put: &Put) {
     let mark = pass.mark;
     let fact = |what, found, expected: Value| {
@@ -48,6 +49,7 @@ pub(super) fn other_byte(pass: &mut Pass<'_>, flow: &Flow, what: &What) {
     }
 }
 
+#[inline]
 pub(super) fn said(pass: &mut Pass<'_>, side: &Side, place: Place, said: Said) {
     if matches!(said, Said::HalfClosed | Said::Closed) {
         pass.tally.check(Id::NoLess, pass.mark, side.out >= side.taken, || {
@@ -57,6 +59,7 @@ pub(super) fn said(pass: &mut Pass<'_>, side: &Side, place: Place, said: Said) {
     }
 }
 
+#[inline]
 pub(super) fn crossed(pass: &mut Pass<'_>, flow: &Flow, direction: Direction) {
     if pass.is_network_broken(flow) {
         return;

@@ -11,6 +11,7 @@ use crate::pattern::Direction;
 use crate::trace::{Place, Trace, What};
 
 /// An adapter put out or said something of a flow.
+#[inline]
 pub(super) fn out(pass: &mut Pass<'_>, side: &Side, place: Place) {
     pass.tally.check(Id::OwnFlows, pass.mark, side.is_opened, || never_opened(place));
     if pass.run.stalled > 0 {
@@ -30,6 +31,7 @@ const fn never_opened(place: Place) -> Fact {
     Fact::new("the flow of which it puts something out", found, expected).by(place)
 }
 
+#[inline]
 pub(super) fn stream(pass: &mut Pass<'_>, flow: &Flow, stream: u32) {
     let last = pass.run.last_stream;
     pass.tally.check(Id::OwnStream, pass.mark, stream > last && !flow.has_stream, || {

@@ -8,6 +8,7 @@ use super::tally::{Fact, Value};
 use crate::contract::{Capability, ErrorClass, FlowEvent, FlowState};
 use crate::trace::{Call, Place, Said};
 
+#[inline]
 pub(super) fn called(
     pass: &mut Pass<'_>,
     side: &Side,
@@ -40,7 +41,7 @@ fn refusal(what: &'static str, refused: Option<ErrorClass>) -> Fact {
 
 fn opens(pass: &mut Pass<'_>, place: Place, refused: Option<ErrorClass>) {
     let at = place as usize;
-    let carries = pass.run.occupied.get(at).copied().unwrap_or(0);
+    let carries = pass.run.all(place).occupied;
     let most = pass.run.limits.get(at).map_or(0, |limits| limits.flows_max);
     let mark = pass.mark;
     match refused {
@@ -59,6 +60,7 @@ fn opens(pass: &mut Pass<'_>, place: Place, refused: Option<ErrorClass>) {
     }
 }
 
+#[inline]
 pub(super) fn took(pass: &mut Pass<'_>, offer: &Offer, place: Place) {
     if offer.is_behind_end {
         let (found, expected) = (Value::Named("taken"), Value::Named("refused"));
@@ -77,6 +79,7 @@ pub(super) fn refused(pass: &mut Pass<'_>, offer: &Offer, place: Place, class: E
     }
 }
 
+#[inline]
 pub(super) fn out(pass: &mut Pass<'_>, side: &Side, place: Place) {
     nothing_more(pass, side, place, side.is_closed || side.is_over);
 }
@@ -103,6 +106,7 @@ fn nothing_more(pass: &mut Pass<'_>, side: &Side, place: Place, is_over: bool) {
     }
 }
 
+#[inline]
 pub(super) fn said(pass: &mut Pass<'_>, side: &Side, place: Place, said: Said) {
     let mark = pass.mark;
     if side.is_closed {
@@ -134,6 +138,7 @@ pub(super) const fn name(said: Said) -> &'static str {
     }
 }
 
+#[inline]
 pub(super) fn moved(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
     let from = flow.life;
     pass.tally.check(Id::Arrows, pass.mark, has_arrow(from, state), || {

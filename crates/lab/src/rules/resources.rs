@@ -5,13 +5,14 @@ use super::catalogue::Id;
 use super::flow::{Flow, Pass};
 use super::tally::{Fact, Value};
 use crate::contract::{ErrorClass, FlowId, Limits};
-use crate::trace::{Call, Place, What};
+use crate::trace::{Call, Place};
 
 fn limits(pass: &Pass<'_>, place: Place) -> Option<Limits> {
     pass.run.limits.get(place as usize).copied()
 }
 
 /// An adapter says how many bytes it holds.
+#[inline]
 pub(super) fn holds(pass: &mut Pass<'_>, place: Place, bytes: u64) {
     let Some(most) = limits(pass, place).map(|limits| limits.buffered_bytes_max) else { return };
     pass.tally.check(Id::ToldWithin, pass.mark, bytes <= most, || {
@@ -20,8 +21,9 @@ pub(super) fn holds(pass: &mut Pass<'_>, place: Place, bytes: u64) {
 }
 
 /// What it took and has not put out, with this event.
-pub(super) fn accounted(pass: &mut Pass<'_>, flow: &Flow, place: Place, what: &What) {
-    let (What::Took { .. }, Some(limits)) = (what, limits(pass, place)) else { return };
+#[inline]
+pub(super) fn took(pass: &mut Pass<'_>, flow: &Flow, place: Place) {
+    let Some(limits) = limits(pass, place) else { return };
     if flow.is_crashed() {
         return;
     }
@@ -34,20 +36,21 @@ pub(super) fn accounted(pass: &mut Pass<'_>, flow: &Flow, place: Place, what: &W
     if pass.run.is_crashed {
         return;
     }
-    let of_all = pass.run.held.get(place as usize).copied().unwrap_or(0);
+    let of_all = pass.run.all(place).held;
     let most = limits.buffered_bytes_max;
     pass.tally.check(Id::AllWithin, mark, of_all <= most, || {
         Fact::new("what it holds of all flows", Value::Is(of_all), Value::AtMost(most)).by(place)
     });
 }
 
+#[inline]
 pub(super) fn called(
     pass: &mut Pass<'_>,
     place: Place,
     (call, refused): (Call, Option<ErrorClass>),
 ) {
     let (Call::Open, Some(limits)) = (call, limits(pass, place)) else { return };
-    let open = pass.run.surely_occupied.get(place as usize).copied().unwrap_or(0);
+    let open = pass.run.all(place).surely_occupied;
     if open >= limits.flows_max && !pass.run.is_crashed {
         pass.tally.check(Id::FlowsWithin, pass.mark, refused.is_some(), || {
             let (found, expected) =
@@ -69,15 +72,15 @@ pub(super) fn run_finished(pass: &mut Pass<'_>, flows: &[Flow]) {
     pass.mark.flow = FlowId::new(0);
     let mark = pass.mark;
     let are_over = flows.iter().all(|flow| flow.life.is_over() && !flow.is_stuck);
-    let was_used = pass.run.held_max.iter().any(|held| *held > 0);
+    let was_used = pass.run.adapters.iter().any(|all| all.held_max > 0);
     if pass.run.is_finished && are_over && was_used {
         pass.tally.holds(Id::NothingLeft);
     }
     if pass.run.is_crashed {
         return;
     }
-    let (told, held) = (pass.run.told_max, pass.run.held_max);
-    for ((told, held), place) in told.into_iter().zip(held).zip([Place::Ingress, Place::Egress]) {
+    for (all, place) in pass.run.adapters.into_iter().zip([Place::Ingress, Place::Egress]) {
+        let (told, held) = (all.told_max, all.held_max);
         if held > 0 {
             pass.tally.check(Id::ToldAll, mark, told >= held, || {
                 let (found, expected) = (Value::Is(told), Value::AtLeast(held));

@@ -15,6 +15,7 @@ use crate::contract::FlowState;
 use crate::trace::{Place, What};
 
 /// How the flow ends says nothing: it may have been broken off by a fault, or with the session.
+#[inline]
 pub(super) fn is_loose(pass: &Pass<'_>, flow: &Flow) -> bool {
     let breaks = Faults::NETWORK.and(Faults::BREAKS).and(Faults::CRASH);
     pass.run.is_session_over || pass.faults(flow).has_any(breaks)
