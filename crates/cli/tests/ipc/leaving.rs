@@ -162,10 +162,11 @@ cause: the peer closed the connection: the server has ended (code [..])
     );
     let out = std::io::read_to_string(world.server.0.stdout.take().unwrap()).unwrap();
     assert_eq!(world.server.ended(), Some(0));
+    // The server may not have heard yet that who sent the last element has gone.
     snapbox::assert_data_eq!(
         out,
         str![[r#"
-{"channels":1,"connections_closed":1,"elements_left":0,"event":"ended"}
+{"channels":1,"connections_closed":[..],"elements_left":0,"event":"ended"}
 
 "#]]
     );
