@@ -35,6 +35,8 @@ use super::{Connection, Side};
 use crate::reactor::{self, Guarded};
 use crate::shm::Doorbell;
 
+/// Looks before the peer is let have this CPU, if it wants that.
+const LOOKS_PACKED: u32 = 16;
 /// It looks at most so long before it sleeps: what a sleep and a wake cost.
 const LOOK_MAX: Duration = Duration::from_micros(50);
 /// Looks between two looks at the clock, and before a sleep when looking has not paid: longer than an
@@ -140,8 +142,10 @@ impl<S: Side> Connection<S> {
     /// Looks until the parker is woken, as long as that may pay.
     fn look(self: &Arc<Self>, parker: &Parker) -> bool {
         let mut until = None;
+        // A peer that wants this CPU cannot answer while this thread looks.
+        let looks = if self.may_come_soon() { LOOKS } else { LOOKS_PACKED };
         loop {
-            for _ in 0..LOOKS {
+            for _ in 0..looks {
                 if self.look_once() {
                     until = None;
                 }
