@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Checks: the named saboteurs fail the gates that are about them, and a report depends on
+//! neither threads nor time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use becket_lab::adapters::{HEALTHY, Healthy};
+use becket_lab::check::{self, Make, Options};
+use becket_lab::gate::Gate;
+use becket_lab::report::{Report, json};
+use becket_lab::saboteur;
+
+/// Gates that do not pass, but for the one for which there is nothing to compare.
+fn failed(report: &Report) -> Vec<&'static str> {
+    let parity = Gate::GeneratedBackendParity.name();
+    let gates = report.gates.iter().filter(|gate| gate.name != parity && gate.verdict != "pass");
+    gates.map(|gate| gate.name).collect()
+}
+
+/// What went wrong, for a message.
+fn shown(report: &Report) -> String {
+    let mut text: Vec<_> = report.gates.iter().map(|gate| format!("{gate:?}")).collect();
+    for profile in &report.profiles {
+        let runs = profile.runs.iter();
+        let wrong =
+            runs.filter(|run| !["pass", "not-applicable", "non-strict"].contains(&run.verdict));
+        let profile_is = |run| {
+            format!(
+                "seed {} chunk {} flow {} window {} buffered {} {} {} {}: {run:#?}",
+                profile.seed,
+                profile.max_chunk_bytes,
+                profile.flow_bytes_max,
+                profile.window_bytes,
+                profile.max_buffered_bytes,
+                profile.carrier,
+                profile.faults,
+                profile.scheduler,
+            )
+        };
+        text.extend(wrong.map(profile_is));
+    }
+    text.push(format!("{:?}", report.adversary));
+    text.join("\n")
+}
+
+fn quick(make: Make<'_>, start_seed: u64) -> Report {
+    check::run(&Options { start_seed, ..Options::quick("pair", make) })
+}
+
+fn pair(name: &str) -> &'static Healthy {
+    HEALTHY.iter().find(|pair| pair.name == name).expect("a pair of this name")
+}
+
+#[test]
+fn the_named_saboteurs_fail_the_gate_that_is_about_them() {
+    for (name, gate) in [
+        ("ignores_source_backpressure", Gate::Backpressure),
+        ("accepts_post_close_write", Gate::FlowLifecycle),
+        ("drops_final_chunk", Gate::SequenceIntegrity),
+        ("duplicates_chunk", Gate::SequenceIntegrity),
+        ("wrong_flow_stream_mapping", Gate::SequenceIntegrity),
+        ("payload_trace_leak", Gate::TraceHygiene),
+        ("secret_trace_leak", Gate::TraceHygiene),
+        ("padding_only_diversity", Gate::SequenceIntegrity),
+    ] {
+        let saboteur = saboteur::of_name(&format!("local_adapter_{name}")).unwrap();
+        for start_seed in [1, 2, 8] {
+            let report = quick(&saboteur.make, start_seed);
+            let failed = failed(&report);
+            for gate in [gate, Gate::Correctness] {
+                assert!(failed.contains(&gate.name()), "{name} from {start_seed}: {failed:?}");
+            }
+            assert_eq!((report.verdict, report.exit_code), ("fail", 1), "{name} {start_seed}");
+        }
+    }
+}
+
+#[test]
+fn a_report_depends_on_neither_threads_nor_time() {
+    let report = |jobs, start_seed| {
+        let make = &pair("chunks").make;
+        let options = Options { jobs, start_seed, ..Options::quick("chunks", make) };
+        json(&check::run(&options)).unwrap()
+    };
+    let one = report(1, 7);
+    assert_eq!(one, report(1, 7));
+    for jobs in [0, 2, 3, 64, 1000] {
+        assert_eq!(one, report(jobs, 7), "{jobs} threads");
+    }
+    assert_ne!(one, report(1, 8));
+    let read: serde_json::Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(read["schema"], "becket-lab-check/1");
+    assert_eq!(read["gates"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+fn a_profile_is_repeated_by_its_seed() {
+    let make = &pair("memory").make;
+    let all = quick(make, 5);
+    let options = Options { start_seed: 7, profiles: Some(1), ..Options::quick("pair", make) };
+    assert_eq!(check::run(&options).profiles[0], all.profiles[2]);
+}
+
+#[test]
+fn who_differs_from_run_to_run_is_nondeterministic() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let made = AtomicU64::new(0);
+    let make = move |limits: becket_lab::contract::Limits| {
+        // Every pair has other room than the one before.
+        let less = made.fetch_add(1, Ordering::Relaxed) % 64;
+        let flow_buffered_bytes_max = limits.flow_buffered_bytes_max - less;
+        (pair("memory").make)(becket_lab::contract::Limits { flow_buffered_bytes_max, ..limits })
+    };
+    let report = quick(&make, 1);
+    assert_eq!((report.verdict, report.exit_code), ("nondeterministic", 5), "{}", shown(&report));
+}
+
+#[test]
+fn who_panics_fails_every_gate_of_the_runs_and_the_others_go_on() {
+    let make = |limits: becket_lab::contract::Limits| -> becket_lab::adapters::Pair {
+        assert!(limits.flows_max > 100, "no such adapter");
+        (pair("memory").make)(limits)
+    };
+    let report = quick(&make, 1);
+    for gate in Gate::ALL.into_iter().take(7) {
+        let gate = report.gate(gate).unwrap();
+        assert_eq!((gate.verdict, gate.counted, gate.failed), ("fail", 9, 9), "{}", gate.name);
+    }
+    assert_eq!(report.gate(Gate::MutantDetection).unwrap().verdict, "pass");
+    assert_eq!(report.profiles[0].runs[0].reason, Some("an adapter panicked"));
+}
+
+#[test]
+fn what_adapters_do_not_carry_is_not_applicable() {
+    let make = |limits: becket_lab::contract::Limits| {
+        (pair("memory").make)(becket_lab::contract::Limits { flows_max: 1, ..limits })
+    };
+    let report = quick(&make, 1);
+    for profile in &report.profiles {
+        let verdicts: Vec<_> = profile.runs.iter().skip(1).map(|run| run.verdict).collect();
+        assert_eq!(verdicts, ["not-applicable"; 2]);
+    }
+    assert!(report.gate(Gate::Correctness).unwrap().counted <= 3);
+}
+
+#[test]
+fn a_name_that_looks_like_a_secret_is_hidden() {
+    let make = &pair("memory").make;
+    let text = json(&check::run(&Options::quick("my-password-71af", make))).unwrap();
+    assert!(!text.contains("71af") && text.contains("(hidden)"));
+}
