@@ -103,7 +103,7 @@ fn no_rule_is_broken() {
     for pair in HEALTHY {
         for source in Source::ALL {
             for behaviour in Behaviour::ALL {
-                for seed in 0..6 {
+                for seed in 0..3 {
                     for buffer in [7, 1000, 64 << 10] {
                         let made = Made { buffer, ..Made::of(source, behaviour, seed) };
                         if made.is_large() && (buffer == 7 || buffer == 1000 && seed > 0) {
@@ -121,12 +121,15 @@ fn no_rule_is_broken() {
 #[test]
 fn no_rule_is_broken_on_any_carrier_under_faults() {
     let (mut examiner, mut all) = (Examiner::new(), Marks::default());
+    let mut number = 0;
     for pair in HEALTHY {
         for carrier in Carrier::ALL {
             for kind in FaultKind::ALL.map(Some).into_iter().chain([None]) {
-                for seed in 0..12 {
-                    let source = Source::ALL[seed as usize % Source::ALL.len()];
-                    let behaviour = Behaviour::ALL[seed as usize / 3 % Behaviour::ALL.len()];
+                for seed in 0..6 {
+                    // All sources with all targets, in turn.
+                    number += 1;
+                    let source = Source::ALL[number % Source::ALL.len()];
+                    let behaviour = Behaviour::ALL[number % Behaviour::ALL.len()];
                     let kinds = kind.map_or(FaultKinds::ALL, FaultKinds::only);
                     let faults = FaultPlan::new(kinds, 3, Tick(30));
                     let made = Made { carrier, faults, ..Made::of(source, behaviour, seed) };
