@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Checks: the named saboteurs fail the gates that are about them, and a report depends on
+//! Checks: healthy pairs pass every gate, the named saboteurs do not, and a report depends on
 //! neither threads nor time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use becket_lab::adapters::{HEALTHY, Healthy};
-use becket_lab::check::{self, Make, Options};
+use becket_lab::check::{self, Make, Mode, Options};
 use becket_lab::gate::Gate;
 use becket_lab::report::{Report, json};
 use becket_lab::saboteur;
@@ -49,6 +49,55 @@ fn quick(make: Make<'_>, start_seed: u64) -> Report {
 
 fn pair(name: &str) -> &'static Healthy {
     HEALTHY.iter().find(|pair| pair.name == name).expect("a pair of this name")
+}
+
+fn passes(name: &str) {
+    for start_seed in 0..50 {
+        let report = quick(&pair(name).make, start_seed);
+        assert!(failed(&report).is_empty(), "{name} from {start_seed}:\n{}", shown(&report));
+        assert_eq!((report.verdict, report.exit_code), ("not-exercised", 3));
+    }
+}
+
+/// A test for each pair, so that they run side by side.
+macro_rules! pass {
+    ($($name:ident: $pair:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            passes($pair);
+        })*
+
+        #[test]
+        fn every_pair_has_its_test() {
+            assert!(HEALTHY.iter().map(|pair| pair.name).eq([$($pair),*]));
+        }
+    };
+}
+
+pass! {
+    memory_passes: "memory";
+    pipes_pass: "pipe";
+    rings_pass: "ring";
+    chunks_pass: "chunks";
+    two_kinds_pass: "ring-memory";
+}
+
+#[test]
+fn in_full_mode_a_healthy_pair_breaks_nothing_and_every_mutant_is_found() {
+    let make = &pair("memory").make;
+    let report = check::run(&Options { mode: Mode::Full, ..Options::quick("memory", make) });
+    assert!(failed(&report).is_empty(), "{}", shown(&report));
+    println!("{:?} {:?}", report.not_exercised, report.adversary);
+    let runs: usize = report.profiles.iter().map(|profile| profile.runs.len()).sum();
+    assert_eq!((report.profiles.len(), runs), (20, 220));
+    let counted = report.gate(Gate::Correctness).unwrap().counted;
+    let of_profiles = report.profiles.iter().flat_map(|profile| &profile.runs);
+    let tried = of_profiles.filter(|run| run.verdict != "not-applicable").count() as u64;
+    for gate in Gate::ALL.iter().take(8) {
+        assert_eq!(report.gate(*gate).unwrap().counted, counted, "{}", gate.name());
+    }
+    assert_eq!(counted, tried);
+    assert!(tried >= 150, "{tried}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What adapters say in words, written down while they run: their errors, and their summaries.
+//! What adapters say in words, written down while they run: their errors, their summaries, and what
+//! is shown of their manifests.
 //!
-//! An adapter with an ear at it does what it does without: it is asked for its summary after each
-//! call, which changes nothing.
+//! An adapter with an ear at it does what it does without: it is asked for its summary and its
+//! manifest after each call, which changes nothing.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,8 +24,8 @@ const TEXT_BYTES_MAX: usize = 256 << 10;
 pub(crate) struct Said {
     texts: Vec<(TextKind, Place, String)>,
     bytes: usize,
-    /// The last summary of each place: it is kept once.
-    last: [String; 2],
+    /// The last summary of each place, and what was shown of its manifest: each is kept once.
+    last: [[String; 2]; 2],
 }
 
 impl Said {
@@ -32,11 +33,16 @@ impl Said {
         self.keep(TextKind::Error, place, format!("{error} {error:?}"));
     }
 
-    fn summary(&mut self, place: Place, summary: String) {
-        let Some(last) = self.last.get_mut(place as usize) else { return };
-        if *last != summary {
-            last.clone_from(&summary);
-            self.keep(TextKind::Summary, place, summary);
+    /// What an adapter says of itself.
+    fn of_itself(&mut self, place: Place, adapter: &(impl Adapter + ?Sized)) {
+        let shown = format!("{:?}", adapter.manifest());
+        let said = [(TextKind::Summary, adapter.summary()), (TextKind::Debug, shown)];
+        for (at, (kind, text)) in said.into_iter().enumerate() {
+            let last = self.last.get_mut(place as usize).and_then(|last| last.get_mut(at));
+            if let Some(last) = last.filter(|last| **last != text) {
+                last.clone_from(&text);
+                self.keep(kind, place, text);
+            }
         }
     }
 
@@ -81,7 +87,7 @@ impl<A: Adapter + ?Sized> Listened<A> {
         if let Err(error) = &result {
             said.error(self.place, error);
         }
-        said.summary(self.place, self.adapter.summary());
+        said.of_itself(self.place, &*self.adapter);
         result
     }
 }
@@ -119,7 +125,7 @@ impl<A: Adapter + ?Sized> Adapter for Listened<A> {
 
     fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
         self.adapter.poll(cx, outlet);
-        self.said.borrow_mut().summary(self.place, self.adapter.summary());
+        self.said.borrow_mut().of_itself(self.place, &*self.adapter);
     }
 
     fn deadline(&self) -> Option<Tick> {
