@@ -80,13 +80,13 @@ mod tests {
         let (mut trace, mut choices) = (Trace::new(100), Choices::seeded(1));
         let mut strikes = Strikes::new(plan);
         let mut struck = Vec::new();
-        for now in (0..10).flat_map(|now| [Tick(now); 20]) {
-            assert!(!strikes.strike(FaultKind::Delay, None, 8, now, (&mut choices, &mut trace)));
-            if strikes.strike(FaultKind::Drop, None, 8, now, (&mut choices, &mut trace)) {
-                struck.push(now.0);
+        for tick in (0..10).flat_map(|tick| [Tick(tick); 20]) {
+            assert!(!strikes.strike(FaultKind::Delay, None, 8, tick, (&mut choices, &mut trace)));
+            if strikes.strike(FaultKind::Drop, None, 8, tick, (&mut choices, &mut trace)) {
+                struck.push(tick.0);
             }
         }
-        assert!(struck.len() == 5 && struck.iter().all(|now| (3..=6).contains(now)), "{struck:?}");
+        assert!(struck.len() == 5 && struck.iter().all(|tick| (3..=6).contains(tick)), "{struck:?}");
         assert!(strikes.is_spent(Tick(4)) && trace.events().len() == 5);
 
         let (mut zeros, mut strikes) = (Choices::replayed(Vec::new()), Strikes::new(plan));
