@@ -86,7 +86,10 @@ mod tests {
                 struck.push(tick.0);
             }
         }
-        assert!(struck.len() == 5 && struck.iter().all(|tick| (3..=6).contains(tick)), "{struck:?}");
+        assert!(
+            struck.len() == 5 && struck.iter().all(|tick| (3..=6).contains(tick)),
+            "{struck:?}"
+        );
         assert!(strikes.is_spent(Tick(4)) && trace.events().len() == 5);
 
         let (mut zeros, mut strikes) = (Choices::replayed(Vec::new()), Strikes::new(plan));
