@@ -65,11 +65,24 @@ pub(crate) fn sort<'a>(
     if head.aux > 0 && body.is_empty() {
         return Err(broken(kind, "a piece of an element has no bytes"));
     }
-    let Some(assembly) = place else {
+    if place.is_none() {
         let bytes = head.length.checked_add(head.aux);
         let bytes = bytes.ok_or(broken(kind, "an element longer than 4 GiB"))?;
         return Ok(Piece::First { bytes });
-    };
+    }
+    Ok(Piece::Later(later(place, head, body, keep)?))
+}
+
+/// Puts a piece to those before it.
+#[inline(never)]
+fn later<'a>(
+    place: &mut Option<Assembly>,
+    head: &Head,
+    body: &[u8],
+    keep: bool,
+) -> Result<Option<Whole<'a>>, SessionError> {
+    let kind = head.kind;
+    let assembly = place.as_mut().ok_or(broken(kind, "no element"))?;
     if (assembly.kind, assembly.sequence) != (kind, head.sequence) {
         return Err(broken(kind, "another element begins before this one is whole"));
     }
@@ -81,12 +94,12 @@ pub(crate) fn sort<'a>(
         assembly.buffer.extend_from_slice(body);
     }
     if head.aux > 0 {
-        return Ok(Piece::Later(None));
+        return Ok(None);
     }
     let Assembly { sequence, flags, total: bytes, buffer, .. } =
         place.take().ok_or(broken(kind, "no element"))?;
     let body = Body::Owned(buffer.freeze());
-    Ok(Piece::Later(Some(Whole { sequence, flags, bytes, body })))
+    Ok(Some(Whole { sequence, flags, bytes, body }))
 }
 
 /// Begins an element whose first piece has been checked and paid for.
@@ -103,14 +116,21 @@ pub(crate) fn begin<'a>(
     if head.aux == 0 {
         return Some(Whole { sequence, flags, bytes, body: Body::Borrowed(body) });
     }
+    *place = Some(first(head, body, bytes, keep));
+    None
+}
+
+/// An element of which more is to come.
+#[inline(never)]
+fn first(head: &Head, body: &[u8], total: u32, keep: bool) -> Assembly {
     let mut buffer = BytesMut::new();
     if keep {
-        buffer.reserve(bytes as usize);
+        buffer.reserve(total as usize);
         buffer.extend_from_slice(body);
     }
-    let (kind, follow) = (head.kind, head.aux);
-    *place = Some(Assembly { kind, sequence, flags, total: bytes, follow, buffer });
-    None
+    let Head { kind, sequence, aux: follow, .. } = *head;
+    let flags = head.flags & !flags::MORE;
+    Assembly { kind, sequence, flags, total, follow, buffer }
 }
 
 impl Assembly {

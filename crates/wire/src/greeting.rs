@@ -13,12 +13,16 @@
 //! Unknown types are skipped, so that later versions can say more. A type that is missing stands at
 //! its least: nothing of the kind is taken.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BufMut;
 
 use crate::{PeerLimits, limits::FRAME_BODY_BYTES_LEAST};
 
-pub(crate) fn encode(limits: &PeerLimits) -> Bytes {
-    let mut body = BytesMut::with_capacity(64);
+/// Five attributes of 4 bytes and one of 8, each behind a head of 4.
+const BYTES: usize = 5 * (4 + 4) + 4 + 8;
+
+pub(crate) fn encode(limits: &PeerLimits) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    let mut body = &mut bytes[..];
     let attributes = [
         (1, 4, limits.frame_body_bytes_max.into()),
         (2, 4, limits.element_bytes_max.into()),
@@ -32,18 +36,11 @@ pub(crate) fn encode(limits: &PeerLimits) -> Bytes {
         body.put_u16_le(length);
         body.put_uint_le(value, length.into());
     }
-    body.freeze()
+    bytes
 }
 
 pub(crate) fn decode(mut body: &[u8]) -> Result<PeerLimits, &'static str> {
-    let mut limits = PeerLimits {
-        frame_body_bytes_max: 0,
-        element_bytes_max: 0,
-        session_credit_bytes: 0,
-        streams_max: 0,
-        requests_max: 0,
-        regions_max: 0,
-    };
+    let mut limits = PeerLimits::NONE;
     while !body.is_empty() {
         let ([number0, number1, length0, length1], rest) =
             body.split_first_chunk().ok_or("an attribute is cut off")?;

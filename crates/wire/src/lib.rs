@@ -18,6 +18,7 @@ mod limits;
 pub mod protocol;
 mod ready;
 mod session;
+mod spare;
 mod stream;
 mod table;
 pub mod v1;

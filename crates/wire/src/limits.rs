@@ -66,6 +66,18 @@ pub struct PeerLimits {
     pub regions_max: u32,
 }
 
+impl PeerLimits {
+    /// Of another side that was not heard yet.
+    pub(crate) const NONE: Self = Self {
+        frame_body_bytes_max: 0,
+        element_bytes_max: 0,
+        session_credit_bytes: 0,
+        streams_max: 0,
+        requests_max: 0,
+        regions_max: 0,
+    };
+}
+
 /// The shortest `frame_body_bytes_max` that a side may ask for.
 pub const FRAME_BODY_BYTES_LEAST: u32 = 256;
 

@@ -81,6 +81,20 @@ impl Ready {
         }
     }
 
+    /// Nobody has anything to send, in any class, or waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        let [high, normal, low] = &self.in_turn;
+        high.is_empty() & normal.is_empty() & low.is_empty() & self.nobody_waits()
+    }
+
+    /// Nobody waits for session credit, in any class.
+    #[inline]
+    pub(crate) fn nobody_waits(&self) -> bool {
+        let [high, normal, low] = &self.waiting;
+        high.is_empty() & normal.is_empty() & low.is_empty()
+    }
+
     /// Who has waited longest in this class.
     #[inline]
     pub(crate) fn waiting(&self, class: usize) -> Option<StreamId> {
@@ -126,7 +140,14 @@ impl Ready {
         self.in_turn.iter().chain(&self.waiting).map(VecDeque::len).sum()
     }
 
+    /// Nobody is listed any more, and the memory is let go.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Nobody is listed any more.
+    pub(crate) fn renew(&mut self) {
+        self.in_turn.iter_mut().chain(&mut self.waiting).for_each(VecDeque::clear);
+        self.dead = 0;
     }
 }

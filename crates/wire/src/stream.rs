@@ -133,7 +133,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(phase: Phase, priority: Priority, may_send: Credit, granted: Credit) -> Self {
+    /// One with an empty queue.
+    pub(crate) fn new(
+        phase: Phase,
+        priority: Priority,
+        may_send: Credit,
+        granted: Credit,
+        queue: VecDeque<Item>,
+    ) -> Self {
         Self {
             phase,
             priority,
@@ -143,7 +150,7 @@ impl Stream {
                 sent: 0,
                 acked: 0,
                 returnable: 0,
-                queue: VecDeque::new(),
+                queue,
                 queue_bytes: 0,
                 begun: None,
                 paid: None,

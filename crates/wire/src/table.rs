@@ -50,6 +50,13 @@ impl<T> Table<T> {
         Self { slots: Vec::new(), free: VecDeque::new(), used: 0, generation_max }
     }
 
+    /// Takes everything out and forgets all numbers, but keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.free.clear();
+        self.used = 0;
+    }
+
     /// How many are there.
     pub(crate) const fn len(&self) -> usize {
         self.used
@@ -62,17 +69,25 @@ impl<T> Table<T> {
             return None;
         }
         let index = if self.free.len() >= SPARE || self.slots.len() >= max {
-            self.free.pop_front()?
+            let index = self.free.pop_front()?;
+            let slot = self.slots.get_mut(index as usize)?;
+            slot.generation =
+                if slot.generation >= self.generation_max { 1 } else { slot.generation + 1 };
+            slot.value = Some(make(index, slot.generation));
+            index
         } else {
-            self.slots.push(Slot { generation: 0, value: None });
-            self.slots.len() as u32 - 1
+            let index = self.slots.len() as u32;
+            self.grow(1, || make(index, 1));
+            index
         };
-        let slot = self.slots.get_mut(index as usize)?;
-        slot.generation =
-            if slot.generation >= self.generation_max { 1 } else { slot.generation + 1 };
-        slot.value = Some(make(index, slot.generation));
         self.used += 1;
         Some(index)
+    }
+
+    /// One more place. The value is made where it stays.
+    #[inline]
+    fn grow(&mut self, generation: u32, make: impl FnOnce() -> T) {
+        self.slots.extend(std::iter::once_with(|| Slot { generation, value: Some(make()) }));
     }
 
     /// Puts a value where the other side has put it.
@@ -81,20 +96,23 @@ impl<T> Table<T> {
         max: u32,
         index: u32,
         generation: u32,
-        value: T,
+        make: impl FnOnce() -> T,
     ) -> Result<(), Misfit> {
         if index >= max {
             return Err(Misfit::TooMany);
         }
-        if index as usize == self.slots.len() {
-            self.slots.push(Slot { generation: 0, value: None });
+        // No generation is 0: what has it finds no place.
+        if index as usize == self.slots.len() && generation != 0 {
+            self.grow(generation, make);
+            self.used += 1;
+            return Ok(());
         }
         let slot = self.slots.get_mut(index as usize).ok_or(Misfit::Taken)?;
         if slot.value.is_some() || slot.generation == generation {
             return Err(Misfit::Taken);
         }
         slot.generation = generation;
-        slot.value = Some(value);
+        slot.value = Some(make());
         self.used += 1;
         Ok(())
     }
@@ -129,11 +147,24 @@ impl<T> Table<T> {
             return None;
         }
         let value = slot.value.take()?;
+        self.left(index, reuse);
+        Some(value)
+    }
+
+    /// Drops a value where it is, if it is there. `reuse`: as for [`remove`](Self::remove).
+    pub(crate) fn discard(&mut self, index: u32, generation: u32, reuse: bool) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if slot.generation == generation && slot.value.is_some() {
+            slot.value = None;
+            self.left(index, reuse);
+        }
+    }
+
+    fn left(&mut self, index: u32, reuse: bool) {
         self.used -= 1;
         if reuse {
             self.free.push_back(index);
         }
-        Some(value)
     }
 }
 
@@ -166,13 +197,14 @@ mod tests {
     #[test]
     fn a_mirror_grows_by_one_place_at_a_time() {
         let mut table = Table::new(9);
-        assert_eq!(table.admit(4, 1, 1, ()), Err(Misfit::Taken));
-        assert_eq!(table.admit(4, 0, 1, ()), Ok(()));
-        assert_eq!(table.admit(4, 0, 2, ()), Err(Misfit::Taken));
-        assert_eq!(table.admit(4, 4, 1, ()), Err(Misfit::TooMany));
+        assert_eq!(table.admit(4, 1, 1, || ()), Err(Misfit::Taken));
+        assert_eq!(table.admit(4, 0, 0, || ()), Err(Misfit::Taken), "no generation");
+        assert_eq!(table.admit(4, 0, 1, || ()), Ok(()));
+        assert_eq!(table.admit(4, 0, 2, || ()), Err(Misfit::Taken));
+        assert_eq!(table.admit(4, 4, 1, || ()), Err(Misfit::TooMany));
         assert_eq!(table.remove(0, 1, false), Some(()));
-        assert_eq!(table.admit(4, 0, 1, ()), Err(Misfit::Taken), "the same number again");
-        assert_eq!(table.admit(4, 0, 2, ()), Ok(()));
+        assert_eq!(table.admit(4, 0, 1, || ()), Err(Misfit::Taken), "the same number again");
+        assert_eq!(table.admit(4, 0, 2, || ()), Ok(()));
         assert_eq!(table.missing(0), Missing::Stale);
         assert_eq!(table.missing(1), Missing::Unknown);
     }

@@ -170,7 +170,16 @@ fn limits() -> Limits {
 
 impl World {
     fn new() -> Self {
-        let Pair { client, server, .. } = Pair::new(limits(), limits());
+        Self::of(Pair::new(limits(), limits()))
+    }
+
+    /// With the same two sessions, which begin anew, whatever they were about.
+    fn renewed(self) -> Self {
+        let [client, server] = self.sides.map(|side| side.session);
+        Self::of(Pair::renewed(client, server, limits()))
+    }
+
+    fn of(Pair { client, server, .. }: Pair) -> Self {
         let side = |session| Side {
             session,
             wire: Wire::default(),
@@ -488,6 +497,29 @@ proptest! {
             world.step(usize::from(*server), step);
         }
         world.finish();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_session_that_begins_anew_is_as_a_new_one(before in steps(), steps in steps()) {
+        let mut world = World::new();
+        for (server, step) in &before {
+            world.step(usize::from(*server), step);
+        }
+        let mut worlds = [World::new(), world.renewed()];
+        for (server, step) in &steps {
+            for world in &mut worlds {
+                world.step(usize::from(*server), step);
+            }
+        }
+        let [new, renewed] = worlds.map(|mut world| {
+            world.finish();
+            world.sides.map(|side| (side.wire.heads, *side.session.counters()))
+        });
+        prop_assert_eq!(new, renewed);
     }
 }
 

@@ -22,9 +22,10 @@ impl Session {
         let priority = Priority::from_number(head.flags);
         let priority = priority.ok_or(broken(kind, "an unknown priority"))?;
         let credit = Credit { messages: head.aux, bytes: head.sequence };
-        let stream = Stream::new(Phase::Asked, priority, credit, Credit::NONE);
+        let spare = &mut self.spare;
+        let make = || Stream::new(Phase::Asked, priority, credit, Credit::NONE, spare.take());
         let max = self.limits.streams_max;
-        self.streams.peer.admit(max, id.index(), id.generation(), stream).map_err(|misfit| {
+        self.streams.peer.admit(max, id.index(), id.generation(), make).map_err(|misfit| {
             match misfit {
                 Misfit::TooMany => {
                     SessionError::LimitExceeded { kind, what: "streams", limit: max.into() }
@@ -221,7 +222,9 @@ impl Session {
         }
         incoming.ended = true;
         let heard = !stream.is_reset();
-        self.settle(id);
+        if stream.is_over() {
+            self.remove(id);
+        }
         Ok(heard.then_some(Event::Ended { stream: id, code: head.code, why }))
     }
 

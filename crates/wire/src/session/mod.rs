@@ -52,9 +52,10 @@ pub use self::streams::Withdrawn;
 use self::{regions::Regions, requests::Asked, time::Clock};
 use crate::{
     Counters, Head, Kind, Left, Limits, PeerLimits, Refused, Role, SessionError, StreamId,
-    greeting,
+    assembly::Assembly,
     ids::GENERATION_MAX,
     ready::Ready,
+    spare::SpareQueues,
     stream::{Ending, Phase, Stream},
     table::{Missing, Table},
 };
@@ -83,7 +84,7 @@ pub struct Session {
     regions: Regions,
 
     // What is to be sent, in this order.
-    greeting: Option<Bytes>,
+    greets: bool,
     pongs: VecDeque<u64>,
     ping: Option<u64>,
     drain: Drain,
@@ -100,6 +101,7 @@ pub struct Session {
     taking: Taking,
     /// Bytes in the queues of all streams.
     queue_bytes: u64,
+    spare: SpareQueues,
     unsent: unsent::Unsent,
     counters: Counters,
 }
@@ -138,6 +140,18 @@ struct Taking {
     granted: u64,
     owed: u64,
     held: u64,
+    /// What is owed is told when it is as much: half of all, or as much less as an element may need,
+    /// so that what is not told never keeps an element back.
+    told_from: u64,
+}
+
+impl Taking {
+    fn of(limits: &Limits) -> Self {
+        let all = limits.session_credit_bytes;
+        let spare = all - u64::from(limits.element_bytes_max);
+        let told_from = (all / 2).min(spare).max(1);
+        Self { granted: all, told_from, ..Self::default() }
+    }
 }
 
 /// A frame without elements that waits to be sent.
@@ -159,17 +173,9 @@ impl Session {
     #[must_use]
     pub fn new(role: Role, limits: Limits, now: Instant) -> Self {
         let limits = limits.settled();
-        let nobody = PeerLimits {
-            frame_body_bytes_max: 0,
-            element_bytes_max: 0,
-            session_credit_bytes: 0,
-            streams_max: 0,
-            requests_max: 0,
-            regions_max: 0,
-        };
         Self {
             role,
-            peer: nobody,
+            peer: PeerLimits::NONE,
             state: State::Greeting,
             clock: Clock::new(now),
             streams: Streams {
@@ -180,7 +186,7 @@ impl Session {
             asked: Table::new(u32::MAX),
             asking: Table::new(u32::MAX),
             regions: Regions::default(),
-            greeting: (role == Role::Client).then(|| greeting::encode(&limits.told())),
+            greets: role == Role::Client,
             pongs: VecDeque::new(),
             ping: None,
             drain: Drain::default(),
@@ -190,12 +196,68 @@ impl Session {
             ready: Ready::default(),
             close: None,
             window: 0,
-            taking: Taking { granted: limits.session_credit_bytes, ..Taking::default() },
+            taking: Taking::of(&limits),
             queue_bytes: 0,
+            spare: SpareQueues::default(),
             unsent: unsent::Unsent::new(),
             counters: Counters::default(),
             limits,
         }
+    }
+
+    /// Ends whatever is going on, unheard, and begins anew `now`: as [`new`](Self::new) of the same
+    /// role, with the memory of before. For who runs many short sessions one after another.
+    pub fn renew(&mut self, limits: Limits, now: Instant) {
+        // Every field by its name: none can be forgotten.
+        let Self {
+            role,
+            limits: own_limits,
+            peer,
+            state,
+            clock,
+            streams,
+            asked,
+            asking,
+            regions,
+            greets,
+            pongs,
+            ping,
+            drain,
+            control,
+            loose,
+            due,
+            ready,
+            close,
+            window,
+            taking,
+            queue_bytes,
+            spare: _,
+            unsent,
+            counters,
+        } = self;
+        *own_limits = limits.settled();
+        *peer = PeerLimits::NONE;
+        *state = State::Greeting;
+        *clock = Clock::new(now);
+        streams.own.clear();
+        streams.peer.clear();
+        asked.clear();
+        asking.clear();
+        *regions = Regions::default();
+        *greets = *role == Role::Client;
+        pongs.clear();
+        *ping = None;
+        *drain = Drain::default();
+        control.clear();
+        *loose = 0;
+        due.clear();
+        ready.renew();
+        *close = None;
+        *window = 0;
+        *taking = Taking::of(own_limits);
+        *queue_bytes = 0;
+        unsent.clear();
+        *counters = Counters::default();
     }
 
     /// Begins nothing new from now on and tells the other side. What is open goes on; when all of
@@ -214,19 +276,23 @@ impl Session {
         if matches!(self.state, State::Closing | State::Closed) {
             return;
         }
-        let why = self.text(why.into());
+        let mut why = why.into();
+        self.shorten(&mut why);
         self.let_all_go();
         self.state = State::Closing;
         self.close = Some((code, why));
     }
 
+    #[cold]
     fn fail(&mut self, error: SessionError) -> SessionError {
         self.close(error.code(), error.to_string());
         error
     }
 
+    #[cold]
+    #[inline(never)]
     fn let_all_go(&mut self) {
-        self.greeting = None;
+        self.greets = false;
         self.pongs = VecDeque::new();
         self.ping = None;
         self.drain.due = false;
@@ -402,13 +468,14 @@ impl Session {
         Ok(())
     }
 
-    fn text(&self, mut why: Bytes) -> Bytes {
+    /// Words are cut to what the other side takes.
+    #[inline]
+    fn shorten(&self, why: &mut Bytes) {
         let most = match self.state {
             State::Greeting => 256,
             _ => self.limits.text_bytes_max.min(self.peer.frame_body_bytes_max),
         };
         why.truncate(most as usize);
-        why
     }
 
     /// Queues a frame whose number something else bounds.
@@ -436,32 +503,27 @@ impl Session {
     }
 
     fn mark_ready(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(id)
-            && !stream.outgoing.listed
-        {
-            stream.outgoing.listed = true;
-            self.ready.push(stream.priority as usize, id);
-        }
-    }
-
-    /// Removes the stream if nothing more can come of it.
-    fn settle(&mut self, id: StreamId) {
-        if self.streams.get(id).is_some_and(Stream::is_over) {
-            self.remove(id);
+        if let Some(stream) = self.streams.get_mut(id) {
+            list(&mut self.ready, id, stream);
         }
     }
 
     fn remove(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.remove(id) else { return };
-        self.queue_bytes -= stream.outgoing.queue_bytes;
-        if let Some(assembly) = &stream.incoming.assembly {
-            self.taking.owed += u64::from(assembly.bytes());
-        }
-        if stream.outgoing.listed {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        let outgoing = &mut stream.outgoing;
+        let (queue_bytes, listed) = (outgoing.queue_bytes, outgoing.listed);
+        self.spare.put(&mut outgoing.queue);
+        let assembled = stream.incoming.assembly.as_ref().map_or(0, Assembly::bytes);
+        self.streams.discard(id);
+        self.queue_bytes -= queue_bytes;
+        self.taking.owed += u64::from(assembled);
+        if listed {
             self.forget_ready();
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn forget_ready(&mut self) {
         let streams = &self.streams;
         self.ready.forget(|id| streams.get(id).is_some_and(|stream| stream.outgoing.listed));
@@ -506,10 +568,18 @@ impl Streams {
         table.missing(id.index())
     }
 
-    fn remove(&mut self, id: StreamId) -> Option<Stream> {
+    fn discard(&mut self, id: StreamId) {
         let own = id.opener() == self.role;
         let table = if own { &mut self.own } else { &mut self.peer };
-        table.remove(id.index(), id.generation(), own)
+        table.discard(id.index(), id.generation(), own);
+    }
+}
+
+/// A stream has something to send.
+#[inline]
+fn list(ready: &mut Ready, id: StreamId, stream: &mut Stream) {
+    if !std::mem::replace(&mut stream.outgoing.listed, true) {
+        ready.push(stream.priority as usize, id);
     }
 }
 

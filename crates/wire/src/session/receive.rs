@@ -23,19 +23,22 @@ impl Session {
     /// once more, so that the other side hears why, and drop the connection.
     #[inline]
     pub fn receive<'a>(&mut self, frame: Frame<'a>) -> Received<'a> {
+        let received = self.take(&frame.head, frame.body);
+        if let Err(error) = &received {
+            self.fail(*error);
+        }
+        received
+    }
+
+    /// Never in place, so that what comes of a frame is written where the caller wants it, and not
+    /// moved there.
+    #[inline(never)]
+    fn take<'a>(&mut self, head: &Head, body: &'a [u8]) -> Received<'a> {
         if self.is_closed() {
             return Err(SessionError::Closed);
         }
         self.clock.hear();
-        self.counters.received.frame(frame.body.len());
-        match self.take(&frame.head, frame.body) {
-            Err(error) => Err(self.fail(error)),
-            event => event,
-        }
-    }
-
-    #[inline]
-    fn take<'a>(&mut self, head: &Head, body: &'a [u8]) -> Received<'a> {
+        self.counters.received.frame(body.len());
         let kind = head.kind;
         if head.length as usize != body.len() {
             return Err(broken(kind, "a body of another length than the head says"));
@@ -91,7 +94,7 @@ impl Session {
         self.window = peer.session_credit_bytes;
         self.state = State::Open;
         if self.role == Role::Server {
-            self.greeting = Some(greeting::encode(&self.limits.told()));
+            self.greets = true;
         }
         Ok(Some(Event::Ready { peer }))
     }
@@ -130,7 +133,7 @@ impl Session {
         let request = head.sequence;
         let (index, generation) = parts(request);
         let max = self.limits.requests_max;
-        self.asking.admit(max, index, generation, Asking::default()).map_err(
+        self.asking.admit(max, index, generation, Asking::default).map_err(
             |misfit| match misfit {
                 Misfit::TooMany => {
                     SessionError::LimitExceeded { kind, what: "requests", limit: max.into() }

@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 
-use super::{Session, head, sending, unsent};
+use super::{Session, head, list, sending, unsent};
 use crate::{
-    Credit, Head, Kind, Outlet, Priority, Refused, SessionError, StreamId, codes, flags,
-    stream::{Ending, Item, Phase, Stream},
+    Credit, Head, Kind, Limits, Outlet, Priority, Refused, SessionError, StreamId, codes, flags,
+    stream::{Ending, Item, Outgoing, Phase, Stream},
 };
 
 /// What became of an element that was to be taken back.
@@ -46,10 +46,10 @@ impl Session {
         self.fits(&name)?;
         let max = self.peer.streams_max.min(self.limits.streams_max);
         let mut id = StreamId::from_number(0);
-        let role = self.role;
+        let (role, spare) = (self.role, &mut self.spare);
         let make = |index, generation| {
             id = StreamId::new(role, index, generation);
-            Stream::new(Phase::Opening, priority, Credit::NONE, credit)
+            Stream::new(Phase::Opening, priority, Credit::NONE, credit, spare.take())
         };
         self.streams.own.insert(max, make).ok_or(Refused::TooMany)?;
         self.ready.reserve(priority, self.streams());
@@ -168,21 +168,12 @@ impl Session {
         if credit.pay(bytes as u64) { Ok(stream.priority) } else { Err(Refused::NoCredit) }
     }
 
-    fn room(&self, stream: &Stream, bytes: u64) -> Result<(), Refused> {
-        let messages_max = self.limits.stream_queue_messages_max as usize;
-        let all = self.queue_bytes.saturating_add(bytes);
-        if stream.outgoing.queue.len() >= messages_max || all > self.limits.session_queue_bytes_max
-        {
-            return Err(Refused::Full);
-        }
-        Ok(())
-    }
-
     fn enqueue(&mut self, id: StreamId, flags: u8, element: Bytes) -> Result<u64, Refused> {
         let bytes = element.len() as u64;
-        self.room(self.streams.get(id).ok_or(Refused::UnknownStream)?, bytes)?;
-        let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
+        let Self { streams, limits, queue_bytes, ready, .. } = self;
+        let stream = streams.get_mut(id).ok_or(Refused::UnknownStream)?;
         let outgoing = &mut stream.outgoing;
+        let all = room(limits, *queue_bytes, outgoing, bytes)?;
         if !outgoing.credit.pay(bytes) {
             return Err(Refused::NoCredit);
         }
@@ -190,8 +181,8 @@ impl Session {
         let sequence = outgoing.numbered;
         outgoing.queue.push_back(Item::Data { sequence, flags: flags & ELEMENT_FLAGS, element });
         outgoing.queue_bytes += bytes;
-        self.queue_bytes += bytes;
-        self.mark_ready(id);
+        *queue_bytes = all;
+        list(ready, id, stream);
         Ok(sequence)
     }
 
@@ -316,28 +307,31 @@ impl Session {
             return Err(Refused::TooLong);
         }
         let bytes = element.len() as u64;
-        self.room(stream, bytes)?;
+        let all = room(&self.limits, self.queue_bytes, &stream.outgoing, bytes)?;
         let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
         stream.incoming.keepable -= 1;
         let outgoing = &mut stream.outgoing;
         outgoing.returns_queued += 1;
         outgoing.queue.push_back(Item::Return { sequence, flags: flags & ELEMENT_FLAGS, element });
         outgoing.queue_bytes += bytes;
-        self.queue_bytes += bytes;
-        self.mark_ready(id);
+        self.queue_bytes = all;
+        list(&mut self.ready, id, stream);
         Ok(())
     }
 
     /// Nothing more is sent on the stream; what is queued goes first. Acks, nacks and credit may
     /// still be said until the other side has ended as well: a receiver of elements that must be
     /// acked ends last, with its last ack before its end.
+    // In place, so that the words, most often none, are written once and never moved.
+    #[inline(always)]
     pub fn end(&mut self, id: StreamId, code: u16, why: impl Into<Bytes>) -> Result<(), Refused> {
         self.usable()?;
-        let why = self.text(why.into());
-        let stream = self.live(id)?;
+        let mut why = why.into();
+        self.shorten(&mut why);
+        let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
         sending(stream)?;
         stream.outgoing.ending = Ending::Asked(code, why);
-        self.mark_ready(id);
+        list(&mut self.ready, id, stream);
         Ok(())
     }
 
@@ -345,7 +339,8 @@ impl Session {
     /// it any more.
     pub fn reset(&mut self, id: StreamId, code: u16, why: impl Into<Bytes>) -> Result<(), Refused> {
         self.usable()?;
-        let why = self.text(why.into());
+        let mut why = why.into();
+        self.shorten(&mut why);
         let stream = self.streams.get(id).ok_or(Refused::UnknownStream)?;
         if stream.is_reset() {
             return Err(Refused::Ended);
@@ -355,6 +350,8 @@ impl Session {
     }
 
     /// Drops what a stream holds and has a reset sent.
+    #[cold]
+    #[inline(never)]
     pub(super) fn put_down(&mut self, id: StreamId, phase: Phase, code: u16, why: Bytes) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         self.unsent.clear();
@@ -397,4 +394,12 @@ impl Session {
     pub(super) fn piece_bytes_max(&self) -> u32 {
         self.peer.frame_body_bytes_max.min(self.limits.frame_body_bytes_max)
     }
+}
+
+/// The bytes of all queues with one more element on a stream, if it has room.
+#[inline]
+fn room(limits: &Limits, queue_bytes: u64, stream: &Outgoing, bytes: u64) -> Result<u64, Refused> {
+    let all = queue_bytes.saturating_add(bytes);
+    let is_full = stream.queue.len() >= limits.stream_queue_messages_max as usize;
+    if is_full || all > limits.session_queue_bytes_max { Err(Refused::Full) } else { Ok(all) }
 }

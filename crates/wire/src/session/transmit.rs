@@ -19,7 +19,7 @@ use crate::{
     HEAD_BYTES, Head, Kind, Outlet, Priority, Role, StreamId,
     assembly::cut,
     counters::Traffic,
-    flags,
+    flags, greeting,
     stream::{Due, Ending, Item, Phase, Stream},
 };
 
@@ -56,6 +56,10 @@ impl Session {
             if self.state != State::Open {
                 return true;
             }
+            if self.ready.is_empty() && !self.owes_credit() {
+                // All else was said, and no element makes more to be said.
+                return true;
+            }
             if !self.transmit_elements(outlet) {
                 return false;
             }
@@ -70,21 +74,15 @@ impl Session {
     pub(super) fn has_control(&self) -> bool {
         !self.due.is_empty()
             || !self.control.is_empty()
-            || self.owes_credit()
-            || !self.pongs.is_empty()
-            || self.ping.is_some()
-            || (self.drain.due && self.state == State::Open)
-            || self.greeting.is_some()
+            || self.has_session_frames()
+            || self.greets
             || self.close.is_some()
     }
 
-    /// Session credit is told of when half of it is owed, or as much less as an element may need:
-    /// so what is not told never keeps an element back.
+    /// Session credit is to be told of.
     #[inline]
-    fn owes_credit(&self) -> bool {
-        let all = self.limits.session_credit_bytes;
-        let spare = all - u64::from(self.limits.element_bytes_max);
-        self.taking.owed >= (all / 2).min(spare).max(1)
+    const fn owes_credit(&self) -> bool {
+        self.taking.owed >= self.taking.told_from
     }
 
     /// Everything but elements. `false`: no room for all of it.
@@ -94,12 +92,21 @@ impl Session {
             State::Closing => return self.transmit_close(outlet),
             State::Greeting | State::Open => {}
         }
-        self.transmit_greeting(outlet)
-            && self.transmit_session(outlet)
+        (!self.greets || self.transmit_greeting(outlet))
+            && (!self.has_session_frames() || self.transmit_session(outlet))
             && self.transmit_queued(outlet)
             && self.transmit_due(outlet)
     }
 
+    /// There is something to be sent about the session itself.
+    #[inline]
+    fn has_session_frames(&self) -> bool {
+        let drains = self.drain.due && self.state == State::Open;
+        !self.pongs.is_empty() || self.ping.is_some() || drains || self.owes_credit()
+    }
+
+    #[cold]
+    #[inline(never)]
     fn transmit_close<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
         if let Some((code, why)) = &self.close {
             let head = Head { code: *code, ..Head::new(Kind::Close) };
@@ -112,21 +119,21 @@ impl Session {
         true
     }
 
+    #[cold]
+    #[inline(never)]
     fn transmit_greeting<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
-        if let Some(body) = &self.greeting {
-            let kind = match self.role {
-                Role::Client => Kind::Hello,
-                Role::Server => Kind::Welcome,
-            };
-            let head = Head { aux: VERSION, ..Head::new(kind) };
-            if !put(&mut self.counters.sent, outlet, head, body) {
-                return false;
-            }
-            self.greeting = None;
-        }
-        true
+        let kind = match self.role {
+            Role::Client => Kind::Hello,
+            Role::Server => Kind::Welcome,
+        };
+        let head = Head { aux: VERSION, ..Head::new(kind) };
+        let body = greeting::encode(&self.limits.told());
+        self.greets = !put(&mut self.counters.sent, outlet, head, &body);
+        !self.greets
     }
 
+    #[cold]
+    #[inline(never)]
     fn transmit_session<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
         let sent = &mut self.counters.sent;
         while let Some(sequence) = self.pongs.front() {
@@ -194,7 +201,9 @@ impl Session {
     }
 
     fn transmit_elements<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
-        self.unpark();
+        if !self.ready.nobody_waits() {
+            self.unpark();
+        }
         for class in 0..Priority::CLASSES {
             while let Some((id, alone)) = self.ready.front(class) {
                 match self.turn(outlet, id, alone) {
@@ -209,6 +218,8 @@ impl Session {
     }
 
     /// Those that have waited for session credit, as far as it goes now.
+    #[cold]
+    #[inline(never)]
     fn unpark(&mut self) {
         for class in 0..Priority::CLASSES {
             while let Some(id) = self.ready.waiting(class) {
@@ -311,7 +322,9 @@ impl Session {
         outgoing.listed = false;
         outgoing.in_turn = false;
         outgoing.deficit = 0;
-        self.settle(id);
+        if stream.is_over() {
+            self.remove(id);
+        }
         Turn::Empty
     }
 }
@@ -385,8 +398,9 @@ fn say_due<O: Outlet + ?Sized>(
     true
 }
 
-/// Puts a frame with the length of its body into the outlet and counts it.
-#[inline]
+/// Puts a frame with the length of its body into the outlet and counts it. Always in place: a head
+/// that is written field by field and read as words at once would be waited for.
+#[inline(always)]
 fn put<O: Outlet + ?Sized>(sent: &mut Traffic, outlet: &mut O, head: Head, body: &[u8]) -> bool {
     let head = Head { length: body.len() as u32, ..head };
     let put = outlet.put(&head, body).is_ok();

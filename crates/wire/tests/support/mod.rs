@@ -67,11 +67,25 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new(client: Limits, server: Limits) -> Self {
         let now = Instant::now();
-        let mut pair = Self {
-            client: Session::new(Role::Client, client, now),
-            server: Session::new(Role::Server, server, now),
-            now,
-        };
+        let client = Session::new(Role::Client, client, now);
+        let server = Session::new(Role::Server, server, now);
+        Self::greeted(client, server, now)
+    }
+
+    /// Sessions that were used begin anew.
+    pub(crate) fn renewed(mut client: Session, mut server: Session, limits: Limits) -> Self {
+        let now = Instant::now();
+        client.renew(limits.clone(), now);
+        server.renew(limits, now);
+        for session in [&client, &server] {
+            let listed = (session.listed(), session.queued_control(), session.queued_bytes());
+            assert_eq!((listed, session.is_idle()), ((0, 0, 0), session.role() == Role::Server));
+        }
+        Self::greeted(client, server, now)
+    }
+
+    fn greeted(client: Session, server: Session, now: Instant) -> Self {
+        let mut pair = Self { client, server, now };
         let events = pair.exchange();
         assert_eq!(events.len(), 2, "{events:?}");
         assert!(pair.client.is_ready() && pair.server.is_ready());
