@@ -17,7 +17,7 @@ mod side;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ use crate::greeting::{Greeted, Greeter, GreetingError, MAJOR, MINOR};
 use crate::reactor::{self, Ready, Watched};
 use crate::shm;
 use crate::task;
-use crate::transport::listen::{Access, ListenError, Listener, Refusals};
+use crate::transport::listen::{Access, Admissions, ListenError, Listener, Refusals};
 use crate::transport::{Link, LinkError, Socket, SocketKind};
 use crate::v1;
 
@@ -46,6 +46,8 @@ use crate::v1;
 const ACCEPTED_AT_ONCE: usize = 16;
 /// When the system has no room for another connection, it is asked again so much later.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// What clients are told when the server is dropped.
+const ENDED: &str = "the server has ended";
 
 /// What answers a monitor: takes the query, gives a report or says why not.
 pub type Reporter = Arc<dyn Fn(&[u8]) -> Result<Bytes, String> + Send + Sync>;
@@ -82,13 +84,23 @@ pub(crate) struct Shared {
     /// Open ones.
     pub(crate) connections: AtomicUsize,
     sessions: Mutex<Vec<Weak<Connection<ServerSide>>>>,
+    /// Set before the lists are emptied, under whose locks it is seen.
+    has_ended: AtomicBool,
 }
 
-/// A listener and its watch.
+/// Where a server lets clients in.
 struct Door {
-    listener: Listener,
+    path: PathBuf,
+    admissions: Arc<Admissions>,
     shared: Arc<Shared>,
-    watched: Mutex<Option<Watched>>,
+    /// `None` from the server's end on, although the I/O thread may still hold the door.
+    open: Mutex<Option<Open>>,
+}
+
+/// What is listened at. The watch goes before what it watches.
+struct Open {
+    _watched: Watched,
+    listener: Listener,
 }
 
 /// Why nobody listens.
@@ -208,17 +220,25 @@ impl Builder {
             report: self.report,
             connections: AtomicUsize::new(0),
             sessions: Mutex::default(),
+            has_ended: AtomicBool::new(false),
         });
         let mut server = Server { shared: shared.clone(), doors: Vec::new() };
         for (path, kind) in places {
             let listener = Listener::bind(path, *kind, self.access.clone(), self.connections_max)?;
-            let watched = Mutex::new(None);
-            let door = Arc::new(Door { listener, shared: shared.clone(), watched });
+            let door = Arc::new(Door {
+                path: path.clone(),
+                admissions: listener.admissions().clone(),
+                shared: shared.clone(),
+                open: Mutex::new(None),
+            });
             let owner: Arc<dyn Ready> = door.clone();
             let owner = Arc::downgrade(&owner);
-            let watched = reactor::watch(rustix::fd::AsFd::as_fd(&door.listener), owner);
-            let failed = |source| ServeError::Watch { path: path.clone(), source };
-            *door.watched.lock() = Some(watched.map_err(failed)?);
+            // Who comes before it is open waits for the lock.
+            let mut open = door.open.lock();
+            let watched = reactor::watch(rustix::fd::AsFd::as_fd(&listener), owner)
+                .map_err(|source| ServeError::Watch { path: path.clone(), source })?;
+            *open = Some(Open { _watched: watched, listener });
+            drop(open);
             server.doors.push(door);
         }
         Ok(server)
@@ -272,13 +292,13 @@ impl Server {
 
     /// Where it listens.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.doors.iter().map(|door| door.listener.path())
+        self.doors.iter().map(|door| door.path.as_path())
     }
 
     /// Whom it turned away, over all its sockets.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusals> {
-        self.doors.iter().map(|door| door.listener.admissions().refusals()).collect()
+        self.doors.iter().map(|door| door.admissions.refusals()).collect()
     }
 
     /// What was counted over all clients of protocol 1.0.
@@ -315,18 +335,21 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         for door in &self.doors {
-            *door.watched.lock() = None;
+            let open = door.open.lock().take();
+            drop(open);
         }
+        // Who is being greeted finds it set when it comes to the lists that are emptied now.
+        self.shared.has_ended.store(true, Ordering::Relaxed);
         let sessions = std::mem::take(&mut *self.shared.sessions.lock());
         for session in sessions.iter().filter_map(Weak::upgrade) {
-            session.close(becket_wire::codes::DONE, "the server has ended");
+            session.close(becket_wire::codes::DONE, ENDED);
         }
         let clients = std::mem::take(&mut *self.shared.v1_clients.lock());
         for client in clients.iter().filter_map(Weak::upgrade) {
             client.close();
         }
         if !self.shared.keeps_channels {
-            self.shared.channels.close_all("the server has ended");
+            self.shared.channels.close_all(ENDED);
         }
     }
 }
@@ -343,7 +366,11 @@ impl fmt::Debug for Server {
 impl Ready for Door {
     fn ready(self: Arc<Self>) {
         for _ in 0..ACCEPTED_AT_ONCE {
-            match self.listener.accept() {
+            let accepted = match &*self.open.lock() {
+                Some(open) => open.listener.accept(),
+                None => return,
+            };
+            match accepted {
                 Ok(Some(socket)) => {
                     let shared = self.shared.clone();
                     task::spawn(async move {
@@ -378,7 +405,9 @@ impl Ready for Door {
 impl Door {
     /// Whether somebody waits in line, who has been told of already.
     fn has_more(&self) -> bool {
-        let mut line = [PollFd::new(&self.listener, PollFlags::IN)];
+        let open = self.open.lock();
+        let Some(open) = &*open else { return false };
+        let mut line = [PollFd::new(&open.listener, PollFlags::IN)];
         matches!(rustix::event::poll(&mut line, Some(&Timespec::default())), Ok(1..))
     }
 }
@@ -434,6 +463,10 @@ impl Shared {
         let mut clients = self.v1_clients.lock();
         clients.retain(|client| client.strong_count() > 0);
         clients.push(Arc::downgrade(&client));
+        drop(clients);
+        if self.has_ended.load(Ordering::Relaxed) {
+            client.close();
+        }
         Ok(())
     }
 
@@ -444,6 +477,10 @@ impl Shared {
         let mut sessions = self.sessions.lock();
         sessions.retain(|session| session.strong_count() > 0);
         sessions.push(Arc::downgrade(&connection));
+        drop(sessions);
+        if self.has_ended.load(Ordering::Relaxed) {
+            connection.close(becket_wire::codes::DONE, ENDED);
+        }
         connection.keep();
         Ok(())
     }

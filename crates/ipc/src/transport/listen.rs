@@ -147,7 +147,7 @@ impl Listener {
 
     /// Who came in and who did not.
     #[must_use]
-    pub fn admissions(&self) -> &Admissions {
+    pub fn admissions(&self) -> &Arc<Admissions> {
         &self.admissions
     }
 

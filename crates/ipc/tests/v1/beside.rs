@@ -6,8 +6,8 @@ use std::time::Duration;
 use becket_ipc::Server;
 
 use crate::raw::{
-    ABI_MAJOR, CHAN_ID, ELEMENT, FOR_EVER, HELLO, MAKE, Packing, RECV, RESULT, Raw, SEND,
-    TIMEOUT_MS, four,
+    ABI_MAJOR, ABI_MINOR, CHAN_ID, ELEMENT, FOR_EVER, HELLO, MAKE, Packing, RECV, RESULT, Raw,
+    SEND, TIMEOUT_MS, four,
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -66,4 +66,28 @@ fn a_server_that_ends_takes_its_old_clients_along() {
     drop(server);
     assert_eq!(old.hear(), None);
     assert!(!path.exists());
+}
+
+#[test]
+fn who_is_being_greeted_when_a_server_ends_is_let_go() {
+    let (_directory, path, server) = server();
+    let mut slow = Raw::connect(&path, Packing::One);
+    // They are let in in order.
+    Raw::connect(&path, Packing::One).greet();
+    drop(server);
+    slow.say(HELLO, &[(ABI_MAJOR, &four(1)), (ABI_MINOR, &four(0))]);
+    while slow.hear().is_some() {}
+}
+
+#[test]
+fn a_path_is_free_as_soon_as_its_server_is_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("private/socket");
+    for _ in 0..200 {
+        let server = Server::builder().bind_both(&path).unwrap();
+        // The I/O thread is at the door while it is taken away.
+        let _client = Raw::connect(&path, Packing::One);
+        drop(server);
+        assert!(!path.exists());
+    }
 }
