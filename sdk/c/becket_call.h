@@ -38,6 +38,7 @@ typedef struct BkCall {
     uint64_t sid;
     const NrRequest *request; /* NULL: a raw call */
     NrBytes payload;
+    int is_stream; /* NR_OK is a frame of many, not the answer */
 } BkCall;
 
 /* Views. */
@@ -146,7 +147,9 @@ static inline int bk_number(NrBytes text, uint64_t max, uint64_t *out) {
 
 /* Answers. status NR_OK on a stream means that more may follow. */
 
-/* The payload is copied. Backpressure: the stream's queue is full, not taken. */
+/* The payload is copied. Backpressure: the stream's queue is full, not taken.
+ * Invalid: nobody waits (bk_is_cancelled), or it is longer than the host takes;
+ * then the call is still open. */
 static inline NrStatus bk_send(const BkPlugin *plugin, uint64_t sid, NrStatus status,
                                NrBytes payload) {
     if (BK_HAS(plugin->api, send)) {
@@ -179,8 +182,37 @@ static inline NrStatus bk_send_owned(const BkPlugin *plugin, uint64_t sid, NrSta
     return NR_OK;
 }
 
+/* 1: nobody waits for sid any more; 0 also if the host cannot tell. */
+static inline uint32_t bk_is_cancelled(const BkPlugin *plugin, uint64_t sid) {
+    return BK_HAS(plugin->api, is_cancelled) ? plugin->api->is_cancelled(plugin->host_ctx, sid)
+                                             : 0;
+}
+
+/* Ends what the host has refused although somebody waits, without bytes. Says
+ * what the host said. */
+static inline NrStatus bk_ended(const BkPlugin *plugin, uint64_t sid, NrStatus sent) {
+    if (sent != NR_OK && !bk_is_cancelled(plugin, sid)) {
+        bk_send(plugin, sid, sent, bk_bytes(NULL, 0));
+    }
+    return sent;
+}
+
+/* The answer to a call, or the last frame of a stream, from anywhere. When the
+ * host does not take it, such as one that is too long, the call ends with the
+ * status that this returns: no caller waits for it. */
+static inline NrStatus bk_end(const BkPlugin *plugin, uint64_t sid, NrStatus status,
+                              NrBytes payload) {
+    return bk_ended(plugin, sid, bk_send(plugin, sid, status, payload));
+}
+
+/* The same, of what was sent for a call. A frame may be followed by others, so it ends nothing. */
+static inline NrStatus bk_answered(const BkCall *call, NrStatus status, NrStatus sent) {
+    return call->is_stream && status == NR_OK ? sent : bk_ended(call->plugin, call->sid, sent);
+}
+
+/* In a handler: the answer, as by bk_end, or a frame, as by bk_send. */
 static inline NrStatus bk_answer(const BkCall *call, NrStatus status, NrBytes payload) {
-    return bk_send(call->plugin, call->sid, status, payload);
+    return bk_answered(call, status, bk_send(call->plugin, call->sid, status, payload));
 }
 
 static inline NrStatus bk_answer_text(const BkCall *call, NrStatus status, const char *text) {
@@ -232,12 +264,6 @@ static inline NrStatus bk_state_get(const BkPlugin *plugin, uint64_t sid, NrStr 
     return BK_HAS(plugin->api, state_get)
                ? plugin->api->state_get(plugin->host_ctx, sid, key, (uint8_t *)buf, cap, len_out)
                : NR_UNSUPPORTED;
-}
-
-/* 1: nobody waits for sid any more; 0 also if the host cannot tell. */
-static inline uint32_t bk_is_cancelled(const BkPlugin *plugin, uint64_t sid) {
-    return BK_HAS(plugin->api, is_cancelled) ? plugin->api->is_cancelled(plugin->host_ctx, sid)
-                                             : 0;
 }
 
 /* BK_NO_DEADLINE also if the host cannot tell. */

@@ -118,8 +118,10 @@ static inline NrStatus bk_vt_handle_by_id(void *plugin_ctx, uint32_t id, uint64_
     if (id >= plugin->def->entries_len) {
         return NR_UNSUPPORTED;
     }
-    BkCall call = {plugin, sid, request, payload};
-    return plugin->def->entries[id].handle(&call);
+    const BkEntry *entry = &plugin->def->entries[id];
+    int is_stream = (entry->kind & ~BK_ENTRY_NEVER_WAITS) != BK_ENTRY_UNARY;
+    BkCall call = {plugin, sid, request, payload, is_stream};
+    return entry->handle(&call);
 }
 
 static inline NrStatus bk_vt_handle(void *plugin_ctx, NrStr entry, uint64_t sid,

@@ -85,7 +85,7 @@ static inline void bk_text_release(void *owner_ctx, const uint8_t *ptr, uint64_t
     free(owner_ctx);
 }
 
-/* Sends it. Afterwards the text is empty, also when the host did not take it. */
+/* Sends it, as bk_send. Afterwards the text is empty, also when the host did not take it. */
 static inline NrStatus bk_text_send(BkText *text, const BkPlugin *plugin, uint64_t sid,
                                     NrStatus status) {
     NrStatus sent;
@@ -115,8 +115,15 @@ static inline NrStatus bk_text_stream(BkText *text, const BkPlugin *plugin, uint
     return sent;
 }
 
+/* As bk_end. */
+static inline NrStatus bk_text_end(BkText *text, const BkPlugin *plugin, uint64_t sid,
+                                   NrStatus status) {
+    return bk_ended(plugin, sid, bk_text_send(text, plugin, sid, status));
+}
+
+/* As bk_answer. */
 static inline NrStatus bk_text_answer(BkText *text, const BkCall *call, NrStatus status) {
-    return bk_text_send(text, call->plugin, call->sid, status);
+    return bk_answered(call, status, bk_text_send(text, call->plugin, call->sid, status));
 }
 
 #endif /* BECKET_TEXT_H */

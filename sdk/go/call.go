@@ -8,6 +8,7 @@ import "C"
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -18,7 +19,8 @@ import (
 type Call struct {
 	plugin *Plugin
 	sid    uint64
-	stream *Stream // this call as a stream; nil for a unary one
+	stream *Stream     // this call as a stream; nil for a unary one
+	lost   atomic.Bool // the host did not take a lease that was committed
 
 	mu     sync.Mutex // guards what follows
 	ctx    context.Context
@@ -46,7 +48,7 @@ func (c *Call) Context() context.Context {
 	}
 	c.plugin.calls.add(c.sid, c)
 	// The host is asked without the lock: cancel may come meanwhile, and takes it.
-	gone := C.bk_go_is_cancelled(c.plugin.c, C.uint64_t(c.sid)) != 0
+	gone := c.isOver()
 	left := uint64(C.bk_go_remaining_ms(c.plugin.c, C.uint64_t(c.sid)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,6 +112,7 @@ type Lease struct {
 	Bytes []byte
 	call  *Call
 	token uint64
+	size  int
 }
 
 // Lease asks the host for a buffer of n bytes or more. Commit it and return
@@ -120,18 +123,33 @@ func (c *Call) Lease(n int) (*Lease, error) {
 		return nil, ErrBackpressure
 	}
 	buf := unsafe.Slice((*byte)(l.ptr), int(l.cap))
-	return &Lease{Bytes: buf, call: c, token: uint64(l.token)}, nil
+	return &Lease{Bytes: buf, call: c, token: uint64(l.token), size: len(buf)}, nil
 }
 
 // Commit sends the first n bytes. The lease is over, unless this says
-// [ErrBackpressure].
+// [ErrBackpressure]. [ErrTooLong]: n is more than the buffer holds. After an
+// error the handler may answer otherwise; one that returns [Answered] all the
+// same fails the call with Invalid.
 func (l *Lease) Commit(status Status, n int) error {
-	err := errorOf(Status(C.bk_go_lease_commit(l.call.plugin.c, C.uint64_t(l.call.sid),
-		C.NrStatus(status), C.uint64_t(l.token), C.uint64_t(n))))
+	err := l.commit(status, n)
 	if err != ErrBackpressure {
 		l.Bytes = nil
 	}
+	if err != nil {
+		l.call.lost.Store(true)
+	}
 	return err
+}
+
+func (l *Lease) commit(status Status, n int) error {
+	if n < 0 || n > l.size {
+		if err := l.Release(); err != nil {
+			return err
+		}
+		return ErrTooLong
+	}
+	return errorOf(Status(C.bk_go_lease_commit(l.call.plugin.c, C.uint64_t(l.call.sid),
+		C.NrStatus(status), C.uint64_t(l.token), C.uint64_t(n))))
 }
 
 // Release gives the buffer back unused.
@@ -144,6 +162,42 @@ func (l *Lease) Release() error {
 func (c *Call) send(status Status, data []byte) Status {
 	ptr, n := cBytes(data)
 	return Status(C.bk_go_send(c.plugin.c, C.uint64_t(c.sid), C.NrStatus(status), ptr, n))
+}
+
+// last sends the answer, or the terminal frame. What the host does not take
+// although somebody waits ends the call all the same, without bytes: no caller
+// waits for an answer that was given.
+func (c *Call) last(status Status, data []byte) error {
+	sent := c.send(status, data)
+	err := c.errorOfSent(sent)
+	if err != nil && err != ErrClosed {
+		c.send(sent, nil)
+	}
+	return err
+}
+
+// errorOfSent tells apart what the host has one word for: a call that is over,
+// and bytes that are longer than it takes.
+func (c *Call) errorOfSent(sent Status) error {
+	if sent == StatusInvalid && !c.isOver() {
+		return ErrTooLong
+	}
+	return errorOf(sent)
+}
+
+// given is what a handler returned; a refusal, if that is Answered and the host
+// did not take the answer.
+func (c *Call) given(response Response) Response {
+	answered := response.Refused && response.Status == StatusOk
+	if answered && c.lost.Load() && !c.isOver() {
+		return Refuse(StatusInvalid)
+	}
+	return response
+}
+
+// isOver asks the host; false if that cannot tell.
+func (c *Call) isOver() bool {
+	return C.bk_go_is_cancelled(c.plugin.c, C.uint64_t(c.sid)) != 0
 }
 
 // cancelled is the host's word that nobody waits any more; false if it was known.

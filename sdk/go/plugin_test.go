@@ -260,6 +260,79 @@ func TestStateLeasesMetricsLogsAndConfig(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatIsTooLongEndsItsCall(t *testing.T) {
+	long := func(*becket.Request) becket.Response { return becket.OK([]byte("nine byte")) }
+	leased := func(otherwise becket.Response) becket.Handler {
+		return func(req *becket.Request) becket.Response {
+			lease, err := req.Lease(4)
+			if err != nil {
+				return becket.Fail(becket.StatusErr, err.Error())
+			}
+			if err := lease.Commit(becket.StatusOk, 5); !errors.Is(err, becket.ErrTooLong) {
+				t.Errorf("committed with %v", err)
+			}
+			return otherwise
+		}
+	}
+	p := becket.NewPlugin("long", "1.0.0")
+	p.Handle("there", long)
+	p.HandleSync("here", long)
+	p.Handle("leased there", leased(becket.Answered()))
+	p.HandleSync("leased here", leased(becket.Answered()))
+	p.HandleSync("otherwise", leased(becket.OK([]byte("fits"))))
+	p.HandleSync("leased again", func(req *becket.Request) becket.Response {
+		_ = leased(becket.Answered())(req)
+		lease, err := req.Lease(4)
+		if err != nil {
+			return becket.Fail(becket.StatusErr, err.Error())
+		}
+		if err := lease.Commit(becket.StatusOk, copy(lease.Bytes, "four")); err != nil {
+			t.Errorf("committed with %v", err)
+		}
+		return becket.Answered()
+	})
+	host := beckettest.Load(t, p, beckettest.PayloadBytesMax(8))
+	for _, entry := range []string{"there", "here", "leased there", "leased here"} {
+		expect(t, host.Call(entry, beckettest.Request{}), becket.StatusInvalid, "")
+	}
+	expect(t, host.Call("otherwise", beckettest.Request{}), becket.StatusOk, "fits")
+	again := host.Open("leased again", beckettest.Request{})
+	expect(t, again.Next(), becket.StatusOk, "four")
+	if n := host.Refused(); n != 2 {
+		t.Errorf("%d answers were refused", n)
+	}
+}
+
+func TestAFrameThatIsTooLongIsToldToItsSender(t *testing.T) {
+	long := bytes.Repeat([]byte("x"), 65)
+	p := becket.NewPlugin("long", "1.0.0")
+	p.HandleStream("goes on", func(s *becket.Stream) error {
+		if err := s.Send(long); !errors.Is(err, becket.ErrTooLong) {
+			t.Errorf("sent with %v", err)
+		}
+		return s.Send([]byte("fits"))
+	})
+	p.HandleStream("says why", func(s *becket.Stream) error { return s.Send(long) })
+	p.HandleStream("ends", func(s *becket.Stream) error {
+		if err := s.End(long); !errors.Is(err, becket.ErrTooLong) {
+			t.Errorf("ended with %v", err)
+		}
+		return nil
+	})
+	p.HandleStream("fails", func(s *becket.Stream) error { return errors.New(string(long)) })
+	host := beckettest.Load(t, p, beckettest.PayloadBytesMax(64))
+	on := host.Open("goes on", beckettest.Request{})
+	expect(t, on.Next(), becket.StatusOk, "fits")
+	expect(t, on.Next(), becket.StatusStreamEnd, "")
+	expect(t, host.Call("says why", beckettest.Request{}), becket.StatusInvalid,
+		becket.ErrTooLong.Error())
+	expect(t, host.Call("ends", beckettest.Request{}), becket.StatusInvalid, "")
+	expect(t, host.Call("fails", beckettest.Request{}), becket.StatusInvalid, "")
+	if n := host.Refused(); n != 4 {
+		t.Errorf("%d frames were refused", n)
+	}
+}
+
 func TestReloadHandsStateOver(t *testing.T) {
 	var restored []byte
 	from := becket.NewPlugin("version", "1.0.0")

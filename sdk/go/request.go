@@ -99,7 +99,8 @@ func appendText(buf *[]byte, text *C.NrStr) string {
 	return unsafe.String(&(*buf)[start], n)
 }
 
-// Response is the answer to a call.
+// Response is the answer to a call. One that is longer than the host takes
+// becomes Invalid, without bytes.
 type Response struct {
 	Status Status
 	Data   []byte

@@ -40,6 +40,9 @@ var (
 	ErrBackpressure = errors.New("becket: the host's queue is full")
 	// ErrClosed: nobody waits for this call or stream any more.
 	ErrClosed = errors.New("becket: the call is over")
+	// ErrTooLong: longer than the host takes. A frame was not sent, and its
+	// stream goes on; an answer or a last frame ended its call with Invalid.
+	ErrTooLong = errors.New("becket: longer than the host takes")
 	// ErrCancelled is the cause of a context that ended because the caller left
 	// or its deadline passed.
 	ErrCancelled = errors.New("becket: the caller no longer waits")
@@ -92,7 +95,7 @@ func StatusOf(err error) Status {
 		return withStatus.Status
 	case errors.Is(err, ErrBackpressure):
 		return StatusBackpressure
-	case errors.Is(err, ErrClosed):
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrTooLong):
 		return StatusInvalid
 	case errors.Is(err, ErrUnsupported):
 		return StatusUnsupported

@@ -203,11 +203,11 @@ func (p *Plugin) answerHere(e *entry, r *Request) (status C.NrStatus) {
 		r.view, r.payload = nil, nil // the host's memory, for this call only
 	}()
 	defer p.recoverInto(&status, e.name)
-	response := e.handler(r)
+	response := r.given(e.handler(r))
 	if response.Refused {
 		return C.NrStatus(response.Status)
 	}
-	r.send(response.Status, response.Data)
+	r.last(response.Status, response.Data)
 	return 0
 }
 
@@ -220,10 +220,10 @@ func (p *Plugin) answer(e *entry, r *Request) {
 			p.logPanic(e.name, v)
 		}
 		if !response.Refused || response.Status != StatusOk {
-			r.send(response.Status, response.Data)
+			r.last(response.Status, response.Data)
 		}
 	}()
-	response = e.handler(r)
+	response = r.given(e.handler(r))
 }
 
 func (p *Plugin) serve(e *entry, s *Stream) {

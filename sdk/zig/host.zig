@@ -44,13 +44,27 @@ pub fn hasExtras() bool {
     return api.struct_size != 0;
 }
 
-/// Answers call `sid`, or sends one frame of stream `sid`. The bytes are copied.
+/// Answers call `sid`, or sends one frame of stream `sid`. The bytes are copied. `.invalid`: nobody
+/// waits (`isCancelled`), or they are longer than the host takes; then the call is still open.
 pub fn send(sid: u64, status: abi.Status, data: []const u8) abi.Status {
     if (api.send) |f| return f(ctx, sid, status, .from(data));
     const table = vtable orelse return .invalid;
     const f = table.send_result orelse return .invalid;
     f(ctx, sid, status, .from(data));
     return .ok;
+}
+
+/// The answer to call `sid`, or the last frame of stream `sid`. When the host does not take it, such
+/// as one that is too long, the call ends with the status that this returns, and no bytes: no caller
+/// waits for an answer that was given.
+pub fn end(sid: u64, status: abi.Status, data: []const u8) abi.Status {
+    return ended(sid, send(sid, status, data));
+}
+
+/// The same, of a last word that was sent by `sendOwned` or `Lease.commit`, which said `sent`.
+pub fn ended(sid: u64, sent: abi.Status) abi.Status {
+    if (sent != .ok and !isCancelled(sid)) _ = send(sid, sent, "");
+    return sent;
 }
 
 /// `send` that waits for room. Inside a call from the host it never waits.
@@ -77,7 +91,8 @@ pub const Lease = struct {
     token: u64,
     bytes: []u8,
 
-    /// Sends the first `len` bytes. The lease is over, unless this says `.backpressure`.
+    /// Sends the first `len` bytes. The lease is over, unless this says `.backpressure`, or `len` is
+    /// more than it holds.
     pub fn commit(self: Lease, status: abi.Status, len: usize) abi.Status {
         const f = api.lease_commit orelse return .unsupported;
         return f(ctx, self.sid, status, self.token, len);

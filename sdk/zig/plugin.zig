@@ -43,13 +43,39 @@ pub const Call = struct {
         return null;
     }
 
-    /// The answer, with status Ok. That nobody waits any more is no error of the handler.
+    /// The answer, with status Ok. That nobody waits any more is no error of the handler. One that
+    /// is longer than the host takes becomes Invalid, without bytes.
     pub fn answer(self: Call, data: []const u8) void {
-        _ = host.send(self.sid, .ok, data);
+        _ = host.end(self.sid, .ok, data);
     }
-    /// An answer with another status.
+    /// An answer, or the end of a stream, with another status.
     pub fn fail(self: Call, status: abi.Status, message: []const u8) void {
-        _ = host.send(self.sid, status, message);
+        _ = host.end(self.sid, status, message);
+    }
+    /// A frame of a stream. `error.Backpressure`: no room; `stream_room` says when. `error.Invalid`:
+    /// longer than the host takes, and the stream goes on without it. `error.Cancelled`: nobody
+    /// reads any more.
+    pub fn send(self: Call, frame: []const u8) Error!void {
+        const sent = host.send(self.sid, .ok, frame);
+        const over = sent == .invalid and host.isCancelled(self.sid);
+        return check(sent, over);
+    }
+    /// Ends a stream well, with a last frame. `error.Invalid`: that was longer than the host takes,
+    /// and the stream ended with Invalid. `error.Cancelled`: nobody reads any more.
+    pub fn end(self: Call, last: []const u8) Error!void {
+        // A stream that this ends is over afterwards: so ask before.
+        const over = host.isCancelled(self.sid);
+        return check(host.end(self.sid, .stream_end, last), over);
+    }
+
+    fn check(sent: abi.Status, over: bool) Error!void {
+        return switch (sent) {
+            .ok => {},
+            .backpressure => error.Backpressure,
+            .unsupported => error.Unsupported,
+            .invalid => if (over) error.Cancelled else error.Invalid,
+            else => error.Err,
+        };
     }
 
     // Checked before the call was made.
@@ -246,4 +272,66 @@ fn statusOf(result: Error!void) abi.Status {
         error.Closed => .closed,
     };
     return .ok;
+}
+
+const testing = @import("testing.zig");
+
+/// What the fake host of the tests takes, and something longer.
+const limit = 8;
+const long = "nine byte";
+
+/// What the handler of `frames` was told.
+var said: [6]Error!void = undefined;
+
+const wordy = Plugin(.{
+    .name = "wordy",
+    .version = "1",
+    .entries = &.{
+        .{ .name = "answer", .handle = struct {
+            fn f(call: Call) Error!void {
+                call.answer(long);
+            }
+        }.f },
+        .{ .name = "fail", .handle = struct {
+            fn f(call: Call) Error!void {
+                call.fail(.err, long);
+            }
+        }.f },
+        .{ .name = "frames", .kind = .stream, .handle = struct {
+            fn f(call: Call) Error!void {
+                said = .{ call.send(long), call.send("fits"), call.send("more"), call.end(long), call.send("late"), call.end("late") };
+            }
+        }.f },
+        .{ .name = "later", .handle = struct {
+            fn f(_: Call) Error!void {}
+        }.f },
+    },
+});
+
+test "what is longer than the host takes ends its call, but for a frame" {
+    var fake = testing.FakeHost.init(std.testing.allocator);
+    defer fake.deinit();
+    try fake.load(&wordy.info);
+    defer fake.unload();
+    fake.payload_bytes_max = limit;
+    fake.frames_max = 1;
+    try fake.expectFrame(try fake.call("answer", null, ""), .invalid, "");
+    try fake.expectFrame(try fake.call("fail", null, ""), .invalid, "");
+
+    const frames = try fake.call("frames", null, "");
+    try fake.expectFrame(frames, .ok, "fits");
+    try fake.expectFrame(frames, .invalid, "");
+    try std.testing.expectEqual([6]Error!void{
+        error.Invalid, {},              error.Backpressure,
+        error.Invalid, error.Cancelled, error.Cancelled,
+    }, said);
+    try std.testing.expectEqual(6, fake.refused);
+
+    const later = try fake.call("later", null, "");
+    try std.testing.expectEqual(.invalid, host.end(later, .ok, long));
+    try fake.expectFrame(later, .invalid, "");
+    try std.testing.expectEqual(7, fake.refused);
+    // One that nobody waits for is refused once.
+    try std.testing.expectEqual(.invalid, host.end(later, .ok, "late"));
+    try std.testing.expectEqual(8, fake.refused);
 }

@@ -28,7 +28,9 @@ pub const FakeHost = struct {
     now_ms: u64 = 0,
     /// Frames that a call keeps unread; one more is answered `.backpressure`.
     frames_max: usize = 1024,
-    /// Answers to calls that nobody waited for.
+    /// A longer answer or frame is refused, and leaves its call open.
+    payload_bytes_max: usize = 64 << 20,
+    /// Answers to calls that nobody waited for, or that were too long.
     refused: usize = 0,
 
     const FakeCall = struct {
@@ -37,7 +39,6 @@ pub const FakeHost = struct {
         state: std.ArrayList(Pair) = .empty,
         stream: bool,
         over: bool = false,
-        cancelled: bool = false,
         ready: usize = 0,
         /// A frame was refused since `stream_room` was last called.
         was_full: bool = false,
@@ -123,10 +124,7 @@ pub const FakeHost = struct {
     /// The caller leaves.
     pub fn cancel(self: *FakeHost, sid: u64) abi.Status {
         self.hold();
-        if (self.find(sid)) |c| {
-            c.over = true;
-            c.cancelled = true;
-        }
+        if (self.find(sid)) |c| c.over = true;
         self.unhold();
         return self.info.vtable.cancel.?(self.info.plugin_ctx, sid);
     }
@@ -223,7 +221,7 @@ fn send(ctx: ?*anyopaque, sid: u64, status: abi.Status, data: abi.Bytes) callcon
         self.refused += 1;
         return .invalid;
     };
-    if (c.over) {
+    if (c.over or bytes.len > self.payload_bytes_max) {
         self.refused += 1;
         return .invalid;
     }
@@ -279,7 +277,7 @@ fn isCancelled(ctx: ?*anyopaque, sid: u64) callconv(.c) u32 {
     const self = held(ctx);
     defer self.unhold();
     const c = self.find(sid) orelse return 1;
-    return @intFromBool(c.cancelled);
+    return @intFromBool(c.over);
 }
 fn remainingMs(_: ?*anyopaque, _: u64) callconv(.c) u64 {
     return abi.no_deadline;

@@ -6,7 +6,7 @@
 //!             defer frame.release();
 //!             try becket.wait.send(call.sid, frame.bytes(), .forever);
 //!         }
-//!         call.fail(.stream_end, "");
+//!         try call.end("");
 //!     }
 //!
 //! `error.Cancelled`: nobody waits any more for the call, or the plugin is about to end; let it pass.
@@ -81,7 +81,8 @@ pub fn recv(sid: u64, limit: Limit) Error!?Message {
     return received(f, ctx, sid, limit);
 }
 
-/// A frame to the host, when there is room.
+/// A frame to the host, when there is room. `error.Invalid`: it is longer than the host takes, and
+/// the stream goes on without it.
 pub fn send(sid: u64, frame: []const u8, limit: Limit) Error!void {
     const api, const ctx = host.tableOf();
     const f = api.stream_send orelse return error.Unsupported;

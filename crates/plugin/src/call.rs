@@ -54,7 +54,7 @@ use std::time::Duration;
 
 use becket_abi::{NrHeader, NrRequest, NrStatus};
 
-use crate::error::{Failure, StateError};
+use crate::error::{Failure, SendError, StateError};
 use crate::host::Host;
 use crate::later::{Later, OwnedCall};
 use crate::lease::LeaseWriter;
@@ -145,6 +145,44 @@ impl CallHandle {
     #[must_use]
     pub const fn host(&self) -> Host {
         self.host
+    }
+
+    /// Answers the call, or ends the stream. What the host does not take although somebody waits
+    /// ends it all the same, with the status of the refusal: no caller waits for an answer that was
+    /// given.
+    #[inline]
+    pub(crate) fn end(&self, status: NrStatus, body: &[u8]) -> Result<(), SendError> {
+        self.ended(SendError::check(self.host.send(self.sid, status, body)))
+    }
+
+    /// As [`Self::end`], without a copy.
+    pub(crate) fn end_owned(&self, status: NrStatus, body: OwnedBytes) -> Result<(), SendError> {
+        let taken = self.host.send_owned(self.sid, status, body);
+        self.ended(taken.map_err(|(error, _)| error))
+    }
+
+    /// What [`Self::end`] does once the host has spoken.
+    #[inline]
+    pub(crate) fn ended(&self, taken: Result<(), SendError>) -> Result<(), SendError> {
+        taken.map_err(|error| self.end_refused(error))
+    }
+
+    /// No text: what the host takes may be shorter than any.
+    #[cold]
+    fn end_refused(&self, error: SendError) -> SendError {
+        if self.is_cancelled() {
+            return error;
+        }
+        match self.host.send(self.sid, error.status(), &[]) {
+            NrStatus::Ok if error == SendError::Closed => SendError::TooLong,
+            _ => error,
+        }
+    }
+
+    /// Why the host refused a frame: it has one word for an end and for bytes that it does not take.
+    #[cold]
+    pub(crate) fn explain(&self, error: SendError) -> SendError {
+        if error == SendError::Closed && !self.is_cancelled() { SendError::TooLong } else { error }
     }
 
     /// True if nobody waits for the answer any more.
@@ -252,6 +290,9 @@ impl<'a> Call<'a> {
     }
 
     /// Answers with status `Ok`. The host copies the bytes before this returns.
+    ///
+    /// An answer that is longer than the host takes becomes `Invalid`, with no bytes: the caller
+    /// never waits for an answer that was given. That holds for every way to answer.
     #[inline]
     pub fn answer(self, body: &[u8]) -> Answered {
         self.answer_status(NrStatus::Ok, body)
@@ -260,14 +301,14 @@ impl<'a> Call<'a> {
     /// Answers with a status of your own.
     #[inline]
     pub fn answer_status(self, status: NrStatus, body: &[u8]) -> Answered {
-        // A refusal means that nobody waits any more: then there is nothing left to do.
-        let _ = self.host().send(self.sid(), status, body);
+        // Whatever the host says, the call is over: there is nothing left to do.
+        let _ = self.end(status, body);
         TAKEN
     }
 
     /// Answers without a copy: the host reads the bytes in place and frees them.
     pub fn answer_owned(self, body: impl Into<OwnedBytes>) -> Answered {
-        let _ = self.host().send_owned(self.sid(), NrStatus::Ok, body.into());
+        let _ = self.end_owned(NrStatus::Ok, body.into());
         TAKEN
     }
 
@@ -282,7 +323,7 @@ impl<'a> Call<'a> {
             return Err(Failure::refused(NrStatus::Backpressure));
         };
         write(&mut lease);
-        let _ = lease.commit(self.sid(), NrStatus::Ok);
+        let _ = self.ended(lease.commit(self.sid(), NrStatus::Ok));
         Ok(TAKEN)
     }
 
@@ -320,6 +361,6 @@ pub(crate) fn settle_failure(handle: CallHandle, failure: &Failure) -> NrStatus 
     if failure.is_silent() {
         return failure.status();
     }
-    let _ = handle.host().send(handle.sid(), failure.status(), failure.text().as_bytes());
+    let _ = handle.end(failure.status(), failure.text().as_bytes());
     NrStatus::Ok
 }

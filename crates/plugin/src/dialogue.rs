@@ -11,7 +11,7 @@ use std::time::Duration;
 use becket_abi::{NrBytes, NrStatus};
 
 use crate::call::CallHandle;
-use crate::error::Failure;
+use crate::error::{Failure, SendError};
 use crate::wait::{Message, WaitError, nanos};
 
 /// Both directions of one stream. See [`crate::Entry::dialogue`].
@@ -57,7 +57,8 @@ impl Dialogue {
     /// Sends a frame, when there is room.
     ///
     /// # Errors
-    /// [`WaitError::Cancelled`] when the stream is over; or another [`WaitError`].
+    /// [`WaitError::Cancelled`] when the stream is over; [`WaitError::TooLong`]: the host takes no
+    /// frame so long, and the stream goes on without it; or another [`WaitError`].
     pub fn send(&mut self, frame: &[u8]) -> Result<(), WaitError> {
         self.send_any(frame, None)
     }
@@ -78,22 +79,32 @@ impl Dialogue {
         let frame = NrBytes::from_slice(frame);
         // SAFETY: see the module's note; the view is borrowed for the call.
         let status = unsafe { (host.api().stream_send)(host.ctx(), sid, frame, nanos(within)) };
-        WaitError::check(status)
+        WaitError::check_sent(status)
     }
 
     /// Ends the stream well, with a last frame. A handler that returns `Ok` without this ends it with
     /// an empty one.
-    pub fn finish_with(&mut self, last: &[u8]) {
-        if !std::mem::replace(&mut self.finished, true) {
-            let _ = self.handle.host().send(self.handle.sid(), NrStatus::StreamEnd, last);
+    ///
+    /// # Errors
+    /// [`WaitError::TooLong`]: the host takes no frame so long, and the stream ended with `Invalid`.
+    /// [`WaitError::Cancelled`] when it was over already.
+    pub fn finish_with(&mut self, last: &[u8]) -> Result<(), WaitError> {
+        if std::mem::replace(&mut self.finished, true) {
+            return Err(WaitError::Cancelled);
         }
+        self.handle.end(NrStatus::StreamEnd, last).map_err(|error| match error {
+            SendError::TooLong => WaitError::TooLong,
+            SendError::Closed => WaitError::Cancelled,
+            other => WaitError::Refused(other.status()),
+        })
     }
 
     /// What `handle` returns.
     pub(crate) fn settle(mut self, result: Result<(), Failure>) -> NrStatus {
         match result {
             Ok(()) => {
-                self.finish_with(b"");
+                // An error: it has ended, by the handler or without it.
+                let _ = self.finish_with(b"");
                 NrStatus::Ok
             }
             Err(failure) => settle_failure(self.handle, &failure, self.finished),

@@ -336,7 +336,7 @@ fn spawn<P: Plugin>(live: &Live<P>, handle: CallHandle, future: BoxFuture) -> Nr
 fn reply(handle: CallHandle, result: Result<Reply, Failure>) {
     match result {
         Ok(reply) => {
-            let _ = handle.host().send_owned(handle.sid(), reply.status, reply.body);
+            let _ = handle.end_owned(reply.status, reply.body);
         }
         Err(failure) => late(handle, settle_failure(handle, &failure)),
     }

@@ -89,18 +89,33 @@ pub enum SendError {
     /// Nobody reads any more: the call ended, was cancelled, or its deadline passed.
     #[error("nobody waits for this call any more")]
     Closed,
+    /// It is longer than the host takes; nothing of it was taken. A stream goes on after a frame
+    /// like that; an answer or a last frame like that ended its call with status `Invalid`.
+    #[error("it is longer than the host takes")]
+    TooLong,
     /// The host refused for another reason.
     #[error("the host refused with {0}")]
     Refused(NrStatus),
 }
 
 impl SendError {
+    /// The host says `Invalid` of two things; `CallHandle::explain` tells them apart.
     pub(crate) const fn check(status: NrStatus) -> Result<(), Self> {
         match status {
             NrStatus::Ok => Ok(()),
             NrStatus::Backpressure => Err(Self::Full),
             NrStatus::Invalid => Err(Self::Closed),
             other => Err(Self::Refused(other)),
+        }
+    }
+
+    /// The status behind it.
+    #[must_use]
+    pub const fn status(self) -> NrStatus {
+        match self {
+            Self::Full => NrStatus::Backpressure,
+            Self::Closed | Self::TooLong => NrStatus::Invalid,
+            Self::Refused(status) => status,
         }
     }
 }
@@ -123,6 +138,9 @@ impl From<SendError> for TalkError {
         match error {
             SendError::Full => Self::NotTaken,
             SendError::Closed => Self::Closed,
+            SendError::TooLong => {
+                Self::Failed(Failure::invalid("a frame is longer than the host takes"))
+            }
             SendError::Refused(status) => {
                 Self::Failed(Failure::new(status, "the host refused a frame"))
             }

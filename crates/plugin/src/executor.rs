@@ -33,6 +33,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use becket_abi::NrStatus;
 
 use crate::boundary;
+use crate::call::CallHandle;
 use crate::host::Host;
 use crate::lock::{Condvar, Mutex};
 use crate::thread::Thread;
@@ -262,7 +263,8 @@ impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         let Some(task) = self.0 else { return };
         if task.core.finish(task) {
-            let _ = task.core.host.send(task.sid, NrStatus::Panic, b"the plugin panicked");
+            let call = CallHandle::new(task.core.host, task.sid);
+            let _ = call.end(NrStatus::Panic, b"the plugin panicked");
         }
         let future = task.future.lock().take();
         boundary::guard("a panicked future", || Some(task.core.host), || drop(future));

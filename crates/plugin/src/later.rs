@@ -28,7 +28,8 @@ impl Later {
     /// Answers with status `Ok`.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if nobody waits any more.
+    /// [`SendError::Closed`] if nobody waits any more; [`SendError::TooLong`] if the host takes no
+    /// answer so long: the caller was told `Invalid` instead.
     pub fn answer(self, body: &[u8]) -> Result<(), SendError> {
         self.answer_status(NrStatus::Ok, body)
     }
@@ -39,7 +40,7 @@ impl Later {
     /// As for [`Self::answer`].
     pub fn answer_status(mut self, status: NrStatus, body: &[u8]) -> Result<(), SendError> {
         self.answered = true;
-        SendError::check(self.host().send(self.sid(), status, body))
+        self.handle.end(status, body)
     }
 
     /// Answers without a copy.
@@ -48,8 +49,7 @@ impl Later {
     /// As for [`Self::answer`]; the bytes are freed.
     pub fn answer_owned(mut self, body: impl Into<OwnedBytes>) -> Result<(), SendError> {
         self.answered = true;
-        let sent = self.host().send_owned(self.sid(), NrStatus::Ok, body.into());
-        sent.map_err(|(error, _)| error)
+        self.handle.end_owned(NrStatus::Ok, body.into())
     }
 
     /// Gives up the right without an answer: for a call that is known to be cancelled.
@@ -72,7 +72,7 @@ impl Drop for Later {
             return;
         }
         let (status, text) = dropped();
-        let _ = self.host().send(self.sid(), status, text);
+        let _ = self.handle.end(status, text);
     }
 }
 

@@ -70,6 +70,13 @@
 //! | [`Entry::coroutine`] | answers inside, and may wait | a coroutine of the host |
 //! | [`Entry::dialogue`] | a loop over a [`Dialogue`] | a coroutine of the host |
 //!
+//! # What is too long
+//!
+//! A host bounds the length of an answer or frame (`payload_bytes_max`). An answer or a last frame
+//! beyond it ends its call with `Invalid`, without bytes; who can still be told gets
+//! [`SendError::TooLong`]. Any other frame beyond it is not sent, says the same, and leaves the
+//! stream open.
+//!
 //! # What it costs
 //!
 //! A unary call that is answered inside its handler costs the vtable call, an index into the table

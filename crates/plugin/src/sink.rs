@@ -38,8 +38,9 @@ impl StreamSink {
     /// Sends one frame; never waits.
     ///
     /// # Errors
-    /// [`SendError::Full`]: not taken, since the stream's queue is full. [`SendError::Closed`]:
-    /// nobody reads any more.
+    /// [`SendError::Full`]: not taken, since the stream's queue is full. [`SendError::TooLong`]: not
+    /// taken, since the host takes no frame so long; the stream goes on without it.
+    /// [`SendError::Closed`]: nobody reads any more.
     pub fn send(&self, frame: &[u8]) -> Result<(), SendError> {
         self.open()?;
         self.outcome(self.host().send(self.sid(), NrStatus::Ok, frame))
@@ -55,10 +56,7 @@ impl StreamSink {
             return Err((error, frame));
         }
         let sent = self.host().send_owned(self.sid(), NrStatus::Ok, frame);
-        if let Err((SendError::Closed, _)) = &sent {
-            self.lost();
-        }
-        sent
+        sent.map_err(|(error, frame)| (self.refused(error), frame))
     }
 
     /// Sends one frame, and waits for room up to `timeout`. Only on a thread of the plugin's own:
@@ -77,7 +75,7 @@ impl StreamSink {
     /// idle limit.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if nobody reads any more. Never [`SendError::Full`].
+    /// As for [`Self::send`], but never [`SendError::Full`].
     pub async fn send_async(&self, frame: &[u8]) -> Result<(), SendError> {
         match self.send(frame) {
             Err(SendError::Full) => Waiting::new(self.cell.room(), || self.send(frame)).await,
@@ -100,25 +98,29 @@ impl StreamSink {
 
     /// Ends the stream well.
     pub fn finish(self) {
-        self.finish_with(&[]);
+        let _ = self.terminate(NrStatus::StreamEnd, &[]);
     }
 
     /// Ends the stream well, with bytes in its last frame.
-    pub fn finish_with(self, body: &[u8]) {
-        self.terminate(NrStatus::StreamEnd, body);
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`]: the host takes no frame so long, and the stream ended with `Invalid`.
+    /// [`SendError::Closed`]: nobody reads any more.
+    pub fn finish_with(self, body: &[u8]) -> Result<(), SendError> {
+        self.terminate(NrStatus::StreamEnd, body)
     }
 
-    /// Ends the stream with a failure.
+    /// Ends the stream with a failure; with `Invalid` if its text is longer than the host takes.
     pub fn fail(self, failure: &Failure) {
-        self.terminate(failure.status(), failure.text().as_bytes());
+        let _ = self.terminate(failure.status(), failure.text().as_bytes());
     }
 
-    /// The terminal frame always gets through: the host keeps a place for it.
-    fn terminate(&self, status: NrStatus, body: &[u8]) {
-        if self.cell.end(FINISHED) {
-            let _ = self.host().send(self.sid(), status, body);
-        }
+    /// The terminal frame always finds room: the host keeps a place for it.
+    fn terminate(&self, status: NrStatus, body: &[u8]) -> Result<(), SendError> {
+        let ours = self.cell.end(FINISHED);
+        let sent = if ours { self.handle.end(status, body) } else { Err(SendError::Closed) };
         self.streams.remove(self.sid(), &self.cell);
+        sent
     }
 
     fn open(&self) -> Result<(), SendError> {
@@ -126,15 +128,16 @@ impl StreamSink {
     }
 
     fn outcome(&self, taken: NrStatus) -> Result<(), SendError> {
-        let outcome = SendError::check(taken);
-        if outcome == Err(SendError::Closed) {
-            self.lost();
-        }
-        outcome
+        SendError::check(taken).map_err(|error| self.refused(error))
     }
 
-    fn lost(&self) {
-        self.streams.lost(self.host(), self.sid(), &self.cell);
+    #[cold]
+    fn refused(&self, error: SendError) -> SendError {
+        let error = self.handle.explain(error);
+        if error == SendError::Closed {
+            self.streams.lost(self.host(), self.sid(), &self.cell);
+        }
+        error
     }
 }
 
@@ -153,7 +156,7 @@ impl Drop for StreamSink {
             return;
         }
         let (status, text) = dropped();
-        self.terminate(status, text);
+        let _ = self.terminate(status, text);
     }
 }
 

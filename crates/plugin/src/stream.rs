@@ -13,9 +13,9 @@
 //! 5. The host says once for each time that a queue refused a frame that there is room again
 //!    ([`Streams::room`]). That wakes every future that waits to send, and asks the host for the
 //!    message that `on_data` did not take. See [`Room`] for why neither is missed.
-//! 6. A stream whose frame the host no longer knows (`Invalid`) is cancelled. If its conversation is
-//!    not at work, a timer of the host lets go of it: the sender may hold a lock that
-//!    `on_cancel` takes.
+//! 6. A stream that the host no longer knows (`Invalid` for a frame, and nobody waits) is cancelled.
+//!    If its conversation is not at work, a timer of the host lets go of it: the sender may hold a
+//!    lock that `on_cancel` takes.
 //! 7. The host may react to the first frame before the handler that opens the stream has returned,
 //!    even from within the send. Nothing waits for the handler: a message is left with the host, a
 //!    close is noted, and both are seen to when the conversation is there.
@@ -192,7 +192,8 @@ impl Streams {
             Ok(()) => NrStatus::Ok,
             Err(TalkError::Failed(failure)) => {
                 if cell.end(FINISHED) {
-                    let _ = host.send(sid, failure.status(), failure.text().as_bytes());
+                    let stream = CallHandle::new(host, sid);
+                    let _ = stream.end(failure.status(), failure.text().as_bytes());
                 }
                 NrStatus::Ok
             }
@@ -366,7 +367,7 @@ impl Opening {
         match result {
             Err(failure) if failure.is_silent() => return failure.status(),
             _ if ours => {
-                let _ = self.handle.host().send(self.handle.sid(), status, text);
+                let _ = self.handle.end(status, text);
             }
             _ => {}
         }

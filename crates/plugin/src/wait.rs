@@ -36,6 +36,9 @@ pub enum WaitError {
     /// The other side has closed.
     #[error("the other side has closed")]
     Closed,
+    /// It is longer than the host takes; nothing of it was sent.
+    #[error("it is longer than the host takes")]
+    TooLong,
     /// This thread may not wait, or the host has no coroutines.
     #[error("nothing may wait here: it needs a host with coroutines")]
     Unsupported,
@@ -53,6 +56,14 @@ impl WaitError {
             NrStatus::Closed => Err(Self::Closed),
             NrStatus::Unsupported => Err(Self::Unsupported),
             other => Err(Self::Refused(other)),
+        }
+    }
+
+    /// As [`Self::check`], of bytes that were to be sent: there `Invalid` is said of the bytes.
+    pub(crate) const fn check_sent(status: NrStatus) -> Result<(), Self> {
+        match status {
+            NrStatus::Invalid => Err(Self::TooLong),
+            other => Self::check(other),
         }
     }
 }

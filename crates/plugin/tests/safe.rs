@@ -169,8 +169,7 @@ impl Zoo {
         for byte in call.payload() {
             sink.send_async(&[*byte]).await?;
         }
-        sink.finish_with(b"end");
-        Ok(())
+        Ok(sink.finish_with(b"end")?)
     }
 
     fn talk(&self, _: Context<'_>, sink: StreamSink) -> Result<Talk, Failure> {

@@ -82,8 +82,7 @@ impl Waits {
                     dialogue.send(sum.to_string().as_bytes())?;
                 }
                 Ok(None) => {
-                    dialogue.finish_with(b"done");
-                    return Ok(());
+                    return Ok(dialogue.finish_with(b"done")?);
                 }
                 Err(WaitError::Timeout) => return Ok(()),
                 Err(other) => return Err(other.into()),

@@ -83,13 +83,12 @@ fn stream(call: becket.Call) becket.Error!void {
     for (1..6) |i| {
         var buf: [16]u8 = undefined;
         const frame = std.fmt.bufPrint(&buf, "frame {d} of 5", .{i}) catch return error.Err;
-        switch (host.send(call.sid, .ok, frame)) {
-            .ok => {},
-            .backpressure => return call.fail(.backpressure, "stream queue full"),
-            else => return, // nobody reads any more
-        }
+        call.send(frame) catch |e| switch (e) {
+            error.Backpressure => return call.fail(.backpressure, "stream queue full"),
+            else => return e,
+        };
     }
-    _ = host.send(call.sid, .stream_end, "");
+    try call.end("");
 }
 
 // -- chat ---------------------------------------------------------------------------------------
@@ -109,7 +108,7 @@ fn chat(call: becket.Call) becket.Error!void {
     }
     var buf: [48]u8 = undefined;
     const bye = std.fmt.bufPrint(&buf, "bye after {d} messages", .{messages}) catch return error.Err;
-    _ = host.send(call.sid, .stream_end, bye);
+    try call.end(bye);
 }
 
 // -- state --------------------------------------------------------------------------------------
@@ -164,7 +163,7 @@ fn slow(call: becket.Call) becket.Error!void {
 }
 
 fn slowDone(sid: u64) void {
-    if (timers.take(sid) != null) _ = host.send(sid, .ok, "slow done");
+    if (timers.take(sid) != null) _ = host.end(sid, .ok, "slow done");
 }
 
 fn slowCancelled(timer: u64) void {

@@ -12,7 +12,10 @@
  *   ZOO_STACK_BYTES   of a handler on a coroutine; 0
  *   ZOO_BEFORE_OK     a function called before each `ok`
  *   ZOO_START         a function called in init
- *   ZOO_SHUTDOWN, ZOO_STREAM_DATA, ZOO_STREAM_CLOSE, ZOO_CANCEL, ZOO_DESCRIBE
+ *   ZOO_VERSION       a function that gives the version it reports; "1.0.0"
+ *   ZOO_OTHER         a function for entries of other names; NR_UNSUPPORTED
+ *   ZOO_SHUTDOWN, ZOO_STREAM_DATA, ZOO_STREAM_CLOSE, ZOO_RESOLVE, ZOO_BY_ID,
+ *   ZOO_DESCRIBE, ZOO_CANCEL, ZOO_EXPORT
  *                     functions for the vtable
  *
  * Written against nylon_ring.h and becket.h alone, as foreign plugins are.
@@ -50,8 +53,17 @@
 #ifndef ZOO_STREAM_CLOSE
 #define ZOO_STREAM_CLOSE NULL
 #endif
+#ifndef ZOO_RESOLVE
+#define ZOO_RESOLVE NULL
+#endif
+#ifndef ZOO_BY_ID
+#define ZOO_BY_ID NULL
+#endif
 #ifndef ZOO_CANCEL
 #define ZOO_CANCEL NULL
+#endif
+#ifndef ZOO_EXPORT
+#define ZOO_EXPORT NULL
 #endif
 #ifndef ZOO_DESCRIBE
 #define ZOO_DESCRIBE zoo_describe
@@ -125,6 +137,15 @@ static inline NrStatus zoo_init(void *plugin_ctx, void *host_ctx, const NrHostVT
 static void ZOO_BEFORE_OK(void);
 #endif
 
+#ifdef ZOO_OTHER
+static NrStatus ZOO_OTHER(uint64_t sid);
+#endif
+
+#ifndef ZOO_VERSION
+#define ZOO_VERSION zoo_version
+#endif
+static inline NrStr zoo_version(void) { return zoo_str("1.0.0"); }
+
 static inline NrStatus zoo_handle(void *plugin_ctx, NrStr entry, uint64_t sid,
                                   const NrRequest *request, NrBytes payload) {
     (void)plugin_ctx;
@@ -136,7 +157,14 @@ static inline NrStatus zoo_handle(void *plugin_ctx, NrStr entry, uint64_t sid,
         zoo_send(sid, NR_OK, "ok");
         return NR_OK;
     }
-    return zoo_is(entry, "hit") ? zoo_hit(sid, payload) : NR_UNSUPPORTED;
+    if (zoo_is(entry, "hit")) {
+        return zoo_hit(sid, payload);
+    }
+#ifdef ZOO_OTHER
+    return ZOO_OTHER(sid);
+#else
+    return NR_UNSUPPORTED;
+#endif
 }
 
 static inline NrStatus zoo_describe(void *plugin_ctx, uint32_t index, BkEntryInfo *out) {
@@ -160,15 +188,15 @@ static inline NrStatus zoo_describe(void *plugin_ctx, uint32_t index, BkEntryInf
 #define ZOO_PLUGIN(zoo_name)                                                       \
     static const NrPluginVTable zoo_vtable = {                                     \
         zoo_init, zoo_handle, ZOO_SHUTDOWN, ZOO_STREAM_DATA, ZOO_STREAM_CLOSE,     \
-        NULL,     NULL,       NULL,         ZOO_DESCRIBE,    ZOO_CANCEL,           \
-        NULL,     NULL,       NULL,                                                \
+        NULL,     ZOO_RESOLVE, ZOO_BY_ID,   ZOO_DESCRIBE,    ZOO_CANCEL,           \
+        ZOO_EXPORT, NULL,     NULL,                                                \
     };                                                                             \
     NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {                 \
         static NrPluginInfo info;                                                  \
         info.abi_version = NR_ABI_VERSION;                                         \
         info.struct_size = sizeof info;                                            \
         info.name = NR_STR(zoo_name);                                              \
-        info.version = NR_STR("1.0.0");                                            \
+        info.version = ZOO_VERSION();                                              \
         info.vtable = &zoo_vtable;                                                 \
         info.vtable_size = sizeof zoo_vtable;                                      \
         info.flags = ZOO_FLAGS;                                                    \

@@ -19,7 +19,36 @@ static NrStatus later(const BkCall *call) {
     return NR_OK;
 }
 
-static const BkEntry entries[] = {{"later", BK_ENTRY_UNARY, "is answered by the test", later}};
+/* Longer than the host takes. */
+static uint8_t huge[BK_FAKE_PAYLOAD_BYTES_MAX + 1];
+
+static NrStatus too_long(const BkCall *call) {
+    BK_CHECK(bk_answer(call, 99, bk_bytes(huge, sizeof huge)) == NR_INVALID);
+    return NR_OK;
+}
+
+static NrStatus too_long_text(const BkCall *call) {
+    BkText text;
+    bk_text_init(&text);
+    bk_text_add(&text, bk_bytes(huge, sizeof huge));
+    BK_CHECK(bk_text_answer(&text, call, NR_OK) == NR_INVALID);
+    return NR_OK;
+}
+
+static NrStatus too_long_frames(const BkCall *call) {
+    BK_CHECK(bk_answer(call, NR_OK, bk_bytes(huge, sizeof huge)) == NR_INVALID);
+    BK_CHECK(!bk_is_cancelled(call->plugin, call->sid));
+    BK_CHECK(bk_answer_text(call, NR_OK, "fits") == NR_OK);
+    BK_CHECK(bk_answer(call, NR_STREAM_END, bk_bytes(huge, sizeof huge)) == NR_INVALID);
+    return NR_OK;
+}
+
+static const BkEntry entries[] = {
+    {"later", BK_ENTRY_UNARY, "is answered by the test", later},
+    {"too_long", BK_ENTRY_UNARY | BK_ENTRY_NEVER_WAITS, "", too_long},
+    {"too_long_text", BK_ENTRY_UNARY, "", too_long_text},
+    {"too_long_frames", BK_ENTRY_STREAM, "", too_long_frames},
+};
 static const BkPluginDef def = {
     .name = "calls", .version = "1", BK_ENTRIES(entries), .start = keep};
 
@@ -82,6 +111,33 @@ static void answers(BkFakeHost *host) {
     BK_CHECK_FRAME(host, sid, 99, "any number");
 }
 
+static void too_long_answers(BkFakeHost *host) {
+    static const char *const names[] = {"too_long", "too_long_text"};
+    uint64_t before = host->refused;
+    host->frames_max = 1;
+    uint64_t sid;
+    for (size_t i = 0; i < 2; i++) {
+        sid = bk_fake_call(host, names[i], NULL, bk_fake_text(""));
+        BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+    }
+    sid = bk_fake_stream(host, "too_long_frames", NULL, bk_fake_text(""));
+    BK_CHECK_FRAME(host, sid, NR_OK, "fits");
+    BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+    sid = bk_fake_call(host, "later", NULL, bk_fake_text(""));
+    BK_CHECK(bk_end(&plugin, sid, NR_OK, bk_bytes(huge, sizeof huge)) == NR_INVALID);
+    BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+    sid = bk_fake_call(host, "later", NULL, bk_fake_text(""));
+    BkText text;
+    bk_text_init(&text);
+    bk_text_add(&text, bk_bytes(huge, sizeof huge));
+    BK_CHECK(bk_text_end(&text, &plugin, sid, NR_OK) == NR_INVALID);
+    BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+    BK_CHECK(host->refused == before + 6);
+    /* One that nobody waits for is refused once. */
+    BK_CHECK(bk_end(&plugin, sid, NR_OK, bk_text("late")) == NR_INVALID);
+    BK_CHECK(host->refused == before + 7);
+}
+
 static void long_text(BkFakeHost *host) {
     uint64_t sid = bk_fake_call(host, "later", NULL, bk_fake_text(""));
     BkText text;
@@ -129,6 +185,7 @@ int main(void) {
     BK_CHECK(bk_str_eq(bk_config_get(&plugin, "a.b"), "c"));
     views();
     answers(host);
+    too_long_answers(host);
     long_text(host);
     observability(host);
     older_host(host);

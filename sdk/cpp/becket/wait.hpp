@@ -131,7 +131,8 @@ public:
         return Message(owned);
     }
 
-    // A frame, when there is room.
+    // A frame, when there is room. Error(NR_INVALID): it is longer than the host
+    // takes, and the stream goes on without it.
     void send(std::string_view frame, Nanoseconds timeout = forever) {
         detail::check(BK_HAS(host_.api(), stream_send)
                           ? host_.api()->stream_send(host_.context(), sid_, bytes(frame),
@@ -140,22 +141,18 @@ public:
                       "send");
     }
 
-    // The end, with a last frame. A handler that returns without it ends the
-    // stream with an empty one.
-    void end(std::string_view last = {}) {
-        if (!std::exchange(ended_, true)) {
-            host_.send(sid_, NR_STREAM_END, last);
-        }
-    }
+    // The end, with a last frame; what it says is as for Stream. A handler that
+    // returns without it ends the stream with an empty one.
+    Status end(std::string_view last = {}) { return finish(NR_STREAM_END, last); }
 
     // The end with an error.
-    void fail(Status status, std::string_view text) {
-        if (!std::exchange(ended_, true)) {
-            host_.send(sid_, status, text);
-        }
-    }
+    Status fail(Status status, std::string_view text) { return finish(status, text); }
 
 private:
+    Status finish(Status status, std::string_view last) {
+        return std::exchange(ended_, true) ? NR_INVALID : host_.end(sid_, status, last);
+    }
+
     Host host_;
     std::uint64_t sid_;
     bool ended_ = false;

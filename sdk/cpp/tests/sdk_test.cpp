@@ -34,6 +34,24 @@ public:
     becket::Response big(const becket::Request& request) noexcept {
         return std::vector<std::uint8_t>(request.payload().size() + 4096, 7);
     }
+    // Longer than any host takes: owned, and borrowed.
+    becket::Response too_big(const becket::Request&) {
+        return std::string(BK_FAKE_PAYLOAD_BYTES_MAX + 1, 'x');
+    }
+    becket::Response too_big_a_view(const becket::Request&) {
+        huge.assign(BK_FAKE_PAYLOAD_BYTES_MAX + 1, 'x');
+        return becket::Response::borrow(huge);
+    }
+    void too_big_later(const becket::Request& request, becket::Responder responder) {
+        BK_CHECK(std::move(responder).answer(too_big(request)) == NR_INVALID);
+    }
+    // A frame is told and left out; a last one ends the stream.
+    void too_big_frames(const becket::Request&, becket::Stream stream) {
+        huge.assign(BK_FAKE_PAYLOAD_BYTES_MAX + 1, 'x');
+        BK_CHECK(stream.send(huge) == NR_INVALID && !stream.is_cancelled());
+        BK_CHECK(stream.send("fits") == NR_OK);
+        BK_CHECK(stream.end(huge) == NR_INVALID && stream.is_cancelled());
+    }
     becket::Response throws(const becket::Request&) const { throw 1; }
     void leased(const becket::Request&, becket::Responder responder) {
         auto lease = responder.host().lease(responder.sid(), 4);
@@ -76,6 +94,7 @@ private:
     becket::Gauge depth;
     becket::Histogram seconds;
     std::string_view exported;
+    std::string huge;
     std::thread thread;
 };
 
@@ -103,6 +122,9 @@ public:
         if (message == "made") {
             return stream.send(made_ ? "whole" : "half");
         }
+        if (message == "huge") {
+            return stream.send(std::string(BK_FAKE_PAYLOAD_BYTES_MAX + 1, 'x'));
+        }
         if (message == "end") {
             return stream.end("ended");
         }
@@ -129,8 +151,12 @@ constexpr becket::Entry entries[] = {
     becket::unary<&Probe::leased>("leased", ""),
     becket::unary<&Probe::forgets>("forgets", ""),
     becket::unary<&Probe::throws_later>("throws_later", ""),
+    becket::unary<&Probe::too_big>("too_big", ""),
+    becket::unary<&Probe::too_big_a_view>("too_big_a_view", ""),
+    becket::unary<&Probe::too_big_later>("too_big_later", ""),
     becket::unary<&Probe::measure>("measure", ""),
     becket::stream<&Probe::threaded>("threaded", ""),
+    becket::stream<&Probe::too_big_frames>("too_big_frames", ""),
     becket::bidirectional<Talk, Probe>("talk", ""),
 };
 
@@ -148,6 +174,10 @@ void answers(BkFakeHost* host) {
     sid = bk_fake_call(host, "throws_later", nullptr, bk_fake_text(""));
     BK_CHECK_FRAME(host, sid, NR_PANIC, "");
     BK_CHECK(bk_fake_logged(host, BK_LOG_ERROR, "becket", "on the way") == 1);
+    for (const char* entry : {"too_big", "too_big_a_view", "too_big_later"}) {
+        sid = bk_fake_call(host, entry, nullptr, bk_fake_text(""));
+        BK_CHECK_FRAME(host, sid, NR_INVALID, "");
+    }
     sid = bk_fake_call(host, "measure", nullptr, bk_fake_text(""));
     BK_CHECK_FRAME(host, sid, NR_OK, "none");
     BK_CHECK(bk_fake_metric(host, "depth") == 2.5 && bk_fake_metric(host, "seconds") == 0.75);
@@ -161,6 +191,10 @@ void streams(BkFakeHost* host) {
         BK_CHECK(frame->data[999] == 'a' + i % 26);
     }
     BK_CHECK(bk_fake_wait(host, sid, 60000)->status == NR_STREAM_END);
+
+    sid = bk_fake_stream(host, "too_big_frames", nullptr, bk_fake_text(""));
+    BK_CHECK_FRAME(host, sid, NR_OK, "fits");
+    BK_CHECK_FRAME(host, sid, NR_INVALID, "");
 }
 
 void sessions(BkFakeHost* host) {
@@ -181,6 +215,10 @@ void sessions(BkFakeHost* host) {
     BK_CHECK(bk_fake_stream_data(host, threw, bk_fake_text("throw")) == NR_PANIC);
     BK_CHECK_FRAME(host, threw, NR_PANIC, "");
     BK_CHECK(bk_fake_stream_data(host, threw, bk_fake_text("x")) == NR_INVALID);
+
+    auto wordy = bk_fake_stream(host, "talk", nullptr, bk_fake_text(""));
+    BK_CHECK(bk_fake_stream_data(host, wordy, bk_fake_text("huge")) == NR_INVALID);
+    BK_CHECK_FRAME(host, wordy, NR_ERR, "dropped without an end");
 
     host->frames_max = 1;
     auto full = bk_fake_stream(host, "talk", nullptr, bk_fake_text(""));
@@ -306,7 +344,8 @@ int main() {
     sessions(host);
     early_answers(host);
     hand_over(host);
-    BK_CHECK(host->refused == 2);  // the lease that was too long, the late answer
+    // Three answers, three frames and a lease that were too long, and a late answer.
+    BK_CHECK(host->refused == 8);
     BK_CHECK(bk_fake_unload(host) == 0);
     BK_CHECK(host->vtable.handle_raw(info->plugin_ctx, bk_fake_str("big"), 1, bk_fake_text("")) ==
              NR_INVALID);

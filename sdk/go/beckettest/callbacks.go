@@ -55,10 +55,7 @@ func bkFakeSend(number C.uint32_t, sid C.uint64_t, status C.uint32_t, ptr *C.uin
 		got = s.push(becket.Status(status), view(ptr, uint64(n)))
 	}
 	if got == becket.StatusInvalid {
-		h := hostAt(number)
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.refused++
+		hostAt(number).refuse()
 	}
 	return C.uint32_t(got)
 }
@@ -137,12 +134,12 @@ func bkFakeIsCancelled(number C.uint32_t, sid C.uint64_t) C.uint32_t {
 	if s == nil {
 		return 1
 	}
-	select {
-	case <-s.done:
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
 		return 1
-	default:
-		return 0
 	}
+	return 0
 }
 
 //export bkFakeRemaining

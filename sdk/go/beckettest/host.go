@@ -36,6 +36,7 @@ type Host struct {
 	number    uint32
 	info      *C.NrPluginInfo
 	framesMax int
+	bytesMax  int
 	deadline  time.Duration
 	extras    bool
 	config    string
@@ -74,6 +75,10 @@ func Config(json string, values map[string]string) Option {
 // FramesMax bounds a stream's unread frames; by default 1024.
 func FramesMax(n int) Option { return func(h *Host) { h.framesMax = n } }
 
+// PayloadBytesMax bounds an answer or frame; by default 64 MiB. A longer one is
+// refused, and leaves its call open.
+func PayloadBytesMax(n int) Option { return func(h *Host) { h.bytesMax = n } }
+
 // Deadline is that of every call; by default there is none.
 func Deadline(d time.Duration) Option { return func(h *Host) { h.deadline = d } }
 
@@ -97,6 +102,7 @@ func TryLoad(t testing.TB, p *becket.Plugin, options ...Option) (*Host, becket.S
 		t:         t,
 		info:      (*C.NrPluginInfo)(p.Info()),
 		framesMax: 1024,
+		bytesMax:  64 << 20,
 		extras:    true,
 		calls:     make(map[uint64]*Stream),
 	}
@@ -183,8 +189,8 @@ func (h *Host) Open(entry string, r Request) *Stream {
 	defer C.free(payload)
 	status := becket.Status(C.bk_fake_handle(h.info, id, C.uint64_t(s.sid), request,
 		(*C.uint8_t)(payload), C.uint64_t(len(r.Payload))))
-	if status != becket.StatusOk {
-		s.push(status, nil)
+	if status != becket.StatusOk && s.push(status, nil) != becket.StatusOk {
+		h.refuse()
 	}
 	return s
 }
@@ -257,11 +263,18 @@ func (h *Host) Metric(name string) (value float64, ok bool) {
 	return 0, false
 }
 
-// Refused counts the answers to calls that nobody waited for.
+// Refused counts the answers to calls that nobody waited for, or that were too
+// long.
 func (h *Host) Refused() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.refused
+}
+
+func (h *Host) refuse() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refused++
 }
 
 // HandOver gives the state of one loaded plugin to another, as a reload does.
@@ -275,7 +288,7 @@ func (s *Stream) push(status becket.Status, data []byte) becket.Status {
 	defer s.mu.Unlock()
 	last := s.unary || status != becket.StatusOk
 	switch {
-	case s.over:
+	case s.over || len(data) > s.host.bytesMax:
 		return becket.StatusInvalid
 	case !last && len(s.frames) >= s.host.framesMax:
 		s.full = true

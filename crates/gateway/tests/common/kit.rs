@@ -127,8 +127,7 @@ fn count(_: &Kit, call: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
     for frame in 0..frames {
         sink.send(format!("frame {frame}\n").as_bytes())?;
     }
-    sink.finish_with(call.request().query().as_bytes());
-    Ok(())
+    Ok(sink.finish_with(call.request().query().as_bytes())?)
 }
 
 fn binary(_: &Kit, _: Context<'_>, sink: StreamSink) -> Result<(), Failure> {

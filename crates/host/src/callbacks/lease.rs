@@ -2,7 +2,9 @@
 //! Buffers of the host that a plugin writes an answer into.
 //!
 //! A token carries the place in the table and a generation, so a stale or made-up one is refused.
-//! A lease that is never given back counts against `leases_max` until the plugin's end.
+//! A lease that is never given back counts against `leases_max` until the plugin's end. One that is
+//! committed counts until its answer is sent, so that whoever has the answer finds room for the next;
+//! if a full stream refuses it, it counts again, even above the bound.
 //!
 //! Buffers are zeroed when they are made and used again as they are: a lease may show bytes of
 //! this plugin's own earlier answers, and never anything else.
@@ -25,6 +27,8 @@ pub(crate) struct Leases {
 struct Table {
     places: Vec<Place>,
     free: Vec<u32>,
+    /// Leases that count against the bound: the places with a buffer.
+    held: u32,
     /// Buffers for the next leases.
     spare: Vec<Vec<u8>>,
 }
@@ -43,14 +47,14 @@ struct Place {
 impl Leases {
     fn insert(&self, buffer: Vec<u8>, leases_max: u32) -> Option<u64> {
         let mut table = self.table.lock();
-        let at = match table.free.pop() {
-            Some(at) => at,
-            None if table.places.len() < leases_max as usize => {
-                table.places.push(Place::default());
-                table.places.len() as u32 - 1
-            }
-            None => return None,
-        };
+        if table.held >= leases_max {
+            return None;
+        }
+        let at = table.free.pop().unwrap_or_else(|| {
+            table.places.push(Place::default());
+            table.places.len() as u32 - 1
+        });
+        table.held += 1;
         let place = table.places.get_mut(at as usize)?;
         place.generation = place.generation.wrapping_add(1).max(1);
         place.buffer = Some(buffer);
@@ -88,7 +92,9 @@ impl Leases {
         if !named || (place.buffer.as_ref()?.len() as u64) < len {
             return None;
         }
-        place.buffer.take()
+        let buffer = place.buffer.take();
+        table.held -= 1;
+        buffer
     }
 
     /// Frees the place of a lease whose buffer was taken.
@@ -98,8 +104,10 @@ impl Leases {
 
     /// Puts back what [`Self::take`] took, under the same token.
     fn put_back(&self, token: u64, buffer: Vec<u8>) {
-        if let Some(place) = self.table.lock().places.get_mut(token as u32 as usize) {
+        let mut table = self.table.lock();
+        if let Some(place) = table.places.get_mut(token as u32 as usize) {
             place.buffer = Some(buffer);
+            table.held += 1;
         }
     }
 
@@ -205,11 +213,19 @@ mod tests {
         assert_eq!(leases.take(99, 0), None);
         assert_eq!(leases.take(first, 8), Some(vec![1; 8]));
         assert_eq!(leases.take(first, 0), None, "taken twice");
-        assert_eq!(leases.insert(vec![3; 8], 2), None, "taken, not yet over");
+        let third = leases.insert(vec![3; 8], 2).expect("what is being sent does not count");
+        assert_eq!(leases.insert(vec![4; 8], 2), None);
         leases.end(first);
-        let third = leases.insert(vec![4; 8], 2).unwrap();
-        assert_ne!(third, first);
-        leases.put_back(second, leases.take(second, 0).unwrap());
+        assert_eq!(leases.insert(vec![4; 8], 2), None, "a place, and no room");
+        assert_eq!(leases.take(third, 8), Some(vec![3; 8]));
+        let fourth = leases.insert(vec![4; 8], 2).unwrap();
+        assert_ne!(fourth, first, "the same place");
+        assert_eq!(leases.take(first, 0), None);
+        leases.put_back(third, vec![3; 8]);
+        assert_eq!(leases.insert(vec![5; 8], 2), None, "it counts again, above the bound");
         assert_eq!(leases.take(second, 0), Some(vec![2; 8]));
+        assert_eq!(leases.insert(vec![5; 8], 2), None);
+        assert_eq!(leases.take(third, 0), Some(vec![3; 8]));
+        assert!(leases.insert(vec![5; 8], 2).is_some());
     }
 }

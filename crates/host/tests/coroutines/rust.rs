@@ -4,10 +4,10 @@
 use std::{sync::Arc, time::Duration};
 
 use becket_abi::NrStatus;
-use becket_host::{CallError, Host, PluginSpec, Request, StreamError};
+use becket_host::{CallError, Host, Limits, PluginSpec, Request, StreamError};
 use becket_plugin::{
-    Answered, Call, Context, Dialogue, Entry, Failure, Host as OfPlugin, Plugin, WaitError,
-    define_plugin,
+    Answered, Call, Context, Dialogue, Entry, Failure, Host as OfPlugin, Plugin, SendError,
+    StreamSink, WaitError, define_plugin,
 };
 
 use crate::support::{
@@ -27,6 +27,8 @@ impl Plugin for Patient {
         Entry::coroutine("waits", "", Self::waits),
         Entry::dialogue("adds", "", Self::adds),
         Entry::unary("at_once", "", Self::at_once),
+        Entry::dialogue("repeats", "", Self::repeats),
+        Entry::stream("repeats_at_once", "", Self::repeats_at_once),
     ];
 
     fn start(host: OfPlugin) -> Result<Self, Failure> {
@@ -93,13 +95,38 @@ impl Patient {
     fn at_once(&self, call: Call<'_>) -> Result<Answered, Failure> {
         Ok(call.answer(if self.0.coroutine().is_none() { b"thread" } else { b"elsewhere" }))
     }
+
+    /// Sends the payload twice in one frame, which the host may not take, once, and twice at the end.
+    fn repeats(&self, call: Context<'_>, dialogue: &mut Dialogue) -> Result<(), Failure> {
+        let twice = call.payload().repeat(2);
+        assert_eq!(dialogue.send(&twice), Err(WaitError::TooLong));
+        assert_eq!(self.0.channel(1)?.send(&twice), Err(WaitError::TooLong));
+        dialogue.send(call.payload())?;
+        assert_eq!(dialogue.finish_with(&twice), Err(WaitError::TooLong));
+        Ok(())
+    }
+
+    fn repeats_at_once(&self, call: Context<'_>, sink: StreamSink) -> Result<(), Failure> {
+        let twice = call.payload().repeat(2);
+        assert_eq!(sink.send(&twice), Err(SendError::TooLong));
+        let refused = sink.send_owned(twice.clone()).map_err(|(error, _)| error);
+        assert_eq!(refused, Err(SendError::TooLong));
+        assert!(!sink.is_ended());
+        sink.send(call.payload())?;
+        assert_eq!(sink.finish_with(&twice), Err(SendError::TooLong));
+        Ok(())
+    }
 }
 
 define_plugin! { plugin: Patient, export: cfg(any()) }
 
 fn load(name: &str) -> (Host, becket_host::Plugin) {
+    load_with(name, Limits::default())
+}
+
+fn load_with(name: &str, limits: Limits) -> (Host, becket_host::Plugin) {
     let host = Host::builder().coroutine_workers(2).build();
-    let plugin = host.load(PluginSpec::linked(name, PLUGIN)).unwrap();
+    let plugin = host.load(PluginSpec::linked(name, PLUGIN).limits(limits)).unwrap();
     (host, plugin)
 }
 
@@ -167,5 +194,21 @@ fn a_dialogue_fails_with_its_handlers_words() {
         other => panic!("{other:?}"),
     }
     drop(stream);
+    unload_clean(&host, &plugin);
+}
+
+#[test]
+fn a_stream_goes_on_after_a_frame_that_is_too_long_and_ends_with_such_a_last_one() {
+    let (host, plugin) = load_with("repeats", Limits { payload_bytes_max: 5, ..Limits::default() });
+    for entry in ["repeats", "repeats_at_once"] {
+        let mut stream = wait(plugin.stream(entry, Request::new("three"))).unwrap();
+        assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"three");
+        match wait(stream.next()) {
+            Err(StreamError::Failed { status: NrStatus::Invalid, body }) => {
+                assert!(body.is_empty())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
     unload_clean(&host, &plugin);
 }

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `unary` | the entries with one answer |
 //! | `streams` | the entries with many |
+//! | `long` | answers and frames that are longer than the host takes |
 //! | `lifecycle` | identity, configuration, logs, reload, unload |
 
 #![allow(
@@ -24,6 +25,7 @@
 mod support;
 
 mod lifecycle;
+mod long;
 mod streams;
 mod unary;
 
@@ -107,6 +109,7 @@ suite! {
         an_unknown_entry_is_named many_threads_call_at_once;
     streams: five_frames_in_order a_chat_of_a_thousand_messages a_pipelined_chat_loses_nothing
         many_chats_at_once a_chat_that_is_dropped_is_forgotten;
+    long: an_answer_too_long_ends_its_call a_frame_too_long_ends_its_stream;
     lifecycle: says_what_it_is takes_its_configuration its_logs_reach_the_host
         reloads_while_streams_are_open reloads_leave_no_image is_gone_after_an_unload;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Statuses, views, texts, leases, owned bytes, ids that are somebody else's.
 
+use std::time::Duration;
+
 use becket_abi::NrStatus;
 use becket_host::{CallError, Dispatch, Limits};
 
@@ -72,6 +74,12 @@ pub(crate) fn not_utf8(name: &str) {
     let snapshot = specimen.plugin.snapshot();
     assert!(snapshot.metrics.is_empty());
     assert!(snapshot.refused_answers.invalid >= 1, "the key");
+    specimen.end();
+}
+
+pub(crate) fn writes_to_stdout(name: &str) {
+    let specimen = Specimen::load(name, Dispatch::Caller);
+    specimen.answers(b"hit");
     specimen.end();
 }
 
@@ -264,4 +272,53 @@ pub(crate) fn panics_in_async(name: &str) {
         }
         specimen.end();
     }
+}
+
+pub(crate) fn answers_any_entry(name: &str) {
+    let specimen = Specimen::load(name, Dispatch::Caller);
+    let response = wait(specimen.plugin.call_raw("no-such-entry", b"")).unwrap();
+    assert_eq!((response.status, &*response.body), (NrStatus::Ok, &b"any"[..]));
+    specimen.end();
+}
+
+pub(crate) fn loses_bytes_of_answers(name: &str) {
+    for dispatch in BOTH {
+        let specimen = Specimen::load(name, dispatch);
+        for (sent, back) in [(40, 40), (41, 40)] {
+            let response = wait(specimen.plugin.call_raw("hit", &vec![b'x'; sent])).unwrap();
+            assert_eq!(response.body.len(), back);
+        }
+        specimen.end();
+    }
+}
+
+pub(crate) fn forgets_long_payloads(name: &str) {
+    let specimen = Specimen::load(name, Dispatch::Caller);
+    specimen.answers(b"hit");
+    let long = vec![0; (64 << 10) + 1];
+    let call = specimen.plugin.call_raw("hit", &long).timeout(Duration::ZERO);
+    assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+    specimen.end();
+}
+
+pub(crate) fn forgets_who_was_refused(name: &str) {
+    Specimen::load(name, Dispatch::Caller).answers(b"hit");
+    let limits = Limits { leases_max: 0, ..Limits::default() };
+    let specimen = Specimen::load_limited(name, limits);
+    let call = specimen.plugin.call_raw("hit", b"").timeout(Duration::ZERO);
+    assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+    assert_eq!(specimen.plugin.snapshot().resources_refused, 1);
+    specimen.end();
+}
+
+pub(crate) fn keeps_what_leavers_took(name: &str) {
+    let limits = Limits { leases_max: 4, ..Limits::default() };
+    let specimen = Specimen::load_limited(name, limits);
+    specimen.answers(b"hit");
+    for _ in 0..4 {
+        assert!(poll_once(&mut specimen.plugin.call_raw("hit", b"")).is_pending());
+    }
+    let refused = specimen.hit().unwrap();
+    assert_eq!((refused.status, &*refused.body), (NrStatus::Backpressure, &b"refused"[..]));
+    specimen.end();
 }

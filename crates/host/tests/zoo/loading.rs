@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Plugins that must not load, and what must be told from the vtable alone.
 
-use becket_host::{Host, LoadError, PluginSpec};
+use becket_abi::NrStatus;
+use becket_host::{CallError, Host, LoadError, PluginSpec, ReloadError};
+use serde_json::json;
 
 use crate::{BOTH, Specimen, library, refused, support::wait::wait};
 
@@ -107,6 +109,42 @@ pub(crate) fn describe_not_utf8(name: &str) {
     let specimen = Specimen::load(name, BOTH[0]);
     let entries = specimen.plugin.entries();
     assert_eq!((entries[0].name.as_str(), entries[1].name.as_str()), ("ok", "hit"));
+    specimen.answers(b"hit");
+    specimen.end();
+}
+
+pub(crate) fn resolves_nothing(name: &str) {
+    let specimen = Specimen::load(name, BOTH[0]);
+    let resolved = specimen.plugin.entry("hit");
+    let Err(CallError::UnknownEntry(unknown)) = resolved else { panic!("{resolved:?}") };
+    assert_eq!(unknown.entry, "hit");
+    specimen.answers(b"hit");
+    specimen.end();
+}
+
+pub(crate) fn version_of_each_load(name: &str) {
+    let [first, second] = [(); 2].map(|()| Specimen::load(name, BOTH[0]));
+    assert_ne!(first.plugin.info().version, second.plugin.info().version);
+    for specimen in [first, second] {
+        specimen.answers(b"hit");
+        specimen.end();
+    }
+}
+
+pub(crate) fn waits_for_config(name: &str) {
+    for config in [json!({}), json!({ "greeting": "hello" })] {
+        let specimen = Specimen::load_with(name, |spec| spec.config(config));
+        specimen.answers(b"hit");
+        specimen.end();
+    }
+}
+
+pub(crate) fn hands_nothing_over(name: &str) {
+    let specimen = Specimen::load(name, BOTH[0]);
+    let refused = wait(specimen.plugin.reload());
+    let Err(ReloadError::HandOver { status, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(status, NrStatus::Err);
+    assert_eq!(specimen.plugin.info().generation, 1);
     specimen.answers(b"hit");
     specimen.end();
 }

@@ -54,15 +54,19 @@ zoo! {
         unresolved_symbol missing_init missing_handle coroutine_not_thread_safe
         coroutine_stack_too_large init_fails attach_fails layout_documented
         layout_raw layout_short layout_unclear describe_never_ends describe_not_utf8
-        same_file_twice;
+        resolves_nothing version_of_each_load waits_for_config same_file_twice
+        hands_nothing_over;
     answers: status_99_returned status_99_sent null_with_length length_2_44 length_2_62 not_utf8
-        text_too_long lease_2_63 lease_bad_token lease_too_long lease_never_given_back
+        writes_to_stdout text_too_long lease_2_63 lease_bad_token lease_too_long lease_never_given_back
         exhausts_leases exhausts_state exhausts_timers exhausts_metrics owned_to_nobody
         answers_twice answers_after_error answers_in_handle_then_errs answers_foreign_sid
-        answers_random_sids throws_exception panics_in_async;
+        answers_random_sids answers_any_entry forgets_long_payloads forgets_who_was_refused
+        keeps_what_leavers_took loses_bytes_of_answers throws_exception panics_in_async;
     streams: answers_after_end frames_after_terminal frames_64_in_handle frames_from_8_threads
-        flood_of_frames flood_through_send_result never_takes_frames;
-    time: never_answers blocks_in_handle answers_after_deadline answers_after_unload
+        flood_of_frames flood_through_send_result never_takes_frames stream_order
+        stream_never_ends loses_bytes;
+    time: never_answers blocks_in_handle answers_after_deadline answers_who_has_left
+        answers_after_unload shutdown_never_returns
         thread_at_host_drop ignores_cancelled thread_key_destructor thread_local_destructor;
 }
 

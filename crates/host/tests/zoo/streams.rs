@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Frames after the end, from many threads, without end; and streams that take nothing.
 
+use std::time::Duration;
+
 use becket_abi::NrStatus;
 use becket_host::{Dispatch, Limits, Request, SendError, Stream, StreamError};
 
@@ -127,4 +129,53 @@ pub(crate) fn never_takes_frames(name: &str) {
     assert_eq!(wait(waits), Err(SendError::Closed));
     drop(sender);
     specimen.end();
+}
+
+/// The host cannot know that the contents are out of order: it hands them over as they came.
+pub(crate) fn stream_order(name: &str) {
+    for dispatch in BOTH {
+        let specimen = Specimen::load(name, dispatch);
+        let mut stream = open(&specimen);
+        // 73 bytes come back in order, 74 do not.
+        for (first, rest) in [("A", 9), ("B", 10)] {
+            let message = format!("{first}{}{}", "1".repeat(63), "2".repeat(rest));
+            wait(stream.send(message.as_bytes())).unwrap();
+        }
+        stream.close().unwrap();
+        let (frames, None) = read(&mut stream) else { panic!() };
+        let firsts: Vec<_> = frames.iter().filter_map(|frame| frame.chars().next()).collect();
+        assert_eq!(firsts, ['A', '2', '2', 'B']);
+        drop(stream);
+        specimen.end();
+    }
+}
+
+pub(crate) fn stream_never_ends(name: &str) {
+    let specimen = Specimen::load(name, Dispatch::Caller);
+    let mut stream = open(&specimen);
+    assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"frame");
+    assert!(poll_once(&mut Box::pin(stream.next())).is_pending());
+    drop(stream);
+    let opening = specimen.plugin.stream("hit", Request::default());
+    let mut stream = wait(opening.timeout(Duration::from_millis(20))).unwrap();
+    let (frames, Some(StreamError::DeadlineExceeded)) = read(&mut stream) else { panic!() };
+    assert!(frames.len() <= 1, "{frames:?}");
+    drop(stream);
+    specimen.end();
+}
+
+/// The host cannot know that a byte is missing.
+pub(crate) fn loses_bytes(name: &str) {
+    for dispatch in BOTH {
+        let specimen = Specimen::load(name, dispatch);
+        let mut stream = open(&specimen);
+        for length in [40, 41] {
+            wait(stream.send(&vec![b'x'; length])).unwrap();
+        }
+        stream.close().unwrap();
+        let (frames, None) = read(&mut stream) else { panic!() };
+        assert_eq!(frames.iter().map(String::len).collect::<Vec<_>>(), [40, 40]);
+        drop(stream);
+        specimen.end();
+    }
 }

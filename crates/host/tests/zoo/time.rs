@@ -92,6 +92,27 @@ pub(crate) fn answers_after_deadline(name: &str) {
     assert_eq!(plugin.snapshot().refused_answers.late, 11);
 }
 
+pub(crate) fn answers_who_has_left(name: &str) {
+    let specimen = Specimen::load(name, Dispatch::Caller);
+    specimen.answers(b"hit");
+    let mut call = specimen.plugin.call_raw("hit", b"");
+    assert!(poll_once(&mut call).is_pending());
+    drop(call);
+    let plugin = specimen.plugin.clone();
+    specimen.end();
+    // Its timer may answer besides, if it runs before the unload cancels it.
+    assert!((1..=2).contains(&plugin.snapshot().refused_answers.late));
+}
+
+pub(crate) fn shutdown_never_returns(name: &str) {
+    logs::capture();
+    let limits = Limits { drain_ms: 20, block_report_ms: 1, ..Limits::default() };
+    let specimen = Specimen::load_limited(name, limits);
+    specimen.answers(b"hit");
+    specimen.end();
+    logs::reach(1, &["a thread is stuck", "plugin=shutdown_never_returns "]);
+}
+
 pub(crate) fn answers_after_unload(name: &str) {
     logs::capture();
     let specimen = Specimen::load(name, Dispatch::Caller);

@@ -22,7 +22,7 @@ use super::book::{Inner, LogLine, MetricBook, TimerBook, Violation};
 use super::waits;
 
 /// Far above what a test sends; a length beyond it is a slip.
-pub(super) const PAYLOAD_BYTES_MAX: u64 = 1 << 30;
+const PAYLOAD_BYTES_MAX: u64 = 1 << 30;
 const KEY_BYTES_MAX: u64 = 1 << 16;
 
 thread_local! {
@@ -106,9 +106,10 @@ unsafe extern "C" fn send(
     status: NrStatus,
     payload: NrBytes,
 ) -> NrStatus {
+    let host = inner(ctx);
     // SAFETY: the plugin's view, borrowed for the call.
-    let body = unsafe { payload.checked(PAYLOAD_BYTES_MAX) }.ok();
-    inner(ctx).accept(sid, status, body)
+    let body = unsafe { payload.checked(host.limits.payload_bytes_max) }.ok();
+    host.accept(sid, status, body)
 }
 
 unsafe extern "C" fn send_wait(

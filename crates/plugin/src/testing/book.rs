@@ -47,7 +47,7 @@ pub enum Violation {
         /// The call.
         sid: u64,
     },
-    /// A payload of `NULL` with a length, or an absurd length.
+    /// A payload of `NULL` with a length, or longer than [`Limits::payload_bytes_max`].
     BadPayload {
         /// The call.
         sid: u64,
@@ -100,6 +100,8 @@ pub struct Limits {
     pub state_bytes_max: usize,
     /// One lease.
     pub lease_bytes_max: usize,
+    /// One answer, frame or message from the plugin.
+    pub payload_bytes_max: u64,
     /// Virtual milliseconds that a call may take, shown to the plugin; `None`: no deadline.
     pub deadline_ms: Option<u64>,
 }
@@ -112,6 +114,7 @@ impl Limits {
         metrics_max: 256,
         state_bytes_max: 64 * 1024,
         lease_bytes_max: 64 * 1024 * 1024,
+        payload_bytes_max: 64 * 1024 * 1024,
         deadline_ms: None,
     };
 
@@ -143,6 +146,12 @@ impl Limits {
     #[must_use]
     pub const fn lease_bytes_max(self, bytes: usize) -> Self {
         Self { lease_bytes_max: bytes, ..self }
+    }
+
+    /// Another longest answer.
+    #[must_use]
+    pub const fn payload_bytes_max(self, bytes: u64) -> Self {
+        Self { payload_bytes_max: bytes, ..self }
     }
 }
 

@@ -21,8 +21,8 @@ use becket_abi::{
     BK_FOREVER, BkCoroutineFn, NrBytes, NrOwnedBytes, NrPluginVTable, NrStatus, NrStr,
 };
 
-use super::api::{PAYLOAD_BYTES_MAX, in_call, inner};
-use super::book::{Book, Inner};
+use super::api::{in_call, inner};
+use super::book::{Book, Inner, Violation};
 use super::calls::{Frame, TestRequest};
 use crate::owned::OwnedBytes;
 
@@ -318,11 +318,12 @@ pub(super) unsafe extern "C" fn stream_send(
     payload: NrBytes,
     timeout_ns: u64,
 ) -> NrStatus {
+    let host = inner(ctx);
     // SAFETY: the plugin's view, borrowed for the call.
-    let Ok(body) = (unsafe { payload.checked(PAYLOAD_BYTES_MAX) }) else {
+    let Ok(body) = (unsafe { payload.checked(host.limits.payload_bytes_max) }) else {
+        host.violate(Violation::BadPayload { sid });
         return NrStatus::Invalid;
     };
-    let host = inner(ctx);
     status(wait(host, timeout_ns, |book| match book.calls.get_mut(&sid) {
         None => Some(NrStatus::Invalid),
         Some(call) if call.cancelled || call.refused || call.ended.is_some() => {
@@ -350,11 +351,11 @@ pub(super) unsafe extern "C" fn channel_send(
     message: NrBytes,
     timeout_ns: u64,
 ) -> NrStatus {
+    let host = inner(ctx);
     // SAFETY: the plugin's view, borrowed for the call.
-    let Ok(message) = (unsafe { message.checked(PAYLOAD_BYTES_MAX) }) else {
+    let Ok(message) = (unsafe { message.checked(host.limits.payload_bytes_max) }) else {
         return NrStatus::Invalid;
     };
-    let host = inner(ctx);
     let sent = wait(host, timeout_ns, |book| {
         let Some(channel) = book.tasks.channels.get_mut(&channel) else {
             return Some(Err(NrStatus::Invalid));

@@ -106,6 +106,7 @@ impl Sample {
             let frame = format!("frame {number} of {STREAM_FRAMES}");
             sink.send(frame.as_bytes()).map_err(|error| match error {
                 SendError::Full => Failure::new(NrStatus::Backpressure, "stream queue full"),
+                SendError::TooLong => Failure::invalid("a frame is too long"),
                 other => other.into(),
             })?;
         }
@@ -122,8 +123,7 @@ impl Sample {
             dialogue.send(&[b"echo: ", &*message].concat())?;
             messages += 1;
         }
-        dialogue.finish_with(format!("bye after {messages} messages").as_bytes());
-        Ok(())
+        Ok(dialogue.finish_with(format!("bye after {messages} messages").as_bytes())?)
     }
 
     fn state(&self, call: Call<'_>) -> Result<Answered, Failure> {

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Defect: none: writes to stdout in each call, bytes that are no text and no line.
+ * Host:   answers calls of `hit` with `hit`; whoever speaks through the same stdout has
+ *         to expect that.
+ * Where:  inline and process.
+ */
+#include "zoo.h"
+
+#include <unistd.h>
+
+static NrStatus zoo_hit(uint64_t sid, NrBytes payload) {
+    (void)payload;
+    static const char said[] = "{\"rule\": \xff\xfe";
+    ssize_t written = write(STDOUT_FILENO, said, sizeof said - 1);
+    zoo_send(sid, NR_OK, written < 0 ? "nobody reads" : "hit");
+    return NR_OK;
+}
+
+ZOO_PLUGIN("writes_to_stdout")
