@@ -28,6 +28,9 @@ pub const PIECE_BYTES: usize = 8;
 /// row are found wherever they begin.
 const DENSE_BYTES: usize = 256;
 
+/// Of a piece that is shown as text so many bytes are looked for, if the others are no text.
+const TEXT_BYTES_MIN: usize = 5;
+
 /// Random bytes that no text may have in it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Canary {
@@ -52,7 +55,8 @@ pub enum Disguise {
     Raw,
     /// The last byte first.
     Reversed,
-    /// Two digits a byte, also with white space, commas or colons between them.
+    /// Two digits a byte, also with white space, commas, colons or dashes between them; or a list of
+    /// such numbers, as slices are shown.
     Hex,
     /// RFC 4648, with either alphabet, at any alignment.
     Base64,
@@ -180,9 +184,19 @@ impl Search {
         Self { needles, may }
     }
 
-    /// The first leak of a text.
+    /// The first leak of a text. Where bytes became characters, each for itself, they are seen as
+    /// bytes again.
     #[must_use]
     pub fn find(&self, text: &[u8]) -> Option<Leak> {
+        let wide = || {
+            let text = std::str::from_utf8(text).ok().filter(|text| !text.is_ascii())?;
+            let bytes: Vec<u8> = text.chars().map(|it| u8::try_from(it).unwrap_or(b'?')).collect();
+            self.find_spaced(&bytes)
+        };
+        self.find_spaced(text).or_else(wide)
+    }
+
+    fn find_spaced(&self, text: &[u8]) -> Option<Leak> {
         let spaced = text.iter().any(u8::is_ascii_whitespace);
         let dense = || {
             let dense = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
@@ -221,16 +235,22 @@ fn disguises(piece: &[u8], add: &mut impl FnMut(Disguise, Vec<u8>)) {
     let mut back = piece.to_vec();
     back.reverse();
     add(Disguise::Raw, piece.to_vec());
+    // What is no text is replaced; if most of it is, it says nothing of the piece.
+    if piece.iter().filter(|byte| byte.is_ascii()).count() >= TEXT_BYTES_MIN {
+        add(Disguise::Raw, String::from_utf8_lossy(piece).into_owned().into_bytes());
+    }
     add(Disguise::Reversed, back.clone());
     add(Disguise::Utf16, piece.iter().flat_map(|byte| [*byte, 0]).collect());
     add(Disguise::Utf16, piece.iter().flat_map(|byte| [0, *byte]).collect());
     for between in ["", ",", ":", "-", ",0x"] {
-        let hex = joined(piece, between, |text, byte| write!(text, "{byte:02x}"));
-        add(Disguise::Hex, hex.to_ascii_uppercase());
-        add(Disguise::Hex, hex);
+        add(Disguise::Hex, joined(piece, between, |text, byte| write!(text, "{byte:02X}")));
+        add(Disguise::Hex, joined(piece, between, |text, byte| write!(text, "{byte:02x}")));
     }
     // A list leaves zeros out that are in front: `[a, 0, 1f]`.
-    add(Disguise::Hex, joined(piece, ",", |text, byte| write!(text, "{byte:x}")));
+    for between in [",", ",0x"] {
+        add(Disguise::Hex, joined(piece, between, |text, byte| write!(text, "{byte:X}")));
+        add(Disguise::Hex, joined(piece, between, |text, byte| write!(text, "{byte:x}")));
+    }
     let hex = joined(&back, "", |text, byte| write!(text, "{byte:02x}"));
     add(Disguise::Reversed, hex.to_ascii_uppercase());
     add(Disguise::Reversed, hex);
@@ -242,13 +262,15 @@ fn disguises(piece: &[u8], add: &mut impl FnMut(Disguise, Vec<u8>)) {
     let all = joined(piece, "", |text, byte| write!(text, "%{byte:02X}"));
     add(Disguise::Percent, all.to_ascii_lowercase());
     add(Disguise::Percent, all);
-    let some = joined(piece, "", |text, byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            write!(text, "{}", char::from(byte))
-        }
-        _ => write!(text, "%{byte:02X}"),
-    });
-    add(Disguise::Percent, some);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    for is_upper in [true, false] {
+        let some = joined(piece, "", |text, byte| match is_upper {
+            _ if is_plain(byte) => write!(text, "{}", char::from(byte)),
+            true => write!(text, "%{byte:02X}"),
+            false => write!(text, "%{byte:02x}"),
+        });
+        add(Disguise::Percent, some);
+    }
     add(Disguise::Escaped, piece.escape_ascii().to_string().into_bytes());
     let shown = format!("{:?}", Bytes::copy_from_slice(piece));
     let shown = shown.strip_prefix("b\"").and_then(|shown| shown.strip_suffix('"'));
@@ -334,7 +356,27 @@ mod tests {
                 let wide: Vec<u8> = wide.collect();
                 wide.chunks(2).flat_map(|two| order.map(|at| two[at])).collect()
             };
-            let texts: [(Disguise, Vec<u8>); 15] = [
+            let digits = |between: &str, byte: fn(&u8) -> String| {
+                piece.iter().map(byte).collect::<Vec<_>>().join(between).into_bytes()
+            };
+            let plain = |byte: &u8| byte.is_ascii_alphanumeric().then(|| char::from(*byte).into());
+            let url = |escaped: fn(&u8) -> String| {
+                let text = piece.iter().map(|byte| plain(byte).unwrap_or_else(|| escaped(byte)));
+                text.collect::<String>().into_bytes()
+            };
+            let texts: [(Disguise, Vec<u8>); 27] = [
+                (Disguise::Hex, digits(":", |byte| format!("{byte:02x}"))),
+                (Disguise::Hex, digits(":", |byte| format!("{byte:02X}"))),
+                (Disguise::Hex, digits("-", |byte| format!("{byte:02x}"))),
+                (Disguise::Hex, digits("-", |byte| format!("{byte:02X}"))),
+                (Disguise::Hex, digits(" ", |byte| format!("{byte:02X}"))),
+                (Disguise::Hex, format!("{piece:02X?}").into_bytes()),
+                (Disguise::Hex, format!("{piece:#04X?}").into_bytes()),
+                (Disguise::Hex, format!("{piece:x?}").into_bytes()),
+                (Disguise::Hex, format!("{piece:#X?}").into_bytes()),
+                (Disguise::Reversed, hex(&back).to_uppercase().into_bytes()),
+                (Disguise::Percent, url(|byte| format!("%{byte:02X}"))),
+                (Disguise::Percent, url(|byte| format!("%{byte:02x}"))),
                 (Disguise::Raw, piece.to_vec()),
                 (Disguise::Reversed, back.clone()),
                 (Disguise::Reversed, hex(&back).into_bytes()),
@@ -361,6 +403,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn bytes_that_became_characters_are_seen() {
+        let canary = canary().bytes;
+        let characters = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect();
+        let one: String = characters(&canary[3..11]);
+        assert_eq!(found(format!("é {one} é").as_bytes()), Some(Disguise::Raw));
+        let two: String = one.chars().flat_map(|one| [one, '\0']).collect();
+        assert_eq!(found(two.as_bytes()), Some(Disguise::Utf16));
+        // As far as it is text.
+        let bytes = b"pass\xffword\xfe\xfd, and on".to_vec();
+        let search = Search::new(&[Canary { name: "key", bytes: bytes.clone() }]);
+        let text = format!("last {}", String::from_utf8_lossy(&bytes[2..]));
+        assert_eq!(search.find(text.as_bytes()).map(|leak| leak.disguise), Some(Disguise::Raw));
+        let other = String::from_utf8_lossy(&[0xff; 40]).into_owned();
+        assert_eq!(search.find(other.as_bytes()), None);
     }
 
     #[test]

@@ -31,12 +31,16 @@
 //! | [`shrink`] | a failure, made small |
 //! | [`replay`] | a run in a file: repeated, shown, compared, turned into a test |
 //! | [`adapters`] | adapters that the lab brings along |
+//! | [`bridge`] | what people already have, as adapters |
+//! | [`generate`], [`parity`] | adapters as code, made of a profile; whether they do the same |
+//! | [`selftest`] | the lab examined by itself: what it finds, and that it never cries wolf |
 //! | [`saboteur`] | faulty ones, each wrong in one behaviour, by which the lab is examined |
 
 #![forbid(unsafe_code)]
 
 pub mod adapters;
 pub mod adversary;
+pub mod bridge;
 pub mod carrier;
 pub mod check;
 pub mod choice;
@@ -44,13 +48,16 @@ pub mod config;
 pub mod contract;
 pub mod fault;
 pub mod gate;
+pub mod generate;
 pub mod hygiene;
+pub mod parity;
 pub mod pattern;
 pub mod replay;
 pub mod report;
 pub mod rules;
 pub mod saboteur;
 pub mod scenario;
+pub mod selftest;
 pub mod shrink;
 pub mod source;
 pub mod target;

@@ -9,7 +9,7 @@
 //! Lea and Flood, 2014) of a key for the stream plus the word's number. Within the keys of one seed
 //! two streams agree in a byte by chance only, one time in 256.
 
-use crate::contract::FlowId;
+use crate::contract::{FlowId, Hidden};
 
 /// Which way bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,65 +45,113 @@ impl Pattern {
         Self { key: mix(mix(seed ^ GOLDEN).wrapping_add(stream.wrapping_mul(GOLDEN))) }
     }
 
+    /// The bytes of eight offsets, the first of which is eight times the number.
     #[inline]
-    const fn word(self, number: u64) -> [u8; 8] {
-        mix(self.key.wrapping_add(number.wrapping_mul(GOLDEN))).to_le_bytes()
+    const fn word(self, number: u64) -> u64 {
+        mix(self.key.wrapping_add(number.wrapping_mul(GOLDEN)))
+    }
+
+    /// Calls `each` with the bytes of offset after offset, eight at a time, each of which is eight
+    /// behind the one before.
+    #[inline]
+    fn words<T>(self, offset: u64, places: impl Iterator<Item = T>, mut each: impl FnMut(T, u64)) {
+        let (number, bits) = (offset / 8, 8 * (offset % 8));
+        if bits == 0 {
+            for (place, number) in places.zip(number..) {
+                each(place, self.word(number));
+            }
+            return;
+        }
+        let mut word = self.word(number);
+        for (place, next) in places.zip(number + 1..) {
+            let next = self.word(next);
+            each(place, word >> bits | next << (64 - bits));
+            word = next;
+        }
     }
 
     /// The byte at an offset.
     #[must_use]
-    pub fn byte(self, offset: u64) -> u8 {
-        (u64::from_le_bytes(self.word(offset / 8)) >> (8 * (offset % 8))) as u8
+    #[inline]
+    pub const fn byte(self, offset: u64) -> u8 {
+        (self.word(offset / 8) >> (8 * (offset % 8))) as u8
     }
 
     /// Writes the bytes from an offset on.
     pub fn fill(self, offset: u64, into: &mut [u8]) {
-        self.each_word(offset, into.len(), |at, word| {
-            if let Some(part) = into.get_mut(at..at + word.len()) {
-                part.copy_from_slice(word);
+        let behind = offset + into.len() as u64;
+        let (words, rest) = into.as_chunks_mut();
+        self.words(offset, words.iter_mut(), |place, word| *place = word.to_le_bytes());
+        if rest.is_empty() {
+            return;
+        }
+        match into.last_chunk_mut() {
+            // Once more what stands before the rest, in place of a loop over it.
+            Some(last) => {
+                self.words(behind - 8, [last].into_iter(), |last, word| *last = word.to_le_bytes());
             }
-            true
-        });
+            None => {
+                for (place, at) in into.iter_mut().zip(offset..) {
+                    *place = self.byte(at);
+                }
+            }
+        }
     }
 
     /// Where `bytes`, which should be those from an offset on, are others. `None`: nowhere.
     #[must_use]
     pub fn mismatch(self, offset: u64, bytes: &[u8]) -> Option<u64> {
-        let mut wrong = None;
-        self.each_word(offset, bytes.len(), |at, word| {
-            let found = bytes.get(at..at + word.len()).unwrap_or_default();
-            if found == word {
-                return true;
-            }
-            let first = found.iter().zip(word).position(|(found, expected)| found != expected);
-            wrong = Some(offset + (at + first.unwrap_or(0)) as u64);
-            false
-        });
-        wrong
+        // What is not a whole word is looked at with some bytes before it.
+        let Some(last) = bytes.last_chunk() else { return self.first_other(offset, bytes) };
+        let behind = offset + bytes.len() as u64;
+        let mut others = 0;
+        let mut look = |place: &[u8; 8], word| others |= u64::from_le_bytes(*place) ^ word;
+        let (words, _) = bytes.as_chunks();
+        self.words(offset, words.iter(), &mut look);
+        self.words(behind - 8, [last].into_iter(), &mut look);
+        if others == 0 { None } else { self.first_other(offset, bytes) }
     }
 
-    /// Calls `each` with the place of each word, or part of one, among the bytes, and its bytes,
-    /// until it says no.
-    #[inline]
-    fn each_word(self, offset: u64, length: usize, mut each: impl FnMut(usize, &[u8]) -> bool) {
-        let mut at = 0;
-        while at < length {
-            let from = offset + at as u64;
-            let skipped = (from % 8) as usize;
-            let word = self.word(from / 8);
-            let end = (skipped + length - at).min(8);
-            let part = word.get(skipped..end).unwrap_or_default();
-            if !each(at, part) {
-                return;
-            }
-            at += end - skipped;
-        }
+    #[cold]
+    fn first_other(self, offset: u64, bytes: &[u8]) -> Option<u64> {
+        let mut places = (offset..).zip(bytes);
+        places.find(|(at, byte)| **byte != self.byte(*at)).map(|(at, _)| at)
     }
+}
+
+/// What keys are drawn from, besides seed and flow.
+const KEYS: u64 = 0x006b_6579_0000_0000;
+
+/// The key of a flow in runs of this seed.
+#[must_use]
+pub const fn key(seed: u64, flow: FlowId) -> Hidden {
+    let first = mix(mix(seed ^ KEYS).wrapping_add((flow.number() as u64).wrapping_mul(GOLDEN)));
+    let both = (first as u128) << 64 | mix(first ^ GOLDEN) as u128;
+    Hidden::new(both.to_le_bytes())
+}
+
+/// The identity of adapters in runs of this seed: the key of no flow.
+#[must_use]
+pub const fn identity(seed: u64) -> Hidden {
+    key(seed, FlowId::new(0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_their_own() {
+        let mut keys = std::collections::HashSet::new();
+        for seed in 0..20 {
+            assert!(keys.insert(identity(seed)));
+            for flow in 1..20 {
+                assert!(keys.insert(key(seed, FlowId::new(flow))));
+                assert_eq!(key(seed, FlowId::new(flow)), key(seed, FlowId::new(flow)));
+            }
+        }
+        assert_eq!(format!("{:?}", identity(7)), "(hidden)");
+    }
 
     const FLOW: FlowId = FlowId::new(3);
 

@@ -28,6 +28,9 @@ pub enum Behaviour {
     DripResponse,
     /// 2048 bytes in two to six chunks of any length.
     JitteryResponse,
+    /// 2048 bytes in eight chunks, one each tick since the flow was opened: it waits for no request,
+    /// and ends when it has said all, however much of the request is still to come.
+    UnpromptedResponse,
 }
 
 /// How an answer ends.
@@ -41,11 +44,11 @@ pub enum Ending {
     Reset,
 }
 
-/// The answer to one request.
+/// The answer to one request, or what is said without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Chunks: after how many ticks since the request was over, and how many bytes. Empty for an echo,
-    /// whose answer is what came.
+    /// Chunks: after how many ticks since the request was over, or since the flow was opened if it
+    /// waits for no request, and how many bytes. Empty for an echo, whose answer is what came.
     pub chunks: Vec<(u64, u64)>,
     /// How it ends.
     pub ending: Ending,
@@ -53,7 +56,7 @@ pub struct Answer {
 
 impl Behaviour {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Echo,
         Self::Discard,
         Self::FixedResponse,
@@ -64,6 +67,7 @@ impl Behaviour {
         Self::ResetMidstream,
         Self::DripResponse,
         Self::JitteryResponse,
+        Self::UnpromptedResponse,
     ];
 
     /// Its name, in scenarios and reports.
@@ -80,6 +84,7 @@ impl Behaviour {
             Self::ResetMidstream => "reset_midstream",
             Self::DripResponse => "drip_response",
             Self::JitteryResponse => "jittery_response",
+            Self::UnpromptedResponse => "unprompted_response",
         }
     }
 
@@ -89,7 +94,19 @@ impl Behaviour {
         matches!(self, Self::Echo)
     }
 
-    /// The answer to a request of so many bytes, which is over.
+    /// Whether it answers before it was asked.
+    #[must_use]
+    pub const fn is_unprompted(self) -> bool {
+        matches!(self, Self::UnpromptedResponse)
+    }
+
+    /// Whether what it gives ends in order.
+    #[must_use]
+    pub const fn ends_in_order(self) -> bool {
+        !matches!(self, Self::ErrorResponse | Self::ResetMidstream)
+    }
+
+    /// The answer to a request of so many bytes, which is over, or none of which has come yet.
     pub fn answer(self, request_bytes: u64, choices: &mut Choices) -> Answer {
         let (chunks, ending) = match self {
             Self::Echo | Self::Discard => (Vec::new(), Ending::Final),
@@ -104,6 +121,7 @@ impl Behaviour {
             },
             Self::DripResponse => ((0..16).map(|at| (at, 64)).collect(), Ending::Final),
             Self::JitteryResponse => (jittery(choices), Ending::Final),
+            Self::UnpromptedResponse => ((0..8).map(|at| (at, 256)).collect(), Ending::Final),
         };
         Answer { chunks, ending }
     }
@@ -141,6 +159,7 @@ mod tests {
             let answer = behaviour.answer(1000, &mut choices);
             sums.push((answer.chunks.len(), answer.chunks.iter().map(|chunk| chunk.1).sum()));
         }
+        assert_eq!(sums.pop(), Some((8, 2048)));
         let jittery = sums.pop();
         let expected: [(usize, u64); 9] = [
             (0, 0),

@@ -14,6 +14,16 @@ use becket_lab::target::Behaviour;
 use becket_lab::trace::{Event, Place, Trace, TraceHash, What};
 use becket_lab::world::{self, Setup};
 
+fn config(seed: u64) -> Config {
+    Config {
+        deterministic_seed: seed,
+        max_events: 1 << 16,
+        max_chunk_bytes: 16 << 10,
+        max_buffered_bytes: 64 << 10,
+        ..Config::default()
+    }
+}
+
 fn run(
     pair: &Healthy,
     seed: u64,
@@ -21,7 +31,7 @@ fn run(
     flows: u32,
     buffer: u64,
 ) -> Trace {
-    let config = Config { deterministic_seed: seed, max_events: 1 << 16, ..Config::default() };
+    let config = config(seed);
     let limits =
         Limits { flows_max: 16, buffered_bytes_max: 4 * buffer, flow_buffered_bytes_max: buffer };
     let plans = source.plan(&config, flows);
@@ -55,8 +65,8 @@ fn is_wrong(what: &What) -> bool {
 }
 
 /// Each flow ends as its source and its target want it, and the sink has all that it should have.
-fn check_ends(source: Source, behaviour: Behaviour, events: &[Event]) {
-    let config = Config::default();
+fn check_ends((source, seed): (Source, u64), behaviour: Behaviour, events: &[Event]) {
+    let config = config(seed);
     for plan in source.plan(&config, 4) {
         let of_flow = || events.iter().filter(|event| event.flow == plan.flow);
         let ends = of_flow().filter_map(|event| match event.what {
@@ -79,16 +89,19 @@ fn check_ends(source: Source, behaviour: Behaviour, events: &[Event]) {
 }
 
 /// What may not be taken is refused, and nothing else.
-fn check_refusals(source: Source, events: &[Event]) {
-    let is_stray = matches!(source, Source::LateWrite | Source::Malformed);
+fn check_refusals((source, seed): (Source, u64), events: &[Event]) {
+    let plans = source.plan(&config(seed), 4);
     let refused = events.iter().filter_map(|event| match event.what {
         What::OfferRefused { class, .. } => Some((event.flow, class)),
         _ => None,
     });
     for (flow, class) in refused {
-        assert!(is_stray && flow.number() == 1, "{source:?} flow {flow}: {class:?}");
-        let is_malformed = source == Source::Malformed;
-        assert_eq!(class == ErrorClass::Malformed, is_malformed, "{source:?} {class:?}");
+        let end = plans[flow.number() as usize - 1].end;
+        let is_expected = match class {
+            ErrorClass::Malformed => end == End::Malformed,
+            _ => end == End::LateWrite,
+        };
+        assert!(is_expected, "{source:?} flow {flow}: {class:?}");
     }
 }
 
@@ -98,9 +111,7 @@ fn check_pair(pair: &Healthy) {
             for seed in 0..10 {
                 // A small buffer and much to carry is many steps.
                 for buffer in [7, 1000, 64 << 10] {
-                    let is_large = source == Source::LargeObject
-                        || source == Source::MixedFlow
-                        || behaviour == Behaviour::LargeObject;
+                    let is_large = source.is_long() || behaviour == Behaviour::LargeObject;
                     if buffer == 7 && is_large || buffer == 1000 && is_large && seed > 0 {
                         continue;
                     }
@@ -115,8 +126,8 @@ fn check_pair(pair: &Healthy) {
                         pair.name,
                         events.len()
                     );
-                    check_ends(source, behaviour, events);
-                    check_refusals(source, events);
+                    check_ends((source, seed), behaviour, events);
+                    check_refusals((source, seed), events);
                 }
             }
         }

@@ -34,12 +34,17 @@ impl Made {
     }
 
     fn is_large(&self) -> bool {
-        matches!(self.source, Source::LargeObject | Source::MixedFlow)
-            || self.behaviour == Behaviour::LargeObject
+        self.source.is_long() || self.behaviour == Behaviour::LargeObject
     }
 
     fn config(&self) -> Config {
-        Config { deterministic_seed: self.seed, max_events: 1 << 16, ..Config::default() }
+        Config {
+            deterministic_seed: self.seed,
+            max_events: 1 << 16,
+            max_chunk_bytes: 16 << 10,
+            max_buffered_bytes: 64 << 10,
+            ..Config::default()
+        }
     }
 
     fn limits(&self) -> Limits {

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod elsewhere;
-mod listened;
 
 use std::collections::BTreeSet;
 
@@ -12,8 +11,7 @@ use becket_lab::adapters::Pair;
 use becket_lab::contract::{Limits, Manifest};
 use becket_lab::saboteur::{SABOTEURS, Saboteur, Shows, Witness};
 
-use elsewhere::{healthy, run};
-use listened::texts;
+use elsewhere::{healthy, run, said};
 
 fn manifests((ingress, egress): &Pair) -> [Manifest; 4] {
     let [first, second] = [0; 2].map(|_| [ingress.manifest(), egress.manifest()]);
@@ -28,7 +26,7 @@ fn shows(saboteur: &Saboteur, witness: &Witness) -> bool {
     let is_other = trace.hash() != run(healthy, witness).hash();
     match saboteur.shows {
         Shows::InTrace => is_other,
-        Shows::InTexts => texts(saboteur.make, witness) != texts(healthy, witness),
+        Shows::InTexts => said(saboteur.make, witness) != said(healthy, witness),
         Shows::InSecondRun => trace.hash() != run(saboteur.make, witness).hash(),
         Shows::InOtherProcess => {
             assert_eq!(trace.hash(), run(saboteur.make, witness).hash(), "{}", saboteur.name);
@@ -68,7 +66,7 @@ fn who_is_spared_notices_nothing() {
             let (one, other) = (run(saboteur.make, &spared), run(healthy, &spared));
             assert!(one.hash() == other.hash(), "{} seed {seed}", saboteur.name);
             if saboteur.shows == Shows::InTexts {
-                assert_eq!(texts(saboteur.make, &spared), texts(healthy, &spared));
+                assert_eq!(said(saboteur.make, &spared), said(healthy, &spared));
             }
         }
     }

@@ -12,8 +12,10 @@
 //! 1. A queue holds no more than `flow_buffered_bytes_max`, all together no more than
 //!    `buffered_bytes_max`. Who was offered more hears of room when a queue has been emptied.
 //! 2. What came in is put out in order, once, and the end behind it.
+//! 3. Flows stand in the order of their numbers. The memory of those that are over is kept for the
+//!    next ones: of no more flows than it may carry at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::faces::{carries, faces};
 use super::manifest;
@@ -29,14 +31,23 @@ const OUT_BYTES_MAX: usize = 16 << 10;
 #[derive(Debug)]
 struct Memory {
     manifest: Manifest,
-    flows: BTreeMap<FlowId, Queue>,
+    flows: Vec<Queue>,
+    /// Memory of flows that are over.
+    spare: Vec<VecDeque<u8>>,
     buffered_bytes: u64,
+    /// How many are waited for.
+    waited_for: usize,
     /// Whose turn it is, of each class.
     next: FlowId,
+    /// Flows that may have something to put out, each once.
+    busy: Vec<FlowId>,
+    /// Those that are put out in a poll, in their order.
+    order: Vec<(Turn, FlowId)>,
 }
 
 #[derive(Debug)]
 struct Queue {
+    flow: FlowId,
     class: Class,
     bytes: VecDeque<u8>,
     /// Numbers of what is put out.
@@ -52,25 +63,57 @@ struct Queue {
     is_waited_for: bool,
     /// It was broken off, and that was not said yet.
     broken: Option<Cause>,
+    /// In the list of those that may have something to put out.
+    is_busy: bool,
 }
 
 impl Memory {
     fn new(name: &str, ways: Capabilities, limits: Limits) -> Self {
-        let manifest = manifest(name, ways, limits);
-        Self { manifest, flows: BTreeMap::new(), buffered_bytes: 0, next: FlowId::new(0) }
+        Self {
+            manifest: manifest(name, ways, limits),
+            flows: Vec::new(),
+            spare: Vec::new(),
+            buffered_bytes: 0,
+            waited_for: 0,
+            next: FlowId::new(0),
+            busy: Vec::new(),
+            order: Vec::new(),
+        }
+    }
+
+    fn renew(&mut self) {
+        while let Some(flow) = self.flows.last().map(|queue| queue.flow) {
+            self.forget(flow);
+        }
+        self.next = FlowId::new(0);
+    }
+
+    /// Where a flow stands, or would.
+    #[inline]
+    fn place(&self, flow: FlowId) -> Result<usize, usize> {
+        // Flows are numbered from 1: while none of those before it is missing, its number says it.
+        let guessed = (flow.number() as usize).wrapping_sub(1);
+        if self.flows.get(guessed).is_some_and(|queue| queue.flow == flow) {
+            return Ok(guessed);
+        }
+        self.flows.binary_search_by_key(&flow, |queue| queue.flow)
+    }
+
+    fn queue(&mut self, flow: FlowId) -> Option<&mut Queue> {
+        let place = self.place(flow).ok()?;
+        self.flows.get_mut(place)
     }
 
     fn open(&mut self, flow: FlowId, descriptor: &Descriptor) -> Result<(), AdapterError> {
         let flows_max = self.manifest.limits.flows_max;
-        if self.flows.contains_key(&flow) {
-            return Err(AdapterError::FlowInUse(flow));
-        }
+        let Err(place) = self.place(flow) else { return Err(AdapterError::FlowInUse(flow)) };
         if self.flows.len() >= flows_max as usize {
             return Err(AdapterError::TooManyFlows(flows_max));
         }
         let queue = Queue {
+            flow,
             class: descriptor.class,
-            bytes: VecDeque::new(),
+            bytes: self.spare.pop().unwrap_or_default(),
             sequence: 1,
             offset: 0,
             taken: 0,
@@ -78,9 +121,32 @@ impl Memory {
             is_finished: false,
             is_waited_for: false,
             broken: None,
+            is_busy: false,
         };
-        self.flows.insert(flow, queue);
+        self.flows.insert(place, queue);
         Ok(())
+    }
+
+    /// The flow has something to put out.
+    fn is_busy(&mut self, flow: FlowId) {
+        if let Some(queue) = self.queue(flow)
+            && !std::mem::replace(&mut queue.is_busy, true)
+        {
+            self.busy.push(flow);
+        }
+    }
+
+    /// The flow is over for this adapter.
+    fn forget(&mut self, flow: FlowId) {
+        let Ok(place) = self.place(flow) else { return };
+        let mut queue = self.flows.remove(place);
+        self.buffered_bytes -= queue.bytes.len() as u64;
+        self.waited_for -= usize::from(queue.is_waited_for);
+        if queue.is_busy {
+            self.busy.retain(|busy| *busy != flow);
+        }
+        queue.bytes.clear();
+        self.spare.push(queue.bytes);
     }
 
     fn offer(
@@ -91,7 +157,8 @@ impl Memory {
     ) -> Result<usize, AdapterError> {
         let flow = chunk.flow;
         let limits = self.manifest.limits;
-        let queue = self.flows.get_mut(&flow).ok_or(AdapterError::UnknownFlow(flow))?;
+        let buffered_bytes = self.buffered_bytes;
+        let queue = self.queue(flow).ok_or(AdapterError::UnknownFlow(flow))?;
         if queue.is_ended || queue.broken.is_some() {
             return Err(AdapterError::Closed(flow));
         }
@@ -100,40 +167,49 @@ impl Memory {
             return Err(AdapterError::Malformed { flow, rule });
         }
         let own = limits.flow_buffered_bytes_max.saturating_sub(queue.bytes.len() as u64);
-        let all = limits.buffered_bytes_max.saturating_sub(self.buffered_bytes);
+        let all = limits.buffered_bytes_max.saturating_sub(buffered_bytes);
         let taken = bytes.len().min(own.min(all) as usize).min(cx.budget_bytes());
         queue.bytes.extend(bytes.get(..taken).unwrap_or_default());
         queue.taken += taken as u64;
-        self.buffered_bytes += taken as u64;
         queue.is_ended = chunk.is_final && taken == bytes.len();
-        queue.is_waited_for = taken < bytes.len();
+        let is_waited_for = taken < bytes.len();
+        let was = std::mem::replace(&mut queue.is_waited_for, is_waited_for);
+        let was_busy = std::mem::replace(&mut queue.is_busy, true);
+        self.waited_for = self.waited_for + usize::from(is_waited_for) - usize::from(was);
+        self.buffered_bytes += taken as u64;
+        if !was_busy {
+            self.busy.push(flow);
+        }
         cx.wants_poll();
         Ok(taken)
     }
 
     fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Result<(), AdapterError> {
-        let queue = self.flows.get_mut(&flow).ok_or(AdapterError::UnknownFlow(flow))?;
+        let queue = self.queue(flow).ok_or(AdapterError::UnknownFlow(flow))?;
         if queue.is_ended || queue.broken.is_some() {
             return Err(AdapterError::Closed(flow));
         }
         queue.is_ended = true;
+        self.is_busy(flow);
         cx.wants_poll();
         Ok(())
     }
 
     fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) {
-        if let Some(queue) = self.flows.get_mut(&flow).filter(|queue| queue.broken.is_none()) {
-            self.buffered_bytes -= queue.bytes.len() as u64;
+        if let Some(queue) = self.queue(flow).filter(|queue| queue.broken.is_none()) {
+            let bytes = queue.bytes.len() as u64;
             queue.bytes.clear();
             queue.broken = Some(cause);
+            self.buffered_bytes -= bytes;
+            self.is_busy(flow);
             cx.wants_poll();
         }
         self.tell_waiting(cx);
     }
 
     fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) {
-        if let Some(queue) = self.flows.remove(&flow) {
-            self.buffered_bytes -= queue.bytes.len() as u64;
+        if self.place(flow).is_ok() {
+            self.forget(flow);
             self.tell_waiting(cx);
         }
     }
@@ -141,35 +217,27 @@ impl Memory {
     /// Those who found too little room may find some now.
     fn tell_waiting(&mut self, cx: &mut Context<'_>) {
         let limits = self.manifest.limits;
-        if self.buffered_bytes >= limits.buffered_bytes_max {
+        if self.waited_for == 0 || self.buffered_bytes >= limits.buffered_bytes_max {
             return;
         }
-        for (flow, queue) in &mut self.flows {
+        for queue in &mut self.flows {
             let has_room = (queue.bytes.len() as u64) < limits.flow_buffered_bytes_max;
             if has_room && std::mem::take(&mut queue.is_waited_for) {
-                cx.has_room(*flow);
+                self.waited_for -= 1;
+                cx.has_room(queue.flow);
             }
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
         let mut budget = cx.budget_bytes();
-        // The flow behind the one that was last goes first; among them, urgent ones.
-        let mut order: Vec<_> =
-            self.flows.iter().map(|(flow, queue)| (queue.class, *flow)).collect();
-        order.sort_by_key(|(class, flow)| (*class, *flow <= self.next, *flow));
-        for (_, flow) in order {
-            if let Some(queue) = self.flows.get_mut(&flow) {
-                let before = queue.bytes.len();
-                queue.put_out(flow, outlet, &mut budget);
-                self.buffered_bytes -= (before - queue.bytes.len()) as u64;
-                if before > queue.bytes.len() {
-                    self.next = flow;
-                }
-                if queue.broken.is_some() {
-                    self.flows.remove(&flow);
-                }
+        match *self.busy.as_slice() {
+            [] => {}
+            [flow] => {
+                self.busy.clear();
+                self.put_out(flow, outlet, &mut budget);
             }
+            _ => self.put_all_out(outlet, &mut budget),
         }
         if budget == 0 {
             cx.wants_poll();
@@ -177,13 +245,59 @@ impl Memory {
         self.tell_waiting(cx);
     }
 
+    /// All that are busy, in turn.
+    #[inline(never)]
+    fn put_all_out(&mut self, outlet: &mut Outlet<'_>, budget: &mut usize) {
+        // The flow behind the one that was last goes first; among them, urgent ones.
+        let mut order = std::mem::take(&mut self.order);
+        for flow in &self.busy {
+            if let Some(queue) = self.place(*flow).ok().and_then(|place| self.flows.get(place)) {
+                order.push((queue.turn(self.next), queue.flow));
+            }
+        }
+        self.busy.clear();
+        order.sort_unstable();
+        for (_, flow) in order.drain(..) {
+            self.put_out(flow, outlet, budget);
+        }
+        self.order = order;
+    }
+
+    #[inline]
+    fn put_out(&mut self, flow: FlowId, outlet: &mut Outlet<'_>, budget: &mut usize) {
+        let Some(queue) = self.queue(flow) else { return };
+        let before = queue.bytes.len();
+        queue.put_out(outlet, budget);
+        let (after, is_broken) = (queue.bytes.len(), queue.broken.is_some());
+        queue.is_busy = after > 0;
+        self.buffered_bytes -= (before - after) as u64;
+        if before > after {
+            self.next = flow;
+        }
+        if after > 0 {
+            self.busy.push(flow);
+        }
+        if is_broken {
+            self.forget(flow);
+        }
+    }
+
     fn summary(&self) -> String {
         format!("{} flows", self.flows.len())
     }
 }
 
+/// Who has the lower one goes first.
+type Turn = u32;
+
 impl Queue {
-    fn put_out(&mut self, flow: FlowId, outlet: &mut Outlet<'_>, budget: &mut usize) {
+    /// Urgent ones first, then those behind the one that was last.
+    fn turn(&self, last: FlowId) -> Turn {
+        2 * self.class as Turn + Turn::from(self.flow <= last)
+    }
+
+    fn put_out(&mut self, outlet: &mut Outlet<'_>, budget: &mut usize) {
+        let flow = self.flow;
         if let Some(cause) = self.broken {
             return outlet.reset(flow, cause);
         }
@@ -212,6 +326,19 @@ impl Queue {
         }
     }
 }
+
+macro_rules! renewed {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Forgets everything: as a new one with the same limits, with the memory of before.
+            pub fn renew(&mut self) {
+                self.0.renew();
+            }
+        }
+    )*};
+}
+
+renewed!(MemoryIngressAdapter, MemoryEgressAdapter, MemoryPipeAdapter);
 
 faces! {
     Memory:

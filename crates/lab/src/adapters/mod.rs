@@ -6,15 +6,21 @@
 //! |---|---|
 //! | `memory` | a queue of bytes for each flow |
 //! | `ring` | a ring of fixed length for each flow, in a table of fixed length; all in turn |
+//! | `blame` | whose panic it was: an adapter's, or the lab's |
 //! | `chunks` | a queue of chunks for each flow, put out with the borders with which they came |
 //! | `faces` | what they have in common: how they are called |
+//! | `listened` | any of them, with somebody who writes down what it says |
 
+mod blame;
 mod chunks;
 mod faces;
+mod listened;
 mod memory;
 mod ring;
 
+pub(crate) use blame::{Guilty, caught, of_adapter};
 pub use chunks::{ChunksEgressAdapter, ChunksIngressAdapter};
+pub use listened::{Said, listen};
 pub use memory::{MemoryEgressAdapter, MemoryIngressAdapter, MemoryPipeAdapter};
 pub use ring::{RingEgressAdapter, RingIngressAdapter};
 

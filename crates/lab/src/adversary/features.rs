@@ -35,6 +35,21 @@ pub struct Features {
     pub failures: BTreeSet<&'static str>,
 }
 
+/// Of a run that did not come to its end: there is no trace to look at.
+pub(crate) static OF_NOTHING: Features = Features {
+    paths: BTreeSet::new(),
+    chunks: [""; 2],
+    bytes: [""; 2],
+    resets: "",
+    closes: "",
+    refusals: BTreeSet::new(),
+    codes: BTreeSet::new(),
+    stalls: [""; 2],
+    streams: "",
+    session: "",
+    failures: BTreeSet::new(),
+};
+
 impl Features {
     /// Of a run of so many flows.
     #[must_use]

@@ -9,10 +9,14 @@
 //! |---|---|---|
 //! | dominant ratio | runs with the commonest features, of all runs | at most 0.94 |
 //! | diversity | different features, of all runs | at least 0.12 |
-//! | success | runs in which no rule was broken, of all runs | at least 0.90 |
+//! | success | runs that did not fail, but for those that were expected to, of all runs | at least 0.90 |
 //!
-//! Ratios are in thousandths, so that reports have whole numbers in them. One is rounded against
-//! whoever is examined.
+//! A run that an adapter broke off by a panic counts too: all such runs look the same. Ratios are in
+//! thousandths, so that reports have whole numbers in them. One is rounded against whoever is examined.
+//!
+//! There are only so many ways in which runs can differ: of ever more runs ever fewer are different,
+//! whoever is examined. So no more than [`TOGETHER_MAX`] profiles in a row are looked at together; of
+//! the first two numbers the worst of all such rows counts.
 //!
 //! Each run has features of several kinds. The first two numbers are those of all kinds together, and
 //! sizes are no kind of their own: who differs in lengths alone is not diverse.
@@ -20,6 +24,7 @@
 mod features;
 
 pub use features::Features;
+pub(crate) use features::OF_NOTHING;
 
 use std::collections::BTreeMap;
 
@@ -27,8 +32,11 @@ use std::collections::BTreeMap;
 pub const DOMINANT_MAX: u64 = 940;
 /// Different features have to be so many thousandths of all runs.
 pub const DIVERSITY_MIN: u64 = 120;
-/// Runs without a broken rule have to be so many thousandths.
+/// Runs that did not fail have to be so many thousandths.
 pub const SUCCESS_MIN: u64 = 900;
+
+/// Profiles that are looked at together, at most: as many as a full check has.
+pub const TOGETHER_MAX: usize = 20;
 
 /// How alike runs are, in thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,16 +45,38 @@ pub struct Collapse {
     pub runs: u64,
     /// How many different features they had.
     pub distinct: u64,
-    /// Of the commonest.
+    /// Of the commonest, where it is most.
     pub dominant: u64,
-    /// Of different ones.
+    /// Of different ones, where there are fewest.
     pub diversity: u64,
-    /// Of those without a broken rule.
+    /// Of those that did not fail.
     pub success: u64,
 }
 
 impl Collapse {
-    /// Of these runs: what was seen of each, and whether no rule was broken.
+    /// Of the runs of these profiles, in their order.
+    pub fn of_profiles(profiles: &[Vec<(Features, bool)>]) -> Self {
+        let together = |row: &[Vec<(Features, bool)>]| Self::of(row.iter().flatten().cloned());
+        let all = together(profiles);
+        // The last row is as long as the others: a short one is like itself.
+        let last = profiles.len().saturating_sub(TOGETHER_MAX);
+        let begins = (0..profiles.len()).step_by(TOGETHER_MAX).map(|at| at.min(last));
+        let rows = begins
+            .filter_map(|at| profiles.get(at..))
+            .map(|from| together(from.get(..TOGETHER_MAX).unwrap_or(from)));
+        let worst = |all: Self, row: Self| Self {
+            dominant: all.dominant.max(row.dominant),
+            diversity: all.diversity.min(row.diversity),
+            ..all
+        };
+        rows.reduce(worst).map_or(all, |worst| Self {
+            dominant: worst.dominant,
+            diversity: worst.diversity,
+            ..all
+        })
+    }
+
+    /// Of these runs: what was seen of each, and whether it did not fail.
     pub fn of(runs: impl IntoIterator<Item = (Features, bool)>) -> Self {
         let mut seen: BTreeMap<Features, u64> = BTreeMap::new();
         let (mut all, mut passed) = (0, 0);
@@ -82,7 +112,7 @@ impl Collapse {
             return Some("there are few different runs");
         }
         if self.success < SUCCESS_MIN {
-            return Some("too many runs broke a rule");
+            return Some("too many runs failed");
         }
         None
     }
@@ -126,6 +156,35 @@ mod tests {
         assert_eq!(Collapse::of([]), Collapse::default());
     }
 
+    fn state(number: usize) -> Features {
+        let mut features = Features::default();
+        features.codes.insert(number as u16);
+        features
+    }
+
+    #[test]
+    fn of_many_profiles_those_in_a_row_are_looked_at_together() {
+        let check = |profiles: usize, of: &dyn Fn(usize) -> usize| {
+            let profile = |at| vec![(state(of(at)), true), (state(100), true)];
+            Collapse::of_profiles(&(0..profiles).map(profile).collect::<Vec<_>>())
+        };
+        // There are ten ways, and more profiles do not make more of them.
+        for profiles in [2, 10, 20, 21, 1000] {
+            let many = check(profiles, &|at| at % 10);
+            assert_eq!(many.suspicion(), None, "{profiles}: {many:?}");
+            assert_eq!((many.runs, many.dominant), (2 * profiles as u64, 500));
+        }
+        assert_eq!(check(1000, &|at| at % 10).distinct, 11);
+        // Who does the same is found, be it for one row among many.
+        assert_eq!(check(1000, &|_| 100).suspicion(), Some("nearly all runs look the same"));
+        for row in [0, 20, 980] {
+            let alike = |at| if (row..row + 20).contains(&at) { 1 } else { at % 10 };
+            assert_eq!(check(1000, &alike).suspicion(), Some("there are few different runs"));
+        }
+        let ending = |at| if at >= 985 { 1 } else { at };
+        assert_eq!(check(1005, &ending).suspicion(), Some("there are few different runs"));
+    }
+
     #[test]
     fn success_counts() {
         let (closed, reset) = (ended(FlowState::Closed), ended(FlowState::Reset));
@@ -134,7 +193,7 @@ mod tests {
             Collapse::of(both.map(move |(at, (features, _))| (features, at >= failed)))
         };
         assert_eq!(runs(1).suspicion(), None);
-        assert_eq!(runs(2).suspicion(), Some("too many runs broke a rule"));
+        assert_eq!(runs(2).suspicion(), Some("too many runs failed"));
     }
 
     #[test]

@@ -32,11 +32,15 @@ impl Hazard<'_> {
     }
 
     /// A delay that strikes, if one does.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn delay(&mut self) -> Option<u64> {
         self.strike(FaultKind::Delay).then(|| self.up_to(DELAY_MS_MAX))
     }
 
     /// A stall that strikes, if one does.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn stall(&mut self) -> Option<u64> {
         self.strike(FaultKind::Stall)
             .then(|| u64::from(DELAY_MS_MAX) + self.up_to(STALL_MS_MAX - DELAY_MS_MAX))

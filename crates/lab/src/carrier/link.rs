@@ -48,6 +48,8 @@ impl Link {
     }
 
     /// Takes a frame. False: there is no room for it.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn put(&mut self, frame: Vec<u8>) -> bool {
         self.is_waited_for |= self.packer.is_full();
         if !self.packer.is_full() {
@@ -58,11 +60,15 @@ impl Link {
     }
 
     /// There is room again for somebody who was refused; said once.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn has_room_again(&mut self) -> bool {
         !self.packer.is_full() && std::mem::take(&mut self.is_waited_for)
     }
 
     /// When there is something to carry.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn next_due(&self, now: Tick) -> Option<Tick> {
         if self.is_broken {
             return None;
@@ -86,6 +92,8 @@ impl Link {
     }
 
     /// Carries a little of what is due: bytes that have arrived in order go to `out`.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn carry(
         &mut self,
         hazard: &mut Hazard<'_>,

@@ -1,146 +1,213 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One run of a check: made, repeated, with each flow alone, listened to, and examined.
+//! One run of a check: made, repeated, with each flow alone, listened to, and examined. Drawn from a
+//! seed, or kept in a replay.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::Make;
-use super::listen::{Said, listen};
+use crate::adapters::{Said, listen, of_adapter};
 use crate::adversary::Features;
-use crate::carrier::Carrier;
 use crate::choice::{Choices, Scheduler};
-use crate::config::Config;
-use crate::contract::{FlowId, Limits, Manifest};
-use crate::fault::FaultPlan;
+use crate::contract::{FlowId, Hidden, Limits};
 use crate::hygiene::{Canary, Search, Text, TextKind};
-use crate::pattern::{Direction, Pattern};
-use crate::rules::{Examined, Examiner, Finding, Marks};
+use crate::pattern::{self, Direction, Pattern};
+use crate::replay::{self, Replay};
+use crate::rules::{Examined, Examiner, Family, Finding, Marks, Rule};
 use crate::saboteur::Witness;
 use crate::source::{End, FlowPlan, GAP_BYTES, STRAY_BYTES};
-use crate::target::Behaviour;
 use crate::trace::{Place, Trace, TraceHash};
-use crate::world::{self, Setup};
+use crate::world;
 
 /// Bytes at the start of what a flow carries for which texts are searched.
 const CANARY_BYTES_MAX: u64 = 64;
+/// Of a run of more flows so many are run alone: the first.
+const ALONE_FLOWS_MAX: usize = 64;
 /// Events of a run that are shown, for what is shown to be searched.
 const SHOWN_EVENTS_MAX: usize = 2048;
 
 /// What a run is made of, but for the adapters.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
-    pub(crate) config: Config,
-    pub(crate) plans: Vec<FlowPlan>,
-    pub(crate) behaviour: Behaviour,
-    pub(crate) window_bytes: u64,
-    pub(crate) carrier: Carrier,
-    pub(crate) faults: FaultPlan,
+    pub(crate) run: replay::Case,
     pub(crate) limits: Limits,
-    pub(crate) scheduler: Scheduler,
+    pub(crate) answers: Answers,
+}
+
+/// Where the answers of a run come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Answers {
+    /// From its seed; who goes next is decided by this.
+    Drawn(Scheduler),
+    /// They were recorded. A flow alone, which is another run, has the plainest ones.
+    Kept(Vec<u32>),
+}
+
+/// How much is looked at, besides the trace of one run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deep {
+    /// The same run once more.
+    again: bool,
+    /// Each flow alone.
+    alone: bool,
+    /// What is said.
+    texts: bool,
+}
+
+impl Deep {
+    /// Everything.
+    pub(crate) const ALL: Self = Self { again: true, alone: true, texts: true };
+
+    /// What it takes to see that a rule is broken.
+    pub(crate) const fn for_rule(rule: &Rule) -> Self {
+        Self {
+            again: matches!(rule.family, Family::Determinism),
+            alone: matches!(rule.family, Family::Isolation),
+            texts: matches!(rule.family, Family::Hygiene),
+        }
+    }
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) trace: Trace,
+    /// What it asked.
+    pub(crate) asked: u64,
     pub(crate) hash: TraceHash,
     pub(crate) marks: Marks,
     pub(crate) findings: Vec<Finding>,
     pub(crate) features: Features,
 }
 
-/// What both claim, ingress first.
-pub(crate) fn manifests(make: Make<'_>, limits: Limits) -> [Manifest; 2] {
-    let (ingress, egress) = make(limits);
-    [ingress.manifest(), egress.manifest()]
-}
-
 impl Case {
     /// A saboteur's.
     pub(crate) fn of_witness(witness: &Witness) -> Self {
+        let config = witness.config();
         Self {
-            config: witness.config(),
-            plans: witness.plans(),
-            behaviour: witness.behaviour,
-            window_bytes: witness.window_bytes,
-            carrier: witness.carrier,
-            faults: witness.faults,
+            run: replay::Case::from(&witness.setup(&config)),
             limits: witness.limits,
-            scheduler: Scheduler::Random,
+            answers: Answers::Drawn(Scheduler::Random),
         }
     }
 
-    fn setup(&self, plans: Vec<FlowPlan>) -> Setup<'_> {
-        let Self { config, behaviour, window_bytes, carrier, faults, .. } = self;
-        Setup {
-            config,
-            plans,
-            behaviour: *behaviour,
-            window_bytes: *window_bytes,
-            carrier: *carrier,
-            faults: *faults,
+    /// A run that was kept.
+    pub(crate) fn of_replay(replay: &Replay) -> Self {
+        Self {
+            run: replay.case.clone(),
+            limits: replay.limits,
+            answers: Answers::Kept(replay.recording.clone()),
         }
     }
 
-    fn trace(&self, make: Make<'_>, setup: &Setup<'_>, said: &Rc<RefCell<Said>>) -> Trace {
-        let mut trace = Trace::new(self.config.max_events);
-        let mut choices = Choices::scheduled(self.config.deterministic_seed, self.scheduler);
-        let factory = || listen(make(self.limits), said);
-        world::run_with(setup, &factory, &mut choices, &mut trace);
-        trace
+    const fn seed(&self) -> u64 {
+        self.run.config.deterministic_seed
+    }
+
+    fn choices(&self) -> Choices {
+        match &self.answers {
+            Answers::Drawn(scheduler) => Choices::scheduled(self.seed(), *scheduler),
+            Answers::Kept(answers) => Choices::replayed(answers.clone()),
+        }
+    }
+
+    fn trace(&self, make: Make<'_>, said: &Rc<RefCell<Said>>) -> (Trace, u64) {
+        let mut trace = Trace::new(self.run.config.max_events);
+        let mut choices = self.choices();
+        let factory = || listen(of_adapter(|| make(self.limits)), said);
+        world::run_with(&self.run.setup(), &factory, &mut choices, &mut trace);
+        (trace, choices.asked())
+    }
+
+    /// Runs it: its trace, and the answers to what it asked. A panic of an adapter ends it.
+    pub(crate) fn record(&self, make: Make<'_>) -> (Trace, Vec<u32>) {
+        let mut trace = Trace::new(self.run.config.max_events);
+        let mut choices = self.choices().recording();
+        let factory = || make(self.limits);
+        let setup = self.run.setup();
+        let run = || world::run_with(&setup, &factory, &mut choices, &mut trace);
+        let _is_panic = catch_unwind(AssertUnwindSafe(run)).is_err();
+        (trace, choices.into_recording())
+    }
+
+    /// The run of one flow alone.
+    fn alone(&self, plan: &FlowPlan) -> Self {
+        let plans = vec![FlowPlan { flow: FlowId::new(1), ..plan.clone() }];
+        let answers = match &self.answers {
+            Answers::Drawn(scheduler) => Answers::Drawn(*scheduler),
+            Answers::Kept(_) => Answers::Kept(Vec::new()),
+        };
+        Self { run: replay::Case { plans, ..self.run.clone() }, limits: self.limits, answers }
     }
 
     /// Runs it, once more, and each flow alone if there is more than one and no fault strikes.
-    pub(crate) fn examine(&self, make: Make<'_>, examiner: &mut Examiner) -> Seen {
+    /// `elsewhere` is the hash of the same run in a fresh process.
+    pub(crate) fn examine(
+        &self,
+        make: Make<'_>,
+        elsewhere: Option<TraceHash>,
+        deep: Deep,
+        examiner: &mut Examiner,
+    ) -> Seen {
         let said = Rc::<RefCell<Said>>::default();
-        let setup = self.setup(self.plans.clone());
-        let pair = make(self.limits);
+        let pair = listen(of_adapter(|| make(self.limits)), &Rc::default());
         let claimed = || [pair.0.manifest(), pair.1.manifest()];
         let before = claimed();
-        let trace = self.trace(make, &setup, &said);
+        let (trace, asked) = self.trace(make, &said);
         let unheard = Rc::default();
-        let again = self.trace(make, &setup, &unheard).hash();
-        let alone = self.faults.is_none() && self.plans.len() > 1;
+        let again = deep.again.then(|| self.trace(make, &unheard).0.hash());
+        let alone = deep.alone && self.run.faults.is_none() && self.run.plans.len() > 1;
         let alone: Option<Vec<_>> = alone.then(|| {
-            let one = |plan: &FlowPlan| FlowPlan { flow: FlowId::new(1), ..plan.clone() };
-            let run = |plan| self.trace(make, &self.setup(vec![one(plan)]), &unheard);
-            self.plans.iter().map(run).collect()
+            let run = |plan| self.alone(plan).trace(make, &unheard).0;
+            self.run.plans.iter().take(ALONE_FLOWS_MAX).map(run).collect()
         });
         let after = claimed();
 
         let said = said.borrow();
-        let shown = shown(&trace);
-        let mut texts = said.texts();
-        texts.push(Text { kind: TextKind::Report, place: Place::Network, text: &shown });
-        let search = Search::new(&self.canaries());
+        let (mut texts, shown, search);
+        let setup = self.run.setup();
         let mut examined = Examined::new(&trace, &setup, before.each_ref());
+        if deep.texts {
+            shown = shown_of(&trace);
+            texts = said.texts();
+            texts.push(Text { kind: TextKind::Report, place: Place::Network, text: &shown });
+            search = Search::new(&self.canaries());
+            examined.texts = &texts;
+            examined.search = Some(&search);
+        }
         examined.solo = alone.as_deref();
-        examined.again = Some(again);
+        examined.again = again;
+        examined.elsewhere = elsewhere;
         examined.claimed_after = Some(after.each_ref());
-        examined.texts = &texts;
-        examined.search = Some(&search);
         let marks = examiner.examine(&examined);
         let findings = match marks.broken {
             0 => Vec::new(),
             _ => examiner.examination().findings().cloned().collect(),
         };
-        let features = Features::of(&trace, self.plans.len());
-        Seen { hash: trace.hash(), marks, findings, features, trace }
+        let features = Features::of(&trace, self.run.plans.len());
+        Seen { hash: trace.hash(), asked, marks, findings, features, trace }
     }
 
-    /// What one of the flows carries, which the seed decides: who tells payload tells any flow's.
-    fn canaries(&self) -> Vec<Canary> {
-        let seed = self.config.deterministic_seed;
-        let count = self.plans.len().max(1) as u64;
-        let Some(plan) = self.plans.get((seed % count) as usize) else { return Vec::new() };
+    /// What one of the flows carries, which the seed decides: who tells payload tells any flow's. And
+    /// its key, and the identity of the adapters.
+    pub(crate) fn canaries(&self) -> Vec<Canary> {
+        let seed = self.seed();
+        let count = self.run.plans.len().max(1) as u64;
+        let Some(plan) = self.run.plans.get((seed % count) as usize) else { return Vec::new() };
         let part = |direction, from: u64, bytes: u64| {
             let mut part = vec![0; bytes as usize];
             Pattern::new(seed, plan.flow, direction).fill(from, &mut part);
             Canary { name: "payload", bytes: part }
         };
         let bytes = plan.bytes();
-        let mut canaries = vec![part(Direction::Request, 0, bytes.min(CANARY_BYTES_MAX))];
+        let hidden = |name, hidden: Hidden| Canary { name, bytes: hidden.bytes().into() };
+        let mut canaries = vec![
+            part(Direction::Request, 0, bytes.min(CANARY_BYTES_MAX)),
+            hidden("key", pattern::key(seed, plan.flow)),
+            hidden("configuration", pattern::identity(seed)),
+        ];
         match plan.end {
             End::LateWrite => canaries.push(part(Direction::Request, bytes, STRAY_BYTES)),
             End::Malformed => {
@@ -148,7 +215,7 @@ impl Case {
             }
             End::Final | End::HalfClose | End::Reset => {}
         }
-        if !self.behaviour.is_echo() {
+        if !self.run.behaviour.is_echo() {
             canaries.push(part(Direction::Response, 0, CANARY_BYTES_MAX / 2));
         }
         canaries
@@ -156,11 +223,37 @@ impl Case {
 }
 
 /// A trace as people are shown it.
-fn shown(trace: &Trace) -> String {
+fn shown_of(trace: &Trace) -> String {
     let mut text = String::new();
     for event in trace.events().iter().take(SHOWN_EVENTS_MAX) {
         // A string takes everything.
         let _taken = writeln!(text, "{} {} {:?}", event.tick.0, event.flow, event.what);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::HEALTHY;
+    use crate::source::Source;
+    use crate::target::Behaviour;
+    use crate::trace::What;
+
+    /// Who tells what is offered behind the end, or behind a gap, tells payload too.
+    #[test]
+    fn what_may_not_be_taken_is_searched_for() {
+        for source in [Source::LateWrite, Source::Malformed] {
+            let case = Case::of_witness(&Witness::new(source, Behaviour::Echo).flows(1));
+            let (trace, _) = case.record(&HEALTHY[0].make);
+            let mut offered = trace.events().iter().filter_map(|event| match event.what {
+                What::Offered { place: Place::Ingress, offset, bytes, .. } => Some((offset, bytes)),
+                _ => None,
+            });
+            let (offset, bytes) = offered.next_back().unwrap();
+            let mut stray = vec![0; bytes as usize];
+            Pattern::new(case.seed(), FlowId::new(1), Direction::Request).fill(offset, &mut stray);
+            assert!(case.canaries().iter().any(|canary| canary.bytes == stray), "{source:?}");
+        }
+    }
 }

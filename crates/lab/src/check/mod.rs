@@ -4,140 +4,72 @@
 //! ```text
 //!   seed, seed + 1, … ──► profiles ──┐
 //!                                    ├─► runs ──► examinations ──► gates ──► report
-//!                       scenarios ───┘    each twice, each flow alone
+//!                       scenarios ───┘    each twice, once more in a fresh process, each flow alone
+//!                                              │
+//!                                           failures ──► files, at once ──► small ones
 //! ```
 //!
 //! Runs are independent of one another: several threads take one after another, and what they found is
 //! put in order behind them. So a report does not depend on how many threads there were.
 //!
+//! Whoever calls may listen, keep failed runs, run everything in a fresh process too, and say which
+//! failures are known: see [`Options`].
+//!
 //! | file | holds |
 //! |---|---|
+//! | `options` | what is checked, how, and who is told meanwhile |
+//! | `line` | many things done by several threads, and told in their order |
+//! | `negotiation` | what adapters and lab agree on before |
 //! | `case` | one run: made, repeated, listened to, examined |
-//! | `listen` | what adapters say in words |
+//! | `run` | one scenario in one profile, and what is said of it |
+//! | `elsewhere` | the same runs in a fresh process |
+//! | `expect` | failures that are known |
+//! | `failures` | failures for people, and their files |
+//! | `artefact` | a failed run in a file, repeated, made small |
 //! | `verdict` | gates, from what was seen in all runs |
 //!
 //! # Invariants
 //!
-//! 1. What a check says depends on its options, but for `jobs`, and on the adapters.
+//! 1. What a check says depends on its options, but for `jobs` and `progress`, and on the adapters.
+//!    With `artefacts` it says which file each failure has, and nothing else is another.
 //! 2. A scenario that the limits of a profile cannot carry is not run, and said to be not applicable.
-//! 3. An adapter that panics has failed its run, in every gate; the others go on.
+//! 3. An adapter that panics has failed its run, in every gate; the others go on. A panic that is not
+//!    its own is the lab's: that run says nothing of the adapter, and the check ends as a lab error.
 
+mod artefact;
 mod case;
-mod listen;
+mod elsewhere;
+mod expect;
+mod failures;
+mod line;
+mod negotiation;
+mod options;
+mod run;
 mod verdict;
 
-pub(crate) use case::Case;
+pub use artefact::{ARTEFACTS_MAX, Artefact, Repeated, TRIES_A_HANG, repeat, smaller};
+pub(crate) use case::{Case, Deep};
+pub(crate) use elsewhere::Hashes;
+pub use elsewhere::hashes;
+pub use expect::{
+    ENTRIES_MAX, EXPECT_BYTES_MAX, ExpectError, Expectation, Expectations, REASON_CHARS_MAX,
+};
+pub(crate) use negotiation::{Agreement, Agreements, Disagreement};
+pub use options::{
+    Compare, JOBS_MAX, Make, Mode, Options, PROFILES_MAX, Progress, SHRINK_TRIES_MAX,
+};
+pub(crate) use run::{Run, case_of};
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
-use crate::adapters::Pair;
-use crate::adversary::Features;
-use crate::contract::Limits;
-use crate::gate::{Mutant, MutantResult, mutants};
-use crate::report::{Report, RunReport};
-use crate::rules::{Examiner, Finding, Marks, Verdict};
+use self::expect::Judge;
+use self::failures::Failures;
+use self::line::{Ears, in_order};
+use crate::adapters::caught;
+use crate::gate::{GateResult, Mutant, MutantResult, mutants};
+use crate::parity;
+use crate::report::Report;
+use crate::rules::Examiner;
 use crate::saboteur::Saboteur;
-use crate::scenario::{Profile, SCENARIOS, Scenario, Shown, is_disturbed};
-use crate::trace::TraceHash;
-
-/// Makes a pair of adapters with these limits, as often as it is asked, on any thread.
-pub type Make<'a> = &'a (dyn Fn(Limits) -> Pair + Sync);
-
-/// How much is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Mode {
-    /// Three scenarios, three profiles, eight saboteurs.
-    #[default]
-    Quick,
-    /// All scenarios, twenty profiles, all saboteurs. A rule that is never exercised is told.
-    Full,
-}
-
-/// Profiles of a check at most.
-pub const PROFILES_MAX: u32 = 10_000;
-/// Threads of a check at most.
-pub const JOBS_MAX: usize = 64;
-
-impl Mode {
-    /// Profiles, unless it is said how many.
-    #[must_use]
-    pub const fn profiles(self) -> u32 {
-        match self {
-            Self::Quick => 3,
-            Self::Full => 20,
-        }
-    }
-
-    /// Its name, in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Quick => "quick",
-            Self::Full => "full",
-        }
-    }
-
-    /// Whether a scenario is tried.
-    const fn has(self, scenario: &Scenario) -> bool {
-        matches!(self, Self::Full) || scenario.is_quick
-    }
-}
-
-/// What is checked, and how.
-#[derive(Clone, Copy)]
-pub struct Options<'a> {
-    /// What the adapters are called in the report. A name that looks like a secret is hidden.
-    pub name: &'a str,
-    /// Makes them.
-    pub make: Make<'a>,
-    /// How much is tried.
-    pub mode: Mode,
-    /// The seed of the first profile; the next has the next.
-    pub start_seed: u64,
-    /// How many profiles, from 1 to [`PROFILES_MAX`]. `None`: as many as the mode has.
-    pub profiles: Option<u32>,
-    /// How many threads, from 1 to [`JOBS_MAX`].
-    pub jobs: usize,
-}
-
-impl<'a> Options<'a> {
-    /// A quick check from seed 1 on, on one thread.
-    #[must_use]
-    pub const fn quick(name: &'a str, make: Make<'a>) -> Self {
-        Self { name, make, mode: Mode::Quick, start_seed: 1, profiles: None, jobs: 1 }
-    }
-
-    /// The seeds of its profiles.
-    pub(crate) fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
-        let count = self.profiles.unwrap_or(self.mode.profiles()).clamp(1, PROFILES_MAX);
-        let first = self.start_seed;
-        (0..u64::from(count)).map(move |at| first.wrapping_add(at))
-    }
-}
-
-/// A run of a scenario in a profile, and all that is said of it.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) scenario: &'static Scenario,
-    pub(crate) verdict: Verdict,
-    /// Why, if that is not said by findings.
-    pub(crate) reason: Option<&'static str>,
-    /// What was seen. `None`: it was not run, or did not come to its end.
-    pub(crate) seen: Option<Box<Evidence>>,
-}
-
-/// What is kept of a run that was examined.
-#[derive(Debug)]
-pub(crate) struct Evidence {
-    pub(crate) hash: TraceHash,
-    pub(crate) marks: Marks,
-    pub(crate) findings: Vec<Finding>,
-    pub(crate) features: Features,
-    /// It did not show what the scenario demands, though it had occasion.
-    pub(crate) is_otherwise: bool,
-}
+use crate::scenario::{Profile, SCENARIOS, Scenario};
 
 /// Something that a thread does.
 enum Task<'a> {
@@ -151,119 +83,211 @@ enum Done {
     Looked(Mutant),
 }
 
+/// Everything that a check does, in its order.
+fn tasks<'a>(
+    options: &Options<'_>,
+    agreements: &'a Agreements,
+    profiles: &'a [Profile],
+) -> Vec<Task<'a>> {
+    let mode = options.mode;
+    let runs = profiles.iter().flat_map(move |profile| {
+        let scenarios = SCENARIOS.iter();
+        let scenarios = scenarios.filter(move |it| mode.has(it) || agreements.tries(it));
+        scenarios.map(move |scenario| Task::Run(profile, scenario))
+    });
+    let saboteurs = mutants().filter(|_| options.gates_of_lab);
+    runs.chain(saboteurs.map(Task::Look)).collect()
+}
+
 /// Checks a pair of adapters.
 #[must_use]
 pub fn run(options: &Options<'_>) -> Report {
-    let profiles: Vec<_> = options.seeds().map(Profile::draw).collect();
-    let runs = profiles.iter().flat_map(|profile| {
-        let scenarios = SCENARIOS.iter().filter(|scenario| options.mode.has(scenario));
-        scenarios.map(move |scenario| Task::Run(profile, scenario))
+    let seeds: Vec<_> = options.seeds().collect();
+    let profiles: Vec<_> = seeds.iter().copied().map(Profile::draw).collect();
+    let agreements = Agreements::of(options, &profiles);
+    let tasks = tasks(options, &agreements, &profiles);
+    let mut step = Steps::new(options, tasks.len());
+
+    let said = options.elsewhere.map(|elsewhere| {
+        let said = elsewhere();
+        step.done("a fresh process", None);
+        // Nothing is said of any run by who says nothing at all.
+        Hashes::parse(&said.unwrap_or_default())
     });
-    let tasks: Vec<_> = runs.chain(mutants(options.mode).map(Task::Look)).collect();
+    let said = said.as_ref();
+
+    let mut judge = Judge::new(options.expect, options.name);
+    let mut failures = Failures::new(options);
+    let mut told = |done: &mut Done| {
+        if let Done::Run(run) = done {
+            judge.judge(run);
+            failures.look_at(run);
+        }
+    };
+    let mut done = |at: usize, _: usize| match tasks.get(at) {
+        Some(Task::Run(profile, scenario)) => {
+            step.done(scenario.name, Some(profile.config.deterministic_seed));
+        }
+        Some(Task::Look(saboteur)) => step.done(saboteur.name, None),
+        None => {}
+    };
+    let work = |task: &Task<'_>, examiner: &mut Examiner| take(options, said, task, examiner);
+    let ears = Ears { done: &mut done, told: &mut told };
     let (mut runs, mut mutants) = (Vec::new(), Vec::new());
-    for done in all_done(options, &tasks) {
+    for done in in_order(options.jobs, &tasks, &work, ears) {
         match done {
             Done::Run(run) => runs.push(run),
             Done::Looked(mutant) => mutants.push(mutant),
         }
     }
-    let gates = verdict::gates(&runs, &mutants);
-    let reports: Vec<_> = runs.iter().map(RunReport::of).collect();
-    let marks = runs.iter().filter_map(|run| run.seen.as_deref());
-    let marks = marks.fold(Marks::default(), |all, seen| all.join(seen.marks));
-    let collapse = verdict::collapse(&runs);
-    Report::new(options, &profiles, reports, &gates, &marks, collapse, &mutants)
-}
-
-/// Everything that is to be done, in the order in which it stands there.
-fn all_done(options: &Options<'_>, tasks: &[Task<'_>]) -> Vec<Done> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let (mut examiner, mut done) = (Examiner::new(), Vec::new());
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(task) = tasks.get(at) else { return done };
-            done.push((at, take(options, task, &mut examiner)));
-        }
-    };
-    let jobs = options.jobs.clamp(1, JOBS_MAX).min(tasks.len());
-    let mut done = thread::scope(|scope| {
-        let others: Vec<_> = (1..jobs).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
-        for other in others {
-            // A task catches the panics of adapters: nothing else of a thread can.
-            done.extend(other.join().unwrap_or_default());
-        }
-        done
+    let parity = options.gates_of_lab.then(|| {
+        let parity = compared(options, &seeds);
+        step.done("parity", None);
+        parity
     });
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, done)| done).collect()
+    let failures = failures.made_small(&mut step);
+
+    let gates = verdict::gates(&runs, &mutants, &agreements, parity);
+    let collapse = verdict::collapse(&runs);
+    let mut report = Report::new(options, &profiles, &runs, &gates, collapse, &mutants);
+    report.agree(&agreements);
+    report.say(failures, judge.reports());
+    report
 }
 
-fn take(options: &Options<'_>, task: &Task<'_>, examiner: &mut Examiner) -> Done {
-    let caught = catch_unwind(AssertUnwindSafe(|| match *task {
+/// Compares generated code with what it was generated of.
+fn compared(options: &Options<'_>, seeds: &[u64]) -> GateResult {
+    let Some(compare) = options.parity else {
+        let Options { mode, start_seed, profiles, jobs, .. } = *options;
+        let of_all = parity::Options { mode, start_seed, seeds: profiles, jobs };
+        return parity::run(&of_all).gate();
+    };
+    compare(seeds).gate()
+}
+
+/// Does all of it by several threads, and gives what came of it in order. `done` hears which one was
+/// done, and how many are.
+pub(crate) fn in_threads<T: Sync, D: Send>(
+    jobs: usize,
+    tasks: &[T],
+    work: &(dyn Fn(&T, &mut Examiner) -> D + Sync),
+    done: &mut (dyn FnMut(usize, usize) + Send),
+) -> Vec<D> {
+    in_order(jobs, tasks, work, Ears { done, told: &mut |_| () })
+}
+
+/// How far a check is.
+struct Steps<'a> {
+    options: &'a Options<'a>,
+    done: usize,
+    total: usize,
+}
+
+impl<'a> Steps<'a> {
+    fn new(options: &'a Options<'a>, tasks: usize) -> Self {
+        let besides = [options.elsewhere.is_some(), options.gates_of_lab];
+        let besides = besides.into_iter().filter(|it| *it).count();
+        Self { options, done: 0, total: tasks + besides }
+    }
+
+    /// Something begins that is long before a part of it is done.
+    fn begin(&self, what: &'static str) {
+        let (done, total) = (self.done, self.total.max(self.done));
+        self.options.tell(Progress { done, total, what, seed: None });
+    }
+
+    fn done(&mut self, what: &'static str, seed: Option<u64>) {
+        self.done += 1;
+        let (done, total) = (self.done, self.total.max(self.done));
+        self.options.tell(Progress { done, total, what, seed });
+    }
+}
+
+fn take(
+    options: &Options<'_>,
+    said: Option<&Hashes>,
+    task: &Task<'_>,
+    examiner: &mut Examiner,
+) -> Done {
+    let done = caught(|| match *task {
         Task::Run(profile, scenario) => {
-            Done::Run(run_one(options.make, profile, scenario, examiner))
+            Done::Run(run::run(options.make, profile, scenario, said, examiner))
         }
-        Task::Look(saboteur) => Done::Looked(Mutant::look(saboteur, examiner)),
-    }));
-    let Ok(done) = caught else {
+        Task::Look(saboteur) => Done::Looked(Mutant::look(saboteur, said, examiner)),
+    });
+    done.unwrap_or_else(|guilty| {
         // What it knew of the run that was broken off is worth nothing.
         *examiner = Examiner::new();
-        let reason = Some("an adapter panicked");
-        return match *task {
-            Task::Run(_, scenario) => {
-                Done::Run(Run { scenario, verdict: Verdict::Fail, reason, seen: None })
+        match *task {
+            Task::Run(profile, scenario) => {
+                let case = caught(|| case_of(options.make, profile, scenario).ok());
+                Done::Run(Run::panicked(profile, scenario, case.ok().flatten(), guilty))
             }
             Task::Look(saboteur) => {
                 Done::Looked(Mutant { name: saboteur.name, result: MutantResult::Missed })
             }
-        };
-    };
-    done
+        }
+    })
 }
 
-/// One scenario in one profile.
-fn run_one(
-    make: Make<'_>,
-    profile: &Profile,
-    scenario: &'static Scenario,
-    examiner: &mut Examiner,
-) -> Run {
-    let limits = scenario.limits(profile);
-    let manifests = case::manifests(make, limits);
-    if let Some(obstacle) = scenario.obstacle(&profile.config, &manifests) {
-        let (verdict, reason) = (Verdict::NotApplicable, Some(obstacle));
-        return Run { scenario, verdict, reason, seen: None };
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::{HEALTHY, Pair};
+    use crate::contract::Limits;
+    use crate::rules::Verdict;
+
+    /// Limits that no profile has: to multiply them by the flows of a scenario is the lab's mistake.
+    fn impossible() -> Profile {
+        Profile { flow_bytes_max: u64::MAX, ..Profile::draw(1) }
     }
-    let case = Case {
-        config: profile.config.clone(),
-        plans: scenario.plans(&profile.config),
-        behaviour: profile.behaviour(scenario),
-        window_bytes: profile.window_bytes,
-        carrier: profile.carrier,
-        faults: profile.faults,
-        limits,
-        scheduler: profile.scheduler,
-    };
-    let seen = case.examine(make, examiner);
-    let shown = match is_disturbed(&seen.trace) || !scenario.is_supported(&manifests) {
-        true => Shown::Yes,
-        false => scenario.demand.is_shown(&seen.trace, scenario.flows),
-    };
-    let by_rules = Verdict::of(&seen.marks);
-    let is_kept = matches!(by_rules, Verdict::Pass | Verdict::NonStrict);
-    let (verdict, reason) = match shown {
-        Shown::Otherwise if is_kept => (Verdict::Fail, Some(scenario.demand.sentence())),
-        Shown::NoOccasion if is_kept => (Verdict::NotExercised, Some("no source was turned away")),
-        _ if is_kept && !scenario.is_supported(&manifests) => {
-            (Verdict::Unsupported, Some("the adapters do not claim what it needs"))
+
+    fn taken(make: Make<'_>, profile: &Profile) -> Run {
+        let scenario = SCENARIOS.iter().find(|it| it.name == "many_small_flows").unwrap();
+        let options = Options::quick("any", make);
+        let task = Task::Run(profile, scenario);
+        match take(&options, None, &task, &mut Examiner::new()) {
+            Done::Run(run) => run,
+            Done::Looked(mutant) => panic!("{mutant:?}"),
         }
-        _ => (by_rules, None),
-    };
-    let case::Seen { hash, marks, findings, features, .. } = seen;
-    let is_otherwise = shown == Shown::Otherwise;
-    let evidence = Evidence { hash, marks, findings, features, is_otherwise };
-    let seen = Some(Box::new(evidence));
-    Run { scenario, verdict, reason, seen }
+    }
+
+    #[test]
+    fn a_panic_of_the_lab_is_not_told_as_the_adapters() {
+        let panics = |limits: Limits| -> Pair { panic!("on purpose: {limits:?}") };
+        let run = taken(&panics, &Profile::draw(1));
+        assert_eq!((run.verdict, run.reason), (Verdict::Fail, Some("an adapter panicked")));
+
+        let mut run = taken(&HEALTHY[0].make, &impossible());
+        assert_eq!((run.verdict, run.seen.is_none()), (Verdict::LabError, true));
+        let known = "[[expect]]\nscenario = \"many_small_flows\"\nreason = \"it panics\"\n";
+        let known = Expectations::parse(known).unwrap();
+        Judge::new(Some(&known), "any").judge(&mut run);
+        assert_eq!(run.verdict, Verdict::LabError, "whatever is known of adapters");
+
+        let options = Options::quick("any", &HEALTHY[0].make);
+        let profiles = [Profile::draw(1)];
+        let agreements = Agreements::of(&options, &profiles);
+        let runs = [run];
+        let gates = verdict::gates(&runs, &[], &agreements, None);
+        let collapse = verdict::collapse(&runs);
+        let report = Report::new(&options, &profiles, &runs, &gates, collapse, &[]);
+        assert_eq!((report.verdict, report.exit_code), ("lab-error", 70));
+        let reason = gates[0].reason.as_deref().unwrap();
+        assert!(reason.contains("the lab itself panicked"), "{reason}");
+    }
+
+    /// An adapter that panics wherever it is called, and when it is dropped.
+    #[test]
+    fn wherever_an_adapter_panics_it_is_its_own() {
+        for at in 0..40 {
+            let run = taken(&move |limits| panicking::pair(limits, at), &Profile::draw(1));
+            let is_its_own = (Verdict::Fail, Some("an adapter panicked"));
+            assert_eq!((run.verdict, run.reason), is_its_own, "call {at}");
+        }
+        let run = taken(&|limits| panicking::pair(limits, u32::MAX), &Profile::draw(1));
+        assert_eq!(run.verdict, Verdict::Pass, "{:?}", run.reason);
+    }
+
+    mod panicking;
 }

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Gates, from what was seen in all runs.
 
-use super::Run;
+use super::run::gravest;
+use super::{Agreements, Run};
 use crate::adversary::Collapse;
-use crate::gate::{Gate, GateResult, Mutant, MutantResult, graver};
-use crate::rules::{Verdict, rule};
+use crate::gate::{Gate, GateResult, Mutant, MutantResult, Parity, graver};
+use crate::rules::{Verdict, bits};
+use crate::trace::Place;
 
 /// All gates, in the order of reports.
-pub(super) fn gates(runs: &[Run], mutants: &[Mutant]) -> Vec<GateResult> {
+pub(super) fn gates(
+    runs: &[Run],
+    mutants: &[Mutant],
+    agreements: &Agreements,
+    parity: Option<GateResult>,
+) -> Vec<GateResult> {
     let result = |gate| match gate {
         Gate::CollapseResistance => collapsed(&collapse(runs)),
         Gate::MutantDetection => detection(mutants),
-        Gate::GeneratedBackendParity => GateResult {
-            gate,
-            verdict: Verdict::NotExercised,
-            counted: 0,
-            failed: 0,
-            reason: Some("no generated backend was compared in this check".into()),
-        },
+        Gate::GeneratedBackendParity => parity.clone().unwrap_or_else(|| Parity::default().gate()),
+        Gate::RuntimeIntegration => negotiated(by_rules(gate, runs), agreements),
         _ => by_rules(gate, runs),
     };
     Gate::ALL.map(result).into()
@@ -25,12 +27,10 @@ pub(super) fn gates(runs: &[Run], mutants: &[Mutant]) -> Vec<GateResult> {
 
 /// How alike the runs are.
 pub(super) fn collapse(runs: &[Run]) -> Collapse {
-    Collapse::of(runs.iter().filter_map(|run| {
-        let seen = run.seen.as_ref()?;
-        let is_broken =
-            matches!(run.verdict, Verdict::Fail | Verdict::Nondeterministic | Verdict::LabError);
-        Some((seen.features.clone(), !is_broken))
-    }))
+    let look = |run: &Run| Some((run.features()?.clone(), !run.has_failed()));
+    let profiles = runs.chunk_by(|one, other| one.seed == other.seed);
+    let profiles: Vec<Vec<_>> = profiles.map(|of| of.iter().filter_map(look).collect()).collect();
+    Collapse::of_profiles(&profiles)
 }
 
 fn by_rules(gate: Gate, runs: &[Run]) -> GateResult {
@@ -43,7 +43,7 @@ fn by_rules(gate: Gate, runs: &[Run]) -> GateResult {
         if one == Verdict::NotExercised {
             continue;
         }
-        failed += u64::from(!matches!(one, Verdict::Pass | Verdict::NonStrict));
+        failed += u64::from(one.is_failure());
         if graver(verdict, one) != verdict {
             reason = Some(format!("{}: {why}", run.scenario.name));
         }
@@ -62,15 +62,33 @@ fn by_rules(gate: Gate, runs: &[Run]) -> GateResult {
 
 /// What one run says in this gate, and why.
 fn of_run(gate: Gate, run: &Run) -> (Verdict, &'static str) {
-    let Some(seen) = &run.seen else { return (Verdict::Fail, run.reason.unwrap_or("no end")) };
-    let marks = gate.marks(&seen.marks);
-    let verdict = Verdict::of(&marks);
-    if gate == Gate::Correctness && seen.is_otherwise && marks.broken == 0 {
-        return (Verdict::Fail, run.reason.unwrap_or("not as demanded"));
+    let Some(seen) = &run.seen else { return (run.verdict, run.reason.unwrap_or("no end")) };
+    let all = gate.marks(&seen.marks);
+    let unknown = seen.unknown(all);
+    let finding = seen.findings.iter().find(|it| unknown.broken & bits([it.rule]) != 0);
+    let by_rules = (Verdict::of(&unknown), finding.map_or("", |finding| finding.rule));
+    let is_otherwise = gate == Gate::Correctness && seen.is_otherwise();
+    let is_proof = matches!(gate, Gate::Correctness | Gate::RuntimeIntegration);
+    let besides = [
+        (
+            is_otherwise && !run.is_known,
+            (Verdict::Fail, run.reason.unwrap_or(run.scenario.demand.sentence())),
+        ),
+        (is_proof && seen.is_unproved, (Verdict::Inconclusive, run.reason.unwrap_or("not proved"))),
+        (is_otherwise || all.broken != unknown.broken, (Verdict::KnownFail, "expected to fail")),
+    ];
+    gravest(by_rules, besides)
+}
+
+/// The same, unless nothing was agreed on before.
+fn negotiated(result: GateResult, agreements: &Agreements) -> GateResult {
+    let Some((place, disagreement)) = agreements.disagreement() else { return result };
+    let verdict = graver(result.verdict, disagreement.verdict());
+    if verdict == result.verdict {
+        return result;
     }
-    let is_counted = |id: &str| rule(id).is_some_and(|rule| gate.has(rule));
-    let finding = seen.findings.iter().find(|finding| is_counted(finding.rule));
-    (verdict, finding.map_or("", |finding| finding.rule))
+    let place = if place == Place::Egress { "egress" } else { "ingress" };
+    GateResult { verdict, reason: Some(format!("{place}: {disagreement}")), ..result }
 }
 
 fn collapsed(collapse: &Collapse) -> GateResult {
@@ -103,4 +121,161 @@ fn detection(mutants: &[Mutant]) -> GateResult {
     };
     let reason = first.map(|mutant| format!("{} is not found", mutant.name));
     GateResult { gate: Gate::MutantDetection, verdict, counted, failed, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adversary::Features;
+    use crate::check::run::Evidence;
+    use crate::report::Size;
+    use crate::rules::{CATALOGUE, Level, Marks, Rule, Subject};
+    use crate::scenario::{SCENARIOS, Shown};
+    use crate::trace::TraceHash;
+
+    /// A run in which all rules had occasion, and these were broken.
+    fn run(broken: &[&str], change: impl FnOnce(&mut Evidence)) -> Run {
+        let all = u128::MAX >> (128 - CATALOGUE.len());
+        let broken = bits(broken.iter().copied());
+        let mut seen = Evidence {
+            hash: TraceHash::default(),
+            marks: Marks { applicable: all, exercised: all, broken },
+            known: 0,
+            findings: Vec::new(),
+            last_events: Vec::new(),
+            features: Features::default(),
+            size: Size::default(),
+            shown: Shown::Yes,
+            is_supported: true,
+            is_unproved: false,
+        };
+        change(&mut seen);
+        let (scenario, verdict) = (&SCENARIOS[0], Verdict::NotApplicable);
+        let seen = Some(Box::new(seen));
+        let mut run =
+            Run { scenario, seed: 1, verdict, reason: None, is_known: false, seen, case: None };
+        run.judge();
+        run
+    }
+
+    fn gate(gate: Gate, runs: &[Run]) -> (Verdict, u64, u64) {
+        let GateResult { verdict, counted, failed, .. } = by_rules(gate, runs);
+        (verdict, counted, failed)
+    }
+
+    fn rules(of: Subject, level: Level) -> impl Iterator<Item = &'static Rule> {
+        CATALOGUE.iter().filter(move |rule| rule.of == of && rule.level == level)
+    }
+
+    const OF_RUNS: [Gate; 7] = [
+        Gate::Correctness,
+        Gate::FlowLifecycle,
+        Gate::RuntimeIntegration,
+        Gate::Backpressure,
+        Gate::ErrorResetIsolation,
+        Gate::SequenceIntegrity,
+        Gate::TraceHygiene,
+    ];
+
+    #[test]
+    fn one_failed_run_of_many_fails_the_gates_that_are_about_it() {
+        let healthy = || run(&[], |_| ());
+        for rule in rules(Subject::Adapter, Level::Must).chain(rules(Subject::Runtime, Level::Must))
+        {
+            for at in 0..3 {
+                let mut runs = [healthy(), healthy(), healthy()];
+                runs[at] = run(&[rule.id], |_| ());
+                let verdict = runs[at].verdict;
+                assert!(verdict.is_failure(), "{}", rule.id);
+                for of in OF_RUNS {
+                    let expected =
+                        if of.has(rule) { (verdict, 3, 1) } else { (Verdict::Pass, 3, 0) };
+                    assert_eq!(gate(of, &runs), expected, "{} {}", rule.id, of.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn who_breaks_what_should_be_is_told_and_does_not_fail() {
+        for rule in rules(Subject::Adapter, Level::Should) {
+            let runs = [run(&[], |_| ()), run(&[rule.id], |_| ())];
+            assert_eq!(runs[1].verdict, Verdict::NonStrict, "{}", rule.id);
+            assert!(runs[1].is_wrong() && !runs[0].is_wrong());
+            assert_eq!(gate(Gate::Correctness, &runs), (Verdict::NonStrict, 2, 0), "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn what_was_not_as_demanded_fails_whatever_else_was_broken() {
+        for broken in [&[][..], &["INT-09"]] {
+            let runs = [run(broken, |seen| seen.shown = Shown::Otherwise)];
+            let reason = Some(SCENARIOS[0].demand.sentence());
+            assert_eq!((runs[0].verdict, runs[0].reason), (Verdict::Fail, reason));
+            assert_eq!(gate(Gate::Correctness, &runs), (Verdict::Fail, 1, 1), "{broken:?}");
+        }
+    }
+
+    /// What is known of a run hides nothing else that is wrong with it.
+    #[test]
+    fn of_what_is_said_of_a_run_the_gravest_counts() {
+        let known = |seen: &mut Evidence| seen.known = bits(["INT-04"]);
+        let runs = [run(&["INT-04"], known)];
+        assert_eq!((runs[0].verdict, runs[0].is_wrong()), (Verdict::KnownFail, false));
+        assert_eq!(gate(Gate::Correctness, &runs), (Verdict::KnownFail, 1, 0));
+
+        let runs = [run(&["INT-04", "INT-09"], known)];
+        assert_eq!((runs[0].verdict, runs[0].is_wrong()), (Verdict::NonStrict, true));
+        assert_eq!(gate(Gate::SequenceIntegrity, &runs), (Verdict::NonStrict, 1, 0));
+
+        let runs = [run(&["INT-04", "INT-03"], known)];
+        assert_eq!(runs[0].verdict, Verdict::Fail);
+        assert_eq!(gate(Gate::SequenceIntegrity, &runs), (Verdict::Fail, 1, 1));
+
+        // Nothing can be said of it, which is no failure of the adapter.
+        let unproved = |seen: &mut Evidence| {
+            known(seen);
+            seen.is_unproved = true;
+        };
+        let runs = [run(&["INT-04"], unproved)];
+        assert_eq!(runs[0].verdict, Verdict::Inconclusive);
+        assert_eq!(gate(Gate::Correctness, &runs), (Verdict::Inconclusive, 1, 0));
+        assert_eq!(gate(Gate::SequenceIntegrity, &runs), (Verdict::KnownFail, 1, 0));
+
+        let unsupported = |seen: &mut Evidence| seen.is_supported = false;
+        assert_eq!(run(&[], unsupported).verdict, Verdict::Unsupported);
+        let run = run(&["INT-09"], unsupported);
+        assert_eq!((run.verdict, run.is_wrong()), (Verdict::NonStrict, true));
+    }
+
+    #[test]
+    fn a_saboteur_that_is_missed_is_a_mistake_of_the_lab() {
+        let mutant = |name, result| Mutant { name, result };
+        let found = || mutant("found", MutantResult::Found(vec!["INT-01"]));
+        let (missed, idle) =
+            (mutant("missed", MutantResult::Missed), mutant("idle", MutantResult::NotTried));
+        let said = |mutants: &[Mutant]| {
+            let GateResult { verdict, counted, failed, .. } = detection(mutants);
+            (verdict, counted, failed)
+        };
+        assert_eq!(said(&[found(), idle.clone()]), (Verdict::Pass, 1, 0));
+        assert_eq!(said(&[found(), missed, found()]), (Verdict::LabError, 3, 1));
+        assert_eq!(said(&[idle]), (Verdict::NotExercised, 0, 0));
+    }
+
+    #[test]
+    fn a_gate_without_an_occasion_does_not_pass() {
+        let idle = |of: Gate| {
+            move |seen: &mut Evidence| {
+                seen.marks.exercised &= !of.marks(&seen.marks).exercised;
+            }
+        };
+        for of in OF_RUNS {
+            let runs = [run(&[], idle(of)), run(&[], idle(of))];
+            assert_eq!(gate(of, &runs), (Verdict::NotExercised, 2, 0), "{}", of.name());
+            let runs = [run(&[], idle(of)), run(&[], |_| ())];
+            assert_eq!(gate(of, &runs), (Verdict::Pass, 2, 0), "{}", of.name());
+            assert_eq!(gate(of, &[]), (Verdict::NotExercised, 0, 0), "{}", of.name());
+        }
+    }
 }

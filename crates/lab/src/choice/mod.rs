@@ -63,6 +63,8 @@ pub struct Choices {
     source: Source,
     recorded: Option<Vec<u32>>,
     asked: u64,
+    /// All of them from a seed, and nothing is recorded: as most are.
+    is_plain: bool,
 }
 
 impl Choices {
@@ -97,13 +99,15 @@ impl Choices {
     }
 
     const fn of(source: Source) -> Self {
-        Self { source, recorded: None, asked: 0 }
+        let is_plain = matches!(source, Source::Seed(_));
+        Self { source, recorded: None, asked: 0, is_plain }
     }
 
     /// The same, recording what is answered.
     #[must_use]
     pub fn recording(mut self) -> Self {
         self.recorded = Some(Vec::new());
+        self.is_plain = false;
         self
     }
 
@@ -111,8 +115,8 @@ impl Choices {
     /// has one task or none, without a decision. The numbers in it are ascending.
     #[inline]
     pub fn schedule(&mut self, enabled: &[u8]) -> usize {
-        let task = |at: u32| enabled.get(at as usize).copied().unwrap_or(0);
-        self.who(enabled.len() as u32, |at| task(at).into()) as usize
+        let task = move |at: u32| enabled.get(at as usize).copied().unwrap_or(0);
+        self.who(enabled.len() as u32, move |at| task(at).into()) as usize
     }
 
     /// Who goes next of the flows in a line of so many, of which `number` says which stands at a
@@ -120,11 +124,22 @@ impl Choices {
     #[inline]
     pub fn next_flow(&mut self, count: usize, number: impl Fn(usize) -> u32) -> usize {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.who(count, |at| FLOWS | number(at as usize)) as usize
+        self.who(count, move |at| FLOWS | number(at as usize)) as usize
     }
 
     #[inline]
     fn who(&mut self, count: u32, id: impl Fn(u32) -> u32) -> u32 {
+        match &mut self.source {
+            Source::Seed(random) if self.is_plain => {
+                self.asked += u64::from(count > 1);
+                random.below_if_any(count)
+            }
+            _ => self.other_who(count, id),
+        }
+    }
+
+    #[inline(never)]
+    fn other_who(&mut self, count: u32, id: impl Fn(u32) -> u32) -> u32 {
         let decided = match &mut self.source {
             Source::RoundRobin(_, turns) => turns.next(count, id),
             Source::Pct(_, pct) => pct.next(count, id),
@@ -145,6 +160,17 @@ impl Choices {
         if bound <= 1 {
             return 0;
         }
+        match &mut self.source {
+            Source::Seed(random) if self.is_plain => {
+                self.asked += 1;
+                random.below(bound)
+            }
+            _ => self.other_below(bound),
+        }
+    }
+
+    #[inline(never)]
+    fn other_below(&mut self, bound: u32) -> u32 {
         let answer = match &mut self.source {
             Source::Seed(random) | Source::RoundRobin(random, _) | Source::Pct(random, _) => {
                 random.below(bound)
@@ -166,17 +192,22 @@ impl Choices {
         if times == 0 {
             return false;
         }
-        if let Source::Walk(walk) = &mut self.source
+        if let Source::Walk(_) = self.source
             && of > 1
         {
-            let answer = walk.chance(of);
-            self.answered(answer);
-            return answer > 0;
+            return self.happens_by_walk(of);
         }
         self.below(of) > of.saturating_sub(times.saturating_add(1))
     }
 
-    #[inline]
+    #[inline(never)]
+    fn happens_by_walk(&mut self, of: u32) -> bool {
+        let Source::Walk(walk) = &mut self.source else { return false };
+        let answer = walk.chance(of);
+        self.answered(answer);
+        answer > 0
+    }
+
     fn answered(&mut self, answer: u32) {
         self.asked += 1;
         if let Some(recorded) = &mut self.recorded {

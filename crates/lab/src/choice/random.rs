@@ -32,6 +32,17 @@ impl Random {
         mix(self.state)
     }
 
+    /// A number below `bound`; 0 if the bound is 0 or 1, and then it is as if nobody had asked. For
+    /// who cannot foresee whether there is something to choose from: neither does this.
+    #[inline]
+    pub(super) const fn below_if_any(&mut self, bound: u32) -> u32 {
+        let before = self.state;
+        let answer = self.below(bound);
+        let asked = (bound > 1) as u64;
+        self.state = before.wrapping_add(GOLDEN * asked);
+        answer
+    }
+
     /// A number below `bound`; 0 if the bound is. Of bounds below 2³² each number is as likely as the
     /// others to one part in 2³².
     #[inline]

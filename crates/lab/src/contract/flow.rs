@@ -67,19 +67,56 @@ pub enum Class {
     Bulk,
 }
 
+/// 128 bits that are told to nobody. An adapter may use them, and hand them on; no text of it may
+/// have them in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Hidden([u8; 16]);
+
+impl Hidden {
+    /// These bits.
+    #[must_use]
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bits.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Its bits are not shown.
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
 /// What is known of a flow when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Descriptor {
     /// What it carries.
     pub class: Class,
+    /// The key by which whoever opens it has proved who that is. Each flow has its own.
+    pub key: Hidden,
+    /// By what the configuration says that the adapter proves who it is. All flows of a run have the
+    /// same.
+    pub identity: Hidden,
 }
 
 impl Descriptor {
-    /// A flow of this class.
+    /// A flow of this class, opened by nobody in particular.
     #[must_use]
     pub const fn of(class: Class) -> Self {
-        Self { class }
+        Self { class, key: Hidden::new([0; 16]), identity: Hidden::new([0; 16]) }
+    }
+
+    /// The same with a key and an identity.
+    #[must_use]
+    pub const fn with(self, key: Hidden, identity: Hidden) -> Self {
+        Self { key, identity, ..self }
     }
 }
 
@@ -213,6 +250,12 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
+    /// One that is in this state.
+    #[must_use]
+    pub const fn at(state: FlowState) -> Self {
+        Self { state }
+    }
+
     /// Its state.
     #[must_use]
     pub const fn state(self) -> FlowState {
@@ -224,24 +267,38 @@ impl Lifecycle {
     /// # Errors
     ///
     /// It cannot happen in this state, which stays.
+    #[inline]
     pub const fn happens(&mut self, event: FlowEvent) -> Result<Resolved, TransitionError> {
         use FlowEvent as E;
         use FlowState as S;
-        let next = match (self.state, event) {
-            (S::Closed | S::Reset | S::Failed, E::Close | E::Reset) => {
-                return Ok(Resolved::Nothing);
+        const fn any(states: &[FlowState]) -> u8 {
+            let (mut bits, mut rest) = (0, states);
+            while let [state, others @ ..] = rest {
+                bits |= 1 << *state as u8;
+                rest = others;
             }
-            (S::New, E::Open) => S::Opening,
-            (S::Opening, E::Opened) => S::Open,
-            (S::Open, E::HalfClose) => S::HalfClosed,
-            (S::Open | S::HalfClosed, E::Drain) => S::Draining,
-            (S::Open | S::HalfClosed | S::Draining, E::Close) => S::Closed,
-            (S::New | S::Opening | S::Open | S::HalfClosed | S::Draining, E::Reset) => S::Reset,
-            (S::New | S::Opening | S::Open | S::HalfClosed | S::Draining, E::Fail) => S::Failed,
-            (state, event) => return Err(TransitionError { state, event }),
+            bits
+        }
+        const NOT_OVER: u8 = any(&[S::New, S::Opening, S::Open, S::HalfClosed, S::Draining]);
+        // From which states there is an arrow, and where it leads.
+        let (from, next) = match event {
+            E::Open => (const { any(&[S::New]) }, S::Opening),
+            E::Opened => (const { any(&[S::Opening]) }, S::Open),
+            E::HalfClose => (const { any(&[S::Open]) }, S::HalfClosed),
+            E::Drain => (const { any(&[S::Open, S::HalfClosed]) }, S::Draining),
+            E::Close => (const { any(&[S::Open, S::HalfClosed, S::Draining]) }, S::Closed),
+            E::Reset => (NOT_OVER, S::Reset),
+            E::Fail => (NOT_OVER, S::Failed),
         };
-        self.state = next;
-        Ok(Resolved::Moved(next))
+        let state = self.state;
+        if from >> state as u8 & 1 != 0 {
+            self.state = next;
+            return Ok(Resolved::Moved(next));
+        }
+        match event {
+            E::Close | E::Reset if state.is_over() => Ok(Resolved::Nothing),
+            event => Err(TransitionError { state, event }),
+        }
     }
 }
 

@@ -37,8 +37,8 @@ pub(crate) mod outlet;
 pub use context::{Calls, Context};
 pub use error::{AdapterError, ErrorClass};
 pub use flow::{
-    Cause, Chunk, Class, Descriptor, FlowEvent, FlowId, FlowState, Lifecycle, Resolved, Tick,
-    TransitionError,
+    Cause, Chunk, Class, Descriptor, FlowEvent, FlowId, FlowState, Hidden, Lifecycle, Resolved,
+    Tick, TransitionError,
 };
 pub use manifest::{
     Capabilities, Capability, Limits, Manifest, ManifestError, Negotiated, NegotiationError,
@@ -109,6 +109,12 @@ pub trait Adapter {
 
     /// What it says about itself, for people: counts and classes, never payload.
     fn summary(&self) -> String;
+
+    /// What it wrote for people since it was asked last, if it keeps a log: searched as what is shown
+    /// for debugging.
+    fn log(&self) -> String {
+        String::new()
+    }
 }
 
 /// Carries what a source gives into the runtime.

@@ -11,13 +11,14 @@
 //! | partial write, would-block | there is less room than asked for, or none, once | nothing |
 //! | duplicate, drop, reorder, corrupt, truncate | to an envelope on the network | repaired by a carrier that can, else the session ends by an error, and all flows with it |
 //! | reset, cancel | a flow is broken off, by its source, its target or the runtime | that flow is over |
-//! | half-close | a source ends early | that flow is shorter |
+//! | half-close | a source ends early, or a target does | that direction is shorter, the other goes on |
 //! | spurious wake | an adapter is polled without a reason | nothing |
 //! | crash | an adapter is thrown away and made anew | flows that were open fail, others do not |
 //! | clock jump | time makes a jump | nothing |
 //! | buffer shrink | until it is calm there is room for a few bytes at a time | nothing |
 //! | slow consumer | until it is calm the sink takes a few bytes a tick | nothing |
 //! | greedy consumer | the sink has more room than chunks may be long, and asks all the time | nothing |
+//! | blocked consumer | the sink takes nothing of one flow until all others have ended, or for [`BLOCKED_MS_MAX`] | nothing: the others end meanwhile, and then it does |
 //!
 //! # Invariants
 //!
@@ -34,6 +35,9 @@ use crate::trace::FaultKind;
 
 /// From when a run is calm until every flow is over: so many ticks at most.
 pub const CALM_MS: u64 = 20_000;
+/// The sink takes nothing of a flow for so many ticks at most. Others have had as long to end as a calm
+/// run gives them.
+pub const BLOCKED_MS_MAX: u64 = CALM_MS;
 
 /// What must come of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,7 +50,7 @@ pub enum FaultClass {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Delay,
         Self::Stall,
         Self::PartialRead,
@@ -66,6 +70,7 @@ impl FaultKind {
         Self::BufferShrink,
         Self::SlowConsumer,
         Self::GreedyConsumer,
+        Self::BlockedConsumer,
     ];
 
     /// Its name, in scenarios and reports.
@@ -91,6 +96,7 @@ impl FaultKind {
             Self::BufferShrink => "buffer_shrink",
             Self::SlowConsumer => "slow_consumer",
             Self::GreedyConsumer => "greedy_consumer",
+            Self::BlockedConsumer => "blocked_consumer",
         }
     }
 
@@ -107,10 +113,7 @@ impl FaultKind {
     /// Whether it makes the network another than one that keeps order and loses nothing.
     #[must_use]
     pub const fn breaks_network(self) -> bool {
-        matches!(
-            self,
-            Self::Duplicate | Self::Drop | Self::Reorder | Self::Corrupt | Self::Truncate
-        )
+        FaultKinds::NETWORK.has(self)
     }
 }
 
@@ -123,6 +126,28 @@ impl FaultKinds {
     pub const NONE: Self = Self(0);
     /// All of them.
     pub const ALL: Self = Self((1 << FaultKind::ALL.len()) - 1);
+
+    /// They break what the network carries.
+    pub const NETWORK: Self = Self::of(&[
+        FaultKind::Duplicate,
+        FaultKind::Drop,
+        FaultKind::Reorder,
+        FaultKind::Corrupt,
+        FaultKind::Truncate,
+    ]);
+    /// They break a flow off.
+    pub const BREAKS: Self = Self::of(&[FaultKind::Reset, FaultKind::Cancel]);
+
+    /// These.
+    #[must_use]
+    pub const fn of(kinds: &[FaultKind]) -> Self {
+        let (mut all, mut rest) = (Self::NONE, kinds);
+        while let [kind, others @ ..] = rest {
+            all = all.with(*kind);
+            rest = others;
+        }
+        all
+    }
 
     /// Only this one.
     #[must_use]
@@ -140,6 +165,18 @@ impl FaultKinds {
     #[must_use]
     pub const fn without(self, kind: FaultKind) -> Self {
         Self(self.0 & !(1 << kind as u32))
+    }
+
+    /// Those and the others.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Whether any of these is among them.
+    #[must_use]
+    pub const fn has_any(self, others: Self) -> bool {
+        self.0 & others.0 != 0
     }
 
     /// Whether this one is among them.
@@ -192,8 +229,8 @@ impl FaultPlan {
 
     /// Whether the network may be another than one that keeps order and loses nothing.
     #[must_use]
-    pub fn breaks_network(&self) -> bool {
-        self.kinds.iter().any(FaultKind::breaks_network)
+    pub const fn breaks_network(&self) -> bool {
+        self.kinds.has_any(FaultKinds::NETWORK)
     }
 }
 

@@ -21,8 +21,8 @@
 
 mod mutants;
 
-pub(crate) use mutants::mutants;
 pub use mutants::{Mutant, MutantResult};
+pub(crate) use mutants::{healthy, mutants};
 
 use crate::rules::{CATALOGUE, Family, Marks, Rule, Subject, Verdict};
 
@@ -134,6 +134,34 @@ pub struct GateResult {
     pub failed: u64,
     /// Why, if it does not pass.
     pub reason: Option<String>,
+}
+
+/// What comparing generated code with what it was generated from gave.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parity {
+    /// Runs that were made both ways. 0: the gate is not exercised.
+    pub compared: u64,
+    /// Those of them that left other traces.
+    pub differing: u64,
+    /// The first that did, and how.
+    pub reason: Option<String>,
+}
+
+impl Parity {
+    /// What the gate says of it.
+    #[must_use]
+    pub fn gate(&self) -> GateResult {
+        let Self { compared: counted, differing: failed, .. } = *self;
+        let (verdict, reason) = match (counted, failed) {
+            (0, _) => (
+                Verdict::NotExercised,
+                Some("no generated backend was compared in this check".into()),
+            ),
+            (_, 0) => (Verdict::Pass, None),
+            (_, _) => (Verdict::Fail, self.reason.clone()),
+        };
+        GateResult { gate: Gate::GeneratedBackendParity, verdict, counted, failed, reason }
+    }
 }
 
 /// The graver of two verdicts. Not exercised is graver than a pass only.

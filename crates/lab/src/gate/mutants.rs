@@ -3,25 +3,13 @@
 //! as those of a check are. It is found when a rule is broken that healthy adapters keep in the same
 //! run.
 
-use crate::check::{Case, Make, Mode};
+use crate::check::{Case, Deep, Hashes, Make};
 use crate::contract::Limits;
-use crate::rules::{CATALOGUE, Examiner, Marks, Subject};
+use crate::rules::{Examiner, Marks, ids, of_adapters};
 use crate::saboteur::{SABOTEURS, Saboteur, Shows};
 
 /// So many seeds of a witness are tried before a saboteur is said to be missed.
 const SEEDS_MAX: u64 = 20;
-
-/// The eight that every check has to find.
-pub(crate) const NAMED: [&str; 8] = [
-    "local_adapter_ignores_source_backpressure",
-    "local_adapter_accepts_post_close_write",
-    "local_adapter_drops_final_chunk",
-    "local_adapter_duplicates_chunk",
-    "local_adapter_wrong_flow_stream_mapping",
-    "local_adapter_payload_trace_leak",
-    "local_adapter_secret_trace_leak",
-    "local_adapter_padding_only_diversity",
-];
 
 /// What became of a saboteur.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,21 +31,29 @@ pub struct Mutant {
     pub result: MutantResult,
 }
 
-/// Looks for saboteurs: in quick mode the eight that are named, in full mode all of them.
-pub(crate) fn mutants(mode: Mode) -> impl Iterator<Item = &'static Saboteur> {
-    SABOTEURS.iter().filter(move |saboteur| mode == Mode::Full || NAMED.contains(&saboteur.name))
+/// All saboteurs are looked for in either mode: most show in their first run.
+pub(crate) fn mutants() -> impl Iterator<Item = &'static Saboteur> {
+    SABOTEURS.iter()
 }
 
-fn healthy(limits: Limits) -> crate::adapters::Pair {
+/// What saboteurs are held against.
+pub(crate) fn healthy(limits: Limits) -> crate::adapters::Pair {
     use crate::adapters::{MemoryEgressAdapter, MemoryIngressAdapter};
     let ingress = Box::new(MemoryIngressAdapter::new(limits));
     (ingress, Box::new(MemoryEgressAdapter::new(limits)))
 }
 
 impl Mutant {
-    /// Looks for one.
-    pub(crate) fn look(saboteur: &Saboteur, examiner: &mut Examiner) -> Self {
+    /// Looks for one. `said` is what a fresh process says of the same runs.
+    pub(crate) fn look(
+        saboteur: &Saboteur,
+        said: Option<&Hashes>,
+        examiner: &mut Examiner,
+    ) -> Self {
         let name = saboteur.name;
+        if let (Shows::InOtherProcess, Some(said)) = (saboteur.shows, said) {
+            return Self::look_elsewhere(saboteur, said, examiner);
+        }
         let is_seen_here = matches!(
             saboteur.shows,
             Shows::InTrace | Shows::InTexts | Shows::InManifest | Shows::InSecondRun
@@ -68,7 +64,9 @@ impl Mutant {
         let first = saboteur.witness.seed;
         for seed in first..first + SEEDS_MAX {
             let case = Case::of_witness(&saboteur.witness.seed(seed));
-            let marks = |make: Make<'_>, examiner: &mut _| case.examine(make, examiner).marks;
+            let marks = |make: Make<'_>, examiner: &mut _| {
+                case.examine(make, None, Deep::ALL, examiner).marks
+            };
             let broken = judged(marks(&saboteur.make, examiner));
             if broken == 0 {
                 continue;
@@ -80,15 +78,24 @@ impl Mutant {
         }
         Self { name, result: MutantResult::Missed }
     }
+
+    /// Looks for one that shows in a fresh process only.
+    fn look_elsewhere(saboteur: &Saboteur, said: &Hashes, examiner: &mut Examiner) -> Self {
+        let name = saboteur.name;
+        let Some(elsewhere) = said.of(saboteur.witness.seed, name) else {
+            return Self { name, result: MutantResult::NotTried };
+        };
+        let case = Case::of_witness(&saboteur.witness);
+        let seen = case.examine(&saboteur.make, Some(elsewhere), Deep::ALL, examiner);
+        let result = match judged(seen.marks) {
+            0 => MutantResult::Missed,
+            found => MutantResult::Found(ids(found)),
+        };
+        Self { name, result }
+    }
 }
 
 /// What adapters broke.
 fn judged(marks: Marks) -> u128 {
-    let judged = CATALOGUE.iter().enumerate().filter(|(_, rule)| rule.of == Subject::Adapter);
-    judged.fold(0, |mask, (at, _)| mask | 1_u128 << at) & marks.broken
-}
-
-fn ids(broken: u128) -> Vec<&'static str> {
-    let rules = CATALOGUE.iter().enumerate().filter(|(at, _)| broken >> at & 1 != 0);
-    rules.map(|(_, rule)| rule.id).collect()
+    of_adapters(marks.broken)
 }

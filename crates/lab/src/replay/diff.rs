@@ -30,16 +30,23 @@ const WIDTH: usize = 58;
 #[derive(Debug)]
 pub struct Diff<'a> {
     rows: Vec<Row<'a>>,
+    names: [String; 2],
 }
 
 /// What stands in a row.
 type Row<'a> = (Option<&'a Event>, Option<&'a Event>);
 
 impl<'a> Diff<'a> {
-    /// Lays two traces side by side.
+    /// Lays two traces side by side: one in which nothing is wrong, and one in which something is.
     #[must_use]
     pub fn new(healthy: &'a Trace, faulty: &'a Trace) -> Self {
-        let (left, right) = (healthy.events(), faulty.events());
+        Self::named(["healthy".into(), "faulty".into()], healthy, faulty)
+    }
+
+    /// Lays any two traces side by side, under these names.
+    #[must_use]
+    pub fn named(names: [String; 2], left: &'a Trace, right: &'a Trace) -> Self {
+        let (left, right) = (left.events(), right.events());
         let pairs = left.iter().zip(right);
         let front = pairs.take_while(|(one, other)| is_same(one, other)).count();
         let (left_rest, right_rest) = (rest(left, front), rest(right, front));
@@ -52,7 +59,7 @@ impl<'a> Diff<'a> {
         rows.extend(beside(align(middle(left_rest), middle(right_rest))));
         let tail = |all: &'a [Event]| rest(all, all.len() - back);
         rows.extend(tail(left_rest).iter().zip(tail(right_rest)).map(both));
-        Self { rows }
+        Self { rows, names }
     }
 
     /// How many rows are not the same on both sides. 0: the traces are.
@@ -185,7 +192,8 @@ impl fmt::Display for Diff<'_> {
         if !differs.contains(&true) {
             return writeln!(f, "the traces are the same: {} events", self.rows.len());
         }
-        writeln!(f, "{:<WIDTH$}   faulty", "healthy")?;
+        let [left, right] = self.names.each_ref().map(|name| cut(name));
+        writeln!(f, "{left:<WIDTH$}   {right}")?;
         let mut skipped = 0;
         for (at, row) in self.rows.iter().enumerate() {
             let near = at.saturating_sub(CONTEXT)..(at + CONTEXT + 1).min(differs.len());
@@ -214,8 +222,13 @@ fn column(event: Option<&Event>, row: &Row<'_>) -> String {
         '~' => format!("{} ms {}", event.tick.0, said(event)),
         _ => said(event),
     };
+    cut(&text)
+}
+
+/// As much of a text as a column has room for.
+fn cut(text: &str) -> String {
     if text.chars().count() <= WIDTH {
-        return text;
+        return text.to_owned();
     }
     text.chars().take(WIDTH - 1).chain(['…']).collect()
 }

@@ -29,13 +29,14 @@ mod diff;
 mod error;
 mod file;
 mod steps;
-mod words;
+pub(crate) mod words;
 
 pub use as_test::as_test;
 pub use case::Case;
 pub use diff::Diff;
 pub use error::ReplayError;
 pub use file::{FILE_BYTES_MAX, VERSION};
+pub(crate) use steps::what;
 pub use steps::{step, steps};
 pub use words::ANSWERS_MAX;
 
@@ -43,7 +44,7 @@ use crate::choice::Choices;
 use crate::contract::{EgressAdapter, IngressAdapter, Limits};
 use crate::shrink::Candidate;
 use crate::trace::{Trace, TraceHash};
-use crate::world;
+use crate::world::{self, Factory};
 
 /// A run that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +75,8 @@ pub struct Expected {
 }
 
 impl Replay {
-    /// Runs it again. The adapters were made anew with its limits.
+    /// Runs it again. The adapters were made anew with its limits. None crashes, so a run in which one
+    /// did is another: see [`run_with`](Self::run_with).
     pub fn run(
         &self,
         adapters: (&mut dyn IngressAdapter, &mut dyn EgressAdapter),
@@ -82,6 +84,15 @@ impl Replay {
         let mut choices = Choices::replayed(self.recording.clone()).recording();
         let mut trace = Trace::new(self.case.config.max_events);
         world::run(&self.case.setup(), adapters, &mut choices, &mut trace);
+        (trace, choices)
+    }
+
+    /// Runs it again with adapters from a factory, as a check does: when one crashes, another is
+    /// made.
+    pub fn run_with(&self, factory: Factory<'_>) -> (Trace, Choices) {
+        let mut choices = Choices::replayed(self.recording.clone()).recording();
+        let mut trace = Trace::new(self.case.config.max_events);
+        world::run_with(&self.case.setup(), factory, &mut choices, &mut trace);
         (trace, choices)
     }
 

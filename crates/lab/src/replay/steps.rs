@@ -48,7 +48,8 @@ fn count(bytes: u64) -> String {
     if bytes == 1 { "1 byte".into() } else { format!("{bytes} bytes") }
 }
 
-fn what(what: &What) -> String {
+/// What happened, without the flow to which it happened.
+pub(crate) fn what(what: &What) -> String {
     match *what {
         What::Called { place: at, call, refused } => {
             let call = match call {
@@ -120,6 +121,7 @@ fn what(what: &What) -> String {
         What::Stalled => "the source stands still".into(),
         What::Resumed => "the source goes on".into(),
         What::Fault(kind) => format!("fault: {}", kind.name()),
+        What::Unblocked => "the sink takes of it again".into(),
         What::Calm => "no more faults from here on".into(),
         What::Stuck { state } => format!("is {}, and nothing moves any more", state.name()),
         What::OutOfSteps => "was broken off: too many steps".into(),

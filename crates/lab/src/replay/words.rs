@@ -26,7 +26,7 @@ const HIDDEN: &str = "(hidden)";
 const LINE_CHARS_MAX: usize = 80;
 
 /// Something that has a name in the file.
-pub(super) trait Word: Copy + 'static {
+pub(crate) trait Word: Copy + 'static {
     /// What it is, for messages.
     const WHAT: &'static str;
     /// All that there are.
@@ -86,7 +86,7 @@ impl Word for End {
 }
 
 /// By its name.
-pub(super) struct Named<T>(pub(super) T);
+pub(crate) struct Named<T>(pub(crate) T);
 
 impl<T: Word> Serialize for Named<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -111,7 +111,7 @@ impl<'de, T: Word> Deserialize<'de> for Named<T> {
 /// A number within bounds.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(super) struct Whole<const MIN: u64, const MAX: u64>(pub(super) u64);
+pub(crate) struct Whole<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -219,7 +219,7 @@ fn number(text: &str) -> Option<u32> {
 }
 
 /// A word of the file as a message may repeat it.
-pub(super) fn shown(word: &str) -> &str {
+pub(crate) fn shown(word: &str) -> &str {
     if is_secret(word) {
         return HIDDEN;
     }

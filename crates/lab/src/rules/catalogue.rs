@@ -88,6 +88,8 @@ catalogue! {
     "An adapter that holds nothing takes something of what it is offered.";
     Window = "BPR-06", Must, Backpressure, Runtime;
     "No more of a flow is under way than its window, neither to its target nor to its sink.";
+    GoesOn = "BPR-07", Must, Backpressure, Adapter, FlowBackpressure;
+    "An adapter whose sink takes of a flow again puts out what it holds of it within 64 ticks.";
 
     OwnFlows = "ISO-01", Must, Isolation, Adapter;
     "An adapter puts out and says something only of flows that it has opened.";
@@ -192,6 +194,26 @@ catalogue! {
 #[must_use]
 pub fn rule(id: &str) -> Option<&'static Rule> {
     CATALOGUE.iter().find(|rule| rule.id.eq_ignore_ascii_case(id))
+}
+
+/// The rules of these ids, a bit each, as [`Marks`](super::Marks) have them.
+pub(crate) fn bits<'a>(ids: impl IntoIterator<Item = &'a str>) -> u128 {
+    ids.into_iter().fold(0, |mask, id| {
+        let at = CATALOGUE.iter().position(|rule| rule.id == id);
+        mask | at.map_or(0, |at| 1 << at)
+    })
+}
+
+/// The ids of rules, in the order of the catalogue.
+pub(crate) fn ids(mask: u128) -> Vec<&'static str> {
+    let rules = CATALOGUE.iter().enumerate().filter(|(at, _)| mask >> at & 1 != 0);
+    rules.map(|(_, rule)| rule.id).collect()
+}
+
+/// Those of these rules that judge adapters.
+pub(crate) fn of_adapters(mask: u128) -> u128 {
+    let judged = CATALOGUE.iter().enumerate().filter(|(_, rule)| rule.of == Subject::Adapter);
+    judged.fold(0, |judged, (at, _)| judged | 1 << at) & mask
 }
 
 impl Id {

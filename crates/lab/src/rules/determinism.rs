@@ -8,11 +8,15 @@ use super::tally::{Fact, Value};
 use crate::contract::FlowId;
 
 pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
-    pass.mark.flow = FlowId::new(0);
+    pass.tally.mark.flow = FlowId::new(0);
+    let others = [(Id::Again, examined.again), (Id::Elsewhere, examined.elsewhere)];
+    if others.iter().all(|(_, other)| other.is_none()) {
+        return;
+    }
     let hash = examined.trace.hash();
-    for (id, other) in [(Id::Again, examined.again), (Id::Elsewhere, examined.elsewhere)] {
+    for (id, other) in others {
         let Some(other) = other else { continue };
-        pass.tally.check(id, pass.mark, other == hash, || {
+        pass.tally.check(id, other == hash, move || {
             let (found, expected) = (Value::Named("another"), Value::Named("the same"));
             Fact::new("the trace of the same run", found, expected)
         });

@@ -3,13 +3,14 @@
 //! known of the flow.
 
 use super::catalogue::{CATALOGUE, Id};
-use super::flow::{Expected, Faults, Flow, Offer, Pass, Put, Run, Side, place_of};
-use super::tally::{Mark, Marks, Tally};
+use super::flow::{Expected, Flow, Offer, Pass, Put, Run, Side};
+use super::tally::{Marks, Tally};
 use super::{
     Examination, Examined, backpressure, determinism, errors, honesty, hygiene, integrity,
     isolation, lifecycle, liveness, resources, robustness,
 };
-use crate::contract::{Capabilities, Capability, FlowId, FlowState, Tick};
+use crate::contract::{Capabilities, Capability, FlowId, FlowState};
+use crate::fault::FaultKinds;
 use crate::pattern::Direction;
 use crate::trace::{Call, Event, FaultKind, Place, Said, What};
 
@@ -39,15 +40,13 @@ impl Examiner {
         tally.clear(applicable);
         flows.clear();
         flows.extend(examined.plans.iter().map(|plan| Flow::new(plan, examined.behaviour)));
-        for (number, event) in examined.trace.events().iter().enumerate() {
-            let mark = Mark { flow: event.flow, tick: event.tick, event: number };
-            let mut pass = Pass { run: &mut run, tally, mark };
+        let mut pass = Pass { run: &mut run, tally };
+        for event in examined.trace.events() {
+            (pass.tally.mark.flow, pass.tally.mark.tick) = (event.flow, event.tick);
             take(&mut pass, flows, event);
+            pass.tally.mark.event += 1;
         }
-        let events = examined.trace.events();
-        let tick = events.last().map_or(Tick(0), |event| event.tick);
-        let mark = Mark { flow: FlowId::new(0), tick, event: events.len() };
-        let mut pass = Pass { run: &mut run, tally, mark };
+        pass.tally.mark.flow = FlowId::new(0);
         finish(&mut pass, flows, examined);
         tally.marks
     }
@@ -87,30 +86,79 @@ fn applicable(run: &Run) -> u128 {
 
 #[inline]
 fn take(pass: &mut Pass<'_>, flows: &mut [Flow], event: &Event) {
+    let what = &event.what;
     if event.flow.number() == 0 {
-        return of_run(pass, flows, &event.what);
+        return of_run(pass, flows, what);
     }
-    if let What::Out { place, .. } = event.what
-        && pass.run.has_classes
-    {
-        honesty::out(pass, flows, place);
+    // An arm for each kind: everything behind it is compiled for that kind alone.
+    match *what {
+        What::Called { place, .. } => of_side(pass, flows, place, what),
+        // Nothing is looked at, and nothing counted, before it is known what came of it.
+        What::Offered { place, .. } => {
+            if let Some(flow) = planned(pass, flows, what) {
+                update(pass, flow, place, what);
+            }
+        }
+        What::Took { place, .. } => of_side(pass, flows, place, what),
+        What::Out { place, .. } => {
+            if pass.run.has_classes {
+                honesty::out(pass, flows, place);
+            }
+            of_side(pass, flows, place, what);
+        }
+        What::Said { place, .. } => of_side(pass, flows, place, what),
+        What::OfferRefused { place, .. }
+        | What::OutBeyondRoom { place, .. }
+        | What::OutOnNoFlow { place, .. } => of_side(pass, flows, place, what),
+        What::Moved { .. } => of_flow(pass, flows, what),
+        What::Crossed { .. } => of_flow(pass, flows, what),
+        What::Answered { .. } => of_flow(pass, flows, what),
+        What::Stream { stream } => {
+            isolation::stream(pass, flows, stream);
+            of_flow(pass, flows, what);
+        }
+        What::StreamOver { .. } => {}
+        _ => rarely(pass, flows, what),
     }
-    let at = (event.flow.number() as usize).wrapping_sub(1);
-    let Some(flow) = flows.get_mut(at) else {
-        return isolation::stray(pass, &event.what);
-    };
-    let Some(place) = place_of(&event.what) else {
-        return of_flow(pass, flow, &event.what);
-    };
+}
+
+/// The flow of this event, if it is one that is planned.
+#[inline(always)]
+fn planned<'f>(pass: &mut Pass<'_>, flows: &'f mut [Flow], what: &What) -> Option<&'f mut Flow> {
+    let at = (pass.tally.mark.flow.number() as usize).wrapping_sub(1);
+    let flow = flows.get_mut(at);
+    if flow.is_none() {
+        isolation::stray(pass, what);
+    }
+    flow
+}
+
+#[cold]
+fn rarely(pass: &mut Pass<'_>, flows: &mut [Flow], what: &What) {
+    if let What::Unblocked = what {
+        isolation::unblocked(pass, flows);
+        backpressure::unblocked(pass, flows);
+    }
+    of_flow(pass, flows, what);
+}
+
+/// An adapter did something with a flow.
+#[inline(always)]
+fn of_side(pass: &mut Pass<'_>, flows: &mut [Flow], place: Place, what: &What) {
+    let Some(flow) = planned(pass, flows, what) else { return };
     let Some(before) = flow.side(place).map(Counts::of) else { return };
     if !flow.is_crashed() {
-        check_side(pass, flow, place, &event.what);
+        check_side(pass, flow, place, what);
     }
-    update(pass, flow, place, &event.what);
+    update(pass, flow, place, what);
+    if let What::Said { said: Said::HalfClosed, .. } = what {
+        // The adapter as a whole has of the flow what it had.
+        return;
+    }
     if let Some(after) = flow.side(place).map(Counts::of) {
         account(pass, place, before, after);
     }
-    if let What::Took { .. } = event.what {
+    if let What::Took { .. } = what {
         resources::took(pass, flow, place);
     }
 }
@@ -133,7 +181,7 @@ impl Counts {
 }
 
 /// What an adapter did is looked at, as things were before.
-#[inline]
+#[inline(always)]
 fn check_side(pass: &mut Pass<'_>, flow: &Flow, place: Place, what: &What) {
     let Some(side) = flow.side(place) else { return };
     match *what {
@@ -180,7 +228,7 @@ fn check_side(pass: &mut Pass<'_>, flow: &Flow, place: Place, what: &What) {
 }
 
 /// What an adapter did becomes what is known.
-#[inline]
+#[inline(always)]
 fn update(pass: &Pass<'_>, flow: &mut Flow, place: Place, what: &What) {
     let is_over = flow.life.is_over();
     let has_failed = flow.life == FlowState::Failed;
@@ -240,7 +288,7 @@ fn account(pass: &mut Pass<'_>, place: Place, before: Counts, after: Counts) {
     if before == after {
         return;
     }
-    let (at, tick) = (place as usize, pass.mark.tick);
+    let (at, tick) = (place as usize, pass.tally.mark.tick);
     let Some(all) = pass.run.adapters.get_mut(at) else { return };
     let change =
         |count: u32, before, after| (count + u32::from(after)).saturating_sub(u32::from(before));
@@ -253,7 +301,9 @@ fn account(pass: &mut Pass<'_>, place: Place, before: Counts, after: Counts) {
 }
 
 /// Something happened to a flow that no adapter did.
-fn of_flow(pass: &mut Pass<'_>, flow: &mut Flow, what: &What) {
+#[inline(always)]
+fn of_flow(pass: &mut Pass<'_>, flows: &mut [Flow], what: &What) {
+    let Some(flow) = planned(pass, flows, what) else { return };
     match *what {
         What::OtherByte { place, .. } => {
             integrity::other_byte(pass, flow, what);
@@ -261,9 +311,8 @@ fn of_flow(pass: &mut Pass<'_>, flow: &mut Flow, what: &What) {
             flow.is_other_at_target |= place == Place::Network;
         }
         What::Stream { stream } => {
-            isolation::stream(pass, flow, stream);
             pass.run.last_stream = pass.run.last_stream.max(stream);
-            flow.has_stream = true;
+            (flow.has_stream, flow.stream) = (true, stream);
         }
         What::Crossed { direction, bytes } => {
             if let Some(crossed) = flow.crossed.get_mut(direction as usize) {
@@ -287,7 +336,7 @@ fn of_flow(pass: &mut Pass<'_>, flow: &mut Flow, what: &What) {
         }
         What::Illegal { state, event, .. } => lifecycle::illegal(pass, state, event),
         What::Stalled => {
-            if flow.stalled.replace(pass.mark.tick).is_none() {
+            if flow.stalled.replace(pass.tally.mark.tick).is_none() {
                 pass.run.stalled += 1;
             }
             backpressure::stalled(pass, flow);
@@ -297,12 +346,15 @@ fn of_flow(pass: &mut Pass<'_>, flow: &mut Flow, what: &What) {
             pass.run.stalled -= u32::from(flow.stalled.take().is_some());
         }
         What::Fault(kind) => {
-            flow.faults = flow.faults.and(Faults::of(&[kind]));
+            flow.faults = flow.faults.with(kind);
             if kind == FaultKind::HalfClose && flow.expected == Expected::SourceResets {
                 // It ends before it comes to that.
                 flow.expected = Expected::Any;
             }
-            pass.run.all_faults = pass.run.all_faults.and(Faults::of(&[kind]));
+            if kind == FaultKind::BlockedConsumer {
+                pass.run.blocked = Some((flow.id, pass.tally.mark.tick));
+            }
+            pass.run.all_faults = pass.run.all_faults.with(kind);
         }
         What::Stuck { state } => {
             flow.is_stuck = true;
@@ -349,14 +401,14 @@ fn of_run(pass: &mut Pass<'_>, flows: &mut [Flow], what: &What) {
             pass.run.is_session_over = true;
         }
         What::Fault(kind) => {
-            let faults = Faults::of(&[kind]);
+            let faults = FaultKinds::only(kind);
             pass.run.all_faults = pass.run.all_faults.and(faults);
             match kind {
                 FaultKind::Crash => crash(pass.run, flows),
                 _ => pass.run.faults = pass.run.faults.and(faults),
             }
         }
-        What::Calm => pass.run.calm = pass.run.calm.or(Some(pass.mark.tick)),
+        What::Calm => pass.run.calm = pass.run.calm.or(Some(pass.tally.mark.tick)),
         What::OutOfSteps => liveness::out_of_steps(pass),
         What::Left { place, bytes } => resources::left(pass, place, bytes),
         What::Finished => pass.run.is_finished = true,
@@ -369,7 +421,7 @@ fn crash(run: &mut Run, flows: &mut [Flow]) {
     for flow in flows {
         let is_known = flow.sides.iter().any(|side| side.is_opened);
         match is_known {
-            true => flow.faults = flow.faults.and(Faults::CRASH),
+            true => flow.faults = flow.faults.with(FaultKind::Crash),
             false => flow.is_after_crash = true,
         }
     }
@@ -378,15 +430,16 @@ fn crash(run: &mut Run, flows: &mut [Flow]) {
 }
 
 fn finish(pass: &mut Pass<'_>, flows: &[Flow], examined: &Examined<'_>) {
-    let marked = pass.mark;
+    let marked = pass.tally.mark;
     if pass.run.is_finished {
         for flow in flows {
-            pass.mark.flow = flow.id;
+            pass.tally.mark.flow = flow.id;
             liveness::finished(pass, flow);
+            integrity::finished(pass, flow);
             isolation::finished(pass, flow);
             backpressure::finished(pass, flow);
         }
-        pass.mark = marked;
+        pass.tally.mark = marked;
     }
     liveness::run_finished(pass, examined);
     robustness::run_finished(pass, flows);

@@ -2,8 +2,9 @@
 //! What an examination knows of a run and of its flows, event by event.
 
 use super::Examined;
-use super::tally::{Mark, Tally};
+use super::tally::Tally;
 use crate::contract::{Capabilities, Capability, Class, FlowId, FlowState, Limits, Tick};
+use crate::fault::FaultKinds;
 use crate::source::{End, FlowPlan};
 use crate::target::Behaviour;
 use crate::trace::{FaultKind, Place, What};
@@ -42,50 +43,6 @@ impl Expected {
             Self::TargetResets | Self::SourceResets => Some(FlowState::Reset),
             Self::Any => None,
         }
-    }
-}
-
-/// Kinds of faults, a bit each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Faults(u32);
-
-impl Faults {
-    /// They break what the network carries.
-    pub(super) const NETWORK: Self = Self::of(&[
-        FaultKind::Duplicate,
-        FaultKind::Drop,
-        FaultKind::Reorder,
-        FaultKind::Corrupt,
-        FaultKind::Truncate,
-    ]);
-    /// They break a flow off.
-    pub(super) const BREAKS: Self = Self::of(&[FaultKind::Reset, FaultKind::Cancel]);
-    pub(super) const CRASH: Self = Self::of(&[FaultKind::Crash]);
-    pub(super) const HALF_CLOSE: Self = Self::of(&[FaultKind::HalfClose]);
-
-    pub(super) const fn of(kinds: &[FaultKind]) -> Self {
-        let (mut faults, mut rest) = (0, kinds);
-        while let [kind, others @ ..] = rest {
-            faults |= 1 << *kind as u32;
-            rest = others;
-        }
-        Self(faults)
-    }
-
-    pub(super) const fn and(self, others: Self) -> Self {
-        Self(self.0 | others.0)
-    }
-
-    pub(super) const fn has_any(self, others: Self) -> bool {
-        self.0 & others.0 != 0
-    }
-
-    pub(super) const fn without(self, others: Self) -> Self {
-        Self(self.0 & !others.0)
-    }
-
-    pub(super) const fn is_none(self) -> bool {
-        self.0 == 0
     }
 }
 
@@ -135,13 +92,13 @@ pub(super) struct Side {
 impl Side {
     /// Bytes that it took, has not put out, and may still put out.
     pub(super) const fn held(&self) -> u64 {
-        let is_gone = self.is_closed || self.is_over || self.told.is_some();
+        let is_gone = self.is_closed | self.is_over | self.told.is_some();
         if is_gone { 0 } else { self.taken.saturating_sub(self.out) }
     }
 
     /// It takes a place among those that an adapter carries, for all that is known.
     pub(super) const fn occupies(&self) -> bool {
-        self.is_opened && !self.is_closed && !self.is_over
+        self.is_opened & !self.is_closed & !self.is_over
     }
 
     /// It surely does.
@@ -164,10 +121,11 @@ pub(super) struct Flow {
     pub(super) crossed: [u64; 2],
     /// Bytes that the target sent.
     pub(super) answered: u64,
-    pub(super) faults: Faults,
+    pub(super) faults: FaultKinds,
     /// Since when its source is turned away.
     pub(super) stalled: Option<Tick>,
     pub(super) has_stream: bool,
+    pub(super) stream: u32,
     /// The target had a byte that it should not have.
     pub(super) is_other_at_target: bool,
     /// An adapter was thrown away before the flow was opened.
@@ -186,9 +144,10 @@ impl Flow {
             sides: [Side::default(); 2],
             crossed: [0; 2],
             answered: 0,
-            faults: Faults::default(),
+            faults: FaultKinds::default(),
             stalled: None,
             has_stream: false,
+            stream: 0,
             is_other_at_target: false,
             is_after_crash: false,
             is_stuck: false,
@@ -205,7 +164,7 @@ impl Flow {
 
     /// An adapter was thrown away that knew it: nothing is asked of it any more.
     pub(super) const fn is_crashed(&self) -> bool {
-        self.faults.has_any(Faults::CRASH)
+        self.faults.has(FaultKind::Crash)
     }
 }
 
@@ -238,15 +197,22 @@ pub(super) struct Run {
     /// Bytes that all flows together may have under way each way.
     pub(super) session_bytes: u64,
     pub(super) is_echo: bool,
+    /// The target answers before it was asked.
+    pub(super) is_unprompted: bool,
     /// Both urgent flows and others that may wait are planned.
     pub(super) has_classes: bool,
     /// Faults that struck the run, not a flow.
-    pub(super) faults: Faults,
+    pub(super) faults: FaultKinds,
     /// All faults.
-    pub(super) all_faults: Faults,
+    pub(super) all_faults: FaultKinds,
     pub(super) adapters: Both<All>,
     /// Flows that are stalled.
     pub(super) stalled: u32,
+    /// The sink takes nothing of this flow, since then.
+    pub(super) blocked: Option<(FlowId, Tick)>,
+    /// The sink takes of this flow again, since then, and the egress adapter has put out nothing of
+    /// what it holds.
+    pub(super) unblocked: Option<(FlowId, Tick)>,
     /// The first that was broken off.
     pub(super) first_broken: Option<FlowId>,
     pub(super) calm: Option<Tick>,
@@ -266,11 +232,14 @@ impl Run {
             window_bytes: examined.window_bytes,
             session_bytes: examined.config.max_buffered_bytes,
             is_echo: examined.behaviour.is_echo(),
+            is_unprompted: examined.behaviour.is_unprompted(),
             has_classes: has(Class::Interactive) && has(Class::Bulk),
-            faults: Faults::default(),
-            all_faults: Faults::default(),
+            faults: FaultKinds::default(),
+            all_faults: FaultKinds::default(),
             adapters: [All { empty_since: Some(Tick(0)), ..All::default() }; 2],
             stalled: 0,
+            blocked: None,
+            unblocked: None,
             first_broken: None,
             calm: None,
             last_stream: 0,
@@ -293,18 +262,24 @@ impl Run {
 pub(super) struct Pass<'a> {
     pub(super) run: &'a mut Run,
     pub(super) tally: &'a mut Tally,
-    pub(super) mark: Mark,
 }
 
 impl Pass<'_> {
+    /// Another flow than that of this event stands still, because of its sink or of its source.
+    #[inline]
+    pub(super) fn another_waits(&self) -> bool {
+        self.run.stalled > 0
+            || self.run.blocked.is_some_and(|(flow, _)| flow != self.tally.mark.flow)
+    }
+
     /// The faults that struck a flow, or the run.
-    pub(super) const fn faults(&self, flow: &Flow) -> Faults {
+    pub(super) const fn faults(&self, flow: &Flow) -> FaultKinds {
         self.run.faults.and(flow.faults)
     }
 
     /// What was put in may be lost or changed on its way, and nobody is to blame for it.
     pub(super) const fn is_network_broken(&self, flow: &Flow) -> bool {
-        self.faults(flow).has_any(Faults::NETWORK)
+        self.faults(flow).has_any(FaultKinds::NETWORK)
     }
 }
 

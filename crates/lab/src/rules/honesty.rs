@@ -24,15 +24,14 @@ pub(super) fn called(
     if !side.occupies() || is_ended {
         return;
     }
-    let mark = pass.mark;
     let found = Value::Named(refused.map_or("no refusal", ErrorClass::name));
     if pass.run.claims(place, capability) {
-        pass.tally.check(works, mark, refused.is_none(), || {
+        pass.tally.check(works, refused.is_none(), move || {
             let expected = Value::Named("no refusal");
             Fact::new("its answer to what it claims", found, expected).by(place)
         });
     } else {
-        pass.tally.check(refuses, mark, refused == Some(ErrorClass::Unsupported), || {
+        pass.tally.check(refuses, refused == Some(ErrorClass::Unsupported), move || {
             let expected = Value::Named(ErrorClass::Unsupported.name());
             Fact::new("its answer to what it does not claim", found, expected).by(place)
         });
@@ -43,10 +42,10 @@ pub(super) fn called(
 #[inline]
 pub(super) fn out(pass: &mut Pass<'_>, flows: &[Flow], place: Place) {
     let is_claimed = pass.run.claims(place, Capability::FlowPriority);
-    if !is_claimed || !pass.run.all_faults.is_none() {
+    if !is_claimed || !pass.run.all_faults.is_empty() {
         return;
     }
-    let at = (pass.mark.flow.number() as usize).wrapping_sub(1);
+    let at = (pass.tally.mark.flow.number() as usize).wrapping_sub(1);
     let Some(class) = flows.get(at).map(|flow| flow.class) else { return };
     let other = match class {
         Class::Interactive => Class::Bulk,
@@ -70,7 +69,7 @@ pub(super) fn out(pass: &mut Pass<'_>, flows: &[Flow], place: Place) {
     };
     let Some(waiting) = flows.iter().find(waits) else { return };
     let held = waiting.side(place).map_or(0, Side::held);
-    pass.tally.check(Id::UrgentFirst, pass.mark, class == Class::Interactive, || {
+    pass.tally.check(Id::UrgentFirst, class == Class::Interactive, move || {
         let fact = Fact::new("what waits behind bulk", Value::Is(held), Value::Is(0));
         fact.by(place)
     });
@@ -80,12 +79,11 @@ pub(super) fn out(pass: &mut Pass<'_>, flows: &[Flow], place: Place) {
 const CHUNKS: u64 = 32;
 
 pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
-    pass.mark.flow = FlowId::new(0);
-    let mark = pass.mark;
+    pass.tally.mark.flow = FlowId::new(0);
     let ways =
         [(Place::Ingress, Capability::AdapterIngress), (Place::Egress, Capability::AdapterEgress)];
     for (place, way) in ways {
-        pass.tally.check(Id::Ways, mark, pass.run.claims(place, way), || {
+        pass.tally.check(Id::Ways, pass.run.claims(place, way), move || {
             let (found, expected) = (Value::Named("nothing of it"), Value::Named(way.name()));
             Fact::new("what it claims of its way", found, expected).by(place)
         });
@@ -93,7 +91,7 @@ pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
     let Some(after) = examined.claimed_after else { return };
     let before = [examined.ingress, examined.egress];
     for ((before, after), (place, _)) in before.into_iter().zip(after).zip(ways) {
-        pass.tally.check(Id::SameManifest, mark, before == after, || {
+        pass.tally.check(Id::SameManifest, before == after, move || {
             let (found, expected) = (Value::Named("another"), Value::Named("the same"));
             Fact::new("its manifest after the run", found, expected).by(place)
         });

@@ -9,7 +9,7 @@ use crate::contract::{Capability, FlowId};
 use crate::hygiene::{Text, TextKind};
 
 pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
-    pass.mark.flow = FlowId::new(0);
+    pass.tally.mark.flow = FlowId::new(0);
     for text in examined.texts {
         let (id, what) = match text.kind {
             TextKind::Summary => (Id::Summary, "its summary"),
@@ -19,7 +19,7 @@ pub(super) fn run_finished(pass: &mut Pass<'_>, examined: &Examined<'_>) {
         };
         canaries(pass, examined, text, (id, what));
         if text.kind != TextKind::Report {
-            pass.tally.check(Id::NoMark, pass.mark, !text.has_secret_mark(), || {
+            pass.tally.check(Id::NoMark, !text.has_secret_mark(), move || {
                 let (found, expected) = (Value::Named("marked as a secret"), Value::Named("plain"));
                 Fact::new(what, found, expected).by(text.place)
             });
@@ -43,7 +43,7 @@ fn canaries(
         Some(leak) => {
             let found = Value::Leak(leak.name, leak.disguise.name());
             let fact = Fact::new(what, found, Value::Named("without")).by(text.place);
-            pass.tally.breaks(id, pass.mark, fact.at(leak.at as u64));
+            pass.tally.breaks(id, fact.at(leak.at as u64));
         }
     }
 }

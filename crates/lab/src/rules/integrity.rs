@@ -2,33 +2,33 @@
 //! Bytes arrive as they are, in order, once.
 
 use super::catalogue::Id;
-use super::flow::{Faults, Flow, Pass, Put, Side};
+use super::flow::{Flow, Pass, Put, Side};
 use super::tally::{Fact, Value};
 use crate::contract::FlowState;
 use crate::pattern::Direction;
-use crate::trace::{Place, Said, What};
+use crate::trace::{FaultKind, Place, Said, What};
 
 #[inline]
 pub(super) fn out(pass: &mut Pass<'_>, side: &Side, put: &Put) {
-    let mark = pass.mark;
-    let fact = |what, found, expected: Value| {
-        Fact::new(what, Value::Is(found), expected).by(put.place).at(put.offset)
+    let Put { place, sequence, offset, bytes, is_final } = *put;
+    let fact = move |what, found, expected: Value| {
+        Fact::new(what, Value::Is(found), expected).by(place).at(offset)
     };
-    pass.tally.check(Id::Numbered, mark, put.sequence == side.chunks + 1, || {
-        fact("the number of a chunk", put.sequence, Value::Is(side.chunks + 1))
+    pass.tally.check(Id::Numbered, sequence == side.chunks + 1, move || {
+        fact("the number of a chunk", sequence, Value::Is(side.chunks + 1))
     });
-    pass.tally.check(Id::InPlace, mark, put.offset == side.out, || {
-        fact("the offset of a chunk", put.offset, Value::Is(side.out))
+    pass.tally.check(Id::InPlace, offset == side.out, move || {
+        fact("the offset of a chunk", offset, Value::Is(side.out))
     });
-    if put.bytes > 0 {
+    if bytes > 0 {
         pass.tally.holds(Id::ByteAsGiven);
-        let out = side.out.saturating_add(put.bytes);
-        pass.tally.check(Id::NoMore, mark, out <= side.taken, || {
+        let out = side.out.saturating_add(bytes);
+        pass.tally.check(Id::NoMore, out <= side.taken, move || {
             let expected = Value::AtMost(side.taken);
             fact("what was put out of what was taken", out, expected)
         });
     }
-    pass.tally.check(Id::NotEmpty, mark, put.bytes > 0 || put.is_final, || {
+    pass.tally.check(Id::NotEmpty, bytes > 0 || is_final, move || {
         fact("the length of a chunk that is not final", 0, Value::AtLeast(1))
     });
 }
@@ -42,17 +42,17 @@ pub(super) fn other_byte(pass: &mut Pass<'_>, flow: &Flow, what: &What) {
     let expected = Value::Named("that of its flow at this offset");
     let fact = Fact::new("a byte", Value::Named("another"), expected).at(offset);
     match place {
-        Place::Network => pass.tally.breaks(Id::AtTarget, pass.mark, fact),
+        Place::Network => pass.tally.breaks(Id::AtTarget, fact),
         // It was another already when it came back from the target.
         Place::Egress if flow.is_other_at_target && pass.run.is_echo => {}
-        place => pass.tally.breaks(Id::ByteAsGiven, pass.mark, fact.by(place)),
+        place => pass.tally.breaks(Id::ByteAsGiven, fact.by(place)),
     }
 }
 
 #[inline]
 pub(super) fn said(pass: &mut Pass<'_>, side: &Side, place: Place, said: Said) {
     if matches!(said, Said::HalfClosed | Said::Closed) {
-        pass.tally.check(Id::NoLess, pass.mark, side.out >= side.taken, || {
+        pass.tally.check(Id::NoLess, side.out >= side.taken, move || {
             let (found, expected) = (Value::Is(side.out), Value::Is(side.taken));
             Fact::new("what was put out before the end", found, expected).by(place).at(side.out)
         });
@@ -70,32 +70,55 @@ pub(super) fn crossed(pass: &mut Pass<'_>, flow: &Flow, direction: Direction) {
         Direction::Response => flow.answered,
     };
     let came = flow.crossed.get(direction as usize).copied().unwrap_or(0);
-    pass.tally.check(Id::Network, pass.mark, came <= put_in, || {
+    pass.tally.check(Id::Network, came <= put_in, move || {
         Fact::new("what crossed the network", Value::Is(came), Value::AtMost(put_in))
     });
 }
 
+/// The answer may have ended before the request: then the flow can end while the last bytes of the
+/// request are still under way.
+fn may_end_early(pass: &Pass<'_>, flow: &Flow) -> bool {
+    pass.run.is_unprompted || pass.faults(flow).has(FaultKind::HalfClose)
+}
+
 pub(super) fn ends(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
-    if state != FlowState::Closed || pass.is_network_broken(flow) || flow.is_crashed() {
+    if state == FlowState::Closed && !may_end_early(pass, flow) {
+        ended(pass, flow);
+    }
+}
+
+/// The run is over: nothing is under way any more.
+pub(super) fn finished(pass: &mut Pass<'_>, flow: &Flow) {
+    if flow.life == FlowState::Closed && may_end_early(pass, flow) {
+        ended(pass, flow);
+    }
+}
+
+fn ended(pass: &mut Pass<'_>, flow: &Flow) {
+    if pass.is_network_broken(flow) || flow.is_crashed() {
         return;
     }
     let ([ingress, egress], [up, down]) = (&flow.sides, flow.crossed);
-    // A source that was cut short had no more than was taken.
-    let request = match pass.faults(flow).has_any(Faults::HALF_CLOSE) {
+    // A source that was cut short had no more than was taken, an echo no more than was answered.
+    let is_cut_short = pass.faults(flow).has(FaultKind::HalfClose);
+    let request = match is_cut_short {
         true => ingress.taken,
         false => flow.planned,
     };
-    let answer = if pass.run.is_echo { request } else { flow.answered };
-    let mark = pass.mark;
-    pass.tally.check(Id::WholeRequest, mark, up == request, || {
+    let answer = if pass.run.is_echo && !is_cut_short { request } else { flow.answered };
+    pass.tally.check(Id::WholeRequest, up == request, move || {
         Fact::new("what the target has had", Value::Is(up), Value::Is(request)).at(up)
     });
-    pass.tally.check(Id::WholeAnswer, mark, egress.out == answer, || {
+    pass.tally.check(Id::WholeAnswer, egress.out == answer, move || {
         let (found, expected) = (Value::Is(egress.out), Value::Is(answer));
         Fact::new("what the sink has had", found, expected).at(egress.out)
     });
+    if !egress.is_ended {
+        // It said that the flow was over while the rest of the answer was under way.
+        return;
+    }
     let (came, put_in) = (up + down, ingress.out + flow.answered);
-    pass.tally.check(Id::Network, mark, came == put_in, || {
+    pass.tally.check(Id::Network, came == put_in, move || {
         let (found, expected) = (Value::Is(came), Value::Is(put_in));
         Fact::new("what crossed the network, both ways", found, expected)
     });

@@ -7,14 +7,15 @@ use super::flow::{Expected, Flow, Pass, Side, place_of};
 use super::robustness::is_loose;
 use super::tally::{Fact, Value};
 use crate::contract::FlowState;
+use crate::fault::BLOCKED_MS_MAX;
 use crate::pattern::Direction;
 use crate::trace::{Place, Trace, What};
 
 /// An adapter put out or said something of a flow.
 #[inline]
 pub(super) fn out(pass: &mut Pass<'_>, side: &Side, place: Place) {
-    pass.tally.check(Id::OwnFlows, pass.mark, side.is_opened, || never_opened(place));
-    if pass.run.stalled > 0 {
+    pass.tally.check(Id::OwnFlows, side.is_opened, move || never_opened(place));
+    if pass.another_waits() {
         pass.tally.holds(Id::OthersGoOn);
     }
 }
@@ -22,7 +23,7 @@ pub(super) fn out(pass: &mut Pass<'_>, side: &Side, place: Place) {
 /// Something of a flow that is not planned.
 pub(super) fn stray(pass: &mut Pass<'_>, what: &What) {
     if let Some(place) = place_of(what) {
-        pass.tally.breaks(Id::OwnFlows, pass.mark, never_opened(place));
+        pass.tally.breaks(Id::OwnFlows, never_opened(place));
     }
 }
 
@@ -32,18 +33,21 @@ const fn never_opened(place: Place) -> Fact {
 }
 
 #[inline]
-pub(super) fn stream(pass: &mut Pass<'_>, flow: &Flow, stream: u32) {
-    let last = pass.run.last_stream;
-    pass.tally.check(Id::OwnStream, pass.mark, stream > last && !flow.has_stream, || {
-        let expected = Value::AtLeast(u64::from(last) + 1);
-        Fact::new("the number of its stream", Value::Is(stream.into()), expected)
+pub(super) fn stream(pass: &mut Pass<'_>, flows: &[Flow], stream: u32) {
+    let at = (pass.tally.mark.flow.number() as usize).wrapping_sub(1);
+    let has_one = flows.get(at).is_some_and(|flow| flow.has_stream);
+    // Numbers mostly grow: then nobody has it.
+    let is_new = stream > pass.run.last_stream || flows.iter().all(|flow| flow.stream != stream);
+    pass.tally.check(Id::OwnStream, is_new && !has_one, move || {
+        let (found, expected) = (Value::Is(stream.into()), Value::Named("nobody else's"));
+        Fact::new("the number of its stream", found, expected)
     });
 }
 
 pub(super) fn ends(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
     let is_other = pass.run.first_broken.is_some_and(|first| first != flow.id);
     if is_other && flow.expected == Expected::Closed && !is_loose(pass, flow) {
-        pass.tally.check(Id::OthersEnd, pass.mark, state == FlowState::Closed, || {
+        pass.tally.check(Id::OthersEnd, state == FlowState::Closed, move || {
             let (found, expected) = (Value::Named(state.name()), Value::Named("closed"));
             Fact::new("the end of a flow, after another was broken off,", found, expected)
         });
@@ -55,7 +59,51 @@ pub(super) fn finished(pass: &mut Pass<'_>, flow: &Flow) {
     if flow.is_stuck && flow.stalled.is_none() && !flow.life.is_over() && pass.run.stalled > 0 {
         let (found, expected) = (Value::Named(flow.life.name()), Value::Named("over"));
         let fact = Fact::new("a flow, while another is stalled,", found, expected);
-        pass.tally.breaks(Id::OthersGoOn, pass.mark, fact);
+        pass.tally.breaks(Id::OthersGoOn, fact);
+    }
+}
+
+/// The sink takes of a flow again. If it refused it for as long as it may, the others had all that time
+/// to end.
+#[cold]
+pub(super) fn unblocked(pass: &mut Pass<'_>, flows: &[Flow]) {
+    let Some((id, since)) = pass.run.blocked.take() else { return };
+    let waited = pass.tally.mark.tick.0.saturating_sub(since.0);
+    let Some(blocked) = flows.iter().find(|flow| flow.id == id) else { return };
+    if waited < BLOCKED_MS_MAX || takes_room_of_others(pass, blocked) {
+        return;
+    }
+    for flow in flows.iter().filter(|flow| flow.id != id) {
+        if let Some(place) = waits_at(flow).filter(|_| !is_loose(pass, flow)) {
+            pass.tally.mark.flow = flow.id;
+            let (found, expected) = (Value::Named(flow.life.name()), Value::Named("over"));
+            let fact =
+                Fact::new("a flow, while the sink took nothing of another,", found, expected);
+            pass.tally.breaks(Id::OthersGoOn, fact.by(place));
+        }
+    }
+    pass.tally.mark.flow = id;
+}
+
+/// Of what the adapters may hold one flow has so much that there is no room for another whole one.
+fn takes_room_of_others(pass: &Pass<'_>, blocked: &Flow) -> bool {
+    pass.run.limits.iter().zip(&blocked.sides).any(|(limits, side)| {
+        let room = limits.buffered_bytes_max.saturating_sub(side.held());
+        room < limits.flow_buffered_bytes_max.min(limits.buffered_bytes_max)
+    })
+}
+
+/// The adapter that keeps a flow from its end: the last of those that have something of it.
+fn waits_at(flow: &Flow) -> Option<Place> {
+    let [ingress, egress] = &flow.sides;
+    if !ingress.is_opened {
+        return None;
+    }
+    let untold = egress.told.is_some() && !egress.is_over && !egress.is_closed;
+    match () {
+        () if flow.life.is_over() && !untold => None,
+        () if untold || egress.held() > 0 || ingress.held() == 0 => Some(Place::Egress),
+        () => Some(Place::Ingress),
     }
 }
 
@@ -131,7 +179,7 @@ impl Shape {
 }
 
 pub(super) fn compare_with_solo(pass: &mut Pass<'_>, flows: &[Flow], examined: &Examined<'_>) {
-    if flows.len() < 2 || !pass.run.all_faults.is_none() {
+    if flows.len() < 2 || !pass.run.all_faults.is_empty() {
         return;
     }
     for (flow, solo) in flows.iter().zip(examined.solo.unwrap_or_default()) {
@@ -139,9 +187,9 @@ pub(super) fn compare_with_solo(pass: &mut Pass<'_>, flows: &[Flow], examined: &
         if flow.expected == Expected::Any {
             continue;
         }
-        pass.mark.flow = flow.id;
+        pass.tally.mark.flow = flow.id;
         match Shape::of(flow).other(&Shape::alone(solo)) {
-            Some(fact) => pass.tally.breaks(Id::AsAlone, pass.mark, fact),
+            Some(fact) => pass.tally.breaks(Id::AsAlone, fact),
             None => pass.tally.holds(Id::AsAlone),
         }
     }

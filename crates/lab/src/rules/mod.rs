@@ -15,6 +15,7 @@
 //! | `catalogue` | all rules |
 //! | `examiner` | the pass over the events |
 //! | `flow` | what is known of a flow meanwhile |
+//! | `explained` | what users see when a rule is broken, and where to look first |
 //! | `tally` | which rules had occasion, and which were broken |
 //! | `verdict` | what a check ends with, and with which exit code |
 //! | the others | one family of rules each |
@@ -29,6 +30,7 @@ mod catalogue;
 mod determinism;
 mod errors;
 mod examiner;
+mod explained;
 mod flow;
 mod honesty;
 mod hygiene;
@@ -42,7 +44,9 @@ mod tally;
 mod verdict;
 
 pub use catalogue::{CATALOGUE, rule};
+pub(crate) use catalogue::{bits, ids, of_adapters};
 pub use examiner::Examiner;
+pub use explained::{Explanation, explanation};
 pub use tally::Marks;
 pub use verdict::{Exit, Verdict};
 

@@ -15,7 +15,7 @@ fn limits(pass: &Pass<'_>, place: Place) -> Option<Limits> {
 #[inline]
 pub(super) fn holds(pass: &mut Pass<'_>, place: Place, bytes: u64) {
     let Some(most) = limits(pass, place).map(|limits| limits.buffered_bytes_max) else { return };
-    pass.tally.check(Id::ToldWithin, pass.mark, bytes <= most, || {
+    pass.tally.check(Id::ToldWithin, bytes <= most, move || {
         Fact::new("what it says that it holds", Value::Is(bytes), Value::AtMost(most)).by(place)
     });
 }
@@ -27,10 +27,9 @@ pub(super) fn took(pass: &mut Pass<'_>, flow: &Flow, place: Place) {
     if flow.is_crashed() {
         return;
     }
-    let mark = pass.mark;
     let of_flow = flow.side(place).map_or(0, |side| side.held());
     let most = limits.flow_buffered_bytes_max;
-    pass.tally.check(Id::FlowWithin, mark, of_flow <= most, || {
+    pass.tally.check(Id::FlowWithin, of_flow <= most, move || {
         Fact::new("what it holds of one flow", Value::Is(of_flow), Value::AtMost(most)).by(place)
     });
     if pass.run.is_crashed {
@@ -38,7 +37,7 @@ pub(super) fn took(pass: &mut Pass<'_>, flow: &Flow, place: Place) {
     }
     let of_all = pass.run.all(place).held;
     let most = limits.buffered_bytes_max;
-    pass.tally.check(Id::AllWithin, mark, of_all <= most, || {
+    pass.tally.check(Id::AllWithin, of_all <= most, move || {
         Fact::new("what it holds of all flows", Value::Is(of_all), Value::AtMost(most)).by(place)
     });
 }
@@ -52,7 +51,7 @@ pub(super) fn called(
     let (Call::Open, Some(limits)) = (call, limits(pass, place)) else { return };
     let open = pass.run.all(place).surely_occupied;
     if open >= limits.flows_max && !pass.run.is_crashed {
-        pass.tally.check(Id::FlowsWithin, pass.mark, refused.is_some(), || {
+        pass.tally.check(Id::FlowsWithin, refused.is_some(), move || {
             let (found, expected) =
                 (Value::Is(u64::from(open) + 1), Value::AtMost(limits.flows_max.into()));
             Fact::new("the number of flows that it carries", found, expected).by(place)
@@ -65,12 +64,11 @@ pub(super) fn left(pass: &mut Pass<'_>, place: Place, bytes: u64) {
         return;
     }
     let fact = Fact::new("what it holds of flows that are over", Value::Is(bytes), Value::Is(0));
-    pass.tally.breaks(Id::NothingLeft, pass.mark, fact.by(place));
+    pass.tally.breaks(Id::NothingLeft, fact.by(place));
 }
 
 pub(super) fn run_finished(pass: &mut Pass<'_>, flows: &[Flow]) {
-    pass.mark.flow = FlowId::new(0);
-    let mark = pass.mark;
+    pass.tally.mark.flow = FlowId::new(0);
     let are_over = flows.iter().all(|flow| flow.life.is_over() && !flow.is_stuck);
     let was_used = pass.run.adapters.iter().any(|all| all.held_max > 0);
     if pass.run.is_finished && are_over && was_used {
@@ -82,7 +80,7 @@ pub(super) fn run_finished(pass: &mut Pass<'_>, flows: &[Flow]) {
     for (all, place) in pass.run.adapters.into_iter().zip([Place::Ingress, Place::Egress]) {
         let (told, held) = (all.told_max, all.held_max);
         if held > 0 {
-            pass.tally.check(Id::ToldAll, mark, told >= held, || {
+            pass.tally.check(Id::ToldAll, told >= held, move || {
                 let (found, expected) = (Value::Is(told), Value::AtLeast(held));
                 Fact::new("what it said at most that it holds", found, expected).by(place)
             });

@@ -9,20 +9,21 @@
 //! | all others | ends as it would have |
 
 use super::catalogue::Id;
-use super::flow::{Expected, Faults, Flow, Pass};
+use super::flow::{Expected, Flow, Pass};
 use super::tally::{Fact, Value};
 use crate::contract::FlowState;
-use crate::trace::{Place, What};
+use crate::fault::FaultKinds;
+use crate::trace::{FaultKind, Place, What};
 
 /// How the flow ends says nothing: it may have been broken off by a fault, or with the session.
 #[inline]
 pub(super) fn is_loose(pass: &Pass<'_>, flow: &Flow) -> bool {
-    let breaks = Faults::NETWORK.and(Faults::BREAKS).and(Faults::CRASH);
+    let breaks = FaultKinds::NETWORK.and(FaultKinds::BREAKS).with(FaultKind::Crash);
     pass.run.is_session_over || pass.faults(flow).has_any(breaks)
 }
 
 pub(super) fn ends(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
-    let (mark, faults) = (pass.mark, pass.faults(flow));
+    let faults = pass.faults(flow);
     if let Some(expected) = flow.expected.state()
         && !is_loose(pass, flow)
     {
@@ -30,14 +31,14 @@ pub(super) fn ends(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
             let (found, expected) = (Value::Named(state.name()), Value::Named(expected.name()));
             Fact::new("the state in which a flow ends", found, expected)
         };
-        if !faults.without(Faults::HALF_CLOSE).is_none() {
-            pass.tally.check(Id::Survives, mark, state == expected, fact);
+        if !faults.without(FaultKind::HalfClose).is_empty() {
+            pass.tally.check(Id::Survives, state == expected, fact);
         }
         if flow.is_after_crash {
-            pass.tally.check(Id::AfterCrash, mark, state == expected, fact);
+            pass.tally.check(Id::AfterCrash, state == expected, fact);
         }
     }
-    if faults.has_any(Faults::NETWORK) && !flow.is_crashed() && state == FlowState::Closed {
+    if faults.has_any(FaultKinds::NETWORK) && !flow.is_crashed() && state == FlowState::Closed {
         reports(pass, flow);
     }
 }
@@ -45,13 +46,12 @@ pub(super) fn ends(pass: &mut Pass<'_>, flow: &Flow, state: FlowState) {
 /// The flow ended in order, though the network broke something: then it was repaired.
 fn reports(pass: &mut Pass<'_>, flow: &Flow) {
     let [_, egress] = &flow.sides;
-    let is_cut_short = pass.faults(flow).has_any(Faults::HALF_CLOSE);
+    let is_cut_short = pass.faults(flow).has(FaultKind::HalfClose);
     let expected = match pass.run.is_echo {
-        true if is_cut_short => egress.out,
-        true => flow.planned,
-        false => flow.answered,
+        true if !is_cut_short => flow.planned,
+        _ => flow.answered,
     };
-    pass.tally.check(Id::Reports, pass.mark, egress.out == expected, || {
+    pass.tally.check(Id::Reports, egress.out == expected, move || {
         let (found, expected) = (Value::Is(egress.out), Value::Is(expected));
         Fact::new("what the sink has of a flow that ends in order", found, expected).at(egress.out)
     });
@@ -63,17 +63,17 @@ pub(super) fn other_byte(pass: &mut Pass<'_>, flow: &Flow, what: &What) {
     if pass.is_network_broken(flow) {
         let expected = Value::Named("that of its flow at this offset");
         let fact = Fact::new("a byte that the sink was given", Value::Named("another"), expected);
-        pass.tally.breaks(Id::Reports, pass.mark, fact.at(offset));
+        pass.tally.breaks(Id::Reports, fact.at(offset));
     }
 }
 
 pub(super) fn session_error(pass: &mut Pass<'_>, code: u16) {
     // The same error may end the other side too.
-    let may = pass.run.all_faults.has_any(Faults::NETWORK) || pass.run.is_session_over;
+    let may = pass.run.all_faults.has_any(FaultKinds::NETWORK) || pass.run.is_session_over;
     if may {
         pass.tally.holds(Id::Reports);
     }
-    pass.tally.check(Id::SessionHolds, pass.mark, may, || {
+    pass.tally.check(Id::SessionHolds, may, move || {
         let (found, expected) = (Value::Is(code.into()), Value::Named("absent"));
         Fact::new("the code by which the session ends", found, expected)
     });
@@ -84,11 +84,11 @@ pub(super) fn run_finished(pass: &mut Pass<'_>, flows: &[Flow]) {
         pass.tally.holds(Id::SessionHolds);
     }
     for flow in flows.iter().filter(|_| pass.run.is_finished) {
-        pass.mark.flow = flow.id;
+        pass.tally.mark.flow = flow.id;
         let is_left = flow.is_crashed() || flow.expected == Expected::Any;
-        if flow.faults.has_any(Faults::BREAKS) && !is_left {
+        if flow.faults.has_any(FaultKinds::BREAKS) && !is_left {
             let is_over = flow.life.is_over() && !flow.is_stuck;
-            pass.tally.check(Id::GivenUp, pass.mark, is_over, || {
+            pass.tally.check(Id::GivenUp, is_over, move || {
                 let (found, expected) = (Value::Named(flow.life.name()), Value::Named("over"));
                 Fact::new("a flow that was given up", found, expected)
             });

@@ -39,6 +39,12 @@ pub(super) struct Mark {
     pub(super) event: usize,
 }
 
+impl Default for Mark {
+    fn default() -> Self {
+        Self { flow: FlowId::new(0), tick: Tick(0), event: 0 }
+    }
+}
+
 /// Something that was found, or has to be.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value {
@@ -107,6 +113,8 @@ impl fmt::Display for Fact {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) marks: Marks,
+    /// Where the event stands that is looked at.
+    pub(super) mark: Mark,
     found: Vec<(Id, Mark, Fact)>,
 }
 
@@ -114,30 +122,42 @@ impl Tally {
     /// Begins anew.
     pub(super) fn clear(&mut self, applicable: u128) {
         self.marks = Marks { applicable, ..Marks::default() };
+        self.mark = Mark::default();
         self.found.clear();
     }
 
-    /// A rule could have been broken here; it is, if not `holds`.
+    /// A rule could have been broken here; it is, if not `holds`. A `fact` that holds what it tells of,
+    /// not where that is, costs nothing while the rule holds: values stay in registers.
     #[inline]
-    pub(super) fn check(&mut self, id: Id, mark: Mark, holds: bool, fact: impl FnOnce() -> Fact) {
-        self.marks.exercised |= id.bit();
+    pub(super) fn check(&mut self, id: Id, holds: bool, fact: impl FnOnce() -> Fact) {
+        self.holds(id);
         if !holds {
-            self.breaks(id, mark, fact());
+            self.broken(id, fact);
         }
+    }
+
+    /// With what is made of the fact, out of the way of those that hold.
+    #[cold]
+    #[inline(never)]
+    fn broken(&mut self, id: Id, fact: impl FnOnce() -> Fact) {
+        self.breaks(id, fact());
     }
 
     /// A rule could have been broken here, and was not.
     #[inline]
     pub(super) const fn holds(&mut self, id: Id) {
-        self.marks.exercised |= id.bit();
+        // Looked at first: most have been marked, and events would wait for one another's marks.
+        if self.marks.exercised & id.bit() == 0 {
+            self.marks.exercised |= id.bit();
+        }
     }
 
     #[cold]
-    pub(super) fn breaks(&mut self, id: Id, mark: Mark, fact: Fact) {
+    pub(super) fn breaks(&mut self, id: Id, fact: Fact) {
         self.marks.exercised |= id.bit();
         if self.marks.broken & id.bit() == 0 {
             self.marks.broken |= id.bit();
-            self.found.push((id, mark, fact));
+            self.found.push((id, self.mark, fact));
         }
     }
 

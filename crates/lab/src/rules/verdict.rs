@@ -111,14 +111,9 @@ impl Verdict {
         }
     }
 
-    /// The same, where it was expected to fail.
-    #[must_use]
-    pub const fn expected_to_fail(self) -> Self {
-        match self {
-            Self::Fail => Self::KnownFail,
-            Self::Pass | Self::NonStrict => Self::UnexpectedPass,
-            other => other,
-        }
+    /// Whether something failed, and nobody expected that.
+    pub(crate) const fn is_failure(self) -> bool {
+        matches!(self, Self::Fail | Self::Nondeterministic | Self::LabError)
     }
 
     /// The exit code of a command that ends with it.

@@ -4,10 +4,12 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::deviation::{Carries, Deviation, Healthy, egress, ingress, ingress_of, poll_through};
+use super::deviation::{
+    Carries, Deviation, Done, Healthy, On, Took, egress, ingress, ingress_of, poll_through,
+};
 use super::{Saboteur, Witness};
 use crate::adapters::MemoryIngressAdapter;
-use crate::contract::{AdapterError, Chunk, Context, FlowId, Limits, Manifest, Outlet};
+use crate::contract::{Chunk, Context, FlowId, Limits, Manifest, Outlet};
 use crate::source::Source;
 use crate::target::Behaviour;
 
@@ -91,18 +93,12 @@ struct NotAtFirst {
 }
 
 impl Deviation for NotAtFirst {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         if !self.known.insert(chunk.flow) {
-            return it.take(cx, chunk, bytes);
+            return on.take(chunk, bytes);
         }
         self.waiting.push(chunk.flow);
-        cx.wants_poll();
+        on.cx.wants_poll();
         Ok(0)
     }
 
@@ -152,14 +148,8 @@ impl Deviation for OneMore {
 struct TakesOneMore;
 
 impl Deviation for TakesOneMore {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        let taken = it.take(cx, chunk, bytes)?;
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let taken = on.take(chunk, bytes)?;
         Ok(if taken == bytes.len() { taken + 1 } else { taken })
     }
 }
@@ -177,26 +167,15 @@ impl Deviation for Hides {
 struct Whole(BTreeMap<FlowId, bool>);
 
 impl Deviation for Whole {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        let taken = it.take(cx, chunk, bytes)?;
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let taken = on.take(chunk, bytes)?;
         self.0.insert(chunk.flow, chunk.is_final && taken == bytes.len());
         Ok(taken)
     }
 
-    fn half_close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        self.0.insert(flow, true);
-        it.half_close(cx, flow)
+    fn half_close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.0.insert(on.flow, true);
+        on.half_close()
     }
 
     fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {

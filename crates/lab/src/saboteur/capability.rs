@@ -4,10 +4,11 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use super::deviation::{Carries, Deviation, Healthy, ingress};
+use super::deviation::{Carries, Deviation, Done, Healthy, On, ingress, poll_through};
 use super::{Saboteur, Shows, Witness};
 use crate::contract::{
-    AdapterError, Capability, Cause, Class, Context, Descriptor, FlowId, Manifest,
+    AdapterError, Capability, Cause, Chunk, Class, Context, Descriptor, FlowId, Manifest, Outlet,
+    Refused,
 };
 use crate::source::Source;
 use crate::target::Behaviour;
@@ -97,17 +98,20 @@ pub(super) const ALL: &[Saboteur] = &[
     )
     .breaks(&["ISO-02", "ERR-04"])
     .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_finishes_bulk_that_it_began",
+        "its manifest names priority, and while a bulk flow lasts no other is put out",
+        |limits| ingress(limits, Finishes::default()),
+        Witness::new(Source::PriorityInversion, Behaviour::Discard).window(1 << 20),
+    )
+    .breaks(&["CAP-05"])
+    .spares(PLAIN),
 ];
 
 struct RefusesHalfClose;
 
 impl Deviation for RefusesHalfClose {
-    fn half_close(
-        &mut self,
-        _: Healthy<'_>,
-        _: &mut Context<'_>,
-        _: FlowId,
-    ) -> Result<(), AdapterError> {
+    fn half_close(&mut self, _: &mut On<'_, '_>) -> Done {
         Err(AdapterError::Unsupported(Capability::FlowHalfClose.name()))
     }
 }
@@ -115,14 +119,8 @@ impl Deviation for RefusesHalfClose {
 struct RefusesReset;
 
 impl Deviation for RefusesReset {
-    fn reset(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        _: Cause,
-    ) -> Result<(), AdapterError> {
-        it.close(cx, flow)?;
+    fn reset(&mut self, on: &mut On<'_, '_>, _: Cause) -> Done {
+        on.close()?;
         Err(AdapterError::Unsupported(Capability::FlowReset.name()))
     }
 }
@@ -157,19 +155,13 @@ impl Deviation for Changes {
 struct BulkFirst;
 
 impl Deviation for BulkFirst {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
         let class = match descriptor.class {
             Class::Interactive => Class::Bulk,
             Class::Normal => Class::Normal,
             Class::Bulk => Class::Interactive,
         };
-        it.open(cx, flow, &Descriptor::of(class))
+        on.open(&Descriptor::of(class))
     }
 }
 
@@ -178,30 +170,19 @@ impl Deviation for BulkFirst {
 struct CarriesTwo(BTreeSet<FlowId>);
 
 impl Deviation for CarriesTwo {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
         const FLOWS_MAX: u32 = 2;
         if self.0.len() >= FLOWS_MAX as usize {
             return Err(AdapterError::TooManyFlows(FLOWS_MAX));
         }
-        it.open(cx, flow, descriptor)?;
-        self.0.insert(flow);
+        on.open(descriptor)?;
+        self.0.insert(on.flow);
         Ok(())
     }
 
-    fn close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        self.0.remove(&flow);
-        it.close(cx, flow)
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.0.remove(&on.flow);
+        on.close()
     }
 }
 
@@ -224,24 +205,73 @@ impl Deviation for Costly {
         without(it, Capability::FlowHalfClose)
     }
 
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.0.insert(flow);
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0.insert(on.flow);
+        on.open(descriptor)
     }
 
-    fn half_close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        _: FlowId,
-    ) -> Result<(), AdapterError> {
-        self.0.iter().try_for_each(|flow| it.reset(cx, *flow, Cause::Error))?;
+    fn half_close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.0.iter().try_for_each(|flow| on.of(*flow).reset(Cause::Error))?;
         Err(AdapterError::Unsupported(Capability::FlowHalfClose.name()))
+    }
+}
+
+/// Bulk flows; the one that has begun; and whether one has ended in this poll.
+#[derive(Default)]
+struct Finishes {
+    bulk: BTreeSet<FlowId>,
+    begun: Option<FlowId>,
+    has_ended: bool,
+}
+
+impl Finishes {
+    fn ends(&mut self, flow: FlowId) {
+        self.has_ended |= self.begun.take_if(|begun| *begun == flow).is_some();
+    }
+}
+
+impl Deviation for Finishes {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        if descriptor.class == Class::Bulk {
+            self.bulk.insert(on.flow);
+        }
+        on.open(descriptor)
+    }
+
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.bulk.remove(&on.flow);
+        if self.begun == Some(on.flow) {
+            // Others have something, perhaps.
+            on.cx.wants_poll();
+        }
+        self.ends(on.flow);
+        on.close()
+    }
+
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        poll_through(self, it, cx, out);
+        while std::mem::take(&mut self.has_ended) {
+            poll_through(self, it, cx, out);
+        }
+    }
+
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        if self.begun.is_none_or(|begun| begun == flow) { out.room(flow) } else { 0 }
+    }
+
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(chunk, bytes)?;
+        if self.bulk.contains(&chunk.flow) {
+            self.begun = Some(chunk.flow);
+        }
+        if chunk.is_final {
+            self.ends(chunk.flow);
+        }
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        out.half_closed(flow);
+        self.ends(flow);
     }
 }

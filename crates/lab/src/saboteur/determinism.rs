@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::deviation::{Deviation, Healthy, egress, ingress, poll_through};
+use super::deviation::{Deviation, Done, Healthy, On, egress, ingress, poll_through};
 use super::numbers::Numbers;
 use super::{Saboteur, Shows, Witness};
-use crate::contract::{AdapterError, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
+use crate::contract::{Chunk, Context, Descriptor, FlowId, Outlet, Refused};
 use crate::pattern::mix;
 use crate::source::Source;
 use crate::target::Behaviour;
@@ -72,15 +72,9 @@ struct HashOrder {
 }
 
 impl Deviation for HashOrder {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.flows.insert(flow);
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.flows.insert(on.flow);
+        on.open(descriptor)
     }
 
     fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
@@ -91,14 +85,9 @@ impl Deviation for HashOrder {
         }
     }
 
-    fn close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        self.flows.remove(&flow);
-        it.close(cx, flow)
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.flows.remove(&on.flow);
+        on.close()
     }
 
     fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {

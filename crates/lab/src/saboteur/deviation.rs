@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Every call and everything that is put out goes through a [`Deviation`], whose methods pass it on
-//! as it is. A saboteur replaces the one method in which it is wrong.
+//! as it is. A saboteur replaces the one method in which it is wrong. What concerns one flow comes as
+//! [`On`]: the healthy adapter, the context of the call, and the flow.
 
 use crate::contract::{
     Adapter, AdapterError, Calls, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId,
@@ -23,23 +24,13 @@ use crate::{
 /// An adapter, whichever way it carries.
 pub(super) trait Carries: Adapter {
     /// `offer`, or `accept`.
-    fn take(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError>;
+    fn take(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took;
 }
 
 macro_rules! carries {
     ($($name:ident: $take:ident;)*) => {$(
         impl Carries for $name {
-            fn take(
-                &mut self,
-                cx: &mut Context<'_>,
-                chunk: &Chunk,
-                bytes: &[u8],
-            ) -> Result<usize, AdapterError> {
+            fn take(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
                 self.$take(cx, chunk, bytes)
             }
         }
@@ -54,7 +45,52 @@ carries! {
 /// The adapter that is sabotaged.
 pub(super) type Healthy<'a> = &'a mut dyn Carries;
 
-type Done = Result<(), AdapterError>;
+pub(super) type Done = Result<(), AdapterError>;
+pub(super) type Took = Result<usize, AdapterError>;
+
+/// A call that concerns one flow of the healthy adapter.
+pub(super) struct On<'a, 'c> {
+    it: Healthy<'a>,
+    pub(super) cx: &'a mut Context<'c>,
+    pub(super) flow: FlowId,
+}
+
+impl<'c> On<'_, 'c> {
+    pub(super) fn open(&mut self, descriptor: &Descriptor) -> Done {
+        self.it.open(self.cx, self.flow, descriptor)
+    }
+
+    pub(super) fn half_close(&mut self) -> Done {
+        self.it.half_close(self.cx, self.flow)
+    }
+
+    pub(super) fn reset(&mut self, cause: Cause) -> Done {
+        self.it.reset(self.cx, self.flow, cause)
+    }
+
+    pub(super) fn close(&mut self) -> Done {
+        self.it.close(self.cx, self.flow)
+    }
+
+    pub(super) fn take(&mut self, chunk: &Chunk, bytes: &[u8]) -> Took {
+        self.it.take(self.cx, chunk, bytes)
+    }
+
+    /// The same on another flow.
+    pub(super) fn of(&mut self, flow: FlowId) -> On<'_, 'c> {
+        On { it: &mut *self.it, cx: &mut *self.cx, flow }
+    }
+
+    pub(super) fn buffered_bytes(&self) -> u64 {
+        self.it.buffered_bytes()
+    }
+
+    /// Calls with a context whose wishes nobody hears; gives them.
+    pub(super) fn unheard<R>(&mut self, act: impl FnOnce(&mut On<'_, '_>) -> R) -> (R, Calls) {
+        let (it, flow) = (&mut *self.it, self.flow);
+        unheard(self.cx, |cx| act(&mut On { it, cx, flow }))
+    }
+}
 
 /// What is wrong. What is not replaced passes everything on.
 pub(super) trait Deviation: Sized + 'static {
@@ -62,36 +98,24 @@ pub(super) trait Deviation: Sized + 'static {
         healthy.manifest()
     }
 
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        d: &Descriptor,
-    ) -> Done {
-        it.open(cx, flow, d)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        on.open(descriptor)
     }
 
-    fn half_close(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, flow: FlowId) -> Done {
-        it.half_close(cx, flow)
+    fn half_close(&mut self, on: &mut On<'_, '_>) -> Done {
+        on.half_close()
     }
 
-    fn reset(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, flow: FlowId, cause: Cause) -> Done {
-        it.reset(cx, flow, cause)
+    fn reset(&mut self, on: &mut On<'_, '_>, cause: Cause) -> Done {
+        on.reset(cause)
     }
 
-    fn close(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, flow: FlowId) -> Done {
-        it.close(cx, flow)
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        on.close()
     }
 
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        it.take(cx, chunk, bytes)
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        on.take(chunk, bytes)
     }
 
     fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
@@ -165,6 +189,13 @@ pub(super) fn ingress_of<D: Deviation>(
     (ingress, Box::new(MemoryEgressAdapter::new(limits)))
 }
 
+/// Both are wrong.
+pub(super) fn both(limits: Limits, ingress: impl Deviation, egress: impl Deviation) -> Pair {
+    let (ingress, _) = self::ingress(limits, ingress);
+    let (_, egress) = self::egress(limits, egress);
+    (ingress, egress)
+}
+
 /// The egress adapter is wrong.
 pub(super) fn egress<D: Deviation>(limits: Limits, deviation: D) -> Pair {
     let healthy = Box::new(MemoryEgressAdapter::new(limits));
@@ -177,25 +208,36 @@ struct Deviant<D> {
     deviation: D,
 }
 
+impl<D: Deviation> Deviant<D> {
+    /// What is wrong, and what it is wrong about.
+    fn on<'a, 'c>(&'a mut self, cx: &'a mut Context<'c>, flow: FlowId) -> (&'a mut D, On<'a, 'c>) {
+        (&mut self.deviation, On { it: &mut *self.healthy, cx, flow })
+    }
+}
+
 impl<D: Deviation> Adapter for Deviant<D> {
     fn manifest(&self) -> Manifest {
         self.deviation.manifest(&*self.healthy)
     }
 
     fn open(&mut self, cx: &mut Context<'_>, flow: FlowId, descriptor: &Descriptor) -> Done {
-        self.deviation.open(&mut *self.healthy, cx, flow, descriptor)
+        let (deviation, mut on) = self.on(cx, flow);
+        deviation.open(&mut on, descriptor)
     }
 
     fn half_close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
-        self.deviation.half_close(&mut *self.healthy, cx, flow)
+        let (deviation, mut on) = self.on(cx, flow);
+        deviation.half_close(&mut on)
     }
 
     fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) -> Done {
-        self.deviation.reset(&mut *self.healthy, cx, flow, cause)
+        let (deviation, mut on) = self.on(cx, flow);
+        deviation.reset(&mut on, cause)
     }
 
     fn close(&mut self, cx: &mut Context<'_>, flow: FlowId) -> Done {
-        self.deviation.close(&mut *self.healthy, cx, flow)
+        let (deviation, mut on) = self.on(cx, flow);
+        deviation.close(&mut on)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
@@ -216,24 +258,16 @@ impl<D: Deviation> Adapter for Deviant<D> {
 }
 
 impl<D: Deviation> IngressAdapter for Deviant<D> {
-    fn offer(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        self.deviation.take(&mut *self.healthy, cx, chunk, bytes)
+    fn offer(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let (deviation, mut on) = self.on(cx, chunk.flow);
+        deviation.take(&mut on, chunk, bytes)
     }
 }
 
 impl<D: Deviation> EgressAdapter for Deviant<D> {
-    fn accept(
-        &mut self,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        self.deviation.take(&mut *self.healthy, cx, chunk, bytes)
+    fn accept(&mut self, cx: &mut Context<'_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let (deviation, mut on) = self.on(cx, chunk.flow);
+        deviation.take(&mut on, chunk, bytes)
     }
 }
 

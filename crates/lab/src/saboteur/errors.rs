@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Failures are told as something else, and refusals are wrong.
 
-use super::deviation::{Deviation, Healthy, egress, ingress};
+use super::deviation::{Deviation, Done, On, Took, egress, ingress};
 use super::{Saboteur, Witness};
-use crate::contract::{AdapterError, Cause, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
+use crate::contract::{AdapterError, Cause, Chunk, Descriptor, FlowId, Outlet, Refused};
 use crate::source::Source;
 use crate::target::Behaviour;
 
@@ -96,6 +96,14 @@ pub(super) const ALL: &[Saboteur] = &[
         Witness::new(Source::SmallBurst, Behaviour::ResetMidstream),
     )
     .breaks(&["ERR-02", "ERR-04"]),
+    Saboteur::ingress(
+        "local_adapter_refuses_what_fits_exactly",
+        "a chunk that is exactly as long as the room of a flow is refused as malformed",
+        |limits| ingress(limits, RefusesExact(limits.flow_buffered_bytes_max)),
+        Witness::new(Source::ExactLimit, Behaviour::Discard).room(512 << 10, 64 << 10),
+    )
+    .breaks(&["ERR-07"])
+    .spares(Witness::new(Source::LargeObject, Behaviour::Discard)),
 ];
 
 /// What is told behind the end of a flow.
@@ -152,14 +160,9 @@ impl Deviation for Fails {
 struct WrongClass;
 
 impl Deviation for WrongClass {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        it.open(cx, flow, descriptor).map_err(|error| match error {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        let flow = on.flow;
+        on.open(descriptor).map_err(|error| match error {
             AdapterError::TooManyFlows(_) => {
                 AdapterError::Failed { flow, what: "it could not be opened".into() }
             }
@@ -171,14 +174,8 @@ impl Deviation for WrongClass {
 struct TakesMalformed;
 
 impl Deviation for TakesMalformed {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        match it.take(cx, chunk, bytes) {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        match on.take(chunk, bytes) {
             Err(AdapterError::Malformed { .. }) => Ok(bytes.len()),
             other => other,
         }
@@ -188,14 +185,8 @@ impl Deviation for TakesMalformed {
 struct CallsLate;
 
 impl Deviation for CallsLate {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        it.take(cx, chunk, bytes).map_err(|error| match error {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        on.take(chunk, bytes).map_err(|error| match error {
             AdapterError::Malformed { flow, .. } => AdapterError::Closed(flow),
             other => other,
         })
@@ -205,18 +196,25 @@ impl Deviation for CallsLate {
 struct RefusesLong;
 
 impl Deviation for RefusesLong {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         const BYTES_MAX: usize = 16 << 10;
         if bytes.len() > BYTES_MAX {
             let rule = "it is no longer than 16 KiB";
             return Err(AdapterError::Malformed { flow: chunk.flow, rule });
         }
-        it.take(cx, chunk, bytes)
+        on.take(chunk, bytes)
+    }
+}
+
+/// The room of a flow.
+struct RefusesExact(u64);
+
+impl Deviation for RefusesExact {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        if chunk.bytes == self.0 {
+            let rule = "it is shorter than the room of its flow";
+            return Err(AdapterError::Malformed { flow: chunk.flow, rule });
+        }
+        on.take(chunk, bytes)
     }
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Payload or secrets in what an adapter says about itself. Its flows are as they should be.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::deviation::{Carries, Deviation, Healthy, ingress};
+use super::deviation::{Carries, Deviation, Done, On, Took, ingress};
 use super::{Saboteur, Shows, Witness};
-use crate::contract::{AdapterError, Chunk, Context, Manifest};
+use crate::contract::{AdapterError, Chunk, Descriptor, FlowId, Hidden, Manifest};
 use crate::source::Source;
 use crate::target::Behaviour;
 
@@ -85,19 +86,80 @@ pub(super) const ALL: &[Saboteur] = &[
     )
     .breaks(&["HYG-03"])
     .shows(Shows::InTexts),
+    Saboteur::ingress(
+        "local_adapter_leaks_keys_in_errors",
+        "its errors repeat the key of the flow",
+        |limits| ingress(limits, Keys::default()),
+        Witness::new(Source::LateWrite, Behaviour::Echo),
+    )
+    .breaks(&["HYG-02"])
+    .shows(Shows::InTexts)
+    .spares(PLAIN),
+    Saboteur::ingress(
+        "local_adapter_leaks_its_configuration",
+        "its summary has that by which it proves who it is, in base64",
+        |limits| ingress(limits, Identity::default()),
+        PLAIN,
+    )
+    .breaks(&["HYG-01"])
+    .shows(Shows::InTexts),
+    Saboteur::ingress(
+        "local_adapter_leaks_payload_as_it_is",
+        "its summary has the last payload in it, byte for byte, as far as that is text",
+        |limits| ingress(limits, Tells::with(|bytes| String::from_utf8_lossy(bytes).into())),
+        PLAIN,
+    )
+    .breaks(&["HYG-01"])
+    .shows(Shows::InTexts),
+    Saboteur::ingress(
+        "local_adapter_leaks_payload_in_utf_16",
+        "its summary has the last payload in it, two bytes a byte",
+        |limits| ingress(limits, Tells::with(utf16)),
+        PLAIN,
+    )
+    .breaks(&["HYG-01"])
+    .shows(Shows::InTexts),
 ];
+
+/// The keys of flows, by their numbers.
+#[derive(Default)]
+struct Keys(BTreeMap<FlowId, Hidden>);
+
+impl Deviation for Keys {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0.insert(on.flow, descriptor.key);
+        on.open(descriptor)
+    }
+
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        on.take(chunk, bytes).map_err(|error| {
+            let key = self.0.get(&chunk.flow).copied().unwrap_or_default();
+            let what = format!("{error}, of {}", hex(key.bytes()));
+            AdapterError::Failed { flow: chunk.flow, what }
+        })
+    }
+}
+
+/// What it was last told that it is.
+#[derive(Default)]
+struct Identity(Hidden);
+
+impl Deviation for Identity {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0 = descriptor.identity;
+        on.open(descriptor)
+    }
+
+    fn summary(&self, it: &dyn Carries) -> String {
+        format!("{}, as {}", it.summary(), base64(self.0.bytes()))
+    }
+}
 
 struct Named(Tells);
 
 impl Deviation for Named {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        self.0.take(it, cx, chunk, bytes)
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        self.0.take(on, chunk, bytes)
     }
 
     fn manifest(&self, it: &dyn Carries) -> Manifest {
@@ -120,17 +182,11 @@ impl Tells {
 }
 
 impl Deviation for Tells {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         if !bytes.is_empty() {
             self.last = bytes.to_vec();
         }
-        it.take(cx, chunk, bytes)
+        on.take(chunk, bytes)
     }
 
     fn summary(&self, it: &dyn Carries) -> String {
@@ -149,14 +205,8 @@ impl Deviation for Secret {
 struct Repeats;
 
 impl Deviation for Repeats {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        it.take(cx, chunk, bytes).map_err(|error| AdapterError::Failed {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        on.take(chunk, bytes).map_err(|error| AdapterError::Failed {
             flow: chunk.flow,
             what: format!("{error}: {}", hex(bytes)),
         })
@@ -203,6 +253,10 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+fn utf16(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [char::from(*byte), '\0']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +270,7 @@ mod tests {
         assert_eq!(base64(b"any carnal pleasure."), "YW55IGNhcm5hbCBwbGVhc3VyZS4=");
         assert_eq!(base64(b"any carnal pleasure"), "YW55IGNhcm5hbCBwbGVhc3VyZQ==");
         assert_eq!(base64(&bytes), "+/8AQQ==");
+        assert_eq!(utf16(b"ab"), "a\0b\0");
         assert_eq!(piece(&(0..32).collect::<Vec<_>>()), "1011121314151617");
     }
 }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::deviation::{Deviation, Healthy, egress, ingress};
+use super::deviation::{Deviation, Done, On, Took, egress, ingress};
 use super::numbers::Numbers;
 use super::{Saboteur, Witness};
 use crate::carrier::Carrier;
-use crate::contract::{AdapterError, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
+use crate::contract::{Chunk, Descriptor, FlowId, Outlet, Refused};
 use crate::source::Source;
 use crate::target::Behaviour;
 use crate::trace::FaultKind;
@@ -113,6 +113,22 @@ pub(super) const ALL: &[Saboteur] = &[
         Witness::new(Source::SmallBurst, Behaviour::Echo),
     )
     .breaks(&["INT-01", "INT-07"]),
+    Saboteur::ingress(
+        "local_adapter_counts_chunks_in_a_byte",
+        "the number of a chunk is kept in eight bits: behind 255 comes 0",
+        |limits| ingress(limits, InAByte),
+        Witness::new(Source::OneByteDrip, Behaviour::Discard),
+    )
+    .breaks(&["INT-02"])
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_goes_on_with_the_offsets_of_a_number",
+        "a flow that takes over the number of another goes on with the offset at which that ended",
+        |limits| ingress(limits, GoesOn::default()),
+        Witness::new(Source::ManyFlows, Behaviour::Echo).flows(40),
+    )
+    .breaks(&["INT-03"])
+    .spares(Witness::new(Source::MixedFlow, Behaviour::Echo)),
 ];
 
 struct Empties(Numbers);
@@ -277,15 +293,9 @@ impl Crossed {
 }
 
 impl Deviation for Crossed {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.opened += u32::from(flow.number() <= 2);
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.opened += u32::from(on.flow.number() <= 2);
+        on.open(descriptor)
     }
 
     fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
@@ -311,18 +321,12 @@ impl Deviation for Crossed {
 struct TookAll(BTreeMap<FlowId, u64>);
 
 impl Deviation for TookAll {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         let taken = self.0.entry(chunk.flow).or_default();
-        let count = it.take(cx, &Chunk { offset: *taken, ..*chunk }, bytes)?;
+        let count = on.take(&Chunk { offset: *taken, ..*chunk }, bytes)?;
         *taken += count as u64;
         if chunk.is_final && count < bytes.len() {
-            it.half_close(cx, chunk.flow)?;
+            on.of(chunk.flow).half_close()?;
         }
         Ok(bytes.len())
     }
@@ -340,15 +344,9 @@ impl Padding {
 }
 
 impl Deviation for Padding {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.0.insert(flow, 16 + cx.random(32));
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0.insert(on.flow, 16 + on.cx.random(32));
+        on.open(descriptor)
     }
 
     fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, _: &[u8]) -> Result<(), Refused> {
@@ -358,5 +356,32 @@ impl Deviation for Padding {
     fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
         // The sink has room, or the flow is over.
         let _over = self.end(out, flow);
+    }
+}
+
+struct InAByte;
+
+impl Deviation for InAByte {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(&Chunk { sequence: chunk.sequence & 0xff, ..*chunk }, bytes)
+    }
+}
+
+/// For each number the bytes of all flows that had it before, and of the one that has it.
+#[derive(Default)]
+struct GoesOn(BTreeMap<FlowId, [u64; 2]>);
+
+impl Deviation for GoesOn {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        let [before, own] = self.0.entry(on.flow).or_default();
+        *before += std::mem::take(own);
+        on.open(descriptor)
+    }
+
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        let [before, own] = self.0.entry(chunk.flow).or_default();
+        out.data(&Chunk { offset: chunk.offset + *before, ..*chunk }, bytes)?;
+        *own += chunk.bytes;
+        Ok(())
     }
 }

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What happens to one flow happens to another.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
 
-use super::deviation::{Deviation, Healthy, egress, ingress};
+use super::deviation::{Deviation, Done, Healthy, On, Took, egress, ingress, poll_through};
 use super::numbers::Numbers;
 use super::{Saboteur, Witness};
-use crate::contract::{AdapterError, Cause, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
+use crate::contract::{Cause, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
 use crate::source::Source;
 use crate::target::Behaviour;
+use crate::trace::FaultKind;
+
+/// The sink takes nothing of a long flow, until small ones have come and gone.
+const BLOCKED: Witness = Witness::new(Source::ElephantAndMice, Behaviour::Echo)
+    .fault(FaultKind::BlockedConsumer)
+    .room(64_000, 16_000);
 
 pub(super) const ALL: &[Saboteur] = &[
     Saboteur::ingress(
@@ -74,20 +81,114 @@ pub(super) const ALL: &[Saboteur] = &[
     )
     .breaks(&["ISO-03", "BPR-03"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_has_one_queue_for_all_flows",
+        "bytes of all flows are put out in the order in which they came, whoever has room",
+        |limits| egress(limits, OneQueue::default()),
+        BLOCKED,
+    )
+    .breaks(&["ISO-03"])
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_gives_up_a_flow_that_found_no_room",
+        "of a flow whose sink had no room nothing more is put out, though it takes again",
+        |limits| egress(limits, GivesUp::default()),
+        BLOCKED,
+    )
+    .breaks(&["LIV-01", "LIV-07", "ROB-01"])
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_says_more_among_others",
+        "behind the end of a flow that it is over is said too, but only while there are others",
+        |limits| ingress(limits, SaysMore::default()),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    )
+    .breaks(&["ISO-04"])
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
 ];
+
+/// What came, and has not been put out: whose, and how many bytes. What comes behind what is of the same
+/// flow is one with it.
+#[derive(Default)]
+struct OneQueue(VecDeque<(FlowId, usize)>);
+
+impl OneQueue {
+    fn forget(&mut self, on: &mut On<'_, '_>) {
+        let before = self.0.len();
+        self.0.retain(|(flow, _)| *flow != on.flow);
+        self.goes_on(on.cx, before);
+    }
+
+    /// Whose bytes are the first now may have room.
+    fn goes_on(&self, cx: &mut Context<'_>, before: usize) {
+        if !self.0.is_empty() && self.0.len() < before {
+            cx.wants_poll();
+        }
+    }
+}
+
+impl Deviation for OneQueue {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let taken = on.take(chunk, bytes)?;
+        match self.0.back_mut() {
+            Some((last, bytes)) if *last == chunk.flow => *bytes += taken,
+            _ if taken > 0 => self.0.push_back((chunk.flow, taken)),
+            _ => {}
+        }
+        Ok(taken)
+    }
+
+    fn reset(&mut self, on: &mut On<'_, '_>, cause: Cause) -> Done {
+        self.forget(on);
+        on.reset(cause)
+    }
+
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.forget(on);
+        on.close()
+    }
+
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        let before = self.0.len();
+        poll_through(self, it, cx, out);
+        self.goes_on(cx, before);
+    }
+
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        let first = self.0.front().filter(|(first, _)| *first == flow);
+        first.map_or(0, |(_, bytes)| out.room(flow).min(*bytes))
+    }
+
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(chunk, bytes)?;
+        if let Some((_, left)) = self.0.front_mut() {
+            *left = left.saturating_sub(bytes.len());
+        }
+        self.0.pop_front_if(|(_, left)| *left == 0);
+        Ok(())
+    }
+}
+
+/// Flows that found no room.
+#[derive(Default)]
+struct GivesUp(RefCell<BTreeSet<FlowId>>);
+
+impl Deviation for GivesUp {
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        let (room, mut given_up) = (out.room(flow), self.0.borrow_mut());
+        if room == 0 {
+            given_up.insert(flow);
+        }
+        if given_up.contains(&flow) { 0 } else { room }
+    }
+}
 
 /// Whether a source was turned away.
 struct StopsAll(bool);
 
 impl Deviation for StopsAll {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        let taken = it.take(cx, chunk, bytes)?;
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let taken = on.take(chunk, bytes)?;
         self.0 |= taken < bytes.len();
         Ok(taken)
     }
@@ -101,25 +202,13 @@ impl Deviation for StopsAll {
 struct AllForOne(BTreeSet<FlowId>);
 
 impl Deviation for AllForOne {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.0.insert(flow);
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0.insert(on.flow);
+        on.open(descriptor)
     }
 
-    fn reset(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        _: FlowId,
-        cause: Cause,
-    ) -> Result<(), AdapterError> {
-        self.0.iter().try_for_each(|flow| it.reset(cx, *flow, cause))
+    fn reset(&mut self, on: &mut On<'_, '_>, cause: Cause) -> Done {
+        self.0.iter().try_for_each(|flow| on.of(*flow).reset(cause))
     }
 }
 
@@ -152,14 +241,9 @@ struct Costs {
 }
 
 impl Deviation for Costs {
-    fn close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        self.closed = Some(flow);
-        it.close(cx, flow)
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.closed = Some(on.flow);
+        on.close()
     }
 
     fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
@@ -173,28 +257,18 @@ impl Deviation for Costs {
 struct HalfForOne(BTreeSet<FlowId>);
 
 impl Deviation for HalfForOne {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.0.insert(flow);
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0.insert(on.flow);
+        on.open(descriptor)
     }
 
-    fn half_close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
+    fn half_close(&mut self, on: &mut On<'_, '_>) -> Done {
+        let flow = on.flow;
         for other in self.0.iter().filter(|other| **other != flow) {
             // Some have ended.
-            let _ended = it.half_close(cx, *other);
+            let _ended = on.of(*other).half_close();
         }
-        it.half_close(cx, flow)
+        on.half_close()
     }
 }
 
@@ -227,30 +301,56 @@ impl InTurn {
 }
 
 impl Deviation for InTurn {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.0.insert(flow);
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0.insert(on.flow);
+        on.open(descriptor)
     }
 
-    fn close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        self.0.remove(&flow);
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.0.remove(&on.flow);
         // Whose turn it is has something, perhaps.
-        cx.wants_poll();
-        it.close(cx, flow)
+        on.cx.wants_poll();
+        on.close()
     }
 
     fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
         if self.has_turn(flow) { out.room(flow) } else { 0 }
+    }
+}
+
+/// Flows that are open.
+#[derive(Default)]
+struct SaysMore(BTreeSet<FlowId>);
+
+impl SaysMore {
+    fn says_more(&self, out: &mut Outlet<'_>, flow: FlowId) {
+        if self.0.len() > 1 {
+            out.closed(flow);
+        }
+    }
+}
+
+impl Deviation for SaysMore {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0.insert(on.flow);
+        on.open(descriptor)
+    }
+
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.0.remove(&on.flow);
+        on.close()
+    }
+
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(chunk, bytes)?;
+        if chunk.is_final {
+            self.says_more(out, chunk.flow);
+        }
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        out.half_closed(flow);
+        self.says_more(out, flow);
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Flows begin or end otherwise than they should.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use super::deviation::{Deviation, Healthy, egress, ingress, poll_through};
+use super::deviation::{Deviation, Done, Healthy, On, Took, both, egress, ingress, poll_through};
 use super::numbers::Numbers;
 use super::{Saboteur, Witness};
 use crate::contract::{AdapterError, Cause, Chunk, Context, Descriptor, FlowId, Outlet, Refused};
@@ -110,19 +112,32 @@ pub(super) const ALL: &[Saboteur] = &[
         Witness::new(Source::SmallBurst, Behaviour::Echo).fault(FaultKind::HalfClose),
     )
     .breaks(&["LIF-02", "LIF-06"]),
+    Saboteur::ingress(
+        "local_adapter_ends_the_request_with_the_answer",
+        "what a request has left when its answer has ended is taken, and thrown away",
+        |limits| {
+            let answered = Answered::default();
+            both(limits, EndsWithAnswer::of(&answered), TellsAnswered(answered))
+        },
+        Witness::new(Source::Bidirectional, Behaviour::UnpromptedResponse).flows(2),
+    )
+    .breaks(&["INT-05", "INT-06"])
+    .spares(Witness::new(Source::Bidirectional, Behaviour::DripResponse)),
+    Saboteur::ingress(
+        "local_adapter_repeats_itself_behind_the_end",
+        "the last chunk of a flow is put out once more behind the end",
+        |limits| ingress(limits, RepeatsLast),
+        Witness::new(Source::SmallBurst, Behaviour::Echo),
+    )
+    .breaks(&["LIF-04"]),
 ];
 
 struct RefusesToClose;
 
 impl Deviation for RefusesToClose {
-    fn close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        it.close(cx, flow)?;
-        Err(AdapterError::Closed(flow))
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        on.close()?;
+        Err(AdapterError::Closed(on.flow))
     }
 }
 
@@ -131,16 +146,10 @@ impl Deviation for RefusesToClose {
 struct OverAtOnce(Vec<FlowId>);
 
 impl Deviation for OverAtOnce {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.0.push(flow);
-        cx.wants_poll();
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0.push(on.flow);
+        on.cx.wants_poll();
+        on.open(descriptor)
     }
 
     fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
@@ -152,14 +161,8 @@ impl Deviation for OverAtOnce {
 struct TakesLate;
 
 impl Deviation for TakesLate {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        match it.take(cx, chunk, bytes) {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        match on.take(chunk, bytes) {
             Err(AdapterError::Closed(_) | AdapterError::UnknownFlow(_)) => Ok(bytes.len()),
             other => other,
         }
@@ -215,15 +218,9 @@ impl Deviation for EndsFirst {
 struct GoesOn(BTreeMap<FlowId, (Chunk, Vec<u8>)>);
 
 impl Deviation for GoesOn {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         self.0.insert(chunk.flow, (*chunk, bytes.to_vec()));
-        it.take(cx, chunk, bytes)
+        on.take(chunk, bytes)
     }
 
     fn says_reset(&mut self, out: &mut Outlet<'_>, flow: FlowId, cause: Cause) {
@@ -262,12 +259,7 @@ impl Deviation for EndIsReset {
 struct IgnoresHalfClose;
 
 impl Deviation for IgnoresHalfClose {
-    fn half_close(
-        &mut self,
-        _: Healthy<'_>,
-        _: &mut Context<'_>,
-        _: FlowId,
-    ) -> Result<(), AdapterError> {
+    fn half_close(&mut self, _: &mut On<'_, '_>) -> Done {
         Ok(())
     }
 }
@@ -276,14 +268,9 @@ impl Deviation for IgnoresHalfClose {
 struct ClosesBoth(BTreeSet<FlowId>);
 
 impl Deviation for ClosesBoth {
-    fn half_close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        self.0.insert(flow);
-        it.half_close(cx, flow)
+    fn half_close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.0.insert(on.flow);
+        on.half_close()
     }
 
     fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
@@ -338,5 +325,79 @@ impl Deviation for EndsEarly {
 
     fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
         if self.0.contains(&flow) { usize::MAX } else { out.room(flow) }
+    }
+}
+
+/// Flows whose answer has ended, as both adapters of the pair know.
+type Answered = Rc<RefCell<BTreeSet<FlowId>>>;
+
+/// Flows whose request has not ended.
+struct EndsWithAnswer {
+    asking: BTreeSet<FlowId>,
+    answered: Answered,
+}
+
+impl EndsWithAnswer {
+    fn of(answered: &Answered) -> Self {
+        Self { asking: BTreeSet::new(), answered: Rc::clone(answered) }
+    }
+}
+
+impl Deviation for EndsWithAnswer {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.asking.insert(on.flow);
+        self.answered.borrow_mut().remove(&on.flow);
+        on.open(descriptor)
+    }
+
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let is_left = self.asking.contains(&chunk.flow);
+        if !is_left || !self.answered.borrow().contains(&chunk.flow) {
+            let taken = on.take(chunk, bytes)?;
+            if chunk.is_final && taken == bytes.len() {
+                self.asking.remove(&chunk.flow);
+            }
+            return Ok(taken);
+        }
+        if chunk.is_final {
+            self.asking.remove(&chunk.flow);
+            on.half_close()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn half_close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.asking.remove(&on.flow);
+        on.half_close()
+    }
+}
+
+struct TellsAnswered(Answered);
+
+impl Deviation for TellsAnswered {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(chunk, bytes)?;
+        if chunk.is_final {
+            self.0.borrow_mut().insert(chunk.flow);
+        }
+        Ok(())
+    }
+
+    fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
+        self.0.borrow_mut().insert(flow);
+        out.half_closed(flow);
+    }
+}
+
+struct RepeatsLast;
+
+impl Deviation for RepeatsLast {
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        out.data(chunk, bytes)?;
+        if chunk.is_final {
+            // It is refused, as it has to be.
+            let _refused = out.data(chunk, bytes);
+        }
+        Ok(())
     }
 }

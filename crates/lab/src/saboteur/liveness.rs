@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Somebody waits who is not woken, or nobody rests.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::deviation::{Carries, Deviation, Healthy, egress, ingress, poll_through, unheard};
+use super::deviation::{
+    Carries, Deviation, Done, Healthy, On, Took, egress, ingress, poll_through, unheard,
+};
 use super::{Saboteur, Witness};
-use crate::contract::{AdapterError, Cause, Chunk, Context, FlowId, Outlet, Refused, Tick};
+use crate::contract::{Calls, Cause, Chunk, Context, FlowId, Outlet, Refused, Tick};
 use crate::source::Source;
 use crate::target::Behaviour;
 use crate::trace::FaultKind;
@@ -23,7 +26,7 @@ pub(super) const ALL: &[Saboteur] = &[
     Saboteur::ingress(
         "local_adapter_does_not_tell_of_room",
         "who found no room never hears that there is some",
-        |limits| ingress(limits, NoRoom),
+        |limits| ingress(limits, RoomFor(0)),
         FULL,
     )
     .breaks(&["BPR-03", "LIV-01"])
@@ -31,7 +34,7 @@ pub(super) const ALL: &[Saboteur] = &[
     Saboteur::ingress(
         "local_adapter_tells_one_of_room",
         "of several flows that found no room one hears that there is some",
-        |limits| ingress(limits, OneRoom),
+        |limits| ingress(limits, RoomFor(1)),
         Witness::new(Source::SmallBurst, Behaviour::Discard).flows(8).room(100, 50),
     )
     .breaks(&["BPR-03", "LIV-01"])
@@ -65,7 +68,53 @@ pub(super) const ALL: &[Saboteur] = &[
         Witness::new(Source::SmallBurst, Behaviour::Echo).fault(FaultKind::Delay),
     )
     .breaks(&["LIV-07"]),
+    Saboteur::ingress(
+        "local_adapter_tells_of_room_late",
+        "who found no room hears that there is some a fifth of a second later",
+        |limits| ingress(limits, RoomLate::default()),
+        FULL,
+    )
+    .breaks(&["BPR-03"])
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::egress(
+        "local_adapter_sleeps_when_its_sink_is_full",
+        "when its sink takes nothing of a flow, it tries again a second later, and not before",
+        |limits| egress(limits, Sleeps::default()),
+        Witness::new(Source::ElephantAndMice, Behaviour::Echo)
+            .fault(FaultKind::BlockedConsumer)
+            .room(64_000, 16_000),
+    )
+    .breaks(&["BPR-07"])
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
 ];
+
+/// Flows of which the sink took nothing, and when it is tried again.
+#[derive(Default)]
+struct Sleeps {
+    now: Tick,
+    until: RefCell<BTreeMap<FlowId, Tick>>,
+}
+
+impl Deviation for Sleeps {
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        self.now = cx.now();
+        self.until.get_mut().retain(|_, until| *until > cx.now());
+        poll_through(self, it, cx, out);
+    }
+
+    fn room(&self, out: &Outlet<'_>, flow: FlowId) -> usize {
+        const SLEEP_MS: u64 = 1000;
+        let mut until = self.until.borrow_mut();
+        if out.room(flow) == 0 {
+            until.entry(flow).or_insert(self.now.after(SLEEP_MS));
+        }
+        if until.contains_key(&flow) { 0 } else { out.room(flow) }
+    }
+
+    fn deadline(&self, _: &dyn Carries) -> Option<Tick> {
+        self.until.borrow().values().min().copied()
+    }
+}
 
 /// Flows that have ended, and when that is told.
 #[derive(Default)]
@@ -101,72 +150,42 @@ impl Deviation for Waits {
 struct NoPoll;
 
 impl Deviation for NoPoll {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        let (result, calls) = unheard(cx, |cx| it.take(cx, chunk, bytes));
-        calls.with_room.into_iter().for_each(|flow| cx.has_room(flow));
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let (result, calls) = on.unheard(|on| on.take(chunk, bytes));
+        calls.with_room.into_iter().for_each(|flow| on.cx.has_room(flow));
         result
     }
 }
 
 /// Everything is heard but who has room, of which so many are.
-fn room_for(
-    cx: &mut Context<'_>,
-    count: usize,
-    act: impl FnOnce(&mut Context<'_>) -> Result<(), AdapterError>,
-) -> Result<(), AdapterError> {
-    let (result, calls) = unheard(cx, act);
-    if calls.wants_poll {
-        cx.wants_poll();
-    }
-    calls.with_room.into_iter().take(count).for_each(|flow| cx.has_room(flow));
-    result
-}
+struct RoomFor(usize);
 
-/// Calls in which the healthy adapter tells of room, of which so many are heard.
-macro_rules! tells_of_room {
-    ($($name:ident: $count:literal;)*) => {$(
-        struct $name;
-
-        impl Deviation for $name {
-            fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
-                // A poll does not fail.
-                let _done = room_for(cx, $count, |cx| {
-                    poll_through(self, it, cx, out);
-                    Ok(())
-                });
-            }
-
-            fn reset(
-                &mut self,
-                it: Healthy<'_>,
-                cx: &mut Context<'_>,
-                flow: FlowId,
-                cause: Cause,
-            ) -> Result<(), AdapterError> {
-                room_for(cx, $count, |cx| it.reset(cx, flow, cause))
-            }
-
-            fn close(
-                &mut self,
-                it: Healthy<'_>,
-                cx: &mut Context<'_>,
-                flow: FlowId,
-            ) -> Result<(), AdapterError> {
-                room_for(cx, $count, |cx| it.close(cx, flow))
-            }
+impl RoomFor {
+    fn hear(&self, cx: &mut Context<'_>, calls: Calls) {
+        if calls.wants_poll {
+            cx.wants_poll();
         }
-    )*};
+        calls.with_room.into_iter().take(self.0).for_each(|flow| cx.has_room(flow));
+    }
 }
 
-tells_of_room! {
-    NoRoom: 0;
-    OneRoom: 1;
+impl Deviation for RoomFor {
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        let ((), calls) = unheard(cx, |cx| poll_through(self, it, cx, out));
+        self.hear(cx, calls);
+    }
+
+    fn reset(&mut self, on: &mut On<'_, '_>, cause: Cause) -> Done {
+        let (done, calls) = on.unheard(|on| on.reset(cause));
+        self.hear(on.cx, calls);
+        done
+    }
+
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        let (done, calls) = on.unheard(|on| on.close());
+        self.hear(on.cx, calls);
+        done
+    }
 }
 
 struct Busy;
@@ -192,5 +211,47 @@ impl Deviation for StopsAtBudget {
     fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
         let ((), calls) = unheard(cx, |cx| poll_through(self, it, cx, out));
         calls.with_room.into_iter().for_each(|flow| cx.has_room(flow));
+    }
+}
+
+/// Who is to hear of room, and when.
+#[derive(Default)]
+struct RoomLate(VecDeque<(Tick, FlowId)>);
+
+impl RoomLate {
+    const LATE_MS: u64 = 200;
+
+    fn hear(&mut self, cx: &mut Context<'_>, calls: Calls) {
+        if calls.wants_poll {
+            cx.wants_poll();
+        }
+        let then = cx.now().after(Self::LATE_MS);
+        self.0.extend(calls.with_room.into_iter().map(|flow| (then, flow)));
+        while let Some((_, flow)) = self.0.pop_front_if(|(then, _)| *then <= cx.now()) {
+            cx.has_room(flow);
+        }
+    }
+}
+
+impl Deviation for RoomLate {
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        let ((), calls) = unheard(cx, |cx| poll_through(self, it, cx, out));
+        self.hear(cx, calls);
+    }
+
+    fn reset(&mut self, on: &mut On<'_, '_>, cause: Cause) -> Done {
+        let (done, calls) = on.unheard(|on| on.reset(cause));
+        self.hear(on.cx, calls);
+        done
+    }
+
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        let (done, calls) = on.unheard(|on| on.close());
+        self.hear(on.cx, calls);
+        done
+    }
+
+    fn deadline(&self, _: &dyn Carries) -> Option<Tick> {
+        self.0.front().map(|(then, _)| *then)
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Something is kept when a flow is over.
 
-use super::deviation::{Carries, Deviation, Healthy, egress, ingress};
+use super::deviation::{Carries, Deviation, Done, On, Took, egress, ingress};
 use super::{Saboteur, Witness};
-use crate::contract::{AdapterError, Cause, Chunk, Context, FlowId, Outlet, Refused};
+use crate::contract::{AdapterError, Cause, Chunk, Descriptor, Outlet, Refused};
 use crate::source::Source;
 use crate::target::Behaviour;
 
@@ -42,17 +42,20 @@ pub(super) const ALL: &[Saboteur] = &[
     )
     .breaks(&["LIV-01", "BPR-03"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_wears_out",
+        "it carries a hundred flows in all, and refuses those behind them, though it carries none",
+        |limits| ingress(limits, WearsOut(0)),
+        Witness::new(Source::ManyFlows, Behaviour::Discard).flows(120),
+    )
+    .breaks(&["LIF-01"])
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
 ];
 
 struct KeepsFlows;
 
 impl Deviation for KeepsFlows {
-    fn close(
-        &mut self,
-        _: Healthy<'_>,
-        _: &mut Context<'_>,
-        _: FlowId,
-    ) -> Result<(), AdapterError> {
+    fn close(&mut self, _: &mut On<'_, '_>) -> Done {
         Ok(())
     }
 }
@@ -61,16 +64,10 @@ impl Deviation for KeepsFlows {
 struct KeepsBytes(u64);
 
 impl Deviation for KeepsBytes {
-    fn reset(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        cause: Cause,
-    ) -> Result<(), AdapterError> {
-        let before = it.buffered_bytes();
-        it.reset(cx, flow, cause)?;
-        self.0 += before - it.buffered_bytes();
+    fn reset(&mut self, on: &mut On<'_, '_>, cause: Cause) -> Done {
+        let before = on.buffered_bytes();
+        on.reset(cause)?;
+        self.0 += before - on.buffered_bytes();
         Ok(())
     }
 
@@ -100,30 +97,33 @@ struct LosesRoom {
 }
 
 impl Deviation for LosesRoom {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        let room = self.left.saturating_sub(it.buffered_bytes());
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let room = self.left.saturating_sub(on.buffered_bytes());
         if room >= chunk.bytes {
-            return it.take(cx, chunk, bytes);
+            return on.take(chunk, bytes);
         }
         let bytes = bytes.get(..room as usize).unwrap_or_default();
         let part = Chunk { bytes: bytes.len() as u64, is_final: false, ..*chunk };
-        it.take(cx, &part, bytes)
+        on.take(&part, bytes)
     }
 
-    fn close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
         const LOST_BYTES: u64 = 64;
         self.left = self.left.saturating_sub(LOST_BYTES);
-        it.close(cx, flow)
+        on.close()
+    }
+}
+
+/// Flows that it carried.
+struct WearsOut(u32);
+
+impl Deviation for WearsOut {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        const FLOWS_MAX: u32 = 100;
+        if self.0 == FLOWS_MAX {
+            return Err(AdapterError::TooManyFlows(FLOWS_MAX));
+        }
+        self.0 += 1;
+        on.open(descriptor)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::deviation::{Deviation, Healthy, egress, ingress, poll_through};
+use super::deviation::{Deviation, Done, Healthy, On, Took, egress, ingress, poll_through};
 use super::numbers::Numbers;
 use super::{Saboteur, Witness};
 use crate::contract::{
@@ -76,6 +76,14 @@ pub(super) const ALL: &[Saboteur] = &[
     )
     .breaks(&["ROB-01", "ERR-04"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::DripResponse)),
+    Saboteur::ingress(
+        "local_adapter_forgets_a_request_without_bytes",
+        "a request that ends without ever having had a byte is taken, and its end never told",
+        |limits| ingress(limits, Forgets::default()),
+        Witness::new(Source::ZeroLength, Behaviour::Echo),
+    )
+    .breaks(&["LIV-05", "LIV-01"])
+    .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
 ];
 
 /// The room has no bound, and what is too much is dropped.
@@ -107,26 +115,14 @@ impl Deviation for NeverTells {
 struct AtZero(Option<Tick>);
 
 impl Deviation for AtZero {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.0.get_or_insert(cx.now());
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.0.get_or_insert(on.cx.now());
+        on.open(descriptor)
     }
 
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
         if self.0 == Some(Tick(0)) {
-            return it.take(cx, chunk, bytes);
+            return on.take(chunk, bytes);
         }
         Err(AdapterError::Failed { flow: chunk.flow, what: "it was not set up".into() })
     }
@@ -140,25 +136,14 @@ struct Jumps {
 }
 
 impl Deviation for Jumps {
-    fn open(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-        descriptor: &Descriptor,
-    ) -> Result<(), AdapterError> {
-        self.open.insert(flow);
-        it.open(cx, flow, descriptor)
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.open.insert(on.flow);
+        on.open(descriptor)
     }
 
-    fn close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        self.open.remove(&flow);
-        it.close(cx, flow)
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.open.remove(&on.flow);
+        on.close()
     }
 
     fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
@@ -211,28 +196,17 @@ impl Deviation for Repeats {
         out.reset(flow, cause);
     }
 
-    fn close(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        flow: FlowId,
-    ) -> Result<(), AdapterError> {
-        self.last.take_if(|(last, _)| *last == flow);
-        it.close(cx, flow)
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.last.take_if(|(last, _)| *last == on.flow);
+        on.close()
     }
 }
 
 struct Overlooks;
 
 impl Deviation for Overlooks {
-    fn take(
-        &mut self,
-        it: Healthy<'_>,
-        cx: &mut Context<'_>,
-        chunk: &Chunk,
-        bytes: &[u8],
-    ) -> Result<usize, AdapterError> {
-        if bytes.is_empty() { Ok(0) } else { it.take(cx, chunk, bytes) }
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        if bytes.is_empty() { Ok(0) } else { on.take(chunk, bytes) }
     }
 }
 
@@ -265,5 +239,23 @@ impl Deviation for Whole {
             return Err(Refused::NoRoom);
         }
         out.data(chunk, bytes)
+    }
+}
+
+/// Flows that have had a byte.
+#[derive(Default)]
+struct Forgets(BTreeSet<FlowId>);
+
+impl Deviation for Forgets {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        if !bytes.is_empty() {
+            self.0.insert(chunk.flow);
+        }
+        if self.0.contains(&chunk.flow) { on.take(chunk, bytes) } else { Ok(0) }
+    }
+
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.0.remove(&on.flow);
+        on.close()
     }
 }

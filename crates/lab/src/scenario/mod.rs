@@ -18,6 +18,19 @@
 //! | half_close | half_close | 1 | a direction is half-closed |
 //! | queue_pressure | mixed_flow | 2 | a source is turned away |
 //! | malformed_source_chunk | malformed | 1 | it is refused as malformed |
+//! | bidirectional | bidirectional | 2 | each flow ends in order, also if its answer ends first |
+//! | zero_length | zero_length | 3 | each flow ends in order |
+//! | one_byte_drip | one_byte_drip | 1 | each flow ends in order |
+//! | exact_limit | exact_limit | 4 | each flow ends in order |
+//! | late_open | late_open | 4 | each flow ends in order |
+//! | priority_inversion | priority_inversion | 4 | each flow ends in order; rule CAP-05 judges who goes first |
+//! | many_flows | many_flows | 2000, of which as many are open as may be | each flow ends in order |
+//! | one_flow_too_many | crowd: one flow more than adapters carry, without faults | as many as may be open | it is refused as too many |
+//! | crash_and_after | early_and_late: the only fault is a crash, before the late ones | 3 | nothing of its own: rule ROB-04 judges the late ones |
+//! | blocked_flow | elephant_and_mice: the only fault is a sink that takes nothing of the long one while the others come and go | 4 | the others end meanwhile, its source is turned away, and then it ends too |
+//! | swarm | swarm: what the seed leaves on, of targets, carriers and faults too | 4 | nothing of its own: rules judge it |
+//!
+//! The first eleven are the named ones, of which the first three are quick.
 //!
 //! | file | holds |
 //! |---|---|
@@ -32,9 +45,11 @@ pub use demand::{Demand, Shown};
 pub use profile::Profile;
 
 use crate::config::Config;
-use crate::contract::{Capability, FlowId, FlowState, Limits, Manifest};
+use crate::contract::{Capability, FlowId, FlowState, Limits, Manifest, Tick};
+use crate::fault::{FaultKinds, FaultPlan};
 use crate::source::{FlowPlan, Source};
 use crate::target::Behaviour;
+use crate::trace::FaultKind;
 
 /// The room that adapters have for a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +68,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// What the sources do.
     pub source: Source,
-    /// How many flows.
+    /// How many flows. More than may be open at once share their numbers, one after another; of
+    /// [`Source::Crowd`] there are as many as may be open.
     pub flows: u32,
     /// What the target does: one of these, drawn by the profile.
     pub behaviours: &'static [Behaviour],
@@ -63,6 +79,8 @@ pub struct Scenario {
     pub chunk_bytes_min: u64,
     /// Both adapters have to claim this.
     pub needs: Option<Capability>,
+    /// What strikes, whatever the profile drew. `None`: what that has.
+    pub faults: Option<FaultPlan>,
     /// What a run has to show.
     pub demand: Demand,
     /// It is tried in quick mode too.
@@ -88,12 +106,16 @@ const PLAIN: Scenario = Scenario {
     room: Room::Drawn,
     chunk_bytes_min: 95,
     needs: None,
+    faults: None,
     demand: Demand::AllEnd(FlowState::Closed),
     is_quick: false,
 };
 
+/// Flows that may be open at once, whatever the limits.
+const FLOWS_MAX: u32 = 64;
+
 /// All of them, in the order in which they are tried.
-pub static SCENARIOS: [Scenario; 11] = [
+pub static SCENARIOS: [Scenario; 22] = [
     Scenario { is_quick: true, ..PLAIN },
     Scenario {
         name: "many_small_flows",
@@ -111,6 +133,7 @@ pub static SCENARIOS: [Scenario; 11] = [
         behaviours: &[Behaviour::Echo, Behaviour::LargeObject, Behaviour::SlowResponse],
         room: Room::Tight,
         chunk_bytes_min: 4096,
+        needs: Some(Capability::FlowBackpressure),
         demand: Demand::Stalls,
         is_quick: true,
         ..PLAIN
@@ -172,6 +195,7 @@ pub static SCENARIOS: [Scenario; 11] = [
         behaviours: &[Behaviour::Echo, Behaviour::SlowResponse, Behaviour::DripResponse],
         room: Room::Tight,
         chunk_bytes_min: 1024,
+        needs: Some(Capability::FlowBackpressure),
         demand: Demand::Stalls,
         ..PLAIN
     },
@@ -182,6 +206,101 @@ pub static SCENARIOS: [Scenario; 11] = [
         demand: Demand::RefusesMalformed,
         ..PLAIN
     },
+    Scenario {
+        name: "bidirectional",
+        source: Source::Bidirectional,
+        flows: 2,
+        behaviours: &[Behaviour::UnpromptedResponse, Behaviour::Echo],
+        ..PLAIN
+    },
+    Scenario {
+        name: "zero_length",
+        source: Source::ZeroLength,
+        flows: 3,
+        behaviours: ANSWERS,
+        ..PLAIN
+    },
+    Scenario {
+        name: "one_byte_drip",
+        source: Source::OneByteDrip,
+        behaviours: &[Behaviour::Echo, Behaviour::Discard, Behaviour::UnpromptedResponse],
+        chunk_bytes_min: 1,
+        ..PLAIN
+    },
+    Scenario {
+        name: "exact_limit",
+        source: Source::ExactLimit,
+        flows: 4,
+        behaviours: &[Behaviour::Echo, Behaviour::Discard, Behaviour::LargeObject],
+        chunk_bytes_min: 1024,
+        ..PLAIN
+    },
+    Scenario {
+        name: "late_open",
+        source: Source::LateOpen,
+        flows: 4,
+        behaviours: ANSWERS,
+        ..PLAIN
+    },
+    Scenario {
+        name: "priority_inversion",
+        source: Source::PriorityInversion,
+        flows: 4,
+        behaviours: &[Behaviour::Echo, Behaviour::Discard, Behaviour::LargeObject],
+        chunk_bytes_min: 1024,
+        needs: Some(Capability::FlowPriority),
+        ..PLAIN
+    },
+    Scenario {
+        name: "many_flows",
+        source: Source::ManyFlows,
+        flows: 2000,
+        behaviours: &[Behaviour::Echo, Behaviour::Discard],
+        chunk_bytes_min: 1024,
+        ..PLAIN
+    },
+    Scenario {
+        name: "one_flow_too_many",
+        source: Source::Crowd,
+        flows: FLOWS_MAX,
+        behaviours: &[Behaviour::Echo, Behaviour::Discard],
+        // Time that jumps might bring the last flow when others are over.
+        faults: Some(FaultPlan::NONE),
+        demand: Demand::RefusesTooMany,
+        ..PLAIN
+    },
+    Scenario {
+        name: "crash_and_after",
+        source: Source::EarlyAndLate,
+        flows: 3,
+        behaviours: ANSWERS,
+        // Before each of some hundred steps one of 32 times, and not when the late flows are open.
+        faults: Some(FaultPlan::new(FaultKinds::only(FaultKind::Crash), 1, Tick(80))),
+        demand: Demand::Rules,
+        ..PLAIN
+    },
+    Scenario {
+        name: "blocked_flow",
+        source: Source::ElephantAndMice,
+        flows: 4,
+        behaviours: &[Behaviour::Echo, Behaviour::LargeObject],
+        room: Room::Tight,
+        chunk_bytes_min: 4096,
+        needs: Some(Capability::FlowBackpressure),
+        // Not when the others have come: whichever is blocked, it is the long one.
+        faults: Some(FaultPlan::new(FaultKinds::only(FaultKind::BlockedConsumer), 1, Tick(999))),
+        demand: Demand::OthersEnd,
+        ..PLAIN
+    },
+    Scenario {
+        name: "swarm",
+        source: Source::Swarm,
+        flows: 4,
+        behaviours: &Behaviour::ALL,
+        chunk_bytes_min: 1024,
+        demand: Demand::Rules,
+        ..PLAIN
+    },
 ];
 
 /// The scenario of this name.
@@ -190,16 +309,22 @@ pub fn of_name(name: &str) -> Option<&'static Scenario> {
     SCENARIOS.iter().find(|scenario| scenario.name == name)
 }
 
+/// What so many flows of a source do. Of sources that have one flow each flow is one.
+pub(crate) fn plans(source: Source, config: &Config, flows: u32) -> Vec<FlowPlan> {
+    let plans = source.plan(config, flows);
+    let Some(first) = plans.first().filter(|_| plans.len() < flows as usize) else {
+        return plans;
+    };
+    let flow = |number| FlowPlan { flow: FlowId::new(number), ..first.clone() };
+    (1..=flows).map(flow).collect()
+}
+
 impl Scenario {
     /// What its flows do. Of sources that have one flow each flow is one.
     #[must_use]
     pub fn plans(&self, config: &Config) -> Vec<FlowPlan> {
-        let plans = self.source.plan(config, self.flows);
-        let Some(first) = plans.first().filter(|_| plans.len() < self.flows as usize) else {
-            return plans;
-        };
-        let flow = |number| FlowPlan { flow: FlowId::new(number), ..first.clone() };
-        (1..=self.flows).map(flow).collect()
+        let flows = if self.is_full() { self.at_once(config) } else { self.flows };
+        plans(self.source, config, flows)
     }
 
     /// Why these limits cannot carry it. `None`: they can.
@@ -207,13 +332,39 @@ impl Scenario {
     pub fn obstacle(&self, config: &Config, manifests: &[Manifest; 2]) -> Option<&'static str> {
         let [ingress, egress] = manifests.each_ref().map(|manifest| manifest.limits.flows_max);
         match () {
-            () if self.flows > config.max_flows => Some("the limits allow fewer flows"),
-            () if self.flows > ingress.min(egress) => Some("the adapters carry fewer flows"),
-            () if self.chunk_bytes_min > config.max_chunk_bytes => {
-                Some("the limits allow shorter chunks only")
+            () if self.is_full() && self.at_once(config) <= ingress.min(egress) => {
+                Some("the limits allow no more flows than the adapters carry")
             }
-            () => None,
+            () if self.is_full() => self.short(config),
+            () if self.at_once(config) < self.flows && !self.shares_numbers() => {
+                Some("the limits allow fewer flows")
+            }
+            () if self.at_once(config) > ingress.min(egress) => {
+                Some("the adapters carry fewer flows")
+            }
+            () => self.short(config),
         }
+    }
+
+    /// Chunks would be cut.
+    fn short(&self, config: &Config) -> Option<&'static str> {
+        let is_short = self.chunk_bytes_min > config.max_chunk_bytes;
+        is_short.then_some("the limits allow shorter chunks only")
+    }
+
+    /// Flows that are open at once, at most.
+    fn at_once(&self, config: &Config) -> u32 {
+        self.flows.min(config.max_flows)
+    }
+
+    /// It is about flows that come when others are over.
+    const fn shares_numbers(&self) -> bool {
+        matches!(self.source, Source::ManyFlows)
+    }
+
+    /// It is about adapters that are full: they carry one flow less than may be open at once.
+    const fn is_full(&self) -> bool {
+        matches!(self.source, Source::Crowd)
     }
 
     /// Whether both adapters claim what it is about.
@@ -230,8 +381,8 @@ impl Scenario {
             Room::Tight => (profile.config.max_chunk_bytes / 8).max(1),
         };
         Limits {
-            flows_max: profile.config.max_flows,
-            buffered_bytes_max: flow * u64::from(self.flows),
+            flows_max: (profile.config.max_flows - u32::from(self.is_full())).max(1),
+            buffered_bytes_max: flow * u64::from(self.at_once(&profile.config)),
             flow_buffered_bytes_max: flow,
         }
     }
@@ -252,9 +403,12 @@ mod tests {
     #[test]
     fn names_are_their_own_and_three_are_quick() {
         let names: BTreeSet<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-        assert_eq!(names.len(), 11);
+        assert_eq!(names.len(), SCENARIOS.len());
         let quick: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.is_quick).collect();
-        assert_eq!(quick, [[true; 3].as_slice(), &[false; 8]].concat());
+        assert_eq!(quick, [[true; 3].as_slice(), &[false; 19]].concat());
+        assert_eq!(SCENARIOS[10].name, "malformed_source_chunk");
+        let sources: BTreeSet<_> = SCENARIOS.iter().map(|scenario| scenario.source).collect();
+        assert_eq!(sources.len(), Source::ALL.len(), "a source that no scenario has");
         assert_eq!(of_name("half_close").unwrap().needs, Some(Capability::FlowHalfClose));
     }
 
@@ -269,18 +423,39 @@ mod tests {
                     ..Config::default()
                 };
                 let (least, less) = (scenario.chunk_bytes_min, scenario.chunk_bytes_min - 1);
-                assert_eq!(scenario.plans(&config(least)).len(), scenario.flows as usize);
+                let flows = if scenario.is_full() { 16 } else { scenario.flows };
+                assert_eq!(scenario.plans(&config(least)).len(), flows as usize);
                 let limits = scenario.limits(&Profile::draw(seed));
-                let manifests = manifests(Limits { flows_max: 64, ..limits });
+                let carried = if scenario.is_full() { 15 } else { 64 };
+                let manifests = manifests(Limits { flows_max: carried, ..limits });
                 assert_eq!(scenario.obstacle(&config(least), &manifests), None);
                 assert!(scenario.obstacle(&config(less), &manifests).is_some());
-                let is_small = !matches!(scenario.source, Source::LargeObject | Source::MixedFlow);
-                if is_small {
+                if !scenario.source.is_long() {
                     let (one, other) = (config(least), config(256 << 10));
                     assert_eq!(scenario.plans(&one), scenario.plans(&other), "{}", scenario.name);
                 }
             }
         }
+    }
+
+    /// What is blocked at its sink fills all that lies before it, in most profiles.
+    #[test]
+    fn a_blocked_flow_is_longer_than_all_that_can_hold_it() {
+        let scenario = of_name("blocked_flow").unwrap();
+        let mut carried = 0;
+        for seed in 0..400 {
+            let profile = Profile::draw(seed);
+            let limits = scenario.limits(&profile);
+            if scenario.obstacle(&profile.config, &manifests(limits)).is_none() {
+                carried += 1;
+                let between = 2 * (profile.window_bytes + limits.flow_buffered_bytes_max);
+                let plans = scenario.plans(&profile.config);
+                assert!(plans[0].bytes() > between + 4 * profile.config.max_chunk_bytes);
+                let faults = profile.of(scenario).faults;
+                assert!(plans[1..].iter().all(|plan| plan.opens_at > faults.until));
+            }
+        }
+        assert!(carried > 320, "{carried}");
     }
 
     #[test]
@@ -291,5 +466,9 @@ mod tests {
         assert_eq!(scenario.obstacle(&config(4), &manifests(limits(4))), None);
         assert!(scenario.obstacle(&config(3), &manifests(limits(4))).is_some());
         assert!(scenario.obstacle(&config(4), &manifests(limits(3))).is_some());
+        let full = of_name("one_flow_too_many").unwrap();
+        assert_eq!(full.obstacle(&config(4), &manifests(limits(3))), None);
+        assert!(full.obstacle(&config(4), &manifests(limits(4))).is_some());
+        assert!(full.obstacle(&config(1), &manifests(limits(1))).is_some());
     }
 }

@@ -4,12 +4,24 @@
 //!
 //! A profile depends on its seed alone: the tenth of a check that starts at 1 is the first of one
 //! that starts at 10.
+//!
+//! | number | around | the least |
+//! |---|---|---|
+//! | chunk | 4, 8, 16, 32, 64 KiB | 1, and what some scenario needs or just does not |
+//! | all that may lie between | a chunk, or 2, 4, 8 | a chunk |
+//! | room of a flow | a chunk, a half, a quarter | 1, where chunks are short |
+//! | window of a flow | a chunk, or 2, 4, a half | 1, where chunks are short and nothing strikes |
+//! | flows | 4, 8, 16, 64 | 1 |
+//!
+//! Half of the numbers are round. The others are one more, one less, a prime, or any: where a
+//! number is no multiple of another, whoever rounds shows it.
 
 use crate::carrier::Carrier;
 use crate::choice::{Random, Scheduler};
 use crate::config::Config;
 use crate::contract::Tick;
 use crate::fault::{FaultKinds, FaultPlan};
+use crate::source::{Source, Swarm};
 use crate::target::Behaviour;
 use crate::trace::FaultKind;
 
@@ -17,8 +29,22 @@ use super::Scenario;
 
 /// The name of a profile's numbers among those of its seed.
 const PROFILE: u64 = 0x70_726f_6669_6c65;
+/// The name of what is not round, among the numbers of a profile.
+const BESIDE: u64 = 1;
 /// Events of a run: enough for the longest, at the smallest rooms.
 const EVENTS_MAX: u32 = 1 << 17;
+/// Chunks of this length carry every scenario.
+const ROOMY_BYTES: u64 = 4096;
+/// Where chunks are no longer, a byte at a time takes no more steps than there may be.
+const SHORT_BYTES: u64 = 256;
+/// Where faults strike, a window is no shorter, unless chunks are: a byte in each round trip would take
+/// the longest answer beyond the time in which everything has to end.
+const STRUCK_WINDOW_BYTES: u64 = 32;
+/// Short chunks: the least, those that some scenario needs, and one less.
+const SHORT: [u64; 8] = [1, 30, 31, 64, 94, 95, 127, 192];
+/// One of so many seeds in a row has limits that carry every scenario, or a quick check, which has as
+/// many profiles, might have no occasion for a gate.
+const ROOMY_ONCE_IN: u64 = 3;
 
 /// What was drawn from a seed.
 #[derive(Debug, Clone)]
@@ -35,10 +61,28 @@ pub struct Profile {
     pub faults: FaultPlan,
     /// Who goes next.
     pub scheduler: Scheduler,
+    /// What the scenario `swarm` has instead of these last three, and of its behaviours.
+    pub swarm: Swarm,
 }
 
 fn one_of<T: Copy, const N: usize>(random: &mut Random, all: [T; N]) -> Option<T> {
     all.get(random.below(N as u32) as usize).copied()
+}
+
+/// This number, or, half of the time, one beside it; 1 at least.
+fn number_beside(random: &mut Random, round: u64) -> u64 {
+    let beside = match random.below(8) {
+        0 => round + 1,
+        1 => round.saturating_sub(1),
+        2 => (2..=round).rev().find(is_prime).unwrap_or(1),
+        3 => round - u64::from(random.below(u32::try_from(round / 4).unwrap_or(u32::MAX))),
+        _ => round,
+    };
+    beside.max(1)
+}
+
+fn is_prime(number: &u64) -> bool {
+    (2..).take_while(|by| by * by <= *number).all(|by| !number.is_multiple_of(by))
 }
 
 impl Profile {
@@ -47,24 +91,37 @@ impl Profile {
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed).fork(PROFILE);
         let it = &mut random;
+        // A roomy one that all faults strike may show nothing: those beside it are roomy too.
+        let is_roomy = seed.is_multiple_of(ROOMY_ONCE_IN) || matches!(seed % 12, 1 | 11);
+        let beside = &mut Random::new(seed).fork(PROFILE).fork(BESIDE);
         let chunk = match it.below(16) {
-            0 => 64,
-            _ => one_of(it, [4096, 8192, 16 << 10, 32 << 10, 64 << 10]).unwrap_or(4096),
+            0 if !is_roomy => one_of(beside, SHORT).unwrap_or(1),
+            _ => {
+                let round = one_of(it, [4096, 8192, 16 << 10, 32 << 10, 64 << 10]);
+                let chunk = number_beside(beside, round.unwrap_or(ROOMY_BYTES));
+                if is_roomy { chunk.max(ROOMY_BYTES) } else { chunk }
+            }
         };
         let flows = match it.below(8) {
-            0 => 1 + it.below(3),
-            _ => one_of(it, [4, 5, 8, 16, 64]).unwrap_or(4),
+            0 if !is_roomy => 1 + it.below(3),
+            _ => one_of(it, [4, 5, 8, 17, 64]).unwrap_or(4),
         };
+        let buffered = chunk * one_of(it, [1, 2, 4, 8]).unwrap_or(4);
         let config = Config {
             max_flows: flows,
             max_chunk_bytes: chunk,
-            max_buffered_bytes: chunk * one_of(it, [2, 4, 8]).unwrap_or(4),
+            max_buffered_bytes: number_beside(beside, buffered).max(chunk),
             max_events: EVENTS_MAX,
             deterministic_seed: seed,
             ..Config::default()
         };
-        let flow_bytes_max = chunk / one_of(it, [1, 2, 4]).unwrap_or(1);
-        let window_bytes = chunk * one_of(it, [1, 2, 4]).unwrap_or(1);
+        let room = one_of(it, [chunk, chunk / 2, chunk / 4]).unwrap_or(chunk);
+        let window = one_of(it, [chunk, chunk * 2, chunk * 4, chunk / 2]).unwrap_or(chunk);
+        let mut length = |round: u64| match beside.below(4) {
+            0 if chunk <= SHORT_BYTES => 1,
+            _ => number_beside(beside, round),
+        };
+        let (flow_bytes_max, window) = (length(room), length(window));
         let carrier = one_of(it, Carrier::ALL).unwrap_or_default();
         let scheduler = match it.below(4) {
             0 => Scheduler::RoundRobin,
@@ -72,12 +129,33 @@ impl Profile {
             _ => Scheduler::Random,
         };
         let faults = faults(seed, it);
-        Self { config, flow_bytes_max, window_bytes, carrier, faults, scheduler }
+        let least = if faults.is_none() { 1 } else { chunk.min(STRUCK_WINDOW_BYTES) };
+        let window_bytes = window.max(least);
+        let swarm = Swarm::draw(seed);
+        Self { config, flow_bytes_max, window_bytes, carrier, faults, scheduler, swarm }
+    }
+
+    /// As this scenario has it: its faults may be its own, and a swarm draws for itself.
+    #[must_use]
+    pub fn of(&self, scenario: &Scenario) -> Self {
+        if scenario.source != Source::Swarm {
+            let faults = scenario.faults.unwrap_or(self.faults);
+            return Self { faults, ..self.clone() };
+        }
+        Self {
+            carrier: self.swarm.carrier(),
+            faults: self.swarm.faults(),
+            scheduler: self.swarm.scheduler(),
+            ..self.clone()
+        }
     }
 
     /// What the target does in this scenario.
     #[must_use]
     pub fn behaviour(&self, scenario: &Scenario) -> Behaviour {
+        if scenario.source == Source::Swarm {
+            return self.swarm.behaviour();
+        }
         let all = scenario.behaviours;
         let place = super::SCENARIOS.iter().position(|one| one.name == scenario.name);
         let seed = self.config.deterministic_seed;
@@ -108,6 +186,7 @@ fn faults(seed: u64, random: &mut Random) -> FaultPlan {
         FaultKind::ClockJump,
         FaultKind::SlowConsumer,
         FaultKind::GreedyConsumer,
+        FaultKind::BlockedConsumer,
     ];
     let budget = 1 + random.below(6);
     match seed % 4 {
@@ -137,9 +216,57 @@ mod tests {
             assert_eq!(format!("{profile:?}"), format!("{:?}", Profile::draw(seed)));
             let of_faults = profile.faults.is_none();
             assert_eq!(of_faults, profile.faults_name() == "none");
+            let is_narrow =
+                profile.config.max_chunk_bytes < ROOMY_BYTES || profile.config.max_flows < 4;
+            assert!(!is_narrow || seed % 3 != 0);
+            let least = profile.config.max_chunk_bytes.min(STRUCK_WINDOW_BYTES);
+            assert!(of_faults || profile.window_bytes >= least);
             seen.insert(profile.carrier.name());
         }
         assert_eq!(seen.len(), Carrier::ALL.len());
+    }
+
+    /// Of each number that has one: those that are round, and what is beside them.
+    #[test]
+    fn numbers_are_round_and_beside_that_and_the_least() {
+        type Number = fn(&Profile) -> u64;
+        let all: [(&str, u64, Number); 4] = [
+            ("chunk", 1, |it| it.config.max_chunk_bytes),
+            ("all", 1, |it| it.config.max_buffered_bytes),
+            ("room", 1, |it| it.flow_bytes_max),
+            ("window", 1, |it| it.window_bytes),
+        ];
+        for (name, least, number) in all {
+            let drawn = (0..2000).map(|seed| number(&Profile::draw(seed)));
+            let long: Vec<_> = drawn.clone().filter(|it| *it > 1000).collect();
+            let count = |is_it: fn(u64) -> bool| long.iter().filter(|it| is_it(**it)).count();
+            let kinds = [
+                ("round", 500, count(u64::is_power_of_two)),
+                ("one more", 60, count(|it| (it - 1).is_power_of_two())),
+                ("one less", 60, count(|it| (it + 1).is_power_of_two())),
+                ("a prime", 100, count(|it| is_prime(&it))),
+                ("any", 60, count(|it| it % 64 != 0 && !is_prime(&it))),
+            ];
+            for (kind, least, count) in kinds {
+                assert!(count >= least, "{name}, {kind}: {count} of {}", long.len());
+            }
+            assert!(drawn.min() == Some(least), "{name}");
+        }
+        let is_multiple = |it: Profile| it.window_bytes.is_multiple_of(it.config.max_chunk_bytes);
+        let multiples = (0..2000).filter(|seed| is_multiple(Profile::draw(*seed))).count();
+        assert!((200..1000).contains(&multiples), "{multiples}");
+    }
+
+    #[test]
+    fn beside_a_number_is_never_nothing_and_never_far() {
+        let random = &mut Random::new(1);
+        for round in (0..40).chain([4096, 512 << 10]) {
+            for _ in 0..200 {
+                let beside = number_beside(random, round);
+                let is_near = beside + round / 4 + 1 >= round && beside <= round + 1;
+                assert!(beside >= 1 && is_near, "{beside} for {round}");
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Candidate, Failed, Progress, Shrinker, least};
 
-impl<F, P> Shrinker<F, P>
+impl<F, P> Shrinker<'_, F, P>
 where
     F: FnMut(&Candidate) -> Option<Failed>,
     P: FnMut(&Progress),

@@ -17,20 +17,27 @@
 //! |---|---|
 //! | `answers` | simpler recordings |
 //! | `setup` | simpler cases |
-//! | `size` | which of two failures is the smaller one |
+//! | `size` | which of two failures is the smaller one, and how much it takes to see it |
+//!
+//! A failure that *is* too many events (rule LIV-03) has as many as the limit allows however small it
+//! gets: lowering the limit would make everybody fail. What gets small is what is put in, see
+//! [`Candidate::inputs`].
 //!
 //! # Invariants
 //!
 //! 1. What comes out fails, and is no larger than what went in. What is kept is smaller than what was
 //!    kept before, in one order of all failures: so it ends, also without a bound.
 //! 2. The same input and the same answers of the caller give the same result.
-//! 3. There are no more tries than the caller allows.
+//! 3. There are no more tries than the caller allows; who learns from them that they are expensive may
+//!    allow fewer while they are made.
 
 mod answers;
 mod setup;
 mod size;
 
 pub use size::Size;
+
+use std::cell::Cell;
 
 use crate::choice::trim;
 use crate::replay::Case;
@@ -93,6 +100,16 @@ pub fn shrink(
     fails: impl FnMut(&Candidate) -> Option<Failed>,
     progress: impl FnMut(&Progress),
 ) -> Option<Shrunk> {
+    shrink_within(failure, &Cell::new(tries_max), fails, progress)
+}
+
+/// As [`shrink`], with a bound that `fails` may change.
+pub(crate) fn shrink_within(
+    failure: Candidate,
+    tries_max: &Cell<u32>,
+    fails: impl FnMut(&Candidate) -> Option<Failed>,
+    progress: impl FnMut(&Progress),
+) -> Option<Shrunk> {
     let mut shrinker = Shrinker::new(failure, tries_max, fails, progress)?;
     let before = shrinker.size;
     shrinker.leap();
@@ -111,24 +128,29 @@ pub fn shrink(
     Some(Shrunk { candidate, size, before, tries, is_minimal })
 }
 
-struct Shrinker<F, P> {
+struct Shrinker<'a, F, P> {
     best: Candidate,
     size: Size,
     fails: F,
     progress: P,
     tries: u32,
-    tries_max: u32,
+    tries_max: &'a Cell<u32>,
     kept: u32,
     step: &'static str,
 }
 
-impl<F, P> Shrinker<F, P>
+impl<'a, F, P> Shrinker<'a, F, P>
 where
     F: FnMut(&Candidate) -> Option<Failed>,
     P: FnMut(&Progress),
 {
-    fn new(mut best: Candidate, tries_max: u32, mut fails: F, progress: P) -> Option<Self> {
-        if tries_max == 0 {
+    fn new(
+        mut best: Candidate,
+        tries_max: &'a Cell<u32>,
+        mut fails: F,
+        progress: P,
+    ) -> Option<Self> {
+        if tries_max.get() == 0 {
             return None;
         }
         let failed = fails(&best)?;
@@ -141,12 +163,13 @@ where
     }
 
     fn tell(&mut self) {
-        let Self { tries, tries_max, kept, size, step, .. } = *self;
+        let Self { tries, kept, size, step, .. } = *self;
+        let tries_max = self.tries_max.get();
         (self.progress)(&Progress { tries, tries_max, kept, size, step });
     }
 
     const fn is_spent(&self) -> bool {
-        self.tries >= self.tries_max
+        self.tries >= self.tries_max.get()
     }
 
     /// Runs the candidate, unless it is the best one. True: it fails, is smaller, and is the best.

@@ -17,7 +17,7 @@ const OTHER_ORDERS: u64 = 8;
 /// Answers in them are below this: most questions have no more.
 const ANSWERS: u32 = 6;
 
-impl<F, P> Shrinker<F, P>
+impl<F, P> Shrinker<'_, F, P>
 where
     F: FnMut(&Candidate) -> Option<Failed>,
     P: FnMut(&Progress),
@@ -79,8 +79,19 @@ where
         least(until.0, |tick| self.edit(|case| case.faults.until = Tick(tick)));
     }
 
+    /// Two flows under one number show what many under few did, as a rule.
+    fn share_one_number(&mut self) {
+        let mut case = self.best.case.clone();
+        if case.plans.len() > case.config.max_flows as usize {
+            case.config.max_flows = 1;
+            case.plans.truncate(2);
+            self.try_case(case);
+        }
+    }
+
     /// Blocks of flows are left out, long ones first. Those that stay are numbered anew.
     fn flows(&mut self) {
+        self.share_one_number();
         let mut length = self.best.case.plans.len().next_power_of_two();
         while length > 0 {
             let mut end = self.best.case.plans.len();

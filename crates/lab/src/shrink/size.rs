@@ -26,13 +26,15 @@ pub struct Size {
     pub answers: usize,
     /// Their sum.
     pub sum: u64,
+    /// What is put in from outside, see [`Candidate::inputs`].
+    pub inputs: usize,
 }
 
 /// A window that is plain.
 pub(super) const WINDOW_BYTES: u64 = 64 << 10;
 
 /// From plain to odd. One that is not here is odder than all of them.
-const BEHAVIOURS: [Behaviour; 10] = [
+const BEHAVIOURS: [Behaviour; 11] = [
     Behaviour::Discard,
     Behaviour::Echo,
     Behaviour::FixedResponse,
@@ -42,6 +44,7 @@ const BEHAVIOURS: [Behaviour; 10] = [
     Behaviour::ChunkedResponse,
     Behaviour::JitteryResponse,
     Behaviour::DripResponse,
+    Behaviour::UnpromptedResponse,
     Behaviour::LargeObject,
 ];
 
@@ -53,6 +56,23 @@ pub(super) fn plainer(behaviour: Behaviour) -> impl Iterator<Item = Behaviour> {
 /// The plainer ones; one that changes less is plainer.
 pub(super) fn plainer_carriers(carrier: Carrier) -> impl Iterator<Item = Carrier> {
     Carrier::ALL.into_iter().take_while(move |other| *other != carrier)
+}
+
+impl Candidate {
+    /// How much is put into the run from outside, which is what a person does to see the failure:
+    /// flows that are opened, chunks that are offered, ends that are more than a final chunk, faults
+    /// that may strike, and moments at which who goes next, or how much, is not the plainest choice.
+    /// What adapters, sessions and network do by themselves follows from it, and is not counted: the
+    /// plainest flow of one chunk has 2, and some twenty events in its trace.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        let Self { case, recording } = self;
+        let ends = case.plans.iter().filter(|plan| plan.end != End::Final).count();
+        let chunks: usize = case.plans.iter().map(|plan| plan.chunks.len()).sum();
+        let faults = if case.faults.is_none() { 0 } else { case.faults.budget as usize };
+        let departures = recording.iter().filter(|answer| **answer != 0).count();
+        case.plans.len() + chunks + ends + faults + departures
+    }
 }
 
 impl Size {
@@ -83,6 +103,7 @@ impl Size {
             bytes: chunks().map(|chunk| chunk.bytes).fold(0, u64::saturating_add),
             answers: recording.len(),
             sum: recording.iter().map(|answer| u64::from(*answer)).sum(),
+            inputs: candidate.inputs(),
         }
     }
 }

@@ -38,6 +38,35 @@ fn small(start: Candidate, tries_max: u32, fails: impl Fn(&Candidate) -> bool) -
     shrunk
 }
 
+/// Who hangs is waited for: those runs are fewer, and it is said that something was left to try.
+#[test]
+fn a_failure_that_hangs_is_tried_less_often() {
+    use crate::bridge::hangs;
+    use crate::check::{self, TRIES_A_HANG};
+    use crate::contract::Limits;
+    use crate::saboteur::SABOTEURS;
+
+    const TRIES: u32 = 100;
+    let saboteur = SABOTEURS.iter().find(|it| it.name.ends_with("_duplicates_chunk")).unwrap();
+    let kept = parking_lot::Mutex::new(None);
+    let keeps = |it: &check::Artefact<'_>| {
+        kept.lock().get_or_insert_with(|| it.replay.clone());
+    };
+    let options = check::Options::quick(saboteur.name, &saboteur.make);
+    let options = check::Options { artefacts: Some(&keeps), shrink_tries: 1, ..options };
+    let _report = check::run(&check::Options { gates_of_lab: false, ..options });
+    let replay = kept.into_inner().unwrap();
+    let small = |make: check::Make<'_>| check::smaller(make, &replay, TRIES, |_| ()).unwrap().1;
+    let plain = small(&saboteur.make);
+    assert!(plain.is_minimal && plain.tries > TRIES / TRIES_A_HANG, "{plain:?}");
+    let hangs = |limits: Limits| {
+        hangs::count();
+        (saboteur.make)(limits)
+    };
+    let hung = small(&hangs);
+    assert!(!hung.is_minimal && hung.tries <= TRIES / TRIES_A_HANG, "{hung:?}");
+}
+
 #[test]
 fn recordings_get_short_plain_and_small() {
     let start = || (0..400).map(|at| at * 7 % 23).collect::<Vec<u32>>();

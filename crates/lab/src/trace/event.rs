@@ -93,6 +93,8 @@ pub enum FaultKind {
     SlowConsumer,
     /// The sink wants more than it should.
     GreedyConsumer,
+    /// The sink takes nothing of one flow.
+    BlockedConsumer,
 }
 
 /// What happened.
@@ -249,6 +251,8 @@ pub enum What {
     Resumed,
     /// A fault struck.
     Fault(FaultKind),
+    /// The sink, which took nothing of this flow, takes of it again.
+    Unblocked,
     /// No more faults strike: every flow must end from now on.
     Calm,
     /// Nothing moves any more, and this flow is not over.
@@ -271,6 +275,7 @@ pub enum What {
 
 impl What {
     /// Everything of it, as numbers: the same numbers are the same event.
+    #[inline]
     pub(super) fn words(&self) -> [u64; 4] {
         let place = |place: Place| place as u64;
         match *self {
@@ -308,6 +313,7 @@ impl What {
             Self::Finished => [24, 0, 0, 0],
             Self::OutOfSteps => [25, 0, 0, 0],
             Self::Left { place: at, bytes } => [26, place(at), bytes, 0],
+            Self::Unblocked => [27, 0, 0, 0],
         }
     }
 }

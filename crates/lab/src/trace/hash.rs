@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A trace as one number, by which two runs are told to be the same.
 //!
-//! Two lanes of 64 bits, each of which takes in every word of every event by a bijection of its
-//! state (SplitMix64's output function), with other constants. It is no cryptographic hash: nobody
-//! looks for a collision here, and two traces that differ agree by chance once in 2¹²⁸.
+//! ```text
+//!   event ──► five words ──► Σ word × odd constant ──┐
+//!                                                    ├──► xor, × odd constant, fold ──► state
+//!   state of the events before ──────────────────────┘
+//! ```
+//!
+//! Two lanes of 64 bits do so, with other constants. The products of an event do not wait for one
+//! another, so an event costs little more than one step of the state. A word that is another makes
+//! each lane another, for an odd factor and each step of a state are bijections; of traces that differ
+//! in more the lanes agree by chance once in 2¹²⁸. It is no cryptographic hash: nobody looks for a
+//! collision here.
 
 use std::fmt;
 
@@ -14,6 +22,18 @@ use crate::pattern::{GOLDEN, mix};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceHash([u64; 2]);
 
+/// SplitMix64's first numbers for the seed 0, made odd: of each lane one for each word.
+const FACTORS: [[u64; 5]; 2] = [
+    [factor(1), factor(2), factor(3), factor(4), factor(5)],
+    [factor(6), factor(7), factor(8), factor(9), factor(10)],
+];
+
+const fn factor(number: u64) -> u64 {
+    mix(GOLDEN.wrapping_mul(number)) | 1
+}
+
+const STEP: u64 = 0xd6e8_feb8_6659_fd93;
+
 impl Default for TraceHash {
     fn default() -> Self {
         Self([GOLDEN, !GOLDEN])
@@ -21,15 +41,24 @@ impl Default for TraceHash {
 }
 
 impl TraceHash {
+    pub(super) fn of(events: &[Event]) -> Self {
+        let mut hash = Self::default();
+        for event in events {
+            hash.add(event);
+        }
+        hash
+    }
+
     #[inline]
-    pub(super) fn add(&mut self, event: &Event) {
+    fn add(&mut self, event: &Event) {
         let [first, second, third, fourth] = event.what.words();
         let head = event.tick.0 ^ u64::from(event.flow.number()).rotate_left(40);
-        let Self([one, other]) = self;
-        for word in [head, first, second, third, fourth] {
-            *one = mix(*one ^ word);
-            *other = (*other ^ word.rotate_left(23)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-            *other ^= *other >> 32;
+        let words = [head, first, second, third, fourth];
+        let Self(lanes) = self;
+        for (lane, factors) in lanes.iter_mut().zip(&FACTORS) {
+            let products = words.iter().zip(factors).map(|(word, odd)| word.wrapping_mul(*odd));
+            let step = (*lane ^ products.fold(0, u64::wrapping_add)).wrapping_mul(STEP);
+            *lane = step ^ step >> 32;
         }
     }
 

@@ -4,8 +4,8 @@
 use becket_wire::{Credit, Event, StreamId, codes};
 use bytes::Bytes;
 
-use super::Parts;
 use super::near::{Broken, ERROR, MESSAGES, RESET};
+use super::{Parts, by_id};
 use crate::contract::{FlowId, Tick};
 use crate::pattern::Direction;
 use crate::target::{Ending, due};
@@ -17,21 +17,25 @@ impl Parts<'_> {
         let (pipe, mut hazard) = self.way(true);
         let is_whole = pipe.carry(&mut hazard).is_ok();
         if !is_whole {
-            return self.session_over(false);
+            return self.session_over(false, codes::PROTOCOL);
         }
         self.client_has |= self.up.has_room_again();
-        let mut pipe = std::mem::replace(&mut self.up, super::Pipe::new(0));
-        let result = pipe.frames(|frame| -> Result<(), Broken> {
+        let bytes = self.up.lend();
+        let taken = self.take_up(&bytes);
+        self.up.take_back(bytes);
+        if let Err(Broken(code)) = taken {
+            self.session_over(false, code);
+        }
+    }
+
+    fn take_up(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        while let Some(frame) = self.up.next(bytes)? {
             self.server_has = true;
             if let Some(event) = self.server.receive(frame)? {
                 self.server_event(event);
             }
-            Ok(())
-        });
-        self.up = pipe;
-        if result.is_err() {
-            self.session_over(false);
         }
+        Ok(())
     }
 
     fn server_event(&mut self, event: Event<'_>) {
@@ -39,27 +43,22 @@ impl Parts<'_> {
             Event::Opened { stream, name, .. } => {
                 let number = name.first_chunk().map(|number| u32::from_le_bytes(*number));
                 let credit = Credit::new(MESSAGES, self.setup.window_bytes);
-                if let Some(id) = number.map(FlowId::new)
-                    && let Some(flow) = self.flow(id)
-                {
-                    flow.target.stream = Some(stream);
-                    // Refused: it was reset meanwhile.
-                    let _over = self.server.accept(stream, credit, Bytes::new());
+                let Some(id) = number.map(FlowId::new) else { return };
+                let Some(flow) = self.flow(id) else { return };
+                flow.target.stream = Some(stream);
+                self.is_whose(stream, id, false);
+                // Refused: it was reset meanwhile.
+                let _over = self.server.accept(stream, credit, Bytes::new());
+                if self.setup.behaviour.is_unprompted() {
+                    self.begin_answer(id);
                 }
             }
-            Event::Element { stream, body, .. } => self.request_came(stream, body.into_bytes()),
+            Event::Element { stream, body, .. } => self.request_came(stream, &body),
             Event::Ended { stream, .. } => {
                 let Some(id) = self.of_target(stream) else { return };
-                let now = self.now;
-                let behaviour = self.setup.behaviour;
-                let Some(flow) = self.flow(id) else { return };
-                flow.target.asked = Some(now);
-                let taken = flow.target.taken;
-                let answer = behaviour.answer(taken, self.choices);
-                if let Some(flow) = self.flow(id) {
-                    flow.target.answer = Some(answer);
+                if !self.setup.behaviour.is_unprompted() {
+                    self.begin_answer(id);
                 }
-                self.may_answer(id);
             }
             Event::Credit { stream } => {
                 if let Some(id) = self.of_target(stream) {
@@ -74,24 +73,39 @@ impl Parts<'_> {
                     flow.target.echoes.clear();
                 }
             }
-            Event::Closed { .. } => self.session_over(false),
+            Event::Closed { code, .. } => self.session_over(false, code),
             _ => {}
         }
     }
 
-    fn of_target(&self, stream: StreamId) -> Option<FlowId> {
-        self.flows.iter().find(|flow| flow.target.stream == Some(stream)).map(|flow| flow.id)
+    #[inline(never)]
+    fn begin_answer(&mut self, id: FlowId) {
+        let (now, behaviour) = (self.now, self.setup.behaviour);
+        let Some(taken) = self.flow(id).map(|flow| flow.target.taken) else { return };
+        let answer = behaviour.answer(taken, self.choices);
+        if let Some(flow) = self.flow(id) {
+            flow.target.asked = Some(now);
+            flow.target.answer = Some(answer);
+        }
+        self.may_answer(id);
     }
 
-    fn request_came(&mut self, stream: StreamId, bytes: Bytes) {
+    fn of_target(&self, stream: StreamId) -> Option<FlowId> {
+        let [_, by_stream] = &*self.by_stream;
+        let id = *by_stream.get(stream.index() as usize)?;
+        self.known(id).filter(|flow| flow.target.stream == Some(stream)).map(|flow| flow.id)
+    }
+
+    fn request_came(&mut self, stream: StreamId, bytes: &[u8]) {
         let Some(id) = self.of_target(stream) else { return };
         let is_echo = self.setup.behaviour.is_echo();
         let count = bytes.len() as u64;
         let Some(flow) = self.flow(id) else { return };
-        let other = flow.request.mismatch(flow.target.taken, &bytes);
+        let other = flow.request.mismatch(flow.target.taken, bytes);
         flow.target.taken += count;
-        if is_echo && !flow.target.is_done {
-            flow.target.echoes.push_back(bytes);
+        let is_echo = is_echo && !flow.target.is_done;
+        if is_echo {
+            flow.target.echoes.push(bytes);
         }
         self.say(id, What::Crossed { direction: Direction::Request, bytes: count });
         if let Some(offset) = other {
@@ -126,13 +140,13 @@ impl Parts<'_> {
         }
         let Some(flow) = self.flow(id) else { return };
         if !std::mem::replace(&mut flow.answers, true) {
-            self.to_answer.push_back(id);
+            self.to_answer.push(id);
         }
     }
 
     /// One target sends a chunk, or the end.
     pub(super) fn answer(&mut self) {
-        let Some(id) = Self::pick(self.choices, &mut self.to_answer) else { return };
+        let Some(id) = Self::pick(self.choices, self.to_answer) else { return };
         let Some(flow) = self.flow(id) else { return };
         flow.answers = false;
         let Some(stream) = flow.target.stream.filter(|_| !flow.target.is_done) else { return };
@@ -151,17 +165,20 @@ impl Parts<'_> {
     }
 
     fn echo(&mut self, id: FlowId, stream: StreamId) {
-        let Some(flow) = self.flow(id) else { return };
-        let Some(bytes) = flow.target.echoes.front().cloned() else { return };
-        let count = bytes.len() as u64;
-        if self.server.send(stream, 0, bytes).is_err() {
-            // No credit: it is told of when there is some.
+        let credit = self.server.credit(stream).filter(|credit| credit.messages > 0);
+        let Self { flows, pool, server, .. } = self;
+        let Some(flow) = by_id(flows, id) else { return };
+        let Some(element) = flow.target.echoes.front() else { return };
+        let count = element.len() as u64;
+        if credit.is_none_or(|credit| credit.bytes < count) {
+            // It is told of when there is some.
             return;
         }
-        if let Some(flow) = self.flow(id) {
-            flow.target.echoes.pop_front();
-            flow.target.sent += count;
+        if server.send(stream, 0, pool.copy_of(element)).is_err() {
+            return;
         }
+        flow.target.echoes.pop();
+        flow.target.sent += count;
         // Refused: the stream is over.
         let _over = self.server.grant(stream, 1, count);
         self.server_has = true;
@@ -170,19 +187,22 @@ impl Parts<'_> {
     }
 
     /// As much of a chunk as there is credit for.
+    #[cold]
+    #[inline(never)]
     fn send_chunk(&mut self, id: FlowId, stream: StreamId, bytes: u64) {
         let credit = self.server.credit(stream).filter(|credit| credit.messages > 0);
         let most = self.setup.config.max_chunk_bytes;
         let Some(flow) = self.flow(id) else { return };
-        let (response, offset) = (flow.response, flow.target.sent);
+        let offset = flow.target.sent;
         let left = bytes - flow.target.part;
         let count = credit.map_or(0, |credit| credit.bytes).min(left).min(most);
         if count == 0 {
             return;
         }
-        let mut chunk = vec![0; count as usize];
-        response.fill(offset, &mut chunk);
-        if self.server.send(stream, 0, chunk.into()).is_err() {
+        let Self { flows, pool, .. } = self;
+        let Some(flow) = by_id(flows, id) else { return };
+        let chunk = pool.filled(count as usize, |bytes| flow.response.fill(offset, bytes));
+        if self.server.send(stream, 0, chunk).is_err() {
             return;
         }
         self.server_has = true;
@@ -198,7 +218,8 @@ impl Parts<'_> {
         self.may_answer(id);
     }
 
-    fn end_answer(&mut self, id: FlowId, stream: StreamId, ending: Ending) {
+    #[inline(never)]
+    pub(super) fn end_answer(&mut self, id: FlowId, stream: StreamId, ending: Ending) {
         // Refused: the stream is over already.
         let _over = match ending {
             Ending::Final => self.server.end(stream, codes::DONE, Bytes::new()),

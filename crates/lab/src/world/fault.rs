@@ -13,14 +13,18 @@ use bytes::Bytes;
 
 use super::near::RESET;
 use super::{Parts, RUN, World};
-use crate::contract::{Calls, Cause, EgressAdapter, FlowId, IngressAdapter, Tick};
-use crate::fault::CALM_MS;
+use crate::contract::{Cause, EgressAdapter, FlowId, IngressAdapter, Tick};
+use crate::fault::{BLOCKED_MS_MAX, CALM_MS};
+use crate::target::Ending;
 use crate::trace::{Call, FaultKind, Place, What};
 
 /// What may strike before a task does so once in so many times; what changes something that happens
 /// anyway, more often.
 const ONCE_IN_TASKS: u32 = 32;
 const ONCE_IN_CHANCES: u32 = 6;
+/// The egress adapter took bytes of a flow: once in so many times it is blocked from there on. Often
+/// enough that a flow of few chunks is too, and seldom enough that not always the first one is.
+const ONCE_IN_BLOCKS: u32 = 3;
 /// What lasts does so for so many ticks at most.
 const LASTS_MS_MAX: u32 = 32;
 const JUMP_MS_MAX: u32 = 500;
@@ -43,21 +47,27 @@ pub(super) struct Lasting {
     slow: Option<(usize, usize)>,
     /// So often the sink asks again.
     greedy: u32,
+    /// The sink takes nothing of this flow, and not beyond this tick.
+    blocked: Option<(FlowId, Tick)>,
 }
 
 impl Default for Lasting {
     fn default() -> Self {
-        Self { until: Tick(0), once: usize::MAX, shrunk: usize::MAX, slow: None, greedy: 0 }
+        let (once, shrunk) = (usize::MAX, usize::MAX);
+        Self { until: Tick(0), once, shrunk, slow: None, greedy: 0, blocked: None }
     }
 }
 
 impl Lasting {
-    /// What is left of some room.
+    /// What is left of some room for a flow.
     #[inline]
-    pub(super) fn room(&self, place: Place, room: usize) -> usize {
+    pub(super) fn room(&self, place: Place, flow: FlowId, room: usize) -> usize {
         let room = room.min(self.once).min(self.shrunk);
         if place == Place::Ingress || room == 0 {
             return room;
+        }
+        if self.blocked.is_some_and(|(blocked, _)| blocked == flow) {
+            return 0;
         }
         let room = if self.greedy > 0 { room.saturating_mul(GREEDY_CHUNKS) } else { room };
         self.slow.map_or(room, |(_, left)| room.min(left))
@@ -72,7 +82,7 @@ impl Lasting {
     }
 
     fn is_over(&self, now: Tick) -> bool {
-        now >= self.until && self.greedy == 0
+        now >= self.until && self.greedy == 0 && self.blocked.is_none()
     }
 }
 
@@ -109,15 +119,17 @@ pub type Factory<'a> = &'a dyn Fn() -> (Box<dyn IngressAdapter>, Box<dyn EgressA
 
 impl World<'_> {
     /// Faults have their chance, before a task is taken; and it is seen to that they end.
+    #[cold]
+    #[inline(never)]
     pub(super) fn strike(&mut self) {
         let parts = &mut self.parts;
         let lasting = &mut parts.lasting;
         if parts.strikes.is_spent(parts.now) && lasting.is_over(parts.now) {
             return self.calm();
         }
-        let [_, egress] = &mut parts.calls;
-        if lasting.greedy > 0 && !egress.wants_poll {
-            egress.wants_poll = true;
+        let [_, egress] = &mut parts.wants_poll;
+        if lasting.greedy > 0 && !*egress {
+            *egress = true;
             lasting.greedy -= 1;
         }
         self.strike_flows();
@@ -136,14 +148,33 @@ impl World<'_> {
             self.cancel(flow);
         }
         if let Some(flow) = one(&mut self.parts, FaultKind::HalfClose) {
-            if let Some(known) = self.parts.flow(flow) {
-                known.source.is_done = true;
-            }
-            if !self.ask(Place::Ingress, Call::HalfClose, flow) {
-                self.parts.break_off(flow, Cause::Error);
-            }
+            self.half_close(flow);
         }
         self.see_to_ended();
+    }
+
+    /// By its source, or by its target, whatever was to come. Neither knows of the other: the other
+    /// direction goes on.
+    fn half_close(&mut self, flow: FlowId) {
+        let parts = &mut self.parts;
+        let ends_in_order = parts.setup.behaviour.ends_in_order();
+        let is_by_target = ends_in_order && parts.choices.below(2) == 1;
+        let Some(known) = super::by_id(parts.flows, flow) else { return };
+        if let Some(stream) = known.target.stream.filter(|_| is_by_target && !known.target.is_done)
+        {
+            known.target.is_done = true;
+            // What it has not given back keeps its credit no longer.
+            while let Some(bytes) = known.target.echoes.front().map(<[u8]>::len) {
+                known.target.echoes.pop();
+                // Refused: the stream is over.
+                let _over = parts.server.grant(stream, 1, bytes as u64);
+            }
+            return parts.end_answer(flow, stream, Ending::Final);
+        }
+        known.source.is_done = true;
+        if !self.ask(Place::Ingress, Call::HalfClose, flow) {
+            self.parts.break_off(flow, Cause::Error);
+        }
     }
 
     /// By its source, or by its target.
@@ -182,8 +213,8 @@ impl World<'_> {
         let parts = &mut self.parts;
         if parts.strikes_at(FaultKind::SpuriousWake, None, ONCE_IN_TASKS) {
             let at = parts.choices.below(2) as usize;
-            if let Some(calls) = parts.calls.get_mut(at) {
-                calls.wants_poll = true;
+            if let Some(wants) = parts.wants_poll.get_mut(at) {
+                *wants = true;
             }
         }
         if parts.strikes_at(FaultKind::BufferShrink, None, ONCE_IN_TASKS) {
@@ -215,8 +246,8 @@ impl World<'_> {
         }
         let parts = &mut self.parts;
         let at = place as usize;
-        if let (Some(calls), Some(held)) = (parts.calls.get_mut(at), parts.held.get_mut(at)) {
-            (*calls, *held) = (Calls::default(), 0);
+        if let (Some(wants), Some(held)) = (parts.wants_poll.get_mut(at), parts.held.get_mut(at)) {
+            (*wants, *held) = (false, 0);
         }
         for number in 1..=parts.flows.len() as u32 {
             let id = FlowId::new(number);
@@ -235,6 +266,8 @@ impl World<'_> {
     }
 
     /// Nothing moves, and faults could still strike: they do not any more. False: it was calm.
+    #[cold]
+    #[inline(never)]
     pub(super) fn calms(&mut self) -> bool {
         let calms = !self.parts.strikes.is_calm();
         if calms {
@@ -246,19 +279,20 @@ impl World<'_> {
     /// From here on everything is as it should be, and every flow has to end.
     fn calm(&mut self) {
         let parts = &mut self.parts;
+        parts.unblock();
         parts.strikes.calm();
         parts.say(RUN, What::Calm);
         parts.ends_by = Some(parts.now.after(CALM_MS));
         let was = std::mem::take(&mut parts.lasting);
         if was.shrunk != usize::MAX || was.slow.is_some() {
             // There is more room. Nobody else is polled: who forgot to ask for it shows.
-            for calls in &mut parts.calls {
-                calls.wants_poll = true;
-            }
+            parts.wants_poll = [true; 2];
         }
     }
 
     /// Before a poll: it may find less room.
+    #[cold]
+    #[inline(never)]
     pub(super) fn narrow(&mut self) {
         let parts = &mut self.parts;
         if parts.strikes_at(FaultKind::WouldBlock, None, ONCE_IN_CHANCES) {
@@ -272,21 +306,30 @@ impl World<'_> {
     pub(super) fn widen(&mut self, place: Place) {
         let parts = &mut self.parts;
         if std::mem::replace(&mut parts.lasting.once, usize::MAX) != usize::MAX
-            && let Some(calls) = parts.calls.get_mut(place as usize)
+            && let Some(wants) = parts.wants_poll.get_mut(place as usize)
         {
-            calls.wants_poll = true;
+            *wants = true;
         }
     }
 }
 
 impl Parts<'_> {
+    #[cold]
+    #[inline(never)]
     fn strikes_at(&mut self, kind: FaultKind, flow: Option<FlowId>, once_in: u32) -> bool {
         let to = (&mut *self.choices, &mut *self.trace);
         self.strikes.strike(kind, flow, once_in, self.now, to)
     }
 
     /// How much is given of so many bytes that are there: all, but for a fault.
+    #[inline]
     pub(super) fn part_of(&mut self, flow: FlowId, bytes: u64) -> u64 {
+        if self.strikes.is_calm() { bytes } else { self.part_struck(flow, bytes) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn part_struck(&mut self, flow: FlowId, bytes: u64) -> u64 {
         if bytes < 2 || !self.strikes_at(FaultKind::PartialRead, Some(flow), ONCE_IN_CHANCES) {
             return bytes;
         }
@@ -299,6 +342,54 @@ impl Parts<'_> {
             return 0;
         }
         1 + u64::from(self.choices.below(JUMP_MS_MAX))
+    }
+
+    /// The egress adapter took bytes of a flow: from here on the sink may take none of them, if there
+    /// are others that can go on.
+    #[inline]
+    pub(super) fn may_block(&mut self, flow: FlowId) {
+        if !self.strikes.is_calm() {
+            self.block(flow);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn block(&mut self, id: FlowId) {
+        let may = self.strikes.may(FaultKind::BlockedConsumer, self.now)
+            && self.lasting.blocked.is_none()
+            && self.others_go_on(id)
+            && self.known(id).is_some_and(|flow| !flow.life.state().is_over());
+        if may && self.strikes_at(FaultKind::BlockedConsumer, Some(id), ONCE_IN_BLOCKS) {
+            self.lasting.blocked = Some((id, self.now.after(BLOCKED_MS_MAX)));
+        }
+    }
+
+    /// Another flow has not ended everywhere, and does not wait for the number of this one.
+    fn others_go_on(&self, id: FlowId) -> bool {
+        let number = self.numbers.seen(id);
+        // Those that come last are mostly the last to end.
+        let mut others = self.flows.iter().rev().filter(|flow| !flow.is_settled());
+        others.any(|flow| self.numbers.seen(flow.id) != number)
+    }
+
+    /// If the sink has taken nothing of a flow for long enough, it takes of it again.
+    #[inline]
+    pub(super) fn may_unblock(&mut self) {
+        if let Some((id, until)) = self.lasting.blocked {
+            let is_settled = self.known(id).is_none_or(super::Flow::is_settled);
+            if is_settled || self.now >= until || !self.others_go_on(id) {
+                self.unblock();
+            }
+        }
+    }
+
+    fn unblock(&mut self) {
+        if let Some((id, _)) = self.lasting.blocked.take() {
+            self.say(id, What::Unblocked);
+            let [_, egress] = &mut self.wants_poll;
+            *egress = true;
+        }
     }
 
     fn few_bytes(&mut self) -> usize {
@@ -338,8 +429,8 @@ impl Parts<'_> {
     pub(super) fn refill(&mut self) {
         if let Some((each, left)) = &mut self.lasting.slow {
             *left = *each;
-            let [_, egress] = &mut self.calls;
-            egress.wants_poll = true;
+            let [_, egress] = &mut self.wants_poll;
+            *egress = true;
         }
     }
 
@@ -350,8 +441,9 @@ impl Parts<'_> {
             return None;
         }
         let slow = self.lasting.slow.filter(|(_, left)| *left == 0).map(|_| self.now.after(1));
-        let sessions = [&self.client, &self.server].map(|session| self.deadline(session));
-        slow.into_iter().chain(sessions.into_iter().flatten()).min()
+        let blocked = self.lasting.blocked.map(|(_, until)| until);
+        let sessions = [&*self.client, &*self.server].map(|session| self.deadline(session));
+        slow.into_iter().chain(blocked).chain(sessions.into_iter().flatten()).min()
     }
 
     fn deadline(&self, session: &Session) -> Option<Tick> {
@@ -365,11 +457,12 @@ impl Parts<'_> {
             return;
         }
         let now = self.origin + std::time::Duration::from_millis(self.now.0);
-        let client = self.client.on_deadline(now).is_err();
-        let server = self.server.on_deadline(now).is_err();
+        let client = self.client.on_deadline(now).err();
+        let server = self.server.on_deadline(now).err();
         (self.client_has, self.server_has) = (true, true);
-        if client || server {
-            self.session_over(client);
+        let is_client = client.is_some();
+        if let Some(error) = client.or(server) {
+            self.session_over(is_client, error.code());
         }
     }
 }

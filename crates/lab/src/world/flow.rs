@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What is known of one flow, on all sides.
 
-use std::collections::VecDeque;
-
 use becket_wire::StreamId;
-use bytes::Bytes;
 
-use crate::contract::{Cause, FlowId, Lifecycle, Tick};
-use crate::pattern::{Direction, Pattern};
+use super::elements::{Elements, Lent};
+use crate::contract::{Cause, FlowId, Hidden, Lifecycle, Tick};
+use crate::pattern::{self, Direction, Pattern};
 use crate::source::FlowPlan;
 use crate::target::Answer;
 
@@ -48,6 +46,72 @@ impl Default for Expected {
     }
 }
 
+/// So many bytes of a flow from its beginning on are kept as they have to be, each way.
+const KNOWN_BYTES_MAX: usize = 4 << 10;
+
+/// The bytes that a flow carries one way. They are looked at several times; the first ones are worked
+/// out once.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pattern: Pattern,
+    known: Vec<u8>,
+}
+
+impl Carried {
+    fn new(seed: u64, flow: FlowId, direction: Direction) -> Self {
+        Self { pattern: Pattern::new(seed, flow, direction), known: Vec::new() }
+    }
+
+    /// Those of another flow, with the memory of these.
+    fn renew(&mut self, seed: u64, flow: FlowId, direction: Direction) {
+        self.pattern = Pattern::new(seed, flow, direction);
+        self.known.clear();
+    }
+
+    /// The bytes there, if they are among those that are kept.
+    fn known(&mut self, offset: u64, bytes: usize) -> Option<&[u8]> {
+        let from = usize::try_from(offset).ok()?;
+        let to = from.checked_add(bytes).filter(|to| *to <= KNOWN_BYTES_MAX)?;
+        let before = self.known.len();
+        if to > before {
+            // Whole words, so that the next ones begin with one.
+            self.known.resize(to.next_multiple_of(8), 0);
+            self.pattern.fill(before as u64, self.known.get_mut(before..)?);
+        }
+        self.known.get(from..to)
+    }
+
+    /// So many bytes from an offset on, if they are among those that are kept, which can be read
+    /// while the rest of the world is changed. Until they are [taken back](Self::take_back) none are
+    /// looked at.
+    pub(super) fn lend(&mut self, offset: u64, bytes: usize) -> Option<Lent> {
+        self.known(offset, bytes)?;
+        let from = usize::try_from(offset).ok()?;
+        Some(Lent::new(std::mem::take(&mut self.known), from..from + bytes))
+    }
+
+    /// What was lent.
+    pub(super) fn take_back(&mut self, lent: Lent) {
+        self.known = lent.into_bytes();
+    }
+
+    /// Writes the bytes from an offset on.
+    pub(super) fn fill(&mut self, offset: u64, into: &mut [u8]) {
+        match self.known(offset, into.len()) {
+            Some(known) => into.copy_from_slice(known),
+            None => self.pattern.fill(offset, into),
+        }
+    }
+
+    /// Where `bytes`, which should be those from an offset on, are others. `None`: nowhere.
+    pub(super) fn mismatch(&mut self, offset: u64, bytes: &[u8]) -> Option<u64> {
+        if self.known(offset, bytes.len()) == Some(bytes) {
+            return None;
+        }
+        self.pattern.mismatch(offset, bytes)
+    }
+}
+
 /// What the target has of a flow.
 #[derive(Debug, Default)]
 pub(super) struct Targeted {
@@ -55,7 +119,7 @@ pub(super) struct Targeted {
     pub(super) stream: Option<StreamId>,
     pub(super) taken: u64,
     /// What is to be given back as it came.
-    pub(super) echoes: VecDeque<Bytes>,
+    pub(super) echoes: Elements,
     /// The request is over, since then.
     pub(super) asked: Option<Tick>,
     pub(super) answer: Option<Answer>,
@@ -66,13 +130,26 @@ pub(super) struct Targeted {
     pub(super) is_done: bool,
 }
 
+impl Targeted {
+    /// Nothing, with the memory of before.
+    fn renew(&mut self) {
+        let Self { stream, taken, echoes, asked, answer, chunk, part, sent, is_done } = self;
+        (*stream, *asked, *answer) = (None, None, None);
+        (*taken, *part, *sent, *chunk) = (0, 0, 0, 0);
+        *is_done = false;
+        echoes.clear();
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) id: FlowId,
+    /// By which whoever opens it has proved who that is.
+    pub(super) key: Hidden,
     pub(super) life: Lifecycle,
     pub(super) stream: Option<StreamId>,
-    pub(super) request: Pattern,
-    pub(super) response: Pattern,
+    pub(super) request: Carried,
+    pub(super) response: Carried,
     /// The adapters and the session know it.
     pub(super) is_open: bool,
     pub(super) opens_at: Tick,
@@ -84,7 +161,7 @@ pub(super) struct Flow {
     /// What the ingress adapter put out.
     pub(super) entered: Expected,
     /// What came back and was not taken: elements, and how much of the first was.
-    pub(super) arrived: VecDeque<Bytes>,
+    pub(super) arrived: Elements,
     pub(super) arrived_part: usize,
     /// The response is over: nothing comes behind what arrived.
     pub(super) is_answered: bool,
@@ -115,17 +192,18 @@ impl Flow {
         let id = plan.flow;
         Self {
             id,
+            key: pattern::key(seed, id),
             life: Lifecycle::default(),
             stream: None,
-            request: Pattern::new(seed, id, Direction::Request),
-            response: Pattern::new(seed, id, Direction::Response),
+            request: Carried::new(seed, id, Direction::Request),
+            response: Carried::new(seed, id, Direction::Response),
             is_open: false,
             opens_at: plan.opens_at,
             source: Sent::default(),
             is_stalled: false,
             offers: false,
             entered: Expected::default(),
-            arrived: VecDeque::new(),
+            arrived: Elements::default(),
             arrived_part: 0,
             is_answered: false,
             handed: Expected::default(),
@@ -140,6 +218,61 @@ impl Flow {
             target: Targeted::default(),
             answers: false,
         }
+    }
+
+    /// As a new one, with the memory of before.
+    pub(super) fn renew(&mut self, seed: u64, plan: &FlowPlan) {
+        // Every field by its name: none can be forgotten.
+        let Self {
+            id,
+            key,
+            life,
+            stream,
+            request,
+            response,
+            is_open,
+            opens_at,
+            source,
+            is_stalled,
+            offers,
+            entered,
+            arrived,
+            arrived_part,
+            is_answered,
+            handed,
+            egress_is_full,
+            accepts,
+            sunk,
+            broken_by_source,
+            broken,
+            lost,
+            is_ended,
+            sink_knows,
+            target,
+            answers,
+        } = self;
+        *id = plan.flow;
+        *key = pattern::key(seed, plan.flow);
+        *life = Lifecycle::default();
+        *stream = None;
+        request.renew(seed, plan.flow, Direction::Request);
+        response.renew(seed, plan.flow, Direction::Response);
+        *opens_at = plan.opens_at;
+        *source = Sent::default();
+        for expected in [entered, handed, sunk] {
+            *expected = Expected::default();
+        }
+        arrived.clear();
+        *arrived_part = 0;
+        *broken = None;
+        *lost = [false; 2];
+        for flag in [is_open, is_stalled, offers, is_answered, egress_is_full, accepts] {
+            *flag = false;
+        }
+        for flag in [broken_by_source, is_ended, sink_knows, answers] {
+            *flag = false;
+        }
+        target.renew();
     }
 
     /// It is over, and everybody knows.

@@ -14,11 +14,14 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `arena` | memory that runs share, one after another |
 //! | `flow` | what is known of one flow, on all sides |
+//! | `elements` | bytes that wait |
 //! | `near` | the client's side: the boundary between adapters and session |
 //! | `far` | the server's side, and the target |
 //! | `pipe` | the network, one way |
 //! | `fault` | what is done to flows, adapters, sink and time |
+//! | `number` | the numbers of flows, as adapters see them |
 //! | `sink` | what the egress adapter gives, checked |
 //!
 //! # Invariants
@@ -27,30 +30,36 @@
 //!    an adapter that asks to be polled again and again is stopped by `steps_max`.
 //! 2. Adapters see nothing of one another, and nothing of the world but their [`Context`].
 
+mod arena;
+mod elements;
 mod far;
 mod fault;
 mod flow;
 mod near;
+mod number;
 mod pipe;
 mod sink;
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
-use becket_wire::{Limits, Role, Session};
+use becket_wire::{Limits, Session, StreamId};
 
+pub use self::arena::Arena;
+use self::elements::Pool;
 pub use self::fault::Factory;
 use self::fault::{Lasting, Slot};
 use self::flow::{Expected, Flow};
+use self::number::Numbers;
 use self::pipe::Pipe;
 use crate::carrier::{Carrier, Hazard};
 use crate::choice::{Choices, Random};
 use crate::config::Config;
 use crate::contract::{
-    Adapter, AdapterError, Calls, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowEvent,
-    FlowId, IngressAdapter, Outlet, Tick,
+    Adapter, AdapterError, Calls, Capability, Chunk, Context, EgressAdapter, FlowEvent, FlowId,
+    Hidden, IngressAdapter, Outlet, Tick,
 };
 use crate::fault::{FaultPlan, Strikes};
+use crate::pattern;
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
 use crate::trace::{Call, Place, Trace, What};
@@ -102,46 +111,91 @@ enum Task {
     Egress,
 }
 
-const TASKS: [Task; 9] = [
-    Task::Offer,
-    Task::Ingress,
-    Task::ClientSends,
-    Task::Up,
-    Task::Answer,
-    Task::ServerSends,
-    Task::Down,
-    Task::Accept,
-    Task::Egress,
-];
+impl Task {
+    /// How many there are.
+    const ALL: usize = 9;
 
-/// Runs one setup. What happened is in the trace.
+    /// That of this number, which is its place in this list.
+    #[inline]
+    const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::Offer,
+            1 => Self::Ingress,
+            2 => Self::ClientSends,
+            3 => Self::Up,
+            4 => Self::Answer,
+            5 => Self::ServerSends,
+            6 => Self::Down,
+            7 => Self::Accept,
+            8 => Self::Egress,
+            _ => return None,
+        })
+    }
+}
+
+/// The numbers of the tasks that are in a set, ascending.
+#[derive(Clone, Copy)]
+struct Enabled {
+    numbers: [u8; Task::ALL],
+    count: u8,
+}
+
+/// Those of each set of tasks. A bit stands for each task, the lowest for the first.
+static ENABLED: [Enabled; 1 << Task::ALL] = {
+    let mut all = [Enabled { numbers: [0; Task::ALL], count: 0 }; 1 << Task::ALL];
+    let mut rest = all.as_mut_slice();
+    let mut set = 0_usize;
+    while let Some((enabled, behind)) = rest.split_first_mut() {
+        *enabled = Enabled::of(set);
+        set += 1;
+        rest = behind;
+    }
+    all
+};
+
+impl Enabled {
+    const fn of(set: usize) -> Self {
+        let (mut numbers, mut count, mut number) = ([0; Task::ALL], 0, 0);
+        while number < Task::ALL as u8 {
+            if set >> number & 1 == 1
+                && let Some((place, _)) = numbers.split_at_mut(count as usize).1.split_first_mut()
+            {
+                *place = number;
+                count += 1;
+            }
+            number += 1;
+        }
+        Self { numbers, count }
+    }
+
+    #[inline]
+    fn numbers(&self) -> &[u8] {
+        self.numbers.get(..usize::from(self.count)).unwrap_or_default()
+    }
+}
+
+/// Runs one setup, with the memory of this thread's runs before. What happened is in the trace.
 pub fn run(
     setup: &Setup<'_>,
-    (ingress, egress): (&mut dyn IngressAdapter, &mut dyn EgressAdapter),
+    adapters: (&mut dyn IngressAdapter, &mut dyn EgressAdapter),
     choices: &mut Choices,
     trace: &mut Trace,
 ) {
-    let parts = Parts::new(setup, choices, trace);
-    let mut world =
-        World { ingress: Slot::Lent(ingress), egress: Slot::Lent(egress), factory: None, parts };
-    world.run();
+    arena::shared(|arena| arena.run(setup, adapters, choices, trace));
 }
 
 /// Runs one setup with adapters from a factory, which makes another when one crashes. Without a
 /// factory none does.
 pub fn run_with(setup: &Setup<'_>, factory: Factory<'_>, choices: &mut Choices, trace: &mut Trace) {
-    let parts = Parts::new(setup, choices, trace);
-    let (ingress, egress) = factory();
-    let factory = Some(factory);
-    let mut world =
-        World { ingress: Slot::Made(ingress), egress: Slot::Made(egress), factory, parts };
-    world.run();
+    arena::shared(|arena| arena.run_with(setup, factory, choices, trace));
 }
 
 struct World<'a> {
     ingress: Slot<'a, dyn IngressAdapter + 'a>,
     egress: Slot<'a, dyn EgressAdapter + 'a>,
     factory: Option<Factory<'a>>,
+    /// What an adapter says while it is called.
+    calls: &'a mut Calls,
     parts: Parts<'a>,
 }
 
@@ -151,20 +205,27 @@ struct Parts<'a> {
     choices: &'a mut Choices,
     trace: &'a mut Trace,
     now: Tick,
-    flows: Vec<Flow>,
-    client: Session,
-    server: Session,
-    up: Pipe,
-    down: Pipe,
-    calls: [Calls; 2],
+    flows: &'a mut [Flow],
+    numbers: Numbers,
+    client: &'a mut Session,
+    server: &'a mut Session,
+    up: &'a mut Pipe,
+    down: &'a mut Pipe,
+    /// Adapters that want to be polled, ingress first.
+    wants_poll: [bool; 2],
     random: [Random; 2],
     held: [u64; 2],
     /// Flows whose source may have something to offer.
-    to_offer: VecDeque<FlowId>,
+    to_offer: &'a mut Vec<FlowId>,
     /// Flows for which something came that the egress adapter has not taken.
-    to_accept: VecDeque<FlowId>,
+    to_accept: &'a mut Vec<FlowId>,
     /// Flows whose target may have something to send.
-    to_answer: VecDeque<FlowId>,
+    to_answer: &'a mut Vec<FlowId>,
+    /// Flows that have ended, of which nobody has seen to it.
+    ended: &'a mut Vec<FlowId>,
+    by_stream: &'a mut [Vec<FlowId>; 2],
+    pool: &'a mut Pool,
+    offered: &'a mut Vec<u8>,
     client_has: bool,
     server_has: bool,
     /// A session ended by an error.
@@ -173,6 +234,8 @@ struct Parts<'a> {
     lasting: Lasting,
     /// Where the sessions count from.
     origin: Instant,
+    /// What the configuration says that adapters prove who they are by.
+    identity: Hidden,
     /// Faults are over: by then every flow has to be.
     ends_by: Option<Tick>,
 }
@@ -203,6 +266,8 @@ impl World<'_> {
         self.parts.finish();
     }
 
+    #[cold]
+    #[inline(never)]
     fn say_what_is_left(&mut self) {
         let held = [self.ingress.buffered_bytes(), self.egress.buffered_bytes()];
         for (place, bytes) in [Place::Ingress, Place::Egress].into_iter().zip(held) {
@@ -221,12 +286,12 @@ impl World<'_> {
             Task::ClientSends => {
                 self.parts.client_has = false;
                 // What was refused goes when the pipe has room again, which it says.
-                self.parts.client.transmit(&mut self.parts.up);
+                self.parts.client.transmit(self.parts.up);
             }
             Task::ServerSends => {
                 self.parts.server_has = false;
                 // What was refused goes when the pipe has room again, which it says.
-                self.parts.server.transmit(&mut self.parts.down);
+                self.parts.server.transmit(self.parts.down);
             }
             Task::Up => {
                 self.parts.deliver_up();
@@ -241,17 +306,17 @@ impl World<'_> {
 
     fn poll(&mut self, place: Place) {
         let at = place as usize;
-        let Some(calls) = self.parts.calls.get_mut(at) else { return };
-        calls.wants_poll = false;
+        let Some(wants) = self.parts.wants_poll.get_mut(at) else { return };
+        *wants = false;
         if !self.parts.strikes.is_calm() {
             self.narrow();
         }
-        let Self { ingress, egress, parts, .. } = self;
+        let Self { ingress, egress, calls, parts, .. } = self;
         match place {
-            Place::Ingress => parts.call(place, &mut **ingress, |adapter, cx, parts| {
+            Place::Ingress => parts.call(place, (&mut **ingress, calls), |adapter, cx, parts| {
                 adapter.poll(cx, &mut Outlet::new(&mut near::Boundary(parts)));
             }),
-            _ => parts.call(place, &mut **egress, |adapter, cx, parts| {
+            _ => parts.call(place, (&mut **egress, calls), |adapter, cx, parts| {
                 adapter.poll(cx, &mut Outlet::new(&mut sink::Sink(parts)));
             }),
         }
@@ -261,16 +326,16 @@ impl World<'_> {
 
     /// Has an adapter do something with a flow; true: it did.
     fn ask(&mut self, place: Place, call: Call, flow: FlowId) -> bool {
-        let descriptor = Descriptor::of(self.parts.class(flow));
-        let cause = self.parts.cause(flow);
         if self.parts.has_lost(place, flow) {
             return false;
         }
-        let Self { ingress, egress, parts, .. } = self;
-        let asked = (call, flow, &descriptor, cause);
+        let Self { ingress, egress, calls, parts, .. } = self;
+        let asked = (call, flow);
         let result = match place {
-            Place::Ingress => parts.call(place, &mut **ingress, |it, cx, _| do_call(it, cx, asked)),
-            _ => parts.call(place, &mut **egress, |it, cx, _| do_call(it, cx, asked)),
+            Place::Ingress => {
+                parts.call(place, (&mut **ingress, calls), |it, cx, of| do_call(it, cx, of, asked))
+            }
+            _ => parts.call(place, (&mut **egress, calls), |it, cx, of| do_call(it, cx, of, asked)),
         };
         let refused = result.err().map(|error| error.class());
         self.parts.say(flow, What::Called { place, call, refused });
@@ -278,7 +343,19 @@ impl World<'_> {
     }
 
     /// What ended meanwhile is ended everywhere.
+    #[inline]
     fn see_to_ended(&mut self) {
+        if !self.parts.ended.is_empty() {
+            self.end_everywhere();
+        }
+        if self.parts.numbers.are_shared() {
+            self.parts.pass_numbers_on();
+        }
+        self.parts.may_unblock();
+    }
+
+    #[inline(never)]
+    fn end_everywhere(&mut self) {
         while let Some((flow, step)) = self.parts.next_ending() {
             match step {
                 flow::Ending::CloseBoth => {
@@ -290,6 +367,12 @@ impl World<'_> {
                     self.ask(Place::Ingress, Call::Close, flow);
                     if !self.ask(Place::Egress, Call::Reset, flow) {
                         self.ask(Place::Egress, Call::Close, flow);
+                        let claimed = self.egress.manifest().capabilities;
+                        let claims = claimed.has(Capability::FlowReset);
+                        if let Some(known) = self.parts.flow(flow).filter(|_| !claims) {
+                            // It never said that it could: its sink hears it from the runtime.
+                            known.sink_knows = true;
+                        }
                     }
                 }
             }
@@ -297,6 +380,8 @@ impl World<'_> {
     }
 
     /// Time passes until something is due. False: nothing ever is.
+    #[cold]
+    #[inline(never)]
     fn pass_time(&mut self) -> bool {
         let adapters = [self.ingress.deadline(), self.egress.deadline()];
         let next = adapters.into_iter().flatten().chain(self.parts.next_due());
@@ -306,8 +391,8 @@ impl World<'_> {
         let Some(next) = next else { return false };
         let parts = &mut self.parts;
         parts.now = next.max(parts.now.after(1)).after(parts.jump());
-        for (deadline, calls) in adapters.into_iter().zip(&mut parts.calls) {
-            calls.wants_poll |= deadline.is_some_and(|deadline| deadline <= parts.now);
+        for (deadline, wants) in adapters.into_iter().zip(&mut parts.wants_poll) {
+            *wants |= deadline.is_some_and(|deadline| deadline <= parts.now);
         }
         parts.wake_due();
         parts.refill();
@@ -320,150 +405,196 @@ impl World<'_> {
 fn do_call<A: Adapter + ?Sized>(
     adapter: &mut A,
     cx: &mut Context<'_>,
-    (call, flow, descriptor, cause): (Call, FlowId, &Descriptor, Cause),
+    parts: &mut Parts<'_>,
+    (call, flow): (Call, FlowId),
 ) -> Result<(), AdapterError> {
+    let seen = parts.numbers.seen(flow);
     match call {
-        Call::Open => adapter.open(cx, flow, descriptor),
-        Call::HalfClose => adapter.half_close(cx, flow),
-        Call::Reset => adapter.reset(cx, flow, cause),
-        Call::Close => adapter.close(cx, flow),
+        Call::Open => adapter.open(cx, seen, &parts.descriptor(flow)),
+        Call::HalfClose => adapter.half_close(cx, seen),
+        Call::Reset => adapter.reset(cx, seen, parts.cause(flow)),
+        Call::Close => adapter.close(cx, seen),
     }
 }
 
 impl<'a> Parts<'a> {
-    fn new(setup: &'a Setup<'a>, choices: &'a mut Choices, trace: &'a mut Trace) -> Self {
-        let seed = setup.config.deterministic_seed;
-        let random = Random::new(seed);
-        let origin = Instant::now();
-        let limits = limits(setup);
-        let flows: Vec<_> = setup.plans.iter().map(|plan| Flow::new(seed, plan)).collect();
-        Self {
+    fn new(
+        arena: &'a mut Arena,
+        setup: &'a Setup<'a>,
+        choices: &'a mut Choices,
+        trace: &'a mut Trace,
+    ) -> (Self, &'a mut Calls) {
+        let random = Random::new(setup.config.deterministic_seed);
+        let parts = Self {
             now: Tick(0),
-            client: Session::new(Role::Client, limits.clone(), origin),
-            server: Session::new(Role::Server, limits.clone(), origin),
-            up: Pipe::of(setup, limits.frame_body_bytes_max),
-            down: Pipe::of(setup, limits.frame_body_bytes_max),
-            calls: Default::default(),
+            flows: &mut arena.flows,
+            client: &mut arena.client,
+            server: &mut arena.server,
+            up: &mut arena.up,
+            down: &mut arena.down,
+            wants_poll: [false; 2],
             random: [random.fork(1), random.fork(2)],
             held: [0; 2],
-            to_offer: VecDeque::new(),
-            to_accept: VecDeque::new(),
-            to_answer: VecDeque::new(),
+            to_offer: &mut arena.to_offer,
+            to_accept: &mut arena.to_accept,
+            to_answer: &mut arena.to_answer,
+            ended: &mut arena.ended,
+            by_stream: &mut arena.by_stream,
+            pool: &mut arena.pool,
+            offered: &mut arena.offered,
             client_has: true,
             server_has: false,
             is_broken: false,
             strikes: Strikes::new(setup.faults),
             lasting: Lasting::default(),
-            origin,
+            origin: arena.origin,
+            identity: pattern::identity(setup.config.deterministic_seed),
             ends_by: None,
-            flows,
+            numbers: Numbers::new(setup.plans.len(), setup.config.max_flows),
             setup,
             choices,
             trace,
-        }
+        };
+        (parts, &mut arena.calls)
     }
 
     /// Calls an adapter, and sees to what it said meanwhile.
+    #[inline]
     fn call<A: Adapter + ?Sized, R>(
         &mut self,
         place: Place,
-        adapter: &mut A,
+        (adapter, calls): (&mut A, &mut Calls),
         act: impl FnOnce(&mut A, &mut Context<'_>, &mut Self) -> R,
     ) -> R {
         let at = place as usize;
-        let mut calls = self.calls.get_mut(at).map(std::mem::take).unwrap_or_default();
+        calls.wants_poll = false;
         let mut random = self.random.get(at).cloned().unwrap_or_else(|| Random::new(0));
-        let mut cx = Context::new(self.now, &mut random, BUDGET_BYTES, &mut calls);
+        let mut cx = Context::new(self.now, &mut random, BUDGET_BYTES, calls);
         let result = act(adapter, &mut cx, self);
-        for flow in calls.with_room.drain(..) {
-            self.has_room(place, flow);
-        }
-        if let Some(kept) = self.calls.get_mut(at) {
-            // What came of the call may have been another reason for a poll.
-            calls.wants_poll |= kept.wants_poll;
-            *kept = calls;
-        }
+        self.was_called(place, calls, random, adapter.buffered_bytes());
+        result
+    }
+
+    /// What came of a call besides its result: what the adapter said, and how many bytes it holds.
+    fn was_called(&mut self, place: Place, calls: &mut Calls, random: Random, held: u64) {
+        let at = place as usize;
         if let Some(kept) = self.random.get_mut(at) {
             *kept = random;
         }
-        let held = adapter.buffered_bytes();
+        if !calls.with_room.is_empty() {
+            self.have_room(place, calls);
+        }
+        if let Some(wants) = self.wants_poll.get_mut(at) {
+            *wants |= calls.wants_poll;
+        }
         if let Some(before) = self.held.get_mut(at).filter(|before| **before < held) {
             *before = held;
             self.trace.push(self.now, RUN, What::Holds { place, bytes: held });
         }
-        result
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn have_room(&mut self, place: Place, calls: &mut Calls) {
+        for seen in calls.with_room.drain(..) {
+            self.has_room(place, self.numbers.whose(seen));
+        }
     }
 
     /// One of the tasks for which there is something to do.
     fn choose(&mut self) -> Option<Task> {
-        let mut can = [0; TASKS.len()];
-        let mut count = 0;
-        for (number, task) in (0..).zip(TASKS) {
-            if self.can(task)
-                && let Some(place) = can.get_mut(count)
-            {
-                *place = number;
-                count += 1;
-            }
-        }
-        let can = can.get(..count).filter(|can| !can.is_empty())?;
-        let chosen = can.get(self.choices.schedule(can)).copied()?;
-        TASKS.get(usize::from(chosen)).copied()
-    }
-
-    fn can(&self, task: Task) -> bool {
-        let [ingress, egress] = &self.calls;
-        match task {
-            Task::Offer => self.client.is_ready() && !self.to_offer.is_empty(),
-            Task::Ingress => ingress.wants_poll,
-            Task::ClientSends => self.client_has,
-            Task::Up => self.up.is_due(self.now) && !self.is_broken,
-            Task::Answer => !self.to_answer.is_empty(),
-            Task::ServerSends => self.server_has,
-            Task::Down => self.down.is_due(self.now) && !self.is_broken,
-            Task::Accept => !self.to_accept.is_empty(),
-            Task::Egress => egress.wants_poll,
-        }
+        let [ingress, egress] = self.wants_poll;
+        let is_up = !self.is_broken;
+        // In the order of their numbers. All are looked at, so that nothing has to be foreseen.
+        let can = [
+            self.client.is_ready() & !self.to_offer.is_empty(),
+            ingress,
+            self.client_has,
+            is_up & self.up.is_due(self.now),
+            !self.to_answer.is_empty(),
+            self.server_has,
+            is_up & self.down.is_due(self.now),
+            !self.to_accept.is_empty(),
+            egress,
+        ];
+        let set = (0..).zip(can).fold(0, |set, (at, can)| set | usize::from(can) << at);
+        let enabled = ENABLED.get(set)?.numbers();
+        let chosen = enabled.get(self.choices.schedule(enabled)).copied()?;
+        Task::from_number(chosen)
     }
 
     /// One of the flows in a line, the first if nothing is chosen.
-    fn pick(choices: &mut Choices, line: &mut VecDeque<FlowId>) -> Option<FlowId> {
-        let number = |at| line.get(at).map_or(0, |flow| flow.number());
+    #[inline]
+    fn pick(choices: &mut Choices, line: &mut Vec<FlowId>) -> Option<FlowId> {
+        let number = |at: usize| line.get(at).map_or(0, |flow: &FlowId| flow.number());
         let chosen = choices.next_flow(line.len(), number);
-        line.remove(chosen)
+        // Those behind it move up. No line is longer than flows may be open at once, and most are
+        // very short.
+        let mut picked = line.pop()?;
+        for place in line.iter_mut().skip(chosen).rev() {
+            std::mem::swap(place, &mut picked);
+        }
+        Some(picked)
     }
 
+    #[inline]
     fn flow(&mut self, flow: FlowId) -> Option<&mut Flow> {
-        self.flows.get_mut((flow.number() as usize).checked_sub(1)?)
+        by_id(self.flows, flow)
+    }
+
+    #[inline]
+    fn known(&self, flow: FlowId) -> Option<&Flow> {
+        self.flows.get((flow.number() as usize).checked_sub(1)?)
+    }
+
+    /// Something of a flow is over: if that was the last, it has ended, and somebody has to see to it.
+    fn may_have_ended(&mut self, id: FlowId) {
+        if self.known(id).is_some_and(|flow| flow.is_open && flow.ending().is_some()) {
+            self.ended.push(id);
+        }
+    }
+
+    /// A stream is this flow's, for the client or for the server. Streams with an index that was used
+    /// before are told apart by whom they belong to says: nothing more is heard of the ones before.
+    fn is_whose(&mut self, stream: StreamId, flow: FlowId, is_client: bool) {
+        let [client, server] = &mut *self.by_stream;
+        let (by_stream, at) = (if is_client { client } else { server }, stream.index() as usize);
+        if at >= by_stream.len() {
+            by_stream.resize(at + 1, RUN);
+        }
+        if let Some(place) = by_stream.get_mut(at) {
+            *place = flow;
+        }
     }
 
     /// One way of the network, and what may become of what is on it.
     fn way(&mut self, is_up: bool) -> (&mut Pipe, Hazard<'_>) {
         let (now, strikes) = (self.now, &mut self.strikes);
         let (choices, trace) = (&mut *self.choices, &mut *self.trace);
-        let pipe = if is_up { &mut self.up } else { &mut self.down };
+        let pipe = if is_up { &mut *self.up } else { &mut *self.down };
         (pipe, Hazard { now, strikes, choices, trace })
     }
 
     /// The adapter that knew this flow crashed.
-    fn has_lost(&mut self, place: Place, flow: FlowId) -> bool {
-        self.flow(flow).is_some_and(|flow| flow.lost.get(place as usize) == Some(&true))
+    fn has_lost(&self, place: Place, flow: FlowId) -> bool {
+        self.known(flow).is_some_and(|flow| flow.lost.get(place as usize) == Some(&true))
     }
 
+    #[inline(always)]
     fn say(&mut self, flow: FlowId, what: What) {
         self.trace.push(self.now, flow, what);
     }
 
     /// Bytes were put out where they are taken: whether they are the next.
-    fn put_out(&mut self, place: Place, chunk: &Chunk, bytes: &[u8]) {
-        let Chunk { flow: id, sequence, offset, is_final, .. } = *chunk;
+    fn put_out(&mut self, place: Place, id: FlowId, chunk: &Chunk, bytes: &[u8]) {
+        let Chunk { sequence, offset, is_final, .. } = *chunk;
         let is_echo = self.setup.behaviour.is_echo();
         let count = bytes.len() as u64;
         let Some(flow) = self.flow(id) else { return };
         let (pattern, expected) = match place {
-            Place::Ingress => (flow.request, &mut flow.entered),
-            _ if is_echo => (flow.request, &mut flow.sunk),
-            _ => (flow.response, &mut flow.sunk),
+            Place::Ingress => (&mut flow.request, &mut flow.entered),
+            _ if is_echo => (&mut flow.request, &mut flow.sunk),
+            _ => (&mut flow.response, &mut flow.sunk),
         };
         let next = *expected;
         expected.sequence += 1;
@@ -480,6 +611,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Something happens to a flow, by somebody.
+    #[inline]
     fn happens(&mut self, place: Place, flow: FlowId, event: FlowEvent) {
         use crate::contract::Resolved;
         let Some(known) = self.flow(flow) else { return };
@@ -494,6 +626,8 @@ impl<'a> Parts<'a> {
     }
 
     /// The end of the run: whoever is not over now never will be.
+    #[cold]
+    #[inline(never)]
     fn finish(&mut self) {
         for at in 0..self.flows.len() {
             let Some(flow) = self.flows.get(at).filter(|flow| !flow.is_settled()) else { continue };
@@ -502,6 +636,11 @@ impl<'a> Parts<'a> {
         }
         self.say(RUN, What::Finished);
     }
+}
+
+#[inline]
+fn by_id(flows: &mut [Flow], flow: FlowId) -> Option<&mut Flow> {
+    flows.get_mut((flow.number() as usize).checked_sub(1)?)
 }
 
 /// The limits of both sessions: those of the run. Who looks often whether the other side is there

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::flow::Ending;
 use super::{Parts, World};
 use crate::contract::{
-    Cause, Chunk, Class, FlowEvent, FlowId, FlowState, Tick,
+    Cause, Chunk, Class, Descriptor, FlowEvent, FlowId, FlowState, Tick,
     outlet::{Receiver, Refused},
 };
 use crate::pattern::Direction;
@@ -23,18 +23,30 @@ pub(super) const ERROR: u16 = codes::APPLICATION + 1;
 /// Elements of each flow that may be under way, whatever their length.
 pub(super) const MESSAGES: u32 = 64;
 
-/// A frame that could not be taken, which ends the session.
-pub(super) struct Broken;
+/// The names of the first streams' flows, which need no memory.
+static NAMES: [[u8; 4]; 65] = {
+    let mut names = [[0; 4]; 65];
+    let (mut rest, mut number) = (names.as_mut_slice(), 0_u32);
+    while let Some((name, behind)) = rest.split_first_mut() {
+        *name = number.to_le_bytes();
+        number += 1;
+        rest = behind;
+    }
+    names
+};
+
+/// A frame that could not be taken, which ends the session with this code.
+pub(super) struct Broken(pub(super) u16);
 
 impl From<DecodeError> for Broken {
     fn from(_: DecodeError) -> Self {
-        Self
+        Self(codes::PROTOCOL)
     }
 }
 
 impl From<SessionError> for Broken {
-    fn from(_: SessionError) -> Self {
-        Self
+    fn from(error: SessionError) -> Self {
+        Self(error.code())
     }
 }
 
@@ -42,7 +54,7 @@ impl World<'_> {
     /// One source opens its flow, or offers what is due.
     pub(super) fn offer(&mut self) {
         let parts = &mut self.parts;
-        let Some(id) = Parts::pick(parts.choices, &mut parts.to_offer) else { return };
+        let Some(id) = Parts::pick(parts.choices, parts.to_offer) else { return };
         let end = parts.setup.plans.get((id.number() as usize).wrapping_sub(1));
         let Some((flow, plan)) = parts.flow(id).zip(end) else { return };
         flow.offers = false;
@@ -54,6 +66,7 @@ impl World<'_> {
         if flow.is_open { self.offer_next(id) } else { self.open(id) }
     }
 
+    #[inline(never)]
     fn open(&mut self, id: FlowId) {
         self.parts.happens(Place::Ingress, id, FlowEvent::Open);
         let mut known = 0;
@@ -69,7 +82,8 @@ impl World<'_> {
             if let Some(flow) = self.parts.flow(id) {
                 (flow.is_ended, flow.sink_knows) = (true, true);
             }
-            return self.parts.happens(Place::Ingress, id, FlowEvent::Fail);
+            self.parts.happens(Place::Ingress, id, FlowEvent::Fail);
+            return self.see_to_ended();
         }
         if let Some(flow) = self.parts.flow(id) {
             flow.is_open = true;
@@ -81,7 +95,7 @@ impl World<'_> {
         let setup = self.parts.setup;
         let Some(plan) = setup.plans.get(id.number() as usize - 1) else { return };
         let Some(flow) = self.parts.flow(id) else { return };
-        let (sent, request) = (flow.source, flow.request);
+        let sent = flow.source;
         let Some(planned) = plan.chunks.get(sent.chunk) else {
             return self.end_source(id, plan.end);
         };
@@ -89,19 +103,32 @@ impl World<'_> {
         let left = planned.bytes - sent.part;
         let part = self.parts.part_of(id, left);
         let chunk = Chunk {
-            flow: id,
+            flow: self.parts.numbers.seen(id),
             sequence: sent.chunk as u64 + 1,
             offset: sent.offset,
             bytes: part,
             is_final: is_last && part == left && plan.end.is_final(),
         };
-        let mut bytes = vec![0; part as usize];
-        request.fill(sent.offset, &mut bytes);
+        let mut unknown = std::mem::take(self.parts.offered);
+        let Some(flow) = self.parts.flow(id) else { return };
+        let known = flow.request.lend(sent.offset, part as usize);
+        let bytes = match &known {
+            Some(known) => known.bytes(),
+            None => {
+                unknown.resize(part as usize, 0);
+                flow.request.fill(sent.offset, &mut unknown);
+                &unknown
+            }
+        };
         let place = Place::Ingress;
         self.parts.say(id, offered(place, &chunk));
-        let result = self
-            .parts
-            .call(place, &mut *self.ingress, |ingress, cx, _| ingress.offer(cx, &chunk, &bytes));
+        let ingress = (&mut *self.ingress, &mut *self.calls);
+        let result =
+            self.parts.call(place, ingress, |ingress, cx, _| ingress.offer(cx, &chunk, bytes));
+        if let (Some(flow), Some(known)) = (self.parts.flow(id), known) {
+            flow.request.take_back(known);
+        }
+        *self.parts.offered = unknown;
         match result {
             Ok(taken) => {
                 let taken = taken as u64;
@@ -117,6 +144,8 @@ impl World<'_> {
     }
 
     /// All chunks were taken: how the plan ends is done.
+    #[cold]
+    #[inline(never)]
     fn end_source(&mut self, id: FlowId, end: End) {
         if let Some(flow) = self.parts.flow(id) {
             flow.source.is_done = true;
@@ -147,17 +176,20 @@ impl World<'_> {
     }
 
     /// The ingress adapter is offered a chunk that it may not take.
+    #[cold]
+    #[inline(never)]
     fn stray(&mut self, id: FlowId, gap: u64) {
         let Some(flow) = self.parts.flow(id) else { return };
         let (sequence, offset) = (flow.source.chunk as u64 + 1, flow.source.offset + gap);
         let mut bytes = [0; STRAY_BYTES as usize];
         flow.request.fill(offset, &mut bytes);
-        let chunk = Chunk { flow: id, sequence, offset, bytes: STRAY_BYTES, is_final: false };
+        let seen = self.parts.numbers.seen(id);
+        let chunk = Chunk { flow: seen, sequence, offset, bytes: STRAY_BYTES, is_final: false };
         let place = Place::Ingress;
         self.parts.say(id, offered(place, &chunk));
-        let result = self
-            .parts
-            .call(place, &mut *self.ingress, |ingress, cx, _| ingress.offer(cx, &chunk, &bytes));
+        let ingress = (&mut *self.ingress, &mut *self.calls);
+        let result =
+            self.parts.call(place, ingress, |ingress, cx, _| ingress.offer(cx, &chunk, &bytes));
         let what = match result {
             Ok(taken) => What::Took { place, bytes: taken as u64 },
             Err(error) => What::OfferRefused { place, class: error.class() },
@@ -168,31 +200,36 @@ impl World<'_> {
     /// The egress adapter is offered what came for a flow.
     pub(super) fn accept(&mut self) {
         let parts = &mut self.parts;
-        let Some(id) = Parts::pick(parts.choices, &mut parts.to_accept) else { return };
+        let Some(id) = Parts::pick(parts.choices, parts.to_accept) else { return };
         let Some(flow) = parts.flow(id) else { return };
         flow.accepts = false;
         if flow.broken.is_some() || flow.handed.is_over {
             return;
         }
-        let (element, part) = (flow.arrived.front().cloned(), flow.arrived_part);
         let is_final = flow.is_answered && flow.arrived.len() <= 1;
-        if element.is_none() && !is_final {
+        if flow.arrived.is_empty() && !is_final {
             return;
         }
         let (sequence, offset) = (flow.handed.sequence, flow.handed.offset);
-        let rest = element.unwrap_or_default().slice(part..);
-        let bytes = rest.slice(..parts.part_of(id, rest.len() as u64) as usize);
-        let is_rest = bytes.len() == rest.len();
+        let lent = flow.arrived.lend(flow.arrived_part);
+        let rest = lent.bytes().len();
+        let count = parts.part_of(id, rest as u64) as usize;
+        let bytes = lent.bytes().get(..count).unwrap_or_default();
+        let is_rest = count == rest;
         let is_final = is_final && is_rest;
-        let chunk = Chunk { flow: id, sequence, offset, bytes: bytes.len() as u64, is_final };
+        let flow = parts.numbers.seen(id);
+        let chunk = Chunk { flow, sequence, offset, bytes: count as u64, is_final };
         let place = Place::Egress;
         parts.say(id, offered(place, &chunk));
-        let result =
-            parts.call(place, &mut *self.egress, |egress, cx, _| egress.accept(cx, &chunk, &bytes));
+        let egress = (&mut *self.egress, &mut *self.calls);
+        let result = parts.call(place, egress, |egress, cx, _| egress.accept(cx, &chunk, bytes));
+        if let Some(flow) = parts.flow(id) {
+            flow.arrived.take_back(lent);
+        }
         match result {
             Ok(taken) => {
                 self.parts.say(id, What::Took { place, bytes: taken as u64 });
-                self.parts.egress_took(id, &chunk, taken.min(bytes.len()), is_rest);
+                self.parts.egress_took(id, &chunk, taken.min(count), is_rest);
             }
             Err(error) => {
                 self.parts.say(id, What::OfferRefused { place, class: error.class() });
@@ -214,13 +251,19 @@ fn offered(place: Place, chunk: &Chunk) -> What {
 }
 
 impl Parts<'_> {
-    pub(super) fn class(&self, flow: FlowId) -> Class {
+    fn class(&self, flow: FlowId) -> Class {
         let plan = self.setup.plans.get((flow.number() as usize).wrapping_sub(1));
         plan.map_or(Class::Normal, |plan| plan.class)
     }
 
-    pub(super) fn cause(&mut self, flow: FlowId) -> Cause {
-        self.flow(flow).and_then(|flow| flow.broken).unwrap_or(Cause::Reset)
+    /// What adapters are told of a flow that opens.
+    pub(super) fn descriptor(&self, flow: FlowId) -> Descriptor {
+        let key = self.known(flow).map(|flow| flow.key).unwrap_or_default();
+        Descriptor::of(self.class(flow)).with(key, self.identity)
+    }
+
+    pub(super) fn cause(&self, flow: FlowId) -> Cause {
+        self.known(flow).and_then(|flow| flow.broken).unwrap_or(Cause::Reset)
     }
 
     /// Sources and targets whose time has come get into their lines.
@@ -232,14 +275,14 @@ impl Parts<'_> {
     }
 
     /// The flow gets into the line of those who offer, if it has something.
-    fn may_offer(&mut self, id: FlowId) {
+    pub(super) fn may_offer(&mut self, id: FlowId) {
         if self.source_due(id).is_none_or(|due| due > self.now) {
             return;
         }
         let Some(flow) = self.flow(id) else { return };
         if !flow.offers && !flow.is_stalled {
             flow.offers = true;
-            self.to_offer.push_back(id);
+            self.to_offer.push(id);
         }
     }
 
@@ -252,7 +295,8 @@ impl Parts<'_> {
             return None;
         }
         if !flow.is_open {
-            return Some(flow.opens_at);
+            let opens_at = flow.opens_at;
+            return self.numbers.has_turn(id).then_some(opens_at);
         }
         let now = Tick(0);
         Some(plan.chunks.get(flow.source.chunk).map_or(now, |chunk| chunk.at))
@@ -315,6 +359,7 @@ impl Parts<'_> {
     }
 
     /// A stream for the flow. False: the session has none.
+    #[inline(never)]
     fn open_stream(&mut self, id: FlowId) -> bool {
         let priority = match self.class(id) {
             Class::Interactive => Priority::High,
@@ -322,18 +367,24 @@ impl Parts<'_> {
             Class::Bulk => Priority::Low,
         };
         let credit = Credit::new(MESSAGES, self.setup.window_bytes);
-        let name = Bytes::copy_from_slice(&id.number().to_le_bytes());
+        let name = match NAMES.get(id.number() as usize) {
+            Some(name) => Bytes::from_static(name),
+            None => self.pool.copy_of(&id.number().to_le_bytes()),
+        };
         self.client_has = true;
         let Ok(stream) = self.client.open(SERVICE, priority, credit, name) else { return false };
         if let Some(flow) = self.flow(id) {
             flow.stream = Some(stream);
         }
+        self.is_whose(stream, id, true);
         self.say(id, What::Stream { stream: stream.number() });
         true
     }
 
     fn of_stream(&self, stream: StreamId) -> Option<FlowId> {
-        self.flows.iter().find(|flow| flow.stream == Some(stream)).map(|flow| flow.id)
+        let [by_stream, _] = &*self.by_stream;
+        let id = *by_stream.get(stream.index() as usize)?;
+        self.known(id).filter(|flow| flow.stream == Some(stream)).map(|flow| flow.id)
     }
 
     /// The flow gets into the line of those for whom something came.
@@ -342,7 +393,7 @@ impl Parts<'_> {
         let has = !flow.arrived.is_empty() || flow.is_answered && !flow.handed.is_over;
         if has && !flow.accepts && !flow.egress_is_full && flow.broken.is_none() {
             flow.accepts = true;
-            self.to_accept.push_back(id);
+            self.to_accept.push(id);
         }
     }
 
@@ -355,7 +406,7 @@ impl Parts<'_> {
             flow.handed.sequence += 1;
             flow.handed.is_over = chunk.is_final;
             flow.arrived_part = 0;
-            messages = u32::from(flow.arrived.pop_front().is_some());
+            messages = u32::from(flow.arrived.pop());
         } else {
             flow.egress_is_full = (taken as u64) < chunk.bytes;
         }
@@ -366,6 +417,9 @@ impl Parts<'_> {
             let _over = self.client.grant(stream, messages, taken as u64);
             self.client_has = true;
         }
+        if taken > 0 {
+            self.may_block(id);
+        }
         self.may_accept(id);
     }
 
@@ -374,21 +428,25 @@ impl Parts<'_> {
         let (pipe, mut hazard) = self.way(false);
         let is_whole = pipe.carry(&mut hazard).is_ok();
         if !is_whole {
-            return self.session_over(true);
+            return self.session_over(true, codes::PROTOCOL);
         }
         self.server_has |= self.down.has_room_again();
-        let mut pipe = std::mem::replace(&mut self.down, super::Pipe::new(0));
-        let result = pipe.frames(|frame| -> Result<(), Broken> {
+        let bytes = self.down.lend();
+        let taken = self.take_down(&bytes);
+        self.down.take_back(bytes);
+        if let Err(Broken(code)) = taken {
+            self.session_over(true, code);
+        }
+    }
+
+    fn take_down(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        while let Some(frame) = self.down.next(bytes)? {
             self.client_has = true;
             if let Some(event) = self.client.receive(frame)? {
                 self.client_event(event);
             }
-            Ok(())
-        });
-        self.down = pipe;
-        if result.is_err() {
-            self.session_over(true);
         }
+        Ok(())
     }
 
     fn client_event(&mut self, event: Event<'_>) {
@@ -396,16 +454,16 @@ impl Parts<'_> {
             Event::Accepted { stream, .. } => {
                 let Some(id) = self.of_stream(stream) else { return };
                 self.happens(Place::Network, id, FlowEvent::Opened);
+                self.nears_its_end(Place::Network, id);
                 self.wake_ingress();
             }
             Event::Credit { .. } | Event::Ready { .. } => self.wake_ingress(),
             Event::Element { stream, body, .. } => {
                 let Some(id) = self.of_stream(stream) else { return };
-                let bytes = body.into_bytes();
                 let direction = Direction::Response;
-                self.say(id, What::Crossed { direction, bytes: bytes.len() as u64 });
+                self.say(id, What::Crossed { direction, bytes: body.len() as u64 });
                 if let Some(flow) = self.flow(id) {
-                    flow.arrived.push_back(bytes);
+                    flow.arrived.push(&body);
                 }
                 self.may_accept(id);
             }
@@ -415,9 +473,7 @@ impl Parts<'_> {
                 if let Some(flow) = self.flow(id) {
                     flow.is_answered = true;
                 }
-                if self.flow(id).is_some_and(|flow| flow.life.state() == FlowState::Open) {
-                    self.happens(Place::Network, id, FlowEvent::Drain);
-                }
+                self.nears_its_end(Place::Network, id);
                 self.may_accept(id);
             }
             Event::Reset { stream, code, .. } => {
@@ -425,17 +481,31 @@ impl Parts<'_> {
                 self.say(id, What::StreamOver { is_reset: true, code });
                 self.break_off(id, if code == RESET { Cause::Reset } else { Cause::Error });
             }
-            Event::Closed { .. } => self.session_over(true),
+            Event::Closed { code, .. } => self.session_over(true, code),
             _ => {}
         }
     }
 
+    /// A direction of the flow is over, the request's when the ingress adapter has put out its end,
+    /// the answer's when its end has come: one half-closes the flow, both drain it.
+    fn nears_its_end(&mut self, place: Place, id: FlowId) {
+        let Some(flow) = self.flow(id) else { return };
+        let ends = u8::from(flow.entered.is_over) + u8::from(flow.is_answered);
+        let event = match (flow.life.state(), ends) {
+            (FlowState::Open, 1) => FlowEvent::HalfClose,
+            (FlowState::Open | FlowState::HalfClosed, 2) => FlowEvent::Drain,
+            _ => return,
+        };
+        self.happens(place, id, event);
+    }
+
     fn wake_ingress(&mut self) {
-        let [ingress, _] = &mut self.calls;
-        ingress.wants_poll = true;
+        let [ingress, _] = &mut self.wants_poll;
+        *ingress = true;
     }
 
     /// The flow is over at once: its stream is reset, and those who do not know are told.
+    #[inline(never)]
     pub(super) fn break_off(&mut self, id: FlowId, cause: Cause) {
         let Some(flow) = self.flow(id) else { return };
         if flow.life.state().is_over() {
@@ -443,6 +513,8 @@ impl Parts<'_> {
         }
         flow.broken = Some(cause);
         flow.arrived.clear();
+        self.may_have_ended(id);
+        let Some(flow) = self.flow(id) else { return };
         if !flow.is_open {
             // Nobody has heard of it.
             (flow.is_ended, flow.sink_knows) = (true, true);
@@ -460,18 +532,25 @@ impl Parts<'_> {
 
     /// A flow whose end is to be seen to.
     pub(super) fn next_ending(&mut self) -> Option<(FlowId, Ending)> {
-        let flow = self.flows.iter_mut().find(|flow| flow.is_open && flow.ending().is_some())?;
-        let ending = flow.ending()?;
-        flow.is_ended = true;
-        Some((flow.id, ending))
+        while let Some((at, id)) = self.ended.iter().copied().enumerate().min_by_key(|it| it.1) {
+            self.ended.swap_remove(at);
+            let Some(flow) = self.flow(id).filter(|flow| flow.is_open) else { continue };
+            if let Some(ending) = flow.ending() {
+                flow.is_ended = true;
+                return Some((id, ending));
+            }
+        }
+        None
     }
 
-    /// A session is over: so are all flows.
-    pub(super) fn session_over(&mut self, is_client: bool) {
+    /// A session is over, with this code: so are all flows.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn session_over(&mut self, is_client: bool, code: u16) {
         if std::mem::replace(&mut self.is_broken, true) {
             return;
         }
-        self.say(super::RUN, What::SessionError { is_client, code: codes::PROTOCOL });
+        self.say(super::RUN, What::SessionError { is_client, code });
         for at in 1..=self.flows.len() as u32 {
             self.break_off(FlowId::new(at), Cause::Error);
         }
@@ -484,19 +563,19 @@ pub(super) struct Boundary<'a, 'b>(pub(super) &'a mut Parts<'b>);
 impl Receiver for Boundary<'_, '_> {
     fn room(&self, flow: FlowId) -> usize {
         let parts = &*self.0;
-        let known = parts.flows.get((flow.number() as usize).wrapping_sub(1));
-        let open = known.filter(|flow| flow.broken.is_none() && !flow.entered.is_over);
+        let flow = parts.numbers.whose(flow);
+        let open = parts.known(flow).filter(|flow| flow.broken.is_none() && !flow.entered.is_over);
         let credit = open.and_then(|flow| parts.client.credit(flow.stream?));
         let credit = credit.filter(|credit| credit.messages > 0);
         let most = parts.setup.config.max_chunk_bytes;
         let room = credit.map_or(0, |credit| credit.bytes.min(most) as usize);
-        parts.lasting.room(Place::Ingress, room)
+        parts.lasting.room(Place::Ingress, flow, room)
     }
 
     fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
         let room = self.room(chunk.flow);
         let parts = &mut *self.0;
-        let (id, place) = (chunk.flow, Place::Ingress);
+        let (id, place) = (parts.numbers.whose(chunk.flow), Place::Ingress);
         let count = bytes.len() as u64;
         let state = parts.flow(id).map_or(FlowState::New, |flow| flow.life.state());
         let is_open = parts
@@ -510,7 +589,7 @@ impl Receiver for Boundary<'_, '_> {
             parts.say(id, What::OutBeyondRoom { place, bytes: count, room: room as u64 });
             return Err(Refused::NoRoom);
         }
-        parts.put_out(place, chunk, bytes);
+        parts.put_out(place, id, chunk, bytes);
         let Some(flow) = parts.flow(id) else { return Ok(()) };
         let (stream, is_final) = (flow.stream, chunk.is_final);
         parts.client_has = true;
@@ -518,7 +597,7 @@ impl Receiver for Boundary<'_, '_> {
             let sent = if bytes.is_empty() {
                 Ok(0)
             } else {
-                parts.client.send(stream, 0, Bytes::copy_from_slice(bytes))
+                parts.client.send(stream, 0, parts.pool.copy_of(bytes))
             };
             if sent.is_err() {
                 parts.say(id, What::OutBeyondRoom { place, bytes: count, room: 0 });
@@ -526,35 +605,38 @@ impl Receiver for Boundary<'_, '_> {
             }
         }
         if is_final {
-            self.half_closed(id);
+            self.half_closed(chunk.flow);
         }
         Ok(())
     }
 
     fn half_closed(&mut self, flow: FlowId) {
         let parts = &mut *self.0;
+        let flow = parts.numbers.whose(flow);
         parts.say(flow, What::Said { place: Place::Ingress, said: Said::HalfClosed });
         let Some(known) = parts.flow(flow) else { return };
         if known.broken.is_some() || std::mem::replace(&mut known.entered.is_over, true) {
             return;
         }
-        if let Some(stream) = known.stream {
+        let stream = known.stream;
+        parts.may_have_ended(flow);
+        if let Some(stream) = stream {
             // Refused: it is over.
             let _over = parts.client.end(stream, codes::DONE, Bytes::new());
             parts.client_has = true;
         }
-        if parts.flow(flow).is_some_and(|known| known.life.state() == FlowState::Open) {
-            parts.happens(Place::Ingress, flow, FlowEvent::HalfClose);
-        }
+        parts.nears_its_end(Place::Ingress, flow);
     }
 
     fn reset(&mut self, flow: FlowId, cause: Cause) {
         let said = if cause == Cause::Reset { Said::Reset } else { Said::Failed };
+        let flow = self.0.numbers.whose(flow);
         self.0.say(flow, What::Said { place: Place::Ingress, said });
         self.0.break_off(flow, cause);
     }
 
     fn closed(&mut self, flow: FlowId) {
+        let flow = self.0.numbers.whose(flow);
         self.0.say(flow, What::Said { place: Place::Ingress, said: Said::Closed });
     }
 }

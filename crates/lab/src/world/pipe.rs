@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The network, one way: bytes that were put in and have not come out.
 
-use becket_wire::{DecodeError, Decoder, Full, HEAD_BYTES, Head, Outlet};
+use becket_wire::{DecodeError, Decoder, Frame, Full, HEAD_BYTES, Head, Outlet};
 
 use super::Setup;
 use crate::carrier::{BrokenLink, Carrier, Hazard, Link};
@@ -28,16 +28,20 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    pub(super) const fn new(frame_body_bytes_max: u32) -> Self {
-        let decoder = Decoder::new(frame_body_bytes_max);
+    /// One that carries nothing.
+    pub(super) const fn new() -> Self {
+        let decoder = Decoder::new(0);
         Self { bytes: Vec::new(), start: 0, arrived: 0, decoder, link: None, held_until: Tick(0) }
     }
 
-    /// As the setup has it.
-    pub(super) fn of(setup: &Setup<'_>, frame_body_bytes_max: u32) -> Self {
+    /// As the setup has it, empty, with the memory of before.
+    pub(super) fn renew(&mut self, setup: &Setup<'_>, frame_body_bytes_max: u32) {
+        let Self { bytes, start, arrived, decoder, link, held_until } = self;
+        bytes.clear();
+        (*start, *arrived, *held_until) = (0, 0, Tick(0));
+        *decoder = Decoder::new(frame_body_bytes_max);
         let needs_link = setup.carrier != Carrier::Stream || setup.faults.breaks_network();
-        let link = needs_link.then(|| Box::new(Link::new(setup.carrier)));
-        Self { link, ..Self::new(frame_body_bytes_max) }
+        *link = needs_link.then(|| Box::new(Link::new(setup.carrier)));
     }
 
     /// When something arrives, or goes on.
@@ -51,7 +55,11 @@ impl Pipe {
     /// Something arrives, or goes on, at this moment.
     #[inline]
     pub(super) fn is_due(&self, now: Tick) -> bool {
-        self.next_due(now).is_some_and(|due| due <= now)
+        match &self.link {
+            // Nothing to be foreseen: both are as random as the run.
+            None => (self.arrived < self.bytes.len()) & (self.held_until <= now),
+            Some(_) => self.next_due(now).is_some_and(|due| due <= now),
+        }
     }
 
     /// A frame that was refused would be taken; said once.
@@ -61,12 +69,12 @@ impl Pipe {
 
     /// What is due goes on. Of a stream all that is under way arrives, if nothing else is chosen.
     pub(super) fn carry(&mut self, hazard: &mut Hazard<'_>) -> Result<(), BrokenLink> {
-        if let Some(link) = &mut self.link {
-            link.carry(hazard, &mut self.bytes)?;
-            self.arrived = self.bytes.len();
-            return Ok(());
+        if self.link.is_some() {
+            return self.carry_by_link(hazard);
         }
-        if let Some(ms) = hazard.delay().or_else(|| hazard.stall()) {
+        if !hazard.strikes.is_calm()
+            && let Some(ms) = hazard.delay().or_else(|| hazard.stall())
+        {
             self.held_until = hazard.now.after(ms);
             return Ok(());
         }
@@ -80,37 +88,66 @@ impl Pipe {
         Ok(())
     }
 
-    /// Gives each frame that has arrived whole to `each`, until one is not, or `each` says that it is
-    /// enough.
-    pub(super) fn frames<E: From<DecodeError>>(
-        &mut self,
-        mut each: impl FnMut(becket_wire::Frame<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        loop {
-            let arrived = self.bytes.get(self.start..self.arrived).unwrap_or_default();
-            let Some((frame, length)) = self.decoder.decode(arrived)? else { break };
-            self.start += length;
-            each(frame)?;
+    #[cold]
+    #[inline(never)]
+    fn carry_by_link(&mut self, hazard: &mut Hazard<'_>) -> Result<(), BrokenLink> {
+        if let Some(link) = &mut self.link {
+            link.carry(hazard, &mut self.bytes)?;
+            self.arrived = self.bytes.len();
         }
-        if self.start == self.bytes.len() || self.start > COMPACT_BYTES {
+        Ok(())
+    }
+
+    /// The bytes, so that frames in them can be looked at while the rest of the world is changed. Until
+    /// they are [taken back](Self::take_back) nothing is put in and nothing carried.
+    pub(super) fn lend(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// The next frame in the bytes that were lent, if one has arrived whole.
+    #[inline]
+    pub(super) fn next<'b>(&mut self, lent: &'b [u8]) -> Result<Option<Frame<'b>>, DecodeError> {
+        let arrived = lent.get(self.start..self.arrived).unwrap_or_default();
+        let Some((frame, length)) = self.decoder.decode(arrived)? else { return Ok(None) };
+        self.start += length;
+        Ok(Some(frame))
+    }
+
+    /// What was lent.
+    pub(super) fn take_back(&mut self, lent: Vec<u8>) {
+        self.bytes = lent;
+        if self.start == self.bytes.len() {
+            self.bytes.clear();
+            (self.start, self.arrived) = (0, 0);
+        } else if self.start > COMPACT_BYTES {
             self.bytes.drain(..self.start);
             self.arrived -= self.start;
             self.start = 0;
+        }
+    }
+}
+
+impl Outlet for Pipe {
+    // In place, so that heads are never written field by field and then read as words.
+    #[inline(always)]
+    fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
+        if let Some(link) = &mut self.link {
+            // A copy, so that nothing but this needs the head in memory.
+            return put_on(link, *head, body);
+        }
+        self.bytes.extend_from_slice(&head.encode());
+        if !body.is_empty() {
+            self.bytes.extend_from_slice(body);
         }
         Ok(())
     }
 }
 
-impl Outlet for Pipe {
-    fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
-        if let Some(link) = &mut self.link {
-            let mut frame = Vec::with_capacity(HEAD_BYTES + body.len());
-            frame.extend_from_slice(&head.encode());
-            frame.extend_from_slice(body);
-            return if link.put(frame) { Ok(()) } else { Err(Full) };
-        }
-        self.bytes.extend_from_slice(&head.encode());
-        self.bytes.extend_from_slice(body);
-        Ok(())
-    }
+#[cold]
+#[inline(never)]
+fn put_on(link: &mut Link, head: Head, body: &[u8]) -> Result<(), Full> {
+    let mut frame = Vec::with_capacity(HEAD_BYTES + body.len());
+    frame.extend_from_slice(&head.encode());
+    frame.extend_from_slice(body);
+    if link.put(frame) { Ok(()) } else { Err(Full) }
 }

@@ -16,22 +16,24 @@ impl Sink<'_, '_> {
         if let Some(known) = self.0.flow(flow) {
             known.sunk.is_over = true;
             known.sink_knows = true;
+            self.0.may_have_ended(flow);
         }
     }
 }
 
 impl Receiver for Sink<'_, '_> {
     fn room(&self, flow: FlowId) -> usize {
-        let known = self.0.flows.get((flow.number() as usize).wrapping_sub(1));
-        let takes = known.is_some_and(|flow| flow.is_open && !flow.sink_knows);
+        let flow = self.0.numbers.whose(flow);
+        let takes = self.0.known(flow).is_some_and(|flow| flow.is_open && !flow.sink_knows);
         let room = if takes { self.0.setup.config.max_chunk_bytes as usize } else { 0 };
-        self.0.lasting.room(Place::Egress, room)
+        self.0.lasting.room(Place::Egress, flow, room)
     }
 
     fn data(&mut self, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
         let room = self.room(chunk.flow);
         let parts = &mut *self.0;
-        let (id, place, count) = (chunk.flow, Place::Egress, bytes.len() as u64);
+        let (place, count) = (Place::Egress, bytes.len() as u64);
+        let id = parts.numbers.whose(chunk.flow);
         let known = parts.flow(id).map(|flow| {
             // Behind a reset the sink takes what the adapter had, until it says that it is over.
             (flow.is_open && !flow.sink_knows, flow.life.state())
@@ -46,20 +48,22 @@ impl Receiver for Sink<'_, '_> {
             return Err(Refused::NoRoom);
         }
         parts.lasting.took(bytes.len());
-        parts.put_out(place, chunk, bytes);
+        parts.put_out(place, id, chunk, bytes);
         if chunk.is_final {
-            self.half_closed(id);
+            self.half_closed(chunk.flow);
         }
         Ok(())
     }
 
     fn half_closed(&mut self, flow: FlowId) {
+        let flow = self.0.numbers.whose(flow);
         self.0.say(flow, What::Said { place: Place::Egress, said: Said::HalfClosed });
         self.end(flow);
     }
 
     fn reset(&mut self, flow: FlowId, cause: Cause) {
         let said = if cause == Cause::Reset { Said::Reset } else { Said::Failed };
+        let flow = self.0.numbers.whose(flow);
         self.0.say(flow, What::Said { place: Place::Egress, said });
         self.end(flow);
         // By itself: what is before it is told.
@@ -67,6 +71,7 @@ impl Receiver for Sink<'_, '_> {
     }
 
     fn closed(&mut self, flow: FlowId) {
+        let flow = self.0.numbers.whose(flow);
         self.0.say(flow, What::Said { place: Place::Egress, said: Said::Closed });
         self.end(flow);
     }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The same run in a fresh process: the test's own program, which is asked for one test.
+//! Runs of witnesses: in a fresh process, which is the test's own program that is asked for one test,
+//! and with an ear at the adapters.
 
+use std::cell::RefCell;
 use std::process::Command;
+use std::rc::Rc;
 
-use becket_lab::adapters::{HEALTHY, Pair};
+use becket_lab::adapters::{HEALTHY, Pair, Said, listen};
 use becket_lab::contract::Limits;
 use becket_lab::saboteur::{self, SABOTEURS, Saboteur, Witness};
 use becket_lab::trace::TraceHash;
@@ -21,6 +24,13 @@ pub(crate) fn healthy(limits: Limits) -> Pair {
 
 pub(crate) fn run(make: fn(Limits) -> Pair, witness: &Witness) -> becket_lab::trace::Trace {
     witness.run(&|| make(witness.limits))
+}
+
+/// Everything that both adapters say in a run.
+pub(crate) fn said(make: fn(Limits) -> Pair, witness: &Witness) -> Said {
+    let said = Rc::<RefCell<Said>>::default();
+    let _trace = witness.run(&|| listen(make(witness.limits), &said));
+    said.take()
 }
 
 /// The hash of a run of the saboteur's witness, or of the healthy pair's.

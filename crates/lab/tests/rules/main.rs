@@ -5,188 +5,20 @@
 
 use std::collections::BTreeSet;
 
-use becket_lab::adapters::{HEALTHY, Healthy};
-use becket_lab::carrier::Carrier;
-use becket_lab::choice::Choices;
-use becket_lab::config::Config;
-use becket_lab::contract::{Capability, ErrorClass, FlowId, FlowState, Limits, Manifest, Tick};
-use becket_lab::fault::{CALM_MS, FaultPlan};
-use becket_lab::hygiene::{Canary, Search, Text, TextKind};
+use becket_lab::contract::{Capability, ErrorClass, FlowId, FlowState, Tick};
+use becket_lab::fault::{BLOCKED_MS_MAX, CALM_MS};
 use becket_lab::pattern::Direction;
-use becket_lab::rules::{
-    CATALOGUE, Examination, Examined, Exit, Family, Level, Marks, Outcome, Verdict, examine, rule,
-};
-use becket_lab::source::{FlowPlan, Source};
+use becket_lab::rules::{CATALOGUE, Examination, Family, Outcome};
+use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{Call, Event, FaultKind, Place, Said, Trace, What};
-use becket_lab::world::{self, Setup};
+use becket_lab::trace::{Call, Event, FaultKind, Place, Said, What};
 
-const IN: Place = Place::Ingress;
-const OUT: Place = Place::Egress;
+mod run;
 
-/// A run, and what is said about it. A case changes one of it.
-struct Run {
-    source: Source,
-    behaviour: Behaviour,
-    config: Config,
-    limits: Limits,
-    events: Vec<Event>,
-    manifests: [Manifest; 2],
-    after: [Manifest; 2],
-    again: [bool; 2],
-    texts: [(TextKind, Place, String); 4],
-}
-
-const SECRET: [u8; 16] = *b"\x93q\x07\xfeZ8\x11\xc4R\x9d\xe2/k\xb0\x1aF";
-
-fn healthy() -> &'static Healthy {
-    HEALTHY.iter().find(|pair| pair.name == "memory").expect("there is one")
-}
-
-impl Run {
-    fn of(source: Source, behaviour: Behaviour, buffer: u64) -> Self {
-        let config = Config { deterministic_seed: 5, ..Config::default() };
-        let limits = Limits {
-            flows_max: 16,
-            buffered_bytes_max: 4 * buffer,
-            flow_buffered_bytes_max: buffer,
-        };
-        let trace = trace(&setup(&config, behaviour, source.plan(&config, 4)), limits);
-        let (ingress, egress) = (healthy().make)(limits);
-        let manifests = [ingress.manifest(), egress.manifest()];
-        let texts = [
-            (TextKind::Summary, IN, ingress.summary()),
-            (TextKind::Error, OUT, "flow 1 takes nothing more".to_owned()),
-            (TextKind::Debug, OUT, "Adapter { flows: 0 }".to_owned()),
-            (TextKind::Report, Place::Network, "all is well".to_owned()),
-        ];
-        let after = manifests.clone();
-        let (events, again) = (trace.events().to_vec(), [true; 2]);
-        Self { source, behaviour, config, limits, events, manifests, after, again, texts }
-    }
-
-    fn examine(&self) -> Examination {
-        let plans = self.source.plan(&self.config, 4);
-        let alone = |plan: &FlowPlan| {
-            let plan = FlowPlan { flow: FlowId::new(1), ..plan.clone() };
-            trace(&setup(&self.config, self.behaviour, vec![plan]), self.limits)
-        };
-        let alone: Vec<_> = plans.iter().map(alone).collect();
-        let mut trace = Trace::new(1 << 16);
-        for event in &self.events {
-            trace.push(event.tick, event.flow, event.what);
-        }
-        let other = Trace::new(1).hash();
-        let [again, elsewhere] = self.again.map(|same| if same { trace.hash() } else { other });
-        let search = Search::new(&[Canary { name: "payload", bytes: SECRET.to_vec() }]);
-        let text = |(kind, place, text): &'_ (TextKind, Place, String)| Text {
-            kind: *kind,
-            place: *place,
-            text: text.clone().leak(),
-        };
-        let texts: Vec<_> = self.texts.iter().map(text).collect();
-        let setup = setup(&self.config, self.behaviour, plans);
-        let mut examined = Examined::new(&trace, &setup, self.manifests.each_ref());
-        examined.solo = Some(&alone);
-        (examined.again, examined.elsewhere) = (Some(again), Some(elsewhere));
-        examined.claimed_after = Some(self.after.each_ref());
-        (examined.texts, examined.search) = (&texts, Some(&search));
-        examine(&examined)
-    }
-
-    /// The number of the first event that is so.
-    fn first(&self, is_so: impl Fn(u32, &What) -> bool) -> usize {
-        let position = self.events.iter().position(|it| is_so(it.flow.number(), &it.what));
-        position.expect("it happens in a healthy run")
-    }
-
-    fn edit(&mut self, is_so: impl Fn(u32, &What) -> bool, edit: impl Fn(&mut What)) {
-        let at = self.first(is_so);
-        edit(&mut self.events[at].what);
-    }
-
-    fn remove(&mut self, is_so: impl Fn(u32, &What) -> bool) {
-        let at = self.first(is_so);
-        self.events.remove(at);
-    }
-
-    /// Puts something behind the first event that is so, at the same moment.
-    fn insert(&mut self, is_so: impl Fn(u32, &What) -> bool, flow: u32, what: What) {
-        let at = self.first(is_so);
-        let tick = self.events[at].tick;
-        self.events.insert(at + 1, Event { tick, flow: FlowId::new(flow), what });
-    }
-
-    fn begin_with(&mut self, flow: u32, what: What) {
-        self.events.insert(0, Event { tick: Tick(0), flow: FlowId::new(flow), what });
-    }
-
-    /// Everything from an event on happens later.
-    fn delay(&mut self, from: usize, ms: u64) {
-        for event in &mut self.events[from..] {
-            event.tick = event.tick.after(ms);
-        }
-    }
-
-    fn forget(&mut self, side: usize, capability: Capability) {
-        let manifest = &mut self.manifests[side];
-        manifest.capabilities = manifest.capabilities.without(capability);
-    }
-}
-
-fn setup<'a>(config: &'a Config, behaviour: Behaviour, plans: Vec<FlowPlan>) -> Setup<'a> {
-    let (carrier, faults) = (Carrier::Stream, FaultPlan::NONE);
-    Setup { config, plans, behaviour, window_bytes: 64 << 10, carrier, faults }
-}
-
-fn trace(setup: &Setup<'_>, limits: Limits) -> Trace {
-    let mut trace = Trace::new(1 << 16);
-    let (mut ingress, mut egress) = (healthy().make)(limits);
-    let mut choices = Choices::seeded(setup.config.deterministic_seed);
-    world::run(setup, (&mut *ingress, &mut *egress), &mut choices, &mut trace);
-    trace
-}
-
-fn is_out(what: &What, at: Place) -> bool {
-    matches!(what, What::Out { place, bytes, .. } if *place == at && *bytes > 0)
-}
-
-fn is_said(what: &What, at: Place, expected: Said) -> bool {
-    *what == What::Said { place: at, said: expected }
-}
-
-fn is_moved(what: &What, to: FlowState) -> bool {
-    *what == What::Moved { state: to }
-}
-
-fn is_called(what: &What, at: Place, expected: Call) -> bool {
-    matches!(what, What::Called { place, call, .. } if *place == at && *call == expected)
-}
-
-const fn is_took(what: &What) -> bool {
-    matches!(what, What::Took { bytes, .. } if *bytes > 0)
-}
-
-fn is_finished(_: u32, what: &What) -> bool {
-    *what == What::Finished
-}
-
-fn out_bytes(what: &mut What, change: impl Fn(u64) -> u64) {
-    match what {
-        What::Out { bytes, .. } | What::Took { bytes, .. } | What::Crossed { bytes, .. } => {
-            *bytes = change(*bytes);
-        }
-        _ => panic!("nothing was carried"),
-    }
-}
-
-fn refuse(what: &mut What, class: ErrorClass) {
-    match what {
-        What::Called { refused, .. } => *refused = Some(class),
-        What::Took { place, .. } => *what = What::OfferRefused { place: *place, class },
-        _ => panic!("nothing was asked"),
-    }
-}
+use run::{
+    IN, OUT, Run, SECRET, blocks, is_called, is_finished, is_moved, is_out, is_said, is_took,
+    out_bytes, refuse,
+};
 
 /// The first flow that gets into a state gets into another.
 fn moves(run: &mut Run, from: FlowState, to: FlowState) {
@@ -357,6 +189,7 @@ const CASES: &[(&str, Make, Break)] = &[
     ("BPR-06", burst, |run| {
         run.edit(|_, what| is_out(what, IN), |what| out_bytes(what, |_| 65 << 10))
     }),
+    ("BPR-07", burst, |run| _ = blocks(run, 65)),
     ("ISO-01", burst, |run| {
         run.insert(
             |_, what| is_out(what, IN),
@@ -592,7 +425,7 @@ fn what_is_not_claimed_is_not_asked_for() {
     }
     run.after = run.manifests.clone();
     let examination = run.examine();
-    for id in ["BPR-03", "BPR-04", "CAP-05", "HYG-01", "CAP-01", "CAP-02"] {
+    for id in ["BPR-03", "BPR-04", "BPR-07", "CAP-05", "HYG-01", "CAP-01", "CAP-02"] {
         assert_eq!(outcome(&examination, id), Outcome::NotApplicable, "{id}");
     }
     assert_eq!(outcome(&examination, "INT-01"), Outcome::Held);
@@ -621,41 +454,88 @@ fn a_finding_says_where() {
     assert_eq!(finding.said, said);
 }
 
-fn marks(broken: &[&str]) -> Marks {
-    let bit = |id: &&str| 1_u128 << CATALOGUE.iter().position(|rule| rule.id == *id).unwrap();
-    let broken = broken.iter().map(bit).fold(0, |all, bit| all | bit);
-    let all = u128::MAX >> (128 - CATALOGUE.len());
-    Marks { applicable: all, exercised: all, broken }
-}
-
+/// The sink took nothing of one flow for as long as it may, and others have not ended: but for those
+/// for which that flow left no room.
 #[test]
-fn verdicts_follow_from_rules() {
-    assert_eq!(rule("BPR-05").unwrap().level, Level::Should);
-    assert_eq!(Verdict::of(&marks(&[])), Verdict::Pass);
-    assert_eq!(Verdict::of(&marks(&["BPR-05"])), Verdict::NonStrict);
-    assert_eq!(Verdict::of(&marks(&["BPR-05", "INT-01"])), Verdict::Fail);
-    assert_eq!(Verdict::of(&marks(&["ROB-05"])), Verdict::LabError);
-    assert_eq!(Verdict::of(&marks(&["ROB-05", "INT-01"])), Verdict::Fail);
-    assert_eq!(Verdict::of(&marks(&["DET-02", "INT-01"])), Verdict::Nondeterministic);
-    assert_eq!(Verdict::of(&Marks::default()), Verdict::NotExercised);
-    assert_eq!(marks(&["INT-01"]).join(marks(&["INT-02"])), marks(&["INT-01", "INT-02"]));
-
-    assert_eq!(Verdict::Fail.expected_to_fail(), Verdict::KnownFail);
-    assert_eq!(Verdict::Pass.expected_to_fail(), Verdict::UnexpectedPass);
-    assert_eq!(Verdict::NotExercised.expected_to_fail(), Verdict::NotExercised);
-}
-
-#[test]
-fn verdicts_have_names_and_exit_codes() {
-    let names: BTreeSet<_> = Verdict::ALL.map(Verdict::name).into();
-    assert_eq!(names.len(), 11);
-    for verdict in Verdict::ALL {
-        assert_eq!(Verdict::of_name(verdict.name()), Some(verdict));
+fn who_stands_still_beside_a_blocked_flow_is_found() {
+    let after = |ms, buffered_bytes_max| {
+        let mut run = burst();
+        let at = blocks(&mut run, 0);
+        run.delay(at, ms);
+        run.manifests[1].limits.buffered_bytes_max = buffered_bytes_max;
+        outcome(&run.examine(), "ISO-03")
+    };
+    let Outcome::Broken(finding) = after(BLOCKED_MS_MAX, 1 << 20) else { panic!("broken") };
+    assert!(finding.flow.number() > 1, "{finding:?}");
+    assert!(
+        finding.said.contains("a flow, while the sink took nothing of another,"),
+        "{finding:?}"
+    );
+    for (ms, buffered) in [(BLOCKED_MS_MAX - 1, 1 << 20), (BLOCKED_MS_MAX, 64 << 10)] {
+        assert!(!matches!(after(ms, buffered), Outcome::Broken(_)), "{ms} {buffered}");
     }
-    let codes = Verdict::ALL.map(|verdict| verdict.exit().code());
-    assert_eq!(codes, [0, 0, 1, 0, 0, 3, 3, 0, 1, 5, 70]);
-    assert_eq!([Exit::Usage, Exit::Baseline].map(Exit::code), [2, 4]);
-    assert_eq!(Exit::Inconclusive.worse(Exit::Conformance), Exit::Conformance);
-    assert_eq!(Exit::Internal.worse(Exit::Nondeterministic), Exit::Internal);
-    assert_eq!(Exit::Ok.worse(Exit::Inconclusive), Exit::Inconclusive);
+}
+
+/// It takes what comes and gives back nothing: what its source gave lies nowhere.
+#[test]
+fn a_target_that_ended_early_is_no_room_for_what_came_behind() {
+    let mut run = tight();
+    takes_much(&mut run);
+    let Outcome::Broken(finding) = outcome(&run.examine(), "BPR-04") else { panic!("broken") };
+    run.begin_with(finding.flow.number(), What::Fault(FaultKind::HalfClose));
+    assert!(!matches!(outcome(&run.examine(), "BPR-04"), Outcome::Broken(_)));
+}
+
+/// The sink takes of a flow again: the adapter has so long to go on, unless something else was in its
+/// way, or it holds nothing.
+#[test]
+fn who_goes_on_late_behind_a_blocked_sink_is_found() {
+    let after = |change: &dyn Fn(&mut Run)| {
+        let mut run = burst();
+        blocks(&mut run, 0);
+        change(&mut run);
+        outcome(&run.examine(), "BPR-07")
+    };
+    let goes_on = |run: &mut Run, ms| {
+        let at = run.first(|_, what| *what == What::Unblocked);
+        run.delay(at + 1, ms);
+    };
+    let never = |run: &mut Run| {
+        goes_on(run, 65);
+        let at = run.first(|_, what| *what == What::Unblocked);
+        let behind = run.events.split_off(at + 1).into_iter();
+        run.events.extend(behind.filter(|it| it.flow.number() != 1));
+    };
+    let another_is_blocked = |run: &mut Run| {
+        goes_on(run, 65);
+        let at = run.first(|_, what| *what == What::Unblocked);
+        let of_another =
+            Event { flow: FlowId::new(2), tick: run.events[at + 1].tick, ..run.events[at] };
+        run.events.insert(at + 1, of_another);
+    };
+    assert_eq!(after(&|run| goes_on(run, 64)), Outcome::Held);
+    for change in
+        [&|run: &mut Run| goes_on(run, 65) as _, &never as &dyn Fn(&mut Run), &another_is_blocked]
+    {
+        let Outcome::Broken(finding) = after(change) else { panic!("broken") };
+        assert_eq!(finding.flow.number(), 1);
+        assert!(finding.said.contains("the time until it puts out again is"), "{finding:?}");
+    }
+    let slow = |run: &mut Run| {
+        goes_on(run, 65);
+        run.begin_with(1, What::Fault(FaultKind::SlowConsumer));
+    };
+    let empty = |run: &mut Run| {
+        never(run);
+        run.events.retain(|it| it.flow.number() != 1 || !is_took(&it.what));
+    };
+    for change in [&slow as &dyn Fn(&mut Run), &empty] {
+        assert_eq!(after(change), Outcome::NotExercised);
+    }
+    // What comes in later is not what it held.
+    let mut later = burst();
+    later.begin_with(1, What::Unblocked);
+    later.begin_with(1, What::Fault(FaultKind::BlockedConsumer));
+    later.delay(2, 65);
+    assert_eq!(outcome(&later.examine(), "BPR-07"), Outcome::NotExercised);
 }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What adapters say in words, written down while they run: their errors, their summaries, and what
-//! is shown of their manifests.
+//! What adapters say in words, written down while they run: their errors, their summaries, their
+//! logs, and what is shown of their manifests.
 //!
-//! An adapter with an ear at it does what it does without: it is asked for its summary and its
-//! manifest after each call, which changes nothing.
+//! An adapter with an ear at it does what it does without: it is asked for its summary, its log and
+//! its manifest after each call, which changes nothing. Of a run the first 256 KiB are kept. Should it
+//! panic, that is known to be its panic: see `blame`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::adapters::Pair;
+use super::Pair;
+use super::blame::{Blame, of_adapter};
 use crate::contract::{
     Adapter, AdapterError, Cause, Chunk, Context, Descriptor, EgressAdapter, FlowId,
     IngressAdapter, Manifest, Outlet, Tick,
@@ -19,13 +21,13 @@ use crate::trace::Place;
 /// Of a run so many bytes of texts are kept: the first.
 const TEXT_BYTES_MAX: usize = 256 << 10;
 
-/// What was said in a run.
-#[derive(Debug, Default)]
-pub(crate) struct Said {
+/// What was said in a run. What repeats the text of the same kind before it is kept once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
     texts: Vec<(TextKind, Place, String)>,
     bytes: usize,
-    /// The last summary of each place, and what was shown of its manifest: each is kept once.
-    last: [[String; 2]; 2],
+    /// The last summary of each place, what was shown of its manifest, and its log: each is kept once.
+    last: [[String; 3]; 2],
 }
 
 impl Said {
@@ -35,8 +37,13 @@ impl Said {
 
     /// What an adapter says of itself.
     fn of_itself(&mut self, place: Place, adapter: &(impl Adapter + ?Sized)) {
-        let shown = format!("{:?}", adapter.manifest());
-        let said = [(TextKind::Summary, adapter.summary()), (TextKind::Debug, shown)];
+        let (manifest, summary, log) =
+            of_adapter(|| (adapter.manifest(), adapter.summary(), adapter.log()));
+        let said = [
+            (TextKind::Summary, summary),
+            (TextKind::Debug, format!("{manifest:?}")),
+            (TextKind::Debug, log),
+        ];
         for (at, (kind, text)) in said.into_iter().enumerate() {
             let last = self.last.get_mut(place as usize).and_then(|last| last.get_mut(at));
             if let Some(last) = last.filter(|last| **last != text) {
@@ -54,7 +61,8 @@ impl Said {
     }
 
     /// What was said, in order.
-    pub(crate) fn texts(&self) -> Vec<Text<'_>> {
+    #[must_use]
+    pub fn texts(&self) -> Vec<Text<'_>> {
         self.texts
             .iter()
             .map(|(kind, place, text)| Text { kind: *kind, place: *place, text })
@@ -67,13 +75,22 @@ struct Listened<A: ?Sized> {
     said: Rc<RefCell<Said>>,
     place: Place,
     adapter: Box<A>,
+    /// Dropped behind the adapter: that one may panic when it is dropped.
+    end: Option<Blame>,
 }
 
-/// The same pair, with an ear at each.
-pub(crate) fn listen((ingress, egress): Pair, said: &Rc<RefCell<Said>>) -> Pair {
+impl<A: ?Sized> Drop for Listened<A> {
+    fn drop(&mut self) {
+        self.end = Some(Blame::new());
+    }
+}
+
+/// The same pair, with an ear at each: what they say is in `said`.
+#[must_use]
+pub fn listen((ingress, egress): Pair, said: &Rc<RefCell<Said>>) -> Pair {
     let said = || Rc::clone(said);
-    let ingress = Listened { said: said(), place: Place::Ingress, adapter: ingress };
-    let egress = Listened { said: said(), place: Place::Egress, adapter: egress };
+    let ingress = Listened { said: said(), place: Place::Ingress, adapter: ingress, end: None };
+    let egress = Listened { said: said(), place: Place::Egress, adapter: egress, end: None };
     (Box::new(ingress), Box::new(egress))
 }
 
@@ -82,7 +99,7 @@ impl<A: Adapter + ?Sized> Listened<A> {
         &mut self,
         call: impl FnOnce(&mut A) -> Result<T, AdapterError>,
     ) -> Result<T, AdapterError> {
-        let result = call(&mut self.adapter);
+        let result = of_adapter(|| call(&mut self.adapter));
         let mut said = self.said.borrow_mut();
         if let Err(error) = &result {
             said.error(self.place, error);
@@ -94,7 +111,7 @@ impl<A: Adapter + ?Sized> Listened<A> {
 
 impl<A: Adapter + ?Sized> Adapter for Listened<A> {
     fn manifest(&self) -> Manifest {
-        self.adapter.manifest()
+        of_adapter(|| self.adapter.manifest())
     }
 
     fn open(
@@ -124,20 +141,24 @@ impl<A: Adapter + ?Sized> Adapter for Listened<A> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, outlet: &mut Outlet<'_>) {
-        self.adapter.poll(cx, outlet);
+        of_adapter(|| self.adapter.poll(cx, outlet));
         self.said.borrow_mut().of_itself(self.place, &*self.adapter);
     }
 
     fn deadline(&self) -> Option<Tick> {
-        self.adapter.deadline()
+        of_adapter(|| self.adapter.deadline())
     }
 
     fn buffered_bytes(&self) -> u64 {
-        self.adapter.buffered_bytes()
+        of_adapter(|| self.adapter.buffered_bytes())
     }
 
     fn summary(&self) -> String {
-        self.adapter.summary()
+        of_adapter(|| self.adapter.summary())
+    }
+
+    fn log(&self) -> String {
+        of_adapter(|| self.adapter.log())
     }
 }
 

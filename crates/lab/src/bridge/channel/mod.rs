@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Each kind of channel of `becket-chan`, under the same rules.
+//!
+//! A flow has a channel of its own, whose items are bytes. What a kind may lose by design it loses
+//! here too, and that is part of what is checked:
+//!
+//! | kinds | what an item is | what is lost |
+//! |---|---|---|
+//! | rendezvous, bounded, unlimited, sole | the next bytes | nothing |
+//! | conflated, bounded that drops the oldest or the latest | all bytes that were not read yet | items, never bytes |
+//!
+//! A channel that keeps the latest is for states, not for pieces: each item says everything that its
+//! reader does not know. So all rules hold for its bytes as for any others, and what the kind
+//! promises is checked beside them: that what is received is the latest, and that each item that is
+//! lost is counted, once, and told to the undelivered hook.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `held` | channels that hold what comes, with their senders and receivers cloned |
+//! | `sole` | those for one sender and one receiver |
+//! | `latest` | channels that drop |
+
+mod held;
+mod latest;
+mod sole;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use becket_chan::{Builder, Overflow};
+use parking_lot::Mutex;
+
+use super::Spec;
+use super::operations::Ends;
+use crate::adapters::Pair;
+use crate::contract::{Capability, Limits};
+
+/// A bounded channel holds so many items.
+const CAPACITY: usize = 4;
+/// With what a send has in its hands, and what is left of the item that came out last.
+const ITEMS_BESIDE: u64 = 2;
+
+/// A kind of channel, which is examined as a pair of adapters.
+#[derive(Debug, Clone, Copy)]
+pub struct ChannelKind {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds for it beside the rules of all adapters.
+    pub holds: &'static str,
+    /// Makes a pair: each flow, each way, is carried by a channel.
+    pub make: fn(Limits) -> Pair,
+}
+
+/// All kinds.
+pub const KINDS: &[ChannelKind] = &[
+    ChannelKind {
+        name: "rendezvous",
+        holds: "a send is over when its item was received; an operation that is dropped leaves no \
+                trace; nothing is undelivered",
+        make: |limits| held("rendezvous", limits, 0, Builder::rendezvous),
+    },
+    ChannelKind {
+        name: "bounded",
+        holds: "no more than its capacity is held; an operation that is dropped leaves no trace; \
+                nothing is undelivered",
+        make: |limits| held("bounded", limits, CAPACITY, || Builder::bounded(CAPACITY)),
+    },
+    ChannelKind {
+        name: "bounded-1",
+        holds: "as bounded, with one place",
+        make: |limits| held("bounded-1", limits, 1, || Builder::bounded(1)),
+    },
+    ChannelKind {
+        name: "unlimited",
+        holds: "a send never waits, so that there is no backpressure, which it does not claim; \
+                nothing is undelivered",
+        make: |limits| {
+            let limits = Limits {
+                buffered_bytes_max: u64::MAX,
+                flow_buffered_bytes_max: u64::MAX,
+                ..limits
+            };
+            let spec = Spec::new("unlimited", limits).without(Capability::FlowBackpressure);
+            held_as(&spec, UNLIMITED_ITEM_BYTES_MAX, Builder::unlimited)
+        },
+    },
+    ChannelKind {
+        name: "sole",
+        holds: "no more than its capacity is held; nothing is undelivered",
+        make: |limits| {
+            let most = item_bytes_max(limits, CAPACITY);
+            let spec = Spec::new("sole", limits);
+            super::pair(&spec, || move |_| Ok(Ends::new(sole::Sole::new(CAPACITY), most)))
+        },
+    },
+    ChannelKind {
+        name: "conflated",
+        holds: "a send never waits; what is received is the latest; each item that is replaced is \
+                undelivered, once",
+        make: |limits| latest("conflated", limits, latest::Keeps::Latest, Builder::conflated),
+    },
+    ChannelKind {
+        name: "drop-oldest",
+        holds: "a send never waits; items come in order, and of those that are dropped each is \
+                older than all that are received after it, and undelivered, once",
+        make: |limits| {
+            latest("drop-oldest", limits, latest::Keeps::Newest, || {
+                Builder::bounded(CAPACITY).overflow(Overflow::DropOldest)
+            })
+        },
+    },
+    ChannelKind {
+        name: "drop-latest",
+        holds: "a send never waits; what is held is received, and an item that is dropped is \
+                undelivered, once, before its send returns",
+        make: |limits| {
+            latest("drop-latest", limits, latest::Keeps::Oldest, || {
+                Builder::bounded(CAPACITY).overflow(Overflow::DropLatest)
+            })
+        },
+    },
+];
+
+/// Of a channel without a bound items are as long as what is put out at once.
+const UNLIMITED_ITEM_BYTES_MAX: usize = super::flow::OUT_BYTES_MAX;
+
+/// All kinds, in the order in which they are reported.
+#[must_use]
+pub const fn channel_kinds() -> &'static [ChannelKind] {
+    KINDS
+}
+
+/// So long that a flow holds no more than its limit.
+fn item_bytes_max(limits: Limits, capacity: usize) -> usize {
+    let items = capacity as u64 + ITEMS_BESIDE;
+    let most = (limits.flow_buffered_bytes_max / items).max(1);
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
+fn held(name: &str, limits: Limits, capacity: usize, builder: held::MakeBuilder) -> Pair {
+    held_as(&Spec::new(name, limits), item_bytes_max(limits, capacity), builder)
+}
+
+fn held_as(spec: &Spec, item_bytes_max: usize, builder: held::MakeBuilder) -> Pair {
+    super::pair(spec, || move |_| Ok(Ends::new(held::Held::new(builder()), item_bytes_max)))
+}
+
+fn latest(name: &str, limits: Limits, keeps: latest::Keeps, builder: latest::MakeBuilder) -> Pair {
+    let most = usize::try_from(limits.flow_buffered_bytes_max).unwrap_or(usize::MAX);
+    super::pair(&Spec::new(name, limits), || {
+        move |_| Ok(latest::Latest::new(builder(), keeps, most))
+    })
+}
+
+/// What an undelivered hook was given, the oldest first. It is taken out soon: a hook is given one
+/// item at a time here.
+struct Lost<T>(Arc<Mutex<VecDeque<T>>>);
+
+impl<T> Lost<T> {
+    fn put(&self, item: T) {
+        self.0.lock().push_back(item);
+    }
+
+    fn take(&self) -> Option<T> {
+        self.0.lock().pop_front()
+    }
+}
+
+impl<T> Default for Lost<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Clone for Lost<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A channel for one sender and one receiver.
+//!
+//! An operation borrows its handle for as long as it is under way: here it takes the handle along,
+//! and puts it back when it is over. So an operation that waits is not dropped to be made anew, but
+//! when the flow is broken off.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use becket_chan::{RecvError, SoleReceiver, SoleSender, bounded_sole};
+use bytes::Bytes;
+
+use crate::bridge::Failure;
+use crate::bridge::operations::{Operations, Pending};
+
+/// A handle, unless an operation has it.
+type Kept<H> = Rc<Cell<Option<H>>>;
+
+/// A channel of one flow.
+pub(super) struct Sole {
+    receiver: Kept<SoleReceiver<Bytes>>,
+    sender: Kept<SoleSender<Bytes>>,
+}
+
+impl Sole {
+    pub(super) fn new(capacity: usize) -> Self {
+        let (sender, receiver) = bounded_sole(capacity);
+        let (sender, receiver) =
+            (Rc::new(Cell::new(Some(sender))), Rc::new(Cell::new(Some(receiver))));
+        Self { receiver, sender }
+    }
+}
+
+fn gone() -> Failure {
+    Failure::new("the handle is gone")
+}
+
+impl Operations for Sole {
+    fn send(&mut self, item: Bytes) -> Pending<()> {
+        let kept = Rc::clone(&self.sender);
+        Box::pin(async move {
+            let mut sender = kept.take().ok_or_else(gone)?;
+            let sent = sender.send(item).await;
+            kept.set(Some(sender));
+            sent.map_err(|_| Failure::new("the channel is closed"))
+        })
+    }
+
+    fn recv(&mut self) -> Pending<Option<Bytes>> {
+        let kept = Rc::clone(&self.receiver);
+        Box::pin(async move {
+            let mut receiver = kept.take().ok_or_else(gone)?;
+            let received = receiver.recv().await;
+            let seen = receiver.snapshot();
+            kept.set(Some(receiver));
+            match received {
+                Ok(item) => Ok(Some(item)),
+                Err(RecvError::Closed) if seen.sends == seen.receives => Ok(None),
+                Err(_) => Err(Failure::new("what was sent was not received, once")),
+            }
+        })
+    }
+
+    fn close(&mut self) {
+        drop(self.sender.take());
+    }
+}

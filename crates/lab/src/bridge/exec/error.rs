@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What goes wrong with a child.
+
+use std::io;
+use std::process::ExitStatus;
+
+use crate::contract::ManifestError;
+
+/// Why a child is of no use, or no longer. It is ended then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecError {
+    /// The command has no words, or a quote that does not end.
+    #[error("the command cannot be read: {0}")]
+    Command(&'static str),
+    /// The program cannot be started.
+    #[error("the program `{program}` cannot be started")]
+    Start {
+        /// The first word of the command.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It ended in the middle.
+    #[error("the adapter's process ended: {0}")]
+    Ended(String),
+    /// It closed its stdout, and went on.
+    #[error("the adapter's process closed its side and did not end")]
+    Closed,
+    /// It did not answer, or did not read, for so many milliseconds. How long is not in the message,
+    /// which is the same in each run.
+    #[error("the adapter's process did not answer")]
+    Hung(u64),
+    /// Its answer is longer than any can be.
+    #[error("an answer of {0} bytes: no answer is that long")]
+    TooLong(u32),
+    /// Its answer makes no sense.
+    #[error("an answer that cannot be read: {0}")]
+    Garbled(&'static str),
+    /// It puts out something in each of so many answers to one poll.
+    #[error("a poll that took {0} answers and had still more")]
+    NoEnd(u32),
+    /// It speaks another version of the protocol.
+    #[error("it speaks version {found} of the protocol; this is version {known}")]
+    Version {
+        /// Its version.
+        found: u16,
+        /// This one.
+        known: u16,
+    },
+    /// Its manifest makes no sense.
+    #[error("its manifest makes no sense: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The connection to it broke.
+    #[error("the connection to the adapter's process broke")]
+    Io(#[source] io::Error),
+}
+
+impl ExecError {
+    /// Why, beyond what `Display` says.
+    #[must_use]
+    pub fn cause(&self) -> Option<String> {
+        match self {
+            Self::Start { source, .. } | Self::Io(source) => Some(source.to_string()),
+            Self::Hung(ms) => Some(format!("it was given {ms} ms")),
+            _ => None,
+        }
+    }
+
+    /// What to try, if there is something.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Command(_) => "the command is split at spaces; quote a word that has some",
+            Self::Start { .. } => "the command is run without a shell, from this folder",
+            Self::Ended(_) => {
+                "its stderr is not shown, there may be payload in it; `exec:sh -c 'exec COMMAND \
+                 2>FILE'` keeps it"
+            }
+            Self::Hung(_) => "answers go to stdout, each at once: flush it behind every answer",
+            Self::TooLong(_) | Self::Garbled(_) => {
+                "stdout belongs to the protocol: write what is for people to stderr"
+            }
+            Self::Version { .. } => "the book's chapter on adapters in other languages has it",
+            _ => return None,
+        })
+    }
+}
+
+/// How a process ended, in words.
+pub(super) fn ended(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("signal {signal}"),
+        (None, Some(code)) => format!("exit code {code}"),
+        (None, None) => "no exit code".to_owned(),
+    }
+}

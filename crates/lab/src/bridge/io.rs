@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Anything that is `AsyncRead + AsyncWrite` of tokio.
+//!
+//! What is written into one end of a flow is read at the other: of a duplex, both ends of a
+//! connection, or a writer and a reader with something between them.
+//!
+//! | the flow | the ends |
+//! |---|---|
+//! | bytes | `poll_write`, then `poll_flush` when all of an offer was taken |
+//! | half-close | `poll_shutdown` |
+//! | reset | the writing end is dropped |
+//! | close | both are dropped, either first |
+//! | the end comes out | a read of no bytes |
+//! | an error | the flow has failed; reset, if its kind is `ConnectionReset` |
+//!
+//! ```
+//! use becket_lab::bridge::{Spec, io};
+//! use becket_lab::check::{self, Options};
+//! use becket_lab::contract::Limits;
+//!
+//! let make = |limits: Limits| {
+//!     let bytes = limits.flow_buffered_bytes_max as usize;
+//!     io::pair(&Spec::new("tokio-duplex", limits), move || Ok(tokio::io::duplex(bytes)))
+//! };
+//! let report = check::run(&Options::quick("tokio-duplex", &make));
+//! assert!(report.gates.iter().all(|gate| gate.verdict != "fail"));
+//! ```
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Conduit, Failure, Spec};
+use crate::adapters::Pair;
+
+/// The two ends of a flow.
+#[derive(Debug)]
+pub struct Ends<W, R> {
+    /// Goes before the writer, when both go.
+    reader: Pin<Box<R>>,
+    /// `None`: it was abandoned.
+    writer: Option<Pin<Box<W>>>,
+}
+
+/// A pair of adapters. `open` makes the two ends of a flow: who writes, and who reads that.
+pub fn pair<W, R, F>(spec: &Spec, open: F) -> Pair
+where
+    W: AsyncWrite + 'static,
+    R: AsyncRead + 'static,
+    F: Fn() -> io::Result<(W, R)> + 'static,
+{
+    let open = Rc::new(open);
+    super::pair(spec, || {
+        let open = Rc::clone(&open);
+        let failed = |error: io::Error| Failure::of_io(&error);
+        move |_| open().map(|(writer, reader)| Ends::new(writer, reader)).map_err(failed)
+    })
+}
+
+impl<W, R> Ends<W, R> {
+    /// What is written into one is read from the other.
+    #[must_use]
+    pub fn new(writer: W, reader: R) -> Self {
+        Self { reader: Box::pin(reader), writer: Some(Box::pin(writer)) }
+    }
+}
+
+impl<W: AsyncWrite, R> Ends<W, R> {
+    fn writer(&mut self) -> Result<Pin<&mut W>, Failure> {
+        let writer = self.writer.as_mut().map(Pin::as_mut);
+        writer.ok_or_else(|| Failure::new("the writing end is gone"))
+    }
+}
+
+impl<W: AsyncWrite, R: AsyncRead> Conduit for Ends<W, R> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Failure>> {
+        self.writer()?.poll_write(cx, bytes).map_err(|error| Failure::of_io(&error))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.writer()?.poll_flush(cx).map_err(|error| Failure::of_io(&error))
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.writer()?.poll_shutdown(cx).map_err(|error| Failure::of_io(&error))
+    }
+
+    fn abandon(&mut self) {
+        self.writer = None;
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<usize, Failure>> {
+        let mut buffer = ReadBuf::new(into);
+        ready!(self.reader.as_mut().poll_read(cx, &mut buffer))
+            .map_err(|error| Failure::of_io(&error))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+}

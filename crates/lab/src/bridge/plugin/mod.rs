@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A plugin that gives back what it is given, as a carrier of flows.
+//!
+//! ```text
+//!   offer ──► messages ──► entry of the plugin ──► answers ──► poll
+//!             a call each, or messages of one stream a flow
+//! ```
+//!
+//! An entry that answers with the payload of the call is one; so is a bidirectional one that sends back
+//! each message. The bytes of a flow go through it, in messages of many lengths, a few at a time, so
+//! that one that is lost, changed, doubled, or comes back in another order or to another stream, shows
+//! as any adapter's would. Each adapter of a pair has streams of its own; the plugin is loaded once.
+//!
+//! What stands around an answer is learned when the plugin is loaded: frames before the first answer,
+//! bytes before and behind a message, whether it says something at its end. That is taken off. What is
+//! not as it was learned is taken as it is, and then the bytes are wrong.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `envelope` | what stands around an answer |
+//! | `line` | one flow: calls, or a stream |
+//! | `error` | why a plugin cannot carry |
+//!
+//! # Invariants
+//!
+//! 1. Whoever writes waits until as many bytes have come back as went, woken by the answer itself, or
+//!    until the stream has ended without them. So between two calls of an adapter nothing is under way,
+//!    and a run repeats.
+//! 2. A wait ends after the patience, by the clock: then the plugin has hung. Before that a stream from
+//!    which nothing comes for a while is closed, so that it ends by itself. No verdict depends on how
+//!    long an answer took that came.
+//! 3. What came back and was not put out is bounded by the limits of the pair.
+//! 4. Errors have no byte of an answer in them.
+
+mod envelope;
+mod error;
+mod line;
+
+use std::cell::Cell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use becket_host::{EntryKind, Host, Plugin, PluginSpec};
+
+use self::envelope::Envelope;
+pub use self::error::PluginError;
+use self::line::Line;
+use super::{Failure, Spec, hangs, pair};
+use crate::adapters::Pair;
+use crate::contract::{FlowId, Limits};
+
+/// So long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Whoever has not answered once is waited for less, lest a check takes hours.
+const IMPATIENCE: Duration = Duration::from_millis(500);
+/// A stream that owes bytes is closed when nothing has come for so long: to learn at its end whether
+/// they are late or lost. One of a plugin that has lost some before, or hung, is closed at once.
+const QUIET: Duration = Duration::from_secs(1);
+/// Entries that are tried when none is named, in this order.
+const ENTRIES: [&str; 3] = ["pipe", "chat", "echo"];
+
+/// How far away the plugin runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Distance {
+    /// In this process.
+    #[default]
+    Inline,
+}
+
+impl Distance {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Inline];
+
+    /// Its name, where one is asked for.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+        }
+    }
+}
+
+/// A plugin and an entry of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The plugin's file.
+    pub path: PathBuf,
+    /// The entry; otherwise the first of `pipe`, `chat` and `echo` that it has.
+    pub entry: Option<String>,
+    /// How far away it runs.
+    pub distance: Distance,
+}
+
+impl Address {
+    /// Reads `PATH` or `PATH#ENTRY`.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let (path, entry) = match text.rsplit_once('#') {
+            Some((path, entry)) if !entry.is_empty() => (path, Some(entry.to_owned())),
+            _ => (text, None),
+        };
+        Self { path: path.into(), entry, distance: Distance::default() }
+    }
+}
+
+/// A plugin that carries flows.
+#[derive(Clone)]
+pub struct Carrier {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// The plugin is in it.
+    _host: Host,
+    plugin: Plugin,
+    entry: String,
+    envelope: Envelope,
+    has_hung: AtomicBool,
+    has_lost: AtomicBool,
+}
+
+impl fmt::Debug for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = &self.inner.entry;
+        f.debug_struct("Carrier").field("entry", entry).finish_non_exhaustive()
+    }
+}
+
+impl Carrier {
+    /// Loads a plugin and learns how its entry answers, by calling it.
+    ///
+    /// # Errors
+    ///
+    /// It does not load, has no such entry, or the entry does not give back what it is given.
+    pub fn load(address: &Address) -> Result<Self, PluginError> {
+        let Distance::Inline = address.distance;
+        let spec = PluginSpec::path(name_of(&address.path), &address.path);
+        Self::of_spec(spec, address.entry.as_deref())
+    }
+
+    /// As [`Self::load`], from what a host takes.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn of_spec(spec: PluginSpec, entry: Option<&str>) -> Result<Self, PluginError> {
+        let host = Host::new();
+        let plugin = host.load(spec).map_err(|error| PluginError::Load(Box::new(error)))?;
+        let entries = plugin.entries();
+        let known = |name: &str| entries.iter().find(|entry| entry.name == name);
+        let found = match entry {
+            Some(name) => known(name),
+            None => ENTRIES.into_iter().find_map(known),
+        };
+        let found = found.ok_or_else(|| PluginError::NoEntry {
+            entry: entry.unwrap_or("pipe, chat or echo").to_owned(),
+            known: entries.iter().map(|entry| entry.name.clone()).collect(),
+        })?;
+        let envelope = match found.kind {
+            EntryKind::Unary => Envelope::of_calls(&plugin, &found.name, PATIENCE),
+            EntryKind::Bidirectional => Envelope::of_stream(&plugin, &found.name, PATIENCE),
+            _ => Err(Failure::new("it only sends")),
+        };
+        let entry = found.name.clone();
+        let envelope = envelope.map_err(|why| PluginError::NoEcho { entry: entry.clone(), why })?;
+        let (has_hung, has_lost) = (AtomicBool::new(false), AtomicBool::new(false));
+        let inner = Inner { _host: host, plugin, entry, envelope, has_hung, has_lost };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The entry that carries.
+    #[must_use]
+    pub fn entry(&self) -> &str {
+        &self.inner.entry
+    }
+
+    /// Makes a pair of adapters.
+    #[must_use]
+    pub fn pair(&self, limits: Limits) -> Pair {
+        let spec = Spec::new(self.inner.plugin.name(), limits);
+        pair(&spec, || {
+            let inner = Arc::clone(&self.inner);
+            let held = Rc::<Cell<u64>>::default();
+            move |_: FlowId| Line::open(&inner, limits, &held)
+        })
+    }
+}
+
+impl Inner {
+    fn patience(&self) -> Duration {
+        if self.has_hung.load(Ordering::Relaxed) { IMPATIENCE } else { PATIENCE }
+    }
+
+    /// How long a stream that owes bytes may say nothing.
+    fn quiet(&self) -> Duration {
+        let is_known = [&self.has_lost, &self.has_hung].iter().any(|it| it.load(Ordering::Relaxed));
+        if is_known { Duration::ZERO } else { QUIET }
+    }
+
+    fn hung(&self) -> Failure {
+        self.has_hung.store(true, Ordering::Relaxed);
+        hangs::count();
+        Failure::new("the plugin did not give back all that it was given")
+    }
+}
+
+/// `target/libhello.so` is `hello`.
+fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = stem.strip_prefix("lib").unwrap_or(&stem);
+    if name.is_empty() { "plugin".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_stands_behind_the_last_hash() {
+        let parse = |text: &str| {
+            let Address { path, entry, .. } = Address::parse(text);
+            (path.display().to_string(), entry)
+        };
+        assert_eq!(parse("a/b.so"), ("a/b.so".into(), None));
+        assert_eq!(parse("a#1/b.so#chat"), ("a#1/b.so".into(), Some("chat".into())));
+        assert_eq!(Distance::ALL.map(Distance::name), ["inline"]);
+        assert_eq!(name_of(Path::new("target/libhello.so")), "hello");
+    }
+}

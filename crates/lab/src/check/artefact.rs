@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Failed runs in files: as they were, at once; and made small, when all runs are done.
+//!
+//! A file holds the first failure of a rule. It is named after rule, scenario and seed, so that the
+//! same check gives the same files: `ISO-03-queue_pressure-7.replay`, and
+//! `ISO-03-queue_pressure-7.small.replay` for the small one.
+
+use std::cell::Cell;
+
+use super::case::{Answers, Case, Deep};
+use super::{Make, Run};
+use crate::bridge::hangs;
+use crate::replay::{Expected, Replay};
+use crate::report::Failure;
+use crate::rules::{Examiner, Finding, rule};
+use crate::shrink::{self, Candidate, Failed, Shrunk, shrink_within};
+use crate::trace::Trace;
+
+/// Failures of a check of which there are files, at most: the first ones.
+pub const ARTEFACTS_MAX: usize = 16;
+
+/// Runs of a shrinking that one wait for a thing that hangs counts for: half a second, in which so many
+/// runs are made of a thing that answers.
+pub const TRIES_A_HANG: u32 = 25;
+
+/// A failed run that can be kept.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Artefact<'a> {
+    /// What its file is to be called: letters, digits, `-`, `_` and `.`.
+    pub name: &'a str,
+    /// What failed.
+    pub failure: &'a Failure,
+    /// The run: [`Replay::to_text`] is the file.
+    pub replay: &'a Replay,
+    /// How it was made small, if it was.
+    pub shrunk: Option<&'a Shrunk>,
+}
+
+/// A replay that was run again, and examined as a check does.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Repeated {
+    /// What happened.
+    pub trace: Trace,
+    /// What was broken.
+    pub findings: Vec<Finding>,
+}
+
+/// Runs a replay again, once more, and each flow alone, and examines it as a check does: so rules are
+/// found broken that one trace by itself does not show.
+#[must_use]
+pub fn repeat(make: Make<'_>, replay: &Replay) -> Repeated {
+    let seen = Case::of_replay(replay).examine(make, None, Deep::ALL, &mut Examiner::new());
+    Repeated { trace: seen.trace, findings: seen.findings }
+}
+
+/// Makes the failure of a replay small: the same rule is still broken. A replay that names no rule is
+/// made small by the first that it breaks. `None`: it breaks no rule, or not that one.
+///
+/// A process or a plugin that hangs is waited for until a patience is over: of the runs that there may
+/// be each such wait takes [`TRIES_A_HANG`]. It is counted and not measured, so that what comes out does
+/// not depend on how fast the machine is.
+pub fn smaller(
+    make: Make<'_>,
+    replay: &Replay,
+    tries_max: u32,
+    progress: impl FnMut(&shrink::Progress),
+) -> Option<(Replay, Shrunk)> {
+    let examiner = &mut Examiner::new();
+    let name = match &replay.expected.rule {
+        Some(name) => rule(name)?,
+        None => rule(repeat(make, replay).findings.first()?.rule)?,
+    };
+    let deep = Deep::for_rule(name);
+    let tries_max = Cell::new(tries_max);
+    let mut run = |it: &Candidate| {
+        let case = Case {
+            run: it.case.clone(),
+            limits: replay.limits,
+            answers: Answers::Kept(it.recording.clone()),
+        };
+        let (seen, hung) = hangs::during(|| case.examine(make, None, deep, examiner));
+        let taken = u32::try_from(hung).unwrap_or(u32::MAX).saturating_mul(TRIES_A_HANG);
+        tries_max.set(tries_max.get().saturating_sub(taken));
+        let is_broken = seen.findings.iter().any(|finding| finding.rule == name.id);
+        (is_broken, seen)
+    };
+    let fails = |it: &Candidate| {
+        let (is_broken, seen) = run(it);
+        let failed = Failed { events: seen.trace.events().len(), asked: seen.asked };
+        is_broken.then_some(failed)
+    };
+    let shrunk = shrink_within(replay.candidate(), &tries_max, fails, progress)?;
+    let (is_broken, seen) = run(&shrunk.candidate);
+    let mut small = replay.with(shrunk.candidate.clone(), &seen.trace);
+    small.expected.rule = Some(name.id.into());
+    is_broken.then_some((small, shrunk))
+}
+
+/// The run of a check as a replay. The run is made once more, for its answers; a panic of an adapter
+/// ends it where it did.
+pub(super) fn replay_of(
+    make: Make<'_>,
+    adapter: &str,
+    run: &Run,
+    case: &Case,
+    rule: Option<&str>,
+) -> Replay {
+    let (trace, recording) = case.record(make);
+    let seen = run.seen.as_ref().map(|seen| seen.hash);
+    Replay {
+        adapter: adapter.into(),
+        limits: case.limits,
+        scenario: run.scenario.name.into(),
+        profile: run.seed.to_string(),
+        case: case.run.clone(),
+        recording,
+        expected: Expected {
+            rule: rule.map(Into::into),
+            trace: seen.unwrap_or_else(|| trace.hash()),
+        },
+    }
+}
+
+/// What the file of a failure is called.
+pub(super) fn name_of(failure: &Failure, is_small: bool) -> String {
+    let Failure { scenario, seed, .. } = failure;
+    let what = failure.rule.unwrap_or("run");
+    let small = if is_small { ".small" } else { "" };
+    format!("{what}-{scenario}-{seed}{small}.replay")
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Failures for people: the first of each rule, and of each scenario that fails without one. Each may
+//! have a file, see `artefact`.
+
+use std::collections::BTreeSet;
+
+use super::artefact::{self, ARTEFACTS_MAX, Artefact};
+use super::line::{Ears, in_order};
+use super::options::SHRINK_TRIES_MAX;
+use super::{Options, Run, Steps};
+use crate::adapters::{Guilty, caught};
+use crate::contract::FlowId;
+use crate::replay::Replay;
+use crate::report::{self, Also, EventReport, Failure, Inputs, Small, quoted, shown_name};
+use crate::rules::{Examiner, Finding, Level, Verdict, bits, rule};
+use crate::shrink::Shrunk;
+
+/// What was told, in order.
+pub(super) struct Failures<'a> {
+    options: &'a Options<'a>,
+    /// What failed before.
+    seen: BTreeSet<(Option<&'static str>, &'static str)>,
+    all: Vec<Failure>,
+    /// Those that are in files: their places, and the runs.
+    kept: Vec<(usize, Replay)>,
+}
+
+impl<'a> Failures<'a> {
+    pub(super) const fn new(options: &'a Options<'a>) -> Self {
+        Self { options, seen: BTreeSet::new(), all: Vec::new(), kept: Vec::new() }
+    }
+
+    /// Tells what is wrong with a run, if it is the first of its kind.
+    pub(super) fn look_at(&mut self, run: &mut Run) {
+        let case = run.case.take();
+        let last_events = run.seen.as_mut().map(|seen| std::mem::take(&mut seen.last_events));
+        if !run.is_wrong() {
+            return;
+        }
+        let mut told = Vec::new();
+        let mut last_events = last_events.unwrap_or_default().into_iter();
+        if let Some(seen) = &run.seen {
+            for finding in &seen.findings {
+                let events = last_events.next().unwrap_or_default();
+                let is_known = seen.known & bits([finding.rule]) != 0;
+                if !is_known && self.seen.insert((Some(finding.rule), "")) {
+                    told.push(self.failure(run, Some(finding), events));
+                }
+            }
+        }
+        let fails = run.has_failed() && run.reason.is_some();
+        if fails && self.seen.insert((None, run.scenario.name)) {
+            told.push(self.failure(run, None, last_events.next().unwrap_or_default()));
+        }
+        // What fails the run comes first; and a cause before what follows from it.
+        told.sort_by_key(|failure| (failure.level != Level::Must.name(), failure.event));
+        for mut failure in with_the_first(told) {
+            if let Some(case) = &case {
+                self.keep(run, case, &mut failure);
+            }
+            self.all.push(failure);
+        }
+    }
+
+    fn failure(
+        &self,
+        run: &Run,
+        finding: Option<&Finding>,
+        last_events: Vec<EventReport>,
+    ) -> Failure {
+        let name = self.options.name;
+        let adapter = shown_name(name);
+        let full = if run.scenario.is_quick { "" } else { " --full" };
+        let command = format!(
+            "becket check local-adapter --adapter {} --start-seed {} --profiles 1{full}",
+            quoted(&adapter),
+            run.seed,
+        );
+        let broken = finding.and_then(|finding| rule(finding.rule));
+        let reason = run.reason.unwrap_or_default();
+        Failure {
+            adapter,
+            verdict: run.verdict.name(),
+            rule: broken.map(|rule| rule.id),
+            level: broken.map_or(Level::Must, |rule| rule.level).name(),
+            sentence: broken.map_or(reason, |rule| rule.sentence),
+            scenario: run.scenario.name,
+            seed: run.seed,
+            flow: finding.map_or(0, |finding| finding.flow.number()),
+            offset: finding.and_then(|finding| finding.offset),
+            tick: finding.map_or(0, |finding| finding.tick.0),
+            event: finding.map_or(0, |finding| finding.event),
+            said: finding.map_or_else(|| reason.into(), |finding| finding.said.clone()),
+            last_events,
+            also: Vec::new(),
+            shown_with: None,
+            replay: None,
+            small: None,
+            command,
+        }
+    }
+
+    /// Gives the run to whoever keeps it, if it is one of the first.
+    fn keep(&mut self, run: &Run, case: &super::Case, failure: &mut Failure) {
+        let Some(keeps) = self.options.artefacts else { return };
+        if !run.has_failed() || self.kept.len() >= ARTEFACTS_MAX {
+            return;
+        }
+        let Options { make, name, .. } = *self.options;
+        let replay = artefact::replay_of(make, name, run, case, failure.rule);
+        let file = artefact::name_of(failure, false);
+        failure.replay = Some(file.clone());
+        keeps(&Artefact { name: &file, failure, replay: &replay, shrunk: None });
+        self.kept.push((self.all.len(), replay));
+    }
+
+    /// Makes those small that are in files, and gives the failures.
+    pub(super) fn made_small(mut self, steps: &mut Steps<'_>) -> Vec<Failure> {
+        let Some(keeps) = self.options.artefacts else { return self.all };
+        let kept = std::mem::take(&mut self.kept);
+        // A run that broke no rule has nothing by which a smaller one could be told to fail.
+        let kept: Vec<_> = kept.into_iter().filter(|(_, it)| it.expected.rule.is_some()).collect();
+        steps.total += kept.len();
+        if !kept.is_empty() {
+            steps.begin("shrinking");
+        }
+        let make = self.options.make;
+        let tries = self.options.shrink_tries.min(SHRINK_TRIES_MAX);
+        let work = |(place, replay): &(usize, Replay), _: &mut Examiner| {
+            let small = caught(|| {
+                let small = artefact::smaller(make, replay, tries, |_| ())?;
+                let shown = small_of(self.options, &small.0);
+                Some((small, shown))
+            });
+            (*place, Inputs::of(&replay.case, &replay.recording), small)
+        };
+        let all = &mut self.all;
+        let mut told = |(place, before, small): &mut (usize, Inputs, Result<Option<Made>, _>)| {
+            let Some(failure) = all.get_mut(*place) else { return };
+            let small = match small {
+                Ok(small) => small.take(),
+                // It stays as large as it was. Whose panic it was decides whose failure it is.
+                Err(guilty) => {
+                    if *guilty == Guilty::Lab {
+                        failure.verdict = Verdict::LabError.name();
+                        failure.said.push_str(SHRINKING_PANICKED);
+                    }
+                    None
+                }
+            };
+            let Some(((replay, shrunk), shown)) = small else { return };
+            let file = artefact::name_of(failure, true);
+            failure.replay = Some(file.clone());
+            failure.small = Some(Small {
+                size: Inputs::of(&replay.case, &replay.recording).sum(),
+                inputs: Inputs::of(&replay.case, &replay.recording),
+                inputs_before: *before,
+                events_before: shrunk.before.events,
+                events: shrunk.size.events,
+                tries: shrunk.tries,
+                is_minimal: shrunk.is_minimal,
+                steps: shown,
+            });
+            let shrunk = Some(&shrunk);
+            keeps(&Artefact { name: &file, failure, replay: &replay, shrunk });
+        };
+        let mut done = |_: usize, _: usize| steps.done("shrinking", None);
+        let ears = Ears { done: &mut done, told: &mut told };
+        let _told = in_order(self.options.jobs, &kept, &work, ears);
+        self.all
+    }
+}
+
+/// Of failures of one run the first tells the others, which are shown with it. This decides for all
+/// forms: see [`Failure::shown_with`].
+fn with_the_first(mut told: Vec<Failure>) -> Vec<Failure> {
+    if let [first, others @ ..] = &mut told[..] {
+        first.also = others.iter().filter_map(|it| Some(Also::new(it.rule?, &it.said))).collect();
+        for other in others {
+            other.shown_with = Some(first.rule.unwrap_or(first.scenario));
+        }
+    }
+    told
+}
+
+/// Behind what was found.
+const SHRINKING_PANICKED: &str = "; the lab itself panicked when it made this small";
+
+/// A replay that was made small, how, and its last events.
+type Made = ((Replay, Shrunk), Vec<EventReport>);
+
+/// The last events of a small run.
+fn small_of(options: &Options<'_>, replay: &Replay) -> Vec<EventReport> {
+    let repeated = artefact::repeat(options.make, replay);
+    let is_its = |it: &&Finding| Some(it.rule) == replay.expected.rule.as_deref();
+    let (flow, until) = repeated
+        .findings
+        .iter()
+        .find(is_its)
+        .map_or((FlowId::new(0), usize::MAX), |finding| (finding.flow, finding.event));
+    report::last_events(&repeated.trace, flow, until)
+}

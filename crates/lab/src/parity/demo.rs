@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A generated backend at work: one run, and what came of each flow.
+
+use std::fmt;
+
+use super::compare::{claimed, interpreted, run};
+use super::plug::Generated;
+use crate::contract::{FlowId, FlowState};
+use crate::generate::{BUILTIN, Builtin};
+use crate::source::FlowPlan;
+use crate::trace::{ByteBucket, Place, Trace, TraceHash, What};
+
+/// A run of a generated backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demo {
+    /// The profile of the module.
+    pub profile: &'static str,
+    /// The seed of the run.
+    pub seed: u64,
+    /// What came of each flow.
+    pub flows: Vec<DemoFlow>,
+    /// Events of the run.
+    pub events: usize,
+    /// Its trace as one number.
+    pub generated: TraceHash,
+    /// That of the interpreted backend.
+    pub interpreted: TraceHash,
+}
+
+/// What came of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DemoFlow {
+    /// Which.
+    pub flow: FlowId,
+    /// How it ended.
+    pub state: FlowState,
+    /// Chunks and bytes that went into the runtime.
+    pub entered: (u64, u64),
+    /// Chunks and bytes that reached the sink.
+    pub sunk: (u64, u64),
+}
+
+/// A demo that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// No module has this name.
+    #[error("no module of the lab is generated of such a profile; there are: {0}")]
+    Unknown(String),
+    /// Too many flows, or none.
+    #[error("{asked} flows, and the profile {profile} has 1 to {max}")]
+    Flows {
+        /// How many were asked for.
+        asked: u32,
+        /// Of which profile.
+        profile: &'static str,
+        /// How many there may be.
+        max: u32,
+    },
+    /// The module's constants are no profile.
+    #[error("the constants of the module {0} are no profile")]
+    Constants(&'static str),
+}
+
+/// Runs a generated module of the lab, the first unless one is named, with so many flows. A flow
+/// beyond those of its plan does what the plan says of one before: the flows go round.
+///
+/// # Errors
+///
+/// See [`DemoError`].
+pub fn demo(name: Option<&str>, flows: u32) -> Result<Demo, DemoError> {
+    let unknown = || {
+        let names: Vec<_> = BUILTIN.iter().map(|builtin| builtin.name).collect();
+        DemoError::Unknown(names.join(", "))
+    };
+    let found = name.map_or_else(|| BUILTIN.first(), Builtin::of_name);
+    let builtin = found.ok_or_else(unknown)?;
+    let profile = builtin.name;
+    let generated = (builtin.generated)();
+    let claimed = claimed(&generated.said.constants).ok_or(DemoError::Constants(profile))?;
+    let max = claimed.config.max_flows;
+    if flows == 0 || flows > max {
+        return Err(DemoError::Flows { asked: flows, profile, max });
+    }
+    let seed = claimed.config.deterministic_seed;
+    let plan = go_round(&generated, seed, flows);
+    let one = run(&claimed, seed, None, plan.clone(), &|| generated.pair());
+    let other = run(&claimed, seed, None, plan, &|| interpreted(&claimed));
+    let flows = (1..=flows).map(|number| DemoFlow::of(&one, FlowId::new(number))).collect();
+    let (events, generated, interpreted) = (one.events().len(), one.hash(), other.hash());
+    Ok(Demo { profile, seed, flows, events, generated, interpreted })
+}
+
+fn go_round(generated: &Generated, seed: u64, flows: u32) -> Vec<FlowPlan> {
+    let plan = generated.plan(seed);
+    let round = plan.iter().cycle().zip(1..=flows);
+    round.map(|(plan, number)| FlowPlan { flow: FlowId::new(number), ..plan.clone() }).collect()
+}
+
+impl DemoFlow {
+    fn of(trace: &Trace, flow: FlowId) -> Self {
+        let mut it = Self { flow, state: FlowState::New, entered: (0, 0), sunk: (0, 0) };
+        for event in trace.of_flow(flow) {
+            match event.what {
+                What::Moved { state } => it.state = state,
+                What::Out { place, bytes, .. } => {
+                    let sum = if place == Place::Ingress { &mut it.entered } else { &mut it.sunk };
+                    *sum = (sum.0 + 1, sum.1 + bytes);
+                }
+                _ => {}
+            }
+        }
+        it
+    }
+}
+
+impl fmt::Display for Demo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { profile, seed, events, .. } = self;
+        writeln!(f, "generated backend {profile}, seed {seed}, {events} events")?;
+        for DemoFlow { flow, state, entered, sunk } in &self.flows {
+            let told = |(chunks, bytes): (u64, u64)| {
+                format!("{chunks:>3} chunks, {} bytes", ByteBucket::of(bytes).name())
+            };
+            let (state, entered, sunk) = (state.name(), told(*entered), told(*sunk));
+            writeln!(f, "flow {flow:<3} {state:<8} in {entered:<24} out {sunk}")?;
+        }
+        let same = if self.generated == self.interpreted { "the same" } else { "another" };
+        writeln!(f, "trace {}; the interpreted backend gives {same}", self.generated)
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Names, numbers and hostile text, as the forms for people show them.
+//!
+//! Names of adapters and commands come from outside: they may have quotes, tags, control characters,
+//! marks that turn text around, and any length. [`shown`] takes those away that no form can carry;
+//! what each form escapes besides, it does itself.
+
+use std::borrow::Cow;
+
+/// Characters of a text from outside that are shown.
+pub(super) const TEXT_CHARS_MAX: usize = 300;
+
+/// A text from outside: control characters, and those that turn text around or take no room, as
+/// `�`; what is too long ends in `…`.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    let is_fit = |c: char| !is_unfit(c);
+    if text.len() <= TEXT_CHARS_MAX && text.chars().all(is_fit) {
+        return Cow::Borrowed(text);
+    }
+    let mut left = text.chars();
+    let mut short: String = left
+        .by_ref()
+        .take(TEXT_CHARS_MAX)
+        .map(|c| if is_unfit(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if left.next().is_some() {
+        short.push('…');
+    }
+    Cow::Owned(short)
+}
+
+/// Characters that would break a line, or show another text than there is.
+fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text between tags, and within quotes of either kind, of XML and HTML.
+pub(super) fn escaped(text: &str) -> String {
+    let text = shown(text);
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A count with thin groups of three: `1 234 567`, with spaces that do not break.
+pub(super) fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push('\u{a0}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 run`, `2 runs`.
+pub(super) fn plural(n: u64, noun: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", count(n))
+}
+
+/// Thousandths as a share: `0.940`, `1.000`.
+pub(super) fn share(per_mille: u64) -> String {
+    format!("{}.{:03}", per_mille / 1000, per_mille % 1000)
+}
+
+/// A count of bytes: `64 KiB`, `96 B`.
+pub(super) fn bytes(value: u64) -> String {
+    match value {
+        0..1024 => format!("{value} B"),
+        _ if value.is_multiple_of(1 << 20) => format!("{} MiB", value >> 20),
+        _ if value.is_multiple_of(1 << 10) => format!("{} KiB", count(value >> 10)),
+        _ => format!("{} B", count(value)),
+    }
+}
+
+/// Milliseconds in the unit that people read.
+pub(super) fn elapsed(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..120_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_form_can_carry_is_replaced() {
+        assert_eq!(shown("plain-name"), "plain-name");
+        assert_eq!(shown("a\u{1b}[31m\nb\0"), "a\u{fffd}[31m\u{fffd}b\u{fffd}");
+        assert_eq!(shown("x\u{202e}fdp"), "x\u{fffd}fdp");
+        let long = shown(&"é".repeat(1000)).into_owned();
+        assert_eq!(long.chars().count(), TEXT_CHARS_MAX + 1);
+        assert!(long.ends_with("é…"));
+    }
+
+    #[test]
+    fn a_length_in_bytes_beyond_the_bound_may_be_one_in_characters_within() {
+        let text = "é".repeat(TEXT_CHARS_MAX);
+        assert_eq!(shown(&text), text);
+    }
+
+    #[test]
+    fn tags_and_quotes_are_escaped() {
+        let escaped = escaped("<script>alert(\"1\" & '2')</script>");
+        assert_eq!(escaped, "&lt;script&gt;alert(&quot;1&quot; &amp; &#39;2&#39;)&lt;/script&gt;");
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(count(1_234_567), "1\u{a0}234\u{a0}567");
+        assert_eq!((plural(1, "run"), plural(20, "run")), ("1 run".into(), "20 runs".into()));
+        assert_eq!(
+            (share(940), share(1000), share(7)),
+            ("0.940".into(), "1.000".into(), "0.007".into())
+        );
+        assert_eq!(
+            (bytes(96), bytes(65536), bytes(1 << 20)),
+            ("96 B".into(), "64 KiB".into(), "1 MiB".into())
+        );
+        assert_eq!(
+            (elapsed(999), elapsed(61_200), elapsed(125_000)),
+            ("999 ms".into(), "61.2 s".into(), "2 min 5 s".into())
+        );
+    }
+}

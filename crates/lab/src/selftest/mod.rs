@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The lab examines itself: would it find what is wrong, and does it cry wolf?
+//!
+//! | part | passes when |
+//! |---|---|
+//! | healthy | every healthy pair passes the gates of checks from several start seeds |
+//! | saboteurs | so many are found by all rules that are expected to find them: 95 % quick, all full |
+//! | first | each rule finds a saboteur alone or before the others, or it is said why none can |
+//! | exercised | no rule is without an occasion in the checks of healthy pairs, of which one claims little (full mode) |
+//! | determinism | a check repeated, and made by two threads, is the same report to the last byte |
+//! | canaries | reports and failures of saboteurs that tell payload do not repeat it |
+//! | elsewhere | a fresh process has the same runs (if the caller can start one) |
+//!
+//! What a lab that fails this says of adapters is worth nothing: its exit code is 4.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `kills` | which rule finds which saboteur, and which first |
+//! | `parts` | the other parts |
+//! | `many` | healthy pairs from thousands of start seeds, for long proofs |
+//!
+//! # Invariants
+//!
+//! 1. What a self-test says depends on its options, but for `jobs` and `progress`.
+//! 2. A part that was not tried is not exercised, and no pass of it is claimed.
+
+mod kills;
+mod many;
+mod parts;
+
+pub use kills::{KillReport, REASONS, RuleReport};
+pub use many::{Odd, Tried, healthy_from};
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::check::{Mode, Progress};
+use crate::gate::graver;
+use crate::report::{Kill, Kills};
+use crate::rules::{Exit, Verdict};
+
+/// The version of the form of its report.
+pub const SCHEMA: &str = "becket-lab-selftest/1";
+/// Problems of a part that are told, at most.
+const PROBLEMS_MAX: usize = 20;
+
+/// How much is tried, and who is told.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Quick: few seeds, three scenarios. Full: what a full check does.
+    pub mode: Mode,
+    /// How many threads.
+    pub jobs: usize,
+    /// Hears how far it is.
+    pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+    /// Gives [`check::hashes`](crate::check::hashes) of [`elsewhere`], as a fresh process prints them.
+    pub elsewhere: Option<&'a (dyn Fn() -> Option<String> + Sync)>,
+}
+
+impl Options<'_> {
+    /// A quick one, on one thread, of which nobody is told before its end.
+    #[must_use]
+    pub const fn quick() -> Self {
+        Self { mode: Mode::Quick, jobs: 1, progress: None, elsewhere: None }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SelfTest {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// How much was tried.
+    pub mode: &'static str,
+    /// pass, or lab-error.
+    pub verdict: &'static str,
+    /// 0, or 4.
+    pub exit_code: u8,
+    /// The parts, in their order.
+    pub parts: Vec<PartReport>,
+    /// Which rule finds which saboteur.
+    pub kills: Vec<KillReport>,
+    /// What each rule finds.
+    pub rules: Vec<RuleReport>,
+}
+
+/// One part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PartReport {
+    /// Its name.
+    pub name: &'static str,
+    /// pass, lab-error, or not-exercised.
+    pub verdict: &'static str,
+    /// What counted.
+    pub counted: u64,
+    /// What of that failed.
+    pub failed: u64,
+    /// How, as far as it is told.
+    pub problems: Vec<String>,
+}
+
+/// What a part gives.
+#[derive(Debug, Default)]
+struct Part {
+    counted: u64,
+    failed: u64,
+    problems: Vec<String>,
+    /// So many of a thousand may fail.
+    spared_per_mille: u64,
+}
+
+impl Part {
+    /// One more, and what is wrong with it.
+    fn count(&mut self, problem: Option<String>) {
+        self.counted += 1;
+        if let Some(problem) = problem {
+            self.failed += 1;
+            if self.problems.len() < PROBLEMS_MAX {
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    fn report(self, name: &'static str) -> PartReport {
+        let Self { counted, failed, problems, spared_per_mille } = self;
+        let verdict = match () {
+            () if counted == 0 => Verdict::NotExercised,
+            () if 1000 * failed > counted * spared_per_mille => Verdict::LabError,
+            () => Verdict::Pass,
+        };
+        PartReport { name, verdict: verdict.name(), counted, failed, problems }
+    }
+}
+
+/// How far it is.
+struct Steps<'a> {
+    progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+    done: usize,
+    total: usize,
+}
+
+impl Steps<'_> {
+    fn done(&mut self, what: &'static str) {
+        self.done += 1;
+        if let Some(hears) = self.progress {
+            let (done, total) = (self.done, self.total.max(self.done));
+            hears(Progress { done, total, what, seed: None });
+        }
+    }
+}
+
+/// The lab examines itself.
+#[must_use]
+pub fn run(options: &Options<'_>) -> SelfTest {
+    let total = parts::steps(options) + crate::saboteur::SABOTEURS.len();
+    let mut steps = Steps { progress: options.progress, done: 0, total };
+    let (healthy, exercised) = parts::healthy(options, &mut steps);
+    let looked = kills::look(options, &mut steps);
+    let kills = kills::reports(&looked);
+    let rules = kills::rules(&looked);
+    let all = vec![
+        healthy.report("healthy"),
+        kills::found(options, &kills).report("saboteurs"),
+        kills::first(options, &rules).report("first"),
+        exercised.report("exercised"),
+        parts::determinism(options, &mut steps).report("determinism"),
+        parts::canaries(&mut steps).report("canaries"),
+        parts::elsewhere(options).report("elsewhere"),
+    ];
+    let grave = |verdict: Verdict, part: &PartReport| match Verdict::of_name(part.verdict) {
+        // What the mode does not try is no failure of it.
+        Some(Verdict::NotExercised) => verdict,
+        Some(other) => graver(verdict, other),
+        None => Verdict::LabError,
+    };
+    let verdict = all.iter().fold(Verdict::Pass, grave);
+    let exit = if verdict == Verdict::Pass { Exit::Ok } else { Exit::Baseline };
+    SelfTest {
+        schema: SCHEMA,
+        mode: options.mode.name(),
+        verdict: verdict.name(),
+        exit_code: exit.code(),
+        parts: all,
+        kills,
+        rules,
+    }
+}
+
+/// What a fresh process prints, for [`Options::elsewhere`].
+#[must_use]
+pub fn elsewhere() -> String {
+    parts::hashes()
+}
+
+impl SelfTest {
+    /// The kill matrix, as pages draw it.
+    #[must_use]
+    pub fn matrix(&self) -> Kills {
+        let kill = |kill: &KillReport| Kill {
+            saboteur: kill.saboteur.into(),
+            result: kill.result,
+            killers: kill.killers.clone(),
+        };
+        Kills { rows: self.kills.iter().map(kill).collect() }
+    }
+
+    /// As people read it: lines, each with its end.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |line: String| {
+            // A string takes everything.
+            let _taken = writeln!(text, "{line}");
+        };
+        for part in &self.parts {
+            let PartReport { name, verdict, counted, failed, problems } = part;
+            line(format!("{name:<12} {verdict:<14} {} of {counted}", counted - failed));
+            for problem in problems {
+                line(format!("  {problem}"));
+            }
+        }
+        line(format!("self-test: {}", self.verdict));
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::HEALTHY;
+    use crate::check;
+
+    fn part(counted: u64, failed: u64, spared_per_mille: u64) -> &'static str {
+        let mut part = Part { spared_per_mille, ..Part::default() };
+        for at in 0..counted {
+            part.count((at < failed).then(|| format!("problem {at}")));
+        }
+        let report = part.report("part");
+        assert_eq!((report.counted, report.failed), (counted, failed));
+        assert_eq!(report.problems.len() as u64, failed.min(PROBLEMS_MAX as u64));
+        report.verdict
+    }
+
+    #[test]
+    fn a_part_fails_by_one_more_than_is_spared_and_by_one_if_nothing_is() {
+        assert_eq!((part(9, 0, 0), part(9, 1, 0)), ("pass", "lab-error"));
+        assert_eq!((part(100, 5, 50), part(100, 6, 50)), ("pass", "lab-error"));
+        assert_eq!((part(0, 0, 0), part(99, 99, 0)), ("not-exercised", "lab-error"));
+    }
+
+    fn kill(expected: &[&'static str], killers: &[&'static str]) -> KillReport {
+        let result = if killers.is_empty() { "missed" } else { "found" };
+        let (expected, killers, first) = (expected.to_vec(), killers.to_vec(), Vec::new());
+        KillReport { saboteur: "it", wrong: "something", result, expected, killers, first }
+    }
+
+    #[test]
+    fn a_saboteur_that_is_not_found_by_all_that_have_to_fails() {
+        let full = Options { mode: Mode::Full, ..Options::quick() };
+        let verdict = |options: &Options<'_>, kills: &[KillReport]| {
+            kills::found(options, kills).report("saboteurs").verdict
+        };
+        let found = || kill(&["INT-04"], &["INT-04", "INT-05"]);
+        for missed in [kill(&["INT-04"], &[]), kill(&["INT-04", "INT-05"], &["INT-04"])] {
+            assert_eq!(verdict(&full, &[found(), missed.clone()]), "lab-error");
+            assert_eq!(verdict(&Options::quick(), &[found(), missed]), "lab-error");
+        }
+        assert_eq!(verdict(&full, &[found(), found()]), "pass");
+        let untried = KillReport { result: "not-tried", ..kill(&["DET-02"], &[]) };
+        assert_eq!(verdict(&full, &[untried]), "not-exercised");
+    }
+
+    #[test]
+    fn a_rule_that_finds_nothing_fails_whatever_is_said_for_it() {
+        let full = Options { mode: Mode::Full, ..Options::quick() };
+        let rule =
+            |finds, finds_first, reason| RuleReport { rule: "INT-01", finds, finds_first, reason };
+        let verdict = |rule| kills::first(&full, &[rule]).report("first").verdict;
+        assert_eq!(verdict(rule(3, 1, None)), "pass");
+        assert_eq!(verdict(rule(3, 0, Some("another is seen before"))), "pass");
+        assert_eq!(verdict(rule(3, 0, None)), "lab-error");
+        assert_eq!(verdict(rule(0, 0, Some("another is seen before"))), "lab-error");
+    }
+
+    #[test]
+    fn a_pair_that_does_not_pass_is_a_problem() {
+        let checked = |make: check::Make<'_>| {
+            let quick = check::Options::quick("pair", make);
+            parts::problem(&check::run(&check::Options { gates_of_lab: false, ..quick }))
+        };
+        assert_eq!(checked(&HEALTHY[0].make), None);
+        let saboteur = crate::saboteur::of_name("local_adapter_drops_final_chunk").unwrap();
+        let problem = checked(&saboteur.make).unwrap();
+        assert!(problem.contains("local_adapter_correctness is fail"), "{problem}");
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Memory that runs share, one after another.
+//!
+//! A run has flows, two sessions, the network between them, and lines of those who wait. In an
+//! [`Arena`] all that stays where it is: a run allocates nothing but what its adapters do. Each thread
+//! has one for [`world::run`](super::run); who makes very many runs keeps one of their own.
+//!
+//! # Invariants
+//!
+//! 1. A run finds memory there, never content: [`Arena::begin`] brings everything back to where it
+//!    begins, whatever was left there, also by a run that an adapter's panic broke off. So the trace
+//!    of a run does not depend on whether there were others before it, or which.
+//! 2. It keeps no more than the largest run needed, and not the buffers of flows beyond
+//!    [`FLOWS_MAX`].
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use becket_wire::{Role, Session};
+
+use super::elements::Pool;
+use super::fault::{Factory, Slot};
+use super::flow::Flow;
+use super::pipe::Pipe;
+use super::{Parts, Setup, World, limits};
+use crate::choice::Choices;
+use crate::contract::{Calls, EgressAdapter, FlowId, IngressAdapter};
+use crate::trace::Trace;
+
+/// Flows that are kept for the next run.
+const FLOWS_MAX: usize = 64;
+
+thread_local! {
+    /// That of the runs of this thread before, when none is going on.
+    static SHARED: Cell<Option<Box<Arena>>> = const { Cell::new(None) };
+}
+
+/// Runs something in this thread's arena. In a run within a run, and behind one that was broken off, it
+/// is a new one.
+pub(super) fn shared(run: impl FnOnce(&mut Arena)) {
+    let mut arena = SHARED.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    run(&mut arena);
+    // The thread is about to end: it needs no arena any more.
+    let _ends = SHARED.try_with(|shared| shared.set(Some(arena)));
+}
+
+/// Memory that runs share, one after another.
+pub struct Arena {
+    pub(super) flows: Vec<Flow>,
+    /// Those that a run before had, and this one has not.
+    spare: Vec<Flow>,
+    pub(super) client: Session,
+    pub(super) server: Session,
+    pub(super) up: Pipe,
+    pub(super) down: Pipe,
+    /// What an adapter says while it is called.
+    pub(super) calls: Calls,
+    pub(super) to_offer: Vec<FlowId>,
+    pub(super) to_accept: Vec<FlowId>,
+    pub(super) to_answer: Vec<FlowId>,
+    /// Flows that have ended, of which nobody has seen to it.
+    pub(super) ended: Vec<FlowId>,
+    /// Whose a stream is, by its index: for the client, and for the server.
+    pub(super) by_stream: [Vec<FlowId>; 2],
+    pub(super) pool: Pool,
+    /// What a source offers.
+    pub(super) offered: Vec<u8>,
+    /// Where the sessions of all runs count from: they are told how much later it is. It is no clock,
+    /// for nobody looks at what it says.
+    pub(super) origin: Instant,
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Arena {
+    /// Without memory.
+    #[must_use]
+    pub fn new() -> Self {
+        let origin = Instant::now();
+        let session = |role| Session::new(role, becket_wire::Limits::default(), origin);
+        Self {
+            flows: Vec::new(),
+            spare: Vec::new(),
+            client: session(Role::Client),
+            server: session(Role::Server),
+            up: Pipe::new(),
+            down: Pipe::new(),
+            calls: Calls::default(),
+            to_offer: Vec::new(),
+            to_accept: Vec::new(),
+            to_answer: Vec::new(),
+            ended: Vec::new(),
+            by_stream: Default::default(),
+            pool: Pool::default(),
+            offered: Vec::new(),
+            origin,
+        }
+    }
+
+    /// Runs one setup, as [`world::run`](super::run) does.
+    pub fn run(
+        &mut self,
+        setup: &Setup<'_>,
+        (ingress, egress): (&mut dyn IngressAdapter, &mut dyn EgressAdapter),
+        choices: &mut Choices,
+        trace: &mut Trace,
+    ) {
+        self.begin(setup);
+        let (parts, calls) = Parts::new(self, setup, choices, trace);
+        let mut world = World {
+            ingress: Slot::Lent(ingress),
+            egress: Slot::Lent(egress),
+            factory: None,
+            calls,
+            parts,
+        };
+        world.run();
+    }
+
+    /// Runs one setup, as [`world::run_with`](super::run_with) does.
+    pub fn run_with(
+        &mut self,
+        setup: &Setup<'_>,
+        factory: Factory<'_>,
+        choices: &mut Choices,
+        trace: &mut Trace,
+    ) {
+        self.begin(setup);
+        let (parts, calls) = Parts::new(self, setup, choices, trace);
+        let (ingress, egress) = factory();
+        let (ingress, egress) = (Slot::Made(ingress), Slot::Made(egress));
+        World { ingress, egress, factory: Some(factory), calls, parts }.run();
+    }
+
+    /// Everything is as at the beginning of a run.
+    fn begin(&mut self, setup: &Setup<'_>) {
+        // Every field by its name: none can be forgotten.
+        let Self {
+            flows,
+            spare,
+            client,
+            server,
+            up,
+            down,
+            calls,
+            to_offer,
+            to_accept,
+            to_answer,
+            ended,
+            by_stream,
+            pool,
+            offered,
+            origin,
+        } = self;
+        let seed = setup.config.deterministic_seed;
+        while flows.len() > setup.plans.len() {
+            spare.extend(flows.pop().filter(|_| spare.len() < FLOWS_MAX));
+        }
+        for (at, plan) in setup.plans.iter().enumerate() {
+            match flows.get_mut(at) {
+                Some(flow) => flow.renew(seed, plan),
+                None => {
+                    let spare = spare.pop().map(|mut flow| {
+                        flow.renew(seed, plan);
+                        flow
+                    });
+                    flows.push(spare.unwrap_or_else(|| Flow::new(seed, plan)));
+                }
+            }
+        }
+        let limits = limits(setup);
+        up.renew(setup, limits.frame_body_bytes_max);
+        down.renew(setup, limits.frame_body_bytes_max);
+        client.renew(limits.clone(), *origin);
+        server.renew(limits, *origin);
+        calls.with_room.clear();
+        for line in [to_offer, to_accept, to_answer] {
+            line.clear();
+        }
+        ended.clear();
+        by_stream.iter_mut().for_each(Vec::clear);
+        pool.renew();
+        offered.clear();
+    }
+}
+
+impl std::fmt::Debug for Arena {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arena").field("flows", &self.flows.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::carrier::Carrier;
+    use crate::config::Config;
+    use crate::fault::FaultPlan;
+    use crate::source::Source;
+    use crate::target::Behaviour;
+
+    /// Lines of those who wait, left as a run leaves them that a panic broke off: what is in them is
+    /// seen by no trace for as long as nobody looks there too early.
+    #[test]
+    fn a_run_finds_nobody_waiting_who_waited_in_the_run_before() {
+        let config = Config::default();
+        let setup = Setup {
+            config: &config,
+            plans: Source::SmallBurst.plan(&config, 2),
+            behaviour: Behaviour::Echo,
+            window_bytes: 1024,
+            carrier: Carrier::Stream,
+            faults: FaultPlan::NONE,
+        };
+        let mut arena = Arena::new();
+        let flow = FlowId::new(1);
+        arena.calls.with_room.push(flow);
+        for line in [&mut arena.to_offer, &mut arena.to_accept, &mut arena.to_answer] {
+            line.push(flow);
+        }
+        arena.ended.push(flow);
+        arena.by_stream.iter_mut().for_each(|of| of.push(flow));
+        arena.offered.push(7);
+        arena.begin(&setup);
+        assert_eq!(arena.flows.len(), 2);
+        assert!(arena.calls.with_room.is_empty() && arena.ended.is_empty());
+        for line in [&arena.to_offer, &arena.to_accept, &arena.to_answer] {
+            assert!(line.is_empty());
+        }
+        assert!(arena.by_stream.iter().all(Vec::is_empty) && arena.offered.is_empty());
+    }
+}
