@@ -4,7 +4,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{completions, config, ipc, man, mon, plugin, serve, ws};
+use crate::commands::{check, completions, config, ipc, lab, man, mon, plugin, serve, ws};
 
 /// Runs plugins written in any language behind HTTP.
 #[derive(Debug, Parser)]
@@ -57,6 +57,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Ipc(ipc::Command),
     Mon(mon::Args),
+    #[command(subcommand)]
+    Check(check::Command),
+    #[command(subcommand)]
+    Lab(lab::Command),
     Completions(completions::Args),
     Man(man::Args),
 }

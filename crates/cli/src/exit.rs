@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+use becket_lab::rules::Exit as LabExit;
+
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -24,10 +26,23 @@ pub(crate) enum Exit {
     Check,
     /// Ctrl-C, or a second signal.
     Interrupted,
+    /// What `check` and `lab` say by a table of their own.
+    Lab(LabExit),
 }
 
+/// The codes of `check` and `lab`, in the order of their numbers.
+pub(crate) const LAB: [LabExit; 7] = [
+    LabExit::Ok,
+    LabExit::Conformance,
+    LabExit::Usage,
+    LabExit::Inconclusive,
+    LabExit::Baseline,
+    LabExit::Nondeterministic,
+    LabExit::Internal,
+];
+
 impl Exit {
-    /// Every code, in the order of its number.
+    /// Every code but those of the lab, in the order of its number.
     pub(crate) const ALL: [Self; 9] = [
         Self::Ok,
         Self::Failure,
@@ -52,6 +67,7 @@ impl Exit {
             Self::Config => 6,
             Self::Check => 7,
             Self::Interrupted => 130,
+            Self::Lab(exit) => exit.code(),
         }
     }
 
@@ -67,7 +83,20 @@ impl Exit {
             Self::Config => "config",
             Self::Check => "check",
             Self::Interrupted => "interrupted",
+            Self::Lab(LabExit::Ok) => "ok",
+            Self::Lab(LabExit::Conformance) => "conformance",
+            Self::Lab(LabExit::Usage) => "usage",
+            Self::Lab(LabExit::Inconclusive) => "inconclusive",
+            Self::Lab(LabExit::Baseline) => "baseline",
+            Self::Lab(LabExit::Nondeterministic) => "nondeterministic",
+            Self::Lab(LabExit::Internal) => "internal",
         }
+    }
+
+    /// The exit of this word.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter().chain(LAB.map(Self::Lab));
+        all.find(|exit| exit.word() == word)
     }
 
     /// One line for the table in `becket --help` and the manual.
@@ -86,6 +115,21 @@ impl Exit {
             Self::Config => "the configuration is wrong",
             Self::Check => "`plugin check` found something wrong, or a `--fail-if` holds",
             Self::Interrupted => "interrupted: Ctrl-C, or a second signal while draining",
+            Self::Lab(LabExit::Ok) => "every gate is passed, or fails where that was expected",
+            Self::Lab(LabExit::Conformance) => {
+                "an adapter breaks a rule; the two reports or runs differ; no code that was generated fits"
+            }
+            Self::Lab(LabExit::Usage) => {
+                "the arguments are wrong, or a file that they name cannot be read or written"
+            }
+            Self::Lab(LabExit::Inconclusive) => {
+                "nothing can be said, or something was never tried: a gate, a rule in full mode"
+            }
+            Self::Lab(LabExit::Baseline) => {
+                "the lab misses a saboteur, or fails an adapter in which nothing is wrong"
+            }
+            Self::Lab(LabExit::Nondeterministic) => "the same seed gave two different runs",
+            Self::Lab(LabExit::Internal) => "the lab, or the runtime below it, did something wrong",
         }
     }
 }
@@ -103,4 +147,29 @@ pub(crate) fn table() -> String {
         text.push_str(&format!("  {:>3}  {}\n", exit.code(), exit.meaning()));
     }
     text
+}
+
+/// The table of `check` and `lab`, for their help pages.
+pub(crate) fn lab_table() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for exit in LAB {
+        text.push_str(&format!("  {:>3}  {}\n", exit.code(), Exit::Lab(exit).meaning()));
+    }
+    let interrupted = Exit::Interrupted;
+    text.push_str(&format!("  {:>3}  {}\n", interrupted.code(), "interrupted: Ctrl-C"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_found_by_its_word() {
+        for exit in Exit::ALL.into_iter().chain(LAB.map(Exit::Lab)) {
+            let found = Exit::of_word(exit.word()).unwrap();
+            assert_eq!((found.code(), found.word()), (exit.code(), exit.word()));
+        }
+        assert_eq!(Exit::of_word("fine"), None);
+    }
 }

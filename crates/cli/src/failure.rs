@@ -10,6 +10,7 @@ use becket_gateway::{ConfigError, GatewayError};
 use becket_host::{CallError, LoadError, ReloadError, SendError, StreamError, UnloadError};
 use clap::error::ErrorKind;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::exit::Exit;
 
@@ -50,6 +51,13 @@ impl Failure {
     pub(crate) fn file(verb: &str, path: &Path, error: &io::Error) -> Self {
         Self::new(Exit::Failure, format!("{} cannot be {verb}", path.display()))
             .cause(error.to_string())
+    }
+
+    /// One that another process of this command has told as JSON.
+    pub(crate) fn of_json(said: &Value) -> Option<Self> {
+        let text = |key| said.get(key).and_then(Value::as_str).map(str::to_owned);
+        let exit = Exit::of_word(said.get("kind")?.as_str()?)?;
+        Some(Self::from_parts(exit, text("error")?, text("cause"), text("hint")))
     }
 
     /// What clap says about the arguments, in this project's three lines.

@@ -5,7 +5,7 @@
 use clap::{Command, CommandFactory};
 
 use crate::args::Cli;
-use crate::exit::Exit;
+use crate::exit::{Exit, LAB};
 
 const INTRODUCTION: &str = "\
 <!-- SPDX-License-Identifier: BSD-3-Clause -->
@@ -39,6 +39,11 @@ fn render() -> String {
     for exit in Exit::ALL {
         page.push_str(&format!("| {} | `{}` | {} |\n", exit.code(), exit.word(), exit.meaning()));
     }
+    page.push_str("\n`becket check` and `becket lab` have codes of their own:\n");
+    page.push_str("\n| code | word in JSON | meaning |\n|---|---|---|\n");
+    for exit in LAB.map(Exit::Lab).into_iter().chain([Exit::Interrupted]) {
+        page.push_str(&format!("| {} | `{}` | {} |\n", exit.code(), exit.word(), exit.meaning()));
+    }
     page.push('\n');
     page.push_str(ENVIRONMENT);
     let mut root = Cli::command().term_width(100);
@@ -55,7 +60,7 @@ fn add(command: &Command, page: &mut String) {
     let help = command.clone().render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).take_while(|line| *line != end).collect();
     page.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
-    for inner in command.get_subcommands() {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         add(inner, page);
     }
 }

@@ -9,14 +9,20 @@
 //! | [`ws`] | a WebSocket client for lines |
 //! | [`ipc`] | channels between processes: serve, send, recv, pipe, stat |
 //! | [`mon`] | watch a process |
+//! | [`check`] | adapters, plugins and channels under the rules of the lab |
+//! | [`lab`] | rules, single runs, replays, and the lab itself |
 //! | [`completions`] | a shell's completions |
 //! | [`man`] | the manual page |
+//! | `apart` | the process in which a plugin is checked |
 //! | `runtime` | the async runtime that the commands run on |
 //! | `stdin` | lines of stdin as messages |
 
+mod apart;
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod ipc;
+pub(crate) mod lab;
 pub(crate) mod man;
 pub(crate) mod mon;
 pub(crate) mod plugin;
@@ -41,6 +47,8 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Ws(args) => ws::run(args, ui),
         Command::Ipc(command) => ipc::run(command, ui),
         Command::Mon(args) => mon::run(args, ui),
+        Command::Check(command) => check::run(command, ui),
+        Command::Lab(command) => lab::run(command, ui),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

@@ -3,10 +3,12 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | [`out`] | stdout, and who has it when code of others is in the process |
 //! | `progress` | one line on a terminal that says how far a long command is |
 //! | `style` | the few colours, and when they show |
 //! | `text` | quantities, durations and payloads as text |
 
+pub(crate) mod out;
 mod progress;
 mod style;
 pub(crate) mod text;
@@ -45,21 +47,21 @@ impl Ui {
 
     /// Text to stdout, as it is; colours only on a terminal.
     pub(crate) fn text(&self, text: &str) -> Result<(), Failure> {
-        let mut out = anstream::stdout().lock();
+        let mut out = out::text_out();
         out.write_all(text.as_bytes())?;
         Ok(out.flush()?)
     }
 
     /// Bytes to stdout, unchanged.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = out::out();
         out.write_all(bytes)?;
         Ok(out.flush()?)
     }
 
     /// Bytes to stdout as one line: what a person sees begins on a line of its own next time.
     pub(crate) fn line(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = out::out();
         out.write_all(bytes)?;
         if bytes.last() != Some(&b'\n') {
             out.write_all(b"\n")?;
@@ -69,7 +71,7 @@ impl Ui {
 
     /// One JSON value to stdout, on one line.
     pub(crate) fn data<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = out::out();
         serde_json::to_writer(&mut out, value).map_err(io::Error::from)?;
         out.write_all(b"\n")?;
         Ok(out.flush()?)

@@ -24,7 +24,9 @@ impl Progress {
     pub(crate) fn set(&self, text: &str) {
         if self.shown {
             // Erase the line, begin it again. Nobody reads stderr: then nobody misses it.
-            let _ = write!(std::io::stderr(), "\r\x1b[2K{text}");
+            let _ = write!(std::io::stderr(), "\r\x1b[2K");
+            let mut err = anstream::stderr();
+            let _ = write!(err, "{text}").and_then(|()| err.flush());
         }
     }
 }

@@ -35,6 +35,26 @@ pub(crate) fn plural(n: u64, noun: &str) -> String {
     format!("{} {noun}{s}", count(n))
 }
 
+/// Words in lines of so many columns, all but the first behind so many blanks. The first is told to
+/// begin there too. A blank that does not break (U+00A0) keeps words together, and becomes a blank.
+pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let (mut lines, mut at) = (String::new(), indent);
+    for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
+        let length = word.chars().count();
+        if at > indent && at + 1 + length > width {
+            lines.push_str(&format!("\n{:indent$}", ""));
+            at = indent;
+        }
+        if at > indent {
+            lines.push(' ');
+            at += 1;
+        }
+        lines.push_str(&word.replace('\u{a0}', " "));
+        at += length;
+    }
+    lines
+}
+
 /// Adds a payload to a JSON object: `"body"` if it is text, else `"body_hex"`.
 pub(crate) fn put_payload(object: &mut Map<String, Value>, payload: &[u8]) {
     match std::str::from_utf8(payload) {
@@ -75,6 +95,16 @@ mod tests {
         assert_eq!(duration(Duration::from_nanos(1_500)), "1.50 µs");
         assert_eq!(duration(Duration::from_millis(20)), "20.00 ms");
         assert_eq!(duration(Duration::from_secs(3)), "3.00 s");
+    }
+
+    #[test]
+    fn words_are_wrapped_behind_their_indent() {
+        assert_eq!(wrapped("one two three", 80, 4), "one two three");
+        assert_eq!(wrapped("one two three", 12, 4), "one two\n    three");
+        assert_eq!(wrapped("a-word-that-is-long b", 6, 2), "a-word-that-is-long\n  b");
+        assert_eq!(wrapped("a b\u{a0}c", 5, 0), "a b c");
+        assert_eq!(wrapped("aa b\u{a0}c", 5, 0), "aa\nb c");
+        assert_eq!(wrapped("", 6, 2), "");
     }
 
     #[test]

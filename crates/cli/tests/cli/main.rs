@@ -6,6 +6,8 @@
 //! | `usage` | wrong arguments, completions, manual, configuration |
 //! | `new` | a project of each language builds, passes its test and is a plugin |
 //! | `plugin` | inspect, call, bench and check, on a project of `plugin new` |
+//! | `check`, `lab` | adapters under the rules of the lab, and the lab itself |
+//! | `foreign` | plugins as adapters: what they do to the process that they are in |
 //! | `serve` | the lines it prints work as printed; signals |
 //! | `support` | running the command, building the plugin that the tests share |
 
@@ -17,6 +19,9 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod check;
+mod foreign;
+mod lab;
 mod new;
 mod plugin;
 mod serve;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `becket plugin …` on a plugin that `becket plugin new` made.
 
+use std::io::Read;
+
 use serde_json::Value;
 use snapbox::str;
 use tempfile::TempDir;
 
-use crate::support::{becket, compile, plugin, sample};
+use crate::support::{becket, compile, pipe, plugin, process, root, sample};
 
 fn json(output: &[u8]) -> Value {
     serde_json::from_slice(output)
@@ -208,6 +210,82 @@ FAIL  unary hit      the plugin ended its process: exit code 0
 
 "#]],
     );
+}
+
+/// What a plugin writes is no finding, and takes none away, text or not, whole lines or not.
+#[test]
+fn both_checks_hear_what_they_are_told_beside_a_plugin_that_writes_to_stdout() {
+    let dir = TempDir::new().unwrap();
+    let library = dir.path().join("writes_to_stdout.so");
+    compile(&root().join("examples/zoo/plugins/writes_to_stdout.c"), &library);
+    let run = |args: &[&str]| {
+        let output = becket().args(args).arg("--json").arg(&library).assert().success();
+        json(&output.get_output().stdout)
+    };
+    assert_eq!(run(&["plugin", "check"])["passed"], true);
+    let report = run(&["check", "plugin", "--timeout-ms", "500"]);
+    let verdicts: Vec<_> = report["rules"].as_array().unwrap().iter().collect();
+    assert!(verdicts.len() == 27 && verdicts.iter().all(|it| it["verdict"] != "not-tried"));
+    assert_eq!(report["verdict"], "pass", "{report}");
+}
+
+/// Holds a pipe open, and never comes back from its init.
+const HANGS_IN_INIT: &str = r#"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "becket_plugin.h"
+static NrStatus start(BkPlugin *plugin) {
+    (void)plugin;
+    if (open(getenv("PIPE"), O_WRONLY) >= 0) for (;;) pause();
+    return NR_ERR;
+}
+static const BkPluginDef def = {.name = "stuck", .version = "1", .start = start};
+BK_PLUGIN(def)
+"#;
+
+/// Each ends with a process that nobody waits for any more: the pipe has no writer then.
+#[test]
+fn a_plugin_that_hangs_while_it_is_loaded_is_given_up_and_leaves_no_process() {
+    let dir = TempDir::new().unwrap();
+    let (source, library) = (dir.path().join("stuck.c"), dir.path().join("stuck.so"));
+    std::fs::write(&source, HANGS_IN_INIT).unwrap();
+    compile(&source, &library);
+    let pipe = pipe(dir.path());
+    let started = || {
+        let mut process = process();
+        process.args(["plugin", "check", "--timeout-ms", "10"]).arg(&library).env("PIPE", &pipe);
+        let child = process.spawn().unwrap();
+        // There is a reader as soon as there is a writer: it hangs now.
+        (child, std::fs::File::open(&pipe).unwrap())
+    };
+    let is_over = |mut pipe: std::fs::File| pipe.read_to_string(&mut String::new()).unwrap() == 0;
+
+    let (child, reader) = started();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let first = said.lines().next();
+    assert_eq!(first, Some("FAIL  load  the plugin hangs: nothing came back in 5 s"), "{said}");
+    assert!(is_over(reader));
+
+    let (mut child, reader) = started();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_over(reader));
+}
+
+#[test]
+fn an_entry_that_is_left_out_has_to_be_one() {
+    for command in [["plugin", "check"], ["check", "plugin"]] {
+        let check = |skip| becket().args(command).args(["--skip", skip]).arg(sample()).assert();
+        check("slwo").code(2).stdout_eq("").stderr_eq(str![[r#"
+error: there is no entry `slwo`
+cause: known are [..], slow, [..]
+hint:  did you mean `slow`?
+
+"#]]);
+    }
 }
 
 #[test]

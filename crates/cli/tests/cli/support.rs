@@ -57,8 +57,17 @@ pub(crate) fn compile(source: &Path, library: &Path) {
         .arg(source));
 }
 
+/// Makes a named pipe in the directory. There is a reader as soon as there is a writer, and it comes to
+/// an end when no process has the other side any more.
+pub(crate) fn pipe(dir: &Path) -> PathBuf {
+    let pipe = dir.join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    pipe
+}
+
 /// The repository.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 

@@ -3,10 +3,11 @@
 //!
 //! It knows nothing about what the entries do, so it holds them to what all of them owe a host: an
 //! answer or a refusal within the deadline, an end to every stream, nothing left behind. What the
-//! host itself refuses (stale ids, late answers) it reads from the host's counters.
+//! host itself refuses (stale ids, late answers) it reads from the host's counters. Verdicts by rules,
+//! under faults, are those of `becket check plugin`.
 //!
 //! The plugin runs in a child process, this command again with `--in-process`, so that one which
-//! ends its process is a finding and not the end of the report: see `child`.
+//! ends its process, or never comes back, is a finding and not the end of the report: see `child`.
 
 mod child;
 
@@ -17,6 +18,8 @@ use futures_lite::future::poll_once;
 use serde::{Deserialize, Serialize};
 
 use super::load::Load;
+use crate::commands::apart::Voice;
+use crate::commands::check::skipped;
 use crate::commands::runtime;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -32,6 +35,7 @@ pub(crate) struct Args {
     load: Load,
     /// How long each call may take
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=600_000))]
     timeout_ms: u64,
     /// Leave this entry out; may be given several times
     #[arg(long, value_name = "ENTRY")]
@@ -40,6 +44,11 @@ pub(crate) struct Args {
     #[arg(long, hide = true)]
     in_process: bool,
 }
+
+/// Steps that do not depend on what the plugin has.
+const LOAD: &str = "load";
+const RELOAD: &str = "reload";
+const UNLOAD: &str = "unload";
 
 /// How one check went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,16 +75,14 @@ struct Report {
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     if args.in_process {
-        child::begin("load", ui)?;
-        let (host, plugin) = args.load.load()?;
-        runtime::run_one(check(&args, &host, &plugin, ui))?;
-        child::done(ui)?;
+        let voice = Voice::claim()?;
+        match check(&args, &voice, ui) {
+            Ok(()) => child::done(&voice)?,
+            Err(failure) => voice.refuse(&failure)?,
+        }
         return Ok(Exit::Ok);
     }
-    let findings = match child::findings()? {
-        child::Outcome::Checked(findings) => findings,
-        child::Outcome::NotLoaded => return Ok(Exit::Load),
-    };
+    let findings = child::findings(limit(&args))?;
     let failed = findings.iter().filter(|finding| finding.verdict == Verdict::Failed).count();
     if ui.json() {
         ui.data(&Report { passed: failed == 0, findings })?;
@@ -85,13 +92,26 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     Ok(if failed == 0 { Exit::Ok } else { Exit::Check })
 }
 
-async fn check(args: &Args, host: &Host, plugin: &Plugin, ui: &Ui) -> Result<(), Failure> {
-    let tell = |finding: Finding| child::tell(&finding, ui);
-    let begin = |what: &str| child::begin(what, ui);
+fn check(args: &Args, voice: &Voice, ui: &Ui) -> Result<(), Failure> {
+    child::begin(LOAD, voice)?;
+    let (host, plugin) = args.load.load()?;
+    skipped(&args.skip, &plugin)?;
+    runtime::run_one(checks(args, &host, &plugin, voice, ui))
+}
+
+async fn checks(
+    args: &Args,
+    host: &Host,
+    plugin: &Plugin,
+    voice: &Voice,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let tell = |finding: Finding| child::tell(&finding, voice);
+    let begin = |what: &str| child::begin(what, voice);
     tell(loaded(plugin))?;
     begin("entries")?;
     described(plugin).into_iter().try_for_each(tell)?;
-    begin("reload")?;
+    begin(RELOAD)?;
     tell(reload(plugin).await)?;
     begin("unknown entry")?;
     tell(unknown_entry(plugin, args).await)?;
@@ -112,13 +132,13 @@ async fn check(args: &Args, host: &Host, plugin: &Plugin, ui: &Ui) -> Result<(),
     tell(answers_in_order(plugin))?;
     begin("callers leave")?;
     tell(callers_leave(plugin, args).await)?;
-    begin("unload")?;
+    begin(UNLOAD)?;
     tell(unload(host, plugin).await)
 }
 
 fn loaded(plugin: &Plugin) -> Finding {
     let info = plugin.info();
-    ok("load", format!("{} {}, layout {}", info.reported_name, info.version, info.layout))
+    ok(LOAD, format!("{} {}, layout {}", info.reported_name, info.version, info.layout))
 }
 
 /// Entries have names, one each, and resolve.
@@ -274,18 +294,18 @@ async fn reload(plugin: &Plugin) -> Finding {
     match plugin.reload().await {
         Ok(()) => {
             let after = plugin.info().generation;
-            ok("reload", format!("generation {before} became {after}"))
+            ok(RELOAD, format!("generation {before} became {after}"))
         }
-        Err(error) => failed("reload", sentence(error.to_string(), error.cause())),
+        Err(error) => failed(RELOAD, sentence(error.to_string(), error.cause())),
     }
 }
 
 /// Unloading waits for calls and streams that have not ended: none should be left.
 async fn unload(host: &Host, plugin: &Plugin) -> Finding {
     match host.unload(plugin.name()).await {
-        Ok(0) => ok("unload", "nothing was left behind".to_owned()),
-        Ok(calls) => failed("unload", format!("{} never ended", text::plural(calls, "call"))),
-        Err(error) => failed("unload", error.to_string()),
+        Ok(0) => ok(UNLOAD, "nothing was left behind".to_owned()),
+        Ok(calls) => failed(UNLOAD, format!("{} never ended", text::plural(calls, "call"))),
+        Err(error) => failed(UNLOAD, error.to_string()),
     }
 }
 

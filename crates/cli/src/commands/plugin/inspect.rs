@@ -8,7 +8,7 @@ use becket_host::Inspection;
 use super::load::LayoutArg;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::ui::{DIM, HEAD, Ui, paint, text};
+use crate::ui::{DIM, HEAD, Ui, out, paint, text};
 
 /// Show what a plugin's file says about itself
 ///
@@ -24,6 +24,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
+    out::take_for_data()?;
     let inspection = becket_host::inspect(&args.path, args.layout.map(Into::into))?;
     if ui.json() {
         ui.data(&inspection)?;

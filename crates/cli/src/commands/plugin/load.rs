@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::ui::out;
 
 /// Which plugin, and how it is loaded.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ impl From<LayoutArg> for Layout {
 }
 
 impl Load {
-    /// Loads it into a host of its own, under the name of its file.
+    /// Loads it into a host of its own, under the name of its file. What it prints goes to stderr.
     pub(super) fn load(&self) -> Result<(Host, Plugin), Failure> {
         let mut spec = PluginSpec::path(name_of(&self.path), &self.path);
         if let Some(layout) = self.layout {
@@ -53,6 +54,7 @@ impl Load {
         if let Some(config) = &self.config {
             spec = spec.config(config.clone());
         }
+        out::take_for_data()?;
         let host = Host::new();
         let plugin = host.load(spec)?;
         Ok((host, plugin))

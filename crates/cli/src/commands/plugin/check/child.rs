@@ -8,102 +8,86 @@
 //!                 "load"            what is checked next
 //!                 {"check":…}       what was found
 //!                 "done"            the end
+//!                 {"refused":…}     it does not load, or the arguments are wrong
 //! ```
 //!
-//! A child that ends without "done" was ended by the plugin: `exit`, `abort`, a signal.
+//! A child that ends without "done" was ended by the plugin: `exit`, `abort`, a signal. One that says
+//! nothing for too long hangs in what it has begun, and is killed.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use super::{Finding, failed};
-use crate::exit::Exit;
+use super::{Finding, LOAD, RELOAD, UNLOAD, failed};
+use crate::commands::apart::{self, Apart, Heard, Voice};
 use crate::failure::Failure;
-use crate::ui::Ui;
 
 /// The last line of a child that came to its end.
 const DONE: &str = "done";
-
-/// What became of the child.
-pub(super) enum Outcome {
-    /// The plugin was loaded, and this was found.
-    Checked(Vec<Finding>),
-    /// It was not; the child has said why on stderr.
-    NotLoaded,
-}
+/// Loading may take as long as a call, but is given so long also if calls are given less: it is the
+/// system that finds and maps the library.
+const LOAD_MIN: Duration = Duration::from_secs(5);
+/// Another step may take as long as so many calls, and this besides.
+const CALLS_A_STEP: u32 = 4;
+const GRACE: Duration = Duration::from_secs(10);
+/// The host has limits for these: only then it gives the plugin up.
+const DRAIN: Duration = Duration::from_secs(90);
 
 /// In the child: what is checked next.
-pub(super) fn begin(what: &str, ui: &Ui) -> Result<(), Failure> {
-    ui.data(&what)
+pub(super) fn begin(what: &str, voice: &Voice) -> Result<(), Failure> {
+    voice.say(&what)
 }
 
 /// In the child: one finding.
-pub(super) fn tell(finding: &Finding, ui: &Ui) -> Result<(), Failure> {
-    ui.data(finding)
+pub(super) fn tell(finding: &Finding, voice: &Voice) -> Result<(), Failure> {
+    voice.say(finding)
 }
 
 /// In the child: there are no more.
-pub(super) fn done(ui: &Ui) -> Result<(), Failure> {
-    ui.data(&DONE)
+pub(super) fn done(voice: &Voice) -> Result<(), Failure> {
+    voice.say(&DONE)
 }
 
-/// Runs the child to its end.
-pub(super) fn findings() -> Result<Outcome, Failure> {
-    let lost = |error: std::io::Error| {
-        Failure::new(Exit::Failure, "the process to check the plugin in cannot run")
-            .cause(error.to_string())
-    };
-    let program = std::env::current_exe().map_err(lost)?;
-    let mut child = Command::new(program)
-        .args(std::env::args_os().skip(1))
-        .arg("--in-process")
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(lost)?;
+/// How long a step may say nothing.
+fn patience(step: &str, timeout: Duration) -> Duration {
+    match step {
+        LOAD => timeout.max(LOAD_MIN),
+        RELOAD | UNLOAD => DRAIN,
+        _ => timeout.saturating_mul(CALLS_A_STEP).saturating_add(GRACE),
+    }
+}
+
+/// Runs the child to its end, or to that of the patience.
+pub(super) fn findings(timeout: Duration) -> Result<Vec<Finding>, Failure> {
+    let child = Apart::start(&["--in-process"])?;
     let mut findings = Vec::new();
-    let mut current = String::new();
-    let lines = child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines());
-    for line in lines {
-        let line = line.map_err(lost)?;
+    let mut current = LOAD.to_owned();
+    let hung = loop {
+        let patience = patience(&current, timeout);
+        let line = match child.hear(patience) {
+            Heard::Line(line) => line,
+            Heard::Silence => break Some(patience),
+            Heard::End => break None,
+        };
+        if let Some(failure) = apart::refused(&line) {
+            child.end(true)?;
+            return Err(failure);
+        }
         if let Ok(finding) = serde_json::from_str(&line) {
             findings.push(finding);
         } else if let Ok(next) = serde_json::from_str(&line) {
             current = next;
-        } else {
-            // The plugin writes to stdout. Nobody reads stderr: then nobody misses it.
-            let _ = writeln!(std::io::stderr(), "{line}");
         }
-    }
-    let status = child.wait().map_err(lost)?;
-    if current != DONE {
-        if findings.is_empty() && status.code() == Some(Exit::Load.code().into()) {
-            return Ok(Outcome::NotLoaded);
+        if current == DONE {
+            break None;
         }
-        findings.push(failed(&current, ended(status)));
-    }
-    Ok(Outcome::Checked(findings))
-}
-
-/// How the plugin ended the child.
-fn ended(status: ExitStatus) -> String {
-    let how = match (status.signal(), status.code()) {
-        (Some(signal), _) => signal_name(signal)
-            .map_or_else(|| format!("signal {signal}"), |name| format!("signal {signal}, {name}")),
-        (None, Some(code)) => format!("exit code {code}"),
-        (None, None) => "no exit code".to_owned(),
     };
-    format!("the plugin ended its process: {how}")
-}
-
-/// The signals that a fault in a plugin leads to.
-fn signal_name(signal: i32) -> Option<&'static str> {
-    Some(match signal {
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        7 => "SIGBUS",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        _ => return None,
-    })
+    let status = child.end(hung.is_some() || current == DONE)?;
+    let why = match hung {
+        _ if current == DONE => return Ok(findings),
+        Some(patience) => {
+            format!("the plugin hangs: nothing came back in {} s", patience.as_secs())
+        }
+        None => format!("the plugin ended its process: {}", apart::how(status)),
+    };
+    findings.push(failed(&current, why));
+    Ok(findings)
 }

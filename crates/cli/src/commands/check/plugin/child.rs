@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The process that rules are tried in, and what it says to the one that reports.
+//!
+//! ```text
+//!   becket check plugin … ──spawns──▶ becket check plugin … --in-process PLG-01
+//!            ▲                                │
+//!            └────────── a line each ─────────┘ stdout      (stderr is shared)
+//!                 "PLG-09"          what is tried next
+//!                 {"rule":…}        what became of it
+//!                 "done"            the end
+//!                 {"refused":…}     the arguments are wrong
+//! ```
+//!
+//! A process that ends without "done" was ended by the plugin, which is the breach of a rule of its
+//! own; one that says nothing for too long hangs in the rule that it tries, and is killed. Either way
+//! another one goes on with the next rule.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::rules::{ENDS_NO_PROCESS, LOADS, RULES, Rule, STARTS};
+use super::{Finding, Trial, Verdict};
+use crate::commands::apart::{self, Apart, Heard, Voice};
+use crate::failure::Failure;
+
+/// The last line of a process that came to its end.
+const DONE: &str = "done";
+/// A rule may take as long as so many calls, and this besides.
+const CALLS_A_RULE: u64 = 40;
+const GRACE: Duration = Duration::from_secs(20);
+/// Bytes of memory that the process may write to: one that allocates without end ends itself. The
+/// stacks of threads count as a whole; a hundred threads of a Go plugin have 2 GiB of them.
+const DATA_BYTES_MAX: u64 = 8 << 30;
+
+/// In the child: tries the rules from one on.
+pub(super) fn work(trial: &Trial<'_>, from: &str) -> Result<(), Failure> {
+    let voice = Voice::claim()?;
+    let limit = getrlimit(Resource::Data);
+    let bound = |of: Option<u64>| Some(of.map_or(DATA_BYTES_MAX, |it| it.min(DATA_BYTES_MAX)));
+    let limit = Rlimit { current: bound(limit.current), maximum: limit.maximum };
+    // Refused: then the system's own limit has to do.
+    let _bounded = setrlimit(Resource::Data, limit);
+    let later = RULES.iter().skip_while(|rule| rule.id != from);
+    for rule in later.filter(|rule| rule.id != ENDS_NO_PROCESS) {
+        voice.say(&rule.id)?;
+        let finding = Finding::new(rule, (rule.check)(trial));
+        let is_broken = finding.verdict == Verdict::Fail;
+        voice.say(&finding)?;
+        if is_broken && (rule.id == LOADS || rule.id == STARTS) {
+            break;
+        }
+        // Only now is it known which entries there are.
+        if rule.id == STARTS
+            && let Err(failure) = trial.knows_what_is_skipped()
+        {
+            return voice.refuse(&failure);
+        }
+    }
+    voice.say(&DONE)
+}
+
+/// How one process ended.
+enum End {
+    Done,
+    /// While it tried this rule.
+    Ended(String, ExitStatus),
+    Hung(String),
+}
+
+/// Tries all rules, in as many processes as it takes.
+pub(super) fn findings(timeout_ms: u64) -> Result<Vec<Finding>, Failure> {
+    let patience = Duration::from_millis(timeout_ms.saturating_mul(CALLS_A_RULE)) + GRACE;
+    let mut found: Vec<Finding> = Vec::new();
+    let mut ended = Vec::new();
+    let mut next = RULES.first();
+    while let Some(from) = next {
+        let (rule, detail) = match one(from.id, patience, &mut found)? {
+            End::Done => break,
+            End::Ended(rule, status) => {
+                let how = apart::how(status);
+                ended.push(format!("{how}, while {rule} was tried"));
+                (rule, (Verdict::NotTried, format!("the plugin ended its process: {how}")))
+            }
+            End::Hung(rule) => {
+                (rule, (Verdict::Fail, format!("nothing came back in {} s", patience.as_secs())))
+            }
+        };
+        let at = RULES.iter().position(|known| known.id == rule).unwrap_or(RULES.len());
+        if let Some(rule) = RULES.get(at) {
+            found.push(Finding::with(rule, detail.0, detail.1));
+        }
+        next = RULES.get(at + 1);
+    }
+    Ok(RULES.iter().map(|rule| of_rule(rule, &found, &ended)).collect())
+}
+
+fn of_rule(rule: &Rule, found: &[Finding], ended: &[String]) -> Finding {
+    if rule.id == ENDS_NO_PROCESS {
+        return match ended.first() {
+            Some(how) => Finding::with(rule, Verdict::Fail, how.clone()),
+            None => Finding::with(rule, Verdict::Pass, String::new()),
+        };
+    }
+    let known = found.iter().find(|finding| finding.rule == rule.id).cloned();
+    known.unwrap_or_else(|| {
+        Finding::with(rule, Verdict::NotTried, "the plugin does not load".to_owned())
+    })
+}
+
+/// Runs one process to its end.
+fn one(from: &str, patience: Duration, found: &mut Vec<Finding>) -> Result<End, Failure> {
+    let process = Apart::start(&["--in-process", from])?;
+    let mut current = from.to_owned();
+    let has_hung = loop {
+        let line = match process.hear(patience) {
+            Heard::Line(line) => line,
+            Heard::Silence => break true,
+            Heard::End => break false,
+        };
+        if let Some(failure) = apart::refused(&line) {
+            process.end(true)?;
+            return Err(failure);
+        }
+        if let Ok(finding) = serde_json::from_str(&line) {
+            found.push(finding);
+        } else if let Ok(next) = serde_json::from_str(&line) {
+            current = next;
+        }
+        if current == DONE {
+            break false;
+        }
+    };
+    let status = process.end(has_hung || current == DONE)?;
+    Ok(match current == DONE {
+        true => End::Done,
+        false if has_hung => End::Hung(current),
+        false => End::Ended(current, status),
+    })
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The rules. An id is never given to another rule.
+
+use super::{Outcome, Trial, calls, faults, life};
+
+/// How binding a rule is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Who breaks it does not conform.
+    Must,
+    /// There may be a reason.
+    Should,
+}
+
+impl Level {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Must => "MUST",
+            Self::Should => "SHOULD",
+        }
+    }
+}
+
+/// Something that a plugin owes a host.
+pub(super) struct Rule {
+    pub(super) id: &'static str,
+    pub(super) level: Level,
+    pub(super) sentence: &'static str,
+    /// Tries it.
+    pub(super) check: fn(&Trial<'_>) -> Outcome,
+}
+
+macro_rules! rules {
+    ($($id:literal, $level:ident, $check:path; $sentence:literal;)*) => {
+        /// All rules, in the order in which they are tried.
+        pub(super) static RULES: &[Rule] = &[$(Rule {
+            id: $id,
+            level: Level::$level,
+            sentence: $sentence,
+            check: $check,
+        },)*];
+    };
+}
+
+/// The rule without which no other can be tried.
+pub(super) const LOADS: &str = "PLG-01";
+/// The second.
+pub(super) const STARTS: &str = "PLG-02";
+/// The rule that is broken by a process that ends. It is not tried by itself.
+pub(super) const ENDS_NO_PROCESS: &str = "PLG-27";
+
+rules! {
+    "PLG-01", Must, life::loads;
+    "It loads: its file, its info and its functions are those of a version that hosts know.";
+    "PLG-02", Must, life::starts;
+    "Its attach and its init answer Ok.";
+    "PLG-03", Must, life::describes_truly;
+    "Each entry that it describes resolves.";
+    "PLG-04", Should, life::describes;
+    "It describes its entries.";
+    "PLG-05", Must, life::loads_again;
+    "It loads again behind an unload, and says the same of itself.";
+    "PLG-06", Must, life::reloads;
+    "It reloads, and goes on.";
+    "PLG-07", Must, life::takes_any_config;
+    "With a configuration that it does not know it starts, or refuses to.";
+    "PLG-08", Should, life::refuses_unknown_entry;
+    "It refuses an entry that it does not have.";
+    "PLG-09", Must, calls::answers_in_time;
+    "Each call is answered or refused before its deadline.";
+    "PLG-10", Should, calls::known_statuses;
+    "The statuses that it gives are those of the ABI.";
+    "PLG-11", Must, calls::no_panic;
+    "Called with nothing, or with a few bytes, no entry panics.";
+    "PLG-12", Must, calls::holds_no_thread;
+    "It does not keep the thread that calls it.";
+    "PLG-13", Must, calls::streams_end;
+    "Each stream ends, at the latest when the host has closed its side.";
+    "PLG-14", Must, calls::takes_messages;
+    "A bidirectional stream takes a message.";
+    "PLG-15", Must, calls::stops_when_full;
+    "Whoever is told Backpressure sends no more frames until there is room.";
+    "PLG-16", Must, calls::whole_answers;
+    "What it hands to the host is what it says: pointers, lengths, leases.";
+    "PLG-17", Must, calls::own_ids;
+    "It answers only calls that it was given.";
+    "PLG-18", Must, calls::answers_once;
+    "It answers each call once, and sends nothing behind the end of a stream.";
+    "PLG-19", Must, faults::callers_leave;
+    "When callers leave, at any point, nothing of their calls is left behind.";
+    "PLG-20", Should, faults::quiet_when_cancelled;
+    "A call whose deadline has passed is not answered.";
+    "PLG-21", Must, faults::host_refuses;
+    "When the host refuses memory, state, timers and metrics, calls are answered or refused still.";
+    "PLG-22", Must, faults::any_payload;
+    "A payload of any length and any bytes is answered or refused.";
+    "PLG-23", Should, faults::asks_within_bounds;
+    "It asks the host for no more than a few leases, timers and metrics.";
+    "PLG-24", Must, faults::gives_back;
+    "What a call took of the host is given back when it ends.";
+    "PLG-25", Must, faults::unloads_when_busy;
+    "Unloaded with calls in flight it ends, and so do they.";
+    "PLG-26", Must, faults::silent_after_end;
+    "Behind its shutdown nothing of it calls the host.";
+    "PLG-27", Must, life::ends_no_process;
+    "It never ends the process that it is in.";
+}
+
+/// Waits for what the host's own threads bring about: its deadlines end every wait.
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
+    futures_lite::future::block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_count_and_sentences_are_one() {
+        for (at, rule) in (1..).zip(RULES) {
+            assert_eq!(rule.id, format!("PLG-{at:02}"));
+            assert!(rule.sentence.ends_with('.') && rule.sentence.matches('.').count() == 1);
+        }
+        for id in [LOADS, STARTS, ENDS_NO_PROCESS] {
+            assert!(RULES.iter().any(|rule| rule.id == id));
+        }
+    }
+
+    /// A rule by which nothing broken is found may be one that nothing can break. That each plugin is
+    /// found by its rule is the step `lab` of the checks.
+    #[test]
+    fn each_rule_has_a_plugin_in_the_zoo_that_breaks_it() {
+        let zoo = include_str!("../../../../../../examples/zoo/zoo.toml");
+        let broken: Vec<_> = zoo.lines().filter_map(|line| line.strip_prefix("rule = ")).collect();
+        for rule in RULES {
+            assert!(broken.contains(&format!("{:?}", rule.id).as_str()), "{}", rule.id);
+        }
+        for id in broken {
+            assert!(RULES.iter().any(|rule| format!("{:?}", rule.id) == id), "{id}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `becket lab …`: what the lab knows, one run at a time, and the lab itself.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `rules`, `explain` | the catalogue, and one rule of it |
+//! | `run`, `replay`, `shrink` | one run: made, repeated from its file, made small |
+//! | `selftest`, `compare` | the lab examined by itself; two reports |
+//! | `generate` | a backend of one profile, as a crate |
+//! | `demo`, `bench` | a run as a picture; how many there are in a second |
+//! | `elsewhere` | the fresh process by which a check proves that it repeats |
+//! | [`adapter`] | `--adapter` |
+//! | `pick` | names of what the lab knows |
+//! | `once`, `show` | one run, judged; its events |
+//! | `load` | replays from files |
+//! | `step`, `picture` | a run event by event, and drawn |
+//! | `foreign` | adapters that do not come with the lab: processes, plugins |
+//! | [`files`] | files that are written whole or not at all |
+//! | [`watch`] | long work, its progress, and Ctrl-C |
+
+pub(super) mod adapter;
+mod bench;
+mod compare;
+mod demo;
+pub(super) mod elsewhere;
+mod explain;
+pub(super) mod files;
+mod foreign;
+mod generate;
+pub(super) mod load;
+mod once;
+pub(super) mod pick;
+mod picture;
+mod replay;
+mod rules;
+mod run;
+mod selftest;
+mod show;
+mod shrink;
+mod step;
+pub(super) mod watch;
+
+use clap::Subcommand;
+
+use self::watch::listen;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::Ui;
+
+/// Look into the lab: its rules, one run step by step, a failure made small
+#[derive(Debug, Subcommand)]
+#[command(after_long_help = crate::exit::lab_table())]
+pub(crate) enum Command {
+    Rules(rules::Args),
+    Explain(explain::Args),
+    Run(run::Args),
+    Replay(replay::Args),
+    Shrink(shrink::Args),
+    Generate(generate::Args),
+    Demo(demo::Args),
+    Selftest(selftest::Args),
+    Compare(compare::Args),
+    Bench(bench::Args),
+    #[command(hide = true)]
+    Elsewhere(elsewhere::Args),
+}
+
+/// Runs one of them.
+pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
+    // Where an adapter of somebody's runs, Ctrl-C has to end its process too.
+    let ours = *ui;
+    match command {
+        Command::Rules(args) => rules::run(args, ui),
+        Command::Explain(args) => explain::run(args, ui),
+        Command::Run(args) => listen(move || run::run(args, &ours)),
+        Command::Replay(args) => listen(move || replay::run(args, &ours)),
+        Command::Shrink(args) => shrink::run(args, ui),
+        Command::Generate(args) => generate::run(args, ui),
+        Command::Demo(args) => demo::run(args, ui),
+        Command::Selftest(args) => selftest::run(args, ui),
+        Command::Compare(args) => compare::run(args, ui),
+        Command::Bench(args) => bench::run(args, ui),
+        Command::Elsewhere(args) => listen(move || elsewhere::run(args)),
+    }
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Long work on a thread of its own, while the first thread shows how far it is and listens for
+//! Ctrl-C.
+//!
+//! When a signal comes first, the command ends at once: files that were written are whole, files
+//! that were not are not there, see `files`. The thread ends with the process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use becket_lab::bridge::exec::Exec;
+use becket_lab::rules::Exit as LabExit;
+use parking_lot::Mutex;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::commands::runtime;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui::{DIM, GOOD, Ui, paint};
+
+/// How often the line on a terminal is drawn anew.
+const DRAWN_EVERY: Duration = Duration::from_millis(100);
+/// Where nobody watches, work that takes longer than this is named, once.
+const SAID_AFTER: Duration = Duration::from_secs(5);
+/// Characters of the bar.
+const BAR: u64 = 24;
+
+/// How far the work is. Written by it, read by whoever shows it.
+#[derive(Debug, Default)]
+pub(in crate::commands) struct Board {
+    done: AtomicU64,
+    total: AtomicU64,
+    /// How often something of it changed.
+    changes: AtomicU64,
+    /// What all of it is, and what is done at this moment.
+    said: Mutex<(String, String)>,
+    /// What is to be told besides, in order.
+    notes: Mutex<Vec<String>>,
+}
+
+impl Board {
+    /// Something else begins, of which nothing is done.
+    pub(in crate::commands) fn begin(&self, title: &str) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(0, Ordering::Relaxed);
+        *self.said.lock() = (title.into(), String::new());
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So much is done.
+    pub(in crate::commands) fn step(&self, done: u64, total: u64, what: &str) {
+        self.total.store(total, Ordering::Relaxed);
+        // Threads overtake one another; what is shown does not go back.
+        self.done.fetch_max(done, Ordering::Relaxed);
+        let mut said = self.said.lock();
+        if said.1 != what {
+            said.1 = what.into();
+        }
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Something that a person is to know at once.
+    pub(in crate::commands) fn note(&self, text: String) {
+        self.notes.lock().push(text);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn read(&self) -> (u64, u64, String, String) {
+        let (title, what) = self.said.lock().clone();
+        let total = self.total.load(Ordering::Relaxed);
+        (self.done.load(Ordering::Relaxed).min(total), total, title, what)
+    }
+
+    /// One line of so many columns.
+    fn line(&self, columns: usize) -> String {
+        let (done, total, title, what) = self.read();
+        let mut left = columns;
+        let mut take = |text: &str| {
+            let text: String = text.chars().take(left).collect();
+            left -= text.chars().count();
+            text
+        };
+        if total == 0 {
+            return take(&format!("{title} …"));
+        }
+        let full = (done * BAR / total).min(BAR);
+        let count = format!("{done}/{total}");
+        let title = take(&format!("{title} "));
+        let (bar, rest) = (take(&"━".repeat(full as usize)), "╌".repeat((BAR - full) as usize));
+        let rest = take(&rest);
+        let count = take(&format!(" {count}"));
+        let what = take(&format!("  {what}"));
+        format!("{title}{}{}{count}{}", paint(GOOD, &bar), paint(DIM, &rest), paint(DIM, &what))
+    }
+}
+
+/// Does the work. `None`: Ctrl-C came first, or a request to end; it is said how far it was.
+pub(in crate::commands) fn watch<T: Send + 'static>(
+    ui: &Ui,
+    board: &Arc<Board>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>, Failure> {
+    watch_while_it_moves(ui, board, None, work)
+}
+
+/// The same; fails when the board has not changed for so long.
+pub(in crate::commands) fn watch_while_it_moves<T: Send + 'static>(
+    ui: &Ui,
+    board: &Arc<Board>,
+    patience: Option<Duration>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>, Failure> {
+    runtime::run_one(async {
+        let no_signals = |error: std::io::Error| {
+            Failure::new(Exit::Lab(LabExit::Internal), "signals cannot be heard")
+                .cause(error.to_string())
+        };
+        let mut interrupts = signal(SignalKind::interrupt()).map_err(no_signals)?;
+        let mut ends = signal(SignalKind::terminate()).map_err(no_signals)?;
+        let (sender, mut result) = oneshot::channel();
+        let thread = thread::Builder::new().name("becket-lab".to_owned());
+        let spawned = thread.spawn(move || {
+            // Nobody waits for it: then it was interrupted.
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+        });
+        spawned.map_err(|error| {
+            Failure::new(Exit::Lab(LabExit::Internal), "no thread can be started")
+                .cause(error.to_string())
+        })?;
+        let progress = ui.progress();
+        let tell = || {
+            for note in std::mem::take(&mut *board.notes.lock()) {
+                progress.set("");
+                ui.note(&note);
+            }
+        };
+        let mut tick = tokio::time::interval(DRAWN_EVERY);
+        let mut phase = Phase::begun(Instant::now());
+        let mut still = Still { changes: 0, since: Instant::now() };
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut result => {
+                    tell();
+                    drop(progress);
+                    return match done {
+                        Ok(Ok(done)) => Ok(Some(done)),
+                        _ => Err(broke_down()),
+                    };
+                }
+                _ = interrupts.recv() => break,
+                _ = ends.recv() => break,
+                _ = tick.tick() => {
+                    tell();
+                    let is_still = still.lasts(board, Instant::now());
+                    if let Some(patience) = patience.filter(|patience| is_still >= *patience) {
+                        drop(progress);
+                        return Err(hangs(board, patience));
+                    }
+                    if progress.is_shown() {
+                        progress.set(&board.line(columns()));
+                    } else if let Some(title) = phase.due(board, Instant::now()) {
+                        ui.note(&format!("{title} …"));
+                    }
+                }
+            }
+        }
+        // Nobody drops what the thread has: processes of adapters would stay.
+        Exec::kill_all();
+        tell();
+        drop(progress);
+        let (done, total, title, _) = board.read();
+        match total {
+            0 => ui.note(&format!("interrupted: {title}")),
+            _ => ui.note(&format!("interrupted: {title}, {done} of {total}")),
+        }
+        Ok(None)
+    })
+}
+
+/// What is under way, where nobody watches.
+#[derive(Debug)]
+struct Phase {
+    title: String,
+    since: Instant,
+    is_said: bool,
+}
+
+impl Phase {
+    fn begun(now: Instant) -> Self {
+        Self { title: String::new(), since: now, is_said: false }
+    }
+
+    /// What is to be said now: what has taken long, once.
+    fn due(&mut self, board: &Board, now: Instant) -> Option<&str> {
+        let (_, _, title, _) = board.read();
+        if title != self.title {
+            *self = Self { title, ..Self::begun(now) };
+        }
+        let is_late = !self.is_said && now.duration_since(self.since) >= SAID_AFTER;
+        self.is_said |= is_late;
+        is_late.then_some(self.title.as_str())
+    }
+}
+
+/// Since when nothing has changed.
+#[derive(Debug)]
+struct Still {
+    changes: u64,
+    since: Instant,
+}
+
+impl Still {
+    fn lasts(&mut self, board: &Board, now: Instant) -> Duration {
+        let changes = board.changes.load(Ordering::Relaxed);
+        if changes != self.changes {
+            *self = Self { changes, since: now };
+        }
+        now.duration_since(self.since)
+    }
+}
+
+/// Does work that takes no time, unless an adapter hangs. Nothing is shown of it.
+pub(in crate::commands) fn listen<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let nobody = Ui::plain(true);
+    let interrupted = || Failure::new(Exit::Interrupted, "interrupted");
+    watch(&nobody, &Arc::default(), work)?.unwrap_or_else(|| Err(interrupted()))
+}
+
+/// Columns of the terminal but one, in which a cursor stands.
+fn columns() -> usize {
+    ratatui::crossterm::terminal::size().map_or(79, |(columns, _)| usize::from(columns.max(2)) - 1)
+}
+
+fn hangs(board: &Board, patience: Duration) -> Failure {
+    let (done, total, title, what) = board.read();
+    let behind = match total {
+        0 => String::new(),
+        _ => format!(", after {what}, {done} of {total}"),
+    };
+    Failure::new(Exit::Lab(LabExit::Conformance), "the plugin hangs")
+        .cause(format!("{title}: nothing in {} s{behind}", patience.as_secs()))
+        .hint("a call into it does not return; a debugger shows where, on the thread `becket-lab`")
+}
+
+fn broke_down() -> Failure {
+    Failure::new(Exit::Lab(LabExit::Internal), "the lab broke down")
+        .cause("a part of it panicked, which stands above")
+        .hint("run it again with the same seed; if it does it again, it is a bug of becket")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without the colours.
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn the_line_fits_and_what_is_behind_comes_last() {
+        let board = Board::default();
+        board.begin("checking memory");
+        assert_eq!(plain(&board.line(80)), "checking memory …");
+        board.step(6, 12, "slow_drip, seed 3");
+        let line = plain(&board.line(80));
+        assert_eq!(line, "checking memory ━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌ 6/12  slow_drip, seed 3");
+        for columns in 0..80 {
+            let cut: String = line.chars().take(columns).collect();
+            assert_eq!(plain(&board.line(columns)), cut);
+        }
+    }
+
+    #[test]
+    fn it_never_goes_back_within_one_work() {
+        let board = Board::default();
+        board.begin("one");
+        board.step(9, 10, "");
+        board.step(7, 10, "");
+        assert_eq!(board.read().0, 9);
+        board.begin("two");
+        assert_eq!(board.read().0, 0);
+    }
+
+    #[test]
+    fn what_takes_long_is_named_once_where_nobody_watches() {
+        let (board, start) = (Board::default(), Instant::now());
+        let mut phase = Phase::begun(start);
+        let mut at = |seconds| {
+            let said = phase.due(&board, start + Duration::from_secs(seconds));
+            said.map(str::to_owned)
+        };
+        board.begin("checking memory");
+        assert_eq!([0, 4].map(&mut at), [None, None]);
+        assert_eq!([5, 6, 60].map(&mut at), [Some("checking memory".to_owned()), None, None]);
+        board.begin("checking ring");
+        assert_eq!([61, 65].map(&mut at), [None, None]);
+        board.step(3, 9, "slow_drip");
+        assert_eq!([66, 99].map(&mut at), [Some("checking ring".to_owned()), None]);
+    }
+
+    #[test]
+    fn work_that_does_not_move_is_given_up_and_work_that_does_is_not() {
+        let board = Arc::<Board>::default();
+        board.begin("checking plugin:x");
+        board.step(3, 9, "slow_drip, seed 1");
+        let (keep, never) = std::sync::mpsc::channel::<()>();
+        let hangs = move || never.recv();
+        let patience = Some(Duration::from_millis(1));
+        let failure = watch_while_it_moves(&Ui::plain(true), &board, patience, hangs).unwrap_err();
+        drop(keep);
+        assert_eq!(failure.exit().code(), 1);
+        assert_eq!(failure.to_string(), "the plugin hangs");
+        let cause = failure.why().unwrap();
+        assert_eq!(cause, "checking plugin:x: nothing in 0 s, after slow_drip, seed 1, 3 of 9");
+
+        let start = Instant::now();
+        let mut still = Still { changes: 0, since: start };
+        let mut lasts = |seconds| still.lasts(&board, start + Duration::from_secs(seconds));
+        assert_eq!([1, 4].map(&mut lasts).map(|it| it.as_secs()), [0, 3]);
+        board.step(4, 9, "slow_drip, seed 1");
+        assert_eq!([9, 11].map(&mut lasts).map(|it| it.as_secs()), [0, 2]);
+        board.note("kept".to_owned());
+        assert_eq!([12, 14].map(&mut lasts).map(|it| it.as_secs()), [0, 2]);
+    }
+
+    #[test]
+    fn work_that_panics_is_the_labs_own_failure() {
+        let board = Arc::default();
+        let failure = watch::<()>(&Ui::plain(true), &board, || panic!("on purpose")).unwrap_err();
+        assert_eq!(failure.exit().code(), 70);
+        assert_eq!(watch(&Ui::plain(true), &board, || 7).unwrap(), Some(7));
+    }
+}

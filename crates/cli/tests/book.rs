@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the book's pages show of the command is what it prints. `TRYCMD=overwrite` writes them anew.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::Path;
+use std::{env, fs};
+
+/// Pages whose blocks `console` are run, each in a folder of its own.
+const PAGES: [&str; 1] = ["failure.md"];
+
+#[test]
+fn pages_show_what_is_printed() {
+    let book = Path::new("../../docs/src/lab");
+    // As for a reader, who has the command on the path: then it is called by its name.
+    let programs = Path::new(env!("CARGO_BIN_EXE_becket")).parent().unwrap().to_str().unwrap();
+    for page in PAGES {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("book").join(page);
+        // What an earlier run left there, if there was one.
+        let _absent = fs::remove_dir_all(&folder);
+        let copy = folder.join(page);
+        // What is run for a page is run in the folder beside it that has this name.
+        fs::create_dir_all(copy.with_extension("in")).unwrap();
+        fs::copy(book.join(page), &copy).unwrap();
+        trycmd::TestCases::new().env("PATH", programs).case(&copy).run();
+        if env::var_os("TRYCMD").is_some_and(|mode| mode == "overwrite") {
+            fs::copy(&copy, book.join(page)).unwrap();
+        }
+    }
+}
