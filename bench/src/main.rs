@@ -10,6 +10,7 @@
 //! | [`coroutines`] | groups `coroutines`, `coroutines_scaling`: beside goroutines and others |
 //! | [`gateway`] | group `gateway`: HTTP in front of a plugin, beside hyper by itself |
 //! | [`ipc`] | groups `ipc`, `ipc_scaling`: two processes, beside iceoryx2 and others |
+//! | [`lab`] | group `lab`: runs a second, beside turmoil, shuttle and proptest |
 //! | [`monitor`] | group `monitor`: what it costs to be watched |
 //! | [`zcopy`] | group `zcopy`: descriptors in place of bytes |
 //! | [`harness`] | taking turns, medians |
@@ -28,6 +29,7 @@ mod error;
 mod gateway;
 mod harness;
 mod ipc;
+mod lab;
 mod machine;
 mod monitor;
 mod report;
@@ -46,7 +48,7 @@ use crate::report::{Group, TOLERANCE_PERCENT};
 type Run = fn(Plan<'_>) -> Result<Group, BenchError>;
 
 /// Every group: a module of its own.
-const GROUPS: [(&str, Run); 10] = [
+const GROUPS: [(&str, Run); 11] = [
     ("calls", calls::run),
     ("channels", channels::run),
     ("channels_scaling", channels::run_scaling),
@@ -55,6 +57,7 @@ const GROUPS: [(&str, Run); 10] = [
     ("gateway", gateway::run),
     ("ipc", ipc::run),
     ("ipc_scaling", ipc::run_scaling),
+    ("lab", lab::run),
     ("monitor", monitor::run),
     ("zcopy", zcopy::run),
 ];

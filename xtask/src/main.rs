@@ -72,6 +72,8 @@ enum Command {
     IpcDeath(commands::ipc_death::Arguments),
     /// Install the C library libkcoro: headers, shared and static library, pkg-config, CMake.
     Install(commands::install::Arguments),
+    /// Bugs on purpose, in a copy of this repository, which the lab has to find.
+    Planted(commands::planted::Arguments),
     /// Hostile bytes for the decoders and state machines of protocols. Needs nightly Rust.
     Fuzz(commands::fuzz::Arguments),
     /// Open the admin page in headless Chromium, check what it shows, take its picture.
@@ -97,6 +99,7 @@ fn main() -> ExitCode {
         Command::Soak(arguments) => commands::soak::run(&context, arguments),
         Command::IpcDeath(arguments) => commands::ipc_death::run(&context, arguments),
         Command::Install(arguments) => commands::install::run(&context, arguments),
+        Command::Planted(arguments) => commands::planted::run(&context, arguments),
         Command::Fuzz(arguments) => commands::fuzz::run(&context, arguments),
         Command::Page(arguments) => commands::page::run(&context, arguments),
     });

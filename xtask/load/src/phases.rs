@@ -22,6 +22,11 @@ const MESSAGES: u32 = 20;
 
 /// The deadline of each call: long for a plugin that answers, short for one that never does.
 const DEADLINE_MS: u32 = 3000;
+/// What a plugin of the zoo is called here.
+pub(crate) const BAD: &str = "bad";
+/// So long its calls may take to end when it is taken out: a reload waits for that, and three times as
+/// long for a shutdown that does not return.
+const BAD_DRAIN_MS: u32 = 3000;
 
 /// What a phase saw, and what did not hold.
 #[derive(Debug, Default)]
@@ -100,7 +105,10 @@ impl Bench {
             // Writing to a String cannot fail.
             let path = path.display().to_string();
             let _ = writeln!(text, "[plugins.{name}]\npath = {path:?}");
-            let _ = writeln!(text, "limits = {{ deadline_ms = {DEADLINE_MS} }}");
+            let _ = writeln!(text, "[plugins.{name}.limits]\ndeadline_ms = {DEADLINE_MS}");
+            if *name == BAD {
+                let _ = writeln!(text, "drain_ms = {BAD_DRAIN_MS}");
+            }
         }
         write(&self.config(), text.as_bytes())
     }

@@ -17,7 +17,7 @@ use crate::chats;
 use crate::error::Error;
 use crate::gateway::{Gateway, Reloaded};
 use crate::http;
-use crate::phases::{Bench, Verdict};
+use crate::phases::{BAD, Bench, Verdict};
 use crate::wrk::{Counted, Wrk};
 
 /// What a broken plugin has that does not describe itself.
@@ -72,7 +72,7 @@ async fn visit_all(
     let mut said = Vec::new();
     for plugin in plugins {
         let name = plugin.file_stem().and_then(OsStr::to_str).unwrap_or_default();
-        bench.configure(&[good.clone(), ("bad", plugin.clone())])?;
+        bench.configure(&[good.clone(), (BAD, plugin.clone())])?;
         let line = match gateway.reload().await? {
             Reloaded::Refused(why) => format!("{name}: refused, {}", reason(&why)),
             Reloaded::Taken => format!("{name}: {}", visit(gateway).await?),
@@ -86,7 +86,7 @@ async fn visit_all(
 
 /// Calls every entry of the broken plugin and says what was answered.
 async fn visit(gateway: &Gateway) -> Result<String, Error> {
-    let plugin = gateway.plugin("bad").await?.unwrap_or_default();
+    let plugin = gateway.plugin(BAD).await?.unwrap_or_default();
     let entries = plugin.get("info").and_then(|info| info.get("entries")).and_then(Value::as_array);
     let named = entries.into_iter().flatten().filter_map(|entry| entry.get("name")?.as_str());
     let mut entries: Vec<&str> = named.collect();
@@ -95,7 +95,7 @@ async fn visit(gateway: &Gateway) -> Result<String, Error> {
     }
     let mut answers = Vec::new();
     for entry in entries {
-        let path = format!("/bad/{entry}");
+        let path = format!("/{BAD}/{entry}");
         let answer = match http::post(gateway.listen, &path, Bytes::from_static(b"zoo")).await {
             // It wants a WebSocket.
             Ok(answer) if answer.status == 426 => match chats::knock(gateway.listen, &path).await {

@@ -10,6 +10,7 @@ pub(crate) mod load;
 pub(crate) mod loom;
 pub(crate) mod miri;
 pub(crate) mod page;
+pub(crate) mod planted;
 pub(crate) mod plugins;
 pub(crate) mod run;
 pub(crate) mod sanitize;

@@ -7,12 +7,14 @@
 //! | `native` | the C headers, the C and C++ SDKs, the C library |
 //! | `go`, `zig` | those SDKs, with their own formatter and tests |
 //! | `plugins` | the sample in each language, the zoo |
+//! | `lab` | adapters, the samples and the zoo, checked |
 //! | `repository` | layers, tidiness, links, the book |
 //! | `programs` | the admin page, benches, load |
 //! | `proofs` | models, miri, the long stress |
 //! | `runner` | runs steps, keeps a log of each, says what failed |
 
 mod go;
+mod lab;
 mod native;
 mod plugins;
 mod programs;
@@ -43,6 +45,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("sample-go", plugins::go),
     Step::always("sample-zig", plugins::zig),
     Step::always("zoo", plugins::zoo),
+    Step::always("lab", lab::lab),
     Step::always("tests", rust::tests),
     Step::always("doc-tests", rust::doc_tests),
     Step::always("fuzz-corpus", rust::fuzz_corpus),
@@ -52,6 +55,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("deny", rust::deny),
     Step::always("book", repository::book),
     Step::full("miri", proofs::miri),
+    Step::full("planted", proofs::planted),
     Step::full("soak", proofs::soak),
     Step::full("ipc-death", proofs::ipc_death),
     Step::full("bench", programs::bench),

@@ -21,3 +21,7 @@ pub(super) fn ipc_death(context: &Context, output: &mut Output) -> Result<(), Er
 pub(super) fn soak(context: &Context, output: &mut Output) -> Result<(), Error> {
     commands::soak::check(context, output)
 }
+
+pub(super) fn planted(context: &Context, output: &mut Output) -> Result<(), Error> {
+    commands::planted::check(context, output)
+}

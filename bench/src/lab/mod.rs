@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The lab: runs a second, beside other ways to try one thing under many orders.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `rows` | the rows |
+//! | `ours` | becket-lab: a run, a check, a failure made small |
+//! | `work` | the bytes of four flows, the same for all sides |
+//! | `turmoil` | simulated hosts with TCP |
+//! | `shuttle` | threads and channels, scheduled at random |
+//! | `proptest` | a simulated transport, cut as a strategy says |
+
+mod ours;
+mod proptest;
+mod rows;
+mod shuttle;
+mod turmoil;
+mod work;
+
+use crate::error::BenchError;
+use crate::harness::Plan;
+use crate::machine::{FIRST_CPU, cpus, pin, set};
+use crate::report::{Group, Shape};
+use crate::versions::pinned;
+
+const NOTES: &str = "\
+One thread on one CPU, but for the full check on two. A *run*: each flow sends 64 to 95 bytes, which \
+come back, every byte is looked at where it arrives and where it comes back, and each run has a new \
+seed, which decides who goes next. *Becket*: memory adapters at both ends of two real sessions, with \
+the virtual network between them; *checked*: the trace of the run is examined by every rule that it \
+decides; memory, adapters and sessions begin anew in place, plans are made for each run. *Hashed*: the \
+trace as one number, besides. *All made anew*: adapters, sessions and memory of each run. *turmoil*: \
+two hosts, a TCP connection for each flow. *shuttle*: a thread for each flow and one that gives back, \
+channels between them, random scheduling. *proptest*: one loop over queues that a strategy cuts, no \
+scheduling of tasks; its seeds come one after another from one of its own. No peer has sessions, flow \
+control or rules: what they do besides moving bytes is what they are made for. *A check*: all that \
+`becket check local-adapter` does but the proof in a fresh process: each run twice and each of its \
+flows alone, saboteurs besides. *Made small*: a reset beside a half-closed flow, found among eight \
+flows.
+";
+
+/// Measures the group `lab`.
+pub(crate) fn run(plan: Plan<'_>) -> Result<Group, BenchError> {
+    let cpus = cpus()?;
+    pin(FIRST_CPU)?;
+    let mut rows = rows::runs(plan)?;
+    rows.extend(rows::costs(plan)?);
+    rows.extend(rows::checks(plan, &cpus)?);
+    set(&cpus)?;
+    let versions = pinned(|name| ["proptest", "shuttle", "turmoil"].contains(&name));
+    Ok(Group {
+        name: "lab",
+        title: "The lab",
+        notes: format!("{NOTES}\nPeers: {}.\n", versions.join(", ")),
+        columns: rows::COLUMNS.map(str::to_owned).to_vec(),
+        floors: 0,
+        shape: Shape::Peers,
+        rows,
+    })
+}

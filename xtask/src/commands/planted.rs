@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! `cargo xtask planted`: bugs on purpose, in this project's own code, which the lab has to find.
+//!
+//! ```text
+//!   the repository ──copy──► build ──► the check passes
+//!                     │
+//!                     └─ one bug ──► build ──► the check fails ──► the small file repeats
+//!                                                  it in this build, and in the healthy one it does not
+//! ```
+//!
+//! Each bug is planted alone, in a copy under `target/planted`. The check of a bug has to pass without
+//! it, and to fail with it; the failure has to be kept in a file, made small, repeated from its file by
+//! the build that has the bug, and gone in the build that has not. Where both runs part is shown as a
+//! diff.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use serde_json::Value;
+
+use crate::checks;
+use crate::context::Context;
+use crate::error::Error;
+use crate::process::{Output, cargo, create_folder, read, spawn_error};
+
+/// What an engineer has to understand of a failure that was made small: flows, chunks, ends, faults
+/// and choices, together no more than this.
+const SIZE_MAX: u64 = 5;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only this one.
+    #[arg(value_name = "BUG")]
+    name: Option<String>,
+}
+
+/// A bug.
+struct Bug {
+    name: &'static str,
+    /// What is wrong, in a few words.
+    what: &'static str,
+    /// Where.
+    file: &'static str,
+    /// What stands there, once.
+    healthy: &'static str,
+    /// What is put there.
+    planted: &'static str,
+    /// The check that has to find it.
+    check: &'static [&'static str],
+}
+
+const BUGS: &[Bug] = &[
+    Bug {
+        name: "credit",
+        what: "the session pays for an element with one byte of credit more than it has",
+        file: "crates/wire/src/stream.rs",
+        healthy: "(self.messages.checked_sub(1), self.bytes.checked_sub(bytes))",
+        planted: "(self.messages.checked_sub(1), self.bytes.checked_sub(bytes + 1))",
+        check: &["local-adapter", "--full", "--profiles", "4"],
+    },
+    Bug {
+        name: "close",
+        what: "a channel that is closed forgets what nobody has received yet",
+        file: "crates/chan/src/gate/mod.rs",
+        healthy: "        if self.abandoned {\n            while let Some(value) = self.take_any(ring)",
+        planted: "        if self.closed {\n            while let Some(value) = self.take_any(ring)",
+        check: &["channel", "bounded", "--full", "--profiles", "4"],
+    },
+];
+
+pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
+    start(context, arguments.name.as_deref(), &mut Output::Screen)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All of them.
+pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
+    start(context, None, output)
+}
+
+fn start(context: &Context, name: Option<&str>, output: &mut Output) -> Result<(), Error> {
+    let bugs: Vec<_> = BUGS.iter().filter(|bug| name.is_none_or(|name| name == bug.name)).collect();
+    if let (Some(name), true) = (name, bugs.is_empty()) {
+        let known = BUGS.iter().map(|bug| bug.name).collect::<Vec<_>>().join(", ");
+        return Err(Error::Unknown { what: "bug", name: name.into(), known });
+    }
+    let copy = Copied::new(context)?;
+    let healthy = copy.build("healthy", output)?;
+    let mut missed = Vec::new();
+    for bug in bugs {
+        output.say(&format!("\n{}: {}", bug.name, bug.what));
+        copy.plant(bug)?;
+        let built = copy.build(bug.name, output);
+        copy.restore(bug)?;
+        let found = Trial { bug, copy: &copy, healthy: &healthy, planted: &built? }.run(output)?;
+        missed.extend(found.err().map(|why| format!("{}: {why}", bug.name)));
+    }
+    if missed.is_empty() { Ok(()) } else { Err(Error::Rules(missed)) }
+}
+
+/// The repository, elsewhere.
+struct Copied {
+    root: PathBuf,
+    tree: PathBuf,
+    folder: PathBuf,
+}
+
+impl Copied {
+    fn new(context: &Context) -> Result<Self, Error> {
+        let folder = context.target().join("planted");
+        let copy = Self { root: context.root().into(), tree: folder.join("tree"), folder };
+        for file in checks::files(&copy.root)? {
+            copy.copy(&file)?;
+        }
+        Ok(copy)
+    }
+
+    /// What is there already stays, so that what was not changed is not built again. What is written has
+    /// the time of now, or builds would not see that a bug has gone.
+    fn copy(&self, file: &Path) -> Result<(), Error> {
+        let (from, to) = (self.root.join(file), self.tree.join(file));
+        let error = |source| Error::File { action: "copy", path: from.clone(), source };
+        let wanted = fs::read(&from).map_err(error)?;
+        if fs::read(&to).is_ok_and(|there| there == wanted) {
+            return Ok(());
+        }
+        if let Some(folder) = to.parent() {
+            create_folder(folder)?;
+        }
+        fs::write(&to, wanted).map_err(error)
+    }
+
+    fn plant(&self, bug: &Bug) -> Result<(), Error> {
+        let path = self.tree.join(bug.file);
+        let text = read(&path)?;
+        if text.matches(bug.healthy).count() != 1 {
+            let broken = format!("{}: what bug {} replaces is not there once", bug.file, bug.name);
+            return Err(Error::Rules(vec![broken]));
+        }
+        let text = text.replacen(bug.healthy, bug.planted, 1);
+        fs::write(&path, text).map_err(|source| Error::File { action: "write", path, source })
+    }
+
+    fn restore(&self, bug: &Bug) -> Result<(), Error> {
+        self.copy(Path::new(bug.file))
+    }
+
+    /// Builds the command, and puts it aside.
+    fn build(&self, name: &str, output: &mut Output) -> Result<PathBuf, Error> {
+        let target = self.folder.join("build");
+        let mut command = cargo();
+        command.current_dir(&self.tree).args(["build", "--locked", "--package=becket"]);
+        output.run(command.env("CARGO_TARGET_DIR", &target))?;
+        let built = self.folder.join(format!("becket-{name}"));
+        let from = target.join("debug/becket");
+        fs::copy(&from, &built).map_err(|source| Error::File {
+            action: "copy",
+            path: from,
+            source,
+        })?;
+        Ok(built)
+    }
+}
+
+/// One bug, and both builds.
+struct Trial<'a> {
+    bug: &'a Bug,
+    copy: &'a Copied,
+    healthy: &'a Path,
+    planted: &'a Path,
+}
+
+/// What a command ended with, and what it printed.
+struct Ended {
+    code: i32,
+    text: String,
+}
+
+impl Trial<'_> {
+    /// Inside: whether it was found as it has to be.
+    fn run(&self, output: &mut Output) -> Result<Result<(), String>, Error> {
+        let kept = self.copy.folder.join("kept").join(self.bug.name);
+        if kept.exists() {
+            fs::remove_dir_all(&kept).map_err(|source| Error::File {
+                action: "remove",
+                path: kept.clone(),
+                source,
+            })?;
+        }
+        let kept = kept.display().to_string();
+        let arguments = [&["--json", "check"], self.bug.check, &["--artefacts", &kept]].concat();
+
+        let passes = self.command(self.healthy, &arguments)?;
+        if passes.code != 0 {
+            return Ok(Err(format!("the check ends with {} without the bug", passes.code)));
+        }
+        let fails = self.command(self.planted, &arguments)?;
+        if fails.code == 0 {
+            return Ok(Err("the check does not find it".into()));
+        }
+        let unreadable =
+            |what: String| Error::Output { command: "becket check --json".into(), what };
+        let report: Value =
+            serde_json::from_str(&fails.text).map_err(|error| unreadable(error.to_string()))?;
+        let failure = failures(&report)
+            .find(|failure| failure.pointer("/small/size").is_some_and(is_small))
+            .or_else(|| failures(&report).next());
+        let Some(failure) = failure else { return Ok(Err("no failure is kept".into())) };
+        let text = |key: &str| failure.get(key).and_then(Value::as_str).unwrap_or("-");
+        let (rule, scenario, file) = (text("rule"), text("scenario"), text("replay"));
+        output.say(&format!("found: {rule} in {scenario}, kept in {file}"));
+        output.say(&format!("small: {}", failure.get("small").unwrap_or(&Value::Null)));
+        if !failure.pointer("/small/size").is_some_and(is_small) {
+            return Ok(Err(format!("it is not made as small as {SIZE_MAX}")));
+        }
+
+        let again = self.command(self.planted, &["lab", "replay", file])?;
+        let gone = self.command(self.healthy, &["lab", "replay", file])?;
+        if again.code != 0 || !again.text.contains("the same run as was kept") {
+            return Ok(Err("its file does not repeat it".into()));
+        }
+        if gone.code == 0 {
+            return Ok(Err("its file fails without the bug too".into()));
+        }
+        self.show_diff(&again, &gone, output)?;
+        Ok(Ok(()))
+    }
+
+    fn command(&self, program: &Path, arguments: &[&str]) -> Result<Ended, Error> {
+        let mut command = Command::new(program);
+        command.current_dir(&self.copy.tree).args(arguments).stdin(Stdio::null());
+        let output = command
+            .stderr(Stdio::null())
+            .output()
+            .map_err(|source| spawn_error(&command, source))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(Ended { code: output.status.code().unwrap_or(-1), text })
+    }
+
+    /// Where the run with the bug departs from the one without.
+    fn show_diff(&self, again: &Ended, gone: &Ended, output: &mut Output) -> Result<(), Error> {
+        let write = |name: &str, ended: &Ended| {
+            let path = self.copy.folder.join(format!("{}.{name}.txt", self.bug.name));
+            fs::write(&path, &ended.text).map(|()| path.clone()).map_err(|source| Error::File {
+                action: "write",
+                path,
+                source,
+            })
+        };
+        let (healthy, planted) = (write("healthy", gone)?, write("planted", again)?);
+        let mut command = Command::new("git");
+        command.args(["diff", "--no-index", "--no-color"]).arg(healthy).arg(planted);
+        // It ends with 1 when there are differences: that is what is wanted.
+        let shown = command.output().map_err(|source| spawn_error(&command, source))?;
+        output.say(&String::from_utf8_lossy(&shown.stdout));
+        Ok(())
+    }
+}
+
+fn failures(report: &Value) -> impl Iterator<Item = &Value> {
+    // One report, or one for each adapter.
+    let reports = report.as_array().map_or(std::slice::from_ref(report), Vec::as_slice);
+    reports.iter().filter_map(|report| report.get("failures")?.as_array()).flatten()
+}
+
+fn is_small(size: &Value) -> bool {
+    size.as_u64().is_some_and(|size| size <= SIZE_MAX)
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The laboratory, used on what is here: adapters of every kind, every sample plugin, and the zoo.
+//!
+//! The zoo is the kill matrix of `becket check plugin`: for each plugin that breaks a rule which can
+//! be seen from outside, `zoo.toml` names it, and it has to be among those that are found broken.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::process::{Output, cargo, cc, create_folder, read, spawn_error};
+use crate::samples::{self, Language};
+use crate::zoo;
+
+/// How long a call of a broken plugin may take: far longer than one that is not broken does, also on
+/// a machine that is busy.
+const ZOO_TIMEOUT_MS: &str = "1000";
+/// So many plugins of the zoo are checked at once.
+const AT_ONCE: usize = 16;
+/// What `becket` ends with when a rule is broken.
+const CONFORMANCE: i32 = 1;
+
+pub(super) fn lab(context: &Context, output: &mut Output) -> Result<(), Error> {
+    output.run(cargo().current_dir(context.root()).args(["build", "--package", "becket"]))?;
+    let becket = context.target().join("debug").join("becket");
+    let samples: Vec<_> = Language::ALL
+        .into_iter()
+        .map(|language| samples::place(context, language))
+        .filter(|place| place.is_file())
+        .collect();
+    if samples.is_empty() {
+        return Err(Error::Absent(samples::folder(context)));
+    }
+    adapters(context, &becket, &samples, output)?;
+    for sample in &samples {
+        // The entry `slow` answers after five seconds, which is longer than the check waits.
+        let mut check = Command::new(&becket);
+        output.run(check.args(["check", "plugin", "--skip", "slow"]).arg(sample))?;
+    }
+    for what in ["channel", "codegen"] {
+        output.run(Command::new(&becket).args(["check", what]))?;
+    }
+    carriers(context, &becket, output)?;
+    broken(context, &becket, output)
+}
+
+/// Adapters that come with the lab, processes, and plugins.
+fn adapters(
+    context: &Context,
+    becket: &Path,
+    samples: &[PathBuf],
+    output: &mut Output,
+) -> Result<(), Error> {
+    let folder = context.target().join("xtask").join("lab");
+    create_folder(&folder)?;
+    let in_c = folder.join("exec-c");
+    let source = context.path("examples/lab/exec-c/adapter.c");
+    let mut compiler = cc();
+    compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"]);
+    output.run(compiler.arg(source).arg("-o").arg(&in_c))?;
+    let in_python = context.path("examples/lab/exec-python/adapter.py");
+
+    let built_in = ["memory", "pipe", "ring", "chunks", "ring-memory"].map(str::to_owned);
+    let mut names: Vec<String> = built_in.into();
+    names.push(format!("exec:'{}'", in_c.display()));
+    names.push(format!("exec:python3 '{}'", in_python.display()));
+    for sample in samples {
+        for entry in ["echo", "chat"] {
+            names.push(format!("plugin:{}#{entry}", sample.display()));
+        }
+    }
+    let mut check = Command::new(becket);
+    check.current_dir(context.root()).args(["check", "local-adapter", "--quick"]);
+    for name in &names {
+        check.args(["--adapter", name]);
+    }
+    output.run(&mut check)
+}
+
+/// Plugins that send frames in the wrong order, or lose bytes, are found as adapters.
+fn carriers(context: &Context, becket: &Path, output: &mut Output) -> Result<(), Error> {
+    let found_by = [
+        ("stream_order", "INT-01"),
+        ("loses_bytes", "INT-05"),
+        ("loses_bytes_of_answers", "INT-05"),
+    ];
+    for (name, rule) in found_by {
+        let place = zoo::folder(context).join(name).with_extension("so");
+        let adapter = format!("plugin:{}#hit", place.display());
+        let mut check = Command::new(becket);
+        // It writes the failed run into a folder beside.
+        check.current_dir(context.target().join("xtask").join("lab"));
+        check.args(["check", "local-adapter", "--profiles", "1", "--adapter", &adapter]);
+        let found = check.output().map_err(|error| spawn_error(&check, error))?;
+        let text = String::from_utf8_lossy(&found.stdout);
+        output.say(&text);
+        if found.status.code() != Some(CONFORMANCE) || !text.contains(&format!("✗ {rule} ")) {
+            return Err(Error::Output {
+                command: "becket check local-adapter".into(),
+                what: format!("{name} is not found by {rule}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Each plugin of the zoo is found by the rule that `zoo.toml` names, or by none.
+fn broken(context: &Context, becket: &Path, output: &mut Output) -> Result<(), Error> {
+    let catalogue = read(&context.path("examples/zoo/zoo.toml"))?;
+    let all = plugins(&catalogue);
+    let (zoo, next) = (zoo::folder(context), AtomicUsize::new(0));
+    // They mostly wait for plugins that never answer.
+    let work = || {
+        let mut found = Vec::new();
+        while let Some((name, rule)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            found.push((name, rule, check_plugin(&zoo, becket, name)?));
+        }
+        Ok::<_, Error>(found)
+    };
+    let found = thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    let mut wrong = Vec::new();
+    for found in found {
+        let Ok(found) = found else { return Err(panicked()) };
+        for (name, rule, (broken, has_passed)) in found? {
+            output.say(&format!("{name}: {}", broken.join(" ")));
+            let is_right = match rule {
+                Some(rule) => broken.iter().any(|broken| broken == rule),
+                None => broken.is_empty() && has_passed,
+            };
+            if !is_right {
+                wrong.push(format!("{name}: {} expected", rule.unwrap_or("no rule")));
+            }
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Output {
+            command: "becket check plugin".into(),
+            what: format!("it finds something else in the zoo: {}", wrong.join("; ")),
+        }),
+    }
+}
+
+/// The rules that a plugin of the zoo breaks, and whether it passed.
+fn check_plugin(zoo: &Path, becket: &Path, name: &str) -> Result<(Vec<String>, bool), Error> {
+    let place = zoo.join(name).with_extension("so");
+    let mut check = Command::new(becket);
+    check.args(["check", "plugin", "--json", "--timeout-ms", ZOO_TIMEOUT_MS]).arg(place);
+    let said = check.output().map_err(|error| spawn_error(&check, error))?;
+    Ok((broken_rules(&said.stdout).unwrap_or_default(), said.status.success()))
+}
+
+fn panicked() -> Error {
+    let (command, what) = ("becket check plugin".into(), "the thread that ran it panicked".into());
+    Error::Output { command, what }
+}
+
+/// The ids of broken rules in a report, also of those that one should keep.
+fn broken_rules(report: &[u8]) -> Option<Vec<String>> {
+    let report: Value = serde_json::from_slice(report).ok()?;
+    let rules = report.get("rules")?.as_array()?;
+    let text = |rule: &Value, key: &str| Some(rule.get(key)?.as_str()?.to_owned());
+    let is_broken = |rule: &&Value| {
+        matches!(rule.get("verdict").and_then(Value::as_str), Some("fail" | "non-strict"))
+    };
+    Some(rules.iter().filter(is_broken).filter_map(|rule| text(rule, "rule")).collect())
+}
+
+/// The names of a catalogue's plugins, each with its rule, if one is named. The file is a list of
+/// `key = "value"` below `[[plugin]]`.
+fn plugins(catalogue: &str) -> Vec<(&str, Option<&str>)> {
+    let blocks = catalogue.split("[[plugin]]").skip(1);
+    blocks.filter_map(|block| Some((value(block, "name")?, value(block, "rule")))).collect()
+}
+
+fn value<'a>(block: &'a str, key: &str) -> Option<&'a str> {
+    let assigned = |line: &'a str| line.strip_prefix(key)?.trim_start().strip_prefix('=');
+    block.lines().find_map(assigned).map(|value| value.trim().trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_catalogue_is_read_and_a_report_too() {
+        let catalogue =
+            "# x\n[[plugin]]\nname = \"a\"\nrule = \"PLG-09\"\n\n[[plugin]]\nname = \"b\"\n";
+        assert_eq!(plugins(catalogue), [("a", Some("PLG-09")), ("b", None)]);
+        let report = r#"{"rules":[{"rule":"PLG-01","verdict":"pass"},
+            {"rule":"PLG-04","verdict":"non-strict"}]}"#;
+        assert_eq!(broken_rules(report.as_bytes()), Some(vec!["PLG-04".to_owned()]));
+        assert_eq!(broken_rules(b"nothing"), None);
+    }
+}
