@@ -53,7 +53,8 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
     let mut command = workspace(context);
     // nextest shows a hung test by name; without it cargo's own runner does.
     if probe(cargo().args(["nextest", "--version"])).is_some() {
-        command.args(["nextest", "run", "--no-fail-fast"]);
+        // What a failed test printed comes last once more, where the end of the log is shown.
+        command.args(["nextest", "run", "--no-fail-fast", "--failure-output=immediate-final"]);
     } else {
         command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]);
     }

@@ -38,7 +38,8 @@ const TRIM_AFTER: Duration = Duration::from_millis(50);
 const PROBE_EVERY: u32 = 32;
 /// Between two looks.
 const STEPS: u32 = 16;
-/// It does not look when a timer is due so soon, in nanoseconds.
+/// It does not look when a timer is due so soon, in nanoseconds; under a clock that is moved by hand
+/// or by sleepers any is, since that clock jumps.
 const SOON: u64 = 200_000;
 
 /// How long to look has paid.
@@ -147,7 +148,8 @@ impl Worker {
             let may_pay = claimed.is_empty() || claimed.may_come_soon();
             let found = || news() || !claimed.is_empty() && claimed.poll() && self.has_own();
             let bound = self.timers.borrow_mut().bound();
-            let soon = || bound.is_some_and(|bound| bound <= shared.clock.now() + SOON);
+            let jumps = shared.clock.as_virtual().is_some();
+            let soon = || bound.is_some_and(|at| jumps || at <= shared.clock.now() + SOON);
             if !may_pay
                 && (0..SOURCE_YIELDS).any(|_| {
                     // Who would send wants this CPU.

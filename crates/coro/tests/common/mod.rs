@@ -54,7 +54,7 @@ pub(crate) fn until_all_parked(handle: &Handle, count: usize) {
 /// Runs what might hang for good. The time is no measure of anything: it is there so that the other
 /// tests run if this one hangs.
 pub(crate) fn must_end<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
-    const AT_LAST: Duration = Duration::from_secs(if cfg!(miri) { 3600 } else { 60 });
+    const AT_LAST: Duration = Duration::from_secs(if cfg!(miri) { 3600 } else { 300 });
     let (ended, end) = mpsc::channel();
     let thread = thread::spawn(move || {
         let result = run();

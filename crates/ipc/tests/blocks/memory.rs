@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use becket_zcopy::{Block, Class, Meta, Pool, Region};
 
-pub(crate) const HANGS: Duration = Duration::from_secs(60);
+pub(crate) const HANGS: Duration = Duration::from_secs(300);
 
 pub(crate) fn pool(block_bytes: usize, blocks: u32) -> (Region, Pool) {
     let bytes = block_bytes.next_multiple_of(64) * blocks as usize;

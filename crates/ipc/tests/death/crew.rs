@@ -13,7 +13,7 @@ use crate::part::{Part, Role, Transport};
 use crate::report::{Report, What};
 
 /// Nothing takes so long, on however busy a machine: somebody hangs.
-const HANGS: Duration = Duration::from_secs(60);
+const HANGS: Duration = Duration::from_secs(300);
 
 /// Every process that lives, and what each of them says, in its own order.
 pub(crate) struct Crew {

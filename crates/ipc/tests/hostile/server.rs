@@ -11,7 +11,8 @@ use becket_chan::Kind;
 use becket_ipc::channels::Wanted;
 use becket_ipc::{Options, Server};
 
-const SILENCE_MS: u64 = 300;
+/// Long enough for a healthy client that waits for its turn on a busy machine.
+const SILENCE_MS: u64 = 1500;
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 300;
 

@@ -9,7 +9,7 @@ use crate::healthy::Healthy;
 use crate::part::{Part, SERVER};
 
 /// Nothing takes so long, on however busy a machine: somebody hangs.
-pub(crate) const HANGS: Duration = Duration::from_secs(60);
+pub(crate) const HANGS: Duration = Duration::from_secs(300);
 /// Attacks, of which each may take as long as the server bears silence.
 const ATTACKS: usize = 3;
 /// Exchanges of each healthy client while it is attacked.
