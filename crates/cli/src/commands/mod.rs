@@ -16,6 +16,7 @@
 //! | `apart` | the process in which a plugin is checked |
 //! | `runtime` | the async runtime that the commands run on |
 //! | `stdin` | lines of stdin as messages |
+//! | `supervised` | a command that calls plugins, in a process that somebody waits for |
 
 mod apart;
 pub(crate) mod check;
@@ -29,6 +30,7 @@ pub(crate) mod plugin;
 mod runtime;
 pub(crate) mod serve;
 mod stdin;
+mod supervised;
 pub(crate) mod ws;
 
 use std::env;

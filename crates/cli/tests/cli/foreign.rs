@@ -26,18 +26,26 @@ static const BkPluginDef def = {.name = "prints", .version = "1", BK_ENTRIES(ent
 BK_PLUGIN(def)
 "#;
 
-/// Gives back what it is given, and ends the process in the middle: in what way, `HOW` says.
+/// Gives back what it is given, and ends the process in the middle, or as soon as it is loaded: in what
+/// way, `HOW` says.
 const ENDS_IT: &str = r#"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "becket_plugin.h"
 static int calls;
-static NrStatus echo(const BkCall *call) {
+static void end(const char *how) {
+    if (*how == 'a') abort();
+    if (*how == 'e') _Exit(0);
+    if (*how == 'h' || (*how == '/' && open(how, O_WRONLY) >= 0)) for (;;) pause();
+}
+__attribute__((constructor)) static void loaded(void) {
     const char *how = getenv("HOW");
-    if (++calls == 100 && *how == 'a') abort();
-    if (calls == 100 && *how == 'e') _Exit(0);
-    if (calls == 100 && open(how, O_WRONLY) >= 0) for (;;) pause();
+    if (how && *how == '!') end(how + 1);
+}
+static NrStatus echo(const BkCall *call) {
+    const char *how = getenv("HOW"), *at = getenv("AT");
+    if (++calls == (at ? atoi(at) : 100) && how) end(how);
     return bk_answer(call, NR_OK, call->payload);
 }
 static const BkEntry entries[] = {{"echo", BK_ENTRY_UNARY, "", echo}};
@@ -95,10 +103,8 @@ fn a_plugin_that_ends_the_process_has_not_passed() {
         let output = becket().args(check).env("HOW", how).current_dir(dir.path()).assert();
         let output = output.code(1).stdout_eq("");
         let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
-        let told = format!(
-            "error: the plugin ended the process that it was checked in\n\
-             cause: {ended}; there is no report\nhint:  "
-        );
+        let told =
+            format!("error: the plugin ended the process that it ran in\ncause: {ended}\nhint:  ");
         assert!(said.contains(&told), "{said}");
         let left = std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
         let mut left: Vec<_> = left.map(|name| name.into_string().unwrap()).collect();
@@ -107,23 +113,135 @@ fn a_plugin_that_ends_the_process_has_not_passed() {
     }
 }
 
+/// The replays that commands of the lab are given: of the plugin, and of a rule that is broken.
+fn kept(dir: &TempDir, adapter: &str) {
+    let run = |args: &[&str], code: i32| {
+        let run = ["lab", "run", "--quiet", "--save"];
+        becket().args([&run, args].concat()).current_dir(dir.path()).assert().code(code);
+    };
+    run(&["kept.replay", "--scenario", "single_flow_echo", "--adapter", adapter], 0);
+    run(&["broken.replay", "--witness", "--adapter", "local_adapter_drops_final_chunk"], 1);
+}
+
+/// The commands of the lab that call a plugin.
+fn commands(adapter: &str) -> Vec<Vec<&str>> {
+    let with = |command: &[&'static str]| {
+        let mut all = vec!["lab"];
+        all.extend(command);
+        all
+    };
+    let mut commands = vec![
+        with(&["run", "--scenario", "single_flow_echo", "--save", "new.replay"]),
+        with(&["run", "--exhaustive", "--source", "small_burst_source", "--flows", "1", "--json"]),
+        with(&["replay", "broken.replay"]),
+        with(&["shrink", "broken.replay", "--out", "small.replay"]),
+        with(&["bench", "--seconds", "1"]),
+        with(&["demo"]),
+    ];
+    for command in &mut commands {
+        command.extend(["--adapter", adapter]);
+    }
+    commands.extend([
+        with(&["replay", "kept.replay"]),
+        with(&["replay", "-", "--json"]),
+        with(&["shrink", "kept.replay"]),
+        with(&["replay", "broken.replay", "--diff-with", "kept.replay"]),
+    ]);
+    let mut against = with(&["replay", "broken.replay", "--diff", "--against"]);
+    against.push(adapter);
+    commands.push(against);
+    commands
+}
+
+/// What these commands say when the plugin does this; nothing of it is data, and no file is begun.
+fn failed(commands: &[Vec<&str>], dir: &TempDir, how: &str, told: &str) {
+    let replay = std::fs::read(dir.path().join("kept.replay")).unwrap();
+    for command in commands {
+        let output = becket().args(command).env("HOW", how).env("AT", "5").stdin(replay.clone());
+        let output = output.current_dir(dir.path()).assert().code(1).stdout_eq("");
+        let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+        assert!(said.contains(told) || said.contains("\"exit_code\":1"), "{command:?}: {said}");
+    }
+    let left = std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
+    let mut left: Vec<_> = left.map(|name| name.into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, ["broken.replay", "kept.replay", "plugin.c", "plugin.so"]);
+}
+
+/// What was meant for the command is there for it: what stands behind `--`, and stdin.
+#[test]
+fn a_replay_of_a_plugin_comes_from_stdin_as_well() {
+    let dir = TempDir::new().unwrap();
+    let adapter = format!("plugin:{}", built(&dir, ENDS_IT).display());
+    kept(&dir, &adapter);
+    let replay = std::fs::read(dir.path().join("kept.replay")).unwrap();
+    let said = |args: &[&str]| {
+        let replay = becket().args(["lab", "replay"]).args(args).stdin(replay.clone());
+        let output = replay.current_dir(dir.path()).assert().success().stderr_eq("");
+        String::from_utf8(output.get_output().stdout.clone()).unwrap()
+    };
+    let text = said(&["-"]);
+    assert!(text.ends_with("the same run as was kept, to the last event\n"), "{text}");
+    assert_eq!(said(&["--", "kept.replay"]), text);
+}
+
+/// A plugin ends neither the command that calls it nor says what it ends with.
+#[test]
+fn a_plugin_that_ends_the_process_fails_each_command_of_the_lab() {
+    let dir = TempDir::new().unwrap();
+    let adapter = format!("plugin:{}", built(&dir, ENDS_IT).display());
+    kept(&dir, &adapter);
+    let commands = commands(&adapter);
+    for (how, ended) in [("abort", "signal 6, SIGABRT"), ("exit", "exit code 0")] {
+        let told =
+            format!("error: the plugin ended the process that it ran in\ncause: {ended}\nhint:  ");
+        failed(&commands, &dir, how, &told);
+        failed(&commands[..1], &dir, &format!("!{how}"), &told);
+    }
+}
+
+/// However little patience there is, one that hangs is found.
+#[test]
+fn a_plugin_that_hangs_fails_each_command_of_the_lab() {
+    let dir = TempDir::new().unwrap();
+    let adapter = format!("plugin:{}", built(&dir, ENDS_IT).display());
+    kept(&dir, &adapter);
+    let mut commands = commands(&adapter);
+    commands.push(vec!["check", "local-adapter", "--adapter", &adapter]);
+    for command in &mut commands {
+        command.extend(["--patience-ms", "1"]);
+    }
+    failed(&commands, &dir, "hang", "error: the plugin hangs\ncause: ");
+    let loads = [commands.remove(0), commands.pop().unwrap()];
+    failed(&loads, &dir, "!hang", "error: the plugin hangs\ncause: ");
+}
+
 /// One that hangs is ended with the command, which says how far it was.
 #[test]
 fn a_check_of_a_plugin_is_interrupted_as_any_other() {
     let dir = TempDir::new().unwrap();
     let adapter = format!("plugin:{}", built(&dir, ENDS_IT).display());
     let pipe = pipe(dir.path());
-    let mut check = process();
-    check.args(["check", "local-adapter", "--adapter", &adapter]).env("HOW", &pipe);
-    for signal in [Signal::TERM, Signal::INT] {
-        let child = check.spawn().unwrap();
+    let loads = format!("!{}", pipe.display());
+    let check = &["check", "local-adapter"][..];
+    for (command, how, said) in [
         // The fresh process is the first that opens it; nobody reads it there to its end.
-        let mut reader = std::fs::File::open(&pipe).unwrap();
-        kill_process(Pid::from_child(&child), signal).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130));
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.matches("interrupted: checking plugin:").count(), 1, "{said}");
-        assert_eq!(reader.read_to_string(&mut String::new()).unwrap(), 0, "one lives on");
+        (check, pipe.as_os_str(), "interrupted: checking plugin:"),
+        (check, loads.as_ref(), "interrupted: loading plugin:"),
+        (&["lab", "run"], pipe.as_os_str(), "error: interrupted"),
+        (&["lab", "bench"], loads.as_ref(), "interrupted: measuring"),
+    ] {
+        let mut process = process();
+        process.args(command).args(["--adapter", &adapter]).env("HOW", how).env("AT", "5");
+        for signal in [Signal::TERM, Signal::INT] {
+            let child = process.spawn().unwrap();
+            let mut reader = std::fs::File::open(&pipe).unwrap();
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(130));
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(text.matches(said).count(), 1, "{text}");
+            assert_eq!(reader.read_to_string(&mut String::new()).unwrap(), 0, "one lives on");
+        }
     }
 }

@@ -6,8 +6,9 @@ use becket_lab::bridge::channel::KINDS;
 
 use super::common::{Effort, Outputs, Required};
 use super::local_adapter;
-use crate::commands::lab::adapter::{Adapter, BLOCKS, CHANNEL};
+use crate::commands::lab::adapter::{BLOCKS, CHANNEL};
 use crate::commands::lab::pick;
+use crate::commands::supervised::Process;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, Ui, paint, text};
@@ -49,11 +50,8 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
             .map(|asked| pick::one("channel", asked, all(), |(_, name, _)| name))
             .collect::<Result<_, _>>()?,
     };
-    let adapters: Vec<Adapter> = named
-        .into_iter()
-        .map(|(kind, name, _)| Adapter::of_name(&format!("{kind}{name}")))
-        .collect::<Result<_, _>>()?;
-    local_adapter::check((args.effort, args.required), adapters, &args.outputs, ui)
+    let names = named.into_iter().map(|(kind, name, _)| format!("{kind}{name}")).collect();
+    local_adapter::check((args.effort, args.required), names, Process::default(), &args.outputs, ui)
 }
 
 fn list(

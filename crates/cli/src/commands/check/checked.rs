@@ -12,26 +12,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use becket_lab::check::{self, Artefact, Expectations, Options, Progress};
 use becket_lab::report::{Report, Timing};
 
 use super::common::{Effort, Required};
-use crate::commands::lab::adapter::{Adapter, PLUGIN};
+use crate::commands::lab::adapter::Adapter;
 use crate::commands::lab::files::Output;
-use crate::commands::lab::watch::{Board, watch_while_it_moves};
+use crate::commands::lab::watch::{Board, watch};
+use crate::commands::supervised::Process;
 use crate::failure::Failure;
 use crate::ui::{DIM, Ui, paint};
-
-/// A plugin that does not come back from a call hangs the thread that checks it. So long nothing may
-/// happen: a fresh process that does all runs of a full check once more says nothing before its end.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What all of them have in common.
 pub(super) struct Plan {
     pub(super) effort: Effort,
     pub(super) required: Required,
+    pub(super) process: Process,
     pub(super) expected: Option<Expectations>,
     /// Where replays of failed runs are kept.
     pub(super) artefacts: PathBuf,
@@ -39,22 +37,24 @@ pub(super) struct Plan {
     pub(super) has_timing: bool,
 }
 
-/// Checks them all. `None`: it was interrupted.
-pub(super) fn all(
-    plan: Plan,
-    adapters: Vec<Adapter>,
-    ui: &Ui,
-) -> Result<Option<Vec<Report>>, Failure> {
+/// Checks them all, by their names. `None`: it was interrupted.
+pub(super) fn all(plan: Plan, names: Vec<String>, ui: &Ui) -> Result<Option<Vec<Report>>, Failure> {
     let board = Arc::<Board>::default();
-    board.begin("checking");
     let (shown, writes) = (Arc::clone(&board), *ui);
-    let has_plugin = adapters.iter().any(|adapter| adapter.name.starts_with(PLUGIN));
-    let work = move || adapters.iter().map(|one| checked(&plan, one, &shown, &writes)).collect();
-    watch_while_it_moves(ui, &board, has_plugin.then_some(PATIENCE), work)
+    let work = move || {
+        let found = names.iter().map(|name| {
+            shown.begin_within(plan.process.patience(name), &format!("loading {name}"));
+            Adapter::of_name(name)
+        });
+        let adapters: Vec<Adapter> = found.collect::<Result<_, _>>()?;
+        Ok(adapters.iter().map(|one| checked(&plan, one, &shown, &writes)).collect())
+    };
+    watch(ui, &board, work)?.transpose()
 }
 
 fn checked(plan: &Plan, adapter: &Adapter, board: &Board, ui: &Ui) -> Report {
-    board.begin(&format!("checking {}", adapter.name));
+    let name = &adapter.name;
+    board.begin_within(plan.process.patience(name), &format!("checking {name}"));
     let progress = |progress: Progress| {
         let seed = progress.seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
         let what = format!("{}{seed}", progress.what);

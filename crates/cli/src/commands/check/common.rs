@@ -12,7 +12,7 @@ use becket_lab::report::{Report, Sheet, html_sheet, json, junit, markdown};
 use becket_lab::rules::Exit as LabExit;
 
 use crate::commands::lab::adapter::Adapter;
-use crate::commands::lab::files::{Output, cannot, sweep};
+use crate::commands::lab::files::{Output, cannot};
 use crate::commands::lab::{load, pick};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
@@ -155,12 +155,10 @@ enum Form {
 }
 
 impl Outputs {
-    /// Removes what a process has begun to write there that was ended.
-    pub(super) fn sweep(&self, process: u32) {
+    /// The places that are named.
+    pub(super) fn places(&self) -> Vec<PathBuf> {
         let places = [&self.out, &self.junit, &self.html, &self.markdown];
-        for path in places.into_iter().flatten() {
-            sweep(path, process);
-        }
+        places.into_iter().flatten().cloned().collect()
     }
 
     /// The failures that are known.

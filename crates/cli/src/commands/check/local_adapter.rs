@@ -3,8 +3,9 @@
 
 use super::checked::{self, Plan};
 use super::common::{Effort, Outputs, Required, exit_of};
-use super::{supervised, text};
-use crate::commands::lab::adapter::{self, Adapter, DEFAULT, LIST, PLUGIN};
+use super::text;
+use crate::commands::lab::adapter::{self, DEFAULT, LIST, is_plugin};
+use crate::commands::supervised::Process;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -28,42 +29,28 @@ pub(crate) struct Args {
     adapter: Vec<String>,
     #[command(flatten)]
     outputs: Outputs,
-    /// Check plugins in this process, for one that waits for it
-    #[arg(long, hide = true)]
-    in_process: bool,
+    #[command(flatten)]
+    process: Process,
 }
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
-    let Args { effort, required, adapter: mut names, outputs, in_process } = args;
+    let Args { effort, required, adapter: mut names, outputs, process } = args;
     if names.iter().any(|name| name == LIST) {
         return adapter::say_list(ui);
     }
     if names.is_empty() {
         names.push(DEFAULT.to_owned());
     }
-    let has_plugin = names.iter().any(|name| name.starts_with(PLUGIN));
-    if has_plugin && !in_process {
-        return supervised::run(&outputs);
-    }
-    let work = || named(&names, (effort, required), &outputs, ui);
-    if in_process { supervised::work(work) } else { work() }
-}
-
-fn named(
-    names: &[String],
-    asked: (Effort, Required),
-    outputs: &Outputs,
-    ui: &Ui,
-) -> Result<Exit, Failure> {
-    let adapters: Vec<Adapter> =
-        names.iter().map(|name| Adapter::of_name(name)).collect::<Result<_, _>>()?;
-    check(asked, adapters, outputs, ui)
+    let has_plugin = names.iter().any(|name| is_plugin(name));
+    let places = outputs.places();
+    process.run(has_plugin, &places, ui, || check((effort, required), names, process, &outputs, ui))
 }
 
 /// Checks them all, and writes what came of it.
 pub(super) fn check(
     (effort, required): (Effort, Required),
-    adapters: Vec<Adapter>,
+    names: Vec<String>,
+    process: Process,
     outputs: &Outputs,
     ui: &Ui,
 ) -> Result<Exit, Failure> {
@@ -71,12 +58,13 @@ pub(super) fn check(
     let plan = Plan {
         effort,
         required,
+        process,
         expected: outputs.expected()?,
         artefacts: outputs.artefacts.clone(),
         has_timing: outputs.timing,
     };
     let opened = outputs.open(ui)?;
-    let Some(reports) = checked::all(plan, adapters, ui)? else { return Ok(Exit::Interrupted) };
+    let Some(reports) = checked::all(plan, names, ui)? else { return Ok(Exit::Interrupted) };
     opened.write(&reports, &text::of(&reports), ui)?;
     Ok(exit_of(&reports))
 }

@@ -9,7 +9,6 @@
 //! | [`common`] | how much is tried, and where reports go |
 //! | [`checked`] | checks, one adapter after the other: progress, kept failures, a fresh process |
 //! | `plugin` | a plugin, by the rules of the ABI |
-//! | `supervised` | a check of plugins, in a process that somebody waits for |
 //! | `text` | a report for people |
 
 mod channel;
@@ -18,7 +17,6 @@ pub(super) mod codegen;
 pub(super) mod common;
 mod local_adapter;
 mod plugin;
-mod supervised;
 mod text;
 
 use clap::Subcommand;

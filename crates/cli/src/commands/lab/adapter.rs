@@ -23,9 +23,14 @@ pub(in crate::commands) const LIST: &str = "list";
 /// What the names of channels begin with.
 pub(in crate::commands) const CHANNEL: &str = "channel:";
 /// What the names of plugins begin with.
-pub(in crate::commands) const PLUGIN: &str = "plugin:";
+const PLUGIN: &str = "plugin:";
 /// What the names of zero-copy backends begin with.
 pub(in crate::commands) const BLOCKS: &str = "blocks:";
+
+/// Whether this name is one of a plugin: code of others, in the process that calls it.
+pub(in crate::commands) fn is_plugin(name: &str) -> bool {
+    name.starts_with(PLUGIN)
+}
 
 /// A pair of adapters, as often as it is wanted. What is no name of the lab's begins with `exec:` or
 /// `plugin:`.

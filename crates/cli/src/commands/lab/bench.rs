@@ -18,9 +18,10 @@ use becket_lab::trace::Trace;
 use becket_lab::world::{self, Setup};
 use serde::Serialize;
 
-use super::adapter::{Adapter, DEFAULT};
+use super::adapter::{Adapter, DEFAULT, is_plugin};
 use super::watch::{Board, watch};
 use crate::commands::check::common::jobs;
+use crate::commands::supervised::Process;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, HEAD, Ui, WARN, paint, text};
@@ -49,6 +50,8 @@ pub(crate) struct Args {
     /// How many flows a run has, from 1 to 64
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     flows: u32,
+    #[command(flatten)]
+    process: Process,
 }
 
 /// What was measured.
@@ -76,12 +79,19 @@ struct Tally {
 }
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
-    let adapter = Adapter::of_name(&args.adapter)?;
+    let process = args.process;
+    process.run(is_plugin(&args.adapter), &[], ui, || measured(args, ui))
+}
+
+fn measured(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let board = Arc::<Board>::default();
     let shown = Arc::clone(&board);
-    board.begin("measuring");
-    let work = move || measure(&args, &adapter, &shown);
+    board.begin_within(args.process.patience(&args.adapter), "measuring");
+    let work = move || -> Result<_, Failure> {
+        Ok(measure(&args, &Adapter::of_name(&args.adapter)?, &shown))
+    };
     let Some(measured) = watch(ui, &board, work)? else { return Ok(Exit::Interrupted) };
+    let measured = measured?;
     if ui.json() {
         ui.data(&measured)?;
     } else {

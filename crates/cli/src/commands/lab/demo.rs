@@ -19,12 +19,14 @@ use becket_lab::source::{End, FlowPlan, Planned};
 use becket_lab::target::Behaviour;
 use becket_lab::trace::FaultKind;
 
-use super::adapter::{Adapter, DEFAULT};
+use super::adapter::{Adapter, DEFAULT, is_plugin};
 use super::picture::{Picture, legend};
 use super::step::columns;
+use super::watch::listen;
 use super::{once, pick, show};
 use crate::commands::check::seed;
 use crate::commands::runtime;
+use crate::commands::supervised::Process;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{Ui, out};
@@ -56,18 +58,30 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PROFILE", num_args = 0..=1, conflicts_with_all = ["adapter", "seed", "faults"])]
     #[allow(clippy::option_option, reason = "an option that may be given without its value")]
     generated: Option<Option<String>>,
+    #[command(flatten)]
+    process: Process,
 }
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     if let Some(name) = &args.generated {
         return generated(name.as_deref(), args.flows, ui);
     }
-    let adapter = Adapter::of_name(&args.adapter)?;
-    let case = case(&args);
-    let limits =
-        Limits { flows_max: args.flows, buffered_bytes_max: 4 << 10, flow_buffered_bytes_max: 256 };
-    let replay = once::record(&adapter, ("demo", args.seed), (case, limits), Scheduler::Random);
-    let repeated = once::judge(&adapter, &replay);
+    let process = args.process;
+    process.run(is_plugin(&args.adapter), &[], ui, || shown(args, ui))
+}
+
+fn shown(args: Args, ui: &Ui) -> Result<Exit, Failure> {
+    let (replay, repeated) = listen(move |board| {
+        let name = &args.adapter;
+        board.begin_within(args.process.patience(name), &format!("running {name}"));
+        let adapter = Adapter::of_name(name)?;
+        let (flows_max, flow_buffered_bytes_max) = (args.flows, 256);
+        let limits = Limits { flows_max, buffered_bytes_max: 4 << 10, flow_buffered_bytes_max };
+        let setup = (case(&args), limits);
+        let replay = once::record(&adapter, ("demo", args.seed), setup, Scheduler::Random);
+        let repeated = once::judge(&adapter, &replay);
+        Ok((replay, repeated))
+    })?;
     if ui.json() {
         show::lines(&replay, &repeated, None, once::exit_of(&repeated.findings), ui)?;
         return Ok(once::exit(&repeated.findings));

@@ -40,7 +40,7 @@ fn exec(command: &str) -> Result<Foreign, Failure> {
     let told = |error: &ExecError| not_started(command, error);
     let exec = Exec::new(command).map_err(|error| told(&error))?;
     let tried = exec.clone();
-    listen(move || Ok(tried.try_it(LIMITS)))?.map_err(|error| told(&error))?;
+    listen(move |_| Ok(tried.try_it(LIMITS)))?.map_err(|error| told(&error))?;
     let makes = exec.clone();
     Ok(Foreign { make: Box::new(move |limits| makes.pair(limits)), exec: Some(exec) })
 }

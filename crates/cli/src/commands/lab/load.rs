@@ -8,7 +8,7 @@ use std::path::Path;
 use becket_lab::replay::{FILE_BYTES_MAX, Replay, ReplayError};
 use becket_lab::rules::Exit as LabExit;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, is_plugin};
 use super::files::cannot;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -32,17 +32,34 @@ pub(in crate::commands) fn text(path: &Path, bytes_max: usize) -> Result<String,
     })
 }
 
-/// Reads a replay, and finds its adapters, or those that are named in their place.
-pub(super) fn replay(path: &Path, adapter: Option<&str>) -> Result<(Replay, Adapter), Failure> {
+/// Reads a replay.
+pub(super) fn replay(path: &Path) -> Result<Replay, Failure> {
     let text = text(path, FILE_BYTES_MAX)?;
-    let replay = Replay::parse(&text).map_err(|error| refused(path, &error))?;
-    let adapter = match adapter {
-        Some(name) => Adapter::of_name(name)?,
+    Replay::parse(&text).map_err(|error| refused(path, &error))
+}
+
+/// The adapters of a replay, or those that are named in their place.
+pub(super) fn adapter(replay: &Replay, named: Option<&str>) -> Result<Adapter, Failure> {
+    match named {
+        Some(name) => Adapter::of_name(name),
         None => Adapter::of_name(&replay.adapter).map_err(|error| {
             error.cause("the replay is of these adapters; `--adapter` names others")
-        })?,
-    };
-    Ok((replay, adapter))
+        }),
+    }
+}
+
+/// Whether the adapters of a replay, or those that are named in their place, may be a plugin. What can
+/// be read once only, such as stdin or a pipe, is left to the one that repeats it.
+pub(super) fn may_be_of_a_plugin(path: &Path, named: Option<&str>) -> bool {
+    if let Some(name) = named {
+        return is_plugin(name);
+    }
+    match path.metadata() {
+        _ if path == Path::new("-") => true,
+        Ok(there) if there.is_file() => replay(path).is_ok_and(|replay| is_plugin(&replay.adapter)),
+        Ok(there) => !there.is_dir(),
+        Err(_) => false,
+    }
 }
 
 fn refused(path: &Path, error: &ReplayError) -> Failure {

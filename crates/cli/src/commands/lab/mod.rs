@@ -67,19 +67,17 @@ pub(crate) enum Command {
 
 /// Runs one of them.
 pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
-    // Where an adapter of somebody's runs, Ctrl-C has to end its process too.
-    let ours = *ui;
     match command {
         Command::Rules(args) => rules::run(args, ui),
         Command::Explain(args) => explain::run(args, ui),
-        Command::Run(args) => listen(move || run::run(args, &ours)),
-        Command::Replay(args) => listen(move || replay::run(args, &ours)),
+        Command::Run(args) => run::run(args, ui),
+        Command::Replay(args) => replay::run(args, ui),
         Command::Shrink(args) => shrink::run(args, ui),
         Command::Generate(args) => generate::run(args, ui),
         Command::Demo(args) => demo::run(args, ui),
         Command::Selftest(args) => selftest::run(args, ui),
         Command::Compare(args) => compare::run(args, ui),
         Command::Bench(args) => bench::run(args, ui),
-        Command::Elsewhere(args) => listen(move || elsewhere::run(args)),
+        Command::Elsewhere(args) => listen(move |_| elsewhere::run(args)),
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `becket lab replay FILE`: a run from its file: shown, compared, turned into a test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use becket_lab::adapters::HEALTHY;
 use becket_lab::check::Repeated;
@@ -9,8 +9,10 @@ use becket_lab::replay::{Diff, Replay, as_test};
 use becket_lab::rules::Exit as LabExit;
 use becket_lab::saboteur;
 
-use super::adapter::{Adapter, DEFAULT};
+use super::adapter::{Adapter, DEFAULT, is_plugin};
+use super::watch::{Board, listen};
 use super::{load, once, show, step};
+use crate::commands::supervised::Process;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{GOOD, Ui, WARN, paint};
@@ -46,16 +48,28 @@ pub(crate) struct Args {
     /// Show the events of this flow alone
     #[arg(long, value_name = "N")]
     only_flow: Option<u32>,
+    #[command(flatten)]
+    process: Process,
 }
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
-    let (replay, adapter) = load::replay(&args.file, args.adapter.as_deref())?;
+    let (process, ours) = (args.process, *ui);
+    let has_plugin = load::may_be_of_a_plugin(&args.file, args.adapter.as_deref())
+        || args.diff && is_plugin(&args.against)
+        || args.diff_with.as_ref().is_some_and(|other| load::may_be_of_a_plugin(other, None));
+    // Where an adapter of somebody's runs, Ctrl-C has to end its process too.
+    process.run(has_plugin, &[], ui, || listen(move |board| one(&args, &ours, board)))
+}
+
+fn one(args: &Args, ui: &Ui, board: &Board) -> Result<Exit, Failure> {
+    let (replay, adapter) = loaded(&args.file, args.adapter.as_deref(), args.process, board)?;
     if args.as_test {
         ui.text(&as_test(&replay, &expression(&adapter.name)))?;
         return Ok(Exit::Ok);
     }
     show::has(&replay, args.only_flow)?;
     let repeated = once::judge(&adapter, &replay);
+    board.begin("");
     once::note_mishaps(&adapter, ui);
     let exit = if is_again(&replay, &repeated) { LabExit::Ok } else { LabExit::Conformance };
     if ui.json() {
@@ -63,14 +77,17 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
         return Ok(Exit::Lab(exit));
     }
     if args.diff {
+        begin(&args.against, args.process, board);
         let healthy = once::judge(&Adapter::of_name(&args.against)?, &replay);
+        board.begin("");
         let diff = Diff::new(&healthy.trace, &repeated.trace);
         ui.text(&format!("{diff}\n{}", end(&replay, &repeated)))?;
         return Ok(Exit::Lab(exit));
     }
     if let Some(other) = &args.diff_with {
-        let (of_other, its_adapter) = load::replay(other, None)?;
+        let (of_other, its_adapter) = loaded(other, None, args.process, board)?;
         let beside = once::judge(&its_adapter, &of_other);
+        board.begin("");
         let names = [other, &args.file].map(|path| path.display().to_string());
         let diff = Diff::named(names, &beside.trace, &repeated.trace);
         ui.text(&format!("{diff}\n{}", end(&replay, &repeated)))?;
@@ -85,6 +102,24 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     }
     ui.text(&end(&replay, &repeated))?;
     Ok(Exit::Lab(exit))
+}
+
+/// Reads a replay, and finds its adapters, which are called from here on.
+fn loaded(
+    file: &Path,
+    adapter: Option<&str>,
+    process: Process,
+    board: &Board,
+) -> Result<(Replay, Adapter), Failure> {
+    let replay = load::replay(file)?;
+    begin(adapter.unwrap_or(&replay.adapter), process, board);
+    let adapter = load::adapter(&replay, adapter)?;
+    Ok((replay, adapter))
+}
+
+/// Adapters of this name are called from here on.
+fn begin(name: &str, process: Process, board: &Board) {
+    board.begin_within(process.patience(name), &format!("repeating with {name}"));
 }
 
 /// Whether the rule is broken that the run was kept for.

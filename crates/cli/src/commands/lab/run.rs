@@ -18,10 +18,12 @@ use becket_lab::target::Behaviour;
 use becket_lab::trace::{FaultKind, Trace};
 use becket_lab::world;
 
-use super::adapter::{self, Adapter, DEFAULT, LIST};
+use super::adapter::{self, Adapter, DEFAULT, LIST, is_plugin};
 use super::files::Output;
+use super::watch::{Board, listen};
 use super::{once, pick, show};
 use crate::commands::check::seed;
+use crate::commands::supervised::Process;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, GOOD, Ui, WARN, paint, text};
@@ -78,6 +80,8 @@ pub(crate) struct Args {
     /// first in which a rule is broken; at most three flows
     #[arg(long, conflicts_with = "scheduler")]
     exhaustive: bool,
+    #[command(flatten)]
+    process: Process,
 }
 
 /// What is run, but for the adapters.
@@ -93,12 +97,22 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     if args.adapter == LIST {
         return adapter::say_list(ui);
     }
-    let adapter = Adapter::of_name(&args.adapter)?;
-    let drawn = drawn(&args, &adapter)?;
+    let (process, ours) = (args.process, *ui);
+    let (has_plugin, places) = (is_plugin(&args.adapter), args.save.clone());
+    // Where an adapter of somebody's runs, Ctrl-C has to end its process too.
+    let work = || listen(move |board| one(&args, &ours, board));
+    process.run(has_plugin, places.as_slice(), ui, work)
+}
+
+fn one(args: &Args, ui: &Ui, board: &Board) -> Result<Exit, Failure> {
+    let name = &args.adapter;
+    board.begin_within(args.process.patience(name), &format!("running {name}"));
+    let adapter = Adapter::of_name(name)?;
+    let drawn = drawn(args, &adapter)?;
     let save = args.save.as_deref().map(Output::open).transpose()?;
     let (scenario, name, seed) = (drawn.scenario, drawn.name.clone(), args.seed);
     let replay = match args.exhaustive {
-        true => exhaustive(&adapter, &drawn, seed, ui)?,
+        true => exhaustive(&adapter, &drawn, (seed, board), ui)?,
         false => {
             let Drawn { case, limits, scheduler, .. } = drawn;
             Some(once::record(&adapter, (&name, seed), (case, limits), scheduler))
@@ -107,6 +121,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let Some(mut replay) = replay else { return Ok(Exit::Ok) };
     show::has(&replay, args.only_flow)?;
     let repeated = once::judge(&adapter, &replay);
+    board.begin("");
     once::note_mishaps(&adapter, ui);
     replay.expected.rule = repeated.findings.first().map(|finding| finding.rule.to_owned());
     if let Some(save) = save {
@@ -279,7 +294,7 @@ fn not_applicable(scenario: &Scenario, seed: u64, obstacle: &'static str) -> Fai
 fn exhaustive(
     adapter: &Adapter,
     drawn: &Drawn,
-    seed: u64,
+    (seed, board): (u64, &Board),
     ui: &Ui,
 ) -> Result<Option<Replay>, Failure> {
     let count = drawn.case.plans.len();
@@ -292,7 +307,10 @@ fn exhaustive(
     let setup = drawn.case.setup();
     let (limits, make) = (drawn.limits, adapter.make());
     let mut trace = Trace::new(drawn.case.config.max_events);
+    let mut runs = 0;
     let explored = explore(bounds, |choices| {
+        runs += 1;
+        board.step(runs, 0, "");
         trace.clear();
         world::run_with(&setup, &|| make(limits), choices, &mut trace);
         let (ingress, egress) = make(limits);
@@ -316,6 +334,7 @@ fn exhaustive(
         if explored.coverage == Coverage::Diverged {
             return Err(Failure::new(Exit::Lab(LabExit::Nondeterministic), said));
         }
+        board.begin("");
         if ui.json() {
             ui.data(&serde_json::json!({ "runs": explored.runs, "covered": covered }))?;
         } else {

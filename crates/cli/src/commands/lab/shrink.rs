@@ -14,6 +14,7 @@ use super::files::Output;
 use super::watch::{Board, watch};
 use super::{load, once, show};
 use crate::commands::program;
+use crate::commands::supervised::Process;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, GOOD, Ui, paint, text};
@@ -41,6 +42,8 @@ pub(crate) struct Args {
     /// With these adapters, in place of those in the file
     #[arg(long, short, value_name = "NAME")]
     adapter: Option<String>,
+    #[command(flatten)]
+    process: Process,
 }
 
 /// What came of it, for programs.
@@ -57,31 +60,42 @@ struct Small {
 }
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
-    let (replay, adapter) = load::replay(&args.file, args.adapter.as_deref())?;
-    let place = args.out.unwrap_or_else(|| small(&args.file));
-    let output = Output::open(&place)?;
+    let has_plugin = load::may_be_of_a_plugin(&args.file, args.adapter.as_deref());
+    let place = args.out.clone().unwrap_or_else(|| small(&args.file));
+    let process = args.process;
+    process.run(has_plugin, std::slice::from_ref(&place), ui, || made_small(args, &place, ui))
+}
+
+fn made_small(args: Args, place: &Path, ui: &Ui) -> Result<Exit, Failure> {
+    let replay = load::replay(&args.file)?;
+    let output = Output::open(place)?;
     let board = Arc::<Board>::default();
     let (shown, tries) = (Arc::clone(&board), args.tries);
-    board.begin("making it small");
-    let work = move || {
+    let named = args.adapter;
+    let patience = args.process.patience(named.as_deref().unwrap_or(&replay.adapter));
+    board.begin_within(patience, "making it small");
+    let work = move || -> Result<_, Failure> {
+        let adapter = load::adapter(&replay, named.as_deref())?;
         let heard = |progress: &Progress| {
             let said = format!("{} events, {}", progress.size.events, progress.step);
             shown.step(progress.tries.into(), progress.tries_max.into(), &said);
         };
         let shrunk = smaller(adapter.make(), &replay, tries, heard);
-        (adapter, replay, shrunk)
+        let shrunk = shrunk.map(|(small, shrunk)| {
+            let repeated = once::judge(&adapter, &small);
+            (small, shrunk, repeated)
+        });
+        Ok((adapter, replay, shrunk))
     };
-    let Some((adapter, replay, shrunk)) = watch(ui, &board, work)? else {
-        return Ok(Exit::Interrupted);
-    };
+    let Some(done) = watch(ui, &board, work)? else { return Ok(Exit::Interrupted) };
+    let (adapter, replay, shrunk) = done?;
     once::note_mishaps(&adapter, ui);
-    let Some((small, shrunk)) = shrunk else { return Err(nothing(&replay, &args.file)) };
+    let Some((small, shrunk, repeated)) = shrunk else { return Err(nothing(&replay, &args.file)) };
     let is_stdout = output.is_stdout();
     output.write(&small.to_text(), ui)?;
     if !is_stdout {
-        tell(&small, &shrunk, &place, ui)?;
+        tell(&small, &shrunk, place, ui)?;
         if !ui.json() {
-            let repeated = once::judge(&adapter, &small);
             if repeated.trace.events().len() <= SHOWN_MAX {
                 ui.text(&show::events(&repeated.trace, None))?;
             }

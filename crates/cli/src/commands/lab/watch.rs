@@ -38,6 +38,8 @@ pub(in crate::commands) struct Board {
     changes: AtomicU64,
     /// What all of it is, and what is done at this moment.
     said: Mutex<(String, String)>,
+    /// So long nothing may change.
+    patience: Mutex<Option<Duration>>,
     /// What is to be told besides, in order.
     notes: Mutex<Vec<String>>,
 }
@@ -45,9 +47,15 @@ pub(in crate::commands) struct Board {
 impl Board {
     /// Something else begins, of which nothing is done.
     pub(in crate::commands) fn begin(&self, title: &str) {
+        self.begin_within(None, title);
+    }
+
+    /// The same. When nothing has changed for so long, it hangs in a plugin.
+    pub(in crate::commands) fn begin_within(&self, patience: Option<Duration>, title: &str) {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(0, Ordering::Relaxed);
         *self.said.lock() = (title.into(), String::new());
+        *self.patience.lock() = patience;
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -98,20 +106,11 @@ impl Board {
     }
 }
 
-/// Does the work. `None`: Ctrl-C came first, or a request to end; it is said how far it was.
+/// Does the work. `None`: Ctrl-C came first, or a request to end; it is said how far it was. Fails
+/// when the board has not changed for as long as it may.
 pub(in crate::commands) fn watch<T: Send + 'static>(
     ui: &Ui,
     board: &Arc<Board>,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<Option<T>, Failure> {
-    watch_while_it_moves(ui, board, None, work)
-}
-
-/// The same; fails when the board has not changed for so long.
-pub(in crate::commands) fn watch_while_it_moves<T: Send + 'static>(
-    ui: &Ui,
-    board: &Arc<Board>,
-    patience: Option<Duration>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Option<T>, Failure> {
     runtime::run_one(async {
@@ -157,7 +156,9 @@ pub(in crate::commands) fn watch_while_it_moves<T: Send + 'static>(
                 _ = tick.tick() => {
                     tell();
                     let is_still = still.lasts(board, Instant::now());
+                    let patience = *board.patience.lock();
                     if let Some(patience) = patience.filter(|patience| is_still >= *patience) {
+                        tell();
                         drop(progress);
                         return Err(hangs(board, patience));
                     }
@@ -226,11 +227,12 @@ impl Still {
 
 /// Does work that takes no time, unless an adapter hangs. Nothing is shown of it.
 pub(in crate::commands) fn listen<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    work: impl FnOnce(&Board) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let nobody = Ui::plain(true);
+    let (nobody, board) = (Ui::plain(true), Arc::<Board>::default());
+    let shown = Arc::clone(&board);
     let interrupted = || Failure::new(Exit::Interrupted, "interrupted");
-    watch(&nobody, &Arc::default(), work)?.unwrap_or_else(|| Err(interrupted()))
+    watch(&nobody, &board, move || work(&shown))?.unwrap_or_else(|| Err(interrupted()))
 }
 
 /// Columns of the terminal but one, in which a cursor stands.
@@ -309,12 +311,11 @@ mod tests {
     #[test]
     fn work_that_does_not_move_is_given_up_and_work_that_does_is_not() {
         let board = Arc::<Board>::default();
-        board.begin("checking plugin:x");
+        board.begin_within(Some(Duration::from_millis(1)), "checking plugin:x");
         board.step(3, 9, "slow_drip, seed 1");
         let (keep, never) = std::sync::mpsc::channel::<()>();
         let hangs = move || never.recv();
-        let patience = Some(Duration::from_millis(1));
-        let failure = watch_while_it_moves(&Ui::plain(true), &board, patience, hangs).unwrap_err();
+        let failure = watch(&Ui::plain(true), &board, hangs).unwrap_err();
         drop(keep);
         assert_eq!(failure.exit().code(), 1);
         assert_eq!(failure.to_string(), "the plugin hangs");
