@@ -11,8 +11,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 const TIGHT: &str = "[limits]\nbody_bytes_max = 1000\nheader_bytes_max = 2000\nheaders_max = 20\n";
-const QUICK: &str = "[limits]\nheader_read_timeout_ms = 20\nbody_idle_timeout_ms = 20\n\
-                     body_timeout_ms = 40\nwrite_stall_timeout_ms = 20\n";
+/// Soon over, and long enough for who does nothing wrong on a busy machine.
+const QUICK: &str = "[limits]\nheader_read_timeout_ms = 500\nbody_idle_timeout_ms = 500\n\
+                     body_timeout_ms = 1000\nwrite_stall_timeout_ms = 500\n";
 
 #[tokio::test]
 async fn a_path_without_a_route_is_404() {

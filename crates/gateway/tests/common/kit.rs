@@ -27,7 +27,7 @@ pub struct Probe {
 impl Probe {
     /// Waits until `event` was told, once for each time.
     pub async fn saw(event: &Semaphore) {
-        let patience = std::time::Duration::from_secs(20);
+        let patience = std::time::Duration::from_secs(60);
         let told = tokio::time::timeout(patience, event.acquire()).await;
         told.expect("the event").expect("never closed").forget();
     }
