@@ -12,8 +12,8 @@ mod schema;
 use becket_lab::adapters::HEALTHY;
 use becket_lab::check::{self, Mode, Options};
 use becket_lab::report::{
-    Kill, Kills, Report, Sheet, Timing, Tone, html, html_sheet, json, junit, junit_all, markdown,
-    plain, text,
+    Kill, Kills, Report, Sheet, Timing, Tone, Unended, compare, html, html_sheet, json, junit,
+    junit_all, markdown, plain, text,
 };
 use becket_lab::rules::Verdict;
 use becket_lab::saboteur;
@@ -304,6 +304,43 @@ fn secrets_are_hidden_in_each_form() {
         "becket check local-adapter --adapter saboteur:local_adapter_secret_trace_leak",
     );
     assert!(report.command.ends_with("secret_trace_leak"));
+}
+
+/// A check that did not come to its end has a report in each form, which says so and is no pass.
+#[test]
+fn a_check_that_did_not_end_says_so_in_each_form() {
+    let why = || Unended {
+        cause: "the plugin ended it: <signal 6>, SIGABRT".into(),
+        replays: vec!["kept/INT-01 1.replay".into()],
+    };
+    let unended = |is_failed| Report::unended("my-adapter", (Mode::Full, 7), is_failed, why());
+    for (is_failed, verdict, exit_code) in [(true, "fail", 1), (false, "inconclusive", 3)] {
+        let report = unended(is_failed);
+        assert_eq!((report.verdict, report.exit_code), (verdict, exit_code));
+        for (name, form) in FORMS {
+            let text = form(&report);
+            // What is skipped has one line in JUnit.
+            let is_named = text.contains("kept/INT-01 1.replay") || !is_failed && name == "junit";
+            assert!(
+                is_named && text.contains("SIGABRT") && !text.contains("none of 0 runs"),
+                "{name}: {text}"
+            );
+        }
+        junit_is_valid(&junit(&report));
+        page_is_whole(&html(&report));
+        schema::holds(&serde_json::from_str(&json(&report).unwrap()).unwrap());
+    }
+    let failed = junit(&unended(true));
+    assert_eq!(failed.matches("<failure ").count(), 1, "{failed}");
+    assert!(failed.contains("--full --start-seed 7\nKept: becket lab replay "), "{failed}");
+    let reports = [green(), unended(true)].map(|report| json(&report).unwrap());
+    assert!(compare(&reports[0], &reports[1]).unwrap().exit_code == 1);
+    let hidden = Unended { cause: "password=71af".into(), replays: vec!["token/71af".into()] };
+    let hidden = Report::unended("x", (Mode::Quick, 1), true, hidden);
+    for (name, form) in FORMS {
+        let text = form(&hidden);
+        assert!(!text.contains("71af") && text.contains("(hidden)"), "{name}: {text}");
+    }
 }
 
 #[test]

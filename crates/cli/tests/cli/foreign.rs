@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{becket, compile, pipe, process};
@@ -27,7 +27,7 @@ BK_PLUGIN(def)
 "#;
 
 /// Gives back what it is given, and ends the process in the middle, or as soon as it is loaded: in what
-/// way, `HOW` says.
+/// way, `HOW` says. With `LOSES` bytes are missing from the 51st call on.
 const ENDS_IT: &str = r#"
 #include <fcntl.h>
 #include <stdlib.h>
@@ -46,7 +46,9 @@ __attribute__((constructor)) static void loaded(void) {
 static NrStatus echo(const BkCall *call) {
     const char *how = getenv("HOW"), *at = getenv("AT");
     if (++calls == (at ? atoi(at) : 100) && how) end(how);
-    return bk_answer(call, NR_OK, call->payload);
+    NrBytes payload = call->payload;
+    if (getenv("LOSES") && calls > 50 && payload.len > 0) payload.len--;
+    return bk_answer(call, NR_OK, payload);
 }
 static const BkEntry entries[] = {{"echo", BK_ENTRY_UNARY, "", echo}};
 static const BkPluginDef def = {.name = "ends", .version = "1", BK_ENTRIES(entries)};
@@ -93,24 +95,81 @@ fn a_plugin_that_prints_leaves_stdout_to_the_report() {
     assert_eq!(said(&["plugin", "call", &library, "echo", "--data", "seven"], 0), "seven\n");
 }
 
-/// Whatever the plugin ends with, it is no pass; and no half of a report is left.
+/// The names of what is in the directory.
+fn names(dir: &TempDir) -> Vec<String> {
+    let names = std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Whatever the plugin ends with, it is no pass; and where reports were asked for they say so.
 #[test]
 fn a_plugin_that_ends_the_process_has_not_passed() {
     let dir = TempDir::new().unwrap();
     let adapter = format!("plugin:{}", built(&dir, ENDS_IT).display());
+    let check = |args: &[&str], how: &str| {
+        let check = ["check", "local-adapter", "--adapter", "memory", "--adapter", &adapter];
+        let output = becket().args([&check, args].concat()).env("HOW", how);
+        let output = output.current_dir(dir.path()).assert().code(1);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (text(&output.get_output().stdout), text(&output.get_output().stderr))
+    };
+    let files = ["--out", "r.json", "--junit", "r.xml", "--html", "r.html", "--markdown", "r.md"];
     for (how, ended) in [("abort", "signal 6, SIGABRT"), ("exit", "exit code 0")] {
-        let check = ["check", "local-adapter", "--out", "report.json", "--adapter", &adapter];
-        let output = becket().args(check).env("HOW", how).current_dir(dir.path()).assert();
-        let output = output.code(1).stdout_eq("");
-        let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+        let (data, said) = check(&files, how);
+        assert_eq!(data, "");
         let told =
             format!("error: the plugin ended the process that it ran in\ncause: {ended}\nhint:  ");
         assert!(said.contains(&told), "{said}");
-        let left = std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
-        let mut left: Vec<_> = left.map(|name| name.into_string().unwrap()).collect();
-        left.sort();
-        assert_eq!(left, ["plugin.c", "plugin.so"]);
+        assert_eq!(names(&dir), ["plugin.c", "plugin.so", "r.html", "r.json", "r.md", "r.xml"]);
+        let read = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let cause = format!("the plugin ended the process that it ran in: {ended}");
+        for name in ["r.html", "r.json", "r.md", "r.xml"] {
+            assert!(read(name).contains(&cause), "{name}: {}", read(name));
+        }
+        assert_eq!(read("r.xml").matches("<failure ").count(), 1);
+        let reports: Value = serde_json::from_str(&read("r.json")).unwrap();
+        let of = |at: usize| (&reports[at]["adapter"], &reports[at]["verdict"]);
+        assert_eq!(of(0), (&"memory".into(), &"inconclusive".into()));
+        assert_eq!(of(1), (&adapter.as_str().into(), &"fail".into()));
+        assert_eq!(reports[1]["unended"]["cause"], cause);
     }
+    // As soon as it is loaded; and where the report is data.
+    let (data, said) = check(&["--json"], "!abort");
+    let reports: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!((&reports[1]["verdict"], &reports[1]["exit_code"]), (&"fail".into(), &1.into()));
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["cause"], "signal 6, SIGABRT");
+}
+
+/// What was kept of failed runs until then is named. One that hangs does so in the fresh process, which is
+/// asked before all runs.
+#[test]
+fn the_report_of_a_check_that_did_not_end_names_what_was_kept() {
+    let dir = TempDir::new().unwrap();
+    let adapter = format!("plugin:{}", built(&dir, ENDS_IT).display());
+    let check = |how: &str, more: &[&str]| {
+        let check =
+            ["check", "local-adapter", "--junit", "r.xml", "--out", "r.json", "--jobs", "1"];
+        let output = becket().args(check).args(["--artefacts", "kept", "--adapter", &adapter]);
+        let output = output.args(more).env("HOW", how).env("AT", "3000").env("LOSES", "1");
+        output.current_dir(dir.path()).assert().code(1).stdout_eq("");
+        let read = |name| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let report: Value = serde_json::from_str(&read("r.json")).unwrap();
+        assert_eq!((&report["verdict"], &report["exit_code"]), (&"fail".into(), &1.into()));
+        (report["unended"].clone(), read("r.xml"))
+    };
+    let (unended, junit) = check("abort", &[]);
+    let kept = unended["replays"].as_array().unwrap();
+    assert!(!kept.is_empty());
+    for file in kept.iter().map(|file| file.as_str().unwrap()) {
+        assert!(dir.path().join(file).is_file(), "{file}");
+        assert!(junit.contains(&format!("becket lab replay {file}")), "{file}");
+    }
+    let (unended, junit) = check("hang", &["--patience-ms", "1"]);
+    let cause = unended["cause"].as_str().unwrap();
+    assert!(cause.starts_with("the plugin hangs: checking plugin:"), "{cause}");
+    assert_eq!((&unended["replays"], junit.matches("<failure ").count()), (&json!([]), 1));
 }
 
 /// The replays that commands of the lab are given: of the plugin, and of a rule that is broken.
@@ -162,10 +221,7 @@ fn failed(commands: &[Vec<&str>], dir: &TempDir, how: &str, told: &str) {
         let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
         assert!(said.contains(told) || said.contains("\"exit_code\":1"), "{command:?}: {said}");
     }
-    let left = std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name());
-    let mut left: Vec<_> = left.map(|name| name.into_string().unwrap()).collect();
-    left.sort();
-    assert_eq!(left, ["broken.replay", "kept.replay", "plugin.c", "plugin.so"]);
+    assert_eq!(names(dir), ["broken.replay", "kept.replay", "plugin.c", "plugin.so"]);
 }
 
 /// What was meant for the command is there for it: what stands behind `--`, and stdin.

@@ -14,7 +14,7 @@
 use super::parts::{GateReport, ProfileReport, RunReport};
 use super::view::{self, Case};
 use super::words::{escaped, shown};
-use super::{Failure, Report};
+use super::{Failure, Report, Unended};
 use crate::rules::{Verdict, explanation, rule};
 
 /// What a server makes of a case.
@@ -130,15 +130,21 @@ fn of_gates(out: &mut String, report: &Report, name: &str) {
 
 fn gate_said(report: &Report, gate: &GateReport) -> (String, String) {
     let reason = gate.reason.as_deref().unwrap_or(view::face(gate.verdict).word);
+    let profiles = match report.profiles.len() {
+        0 => String::new(),
+        count => format!(" --profiles {count}"),
+    };
     let mut text = format!(
-        "{} of {} failed.\nThe command: {} --{} --start-seed {} --profiles {}\n",
+        "{} of {} failed.\nThe command: {} --{} --start-seed {}{profiles}\n",
         gate.failed,
         gate.counted,
         shown(&report.command),
         report.mode,
         report.start_seed,
-        report.profiles.len()
     );
+    for command in report.unended.iter().flat_map(Unended::commands) {
+        text.push_str(&format!("Kept: {}\n", shown(&command)));
+    }
     if gate.counted == 0 {
         text.insert_str(0, "Nothing counted in this gate: ");
     }

@@ -25,8 +25,8 @@ pub fn markdown(report: &Report) -> String {
     line(&mut out, &format!("## {symbol} {} {}", code(&report.adapter), face.word));
     line(&mut out, "");
     summary(&mut out, report);
-    for disagreement in view::disagreements(report) {
-        line(&mut out, &format!("\n❌ {}", prose(&disagreement)));
+    for obstacle in view::obstacles(report) {
+        line(&mut out, &format!("\n❌ {}", prose(&obstacle)));
     }
     gates(&mut out, report);
     failures(&mut out, report);

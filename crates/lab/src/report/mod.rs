@@ -17,6 +17,7 @@
 //! | `agreement` | what an adapter and the lab agreed on |
 //! | `compare` | what changed from one report to another |
 //! | `failure` | a failure: what, where, what happened before, how to repeat it |
+//! | `unended` | the report of a check that did not come to its end |
 //! | `view` | what all forms for people show: findings by rule, sums |
 //! | `words` | names, numbers and hostile text, as they are shown |
 //! | `kills` | which rule finds which saboteur |
@@ -47,6 +48,7 @@ mod markdown;
 mod parts;
 mod seen;
 mod text;
+mod unended;
 mod view;
 mod words;
 
@@ -66,6 +68,7 @@ pub use parts::{
 pub use seen::{EVENT_KINDS, EVENTS_SHOWN_MAX};
 pub(crate) use seen::{Size, last_events};
 pub use text::{Paint, plain, text};
+pub use unended::Unended;
 pub use view::Tone;
 
 use serde::Serialize;
@@ -122,6 +125,9 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// What became of failures that are known.
     pub expectations: Vec<ExpectationReport>,
+    /// Why it did not come to its end, if it did not: then it has no runs, and see [`Report::unended`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unended: Option<Unended>,
 }
 
 impl Report {
@@ -171,6 +177,7 @@ impl Report {
             not_exercised,
             failures: Vec::new(),
             expectations: Vec::new(),
+            unended: None,
         }
     }
 

@@ -32,8 +32,8 @@ pub fn text(report: &Report, paint: Paint<'_>) -> String {
     let head = format!("{}: {}, {}", view::name(report), report.mode, view::seeds(report));
     push(&mut out, &paint(Tone::Head, &head));
     push(&mut out, "");
-    for disagreement in view::disagreements(report) {
-        push(&mut out, &format!("{} {disagreement}\n", paint(Tone::Bad, "✗")));
+    for obstacle in view::obstacles(report) {
+        push(&mut out, &format!("{} {obstacle}\n", paint(Tone::Bad, "✗")));
     }
     gates(&mut out, report, paint);
     let failures = view::groups(report);

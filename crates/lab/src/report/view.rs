@@ -333,6 +333,9 @@ pub(super) fn name(report: &Report) -> String {
 
 /// What a check came to, in a sentence without its end.
 pub(super) fn sentence(report: &Report) -> String {
+    if report.unended.is_some() {
+        return "the check did not end".into();
+    }
     let sums = Sums::of(report);
     let gates = report.gates.len();
     let run = words::plural(sums.runs - sums.not_run, "run");
@@ -349,12 +352,18 @@ pub(super) fn sentence(report: &Report) -> String {
     text
 }
 
-/// Why nothing was agreed on with an adapter, for each with which nothing was.
-pub(super) fn disagreements(report: &Report) -> impl Iterator<Item = String> {
-    report.agreements.iter().filter_map(|agreement| {
+/// Why there are no runs: nothing was agreed on with an adapter, for each with which nothing was; or
+/// the check did not end.
+pub(super) fn obstacles(report: &Report) -> impl Iterator<Item = String> {
+    let disagreements = report.agreements.iter().filter_map(|agreement| {
         let error = words::shown(agreement.error.as_deref()?);
         Some(format!("nothing was agreed on with the {} adapter: {error}", agreement.place))
-    })
+    });
+    let unended = report.unended.as_ref().map(|unended| {
+        let kept = unended.commands().map(|command| format!("; `{command}`"));
+        words::shown(&format!("{}{}", unended.said(), kept.collect::<String>())).into_owned()
+    });
+    disagreements.chain(unended)
 }
 
 /// How many counted in a gate, and how many of them failed, in words.

@@ -68,6 +68,7 @@ pub(crate) fn green() -> Report {
         not_exercised: Vec::new(),
         failures: Vec::new(),
         expectations: Vec::new(),
+        unended: None,
     }
 }
 

@@ -5,10 +5,9 @@ use becket_lab::bridge::blocks::BACKENDS;
 use becket_lab::bridge::channel::KINDS;
 
 use super::common::{Effort, Outputs, Required};
-use super::local_adapter;
+use super::local_adapter::{self, Calls};
 use crate::commands::lab::adapter::{BLOCKS, CHANNEL};
 use crate::commands::lab::pick;
-use crate::commands::supervised::Process;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, Ui, paint, text};
@@ -50,8 +49,10 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
             .map(|asked| pick::one("channel", asked, all(), |(_, name, _)| name))
             .collect::<Result<_, _>>()?,
     };
-    let names = named.into_iter().map(|(kind, name, _)| format!("{kind}{name}")).collect();
-    local_adapter::check((args.effort, args.required), names, Process::default(), &args.outputs, ui)
+    let names: Vec<String> =
+        named.into_iter().map(|(kind, name, _)| format!("{kind}{name}")).collect();
+    let asked = (args.effort, args.required);
+    local_adapter::check(asked, &names, Calls::default(), &args.outputs, ui)
 }
 
 fn list(

@@ -18,10 +18,10 @@ use becket_lab::check::{self, Artefact, Expectations, Options, Progress};
 use becket_lab::report::{Report, Timing};
 
 use super::common::{Effort, Required};
+use super::local_adapter::Calls;
 use crate::commands::lab::adapter::Adapter;
 use crate::commands::lab::files::Output;
 use crate::commands::lab::watch::{Board, watch};
-use crate::commands::supervised::Process;
 use crate::failure::Failure;
 use crate::ui::{DIM, Ui, paint};
 
@@ -29,7 +29,7 @@ use crate::ui::{DIM, Ui, paint};
 pub(super) struct Plan {
     pub(super) effort: Effort,
     pub(super) required: Required,
-    pub(super) process: Process,
+    pub(super) calls: Calls,
     pub(super) expected: Option<Expectations>,
     /// Where replays of failed runs are kept.
     pub(super) artefacts: PathBuf,
@@ -42,19 +42,24 @@ pub(super) fn all(plan: Plan, names: Vec<String>, ui: &Ui) -> Result<Option<Vec<
     let board = Arc::<Board>::default();
     let (shown, writes) = (Arc::clone(&board), *ui);
     let work = move || {
-        let found = names.iter().map(|name| {
-            shown.begin_within(plan.process.patience(name), &format!("loading {name}"));
+        let found = names.iter().enumerate().map(|(number, name)| {
+            plan.calls.teller.at(number);
+            shown.begin_within(plan.calls.process.patience(name), &format!("loading {name}"));
             Adapter::of_name(name)
         });
         let adapters: Vec<Adapter> = found.collect::<Result<_, _>>()?;
-        Ok(adapters.iter().map(|one| checked(&plan, one, &shown, &writes)).collect())
+        let all = adapters.iter().enumerate().map(|(number, one)| {
+            plan.calls.teller.at(number);
+            checked(&plan, one, &shown, &writes)
+        });
+        Ok(all.collect())
     };
     watch(ui, &board, work)?.transpose()
 }
 
 fn checked(plan: &Plan, adapter: &Adapter, board: &Board, ui: &Ui) -> Report {
     let name = &adapter.name;
-    board.begin_within(plan.process.patience(name), &format!("checking {name}"));
+    board.begin_within(plan.calls.process.patience(name), &format!("checking {name}"));
     let progress = |progress: Progress| {
         let seed = progress.seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
         let what = format!("{}{seed}", progress.what);
@@ -63,7 +68,10 @@ fn checked(plan: &Plan, adapter: &Adapter, board: &Board, ui: &Ui) -> Report {
     let keep = |artefact: &Artefact<'_>| {
         let path = plan.artefacts.join(kept_name(&adapter.name, artefact.name));
         match write(&path, &artefact.replay.to_text(), ui) {
-            Ok(()) => board.note(paint(DIM, &format!("kept {}", path.display()))),
+            Ok(()) => {
+                plan.calls.teller.kept(&path.display().to_string());
+                board.note(paint(DIM, &format!("kept {}", path.display())));
+            }
             Err(failure) => board.note(format!("{failure}: {}", failure.why().unwrap_or_default())),
         }
     };

@@ -68,6 +68,11 @@ impl Effort {
         options
     }
 
+    /// How much is tried, and from which seed on.
+    pub(super) fn begun(&self) -> (Mode, u64) {
+        (self.mode(), self.start_seed)
+    }
+
     pub(super) fn mode(&self) -> Mode {
         if self.full { Mode::Full } else { Mode::Quick }
     }
@@ -235,6 +240,15 @@ fn can_be_a_directory(path: &Path) -> io::Result<()> {
 }
 
 impl Opened {
+    /// Writes reports of a check that did not end where reports were asked for. People are told as of
+    /// any failure.
+    pub(super) fn write_unended(self, reports: &[Report], ui: &Ui) -> Result<(), Failure> {
+        for (form, output) in self.0 {
+            output.write(&form.of(reports)?, ui)?;
+        }
+        if ui.json() { ui.bytes(as_json(reports)?.as_bytes()) } else { Ok(()) }
+    }
+
     /// Writes everything; the text only where nothing else has stdout.
     pub(super) fn write(self, reports: &[Report], text: &str, ui: &Ui) -> Result<(), Failure> {
         let takes_stdout = self.0.iter().any(|(_, output)| output.is_stdout());

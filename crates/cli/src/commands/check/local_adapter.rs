@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `becket check local-adapter`: pairs of adapters, under every rule.
 
+use becket_lab::check::Mode;
+use becket_lab::rules::Exit as LabExit;
+
 use super::checked::{self, Plan};
-use super::common::{Effort, Outputs, Required, exit_of};
+use super::common::{Effort, Opened, Outputs, Required, exit_of};
 use super::text;
+use super::unended::{SoFar, Teller};
 use crate::commands::lab::adapter::{self, DEFAULT, LIST, is_plugin};
-use crate::commands::supervised::Process;
+use crate::commands::supervised::{Ended, Process};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::Ui;
@@ -42,29 +46,72 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
         names.push(DEFAULT.to_owned());
     }
     let has_plugin = names.iter().any(|name| is_plugin(name));
-    let places = outputs.places();
-    process.run(has_plugin, &places, ui, || check((effort, required), names, process, &outputs, ui))
+    let (places, begun) = (outputs.places(), effort.begun());
+    let work = |voice| {
+        let calls = Calls { process, teller: Teller::new(voice) };
+        check((effort, required), &names, calls, &outputs, ui)
+    };
+    match process.run_telling(has_plugin, &places, ui, work)? {
+        Ended::With(exit) => Ok(exit),
+        Ended::Early(early) => {
+            let opened = outputs.open(ui);
+            Err(unended(&SoFar::of(&early.told), &names, begun, early.failure(), opened, ui))
+        }
+    }
+}
+
+/// How adapters are called, and who is told meanwhile.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Calls {
+    pub(super) process: Process,
+    pub(super) teller: Teller,
 }
 
 /// Checks them all, and writes what came of it.
 pub(super) fn check(
     (effort, required): (Effort, Required),
-    names: Vec<String>,
-    process: Process,
+    names: &[String],
+    calls: Calls,
     outputs: &Outputs,
     ui: &Ui,
 ) -> Result<Exit, Failure> {
     required.are_known()?;
+    let (begun, teller) = (effort.begun(), calls.teller.clone());
     let plan = Plan {
         effort,
         required,
-        process,
+        calls,
         expected: outputs.expected()?,
         artefacts: outputs.artefacts.clone(),
         has_timing: outputs.timing,
     };
     let opened = outputs.open(ui)?;
-    let Some(reports) = checked::all(plan, names, ui)? else { return Ok(Exit::Interrupted) };
+    let reports = match checked::all(plan, names.to_vec(), ui) {
+        Ok(Some(reports)) => reports,
+        Ok(None) => return Ok(Exit::Interrupted),
+        // It hangs: nothing else ends with that before there are reports.
+        Err(hangs) if hangs.exit() == Exit::Lab(LabExit::Conformance) => {
+            return Err(unended(&teller.so_far(), names, begun, hangs, Ok(opened), ui));
+        }
+        Err(failure) => return Err(failure),
+    };
     opened.write(&reports, &text::of(&reports), ui)?;
     Ok(exit_of(&reports))
+}
+
+/// Writes reports that say with what it failed before it came to its end.
+fn unended(
+    so_far: &SoFar,
+    names: &[String],
+    begun: (Mode, u64),
+    failure: Failure,
+    opened: Result<Opened, Failure>,
+    ui: &Ui,
+) -> Failure {
+    let why = failure.why().unwrap_or_default().to_owned();
+    let reports = so_far.reports(names, begun, &format!("{failure}: {why}"));
+    match opened.and_then(|opened| opened.write_unended(&reports, ui)) {
+        Err(error) if !error.is_silent() => failure.cause(format!("{why}; no report: {error}")),
+        _ => failure,
+    }
 }

@@ -10,6 +10,7 @@
 //! | [`checked`] | checks, one adapter after the other: progress, kept failures, a fresh process |
 //! | `plugin` | a plugin, by the rules of the ABI |
 //! | `text` | a report for people |
+//! | `unended` | a check that a plugin ended, and the reports that say so |
 
 mod channel;
 pub(super) mod checked;
@@ -18,6 +19,7 @@ pub(super) mod common;
 mod local_adapter;
 mod plugin;
 mod text;
+mod unended;
 
 use clap::Subcommand;
 

@@ -16,6 +16,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command};
+use std::sync::Arc;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -48,20 +49,20 @@ pub(super) fn spawn(besides: &str) -> io::Result<(Child, UnixStream)> {
 }
 
 /// In the process that works: tells the one that waits, if there is one.
-#[derive(Debug)]
-pub(super) struct Voice(Option<UnixStream>);
+#[derive(Debug, Clone, Default)]
+pub(in crate::commands) struct Voice(Option<Arc<UnixStream>>);
 
 impl Voice {
     /// Takes the socket, and puts stdin back in its place. Before a plugin is loaded.
     ///
     /// Whoever was started by hand has no socket there, and nobody to tell.
     pub(super) fn claim() -> Self {
-        Self(claimed().ok())
+        Self(claimed().ok().map(Arc::new))
     }
 
     /// Says a line.
-    pub(super) fn say(&self, line: &str) {
-        let Some(mut socket) = self.0.as_ref() else { return };
+    pub(in crate::commands) fn say(&self, line: &str) {
+        let Some(mut socket) = self.0.as_deref() else { return };
         let line = format!("{}\n", line.replace('\n', " "));
         // Whoever waited has gone: then nobody misses it.
         let _said = socket.write_all(line.as_bytes());

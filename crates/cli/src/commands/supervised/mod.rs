@@ -30,7 +30,8 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use self::link::{Ear, Voice, spawn};
+pub(super) use self::link::Voice;
+use self::link::{Ear, spawn};
 use super::lab::adapter::is_plugin;
 use super::lab::files;
 use super::{apart, program, runtime};
@@ -55,6 +56,32 @@ pub(super) struct Process {
     patience_ms: u64,
 }
 
+/// How it ended.
+pub(super) enum Ended {
+    /// It was done.
+    With(Exit),
+    /// The plugin ended it.
+    Early(Early),
+}
+
+/// What is left of a process that was ended before it was done.
+pub(super) struct Early {
+    /// What it had told, line by line.
+    pub(super) told: Vec<String>,
+    status: ExitStatus,
+}
+
+impl Early {
+    /// The same for people.
+    pub(super) fn failure(&self) -> Failure {
+        let error = "the plugin ended the process that it ran in";
+        let goes_on =
+            format!("`{} check plugin` tries rule after rule, and goes on behind it", program());
+        let failure = Failure::new(Exit::Lab(LabExit::Conformance), error);
+        failure.cause(apart::how(self.status)).hint(goes_on)
+    }
+}
+
 impl Process {
     /// How long nothing may happen while this adapter is called: as long as it takes, unless it is a
     /// plugin.
@@ -71,23 +98,40 @@ impl Process {
         ui: &Ui,
         work: impl FnOnce() -> Result<Exit, Failure>,
     ) -> Result<Exit, Failure> {
+        match self.run_telling(has_plugin, places, ui, |_| work())? {
+            Ended::With(exit) => Ok(exit),
+            Ended::Early(early) => Err(early.failure()),
+        }
+    }
+
+    /// The same, for work that tells something meanwhile.
+    pub(super) fn run_telling(
+        self,
+        has_plugin: bool,
+        places: &[PathBuf],
+        ui: &Ui,
+        work: impl FnOnce(Voice) -> Result<Exit, Failure>,
+    ) -> Result<Ended, Failure> {
         if !self.in_process {
-            return if has_plugin { self.waited(places) } else { work() };
+            return match has_plugin {
+                true => self.waited(places),
+                false => work(Voice::default()).map(Ended::With),
+            };
         }
         // Nobody waits for it any more: it is interrupted.
         let _refused = set_parent_process_death_signal(Some(Signal::TERM));
         let voice = Voice::claim();
         // What it failed with is told before it is done: behind that it may be killed.
-        let exit = work().unwrap_or_else(|failure| {
+        let exit = work(voice.clone()).unwrap_or_else(|failure| {
             ui.failure(&failure);
             failure.exit()
         });
         voice.say(&format!("{DONE}{}", exit.code()));
-        Ok(exit)
+        Ok(Ended::With(exit))
     }
 
     /// Starts this command once more, and ends with what it ends with.
-    fn waited(self, places: &[PathBuf]) -> Result<Exit, Failure> {
+    fn waited(self, places: &[PathBuf]) -> Result<Ended, Failure> {
         let (child, ours) = spawn("--in-process").map_err(lost)?;
         let process = child.id();
         let end = END.min(Duration::from_millis(self.patience_ms));
@@ -97,19 +141,11 @@ impl Process {
         }
         let Watched { status, told, was_asked } = ended?;
         match told.last().and_then(|line| exit_of(line)) {
-            Some(exit) => Ok(exit),
+            Some(exit) => Ok(Ended::With(exit)),
             None if was_asked => Err(Failure::new(Exit::Interrupted, "interrupted")),
-            None => Err(early(status)),
+            None => Ok(Ended::Early(Early { told, status })),
         }
     }
-}
-
-/// The plugin ended it.
-fn early(status: ExitStatus) -> Failure {
-    let error = "the plugin ended the process that it ran in";
-    Failure::new(Exit::Lab(LabExit::Conformance), error)
-        .cause(apart::how(status))
-        .hint(format!("`{} check plugin` tries rule after rule, and goes on behind it", program()))
 }
 
 /// The process could not be had, or not be waited for.
@@ -139,12 +175,16 @@ async fn watched(mut child: Child, ours: UnixStream, end: Duration) -> Result<Wa
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut ends = signal(SignalKind::terminate())?;
     let mut was_asked = false;
-    let mut ask = || {
-        send(if was_asked { Signal::KILL } else { Signal::TERM });
-        was_asked = true;
-    };
     let mut is_done = false;
     let status = loop {
+        // A thread that is stuck in the plugin may keep it from ending.
+        let end = if was_asked { Duration::ZERO } else { end };
+        let asked = async {
+            tokio::select! {
+                _ = interrupts.recv() => {}
+                _ = ends.recv() => {}
+            }
+        };
         tokio::select! {
             status = &mut ended => {
                 break status.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())).map_err(lost)?;
@@ -153,8 +193,10 @@ async fn watched(mut child: Child, ours: UnixStream, end: Duration) -> Result<Wa
                 is_done = ear.told().last().is_some_and(|line| exit_of(line).is_some());
             }
             () = timer::sleep(end), if is_done => send(Signal::KILL),
-            _ = interrupts.recv() => ask(),
-            _ = ends.recv() => ask(),
+            () = asked => {
+                send(if was_asked { Signal::KILL } else { Signal::TERM });
+                was_asked = true;
+            }
         }
     };
     Ok(Watched { status, told: ear.rest().map_err(lost)?, was_asked })

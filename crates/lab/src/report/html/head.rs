@@ -29,7 +29,7 @@ pub(super) fn verdict(out: &mut String, part: &Part<'_>) {
         took = took.unwrap_or_default(),
         verdict = report.verdict,
         code = report.exit_code,
-        idle = idle(report) + &disagreements(report),
+        idle = idle(report) + &obstacles(report),
     ));
 }
 
@@ -44,9 +44,9 @@ fn idle(report: &Report) -> String {
     format!("<br/>No occasion for {}", rules.join(", "))
 }
 
-/// Why nothing was agreed on.
-fn disagreements(report: &Report) -> String {
-    let lines = view::disagreements(report);
+/// Why there are no runs.
+fn obstacles(report: &Report) -> String {
+    let lines = view::obstacles(report);
     lines.map(|line| format!("<br/><b>{}</b>", escaped(&line))).collect()
 }
 
