@@ -24,7 +24,11 @@ pub(crate) fn of_status(status: NrStatus) -> StatusCode {
 pub(crate) fn problem_of_status(entry: &str, status: NrStatus) -> Problem {
     let problem = Problem::new(of_status(status), format!("entry `{entry}` answered {status}"));
     match status {
-        NrStatus::Invalid => problem.hint("check the request's body and headers"),
+        // The plugin says the same when the host took no answer so long: the status is all there is.
+        NrStatus::Invalid => problem.hint(
+            "check the request's body and headers; if they are right, the plugin's answer may be \
+             longer than its `payload_bytes_max`, which the log says",
+        ),
         NrStatus::Unsupported => {
             problem.hint("the plugin does not offer this; see its entries on the admin page")
         }
@@ -132,6 +136,14 @@ mod tests {
         ] {
             assert_eq!(of_status(status).as_u16(), code, "{status}");
         }
+    }
+
+    #[test]
+    fn a_status_that_two_can_be_to_blame_for_names_both() {
+        let problem = problem_of_status("e", NrStatus::Invalid);
+        let hint = problem.sentences(true).find(|(label, _)| *label == "hint");
+        let (_, hint) = hint.expect("a hint");
+        assert!(hint.contains("request's body") && hint.contains("`payload_bytes_max`"), "{hint}");
     }
 
     #[test]
