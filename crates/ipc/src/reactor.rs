@@ -125,6 +125,9 @@ static REACTOR: OnceLock<Result<Arc<Reactor>, Errno>> = OnceLock::new();
 
 fn reactor() -> io::Result<&'static Reactor> {
     let reactor = REACTOR.get_or_init(|| {
+        // The first channel would do it, maybe under a connection's lock; on a busy machine the kernel
+        // may take seconds.
+        becket_chan::fence::register();
         let reactor = Arc::new(Reactor::new()?);
         let own = reactor.clone();
         std::thread::Builder::new()
