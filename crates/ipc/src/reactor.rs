@@ -67,6 +67,16 @@ struct Reactor {
     calls: Calls<Arc<dyn Ready>, Weak<dyn Guarded>>,
 }
 
+/// Has the I/O thread run, before there is anything that it could delay: on a busy machine the kernel
+/// may take seconds for what it needs once, and a peer does not wait so long.
+///
+/// # Errors
+///
+/// As for [`watch`].
+pub(crate) fn start() -> io::Result<()> {
+    reactor().map(drop)
+}
+
 /// Watches a descriptor for whoever it belongs to: for input, room to write, end and error.
 ///
 /// # Errors
@@ -125,8 +135,7 @@ static REACTOR: OnceLock<Result<Arc<Reactor>, Errno>> = OnceLock::new();
 
 fn reactor() -> io::Result<&'static Reactor> {
     let reactor = REACTOR.get_or_init(|| {
-        // The first channel would do it, maybe under a connection's lock; on a busy machine the kernel
-        // may take seconds.
+        // The first channel would do it, maybe under a connection's lock.
         becket_chan::fence::register();
         let reactor = Arc::new(Reactor::new()?);
         let own = reactor.clone();

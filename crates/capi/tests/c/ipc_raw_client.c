@@ -626,6 +626,9 @@ static void a_killed_sender_is_forgotten(void) {
     expect_result(fd, CHAN_SEND, 1, 0);
     int other = raw_client(path);
     ask_send(other, 2, chan, -1, "b", 1);
+    // What is answered was read behind it: it waits by now, and does not come after its sender's end.
+    ask(other, GET_INFO, 9, 17);
+    expect_result(other, GET_INFO, 9, -2);
     close(other);
     // Whether its end has been seen by now or not: the next one who waits has its turn.
     ask_recv(fd, 3, chan, -1);

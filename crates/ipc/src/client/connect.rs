@@ -13,6 +13,7 @@ use becket_wire::{Limits, Role, Session};
 use super::{Client, ClientSide};
 use crate::connection::{Connection, Owned};
 use crate::greeting::{Greeter, GreetingError, MAJOR, MINOR};
+use crate::reactor;
 use crate::shm::{Handshake, ShmError, ShmLimits, Side};
 use crate::transport::listen;
 use crate::transport::{Link, LinkError, SeqpacketLink, SocketKind, UnixStreamLink};
@@ -122,6 +123,7 @@ impl Future for Connecting {
 }
 
 async fn connect(path: &Path, options: &Options) -> Result<Client, ConnectError> {
+    reactor::start().map_err(ConnectError::Watch)?;
     let socket = match listen::connect(path, options.socket) {
         // A server for old clients listens for packets there, and for bytes beside it.
         Err(listen::ConnectError::OtherKind { .. }) if options.socket == SocketKind::Stream => {
