@@ -2,7 +2,7 @@
 //! Healthy pairs in all scenarios, from seed after seed: nothing is found.
 //!
 //! `BECKET_LAB_SEEDS=500 BECKET_LAB_START=1000 cargo test -p becket-lab --test seeds` makes 500 profiles
-//! of 22 scenarios for each of the five pairs, from seed 1000 on.
+//! of 23 scenarios for each of the five pairs, from seed 1000 on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

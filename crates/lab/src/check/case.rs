@@ -11,7 +11,7 @@ use super::Make;
 use crate::adapters::{Said, listen, of_adapter};
 use crate::adversary::Features;
 use crate::choice::{Choices, Scheduler};
-use crate::contract::{FlowId, Hidden, Limits};
+use crate::contract::{FlowId, Hidden, Limits, Manifest};
 use crate::hygiene::{Canary, Search, Text, TextKind};
 use crate::pattern::{self, Direction, Pattern};
 use crate::replay::{self, Replay};
@@ -43,6 +43,11 @@ pub(crate) enum Answers {
     Drawn(Scheduler),
     /// They were recorded. A flow alone, which is another run, has the plainest ones.
     Kept(Vec<u32>),
+}
+
+impl Answers {
+    /// The plainest.
+    pub(super) const PLAINEST: Self = Self::Kept(Vec::new());
 }
 
 /// How much is looked at, besides the trace of one run.
@@ -142,6 +147,13 @@ impl Case {
         Self { run: replay::Case { plans, ..self.run.clone() }, limits: self.limits, answers }
     }
 
+    /// The runs of its flows, each alone, as far as they are made.
+    pub(super) fn each_alone(&self, make: Make<'_>) -> Vec<Trace> {
+        let unheard = Rc::default();
+        let run = |plan| self.alone(plan).trace(make, &unheard).0;
+        self.run.plans.iter().take(ALONE_FLOWS_MAX).map(run).collect()
+    }
+
     /// Runs it, once more, and each flow alone if there is more than one and no fault strikes.
     /// `elsewhere` is the hash of the same run in a fresh process.
     pub(crate) fn examine(
@@ -159,10 +171,7 @@ impl Case {
         let unheard = Rc::default();
         let again = deep.again.then(|| self.trace(make, &unheard).0.hash());
         let alone = deep.alone && self.run.faults.is_none() && self.run.plans.len() > 1;
-        let alone: Option<Vec<_>> = alone.then(|| {
-            let run = |plan| self.alone(plan).trace(make, &unheard).0;
-            self.run.plans.iter().take(ALONE_FLOWS_MAX).map(run).collect()
-        });
+        let alone = alone.then(|| self.each_alone(make));
         let after = claimed();
 
         let said = said.borrow();
@@ -220,6 +229,14 @@ impl Case {
         }
         canaries
     }
+}
+
+/// What both adapters claim with these limits, ingress first.
+pub(super) fn claims(make: Make<'_>, limits: Limits) -> [Manifest; 2] {
+    of_adapter(|| {
+        let (ingress, egress) = make(limits);
+        [ingress.manifest(), egress.manifest()]
+    })
 }
 
 /// A trace as people are shown it.

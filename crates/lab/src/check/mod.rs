@@ -21,6 +21,7 @@
 //! | `line` | many things done by several threads, and told in their order |
 //! | `negotiation` | what adapters and lab agree on before |
 //! | `case` | one run: made, repeated, listened to, examined |
+//! | `orders` | all orders of a small run, one after the other |
 //! | `run` | one scenario in one profile, and what is said of it |
 //! | `elsewhere` | the same runs in a fresh process |
 //! | `expect` | failures that are known |
@@ -44,6 +45,7 @@ mod failures;
 mod line;
 mod negotiation;
 mod options;
+mod orders;
 mod run;
 mod verdict;
 
@@ -56,8 +58,10 @@ pub use expect::{
 };
 pub(crate) use negotiation::{Agreement, Agreements, Disagreement};
 pub use options::{
-    Compare, JOBS_MAX, Make, Mode, Options, PROFILES_MAX, Progress, SHRINK_TRIES_MAX,
+    Compare, DEPARTURES_MAX, JOBS_MAX, Make, Mode, Options, PROFILES_MAX, Progress,
+    SHRINK_TRIES_MAX,
 };
+pub(crate) use orders::Orders;
 pub(crate) use run::{Run, case_of};
 
 use self::expect::Judge;
@@ -211,7 +215,7 @@ fn take(
 ) -> Done {
     let done = caught(|| match *task {
         Task::Run(profile, scenario) => {
-            Done::Run(run::run(options.make, profile, scenario, said, examiner))
+            Done::Run(run::run(options, profile, scenario, said, examiner))
         }
         Task::Look(saboteur) => Done::Looked(Mutant::look(saboteur, said, examiner)),
     });

@@ -26,6 +26,8 @@ pub const PROFILES_MAX: u32 = 10_000;
 pub const JOBS_MAX: usize = 64;
 /// Runs that making one failure small may take, at most.
 pub const SHRINK_TRIES_MAX: u32 = 1000;
+/// How often an order departs from the plainest, at most, where all orders are run.
+pub const DEPARTURES_MAX: u32 = 2;
 
 impl Mode {
     /// Profiles, unless it is said how many.
@@ -114,6 +116,9 @@ pub struct Options<'a> {
     /// Runs that making one failure small may take; [`SHRINK_TRIES_MAX`] at most. Less is right for
     /// adapters that are slow, or hang when they fail: processes, plugins.
     pub shrink_tries: u32,
+    /// Where all orders of a small run are made, how often one of them may depart from the plainest;
+    /// [`DEPARTURES_MAX`] at most. One less is right for adapters that are slow.
+    pub departures_max: u32,
     /// Runs [`hashes`](super::hashes) of the same options in a fresh process, and gives what it
     /// returned, as text. `None`: that could not be done, and who is called knows why; then
     /// determinism is not proved, and the check inconclusive. Called once, before all runs.
@@ -140,6 +145,7 @@ impl<'a> Options<'a> {
             expect: None,
             artefacts: None,
             shrink_tries: SHRINK_TRIES_MAX,
+            departures_max: DEPARTURES_MAX,
             elsewhere: None,
             parity: None,
         }

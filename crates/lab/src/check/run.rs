@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! One scenario in one profile, and what is said of it.
 
-use super::case::{Answers, Case, Deep, Seen};
-use super::{Make, elsewhere};
-use crate::adapters::{Guilty, of_adapter};
+use super::case::{Answers, Case, Deep, Seen, claims};
+use super::orders::{self, Orders, Searched};
+use super::{Make, Options, elsewhere};
+use crate::adapters::{Guilty, caught};
 use crate::adversary::{Features, OF_NOTHING};
-use crate::contract::{FlowId, Manifest};
+use crate::choice::Coverage;
+use crate::contract::FlowId;
 use crate::gate::graver;
 use crate::replay;
 use crate::report::{self, EventReport, Size};
@@ -15,6 +17,9 @@ use crate::trace::{Trace, TraceHash};
 
 /// Why a run says nothing of the adapters.
 const LAB_PANICKED: &str = "the lab itself panicked, which is a bug of the lab";
+
+/// Why a run is not the same twice, if no rule says so.
+const UNSTEADY: &str = "an order of it does not repeat: it depends on something that is no choice";
 
 /// The number of no flow: what happens to the run as a whole.
 const RUN: FlowId = FlowId::new(0);
@@ -54,6 +59,10 @@ pub(crate) struct Evidence {
     pub(crate) is_supported: bool,
     /// A fresh process was asked, and said nothing of this run.
     pub(crate) is_unproved: bool,
+    /// It is one of several orders: how many, and what of all.
+    pub(crate) orders: Option<Orders>,
+    /// An order was not the same when it was run again.
+    pub(crate) is_unsteady: bool,
 }
 
 impl Evidence {
@@ -108,6 +117,7 @@ impl Run {
                 seen.is_unproved,
                 (Verdict::Inconclusive, Some("the fresh process did not say how it went")),
             ),
+            (seen.is_unsteady, (Verdict::Nondeterministic, Some(UNSTEADY))),
             (
                 seen.shown == Shown::NoOccasion,
                 (Verdict::NotExercised, Some(self.scenario.demand.occasion())),
@@ -160,7 +170,7 @@ pub(crate) fn case_of(
 ) -> Result<Case, &'static str> {
     let profile = &profile.of(scenario);
     let limits = scenario.limits(profile);
-    if let Some(obstacle) = scenario.obstacle(&profile.config, &manifests(make, limits)) {
+    if let Some(obstacle) = scenario.obstacle(&profile.config, &claims(make, limits)) {
         return Err(obstacle);
     }
     let run = replay::Case {
@@ -171,37 +181,58 @@ pub(crate) fn case_of(
         carrier: profile.carrier,
         faults: profile.faults,
     };
-    Ok(Case { run, limits, answers: Answers::Drawn(profile.scheduler) })
-}
-
-/// What both claim, ingress first.
-fn manifests(make: Make<'_>, limits: crate::contract::Limits) -> [Manifest; 2] {
-    of_adapter(|| {
-        let (ingress, egress) = make(limits);
-        [ingress.manifest(), egress.manifest()]
-    })
+    let drawn = Answers::Drawn(profile.scheduler);
+    let answers = if scenario.orders.is_some() { Answers::PLAINEST } else { drawn };
+    Ok(Case { run, limits, answers })
 }
 
 /// One scenario in one profile.
 pub(super) fn run(
-    make: Make<'_>,
+    options: &Options<'_>,
     profile: &Profile,
     scenario: &'static Scenario,
     said: Option<&elsewhere::Hashes>,
     examiner: &mut Examiner,
 ) -> Run {
-    let run = Run::new(profile, scenario);
-    let case = match case_of(make, profile, scenario) {
+    let (make, run) = (options.make, Run::new(profile, scenario));
+    let mut case = match case_of(make, profile, scenario) {
         Ok(case) => case,
         Err(obstacle) => return Run { reason: Some(obstacle), ..run },
     };
-    let elsewhere = said.map(|said| said.of(run.seed, scenario.name));
-    let seen = case.examine(make, elsewhere.flatten(), Deep::ALL, examiner);
-    let is_supported = scenario.is_supported(&manifests(make, case.limits));
-    let shown = match is_disturbed(&seen.trace) || !is_supported {
+    let is_supported = scenario.is_supported(&claims(make, case.limits));
+    let behaviour = case.run.behaviour;
+    let shown_by = |trace: &Trace| match is_disturbed(trace) || !is_supported {
         true => Shown::Yes,
-        false => scenario.demand.is_shown(&seen.trace, scenario.flows, case.run.behaviour),
+        false => scenario.demand.is_shown(trace, scenario.flows, behaviour),
     };
+    let elsewhere = said.map(|said| said.of(run.seed, scenario.name));
+    let mut seen = case.examine(make, elsewhere.flatten(), Deep::ALL, examiner);
+    let (mut orders, mut is_unsteady) = (None, false);
+    if let Some(bounds) = scenario.orders {
+        let bounds = bounds.departing(options.departures_max);
+        let is_otherwise = |trace: &Trace| shown_by(trace) == Shown::Otherwise;
+        if Verdict::of(&seen.marks).is_failure() || is_otherwise(&seen.trace) {
+            orders = Some(Orders::of_the_first(bounds));
+        } else {
+            let searched = orders::search(&case, make, bounds, is_otherwise, examiner);
+            let Searched { orders: tried, marks, found } = searched;
+            orders = Some(tried);
+            if let Some(found) = found.filter(|_| tried.has_failed() || seen.marks.broken == 0) {
+                case.answers = Answers::Kept(found);
+                match caught(|| case.examine(make, None, Deep::ALL, examiner)) {
+                    Ok(again) => seen = again,
+                    Err(guilty) => {
+                        *examiner = Examiner::new();
+                        return Run::panicked(profile, scenario, Some(case), guilty);
+                    }
+                }
+                let is_wrong = seen.marks.broken != 0 || is_otherwise(&seen.trace);
+                is_unsteady = tried.coverage == Coverage::Diverged || !is_wrong;
+            }
+            seen.marks = seen.marks.join(marks);
+        }
+    }
+    let shown = shown_by(&seen.trace);
     let Seen { hash, marks, findings, features, trace, .. } = seen;
     let evidence = Evidence {
         hash,
@@ -214,6 +245,8 @@ pub(super) fn run(
         shown,
         is_supported,
         is_unproved: elsewhere == Some(None),
+        orders,
+        is_unsteady,
     };
     let mut run = Run { seen: Some(Box::new(evidence)), ..run };
     run.judge();

@@ -74,6 +74,10 @@ fn of_run(gate: Gate, run: &Run) -> (Verdict, &'static str) {
             is_otherwise && !run.is_known,
             (Verdict::Fail, run.reason.unwrap_or(run.scenario.demand.sentence())),
         ),
+        (
+            is_proof && seen.is_unsteady,
+            (Verdict::Nondeterministic, run.reason.unwrap_or("an order does not repeat")),
+        ),
         (is_proof && seen.is_unproved, (Verdict::Inconclusive, run.reason.unwrap_or("not proved"))),
         (is_otherwise || all.broken != unknown.broken, (Verdict::KnownFail, "expected to fail")),
     ];
@@ -148,6 +152,8 @@ mod tests {
             shown: Shown::Yes,
             is_supported: true,
             is_unproved: false,
+            orders: None,
+            is_unsteady: false,
         };
         change(&mut seen);
         let (scenario, verdict) = (&SCENARIOS[0], Verdict::NotApplicable);

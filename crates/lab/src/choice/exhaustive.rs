@@ -41,6 +41,20 @@ pub struct Bounds {
     pub tries_amounts: bool,
 }
 
+impl Coverage {
+    /// As reports have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Bounded => "bounded",
+            Self::RunsMax => "runs-max",
+            Self::Stopped => "stopped",
+            Self::Diverged => "diverged",
+        }
+    }
+}
+
 impl Bounds {
     /// The flows of a setup that is searched, at most: with more, nothing is ever searched through.
     pub const FLOWS_MAX: usize = 3;
@@ -53,6 +67,11 @@ impl Bounds {
             return None;
         }
         Some(Self { runs_max: 1 << 16, depth_max: 64, departures_max: 3, tries_amounts: false })
+    }
+
+    /// The same with no more departures than so many.
+    pub(crate) fn departing(self, departures_max: u32) -> Self {
+        Self { departures_max: self.departures_max.min(departures_max), ..self }
     }
 
     /// Everything, until so many runs.
@@ -116,8 +135,10 @@ pub fn explore<B>(
         if walk.is_diverged || walk.at < walk.path.len() {
             return Explored { runs, coverage: Coverage::Diverged, found: None };
         }
+        let goes_on = walk.turn();
+        // What is left out may be known only when there is no other path.
         is_cut |= walk.is_cut;
-        if !walk.turn() {
+        if !goes_on {
             let coverage = if is_cut { Coverage::Bounded } else { Coverage::All };
             return Explored { runs, coverage, found: None };
         }
@@ -249,6 +270,39 @@ mod tests {
         // As many as there are decisions is no bound.
         let six = Bounds { departures_max: 6, ..Bounds::all(1000) };
         assert_eq!(orders([3, 4], six).1.coverage, Coverage::All);
+    }
+
+    /// Of all orders, written down one by one, those that are within the bounds, and no other.
+    #[test]
+    fn what_is_taken_is_what_the_bounds_allow() {
+        let (all, _) = orders([3, 4], Bounds::all(1000));
+        // Where somebody went who was not the first of those who could, among the choices.
+        let departures = |order: &Vec<u8>| {
+            let (mut left, mut at, mut departures) = ([3, 4], 0, Vec::new());
+            for task in order {
+                if left.iter().all(|left| *left > 0) {
+                    departures.extend((*task != 0).then_some(at));
+                    at += 1;
+                }
+                left[usize::from(*task)] -= 1;
+            }
+            departures
+        };
+        for departures_max in 0..7 {
+            for depth_max in 0..7 {
+                let bounds = Bounds { depth_max, departures_max, ..Bounds::all(1000) };
+                let (seen, explored) = orders([3, 4], bounds);
+                let is_within = |order: &&Vec<u8>| {
+                    let departures = departures(order);
+                    departures.len() <= departures_max as usize
+                        && departures.last().is_none_or(|last| *last < depth_max)
+                };
+                let expected: BTreeSet<_> = all.iter().filter(is_within).cloned().collect();
+                assert_eq!(seen, expected, "{bounds:?}");
+                let is_all = seen.len() == all.len();
+                assert_eq!(explored.coverage == Coverage::All, is_all, "{bounds:?}");
+            }
+        }
     }
 
     #[test]

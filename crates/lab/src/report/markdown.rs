@@ -117,6 +117,9 @@ fn summary(out: &mut String, report: &Report) {
     }
     text.push_str(&format!(" · exit code {}", report.exit_code));
     line(out, &text);
+    if let Some(orders) = view::orders(report) {
+        line(out, &format!("\n{}", prose(&orders)));
+    }
 }
 
 fn gates(out: &mut String, report: &Report) {

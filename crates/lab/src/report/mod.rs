@@ -63,7 +63,8 @@ pub use kills::{Kill, Kills};
 pub use markdown::markdown;
 pub use parts::{
     CollapseReport, EventReport, ExpectationReport, FaultReport, FeatureReport, FindingReport,
-    GateReport, MutantReport, ProfileReport, RuleReport, RunReport, SizeReport, Timing,
+    GateReport, MutantReport, OrdersReport, ProfileReport, RuleReport, RunReport, SizeReport,
+    Timing,
 };
 pub use seen::{EVENT_KINDS, EVENTS_SHOWN_MAX};
 pub(crate) use seen::{Size, last_events};

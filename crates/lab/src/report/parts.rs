@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use crate::check::Run;
+use crate::check::{Orders, Run};
+use crate::choice::Bounds;
 use crate::gate::{GateResult, Mutant, MutantResult};
 use crate::rules::{Finding, bits};
 use crate::scenario::Profile;
@@ -105,10 +106,27 @@ pub struct RunReport {
     /// Which of the classes of [`CollapseReport`] it is one of, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<u64>,
+    /// Of a scenario that is run in every order: how many orders, and what of all. The rest is said of
+    /// the first that fails, or of the plainest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orders: Option<OrdersReport>,
     /// Faults that struck.
     pub faults: Vec<FaultReport>,
     /// The first finding of each rule that was broken.
     pub findings: Vec<FindingReport>,
+}
+
+/// The orders of a run that were tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrdersReport {
+    /// How many, each another.
+    pub runs: u64,
+    /// What that is of all: see [`Coverage::name`](crate::choice::Coverage::name).
+    pub coverage: &'static str,
+    /// Choices from the beginning that were tried in every way; behind them each was the plainest.
+    pub depth_max: u32,
+    /// Of those, how many in one order were not the plainest, at most.
+    pub departures_max: u32,
 }
 
 /// How much happened in a run.
@@ -266,9 +284,18 @@ impl RunReport {
             rules_exercised: seen.map_or(0, |seen| seen.marks.exercised.count_ones()),
             size: seen.map(|seen| seen.size.report()),
             class,
+            orders: seen.and_then(|seen| seen.orders).map(OrdersReport::of),
             faults: seen.map(|seen| seen.size.faults()).unwrap_or_default(),
             findings: findings.unwrap_or_default(),
         }
+    }
+}
+
+impl OrdersReport {
+    const fn of(orders: Orders) -> Self {
+        let Orders { runs, coverage, bounds } = orders;
+        let Bounds { depth_max, departures_max, .. } = bounds;
+        Self { runs, coverage: coverage.name(), depth_max, departures_max }
     }
 }
 

@@ -52,6 +52,9 @@ pub fn text(report: &Report, paint: Paint<'_>) -> String {
         push(&mut out, &format!("{}{with}", title(report, failure, paint)));
     }
     expectations(&mut out, report, paint);
+    if let Some(orders) = view::orders(report) {
+        push(&mut out, &paint(Tone::Dim, &format!("\n{orders}")));
+    }
     if !report.not_exercised.is_empty() {
         let rules = report.not_exercised.join(" ");
         let is_why = report.verdict == Verdict::NotExercised.name();

@@ -352,6 +352,33 @@ pub(super) fn sentence(report: &Report) -> String {
     text
 }
 
+/// What was run in every order: how many orders, and what of all they are. `None`: nothing was.
+pub(super) fn orders(report: &Report) -> Option<String> {
+    let tried = || runs(report).filter_map(|(_, run)| Some((run, run.orders.as_ref()?)));
+    let (first, of_first) = tried().next()?;
+    let sum = words::plural(tried().map(|(_, orders)| orders.runs).sum(), "order");
+    let profiles = words::plural(tried().count() as u64, "profile");
+    let most = words::plural(of_first.departures_max.into(), "time");
+    let mut text = format!(
+        "{}: {sum} in {profiles}, each that departs at most {most} from the plainest in its first \
+         {} choices",
+        first.scenario, of_first.depth_max,
+    );
+    // Within the bounds nothing is left out. What else there may be is said for each profile.
+    for (coverage, said) in [
+        ("all", "there are no others"),
+        ("runs-max", "there are more than were made"),
+        ("stopped", "as far as one that fails"),
+        ("diverged", "as far as one that does not repeat"),
+    ] {
+        let count = tried().filter(|(_, orders)| orders.coverage == coverage).count() as u64;
+        if count > 0 {
+            text.push_str(&format!("; in {} {said}", words::count(count)));
+        }
+    }
+    Some(text)
+}
+
 /// Why there are no runs: nothing was agreed on with an adapter, for each with which nothing was; or
 /// the check did not end.
 pub(super) fn obstacles(report: &Report) -> impl Iterator<Item = String> {

@@ -105,6 +105,15 @@ pub(super) const ALL: &[Saboteur] = &[
     )
     .breaks(&["ISO-04"])
     .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_cuts_a_flow_that_is_overtaken",
+        "if of two flows the second to open gives its only chunk first, and the first does before anything \
+         is put out, the first loses its last byte",
+        |limits| ingress(limits, Overtaken::default()),
+        Witness::new(Source::SmallBurst, Behaviour::Echo).flows(2).seed(4),
+    )
+    .breaks(&["INT-05", "ISO-04"])
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
 ];
 
 /// What came, and has not been put out: whose, and how many bytes. What comes behind what is of the same
@@ -352,5 +361,45 @@ impl Deviation for SaysMore {
     fn says_half_closed(&mut self, out: &mut Outlet<'_>, flow: FlowId) {
         out.half_closed(flow);
         self.says_more(out, flow);
+    }
+}
+
+/// Flows, in the order in which they opened; those whose only chunk was taken since the last poll, in
+/// the order in which it was; and the one that was overtaken.
+#[derive(Default)]
+struct Overtaken {
+    opened: Vec<FlowId>,
+    whole: Vec<FlowId>,
+    overtaken: Option<FlowId>,
+}
+
+impl Deviation for Overtaken {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        self.opened.push(on.flow);
+        on.open(descriptor)
+    }
+
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        let taken = on.take(chunk, bytes)?;
+        if chunk.is_final && chunk.sequence == 1 && taken == bytes.len() {
+            self.whole.push(chunk.flow);
+        }
+        Ok(taken)
+    }
+
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        if let [first, second] = self.opened[..]
+            && self.whole == [second, first]
+        {
+            self.overtaken = Some(first);
+        }
+        self.whole.clear();
+        poll_through(self, it, cx, out);
+    }
+
+    fn data(&mut self, out: &mut Outlet<'_>, chunk: &Chunk, bytes: &[u8]) -> Result<(), Refused> {
+        let is_cut = chunk.is_final && self.overtaken == Some(chunk.flow);
+        let kept = bytes.split_last().filter(|_| is_cut).map_or(bytes, |(_, kept)| kept);
+        out.data(&Chunk { bytes: kept.len() as u64, ..*chunk }, kept)
     }
 }

@@ -29,6 +29,7 @@
 //! | crash_and_after | early_and_late: the only fault is a crash, before the late ones | 3 | nothing of its own: rule ROB-04 judges the late ones |
 //! | blocked_flow | elephant_and_mice: the only fault is a sink that takes nothing of the long one while the others come and go | 4 | the others end meanwhile, its source is turned away, and then it ends too |
 //! | swarm | swarm: what the seed leaves on, of targets, carriers and faults too | 4 | nothing of its own: rules judge it |
+//! | every_order | small_burst, without faults, in all orders within bounds | 2 | each flow ends in order, in each |
 //!
 //! The first eleven are the named ones, of which the first three are quick.
 //!
@@ -44,6 +45,7 @@ pub(crate) use demand::is_disturbed;
 pub use demand::{Demand, Shown};
 pub use profile::Profile;
 
+use crate::choice::Bounds;
 use crate::config::Config;
 use crate::contract::{Capability, FlowId, FlowState, Limits, Manifest, Tick};
 use crate::fault::{FaultKinds, FaultPlan};
@@ -83,6 +85,9 @@ pub struct Scenario {
     pub faults: Option<FaultPlan>,
     /// What a run has to show.
     pub demand: Demand,
+    /// It is run in every order within these bounds, and not in one. `None`: the profile says who goes
+    /// next.
+    pub orders: Option<Bounds>,
     /// It is tried in quick mode too.
     pub is_quick: bool,
 }
@@ -108,14 +113,20 @@ const PLAIN: Scenario = Scenario {
     needs: None,
     faults: None,
     demand: Demand::AllEnd(FlowState::Closed),
+    orders: None,
     is_quick: false,
 };
+
+/// Orders that depart twice from the plainest, which is enough for most defects: some hundred of two
+/// small flows. With the longest carriers there are more, and `runs_max` is never reached.
+const ORDERS: Bounds =
+    Bounds { runs_max: 1 << 12, depth_max: 32, departures_max: 2, tries_amounts: false };
 
 /// Flows that may be open at once, whatever the limits.
 const FLOWS_MAX: u32 = 64;
 
 /// All of them, in the order in which they are tried.
-pub static SCENARIOS: [Scenario; 22] = [
+pub static SCENARIOS: [Scenario; 23] = [
     Scenario { is_quick: true, ..PLAIN },
     Scenario {
         name: "many_small_flows",
@@ -301,6 +312,15 @@ pub static SCENARIOS: [Scenario; 22] = [
         demand: Demand::Rules,
         ..PLAIN
     },
+    Scenario {
+        name: "every_order",
+        flows: 2,
+        behaviours: &[Behaviour::Echo, Behaviour::Discard],
+        // Whether one strikes would be a choice more at each step.
+        faults: Some(FaultPlan::NONE),
+        orders: Some(ORDERS),
+        ..PLAIN
+    },
 ];
 
 /// The scenario of this name.
@@ -405,7 +425,7 @@ mod tests {
         let names: BTreeSet<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), SCENARIOS.len());
         let quick: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.is_quick).collect();
-        assert_eq!(quick, [[true; 3].as_slice(), &[false; 19]].concat());
+        assert_eq!(quick, [[true; 3].as_slice(), &[false; 20]].concat());
         assert_eq!(SCENARIOS[10].name, "malformed_source_chunk");
         let sources: BTreeSet<_> = SCENARIOS.iter().map(|scenario| scenario.source).collect();
         assert_eq!(sources.len(), Source::ALL.len(), "a source that no scenario has");

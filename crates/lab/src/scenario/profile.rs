@@ -135,12 +135,16 @@ impl Profile {
         Self { config, flow_bytes_max, window_bytes, carrier, faults, scheduler, swarm }
     }
 
-    /// As this scenario has it: its faults may be its own, and a swarm draws for itself.
+    /// As this scenario has it: its faults may be its own, a swarm draws for itself, and of what is run
+    /// in every order nothing is cut into pieces, each of which would be a choice more.
     #[must_use]
     pub fn of(&self, scenario: &Scenario) -> Self {
         if scenario.source != Source::Swarm {
             let faults = scenario.faults.unwrap_or(self.faults);
-            return Self { faults, ..self.clone() };
+            let whole = scenario.orders.map_or(0, |_| scenario.chunk_bytes_min);
+            let flow_bytes_max = self.flow_bytes_max.max(whole);
+            let window_bytes = self.window_bytes.max(whole);
+            return Self { faults, flow_bytes_max, window_bytes, ..self.clone() };
         }
         Self {
             carrier: self.swarm.carrier(),

@@ -24,6 +24,7 @@ pub(crate) fn green() -> Report {
             bytes_egress: "0",
         }),
         class: Some(class),
+        orders: None,
         faults: Vec::new(),
         findings: Vec::new(),
     };

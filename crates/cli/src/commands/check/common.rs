@@ -22,6 +22,9 @@ use crate::ui::Ui;
 /// anew, which takes some languages as long as a hundred runs. One that hangs has fewer, as a plugin
 /// has: see `TRIES_A_HANG` of the lab.
 const SHRINK_TRIES_EXEC: u32 = 100;
+/// Of all orders of a small run, those that depart so often from the plainest: each starts a process, or
+/// asks one some hundred times.
+const DEPARTURES_EXEC: u32 = 1;
 
 /// How much is tried.
 #[derive(Debug, Clone, clap::Args)]
@@ -64,6 +67,7 @@ impl Effort {
         options.jobs = self.jobs();
         if adapter.is_process() {
             options.shrink_tries = SHRINK_TRIES_EXEC;
+            options.departures_max = DEPARTURES_EXEC;
         }
         options
     }

@@ -29,7 +29,7 @@ pub(super) fn verdict(out: &mut String, part: &Part<'_>) {
         took = took.unwrap_or_default(),
         verdict = report.verdict,
         code = report.exit_code,
-        idle = idle(report) + &obstacles(report),
+        idle = idle(report) + &orders(report) + &obstacles(report),
     ));
 }
 
@@ -42,6 +42,11 @@ fn idle(report: &Report) -> String {
     let rules = report.not_exercised.iter();
     let rules: Vec<_> = rules.map(|id| format!("<a href=\"#rule-{id}\">{id}</a>")).collect();
     format!("<br/>No occasion for {}", rules.join(", "))
+}
+
+/// What was run in every order.
+fn orders(report: &Report) -> String {
+    view::orders(report).map(|said| format!("<br/>{}", escaped(&said))).unwrap_or_default()
 }
 
 /// Why there are no runs.
