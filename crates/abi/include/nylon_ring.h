@@ -98,7 +98,9 @@ typedef struct NrHostVTable {
     void (*send_result)(void *host_ctx, uint64_t sid, NrStatus status, NrBytes payload);
 } NrHostVTable;
 
-/* State of a call, in its first shape; see also BkHostApi.state_get. The
+/* State of a call, in its first shape; see also BkHostApi.state_get. It is at
+ * BkHostApi.host_ext; plugins of the first builds find a pointer to it behind
+ * host_ctx, at offset 0x30 or 0x50, where their compiler put it. The
  * bytes returned are the calling thread's until its next call into the host. */
 typedef struct NrHostExt {
     NrBytes (*set_state)(void *host_ctx, uint64_t sid, NrStr key, NrBytes value);

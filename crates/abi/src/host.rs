@@ -22,7 +22,8 @@ pub struct NrHostVTable {
         unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64, status: NrStatus, payload: NrBytes),
 }
 
-/// Per-call state, in the shape that the first Rust plugins had it.
+/// Per-call state, in the shape that the first Rust plugins had it. They find it behind `host_ctx`,
+/// at offset 0x30 or 0x50, as their build has it; all others in [`crate::BkHostApi::host_ext`].
 ///
 /// The bytes that come back belong to the calling thread and stay valid until that thread's next
 /// call into the host. [`crate::BkHostApi::state_get`] copies into the plugin's own buffer instead.

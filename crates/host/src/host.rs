@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::{
     coroutine::Pool,
     error::UnloadError,
-    instance::Instance,
+    instance::{Instance, Ready},
     load::LoadError,
     plugin::{Plugin, Shared},
     spec::PluginSpec,
@@ -121,7 +121,8 @@ impl Host {
         HostBuilder::default()
     }
 
-    /// Loads and starts a plugin. Runs the plugin's code, and blocks as long as that does.
+    /// Loads and starts a plugin. Runs the plugin's code, and blocks as long as that does, at most
+    /// [`Limits::load_timeout_ms`](crate::Limits::load_timeout_ms).
     ///
     /// # Errors
     /// [`LoadError`]; the host is as before.
@@ -129,9 +130,9 @@ impl Host {
         self.inner.plugins.lock().check_name(spec.name())?;
         let shared =
             Shared::new(spec, self.inner.search_path.clone(), self.inner.coroutines.clone());
-        let instance = Instance::load(&shared, shared.next_generation())?;
+        let Ready { instance, entries } = Instance::load(&shared, shared.next_generation())?;
         // Cannot be gone: nobody else has it.
-        let _ = shared.put(instance);
+        let _ = shared.put(instance, entries);
         let plugin = Plugin::new(shared);
         let name = plugin.name().to_owned();
         let added = {

@@ -38,19 +38,18 @@ use becket_chan::fence;
 use crate::{
     callbacks::{self, Leases},
     config::PluginConfig,
+    context::HostContext,
     coroutine::Coroutines,
     counters::Count,
     distance::{Distance, Inline},
     jobs::{Full, Job, Jobs},
     limits::{Dispatch, Limits},
-    load::{self, EntryPoints, Image, InfoDefect, LoadError, Loaded},
-    plugin::{Entered, Shared},
+    load::{self, EntryInfo, EntryPoints, Image, InfoDefect, LoadError, LoadStage, Loaded, Source},
+    loading::{self, Loading},
+    plugin::{self, Entered, Shared},
     thread,
     timer::{self, PluginTimer},
 };
-
-/// Tells an instance from an address that a plugin made up.
-const MAGIC: u64 = 0x6265_636b_6574_3031;
 
 /// Awaited calls that must return at once before calls move to their callers' threads.
 const PROBATION_CALLS: u32 = 8;
@@ -73,9 +72,11 @@ pub(crate) enum Route {
     Quarantined = 3,
 }
 
-/// See the module's documentation.
+/// See the module's documentation. In the order of C, so that `context` is at its address.
+#[repr(C)]
 pub(crate) struct Instance {
-    magic: u64,
+    /// What a plugin that reads behind `host_ctx` finds there.
+    context: HostContext,
     pub(crate) plugin: Arc<Shared>,
     /// Counts the loads of the plugin, from 1.
     pub(crate) generation: u64,
@@ -139,6 +140,12 @@ impl Identity {
     }
 }
 
+/// A plugin that was started, with what it says of its entries.
+pub(crate) struct Ready {
+    pub(crate) instance: &'static Instance,
+    pub(crate) entries: Arc<[EntryInfo]>,
+}
+
 /// What the load found.
 #[derive(Debug, Clone)]
 pub(crate) struct About {
@@ -156,7 +163,8 @@ impl Instance {
         plugin: &Arc<Shared>,
         generation: u64,
         loaded: Loaded,
-    ) -> Result<&'static Self, LoadError> {
+        loading: &Loading,
+    ) -> Result<Ready, LoadError> {
         let spec = &plugin.spec;
         let flags = loaded.flags;
         // The first layouts promise it in their documentation; ours has a flag.
@@ -189,7 +197,7 @@ impl Instance {
         let init = loaded.entry_points.init;
         let plugin_ctx = loaded.entry_points.plugin_ctx;
         let instance: &'static Self = Box::leak(Box::new(Self {
-            magic: MAGIC,
+            context: HostContext::new(),
             plugin: plugin.clone(),
             generation,
             distance: Inline::new(loaded.entry_points, thread_safe),
@@ -222,8 +230,10 @@ impl Instance {
             image: Mutex::new(Some(loaded.image)),
             identity,
         }));
+        loading.made(instance);
         let host_ctx = instance.host_ctx();
         if let Some(attach) = attach {
+            instance.begin(loading, LoadStage::Attach)?;
             // SAFETY: a validated function of the mapped image, called once, before anything else;
             // the table is static and `host_ctx` is never freed (invariant 1).
             let status = unsafe { attach(plugin_ctx, host_ctx, callbacks::api()) };
@@ -232,14 +242,32 @@ impl Instance {
                 return Err(LoadError::AttachFailed { plugin: spec.name.clone(), status });
             }
         }
+        instance.begin(loading, LoadStage::Init)?;
         // SAFETY: as above.
         let status = unsafe { init(plugin_ctx, host_ctx, callbacks::vtable()) };
         if !status.is_ok() {
             instance.forget_image();
             return Err(LoadError::InitFailed { plugin: spec.name.clone(), status });
         }
-        instance.coroutines.set_entries(|| instance.distance.entries());
-        Ok(instance)
+        instance.distance.set_patience(&instance.limits);
+        // Its image is kept from here on also if the load is given up: it has been started, and is
+        // shut down.
+        let described = loading.begin(LoadStage::Describe).map(|()| instance.distance.entries());
+        let entries = described.unwrap_or_default();
+        instance.coroutines.set_entries(&entries);
+        Ok(Ready { instance, entries: entries.into() })
+    }
+
+    /// The load goes on with this, unless it was given up.
+    fn begin(&'static self, loading: &Loading, stage: LoadStage) -> Result<(), LoadError> {
+        loading.begin(stage).inspect_err(|_| self.forget_image())
+    }
+
+    /// The load was given up while a thread is in it: what it has begun ends.
+    pub(crate) fn give_up_load(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.cancel_timers();
+        self.coroutines.cancel_all();
     }
 
     /// The plugin refused to start: its image stays mapped, since a thread of it may run.
@@ -266,10 +294,10 @@ impl Instance {
         if instance.is_null() || !instance.is_aligned() {
             return None;
         }
-        // SAFETY: readable, by the caller's promise; `magic` is read as the number that it is.
-        let magic = unsafe { (&raw const (*instance).magic).read() };
+        // SAFETY: readable, by the caller's promise.
+        let is_instance = unsafe { HostContext::is_at(host_ctx.cast_const().cast()) };
         // SAFETY: only instances carry the mark, and they are never freed (invariant 1).
-        (magic == MAGIC).then(|| unsafe { &*instance })
+        is_instance.then(|| unsafe { &*instance })
     }
 
     // Routing.
@@ -598,8 +626,28 @@ impl Instance {
         }
     }
 
-    /// Loads the plugin that the spec names and starts it.
-    pub(crate) fn load(plugin: &Arc<Shared>, generation: u64) -> Result<&'static Self, LoadError> {
+    /// Loads the plugin that the spec names and starts it, within its `load_timeout_ms`.
+    pub(crate) fn load(plugin: &Arc<Shared>, generation: u64) -> Result<Ready, LoadError> {
+        let spec = &plugin.spec;
+        let (name, timeout_ms) = (&spec.name, spec.limits.load_timeout_ms);
+        // What is linked into this program has nothing to map, and its entry function is asked on
+        // the thread of its program.
+        let linked = match spec.source {
+            Source::Linked(_) => Some(Self::map(plugin, &|_| Ok(()))?),
+            Source::Path(_) => None,
+        };
+        let plugin = plugin.clone();
+        let load = move |loading: &Loading| {
+            let loaded = match linked {
+                Some(loaded) => loaded,
+                None => Self::map(&plugin, &|stage| loading.begin(stage))?,
+            };
+            Self::start(&plugin, generation, loaded, loading)
+        };
+        loading::within(name, timeout_ms, load, |late: Ready| plugin::discard(late.instance))
+    }
+
+    fn map(plugin: &Shared, stage: load::Begin<'_>) -> Result<Loaded, LoadError> {
         let spec = &plugin.spec;
         let options = load::LoadOptions {
             search_path: &plugin.search_path,
@@ -607,7 +655,7 @@ impl Instance {
             sha256: spec.sha256,
             private_copy: spec.private_copy,
         };
-        Self::start(plugin, generation, load::load(&spec.source, &options)?)
+        load::load(&spec.source, &options, stage)
     }
 
     /// The status that a state hand-over failed with, if it did.
@@ -631,3 +679,5 @@ impl std::fmt::Debug for Instance {
             .finish_non_exhaustive()
     }
 }
+
+const _: () = assert!(std::mem::offset_of!(Instance, context) == 0);

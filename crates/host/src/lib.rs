@@ -39,6 +39,7 @@ mod body;
 mod call;
 mod callbacks;
 mod config;
+mod context;
 mod coroutine;
 mod counters;
 mod distance;
@@ -49,6 +50,7 @@ mod instance;
 mod jobs;
 mod limits;
 mod load;
+mod loading;
 mod metrics;
 mod plugin;
 mod request;
@@ -72,8 +74,8 @@ pub use crate::{
     host::{Host, HostBuilder, ShutdownReport},
     limits::{Dispatch, Limits},
     load::{
-        CoroutineDefect, EntryInfo, EntryKind, InfoDefect, Inspection, Layout, LoadError, SlotInfo,
-        inspect,
+        CoroutineDefect, EntryInfo, EntryKind, InfoDefect, Inspection, Layout, LoadError,
+        LoadStage, SlotInfo, inspect,
     },
     metrics::{Metric, MetricValue},
     plugin::{

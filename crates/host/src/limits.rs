@@ -54,6 +54,10 @@ pub struct Limits {
     pub channels_max: u32,
     /// Messages that one channel of the plugin may hold.
     pub channel_messages_max: u32,
+    /// How long a load may take: mapping the file, which runs its constructors, its entry function,
+    /// `attach`, `init` and `describe`. Then it is given up, on the thread that it runs on. In
+    /// milliseconds; 0: as long as it takes.
+    pub load_timeout_ms: u64,
     /// How long an unload waits for calls to finish before it fails them. In milliseconds.
     pub drain_ms: u64,
 }
@@ -81,6 +85,7 @@ impl Default for Limits {
             coroutine_stack_bytes_max: 8 << 20,
             channels_max: 1024,
             channel_messages_max: 65_536,
+            load_timeout_ms: 10_000,
             drain_ms: 10_000,
         }
     }

@@ -85,6 +85,11 @@ pub(crate) fn vtable() -> &'static NrHostVTable {
     &VTABLE
 }
 
+/// The table that the first plugins find through `host_ctx`.
+pub(crate) fn ext() -> *const NrHostExt {
+    &raw const EXT
+}
+
 /// The table for `attach`.
 pub(crate) fn api() -> &'static BkHostApi {
     &API

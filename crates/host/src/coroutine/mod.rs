@@ -154,10 +154,10 @@ impl Coroutines {
     }
 
     /// What the plugin says of its entries; asked once, when it has started.
-    pub(crate) fn set_entries(&self, entries: impl FnOnce() -> Vec<EntryInfo>) {
+    pub(crate) fn set_entries(&self, entries: &[EntryInfo]) {
         if self.wanted {
-            let never = |entry: EntryInfo| entry.never_waits.then_some(entry.name);
-            let _ = self.exempt.set(entries().into_iter().filter_map(never).collect());
+            let never = |entry: &EntryInfo| entry.never_waits.then(|| entry.name.clone());
+            let _ = self.exempt.set(entries.iter().filter_map(never).collect());
         }
     }
 

@@ -201,6 +201,24 @@ pub enum LoadError {
         /// What it answered.
         status: NrStatus,
     },
+    /// The plugin did not come back in time. It is left as it is, on the thread that called it.
+    #[error("{stage} of plugin {plugin} did not return within {timeout_ms} ms")]
+    TimedOut {
+        /// The plugin.
+        plugin: String,
+        /// What did not return.
+        stage: LoadStage,
+        /// How long it was waited for.
+        timeout_ms: u64,
+    },
+    /// There is no thread to load on.
+    #[error("cannot start a thread to load plugin {plugin}")]
+    Thread {
+        /// The plugin.
+        plugin: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The image runs already, and does not say that it may twice.
     #[error("plugin {plugin} runs already in this process and allows no second instance")]
     SecondInstance {
@@ -216,6 +234,37 @@ pub enum LoadError {
     /// The host is shutting down.
     #[error("the host is shutting down and loads nothing more")]
     ShuttingDown,
+}
+
+/// What a load does, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoadStage {
+    /// Finds, reads and checks the file.
+    Read,
+    /// Maps it; that runs its constructors.
+    Open,
+    /// Calls its entry function.
+    EntryFunction,
+    /// Calls `attach`.
+    Attach,
+    /// Calls `init`.
+    Init,
+    /// Calls `describe` until it has described every entry.
+    Describe,
+}
+
+impl fmt::Display for LoadStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "reading the file",
+            Self::Open => "a constructor",
+            Self::EntryFunction => "`nylon_ring_get_plugin_v1`",
+            Self::Attach => "`attach`",
+            Self::Init => "`init`",
+            Self::Describe => "`describe`",
+        })
+    }
 }
 
 /// Why the handlers of a plugin cannot run on coroutines.
@@ -303,7 +352,18 @@ impl LoadError {
                     tried.iter().map(|path| path.display().to_string()).collect();
                 format!("tried {}", paths.join(", "))
             }
-            Self::Unreadable { source, .. } | Self::Copy { source, .. } => source.to_string(),
+            Self::Unreadable { source, .. }
+            | Self::Copy { source, .. }
+            | Self::Thread { source, .. } => source.to_string(),
+            Self::TimedOut { stage: LoadStage::Open, .. } => {
+                "its thread, `becket-load`, is left to it, and the dynamic linker with it: no \
+                 other plugin can be loaded before it returns"
+                    .to_owned()
+            }
+            Self::TimedOut { .. } => {
+                "its thread, `becket-load`, is left to it; what it does later reaches no call"
+                    .to_owned()
+            }
             Self::Digest { wanted, .. } => format!("the SHA-256 asked for is {}", Hex(wanted)),
             Self::Open { reason, .. } => reason.clone(),
             Self::SymbolMissing { exports, exports_total, .. } => match exports_total {
@@ -422,6 +482,16 @@ impl LoadError {
             .to_owned(),
             Self::AttachFailed { .. } | Self::InitFailed { .. } => {
                 "the plugin's own log messages say more; check its configuration".to_owned()
+            }
+            Self::TimedOut { stage: LoadStage::Read, .. } => {
+                "is the file on a file system that answers? `load_timeout_ms` of the plugin waits \
+                 longer"
+                    .to_owned()
+            }
+            Self::TimedOut { .. } => {
+                "what takes long belongs on a thread of the plugin's own; `load_timeout_ms` of the \
+                 plugin waits longer"
+                    .to_owned()
             }
             Self::SecondInstance { .. } => {
                 "load it with its private copy (private_copy = true), or set \

@@ -35,8 +35,9 @@ use std::path::{Path, PathBuf};
 use becket_abi::{GetPluginFn, LinkedPlugin, NR_ENTRY_SYMBOL};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
+use super::Begin;
 use super::elf::ElfFacts;
-use super::error::LoadError;
+use super::error::{LoadError, LoadStage};
 use super::file::PluginFile;
 use super::memory::MappedImage;
 
@@ -62,7 +63,9 @@ impl Image {
         file: &PluginFile,
         facts: &ElfFacts,
         private_copy: bool,
+        stage: Begin<'_>,
     ) -> Result<Opened, LoadError> {
+        stage(LoadStage::Open)?;
         let library = if private_copy {
             let (copy, directory) = write_copy(file)?;
             let library = dlopen(&copy, file, facts, true);
@@ -78,6 +81,7 @@ impl Image {
         let get = unsafe { library.get::<GetPluginFn>(NR_ENTRY_SYMBOL) }.map(|symbol| *symbol);
         let library = ManuallyDrop::new(library);
         let Ok(get) = get else { return Err(facts.symbol_missing(&file.path)) };
+        stage(LoadStage::EntryFunction)?;
         // SAFETY: the image is mapped and initialised; the ABI's entry function takes nothing.
         let info = unsafe { get() };
         Ok(Opened {

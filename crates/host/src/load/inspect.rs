@@ -12,7 +12,9 @@ use serde::Serialize;
 use super::elf::ElfFacts;
 use super::error::Hex;
 use super::file::PluginFile;
-use super::{EntryInfo, Layout, LoadError, LoadOptions, bind_file};
+use super::{Begin, EntryInfo, Layout, LoadError, LoadOptions, LoadStage, bind_file};
+use crate::limits::Limits;
+use crate::loading;
 
 /// A plugin's file and what it says about itself.
 #[derive(Debug, Clone, Serialize)]
@@ -74,16 +76,31 @@ pub struct SlotInfo {
 /// Reads a plugin's file, maps it, and asks it what it is; `attach` and `init` are not called.
 ///
 /// Its constructors, its entry function and `describe` do run: inspect only what you would load.
+/// They may take as long as by default when it is loaded.
 ///
 /// # Errors
 /// As for loading.
 pub fn inspect(path: &Path, layout: Option<Layout>) -> Result<Inspection, LoadError> {
+    let path = path.to_owned();
+    let name = path.display().to_string();
+    let inspect = move |loading: &loading::Loading| {
+        inspect_here(&path, layout, &|stage| loading.begin(stage))
+    };
+    loading::within(&name, Limits::default().load_timeout_ms, inspect, drop)
+}
+
+fn inspect_here(
+    path: &Path,
+    layout: Option<Layout>,
+    stage: Begin<'_>,
+) -> Result<Inspection, LoadError> {
     let file = PluginFile::read(path, &[], None)?;
     let facts = ElfFacts::read(&file)?;
     // Libraries beside the file are found from its own place only.
     let private_copy = !facts.uses_origin;
     let options = LoadOptions { search_path: &[], layout, sha256: None, private_copy };
-    let bound = bind_file(&file, &facts, &options)?;
+    let bound = bind_file(&file, &facts, &options, stage)?;
+    stage(LoadStage::Describe)?;
     let exports = facts.exports.unwrap_or_default();
     let slots = bound.chosen.dialect.slots().iter().enumerate().map(|(index, slot)| SlotInfo {
         name: slot.name(),

@@ -57,7 +57,7 @@ use self::elf::{ElfFacts, Extent};
 pub use self::entry::{EntryInfo, EntryKind};
 pub(crate) use self::entry_points::EntryPoints;
 use self::entry_points::Table;
-pub use self::error::{CoroutineDefect, InfoDefect, LoadError};
+pub use self::error::{CoroutineDefect, InfoDefect, LoadError, LoadStage};
 use self::file::PluginFile;
 pub(crate) use self::image::Image;
 use self::image::Opened;
@@ -85,6 +85,9 @@ pub(crate) struct LoadOptions<'a> {
     /// Load a private copy, so that a later load of the same path gets the bytes of that time.
     pub(crate) private_copy: bool,
 }
+
+/// Called before each stage of a load; an error ends the load there.
+pub(crate) type Begin<'a> = &'a dyn Fn(LoadStage) -> Result<(), LoadError>;
 
 /// A loaded plugin, not attached and not initialised.
 #[derive(Debug)]
@@ -173,15 +176,20 @@ impl FromStr for Layout {
 }
 
 /// Loads a plugin; does not call `attach` or `init`.
-pub(crate) fn load(source: &Source, options: &LoadOptions<'_>) -> Result<Loaded, LoadError> {
+pub(crate) fn load(
+    source: &Source,
+    options: &LoadOptions<'_>,
+    stage: Begin<'_>,
+) -> Result<Loaded, LoadError> {
     let (bound, path, sha256, is_go) = match source {
         Source::Path(name) => {
             let file = PluginFile::read(name, options.search_path, options.sha256)?;
             let facts = ElfFacts::read(&file)?;
             let is_go = facts.runtime == Some("go");
-            (bind_file(&file, &facts, options)?, Some(file.path), Some(file.sha256), is_go)
+            (bind_file(&file, &facts, options, stage)?, Some(file.path), Some(file.sha256), is_go)
         }
         Source::Linked(plugin) => {
+            stage(LoadStage::EntryFunction)?;
             let opened = Image::linked(*plugin);
             (bind("(linked into this program)", opened, None, options.layout)?, None, None, false)
         }
@@ -223,9 +231,10 @@ fn bind_file(
     file: &PluginFile,
     facts: &ElfFacts,
     options: &LoadOptions<'_>,
+    stage: Begin<'_>,
 ) -> Result<Bound, LoadError> {
     facts.require_entry_symbol(&file.path)?;
-    let opened = Image::open(file, facts, options.private_copy)?;
+    let opened = Image::open(file, facts, options.private_copy, stage)?;
     bind(&display(&file.path), opened, Some(facts), options.layout)
 }
 

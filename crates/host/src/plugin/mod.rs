@@ -23,7 +23,7 @@ use std::{
 use becket_abi::NrStatus;
 use serde::Serialize;
 
-pub(crate) use self::reload::retire;
+pub(crate) use self::reload::{discard, retire};
 pub(crate) use self::shared::{Entered, NotEntered, Shared};
 pub use self::snapshot::{FailureCounts, PluginSnapshot, PluginState, RefusedAnswers};
 use crate::{

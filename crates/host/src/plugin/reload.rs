@@ -26,7 +26,11 @@ use futures_lite::future::{block_on, or};
 
 use super::Shared;
 use crate::{
-    counters::Count, distance::Distance, error::ReloadError, instance::Instance, load::Source,
+    counters::Count,
+    distance::Distance,
+    error::ReloadError,
+    instance::{Instance, Ready},
+    load::Source,
     table, timer,
 };
 
@@ -57,20 +61,18 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
     if shared.is_unloaded() {
         return Err(ReloadError::Unloaded { name: name() });
     }
-    let new = Instance::load(shared, shared.next_generation())?;
-    new.distance.set_patience(&new.limits);
-    // Asked before callers wait.
-    let entries = new.distance.entries().into();
+    // Also asked for its entries: before callers wait.
+    let Ready { instance: new, entries } = Instance::load(shared, shared.next_generation())?;
     let hands_over = shared.current().is_some_and(|old| old.distance.hands_over_state());
     let paused = if hands_over { shared.pause() } else { None };
     if let Some(old) = paused
         && let Err(error) = hand_over(shared, old, new)
     {
         shared.resume(old);
-        discard(shared, new);
+        discard(new);
         return Err(error);
     }
-    match shared.put_with(new, entries) {
+    match shared.put(new, entries) {
         Ok(replaced) => {
             if let Some(old) = paused.or(replaced) {
                 retire(old);
@@ -78,7 +80,7 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
         }
         // The unload ends the old one.
         Err(_gone) => {
-            discard(shared, new);
+            discard(new);
             return Err(ReloadError::Unloaded { name: name() });
         }
     }
@@ -115,8 +117,8 @@ fn hand_over(
 }
 
 /// Ends a new instance that is not wanted.
-fn discard(shared: &Shared, new: &'static Instance) {
-    shared.list(new);
+pub(crate) fn discard(new: &'static Instance) {
+    new.plugin.list(new);
     retire(new);
 }
 

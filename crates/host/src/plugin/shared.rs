@@ -32,7 +32,6 @@ use becket_chan::fence;
 use crate::{
     coroutine::Pool,
     counters::Counters,
-    distance::Distance,
     error::{CallError, UnknownEntry},
     instance::Instance,
     load::EntryInfo,
@@ -179,18 +178,9 @@ impl Shared {
         false
     }
 
-    /// Puts a new instance in, and wakes who waited. Returns the one before, or `Err` if the plugin
-    /// was unloaded meanwhile.
+    /// Puts a new instance in, with what it said of its entries, and wakes who waited. Returns the
+    /// one before, or `Err` if the plugin was unloaded meanwhile.
     pub(crate) fn put(
-        &self,
-        instance: &'static Instance,
-    ) -> Result<Option<&'static Instance>, Gone> {
-        instance.distance.set_patience(&instance.limits);
-        self.put_with(instance, instance.distance.entries().into())
-    }
-
-    /// The same with what the plugin said of its entries.
-    pub(super) fn put_with(
         &self,
         instance: &'static Instance,
         entries: Arc<[EntryInfo]>,

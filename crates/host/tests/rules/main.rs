@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `ids` | an id leads to the one call it was given to |
 //! | `answers` | first answer wins; each call has one outcome |
+//! | `first` | plugins of the first builds, and what they find behind `host_ctx` |
 //! | `frames` | order, bounds, backpressure, the terminal |
 //! | `deadlines` | every wait is bounded, also while the plugin blocks |
 //! | `dispatch` | on which thread `handle` runs |
@@ -12,6 +13,7 @@
 //! | `buffers` | leases and owned bytes |
 //! | `timers` | run once, or never |
 //! | `limits` | a bound on everything |
+//! | `loads` | a load ends in time |
 //! | `nesting` | plugins that call plugins |
 //! | `ends` | unload, shutdown, dropped hosts and futures |
 //! | `reloads` | replacing a plugin under load |
@@ -32,9 +34,11 @@ mod buffers;
 mod deadlines;
 mod dispatch;
 mod ends;
+mod first;
 mod frames;
 mod ids;
 mod limits;
+mod loads;
 mod nesting;
 mod reloads;
 mod state;

@@ -98,6 +98,11 @@ fn options(layout: Option<Layout>) -> LoadOptions<'static> {
     LoadOptions { search_path: &[], layout, sha256: None, private_copy: true }
 }
 
+/// Loads as [`super::load`] does, for as long as it takes.
+fn load(source: &Source, options: &LoadOptions<'_>) -> Result<Loaded, LoadError> {
+    super::load(source, options, &|_| Ok(()))
+}
+
 fn load_path(path: &Path) -> Result<Loaded, LoadError> {
     load(&Source::Path(path.to_owned()), &options(None))
 }

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A load ends within its limit, whatever part of the plugin does not come back.
+
+use std::{
+    fs::{File, OpenOptions},
+    path::Path,
+    process::Command,
+};
+
+use becket_host::{Host, Limits, LoadError, LoadStage, PluginSpec, ReloadError};
+
+use crate::support::{logs, native::Workshop, unload_clean, wait::wait};
+
+/// How long a load may take that ends, on a machine that does much else.
+const LONG_MS: u64 = 60_000;
+/// How long one may take that does not.
+const SHORT_MS: u64 = 300;
+
+/// Builds the plugin `name` in a version that does not come back from `part`.
+fn build(workshop: &Workshop, name: &str, part: &str) -> std::path::PathBuf {
+    let source = format!(
+        "#define HANGS_IN {part}\n#define NAME {part:?}\n#define PIPE {:?}\n{}",
+        pipe(workshop),
+        include_str!("hangs.c")
+    );
+    workshop.build(name, &source)
+}
+
+fn pipe(workshop: &Workshop) -> std::path::PathBuf {
+    workshop.place("pipe")
+}
+
+fn make_pipe(workshop: &Workshop) {
+    let made = Command::new("mkfifo").arg(pipe(workshop)).status().unwrap();
+    assert!(made.success());
+}
+
+/// Lets the plugin that hangs at the pipe go on; blocks until one hangs there.
+fn let_go(workshop: &Workshop) -> File {
+    OpenOptions::new().write(true).open(pipe(workshop)).unwrap()
+}
+
+fn spec(path: &Path, load_timeout_ms: u64) -> PluginSpec {
+    PluginSpec::path("hangs", path).limits(Limits { load_timeout_ms, ..Limits::default() })
+}
+
+fn assert_timed_out(error: &LoadError, wanted: LoadStage) {
+    let LoadError::TimedOut { stage, timeout_ms, .. } = error else { panic!("{error}") };
+    assert_eq!((*stage, *timeout_ms), (wanted, SHORT_MS));
+    assert!(error.cause().is_some() && error.hint().unwrap().contains("load_timeout_ms"));
+}
+
+#[test]
+fn a_part_that_never_returns_is_given_up_and_the_next_file_is_loaded() {
+    logs::capture();
+    for (part, stage) in [
+        ("constructor", LoadStage::Open),
+        ("entry_function", LoadStage::EntryFunction),
+        ("attach", LoadStage::Attach),
+        ("init", LoadStage::Init),
+        ("describe", LoadStage::Describe),
+    ] {
+        let workshop = Workshop::new();
+        make_pipe(&workshop);
+        let host = Host::new();
+        let path = build(&workshop, "hangs", part);
+        let error = host.load(spec(&path, SHORT_MS)).unwrap_err();
+        assert_timed_out(&error, stage);
+        assert!(host.plugin("hangs").is_none(), "it never becomes ready");
+        // The linker is held by a constructor: that one has to return first.
+        let held = (stage == LoadStage::Open).then(|| let_go(&workshop));
+
+        let repaired = build(&workshop, "hangs", "nothing");
+        let plugin = host.load(spec(&repaired, LONG_MS)).unwrap();
+        assert_eq!(*wait(plugin.call_raw("echo", b"x")).unwrap().body, *b"x");
+        drop(held.unwrap_or_else(|| let_go(&workshop)));
+        if matches!(stage, LoadStage::Init | LoadStage::Describe) {
+            // It was started after all, so it is shut down.
+            logs::reach(1, &[&format!("shut down after {part}")]);
+        }
+        if stage == LoadStage::Init {
+            logs::reach(1, &["late init: no timer"]);
+            assert_eq!(logs::count(&["a timer of a load"]), 0);
+        }
+        assert_eq!(*wait(plugin.call_raw("echo", b"y")).unwrap().body, *b"y");
+        unload_clean(&host, &plugin);
+    }
+}
+
+#[test]
+fn a_reload_to_a_file_that_hangs_keeps_what_runs_and_the_repaired_file_is_loaded() {
+    let workshop = Workshop::new();
+    make_pipe(&workshop);
+    let host = Host::new();
+    let path = build(&workshop, "again", "nothing");
+    let limits = Limits { load_timeout_ms: SHORT_MS, ..Limits::default() };
+    // Those that come back have their time: a reload has the limits of the first load.
+    let plugin = loop {
+        match host.load(PluginSpec::path("again", &path).limits(limits.clone())) {
+            Err(LoadError::TimedOut { .. }) => {}
+            loaded => break loaded.unwrap(),
+        }
+    };
+    build(&workshop, "again", "init");
+    match wait(plugin.reload()) {
+        Err(ReloadError::Load(error)) => assert_timed_out(&error, LoadStage::Init),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(plugin.info().generation, 1);
+    assert_eq!(*wait(plugin.call_raw("echo", b"old")).unwrap().body, *b"old");
+
+    build(&workshop, "again", "nothing");
+    while let Err(ReloadError::Load(LoadError::TimedOut { .. })) = wait(plugin.reload()) {}
+    assert!(plugin.info().generation > 1);
+    assert_eq!(*wait(plugin.call_raw("echo", b"new")).unwrap().body, *b"new");
+    drop(let_go(&workshop));
+    unload_clean(&host, &plugin);
+}
