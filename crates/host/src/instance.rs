@@ -196,6 +196,7 @@ impl Instance {
         let attach = loaded.entry_points.attach;
         let init = loaded.entry_points.init;
         let plugin_ctx = loaded.entry_points.plugin_ctx;
+        let unmarked = loaded.unmarked;
         let instance: &'static Self = Box::leak(Box::new(Self {
             context: HostContext::new(),
             plugin: plugin.clone(),
@@ -247,7 +248,13 @@ impl Instance {
         let status = unsafe { init(plugin_ctx, host_ctx, callbacks::vtable()) };
         if !status.is_ok() {
             instance.forget_image();
-            return Err(LoadError::InitFailed { plugin: spec.name.clone(), status });
+            return Err(LoadError::InitFailed {
+                plugin: spec.name.clone(),
+                status,
+                may_lack_plugin_ctx: unmarked
+                    && plugin_ctx.is_null()
+                    && status == NrStatus::Invalid,
+            });
         }
         instance.distance.set_patience(&instance.limits);
         // Its image is kept from here on also if the load is given up: it has been started, and is

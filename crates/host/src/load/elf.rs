@@ -40,6 +40,30 @@ pub(super) struct ElfFacts {
     sections: Vec<(u64, u64)>,
 }
 
+/// The path of the crate's source, up to the version that [`without_plugin_ctx`] looks for.
+const PUBLISHED: &[u8] = b"/nylon-ring-0.1.";
+
+/// The version of the published crate `nylon-ring` that the file was built with, if that was 0.1 and
+/// left its mark: the path of its source, in panic messages or debug information.
+///
+/// Plugins built with it have the symbol, the version and every size of the documented ABI, but
+/// functions without `plugin_ctx`, and answers of another shape.
+pub(super) fn without_plugin_ctx(data: &[u8]) -> Option<String> {
+    let mut rest = data;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'/') {
+        rest = rest.get(at..)?;
+        if let Some(behind) = rest.strip_prefix(PUBLISHED) {
+            let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (patch, path) = behind.split_at_checked(digits)?;
+            if digits > 0 && path.starts_with(b"/src/") {
+                return Some(format!("0.1.{}", String::from_utf8_lossy(patch)));
+            }
+        }
+        rest = rest.get(1..)?;
+    }
+    None
+}
+
 /// How far a structure at some address reaches, as far as the file tells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Extent {

@@ -200,6 +200,20 @@ pub enum LoadError {
         plugin: String,
         /// What it answered.
         status: NrStatus,
+        /// Nothing tells that it was not built with the published `nylon-ring` 0.1, whose functions
+        /// take no `plugin_ctx`: it finds `NULL` where it looks for its host, and refuses.
+        may_lack_plugin_ctx: bool,
+    },
+    /// Built with the published crate `nylon-ring` 0.1, which has another ABI under the same symbol,
+    /// version and sizes.
+    #[error(
+        "plugin {plugin} is built with nylon-ring {version}, whose functions are called otherwise"
+    )]
+    WithoutPluginCtx {
+        /// The plugin.
+        plugin: String,
+        /// The crate's version.
+        version: String,
     },
     /// The plugin did not come back in time. It is left as it is, on the thread that called it.
     #[error("{stage} of plugin {plugin} did not return within {timeout_ms} ms")]
@@ -378,6 +392,16 @@ impl LoadError {
                 ),
             },
             Self::LayoutUndecided { why, .. } => why.clone(),
+            Self::WithoutPluginCtx { .. } => {
+                "its functions take no plugin_ctx and its answers have another shape, under the \
+                 symbol, the version and the sizes of the documented ABI"
+                    .to_owned()
+            }
+            Self::InitFailed { may_lack_plugin_ctx: true, .. } => {
+                "the plugin says no more; one built with nylon-ring 0.1.0 to 0.1.4 of crates.io \
+                 always answers so, since its `init` takes no plugin_ctx and finds no host"
+                    .to_owned()
+            }
             Self::Coroutine { defect: CoroutineDefect::Go, .. } => {
                 "Go's runtime moves its goroutines between stacks of its own and cannot run on a \
                  stack that it did not make"
@@ -480,6 +504,10 @@ impl LoadError {
                 }
             }
             .to_owned(),
+            Self::WithoutPluginCtx { .. } => REBUILD.to_owned(),
+            Self::InitFailed { may_lack_plugin_ctx: true, .. } => {
+                format!("if it is one of those, {REBUILD}; if not, see what it prints itself")
+            }
             Self::AttachFailed { .. } | Self::InitFailed { .. } => {
                 "the plugin's own log messages say more; check its configuration".to_owned()
             }
@@ -503,6 +531,10 @@ impl LoadError {
         })
     }
 }
+
+/// What helps a plugin of the published crate.
+const REBUILD: &str = "build it again with becket-plugin, or against nylon_ring.h of this host \
+                       (`becket plugin new` shows both)";
 
 fn symbol_hint(exports: &[String]) -> String {
     let exports = |wanted: &str| exports.iter().any(|name| name == wanted);

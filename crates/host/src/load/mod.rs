@@ -98,6 +98,8 @@ pub(crate) struct Loaded {
     pub(crate) version: String,
     pub(crate) layout: LayoutChoice,
     pub(crate) flags: u32,
+    /// It has the documented `NrPluginInfo`, which carries no mark of what it was built with.
+    pub(crate) unmarked: bool,
     /// What its handlers want on a coroutine; 0: as it comes.
     pub(crate) coroutine_stack_bytes: u64,
     /// It was built by the Go compiler.
@@ -211,6 +213,7 @@ pub(crate) fn load(
         version: info.version,
         layout,
         flags: info.flags,
+        unmarked: info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED,
         coroutine_stack_bytes: info.coroutine_stack_bytes,
         is_go,
         config_default: info.config_default,
@@ -235,7 +238,16 @@ fn bind_file(
 ) -> Result<Bound, LoadError> {
     facts.require_entry_symbol(&file.path)?;
     let opened = Image::open(file, facts, options.private_copy, stage)?;
-    bind(&display(&file.path), opened, Some(facts), options.layout)
+    let bound = bind(&display(&file.path), opened, Some(facts), options.layout)?;
+    // Only what carries no mark can be one; with a layout that is asked for, the mark is overruled.
+    let unmarked = bound.info.struct_size == NrPluginInfo::STRUCT_SIZE_DOCUMENTED;
+    if unmarked
+        && options.layout.is_none()
+        && let Some(version) = elf::without_plugin_ctx(&file.bytes)
+    {
+        return Err(LoadError::WithoutPluginCtx { plugin: display(&file.path), version });
+    }
+    Ok(bound)
 }
 
 fn bind(

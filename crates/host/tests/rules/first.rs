@@ -2,7 +2,7 @@
 //! Plugins of the first builds of the ABI, which find the table for state through `host_ctx`.
 
 use becket_abi::NrStatus;
-use becket_host::{Host, PluginSpec, Request};
+use becket_host::{Host, LoadError, PluginSpec, Request};
 
 use crate::support::{native::Workshop, unload_clean, wait::wait};
 
@@ -43,4 +43,40 @@ fn builds_that_look_elsewhere_find_no_extension() {
     for offset in [0, 0x8, 0x10, 0x18, 0x20, 0x28, 0x38, 0x40, 0x48, 0x58, 0x60, 0x68, 0x70, 0x78] {
         assert_eq!(answer_of(offset), "no extension", "at {offset:#x}");
     }
+}
+
+/// A plugin as the published crate 0.1 makes it: no function takes `plugin_ctx`.
+const WITHOUT_PLUGIN_CTX: &str = r#"
+#include "nylon_ring.h"
+#include <stddef.h>
+static NrStatus init(void *host_ctx, const void *host_vtable) {
+    return host_ctx == NULL || host_vtable == NULL ? NR_INVALID : NR_OK;
+}
+static NrStatus handle(NrStr entry, uint64_t sid, NrBytes payload) {
+    (void)entry, (void)sid, (void)payload;
+    return NR_OK;
+}
+static void shutdown(void) {}
+static NrStatus stream_data(uint64_t sid, NrBytes data) { (void)sid, (void)data; return NR_OK; }
+static NrStatus stream_close(uint64_t sid) { (void)sid; return NR_OK; }
+static void *const vtable[] = {
+    (void *)init, (void *)handle, (void *)shutdown, (void *)stream_data, (void *)stream_close};
+static struct {
+    uint32_t abi_version, struct_size;
+    NrStr name, version;
+    void *plugin_ctx;
+    const void *vtable;
+} info = {1, 56, {0}, {0}, NULL, vtable};
+NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) { return (const NrPluginInfo *)&info; }
+"#;
+
+#[test]
+fn a_plugin_of_the_published_crate_is_refused_with_the_true_reason() {
+    let workshop = Workshop::new();
+    let path = workshop.build("published", WITHOUT_PLUGIN_CTX);
+    let error = Host::new().load(PluginSpec::path("published", path)).unwrap_err();
+    assert!(matches!(error, LoadError::InitFailed { may_lack_plugin_ctx: true, .. }), "{error:?}");
+    assert!(error.cause().unwrap().contains("nylon-ring 0.1.0 to 0.1.4"));
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("build it again") && !hint.contains("configuration"), "{hint}");
 }

@@ -48,6 +48,13 @@ impl Dialect for Documented {
             Word::Null if data == Word::Code && close == Word::Null => Opinion::Doubtful(
                 "then it has stream_data without stream_close, and may be raw without streams",
             ),
+            Word::Null
+                if evidence.word(2) == Word::Code && data == Word::Null && close == Word::Null =>
+            {
+                Opinion::Doubtful(
+                    "then its third word is shutdown, and may be handle_raw of raw without the rest",
+                )
+            }
             _ if data == Word::Null && close == Word::Code => {
                 Opinion::Doubtful("then it has stream_close without stream_data")
             }

@@ -22,6 +22,8 @@
 //!    If that cuts a run of functions where no layout ends, nothing is believed.
 //! 3. `stream_data` and `stream_close` come together: a reading that has one without the other is
 //!    not believed.
+//!    Three functions with no more than zeros behind them are not believed either: the third is
+//!    `shutdown` or `handle_raw`, and nothing says which.
 //! 4. Words of other libraries' code may be functions or may be a neighbour's: not believed.
 //! 5. A table that goes on with code behind the sixth word may be two neighbours: not believed;
 //!    unless what goes on there is the vtable of a Rust trait object (drop, size, alignment), which

@@ -189,3 +189,27 @@ fn layouts_are_read_from_text() {
     let error = "rwa".parse::<Layout>().unwrap_err();
     assert_says(&error.to_string(), &["`rwa`", "documented, raw and short"]);
 }
+
+#[test]
+fn a_plugin_of_the_published_crate_is_refused_by_its_version() {
+    let bench = Bench::new();
+    let with = |name: &str, path: &str| {
+        let items = format!(
+            "static void *const table[] = {{ {FIVE}, (void *)1 }};\n{}\n\
+             static const volatile char path[] __attribute__((used)) = \"{path}\";",
+            info56("table", "1, 56")
+        );
+        bench.entry(name, &items, "return (const NrPluginInfo *)&info;", &["-s"])
+    };
+    let published = with("published", "/index.crates.io/nylon-ring-0.1.14/src/lib.rs");
+    assert_says(
+        &failure(&published),
+        &["is built with nylon-ring 0.1.14", "take no plugin_ctx", "build it again"],
+    );
+    assert!(load(&Source::Path(published), &options(Some(Layout::Documented))).is_ok());
+    for other in
+        ["/nylon-ring-0.1./src/lib.rs", "/nylon-ring-0.2.1/src/lib.rs", "/nylon-ring/src/lib.rs"]
+    {
+        assert_eq!(load_path(&with("other", other)).unwrap().layout.name(), "documented");
+    }
+}

@@ -23,6 +23,10 @@ fn the_symbols_size_decides() {
         assert_eq!(layout_of(&bench.table(layout, words, &[])).unwrap(), layout);
     }
     // Ambiguous without it.
+    let lone_raw = bench.table("n0", "init, handle, handle_raw, 0, 0, 0", &[]);
+    assert_eq!(layout_of(&lone_raw).unwrap(), "raw");
+    let no_data = bench.table("n5", "init, handle, shutdown, 0, 0", &[]);
+    assert_eq!(layout_of(&no_data).unwrap(), "documented");
     let no_streams = bench.table("n1", "init, handle, handle_raw, shutdown, 0, 0", &[]);
     assert_eq!(layout_of(&no_streams).unwrap(), "raw");
     let half_streams = bench.table("n2", "init, handle, shutdown, stream_data, 0", &[]);
@@ -81,6 +85,10 @@ fn a_vtable_on_the_heap_is_read() {
 fn misleading_neighbours_are_refused_not_guessed() {
     let bench = Bench::new();
     for words in [
+        // Raw without streams and shutdown, or documented without streams.
+        "init, handle, handle_raw, 0, 0, 0",
+        "init, handle, handle_raw, 0, 0, 0, (void *)1",
+        "init, handle, shutdown, 0, 0, 0, 0, 0, 0",
         // Raw without streams, or documented with half of them.
         "init, handle, handle_raw, shutdown, 0, 0, (void *)1",
         "init, handle, 0, shutdown, 0, 0, (void *)1",
