@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Logs, on stderr, so that stdout is data alone.
+//!
+//! As text, a record is one line whatever its fields hold: what would end the line or drive the
+//! terminal is escaped, also where a library's error text or a path brought it in. As JSON, the
+//! encoding does that.
 
+use std::fmt::Debug;
 use std::io::IsTerminal;
 
+use becket_host::escape_controls;
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Command, Global};
@@ -23,8 +32,23 @@ pub(crate) fn start(global: &Global, command: &Command) {
     let _ = if global.log_json {
         builder.json().finish().try_init()
     } else {
-        builder.with_ansi(std::io::stderr().is_terminal() && colour()).finish().try_init()
+        let fields = debug_fn(field).delimited(" ");
+        let ansi = std::io::stderr().is_terminal() && colour();
+        builder.fmt_fields(fields).with_ansi(ansi).finish().try_init()
     };
+}
+
+/// One field of a record: the message as it is, any other as `name=value`.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    let value = format!("{value:?}");
+    let value = escape_controls(&value);
+    match field.name() {
+        "message" => write!(writer, "{value}"),
+        name if writer.has_ansi_escapes() => {
+            write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}")
+        }
+        name => write!(writer, "{name}={value}"),
+    }
 }
 
 /// `NO_COLOR` set to anything but nothing turns colours off.

@@ -34,6 +34,7 @@
 //! | `thread` | who is inside a plugin, without locked instructions |
 //! | `timer`, `watchdog`, `jobs` | deadlines, stuck threads, work apart from callers |
 //! | `counters`, `metrics` | what is counted |
+//! | `text` | a plugin's words, made harmless for a log and a terminal |
 
 mod body;
 mod call;
@@ -60,6 +61,7 @@ mod spec;
 mod state;
 mod stream;
 mod table;
+mod text;
 mod thread;
 mod timer;
 mod watchdog;
@@ -84,4 +86,5 @@ pub use crate::{
     request::{AnyRequest, Request},
     spec::PluginSpec,
     stream::{Frame, OpenStream, Stream, StreamSender},
+    text::escape_controls,
 };

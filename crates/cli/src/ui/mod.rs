@@ -15,6 +15,7 @@ pub(crate) mod text;
 
 use std::io::{self, IsTerminal, Write};
 
+use becket_host::escape_controls;
 use serde::Serialize;
 
 pub(crate) use self::progress::Progress;
@@ -98,9 +99,10 @@ impl Ui {
         let text = if self.json {
             serde_json::to_string(failure).unwrap_or_else(|_| failure.to_string())
         } else {
-            let mut text = format!("{} {failure}", paint(BAD, "error:"));
+            let said = failure.to_string();
+            let mut text = format!("{} {}", paint(BAD, "error:"), escape_controls(&said));
             if let Some(excerpt) = failure.excerpt() {
-                text.push_str(&format!("\n{}", excerpt.trim_end()));
+                text.push_str(&format!("\n{}", shown(excerpt.trim_end(), "\n")));
             }
             if let Some(cause) = failure.why() {
                 text.push_str(&format!("\n{} {}", paint(WARN, "cause:"), indent(cause)));
@@ -116,5 +118,11 @@ impl Ui {
 
 /// Further lines stand under the first.
 fn indent(text: &str) -> String {
-    text.trim_end().replace('\n', "\n       ")
+    shown(text.trim_end(), "\n       ")
+}
+
+/// The lines of a text, each without what would drive the terminal.
+fn shown(text: &str, between: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(escape_controls).collect();
+    lines.join(between)
 }

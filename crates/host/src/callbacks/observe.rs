@@ -15,6 +15,7 @@ use crate::{
     counters::Count,
     instance::Instance,
     table::{self, Target},
+    text::escape_controls,
     thread, timer,
 };
 
@@ -99,7 +100,8 @@ pub(super) unsafe extern "C" fn log(
             return;
         };
         let message = String::from_utf8_lossy(message);
-        let from = name(target).unwrap_or("");
+        let message = escape_controls(&message);
+        let from = &*escape_controls(name(target).unwrap_or(""));
         match level {
             BK_LOG_ERROR => event!(target: TARGET, Level::ERROR, plugin, from, "{message}"),
             BK_LOG_WARN => event!(target: TARGET, Level::WARN, plugin, from, "{message}"),

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::entry_points::EntryPoints;
 use super::memory;
+use crate::text::escape_controls;
 
 /// At most this many entries are read.
 const ENTRIES_MAX: u32 = 4096;
@@ -77,8 +78,9 @@ impl fmt::Display for EntryKind {
 impl EntryPoints {
     /// The entries in the plugin's order, without repeats; empty if it has no `describe`.
     ///
-    /// A record that makes no sense (a name that is absent, too long, unreadable or not UTF-8, a
-    /// kind that has no number here) is left out with a warning; one bad help text is left empty.
+    /// A record that makes no sense (a name that is absent, too long, unreadable, not UTF-8 or has
+    /// control characters, a kind that has no number here) is left out with a warning; one bad help
+    /// text is left empty.
     pub(crate) fn entries(&self) -> Vec<EntryInfo> {
         let Some(describe) = self.describe else { return Vec::new() };
         let mut entries = Vec::new();
@@ -99,9 +101,10 @@ impl EntryPoints {
                 text(record.name, NAME_BYTES_MAX),
                 EntryKind::of(record.kind & !BK_ENTRY_NEVER_WAITS),
             ) {
-                (Some(name), Some(kind)) if !name.is_empty() => {
+                (Some(name), Some(kind)) if !name.is_empty() && escape_controls(&name) == name => {
                     if known.insert(name.clone()) {
                         let help = text(record.help, HELP_BYTES_MAX).unwrap_or_default();
+                        let help = escape_controls(&help).into_owned();
                         let never_waits = record.kind & BK_ENTRY_NEVER_WAITS != 0;
                         entries.push(EntryInfo { name, kind, help, never_waits });
                     }

@@ -16,6 +16,7 @@ use becket_abi::{NR_ABI_VERSION, NrPluginInfo};
 
 use super::error::{InfoDefect, LoadError};
 use super::memory;
+use crate::text::escape_controls;
 
 const DOCUMENTED_BYTES: u32 = NrPluginInfo::STRUCT_SIZE_DOCUMENTED;
 /// A `struct_size` or `vtable_size` above this is garbage.
@@ -94,6 +95,8 @@ impl Reader<'_> {
         let config_default =
             text("config_default", offset_of!(NrPluginInfo, config_default), CONFIG_BYTES_MAX)?;
         self.check_config(&config_default)?;
+        // They are shown by whatever shows the plugin, and nothing is found by them.
+        let [name, version] = [name, version].map(|text| escape_controls(&text).into_owned());
         let vtable = memory::word(&bytes, offset_of!(NrPluginInfo, vtable));
         self.check_vtable(vtable)?;
         let vtable_size = memory::half(&bytes, offset_of!(NrPluginInfo, vtable_size));

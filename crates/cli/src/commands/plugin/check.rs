@@ -13,7 +13,9 @@ mod child;
 
 use std::time::{Duration, Instant};
 
-use becket_host::{CallError, EntryKind, Host, Plugin, Request, Stream, StreamError};
+use becket_host::{
+    CallError, EntryKind, Host, Plugin, Request, Stream, StreamError, escape_controls,
+};
 use futures_lite::future::poll_once;
 use serde::{Deserialize, Serialize};
 
@@ -348,7 +350,8 @@ fn describe(args: &Args, findings: &[Finding], failed: usize) -> String {
             Verdict::Warning => paint(WARN, "warn"),
             Verdict::Failed => paint(BAD, "FAIL"),
         };
-        text.push_str(&format!("{verdict}  {check:<width$}  {}\n", paint(DIM, detail)));
+        let detail = paint(DIM, &escape_controls(detail));
+        text.push_str(&format!("{verdict}  {check:<width$}  {detail}\n"));
     }
     let path = args.load.path.display();
     let verdict = if failed == 0 {

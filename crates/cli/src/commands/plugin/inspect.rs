@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use becket_host::Inspection;
+use becket_host::{Inspection, escape_controls};
 
 use super::load::LayoutArg;
 use crate::exit::Exit;
@@ -53,6 +53,7 @@ fn describe(plugin: &Inspection) -> String {
     let mut text = paint(HEAD, &format!("{} {}", plugin.name, plugin.version));
     text.push('\n');
     for (label, value) in lines {
+        let value = escape_controls(&value);
         text.push_str(&format!("{}  {value}\n", paint(DIM, &format!("{label:<9}"))));
     }
     text.push_str(&format!("\n{}\n", paint(HEAD, "entries")));
