@@ -40,10 +40,12 @@ pub enum LoadError {
         what: &'static str,
     },
     /// The file is larger than any plugin.
-    #[error("plugin {} has more than {bytes_max} bytes", path.display())]
+    #[error("plugin {} has {len} bytes; a plugin may have {bytes_max}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
+        /// Its size; or, if it grew while it was read, how much was read.
+        len: u64,
         /// The limit.
         bytes_max: u64,
     },
@@ -433,6 +435,11 @@ impl LoadError {
                 "the host's user needs read permission on the file and its directories".to_owned()
             }
             Self::NotAFile { .. } => "give the path of the plugin's .so file".to_owned(),
+            Self::TooLarge { .. } => {
+                "strip its debug information (strip --strip-debug), or move data that it reads into \
+                 files beside it"
+                    .to_owned()
+            }
             Self::Digest { .. } => "if the new file is meant, pin its digest instead".to_owned(),
             Self::NotElf { found: "empty", .. } | Self::Truncated { .. } => {
                 "wait until the file is written completely, or build it again; write to another \

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::LoadError;
 
-/// No plugin is larger: 1 GiB.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+/// No plugin is larger: 512 MiB. It is read into memory as a whole, to be checked.
+pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// A plugin's file, as it was at one moment.
 pub(super) struct PluginFile {
@@ -119,10 +119,19 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
         .open(path)
         .map_err(unreadable)?;
-    let mut bytes = Vec::new();
+    let too_large = |len| {
+        let (path, bytes_max) = (path.to_owned(), FILE_BYTES_MAX);
+        Err(LoadError::TooLarge { path, len, bytes_max })
+    };
+    let len = file.metadata().map_err(unreadable)?.len();
+    if len > FILE_BYTES_MAX {
+        return too_large(len);
+    }
+    let mut bytes = Vec::with_capacity(len as usize);
+    // It may have grown since.
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(LoadError::TooLarge { path: path.to_owned(), bytes_max: FILE_BYTES_MAX });
+        return too_large(bytes.len() as u64);
     }
     Ok(bytes)
 }

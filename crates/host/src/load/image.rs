@@ -3,7 +3,8 @@
 //!
 //! The dynamic linker knows files by name and by device and inode: opening a changed file again
 //! would give the old image back, and one file under two names a single image. So each load writes
-//! the bytes that were checked to a file of its own, in a directory that only this user may enter,
+//! the bytes that were checked to a file of its own (0600), in a directory of its own that only this
+//! user may enter (0700, whatever the umask), so that nothing replaces them behind a pinned digest,
 //! opens that, and removes it: the mapping keeps the inode alive, so no later copy can be mistaken
 //! for it.
 //!
@@ -27,9 +28,11 @@
 //! - Unmapping: the caller of [`Image::unmap`] promises that nothing of the plugin is left.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use becket_abi::{GetPluginFn, LinkedPlugin, NR_ENTRY_SYMBOL};
@@ -119,11 +122,20 @@ fn write_copy(file: &PluginFile) -> Result<(PathBuf, tempfile::TempDir), LoadErr
     };
     let directory = tempfile::Builder::new()
         .prefix("becket-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir()
         .map_err(|source| failed(&std::env::temp_dir(), source))?;
     // The file's own name, for debuggers and profilers.
     let copy = directory.path().join(plain_name(&file.path));
-    fs::write(&copy, &file.bytes).map_err(|source| failed(directory.path(), source))?;
+    let write = || {
+        // Again, since a umask may take the owner's own rights away.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o700))?;
+        let mut written =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy)?;
+        written.set_permissions(Permissions::from_mode(0o600))?;
+        written.write_all(&file.bytes)
+    };
+    write().map_err(|source| failed(directory.path(), source))?;
     Ok((copy, directory))
 }
 

@@ -120,3 +120,66 @@ fn only_unmapping_unmaps_and_no_copy_stays() {
     unsafe { loaded.image.unmap() };
     assert!(MappedImage::containing(init).is_none());
 }
+
+#[test]
+fn a_file_that_is_too_large_is_refused_by_its_size() {
+    let bench = Bench::new();
+    let path = bench.path("sparse.so");
+    let file = fs::File::create(&path).unwrap();
+    file.set_len(file::FILE_BYTES_MAX + 1).unwrap();
+    assert_says(&failure(&path), &["has 536870913 bytes", "may have 536870912", "strip"]);
+    // By its size: a file that large is never read, so it takes no time, whatever it takes to read.
+    file.set_len(1 << 42).unwrap();
+    assert_says(&failure(&path), &["has 4398046511104 bytes"]);
+}
+
+/// Answers the modes of its own file and folder as its version.
+const SHOWS_MODES: &str = r#"
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    #include <libgen.h>
+    #include <stdio.h>
+    #include <sys/stat.h>
+    static char modes[64];
+    __attribute__((constructor)) static void look(void) {
+        Dl_info self; struct stat file, folder; char path[4096];
+        dladdr((void *)look, &self);
+        snprintf(path, sizeof path, "%s", self.dli_fname);
+        stat(path, &file); stat(dirname(path), &folder);
+        snprintf(modes, sizeof modes, "%o in %o", file.st_mode & 07777, folder.st_mode & 07777);
+    }
+"#;
+
+#[test]
+fn the_private_copy_is_its_users_alone_whatever_the_umask() {
+    const PLUGIN: &str = "BECKET_TEST_PLUGIN_THAT_SHOWS_MODES";
+    if let Some(plugin) = std::env::var_os(PLUGIN) {
+        assert_eq!(load_path(Path::new(&plugin)).unwrap().version, "600 in 700");
+        return;
+    }
+    let bench = Bench::new();
+    let items = format!(
+        "{SHOWS_MODES}\nstatic void *const table[] = {{ {FIVE} }};\n{}",
+        info56("table", "1, 56")
+    );
+    let body = "info.version.ptr = (const uint8_t *)modes; info.version.len = strlen(modes); \
+                return (const NrPluginInfo *)&info;";
+    let source = format!(
+        "#define _GNU_SOURCE\n{PREAMBLE}\n{items}\n\
+         const NrPluginInfo *nylon_ring_get_plugin_v1(void) {{ {body} }}"
+    );
+    let so = bench.build("modes", &source, &[]);
+    let this = "load::tests::files::the_private_copy_is_its_users_alone_whatever_the_umask";
+    for umask in ["0", "077", "0777"] {
+        // The umask is the process's: a test of its own sets it for itself alone.
+        let output = Command::new("sh")
+            .args(["-c", "umask $0 && exec \"$@\"", umask])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", this])
+            .env(PLUGIN, &so)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "umask {umask}: {said}");
+    }
+}
