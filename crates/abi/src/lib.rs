@@ -66,7 +66,7 @@ pub use crate::plugin::{
 };
 pub use crate::request::{NrHeader, NrRequest};
 pub use crate::status::NrStatus;
-pub use crate::view::{NrBytes, NrStr, ViewError};
+pub use crate::view::{NrBytes, NrStr, ViewError, is_user_range};
 
 /// Asserts at compile time the size of a type and the offset of each of its fields.
 ///

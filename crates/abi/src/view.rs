@@ -12,9 +12,45 @@
 //! A view says nothing about who made it. Reading one is `unsafe`: the caller promises that, *if*
 //! the pointer is not `NULL` and the length is within the limit it passes, the memory is readable
 //! for as long as the returned borrow lives. Everything that can be checked without touching the
-//! memory is checked: `NULL` with a length, a length above the limit, an address that would wrap.
+//! memory is checked: `NULL` with a length, a length above the limit, a range that leaves the
+//! addresses that a program's memory can have ([`is_user_range`]). A wild pointer to any other
+//! address is followed.
 
 use core::fmt;
+
+/// No memory is mapped below: the first page.
+const ADDRESS_MIN: u64 = 4096;
+
+/// No memory of a program is mapped at or above, unless it asks for that: behind it are addresses
+/// that are not canonical, and the kernel's.
+const ADDRESS_END: u64 = if cfg!(target_arch = "x86_64") {
+    1 << 47
+} else if cfg!(target_arch = "aarch64") {
+    1 << 48
+} else if cfg!(target_pointer_width = "64") {
+    1 << 56
+} else {
+    1 << 32
+};
+
+/// The most bytes that one range can have.
+const RANGE_BYTES_MAX: u64 = ADDRESS_END - ADDRESS_MIN;
+
+/// True if `len` bytes at `address` lie where a program can have memory: not in the first page, not
+/// at or above the end of its half of the address space. Whether something is mapped there, it does
+/// not say.
+#[inline]
+#[must_use]
+pub const fn is_user_range(address: usize, len: usize) -> bool {
+    let (address, len) = (untagged(address), len as u64);
+    len <= RANGE_BYTES_MAX && address.wrapping_sub(ADDRESS_MIN) <= RANGE_BYTES_MAX - len
+}
+
+/// The address without the tag that AArch64 ignores in its first byte.
+#[inline]
+const fn untagged(address: usize) -> u64 {
+    if cfg!(target_arch = "aarch64") { address as u64 & (u64::MAX >> 8) } else { address as u64 }
+}
 
 /// Why a view from the other side of the boundary was refused. Nothing was dereferenced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +67,11 @@ pub enum ViewError {
     },
     /// The address range wraps around the address space.
     Wraps,
+    /// The range begins in the first page, or reaches addresses that no program has.
+    Unmappable {
+        /// The address found.
+        address: usize,
+    },
     /// The text is not UTF-8.
     NotUtf8,
 }
@@ -43,6 +84,9 @@ impl fmt::Display for ViewError {
                 write!(f, "length of {len} bytes above the limit of {len_max}")
             }
             Self::Wraps => f.write_str("address range wraps around"),
+            Self::Unmappable { address } => {
+                write!(f, "no memory of a program is at address {address:#x}")
+            }
             Self::NotUtf8 => f.write_str("text is not UTF-8"),
         }
     }
@@ -161,20 +205,27 @@ unsafe fn checked<'a>(ptr: *const u8, len: u64, len_max: u64) -> Result<&'a [u8]
     if len == 0 {
         return Ok(&[]);
     }
-    if ptr.is_null() {
-        return Err(ViewError::Null);
-    }
     // `from_raw_parts` wants at most `isize::MAX` bytes.
     let len_max = len_max.min(isize::MAX as u64);
-    if len > len_max {
-        return Err(ViewError::TooLong { len, len_max });
-    }
-    if (ptr as usize as u64).checked_add(len).is_none() {
-        return Err(ViewError::Wraps);
+    if len > len_max || !is_user_range(ptr as usize, len as usize) {
+        return Err(why_not(ptr as usize, len, len_max));
     }
     // SAFETY: not NULL, at most `len_max` long, so the caller promised it readable for `'a`; `u8`
     // has no alignment; the length fits `isize`, and the range does not wrap.
     Ok(unsafe { core::slice::from_raw_parts(ptr, len as usize) })
+}
+
+#[cold]
+fn why_not(address: usize, len: u64, len_max: u64) -> ViewError {
+    if address == 0 {
+        ViewError::Null
+    } else if len > len_max {
+        ViewError::TooLong { len, len_max }
+    } else if (address as u64).checked_add(len).is_none() {
+        ViewError::Wraps
+    } else {
+        ViewError::Unmappable { address }
+    }
 }
 
 impl Default for NrStr {
@@ -237,6 +288,30 @@ mod tests {
         }
         assert_eq!(read((usize::MAX - 3) as *const u8, 8), Err(ViewError::Wraps));
         assert_eq!(read(dangling, 0), Ok(&[][..]));
+        for address in [1, 8, 4088, 4095, 1 << 63, usize::MAX - 4096] {
+            let refused = Err(ViewError::Unmappable { address });
+            assert_eq!(read(address as *const u8, 8), refused, "{address:#x}");
+        }
+        if cfg!(target_arch = "x86_64") {
+            for address in [1 << 47, (1 << 47) - 7, 1 << 48, 1 << 56, 0xffff_8000 << 32] {
+                let refused = Err(ViewError::Unmappable { address });
+                assert_eq!(read(address as *const u8, 8), refused, "{address:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_address_that_a_program_can_have_passes() {
+        let local = 0_u64;
+        static DATA: u64 = 0;
+        let own = every_address_that_a_program_can_have_passes as *const () as usize;
+        for address in [&raw const local as usize, &raw const DATA as usize, own, 4096] {
+            assert!(is_user_range(address, 8), "{address:#x}");
+        }
+        let end = ADDRESS_END as usize;
+        assert!(is_user_range(end - 8, 8) && !is_user_range(end - 7, 8));
+        assert!(is_user_range(4096, end - 4096) && !is_user_range(4096, end - 4095));
+        assert!(!is_user_range(0, 0) && !is_user_range(4095, 1) && !is_user_range(8, usize::MAX));
     }
 
     #[test]

@@ -29,7 +29,9 @@ use std::{
     time::Duration,
 };
 
-use becket_abi::{BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, NrStatus};
+use becket_abi::{
+    BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, NrStatus, is_user_range,
+};
 use futures_lite::future::or;
 use parking_lot::Mutex;
 
@@ -294,11 +296,11 @@ impl Instance {
     /// The instance behind what a plugin passed as `host_ctx`.
     ///
     /// # Safety
-    /// `host_ctx` is `NULL`, or an address that can be read.
+    /// `host_ctx` is an address that can be read, unless it is one that no program has.
     #[inline]
     pub(crate) unsafe fn from_host_ctx(host_ctx: *mut c_void) -> Option<&'static Self> {
         let instance = host_ctx.cast_const().cast::<Self>();
-        if instance.is_null() || !instance.is_aligned() {
+        if !instance.is_aligned() || !is_user_range(instance.addr(), size_of::<HostContext>()) {
             return None;
         }
         // SAFETY: readable, by the caller's promise.

@@ -11,7 +11,7 @@ use std::{
 
 use becket_abi::{NrBytes, NrOwnedBytes, NrStatus, ViewError};
 
-use super::boundary;
+use super::{boundary, is_function};
 use crate::{
     body::{Body, OwnedBody},
     counters::Count,
@@ -103,6 +103,9 @@ pub(super) unsafe extern "C" fn send_owned(
     payload: NrOwnedBytes,
 ) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
+        if payload.release.is_some_and(|release| !is_function(instance, release as usize)) {
+            return NrStatus::Invalid;
+        }
         let view = NrBytes { ptr: payload.ptr, len: payload.len };
         // SAFETY: see `callbacks`; used for its length alone.
         let len = match unsafe { view.checked(instance.limits.payload_bytes_max) } {

@@ -14,10 +14,13 @@
 //!
 //! Every function here may be called by a plugin from any thread, at any time, with anything.
 //!
-//! - `host_ctx`: an address that can be read, or `NULL`; whether it is an instance is checked.
-//! - a view: what can be checked without touching the memory is checked, against the plugin's own
-//!   limits; beyond that the plugin answers for its pointers, as code in the same process does.
-//! - out-pointers: `NULL` and misaligned ones are refused; beyond that, as above.
+//! - every pointer: `NULL`, the first page and addresses that no program has are refused and counted
+//!   (`is_user_range`); any other is followed, and the plugin answers for it, as code in the same
+//!   process does.
+//! - `host_ctx`: an address that can be read then; whether it is an instance is checked.
+//! - a view: its length is checked too, against the plugin's own limits.
+//! - out-pointers: misaligned ones are refused too.
+//! - functions: the address alone is checked.
 //! - nothing unwinds: [`boundary`] catches a panic of the host, logs it and gives a typed answer. The
 //!   end of a coroutine's runtime, which is a panic too, abandons the coroutine there.
 
@@ -33,10 +36,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use becket_abi::{BK_HOST_API_VERSION, BkHostApi, NrHostExt, NrHostVTable, NrStr};
+use becket_abi::{BK_HOST_API_VERSION, BkHostApi, NrHostExt, NrHostVTable, NrStr, is_user_range};
 
 pub(crate) use self::{lease::Leases, observe::relative, time::TimerTable};
-use crate::{coroutine, instance::Instance};
+use crate::{coroutine, counters::Count, instance::Instance};
 
 static VTABLE: NrHostVTable = NrHostVTable { send_result: answer::send_result };
 
@@ -124,8 +127,26 @@ fn boundary<R>(host_ctx: *mut c_void, refused: R, body: impl FnOnce(&'static Ins
     }
 }
 
-/// A name or key that a plugin passed, if it is one.
-fn name<'a>(view: NrStr) -> Option<&'a str> {
+/// A name or key that a plugin passed, if it is one; else it is counted.
+fn name<'a>(instance: &Instance, view: NrStr) -> Option<&'a str> {
     // SAFETY: see the module's documentation; the borrow ends with the callback.
-    unsafe { view.checked(NAME_BYTES_MAX) }.ok()
+    let name = unsafe { view.checked(NAME_BYTES_MAX) }.ok();
+    counted(instance, name.is_some()).then_some(name).flatten()
+}
+
+/// True if a value may be written to `out`; else it is counted.
+fn is_writable<T>(instance: &Instance, out: *mut T) -> bool {
+    counted(instance, out.is_aligned() && is_user_range(out.addr(), size_of::<T>()))
+}
+
+/// True if a function can be at `address`; else it is counted.
+fn is_function(instance: &Instance, address: usize) -> bool {
+    counted(instance, is_user_range(address, 1))
+}
+
+fn counted(instance: &Instance, is_sound: bool) -> bool {
+    if !is_sound {
+        instance.plugin.counters.one(Count::AnswersInvalid);
+    }
+    is_sound
 }

@@ -101,7 +101,7 @@ pub(super) unsafe extern "C" fn log(
         };
         let message = String::from_utf8_lossy(message);
         let message = escape_controls(&message);
-        let from = &*escape_controls(name(target).unwrap_or(""));
+        let from = &*escape_controls(name(instance, target).unwrap_or(""));
         match level {
             BK_LOG_ERROR => event!(target: TARGET, Level::ERROR, plugin, from, "{message}"),
             BK_LOG_WARN => event!(target: TARGET, Level::WARN, plugin, from, "{message}"),
@@ -118,9 +118,11 @@ pub(super) unsafe extern "C" fn metric_register(
     metric: NrStr,
     help: NrStr,
 ) -> u32 {
-    boundary(host_ctx, BK_METRIC_UNKNOWN, |instance| match (name(metric), name(help)) {
-        (Some(metric), Some(help)) => instance.plugin.metrics.register(kind, metric, help),
-        _ => BK_METRIC_UNKNOWN,
+    boundary(host_ctx, BK_METRIC_UNKNOWN, |instance| {
+        match (name(instance, metric), name(instance, help)) {
+            (Some(metric), Some(help)) => instance.plugin.metrics.register(kind, metric, help),
+            _ => BK_METRIC_UNKNOWN,
+        }
     })
 }
 
@@ -164,7 +166,7 @@ pub(super) unsafe extern "C" fn config(host_ctx: *mut c_void) -> NrStr {
 
 pub(super) unsafe extern "C" fn config_get(host_ctx: *mut c_void, key: NrStr) -> NrStr {
     boundary(host_ctx, NrStr::EMPTY, |instance| {
-        let value = name(key).and_then(|key| instance.config.get(key));
+        let value = name(instance, key).and_then(|key| instance.config.get(key));
         value.map_or(NrStr::EMPTY, NrStr::from_str)
     })
 }

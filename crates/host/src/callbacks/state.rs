@@ -6,9 +6,9 @@
 
 use std::{cell::RefCell, ffi::c_void};
 
-use becket_abi::{NrBytes, NrStatus, NrStr};
+use becket_abi::{NrBytes, NrStatus, NrStr, is_user_range};
 
-use super::{answer, boundary, name};
+use super::{answer, boundary, counted, is_writable, name};
 use crate::{
     counters::Count,
     instance::Instance,
@@ -40,8 +40,12 @@ pub(super) unsafe extern "C" fn get(
     len_out: *mut u64,
 ) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
-        let Some(key) = name(key) else { return NrStatus::Invalid };
-        if (buf.is_null() && cap > 0) || (!len_out.is_null() && !len_out.is_aligned()) {
+        let Some(key) = name(instance, key) else { return NrStatus::Invalid };
+        // No value is longer than the state may be.
+        let written = cap.min(instance.limits.state_bytes_max) as usize;
+        let sound = (cap == 0 || counted(instance, is_user_range(buf.addr(), written)))
+            && (len_out.is_null() || is_writable(instance, len_out));
+        if !sound {
             return NrStatus::Invalid;
         }
         with_state(instance, sid, |state| {
@@ -78,7 +82,7 @@ pub(super) unsafe extern "C" fn ext_set(
 
 pub(super) unsafe extern "C" fn ext_get(host_ctx: *mut c_void, sid: u64, key: NrStr) -> NrBytes {
     boundary(host_ctx, NrBytes::EMPTY, |instance| {
-        let Some(key) = name(key) else { return NrBytes::EMPTY };
+        let Some(key) = name(instance, key) else { return NrBytes::EMPTY };
         let copied = LENT.try_with(|lent| {
             let mut lent = lent.borrow_mut();
             lent.clear();
@@ -102,10 +106,9 @@ fn put(instance: &'static Instance, sid: u64, key: NrStr, value: NrBytes) -> NrS
     let bytes_max = instance.limits.state_bytes_max;
     // SAFETY: see `callbacks`; the borrow ends with the callback.
     let value = unsafe { value.checked(instance.limits.payload_bytes_max) };
-    let (Some(key), Ok(value)) = (name(key), value) else {
-        instance.plugin.counters.one(Count::AnswersInvalid);
-        return NrStatus::Invalid;
-    };
+    let Some(key) = name(instance, key) else { return NrStatus::Invalid };
+    counted(instance, value.is_ok());
+    let Ok(value) = value else { return NrStatus::Invalid };
     with_state(instance, sid, |state| {
         let state = state.get_or_insert_with(|| Box::new(StateMap::new(sid)));
         match state.set(key, value, bytes_max) {

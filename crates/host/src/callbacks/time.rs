@@ -8,7 +8,7 @@ use std::{collections::HashMap, ffi::c_void, time::Duration};
 
 use becket_abi::{BkTimerFn, NrStatus};
 
-use super::boundary;
+use super::{boundary, is_function};
 use crate::{
     counters::Count,
     timer::{self, Key, PluginTimer, Task},
@@ -41,6 +41,9 @@ pub(super) unsafe extern "C" fn start(
 ) -> u64 {
     boundary(host_ctx, 0, |instance| {
         let Some(callback) = callback else { return 0 };
+        if !is_function(instance, callback as usize) {
+            return 0;
+        }
         let mut table = instance.timers.lock();
         if instance.is_stopped() {
             return 0;

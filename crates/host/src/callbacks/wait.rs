@@ -15,7 +15,7 @@ use becket_chan::{RecvError, SendError};
 
 use super::{
     answer::{self, WhenFull},
-    boundary,
+    boundary, is_function, is_writable,
 };
 use crate::{
     coroutine::{NotStarted, Waiter, coroutine_id},
@@ -87,6 +87,9 @@ pub(super) unsafe extern "C" fn spawn(
 ) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
         let Some(function) = function else { return NrStatus::Invalid };
+        if !is_function(instance, function as usize) {
+            return NrStatus::Invalid;
+        }
         if stack_bytes > instance.limits.coroutine_stack_bytes_max {
             instance.plugin.counters.one(Count::ResourceRefused);
             return NrStatus::Backpressure;
@@ -106,7 +109,7 @@ pub(super) unsafe extern "C" fn stream_recv(
     timeout_ns: u64,
 ) -> NrStatus {
     waiting(host_ctx, |instance, waiter| {
-        if out.is_null() || !out.is_aligned() {
+        if !is_writable(instance, out) {
             return NrStatus::Invalid;
         }
         // SAFETY: see `callbacks`: not NULL, aligned.
@@ -203,7 +206,7 @@ pub(super) unsafe extern "C" fn channel_recv(
     timeout_ns: u64,
 ) -> NrStatus {
     waiting(host_ctx, |instance, waiter| {
-        if out.is_null() || !out.is_aligned() {
+        if !is_writable(instance, out) {
             return NrStatus::Invalid;
         }
         // SAFETY: see `callbacks`: not NULL, aligned.

@@ -20,7 +20,9 @@
 
 use std::{ptr, sync::OnceLock, time::Duration};
 
-use becket_abi::{BK_ENTRY_UNKNOWN, NrBytes, NrOwnedBytes, NrRequest, NrStatus, NrStr};
+use becket_abi::{
+    BK_ENTRY_UNKNOWN, NrBytes, NrOwnedBytes, NrRequest, NrStatus, NrStr, is_user_range,
+};
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 
 use super::{Distance, EntryRef, Resolved};
@@ -273,7 +275,7 @@ impl Distance for Inline {
         let view = NrBytes { ptr: out.ptr, len: out.len };
         // SAFETY: the plugin says that `len` bytes stand at `ptr` until they are released.
         let copy = unsafe { view.checked(u64::MAX) }.map(<[u8]>::to_vec);
-        if let Some(release) = out.release {
+        if let Some(release) = out.release.filter(|release| is_user_range(*release as usize, 1)) {
             // SAFETY: the plugin gave this function for these bytes; this is the only call.
             unsafe { release(out.owner_ctx, out.ptr, out.len) };
         }

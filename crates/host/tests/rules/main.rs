@@ -15,6 +15,7 @@
 //! | `limits` | a bound on everything |
 //! | `loads` | a load ends in time |
 //! | `nesting` | plugins that call plugins |
+//! | `pointers` | pointers that lead nowhere |
 //! | `ends` | unload, shutdown, dropped hosts and futures |
 //! | `reloads` | replacing a plugin under load |
 
@@ -40,6 +41,7 @@ mod ids;
 mod limits;
 mod loads;
 mod nesting;
+mod pointers;
 mod reloads;
 mod state;
 mod timers;
