@@ -275,6 +275,36 @@ fn a_plugin_that_hangs_while_it_is_loaded_is_given_up_and_leaves_no_process() {
     assert!(is_over(reader));
 }
 
+/// The load ends at the timeout, and so does the process: also while its dynamic linker is held by a
+/// constructor that does not return.
+#[test]
+fn a_call_is_not_held_by_a_plugin_that_does_not_come_back_from_its_load() {
+    let dir = TempDir::new().unwrap();
+    let constructor = "__attribute__((constructor)) static void hang(void) { for (;;) pause(); }";
+    for (name, constructor, part) in
+        [("init", "", "`attach`"), ("open", constructor, "a constructor")]
+    {
+        let (source, library) =
+            (dir.path().join(format!("{name}.c")), dir.path().join(format!("{name}.so")));
+        std::fs::write(&source, format!("{HANGS_IN_INIT}\n{constructor}")).unwrap();
+        compile(&source, &library);
+        let said = becket()
+            .args(["plugin", "call", "--timeout-ms", "10"])
+            .args([library.as_os_str(), "hit".as_ref()])
+            .env("PIPE", "/dev/null")
+            .assert()
+            .code(3)
+            .stdout_eq("");
+        let said = String::from_utf8_lossy(&said.get_output().stderr).into_owned();
+        let wanted = format!("error: {part} of plugin ");
+        assert!(
+            said.starts_with(&wanted) && said.contains("did not return within 1000 ms"),
+            "{said}"
+        );
+        assert!(said.contains("\ncause: ") && said.contains("load_timeout_ms"), "{said}");
+    }
+}
+
 #[test]
 fn an_entry_that_is_left_out_has_to_be_one() {
     for command in [["plugin", "check"], ["check", "plugin"]] {

@@ -87,7 +87,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
         Some(data) => Bytes::copy_from_slice(data.as_bytes()),
         None => Bytes::from(vec![b'x'; args.payload_bytes]),
     };
-    let (_host, plugin) = args.load.load()?;
+    let (_host, plugin) = args.load.load(None)?;
     let entry = plugin.entry(&args.entry)?;
     let kind = entry.kind().unwrap_or(EntryKind::Unary);
     let work = Work { entry, kind, payload: payload.clone(), raw: args.raw };

@@ -17,6 +17,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{Ui, text};
 
+/// Loading may take so long, however little the call is given: it is the system that finds and maps
+/// the library.
+const LOAD_MIN: Duration = Duration::from_secs(1);
+
 /// Call one entry of a plugin and print what it answers
 ///
 /// A stream's frames are printed one a line, as they come. A conversation takes its messages from
@@ -51,14 +55,15 @@ pub(crate) struct Args {
     /// The request's query, without its question mark
     #[arg(long, default_value = "")]
     query: String,
-    /// Give up after this many milliseconds [default: 30000; 3600000 for a stream]
+    /// Give up after this many milliseconds [default: 30000; 3600000 for a stream; 10000 to load it]
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u64>,
 }
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let payload = payload(&args)?;
-    let (_host, plugin) = args.load.load()?;
+    let load_timeout = args.timeout_ms.map(|ms| Duration::from_millis(ms).max(LOAD_MIN));
+    let (_host, plugin) = args.load.load(load_timeout)?;
     plugin.entry(&args.entry)?;
     let request = request(&args, payload);
     let work = async {

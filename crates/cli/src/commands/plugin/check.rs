@@ -35,7 +35,7 @@ use crate::ui::{BAD, DIM, GOOD, Ui, WARN, paint, text};
 pub(crate) struct Args {
     #[command(flatten)]
     load: Load,
-    /// How long each call may take
+    /// How long each call may take, and the load
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=600_000))]
     timeout_ms: u64,
@@ -96,7 +96,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 
 fn check(args: &Args, voice: &Voice, ui: &Ui) -> Result<(), Failure> {
     child::begin(LOAD, voice)?;
-    let (host, plugin) = args.load.load()?;
+    let (host, plugin) = args.load.load(Some(child::load_timeout(limit(args))))?;
     skipped(&args.skip, &plugin)?;
     runtime::run_one(checks(args, &host, &plugin, voice, ui))
 }

@@ -2,8 +2,9 @@
 //! The options that load a plugin, shared by the commands that run one.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use becket_host::{Host, Layout, Plugin, PluginSpec};
+use becket_host::{Host, Layout, Limits, Plugin, PluginSpec};
 use clap::ValueEnum;
 use serde_json::Value;
 
@@ -46,13 +47,18 @@ impl From<LayoutArg> for Layout {
 
 impl Load {
     /// Loads it into a host of its own, under the name of its file. What it prints goes to stderr.
-    pub(super) fn load(&self) -> Result<(Host, Plugin), Failure> {
+    /// It has `timeout` for that, or as long as by default.
+    pub(super) fn load(&self, timeout: Option<Duration>) -> Result<(Host, Plugin), Failure> {
         let mut spec = PluginSpec::path(name_of(&self.path), &self.path);
         if let Some(layout) = self.layout {
             spec = spec.layout(layout.into());
         }
         if let Some(config) = &self.config {
             spec = spec.config(config.clone());
+        }
+        if let Some(timeout) = timeout {
+            let load_timeout_ms = timeout.as_millis() as u64;
+            spec = spec.limits(Limits { load_timeout_ms, ..Limits::default() });
         }
         out::take_for_data()?;
         let host = Host::new();

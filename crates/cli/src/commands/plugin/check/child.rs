@@ -46,6 +46,12 @@ pub(super) fn done(voice: &Voice) -> Result<(), Failure> {
     voice.say(&DONE)
 }
 
+/// In the child: how long a load may take. At the first load the reporting process gives up before; a
+/// reload that is given up is a finding, and the check goes on.
+pub(super) fn load_timeout(timeout: Duration) -> Duration {
+    timeout.max(LOAD_MIN) + Duration::from_secs(1)
+}
+
 /// How long a step may say nothing.
 fn patience(step: &str, timeout: Duration) -> Duration {
     match step {
