@@ -14,6 +14,7 @@ use object::read::elf::{Dyn as _, FileHeader as _, SectionHeader as _, SectionTa
 use super::error::LoadError;
 use super::file::PluginFile;
 use super::soundness;
+use super::unique::{self, Unique};
 
 type Header = FileHeader64<Endianness>;
 
@@ -34,6 +35,8 @@ pub(super) struct ElfFacts {
     pub(super) uses_origin: bool,
     /// The language it seems to be written in.
     pub(super) runtime: Option<&'static str>,
+    /// The C++ objects that the dynamic linker would share between its copies.
+    pub(super) unique: Vec<Unique>,
     /// Address and size of each data object that has a symbol.
     objects: Vec<(u64, u64)>,
     /// Address and end of each section that is mapped.
@@ -148,6 +151,7 @@ impl ElfFacts {
             }
         }
         self.exports = Some(self.read_symbols(&sections, endian, data)?);
+        self.unique = unique::find(&sections, endian, data)?;
         if let Some((dynamic, link)) = sections.dynamic(endian, data)? {
             let strings = sections.strings(endian, data, link)?;
             for entry in dynamic {

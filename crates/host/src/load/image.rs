@@ -15,12 +15,12 @@
 //!
 //! # Invariants
 //!
-//! 1. What is mapped is what was checked (with a private copy; in place, the file may be replaced
+//! 1. What is mapped is what was checked, but for the bytes of invariant 3 (with a private copy; in place, the file may be replaced
 //!    in between).
 //! 2. An image is unmapped by [`Image::unmap`] alone. Dropping it leaves it mapped: a thread, a
 //!    thread-local destructor or a late callback of the plugin may still need the code.
-//! 3. C++ objects that the compiler marks unique process-wide (inline variables, template statics)
-//!    are shared even between private copies; the linker offers no way round that.
+//! 3. Private copies share nothing that they define: C++ objects that the compiler marks unique
+//!    process-wide are made the copy's own ([`unique`]).
 //!
 //! # Safety
 //!
@@ -43,6 +43,7 @@ use super::elf::ElfFacts;
 use super::error::{LoadError, LoadStage};
 use super::file::PluginFile;
 use super::memory::MappedImage;
+use super::unique;
 
 /// A plugin's image.
 #[derive(Debug)]
@@ -70,11 +71,13 @@ impl Image {
     ) -> Result<Opened, LoadError> {
         stage(LoadStage::Open)?;
         let library = if private_copy {
-            let (copy, directory) = write_copy(file)?;
+            let patched = unique::patched(&file.path, &file.bytes, facts);
+            let (copy, directory) = write_copy(file, patched.as_deref().unwrap_or(&file.bytes))?;
             let library = dlopen(&copy, file, facts, true);
             drop(directory);
             library?
         } else {
+            unique::warn(&file.path, facts, "its file is mapped in place");
             let path = fs::canonicalize(&file.path)
                 .map_err(|source| LoadError::Unreadable { path: file.path.clone(), source })?;
             dlopen(&path, file, facts, false)?
@@ -114,7 +117,7 @@ impl Image {
     }
 }
 
-fn write_copy(file: &PluginFile) -> Result<(PathBuf, tempfile::TempDir), LoadError> {
+fn write_copy(file: &PluginFile, bytes: &[u8]) -> Result<(PathBuf, tempfile::TempDir), LoadError> {
     let failed = |directory: &Path, source| LoadError::Copy {
         path: file.path.clone(),
         directory: directory.to_owned(),
@@ -133,7 +136,7 @@ fn write_copy(file: &PluginFile) -> Result<(PathBuf, tempfile::TempDir), LoadErr
         let mut written =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&copy)?;
         written.set_permissions(Permissions::from_mode(0o600))?;
-        written.write_all(&file.bytes)
+        written.write_all(bytes)
     };
     write().map_err(|source| failed(directory.path(), source))?;
     Ok((copy, directory))

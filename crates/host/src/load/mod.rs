@@ -13,6 +13,7 @@
 //! | [`soundness`] | whether the file is a whole shared library for this machine |
 //! | [`elf`] | symbols, sections, needed libraries |
 //! | [`image`] | the private copy, mapping and unmapping |
+//! | [`unique`] | C++ objects that the linker would share between copies |
 //! | [`memory`] | reading plugin memory without trusting pointers |
 //! | [`info`] | `NrPluginInfo` |
 //! | [`dialect`] | the vtable layouts, one file each |
@@ -44,6 +45,7 @@ mod memory;
 mod soundness;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@
 //! | `dispatch` | on which thread `handle` runs |
 //! | `state` | state of a call is gone when the call ends |
 //! | `buffers` | leases and owned bytes |
+//! | `statics` | copies of one plugin share nothing |
 //! | `timers` | run once, or never |
 //! | `limits` | a bound on everything |
 //! | `loads` | a load ends in time |
@@ -44,4 +45,5 @@ mod nesting;
 mod pointers;
 mod reloads;
 mod state;
+mod statics;
 mod timers;
