@@ -9,6 +9,10 @@
  * thread. One that takes a sid answers Invalid for an id that is finished,
  * foreign or made up, and the host counts it.
  *
+ * No function may be called from a signal handler: it may have interrupted the
+ * host, or malloc, on the same thread. Where the host sees that it was
+ * interrupted it refuses and counts the call; elsewhere the thread may hang.
+ *
  * The table grows at its end: compare struct_size before using a function
  * newer than your header (BK_HAS).
  */

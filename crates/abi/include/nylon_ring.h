@@ -89,7 +89,8 @@ typedef struct NrRequest {
     uint64_t _reserved1;
 } NrRequest;
 
-/* The host's callbacks; any thread, any time, also after shutdown. */
+/* The host's callbacks; any thread, any time, also after shutdown. Never from a
+ * signal handler: see becket.h. */
 typedef struct NrHostVTable {
     /* Answers call sid, or sends one frame of stream sid. The payload is
      * copied before this returns. On a plugin's own thread it waits for room

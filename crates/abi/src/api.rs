@@ -6,7 +6,9 @@
 //! [`BkHostApi::struct_size`]; the SDKs do that once, in `attach`.
 //!
 //! Every function may be called from any thread. One that takes a `sid` answers `Invalid` for an
-//! id that is finished, foreign or made up, and the host counts it.
+//! id that is finished, foreign or made up, and the host counts it. None may be called from a signal
+//! handler, which may have interrupted the host or `malloc` on the same thread: the host refuses and
+//! counts what it can see to be so.
 
 use core::ffi::c_void;
 

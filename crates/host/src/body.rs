@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::{
     instance::Instance,
+    reentry,
     small::{SMALL_BYTES_MAX, SmallBlock},
 };
 
@@ -187,7 +188,9 @@ impl Drop for OwnedBody {
         if let Some(release) = self.release {
             // SAFETY: the plugin gave this function for these bytes; this is the only call, since
             // the value is dropped once; the image is still mapped because `hold` counts us.
-            unsafe { release(self.owner_ctx, self.ptr.as_ptr(), self.len as u64) };
+            let run = || unsafe { release(self.owner_ctx, self.ptr.as_ptr(), self.len as u64) };
+            // It may call the host, also where a host function drops the last of the bytes.
+            reentry::outside(run);
         }
         self.instance.let_go();
     }

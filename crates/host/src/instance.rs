@@ -29,11 +29,11 @@ use std::{
     time::Duration,
 };
 
+use crate::reentry::Mutex;
 use becket_abi::{
     BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, NrStatus, is_user_range,
 };
 use futures_lite::future::or;
-use parking_lot::Mutex;
 
 use becket_chan::fence;
 

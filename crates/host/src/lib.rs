@@ -54,6 +54,7 @@ mod load;
 mod loading;
 mod metrics;
 mod plugin;
+mod reentry;
 mod request;
 mod sid;
 mod small;

@@ -10,8 +10,8 @@ use std::{
     },
 };
 
+use crate::reentry::Mutex;
 use becket_abi::{BK_METRIC_COUNTER, BK_METRIC_GAUGE, BK_METRIC_HISTOGRAM, BK_METRIC_UNKNOWN};
-use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::counters::Latency;

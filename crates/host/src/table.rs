@@ -40,9 +40,9 @@ use std::{
     task::{Poll, Waker},
 };
 
+use crate::reentry::{Mutex, MutexGuard};
 use atomic_waker::AtomicWaker;
 use becket_abi::NrStatus;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     body::Body,

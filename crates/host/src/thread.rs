@@ -30,7 +30,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering},
 };
 
-use parking_lot::Mutex;
+use crate::reentry::Mutex;
 
 use becket_chan::fence;
 

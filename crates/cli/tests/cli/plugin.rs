@@ -282,7 +282,7 @@ fn a_call_is_not_held_by_a_plugin_that_does_not_come_back_from_its_load() {
     let dir = TempDir::new().unwrap();
     let constructor = "__attribute__((constructor)) static void hang(void) { for (;;) pause(); }";
     for (name, constructor, part) in
-        [("init", "", "`attach`"), ("open", constructor, "a constructor")]
+        [("init", "", "`init`"), ("open", constructor, "a constructor")]
     {
         let (source, library) =
             (dir.path().join(format!("{name}.c")), dir.path().join(format!("{name}.so")));
@@ -303,6 +303,27 @@ fn a_call_is_not_held_by_a_plugin_that_does_not_come_back_from_its_load() {
         );
         assert!(said.contains("\ncause: ") && said.contains("load_timeout_ms"), "{said}");
     }
+}
+
+#[test]
+fn serve_ends_with_the_reason_when_a_plugin_does_not_come_back_from_its_load() {
+    let dir = TempDir::new().unwrap();
+    let (source, library) = (dir.path().join("stuck.c"), dir.path().join("stuck.so"));
+    std::fs::write(&source, HANGS_IN_INIT).unwrap();
+    compile(&source, &library);
+    let config = dir.path().join("becket.toml");
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\n[plugins.stuck]\npath = {library:?}\nlimits.load_timeout_ms = 300\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let said = becket()
+        .args(["serve".as_ref(), "--config".as_ref(), config.as_os_str()])
+        .env("PIPE", "/dev/null")
+        .assert()
+        .code(3);
+    let said = String::from_utf8_lossy(&said.get_output().stderr).into_owned();
+    assert!(said.contains("`init` of plugin stuck did not return within 300 ms"), "{said}");
+    assert!(said.contains("load_timeout_ms"), "{said}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::{
     body::{Body, OwnedBody},
     counters::Count,
     instance::Instance,
+    reentry::{self, Running},
     small::SMALL_BYTES_MAX,
     stream::Rejected,
     table::{self, Outcome, Refusal, Target},
@@ -144,7 +145,7 @@ pub(super) unsafe extern "C" fn stream_ready(host_ctx: *mut c_void, sid: u64) ->
 fn release(payload: NrOwnedBytes) {
     if let Some(release) = payload.release {
         // SAFETY: the plugin handed the bytes over with this function; this is the only call.
-        unsafe { release(payload.owner_ctx, payload.ptr, payload.len) };
+        reentry::outside(|| unsafe { release(payload.owner_ctx, payload.ptr, payload.len) });
     }
 }
 
@@ -230,6 +231,8 @@ pub(super) fn deliver(
             let waits = Cell::new(false);
             let full = || {
                 waits.set(true);
+                // On a coroutine others run meanwhile.
+                Running::waits();
                 instance.plugin.counters.one(Count::Backpressure);
             };
             let pushed = match when_full {

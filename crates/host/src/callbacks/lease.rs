@@ -11,8 +11,8 @@
 
 use std::ffi::c_void;
 
+use crate::reentry::Mutex;
 use becket_abi::{NrBufferLease, NrStatus};
-use parking_lot::Mutex;
 
 use super::{answer, boundary};
 use crate::{counters::Count, table};

@@ -21,6 +21,7 @@
 //! - a view: its length is checked too, against the plugin's own limits.
 //! - out-pointers: misaligned ones are refused too.
 //! - functions: the address alone is checked.
+//! - a signal handler: what can be seen to interrupt the host is refused ([`crate::reentry`]).
 //! - nothing unwinds: [`boundary`] catches a panic of the host, logs it and gives a typed answer. The
 //!   end of a coroutine's runtime, which is a panic too, abandons the coroutine there.
 
@@ -39,7 +40,7 @@ use std::{
 use becket_abi::{BK_HOST_API_VERSION, BkHostApi, NrHostExt, NrHostVTable, NrStr, is_user_range};
 
 pub(crate) use self::{lease::Leases, observe::relative, time::TimerTable};
-use crate::{coroutine, counters::Count, instance::Instance};
+use crate::{coroutine, counters::Count, instance::Instance, reentry::Running};
 
 static VTABLE: NrHostVTable = NrHostVTable { send_result: answer::send_result };
 
@@ -101,8 +102,8 @@ pub(crate) fn api() -> &'static BkHostApi {
 /// Bytes of a name or key that a plugin passes.
 const NAME_BYTES_MAX: u64 = 4096;
 
-/// Runs a callback's body for the instance behind `host_ctx`; `refused` if there is none, or the
-/// body panicked.
+/// Runs a callback's body for the instance behind `host_ctx`; `refused` if there is none, the call
+/// interrupts the host, or the body panicked.
 #[inline]
 fn boundary<R>(host_ctx: *mut c_void, refused: R, body: impl FnOnce(&'static Instance) -> R) -> R {
     // SAFETY: see the module's documentation.
@@ -110,7 +111,14 @@ fn boundary<R>(host_ctx: *mut c_void, refused: R, body: impl FnOnce(&'static Ins
         tracing::error!(target: "becket::abi", "a plugin passed a host_ctx that is none");
         return refused;
     };
-    match catch_unwind(AssertUnwindSafe(|| body(instance))) {
+    let Some(running) = Running::begin() else {
+        // Nothing is logged: what logs may be what was interrupted.
+        instance.plugin.counters.one(Count::AnswersInvalid);
+        return refused;
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| body(instance)));
+    drop(running);
+    match result {
         Ok(result) => result,
         Err(payload) => {
             if becket_coro::foreign::is_ending(&*payload) {

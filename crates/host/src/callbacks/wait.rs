@@ -21,6 +21,7 @@ use crate::{
     coroutine::{NotStarted, Waiter, coroutine_id},
     counters::Count,
     instance::Instance,
+    reentry::Running,
     table::{self, Refusal, Target},
     thread, timer,
 };
@@ -44,6 +45,7 @@ fn waiting(
 ) -> NrStatus {
     boundary(host_ctx, NrStatus::Invalid, |instance| {
         let Some(waiter) = Waiter::new(instance) else { return NrStatus::Unsupported };
+        Running::waits();
         let status = body(instance, &waiter);
         if status == NrStatus::Cancelled {
             waiter.heard();

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use crate::reentry::Mutex;
 use becket_chan::{Receiver, Sender, bounded, rendezvous};
-use parking_lot::Mutex;
 
 /// The ends of one channel.
 pub(crate) struct Channel {

@@ -12,8 +12,8 @@
 
 use std::time::Instant;
 
+use crate::reentry::Mutex;
 use becket_chan::{Receiver, RecvError, Sender, Token, unlimited};
-use parking_lot::Mutex;
 
 /// See the module's documentation.
 pub(crate) struct Inbound {

@@ -60,10 +60,10 @@ use std::{
     },
 };
 
+use crate::reentry::Mutex;
 use becket_abi::{BK_PLUGIN_THREAD_SAFE, BK_PLUGIN_WANTS_COROUTINE, BkCoroutineFn};
 use becket_chan::Token;
 use becket_coro::Spawn;
-use parking_lot::Mutex;
 
 pub(crate) use self::{
     channels::Channels,

@@ -198,7 +198,8 @@ fn a_plugins_thread_may_call_for_ever_though_everything_is_gone() {
                 }
                 api.state_get(sid, "key").unwrap_err();
                 let lease = api.lease(sid, 16);
-                assert!(lease.token == 0 || api.release(lease.token) == NrStatus::Ok);
+                // `Ok`, or `Invalid` when the unload was faster, as below.
+                api.release(lease.token);
                 api.remaining_ms(sid);
                 let timer = api.timer(3_600_000, || ());
                 // `Ok`, or `Invalid` when the unload was faster.

@@ -9,6 +9,7 @@
 //! | `frames` | order, bounds, backpressure, the terminal |
 //! | `deadlines` | every wait is bounded, also while the plugin blocks |
 //! | `dispatch` | on which thread `handle` runs |
+//! | `signals` | calls from a signal handler |
 //! | `state` | state of a call is gone when the call ends |
 //! | `buffers` | leases and owned bytes |
 //! | `statics` | copies of one plugin share nothing |
@@ -44,6 +45,7 @@ mod loads;
 mod nesting;
 mod pointers;
 mod reloads;
+mod signals;
 mod state;
 mod statics;
 mod timers;
