@@ -17,6 +17,8 @@
 //! 3. Whoever takes something of the instance along (a body, a timer, a notice) takes a hold while
 //!    something else still keeps the instance, so that there is no gap.
 
+mod starting;
+
 use std::{
     ffi::c_void,
     future::poll_fn,
@@ -29,7 +31,6 @@ use std::{
     time::Duration,
 };
 
-use crate::reentry::Mutex;
 use becket_abi::{
     BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, NrStatus, is_user_range,
 };
@@ -46,12 +47,15 @@ use crate::{
     distance::{Distance, Inline},
     jobs::{Full, Job, Jobs},
     limits::{Dispatch, Limits},
-    load::{self, EntryInfo, EntryPoints, Image, InfoDefect, LoadError, LoadStage, Loaded, Source},
-    loading::{self, Loading},
-    plugin::{self, Entered, Shared},
+    load::{self, EntryPoints, Image, InfoDefect, LoadError, LoadStage, Loaded},
+    loading::Loading,
+    plugin::{Entered, Shared},
+    reentry::Mutex,
     thread,
     timer::{self, PluginTimer},
 };
+
+pub(crate) use self::starting::Ready;
 
 /// Awaited calls that must return at once before calls move to their callers' threads.
 const PROBATION_CALLS: u32 = 8;
@@ -140,12 +144,6 @@ impl Identity {
             live.swap_remove(at);
         }
     }
-}
-
-/// A plugin that was started, with what it says of its entries.
-pub(crate) struct Ready {
-    pub(crate) instance: &'static Instance,
-    pub(crate) entries: Arc<[EntryInfo]>,
 }
 
 /// What the load found.
@@ -265,18 +263,6 @@ impl Instance {
         let entries = described.unwrap_or_default();
         instance.coroutines.set_entries(&entries);
         Ok(Ready { instance, entries: entries.into() })
-    }
-
-    /// The load goes on with this, unless it was given up.
-    fn begin(&'static self, loading: &Loading, stage: LoadStage) -> Result<(), LoadError> {
-        loading.begin(stage).inspect_err(|_| self.forget_image())
-    }
-
-    /// The load was given up while a thread is in it: what it has begun ends.
-    pub(crate) fn give_up_load(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        self.cancel_timers();
-        self.coroutines.cancel_all();
     }
 
     /// The plugin refused to start: its image stays mapped, since a thread of it may run.
@@ -633,38 +619,6 @@ impl Instance {
                 self.let_go();
             }
         }
-    }
-
-    /// Loads the plugin that the spec names and starts it, within its `load_timeout_ms`.
-    pub(crate) fn load(plugin: &Arc<Shared>, generation: u64) -> Result<Ready, LoadError> {
-        let spec = &plugin.spec;
-        let (name, timeout_ms) = (&spec.name, spec.limits.load_timeout_ms);
-        // What is linked into this program has nothing to map, and its entry function is asked on
-        // the thread of its program.
-        let linked = match spec.source {
-            Source::Linked(_) => Some(Self::map(plugin, &|_| Ok(()))?),
-            Source::Path(_) => None,
-        };
-        let plugin = plugin.clone();
-        let load = move |loading: &Loading| {
-            let loaded = match linked {
-                Some(loaded) => loaded,
-                None => Self::map(&plugin, &|stage| loading.begin(stage))?,
-            };
-            Self::start(&plugin, generation, loaded, loading)
-        };
-        loading::within(name, timeout_ms, load, |late: Ready| plugin::discard(late.instance))
-    }
-
-    fn map(plugin: &Shared, stage: load::Begin<'_>) -> Result<Loaded, LoadError> {
-        let spec = &plugin.spec;
-        let options = load::LoadOptions {
-            search_path: &plugin.search_path,
-            layout: spec.layout,
-            sha256: spec.sha256,
-            private_copy: spec.private_copy,
-        };
-        load::load(&spec.source, &options, stage)
     }
 
     /// The status that a state hand-over failed with, if it did.

@@ -10,11 +10,10 @@ use std::{
     },
 };
 
-use crate::reentry::Mutex;
 use becket_abi::{BK_METRIC_COUNTER, BK_METRIC_GAUGE, BK_METRIC_HISTOGRAM, BK_METRIC_UNKNOWN};
 use serde::Serialize;
 
-use crate::counters::Latency;
+use crate::{counters::Latency, reentry::Mutex};
 
 /// Upper bounds of a plugin's histogram: half-decades from 10^-6 to 10^6.
 const BOUNDS: [f64; 25] = [

@@ -40,13 +40,13 @@ use std::{
     task::{Poll, Waker},
 };
 
-use crate::reentry::{Mutex, MutexGuard};
 use atomic_waker::AtomicWaker;
 use becket_abi::NrStatus;
 
 use crate::{
     body::Body,
     instance::Instance,
+    reentry::{Mutex, MutexGuard},
     sid::{self, GENERATION_MASK, INDEX_BITS},
     state::StateMap,
     stream::StreamCell,

@@ -30,11 +30,11 @@ use std::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering},
 };
 
-use crate::reentry::Mutex;
-
 use becket_chan::fence;
 
-use crate::{frame::CallFrame, instance::Instance, small::FreeBlocks, table::FreeList};
+use crate::{
+    frame::CallFrame, instance::Instance, reentry::Mutex, small::FreeBlocks, table::FreeList,
+};
 
 /// Vtable calls of one thread that may be nested in one another.
 pub(crate) const DEPTH_MAX: usize = 8;

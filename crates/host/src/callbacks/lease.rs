@@ -11,11 +11,10 @@
 
 use std::ffi::c_void;
 
-use crate::reentry::Mutex;
 use becket_abi::{NrBufferLease, NrStatus};
 
 use super::{answer, boundary};
-use crate::{counters::Count, table};
+use crate::{counters::Count, reentry::Mutex, table};
 
 /// The leases of one instance.
 #[derive(Default)]

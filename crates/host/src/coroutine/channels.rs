@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::reentry::Mutex;
 use becket_chan::{Receiver, Sender, bounded, rendezvous};
+
+use crate::reentry::Mutex;
 
 /// The ends of one channel.
 pub(crate) struct Channel {

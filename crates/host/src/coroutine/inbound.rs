@@ -12,8 +12,9 @@
 
 use std::time::Instant;
 
-use crate::reentry::Mutex;
 use becket_chan::{Receiver, RecvError, Sender, Token, unlimited};
+
+use crate::reentry::Mutex;
 
 /// See the module's documentation.
 pub(crate) struct Inbound {

@@ -60,7 +60,6 @@ use std::{
     },
 };
 
-use crate::reentry::Mutex;
 use becket_abi::{BK_PLUGIN_THREAD_SAFE, BK_PLUGIN_WANTS_COROUTINE, BkCoroutineFn};
 use becket_chan::Token;
 use becket_coro::Spawn;
@@ -80,6 +79,7 @@ use crate::{
     instance::Instance,
     limits::Limits,
     load::{CoroutineDefect, EntryInfo},
+    reentry::Mutex,
     stream::StreamCell,
 };
 

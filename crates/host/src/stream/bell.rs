@@ -5,8 +5,9 @@
 //! next who waits makes another. So a waiter may be a task, a thread or a coroutine, and none can
 //! take a notice that was another's.
 
-use crate::reentry::Mutex;
 use becket_chan::Token;
+
+use crate::reentry::Mutex;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
