@@ -6,6 +6,7 @@
 //! the host's callbacks, which is why none of these returns one.
 
 mod inline;
+pub(crate) mod views;
 
 use becket_abi::{NrRequest, NrStatus};
 

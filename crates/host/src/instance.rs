@@ -201,7 +201,7 @@ impl Instance {
             context: HostContext::new(),
             plugin: plugin.clone(),
             generation,
-            distance: Inline::new(loaded.entry_points, thread_safe),
+            distance: Inline::new(loaded.entry_points, thread_safe, unmarked),
             limits: spec.limits.clone(),
             about: About {
                 reported_name: loaded.reported_name,

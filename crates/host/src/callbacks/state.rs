@@ -11,6 +11,7 @@ use becket_abi::{NrBytes, NrStatus, NrStr, is_user_range};
 use super::{answer, boundary, counted, is_writable, name};
 use crate::{
     counters::Count,
+    distance::views,
     instance::Instance,
     state::StateMap,
     table::{self, Refusal, Target},
@@ -73,16 +74,16 @@ pub(super) unsafe extern "C" fn ext_set(
     key: NrStr,
     value: NrBytes,
 ) -> NrBytes {
-    boundary(host_ctx, NrBytes::EMPTY, |instance| match put(instance, sid, key, value) {
-        NrStatus::Ok => NrBytes::EMPTY,
+    boundary(host_ctx, nothing(), |instance| match put(instance, sid, key, value) {
+        NrStatus::Ok => nothing(),
         NrStatus::Backpressure => NrBytes::from_slice(b"the call's state quota is used up"),
         _ => NrBytes::from_slice(b"no such call, or a bad key or value"),
     })
 }
 
 pub(super) unsafe extern "C" fn ext_get(host_ctx: *mut c_void, sid: u64, key: NrStr) -> NrBytes {
-    boundary(host_ctx, NrBytes::EMPTY, |instance| {
-        let Some(key) = name(instance, key) else { return NrBytes::EMPTY };
+    boundary(host_ctx, nothing(), |instance| {
+        let Some(key) = name(instance, key) else { return nothing() };
         let copied = LENT.try_with(|lent| {
             let mut lent = lent.borrow_mut();
             lent.clear();
@@ -96,10 +97,15 @@ pub(super) unsafe extern "C" fn ext_get(host_ctx: *mut c_void, sid: u64, key: Nr
                 }
             });
             // The vector stays this thread's until its next call into the host.
-            NrBytes::from_slice(&lent)
+            views::bytes(NrBytes::from_slice(&lent))
         });
-        copied.unwrap_or(NrBytes::EMPTY)
+        copied.unwrap_or_else(|_| nothing())
     })
+}
+
+/// The empty view, as the plugins that have no other state functions want it.
+fn nothing() -> NrBytes {
+    views::bytes(NrBytes::EMPTY)
 }
 
 fn put(instance: &'static Instance, sid: u64, key: NrStr, value: NrBytes) -> NrStatus {

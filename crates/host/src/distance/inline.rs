@@ -25,7 +25,7 @@ use becket_abi::{
 };
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 
-use super::{Distance, EntryRef, Resolved};
+use super::{Distance, EntryRef, Resolved, views};
 use crate::{
     limits::Limits,
     load::{EntryInfo, EntryPoints},
@@ -53,6 +53,8 @@ impl Patience {
 /// See the module's documentation.
 pub(crate) struct Inline {
     points: EntryPoints,
+    /// The plugin carries no mark of what it was built with: no view is `NULL` for it.
+    unmarked: bool,
     /// Present for a plugin that must not be called from two threads at once.
     gate: Option<ReentrantMutex<()>>,
     patience: OnceLock<Patience>,
@@ -65,9 +67,9 @@ unsafe impl Send for Inline {}
 unsafe impl Sync for Inline {}
 
 impl Inline {
-    pub(crate) fn new(points: EntryPoints, thread_safe: bool) -> Self {
+    pub(crate) fn new(points: EntryPoints, thread_safe: bool, unmarked: bool) -> Self {
         let gate = (!thread_safe).then(|| ReentrantMutex::new(()));
-        Self { points, gate, patience: OnceLock::new() }
+        Self { points, unmarked, gate, patience: OnceLock::new() }
     }
 
     /// Sets how long the plugin is waited for, once; before, it is as long as by default.
@@ -101,10 +103,29 @@ impl Inline {
         request: Option<&NrRequest>,
         payload: &[u8],
     ) -> NrStatus {
+        let payload = NrBytes::from_slice(payload);
+        if !self.unmarked {
+            return self.handle_views(entry, sid, request, payload);
+        }
+        let payload = views::bytes(payload);
+        let handle = |request: Option<&NrRequest>| self.handle_views(entry, sid, request, payload);
+        match request {
+            // SAFETY: the request is of a caller of the host.
+            Some(request) => unsafe { views::with_request(request, |view| handle(Some(view))) },
+            None => handle(None),
+        }
+    }
+
+    fn handle_views(
+        &self,
+        entry: EntryRef<'_>,
+        sid: u64,
+        request: Option<&NrRequest>,
+        payload: NrBytes,
+    ) -> NrStatus {
         let gate = if is_callers(sid) { self.enter() } else { Some(self.wait_for_turn()) };
         let Some(_gate) = gate else { return NrStatus::Backpressure };
         let points = &self.points;
-        let payload = NrBytes::from_slice(payload);
         let view = request.map_or(ptr::null(), ptr::from_ref);
         let name = match (entry, points.handle_by_id) {
             (EntryRef::Id(id, _), Some(handle)) => {
@@ -203,8 +224,10 @@ impl Distance for Inline {
             send_again(sid);
             return Some(NrStatus::Backpressure);
         };
+        let data = NrBytes::from_slice(data);
+        let data = if self.unmarked { views::bytes(data) } else { data };
         // SAFETY: see the module's documentation.
-        Some(unsafe { function(self.points.plugin_ctx, sid, NrBytes::from_slice(data)) })
+        Some(unsafe { function(self.points.plugin_ctx, sid, data) })
     }
 
     fn stream_room(&self, sid: u64) {

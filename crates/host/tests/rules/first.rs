@@ -80,3 +80,81 @@ fn a_plugin_of_the_published_crate_is_refused_with_the_true_reason() {
     let hint = error.hint().unwrap();
     assert!(hint.contains("build it again") && !hint.contains("configuration"), "{hint}");
 }
+
+/// A plugin of the first builds that counts the views with `NULL` in them. Its Rust siblings end the
+/// process there: they make a slice of each, which may be empty and must not be `NULL`.
+const COUNTS_NULLS: &str = r#"
+#include "nylon_ring.h"
+#include <stddef.h>
+static void *host_ctx;
+static const NrHostVTable *host;
+static uint8_t nulls;
+static void look(const void *ptr) { nulls += ptr == NULL; }
+static void answer(uint64_t sid, NrStatus status) {
+    NrBytes bytes = {&nulls, 1};
+    host->send_result(host_ctx, sid, status, bytes);
+}
+static NrStatus init(void *ctx, void *context, const NrHostVTable *table) {
+    (void)ctx;
+    host_ctx = context;
+    host = table;
+    return NR_OK;
+}
+static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *request, NrBytes payload) {
+    (void)ctx, (void)entry;
+    nulls = 0;
+    look(request->path.ptr), look(request->method.ptr), look(request->query.ptr), look(request->headers);
+    for (uint32_t at = 0; at < request->headers_len; at++) {
+        look(request->headers[at].key.ptr), look(request->headers[at].value.ptr);
+    }
+    const NrHostExt *ext = *(const NrHostExt *const *)((const char *)host_ctx + 0x30);
+    look(ext->get_state(host_ctx, sid, NR_STR("absent")).ptr);
+    look(payload.ptr);
+    if (request->headers_len < 2) {
+        answer(sid, NR_OK);
+    }
+    return NR_OK;
+}
+static NrStatus handle_raw(void *ctx, NrStr entry, uint64_t sid, NrBytes payload) {
+    (void)ctx, (void)entry;
+    nulls = 0;
+    look(payload.ptr);
+    answer(sid, NR_OK);
+    return NR_OK;
+}
+static void shutdown(void *ctx) { (void)ctx; }
+static NrStatus stream_data(void *ctx, uint64_t sid, NrBytes data) {
+    (void)ctx;
+    look(data.ptr);
+    answer(sid, NR_STREAM_END);
+    return NR_OK;
+}
+static NrStatus stream_close(void *ctx, uint64_t sid) { (void)ctx, (void)sid; return NR_OK; }
+static void *const vtable[] = {(void *)init,     (void *)handle,      (void *)handle_raw,
+                               (void *)shutdown, (void *)stream_data, (void *)stream_close};
+static struct {
+    uint32_t abi_version, struct_size;
+    NrStr name, version;
+    void *plugin_ctx;
+    const void *vtable;
+} info = {1, 56, {0}, {0}, NULL, vtable};
+NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) { return (const NrPluginInfo *)&info; }
+"#;
+
+#[test]
+fn no_view_is_null_for_plugins_of_the_first_builds() {
+    let workshop = Workshop::new();
+    let host = Host::new();
+    let path = workshop.build("nulls", COUNTS_NULLS);
+    let plugin = host.load(PluginSpec::path("nulls", path)).unwrap();
+    for request in [Request::new(""), Request::new("").header("", "")] {
+        assert_eq!(*wait(plugin.call("any", request)).unwrap().body, [0]);
+    }
+    assert_eq!(*wait(plugin.call_raw("any", b"")).unwrap().body, [0]);
+    let request = Request::new("").header("a", "").header("", "b");
+    let mut stream = wait(plugin.stream("any", request)).unwrap();
+    wait(stream.send(b"")).unwrap();
+    assert_eq!(*wait(stream.next()).unwrap().unwrap().body, [0]);
+    assert!(wait(stream.next()).unwrap().is_none());
+    unload_clean(&host, &plugin);
+}
