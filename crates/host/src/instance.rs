@@ -621,15 +621,11 @@ impl Instance {
         }
     }
 
-    /// The status that a state hand-over failed with, if it did.
-    pub(crate) fn hand_over(&self, to: &Self) -> Result<(), NrStatus> {
-        match self.distance.export_state() {
-            None => Ok(()),
-            Some(Err(status)) => Err(status),
-            Some(Ok(state)) => match to.distance.import_state(&state) {
-                None | Some(NrStatus::Ok) => Ok(()),
-                Some(status) => Err(status),
-            },
+    /// Gives the plugin the state of another instance of it.
+    pub(crate) fn import(&self, state: &[u8]) -> Result<(), NrStatus> {
+        match self.distance.import_state(state) {
+            None | Some(NrStatus::Ok) => Ok(()),
+            Some(status) => Err(status),
         }
     }
 }

@@ -55,7 +55,7 @@ pub struct Limits {
     /// Messages that one channel of the plugin may hold.
     pub channel_messages_max: u32,
     /// How long a load may take: mapping the file, which runs its constructors, its entry function,
-    /// `attach`, `init` and `describe`. Then it is given up, on the thread that it runs on. In
+    /// `attach`, `init` and `describe`; and, again, what moves the state at a reload. Then it is given up, on the thread that it runs on. In
     /// milliseconds; 0: as long as it takes.
     pub load_timeout_ms: u64,
     /// How long an unload waits for calls to finish before it fails them. In milliseconds.

@@ -268,6 +268,8 @@ pub enum LoadStage {
     Init,
     /// Calls `describe` until it has described every entry.
     Describe,
+    /// Moves the state of the plugin before to this one.
+    HandOver,
 }
 
 impl fmt::Display for LoadStage {
@@ -279,6 +281,7 @@ impl fmt::Display for LoadStage {
             Self::Attach => "`attach`",
             Self::Init => "`init`",
             Self::Describe => "`describe`",
+            Self::HandOver => "`reload_export` or `reload_import`",
         })
     }
 }

@@ -30,7 +30,8 @@ use crate::{
     distance::Distance,
     error::ReloadError,
     instance::{Instance, Ready},
-    load::Source,
+    load::{LoadStage, Source},
+    loading::{self, Loading},
     table, timer,
 };
 
@@ -95,7 +96,7 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
 
 /// Moves the state from the paused instance to the new one, if its calls end in time.
 fn hand_over(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     old: &'static Instance,
     new: &'static Instance,
 ) -> Result<(), ReloadError> {
@@ -107,9 +108,25 @@ fn hand_over(
     if !in_time && !shared.is_unloaded() {
         return Err(ReloadError::StillBusy { name: name(), drain_ms });
     }
-    // This thread is inside both before it looks for an unload: one that comes later waits for it.
-    let hand_over = || (!shared.is_unloaded()).then(|| old.hand_over(new));
-    match new.inside(|| old.inside(hand_over)).flatten().flatten() {
+    let state_of_old = {
+        let shared = shared.clone();
+        // Its thread is inside both before it looks for an unload: one that comes later waits for it.
+        // It has left the old one before the new one runs: should that never return, the old one can
+        // still be reloaded.
+        move || {
+            new.inside(|| {
+                let export = || (!shared.is_unloaded()).then(|| old.distance.export_state());
+                let exported = old.inside(export).flatten()?;
+                Some(exported.map_or(Ok(()), |state| new.import(&state?)))
+            })
+        }
+    };
+    let hand_over = move |loading: &Loading| {
+        loading.begin(LoadStage::HandOver)?;
+        Ok(state_of_old())
+    };
+    let limit_ms = new.limits.load_timeout_ms;
+    match loading::within(&shared.spec.name, limit_ms, hand_over, drop)?.flatten() {
         Some(Ok(())) => Ok(()),
         Some(Err(status)) => Err(ReloadError::HandOver { name: name(), status }),
         None => Err(ReloadError::Unloaded { name: name() }),

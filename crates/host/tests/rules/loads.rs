@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use becket_host::{Host, Limits, LoadError, LoadStage, PluginSpec, ReloadError};
+use becket_host::{Host, Limits, LoadError, LoadStage, Plugin, PluginSpec, ReloadError};
 
 use crate::support::{logs, native::Workshop, unload_clean, wait::wait};
 
@@ -115,4 +115,32 @@ fn a_reload_to_a_file_that_hangs_keeps_what_runs_and_the_repaired_file_is_loaded
     assert_eq!(*wait(plugin.call_raw("echo", b"new")).unwrap().body, *b"new");
     drop(let_go(&workshop));
     unload_clean(&host, &plugin);
+}
+
+#[test]
+fn a_hand_over_that_hangs_keeps_what_runs_and_the_repaired_file_is_loaded() {
+    let workshop = Workshop::new();
+    let host = Host::new();
+    let build = |version: &str, definitions: &str| {
+        let source = include_str!("reloaded.c");
+        let head = format!("#define _GNU_SOURCE\n#define VERSION {version:?}\n#define STATE\n");
+        workshop.build("hands_over", &format!("{head}{definitions}\n{source}"))
+    };
+    let ask = |plugin: &Plugin, entry: &str| {
+        let response = wait(plugin.call_raw(entry, b"")).unwrap();
+        String::from_utf8(response.body.to_vec()).unwrap()
+    };
+    let limits = Limits { load_timeout_ms: 1000, ..Limits::default() };
+    let spec = PluginSpec::path("hands_over", build("one", "")).limits(limits);
+    let plugin = host.load(spec).unwrap();
+    assert_eq!(ask(&plugin, "count"), "1");
+    build("two", "#define IMPORT_HANGS");
+    match wait(plugin.reload()) {
+        Err(ReloadError::Load(LoadError::TimedOut { stage: LoadStage::HandOver, .. })) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((ask(&plugin, "version"), ask(&plugin, "count")), ("one".into(), "2".into()));
+    build("three", "");
+    while let Err(ReloadError::Load(LoadError::TimedOut { .. })) = wait(plugin.reload()) {}
+    assert_eq!((ask(&plugin, "version"), ask(&plugin, "count")), ("three".into(), "3".into()));
 }

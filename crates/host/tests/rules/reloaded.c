@@ -2,7 +2,7 @@
 /*
  * A plugin that is replaced by another version of itself. Defined in front of
  * this text: VERSION; STATE, if it hands its count over; ONE_AT_A_TIME, if it
- * is not thread-safe; INIT_FAILS, EXPORT_FAILS, IMPORT_FAILS.
+ * is not thread-safe; INIT_FAILS, EXPORT_FAILS, IMPORT_FAILS, IMPORT_HANGS.
  *
  *   version  answers VERSION
  *   later    answers VERSION from a timer; as a stream, with the end
@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "becket.h"
 #include "nylon_ring.h"
@@ -143,6 +144,11 @@ static NrStatus reload_export(void *ctx, NrOwnedBytes *out) {
 static NrStatus reload_import(void *ctx, NrBytes state) {
     (void)ctx;
     unsigned long value;
+#ifdef IMPORT_HANGS
+    for (;;) {
+        pause();
+    }
+#endif
 #ifdef IMPORT_FAILS
     return NR_INVALID;
 #endif
