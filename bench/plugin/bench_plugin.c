@@ -352,7 +352,7 @@ NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void)
         .version = NR_STR("1"),
         .vtable = &V1_VTABLE,
         .vtable_size = sizeof(NrPluginVTable),
-        .flags = BK_PLUGIN_THREAD_SAFE | BK_PLUGIN_MAY_UNLOAD,
+        .flags = BK_PLUGIN_THREAD_SAFE | BK_PLUGIN_MAY_UNLOAD | BK_PLUGIN_NEVER_BLOCKS,
         .attach = v1_attach,
     };
     return &info;

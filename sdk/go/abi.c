@@ -196,7 +196,8 @@ static const NrPluginVTable vtable = {
 
 BkGoInstance *bk_go_instance_new(uint32_t index, const char *name, uint32_t name_len,
                                  const char *version, uint32_t version_len, const char *config,
-                                 uint32_t config_len, int exports, int imports) {
+                                 uint32_t config_len, int exports, int imports,
+                                 int never_blocks) {
     BkGoInstance *self = calloc(1, sizeof *self);
     if (self == NULL)
         return NULL;
@@ -214,7 +215,7 @@ BkGoInstance *bk_go_instance_new(uint32_t index, const char *name, uint32_t name
     self->info.vtable = &self->vtable;
     self->info.vtable_size = sizeof self->vtable;
     /* Not MAY_UNLOAD: the threads of a Go runtime never end. */
-    self->info.flags = BK_PLUGIN_THREAD_SAFE;
+    self->info.flags = BK_PLUGIN_THREAD_SAFE | (never_blocks ? BK_PLUGIN_NEVER_BLOCKS : 0);
     self->info.config_default = str(config, config_len);
     self->info.attach = on_attach;
     return self;

@@ -29,7 +29,8 @@ typedef struct BkGoState {
 /* NULL: out of memory. The texts must stay. */
 BkGoInstance *bk_go_instance_new(uint32_t index, const char *name, uint32_t name_len,
                                  const char *version, uint32_t version_len, const char *config,
-                                 uint32_t config_len, int exports, int imports);
+                                 uint32_t config_len, int exports, int imports,
+                                 int never_blocks);
 void bk_go_set_str(NrStr *out, const char *text, uint32_t len);
 NrStatus bk_go_export(NrOwnedBytes *out, const uint8_t *bytes, uint64_t len);
 

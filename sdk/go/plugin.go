@@ -59,6 +59,8 @@ type Plugin struct {
 	entries []entry
 	byName  map[string]uint32
 
+	neverBlocks bool
+
 	onInit     func() error
 	onShutdown func()
 	onExport   func() ([]byte, error)
@@ -135,6 +137,13 @@ func (p *Plugin) OnReload(export func() ([]byte, error), restore func(state []by
 	p.hook(func() { p.onExport, p.onImport = export, restore })
 }
 
+// NeverBlocks promises that no synchronous handler ever blocks or computes for
+// long: the host may then call them on the threads of its callers, which may be
+// those of an async executor. Without it they are called on worker threads.
+// Handlers on goroutines are called from neither. A plugin that is found stuck
+// on a caller's thread runs on workers until its next load.
+func (p *Plugin) NeverBlocks() { p.hook(func() { p.neverBlocks = true }) }
+
 // ConfigDefault is the configuration, a JSON object, that the plugin runs with
 // where the host's says nothing.
 func (p *Plugin) ConfigDefault(json string) { p.hook(func() { p.config = json }) }
@@ -192,7 +201,8 @@ func (p *Plugin) build() {
 	p.c = C.bk_go_instance_new(C.uint32_t(len(list)),
 		C.CString(p.name), C.uint32_t(len(p.name)),
 		C.CString(p.version), C.uint32_t(len(p.version)),
-		C.CString(p.config), C.uint32_t(len(p.config)), cBool(p.onExport != nil), cBool(p.onImport != nil))
+		C.CString(p.config), C.uint32_t(len(p.config)), cBool(p.onExport != nil), cBool(p.onImport != nil),
+		cBool(p.neverBlocks))
 	list = append(list, p)
 	plugins.Store(&list)
 }

@@ -22,6 +22,7 @@ pub const flag_thread_safe: u32 = 1;
 pub const flag_multi_instance: u32 = 2;
 pub const flag_wants_coroutine: u32 = 4;
 pub const flag_may_unload: u32 = 8;
+pub const flag_never_blocks: u32 = 16;
 
 /// Any number may occur; one without a name counts as an error.
 pub const Status = enum(u32) {

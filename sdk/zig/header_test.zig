@@ -46,6 +46,7 @@ test "every constant is the header's" {
     try std.testing.expectEqual(header.BK_PLUGIN_MULTI_INSTANCE, abi.flag_multi_instance);
     try std.testing.expectEqual(header.BK_PLUGIN_WANTS_COROUTINE, abi.flag_wants_coroutine);
     try std.testing.expectEqual(header.BK_PLUGIN_MAY_UNLOAD, abi.flag_may_unload);
+    try std.testing.expectEqual(header.BK_PLUGIN_NEVER_BLOCKS, abi.flag_never_blocks);
     try std.testing.expectEqual(header.BK_LOG_TRACE, @backingInt(abi.Level.trace));
     try std.testing.expectEqual(header.BK_METRIC_HISTOGRAM, @backingInt(abi.MetricKind.histogram));
     try std.testing.expectEqual(header.BK_ENTRY_BIDIRECTIONAL, @backingInt(abi.Kind.bidirectional));

@@ -23,10 +23,11 @@ const NAME: &str = "becket-gateway";
 const PATH: &str = "/bench/hello";
 
 const NOTES: &str = "\
-Requests per second of `wrk -t2 -c64` over HTTP/1.1 with keep-alive, each server in its turn, both \
-on one tokio runtime in one process, `wrk` on the same CPUs. Both answer the same head and the same \
-13 bytes; the gateway's come from the plugin's entry `hello` (`bench/plugin/bench_plugin.c`), which \
-is given method, path and headers.
+Requests per second of `wrk -t2 -c64` over HTTP/1.1 with keep-alive, each server in its turn, all on \
+one tokio runtime in one process, `wrk` on the same CPUs. They answer the same head and the same 13 \
+bytes; the gateway's come from the plugin's entry `hello` (`bench/plugin/bench_plugin.c`), which is \
+given method, path and headers. It declares that it never blocks, so it runs on the threads that serve \
+the requests; on workers it runs as a plugin does that declares nothing.
 ";
 
 /// Measures the group.
@@ -35,26 +36,33 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
         true => (3, Duration::from_secs(1)),
         false => (9, Duration::from_secs(3)),
     };
+    // As `becket serve` has them.
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 1;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
         .enable_all()
         .build()
         .map_err(|source| BenchError::System { what: "start a tokio runtime", source })?;
     let control = Control::copy("gateway")?;
-    let gateway = runtime.block_on(async {
+    let start = |dispatch: &str| {
         let config = format!(
             "listen = \"127.0.0.1:0\"\nwatch = false\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [plugins.bench]\npath = {:?}\n",
+             [plugins.bench]\npath = {:?}\ndispatch = {dispatch:?}\n",
             control.path()
         );
         let config =
             Config::parse(&config, "bench.toml").map_err(|error| BenchError::host(NAME, error))?;
-        Gateway::start(config, Host::new()).await.map_err(|error| BenchError::host(NAME, error))
-    })?;
+        let started = runtime.block_on(Gateway::start(config, Host::new()));
+        started.map_err(|error| BenchError::host(NAME, error))
+    };
+    let (gateway, offloaded) = (start("auto")?, start("worker")?);
     let plain = runtime.block_on(plain::start())?;
-    let servers = [gateway.addr(), plain];
-    check(NAME, "the answer", wrk::answer(plain, PATH)?, wrk::answer(gateway.addr(), PATH)?)?;
+    let servers = [gateway.addr(), offloaded.addr(), plain];
+    for gateway in [&gateway, &offloaded] {
+        check(NAME, "the answer", wrk::answer(plain, PATH)?, wrk::answer(gateway.addr(), PATH)?)?;
+    }
 
-    let mut rates = [Vec::new(), Vec::new()];
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     for repetition in 0..repetitions {
         for turn in 0..servers.len() {
             let index = (repetition + turn) % servers.len();
@@ -64,14 +72,16 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
             rates.push(wrk::requests_per_second(*addr, PATH, duration)?);
         }
     }
-    runtime.block_on(gateway.drain(Duration::from_secs(1)));
+    for gateway in [gateway, offloaded] {
+        runtime.block_on(gateway.drain(Duration::from_secs(1)));
+    }
 
     Ok(Group {
         name: "gateway",
         title: "The gateway",
         notes: NOTES.to_owned(),
         floors: 0,
-        columns: ["Becket", "hyper by itself"].map(str::to_owned).into(),
+        columns: ["Becket", "Becket, on workers", "hyper by itself"].map(str::to_owned).into(),
         shape: Shape::Columns,
         rows: vec![Row {
             name: "unary entry, requests/s".to_owned(),

@@ -158,6 +158,7 @@ typedef struct NrPluginVTable {
 #define BK_PLUGIN_MULTI_INSTANCE 2u  /* several instances of one file may live */
 #define BK_PLUGIN_WANTS_COROUTINE 4u /* handlers run on coroutines; wants THREAD_SAFE too */
 #define BK_PLUGIN_MAY_UNLOAD 8u      /* after shutdown the image may be unmapped */
+#define BK_PLUGIN_NEVER_BLOCKS 16u   /* no function blocks: it may run on callers' threads */
 
 #define NR_PLUGIN_INFO_SIZE_DOCUMENTED 56u
 

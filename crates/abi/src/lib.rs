@@ -60,9 +60,9 @@ pub use crate::api::{
 pub use crate::host::{NrHostExt, NrHostVTable};
 pub use crate::linked::LinkedPlugin;
 pub use crate::plugin::{
-    BK_ENTRY_UNKNOWN, BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE,
-    BK_PLUGIN_WANTS_COROUTINE, GetPluginFn, NR_ABI_VERSION, NR_ENTRY_SYMBOL, NrPluginInfo,
-    NrPluginVTable,
+    BK_ENTRY_UNKNOWN, BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_NEVER_BLOCKS,
+    BK_PLUGIN_THREAD_SAFE, BK_PLUGIN_WANTS_COROUTINE, GetPluginFn, NR_ABI_VERSION, NR_ENTRY_SYMBOL,
+    NrPluginInfo, NrPluginVTable,
 };
 pub use crate::request::{NrHeader, NrRequest};
 pub use crate::status::NrStatus;

@@ -36,6 +36,11 @@ pub const BK_PLUGIN_WANTS_COROUTINE: u32 = 1 << 2;
 /// Flag: once `shutdown` has returned no thread of the plugin runs its code, and no pointer into
 /// its image is left behind: the host may unmap it.
 pub const BK_PLUGIN_MAY_UNLOAD: u32 = 1 << 3;
+/// Flag: no function of the plugin ever blocks or computes for long, so the host may call `handle`,
+/// `stream_*` and the `release` of an owned answer on its callers' threads, which may be those of
+/// an async executor. Without it they run on worker threads of the plugin. A plugin that is found
+/// stuck on a caller's thread loses the benefit until its next load.
+pub const BK_PLUGIN_NEVER_BLOCKS: u32 = 1 << 4;
 
 /// What the plugin is, and where its functions are.
 #[repr(C)]

@@ -16,6 +16,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+/// How long connections that were cut have to end. One poll of each is enough.
+const CUT_GRACE: Duration = Duration::from_millis(250);
+
 /// How far a listener is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Phase {
@@ -96,7 +99,8 @@ impl Connections {
             Err(_) => (self.open(), in_flight()),
         };
         self.advance(Phase::Cut);
-        self.all_closed().await;
+        // A task that a plugin holds on its thread does not end, and is not waited for.
+        let _ = timeout(CUT_GRACE, self.all_closed()).await;
         cut
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use becket_host::{Host, LinkedPlugin, Plugin};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 
 use crate::admin::Admin;
 use crate::config::Config;
@@ -33,7 +34,8 @@ impl Builder {
         self
     }
 
-    /// Loads the plugins into `host` and begins to listen. Runs on the caller's tokio runtime.
+    /// Loads the plugins into `host` and begins to listen. Runs on the caller's tokio runtime, which
+    /// the host is told of ([`Host::set_executor`]).
     ///
     /// # Errors
     /// [`GatewayError`]; plugins that were loaded for it are unloaded again.
@@ -100,6 +102,10 @@ impl Gateway {
         listener: (TcpListener, SocketAddr),
         admin: Option<(TcpListener, SocketAddr)>,
     ) -> Result<Self, GatewayError> {
+        // A plugin that declares that it never blocks runs on the runtime's threads, but for one.
+        let runtime = Handle::current();
+        let threads = runtime.metrics().num_workers();
+        host.set_executor(threads, move || drop(runtime.spawn(async {})));
         let stats = Arc::new(Stats::default());
         let (table, listing, dead) = Table::build(&config, plugins, &stats, None);
         if let Some(dead) = dead.into_iter().next() {

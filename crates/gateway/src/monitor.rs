@@ -17,7 +17,7 @@
 use becket_host::{Host, Latency, PluginSnapshot};
 use becket_ipc::monitor::{ExportError, Exporter, Histogram, PluginReport};
 
-/// Shows the plugins of a host, and the runtime of its coroutines while it has one.
+/// Shows the plugins of a host, and the runtimes of their coroutines while they have any.
 ///
 /// The exporter keeps the host; the plugins of a host that is shut down are gone from it.
 ///

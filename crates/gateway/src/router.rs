@@ -301,7 +301,8 @@ impl Table {
             return Some(Found::Held);
         }
         Some(Found::Route(Routed::Opaque(Box::new(Route {
-            entry: opaque.plugin.entry(entry).ok()?,
+            // A request runs none of the plugin's code here, and waits for nothing.
+            entry: opaque.plugin.entry_later(entry),
             kind: None,
             content_type: None,
             timeout: None,

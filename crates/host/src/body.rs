@@ -9,7 +9,8 @@
 //! # Invariants
 //!
 //! 1. An owned body holds its instance: the plugin's image is not unmapped before `release` ran.
-//! 2. `release` runs exactly once.
+//! 2. `release` runs exactly once: on the thread that drops the body only if the plugin's code may
+//!    run there, else on a worker of the plugin ([`Instance::release`]).
 
 use std::{ffi::c_void, fmt, ops::Deref, ptr::NonNull};
 
@@ -149,8 +150,30 @@ pub(crate) struct OwnedBody {
     ptr: NonNull<u8>,
     len: usize,
     owner_ctx: *mut c_void,
-    release: Option<unsafe extern "C" fn(*mut c_void, *const u8, u64)>,
+    release: Option<ReleaseFn>,
     instance: &'static Instance,
+}
+
+type ReleaseFn = unsafe extern "C" fn(*mut c_void, *const u8, u64);
+
+/// Bytes in the plugin's memory that nobody reads any more, and that are still to be released.
+#[must_use]
+pub(crate) struct OwnedBytes {
+    ptr: NonNull<u8>,
+    len: usize,
+    owner_ctx: *mut c_void,
+    release: ReleaseFn,
+}
+
+impl OwnedBytes {
+    /// Gives them back to the plugin. Runs its code: the caller keeps the instance.
+    pub(crate) fn release(self) {
+        // SAFETY: the plugin gave this function for these bytes; this is the only call, since it
+        // takes the value, and there is one for each body; the caller keeps the image mapped.
+        let run = || unsafe { (self.release)(self.owner_ctx, self.ptr.as_ptr(), self.len as u64) };
+        // It may call the host, also where a host function drops the last of the bytes.
+        reentry::outside(run);
+    }
 }
 
 impl OwnedBody {
@@ -169,6 +192,19 @@ impl OwnedBody {
         Self { ptr, len, owner_ctx: raw.owner_ctx, release: raw.release, instance }
     }
 
+    /// Releases the bytes on this thread, which the plugin's code runs on anyway.
+    pub(crate) fn release_here(mut self) {
+        if let Some(bytes) = self.take() {
+            bytes.release();
+        }
+    }
+
+    /// The bytes, if they are to be released.
+    fn take(&mut self) -> Option<OwnedBytes> {
+        let (ptr, len, owner_ctx) = (self.ptr, self.len, self.owner_ctx);
+        self.release.take().map(|release| OwnedBytes { ptr, len, owner_ctx, release })
+    }
+
     /// Forgets the bytes without releasing them: they are the plugin's again.
     pub(crate) fn give_back(mut self) {
         self.release = None;
@@ -178,21 +214,17 @@ impl OwnedBody {
 impl AsRef<[u8]> for OwnedBody {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: `new`'s caller promised `len` readable, unchanging bytes until `release`, which
-        // runs in `drop`, after this borrow.
+        // runs after `drop`, so after this borrow.
         unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
     }
 }
 
 impl Drop for OwnedBody {
     fn drop(&mut self) {
-        if let Some(release) = self.release {
-            // SAFETY: the plugin gave this function for these bytes; this is the only call, since
-            // the value is dropped once; the image is still mapped because `hold` counts us.
-            let run = || unsafe { release(self.owner_ctx, self.ptr.as_ptr(), self.len as u64) };
-            // It may call the host, also where a host function drops the last of the bytes.
-            reentry::outside(run);
+        match self.take() {
+            Some(bytes) => self.instance.release(bytes),
+            None => self.instance.let_go(),
         }
-        self.instance.let_go();
     }
 }
 
@@ -201,6 +233,8 @@ impl Drop for OwnedBody {
 unsafe impl Send for OwnedBody {}
 // SAFETY: shared access only reads the bytes, which do not change.
 unsafe impl Sync for OwnedBody {}
+// SAFETY: as for `OwnedBody`; nothing reads the bytes any more.
+unsafe impl Send for OwnedBytes {}
 
 #[cfg(test)]
 mod tests {

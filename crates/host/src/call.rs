@@ -9,8 +9,8 @@
 //!   drop while pending ─▶ slot abandoned, plugin told
 //! ```
 //!
-//! The plugin runs on the caller's thread, unless its route says otherwise: then `handle` runs on
-//! a worker of the plugin and the caller waits like for any late answer.
+//! `handle` runs on a worker of the plugin, and the caller waits like for any late answer; or, if the
+//! plugin declared that it never blocks, on the caller's thread ([`crate::routing`]).
 //!
 //! # Invariants
 //!
@@ -20,6 +20,7 @@
 
 use std::{
     future::Future,
+    mem,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
@@ -38,9 +39,11 @@ use crate::{
     distance::Distance,
     error::CallError,
     frame::CallFrame,
-    instance::{Instance, Route},
+    instance::Instance,
+    jobs::Job,
     plugin::{self, Entered, EntryName, NotEntered, OwnedEntry, Shared},
     request::{AnyRequest, Request},
+    routing::{Handled, Route},
     table::{self, Outcome, Slot},
     thread,
     timer::{self, Sleep},
@@ -170,7 +173,7 @@ impl Future for Call<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let State::Start(input) = &this.state {
+        if let State::Start(input) = &mut this.state {
             let entered = match this.shared.enter() {
                 Ok(entered) => entered,
                 Err(NotEntered::Paused) => {
@@ -257,7 +260,7 @@ fn begin(
 fn start(
     shared: &Arc<Shared>,
     entry: EntryName<'_>,
-    input: &Input<'_>,
+    input: &mut Input<'_>,
     timeout: Timeout,
     entered: &Entered,
     slot: &'static Slot,
@@ -268,14 +271,15 @@ fn start(
     slot.set_deadline_ms(timeout.relative(instance.limits.deadline_ms));
     let span = span(shared, entry, sid);
     if entry.is_for_coroutine(instance) {
-        let call = Apart { entry: entry.to_owned(), input: input.to_owned(), slot, sid };
+        let call = Apart { entry: entry.to_owned(), input: input.take(), slot, sid };
         let timeout = timeout.duration(instance.limits.deadline_ms);
         return call.start_on_coroutine(shared, instance, timeout, span);
     }
-    if instance.route() != Route::Caller || instance.distance.would_wait() {
-        let call = Apart { entry: entry.to_owned(), input: input.to_owned(), slot, sid };
+    // Before the thread is marked as inside.
+    let Some(_lent) = instance.lend() else {
+        let call = Apart { entry: entry.to_owned(), input: input.take(), slot, sid };
         return call.start(shared, instance, timeout.duration(instance.limits.deadline_ms), span);
-    }
+    };
 
     let tally = shared.counters.of(entered.record());
     let weight = tally.sample_weight();
@@ -288,22 +292,24 @@ fn start(
             })
         })
     };
-    if frame.answered.get() {
-        slot.release(sid);
-        if let Some(began) = began {
-            tally.latency(began.elapsed(), weight);
+    match Handled::of(status, frame.answered.get()) {
+        Handled::Answered => {
+            slot.release(sid);
+            if let Some(began) = began {
+                tally.latency(began.elapsed(), weight);
+            }
+            Started::Answered
         }
-        if status.is_ok() {
-            return Started::Answered;
+        Handled::Refused(status) if slot.withdraw(sid) => {
+            shared.counters.one(Count::RefusedByHandle);
+            Started::Failed(plugin::refused(shared, entry, status))
         }
-    } else if status.is_ok() {
-        let timeout = timeout.duration(instance.limits.deadline_ms);
-        return Started::Waiting(Waiting::new(slot, sid, instance, timeout, span));
-    } else {
-        slot.abandon(sid);
+        // Not answered yet; or refused, but another thread of the plugin answered before.
+        Handled::Later | Handled::Refused(_) => {
+            let timeout = timeout.duration(instance.limits.deadline_ms);
+            Started::Waiting(Waiting::new(slot, sid, instance, timeout, span))
+        }
     }
-    shared.counters.one(Count::RefusedByHandle);
-    Started::Failed(plugin::refused(shared, entry, status))
 }
 
 /// Counts the answer in a frame.
@@ -332,18 +338,7 @@ impl Apart {
         span: Span,
     ) -> Started {
         let waiting = Waiting::new(self.slot, self.sid, instance, timeout, span.clone());
-        let on_probation = instance.route() == Route::Probation;
-        let queued = instance.run_apart(Box::new(move || {
-            let began = Instant::now();
-            let status = span.in_scope(|| instance.inside(|| self.handle(instance))).flatten();
-            if on_probation && status.is_some() {
-                instance.returned_on_probation(began.elapsed());
-            }
-            if let Some(status) = status.filter(|status| !status.is_ok()) {
-                // Fails the call, unless an answer was given before and taken already.
-                let _ = self.slot.complete(self.sid, || Outcome::Refused(status));
-            }
-        }));
+        let queued = instance.offload(Box::new(Offloaded { call: self, instance, span }));
         if queued.is_ok() {
             return Started::Waiting(waiting);
         }
@@ -368,9 +363,7 @@ impl Apart {
         let handler = instance.make_handler(sid, None);
         let entry = self.entry.clone();
         let spawned = instance.spawn_handler(entry.get().name(), &handler, move || {
-            if let Some(status) = self.handle(instance).filter(|status| !status.is_ok()) {
-                let _ = slot.complete(sid, || Outcome::Refused(status));
-            }
+            self.run(instance);
         });
         let Err(why) = spawned else { return Started::Waiting(waiting) };
         shared.counters.one(Count::QuotaRefused);
@@ -378,14 +371,37 @@ impl Apart {
         Started::Failed(no_coroutine(instance, why))
     }
 
-    /// `None` if the caller gave up while the call was queued. This thread is inside: until the
-    /// call is seen to be open, nothing else need keep the instance. (A coroutine keeps it itself.)
-    fn handle(&self, instance: &'static Instance) -> Option<NrStatus> {
-        self.slot.is_open(self.sid).then(|| {
-            self.input.with(|request, payload| {
-                instance.distance.handle(self.entry.get().at(instance), self.sid, request, payload)
-            })
-        })
+    /// Runs `handle`, unless the caller gave up while the call was queued. This thread is inside:
+    /// until the call is seen to be open, nothing else need keep the instance. (A coroutine keeps it
+    /// itself.)
+    fn run(&self, instance: &'static Instance) {
+        if !self.slot.is_open(self.sid) {
+            return;
+        }
+        let status = self.input.with(|request, payload| {
+            instance.distance.handle(self.entry.get().at(instance), self.sid, request, payload)
+        });
+        // An answer went to the slot, and what comes second there is refused.
+        if let Handled::Refused(status) = Handled::of(status, false) {
+            let _ = self.slot.complete(self.sid, || Outcome::Refused(status));
+        }
+    }
+}
+
+/// It, queued for a worker.
+struct Offloaded {
+    call: Apart,
+    instance: &'static Instance,
+    span: Span,
+}
+
+impl Job for Offloaded {
+    fn run(self: Box<Self>) {
+        self.span.in_scope(|| self.instance.inside(|| self.call.run(self.instance)));
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.call.slot.is_open(self.call.sid)
     }
 }
 
@@ -577,16 +593,20 @@ pub(crate) fn now(
     if let Some(began) = began {
         tally.latency(began.elapsed(), weight);
     }
-    if !status.is_ok() {
-        tally.one(Count::RefusedByHandle);
-        return Err(plugin::refused(shared, entry, status));
+    match Handled::of(status, frame.answered.get()) {
+        Handled::Answered => {
+            count_answer(tally, &frame);
+            Ok(frame.into_response())
+        }
+        Handled::Later => {
+            tally.one(Count::NotAnswered);
+            Err(CallError::NotAnswered)
+        }
+        Handled::Refused(status) => {
+            tally.one(Count::RefusedByHandle);
+            Err(plugin::refused(shared, entry, status))
+        }
     }
-    if frame.answered.get() {
-        count_answer(tally, &frame);
-        return Ok(frame.into_response());
-    }
-    tally.one(Count::NotAnswered);
-    Err(CallError::NotAnswered)
 }
 
 /// Calls an entry whose answer nobody awaits.
@@ -631,9 +651,11 @@ impl Input<'_> {
         }
     }
 
-    fn to_owned(&self) -> OwnedInput {
+    /// What goes to another thread: given away if it was, else copied.
+    fn take(&mut self) -> OwnedInput {
         match self {
-            Self::Request(request) => OwnedInput::Request(request.get().clone()),
+            Self::Request(AnyRequest::Owned(request)) => OwnedInput::Request(mem::take(request)),
+            Self::Request(AnyRequest::Borrowed(request)) => OwnedInput::Request(request.clone()),
             Self::Raw(payload) => OwnedInput::Raw(Bytes::copy_from_slice(payload)),
         }
     }

@@ -47,6 +47,7 @@ pub(crate) enum Count {
     AnswersInvalid,
     Backpressure,
     Blocked,
+    Revoked,
     Reloads,
     ReloadFailures,
     LatencyNanos,

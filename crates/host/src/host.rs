@@ -7,11 +7,11 @@ use futures_lite::future::zip;
 use parking_lot::Mutex;
 
 use crate::{
-    coroutine::Pool,
     error::UnloadError,
     instance::{Instance, Ready},
     load::LoadError,
     plugin::{Plugin, Shared},
+    routing::Executor,
     spec::PluginSpec,
 };
 
@@ -37,7 +37,8 @@ pub struct Host {
 struct Inner {
     plugins: Mutex<Plugins>,
     search_path: Arc<[PathBuf]>,
-    coroutines: Arc<Pool>,
+    coroutine_workers: Option<usize>,
+    executor: Arc<Executor>,
 }
 
 #[derive(Default)]
@@ -82,8 +83,8 @@ impl HostBuilder {
         self
     }
 
-    /// Threads for the plugins whose handlers run on coroutines, started when the first of those is
-    /// called. Without this, one for each CPU that the process may use.
+    /// Threads of each plugin whose handlers run on coroutines, started when it is first called.
+    /// Without this, one for each CPU that the process may use.
     #[must_use]
     pub fn coroutine_workers(mut self, workers: usize) -> Self {
         self.coroutine_workers = Some(workers);
@@ -96,7 +97,8 @@ impl HostBuilder {
         let inner = Inner {
             plugins: Mutex::default(),
             search_path: self.search_path.into(),
-            coroutines: Pool::new(self.coroutine_workers),
+            coroutine_workers: self.coroutine_workers,
+            executor: Executor::new(),
         };
         Host { inner: Arc::new(inner) }
     }
@@ -128,8 +130,13 @@ impl Host {
     /// [`LoadError`]; the host is as before.
     pub fn load(&self, spec: PluginSpec) -> Result<Plugin, LoadError> {
         self.inner.plugins.lock().check_name(spec.name())?;
-        let shared =
-            Shared::new(spec, self.inner.search_path.clone(), self.inner.coroutines.clone());
+        let inner = &self.inner;
+        let shared = Shared::new(
+            spec,
+            inner.search_path.clone(),
+            inner.coroutine_workers,
+            inner.executor.clone(),
+        );
         let Ready { instance, entries } = Instance::load(&shared, shared.next_generation())?;
         // Cannot be gone: nobody else has it.
         let _ = shared.put(instance, entries);
@@ -166,10 +173,28 @@ impl Host {
         self.inner.plugins.lock().by_name.values().cloned().collect()
     }
 
-    /// The runtime of the plugins whose handlers run on coroutines, to look at, while there is one.
+    /// The runtimes of the plugins whose handlers run on coroutines, to look at, while there are any.
     #[must_use]
-    pub fn coroutines(&self) -> Option<becket_coro::Handle> {
-        self.inner.coroutines.runtime()
+    pub fn coroutines(&self) -> Vec<becket_coro::Handle> {
+        self.plugins().iter().flat_map(Plugin::runtimes).collect()
+    }
+
+    /// Says how many threads the async executor has that calls this host, and how to wake one of them
+    /// that is idle; `wake` must not block.
+    ///
+    /// A plugin that declares that it never blocks runs on its callers' threads. With this, one
+    /// thread of the executor is always outside of plugins, and it is woken when another is stuck in
+    /// one, so that a declaration that is wrong stops nothing but its own calls. A gateway says it
+    /// for the runtime on which it is started. On tokio:
+    ///
+    /// ```
+    /// # fn set(host: &becket_host::Host, runtime: tokio::runtime::Handle) {
+    /// let threads = runtime.metrics().num_workers();
+    /// host.set_executor(threads, move || drop(runtime.spawn(async {})));
+    /// # }
+    /// ```
+    pub fn set_executor(&self, threads: usize, wake: impl Fn() + Send + Sync + 'static) {
+        self.inner.executor.set(threads, Arc::new(wake));
     }
 
     /// Unloads a plugin: new calls are refused at once, those in flight have `drain_ms` to finish.
@@ -186,6 +211,7 @@ impl Host {
     }
 
     /// Unloads every plugin, all at once, with this long to finish. Nothing is loaded afterwards.
+    /// Takes at most a second more, also if a thread never comes back from a plugin.
     pub async fn shutdown(&self, drain: Duration) -> ShutdownReport {
         let plugins = {
             let mut plugins = self.inner.plugins.lock();

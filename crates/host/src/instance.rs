@@ -20,11 +20,12 @@
 mod starting;
 
 use std::{
+    collections::HashMap,
     ffi::c_void,
     future::poll_fn,
     ptr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -42,41 +43,28 @@ use crate::{
     callbacks::{self, Leases},
     config::PluginConfig,
     context::HostContext,
-    coroutine::Coroutines,
-    counters::Count,
-    distance::{Distance, Inline},
-    jobs::{Full, Job, Jobs},
+    coroutine::{Coroutines, Pool},
+    distance::{Distance, Inline, Resolved},
+    jobs::Jobs,
     limits::{Dispatch, Limits},
     load::{self, EntryPoints, Image, InfoDefect, LoadError, LoadStage, Loaded},
     loading::Loading,
     plugin::{Entered, Shared},
     reentry::Mutex,
+    routing::Route,
     thread,
     timer::{self, PluginTimer},
 };
 
 pub(crate) use self::starting::Ready;
 
-/// Awaited calls that must return at once before calls move to their callers' threads.
-const PROBATION_CALLS: u32 = 8;
-
 /// How long a coroutine that did not listen to its end may take to wait once more, in the background:
 /// an unload has returned by then.
 const ABANDON_PATIENCE: Duration = Duration::from_secs(5);
 
-/// On which thread the next call runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Route {
-    /// The caller's.
-    Caller = 0,
-    /// A worker's, and it is watched how long it takes.
-    Probation = 1,
-    /// A worker's.
-    Worker = 2,
-    /// None: too many threads are stuck in the plugin.
-    Quarantined = 3,
-}
+/// How long the end of an instance waits, when a drain has waited before, for a thread that does not
+/// come back.
+const AFTER_DRAIN: Duration = Duration::from_millis(500);
 
 /// See the module's documentation. In the order of C, so that `context` is at its address.
 #[repr(C)]
@@ -90,12 +78,18 @@ pub(crate) struct Instance {
     pub(crate) limits: Limits,
     pub(crate) about: About,
     pub(crate) config: PluginConfig,
+    /// The ids of the entries that the plugin describes.
+    pub(crate) resolved: OnceLock<HashMap<String, Resolved>>,
     pub(crate) leases: Leases,
     pub(crate) coroutines: Coroutines,
-    dispatch: Dispatch,
-    route: AtomicU8,
-    probation: AtomicU32,
-    blocked: AtomicU32,
+    pub(crate) dispatch: Dispatch,
+    /// A [`Route`].
+    pub(crate) route: AtomicU8,
+    /// Threads that are stuck inside, and the most there were at once.
+    pub(crate) blocked: AtomicU32,
+    pub(crate) blocked_most: AtomicU32,
+    /// Those of them that are not workers of the plugin.
+    pub(crate) blocked_callers: AtomicU32,
     pub(crate) pending: AtomicU64,
     pub(crate) streams: AtomicU64,
     pub(crate) timers: Mutex<callbacks::TimerTable>,
@@ -106,8 +100,8 @@ pub(crate) struct Instance {
     stopped: AtomicBool,
     draining: AtomicBool,
     drain_wakers: Mutex<Vec<Waker>>,
-    /// Calls that run apart from their callers.
-    calls: Jobs,
+    /// What is offloaded from callers' threads.
+    pub(crate) calls: Jobs,
     /// What the plugin must be told, and its timers, one at a time.
     notices: Jobs,
     image: Mutex<Option<Image>>,
@@ -182,14 +176,10 @@ impl Instance {
             loaded.coroutine_stack_bytes,
             loaded.is_go,
             &spec.limits,
-            &plugin.coroutines,
+            Pool::new(&spec.name, plugin.coroutine_workers),
         )
         .map_err(|defect| LoadError::Coroutine { plugin: spec.name.clone(), defect })?;
-        let route = match spec.dispatch {
-            Dispatch::Caller => Route::Caller,
-            Dispatch::Auto => Route::Probation,
-            Dispatch::Worker => Route::Worker,
-        };
+        let route = Route::new(spec.dispatch, flags);
         let identity = Identity::of(&loaded.entry_points);
         identity.claim(&spec.name, flags)?;
         let queued_max = spec.limits.pending_max as usize + spec.limits.streams_max as usize;
@@ -212,12 +202,14 @@ impl Instance {
                 sha256: loaded.sha256,
             },
             config,
+            resolved: OnceLock::new(),
             leases: Leases::default(),
             coroutines,
             dispatch: spec.dispatch,
             route: AtomicU8::new(route as u8),
-            probation: AtomicU32::new(0),
             blocked: AtomicU32::new(0),
+            blocked_most: AtomicU32::new(0),
+            blocked_callers: AtomicU32::new(0),
             pending: AtomicU64::new(0),
             streams: AtomicU64::new(0),
             timers: Mutex::default(),
@@ -226,8 +218,8 @@ impl Instance {
             stopped: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             drain_wakers: Mutex::default(),
-            calls: Jobs::new(spec.limits.workers_max, queued_max),
-            notices: Jobs::new(1, queued_max + spec.limits.timers_max as usize),
+            calls: Jobs::new(spec.name.clone(), spec.limits.workers_max, queued_max),
+            notices: Jobs::new(spec.name.clone(), 1, queued_max + spec.limits.timers_max as usize),
             image: Mutex::new(Some(loaded.image)),
             identity,
         }));
@@ -262,6 +254,7 @@ impl Instance {
         let described = loading.begin(LoadStage::Describe).map(|()| instance.distance.entries());
         let entries = described.unwrap_or_default();
         instance.coroutines.set_entries(&entries);
+        instance.resolve_all(&entries);
         Ok(Ready { instance, entries: entries.into() })
     }
 
@@ -293,88 +286,6 @@ impl Instance {
         let is_instance = unsafe { HostContext::is_at(host_ctx.cast_const().cast()) };
         // SAFETY: only instances carry the mark, and they are never freed (invariant 1).
         is_instance.then(|| unsafe { &*instance })
-    }
-
-    // Routing.
-
-    /// On which thread the next call runs.
-    #[inline]
-    pub(crate) fn route(&self) -> Route {
-        match self.route.load(Ordering::Relaxed) {
-            0 => Route::Caller,
-            1 => Route::Probation,
-            2 => Route::Worker,
-            _ => Route::Quarantined,
-        }
-    }
-
-    /// A call on probation returned after `took`.
-    pub(crate) fn returned_on_probation(&self, took: Duration) {
-        if took >= self.block_report() {
-            self.probation.store(0, Ordering::Relaxed);
-        } else if self.probation.fetch_add(1, Ordering::Relaxed) + 1 >= PROBATION_CALLS {
-            self.change_route(Route::Probation, Route::Caller);
-        }
-    }
-
-    fn change_route(&self, from: Route, to: Route) -> bool {
-        self.route
-            .compare_exchange(from as u8, to as u8, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// How long a thread may stay inside before it counts as blocked.
-    pub(crate) fn block_report(&self) -> Duration {
-        Duration::from_millis(self.limits.block_report_ms.max(1))
-    }
-
-    /// A thread has been inside for too long.
-    pub(crate) fn blocked(&self, stuck_for: Duration) {
-        self.plugin.counters.one(Count::Blocked);
-        let blocked = self.blocked.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.dispatch == Dispatch::Worker {
-            return;
-        }
-        if self.dispatch == Dispatch::Auto {
-            self.change_route(Route::Caller, Route::Worker);
-            self.change_route(Route::Probation, Route::Worker);
-        }
-        tracing::warn!(
-            target: "becket::watchdog",
-            plugin = %self.plugin.spec.name,
-            stuck_for_ms = stuck_for.as_millis() as u64,
-            blocked,
-            "a thread is stuck inside the plugin",
-        );
-        if blocked >= self.limits.blocked_max {
-            self.route.store(Route::Quarantined as u8, Ordering::Relaxed);
-            tracing::error!(
-                target: "becket::watchdog",
-                plugin = %self.plugin.spec.name,
-                blocked,
-                "quarantined until its next reload",
-            );
-        }
-    }
-
-    /// A thread that had been reported came back.
-    pub(crate) fn unblocked(&self) {
-        self.blocked.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Threads that are stuck inside right now.
-    pub(crate) fn blocked_now(&self) -> u32 {
-        self.blocked.load(Ordering::Relaxed)
-    }
-
-    /// Runs a call on a worker of this plugin.
-    pub(crate) fn run_apart(&'static self, job: Job) -> Result<(), Full> {
-        self.calls.submit(job)
-    }
-
-    /// Calls that wait for a worker.
-    pub(crate) fn calls_queued(&self) -> u64 {
-        self.calls.queued()
     }
 
     // Notices.
@@ -551,20 +462,23 @@ impl Instance {
     /// calls have ended. Runs the plugin's code: polled on a thread that may block. Returns
     /// true if the image was unmapped.
     pub(crate) async fn shut_down(&'static self) -> bool {
-        let patience = Duration::from_millis(self.limits.drain_ms);
+        let patience = self.end_patience();
         // First what the plugin is to be told, since it may want to cancel its timers itself.
         let told = |this: &Self| this.untold.load(Ordering::SeqCst) == 0;
         or(self.until(told), timer::sleep(patience)).await;
         self.cancel_timers();
         // Handlers that go on have nobody to serve any more.
         self.coroutines.cancel_all();
-        or(self.until(Self::is_unused), timer::sleep(patience)).await;
+        or(self.until(Self::is_unused), timer::sleep(self.end_patience())).await;
         if self.coroutines.running() > 0 {
             self.coroutines.abandon_all();
             let none = |this: &Self| this.coroutines.running() == 0;
             or(self.until(none), timer::sleep(ABANDON_PATIENCE)).await;
         }
-        if !self.stop().await {
+        let is_stopped = self.stop().await;
+        self.calls.end();
+        self.notices.end();
+        if !is_stopped {
             // Ending a plugin under a thread that is inside would pull its memory from under it.
             tracing::warn!(
                 target: "becket::host",
@@ -590,6 +504,12 @@ impl Instance {
         // thread is inside, and nothing that leads into the image is held (invariant 2).
         unsafe { image.unmap() };
         true
+    }
+
+    /// How long its end waits for what still uses it. An unload has waited before.
+    fn end_patience(&self) -> Duration {
+        let patience = Duration::from_millis(self.limits.drain_ms);
+        if self.plugin.is_drain_over() { patience.min(AFTER_DRAIN) } else { patience }
     }
 
     /// Calls `shutdown` where the plugin is told things, so that no notice and no timer runs beside

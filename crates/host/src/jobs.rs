@@ -1,34 +1,65 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Work that must not run on a caller's thread, in order, on a bounded number of threads.
 //!
-//! Threads come from the process-wide pool of `blocking`; a queue borrows one while it has work
-//! and at most `running_max` at once, so that one plugin that blocks cannot take the others'.
-//!
-//! Jobs go through an unlimited channel; the bound, and who runs, is one word beside it: jobs
-//! counted in and not yet taken on, and threads borrowed.
+//! Each queue has threads of its own: at most `running_max`, started when there is work for one
+//! more, ended after [`LINGER`] without work. So threads that are stuck in one plugin are taken from
+//! no other. The queue, and the state of its threads, is under one lock that is held for a few
+//! instructions.
 //!
 //! ```text
-//!   submit   queued + 1, running + 1 if there may be one more ──▶ channel ──▶ a thread, if one more
-//!   thread   queued − 1: takes one from the channel and runs it, again
-//!            queued = 0: running − 1, and goes
+//!   submit   queue + 1; nobody is looking? wake an idle thread, or start one
+//!   thread   looking ──▶ takes a job; more in the queue? wakes the next ──▶ runs the job ──▶ again
+//!                  └───▶ nothing there ──▶ idle ──(woken)──▶ looking
 //! ```
+//!
+//! A thread is *looking* from the moment it is woken or started until it has been at the queue.
+//! There is one at most, which wakes the next before it runs anything: a burst of jobs costs a few
+//! wakes, and not one a job.
 //!
 //! # Invariants
 //!
-//! 1. A job is on the channel, or about to be put there, for each one in `queued` and for each
-//!    thread between counting one off and taking it: so that thread waits for a moment at most.
-//! 2. Whoever counts a job in sees the threads that will look again; if all that may be are
-//!    borrowed, one of them counts it off before it goes.
+//! 1. While the queue is not empty, a thread is looking, or `running_max` are running.
+//! 2. An idle thread is on the list of idle ones, or whoever took it off counted it as looking.
+//! 3. A job runs once or is dropped; none of either happens under the lock.
 
 use std::{
-    mem::ManuallyDrop,
+    collections::VecDeque,
+    mem::{self, ManuallyDrop},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, Builder, Thread},
+    time::{Duration, Instant},
 };
 
-use becket_chan::{Receiver, Sender, unlimited};
+use crate::reentry::Mutex;
 
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
+/// How long a thread waits for another job before it ends.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// Jobs that nobody wants any more are looked for when there are at least so many.
+const PURGE_MIN: usize = 64;
+
+/// What a queue runs.
+pub(crate) trait Job: Send {
+    /// Runs it.
+    fn run(self: Box<Self>);
+
+    /// False if nobody waits for it any more: then it may be dropped instead.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+}
+
+impl<F: FnOnce() + Send> Job for F {
+    fn run(self: Box<Self>) {
+        self();
+    }
+}
+
+type BoxedJob = Box<dyn Job>;
 
 /// The queue is at its bound.
 #[derive(Debug)]
@@ -36,79 +67,235 @@ pub(crate) struct Full;
 
 /// See the module's documentation.
 pub(crate) struct Jobs {
-    sender: Sender<Job>,
-    receiver: Receiver<Job>,
-    /// `running << 32 | queued`
-    word: AtomicU64,
-    running_max: u64,
-    queued_max: u64,
+    name: String,
+    state: Mutex<State>,
+    /// The length of the queue, to look at.
+    queued: AtomicU64,
+    running_max: u32,
+    queued_max: usize,
 }
 
-const QUEUED: u64 = u32::MAX as u64;
-const ONE_RUNNING: u64 = 1 << 32;
+#[derive(Default)]
+struct State {
+    queue: VecDeque<BoxedJob>,
+    idle: Vec<Arc<Sleeper>>,
+    /// Threads that are alive.
+    threads: u32,
+    /// A thread was woken or started, and has not been at the queue since.
+    looking: bool,
+    /// No more work is expected: threads end as soon as there is none.
+    ending: bool,
+    /// At this length the queue is searched for jobs that nobody wants.
+    purge_at: usize,
+}
+
+/// An idle thread.
+struct Sleeper {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+/// What is to be done when the lock is released.
+#[must_use]
+enum Next {
+    Nothing,
+    Wake(Arc<Sleeper>),
+    Start,
+}
+
+impl State {
+    /// Sees to invariant 1 after a job was put in or taken.
+    fn look(&mut self, running_max: u32) -> Next {
+        if self.looking || self.queue.is_empty() {
+            return Next::Nothing;
+        }
+        if let Some(sleeper) = self.idle.pop() {
+            self.looking = true;
+            return Next::Wake(sleeper);
+        }
+        if self.threads < running_max {
+            self.threads += 1;
+            self.looking = true;
+            return Next::Start;
+        }
+        Next::Nothing
+    }
+
+    /// Takes the jobs out that nobody wants, if it is time for that.
+    fn purge(&mut self, queued_max: usize) -> Vec<BoxedJob> {
+        let len = self.queue.len();
+        if len < self.purge_at.max(PURGE_MIN) && len < queued_max {
+            return Vec::new();
+        }
+        let (kept, purged): (Vec<_>, Vec<_>) =
+            mem::take(&mut self.queue).into_iter().partition(|job| job.is_wanted());
+        self.queue = kept.into();
+        // At least as many come before the next search as this one looked at and kept.
+        self.purge_at = self.queue.len() * 2;
+        purged
+    }
+}
 
 impl Jobs {
-    pub(crate) fn new(running_max: u32, queued_max: usize) -> Self {
-        let (sender, receiver) = unlimited();
+    /// A queue for `queued_max` jobs; its threads, at most `running_max`, are named `name`.
+    pub(crate) fn new(name: String, running_max: u32, queued_max: usize) -> Self {
         Self {
-            sender,
-            receiver,
-            word: AtomicU64::new(0),
-            running_max: u64::from(running_max.max(1)),
-            queued_max: (queued_max as u64).min(QUEUED),
+            name,
+            state: Mutex::default(),
+            queued: AtomicU64::new(0),
+            running_max: running_max.max(1),
+            queued_max,
         }
     }
 
-    /// Queues a job, and borrows a thread for the queue if it may have one more.
-    pub(crate) fn submit(&'static self, job: Job) -> Result<(), Full> {
-        let counted = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            let one_more = if word >> 32 < self.running_max { ONE_RUNNING } else { 0 };
-            (word & QUEUED < self.queued_max).then_some(word + 1 + one_more)
-        });
-        let before = counted.map_err(|_| Full)?;
-        // The queue holds a receiver and closes nothing: there is room always.
-        let put = self.sender.try_send(job);
-        debug_assert!(put.is_ok(), "an unlimited channel was full or closed");
-        if before >> 32 < self.running_max {
-            blocking::unblock(move || self.run()).detach();
+    /// Queues a job.
+    pub(crate) fn submit(&'static self, job: BoxedJob) -> Result<(), Full> {
+        self.put(job, self.queued_max)
+    }
+
+    /// Queues a job that must run, whatever the bound: there are no more of its kind than of
+    /// something else that is bounded.
+    pub(crate) fn submit_owed(&'static self, job: BoxedJob) {
+        // Not refused without a bound.
+        let _ = self.put(job, usize::MAX);
+    }
+
+    fn put(&'static self, job: BoxedJob, queued_max: usize) -> Result<(), Full> {
+        let mut state = self.state.lock();
+        let purged = state.purge(queued_max);
+        if state.queue.len() >= queued_max {
+            drop(state);
+            drop((purged, job));
+            return Err(Full);
         }
+        state.queue.push_back(job);
+        self.queued.store(state.queue.len() as u64, Ordering::Relaxed);
+        let next = state.look(self.running_max);
+        drop(state);
+        drop(purged);
+        self.go_on(next);
         Ok(())
     }
 
     /// Jobs that no thread has taken on yet.
     pub(crate) fn queued(&self) -> u64 {
-        self.word.load(Ordering::Relaxed) & QUEUED
+        self.queued.load(Ordering::Relaxed)
     }
 
-    fn run(&'static self) {
-        while self.count_off() {
-            let Ok(job) = self.receiver.recv().wait() else { return };
-            // A waker of the user's may panic: the queue goes on.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-                // To drop the payload may panic too.
-                let _kept = ManuallyDrop::new(payload);
-                tracing::error!(target: "becket::host", "a job of a plugin panicked");
+    /// No more work is expected: idle threads end, and others when they find no job.
+    pub(crate) fn end(&self) {
+        let idle = {
+            let mut state = self.state.lock();
+            state.ending = true;
+            mem::take(&mut state.idle)
+        };
+        // Not looking: there may be one more at the queue than usual, which finds nothing.
+        idle.iter().for_each(|sleeper| sleeper.wake());
+    }
+
+    fn go_on(&'static self, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Wake(sleeper) => sleeper.wake(),
+            Next::Start => {
+                let started = Builder::new().name(self.name.clone()).spawn(move || self.work());
+                if let Err(error) = started {
+                    // The next submit tries again.
+                    let mut state = self.state.lock();
+                    state.threads -= 1;
+                    state.looking = false;
+                    drop(state);
+                    tracing::error!(
+                        target: "becket::host",
+                        thread = self.name,
+                        %error,
+                        "a thread could not be started",
+                    );
+                }
             }
         }
     }
 
-    /// Counts a job off for the calling thread, or the thread, if there is none.
-    fn count_off(&self) -> bool {
-        let next = |word: u64| if word & QUEUED == 0 { word - ONE_RUNNING } else { word - 1 };
-        let counted =
-            self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| Some(next(word)));
-        counted.is_ok_and(|before| before & QUEUED != 0)
+    /// What a thread does.
+    fn work(&'static self) {
+        crate::thread::current().set_worker();
+        let sleeper =
+            Arc::new(Sleeper { thread: thread::current(), woken: AtomicBool::new(false) });
+        let mut is_looking = true;
+        loop {
+            let mut state = self.state.lock();
+            if mem::take(&mut is_looking) {
+                state.looking = false;
+            }
+            let Some(job) = state.queue.pop_front() else {
+                if state.ending {
+                    state.threads -= 1;
+                    return;
+                }
+                state.idle.push(sleeper.clone());
+                drop(state);
+                is_looking = self.sleep(&sleeper);
+                if !is_looking {
+                    return;
+                }
+                continue;
+            };
+            self.queued.store(state.queue.len() as u64, Ordering::Relaxed);
+            let next = state.look(self.running_max);
+            drop(state);
+            self.go_on(next);
+            run(job);
+        }
+    }
+
+    /// Waits to be woken; false if nobody did for long, and the thread is counted no more.
+    fn sleep(&self, sleeper: &Arc<Sleeper>) -> bool {
+        let until = Instant::now() + LINGER;
+        while !sleeper.woken.swap(false, Ordering::Acquire) {
+            let left = until.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                thread::park_timeout(left);
+                continue;
+            }
+            let mut state = self.state.lock();
+            if let Some(at) = state.idle.iter().position(|other| Arc::ptr_eq(other, sleeper)) {
+                state.idle.swap_remove(at);
+                state.threads -= 1;
+                return false;
+            }
+            // Somebody took it off the list and is about to wake it.
+            drop(state);
+            thread::park();
+        }
+        true
     }
 }
 
+impl Sleeper {
+    fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+fn run(job: BoxedJob) {
+    // A waker of the user's may panic: the queue goes on.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job.run())) {
+        // To drop the payload may panic too.
+        let _kept = ManuallyDrop::new(payload);
+        tracing::error!(target: "becket::host", "a job of a plugin panicked");
+    }
+}
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;
 
+    use becket_chan::unlimited;
+
     use super::*;
 
     fn jobs(running_max: u32, queued_max: usize) -> &'static Jobs {
-        Box::leak(Box::new(Jobs::new(running_max, queued_max)))
+        Box::leak(Box::new(Jobs::new("jobs".to_owned(), running_max, queued_max)))
     }
 
     #[test]
@@ -117,7 +304,7 @@ mod tests {
         let (begun, is_begun) = unlimited();
         let (go_on, may_go_on) = unlimited();
         let (ran, order) = unlimited();
-        let job = |at: u32| -> Job {
+        let job = |at: u32| -> BoxedJob {
             let (begun, may_go_on, ran) = (begun.clone(), may_go_on.clone(), ran.clone());
             Box::new(move || {
                 begun.try_send(()).unwrap();
@@ -145,7 +332,7 @@ mod tests {
         static MOST: AtomicU32 = AtomicU32::new(0);
         let jobs = jobs(3, 100_000);
         let (ran, all) = unlimited();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for thread in 0..4 {
                 let ran = &ran;
                 scope.spawn(move || {
@@ -169,5 +356,54 @@ mod tests {
         seen.sort_unstable();
         assert_eq!(seen, (0..2000).collect::<Vec<_>>());
         assert!(MOST.load(Ordering::SeqCst) <= 3);
+    }
+
+    #[test]
+    fn jobs_that_nobody_wants_make_room_for_others() {
+        struct Given(Arc<AtomicBool>);
+        impl Job for Given {
+            fn run(self: Box<Self>) {}
+            fn is_wanted(&self) -> bool {
+                self.0.load(Ordering::SeqCst)
+            }
+        }
+        let jobs = jobs(1, 3);
+        let (go_on, may_go_on) = unlimited();
+        let (begun, is_begun) = unlimited();
+        let blocks = move || {
+            begun.try_send(()).unwrap();
+            may_go_on.recv().wait().unwrap();
+        };
+        jobs.submit(Box::new(blocks)).unwrap();
+        is_begun.recv().wait().unwrap();
+        let wanted = Arc::new(AtomicBool::new(true));
+        (0..3).for_each(|_| jobs.submit(Box::new(Given(wanted.clone()))).unwrap());
+        assert!(jobs.submit(Box::new(|| {})).is_err(), "three wait");
+        wanted.store(false, Ordering::SeqCst);
+        jobs.submit(Box::new(|| {})).unwrap();
+        assert_eq!((jobs.queued(), Arc::strong_count(&wanted)), (1, 1));
+        jobs.submit_owed(Box::new(|| {}));
+        go_on.try_send(()).unwrap();
+    }
+
+    #[test]
+    fn one_that_blocks_holds_up_no_other_while_threads_are_left() {
+        let jobs = jobs(3, 100);
+        let (go_on, may_go_on) = unlimited();
+        let (ran, all) = unlimited();
+        for at in 0..5 {
+            let (ran, may_go_on) = (ran.clone(), may_go_on.clone());
+            let job = move || {
+                ran.try_send(at).unwrap();
+                if at < 2 {
+                    may_go_on.recv().wait().unwrap();
+                }
+            };
+            jobs.submit(Box::new(job)).unwrap();
+        }
+        let mut seen = [(); 5].map(|()| all.recv().wait().unwrap());
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3, 4]);
+        (0..2).for_each(|_| go_on.try_send(()).unwrap());
     }
 }

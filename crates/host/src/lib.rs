@@ -56,6 +56,7 @@ mod metrics;
 mod plugin;
 mod reentry;
 mod request;
+mod routing;
 mod sid;
 mod small;
 mod spec;

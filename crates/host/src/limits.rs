@@ -38,13 +38,13 @@ pub struct Limits {
     pub timers_max: u32,
     /// Metrics of one plugin; one more is answered with `BK_METRIC_UNKNOWN`.
     pub metrics_max: u32,
-    /// A thread inside `handle` for longer than this is reported, and further calls of the plugin
-    /// run on threads of their own. In milliseconds.
+    /// A thread inside the plugin for longer than this is reported. In milliseconds.
     pub block_report_ms: u64,
-    /// So many threads blocked in the plugin at once quarantine it until its next reload; not one
-    /// that is dispatched to workers always, since those are there to be blocked.
+    /// So many callers' threads blocked in the plugin at once quarantine it until its next reload.
+    /// Its workers do not count: they are there to be blocked.
     pub blocked_max: u32,
-    /// Threads that run the plugin's calls apart from their callers.
+    /// Threads that run the plugin's code in place of its callers'. When all are blocked, calls wait
+    /// for one, each at most until its deadline.
     pub workers_max: u32,
     /// Coroutines that the plugin may have beside its calls and streams; one more is refused.
     pub coroutines_max: u32,
@@ -91,17 +91,20 @@ impl Default for Limits {
     }
 }
 
-/// On which thread `handle` runs.
+/// On which threads the plugin's code runs.
+///
+/// Whatever is set, `call_now`, `notify` and `try_send`, which are over when the plugin's function
+/// returns, run on the caller's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dispatch {
-    /// On a worker until the plugin has shown that it returns at once, then on the caller's
-    /// thread; on a worker again for good once it blocked.
+    /// On workers of the plugin, unless it declares that it never blocks
+    /// (`BK_PLUGIN_NEVER_BLOCKS`): then as `Caller`.
     #[default]
     Auto,
-    /// Always on the caller's thread: the fastest. A plugin that blocks holds its caller.
+    /// On its callers' threads, as if it declared that it never blocks: the fastest. A plugin that
+    /// blocks all the same is moved to workers until its next load.
     Caller,
-    /// Always on a worker: for plugins that block by design. Only `call_now` and `notify`, which are
-    /// over when `handle` returns, run on the caller's thread all the same.
+    /// On workers always, whatever the plugin declares.
     Worker,
 }

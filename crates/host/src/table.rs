@@ -305,6 +305,15 @@ impl Slot {
         Poll::Ready(outcome)
     }
 
+    /// Ends a call that its own `handle` refused, and gives the slot up. False if it was answered.
+    pub(crate) fn withdraw(&self, sid: u64) -> bool {
+        let withdrawn = self.claim_for_frame(sid);
+        if withdrawn {
+            self.release(sid);
+        }
+        withdrawn
+    }
+
     /// The caller leaves. True if the call was unanswered.
     pub(crate) fn abandon(&self, sid: u64) -> bool {
         loop {

@@ -12,8 +12,9 @@
 //!   │    marks [0..8]   the instances the thread is inside of, outermost first
 //!   │    turns          how often it entered; the watchdog compares it over time
 //!   │    waiting        it is not inside yet: another thread has to leave first
+//!   │    worker, tid    what kind of thread it is, and its number
 //!   └─ owner only
-//!        depth · frame · local sequence · free slots · free blocks
+//!        depth · frame · lent · local sequence · free slots · free blocks
 //! ```
 //!
 //! # Invariants
@@ -27,7 +28,7 @@
 use std::{
     cell::Cell,
     ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering},
 };
 
 use becket_chan::fence;
@@ -44,11 +45,17 @@ pub(crate) struct ThreadRecord {
     marks: [AtomicPtr<Instance>; DEPTH_MAX],
     turns: AtomicU64,
     waiting: AtomicBool,
+    /// It is a worker of some plugin, on which nothing else waits.
+    worker: AtomicBool,
+    /// The system's number of the thread.
+    tid: AtomicI32,
     /// A number that no other running thread has.
     pub(crate) index: u32,
     depth: Cell<usize>,
     frame: Cell<*const CallFrame>,
     local_sequence: Cell<u64>,
+    /// The thread is an executor's, and counted as being inside a plugin.
+    pub(crate) lent: Cell<bool>,
     pub(crate) free_slots: FreeList,
     pub(crate) free_blocks: FreeBlocks,
 }
@@ -71,6 +78,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(record) = CURRENT.take() {
             record.free_slots.give_all_back();
+            record.worker.store(false, Ordering::Relaxed);
             REGISTRY.lock().idle.push(record);
         }
     }
@@ -105,6 +113,8 @@ fn adopt() -> &'static ThreadRecord {
             record
         }
     };
+    // SAFETY: takes and touches nothing.
+    record.tid.store(unsafe { libc::gettid() }, Ordering::Relaxed);
     CURRENT.set(Some(record));
     // Refused while the thread is being torn down: then this one record stays out of use.
     let _ = GUARD.try_with(|_| ());
@@ -151,10 +161,13 @@ impl ThreadRecord {
             marks: [const { AtomicPtr::new(ptr::null_mut()) }; DEPTH_MAX],
             turns: AtomicU64::new(0),
             waiting: AtomicBool::new(false),
+            worker: AtomicBool::new(false),
+            tid: AtomicI32::new(0),
             index,
             depth: Cell::new(0),
             frame: Cell::new(ptr::null()),
             local_sequence: Cell::new(0),
+            lent: Cell::new(false),
             free_slots: FreeList::new(),
             free_blocks: FreeBlocks::new(),
         }
@@ -213,7 +226,23 @@ impl ThreadRecord {
         self.is_busy() && sid == crate::sid::local(self.index, self.local_sequence.get())
     }
 
-    fn is_inside(&self, instance: &Instance) -> bool {
+    /// The calling thread is a worker of a plugin.
+    pub(crate) fn set_worker(&self) {
+        self.worker.store(true, Ordering::Relaxed);
+    }
+
+    /// True on a worker of some plugin.
+    #[inline]
+    pub(crate) fn is_worker(&self) -> bool {
+        self.worker.load(Ordering::Relaxed)
+    }
+
+    /// The system's number of the thread.
+    pub(crate) fn tid(&self) -> i32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_inside(&self, instance: &Instance) -> bool {
         self.marks.iter().any(|mark| ptr::eq(mark.load(Ordering::Acquire), instance))
     }
 

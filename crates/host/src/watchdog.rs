@@ -16,9 +16,17 @@ use parking_lot::Mutex;
 
 use becket_chan::fence;
 
-use crate::{instance::Instance, thread, timer};
+use crate::{
+    instance::Instance,
+    thread::{self, ThreadRecord},
+    timer,
+};
 
-const TICK: Duration = Duration::from_millis(50);
+/// How often it looks while plugins are being called.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A thread that was lent and is asleep inside the plugin for so long has blocked.
+const ASLEEP: Duration = Duration::from_millis(10);
 
 static ARMED: AtomicBool = AtomicBool::new(false);
 static SEEN: Mutex<Option<HashMap<u32, Seen>>> = Mutex::new(None);
@@ -27,7 +35,8 @@ static SEEN: Mutex<Option<HashMap<u32, Seen>>> = Mutex::new(None);
 struct Seen {
     turns: u64,
     since: Instant,
-    blocked_in: Option<&'static Instance>,
+    /// Where it was reported as blocked, and whether as a worker.
+    blocked_in: Option<(&'static Instance, bool)>,
 }
 
 /// A thread is about to enter a plugin.
@@ -79,18 +88,37 @@ fn look(now: Instant) -> bool {
         // SAFETY: null, or an instance, which are never freed.
         let inside = unsafe { inside.as_ref() };
         if entry.turns != turns || inside.is_none() {
-            if let Some(instance) = entry.blocked_in.take() {
-                instance.unblocked();
+            if let Some((instance, is_worker)) = entry.blocked_in.take() {
+                instance.unblocked(is_worker);
             }
             *entry = fresh();
         }
         let Some(instance) = inside else { continue };
         active = true;
         let stuck_for = now.saturating_duration_since(entry.since);
-        if entry.blocked_in.is_none() && stuck_for >= instance.block_report() {
-            entry.blocked_in = Some(instance);
-            instance.blocked(stuck_for);
+        let is_worker = record.is_worker();
+        let is_late = stuck_for >= instance.block_report();
+        if !is_worker && stuck_for >= TICK {
+            // It may be an executor's, and the one that waited for input and output on behalf of
+            // the others.
+            instance.plugin.executor.wake();
+            // A thread that the system runs others in place of is not the plugin's fault.
+            if is_late || (stuck_for >= ASLEEP && is_asleep(record)) {
+                instance.revoke(stuck_for);
+            }
+        }
+        if entry.blocked_in.is_none() && is_late {
+            entry.blocked_in = Some((instance, is_worker));
+            instance.blocked(stuck_for, is_worker);
         }
     }
     active
+}
+
+/// True if the thread waits for something, and not for a processor.
+fn is_asleep(record: &ThreadRecord) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{}/stat", record.tid()));
+    // The name before it is in parentheses, and may hold any byte.
+    let state = |stat: String| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('S'));
+    stat.ok().and_then(state).unwrap_or(false)
 }

@@ -18,17 +18,11 @@ mod support;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    thread,
 };
 
-use becket_abi::NrStatus;
 use becket_host::{Dispatch, Host, Plugin, Request};
 
-use crate::support::{
-    script::Script,
-    unload_clean,
-    wait::{Mailbox, wait},
-};
+use crate::support::{script::Script, unload_clean};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -114,22 +108,10 @@ fn calls_on_the_callers_thread_allocate_nothing() {
 }
 
 #[test]
-fn calls_allocate_nothing_once_the_plugin_has_left_its_probation() {
+fn calls_of_a_plugin_that_never_blocks_allocate_nothing() {
     let host = Host::new();
-    let threads = Mailbox::new();
-    let to_test = threads.clone();
-    let script = Script::new(move |api, call| {
-        if call.entry == "where" {
-            to_test.put(thread::current().id());
-        }
-        api.send(call.sid, NrStatus::Ok, call.payload)
-    });
-    let (plugin, _) = script.load_with(&host, "echo", |spec| spec.dispatch(Dispatch::Auto));
-    let left = (0..10_000).any(|_| {
-        wait(plugin.call_raw("where", b"")).unwrap();
-        threads.take() == thread::current().id()
-    });
-    assert!(left, "it never left the workers");
+    host.set_executor(2, || {});
+    let (plugin, _) = Script::echo().never_blocks().load(&host, "echo");
     every_way_to_call(&plugin, "auto");
     unload_clean(&host, &plugin);
 }

@@ -130,9 +130,9 @@ mod wait;
 
 pub use becket_abi as abi;
 pub use becket_abi::{
-    BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, BkEntryInfo, BkHostApi,
-    LinkedPlugin, NrBytes, NrHeader, NrHostVTable, NrOwnedBytes, NrPluginInfo, NrPluginVTable,
-    NrRequest, NrStatus, NrStr,
+    BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_NEVER_BLOCKS, BK_PLUGIN_THREAD_SAFE,
+    BkEntryInfo, BkHostApi, LinkedPlugin, NrBytes, NrHeader, NrHostVTable, NrOwnedBytes,
+    NrPluginInfo, NrPluginVTable, NrRequest, NrStatus, NrStr,
 };
 
 pub use crate::boundary::panics_caught;

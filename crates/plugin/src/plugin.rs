@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use becket_abi::{
-    BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE,
+    BK_PLUGIN_MAY_UNLOAD, BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_NEVER_BLOCKS, BK_PLUGIN_THREAD_SAFE,
     BK_PLUGIN_WANTS_COROUTINE,
 };
 
@@ -42,6 +42,12 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     ///
     /// Futures run on threads of the plugin that end before, and may do all of it.
     const MAY_UNLOAD: bool = false;
+    /// No handler, no conversation and no drop of an owned answer ever blocks or computes for long:
+    /// the host may run them on its callers' threads, which may be those of an async executor.
+    /// Without it they run on worker threads, for a few microseconds a call. Futures and handlers
+    /// that wait on coroutines run on threads of their own in either case. A plugin that is found
+    /// stuck on a caller's thread runs on workers until its next load.
+    const NEVER_BLOCKS: bool = false;
     /// Threads that drive the futures of `future` and `stream_future` entries; started only if there
     /// are such entries.
     const FUTURE_THREADS: usize = 1;
@@ -101,6 +107,9 @@ pub(crate) const fn flags<P: Plugin>() -> u32 {
     }
     if wants_coroutine::<P>() {
         flags |= BK_PLUGIN_WANTS_COROUTINE;
+    }
+    if P::NEVER_BLOCKS {
+        flags |= BK_PLUGIN_NEVER_BLOCKS;
     }
     if P::MAY_UNLOAD {
         flags |= BK_PLUGIN_MAY_UNLOAD;

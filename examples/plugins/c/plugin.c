@@ -250,7 +250,7 @@ static const BkPluginDef sample_plugin = {
     .name = "sample-c",
     .version = "0.1.0",
     .flags = BK_PLUGIN_THREAD_SAFE | BK_PLUGIN_MULTI_INSTANCE | BK_PLUGIN_MAY_UNLOAD
-             | BK_PLUGIN_WANTS_COROUTINE,
+             | BK_PLUGIN_WANTS_COROUTINE | BK_PLUGIN_NEVER_BLOCKS,
     .config_default = "{\"greeting\":\"Hello\"}",
     BK_ENTRIES(entries),
     .start = start,

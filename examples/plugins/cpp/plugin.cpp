@@ -167,7 +167,8 @@ constexpr becket::Entry entries[] = {
 };
 
 constexpr becket::Identity identity{
-    "sample-cpp", "0.1.0", becket::thread_safe | becket::multi_instance | becket::may_unload,
+    "sample-cpp", "0.1.0",
+    becket::thread_safe | becket::multi_instance | becket::may_unload | becket::never_blocks,
     R"({"greeting":"Hello"})"};
 
 }  // namespace

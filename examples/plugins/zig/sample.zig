@@ -20,7 +20,8 @@ pub const sample = becket.Plugin(.{
     .config_default =
     \\{"greeting":"Hello"}
     ,
-    .flags = becket.abi.flag_thread_safe | becket.abi.flag_may_unload,
+    .flags = becket.abi.flag_thread_safe | becket.abi.flag_may_unload |
+        becket.abi.flag_never_blocks,
     .init = start,
     .shutdown = stop,
     .cancel = cancel,

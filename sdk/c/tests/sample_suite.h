@@ -39,7 +39,7 @@ static void sample_identity(const char *name) {
     BK_CHECK(info->name.len == strlen(name) && memcmp(info->name.ptr, name, strlen(name)) == 0);
     BK_CHECK(info->flags ==
              (BK_PLUGIN_THREAD_SAFE | BK_PLUGIN_MULTI_INSTANCE | BK_PLUGIN_MAY_UNLOAD |
-              BK_PLUGIN_WANTS_COROUTINE));
+              BK_PLUGIN_WANTS_COROUTINE | BK_PLUGIN_NEVER_BLOCKS));
     BK_CHECK(bk_fake_logged(host, BK_LOG_INFO, "sample", "ready") == 1);
     for (uint32_t i = 0; i < 7; i++) {
         BkEntryInfo entry;

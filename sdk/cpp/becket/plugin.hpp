@@ -47,6 +47,7 @@ namespace becket {
 inline constexpr std::uint32_t thread_safe = BK_PLUGIN_THREAD_SAFE;
 inline constexpr std::uint32_t multi_instance = BK_PLUGIN_MULTI_INSTANCE;
 inline constexpr std::uint32_t may_unload = BK_PLUGIN_MAY_UNLOAD;
+inline constexpr std::uint32_t never_blocks = BK_PLUGIN_NEVER_BLOCKS;
 
 inline constexpr std::uint32_t instances_max = 32;
 

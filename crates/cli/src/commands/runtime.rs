@@ -2,6 +2,8 @@
 //! The async runtime that the commands run on.
 
 use std::future::Future;
+use std::num::NonZero;
+use std::thread;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -13,9 +15,11 @@ pub(super) fn run_one<T>(work: impl Future<Output = Result<T, Failure>>) -> Resu
     run_on(Builder::new_current_thread().enable_all().build(), work)
 }
 
-/// Runs `work` on a runtime with a thread a core, for the server.
+/// Runs `work` on a runtime with a thread a core and one more, for the server: the host keeps one
+/// thread out of plugins always, which would be missing on a busy machine.
 pub(super) fn run_many<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    run_on(Builder::new_multi_thread().enable_all().build(), work)
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    run_on(Builder::new_multi_thread().worker_threads(cores + 1).enable_all().build(), work)
 }
 
 fn run_on<T>(

@@ -99,6 +99,8 @@ families! {
         "Threads stuck inside the plugin now.";
     PLUGIN_BLOCKED_TOTAL = counter "becket_plugin_blocked_total" ["plugin"]
         "Times that a thread was found stuck inside the plugin.";
+    PLUGIN_REVOKED_TOTAL = counter "becket_plugin_dispatch_revoked_total" ["plugin"]
+        "Loads that declared that they never block, and were found to.";
     PLUGIN_RELOADS = counter "becket_plugin_reloads_total" ["plugin", "result"]
         "Reloads that succeeded (ok) and that kept the version before (failed).";
     OWN_COUNTER = counter "becket_plugin_own_counter_total" ["plugin", "name"]
@@ -195,7 +197,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
             states.sample(&[&info.name, state.name()], u8::from(state == snapshot.state));
         }
     }
-    let simple: [(&Family, ReadOne); 13] = [
+    let simple: [(&Family, ReadOne); 14] = [
         (&PLUGIN_GENERATION, |seen| seen.generation),
         (&PLUGIN_CALLS, |seen| seen.calls),
         (&PLUGIN_OK, |seen| seen.ok),
@@ -209,6 +211,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
         (&PLUGIN_RESOURCES, |seen| seen.resources_refused),
         (&PLUGIN_BLOCKED, |seen| seen.blocked_now),
         (&PLUGIN_BLOCKED_TOTAL, |seen| seen.blocked),
+        (&PLUGIN_REVOKED_TOTAL, |seen| seen.dispatch_revoked),
     ];
     for (family, value) in simple {
         let mut family = text.family(family);

@@ -123,10 +123,11 @@ pub(super) unsafe extern "C" fn send_owned(
         let taken = deliver(instance, sid, status, len as u64, WhenFull::Refuse, || {
             body.take().map_or(Body::EMPTY, Body::owned)
         });
-        if taken == NrStatus::Backpressure
-            && let Some(body) = body
-        {
-            body.give_back();
+        match body {
+            Some(body) if taken == NrStatus::Backpressure => body.give_back(),
+            // Refused: released before this returns.
+            Some(body) => body.release_here(),
+            None => {}
         }
         taken
     })

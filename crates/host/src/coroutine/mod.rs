@@ -16,7 +16,7 @@
 //! |---|---|
 //! | [`handler`] | one call that is served by coroutines, and how they are told that it is over |
 //! | [`inbound`] | frames on their way to a handler |
-//! | [`pool`] | the runtime: made when it is first needed, ended with the last plugin that needs it |
+//! | [`pool`] | the runtime: made when it is first needed, ended with its instance |
 //! | [`channels`] | a plugin's own channels |
 //!
 //! # What runs where
@@ -62,7 +62,7 @@ use std::{
 
 use becket_abi::{BK_PLUGIN_THREAD_SAFE, BK_PLUGIN_WANTS_COROUTINE, BkCoroutineFn};
 use becket_chan::Token;
-use becket_coro::Spawn;
+use becket_coro::{Handle, Spawn};
 
 pub(crate) use self::{
     channels::Channels,
@@ -122,7 +122,7 @@ impl Coroutines {
         stack_bytes: u64,
         is_go: bool,
         limits: &Limits,
-        pool: &Arc<Pool>,
+        pool: Arc<Pool>,
     ) -> Result<Self, CoroutineDefect> {
         let wanted = flags & BK_PLUGIN_WANTS_COROUTINE != 0;
         if wanted {
@@ -141,7 +141,7 @@ impl Coroutines {
             wanted,
             stack_bytes: stack_bytes as usize,
             coroutines_max: u64::from(limits.coroutines_max),
-            pool: pool.clone(),
+            pool,
             ending: Token::new(),
             abandoning: AtomicBool::new(false),
             running: AtomicU64::new(0),
@@ -170,6 +170,11 @@ impl Coroutines {
     /// Whether the handler of this entry never waits.
     pub(crate) fn is_exempt(&self, entry: &str) -> bool {
         self.exempt.get().is_some_and(|exempt| exempt.iter().any(|name| name == entry))
+    }
+
+    /// The runtime, while there is one.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.pool.runtime()
     }
 
     /// Cancelled when the plugin ends.

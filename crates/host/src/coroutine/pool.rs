@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The host's runtime for coroutines: made for the first handler, ended with the last plugin that
-//! had one.
+//! The runtime for the coroutines of one instance: made for its first handler, ended with it.
 //!
-//! Instances are never freed, so they do not own the runtime: each has a share while it lives, and
-//! the last share's end takes the runtime down, on a thread of the pool, since that waits for what
+//! A coroutine stays on its thread once it has begun, so a handler that blocks holds up what else has
+//! begun there. That is why each instance has threads of its own: it holds up its own plugin, and
+//! not even that after a reload. Instances are never freed: the end of the share, which the instance
+//! has while it lives, takes the runtime down, on a thread of its own, since that waits for what
 //! still runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use becket_coro::{Handle, Runtime, Stalled};
 use parking_lot::Mutex;
@@ -16,6 +17,7 @@ const STALL_REPORT: Duration = Duration::from_millis(100);
 
 /// See the module's documentation.
 pub(crate) struct Pool {
+    name: String,
     /// Threads; `None`: one for each CPU.
     workers: Option<usize>,
     state: Mutex<State>,
@@ -34,8 +36,8 @@ pub(super) struct Member {
 }
 
 impl Pool {
-    pub(crate) fn new(workers: Option<usize>) -> Arc<Self> {
-        Arc::new(Self { workers, state: Mutex::default() })
+    pub(crate) fn new(name: &str, workers: Option<usize>) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), workers, state: Mutex::default() })
     }
 
     /// A share in the runtime, which is made if there is none.
@@ -55,7 +57,7 @@ impl Pool {
     }
 
     fn make(&self) -> Option<Runtime> {
-        let mut builder = Runtime::builder().name("becket-host").watchdog(STALL_REPORT, stalled);
+        let mut builder = Runtime::builder().name(&self.name).watchdog(STALL_REPORT, stalled);
         if let Some(workers) = self.workers {
             builder = builder.workers(workers);
         }
@@ -94,7 +96,8 @@ impl Drop for Member {
             if state.members == 0 { state.runtime.take() } else { None }
         };
         if let Some(runtime) = ended {
-            blocking::unblock(move || drop(runtime)).detach();
+            // Refused by the system: then it is ended here.
+            let _ = thread::Builder::new().spawn(move || drop(runtime));
         }
     }
 }

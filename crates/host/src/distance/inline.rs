@@ -82,6 +82,11 @@ impl Inline {
         &self.points
     }
 
+    /// True if the plugin can be asked for the ids of its entries.
+    pub(crate) fn resolves(&self) -> bool {
+        self.points.resolve_entry.is_some() && self.points.handle_by_id.is_some()
+    }
+
     /// True if a call would have to wait for another thread to leave the plugin.
     #[inline]
     pub(crate) fn would_wait(&self) -> bool {

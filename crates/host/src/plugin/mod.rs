@@ -91,27 +91,36 @@ impl Plugin {
         self.shared.entries()
     }
 
-    /// An entry, resolved once: calls through it compare no names.
+    /// An entry, resolved once: calls through it compare no names. A name that the plugin does not
+    /// describe it is asked for, for at most `block_report_ms`.
     ///
     /// # Errors
     /// [`CallError::UnknownEntry`] if the plugin can tell that it has none of this name;
     /// [`CallError::DeadlineExceeded`] if it handed its state over for longer than a call may take.
     pub fn entry(&self, name: &str) -> Result<Entry, CallError> {
-        let entry = Entry(Arc::new(EntryInner {
-            cached: AtomicU64::new(0),
-            inline_at: AtomicU64::new(0),
-            shared: self.shared.clone(),
-            name: name.into(),
-        }));
+        let entry = self.entry_later(name);
         let entered = self.shared.enter_blocking()?;
-        match entered.instance().distance.resolve(name) {
+        let instance = entered.instance();
+        match instance.resolve(name) {
             Resolved::Unknown => Err(self.shared.unknown_entry(name)),
             Resolved::Id(id) => {
-                entry.remember(entered.instance(), id);
+                entry.remember(instance, id);
                 Ok(entry)
             }
             Resolved::ByName => Ok(entry),
         }
+    }
+
+    /// The same, resolved by its first call: none of the plugin's code runs, and nothing is waited
+    /// for. If the plugin has no such entry, the calls fail.
+    #[must_use]
+    pub fn entry_later(&self, name: &str) -> Entry {
+        Entry(Arc::new(EntryInner {
+            cached: AtomicU64::new(0),
+            inline_at: AtomicU64::new(0),
+            shared: self.shared.clone(),
+            name: name.into(),
+        }))
     }
 
     /// Calls an entry and awaits its answer.
@@ -178,6 +187,11 @@ impl Plugin {
     #[must_use]
     pub fn state(&self) -> PluginState {
         snapshot::state(&self.shared)
+    }
+
+    /// See [`crate::Host::coroutines`].
+    pub(crate) fn runtimes(&self) -> Vec<becket_coro::Handle> {
+        self.shared.runtimes()
     }
 
     /// See [`crate::Host::unload`].

@@ -17,7 +17,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_task::{Runnable, Task};
@@ -34,6 +34,9 @@ use crate::{
     loading::{self, Loading},
     table, timer,
 };
+
+/// What a shutdown grants to the ends of plugins when its drain took all of its time.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) async fn reload(shared: &Arc<Shared>) -> Result<(), ReloadError> {
     let name = || shared.spec.name.clone();
@@ -165,9 +168,13 @@ pub(crate) fn retire(instance: &'static Instance) {
 /// Takes the plugin out of reach, waits for the calls and streams of all its instances, fails those
 /// that outlast `drain`, and shuts the instances down. Returns how many were failed. All of it
 /// happens once this was polled, awaited or not.
+///
+/// `drain` is that of a shutdown: all is over a moment after it, the instances' ends too. Without it
+/// each has as long as its plugin's `drain_ms` says.
 pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64 {
     let alive = shared.take();
     let patience = Duration::from_millis(shared.spec.limits.drain_ms);
+    let until = drain.map(|drain| timer::after(drain.saturating_add(SHUTDOWN_GRACE)));
     let drain = drain.unwrap_or(patience);
     alive.iter().for_each(|instance| retire(instance));
     let shared = shared.clone();
@@ -184,7 +191,8 @@ pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64
         };
         shared.end_drain();
         // A thread that is stuck inside keeps its image; nobody waits for it.
-        within(shared.all_ended(), patience * 3).await;
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        within(shared.all_ended(), left.unwrap_or(patience * 3)).await;
         abandoned
     };
     on_pool(end).await

@@ -30,12 +30,12 @@ use super::PluginInfo;
 use becket_chan::fence;
 
 use crate::{
-    coroutine::Pool,
     counters::Counters,
     error::{CallError, UnknownEntry},
     instance::Instance,
     load::EntryInfo,
     metrics::Metrics,
+    routing::Executor,
     spec::PluginSpec,
     thread::{self, DEPTH_MAX, ThreadRecord},
     timer,
@@ -45,7 +45,8 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) spec: PluginSpec,
     pub(crate) search_path: Arc<[PathBuf]>,
-    pub(crate) coroutines: Arc<Pool>,
+    pub(crate) coroutine_workers: Option<usize>,
+    pub(crate) executor: Arc<Executor>,
     pub(crate) counters: Counters,
     pub(crate) metrics: Metrics,
     current: AtomicPtr<Instance>,
@@ -88,14 +89,16 @@ impl Shared {
     pub(crate) fn new(
         spec: PluginSpec,
         search_path: Arc<[PathBuf]>,
-        coroutines: Arc<Pool>,
+        coroutine_workers: Option<usize>,
+        executor: Arc<Executor>,
     ) -> Arc<Self> {
         Arc::new(Self {
             counters: Counters::new(),
             metrics: Metrics::new(spec.limits.metrics_max),
             spec,
             search_path,
-            coroutines,
+            coroutine_workers,
+            executor,
             current: AtomicPtr::new(ptr::null_mut()),
             away: Mutex::default(),
             back: Condvar::new(),
@@ -280,8 +283,14 @@ impl Shared {
 
     /// True when an unload has waited for calls for as long as it was to. An end that waits is
     /// woken then, as for a call that went away.
-    pub(super) fn is_drain_over(&self) -> bool {
+    pub(crate) fn is_drain_over(&self) -> bool {
         self.drain_over.load(Ordering::SeqCst)
+    }
+
+    /// The runtimes of the coroutines of all instances that are alive.
+    pub(crate) fn runtimes(&self) -> Vec<becket_coro::Handle> {
+        let alive = self.alive.lock();
+        alive.instances.iter().filter_map(|life| life.instance.coroutines.runtime()).collect()
     }
 
     fn swap(&self, instance: *mut Instance) -> Option<&'static Instance> {

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::Shared;
 use crate::{
     counters::{Count, Latency},
-    instance::Route,
     metrics::Metric,
+    routing::Route,
 };
 
 /// Whether a plugin takes calls.
@@ -90,6 +90,8 @@ pub struct PluginSnapshot {
     pub blocked: u64,
     /// Threads that are stuck inside now.
     pub blocked_now: u64,
+    /// Loads that declared that they never block, and were found to.
+    pub dispatch_revoked: u64,
     /// Reloads that succeeded.
     pub reloads: u64,
     /// Reloads that failed; the one before went on.
@@ -221,6 +223,7 @@ pub(super) fn take(shared: &Shared) -> PluginSnapshot {
         resources_refused: get(Count::ResourceRefused),
         blocked: get(Count::Blocked),
         blocked_now: gauge(&|instance| u64::from(instance.blocked_now())),
+        dispatch_revoked: get(Count::Revoked),
         reloads: get(Count::Reloads),
         reload_failures: get(Count::ReloadFailures),
         latency: shared.counters.latencies(),

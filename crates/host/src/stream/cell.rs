@@ -51,8 +51,10 @@ pub struct Frame {
 /// How a stream ended, if not by the plugin's terminal frame.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// By `handle`, which ran on a worker and did not return `Ok`.
+    /// By `handle`, which did not return `Ok`.
     Refused(NrStatus),
+    /// The same after a frame.
+    Failed(NrStatus),
     /// At its deadline.
     DeadlineExceeded,
     /// Without a frame for too long.
@@ -98,6 +100,7 @@ impl Message {
     pub(super) fn end(end: End) -> Self {
         let (said, status) = match end {
             End::Refused(status) => (Said::Refused, status),
+            End::Failed(status) => (Said::Last, status),
             End::DeadlineExceeded => (Said::DeadlineExceeded, NrStatus::Ok),
             End::Idle => (Said::Idle, NrStatus::Ok),
             End::Unloaded => (Said::Unloaded, NrStatus::Ok),
@@ -357,6 +360,11 @@ impl StreamCell {
         // The cell holds a receiver and closes nothing: there is room always.
         let put = self.sender.try_send(message);
         debug_assert!(put.is_ok(), "an unlimited channel was full or closed");
+    }
+
+    /// Whether the plugin answered: by a frame, or by the end. `handle` has not returned.
+    pub(crate) fn is_answered(&self, sid: u64) -> bool {
+        self.credit.is_answered(sid)
     }
 
     /// `handle` returned.

@@ -41,7 +41,7 @@ const TAG: u64 = !0 << TAG_SHIFT;
 pub(super) const CLOSED: u64 = 1 << FLAGS_SHIFT;
 /// The end was accepted: nothing is any more.
 pub(super) const ENDED: u64 = 2 << FLAGS_SHIFT;
-/// `handle` has returned.
+/// `handle` has returned, or a frame was accepted.
 const OPENED: u64 = 4 << FLAGS_SHIFT;
 /// A frame was refused for want of room: the plugin is to be told when there is some.
 pub(super) const STARVED: u64 = 8 << FLAGS_SHIFT;
@@ -131,7 +131,7 @@ impl Credit {
             let (next, taken) = if is_full {
                 (word | mark, Err(Rejected::Full))
             } else {
-                (word + ONE_FRAME + units, Ok(units as u32))
+                ((word + ONE_FRAME + units) | OPENED, Ok(units as u32))
             };
             if next == word {
                 return taken;
@@ -188,6 +188,12 @@ impl Credit {
 
     pub(super) fn is_opened(&self) -> bool {
         self.word() & OPENED != 0
+    }
+
+    /// Whether a frame was accepted, or the stream has ended. `handle` has not returned.
+    pub(super) fn is_answered(&self, sid: u64) -> bool {
+        let word = self.word();
+        word & OPENED != 0 || word & (TAG | ENDED | CLOSED) != tag_of(sid)
     }
 
     /// Leaves a mark. False if the stream has ended.
@@ -253,7 +259,7 @@ mod tests {
                 }
                 assert!(frames == 1 || len.saturating_mul(frames) <= bytes_max, "{len} {frames}");
                 credit.give_back(frames, units);
-                assert_eq!(credit.word(), tag_of(SID), "{bytes_max} {len}");
+                assert_eq!(credit.word(), tag_of(SID) | OPENED, "{bytes_max} {len}");
             }
         }
     }

@@ -24,9 +24,11 @@ use crate::{
     counters::Count,
     distance::Distance,
     error::CallError,
-    instance::{Instance, Route},
+    instance::Instance,
+    jobs::Job,
     plugin::{self, Entered, NotEntered, OwnedEntry, Shared},
     request::Request,
+    routing::Handled,
     table,
     timer::{self, Sleep},
 };
@@ -164,11 +166,9 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Opened
         shared.counters.one(Count::StreamsRefused);
         return Err(no_coroutine(instance, why));
     }
-    if instance.route() != Route::Caller || instance.distance.would_wait() {
-        if instance
-            .run_apart(Box::new(move || handle_apart(&core, &entry, &request, &span)))
-            .is_ok()
-        {
+    let Some(_lent) = instance.lend() else {
+        let opening = Opening { core, entry, request, span };
+        if instance.offload(Box::new(opening)).is_ok() {
             return Ok(Opened::Apart(stream));
         }
         // The plugin never saw it.
@@ -176,14 +176,15 @@ fn open(this: &OpenStream, request: Request, entered: &Entered) -> Result<Opened
         shared.counters.one(Count::StreamsRefused);
         let limit = u64::from(instance.limits.pending_max);
         return Err(CallError::Quota { quota: "pending_max", limit });
-    }
+    };
     let status = span.in_scope(|| handle(instance, &entry, sid, &request));
-    if status.is_ok() {
-        return Ok(Opened::Here(stream));
+    match handled(instance, core.cell, sid, status) {
+        Handled::Refused(status) => {
+            stream.state = Receiving::Refused;
+            Err(plugin::refused(shared, this.entry.get(), status))
+        }
+        Handled::Answered | Handled::Later => Ok(Opened::Here(stream)),
     }
-    stream.state = Receiving::Refused;
-    shared.counters.one(Count::StreamsRefused);
-    Err(plugin::refused(shared, this.entry.get(), status))
 }
 
 /// Admits a stream and takes a slot for it. Dropping what this returns gives everything back.
@@ -247,32 +248,59 @@ fn handle_on_coroutine(
     request: &Request,
 ) {
     let (instance, sid) = (handler.instance(), handler.sid());
-    let handle = || handle(instance, entry, sid, request);
-    let Some(status) = cell.is_open(sid).then(handle) else { return };
-    if status.is_ok() {
+    if !cell.is_open(sid) {
+        return;
+    }
+    let status = handle(instance, entry, sid, request);
+    if handled(instance, cell, sid, status) == Handled::Later {
         handler.set_opened();
-    } else if cell.end(sid, End::Refused(status)) {
-        instance.plugin.counters.one(Count::StreamsRefused);
     }
 }
 
-/// On a worker: runs `handle`, and tells the opening what became of it.
-fn handle_apart(core: &Core, entry: &OwnedEntry, request: &Request, span: &Span) {
-    let (instance, sid) = (core.instance, core.sid);
-    let cell = core.cell;
-    let on_probation = instance.route() == Route::Probation;
-    let began = Instant::now();
-    // This thread is inside: until the stream is seen to be open, nothing else need keep the
-    // instance.
-    let handle = || cell.is_open(sid).then(|| handle(instance, entry, sid, request));
-    let Some(status) = span.in_scope(|| instance.inside(handle)).flatten() else { return };
-    if on_probation {
-        instance.returned_on_probation(began.elapsed());
+/// What became of a stream whose `handle` returned, on whatever thread. A frame of it is an answer:
+/// then the stream is open, and a refusal that comes after it is how it ends.
+fn handled(instance: &Instance, cell: &StreamCell, sid: u64, status: NrStatus) -> Handled {
+    let handled = Handled::of(status, cell.is_answered(sid));
+    match handled {
+        Handled::Refused(status) => {
+            instance.plugin.counters.one(Count::StreamsRefused);
+            cell.end(sid, End::Refused(status));
+        }
+        Handled::Answered if !status.is_ok() => {
+            cell.end(sid, End::Failed(status));
+        }
+        Handled::Answered | Handled::Later => {}
     }
-    if status.is_ok() {
-        cell.set_opened(sid);
-    } else {
-        core.shared.counters.one(Count::StreamsRefused);
-        cell.end(sid, End::Refused(status));
+    handled
+}
+
+/// An opening that is queued for a worker.
+struct Opening {
+    core: Arc<Core>,
+    entry: OwnedEntry,
+    request: Request,
+    span: Span,
+}
+
+impl Job for Opening {
+    /// Runs `handle`, and tells the opening what became of it.
+    fn run(self: Box<Self>) {
+        let (instance, cell, sid) = (self.core.instance, self.core.cell, self.core.sid);
+        // This thread is inside: until the stream is seen to be open, nothing else need keep the
+        // instance.
+        let run = || {
+            if !cell.is_open(sid) {
+                return;
+            }
+            let status = handle(instance, &self.entry, sid, &self.request);
+            if handled(instance, cell, sid, status) != Handled::Refused(status) {
+                cell.set_opened(sid);
+            }
+        };
+        self.span.in_scope(|| instance.inside(run));
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.core.cell.is_open(self.core.sid)
     }
 }

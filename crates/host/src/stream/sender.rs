@@ -12,7 +12,6 @@ use crate::{
     counters::Count,
     distance::{Distance, Inline},
     error::SendError,
-    instance::Route,
     thread::DEPTH_MAX,
 };
 
@@ -45,7 +44,8 @@ impl StreamSender {
         send(&self.core, data).await
     }
 
-    /// Sends a frame to the plugin, on this thread.
+    /// Sends a frame to the plugin, on this thread: blocks as long as the plugin does. Async programs
+    /// use [`Self::send`].
     ///
     /// # Errors
     /// [`SendError`]: the data was not taken.
@@ -53,10 +53,11 @@ impl StreamSender {
         try_send(&self.core, data)
     }
 
-    /// Tells the plugin that no more data comes. Frames from it may still follow.
+    /// Tells the plugin that no more data comes. Frames from it may still follow. Never blocks: where
+    /// the plugin's code may not run on this thread, it is told from a worker.
     ///
     /// # Errors
-    /// [`SendError`], if the plugin refuses it or cannot hear it.
+    /// [`SendError`], if the plugin cannot be told, or refuses it on this thread.
     pub fn close(&self) -> Result<(), SendError> {
         close(&self.core)
     }
@@ -73,9 +74,10 @@ pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError>
         let instance = core.instance;
         let cell = core.cell;
         let readied = cell.readied();
-        let at_once = core.handler.is_some()
-            || (instance.route() == Route::Caller && !instance.distance.would_wait());
-        let sent = if at_once { try_send(core, data) } else { send_apart(core, cell, data).await };
+        let sent = match try_send_here(core, data) {
+            Some(sent) => sent,
+            None => send_apart(core, cell, data).await?,
+        };
         let can_tell = instance.distance.points().attach.is_some();
         if sent != Err(SendError::Backpressure) || !can_tell {
             return sent;
@@ -85,16 +87,31 @@ pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError>
     }
 }
 
+/// Sends on this thread, if that may be.
+fn try_send_here(core: &Core, data: &[u8]) -> Option<Result<(), SendError>> {
+    // A coroutine's frames are only queued here.
+    let _lent = if core.handler.is_some() { None } else { Some(core.instance.lend()?) };
+    Some(try_send(core, data))
+}
+
 /// Sends on a worker of the plugin, so that one that blocks takes none but its own; given up when
 /// the stream ends.
-async fn send_apart(core: &Arc<Core>, cell: &StreamCell, data: &[u8]) -> Result<(), SendError> {
+///
+/// # Errors
+/// The workers' queue is full: nothing would say when there is room.
+async fn send_apart(
+    core: &Arc<Core>,
+    cell: &StreamCell,
+    data: &[u8],
+) -> Result<Result<(), SendError>, SendError> {
     let (worker, data) = (core.clone(), data.to_vec());
     // Run once, by the job below: it never waits, so it is never scheduled again.
     let (runnable, task) = async_task::spawn(async move { try_send(&worker, &data) }, |_| {});
     let job = move || {
         runnable.run();
     };
-    if core.instance.run_apart(Box::new(job)).is_err() {
+    if core.instance.offload(Box::new(job)).is_err() {
+        core.shared.counters.one(Count::ResourceRefused);
         return Err(SendError::Backpressure);
     }
     core.keep_time();
@@ -106,7 +123,7 @@ async fn send_apart(core: &Arc<Core>, cell: &StreamCell, data: &[u8]) -> Result<
         }
         Err(SendError::Closed)
     };
-    or(sent, over).await
+    Ok(or(sent, over).await)
 }
 
 pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
@@ -139,7 +156,7 @@ pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
     }
 }
 
-pub(super) fn close(core: &Core) -> Result<(), SendError> {
+pub(super) fn close(core: &Arc<Core>) -> Result<(), SendError> {
     let cell = core.cell;
     if let Some((inbound, _)) = core.handler.as_deref().and_then(Handler::stream) {
         if !cell.is_open(core.sid) {
@@ -148,7 +165,27 @@ pub(super) fn close(core: &Core) -> Result<(), SendError> {
         inbound.close();
         return Ok(());
     }
-    match tell(core, cell, |distance| distance.stream_close(core.sid))? {
+    if let Some(_lent) = core.instance.lend() {
+        return close_here(core);
+    }
+    if !cell.is_open(core.sid) {
+        return Err(SendError::Closed);
+    }
+    if core.instance.distance.points().stream_close.is_none() {
+        return Err(SendError::Unsupported);
+    }
+    let worker = core.clone();
+    let job = move || {
+        if let Err(error) = close_here(&worker) {
+            tracing::debug!(target: "becket::call", sid = worker.sid, %error, "stream_close failed");
+        }
+    };
+    let queued = core.instance.offload(Box::new(job));
+    queued.map_err(|_| SendError::Refused { status: NrStatus::Backpressure })
+}
+
+fn close_here(core: &Core) -> Result<(), SendError> {
+    match tell(core, core.cell, |distance| distance.stream_close(core.sid))? {
         NrStatus::Ok => Ok(()),
         status => Err(SendError::Refused { status }),
     }

@@ -12,11 +12,11 @@ use std::{
 };
 
 use becket_abi::NrStatus;
-use becket_host::{CallError, Dispatch, Host};
+use becket_host::{CallError, Dispatch, Host, Request, Response, StreamError};
 
 use crate::support::{
     assert_adds_up,
-    script::Script,
+    script::{Api, Incoming, Script},
     unload_clean,
     wait::{Tally, poll_once, wait},
 };
@@ -47,16 +47,28 @@ fn the_first_answer_inside_handle_wins() {
     assert_adds_up(&plugin);
 }
 
+/// What `handle` does before it returns an error.
+fn answers_and_refuses(api: &Api, call: Incoming<'_>) -> NrStatus {
+    match call.entry {
+        "answers" => assert_eq!(api.send(call.sid, NrStatus::Ok, b"yes"), NrStatus::Ok),
+        "ends" => assert_eq!(api.send(call.sid, NrStatus::StreamEnd, b"yes"), NrStatus::Ok),
+        "on another thread" => {
+            let (api, sid) = (*api, call.sid);
+            let answer = thread::spawn(move || api.send(sid, NrStatus::Ok, b"yes"));
+            assert_eq!(answer.join().unwrap(), NrStatus::Ok);
+        }
+        _ => {}
+    }
+    NrStatus(99)
+}
+
+const EVERY_DISPATCH: [Dispatch; 3] = [Dispatch::Caller, Dispatch::Auto, Dispatch::Worker];
+
 #[test]
-fn a_handle_that_does_not_return_ok_fails_the_call_also_when_it_answered() {
-    for dispatch in [Dispatch::Caller, Dispatch::Auto, Dispatch::Worker] {
+fn the_first_answer_wins_over_what_handle_returns_after_it_on_every_thread() {
+    for dispatch in EVERY_DISPATCH {
         let host = Host::new();
-        let script = Script::new(|api, call| {
-            if call.entry == "answers" {
-                api.send(call.sid, NrStatus::Ok, b"yes");
-            }
-            NrStatus(99)
-        });
+        let script = Script::new(answers_and_refuses);
         let (plugin, _) = script.load_with(&host, "refuses", |spec| spec.dispatch(dispatch));
         let refused = |result| {
             let Err(CallError::Refused { status }) = result else {
@@ -64,14 +76,51 @@ fn a_handle_that_does_not_return_ok_fails_the_call_also_when_it_answered() {
             };
             assert_eq!(status, NrStatus(99));
         };
+        let answered = |result: Result<Response, CallError>| {
+            let response = result.unwrap_or_else(|error| panic!("{dispatch:?}: {error}"));
+            assert_eq!((response.status, &*response.body), (NrStatus::Ok, &b"yes"[..]));
+        };
         refused(wait(plugin.call_raw("silent", b"")));
+        refused(wait(plugin.call("silent", Request::default())));
         refused(plugin.call_now("silent", b""));
-        refused(plugin.call_now("answers", b""));
-        if dispatch == Dispatch::Caller {
-            refused(wait(plugin.call_raw("answers", b"")));
+        for _ in 0..20 {
+            answered(wait(plugin.call_raw("answers", b"")));
+            answered(wait(plugin.call("answers", Request::default())));
+            answered(plugin.call_now("answers", b""));
+            answered(wait(plugin.call_raw("on another thread", b"")));
         }
         assert!(plugin.notify("silent", b"").is_err());
+        let snapshot = plugin.snapshot();
+        assert_eq!((snapshot.ok, snapshot.failed.refused), (80, 3), "{dispatch:?}");
         assert_adds_up(&plugin);
+        unload_clean(&host, &plugin);
+    }
+}
+
+#[test]
+fn a_stream_that_has_a_frame_is_open_whatever_handle_returns_after_it() {
+    for dispatch in EVERY_DISPATCH {
+        let host = Host::new();
+        let script = Script::new(answers_and_refuses);
+        let (plugin, _) = script.load_with(&host, "refuses", |spec| spec.dispatch(dispatch));
+        for _ in 0..20 {
+            let refused = wait(plugin.stream("silent", Request::default()));
+            assert!(matches!(refused, Err(CallError::Refused { status: NrStatus(99) })));
+            for entry in ["answers", "on another thread"] {
+                let mut stream = wait(plugin.stream(entry, Request::default())).unwrap();
+                assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"yes", "{dispatch:?}");
+                let Err(StreamError::Failed { status, .. }) = wait(stream.next()) else {
+                    panic!("{dispatch:?}: the refusal is how it ends")
+                };
+                assert_eq!(status, NrStatus(99));
+                assert!(wait(stream.next()).unwrap().is_none());
+            }
+            let mut stream = wait(plugin.stream("ends", Request::default())).unwrap();
+            assert_eq!(*wait(stream.next()).unwrap().unwrap().body, *b"yes");
+            assert!(wait(stream.next()).unwrap().is_none(), "its end came first");
+        }
+        let snapshot = plugin.snapshot();
+        assert_eq!((snapshot.streams_opened, snapshot.streams_refused), (80, 20), "{dispatch:?}");
         unload_clean(&host, &plugin);
     }
 }

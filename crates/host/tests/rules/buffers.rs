@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Leases are good once; owned bytes are released exactly once, also when they are refused.
 
-use std::{ffi::c_void, ptr, sync::Arc};
+use std::{
+    ffi::c_void,
+    ptr,
+    sync::{Arc, OnceLock},
+    thread::{self, ThreadId},
+};
 
 use becket_abi::{NrOwnedBytes, NrStatus};
 use becket_host::{Dispatch, Host, Limits, Request};
+use parking_lot::Mutex;
 
 use crate::support::{
     script::{Api, Script},
@@ -50,7 +56,7 @@ fn an_answer_is_written_in_place() {
     }
     // The last answer is out before its handler has tried what is refused.
     while plugin.snapshot().refused_answers.invalid < 8 * 3 {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     assert_eq!(plugin.snapshot().refused_answers.invalid, 8 * 3);
     unload_clean(&host, &plugin);
@@ -144,12 +150,47 @@ fn owned_bytes_are_read_in_place_and_released_with_their_last_reader() {
         drop(shared);
         assert_eq!(released.get(), before, "still read");
         drop(another);
-        assert_eq!(released.get(), before + 1);
+        released.reach(before + 1);
         assert_eq!(*copy, *bytes, "a clone is its own");
         drop(copy);
         assert_eq!(released.get(), before + 1);
     }
     unload_clean(&host, &plugin);
+}
+
+#[test]
+fn a_release_that_blocks_holds_no_reader() {
+    static GATE: OnceLock<Arc<Tally>> = OnceLock::new();
+    static RELEASED_ON: Mutex<Vec<ThreadId>> = Mutex::new(Vec::new());
+    unsafe extern "C" fn release(_: *mut c_void, _: *const u8, _: u64) {
+        GATE.get().unwrap().reach(1);
+        RELEASED_ON.lock().push(thread::current().id());
+    }
+    let gate = GATE.get_or_init(Tally::new);
+    let host = Host::new();
+    let ids = Mailbox::new();
+    let (plugin, api) = silent(&ids).load(&host, "blocks");
+    let bodies: Vec<_> = (0..40)
+        .map(|_| {
+            let mut call = plugin.call_raw("x", b"");
+            assert!(poll_once(&mut call).is_pending());
+            let payload = NrOwnedBytes {
+                ptr: b"static".as_ptr(),
+                len: 6,
+                owner_ctx: ptr::null_mut(),
+                release: Some(release),
+            };
+            assert_eq!(api.send_owned(ids.take(), NrStatus::Ok, payload), NrStatus::Ok);
+            wait(call).unwrap().body
+        })
+        .collect();
+    // More than there are workers: none of the drops waits for one.
+    drop(bodies);
+    gate.add();
+    unload_clean(&host, &plugin);
+    let released_on = RELEASED_ON.lock();
+    assert_eq!(released_on.len(), 40);
+    assert!(!released_on.contains(&thread::current().id()));
 }
 
 #[test]
@@ -173,7 +214,7 @@ fn owned_bytes_that_nobody_reads_are_released_once() {
     assert_eq!(send(sid, b"again"), NrStatus::Invalid);
     assert_eq!(released.get(), 3);
     drop(call);
-    assert_eq!(released.get(), 4);
+    released.reach(4);
 
     // Backpressure leaves them the plugin's; a stream that is dropped releases what is queued.
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
@@ -183,13 +224,13 @@ fn owned_bytes_that_nobody_reads_are_released_once() {
     assert_eq!(api.send_owned(sid, NrStatus::Ok, kept), NrStatus::Backpressure);
     assert_eq!(released.get(), 4);
     drop(wait(stream.next()).unwrap());
-    assert_eq!(released.get(), 5);
+    released.reach(5);
     assert_eq!(api.send_owned(sid, NrStatus::Ok, kept), NrStatus::Ok, "offered again");
     assert_eq!(send(sid, b"x"), NrStatus::Backpressure);
     assert_eq!(api.send_owned(sid, NrStatus::StreamEnd, owned(b"end", &released)), NrStatus::Ok);
     assert_eq!(released.get(), 5);
     drop(stream);
-    assert_eq!(released.get(), 7);
+    released.reach(7);
 
     // A length without an address.
     let null = NrOwnedBytes { len: 8, ..NrOwnedBytes::EMPTY };

@@ -128,13 +128,23 @@ fn a_thread_that_is_stuck_is_reported_and_too_many_quarantine_the_plugin() {
     let limits = Limits { block_report_ms: 1, blocked_max: BLOCKED_MAX, ..Limits::default() };
     let (plugin, _) = script.load_with(&host, "stuck", |spec| spec.limits(limits));
     let mut calls = Vec::new();
-    for at in 1..=BLOCKED_MAX as usize {
+    let line = ["becket::watchdog", "a thread is stuck", "plugin=stuck"];
+    for at in 1..=BLOCKED_MAX as usize + 1 {
         let mut call = plugin.call_raw("blocks", b"");
         assert!(poll_once(&mut call).is_pending());
         calls.push(call);
-        logs::reach(at, &["becket::watchdog", "a thread is stuck", "plugin=stuck"]);
+        logs::reach(at, &line);
         assert!(plugin.snapshot().blocked >= at as u64);
     }
+    assert_eq!(plugin.state(), PluginState::Blocked, "workers are there for that");
+    let callers: Vec<_> = (1..=BLOCKED_MAX as usize)
+        .map(|at| {
+            let plugin = plugin.clone();
+            let caller = thread::spawn(move || plugin.call_now("blocks", b"").unwrap());
+            logs::reach(BLOCKED_MAX as usize + 1 + at, &line);
+            caller
+        })
+        .collect();
     logs::reach(1, &["ERROR becket::watchdog", "quarantined", "plugin=stuck"]);
     assert_eq!(plugin.state(), PluginState::Quarantined);
     assert!(matches!(wait(plugin.call_raw("ok", b"")), Err(CallError::Quarantined)));
@@ -146,8 +156,11 @@ fn a_thread_that_is_stuck_is_reported_and_too_many_quarantine_the_plugin() {
     for call in calls {
         assert!(wait(call).unwrap().status.is_ok(), "calls that were in stay good");
     }
+    for caller in callers {
+        assert!(caller.join().unwrap().status.is_ok());
+    }
     let snapshot = plugin.snapshot();
-    assert_eq!((snapshot.pending, snapshot.ok), (0, u64::from(BLOCKED_MAX)));
+    assert_eq!((snapshot.pending, snapshot.ok), (0, u64::from(BLOCKED_MAX) * 2 + 1));
     assert_eq!(
         (snapshot.failed.quota, snapshot.notifies_refused, snapshot.streams_refused),
         (2, 1, 1)

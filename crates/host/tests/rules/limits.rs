@@ -55,7 +55,7 @@ fn calls_that_wait_are_bounded() {
 }
 
 #[test]
-fn calls_that_queue_for_a_worker_are_bounded_also_when_their_callers_left() {
+fn calls_that_queue_for_a_worker_leave_the_queue_to_others_when_their_callers_left() {
     let host = Host::new();
     let (entered, gate) = (Tally::new(), Tally::new());
     let (inside, opened) = (entered.clone(), gate.clone());
@@ -74,14 +74,45 @@ fn calls_that_queue_for_a_worker_are_bounded_also_when_their_callers_left() {
         let mut call = plugin.call_raw("x", b"");
         assert!(poll_once(&mut call).is_pending());
     }
-    is_quota(wait(plugin.call_raw("x", b"")), "pending_max", 8);
+    // What they left in the queue makes room for who waits.
+    assert_eq!(plugin.snapshot().queued, 10);
+    let mut waits = plugin.call_raw("x", b"");
+    assert!(poll_once(&mut waits).is_pending());
+    assert_eq!(plugin.snapshot().queued, 1);
     gate.add();
     wait(first).unwrap();
+    wait(waits).unwrap();
     unload_clean(&host, &plugin);
-    assert_eq!(entered.get(), 1, "nobody waited for the others");
+    assert_eq!(entered.get(), 2, "nobody waited for the others");
     let snapshot = plugin.snapshot();
-    assert_eq!((snapshot.calls, snapshot.ok), (12, 1));
-    assert_eq!((snapshot.failed.cancelled, snapshot.failed.quota), (10, 1));
+    assert_eq!((snapshot.calls, snapshot.ok, snapshot.failed.cancelled), (12, 2, 10));
+}
+
+#[test]
+fn callers_of_a_plugin_whose_workers_are_all_blocked_are_freed_at_their_deadlines() {
+    let host = Host::new();
+    let (entered, gate) = (Tally::new(), Tally::new());
+    let (inside, opened) = (entered.clone(), gate.clone());
+    let script = Script::new(move |api, call| {
+        inside.add();
+        opened.reach(1);
+        api.send(call.sid, NrStatus::Ok, b"")
+    });
+    let limits = Limits { workers_max: 2, deadline_ms: 50, drain_ms: 50, ..Limits::default() };
+    let (plugin, _) = script.load_with(&host, "stuck", |s| s.limits(limits));
+    let mut calls: Vec<_> = (0..6).map(|_| plugin.call_raw("x", b"")).collect();
+    assert!(calls.iter_mut().all(|call| poll_once(call).is_pending()));
+    entered.reach(2);
+    for call in calls {
+        assert!(matches!(wait(call), Err(CallError::DeadlineExceeded)));
+    }
+    // Another plugin's are its own, and this one can be unloaded.
+    let (healthy, _) = Script::echo().load(&host, "healthy");
+    assert_eq!(*wait(healthy.call_raw("x", b"fine")).unwrap().body, *b"fine");
+    assert_eq!(wait(host.unload("stuck")).unwrap(), 0);
+    assert_eq!(entered.get(), 2);
+    gate.add();
+    unload_clean(&host, &healthy);
 }
 
 #[test]

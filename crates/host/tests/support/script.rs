@@ -15,8 +15,8 @@ use std::{
 };
 
 use becket_abi::{
-    BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_THREAD_SAFE, BkHostApi, BkTimerFn, LinkedPlugin,
-    NR_ABI_VERSION, NrBufferLease, NrBytes, NrHostVTable, NrOwnedBytes, NrPluginInfo,
+    BK_PLUGIN_MULTI_INSTANCE, BK_PLUGIN_NEVER_BLOCKS, BK_PLUGIN_THREAD_SAFE, BkHostApi, BkTimerFn,
+    LinkedPlugin, NR_ABI_VERSION, NrBufferLease, NrBytes, NrHostVTable, NrOwnedBytes, NrPluginInfo,
     NrPluginVTable, NrRequest, NrStatus, NrStr,
 };
 use becket_host::{Host, Plugin, PluginSpec};
@@ -65,6 +65,12 @@ impl Script {
     /// The plugin does not say that it is thread-safe.
     pub fn one_at_a_time(mut self) -> Self {
         self.flags &= !BK_PLUGIN_THREAD_SAFE;
+        self
+    }
+
+    /// The plugin says that it never blocks.
+    pub fn never_blocks(mut self) -> Self {
+        self.flags |= BK_PLUGIN_NEVER_BLOCKS;
         self
     }
 

@@ -46,12 +46,21 @@ pub(crate) fn blocks_in_handle(name: &str) {
                 (0..3).map(|_| specimen.plugin.call_raw("hit", b"5000")).collect();
             assert!(calls.iter_mut().all(|call| poll_once(call).is_pending()));
             logs::reach(2, &["becket::watchdog", "a thread is stuck", "plugin=blocks_in_handle "]);
+            assert_eq!(specimen.plugin.state(), PluginState::Blocked);
+            specimen.is_well();
+            let callers: Vec<_> = (0..2)
+                .map(|_| {
+                    let plugin = specimen.plugin.clone();
+                    thread::spawn(move || plugin.call_now("hit", b"2000"))
+                })
+                .collect();
             logs::reach(1, &["becket::watchdog", "quarantined", "plugin=blocks_in_handle "]);
             assert_eq!(specimen.plugin.state(), PluginState::Quarantined);
             let refused = wait(specimen.plugin.call_raw("ok", b""));
             assert!(matches!(refused, Err(CallError::Quarantined)), "{refused:?}");
             assert!(specimen.plugin.snapshot().blocked >= 2);
             assert_eq!(*wait(specimen.healthy.call_raw("x", b"fine")).unwrap().body, *b"fine");
+            callers.into_iter().for_each(|caller| drop(caller.join().unwrap()));
         }
         // A reload does not wait for the threads that are stuck, and cures.
         wait(specimen.plugin.reload()).unwrap();

@@ -47,6 +47,7 @@ impl Plugin for Sample {
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const CONFIG_DEFAULT: &'static str = r#"{"greeting":"Hello"}"#;
     const MAY_UNLOAD: bool = true;
+    const NEVER_BLOCKS: bool = true;
     const ENTRIES: &'static [Entry<Self>] = &[
         Entry::unary("unary", "greets, and says what it saw of the request", Self::unary),
         Entry::unary("echo", "gives the payload back", Self::echo),

@@ -154,15 +154,15 @@ impl Exporter {
         Ok(())
     }
 
-    /// Shows the runtime that `look` returns, while it returns one. It is called for each report, by
-    /// the thread that makes it.
+    /// Shows the runtimes that `look` returns, an `Option` or a list of them. It is called for each
+    /// report, by the thread that makes it.
     ///
     /// # Errors
     ///
     /// There are as many closures as may be.
-    pub fn runtime_with(
+    pub fn runtime_with<R: IntoIterator<Item = Handle>>(
         &self,
-        look: impl Fn() -> Option<Handle> + Send + Sync + 'static,
+        look: impl Fn() -> R + Send + Sync + 'static,
     ) -> Result<(), ExportError> {
         let looks = Box::new(move || look().into_iter().collect());
         self.add(&self.runtimes_later, looks, "closures for runtimes")
