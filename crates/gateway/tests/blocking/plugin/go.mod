@@ -1,0 +1,3 @@
+module becket/blocks
+
+go 1.24
