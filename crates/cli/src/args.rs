@@ -4,7 +4,13 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{check, completions, config, ipc, lab, man, mon, plugin, serve, ws};
+#[cfg(not(all(feature = "ipc", feature = "lab")))]
+use crate::commands::left_out;
+#[cfg(feature = "lab")]
+use crate::commands::{check, lab};
+use crate::commands::{completions, config, man, plugin, serve, ws};
+#[cfg(feature = "ipc")]
+use crate::commands::{ipc, mon};
 
 /// Runs plugins written in any language behind HTTP.
 #[derive(Debug, Parser)]
@@ -45,7 +51,7 @@ pub(crate) struct Global {
     pub(crate) log_json: bool,
 }
 
-/// The commands.
+/// The commands. One that is left out of a build has its place still, and says how to get it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(serve::Args),
@@ -54,13 +60,33 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Ws(ws::Args),
+    #[cfg(feature = "ipc")]
     #[command(subcommand)]
     Ipc(ipc::Command),
+    #[cfg(feature = "ipc")]
     Mon(mon::Args),
+    #[cfg(feature = "lab")]
     #[command(subcommand)]
     Check(check::Command),
+    #[cfg(feature = "lab")]
     #[command(subcommand)]
     Lab(lab::Command),
+    /// Not in this build: channels between processes
+    #[cfg(not(feature = "ipc"))]
+    #[command(disable_help_flag = true)]
+    Ipc(left_out::Args),
+    /// Not in this build: watch a process
+    #[cfg(not(feature = "ipc"))]
+    #[command(disable_help_flag = true)]
+    Mon(left_out::Args),
+    /// Not in this build: check adapters against every rule of the lab
+    #[cfg(not(feature = "lab"))]
+    #[command(disable_help_flag = true)]
+    Check(left_out::Args),
+    /// Not in this build: look into the lab
+    #[cfg(not(feature = "lab"))]
+    #[command(disable_help_flag = true)]
+    Lab(left_out::Args),
     Completions(completions::Args),
     Man(man::Args),
 }

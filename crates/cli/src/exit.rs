@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The exit codes, in one table: what a script may conclude.
 
+#[cfg(feature = "lab")]
+mod lab;
+
 use std::process::ExitCode;
 
+#[cfg(feature = "lab")]
 use becket_lab::rules::Exit as LabExit;
+
+#[cfg(feature = "lab")]
+pub(crate) use self::lab::{LAB, table as lab_table};
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,19 +34,9 @@ pub(crate) enum Exit {
     /// Ctrl-C, or a second signal.
     Interrupted,
     /// What `check` and `lab` say by a table of their own.
+    #[cfg(feature = "lab")]
     Lab(LabExit),
 }
-
-/// The codes of `check` and `lab`, in the order of their numbers.
-pub(crate) const LAB: [LabExit; 7] = [
-    LabExit::Ok,
-    LabExit::Conformance,
-    LabExit::Usage,
-    LabExit::Inconclusive,
-    LabExit::Baseline,
-    LabExit::Nondeterministic,
-    LabExit::Internal,
-];
 
 impl Exit {
     /// Every code but those of the lab, in the order of its number.
@@ -67,6 +64,7 @@ impl Exit {
             Self::Config => 6,
             Self::Check => 7,
             Self::Interrupted => 130,
+            #[cfg(feature = "lab")]
             Self::Lab(exit) => exit.code(),
         }
     }
@@ -83,19 +81,17 @@ impl Exit {
             Self::Config => "config",
             Self::Check => "check",
             Self::Interrupted => "interrupted",
-            Self::Lab(LabExit::Ok) => "ok",
-            Self::Lab(LabExit::Conformance) => "conformance",
-            Self::Lab(LabExit::Usage) => "usage",
-            Self::Lab(LabExit::Inconclusive) => "inconclusive",
-            Self::Lab(LabExit::Baseline) => "baseline",
-            Self::Lab(LabExit::Nondeterministic) => "nondeterministic",
-            Self::Lab(LabExit::Internal) => "internal",
+            #[cfg(feature = "lab")]
+            Self::Lab(exit) => lab::word(exit),
         }
     }
 
     /// The exit of this word.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
-        let mut all = Self::ALL.into_iter().chain(LAB.map(Self::Lab));
+        let all = Self::ALL.into_iter();
+        #[cfg(feature = "lab")]
+        let all = all.chain(LAB.map(Self::Lab));
+        let mut all = all;
         all.find(|exit| exit.word() == word)
     }
 
@@ -115,21 +111,8 @@ impl Exit {
             Self::Config => "the configuration is wrong",
             Self::Check => "`plugin check` found something wrong, or a `--fail-if` holds",
             Self::Interrupted => "interrupted: Ctrl-C, or a second signal while draining",
-            Self::Lab(LabExit::Ok) => "every gate is passed, or fails where that was expected",
-            Self::Lab(LabExit::Conformance) => {
-                "an adapter breaks a rule; the two reports or runs differ; no code that was generated fits"
-            }
-            Self::Lab(LabExit::Usage) => {
-                "the arguments are wrong, or a file that they name cannot be read or written"
-            }
-            Self::Lab(LabExit::Inconclusive) => {
-                "nothing can be said, or something was never tried: a gate, a rule in full mode"
-            }
-            Self::Lab(LabExit::Baseline) => {
-                "the lab misses a saboteur, or fails an adapter in which nothing is wrong"
-            }
-            Self::Lab(LabExit::Nondeterministic) => "the same seed gave two different runs",
-            Self::Lab(LabExit::Internal) => "the lab, or the runtime below it, did something wrong",
+            #[cfg(feature = "lab")]
+            Self::Lab(exit) => lab::meaning(exit),
         }
     }
 }
@@ -149,24 +132,16 @@ pub(crate) fn table() -> String {
     text
 }
 
-/// The table of `check` and `lab`, for their help pages.
-pub(crate) fn lab_table() -> String {
-    let mut text = String::from("Exit codes:\n");
-    for exit in LAB {
-        text.push_str(&format!("  {:>3}  {}\n", exit.code(), Exit::Lab(exit).meaning()));
-    }
-    let interrupted = Exit::Interrupted;
-    text.push_str(&format!("  {:>3}  {}\n", interrupted.code(), "interrupted: Ctrl-C"));
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_exit_is_found_by_its_word() {
-        for exit in Exit::ALL.into_iter().chain(LAB.map(Exit::Lab)) {
+        let all = Exit::ALL.into_iter();
+        #[cfg(feature = "lab")]
+        let all = all.chain(LAB.map(Exit::Lab));
+        for exit in all {
             let found = Exit::of_word(exit.word()).unwrap();
             assert_eq!((found.code(), found.word()), (exit.code(), exit.word()));
         }

@@ -19,7 +19,7 @@ mod embedded;
 mod exit;
 mod failure;
 mod logs;
-#[cfg(test)]
+#[cfg(all(test, feature = "ipc", feature = "lab"))]
 mod reference;
 mod ui;
 

@@ -16,7 +16,7 @@ use crate::connections::Connections;
 use crate::error::GatewayError;
 use crate::reload::{self, Control, ReloadReport};
 use crate::router::{RouteInfo, Table};
-use crate::serve::{Public, accept};
+use crate::serve::{Listener, Public, accept};
 use crate::shared::Shared;
 use crate::stats::Stats;
 
@@ -115,10 +115,11 @@ impl Gateway {
         let connections = Arc::clone(&shared.connections);
         let control = Control::new(host, linked, config, Arc::clone(&shared))?;
         let (listener, addr) = listener;
-        tokio::spawn(accept::run(listener, connections, Public::new(Arc::clone(&shared))));
+        let public = Listener::Public(Public::new(Arc::clone(&shared)));
+        tokio::spawn(accept::run(listener, connections, public));
         let admin = admin.map(|(listener, addr)| {
             let connections = Connections::new();
-            let admin = Admin::new(shared, addr);
+            let admin = Listener::Admin(Admin::new(shared, addr));
             tokio::spawn(accept::run(listener, Arc::clone(&connections), admin));
             (addr, connections)
         });

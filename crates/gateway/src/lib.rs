@@ -24,7 +24,7 @@
 //! | `serve` | the public listener: unary, streams, WebSockets |
 //! | `status`, `problem` | what plugins and host say, as HTTP says it |
 //! | `admin` | the admin listener: page, metrics, health |
-//! | [`monitor`] | what `becket mon` is shown |
+//! | `monitor` | what `becket mon` is shown; with the feature `monitor` |
 #![forbid(unsafe_code)]
 
 mod admin;
@@ -32,6 +32,7 @@ pub mod config;
 mod connections;
 mod error;
 mod gateway;
+#[cfg(feature = "monitor")]
 pub mod monitor;
 mod problem;
 mod reload;

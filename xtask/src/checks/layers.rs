@@ -44,6 +44,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// The package that serves, and what it must not need without its features: `cargo xtask run` compiles
+/// what it needs before the first answer.
+const SERVES: &str = "becket";
+const NOT_TO_SERVE: &[&str] =
+    &["becket-ipc", "becket-lab", "becket-wire", "becket-zcopy", "ratatui"];
+
 /// What breaks the rule in the packages that `cargo metadata` lists.
 pub(crate) fn check(metadata: &Value) -> Vec<String> {
     let packages = metadata.get("packages").and_then(Value::as_array);
@@ -62,6 +68,25 @@ pub(crate) fn check(metadata: &Value) -> Vec<String> {
             }
         }
     }
+    broken.extend(needless(&packages));
+    broken
+}
+
+/// What [`SERVES`] needs and must not, by dependencies that are not optional, its own or others'.
+fn needless(packages: &[&Value]) -> Vec<String> {
+    let (mut found, mut next) = (vec![SERVES], 0);
+    let mut broken = Vec::new();
+    while let Some(&name) = found.get(next) {
+        next += 1;
+        let package = packages.iter().find(|package| text(package, "name") == Some(name));
+        for used in package.into_iter().flat_map(|package| uses_always(package)) {
+            if NOT_TO_SERVE.contains(&used) {
+                broken.push(format!("{name} needs {used} to serve: make it optional"));
+            } else if !found.contains(&used) {
+                found.push(used);
+            }
+        }
+    }
     broken
 }
 
@@ -74,12 +99,19 @@ pub(crate) fn check_architecture(root: &Path) -> Result<Vec<String>, Error> {
 
 /// The names of the packages that it needs to be built or to run.
 fn uses(package: &Value) -> impl Iterator<Item = &str> {
-    let dependencies = package.get("dependencies").and_then(Value::as_array);
-    dependencies
-        .into_iter()
-        .flatten()
-        .filter(|dependency| text(dependency, "kind") != Some("dev"))
+    dependencies(package).filter_map(|dependency| text(dependency, "name"))
+}
+
+/// Those of them that no feature decides about.
+fn uses_always(package: &Value) -> impl Iterator<Item = &str> {
+    dependencies(package)
+        .filter(|dependency| dependency.get("optional").and_then(Value::as_bool) != Some(true))
         .filter_map(|dependency| text(dependency, "name"))
+}
+
+fn dependencies(package: &Value) -> impl Iterator<Item = &Value> {
+    let dependencies = package.get("dependencies").and_then(Value::as_array);
+    dependencies.into_iter().flatten().filter(|dependency| text(dependency, "kind") != Some("dev"))
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
@@ -128,6 +160,19 @@ mod tests {
         ]});
         let broken = check(&metadata);
         assert_eq!(broken, ["becket-host uses becket-plugin, which stands above or beside it"]);
+    }
+
+    #[test]
+    fn what_serves_needs_no_lab_and_no_monitor() {
+        let gateway = |optional: bool| {
+            let ipc = json!({"name": "becket-ipc", "kind": null, "optional": optional});
+            json!({"name": "becket-gateway", "dependencies": [ipc]})
+        };
+        let command = package("becket", &[("becket-gateway", None), ("becket-lab", Some("dev"))]);
+        let ipc = package("becket-ipc", &[]);
+        let with = |optional| check(&json!({"packages": [command, gateway(optional), ipc]}));
+        assert_eq!(with(true), Vec::<String>::new());
+        assert_eq!(with(false), ["becket-gateway needs becket-ipc to serve: make it optional"]);
     }
 
     #[test]

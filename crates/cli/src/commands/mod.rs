@@ -7,29 +7,39 @@
 //! | [`plugin`] | inspect, call, bench, check and new |
 //! | [`config`] | check a configuration, print the example |
 //! | [`ws`] | a WebSocket client for lines |
-//! | [`ipc`] | channels between processes: serve, send, recv, pipe, stat |
-//! | [`mon`] | watch a process |
-//! | [`check`] | adapters, plugins and channels under the rules of the lab |
-//! | [`lab`] | rules, single runs, replays, and the lab itself |
+//! | `ipc` | channels between processes: serve, send, recv, pipe, stat |
+//! | `mon` | watch a process |
+//! | `check` | adapters, plugins and channels under the rules of the lab |
+//! | `lab` | rules, single runs, replays, and the lab itself |
 //! | [`completions`] | a shell's completions |
 //! | [`man`] | the manual page |
+//! | `left_out` | the commands that this build does not have |
 //! | `apart` | the process in which a plugin is checked |
+//! | `pick` | a name on the command line, as one of those that are known |
 //! | `runtime` | the async runtime that the commands run on |
 //! | `stdin` | lines of stdin as messages |
 //! | `supervised` | a command that calls plugins, in a process that somebody waits for |
 
 mod apart;
+#[cfg(feature = "lab")]
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
+#[cfg(feature = "ipc")]
 pub(crate) mod ipc;
+#[cfg(feature = "lab")]
 pub(crate) mod lab;
+#[cfg(any(test, not(all(feature = "ipc", feature = "lab"))))]
+pub(crate) mod left_out;
 pub(crate) mod man;
+#[cfg(feature = "ipc")]
 pub(crate) mod mon;
+mod pick;
 pub(crate) mod plugin;
 mod runtime;
 pub(crate) mod serve;
 mod stdin;
+#[cfg(feature = "lab")]
 mod supervised;
 pub(crate) mod ws;
 
@@ -47,10 +57,22 @@ pub(crate) fn run(command: Command, ui: &Ui) -> Result<Exit, Failure> {
         Command::Plugin(command) => plugin::run(command, ui),
         Command::Config(command) => config::run(command, ui),
         Command::Ws(args) => ws::run(args, ui),
+        #[cfg(feature = "ipc")]
         Command::Ipc(command) => ipc::run(command, ui),
+        #[cfg(feature = "ipc")]
         Command::Mon(args) => mon::run(args, ui),
+        #[cfg(feature = "lab")]
         Command::Check(command) => check::run(command, ui),
+        #[cfg(feature = "lab")]
         Command::Lab(command) => lab::run(command, ui),
+        #[cfg(not(feature = "ipc"))]
+        Command::Ipc(args) => args.refuse("ipc", "ipc"),
+        #[cfg(not(feature = "ipc"))]
+        Command::Mon(args) => args.refuse("mon", "ipc"),
+        #[cfg(not(feature = "lab"))]
+        Command::Check(args) => args.refuse("check", "lab"),
+        #[cfg(not(feature = "lab"))]
+        Command::Lab(args) => args.refuse("lab", "lab"),
         Command::Completions(args) => completions::run(args, ui),
         Command::Man(args) => man::run(args, ui),
     }

@@ -4,7 +4,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `how_to` | how to call what is served, as lines to paste |
-//! | `watched` | the socket at which `becket mon` is answered |
+//! | `watched` | the socket at which `becket mon` is answered; with the feature `ipc` |
 //!
 //! | signal | what happens |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | the second of them | the end, at once |
 
 mod how_to;
+#[cfg(feature = "ipc")]
 mod watched;
 
 use std::net::SocketAddr;
@@ -51,7 +52,7 @@ pub(crate) struct Args {
     admin: Option<Admin>,
     /// Answer `becket mon --socket PATH` at this path, for this user alone; the directory is made if
     /// it is absent
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", hide = cfg!(not(feature = "ipc")))]
     monitor: Option<PathBuf>,
     /// Serve the plugin in a file under a name; may be given several times
     #[arg(long, value_name = "NAME=PATH")]
@@ -84,7 +85,12 @@ async fn serve(args: Args, ui: Ui) -> Result<Exit, Failure> {
     let config = configuration(&args, Config::load)?;
     let host = Host::builder().search_path(config.plugin_path.clone()).build();
     // Until the end of it all. Bound first: a path that cannot be had is said before anything runs.
+    #[cfg(feature = "ipc")]
     let _watched = args.monitor.as_deref().map(|path| watched::serve(path, &host)).transpose()?;
+    #[cfg(not(feature = "ipc"))]
+    if args.monitor.is_some() {
+        return Err(super::left_out::failure("serve --monitor", "serve --monitor …", "ipc"));
+    }
     let mut limit = Duration::from_millis(config.limits.drain_ms);
     let changed = Changes::of(&args, &config)?;
     let starting = Gateway::builder().link(SAMPLE, becket_sample::PLUGIN);

@@ -8,7 +8,9 @@
 //! ```
 
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+#[cfg(feature = "lab")]
+use std::io::IsTerminal;
+use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
@@ -50,6 +52,7 @@ pub(crate) fn text_out() -> Box<dyn Write> {
 }
 
 /// Whether a person reads it.
+#[cfg(feature = "lab")]
 pub(crate) fn is_terminal() -> bool {
     TAKEN.get().map_or_else(|| io::stdout().is_terminal(), IsTerminal::is_terminal)
 }

@@ -16,6 +16,7 @@ impl Progress {
     }
 
     /// Whether a person sees it.
+    #[cfg(any(feature = "ipc", feature = "lab"))]
     pub(crate) fn is_shown(&self) -> bool {
         self.shown
     }

@@ -37,6 +37,7 @@ pub(crate) fn plural(n: u64, noun: &str) -> String {
 
 /// Words in lines of so many columns, all but the first behind so many blanks. The first is told to
 /// begin there too. A blank that does not break (U+00A0) keeps words together, and becomes a blank.
+#[cfg(any(test, feature = "lab"))]
 pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let (mut lines, mut at) = (String::new(), indent);
     for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `accept` | the listener: how many connections, and the end of it |
 //! | `connection` | one connection: its protocol, its drain, its idle limit |
+//! | `listener` | the public and the admin listener as one type |
 //! | `guard` | the socket: what it counts and when it gives up |
 //! | `body` | bodies in, with their limits, and bodies out |
 //! | `request` | from HTTP's request to the host's |
@@ -20,6 +21,7 @@ pub(crate) mod accept;
 mod body;
 mod connection;
 mod guard;
+mod listener;
 mod request;
 mod stream;
 mod unary;
@@ -37,6 +39,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::body::Body;
 pub(crate) use self::connection::Serve;
+pub(crate) use self::listener::Listener;
 use crate::TARGET;
 use crate::config::HttpLimits;
 use crate::problem::{Problem, accepts};

@@ -7,7 +7,7 @@ use becket_lab::bridge::channel::KINDS;
 use super::common::{Effort, Outputs, Required};
 use super::local_adapter::{self, Calls};
 use crate::commands::lab::adapter::{BLOCKS, CHANNEL};
-use crate::commands::lab::pick;
+use crate::commands::pick;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, Ui, paint, text};

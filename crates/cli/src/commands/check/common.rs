@@ -13,7 +13,8 @@ use becket_lab::rules::Exit as LabExit;
 
 use crate::commands::lab::adapter::Adapter;
 use crate::commands::lab::files::{Output, cannot};
-use crate::commands::lab::{load, pick};
+use crate::commands::lab::load;
+use crate::commands::pick;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::ui::Ui;

@@ -28,7 +28,6 @@ use crate::failure::Failure;
 use crate::ui::Ui;
 
 pub(super) use self::common::seed;
-pub(super) use self::plugin::skipped;
 
 /// Check adapters against every rule of the lab: one seed decides everything
 #[derive(Debug, Subcommand)]

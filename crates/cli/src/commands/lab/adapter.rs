@@ -10,6 +10,7 @@ use becket_lab::rules::Exit as LabExit;
 use becket_lab::saboteur::SABOTEURS;
 
 use super::foreign::{self, Foreign};
+use crate::commands::pick::nearest;
 use crate::commands::program;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -145,20 +146,6 @@ fn unknown(name: &str) -> Failure {
         Some(near) => failure.hint(format!("did you mean `{near}`? {list}")),
         None => failure.hint(list),
     }
-}
-
-/// The name that was meant, if one is similar.
-pub(in crate::commands) fn nearest<'a>(
-    name: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let wanted = name.to_lowercase();
-    names
-        .into_iter()
-        .map(|known| (strsim::jaro_winkler(&wanted, &known.to_lowercase()), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use becket_lab::trace::Trace;
 use becket_lab::world;
 use serde::Serialize;
 
-use super::pick;
 use super::rules::Row;
+use crate::commands::pick;
 use crate::commands::program;
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -8,8 +8,8 @@ use becket_lab::generate::{BUILTIN, unit};
 use becket_lab::rules::Exit as LabExit;
 
 use super::files::{Output, cannot};
-use super::pick;
 use crate::commands::check::codegen::profile;
+use crate::commands::pick;
 use crate::commands::program;
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -10,7 +10,6 @@
 //! | `demo`, `bench` | a run as a picture; how many there are in a second |
 //! | `elsewhere` | the fresh process by which a check proves that it repeats |
 //! | [`adapter`] | `--adapter` |
-//! | `pick` | names of what the lab knows |
 //! | `once`, `show` | one run, judged; its events |
 //! | `load` | replays from files |
 //! | `step`, `picture` | a run event by event, and drawn |
@@ -29,7 +28,6 @@ mod foreign;
 mod generate;
 pub(super) mod load;
 mod once;
-pub(super) mod pick;
 mod picture;
 mod replay;
 mod rules;

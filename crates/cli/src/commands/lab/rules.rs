@@ -4,7 +4,7 @@
 use becket_lab::rules::{CATALOGUE, Exit as LabExit, Family, Level, Rule, Subject};
 use serde::Serialize;
 
-use super::adapter::nearest;
+use crate::commands::pick::nearest;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{BAD, DIM, HEAD, Ui, WARN, paint};

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::load::Load;
 use crate::commands::apart::Voice;
-use crate::commands::check::skipped;
+use crate::commands::pick::skipped;
 use crate::commands::runtime;
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use self::rules::{Level, RULES, Rule};
 use super::common::one_for_stdout;
 use crate::commands::lab::files::Output;
-use crate::commands::lab::pick;
+use crate::commands::pick::skipped;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{BAD, DIM, GOOD, Ui, WARN, paint, text};
@@ -173,17 +173,6 @@ impl Trial<'_> {
         entries.truncate(ENTRIES_MAX);
         entries
     }
-}
-
-/// Whether each entry that is left out is one: else a wrong name would leave out nothing, and say so
-/// to nobody.
-pub(in crate::commands) fn skipped(skip: &[String], plugin: &Plugin) -> Result<(), Failure> {
-    let entries = plugin.entries();
-    let names = || entries.iter().map(|entry| entry.name.as_str());
-    for asked in skip {
-        pick::one("entry", asked, names(), |name| name)?;
-    }
-    Ok(())
 }
 
 /// So many entries are called.

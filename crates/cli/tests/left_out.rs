@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! A build without some commands: each of them fails with the feature that it needs and the way to get
+//! it, and never as a mistake of the person who typed it. In a build that has them all there is
+//! nothing to test: `cargo test -p becket --no-default-features --test left_out`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::process::{Command, Output};
+
+/// Each command with its feature, and whether this build has that.
+const COMMANDS: [(&str, &str, bool); 4] = [
+    ("check", "lab", cfg!(feature = "lab")),
+    ("ipc", "ipc", cfg!(feature = "ipc")),
+    ("lab", "lab", cfg!(feature = "lab")),
+    ("mon", "ipc", cfg!(feature = "ipc")),
+];
+
+fn becket(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_becket")).args(args).output().unwrap()
+}
+
+/// What `asked` fails with, after its first line.
+fn refused(asked: &[&str], name: &str, feature: &str) -> String {
+    let output = becket(asked);
+    assert_eq!(output.status.code(), Some(2), "{asked:?}");
+    assert!(output.stdout.is_empty(), "{asked:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], format!("error: `becket {name}` is not in this build"));
+    assert!(
+        lines[1].starts_with("cause: ") && lines[1].contains(&format!("`{feature}`")),
+        "{text}"
+    );
+    assert!(lines[2].starts_with("hint:  ") && lines[2].contains("cargo install"), "{text}");
+    assert_eq!(lines.len(), 3, "{text}");
+    text
+}
+
+#[test]
+fn a_command_that_is_left_out_says_how_to_get_it() {
+    for (name, feature, _) in COMMANDS.into_iter().filter(|(_, _, is_built)| !is_built) {
+        refused(&[name], name, feature);
+        refused(&[name, "--help"], name, feature);
+        let text = refused(&[name, "plugin", "--quick", "my plugin.so"], name, feature);
+        assert!(text.contains(&format!("-- {name} plugin --quick 'my plugin.so'`")), "{text}");
+        let output = becket(&[name, "list", "--json"]);
+        let failure: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(failure["kind"], "usage");
+        assert_eq!(failure["error"], format!("`becket {name}` is not in this build"));
+    }
+}
+
+#[test]
+fn serve_refuses_a_monitor_that_it_cannot_answer() {
+    if cfg!(not(feature = "ipc")) {
+        refused(&["serve", "--monitor", "/nonexistent/socket"], "serve --monitor", "ipc");
+    }
+}
+
+#[test]
+fn the_help_names_every_command_and_marks_those_that_are_left_out() {
+    let help = String::from_utf8(becket(&["--help"]).stdout).unwrap();
+    for (name, _, is_built) in COMMANDS {
+        let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{name} ")));
+        let line = line.unwrap_or_else(|| panic!("{name} is not in {help}"));
+        assert_eq!(line.contains("Not in this build"), !is_built, "{line}");
+    }
+}

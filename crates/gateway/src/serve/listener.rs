@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The two listeners as one type, so that everything below it, hyper's HTTP/1 and HTTP/2 above all, is
+//! compiled once.
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::{Body, Public, Serve};
+use crate::admin::Admin;
+use crate::config::HttpLimits;
+use crate::stats::Stats;
+
+/// Whose requests a connection carries.
+#[derive(Debug, Clone)]
+pub(crate) enum Listener {
+    Public(Public),
+    Admin(Admin),
+}
+
+impl Serve for Listener {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        match self {
+            Self::Public(public) => public.answer(request).await,
+            Self::Admin(admin) => admin.answer(request).await,
+        }
+    }
+
+    fn limits(&self) -> HttpLimits {
+        match self {
+            Self::Public(public) => public.limits(),
+            Self::Admin(admin) => admin.limits(),
+        }
+    }
+
+    fn stats(&self) -> &Stats {
+        match self {
+            Self::Public(public) => public.stats(),
+            Self::Admin(admin) => admin.stats(),
+        }
+    }
+
+    fn refresh(&self) {
+        match self {
+            Self::Public(public) => public.refresh(),
+            Self::Admin(admin) => admin.refresh(),
+        }
+    }
+}
