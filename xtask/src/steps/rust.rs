@@ -4,6 +4,7 @@
 use std::process::Command;
 
 use crate::browser::Browser;
+use crate::commands::run;
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo, probe};
@@ -21,6 +22,12 @@ pub(super) fn clippy(context: &Context, output: &mut Output) -> Result<(), Error
     output.run(
         workspace(context)
             .args(["clippy", "--workspace", "--all-targets", "--locked", FEATURES])
+            .args(["--", "-D", "warnings"]),
+    )?;
+    // What `cargo xtask run` builds.
+    output.run(
+        workspace(context)
+            .args(["clippy", "--package=becket", "--no-default-features", "--locked"])
             .args(["--", "-D", "warnings"]),
     )?;
     // The stand-in for stack switches, which takes the place of the other.
@@ -65,6 +72,15 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
     let tested = output.run(&mut command);
     browser?;
     tested
+}
+
+/// What `cargo xtask run` builds, as it builds it: the commands that it lacks say so.
+pub(super) fn serve_only(context: &Context, output: &mut Output) -> Result<(), Error> {
+    output.run(
+        workspace(context)
+            .args(["test", "--package=becket", "--no-default-features", "--profile", run::PROFILE])
+            .args(["--locked", "--test=left_out"]),
+    )
 }
 
 pub(super) fn doc_tests(context: &Context, output: &mut Output) -> Result<(), Error> {
