@@ -118,6 +118,29 @@ fn a_go_project_works() {
     works("go", "libmy_plugin.so", &mut [make(&[&go]), make(&[&go, "test"])]);
 }
 
+/// What is to be done where there is no Go, whichever command it was that lacked it.
+#[test]
+fn a_go_project_without_go_says_how_to_get_it() {
+    let dir = TempDir::new().unwrap();
+    let project = dir.path().join("greeter");
+    becket()
+        .args(["plugin", "new", "--lang", "go", "greeter", "--dir"])
+        .arg(&project)
+        .assert()
+        .success();
+    for (go, target) in [("no-such-go", "test"), ("/nowhere/go", "libgreeter.so")] {
+        let cause = format!("cause: `{go}` is not on PATH\n");
+        let output = make(&[&format!("GO={go}"), target]).current_dir(&project).output().unwrap();
+        assert!(!output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        for line in ["error: there is no Go\n", &cause, "hint:  get it from https://go.dev/dl, "] {
+            assert!(said.contains(line), "{said}");
+        }
+    }
+    // Nothing is needed to throw away what was built.
+    run(make(&["GO=no-such-go", "clean"]).current_dir(&project));
+}
+
 #[test]
 fn a_zig_project_works() {
     let Some(zig) = found("zig") else { return };
@@ -179,7 +202,7 @@ fn the_next_steps_are_printed() {
 Made greeter ([..] files)
 
   cd greeter
-  zig build
+  zig build  # the first takes a minute: Zig compiles its build system and library
   zig build test
   [..] plugin check zig-out/lib/libgreeter.so
   [..] plugin call zig-out/lib/libgreeter.so hello --data you

@@ -53,6 +53,8 @@ struct Made {
     dir: PathBuf,
     files: Vec<String>,
     build: String,
+    #[serde(skip)]
+    first_build: &'static str,
     test: String,
     library: String,
 }
@@ -86,6 +88,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
         lang: args.lang.word(),
         files: files.into_iter().map(|(path, _)| path).collect(),
         build: args.lang.build().to_owned(),
+        first_build: args.lang.first_build(),
         test: args.lang.test().to_owned(),
         library: args.lang.library(&ident),
         name: args.name,
@@ -118,6 +121,14 @@ impl Lang {
         }
     }
 
+    /// What is to be known of the first build.
+    const fn first_build(self) -> &'static str {
+        match self {
+            Self::Zig => "  # the first takes a minute: Zig compiles its build system and library",
+            Self::Rust | Self::C | Self::Cpp | Self::Go => "",
+        }
+    }
+
     const fn test(self) -> &'static str {
         match self {
             Self::Rust => "cargo test",
@@ -140,7 +151,7 @@ fn next_steps(made: &Made) -> String {
     let library = &made.library;
     let name = &made.name;
     format!(
-        "{} {} ({})\n\n  cd {}\n  {}\n  {}\n  {becket} plugin check {library}\n  \
+        "{} {} ({})\n\n  cd {}\n  {}{}\n  {}\n  {becket} plugin check {library}\n  \
          {becket} plugin call {library} hello --data you\n  \
          {becket} serve --plugin {name}={library}\n\n{}\n",
         paint(HEAD, "Made"),
@@ -148,6 +159,7 @@ fn next_steps(made: &Made) -> String {
         text::plural(made.files.len() as u64, "file"),
         text::shell_word(&made.dir.display().to_string()),
         made.build,
+        paint(DIM, made.first_build),
         made.test,
         paint(DIM, "README.md in it says more."),
     )
