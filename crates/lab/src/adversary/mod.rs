@@ -7,16 +7,23 @@
 //!
 //! | number | is | has to be |
 //! |---|---|---|
-//! | dominant ratio | runs with the commonest features, of all runs | at most 0.94 |
-//! | diversity | different features, of all runs | at least 0.12 |
+//! | dominant ratio | runs with the commonest features, of all runs | at most 0.94, or as below |
+//! | diversity | different features, of all runs | at least 0.12, or as below |
 //! | success | runs that did not fail, but for those that were expected to, of all runs | at least 0.90 |
 //!
 //! A run that an adapter broke off by a panic counts too: all such runs look the same. Ratios are in
 //! thousandths, so that reports have whole numbers in them. One is rounded against whoever is examined.
 //!
 //! There are only so many ways in which runs can differ: of ever more runs ever fewer are different,
-//! whoever is examined. So no more than [`TOGETHER_MAX`] profiles in a row are looked at together; of
+//! whichever pair is examined. So no more than [`TOGETHER_MAX`] profiles in a row are looked at together; of
 //! the first two numbers the worst of all such rows counts.
+//!
+//! How many ways there are depends on the scenarios and on the profiles: three scenarios in twenty
+//! profiles have seven kinds of runs from some start seeds, for every healthy pair. So a row that is
+//! beyond one of the first two numbers is made once more with the memory adapters of the lab. It is
+//! suspicious only if it shows less than [`REFERENCE_SHARE`] thousandths of the variety that they show
+//! in the same runs: of the diversity, and of the runs that are not the commonest. A pair that does
+//! the same whatever it is given shows a class for each scenario at most, far below that.
 //!
 //! Each run has features of several kinds. The first two numbers are those of all kinds together, and
 //! sizes are no kind of their own: who differs in lengths alone is not diverse.
@@ -27,6 +34,7 @@ pub use features::Features;
 pub(crate) use features::OF_NOTHING;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The commonest features may be those of so many thousandths of all runs.
 pub const DOMINANT_MAX: u64 = 940;
@@ -37,6 +45,18 @@ pub const SUCCESS_MIN: u64 = 900;
 
 /// Profiles that are looked at together, at most: as many as a full check has.
 pub const TOGETHER_MAX: usize = 20;
+
+/// Of the variety that the lab's memory adapters show in the same runs so many thousandths suffice.
+pub const REFERENCE_SHARE: u64 = 500;
+
+/// How varied runs were, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variety {
+    /// The share of the commonest features.
+    pub dominant: u64,
+    /// Different features, of all runs.
+    pub diversity: u64,
+}
 
 /// How alike runs are, in thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,29 +71,74 @@ pub struct Collapse {
     pub diversity: u64,
     /// Of those that did not fail.
     pub success: u64,
+    /// What the memory adapters show in the same runs. `None`: no number was suspicious by itself.
+    pub reference: Option<Variety>,
 }
 
 impl Collapse {
-    /// Of the runs of these profiles, in their order.
-    pub fn of_profiles(profiles: &[Vec<(Features, bool)>]) -> Self {
-        let together = |row: &[Vec<(Features, bool)>]| Self::of(row.iter().flatten().cloned());
-        let all = together(profiles);
-        // The last row is as long as the others: a short one is like itself.
-        let last = profiles.len().saturating_sub(TOGETHER_MAX);
-        let begins = (0..profiles.len()).step_by(TOGETHER_MAX).map(|at| at.min(last));
-        let rows = begins
-            .filter_map(|at| profiles.get(at..))
-            .map(|from| together(from.get(..TOGETHER_MAX).unwrap_or(from)));
-        let worst = |all: Self, row: Self| Self {
-            dominant: all.dominant.max(row.dominant),
-            diversity: all.diversity.min(row.diversity),
-            ..all
+    /// Of the runs of these profiles, in their order. `reference` makes the runs of a range of them with
+    /// the memory adapters.
+    pub fn of_profiles(
+        profiles: &[Vec<(Features, bool)>],
+        reference: impl Fn(Range<usize>) -> Vec<Features>,
+    ) -> Self {
+        let together = |row: Range<usize>| {
+            let runs = profiles.get(row.clone()).unwrap_or_default().iter().flatten();
+            let mut collapse = Self::of(runs.cloned());
+            if collapse.is_uniform() {
+                let shown = Self::of(reference(row).into_iter().map(|features| (features, true)));
+                let Self { dominant, diversity, .. } = shown;
+                collapse.reference = Some(Variety { dominant, diversity });
+            }
+            collapse
         };
-        rows.reduce(worst).map_or(all, |worst| Self {
-            dominant: worst.dominant,
-            diversity: worst.diversity,
-            ..all
-        })
+        let count = profiles.len();
+        // The last row is as long as the others: a short one is like itself.
+        let last = count.saturating_sub(TOGETHER_MAX);
+        let begins = (0..count).step_by(TOGETHER_MAX).map(|at| at.min(last));
+        let rows = begins.map(|at| together(at..count.min(at + TOGETHER_MAX)));
+        let worst =
+            |one: Self, other: Self| if other.margin() < one.margin() { other } else { one };
+        let all = Self::of(profiles.iter().flatten().cloned());
+        let worst = rows.reduce(worst).unwrap_or(all);
+        let Self { dominant, diversity, reference, .. } = worst;
+        Self { dominant, diversity, reference, ..all }
+    }
+
+    /// One of the first two numbers is suspicious by itself.
+    const fn is_uniform(&self) -> bool {
+        self.runs > 1 && (self.dominant > DOMINANT_MAX || self.diversity < DIVERSITY_MIN)
+    }
+
+    /// How many thousandths it is from being suspicious, by the number that is nearest. Less than 0: it
+    /// is.
+    fn margin(&self) -> i64 {
+        let apart = |larger: u64, smaller: u64| larger.cast_signed() - smaller.cast_signed();
+        let dominant = apart(self.dominant_max(), self.dominant);
+        dominant.min(apart(self.diversity, self.diversity_min()))
+    }
+
+    /// The share that the commonest features may have.
+    const fn dominant_max(&self) -> u64 {
+        match self.reference {
+            Some(shown) => {
+                let others = REFERENCE_SHARE * (1000_u64.saturating_sub(shown.dominant)) / 1000;
+                let most = 1000 - others;
+                if most > DOMINANT_MAX { most } else { DOMINANT_MAX }
+            }
+            None => DOMINANT_MAX,
+        }
+    }
+
+    /// The share that different features have to have.
+    const fn diversity_min(&self) -> u64 {
+        match self.reference {
+            Some(shown) => {
+                let least = (REFERENCE_SHARE * shown.diversity).div_ceil(1000);
+                if least < DIVERSITY_MIN { least } else { DIVERSITY_MIN }
+            }
+            None => DIVERSITY_MIN,
+        }
     }
 
     /// Of these runs: what was seen of each, and whether it did not fail.
@@ -96,6 +161,7 @@ impl Collapse {
             dominant: (1000 * most).div_ceil(all),
             diversity: 1000 * distinct / all,
             success: 1000 * passed / all,
+            reference: None,
         }
     }
 
@@ -105,10 +171,10 @@ impl Collapse {
         if self.runs < 2 {
             return None;
         }
-        if self.dominant > DOMINANT_MAX {
+        if self.dominant > self.dominant_max() {
             return Some("nearly all runs look the same");
         }
-        if self.diversity < DIVERSITY_MIN {
+        if self.diversity < self.diversity_min() {
             return Some("there are few different runs");
         }
         if self.success < SUCCESS_MIN {
@@ -166,7 +232,11 @@ mod tests {
     fn of_many_profiles_those_in_a_row_are_looked_at_together() {
         let check = |profiles: usize, of: &dyn Fn(usize) -> usize| {
             let profile = |at| vec![(state(of(at)), true), (state(100), true)];
-            Collapse::of_profiles(&(0..profiles).map(profile).collect::<Vec<_>>())
+            let all: Vec<_> = (0..profiles).map(profile).collect();
+            Collapse::of_profiles(&all, |row| {
+                let shown = row.flat_map(|at| [state(at % 10), state(100)]);
+                shown.collect()
+            })
         };
         // There are ten ways, and more profiles do not make more of them.
         for profiles in [2, 10, 20, 21, 1000] {

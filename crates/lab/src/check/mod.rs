@@ -151,8 +151,8 @@ pub fn run(options: &Options<'_>) -> Report {
     });
     let failures = failures.made_small(&mut step);
 
-    let gates = verdict::gates(&runs, &mutants, &agreements, parity);
     let collapse = verdict::collapse(&runs);
+    let gates = verdict::gates(&runs, &collapse, &mutants, &agreements, parity);
     let mut report = Report::new(options, &profiles, &runs, &gates, collapse, &mutants);
     report.agree(&agreements);
     report.say(failures, judge.reports());
@@ -273,8 +273,8 @@ mod tests {
         let profiles = [Profile::draw(1)];
         let agreements = Agreements::of(&options, &profiles);
         let runs = [run];
-        let gates = verdict::gates(&runs, &[], &agreements, None);
         let collapse = verdict::collapse(&runs);
+        let gates = verdict::gates(&runs, &collapse, &[], &agreements, None);
         let report = Report::new(&options, &profiles, &runs, &gates, collapse, &[]);
         assert_eq!((report.verdict, report.exit_code), ("lab-error", 70));
         let reason = gates[0].reason.as_deref().unwrap();

@@ -2,21 +2,23 @@
 //! Gates, from what was seen in all runs.
 
 use super::run::gravest;
-use super::{Agreements, Run};
-use crate::adversary::Collapse;
-use crate::gate::{Gate, GateResult, Mutant, MutantResult, Parity, graver};
+use super::{Agreements, Run, case_of};
+use crate::adversary::{Collapse, Features};
+use crate::gate::{Gate, GateResult, Mutant, MutantResult, Parity, graver, healthy};
 use crate::rules::{Verdict, bits};
+use crate::scenario::Profile;
 use crate::trace::Place;
 
 /// All gates, in the order of reports.
 pub(super) fn gates(
     runs: &[Run],
+    collapse: &Collapse,
     mutants: &[Mutant],
     agreements: &Agreements,
     parity: Option<GateResult>,
 ) -> Vec<GateResult> {
     let result = |gate| match gate {
-        Gate::CollapseResistance => collapsed(&collapse(runs)),
+        Gate::CollapseResistance => collapsed(collapse),
         Gate::MutantDetection => detection(mutants),
         Gate::GeneratedBackendParity => parity.clone().unwrap_or_else(|| Parity::default().gate()),
         Gate::RuntimeIntegration => negotiated(by_rules(gate, runs), agreements),
@@ -28,9 +30,20 @@ pub(super) fn gates(
 /// How alike the runs are.
 pub(super) fn collapse(runs: &[Run]) -> Collapse {
     let look = |run: &Run| Some((run.features()?.clone(), !run.has_failed()));
-    let profiles = runs.chunk_by(|one, other| one.seed == other.seed);
-    let profiles: Vec<Vec<_>> = profiles.map(|of| of.iter().filter_map(look).collect()).collect();
-    Collapse::of_profiles(&profiles)
+    let profiles: Vec<_> = runs.chunk_by(|one, other| one.seed == other.seed).collect();
+    let seen: Vec<Vec<_>> =
+        profiles.iter().map(|of| of.iter().filter_map(look).collect()).collect();
+    Collapse::of_profiles(&seen, |row| {
+        let runs = profiles.get(row).unwrap_or_default().iter().copied().flatten();
+        runs.filter(|run| run.features().is_some()).filter_map(reference).collect()
+    })
+}
+
+/// What the memory adapters show in the same run.
+fn reference(run: &Run) -> Option<Features> {
+    let case = case_of(&healthy, &Profile::draw(run.seed), run.scenario).ok()?;
+    let (trace, _) = case.record(&healthy);
+    Some(Features::of(&trace, case.run.plans.len()))
 }
 
 fn by_rules(gate: Gate, runs: &[Run]) -> GateResult {
@@ -130,7 +143,6 @@ fn detection(mutants: &[Mutant]) -> GateResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adversary::Features;
     use crate::check::run::Evidence;
     use crate::report::Size;
     use crate::rules::{CATALOGUE, Level, Marks, Rule, Subject};

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::parts::{CollapseReport, FeatureReport};
+use super::parts::{CollapseReport, FeatureReport, VarietyReport};
 use crate::adversary::{Collapse, Features};
 use crate::check::Run;
 
@@ -50,6 +50,10 @@ impl Classes {
             dominant_per_mille: collapse.dominant,
             diversity_per_mille: collapse.diversity,
             success_per_mille: collapse.success,
+            reference: collapse.reference.map(|shown| VarietyReport {
+                dominant_per_mille: shown.dominant,
+                diversity_per_mille: shown.diversity,
+            }),
             classes: self.sizes,
             features: self.features,
         }

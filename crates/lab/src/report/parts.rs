@@ -202,10 +202,23 @@ pub struct CollapseReport {
     pub diversity_per_mille: u64,
     /// Those that did not fail.
     pub success_per_mille: u64,
+    /// What the lab's memory adapters show in the runs of the two numbers above, if one of those was
+    /// suspicious by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<VarietyReport>,
     /// Runs of each class of runs that are alike, the largest first.
     pub classes: Vec<u64>,
     /// In how many ways runs differ in each feature.
     pub features: Vec<FeatureReport>,
+}
+
+/// How varied the runs of the lab's memory adapters are, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct VarietyReport {
+    /// The commonest.
+    pub dominant_per_mille: u64,
+    /// Different ones.
+    pub diversity_per_mille: u64,
 }
 
 /// Something in which runs differ.

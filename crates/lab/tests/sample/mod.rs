@@ -62,6 +62,7 @@ pub(crate) fn green() -> Report {
             dominant_per_mille: 500,
             diversity_per_mille: 1000,
             success_per_mille: 1000,
+            reference: None,
             classes: vec![1, 1],
             features: vec![FeatureReport { feature: "chunks", distinct: 2 }],
         },
