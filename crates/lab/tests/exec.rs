@@ -8,15 +8,16 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use becket_lab::adapters::{HEALTHY, Pair};
 use becket_lab::bridge::exec::{Exec, ExecError};
-use becket_lab::check::{self, Mode, Options};
+use becket_lab::check::{self, Artefact, Mode, Options};
 use becket_lab::contract::{Capabilities, Capability, Limits};
 use becket_lab::gate::Gate;
-use becket_lab::report::Report;
+use becket_lab::report::{Report, html, json, junit, markdown, plain, text};
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/lab").join(path)
@@ -133,9 +134,13 @@ fn what_cannot_be_started_is_told() {
     assert!(matches!(twice, ExecError::Manifest(_)), "{twice}");
 }
 
+/// Processes are counted by their defect: tests that start those of the same defects take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Each defect fails the check, and leaves this mishap.
 #[test]
 fn a_broken_process_is_a_verdict_and_leaves_nothing_behind() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for (defect, mishap) in [
         ("crash", "signal 9"),
         ("exit", "exit code 3"),
@@ -223,19 +228,93 @@ fn who_fills_stderr_is_read_and_goes_on() {
 
 #[test]
 fn payload_on_stderr_is_found() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let gate = |defect| {
         let exec = Exec::new(&broken(defect)).unwrap();
         check_with(&|limits| exec.pair(limits)).gate(Gate::TraceHygiene).unwrap().verdict
     };
     assert_eq!(gate("payload-on-stderr"), "fail");
     assert_eq!(gate("payload-and-exit"), "fail");
-    assert_eq!(gate("exit"), "pass");
+    // It has crashed, and nothing is said of the runs behind that.
+    assert_eq!(gate("exit"), "inconclusive");
     assert_eq!(gate("counts-on-stderr"), "pass");
 }
 
 #[test]
 fn what_is_kept_from_run_to_run_is_nondeterminism() {
     let exec = Exec::new(&broken("remembers")).unwrap();
-    let report = check_with(&|limits| exec.pair(limits));
+    let make = |limits| exec.pair(limits);
+    let kept = Mutex::new(Vec::new());
+    let keeps = |artefact: &Artefact<'_>| kept.lock().unwrap().push(artefact.replay.clone());
+    let quick = Options::quick("exec", &make);
+    let options = Options { profiles: Some(1), artefacts: Some(&keeps), shrink_tries: 20, ..quick };
+    let report = check::run(&options);
     assert_eq!((report.verdict, report.exit_code), ("nondeterministic", 5));
+    // The first event that differed, as it was and as it is.
+    let failure = report.failures.iter().find(|it| it.rule == Some("DET-01")).unwrap();
+    let differs = "the first event that differs when the same run is made once more is `";
+    assert!(failure.said.starts_with(differs), "{}", failure.said);
+    assert!(failure.said.contains("`, and has to be `"), "{}", failure.said);
+    assert!(failure.last_events.len() > 1, "{:?}", failure.last_events);
+    // However often it is repeated, nothing says that it is mended.
+    for replay in kept.into_inner().unwrap() {
+        let repeated = check::repeat(&make, &replay);
+        let is_mended = !check::is_broken_again(&replay, &repeated);
+        assert!(!is_mended || repeated.is_nondeterministic(), "{:?}", replay.expected.rule);
+    }
+}
+
+/// A crash is named in the report, in each of its forms, by how the process ended; and ends the check,
+/// so that a process that starts slowly and always crashes costs some starts and not hundreds.
+#[test]
+fn a_crash_is_named_as_one_and_ends_the_check() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for (defect, how) in [
+        ("crash", "the adapter's process crashed: signal 9, SIGKILL"),
+        ("exit", "the adapter's process crashed: exit code 3"),
+    ] {
+        let exec = Exec::new(&broken(defect)).unwrap();
+        let started = AtomicUsize::new(0);
+        let make = |limits| {
+            started.fetch_add(1, Ordering::Relaxed);
+            exec.pair(limits)
+        };
+        let checked = |jobs| {
+            let kept = Mutex::new(Vec::new());
+            let keeps = |artefact: &Artefact<'_>| {
+                kept.lock().unwrap().push((artefact.name.to_owned(), artefact.shrunk.is_some()));
+            };
+            let quick = Options::quick("exec", &make);
+            let report = check::run(&Options { jobs, artefacts: Some(&keeps), ..quick });
+            (report, kept.into_inner().unwrap())
+        };
+        let (report, kept) = checked(1);
+        assert_eq!((report.verdict, report.exit_code), ("fail", 1), "{defect}");
+        // Each pair that is made is a process that is started, every second one.
+        let starts = started.load(Ordering::Relaxed);
+        assert!(starts <= 24, "{defect}: {starts} pairs were made");
+        assert_eq!(report.failures[0].said, how);
+        assert!(report.failures[1..].iter().all(|it| it.shown_with.is_some()), "{defect}");
+        assert!(matches!(&kept[..], [(_, false)]), "{defect}: {kept:?}");
+        let runs: Vec<_> = report.profiles.iter().flat_map(|it| &it.runs).collect();
+        assert_eq!((runs[0].verdict, runs[0].reason), ("fail", Some(how)));
+        for run in &runs[1..] {
+            assert_eq!(run.verdict, "inconclusive", "{defect}: {run:?}");
+        }
+        assert_eq!(
+            report.gate(Gate::Correctness).unwrap().reason.as_deref(),
+            Some(format!("single_flow_echo: {how}").as_str())
+        );
+        let forms = [
+            json(&report).unwrap(),
+            junit(&report).replace("&#39;", "'"),
+            html(&report).replace("&#39;", "'"),
+            markdown(&report),
+            text(&report, &plain),
+        ];
+        for (at, form) in forms.iter().enumerate() {
+            assert!(form.contains(how), "{defect}, form {at}:\n{form}");
+        }
+        assert_eq!(json(&checked(2).0).unwrap(), forms[0], "{defect}: by two threads");
+    }
 }

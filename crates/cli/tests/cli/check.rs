@@ -301,7 +301,7 @@ fn what_a_process_did_is_told_as_a_cause() {
         let is_besides = |line: &&str| line.starts_with("kept ") || line.ends_with(" …");
         said.lines().filter(|line| !is_besides(line)).collect::<Vec<_>>().join("\n")
     };
-    let cause = "cause: the adapter's process ended: exit code 3";
+    let cause = "cause: the adapter's process crashed: exit code 3";
     let said = told(&["check", "local-adapter", "--profiles", "1", "--adapter", &adapter], 1);
     assert_eq!(said.matches(cause).count(), 1, "{said}");
     assert!(said.contains("hint:  its stderr is not shown"), "{said}");

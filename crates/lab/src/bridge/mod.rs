@@ -29,6 +29,7 @@
 //! | `adapter` | the adapter around it |
 //! | `flow` | one flow: who writes, who reads, who waits |
 //! | `bell` | wakers |
+//! | `crashes` | whether a process crashed, and how |
 //! | `hangs` | how often a thing was waited for in vain |
 //!
 //! # What is examined
@@ -54,6 +55,7 @@ pub mod blocks;
 #[cfg(feature = "channel")]
 pub mod channel;
 mod conduit;
+pub(crate) mod crashes;
 pub mod exec;
 mod flow;
 #[cfg(feature = "futures-io")]

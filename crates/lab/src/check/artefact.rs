@@ -12,7 +12,7 @@ use super::{Make, Run};
 use crate::bridge::hangs;
 use crate::replay::{Expected, Replay};
 use crate::report::Failure;
-use crate::rules::{Examiner, Finding, rule};
+use crate::rules::{Examiner, Family, Finding, rule};
 use crate::shrink::{self, Candidate, Failed, Shrunk, shrink_within};
 use crate::trace::Trace;
 
@@ -47,12 +47,49 @@ pub struct Repeated {
     pub findings: Vec<Finding>,
 }
 
+impl Repeated {
+    /// It is not the same whenever it is made: nothing that is seen once, or not, says how it is next time.
+    #[must_use]
+    pub fn is_nondeterministic(&self) -> bool {
+        self.findings.iter().any(|finding| is_of_determinism(finding.rule))
+    }
+}
+
+/// Times that a run in which its rule is not broken is made, before that is believed.
+const REPEATS: usize = 8;
+
+fn is_of_determinism(id: &str) -> bool {
+    rule(id).is_some_and(|rule| rule.family == Family::Determinism)
+}
+
 /// Runs a replay again, once more, and each flow alone, and examines it as a check does: so rules are
-/// found broken that one trace by itself does not show.
+/// found broken that one trace by itself does not show. One in which the rule is
+/// not broken that it was kept for is made eight times, unless it differs from one time to the next.
 #[must_use]
 pub fn repeat(make: Make<'_>, replay: &Replay) -> Repeated {
-    let seen = Case::of_replay(replay).examine(make, None, Deep::ALL, &mut Examiner::new());
-    Repeated { trace: seen.trace, findings: seen.findings }
+    let (case, examiner) = (Case::of_replay(replay), &mut Examiner::new());
+    let mut once = || {
+        let seen = case.examine(make, None, Deep::ALL, examiner);
+        Repeated { trace: seen.trace, findings: seen.findings }
+    };
+    let mut repeated = once();
+    for _ in 1..REPEATS {
+        if is_broken_again(replay, &repeated) || repeated.is_nondeterministic() {
+            break;
+        }
+        repeated = once();
+    }
+    repeated
+}
+
+/// Whether the rule that a replay was kept for is broken in it again. One about determinism is, too, if
+/// the run is another than the one that was kept.
+#[must_use]
+pub fn is_broken_again(replay: &Replay, repeated: &Repeated) -> bool {
+    let Some(rule) = &replay.expected.rule else { return true };
+    repeated.findings.iter().any(|finding| finding.rule == rule)
+        || is_of_determinism(rule)
+            && (repeated.is_nondeterministic() || !replay.is_repeated_by(&repeated.trace))
 }
 
 /// Makes the failure of a replay small: the same rule is still broken. A replay that names no rule is

@@ -10,12 +10,13 @@ use std::rc::Rc;
 use super::Make;
 use crate::adapters::{Said, listen, of_adapter};
 use crate::adversary::Features;
+use crate::bridge::crashes;
 use crate::choice::{Choices, Scheduler};
 use crate::contract::{FlowId, Hidden, Limits, Manifest};
 use crate::hygiene::{Canary, Search, Text, TextKind};
 use crate::pattern::{self, Direction, Pattern};
 use crate::replay::{self, Replay};
-use crate::rules::{Examined, Examiner, Family, Finding, Marks, Rule};
+use crate::rules::{Examined, Examiner, Family, Finding, Marks, Parting, Rule};
 use crate::saboteur::Witness;
 use crate::source::{End, FlowPlan, GAP_BYTES, STRAY_BYTES};
 use crate::trace::{Place, Trace, TraceHash};
@@ -64,6 +65,9 @@ pub(crate) struct Deep {
 impl Deep {
     /// Everything.
     pub(crate) const ALL: Self = Self { again: true, alone: true, texts: true };
+
+    /// What is said, and nothing that takes another run.
+    const TEXTS: Self = Self { again: false, alone: false, texts: true };
 
     /// What it takes to see that a rule is broken.
     pub(crate) const fn for_rule(rule: &Rule) -> Self {
@@ -169,7 +173,12 @@ impl Case {
         let before = claimed();
         let (trace, asked) = self.trace(make, &said);
         let unheard = Rc::default();
-        let again = deep.again.then(|| self.trace(make, &unheard).0.hash());
+        // A process that crashes would crash in all the others too.
+        let deep = if crashes::has_crashed() { Deep::TEXTS } else { deep };
+        let again = deep.again.then(|| self.trace(make, &unheard).0);
+        let hash_again = again.as_ref().map(Trace::hash);
+        let differs = again.filter(|again| again.hash() != trace.hash());
+        let parts = differs.and_then(|again| Parting::of(&trace, &again));
         let alone = deep.alone && self.run.faults.is_none() && self.run.plans.len() > 1;
         let alone = alone.then(|| self.each_alone(make));
         let after = claimed();
@@ -187,7 +196,8 @@ impl Case {
             examined.search = Some(&search);
         }
         examined.solo = alone.as_deref();
-        examined.again = again;
+        examined.again = hash_again;
+        examined.parts = parts;
         examined.elsewhere = elsewhere;
         examined.claimed_after = Some(after.each_ref());
         let marks = examiner.examine(&examined);

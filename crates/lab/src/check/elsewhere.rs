@@ -14,6 +14,9 @@
 //!   becket-lab-hash SEED SABOTEUR HASH
 //! ```
 //!
+//! What comes behind a run in which the process of an adapter crashed is not run: the check has not
+//! done it either.
+//!
 //! Other lines are not read: adapters may write to the same output. A run that an adapter breaks off
 //! there by a panic has the hash of what happened until then; of one that cannot begin, that of
 //! nothing.
@@ -22,7 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::line::{Ears, in_order};
-use super::{Agreements, Options, Task, tasks};
+use super::{Agreements, Crash, Options, Task, tasks};
 use crate::adapters::caught;
 use crate::rules::Examiner;
 use crate::saboteur::Shows;
@@ -39,7 +42,10 @@ pub fn hashes(options: &Options<'_>) -> String {
     let profiles: Vec<_> = options.seeds().map(Profile::draw).collect();
     let agreements = Agreements::of(options, &profiles);
     let tasks = tasks(options, &agreements, &profiles);
-    let work = |task: &Task<'_>, _: &mut Examiner| hash(options, task);
+    let crash = Crash::new(false);
+    let work = |(at, task): &(usize, Task<'_>), _: &mut Examiner| {
+        crash.unless_before(*at, || hash(options, task))?.0
+    };
     let mut text = String::new();
     let mut told = |one: &mut Option<(u64, &'static str, TraceHash)>| {
         if let Some((seed, name, hash)) = one {

@@ -38,6 +38,10 @@ impl<'a> Failures<'a> {
             return;
         }
         let mut told = Vec::new();
+        if run.crash.is_some() && run.has_failed() {
+            self.seen.insert((None, run.scenario.name));
+            told.push(self.failure(run, None, Vec::new()));
+        }
         let mut last_events = last_events.unwrap_or_default().into_iter();
         if let Some(seen) = &run.seen {
             for finding in &seen.findings {
@@ -55,7 +59,9 @@ impl<'a> Failures<'a> {
         // What fails the run comes first; and a cause before what follows from it.
         told.sort_by_key(|failure| (failure.level != Level::Must.name(), failure.event));
         for mut failure in with_the_first(told) {
-            if let Some(case) = &case {
+            // What else is wrong with a run in which a process crashed has no file of its own.
+            let is_kept = run.crash.is_none() || failure.rule.is_none();
+            if let Some(case) = case.as_ref().filter(|_| is_kept) {
                 self.keep(run, case, &mut failure);
             }
             self.all.push(failure);

@@ -49,7 +49,9 @@ mod orders;
 mod run;
 mod verdict;
 
-pub use artefact::{ARTEFACTS_MAX, Artefact, Repeated, TRIES_A_HANG, repeat, smaller};
+pub use artefact::{
+    ARTEFACTS_MAX, Artefact, Repeated, TRIES_A_HANG, is_broken_again, repeat, smaller,
+};
 pub(crate) use case::{Case, Deep};
 pub(crate) use elsewhere::Hashes;
 pub use elsewhere::hashes;
@@ -64,10 +66,13 @@ pub use options::{
 pub(crate) use orders::Orders;
 pub(crate) use run::{Run, case_of};
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use self::expect::Judge;
 use self::failures::Failures;
 use self::line::{Ears, in_order};
 use crate::adapters::caught;
+use crate::bridge::crashes;
 use crate::gate::{GateResult, Mutant, MutantResult, mutants};
 use crate::parity;
 use crate::report::Report;
@@ -85,6 +90,44 @@ enum Task<'a> {
 enum Done {
     Run(Run),
     Looked(Mutant),
+    /// It was not done: a process crashed in a run before it.
+    Skipped,
+}
+
+/// The first task in which the process behind an adapter crashed. What comes behind it is not done: a
+/// process that crashes takes long to say always the same.
+struct Crash {
+    task: AtomicUsize,
+    /// A crash may be one of those failures that are known, behind which a check goes on.
+    is_known: bool,
+}
+
+impl Crash {
+    const fn new(is_known: bool) -> Self {
+        Self { task: AtomicUsize::new(usize::MAX), is_known }
+    }
+
+    /// Does a task, unless a process crashed in one before it; and notes if one does in this.
+    fn unless_before<T>(
+        &self,
+        at: usize,
+        work: impl FnOnce() -> T,
+    ) -> Option<(T, Option<&'static str>)> {
+        if self.is_before(at) {
+            return None;
+        }
+        let (done, how) = crashes::during(work);
+        if how.is_some() && !self.is_known {
+            self.task.fetch_min(at, Ordering::Relaxed);
+        }
+        Some((done, how))
+    }
+
+    /// Whether a process crashed in a task before this one. Of a task before which all others are done it
+    /// says the same, however many threads there are.
+    fn is_before(&self, at: usize) -> bool {
+        at > self.task.load(Ordering::Relaxed)
+    }
 }
 
 /// Everything that a check does, in its order.
@@ -92,7 +135,7 @@ fn tasks<'a>(
     options: &Options<'_>,
     agreements: &'a Agreements,
     profiles: &'a [Profile],
-) -> Vec<Task<'a>> {
+) -> Vec<(usize, Task<'a>)> {
     let mode = options.mode;
     let runs = profiles.iter().flat_map(move |profile| {
         let scenarios = SCENARIOS.iter();
@@ -100,7 +143,7 @@ fn tasks<'a>(
         scenarios.map(move |scenario| Task::Run(profile, scenario))
     });
     let saboteurs = mutants().filter(|_| options.gates_of_lab);
-    runs.chain(saboteurs.map(Task::Look)).collect()
+    runs.chain(saboteurs.map(Task::Look)).enumerate().collect()
 }
 
 /// Checks a pair of adapters.
@@ -111,6 +154,7 @@ pub fn run(options: &Options<'_>) -> Report {
     let agreements = Agreements::of(options, &profiles);
     let tasks = tasks(options, &agreements, &profiles);
     let mut step = Steps::new(options, tasks.len());
+    let crash = Crash::new(options.expect.is_some());
 
     let said = options.elsewhere.map(|elsewhere| {
         let said = elsewhere();
@@ -122,29 +166,52 @@ pub fn run(options: &Options<'_>) -> Report {
 
     let mut judge = Judge::new(options.expect, options.name);
     let mut failures = Failures::new(options);
+    let mut place = 0..;
     let mut told = |done: &mut Done| {
-        if let Done::Run(run) = done {
+        let is_behind = place.next().is_some_and(|at| crash.is_before(at));
+        if let Done::Run(run) = done
+            && !is_behind
+        {
             judge.judge(run);
             failures.look_at(run);
         }
     };
-    let mut done = |at: usize, _: usize| match tasks.get(at) {
+    let mut done = |at: usize, _: usize| match tasks.get(at).map(|(_, task)| task) {
         Some(Task::Run(profile, scenario)) => {
             step.done(scenario.name, Some(profile.config.deterministic_seed));
         }
         Some(Task::Look(saboteur)) => step.done(saboteur.name, None),
         None => {}
     };
-    let work = |task: &Task<'_>, examiner: &mut Examiner| take(options, said, task, examiner);
+    let work = |(at, task): &(usize, Task<'_>), examiner: &mut Examiner| {
+        let done = crash.unless_before(*at, || take(options, said, task, examiner));
+        match done {
+            Some((Done::Run(mut run), Some(how))) => {
+                run.crashed(how);
+                Done::Run(run)
+            }
+            Some((done, _)) => done,
+            None => Done::Skipped,
+        }
+    };
     let ears = Ears { done: &mut done, told: &mut told };
     let (mut runs, mut mutants) = (Vec::new(), Vec::new());
-    for done in in_order(options.jobs, &tasks, &work, ears) {
-        match done {
-            Done::Run(run) => runs.push(run),
-            Done::Looked(mutant) => mutants.push(mutant),
+    let all = in_order(options.jobs, &tasks, &work, ears);
+    let has_crashed = crash.is_before(usize::MAX);
+    for ((at, task), done) in tasks.iter().zip(all) {
+        let done = if crash.is_before(*at) { Done::Skipped } else { done };
+        match (done, task) {
+            (Done::Run(run), _) => runs.push(run),
+            (Done::Looked(mutant), _) => mutants.push(mutant),
+            (Done::Skipped, Task::Run(profile, scenario)) => {
+                runs.push(Run::behind_a_crash(profile, scenario));
+            }
+            (Done::Skipped, Task::Look(saboteur)) => {
+                mutants.push(Mutant { name: saboteur.name, result: MutantResult::NotTried });
+            }
         }
     }
-    let parity = options.gates_of_lab.then(|| {
+    let parity = (options.gates_of_lab && !has_crashed).then(|| {
         let parity = compared(options, &seeds);
         step.done("parity", None);
         parity
@@ -252,7 +319,7 @@ mod tests {
         let task = Task::Run(profile, scenario);
         match take(&options, None, &task, &mut Examiner::new()) {
             Done::Run(run) => run,
-            Done::Looked(mutant) => panic!("{mutant:?}"),
+            Done::Looked(_) | Done::Skipped => panic!("it is a run"),
         }
     }
 

@@ -6,6 +6,7 @@ use super::orders::{self, Orders, Searched};
 use super::{Make, Options, elsewhere};
 use crate::adapters::{Guilty, caught};
 use crate::adversary::{Features, OF_NOTHING};
+use crate::bridge::crashes;
 use crate::choice::Coverage;
 use crate::contract::FlowId;
 use crate::gate::graver;
@@ -17,6 +18,9 @@ use crate::trace::{Trace, TraceHash};
 
 /// Why a run says nothing of the adapters.
 const LAB_PANICKED: &str = "the lab itself panicked, which is a bug of the lab";
+
+/// Why a run was not made.
+const BEHIND_A_CRASH: &str = "not made: the adapter's process crashed before";
 
 /// Why a run is not the same twice, if no rule says so.
 const UNSTEADY: &str = "an order of it does not repeat: it depends on something that is no choice";
@@ -32,6 +36,8 @@ pub(crate) struct Run {
     pub(crate) verdict: Verdict,
     /// Why, if that is not said by findings.
     pub(crate) reason: Option<&'static str>,
+    /// How the process behind an adapter crashed in it, if it did.
+    pub(crate) crash: Option<&'static str>,
     /// That it is not carried out, or panics, was expected.
     pub(crate) is_known: bool,
     /// What was seen. `None`: it was not run, or did not come to its end.
@@ -95,11 +101,29 @@ impl Run {
     fn new(profile: &Profile, scenario: &'static Scenario) -> Self {
         let seed = profile.config.deterministic_seed;
         let (verdict, reason) = (Verdict::NotApplicable, None);
-        Self { scenario, seed, verdict, reason, is_known: false, seen: None, case: None }
+        let crash = None;
+        Self { scenario, seed, verdict, reason, crash, is_known: false, seen: None, case: None }
+    }
+
+    /// It was not made: the process behind an adapter crashed in a run before it.
+    pub(super) fn behind_a_crash(profile: &Profile, scenario: &'static Scenario) -> Self {
+        let (verdict, reason) = (Verdict::Inconclusive, Some(BEHIND_A_CRASH));
+        Self { verdict, reason, ..Self::new(profile, scenario) }
+    }
+
+    /// The process behind an adapter crashed in it: what else is wrong may follow from that.
+    pub(super) fn crashed(&mut self, how: &'static str) {
+        self.crash = Some(how);
+        self.judge();
     }
 
     /// Says what follows from what was seen, and from what is known.
     pub(super) fn judge(&mut self) {
+        if let Some(how) = self.crash {
+            self.verdict = if self.is_known { Verdict::KnownFail } else { Verdict::Fail };
+            self.reason = Some(how);
+            return;
+        }
         let Some(seen) = &self.seen else {
             if self.is_known && self.verdict == Verdict::Fail {
                 self.verdict = Verdict::KnownFail;
@@ -146,7 +170,7 @@ impl Run {
     pub(crate) fn features(&self) -> Option<&Features> {
         match &self.seen {
             Some(seen) => Some(&seen.features),
-            None if self.verdict == Verdict::NotApplicable => None,
+            None if matches!(self.verdict, Verdict::NotApplicable | Verdict::Inconclusive) => None,
             None => Some(&OF_NOTHING),
         }
     }
@@ -250,7 +274,8 @@ pub(super) fn run(
     };
     let mut run = Run { seen: Some(Box::new(evidence)), ..run };
     run.judge();
-    run.case = run.is_wrong().then(|| Box::new(case));
+    // One in which a process crashed is wrong whatever the rules say.
+    run.case = (run.is_wrong() || crashes::has_crashed()).then(|| Box::new(case));
     run
 }
 

@@ -75,6 +75,9 @@ fn by_rules(gate: Gate, runs: &[Run]) -> GateResult {
 
 /// What one run says in this gate, and why.
 fn of_run(gate: Gate, run: &Run) -> (Verdict, &'static str) {
+    if let (Gate::Correctness, Some(how)) = (gate, run.crash) {
+        return (run.verdict, how);
+    }
     let Some(seen) = &run.seen else { return (run.verdict, run.reason.unwrap_or("no end")) };
     let all = gate.marks(&seen.marks);
     let unknown = seen.unknown(all);
@@ -170,8 +173,8 @@ mod tests {
         change(&mut seen);
         let (scenario, verdict) = (&SCENARIOS[0], Verdict::NotApplicable);
         let seen = Some(Box::new(seen));
-        let mut run =
-            Run { scenario, seed: 1, verdict, reason: None, is_known: false, seen, case: None };
+        let (reason, crash, is_known, case) = (None, None, false, None);
+        let mut run = Run { scenario, seed: 1, verdict, reason, crash, is_known, seen, case };
         run.judge();
         run
     }

@@ -36,6 +36,7 @@ pub use case::Case;
 pub use diff::Diff;
 pub use error::ReplayError;
 pub use file::{FILE_BYTES_MAX, VERSION};
+pub(crate) use steps::said;
 pub(crate) use steps::what;
 pub use steps::{step, steps};
 pub use words::ANSWERS_MAX;

@@ -24,7 +24,7 @@ pub fn steps(trace: &Trace) -> impl Iterator<Item = String> + '_ {
 }
 
 /// An event without its number and tick.
-pub(super) fn said(event: &Event) -> String {
+pub(crate) fn said(event: &Event) -> String {
     let what = what(&event.what);
     match event.flow.number() {
         0 => format!("the run  {what}"),

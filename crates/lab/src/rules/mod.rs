@@ -55,7 +55,7 @@ use crate::contract::{Capability, FlowId, Manifest, Tick};
 use crate::hygiene::{Search, Text};
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
-use crate::trace::{Trace, TraceHash};
+use crate::trace::{Event, Trace, TraceHash};
 use crate::world::Setup;
 
 /// How much a rule asks.
@@ -192,6 +192,8 @@ pub struct Examined<'a> {
     pub solo: Option<&'a [Trace]>,
     /// The hash of the same run, once more.
     pub again: Option<TraceHash>,
+    /// Where that run is first another, if it is.
+    pub parts: Option<Parting>,
     /// The hash of the same run in a fresh process.
     pub elsewhere: Option<TraceHash>,
     /// What both adapters, ingress first, claim when the run is over.
@@ -217,11 +219,32 @@ impl<'a> Examined<'a> {
             egress,
             solo: None,
             again: None,
+            parts: None,
             elsewhere: None,
             claimed_after: None,
             texts: &[],
             search: None,
         }
+    }
+}
+
+/// Where two runs that should be the same part: the first event that is another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parting {
+    /// Its number in both traces, from 0.
+    pub event: usize,
+    /// What it is in the first run, and in the second. `None`: that has ended before.
+    pub events: [Option<Event>; 2],
+}
+
+impl Parting {
+    /// Of two traces. `None`: they are the same.
+    #[must_use]
+    pub fn of(first: &Trace, second: &Trace) -> Option<Self> {
+        let (first, second) = (first.events(), second.events());
+        let same = first.iter().zip(second).take_while(|(one, other)| one == other).count();
+        let events = [first.get(same).copied(), second.get(same).copied()];
+        events.iter().any(Option::is_some).then_some(Self { event: same, events })
     }
 }
 

@@ -6,7 +6,8 @@ use std::fmt;
 use super::catalogue::{CATALOGUE, Id};
 use super::{Finding, Outcome};
 use crate::contract::{FlowId, Tick};
-use crate::trace::Place;
+use crate::replay;
+use crate::trace::{Event, Place};
 
 /// Rules, a bit each, in the order of the catalogue. Those of many runs are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -56,6 +57,8 @@ pub(super) enum Value {
     Leak(&'static str, &'static str),
     /// A state that can come after this one.
     After(&'static str),
+    /// What happened. `None`: the run has ended.
+    Event(Option<Event>),
 }
 
 impl fmt::Display for Value {
@@ -66,6 +69,8 @@ impl fmt::Display for Value {
             Self::AtLeast(number) => write!(f, "at least {number}"),
             Self::Named(name) => f.write_str(name),
             Self::Leak(name, disguise) => write!(f, "with {name} in it ({disguise})"),
+            Self::Event(Some(event)) => write!(f, "`{}`", replay::said(event)),
+            Self::Event(None) => f.write_str("the end"),
             Self::After(name) => write!(f, "one that can come after {name}"),
         }
     }

@@ -5,9 +5,10 @@ use becket_lab::bridge::blocks::BACKENDS;
 use becket_lab::bridge::channel::KINDS;
 
 use super::common::{Effort, Outputs, Required};
-use super::local_adapter::{self, Calls};
+use super::local_adapter;
 use crate::commands::lab::adapter::{BLOCKS, CHANNEL};
 use crate::commands::pick;
+use crate::commands::supervised::Process;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::ui::{DIM, Ui, paint, text};
@@ -31,6 +32,8 @@ pub(crate) struct Args {
     required: Required,
     #[command(flatten)]
     outputs: Outputs,
+    #[command(flatten)]
+    process: Process,
 }
 
 pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
@@ -52,7 +55,8 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let names: Vec<String> =
         named.into_iter().map(|(kind, name, _)| format!("{kind}{name}")).collect();
     let asked = (args.effort, args.required);
-    local_adapter::check(asked, &names, Calls::default(), &args.outputs, ui)
+    // A channel that panics where it is dropped may end the process.
+    local_adapter::supervised(asked, &names, args.process, &args.outputs, ui)
 }
 
 fn list(

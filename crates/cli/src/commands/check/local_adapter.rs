@@ -8,7 +8,7 @@ use super::checked::{self, Plan};
 use super::common::{Effort, Opened, Outputs, Required, exit_of};
 use super::text;
 use super::unended::{SoFar, Teller};
-use crate::commands::lab::adapter::{self, DEFAULT, LIST, is_plugin};
+use crate::commands::lab::adapter::{self, DEFAULT, LIST, is_of_channels, is_plugin};
 use crate::commands::supervised::{Ended, Process};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -45,17 +45,32 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     if names.is_empty() {
         names.push(DEFAULT.to_owned());
     }
-    let has_plugin = names.iter().any(|name| is_plugin(name));
+    supervised((effort, required), &names, process, &outputs, ui)
+}
+
+/// Checks them all; in a process of their own, if one of them may end the process that it runs in.
+pub(super) fn supervised(
+    (effort, required): (Effort, Required),
+    names: &[String],
+    process: Process,
+    outputs: &Outputs,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
+    let may_end = names.iter().any(|name| is_plugin(name) || is_of_channels(name));
     let (places, begun) = (outputs.places(), effort.begun());
     let work = |voice| {
         let calls = Calls { process, teller: Teller::new(voice) };
-        check((effort, required), &names, calls, &outputs, ui)
+        check((effort, required), names, calls, outputs, ui)
     };
-    match process.run_telling(has_plugin, &places, ui, work)? {
+    match process.run_telling(may_end, &places, ui, work)? {
         Ended::With(exit) => Ok(exit),
         Ended::Early(early) => {
-            let opened = outputs.open(ui);
-            Err(unended(&SoFar::of(&early.told), &names, begun, early.failure(), opened, ui))
+            let so_far = SoFar::of(&early.told);
+            let failure = match so_far.name(names).is_some_and(is_plugin) {
+                true => early.failure(),
+                false => early.failure_of_ours(),
+            };
+            Err(unended(&so_far, names, begun, failure, outputs.open(ui), ui))
         }
     }
 }

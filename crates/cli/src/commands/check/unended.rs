@@ -68,6 +68,11 @@ impl SoFar {
         so_far
     }
 
+    /// The adapter that was called last.
+    pub(super) fn name<'a>(&self, names: &'a [String]) -> Option<&'a str> {
+        names.get(self.at).map(String::as_str)
+    }
+
     fn hear(&mut self, line: &str) {
         if let Some(at) = line.strip_prefix(AT).and_then(|number| number.parse().ok()) {
             self.at = at;

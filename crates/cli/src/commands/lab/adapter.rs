@@ -33,6 +33,12 @@ pub(in crate::commands) fn is_plugin(name: &str) -> bool {
     name.starts_with(PLUGIN)
 }
 
+/// Whether this name is one of a channel or a backend: code of this project, which may panic where it is
+/// dropped, as no adapter of the lab does.
+pub(in crate::commands) fn is_of_channels(name: &str) -> bool {
+    name.starts_with(CHANNEL) || name.starts_with(BLOCKS)
+}
+
 /// A pair of adapters, as often as it is wanted. What is no name of the lab's begins with `exec:` or
 /// `plugin:`.
 pub(in crate::commands) struct Adapter {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use becket_lab::adapters::HEALTHY;
-use becket_lab::check::Repeated;
+use becket_lab::check::{Repeated, is_broken_again};
 use becket_lab::replay::{Diff, Replay, as_test};
 use becket_lab::rules::Exit as LabExit;
 use becket_lab::saboteur;
@@ -21,7 +21,7 @@ use crate::ui::{GOOD, Ui, WARN, paint};
 ///
 /// The file holds all that the run is made of and every choice in it, so it repeats whatever
 /// becomes of seeds and scenarios. Exits with 0 if the rule that it was kept for is broken again,
-/// and with 1 if it is broken no more.
+/// with 1 if it is broken no more, and with 5 if that cannot be said: the run differs each time.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = crate::exit::lab_table())]
 pub(crate) struct Args {
@@ -71,7 +71,11 @@ fn one(args: &Args, ui: &Ui, board: &Board) -> Result<Exit, Failure> {
     let repeated = once::judge(&adapter, &replay);
     board.begin("");
     once::note_mishaps(&adapter, ui);
-    let exit = if is_again(&replay, &repeated) { LabExit::Ok } else { LabExit::Conformance };
+    let exit = match is_broken_again(&replay, &repeated) {
+        true => LabExit::Ok,
+        false if repeated.is_nondeterministic() => LabExit::Nondeterministic,
+        false => LabExit::Conformance,
+    };
     if ui.json() {
         show::lines(&replay, &repeated, args.only_flow, exit, ui)?;
         return Ok(Exit::Lab(exit));
@@ -122,17 +126,15 @@ fn begin(name: &str, process: Process, board: &Board) {
     board.begin_within(process.patience(name), &format!("repeating with {name}"));
 }
 
-/// Whether the rule is broken that the run was kept for.
-fn is_again(replay: &Replay, repeated: &Repeated) -> bool {
-    let Some(rule) = &replay.expected.rule else { return true };
-    repeated.findings.iter().any(|finding| finding.rule == rule)
-}
-
 /// What was broken, and whether it is the run that was kept.
 fn end(replay: &Replay, repeated: &Repeated) -> String {
     let mut said = once::verdict(repeated);
-    let mended = replay.expected.rule.as_ref().filter(|_| !is_again(replay, repeated));
+    let mended = replay.expected.rule.as_ref().filter(|_| !is_broken_again(replay, repeated));
     said.push_str(&match mended {
+        _ if repeated.is_nondeterministic() => format!(
+            "{} it is not decided by its choices, and differs from one time to the next\n",
+            paint(WARN, "another run each time:")
+        ),
         Some(rule) => format!("{}\n", paint(GOOD, &format!("{rule} is broken no more"))),
         None if replay.is_repeated_by(&repeated.trace) => {
             format!("{}\n", paint(GOOD, "the same run as was kept, to the last event"))

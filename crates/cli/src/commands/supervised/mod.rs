@@ -72,13 +72,22 @@ pub(super) struct Early {
 }
 
 impl Early {
-    /// The same for people.
+    /// The same for people, of a plugin.
     pub(super) fn failure(&self) -> Failure {
-        let error = "the plugin ended the process that it ran in";
         let goes_on =
             format!("`{} check plugin` tries rule after rule, and goes on behind it", program());
-        let failure = Failure::new(Exit::Lab(LabExit::Conformance), error);
-        failure.cause(apart::how(self.status)).hint(goes_on)
+        self.failure_of("the plugin").hint(goes_on)
+    }
+
+    /// The same of an adapter that comes with the lab.
+    pub(super) fn failure_of_ours(&self) -> Failure {
+        let hint = "a panic that another panic meets ends a process: stderr has both";
+        self.failure_of("the adapter").hint(hint)
+    }
+
+    fn failure_of(&self, what: &str) -> Failure {
+        let error = format!("{what} ended the process that it ran in");
+        Failure::new(Exit::Lab(LabExit::Conformance), error).cause(apart::how(self.status))
     }
 }
 

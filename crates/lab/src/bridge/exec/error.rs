@@ -3,6 +3,7 @@
 
 use std::io;
 use std::process::ExitStatus;
+use std::sync::LazyLock;
 
 use crate::contract::ManifestError;
 
@@ -21,9 +22,9 @@ pub enum ExecError {
         /// What the system said.
         source: io::Error,
     },
-    /// It ended in the middle.
-    #[error("the adapter's process ended: {0}")]
-    Ended(String),
+    /// It ended in the middle: a sentence, with its signal or exit code.
+    #[error("{0}")]
+    Ended(&'static str),
     /// It closed its stdout, and went on.
     #[error("the adapter's process closed its side and did not end")]
     Closed,
@@ -87,12 +88,52 @@ impl ExecError {
     }
 }
 
-/// How a process ended, in words.
-pub(super) fn ended(status: ExitStatus) -> String {
+/// Exit codes of a process.
+const CODES: usize = 256;
+/// Signals end here.
+const SIGNALS: usize = 65;
+
+/// How a process ended, in a sentence. There are only so many, each of which is made once.
+pub(super) fn ended(status: ExitStatus) -> &'static str {
     use std::os::unix::process::ExitStatusExt as _;
-    match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("signal {signal}"),
-        (None, Some(code)) => format!("exit code {code}"),
-        (None, None) => "no exit code".to_owned(),
-    }
+    static SENTENCES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let by_code = (0..CODES).map(|code| match code {
+            0 => "the adapter's process ended: exit code 0".to_owned(),
+            code => format!("the adapter's process crashed: exit code {code}"),
+        });
+        let by_signal = (0..SIGNALS).map(|signal| match signal_name(signal) {
+            Some(name) => format!("the adapter's process crashed: signal {signal}, {name}"),
+            None => format!("the adapter's process crashed: signal {signal}"),
+        });
+        by_code.chain(by_signal).collect()
+    });
+    let number = match (status.signal(), status.code()) {
+        (Some(signal), _) => usize::try_from(signal).ok().map(|signal| CODES + signal),
+        (None, Some(code)) => usize::try_from(code).ok().filter(|code| *code < CODES),
+        (None, None) => None,
+    };
+    let sentence = number.and_then(|number| SENTENCES.get(number));
+    sentence.map_or("the adapter's process ended: no exit code", String::as_str)
+}
+
+/// The signals that a process is ended by most often.
+const fn signal_name(signal: usize) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        31 => "SIGSYS",
+        _ => return None,
+    })
 }

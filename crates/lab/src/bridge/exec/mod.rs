@@ -30,7 +30,8 @@
 //! 2. The patience is the only clock: a process that does not answer for so long has hung. No verdict
 //!    depends on how long one took that answered.
 //! 3. A process that fails breaks off the flows of its pair, as a failing adapter does: that is what
-//!    the verdict is made from. What happened is in [`Exec::mishaps`], for people.
+//!    the verdict is made from. What happened is in [`Exec::mishaps`], for people. One that ends in the
+//!    middle ends the check with it, which says how it ended.
 
 mod adapter;
 mod child;
@@ -51,7 +52,7 @@ use self::adapter::{Remote, Shared};
 use self::child::Child;
 pub use self::error::ExecError;
 use self::wire::{Answer, Op, Request, Welcome};
-use super::hangs;
+use super::{crashes, hangs};
 use crate::adapters::Pair;
 use crate::contract::{Capabilities, Limits, Manifest};
 
@@ -195,6 +196,9 @@ impl Exec {
     }
 
     fn mishap(&self, error: ExecError) {
+        if let ExecError::Ended(how) = error {
+            crashes::note(how);
+        }
         if matches!(error, ExecError::Hung(_) | ExecError::Closed) {
             self.inner.has_hung.store(true, Ordering::Relaxed);
             hangs::count();
