@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use becket_lab::adapters::{HEALTHY, Pair};
@@ -18,6 +18,7 @@ use becket_lab::check::{self, Artefact, Mode, Options};
 use becket_lab::contract::{Capabilities, Capability, Limits};
 use becket_lab::gate::Gate;
 use becket_lab::report::{Report, html, json, junit, markdown, plain, text};
+use parking_lot::Mutex;
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/lab").join(path)
@@ -140,7 +141,7 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Each defect fails the check, and leaves this mishap.
 #[test]
 fn a_broken_process_is_a_verdict_and_leaves_nothing_behind() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.lock();
     for (defect, mishap) in [
         ("crash", "signal 9"),
         ("exit", "exit code 3"),
@@ -161,7 +162,7 @@ fn a_broken_process_is_a_verdict_and_leaves_nothing_behind() {
         // Whether the second answer is there at once, or is taken for that to the next request, is
         // the system's to say.
         let is_found = report.exit_code == 1 || defect == "twice" && report.exit_code == 5;
-        assert!(is_found, "{defect}: {}", report.verdict);
+        assert!(is_found, "{defect}: {}", text(&report, &plain));
         drop(exec);
         assert_eq!(children(defect), 0, "{defect}");
     }
@@ -228,7 +229,7 @@ fn who_fills_stderr_is_read_and_goes_on() {
 
 #[test]
 fn payload_on_stderr_is_found() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.lock();
     let gate = |defect| {
         let exec = Exec::new(&broken(defect)).unwrap();
         check_with(&|limits| exec.pair(limits)).gate(Gate::TraceHygiene).unwrap().verdict
@@ -245,7 +246,7 @@ fn what_is_kept_from_run_to_run_is_nondeterminism() {
     let exec = Exec::new(&broken("remembers")).unwrap();
     let make = |limits| exec.pair(limits);
     let kept = Mutex::new(Vec::new());
-    let keeps = |artefact: &Artefact<'_>| kept.lock().unwrap().push(artefact.replay.clone());
+    let keeps = |artefact: &Artefact<'_>| kept.lock().push(artefact.replay.clone());
     let quick = Options::quick("exec", &make);
     let options = Options { profiles: Some(1), artefacts: Some(&keeps), shrink_tries: 20, ..quick };
     let report = check::run(&options);
@@ -257,7 +258,7 @@ fn what_is_kept_from_run_to_run_is_nondeterminism() {
     assert!(failure.said.contains("`, and has to be `"), "{}", failure.said);
     assert!(failure.last_events.len() > 1, "{:?}", failure.last_events);
     // However often it is repeated, nothing says that it is mended.
-    for replay in kept.into_inner().unwrap() {
+    for replay in kept.into_inner() {
         let repeated = check::repeat(&make, &replay);
         let is_mended = !check::is_broken_again(&replay, &repeated);
         assert!(!is_mended || repeated.is_nondeterministic(), "{:?}", replay.expected.rule);
@@ -268,7 +269,7 @@ fn what_is_kept_from_run_to_run_is_nondeterminism() {
 /// so that a process that starts slowly and always crashes costs some starts and not hundreds.
 #[test]
 fn a_crash_is_named_as_one_and_ends_the_check() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.lock();
     for (defect, how) in [
         ("crash", "the adapter's process crashed: signal 9, SIGKILL"),
         ("exit", "the adapter's process crashed: exit code 3"),
@@ -282,11 +283,11 @@ fn a_crash_is_named_as_one_and_ends_the_check() {
         let checked = |jobs| {
             let kept = Mutex::new(Vec::new());
             let keeps = |artefact: &Artefact<'_>| {
-                kept.lock().unwrap().push((artefact.name.to_owned(), artefact.shrunk.is_some()));
+                kept.lock().push((artefact.name.to_owned(), artefact.shrunk.is_some()));
             };
             let quick = Options::quick("exec", &make);
             let report = check::run(&Options { jobs, artefacts: Some(&keeps), ..quick });
-            (report, kept.into_inner().unwrap())
+            (report, kept.into_inner())
         };
         let (report, kept) = checked(1);
         assert_eq!((report.verdict, report.exit_code), ("fail", 1), "{defect}");

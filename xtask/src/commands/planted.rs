@@ -9,9 +9,14 @@
 //! ```
 //!
 //! Each bug is planted alone, in a copy under `target/planted`. The check of a bug has to pass without
-//! it, and to fail with it; the failure has to be kept in a file, made small, repeated from its file by
+//! it, and to fail with it.
+//!
+//! Of a bug in what is checked the failure has to be kept in a file, made small, repeated from its file by
 //! the build that has the bug, and gone in the build that has not. Where both runs part is shown as a
-//! diff.
+//! diff. Of a bug in the lab itself, and of one that is in the way of every run, the exit code counts, and
+//! that the report names the part.
+
+mod bugs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,14 +24,11 @@ use std::process::{Command, ExitCode, Stdio};
 
 use serde_json::Value;
 
+use self::bugs::{BUGS, Bug, Sees};
 use crate::checks;
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo, create_folder, read, spawn_error};
-
-/// What an engineer has to understand of a failure that was made small: flows, chunks, ends, faults
-/// and choices, together no more than this.
-const SIZE_MAX: u64 = 5;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -34,40 +36,6 @@ pub(crate) struct Arguments {
     #[arg(value_name = "BUG")]
     name: Option<String>,
 }
-
-/// A bug.
-struct Bug {
-    name: &'static str,
-    /// What is wrong, in a few words.
-    what: &'static str,
-    /// Where.
-    file: &'static str,
-    /// What stands there, once.
-    healthy: &'static str,
-    /// What is put there.
-    planted: &'static str,
-    /// The check that has to find it.
-    check: &'static [&'static str],
-}
-
-const BUGS: &[Bug] = &[
-    Bug {
-        name: "credit",
-        what: "the session pays for an element with one byte of credit more than it has",
-        file: "crates/wire/src/stream.rs",
-        healthy: "(self.messages.checked_sub(1), self.bytes.checked_sub(bytes))",
-        planted: "(self.messages.checked_sub(1), self.bytes.checked_sub(bytes + 1))",
-        check: &["local-adapter", "--full", "--profiles", "4"],
-    },
-    Bug {
-        name: "close",
-        what: "a channel that is closed forgets what nobody has received yet",
-        file: "crates/chan/src/gate/mod.rs",
-        healthy: "        if self.abandoned {\n            while let Some(value) = self.take_any(ring)",
-        planted: "        if self.closed {\n            while let Some(value) = self.take_any(ring)",
-        check: &["channel", "bounded", "--full", "--profiles", "4"],
-    },
-];
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
     start(context, arguments.name.as_deref(), &mut Output::Screen)?;
@@ -199,20 +167,25 @@ impl Trial<'_> {
         if fails.code == 0 {
             return Ok(Err("the check does not find it".into()));
         }
+        let size_max = match self.bug.sees {
+            Sees::Ends { code, says } => return Ok(ends(&fails, code, says, output)),
+            Sees::Small(size_max) => size_max,
+        };
+        let is_small = |size: &Value| size.as_u64().is_some_and(|size| size <= size_max);
         let unreadable =
             |what: String| Error::Output { command: "becket check --json".into(), what };
         let report: Value =
             serde_json::from_str(&fails.text).map_err(|error| unreadable(error.to_string()))?;
         let failure = failures(&report)
-            .find(|failure| failure.pointer("/small/size").is_some_and(is_small))
+            .find(|failure| failure.pointer("/small/size").is_some_and(&is_small))
             .or_else(|| failures(&report).next());
         let Some(failure) = failure else { return Ok(Err("no failure is kept".into())) };
         let text = |key: &str| failure.get(key).and_then(Value::as_str).unwrap_or("-");
         let (rule, scenario, file) = (text("rule"), text("scenario"), text("replay"));
         output.say(&format!("found: {rule} in {scenario}, kept in {file}"));
         output.say(&format!("small: {}", failure.get("small").unwrap_or(&Value::Null)));
-        if !failure.pointer("/small/size").is_some_and(is_small) {
-            return Ok(Err(format!("it is not made as small as {SIZE_MAX}")));
+        if !failure.pointer("/small/size").is_some_and(&is_small) {
+            return Ok(Err(format!("it is not made as small as {size_max}")));
         }
 
         let again = self.command(self.planted, &["lab", "replay", file])?;
@@ -264,6 +237,14 @@ fn failures(report: &Value) -> impl Iterator<Item = &Value> {
     reports.iter().filter_map(|report| report.get("failures")?.as_array()).flatten()
 }
 
-fn is_small(size: &Value) -> bool {
-    size.as_u64().is_some_and(|size| size <= SIZE_MAX)
+/// Whether the check ended as it has to.
+fn ends(&self, ended: &Ended, code: i32, says: &str, output: &mut Output) -> Result<(), String> {
+    if ended.code != code {
+        return Err(format!("the check ends with {} and not with {code}", ended.code));
+    }
+    if !ended.text.contains(says) {
+        return Err(format!("its report does not say {says:?}"));
+    }
+    output.say(&format!("found: it ends with {code}, and says {says:?}"));
+    Ok(())
 }

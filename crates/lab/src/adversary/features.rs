@@ -128,6 +128,7 @@ impl Features {
 const fn failure(what: &What) -> Option<&'static str> {
     Some(match what {
         What::OtherByte { .. } => "other byte",
+        What::Changed { part, .. } => part.name(),
         What::OutOfPlace { .. } => "out of place",
         What::OutBeyondRoom { .. } => "beyond room",
         What::OutOnNoFlow { .. } => "on no flow",

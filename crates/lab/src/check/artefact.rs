@@ -7,12 +7,14 @@
 
 use std::cell::Cell;
 
-use super::case::{Answers, Case, Deep};
+use super::case::{Answers, Case, Deep, Seen};
 use super::{Make, Run};
 use crate::bridge::hangs;
+use crate::gate::healthy;
 use crate::replay::{Expected, Replay};
 use crate::report::Failure;
-use crate::rules::{Examiner, Family, Finding, rule};
+use crate::rules::{Examiner, Family, Finding, Rule, rule};
+use crate::scenario::{self, Demand, Shown, is_disturbed};
 use crate::shrink::{self, Candidate, Failed, Shrunk, shrink_within};
 use crate::trace::Trace;
 
@@ -92,8 +94,33 @@ pub fn is_broken_again(replay: &Replay, repeated: &Repeated) -> bool {
             && (repeated.is_nondeterministic() || !replay.is_repeated_by(&repeated.trace))
 }
 
+/// By what a smaller run is told to fail.
+enum By {
+    Rule(&'static Rule),
+    /// It does not show what its scenario demands, and healthy adapters do in the same run.
+    Demand(Demand),
+}
+
+impl By {
+    fn fails(&self, case: &Case, seen: &Seen, examiner: &mut Examiner) -> bool {
+        let demand = match self {
+            Self::Rule(rule) => return seen.findings.iter().any(|it| it.rule == rule.id),
+            Self::Demand(demand) => *demand,
+        };
+        let (flows, behaviour) = (case.run.plans.len() as u32, case.run.behaviour);
+        let shown = |trace: &Trace| demand.is_shown(trace, flows, behaviour);
+        let is_otherwise = |trace: &Trace| !is_disturbed(trace) && shown(trace) == Shown::Otherwise;
+        if !is_otherwise(&seen.trace) {
+            return false;
+        }
+        let healthy = case.examine(&healthy, None, Deep::NOTHING, examiner);
+        !is_disturbed(&healthy.trace) && shown(&healthy.trace) == Shown::Yes
+    }
+}
+
 /// Makes the failure of a replay small: the same rule is still broken. A replay that names no rule is
-/// made small by the first that it breaks. `None`: it breaks no rule, or not that one.
+/// made small by the first that it breaks; if it breaks none, by what its scenario demands. `None`: it
+/// does not fail that way.
 ///
 /// A process or a plugin that hangs is waited for until a patience is over: of the runs that there may
 /// be each such wait takes [`TRIES_A_HANG`]. It is counted and not measured, so that what comes out does
@@ -105,11 +132,17 @@ pub fn smaller(
     progress: impl FnMut(&shrink::Progress),
 ) -> Option<(Replay, Shrunk)> {
     let examiner = &mut Examiner::new();
-    let name = match &replay.expected.rule {
-        Some(name) => rule(name)?,
-        None => rule(repeat(make, replay).findings.first()?.rule)?,
+    let by = match &replay.expected.rule {
+        Some(name) => By::Rule(rule(name)?),
+        None => match repeat(make, replay).findings.first() {
+            Some(finding) => By::Rule(rule(finding.rule)?),
+            None => By::Demand(scenario::of_name(&replay.scenario)?.demand),
+        },
     };
-    let deep = Deep::for_rule(name);
+    let deep = match &by {
+        By::Rule(rule) => Deep::for_rule(rule),
+        By::Demand(_) => Deep::NOTHING,
+    };
     let tries_max = Cell::new(tries_max);
     let mut run = |it: &Candidate| {
         let case = Case {
@@ -120,8 +153,7 @@ pub fn smaller(
         let (seen, hung) = hangs::during(|| case.examine(make, None, deep, examiner));
         let taken = u32::try_from(hung).unwrap_or(u32::MAX).saturating_mul(TRIES_A_HANG);
         tries_max.set(tries_max.get().saturating_sub(taken));
-        let is_broken = seen.findings.iter().any(|finding| finding.rule == name.id);
-        (is_broken, seen)
+        (by.fails(&case, &seen, &mut Examiner::new()), seen)
     };
     let fails = |it: &Candidate| {
         let (is_broken, seen) = run(it);
@@ -131,7 +163,9 @@ pub fn smaller(
     let shrunk = shrink_within(replay.candidate(), &tries_max, fails, progress)?;
     let (is_broken, seen) = run(&shrunk.candidate);
     let mut small = replay.with(shrunk.candidate.clone(), &seen.trace);
-    small.expected.rule = Some(name.id.into());
+    if let By::Rule(rule) = &by {
+        small.expected.rule = Some(rule.id.into());
+    }
     is_broken.then_some((small, shrunk))
 }
 

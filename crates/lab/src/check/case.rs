@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use super::Make;
+use super::{Make, own};
 use crate::adapters::{Said, listen, of_adapter};
 use crate::adversary::Features;
 use crate::bridge::crashes;
@@ -69,6 +69,9 @@ impl Deep {
     /// What is said, and nothing that takes another run.
     const TEXTS: Self = Self { again: false, alone: false, texts: true };
 
+    /// The trace alone.
+    pub(super) const NOTHING: Self = Self { again: false, alone: false, texts: false };
+
     /// What it takes to see that a rule is broken.
     pub(crate) const fn for_rule(rule: &Rule) -> Self {
         Self {
@@ -89,6 +92,8 @@ pub(crate) struct Seen {
     pub(crate) marks: Marks,
     pub(crate) findings: Vec<Finding>,
     pub(crate) features: Features,
+    /// What is wrong with the lab.
+    pub(crate) problem: Option<&'static str>,
 }
 
 impl Case {
@@ -206,7 +211,8 @@ impl Case {
             _ => examiner.examination().findings().cloned().collect(),
         };
         let features = Features::of(&trace, self.run.plans.len());
-        Seen { hash: trace.hash(), asked, marks, findings, features, trace }
+        let problem = own::of_run(&trace, &setup);
+        Seen { hash: trace.hash(), asked, marks, findings, features, trace, problem }
     }
 
     /// What one of the flows carries, which the seed decides: who tells payload tells any flow's. And

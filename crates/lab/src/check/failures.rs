@@ -117,15 +117,16 @@ impl<'a> Failures<'a> {
         let file = artefact::name_of(failure, false);
         failure.replay = Some(file.clone());
         keeps(&Artefact { name: &file, failure, replay: &replay, shrunk: None });
-        self.kept.push((self.all.len(), replay));
+        // A run that was broken off has nothing by which a smaller one could be told to fail.
+        if run.seen.is_some() && run.crash.is_none() {
+            self.kept.push((self.all.len(), replay));
+        }
     }
 
     /// Makes those small that are in files, and gives the failures.
     pub(super) fn made_small(mut self, steps: &mut Steps<'_>) -> Vec<Failure> {
         let Some(keeps) = self.options.artefacts else { return self.all };
         let kept = std::mem::take(&mut self.kept);
-        // A run that broke no rule has nothing by which a smaller one could be told to fail.
-        let kept: Vec<_> = kept.into_iter().filter(|(_, it)| it.expected.rule.is_some()).collect();
         steps.total += kept.len();
         if !kept.is_empty() {
             steps.begin("shrinking");

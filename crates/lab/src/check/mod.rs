@@ -17,7 +17,9 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `own` | the lab's own parts, each made wrong once |
 //! | `options` | what is checked, how, and who is told meanwhile |
+//! | `guided` | many small runs, guided by what they reach |
 //! | `line` | many things done by several threads, and told in their order |
 //! | `negotiation` | what adapters and lab agree on before |
 //! | `case` | one run: made, repeated, listened to, examined |
@@ -42,10 +44,12 @@ mod case;
 mod elsewhere;
 mod expect;
 mod failures;
+mod guided;
 mod line;
 mod negotiation;
 mod options;
 mod orders;
+mod own;
 mod run;
 mod verdict;
 
@@ -221,8 +225,15 @@ pub fn run(options: &Options<'_>) -> Report {
     let collapse = verdict::collapse(&runs);
     let gates = verdict::gates(&runs, &collapse, &mutants, &agreements, parity);
     let mut report = Report::new(options, &profiles, &runs, &gates, collapse, &mutants);
+    let problem = own::of_report(&report, &runs, options).or_else(|| {
+        let is_examined = options.gates_of_lab && !has_crashed;
+        is_examined.then(|| own::examine(&report, &runs, options)).flatten()
+    });
     report.agree(&agreements);
     report.say(failures, judge.reports());
+    if let Some(problem) = problem {
+        report.doubt(problem);
+    }
     report
 }
 

@@ -3,7 +3,7 @@
 
 use super::case::{Answers, Case, Deep, Seen, claims};
 use super::orders::{self, Orders, Searched};
-use super::{Make, Options, elsewhere};
+use super::{DEPARTURES_MAX, Make, Options, elsewhere, guided};
 use crate::adapters::{Guilty, caught};
 use crate::adversary::{Features, OF_NOTHING};
 use crate::bridge::crashes;
@@ -14,6 +14,7 @@ use crate::replay;
 use crate::report::{self, EventReport, Size};
 use crate::rules::{Examiner, Finding, Marks, Verdict};
 use crate::scenario::{Profile, Scenario, Shown, is_disturbed};
+use crate::source::Source;
 use crate::trace::{Trace, TraceHash};
 
 /// Why a run says nothing of the adapters.
@@ -23,7 +24,7 @@ const LAB_PANICKED: &str = "the lab itself panicked, which is a bug of the lab";
 const BEHIND_A_CRASH: &str = "not made: the adapter's process crashed before";
 
 /// Why a run is not the same twice, if no rule says so.
-const UNSTEADY: &str = "an order of it does not repeat: it depends on something that is no choice";
+const UNSTEADY: &str = "a run of it does not repeat: it depends on something that is no choice";
 
 /// The number of no flow: what happens to the run as a whole.
 const RUN: FlowId = FlowId::new(0);
@@ -69,6 +70,10 @@ pub(crate) struct Evidence {
     pub(crate) orders: Option<Orders>,
     /// An order was not the same when it was run again.
     pub(crate) is_unsteady: bool,
+    /// How many events there were.
+    pub(crate) events: u64,
+    /// What is wrong with the lab, by what the run left.
+    pub(crate) problem: Option<&'static str>,
 }
 
 impl Evidence {
@@ -130,6 +135,10 @@ impl Run {
             }
             return;
         };
+        if let Some(problem) = seen.problem {
+            (self.verdict, self.reason) = (Verdict::LabError, Some(problem));
+            return;
+        }
         let by_rules = Verdict::of(&seen.unknown(seen.marks));
         let is_otherwise = seen.is_otherwise();
         let besides = [
@@ -257,7 +266,27 @@ pub(super) fn run(
         }
     }
     let shown = shown_by(&seen.trace);
-    let Seen { hash, marks, findings, features, trace, .. } = seen;
+    let is_right = |seen: &Seen| seen.marks.broken == 0 && seen.problem.is_none();
+    if scenario.source == Source::Swarm && is_right(&seen) && !crashes::has_crashed() {
+        let runs = match options.departures_max {
+            DEPARTURES_MAX => guided::RUNS,
+            _ => guided::RUNS_SLOW,
+        };
+        let guided::Searched { marks, found, .. } = guided::search(&case, make, runs, examiner);
+        if let Some(found) = found {
+            case = found;
+            match caught(|| case.examine(make, None, Deep::ALL, examiner)) {
+                Ok(again) => seen = again,
+                Err(guilty) => {
+                    *examiner = Examiner::new();
+                    return Run::panicked(profile, scenario, Some(case), guilty);
+                }
+            }
+            is_unsteady = is_right(&seen);
+        }
+        seen.marks = seen.marks.join(marks);
+    }
+    let Seen { hash, marks, findings, features, trace, problem, .. } = seen;
     let evidence = Evidence {
         hash,
         marks,
@@ -271,6 +300,8 @@ pub(super) fn run(
         is_unproved: elsewhere == Some(None),
         orders,
         is_unsteady,
+        events: trace.events().len() as u64,
+        problem,
     };
     let mut run = Run { seen: Some(Box::new(evidence)), ..run };
     run.judge();

@@ -79,6 +79,9 @@ fn of_run(gate: Gate, run: &Run) -> (Verdict, &'static str) {
         return (run.verdict, how);
     }
     let Some(seen) = &run.seen else { return (run.verdict, run.reason.unwrap_or("no end")) };
+    if let Some(problem) = seen.problem {
+        return (Verdict::LabError, problem);
+    }
     let all = gate.marks(&seen.marks);
     let unknown = seen.unknown(all);
     let finding = seen.findings.iter().find(|it| unknown.broken & bits([it.rule]) != 0);
@@ -169,6 +172,8 @@ mod tests {
             is_unproved: false,
             orders: None,
             is_unsteady: false,
+            events: 0,
+            problem: None,
         };
         change(&mut seen);
         let (scenario, verdict) = (&SCENARIOS[0], Verdict::NotApplicable);

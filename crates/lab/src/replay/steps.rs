@@ -83,6 +83,9 @@ pub(crate) fn what(what: &What) -> String {
         What::OtherByte { place: at, offset } => {
             format!("{}: the byte at {offset} is another than it has to be", place(at))
         }
+        What::Changed { part, offset } => {
+            format!("{} changed the byte at {offset}", part.name())
+        }
         What::OutOfPlace { place: at, sequence, offset } => {
             let at = place(at);
             format!("{at}: out of place, for chunk {sequence} at {offset} was next")

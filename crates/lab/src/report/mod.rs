@@ -212,6 +212,15 @@ impl Report {
         self.expectations = expectations;
     }
 
+    /// The lab is wrong: what it says of adapters is worth nothing.
+    pub(crate) fn doubt(&mut self, problem: String) {
+        (self.verdict, self.exit_code) = (Verdict::LabError.name(), Exit::Baseline.code());
+        let detection = Gate::MutantDetection.name();
+        if let Some(gate) = self.gates.iter_mut().find(|gate| gate.name == detection) {
+            (gate.verdict, gate.reason) = (Verdict::LabError.name(), Some(problem));
+        }
+    }
+
     /// What a gate says.
     #[must_use]
     pub fn gate(&self, gate: Gate) -> Option<&GateReport> {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::contract::FlowId;
 use crate::replay::what;
-use crate::trace::{ByteBucket, Event, FaultKind, Place, Trace, What};
+use crate::trace::{ByteBucket, Event, FaultKind, Part, Place, Trace, What};
 
 use super::parts::{EventReport, FaultReport, SizeReport};
 
@@ -113,6 +113,7 @@ const fn kind(what: &What) -> &'static str {
         What::OutBeyondRoom { .. }
         | What::OutOnNoFlow { .. }
         | What::OtherByte { .. }
+        | What::Changed { .. }
         | What::OutOfPlace { .. }
         | What::SessionError { .. }
         | What::Illegal { .. }
@@ -137,8 +138,10 @@ const fn place(what: &What) -> &'static str {
         | What::Holds { place, .. }
         | What::Illegal { place, .. }
         | What::Left { place, .. } => *place,
-        What::Stalled | What::Resumed => return "source",
-        What::Answered { .. } => return "target",
+        What::Stalled | What::Resumed | What::Changed { part: Part::Source, .. } => {
+            return "source";
+        }
+        What::Answered { .. } | What::Changed { part: Part::Target, .. } => return "target",
         What::Moved { .. } | What::Stuck { .. } => return "flow",
         What::Finished | What::OutOfSteps | What::Calm | What::Fault(_) | What::Unblocked => {
             return "run";
@@ -146,7 +149,9 @@ const fn place(what: &What) -> &'static str {
         What::Stream { .. }
         | What::StreamOver { .. }
         | What::Crossed { .. }
+        | What::Changed { part: Part::Session | Part::Carrier, .. }
         | What::SessionError { .. } => Place::Network,
+        What::Changed { part: Part::Boundary | Part::Sink, .. } => Place::Egress,
     };
     match place {
         Place::Ingress => "ingress",

@@ -310,6 +310,10 @@ fn of_flow(pass: &mut Pass<'_>, flows: &mut [Flow], what: &What) {
             robustness::other_byte(pass, flow, what);
             flow.is_other_at_target |= place == Place::Network;
         }
+        What::Changed { part, offset } => {
+            integrity::changed(pass, flow, part, offset);
+            flow.is_changed = true;
+        }
         What::Stream { stream } => {
             pass.run.last_stream = pass.run.last_stream.max(stream);
             (flow.has_stream, flow.stream) = (true, stream);

@@ -128,6 +128,8 @@ pub(super) struct Flow {
     pub(super) stream: u32,
     /// The target had a byte that it should not have.
     pub(super) is_other_at_target: bool,
+    /// A part that is no adapter changed bytes: adapters are not judged by them.
+    pub(super) is_changed: bool,
     /// An adapter was thrown away before the flow was opened.
     pub(super) is_after_crash: bool,
     pub(super) is_stuck: bool,
@@ -149,6 +151,7 @@ impl Flow {
             has_stream: false,
             stream: 0,
             is_other_at_target: false,
+            is_changed: false,
             is_after_crash: false,
             is_stuck: false,
         }

@@ -6,7 +6,7 @@ use super::flow::{Flow, Pass, Put, Side};
 use super::tally::{Fact, Value};
 use crate::contract::FlowState;
 use crate::pattern::Direction;
-use crate::trace::{FaultKind, Place, Said, What};
+use crate::trace::{FaultKind, Part, Place, Said, What};
 
 #[inline]
 pub(super) fn out(pass: &mut Pass<'_>, side: &Side, put: &Put) {
@@ -36,7 +36,7 @@ pub(super) fn out(pass: &mut Pass<'_>, side: &Side, put: &Put) {
 /// A byte that was put out, or came to the target, is another.
 pub(super) fn other_byte(pass: &mut Pass<'_>, flow: &Flow, what: &What) {
     let What::OtherByte { place, offset } = *what else { return };
-    if pass.is_network_broken(flow) || flow.is_crashed() {
+    if pass.is_network_broken(flow) || flow.is_crashed() || flow.is_changed {
         return;
     }
     let expected = Value::Named("that of its flow at this offset");
@@ -47,6 +47,15 @@ pub(super) fn other_byte(pass: &mut Pass<'_>, flow: &Flow, what: &What) {
         Place::Egress if flow.is_other_at_target && pass.run.is_echo => {}
         place => pass.tally.breaks(Id::ByteAsGiven, fact.by(place)),
     }
+}
+
+/// A part that is no adapter changed a byte.
+pub(super) fn changed(pass: &mut Pass<'_>, flow: &Flow, part: Part, offset: u64) {
+    if pass.is_network_broken(flow) || flow.is_crashed() {
+        return;
+    }
+    let (what, expected) = ("the part that changed a byte", Value::Named("none"));
+    pass.tally.breaks(Id::Network, Fact::new(what, Value::Named(part.name()), expected).at(offset));
 }
 
 #[inline]

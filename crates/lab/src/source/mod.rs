@@ -43,6 +43,7 @@ pub use swarm::{Feature, Swarm};
 
 use crate::config::Config;
 use crate::contract::Class;
+use crate::world::planted::{self, Planted};
 
 /// A preset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -165,6 +166,13 @@ impl Source {
     /// however many are asked for.
     #[must_use]
     pub fn plan(self, config: &Config, flows: u32) -> Vec<FlowPlan> {
+        let other;
+        let config = if planted::is(Planted::SourcePlan) {
+            other = Config { deterministic_seed: u64::MAX, ..config.clone() };
+            &other
+        } else {
+            config
+        };
         let swarm = (self == Self::Swarm).then(|| Swarm::draw(config.deterministic_seed));
         let flows = if self.is_one_flow() { flows.min(1) } else { flows };
         let plan = |number| {

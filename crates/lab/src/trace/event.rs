@@ -97,6 +97,38 @@ pub enum FaultKind {
     BlockedConsumer,
 }
 
+/// A part of a run that carries bytes and is no adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// The lab's source.
+    Source,
+    /// A session.
+    Session,
+    /// The lab's network.
+    Carrier,
+    /// The lab's target.
+    Target,
+    /// What waits between the session and the egress adapter.
+    Boundary,
+    /// The lab's sink.
+    Sink,
+}
+
+impl Part {
+    /// As people read it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "the lab's source",
+            Self::Session => "the session",
+            Self::Carrier => "the lab's carrier",
+            Self::Target => "the lab's target",
+            Self::Boundary => "what waits for the egress adapter",
+            Self::Sink => "the lab's sink",
+        }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -172,6 +204,13 @@ pub enum What {
     OtherByte {
         /// Which adapter put it out.
         place: Place,
+        /// Where it stands.
+        offset: u64,
+    },
+    /// A byte behind this part is not the one that it has to be, and before it all were.
+    Changed {
+        /// Which part: no adapter is one.
+        part: Part,
         /// Where it stands.
         offset: u64,
     },
@@ -314,6 +353,7 @@ impl What {
             Self::OutOfSteps => [25, 0, 0, 0],
             Self::Left { place: at, bytes } => [26, place(at), bytes, 0],
             Self::Unblocked => [27, 0, 0, 0],
+            Self::Changed { part, offset } => [28, part as u64, offset, 0],
         }
     }
 }

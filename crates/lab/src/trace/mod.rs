@@ -16,10 +16,14 @@ mod event;
 mod hash;
 
 pub use bucket::{ByteBucket, CountBucket};
-pub use event::{Call, Event, FaultKind, Place, Said, What};
+pub use event::{Call, Event, FaultKind, Part, Place, Said, What};
 pub use hash::TraceHash;
 
 use crate::contract::{FlowId, Tick};
+use crate::world::planted::{self, Planted};
+
+/// What a trace loses that is wrong on purpose.
+const LOST: usize = 5;
 
 /// The events of one run, in order.
 #[derive(Debug, Clone, Default)]
@@ -27,19 +31,25 @@ pub struct Trace {
     events: Vec<Event>,
     events_max: usize,
     is_cut: bool,
+    /// How often something happened.
+    pushed: usize,
+    /// The event of this number is lost, if the trace is wrong on purpose. 0: none is.
+    loses: usize,
 }
 
 impl Trace {
     /// Of so many events at most.
     #[must_use]
     pub fn new(events_max: u32) -> Self {
-        Self { events_max: events_max as usize, ..Self::default() }
+        let loses = if planted::is(Planted::Trace) { LOST } else { 0 };
+        Self { events_max: events_max as usize, loses, ..Self::default() }
     }
 
     /// Begins anew, with the memory of before.
     pub fn clear(&mut self) {
         self.events.clear();
         self.is_cut = false;
+        self.pushed = 0;
     }
 
     /// Something happened.
@@ -48,7 +58,17 @@ impl Trace {
         if self.events.len() >= self.events_max {
             return self.cut();
         }
+        self.pushed += 1;
+        if self.pushed == self.loses {
+            return;
+        }
         self.events.push(Event { tick, flow, what });
+    }
+
+    /// Everything that happened is in it, up to where it was cut.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.pushed == self.events.len()
     }
 
     #[cold]

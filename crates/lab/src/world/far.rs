@@ -108,6 +108,7 @@ impl Parts<'_> {
             flow.target.echoes.push(bytes);
         }
         self.say(id, What::Crossed { direction: Direction::Request, bytes: count });
+        self.probe_request(id, other);
         if let Some(offset) = other {
             self.say(id, What::OtherByte { place: Place::Network, offset });
         }
@@ -169,14 +170,18 @@ impl Parts<'_> {
         let Self { flows, pool, server, .. } = self;
         let Some(flow) = by_id(flows, id) else { return };
         let Some(element) = flow.target.echoes.front() else { return };
-        let count = element.len() as u64;
+        let (count, offset) = (element.len() as u64, flow.target.sent);
         if credit.is_none_or(|credit| credit.bytes < count) {
             // It is told of when there is some.
             return;
         }
-        if server.send(stream, 0, pool.copy_of(element)).is_err() {
+        let element = pool.copy_of(element);
+        if server.send(stream, 0, element.clone()).is_err() {
             return;
         }
+        self.probe_answer(id, offset, &element);
+        drop(element);
+        let Some(flow) = self.flow(id) else { return };
         flow.target.echoes.pop();
         flow.target.sent += count;
         // Refused: the stream is over.

@@ -4,6 +4,7 @@
 use becket_wire::StreamId;
 
 use super::elements::{Elements, Lent};
+use super::probe::Probed;
 use crate::contract::{Cause, FlowId, Hidden, Lifecycle, Tick};
 use crate::pattern::{self, Direction, Pattern};
 use crate::source::FlowPlan;
@@ -65,6 +66,12 @@ impl Carried {
     /// Those of another flow, with the memory of these.
     fn renew(&mut self, seed: u64, flow: FlowId, direction: Direction) {
         self.pattern = Pattern::new(seed, flow, direction);
+        self.known.clear();
+    }
+
+    /// Those of another seed, for a source that is wrong on purpose.
+    pub(super) fn of_other_seed(&mut self, flow: FlowId) {
+        self.pattern = Pattern::new(u64::MAX, flow, Direction::Request);
         self.known.clear();
     }
 
@@ -185,6 +192,8 @@ pub(super) struct Flow {
     pub(super) target: Targeted,
     /// In the line of those whose target has something.
     pub(super) answers: bool,
+    /// What was seen of its bytes at the boundaries.
+    pub(super) probed: Probed,
 }
 
 impl Flow {
@@ -217,6 +226,7 @@ impl Flow {
             sink_knows: false,
             target: Targeted::default(),
             answers: false,
+            probed: Probed::default(),
         }
     }
 
@@ -250,6 +260,7 @@ impl Flow {
             sink_knows,
             target,
             answers,
+            probed,
         } = self;
         *id = plan.flow;
         *key = pattern::key(seed, plan.flow);
@@ -266,6 +277,7 @@ impl Flow {
         *arrived_part = 0;
         *broken = None;
         *lost = [false; 2];
+        *probed = Probed::default();
         for flag in [is_open, is_stalled, offers, is_answered, egress_is_full, accepts] {
             *flag = false;
         }

@@ -21,6 +21,8 @@
 //! | `far` | the server's side, and the target |
 //! | `pipe` | the network, one way |
 //! | `fault` | what is done to flows, adapters, sink and time |
+//! | `probe` | bytes compared at every boundary |
+//! | `planted` | parts of the lab that are wrong on purpose |
 //! | `number` | the numbers of flows, as adapters see them |
 //! | `sink` | what the egress adapter gives, checked |
 //!
@@ -38,6 +40,8 @@ mod flow;
 mod near;
 mod number;
 mod pipe;
+pub(crate) mod planted;
+mod probe;
 mod sink;
 
 use std::time::Instant;
@@ -51,6 +55,7 @@ use self::fault::{Lasting, Slot};
 use self::flow::{Expected, Flow};
 use self::number::Numbers;
 use self::pipe::Pipe;
+use self::planted::Planted;
 use crate::carrier::{Carrier, Hazard};
 use crate::choice::{Choices, Random};
 use crate::config::Config;
@@ -59,7 +64,7 @@ use crate::contract::{
     Hidden, IngressAdapter, Outlet, Tick,
 };
 use crate::fault::{FaultPlan, Strikes};
-use crate::pattern;
+use crate::pattern::{self, Direction};
 use crate::source::FlowPlan;
 use crate::target::Behaviour;
 use crate::trace::{Call, Place, Trace, What};
@@ -599,14 +604,24 @@ impl<'a> Parts<'a> {
         let next = *expected;
         expected.sequence += 1;
         expected.offset += count;
-        let other = pattern.mismatch(next.offset, bytes);
+        let is_off = planted::is(Planted::SinkComparison) && place == Place::Egress;
+        let is_beside = planted::is(Planted::SinkOffset) && place == Place::Egress;
+        let at = next.offset + u64::from(is_beside);
+        let other = pattern.mismatch(at, bytes).filter(|_| !is_off);
         self.say(id, What::Out { place, sequence, offset, bytes: count, is_final });
         if (sequence, offset) != (next.sequence, next.offset) {
             let Expected { sequence, offset, .. } = next;
             self.say(id, What::OutOfPlace { place, sequence, offset });
         }
+        if place == Place::Egress && self.probe_sink(id, bytes, other) {
+            // It is the sink that is wrong.
+            return;
+        }
         if let Some(offset) = other {
             self.say(id, What::OtherByte { place, offset });
+            if place == Place::Ingress {
+                self.is_other(id, Direction::Request);
+            }
         }
     }
 

@@ -110,6 +110,7 @@ impl World<'_> {
             is_final: is_last && part == left && plan.end.is_final(),
         };
         let mut unknown = std::mem::take(self.parts.offered);
+        let chunk = self.parts.as_planted(chunk);
         let Some(flow) = self.parts.flow(id) else { return };
         let known = flow.request.lend(sent.offset, part as usize);
         let bytes = match &known {
@@ -122,6 +123,7 @@ impl World<'_> {
         };
         let place = Place::Ingress;
         self.parts.say(id, offered(place, &chunk));
+        self.parts.probe_source(id, sent.offset, bytes);
         let ingress = (&mut *self.ingress, &mut *self.calls);
         let result =
             self.parts.call(place, ingress, |ingress, cx, _| ingress.offer(cx, &chunk, bytes));
@@ -221,6 +223,7 @@ impl World<'_> {
         let chunk = Chunk { flow, sequence, offset, bytes: count as u64, is_final };
         let place = Place::Egress;
         parts.say(id, offered(place, &chunk));
+        parts.probe_offer(id, offset, bytes);
         let egress = (&mut *self.egress, &mut *self.calls);
         let result = parts.call(place, egress, |egress, cx, _| egress.accept(cx, &chunk, bytes));
         if let Some(flow) = parts.flow(id) {
@@ -462,9 +465,7 @@ impl Parts<'_> {
                 let Some(id) = self.of_stream(stream) else { return };
                 let direction = Direction::Response;
                 self.say(id, What::Crossed { direction, bytes: body.len() as u64 });
-                if let Some(flow) = self.flow(id) {
-                    flow.arrived.push(&body);
-                }
+                self.arrives(id, &body);
                 self.may_accept(id);
             }
             Event::Ended { stream, code, .. } => {

@@ -4,9 +4,13 @@
 use becket_wire::{DecodeError, Decoder, Frame, Full, HEAD_BYTES, Head, Outlet};
 
 use super::Setup;
+use super::planted::{self, Planted};
+use super::probe::Frames;
 use crate::carrier::{BrokenLink, Carrier, Hazard, Link};
 use crate::contract::Tick;
 
+/// A carrier that is wrong on purpose changes bodies of this length, which are elements.
+const SPOILED_BYTES: usize = 32;
 /// So many bytes that were decoded are kept at most.
 const COMPACT_BYTES: usize = 256 << 10;
 
@@ -25,18 +29,22 @@ pub(super) struct Pipe {
     link: Option<Box<Link>>,
     /// Of a stream nothing arrives before.
     held_until: Tick,
+    /// What is under way, so that a change is seen.
+    frames: Frames,
 }
 
 impl Pipe {
     /// One that carries nothing.
-    pub(super) const fn new() -> Self {
-        let decoder = Decoder::new(0);
-        Self { bytes: Vec::new(), start: 0, arrived: 0, decoder, link: None, held_until: Tick(0) }
+    pub(super) fn new() -> Self {
+        let (decoder, frames) = (Decoder::new(0), Frames::default());
+        let (bytes, held_until) = (Vec::new(), Tick(0));
+        Self { bytes, start: 0, arrived: 0, decoder, link: None, held_until, frames }
     }
 
     /// As the setup has it, empty, with the memory of before.
     pub(super) fn renew(&mut self, setup: &Setup<'_>, frame_body_bytes_max: u32) {
-        let Self { bytes, start, arrived, decoder, link, held_until } = self;
+        let Self { bytes, start, arrived, decoder, link, held_until, frames } = self;
+        frames.renew(setup.faults.breaks_network());
         bytes.clear();
         (*start, *arrived, *held_until) = (0, 0, Tick(0));
         *decoder = Decoder::new(frame_body_bytes_max);
@@ -109,8 +117,17 @@ impl Pipe {
     pub(super) fn next<'b>(&mut self, lent: &'b [u8]) -> Result<Option<Frame<'b>>, DecodeError> {
         let arrived = lent.get(self.start..self.arrived).unwrap_or_default();
         let Some((frame, length)) = self.decoder.decode(arrived)? else { return Ok(None) };
+        let whole = arrived.get(..length).unwrap_or_default();
+        if let Some((head, body)) = whole.split_at_checked(HEAD_BYTES) {
+            self.frames.came(head, body);
+        }
         self.start += length;
         Ok(Some(frame))
+    }
+
+    /// The carrier changed something.
+    pub(super) const fn is_changed(&self) -> bool {
+        self.frames.is_changed()
     }
 
     /// What was lent.
@@ -127,17 +144,33 @@ impl Pipe {
     }
 }
 
+impl Pipe {
+    /// Changes the last byte, if the carrier is wrong on purpose.
+    #[inline]
+    fn spoil(&mut self, body_bytes: usize) {
+        if planted::is(Planted::Carrier)
+            && body_bytes >= SPOILED_BYTES
+            && let Some(last) = self.bytes.last_mut()
+        {
+            *last ^= 1;
+        }
+    }
+}
+
 impl Outlet for Pipe {
     // In place, so that heads are never written field by field and then read as words.
     #[inline(always)]
     fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
         if let Some(link) = &mut self.link {
             // A copy, so that nothing but this needs the head in memory.
-            return put_on(link, *head, body);
+            return put_on(link, &mut self.frames, *head, body);
         }
-        self.bytes.extend_from_slice(&head.encode());
+        let head = head.encode();
+        self.frames.put(&head, body);
+        self.bytes.extend_from_slice(&head);
         if !body.is_empty() {
             self.bytes.extend_from_slice(body);
+            self.spoil(body.len());
         }
         Ok(())
     }
@@ -145,9 +178,13 @@ impl Outlet for Pipe {
 
 #[cold]
 #[inline(never)]
-fn put_on(link: &mut Link, head: Head, body: &[u8]) -> Result<(), Full> {
-    let mut frame = Vec::with_capacity(HEAD_BYTES + body.len());
-    frame.extend_from_slice(&head.encode());
+fn put_on(link: &mut Link, frames: &mut Frames, head: Head, body: &[u8]) -> Result<(), Full> {
+    let (mut frame, head) = (Vec::with_capacity(HEAD_BYTES + body.len()), head.encode());
+    frame.extend_from_slice(&head);
     frame.extend_from_slice(body);
-    if link.put(frame) { Ok(()) } else { Err(Full) }
+    if !link.put(frame) {
+        return Err(Full);
+    }
+    frames.put(&head, body);
+    Ok(())
 }

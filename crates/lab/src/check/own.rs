@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The lab's own parts, examined in each check: each is made wrong once, and that has to be seen.
+//!
+//! | part | made wrong | seen by |
+//! |---|---|---|
+//! | source | its chunks have wrong numbers; its bytes, or its plan, ignore the seed | [`of_run`]; INT-10; [`of_plans`] |
+//! | session, carrier, what waits for the egress adapter | bytes are changed there | INT-10, by name |
+//! | sink | it is off by one; it compares nothing | INT-10, by name; INT-01 of an adapter that puts out zeros |
+//! | trace | it loses an event | [`of_run`] |
+//! | counters, report | each number of a report is one more | [`of_report`] |
+//!
+//! What sees them sees the same in every run and in the report of every check, and not only here. So a
+//! lab that has such a fault says so: exit code 4, and what it says of adapters is worth nothing.
+
+use super::case::{Case, Deep};
+use super::{Options, Run};
+use crate::adversary::TOGETHER_MAX;
+use crate::config::Config;
+use crate::contract::Tick;
+use crate::gate::{Gate, healthy};
+use crate::report::{Report, junit};
+use crate::rules::{Examiner, Finding};
+use crate::saboteur::{self, SABOTEURS, Witness};
+use crate::source::{End, Source};
+use crate::target::Behaviour;
+use crate::trace::{Part, Place, Trace, What};
+use crate::world::Setup;
+use crate::world::planted::{self, Planted};
+
+/// An egress adapter by which it is seen whether the sink compares bytes, and the rule that says so.
+const ZEROS: (&str, &str) = ("local_adapter_padding_only_diversity", "INT-01");
+
+/// What is wrong with the lab by what one of its runs left. Nothing of it depends on adapters.
+pub(crate) fn of_run(trace: &Trace, setup: &Setup<'_>) -> Option<&'static str> {
+    if !trace.is_whole() {
+        return Some("the lab's trace has lost an event");
+    }
+    let mut sides = vec![[Offers::default(); 2]; setup.plans.len()];
+    for event in trace.events() {
+        let at = (event.flow.number() as usize).wrapping_sub(1);
+        let Some((sides, plan)) = sides.get_mut(at).zip(setup.plans.get(at)) else { continue };
+        match event.what {
+            What::Offered { place, sequence, offset, bytes, .. } => {
+                let is_stray = matches!(plan.end, End::LateWrite | End::Malformed)
+                    && place == Place::Ingress
+                    && offset >= plan.bytes();
+                let Some(side) = sides.get_mut(place as usize).filter(|_| !is_stray) else {
+                    continue;
+                };
+                let is_next = sequence == side.sequence || sequence == side.sequence + 1;
+                let is_first = side.sequence == 0 && sequence == 1;
+                if offset != side.taken || !(is_first || side.sequence > 0 && is_next) {
+                    return Some("the lab offers a chunk that is not the next");
+                }
+                (side.sequence, side.offered) = (sequence, bytes);
+                let is_source = place == Place::Ingress;
+                let planned = plan.chunks.get((sequence as usize).wrapping_sub(1));
+                if is_source && planned.is_none_or(|it| bytes > it.bytes || event.tick < it.at) {
+                    return Some("the lab's source offers what its plan does not have");
+                }
+            }
+            What::Took { place, bytes } => {
+                if let Some(side) = sides.get_mut(place as usize) {
+                    side.taken += bytes.min(std::mem::take(&mut side.offered));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What was offered to an adapter of a flow.
+#[derive(Debug, Clone, Copy, Default)]
+struct Offers {
+    sequence: u64,
+    offered: u64,
+    taken: u64,
+}
+
+/// What is wrong with what sources plan: the bytes of these depend on the seed as their table says.
+fn of_plans() -> Option<&'static str> {
+    let is_wrong = |seed: u64| {
+        let config = Config { deterministic_seed: seed, ..Config::default() };
+        let burst = Source::SmallBurst.plan(&config, 3);
+        let drip = Source::SlowDrip.plan(&config, 1);
+        let bursts = burst.iter().zip(seed..).all(|(plan, at)| plan.bytes() == 64 + at % 32);
+        let drips = drip.iter().flat_map(|plan| &plan.chunks).zip(seed..);
+        let mut drips = drips.zip(0..).map(|((chunk, at), number)| {
+            (chunk.bytes, chunk.at) == (24 + at % 8, Tick(2 * number))
+        });
+        !bursts || !drips.all(|is_right| is_right)
+    };
+    [1, 2, 77].into_iter().any(is_wrong).then_some("the lab's source plans the same for every seed")
+}
+
+/// What is wrong with the numbers of a report, counted once more from the runs.
+pub(super) fn of_report(report: &Report, runs: &[Run], options: &Options<'_>) -> Option<String> {
+    let wrong = |what: &str, said: u64, is: u64| {
+        (said != is).then(|| format!("the report has {said} {what}, and there are {is}"))
+    };
+    let count =
+        |is_one: &dyn Fn(&Run) -> bool| runs.iter().filter(|run| is_one(run)).count() as u64;
+    let made = count(&|run| run.verdict != crate::rules::Verdict::NotApplicable);
+    let seeds = options.seeds().count() as u64;
+    let seen = &report.adversary;
+    let featured = count(&|run| run.features().is_some());
+    let (sum, kinds) = (seen.classes.iter().sum(), seen.classes.len() as u64);
+    let passed = count(&|run| run.features().is_some() && !run.has_failed());
+    let mut all = vec![
+        wrong("profiles", report.profiles.len() as u64, seeds),
+        wrong(
+            "runs",
+            report.profiles.iter().map(|it| it.runs.len() as u64).sum(),
+            runs.len() as u64,
+        ),
+        wrong("runs that the adversary looked at", seen.runs, featured),
+        wrong("runs in classes", sum, featured),
+        wrong("different runs", seen.distinct, kinds),
+    ];
+    if featured > 0 {
+        all.push(wrong("thousandths of success", seen.success_per_mille, 1000 * passed / featured));
+        if seeds as usize <= TOGETHER_MAX {
+            let commonest = seen.classes.first().copied().unwrap_or(0);
+            let dominant = (1000 * commonest).div_ceil(featured);
+            all.push(wrong("thousandths alike", seen.dominant_per_mille, dominant));
+            let diversity = 1000 * kinds / featured;
+            all.push(wrong("thousandths of diversity", seen.diversity_per_mille, diversity));
+        }
+    }
+    for gate in Gate::ALL.iter().take(7) {
+        let counted = report.gate(*gate).map_or(0, |gate| gate.counted);
+        all.push(wrong("runs in a gate", counted, made));
+    }
+    if let Some(gate) = report.gate(Gate::Correctness) {
+        all.push(wrong("failed runs", gate.failed, count(&Run::has_failed)));
+    }
+    if let Some(gate) = report.gate(Gate::MutantDetection) {
+        let of = |is_one: &dyn Fn(&str) -> bool| {
+            report.mutants.iter().filter(|it| is_one(it.result)).count() as u64
+        };
+        let expected = if options.gates_of_lab { SABOTEURS.len() as u64 } else { 0 };
+        all.push(wrong("saboteurs", report.mutants.len() as u64, expected));
+        all.push(wrong("saboteurs that were tried", gate.counted, of(&|it| it != "not-tried")));
+        all.push(wrong("saboteurs that were missed", gate.failed, of(&|it| it == "missed")));
+    }
+    for (at, rule) in report.rules.iter().enumerate() {
+        let of = |is_one: &dyn Fn(&super::run::Evidence) -> bool| {
+            count(&|run| run.seen.as_deref().is_some_and(is_one))
+        };
+        let is_found = |finding: &Finding| finding.rule == rule.rule;
+        let broken = of(&|seen| seen.findings.iter().any(is_found));
+        all.push(wrong("runs that break a rule", rule.broken, broken));
+        let exercised = of(&|seen| seen.marks.exercised >> at & 1 == 1);
+        all.push(wrong("runs with an occasion for a rule", rule.exercised, exercised));
+        let applicable = of(&|seen| seen.marks.applicable >> at & 1 == 1);
+        all.push(wrong("runs to which a rule applies", rule.applicable, applicable));
+    }
+    let sizes = report.profiles.iter().flat_map(|it| &it.runs).zip(runs);
+    for (said, run) in sizes {
+        let events = |it: &super::run::Evidence| it.events;
+        let (said, is) = (said.size.as_ref().map_or(0, |it| it.events), run.seen.as_deref());
+        all.push(wrong("events in a run", said, is.map_or(0, events)));
+    }
+    all.into_iter().flatten().next().or_else(|| of_junit(&junit(report)))
+}
+
+/// What is wrong with the sums of a JUnit file.
+fn of_junit(text: &str) -> Option<String> {
+    let head = text.lines().find(|line| line.starts_with("<testsuites "))?;
+    let said = |name: &str| -> Option<u64> {
+        let (_, behind) = head.split_once(&format!(" {name}=\""))?;
+        behind.split('"').next()?.parse().ok()
+    };
+    let sums = [("tests", "<testcase "), ("failures", "<failure "), ("errors", "<error ")];
+    sums.into_iter().find_map(|(name, element)| {
+        let is = text.matches(element).count() as u64;
+        let said = said(name);
+        (said != Some(is)).then(|| format!("the JUnit file says {said:?} {name}, and has {is}"))
+    })
+}
+
+/// Makes each part wrong, one after the other; what was not seen.
+pub(super) fn examine(report: &Report, runs: &[Run], options: &Options<'_>) -> Option<String> {
+    let examiner = &mut Examiner::new();
+    if let Some(problem) = of_plans() {
+        return Some(problem.into());
+    }
+    let unseen = Planted::ALL.into_iter().find(|planted| !is_seen(*planted, examiner));
+    if let Some(planted) = unseen {
+        return Some(format!("the lab does not see it when it is wrong itself: {planted:?}"));
+    }
+    let unseen = altered(report).find(|(_, wrong)| of_report(wrong, runs, options).is_none());
+    unseen.map(|(what, _)| format!("the lab does not see a wrong number in its report: {what}"))
+}
+
+/// A small run of an adapter.
+fn seen(make: super::Make<'_>, examiner: &mut Examiner) -> super::case::Seen {
+    let witness = Witness::new(Source::SmallBurst, Behaviour::Echo).flows(2);
+    Case::of_witness(&witness).examine(make, None, Deep::NOTHING, examiner)
+}
+
+/// Whether a wrong part is seen, and is not when it is right.
+fn is_seen(planted: Planted, examiner: &mut Examiner) -> bool {
+    let names = |of: &super::case::Seen, part: Part| {
+        let is_it =
+            |finding: &Finding| finding.rule == "INT-10" && finding.said.contains(part.name());
+        of.findings.iter().any(is_it)
+    };
+    let healthy_one = seen(&healthy, examiner);
+    if healthy_one.problem.is_some() || healthy_one.marks.broken != 0 {
+        return false;
+    }
+    if planted == Planted::SourcePlan {
+        return planted::with(planted, of_plans).is_some();
+    }
+    if planted == Planted::SinkComparison {
+        let (name, rule) = ZEROS;
+        let Some(zeros) = saboteur::of_name(name) else { return false };
+        let mut finds = || {
+            let seen = seen(&zeros.make, examiner);
+            seen.findings.iter().any(|finding| finding.rule == rule)
+        };
+        return finds() && !planted::with(planted, finds);
+    }
+    let wrong = planted::with(planted, || seen(&healthy, examiner));
+    match planted {
+        Planted::SourceSequence | Planted::Trace => wrong.problem.is_some(),
+        Planted::SourceSeed => names(&wrong, Part::Source),
+        Planted::Session => names(&wrong, Part::Session),
+        Planted::Carrier => names(&wrong, Part::Carrier),
+        Planted::Boundary => names(&wrong, Part::Boundary),
+        Planted::SinkOffset => names(&wrong, Part::Sink),
+        Planted::SinkComparison | Planted::SourcePlan => false,
+    }
+}
+
+/// The report with one number one more, number by number.
+fn altered(report: &Report) -> impl Iterator<Item = (&'static str, Report)> + '_ {
+    type Change = fn(&mut Report);
+    const CHANGES: [(&str, Change); 9] = [
+        ("adversary runs", |it| it.adversary.runs += 1),
+        ("adversary distinct", |it| it.adversary.distinct += 1),
+        ("adversary success", |it| it.adversary.success_per_mille += 1),
+        ("gate counted", |it| it.gates.iter_mut().take(1).for_each(|gate| gate.counted += 1)),
+        ("gate failed", |it| it.gates.iter_mut().take(1).for_each(|gate| gate.failed += 1)),
+        ("rule broken", |it| it.rules.iter_mut().take(1).for_each(|rule| rule.broken += 1)),
+        ("rule exercised", |it| it.rules.iter_mut().take(1).for_each(|rule| rule.exercised += 1)),
+        ("mutants", |it| {
+            let mutants = it.gates.iter_mut().filter(|it| it.name == Gate::MutantDetection.name());
+            mutants.for_each(|gate| gate.counted += 1);
+        }),
+        ("profiles", |it| drop(it.profiles.pop())),
+    ];
+    let has_runs = report.adversary.runs > 0;
+    // Without a run there is no success that could be another.
+    let applies = move |(what, _): &(&str, Change)| has_runs || *what != "adversary success";
+    CHANGES.into_iter().filter(applies).map(|(what, change)| {
+        let mut wrong = report.clone();
+        change(&mut wrong);
+        (what, wrong)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    #[test]
+    fn every_part_that_is_wrong_is_seen_and_named() {
+        let examiner = &mut Examiner::new();
+        for planted in Planted::ALL {
+            assert!(is_seen(planted, examiner), "{planted:?}");
+        }
+        let said = planted::with(Planted::Session, || {
+            let wrong = seen(&healthy, examiner);
+            let finding = wrong.findings.iter().find(|it| it.rule == "INT-10").unwrap();
+            let of_adapters = crate::rules::of_adapters(wrong.marks.broken);
+            assert_eq!(of_adapters, 0, "no adapter is guilty: {:?}", wrong.findings);
+            finding.said.clone()
+        });
+        assert_eq!(said, "the part that changed a byte is the session, and has to be none");
+    }
+
+    /// A part that is wrong all the time, as a bug in it is, ends a check with exit code 4 or, where a run
+    /// shows whose fault it is, as a failure of the lab.
+    #[test]
+    fn a_check_by_a_lab_that_is_wrong_says_so() {
+        for planted in Planted::ALL {
+            let report = planted::with(planted, || {
+                check::run(&Options { profiles: Some(1), ..Options::quick("memory", &healthy) })
+            });
+            assert_eq!(report.verdict, "lab-error", "{planted:?}");
+            assert_eq!(report.exit_code, 4, "{planted:?}");
+        }
+        let report =
+            check::run(&Options { profiles: Some(1), ..Options::quick("memory", &healthy) });
+        assert_eq!((report.verdict, report.exit_code), ("pass", 0));
+    }
+
+    #[test]
+    fn every_number_of_a_report_that_is_wrong_is_seen() {
+        let text = "<testsuites name=\"x\" tests=\"2\" failures=\"1\" errors=\"0\">\n\
+                    <testcase /><testcase ><failure /></testcase>";
+        assert_eq!(of_junit(text), None);
+        for (is, wrong) in [("tests=\"2\"", "tests=\"3\""), ("failures=\"1\"", "failures=\"0\"")] {
+            assert!(of_junit(&text.replace(is, wrong)).is_some(), "{wrong}");
+        }
+        assert!(of_plans().is_none() && planted::with(Planted::SourcePlan, of_plans).is_some());
+    }
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The bugs, each with the check that has to see it.
+
+/// A bug.
+pub(super) struct Bug {
+    pub(super) name: &'static str,
+    /// What is wrong, in a few words.
+    pub(super) what: &'static str,
+    /// Where.
+    pub(super) file: &'static str,
+    /// What stands there, once.
+    pub(super) healthy: &'static str,
+    /// What is put there.
+    pub(super) planted: &'static str,
+    /// The check that has to find it.
+    pub(super) check: &'static [&'static str],
+    pub(super) sees: Sees,
+}
+
+/// What the check has to come to.
+#[derive(Clone, Copy)]
+pub(super) enum Sees {
+    /// A failure that is kept in a file and made small: flows, chunks, ends, faults and choices are together
+    /// no more than this. The build with the bug repeats it, and the other does not.
+    Small(u64),
+    /// It ends with this code, and these words stand in its report.
+    Ends { code: i32, says: &'static str },
+}
+
+/// A lab that is wrong itself says so.
+const BLIND: i32 = 4;
+
+pub(super) const BUGS: &[Bug] = &[
+    Bug {
+        name: "credit",
+        what: "the session pays for an element with one byte of credit more than it has",
+        file: "crates/wire/src/stream.rs",
+        healthy: "(self.messages.checked_sub(1), self.bytes.checked_sub(bytes))",
+        planted: "(self.messages.checked_sub(1), self.bytes.checked_sub(bytes + 1))",
+        check: &["local-adapter", "--full", "--profiles", "4"],
+        sees: Sees::Small(5),
+    },
+    Bug {
+        name: "close",
+        what: "a channel that is closed forgets what nobody has received yet",
+        file: "crates/chan/src/gate/mod.rs",
+        healthy: "        if self.abandoned {\n            while let Some(value) = self.take_any(ring)",
+        planted: "        if self.closed {\n            while let Some(value) = self.take_any(ring)",
+        check: &["channel", "bounded", "--full", "--profiles", "4"],
+        sees: Sees::Small(5),
+    },
+    Bug {
+        name: "half-close-and-reset",
+        what: "a direction that ended while there was no room goes on for ever when another flow is reset",
+        file: "crates/lab/src/adapters/memory.rs",
+        healthy: "    fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) {\n",
+        planted: "    fn reset(&mut self, cx: &mut Context<'_>, flow: FlowId, cause: Cause) {\n        \
+                  for other in self.flows.iter_mut().filter(|it| it.flow != flow) {\n            \
+                  other.is_ended &= other.bytes.is_empty();\n        }\n",
+        check: &["local-adapter", "--full"],
+        sees: Sees::Small(12),
+    },
+    Bug {
+        name: "lost-credit",
+        what: "a grant that comes while another waits to be sent is lost if the stream's answer has ended",
+        file: "crates/wire/src/session/streams.rs",
+        healthy: "        stream.due.grant.add(messages.into(), bytes);\n        self.mark_due(id);\n        Ok(())",
+        planted: "        let is_lost = stream.due.listed && matches!(stream.outgoing.ending, Ending::Done);\n        \
+                  stream.due.grant.add(messages.into(), if is_lost { 0 } else { bytes });\n        \
+                  self.mark_due(id);\n        Ok(())",
+        check: &["local-adapter", "--full"],
+        sees: Sees::Small(8),
+    },
+    Bug {
+        name: "swapped-elements",
+        what: "the session swaps two elements that wait to be sent",
+        file: "crates/wire/src/session/streams.rs",
+        healthy: "        outgoing.queue.push_back(Item::Data { sequence, flags: flags & ELEMENT_FLAGS, element });",
+        planted: "        let mut element = element;\n        \
+                  if let (None, Some(Item::Data { element: before, .. })) = (outgoing.begun, outgoing.queue.back_mut()) {\n            \
+                  std::mem::swap(before, &mut element);\n        }\n        \
+                  outgoing.queue.push_back(Item::Data { sequence, flags: flags & ELEMENT_FLAGS, element });",
+        check: &["local-adapter", "--full", "--profiles", "4"],
+        sees: Sees::Ends { code: BLIND, says: "the part that changed a byte is the session" },
+    },
+    Bug {
+        name: "drop-panics",
+        what: "a receiver panics where it is dropped: the second one, while the first unwinds, ends the process",
+        file: "crates/chan/src/handle.rs",
+        healthy: "impl<T> Drop for Receiver<T> {\n    fn drop(&mut self) {\n",
+        planted: "impl<T> Drop for Receiver<T> {\n    fn drop(&mut self) {\n        \
+                  panic!(\"a receiver is dropped\");\n        #[allow(unreachable_code)]\n",
+        check: &["channel", "bounded"],
+        sees: Sees::Ends { code: 1, says: "the adapter ended the process that it ran in" },
+    },
+    Bug {
+        name: "sink-off-by-one",
+        what: "the lab's sink compares with the byte behind the one that came",
+        file: "crates/lab/src/world/mod.rs",
+        healthy: "let at = next.offset + u64::from(is_beside);",
+        planted: "let at = next.offset + 1 + u64::from(is_beside);",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "the part that changed a byte is the lab's sink" },
+    },
+    Bug {
+        name: "sink-blind",
+        what: "the lab's sink compares nothing",
+        file: "crates/lab/src/world/mod.rs",
+        healthy: "let other = pattern.mismatch(at, bytes).filter(|_| !is_off);",
+        planted: "let other = pattern.mismatch(at, bytes).filter(|_| !is_off && place == Place::Ingress);",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "when it is wrong itself: Sink" },
+    },
+    Bug {
+        name: "source-sequence",
+        what: "the lab's source gives each chunk the number of the next",
+        file: "crates/lab/src/world/near.rs",
+        healthy: "            sequence: sent.chunk as u64 + 1,",
+        planted: "            sequence: sent.chunk as u64 + 2,",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "a chunk that is not the next" },
+    },
+    Bug {
+        name: "source-seed",
+        what: "the lab's source carries the same bytes whatever the seed",
+        file: "crates/lab/src/world/flow.rs",
+        healthy: "        self.pattern = Pattern::new(seed, flow, direction);",
+        planted: "        self.pattern = Pattern::new(seed.min(0), flow, direction);",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "the part that changed a byte is the lab's source" },
+    },
+    Bug {
+        name: "source-plan",
+        what: "the lab's source plans the same chunks whatever the seed",
+        file: "crates/lab/src/source/mod.rs",
+        healthy: "let (seed, longest) = (config.deterministic_seed, config.max_chunk_bytes);",
+        planted: "let (seed, longest) = (config.deterministic_seed.min(1), config.max_chunk_bytes);",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "plans the same for every seed" },
+    },
+    Bug {
+        name: "trace-loses",
+        what: "the lab's trace loses an event",
+        file: "crates/lab/src/trace/mod.rs",
+        healthy: "        if self.pushed == self.loses {",
+        planted: "        if self.pushed == self.loses || self.pushed == 9 {",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "the lab's trace has lost an event" },
+    },
+    Bug {
+        name: "adversary-distinct",
+        what: "the lab counts a kind of runs too many",
+        file: "crates/lab/src/adversary/mod.rs",
+        healthy: "        let distinct = seen.len() as u64;",
+        planted: "        let distinct = seen.len() as u64 + 1;",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "different runs, and there are" },
+    },
+    Bug {
+        name: "report-broken",
+        what: "the lab's report says of each rule that one run more breaks it",
+        file: "crates/lab/src/report/mod.rs",
+        healthy: "            broken: marks().map(|marks| count(marks.broken)).sum(),",
+        planted: "            broken: marks().map(|marks| count(marks.broken)).sum::<u64>() + 1,",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "runs that break a rule, and there are" },
+    },
+    Bug {
+        name: "gate-counted",
+        what: "the lab's gates count each run twice",
+        file: "crates/lab/src/check/verdict.rs",
+        healthy: "        counted += 1;",
+        planted: "        counted += 2;",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "runs in a gate, and there are" },
+    },
+    Bug {
+        name: "junit-tests",
+        what: "the lab's JUnit file counts each case twice",
+        file: "crates/lab/src/report/junit.rs",
+        healthy: "            counts.tests += 1;",
+        planted: "            counts.tests += 2;",
+        check: &["local-adapter"],
+        sees: Sees::Ends { code: BLIND, says: "the JUnit file says" },
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Building them takes long; that each can be planted is known at once.
+    #[test]
+    fn what_each_bug_replaces_stands_there_once() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        for bug in BUGS {
+            let text = std::fs::read_to_string(format!("{root}/{}", bug.file)).expect(bug.file);
+            assert_eq!(text.matches(bug.healthy).count(), 1, "{}", bug.name);
+            assert!(bug.healthy != bug.planted, "{}", bug.name);
+        }
+        let names: std::collections::BTreeSet<_> = BUGS.iter().map(|bug| bug.name).collect();
+        assert_eq!(names.len(), BUGS.len());
+    }
+}
