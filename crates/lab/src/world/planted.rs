@@ -28,6 +28,10 @@ pub(crate) enum Planted {
 }
 
 impl Planted {
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+
     /// All of them.
     pub(crate) const ALL: [Self; 9] = [
         Self::SourceSequence,
@@ -43,24 +47,26 @@ impl Planted {
 }
 
 thread_local! {
-    static PLANTED: Cell<Option<Planted>> = const { Cell::new(None) };
+    /// Those that are wrong, a bit each.
+    static PLANTED: Cell<u16> = const { Cell::new(0) };
 }
 
-/// Does something with one part wrong, in runs of this thread.
+/// Does something with one part wrong, besides those that are, in runs of this thread.
 pub(crate) fn with<T>(planted: Planted, work: impl FnOnce() -> T) -> T {
-    struct Healed;
+    struct Healed(u16);
     impl Drop for Healed {
         fn drop(&mut self) {
-            PLANTED.set(None);
+            PLANTED.set(self.0);
         }
     }
-    let _healed = Healed;
-    PLANTED.set(Some(planted));
+    let before = PLANTED.get();
+    let _healed = Healed(before);
+    PLANTED.set(before | planted.bit());
     work()
 }
 
 /// Whether this part is wrong.
 #[inline]
 pub(crate) fn is(planted: Planted) -> bool {
-    PLANTED.get() == Some(planted)
+    PLANTED.get() & planted.bit() != 0
 }
