@@ -118,15 +118,15 @@ pub(super) fn of_report(report: &Report, runs: &[Run], options: &Options<'_>) ->
         wrong("runs in classes", sum, featured),
         wrong("different runs", seen.distinct, kinds),
     ];
-    if featured > 0 {
-        all.push(wrong("thousandths of success", seen.success_per_mille, 1000 * passed / featured));
-        if seeds as usize <= TOGETHER_MAX {
-            let commonest = seen.classes.first().copied().unwrap_or(0);
-            let dominant = (1000 * commonest).div_ceil(featured);
-            all.push(wrong("thousandths alike", seen.dominant_per_mille, dominant));
-            let diversity = 1000 * kinds / featured;
-            all.push(wrong("thousandths of diversity", seen.diversity_per_mille, diversity));
-        }
+    let ratio = |count: u64| (1000 * count).checked_div(featured).unwrap_or(0);
+    all.push(wrong("thousandths of success", seen.success_per_mille, ratio(passed)));
+    if seeds as usize <= TOGETHER_MAX {
+        all.push(wrong("thousandths of diversity", seen.diversity_per_mille, ratio(kinds)));
+        let commonest = seen.classes.first().copied().unwrap_or(0);
+        // Rounded against the adapters.
+        let dominant = 1000_u64.saturating_sub(ratio(featured.saturating_sub(commonest)));
+        let dominant = if featured == 0 { 0 } else { dominant };
+        all.push(wrong("thousandths alike", seen.dominant_per_mille, dominant));
     }
     for gate in Gate::ALL.iter().take(7) {
         let counted = report.gate(*gate).map_or(0, |gate| gate.counted);
