@@ -238,7 +238,7 @@ fn failures(report: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Whether the check ended as it has to.
-fn ends(&self, ended: &Ended, code: i32, says: &str, output: &mut Output) -> Result<(), String> {
+fn ends(ended: &Ended, code: i32, says: &str, output: &mut Output) -> Result<(), String> {
     if ended.code != code {
         return Err(format!("the check ends with {} and not with {code}", ended.code));
     }
