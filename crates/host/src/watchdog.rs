@@ -98,6 +98,9 @@ fn look(now: Instant) -> bool {
         let stuck_for = now.saturating_duration_since(entry.since);
         let is_worker = record.is_worker();
         let is_late = stuck_for >= instance.block_report();
+        if is_worker && stuck_for >= TICK {
+            instance.calls.rescue();
+        }
         if !is_worker && stuck_for >= TICK {
             // It may be an executor's, and the one that waited for input and output on behalf of
             // the others.

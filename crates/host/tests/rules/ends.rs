@@ -42,8 +42,9 @@ fn an_unload_waits_for_its_calls_and_refuses_new_ones() {
     let (plugin, api) = script.load(&host, "drains");
     let mut call = plugin.call_raw("x", b"");
     assert!(poll_once(&mut call).is_pending());
+    let call_sid = ids.take();
     let mut stream = wait(plugin.stream("x", Request::default())).unwrap();
-    let (call_sid, stream_sid) = (ids.take(), ids.take());
+    let stream_sid = ids.take();
 
     let mut unload = Box::pin(host.unload("drains"));
     assert!(poll_once(&mut unload).is_pending());
