@@ -4,6 +4,7 @@
 use crate::channel::{Cause, Channel, Queued, Tried};
 use crate::error::{RecvError, SendError};
 use crate::gate::{After, Locked};
+use crate::spin::Brief;
 use crate::waiter::Node;
 
 /// A direction: [`Sending`] or [`Receiving`]. Sealed.
@@ -33,6 +34,11 @@ pub trait Direction: sealed::Direction {
     fn may_soon<T>(channel: &Channel<T>) -> bool {
         Self::may(channel)
     }
+
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "sealed")]
+    /// How long a task looks before it waits.
+    fn looks<T>(channel: &Channel<T>) -> &Brief;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
@@ -147,6 +153,11 @@ impl Direction for Sending {
         channel.ring.may_push_run().unwrap_or_else(|| channel.may_send())
     }
 
+    #[inline]
+    fn looks<T>(channel: &Channel<T>) -> &Brief {
+        &channel.send_looks
+    }
+
     unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Queued {
         // SAFETY: the slot holds the value, and the node is nobody else's yet.
         unsafe {
@@ -234,6 +245,11 @@ impl Direction for Receiving {
     #[inline]
     fn may<T>(channel: &Channel<T>) -> bool {
         channel.may_recv()
+    }
+
+    #[inline]
+    fn looks<T>(channel: &Channel<T>) -> &Brief {
+        &channel.recv_looks
     }
 
     unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Queued {

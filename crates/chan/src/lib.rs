@@ -55,8 +55,9 @@
 //! | `select` | one of several operations |
 //! | `token` | trees of cancel tokens |
 //! | `channel` | one channel: the fast way, the ways through the lock, closing |
-//! | `ring` | the slots, without a lock |
-//! | `gate`, `spill` | what happens under the lock; what an unlimited channel holds past its ring |
+//! | `ring`, `contend` | the slots, without a lock; how long the loser of a race for them stays away |
+//! | `gate` | what happens under the lock; past the ring of an unlimited channel (`gate::past`) |
+//! | `spill` | the blocks that it holds there |
 //! | `hint` | what a look without the lock tells of it |
 //! | `waiter` | who waits: claims, nodes, lines, wakes |
 //! | `lock`, `spin`, [`park`], [`fence`] | how threads keep out of each other's way, look, sleep; the hook for coroutines |
@@ -78,7 +79,7 @@
 //! | `batch`, `stream`, `sink`, `handle` | an operation inside something larger; a value behind a pointer | it is pinned there, and dropped before what it borrows from |
 //! | `park`, `fence` | the parking lot, a system call | keys are addresses of words of this crate |
 //!
-//! `builder`, `counters`, `error`, `iter`, `metrics`, `probe`, `spill`, `spin` and [`timer`] have none.
+//! `builder`, `contend`, `counters`, `error`, `iter`, `metrics`, `probe`, `spill`, `spin` and [`timer`] have none.
 //!
 //! ## Promises that the compiler keeps
 //!
@@ -145,12 +146,14 @@
 //! | the asymmetric fence | folly's `AsymmetricThreadFence`, C++ proposal P1202 |
 //! | waiters inside operations, taken out by who wakes them | the wait queues of kernels; futex parking as in `parking_lot` |
 //! | select | Go's `runtime/select.go`, with one claim word |
+//! | how long a lost race keeps away | exponential backoff: Anderson, *The performance of spin lock alternatives*, 1990 |
 //! | looking before sleeping | Karlin, Li, Manasse, Owicki: *Empirical studies of competitive spinning*, 1991 |
 //! | timers | Varghese and Lauck: *Hashed and hierarchical timing wheels*, 1987 |
 
 mod batch;
 mod builder;
 mod channel;
+mod contend;
 mod counters;
 mod direction;
 mod error;

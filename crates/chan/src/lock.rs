@@ -29,8 +29,11 @@ use crate::sync::{
     heavy, light,
 };
 
-/// Looks at a taken lock before sleeping. A section takes some 20 ns, a look 1.
-const LOOKS_MAX: u32 = if cfg!(feature = "loom") { 0 } else { 200 };
+/// Looks at a taken lock before others are let run. A section takes some 20 ns, but a thread that
+/// takes the lock again and again may win a number of times in a row.
+const LOOKS_MAX: u32 = if cfg!(feature = "loom") { 0 } else { 100 };
+/// How often others are let run before it sleeps: the holder may have lost its CPU to one of them.
+const YIELDS_MAX: u32 = if cfg!(feature = "loom") { 0 } else { 16 };
 
 /// The lock by itself: what a select over channels of several types can hold many of.
 #[derive(Debug)]
@@ -65,13 +68,17 @@ impl RawLock {
 
     #[cold]
     fn lock_taken(&self) {
-        for _ in 0..LOOKS_MAX {
+        for look in 0..LOOKS_MAX + YIELDS_MAX {
             if self.locked.load(Ordering::Relaxed) == 0
                 && self.locked.swap(1, Ordering::Acquire) == 0
             {
                 return;
             }
-            park::relax(4);
+            if look < LOOKS_MAX {
+                park::relax(4 + look);
+            } else {
+                std::thread::yield_now();
+            }
         }
         self.parked.fetch_add(1, Ordering::Relaxed);
         heavy();

@@ -411,6 +411,13 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
                 if let Some(stop) = self.limit.stop_now() {
                     return Poll::Ready(self.stopped(stop));
                 }
+                if self.look_briefly() {
+                    match self.attempt() {
+                        Tried::Done => return Poll::Ready(self.done()),
+                        Tried::Closed => return Poll::Ready(self.closed()),
+                        Tried::Blocked => {}
+                    }
+                }
                 match self.queue(Wake::Task(waker.clone())) {
                     Queued::Done => return Poll::Ready(self.matched()),
                     Queued::Closed => return Poll::Ready(self.closed()),
@@ -443,6 +450,15 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
             // Polled again after it was ready: it has nothing more to say.
             Stage::Over => Poll::Pending,
         }
+    }
+
+    /// Whether a task that looked for a moment found something. It looks only while no other
+    /// waits: those in line come first.
+    fn look_briefly(&self) -> bool {
+        let channel = self.channel;
+        spin::pays(channel.kind)
+            && channel.ring.is_fast()
+            && D::looks(channel).look(|| D::may_soon(channel), || D::may(channel))
     }
 
     /// Another task polls it from now on.

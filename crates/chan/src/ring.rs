@@ -29,11 +29,16 @@
 //! looks again: then either it sees the publication, or the other side sees S and comes to the
 //! lock to settle. The sleeper pays for the fence.
 //!
+//! **Past.** An unlimited channel that holds more than its ring has S set in `tail` alone: sends go
+//! through the lock, which keeps what they bring behind the ring and moves it up in runs, while
+//! receives stay on `head` (`gate/past.rs`).
+//!
 //! # Invariants
 //!
 //! 1. A slot is written only by who moved `tail` past it, and only while its stamp is its position;
 //!    it is read only by who moved `head` past it, while its stamp is its position + 1.
-//! 2. While S is set in a word, only the holder of the lock changes that word.
+//! 2. While S is set in a word, only the holder of the lock changes that word. S is set in `tail`
+//!    whenever it is set in `head`, except between the two steps of going slow and going fast.
 //! 3. Every fast operation that completed reads its word after its publication.
 
 use std::mem::MaybeUninit;
@@ -41,13 +46,13 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use crate::park;
+use crate::contend::Races;
 use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 
 /// Set in an index word while it belongs to the holder of the lock.
 ///
 /// (A claim acquires what was written before the word went fast: the gate's hint.)
-const SLOW: u64 = 1;
+pub(crate) const SLOW: u64 = 1;
 
 /// How far ahead a slot's line is asked for.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "there is no such prefetch"))]
@@ -84,6 +89,7 @@ struct Slot<T> {
 pub(crate) struct Ring<T> {
     head: CachePadded<AtomicU64>,
     tail: CachePadded<AtomicU64>,
+    races: CachePadded<Races>,
     slots: Box<[Slot<T>]>,
     /// What a position grows by from one lap to the next: a power of two above every index.
     one_lap: u64,
@@ -110,6 +116,7 @@ impl<T> Ring<T> {
         Self {
             head: CachePadded::new(AtomicU64::new(word)),
             tail: CachePadded::new(AtomicU64::new(word)),
+            races: CachePadded::new(Races::new()),
             slots,
             one_lap,
             index: one_lap - 1,
@@ -183,60 +190,132 @@ impl<T> Ring<T> {
         (word & SLOW == 0).then(|| self.stamp_at(word) == (word >> 1) + 1)
     }
 
+    /// As [`Self::may_pop`], for a ring behind which values may be held: a value that is moved up
+    /// from there meanwhile is not missed.
+    #[inline]
+    pub(crate) fn may_pop_past(&self) -> Option<bool> {
+        let word = self.head.load(Ordering::Relaxed);
+        if word & SLOW != 0 {
+            return None;
+        }
+        if self.stamp_at(word) == (word >> 1) + 1 {
+            return Some(true);
+        }
+        // In this order: `tail` goes fast after the last value that was held behind the ring has
+        // moved it on.
+        let tail = self.tail.load(Ordering::Relaxed);
+        (tail & SLOW == 0).then_some(tail != word)
+    }
+
+    /// As [`Self::push`], but one try, which calls nothing: no register need be saved around it.
+    /// `None`: what is the matter is for `push` to say.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::push`].
+    #[inline]
+    pub(crate) unsafe fn push_once(&self, value: *const T) -> Option<Attempt> {
+        let word = self.tail.load(Ordering::Relaxed);
+        if word & SLOW != 0 {
+            return Some(Attempt::Slow);
+        }
+        let position = word >> 1;
+        // SAFETY: the word is not slow, so that there are slots, and its index is one of them.
+        let slot = unsafe { self.slot(position) };
+        if slot.stamp.load(Ordering::Acquire) != position {
+            return None;
+        }
+        let next = self.next(position) << 1;
+        match self.tail.compare_exchange(word, next, Ordering::Acquire, Ordering::Relaxed) {
+            // SAFETY: the stamp said free and we moved the tail past it; the caller's promise.
+            Ok(_) => Some(unsafe { self.fill(slot, position, value) }),
+            Err(_) => None,
+        }
+    }
+
     /// Moves `*value` into the ring, if the word is nobody's and there is room.
     ///
     /// # Safety
     ///
     /// `value` is valid for a read; on `Done` and `DoneSlow` its value has been moved out.
-    #[inline]
     pub(crate) unsafe fn push(&self, value: *const T) -> Attempt {
         let mut word = self.tail.load(Ordering::Relaxed);
-        let mut contended = 0;
         loop {
             if word & SLOW != 0 {
                 return Attempt::Slow;
             }
             let position = word >> 1;
-            // SAFETY: the word is not slow, so that there are slots, and its index is one of them.
+            // SAFETY: as in `push_once`.
             let slot = unsafe { self.slot(position) };
-            let stamp = slot.stamp.load(Ordering::Acquire);
-            if stamp == position {
-                match self.tail.compare_exchange_weak(
-                    word,
-                    self.next(position) << 1,
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                ) {
-                    Ok(_) => {
-                        prefetch_write(slot);
-                        // SAFETY: the stamp said free and we moved the tail past it (invariant 1).
-                        slot.value.with_mut(|to| unsafe {
-                            ptr::copy_nonoverlapping(value, to.cast::<T>(), 1);
-                        });
-                        slot.stamp.store(position + 1, Ordering::Release);
-                        light();
-                        return if self.tail.load(Ordering::Relaxed) & SLOW == 0 {
-                            Attempt::Done
-                        } else {
-                            Attempt::DoneSlow
-                        };
-                    }
-                    Err(now) => {
-                        contended = contend(contended);
-                        word = now;
-                    }
+            if slot.stamp.load(Ordering::Acquire) != position {
+                match self.why_full(word) {
+                    Ok(attempt) => return attempt,
+                    Err(now) => word = now,
                 }
-            } else {
-                // Not free: others have moved the tail on, or nobody has and there is no room.
-                let now = self.tail.load(Ordering::Relaxed);
-                if now == word {
-                    fence(Ordering::SeqCst);
-                    if self.tail.load(Ordering::Relaxed) == word {
-                        return self.blocked_push(position);
-                    }
-                }
-                word = self.tail.load(Ordering::Relaxed);
+                continue;
             }
+            let next = self.next(position) << 1;
+            match self.tail.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed)
+            {
+                // SAFETY: as in `push_once`.
+                Ok(_) => return unsafe { self.fill(slot, position, value) },
+                Err(now) => word = self.races.tail.lost(&self.tail, now),
+            }
+        }
+    }
+
+    /// Fills a slot that was claimed.
+    ///
+    /// # Safety
+    ///
+    /// The stamp said free and the caller moved the tail past it (invariant 1). `value` is valid for
+    /// a read, and its value is moved out.
+    #[inline]
+    unsafe fn fill(&self, slot: &Slot<T>, position: u64, value: *const T) -> Attempt {
+        prefetch_write(slot);
+        // SAFETY: the caller's promise.
+        slot.value.with_mut(|to| unsafe { ptr::copy_nonoverlapping(value, to.cast::<T>(), 1) });
+        slot.stamp.store(position + 1, Ordering::Release);
+        light();
+        done(&self.tail)
+    }
+
+    /// Why there is no room at `word`, or what the word is by now: others have moved it on, or
+    /// none has and the ring is full.
+    #[cold]
+    #[inline(never)]
+    fn why_full(&self, word: u64) -> Result<Attempt, u64> {
+        let now = self.tail.load(Ordering::Relaxed);
+        if now != word {
+            return Err(now);
+        }
+        fence(Ordering::SeqCst);
+        let now = self.tail.load(Ordering::Relaxed);
+        if now != word { Err(now) } else { Ok(self.blocked_push(word >> 1)) }
+    }
+
+    /// As [`Self::pop`], but one try, as [`Self::push_once`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::pop`].
+    #[inline]
+    pub(crate) unsafe fn pop_once(&self, out: *mut T) -> Option<Attempt> {
+        let word = self.head.load(Ordering::Relaxed);
+        if word & SLOW != 0 {
+            return Some(Attempt::Slow);
+        }
+        let position = word >> 1;
+        // SAFETY: as in `push_once`.
+        let slot = unsafe { self.slot(position) };
+        if slot.stamp.load(Ordering::Acquire) != position + 1 {
+            return None;
+        }
+        let next = self.next(position) << 1;
+        match self.head.compare_exchange(word, next, Ordering::Acquire, Ordering::Relaxed) {
+            // SAFETY: the stamp said full and we moved the head past it; the caller's promise.
+            Ok(_) => Some(unsafe { self.empty(slot, position, out) }),
+            Err(_) => None,
         }
     }
 
@@ -245,62 +324,68 @@ impl<T> Ring<T> {
     /// # Safety
     ///
     /// `out` is valid for a write; on `Done` and `DoneSlow` it holds a value.
-    #[inline]
     pub(crate) unsafe fn pop(&self, out: *mut T) -> Attempt {
         let mut word = self.head.load(Ordering::Relaxed);
-        let mut contended = 0;
         loop {
             if word & SLOW != 0 {
                 return Attempt::Slow;
             }
             let position = word >> 1;
-            // SAFETY: as in `push`.
+            // SAFETY: as in `push_once`.
             let slot = unsafe { self.slot(position) };
-            let stamp = slot.stamp.load(Ordering::Acquire);
-            if stamp == position + 1 {
-                match self.head.compare_exchange_weak(
-                    word,
-                    self.next(position) << 1,
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                ) {
-                    Ok(_) => {
-                        prefetch_write(slot);
-                        // SAFETY: the stamp said full and we moved the head past it (invariant 1).
-                        slot.value.with(|from| unsafe {
-                            ptr::copy_nonoverlapping(from.cast::<T>(), out, 1);
-                        });
-                        slot.stamp.store(position.wrapping_add(self.one_lap), Ordering::Release);
-                        light();
-                        return if self.head.load(Ordering::Relaxed) & SLOW == 0 {
-                            Attempt::Done
-                        } else {
-                            Attempt::DoneSlow
-                        };
-                    }
-                    Err(now) => {
-                        contended = contend(contended);
-                        word = now;
-                    }
+            if slot.stamp.load(Ordering::Acquire) != position + 1 {
+                match self.why_empty(word) {
+                    Ok(attempt) => return attempt,
+                    Err(now) => word = now,
                 }
-            } else {
-                // Not full: others have moved the head on, or nobody has and there is nothing.
-                let now = self.head.load(Ordering::Relaxed);
-                if now == word {
-                    fence(Ordering::SeqCst);
-                    let tail = self.tail.load(Ordering::Relaxed);
-                    if self.head.load(Ordering::Relaxed) == word {
-                        return match tail {
-                            // Values may wait past the ring, or the channel is closed.
-                            _ if tail & SLOW != 0 => Attempt::Slow,
-                            _ if tail >> 1 == position => Attempt::Blocked,
-                            _ => Attempt::Busy,
-                        };
-                    }
-                }
-                word = self.head.load(Ordering::Relaxed);
+                continue;
+            }
+            let next = self.next(position) << 1;
+            match self.head.compare_exchange_weak(word, next, Ordering::Acquire, Ordering::Relaxed)
+            {
+                // SAFETY: as in `pop_once`.
+                Ok(_) => return unsafe { self.empty(slot, position, out) },
+                Err(now) => word = self.races.head.lost(&self.head, now),
             }
         }
+    }
+
+    /// Empties a slot that was claimed.
+    ///
+    /// # Safety
+    ///
+    /// The stamp said full and the caller moved the head past it (invariant 1). `out` is valid for a
+    /// write; it holds the value then.
+    #[inline]
+    unsafe fn empty(&self, slot: &Slot<T>, position: u64, out: *mut T) -> Attempt {
+        prefetch_write(slot);
+        // SAFETY: the caller's promise.
+        slot.value.with(|from| unsafe { ptr::copy_nonoverlapping(from.cast::<T>(), out, 1) });
+        slot.stamp.store(position.wrapping_add(self.one_lap), Ordering::Release);
+        light();
+        done(&self.head)
+    }
+
+    /// Why there is nothing to receive at `word`, or what the word is by now, as in `why_full`.
+    #[cold]
+    #[inline(never)]
+    fn why_empty(&self, word: u64) -> Result<Attempt, u64> {
+        let now = self.head.load(Ordering::Relaxed);
+        if now != word {
+            return Err(now);
+        }
+        fence(Ordering::SeqCst);
+        let tail = self.tail.load(Ordering::Relaxed);
+        let now = self.head.load(Ordering::Relaxed);
+        if now != word {
+            return Err(now);
+        }
+        Ok(match tail {
+            // Values may be held behind the ring, or the channel is closed.
+            _ if tail & SLOW != 0 => Attempt::Slow,
+            _ if tail == word => Attempt::Blocked,
+            _ => Attempt::Busy,
+        })
     }
 
     /// Claims a run of up to `max` free slots with one compare-exchange and moves what `next` gives
@@ -317,13 +402,10 @@ impl<T> Ring<T> {
             let position = word >> 1;
             let run = self.run(position, max, position);
             if run == 0 {
-                // Unless others have moved on since the word was read.
-                fence(Ordering::SeqCst);
-                let now = self.tail.load(Ordering::Relaxed);
-                if now == word {
-                    return (0, Attempt::Blocked);
+                match self.why_full(word) {
+                    Ok(_) => return (0, Attempt::Blocked),
+                    Err(now) => word = now,
                 }
-                word = now;
                 continue;
             }
             let after = self.advance(position, run) << 1;
@@ -331,7 +413,7 @@ impl<T> Ring<T> {
             {
                 Ok(_) => {}
                 Err(now) => {
-                    word = now;
+                    word = self.races.tail.lost(&self.tail, now);
                     continue;
                 }
             }
@@ -359,13 +441,10 @@ impl<T> Ring<T> {
             let position = word >> 1;
             let run = self.run(position, max, position + 1);
             if run == 0 {
-                // Unless others have moved on since the word was read.
-                fence(Ordering::SeqCst);
-                let now = self.head.load(Ordering::Relaxed);
-                if now == word {
-                    return (0, Attempt::Blocked);
+                match self.why_empty(word) {
+                    Ok(attempt) => return (0, attempt),
+                    Err(now) => word = now,
                 }
-                word = now;
                 continue;
             }
             let after = self.advance(position, run) << 1;
@@ -373,7 +452,7 @@ impl<T> Ring<T> {
             {
                 Ok(_) => {}
                 Err(now) => {
-                    word = now;
+                    word = self.races.head.lost(&self.head, now);
                     continue;
                 }
             }
@@ -433,15 +512,37 @@ impl<T> Ring<T> {
     ///
     /// The caller holds the lock, and the words are slow.
     pub(crate) fn go_fast(&self) {
-        self.head.fetch_and(!SLOW, Ordering::Release);
+        self.give_head();
+        self.give_tail();
+    }
+
+    /// Gives `tail` to the holder of the lock.
+    pub(crate) fn take_tail(&self) {
+        self.tail.fetch_or(SLOW, Ordering::SeqCst);
+    }
+
+    /// Gives `tail` back, as [`Self::go_fast`].
+    pub(crate) fn give_tail(&self) {
         self.tail.fetch_and(!SLOW, Ordering::Release);
     }
 
-    /// As [`Self::push`], for the holder of the lock, while the ring is slow.
+    /// Gives `head` back, as [`Self::go_fast`].
+    pub(crate) fn give_head(&self) {
+        self.head.fetch_and(!SLOW, Ordering::Release);
+    }
+
+    /// Whether every value that was sent into it has been claimed by a receive.
+    ///
+    /// The caller holds the lock, and `tail` is slow: what this says of an empty ring stays so.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.head.load(Ordering::Relaxed) >> 1 == self.tail.load(Ordering::Relaxed) >> 1
+    }
+
+    /// As [`Self::push`], for the holder of the lock, while `tail` is slow.
     ///
     /// # Safety
     ///
-    /// As for [`Self::push`], and the caller holds the lock and the words are slow.
+    /// As for [`Self::push`], and the caller holds the lock and `tail` is slow.
     pub(crate) unsafe fn push_locked(&self, value: *const T) -> Attempt {
         let word = self.tail.load(Ordering::Relaxed);
         let position = word >> 1;
@@ -455,9 +556,34 @@ impl<T> Ring<T> {
         }
         // SAFETY: the stamp says free and the tail is ours (invariant 2).
         slot.value.with_mut(|to| unsafe { ptr::copy_nonoverlapping(value, to.cast::<T>(), 1) });
-        slot.stamp.store(position + 1, Ordering::Release);
         self.tail.store(self.next(position) << 1 | SLOW, Ordering::Relaxed);
+        slot.stamp.store(position + 1, Ordering::Release);
         Attempt::Done
+    }
+
+    /// Moves up to `max` values that `next` gives into the ring, as many as it has room for, and says
+    /// how many. `next` is bound as in [`Self::push_run`].
+    ///
+    /// The caller holds the lock and `tail` is slow.
+    pub(crate) fn push_run_locked(&self, max: usize, mut next: impl FnMut() -> T) -> u64 {
+        let mut moved = 0;
+        loop {
+            let position = self.tail.load(Ordering::Relaxed) >> 1;
+            // To the end of the lap at most; once more for what is beyond it.
+            let run = self.run(position, max - moved as usize, position);
+            if run == 0 {
+                return moved;
+            }
+            self.tail.store(self.advance(position, run) << 1 | SLOW, Ordering::Relaxed);
+            for at in position..position + run {
+                // SAFETY: `run` stays within the lap, so that the index is one of a slot.
+                let slot = unsafe { self.slot(at) };
+                // SAFETY: the stamp said free and the tail is ours (invariants 1 and 2).
+                slot.value.with_mut(|to| unsafe { (*to).write(next()) });
+                slot.stamp.store(at + 1, Ordering::Release);
+            }
+            moved += run;
+        }
     }
 
     /// As [`Self::pop`], for the holder of the lock, while the ring is slow.
@@ -534,17 +660,15 @@ impl<T> Ring<T> {
     /// How many operations a word stands for.
     fn count(&self, word: u64) -> u64 {
         let position = word >> 1;
-        let (lap, index) = (position / self.one_lap, position & self.index);
+        let (lap, index) = (position >> self.one_lap.trailing_zeros(), position & self.index);
         lap * self.slots.len() as u64 + index
     }
 }
 
-/// Keeps away from a word that somebody else has just changed, the longer the more often, and
-/// returns how often.
-#[cold]
-fn contend(contended: u32) -> u32 {
-    park::relax(16 << contended.min(5));
-    contended + 1
+/// An operation of the fast way happened: whether somebody waits.
+#[inline]
+fn done(word: &AtomicU64) -> Attempt {
+    if word.load(Ordering::Relaxed) & SLOW == 0 { Attempt::Done } else { Attempt::DoneSlow }
 }
 
 /// Asks for a line some way on, to be written: a slot's stamp is read first and written soon after,

@@ -1,82 +1,140 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What an unlimited channel holds beyond its ring: a queue of fixed blocks.
 //!
+//! ```text
+//!   pop ◄── front ◄── full │ full │ … ◄── back ◄── push
+//! ```
+//!
 //! A send never moves what is queued already, and a block goes back to the allocator when it has
 //! been drained, except for one that is kept for the next need.
 
 use std::collections::VecDeque;
+use std::mem;
 
 /// Values in a block.
 const BLOCK_LEN: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct Spill<T> {
-    /// Every block but the last is full at its end; none is empty.
+    /// The oldest values. Once it is drained, the next block takes its place.
+    front: VecDeque<T>,
+    /// Blocks between the two, full when they came here; none is empty.
     blocks: VecDeque<VecDeque<T>>,
-    spare: VecDeque<T>,
+    /// The newest values.
+    back: Vec<T>,
+    /// A block for the next need.
+    spare: Vec<T>,
     len: usize,
 }
 
 impl<T> Spill<T> {
     pub(crate) const fn new() -> Self {
-        Self { blocks: VecDeque::new(), spare: VecDeque::new(), len: 0 }
+        Self {
+            front: VecDeque::new(),
+            blocks: VecDeque::new(),
+            back: Vec::new(),
+            spare: Vec::new(),
+            len: 0,
+        }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, value: T) {
+        if self.back.len() == self.back.capacity() {
+            self.begin_block();
+        }
+        self.back.push(value);
         self.len += 1;
-        match self.blocks.back_mut() {
-            // A block may be pushed to until it is at its capacity, wherever its head stands.
-            Some(block) if block.len() < block.capacity() => block.push_back(value),
-            _ => {
-                let mut block = std::mem::take(&mut self.spare);
-                block.reserve_exact(BLOCK_LEN);
-                block.push_back(value);
-                self.blocks.push_back(block);
-            }
+    }
+
+    #[cold]
+    fn begin_block(&mut self) {
+        let mut block = mem::take(&mut self.spare);
+        block.reserve_exact(BLOCK_LEN);
+        let full = mem::replace(&mut self.back, block);
+        if !full.is_empty() {
+            self.blocks.push_back(full.into());
         }
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let block = self.blocks.front_mut()?;
-        let value = block.pop_front();
-        if block.is_empty() {
-            let drained = self.blocks.pop_front();
-            self.spare(drained);
+        if self.front.is_empty() {
+            self.next_block();
         }
+        let value = self.front.pop_front()?;
         self.len -= 1;
-        value
+        if self.len == 0 {
+            self.rest();
+        }
+        Some(value)
+    }
+
+    /// Of the blocks of an empty queue one is kept.
+    #[cold]
+    fn rest(&mut self) {
+        let front = mem::take(&mut self.front);
+        self.spare = Vec::new();
+        if self.back.capacity() == 0 {
+            self.back = front.into();
+        }
+    }
+
+    /// The block that is drained makes room for the next.
+    #[cold]
+    fn next_block(&mut self) {
+        let next = match self.blocks.pop_front() {
+            Some(block) => block,
+            None => mem::take(&mut self.back).into(),
+        };
+        let drained = mem::replace(&mut self.front, next);
+        self.keep(drained);
     }
 
     /// Appends all values but the `keep` oldest to `newest`, in order.
     pub(crate) fn split_off(&mut self, keep: usize, newest: &mut Vec<T>) {
+        let mut surplus = self.len.saturating_sub(keep);
+        self.len -= surplus;
         let begin = newest.len();
-        while self.len > keep
-            && let Some(block) = self.blocks.back_mut()
+        let taken = surplus.min(self.back.len());
+        newest.extend(self.back.drain(self.back.len() - taken..).rev());
+        surplus -= taken;
+        while surplus > 0
+            && let Some(mut block) = self.blocks.pop_back()
         {
-            let kept = block.len().saturating_sub(self.len - keep);
-            self.len -= block.len() - kept;
-            newest.extend(block.drain(kept..).rev());
-            if kept == 0 {
-                let drained = self.blocks.pop_back();
-                self.spare(drained);
+            let taken = surplus.min(block.len());
+            newest.extend(block.drain(block.len() - taken..).rev());
+            surplus -= taken;
+            if block.is_empty() {
+                self.keep(block);
+            } else {
+                self.blocks.push_back(block);
             }
         }
+        newest.extend(self.front.drain(self.front.len() - surplus..).rev());
         if let Some(newest) = newest.get_mut(begin..) {
             newest.reverse();
         }
+        if self.len == 0 {
+            self.rest();
+        }
     }
 
-    /// Keeps a block for the next need.
-    fn spare(&mut self, drained: Option<VecDeque<T>>) {
-        self.spare = drained.unwrap_or_default();
+    /// Keeps an empty block for the next need.
+    fn keep(&mut self, drained: VecDeque<T>) {
+        if drained.capacity() > 0 {
+            self.spare = drained.into();
+        }
         if self.blocks.is_empty() {
             self.blocks.shrink_to(BLOCK_LEN);
         }
@@ -137,5 +195,11 @@ mod tests {
             spill.pop();
         }
         assert!(spill.blocks.len() <= 2 && spill.len() == BLOCK_LEN);
+        for _ in 0..BLOCK_LEN {
+            spill.pop();
+        }
+        // Of an empty queue one block is left.
+        let kept = spill.front.capacity() + spill.back.capacity() + spill.spare.capacity();
+        assert_eq!((kept, spill.blocks.capacity() <= BLOCK_LEN), (BLOCK_LEN, true));
     }
 }

@@ -7,9 +7,16 @@
 //! bounded number of times, and only then sleeps. On a machine with one CPU nobody else can run
 //! meanwhile, and nobody looks.
 //!
+//! A task looks too, before it takes a place in the line: where both sides run at once, each wait
+//! costs a turn of the lock, a wake and all that a scheduler does, for one value; a moment later there
+//! is room for a run of values ([`Brief`]). What it looks for is known by channel, it looks only where
+//! that has paid on this channel, and it never lets others run: that is the scheduler's to do. So that
+//! it comes to do it, a thread on which that many looks have paid one after another waits once.
+//!
 //! This is the learning part of an adaptive mutex (as in glibc's `PTHREAD_MUTEX_ADAPTIVE_NP`) with
 //! the competitive bound of Karlin et al. (1991): look at most as long as a sleep would cost.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -88,6 +95,70 @@ fn look(budget: &Budget, steps_max: u32, ready: impl Fn() -> bool) -> bool {
     false
 }
 
+/// In steps: the first look of a task on a channel, and each one that asks whether times are better.
+const BRIEF_PROBE: u32 = 256;
+/// Every so many waits of tasks on a channel that did not look, one does.
+const BRIEF_PROBE_EVERY: u32 = 256;
+/// Looks of tasks on a thread that may pay in a row, with some tens of values each.
+const BRIEF_RUN_MAX: u32 = 32;
+
+thread_local! {
+    /// Looks of tasks on this thread that have paid since one of them waited.
+    static BRIEF_RUN: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How long tasks look on a channel, in one direction.
+#[derive(Debug)]
+pub(crate) struct Brief {
+    /// What has paid; 0: nothing has.
+    looks: AtomicU32,
+    waits: AtomicU32,
+}
+
+impl Brief {
+    pub(crate) const fn new() -> Self {
+        Self { looks: AtomicU32::new(BRIEF_PROBE), waits: AtomicU32::new(0) }
+    }
+
+    /// Looks until `run` says that it is worth going on, or it has taken too long; then whether `one`
+    /// says that there is anything at all.
+    pub(crate) fn look(&self, run: impl Fn() -> bool, one: impl Fn() -> bool) -> bool {
+        let mut looks = self.looks.load(Ordering::Relaxed);
+        if looks == 0 {
+            let waits = self.waits.load(Ordering::Relaxed).wrapping_add(1);
+            self.waits.store(waits, Ordering::Relaxed);
+            if !waits.is_multiple_of(BRIEF_PROBE_EVERY) {
+                return false;
+            }
+            looks = BRIEF_PROBE;
+        }
+        if cfg!(feature = "loom") || !several_cpus() {
+            return false;
+        }
+        let in_a_row = BRIEF_RUN.try_with(Cell::get).unwrap_or(BRIEF_RUN_MAX);
+        let paid = in_a_row < BRIEF_RUN_MAX && self.look_for(looks, run, one);
+        let _ = BRIEF_RUN.try_with(|count| count.set(if paid { in_a_row + 1 } else { 0 }));
+        paid
+    }
+
+    fn look_for(&self, looks: u32, run: impl Fn() -> bool, one: impl Fn() -> bool) -> bool {
+        let (mut look, mut steps) = (0, 64);
+        while look < looks {
+            park::relax(steps);
+            if run() {
+                return true;
+            }
+            look += steps;
+            steps = (2 * steps).min(STEPS_MAX);
+        }
+        let paid = one();
+        // The other side runs, and with more time there would have been a run of values.
+        let next = if paid { (2 * looks).min(LOOKS_MAX) } else { looks / 4 };
+        self.looks.store(if next <= LOOKS_MIN { 0 } else { next }, Ordering::Relaxed);
+        paid
+    }
+}
+
 /// How many looks have paid lately.
 struct Budget {
     looks: AtomicU32,
@@ -134,4 +205,44 @@ fn several_cpus() -> bool {
         let several = thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1);
         several
     })
+}
+
+#[cfg(test)]
+#[cfg(not(feature = "loom"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_looks_only_where_that_pays() {
+        if !several_cpus() {
+            return;
+        }
+        let brief = Brief::new();
+        let asked = Cell::new(0);
+        let never = || {
+            asked.set(asked.get() + 1);
+            false
+        };
+        (0..8).for_each(|_| assert!(!brief.look(never, || false)));
+        // It has not paid: from here on only now and then.
+        asked.set(0);
+        let looked = (0..BRIEF_PROBE_EVERY).filter(|_| {
+            let before = asked.get();
+            assert!(!brief.look(never, || false));
+            asked.get() > before
+        });
+        assert_eq!(looked.count(), 1);
+    }
+
+    #[test]
+    fn a_thread_on_which_looks_pay_all_the_time_waits_now_and_then() {
+        if !several_cpus() {
+            return;
+        }
+        let brief = Brief::new();
+        let in_a_row = || (0..).take_while(|_| brief.look(|| true, || true)).take(1000).count();
+        in_a_row();
+        assert_eq!(in_a_row(), BRIEF_RUN_MAX as usize);
+        assert_eq!(in_a_row(), BRIEF_RUN_MAX as usize);
+    }
 }

@@ -2,7 +2,8 @@
 //! Operations that do not wait: first the ring, then, if it is slow, the kind's way under the lock.
 
 use super::{Channel, Tried, Weigh};
-use crate::gate::{After, Kind, Locked};
+use crate::gate::{After, Gate, Kind, Locked};
+use crate::lock::Guard;
 use crate::park;
 use crate::ring::Attempt;
 
@@ -19,6 +20,25 @@ impl<T> Channel<T> {
     /// `value` is valid for a read; on `Done` its value has been moved out.
     #[inline]
     pub(crate) unsafe fn try_send(&self, value: *const T) -> Tried {
+        // SAFETY: the caller's promise.
+        match unsafe { self.ring.push_once(value) } {
+            Some(Attempt::Done) => Tried::Done,
+            Some(Attempt::DoneSlow) => {
+                self.settle();
+                Tried::Done
+            }
+            // SAFETY: the caller's promise.
+            Some(_) => unsafe { self.try_send_slow(value) },
+            // SAFETY: the caller's promise.
+            None => unsafe { self.try_send_again(value) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_send`].
+    #[inline(never)]
+    unsafe fn try_send_again(&self, value: *const T) -> Tried {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.push(value) } {
             Attempt::Done => Tried::Done,
@@ -44,7 +64,8 @@ impl<T> Channel<T> {
             match self.kind {
                 Kind::Conflated => self.send_latest(value),
                 Kind::Rendezvous => self.meet_receiver(value),
-                Kind::Bounded | Kind::Unlimited => self.try_send_gate(value),
+                Kind::Bounded => self.send_stored(value),
+                Kind::Unlimited => self.send_past(value),
             }
         }
     }
@@ -108,16 +129,29 @@ impl<T> Channel<T> {
     /// As for [`Self::try_send`].
     #[inline(never)]
     pub(crate) unsafe fn try_send_gate(&self, value: *const T) -> Tried {
+        // SAFETY: the caller's promise.
+        unsafe { self.try_send_locked(self.gate.lock.lock(), value) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_send`].
+    #[inline(never)]
+    pub(super) unsafe fn try_send_locked<'a>(
+        &'a self,
+        mut gate: Guard<'a, Gate<T>>,
+        value: *const T,
+    ) -> Tried {
         for round in 0.. {
             let mut after = After::new();
-            let mut gate = self.enter();
+            gate.enter(&self.ring);
             // SAFETY: entered; the caller's promise; the value is still there.
             let sent = unsafe { gate.send(&self.ring, value, &mut after) };
             self.leave(gate, &mut after);
             match sent {
                 Locked::Done => return Tried::Done,
                 Locked::Closed => return Tried::Closed,
-                Locked::Busy if linger(round) => {}
+                Locked::Busy if linger(round) => gate = self.gate.lock.lock(),
                 Locked::Blocked | Locked::Busy => break,
             }
         }
@@ -131,6 +165,25 @@ impl<T> Channel<T> {
     /// `out` is valid for a write; on `Done` it holds a value.
     #[inline]
     pub(crate) unsafe fn try_recv(&self, out: *mut T) -> Tried {
+        // SAFETY: the caller's promise.
+        match unsafe { self.ring.pop_once(out) } {
+            Some(Attempt::Done) => Tried::Done,
+            Some(Attempt::DoneSlow) => {
+                self.settle();
+                Tried::Done
+            }
+            // SAFETY: the caller's promise.
+            Some(_) => unsafe { self.try_recv_slow(out) },
+            // SAFETY: the caller's promise.
+            None => unsafe { self.try_recv_again(out) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline(never)]
+    unsafe fn try_recv_again(&self, out: *mut T) -> Tried {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.pop(out) } {
             Attempt::Done => Tried::Done,
@@ -159,7 +212,7 @@ impl<T> Channel<T> {
             match self.kind {
                 Kind::Conflated => self.take_latest(out),
                 Kind::Rendezvous => self.meet_sender(out),
-                Kind::Bounded | Kind::Unlimited => self.try_recv_gate(out),
+                Kind::Bounded | Kind::Unlimited => self.recv_past(out),
             }
         }
     }
@@ -178,7 +231,7 @@ impl<T> Channel<T> {
                     return Tried::Done;
                 }
                 // SAFETY: the caller's promise.
-                Attempt::Slow => return unsafe { self.try_recv_gate(out) },
+                Attempt::Slow => return unsafe { self.try_recv_slow(out) },
                 Attempt::Busy if linger(round) => {}
                 Attempt::Blocked | Attempt::Busy => break,
             }
@@ -191,16 +244,29 @@ impl<T> Channel<T> {
     /// As for [`Self::try_recv`].
     #[inline(never)]
     pub(crate) unsafe fn try_recv_gate(&self, out: *mut T) -> Tried {
+        // SAFETY: the caller's promise.
+        unsafe { self.try_recv_locked(self.gate.lock.lock(), out) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline(never)]
+    pub(super) unsafe fn try_recv_locked<'a>(
+        &'a self,
+        mut gate: Guard<'a, Gate<T>>,
+        out: *mut T,
+    ) -> Tried {
         for round in 0.. {
             let mut after = After::new();
-            let mut gate = self.enter();
+            gate.enter(&self.ring);
             // SAFETY: entered; the caller's promise.
             let taken = unsafe { gate.recv(&self.ring, out, &mut after) };
             self.leave(gate, &mut after);
             match taken {
                 Locked::Done => return Tried::Done,
                 Locked::Closed => return Tried::Closed,
-                Locked::Busy if linger(round) => {}
+                Locked::Busy if linger(round) => gate = self.gate.lock.lock(),
                 Locked::Blocked | Locked::Busy => break,
             }
         }

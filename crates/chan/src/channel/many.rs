@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
+use super::attempt::linger;
 use super::{Channel, Tried};
-use crate::gate::{After, Locked};
+use crate::gate::{After, Kind, Locked};
 use crate::ring::Attempt;
 
 impl<T> Channel<T> {
@@ -14,7 +15,7 @@ impl<T> Channel<T> {
     pub(crate) fn try_send_many(&self, values: &mut VecDeque<T>) -> (usize, Tried) {
         let mut sent = 0;
         while !values.is_empty() {
-            if self.suspends && self.weigh.is_none() {
+            if self.weigh.is_none() && (self.suspends || self.kind == Kind::Unlimited) {
                 let (run, attempt) = self.ring.push_run(values.len(), || {
                     // SAFETY: called at most as often as there are values.
                     unsafe { values.pop_front().unwrap_unchecked() }
@@ -25,6 +26,11 @@ impl<T> Channel<T> {
                     Attempt::DoneSlow => {
                         self.settle();
                         continue;
+                    }
+                    _ if self.kind == Kind::Unlimited => {
+                        if let Some(more) = self.send_many_past(values) {
+                            return (sent + more, Tried::Done);
+                        }
                     }
                     Attempt::Blocked | Attempt::Busy => return (sent, Tried::Blocked),
                     Attempt::Slow => {}
@@ -94,6 +100,7 @@ impl<T> Channel<T> {
 
     fn try_recv_many_into(&self, values: &mut Vec<T>, max: usize) -> Tried {
         let end = values.len().saturating_add(max);
+        let mut round = 0;
         while values.len() < end {
             let max = end - values.len();
             // No code of the allocator's between claim and publication.
@@ -106,10 +113,27 @@ impl<T> Channel<T> {
                     self.settle();
                     continue;
                 }
-                Attempt::Blocked | Attempt::Busy if self.ring.is_fast() => return Tried::Blocked,
-                _ => {}
+                Attempt::Blocked => return Tried::Blocked,
+                // Another receive may be moving values up, or a send stands before its publication.
+                Attempt::Busy if self.kind == Kind::Unlimited && linger(round) => {
+                    round += 1;
+                    continue;
+                }
+                Attempt::Busy => return Tried::Blocked,
+                Attempt::Slow => {}
             }
             values.reserve(max.min(self.len().max(1)));
+            let room = values.capacity() - values.len();
+            if self.kind == Kind::Unlimited {
+                match self.recv_many_past(values, max.min(room)) {
+                    Locked::Done => continue,
+                    Locked::Busy if linger(round) => {
+                        round += 1;
+                        continue;
+                    }
+                    _ => {}
+                }
+            }
             let mut after = After::new();
             let mut gate = self.enter();
             let tried = loop {

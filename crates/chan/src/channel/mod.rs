@@ -12,12 +12,14 @@
 //! | [`back`] | values that come back, and the newest ones, taken out |
 //! | [`held`] | what a select does under its locks |
 //! | [`rendezvous`], [`conflated`] | the short ways of the two kinds without a ring |
+//! | [`past`] | the short way of an unlimited channel that holds more than its ring |
 
 mod attempt;
 mod back;
 mod conflated;
 mod held;
 mod many;
+mod past;
 mod queue;
 mod rendezvous;
 
@@ -32,6 +34,7 @@ use crate::gate::{After, Gate, Kind, Overflow};
 use crate::hint::Hint;
 use crate::lock::{Guard, Lock};
 use crate::ring::{Attempt, Ring};
+use crate::spin::Brief;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, heavy};
 use crate::waiter::contain;
 
@@ -89,6 +92,9 @@ pub(crate) struct Channel<T> {
     receive_failures: FailureCounters,
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
+    /// How long tasks look for room, and for a value.
+    pub(crate) send_looks: Brief,
+    pub(crate) recv_looks: Brief,
 }
 
 impl<T> Channel<T> {
@@ -122,6 +128,8 @@ impl<T> Channel<T> {
             receive_failures: FailureCounters::default(),
             bytes_sent: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
+            send_looks: Brief::new(),
+            recv_looks: Brief::new(),
         }
     }
 
@@ -146,7 +154,11 @@ impl<T> Channel<T> {
     /// Whether a receive could happen now, as far as a look without the lock tells.
     #[inline]
     pub(crate) fn may_recv(&self) -> bool {
-        self.ring.may_pop().unwrap_or_else(|| self.gate.hint.may_recv())
+        let found = match self.kind {
+            Kind::Unlimited => self.ring.may_pop_past(),
+            _ => self.ring.may_pop(),
+        };
+        found.unwrap_or_else(|| self.gate.hint.may_recv())
     }
 
     /// The gate, for an operation.

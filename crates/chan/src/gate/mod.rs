@@ -17,7 +17,7 @@
 //! ```
 //!
 //! [`back`] has what goes against that stream: values that come back in front, and the newest ones,
-//! which are taken out.
+//! which are taken out; [`past`] what an unlimited channel does that holds more than its ring.
 //!
 //! # Invariants, whenever the lock is free
 //!
@@ -31,6 +31,9 @@
 //!    dropped are collected in an [`After`] and dealt with once it is free.
 
 mod back;
+mod past;
+
+pub(crate) use past::Way;
 
 use std::collections::VecDeque;
 use std::ptr;
@@ -43,7 +46,7 @@ use crate::spill::Spill;
 use crate::waiter::{List, Node, Wakes};
 
 /// Operations under the lock without a waiter after which the ring is fast again.
-const CALM_OPERATIONS: u8 = if cfg!(feature = "loom") { 1 } else { 16 };
+const CALM_OPERATIONS: u8 = if cfg!(feature = "loom") { 1 } else { 4 };
 
 /// Before all turns of hand-overs, and after all of values that were put back.
 const FIRST_TURN: u64 = 1 << 63;
@@ -149,6 +152,8 @@ pub(crate) struct Gate<T> {
     overflow: Overflow,
     /// The ring's words are ours.
     slow: bool,
+    /// Of the two only `tail` is ours: values are held past the ring, and no operation waits.
+    past: bool,
     /// They stay ours.
     pinned: bool,
     calm: u8,
@@ -177,6 +182,7 @@ impl<T> Gate<T> {
             kind,
             overflow,
             slow: ringless,
+            past: false,
             pinned: ringless || timed,
             calm: 0,
             closed: false,
@@ -214,6 +220,7 @@ impl<T> Gate<T> {
     pub(crate) fn enter(&mut self, ring: &Ring<T>) {
         if !self.slow {
             self.slow = true;
+            self.past = false;
             self.calm = 0;
             ring.go_slow();
         }
@@ -223,7 +230,11 @@ impl<T> Gate<T> {
     /// published counts as found: only under the lock can it be waited for.
     #[inline]
     pub(crate) fn tell(&self, ring: &Ring<T>, hint: &Hint) {
-        let (mut send, mut recv) = (self.closed, self.closed || !self.returned.is_empty());
+        if self.closed {
+            hint.set(true, true);
+            return;
+        }
+        let (mut send, mut recv) = (false, !self.returned.is_empty());
         match self.kind {
             Kind::Rendezvous => {
                 send |= !self.receivers.is_empty();
@@ -243,26 +254,28 @@ impl<T> Gate<T> {
         hint.set(send, recv);
     }
 
-    /// Gives them back once nothing has needed the lock for a while.
+    /// Gives them back once nothing has needed the lock for a while; of a ring past which values are
+    /// held only the one that receives need.
     #[inline]
     pub(crate) fn leave(&mut self, ring: &Ring<T>, hint: &Hint) {
         self.tell(ring, hint);
         if self.pinned {
             return;
         }
-        if !self.senders.is_empty()
-            || !self.receivers.is_empty()
-            || !self.returned.is_empty()
-            || !self.spill.is_empty()
-        {
+        if !self.senders.is_empty() || !self.receivers.is_empty() || !self.returned.is_empty() {
             self.calm = 0;
             return;
         }
         self.calm += 1;
         if self.calm >= CALM_OPERATIONS {
             self.slow = false;
+            self.past = !self.spill.is_empty();
             hint.set(true, true);
-            ring.go_fast();
+            if self.past {
+                ring.give_head();
+            } else {
+                ring.go_fast();
+            }
         }
     }
 

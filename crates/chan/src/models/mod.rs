@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `lock` | the raw lock |
 //! | `ring` | the ring, fast and slow |
+//! | `past` | an unlimited channel that holds more than its ring |
 //! | `kinds` | one sender, one receiver, who wait for each other, on each kind |
 //! | `crowd` | more than one of a side |
 //! | `ready` | operations that do not wait, beside some that do; overflow; batches |
@@ -30,6 +31,7 @@ mod crowd;
 mod end;
 mod kinds;
 mod lock;
+mod past;
 mod ready;
 mod ring;
 mod select;

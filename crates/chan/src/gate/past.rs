@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Past the ring: how an unlimited channel holds more than its ring has slots for.
+//!
+//! ```text
+//!   recv ◄── ring of 64 ◄──── a run, when the ring is empty ──── past the ring ◄── send
+//!            head: free                                          blocks of 256
+//!            tail: the lock's holder's                           under the lock
+//! ```
+//!
+//! A queue in two parts. Receives take from the ring as they always do, by one compare-exchange on
+//! `head`. Sends append to the blocks behind it under the lock, which is one read-modify-write too.
+//! The receive that finds the ring empty takes the oldest value from the blocks for itself and moves
+//! the next ones up into the ring: so the lock is taken once for each ring full of receives, a value
+//! moves once more than it would without a ring, and neither side reads the other's words.
+//!
+//! ```text
+//!             a send finds the ring full                 somebody waits, closes, puts back
+//!   FAST ──────────────────────────────────► PAST ──────────────────────────────────► SLOW
+//!   both words free                          tail ours, head free                     both ours
+//!        ◄──────────────────────────────────      ◄──────────────────────────────────
+//!          the last value has moved up              calm, and values are held behind
+//! ```
+//!
+//! Only the holder of the lock touches a block. So one that is drained can be freed at once: no
+//! operation on another thread can still be looking at it, which is what lock-free block lists need
+//! hazard pointers, epochs or marks in each slot for, and where some of them freed a block twice
+//! (RUSTSEC-2025-0024).
+//!
+//! Source: the two-part queues of work stealing schedulers, a fixed ring with an unbounded queue
+//! behind it, as tokio's run queue and its injection queue; with both parts in one order.
+//!
+//! # Invariants, whenever the lock is free
+//!
+//! 1. PAST: the blocks hold a value, no operation waits, nothing was given back, the channel is open,
+//!    and S is set in `tail` and not in `head`.
+//! 2. While the blocks hold a value, S is set in `tail`: what is sent later goes behind it.
+//! 3. Every value in the ring is older than every value in the blocks. A value goes from the blocks
+//!    to a receive only while the ring is empty, which under the lock and with S in `tail` it stays.
+//! 4. A value counts as sent apart while it is in the blocks, and as pushed once it is in the ring.
+//!
+//! # Safety
+//!
+//! `tail` is moved by plain stores, which S in it allows to the holder of the lock, while receives
+//! move `head`: a slot is written only if its stamp says free, which a receive stores after it has
+//! copied the value out (the ring's invariant 1).
+
+use super::{Gate, Locked};
+use crate::ring::{Attempt, Ring};
+
+/// See [`Gate::way`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The ring's: it is fast by now.
+    Ring,
+    /// From behind the ring.
+    Past,
+    /// From the ring, which is slow, or from behind it: no operation waits.
+    Stored,
+    /// The gate's.
+    Long,
+}
+
+impl<T> Gate<T> {
+    /// Whether a send may take the short way.
+    #[inline]
+    pub(crate) fn sends_past(&self) -> bool {
+        !(self.closed | self.slow)
+    }
+
+    /// Which way a receive takes that found the ring empty or slow.
+    #[inline]
+    pub(crate) fn way(&self) -> Way {
+        if !self.slow {
+            return if self.past { Way::Past } else { Way::Ring };
+        }
+        let long = self.timed
+            | !self.senders.is_empty()
+            | !self.receivers.is_empty()
+            | !self.returned.is_empty();
+        if long { Way::Long } else { Way::Stored }
+    }
+
+    /// Sends `*value`.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock and [`Self::sends_past`]. `value` is valid for a read; its value is
+    /// moved out.
+    #[inline]
+    pub(crate) unsafe fn send_past(&mut self, ring: &Ring<T>, value: *const T) {
+        if !self.past {
+            ring.take_tail();
+            // SAFETY: the line above made the tail ours; the caller's promise.
+            if unsafe { ring.push_locked(value) } == Attempt::Done {
+                // There is room by now.
+                ring.give_tail();
+                return;
+            }
+            self.past = true;
+        }
+        // SAFETY: the caller's promise.
+        self.spill.push(unsafe { value.read() });
+        self.counts.sent_apart += 1;
+        self.note_len_past(ring);
+    }
+
+    /// Receives into `*out`. `Busy`: the ring has values again.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock and the way is [`Way::Past`]. `out` is valid for a write; on `Done`
+    /// it holds a value.
+    #[inline]
+    pub(crate) unsafe fn recv_past(&mut self, ring: &Ring<T>, out: *mut T) -> Locked {
+        if !ring.is_drained() {
+            return Locked::Busy;
+        }
+        let Some(value) = self.spill.pop() else {
+            return Locked::Busy;
+        };
+        // SAFETY: the caller's promise.
+        unsafe { out.write(value) };
+        self.counts.received_apart = self.counts.received_apart.wrapping_add(1);
+        self.move_up(ring);
+        Locked::Done
+    }
+
+    /// Receives into `*out` from what is stored.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock and the way is [`Way::Stored`]. `out` is valid for a write; on `Done`
+    /// it holds a value.
+    #[inline]
+    pub(crate) unsafe fn recv_stored(&mut self, ring: &Ring<T>, out: *mut T) -> Locked {
+        // SAFETY: the ring is slow; the caller's promise.
+        match unsafe { self.take(ring, out) } {
+            Locked::Blocked if self.closed => Locked::Closed,
+            taken => taken,
+        }
+    }
+
+    /// As [`Self::recv_past`], for up to `max` values, for which `values` has room.
+    pub(crate) fn recv_many_past(
+        &mut self,
+        ring: &Ring<T>,
+        values: &mut Vec<T>,
+        max: usize,
+    ) -> Locked {
+        if !ring.is_drained() {
+            return Locked::Busy;
+        }
+        let before = values.len();
+        values.extend(std::iter::from_fn(|| self.spill.pop()).take(max));
+        let taken = (values.len() - before) as u64;
+        self.counts.received_apart = self.counts.received_apart.wrapping_add(taken);
+        self.move_up(ring);
+        Locked::Done
+    }
+
+    /// Moves the oldest values of the blocks up into the ring, as many as it has room for; with the
+    /// last of them, `tail` is free again.
+    ///
+    /// The caller holds the lock, and `tail` is slow.
+    fn move_up(&mut self, ring: &Ring<T>) {
+        let moved = ring.push_run_locked(self.spill.len(), || {
+            // SAFETY: called at most as often as there are values.
+            unsafe { self.spill.pop().unwrap_unchecked() }
+        });
+        self.counts.sent_apart -= moved;
+        if self.spill.is_empty() {
+            self.past = false;
+            ring.give_tail();
+        }
+    }
+
+    /// As [`Self::note_len`]: that there may be more than ever is a matter of two numbers, and how
+    /// many there are of two words that others move.
+    #[inline]
+    fn note_len_past(&mut self, ring: &Ring<T>) {
+        if (self.spill.len() + ring.capacity()) as u64 > self.counts.high_water {
+            self.note_len(ring);
+        }
+    }
+}
