@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Workload: one thread, or one task, sends a value and receives it. Nobody contends, nobody
-//! waits: what is left is the channel's own price.
+//! waits: what is left is the channel's own price. Or it sends so many and then receives them: what
+//! a channel without a limit does with a backlog.
 
 use futures_lite::future::block_on;
 
@@ -40,6 +41,29 @@ where
             sum = sum.wrapping_add(got);
         }
         check(C::PEER.name(), "try_send, try_recv", sum_below(n), sum)
+    }))
+}
+
+/// So many in, then so many out, again and again.
+pub(crate) fn backlog<C>(_: &Stage, depth: u64) -> Result<Contestant, BenchError>
+where
+    C: Channel<u64, Tx: TryTx<u64>, Rx: TryRx<u64>>,
+{
+    let (mut tx, mut rx) = C::open();
+    Ok(Contestant::timed(C::PEER, move |rounds| {
+        let mut sum = 0_u64;
+        for round in 0..rounds {
+            let numbers = round * depth..(round + 1) * depth;
+            for number in numbers.clone() {
+                tx.send_now(number).map_err(|refused| refused.by(C::PEER))?;
+            }
+            for number in numbers {
+                let got = rx.recv_now().map_err(|refused| refused.by(C::PEER))?;
+                let in_turn = got == number;
+                sum = sum.wrapping_add(if in_turn { got } else { u64::MAX });
+            }
+        }
+        check(C::PEER.name(), "a backlog", sum_below(rounds * depth), sum)
     }))
 }
 

@@ -51,7 +51,7 @@ was set on another machine; *ahead by* compares with the best peer of the row.
 
 Rows with cloneable handles compare handles of which any number may send or receive; rows with \
 one handle a side those of which only one may, where a peer has them (crossfire, fibre), and \
-else the same as above. rtrb cannot wait: its sides ask again and again. tachyonix has no \
+else the same as above. *In, out*: that many values are sent, and then received. rtrb cannot wait: its sides ask again and again. tachyonix has no \
 rendezvous and is shown with room for one value. A select of n is over n bounded channels of \
 which one, another each time, has a value; that the value is sent is part of the figure, and \
 what can be kept from select to select is kept. *Waiting then woken*: the select is a task, the \

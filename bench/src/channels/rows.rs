@@ -83,6 +83,30 @@ const ALONE: &[Case] = &[
                 std::Unlimited, tokio::Unlimited)
         },
     },
+    Case {
+        name: "one thread, 512 in, 512 out, unlimited",
+        goal: Some(15.0),
+        pace: Pace::Alone,
+        parts: 512,
+        sides: |stage| {
+            sides!(Kind => alone::backlog::<Kind>(stage, 512);
+                becket::Unlimited, async_channel::Unlimited, crossbeam::Unlimited,
+                crossfire::Unlimited, flume::Unlimited, kanal::Unlimited, rapidfire::Unlimited,
+                std::Unlimited, tokio::Unlimited)
+        },
+    },
+    Case {
+        name: "one thread, 100 000 in, 100 000 out, unlimited",
+        goal: Some(22.5),
+        pace: Pace::Alone,
+        parts: 100_000,
+        sides: |stage| {
+            sides!(Kind => alone::backlog::<Kind>(stage, 100_000);
+                becket::Unlimited, async_channel::Unlimited, crossbeam::Unlimited,
+                crossfire::Unlimited, flume::Unlimited, kanal::Unlimited, rapidfire::Unlimited,
+                std::Unlimited, tokio::Unlimited)
+        },
+    },
 ];
 
 const CONFLATED: &[Case] = &[
@@ -262,7 +286,7 @@ const MANY: &[Case] = &[
     },
     Case {
         name: "4 tasks to 1, bounded(1024), two workers",
-        goal: None,
+        goal: Some(18.0),
         pace: Pace::Threads,
         parts: threads::MANY,
         sides: |stage| {
