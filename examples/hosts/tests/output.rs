@@ -19,6 +19,21 @@ fn unary() {
     });
 }
 
+/// The program that the book shows whole. It has no linked plugin.
+#[test]
+fn standalone() {
+    let program = env!("CARGO_BIN_EXE_standalone");
+    let alone = Command::new(program).output().unwrap();
+    assert!(!alone.status.success());
+    let said = String::from_utf8_lossy(&alone.stderr).into_owned();
+    assert!(said.contains("name a plugin's file"), "{said}");
+    let Some(samples) = env::var_os("BECKET_SAMPLES_DIR").map(PathBuf::from) else { return };
+    for language in LANGUAGES {
+        let file = samples.join(format!("libsample_{language}.so"));
+        assert_eq!(printed(program, Some(file)), "Ok: hello\n", "{language}");
+    }
+}
+
 #[test]
 fn streaming() {
     each(env!("CARGO_BIN_EXE_streaming"), |_| {
