@@ -79,6 +79,7 @@ mod tests {
             buckets: vec![(256e-9, 3), (512e-9, 3), (1_024e-9, 10), (f64::INFINITY, 12)],
             count: 12,
             sum_seconds: 0.25,
+            parts: Vec::new(),
         };
         let histogram = histogram(&seen);
         assert_eq!(histogram.upper_ns, [256, 512, 1024]);

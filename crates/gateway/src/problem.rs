@@ -34,6 +34,7 @@ enum Extra {
     Upgrade,
     /// The rest of the request is not read, so the connection cannot be used again.
     Close,
+    RetryAndClose,
 }
 
 impl Problem {
@@ -72,7 +73,10 @@ impl Problem {
     }
 
     pub(crate) fn close(mut self) -> Self {
-        self.extra = Extra::Close;
+        self.extra = match self.extra {
+            Extra::RetryAfter => Extra::RetryAndClose,
+            _ => Extra::Close,
+        };
         self
     }
 
@@ -99,7 +103,7 @@ impl Problem {
         serde_json::Value::Object(object).to_string()
     }
 
-    fn to_text(&self, hints: bool) -> String {
+    pub(crate) fn to_text(&self, hints: bool) -> String {
         self.sentences(hints).map(|(label, text)| format!("{label}: {text}\n")).collect()
     }
 
@@ -122,6 +126,10 @@ impl Problem {
             }
             Extra::RetryAfter => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Extra::RetryAndClose => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Extra::Upgrade => {
                 headers.insert(UPGRADE, HeaderValue::from_static("websocket"));

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::connections::Connections;
 use crate::router::{RouteInfo, Table};
+use crate::serve::Budget;
 use crate::stats::Stats;
 
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     changed: Notify,
     pub(crate) stats: Arc<Stats>,
     pub(crate) connections: Arc<Connections>,
+    /// Bytes of requests' bodies.
+    pub(crate) bodies: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -72,6 +75,7 @@ impl Shared {
             changed: Notify::new(),
             stats,
             connections: Connections::new(),
+            bodies: Arc::default(),
         }
     }
 

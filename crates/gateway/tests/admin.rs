@@ -12,6 +12,7 @@ use std::process::Command;
 
 use common::{gateway, get, metric, post, request, send, websocket, with};
 use http::StatusCode;
+use serde_json::Value;
 
 #[tokio::test]
 async fn metrics_count_what_clients_saw() {
@@ -87,7 +88,7 @@ async fn plugins_are_listed_as_json() {
     let gateway = gateway("").await;
     post(gateway.addr(), "/kit/echo", b"x").await;
     let answer = get(gateway.admin_addr().unwrap(), "/plugins").await;
-    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let json: Value = serde_json::from_slice(&answer.body).unwrap();
     let kit = &json["plugins"][0];
     assert_eq!(kit["info"]["name"], "kit");
     assert_eq!(kit["info"]["version"], "1.2.3");
@@ -166,4 +167,41 @@ async fn the_page_shows_plugins_in_a_browser() {
     assert!(!dom.contains("data-looks=\"1\"") && dom.contains("data-looks="), "{dom}");
     let failed = "<b class=\"errors\">1</b><span>failed calls</span>";
     assert!(dom.contains(failed), "{dom}");
+    // Nothing came since: each percentile is that of all that was counted, in the unit that fits.
+    let seen = get(gateway.admin_addr().unwrap(), "/plugins").await;
+    let seen: Value = serde_json::from_str(seen.text()).unwrap();
+    let kit = &seen["plugins"][0];
+    let shown = |label: &str| {
+        let (before, _) = dom.split_once(label).unwrap_or_else(|| panic!("{label} in {dom}"));
+        before.rsplit("<b>").next().unwrap().to_owned()
+    };
+    for (share, label) in
+        [(0.5, "</b><span>p50 of calls</span>"), (0.99, "</b><span>p99 of calls</span>")]
+    {
+        is_quantile(&shown(label), &kit["snapshot"]["latency"], share);
+    }
+    let echo = kit["http"].as_array().unwrap().iter().find(|http| http["entry"] == "echo").unwrap();
+    let (_, row) = dom.split_once("<b>echo</b>").unwrap();
+    for (share, label) in [(0.5, "data-label=\"p50\">"), (0.99, "data-label=\"p99\">")] {
+        let (_, cell) = row.split_once(label).unwrap();
+        is_quantile(cell.split('<').next().unwrap(), &echo["latency"], share);
+    }
+}
+
+/// `shown` is the share's percentile of a latency of `/plugins`, to three digits.
+fn is_quantile(shown: &str, latency: &Value, share: f64) {
+    let (number, unit) = shown.split_once(' ').unwrap_or_else(|| panic!("{shown:?}: no unit"));
+    let number: f64 = number.parse().unwrap_or_else(|_| panic!("{shown:?}: no number"));
+    assert!((1.0..=1000.0).contains(&number), "{shown:?}: a unit that fits");
+    let scale = [("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)];
+    let scale = scale.iter().find(|(name, _)| *name == unit).unwrap().1;
+    let parts: Vec<(f64, u64)> = serde_json::from_value(latency["parts"].clone()).unwrap();
+    let rank = (latency["count"].as_u64().unwrap() as f64 * share).ceil() as u64;
+    let mut below = 0;
+    let exact = parts.iter().find(|(_, count)| {
+        below += count;
+        below >= rank
+    });
+    let exact = exact.unwrap().0;
+    assert!((number * scale - exact).abs() <= exact * 0.006, "{shown:?} is {exact} s");
 }

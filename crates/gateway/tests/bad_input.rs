@@ -2,12 +2,15 @@
 //! Clients that are broken, slow, greedy or gone: each has a clear answer, and the others are
 //! served on.
 
+// The lints' leave for tests does not reach their helpers.
+#![allow(clippy::expect_used, clippy::panic)]
+
 mod common;
 
 use common::kit::{Probe, probe};
 use common::{gateway, get, metric, open, post, raw, request, rest, send, soon, with};
 use http::StatusCode;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const TIGHT: &str = "[limits]\nbody_bytes_max = 1000\nheader_bytes_max = 2000\nheaders_max = 20\n";
@@ -60,6 +63,86 @@ async fn headers_above_the_limits_are_431() {
     )
     .await;
     assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    is_said_in_three_lines(&answer);
+    assert!(answer.contains("limits.header_bytes_max"), "{answer}");
+}
+
+/// A whole answer with a body of the length that it announces: `error:`, `cause:`, `hint:`.
+fn is_said_in_three_lines(answer: &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
+    assert!(head.contains("connection: close") && head.contains("date: "), "{answer}");
+    let labels: Vec<_> = body.lines().filter_map(|line| line.split_once(": ")).collect();
+    let labels: Vec<_> = labels.iter().map(|(label, _)| *label).collect();
+    assert_eq!(labels, ["error", "cause", "hint"], "{answer}");
+}
+
+/// What a parser refuses between two answers is completed, and no answer's body is.
+#[tokio::test]
+async fn a_refusal_behind_answers_has_its_lines_and_a_body_that_looks_like_one_is_a_body() {
+    let gateway = gateway("").await;
+    let bare = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\
+                date: Sun, 22 Nov 2026 12:00:00 GMT\r\n\r\n";
+    let echo = format!(
+        "POST /kit/echo HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{bare}",
+        bare.len()
+    );
+    let mut socket = TcpStream::connect(gateway.addr()).await.unwrap();
+    // One at a time, then several at once, then what cannot be parsed.
+    for pipelined in [1, 1, 3] {
+        socket.write_all(echo.repeat(pipelined).as_bytes()).await.unwrap();
+        for _ in 0..pipelined {
+            assert_eq!(answer(&mut socket).await, bare);
+        }
+    }
+    socket.write_all(b"BAD\x01 / HTTP/1.1\r\n\r\n").await.unwrap();
+    let refused = rest(&mut socket).await;
+    assert!(refused.starts_with("HTTP/1.1 400 "), "{refused}");
+    is_said_in_three_lines(&refused);
+    // HTTP/1.0 has no chunks: a stream's bytes stand alone.
+    let ask = format!("POST /kit/raw HTTP/1.0\r\ncontent-length: {}\r\n\r\n{bare}", bare.len());
+    let streamed = raw(gateway.addr(), ask.as_bytes()).await;
+    assert!(streamed.ends_with(&format!("\r\n\r\n{bare}")), "{streamed}");
+}
+
+/// The body of the next answer, by its length.
+async fn answer(socket: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&all).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            let len = head.split_once("content-length: ").expect("a length").1;
+            let len: usize = len.lines().next().expect("a line").parse().expect("a number");
+            if body.len() == len {
+                return body.to_owned();
+            }
+        }
+        all.push(soon(socket.read_u8()).await.expect("more"));
+    }
+}
+
+#[tokio::test]
+async fn hints_are_the_operators_choice_in_refusals_of_the_parser_too() {
+    let text = format!("error_hints = false\n{}", common::BASE);
+    let gateway = common::start(&text).await.unwrap();
+    let answer = raw(gateway.addr(), b"GET /kit/echo\r\n\r\n").await;
+    assert!(answer.contains("\r\n\r\nerror: ") && !answer.contains("hint: "), "{answer}");
+}
+
+#[tokio::test]
+async fn two_hosts_are_400() {
+    let gateway = gateway("").await;
+    for hosts in ["host: x\r\nhost: y\r\n", "host: x\r\nHost: x\r\n"] {
+        for version in ["1.1", "1.0"] {
+            let ask = format!("GET /kit/about HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
+            let answer = raw(gateway.addr(), ask.as_bytes()).await;
+            assert!(answer.starts_with(&format!("HTTP/{version} 400 ")), "{answer}");
+            assert!(answer.contains("error: the request has more than one `host` header\n"));
+            assert!(answer.contains("\ncause: ") && answer.contains("\nhint: "), "{answer}");
+        }
+    }
+    assert_eq!(metric(&gateway, "becket_http_refused_total{cause=\"header\"}").await, Some(4.0));
 }
 
 #[tokio::test]
@@ -75,6 +158,7 @@ async fn what_is_not_http_is_400() {
     ] {
         let answer = raw(gateway.addr(), bytes).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{bytes:?}: {answer}");
+        is_said_in_three_lines(&answer);
     }
     assert!(get(gateway.addr(), "/kit/about").await.status.is_success());
 }

@@ -269,6 +269,9 @@ fn start(
     let instance = entered.instance();
     let sid = slot.begin_call(instance);
     slot.set_deadline_ms(timeout.relative(instance.limits.deadline_ms));
+    if let Some(unannounced) = &instance.unannounced {
+        unannounced.began(sid, entry.name());
+    }
     let span = span(shared, entry, sid);
     if entry.is_for_coroutine(instance) {
         let call = Apart { entry: entry.to_owned(), input: input.take(), slot, sid };

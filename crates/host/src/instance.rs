@@ -54,6 +54,7 @@ use crate::{
     routing::Route,
     thread,
     timer::{self, PluginTimer},
+    unannounced::Unannounced,
 };
 
 pub(crate) use self::starting::Ready;
@@ -82,6 +83,8 @@ pub(crate) struct Instance {
     pub(crate) resolved: OnceLock<HashMap<String, Resolved>>,
     pub(crate) leases: Leases,
     pub(crate) coroutines: Coroutines,
+    /// Present for a plugin that does not describe its entries.
+    pub(crate) unannounced: Option<Unannounced>,
     pub(crate) dispatch: Dispatch,
     /// A [`Route`].
     pub(crate) route: AtomicU8,
@@ -187,6 +190,7 @@ impl Instance {
         let init = loaded.entry_points.init;
         let plugin_ctx = loaded.entry_points.plugin_ctx;
         let unmarked = loaded.unmarked;
+        let unannounced = loaded.entry_points.describe.is_none().then(Unannounced::new);
         let instance: &'static Self = Box::leak(Box::new(Self {
             context: HostContext::new(),
             plugin: plugin.clone(),
@@ -205,6 +209,7 @@ impl Instance {
             resolved: OnceLock::new(),
             leases: Leases::default(),
             coroutines,
+            unannounced,
             dispatch: spec.dispatch,
             route: AtomicU8::new(route as u8),
             blocked: AtomicU32::new(0),

@@ -30,13 +30,16 @@
 //! | `coroutine` | handlers that wait, and what they wait for |
 //! | `callbacks` | the functions that a plugin calls |
 //! | `table`, `sid`, `frame`, `state` | calls in flight |
+//! | `unannounced` | streams of plugins that cannot say that an entry streams |
 //! | `small` | blocks for short bodies |
 //! | `thread` | who is inside a plugin, without locked instructions |
 //! | `timer`, `watchdog`, `jobs` | deadlines, stuck threads, work apart from callers |
-//! | `counters`, `metrics` | what is counted |
+//! | `counters`, `metrics`, `buckets` | what is counted |
 //! | `text` | a plugin's words, made harmless for a log and a terminal |
 
 mod body;
+#[doc(hidden)]
+pub mod buckets;
 mod call;
 mod callbacks;
 mod config;
@@ -66,6 +69,7 @@ mod table;
 mod text;
 mod thread;
 mod timer;
+mod unannounced;
 mod watchdog;
 
 pub use becket_abi::{LinkedPlugin, NrStatus};

@@ -154,7 +154,8 @@ impl Cell {
                     })
                     .collect();
                 let sum_seconds = f64::from_bits(raw);
-                MetricValue::Histogram(Latency { buckets, count, sum_seconds })
+                let parts = Vec::new();
+                MetricValue::Histogram(Latency { buckets, count, sum_seconds, parts })
             }
         };
         Metric { name: self.name.clone(), help: self.help.clone(), value }

@@ -122,6 +122,13 @@ impl<T> Mutex<T> {
         let held = Held::begin();
         MutexGuard { guard: self.0.lock(), _held: held }
     }
+
+    /// `None` if it is held, by whichever thread.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let held = Held::begin();
+        self.0.try_lock().map(|guard| MutexGuard { guard, _held: held })
+    }
 }
 
 impl<T> Deref for MutexGuard<'_, T> {

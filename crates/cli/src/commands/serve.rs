@@ -131,6 +131,7 @@ fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
         Some(path) => load(path)?,
         None => Config::default(),
     };
+    check_names(&args.plugin)?;
     for Named { name, path } in &args.plugin {
         let path = Some(as_file(path));
         config.plugins.insert(name.clone(), PluginConfig { path, ..PluginConfig::default() });
@@ -149,6 +150,23 @@ fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
     }
     config.check()?;
     Ok(config)
+}
+
+/// One name leads to one file: which of two was meant cannot be told.
+fn check_names(plugins: &[Named]) -> Result<(), Failure> {
+    for (i, Named { name, path }) in plugins.iter().enumerate() {
+        if let Some(before) = plugins.iter().take(i).find(|before| before.name == *name) {
+            let what = format!("`--plugin {name}=…` is given twice");
+            return Err(Failure::new(Exit::Usage, what)
+                .cause(format!(
+                    "`{name}` is to be both {} and {}",
+                    before.path.display(),
+                    path.display()
+                ))
+                .hint("give each plugin a name of its own"));
+        }
+    }
+    Ok(())
 }
 
 /// A bare file name is the file here, if there is one; else a name for the search path.

@@ -8,6 +8,7 @@
 //! | `plugin` | inspect, call, bench and check, on a project of `plugin new` |
 //! | `check`, `lab` | adapters under the rules of the lab, and the lab itself |
 //! | `foreign` | plugins as adapters: what they do to the process that they are in |
+//! | `first_abi` | plugins that cannot say what their entries are |
 //! | `forgery` | a plugin's texts forge no line and drive no terminal |
 //! | `serve` | the lines it prints work as printed; signals |
 //! | `support` | running the command, building the plugin that the tests share |
@@ -21,6 +22,7 @@
 )]
 
 mod check;
+mod first_abi;
 mod foreign;
 mod forgery;
 mod lab;

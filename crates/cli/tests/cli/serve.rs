@@ -128,6 +128,17 @@ failed on request
 }
 
 #[test]
+fn one_name_for_two_plugins_is_refused() {
+    let twice = ["serve", "--plugin", "hi=a.so", "--plugin", "ho=a.so", "--plugin", "hi=b.so"];
+    becket().args(twice).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
+error: `--plugin hi=…` is given twice
+cause: `hi` is to be both a.so and b.so
+hint:  give each plugin a name of its own
+
+"#]]);
+}
+
+#[test]
 fn a_plugin_from_a_file_is_served_under_its_name() {
     let mut server = Server::start(&["--json", "--plugin", &format!("hi={}", plugin().display())]);
     let started = server.started();

@@ -49,6 +49,8 @@ families! {
         "Requests answered, by status; 499: the client left first; 0: another status.";
     IN_FLIGHT = gauge "becket_http_requests_in_flight" ["plugin", "entry"]
         "Requests that are being answered.";
+    BODIES = gauge "becket_http_bodies_held_bytes" []
+        "Bytes of requests' bodies that are held now, at most bodies_bytes_max.";
     REQUEST_SECONDS = histogram "becket_http_request_seconds" ["plugin", "entry"]
         "From a request's headers to the head of its answer.";
     REQUEST_BYTES = counter "becket_http_request_body_bytes_total" ["plugin", "entry"]
@@ -93,6 +95,8 @@ families! {
         "Payload bytes to the plugin (in) and from it (out).";
     PLUGIN_REFUSED = counter "becket_plugin_refused_answers_total" ["plugin", "cause"]
         "Answers and frames of the plugin that were not taken.";
+    PLUGIN_UNANNOUNCED = counter "becket_plugin_frames_unannounced_total" ["plugin"]
+        "Frames behind the one answer asked of a plugin that does not describe its entries.";
     PLUGIN_RESOURCES = counter "becket_plugin_resources_refused_total" ["plugin"]
         "Leases, timers and state refused at their bound.";
     PLUGIN_BLOCKED = gauge "becket_plugin_threads_blocked" ["plugin"]
@@ -145,6 +149,7 @@ fn gateway(text: &mut Text, shared: &Shared, since: Instant) {
     for (cause, count) in stats.refused() {
         refused.sample(&[cause], count);
     }
+    text.family(&BODIES).sample(&[], shared.bodies.used());
     text.family(&WEBSOCKETS).sample(&[], stats.websockets_open.get());
     text.family(&WEBSOCKETS_TOTAL).sample(&[], stats.websockets.get());
     text.family(&WS_MESSAGES)
@@ -197,7 +202,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
             states.sample(&[&info.name, state.name()], u8::from(state == snapshot.state));
         }
     }
-    let simple: [(&Family, ReadOne); 14] = [
+    let simple: [(&Family, ReadOne); 15] = [
         (&PLUGIN_GENERATION, |seen| seen.generation),
         (&PLUGIN_CALLS, |seen| seen.calls),
         (&PLUGIN_OK, |seen| seen.ok),
@@ -208,6 +213,7 @@ fn plugins(text: &mut Text, shared: &Shared) {
         (&PLUGIN_STREAMS_TOTAL, |seen| seen.streams_opened),
         (&PLUGIN_STREAMS_ENDED, |seen| seen.streams_ended),
         (&PLUGIN_STREAMS_REFUSED, |seen| seen.streams_refused),
+        (&PLUGIN_UNANNOUNCED, |seen| seen.frames_unannounced),
         (&PLUGIN_RESOURCES, |seen| seen.resources_refused),
         (&PLUGIN_BLOCKED, |seen| seen.blocked_now),
         (&PLUGIN_BLOCKED_TOTAL, |seen| seen.blocked),
@@ -363,8 +369,12 @@ mod tests {
     #[test]
     fn a_histogram_ends_at_infinity() {
         let mut text = Text::default();
-        let seen =
-            Latency { buckets: vec![(0.5, 1), (f64::INFINITY, 2)], count: 2, sum_seconds: 9.0 };
+        let seen = Latency {
+            buckets: vec![(0.5, 1), (f64::INFINITY, 2)],
+            count: 2,
+            sum_seconds: 9.0,
+            parts: Vec::new(),
+        };
         text.family(&PLUGIN_CALL_SECONDS).histogram(&["a"], &seen);
         assert!(text.0.ends_with(
             "becket_plugin_call_seconds_bucket{plugin=\"a\",le=\"0.5\"} 1\n\

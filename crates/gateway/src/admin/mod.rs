@@ -77,6 +77,10 @@ impl Serve for Admin {
         self.show(&request).unwrap_or_else(|problem| problem.into_response(json, true))
     }
 
+    fn error_hints(&self) -> bool {
+        true
+    }
+
     fn limits(&self) -> HttpLimits {
         (*self.limits).clone()
     }

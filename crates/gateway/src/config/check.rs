@@ -86,12 +86,13 @@ fn check_admin(config: &Config) -> Result<(), Complaint> {
 }
 
 fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
-    let ranges: [(&str, u64, u64, u64); 13] = [
+    let ranges: [(&str, u64, u64, u64); 14] = [
         ("connections_max", limits.connections_max.into(), 1, 1 << 20),
         ("header_bytes_max", limits.header_bytes_max.into(), 256, 1 << 20),
         ("headers_max", limits.headers_max.into(), 1, 10_000),
         ("header_read_timeout_ms", limits.header_read_timeout_ms, 1, WAIT_MS_MAX),
         ("body_bytes_max", limits.body_bytes_max, 0, 1 << 40),
+        ("bodies_bytes_max", limits.bodies_bytes_max, 0, 1 << 40),
         ("body_idle_timeout_ms", limits.body_idle_timeout_ms, 1, WAIT_MS_MAX),
         ("body_timeout_ms", limits.body_timeout_ms, 1, WAIT_MS_MAX),
         ("write_stall_timeout_ms", limits.write_stall_timeout_ms, 1, WAIT_MS_MAX),
@@ -109,6 +110,15 @@ fn check_limits(limits: &HttpLimits) -> Result<(), Complaint> {
                 format!("write a number from {min} to {max}"),
             ));
         }
+    }
+    let (one, all) = (limits.body_bytes_max, limits.bodies_bytes_max);
+    if all < one {
+        return Err(Complaint::new(
+            KeyPath::default().key("limits").key("bodies_bytes_max"),
+            format!("`limits.bodies_bytes_max` is {all} and `limits.body_bytes_max` is {one}"),
+            format!("raise `bodies_bytes_max` to {one} or more, or lower `body_bytes_max`"),
+        )
+        .because("a body of the allowed length would never be taken"));
     }
     Ok(())
 }
@@ -262,6 +272,16 @@ mod tests {
         let open = "[admin]\nlisten = \"0.0.0.0:9900\"\n";
         assert!(refused(open).contains("error: t:2:10: `admin.listen` is 0.0.0.0:9900"));
         assert!(Config::parse(&format!("{open}allow_remote = true"), "t").is_ok());
+    }
+
+    #[test]
+    fn all_bodies_together_may_be_as_long_as_one() {
+        let text = refused("[limits]\nbody_bytes_max = 10\nbodies_bytes_max = 9\n");
+        assert!(text.starts_with("error: t:3:20: `limits.bodies_bytes_max` is 9"), "{text}");
+        assert!(text.contains("\ncause: ") && text.contains("raise `bodies_bytes_max` to 10"));
+        assert!(Config::parse("[limits]\nbody_bytes_max = 9\nbodies_bytes_max = 9\n", "t").is_ok());
+        // Raised alone, the one does not pass the default of the other unseen.
+        assert!(refused("[limits]\nbody_bytes_max = 300_000_000\n").contains("bodies_bytes_max"));
     }
 
     #[test]

@@ -112,6 +112,9 @@ pub struct HttpLimits {
     pub header_read_timeout_ms: u64,
     /// A request's body; more is answered 413.
     pub body_bytes_max: u64,
+    /// The bodies of all requests together, from their first byte until their call has let go of
+    /// them; more is answered 503. At least `body_bytes_max`.
+    pub bodies_bytes_max: u64,
     /// The pause between two pieces of a body; longer is answered 408.
     pub body_idle_timeout_ms: u64,
     /// The whole of a body; longer is answered 408.
@@ -139,6 +142,7 @@ impl Default for HttpLimits {
             headers_max: 100,
             header_read_timeout_ms: 10_000,
             body_bytes_max: 16 << 20,
+            bodies_bytes_max: 256 << 20,
             body_idle_timeout_ms: 10_000,
             body_timeout_ms: 60_000,
             write_stall_timeout_ms: 30_000,
@@ -325,6 +329,7 @@ mod tests {
             "headers_max",
             "header_read_timeout_ms",
             "body_bytes_max",
+            "bodies_bytes_max",
             "body_idle_timeout_ms",
             "body_timeout_ms",
             "write_stall_timeout_ms",

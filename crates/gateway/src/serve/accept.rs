@@ -24,9 +24,9 @@ use crate::connections::{Connections, Phase};
 use crate::stats::Refusal;
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-content-type: text/plain; charset=utf-8\r\ncontent-length: 70\r\nretry-after: 1\r\n\
+content-type: text/plain; charset=utf-8\r\ncontent-length: 127\r\nretry-after: 1\r\n\
 connection: close\r\n\r\n\
-error: too many connections\nhint: try again, or raise connections_max\n";
+error: too many connections\ncause: as many are open as limits.connections_max allows\nhint: try again, or raise connections_max\n";
 
 /// How long the listener waits for a descriptor when none of its own connections ends.
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(100);

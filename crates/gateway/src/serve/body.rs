@@ -6,11 +6,12 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::time::timeout;
 
+use super::buffer::{Buffer, NoRoom};
 use super::guard::Busy;
 use super::stream::{FrameBody, Truncated};
 use crate::config::HttpLimits;
@@ -22,29 +23,30 @@ use crate::status::ms;
 /// An answer's body.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// All of it, until it was taken.
-    Full(Bytes),
+    /// All of it, until it was taken; the connection is busy until then.
+    Full(Bytes, Option<Busy>),
     /// A plugin's frames, as they come.
     Frames(Box<FrameBody>),
 }
 
 impl Body {
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
-        Self::Full(bytes.into())
+        Self::Full(bytes.into(), None)
     }
 
     /// Counts the request's bytes out, and keeps it in flight while a stream lasts.
     pub(super) fn count(&mut self, in_flight: InFlight<&EntryStats>, stats: &Arc<EntryStats>) {
         match self {
-            Self::Full(bytes) => in_flight.add_bytes_out(bytes.len()),
+            Self::Full(bytes, _) => in_flight.add_bytes_out(bytes.len()),
             Self::Frames(frames) => frames.count(in_flight.outlive(stats)),
         }
     }
 
-    /// Keeps the connection busy while a stream lasts.
+    /// Keeps the connection busy until the whole of it was handed over.
     pub(super) fn keep(&mut self, busy: Busy) {
-        if let Self::Frames(frames) = self {
-            frames.keep(busy);
+        match self {
+            Self::Full(_, kept) => *kept = Some(busy),
+            Self::Frames(frames) => frames.keep(busy),
         }
     }
 }
@@ -58,8 +60,13 @@ impl hyper::body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
         match self.get_mut() {
-            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Full(bytes, _) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes, busy) => {
+                if let Some(busy) = busy.take() {
+                    busy.hands_over();
+                }
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
             Self::Frames(frames) => {
                 frames.poll_next(cx).map(|next| next.map(|r| r.map(Frame::data)))
             }
@@ -67,12 +74,12 @@ impl hyper::body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Full(bytes) if bytes.is_empty())
+        matches!(self, Self::Full(bytes, _) if bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Full(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Self::Frames(_) => SizeHint::default(),
         }
     }
@@ -101,8 +108,7 @@ pub(super) async fn read(
 
 async fn collect(shared: &Shared, limits: &HttpLimits, body: Incoming) -> Result<Bytes, Problem> {
     let mut body = pin!(body);
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut stored = Buffer::new(&shared.bodies);
     loop {
         let next = poll_fn(|cx| body.as_mut().poll_frame(cx));
         let frame = match timeout(ms(limits.body_idle_timeout_ms), next).await {
@@ -121,21 +127,33 @@ async fn collect(shared: &Shared, limits: &HttpLimits, body: Incoming) -> Result
         };
         // Trailers are not part of the payload.
         let Ok(data) = frame.into_data() else { continue };
-        let len = (first.len() + rest.len() + data.len()) as u64;
-        if len > limits.body_bytes_max {
+        if stored.len() as u64 + data.len() as u64 > limits.body_bytes_max {
             return Err(too_large(shared, limits));
         }
-        if first.is_empty() && rest.is_empty() {
-            first = data;
-        } else {
-            if rest.is_empty() {
-                rest.reserve(body.size_hint().lower() as usize + len as usize);
-                rest.extend_from_slice(&std::mem::take(&mut first));
-            }
-            rest.extend_from_slice(&data);
-        }
+        let rest = body.size_hint().lower();
+        stored
+            .push(data, rest, limits.bodies_bytes_max)
+            .map_err(|error| no_room(shared, limits, &error))?;
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    Ok(stored.freeze())
+}
+
+fn no_room(shared: &Shared, limits: &HttpLimits, error: &NoRoom) -> Problem {
+    shared.stats.refuse(Refusal::Bodies);
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "there is no room for the body");
+    match error {
+        NoRoom::Budget => problem
+            .cause(format!(
+                "the bodies of all requests may have {} bytes together",
+                limits.bodies_bytes_max
+            ))
+            .hint("try again, or raise limits.bodies_bytes_max"),
+        NoRoom::Pages(error) => problem
+            .cause(format!("the system gives no memory: {error}"))
+            .hint("try again, or lower limits.bodies_bytes_max to what the machine has"),
+    }
+    .retry()
+    .close()
 }
 
 fn too_large(shared: &Shared, limits: &HttpLimits) -> Problem {

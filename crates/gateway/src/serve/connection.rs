@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -28,6 +28,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
+use super::bare::Bare;
 use super::body::Body;
 use super::guard::{Activity, Busy, Guarded};
 use crate::TARGET;
@@ -40,6 +41,8 @@ use crate::status::ms;
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
     fn limits(&self) -> HttpLimits;
+    /// Whether answers that say what failed also say what to try.
+    fn error_hints(&self) -> bool;
     fn stats(&self) -> &Stats;
     /// Lets go of what is kept of a configuration that is no more.
     fn refresh(&self) {}
@@ -69,7 +72,11 @@ pub(super) async fn run<S: Serve>(
     let _ = socket.set_nodelay(true);
     let activity = Arc::new(Activity::default());
     let stall_max = ms(limits.write_stall_timeout_ms);
-    let io = TokioIo::new(Guarded::new(socket, Arc::clone(&activity), stall_max, permit));
+    if is_http2 {
+        activity.writes_no_heads();
+    }
+    let bare = Bare::new(&limits, serve.error_hints());
+    let io = TokioIo::new(Guarded::new(socket, Arc::clone(&activity), stall_max, bare, permit));
     // Shared by this connection's requests alone, so that counting them costs no other core.
     let serve = Arc::new(serve);
     let service = service_fn({
@@ -78,6 +85,9 @@ pub(super) async fn run<S: Serve>(
             let (serve, busy) = (Arc::clone(&serve), Busy::new(&activity));
             async move {
                 let mut response = serve.answer(request).await;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    busy.activity().writes_no_heads();
+                }
                 response.body_mut().keep(busy);
                 Ok::<_, Infallible>(response)
             }

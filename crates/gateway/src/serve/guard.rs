@@ -6,6 +6,9 @@
 //! 1. A write that finds the socket full sets one timer; any progress clears it. A client that
 //!    takes nothing for that long loses its connection, whatever is spoken on it.
 //! 2. Nothing else costs a timer: [`Activity`] is looked at by its connection's own slow tick.
+//! 3. hyper flushes only when everything that it has was written. So what is written while no body
+//!    has handed bytes over since the last flush is heads alone, and a refusal of hyper's parser can
+//!    be told from them (`bare`).
 
 use std::future::Future;
 use std::io;
@@ -19,8 +22,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::bare::Bare;
 use crate::TARGET;
 use crate::connections::Permit;
+
+/// So many pieces of 4 KiB behind a refused head are read before the connection is closed.
+const UNREAD_PIECES_MAX: usize = 64;
 
 /// What happened on a connection since somebody last looked.
 #[derive(Debug, Default)]
@@ -31,6 +38,10 @@ pub(super) struct Activity {
     moved: AtomicBool,
     /// Bytes came that did not make a request yet.
     unfinished: AtomicBool,
+    /// A body handed bytes over since the last flush.
+    has_body: AtomicBool,
+    /// What is written is not HTTP/1 any more.
+    no_heads: AtomicBool,
 }
 
 impl Activity {
@@ -41,6 +52,15 @@ impl Activity {
 
     pub(super) fn has_unfinished(&self) -> bool {
         self.unfinished.load(Relaxed)
+    }
+
+    /// From now on no HTTP/1 is written: another protocol has the connection.
+    pub(super) fn writes_no_heads(&self) {
+        self.no_heads.store(true, Relaxed);
+    }
+
+    fn writes_heads_alone(&self) -> bool {
+        !self.has_body.load(Relaxed) && !self.no_heads.load(Relaxed)
     }
 }
 
@@ -53,6 +73,15 @@ impl Busy {
         activity.busy.fetch_add(1, Relaxed);
         activity.unfinished.store(false, Relaxed);
         Self(Arc::clone(activity))
+    }
+
+    pub(super) fn activity(&self) -> &Activity {
+        &self.0
+    }
+
+    /// Its answer's body hands bytes over.
+    pub(super) fn hands_over(&self) {
+        self.0.has_body.store(true, Relaxed);
     }
 }
 
@@ -70,7 +99,16 @@ pub(super) struct Guarded {
     activity: Arc<Activity>,
     stall_max: Duration,
     stall: Option<Pin<Box<Sleep>>>,
+    bare: Bare,
+    refusal: Option<Refusal>,
     _permit: Permit,
+}
+
+/// An answer in place of hyper's own, on its way.
+#[derive(Debug)]
+struct Refusal {
+    text: Vec<u8>,
+    written: usize,
 }
 
 impl Guarded {
@@ -78,9 +116,53 @@ impl Guarded {
         socket: TcpStream,
         activity: Arc<Activity>,
         stall_max: Duration,
+        bare: Bare,
         permit: Permit,
     ) -> Self {
-        Self { socket, activity, stall_max, stall: None, _permit: permit }
+        Self { socket, activity, stall_max, stall: None, bare, refusal: None, _permit: permit }
+    }
+
+    /// Writes a refusal of hyper's parser with a body. `None`: `head` is something else.
+    #[cold]
+    fn poll_refusal(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+    ) -> Option<Poll<io::Result<usize>>> {
+        if self.refusal.is_none() {
+            self.refusal = Some(Refusal { text: self.bare.complete(head)?, written: 0 });
+        }
+        loop {
+            let Refusal { text, written } = self.refusal.as_ref()?;
+            let rest = text.get(*written..).unwrap_or_default();
+            if rest.is_empty() {
+                return Some(Poll::Ready(Ok(head.len())));
+            }
+            let wrote = Pin::new(&mut self.socket).poll_write(cx, rest);
+            match self.poll_written(cx, wrote) {
+                Poll::Ready(Ok(n)) if n > 0 => {
+                    if let Some(refusal) = &mut self.refusal {
+                        refusal.written += n;
+                    }
+                }
+                Poll::Ready(Ok(_)) => {
+                    return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into())));
+                }
+                other => return Some(other),
+            }
+        }
+    }
+
+    /// Reads what came behind a refused head: closing a socket with unread bytes would take the
+    /// answer back.
+    fn discard_unread(&self) {
+        let mut unread = [0; 4096];
+        for _ in 0..UNREAD_PIECES_MAX {
+            match self.socket.try_read(&mut unread) {
+                Ok(n) if n > 0 => {}
+                _ => break,
+            }
+        }
     }
 
     fn poll_written(
@@ -123,6 +205,11 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.activity.writes_heads_alone()
+            && let Some(written) = self.poll_refusal(cx, buf)
+        {
+            return written;
+        }
         let written = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.poll_written(cx, written)
     }
@@ -132,6 +219,12 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.activity.writes_heads_alone()
+            && let [head] = bufs
+            && let Some(written) = self.poll_refusal(cx, head)
+        {
+            return written;
+        }
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         self.poll_written(cx, written)
     }
@@ -141,10 +234,14 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.has_body.store(false, Relaxed);
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.refusal.is_some() {
+            self.discard_unread();
+        }
         Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

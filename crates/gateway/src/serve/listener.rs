@@ -25,6 +25,13 @@ impl Serve for Listener {
         }
     }
 
+    fn error_hints(&self) -> bool {
+        match self {
+            Self::Public(public) => public.error_hints(),
+            Self::Admin(admin) => admin.error_hints(),
+        }
+    }
+
     fn limits(&self) -> HttpLimits {
         match self {
             Self::Public(public) => public.limits(),

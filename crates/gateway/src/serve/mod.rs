@@ -13,12 +13,16 @@
 //! | `connection` | one connection: its protocol, its drain, its idle limit |
 //! | `listener` | the public and the admin listener as one type |
 //! | `guard` | the socket: what it counts and when it gives up |
+//! | `bare` | the refusals of hyper's parser, with a body |
 //! | `body` | bodies in, with their limits, and bodies out |
+//! | `buffer` | the memory of bodies in, and its bound |
 //! | `request` | from HTTP's request to the host's |
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
 
 pub(crate) mod accept;
+mod bare;
 mod body;
+mod buffer;
 mod connection;
 mod guard;
 mod listener;
@@ -38,6 +42,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 pub(crate) use self::body::Body;
+pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
 pub(crate) use self::listener::Listener;
 use crate::TARGET;
@@ -82,6 +87,10 @@ impl Clone for Public {
 impl Serve for Public {
     fn limits(&self) -> HttpLimits {
         self.shared.kept().limits.clone()
+    }
+
+    fn error_hints(&self) -> bool {
+        self.shared.kept().error_hints
     }
 
     fn stats(&self) -> &Stats {
@@ -167,12 +176,28 @@ impl Public {
             (Some(EntryKind::Stream), false) => {
                 Box::pin(stream::answer(&self.shared, table, route, request)).await
             }
-            (None, false) if accepts(request.headers(), stream::EVENTS) => {
+            (None, false)
+                if accepts(request.headers(), stream::EVENTS) || route.entry.has_streamed() =>
+            {
                 Box::pin(stream::answer(&self.shared, table, route, request)).await
             }
             (Some(_) | None, false) => unary::answer(&self.shared, table, route, request).await,
         }
     }
+}
+
+/// RFC 9112, section 3.2: with two of them, what stands before the gateway may have believed the
+/// other.
+#[cold]
+fn wrong_host(shared: &Shared, several: bool) -> Problem {
+    shared.stats.refuse(Refusal::Header);
+    let (what, cause) = match several {
+        true => {
+            ("the request has more than one `host` header", "which of them is meant is unclear")
+        }
+        false => ("the request has no `host` header", "HTTP/1.1 asks for one"),
+    };
+    Problem::new(StatusCode::BAD_REQUEST, what).cause(cause).hint("send one `host` header")
 }
 
 fn still_replaced() -> Problem {
@@ -185,10 +210,11 @@ fn route<'a>(
     table: &'a Table,
     request: &Request<Incoming>,
 ) -> Result<Option<Routed<'a>>, Problem> {
-    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
-        shared.stats.refuse(Refusal::Header);
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "the request has no `host` header")
-            .cause("HTTP/1.1 asks for one"));
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => {}
+        (None, _) if request.version() != Version::HTTP_11 => {}
+        (first, _) => return Err(wrong_host(shared, first.is_some())),
     }
     let path = request.uri().path();
     match table.find(request.method(), path) {

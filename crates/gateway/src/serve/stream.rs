@@ -150,6 +150,9 @@ impl FrameBody {
                 if let Some(in_flight) = &self.in_flight {
                     in_flight.add_bytes_out(bytes.len());
                 }
+                if let Some(busy) = &self.busy {
+                    busy.hands_over();
+                }
                 return Poll::Ready(Some(Ok(bytes)));
             }
         }

@@ -9,11 +9,11 @@
 
 use std::cell::Cell;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use becket_host::Latency;
+use becket_host::{Latency, buckets};
 use http::StatusCode;
 
 use super::Counter;
@@ -56,6 +56,8 @@ struct Shard {
     buckets: [Counter; BOUNDS_US.len()],
     /// What took longer than the last bound.
     above: Counter,
+    /// The same in narrow buckets, from the first on.
+    parts: OnceLock<Box<[Counter]>>,
 }
 
 impl EntryStats {
@@ -102,7 +104,11 @@ impl EntryStats {
         let bounds = BOUNDS_US.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
         let buckets = bounds.enumerate().map(|(at, bound)| bucket(bound, at)).collect();
         let sum_seconds = self.sum(|shard| &shard.nanos) as f64 / 1e9;
-        Latency { buckets, count, sum_seconds }
+        let parts: Vec<_> = self.0.iter().filter_map(|shard| shard.parts.get()).collect();
+        let part =
+            |at: usize| parts.iter().filter_map(|shard| shard.get(at)).map(Counter::get).sum();
+        let parts = buckets::parts((0..buckets::COUNT).map(part));
+        Latency { buckets, count, sum_seconds, parts }
     }
 
     fn record(&self, took: Duration) {
@@ -113,6 +119,11 @@ impl EntryStats {
             BOUNDS_US.iter().position(|bound| nanos <= *bound * 1000).unwrap_or(BOUNDS_US.len());
         shard.buckets.get(at).unwrap_or(&shard.above).add(1);
         shard.nanos.add(nanos);
+        let parts =
+            shard.parts.get_or_init(|| (0..buckets::COUNT).map(|_| Counter::default()).collect());
+        if let Some(part) = parts.get(buckets::of(nanos)) {
+            part.add(1);
+        }
     }
 
     fn count(&self, status: u16) {
@@ -215,5 +226,7 @@ mod tests {
         assert_eq!(seen.buckets[1], (0.000_1, 2));
         assert_eq!(seen.buckets[BOUNDS_US.len() - 1].1, 2);
         assert_eq!(seen.buckets.last(), Some(&(f64::INFINITY, 3)));
+        let longest = seen.quantile(1.0).unwrap();
+        assert!((longest - 20.0).abs() < 20.0 * 0.016, "{longest}");
     }
 }

@@ -110,6 +110,7 @@ pub(crate) enum Refusal {
     Upgrade,
     BodyTooLarge,
     BodyTimeout,
+    Bodies,
     Header,
     HeaderTooLarge,
     HeaderTimeout,
@@ -119,12 +120,13 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Each cause with its name in metrics, in the order of the enum.
-    const ALL: [(Self, &'static str); 10] = [
+    const ALL: [(Self, &'static str); 11] = [
         (Self::Route, "route"),
         (Self::Method, "method"),
         (Self::Upgrade, "upgrade"),
         (Self::BodyTooLarge, "body_too_large"),
         (Self::BodyTimeout, "body_timeout"),
+        (Self::Bodies, "bodies"),
         (Self::Header, "header"),
         (Self::HeaderTooLarge, "header_too_large"),
         (Self::HeaderTimeout, "header_timeout"),

@@ -79,6 +79,11 @@ impl Plugin for Kit {
         Entry::unary("panic", "panics", |_: &Kit, _: Call<'_>| panic!("on purpose")),
         Entry::future("gated", "answers when its probe's gate opens", gated),
         Entry::stream("count", "as many frames as the payload says", count),
+        Entry::stream("raw", "the payload in one frame", |_: &Kit, call: Context<'_>, sink| {
+            sink.send(call.payload())?;
+            sink.finish();
+            Ok(())
+        }),
         Entry::stream("binary", "one frame that is no text", binary),
         Entry::stream("fail_first", "fails before any frame", |_: &Kit, _: Context<'_>, _| {
             Err(Failure::invalid("no frames today"))

@@ -20,6 +20,7 @@ use crate::{
     small::SMALL_BYTES_MAX,
     stream::Rejected,
     table::{self, Outcome, Refusal, Target},
+    text::escape_controls,
     thread, timer,
 };
 
@@ -80,6 +81,8 @@ fn answered_inside(host_ctx: *mut c_void, sid: u64, status: NrStatus, payload: N
     let Ok(bytes) = (unsafe { payload.checked(limit) }) else { return false };
     frame.claim() && {
         frame.answer(status, Body::copy_of(bytes));
+        // SAFETY: as above.
+        taken(unsafe { &*frame.owner }, sid, status);
         true
     }
 }
@@ -212,13 +215,18 @@ pub(super) fn deliver(
         && ptr::eq(frame.owner, instance)
     {
         if !frame.claim() {
+            further(instance, sid, status);
             return refuse(instance, Refusal::Late);
         }
         frame.answer(status, body());
+        taken(instance, sid, status);
         return NrStatus::Ok;
     }
     let taken = match table::find(sid, instance) {
-        Ok(Target::Call(slot)) => slot.complete(sid, || Outcome::Answered { status, body: body() }),
+        Ok(Target::Call(slot)) => {
+            let completed = slot.complete(sid, || Outcome::Answered { status, body: body() });
+            completed.inspect(|()| taken(instance, sid, status))
+        }
         Ok(Target::Stream(slot)) => {
             let Some(cell) = slot.stream() else { return refuse(instance, Refusal::Late) };
             let inside = record.is_busy();
@@ -270,7 +278,38 @@ pub(super) fn deliver(
     };
     match taken {
         Ok(()) => NrStatus::Ok,
-        Err(refusal) => refuse(instance, refusal),
+        Err(refusal) => {
+            if refusal == Refusal::Late {
+                further(instance, sid, status);
+            }
+            refuse(instance, refusal)
+        }
+    }
+}
+
+/// A call was answered: what comes after an `Ok` may be the rest of a stream.
+#[inline]
+fn taken(instance: &Instance, sid: u64, status: NrStatus) {
+    if let Some(unannounced) = instance.unannounced.as_ref().filter(|_| status.is_ok()) {
+        unannounced.answered(sid);
+    }
+}
+
+/// Something came to a call that is over: says once of each entry that it streams.
+#[cold]
+fn further(instance: &Instance, sid: u64, status: NrStatus) {
+    let is_frame = matches!(status, NrStatus::Ok | NrStatus::StreamEnd);
+    let Some(unannounced) = instance.unannounced.as_ref().filter(|_| is_frame) else { return };
+    let Some((entry, is_new)) = unannounced.further(sid) else { return };
+    instance.plugin.counters.one(Count::FramesUnannounced);
+    if is_new {
+        tracing::warn!(
+            target: "becket::host",
+            plugin = %instance.plugin.spec.name,
+            entry = &*escape_controls(&entry),
+            hint = "open it as a stream: `kind = \"stream\"` in a route, `--stream` on the command line",
+            "an entry that was asked for one answer streams: its further frames were dropped",
+        );
     }
 }
 

@@ -239,6 +239,14 @@ impl Entry {
         entries.iter().find(|entry| entry.name == *self.0.name).map(|entry| entry.kind)
     }
 
+    /// Whether it was seen to stream, in a plugin that cannot say so: a caller that asked for one
+    /// answer was sent more. A reload forgets it.
+    #[must_use]
+    pub fn has_streamed(&self) -> bool {
+        let unannounced = self.0.shared.current().and_then(|it| it.unannounced.as_ref());
+        unannounced.is_some_and(|unannounced| unannounced.has_streamed(&self.0.name))
+    }
+
     /// As [`Plugin::call`].
     #[inline]
     pub fn call<'a>(&'a self, request: impl Into<AnyRequest<'a>>) -> Call<'a> {

@@ -84,6 +84,9 @@ pub struct PluginSnapshot {
     pub streams: u64,
     /// Answers and frames that were not taken, by cause.
     pub refused_answers: RefusedAnswers,
+    /// Frames behind the one answer that a caller had asked for, of a plugin that does not describe
+    /// its entries. Among the late answers, too.
+    pub frames_unannounced: u64,
     /// Leases, timers and state that were refused at their bound.
     pub resources_refused: u64,
     /// Times that a thread was found stuck inside.
@@ -220,6 +223,7 @@ pub(super) fn take(shared: &Shared) -> PluginSnapshot {
             invalid: get(Count::AnswersInvalid),
             backpressure: get(Count::Backpressure),
         },
+        frames_unannounced: get(Count::FramesUnannounced),
         resources_refused: get(Count::ResourceRefused),
         blocked: get(Count::Blocked),
         blocked_now: gauge(&|instance| u64::from(instance.blocked_now())),

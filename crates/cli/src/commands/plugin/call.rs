@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Open a conversation, for a plugin that does not say what kind its entries are
     #[arg(long, conflicts_with_all = ["stream", "file"])]
     chat: bool,
+    /// Hand over the payload alone, by the plugin's `handle_raw` where it has one
+    #[arg(long, conflicts_with_all = ["stream", "chat", "header", "method", "request_path", "query"])]
+    raw: bool,
     /// A header of the request; may be given several times
     #[arg(long, short = 'H', value_name = "KEY=VALUE", value_parser = header)]
     header: Vec<(String, String)>,
@@ -68,6 +71,7 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
     let request = request(&args, payload);
     let work = async {
         match kind(&args, &plugin) {
+            _ if args.raw => call(&args, &plugin, request, ui).await,
             EntryKind::Unary => call(&args, &plugin, request, ui).await,
             EntryKind::Bidirectional => {
                 let mut stream = open(&args, &plugin, request).await?;
@@ -88,7 +92,11 @@ pub(super) fn run(args: Args, ui: &Ui) -> Result<Exit, Failure> {
 
 async fn call(args: &Args, plugin: &Plugin, request: Request, ui: &Ui) -> Result<Exit, Failure> {
     let started = Instant::now();
-    let mut call = plugin.call(&args.entry, request);
+    let payload = request.body.clone();
+    let mut call = match args.raw {
+        true => plugin.call_raw(&args.entry, &payload),
+        false => plugin.call(&args.entry, request),
+    };
     if let Some(limit) = args.timeout_ms {
         call = call.timeout(Duration::from_millis(limit));
     }
