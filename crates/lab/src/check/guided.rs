@@ -52,8 +52,8 @@ pub(super) const RUNS_SLOW: u32 = 8;
 const KEPT_MAX: usize = 64;
 /// The name of its numbers among those of a seed.
 const GUIDED: u64 = 0x6775_6964_6564;
-/// Events of a run: small ones take some hundred.
-const EVENTS_MAX: u32 = 1 << 14;
+/// Events of a run: most take some hundred, a long answer through a room of a few bytes many thousand.
+const EVENTS_MAX: u32 = 1 << 18;
 /// Faults come at one of so many ticks, the first.
 const TICKS: u32 = 8;
 
