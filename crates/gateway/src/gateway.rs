@@ -34,8 +34,8 @@ impl Builder {
         self
     }
 
-    /// Loads the plugins into `host` and begins to listen. Runs on the caller's tokio runtime, which
-    /// the host is told of ([`Host::set_executor`]).
+    /// Loads the plugins into `host` and begins to listen. Runs on the caller's tokio runtime, and
+    /// registers it with the host as the executor ([`Host::set_executor`]).
     ///
     /// # Errors
     /// [`GatewayError`]; plugins that were loaded for it are unloaded again.

@@ -50,8 +50,7 @@ pub(in crate::commands) fn nearest<'a>(
         .map(|(_, known)| known)
 }
 
-/// Whether each entry that is left out is one: else a wrong name would leave out nothing, and say so
-/// to nobody.
+/// Checks that each entry to skip exists: a misspelt name would skip nothing, silently.
 pub(in crate::commands) fn skipped(skip: &[String], plugin: &Plugin) -> Result<(), Failure> {
     let entries = plugin.entries();
     let names = || entries.iter().map(|entry| entry.name.as_str());

@@ -152,7 +152,7 @@ fn configuration(args: &Args, load: Load) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// One name leads to one file: which of two was meant cannot be told.
+/// Refuses a name that is given two files: either could be the one that was meant.
 fn check_names(plugins: &[Named]) -> Result<(), Failure> {
     for (i, Named { name, path }) in plugins.iter().enumerate() {
         if let Some(before) = plugins.iter().take(i).find(|before| before.name == *name) {

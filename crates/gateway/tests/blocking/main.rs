@@ -172,7 +172,7 @@ fn look(cell: Cell, library: &Path) -> Result<Duration, String> {
             Place::Handle => *status == 504 && *took >= DEADLINE && *took < DEADLINE + SOON * 2,
             Place::Data | Place::Release => *status < 300 && *took < DEADLINE + SOON * 2,
         };
-        // Who was on a thread that was lent is held: at most one less than there are.
+        // A call on a lent thread is held: at most one less than there are threads.
         let is_held = cell.declared && *took >= BLOCK;
         if !(as_wanted || is_held) {
             return Err(format!("a blocked call had {status} after {took:?}"));
