@@ -15,6 +15,10 @@ fn greeted(path: &Path) -> Hand {
     hand
 }
 
+/// More bytes than a payload may have: where a random header claims a length that is allowed, they
+/// complete that frame, and the next header is of them.
+const LONGER_THAN_ANY_PAYLOAD: usize = 128 << 10;
+
 /// Each is answered with an error; a length that is too long at last puts it out.
 pub(super) fn old_garbage(path: &Path) {
     let mut hand = greeted(path);
@@ -22,7 +26,7 @@ pub(super) fn old_garbage(path: &Path) {
         hand.say(&old_frame(command, 64, &random_bytes(64)));
     }
     hand.say(&random_bytes(4096));
-    hand.say(&[0xff; 4096]);
+    hand.say(&vec![0xff; LONGER_THAN_ANY_PAYLOAD]);
     hand.until_put_out();
 }
 
