@@ -137,6 +137,15 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
     })
 }
 
+/// Writes a file, over one that is there.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|source| Error::File {
+        action: "write",
+        path: path.into(),
+        source,
+    })
+}
+
 pub(crate) fn spawn_error(command: &Command, source: std::io::Error) -> Error {
     Error::Spawn { program: command.get_program().to_string_lossy().into_owned(), source }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::commands::install;
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, cc, create_folder, cxx, probe};
+use crate::process::{Output, cc, create_folder, cxx, probe, write};
 use crate::samples::includes;
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
@@ -106,11 +106,7 @@ fn twice(folder: &Path, header: &Path, extension: &str) -> Result<PathBuf, Error
     }
     text.push_str("int main(void) { return 0; }\n");
     let unit = folder.join(stem(header)).with_extension(extension);
-    std::fs::write(&unit, text).map_err(|source| Error::File {
-        action: "write",
-        path: unit.clone(),
-        source,
-    })?;
+    write(&unit, &text)?;
     Ok(unit)
 }
 

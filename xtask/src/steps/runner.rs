@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Runs steps one after the other: a line for each, a log of each, a summary.
+//!
+//! The seconds of each step are written to `target/xtask/times.json`, in the order of the run:
+//!
+//! ```json
+//! { "seconds": 612.4, "steps": [{ "name": "format", "passed": true, "seconds": 3.1 }] }
+//! ```
 
+use std::cmp::Reverse;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::context::Context;
 use crate::error::Error;
-use crate::process::{Output, create_folder};
+use crate::process::{Output, create_folder, write};
 
 /// One thing that is tried.
 #[derive(Debug, Clone, Copy)]
@@ -36,12 +45,22 @@ impl Step {
 
 /// How many lines of a failed step's log are shown.
 const TAIL_LINES: usize = 40;
+/// How many of the slowest steps the summary names.
+const SLOWEST: usize = 5;
+
+/// How long a step took, and whether it passed.
+#[derive(Debug)]
+struct Timed {
+    name: &'static str,
+    passed: bool,
+    took: Duration,
+}
 
 /// Runs the steps and says how each went. True if all went well.
 pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bool, Error> {
     let logs = context.target().join("xtask").join("logs");
     create_folder(&logs)?;
-    let mut failed = Vec::new();
+    let (mut failed, mut times) = (Vec::new(), Vec::new());
     let begun = Instant::now();
     for (number, step) in (1..).zip(steps) {
         let title = format!("[{number:>2}/{}] {:<14}", steps.len(), step.name);
@@ -56,9 +75,11 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
         }
         let step_begun = Instant::now();
         let result = (step.run)(context, &mut output);
-        let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+        let (took, passed) = (step_begun.elapsed(), result.is_ok());
+        times.push(Timed { name: step.name, passed, took });
+        let verdict = if passed { "ok" } else { "FAILED" };
         let mark = if verbose { format!("{title} ") } else { " ".to_owned() };
-        println!("{mark}{verdict:<7}{}", seconds(step_begun.elapsed()));
+        println!("{mark}{verdict:<7}{}", seconds(took));
         if let Err(error) = result {
             if !verbose {
                 show_tail(&log);
@@ -67,7 +88,10 @@ pub(crate) fn run(context: &Context, steps: &[Step], verbose: bool) -> Result<bo
             failed.push((step.name, error));
         }
     }
-    println!("\n{} in {}", crate::error::count(steps.len(), "step"), seconds(begun.elapsed()));
+    let took = begun.elapsed();
+    write(&context.target().join("xtask/times.json"), &as_json(took, &times))?;
+    println!("\n{} in {}", crate::error::count(steps.len(), "step"), seconds(took).trim_start());
+    println!("slowest: {}", slowest(times));
     for (name, error) in &failed {
         println!("failed: {name}: {}", first_line(&error.to_string()));
         if let Error::Missing(missing) = error {
@@ -101,4 +125,45 @@ fn first_line(text: &str) -> &str {
 
 fn seconds(duration: Duration) -> String {
     format!("{:>6.1} s", duration.as_secs_f64())
+}
+
+/// The content of `times.json`: see this file's first lines.
+fn as_json(took: Duration, times: &[Timed]) -> String {
+    // A tenth of a second is what the machine repeats, at best.
+    let tenths = |took: Duration| (took.as_secs_f64() * 10.0).round() / 10.0;
+    let step = |step: &Timed| json!({ "name": step.name, "passed": step.passed, "seconds": tenths(step.took) });
+    let steps: Vec<_> = times.iter().map(step).collect();
+    format!("{:#}\n", json!({ "seconds": tenths(took), "steps": steps }))
+}
+
+/// The slowest steps with their seconds, the slowest first.
+fn slowest(mut times: Vec<Timed>) -> String {
+    times.sort_by_key(|step| Reverse(step.took));
+    let named = |step: &Timed| format!("{} {}", step.name, seconds(step.took).trim_start());
+    times.iter().take(SLOWEST).map(named).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timed(name: &'static str, ms: u64) -> Timed {
+        Timed { name, passed: name != "b", took: Duration::from_millis(ms) }
+    }
+
+    #[test]
+    fn times_are_kept_in_order_and_the_slowest_are_named() {
+        let times = vec![timed("a", 1_240), timed("b", 90_000), timed("c", 60)];
+        let read: serde_json::Value =
+            serde_json::from_str(&as_json(Duration::from_secs(92), &times)).unwrap_or_default();
+        assert_eq!(
+            read,
+            json!({ "seconds": 92.0, "steps": [
+                { "name": "a", "passed": true, "seconds": 1.2 },
+                { "name": "b", "passed": false, "seconds": 90.0 },
+                { "name": "c", "passed": true, "seconds": 0.1 },
+            ] })
+        );
+        assert_eq!(slowest(times), "b 90.0 s, a 1.2 s, c 0.1 s");
+    }
 }
