@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Workers look after sources outside of the process, and sleep in the only one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Scopes: what a child borrows, who hears of a failure, who is cancelled.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::mem_forget, reason = "what is leaked is part of the test")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! How coroutines, fibers and runtimes end: everything on every stack is dropped, everybody who
 //! waits for one of them hears of it, and nothing of that hangs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,15 +13,17 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{
+    Counted, OnDrop, Tally, in_virtual_time, must_end, runtime, until_all_parked, until_parked,
+};
 use becket_chan::{Receiver, rendezvous};
 use becket_coro::{
     JoinError, JoinHandle, Spawn, SpawnError, coroutine_local,
     fiber::{self, Fiber, Resumed},
     park, sleep, spawn,
 };
-use common::{
-    Counted, OnDrop, Tally, in_virtual_time, must_end, runtime, until_all_parked, until_parked,
-};
+
+use crate::common;
 
 /// Waits for what never comes.
 fn wait_for_ever(never: &Receiver<()>, _kept: Counted) {

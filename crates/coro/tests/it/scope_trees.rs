@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Trees of scopes, of any shape, whose leaves succeed, fail, panic or wait: what a scope says is
 //! what its children came to, and when it says so, nothing of them is left.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

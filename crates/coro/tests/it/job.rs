@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Jobs: their states, who waits for whom, how far a failure goes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::future::Future;
 use std::sync::Arc;

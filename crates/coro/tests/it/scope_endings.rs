@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Scopes whose runtime, fiber or owner ends in the middle: no child outlives what it borrows.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The states of a tree of jobs, beside a model that works everything out anew each time.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use becket_coro::job::{Body, Job, JobState};
 use proptest::prelude::*;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Actors: what they are told, how they end, who hears of it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

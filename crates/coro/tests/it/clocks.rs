@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Clocks that a runtime moves itself, with several workers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::{
     sync::{
@@ -13,11 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::common::{Dice, in_virtual_time, must_end, runtime, times, until_all_parked};
 use becket_chan::{RecvError, bounded, rendezvous};
 use becket_coro::{
     Clock, JoinHandle, Runtime, VirtualClock, now, park, sleep, sleep_until, yield_now,
 };
-use common::{Dice, in_virtual_time, must_end, runtime, times, until_all_parked};
+
+use crate::common;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What hostile but safe code may do to a runtime: panics wherever it is called, wakers that panic,
 //! coroutines that hold their worker.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::{
     cell::Cell,
@@ -20,12 +17,14 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{OnDrop, Tally, must_end, runtime, times, until_all_parked, until_parked};
 use becket_chan::rendezvous;
 use becket_coro::{
     Handle, JoinError, Runtime, Stalled, State, block_on, coroutine_local, park, spawn,
     spawn_blocking, yield_now,
 };
-use common::{OnDrop, Tally, must_end, runtime, times, until_all_parked, until_parked};
+
+use crate::common;
 
 /// Panics when it is dropped.
 struct Bomb;

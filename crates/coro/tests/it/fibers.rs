@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Coroutines resumed by hand: alone, within each other, within coroutines of a runtime.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,13 +9,13 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{Tally, in_virtual_time, must_end, runtime, times};
 use becket_chan::{RecvError, rendezvous};
 use becket_coro::{
     current,
     fiber::{self, Fiber, ResumeError, Resumed},
     park, spawn, yield_now,
 };
-use common::{Tally, in_virtual_time, must_end, runtime, times};
 
 /// Resumes it whenever it is ready, to its end.
 fn drive(fiber: &mut Fiber, meanwhile: impl Fn()) {

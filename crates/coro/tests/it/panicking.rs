@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `std::thread::panicking()` speaks of the coroutine or fiber that asks, whatever others of its
 //! thread wait in the midst of a panic, and so do the mutexes of the standard library.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::disallowed_types, reason = "what std's mutex makes of it is tested")]
-
-mod common;
 
 use std::{
     cell::Cell,
@@ -14,12 +11,12 @@ use std::{
     thread::panicking,
 };
 
+use crate::common::{OnDrop, must_end, runtime, times, until_parked};
 use becket_chan::rendezvous;
 use becket_coro::{
     fiber::{self, Fiber, Resumed},
     park, spawn, yield_now,
 };
-use common::{OnDrop, must_end, runtime, times, until_parked};
 
 /// Runs it in the midst of so many panics, each in a destructor of the one before.
 fn within(panics: usize, code: &mut dyn FnMut()) {

@@ -2,9 +2,6 @@
 //! Many at once: wakes by the million, spawns and joins in storms, runtimes that come and go.
 //!
 //! What is checked is that everything ends and adds up; what goes wrong here hangs or crashes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::{
     sync::{
@@ -15,12 +12,14 @@ use std::{
     time::Duration,
 };
 
+use crate::common::{Counted, Dice, Tally, in_virtual_time, runtime, times};
 use becket_chan::{bounded, rendezvous, select, unlimited};
 use becket_coro::{
     Clock, Id, JoinError, Runtime, Spawn, State, VirtualClock, current, park, park_deadline, sleep,
     spawn, yield_now,
 };
-use common::{Counted, Dice, Tally, in_virtual_time, runtime, times};
+
+use crate::common;
 
 #[test]
 fn wakes_of_threads_and_parks_of_coroutines_by_the_million() {
