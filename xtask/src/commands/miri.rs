@@ -20,14 +20,7 @@ use crate::process::Output;
 
 /// What is run: the unit tests, and those integration tests that are short enough.
 const CHANNELS: [&str; 4] = ["--package=becket-chan", "--all-features", "--lib", "--test=smoke"];
-const ZERO_COPY: [&str; 6] = [
-    "--package=becket-zcopy",
-    "--lib",
-    "--test=channel",
-    "--test=pool",
-    "--test=region",
-    "--test=table",
-];
+const ZERO_COPY: [&str; 3] = ["--package=becket-zcopy", "--lib", "--test=it"];
 const COROUTINES: [&str; 3] = ["--package=becket-coro", "--lib", "--test=smoke"];
 
 /// Tests of the timers themselves: safe code, and the longest of all.

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Whatever the other side sends: no panic, nothing kept beyond the limits, and a typed end where a
 //! rule is broken.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::{Pair, Wire, frame};
 use becket_wire::{
     Credit, Event, Head, Kind, Limits, Priority, Refused, Role, Session, SessionError, StreamId,
     codes, flags,
 };
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::Index};
-use support::{Pair, Wire, frame};
+
+use crate::support;
 
 fn limits() -> Limits {
     Limits {

@@ -2,16 +2,14 @@
 //! The table of regions against a model: any order of registering, pinning, launching, landing, losing,
 //! revoking and leaving.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use becket_zcopy::{Desc, Error, InFlight, Meta, Pinned, Region};
 use proptest::prelude::*;
+
+use crate::common;
 
 const BYTES: usize = 32;
 /// All regions are of the same bytes: who may touch them is not what is tested.

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The C programs on channels, select, tokens and zero copy.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-
-use common::{C, Library, check, folder, program, run};
+use crate::common::{C, Library, check, folder, program, run};
 
 #[test]
 fn copies() {

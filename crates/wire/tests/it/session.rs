@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A session's rules, one by one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::{Pair, Wire, carry, frame};
 use becket_wire::{
     Credit, Head, Kind, Left, Limits, Priority, Refused, Role, Session, SessionError, StreamId,
     Withdrawn, codes, flags,
 };
 use bytes::Bytes;
 use std::time::{Duration, Instant};
-use support::{Pair, Wire, carry, frame};
+
+use crate::support;
 
 const MUCH: Credit = Credit { messages: 1000, bytes: 10 << 20 };
 

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The adapter of `examples/adapters/memory-ring-c` and its check.
 
-mod common;
-
-use common::{C, CPP, Language, Library, build, root, run};
+use crate::common::{C, CPP, Language, Library, build, root, run};
 
 fn check(language: &Language) {
     let sources = root().join("../../examples/adapters/memory-ring-c");

@@ -2,13 +2,9 @@
 //! Sessions that begin anew: nothing of what they were about before is left. What they say to one
 //! another meanwhile is compared with new ones in `joined.rs`; here is what runs there do not come to.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
-
+use crate::support::Pair;
 use becket_wire::{Credit, Limits, Priority, Refused};
 use bytes::Bytes;
-use support::Pair;
 
 /// Who begins anew owes nothing of what it had queued before: it has room for as much as a new one.
 #[test]

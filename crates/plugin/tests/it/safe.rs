@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What the safe API promises, by kind of handler.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says no by panicking")]
 
 use std::fmt::Write as _;
 use std::future::poll_fn;

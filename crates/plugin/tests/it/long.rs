@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Answers and frames that are longer than the host takes: each call ends all the same, and each
 //! handler that can still do something is told.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says no by panicking")]
 
 use std::sync::Arc;
 

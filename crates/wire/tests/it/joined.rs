@@ -2,18 +2,15 @@
 //! Two sessions, joined by a way that takes frames when it likes, and applications that do what
 //! they like. Whatever they do: every element arrives once, in order, as it was sent; credit holds;
 //! and when all is said, both sides are as empty as they began.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::support::{Pair, Wire, feed};
 use becket_wire::{
     Credit, Event, Limits, Priority, Refused, Session, SessionError, StreamId, Withdrawn,
 };
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
-use support::{Pair, Wire, feed};
 
 #[derive(Debug, Clone)]
 enum Step {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Frames of protocol 1.0: however their bytes are split, the same frames come out, and a length
 //! over the limit is refused by the header alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use becket_wire::v1::{
     Assembler, Attribute, FrameError, HEADER_BYTES, Header, Packets, Tlvs, TooLong,

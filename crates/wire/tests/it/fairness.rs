@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Streams share a session by bytes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod support;
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::support::{Pair, Wire, feed};
 use becket_wire::{Credit, Full, HEAD_BYTES, Head, Kind, Limits, Outlet, Priority, StreamId};
 use bytes::Bytes;
-use support::{Pair, Wire, feed};
 
 /// Counts what each stream sent, up to a bound.
 struct Shares {

@@ -2,8 +2,6 @@
 //! Channels of descriptors: `zref` by the suite that every backend passes, and what is its own; the
 //! registry; attaching.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::any::Any;
 use std::future::Future;
 use std::pin::pin;
@@ -253,7 +251,7 @@ fn the_table_is_bounded() {
     const CHILD: &str = "BECKET_TEST_FULL_REGISTRY";
     if std::env::var_os(CHILD).is_none() {
         let test = std::env::current_exe().unwrap();
-        let arguments = ["--exact", "the_table_is_bounded"];
+        let arguments = ["--exact", "channel::the_table_is_bounded"];
         let child = std::process::Command::new(test).args(arguments).env(CHILD, "1").output();
         let child = child.unwrap();
         assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The C programs on coroutines, schedulers, actors, scopes, jobs, contexts and blocking calls.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-
-use common::{C, Library, build, check, folder, include, root, run};
+use crate::common::{C, Library, build, check, folder, include, root, run};
 
 #[test]
 fn layout() {

@@ -2,9 +2,6 @@
 //! Regions that cross to another process: the seals, the checks of who imports, and what is read
 //! while it is written.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![cfg(not(miri))]
-
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

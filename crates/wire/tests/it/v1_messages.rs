@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Requests and answers of protocol 1.0: what was encoded is decoded, every fault has its errno,
 //! and a `REQ_ID` that could be read is never lost.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use becket_wire::v1::{
     Attribute, Body, Command, ELEMENT_BYTES_MAX, Errno, Fault, Frame, HELLO_BYTES_MAX, Header,

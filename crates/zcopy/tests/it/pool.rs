@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Pools: against a model, from many threads, at their bound, and with descriptors that lie.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-
 use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
@@ -15,6 +11,8 @@ use becket_zcopy::{
 };
 use futures_lite::future;
 use proptest::prelude::*;
+
+use crate::common;
 
 const CLASSES: [Class; 2] =
     [Class { block_bytes: 256, blocks: 2 }, Class { block_bytes: 48, blocks: 3 }];

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! From bytes to frames: however a stream of bytes is split, the same frames and the same events
 //! come of it; what was encoded is decoded; no bytes are worth a panic.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod support;
-
+use crate::support::{Pair, Wire, feed, told};
 use becket_wire::{
     Credit, DecodeError, Decoder, HEAD_BYTES, Head, HeadError, Kind, Limits, Priority, StreamId,
 };
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::Index};
-use support::{Pair, Wire, feed, told};
 
 fn heads() -> impl Strategy<Value = Head> {
     let kind = any::<u8>().prop_filter_map("a kind", Kind::from_number);

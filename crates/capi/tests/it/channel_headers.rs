@@ -6,15 +6,11 @@
 //! two must be equal. A pattern over every field keeps the list complete on the Rust side, the
 //! documented sizes on both.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use common::{C, CPP, folder, include, run};
+use crate::common::{C, CPP, folder, include, run};
 use kcoro::cancel::CancelCtx;
 use kcoro::chan::descriptor::{PtrMsg, Zdesc};
 use kcoro::chan::pointer::ChanZstats;

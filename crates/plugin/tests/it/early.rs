@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A reader may react to a conversation's first frame before the handler that opens it has returned.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says no by panicking")]
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;

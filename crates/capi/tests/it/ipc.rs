@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The headers of protocol 1.0 and their C programs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-
 use std::io::Read as _;
 use std::process::Stdio;
 
-use common::{C, CPP, Library, check, folder, include, program, run, ways};
+use crate::common::{C, CPP, Library, check, folder, include, program, run, ways};
 
 const HEADERS: [&str; 4] =
     ["kcoro_proto.h", "kcoro_ipc_posix.h", "kcoro_ipc_chan.h", "kcoro_ipc_server.h"];

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The tests that need no process of their own, in one program.
+//!
+//! | module | tests |
+//! |---|---|
+//! | `adapters` | the adapter of `examples/adapters/memory-ring-c` and its check |
+//! | `channel_headers` | the C headers of channels agree with the Rust types |
+//! | `channels` | the C programs on channels, select, tokens and zero copy |
+//! | `coroutines` | the C programs on coroutines, schedulers, actors, scopes, jobs, contexts and blocking calls |
+//! | `ipc` | the headers of protocol 1.0 and their C programs |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod adapters;
+mod channel_headers;
+mod channels;
+mod common;
+mod coroutines;
+mod ipc;
