@@ -18,6 +18,8 @@ pub(crate) struct Context {
     metadata: Value,
     target: PathBuf,
     pub(crate) tools: Tools,
+    /// Each step runs in its long form: `cargo xtask test --full`.
+    pub(crate) is_full: bool,
 }
 
 impl Context {
@@ -48,7 +50,7 @@ impl Context {
         let root = folder("workspace_root")?;
         let target = folder("target_directory")?;
         let tools = Tools::new(root.join(".tools"), fetch);
-        Ok(Self { root, metadata, target, tools })
+        Ok(Self { root, metadata, target, tools, is_full: false })
     }
 
     /// The repository.

@@ -86,7 +86,7 @@ fn main() -> ExitCode {
     let fetch = matches!(arguments.command, Command::Run(_) | Command::Test(_) | Command::Tools(_));
     let done = Context::discover(fetch).and_then(|context| match arguments.command {
         Command::Run(arguments) => commands::run::run(&context, arguments),
-        Command::Test(arguments) => commands::test::run(&context, arguments),
+        Command::Test(arguments) => commands::test::run(context, arguments),
         Command::Tools(arguments) => commands::tools::run(&context, arguments),
         Command::Plugins => commands::plugins::run(&context),
         Command::Zoo => commands::zoo::run(&context),

@@ -9,10 +9,11 @@ use crate::steps::{self, Step};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Also what takes long: miri, the soak, benchmarks and the load proof.
+    /// Also what takes long: miri, the soak, benchmarks and the load proof; and the long form of the
+    /// other steps.
     #[arg(long)]
     full: bool,
-    /// Only the steps of these names.
+    /// Only the steps of these names; with `--full` in their long form.
     #[arg(long, num_args = 1.., value_name = "STEP")]
     only: Vec<String>,
     /// Name the steps and do nothing.
@@ -23,13 +24,14 @@ pub(crate) struct Arguments {
     verbose: bool,
 }
 
-pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
+pub(crate) fn run(mut context: Context, arguments: Arguments) -> Result<ExitCode, Error> {
     if arguments.list {
         for step in steps::ALL {
             println!("{}{}", step.name, if step.full { " (--full)" } else { "" });
         }
         return Ok(ExitCode::SUCCESS);
     }
+    context.is_full = arguments.full;
     let known = |name: &String| steps::ALL.iter().any(|step| step.name == name);
     if let Some(unknown) = arguments.only.iter().find(|name| !known(name)) {
         let names: Vec<_> = steps::ALL.iter().map(|step| step.name).collect();
@@ -50,8 +52,11 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     if arguments.only.is_empty() && !arguments.full {
         let rest: Vec<_> =
             steps::ALL.iter().filter(|step| step.full).map(|step| step.name).collect();
-        println!("not part of this run: {} (cargo xtask test --full)\n", rest.join(", "));
+        println!(
+            "not part of this run: {}, the long form of the others (cargo xtask test --full)\n",
+            rest.join(", ")
+        );
     }
-    let well = steps::run(context, &chosen, arguments.verbose)?;
+    let well = steps::run(&context, &chosen, arguments.verbose)?;
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -38,7 +38,7 @@ pub(super) fn c_sdk(context: &Context, output: &mut Output) -> Result<(), Error>
 /// `libkcoro` as its users have it: installed, found by pkg-config and by CMake, with the examples
 /// and the C tests built from there.
 pub(super) fn c_library(context: &Context, output: &mut Output) -> Result<(), Error> {
-    install::check(context, true, output)
+    install::check(context, true, context.is_full, output)
 }
 
 pub(super) fn cpp_sdk(context: &Context, output: &mut Output) -> Result<(), Error> {

@@ -24,12 +24,6 @@ pub(super) fn clippy(context: &Context, output: &mut Output) -> Result<(), Error
             .args(["clippy", "--workspace", "--all-targets", "--locked", FEATURES])
             .args(["--", "-D", "warnings"]),
     )?;
-    // What `cargo xtask run` builds.
-    output.run(
-        workspace(context)
-            .args(["clippy", "--package=becket", "--no-default-features", "--locked"])
-            .args(["--", "-D", "warnings"]),
-    )?;
     // The stand-in for stack switches, which takes the place of the other.
     output.run(
         workspace(context)
@@ -51,6 +45,9 @@ pub(super) fn deny(context: &Context, output: &mut Output) -> Result<(), Error> 
     ]))
 }
 
+/// In the environment of tests that are to run in their long form.
+const LONG: &str = "BECKET_TEST_LONG";
+
 /// Unit and integration tests, with the samples, the zoo and the browser that they expect. Without
 /// a browser the others are still tried, and the one that lacks it fails.
 pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error> {
@@ -69,13 +66,22 @@ pub(super) fn tests(context: &Context, output: &mut Output) -> Result<(), Error>
         .args(["--workspace", "--locked", FEATURES])
         .env("BECKET_SAMPLES_DIR", samples::folder(context))
         .env("BECKET_ZOO_DIR", zoo::folder(context));
+    if context.is_full {
+        command.env(LONG, "1");
+    }
     let tested = output.run(&mut command);
     browser?;
     tested
 }
 
-/// What `cargo xtask run` builds, as it builds it: the commands that it lacks say so.
+/// What `cargo xtask run` builds, as it builds it: without warnings, and the commands that it lacks
+/// say so.
 pub(super) fn serve_only(context: &Context, output: &mut Output) -> Result<(), Error> {
+    output.run(
+        workspace(context)
+            .args(["clippy", "--package=becket", "--no-default-features", "--locked"])
+            .args(["--", "-D", "warnings"]),
+    )?;
     output.run(
         workspace(context)
             .args(["test", "--package=becket", "--no-default-features", "--profile", run::PROFILE])
