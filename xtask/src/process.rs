@@ -65,6 +65,31 @@ impl Output {
         self.judge(line, status)
     }
 
+    /// Runs programs at the same time, for those that mostly wait: what each printed comes in one piece,
+    /// in their order. All of them run to their end; the first that did not succeed is the error.
+    pub(crate) fn run_together(&mut self, commands: Vec<Command>) -> Result<(), Error> {
+        let start = |mut command: Command| {
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let started = command.spawn().map_err(|source| spawn_error(&command, source));
+            (command, started)
+        };
+        let children: Vec<_> = commands.into_iter().map(start).collect();
+        let mut result = Ok(());
+        for (command, started) in children {
+            let line = shown(&command);
+            self.say(&format!("$ {line}"));
+            let ended = started.and_then(|child| {
+                child.wait_with_output().map_err(|source| spawn_error(&command, source))
+            });
+            result = result.and(ended.and_then(|output| {
+                self.say(&String::from_utf8_lossy(&output.stdout));
+                self.say(&String::from_utf8_lossy(&output.stderr));
+                self.judge(line, output.status)
+            }));
+        }
+        result
+    }
+
     /// Runs the program and returns what it prints; what it says on stderr goes to this output.
     pub(crate) fn read(&mut self, command: &mut Command) -> Result<String, Error> {
         let line = shown(command);
@@ -157,4 +182,31 @@ fn shown(command: &Command) -> String {
     let words: Vec<_> =
         std::iter::once(name).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_that_run_together_all_end_and_the_first_failure_is_the_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("log");
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let pipe = folder.path().join("pipe");
+        let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+        assert!(made.success());
+        // The first ends only when the third runs beside it.
+        let reads = format!("read word < {}; echo \"it read $word\"", pipe.display());
+        let writes = format!("echo something > {}", pipe.display());
+        let commands = vec![shell(&reads), shell("exit 3"), shell(&writes), shell("exit 4")];
+        let error = Output::log(log.clone()).expect("a log").run_together(commands);
+        let Err(Error::Failed { status, .. }) = error else { panic!("{error:?}") };
+        assert_eq!(status.code(), Some(3));
+        assert!(read(&log).expect("the log").contains("it read something"));
+    }
 }

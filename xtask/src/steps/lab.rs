@@ -37,14 +37,20 @@ pub(super) fn lab(context: &Context, output: &mut Output) -> Result<(), Error> {
         return Err(Error::Absent(samples::folder(context)));
     }
     adapters(context, &becket, &samples, output)?;
-    for sample in &samples {
-        // The entry `slow` answers after five seconds, which is longer than the check waits.
+    let check = |what| {
         let mut check = Command::new(&becket);
-        output.run(check.args(["check", "plugin", "--skip", "slow"]).arg(sample))?;
-    }
-    for what in ["channel", "codegen"] {
-        output.run(Command::new(&becket).args(["check", what]))?;
-    }
+        check.args(["check", what]);
+        check
+    };
+    let of_sample = |sample| {
+        let mut check = check("plugin");
+        // The entry `slow` answers after five seconds, which is longer than the check waits.
+        check.args(["--skip", "slow"]).arg(sample);
+        check
+    };
+    let mut checks: Vec<_> = samples.iter().map(of_sample).collect();
+    checks.extend(["channel", "codegen"].map(check));
+    output.run_together(checks)?;
     carriers(context, &becket, output)?;
     broken(context, &becket, output)
 }
