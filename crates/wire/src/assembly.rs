@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! From pieces to elements, on one stream.
+//! Assembles the pieces of one stream into elements.
 //!
-//! Each piece's `aux` says how many bytes of the element follow after it, so the first one tells
-//! the whole length. It is checked and paid for as a whole before anything is allocated, and no
-//! element ever waits half assembled for credit.
+//! `aux` of a piece is the number of bytes that follow it, so the first piece gives the whole length.
+//! That is checked and its credit spent before anything is allocated: no element waits for credit
+//! partly assembled.
 //!
 //! ```text
 //!                 aux > 0                     aux > 0 (fewer each time)
 //!   ┌──────┐  ───────────────▶  ┌──────────┐ ──┐
-//!   │ none │                    │ half way │ ◀─┘
+//!   │ none │                    │ partial  │ ◀─┘
 //!   └──────┘  ◀───────────────  └──────────┘
 //!    │    ▲        aux = 0: the element
 //!    └────┘
-//!    aux = 0: the element, where it lies
+//!    aux = 0: the element, borrowed from the frame
 //! ```
 
 use bytes::{Bytes, BytesMut};
 
 use crate::{Body, Head, Kind, SessionError, flags};
 
-/// An element on its way in.
+/// An element of which pieces are missing.
 #[derive(Debug)]
 pub(crate) struct Assembly {
     kind: Kind,
@@ -30,15 +30,15 @@ pub(crate) struct Assembly {
     buffer: BytesMut,
 }
 
-/// What a piece is.
+/// The place of a piece in its element.
 pub(crate) enum Piece<'a> {
-    /// The first: an element of so many bytes begins. Check and pay, then [`begin`].
+    /// The first: an element of `bytes` begins. Check it, spend its credit, then call [`begin`].
     First { bytes: u32 },
-    /// A later one, put to the others.
+    /// A later one, appended.
     Later(Option<Whole<'a>>),
 }
 
-/// An element that is complete.
+/// A complete element.
 pub(crate) struct Whole<'a> {
     pub(crate) sequence: u64,
     pub(crate) flags: u8,
@@ -50,7 +50,7 @@ const fn broken(kind: Kind, rule: &'static str) -> SessionError {
     SessionError::Protocol { kind, rule }
 }
 
-/// Sorts a piece in. `keep`: its bytes are wanted.
+/// Checks a piece and appends it if it is not the first. `keep`: its bytes are needed.
 #[inline]
 pub(crate) fn sort<'a>(
     place: &mut Option<Assembly>,
@@ -73,7 +73,7 @@ pub(crate) fn sort<'a>(
     Ok(Piece::Later(later(place, head, body, keep)?))
 }
 
-/// Puts a piece to those before it.
+/// Appends a piece.
 #[inline(never)]
 fn later<'a>(
     place: &mut Option<Assembly>,
@@ -102,7 +102,7 @@ fn later<'a>(
     Ok(Some(Whole { sequence, flags, bytes, body }))
 }
 
-/// Begins an element whose first piece has been checked and paid for.
+/// Begins an element whose first piece was checked and whose credit was spent.
 #[inline]
 pub(crate) fn begin<'a>(
     place: &mut Option<Assembly>,
@@ -120,7 +120,7 @@ pub(crate) fn begin<'a>(
     None
 }
 
-/// An element of which more is to come.
+/// A partial element.
 #[inline(never)]
 fn first(head: &Head, body: &[u8], total: u32, keep: bool) -> Assembly {
     let mut buffer = BytesMut::new();
@@ -134,18 +134,18 @@ fn first(head: &Head, body: &[u8], total: u32, keep: bool) -> Assembly {
 }
 
 impl Assembly {
-    /// What was paid for it.
+    /// Its length, which is the credit spent.
     pub(crate) const fn bytes(&self) -> u32 {
         self.total
     }
 
-    /// What it holds is not wanted any more; its pieces are still counted.
+    /// Drops its bytes; later pieces are still counted.
     pub(crate) fn discard(&mut self) {
         self.buffer = BytesMut::new();
     }
 }
 
-/// Cuts an element for sending: the piece at `offset`, and how many bytes follow it.
+/// The piece of an element at `offset`, and the number of bytes that follow it.
 #[inline]
 pub(crate) fn cut(element: &Bytes, offset: usize, piece_max: u32) -> (&[u8], u32) {
     let rest = element.get(offset..).unwrap_or_default();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a session has counted.
+//! Counters of a session.
 
 use crate::HEAD_BYTES;
 
@@ -12,45 +12,45 @@ pub struct Traffic {
     pub bytes: u64,
     /// Whole elements.
     pub elements: u64,
-    /// Bytes of elements, as far as they have passed.
+    /// Bytes of elements, of partial ones too.
     pub element_bytes: u64,
 }
 
 /// Commands that were refused, by cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RefusedCounts {
-    /// For want of credit.
+    /// No credit.
     pub no_credit: u64,
-    /// Because a queue was full.
+    /// A queue was full.
     pub full: u64,
-    /// Because it was too long.
+    /// Too long.
     pub too_long: u64,
-    /// Because too many were open.
+    /// Too many open.
     pub too_many: u64,
-    /// Because a side is draining.
+    /// A side is draining.
     pub draining: u64,
-    /// Because the stream, the request or the session is over or not there.
+    /// The stream, the request or the session is over or unknown.
     pub gone: u64,
 }
 
-/// Everything a session has counted since it began.
+/// The counters of a session since it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// What came.
+    /// Received.
     pub received: Traffic,
-    /// What went.
+    /// Sent.
     pub sent: Traffic,
     /// Commands that were refused.
     pub refused: RefusedCounts,
-    /// Frames that were dropped because their stream had just ended. They cross with its end; many
-    /// of them mean a peer at fault.
+    /// Frames that were dropped because they crossed with the end of their stream. Many of them
+    /// indicate a defective peer.
     pub stale_frames: u64,
     /// Pings sent.
     pub pings: u64,
 }
 
 impl Traffic {
-    /// Counts a frame with a body of so many bytes.
+    /// Counts a frame with a body of `body_bytes`.
     #[inline]
     pub(crate) fn frame(&mut self, body_bytes: usize) {
         self.frames += 1;

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! From bytes to frames.
+//! Decodes frames.
 //!
-//! The caller owns the buffer; the decoder keeps nothing and allocates nothing. A body's length is
-//! checked as soon as the head is there, before anybody makes room for the body.
+//! The caller owns the buffer; the decoder has no state and allocates nothing. The length of a body is
+//! checked as soon as its head is complete, before memory is reserved for it.
 
 use crate::{DecodeError, Frame, HEAD_BYTES, Head};
 
-/// Finds the frames in a stream of bytes.
+/// Decodes frames from a byte stream or from packets.
 #[derive(Debug, Clone, Copy)]
 pub struct Decoder {
     body_bytes_max: u32,
 }
 
 impl Decoder {
-    /// Takes bodies of at most so many bytes.
+    /// A decoder that accepts bodies of at most `body_bytes_max`.
     #[must_use]
     pub const fn new(body_bytes_max: u32) -> Self {
         Self { body_bytes_max }
     }
 
-    /// The first frame in `buffer` and how many bytes it takes there; `None` while it is not whole.
+    /// The first frame in `buffer` and its length in bytes; `None`: it is incomplete.
     #[inline]
     pub fn decode<'a>(&self, buffer: &'a [u8]) -> Result<Option<(Frame<'a>, usize)>, DecodeError> {
         let Some((head, rest)) = buffer.split_first_chunk::<HEAD_BYTES>() else {
@@ -30,14 +30,13 @@ impl Decoder {
         Ok(rest.get(..length).map(|body| (Frame { head, body }, HEAD_BYTES + length)))
     }
 
-    /// The frame that a packet is, as far as its head says. `None`: the packet has another length.
+    /// The frame in a packet. `None`: the packet is longer or shorter than its frame.
     #[inline]
     pub fn packet<'a>(&self, packet: &'a [u8]) -> Result<Option<Frame<'a>>, DecodeError> {
         Ok(self.decode(packet)?.and_then(|(frame, used)| (used == packet.len()).then_some(frame)))
     }
 
-    /// How many bytes a buffer must hold for the frame that it begins with; `None` while its head
-    /// is not whole.
+    /// The length in bytes of the first frame in `buffer`; `None`: its head is incomplete.
     pub fn needs(&self, buffer: &[u8]) -> Result<Option<usize>, DecodeError> {
         match buffer.first_chunk::<HEAD_BYTES>() {
             Some(head) => Ok(Some(HEAD_BYTES + self.head(head)?.length as usize)),

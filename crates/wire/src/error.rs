@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What ends a session, what refuses a command, what makes bytes no frame.
+//! Errors: of a session, of a command, of the decoder.
 
 use crate::{HeadError, Kind, StreamId};
 
@@ -12,57 +12,57 @@ pub mod codes {
     pub const PROTOCOL: u16 = 1;
     /// The other side sent more than it had credit for.
     pub const CREDIT: u16 = 2;
-    /// The other side asked for more answers than are kept, without reading them.
+    /// The peer demands answers and does not read them.
     pub const FLOOD: u16 = 3;
     /// A deadline passed.
     pub const TIMEOUT: u16 = 4;
-    /// The two sides speak different versions.
+    /// The two sides have different versions.
     pub const VERSION: u16 = 5;
-    /// Nothing new is begun any more.
+    /// The session is draining: nothing new begins.
     pub const DRAINING: u16 = 6;
     /// More than a limit allows.
     pub const LIMIT: u16 = 7;
-    /// The first number that is the application's.
+    /// The first code of the application.
     pub const APPLICATION: u16 = 256;
 }
 
-/// Why bytes are no frame. The connection cannot be read any further.
+/// Why bytes are not a frame. The connection cannot be read any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The kind is not known.
     #[error(transparent)]
     Head(#[from] HeadError),
-    /// The body is longer than is taken.
-    #[error("a frame's body of {bytes} bytes, where at most {bytes_max} are taken")]
+    /// The body is longer than the limit.
+    #[error("frame body of {bytes} bytes, the limit is {bytes_max}")]
     TooLong {
-        /// What the head says.
+        /// Its length in the head.
         bytes: u32,
-        /// What is taken.
+        /// The limit.
         bytes_max: u32,
     },
 }
 
-/// Why a session is over. Except for [`SessionError::Closed`] a `Close` that says why is queued:
+/// Why a session is over. Except for [`SessionError::Closed`] a `Close` with the reason is queued:
 /// transmit it, then drop the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// It was over already: nothing more comes of it.
+    /// The session was over before.
     #[error("the session is closed")]
     Closed,
-    /// The other side speaks another version: no use to connect again.
-    #[error("the other side speaks version {0} of the protocol, here it is 2")]
+    /// The peer has another version: another attempt fails too.
+    #[error("the peer has version {0} of the protocol, expected 2")]
     Version(u32),
-    /// The other side broke the protocol: its program is at fault.
+    /// The peer violated the protocol: a defect of its program.
     #[error("{kind:?} frame: {rule}")]
     Protocol {
         /// In which frame.
         kind: Kind,
-        /// The rule that was broken.
+        /// The violation.
         rule: &'static str,
     },
-    /// A frame names a stream that never was: the other side's program is at fault.
+    /// A frame names a stream that was never opened: a defect of the peer.
     #[error("{kind:?} frame for stream {stream}, which is not open")]
     UnknownStream {
         /// In which frame.
@@ -70,40 +70,40 @@ pub enum SessionError {
         /// The stream.
         stream: StreamId,
     },
-    /// The other side sent more than it was granted: its program is at fault, or means harm.
+    /// The peer sent more than its credit: a defect, or an attack.
     #[error("stream {stream}: an element of {bytes} bytes beyond the credit granted")]
     CreditExceeded {
         /// The stream.
         stream: StreamId,
-        /// The element that was too much.
+        /// Length of the element in bytes.
         bytes: u32,
     },
-    /// A limit that the other side was told of is exceeded.
+    /// The peer exceeded a limit that was announced to it.
     #[error("{kind:?} frame: more than the {limit} {what} allowed")]
     LimitExceeded {
         /// In which frame.
         kind: Kind,
-        /// What there is too much of.
+        /// What the limit counts.
         what: &'static str,
         /// The limit.
         limit: u64,
     },
-    /// The other side wants answers and does not read them: it means harm, or hangs.
-    #[error("the other side lets {0} pile up")]
+    /// The peer demands answers and does not read them: it hangs, or attacks.
+    #[error("the peer demands {0} and reads no answers")]
     Flood(&'static str),
-    /// No hello or welcome came in time: what is there does not speak this protocol, or hangs.
+    /// No hello or welcome in time: the peer has another protocol, or hangs.
     #[error("no greeting within {0} ms")]
     HandshakeTimeout(u64),
-    /// The other side answers no ping: take it for dead.
+    /// No answer to a ping in time: the peer counts as dead.
     #[error("no answer to a ping within {0} ms")]
     PeerSilent(u64),
-    /// What was open when draining began did not end in time.
+    /// Streams or requests were open at the end of `Limits::drain_ms`.
     #[error("streams or requests were still open {0} ms after draining began")]
     DrainTimeout(u64),
 }
 
 impl SessionError {
-    /// The code that the other side is told.
+    /// The code of the `Close` that is sent for it.
     #[must_use]
     pub const fn code(&self) -> u16 {
         match self {
@@ -119,21 +119,21 @@ impl SessionError {
     }
 }
 
-/// Why a command was not carried out. Nothing has changed; nothing was sent.
+/// Why a command was refused. It had no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The other side has granted no room: wait for `Event::Credit`. No round trip was needed.
+    /// No credit of the peer is left: wait for `Event::Credit`.
     #[error("no credit")]
     NoCredit,
     /// The stream's queue or the session's is full: wait until `transmit` has emptied it.
     #[error("the queue is full")]
     Full,
-    /// Longer than the other side takes: it can never be sent.
-    #[error("longer than the other side takes")]
+    /// Longer than the peer accepts: it can never be sent.
+    #[error("longer than the peer accepts")]
     TooLong,
-    /// As many are open as may be: wait until one has ended.
-    #[error("as many are open as may be")]
+    /// The limit of open ones is reached: wait until one has ended.
+    #[error("the limit of open ones is reached")]
     TooMany,
     /// This direction of the stream has ended.
     #[error("the stream has ended")]
@@ -141,22 +141,22 @@ pub enum Refused {
     /// The stream has not been accepted yet, or has been already.
     #[error("the stream is not in a state for this")]
     State,
-    /// There is no such stream any more.
+    /// No such stream, or it has ended.
     #[error("no such stream")]
     UnknownStream,
-    /// There is no such request, or it has been answered.
+    /// No such request, or it has been answered.
     #[error("no such request")]
     UnknownRequest,
-    /// No element of this number is in question.
+    /// No element of this number is unacknowledged.
     #[error("no such element")]
     UnknownElement,
-    /// There is no such region, or there is one already.
-    #[error("no such region, or it is known already")]
+    /// No such region, or it was announced before.
+    #[error("no such region, or it was announced before")]
     Region,
-    /// One of the two sides is draining: nothing new is begun.
+    /// One of the sides is draining: nothing new begins.
     #[error("draining")]
     Draining,
-    /// The greeting is not over: wait for `Event::Ready`.
+    /// The handshake is not complete: wait for `Event::Ready`.
     #[error("the session is not ready")]
     NotReady,
     /// The session is over.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a session tells its application: at most one event for a frame.
+//! Events of a session for its application: at most one for each frame.
 
 use std::ops::Deref;
 
@@ -10,9 +10,9 @@ use crate::{Credit, PeerLimits, Priority, StreamId};
 /// An element, or a returned one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// It came in one frame and lies in the caller's buffer.
+    /// One frame, in the caller's buffer.
     Borrowed(&'a [u8]),
-    /// It came in pieces and was put together.
+    /// Assembled from pieces.
     Owned(Bytes),
 }
 
@@ -20,21 +20,21 @@ pub enum Body<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The greeting is over; commands are taken from now on.
+    /// The handshake is complete; commands are accepted from now on.
     Ready {
-        /// What the other side takes.
+        /// What the peer accepts.
         peer: PeerLimits,
     },
-    /// A question. Answer it with `reply`, exactly once.
+    /// A request of the peer. Answer it with `reply`, exactly once.
     Request {
         /// Its number.
         request: u64,
-        /// What is asked.
+        /// The operation.
         operation: u16,
         /// The arguments.
         body: &'a [u8],
     },
-    /// The answer to a request of ours.
+    /// The reply to a request of this side.
     Reply {
         /// Its number.
         request: u64,
@@ -43,47 +43,47 @@ pub enum Event<'a> {
         /// The answer.
         body: &'a [u8],
     },
-    /// The answer to this request is not wanted any more. It is still owed.
+    /// The peer no longer needs the reply to this request. Reply all the same.
     Cancelled {
         /// Its number.
         request: u64,
     },
-    /// News without a question.
+    /// A message without a request.
     Notice {
-        /// What kind of news.
+        /// Its kind.
         code: u16,
-        /// Of which thing.
+        /// Its subject.
         of: u64,
-        /// The news.
+        /// The content.
         body: &'a [u8],
     },
-    /// The other side opened a stream: `accept` or `refuse` it.
+    /// The peer opened a stream: `accept` or `refuse` it.
     Opened {
         /// The stream.
         stream: StreamId,
-        /// What it is for.
+        /// The service.
         service: u16,
-        /// How urgent it is.
+        /// Its priority class.
         priority: Priority,
-        /// What may be sent on it at once, when accepted.
+        /// What may be sent on it once it is accepted.
         credit: Credit,
-        /// The name of what is wanted.
+        /// The name of what is to be opened.
         name: &'a [u8],
     },
-    /// A stream of ours was accepted.
+    /// The peer accepted a stream of this side.
     Accepted {
         /// The stream.
         stream: StreamId,
-        /// What was opened.
+        /// A description of what was opened.
         info: &'a [u8],
     },
-    /// An element came, whole.
+    /// A whole element.
     Element {
         /// The stream.
         stream: StreamId,
-        /// Its number there; each greater than the one before.
+        /// Its number; each is greater than the one before.
         sequence: u64,
-        /// As they were sent, without `MORE`.
+        /// As sent, without `MORE`.
         flags: u8,
         /// The element.
         body: Body<'a>,
@@ -93,79 +93,79 @@ pub enum Event<'a> {
         /// The stream.
         stream: StreamId,
     },
-    /// All elements up to this one have been accepted, except those nacked or returned before.
+    /// The peer accepted all elements up to this one, except those nacked or returned before.
     Acked {
         /// The stream.
         stream: StreamId,
         /// The last of them.
         upto: u64,
     },
-    /// An element was not accepted.
+    /// The peer did not accept an element.
     Nacked {
         /// The stream.
         stream: StreamId,
         /// Its number.
         sequence: u64,
-        /// Why.
+        /// The reason.
         code: u16,
     },
-    /// The other side wants an element back that was not acked. Answer with `ack` or `nack`.
+    /// The peer withdraws an unacknowledged element. Answer with `ack` or `nack`.
     Withdraw {
         /// The stream.
         stream: StreamId,
         /// Its number.
         sequence: u64,
     },
-    /// An element that nobody took comes back. The session has checked that it was sent, and that
-    /// no more come back than were sent; which one it is, the number says.
+    /// The peer returns an undelivered element. The session has checked that its number was sent, and
+    /// that no more are returned than were sent.
     Returned {
         /// The stream.
         stream: StreamId,
         /// Its number.
         sequence: u64,
-        /// As it was sent.
+        /// As sent.
         flags: u8,
         /// The element.
         body: Body<'a>,
     },
-    /// The other side took credit back. The session has answered already.
+    /// The peer revoked credit. The session has answered already.
     Revoke {
         /// The stream.
         stream: StreamId,
-        /// So many elements fewer may be sent.
+        /// Elements revoked.
         messages: u32,
-        /// And so many bytes.
+        /// Bytes revoked.
         bytes: u64,
     },
-    /// The answer to `revoke`. What was asked and is not in it has been sent already: it comes, or
-    /// has come.
+    /// The answer to `revoke`. The difference between `asked` and `taken` was spent: those elements
+    /// have arrived or are in flight.
     Revoked {
         /// The stream.
         stream: StreamId,
-        /// What was asked for, over all calls of `revoke` that this answers.
+        /// The sum over all calls of `revoke` that this answers.
         asked: Credit,
-        /// What was taken back.
+        /// What was revoked.
         taken: Credit,
     },
-    /// The other side sends no more elements on the stream.
+    /// The peer half-closed the stream: no more elements arrive.
     Ended {
         /// The stream.
         stream: StreamId,
-        /// Why.
+        /// The reason.
         code: u16,
-        /// In words.
+        /// Its text.
         why: &'a [u8],
     },
-    /// The stream is over in both directions. What was queued on it is gone.
+    /// The stream is over in both directions. Its send queue was dropped.
     Reset {
         /// The stream.
         stream: StreamId,
-        /// Why.
+        /// The reason.
         code: u16,
-        /// In words.
+        /// Its text.
         why: &'a [u8],
     },
-    /// Memory for descriptors was announced. Its file descriptor came beside the frame.
+    /// The peer announced memory for descriptors. Its file descriptor arrived beside the frame.
     Region {
         /// Its number.
         region: u32,
@@ -174,14 +174,14 @@ pub enum Event<'a> {
         /// Its length in bytes.
         bytes: u64,
     },
-    /// A region of the other side is no more.
+    /// The peer took a region back.
     Unregion {
         /// Its number.
         region: u32,
         /// Its generation.
         generation: u32,
     },
-    /// A block of a region of ours is free again.
+    /// The peer released a block of a region of this side.
     Release {
         /// The region's number.
         region: u32,
@@ -190,21 +190,21 @@ pub enum Event<'a> {
         /// Where the block begins.
         offset: u64,
     },
-    /// The other side begins nothing new and wants nothing new begun.
+    /// The peer is draining: neither side begins anything new.
     Draining,
-    /// All that was open when `drain` was called has ended: `close`.
+    /// All streams and requests have ended since `drain`: call `close`.
     Drained,
-    /// The other side closed the session.
+    /// The peer closed the session.
     Closed {
-        /// Why.
+        /// The reason.
         code: u16,
-        /// In words.
+        /// Its text.
         why: &'a [u8],
     },
 }
 
 impl Body<'_> {
-    /// The element in memory of its own. Copies only what was borrowed.
+    /// The element in owned memory. Copies only what was borrowed.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self {

@@ -9,8 +9,8 @@
 //!            u32     u8     u8      u16     u32       u32         u64        `length` bytes
 //! ```
 //!
-//! Little-endian. What `code`, `aux` and `sequence` mean, each [`Kind`] says. Hot kinds need no more
-//! than the head; a body is an element, or text, or attributes, never a second head.
+//! Little-endian. [`Kind`] defines `code`, `aux` and `sequence` of each kind. Frequent kinds have no
+//! body; a body is an element, text or attributes, never a second head.
 
 /// Bytes of a head.
 pub const HEAD_BYTES: usize = 24;
@@ -24,23 +24,23 @@ pub struct Head {
     pub kind: Kind,
     /// See [`flags`].
     pub flags: u8,
-    /// A status, a reason or an operation, by the kind.
+    /// A status, a reason or an operation, by kind.
     pub code: u16,
-    /// The stream that it is of; 0: the session.
+    /// The stream; 0: the session.
     pub stream: u32,
-    /// By the kind.
+    /// Meaning by kind.
     pub aux: u32,
-    /// A sequence number or a request's, by the kind.
+    /// The number of an element or of a request, by kind.
     pub sequence: u64,
 }
 
 /// Bits of [`Head::flags`].
 pub mod flags {
-    /// The element goes on in the stream's next [`Kind::Data`](super::Kind::Data).
+    /// The element continues in the stream's next [`Kind::Data`](super::Kind::Data).
     pub const MORE: u8 = 1;
     /// The body is a descriptor of an announced region instead of an element.
     pub const DESCRIPTOR: u8 = 2;
-    /// To be accepted at once or not at all.
+    /// Accept at once or not at all.
     pub const TRY: u8 = 4;
 }
 
@@ -49,55 +49,54 @@ pub mod flags {
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Kind {
-    /// First, from who connected: `aux` is the version, the body attributes with limits.
+    /// The first frame of the client: `aux` is the version, the body has the limits as attributes.
     Hello = 1,
-    /// The answer to it, made alike.
+    /// The answer of the server, with the same fields.
     Welcome = 2,
-    /// `sequence` comes back in a pong.
+    /// Its `sequence` is repeated in a pong.
     Ping = 3,
     /// The answer to a ping.
     Pong = 4,
-    /// No new streams and requests; what is open may end in peace.
+    /// No new streams and requests; open ones may finish.
     Drain = 5,
-    /// The session is over: `code` says why, the body in words.
+    /// The session is over: `code` is the reason, the body its text.
     Close = 6,
 
     /// `sequence` is the request's number, `code` its operation, the body its arguments.
     Request = 16,
     /// The answer: the same `sequence`; `code` is 0 or an error's number.
     Reply = 17,
-    /// The answer to `sequence` is no longer wanted. It is still answered, once.
+    /// The reply to `sequence` is no longer needed. It is still sent, once.
     Cancel = 18,
-    /// News without a question: `code` says of what, `sequence` of which.
+    /// A message without a request: `code` is its kind, `sequence` its subject.
     Notice = 19,
 
     /// A new stream: `code` is the service, `aux` messages and `sequence` bytes of first credit for
     /// the other side, `flags` its priority, the body its name.
     Open = 32,
-    /// Its answer: `aux` and `sequence` are first credit, the body tells of what was opened.
+    /// Its answer: `aux` and `sequence` are the first credit, the body describes what was opened.
     Accept = 33,
     /// An element, or a piece of one; `sequence` is its number in the stream, from 1, and `aux` how
     /// many bytes of it follow in further pieces.
     Data = 34,
     /// `aux` more messages and `sequence` more bytes may be sent. Stream 0: bytes over all streams.
     Credit = 35,
-    /// Everything up to number `sequence` has been accepted.
+    /// All elements up to `sequence` were accepted.
     Ack = 36,
-    /// Number `sequence` was not accepted: `code` says why.
+    /// Element `sequence` was not accepted: `code` is the reason.
     Nack = 37,
-    /// Takes number `sequence` back, unless it was accepted. Answered by an ack or a nack.
+    /// Withdraws element `sequence` unless it was accepted. Answered by an ack or a nack.
     Withdraw = 38,
-    /// An element that was received and that nobody took goes back; it was number `sequence`. In
-    /// pieces as `Data` is.
+    /// Returns the undelivered element `sequence` to its sender, in pieces as `Data`.
     Return = 39,
-    /// Takes back up to `aux` messages and `sequence` bytes of credit.
+    /// Revokes up to `aux` messages and `sequence` bytes of credit.
     Revoke = 40,
-    /// The answer: `aux` messages and `sequence` bytes of credit were taken back.
+    /// The answer: `aux` messages and `sequence` bytes of credit were revoked.
     Revoked = 41,
-    /// Nothing more will be sent on the stream: `code` and the body say why.
+    /// The sender half-closes the stream: `code` is the reason, the body its text.
     End = 42,
-    /// The stream is over in both directions, at once: `code` and the body say why. Answered by a
-    /// reset.
+    /// The stream is over in both directions, at once: `code` is the reason, the body its text.
+    /// Answered by a reset.
     Reset = 43,
 
     /// Memory for descriptors: `stream` is its number, `aux` its generation, `sequence` its bytes.
@@ -109,7 +108,7 @@ pub enum Kind {
     Release = 50,
 }
 
-/// Why 24 bytes are no head.
+/// Why 24 bytes are not a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadError {
@@ -200,7 +199,7 @@ impl Head {
     }
 }
 
-/// A frame as it lies in somebody's memory.
+/// A frame in the caller's buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// Its head; `length` is the body's.
@@ -209,7 +208,7 @@ pub struct Frame<'a> {
     pub body: &'a [u8],
 }
 
-/// Where frames go that are to be sent.
+/// A destination of frames.
 pub trait Outlet {
     /// Takes a frame, whole or not at all. `head.length` is the body's length.
     fn put(&mut self, head: &Head, body: &[u8]) -> Result<(), Full>;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Names of things in a session: whose side, which stream, how urgent, how much credit.
+//! Identifiers in a session: role, stream, priority, credit.
 //!
 //! ```text
 //!   bit 31            17 16               1   0
@@ -8,17 +8,17 @@
 //!       └───────────────┴──────────────────┴─────┘
 //! ```
 //!
-//! The index is a place in the opener's table. The generation is never 0, and another one each time
-//! that the place is used again: an old number does not reach a new stream.
+//! The index is a slot of the opener's table. The generation is never 0 and changes each time the slot
+//! is reused: a stale number never names a new stream.
 
 use std::fmt;
 
 /// Which end of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// It connected, and says hello first.
+    /// The side that connected: it sends the hello.
     Client,
-    /// It was connected to.
+    /// The side that accepted the connection.
     Server,
 }
 
@@ -26,21 +26,21 @@ pub enum Role {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(u32);
 
-/// How urgent a stream's elements are. A more urgent class goes first, always; within a class the
-/// streams share by bytes.
+/// The priority class of a stream's elements. A higher class is always sent first; streams of one
+/// class share the session by bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[repr(u8)]
 pub enum Priority {
     /// Before all others.
     High = 0,
-    /// Unless there is a reason.
+    /// The default.
     #[default]
     Normal = 1,
-    /// When nothing else is to be sent.
+    /// After all others.
     Low = 2,
 }
 
-/// What the other side may send on a stream.
+/// What a side may send on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Credit {
     /// Elements.
@@ -49,7 +49,7 @@ pub struct Credit {
     pub bytes: u64,
 }
 
-/// What is left of a stream's credit.
+/// The rest of a stream's credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Left {
     /// Elements.
@@ -62,7 +62,7 @@ const INDEX_BITS: u32 = 16;
 const INDEX_SHIFT: u32 = 1;
 const GENERATION_SHIFT: u32 = INDEX_SHIFT + INDEX_BITS;
 
-/// Streams that one side can have opened at once, whatever the limits say.
+/// The most streams of one side that the number's bits can name.
 pub(crate) const STREAMS_MAX: u32 = 1 << INDEX_BITS;
 /// The largest generation.
 pub(crate) const GENERATION_MAX: u32 = u32::MAX >> GENERATION_SHIFT;
@@ -79,19 +79,19 @@ impl Role {
 }
 
 impl StreamId {
-    /// The stream of this number, as it stands in a frame's head.
+    /// From the number in a frame's head.
     #[must_use]
     pub const fn from_number(number: u32) -> Self {
         Self(number)
     }
 
-    /// As it stands in a frame's head.
+    /// The number in a frame's head.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
     }
 
-    /// Who opened it.
+    /// The side that opened it.
     #[must_use]
     pub const fn opener(self) -> Role {
         if self.0 & 1 == 0 { Role::Client } else { Role::Server }
@@ -105,8 +105,7 @@ impl StreamId {
         Self(generation << GENERATION_SHIFT | (index & (STREAMS_MAX - 1)) << INDEX_SHIFT | by)
     }
 
-    /// The place in the opener's table: below its limit of streams, and used again after the
-    /// stream.
+    /// The slot in the opener's table: below its limit of streams, reused after the stream.
     #[must_use]
     pub const fn index(self) -> u32 {
         self.0 >> INDEX_SHIFT & (STREAMS_MAX - 1)
@@ -150,10 +149,10 @@ impl Priority {
 }
 
 impl Credit {
-    /// None: the other side waits for a grant.
+    /// Nothing may be sent until a grant.
     pub const NONE: Self = Self { messages: 0, bytes: 0 };
 
-    /// So many elements and bytes.
+    /// Elements and bytes.
     #[must_use]
     pub const fn new(messages: u32, bytes: u64) -> Self {
         Self { messages, bytes }

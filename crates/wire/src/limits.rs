@@ -1,62 +1,59 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Every limit of a session, with its unit.
 //!
-//! One side's [`Limits`] say what it takes and keeps. What the other side must know of them travels
-//! in the hello or the welcome ([`PeerLimits`]); nobody has to guess where a bound is.
+//! [`Limits`] bound what one side accepts and keeps. Those that bind the peer are sent to it in the
+//! hello or the welcome ([`PeerLimits`]).
 
 use crate::{HEAD_BYTES, ids::STREAMS_MAX};
 
-/// What a session takes, keeps and waits for. [`Limits::default`] suits programs of one machine.
+/// What a session accepts, keeps and waits for. [`Limits::default`] suits programs of one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest body of a frame that is taken; also the longest piece that an element is sent
-    /// in.
+    /// The longest body of a frame that is accepted, in bytes; also the longest piece of an element
+    /// that is sent.
     pub frame_body_bytes_max: u32,
-    /// The longest element that is taken. Never more than `session_credit_bytes`.
+    /// The longest element that is accepted. Never more than `session_credit_bytes`.
     pub element_bytes_max: u32,
-    /// Bytes of elements that may be under way to this side, half assembled or held by it, over all
-    /// streams. So much memory the other side can make this one use for elements.
+    /// Bytes of elements in flight to this side, partly assembled or held by it, over all streams: the
+    /// most memory that the peer can make this side use for elements.
     pub session_credit_bytes: u64,
-    /// Streams that the other side may have open at once; also how many this side opens. At most
-    /// 65 536.
+    /// Streams that each side may have open at once. At most 65 536.
     pub streams_max: u32,
-    /// Requests of the other side that may be unanswered; also how many this side leaves open.
+    /// Unanswered requests of each side.
     pub requests_max: u32,
-    /// Regions that the other side may have announced; also how many this side announces.
+    /// Announced regions of each side.
     pub regions_max: u32,
     /// Elements that wait to be sent on one stream. At the bound: `Refused::Full`.
     pub stream_queue_messages_max: u32,
     /// Their bytes, over all streams of the session. At the bound: `Refused::Full`.
     pub session_queue_bytes_max: u64,
-    /// Nacks, withdrawals, notices and frames of regions that wait to be sent. At the bound, what
-    /// this side wants to say is `Refused::Full`; what the other side makes it say ends the
-    /// session.
+    /// Nacks, withdrawals, notices and frames of regions that wait to be sent. At the bound a command
+    /// is `Refused::Full`; a frame of the peer that demands one more ends the session.
     pub control_frames_max: u32,
     /// Pings that wait to be answered. One more ends the session.
     pub pongs_max: u32,
-    /// The words of a close, an end or a reset: longer ones are cut.
+    /// Bytes of text in a close, an end or a reset: longer texts are cut.
     pub text_bytes_max: u32,
-    /// Bytes that a stream may send before its neighbour's turn.
+    /// Bytes that a stream may send in one round of the deficit round robin.
     pub quantum_bytes: u32,
     /// From the start to the other side's hello or welcome.
     pub handshake_ms: u64,
-    /// When no frame has come from the other side for so long, or for half of it at least, it is sent
-    /// a ping.
+    /// A ping is sent after the peer was silent for between half of this time and all of it.
     pub keep_alive_ms: u64,
-    /// After so long without an answer to the ping the other side is taken for dead.
+    /// Time without an answer to the ping after which the peer counts as dead.
     pub silence_ms: u64,
-    /// From `drain` until the session ends with whatever is still open.
+    /// From `drain` until the session ends, with streams open or not.
     pub drain_ms: u64,
 }
 
-/// What the other side takes.
+/// What the peer accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerLimits {
     /// The longest body of a frame.
     pub frame_body_bytes_max: u32,
     /// The longest element.
     pub element_bytes_max: u32,
-    /// Bytes of elements under way to it over all streams.
+    /// Bytes of elements in flight to it over all streams.
     pub session_credit_bytes: u64,
     /// Streams that may be opened towards it.
     pub streams_max: u32,
@@ -67,7 +64,7 @@ pub struct PeerLimits {
 }
 
 impl PeerLimits {
-    /// Of another side that was not heard yet.
+    /// Before the handshake.
     pub(crate) const NONE: Self = Self {
         frame_body_bytes_max: 0,
         element_bytes_max: 0,
@@ -78,7 +75,7 @@ impl PeerLimits {
     };
 }
 
-/// The shortest `frame_body_bytes_max` that a side may ask for.
+/// The least `frame_body_bytes_max` that a side may announce.
 pub const FRAME_BODY_BYTES_LEAST: u32 = 256;
 
 impl Default for Limits {
@@ -105,9 +102,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The same limits, brought to where they do not contradict one another: a body can carry a
-    /// hello and any text, an element fits into the session's credit and a turn is worth a fair
-    /// part of a frame.
+    /// The same limits, adjusted until they agree: a body can carry a hello and any text, an element
+    /// fits into the session's credit, and a quantum is at least 1/64 of the longest frame.
     #[must_use]
     pub(crate) fn settled(mut self) -> Self {
         self.frame_body_bytes_max = self.frame_body_bytes_max.max(FRAME_BODY_BYTES_LEAST);
@@ -122,8 +118,8 @@ impl Limits {
         self
     }
 
-    /// What the other side is told.
-    pub(crate) const fn told(&self) -> PeerLimits {
+    /// What is sent to the peer.
+    pub(crate) const fn announced(&self) -> PeerLimits {
         PeerLimits {
             frame_body_bytes_max: self.frame_body_bytes_max,
             element_bytes_max: self.element_bytes_max,

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Whose turn it is to send: lists of streams for each class of priority.
+//! The scheduler of streams: for each priority class a list of those that can send.
 //!
 //! ```text
-//!              turn's over                         no session credit for its next element
+//!              quantum used up                     no session credit for its next element
 //!             ┌─────────┐
 //!   has ───▶ [ in turn …  ] ───────────────────────────▶ [ waiting … ]
-//!   something      │    ▲                                      │
+//!   elements       │    ▲                                      │
 //!                  ▼    └──────────────────────────────────────┘
-//!             nothing left          credit came: its element is paid for
+//!             queue empty           credit arrived and is reserved for its element
 //! ```
 //!
-//! The most urgent class that has something goes first. Within a class: deficit round robin
-//! (Shreedhar and Varghese, 1995). A stream whose turn it is gets its quantum of bytes and sends
-//! while the next piece fits into what it has; then the next one. Work for each piece is O(1): a
-//! piece takes at most 64 turns (the quantum's least, see `Limits::quantum_bytes`).
+//! The highest class that is not empty is served first. Within a class: deficit round robin
+//! (Shreedhar and Varghese, 1995). In its round a stream gets a quantum of bytes and sends while the
+//! next piece fits into its deficit. Work for each piece is O(1): a piece takes at most 64 rounds (by
+//! the least quantum, see `Limits::quantum_bytes`).
 //!
-//! 1. A stream is in one list at most, if it has something to send.
-//! 2. An element that has begun waits for nothing: it was paid for as a whole. So those that wait
-//!    for session credit never stand in the way of what will bring it.
-//! 3. Who waits is served in order, the more urgent class first, and nobody of the same class or a
-//!    less urgent one passes by: long elements do not starve.
-//! 4. Streams that end by force leave a dead entry. When those are the greater part they are swept
-//!    out, so the lists are never longer than twice the streams, plus 128.
+//! 1. A stream is in at most one list, and only if its queue is not empty.
+//! 2. An element that has begun does not wait: its credit was spent as a whole. So streams that wait
+//!    for session credit never block the elements whose delivery will return it.
+//! 3. Streams that wait are served in order, the higher class first, and no stream of the same class or
+//!    a lower one overtakes them: long elements do not starve.
+//! 4. A stream that is reset leaves a dead entry. When these are the majority they are removed, so the
+//!    lists have at most twice as many entries as there are streams, plus 128.
 
 use std::collections::VecDeque;
 
@@ -56,7 +56,7 @@ impl Ready {
         }
     }
 
-    /// The stream whose turn it is in this class, and whether it is alone there.
+    /// The first stream of this class, and whether it is the only one.
     #[inline]
     pub(crate) fn front(&self, class: usize) -> Option<(StreamId, bool)> {
         let list = self.in_turn.get(class)?;
@@ -73,7 +73,7 @@ impl Ready {
         self.in_turn.get_mut(class)?.pop_front()
     }
 
-    /// The stream whose turn it is waits for session credit.
+    /// Moves the first stream to those that wait for session credit.
     pub(crate) fn park(&mut self, class: usize) {
         let id = self.pop(class);
         if let (Some(id), Some(list)) = (id, self.waiting.get_mut(class)) {
@@ -81,50 +81,50 @@ impl Ready {
         }
     }
 
-    /// Nobody has anything to send, in any class, or waits.
+    /// No stream has elements to send.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         let [high, normal, low] = &self.in_turn;
-        high.is_empty() & normal.is_empty() & low.is_empty() & self.nobody_waits()
+        high.is_empty() & normal.is_empty() & low.is_empty() & self.none_waits()
     }
 
-    /// Nobody waits for session credit, in any class.
+    /// No stream waits for session credit.
     #[inline]
-    pub(crate) fn nobody_waits(&self) -> bool {
+    pub(crate) fn none_waits(&self) -> bool {
         let [high, normal, low] = &self.waiting;
         high.is_empty() & normal.is_empty() & low.is_empty()
     }
 
-    /// Who has waited longest in this class.
+    /// The stream of this class that has waited longest.
     #[inline]
     pub(crate) fn waiting(&self, class: usize) -> Option<StreamId> {
         self.waiting.get(class)?.front().copied()
     }
 
-    /// Who has waited longest waits no more.
+    /// Removes the stream of this class that has waited longest.
     pub(crate) fn pop_waiting(&mut self, class: usize) -> Option<StreamId> {
         self.waiting.get_mut(class)?.pop_front()
     }
 
-    /// Somebody of this class or a more urgent one waits for session credit.
+    /// Whether a stream of this class or a higher one waits for session credit.
     #[inline]
     pub(crate) fn anyone_waits(&self, priority: Priority) -> bool {
         self.waiting.iter().take(priority as usize + 1).any(|list| !list.is_empty())
     }
 
-    /// A dead entry has been popped.
+    /// A dead entry was removed.
     pub(crate) fn buried(&mut self) {
         self.dead = self.dead.saturating_sub(1);
     }
 
-    /// No stream of this class or a more urgent one has anything to send.
+    /// No stream of this class or a higher one has elements to send.
     #[inline]
     pub(crate) fn is_free(&self, priority: Priority) -> bool {
         let empty = self.in_turn.iter().take(priority as usize + 1).all(VecDeque::is_empty);
         empty && !self.anyone_waits(priority)
     }
 
-    /// A listed stream has ended by force. `live` says which ones are still listed.
+    /// A listed stream was reset. `live`: whether a stream is still listed.
     pub(crate) fn forget(&mut self, live: impl Fn(StreamId) -> bool) {
         self.dead += 1;
         if self.dead > DEAD_LEAST && self.dead * 2 > self.len() {
@@ -140,12 +140,12 @@ impl Ready {
         self.in_turn.iter().chain(&self.waiting).map(VecDeque::len).sum()
     }
 
-    /// Nobody is listed any more, and the memory is let go.
+    /// Removes all entries and frees the memory.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// Nobody is listed any more.
+    /// Removes all entries.
     pub(crate) fn renew(&mut self) {
         self.in_turn.iter_mut().chain(&mut self.waiting).for_each(VecDeque::clear);
         self.dead = 0;

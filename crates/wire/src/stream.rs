@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One stream, as one side of the session knows it.
+//! One stream, on one side of the session.
 //!
 //! ```text
 //!   the opener's side                         the other side
@@ -15,18 +15,18 @@
 //!                   └────────▶ gone          (the same machine from here on)
 //! ```
 //!
-//! A `Reset` that comes in Opening, Asked or Live is answered with a `Reset`: phase Echoing until
-//! that has gone, then gone. In Resetting, elements that were under way are counted and dropped.
+//! A `Reset` in Opening, Asked or Live is answered with a `Reset`: phase Echoing until the answer is
+//! sent. In Resetting, elements that were in flight are counted and dropped.
 //!
-//! Each direction, besides:
+//! Each direction:
 //!
 //! ```text
 //!   sending   Going ── end ──▶ Ending (the queue is sent first) ── End sent ──▶ Ended
-//!   receiving Going ────────────────────────────────────────── End came ──▶ Ended
+//!   receiving Going ────────────────────────────────────── End received ──▶ Ended
 //! ```
 //!
-//! Acks, nacks, credit and revocations are of the other direction: they go on after this side's
-//! end, until the other side has ended too.
+//! Acks, nacks, credit and revocations concern the other direction: they may follow this side's end,
+//! until the peer has ended too.
 
 use std::collections::VecDeque;
 
@@ -36,19 +36,19 @@ use crate::{Credit, Left, Priority, assembly::Assembly};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Ours, not accepted yet.
+    /// Opened by this side, not accepted yet.
     Opening,
-    /// The other side's, not accepted yet.
+    /// Opened by the peer, not accepted yet.
     Asked,
     /// Accepted.
     Live,
-    /// We reset it and wait for the answer.
+    /// Reset by this side, not answered yet.
     Resetting,
-    /// The other side reset it and waits for our answer.
+    /// Reset by the peer, our answer not sent yet.
     Echoing,
 }
 
-/// What waits to be sent.
+/// An item of the send queue.
 #[derive(Debug)]
 pub(crate) enum Item {
     Data { sequence: u64, flags: u8, element: Bytes },
@@ -63,63 +63,63 @@ pub(crate) enum Ending {
     Done,
 }
 
-/// This side's elements.
+/// The direction from this side.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) credit: Left,
     /// The number given to the last element.
     pub(crate) numbered: u64,
-    /// The last element all of whose pieces have gone.
+    /// The last element that was sent whole.
     pub(crate) sent: u64,
-    /// The last one acked.
+    /// The last element that the peer acked.
     pub(crate) acked: u64,
-    /// Elements sent, less those returned.
+    /// Elements sent minus elements returned.
     pub(crate) returnable: u64,
     pub(crate) queue: VecDeque<Item>,
     pub(crate) queue_bytes: u64,
-    /// Bytes of the queue's first item that have gone, once it has begun.
+    /// Bytes of the queue's first item that were sent; `None`: it has not begun.
     pub(crate) begun: Option<usize>,
-    /// Session credit that was taken for the queue's first item before its turn has come.
+    /// Session credit reserved for the queue's first item.
     pub(crate) paid: Option<u64>,
-    /// The element that is being sent is wanted back.
+    /// A `Withdraw` follows the element that is being sent.
     pub(crate) withdraw: bool,
     pub(crate) returns_queued: u32,
     pub(crate) ending: Ending,
-    /// Deficit round robin: what it may still send in its turn.
+    /// Deficit round robin: bytes left in this round.
     pub(crate) deficit: u64,
-    /// It has been given its quantum for this turn.
+    /// The quantum of this round was added.
     pub(crate) in_turn: bool,
-    /// It is in its class's list.
+    /// Whether it is in the list of its class.
     pub(crate) listed: bool,
 }
 
-/// The other side's elements.
+/// The direction to this side.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
     pub(crate) granted: Left,
-    /// The last element that began to come.
+    /// The last element of which a piece arrived.
     pub(crate) begun: u64,
-    /// The last one that is whole.
+    /// The last element that arrived whole.
     pub(crate) received: u64,
-    /// Elements received, less those given back.
+    /// Elements received minus elements returned.
     pub(crate) keepable: u64,
     pub(crate) assembly: Option<Assembly>,
     pub(crate) ended: bool,
-    /// The last one that the application acked.
+    /// The last element that the application acked.
     pub(crate) acked: u64,
 }
 
-/// What is to be said about the stream as soon as there is room.
+/// Frames due on the stream, each at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     pub(crate) ack: bool,
     pub(crate) grant: Left,
     pub(crate) revoke: Left,
-    /// What the revocation that is under way asks for.
+    /// The amount of the `Revoke` in flight.
     pub(crate) revoking: Option<Credit>,
     pub(crate) revoked: Option<Credit>,
     pub(crate) reset: Option<(u16, Bytes)>,
-    /// It is in the session's list.
+    /// Whether it is in the session's list of due streams.
     pub(crate) listed: bool,
 }
 
@@ -133,7 +133,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// One with an empty queue.
+    /// A stream that sends from `queue`, which is empty.
     pub(crate) fn new(
         phase: Phase,
         priority: Priority,
@@ -166,18 +166,18 @@ impl Stream {
         }
     }
 
-    /// Nothing will be sent on it any more, by either side.
+    /// Both sides have ended.
     pub(crate) const fn is_over(&self) -> bool {
         self.incoming.ended && matches!(self.outgoing.ending, Ending::Done)
     }
 
-    /// It has been reset, by either side.
+    /// Reset by either side.
     pub(crate) const fn is_reset(&self) -> bool {
         matches!(self.phase, Phase::Resetting | Phase::Echoing)
     }
 
-    /// Lets go of everything but what the other side's frames are still judged by. Says how many
-    /// bytes were queued, and how much session credit was taken and not used.
+    /// Drops everything that later frames of the peer are not checked against. Returns the bytes that
+    /// were queued and the session credit that was reserved.
     pub(crate) fn abandon(&mut self, phase: Phase) -> (u64, u64) {
         self.phase = phase;
         let outgoing = &mut self.outgoing;
@@ -217,7 +217,7 @@ impl Left {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Pays for one element.
+    /// Spends the credit of one element; `false`: not enough.
     #[inline]
     pub(crate) fn pay(&mut self, bytes: u64) -> bool {
         let (Some(messages), Some(bytes)) =
@@ -229,7 +229,7 @@ impl Left {
         true
     }
 
-    /// Takes as much of `asked` as there is.
+    /// Takes at most `asked`.
     pub(crate) fn take(&mut self, asked: Credit) -> Credit {
         let messages = self.messages.min(asked.messages.into());
         let bytes = self.bytes.min(asked.bytes);
@@ -238,7 +238,7 @@ impl Left {
         Credit { messages: messages as u32, bytes }
     }
 
-    /// As much as fits into a frame.
+    /// Takes what fits into a frame.
     pub(crate) fn chunk(&mut self) -> Credit {
         self.take(Credit { messages: u32::MAX, bytes: u64::MAX })
     }

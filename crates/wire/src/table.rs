@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A table of things with numbers: index and generation. O(1), nothing is hashed.
+//! A slab: values named by index and generation. O(1), without hashing.
 //!
 //! ```text
 //!   slots  ┌─────────────┬─────────────┬─────────────┬─ ─
 //!          │ gen 3 value │ gen 7  free │ gen 1 value │
 //!          └─────────────┴─────────────┴─────────────┴─ ─
-//!   free   1 → …      the place that was left first is taken first
+//!   free   1 → …      first freed, first reused
 //! ```
 //!
-//! The side that numbers uses [`Table::insert`], the other one mirrors it with [`Table::admit`].
+//! The side that assigns numbers uses [`Table::insert`], its peer mirrors them with [`Table::admit`].
 //!
-//! 1. A place is used again only with another generation, and after [`SPARE`] others if there may
-//!    be so many: an old number finds nothing.
-//! 2. A mirror grows by one place at a time: memory follows what is really open.
+//! 1. A slot is reused only with another generation, and if the limit allows only after [`SPARE`] others
+//!    are free: a stale number finds nothing.
+//! 2. A mirror grows by one slot at a time: its memory follows the peak of open values.
 
 use std::collections::VecDeque;
 
-/// Free places that are left alone before one is used again.
+/// Free slots that are kept before one is reused.
 const SPARE: usize = 64;
 
 pub(crate) struct Table<T> {
@@ -31,14 +31,14 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-/// Why a number of the other side cannot be.
+/// Why a number of the peer is not admitted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Misfit {
     TooMany,
     Taken,
 }
 
-/// Whether a number that finds nothing once found something.
+/// Whether a number without a value was in use before.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     Stale,
@@ -50,19 +50,19 @@ impl<T> Table<T> {
         Self { slots: Vec::new(), free: VecDeque::new(), used: 0, generation_max }
     }
 
-    /// Takes everything out and forgets all numbers, but keeps the memory.
+    /// Removes all values and numbers and keeps the allocation.
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
         self.free.clear();
         self.used = 0;
     }
 
-    /// How many are there.
+    /// The number of values.
     pub(crate) const fn len(&self) -> usize {
         self.used
     }
 
-    /// Puts a value into a free place, unless there are `max` already.
+    /// Inserts a value into a free slot, unless `max` are in use.
     pub(crate) fn insert(&mut self, max: u32, make: impl FnOnce(u32, u32) -> T) -> Option<u32> {
         let max = max as usize;
         if self.used >= max {

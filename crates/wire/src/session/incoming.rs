@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Frames in: the streams'.
+//! Received frames of streams.
 
 use super::{
     Session,
@@ -22,8 +22,8 @@ impl Session {
         let priority = Priority::from_number(head.flags);
         let priority = priority.ok_or(broken(kind, "an unknown priority"))?;
         let credit = Credit { messages: head.aux, bytes: head.sequence };
-        let spare = &mut self.spare;
-        let make = || Stream::new(Phase::Asked, priority, credit, Credit::NONE, spare.take());
+        let pool = &mut self.pool;
+        let make = || Stream::new(Phase::Asked, priority, credit, Credit::NONE, pool.take());
         let max = self.limits.streams_max;
         self.streams.peer.admit(max, id.index(), id.generation(), make).map_err(|misfit| {
             match misfit {
@@ -35,7 +35,7 @@ impl Session {
         })?;
         self.ready.reserve(priority, self.streams());
         if self.drain.here {
-            self.turn_away(id);
+            self.refuse_draining(id);
             return Ok(None);
         }
         Ok(Some(Event::Opened { stream: id, service: head.code, priority, credit, name }))
@@ -50,7 +50,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(id) else {
             return Err(SessionError::UnknownStream { kind, stream: id });
         };
-        // An end is the last that a side sends of elements: nothing of them crosses with anything.
+        // Elements precede the end, in order: none can cross with it.
         if stream.incoming.ended {
             return Err(broken(kind, "an element after the end"));
         }
@@ -110,7 +110,7 @@ impl Session {
         }))
     }
 
-    /// Everything else about a stream that exists.
+    /// All other frames of a stream that exists.
     #[inline]
     pub(super) fn of_stream<'a>(&mut self, head: &Head, body: &'a [u8]) -> Received<'a> {
         let kind = head.kind;
@@ -161,7 +161,7 @@ impl Session {
                 if sequence > stream.incoming.received {
                     return Err(broken(kind, "an element that was not sent"));
                 }
-                // An ack that is under way is the answer.
+                // An ack that is in flight is the answer.
                 let open = sequence > stream.incoming.acked;
                 Ok(open.then_some(Event::Withdraw { stream: id, sequence }))
             }
@@ -221,18 +221,18 @@ impl Session {
             return Err(broken(Kind::End, "before the stream was accepted"));
         }
         incoming.ended = true;
-        let heard = !stream.is_reset();
+        let is_live = !stream.is_reset();
         if stream.is_over() {
             self.remove(id);
         }
-        Ok(heard.then_some(Event::Ended { stream: id, code: head.code, why }))
+        Ok(is_live.then_some(Event::Ended { stream: id, code: head.code, why }))
     }
 
     /// ```text
-    ///   phase                 our Reset gone?   then
-    ///   Opening, Asked, Live  –                 Echoing: ours is due, then gone; the event
+    ///   phase                 our Reset sent?   then
+    ///   Opening, Asked, Live  –                 Echoing: ours is due, then removed; the event
     ///   Resetting             no                Echoing: the one that is due is the answer
-    ///   Resetting             yes               gone
+    ///   Resetting             yes               removed
     ///   Echoing               –                 a second reset: an error
     /// ```
     fn reset_came<'a>(&mut self, id: StreamId, head: &Head, why: &'a [u8]) -> Received<'a> {
@@ -251,7 +251,7 @@ impl Session {
             Phase::Opening | Phase::Asked | Phase::Live => {}
         }
         stream.incoming.ended = true;
-        self.put_down(id, Phase::Echoing, head.code, bytes::Bytes::new());
+        self.abort(id, Phase::Echoing, head.code, bytes::Bytes::new());
         Ok(Some(Event::Reset { stream: id, code: head.code, why }))
     }
 }

@@ -3,36 +3,36 @@
 //!
 //! | file          | what                                                        |
 //! |---------------|-------------------------------------------------------------|
-//! | `mod.rs`      | the session's own life: greeting, draining, closing; queries |
+//! | `mod.rs`      | life cycle: handshake, draining, closing; queries           |
 //! | `requests.rs` | commands: requests, replies, notices                        |
 //! | `streams.rs`  | commands: streams, elements, credit, acks                   |
 //! | `regions.rs`  | commands: regions of memory                                 |
-//! | `receive.rs`  | frames in: the session's and the requests'                  |
-//! | `incoming.rs` | frames in: the streams'                                     |
-//! | `transmit.rs` | frames out                                                  |
+//! | `receive.rs`  | received frames: of the session and of requests             |
+//! | `incoming.rs` | received frames: of streams                                 |
+//! | `transmit.rs` | sending                                                     |
 //! | `time.rs`     | deadlines                                                   |
-//! | `unsent.rs`   | elements that were queued when their stream was over        |
+//! | `unsent.rs`   | elements in the send queue of a stream that is over         |
 //!
 //! ```text
-//!              hello/welcome came                  close, or an error        Close sent
+//!              hello/welcome received              close, or an error        Close sent
 //!   ┌──────────┐ ───────────▶ ┌──────┐ ───────────▶ ┌─────────┐ ───────────▶ ┌────────┐
 //!   │ Greeting │              │ Open │              │ Closing │              │ Closed │
 //!   └──────────┘ ─────┐       └──────┘ ───┐         └─────────┘              └────────┘
-//!                     │                   │  Close came                           ▲
+//!                     │                   │  Close received                       ▲
 //!                     └───────────────────┴───────────────────────────────────────┘
 //! ```
 //!
-//! Draining is not a state of its own: from either side's `Drain` on nothing new is begun, and what
-//! is open goes on in `Open` until it has ended.
+//! Draining is not a state: after the `Drain` of either side nothing new begins, and open streams and
+//! requests continue in `Open` until they end.
 //!
 //! Invariants:
 //!
-//! 1. What the other side makes this one keep is bounded by [`Limits`]: streams and requests by
-//!    their tables, elements by credit, half-assembled ones by the session's credit, answers by one
-//!    field for each stream and one place for each request, pongs by their number.
-//! 2. A command either takes effect or is [`Refused`] without any.
-//! 3. After an error nothing more is received, and all that is sent is a `Close`.
-//! 4. A frame is sent whole or not at all, in the order: greeting, pongs, control, what is due to
+//! 1. All memory that the peer can make this side use is bounded by [`Limits`]: streams and requests by
+//!    their tables, elements by credit, partly assembled ones by the session's credit, answers by one
+//!    field for each stream and one slot for each request, pongs by their number.
+//! 2. A command takes effect, or is [`Refused`] and has no effect.
+//! 3. After an error no frame is received, and only a `Close` is sent.
+//! 4. A frame is sent whole or not at all, in the order: handshake, pongs, control, frames due on
 //!    streams, elements.
 
 mod incoming;
@@ -54,22 +54,22 @@ use crate::{
     Counters, Head, Kind, Left, Limits, PeerLimits, Refused, Role, SessionError, StreamId,
     assembly::Assembly,
     ids::GENERATION_MAX,
+    pool::QueuePool,
     ready::Ready,
-    spare::SpareQueues,
     stream::{Ending, Phase, Stream},
     table::{Missing, Table},
 };
 
-/// The version that this protocol has in a hello.
+/// The version of this protocol in a hello.
 pub(crate) const VERSION: u32 = 2;
 
 /// One side of a connection that speaks protocol 2. See the [module's notes](crate::protocol) for
 /// the protocol.
 ///
-/// It is driven: give it each frame with [`receive`](Self::receive), let it send with
-/// [`transmit`](Self::transmit) whenever something was received or commanded or room has come, and
-/// call [`on_deadline`](Self::on_deadline) when [`deadline`](Self::deadline) has come. It is not
-/// shared between threads by itself: put it behind the connection's lock.
+/// The caller drives it: pass each frame to [`receive`](Self::receive), call
+/// [`transmit`](Self::transmit) after frames and commands and when the transport is writable, and call
+/// [`on_deadline`](Self::on_deadline) at [`deadline`](Self::deadline). It is not synchronized: put it
+/// behind the connection's lock.
 pub struct Session {
     role: Role,
     limits: Limits,
@@ -83,15 +83,15 @@ pub struct Session {
     asking: Table<requests::Asking>,
     regions: Regions,
 
-    // What is to be sent, in this order.
+    // To be sent, in this order.
     greets: bool,
     pongs: VecDeque<u64>,
     ping: Option<u64>,
     drain: Drain,
     control: VecDeque<Control>,
-    /// How many in `control` nothing else bounds.
+    /// How many in `control` are bounded by `control_frames_max` alone.
     loose: usize,
-    /// Streams about which something is due.
+    /// Streams on which a frame is due.
     due: VecDeque<StreamId>,
     ready: Ready,
     close: Option<(u16, Bytes)>,
@@ -101,7 +101,7 @@ pub struct Session {
     taking: Taking,
     /// Bytes in the queues of all streams.
     queue_bytes: u64,
-    spare: SpareQueues,
+    pool: QueuePool,
     unsent: unsent::Unsent,
     counters: Counters,
 }
@@ -114,23 +114,23 @@ enum State {
     Closed,
 }
 
-/// Draining, of either side.
+/// Draining, by either side.
 #[derive(Debug, Default)]
 struct Drain {
     /// `Drain` is to be sent.
     due: bool,
-    /// This side drains.
+    /// This side is draining.
     here: bool,
-    /// The other side does.
+    /// The peer is draining.
     there: bool,
-    /// The application knows that all has ended.
-    told: bool,
+    /// `Event::Drained` was given.
+    reported: bool,
 }
 
-/// The session's credit for the other side.
+/// The session credit that this side grants to the peer.
 ///
 /// ```text
-///   granted ── an element begins ──▶ under way ── whole ──▶ owed ── Credit ──▶ granted
+///   granted ── first piece ────────▶ in flight ── whole ──▶ owed ── Credit ──▶ granted
 ///                                                            │ ▲
 ///                                                       hold ▼ │ let_go
 ///                                                            held
@@ -140,28 +140,28 @@ struct Taking {
     granted: u64,
     owed: u64,
     held: u64,
-    /// What is owed is told when it is as much: half of all, or as much less as an element may need,
-    /// so that what is not told never keeps an element back.
-    told_from: u64,
+    /// A `Credit` is sent when this much is owed: half of the whole credit, or less, so that the credit
+    /// that is not granted yet never blocks an element of the greatest length.
+    grant_from: u64,
 }
 
 impl Taking {
     fn of(limits: &Limits) -> Self {
         let all = limits.session_credit_bytes;
         let spare = all - u64::from(limits.element_bytes_max);
-        let told_from = (all / 2).min(spare).max(1);
-        Self { granted: all, told_from, ..Self::default() }
+        let grant_from = (all / 2).min(spare).max(1);
+        Self { granted: all, grant_from, ..Self::default() }
     }
 }
 
-/// A frame without elements that waits to be sent.
+/// A queued frame that carries no element.
 struct Control {
     head: Head,
     body: Bytes,
     loose: bool,
 }
 
-/// The streams of both openers.
+/// The streams of both sides.
 struct Streams {
     role: Role,
     own: Table<Stream>,
@@ -169,7 +169,7 @@ struct Streams {
 }
 
 impl Session {
-    /// A session that begins `now`. A client has its hello to send at once; a server waits for it.
+    /// A session that begins `now`. A client sends its hello at once; a server waits for it.
     #[must_use]
     pub fn new(role: Role, limits: Limits, now: Instant) -> Self {
         let limits = limits.settled();
@@ -198,17 +198,17 @@ impl Session {
             window: 0,
             taking: Taking::of(&limits),
             queue_bytes: 0,
-            spare: SpareQueues::default(),
+            pool: QueuePool::default(),
             unsent: unsent::Unsent::new(),
             counters: Counters::default(),
             limits,
         }
     }
 
-    /// Ends whatever is going on, unheard, and begins anew `now`: as [`new`](Self::new) of the same
-    /// role, with the memory of before. For who runs many short sessions one after another.
+    /// Resets this session to the state of [`new`](Self::new) with the same role, and keeps its
+    /// allocations. Nothing is sent to the peer. For runs of many short sessions.
     pub fn renew(&mut self, limits: Limits, now: Instant) {
-        // Every field by its name: none can be forgotten.
+        // Each field by name, so that the compiler reports a new one.
         let Self {
             role,
             limits: own_limits,
@@ -231,7 +231,7 @@ impl Session {
             window,
             taking,
             queue_bytes,
-            spare: _,
+            pool: _,
             unsent,
             counters,
         } = self;
@@ -260,8 +260,8 @@ impl Session {
         *counters = Counters::default();
     }
 
-    /// Begins nothing new from now on and tells the other side. What is open goes on; when all of
-    /// it has ended, `on_deadline` gives `Event::Drained`, or ends the session when that takes
+    /// Starts draining: nothing new begins, and a `Drain` is sent. Open streams and requests continue;
+    /// when all have ended, `on_deadline` returns `Event::Drained`, or ends the session if that takes
     /// longer than `Limits::drain_ms`.
     pub fn drain(&mut self) {
         if !self.drain.here {
@@ -270,7 +270,7 @@ impl Session {
         }
     }
 
-    /// Ends the session: everything queued is dropped, `transmit` sends a `Close` and nothing else.
+    /// Ends the session: all queues are dropped, and `transmit` sends only a `Close`.
     /// `why` is cut to `Limits::text_bytes_max`.
     pub fn close(&mut self, code: u16, why: impl Into<Bytes>) {
         if matches!(self.state, State::Closing | State::Closed) {
@@ -316,16 +316,16 @@ impl Session {
         self.regions = Regions::default();
     }
 
-    /// Tells the session that `bytes` of an element it has just given out stay in the application's
-    /// memory. Until [`let_go`](Self::let_go) the other side gets no session credit for them; what
-    /// is not held is granted again at once.
+    /// Holds `bytes` of the element of the last event: they stay in the application's memory, and their
+    /// session credit is granted again only after [`let_go`](Self::let_go). Credit that is not held is
+    /// granted again at once.
     pub fn hold(&mut self, bytes: u64) {
         let bytes = bytes.min(self.taking.owed);
         self.taking.owed -= bytes;
         self.taking.held += bytes;
     }
 
-    /// Bytes that were held are so no more.
+    /// Releases bytes that were held.
     pub fn let_go(&mut self, bytes: u64) {
         let bytes = bytes.min(self.taking.held);
         self.taking.held -= bytes;
@@ -338,105 +338,105 @@ impl Session {
         self.role
     }
 
-    /// This side's limits, as they are kept.
+    /// This side's limits, after adjustment.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// What the other side takes; all 0 before `Event::Ready`.
+    /// The limits of the peer; all 0 before `Event::Ready`.
     #[must_use]
     pub const fn peer_limits(&self) -> &PeerLimits {
         &self.peer
     }
 
-    /// The longest element that can be sent or returned: what both sides take.
+    /// The longest element that can be sent or returned, in bytes: both sides accept it.
     #[must_use]
     pub fn element_bytes_max(&self) -> u32 {
         self.peer.element_bytes_max.min(self.limits.element_bytes_max)
     }
 
-    /// The greeting is over and the session is not.
+    /// Whether commands are accepted: after the handshake, before the end.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.state == State::Open
     }
 
-    /// Nothing is received or commanded any more.
+    /// Whether the session is over: frames and commands are refused.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closing | State::Closed)
     }
 
-    /// Either side drains.
+    /// Whether either side is draining.
     #[must_use]
     pub const fn is_draining(&self) -> bool {
         self.drain.here || self.drain.there
     }
 
-    /// No stream and no request is open, of either side, and nothing waits to be sent.
+    /// Whether no stream or request of either side is open and nothing is queued.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.is_quiet() && !self.has_control() && self.queue_bytes == 0
     }
 
-    /// How much may be sent on a stream; `None`: there is no such stream.
+    /// The credit left on a stream; `None`: no such stream.
     #[must_use]
     pub fn credit(&self, id: StreamId) -> Option<Left> {
         Some(self.streams.get(id)?.outgoing.credit)
     }
 
-    /// Bytes of elements that may be sent over all streams, beyond what is promised to one already.
+    /// Session credit in bytes that is not reserved for a stream yet.
     #[must_use]
     pub const fn session_credit(&self) -> u64 {
         self.window
     }
 
-    /// Elements and bytes that wait to be sent on a stream.
+    /// Elements and bytes in the send queue of a stream.
     #[must_use]
     pub fn queued(&self, id: StreamId) -> Option<Left> {
         let outgoing = &self.streams.get(id)?.outgoing;
         Some(Left { messages: outgoing.queue.len() as u64, bytes: outgoing.queue_bytes })
     }
 
-    /// Bytes of elements that wait to be sent, over all streams.
+    /// Bytes in the send queues of all streams.
     #[must_use]
     pub const fn queued_bytes(&self) -> u64 {
         self.queue_bytes
     }
 
-    /// Frames without elements that wait to be sent, and streams about which something is due.
+    /// Queued frames without elements, and streams on which a frame is due.
     #[must_use]
     pub fn queued_control(&self) -> usize {
         self.control.len() + self.pongs.len() + self.due.len()
     }
 
-    /// Entries in the lists of who sends next. Never more than twice the streams, plus 128.
+    /// Entries in the lists of streams that can send. At most twice the streams, plus 128.
     #[must_use]
     pub fn listed(&self) -> usize {
         self.ready.len()
     }
 
-    /// Bytes of elements of the other side that are under way, half assembled or held here, as far
-    /// as it has been charged for them. Never more than `Limits::session_credit_bytes`.
+    /// Session credit in bytes that the peer has spent and that was not granted again: elements in
+    /// flight, partly assembled or held here. At most `Limits::session_credit_bytes`.
     #[must_use]
     pub const fn charged_bytes(&self) -> u64 {
         self.limits.session_credit_bytes.saturating_sub(self.taking.granted)
     }
 
-    /// Streams that are open, of both sides.
+    /// Open streams of both sides.
     #[must_use]
     pub const fn streams(&self) -> usize {
         self.streams.own.len() + self.streams.peer.len()
     }
 
-    /// Requests that are open: this side's and the other one's.
+    /// Open requests: of this side, of the peer.
     #[must_use]
     pub const fn requests(&self) -> (usize, usize) {
         (self.asked.len(), self.asking.len())
     }
 
-    /// What has been counted so far.
+    /// The counters of this session.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
@@ -468,7 +468,7 @@ impl Session {
         Ok(())
     }
 
-    /// Words are cut to what the other side takes.
+    /// Cuts a text to the length that the peer accepts.
     #[inline]
     fn shorten(&self, why: &mut Bytes) {
         let most = match self.state {
@@ -478,13 +478,13 @@ impl Session {
         why.truncate(most as usize);
     }
 
-    /// Queues a frame whose number something else bounds.
-    fn say(&mut self, head: Head, body: Bytes) {
+    /// Queues a frame. The caller bounds the number of such frames.
+    fn queue_control(&mut self, head: Head, body: Bytes) {
         self.control.push_back(Control { head, body, loose: false });
     }
 
-    /// Queues a frame whose number only this bounds.
-    fn say_loose(&mut self, head: Head, body: Bytes) -> Result<(), Refused> {
+    /// Queues a frame of which at most `control_frames_max` may wait.
+    fn queue_unordered(&mut self, head: Head, body: Bytes) -> Result<(), Refused> {
         if self.loose >= self.limits.control_frames_max as usize {
             return Err(Refused::Full);
         }
@@ -512,7 +512,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(id) else { return };
         let outgoing = &mut stream.outgoing;
         let (queue_bytes, listed) = (outgoing.queue_bytes, outgoing.listed);
-        self.spare.put(&mut outgoing.queue);
+        self.pool.put(&mut outgoing.queue);
         let assembled = stream.incoming.assembly.as_ref().map_or(0, Assembly::bytes);
         self.streams.discard(id);
         self.queue_bytes -= queue_bytes;
@@ -544,7 +544,7 @@ impl Session {
         result
     }
 
-    /// The other side's frame crossed with the end of what it is about.
+    /// The peer's frame crossed with the end of its stream, request or region.
     fn stale(&mut self) {
         self.counters.stale_frames += 1;
     }
@@ -575,7 +575,7 @@ impl Streams {
     }
 }
 
-/// A stream has something to send.
+/// Lists a stream that has something to send.
 #[inline]
 fn list(ready: &mut Ready, id: StreamId, stream: &mut Stream) {
     if !std::mem::replace(&mut stream.outgoing.listed, true) {
@@ -583,14 +583,14 @@ fn list(ready: &mut Ready, id: StreamId, stream: &mut Stream) {
     }
 }
 
-/// A head about a stream.
+/// The head of a frame on a stream.
 const fn head(kind: Kind, id: StreamId) -> Head {
     let mut head = Head::new(kind);
     head.stream = id.number();
     head
 }
 
-/// A stream on which the application sends.
+/// Whether the application may send on a stream.
 fn sending(stream: &Stream) -> Result<(), Refused> {
     match stream.phase {
         Phase::Opening | Phase::Live => {}

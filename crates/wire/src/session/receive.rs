@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Frames in: the session's own, requests, regions.
+//! Received frames of the session, of requests and of regions.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use super::{
     requests::{Asking, parts},
 };
 use crate::{
-    Event, Frame, Head, Kind, Role, SessionError, codes, greeting,
+    Event, Frame, Head, Kind, Role, SessionError, codes, handshake,
     table::{Misfit, Missing},
 };
 
@@ -19,8 +19,8 @@ pub(super) const fn broken(kind: Kind, rule: &'static str) -> SessionError {
 }
 
 impl Session {
-    /// Takes a frame. At most one event comes of it. After an error the session is over: transmit
-    /// once more, so that the other side hears why, and drop the connection.
+    /// Handles a frame, which yields at most one event. After an error the session is over: transmit
+    /// once more, so that the peer gets the reason, and drop the connection.
     #[inline]
     pub fn receive<'a>(&mut self, frame: Frame<'a>) -> Received<'a> {
         let received = self.take(&frame.head, frame.body);
@@ -30,8 +30,7 @@ impl Session {
         received
     }
 
-    /// Never in place, so that what comes of a frame is written where the caller wants it, and not
-    /// moved there.
+    /// Never inlined: the event is then written to its final place, not copied there.
     #[inline(never)]
     fn take<'a>(&mut self, head: &Head, body: &'a [u8]) -> Received<'a> {
         if self.is_closed() {
@@ -41,7 +40,7 @@ impl Session {
         self.counters.received.frame(body.len());
         let kind = head.kind;
         if head.length as usize != body.len() {
-            return Err(broken(kind, "a body of another length than the head says"));
+            return Err(broken(kind, "a body of another length than in the head"));
         }
         if head.length > self.limits.frame_body_bytes_max {
             let limit = self.limits.frame_body_bytes_max.into();
@@ -75,7 +74,7 @@ impl Session {
             }
             Kind::Close => self.closed(head, body),
             Kind::Region | Kind::Unregion | Kind::Release => self.of_region(head),
-            Kind::Hello | Kind::Welcome => Err(broken(kind, "a second greeting")),
+            Kind::Hello | Kind::Welcome => Err(broken(kind, "a second handshake")),
         }
     }
 
@@ -89,7 +88,7 @@ impl Session {
         if head.aux != VERSION {
             return Err(SessionError::Version(head.aux));
         }
-        let peer = greeting::decode(body).map_err(|rule| broken(kind, rule))?;
+        let peer = handshake::decode(body).map_err(|rule| broken(kind, rule))?;
         self.peer = peer;
         self.window = peer.session_credit_bytes;
         self.state = State::Open;
@@ -124,7 +123,7 @@ impl Session {
     fn credit_came<'a>(&mut self, head: &Head) -> Received<'a> {
         let window = self.window.checked_add(head.sequence);
         let window = window.filter(|window| *window <= self.peer.session_credit_bytes);
-        self.window = window.ok_or(broken(Kind::Credit, "more credit than the hello said"))?;
+        self.window = window.ok_or(broken(Kind::Credit, "more credit than announced"))?;
         Ok(None)
     }
 
@@ -147,7 +146,7 @@ impl Session {
             }
             let code = codes::DRAINING;
             let reply = Head { code, sequence: request, ..Head::new(Kind::Reply) };
-            self.say(reply, Bytes::new());
+            self.queue_control(reply, Bytes::new());
             return Ok(None);
         }
         Ok(Some(Event::Request { request, operation: head.code, body }))
@@ -206,7 +205,7 @@ impl Session {
                 Event::Release { region, generation, offset: head.sequence }
             }
             _ => {
-                // It crossed with our taking the region back.
+                // It crossed with our `Unregion`.
                 self.stale();
                 return Ok(None);
             }

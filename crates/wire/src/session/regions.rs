@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Commands: regions of memory for descriptors.
 //!
-//! The session only passes them on and keeps count: which numbers are announced, by whom, and that
-//! nobody frees what is not there. The memory, its file descriptor and the blocks are the
-//! application's. Frames of regions go before elements: announce a region before its first
-//! descriptor, and take it back only when every block has been released.
+//! The session passes the frames on and checks the numbers: announced once, released only while they
+//! are known. The memory, its file descriptor and its blocks belong to the application. Frames of
+//! regions precede elements: announce a region before its first descriptor, and take it back only when
+//! every block has been released.
 
 use bytes::Bytes;
 
@@ -15,13 +15,12 @@ use crate::{Head, Kind, Refused};
 pub(super) struct Regions {
     /// (number, generation), announced by this side.
     pub(super) own: Vec<(u32, u32)>,
-    /// By the other side.
+    /// Announced by the peer.
     pub(super) peer: Vec<(u32, u32)>,
 }
 
 impl Session {
-    /// Announces a region. Its file descriptor is to travel beside the frame: the outlet sees the
-    /// head.
+    /// Announces a region. The outlet sees the head and sends the file descriptor beside the frame.
     pub fn region(&mut self, region: u32, generation: u32, bytes: u64) -> Result<(), Refused> {
         let result = self.try_region(region, generation, bytes);
         self.counted(result)
@@ -37,12 +36,12 @@ impl Session {
             return Err(Refused::Region);
         }
         let head = about(Kind::Region, region, generation, bytes);
-        self.say_loose(head, Bytes::new())?;
+        self.queue_unordered(head, Bytes::new())?;
         self.regions.own.push((region, generation));
         Ok(())
     }
 
-    /// Takes a region back that this side has announced.
+    /// Takes back a region of this side.
     pub fn unregion(&mut self, region: u32, generation: u32) -> Result<(), Refused> {
         let result = self.try_unregion(region, generation);
         self.counted(result)
@@ -52,12 +51,12 @@ impl Session {
         self.usable()?;
         let place = self.regions.own.iter().position(|own| *own == (region, generation));
         let place = place.ok_or(Refused::Region)?;
-        self.say_loose(about(Kind::Unregion, region, generation, 0), Bytes::new())?;
+        self.queue_unordered(about(Kind::Unregion, region, generation, 0), Bytes::new())?;
         self.regions.own.swap_remove(place);
         Ok(())
     }
 
-    /// Gives a block of a region of the other side back to it.
+    /// Releases a block of a region of the peer.
     pub fn release(&mut self, region: u32, generation: u32, offset: u64) -> Result<(), Refused> {
         let result = self.try_release(region, generation, offset);
         self.counted(result)
@@ -68,7 +67,7 @@ impl Session {
         if !self.regions.peer.contains(&(region, generation)) {
             return Err(Refused::Region);
         }
-        self.say_loose(about(Kind::Release, region, generation, offset), Bytes::new())
+        self.queue_unordered(about(Kind::Release, region, generation, offset), Bytes::new())
     }
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Commands: requests, replies, notices.
 //!
-//! A request's number is a place in the asker's table (low half) and that place's generation (high
-//! half). It is free again when the one reply has come; the answering side frees its own place when
-//! the reply has gone, so as many replies wait at most as requests are allowed.
+//! A request's number is a slot of the requester's table (low half) and its generation (high half). It
+//! is free again after the reply; the answering side frees its slot when the reply is sent, so at most
+//! `requests_max` replies wait.
 
 use bytes::Bytes;
 
@@ -16,7 +16,7 @@ pub(super) struct Asked {
     pub(super) cancelled: bool,
 }
 
-/// A request of the other side.
+/// A request of the peer.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     pub(super) cancelled: bool,
@@ -29,7 +29,7 @@ pub(super) const fn parts(request: u64) -> (u32, u32) {
 }
 
 impl Session {
-    /// Asks. The number comes back in `Event::Reply`, once.
+    /// Sends a request and returns its number. `Event::Reply` has the same number, once.
     pub fn request(&mut self, operation: u16, body: Bytes) -> Result<u64, Refused> {
         let result = self.try_request(operation, body);
         self.counted(result)
@@ -45,11 +45,14 @@ impl Session {
             Asked { cancelled: false }
         };
         self.asked.insert(max, make).ok_or(Refused::TooMany)?;
-        self.say(Head { code: operation, sequence: number, ..Head::new(Kind::Request) }, body);
+        self.queue_control(
+            Head { code: operation, sequence: number, ..Head::new(Kind::Request) },
+            body,
+        );
         Ok(number)
     }
 
-    /// Answers a request of the other side. `TooLong`: it has not been answered, answer with less.
+    /// Replies to a request of the peer. `TooLong`: the request is still open; reply with less.
     pub fn reply(&mut self, request: u64, status: u16, body: Bytes) -> Result<(), Refused> {
         let result = self.try_reply(request, status, body);
         self.counted(result)
@@ -64,11 +67,14 @@ impl Session {
             return Err(Refused::UnknownRequest);
         }
         asking.answered = true;
-        self.say(Head { code: status, sequence: request, ..Head::new(Kind::Reply) }, body);
+        self.queue_control(
+            Head { code: status, sequence: request, ..Head::new(Kind::Reply) },
+            body,
+        );
         Ok(())
     }
 
-    /// Says that a reply is no longer wanted. It still comes.
+    /// Cancels a request: the peer learns that the reply is not needed. It still arrives.
     pub fn cancel(&mut self, request: u64) -> Result<(), Refused> {
         let result = self.try_cancel(request);
         self.counted(result)
@@ -81,12 +87,12 @@ impl Session {
         if !asked.cancelled {
             asked.cancelled = true;
             let head = Head { sequence: request, ..Head::new(Kind::Cancel) };
-            self.say(head, Bytes::new());
+            self.queue_control(head, Bytes::new());
         }
         Ok(())
     }
 
-    /// Tells news. `Full` when too many wait already: nobody is owed a notice.
+    /// Sends a notice. `Full`: too many wait; a notice may be dropped.
     pub fn notice(&mut self, code: u16, of: u64, body: Bytes) -> Result<(), Refused> {
         let result = self.try_notice(code, of, body);
         self.counted(result)
@@ -95,6 +101,6 @@ impl Session {
     fn try_notice(&mut self, code: u16, of: u64, body: Bytes) -> Result<(), Refused> {
         self.usable()?;
         self.fits(&body)?;
-        self.say_loose(Head { code, sequence: of, ..Head::new(Kind::Notice) }, body)
+        self.queue_unordered(Head { code, sequence: of, ..Head::new(Kind::Notice) }, body)
     }
 }

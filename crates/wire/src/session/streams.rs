@@ -9,21 +9,21 @@ use crate::{
     stream::{Ending, Item, Outgoing, Phase, Stream},
 };
 
-/// What became of an element that was to be taken back.
+/// The outcome of [`Session::withdraw`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Withdrawn {
-    /// It had not left: here it is. Its credit is there again.
+    /// It was still queued. Its credit is available again.
     Here(Bytes),
-    /// The other side was asked. It answers with an ack (it was accepted) or a nack (it was not).
+    /// It was sent: a `Withdraw` is queued, which the peer answers with an ack or a nack.
     Asked,
 }
 
-/// The flags that an element may have.
+/// Flags of elements.
 const ELEMENT_FLAGS: u8 = flags::DESCRIPTOR | flags::TRY;
 
 impl Session {
-    /// Opens a stream to a service of the other side, which may send `credit` on it at once. It
-    /// answers with `Event::Accepted` or `Event::Reset`; until then there is no credit to send.
+    /// Opens a stream to a service of the peer and grants it `credit`. `Event::Accepted` or
+    /// `Event::Reset` follows; until then nothing can be sent.
     pub fn open(
         &mut self,
         service: u16,
@@ -46,20 +46,20 @@ impl Session {
         self.fits(&name)?;
         let max = self.peer.streams_max.min(self.limits.streams_max);
         let mut id = StreamId::from_number(0);
-        let (role, spare) = (self.role, &mut self.spare);
+        let (role, pool) = (self.role, &mut self.pool);
         let make = |index, generation| {
             id = StreamId::new(role, index, generation);
-            Stream::new(Phase::Opening, priority, Credit::NONE, credit, spare.take())
+            Stream::new(Phase::Opening, priority, Credit::NONE, credit, pool.take())
         };
         self.streams.own.insert(max, make).ok_or(Refused::TooMany)?;
         self.ready.reserve(priority, self.streams());
         let (code, aux, sequence) = (service, credit.messages, credit.bytes);
         let open = Head { flags: priority as u8, code, aux, sequence, ..head(Kind::Open, id) };
-        self.say(open, name);
+        self.queue_control(open, name);
         Ok(id)
     }
 
-    /// Accepts a stream of the other side, which may send `credit` on it at once.
+    /// Accepts a stream of the peer and grants it `credit`.
     pub fn accept(&mut self, id: StreamId, credit: Credit, info: Bytes) -> Result<(), Refused> {
         let result = self.try_accept(id, credit, info);
         self.counted(result)
@@ -75,11 +75,11 @@ impl Session {
         stream.phase = Phase::Live;
         stream.incoming.granted.add(credit.messages.into(), credit.bytes);
         let (aux, sequence) = (credit.messages, credit.bytes);
-        self.say(Head { aux, sequence, ..head(Kind::Accept, id) }, info);
+        self.queue_control(Head { aux, sequence, ..head(Kind::Accept, id) }, info);
         Ok(())
     }
 
-    /// Refuses a stream of the other side: a reset.
+    /// Refuses a stream of the peer: a reset.
     pub fn refuse(
         &mut self,
         id: StreamId,
@@ -89,7 +89,7 @@ impl Session {
         self.reset(id, code, why)
     }
 
-    /// Queues an element. It is paid for at once. Gives its number; `flags` are `DESCRIPTOR` and `TRY`.
+    /// Queues an element, spends its credit and returns its number. `flags`: `DESCRIPTOR` and `TRY`.
     pub fn send(&mut self, id: StreamId, flags: u8, element: Bytes) -> Result<u64, Refused> {
         let result = self.try_send(id, flags, element);
         self.counted(result)
@@ -100,8 +100,8 @@ impl Session {
         self.enqueue(id, flags, element)
     }
 
-    /// Sends an element straight into the outlet if nothing has a better claim and there is room;
-    /// otherwise puts it into the queue, as [`send`](Self::send) does.
+    /// Sends an element directly into the outlet if no other frame precedes it and the outlet has room;
+    /// otherwise queues it, as [`send`](Self::send) does.
     #[inline]
     pub fn send_through<O: Outlet + ?Sized>(
         &mut self,
@@ -155,7 +155,7 @@ impl Session {
         self.enqueue(id, flags, element)
     }
 
-    /// What must hold for an element of this length to be sent now.
+    /// Checks that an element of this length may be sent now.
     #[inline]
     fn sendable(&self, id: StreamId, bytes: usize) -> Result<Priority, Refused> {
         self.usable()?;
@@ -186,7 +186,7 @@ impl Session {
         Ok(sequence)
     }
 
-    /// Lets the other side send more. Grants add up until they are transmitted.
+    /// Grants credit to the peer. Grants add up until they are transmitted.
     pub fn grant(&mut self, id: StreamId, messages: u32, bytes: u64) -> Result<(), Refused> {
         self.usable()?;
         let stream = self.receiving(id)?;
@@ -195,8 +195,8 @@ impl Session {
         Ok(())
     }
 
-    /// Takes credit back, as much as is not spent. `Event::Revoked` says how much that was. One
-    /// revocation is under way at a time; further ones add up and go when the answer has come.
+    /// Revokes credit that is not spent. `Event::Revoked` has the amount. One revocation is in flight
+    /// at a time; further ones add up and are sent after the answer.
     pub fn revoke(&mut self, id: StreamId, messages: u32, bytes: u64) -> Result<(), Refused> {
         self.usable()?;
         let stream = self.receiving(id)?;
@@ -205,8 +205,8 @@ impl Session {
         Ok(())
     }
 
-    /// All elements up to `upto` have been accepted, except those nacked or given back. Acks are
-    /// cumulative; one frame goes for all since the last transmission.
+    /// Acks all elements up to `upto` that were not nacked or returned. Acks are cumulative: one frame
+    /// is sent for all since the last transmission.
     #[inline]
     pub fn ack(&mut self, id: StreamId, upto: u64) -> Result<(), Refused> {
         self.usable()?;
@@ -222,8 +222,8 @@ impl Session {
         Ok(())
     }
 
-    /// An element was not accepted. Say so before an ack covers it. When the other side makes too
-    /// many nacks wait, the session ends.
+    /// Nacks an element; call it before an ack covers the element. The session ends if more than
+    /// `control_frames_max` nacks wait because the peer does not read.
     pub fn nack(&mut self, id: StreamId, sequence: u64, code: u16) -> Result<(), Refused> {
         self.usable()?;
         let stream = self.live(id)?;
@@ -231,15 +231,14 @@ impl Session {
             return Err(Refused::UnknownElement);
         }
         let nack = Head { code, sequence, ..head(Kind::Nack, id) };
-        if self.say_loose(nack, Bytes::new()).is_err() {
+        if self.queue_unordered(nack, Bytes::new()).is_err() {
             self.fail(SessionError::Flood("nacks"));
             return Err(Refused::Closed);
         }
         Ok(())
     }
 
-    /// Takes an element back unless it was accepted. `UnknownElement`: it has been acked, or never
-    /// was.
+    /// Withdraws an element unless it was accepted. `UnknownElement`: it was acked, or never sent.
     pub fn withdraw(&mut self, id: StreamId, sequence: u64) -> Result<Withdrawn, Refused> {
         let result = self.try_withdraw(id, sequence);
         self.counted(result)
@@ -254,14 +253,14 @@ impl Session {
         }
         if sequence <= outgoing.sent {
             let withdraw = Head { sequence, ..head(Kind::Withdraw, id) };
-            self.say_loose(withdraw, Bytes::new())?;
+            self.queue_unordered(withdraw, Bytes::new())?;
             return Ok(Withdrawn::Asked);
         }
         let wanted =
             |item: &Item| matches!(item, Item::Data { sequence: of, .. } if *of == sequence);
         let place = outgoing.queue.iter().position(wanted).ok_or(Refused::UnknownElement)?;
         if place == 0 && outgoing.begun.is_some() {
-            // It is asked for when its last piece has gone.
+            // The `Withdraw` follows its last piece.
             outgoing.withdraw = true;
             return Ok(Withdrawn::Asked);
         }
@@ -276,8 +275,8 @@ impl Session {
         Ok(Withdrawn::Here(element))
     }
 
-    /// Gives an element back that was received and that nobody took. It needs no credit of the
-    /// stream. Acks that cover it wait until it has gone.
+    /// Returns an undelivered element to its sender. It costs no stream credit. Acks that cover it
+    /// follow it.
     pub fn give_back(
         &mut self,
         id: StreamId,
@@ -319,10 +318,9 @@ impl Session {
         Ok(())
     }
 
-    /// Nothing more is sent on the stream; what is queued goes first. Acks, nacks and credit may
-    /// still be said until the other side has ended as well: a receiver of elements that must be
-    /// acked ends last, with its last ack before its end.
-    // In place, so that the words, most often none, are written once and never moved.
+    /// Half-closes the stream after its queue. Acks, nacks and credit may follow until the peer has
+    /// ended too: a receiver of elements that must be acked ends last, after its last ack.
+    // Inlined: the text, mostly empty, is not moved.
     #[inline(always)]
     pub fn end(&mut self, id: StreamId, code: u16, why: impl Into<Bytes>) -> Result<(), Refused> {
         self.usable()?;
@@ -335,8 +333,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the stream in both directions at once; what is queued is dropped. Nothing is heard of
-    /// it any more.
+    /// Ends the stream in both directions at once and drops its queue. No event of it follows.
     pub fn reset(&mut self, id: StreamId, code: u16, why: impl Into<Bytes>) -> Result<(), Refused> {
         self.usable()?;
         let mut why = why.into();
@@ -345,14 +342,14 @@ impl Session {
         if stream.is_reset() {
             return Err(Refused::Ended);
         }
-        self.put_down(id, Phase::Resetting, code, why);
+        self.abort(id, Phase::Resetting, code, why);
         Ok(())
     }
 
-    /// Drops what a stream holds and has a reset sent.
+    /// Drops the queues of a stream and queues a reset.
     #[cold]
     #[inline(never)]
-    pub(super) fn put_down(&mut self, id: StreamId, phase: Phase, code: u16, why: Bytes) {
+    pub(super) fn abort(&mut self, id: StreamId, phase: Phase, code: u16, why: Bytes) {
         let Some(stream) = self.streams.get_mut(id) else { return };
         self.unsent.clear();
         unsent::keep(&mut self.unsent, id, stream);
@@ -367,19 +364,19 @@ impl Session {
         self.mark_due(id);
     }
 
-    /// A reset because this side drains.
-    pub(super) fn turn_away(&mut self, id: StreamId) {
-        self.put_down(id, Phase::Resetting, codes::DRAINING, Bytes::from_static(b"draining"));
+    /// Resets a stream because this side is draining.
+    pub(super) fn refuse_draining(&mut self, id: StreamId) {
+        self.abort(id, Phase::Resetting, codes::DRAINING, Bytes::from_static(b"draining"));
     }
 
-    /// A stream that is not reset.
+    /// The stream, unless it was reset.
     #[inline]
     fn live(&mut self, id: StreamId) -> Result<&mut Stream, Refused> {
         let stream = self.streams.get_mut(id).ok_or(Refused::UnknownStream)?;
         if stream.is_reset() { Err(Refused::Ended) } else { Ok(stream) }
     }
 
-    /// A stream on which the other side may send, now or when it was accepted.
+    /// The stream, if the peer may send on it, now or after its `Accept`.
     fn receiving(&mut self, id: StreamId) -> Result<&mut Stream, Refused> {
         let stream = self.live(id)?;
         match stream.phase {
@@ -389,14 +386,14 @@ impl Session {
         }
     }
 
-    /// The longest piece that an element is sent in.
+    /// The longest piece of an element, in bytes.
     #[inline]
     pub(super) fn piece_bytes_max(&self) -> u32 {
         self.peer.frame_body_bytes_max.min(self.limits.frame_body_bytes_max)
     }
 }
 
-/// The bytes of all queues with one more element on a stream, if it has room.
+/// The bytes of all queues with one more element, if the stream has room for it.
 #[inline]
 fn room(limits: &Limits, queue_bytes: u64, stream: &Outgoing, bytes: u64) -> Result<u64, Refused> {
     let all = queue_bytes.saturating_add(bytes);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Deadlines: the greeting, keep-alive, draining.
+//! Deadlines: handshake, keep-alive, draining.
 //!
-//! The session reads no clock, and its caller need not read one for each frame: the session is told
-//! the time at each deadline, and of frames it only remembers that some came since. What begins
-//! between two deadlines (draining) asks for one at once, to learn the time.
+//! The session reads no clock, and its caller need not read one for each frame: the time is passed at
+//! each deadline, and a frame only sets a flag. Draining, which begins between two deadlines, sets one
+//! at once to learn the time.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,15 @@ use crate::{Event, SessionError};
 #[derive(Debug)]
 pub(super) struct Clock {
     began: Instant,
-    /// The last time that was told.
+    /// The latest time passed in.
     now: Instant,
-    /// When it was last looked at whether the other side is heard.
+    /// When the flag was last checked.
     looked: Instant,
-    /// It was heard since.
+    /// A frame has arrived since.
     heard: bool,
-    /// When it was sent a ping, unless it had been heard at the next look.
+    /// When the ping was sent; `None` once a frame has arrived.
     pinged: Option<Instant>,
-    /// When what is open must have ended.
+    /// End of `Limits::drain_ms`.
     drain_until: Option<Instant>,
 }
 
@@ -30,15 +30,15 @@ impl Clock {
         Self { began: now, now, looked: now, heard: false, pinged: None, drain_until: None }
     }
 
-    /// A frame has come.
+    /// A frame has arrived.
     #[inline]
     pub(super) const fn hear(&mut self) {
         self.heard = true;
     }
 }
 
-/// It is looked twice in that time, so that nobody is silent for longer before a ping is sent.
-const fn looks_ms(keep_alive_ms: u64) -> u64 {
+/// Half of the time, so that a ping is sent after at most all of it.
+const fn check_interval_ms(keep_alive_ms: u64) -> u64 {
     if keep_alive_ms < 2 { 1 } else { keep_alive_ms / 2 }
 }
 
@@ -47,8 +47,8 @@ fn after(moment: Instant, ms: u64) -> Option<Instant> {
 }
 
 impl Session {
-    /// When [`on_deadline`](Self::on_deadline) is to be called; `None`: nothing is waited for. Ask
-    /// again after each frame and each command.
+    /// When to call [`on_deadline`](Self::on_deadline); `None`: no deadline. It can change with each
+    /// frame and each command.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let clock = &self.clock;
@@ -58,10 +58,10 @@ impl Session {
             State::Open => {
                 let alive = match clock.pinged {
                     Some(pinged) => after(pinged, self.limits.silence_ms),
-                    None => after(clock.looked, looks_ms(self.limits.keep_alive_ms)),
+                    None => after(clock.looked, check_interval_ms(self.limits.keep_alive_ms)),
                 };
                 let drained = match clock.drain_until {
-                    _ if !self.drain.here || self.drain.told => None,
+                    _ if !self.drain.here || self.drain.reported => None,
                     _ if self.is_quiet() => Some(clock.now),
                     None => Some(clock.now),
                     until => until,
@@ -71,8 +71,7 @@ impl Session {
         }
     }
 
-    /// Does what the time asks for; nothing, if it is not time yet. An error ends the session as
-    /// one of `receive` does.
+    /// Handles the deadline, if it has passed. An error ends the session as one of `receive` does.
     pub fn on_deadline(&mut self, now: Instant) -> Result<Option<Event<'static>>, SessionError> {
         self.clock.now = self.clock.now.max(now);
         match self.state {
@@ -94,7 +93,7 @@ impl Session {
     fn keep_alive(&mut self, now: Instant) -> Result<(), SessionError> {
         let clock = &mut self.clock;
         let Some(pinged) = clock.pinged else {
-            let ms = looks_ms(self.limits.keep_alive_ms);
+            let ms = check_interval_ms(self.limits.keep_alive_ms);
             if after(clock.looked, ms).is_some_and(|until| now >= until) {
                 clock.looked = now;
                 if !std::mem::take(&mut clock.heard) {
@@ -117,11 +116,11 @@ impl Session {
     }
 
     fn check_drained(&mut self, now: Instant) -> Result<Option<Event<'static>>, SessionError> {
-        if !self.drain.here || self.drain.told {
+        if !self.drain.here || self.drain.reported {
             return Ok(None);
         }
         if self.is_quiet() {
-            self.drain.told = true;
+            self.drain.reported = true;
             return Ok(Some(Event::Drained));
         }
         let ms = self.limits.drain_ms;

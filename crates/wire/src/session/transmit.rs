@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Frames out.
+//! Sending.
 //!
 //! ```text
-//!   1 greeting   hello, welcome
+//!   1 handshake  hello, welcome
 //!   2 session    pongs, ping, drain, session credit
 //!   3 control    requests, replies, opens, accepts, nacks, withdrawals, notices, regions: in order
 //!   4 due        for each stream: revoked, ack, credit, revoke, reset
-//!   5 elements   data, returns, ends: by priority, then in turn
+//!   5 elements   data, returns, ends: by priority, then round robin
 //! ```
 //!
-//! Each step is finished before the next one begins, whenever there is room; so an ack follows the
-//! nacks that were said before it, and an end follows everything.
+//! Each step is complete before the next one begins; so an ack follows the nacks that were queued
+//! before it, and an end follows all frames of its stream.
 
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ use crate::{
     HEAD_BYTES, Head, Kind, Outlet, Priority, Role, StreamId,
     assembly::cut,
     counters::Traffic,
-    flags, greeting,
+    flags, handshake,
     stream::{Due, Ending, Item, Phase, Stream},
 };
 
@@ -27,15 +27,15 @@ use crate::{
 enum Turn {
     /// It has nothing more to send.
     Empty,
-    /// It has used up what it had: its neighbour is next.
+    /// Its deficit is used up: the next stream follows.
     Over,
-    /// No room in the outlet.
+    /// The outlet is full.
     Full,
-    /// The other side has no room for its next element.
+    /// Not enough session credit for its next element.
     Waits,
 }
 
-/// What stands first in a stream's queue.
+/// The first item of a stream's queue.
 struct Next {
     kind: Kind,
     sequence: u64,
@@ -45,9 +45,8 @@ struct Next {
 }
 
 impl Session {
-    /// Sends what there is to send. `false`: the outlet was full before all was sent; call again
-    /// when it has room. `true`: nothing can be sent now; what is still queued waits for the other
-    /// side.
+    /// Sends all that can be sent. `false`: the outlet is full; call again when it is writable.
+    /// `true`: nothing more can be sent now; elements that are still queued wait for credit.
     pub fn transmit<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
         loop {
             if !self.transmit_control(outlet) {
@@ -57,7 +56,7 @@ impl Session {
                 return true;
             }
             if self.ready.is_empty() && !self.owes_credit() {
-                // All else was said, and no element makes more to be said.
+                // Without elements no further control frame can become due.
                 return true;
             }
             if !self.transmit_elements(outlet) {
@@ -69,7 +68,7 @@ impl Session {
         }
     }
 
-    /// There is something to be sent before elements.
+    /// Whether frames wait that precede elements.
     #[inline]
     pub(super) fn has_control(&self) -> bool {
         !self.due.is_empty()
@@ -79,13 +78,13 @@ impl Session {
             || self.close.is_some()
     }
 
-    /// Session credit is to be told of.
+    /// Whether enough session credit is owed for a `Credit`.
     #[inline]
     const fn owes_credit(&self) -> bool {
-        self.taking.owed >= self.taking.told_from
+        self.taking.owed >= self.taking.grant_from
     }
 
-    /// Everything but elements. `false`: no room for all of it.
+    /// Sends everything but elements. `false`: the outlet is full.
     pub(super) fn transmit_control<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
         match self.state {
             State::Closed => return true,
@@ -98,7 +97,7 @@ impl Session {
             && self.transmit_due(outlet)
     }
 
-    /// There is something to be sent about the session itself.
+    /// Whether pongs, a ping, a drain or session credit wait.
     #[inline]
     fn has_session_frames(&self) -> bool {
         let drains = self.drain.due && self.state == State::Open;
@@ -127,7 +126,7 @@ impl Session {
             Role::Server => Kind::Welcome,
         };
         let head = Head { aux: VERSION, ..Head::new(kind) };
-        let body = greeting::encode(&self.limits.told());
+        let body = handshake::encode(&self.limits.announced());
         self.greets = !put(&mut self.counters.sent, outlet, head, &body);
         !self.greets
     }
@@ -149,7 +148,7 @@ impl Session {
             }
             self.ping = None;
         }
-        // Before the greeting is over, nobody would understand it.
+        // Before the handshake a `Drain` is a violation.
         if self.drain.due && self.state == State::Open {
             if !put(sent, outlet, Head::new(Kind::Drain), &[]) {
                 return false;
@@ -185,7 +184,7 @@ impl Session {
     fn transmit_due<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
         while let Some(&id) = self.due.front() {
             if let Some(stream) = self.streams.get_mut(id) {
-                if !say_due(&mut self.counters.sent, outlet, id, stream) {
+                if !put_due(&mut self.counters.sent, outlet, id, stream) {
                     return false;
                 }
                 stream.due.listed = false;
@@ -201,7 +200,7 @@ impl Session {
     }
 
     fn transmit_elements<O: Outlet + ?Sized>(&mut self, outlet: &mut O) -> bool {
-        if !self.ready.nobody_waits() {
+        if !self.ready.none_waits() {
             self.unpark();
         }
         for class in 0..Priority::CLASSES {
@@ -217,7 +216,7 @@ impl Session {
         true
     }
 
-    /// Those that have waited for session credit, as far as it goes now.
+    /// Lists streams that waited for session credit, in order, as long as it suffices.
     #[cold]
     #[inline(never)]
     fn unpark(&mut self) {
@@ -238,7 +237,7 @@ impl Session {
         }
     }
 
-    /// Lets a stream send what its turn allows.
+    /// Sends from one stream until its deficit is used up.
     fn turn<O: Outlet + ?Sized>(&mut self, outlet: &mut O, id: StreamId, alone: bool) -> Turn {
         let piece_max = self.piece_bytes_max();
         let quantum = u64::from(self.limits.quantum_bytes);
@@ -305,10 +304,10 @@ impl Session {
         self.last(outlet, id)
     }
 
-    /// The queue is empty: an end follows, if one was asked for.
+    /// The queue is empty: sends the end if one was requested.
     fn last<O: Outlet + ?Sized>(&mut self, outlet: &mut O, id: StreamId) -> Turn {
         let Some(stream) = self.streams.get_mut(id) else { return Turn::Empty };
-        // What is due was said before the end, and goes before it: `transmit_due` lists it again.
+        // Frames that are due precede the end: `transmit_due` lists the stream again.
         if !stream.due.listed
             && let Ending::Asked(code, why) = &stream.outgoing.ending
         {
@@ -341,9 +340,9 @@ impl Next {
     }
 }
 
-/// Says what is due about a stream. `false`: no room for all of it; the rest is still due.
+/// Sends the frames due on a stream. `false`: the outlet is full; the rest is still due.
 #[inline]
-fn say_due<O: Outlet + ?Sized>(
+fn put_due<O: Outlet + ?Sized>(
     sent: &mut Traffic,
     outlet: &mut O,
     id: StreamId,
@@ -358,8 +357,8 @@ fn say_due<O: Outlet + ?Sized>(
         }
         *revoked = None;
     }
-    // An ack tells of everything before it, and credit brings what stands behind it in the channel:
-    // what goes back goes first.
+    // An ack covers all elements before it, and credit admits later ones: returns go first, so that
+    // neither overtakes them.
     let returned = outgoing.returns_queued == 0;
     if *ack && returned {
         let head = Head { sequence: incoming.acked, ..about(Kind::Ack, id) };
@@ -398,8 +397,8 @@ fn say_due<O: Outlet + ?Sized>(
     true
 }
 
-/// Puts a frame with the length of its body into the outlet and counts it. Always in place: a head
-/// that is written field by field and read as words at once would be waited for.
+/// Puts a frame into the outlet and counts it. Always inlined: a head that is stored by fields and
+/// then loaded by words would stall on store forwarding.
 #[inline(always)]
 fn put<O: Outlet + ?Sized>(sent: &mut Traffic, outlet: &mut O, head: Head, body: &[u8]) -> bool {
     let head = Head { length: body.len() as u32, ..head };

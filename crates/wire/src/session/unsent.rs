@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Elements that were taken for a stream and will not be sent: they go back to where they came from.
+//! Elements of a stream's send queue that will not be sent: the application can requeue them.
 //!
-//! What is queued when a stream is reset, or the session over, stays here until the application asks
-//! for it. An element of which a part was sent never arrives whole, so it counts as not sent.
+//! The queue of a stream that is reset, or of every stream once the session is over, is kept here
+//! until the application asks for it. An element that was sent in part counts as unsent: the peer
+//! never receives it whole.
 //!
-//! Bounded by what may be queued: those of the last stream that was reset, or of all streams once the
-//! session is over.
+//! Bounded by the limits of the queues: it holds those of the last stream that was reset, or of all
+//! streams once the session is over.
 
 use bytes::Bytes;
 
@@ -16,8 +17,8 @@ use crate::stream::{Item, Stream};
 pub(super) type Unsent = Vec<(StreamId, u64, Bytes)>;
 
 impl Session {
-    /// Takes the elements of a stream that were queued and not sent, by their numbers, in order. Only
-    /// of a stream that was reset last, or when the session is over; of a stream that is open, none.
+    /// Takes the unsent elements of a stream, with their numbers, in order: of the stream that was reset
+    /// last, or of any once the session is over. An open stream has none.
     pub fn take_unsent(&mut self, id: StreamId) -> Vec<(u64, Bytes)> {
         self.unsent
             .extract_if(.., |(stream, ..)| *stream == id)
@@ -26,7 +27,7 @@ impl Session {
     }
 }
 
-/// Moves what a stream has queued out of it.
+/// Moves the queued elements out of a stream.
 pub(super) fn keep(unsent: &mut Unsent, id: StreamId, stream: &mut Stream) {
     let queue = std::mem::take(&mut stream.outgoing.queue);
     unsent.extend(queue.into_iter().filter_map(|item| match item {

@@ -9,8 +9,8 @@
 //!     └──────────────────────────────────────────┘
 //! ```
 //!
-//! A packet's end is known, so a payload that is shorter or longer than its header says harms nobody
-//! else: it is given as it is, [`Frame::is_whole`] is false, the request is answered with `EPROTO`,
+//! Packets have boundaries, so a payload of another length than in its header does not affect the next
+//! frame: it is returned as it is, [`Frame::is_whole`] is false, the request is answered with `EPROTO`,
 //! and the next packet begins a new frame. Nothing is copied and nothing is allocated.
 
 use super::frame::{Frame, FrameError, HEADER_BYTES, Header};

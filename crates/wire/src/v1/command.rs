@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The commands of protocol 1.0.
 
-/// What a frame asks or answers.
+/// The command of a request or of its reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]
 #[non_exhaustive]
 pub enum Command {
-    /// Who speaks which version; first, both ways.
+    /// Version and capabilities; the first frame of both sides.
     Hello = 1,
-    /// What a channel is like, or the server.
+    /// Properties of a channel, or of the server.
     GetInfo = 2,
-    /// What a channel has counted.
+    /// Counters of a channel.
     GetStats = 3,
     /// Settings of this connection.
     SetConfig = 4,
     /// Counts anew from here, as this connection sees it.
     ResetStats = 5,
-    /// Which channels there are.
+    /// Lists channels.
     List = 6,
     /// Makes a channel.
     ChanMake = 10,
@@ -42,11 +42,11 @@ pub enum Command {
     SelectRecv = 31,
     /// Starts a select.
     SelectRegister = 32,
-    /// Takes a select back, unless it is decided.
+    /// Cancels a select, unless it is decided.
     SelectCancel = 33,
     /// From the server: a select is decided.
     SelectNotify = 34,
-    /// Fetches what a decided select has brought.
+    /// Fetches the outcome of a decided select.
     SelectClaim = 35,
 }
 

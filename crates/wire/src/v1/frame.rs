@@ -19,7 +19,7 @@ pub struct Header {
     pub length: u32,
 }
 
-/// A frame as it lies in somebody's memory.
+/// A frame in the caller's buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// Its header.
@@ -28,7 +28,7 @@ pub struct Frame<'a> {
     pub payload: &'a [u8],
 }
 
-/// The bytes cannot be told apart into frames any more: the connection is over.
+/// The boundary of the next frame is unknown: the connection is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {

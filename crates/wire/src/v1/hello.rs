@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The greeting: who speaks which version. A connection of either protocol begins with it.
+//! The handshake: versions and capabilities. A connection of either protocol begins with it.
 
 use super::attribute::Attribute;
 use super::command::Command;
@@ -13,29 +13,29 @@ pub mod caps {
     pub const SHARED_MEMORY: u32 = 1;
 }
 
-/// Who speaks which version.
+/// The version and capabilities of one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
-    /// The protocol.
+    /// The major version.
     pub major: u32,
-    /// What was added to it.
+    /// The minor version.
     pub minor: u32,
-    /// What the peer can do: see [`caps`]. 0 is not sent.
+    /// Capabilities: see [`caps`]. 0 is not sent.
     pub caps: u32,
 }
 
 impl Hello {
-    /// The greeting of protocol 1.0.
+    /// The hello of protocol 1.0.
     pub const V1: Self = Self { major: super::ABI_MAJOR, minor: super::ABI_MINOR, caps: 0 };
 
-    /// Writes the greeting's frame to the end of a buffer.
+    /// Appends the frame to a buffer.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let mut writer = Writer::new(out, Command::Hello.number());
         self.write(&mut writer);
         writer.finish()
     }
 
-    /// The greeting that a payload of a frame `HELLO` is.
+    /// Decodes the payload of a `HELLO`.
     pub fn decode(payload: &[u8]) -> Result<Self, Errno> {
         let (fields, whole) = Fields::scan(payload);
         whole.map_err(|_| Errno::PROTO)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Protocol 1.0: the frames of programs that already speak it, and the greeting of both protocols.
+//! Protocol 1.0: the frames of programs that already speak it, and the handshake of both protocols.
 //!
 //! ```text
 //!   byte  0         2       4            8
@@ -15,25 +15,25 @@
 //! ```
 //!
 //! Everything is big-endian. Integers have 4 or 8 bytes; signed ones are the two's complement in 4.
-//! A type that is not known is skipped; where a type stands twice, the last one counts.
+//! An unknown type is skipped; of a repeated type the last one counts.
 //!
 //! Invariants:
 //! 1. A payload's length is checked against the limit before anything is allocated or awaited for it.
 //! 2. Nothing here allocates but the encoders, and those at most what they write.
-//! 3. Whatever the bytes are, a request yields either its meaning or the errno to answer with, and
-//!    its `REQ_ID` whenever one could be read.
+//! 3. For any bytes a request decodes to its meaning or to the errno of the answer, and to its `REQ_ID`
+//!    if one could be read.
 //! 4. What was encoded is decoded to the same value.
 //!
-//! | module | what lives there |
+//! | module | content |
 //! |---|---|
 //! | `frame` | the header, and frames in a stream of bytes |
 //! | `assemble` | frames in packets: header and payload in one or in two |
 //! | `tlv` | reading attributes one by one, and writing them |
 //! | `fields` | all attributes of a payload by their type |
 //! | `command`, `attribute`, `errno` | the numbers |
-//! | `hello` | who speaks which version |
-//! | `request` | what a client asks |
-//! | `reply` | what it is answered |
+//! | `hello` | the handshake: versions and capabilities |
+//! | `request` | requests |
+//! | `reply` | replies |
 
 mod assemble;
 mod attribute;
@@ -61,7 +61,7 @@ pub use tlv::{TLV_HEAD_BYTES, Tlv, Tlvs, TooLong, Truncated, VALUE_BYTES_MAX, Wr
 /// other attributes.
 pub const PAYLOAD_BYTES_MAX: u32 = 65 * 1024;
 
-/// Most bytes of a greeting's payload.
+/// Most bytes of the payload of a `HELLO`.
 pub const HELLO_BYTES_MAX: u32 = 1024;
 
 /// Most bytes of an element.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a client is answered.
+//! Replies.
 //!
 //! An answer begins with the request's `REQ_ID`, if it brought one, and then has:
 //!
@@ -41,7 +41,7 @@ pub mod kind {
 /// An answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reply<'a> {
-    /// What it answers, or what it tells of.
+    /// The command of the request; `SELECT_NOTIFY`: no request.
     pub command: Command,
     /// The request's own number.
     pub req_id: Option<ReqId>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a client asks, and the errno for each fault in the asking.
+//! Requests, and the errno for each malformed one.
 //!
 //! | request | attributes (in brackets: may lack) |
 //! |---|---|
@@ -19,7 +19,7 @@
 //! | `SELECT_CANCEL`, `SELECT_CLAIM` | `ID` |
 //!
 //! Each may bring a `REQ_ID`. A client builds a select from clauses under an `ID` of its own choice,
-//! registers it, is told by `SELECT_NOTIFY` that it is decided, and claims what it brought.
+//! registers it, gets a `SELECT_NOTIFY` when it is decided, and claims the outcome.
 //!
 //! Faults, the first that applies: an unknown command or one that does nothing is `ENOSYS`; a
 //! truncated TLV, a number of another width, an attribute that lacks are `EPROTO`; an element or a
@@ -46,7 +46,7 @@ pub enum Timeout {
     Ms(u32),
 }
 
-/// What a client asks.
+/// A request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields are the attributes of the table above")]
@@ -71,13 +71,13 @@ pub enum Request<'a> {
     SelectClaim { select: u32 },
 }
 
-/// What is wrong with a request.
+/// A malformed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{errno}")]
 pub struct Fault {
-    /// What it is answered.
+    /// The errno of the answer.
     pub errno: Errno,
-    /// What the answer echoes.
+    /// The `REQ_ID` of the answer.
     pub req_id: Option<ReqId>,
 }
 

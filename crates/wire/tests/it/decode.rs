@@ -2,7 +2,7 @@
 //! From bytes to frames: however a stream of bytes is split, the same frames and the same events
 //! come of it; what was encoded is decoded; no bytes are worth a panic.
 
-use crate::support::{Pair, Wire, feed, told};
+use crate::support::{Pair, Wire, described, feed};
 use becket_wire::{
     Credit, DecodeError, Decoder, HEAD_BYTES, Head, HeadError, Kind, Limits, Priority, StreamId,
 };
@@ -88,13 +88,13 @@ proptest! {
         pair.client.transmit(&mut wire);
 
         let mut at_once = Vec::new();
-        feed(&mut pair.server, &wire.bytes, |_, event| at_once.push(told(&event)))
+        feed(&mut pair.server, &wire.bytes, |_, event| at_once.push(described(&event)))
             .unwrap();
         let (mut other, _) = prepared();
         let mut split = Vec::new();
         for (head, body) in in_parts(&wire.bytes, &cuts, 300) {
             let frame = becket_wire::Frame { head, body: &body };
-            split.extend(other.server.receive(frame).unwrap().map(|event| told(&event)));
+            split.extend(other.server.receive(frame).unwrap().map(|event| described(&event)));
         }
         prop_assert_eq!(at_once.len(), 2 * elements.len() + 1);
         prop_assert_eq!(at_once, split);

@@ -53,7 +53,7 @@ fn share(
                 pair.client.send(*id, 0, elements[number % elements.len()].clone()).unwrap();
             }
         }
-        // Less than what is queued: nobody runs dry.
+        // Less than what is queued: no queue runs empty.
         shares.room = ids.len() * lengths.iter().max().unwrap().min(&4120);
         let room = shares.room;
         assert!(!pair.client.transmit(&mut shares));

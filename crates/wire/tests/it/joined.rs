@@ -142,7 +142,7 @@ struct Side {
 
 struct World {
     sides: [Side; 2],
-    /// By stream and by who sends: 0 the client.
+    /// By stream and by sender: 0 the client.
     ways: BTreeMap<(StreamId, usize), Way>,
     /// Either side has reset it: elements may be missing, but not out of order.
     reset: Vec<StreamId>,
@@ -469,7 +469,7 @@ impl World {
             let session = &side.session;
             assert!(session.is_idle(), "{:?} {:?}", session.role(), session.streams());
             assert_eq!((session.queued_bytes(), side.asked.len(), side.notices), (0, 0, 0));
-            // What is owed and was not told of yet is less than half of it.
+            // The credit that is owed and not granted yet is less than half of it.
             assert!(session.charged_bytes() < 1000);
         }
         for (by, to) in [(0, 1), (1, 0)] {
@@ -520,8 +520,7 @@ proptest! {
     }
 }
 
-/// The same rules, with the session's error as the witness: who spends more than it has is found
-/// out.
+/// The session reports a sender that exceeds its credit.
 #[test]
 fn a_sender_that_ignores_credit_is_found_out() {
     let mut pair = Pair::plain();

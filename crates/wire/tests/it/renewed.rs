@@ -6,7 +6,7 @@ use crate::support::Pair;
 use becket_wire::{Credit, Limits, Priority, Refused};
 use bytes::Bytes;
 
-/// Who begins anew owes nothing of what it had queued before: it has room for as much as a new one.
+/// A session that is reset has empty queues: it accepts as much as a new one.
 #[test]
 fn there_is_room_for_all_that_may_be_queued() {
     let limits = Limits { control_frames_max: 3, ..Limits::default() };

@@ -612,7 +612,7 @@ fn the_sessions_credit_comes_back_unless_it_is_held() {
     for _ in 0..5 {
         pair.client.send(one, 0, vec![1; 1000].into()).unwrap();
     }
-    assert_eq!(pair.exchange().len(), 5, "each time it is told that there is room again");
+    assert_eq!(pair.exchange().len(), 5, "a credit for each of them");
 
     pair.client.send(one, 0, vec![1; 600].into()).unwrap();
     assert_eq!(pair.reach_server().unwrap().len(), 1);

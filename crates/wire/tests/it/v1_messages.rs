@@ -116,7 +116,7 @@ proptest! {
     ) {
         for request in every_request(&numbers, &element) {
             let mut frame = encoded(&request, req_id);
-            // What nobody knows is skipped.
+            // Unknown attributes are skipped.
             for (kind, value) in &strange {
                 frame.extend(payload(&[(*kind, value)]));
             }

@@ -36,7 +36,7 @@ impl Wire {
 }
 
 /// What an event was, in memory of its own.
-pub(crate) fn told(event: &Event<'_>) -> String {
+pub(crate) fn described(event: &Event<'_>) -> String {
     format!("{event:?}").replace("Borrowed(", "(").replace("Owned(b", "(")
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn carry(from: &mut Session, to: &mut Session) -> Result<Vec<String>,
     let mut wire = Wire::endless();
     assert!(from.transmit(&mut wire));
     let mut events = Vec::new();
-    feed(to, &wire.bytes, |_, event| events.push(told(&event)))?;
+    feed(to, &wire.bytes, |_, event| events.push(described(&event)))?;
     Ok(events)
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Queues of streams that are over, kept for the next ones: a stream that comes and goes allocates
-//! nothing for what it sends.
+//! A pool of send queues: a stream takes the memory of one that has ended, so a session of short
+//! streams does not allocate for their elements.
 //!
-//! Bounded: no more than [`QUEUES_MAX`] queues are kept, none with room for more than [`ITEMS_MAX`].
+//! Bounded: at most [`QUEUES_MAX`] queues, each with a capacity of at most [`ITEMS_MAX`] items.
 
 use std::collections::VecDeque;
 
@@ -12,21 +12,21 @@ const QUEUES_MAX: usize = 64;
 const ITEMS_MAX: usize = 16;
 
 #[derive(Debug, Default)]
-pub(crate) struct SpareQueues(Vec<VecDeque<Item>>);
+pub(crate) struct QueuePool(Vec<VecDeque<Item>>);
 
-impl SpareQueues {
-    /// A queue with nothing in it, with memory if there is some.
+impl QueuePool {
+    /// An empty queue, with capacity if the pool has one.
     #[inline]
     pub(crate) fn take(&mut self) -> VecDeque<Item> {
         self.0.pop().unwrap_or_default()
     }
 
-    /// Takes the memory of a queue that is not needed any more, and drops what is in it.
+    /// Returns a queue to the pool and drops its items.
     #[inline]
     pub(crate) fn put(&mut self, queue: &mut VecDeque<Item>) {
         let is_kept = (1..=ITEMS_MAX).contains(&queue.capacity());
         if is_kept && self.0.len() < QUEUES_MAX {
-            // Most are empty: what would be written here is read at once.
+            // Most are empty: a store here would be followed at once by a load of the same line.
             if !queue.is_empty() {
                 queue.clear();
             }
@@ -47,18 +47,18 @@ mod tests {
     }
 
     #[test]
-    fn short_queues_are_kept_and_given_empty() {
-        let mut spare = SpareQueues::default();
-        spare.put(&mut queue(0));
-        spare.put(&mut queue(1 + ITEMS_MAX as u64));
-        assert_eq!(spare.0.len(), 0);
+    fn short_queues_are_kept_and_come_out_empty() {
+        let mut pool = QueuePool::default();
+        pool.put(&mut queue(0));
+        pool.put(&mut queue(1 + ITEMS_MAX as u64));
+        assert_eq!(pool.0.len(), 0);
         for _ in 0..2 * QUEUES_MAX {
-            spare.put(&mut queue(4));
+            pool.put(&mut queue(4));
         }
-        assert_eq!(spare.0.len(), QUEUES_MAX);
-        let taken = spare.take();
+        assert_eq!(pool.0.len(), QUEUES_MAX);
+        let taken = pool.take();
         assert!(taken.is_empty() && taken.capacity() >= 4);
-        assert_eq!(spare.0.len(), QUEUES_MAX - 1);
-        assert_eq!(SpareQueues::default().take().capacity(), 0);
+        assert_eq!(pool.0.len(), QUEUES_MAX - 1);
+        assert_eq!(QueuePool::default().take().capacity(), 0);
     }
 }

@@ -10,8 +10,8 @@
 //!   4 streams_max u32            5 requests_max u32        6 regions_max u32
 //! ```
 //!
-//! Unknown types are skipped, so that later versions can say more. A type that is missing stands at
-//! its least: nothing of the kind is taken.
+//! Unknown types are skipped, so that later versions can add some. A missing type has its least
+//! value: nothing of the kind is accepted.
 
 use bytes::BufMut;
 
@@ -64,7 +64,7 @@ pub(crate) fn decode(mut body: &[u8]) -> Result<PeerLimits, &'static str> {
         *place = u32::from_le_bytes(value);
     }
     if limits.frame_body_bytes_max < FRAME_BODY_BYTES_LEAST {
-        return Err("a side that takes no frames of 256 bytes");
+        return Err("a side that accepts no frames of 256 bytes");
     }
     if u64::from(limits.element_bytes_max) > limits.session_credit_bytes {
         return Err("elements that are longer than the session's credit");
