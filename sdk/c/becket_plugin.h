@@ -29,8 +29,10 @@
  * the answer is NULL, and the load is refused. A plugin without the flag has
  * one slot.
  *
- * Threads. A slot's words are written between get and init, which a host runs
- * one after the other, and only read later. The slot's state is atomic.
+ * Threads. A slot's words are written by attach and init, which a host runs one
+ * after the other, and only read later. A thread that outlives shutdown may go
+ * on calling the host through them, also after the slot was offered again: the
+ * host refuses what is not its instance's. The slot's state is atomic.
  */
 #ifndef BECKET_PLUGIN_H
 #define BECKET_PLUGIN_H
@@ -93,7 +95,8 @@ typedef struct BkPluginDef {
 typedef struct BkSlot {
     BkPlugin plugin; /* first: plugin_ctx is both */
     NrPluginInfo info;
-    int state; /* BK_SLOT_*; through __atomic only */
+    int is_attached; /* attach was called since the slot was offered */
+    int state;       /* BK_SLOT_*; through __atomic only */
 } BkSlot;
 
 static inline void bk_slot_settle(void *plugin_ctx, int state) {
@@ -150,13 +153,18 @@ static inline NrStatus bk_vt_attach(void *plugin_ctx, void *host_ctx, const BkHo
     BkPlugin *plugin = (BkPlugin *)plugin_ctx;
     plugin->host_ctx = host_ctx;
     plugin->api = api;
+    ((BkSlot *)plugin_ctx)->is_attached = 1;
     return NR_OK;
 }
 
 static inline NrStatus bk_vt_init(void *plugin_ctx, void *host_ctx, const NrHostVTable *host) {
     BkPlugin *plugin = (BkPlugin *)plugin_ctx;
+    if (!((BkSlot *)plugin_ctx)->is_attached) {
+        plugin->api = NULL; /* of the instance before */
+    }
     plugin->host_ctx = host_ctx;
     plugin->host = host;
+    plugin->user = NULL;
     bk_slot_settle(plugin_ctx, BK_SLOT_LIVE);
     NrStatus status = plugin->def->start == NULL ? NR_OK : plugin->def->start(plugin);
     if (status != NR_OK) {
@@ -245,8 +253,10 @@ static inline const NrPluginInfo *bk_slot_offer(BkSlot *slots, uint32_t slots_le
     if (slot == NULL) {
         return NULL;
     }
-    memset(&slot->plugin, 0, sizeof slot->plugin);
+    /* host, host_ctx and api of the instance before stay: a late thread of it
+     * may still call the host. attach and init write the new ones. */
     slot->plugin.def = def;
+    slot->is_attached = 0;
     NrPluginInfo *info = &slot->info;
     info->abi_version = NR_ABI_VERSION;
     info->struct_size = sizeof(NrPluginInfo);

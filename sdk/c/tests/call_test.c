@@ -178,7 +178,30 @@ static void older_host(BkFakeHost *host) {
     BK_CHECK(bk_metric(&old, BK_METRIC_GAUGE, "a", "") == BK_METRIC_UNKNOWN);
 }
 
+/* A thread that outlives shutdown still calls the host, through the plugin that it
+ * was given, when the slot has been offered again: it is refused. A host without
+ * becket's functions that starts an instance in that slot gets none of before. */
+static void late_thread(void) {
+    BkFakeHost *host = bk_fake_new();
+    BK_CHECK(bk_fake_load(host, nylon_ring_get_plugin_v1(), 1) == NR_OK);
+    const BkPlugin *late = (const BkPlugin *)host->info->plugin_ctx;
+    uint64_t sid = bk_fake_call(host, "later", NULL, bk_fake_text("x"));
+    bk_fake_cancel(host, sid);
+    BK_CHECK(bk_fake_unload(host) == 0);
+    const NrPluginInfo *again = nylon_ring_get_plugin_v1();
+    BK_CHECK(again->plugin_ctx == (const void *)late);
+    BK_CHECK(bk_send(late, sid, NR_OK, bk_fake_text("late")) == NR_INVALID);
+
+    BkFakeHost *plain = bk_fake_new();
+    BK_CHECK(bk_fake_load(plain, again, 0) == NR_OK);
+    BK_CHECK(late->api == NULL && late->host_ctx == (void *)plain);
+    BK_CHECK(bk_fake_unload(plain) == 0);
+    bk_fake_free(plain);
+    bk_fake_free(host);
+}
+
 int main(void) {
+    late_thread();
     BkFakeHost *host = bk_fake_new();
     bk_fake_config(host, "a.b", "c");
     BK_CHECK(bk_fake_load(host, nylon_ring_get_plugin_v1(), 1) == NR_OK);

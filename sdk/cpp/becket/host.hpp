@@ -129,14 +129,16 @@ public:
     std::uint8_t* data() const noexcept { return lease_.ptr; }
     std::uint64_t capacity() const noexcept { return lease_.cap; }
 
-    // Sends the first len bytes. On NR_BACKPRESSURE the lease lives on.
+    // Sends the first len bytes. On NR_BACKPRESSURE, and on NR_INVALID because len exceeds
+    // capacity(), the lease is kept. Otherwise it is over, sent or not: operator bool is false,
+    // data() is null, and pointers into the buffer are invalid.
     Status commit(Status status, std::uint64_t len) {
-        if (lease_.token == 0) {
+        if (lease_.token == 0 || len > lease_.cap) {
             return NR_INVALID;
         }
         Status sent = api_->lease_commit(ctx_, sid_, status, lease_.token, len);
-        if (sent == NR_OK) {
-            lease_.token = 0;
+        if (sent != NR_BACKPRESSURE) {
+            lease_ = NrBufferLease{nullptr, 0, 0};
         }
         return sent;
     }

@@ -57,9 +57,11 @@ public:
         auto lease = responder.host().lease(responder.sid(), 4);
         auto unused = responder.host().lease(responder.sid(), 8);
         std::memcpy(lease.data(), "leased", 4);
-        if (lease.commit(NR_OK, 5) == NR_INVALID) {
-            lease.commit(NR_OK, 4);
-        }
+        auto late = responder.host().lease(responder.sid(), 8);
+        BK_CHECK(lease.commit(NR_OK, lease.capacity() + 1) == NR_INVALID && lease);
+        BK_CHECK(lease.commit(NR_OK, 4) == NR_OK && !lease && lease.data() == nullptr);
+        // Refused, the call is answered: the buffer is the host's all the same.
+        BK_CHECK(late.commit(NR_OK, 4) == NR_INVALID && !late && late.data() == nullptr);
         std::move(responder).answer("too late");  // refused: answered already
     }
     void forgets(const becket::Request&, becket::Responder) {}
