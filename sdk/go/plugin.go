@@ -104,9 +104,10 @@ func (p *Plugin) Handle(name string, h Handler, options ...EntryOption) {
 	p.add(entry{name: name, kind: unary, handler: h}, options)
 }
 
-// HandleSync adds an entry with one answer. The handler runs on the host's
-// thread, must not block, and reads the payload in place: see
-// [Request.Payload].
+// HandleSync adds an entry with one answer. The handler runs on the thread that
+// calls the plugin, and reads the payload in place: see [Request.Payload]. That
+// is a worker thread of the host, which it holds as long as it runs; or the
+// caller's thread, where it must not block, if the plugin never blocks.
 func (p *Plugin) HandleSync(name string, h Handler, options ...EntryOption) {
 	p.add(entry{name: name, kind: unary, sync: true, handler: h}, options)
 }

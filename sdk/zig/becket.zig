@@ -15,13 +15,14 @@
 //!         }));
 //!     }
 //!
-//! Handlers run on the host's threads, several at once, and must not block: what takes longer is
-//! continued from a timer (`host.after`) or a thread of the plugin, which may answer by the sid at
-//! any time. An entry with `.waits = true` runs on a coroutine of the host instead and may wait in
-//! straight-line code: `wait.recv`, `wait.send`, `wait.sleep`.
+//! Handlers run on worker threads of the host, several at once. One that blocks holds its worker, of
+//! which a plugin has `workers_max`: work that takes long is better continued from a timer
+//! (`host.after`) or a thread of the plugin, which may answer by the sid at any time. An entry with
+//! `.waits = true` runs on a coroutine of the host and may wait in straight-line code: `wait.recv`,
+//! `wait.send`, `wait.sleep`. With `abi.flag_never_blocks` among its flags
+//! a plugin is called on its callers' threads.
 //!
-//! A Zig panic cannot be caught: it ends the process. Build with `ReleaseSafe` and run the plugin at
-//! the distance `process` where that matters.
+//! A Zig panic cannot be caught: it ends the host's process. Return an error instead.
 
 pub const abi = @import("abi.zig");
 pub const host = @import("host.zig");

@@ -90,7 +90,8 @@ pub const Entry = struct {
     kind: abi.Kind = .unary,
     /// The handler runs on a coroutine of the host, and may wait: `becket.wait`.
     waits: bool = false,
-    /// Runs on the host's thread and must not block, unless `waits`.
+    /// Runs on a worker thread of the host, or on a coroutine if `waits`; on the caller's thread, where
+    /// it must not block, if the plugin has `abi.flag_never_blocks`.
     handle: *const fn (Call) Error!void,
 };
 
