@@ -70,6 +70,22 @@ impl Pattern {
         }
     }
 
+    /// Calls `each` with each eight bytes in a row among the first so many, the first of the eight in the
+    /// lowest bits.
+    pub(crate) fn windows(self, bytes: u64, mut each: impl FnMut(u64)) {
+        let Some(last) = bytes.checked_sub(8) else { return };
+        let mut word = self.word(0);
+        each(word);
+        for number in 1..=last.div_ceil(8) {
+            let next = self.word(number);
+            let here = (last + 8 - 8 * number).min(8) as u32;
+            (1..=here).for_each(|at| {
+                each(word.unbounded_shr(8 * at) | next.unbounded_shl(64 - 8 * at));
+            });
+            word = next;
+        }
+    }
+
     /// The byte at an offset.
     #[must_use]
     #[inline]
@@ -184,6 +200,19 @@ mod tests {
         // Shifted by one: lost, or repeated.
         assert!(pattern.mismatch(6, &bytes).is_some_and(|at| at < 12));
         assert!(pattern.mismatch(4, &bytes).is_some_and(|at| at < 12));
+    }
+
+    #[test]
+    fn windows_are_all_eight_bytes_in_a_row() {
+        let pattern = Pattern::new(7, FLOW, Direction::Request);
+        let mut all = [0; 40];
+        pattern.fill(0, &mut all);
+        for bytes in 0..=all.len() {
+            let mut found = Vec::new();
+            pattern.windows(bytes as u64, |window| found.push(window.to_le_bytes().to_vec()));
+            let expected: Vec<_> = all[..bytes].windows(8).map(<[u8]>::to_vec).collect();
+            assert_eq!(found, expected, "{bytes}");
+        }
     }
 
     #[test]

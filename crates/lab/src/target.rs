@@ -31,6 +31,8 @@ pub enum Behaviour {
     /// 2048 bytes in eight chunks, one each tick since the flow was opened: it waits for no request,
     /// and ends when it has said all, however much of the request is still to come.
     UnpromptedResponse,
+    /// As [`Self::Echo`], while both sessions do besides whatever else a session can.
+    BusyEcho,
 }
 
 /// How an answer ends.
@@ -55,7 +57,7 @@ pub struct Answer {
 }
 
 impl Behaviour {
-    /// All of them.
+    /// All of them, but for the one that is about sessions.
     pub const ALL: [Self; 11] = [
         Self::Echo,
         Self::Discard,
@@ -69,6 +71,14 @@ impl Behaviour {
         Self::JitteryResponse,
         Self::UnpromptedResponse,
     ];
+
+    /// All of them, and the one that is about sessions.
+    pub const EVERY: [Self; 12] = {
+        let mut every = [Self::BusyEcho; 12];
+        let (all, _) = every.split_at_mut(Self::ALL.len());
+        all.copy_from_slice(&Self::ALL);
+        every
+    };
 
     /// Its name, in scenarios and reports.
     #[must_use]
@@ -85,13 +95,20 @@ impl Behaviour {
             Self::DripResponse => "drip_response",
             Self::JitteryResponse => "jittery_response",
             Self::UnpromptedResponse => "unprompted_response",
+            Self::BusyEcho => "busy_echo",
         }
     }
 
     /// Whether it gives back what comes, as it comes.
     #[must_use]
     pub const fn is_echo(self) -> bool {
-        matches!(self, Self::Echo)
+        matches!(self, Self::Echo | Self::BusyEcho)
+    }
+
+    /// Whether both sessions do more than to carry flows.
+    #[must_use]
+    pub const fn is_busy(self) -> bool {
+        matches!(self, Self::BusyEcho)
     }
 
     /// Whether it answers before it was asked.
@@ -109,7 +126,7 @@ impl Behaviour {
     /// The answer to a request of so many bytes, which is over, or none of which has come yet.
     pub fn answer(self, request_bytes: u64, choices: &mut Choices) -> Answer {
         let (chunks, ending) = match self {
-            Self::Echo | Self::Discard => (Vec::new(), Ending::Final),
+            Self::Echo | Self::BusyEcho | Self::Discard => (Vec::new(), Ending::Final),
             Self::FixedResponse => (vec![(0, 1024)], Ending::Final),
             Self::SlowResponse => (vec![(0, 1024), (2, 1024)], Ending::Final),
             Self::ChunkedResponse => (vec![(0, 1024); 4], Ending::Final),

@@ -50,6 +50,8 @@ fn is_wrong(what: &What) -> bool {
             | What::Illegal { .. }
             | What::SessionError { .. }
             | What::Left { .. }
+            | What::Waits { .. }
+            | What::SessionKeeps { .. }
             | What::OutOfSteps
             | What::Stuck { .. }
     )

@@ -183,6 +183,8 @@ fn is_wrong(what: &What) -> bool {
             | What::OutOfPlace { .. }
             | What::Illegal { .. }
             | What::Left { .. }
+            | What::Waits { .. }
+            | What::SessionKeeps { .. }
             | What::OutOfSteps
             | What::Stuck { .. }
     )

@@ -20,7 +20,7 @@ sentence, and one checker, which looks at the recorded trace of a run and at not
 * A rule that *needs* a capability is applied to adapters that claim it in their manifest.
 * *Shown by* names faulty adapters that the lab brings along and that break the rule: each is an
   adapter's code with one thing wrong. `becket lab explain RULE` says the same on the command line.
-* Five rules are about the runtime and not about adapters. When one of them is broken the verdict is
+* Seven rules are about the runtime and not about adapters. When one of them is broken the verdict is
   *lab-error*, and the adapter is not to blame.
 ";
 

@@ -225,7 +225,7 @@ fn both_checks_hear_what_they_are_told_beside_a_plugin_that_writes_to_stdout() {
     assert_eq!(run(&["plugin", "check"])["passed"], true);
     let report = run(&["check", "plugin", "--timeout-ms", "500"]);
     let verdicts: Vec<_> = report["rules"].as_array().unwrap().iter().collect();
-    assert!(verdicts.len() == 27 && verdicts.iter().all(|it| it["verdict"] != "not-tried"));
+    assert!(verdicts.len() == 28 && verdicts.iter().all(|it| it["verdict"] != "not-tried"));
     assert_eq!(report["verdict"], "pass", "{report}");
 }
 

@@ -124,6 +124,13 @@ impl Stream {
         self.core.sid
     }
 
+    /// Whether coroutines of the plugin serve the stream: they wait for messages, and for room where
+    /// the queue of frames is full. Code that runs to its end when it is called cannot wait.
+    #[must_use]
+    pub fn is_on_coroutine(&self) -> bool {
+        self.core.handler.is_some()
+    }
+
     /// The next frame; `None` when the plugin ended the stream well.
     ///
     /// Cancel safety: dropping the future loses no frame.

@@ -3,7 +3,7 @@
 //! logs, and what is shown of their manifests.
 //!
 //! An adapter with an ear at it does what it does without: it is asked for its summary, its log and
-//! its manifest after each call, which changes nothing. Of a run the first 256 KiB are kept. Should it
+//! its manifest after each call, which changes nothing. Of a run the first 2 MiB are kept. Should it
 //! panic, that is known to be its panic: see `blame`.
 
 use std::cell::RefCell;
@@ -19,7 +19,7 @@ use crate::hygiene::{Text, TextKind};
 use crate::trace::Place;
 
 /// Of a run so many bytes of texts are kept: the first.
-const TEXT_BYTES_MAX: usize = 256 << 10;
+const TEXT_BYTES_MAX: usize = 2 << 20;
 
 /// What was said in a run. What repeats the text of the same kind before it is kept once.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -136,6 +136,9 @@ const fn failure(what: &What) -> Option<&'static str> {
         What::Stuck { .. } => "stuck",
         What::OutOfSteps => "out of steps",
         What::Left { .. } => "bytes left",
+        What::Waits { .. } => "a timer left",
+        What::SessionKeeps { .. } => "kept by a session",
+        What::SessionCall { is_right: false, .. } => "a call of a session",
         _ => return None,
     })
 }

@@ -102,6 +102,20 @@ pub trait Conduit {
     fn cancel_read(&mut self, _: &mut Context<'_>) -> Result<(), Failure> {
         Ok(())
     }
+
+    /// Gives up writing that was woken before it is polled again, and begins anew: what had happened by
+    /// then has happened, and nothing happens twice. Called now and then, as the seed decides.
+    ///
+    /// # Errors
+    ///
+    /// As for [`poll_flush`](Self::poll_flush).
+    fn drop_write(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives up reading that was woken before it is polled again. What it was handed by then is not
+    /// lost: the next [`poll_read`](Self::poll_read) begins anew, and finds it.
+    fn drop_read(&mut self) {}
 }
 
 /// Makes the conduits of an adapter. Each adapter of a pair has its own.

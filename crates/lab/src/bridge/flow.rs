@@ -239,10 +239,13 @@ impl<C: Conduit> Flow<C> {
         budget: &mut usize,
         gives_up: bool,
     ) -> Polled {
-        let result = self.drive_writer().and_then(|()| match self.failed.take() {
+        let gives_up = gives_up && self.broken.is_none() && self.failed.is_none();
+        let given_up = if gives_up { self.give_up() } else { Ok(()) };
+        let driven = given_up.and_then(|()| self.drive_writer());
+        let result = driven.and_then(|()| match self.failed.take() {
             Some(failure) => Err(failure),
             None if self.broken.is_some() => self.drain(budget),
-            None => self.put_out(flow, outlet, budget, gives_up),
+            None => self.put_out(flow, outlet, budget),
         });
         match (result, self.broken) {
             (Ok(true), Some(cause)) => outlet.reset(flow, cause),
@@ -260,11 +263,7 @@ impl<C: Conduit> Flow<C> {
         flow: FlowId,
         outlet: &mut Outlet<'_>,
         budget: &mut usize,
-        gives_up: bool,
     ) -> Result<bool, Failure> {
-        if gives_up {
-            self.give_up()?;
-        }
         let mut buffer = [0; OUT_BYTES_MAX];
         while !self.is_reader_parked && !self.is_over {
             let room = outlet.room(flow).min(*budget).min(OUT_BYTES_MAX);
@@ -292,14 +291,23 @@ impl<C: Conduit> Flow<C> {
         Ok(self.is_over)
     }
 
-    /// Who waits gives up and begins anew, unless it was woken meanwhile.
+    /// Reading and writing are given up and begun anew: what waits has to wait again, and what was woken
+    /// meanwhile has lost nothing.
     fn give_up(&mut self) -> Result<(), Failure> {
         self.is_reader_parked &= !self.read.take();
-        if self.is_reader_parked && !self.is_over {
-            self.conduit.cancel_read(&mut Task::from_waker(self.read.waker()))?;
+        match self.is_reader_parked {
+            _ if self.is_over => {}
+            true => self.conduit.cancel_read(&mut Task::from_waker(self.read.waker()))?,
+            false => self.conduit.drop_read(),
         }
-        if self.is_writer_parked && !self.write.is_rung() {
-            self.conduit.cancel_write(&mut Task::from_waker(self.write.waker()))?;
+        let cx = &mut Task::from_waker(self.write.waker());
+        if !self.is_writer_parked {
+            match self.conduit.drop_write(cx) {
+                Poll::Ready(done) => done?,
+                Poll::Pending => self.is_writer_parked = true,
+            }
+        } else if !self.write.is_rung() {
+            self.conduit.cancel_write(cx)?;
         }
         Ok(())
     }

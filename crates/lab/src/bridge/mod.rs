@@ -42,8 +42,8 @@
 //! 3. **Reset** is the writing end going away. What still comes out is thrown away, and the reset is
 //!    said when the reading end has heard of it: LIV-06. Its cause goes beside the thing, since few
 //!    things can carry one; of two ends of a flow that is closed either may go first.
-//! 4. **Giving up.** Who waits gives up now and then, as the seed decides, and begins anew: futures
-//!    that wait are dropped.
+//! 4. **Giving up.** Reading and writing are given up now and then, as the seed decides, and begun anew:
+//!    futures are dropped while they wait, and after they were woken, before the next poll.
 //! 5. **Memory.** What was taken and has not come out is held by the thing, and counts against the
 //!    limits that its maker named: RES-02, RES-03.
 //! 6. **Errors** are told by their kind. Their words may have payload in them, and are left out.

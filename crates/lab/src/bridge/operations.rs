@@ -14,7 +14,8 @@
 //! came out last.
 //!
 //! Futures that wait are dropped now and then, as the seed decides, and made anew, where
-//! [`Operations`] says that nothing is lost by it.
+//! [`Operations`] says that nothing is lost by it: while they wait, and also between the wake and the
+//! next poll, when a receive may have been handed an item already.
 
 use std::fmt;
 use std::future::Future;
@@ -41,12 +42,14 @@ pub trait Operations {
     /// Nothing more is sent: the sending end goes away.
     fn close(&mut self);
 
-    /// Whether a receive that waits may be dropped without losing anything.
+    /// Whether a receive that waits may be dropped without losing anything, also one that was woken and
+    /// not polled since.
     fn may_cancel_recv(&self) -> bool {
         false
     }
 
-    /// Whether a send that waits may be dropped, and its item [comes back](Self::returned).
+    /// Whether a send that waits may be dropped, and its item [comes back](Self::returned). That of a
+    /// send that was woken comes back unless it was sent.
     fn may_cancel_send(&self) -> bool {
         false
     }
@@ -155,6 +158,23 @@ impl<O: Operations> Conduit for Ends<O> {
                 Ok(())
             }
             Poll::Ready(_) => Err(Failure::new("there was an item, and who waited was not woken")),
+        }
+    }
+
+    fn drop_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if !self.channel.may_cancel_send() || self.sending.take().is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.channel.returned() {
+            Some(item) => self.start(cx, item),
+            // It was sent before it was dropped.
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn drop_read(&mut self) {
+        if self.channel.may_cancel_recv() {
+            self.receiving = None;
         }
     }
 }

@@ -66,6 +66,11 @@ impl Link {
         !self.packer.is_full() && std::mem::take(&mut self.is_waited_for)
     }
 
+    /// What is lost on the way is not sent again.
+    pub(crate) const fn may_lose(&self) -> bool {
+        self.shape.window.is_none()
+    }
+
     /// When there is something to carry.
     #[cold]
     #[inline(never)]

@@ -13,16 +13,17 @@ use crate::adversary::Features;
 use crate::bridge::crashes;
 use crate::choice::{Choices, Scheduler};
 use crate::contract::{FlowId, Hidden, Limits, Manifest};
-use crate::hygiene::{Canary, Search, Text, TextKind};
+use crate::hygiene::{Canary, Carried, Search, Text, TextKind};
 use crate::pattern::{self, Direction, Pattern};
 use crate::replay::{self, Replay};
 use crate::rules::{Examined, Examiner, Family, Finding, Marks, Parting, Rule};
 use crate::saboteur::Witness;
 use crate::source::{End, FlowPlan, GAP_BYTES, STRAY_BYTES};
-use crate::trace::{Place, Trace, TraceHash};
+use crate::trace::{Place, Trace, TraceHash, What};
 use crate::world;
 
-/// Bytes at the start of what a flow carries for which texts are searched.
+/// Bytes at the start of what one flow carries that are a canary too, which is looked for also in
+/// texts that nobody has at hand yet.
 const CANARY_BYTES_MAX: u64 = 64;
 /// Of a run of more flows so many are run alone: the first.
 const ALONE_FLOWS_MAX: usize = 64;
@@ -196,7 +197,8 @@ impl Case {
             shown = shown_of(&trace);
             texts = said.texts();
             texts.push(Text { kind: TextKind::Report, place: Place::Network, text: &shown });
-            search = Search::new(&self.canaries());
+            search = Search::new(&self.canaries())
+                .and_carried(texts.iter().map(|it| it.text), self.carried(&trace).into_iter());
             examined.texts = &texts;
             examined.search = Some(&search);
         }
@@ -213,6 +215,34 @@ impl Case {
         let features = Features::of(&trace, self.run.plans.len());
         let problem = own::of_run(&trace, &setup);
         Seen { hash: trace.hash(), asked, marks, findings, features, trace, problem }
+    }
+
+    /// What all flows carried, each way, with what may not be taken.
+    fn carried(&self, trace: &Trace) -> Vec<Carried> {
+        let (seed, plans) = (self.seed(), &self.run.plans);
+        let pattern = |plan: &FlowPlan, direction| Pattern::new(seed, plan.flow, direction);
+        let request = |plan| {
+            let bytes = FlowPlan::bytes(plan) + GAP_BYTES + STRAY_BYTES;
+            Carried { pattern: pattern(plan, Direction::Request), bytes }
+        };
+        let mut carried: Vec<_> = plans.iter().map(request).collect();
+        if self.run.behaviour.is_echo() {
+            return carried;
+        }
+        let mut answered = vec![0; plans.len()];
+        for event in trace.events() {
+            let at = (event.flow.number() as usize).wrapping_sub(1);
+            if let (What::Answered { bytes, .. }, Some(all)) = (event.what, answered.get_mut(at)) {
+                *all += bytes;
+            }
+        }
+        carried.extend(
+            plans.iter().zip(answered).map(|(plan, bytes)| Carried {
+                pattern: pattern(plan, Direction::Response),
+                bytes,
+            }),
+        );
+        carried
     }
 
     /// What one of the flows carries, which the seed decides: who tells payload tells any flow's. And
@@ -271,7 +301,6 @@ mod tests {
     use crate::adapters::HEALTHY;
     use crate::source::Source;
     use crate::target::Behaviour;
-    use crate::trace::What;
 
     /// Who tells what is offered behind the end, or behind a gap, tells payload too.
     #[test]

@@ -113,7 +113,7 @@ pub(crate) fn what(what: &What) -> String {
         What::Answered { is_final: true, .. } => "the target ended its answer".into(),
         What::Answered { bytes, .. } => format!("the target sent {}", count(bytes)),
         What::SessionError { is_client, code } => {
-            let side = if is_client { "client" } else { "server" };
+            let side = side(is_client);
             format!("the session ended by an error on the {side}'s side, code {code}")
         }
         What::Moved { state } => format!("is {}", state.name()),
@@ -131,6 +131,23 @@ pub(crate) fn what(what: &What) -> String {
         What::Left { place: at, bytes } => {
             format!("{} still holds {}, and all flows are over", place(at), count(bytes))
         }
+        What::Waits { place: at } => {
+            format!("{} waits for a later time, and all flows are over", place(at))
+        }
+        What::SessionKeeps { is_client, kept, amount } => {
+            let (side, kept) = (side(is_client), kept.name());
+            format!("the {side}'s session keeps {amount} {kept}, and all flows are over")
+        }
+        What::SessionCall { is_client, call, is_right: true } => {
+            format!("the {}'s session: {}", side(is_client), call.name())
+        }
+        What::SessionCall { is_client, call, is_right: false } => {
+            format!("the {}'s session: what came of {} is wrong", side(is_client), call.name())
+        }
         What::Finished => "is over".into(),
     }
+}
+
+const fn side(is_client: bool) -> &'static str {
+    if is_client { "client" } else { "server" }
 }

@@ -36,7 +36,7 @@ pub(crate) trait Word: Copy + 'static {
 
 impl Word for Behaviour {
     const WHAT: &'static str = "behaviour of a target";
-    const ALL: &'static [Self] = &Self::ALL;
+    const ALL: &'static [Self] = &Self::EVERY;
     fn word(self) -> &'static str {
         self.name()
     }

@@ -119,7 +119,11 @@ const fn kind(what: &What) -> &'static str {
         | What::Illegal { .. }
         | What::Stuck { .. }
         | What::OutOfSteps
+        | What::Waits { .. }
+        | What::SessionKeeps { .. }
+        | What::SessionCall { is_right: false, .. }
         | What::Left { .. } => "wrong",
+        What::SessionCall { .. } => "call",
     }
 }
 
@@ -137,6 +141,7 @@ const fn place(what: &What) -> &'static str {
         | What::Said { place, .. }
         | What::Holds { place, .. }
         | What::Illegal { place, .. }
+        | What::Waits { place }
         | What::Left { place, .. } => *place,
         What::Stalled | What::Resumed | What::Changed { part: Part::Source, .. } => {
             return "source";
@@ -150,6 +155,8 @@ const fn place(what: &What) -> &'static str {
         | What::StreamOver { .. }
         | What::Crossed { .. }
         | What::Changed { part: Part::Session | Part::Carrier, .. }
+        | What::SessionKeeps { .. }
+        | What::SessionCall { .. }
         | What::SessionError { .. } => Place::Network,
         What::Changed { part: Part::Boundary | Part::Sink, .. } => Place::Egress,
     };

@@ -56,6 +56,8 @@ catalogue! {
     "A chunk without bytes is put out only to say that a direction ended.";
     Network = "INT-10", Must, Integrity, Runtime;
     "The network brings what was put into it: never more, and all of it before a flow ends in order.";
+    Besides = "INT-11", Must, Integrity, Runtime;
+    "Whatever a session says besides the bytes of flows arrives at the other one, once, as it was said.";
 
     Opens = "LIF-01", Must, Lifecycle, Adapter;
     "An adapter opens a flow while it has fewer than its manifest says that it carries.";
@@ -188,6 +190,10 @@ catalogue! {
     "An adapter opens no more flows at once than its manifest allows.";
     NothingLeft = "RES-06", Must, Resources, Adapter;
     "When every flow is over, an adapter holds nothing.";
+    NothingAwaited = "RES-07", Must, Resources, Adapter;
+    "When every flow is over, an adapter waits for no later time.";
+    SessionsIdle = "RES-08", Must, Resources, Runtime;
+    "When every flow is over, both sessions are idle, and all their credit and memory is back.";
 }
 
 /// The rule of this id.

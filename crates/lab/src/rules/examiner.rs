@@ -415,6 +415,9 @@ fn of_run(pass: &mut Pass<'_>, flows: &mut [Flow], what: &What) {
         What::Calm => pass.run.calm = pass.run.calm.or(Some(pass.tally.mark.tick)),
         What::OutOfSteps => liveness::out_of_steps(pass),
         What::Left { place, bytes } => resources::left(pass, place, bytes),
+        What::Waits { place } => resources::waits(pass, place),
+        What::SessionKeeps { kept, amount, .. } => resources::session_keeps(pass, kept, amount),
+        What::SessionCall { call, is_right, .. } => integrity::besides(pass, call, is_right),
         What::Finished => pass.run.is_finished = true,
         _ => {}
     }

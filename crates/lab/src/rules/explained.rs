@@ -76,6 +76,11 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
          and report it.",
     ),
     (
+        "INT-11",
+        "Acknowledgements, answers or credit are lost, and whoever waits for them waits for ever.",
+        "The session: the call that is named, and the event that comes of it at the other side.",
+    ),
+    (
         "LIF-01",
         "Connections are refused although there is room for them.",
         "The count of open flows: is it lowered by close, by reset, and when a flow ends by itself?",
@@ -379,6 +384,16 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
         "RES-06",
         "A leak: a few bytes for each connection, and a restart every week.",
         "What close and reset release: queues, map entries, counters.",
+    ),
+    (
+        "RES-07",
+        "A process that never rests: timers of connections that are gone wake it for ever.",
+        "What deadline gives when no flow is left: close and reset have to forget timers too.",
+    ),
+    (
+        "RES-08",
+        "A connection wears out: after some resets it has no streams, or no credit, and stands still.",
+        "The session: what a reset or an end releases of streams, queues, credit and elements.",
     ),
 ];
 

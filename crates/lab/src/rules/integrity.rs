@@ -6,7 +6,7 @@ use super::flow::{Flow, Pass, Put, Side};
 use super::tally::{Fact, Value};
 use crate::contract::FlowState;
 use crate::pattern::Direction;
-use crate::trace::{FaultKind, Part, Place, Said, What};
+use crate::trace::{FaultKind, Part, Place, Said, SessionCall, What};
 
 #[inline]
 pub(super) fn out(pass: &mut Pass<'_>, side: &Side, put: &Put) {
@@ -131,4 +131,13 @@ fn ended(pass: &mut Pass<'_>, flow: &Flow) {
         let (found, expected) = (Value::Is(came), Value::Is(put_in));
         Fact::new("what crossed the network, both ways", found, expected)
     });
+}
+
+/// A session did something besides carrying flows.
+pub(super) fn besides(pass: &mut Pass<'_>, call: SessionCall, is_right: bool) {
+    let fact = || {
+        let (found, expected) = (Value::Named("another"), Value::Named("what was said"));
+        Fact { place: Some(Place::Network), ..Fact::new(call.name(), found, expected) }
+    };
+    pass.tally.check(Id::Besides, is_right, fact);
 }

@@ -5,7 +5,7 @@ use super::catalogue::Id;
 use super::flow::{Flow, Pass};
 use super::tally::{Fact, Value};
 use crate::contract::{ErrorClass, FlowId, Limits};
-use crate::trace::{Call, Place};
+use crate::trace::{Call, Kept, Place};
 
 fn limits(pass: &Pass<'_>, place: Place) -> Option<Limits> {
     pass.run.limits.get(place as usize).copied()
@@ -67,12 +67,31 @@ pub(super) fn left(pass: &mut Pass<'_>, place: Place, bytes: u64) {
     pass.tally.breaks(Id::NothingLeft, fact.by(place));
 }
 
+/// A session keeps something though every flow is over.
+pub(super) fn session_keeps(pass: &mut Pass<'_>, kept: Kept, amount: u64) {
+    let fact = Fact::new(kept.name(), Value::Is(amount), Value::Is(0));
+    pass.tally.breaks(Id::SessionsIdle, fact);
+}
+
+/// An adapter waits for a later time though every flow is over.
+pub(super) fn waits(pass: &mut Pass<'_>, place: Place) {
+    if pass.run.is_crashed {
+        return;
+    }
+    let (found, expected) = (Value::Named("set"), Value::Named("none"));
+    pass.tally.breaks(Id::NothingAwaited, Fact::new("its deadline", found, expected).by(place));
+}
+
 pub(super) fn run_finished(pass: &mut Pass<'_>, flows: &[Flow]) {
     pass.tally.mark.flow = FlowId::new(0);
     let are_over = flows.iter().all(|flow| flow.life.is_over() && !flow.is_stuck);
     let was_used = pass.run.adapters.iter().any(|all| all.held_max > 0);
     if pass.run.is_finished && are_over && was_used {
         pass.tally.holds(Id::NothingLeft);
+        pass.tally.holds(Id::NothingAwaited);
+        if !pass.run.is_session_over && flows.iter().any(|flow| flow.has_stream) {
+            pass.tally.holds(Id::SessionsIdle);
+        }
     }
     if pass.run.is_crashed {
         return;

@@ -119,6 +119,22 @@ pub(super) const ALL: &[Saboteur] = &[
     )
     .breaks(&["HYG-01"])
     .shows(Shows::InTexts),
+    Saboteur::ingress(
+        "local_adapter_leaks_payload_behind_its_start",
+        "its summary has sixteen bytes in it that stand at offset 64 of a flow, in hexadecimal",
+        |limits| ingress(limits, Later::new(0, hex)),
+        Witness::new(Source::HalfClose, Behaviour::FixedResponse),
+    )
+    .breaks(&["HYG-01"])
+    .shows(Shows::InTexts),
+    Saboteur::ingress(
+        "local_adapter_leaks_payload_of_its_second_flow",
+        "its summary has sixteen bytes in it that stand at offset 128 of the second flow, in base64",
+        |limits| ingress(limits, Later::new(1, base64)),
+        Witness::new(Source::ExactLimit, Behaviour::Discard).flows(2),
+    )
+    .breaks(&["HYG-01"])
+    .shows(Shows::InTexts),
 ];
 
 /// The keys of flows, by their numbers.
@@ -191,6 +207,43 @@ impl Deviation for Tells {
 
     fn summary(&self, it: &dyn Carries) -> String {
         format!("{}, last {}", it.summary(), (self.write)(&self.last))
+    }
+}
+
+/// Sixteen bytes of one flow, behind the first ones.
+struct Later {
+    /// Flows that are let be, and the one that is not.
+    spared: Vec<FlowId>,
+    spared_max: usize,
+    told: Option<String>,
+    write: fn(&[u8]) -> String,
+}
+
+impl Later {
+    fn new(spared_max: usize, write: fn(&[u8]) -> String) -> Self {
+        Self { spared: Vec::new(), spared_max, told: None, write }
+    }
+}
+
+impl Deviation for Later {
+    fn take(&mut self, on: &mut On<'_, '_>, chunk: &Chunk, bytes: &[u8]) -> Took {
+        const OFFSET: u64 = 64;
+        if self.spared.len() < self.spared_max && !self.spared.contains(&chunk.flow) {
+            self.spared.push(chunk.flow);
+        }
+        let at = (OFFSET << self.spared_max).checked_sub(chunk.offset);
+        let later = at.and_then(|at| bytes.get(at as usize..)?.first_chunk::<16>());
+        if let Some(later) = later.filter(|_| !self.spared.contains(&chunk.flow)) {
+            self.told.get_or_insert_with(|| (self.write)(later));
+        }
+        on.take(chunk, bytes)
+    }
+
+    fn summary(&self, it: &dyn Carries) -> String {
+        match &self.told {
+            Some(told) => format!("{}, then {told}", it.summary()),
+            None => it.summary(),
+        }
     }
 }
 

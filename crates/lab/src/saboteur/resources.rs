@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Something is kept when a flow is over.
 
-use super::deviation::{Carries, Deviation, Done, On, Took, egress, ingress};
+use std::collections::BTreeMap;
+
+use super::deviation::{
+    Carries, Deviation, Done, Healthy, On, Took, egress, ingress, poll_through,
+};
 use super::{Saboteur, Witness};
-use crate::contract::{AdapterError, Cause, Chunk, Descriptor, Outlet, Refused};
+use crate::contract::{
+    AdapterError, Cause, Chunk, Context, Descriptor, FlowId, Outlet, Refused, Tick,
+};
 use crate::source::Source;
 use crate::target::Behaviour;
 
@@ -50,6 +56,14 @@ pub(super) const ALL: &[Saboteur] = &[
     )
     .breaks(&["LIF-01"])
     .spares(Witness::new(Source::SmallBurst, Behaviour::Echo)),
+    Saboteur::ingress(
+        "local_adapter_keeps_the_timers_of_reset_flows",
+        "the time that a flow is given is waited for, also when it was broken off",
+        |limits| ingress(limits, KeepsTimers::default()),
+        Witness::new(Source::Resetting, Behaviour::Echo),
+    )
+    .breaks(&["RES-07"])
+    .spares(Witness::new(Source::SlowDrip, Behaviour::Echo)),
 ];
 
 struct KeepsFlows;
@@ -88,6 +102,43 @@ impl Deviation for KeepsCopies {
 
     fn buffered_bytes(&self, it: &dyn Carries) -> u64 {
         self.0 + it.buffered_bytes()
+    }
+}
+
+/// When flows are given up, unless they were closed before.
+#[derive(Default)]
+struct KeepsTimers(BTreeMap<FlowId, Tick>);
+
+/// So long a flow may last.
+const PATIENCE_MS: u64 = 2000;
+
+impl Deviation for KeepsTimers {
+    fn open(&mut self, on: &mut On<'_, '_>, descriptor: &Descriptor) -> Done {
+        on.open(descriptor)?;
+        self.0.insert(on.flow, on.cx.now().after(PATIENCE_MS));
+        Ok(())
+    }
+
+    fn reset(&mut self, on: &mut On<'_, '_>, cause: Cause) -> Done {
+        // What is forgotten when it is closed is not what was broken off.
+        let kept = self.0.remove(&on.flow);
+        self.0.extend(kept.map(|at| (FlowId::new(u32::MAX - on.flow.number()), at)));
+        on.reset(cause)
+    }
+
+    fn close(&mut self, on: &mut On<'_, '_>) -> Done {
+        self.0.remove(&on.flow);
+        on.close()
+    }
+
+    fn poll(&mut self, it: Healthy<'_>, cx: &mut Context<'_>, out: &mut Outlet<'_>) {
+        let now = cx.now();
+        self.0.retain(|_, at| *at > now);
+        poll_through(self, it, cx, out);
+    }
+
+    fn deadline(&self, _: &dyn Carries) -> Option<Tick> {
+        self.0.values().min().copied()
     }
 }
 

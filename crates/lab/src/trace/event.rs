@@ -129,6 +129,133 @@ impl Part {
     }
 }
 
+/// A call of a session that is made besides carrying flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SessionCall {
+    /// A stream is opened.
+    Open,
+    /// It is accepted.
+    Accept,
+    /// It is refused.
+    Refuse,
+    /// An element is queued.
+    Send,
+    /// An element goes straight into the network, if it can.
+    SendThrough,
+    /// Credit is given.
+    Grant,
+    /// Credit is taken back.
+    Revoke,
+    /// Elements are accepted.
+    Ack,
+    /// An element is refused.
+    Nack,
+    /// An element is taken back by its sender.
+    Withdraw,
+    /// An element is given back by its receiver.
+    GiveBack,
+    /// What was not sent is taken out.
+    TakeUnsent,
+    /// One direction of a stream ends.
+    End,
+    /// A stream is broken off.
+    Reset,
+    /// Memory is announced.
+    Region,
+    /// It is taken back.
+    Unregion,
+    /// A block of it is given back.
+    Release,
+    /// Something is asked.
+    Request,
+    /// It is answered.
+    Reply,
+    /// The answer is not wanted any more.
+    Cancel,
+    /// News.
+    Notice,
+    /// Bytes that came stay in memory.
+    Hold,
+    /// They do not any more.
+    LetGo,
+    /// Time has passed: pings, and their answers.
+    OnDeadline,
+    /// Nothing new is begun.
+    Drain,
+    /// The session ends.
+    Close,
+}
+
+impl SessionCall {
+    /// The name of the session's function.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Accept => "accept",
+            Self::Refuse => "refuse",
+            Self::Send => "send",
+            Self::SendThrough => "send_through",
+            Self::Grant => "grant",
+            Self::Revoke => "revoke",
+            Self::Ack => "ack",
+            Self::Nack => "nack",
+            Self::Withdraw => "withdraw",
+            Self::GiveBack => "give_back",
+            Self::TakeUnsent => "take_unsent",
+            Self::End => "end",
+            Self::Reset => "reset",
+            Self::Region => "region",
+            Self::Unregion => "unregion",
+            Self::Release => "release",
+            Self::Request => "request",
+            Self::Reply => "reply",
+            Self::Cancel => "cancel",
+            Self::Notice => "notice",
+            Self::Hold => "hold",
+            Self::LetGo => "let_go",
+            Self::OnDeadline => "on_deadline",
+            Self::Drain => "drain",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// What a session may keep when it is to keep nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kept {
+    /// Streams that are open.
+    Streams,
+    /// Requests that are open.
+    Requests,
+    /// Frames that wait to be sent.
+    Frames,
+    /// Bytes of elements that wait to be sent.
+    QueuedBytes,
+    /// Bytes of elements that came, for which no credit goes back.
+    ChargedBytes,
+    /// Bytes of credit that neither side has.
+    LostCredit,
+    /// Memory of what was given to it to be sent.
+    Memory,
+}
+
+impl Kept {
+    /// As findings have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Streams => "streams that are open",
+            Self::Requests => "requests that are open",
+            Self::Frames => "frames that wait to be sent",
+            Self::QueuedBytes => "bytes that wait to be sent",
+            Self::ChargedBytes => "bytes that came and are charged for",
+            Self::LostCredit => "bytes of credit that neither side has",
+            Self::Memory => "buffers of what was sent",
+        }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -308,6 +435,29 @@ pub enum What {
         /// How many.
         bytes: u64,
     },
+    /// Every flow is over, nothing happens any more, and an adapter waits for a later time.
+    Waits {
+        /// Which adapter.
+        place: Place,
+    },
+    /// Every flow is over, and a session still keeps something.
+    SessionKeeps {
+        /// On the client's side.
+        is_client: bool,
+        /// What it keeps.
+        kept: Kept,
+        /// How much.
+        amount: u64,
+    },
+    /// A session did something besides carrying flows, or what came of it is wrong.
+    SessionCall {
+        /// On the client's side.
+        is_client: bool,
+        /// Which call it was.
+        call: SessionCall,
+        /// It is as it has to be.
+        is_right: bool,
+    },
     /// The run is over.
     Finished,
 }
@@ -354,6 +504,13 @@ impl What {
             Self::Left { place: at, bytes } => [26, place(at), bytes, 0],
             Self::Unblocked => [27, 0, 0, 0],
             Self::Changed { part, offset } => [28, part as u64, offset, 0],
+            Self::Waits { place: at } => [31, place(at), 0, 0],
+            Self::SessionKeeps { is_client, kept, amount } => {
+                [29, is_client.into(), kept as u64, amount]
+            }
+            Self::SessionCall { is_client, call, is_right } => {
+                [30, is_client.into(), call as u64, is_right.into()]
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ mod event;
 mod hash;
 
 pub use bucket::{ByteBucket, CountBucket};
-pub use event::{Call, Event, FaultKind, Part, Place, Said, What};
+pub use event::{Call, Event, FaultKind, Kept, Part, Place, Said, SessionCall, What};
 pub use hash::TraceHash;
 
 use crate::contract::{FlowId, Tick};

@@ -128,6 +128,11 @@ impl Pool {
         self.0.reserve(POOL_BYTES);
     }
 
+    /// Nothing is kept of what was cut from the last buffer.
+    pub(super) fn is_back(&mut self) -> bool {
+        self.0.try_reclaim(POOL_BYTES)
+    }
+
     pub(super) fn copy_of(&mut self, element: &[u8]) -> Bytes {
         self.0.extend_from_slice(element);
         self.0.split().freeze()
@@ -177,7 +182,10 @@ mod tests {
         let one = pool.copy_of(&[1; 100]);
         let two = pool.filled(POOL_BYTES, |bytes| bytes.fill(2));
         assert!(one.iter().all(|byte| *byte == 1) && two.iter().all(|byte| *byte == 2));
-        drop((one, two));
+        drop(one);
+        assert!(!pool.is_back());
+        drop(two);
+        assert!(pool.is_back());
         pool.renew();
         let first = pool.copy_of(&[3]).as_ptr();
         let again = (0..100).any(|_| {

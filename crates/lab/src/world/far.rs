@@ -39,6 +39,9 @@ impl Parts<'_> {
     }
 
     fn server_event(&mut self, event: Event<'_>) {
+        if self.ancillary.is_some() && self.ancillary_event(false, &event) {
+            return;
+        }
         match event {
             Event::Opened { stream, name, .. } => {
                 let number = name.first_chunk().map(|number| u32::from_le_bytes(*number));
@@ -66,6 +69,7 @@ impl Parts<'_> {
                 }
             }
             Event::Reset { stream, .. } => {
+                drop(self.server.take_unsent(stream));
                 if let Some(id) = self.of_target(stream)
                     && let Some(flow) = self.flow(id)
                 {
@@ -231,6 +235,10 @@ impl Parts<'_> {
             Ending::Error => self.server.reset(stream, ERROR, Bytes::new()),
             Ending::Reset => self.server.reset(stream, RESET, Bytes::new()),
         };
+        if ending != Ending::Final {
+            // What was queued is of no use to anybody.
+            drop(self.server.take_unsent(stream));
+        }
         self.server_has = true;
         self.say(id, What::Answered { bytes: 0, is_final: true });
     }

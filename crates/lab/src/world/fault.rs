@@ -188,6 +188,7 @@ impl World<'_> {
             known.target.echoes.clear();
             // Refused: it is over already.
             let _over = parts.server.reset(stream, RESET, Bytes::new());
+            drop(parts.server.take_unsent(stream));
             parts.server_has = true;
             return;
         }
@@ -446,7 +447,7 @@ impl Parts<'_> {
         slow.into_iter().chain(blocked).chain(sessions.into_iter().flatten()).min()
     }
 
-    fn deadline(&self, session: &Session) -> Option<Tick> {
+    pub(super) fn deadline(&self, session: &Session) -> Option<Tick> {
         let after = session.deadline().filter(|_| !self.is_broken)?.duration_since(self.origin);
         Some(Tick(after.as_millis() as u64))
     }

@@ -14,9 +14,11 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `ancillary` | what sessions do besides carrying flows |
 //! | `arena` | memory that runs share, one after another |
 //! | `flow` | what is known of one flow, on all sides |
 //! | `elements` | bytes that wait |
+//! | `kept` | what is left when every flow is over |
 //! | `near` | the client's side: the boundary between adapters and session |
 //! | `far` | the server's side, and the target |
 //! | `pipe` | the network, one way |
@@ -32,11 +34,13 @@
 //!    an adapter that asks to be polled again and again is stopped by `steps_max`.
 //! 2. Adapters see nothing of one another, and nothing of the world but their [`Context`].
 
+mod ancillary;
 mod arena;
 mod elements;
 mod far;
 mod fault;
 mod flow;
+mod kept;
 mod near;
 mod number;
 mod pipe;
@@ -48,6 +52,7 @@ use std::time::Instant;
 
 use becket_wire::{Limits, Session, StreamId};
 
+use self::ancillary::Ancillary;
 pub use self::arena::Arena;
 use self::elements::Pool;
 pub use self::fault::Factory;
@@ -114,11 +119,13 @@ enum Task {
     Accept,
     /// The egress adapter is polled.
     Egress,
+    /// A session does something besides carrying flows.
+    Ancillary,
 }
 
 impl Task {
     /// How many there are.
-    const ALL: usize = 9;
+    const ALL: usize = 10;
 
     /// That of this number, which is its place in this list.
     #[inline]
@@ -133,6 +140,7 @@ impl Task {
             6 => Self::Down,
             7 => Self::Accept,
             8 => Self::Egress,
+            9 => Self::Ancillary,
             _ => return None,
         })
     }
@@ -220,6 +228,8 @@ struct Parts<'a> {
     wants_poll: [bool; 2],
     random: [Random; 2],
     held: [u64; 2],
+    /// It was said that they wait for a later time, though all flows are over.
+    said_waits: [bool; 2],
     /// Flows whose source may have something to offer.
     to_offer: &'a mut Vec<FlowId>,
     /// Flows for which something came that the egress adapter has not taken.
@@ -243,6 +253,8 @@ struct Parts<'a> {
     identity: Hidden,
     /// Faults are over: by then every flow has to be.
     ends_by: Option<Tick>,
+    /// What the sessions do besides, if the target is busy.
+    ancillary: Option<Box<Ancillary>>,
 }
 
 impl World<'_> {
@@ -267,19 +279,11 @@ impl World<'_> {
         }
         if self.parts.flows.iter().all(Flow::is_settled) {
             self.say_what_is_left();
-        }
-        self.parts.finish();
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn say_what_is_left(&mut self) {
-        let held = [self.ingress.buffered_bytes(), self.egress.buffered_bytes()];
-        for (place, bytes) in [Place::Ingress, Place::Egress].into_iter().zip(held) {
-            if bytes > 0 {
-                self.parts.say(RUN, What::Left { place, bytes });
+            if steps < steps_max {
+                self.parts.say_what_sessions_keep();
             }
         }
+        self.parts.finish();
     }
 
     fn take(&mut self, task: Task) {
@@ -306,6 +310,7 @@ impl World<'_> {
             }
             Task::Down => self.deliver_down(),
             Task::Answer => self.parts.answer(),
+            Task::Ancillary => self.parts.ancillary_step(),
         }
     }
 
@@ -389,6 +394,9 @@ impl World<'_> {
     #[inline(never)]
     fn pass_time(&mut self) -> bool {
         let adapters = [self.ingress.deadline(), self.egress.deadline()];
+        if self.parts.flows.iter().all(Flow::is_settled) {
+            self.say_who_waits(adapters);
+        }
         let next = adapters.into_iter().flatten().chain(self.parts.next_due());
         let next = next.chain(self.parts.fault_due()).min();
         let ends_by = self.parts.ends_by;
@@ -440,6 +448,7 @@ impl<'a> Parts<'a> {
             wants_poll: [false; 2],
             random: [random.fork(1), random.fork(2)],
             held: [0; 2],
+            said_waits: [false; 2],
             to_offer: &mut arena.to_offer,
             to_accept: &mut arena.to_accept,
             to_answer: &mut arena.to_answer,
@@ -455,6 +464,7 @@ impl<'a> Parts<'a> {
             origin: arena.origin,
             identity: pattern::identity(setup.config.deterministic_seed),
             ends_by: None,
+            ancillary: setup.behaviour.is_busy().then(|| Box::new(Ancillary::new())),
             numbers: Numbers::new(setup.plans.len(), setup.config.max_flows),
             setup,
             choices,
@@ -521,6 +531,9 @@ impl<'a> Parts<'a> {
             is_up & self.down.is_due(self.now),
             !self.to_accept.is_empty(),
             egress,
+            is_up
+                & self.ancillary.as_ref().is_some_and(|it| it.has_steps())
+                & self.client.is_ready(),
         ];
         let set = (0..).zip(can).fold(0, |set, (at, can)| set | usize::from(can) << at);
         let enabled = ENABLED.get(set)?.numbers();
@@ -666,7 +679,8 @@ fn limits(setup: &Setup<'_>) -> Limits {
     Limits {
         element_bytes_max,
         session_credit_bytes: config.max_buffered_bytes,
-        streams_max: config.max_flows,
+        streams_max: config.max_flows
+            + if setup.behaviour.is_busy() { ancillary::STREAMS } else { 0 },
         keep_alive_ms: 1000,
         silence_ms: 1000,
         ..Limits::default()

@@ -453,6 +453,9 @@ impl Parts<'_> {
     }
 
     fn client_event(&mut self, event: Event<'_>) {
+        if self.ancillary.is_some() && self.ancillary_event(true, &event) {
+            return;
+        }
         match event {
             Event::Accepted { stream, .. } => {
                 let Some(id) = self.of_stream(stream) else { return };
@@ -480,6 +483,8 @@ impl Parts<'_> {
             Event::Reset { stream, code, .. } => {
                 let Some(id) = self.of_stream(stream) else { return };
                 self.say(id, What::StreamOver { is_reset: true, code });
+                // What was queued is of no use to anybody.
+                drop(self.client.take_unsent(stream));
                 self.break_off(id, if code == RESET { Cause::Reset } else { Cause::Error });
             }
             Event::Closed { code, .. } => self.session_over(true, code),
@@ -525,6 +530,7 @@ impl Parts<'_> {
         if let Some(stream) = stream {
             // Refused: it was reset by the other side.
             let _over = self.client.reset(stream, code, Bytes::new());
+            drop(self.client.take_unsent(stream));
             self.client_has = true;
         }
         let event = if cause == Cause::Reset { FlowEvent::Reset } else { FlowEvent::Fail };

@@ -52,6 +52,11 @@ impl Pipe {
         *link = needs_link.then(|| Box::new(Link::new(setup.carrier)));
     }
 
+    /// What is lost on the way is not sent again.
+    pub(super) fn may_lose(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.may_lose())
+    }
+
     /// When something arrives, or goes on.
     pub(super) fn next_due(&self, now: Tick) -> Option<Tick> {
         if self.arrived < self.bytes.len() {

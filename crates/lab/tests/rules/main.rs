@@ -11,7 +11,7 @@ use becket_lab::pattern::Direction;
 use becket_lab::rules::{CATALOGUE, Examination, Family, Outcome};
 use becket_lab::source::Source;
 use becket_lab::target::Behaviour;
-use becket_lab::trace::{Call, Event, FaultKind, Place, Said, What};
+use becket_lab::trace::{Call, Event, FaultKind, Kept, Place, Said, SessionCall, What};
 
 mod run;
 
@@ -115,6 +115,10 @@ const CASES: &[(&str, Make, Break)] = &[
             |_, what| matches!(what, What::Crossed { .. }),
             |what| out_bytes(what, |bytes| bytes + 1),
         )
+    }),
+    ("INT-11", burst, |run| {
+        let (is_client, call, is_right) = (false, SessionCall::Nack, false);
+        run.begin_with(0, What::SessionCall { is_client, call, is_right });
     }),
     ("LIF-01", burst, |run| {
         run.edit(
@@ -356,6 +360,16 @@ const CASES: &[(&str, Make, Break)] = &[
     ("RES-06", burst, |run| {
         let at = run.first(is_finished);
         let what = What::Left { place: OUT, bytes: 3 };
+        run.events.insert(at, Event { tick: Tick(0), flow: FlowId::new(0), what });
+    }),
+    ("RES-07", burst, |run| {
+        let at = run.first(is_finished);
+        let what = What::Waits { place: IN };
+        run.events.insert(at, Event { tick: Tick(0), flow: FlowId::new(0), what });
+    }),
+    ("RES-08", burst, |run| {
+        let at = run.first(is_finished);
+        let what = What::SessionKeeps { is_client: true, kept: Kept::Streams, amount: 1 };
         run.events.insert(at, Event { tick: Tick(0), flow: FlowId::new(0), what });
     }),
 ];

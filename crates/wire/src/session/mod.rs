@@ -424,6 +424,13 @@ impl Session {
         self.limits.session_credit_bytes.saturating_sub(self.taking.granted)
     }
 
+    /// Bytes of [`charged_bytes`](Self::charged_bytes) for which no credit is due to the peer: in flight,
+    /// partly assembled or held. Zero when nothing is in flight and nothing is held.
+    #[must_use]
+    pub const fn outstanding_bytes(&self) -> u64 {
+        self.charged_bytes().saturating_sub(self.taking.owed)
+    }
+
     /// Open streams of both sides.
     #[must_use]
     pub const fn streams(&self) -> usize {

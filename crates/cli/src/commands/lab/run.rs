@@ -159,7 +159,7 @@ fn drawn(args: &Args, adapter: &Adapter) -> Result<Drawn, Failure> {
     let mut drawn = if args.witness { witness(args)? } else { of_seed(args, adapter)? };
     let case = &mut drawn.case;
     if let Some(asked) = &args.target {
-        case.behaviour = pick::one("target", asked, Behaviour::ALL, |it| it.name())?;
+        case.behaviour = pick::one("target", asked, Behaviour::EVERY, |it| it.name())?;
     }
     if let Some(asked) = &args.carrier {
         case.carrier = pick::one("carrier", asked, Carrier::ALL, |it| it.name())?;

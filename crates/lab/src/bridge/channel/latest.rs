@@ -228,4 +228,11 @@ impl Conduit for Latest {
             Poll::Ready(_) => Err(Failure::new("there was an item, and who waited was not woken")),
         }
     }
+
+    fn drop_read(&mut self) {
+        // What it was handed is in the channel again, and is dropped there if that kind drops it.
+        self.stream.leave();
+        self.is_waiting = false;
+        self.handed = None;
+    }
 }

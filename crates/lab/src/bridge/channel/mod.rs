@@ -23,6 +23,8 @@
 mod held;
 mod latest;
 mod sole;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 //! A channel for one sender and one receiver.
 //!
 //! An operation borrows its handle for as long as it is under way: here it takes the handle along,
-//! and puts it back when it is over. So an operation that waits is not dropped to be made anew, but
-//! when the flow is broken off.
+//! and puts it back when it is over or dropped. A send that is dropped while it waits drops its item,
+//! which comes back to nobody: so only receives are dropped to be made anew.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,6 +16,24 @@ use crate::bridge::operations::{Operations, Pending};
 
 /// A handle, unless an operation has it.
 type Kept<H> = Rc<Cell<Option<H>>>;
+
+/// A handle that an operation has: it is put back at the operation's end, whatever that is.
+struct Lent<H> {
+    handle: Option<H>,
+    kept: Kept<H>,
+}
+
+impl<H> Lent<H> {
+    fn take(kept: Kept<H>) -> Self {
+        Self { handle: kept.take(), kept }
+    }
+}
+
+impl<H> Drop for Lent<H> {
+    fn drop(&mut self) {
+        self.kept.set(self.handle.take());
+    }
+}
 
 /// A channel of one flow.
 pub(super) struct Sole {
@@ -50,10 +68,10 @@ impl Operations for Sole {
     fn recv(&mut self) -> Pending<Option<Bytes>> {
         let kept = Rc::clone(&self.receiver);
         Box::pin(async move {
-            let mut receiver = kept.take().ok_or_else(gone)?;
+            let mut lent = Lent::take(kept);
+            let receiver = lent.handle.as_mut().ok_or_else(gone)?;
             let received = receiver.recv().await;
             let seen = receiver.snapshot();
-            kept.set(Some(receiver));
             match received {
                 Ok(item) => Ok(Some(item)),
                 Err(RecvError::Closed) if seen.sends == seen.receives => Ok(None),
@@ -64,5 +82,9 @@ impl Operations for Sole {
 
     fn close(&mut self) {
         drop(self.sender.take());
+    }
+
+    fn may_cancel_recv(&self) -> bool {
+        true
     }
 }

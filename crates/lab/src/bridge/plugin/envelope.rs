@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What stands around an answer, learned from one that is known.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use becket_host::{CallError, Frame, NrStatus, Plugin, Request, Stream, StreamError};
+use becket_host::{CallError, Frame, NrStatus, Plugin, Request, SendError, Stream, StreamError};
 use futures_lite::future::block_on;
 
 use crate::bridge::Failure;
@@ -26,6 +27,8 @@ pub(super) struct Envelope {
     behind: Vec<u8>,
     /// The last frame has bytes that are no answer.
     pub(super) has_farewell: bool,
+    /// The entry waits where its stream has no room.
+    pub(super) waits_for_room: bool,
 }
 
 impl Envelope {
@@ -54,6 +57,7 @@ impl Envelope {
         patience: Duration,
     ) -> Result<Self, Failure> {
         let mut stream = open(plugin, entry, patience)?;
+        let waits_for_room = stream.is_on_coroutine();
         block_on(stream.send(PROBE)).map_err(|error| Failure::new(error.to_string()))?;
         let mut envelope = None;
         for greetings in 0..=GREETINGS_MAX {
@@ -73,7 +77,7 @@ impl Envelope {
                 _ => return Err(Failure::new("it sends frames after the last answer")),
             }
         }
-        Ok(Self { is_stream: true, has_farewell, ..envelope })
+        Ok(Self { is_stream: true, has_farewell, waits_for_room, ..envelope })
     }
 
     /// The answer without what stands around it, as far as that is there.
@@ -116,6 +120,53 @@ pub(super) fn open(plugin: &Plugin, entry: &str, patience: Duration) -> Result<S
 pub(super) fn next(stream: &mut Stream) -> Result<Option<Frame>, Failure> {
     block_on(stream.next()).map_err(failed)
 }
+
+/// Sends messages one after the other. As long as the plugin takes the next one nothing is read; when it
+/// does not, one frame is, and given to `came`. So all queues between the plugin and this stream get as
+/// full as they can.
+pub(super) fn send_all<'a>(
+    stream: &mut Stream,
+    messages: impl Iterator<Item = &'a [u8]>,
+    patience: Duration,
+    mut came: impl FnMut(&Frame) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let waker = Waker::from(Arc::new(Parked(thread::current())));
+    let cx = &mut Context::from_waker(&waker);
+    let sender = stream.sender();
+    for message in messages {
+        let mut sending = pin!(sender.send(message));
+        let until = Instant::now() + patience;
+        loop {
+            if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+                sent.map_err(unsent)?;
+                break;
+            }
+            match stream.poll_next(cx) {
+                Poll::Ready(Ok(Some(frame))) if frame.status == NrStatus::Ok => came(&frame)?,
+                Poll::Ready(Ok(_)) => return Err(Failure::new(ENDED)),
+                Poll::Ready(Err(error)) => return Err(failed(error)),
+                Poll::Pending => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(Failure::new(NO_ANSWER));
+                    }
+                    thread::park_timeout(left);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unsent(error: SendError) -> Failure {
+    Failure::new(match error {
+        SendError::Closed => "the plugin's stream is over".to_owned(),
+        other => other.to_string(),
+    })
+}
+
+/// What a stream that ends before its time is said to have failed by.
+pub(super) const ENDED: &str = "the plugin ended a stream that was open";
 
 /// The next frame, if it comes within so long. One that comes later is not lost: the next wait has it.
 pub(super) fn next_within(

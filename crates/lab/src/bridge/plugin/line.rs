@@ -17,7 +17,7 @@ use becket_host::{NrStatus, SendError, Stream};
 use futures_lite::future::block_on;
 
 use super::Inner;
-use super::envelope::{NO_ANSWER, call, next, next_within, open};
+use super::envelope::{ENDED, NO_ANSWER, call, next, next_within, open, send_all};
 use crate::bridge::{Conduit, Failure};
 use crate::contract::Limits;
 
@@ -25,6 +25,11 @@ use crate::contract::Limits;
 const LENGTHS: [usize; 7] = [1, 700, 64, 4096, 9, 255, 16 << 10];
 /// So many messages go before their answers are waited for.
 const TOGETHER: usize = 4;
+/// Of a plugin that waits for room every other time so many go, more than all queues hold: nothing is
+/// read before they are full, and then as little as can be.
+const BURST: usize = 3 * super::FEW_FRAMES as usize;
+/// These are short, so that they are many.
+const BURST_LENGTHS: [usize; 4] = [1, 9, 64, 30];
 /// So many bytes more than went may come back; then the flow has failed.
 const SURPLUS_BYTES_MAX: u64 = 64 << 10;
 
@@ -43,6 +48,8 @@ pub(super) struct Line {
     /// Bytes that came back and had not gone.
     surplus: u64,
     messages: usize,
+    /// How often messages were sent together.
+    bursts: usize,
     /// Nothing more comes back.
     is_over: bool,
     writer: Option<Waker>,
@@ -68,6 +75,7 @@ impl Line {
             owed: 0,
             surplus: 0,
             messages: 0,
+            bursts: 0,
             is_over: false,
             writer: None,
             reader: None,
@@ -95,6 +103,10 @@ impl Line {
 
     /// Sends some messages, and waits until as much has come back, or is lost.
     fn carry(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        self.bursts += 1;
+        if self.inner.envelope.waits_for_room && self.bursts.is_multiple_of(2) {
+            return self.carry_burst(bytes);
+        }
         let mut gone = 0;
         for _ in 0..TOGETHER {
             let rest = bytes.get(gone..).unwrap_or_default();
@@ -108,6 +120,31 @@ impl Line {
             self.owed += message.len() as u64;
             self.send(message)?;
         }
+        while self.owed > 0 {
+            self.hear()?;
+        }
+        Ok(gone)
+    }
+
+    /// As [`Self::carry`], with queues that are full both ways.
+    fn carry_burst(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        let inner = Arc::clone(&self.inner);
+        let Some(mut stream) = self.stream.take() else { return Err(inner.hung()) };
+        let (mut messages, mut rest) = (Vec::new(), bytes);
+        for length in BURST_LENGTHS.iter().cycle().take(BURST) {
+            let Some((message, behind)) = rest.split_at_checked((*length).min(rest.len())) else {
+                break;
+            };
+            rest = behind;
+            messages.extend(Some(message).filter(|message| !message.is_empty()));
+        }
+        let gone = bytes.len() - rest.len();
+        self.owed += gone as u64;
+        let sent = send_all(&mut stream, messages.into_iter(), inner.patience(), |frame| {
+            self.came_back(inner.envelope.strip(&frame.body))
+        });
+        self.stream = Some(stream);
+        sent.map_err(|failure| patient(&inner, failure))?;
         while self.owed > 0 {
             self.hear()?;
         }
@@ -139,7 +176,7 @@ impl Line {
             Some(frame) if frame.status == NrStatus::Ok => {
                 self.came_back(inner.envelope.strip(&frame.body))
             }
-            _ => Err(Failure::new("the plugin ended a stream that was open")),
+            _ => Err(Failure::new(ENDED)),
         }
     }
 

@@ -11,6 +11,10 @@
 //! that one that is lost, changed, doubled, or comes back in another order or to another stream, shows
 //! as any adapter's would. Each adapter of a pair has streams of its own; the plugin is loaded once.
 //!
+//! Of a plugin that waits for room the queues of streams are short, and every other time more messages go
+//! than they hold, while nothing is read before it has to be: what is lost when a queue is full, on the
+//! way to the plugin or back, is missing like anything else.
+//!
 //! What stands around an answer is learned when the plugin is loaded: frames before the first answer,
 //! bytes before and behind a message, whether it says something at its end. That is taken off. What is
 //! not as it was learned is taken as it is, and then the bytes are wrong.
@@ -60,6 +64,8 @@ const IMPATIENCE: Duration = Duration::from_millis(500);
 /// A stream that owes bytes is closed when nothing has come for so long: to learn at its end whether
 /// they are late or lost. One of a plugin that has lost some before, or hung, is closed at once.
 const QUIET: Duration = Duration::from_secs(1);
+/// Frames that a stream holds each way, of a plugin that waits for room: few, so that queues get full.
+const FEW_FRAMES: u32 = 16;
 /// Entries that are tried when none is named, in this order.
 const ENTRIES: [&str; 3] = ["pipe", "chat", "echo"];
 
@@ -148,6 +154,21 @@ impl Carrier {
     ///
     /// As there.
     pub fn of_spec(spec: PluginSpec, entry: Option<&str>) -> Result<Self, PluginError> {
+        let few =
+            becket_host::Limits { stream_frames_max: FEW_FRAMES, ..becket_host::Limits::default() };
+        let short = Self::learned(spec.clone().limits(few), entry);
+        // One that cannot wait for room would lose what it sends when its queue is full: it has a long
+        // one.
+        let may_stay = |it: &Self| it.inner.envelope.waits_for_room || !it.inner.envelope.is_stream;
+        if short.as_ref().is_ok_and(may_stay) {
+            return short;
+        }
+        drop(short);
+        Self::learned(spec, entry)
+    }
+
+    /// Loads it, and learns from the entry what is around its answers, and whether it waits for room.
+    fn learned(spec: PluginSpec, entry: Option<&str>) -> Result<Self, PluginError> {
         let host = Host::new();
         let plugin = host.load(spec).map_err(|error| PluginError::Load(Box::new(error)))?;
         let entries = plugin.entries();

@@ -10,7 +10,7 @@ use futures_lite::future::poll_once;
 use super::calls::{Said, call_all, open, request, stream_all};
 use super::life::loaded;
 use super::rules::wait;
-use super::{Outcome, PAYLOAD, Trial};
+use super::{Outcome, PAYLOAD, Trial, flows};
 
 /// A deadline that passes before anybody answers who does not do so at once.
 const SHORT: Duration = Duration::from_millis(5);
@@ -18,6 +18,8 @@ const SHORT: Duration = Duration::from_millis(5);
 const LOOK: Duration = Duration::from_millis(1);
 /// Leases, timers and metrics of a host that has few.
 const FEW: u32 = 64;
+/// And frames of a stream that are queued: callers leave when they are.
+const FRAMES: u32 = 16;
 /// Calls of each entry on such a host.
 const CALLS: usize = 100;
 /// Callers that leave a call of each entry, on such a host: more than there are, since some leave
@@ -41,6 +43,9 @@ pub(super) fn callers_leave(trial: &Trial<'_>) -> Outcome {
     for entry in trial.entries(&plugin) {
         if entry.kind != EntryKind::Unary {
             left += (0..3).map(|point| leave_stream(trial, &plugin, &entry, point)).sum::<u64>();
+            if entry.kind == EntryKind::Bidirectional {
+                left += flows::leave_full(trial, &plugin, &entry);
+            }
             continue;
         }
         let first = taken(trial, &plugin, &entry);
@@ -112,6 +117,7 @@ fn few(trial: &Trial<'_>) -> Limits {
     Limits {
         leases_max: FEW,
         timers_max: FEW,
+        stream_frames_max: FRAMES,
         deadline_ms: ms,
         stream_deadline_ms: ms,
         drain_ms: ms,

@@ -15,10 +15,12 @@
 //! | `life` | loading, reloading, unloading |
 //! | `calls` | calls and streams, and what they are answered |
 //! | `faults` | callers that leave, hosts that refuse |
+//! | `flows` | flows that are longer than every queue |
 
 mod calls;
 mod child;
 mod faults;
+mod flows;
 mod life;
 mod rules;
 
@@ -142,14 +144,8 @@ impl Trial<'_> {
         configure: impl FnOnce(PluginSpec) -> PluginSpec,
     ) -> Result<(Host, Plugin), LoadError> {
         let host = Host::new();
-        let limits = Limits {
-            deadline_ms: self.timeout.as_millis() as u64,
-            stream_deadline_ms: self.timeout.as_millis() as u64,
-            drain_ms: self.timeout.as_millis() as u64,
-            ..Limits::default()
-        };
-        let plugin =
-            host.load(configure(PluginSpec::path("checked", &self.path).limits(limits)))?;
+        let spec = PluginSpec::path("checked", &self.path).limits(limits(self.timeout));
+        let plugin = host.load(configure(spec))?;
         Ok((host, plugin))
     }
 
@@ -173,6 +169,12 @@ impl Trial<'_> {
         entries.truncate(ENTRIES_MAX);
         entries
     }
+}
+
+/// Calls, streams and unloads take no longer than this.
+fn limits(timeout: Duration) -> Limits {
+    let ms = timeout.as_millis() as u64;
+    Limits { deadline_ms: ms, stream_deadline_ms: ms, drain_ms: ms, ..Limits::default() }
 }
 
 /// So many entries are called.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The rules. An id is never given to another rule.
 
-use super::{Outcome, Trial, calls, faults, life};
+use super::{Outcome, Trial, calls, faults, flows, life};
 
 /// How binding a rule is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,8 @@ rules! {
     "Behind its shutdown nothing of it calls the host.";
     "PLG-27", Must, life::ends_no_process;
     "It never ends the process that it is in.";
+    "PLG-28", Must, flows::longer_than_queues;
+    "What a bidirectional entry gives back of a flow that is longer than every queue is whole, in order.";
 }
 
 /// Waits for what the host's own threads bring about: its deadlines end every wait.

@@ -10,14 +10,21 @@
 //!   text   ──► one pass, by the first 8 bytes of a needle ──► the first leak
 //! ```
 //!
+//! Payload is too much for needles: what flows carry is searched the other way round, see `carried`.
+//!
 //! # Invariants
 //!
 //! 1. A leak is found whatever stands around it, also with white space between the bytes.
 //! 2. What is said of a leak is the canary's name, the disguise and where it begins: no byte of it.
 
+mod carried;
+
 use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
+
+pub(crate) use self::carried::Carried;
+use self::carried::Found;
 
 use crate::config::is_secret;
 use crate::trace::Place;
@@ -143,6 +150,8 @@ pub struct Search {
     needles: Vec<Needle>,
     /// For each hash of eight bytes whether a needle may begin with them.
     may: Vec<u64>,
+    /// What flows carry, as far as it may be in the texts.
+    found: Found,
 }
 
 /// Needles are not shown.
@@ -181,7 +190,17 @@ impl Search {
                 *word |= 1 << (bit % 64);
             }
         }
-        Self { needles, may }
+        Self { needles, may, found: Found::default() }
+    }
+
+    /// And for everything that these flows carry, in these texts: others are searched for canaries alone.
+    #[must_use]
+    pub(crate) fn and_carried<'a>(
+        self,
+        texts: impl Iterator<Item = &'a str>,
+        flows: impl Iterator<Item = Carried>,
+    ) -> Self {
+        Self { found: Found::new(texts, flows), ..self }
     }
 
     /// The first leak of a text. Where bytes became characters, each for itself, they are seen as
@@ -193,7 +212,8 @@ impl Search {
             let bytes: Vec<u8> = text.chars().map(|it| u8::try_from(it).unwrap_or(b'?')).collect();
             self.find_spaced(&bytes)
         };
-        self.find_spaced(text).or_else(wide)
+        let carried = || self.found.find(std::str::from_utf8(text).ok()?);
+        self.find_spaced(text).or_else(wide).or_else(carried)
     }
 
     fn find_spaced(&self, text: &[u8]) -> Option<Leak> {

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Flows that are longer than every queue, through entries that give back what they are given.
+//!
+//! ```text
+//!   send ──► queue to the plugin ──► entry ──► queue of frames ──► next
+//!            few frames                        few frames          as seldom as can be
+//! ```
+//!
+//! Nothing is read before the plugin takes no more, so that both queues are full and both sides wait; and
+//! then one frame, so that they are full again. Behind the last message the host's side is closed at once:
+//! what is on its way then has to come out before the end.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Instant;
+
+use becket_host::{EntryInfo, EntryKind, Limits, Plugin, Stream};
+
+use super::calls::open;
+use super::rules::wait;
+use super::{Outcome, Trial};
+
+/// Frames that a stream holds, each way.
+const FRAMES_QUEUED: u32 = 4;
+/// Messages of a flow: both queues and what is in hands, several times.
+const MESSAGES: usize = 40;
+
+/// How an entry carried a flow.
+enum Carried {
+    Whole,
+    /// It does not give back what it is given.
+    NotOne,
+    /// It cannot wait for room, and the queues are short.
+    CannotWait,
+    Wrong(String),
+}
+
+/// A message, short enough for any entry, and no other's. The first is shorter than the others.
+fn message(number: usize) -> Vec<u8> {
+    let filler = if number == 0 { 8 } else { 60 + number };
+    format!("<{number:06}{}>", "becket.".repeat(1 + filler / 7)).into_bytes()
+}
+
+pub(super) fn longer_than_queues(trial: &Trial<'_>) -> Outcome {
+    let roomy = super::limits(trial.timeout);
+    let short = Limits { stream_frames_max: FRAMES_QUEUED, ..roomy.clone() };
+    let loaded = |limits: &Limits| trial.load_with(|spec| spec.limits(limits.clone()));
+    let (_hosts, [short, roomy]) = match (loaded(&short), loaded(&roomy)) {
+        (Ok((one, short)), Ok((other, roomy))) => ([one, other], [short, roomy]),
+        (Err(error), _) | (_, Err(error)) => return Outcome::Broken(error.to_string()),
+    };
+    let (mut waits, mut whole) = (0, 0);
+    for entry in trial.entries(&short) {
+        if entry.kind != EntryKind::Bidirectional {
+            continue;
+        }
+        let carried = match carry(trial, &short, &entry, true) {
+            // Of one that does not wait no more can be asked than that it is right when it need not.
+            Carried::CannotWait => carry(trial, &roomy, &entry, false),
+            carried => {
+                waits += usize::from(matches!(carried, Carried::Whole));
+                carried
+            }
+        };
+        match carried {
+            Carried::Whole => whole += 1,
+            Carried::NotOne | Carried::CannotWait => {}
+            Carried::Wrong(why) => return Outcome::Broken(format!("`{}`: {why}", entry.name)),
+        }
+    }
+    match (waits, whole) {
+        (_, 0) => Outcome::NotApplicable("no entry gives back what it is given".to_owned()),
+        (0, _) => Outcome::Kept(
+            "it cannot wait for room: nothing was missing in queues that hold all".to_owned(),
+        ),
+        _ => Outcome::Kept(format!("{MESSAGES} messages, queues of {FRAMES_QUEUED}")),
+    }
+}
+
+fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) -> Carried {
+    let Ok(mut stream) = open(trial, plugin, entry) else { return Carried::NotOne };
+    if is_short && !stream.is_on_coroutine() {
+        return Carried::CannotWait;
+    }
+    let mut came = Vec::new();
+    // The first one alone, to see whether it comes back.
+    if !matches!(send(trial, &mut stream, &message(0), &mut came), Ok(true)) {
+        return Carried::NotOne;
+    }
+    while find(&came, 0, &message(0)).is_none() {
+        match wait(stream.next()) {
+            Ok(Some(frame)) => came.extend_from_slice(&frame.body),
+            _ => return Carried::NotOne,
+        }
+    }
+    for number in 1..MESSAGES {
+        match send(trial, &mut stream, &message(number), &mut came) {
+            Ok(true) => {}
+            Ok(false) => return Carried::Wrong("it ended a stream that was open".to_owned()),
+            Err(()) => return Carried::Wrong(format!("message {number} was not taken in time")),
+        }
+    }
+    if let Err(error) = stream.close() {
+        return Carried::Wrong(format!("the end was not taken: {error}"));
+    }
+    let ended = loop {
+        match wait(stream.next()) {
+            Ok(Some(frame)) => came.extend_from_slice(&frame.body),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    let mut at = 0;
+    for number in 0..MESSAGES {
+        match find(&came, at, &message(number)) {
+            Some(behind) => at = behind,
+            None => {
+                let why = "did not come back behind the one before it";
+                return Carried::Wrong(format!("message {number} of {MESSAGES} {why}"));
+            }
+        }
+    }
+    match ended {
+        Ok(()) => Carried::Whole,
+        Err(error) => Carried::Wrong(format!("its stream did not end well: {error}")),
+    }
+}
+
+/// Behind these bytes, if they are there at or behind a place.
+fn find(bytes: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let at = rest.windows(wanted.len()).position(|part| part == wanted)?;
+    Some(from + at + wanted.len())
+}
+
+/// Sends a message; as long as the plugin takes it not, a frame is read at a time. False: the stream is
+/// over. An error: it took too long.
+fn send(
+    trial: &Trial<'_>,
+    stream: &mut Stream,
+    message: &[u8],
+    came: &mut Vec<u8>,
+) -> Result<bool, ()> {
+    let waker = Waker::from(Arc::new(Parked(thread::current())));
+    let cx = &mut Context::from_waker(&waker);
+    let sender = stream.sender();
+    let mut sending = pin!(sender.send(message));
+    let until = Instant::now() + trial.timeout;
+    loop {
+        if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+            return Ok(sent.is_ok());
+        }
+        match stream.poll_next(cx) {
+            Poll::Ready(Ok(Some(frame))) => came.extend_from_slice(&frame.body),
+            Poll::Ready(_) => return Ok(false),
+            Poll::Pending => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(());
+                }
+                thread::park_timeout(left);
+            }
+        }
+    }
+}
+
+/// Sends until the plugin takes no more, and leaves: of what was sent nothing is read.
+pub(super) fn leave_full(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo) -> u64 {
+    let Ok(stream) = open(trial, plugin, entry) else { return 0 };
+    for number in 0..MESSAGES {
+        let message = message(number);
+        let mut sending = pin!(stream.send(&message));
+        let sent = wait(futures_lite::future::poll_once(sending.as_mut()));
+        if !matches!(sent, Some(Ok(()))) {
+            break;
+        }
+    }
+    1
+}
+
+/// A thread that waits.
+struct Parked(Thread);
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_found_one_behind_the_other() {
+        let all = [b"hi ".to_vec(), message(1), b", ".to_vec(), message(2)].concat();
+        let first = find(&all, 0, &message(1)).unwrap();
+        assert_eq!(find(&all, first, &message(2)), Some(all.len()));
+        assert_eq!(find(&all, first, &message(1)), None);
+        assert!(message(0).len() < 40 && message(1).len() > 64 && message(9) != message(8));
+    }
+}

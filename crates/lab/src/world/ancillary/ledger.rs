@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What was said and has not come, and what is to be said of what came: of both sides, each thing once.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use becket_wire::{Credit, StreamId};
+
+use super::Side;
+
+/// What becomes of an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Nothing was decided.
+    Out,
+    /// The receiver decided, and the sender has not heard of it.
+    Accepted,
+    Refused,
+    Returned,
+}
+
+/// An element.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Element {
+    pub(super) bytes: u32,
+    pub(super) fate: Fate,
+    pub(super) has_come: bool,
+}
+
+/// One way of a line.
+#[derive(Debug, Default)]
+pub(super) struct Way {
+    /// How many were sent.
+    pub(super) sent: u64,
+    /// By their numbers: those of which something is to come.
+    pub(super) elements: BTreeMap<u64, Element>,
+    /// Those that came and were not decided, in order.
+    pub(super) pending: VecDeque<u64>,
+    /// Credit that the receiver asked back, and was not answered.
+    pub(super) revoking: (u64, u64),
+    pub(super) has_ended: bool,
+    /// The receiver knows.
+    pub(super) is_over: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Opening,
+    Open,
+    /// It was reset, or refused: by this side, and the other has not heard of it.
+    Broken(Side, u16),
+    Over,
+}
+
+/// A stream beside those of flows.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) id: StreamId,
+    pub(super) opener: Side,
+    pub(super) phase: Phase,
+    /// The other side knows of it.
+    pub(super) has_come: bool,
+    /// Of what the opener sends, and of what the other does.
+    pub(super) ways: [Way; 2],
+}
+
+impl Line {
+    pub(super) fn new(id: StreamId, opener: Side) -> Self {
+        Self { id, opener, phase: Phase::Opening, has_come: false, ways: Default::default() }
+    }
+
+    /// Of what this side sends.
+    pub(super) fn way(&self, sender: Side) -> &Way {
+        let [own, other] = &self.ways;
+        if sender == self.opener { own } else { other }
+    }
+
+    /// Of what this side sends.
+    pub(super) fn way_mut(&mut self, sender: Side) -> &mut Way {
+        let [own, other] = &mut self.ways;
+        if sender == self.opener { own } else { other }
+    }
+
+    /// Nothing is owed of it any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+}
+
+/// A request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) number: u64,
+    /// By which its body is known.
+    pub(super) token: u64,
+    pub(super) operation: u16,
+    pub(super) bytes: u32,
+    pub(super) has_come: bool,
+    pub(super) is_answered: bool,
+    pub(super) is_cancelled: bool,
+}
+
+/// A region.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Region {
+    pub(super) number: u32,
+    pub(super) has_come: bool,
+    /// Blocks that were given back, and have not come.
+    pub(super) released: u32,
+    /// Its owner took it back.
+    pub(super) is_gone: bool,
+}
+
+/// What one side has said.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    pub(super) requests: Vec<Asked>,
+    pub(super) news: VecDeque<(u64, u32)>,
+    pub(super) regions: Vec<Region>,
+    /// Bytes that it holds of what came.
+    pub(super) held: u64,
+}
+
+/// Of both.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) lines: Vec<Line>,
+    pub(super) books: [Book; 2],
+    /// Numbers that were given to requests, news and regions.
+    pub(super) numbers: u32,
+}
+
+impl Ledger {
+    pub(super) fn book(&mut self, side: Side) -> &mut Book {
+        let [client, server] = &mut self.books;
+        if side.at() == 0 { client } else { server }
+    }
+
+    pub(super) fn line(&mut self, id: StreamId) -> Option<&mut Line> {
+        self.lines.iter_mut().rev().find(|line| line.id == id && !line.is_over())
+    }
+
+    /// Whether it is, or was, a line.
+    pub(super) fn knows(&self, id: StreamId) -> bool {
+        self.lines.iter().any(|line| line.id == id)
+    }
+}
+
+/// What is left of credit that was asked back.
+pub(super) fn less(asked: (u64, u64), answered: Credit) -> Option<(u64, u64)> {
+    let messages = asked.0.checked_sub(answered.messages.into())?;
+    Some((messages, asked.1.checked_sub(answered.bytes)?))
+}
