@@ -50,20 +50,6 @@ macro_rules! topics {
             fn $topic() -> super::Shown {
                 super::$topic::show()
             })+
-
-            /// What stands between the braces of `hello::show`, less its indentation.
-            #[test]
-            fn the_readme_shows_hello() {
-                let body = include_str!("hello.rs")
-                    .lines()
-                    .skip_while(|line| !line.contains("fn show"))
-                    .skip(1)
-                    .take_while(|line| *line != "}")
-                    .map(|line| line.strip_prefix("    ").unwrap_or(line));
-                let block: String = body.flat_map(|line| [line, "\n"]).collect();
-                let readme = include_str!("../../../../README.md");
-                assert!(block.lines().count() > 10 && readme.contains(&block), "{block}");
-            }
         }
     };
 }
