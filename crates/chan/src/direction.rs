@@ -18,6 +18,24 @@ pub trait Direction: sealed::Direction {
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
+    /// An attempt on the ring, if nothing is in the way. `None`: nothing happened.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::attempt`]; on `Some` a send's slot holds no value any more.
+    unsafe fn fast<T>(channel: &Channel<T>, slot: *mut T) -> Option<Self::Output<T>>;
+
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "sealed")]
+    /// What is left of an attempt when [`Self::fast`] did nothing.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::attempt`].
+    unsafe fn rest<T>(channel: &Channel<T>, slot: *mut T) -> Tried;
+
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
     /// The slot is the caller's: a send's holds its value, a receive's is valid for a write.
@@ -138,9 +156,21 @@ impl Direction for Sending {
     const REPEATS: bool = false;
 
     #[inline]
+    unsafe fn fast<T>(channel: &Channel<T>, slot: *mut T) -> Option<Self::Output<T>> {
+        // SAFETY: the caller's promise.
+        unsafe { channel.send_fast(slot) }.then_some(Ok(()))
+    }
+
+    #[inline]
+    unsafe fn rest<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
+        // SAFETY: the caller's promise.
+        unsafe { channel.try_send(slot) }
+    }
+
+    #[inline]
     unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
         // SAFETY: the caller's promise.
-        unsafe { channel.try_send_weighed(slot) }
+        unsafe { if channel.send_fast(slot) { Tried::Done } else { channel.try_send(slot) } }
     }
 
     #[inline]
@@ -237,9 +267,21 @@ impl Direction for Receiving {
     const REPEATS: bool = true;
 
     #[inline]
-    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
+    unsafe fn fast<T>(channel: &Channel<T>, slot: *mut T) -> Option<Self::Output<T>> {
+        // SAFETY: the caller's promise; on true the slot holds a value, which is counted.
+        unsafe { if channel.recv_fast(slot) { Some(Ok(slot.read())) } else { None } }
+    }
+
+    #[inline]
+    unsafe fn rest<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
         // SAFETY: the caller's promise.
         unsafe { channel.try_recv(slot) }
+    }
+
+    #[inline]
+    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
+        // SAFETY: the caller's promise.
+        unsafe { if channel.recv_fast(slot) { Tried::Done } else { channel.try_recv(slot) } }
     }
 
     #[inline]
@@ -291,9 +333,10 @@ impl Direction for Receiving {
     #[inline]
     unsafe fn done<T>(channel: &Channel<T>, slot: *mut T) -> Self::Output<T> {
         // SAFETY: the caller's promise.
-        let value = unsafe { slot.read() };
-        channel.count_received(&value);
-        Ok(value)
+        unsafe {
+            channel.count_received(&*slot);
+            Ok(slot.read())
+        }
     }
 
     #[cold]

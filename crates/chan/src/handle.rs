@@ -64,7 +64,18 @@ impl<T> Sender<T> {
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let value = ManuallyDrop::new(value);
         // SAFETY: the value is valid for a read; it is taken again only if it was not moved out.
-        match unsafe { self.channel.try_send_weighed(&raw const *value) } {
+        if unsafe { self.channel.send_fast(&raw const *value) } {
+            return Ok(());
+        }
+        self.try_send_rest(ManuallyDrop::into_inner(value))
+    }
+
+    /// By value: a value of which nobody else has the address may stay in a register until here.
+    #[inline(never)]
+    fn try_send_rest(&self, value: T) -> Result<(), TrySendError<T>> {
+        let value = ManuallyDrop::new(value);
+        // SAFETY: as in `try_send`.
+        match unsafe { self.channel.try_send(&raw const *value) } {
             Tried::Done => Ok(()),
             failed => Err(self.try_send_failed(ManuallyDrop::into_inner(value), failed)),
         }
@@ -112,6 +123,31 @@ impl<T> Receiver<T> {
     /// Empty, or closed and drained.
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut value = MaybeUninit::uninit();
+        // SAFETY: the place is valid for a write.
+        if unsafe { self.channel.recv_fast(value.as_mut_ptr()) } {
+            // SAFETY: true put a value there.
+            return Ok(unsafe { value.assume_init() });
+        }
+        self.try_recv_rest()
+    }
+
+    #[inline(never)]
+    fn try_recv_rest(&self) -> Result<T, TryRecvError> {
+        if self.channel.weighs() {
+            return self.try_recv_weighed();
+        }
+        let mut value = MaybeUninit::uninit();
+        // SAFETY: the place is valid for a write.
+        match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {
+            // SAFETY: `Done` put a value there.
+            Tried::Done => Ok(unsafe { value.assume_init() }),
+            failed => Err(self.try_recv_failed(failed)),
+        }
+    }
+
+    #[inline(never)]
+    fn try_recv_weighed(&self) -> Result<T, TryRecvError> {
         let mut value = MaybeUninit::uninit();
         // SAFETY: the place is valid for a write.
         match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {

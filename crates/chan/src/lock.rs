@@ -49,9 +49,15 @@ impl RawLock {
 
     #[inline]
     pub(crate) fn lock(&self) {
-        if self.locked.swap(1, Ordering::Acquire) != 0 {
+        if !self.try_lock() {
             self.lock_taken();
         }
+    }
+
+    /// Acquires what the last holder released; true if this took it.
+    #[inline]
+    fn try_lock(&self) -> bool {
+        self.locked.swap(1, Ordering::Acquire) == 0
     }
 
     /// # Safety
@@ -115,6 +121,13 @@ impl<T> Lock<T> {
         self.raw.lock();
         // SAFETY: the line above took the lock.
         unsafe { self.guard() }
+    }
+
+    /// The lock, if nobody has it: no call on the way.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        // SAFETY: the swap took the lock.
+        self.raw.try_lock().then(|| unsafe { self.guard() })
     }
 
     pub(crate) fn raw(&self) -> &RawLock {

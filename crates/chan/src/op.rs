@@ -213,15 +213,23 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         if let Some(stop) = self.limit.stop_before() {
             return self.stopped(stop);
         }
-        match self.attempt() {
-            Tried::Done => return self.done(),
-            Tried::Closed => return self.closed(),
-            Tried::Blocked => {}
+        match self.fast() {
+            Some(output) => output,
+            None => self.wait_rest(),
         }
-        self.wait_blocked()
     }
 
-    /// By reference: it is large, and a copy would wait for the value that was just written.
+    /// By reference, as what follows it: an operation is large, and a copy would wait for the value
+    /// that was just written.
+    #[inline(never)]
+    fn wait_rest(&mut self) -> D::Output<T> {
+        match self.rest() {
+            Tried::Done => self.done(),
+            Tried::Closed => self.closed(),
+            Tried::Blocked => self.wait_blocked(),
+        }
+    }
+
     #[inline(never)]
     fn wait_blocked(&mut self) -> D::Output<T> {
         let hook = park::hook();
@@ -270,6 +278,22 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         }
     }
 
+    /// With nothing in the way it happens here.
+    #[inline]
+    fn fast(&mut self) -> Option<D::Output<T>> {
+        // SAFETY: as in `attempt`.
+        let output = unsafe { D::fast(self.channel, self.slot.get().cast()) }?;
+        self.stage = Stage::Over;
+        Some(output)
+    }
+
+    /// Without waiting, where [`Self::fast`] did nothing.
+    #[inline]
+    fn rest(&mut self) -> Tried {
+        // SAFETY: as in `attempt`.
+        unsafe { D::rest(self.channel, self.slot.get().cast()) }
+    }
+
     #[inline]
     fn attempt(&mut self) -> Tried {
         // SAFETY: not queued, so that the slot is ours; a send's holds its value.
@@ -277,6 +301,7 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
     }
 
     /// Links the node, or completes at once.
+    #[inline]
     fn queue(&mut self, wake: Wake) -> Queued {
         let shared = self.limit.has_token();
         let (waiter, slot) = (self.waiter.get().cast::<Waiter>(), self.slot.get().cast::<()>());
@@ -396,60 +421,73 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
             if let Some(stop) = self.limit.stop_before() {
                 return Poll::Ready(self.stopped(stop));
             }
+            if let Some(output) = self.fast() {
+                return Poll::Ready(output);
+            }
+        }
+        self.poll_rest(context.waker())
+    }
+
+    #[inline(never)]
+    fn poll_rest(&mut self, waker: &Waker) -> Poll<D::Output<T>> {
+        match self.stage {
+            Stage::New => match self.rest() {
+                Tried::Done => Poll::Ready(self.done()),
+                Tried::Closed => Poll::Ready(self.closed()),
+                Tried::Blocked => self.poll_blocked(waker),
+            },
+            Stage::Queued => self.poll_queued(waker),
+            // Polled again after it was ready: it has nothing more to say.
+            Stage::Over => Poll::Pending,
+        }
+    }
+
+    #[inline(never)]
+    fn poll_blocked(&mut self, waker: &Waker) -> Poll<D::Output<T>> {
+        if let Some(stop) = self.limit.stop_now() {
+            return Poll::Ready(self.stopped(stop));
+        }
+        if self.look_briefly() {
             match self.attempt() {
                 Tried::Done => return Poll::Ready(self.done()),
                 Tried::Closed => return Poll::Ready(self.closed()),
                 Tried::Blocked => {}
             }
         }
-        self.poll_blocked(context.waker())
+        match self.queue(Wake::Task(waker.clone())) {
+            Queued::Done => return Poll::Ready(self.matched()),
+            Queued::Closed => return Poll::Ready(self.closed()),
+            Queued::Waiting => {}
+        }
+        if self.join_token() {
+            return Poll::Ready(self.given_up(Stop::Cancelled));
+        }
+        self.limit.set_timer(waker);
+        Poll::Pending
     }
 
-    fn poll_blocked(&mut self, waker: &Waker) -> Poll<D::Output<T>> {
-        match self.stage {
-            Stage::New => {
-                if let Some(stop) = self.limit.stop_now() {
-                    return Poll::Ready(self.stopped(stop));
-                }
-                if self.look_briefly() {
-                    match self.attempt() {
-                        Tried::Done => return Poll::Ready(self.done()),
-                        Tried::Closed => return Poll::Ready(self.closed()),
-                        Tried::Blocked => {}
-                    }
-                }
-                match self.queue(Wake::Task(waker.clone())) {
-                    Queued::Done => return Poll::Ready(self.matched()),
-                    Queued::Closed => return Poll::Ready(self.closed()),
-                    Queued::Waiting => {}
-                }
-                if self.join_token() {
-                    return Poll::Ready(self.given_up(Stop::Cancelled));
-                }
-                self.limit.set_timer(waker);
-                Poll::Pending
-            }
-            Stage::Queued => {
-                if let Some(outcome) = self.claim().outcome() {
-                    return Poll::Ready(self.ended(outcome));
-                }
-                if let Some(stop) = self.limit.stop_late() {
-                    return Poll::Ready(self.given_up(stop));
-                }
-                // SAFETY: we are the owner.
-                if !unsafe { self.claim().wakes(waker) } {
-                    self.rewake(waker);
-                    // Who was faster has woken the other task.
-                    if let Some(outcome) = self.claim().outcome() {
-                        return Poll::Ready(self.ended(outcome));
-                    }
-                }
-                self.limit.keep_timer(waker);
-                Poll::Pending
-            }
-            // Polled again after it was ready: it has nothing more to say.
-            Stage::Over => Poll::Pending,
+    #[inline(never)]
+    fn poll_queued(&mut self, waker: &Waker) -> Poll<D::Output<T>> {
+        if self.claim().is_matched() {
+            self.limit.leave();
+            return Poll::Ready(self.matched());
         }
+        if let Some(outcome) = self.claim().outcome() {
+            return Poll::Ready(self.ended(outcome));
+        }
+        if let Some(stop) = self.limit.stop_late() {
+            return Poll::Ready(self.given_up(stop));
+        }
+        // SAFETY: we are the owner.
+        if !unsafe { self.claim().wakes(waker) } {
+            self.rewake(waker);
+            // Who was faster has woken the other task.
+            if let Some(outcome) = self.claim().outcome() {
+                return Poll::Ready(self.ended(outcome));
+            }
+        }
+        self.limit.keep_timer(waker);
+        Poll::Pending
     }
 
     /// Whether a task that looked for a moment found something. It looks only while no other

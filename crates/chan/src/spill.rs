@@ -7,6 +7,17 @@
 //!
 //! A send never moves what is queued already, and a block goes back to the allocator when it has
 //! been drained, except for one that is kept for the next need.
+//!
+//! ```text
+//!   front    moved out │ values │ never written
+//!            0        at       end      capacity
+//! ```
+//!
+//! # Safety
+//!
+//! The values of the front block stand in the spare capacity of its vector, whose length is 0: the
+//! vector frees the memory and nothing else. `at..end` are the values, initialised and owned by the
+//! block; `at` only grows and `end` only falls, and each moves behind the value that it gives away.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -14,12 +25,73 @@ use std::mem;
 /// Values in a block.
 const BLOCK_LEN: usize = 256;
 
+/// The block that is drained.
+#[derive(Debug)]
+struct Front<T> {
+    /// The memory; its length is 0.
+    block: Vec<T>,
+    at: usize,
+    end: usize,
+}
+
+impl<T> Front<T> {
+    const fn new() -> Self {
+        Self { block: Vec::new(), at: 0, end: 0 }
+    }
+
+    fn of(mut block: Vec<T>) -> Self {
+        let end = block.len();
+        // SAFETY: fewer values than before; those in `0..end` are the front's from here on.
+        unsafe { block.set_len(0) };
+        Self { block, at: 0, end }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.end - self.at
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<T> {
+        if self.at == self.end {
+            return None;
+        }
+        // SAFETY: `at` is the first of the values, and is given away with the next line.
+        let value = unsafe { self.block.as_ptr().add(self.at).read() };
+        self.at += 1;
+        Some(value)
+    }
+
+    fn pop_back(&mut self) -> Option<T> {
+        if self.at == self.end {
+            return None;
+        }
+        self.end -= 1;
+        // SAFETY: it was the last of the values, and is none any more.
+        Some(unsafe { self.block.as_ptr().add(self.end).read() })
+    }
+
+    /// The memory, for the next need. It has been drained.
+    fn into_block(mut self) -> Vec<T> {
+        debug_assert_eq!(self.at, self.end, "drained");
+        mem::take(&mut self.block)
+    }
+}
+
+impl<T> Drop for Front<T> {
+    fn drop(&mut self) {
+        while let Some(value) = self.pop() {
+            drop(value);
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Spill<T> {
     /// The oldest values. Once it is drained, the next block takes its place.
-    front: VecDeque<T>,
+    front: Front<T>,
     /// Blocks between the two, full when they came here; none is empty.
-    blocks: VecDeque<VecDeque<T>>,
+    blocks: VecDeque<Vec<T>>,
     /// The newest values.
     back: Vec<T>,
     /// A block for the next need.
@@ -30,7 +102,7 @@ pub(crate) struct Spill<T> {
 impl<T> Spill<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            front: VecDeque::new(),
+            front: Front::new(),
             blocks: VecDeque::new(),
             back: Vec::new(),
             spare: Vec::new(),
@@ -53,52 +125,90 @@ impl<T> Spill<T> {
         if self.back.len() == self.back.capacity() {
             self.begin_block();
         }
-        self.back.push(value);
+        // SAFETY: there is room, by the lines above, and it is counted as soon as it is written.
+        unsafe {
+            self.back.as_mut_ptr().add(self.back.len()).write(value);
+            self.back.set_len(self.back.len() + 1);
+        }
         self.len += 1;
     }
 
     #[cold]
+    #[inline(never)]
     fn begin_block(&mut self) {
         let mut block = mem::take(&mut self.spare);
         block.reserve_exact(BLOCK_LEN);
         let full = mem::replace(&mut self.back, block);
         if !full.is_empty() {
-            self.blocks.push_back(full.into());
+            self.blocks.push_back(full);
         }
     }
 
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        if self.front.is_empty() {
+        if self.front.len() == 0 {
             self.next_block();
         }
-        let value = self.front.pop_front()?;
-        self.len -= 1;
+        let value = self.front.pop()?;
+        self.took(1);
+        Some(value)
+    }
+
+    /// Lets `take` move the oldest values out, as many of those that it is shown as it wants: it says
+    /// how many. It is shown the next ones as long as it takes all. Says how many it has taken.
+    ///
+    /// # Safety
+    ///
+    /// What `take` says it has moved out, it has, from the first on.
+    #[inline]
+    pub(crate) unsafe fn pop_runs(&mut self, take: impl Fn(*const T, usize) -> usize) -> usize {
+        let mut taken = 0;
+        while self.len > 0 {
+            if self.front.len() == 0 {
+                self.next_block();
+            }
+            let shown = self.front.len();
+            let run = take(self.front.block.as_ptr().wrapping_add(self.front.at), shown);
+            // The caller's promise: these are given away.
+            self.front.at += run;
+            self.took(run);
+            taken += run;
+            if run < shown {
+                break;
+            }
+        }
+        taken
+    }
+
+    #[inline]
+    fn took(&mut self, count: usize) {
+        self.len -= count;
         if self.len == 0 {
             self.rest();
         }
-        Some(value)
     }
 
     /// Of the blocks of an empty queue one is kept.
     #[cold]
+    #[inline(never)]
     fn rest(&mut self) {
-        let front = mem::take(&mut self.front);
+        let front = mem::replace(&mut self.front, Front::new()).into_block();
         self.spare = Vec::new();
         if self.back.capacity() == 0 {
-            self.back = front.into();
+            self.back = front;
         }
     }
 
     /// The block that is drained makes room for the next.
     #[cold]
+    #[inline(never)]
     fn next_block(&mut self) {
         let next = match self.blocks.pop_front() {
             Some(block) => block,
-            None => mem::take(&mut self.back).into(),
+            None => mem::take(&mut self.back),
         };
-        let drained = mem::replace(&mut self.front, next);
-        self.keep(drained);
+        let drained = mem::replace(&mut self.front, Front::of(next));
+        self.keep(drained.into_block());
     }
 
     /// Appends all values but the `keep` oldest to `newest`, in order.
@@ -121,7 +231,7 @@ impl<T> Spill<T> {
                 self.blocks.push_back(block);
             }
         }
-        newest.extend(self.front.drain(self.front.len() - surplus..).rev());
+        newest.extend((0..surplus).map_while(|_| self.front.pop_back()));
         if let Some(newest) = newest.get_mut(begin..) {
             newest.reverse();
         }
@@ -131,9 +241,9 @@ impl<T> Spill<T> {
     }
 
     /// Keeps an empty block for the next need.
-    fn keep(&mut self, drained: VecDeque<T>) {
+    fn keep(&mut self, drained: Vec<T>) {
         if drained.capacity() > 0 {
-            self.spare = drained.into();
+            self.spare = drained;
         }
         if self.blocks.is_empty() {
             self.blocks.shrink_to(BLOCK_LEN);
@@ -144,6 +254,9 @@ impl<T> Spill<T> {
 #[cfg(test)]
 #[cfg(not(feature = "loom"))]
 mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
     use super::*;
 
     #[test]
@@ -183,6 +296,45 @@ mod tests {
     }
 
     #[test]
+    fn runs_are_shown_in_order_until_one_is_not_taken_whole() {
+        for n in [0, 1, BLOCK_LEN, 3 * BLOCK_LEN + 7] {
+            for max in [0, 1, BLOCK_LEN - 1, BLOCK_LEN, usize::MAX] {
+                let mut spill = Spill::new();
+                (0..n).for_each(|value| spill.push(value));
+                let out = RefCell::new(Vec::new());
+                while !spill.is_empty() {
+                    // SAFETY: numbers are copied, and have no drop.
+                    let taken = unsafe {
+                        spill.pop_runs(|values, len| {
+                            let run = std::slice::from_raw_parts(values, len.min(max));
+                            out.borrow_mut().extend_from_slice(run);
+                            run.len()
+                        })
+                    };
+                    if taken == 0 {
+                        assert_eq!(max, 0);
+                        out.borrow_mut().extend(spill.pop());
+                    }
+                }
+                assert!(out.into_inner().into_iter().eq(0..n));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_dropped_once_wherever_it_stands() {
+        for left in [0, 1, BLOCK_LEN, 2 * BLOCK_LEN + 3] {
+            let value = Rc::new(());
+            let mut spill = Spill::new();
+            (0..3 * BLOCK_LEN).for_each(|_| spill.push(Rc::clone(&value)));
+            (left..3 * BLOCK_LEN).for_each(|_| drop(spill.pop()));
+            assert_eq!(Rc::strong_count(&value), left + 1);
+            drop(spill);
+            assert_eq!(Rc::strong_count(&value), 1);
+        }
+    }
+
+    #[test]
     fn blocks_go_back_as_they_drain() {
         let mut spill = Spill::new();
         (0..100 * BLOCK_LEN).for_each(|value| spill.push(value));
@@ -199,7 +351,7 @@ mod tests {
             spill.pop();
         }
         // Of an empty queue one block is left.
-        let kept = spill.front.capacity() + spill.back.capacity() + spill.spare.capacity();
+        let kept = spill.front.block.capacity() + spill.back.capacity() + spill.spare.capacity();
         assert_eq!((kept, spill.blocks.capacity() <= BLOCK_LEN), (BLOCK_LEN, true));
     }
 }

@@ -257,6 +257,12 @@ impl Claim {
         }
     }
 
+    /// Whether the operation happened: the usual outcome, by one comparison.
+    #[inline]
+    pub(crate) fn is_matched(&self) -> bool {
+        self.state.load(Ordering::Acquire) & (PHASE | OUTCOME) == DONE
+    }
+
     /// How the wait ended, if it has.
     #[inline]
     pub(crate) fn outcome(&self) -> Option<Outcome> {
@@ -514,9 +520,16 @@ impl List {
             if node.is_null() {
                 return None;
             }
-            // SAFETY: it is linked, so it and its claim are alive, and we hold the list's lock.
+            // SAFETY: it is linked, so it and its claim are alive, and we hold the list's lock; its
+            // neighbour is linked too.
             unsafe {
-                self.unlink(node);
+                self.head = (*node).next.get();
+                match self.head.as_ref() {
+                    Some(next) => next.prev.set(ptr::null()),
+                    None => self.tail = ptr::null(),
+                }
+                self.len -= 1;
+                (*node).linked.store(0, Ordering::Relaxed);
                 if (*(*node).claim).claim() {
                     return Some(Claimed(node));
                 }

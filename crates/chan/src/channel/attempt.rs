@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Operations that do not wait: first the ring, then, if it is slow, the kind's way under the lock.
 
-use super::{Channel, Tried, Weigh};
+use super::{Channel, SendWay, Tried};
 use crate::gate::{After, Gate, Kind, Locked};
 use crate::lock::Guard;
 use crate::park;
@@ -13,7 +13,33 @@ const BUSY_LOOKS: u32 = if cfg!(feature = "loom") { 0 } else { 100 };
 const BUSY_YIELDS: u32 = if cfg!(feature = "loom") { 0 } else { 32 };
 
 impl<T> Channel<T> {
-    /// Sends without waiting.
+    /// Sends on the ring, if nothing is in the way: one try and no call, so that what surrounds it need
+    /// save no register. False: nothing happened, and [`Self::try_send`] is to be asked.
+    ///
+    /// # Safety
+    ///
+    /// `value` is valid for a read; on true its value has been moved out.
+    #[inline]
+    pub(crate) unsafe fn send_fast(&self, value: *const T) -> bool {
+        let Some(word) = self.ring.tail_fast() else {
+            return false;
+        };
+        if self.weighs() {
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        match unsafe { self.ring.push_once(word, value) } {
+            Some(Attempt::Done) => true,
+            Some(Attempt::DoneSlow) => {
+                self.settle();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sends without waiting, and counts the bytes of a channel that weighs its values. Each way is a
+    /// function of its own, to which this is a jump.
     ///
     /// # Safety
     ///
@@ -21,16 +47,14 @@ impl<T> Channel<T> {
     #[inline]
     pub(crate) unsafe fn try_send(&self, value: *const T) -> Tried {
         // SAFETY: the caller's promise.
-        match unsafe { self.ring.push_once(value) } {
-            Some(Attempt::Done) => Tried::Done,
-            Some(Attempt::DoneSlow) => {
-                self.settle();
-                Tried::Done
+        unsafe {
+            match self.send_way {
+                SendWay::Kind(Kind::Conflated) => self.send_latest(value),
+                SendWay::Kind(Kind::Rendezvous) => self.meet_receiver(value),
+                SendWay::Kind(Kind::Bounded) => self.send_bounded(value),
+                SendWay::Kind(Kind::Unlimited) => self.send_unlimited(value),
+                SendWay::Weighed => self.weigh_and_try_send(value),
             }
-            // SAFETY: the caller's promise.
-            Some(_) => unsafe { self.try_send_slow(value) },
-            // SAFETY: the caller's promise.
-            None => unsafe { self.try_send_again(value) },
         }
     }
 
@@ -38,7 +62,19 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn try_send_again(&self, value: *const T) -> Tried {
+    unsafe fn send_bounded(&self, value: *const T) -> Tried {
+        if self.suspends && self.ring.push_stopped() == Some(Attempt::Blocked) {
+            return Tried::Blocked;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.send_bounded_again(value) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_send`].
+    #[inline(never)]
+    unsafe fn send_bounded_again(&self, value: *const T) -> Tried {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.push(value) } {
             Attempt::Done => Tried::Done,
@@ -50,7 +86,7 @@ impl<T> Channel<T> {
             // SAFETY: the caller's promise.
             Attempt::Busy if self.suspends => unsafe { self.try_send_busy(value) },
             // SAFETY: the caller's promise.
-            _ => unsafe { self.try_send_slow(value) },
+            _ => unsafe { self.send_stored(value) },
         }
     }
 
@@ -58,31 +94,12 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn try_send_slow(&self, value: *const T) -> Tried {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match self.kind {
-                Kind::Conflated => self.send_latest(value),
-                Kind::Rendezvous => self.meet_receiver(value),
-                Kind::Bounded => self.send_stored(value),
-                Kind::Unlimited => self.send_past(value),
-            }
-        }
-    }
-
-    /// As [`Self::try_send`], and counts the bytes of a channel that weighs its values.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::try_send`].
-    #[inline]
-    pub(crate) unsafe fn try_send_weighed(&self, value: *const T) -> Tried {
-        // SAFETY: the caller's promise.
-        unsafe {
-            match &self.weigh {
-                None => self.try_send(value),
-                Some(weigh) => self.weigh_and_try_send(weigh, value),
-            }
+    unsafe fn send_unlimited(&self, value: *const T) -> Tried {
+        match self.ring.push_stopped() {
+            // SAFETY: the caller's promise.
+            Some(_) => unsafe { self.send_past(value) },
+            // SAFETY: the caller's promise.
+            None => unsafe { self.send_unlimited_again(value) },
         }
     }
 
@@ -90,11 +107,33 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn weigh_and_try_send(&self, weigh: &Weigh<T>, value: *const T) -> Tried {
+    unsafe fn send_unlimited_again(&self, value: *const T) -> Tried {
+        // SAFETY: the caller's promise.
+        match unsafe { self.ring.push(value) } {
+            Attempt::Done => Tried::Done,
+            Attempt::DoneSlow => {
+                self.settle();
+                Tried::Done
+            }
+            // SAFETY: the caller's promise.
+            _ => unsafe { self.send_past(value) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_send`].
+    #[inline(never)]
+    unsafe fn weigh_and_try_send(&self, value: *const T) -> Tried {
         // SAFETY: the caller's promise; it is weighed before it may be moved out.
         unsafe {
-            let weight = weigh(&*value);
-            let tried = self.try_send(value);
+            let weight = self.weight(&*value).unwrap_or(0);
+            let tried = match self.kind {
+                Kind::Conflated => self.send_latest(value),
+                Kind::Rendezvous => self.meet_receiver(value),
+                Kind::Bounded => self.send_bounded(value),
+                Kind::Unlimited => self.send_unlimited(value),
+            };
             if tried == Tried::Done {
                 self.count_sent(weight);
             }
@@ -109,16 +148,16 @@ impl<T> Channel<T> {
     unsafe fn try_send_busy(&self, value: *const T) -> Tried {
         for round in 0.. {
             // SAFETY: the caller's promise.
-            match unsafe { self.ring.push(value) } {
-                Attempt::Done => return Tried::Done,
-                Attempt::DoneSlow => {
-                    self.settle();
-                    return Tried::Done;
-                }
+            let attempt = unsafe { self.ring.push(value) };
+            if attempt == Attempt::Slow {
                 // SAFETY: the caller's promise.
-                Attempt::Slow => return unsafe { self.try_send_gate(value) },
-                Attempt::Busy if linger(round) => {}
-                Attempt::Blocked | Attempt::Busy => break,
+                return unsafe { self.try_send_gate(value) };
+            }
+            if let Some(tried) = self.outcome(attempt) {
+                return tried;
+            }
+            if !linger(round) {
+                break;
             }
         }
         Tried::Blocked
@@ -158,24 +197,59 @@ impl<T> Channel<T> {
         Tried::Blocked
     }
 
+    /// What an attempt on the ring has come to. `None`: another operation is in the way, in the middle
+    /// of its own or under the lock.
+    #[inline]
+    pub(super) fn outcome(&self, attempt: Attempt) -> Option<Tried> {
+        match attempt {
+            Attempt::Done => Some(Tried::Done),
+            Attempt::DoneSlow => {
+                self.settle();
+                Some(Tried::Done)
+            }
+            Attempt::Blocked => Some(Tried::Blocked),
+            Attempt::Busy | Attempt::Slow => None,
+        }
+    }
+
+    /// Receives from the ring, as [`Self::send_fast`]. False: [`Self::try_recv`] is to be asked.
+    ///
+    /// # Safety
+    ///
+    /// `out` is valid for a write; on true it holds a value, which is counted.
+    #[inline]
+    pub(crate) unsafe fn recv_fast(&self, out: *mut T) -> bool {
+        let Some(word) = self.ring.head_fast() else {
+            return false;
+        };
+        if self.weighs() {
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        match unsafe { self.ring.pop_once(word, out) } {
+            Some(Attempt::Done) => true,
+            Some(Attempt::DoneSlow) => {
+                self.settle();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Receives without waiting.
     ///
     /// # Safety
     ///
-    /// `out` is valid for a write; on `Done` it holds a value.
+    /// `out` is valid for a write; on `Done` it holds a value, the bytes of which are not counted.
     #[inline]
     pub(crate) unsafe fn try_recv(&self, out: *mut T) -> Tried {
         // SAFETY: the caller's promise.
-        match unsafe { self.ring.pop_once(out) } {
-            Some(Attempt::Done) => Tried::Done,
-            Some(Attempt::DoneSlow) => {
-                self.settle();
-                Tried::Done
+        unsafe {
+            match self.kind {
+                Kind::Conflated => self.take_latest(out),
+                Kind::Rendezvous => self.meet_sender(out),
+                Kind::Bounded | Kind::Unlimited => self.recv_stored(out),
             }
-            // SAFETY: the caller's promise.
-            Some(_) => unsafe { self.try_recv_slow(out) },
-            // SAFETY: the caller's promise.
-            None => unsafe { self.try_recv_again(out) },
         }
     }
 
@@ -183,7 +257,34 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_recv`].
     #[inline(never)]
-    unsafe fn try_recv_again(&self, out: *mut T) -> Tried {
+    unsafe fn recv_stored(&self, out: *mut T) -> Tried {
+        match self.ring.pop_stopped() {
+            Some(Attempt::Blocked) => Tried::Blocked,
+            // SAFETY: the caller's promise.
+            Some(Attempt::Slow) => unsafe { self.recv_slow(out) },
+            // SAFETY: the caller's promise.
+            _ => unsafe { self.recv_again(out) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline]
+    unsafe fn recv_slow(&self, out: *mut T) -> Tried {
+        // The lock can tell nothing else.
+        if !self.gate.hint.may_recv() {
+            return Tried::Blocked;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.recv_past(out) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Self::try_recv`].
+    #[inline(never)]
+    unsafe fn recv_again(&self, out: *mut T) -> Tried {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.pop(out) } {
             Attempt::Done => Tried::Done,
@@ -195,25 +296,7 @@ impl<T> Channel<T> {
             // SAFETY: the caller's promise.
             Attempt::Busy => unsafe { self.try_recv_busy(out) },
             // SAFETY: the caller's promise.
-            Attempt::Slow => unsafe { self.try_recv_slow(out) },
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`Self::try_recv`].
-    #[inline(never)]
-    unsafe fn try_recv_slow(&self, out: *mut T) -> Tried {
-        if !self.gate.hint.may_recv() {
-            return Tried::Blocked;
-        }
-        // SAFETY: the caller's promise.
-        unsafe {
-            match self.kind {
-                Kind::Conflated => self.take_latest(out),
-                Kind::Rendezvous => self.meet_sender(out),
-                Kind::Bounded | Kind::Unlimited => self.recv_past(out),
-            }
+            Attempt::Slow => unsafe { self.recv_slow(out) },
         }
     }
 
@@ -224,16 +307,16 @@ impl<T> Channel<T> {
     unsafe fn try_recv_busy(&self, out: *mut T) -> Tried {
         for round in 0.. {
             // SAFETY: the caller's promise.
-            match unsafe { self.ring.pop(out) } {
-                Attempt::Done => return Tried::Done,
-                Attempt::DoneSlow => {
-                    self.settle();
-                    return Tried::Done;
-                }
+            let attempt = unsafe { self.ring.pop(out) };
+            if attempt == Attempt::Slow {
                 // SAFETY: the caller's promise.
-                Attempt::Slow => return unsafe { self.try_recv_slow(out) },
-                Attempt::Busy if linger(round) => {}
-                Attempt::Blocked | Attempt::Busy => break,
+                return unsafe { self.recv_slow(out) };
+            }
+            if let Some(tried) = self.outcome(attempt) {
+                return tried;
+            }
+            if !linger(round) {
+                break;
             }
         }
         Tried::Blocked

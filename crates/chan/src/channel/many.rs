@@ -56,7 +56,7 @@ impl<T> Channel<T> {
         };
         let value = ManuallyDrop::new(value);
         // SAFETY: the value is put back if it was not moved out.
-        match unsafe { self.try_send_weighed(&raw const *value) } {
+        match unsafe { self.try_send(&raw const *value) } {
             Tried::Done => (1, Tried::Done),
             tried => {
                 values.push_front(ManuallyDrop::into_inner(value));

@@ -63,6 +63,15 @@ pub(crate) enum Queued {
     Waiting,
 }
 
+/// By which way a value is sent for which the ring has no short one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SendWay {
+    /// The kind's.
+    Kind(Kind),
+    /// The same, after the value was weighed.
+    Weighed,
+}
+
 /// How a channel is made.
 pub(crate) struct Plan<T> {
     pub(crate) kind: Kind,
@@ -82,6 +91,7 @@ pub(crate) struct Channel<T> {
     pub(crate) ring: Ring<T>,
     pub(crate) gate: CachePadded<Gated<T>>,
     pub(crate) kind: Kind,
+    send_way: SendWay,
     /// A send for which the ring has no room waits.
     suspends: bool,
     undelivered: Option<Undelivered<T>>,
@@ -119,6 +129,7 @@ impl<T> Channel<T> {
             ring,
             gate: CachePadded::new(Gated { hint, lock: Lock::new(gate) }),
             kind: plan.kind,
+            send_way: plan.weigh.as_ref().map_or(SendWay::Kind(plan.kind), |_| SendWay::Weighed),
             suspends: plan.kind == Kind::Bounded && plan.overflow == Overflow::Suspend,
             undelivered: plan.undelivered,
             weigh: plan.weigh,
@@ -209,6 +220,7 @@ impl<T> Channel<T> {
 
     /// Serves who waits, after an operation of the ring that saw that somebody does.
     #[cold]
+    #[inline(never)]
     pub(crate) fn settle(&self) {
         loop {
             let mut after = After::new();
@@ -274,6 +286,12 @@ impl<T> Channel<T> {
         self.receive_failures.count(cause);
     }
 
+    /// Whether it weighs its values.
+    #[inline]
+    pub(crate) fn weighs(&self) -> bool {
+        self.weigh.is_some()
+    }
+
     /// What a value weighs, if the channel weighs its values.
     #[inline]
     pub(crate) fn weight(&self, value: &T) -> Option<u64> {
@@ -290,6 +308,13 @@ impl<T> Channel<T> {
 
     #[inline]
     pub(crate) fn count_received(&self, value: &T) {
+        if self.weighs() {
+            self.count_weight_received(value);
+        }
+    }
+
+    #[inline(never)]
+    fn count_weight_received(&self, value: &T) {
         if let Some(weight) = self.weight(value) {
             self.bytes_received.fetch_add(weight, Ordering::Relaxed);
         }

@@ -11,7 +11,6 @@ use std::mem::ManuallyDrop;
 use super::attempt::linger;
 use super::{Channel, Tried};
 use crate::gate::{Locked, Way};
-use crate::ring::Attempt;
 
 impl<T> Channel<T> {
     /// Sends past the ring.
@@ -47,15 +46,11 @@ impl<T> Channel<T> {
             }
             drop(gate);
             // SAFETY: the caller's promise.
-            match unsafe { self.ring.push(value) } {
-                Attempt::Done => return Tried::Done,
-                Attempt::DoneSlow => {
-                    self.settle();
-                    return Tried::Done;
-                }
-                Attempt::Blocked => return Tried::Blocked,
-                Attempt::Slow | Attempt::Busy if linger(round) => {}
-                Attempt::Slow | Attempt::Busy => break,
+            if let Some(tried) = self.outcome(unsafe { self.ring.push(value) }) {
+                return tried;
+            }
+            if !linger(round) {
+                break;
             }
         }
         // SAFETY: the caller's promise.
@@ -106,15 +101,11 @@ impl<T> Channel<T> {
                 Locked::Busy => {}
             }
             // SAFETY: the caller's promise.
-            match unsafe { self.ring.pop(out) } {
-                Attempt::Done => return Tried::Done,
-                Attempt::DoneSlow => {
-                    self.settle();
-                    return Tried::Done;
-                }
-                Attempt::Blocked => return Tried::Blocked,
-                Attempt::Slow | Attempt::Busy if linger(round) => {}
-                Attempt::Slow | Attempt::Busy => break,
+            if let Some(tried) = self.outcome(unsafe { self.ring.pop(out) }) {
+                return tried;
+            }
+            if !linger(round) {
+                break;
             }
         }
         // SAFETY: the caller's promise.

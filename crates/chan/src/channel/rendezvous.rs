@@ -16,7 +16,7 @@ use std::ptr;
 use super::{Channel, Queued, Tried};
 use crate::gate::Gate;
 use crate::lock::Guard;
-use crate::waiter::{Due, Node};
+use crate::waiter::{Claimed, Node};
 
 impl<T> Channel<T> {
     /// Sends to a receiver that waits.
@@ -24,25 +24,41 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// As for [`Channel::try_send`].
-    #[inline]
+    #[inline(never)]
     pub(crate) unsafe fn meet_receiver(&self, value: *const T) -> Tried {
         if !self.gate.hint.may_send() {
             return Tried::Blocked;
         }
-        let Some(mut gate) = self.short() else {
+        let Some(gate) = self.gate.lock.try_lock() else {
             // SAFETY: the caller's promise.
-            return unsafe { self.try_send_gate(value) };
+            return unsafe { self.meet_receiver_late(value) };
         };
         // SAFETY: the caller's promise.
-        match unsafe { give(&mut gate, value) } {
-            Some(due) => {
-                self.met(gate, due);
-                Tried::Done
+        unsafe { self.meet_receiver_from(gate, value) }
+    }
+
+    /// As [`Self::meet_receiver`], where another operation has the lock.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Channel::try_send`].
+    #[inline(never)]
+    unsafe fn meet_receiver_late(&self, value: *const T) -> Tried {
+        // SAFETY: the caller's promise.
+        unsafe { self.meet_receiver_from(self.gate.lock.lock(), value) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Channel::try_send`].
+    #[inline]
+    unsafe fn meet_receiver_from<'a>(&'a self, gate: Guard<'a, Gate<T>>, value: *const T) -> Tried {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if !is_short(&gate) {
+                return self.try_send_locked(gate, value);
             }
-            None => {
-                self.tell(&gate);
-                Tried::Blocked
-            }
+            if self.give(gate, value) { Tried::Done } else { Tried::Blocked }
         }
     }
 
@@ -51,22 +67,41 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// As for [`Channel::try_recv`].
-    #[inline]
+    #[inline(never)]
     pub(crate) unsafe fn meet_sender(&self, out: *mut T) -> Tried {
-        let Some(mut gate) = self.short() else {
+        if !self.gate.hint.may_recv() {
+            return Tried::Blocked;
+        }
+        let Some(gate) = self.gate.lock.try_lock() else {
             // SAFETY: the caller's promise.
-            return unsafe { self.try_recv_gate(out) };
+            return unsafe { self.meet_sender_late(out) };
         };
         // SAFETY: the caller's promise.
-        match unsafe { take(&mut gate, out) } {
-            Some(due) => {
-                self.met(gate, due);
-                Tried::Done
+        unsafe { self.meet_sender_from(gate, out) }
+    }
+
+    /// As [`Self::meet_sender`], as [`Self::meet_receiver_late`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Channel::try_recv`].
+    #[inline(never)]
+    unsafe fn meet_sender_late(&self, out: *mut T) -> Tried {
+        // SAFETY: the caller's promise.
+        unsafe { self.meet_sender_from(self.gate.lock.lock(), out) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Channel::try_recv`].
+    #[inline]
+    unsafe fn meet_sender_from<'a>(&'a self, gate: Guard<'a, Gate<T>>, out: *mut T) -> Tried {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if !is_short(&gate) {
+                return self.try_recv_locked(gate, out);
             }
-            None => {
-                self.tell(&gate);
-                Tried::Blocked
-            }
+            if self.take(gate, out) { Tried::Done } else { Tried::Blocked }
         }
     }
 
@@ -77,22 +112,20 @@ impl<T> Channel<T> {
     /// As for [`Channel::send_or_queue`].
     #[inline]
     pub(crate) unsafe fn meet_receiver_or_queue(&self, node: *const Node) -> Queued {
-        let Some(mut gate) = self.short() else {
+        loop {
+            let Some(mut gate) = self.short() else {
+                // SAFETY: the caller's promise.
+                return unsafe { self.send_or_queue_gate(node) };
+            };
+            if gate.receivers.is_empty() {
+                // SAFETY: the caller's promise.
+                unsafe { gate.senders.push_back(node) };
+                self.gate.hint.set(false, true);
+                return Queued::Waiting;
+            }
             // SAFETY: the caller's promise.
-            return unsafe { self.send_or_queue_gate(node) };
-        };
-        // SAFETY: the caller's promise.
-        unsafe {
-            match give(&mut gate, (*node).slot::<T>()) {
-                Some(due) => {
-                    self.met(gate, due);
-                    Queued::Done
-                }
-                None => {
-                    gate.senders.push_back(node);
-                    self.tell(&gate);
-                    Queued::Waiting
-                }
+            if unsafe { self.give(gate, (*node).slot::<T>()) } {
+                return Queued::Done;
             }
         }
     }
@@ -104,22 +137,20 @@ impl<T> Channel<T> {
     /// As for [`Channel::recv_or_queue`].
     #[inline]
     pub(crate) unsafe fn meet_sender_or_queue(&self, node: *const Node) -> Queued {
-        let Some(mut gate) = self.short() else {
+        loop {
+            let Some(mut gate) = self.short() else {
+                // SAFETY: the caller's promise.
+                return unsafe { self.recv_or_queue_gate(node) };
+            };
+            if gate.senders.is_empty() {
+                // SAFETY: the caller's promise.
+                unsafe { gate.receivers.push_back(node) };
+                self.gate.hint.set(true, false);
+                return Queued::Waiting;
+            }
             // SAFETY: the caller's promise.
-            return unsafe { self.recv_or_queue_gate(node) };
-        };
-        // SAFETY: the caller's promise.
-        unsafe {
-            match take(&mut gate, (*node).slot::<T>()) {
-                Some(due) => {
-                    self.met(gate, due);
-                    Queued::Done
-                }
-                None => {
-                    gate.receivers.push_back(node);
-                    self.tell(&gate);
-                    Queued::Waiting
-                }
+            if unsafe { self.take(gate, (*node).slot::<T>()) } {
+                return Queued::Done;
             }
         }
     }
@@ -128,17 +159,48 @@ impl<T> Channel<T> {
     #[inline]
     fn short(&self) -> Option<Guard<'_, Gate<T>>> {
         let gate = self.gate.lock.lock();
-        let long = gate.closed | gate.timed | !gate.returned.is_empty();
-        (!long).then_some(gate)
+        is_short(&gate).then_some(gate)
     }
 
+    /// Gives `*value` to the first receiver in line. False: each that was there had been claimed by
+    /// others, and the line is empty.
+    ///
+    /// # Safety
+    ///
+    /// `value` is valid for a read; on true it has been moved out.
     #[inline]
-    fn tell(&self, gate: &Gate<T>) {
-        self.gate.hint.set(!gate.receivers.is_empty(), !gate.senders.is_empty());
+    unsafe fn give(&self, mut gate: Guard<'_, Gate<T>>, value: *const T) -> bool {
+        let Some(receiver) = gate.receivers.pop_claimed() else {
+            self.tell(&gate);
+            return false;
+        };
+        // SAFETY: a claimed receiver's slot is valid for a write; the caller's promise.
+        unsafe { ptr::copy_nonoverlapping(value, receiver.node().slot::<T>(), 1) };
+        receiver.node().set_turn(gate.next_turn());
+        self.met(gate, receiver);
+        true
     }
 
+    /// Takes the value of the first sender in line, as [`Self::give`].
+    ///
+    /// # Safety
+    ///
+    /// `out` is valid for a write; on true it holds a value.
     #[inline]
-    fn met(&self, mut gate: Guard<'_, Gate<T>>, due: Option<Due>) {
+    unsafe fn take(&self, mut gate: Guard<'_, Gate<T>>, out: *mut T) -> bool {
+        let Some(sender) = gate.senders.pop_claimed() else {
+            self.tell(&gate);
+            return false;
+        };
+        // SAFETY: a claimed sender's slot holds its value; the caller's promise.
+        unsafe { ptr::copy_nonoverlapping(sender.node().slot::<T>(), out, 1) };
+        self.met(gate, sender);
+        true
+    }
+
+    #[inline(never)]
+    fn met(&self, mut gate: Guard<'_, Gate<T>>, other: Claimed) {
+        let due = other.matched();
         gate.counts.handed += 1;
         self.tell(&gate);
         drop(gate);
@@ -146,31 +208,15 @@ impl<T> Channel<T> {
             due.fire();
         }
     }
+
+    #[inline]
+    fn tell(&self, gate: &Gate<T>) {
+        self.gate.hint.set(!gate.receivers.is_empty(), !gate.senders.is_empty());
+    }
 }
 
-/// Gives `*value` to the first receiver in line.
-///
-/// # Safety
-///
-/// `value` is valid for a read; if somebody took it, it has been moved out.
+/// Whether the short way may be taken.
 #[inline]
-unsafe fn give<T>(gate: &mut Gate<T>, value: *const T) -> Option<Option<Due>> {
-    let receiver = gate.receivers.pop_claimed()?;
-    // SAFETY: a claimed receiver's slot is valid for a write; the caller's promise.
-    unsafe { ptr::copy_nonoverlapping(value, receiver.node().slot::<T>(), 1) };
-    receiver.node().set_turn(gate.next_turn());
-    Some(receiver.matched())
-}
-
-/// Takes the value of the first sender in line.
-///
-/// # Safety
-///
-/// `out` is valid for a write; if there was a sender, it holds a value.
-#[inline]
-unsafe fn take<T>(gate: &mut Gate<T>, out: *mut T) -> Option<Option<Due>> {
-    let sender = gate.senders.pop_claimed()?;
-    // SAFETY: a claimed sender's slot holds its value; the caller's promise.
-    unsafe { ptr::copy_nonoverlapping(sender.node().slot::<T>(), out, 1) };
-    Some(sender.matched())
+fn is_short<T>(gate: &Gate<T>) -> bool {
+    !(gate.closed | gate.timed | !gate.returned.is_empty())
 }

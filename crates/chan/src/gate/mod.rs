@@ -473,6 +473,7 @@ impl<T> Gate<T> {
                 // SAFETY: entered; the caller's promise.
                 Kind::Bounded | Kind::Unlimited => match unsafe { ring.pop_locked(out) } {
                     Attempt::Busy => return Locked::Busy,
+                    Attempt::Blocked if self.spill.is_empty() => return Locked::Blocked,
                     Attempt::Blocked => match self.spill.pop() {
                         Some(value) => value,
                         None => return Locked::Blocked,

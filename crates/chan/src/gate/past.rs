@@ -88,20 +88,32 @@ impl<T> Gate<T> {
     /// moved out.
     #[inline]
     pub(crate) unsafe fn send_past(&mut self, ring: &Ring<T>, value: *const T) {
-        if !self.past {
-            ring.take_tail();
-            // SAFETY: the line above made the tail ours; the caller's promise.
-            if unsafe { ring.push_locked(value) } == Attempt::Done {
-                // There is room by now.
-                ring.give_tail();
-                return;
-            }
-            self.past = true;
+        // SAFETY: the caller's promise.
+        if !self.past && unsafe { self.go_past(ring, value) } {
+            return;
         }
         // SAFETY: the caller's promise.
         self.spill.push(unsafe { value.read() });
         self.counts.sent_apart += 1;
         self.note_len_past(ring);
+    }
+
+    /// Gives the tail to the holder of the lock. True: the ring has room by now, and `*value` is in it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::send_past`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn go_past(&mut self, ring: &Ring<T>, value: *const T) -> bool {
+        ring.take_tail();
+        // SAFETY: the line above made the tail ours; the caller's promise.
+        if unsafe { ring.push_locked(value) } == Attempt::Done {
+            ring.give_tail();
+            return true;
+        }
+        self.past = true;
+        false
     }
 
     /// Receives into `*out`. `Busy`: the ring has values again.
@@ -163,15 +175,18 @@ impl<T> Gate<T> {
     ///
     /// The caller holds the lock, and `tail` is slow.
     fn move_up(&mut self, ring: &Ring<T>) {
-        let moved = ring.push_run_locked(self.spill.len(), || {
-            // SAFETY: called at most as often as there are values.
-            unsafe { self.spill.pop().unwrap_unchecked() }
-        });
-        self.counts.sent_apart -= moved;
+        // SAFETY: locked, and the tail is slow; what the ring says it has moved, it has.
+        let moved = unsafe { self.spill.pop_runs(|values, len| ring.push_run_locked(values, len)) };
+        self.counts.sent_apart -= moved as u64;
         if self.spill.is_empty() {
             self.past = false;
             ring.give_tail();
         }
+    }
+
+    #[inline(never)]
+    fn note_len_slow(&mut self, ring: &Ring<T>) {
+        self.note_len(ring);
     }
 
     /// As [`Self::note_len`]: that there may be more than ever is a matter of two numbers, and how
@@ -179,7 +194,7 @@ impl<T> Gate<T> {
     #[inline]
     fn note_len_past(&mut self, ring: &Ring<T>) {
         if (self.spill.len() + ring.capacity()) as u64 > self.counts.high_water {
-            self.note_len(ring);
+            self.note_len_slow(ring);
         }
     }
 }

@@ -33,6 +33,8 @@
 //! through the lock, which keeps what they bring behind the ring and moves it up in runs, while
 //! receives stay on `head` (`gate/past.rs`).
 //!
+//! [`locked`] has what the holder of the lock does with the ring.
+//!
 //! # Invariants
 //!
 //! 1. A slot is written only by who moved `tail` past it, and only while its stamp is its position;
@@ -40,6 +42,8 @@
 //! 2. While S is set in a word, only the holder of the lock changes that word. S is set in `tail`
 //!    whenever it is set in `head`, except between the two steps of going slow and going fast.
 //! 3. Every fast operation that completed reads its word after its publication.
+
+mod locked;
 
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -208,24 +212,22 @@ impl<T> Ring<T> {
     }
 
     /// As [`Self::push`], but one try, which calls nothing: no register need be saved around it.
-    /// `None`: what is the matter is for `push` to say.
+    /// `None`: nothing happened, and why is for `push` to find out.
     ///
     /// # Safety
     ///
-    /// As for [`Self::push`].
+    /// As for [`Self::push`], and `word` comes from [`Self::tail_fast`].
     #[inline]
-    pub(crate) unsafe fn push_once(&self, value: *const T) -> Option<Attempt> {
-        let word = self.tail.load(Ordering::Relaxed);
-        if word & SLOW != 0 {
-            return Some(Attempt::Slow);
-        }
+    pub(crate) unsafe fn push_once(&self, word: u64, value: *const T) -> Option<Attempt> {
         let position = word >> 1;
+        // Read once: behind a load that acquires, the compiler would read it again.
+        let index = position & self.index;
         // SAFETY: the word is not slow, so that there are slots, and its index is one of them.
-        let slot = unsafe { self.slot(position) };
+        let slot = unsafe { self.slots.get_unchecked(index as usize) };
         if slot.stamp.load(Ordering::Acquire) != position {
             return None;
         }
-        let next = self.next(position) << 1;
+        let next = self.behind(position, index) << 1;
         match self.tail.compare_exchange(word, next, Ordering::Acquire, Ordering::Relaxed) {
             // SAFETY: the stamp said free and we moved the tail past it; the caller's promise.
             Ok(_) => Some(unsafe { self.fill(slot, position, value) }),
@@ -233,11 +235,47 @@ impl<T> Ring<T> {
         }
     }
 
+    /// `tail`, if it is nobody's.
+    #[inline]
+    pub(crate) fn tail_fast(&self) -> Option<u64> {
+        // A guess, which the compare-exchange of a claim confirms.
+        let word = self.tail.load(Ordering::Relaxed);
+        (word & SLOW == 0).then_some(word)
+    }
+
+    /// `head`, if it is nobody's.
+    #[inline]
+    pub(crate) fn head_fast(&self) -> Option<u64> {
+        let word = self.head.load(Ordering::Relaxed);
+        (word & SLOW == 0).then_some(word)
+    }
+
+    /// Why [`Self::push_once`] did nothing, as far as one look tells. `None`: try again.
+    #[inline]
+    pub(crate) fn push_stopped(&self) -> Option<Attempt> {
+        let word = self.tail.load(Ordering::Relaxed);
+        if word & SLOW != 0 {
+            return Some(Attempt::Slow);
+        }
+        if self.stamp_at(word) == word >> 1 { None } else { self.why_full(word).ok() }
+    }
+
+    /// Why [`Self::pop_once`] did nothing, as [`Self::push_stopped`].
+    #[inline]
+    pub(crate) fn pop_stopped(&self) -> Option<Attempt> {
+        let word = self.head.load(Ordering::Relaxed);
+        if word & SLOW != 0 {
+            return Some(Attempt::Slow);
+        }
+        if self.stamp_at(word) == (word >> 1) + 1 { None } else { self.why_empty(word).ok() }
+    }
+
     /// Moves `*value` into the ring, if the word is nobody's and there is room.
     ///
     /// # Safety
     ///
     /// `value` is valid for a read; on `Done` and `DoneSlow` its value has been moved out.
+    #[inline]
     pub(crate) unsafe fn push(&self, value: *const T) -> Attempt {
         let mut word = self.tail.load(Ordering::Relaxed);
         loop {
@@ -282,8 +320,7 @@ impl<T> Ring<T> {
 
     /// Why there is no room at `word`, or what the word is by now: others have moved it on, or
     /// none has and the ring is full.
-    #[cold]
-    #[inline(never)]
+    #[inline]
     fn why_full(&self, word: u64) -> Result<Attempt, u64> {
         let now = self.tail.load(Ordering::Relaxed);
         if now != word {
@@ -298,20 +335,17 @@ impl<T> Ring<T> {
     ///
     /// # Safety
     ///
-    /// As for [`Self::pop`].
+    /// As for [`Self::pop`], and `word` comes from [`Self::head_fast`].
     #[inline]
-    pub(crate) unsafe fn pop_once(&self, out: *mut T) -> Option<Attempt> {
-        let word = self.head.load(Ordering::Relaxed);
-        if word & SLOW != 0 {
-            return Some(Attempt::Slow);
-        }
+    pub(crate) unsafe fn pop_once(&self, word: u64, out: *mut T) -> Option<Attempt> {
         let position = word >> 1;
+        let index = position & self.index;
         // SAFETY: as in `push_once`.
-        let slot = unsafe { self.slot(position) };
+        let slot = unsafe { self.slots.get_unchecked(index as usize) };
         if slot.stamp.load(Ordering::Acquire) != position + 1 {
             return None;
         }
-        let next = self.next(position) << 1;
+        let next = self.behind(position, index) << 1;
         match self.head.compare_exchange(word, next, Ordering::Acquire, Ordering::Relaxed) {
             // SAFETY: the stamp said full and we moved the head past it; the caller's promise.
             Ok(_) => Some(unsafe { self.empty(slot, position, out) }),
@@ -324,6 +358,7 @@ impl<T> Ring<T> {
     /// # Safety
     ///
     /// `out` is valid for a write; on `Done` and `DoneSlow` it holds a value.
+    #[inline]
     pub(crate) unsafe fn pop(&self, out: *mut T) -> Attempt {
         let mut word = self.head.load(Ordering::Relaxed);
         loop {
@@ -367,8 +402,7 @@ impl<T> Ring<T> {
     }
 
     /// Why there is nothing to receive at `word`, or what the word is by now, as in `why_full`.
-    #[cold]
-    #[inline(never)]
+    #[inline]
     fn why_empty(&self, word: u64) -> Result<Attempt, u64> {
         let now = self.head.load(Ordering::Relaxed);
         if now != word {
@@ -502,140 +536,6 @@ impl<T> Ring<T> {
         if head.wrapping_add(self.one_lap) == position { Attempt::Blocked } else { Attempt::Busy }
     }
 
-    /// Gives both words to the holder of the lock.
-    pub(crate) fn go_slow(&self) {
-        self.tail.fetch_or(SLOW, Ordering::SeqCst);
-        self.head.fetch_or(SLOW, Ordering::SeqCst);
-    }
-
-    /// Gives both words back.
-    ///
-    /// The caller holds the lock, and the words are slow.
-    pub(crate) fn go_fast(&self) {
-        self.give_head();
-        self.give_tail();
-    }
-
-    /// Gives `tail` to the holder of the lock.
-    pub(crate) fn take_tail(&self) {
-        self.tail.fetch_or(SLOW, Ordering::SeqCst);
-    }
-
-    /// Gives `tail` back, as [`Self::go_fast`].
-    pub(crate) fn give_tail(&self) {
-        self.tail.fetch_and(!SLOW, Ordering::Release);
-    }
-
-    /// Gives `head` back, as [`Self::go_fast`].
-    pub(crate) fn give_head(&self) {
-        self.head.fetch_and(!SLOW, Ordering::Release);
-    }
-
-    /// Whether every value that was sent into it has been claimed by a receive.
-    ///
-    /// The caller holds the lock, and `tail` is slow: what this says of an empty ring stays so.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.head.load(Ordering::Relaxed) >> 1 == self.tail.load(Ordering::Relaxed) >> 1
-    }
-
-    /// As [`Self::push`], for the holder of the lock, while `tail` is slow.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::push`], and the caller holds the lock and `tail` is slow.
-    pub(crate) unsafe fn push_locked(&self, value: *const T) -> Attempt {
-        let word = self.tail.load(Ordering::Relaxed);
-        let position = word >> 1;
-        if self.slots.is_empty() {
-            return Attempt::Blocked;
-        }
-        // SAFETY: there are slots, and the index is one of them.
-        let slot = unsafe { self.slot(position) };
-        if slot.stamp.load(Ordering::Acquire) != position {
-            return self.blocked_push(position);
-        }
-        // SAFETY: the stamp says free and the tail is ours (invariant 2).
-        slot.value.with_mut(|to| unsafe { ptr::copy_nonoverlapping(value, to.cast::<T>(), 1) });
-        self.tail.store(self.next(position) << 1 | SLOW, Ordering::Relaxed);
-        slot.stamp.store(position + 1, Ordering::Release);
-        Attempt::Done
-    }
-
-    /// Moves up to `max` values that `next` gives into the ring, as many as it has room for, and says
-    /// how many. `next` is bound as in [`Self::push_run`].
-    ///
-    /// The caller holds the lock and `tail` is slow.
-    pub(crate) fn push_run_locked(&self, max: usize, mut next: impl FnMut() -> T) -> u64 {
-        let mut moved = 0;
-        loop {
-            let position = self.tail.load(Ordering::Relaxed) >> 1;
-            // To the end of the lap at most; once more for what is beyond it.
-            let run = self.run(position, max - moved as usize, position);
-            if run == 0 {
-                return moved;
-            }
-            self.tail.store(self.advance(position, run) << 1 | SLOW, Ordering::Relaxed);
-            for at in position..position + run {
-                // SAFETY: `run` stays within the lap, so that the index is one of a slot.
-                let slot = unsafe { self.slot(at) };
-                // SAFETY: the stamp said free and the tail is ours (invariants 1 and 2).
-                slot.value.with_mut(|to| unsafe { (*to).write(next()) });
-                slot.stamp.store(at + 1, Ordering::Release);
-            }
-            moved += run;
-        }
-    }
-
-    /// As [`Self::pop`], for the holder of the lock, while the ring is slow.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::pop`], and the caller holds the lock and the words are slow.
-    pub(crate) unsafe fn pop_locked(&self, out: *mut T) -> Attempt {
-        let ready = self.ready_locked();
-        if ready != Attempt::Done {
-            return ready;
-        }
-        let position = self.head.load(Ordering::Relaxed) >> 1;
-        // SAFETY: there is a value, hence a slot.
-        let slot = unsafe { self.slot(position) };
-        // SAFETY: the stamp says full and the head is ours (invariant 2).
-        slot.value.with(|from| unsafe { ptr::copy_nonoverlapping(from.cast::<T>(), out, 1) });
-        slot.stamp.store(position.wrapping_add(self.one_lap), Ordering::Release);
-        self.head.store(self.next(position) << 1 | SLOW, Ordering::Relaxed);
-        Attempt::Done
-    }
-
-    /// Whether [`Self::pop_locked`] would find a value: `Done`, `Blocked` or `Busy`.
-    #[inline]
-    pub(crate) fn ready_locked(&self) -> Attempt {
-        if self.slots.is_empty() {
-            return Attempt::Blocked;
-        }
-        let position = self.head.load(Ordering::Relaxed) >> 1;
-        if self.stamp_at(position << 1) == position + 1 {
-            return Attempt::Done;
-        }
-        if self.tail.load(Ordering::Relaxed) >> 1 == position {
-            Attempt::Blocked
-        } else {
-            Attempt::Busy
-        }
-    }
-
-    /// Whether [`Self::push_locked`] would find room: `Done`, `Blocked` or `Busy`.
-    #[inline]
-    pub(crate) fn room_locked(&self) -> Attempt {
-        if self.slots.is_empty() {
-            return Attempt::Blocked;
-        }
-        let word = self.tail.load(Ordering::Relaxed);
-        if self.stamp_at(word) == word >> 1 {
-            return Attempt::Done;
-        }
-        self.blocked_push(word >> 1)
-    }
-
     #[inline]
     fn stamp_at(&self, word: u64) -> u64 {
         // SAFETY: callers have slots, and the index of a word is one of them.
@@ -654,7 +554,17 @@ impl<T> Ring<T> {
 
     #[inline]
     fn next(&self, position: u64) -> u64 {
-        self.advance(position, 1)
+        self.behind(position, position & self.index)
+    }
+
+    /// The position behind `position`, of which `index` is the index.
+    #[inline]
+    fn behind(&self, position: u64, index: u64) -> u64 {
+        if index + 1 < self.slots.len() as u64 {
+            position + 1
+        } else {
+            (position - index).wrapping_add(self.one_lap)
+        }
     }
 
     /// How many operations a word stands for.

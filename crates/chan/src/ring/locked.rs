@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! What the holder of the channel's lock does with the ring: the words are its own while they are
+//! slow, and it moves them by plain stores.
+
+use std::ptr;
+
+use super::{Attempt, Ring, SLOW};
+use crate::sync::Ordering;
+
+impl<T> Ring<T> {
+    /// Gives both words to the holder of the lock.
+    pub(crate) fn go_slow(&self) {
+        self.tail.fetch_or(SLOW, Ordering::SeqCst);
+        self.head.fetch_or(SLOW, Ordering::SeqCst);
+    }
+
+    /// Gives both words back.
+    ///
+    /// The caller holds the lock, and the words are slow.
+    pub(crate) fn go_fast(&self) {
+        self.give_head();
+        self.give_tail();
+    }
+
+    /// Gives `tail` to the holder of the lock.
+    pub(crate) fn take_tail(&self) {
+        self.tail.fetch_or(SLOW, Ordering::SeqCst);
+    }
+
+    /// Gives `tail` back, as [`Self::go_fast`].
+    pub(crate) fn give_tail(&self) {
+        self.tail.fetch_and(!SLOW, Ordering::Release);
+    }
+
+    /// Gives `head` back, as [`Self::go_fast`].
+    pub(crate) fn give_head(&self) {
+        self.head.fetch_and(!SLOW, Ordering::Release);
+    }
+
+    /// Whether every value that was sent into it has been claimed by a receive.
+    ///
+    /// The caller holds the lock, and `tail` is slow: what this says of an empty ring stays so.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.head.load(Ordering::Relaxed) >> 1 == self.tail.load(Ordering::Relaxed) >> 1
+    }
+
+    /// As [`Self::push`], for the holder of the lock, while `tail` is slow.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::push`], and the caller holds the lock and `tail` is slow.
+    pub(crate) unsafe fn push_locked(&self, value: *const T) -> Attempt {
+        let word = self.tail.load(Ordering::Relaxed);
+        let position = word >> 1;
+        if self.slots.is_empty() {
+            return Attempt::Blocked;
+        }
+        // SAFETY: there are slots, and the index is one of them.
+        let slot = unsafe { self.slot(position) };
+        if slot.stamp.load(Ordering::Acquire) != position {
+            return self.blocked_push(position);
+        }
+        // SAFETY: the stamp says free and the tail is ours (invariant 2).
+        slot.value.with_mut(|to| unsafe { ptr::copy_nonoverlapping(value, to.cast::<T>(), 1) });
+        self.tail.store(self.next(position) << 1 | SLOW, Ordering::Relaxed);
+        slot.stamp.store(position + 1, Ordering::Release);
+        Attempt::Done
+    }
+
+    /// Moves values into the ring, the first ones of the `len` at `values`, as many as it has room for,
+    /// and says how many.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock and `tail` is slow. The values are valid for a read; those that it
+    /// says have been moved out.
+    #[inline]
+    pub(crate) unsafe fn push_run_locked(&self, values: *const T, len: usize) -> usize {
+        // Read once: behind a load that acquires, the compiler would read them again.
+        let (slots, one_lap) = (&*self.slots, self.one_lap);
+        let mut position = self.tail.load(Ordering::Relaxed) >> 1;
+        let mut index = (position & self.index) as usize;
+        let mut moved = 0;
+        while moved < len
+            && let Some(slot) = slots.get(index)
+        {
+            // Pairs with the store of the receive that has copied the last lap's value out.
+            if slot.stamp.load(Ordering::Acquire) != position {
+                break;
+            }
+            // SAFETY: the stamp says free and the tail is ours (invariants 1 and 2); the caller's
+            // promise for the value.
+            slot.value.with_mut(|to| unsafe {
+                ptr::copy_nonoverlapping(values.add(moved), to.cast::<T>(), 1);
+            });
+            let filled = position + 1;
+            (position, index) = if index + 1 < slots.len() {
+                (filled, index + 1)
+            } else {
+                ((position - index as u64).wrapping_add(one_lap), 0)
+            };
+            // Before the stamp, which publishes it: no head that a receive has moved past this slot
+            // stands beyond the tail.
+            self.tail.store(position << 1 | SLOW, Ordering::Relaxed);
+            slot.stamp.store(filled, Ordering::Release);
+            moved += 1;
+        }
+        moved
+    }
+
+    /// As [`Self::pop`], for the holder of the lock, while the ring is slow.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::pop`], and the caller holds the lock and the words are slow.
+    pub(crate) unsafe fn pop_locked(&self, out: *mut T) -> Attempt {
+        let ready = self.ready_locked();
+        if ready != Attempt::Done {
+            return ready;
+        }
+        let position = self.head.load(Ordering::Relaxed) >> 1;
+        // SAFETY: there is a value, hence a slot.
+        let slot = unsafe { self.slot(position) };
+        // SAFETY: the stamp says full and the head is ours (invariant 2).
+        slot.value.with(|from| unsafe { ptr::copy_nonoverlapping(from.cast::<T>(), out, 1) });
+        slot.stamp.store(position.wrapping_add(self.one_lap), Ordering::Release);
+        self.head.store(self.next(position) << 1 | SLOW, Ordering::Relaxed);
+        Attempt::Done
+    }
+
+    /// Whether [`Self::pop_locked`] would find a value: `Done`, `Blocked` or `Busy`.
+    #[inline]
+    pub(crate) fn ready_locked(&self) -> Attempt {
+        if self.slots.is_empty() {
+            return Attempt::Blocked;
+        }
+        let position = self.head.load(Ordering::Relaxed) >> 1;
+        if self.stamp_at(position << 1) == position + 1 {
+            return Attempt::Done;
+        }
+        if self.tail.load(Ordering::Relaxed) >> 1 == position {
+            Attempt::Blocked
+        } else {
+            Attempt::Busy
+        }
+    }
+
+    /// Whether [`Self::push_locked`] would find room: `Done`, `Blocked` or `Busy`.
+    #[inline]
+    pub(crate) fn room_locked(&self) -> Attempt {
+        if self.slots.is_empty() {
+            return Attempt::Blocked;
+        }
+        let word = self.tail.load(Ordering::Relaxed);
+        if self.stamp_at(word) == word >> 1 {
+            return Attempt::Done;
+        }
+        self.blocked_push(word >> 1)
+    }
+}
