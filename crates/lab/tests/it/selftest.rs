@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The lab examines itself, and passes.
+//!
+//! `cargo test -p becket-lab --test it selftest -- --ignored --nocapture` makes the long proofs: healthy
+//! pairs from many start seeds. `BECKET_LAB_SEEDS=10000` says from how many, `BECKET_LAB_FIRST=1` from
+//! which on.
+
+use std::process::Command;
+
+use becket_lab::adapters::HEALTHY;
+use becket_lab::check::{Mode, Progress};
+use becket_lab::selftest::{self, Options, SelfTest, healthy_from};
+use parking_lot::Mutex;
+
+use crate::long::is_long;
+
+fn part(test: &SelfTest, name: &str) -> (&'static str, u64) {
+    let part = test.parts.iter().find(|part| part.name == name).expect(name);
+    (part.verdict, part.counted)
+}
+
+#[test]
+fn a_quick_self_test_passes_whoever_listens() {
+    let heard = Mutex::new(Vec::new());
+    let hears = |progress: Progress| heard.lock().push(progress);
+    let quick = selftest::run(&Options { progress: Some(&hears), jobs: 2, ..Options::quick() });
+    assert_eq!((quick.verdict, quick.exit_code), ("pass", 0), "{}", quick.text());
+    for name in ["healthy", "saboteurs", "determinism", "canaries"] {
+        let (verdict, counted) = part(&quick, name);
+        assert!(verdict == "pass" && counted >= 10, "{name}: {}", quick.text());
+    }
+    for name in ["first", "exercised", "elsewhere"] {
+        assert_eq!(part(&quick, name), ("not-exercised", 0), "{name}");
+    }
+    let heard = heard.into_inner();
+    assert!(heard.iter().map(|it| it.done).eq(1..=heard.len()));
+    assert!(heard.iter().all(|it| it.total == heard.len()), "{:?}", heard.last());
+    let found = quick.kills.iter().filter(|kill| kill.result == "found").count();
+    println!("{found} of {} saboteurs", quick.kills.len());
+    assert_eq!(quick.matrix().rows.len(), quick.kills.len());
+}
+
+/// The long form alone: the short one is the quick self-test above.
+#[test]
+fn a_full_self_test_passes() {
+    if !is_long() {
+        return;
+    }
+    let asks = || elsewhere();
+    let full = Options { mode: Mode::Full, jobs: 2, elsewhere: Some(&asks), progress: None };
+    let full = selftest::run(&full);
+    println!("{}", full.text());
+    for kill in &full.kills {
+        println!("{} {:?} first {:?}", kill.saboteur, kill.killers, kill.first);
+    }
+    assert_eq!((full.verdict, full.exit_code), ("pass", 0), "{}", full.text());
+    for part in &full.parts {
+        assert_eq!(part.verdict, "pass", "{}", full.text());
+    }
+    for rule in &full.rules {
+        assert!(rule.finds > 0, "{} finds nothing", rule.rule);
+        assert!(rule.finds_first > 0 || rule.reason.is_some(), "{}", rule.rule);
+        assert!(
+            rule.finds_first == 0 || rule.reason.is_none(),
+            "{} has no need of a reason",
+            rule.rule
+        );
+    }
+}
+
+const RUN: &str = "BECKET_LAB_TEST_SELFTEST";
+const TEST: &str = "selftest::in_a_fresh_process";
+
+#[test]
+fn in_a_fresh_process() {
+    if std::env::var_os(RUN).is_some() {
+        print!("\n{}", selftest::elsewhere());
+    }
+    assert!(!HEALTHY.is_empty());
+}
+
+fn elsewhere() -> Option<String> {
+    let this = std::env::current_exe().ok()?;
+    let mut command = Command::new(this);
+    let output = command.args(["--exact", TEST, "--nocapture"]).env(RUN, "1").output().ok()?;
+    String::from_utf8(output.stdout).ok()
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect(name))
+}
+
+/// Checks all healthy pairs from many start seeds, and tells what is odd.
+fn proof(mode: Mode, seeds: u64) {
+    let (first, seeds) = (number("BECKET_LAB_FIRST", 1), number("BECKET_LAB_SEEDS", seeds));
+    let mut odd = Vec::new();
+    for pair in HEALTHY {
+        let mut done = |done: usize| {
+            if done.is_multiple_of(500) {
+                println!("{} {done} of {seeds}", pair.name);
+            }
+        };
+        let tried = healthy_from(pair, mode, first..first + seeds, 2, &mut done);
+        println!(
+            "{}: {} checks, {} runs, {} odd",
+            pair.name,
+            tried.checks,
+            tried.runs,
+            tried.odd.len()
+        );
+        for odd in &tried.odd {
+            println!("{odd:?}");
+        }
+        assert_eq!(tried.checks, seeds);
+        odd.extend(tried.odd);
+    }
+    assert!(odd.is_empty(), "{odd:#?}");
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn healthy_pairs_pass_quick_checks_from_ten_thousand_start_seeds() {
+    proof(Mode::Quick, 10_000);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn healthy_pairs_pass_full_checks_from_sixty_start_seeds() {
+    proof(Mode::Full, 60);
+}
