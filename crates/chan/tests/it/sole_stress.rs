@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The handles of one sender and one receiver: against a queue, step by step, and under stress.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,11 +8,11 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::{Counted, Dice, Tally, Wakes, poll, poll_once};
 use becket_chan::{
     RecvError, SendError, SendManyError, SoleBuilder, SoleReceiver, SoleSender, Token,
     TryRecvError, TrySendError, bounded_sole,
 };
-use common::{Counted, Dice, Tally, Wakes, poll, poll_once};
 use futures_lite::future;
 
 /// One block and several, powers of two and none.

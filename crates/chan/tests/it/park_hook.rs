@@ -6,9 +6,6 @@
 //! purpose. **Flows**: each flow has a thread that stands in for it and is parked by a condition of
 //! its own. It returns from a park without a reason now and then, and tells stale unparkers by a
 //! number that is never used again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -17,12 +14,12 @@ use std::sync::{Arc, LazyLock};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::common::{Dice, KINDS, QUEUES, channel, until};
 use becket_chan::park::{Park, Unparker, set_hook};
 use becket_chan::{
     Kind, Receiver, RecvError, Select, SelectError, SendError, SendManyError, Sender, Token,
     bounded, rendezvous, select,
 };
-use common::{Dice, KINDS, QUEUES, channel, until};
 use parking_lot::{Condvar, Mutex};
 
 // Scripted.

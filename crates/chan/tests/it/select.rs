@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Exactly one operation of a select happens, whichever the kinds and the sides.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::thread;
 use std::time::Duration;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What was received and put back is received again, first, and is counted once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

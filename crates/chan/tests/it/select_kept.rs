@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A `Select` that is kept: used again and again, its nodes linked between two waits.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::mem_forget, reason = "what a program may do, and what must hold then")]
-
-mod common;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -11,11 +8,11 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use crate::common::{Dice, KINDS, QUEUES, Tally, Wakes, channel, poll, poll_once, until};
 use becket_chan::{
     Kind, Ready, Receiver, RecvCase, RecvError, Select, SelectError, SendCase, Sender, Token,
     bounded, rendezvous,
 };
-use common::{Dice, KINDS, QUEUES, Tally, Wakes, channel, poll, poll_once, until};
 
 type Channel = (Sender<u64>, Receiver<u64>);
 

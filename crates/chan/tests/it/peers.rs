@@ -3,20 +3,17 @@
 //!
 //! The names say the property. Where this crate differs on purpose (a second close and a send on a
 //! closed channel are answers here, not panics), the test states what holds instead.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::{Dice, KINDS, QUEUES, Tally, Wakes, builder, channel, poll, poll_once, until};
 use becket_chan::{
     Builder, Overflow, RecvError, SendError, Token, TryRecvError, TrySendError, bounded, conflated,
     rendezvous, select, unlimited,
 };
-use common::{Dice, KINDS, QUEUES, Tally, Wakes, builder, channel, poll, poll_once, until};
 
 #[test]
 fn go_a_close_is_seen_after_every_value_that_was_sent_before() {

@@ -12,10 +12,7 @@
 //! first is held against the second by way of the reference.
 //!
 //! One thread, no clock: a failure shrinks, and its seed replays it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "../common/mod.rs"]
-mod common;
 mod reference;
 mod system;
 
@@ -23,8 +20,8 @@ use becket_chan::{Kind, Overflow};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::reference::Side;
-use crate::system::System;
+use self::reference::Side;
+use self::system::System;
 
 #[derive(Debug, Clone)]
 enum Step {

@@ -8,11 +8,6 @@
 //! in their order, the counters balance, and no value is alive.
 //!
 //! A lost wake-up shows as a test that never ends.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-#[path = "common/executor.rs"]
-mod executor;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -22,11 +17,11 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::common::{Counted, Dice, KINDS, Tally, builder};
 use becket_chan::{
     Kind, Receiver, RecvError, SendError, SendManyError, Sender, Token, TrySendError, rendezvous,
     select, unlimited,
 };
-use common::{Counted, Dice, KINDS, Tally, builder};
 use futures_lite::future;
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -401,7 +396,7 @@ fn drive(style: Style, mut jobs: Vec<Job>) {
         Style::Mixed => jobs.split_off(jobs.len() / 2),
     };
     thread::scope(|scope| {
-        scope.spawn(|| executor::run(2, jobs));
+        scope.spawn(|| crate::executor::run(2, jobs));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let tasks: Vec<_> = on_tokio.into_iter().map(|job| runtime.spawn(job)).collect();

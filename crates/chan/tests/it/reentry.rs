@@ -2,18 +2,15 @@
 //! Code of the user's runs without a lock: hooks, weights, and the clone, wake and drop of a waker
 //! may all use the channel and the token they are called for. Each of these tests locks up if one
 //! does not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::common::poll_once;
 use becket_chan::{
     Builder, Overflow, RecvError, Select, SendError, Sender, Token, bounded, rendezvous, select,
 };
-use common::poll_once;
 use parking_lot::Mutex;
 
 #[test]

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The newest values are taken out, the oldest stay; several come back at once. Alone, and beside
 //! receivers that take meanwhile.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use crate::common::{QUEUES, Tally, builder, channel, until};
 use becket_chan::{Builder, Kind, Receiver, RecvError, Sender, bounded, conflated, rendezvous};
-use common::{QUEUES, Tally, builder, channel, until};
 
 fn rest<T>(rx: &Receiver<T>) -> Vec<T> {
     rx.try_iter().collect()

@@ -3,10 +3,7 @@
 //! that are forgotten, code of the user's that uses the channel in the middle of a wait.
 //!
 //! Whatever they do, a value has one fate, and a wake-up reaches whoever waits now.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::mem_forget, reason = "what a program may do, and what must hold then")]
-
-mod common;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -18,11 +15,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Instant;
 
+use crate::common::{KINDS, Tally, Wakes, builder, channel, poll, poll_once, until};
 use becket_chan::park::{Park, Unparker, set_hook};
 use becket_chan::{
     Builder, RecvError, Select, SoleBuilder, Token, TryRecvError, bounded, bounded_sole, rendezvous,
 };
-use common::{KINDS, Tally, Wakes, builder, channel, poll, poll_once, until};
 use parking_lot::{Condvar, Mutex};
 
 type Act = Box<dyn FnOnce() + Send>;

@@ -14,9 +14,9 @@ use becket_chan::{
 };
 use parking_lot::Mutex;
 
-use crate::Step;
 use crate::common::{Counted, Tally, Wakes, builder};
-use crate::reference::{Out, Reference, Side, What, Why};
+use crate::model::Step;
+use crate::model::reference::{Out, Reference, Side, What, Why};
 
 pub(crate) struct System {
     reference: Reference,

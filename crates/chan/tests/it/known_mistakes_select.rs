@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! One test for each mistake that a select is known to make.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::{KINDS, QUEUES, Tally, Wakes, channel, poll, poll_once, until};
 use becket_chan::{
     RecvError, Select, SelectError, SendError, Token, TryRecvError, bounded, rendezvous, select,
     unlimited,
 };
-use common::{KINDS, QUEUES, Tally, Wakes, channel, poll, poll_once, until};
 
 #[test]
 fn a_select_that_picks_a_rendezvous_receive_has_its_value() {

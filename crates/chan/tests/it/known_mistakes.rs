@@ -4,20 +4,17 @@
 //! Where a mistake was made in public, the test says where. The mistakes of a select are in
 //! `known_mistakes_select.rs`, those of a scheduler's hook in `park_hook.rs`; waits that burn CPU
 //! time in `idle.rs`; code of the user's that runs under a lock in `reentry.rs`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use std::collections::VecDeque;
 use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::{KINDS, QUEUES, Tally, Wakes, channel, poll, poll_once, thread_cpu, until};
 use becket_chan::{
     Builder, RecvError, SendError, Token, TryRecvError, TrySendError, bounded, conflated,
     rendezvous, unlimited,
 };
-use common::{KINDS, QUEUES, Tally, Wakes, channel, poll, poll_once, thread_cpu, until};
 use futures_lite::future::block_on;
 
 /// More than any batch in which waiters might be woken.
