@@ -59,12 +59,12 @@ use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 pub(crate) const SLOW: u64 = 1;
 
 /// How far ahead a slot's line is asked for.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "there is no such prefetch"))]
+#[cfg_attr(any(not(target_arch = "x86_64"), miri), allow(dead_code, reason = "no such prefetch"))]
 const PREFETCH_BYTES: usize = 384;
 /// How many lines of a large slot are asked for.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "there is no such prefetch"))]
+#[cfg_attr(any(not(target_arch = "x86_64"), miri), allow(dead_code, reason = "no such prefetch"))]
 const PREFETCH_LINES_MAX: usize = 8;
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "there is no such prefetch"))]
+#[cfg_attr(any(not(target_arch = "x86_64"), miri), allow(dead_code, reason = "no such prefetch"))]
 const LINE_BYTES: usize = 64;
 
 /// How far ahead a sender looks that waits for room, in slots.
