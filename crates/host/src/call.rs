@@ -434,9 +434,20 @@ pub(crate) fn admit(
 /// The same for a call that is over when `handle` returns.
 #[inline]
 fn admit_now(instance: &Instance, payload_len: usize, refused: Count) -> Result<(), CallError> {
-    if instance.route() == Route::Quarantined
-        || payload_len as u64 > instance.limits.payload_bytes_max
-    {
+    if instance.route() == Route::Quarantined {
+        return Err(not_admitted(instance, payload_len, refused));
+    }
+    admit_len(instance, payload_len, refused)
+}
+
+/// The same for one that runs on a thread that was lent.
+#[inline]
+pub(crate) fn admit_len(
+    instance: &Instance,
+    payload_len: usize,
+    refused: Count,
+) -> Result<(), CallError> {
+    if payload_len as u64 > instance.limits.payload_bytes_max {
         return Err(not_admitted(instance, payload_len, refused));
     }
     Ok(())
@@ -610,28 +621,6 @@ pub(crate) fn now(
             Err(plugin::refused(shared, entry, status))
         }
     }
-}
-
-/// Calls an entry whose answer nobody awaits.
-#[inline]
-pub(crate) fn notify(
-    shared: &Arc<Shared>,
-    entry: EntryName<'_>,
-    payload: &[u8],
-) -> Result<(), CallError> {
-    let entered = shared.enter_blocking()?;
-    let instance = entered.instance();
-    let tally = shared.counters.of(entered.record());
-    tally.one(Count::Notifies);
-    admit_now(instance, payload.len(), Count::NotifiesRefused)?;
-    tally.add(Count::BytesIn, payload.len() as u64);
-    let sid = entered.record().next_local_sid();
-    let status = instance.distance.handle(entry.at(instance), sid, None, payload);
-    if status.is_ok() {
-        return Ok(());
-    }
-    tally.one(Count::NotifiesRefused);
-    Err(plugin::refused(shared, entry, status))
 }
 
 impl Input<'_> {

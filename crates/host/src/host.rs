@@ -151,6 +151,8 @@ impl Host {
             crate::plugin::retire(instance);
             return Err(error);
         }
+        // It was out of reach when the executor was set, if that was a moment ago.
+        plugin.mind_executor();
         tracing::info!(
             target: "becket::host",
             plugin = plugin.name(),
@@ -195,6 +197,8 @@ impl Host {
     /// ```
     pub fn set_executor(&self, threads: usize, wake: impl Fn() + Send + Sync + 'static) {
         self.inner.executor.set(threads, Arc::new(wake));
+        // One that is being loaded at this moment looks when it is put in.
+        self.plugins().iter().for_each(Plugin::mind_executor);
     }
 
     /// Unloads a plugin: new calls are refused at once, those in flight have `drain_ms` to finish.

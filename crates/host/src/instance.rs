@@ -26,7 +26,7 @@ use std::{
     ptr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -102,6 +102,8 @@ pub(crate) struct Instance {
     /// `shutdown` was called, or the plugin never started: it is called no more.
     stopped: AtomicBool,
     draining: AtomicBool,
+    /// What still waits for a worker and has no caller is run no more.
+    given_up: AtomicBool,
     drain_wakers: Mutex<Vec<Waker>>,
     /// What is offloaded from callers' threads.
     pub(crate) calls: Jobs,
@@ -222,6 +224,7 @@ impl Instance {
             untold: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             drain_wakers: Mutex::default(),
             calls: Jobs::new(spec.name.clone(), spec.limits.workers_max, queued_max),
             notices: Jobs::new(spec.name.clone(), 1, queued_max + spec.limits.timers_max as usize),
@@ -378,8 +381,7 @@ impl Instance {
     /// Runs `f`, which calls the plugin, with this thread marked as inside; `None` if too many
     /// calls are nested on it. The caller keeps the instance.
     pub(crate) fn inside<R>(&'static self, f: impl FnOnce() -> R) -> Option<R> {
-        let here = AtomicPtr::new(ptr::from_ref(self).cast_mut());
-        let entered = Entered::new(thread::current(), &here)?;
+        let entered = Entered::kept(thread::current(), self)?;
         let result = f();
         drop(entered);
         Some(result)
@@ -410,6 +412,19 @@ impl Instance {
     fn wake_drain(&self) {
         let wakers = std::mem::take(&mut *self.drain_wakers.lock());
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Gives up what waits for a worker and has no caller to end it: notifications. Returns how many
+    /// there were.
+    pub(crate) fn give_up(&self) -> u64 {
+        self.given_up.store(true, Ordering::SeqCst);
+        self.calls.drop_unattended() as u64
+    }
+
+    /// True once nothing that has no caller is run any more. Looked at inside: the barrier of who
+    /// looks whether a thread is comes after the flag was set.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
     }
 
     /// Asks for [`Self::moved`] to wake who drains. The instance is out of its callers' reach.
@@ -475,6 +490,7 @@ impl Instance {
         // Handlers that go on have nobody to serve any more.
         self.coroutines.cancel_all();
         or(self.until(Self::is_unused), timer::sleep(self.end_patience())).await;
+        self.give_up();
         if self.coroutines.running() > 0 {
             self.coroutines.abandon_all();
             let none = |this: &Self| this.coroutines.running() == 0;

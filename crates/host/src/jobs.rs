@@ -69,6 +69,11 @@ pub(crate) trait Job: Send {
     fn is_wanted(&self) -> bool {
         true
     }
+
+    /// True if it has no caller who could leave: at the plugin's end it is given up.
+    fn is_unattended(&self) -> bool {
+        false
+    }
 }
 
 impl<F: FnOnce() + Send> Job for F {
@@ -149,12 +154,18 @@ impl State {
         if len < self.purge_at.max(PURGE_MIN) && len < queued_max {
             return Vec::new();
         }
-        let (kept, purged): (Vec<_>, Vec<_>) =
-            mem::take(&mut self.queue).into_iter().partition(|job| job.is_wanted());
-        self.queue = kept.into();
+        let purged = self.keep(|job| job.is_wanted());
         // At least as many come before the next search as this one looked at and kept.
         self.purge_at = self.queue.len() * 2;
         purged
+    }
+
+    /// Takes the jobs out that are not to be kept.
+    fn keep(&mut self, is_kept: impl Fn(&dyn Job) -> bool) -> Vec<BoxedJob> {
+        let queue = mem::take(&mut self.queue).into_iter();
+        let (kept, others): (Vec<_>, Vec<_>) = queue.partition(|job| is_kept(&**job));
+        self.queue = kept.into();
+        others
     }
 }
 
@@ -202,6 +213,15 @@ impl Jobs {
     /// Jobs that no thread has taken on yet.
     pub(crate) fn queued(&self) -> u64 {
         self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Drops the jobs that have no callers; how many there were.
+    pub(crate) fn drop_unattended(&self) -> usize {
+        let mut state = self.state.lock();
+        let dropped = state.keep(|job| !job.is_unattended());
+        self.queued.store(state.queue.len() as u64, Ordering::Relaxed);
+        drop(state);
+        dropped.len()
     }
 
     /// No more work is expected: idle threads end, and others when they find no job.

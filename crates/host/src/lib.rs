@@ -22,7 +22,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `host`, `plugin`, `spec`, `limits` | what callers hold and say |
-//! | `call`, `stream` | one call, one stream |
+//! | `call`, `notify`, `stream` | one call, one whose answer nobody awaits, one stream |
 //! | `request`, `body`, `error` | what goes in and comes out |
 //! | `load` | from a file to functions |
 //! | `instance` | one loaded plugin: routing, notices, its end |
@@ -56,6 +56,7 @@ mod limits;
 mod load;
 mod loading;
 mod metrics;
+mod notify;
 mod plugin;
 mod reentry;
 mod request;

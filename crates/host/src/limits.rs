@@ -15,15 +15,15 @@ pub struct Limits {
     /// A stream without a frame in either direction for this long ends with `Idle`; it may take up
     /// to twice as long. In milliseconds; 0: never.
     pub stream_idle_ms: u64,
-    /// Calls that wait for their answer; one more is refused. Threads that enter at the same
-    /// moment may each exceed it by one.
+    /// Calls that wait for their answer, and notifications that wait for a worker; one more is
+    /// refused. Threads that enter at the same moment may each exceed it by one.
     pub pending_max: u32,
     /// Open streams; one more is refused. May be exceeded as `pending_max` may.
     pub streams_max: u32,
     /// Frames queued from the plugin on one stream; one more gets `Backpressure`. More than
-    /// 1 048 575 are taken as that many.
+    /// 1 048 575 are taken as that many. As many may wait for a worker to the plugin (`try_send`).
     pub stream_frames_max: u32,
-    /// Bytes queued from the plugin on one stream. A frame that exceeds it is taken only when the
+    /// Bytes queued from the plugin on one stream, or for it. A frame that exceeds it is taken only when the
     /// queue is empty. Above 4 MiB each frame is rounded up to some millionth of the bound.
     pub stream_bytes_max: u64,
     /// Bytes of one payload, either way; a longer one is refused.
@@ -93,8 +93,7 @@ impl Default for Limits {
 
 /// On which threads the plugin's code runs.
 ///
-/// Whatever is set, `call_now`, `notify` and `try_send`, which are over when the plugin's function
-/// returns, run on the caller's thread.
+/// Whatever is set, `call_now`, which is over when `handle` returns, runs on the caller's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dispatch {

@@ -48,12 +48,14 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Route {
-    /// The caller's, if it can be lent.
+    /// The caller's.
     Caller = 0,
     /// A worker's.
     Worker = 1,
     /// None: too many threads are stuck in the plugin.
     Quarantined = 2,
+    /// The caller's, if it can be lent: its executor counts, or the plugin takes one thread at a time.
+    Lendable = 3,
 }
 
 impl Route {
@@ -96,29 +98,29 @@ impl Executor {
     /// Sets how many threads it has, and how to wake one.
     pub(crate) fn set(&self, threads: usize, wake: Wake) {
         *self.wake.lock() = Some(wake);
-        self.threads.store(u32::try_from(threads).unwrap_or(u32::MAX).max(1), Ordering::Relaxed);
+        self.threads.store(u32::try_from(threads).unwrap_or(u32::MAX).max(1), Ordering::SeqCst);
     }
 
-    /// Lends the calling thread, if another is left.
+    /// Whether threads are counted.
+    pub(crate) fn is_known(&self) -> bool {
+        self.threads.load(Ordering::SeqCst) > 0
+    }
+
+    /// Counts the calling thread, if another is left: `Some` of where it was counted, `None` if it
+    /// need not be.
     #[inline]
-    fn lend(&self) -> Option<Lent<'_>> {
+    fn count(&self) -> Result<Option<&Self>, NoneLeft> {
         let threads = self.threads.load(Ordering::Relaxed);
-        if threads == 0 {
-            return Some(Lent { executor: None, _not_send: PhantomData });
-        }
-        self.lend_one_of(threads)
-    }
-
-    fn lend_one_of(&self, threads: u32) -> Option<Lent<'_>> {
         let lent = &thread::current().lent;
-        if lent.get() {
-            // Nested: this thread is inside a plugin already, and counted.
-            return Some(Lent { executor: None, _not_send: PhantomData });
+        if threads == 0 || lent.get() {
+            // Not known; or nested: this thread is inside a plugin already, and counted.
+            return Ok(None);
         }
         let one_more = |inside: u32| (inside + 1 < threads).then_some(inside + 1);
-        self.inside.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).ok()?;
+        let counted = self.inside.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more);
+        counted.map_err(|_| NoneLeft)?;
         lent.set(true);
-        Some(Lent { executor: Some(self), _not_send: PhantomData })
+        Ok(Some(self))
     }
 
     /// A thread of it is stuck: another one sees to what that left undone.
@@ -136,12 +138,20 @@ impl fmt::Debug for Executor {
     }
 }
 
+/// All threads of the executor but one are inside plugins.
+struct NoneLeft;
+
 /// The calling thread may enter the plugin while this lives. It does not leave that thread.
 #[must_use]
 pub(crate) struct Lent<'a> {
     /// Where it was counted.
     executor: Option<&'a Executor>,
     _not_send: PhantomData<*const ()>,
+}
+
+impl Lent<'_> {
+    /// Of a thread that nothing has to be known of.
+    pub(crate) const FREE: Self = Self { executor: None, _not_send: PhantomData };
 }
 
 impl Drop for Lent<'_> {
@@ -185,17 +195,35 @@ impl Instance {
         match self.route.load(Ordering::Relaxed) {
             0 => Route::Caller,
             1 => Route::Worker,
-            _ => Route::Quarantined,
+            2 => Route::Quarantined,
+            _ => Route::Lendable,
         }
     }
 
     /// The right to run the plugin's code on the calling thread, a caller's.
     #[inline]
     pub(crate) fn lend(&self) -> Option<Lent<'_>> {
-        if self.route() != Route::Caller || self.distance.would_wait() {
+        let route = self.route.load(Ordering::Relaxed);
+        if route == Route::Caller as u8 {
+            return Some(Lent::FREE);
+        }
+        if route != Route::Lendable as u8 || self.distance.would_wait() {
             return None;
         }
-        self.plugin.executor.lend()
+        let executor = self.plugin.executor.count().ok()?;
+        Some(Lent { executor, _not_send: PhantomData })
+    }
+
+    /// From now on callers' threads are lent one by one, if that makes a difference.
+    pub(crate) fn mind_executor(&self) {
+        if self.plugin.executor.is_known() || self.distance.is_one_at_a_time() {
+            self.reroute(Route::Caller, Route::Lendable);
+        }
+    }
+
+    fn reroute(&self, from: Route, to: Route) -> bool {
+        let (from, to) = (from as u8, to as u8);
+        self.route.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// How long a thread may stay inside before it counts as blocked.
@@ -205,13 +233,10 @@ impl Instance {
 
     /// A thread that was lent does not come back soon: from now on calls run on workers.
     pub(crate) fn revoke(&self, stuck_for: Duration) {
-        let revoked = self.route.compare_exchange(
-            Route::Caller as u8,
-            Route::Worker as u8,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-        if revoked.is_err() {
+        let is_revoked = self.reroute(Route::Lendable, Route::Worker)
+            || self.reroute(Route::Caller, Route::Worker)
+            || self.reroute(Route::Lendable, Route::Worker);
+        if !is_revoked {
             return;
         }
         self.plugin.counters.one(Count::Revoked);
@@ -312,8 +337,9 @@ impl Instance {
         let (told, name) = (answer.clone(), name.to_owned());
         self.hold();
         let job = move || {
-            let resolved = self.inside(|| self.distance.resolve(&name));
-            *told.0.lock() = resolved;
+            // This thread is inside: the end of the instance sees that, or is seen here.
+            let ask = || (!self.is_given_up()).then(|| self.distance.resolve(&name));
+            *told.0.lock() = Some(self.inside(ask).flatten().unwrap_or(Resolved::ByName));
             told.1.notify_all();
             self.let_go();
         };

@@ -188,10 +188,27 @@ impl ThreadRecord {
         if now != instance {
             instance = follow(mark, current, instance);
         }
+        self.entered(depth);
+        Some(instance)
+    }
+
+    /// The same for an instance that something else keeps. False at [`DEPTH_MAX`] nested calls.
+    #[inline]
+    pub(crate) fn enter_kept(&self, instance: &Instance) -> bool {
+        let depth = self.depth.get();
+        let Some(mark) = self.marks.get(depth) else { return false };
+        mark.store(ptr::from_ref(instance).cast_mut(), Ordering::Relaxed);
+        // What keeps the instance may be looked at from here on: as in `enter`.
+        fence::light();
+        self.entered(depth);
+        true
+    }
+
+    #[inline]
+    fn entered(&self, depth: usize) {
         self.depth.set(depth + 1);
         self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         crate::watchdog::notice();
-        Some(instance)
     }
 
     /// Takes the innermost mark back.

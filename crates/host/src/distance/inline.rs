@@ -87,6 +87,11 @@ impl Inline {
         self.points.resolve_entry.is_some() && self.points.handle_by_id.is_some()
     }
 
+    /// True if no two threads may be inside.
+    pub(crate) fn is_one_at_a_time(&self) -> bool {
+        self.gate.is_some()
+    }
+
     /// True if a call would have to wait for another thread to leave the plugin.
     #[inline]
     pub(crate) fn would_wait(&self) -> bool {
@@ -225,13 +230,17 @@ impl Distance for Inline {
 
     fn stream_data(&self, sid: u64, data: &[u8]) -> Option<NrStatus> {
         let function = self.points.stream_data?;
+        let data = NrBytes::from_slice(data);
+        let data = if self.unmarked { views::bytes(data) } else { data };
+        if self.gate.is_none() {
+            // SAFETY: see the module's documentation.
+            return Some(unsafe { function(self.points.plugin_ctx, sid, data) });
+        }
         let Some(_gate) = self.enter() else {
             send_again(sid);
             return Some(NrStatus::Backpressure);
         };
-        let data = NrBytes::from_slice(data);
-        let data = if self.unmarked { views::bytes(data) } else { data };
-        // SAFETY: see the module's documentation.
+        // SAFETY: as above.
         Some(unsafe { function(self.points.plugin_ctx, sid, data) })
     }
 

@@ -32,6 +32,7 @@ use crate::{
     error::{CallError, ReloadError},
     instance::Instance,
     load::{EntryInfo, EntryKind},
+    notify,
     request::{AnyRequest, Request},
     stream::OpenStream,
 };
@@ -92,7 +93,8 @@ impl Plugin {
     }
 
     /// An entry, resolved once: calls through it compare no names. A name that the plugin does not
-    /// describe it is asked for, for at most `block_report_ms`.
+    /// describe it is asked for, and this thread waits for the answer for at most `block_report_ms`:
+    /// on a thread that others need, use [`Self::entry_later`].
     ///
     /// # Errors
     /// [`CallError::UnknownEntry`] if the plugin can tell that it has none of this name;
@@ -135,9 +137,10 @@ impl Plugin {
         Call::new(&self.shared, EntryName::Name(entry), Input::Raw(payload))
     }
 
-    /// Calls an entry that answers inside `handle`, on this thread. Blocks as long as `handle`
-    /// does, and while the plugin hands its state over, at most `deadline_ms`, or `drain_ms` if
-    /// that is 0.
+    /// Calls an entry that answers inside `handle`, on this thread, which is its contract: whatever the
+    /// plugin declares and `dispatch` says, it costs no hand-over, and blocks as long as `handle` does.
+    /// It blocks too while the plugin hands its state over, at most `deadline_ms`, or `drain_ms` if
+    /// that is 0. On a thread that others need, await [`Self::call_raw`] instead.
     ///
     /// # Errors
     /// [`CallError::NotAnswered`] if it did not answer at once: an answer that comes later is
@@ -148,14 +151,18 @@ impl Plugin {
         call::now(&self.shared, EntryName::Name(entry), payload)
     }
 
-    /// Calls an entry whose answer nobody awaits, on this thread: an answer given inside `handle`
-    /// is dropped, a later one refused. Blocks as [`Self::call_now`] does.
+    /// Calls an entry whose answer nobody awaits: an answer given inside `handle` is dropped, a later
+    /// one refused. Waits for nothing. `handle` runs on this thread if the plugin declared that it
+    /// never blocks; else on a worker, as that of [`Self::call`] does, and what it returns is counted
+    /// only (`notifies_refused`). While the plugin hands its state over, it is kept for the next
+    /// version.
     ///
     /// # Errors
-    /// [`CallError`], if `handle` refused it or did not run; as there if the plugin was busy.
+    /// [`CallError`], if it was not handed over; [`CallError::Quota`] if `pending_max` calls and
+    /// notifications wait. Where `handle` runs on this thread: also if it refused.
     #[inline]
     pub fn notify(&self, entry: &str, payload: &[u8]) -> Result<(), CallError> {
-        call::notify(&self.shared, EntryName::Name(entry), payload)
+        notify::notify(&self.shared, EntryName::Name(entry), payload)
     }
 
     /// Opens a stream.
@@ -192,6 +199,11 @@ impl Plugin {
     /// See [`crate::Host::coroutines`].
     pub(crate) fn runtimes(&self) -> Vec<becket_coro::Handle> {
         self.shared.runtimes()
+    }
+
+    /// See [`crate::Host::set_executor`].
+    pub(crate) fn mind_executor(&self) {
+        self.shared.mind_executor();
     }
 
     /// See [`crate::Host::unload`].
@@ -274,7 +286,7 @@ impl Entry {
     /// As there.
     #[inline]
     pub fn notify(&self, payload: &[u8]) -> Result<(), CallError> {
-        call::notify(&self.0.shared, EntryName::Resolved(self), payload)
+        notify::notify(&self.0.shared, EntryName::Resolved(self), payload)
     }
 
     /// As [`Plugin::stream`].

@@ -187,7 +187,7 @@ pub(super) async fn unload(shared: &Arc<Shared>, drain: Option<Duration>) -> u64
         let abandoned = if within(all_quiet, drain).await {
             0
         } else {
-            alive.iter().map(|instance| table::end_all(instance)).sum()
+            alive.iter().map(|instance| table::end_all(instance) + instance.give_up()).sum()
         };
         shared.end_drain();
         // A thread that is stuck inside keeps its image; nobody waits for it.

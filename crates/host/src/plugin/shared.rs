@@ -35,6 +35,7 @@ use crate::{
     instance::Instance,
     load::EntryInfo,
     metrics::Metrics,
+    notify::Kept,
     routing::Executor,
     spec::PluginSpec,
     thread::{self, DEPTH_MAX, ThreadRecord},
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     last: RwLock<Last>,
     generations: AtomicU64,
     pub(super) reloading: Mutex<()>,
+    pub(crate) kept: Kept,
 }
 
 #[derive(Default)]
@@ -107,6 +109,7 @@ impl Shared {
             last: RwLock::new(Last { info: None, entries: [].into() }),
             generations: AtomicU64::new(0),
             reloading: Mutex::new(()),
+            kept: Kept::default(),
         })
     }
 
@@ -240,6 +243,12 @@ impl Shared {
     /// Lists an instance as alive.
     pub(super) fn list(&self, instance: &'static Instance) {
         self.alive.lock().instances.push(Life { instance, ending: false });
+        instance.mind_executor();
+    }
+
+    /// The executor is known from now on.
+    pub(crate) fn mind_executor(&self) {
+        self.alive.lock().instances.iter().for_each(|life| life.instance.mind_executor());
     }
 
     /// True for the one that is to end the instance.
@@ -399,6 +408,12 @@ impl Entered {
             return None;
         };
         Some(Self { record, instance })
+    }
+
+    /// The same for an instance that something else keeps.
+    #[inline]
+    pub(crate) fn kept(record: &'static ThreadRecord, instance: &'static Instance) -> Option<Self> {
+        record.enter_kept(instance).then_some(Self { record, instance })
     }
 
     #[inline]

@@ -60,7 +60,7 @@ pub struct PluginSnapshot {
     pub failed: FailureCounts,
     /// Notifications.
     pub notifies: u64,
-    /// Notifications that were refused, by a bound or by `handle`.
+    /// Notifications that were refused, by a bound or by `handle`, or given up at the plugin's end.
     pub notifies_refused: u64,
     /// Streams opened.
     pub streams_opened: u64,
@@ -76,7 +76,7 @@ pub struct PluginSnapshot {
     pub bytes_in: u64,
     /// Payload bytes from the plugin.
     pub bytes_out: u64,
-    /// Calls that wait for their answer.
+    /// Calls that wait for their answer, and notifications that wait for a worker.
     pub pending: u64,
     /// Calls and frames that wait for a worker of the plugin.
     pub queued: u64,

@@ -8,8 +8,8 @@
 //!   plugin ◀───────────────── cancel ◀───────── drop, deadline, idle
 //! ```
 //!
-//! Data to the plugin is offered on the sender's thread. One that answers `Backpressure` has not
-//! taken it; a plugin with the host's full API says later that it takes more, and `send` waits for
+//! Data to the plugin is offered on a worker of it, or on the sender's thread, as a call is. One that
+//! answers `Backpressure` has not taken it; a plugin with the host's full API says later that it takes more, and `send` waits for
 //! that. One of the first layouts cannot say so, and `send` reports `Backpressure`. A stream that
 //! coroutines of the plugin serve gets its data in a queue instead, in which they wait for it.
 //!
@@ -21,12 +21,14 @@
 //! | [`inbox`] | the receiving end |
 //! | [`bell`] | notices to all who wait |
 //! | [`sender`] | data to the plugin |
+//! | [`outbox`] | the same by way of workers, in order |
 
 mod bell;
 mod cell;
 mod credit;
 mod inbox;
 mod open;
+mod outbox;
 mod sender;
 
 use std::{
@@ -45,6 +47,7 @@ pub use self::{cell::Frame, open::OpenStream, sender::StreamSender};
 use self::{
     cell::{Message, Said},
     inbox::{Inbox, More},
+    outbox::Outbox,
 };
 use crate::{
     coroutine::Handler,
@@ -69,9 +72,20 @@ struct Core {
     timers: OnceLock<[Option<timer::Key>; 2]>,
     /// Present if coroutines of the plugin serve it.
     handler: Option<Arc<Handler>>,
+    /// Made for the first frame that a worker sends.
+    outbox: OnceLock<Box<Outbox>>,
 }
 
 impl Core {
+    fn outbox(&self) -> &Outbox {
+        self.outbox.get_or_init(Box::default)
+    }
+
+    /// True if what is sent now has to go behind what a worker sends.
+    fn is_outbox_busy(&self) -> bool {
+        self.outbox.get().is_some_and(|outbox| outbox.is_busy())
+    }
+
     /// Makes sure that the deadline and the idle limit are kept: somebody is about to wait.
     fn keep_time(&self) {
         self.timers.get_or_init(|| {

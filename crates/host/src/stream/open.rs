@@ -223,6 +223,7 @@ fn begin(this: &OpenStream, request: &Request, entered: &Entered) -> Result<Stre
             idle: this.idle.unwrap_or(Duration::from_millis(limits.stream_idle_ms)),
             timers: OnceLock::new(),
             handler,
+            outbox: OnceLock::new(),
         }),
         inbox: Inbox::new(cell),
         state: Receiving::Open,

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use becket_abi::NrStatus;
-use futures_lite::future::or;
 
-use super::{Core, StreamCell};
+use super::{Core, StreamCell, outbox};
 use crate::{
     coroutine::{Handler, Pushed},
     counters::Count,
     distance::{Distance, Inline},
     error::SendError,
+    routing::{Lent, Route},
     thread::DEPTH_MAX,
 };
 
@@ -44,11 +44,14 @@ impl StreamSender {
         send(&self.core, data).await
     }
 
-    /// Sends a frame to the plugin, on this thread: blocks as long as the plugin does. Async programs
-    /// use [`Self::send`].
+    /// Hands a frame over and waits for nothing. On this thread only if the plugin declared that it
+    /// never blocks, and then it was taken. Else it is queued for a worker of the plugin, behind what
+    /// was sent before: it goes to the plugin when that takes more, and if the plugin refuses it, the
+    /// next that is sent on the stream fails with that status.
     ///
     /// # Errors
-    /// [`SendError`]: the data was not taken.
+    /// [`SendError`]: this frame was not taken. [`SendError::Backpressure`] if the plugin takes no
+    /// more, or so many frames are queued as `stream_frames_max` and `stream_bytes_max` allow.
     pub fn try_send(&self, data: &[u8]) -> Result<(), SendError> {
         try_send(&self.core, data)
     }
@@ -71,15 +74,14 @@ impl std::fmt::Debug for StreamSender {
 
 pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError> {
     loop {
-        let instance = core.instance;
         let cell = core.cell;
         let readied = cell.readied();
-        let sent = match try_send_here(core, data) {
+        let sent = match offer_here(core, data) {
             Some(sent) => sent,
-            None => send_apart(core, cell, data).await?,
+            None => outbox::send(core, data).await,
         };
-        let can_tell = instance.distance.points().attach.is_some();
-        if sent != Err(SendError::Backpressure) || !can_tell {
+        let can_say = core.instance.distance.points().attach.is_some();
+        if sent != Err(SendError::Backpressure) || !can_say {
             return sent;
         }
         core.keep_time();
@@ -87,46 +89,37 @@ pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError>
     }
 }
 
-/// Sends on this thread, if that may be.
-fn try_send_here(core: &Core, data: &[u8]) -> Option<Result<(), SendError>> {
-    // A coroutine's frames are only queued here.
-    let _lent = if core.handler.is_some() { None } else { Some(core.instance.lend()?) };
-    Some(try_send(core, data))
-}
-
-/// Sends on a worker of the plugin, so that one that blocks takes none but its own; given up when
-/// the stream ends.
-///
-/// # Errors
-/// The workers' queue is full: nothing would say when there is room.
-async fn send_apart(
-    core: &Arc<Core>,
-    cell: &StreamCell,
-    data: &[u8],
-) -> Result<Result<(), SendError>, SendError> {
-    let (worker, data) = (core.clone(), data.to_vec());
-    // Run once, by the job below: it never waits, so it is never scheduled again.
-    let (runnable, task) = async_task::spawn(async move { try_send(&worker, &data) }, |_| {});
-    let job = move || {
-        runnable.run();
-    };
-    if core.instance.offload(Box::new(job)).is_err() {
-        core.shared.counters.one(Count::ResourceRefused);
-        return Err(SendError::Backpressure);
+pub(super) fn try_send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError> {
+    if core.instance.route() == Route::Caller {
+        return offer(core, data);
     }
-    core.keep_time();
-    let sent = async { task.fallible().await.unwrap_or(Err(SendError::Closed)) };
-    let over = async {
-        while cell.is_open(core.sid) {
-            let readied = cell.readied();
-            cell.ready(core.sid, readied).await;
-        }
-        Err(SendError::Closed)
-    };
-    Ok(or(sent, over).await)
+    offer_here(core, data).unwrap_or_else(|| outbox::keep(core, data))
 }
 
-pub(super) fn try_send(core: &Core, data: &[u8]) -> Result<(), SendError> {
+/// Offers data on this thread, if that may be.
+#[inline]
+fn offer_here(core: &Core, data: &[u8]) -> Option<Result<(), SendError>> {
+    if is_free(core) {
+        return Some(offer(core, data));
+    }
+    lend(core).map(|_lent| offer(core, data))
+}
+
+/// True if data is offered on this thread whichever it is: a coroutine's frames are only queued
+/// here. It was so for all that was sent before.
+#[inline]
+fn is_free(core: &Core) -> bool {
+    core.handler.is_some() || core.instance.route() == Route::Caller
+}
+
+/// The right to call the plugin on this thread.
+fn lend(core: &Core) -> Option<Lent<'_>> {
+    if core.is_outbox_busy() { None } else { core.instance.lend() }
+}
+
+/// Offers data to the plugin, on this thread.
+#[inline]
+pub(super) fn offer(core: &Core, data: &[u8]) -> Result<(), SendError> {
     let len = data.len() as u64;
     let len_max = core.instance.limits.payload_bytes_max;
     if len > len_max {
@@ -165,26 +158,13 @@ pub(super) fn close(core: &Arc<Core>) -> Result<(), SendError> {
         inbound.close();
         return Ok(());
     }
-    if let Some(_lent) = core.instance.lend() {
-        return close_here(core);
+    match lend(core) {
+        Some(_lent) => close_here(core),
+        None => outbox::close(core),
     }
-    if !cell.is_open(core.sid) {
-        return Err(SendError::Closed);
-    }
-    if core.instance.distance.points().stream_close.is_none() {
-        return Err(SendError::Unsupported);
-    }
-    let worker = core.clone();
-    let job = move || {
-        if let Err(error) = close_here(&worker) {
-            tracing::debug!(target: "becket::call", sid = worker.sid, %error, "stream_close failed");
-        }
-    };
-    let queued = core.instance.offload(Box::new(job));
-    queued.map_err(|_| SendError::Refused { status: NrStatus::Backpressure })
 }
 
-fn close_here(core: &Core) -> Result<(), SendError> {
+pub(super) fn close_here(core: &Core) -> Result<(), SendError> {
     match tell(core, core.cell, |distance| distance.stream_close(core.sid))? {
         NrStatus::Ok => Ok(()),
         status => Err(SendError::Refused { status }),

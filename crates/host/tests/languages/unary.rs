@@ -4,7 +4,7 @@
 use std::{thread, time::Duration};
 
 use becket_abi::NrStatus;
-use becket_host::{CallError, MetricValue, Plugin, Request, Response};
+use becket_host::{CallError, Dispatch, MetricValue, Plugin, Request, Response};
 
 use crate::{Sample, support::wait::wait};
 
@@ -152,7 +152,9 @@ pub(crate) fn fails_as_asked(language: &'static str) {
 }
 
 pub(crate) fn an_unknown_entry_is_named(language: &'static str) {
-    let Some(sample) = Sample::load(language, |spec| spec) else { return };
+    let Some(sample) = Sample::load(language, |spec| spec.dispatch(Dispatch::Caller)) else {
+        return;
+    };
     let check = |error: CallError| {
         let CallError::UnknownEntry(unknown) = &error else { panic!("{error}") };
         assert_eq!((unknown.plugin.as_str(), unknown.entry.as_str()), (language, "unari"));

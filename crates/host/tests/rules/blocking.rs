@@ -39,7 +39,14 @@ enum Place {
     Handle,
     Data,
     Release,
+    /// In `handle` of a call that nobody awaits.
+    Notified,
+    /// In `stream_data` with a frame that nobody awaits.
+    Offered,
 }
+
+const PLACES: [Place; 5] =
+    [Place::Handle, Place::Data, Place::Release, Place::Notified, Place::Offered];
 
 /// Opened when the test is over. Leaked: a release has no other way to it than an address.
 type Gate = &'static Tally;
@@ -73,6 +80,7 @@ fn blocks(gate: Gate) -> Script {
         gate.reach(1);
         NrStatus::Ok
     })
+    .on_close(|_, _| NrStatus::Ok)
 }
 
 /// One call that blocks; what its caller sees.
@@ -90,6 +98,13 @@ async fn block(plugin: Plugin, place: Place) {
         Place::Release => {
             let answer = plugin.call_raw("release", b"").timeout(DEADLINE * 10).await;
             drop(answer.unwrap().body);
+        }
+        Place::Notified => plugin.notify("handle", b"").unwrap(),
+        Place::Offered => {
+            let stream = plugin.stream("data", Request::default()).await.unwrap();
+            stream.try_send(b"x").unwrap();
+            stream.try_send(b"behind it").unwrap();
+            stream.close().unwrap();
         }
     }
     assert!(began.elapsed() < DEADLINE + SOON, "{place:?}: {:?}", began.elapsed());
@@ -144,7 +159,7 @@ fn look(runtime: &Runtime, place: Place, at_once: usize, quick_before: u32) -> D
 #[test]
 fn a_plugin_that_blocks_stops_no_program_of_one_thread() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
-    for place in [Place::Handle, Place::Data, Place::Release] {
+    for place in PLACES {
         for at_once in [1, WORKERS_MAX] {
             for quick_before in [0, 8, 1000] {
                 let worst = (0..TRIES)
@@ -165,7 +180,7 @@ fn the_only_thread_of_an_executor_is_not_lent_to_a_plugin_that_says_it_never_blo
     let gate: Gate = Box::leak(Box::default());
     let (plugin, _) = blocks(gate).never_blocks().load(&host, "blocks");
     let (other, _) = Script::echo().load(&host, "other");
-    for place in [Place::Handle, Place::Data, Place::Release] {
+    for place in PLACES {
         let worst = (0..TRIES).map(|_| {
             runtime.block_on(async {
                 let blocked = block(plugin.clone(), place);

@@ -33,6 +33,7 @@
 mod support;
 
 mod answers;
+mod apart;
 mod blocking;
 mod buffers;
 mod deadlines;

@@ -201,13 +201,11 @@ pub(super) fn takes_messages(trial: &Trial<'_>) -> Outcome {
         for entry in both {
             let Ok(stream) = open(trial, plugin, entry) else { continue };
             // One that is full says when it is not; the stream's deadline ends the wait.
-            let was_full = stream.try_send(PAYLOAD.as_bytes()) == Err(SendError::Backpressure);
-            let sent = if was_full { wait(stream.send(PAYLOAD.as_bytes())) } else { Ok(()) };
-            match sent {
-                Ok(()) => taken += 1,
-                Err(error) => {
+            match wait(stream.send(PAYLOAD.as_bytes())) {
+                Err(error @ (SendError::Backpressure | SendError::Closed)) => {
                     return Outcome::Broken(format!("`{}`: full, and then {error}", entry.name));
                 }
+                Ok(()) | Err(_) => taken += 1,
             }
         }
         match taken {

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Calls whose answer nobody awaits, and on which thread their `handle` runs.
+//!
+//! ```text
+//!   notify ─▶ enter ─┬─ lent: handle, here ──────────────────▶ Ok, or what handle refused
+//!                    ├─ not lent ─▶ pending + 1, queued ─────▶ Ok   a worker: handle, pending − 1
+//!                    └─ handing over its state ─▶ kept ──────▶ Ok   back: queued, as above
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. One that waits for a worker counts as pending, from before the thread leaves the instance
+//!    until it was handled or given up: it is bounded with the calls, and a drain waits for it.
+//! 2. It is handled once, or counted as refused.
+
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use async_task::Runnable;
+
+use crate::{
+    call::{admit, admit_len},
+    counters::Count,
+    distance::Distance,
+    error::CallError,
+    instance::Instance,
+    jobs::Job,
+    plugin::{self, Entered, EntryName, NotEntered, OwnedEntry, Shared},
+    routing::Route,
+    thread,
+};
+
+/// Calls an entry whose answer nobody awaits.
+#[inline]
+pub(crate) fn notify(
+    shared: &Arc<Shared>,
+    entry: EntryName<'_>,
+    payload: &[u8],
+) -> Result<(), CallError> {
+    if let Ok(entered) = shared.enter()
+        && entered.instance().route() == Route::Caller
+    {
+        return here(shared, &entered, entry, payload);
+    }
+    not_here(shared, entry, payload)
+}
+
+/// The same where the thread is not lent without being counted.
+#[cold]
+fn not_here(shared: &Arc<Shared>, entry: EntryName<'_>, payload: &[u8]) -> Result<(), CallError> {
+    let entered = match shared.enter() {
+        Ok(entered) => entered,
+        Err(why) => return later(shared, entry, payload, why),
+    };
+    match entered.instance().lend() {
+        Some(_lent) => here(shared, &entered, entry, payload),
+        None => apart(&entered, entry, payload),
+    }
+}
+
+/// Runs `handle` on this thread.
+#[inline(always)]
+fn here(
+    shared: &Arc<Shared>,
+    entered: &Entered,
+    entry: EntryName<'_>,
+    payload: &[u8],
+) -> Result<(), CallError> {
+    let instance = entered.instance();
+    let tally = shared.counters.of(entered.record());
+    tally.one(Count::Notifies);
+    admit_len(instance, payload.len(), Count::NotifiesRefused)?;
+    tally.add(Count::BytesIn, payload.len() as u64);
+    let sid = entered.record().next_local_sid();
+    let status = instance.distance.handle(entry.at(instance), sid, None, payload);
+    if status.is_ok() {
+        return Ok(());
+    }
+    tally.one(Count::NotifiesRefused);
+    Err(plugin::refused(shared, entry, status))
+}
+
+/// Queues it for a worker.
+fn apart(entered: &Entered, entry: EntryName<'_>, payload: &[u8]) -> Result<(), CallError> {
+    let instance = entered.instance();
+    let counters = &instance.plugin.counters;
+    counters.one(Count::Notifies);
+    admit(instance, payload.len(), Count::NotifiesRefused)?;
+    counters.add(Count::BytesIn, payload.len() as u64);
+    instance.pending.fetch_add(1, Ordering::SeqCst);
+    let notification =
+        Notification { instance, entry: entry.to_owned(), payload: payload.into(), seen: false };
+    // Dropped, it counts itself as refused.
+    instance.offload(Box::new(notification)).map_err(|_| full(instance))
+}
+
+fn full(instance: &Instance) -> CallError {
+    CallError::Quota { quota: "pending_max", limit: u64::from(instance.limits.pending_max) }
+}
+
+/// One that waits for a worker.
+struct Notification {
+    instance: &'static Instance,
+    entry: OwnedEntry,
+    payload: Box<[u8]>,
+    /// The plugin has seen it.
+    seen: bool,
+}
+
+impl Job for Notification {
+    fn run(mut self: Box<Self>) {
+        let instance = self.instance;
+        let handle = || {
+            // This thread is inside: the end of the instance sees that, or is seen here.
+            if instance.is_given_up() {
+                return None;
+            }
+            let sid = thread::current().next_local_sid();
+            let entry = self.entry.get().at(instance);
+            Some(instance.distance.handle(entry, sid, None, &self.payload))
+        };
+        let Some(status) = instance.inside(handle).flatten() else { return };
+        self.seen = true;
+        if !status.is_ok() {
+            instance.plugin.counters.one(Count::NotifiesRefused);
+            let entry = self.entry.get().name();
+            tracing::debug!(target: "becket::call", entry, %status, "a notification was refused");
+        }
+    }
+
+    fn is_unattended(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Notification {
+    fn drop(&mut self) {
+        if !self.seen {
+            self.instance.plugin.counters.one(Count::NotifiesRefused);
+        }
+        self.instance.pending.fetch_sub(1, Ordering::SeqCst);
+        self.instance.moved();
+    }
+}
+
+/// Notifications that were kept while a plugin hands its state over.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(AtomicU64);
+
+/// Not entered: keeps it if the plugin comes back.
+fn later(
+    shared: &Arc<Shared>,
+    entry: EntryName<'_>,
+    payload: &[u8],
+    why: NotEntered,
+) -> Result<(), CallError> {
+    if why != NotEntered::Paused {
+        return Err(why.into());
+    }
+    let refuse = |error| {
+        shared.counters.one(Count::Notifies);
+        shared.counters.one(Count::NotifiesRefused);
+        Err(error)
+    };
+    let limits = &shared.spec.limits;
+    let (len, len_max) = (payload.len() as u64, limits.payload_bytes_max);
+    if len > len_max {
+        return refuse(CallError::PayloadTooLarge { len, len_max });
+    }
+    let limit = u64::from(limits.pending_max);
+    if shared.kept.0.fetch_add(1, Ordering::Relaxed) >= limit {
+        shared.kept.0.fetch_sub(1, Ordering::Relaxed);
+        return refuse(CallError::Quota { quota: "pending_max", limit });
+    }
+    let (shared, entry, payload) = (shared.clone(), entry.to_owned(), Box::<[u8]>::from(payload));
+    let keep = async move {
+        let entered = loop {
+            let is_back = |context: &mut Context<'_>| match shared.wake_when_back(context.waker()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            };
+            poll_fn(is_back).await;
+            match shared.enter() {
+                // It was reloaded again at once.
+                Err(NotEntered::Paused) => {}
+                entered => break entered,
+            }
+        };
+        shared.kept.0.fetch_sub(1, Ordering::Relaxed);
+        let given = match entered {
+            Ok(entered) => apart(&entered, entry.get(), &payload),
+            Err(why) => {
+                shared.counters.one(Count::Notifies);
+                shared.counters.one(Count::NotifiesRefused);
+                Err(why.into())
+            }
+        };
+        if let Err(error) = given {
+            let entry = entry.get().name();
+            tracing::debug!(target: "becket::call", entry, %error, "a notification was refused");
+        }
+    };
+    // It runs none of the plugin's code: only queues, on the thread that wakes it.
+    let (runnable, task) = async_task::spawn(keep, |runnable: Runnable| {
+        runnable.run();
+    });
+    task.detach();
+    runnable.schedule();
+    Ok(())
+}
