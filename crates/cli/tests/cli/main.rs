@@ -11,6 +11,7 @@
 //! | `first_abi` | plugins that cannot say what their entries are |
 //! | `forgery` | a plugin's texts forge no line and drive no terminal |
 //! | `serve` | the lines it prints work as printed; signals |
+//! | `stuck` | a handler that never returns, and how `serve` ends beside it |
 //! | `support` | running the command, building the plugin that the tests share |
 
 #![allow(
@@ -29,5 +30,6 @@ mod lab;
 mod new;
 mod plugin;
 mod serve;
+mod stuck;
 mod support;
 mod usage;

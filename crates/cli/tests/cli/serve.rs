@@ -15,14 +15,14 @@ use tempfile::TempDir;
 use crate::support::{becket, plugin, process, run};
 
 /// A server on ports that the system chose. Killed when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     out: Lines<BufReader<ChildStdout>>,
     err: Lines<BufReader<ChildStderr>>,
 }
 
 impl Server {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let mut child = process()
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
@@ -34,7 +34,7 @@ impl Server {
     }
 
     /// What it prints until it serves.
-    fn greeting(&mut self) -> Vec<String> {
+    pub(crate) fn greeting(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         for line in &mut self.out {
             let line = line.unwrap();
@@ -54,16 +54,16 @@ impl Server {
     }
 
     /// Waits until stderr has a line with `text`, and returns it.
-    fn says(&mut self, text: &str) -> String {
+    pub(crate) fn says(&mut self, text: &str) -> String {
         let line = self.err.find(|line| line.as_ref().is_ok_and(|line| line.contains(text)));
         line.unwrap_or_else(|| panic!("it never said {text}")).unwrap()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn ended(mut self) -> ExitStatus {
+    pub(crate) fn ended(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 }
@@ -76,7 +76,7 @@ impl Drop for Server {
     }
 }
 
-fn curl(url: &str) -> String {
+pub(crate) fn curl(url: &str) -> String {
     let output = run(Process::new("curl").args(["-sS", "--fail-with-body", url]));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -62,7 +62,9 @@ impl Sample {
     /// Ends it, and asserts that nothing is left.
     fn end(self) {
         let snapshot = self.plugin.snapshot();
-        assert_eq!((snapshot.pending, snapshot.streams), (0, 0), "{snapshot:?}");
+        // Notifications may still wait for a worker: the unload waits for them.
+        assert!(snapshot.pending <= snapshot.notifies, "{snapshot:?}");
+        assert_eq!(snapshot.streams, 0, "{snapshot:?}");
         assert_eq!(snapshot.calls, snapshot.ok + snapshot.failed.total(), "{snapshot:?}");
         unload_clean(&self.host, &self.plugin);
     }
