@@ -47,7 +47,8 @@ impl Builder {
             false => None,
         };
         let plugins = reload::load_all(&host, &self.linked, &config).await?;
-        match Gateway::run(self.linked, config, host.clone(), &plugins, listener, admin) {
+        let run = Gateway::run(self.linked, config, host.clone(), &plugins, listener, admin);
+        match run.await {
             Ok(gateway) => Ok(gateway),
             Err(error) => {
                 reload::unload_all(&host, plugins.keys()).await;
@@ -94,7 +95,7 @@ impl Gateway {
         Self::builder().start(config, host).await
     }
 
-    fn run(
+    async fn run(
         linked: BTreeMap<String, LinkedPlugin>,
         config: Config,
         host: Host,
@@ -107,7 +108,7 @@ impl Gateway {
         let threads = runtime.metrics().num_workers();
         host.set_executor(threads, move || drop(runtime.spawn(async {})));
         let stats = Arc::new(Stats::default());
-        let (table, listing, dead) = Table::build(&config, plugins, &stats, None);
+        let (table, listing, dead) = Table::build(&config, plugins, &stats, None).await;
         if let Some(dead) = dead.into_iter().next() {
             return Err(dead.into());
         }

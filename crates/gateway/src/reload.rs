@@ -21,6 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use becket_host::{Host, LinkedPlugin, Plugin, PluginSpec};
@@ -122,7 +123,7 @@ impl Control {
         }
         plugins.retain(|name, _| !diff.gone.contains(name));
         plugins.extend(added);
-        let (dead, unused) = self.put_in_force(&config, plugins);
+        let (dead, unused) = self.put_in_force(&config, plugins).await;
         if !diff.gone.is_empty() {
             patiently(unused, config.limits.drain_ms).await;
             unload_all(&self.host, diff.gone.iter()).await;
@@ -158,7 +159,8 @@ impl Control {
         changed: &BTreeSet<String>,
         plugins: &mut BTreeMap<String, Plugin>,
     ) -> Result<(), GatewayError> {
-        let (held, listing, _) = Table::build(current, plugins, &self.shared.stats, Some(changed));
+        let (held, listing, _) =
+            Table::build(current, plugins, &self.shared.stats, Some(changed)).await;
         let unused = self.shared.swap(held, listing, plugins.clone());
         patiently(unused, current.limits.drain_ms).await;
         unload_all(&self.host, changed.iter()).await;
@@ -175,23 +177,23 @@ impl Control {
                         tracing::error!(target: TARGET, error = %again, "nor can what was be loaded")
                     }
                 }
-                drop(self.put_in_force(current, plugins.clone()));
+                drop(self.put_in_force(current, plugins.clone()).await);
                 Err(error)
             }
         }
     }
 
     /// Step 5. What comes back second completes when no request uses the routes before.
-    fn put_in_force(
+    async fn put_in_force(
         &self,
         config: &Config,
         plugins: BTreeMap<String, Plugin>,
-    ) -> (Vec<DeadRoute>, impl Future<Output = ()> + use<>) {
-        let (table, listing, dead) = Table::build(config, &plugins, &self.shared.stats, None);
+    ) -> (Vec<DeadRoute>, Unused) {
+        let (table, listing, dead) = Table::build(config, &plugins, &self.shared.stats, None).await;
         for route in &dead {
             tracing::warn!(target: TARGET, "{route}; it answers 404");
         }
-        (dead, self.shared.swap(table, listing, plugins))
+        (dead, Box::pin(self.shared.swap(table, listing, plugins)))
     }
 
     /// Watches the files of `config` instead of those before.
@@ -239,7 +241,7 @@ impl Control {
                     tracing::info!(target: TARGET, plugin = name, "reloaded: its file changed");
                     // It may have other entries now.
                     let config = self.config.lock().await;
-                    drop(self.put_in_force(&config, self.shared.plugins()));
+                    drop(self.put_in_force(&config, self.shared.plugins()).await);
                 }
                 Err(error) => tracing::error!(target: TARGET,
                     plugin = name,
@@ -251,6 +253,9 @@ impl Control {
         }
     }
 }
+
+/// Completes when no request uses the routes before.
+type Unused = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Waits until no request is routed by a table any more, but not for ever.
 async fn patiently(unused: impl Future<Output = ()>, drain_ms: u64) {

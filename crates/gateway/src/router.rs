@@ -140,15 +140,36 @@ impl From<DeadRoute> for GatewayError {
     }
 }
 
+/// A table, its listing, and the configured routes that lead nowhere.
+type Built = (Table, Vec<RouteInfo>, Vec<DeadRoute>);
+
 impl Table {
     /// Builds the table, its listing, and the list of configured routes that lead nowhere. The
     /// routes of the plugins in `held` make their requests wait.
-    pub(crate) fn build(
+    ///
+    /// A plugin is asked for an entry that it does not describe, and the answer is waited for: on a
+    /// thread that serves nobody.
+    pub(crate) async fn build(
+        config: &Config,
+        plugins: &BTreeMap<String, Plugin>,
+        stats: &Arc<Stats>,
+        held: Option<&BTreeSet<String>>,
+    ) -> Built {
+        let (config, plugins) = (config.clone(), plugins.clone());
+        let (stats, held) = (Arc::clone(stats), held.cloned());
+        let build = move || Self::build_here(&config, &plugins, &stats, held.as_ref());
+        match tokio::task::spawn_blocking(build).await {
+            Ok(built) => built,
+            Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
+        }
+    }
+
+    fn build_here(
         config: &Config,
         plugins: &BTreeMap<String, Plugin>,
         stats: &Stats,
         held: Option<&BTreeSet<String>>,
-    ) -> (Self, Vec<RouteInfo>, Vec<DeadRoute>) {
+    ) -> Built {
         let mut table = Self {
             exact: HashMap::new(),
             prefixes: Vec::new(),

@@ -2,10 +2,16 @@
 //! The plugin that blocks, built for each language.
 
 use std::env;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
 use tempfile::TempDir;
+
+use crate::probe::PATIENCE;
 
 /// In which language it blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +19,39 @@ pub(crate) enum Language {
     C,
     Rust,
     Go,
+}
+
+/// Where the plugin says that a call is inside, before it blocks: a named pipe, a byte a call.
+pub(crate) struct Inside {
+    dir: TempDir,
+    said: Receiver<u8>,
+}
+
+impl Inside {
+    pub(crate) fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("inside");
+        run(Command::new("mkfifo").arg(&path));
+        // With a writer of its own, so that it does not end between two calls.
+        let pipe = File::options().read(true).write(true).open(path).unwrap();
+        let (says, said) = mpsc::channel();
+        thread::spawn(move || {
+            let bytes = pipe.bytes().map_while(Result::ok);
+            let _gone = bytes.map(|byte| says.send(byte)).take_while(Result::is_ok).count();
+        });
+        Self { dir, said }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("inside")
+    }
+
+    /// Waits until a call is inside the plugin of this generation.
+    pub(crate) fn wait_for(&self, generation: u8) {
+        while self.said.recv_timeout(PATIENCE).expect("no call came to be inside")
+            != b'0' + generation
+        {}
+    }
 }
 
 /// A folder of freshly built plugins.
@@ -54,6 +93,15 @@ impl Workshop {
     }
 }
 
+impl Workshop {
+    /// Builds the plugin that takes its time when it is asked for an entry.
+    pub(crate) fn build_asked(&self) -> PathBuf {
+        let library = self.0.path().join("asked.so");
+        run(compiler().arg(sources().join("asked.c")).arg("-o").arg(&library));
+        library
+    }
+}
+
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/blocking/plugin")
 }
@@ -66,7 +114,7 @@ fn compiler() -> Command {
     compiler
 }
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {said}");

@@ -3,6 +3,7 @@
 //!
 //! | module | what it shows |
 //! |---|---|
+//! | `answers` | the first answer wins over what a handler returns after it |
 //! | `calls` | calls wait, are cancelled at their ends, and run where they should |
 //! | `streams` | frames both ways, with backpressure, until one side ends |
 //! | `ends` | unload and reload of plugins whose handlers wait |
@@ -21,6 +22,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
 mod calls;
 mod ends;
 mod loads;

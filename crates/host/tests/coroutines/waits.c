@@ -15,6 +15,8 @@
  *   thread    a thread of its own sleeps, and answers the status
  *   refuse    refuses before it waits
  *   late      refuses after it has waited
+ *   both      refuses after it has answered, as the payload says: here, before it
+ *             waits, after it has waited, elsewhere, or never
  *   recv      waits for a frame for the nanoseconds of the payload; answers the
  *             status
  *   flood     sends frames until one is not taken within 0 ns, says how many
@@ -71,6 +73,10 @@ static uint64_t number(NrBytes payload) {
         memcpy(text, payload.ptr, len);
     }
     return strtoull(text, NULL, 10);
+}
+
+static int is(NrStr entry, const char *name) {
+    return entry.len == strlen(name) && memcmp(entry.ptr, name, entry.len) == 0;
 }
 
 static void release(NrOwnedBytes bytes) {
@@ -146,6 +152,33 @@ static void *own_thread(void *argument) {
     return NULL;
 }
 
+static void *answer_elsewhere(void *argument) {
+    api->send(host, (uint64_t)(uintptr_t)argument, NR_OK, view("yes"));
+    return NULL;
+}
+
+static NrStatus both(uint64_t sid, NrBytes payload) {
+    const NrStatus refused = 99;
+    const NrStr where = {payload.ptr, (uint32_t)payload.len, 0};
+    if (is(where, "never")) {
+        return refused;
+    }
+    if (is(where, "elsewhere")) {
+        pthread_t other;
+        pthread_create(&other, NULL, answer_elsewhere, (void *)(uintptr_t)sid);
+        pthread_join(other, NULL);
+        return refused;
+    }
+    if (is(where, "after")) {
+        api->coroutine_yield(host);
+    }
+    api->send(host, sid, NR_OK, view("yes"));
+    if (is(where, "before")) {
+        api->coroutine_yield(host);
+    }
+    return refused;
+}
+
 static volatile char sink;
 __attribute__((noinline)) static int deep(int depth) {
     volatile char frame[1024];
@@ -161,10 +194,6 @@ static NrStatus wait_for_ever(void) {
     NrStatus status = api->channel_recv(host, channel, &nothing, BK_FOREVER);
     api->channel_destroy(host, channel);
     return status;
-}
-
-static int is(NrStr entry, const char *name) {
-    return entry.len == strlen(name) && memcmp(entry.ptr, name, entry.len) == 0;
 }
 
 static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *request,
@@ -210,6 +239,9 @@ static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *re
     if (is(entry, "late")) {
         api->coroutine_yield(host);
         return NR_INVALID;
+    }
+    if (is(entry, "both")) {
+        return both(sid, payload);
     }
     if (is(entry, "recv")) {
         NrOwnedBytes frame;
@@ -261,7 +293,8 @@ static NrStatus describe(void *ctx, uint32_t index, BkEntryInfo *out) {
         {"thread", BK_ENTRY_UNARY},       {"refuse", BK_ENTRY_BIDIRECTIONAL},
         {"late", BK_ENTRY_BIDIRECTIONAL}, {"recv", BK_ENTRY_BIDIRECTIONAL},
         {"flood", BK_ENTRY_STREAM},       {"deep", BK_ENTRY_UNARY},
-        {"spin", BK_ENTRY_UNARY},         {"inline", BK_ENTRY_UNARY | BK_ENTRY_NEVER_WAITS},
+        {"both", BK_ENTRY_BIDIRECTIONAL}, {"spin", BK_ENTRY_UNARY},
+        {"inline", BK_ENTRY_UNARY | BK_ENTRY_NEVER_WAITS},
     };
     if (index >= sizeof entries / sizeof *entries) {
         return NR_INVALID;

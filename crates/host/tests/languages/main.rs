@@ -72,6 +72,8 @@ impl Sample {
 
 /// Where the plugin of this language is; `None` if the language was not asked for.
 fn sample(language: &str) -> Option<PathBuf> {
+    // Before anything is logged.
+    support::logs::capture();
     if let Ok(wanted) = std::env::var("BECKET_LANGUAGES")
         && !wanted.split(',').any(|wanted| wanted.trim() == language)
     {

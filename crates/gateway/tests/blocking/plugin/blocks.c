@@ -7,13 +7,16 @@
  *   data      in stream_data, for each frame
  *   release   in the release of its owned answer
  *
- * How it blocks is the language's: with BLOCK_ELSEWHERE, becket_block is in another file.
+ * Before it does, it writes the byte that its configuration has as `generation` to the named pipe
+ * that is `inside` there. How it blocks is the language's: with BLOCK_ELSEWHERE, becket_block is in another file.
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "becket.h"
 #include "nylon_ring.h"
@@ -59,11 +62,33 @@ static int is(NrStr entry, const char *name) {
     return entry.len == strlen(name) && memcmp(entry.ptr, name, entry.len) == 0;
 }
 
+static void configured(const char *key, char *text, size_t cap) {
+    NrStr value = api->config_get(host, str(key));
+    size_t len = value.len < cap ? value.len : 0;
+    if (len > 0) {
+        memcpy(text, value.ptr, len);
+    }
+    text[len] = 0;
+}
+
+static void block(uint64_t ms) {
+    char path[1024], generation[8];
+    configured("inside", path, sizeof path);
+    configured("generation", generation, sizeof generation);
+    int pipe = open(path, O_WRONLY | O_NONBLOCK);
+    if (pipe >= 0) {
+        ssize_t written = write(pipe, generation, 1);
+        (void)written;
+        close(pipe);
+    }
+    becket_block(ms);
+}
+
 /* The context is the number itself: nothing is allocated. */
 static void release(void *owner_ctx, const uint8_t *ptr, uint64_t len) {
     (void)ptr;
     (void)len;
-    becket_block((uint64_t)(uintptr_t)owner_ctx);
+    block((uint64_t)(uintptr_t)owner_ctx);
 }
 
 static NrStatus attach(void *plugin_ctx, void *host_ctx, const BkHostApi *host_api) {
@@ -94,7 +119,7 @@ static NrStatus handle(void *plugin_ctx, NrStr entry, uint64_t sid, const NrRequ
         return NR_OK;
     }
     if (is(entry, "handle")) {
-        becket_block(number(payload));
+        block(number(payload));
     }
     api->send(host, sid, NR_OK, ok);
     return NR_OK;
@@ -103,7 +128,7 @@ static NrStatus handle(void *plugin_ctx, NrStr entry, uint64_t sid, const NrRequ
 static NrStatus stream_data(void *plugin_ctx, uint64_t sid, NrBytes data) {
     (void)plugin_ctx;
     (void)sid;
-    becket_block(number(data));
+    block(number(data));
     return NR_OK;
 }
 
