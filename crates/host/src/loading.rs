@@ -127,6 +127,9 @@ pub(crate) fn within<T: Send + 'static>(
             });
         }
     };
+    // To wait for the first time, a thread registers something with the dynamic linker, whose lock a
+    // constructor holds that does not come back: this one has waited before.
+    let _ = shared.1.wait_for(&mut shared.0.lock(), Duration::ZERO);
     let thread = std::thread::Builder::new().name("becket-load".to_owned()).spawn(run);
     thread.map_err(|source| LoadError::Thread { plugin: plugin.to_owned(), source })?;
     let until = (timeout_ms > 0)
