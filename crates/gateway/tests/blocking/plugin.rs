@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{self, Receiver};
@@ -36,7 +36,7 @@ impl Inside {
         let pipe = File::options().read(true).write(true).open(path).unwrap();
         let (says, said) = mpsc::channel();
         thread::spawn(move || {
-            let bytes = pipe.bytes().map_while(Result::ok);
+            let bytes = BufReader::new(pipe).bytes().map_while(Result::ok);
             let _gone = bytes.map(|byte| says.send(byte)).take_while(Result::is_ok).count();
         });
         Self { dir, said }
