@@ -29,31 +29,37 @@ use crate::checks;
 use crate::context::Context;
 use crate::error::Error;
 use crate::process::{Output, cargo, create_folder, read, spawn_error};
+use crate::samples::{self, Language};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Only this one.
+    /// Only these.
     #[arg(value_name = "BUG")]
-    name: Option<String>,
+    names: Vec<String>,
 }
 
 pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, Error> {
-    start(context, arguments.name.as_deref(), &mut Output::Screen)?;
+    start(context, &arguments.names, &mut Output::Screen)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// All of them.
 pub(crate) fn check(context: &Context, output: &mut Output) -> Result<(), Error> {
-    start(context, None, output)
+    start(context, &[], output)
 }
 
-fn start(context: &Context, name: Option<&str>, output: &mut Output) -> Result<(), Error> {
-    let bugs: Vec<_> = BUGS.iter().filter(|bug| name.is_none_or(|name| name == bug.name)).collect();
-    if let (Some(name), true) = (name, bugs.is_empty()) {
+fn start(context: &Context, names: &[String], output: &mut Output) -> Result<(), Error> {
+    let is_asked = |bug: &&Bug| names.is_empty() || names.iter().any(|name| name == bug.name);
+    let bugs: Vec<_> = BUGS.iter().filter(is_asked).collect();
+    let is_unknown = |name: &&String| BUGS.iter().all(|bug| bug.name != **name);
+    if let Some(name) = names.iter().find(is_unknown) {
         let known = BUGS.iter().map(|bug| bug.name).collect::<Vec<_>>().join(", ");
         return Err(Error::Unknown { what: "bug", name: name.into(), known });
     }
     let copy = Copied::new(context)?;
+    if bugs.iter().any(|bug| bug.is_of_plugins()) {
+        samples::build(context, Language::C, output)?;
+    }
     let healthy = copy.build("healthy", output)?;
     let mut missed = Vec::new();
     for bug in bugs {
@@ -70,6 +76,7 @@ fn start(context: &Context, name: Option<&str>, output: &mut Output) -> Result<(
 /// The repository, elsewhere.
 struct Copied {
     root: PathBuf,
+    plugin: PathBuf,
     tree: PathBuf,
     folder: PathBuf,
 }
@@ -77,7 +84,12 @@ struct Copied {
 impl Copied {
     fn new(context: &Context) -> Result<Self, Error> {
         let folder = context.target().join("planted");
-        let copy = Self { root: context.root().into(), tree: folder.join("tree"), folder };
+        let copy = Self {
+            root: context.root().into(),
+            plugin: samples::place(context, Language::C),
+            tree: folder.join("tree"),
+            folder,
+        };
         for file in checks::files(&copy.root)? {
             copy.copy(&file)?;
         }
@@ -157,7 +169,11 @@ impl Trial<'_> {
             })?;
         }
         let kept = kept.display().to_string();
-        let arguments = [&["--json", "check"], self.bug.check, &["--artefacts", &kept]].concat();
+        let plugin = self.copy.plugin.display().to_string();
+        // Of a plugin nothing is kept: what it does is no function of a seed.
+        let rest =
+            if self.bug.is_of_plugins() { vec![&*plugin] } else { vec!["--artefacts", &*kept] };
+        let arguments = [&["--json", "check"], self.bug.check, &rest].concat();
 
         let passes = self.command(self.healthy, &arguments)?;
         if passes.code != 0 {

@@ -152,6 +152,8 @@ pub(super) struct Running {
     id: u64,
     /// It runs the `handle` of a call.
     in_call: bool,
+    /// It runs the `handle` of a stream.
+    in_stream: bool,
 }
 
 impl Running {
@@ -159,13 +161,16 @@ impl Running {
     pub(super) fn begin(handler: &Arc<Handler>, main: bool) -> Result<Self, NotStarted> {
         let coroutines = &handler.instance.coroutines;
         let in_call = main && handler.stream.is_none();
+        let in_stream = main && handler.stream.is_some();
         coroutines.running.fetch_add(1, Ordering::SeqCst);
         coroutines.in_calls.fetch_add(u64::from(in_call), Ordering::SeqCst);
+        coroutines.in_streams.fetch_add(u64::from(in_stream), Ordering::SeqCst);
         handler.running.fetch_add(1, Ordering::AcqRel);
         let running = Self {
             handler: handler.clone(),
             id: LAST_ID.fetch_add(1, Ordering::Relaxed) + 1,
             in_call,
+            in_stream,
         };
         // Handlers have their bounds as calls and streams; what they spawn has this one.
         if !main && coroutines.running.load(Ordering::SeqCst) > coroutines.coroutines_max {
@@ -189,6 +194,7 @@ impl Drop for Running {
         let instance = self.handler.instance;
         let coroutines = &instance.coroutines;
         coroutines.in_calls.fetch_sub(u64::from(self.in_call), Ordering::SeqCst);
+        coroutines.in_streams.fetch_sub(u64::from(self.in_stream), Ordering::SeqCst);
         // Last: from here on the instance may go.
         coroutines.running.fetch_sub(1, Ordering::SeqCst);
         instance.moved();

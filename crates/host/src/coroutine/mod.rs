@@ -107,6 +107,8 @@ pub(crate) struct Coroutines {
     running: AtomicU64,
     /// Those of them that are in the `handle` of a call.
     in_calls: AtomicU64,
+    /// Those of them that are in the `handle` of a stream.
+    in_streams: AtomicU64,
     by_sid: Mutex<HashMap<u64, Arc<Handler>>>,
     /// Entries that never wait.
     exempt: OnceLock<Box<[String]>>,
@@ -146,6 +148,7 @@ impl Coroutines {
             abandoning: AtomicBool::new(false),
             running: AtomicU64::new(0),
             in_calls: AtomicU64::new(0),
+            in_streams: AtomicU64::new(0),
             by_sid: Mutex::default(),
             exempt: OnceLock::new(),
             member: Mutex::new(None),
@@ -194,6 +197,11 @@ impl Coroutines {
     /// Coroutines that are in the `handle` of a call.
     pub(crate) fn in_calls(&self) -> u64 {
         self.in_calls.load(Ordering::SeqCst)
+    }
+
+    /// Coroutines that are in the `handle` of a stream.
+    pub(crate) fn in_streams(&self) -> u64 {
+        self.in_streams.load(Ordering::SeqCst)
     }
 
     /// The handler of call or stream `sid`, if a coroutine serves it.

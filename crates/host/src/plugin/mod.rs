@@ -190,6 +190,13 @@ impl Plugin {
         snapshot::take(&self.shared)
     }
 
+    /// Coroutines inside `handle` of a stream, of all loads that have not ended. One whose receiver was
+    /// dropped is cancelled: its coroutine counts until `handle` returns.
+    #[must_use]
+    pub fn coroutines_in_streams(&self) -> u64 {
+        self.shared.coroutines_in_streams()
+    }
+
     /// Whether it takes calls.
     #[must_use]
     pub fn state(&self) -> PluginState {

@@ -302,6 +302,11 @@ impl Shared {
         alive.instances.iter().filter_map(|life| life.instance.coroutines.runtime()).collect()
     }
 
+    pub(crate) fn coroutines_in_streams(&self) -> u64 {
+        let alive = self.alive.lock();
+        alive.instances.iter().map(|life| life.instance.coroutines.in_streams()).sum()
+    }
+
     fn swap(&self, instance: *mut Instance) -> Option<&'static Instance> {
         let old = self.current.swap(instance, Ordering::SeqCst);
         fence::heavy();

@@ -17,6 +17,13 @@ pub(super) struct Bug {
     pub(super) sees: Sees,
 }
 
+impl Bug {
+    /// The check is of a plugin: the sample in C.
+    pub(super) fn is_of_plugins(&self) -> bool {
+        self.check.first() == Some(&"plugin")
+    }
+}
+
 /// What the check has to come to.
 #[derive(Clone, Copy)]
 pub(super) enum Sees {
@@ -31,6 +38,11 @@ pub(super) enum Sees {
 const BLIND: i32 = 4;
 /// The session is, or the lab's network: no adapter is judged.
 const BROKEN: i32 = 70;
+
+/// A session's credit is missing when every flow is over.
+const CHARGED: &str = "bytes that came and are charged for is";
+/// A plugin's flow is not whole.
+const MISSING: &str = "did not come back behind the one before it";
 
 pub(super) const BUGS: &[Bug] = &[
     Bug {
@@ -184,6 +196,108 @@ pub(super) const BUGS: &[Bug] = &[
         planted: "            counts.tests += 2;",
         check: &["local-adapter"],
         sees: Sees::Ends { code: BLIND, says: "the JUnit file says" },
+    },
+    Bug {
+        name: "reset-credit",
+        what: "session credit for elements that come on a stream that was reset is never given back",
+        file: "crates/wire/src/session/incoming.rs",
+        healthy: "        self.taking.owed += u64::from(bytes);\n        if kind == Kind::Data {",
+        planted: "        self.taking.owed += if keep { u64::from(bytes) } else { 0 };\n        if kind == Kind::Data {",
+        check: &["local-adapter", "--full", "--profiles", "4"],
+        sees: Sees::Ends { code: BROKEN, says: CHARGED },
+    },
+    Bug {
+        name: "reset-slot",
+        what: "a stream that the other side has reset keeps its place in the table",
+        file: "crates/wire/src/session/transmit.rs",
+        healthy: "                if stream.phase == Phase::Echoing {",
+        planted: "                if stream.phase == Phase::Echoing && stream.incoming.begun == 0 {",
+        check: &["local-adapter", "--full", "--profiles", "4"],
+        sees: Sees::Ends { code: BROKEN, says: "streams that are open is" },
+    },
+    Bug {
+        name: "held-credit",
+        what: "bytes that an application has let go of are charged for ever",
+        file: "crates/wire/src/session/mod.rs",
+        healthy: "        self.taking.held -= bytes;\n        self.taking.owed += bytes;",
+        planted: "        self.taking.held -= bytes;",
+        check: &["local-adapter", "--full", "--profiles", "4"],
+        sees: Sees::Ends { code: BROKEN, says: CHARGED },
+    },
+    Bug {
+        name: "sent-through",
+        what: "an element that goes straight into the network is not paid for by the session",
+        file: "crates/wire/src/session/streams.rs",
+        healthy: "                self.window -= bytes;\n                self.counters.sent.frame",
+        planted: "                self.counters.sent.frame",
+        check: &["local-adapter", "--full", "--profiles", "4"],
+        sees: Sees::Ends { code: BROKEN, says: "bytes of credit that neither side has is" },
+    },
+    Bug {
+        name: "early-ack",
+        what: "an acknowledgement overtakes the element that is given back before it",
+        file: "crates/wire/src/session/transmit.rs",
+        healthy: "    let returned = outgoing.returns_queued == 0;",
+        planted: "    let returned = true;",
+        check: &["local-adapter", "--full", "--profiles", "4"],
+        sees: Sees::Ends {
+            code: 1,
+            says: "the state in which it ends is closed, and has to be failed",
+        },
+    },
+    Bug {
+        name: "lost-nack",
+        what: "a negative acknowledgement of an element is dropped on arrival",
+        file: "crates/wire/src/session/incoming.rs",
+        healthy: "                Ok(Some(Event::Nacked { stream: id, sequence, code: head.code }))",
+        planted: "                Ok((sequence % 4 != 1).then_some(Event::Nacked { stream: id, sequence, code: head.code }))",
+        check: &["local-adapter", "--full", "--profiles", "4"],
+        sees: Sees::Ends { code: BROKEN, says: "ack is another, and has to be what was said" },
+    },
+    Bug {
+        name: "dropped-receive",
+        what: "a receive that was handed a value and is dropped takes the value along",
+        file: "crates/chan/src/direction.rs",
+        healthy: "            channel.give_back(unsafe { slot.read() }, turn);",
+        planted: "            drop((channel, turn, unsafe { slot.read() }));",
+        check: &["channel", "bounded", "--quick"],
+        sees: Sees::Small(5),
+    },
+    Bug {
+        name: "room-frame",
+        what: "a frame that has waited for room is lost",
+        file: "crates/host/src/stream/cell.rs",
+        healthy: "                self.take_until(sid, len, deadline)?\n            }",
+        planted: "                let units = self.take_until(sid, len, deadline)?;\n                self.credit.give_back(1, units.into());\n                return Ok(());\n            }",
+        check: &["plugin", "--skip", "slow"],
+        sees: Sees::Ends { code: 1, says: MISSING },
+    },
+    Bug {
+        name: "last-frame",
+        what: "the last frame before the end of a stream is lost, if both are received at once",
+        file: "crates/host/src/stream/inbox.rs",
+        healthy: "                Said::Frame => return self.taken.pop_front().map(Message::into_frame),",
+        planted: "                Said::Frame if self.taken.get(1).is_some_and(Message::is_end) => drop(self.taken.pop_front()),\n                Said::Frame => return self.taken.pop_front().map(Message::into_frame),",
+        check: &["plugin", "--skip", "slow"],
+        sees: Sees::Ends { code: 1, says: MISSING },
+    },
+    Bug {
+        name: "cancel",
+        what: "a plugin is not notified when the receiver of its stream is dropped",
+        file: "crates/host/src/stream/mod.rs",
+        healthy: "        if let Some(handler) = &core.handler {\n            handler.stream_over(open);\n        }\n        if open && self.state",
+        planted: "        if open && core.handler.is_none() && self.state",
+        check: &["plugin", "--skip", "slow"],
+        sees: Sees::Ends { code: 1, says: "of their streams are still inside" },
+    },
+    Bug {
+        name: "full-inbound",
+        what: "a frame to a plugin whose queue is full is lost",
+        file: "crates/host/src/coroutine/inbound.rs",
+        healthy: "                return Pushed::Full;",
+        planted: "                return Pushed::Taken;",
+        check: &["plugin", "--skip", "slow"],
+        sees: Sees::Ends { code: 1, says: MISSING },
     },
 ];
 

@@ -15,7 +15,7 @@ use super::{Outcome, PAYLOAD, Trial, flows};
 /// A deadline that passes before anybody answers who does not do so at once.
 const SHORT: Duration = Duration::from_millis(5);
 /// So long until one looks again.
-const LOOK: Duration = Duration::from_millis(1);
+pub(super) const LOOK: Duration = Duration::from_millis(1);
 /// Leases, timers and metrics of a host that has few.
 const FEW: u32 = 64;
 /// And frames of a stream that are queued: callers leave when they are.
@@ -56,6 +56,10 @@ pub(super) fn callers_leave(trial: &Trial<'_>) -> Outcome {
             let detail = format!("`{}`: {leavers} callers left, and the host has", entry.name);
             return Outcome::Broken(format!("{detail} none left for the next"));
         }
+    }
+    if !within(trial.timeout, || plugin.coroutines_in_streams() == 0) {
+        let count = plugin.coroutines_in_streams();
+        return Outcome::Broken(format!("{count} of their streams are still inside `handle`"));
     }
     match wait(host.unload(plugin.name())) {
         Ok(0) => Outcome::Kept(format!("{left} left")),
@@ -152,7 +156,7 @@ pub(super) fn quiet_when_cancelled(trial: &Trial<'_>) -> Outcome {
 }
 
 /// Whether it comes to be so in time. Nobody says when it does.
-fn within(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+pub(super) fn within(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + patience;
     loop {
         if is_so() {

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Nothing is read before the plugin takes no more, so that both queues are full and both sides wait; and
-//! then one frame, so that they are full again. Behind the last message the host's side is closed at once:
-//! what is on its way then has to come out before the end.
+//! then one frame, so that they are full again. The last message is sent when all others have come back, the
+//! host's side is closed at once, and nothing is read until the plugin has ended: the last frame and the end
+//! are in the queue together.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use std::time::Instant;
 use becket_host::{EntryInfo, EntryKind, Limits, Plugin, Stream};
 
 use super::calls::open;
+use super::faults::{LOOK, within};
 use super::rules::wait;
 use super::{Outcome, Trial};
 
@@ -86,7 +88,7 @@ fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) 
     }
     let mut came = Vec::new();
     // The first one alone, to see whether it comes back.
-    if !matches!(send(trial, &mut stream, &message(0), &mut came), Ok(true)) {
+    if !matches!(send(trial, &mut stream, &message(0), &mut came, || true), Ok(true)) {
         return Carried::NotOne;
     }
     while find(&came, 0, &message(0)).is_none() {
@@ -95,8 +97,23 @@ fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) 
             _ => return Carried::NotOne,
         }
     }
+    let mut back = Back::default();
+    // Frames are received from when on the plugin itself has waited for room, which takes it no longer
+    // than a call.
+    let (waits, since) = (|| plugin.snapshot().refused_answers.backpressure, Instant::now());
+    let before = waits();
+    let is_blocked = || !is_short || waits() > before || since.elapsed() > trial.timeout;
     for number in 1..MESSAGES {
-        match send(trial, &mut stream, &message(number), &mut came) {
+        if number == MESSAGES - 1 {
+            // The last one goes alone, so that nothing is queued before it.
+            while back.count(&came) < number {
+                match wait(stream.next()) {
+                    Ok(Some(frame)) => came.extend_from_slice(&frame.body),
+                    _ => return back.missing(),
+                }
+            }
+        }
+        match send(trial, &mut stream, &message(number), &mut came, is_blocked) {
             Ok(true) => {}
             Ok(false) => return Carried::Wrong("it ended a stream that was open".to_owned()),
             Err(()) => return Carried::Wrong(format!("message {number} was not taken in time")),
@@ -105,6 +122,11 @@ fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) 
     if let Err(error) = stream.close() {
         return Carried::Wrong(format!("the end was not taken: {error}"));
     }
+    if is_short {
+        // Its answer and the end are queued together before one of them is received. A plugin that sends
+        // more than the queue holds goes on when it is read.
+        within(trial.timeout, || plugin.coroutines_in_streams() == 0);
+    }
     let ended = loop {
         match wait(stream.next()) {
             Ok(Some(frame)) => came.extend_from_slice(&frame.body),
@@ -112,19 +134,37 @@ fn carry(trial: &Trial<'_>, plugin: &Plugin, entry: &EntryInfo, is_short: bool) 
             Err(error) => break Err(error),
         }
     };
-    let mut at = 0;
-    for number in 0..MESSAGES {
-        match find(&came, at, &message(number)) {
-            Some(behind) => at = behind,
-            None => {
-                let why = "did not come back behind the one before it";
-                return Carried::Wrong(format!("message {number} of {MESSAGES} {why}"));
-            }
-        }
+    if back.count(&came) < MESSAGES {
+        return back.missing();
     }
     match ended {
         Ok(()) => Carried::Whole,
         Err(error) => Carried::Wrong(format!("its stream did not end well: {error}")),
+    }
+}
+
+/// What has come back, in order.
+#[derive(Default)]
+struct Back {
+    messages: usize,
+    /// Behind the last one of them.
+    at: usize,
+}
+
+impl Back {
+    /// Of these bytes, to which others were added since.
+    fn count(&mut self, came: &[u8]) -> usize {
+        while self.messages < MESSAGES
+            && let Some(behind) = find(came, self.at, &message(self.messages))
+        {
+            (self.messages, self.at) = (self.messages + 1, behind);
+        }
+        self.messages
+    }
+
+    fn missing(&self) -> Carried {
+        let why = "did not come back behind the one before it";
+        Carried::Wrong(format!("message {} of {MESSAGES} {why}", self.messages))
     }
 }
 
@@ -135,13 +175,14 @@ fn find(bytes: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
     Some(from + at + wanted.len())
 }
 
-/// Sends a message; as long as the plugin takes it not, a frame is read at a time. False: the stream is
-/// over. An error: it took too long.
+/// Sends a message; as long as the plugin takes it not, and `is_blocked`, a frame is read at a time. False:
+/// the stream is over. An error: it took too long.
 fn send(
     trial: &Trial<'_>,
     stream: &mut Stream,
     message: &[u8],
     came: &mut Vec<u8>,
+    is_blocked: impl Fn() -> bool,
 ) -> Result<bool, ()> {
     let waker = Waker::from(Arc::new(Parked(thread::current())));
     let cx = &mut Context::from_waker(&waker);
@@ -151,6 +192,10 @@ fn send(
     loop {
         if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
             return Ok(sent.is_ok());
+        }
+        if !is_blocked() {
+            thread::park_timeout(LOOK);
+            continue;
         }
         match stream.poll_next(cx) {
             Poll::Ready(Ok(Some(frame))) => came.extend_from_slice(&frame.body),
