@@ -364,7 +364,7 @@ impl World {
             }
             Event::Request { request, .. } => side.owed.push(*request),
             Event::Reply { request, .. } => assert!(side.asked.remove(request), "one answer"),
-            Event::Closed { .. } => panic!("nobody has closed"),
+            Event::Closed { .. } => panic!("no side has closed"),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::error::{Error, Missing};
 use crate::process::{Output, on_path, probe};
 
-/// What Chromium is called by those who package it.
+/// Names of Chromium in packages.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// How much of its own time the page gets before it is looked at, in milliseconds: several of its

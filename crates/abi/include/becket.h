@@ -54,7 +54,7 @@ typedef struct BkHostApi {
     uint32_t api_version; /* BK_HOST_API_VERSION */
 
     /* Answers. Ok: taken. Backpressure: the stream's queue is full, not
-     * taken. Invalid: nobody waits for sid, or the payload is bad. */
+     * taken. Invalid: sid has no caller, or the payload is bad. */
     NrStatus (*send)(void *host_ctx, uint64_t sid, NrStatus status, NrBytes payload);
     /* Waits up to timeout_ms for room; inside a vtable call it never waits. */
     NrStatus (*send_wait)(void *host_ctx, uint64_t sid, NrStatus status, NrBytes payload,
@@ -80,7 +80,7 @@ typedef struct BkHostApi {
                           uint64_t *len_out);
     const NrHostExt *host_ext;
 
-    /* 1: nobody waits for sid any more. */
+    /* 1: sid has no caller any more. */
     uint32_t (*is_cancelled)(void *host_ctx, uint64_t sid);
     /* Milliseconds to the deadline; 0 over, BK_NO_DEADLINE none. */
     uint64_t (*remaining_ms)(void *host_ctx, uint64_t sid);
@@ -107,7 +107,7 @@ typedef struct BkHostApi {
     NrStr (*config_get)(void *host_ctx, NrStr key);
 
     /* Coroutines: the handlers of a plugin that sets BK_PLUGIN_WANTS_COROUTINE
-     * run on them, and may wait. What waits gives up with Cancelled when nobody
+     * run on them, and may wait. What waits gives up with Cancelled when no caller
      * waits any more for the call it serves, or the plugin is about to end: the
      * handler should return then. On a thread of the plugin's own it waits as a
      * thread; on a thread of the host (in a vtable call that is on no

@@ -8,7 +8,7 @@
  * struct_size and vtable_size say that it is there. Structures grow only at
  * their end.
  *
- * Views (NrStr, NrBytes, NrRequest) are borrowed for the call: who keeps the
+ * Views (NrStr, NrBytes, NrRequest) are borrowed for the call: code that keeps the
  * data copies it. An empty view from the host has a NULL pointer.
  *
  * Same target triple on both sides. See becket.h for what a host offers
@@ -43,7 +43,7 @@ typedef uint32_t NrStatus;
 #define NR_PANIC ((NrStatus)5)        /* a panic or exception was caught */
 #define NR_BACKPRESSURE ((NrStatus)6) /* full; nothing was taken */
 #define NR_TIMEOUT ((NrStatus)7)      /* what was waited for did not come in time */
-#define NR_CANCELLED ((NrStatus)8)    /* a wait for a call that nobody waits for */
+#define NR_CANCELLED ((NrStatus)8)    /* a wait for a call without a caller */
 #define NR_CLOSED ((NrStatus)9)       /* nothing more comes */
 
 /* UTF-8 text. */
@@ -146,7 +146,7 @@ typedef struct NrPluginVTable {
     NrStatus (*handle_by_id)(void *plugin_ctx, uint32_t id, uint64_t sid,
                              const NrRequest *request, NrBytes payload);
     NrStatus (*describe)(void *plugin_ctx, uint32_t index, BkEntryInfo *out); /* also before init */
-    NrStatus (*cancel)(void *plugin_ctx, uint64_t sid); /* nobody waits for sid any more */
+    NrStatus (*cancel)(void *plugin_ctx, uint64_t sid); /* sid has no caller any more */
     NrStatus (*reload_export)(void *plugin_ctx, NrOwnedBytes *out);
     NrStatus (*reload_import)(void *plugin_ctx, NrBytes state);
     /* A frame of stream sid was answered Backpressure; now there is room. */

@@ -23,7 +23,7 @@ pub const BK_LOG_ERROR: u32 = 1;
 pub const BK_LOG_WARN: u32 = 2;
 /// Log level: something worth knowing happened.
 pub const BK_LOG_INFO: u32 = 3;
-/// Log level: for whoever debugs the plugin.
+/// Log level: for debugging the plugin.
 pub const BK_LOG_DEBUG: u32 = 4;
 /// Log level: everything.
 pub const BK_LOG_TRACE: u32 = 5;
@@ -136,7 +136,7 @@ pub struct BkHostApi {
     // Answers.
     /// `send_result` that says what became of it: `Ok` taken, `Backpressure` the stream's queue is
     /// full and the frame was not taken
-    /// (`stream_room` says when there is room), `Invalid` nobody waits for `sid` or the payload is bad.
+    /// (`stream_room` says when there is room), `Invalid` `sid` has no caller or the payload is bad.
     pub send: unsafe extern "C" fn(
         host_ctx: *mut c_void,
         sid: u64,
@@ -200,7 +200,7 @@ pub struct BkHostApi {
     pub host_ext: *const NrHostExt,
 
     // Cancellation.
-    /// 1 if nobody waits for `sid` any more, else 0.
+    /// 1 if `sid` has no caller any more, else 0.
     pub is_cancelled: unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64) -> u32,
     /// Milliseconds until the deadline of `sid`; 0 when it is over, [`BK_NO_DEADLINE`] without one.
     pub remaining_ms: unsafe extern "C" fn(host_ctx: *mut c_void, sid: u64) -> u64,
@@ -244,7 +244,7 @@ pub struct BkHostApi {
     /// Lives as long as the plugin.
     pub config_get: unsafe extern "C" fn(host_ctx: *mut c_void, key: NrStr) -> NrStr,
 
-    // Coroutines. The functions from here on that wait give up with `Cancelled` when nobody waits
+    // Coroutines. The functions from here on that wait give up with `Cancelled` when no caller waits
     // any more for the call that the coroutine serves, or the plugin is about to end; a coroutine
     // that has heard it should return. On a thread of the plugin's own they wait as a thread. On a
     // thread of the host (in a vtable call that is not on a coroutine, in a timer) nothing may
@@ -303,7 +303,7 @@ pub struct BkHostApi {
         out: *mut NrOwnedBytes,
         timeout_ns: u64,
     ) -> NrStatus,
-    /// Nothing more is sent; what was sent can be received. Wakes who waits.
+    /// Nothing more is sent; what was sent can be received. Wakes the receivers that wait.
     pub channel_close: unsafe extern "C" fn(host_ctx: *mut c_void, channel: u64) -> NrStatus,
     /// Closes the channel and forgets it: its id is invalid, and what is in it is lost. Those left
     /// at the plugin's end are destroyed then.

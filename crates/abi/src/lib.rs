@@ -22,7 +22,7 @@
 //!    checked against `include/*.h` by a C compiler.
 //! 2. Structures grow only at their end. Those that grow begin with, or carry, their size.
 //! 3. A status is a number, never a Rust enum: what comes from a plugin may be any value.
-//! 4. A view ([`NrStr`], [`NrBytes`], [`NrRequest`]) is borrowed for the call. Whoever keeps the
+//! 4. A view ([`NrStr`], [`NrBytes`], [`NrRequest`]) is borrowed for the call. Code that keeps the
 //!    data copies it.
 //! 5. A view that this project makes is `NULL` or a real address, never a dangling one.
 //!

@@ -155,7 +155,7 @@ pub struct NrPluginVTable {
             out: *mut BkEntryInfo,
         ) -> NrStatus,
     >,
-    /// Nobody waits for call or stream `sid` any more: its deadline passed, or its caller left.
+    /// Call or stream `sid` has no caller any more: its deadline passed, or the caller left.
     pub cancel: Option<unsafe extern "C" fn(plugin_ctx: *mut c_void, sid: u64) -> NrStatus>,
     /// The state to hand to the next version, on reload. `Unsupported`: none.
     pub reload_export:

@@ -30,7 +30,7 @@ impl NrStatus {
     pub const Backpressure: Self = Self(6);
     /// What was waited for did not come in time.
     pub const Timeout: Self = Self(7);
-    /// The wait was given up: nobody waits any more for the call that it was for, or the plugin is
+    /// The wait was given up: the call that it was for has no caller any more, or the plugin is
     /// about to end.
     pub const Cancelled: Self = Self(8);
     /// Nothing more comes: the other side has closed.

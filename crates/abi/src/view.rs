@@ -9,7 +9,7 @@
 //!
 //! # Safety
 //!
-//! A view says nothing about who made it. Reading one is `unsafe`: the caller promises that, *if*
+//! A view has no trace of its author. Reading one is `unsafe`: the caller promises that, *if*
 //! the pointer is not `NULL` and the length is within the limit it passes, the memory is readable
 //! for as long as the returned borrow lives. Everything that can be checked without touching the
 //! memory is checked: `NULL` with a length, a length above the limit, a range that leaves the

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! WebSocket chats, all open at once.
 //!
-//! Each connects and hears the greeting; when every one has, each sends its messages one by one,
-//! hears every echo, and closes. A lost, repeated or foreign message is a failure of the whole. What
+//! Each connects and receives the greeting; when every one has, each sends its messages one by one,
+//! receives every echo, and closes. A lost, repeated or foreign message is a failure of the whole. What
 //! the plugin says to the close, how many messages it counted, may arrive or be overtaken by the
 //! answer to the close frame; if it arrives the number is right.
 

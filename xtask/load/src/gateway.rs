@@ -164,7 +164,7 @@ async fn follow(stderr: ChildStderr, mut log: tokio::fs::File, found: mpsc::Send
         } else {
             continue;
         };
-        // Nobody waits for it when the gateway is about to end.
+        // The gateway is about to end: it is not waited for.
         let _ = found.try_send(reload);
     }
 }

@@ -67,7 +67,7 @@ impl Verdict {
 pub(crate) struct Bench {
     becket: PathBuf,
     samples: PathBuf,
-    /// Whether the gateway watches its files, or reloads when it is told.
+    /// Whether the gateway watches its files, or reloads on request.
     watch: bool,
     folder: TempDir,
 }
@@ -151,7 +151,7 @@ impl Replaceable {
     /// Puts new bytes in the old ones' place, in one step.
     fn replace(&mut self) -> Result<(), Error> {
         self.written += 1;
-        // What stands behind an ELF file's sections is nobody's: the loader maps none of it.
+        // The bytes behind an ELF file's sections are not mapped by the loader.
         let bytes = [self.code.as_slice(), &self.written.to_le_bytes()].concat();
         let beside = self.place.with_extension("new");
         write(&beside, &bytes)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is asked for, and how a wrong request is told.
+//! The arguments, and the errors of wrong ones.
 
 use std::process::ExitCode;
 
@@ -68,7 +68,7 @@ pub(crate) fn read() -> Result<Command, ExitCode> {
         Err(error)
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
-            // A reader who left is no failure.
+            // A reader that left is no failure.
             let _ = error.print();
             Err(ExitCode::SUCCESS)
         }

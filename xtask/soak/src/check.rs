@@ -119,7 +119,7 @@ impl Report {
         self.notes.extend(what);
     }
 
-    /// The channel's own counters must balance, and nobody may wait any more.
+    /// The channel's own counters must balance, and no operation may wait any more.
     pub(crate) fn balance(&mut self, channel: &Snapshot) {
         let out = channel.receives + channel.len as u64 + channel.undelivered;
         if channel.sends != out || channel.senders_waiting + channel.receivers_waiting > 0 {

@@ -22,7 +22,7 @@ pub(crate) enum Shape {
     DropLatest(usize),
 }
 
-/// Who sends and receives.
+/// Senders and receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Threads,
@@ -47,8 +47,8 @@ const CREDIT_MESSAGES: u64 = 16_384;
 /// Where a send never waits and messages are dropped, senders let receivers run once in so many.
 const LOSSY_LAP: u64 = 32;
 
-/// Keeps an unlimited channel from growing without end: who sends takes a credit for each lap, who
-/// received as many gives one back.
+/// Bounds an unlimited channel: a sender takes a credit for each lap, a receiver returns one for as
+/// many messages.
 #[derive(Clone)]
 struct Credits {
     give: Sender<()>,
@@ -96,7 +96,7 @@ impl Credits {
         Self { give, take, needed }
     }
 
-    /// What a receiver gives back, who had seen `before` and now has seen `now`.
+    /// Returns the credits of a receiver that had seen `before` messages and now has seen `now`.
     fn give_back(&self, before: u64, now: u64) {
         if self.needed {
             for _ in before / CREDIT_MESSAGES..now / CREDIT_MESSAGES {

@@ -116,7 +116,7 @@ fn run(scenario: Scenario, amounts: &Amounts, totals: &mut Totals) -> bool {
     let work = scenario.work;
     thread::spawn(move || {
         fastrand::seed(seed);
-        // Nobody listens any more once it was given up.
+        // The receiver has left once it was given up.
         let _ = done.send(work.run(of));
     });
     let (mut last, mut silent) = (moved(), 0);

@@ -2,7 +2,7 @@
 //! Operations that time out, are cancelled or are dropped while their match comes.
 //!
 //! Two senders and some receivers limit every other operation: by a deadline some microseconds
-//! off, by a token that somebody else cancels as soon as he hears of it, and, if they are tasks, by
+//! off, by a token that another thread cancels as soon as it has received it, and, if they are tasks, by
 //! dropping the operation after a poll or two. A send that ended without a match has its message
 //! back and sends it again; that of a send that was dropped is received or goes to the undelivered
 //! hook; a receive that was dropped gives back what it was handed.
@@ -125,7 +125,7 @@ impl Race {
             }
         }
         drop(tx);
-        // Nobody has it any more when everybody is through; then the canceller ends.
+        // The last clone is dropped when all are done; then the canceller ends.
         let canceller = track.canceller.clone();
         let cancelling = thread::spawn(move || {
             while let Ok(token) = tokens.recv().wait() {

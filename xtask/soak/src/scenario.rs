@@ -47,7 +47,7 @@ impl Scenario {
     }
 }
 
-/// Shares, what a channel is, senders and receivers, who drives them, how many at a time.
+/// Shares, what a channel is, senders and receivers, what drives them, how many at a time.
 const FLOWS: &[(u64, Shape, u64, u64, Style, usize)] = &[
     (120, Shape::Bounded(1024), 1, 1, Style::Threads, 64),
     (200, Shape::Bounded(1000), 4, 4, Style::Threads, 100),

@@ -2,7 +2,7 @@
 //! The layer rule: which crate may use which. ARCHITECTURE.md says it in prose; this is the table.
 //!
 //! A build dependency counts like a normal one. A dev-dependency may go to any crate of the table,
-//! since a test ships with nobody; cargo itself refuses what would be a cycle.
+//! since tests are not shipped; cargo itself refuses what would be a cycle.
 
 use std::path::Path;
 

@@ -6,14 +6,18 @@
 //! | `layers` | a crate uses only the crates that ARCHITECTURE.md lets it use |
 //! | `tidy` | licence lines, file lengths, `forbid(unsafe_code)`, no machine's paths |
 //! | `links` | what the documents link to and include is there |
+//! | `words` | no new banned words |
 
 pub(crate) mod layers;
 pub(crate) mod links;
 pub(crate) mod tidy;
+pub(crate) mod words;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::process::read;
 
 /// Folders that hold what was built or fetched, not what was written.
 const BUILT: [&str; 7] = ["target", ".git", ".tools", "book", "zig-out", ".zig-cache", "zig-pkg"];
@@ -43,6 +47,38 @@ pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
+/// What source files are called.
+const SOURCES: [&str; 14] =
+    ["c", "cpp", "css", "go", "h", "hpp", "html", "js", "py", "rs", "sh", "toml", "zig", "zon"];
+
+/// Sources without an extension.
+const SCRIPTS: [&str; 1] = [".ci/run"];
+
+/// Folders whose files are not the project's own words: what a test feeds in or expects, what
+/// `becket plugin new` writes for somebody else.
+const OTHERS: [&str; 4] = ["fixtures", "snapshots", "templates", "testdata"];
+
+/// Whether a path is a source file's.
+fn is_source(place: &str) -> bool {
+    let extension = Path::new(place).extension().and_then(OsStr::to_str).unwrap_or_default();
+    SOURCES.contains(&extension) || SCRIPTS.contains(&place)
+}
+
+/// Every source file and document in the project's own words under `root`: its path and its text.
+fn written(root: &Path) -> Result<Vec<(String, String)>, Error> {
+    let mut written = Vec::new();
+    for file in files(root)? {
+        let place = file.display().to_string();
+        let is_others = file.iter().any(|part| OTHERS.iter().any(|other| part == *other));
+        let is_document = file.extension().is_some_and(|extension| extension == "md");
+        if !is_others && (is_document || is_source(&place)) {
+            let text = read(&root.join(&file))?;
+            written.push((place, text));
+        }
+    }
+    Ok(written)
+}
+
 /// Turns what a check found into a result.
 pub(crate) fn verdict(broken: Vec<String>) -> Result<(), Error> {
     if broken.is_empty() { Ok(()) } else { Err(Error::Rules(broken)) }
@@ -52,11 +88,16 @@ pub(crate) fn verdict(broken: Vec<String>) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    /// The rules hold for this repository, also when nobody runs `cargo xtask test`.
+    /// The rules hold for this repository, also where only `cargo test` is run.
     #[test]
     fn the_repository_keeps_its_rules() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask has a parent");
-        let broken = [layers::check_architecture(root), tidy::check(root), links::check(root)];
+        let broken = [
+            layers::check_architecture(root),
+            tidy::check(root),
+            words::check(root),
+            links::check(root),
+        ];
         for broken in broken {
             assert_eq!(broken.expect("the repository is readable"), Vec::<String>::new());
         }

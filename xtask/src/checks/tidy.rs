@@ -8,26 +8,14 @@
 //! 5. Nothing is left for later: no "to do" marks.
 //! 6. A source file ends in one newline.
 
-use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::checks::files;
+use super::{is_source, written};
 use crate::error::Error;
 use crate::process::read;
 
 /// The longest that a source file may be, in lines.
 const LINES_MAX: usize = 700;
-
-/// What source files are called.
-const SOURCES: [&str; 14] =
-    ["c", "cpp", "css", "go", "h", "hpp", "html", "js", "py", "rs", "sh", "toml", "zig", "zon"];
-
-/// Sources without an extension.
-const SCRIPTS: [&str; 1] = [".ci/run"];
-
-/// Folders whose files are not the project's own words: what a test feeds in or expects, what
-/// `becket plugin new` writes for somebody else.
-const OTHERS: [&str; 4] = ["fixtures", "snapshots", "templates", "testdata"];
 
 /// The roots of crates without `unsafe`.
 const SAFE: [&str; 6] = [
@@ -42,18 +30,8 @@ const SAFE: [&str; 6] = [
 /// What breaks the rules under `root`.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>, Error> {
     let mut broken = Vec::new();
-    for file in files(root)? {
-        let place = file.display().to_string();
-        let extension = file.extension().and_then(OsStr::to_str).unwrap_or_default();
-        let source = SOURCES.contains(&extension) || SCRIPTS.contains(&place.as_str());
-        if !source && extension != "md" {
-            continue;
-        }
-        if file.iter().any(|part| OTHERS.iter().any(|other| part == *other)) {
-            continue;
-        }
-        let text = read(&root.join(&file))?;
-        for defect in text_defects(&text, source) {
+    for (place, text) in written(root)? {
+        for defect in text_defects(&text, is_source(&place)) {
             broken.push(format!("{place}: {defect}"));
         }
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, arguments: Arguments) -> Result<ExitCode, E
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where pictures go when nobody says where.
+/// Where pictures go by default.
 pub(crate) fn folder(context: &Context) -> PathBuf {
     context.target().join("xtask").join("page")
 }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     /// Every subset of the languages may lack its toolchain: the others are served, in their order,
-    /// and each that lacks is told with its cause.
+    /// and each that lacks is named with its cause.
     #[test]
     fn what_cannot_be_fetched_is_said_and_the_rest_is_served() {
         for absent in 0_u32..1 << Language::ALL.len() {

@@ -2,8 +2,8 @@
 //! `cargo xtask sanitize`: the tests of becket-chan and becket-coro at full speed under a sanitizer
 //! of LLVM's, the standard library built with it.
 //!
-//! AddressSanitizer is told of each stack switch. ThreadSanitizer cannot be: for it a coroutine is a
-//! thread of its own.
+//! AddressSanitizer is notified of each stack switch. ThreadSanitizer has no such call: for it a
+//! coroutine runs on a thread of its own.
 //!
 //! What miri cannot run, or not often enough, runs here: threads in number, system calls, stress.
 

@@ -15,7 +15,9 @@ pub(super) fn layers(context: &Context, _: &mut Output) -> Result<(), Error> {
 }
 
 pub(super) fn tidy(context: &Context, _: &mut Output) -> Result<(), Error> {
-    verdict(checks::tidy::check(context.root())?)
+    let mut broken = checks::tidy::check(context.root())?;
+    broken.extend(checks::words::check(context.root())?);
+    verdict(broken)
 }
 
 pub(super) fn links(context: &Context, _: &mut Output) -> Result<(), Error> {
