@@ -148,7 +148,7 @@ static inline int bk_number(NrBytes text, uint64_t max, uint64_t *out) {
 /* Answers. status NR_OK on a stream means that more may follow. */
 
 /* The payload is copied. Backpressure: the stream's queue is full, not taken.
- * Invalid: nobody waits (bk_is_cancelled), or it is longer than the host takes;
+ * Invalid: no caller (bk_is_cancelled), or it is longer than the host accepts;
  * then the call is still open. */
 static inline NrStatus bk_send(const BkPlugin *plugin, uint64_t sid, NrStatus status,
                                NrBytes payload) {
@@ -182,7 +182,7 @@ static inline NrStatus bk_send_owned(const BkPlugin *plugin, uint64_t sid, NrSta
     return NR_OK;
 }
 
-/* 1: nobody waits for sid any more; 0 also if the host cannot tell. */
+/* 1: sid has no caller any more; 0 also on a host without this function. */
 static inline uint32_t bk_is_cancelled(const BkPlugin *plugin, uint64_t sid) {
     return BK_HAS(plugin->api, is_cancelled) ? plugin->api->is_cancelled(plugin->host_ctx, sid)
                                              : 0;

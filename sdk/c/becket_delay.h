@@ -6,7 +6,7 @@
  * callback is about to run, it runs. So the pointer is a number, looked up in
  * a table of the image: a callback that comes too late finds nothing.
  *
- * Whoever takes a delay out of the table has it: the callback, bk_delay_cancel
+ * A delay belongs to what removes it from the table: the callback, bk_delay_cancel
  * or bk_delays_stop, never two of them. bk_delays_stop returns when no
  * callback runs; after it the image may be unmapped as soon as the host has
  * settled its timers.

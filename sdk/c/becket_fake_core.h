@@ -103,7 +103,7 @@ typedef struct BkFakeHost {
     uint64_t leases_max;      /* open at once; 1024 */
     uint64_t metrics_max;     /* 256 */
     uint64_t state_bytes_max; /* keys and values of one call; 64 KiB */
-    uint64_t refused;         /* answers that nobody waited for, or that were bad */
+    uint64_t refused;         /* answers without a caller, or that were bad */
     BkFakeCall *calls;
     BkFakeLease *leases;
     BkFakeTimer *timers;

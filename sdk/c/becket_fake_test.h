@@ -158,7 +158,7 @@ static inline NrStatus bk_fake_stream_close(BkFakeHost *host, uint64_t sid) {
                : host->vtable.stream_close(host->info->plugin_ctx, sid);
 }
 
-/* Nobody waits any more: the call ends, and the plugin is told. */
+/* The caller leaves: the call ends, and the plugin is notified. */
 static inline NrStatus bk_fake_cancel(BkFakeHost *host, uint64_t sid) {
     pthread_mutex_lock(&host->lock);
     bk_fake_finish(bk_fake_find(host, sid));
@@ -169,7 +169,7 @@ static inline NrStatus bk_fake_cancel(BkFakeHost *host, uint64_t sid) {
 }
 
 /* Takes the next frame; NULL: none there. If one was refused for want of room,
- * the plugin is told that there is room, on this thread. */
+ * the plugin gets stream_room, on this thread. */
 static inline const BkFakeFrame *bk_fake_next(BkFakeHost *host, uint64_t sid) {
     int room = 0;
     pthread_mutex_lock(&host->lock);

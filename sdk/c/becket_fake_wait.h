@@ -8,7 +8,7 @@
  * test waits again until all of them wait. So each step is the same each time.
  *
  * A call is parked only while what it waits for has not come since it looked:
- * whoever changes anything un-parks all, under the lock, and they look again.
+ * each change un-parks all, under the lock, and they look again.
  *
  * There are no channels, and nothing is spawned: those functions refuse.
  */

@@ -75,7 +75,7 @@ typedef struct BkPluginDef {
     NrStatus (*stream_room)(BkPlugin *plugin, uint64_t sid);
     /* The host sends no more; the plugin may still. */
     NrStatus (*stream_close)(BkPlugin *plugin, uint64_t sid);
-    /* Nobody waits for sid any more. */
+    /* sid has no caller any more. */
     NrStatus (*cancel)(BkPlugin *plugin, uint64_t sid);
     NrStatus (*reload_export)(BkPlugin *plugin, NrOwnedBytes *out);
     NrStatus (*reload_import)(BkPlugin *plugin, NrBytes state);
@@ -228,7 +228,7 @@ static inline int bk_slot_is(const BkSlot *slot, int state) {
 }
 
 /* Takes a slot and makes its info; NULL: every slot is LIVE. A plugin without
- * several instances has one slot, and shows it to whoever looks. */
+ * several instances has one slot, which every lookup gets. */
 static inline const NrPluginInfo *bk_slot_offer(BkSlot *slots, uint32_t slots_len,
                                                 uint32_t *turn, const BkPluginDef *def) {
     BkSlot *slot = NULL;

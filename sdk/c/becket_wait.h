@@ -15,7 +15,7 @@
  * The plugin sets BK_PLUGIN_WANTS_COROUTINE and BK_PLUGIN_THREAD_SAFE; an entry
  * that never waits is described with BK_ENTRY_NEVER_WAITS, and is called faster.
  *
- * NR_CANCELLED: nobody waits any more for the call, or the plugin is about to
+ * NR_CANCELLED: the call has no caller any more, or the plugin is about to
  * end. Free what you hold, and return: a handler that waits on and on is given
  * up by the host where it stands. Hold no lock across a wait, and keep nothing
  * of the thread's (errno, thread-local variables) across one.

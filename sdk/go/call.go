@@ -27,7 +27,7 @@ type Call struct {
 	cancel context.CancelCauseFunc
 	stop   context.CancelFunc // of the deadline; nil without one
 	over   bool               // the handler has returned
-	gone   bool               // nobody waits any more
+	gone   bool               // the call has no caller any more
 }
 
 // SID is the host's id of this call.
@@ -200,7 +200,7 @@ func (c *Call) isOver() bool {
 	return C.bk_go_is_cancelled(c.plugin.c, C.uint64_t(c.sid)) != 0
 }
 
-// cancelled is the host's word that nobody waits any more; false if it was known.
+// cancelled ends the call of a caller that left; false if that was known.
 func (c *Call) cancelled() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -29,7 +29,7 @@
 //   - [Plugin.HandleBidirectional]: frames both ways, from a goroutine.
 //
 // A call's [context.Context] carries the host's deadline, and is cancelled when
-// nobody waits for the answer any more. A panic in a handler is recovered,
+// no caller waits for the answer any more. A panic in a handler is recovered,
 // logged with its stack, and answered with [StatusPanic].
 //
 // # What a Go plugin cannot do

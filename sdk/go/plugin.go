@@ -95,7 +95,7 @@ func NewPlugin(name, version string) *Plugin {
 // EntryOption says more about an entry.
 type EntryOption func(*entry)
 
-// Help is one line on what the entry does, for whoever inspects the plugin.
+// Help is one line on what the entry does, shown by tools.
 func Help(text string) EntryOption { return func(e *entry) { e.help = text } }
 
 // Handle adds an entry with one answer. The handler runs in a goroutine of its

@@ -112,7 +112,7 @@ type Response struct {
 // OK is an answer with status Ok.
 func OK(data []byte) Response { return Response{Data: data} }
 
-// Fail is an answer with another status, and a text for whoever called.
+// Fail is an answer with another status, and a text for the caller.
 func Fail(status Status, message string) Response {
 	return Response{Status: status, Data: []byte(message)}
 }

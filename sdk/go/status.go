@@ -38,7 +38,7 @@ func (s Status) String() string {
 var (
 	// ErrBackpressure: the host's queue or quota is full; nothing was taken.
 	ErrBackpressure = errors.New("becket: the host's queue is full")
-	// ErrClosed: nobody waits for this call or stream any more.
+	// ErrClosed: the call or stream has no caller any more.
 	ErrClosed = errors.New("becket: the call is over")
 	// ErrTooLong: longer than the host takes. A frame was not sent, and its
 	// stream goes on; an answer or a last frame ended its call with Invalid.

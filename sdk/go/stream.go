@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 )
 
-// Bounds of one stream's incoming queue. At either, the host is told
+// Bounds of one stream's incoming queue. At either, the host gets
 // Backpressure, keeps the frame, and offers it again when there is room.
 const (
 	streamFramesMax = 64
@@ -42,7 +42,7 @@ type Stream struct {
 	inMu    sync.Mutex  // guards sending to in, and what follows
 	closed  bool        // the host sends no more
 	roomMu  sync.Mutex
-	room    chan struct{} // closed when the host has room again; nil: nobody waits
+	room    chan struct{} // closed when the stream is writable again; nil: no send waits
 }
 
 // Send sends one frame. When the host's queue is full it waits until the host

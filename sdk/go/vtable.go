@@ -240,7 +240,7 @@ func (p *Plugin) serve(e *entry, s *Stream) {
 }
 
 // recoverInto turns a panic of the deferring function into its status. A
-// handler that left by runtime.Goexit cannot be told here: it ends the thread.
+// handler that left by runtime.Goexit cannot be recovered here: it ends the thread.
 func (p *Plugin) recoverInto(status *C.NrStatus, where string) {
 	if v := recover(); v != nil {
 		p.logPanic(where, v)

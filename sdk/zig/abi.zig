@@ -42,7 +42,7 @@ pub const Status = enum(u32) {
     backpressure = 6,
     /// What was waited for did not come in time.
     timeout = 7,
-    /// A wait for a call that nobody waits for any more.
+    /// A wait for a call that has no caller any more.
     cancelled = 8,
     /// Nothing more comes.
     closed = 9,

@@ -44,7 +44,7 @@ pub fn hasExtras() bool {
     return api.struct_size != 0;
 }
 
-/// Answers call `sid`, or sends one frame of stream `sid`. The bytes are copied. `.invalid`: nobody
+/// Answers call `sid`, or sends one frame of stream `sid`. The bytes are copied. `.invalid`: no caller
 /// waits (`isCancelled`), or they are longer than the host takes; then the call is still open.
 pub fn send(sid: u64, status: abi.Status, data: []const u8) abi.Status {
     if (api.send) |f| return f(ctx, sid, status, .from(data));
@@ -137,7 +137,7 @@ pub fn stateGet(allocator: std.mem.Allocator, sid: u64, key: []const u8) StateEr
     }
 }
 
-/// True if nobody waits for `sid` any more.
+/// True if `sid` has no caller any more.
 pub fn isCancelled(sid: u64) bool {
     const f = api.is_cancelled orelse return false;
     return f(ctx, sid) != 0;

@@ -43,7 +43,7 @@ pub const Call = struct {
         return null;
     }
 
-    /// The answer, with status Ok. That nobody waits any more is no error of the handler. One that
+    /// The answer, with status Ok. That the caller has left is no error of the handler. One that
     /// is longer than the host takes becomes Invalid, without bytes.
     pub fn answer(self: Call, data: []const u8) void {
         _ = host.end(self.sid, .ok, data);
@@ -53,7 +53,7 @@ pub const Call = struct {
         _ = host.end(self.sid, status, message);
     }
     /// A frame of a stream. `error.Backpressure`: no room; `stream_room` says when. `error.Invalid`:
-    /// longer than the host takes, and the stream goes on without it. `error.Cancelled`: nobody
+    /// longer than the host takes, and the stream goes on without it. `error.Cancelled`: no caller
     /// reads any more.
     pub fn send(self: Call, frame: []const u8) Error!void {
         const sent = host.send(self.sid, .ok, frame);
@@ -61,7 +61,7 @@ pub const Call = struct {
         return check(sent, over);
     }
     /// Ends a stream well, with a last frame. `error.Invalid`: that was longer than the host takes,
-    /// and the stream ended with Invalid. `error.Cancelled`: nobody reads any more.
+    /// and the stream ended with Invalid. `error.Cancelled`: no caller reads any more.
     pub fn end(self: Call, last: []const u8) Error!void {
         // A stream that this ends is over afterwards: so ask before.
         const over = host.isCancelled(self.sid);
@@ -114,7 +114,7 @@ pub const Description = struct {
     stream_room: ?*const fn (sid: u64) Error!void = null,
     /// The host sends no more.
     stream_close: ?*const fn (sid: u64) Error!void = null,
-    /// Nobody waits for `sid` any more.
+    /// `sid` has no caller any more.
     cancel: ?*const fn (sid: u64) Error!void = null,
     /// State for the next version, allocated with `std.heap.c_allocator`; freed by the SDK.
     reload_export: ?*const fn () Error![]u8 = null,
@@ -281,7 +281,7 @@ const testing = @import("testing.zig");
 const limit = 8;
 const long = "nine byte";
 
-/// What the handler of `frames` was told.
+/// What the sends of `frames` returned.
 var said: [6]Error!void = undefined;
 
 const wordy = Plugin(.{
@@ -332,7 +332,7 @@ test "what is longer than the host takes ends its call, but for a frame" {
     try std.testing.expectEqual(.invalid, host.end(later, .ok, long));
     try fake.expectFrame(later, .invalid, "");
     try std.testing.expectEqual(7, fake.refused);
-    // One that nobody waits for is refused once.
+    // One without a caller is refused once.
     try std.testing.expectEqual(.invalid, host.end(later, .ok, "late"));
     try std.testing.expectEqual(8, fake.refused);
 }

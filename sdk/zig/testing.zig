@@ -30,7 +30,7 @@ pub const FakeHost = struct {
     frames_max: usize = 1024,
     /// A longer answer or frame is refused, and leaves its call open.
     payload_bytes_max: usize = 64 << 20,
-    /// Answers to calls that nobody waited for, or that were too long.
+    /// Answers to calls without a caller, or that were too long.
     refused: usize = 0,
 
     const FakeCall = struct {
@@ -91,7 +91,7 @@ pub const FakeHost = struct {
     }
 
     /// The next frame of a call, or the answer; `null`: none yet. If a frame was refused for want of
-    /// room, the plugin is told that there is room, on this thread.
+    /// room, the plugin gets `stream_room`, on this thread.
     pub fn next(self: *FakeHost, sid: u64) ?Frame {
         const frame, const room = self.take(sid) orelse return null;
         if (room) if (self.info.vtable.stream_room) |f| {

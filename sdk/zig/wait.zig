@@ -9,7 +9,7 @@
 //!         try call.end("");
 //!     }
 //!
-//! `error.Cancelled`: nobody waits any more for the call, or the plugin is about to end; let it pass.
+//! `error.Cancelled`: the call has no caller any more, or the plugin is about to end; let it pass.
 //! A handler that waits on and on is given up by the host where it stands. Hold no lock across a
 //! wait, and keep nothing of the thread's (a `threadlocal`) across one.
 //!

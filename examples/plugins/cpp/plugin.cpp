@@ -71,7 +71,7 @@ public:
                 return;
             }
             if (sent != NR_OK) {
-                throw becket::Error(sent, "nobody reads");
+                throw becket::Error(sent, "no caller reads");
             }
         }
         stream.end();

@@ -140,7 +140,7 @@ fn state(call: becket.Call) becket.Error!void {
 
 // -- slow ---------------------------------------------------------------------------------------
 
-/// The timer that will answer, by call. Whoever takes a call out answers it, or leaves it be.
+/// The timer that will answer, by call. What removes a call from it answers it, or leaves it be.
 var timers: becket.Table(u64, calls_max) = .{};
 
 fn slow(call: becket.Call) becket.Error!void {

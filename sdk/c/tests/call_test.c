@@ -133,7 +133,7 @@ static void too_long_answers(BkFakeHost *host) {
     BK_CHECK(bk_text_end(&text, &plugin, sid, NR_OK) == NR_INVALID);
     BK_CHECK_FRAME(host, sid, NR_INVALID, "");
     BK_CHECK(host->refused == before + 6);
-    /* One that nobody waits for is refused once. */
+    /* One without a caller is refused once. */
     BK_CHECK(bk_end(&plugin, sid, NR_OK, bk_text("late")) == NR_INVALID);
     BK_CHECK(host->refused == before + 7);
 }

@@ -7,7 +7,7 @@
 //   Stream      many frames out
 //   Session     a conversation: a Stream, and what the host sends
 //
-// Responder and Stream answer for the author who forgets: destroyed without a
+// Responder and Stream answer for a handler that forgets: destroyed without a
 // last answer they send NR_ERR, unless the call is over or an exception is on
 // its way (then the boundary says what happened).
 //
@@ -132,8 +132,8 @@ public:
     const Host& host() const noexcept { return host_; }
     bool is_cancelled() const { return host_.is_cancelled(sid_); }
 
-    // NR_INVALID: nobody waits any more, or the answer is longer than the host
-    // takes; then the caller was told NR_INVALID.
+    // NR_INVALID: no caller waits any more, or the answer is longer than the host
+    // accepts; then the caller got NR_INVALID.
     Status answer(Response response) && {
         open_ = false;
         return std::move(response).send(host_, sid_);
@@ -218,7 +218,7 @@ public:
     }
 
     // False: no such session. It is destroyed outside the lock, here or, if it
-    // is at work or being made, by whoever is there.
+    // is at work or being made, by the thread that is there.
     bool take(std::uint64_t sid) {
         std::shared_ptr<Session> last;
         std::lock_guard lock(mutex_);
@@ -279,7 +279,7 @@ public:
     bool is_cancelled() const { return host_.is_cancelled(sid_); }
 
     // NR_BACKPRESSURE: the queue is full, the frame was not taken; on_room follows.
-    // NR_INVALID: nobody reads any more (is_cancelled), or the frame is longer than
+    // NR_INVALID: no caller reads any more (is_cancelled), or the frame is longer than
     // the host takes; then the stream goes on without it.
     Status send(std::string_view frame) const { return host_.send(sid_, NR_OK, frame); }
 
@@ -294,7 +294,7 @@ public:
         return host_.send_wait(sid_, NR_OK, frame, timeout_ms);
     }
 
-    // The last frame: always finds room. NR_INVALID: nobody reads any more, or it is
+    // The last frame: always finds room. NR_INVALID: no caller reads any more, or it is
     // longer than the host takes; then the stream ended with NR_INVALID. Destroys the
     // Session unless the caller is one of its functions.
     Status end(std::string_view frame = {}) { return finish(NR_STREAM_END, frame); }

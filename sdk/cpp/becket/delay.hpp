@@ -6,7 +6,7 @@
 // callback is about to run, it runs. So the pointer is a number, looked up in
 // a table of the image: a callback that comes too late finds nothing.
 //
-// Whoever takes a delay out of the table has it: the callback, cancel or the
+// A delay belongs to what removes it from the table: the callback, cancel or the
 // destructor, never two of them. The destructor returns when no callback runs.
 //
 // The table is made with the first delay and gone with the last, so nothing is

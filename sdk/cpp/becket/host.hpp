@@ -166,7 +166,7 @@ public:
 
     // Answers.
 
-    // NR_INVALID: nobody waits any more (is_cancelled), or the body is longer than
+    // NR_INVALID: no caller waits any more (is_cancelled), or the body is longer than
     // the host takes; then the call is still open.
     Status send(std::uint64_t sid, Status status, std::string_view body) const {
         if (BK_HAS(api_, send)) {
@@ -229,7 +229,7 @@ public:
         return BK_HAS(api_, stream_ready) ? api_->stream_ready(ctx_, sid) : NR_UNSUPPORTED;
     }
 
-    // Nobody waits for sid any more; false also if the host cannot tell.
+    // sid has no caller any more; false also on a host without this function.
     bool is_cancelled(std::uint64_t sid) const {
         return BK_HAS(api_, is_cancelled) && api_->is_cancelled(ctx_, sid) != 0;
     }

@@ -10,7 +10,7 @@
 //       }
 //   };
 //   constexpr becket::Entry entries[] = {
-//       becket::unary<&Greeter::hello>("hello", "greets whoever is in the payload"),
+//       becket::unary<&Greeter::hello>("hello", "greets the name in the payload"),
 //   };
 //   BECKET_PLUGIN(Greeter, entries, becket::Identity{"greeter", "1.0.0", becket::thread_safe})
 //
@@ -69,7 +69,7 @@ public:
     Plugin& operator=(const Plugin&) = delete;
     virtual ~Plugin() = default;
 
-    // Nobody waits any more for sid, which is no session. False: unknown here.
+    // sid, which is no session, has no caller any more. False: unknown here.
     virtual bool cancel(std::uint64_t /*sid*/) { return false; }
 
     // A frame to sid, which is no session, was refused with NR_BACKPRESSURE; now
@@ -412,7 +412,7 @@ inline constexpr NrPluginVTable vtable = {
     vt_reload_import, vt_stream_room,
 };
 
-// A free slot, else one that nobody started; null: all are LIVE.
+// A free slot, else one that was not started; null: all are LIVE.
 inline Slot* claim(Slot* slots, std::uint32_t slots_len, std::uint32_t first) {
     for (std::uint32_t i = 0; i < slots_len; i++) {
         Slot& slot = slots[(first + i) % slots_len];
@@ -440,7 +440,7 @@ const NrPluginInfo* offer(const Entry* entries, std::size_t entries_len,
 
     bool multi = (identity.flags & BK_PLUGIN_MULTI_INSTANCE) != 0;
     if (!multi && slots[0].state == Slot::live) {
-        return &slots[0].info;  // shown to whoever looks
+        return &slots[0].info;  // every lookup gets it
     }
     Slot* slot = claim(slots, multi ? instances_max : 1, turn++);
     if (slot == nullptr) {

@@ -7,7 +7,7 @@
 //   Channel    messages between handlers
 //
 // Entries made with becket::coroutine and becket::dialogue run so. Where a wait
-// fails it throws Error: NR_CANCELLED when nobody waits any more for the call, or
+// fails it throws Error: NR_CANCELLED when the call has no caller any more, or
 // the plugin is about to end. Let it pass: the stack is unwound, and the call
 // ends. A handler that goes on waiting all the same is given up by the host where
 // it stands, and no destructor runs.
@@ -158,7 +158,7 @@ private:
     bool ended_ = false;
 };
 
-// Byte messages between handlers, who share it; destroying it closes it.
+// Byte messages between handlers that share it; destroying it closes it.
 class Channel {
 public:
     // With capacity 0 each send waits for its receiver.

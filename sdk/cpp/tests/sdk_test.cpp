@@ -45,7 +45,7 @@ public:
     void too_big_later(const becket::Request& request, becket::Responder responder) {
         BK_CHECK(std::move(responder).answer(too_big(request)) == NR_INVALID);
     }
-    // A frame is told and left out; a last one ends the stream.
+    // Such a frame is refused and left out; a last one ends the stream.
     void too_big_frames(const becket::Request&, becket::Stream stream) {
         huge.assign(BK_FAKE_PAYLOAD_BYTES_MAX + 1, 'x');
         BK_CHECK(stream.send(huge) == NR_INVALID && !stream.is_cancelled());

@@ -147,12 +147,12 @@ type Stream struct {
 	sid    uint64
 	unary  bool
 	ready  chan struct{} // one token: stream_ready was said since it was last taken
-	done   chan struct{} // closed when nobody waits any more
+	done   chan struct{} // closed when the caller has left
 	frames chan Frame    // one place more than framesMax, for the terminal frame
 
 	mu        sync.Mutex // guards sending to frames, and what follows
 	over      bool
-	full      bool // a frame was refused since the plugin was last told of room
+	full      bool // a frame was refused since the last stream_room
 	cancelled bool
 	state     map[string][]byte
 	began     time.Time
@@ -233,7 +233,7 @@ func (s *Stream) Close() becket.Status {
 	return becket.Status(C.bk_fake_stream_close(s.host.info, C.uint64_t(s.sid)))
 }
 
-// Cancel says that nobody waits any more.
+// Cancel ends the call as a caller that leaves.
 func (s *Stream) Cancel() becket.Status {
 	s.mu.Lock()
 	if !s.cancelled {
@@ -263,7 +263,7 @@ func (h *Host) Metric(name string) (value float64, ok bool) {
 	return 0, false
 }
 
-// Refused counts the answers to calls that nobody waited for, or that were too
+// Refused counts the answers to calls without a caller, or that were too
 // long.
 func (h *Host) Refused() int {
 	h.mu.Lock()

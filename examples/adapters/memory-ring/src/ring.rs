@@ -14,7 +14,7 @@
 //! 1. `credits + slots in use + owed = window`: nothing grows beyond the window.
 //! 2. What was pushed first is popped first.
 //! 3. Credits are owed for at most a batch, and not at all once the ring is empty: a producer never
-//!    waits for a credit that nobody is going to grant.
+//!    waits for a credit that is never granted.
 
 use std::collections::VecDeque;
 
@@ -37,7 +37,7 @@ pub(crate) enum Refused {
     Closed,
 }
 
-/// What came of a push or a pop, for who wakes others.
+/// What came of a push or a pop, for waking others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Left {
     /// Somebody may push.

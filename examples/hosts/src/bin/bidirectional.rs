@@ -30,7 +30,7 @@ async fn talk(plugin: &Plugin) -> Result<(), Box<dyn Error>> {
     let to_plugin = chat.sender();
 
     // Both queues are bounded: `send` waits while the plugin's is full, and the plugin waits while
-    // nobody reads. So the two directions run side by side, never one after the other.
+    // no side reads. So the two directions run side by side, never one after the other.
     let sending = async {
         for number in 1..=MESSAGES {
             to_plugin.send(format!("message {number}").as_bytes()).await?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Values that travel with a request inside the host and never reach the plugin.
 //!
-//! Each stage of a host leaves what it found out for the stages behind it, by type: who is asking,
+//! Each stage of a host leaves what it found out for the stages behind it, by type: the principal,
 //! when the request came. The plugin sees method, path, query, headers and body, and nothing else.
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
 }
 
 // ANCHOR: stages
-/// Who asks, as the first stage found out.
+/// The principal, as the first stage found out.
 #[derive(Debug, Clone)]
 struct Principal(&'static str);
 
@@ -34,7 +34,7 @@ fn authenticate(mut request: Request) -> Result<Request, &'static str> {
     Ok(request)
 }
 
-/// Last stage: calls the plugin, and says who asked for what.
+/// Last stage: calls the plugin, and prints the principal with the answer.
 async fn audited(plugin: &Plugin, request: &Request) -> Result<Response, Box<dyn Error>> {
     let who = request.extensions.get::<Principal>().map_or("nobody", |principal| principal.0);
     let answer = plugin.call("unary", request).await?;
