@@ -185,7 +185,7 @@ impl CallHandle {
         if error == SendError::Closed && !self.is_cancelled() { SendError::TooLong } else { error }
     }
 
-    /// True if nobody waits for the answer any more.
+    /// Whether the answer has no caller any more.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.host.is_cancelled(self.sid)

@@ -59,7 +59,7 @@ impl Host {
     }
 }
 
-/// A channel of byte messages within the plugin: any number of senders and receivers, who share it
+/// A channel of byte messages within the plugin: any number of senders and receivers, which share it
 /// (in an `Arc`). Dropping it closes it.
 pub struct Channel {
     host: Host,

@@ -112,7 +112,7 @@ impl Dialogue {
     }
 }
 
-/// As for a call that is answered at once, but a failure that nobody hears is not sent.
+/// As for a call that is answered at once, but a failure without a caller is not sent.
 pub(crate) fn settle_failure(handle: CallHandle, failure: &Failure, over: bool) -> NrStatus {
     if over || handle.is_cancelled() {
         return NrStatus::Cancelled;

@@ -86,8 +86,8 @@ pub enum SendError {
     /// for room.
     #[error("the stream's queue is full")]
     Full,
-    /// Nobody reads any more: the call ended, was cancelled, or its deadline passed.
-    #[error("nobody waits for this call any more")]
+    /// No caller reads any more: the call ended, was cancelled, or its deadline passed.
+    #[error("the call has no caller any more")]
     Closed,
     /// It is longer than the host takes; nothing of it was taken. A stream goes on after a frame
     /// like that; an answer or a last frame like that ended its call with status `Invalid`.
@@ -127,7 +127,7 @@ pub enum TalkError {
     /// The message was not taken, since an answer to it found the queue full. The host keeps it
     /// and offers it again when there is room.
     NotTaken,
-    /// Nobody reads any more; the conversation is forgotten.
+    /// No caller reads any more; the conversation is forgotten.
     Closed,
     /// The stream ends with this.
     Failed(Failure),

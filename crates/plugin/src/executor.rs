@@ -14,7 +14,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Whoever removes a task from the table has its call: the future that ends answers it only if
+//! 1. What removes a task from the table owns its call: the future that ends answers it only if
 //!    it finds itself there, and a cancelled one does not.
 //! 2. A cancelled future is dropped before `cancel` returns, or, if it is being polled, by the thread
 //!    that polls it, right after.

@@ -14,7 +14,7 @@
 //! # Invariants
 //!
 //! 1. A slot is never freed: its address stays valid for late calls.
-//! 2. `info` is written only while the slot is handed out, under the lock of `Slots`, when nobody
+//! 2. `info` is written only while the slot is handed out, under the lock of `Slots`, when no thread
 //!    has its address yet (or any more, after `shutdown`).
 //! 3. `live` is `NULL` before `init` and after `shutdown`; every function answers `Invalid` then.
 //!
@@ -64,7 +64,7 @@ impl<P: Plugin> Live<P> {
         Ok(Self { host, plugin, streams, executor })
     }
 
-    /// The order matters: first whoever could start something new.
+    /// The order matters: first what could start something new.
     pub(crate) fn stop(self) {
         self.plugin.stop();
         if let Some(executor) = &self.executor {
@@ -144,7 +144,7 @@ impl<P: Plugin> Slots<P> {
         }
     }
 
-    /// The info of an instance that is nobody's yet.
+    /// The info of an instance that is not handed out yet.
     pub fn hand_out(&'static self) -> *const NrPluginInfo {
         guard(
             "nylon_ring_get_plugin_v1",

@@ -13,7 +13,7 @@ use crate::owned::OwnedBytes;
 /// The right to answer a call after its handler returned.
 ///
 /// Dropped unanswered, it answers `Err`, or `Panic` while its thread panics: a caller never waits
-/// for an answer that nobody will give. If the call was cancelled meanwhile, nothing is sent.
+/// for an answer that never comes. If the call was cancelled meanwhile, nothing is sent.
 #[derive(Debug)]
 pub struct Later {
     handle: CallHandle,
@@ -28,8 +28,8 @@ impl Later {
     /// Answers with status `Ok`.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if nobody waits any more; [`SendError::TooLong`] if the host takes no
-    /// answer so long: the caller was told `Invalid` instead.
+    /// [`SendError::Closed`] if no caller waits any more; [`SendError::TooLong`] if the answer is
+    /// longer than the host accepts: the caller got `Invalid` instead.
     pub fn answer(self, body: &[u8]) -> Result<(), SendError> {
         self.answer_status(NrStatus::Ok, body)
     }
@@ -76,7 +76,7 @@ impl Drop for Later {
     }
 }
 
-/// What the caller is told when the right to answer is lost.
+/// What the caller gets when the right to answer is lost.
 pub(crate) fn dropped() -> (NrStatus, &'static [u8]) {
     if std::thread::panicking() {
         (NrStatus::Panic, b"the plugin panicked")

@@ -55,7 +55,7 @@ impl LeaseWriter {
             return false;
         }
         // SAFETY: the lease is ours, and `len + bytes.len() <= cap`; `bytes` cannot overlap it,
-        // since nobody else can borrow the lease's memory.
+        // since the lease's memory has no other borrower.
         unsafe {
             ptr::copy_nonoverlapping(bytes.as_ptr(), self.lease.ptr.add(self.len), bytes.len());
         }

@@ -14,7 +14,7 @@ pub enum Level {
     Warn = BK_LOG_WARN,
     /// Something worth knowing happened.
     Info = BK_LOG_INFO,
-    /// For whoever debugs the plugin.
+    /// For debugging the plugin.
     Debug = BK_LOG_DEBUG,
     /// Everything.
     Trace = BK_LOG_TRACE,

@@ -10,7 +10,7 @@
 //! # Safety
 //!
 //! An `OwnedBytes` is the one owner of what it points to, from its making until `into_raw` gives it
-//! away. Whoever then holds the raw form calls `release` exactly once: the host, or
+//! away. The owner of the raw form calls `release` exactly once: the host, or
 //! [`OwnedBytes::from_raw`]'s drop if the host said `Backpressure`.
 
 use std::ffi::c_void;
@@ -28,7 +28,7 @@ pub struct OwnedBytes {
 
 // SAFETY: it is the one owner of bytes whose owner is `Send` (`Vec<u8>`, static, or `T: Send`).
 unsafe impl Send for OwnedBytes {}
-// SAFETY: `&OwnedBytes` only reads the bytes, which nobody writes.
+// SAFETY: `&OwnedBytes` only reads the bytes, which are never written.
 unsafe impl Sync for OwnedBytes {}
 
 impl OwnedBytes {

@@ -67,7 +67,7 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// The end. Threads that the plugin started itself end here, before it returns.
     fn stop(&self) {}
 
-    /// Nobody waits for a call any more that is answered through a [`crate::Later`]. Streams learn
+    /// A call has no caller any more that is answered through a [`crate::Later`]. Streams learn
     /// of it through their sink or conversation, and futures are dropped.
     fn cancelled(&self, _sid: u64) {}
 

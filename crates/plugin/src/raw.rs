@@ -308,7 +308,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Nobody attached yet.
+    /// Not attached yet.
     #[must_use]
     pub const fn new() -> Self {
         Self { ctx: AtomicPtr::new(ptr::null_mut()), api: AtomicPtr::new(ptr::null_mut()) }

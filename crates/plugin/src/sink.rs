@@ -40,7 +40,7 @@ impl StreamSink {
     /// # Errors
     /// [`SendError::Full`]: not taken, since the stream's queue is full. [`SendError::TooLong`]: not
     /// taken, since the host takes no frame so long; the stream goes on without it.
-    /// [`SendError::Closed`]: nobody reads any more.
+    /// [`SendError::Closed`]: no caller reads any more.
     pub fn send(&self, frame: &[u8]) -> Result<(), SendError> {
         self.open()?;
         self.outcome(self.host().send(self.sid(), NrStatus::Ok, frame))
@@ -90,7 +90,7 @@ impl StreamSink {
         self.host().stream_ready(self.sid());
     }
 
-    /// True once the stream has ended: nobody reads, or it was cancelled.
+    /// True once the stream has ended: no caller reads, or it was cancelled.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.cell.is_ended() || self.is_cancelled()
@@ -105,7 +105,7 @@ impl StreamSink {
     ///
     /// # Errors
     /// [`SendError::TooLong`]: the host takes no frame so long, and the stream ended with `Invalid`.
-    /// [`SendError::Closed`]: nobody reads any more.
+    /// [`SendError::Closed`]: no caller reads any more.
     pub fn finish_with(self, body: &[u8]) -> Result<(), SendError> {
         self.terminate(NrStatus::StreamEnd, body)
     }

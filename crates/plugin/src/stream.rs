@@ -4,7 +4,7 @@
 //! # Invariants
 //!
 //! 1. A stream ends once. The cell's state becomes `FINISHED` or `CANCELLED` before the terminal
-//!    frame is sent; whoever makes that step sends the frame, and nothing follows.
+//!    frame is sent; the thread that makes that step sends the frame, and nothing follows.
 //! 2. A cell is in the table from the opening of its stream until its end; the table is bounded.
 //! 3. A conversation runs under its cell's lock: its methods never overlap. A cancellation that
 //!    arrives during one is carried out by that one's thread, right after it.
@@ -13,7 +13,7 @@
 //! 5. The host says once for each time that a queue refused a frame that there is room again
 //!    ([`Streams::room`]). That wakes every future that waits to send, and asks the host for the
 //!    message that `on_data` did not take. See [`Room`] for why neither is missed.
-//! 6. A stream that the host no longer knows (`Invalid` for a frame, and nobody waits) is cancelled.
+//! 6. A stream that the host no longer knows (`Invalid` for a frame, and no caller) is cancelled.
 //!    If its conversation is not at work, a timer of the host lets go of it: the sender may hold a
 //!    lock that `on_cancel` takes.
 //! 7. The host may react to the first frame before the handler that opens the stream has returned,
@@ -24,7 +24,7 @@
 //!                 ┌──────────── sink dropped ───▶ ORPHANED ──┐
 //!   OPENING ──────┤                                          ├─ handler ends ─▶ FINISHED
 //!                 └─ handler ends ─▶ OPEN ── finish, drop ───┘
-//!   any of these ── cancel, or the host says that nobody reads ──▶ CANCELLED
+//!   any of these ── cancel, or the host says: no reader ───────▶ CANCELLED
 //! ```
 #![forbid(unsafe_code)]
 
@@ -63,7 +63,7 @@ pub trait Conversation: Send + 'static {
     /// stream with `Err`.
     fn on_close(self: Box<Self>);
 
-    /// Nobody reads any more. Frames sent from here on go nowhere.
+    /// No caller reads any more. Frames sent from here on go nowhere.
     fn on_cancel(self: Box<Self>) {}
 }
 
@@ -221,7 +221,7 @@ impl Streams {
         if !cell.end(CANCELLED) {
             return;
         }
-        // Whoever holds the lock, or opens it, works there, and lets go of an ended stream when it is done.
+        // The thread that holds the lock, or opens it, works there, and frees an ended stream when done.
         let Some(talk) = cell.talk.try_lock() else { return };
         match *talk {
             Talk::Opening(_) => return,
@@ -237,7 +237,7 @@ impl Streams {
             streams.remove(sid, &cell);
             cell.release();
         });
-        // With no timer free, the stream is let go when the host says that nobody reads.
+        // With no timer free, the stream is freed when the host finds no reader.
         if let Ok(timer) = timer {
             timer.detach();
         }
@@ -316,7 +316,7 @@ impl Cell {
         self.release();
     }
 
-    /// Lets go of the conversation of an ended stream, and tells it if nobody reads: now or, if it
+    /// Lets go of the conversation of an ended stream, and notifies it if there is no reader: now or, if it
     /// is at work, by the thread it works on (invariant 3).
     fn release(&self) {
         let conversation = self.talk.try_lock().and_then(|mut talk| talk.take());

@@ -9,7 +9,7 @@
 //! # Safety
 //!
 //! `pthread_create` gives the box with the body away; it comes back once, in `run`, or here when no
-//! thread was made. A [`Thread`] is joined once: by whoever consumes it.
+//! thread was made. A [`Thread`] is joined once: by the call that consumes it.
 
 use std::ffi::{CString, c_void};
 use std::io;

@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //!
-//! 1. Whoever removes a timer from the list has it: the one that fires runs the closure, the one
+//! 1. What removes a timer from the list owns it: the one that fires runs the closure, the one
 //!    that cancels drops it. So a cancelled closure never runs.
 //! 2. The list is locked while `timer_start` runs, so a timer in the list has its id.
 //! 3. When [`Timers::close`] returns, no closure runs and none will.
@@ -14,7 +14,7 @@
 //! # Safety
 //!
 //! `timer_start` gives one reference to the cell away. It comes back once: in `fired`, or to the
-//! canceller that the host told `Ok` ("the timer will never run").
+//! canceller that got `Ok` ("the timer will never run").
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;

@@ -5,7 +5,7 @@
 //! waits on a thread that the plugin has started itself. On a thread of the host, that is in every
 //! other handler, nothing may wait: it is [`WaitError::Unsupported`].
 //!
-//! A wait is [`WaitError::Cancelled`] when nobody waits any more for the call that the handler
+//! A wait is [`WaitError::Cancelled`] when the call has no caller any more that the handler
 //! serves, or the plugin is about to end. The handler should return then (`?` does): one that waits
 //! on and on is given up by the host with all that it holds.
 //!
@@ -30,8 +30,8 @@ pub enum WaitError {
     /// It did not come in time.
     #[error("it did not come in time")]
     Timeout,
-    /// Nobody waits for this call any more, or the plugin is about to end.
-    #[error("nobody waits for this call any more")]
+    /// The call has no caller any more, or the plugin is about to end.
+    #[error("the call has no caller any more")]
     Cancelled,
     /// The other side has closed.
     #[error("the other side has closed")]

@@ -231,7 +231,7 @@ pub(super) struct CallBook {
     pub(super) refused: bool,
     pub(super) cancelled: bool,
     /// The plugin's `cancel` has returned.
-    pub(super) told: bool,
+    pub(super) is_notified: bool,
     pub(super) ended: Option<NrStatus>,
     pub(super) frames: VecDeque<Frame>,
     pub(super) state: HashMap<String, Vec<u8>>,
@@ -285,13 +285,13 @@ impl Inner {
     pub(super) fn open(&self, is_stream: bool) -> u64 {
         let mut book = self.book.lock();
         book.opened += 1;
-        // Odd, so that no two are equal; spread out, so that nobody counts on their order.
+        // Odd, so that no two are equal; spread out, so that no test relies on their order.
         let sid = book.opened.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let call = CallBook {
             is_stream,
             refused: false,
             cancelled: false,
-            told: false,
+            is_notified: false,
             ended: None,
             frames: VecDeque::new(),
             state: HashMap::new(),
@@ -328,7 +328,7 @@ impl Inner {
             (None, _) => Err(Violation::UnknownSid { sid }),
             (Some(_), None) => Err(Violation::BadPayload { sid }),
             (Some(call), Some(_)) if call.refused => Err(Violation::AfterRefusal { sid }),
-            (Some(call), Some(_)) if call.told => Err(Violation::AfterCancel { sid }),
+            (Some(call), Some(_)) if call.is_notified => Err(Violation::AfterCancel { sid }),
             (Some(call), Some(_)) if call.cancelled => return NrStatus::Invalid,
             (Some(call), Some(_)) if call.ended.is_some() => Err(Violation::AfterEnd { sid }),
             (Some(call), Some(body)) => {
@@ -357,7 +357,7 @@ impl Inner {
         answer
     }
 
-    /// Takes the next frame of a call, and whether its plugin is to be told of room.
+    /// Takes the next frame of a call, and whether its plugin is to get `stream_room`.
     pub(super) fn take_frame(call: &mut CallBook) -> Option<(Frame, bool)> {
         let frame = call.frames.pop_front()?;
         let room = std::mem::take(&mut call.was_full) && call.ended.is_none() && !call.cancelled;
@@ -386,9 +386,9 @@ impl Inner {
         self.step();
     }
 
-    pub(super) fn told(&self, sid: u64) {
+    pub(super) fn notified(&self, sid: u64) {
         if let Some(call) = self.book.lock().calls.get_mut(&sid) {
-            call.told = true;
+            call.is_notified = true;
         }
     }
 

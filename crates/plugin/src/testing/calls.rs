@@ -124,7 +124,7 @@ impl<'h> TestCall<'h> {
         Some(Answer { status: frame.status, body: frame.body, refused: false })
     }
 
-    /// Tells the plugin that nobody waits any more; gives what it returned.
+    /// Cancels the call; returns what the plugin returned.
     pub fn cancel(self) -> NrStatus {
         self.host.cancel(self.sid)
     }
@@ -163,7 +163,7 @@ impl<'h> TestStream<'h> {
 
     /// Waits for the next frame. `None` after the terminal one, or if there will be none.
     ///
-    /// If a frame was refused since the queue was last full, the plugin is told that there is room.
+    /// If a frame was refused since the queue was last full, the plugin gets `stream_room`.
     ///
     /// # Panics
     /// If none has come after ten seconds.
@@ -250,12 +250,12 @@ impl<'h> TestStream<'h> {
         self.host.stream_close(self.sid)
     }
 
-    /// Nobody reads any more, and the plugin has not been told yet: a frame is answered `Invalid`.
+    /// No caller reads any more, and the plugin was not notified yet: a frame is answered `Invalid`.
     pub fn forget(&self) {
         self.host.inner.cancel(self.sid);
     }
 
-    /// Tells the plugin that nobody reads any more.
+    /// Notifies the plugin that no caller reads any more.
     pub fn cancel(&self) -> NrStatus {
         self.host.cancel(self.sid)
     }

@@ -308,7 +308,7 @@ impl FakeHost {
         TestStream::new(self, sid, returned)
     }
 
-    /// A stream by its id, also while the handler that opens it is at work: its reader, who may react
+    /// A stream by its id, also while the handler that opens it is at work: its reader, which may react
     /// to a frame before the plugin's send has returned.
     pub const fn reader(&self, sid: u64) -> TestStream<'_> {
         TestStream::new(self, sid, NrStatus::Ok)
@@ -506,7 +506,7 @@ impl FakeHost {
         let Some(cancel) = self.table.cancel else { return NrStatus::Unsupported };
         // SAFETY: the ABI's `cancel`.
         let status = self.enter(|| unsafe { cancel(self.plugin_ctx, sid) });
-        self.inner.told(sid);
+        self.inner.notified(sid);
         status
     }
 }

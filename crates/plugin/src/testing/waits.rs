@@ -8,9 +8,9 @@
 //!
 //! # Invariants
 //!
-//! 1. A task is `parked` only if what it waits for has not come since it looked last: whoever changes
+//! 1. A task is `parked` only if what it waits for has not come since it looked last: what changes
 //!    anything un-parks all, under the lock, and they look again.
-//! 2. Who parks wakes the test once for it: a task that wakes for nothing stays parked.
+//! 2. A park wakes the test once: a task that wakes for nothing stays parked.
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
@@ -384,7 +384,7 @@ pub(super) unsafe extern "C" fn channel_send(
         && let Some(channel) = host.book.lock().tasks.channels.get_mut(&channel)
         && channel.taken < number
     {
-        // Nobody took it: the last one, since a rendezvous holds one at a time.
+        // It is undelivered: the last one, since a rendezvous holds one at a time.
         channel.messages.clear();
         channel.sent -= 1;
     }

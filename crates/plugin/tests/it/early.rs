@@ -10,7 +10,7 @@ use becket_plugin::{
 };
 use parking_lot::Mutex;
 
-/// Its handler sends, tells the id to whoever reads, and goes on when that one is done.
+/// Its handler sends, passes the id to the reader, and goes on when that one is done.
 struct Greeter {
     opened: Mutex<Option<Sender<u64>>>,
     done: Mutex<Option<Receiver<()>>>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Answers and frames that are longer than the host takes: each call ends all the same, and each
-//! handler that can still do something is told.
+//! handler that still runs gets the error.
 
 use std::sync::Arc;
 
@@ -63,8 +63,8 @@ impl Plugin for Wordy {
 /// Answers from a thread, where the SDK says what became of it.
 fn late(call: Call<'_>, answer: fn(Later) -> Result<(), SendError>) -> Result<Answered, Failure> {
     let (later, answered) = call.later();
-    let told = std::thread::spawn(move || answer(later)).join();
-    assert_eq!(told.unwrap(), Err(SendError::TooLong));
+    let late = std::thread::spawn(move || answer(later)).join();
+    assert_eq!(late.unwrap(), Err(SendError::TooLong));
     Ok(answered)
 }
 

@@ -213,7 +213,7 @@ fn an_answer_may_come_later_or_never() {
     let dropped = host.call("drop", b"");
     assert_eq!(dropped.status, NrStatus::Err);
     assert_eq!(dropped.text(), "the plugin dropped the call unanswered");
-    // Kept beyond its cancellation: the plugin is told, and nothing late is sent.
+    // Kept beyond its cancellation: the plugin is notified, and nothing late is sent.
     assert_eq!(host.start("keep", b"").cancel(), NrStatus::Ok);
     let report = host.finish();
     report.assert_clean();
@@ -314,7 +314,7 @@ fn streams_are_bounded_and_end_with_the_plugin() {
     assert_eq!(host.stream("sink", b"").returned(), NrStatus::Backpressure);
     assert_eq!(first.cancel(), NrStatus::Ok);
     assert_eq!(host.stream("sink", b"").returned(), NrStatus::Ok);
-    // Whoever ends a plugin with open streams knows it: the plugin sends nothing on its way out.
+    // A host that ends a plugin with open streams does so on purpose: the plugin sends nothing on its way out.
     let report = host.finish();
     assert_eq!((report.violations.len(), report.unanswered.len()), (0, 2));
 }
