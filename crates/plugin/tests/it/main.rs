@@ -3,7 +3,6 @@
 //!
 //! | module | tests |
 //! |---|---|
-//! | `bare` | `define_plugin!` over functions: each arm, and panics that end at the boundary |
 //! | `early` | a reader may answer the first frame of a session before the handler that opens it has returned |
 //! | `long` | answers and frames that are longer than the host accepts: each call ends, with an error |
 //! | `safe` | what the safe API promises, by kind of handler |
@@ -11,7 +10,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod bare;
 mod early;
 mod long;
 mod safe;
