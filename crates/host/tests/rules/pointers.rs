@@ -8,7 +8,7 @@ use crate::support::{native::Workshop, unload_clean, wait::wait};
 #[test]
 fn wild_pointers_are_refused_and_counted_by_every_host_function() {
     let workshop = Workshop::new();
-    let path = workshop.build("wild", include_str!("wild.c"));
+    let path = workshop.build("wild", concat!(include_str!("frame.c"), include_str!("wild.c")));
     let host = Host::new();
     // On the caller's thread and on a worker an answer takes different ways.
     for dispatch in [Dispatch::Caller, Dispatch::Worker] {

@@ -3,36 +3,16 @@
  * A plugin that calls its host from a signal handler, which no plugin may. Its
  * entry is sent the signal some hundred times while it calls the host itself, so
  * that the handler interrupts the host as often as not, and answers how many
- * of the handler's calls were refused.
+ * of the handler's calls were refused. Stands behind frame.c.
  */
-#define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "becket.h"
-#include "nylon_ring.h"
 
 #define INTERRUPTIONS 300
 
-static void *host_ctx;
-static const BkHostApi *api;
 static _Atomic uint64_t current;
 static atomic_int refused, made;
-
-static NrStatus attach(void *ctx, void *context, const BkHostApi *offered) {
-    (void)ctx;
-    host_ctx = context;
-    api = offered;
-    return NR_OK;
-}
-
-static NrStatus init(void *ctx, void *context, const NrHostVTable *vtable) {
-    (void)ctx, (void)context, (void)vtable;
-    return NR_OK;
-}
 
 static void on_signal(int number) {
     (void)number;
@@ -84,19 +64,4 @@ static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *re
     snprintf(text, sizeof text, "%d", atomic_load(&refused));
     NrBytes answer = {(const uint8_t *)text, strlen(text)};
     return api->send(host_ctx, sid, NR_OK, answer);
-}
-
-static const NrPluginVTable vtable = {.init = init, .handle = handle};
-
-NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {
-    static NrPluginInfo info;
-    info.abi_version = NR_ABI_VERSION;
-    info.struct_size = sizeof info;
-    info.name = NR_STR("signals");
-    info.version = NR_STR("1");
-    info.vtable = &vtable;
-    info.vtable_size = sizeof vtable;
-    info.flags = BK_PLUGIN_THREAD_SAFE;
-    info.attach = attach;
-    return &info;
 }

@@ -10,7 +10,8 @@ use crate::support::{native::Workshop, unload_clean, wait::wait};
 #[test]
 fn a_call_from_a_signal_handler_that_interrupts_the_host_is_refused_and_waits_for_no_lock() {
     let workshop = Workshop::new();
-    let path = workshop.build("signals", include_str!("signals.c"));
+    let path =
+        workshop.build("signals", concat!(include_str!("frame.c"), include_str!("signals.c")));
     let host = Host::new();
     let spec = PluginSpec::path("signals", path).dispatch(Dispatch::Worker);
     let plugin = host.load(spec).unwrap();

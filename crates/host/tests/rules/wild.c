@@ -2,33 +2,8 @@
 /*
  * A plugin that hands its host the address that the payload names, wherever the
  * host takes a pointer. Entry `wild` answers how many of its calls were not
- * refused, and, behind a space, how many it made.
+ * refused, and, behind a space, how many it made. Stands behind frame.c.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "becket.h"
-#include "nylon_ring.h"
-
-static void *host_ctx;
-static const BkHostApi *api;
-static const NrHostVTable *host;
-
-static NrStatus attach(void *ctx, void *context, const BkHostApi *offered) {
-    (void)ctx;
-    host_ctx = context;
-    api = offered;
-    return NR_OK;
-}
-
-static NrStatus init(void *ctx, void *context, const NrHostVTable *vtable) {
-    (void)ctx, (void)context;
-    host = vtable;
-    return NR_OK;
-}
-
 static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *request, NrBytes payload) {
     (void)ctx, (void)entry, (void)request;
     char text[64] = {0};
@@ -75,19 +50,4 @@ static NrStatus handle(void *ctx, NrStr entry, uint64_t sid, const NrRequest *re
     snprintf(text, sizeof text, "%d %d", passed, made);
     const NrBytes answer = {(const uint8_t *)text, strlen(text)};
     return api->send(host_ctx, sid, NR_OK, answer);
-}
-
-static const NrPluginVTable vtable = {.init = init, .handle = handle};
-
-NR_EXPORT const NrPluginInfo *nylon_ring_get_plugin_v1(void) {
-    static NrPluginInfo info;
-    info.abi_version = NR_ABI_VERSION;
-    info.struct_size = sizeof info;
-    info.name = NR_STR("wild");
-    info.version = NR_STR("1");
-    info.vtable = &vtable;
-    info.vtable_size = sizeof vtable;
-    info.flags = BK_PLUGIN_THREAD_SAFE;
-    info.attach = attach;
-    return &info;
 }
