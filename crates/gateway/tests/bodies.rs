@@ -6,6 +6,7 @@
 // The lints' leave for tests does not reach their helpers.
 #![allow(clippy::expect_used, clippy::panic)]
 
+#[path = "it/common/mod.rs"]
 mod common;
 
 use std::net::SocketAddr;

@@ -26,7 +26,7 @@
 // A probe has a period, and the promise is by the clock.
 #![allow(clippy::disallowed_methods)]
 
-#[path = "../common/mod.rs"]
+#[path = "../it/common/mod.rs"]
 mod common;
 
 mod asked;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Unary calls and streams: what goes in, what comes out, and with which status.
 
-mod common;
-
+use crate::common::{config, gateway, get, post, request, send, soon, start, with};
 use becket_gateway::{Gateway, GatewayError};
-use common::{config, gateway, get, post, request, send, soon, start, with};
 use http::StatusCode;
 use http_body_util::BodyExt;
+
+use crate::common;
 
 const ROUTES: &str = r#"
 [[routes]]

@@ -4,13 +4,11 @@
 // The lints' leave for tests does not reach their helpers.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::process::Command;
 
-use common::{gateway, get, metric, post, request, send, websocket, with};
+use crate::common::{gateway, get, metric, post, request, send, websocket, with};
 use http::StatusCode;
 use serde_json::Value;
 

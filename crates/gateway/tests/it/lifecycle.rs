@@ -4,24 +4,26 @@
 // The lints' leave for tests does not reach their helpers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-mod common;
-
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::common::kit::{Probe, probe};
+use crate::common::{
+    BASE, config, gateway, get, open, request, send, soon, start_on, websocket, with,
+};
 use becket_gateway::Gateway;
 use becket_host::Host;
-use common::kit::{Probe, probe};
-use common::{BASE, config, gateway, get, open, request, send, soon, start_on, websocket, with};
 use futures_util::StreamExt;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
+
+use crate::common;
 
 const KIT: &str = "[plugins.kit]\nlinked = \"kit\"\n";
 

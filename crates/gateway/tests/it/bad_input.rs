@@ -5,13 +5,13 @@
 // The lints' leave for tests does not reach their helpers.
 #![allow(clippy::expect_used, clippy::panic)]
 
-mod common;
-
-use common::kit::{Probe, probe};
-use common::{gateway, get, metric, open, post, raw, request, rest, send, soon, with};
+use crate::common::kit::{Probe, probe};
+use crate::common::{gateway, get, metric, open, post, raw, request, rest, send, soon, with};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::common;
 
 const TIGHT: &str = "[limits]\nbody_bytes_max = 1000\nheader_bytes_max = 2000\nheaders_max = 20\n";
 /// Soon over, and long enough for who does nothing wrong on a busy machine.

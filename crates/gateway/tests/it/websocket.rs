@@ -4,10 +4,10 @@
 // The lints' leave for tests does not reach their helpers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-mod common;
-
-use common::kit::{Probe, probe};
-use common::{Socket, gateway, get, metric, request, send, soon, try_websocket, websocket, with};
+use crate::common::kit::{Probe, probe};
+use crate::common::{
+    Socket, gateway, get, metric, request, send, soon, try_websocket, websocket, with,
+};
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;

@@ -7,7 +7,7 @@
 use becket_gateway::metric_families;
 use serde_json::Value;
 
-const DASHBOARD: &str = include_str!("../../../docs/grafana/becket.json");
+const DASHBOARD: &str = include_str!("../../../../docs/grafana/becket.json");
 
 /// Every string under one of the keys `expr` and `query`.
 fn queries<'a>(value: &'a Value, found: &mut Vec<&'a str>) {

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! The tests that need no process of their own, in one program.
+//!
+//! | module | tests |
+//! |---|---|
+//! | `admin` | the admin listener: its figures are those of the gateway, also in a browser |
+//! | `bad_input` | clients that are broken, slow, greedy or gone: a clear answer, and no effect on others |
+//! | `dashboard` | the Grafana dashboard uses metrics and labels of the gateway only |
+//! | `http` | unary calls and streams: what goes in, what comes out, and with which status |
+//! | `lifecycle` | drains, new configurations, changed files: no request goes unanswered |
+//! | `websocket` | messages both ways, and every way in which they end |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod admin;
+mod bad_input;
+mod common;
+mod dashboard;
+mod http;
+mod lifecycle;
+mod websocket;
