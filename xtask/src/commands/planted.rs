@@ -18,6 +18,7 @@
 
 mod bugs;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -90,10 +91,27 @@ impl Copied {
             tree: folder.join("tree"),
             folder,
         };
-        for file in checks::files(&copy.root)? {
-            copy.copy(&file)?;
+        let files = checks::files(&copy.root)?;
+        for file in &files {
+            copy.copy(file)?;
         }
+        copy.remove_others(&copy.tree, &files.into_iter().collect())?;
         Ok(copy)
+    }
+
+    /// What the repository has no more: a module would be there twice when its file has moved.
+    fn remove_others(&self, folder: &Path, files: &BTreeSet<PathBuf>) -> Result<(), Error> {
+        let error = |action| move |source| Error::File { action, path: folder.into(), source };
+        for entry in fs::read_dir(folder).map_err(error("list"))? {
+            let entry = entry.map_err(error("list"))?;
+            let path = entry.path();
+            if entry.file_type().map_err(error("look at"))?.is_dir() {
+                self.remove_others(&path, files)?;
+            } else if path.strip_prefix(&self.tree).is_ok_and(|file| !files.contains(file)) {
+                fs::remove_file(&path).map_err(error("remove from"))?;
+            }
+        }
+        Ok(())
     }
 
     /// What is there already stays, so that what was not changed is not built again. What is written has
@@ -263,4 +281,28 @@ fn ends(ended: &Ended, code: i32, says: &str, output: &mut Output) -> Result<(),
     }
     output.say(&format!("found: it ends with {code}, and says {says:?}"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_repository_has_no_more_leaves_the_copy() {
+        let folder = std::env::temp_dir().join(format!("becket-planted-{}", std::process::id()));
+        let copy = Copied {
+            root: PathBuf::new(),
+            plugin: PathBuf::new(),
+            tree: folder.join("tree"),
+            folder: folder.clone(),
+        };
+        fs::create_dir_all(copy.tree.join("ring")).expect("a folder");
+        for file in ["ring.rs", "ring/mod.rs"] {
+            fs::write(copy.tree.join(file), "").expect("a file");
+        }
+        let files = BTreeSet::from([PathBuf::from("ring/mod.rs")]);
+        copy.remove_others(&copy.tree, &files).expect("removed");
+        assert!(!copy.tree.join("ring.rs").exists() && copy.tree.join("ring/mod.rs").exists());
+        fs::remove_dir_all(&folder).expect("removed");
+    }
 }
