@@ -148,7 +148,7 @@ impl Table {
     /// routes of the plugins in `held` make their requests wait.
     ///
     /// A plugin is asked for an entry that it does not describe, and the answer is waited for: on a
-    /// thread that serves nobody.
+    /// thread that serves no requests.
     pub(crate) async fn build(
         config: &Config,
         plugins: &BTreeMap<String, Plugin>,

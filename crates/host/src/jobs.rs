@@ -70,7 +70,7 @@ pub(crate) trait Job: Send {
         true
     }
 
-    /// True if it has no caller who could leave: at the plugin's end it is given up.
+    /// True if it has no caller that could leave: at the plugin's end it is given up.
     fn is_unattended(&self) -> bool {
         false
     }

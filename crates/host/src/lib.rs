@@ -22,7 +22,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `host`, `plugin`, `spec`, `limits` | what callers hold and say |
-//! | `call`, `notify`, `stream` | one call, one whose answer nobody awaits, one stream |
+//! | `call`, `notify`, `stream` | one call, one whose answer is not awaited, one stream |
 //! | `request`, `body`, `error` | what goes in and comes out |
 //! | `load` | from a file to functions |
 //! | `instance` | one loaded plugin: routing, notices, its end |

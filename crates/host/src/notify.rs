@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Calls whose answer nobody awaits, and on which thread their `handle` runs.
+//! Calls whose answer is not awaited, and on which thread their `handle` runs.
 //!
 //! ```text
 //!   notify ─▶ enter ─┬─ lent: handle, here ──────────────────▶ Ok, or what handle refused
@@ -36,7 +36,7 @@ use crate::{
     thread,
 };
 
-/// Calls an entry whose answer nobody awaits.
+/// Calls an entry whose answer is not awaited.
 #[inline]
 pub(crate) fn notify(
     shared: &Arc<Shared>,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A plugin whose handler does not return. It opens the named pipe that the
- * payload names: who opens the other side knows that the handler is inside, and
+ * payload names: opening the other side shows that the handler is inside, and
  * holds it there for as long as that is open.
  */
 #include <stdio.h>

@@ -151,7 +151,7 @@ impl Plugin {
         call::now(&self.shared, EntryName::Name(entry), payload)
     }
 
-    /// Calls an entry whose answer nobody awaits: an answer given inside `handle` is dropped, a later
+    /// Calls an entry whose answer is not awaited: an answer given inside `handle` is dropped, a later
     /// one refused. Waits for nothing. `handle` runs on this thread if the plugin declared that it
     /// never blocks; else on a worker, as that of [`Self::call`] does, and what it returns is counted
     /// only (`notifies_refused`). While the plugin hands its state over, it is kept for the next

@@ -2,14 +2,14 @@
 //! Data that goes to the plugin from its workers: what is sent on one stream, in order.
 //!
 //! ```text
-//!   send ─────── frame ──▶ ┌────────┐                ┌─ taken, refused ─▶ said to who awaits it
+//!   send ─────── frame ──▶ ┌────────┐                ┌─ taken, refused ─▶ said to its sender
 //!   try_send ─── frame ──▶ │ outbox │ ─▶ a worker ──▶ ┤
 //!   close ───────────────▶ └────────┘                └─ takes no more ──▶ first again, when it does
 //! ```
 //!
 //! One job at a time empties the outbox, so frames do not overtake one another, whichever workers
-//! run it. A frame of `send` that the plugin has no room for goes back to its sender, who waits. One of
-//! `try_send` has nobody who waits for it: it stays at the front until the plugin says that it takes
+//! run it. A frame of `send` that the plugin has no room for goes back to its sender, which waits. One
+//! of `try_send` has no sender that waits: it stays at the front until the plugin says that it takes
 //! more. A plugin that cannot say so is asked again by whatever is sent next, which is refused for
 //! the while.
 //!
@@ -17,8 +17,8 @@
 //!
 //! 1. While something is queued, a job of this outbox is queued or runs, or a task waits for the
 //!    plugin to take more, or the outbox is stalled.
-//! 2. Frames that nobody awaits are bounded as those from the plugin are (`stream_frames_max`,
-//!    `stream_bytes_max`); the others by their senders, who take them out again when they leave.
+//! 2. Frames that are not awaited are bounded as those from the plugin are (`stream_frames_max`,
+//!    `stream_bytes_max`); the others by their senders, which take them out again when they leave.
 //! 3. No code of a plugin or of the user runs under the lock.
 
 use std::{
@@ -54,7 +54,7 @@ pub(super) struct Outbox {
 #[derive(Default)]
 struct State {
     items: VecDeque<Item>,
-    /// Frames that nobody awaits, and their bytes.
+    /// Frames that are not awaited, and their bytes.
     kept: usize,
     kept_bytes: u64,
     tickets: u64,
@@ -62,12 +62,12 @@ struct State {
     running: bool,
     /// The plugin takes no more, and cannot say when it does.
     stalled: bool,
-    /// What the plugin said to a frame that nobody awaited.
+    /// What the plugin said to a frame that was not awaited.
     refused: Option<NrStatus>,
 }
 
 enum Item {
-    /// A frame that nobody awaits.
+    /// A frame that is not awaited.
     Kept(Box<[u8]>),
     /// A frame whose sender waits: sends it. The number finds it.
     Awaited(u64, Runnable),
@@ -95,7 +95,7 @@ impl Outbox {
         next
     }
 
-    /// Puts a frame back in front: the plugin takes no more. Returns the frames of who waits if the
+    /// Puts a frame back in front: the plugin takes no more. Returns the frames that are awaited if the
     /// plugin cannot say when it does, and the job is over.
     fn put_back(&self, frame: Box<[u8]>, can_say: bool) -> Option<Vec<Item>> {
         let mut state = self.state.lock();
@@ -108,7 +108,7 @@ impl Outbox {
         Some(state.take(|item| matches!(item, Item::Awaited(..))))
     }
 
-    /// A frame that nobody awaits has gone; `refused`: what the plugin said to it.
+    /// A frame that is not awaited has gone; `refused`: what the plugin said to it.
     fn gone(&self, len: usize, refused: Option<NrStatus>) {
         let mut state = self.state.lock();
         state.kept -= 1;
@@ -133,7 +133,7 @@ impl State {
     }
 }
 
-/// Queues a frame that nobody awaits.
+/// Queues a frame that is not awaited.
 pub(super) fn keep(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError> {
     check(core, data.len())?;
     let limits = &core.instance.limits;
@@ -335,7 +335,7 @@ fn send_kept(core: &Arc<Core>, data: Box<[u8]>) -> bool {
             let can_say = core.instance.distance.points().attach.is_some();
             match outbox.put_back(data, can_say) {
                 None => go_on_when_ready(core.clone(), readied),
-                // They are told so.
+                // Each is answered so.
                 Some(awaited) => awaited.into_iter().for_each(|item| {
                     send_item(core, item);
                 }),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What nobody awaits runs on workers too: bounded, in order, and given up when the plugin ends.
+//! What is not awaited runs on workers too: bounded, in order, and given up when the plugin ends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -39,9 +39,9 @@ enum Place {
     Handle,
     Data,
     Release,
-    /// In `handle` of a call that nobody awaits.
+    /// In `handle` of a call that is not awaited.
     Notified,
-    /// In `stream_data` with a frame that nobody awaits.
+    /// In `stream_data` with a frame that is not awaited.
     Offered,
 }
 

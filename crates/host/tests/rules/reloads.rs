@@ -277,7 +277,7 @@ fn who_waits_for_a_hand_over_waits_no_longer_than_a_call_may_take() {
     late(wait(plugin.stream("chat", Request::default()).timeout(soon)).unwrap_err());
     late(plugin.call_now("version", b"").unwrap_err());
     late(plugin.entry("version").unwrap_err());
-    // Nobody awaits it: it is kept for the version that comes, and holds no thread.
+    // It is not awaited: it is kept for the version that comes, and holds no thread.
     plugin.notify("count", b"").unwrap();
     assert_eq!(plugin.state(), PluginState::Reloading, "it was not that which freed them");
 

@@ -2,7 +2,7 @@
 /*
  * A plugin that does not describe its entries: it is asked for their ids, and
  * takes its time. It opens the named pipe that is `asked` in its configuration:
- * who opens the other side knows that it was asked, and holds it there for as
+ * opening the other side shows that it was asked, and holds it there for as
  * long as that is open.
  */
 #include <stdio.h>
