@@ -34,7 +34,7 @@ static void serve(void *arg) {
     uint8_t *payload;
     size_t len;
     if (kc_ipc_hs_srv(conn, NULL, NULL) == 0) {
-        // A command that waits holds up nobody: its answer is sent when there is one.
+        // A command that waits delays no other: its answer is sent when there is one.
         while (kc_ipc_recv(conn, &cmd, &payload, &len) == 0) {
             int error = kc_ipc_handle_command(ctx, conn, cmd, payload, len);
             free(payload);
@@ -87,7 +87,7 @@ static int ask(int out) {
         sum += square;
     }
     printf("the squares of 1 to %d add up to %d\n", NUMBERS, sum);
-    // The other one hears of it, and ends.
+    // The other one is notified, and ends.
     kc_ipc_chan_close(numbers);
     // Without its connection a handle is freed here alone: the channels stay until the other one
     // destroys them.
@@ -133,7 +133,7 @@ static pid_t start(int (*client)(int), int fd) {
 
 int main(void) {
     int ids[2], status[2] = {1, 1};
-    // A folder of our own, which nobody else can enter. One that is there already is not ours.
+    // A folder of our own, which no other user can enter. One that is there already is not ours.
     snprintf(folder, sizeof folder, "/tmp/kcoro-%ld", (long)getpid());
     if (mkdir(folder, 0700) != 0) {
         perror(folder);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Coroutines that belong together: three searches; the first that finds it cancels the others, and
-// nobody is left behind.
+// no coroutine is left behind.
 
 #include <stdio.h>
 
@@ -24,13 +24,13 @@ static void search(void *arg) {
             kc_chan_send_c(search->found, &place, -1, token);
             return;
         }
-        // Nobody is interrupted: a coroutine looks at its token, here and in every wait.
+        // No coroutine is interrupted: it looks at its token, here and in every wait.
         if (kc_cancel_is_set(token)) {
             return;
         }
         kc_yield();
     }
-    // Not here: waits until it is told that it is over.
+    // Not here: waits until its token is set.
     kc_cancel_wait(token, -1);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Pictures go from a camera to a printer by address: no byte of them is copied. Who sends gives the
-// memory away; who receives gives it back through a second channel, so that three frames are enough
+// Pictures go from a camera to a printer by address: no byte of them is copied. The sender gives the
+// memory away; the receiver returns it through a second channel, so that three frames are enough
 // for any number of pictures.
 
 #include <stdio.h>

@@ -34,7 +34,7 @@ pub(crate) struct Connections {
     signal: watch::Sender<Signal>,
 }
 
-/// What every connection's task is told.
+/// The state that every connection's task watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signal {
     pub(crate) phase: Phase,

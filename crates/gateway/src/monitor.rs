@@ -36,7 +36,7 @@ fn report(seen: PluginSnapshot) -> PluginReport {
     let failed = seen.failed.by_cause().into_iter().filter(|(_, count)| *count > 0);
     PluginReport {
         name: seen.name,
-        distance: "inline".to_owned(),
+        placement: "inline".to_owned(),
         calls: seen.ok.saturating_add(seen.failed.total()),
         errors: failed.map(|(cause, count)| (cause.to_owned(), count)).collect(),
         latency: histogram(&seen.latency),

@@ -14,7 +14,7 @@
 //! # Invariants
 //!
 //! 1. A request holds the table that it was routed by until its call is done, and a table says
-//!    when it is dropped; so steps 4 and 7 touch only plugins that nobody can still call. Streams
+//!    when it is dropped; so steps 4 and 7 touch only plugins that can no longer be called. Streams
 //!    let go of the table once they are open: the host drains those.
 //! 2. One reload at a time.
 //! 3. Each watched file has one task, which ends with the configuration that named it.

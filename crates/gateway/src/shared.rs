@@ -21,7 +21,7 @@ pub(crate) struct Shared {
     routes: RwLock<Routes>,
     /// How often other routes were put in force.
     version: AtomicU64,
-    /// Told when other routes are in force.
+    /// Notified when other routes are in force.
     changed: Notify,
     pub(crate) stats: Arc<Stats>,
     pub(crate) connections: Arc<Connections>,

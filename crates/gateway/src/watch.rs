@@ -67,7 +67,7 @@ impl FileWatch {
         Ok(Self { _watcher: watcher, notices })
     }
 
-    /// What is told when the file at `path`, as it was given to [`Self::new`], has new content.
+    /// What is notified when the file at `path`, as it was given to [`Self::new`], has new content.
     #[must_use]
     pub fn notice(&self, path: &Path) -> Option<Arc<Notify>> {
         self.notices.get(path).cloned()

@@ -36,11 +36,11 @@ use crate::{
     callbacks,
     coroutine::NotStarted,
     counters::{Count, Tally},
-    distance::Distance,
     error::CallError,
     frame::CallFrame,
     instance::Instance,
     jobs::Job,
+    placement::Placement,
     plugin::{self, Entered, EntryName, NotEntered, OwnedEntry, Shared},
     request::{AnyRequest, Request},
     routing::{Handled, Route},
@@ -291,7 +291,7 @@ fn start(
         let _in_span = span.enter();
         frame.scope(entered.record(), || {
             input.with(|request, payload| {
-                instance.distance.handle(entry.at(instance), sid, request, payload)
+                instance.placement.handle(entry.at(instance), sid, request, payload)
             })
         })
     };
@@ -382,7 +382,7 @@ impl Apart {
             return;
         }
         let status = self.input.with(|request, payload| {
-            instance.distance.handle(self.entry.get().at(instance), self.sid, request, payload)
+            instance.placement.handle(self.entry.get().at(instance), self.sid, request, payload)
         });
         // An answer went to the slot, and what comes second there is refused.
         if let Handled::Refused(status) = Handled::of(status, false) {
@@ -601,7 +601,7 @@ pub(crate) fn now(
     let status = {
         let _in_span = span.enter();
         frame.scope(entered.record(), || {
-            instance.distance.handle(entry.at(instance), sid, None, payload)
+            instance.placement.handle(entry.at(instance), sid, None, payload)
         })
     };
     if let Some(began) = began {

@@ -44,11 +44,11 @@ use crate::{
     config::PluginConfig,
     context::HostContext,
     coroutine::{Coroutines, Pool},
-    distance::{Distance, Inline, Resolved},
     jobs::Jobs,
     limits::{Dispatch, Limits},
     load::{self, EntryPoints, Image, InfoDefect, LoadError, LoadStage, Loaded},
     loading::Loading,
+    placement::{Inline, Placement, Resolved},
     plugin::{Entered, Shared},
     reentry::Mutex,
     routing::Route,
@@ -75,7 +75,7 @@ pub(crate) struct Instance {
     pub(crate) plugin: Arc<Shared>,
     /// Counts the loads of the plugin, from 1.
     pub(crate) generation: u64,
-    pub(crate) distance: Inline,
+    pub(crate) placement: Inline,
     pub(crate) limits: Limits,
     pub(crate) about: About,
     pub(crate) config: PluginConfig,
@@ -197,7 +197,7 @@ impl Instance {
             context: HostContext::new(),
             plugin: plugin.clone(),
             generation,
-            distance: Inline::new(loaded.entry_points, thread_safe, unmarked),
+            placement: Inline::new(loaded.entry_points, thread_safe, unmarked),
             limits: spec.limits.clone(),
             about: About {
                 reported_name: loaded.reported_name,
@@ -256,10 +256,10 @@ impl Instance {
                     && status == NrStatus::Invalid,
             });
         }
-        instance.distance.set_patience(&instance.limits);
+        instance.placement.set_patience(&instance.limits);
         // Its image is kept from here on also if the load is given up: it has been started, and is
         // shut down.
-        let described = loading.begin(LoadStage::Describe).map(|()| instance.distance.entries());
+        let described = loading.begin(LoadStage::Describe).map(|()| instance.placement.entries());
         let entries = described.unwrap_or_default();
         instance.coroutines.set_entries(&entries);
         instance.resolve_all(&entries);
@@ -311,16 +311,16 @@ impl Instance {
     /// Tells the plugin that nobody waits for `sid` any more. The caller keeps the instance.
     pub(crate) fn tell_cancelled(&'static self, sid: u64, stream: bool) {
         // A handler on a coroutine hears of it where it waits.
-        if self.coroutines.cancel(sid) && self.distance.points().cancel.is_none() {
+        if self.coroutines.cancel(sid) && self.placement.points().cancel.is_none() {
             return;
         }
-        self.tell(move |distance| distance.cancel(sid, stream));
+        self.tell(move |placement| placement.cancel(sid, stream));
     }
 
     /// Tells the plugin that stream `sid` has room again. The caller keeps the instance.
     pub(crate) fn tell_room(&'static self, sid: u64) {
-        if self.distance.points().stream_room.is_some() {
-            self.tell(move |distance| distance.stream_room(sid));
+        if self.placement.points().stream_room.is_some() {
+            self.tell(move |placement| placement.stream_room(sid));
         }
     }
 
@@ -334,7 +334,7 @@ impl Instance {
         };
         let queued = self.notices.submit(Box::new(move || {
             if !self.is_stopped() {
-                self.inside(|| f(&self.distance));
+                self.inside(|| f(&self.placement));
             }
             told();
         }));
@@ -353,7 +353,7 @@ impl Instance {
                 // SAFETY: the plugin gave the function with its argument, for one call; its image
                 // is mapped because the timer holds the instance.
                 let run = || unsafe { (timer.callback)(timer.user_data) };
-                instance.inside(|| instance.distance.run(run));
+                instance.inside(|| instance.placement.run(run));
             }
             instance.let_go();
         }));
@@ -542,7 +542,7 @@ impl Instance {
             }
             self.stopped.store(true, Ordering::SeqCst);
             self.cancel_timers();
-            self.inside(|| self.distance.shutdown());
+            self.inside(|| self.placement.shutdown());
             true
         };
         // Run once, by the job: it never waits, so it is never scheduled again.
@@ -564,7 +564,7 @@ impl Instance {
 
     /// Gives the plugin the state of another instance of it.
     pub(crate) fn import(&self, state: &[u8]) -> Result<(), NrStatus> {
-        match self.distance.import_state(state) {
+        match self.placement.import_state(state) {
             None | Some(NrStatus::Ok) => Ok(()),
             Some(status) => Err(status),
         }

@@ -26,7 +26,7 @@
 //! | `request`, `body`, `error` | what goes in and comes out |
 //! | `load` | from a file to functions |
 //! | `instance` | one loaded plugin: routing, notices, its end |
-//! | `distance` | how far away its functions run |
+//! | `placement` | where its functions run |
 //! | `coroutine` | handlers that wait, and what they wait for |
 //! | `callbacks` | the functions that a plugin calls |
 //! | `table`, `sid`, `frame`, `state` | calls in flight |
@@ -46,7 +46,6 @@ mod config;
 mod context;
 mod coroutine;
 mod counters;
-mod distance;
 mod error;
 mod frame;
 mod host;
@@ -57,6 +56,7 @@ mod load;
 mod loading;
 mod metrics;
 mod notify;
+mod placement;
 mod plugin;
 mod reentry;
 mod request;

@@ -27,10 +27,10 @@ use async_task::Runnable;
 use crate::{
     call::{admit, admit_len},
     counters::Count,
-    distance::Distance,
     error::CallError,
     instance::Instance,
     jobs::Job,
+    placement::Placement,
     plugin::{self, Entered, EntryName, NotEntered, OwnedEntry, Shared},
     routing::Route,
     thread,
@@ -78,7 +78,7 @@ fn here(
     admit_len(instance, payload.len(), Count::NotifiesRefused)?;
     tally.add(Count::BytesIn, payload.len() as u64);
     let sid = entered.record().next_local_sid();
-    let status = instance.distance.handle(entry.at(instance), sid, None, payload);
+    let status = instance.placement.handle(entry.at(instance), sid, None, payload);
     if status.is_ok() {
         return Ok(());
     }
@@ -123,7 +123,7 @@ impl Job for Notification {
             }
             let sid = thread::current().next_local_sid();
             let entry = self.entry.get().at(instance);
-            Some(instance.distance.handle(entry, sid, None, &self.payload))
+            Some(instance.placement.handle(entry, sid, None, &self.payload))
         };
         let Some(status) = instance.inside(handle).flatten() else { return };
         self.seen = true;

@@ -36,11 +36,11 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     body::OwnedBytes,
     counters::Count,
-    distance::{Distance, Resolved},
     instance::Instance,
     jobs::{Full, Job},
     limits::Dispatch,
     load::EntryInfo,
+    placement::{Placement, Resolved},
     thread,
 };
 
@@ -207,7 +207,7 @@ impl Instance {
         if route == Route::Caller as u8 {
             return Some(Lent::FREE);
         }
-        if route != Route::Lendable as u8 || self.distance.would_wait() {
+        if route != Route::Lendable as u8 || self.placement.would_wait() {
             return None;
         }
         let executor = self.plugin.executor.count().ok()?;
@@ -216,7 +216,7 @@ impl Instance {
 
     /// From now on callers' threads are lent one by one, if that makes a difference.
     pub(crate) fn mind_executor(&self) {
-        if self.plugin.executor.is_known() || self.distance.is_one_at_a_time() {
+        if self.plugin.executor.is_known() || self.placement.is_one_at_a_time() {
             self.reroute(Route::Caller, Route::Lendable);
         }
     }
@@ -327,18 +327,18 @@ impl Instance {
         if let Some(known) = self.resolved.get().and_then(|known| known.get(name)) {
             return *known;
         }
-        if !self.distance.resolves() {
+        if !self.placement.resolves() {
             return Resolved::ByName;
         }
         if let Some(_lent) = self.lend() {
-            return self.distance.resolve(name);
+            return self.placement.resolve(name);
         }
         let answer = Arc::new((Mutex::new(None), Condvar::new()));
         let (told, name) = (answer.clone(), name.to_owned());
         self.hold();
         let job = move || {
             // This thread is inside: the end of the instance sees that, or is seen here.
-            let ask = || (!self.is_given_up()).then(|| self.distance.resolve(&name));
+            let ask = || (!self.is_given_up()).then(|| self.placement.resolve(&name));
             *told.0.lock() = Some(self.inside(ask).flatten().unwrap_or(Resolved::ByName));
             told.1.notify_all();
             self.let_go();
@@ -355,10 +355,10 @@ impl Instance {
 
     /// Resolves the entries that the plugin describes, on the thread that loads it.
     pub(crate) fn resolve_all(&self, entries: &[EntryInfo]) {
-        if self.distance.resolves() {
+        if self.placement.resolves() {
             let resolved = entries
                 .iter()
-                .map(|entry| (entry.name.clone(), self.distance.resolve(&entry.name)));
+                .map(|entry| (entry.name.clone(), self.placement.resolve(&entry.name)));
             let _ = self.resolved.set(resolved.collect());
         }
     }

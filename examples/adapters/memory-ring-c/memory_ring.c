@@ -3,7 +3,7 @@
 //
 //   send: takes a credit ──► puts the descriptor      credits + slots in use + owed = window
 //            ▲                     │
-//         credits                slots                So there is always a slot for who has a credit,
+//         credits                slots                So there is a slot for each credit,
 //            │                     ▼                  and nothing grows beyond the window.
 //   recv: grants, in batches ◄── takes the descriptor
 //
@@ -132,7 +132,7 @@ static int put(ring_t *ring, const kc_zdesc_t *d, long tmo_ms, const kc_cancel_t
     if (answer != 0) {
         return answer;
     }
-    // Who has a credit has a slot: this does not wait.
+    // Each credit has a slot: this does not wait.
     answer = kc_chan_send_desc(ring->slots, d, 0);
     if (answer != 0) {
         (void)grant(ring, 1);
@@ -155,7 +155,7 @@ static int take(ring_t *ring, kc_zdesc_t *d, long tmo_ms, const kc_cancel_t *can
         ring->owed = 0;
     }
     pthread_mutex_unlock(&lock);
-    (void)grant(ring, due); // closed: nobody wants it
+    (void)grant(ring, due); // closed: no sender is left
     return 0;
 }
 // ANCHOR_END: window
@@ -209,7 +209,7 @@ int memory_ring_close(kc_chan_t *ch) {
     if (ring == NULL) {
         return -EINVAL;
     }
-    // First the slots: who finds a credit after that finds them closed.
+    // First the slots: a send that finds a credit after that finds them closed.
     kc_chan_close(ring->slots);
     kc_chan_close(ring->credits);
     kc_chan_close(ch);

@@ -26,7 +26,7 @@ struct memory_ring_opts {
 kc_zcopy_backend_id memory_ring_register(void);
 
 /* Closes the ring and its channel. (kc_chan_close alone does not reach into a backend of C.) Sends fail
- * with KC_EPIPE from here on; receives take what is there, and then fail; whoever waits wakes. -EINVAL:
+ * with KC_EPIPE from here on; receives take what is there, and then fail; all waits wake. -EINVAL:
  * the channel has no ring. */
 int memory_ring_close(kc_chan_t *ch);
 

@@ -128,7 +128,7 @@ fn crashes(index: &Path) -> Result<Vec<String>, Error> {
         .map_err(|error| Error::request(index.display().to_string(), error))?;
     let text = |plugin: &toml::Value, key: &str| Some(plugin.get(key)?.as_str()?.to_owned());
     let all = index.get("plugin").and_then(toml::Value::as_array).into_iter().flatten();
-    let marked = all.filter(|plugin| text(plugin, "distance").as_deref() == Some("process"));
+    let marked = all.filter(|plugin| text(plugin, "placement").as_deref() == Some("process"));
     Ok(marked.filter_map(|plugin| text(plugin, "name")).collect())
 }
 

@@ -366,7 +366,7 @@ fn a_monitor_is_shown_the_plugins() {
         lines.into_iter().rfind(|line| line["kind"] == "plugin").unwrap()
     };
     let idle = plugin();
-    assert_eq!((&idle["name"], &idle["distance"]), (&"sample".into(), &"inline".into()));
+    assert_eq!((&idle["name"], &idle["placement"]), (&"sample".into(), &"inline".into()));
     assert_eq!((&idle["calls_total"], &idle["latency_us_p50"]), (&0.into(), &Value::Null));
     for body in ["one", "two", "three"] {
         post("unary", body);

@@ -38,7 +38,7 @@ use crate::stats::Stats;
 
 const PAGE: &str = include_str!("page.html");
 
-/// Nobody needs many connections to an admin page.
+/// An admin page needs few connections.
 const CONNECTIONS_MAX: u32 = 64;
 
 /// The page's own script and style, no other, and no way to be framed.
@@ -150,7 +150,7 @@ fn page(status: StatusCode, media: &'static str, body: impl Into<bytes::Bytes>) 
     response
 }
 
-/// Ready is who takes requests and has a plugin that takes calls: one bad plugin does not take the
+/// Ready: the gateway accepts requests and has a plugin that accepts calls: one bad plugin does not take the
 /// others out of a load balancer.
 fn readiness(shared: &Shared) -> (StatusCode, String) {
     if shared.connections.is_draining() {

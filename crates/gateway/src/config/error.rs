@@ -9,10 +9,10 @@ use std::path::Path;
 ///
 /// [`fmt::Display`] is the first line; [`Self::render`] is everything, as a terminal shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError(Box<Told>);
+pub struct ConfigError(Box<Message>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Told {
+struct Message {
     origin: String,
     place: Option<Place>,
     message: String,
@@ -32,7 +32,7 @@ struct Place {
 impl ConfigError {
     pub(super) fn new(origin: &str, message: String) -> Self {
         let origin = origin.to_owned();
-        Self(Box::new(Told { origin, place: None, message, cause: None, hint: None }))
+        Self(Box::new(Message { origin, place: None, message, cause: None, hint: None }))
     }
 
     pub(super) fn at(mut self, text: &str, span: Option<Range<usize>>) -> Self {
@@ -65,7 +65,7 @@ impl ConfigError {
 
     pub(super) fn blank(path: &Path) -> Self {
         Self::new(&path.display().to_string(), "the configuration is empty".to_owned())
-            .because(Some("whoever writes a file in place empties it first".to_owned()))
+            .because(Some("writing a file in place empties it first".to_owned()))
             .hinted(Some(
                 "write another file and rename it to this one; to end every plugin, end the gateway"
                     .to_owned(),

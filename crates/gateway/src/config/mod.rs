@@ -34,7 +34,7 @@ pub use self::error::ConfigError;
 pub(crate) use self::error::{nearest, suggestion};
 pub use self::value::Sha256Digest;
 
-/// Everything that a gateway is told.
+/// The whole configuration of a gateway.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -249,7 +249,7 @@ impl Config {
         Self::parse(&read(path)?, &path.display().to_string())
     }
 
-    /// Reads the configuration that follows one in force. Who writes a file in place empties it
+    /// Reads the configuration that follows one in force. Writing a file in place empties it
     /// first: a blank file is read as one that is being written, not as the wish for no plugins.
     ///
     /// # Errors

@@ -3,11 +3,11 @@
 //!
 //! # Invariants
 //!
-//! 1. At `connections_max` a further connection is accepted, told 503 and closed: a clear answer
+//! 1. At `connections_max` a further connection is accepted, answered 503 and closed: a clear answer
 //!    instead of a silent queue.
 //! 2. When the process is out of descriptors the listener waits for a connection to end.
-//! 3. Whoever the kernel had accepted before the drain began is served: the listener closes only
-//!    when nobody waits in it.
+//! 3. Connections that the kernel had accepted before the drain began are served: the listener closes
+//!    only when its queue is empty.
 
 use std::future::poll_fn;
 use std::io;

@@ -10,7 +10,7 @@
 //! # Invariants
 //!
 //! 1. What a body takes is charged to the [`Budget`] before it is stored, and discharged when its
-//!    last bytes are dropped, whoever holds them: the request, or a call that runs on after its
+//!    last bytes are dropped, by their last owner: the request, or a call that runs on after its
 //!    caller was answered.
 //! 2. A body is charged for what came, not for what its client announced: a client that announces
 //!    much and sends little takes no other's place.

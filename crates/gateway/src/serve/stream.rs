@@ -19,7 +19,7 @@
 //!
 //! 1. A frame is taken from the plugin only when the connection asks for one: a client that does
 //!    not read holds the plugin back.
-//! 2. The stream is dropped with the body, also when the client leaves: the plugin is told.
+//! 2. The stream is dropped with the body, also when the client leaves: the plugin is notified.
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -13,13 +13,13 @@
 //! ```
 //!
 //! A frame goes out as a text message if it is UTF-8 and the client's last message was text, or
-//! there was none yet; else as a binary one. A client that speaks binary hears binary.
+//! there was none yet; else as a binary one. A client that sends binary gets binary.
 //!
 //! # Invariants
 //!
 //! 1. At most one message waits in each direction, beside the bounded buffers of socket and host.
-//! 2. However it ends, the stream is dropped and the plugin is told.
-//! 3. The client is told why by a close frame (see `status`), and has [`CLOSE_WAIT`] to answer it.
+//! 2. However it ends, the stream is dropped and the plugin is notified.
+//! 3. The client gets the reason in a close frame (see `status`), and has [`CLOSE_WAIT`] to answer it.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;

@@ -121,7 +121,7 @@ async fn the_admin_listener_only_shows_and_only_to_localhost() {
     assert_eq!(get(gateway.addr(), "/metrics").await.status, StatusCode::NOT_FOUND);
 }
 
-/// What Chromium is called by those who package it.
+/// Names of Chromium in packages.
 const CHROMIUM: [&str; 4] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 

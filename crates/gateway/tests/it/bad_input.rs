@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::common;
 
 const TIGHT: &str = "[limits]\nbody_bytes_max = 1000\nheader_bytes_max = 2000\nheaders_max = 20\n";
-/// Soon over, and long enough for who does nothing wrong on a busy machine.
+/// Soon over, and long enough for a correct client on a busy machine.
 const QUICK: &str = "[limits]\nheader_read_timeout_ms = 500\nbody_idle_timeout_ms = 500\n\
                      body_timeout_ms = 1000\nwrite_stall_timeout_ms = 500\n";
 
@@ -247,13 +247,13 @@ async fn a_client_that_leaves_in_its_body_costs_nothing() {
 async fn a_client_that_leaves_is_told_to_the_plugin() {
     let gateway = gateway("").await;
     for (path, name) in [("/kit/gated", "bad-left-unary"), ("/kit/trickle", "bad-left-stream")] {
-        let told = probe(name);
+        let seen = probe(name);
         let mut socket = TcpStream::connect(gateway.addr()).await.unwrap();
         let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-test: {name}\r\n\r\n");
         socket.write_all(head.as_bytes()).await.unwrap();
-        Probe::saw(&told.entered).await;
+        Probe::saw(&seen.entered).await;
         drop(socket);
-        Probe::saw(&told.left).await;
+        Probe::saw(&seen.left).await;
     }
 }
 

@@ -121,7 +121,7 @@ async fn a_deadline_is_504() {
     let answer = answer.await;
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
     assert!(answer.text().contains("hint: raise `deadline_ms`"), "{answer:?}");
-    // The plugin was told.
+    // The plugin was notified.
     common::kit::Probe::saw(&common::kit::probe("http-slow").left).await;
 }
 

@@ -125,10 +125,10 @@ async fn a_message_above_the_limit_closes_with_1009() {
 #[tokio::test]
 async fn a_client_that_answers_no_ping_is_closed() {
     let gateway = gateway("[limits]\nws_ping_interval_ms = 5\n").await;
-    let told = probe("ws-mute");
+    let seen = probe("ws-mute");
     // It never reads, so it never answers a ping.
     let mute = websocket(gateway.addr(), "/kit/chat", "ws-mute").await;
-    Probe::saw(&told.left).await;
+    Probe::saw(&seen.left).await;
     drop(mute);
 }
 

@@ -11,8 +11,8 @@ use becket_abi::{NrBytes, NrStatus, NrStr, is_user_range};
 use super::{answer, boundary, counted, is_writable, name};
 use crate::{
     counters::Count,
-    distance::views,
     instance::Instance,
+    placement::views,
     state::StateMap,
     table::{self, Refusal, Target},
     thread,

@@ -42,7 +42,7 @@
 //!    on it is dropped. So it is when the runtime ends: only Rust frames are unwound.
 //! 4. No lock of the host is held across a wait.
 //!
-//! What the plugin does to the stack is its own affair, as its memory is at this distance: an
+//! What the plugin does to the stack is its own affair, as its memory is at this placement: an
 //! overflow runs into the guard of the stack, is reported with the coroutine's name and ends the
 //! process.
 

@@ -11,7 +11,7 @@
 //! 2. Program headers, section headers, and the bytes of every segment lie within the file.
 //! 3. Segments to load ascend, do not overlap, and are aligned so that they can be mapped.
 //! 4. Where there are section headers, they and the program headers tell the same story: a section
-//!    that is mapped lies in a segment, at the same distance, with the rights it needs.
+//!    that is mapped lies in a segment, at the same offset, with the rights it needs.
 //! 5. Every table that the dynamic section names lies within a segment, and every relocation
 //!    writes into a segment that may be written.
 //!

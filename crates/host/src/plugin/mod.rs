@@ -28,11 +28,11 @@ pub(crate) use self::shared::{Entered, NotEntered, Shared};
 pub use self::snapshot::{FailureCounts, PluginSnapshot, PluginState, RefusedAnswers};
 use crate::{
     call::{self, Call, Input, Response},
-    distance::{Distance, EntryRef, Resolved},
     error::{CallError, ReloadError},
     instance::Instance,
     load::{EntryInfo, EntryKind},
     notify,
+    placement::{EntryRef, Placement, Resolved},
     request::{AnyRequest, Request},
     stream::OpenStream,
 };
@@ -326,7 +326,7 @@ impl Entry {
 
     #[cold]
     fn resolve_again(&self, instance: &Instance) -> EntryRef<'_> {
-        match instance.distance.resolve(&self.0.name) {
+        match instance.placement.resolve(&self.0.name) {
             Resolved::Id(id) => {
                 self.remember(instance, id);
                 EntryRef::Id(id, &self.0.name)

@@ -27,11 +27,11 @@ use futures_lite::future::{block_on, or};
 use super::Shared;
 use crate::{
     counters::Count,
-    distance::Distance,
     error::ReloadError,
     instance::{Instance, Ready},
     load::{LoadStage, Source},
     loading::{self, Loading},
+    placement::Placement,
     table, timer,
 };
 
@@ -67,7 +67,7 @@ fn replace(shared: &Arc<Shared>) -> Result<(), ReloadError> {
     }
     // Also asked for its entries: before callers wait.
     let Ready { instance: new, entries } = Instance::load(shared, shared.next_generation())?;
-    let hands_over = shared.current().is_some_and(|old| old.distance.hands_over_state());
+    let hands_over = shared.current().is_some_and(|old| old.placement.hands_over_state());
     let paused = if hands_over { shared.pause() } else { None };
     if let Some(old) = paused
         && let Err(error) = hand_over(shared, old, new)
@@ -118,7 +118,7 @@ fn hand_over(
         // still be reloaded.
         move || {
             new.inside(|| {
-                let export = || (!shared.is_unloaded()).then(|| old.distance.export_state());
+                let export = || (!shared.is_unloaded()).then(|| old.placement.export_state());
                 let exported = old.inside(export).flatten()?;
                 Some(exported.map_or(Ok(()), |state| new.import(&state?)))
             })

@@ -22,10 +22,10 @@ use crate::{
     call::{Timeout, admit, no_coroutine, span},
     coroutine::Handler,
     counters::Count,
-    distance::Distance,
     error::CallError,
     instance::Instance,
     jobs::Job,
+    placement::Placement,
     plugin::{self, Entered, NotEntered, OwnedEntry, Shared},
     request::Request,
     routing::Handled,
@@ -237,7 +237,7 @@ fn handle(
     request: &Request,
 ) -> NrStatus {
     request.with_view(|view| {
-        instance.distance.handle(entry.get().at(instance), sid, Some(view), &request.body)
+        instance.placement.handle(entry.get().at(instance), sid, Some(view), &request.body)
     })
 }
 

@@ -225,7 +225,7 @@ pub(super) fn close(core: &Arc<Core>) -> Result<(), SendError> {
     if !core.cell.is_open(core.sid) {
         return Err(SendError::Closed);
     }
-    if core.instance.distance.points().stream_close.is_none() {
+    if core.instance.placement.points().stream_close.is_none() {
         return Err(SendError::Unsupported);
     }
     let outbox = core.outbox();
@@ -252,7 +252,7 @@ fn check(core: &Core, len: usize) -> Result<(), SendError> {
     if !core.cell.is_open(core.sid) {
         return Err(SendError::Closed);
     }
-    if core.instance.distance.points().stream_data.is_none() {
+    if core.instance.placement.points().stream_data.is_none() {
         return Err(SendError::Unsupported);
     }
     Ok(())
@@ -332,7 +332,7 @@ fn send_kept(core: &Arc<Core>, data: Box<[u8]>) -> bool {
     let refused = match offer(core, &data) {
         Ok(()) | Err(SendError::Closed) => None,
         Err(SendError::Backpressure) => {
-            let can_say = core.instance.distance.points().attach.is_some();
+            let can_say = core.instance.placement.points().attach.is_some();
             match outbox.put_back(data, can_say) {
                 None => go_on_when_ready(core.clone(), readied),
                 // Each is answered so.

@@ -9,8 +9,8 @@ use super::{Core, StreamCell, outbox};
 use crate::{
     coroutine::{Handler, Pushed},
     counters::Count,
-    distance::{Distance, Inline},
     error::SendError,
+    placement::{Inline, Placement},
     routing::{Lent, Route},
     thread::DEPTH_MAX,
 };
@@ -80,7 +80,7 @@ pub(super) async fn send(core: &Arc<Core>, data: &[u8]) -> Result<(), SendError>
             Some(sent) => sent,
             None => outbox::send(core, data).await,
         };
-        let can_say = core.instance.distance.points().attach.is_some();
+        let can_say = core.instance.placement.points().attach.is_some();
         if sent != Err(SendError::Backpressure) || !can_say {
             return sent;
         }
@@ -133,7 +133,7 @@ pub(super) fn offer(core: &Core, data: &[u8]) -> Result<(), SendError> {
             Pushed::Closed => return Err(SendError::Closed),
         },
         Some(_) => return Err(SendError::Closed),
-        None => tell(core, cell, |distance| distance.stream_data(core.sid, data))?,
+        None => tell(core, cell, |placement| placement.stream_data(core.sid, data))?,
     };
     match status {
         NrStatus::Ok => {
@@ -165,7 +165,7 @@ pub(super) fn close(core: &Arc<Core>) -> Result<(), SendError> {
 }
 
 pub(super) fn close_here(core: &Core) -> Result<(), SendError> {
-    match tell(core, core.cell, |distance| distance.stream_close(core.sid))? {
+    match tell(core, core.cell, |placement| placement.stream_close(core.sid))? {
         NrStatus::Ok => Ok(()),
         status => Err(SendError::Refused { status }),
     }
@@ -179,7 +179,7 @@ fn tell(
     f: impl FnOnce(&Inline) -> Option<NrStatus>,
 ) -> Result<NrStatus, SendError> {
     core.instance
-        .inside(|| cell.is_open(core.sid).then(|| f(&core.instance.distance)))
+        .inside(|| cell.is_open(core.sid).then(|| f(&core.instance.placement)))
         .ok_or(SendError::TooDeep { depth_max: DEPTH_MAX })?
         .ok_or(SendError::Closed)?
         .ok_or(SendError::Unsupported)

@@ -70,7 +70,7 @@ zoo! {
         thread_at_host_drop ignores_cancelled thread_key_destructor thread_local_destructor;
 }
 
-/// The plugins that end or cripple their own process, which only the distance `process` survives.
+/// The plugins that end or cripple their own process, which only the placement `process` survives.
 const PROCESS: [&str; 7] = [
     "throws_without_boundary",
     "aborts",
@@ -102,10 +102,10 @@ fn every_plugin_of_the_zoo_has_a_test_or_is_marked_process() {
         let source = workspace().join("examples/zoo").join(text(plugin, "file"));
         assert!(source.exists(), "{name}: no {}", source.display());
         assert!(library(&name).is_file(), "{name}");
-        match text(plugin, "distance") {
+        match text(plugin, "placement") {
             "inline" => inline.push(name),
             "process" => process.push(name),
-            other => panic!("{name}: distance `{other}`"),
+            other => panic!("{name}: placement `{other}`"),
         }
     }
     inline.sort();

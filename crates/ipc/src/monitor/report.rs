@@ -275,7 +275,7 @@ pub struct PluginReport {
     pub name: String,
     /// Where it runs: `inline`, `process`…
     #[serde(skip_serializing_if = "is_nothing")]
-    pub distance: String,
+    pub placement: String,
     /// When its counts were read. Zero: when the report was begun.
     pub at_ns: u64,
     /// Calls that are over, failed ones too.

@@ -170,7 +170,7 @@ impl Tame for WorkerReport {
 impl Tame for PluginReport {
     fn tame(&mut self) {
         text(&mut self.name);
-        text(&mut self.distance);
+        text(&mut self.placement);
         causes(&mut self.errors);
         self.latency.tame();
     }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a channel has of the backend: the ring, and who waits for it.
+//! The backend's part of a channel: the ring, and the operations that wait for it.
 //!
 //! # Waiting
 //!
-//! Two bells, channels of one place: `room` rings when somebody may send, `filled` when somebody may
-//! receive. An operation tries; if that would block, it waits for its bell, within its limits, and tries
-//! again. So it parks whoever it is (task, thread, coroutine), and a dropped one has taken nothing.
+//! Two events, channels of capacity 1: `writable` is set when a send can succeed, `readable` when a
+//! receive can. An operation tries; if that would block, it waits for its event, within its limits, and
+//! tries again. The channel parks tasks, threads and coroutines, and an operation that is dropped has
+//! received nothing.
 //!
-//! One ring wakes one waiter. A bell holds one ring, so that two that come together may count as one:
-//! therefore **who succeeds and sees that another could succeed as well rings for the next one**. And
-//! who took a ring and found nothing (somebody was faster) simply waits again.
+//! An event wakes one waiter, and two that are set together may merge into one: therefore **an operation
+//! that succeeds, and sees that another one could, sets the event again**. A waiter that was woken and
+//! finds nothing, because another operation was faster, waits again.
 //!
 //! # Ownership
 //!
@@ -28,8 +29,8 @@ use crate::ring::{Left, Refused, Ring};
 pub(crate) struct RingLink {
     carrier: Arc<dyn Carrier>,
     ring: Mutex<Ring<InFlight>>,
-    room: Bell,
-    filled: Bell,
+    writable: Event,
+    readable: Event,
     bytes_max: usize,
 }
 
@@ -37,16 +38,16 @@ impl RingLink {
     pub(crate) fn new(carrier: Arc<dyn Carrier>, window: usize, options: Options) -> Self {
         let Options { bytes_max, grant } = options;
         let ring = Mutex::new(Ring::new(window, grant));
-        Self { carrier, ring, room: Bell::new(), filled: Bell::new(), bytes_max }
+        Self { carrier, ring, writable: Event::new(), readable: Event::new(), bytes_max }
     }
 
-    /// Who else can go on now.
-    fn tell(&self, left: Left) {
+    /// Wakes the next operation that can succeed now.
+    fn notify(&self, left: Left) {
         if left.room {
-            self.room.ring();
+            self.writable.set();
         }
         if left.filled {
-            self.filled.ring();
+            self.readable.set();
         }
     }
 }
@@ -61,7 +62,7 @@ impl Link for RingLink {
         let pushed = self.ring.lock().push(flight);
         match pushed {
             Ok(left) => {
-                self.tell(left);
+                self.notify(left);
                 Ok(())
             }
             Err((refused, flight)) => {
@@ -74,7 +75,7 @@ impl Link for RingLink {
 
     fn try_recv(&self) -> Result<Desc, Failure> {
         let (flight, left) = self.ring.lock().pop()?;
-        self.tell(left);
+        self.notify(left);
         Ok(flight.land())
     }
 
@@ -84,7 +85,7 @@ impl Link for RingLink {
         Box::pin(async move {
             loop {
                 match self.try_send(desc) {
-                    Err(Failure::WouldBlock) => self.room.heard(limits).await?,
+                    Err(Failure::WouldBlock) => self.writable.wait(limits).await?,
                     answer => return answer,
                 }
             }
@@ -96,7 +97,7 @@ impl Link for RingLink {
         Box::pin(async move {
             loop {
                 match self.try_recv() {
-                    Err(Failure::WouldBlock) => self.filled.heard(limits).await?,
+                    Err(Failure::WouldBlock) => self.readable.wait(limits).await?,
                     answer => return answer,
                 }
             }
@@ -108,10 +109,10 @@ impl Link for RingLink {
     }
 
     fn close(&self) {
-        // First the ring, then the bells: who hears of the end tries once more, and sees it.
+        // First the ring, then the events: a waiter that is woken by the end tries once more, and sees it.
         self.ring.lock().close();
-        self.room.close();
-        self.filled.close();
+        self.writable.close();
+        self.readable.close();
     }
 
     fn detach(&self) {
@@ -131,32 +132,32 @@ impl From<Refused> for Failure {
     }
 }
 
-/// Wakes one of those who wait, or the next one to come.
-struct Bell {
-    rings: Sender<()>,
-    heard: Receiver<()>,
+/// Wakes one waiter, or the next one.
+struct Event {
+    sets: Sender<()>,
+    waits: Receiver<()>,
 }
 
-impl Bell {
+impl Event {
     fn new() -> Self {
-        let (rings, heard) = bounded(1);
-        Self { rings, heard }
+        let (sets, waits) = bounded(1);
+        Self { sets, waits }
     }
 
-    fn ring(&self) {
-        // Full: it rings already, and who hears it rings on.
-        let _rings_already = self.rings.try_send(());
+    fn set(&self) {
+        // Full: it is set already, and the operation that it wakes sets it again.
+        let _is_set = self.sets.try_send(());
     }
 
-    /// Waits for it. Closed is heard as well: the ring knows what that means.
-    async fn heard(&self, limits: Limits<'_>) -> Result<(), Failure> {
-        match limits.drive(self.heard.recv()).await {
+    /// Waits until it is set or closed; the ring's state says which.
+    async fn wait(&self, limits: Limits<'_>) -> Result<(), Failure> {
+        match limits.drive(self.waits.recv()).await {
             Ok(()) | Err(RecvError::Closed) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     fn close(&self) {
-        self.rings.close();
+        self.sets.close();
     }
 }

@@ -95,7 +95,7 @@ fn a_region_stays_while_the_ring_holds_its_bytes() {
     assert_eq!(region.deregister().wait(), Ok(()));
 }
 
-/// Many who wait on both sides, woken one by one: nobody is forgotten.
+/// Many waits on both sides, woken one by one: none is forgotten.
 #[test]
 fn no_wake_is_lost() {
     for round in 0..200 {

@@ -153,7 +153,7 @@ fn workers(at_ns: u64, second: u64) -> Vec<WorkerReport> {
 fn plugin(at_ns: u64, second: u64) -> PluginReport {
     PluginReport {
         name: "greeter".into(),
-        distance: "inline".into(),
+        placement: "inline".into(),
         at_ns,
         calls: 5_000 * second,
         errors: vec![("deadline".into(), 3), ("refused".into(), 1)],

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A plugin that blocks where it is told to, for as many milliseconds as the payload says:
+ * A plugin that blocks where the payload says, for as many milliseconds as it says:
  *
  *   quick     nowhere
  *   handle    in handle

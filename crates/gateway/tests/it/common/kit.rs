@@ -25,11 +25,11 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Waits until `event` was told, once for each time.
+    /// Waits for `event`, once for each time.
     pub async fn saw(event: &Semaphore) {
         let patience = std::time::Duration::from_secs(60);
-        let told = tokio::time::timeout(patience, event.acquire()).await;
-        told.expect("the event").expect("never closed").forget();
+        let acquired = tokio::time::timeout(patience, event.acquire()).await;
+        acquired.expect("the event").expect("never closed").forget();
     }
 
     pub fn open(&self) {

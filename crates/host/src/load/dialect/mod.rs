@@ -189,11 +189,11 @@ impl Evidence {
             })
             .collect();
         // The info itself is an object whose place is known.
-        let to_info = info.address.checked_sub(info.vtable).filter(|distance| *distance > 0);
+        let to_info = info.address.checked_sub(info.vtable).filter(|bytes| *bytes > 0);
         let bytes_max = extent
             .bytes_max
             .into_iter()
-            .chain(to_info.map(|distance| distance as u64))
+            .chain(to_info.map(|bytes| bytes as u64))
             .min()
             .unwrap_or(u64::MAX);
         let words_max = usize::try_from(bytes_max / WORD_BYTES).unwrap_or(usize::MAX);

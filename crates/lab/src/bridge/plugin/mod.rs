@@ -71,13 +71,13 @@ const ENTRIES: [&str; 3] = ["pipe", "chat", "echo"];
 
 /// How far away the plugin runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Distance {
+pub enum Placement {
     /// In this process.
     #[default]
     Inline,
 }
 
-impl Distance {
+impl Placement {
     /// All of them.
     pub const ALL: [Self; 1] = [Self::Inline];
 
@@ -98,7 +98,7 @@ pub struct Address {
     /// The entry; otherwise the first of `pipe`, `chat` and `echo` that it has.
     pub entry: Option<String>,
     /// How far away it runs.
-    pub distance: Distance,
+    pub placement: Placement,
 }
 
 impl Address {
@@ -109,7 +109,7 @@ impl Address {
             Some((path, entry)) if !entry.is_empty() => (path, Some(entry.to_owned())),
             _ => (text, None),
         };
-        Self { path: path.into(), entry, distance: Distance::default() }
+        Self { path: path.into(), entry, placement: Placement::default() }
     }
 }
 
@@ -143,7 +143,7 @@ impl Carrier {
     ///
     /// It does not load, has no such entry, or the entry does not give back what it is given.
     pub fn load(address: &Address) -> Result<Self, PluginError> {
-        let Distance::Inline = address.distance;
+        let Placement::Inline = address.placement;
         let spec = PluginSpec::path(name_of(&address.path), &address.path);
         Self::of_spec(spec, address.entry.as_deref())
     }
@@ -248,7 +248,7 @@ mod tests {
         };
         assert_eq!(parse("a/b.so"), ("a/b.so".into(), None));
         assert_eq!(parse("a#1/b.so#chat"), ("a#1/b.so".into(), Some("chat".into())));
-        assert_eq!(Distance::ALL.map(Distance::name), ["inline"]);
+        assert_eq!(Placement::ALL.map(Placement::name), ["inline"]);
         assert_eq!(name_of(Path::new("target/libhello.so")), "hello");
     }
 }

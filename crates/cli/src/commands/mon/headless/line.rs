@@ -169,7 +169,7 @@ impl Lines {
         let quantile = |share| plugin.latency.quantile_ns(share).map(|ns| ns as f64 / 1e3);
         let line = Line::new(report.wall_ms, "plugin")
             .put("name", plugin.name.as_str())
-            .put("distance", plugin.distance.as_str())
+            .put("placement", plugin.placement.as_str())
             .rates(store, &of)
             .put("queue_depth", plugin.queue_depth)
             .put("in_flight", plugin.in_flight)

@@ -113,7 +113,7 @@ fn the_schema_is_as_documented() {
  ,"ts":1790000003.0
  ,"kind":"plugin"
  ,"name":"greeter"
- ,"distance":"inline"
+ ,"placement":"inline"
  ,"interval_ms":2000.0
  ,"pps":5000.0
  ,"pps_sent":null

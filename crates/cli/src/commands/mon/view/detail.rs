@@ -182,7 +182,7 @@ impl Page<'_> {
         let theme = self.theme;
         self.text(&[
             (&row.name, theme.head()),
-            (&format!("  plugin, {}", row.distance), theme.dim()),
+            (&format!("  plugin, {}", row.placement), theme.dim()),
         ]);
         self.field(
             "calls",

@@ -52,7 +52,7 @@ fn cells(app: &App, theme: Theme, row: &PluginReport) -> Vec<Cell> {
     let errors = row.errors();
     vec![
         plain(row.name.as_str()),
-        styled(row.distance.as_str(), theme.dim()),
+        styled(row.placement.as_str(), theme.dim()),
         plain(units::count(row.calls)),
         styled(rate(rates.map(|rates| rates.now)), theme.rate()),
         plain(rate(rates.map(|rates| rates.peak))),

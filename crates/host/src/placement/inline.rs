@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Distance `inline`: the plugin's functions are called on this thread, in this process.
+//! Placement `inline`: the plugin's functions are called on this thread, in this process.
 //!
 //! A plugin that did not say that it is thread-safe is called under a lock. It is re-entrant,
 //! since a plugin's answer may wake a task that sends to another stream of the same plugin.
@@ -15,7 +15,7 @@
 //!
 //! The entry points were validated by the loader: each is code of the plugin's image, or `NULL`
 //! and `None` here. The image stays mapped while a thread is marked as inside the instance, while
-//! calls or streams are open and while the instance is held; every caller of [`Distance`] is one
+//! calls or streams are open and while the instance is held; every caller of [`Placement`] is one
 //! of those. Views passed are borrowed from slices that outlive the call.
 
 use std::{ptr, sync::OnceLock, time::Duration};
@@ -25,7 +25,7 @@ use becket_abi::{
 };
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 
-use super::{Distance, EntryRef, Resolved, views};
+use super::{EntryRef, Placement, Resolved, views};
 use crate::{
     limits::Limits,
     load::{EntryInfo, EntryPoints},
@@ -104,7 +104,7 @@ impl Inline {
         f()
     }
 
-    /// Every form of a call; [`Distance::handle`] has the usual one in place.
+    /// Every form of a call; [`Placement::handle`] has the usual one in place.
     #[inline(never)]
     fn handle_any(
         &self,
@@ -207,7 +207,7 @@ fn send_again(sid: u64) {
     }
 }
 
-impl Distance for Inline {
+impl Placement for Inline {
     // Always: at a call's site most of it is known, and what is left are two loads and the call.
     #[inline(always)]
     fn handle(

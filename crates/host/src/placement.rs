@@ -2,7 +2,7 @@
 //! How far away a plugin runs.
 //!
 //! Everything above this trait — call table, streams, deadlines, quotas, reload — is the same at
-//! every distance; a distance only carries the vtable's functions there. Answers come back through
+//! every placement; a placement only carries the vtable's functions there. Answers come back through
 //! the host's callbacks, which is why none of these returns one.
 
 mod inline;
@@ -13,12 +13,12 @@ use becket_abi::{NrRequest, NrStatus};
 pub(crate) use self::inline::Inline;
 use crate::load::EntryInfo;
 
-/// An entry as a distance wants it named.
+/// An entry as a placement wants it named.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum EntryRef<'a> {
     /// By name.
     Name(&'a str),
-    /// By the id that [`Distance::resolve`] gave, with the name for one that has no ids.
+    /// By the id that [`Placement::resolve`] gave, with the name for one that has no ids.
     Id(u32, &'a str),
 }
 
@@ -34,7 +34,7 @@ pub(crate) enum Resolved {
 }
 
 /// A place where a plugin's functions run.
-pub(crate) trait Distance {
+pub(crate) trait Placement {
     /// One request; `None` for a call without metadata.
     fn handle(
         &self,
