@@ -456,9 +456,9 @@ impl Instance {
     /// is inside. Streams may be open.
     pub(crate) async fn calls_done(&self) {
         self.until(|this| {
-            this.pending.load(Ordering::SeqCst) == 0
-                && this.coroutines.in_calls() == 0
-                && !thread::anyone_inside(this)
+            let none =
+                || this.pending.load(Ordering::SeqCst) == 0 && this.coroutines.in_calls() == 0;
+            this.is_left(none)
         })
         .await;
     }
@@ -469,13 +469,26 @@ impl Instance {
     }
 
     fn is_quiet(&self) -> bool {
-        self.pending.load(Ordering::SeqCst) == 0
-            && self.streams.load(Ordering::SeqCst) == 0
-            && !thread::anyone_inside(self)
+        self.is_left(|| self.has_no_calls())
     }
 
     fn is_unused(&self) -> bool {
-        self.holds.load(Ordering::SeqCst) == 0 && self.coroutines.running() == 0 && self.is_quiet()
+        self.is_left(|| {
+            self.holds.load(Ordering::SeqCst) == 0
+                && self.coroutines.running() == 0
+                && self.has_no_calls()
+        })
+    }
+
+    fn has_no_calls(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) == 0 && self.streams.load(Ordering::SeqCst) == 0
+    }
+
+    /// Whether no thread is inside and the counters that `is_zero` reads are 0. They are read once
+    /// more after the threads: a thread that was inside at the first look may have begun a call, or
+    /// set a timer, and left before its mark was looked at.
+    fn is_left(&self, is_zero: impl Fn() -> bool) -> bool {
+        is_zero() && !thread::anyone_inside(self) && is_zero()
     }
 
     /// Ends the plugin and gives up what can be. The instance is out of its callers' reach and its
