@@ -44,5 +44,5 @@ fn the_page_is_the_catalogue() {
         writeln!(text, "\n## {}", family.name()).unwrap();
         CATALOGUE.iter().filter(|one| one.family == family).for_each(|one| rule(&mut text, one));
     }
-    snapbox::assert_data_eq!(text, snapbox::file!["../../../docs/src/lab/rules.md"].raw());
+    snapbox::assert_data_eq!(text, snapbox::file!["../../../../docs/src/lab/rules.md"].raw());
 }
