@@ -3,7 +3,7 @@
 
 use std::env;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const SOURCE: &str = "plugin/bench_plugin.c";
@@ -14,21 +14,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={INCLUDE}");
     println!("cargo::rerun-if-env-changed=CC");
 
-    let out = PathBuf::from(env::var("OUT_DIR")?).join("bench_plugin.so");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let declared = out.join("bench_plugin.so");
+    build(&declared, &[])?;
+    println!("cargo::rustc-env=BENCH_PLUGIN={}", declared.display());
+    let undeclared = out.join("bench_plugin_undeclared.so");
+    build(&undeclared, &["-DBENCH_UNDECLARED"])?;
+    println!("cargo::rustc-env=BENCH_PLUGIN_UNDECLARED={}", undeclared.display());
+
+    let rustc = Command::new(env::var("RUSTC")?).arg("--version").output()?;
+    println!("cargo::rustc-env=BENCH_RUSTC={}", String::from_utf8(rustc.stdout)?.trim());
+    Ok(())
+}
+
+fn build(out: &Path, defines: &[&str]) -> Result<(), Box<dyn Error>> {
     let cc = env::var("CC").unwrap_or_else(|_| "cc".into());
     let status = Command::new(&cc)
         .args(["-std=c11", "-O2", "-g", "-fPIC", "-shared", "-pthread"])
         .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+        .args(defines)
         .args(["-I", INCLUDE, SOURCE, "-o"])
-        .arg(&out)
+        .arg(out)
         .status()
         .map_err(|error| format!("cannot run the C compiler `{cc}`: {error}; set CC"))?;
     if !status.success() {
         return Err(format!("`{cc}` could not build {SOURCE}: {status}").into());
     }
-    println!("cargo::rustc-env=BENCH_PLUGIN={}", out.display());
-
-    let rustc = Command::new(env::var("RUSTC")?).arg("--version").output()?;
-    println!("cargo::rustc-env=BENCH_RUSTC={}", String::from_utf8(rustc.stdout)?.trim());
     Ok(())
 }

@@ -20,7 +20,6 @@ mod subject;
 use std::time::Instant;
 
 use self::becket::Becket;
-pub(crate) use self::control::Control;
 use self::floor::Floor;
 use self::nylon::{Hold, Nylon};
 use self::subject::{STREAM_FRAMES, Subject};

@@ -14,7 +14,6 @@ use std::time::Duration;
 use becket_gateway::{Config, Gateway};
 use becket_host::Host;
 
-use crate::calls::Control;
 use crate::error::{BenchError, check};
 use crate::harness::{Figures, Plan};
 use crate::report::{Better, Group, Row, Shape};
@@ -26,8 +25,8 @@ const NOTES: &str = "\
 Requests per second of `wrk -t2 -c64` over HTTP/1.1 with keep-alive, each server in its turn, all on \
 one tokio runtime in one process, `wrk` on the same CPUs. They answer the same head and the same 13 \
 bytes; the gateway's come from the plugin's entry `hello` (`bench/plugin/bench_plugin.c`), which is \
-given method, path and headers. It declares that it never blocks, so it runs on the threads that serve \
-the requests; on workers it runs as a plugin does that declares nothing.
+given method, path and headers. *Declared*: the plugin declares that it never blocks. *Undeclared*: the \
+same plugin declares nothing, as most do.
 ";
 
 /// Measures the group.
@@ -43,22 +42,21 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
         .enable_all()
         .build()
         .map_err(|source| BenchError::System { what: "start a tokio runtime", source })?;
-    let control = Control::copy("gateway")?;
-    let start = |dispatch: &str| {
+    let start = |plugin: &str| {
         let config = format!(
             "listen = \"127.0.0.1:0\"\nwatch = false\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [plugins.bench]\npath = {:?}\ndispatch = {dispatch:?}\n",
-            control.path()
+             [plugins.bench]\npath = {plugin:?}\n"
         );
         let config =
             Config::parse(&config, "bench.toml").map_err(|error| BenchError::host(NAME, error))?;
         let started = runtime.block_on(Gateway::start(config, Host::new()));
         started.map_err(|error| BenchError::host(NAME, error))
     };
-    let (gateway, offloaded) = (start("auto")?, start("worker")?);
+    let (declared, undeclared) =
+        (start(env!("BENCH_PLUGIN"))?, start(env!("BENCH_PLUGIN_UNDECLARED"))?);
     let plain = runtime.block_on(plain::start())?;
-    let servers = [gateway.addr(), offloaded.addr(), plain];
-    for gateway in [&gateway, &offloaded] {
+    let servers = [declared.addr(), undeclared.addr(), plain];
+    for gateway in [&declared, &undeclared] {
         check(NAME, "the answer", wrk::answer(plain, PATH)?, wrk::answer(gateway.addr(), PATH)?)?;
     }
 
@@ -72,7 +70,7 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
             rates.push(wrk::requests_per_second(*addr, PATH, duration)?);
         }
     }
-    for gateway in [gateway, offloaded] {
+    for gateway in [declared, undeclared] {
         runtime.block_on(gateway.drain(Duration::from_secs(1)));
     }
 
@@ -81,7 +79,9 @@ pub(crate) fn run(plan: Plan) -> Result<Group, BenchError> {
         title: "The gateway",
         notes: NOTES.to_owned(),
         floors: 0,
-        columns: ["Becket", "Becket, on workers", "hyper by itself"].map(str::to_owned).into(),
+        columns: ["Becket, declared", "Becket, undeclared", "hyper by itself"]
+            .map(str::to_owned)
+            .into(),
         shape: Shape::Columns,
         rows: vec![Row {
             name: "unary entry, requests/s".to_owned(),

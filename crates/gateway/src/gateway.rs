@@ -103,10 +103,10 @@ impl Gateway {
         listener: (TcpListener, SocketAddr),
         admin: Option<(TcpListener, SocketAddr)>,
     ) -> Result<Self, GatewayError> {
-        // A plugin that declares that it never blocks runs on the runtime's threads, but for one.
+        // Plugins that never block, or have been quick so far, run on the runtime's threads but one.
         let runtime = Handle::current();
         let threads = runtime.metrics().num_workers();
-        host.set_executor(threads, move || drop(runtime.spawn(async {})));
+        host.set_executor(threads, move |work| drop(runtime.spawn(async { work.run() })));
         let stats = Arc::new(Stats::default());
         let (table, listing, dead) = Table::build(&config, plugins, &stats, None).await;
         if let Some(dead) = dead.into_iter().next() {

@@ -26,14 +26,17 @@ use crate::config::{Config, HttpLimits, RouteConfig, nearest};
 use crate::error::GatewayError;
 use crate::stats::{EntryStats, Stats};
 
+/// The keys come from the configuration, so that no client can make them collide.
+type FastHash = foldhash::fast::RandomState;
+
 /// Everything that a request needs to know of the configuration.
 #[derive(Debug)]
 pub(crate) struct Table {
-    exact: HashMap<String, Methods>,
+    exact: HashMap<String, Methods, FastHash>,
     /// Longest first.
     prefixes: Vec<(String, Methods)>,
     /// Plugins that do not describe themselves: any name may be an entry.
-    opaque: HashMap<String, Opaque>,
+    opaque: HashMap<String, Opaque, FastHash>,
     pub(crate) limits: HttpLimits,
     pub(crate) error_hints: bool,
     /// Dropped with the table: the other end learns that no request uses it.
@@ -171,9 +174,9 @@ impl Table {
         held: Option<&BTreeSet<String>>,
     ) -> Built {
         let mut table = Self {
-            exact: HashMap::new(),
+            exact: HashMap::default(),
             prefixes: Vec::new(),
-            opaque: HashMap::new(),
+            opaque: HashMap::default(),
             limits: config.limits.clone(),
             error_hints: config.error_hints,
             in_use: None,

@@ -341,7 +341,7 @@ impl Apart {
         span: Span,
     ) -> Started {
         let waiting = Waiting::new(self.slot, self.sid, instance, timeout, span.clone());
-        let queued = instance.offload(Box::new(Offloaded { call: self, instance, span }));
+        let queued = instance.offload_call(Box::new(Offloaded { call: self, instance, span }));
         if queued.is_ok() {
             return Started::Waiting(waiting);
         }
@@ -400,7 +400,9 @@ struct Offloaded {
 
 impl Job for Offloaded {
     fn run(self: Box<Self>) {
+        let began = Instant::now();
         self.span.in_scope(|| self.instance.inside(|| self.call.run(self.instance)));
+        self.instance.took(began.elapsed());
     }
 
     fn is_wanted(&self) -> bool {

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 
 use crate::{
     error::UnloadError,
+    executor::{Executor, Work},
     instance::{Instance, Ready},
     load::LoadError,
     plugin::{Plugin, Shared},
-    routing::Executor,
     spec::PluginSpec,
 };
 
@@ -181,22 +181,24 @@ impl Host {
         self.plugins().iter().flat_map(Plugin::runtimes).collect()
     }
 
-    /// Says how many threads the async executor has that calls this host, and how to wake one of them
-    /// that is idle; `wake` must not block.
+    /// Sets the async executor that calls this host: how many threads it has, and how to run a piece
+    /// of work as a task of its own. `spawn` must neither block nor run the work itself.
     ///
-    /// A plugin that declares that it never blocks runs on its callers' threads. With this, one
-    /// thread of the executor is always outside of plugins, and it is woken when another is stuck in
-    /// one, so that a declaration that is wrong stops nothing but its own calls. A gateway says it
-    /// for the runtime on which it is started. On tokio:
+    /// With this, one thread of the executor is always outside of plugins, and it is woken when another
+    /// is stuck in one: a plugin that declares that it never blocks and then does stops nothing but its
+    /// own calls. And the calls of a plugin that declares nothing, but has been quick so far, run as
+    /// tasks of the executor, which costs less than a hand-over to another thread; the first time that
+    /// one blocks, the plugin goes back to workers until its next load. A gateway sets the runtime on
+    /// which it is started. On tokio:
     ///
     /// ```
     /// # fn set(host: &becket_host::Host, runtime: tokio::runtime::Handle) {
     /// let threads = runtime.metrics().num_workers();
-    /// host.set_executor(threads, move || drop(runtime.spawn(async {})));
+    /// host.set_executor(threads, move |work| drop(runtime.spawn(async { work.run() })));
     /// # }
     /// ```
-    pub fn set_executor(&self, threads: usize, wake: impl Fn() + Send + Sync + 'static) {
-        self.inner.executor.set(threads, Arc::new(wake));
+    pub fn set_executor(&self, threads: usize, spawn: impl Fn(Work) + Send + Sync + 'static) {
+        self.inner.executor.set(threads, Arc::new(spawn));
         // One that is being loaded at this moment looks when it is put in.
         self.plugins().iter().for_each(Plugin::mind_executor);
     }

@@ -51,7 +51,7 @@ use crate::{
     placement::{Inline, Placement, Resolved},
     plugin::{Entered, Shared},
     reentry::Mutex,
-    routing::Route,
+    routing::{Pace, Route},
     thread,
     timer::{self, PluginTimer},
     unannounced::Unannounced,
@@ -88,6 +88,7 @@ pub(crate) struct Instance {
     pub(crate) dispatch: Dispatch,
     /// A [`Route`].
     pub(crate) route: AtomicU8,
+    pub(crate) pace: Pace,
     /// Threads that are stuck inside, and the most there were at once.
     pub(crate) blocked: AtomicU32,
     pub(crate) blocked_most: AtomicU32,
@@ -214,6 +215,7 @@ impl Instance {
             unannounced,
             dispatch: spec.dispatch,
             route: AtomicU8::new(route as u8),
+            pace: Pace::new(),
             blocked: AtomicU32::new(0),
             blocked_most: AtomicU32::new(0),
             blocked_callers: AtomicU32::new(0),

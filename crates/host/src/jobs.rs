@@ -82,7 +82,8 @@ impl<F: FnOnce() + Send> Job for F {
     }
 }
 
-type BoxedJob = Box<dyn Job>;
+/// One, as it is queued.
+pub(crate) type BoxedJob = Box<dyn Job>;
 
 /// The queue is at its bound.
 #[derive(Debug)]
@@ -386,7 +387,8 @@ impl Sleeper {
     }
 }
 
-fn run(job: BoxedJob) {
+/// Runs a job; a panic in it ends here.
+pub(crate) fn run(job: BoxedJob) {
     // A waker of the user's may panic: the queue goes on.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job.run())) {
         // To drop the payload may panic too.

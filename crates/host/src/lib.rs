@@ -33,7 +33,8 @@
 //! | `unannounced` | streams of plugins that cannot say that an entry streams |
 //! | `small` | blocks for short bodies |
 //! | `thread` | who is inside a plugin, without locked instructions |
-//! | `timer`, `watchdog`, `jobs` | deadlines, stuck threads, work apart from callers |
+//! | `routing`, `executor`, `jobs` | on which thread a plugin's code runs; the callers' executor, workers |
+//! | `timer`, `watchdog` | deadlines, stuck threads |
 //! | `counters`, `metrics`, `buckets` | what is counted |
 //! | `text` | a plugin's words, made harmless for a log and a terminal |
 
@@ -47,6 +48,7 @@ mod context;
 mod coroutine;
 mod counters;
 mod error;
+mod executor;
 mod frame;
 mod host;
 mod instance;
@@ -80,6 +82,7 @@ pub use crate::{
     call::{Call, Response},
     counters::Latency,
     error::{CallError, ReloadError, SendError, StreamError, UnknownEntry, UnloadError},
+    executor::Work,
     host::{Host, HostBuilder, ShutdownReport},
     limits::{Dispatch, Limits},
     load::{

@@ -6,26 +6,28 @@
 //! (`BK_PLUGIN_NEVER_BLOCKS`, or [`Dispatch::Caller`]); all other code of plugins is offloaded to
 //! workers of the plugin.
 //!
-//! A declaration may be wrong. [`Executor`] limits what that costs: it counts the executor's threads
-//! that are inside plugins and never lends the last one, and the watchdog revokes the declaration of
-//! a plugin that is stuck on a thread that was lent.
+//! A hand-over to a worker costs more than most calls. So the calls of a plugin that has been quick
+//! for a while run as tasks of the executor ([`crate::executor`]), if the program has named one: still
+//! apart from their callers, but without another thread. [`Pace`] decides.
+//!
+//! A declaration may be wrong, and a quick plugin may block. The executor limits what that costs: it
+//! counts its threads that are inside plugins and never lends the last one, and the watchdog sends the
+//! calls of a plugin that is stuck on such a thread to workers until the plugin's next load.
 //!
 //! ```text
-//!   declared? ── no ──────────────────────────────▶ worker
-//!      │ yes
-//!   revoked, or busy (one thread at a time)? ─ yes ▶ worker
-//!      │ no
+//!   declared? ── no ──▶ quick so far? ── no ───────▶ worker
+//!      │ yes               │ yes
+//!   busy (one thread at a time)? ─ yes ────────────▶ worker
+//!      │ no                │ no
 //!   the executor's last free thread? ─ yes ────────▶ worker
-//!      │ no
-//!   this thread
+//!      │ no                │ no
+//!   this thread        a task of the executor
 //! ```
 
 use std::{
-    fmt,
-    marker::PhantomData,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicI32, Ordering},
     },
     time::Duration,
 };
@@ -36,8 +38,9 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     body::OwnedBytes,
     counters::Count,
+    executor::Lent,
     instance::Instance,
-    jobs::{Full, Job},
+    jobs::{BoxedJob, Full},
     limits::Dispatch,
     load::EntryInfo,
     placement::{Placement, Resolved},
@@ -56,6 +59,8 @@ pub(crate) enum Route {
     Quarantined = 2,
     /// The caller's, if it can be lent: its executor counts, or the plugin takes one thread at a time.
     Lendable = 3,
+    /// A worker's, or for calls a task of the executor: the plugin has been quick.
+    Quick = 4,
 }
 
 impl Route {
@@ -69,98 +74,49 @@ impl Route {
     }
 }
 
-/// Wakes an idle thread of an executor.
-type Wake = Arc<dyn Fn() + Send + Sync>;
-
-/// The executor whose threads call the host, as far as the host needs to know it.
+/// How quick the calls of a plugin are that run apart from their callers.
 ///
-/// # Invariants
-///
-/// 1. `inside` counts the threads that hold a [`Lent`] which was counted; it never exceeds
-///    `threads − 1`.
-#[repr(align(128))]
-pub(crate) struct Executor {
-    /// 0: not known, nothing is counted.
-    threads: AtomicU32,
-    inside: AtomicU32,
-    wake: Mutex<Option<Wake>>,
-}
+/// A score: each quick call adds one, up to [`Self::BEST`], each slow one takes [`Self::SLOW_COSTS`]
+/// away. From 0 on the plugin is quick, so that a plugin proves itself by as many quick calls as lie
+/// between [`Self::FIRST`] and 0, and one slow call in a few hundred, such as one that the system
+/// interrupted, changes nothing. Of two threads that count at the same moment one may be lost.
+pub(crate) struct Pace(AtomicI32);
 
-impl Executor {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            threads: AtomicU32::new(0),
-            inside: AtomicU32::new(0),
-            wake: Mutex::new(None),
-        })
+impl Pace {
+    /// A call that takes longer than this is slow. It is of the order of what a hand-over to a worker
+    /// takes under load, and a tenth of what a client notices.
+    const QUICK: Duration = Duration::from_micros(100);
+    const FIRST: i32 = -64;
+    const BEST: i32 = 64;
+    const WORST: i32 = -1024;
+    const SLOW_COSTS: i32 = 16;
+    const NEVER: i32 = i32::MIN;
+
+    pub(crate) fn new() -> Self {
+        Self(AtomicI32::new(Self::FIRST))
     }
 
-    /// Sets how many threads it has, and how to wake one.
-    pub(crate) fn set(&self, threads: usize, wake: Wake) {
-        *self.wake.lock() = Some(wake);
-        self.threads.store(u32::try_from(threads).unwrap_or(u32::MAX).max(1), Ordering::SeqCst);
-    }
-
-    /// Whether threads are counted.
-    pub(crate) fn is_known(&self) -> bool {
-        self.threads.load(Ordering::SeqCst) > 0
-    }
-
-    /// Counts the calling thread, if another is left: `Some` of where it was counted, `None` if it
-    /// need not be.
+    /// Counts a call, and returns whether the plugin is quick.
     #[inline]
-    fn count(&self) -> Result<Option<&Self>, NoneLeft> {
-        let threads = self.threads.load(Ordering::Relaxed);
-        let lent = &thread::current().lent;
-        if threads == 0 || lent.get() {
-            // Not known; or nested: this thread is inside a plugin already, and counted.
-            return Ok(None);
+    fn count(&self, took: Duration) -> bool {
+        let score = self.0.load(Ordering::Relaxed);
+        if score == Self::NEVER {
+            return false;
         }
-        let one_more = |inside: u32| (inside + 1 < threads).then_some(inside + 1);
-        let counted = self.inside.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more);
-        counted.map_err(|_| NoneLeft)?;
-        lent.set(true);
-        Ok(Some(self))
+        let next = match took <= Self::QUICK {
+            true => score.saturating_add(1).min(Self::BEST),
+            false => score.saturating_sub(Self::SLOW_COSTS).max(Self::WORST),
+        };
+        if next != score {
+            // Lost if another thread was faster.
+            let _ = self.0.compare_exchange(score, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        next >= 0
     }
 
-    /// A thread of it is stuck: another one sees to what that left undone.
-    pub(crate) fn wake(&self) {
-        let wake = self.wake.lock().clone();
-        if let Some(wake) = wake {
-            wake();
-        }
-    }
-}
-
-impl fmt::Debug for Executor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Executor").field("threads", &self.threads).finish_non_exhaustive()
-    }
-}
-
-/// All threads of the executor but one are inside plugins.
-struct NoneLeft;
-
-/// The calling thread may enter the plugin while this lives. It does not leave that thread.
-#[must_use]
-pub(crate) struct Lent<'a> {
-    /// Where it was counted.
-    executor: Option<&'a Executor>,
-    _not_send: PhantomData<*const ()>,
-}
-
-impl Lent<'_> {
-    /// Of a thread that nothing has to be known of.
-    pub(crate) const FREE: Self = Self { executor: None, _not_send: PhantomData };
-}
-
-impl Drop for Lent<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(executor) = self.executor {
-            thread::current().lent.set(false);
-            executor.inside.fetch_sub(1, Ordering::Release);
-        }
+    /// From now on the plugin is never quick.
+    fn end(&self) {
+        self.0.store(Self::NEVER, Ordering::Relaxed);
     }
 }
 
@@ -196,7 +152,8 @@ impl Instance {
             0 => Route::Caller,
             1 => Route::Worker,
             2 => Route::Quarantined,
-            _ => Route::Lendable,
+            3 => Route::Lendable,
+            _ => Route::Quick,
         }
     }
 
@@ -210,8 +167,7 @@ impl Instance {
         if route != Route::Lendable as u8 || self.placement.would_wait() {
             return None;
         }
-        let executor = self.plugin.executor.count().ok()?;
-        Some(Lent { executor, _not_send: PhantomData })
+        self.plugin.executor.count().ok()
     }
 
     /// From now on callers' threads are lent one by one, if that makes a difference.
@@ -233,6 +189,17 @@ impl Instance {
 
     /// A thread that was lent does not come back soon: from now on calls run on workers.
     pub(crate) fn revoke(&self, stuck_for: Duration) {
+        self.pace.end();
+        if self.reroute(Route::Quick, Route::Worker) {
+            self.plugin.counters.one(Count::Revoked);
+            tracing::info!(
+                target: "becket::watchdog",
+                plugin = %self.plugin.spec.name,
+                stuck_for_ms = stuck_for.as_millis() as u64,
+                "it was quick, and blocked: its calls run on workers until its next load",
+            );
+            return;
+        }
         let is_revoked = self.reroute(Route::Lendable, Route::Worker)
             || self.reroute(Route::Caller, Route::Worker)
             || self.reroute(Route::Lendable, Route::Worker);
@@ -294,9 +261,36 @@ impl Instance {
         self.blocked.load(Ordering::Relaxed)
     }
 
-    /// Runs a call on a worker of this plugin.
-    pub(crate) fn offload(&'static self, job: Box<dyn Job>) -> Result<(), Full> {
+    /// Runs a job of this plugin on a worker of it.
+    pub(crate) fn offload(&'static self, job: BoxedJob) -> Result<(), Full> {
         self.calls.submit(job)
+    }
+
+    /// Runs a call of this plugin apart from its caller, which counts it by [`Self::took`].
+    pub(crate) fn offload_call(&'static self, job: BoxedJob) -> Result<(), Full> {
+        if self.route() == Route::Quick {
+            self.plugin.executor.spawn(self, job);
+            return Ok(());
+        }
+        self.offload(job)
+    }
+
+    /// A call that ran apart from its caller took so long.
+    #[inline]
+    pub(crate) fn took(&self, time: Duration) {
+        let route = self.route();
+        if !matches!(route, Route::Worker | Route::Quick) || self.dispatch != Dispatch::Auto {
+            return;
+        }
+        match (self.pace.count(time), route) {
+            (true, Route::Worker) if self.plugin.executor.lends() => {
+                self.reroute(Route::Worker, Route::Quick);
+            }
+            (false, Route::Quick) => {
+                self.reroute(Route::Quick, Route::Worker);
+            }
+            _ => {}
+        }
     }
 
     /// Releases bytes of the plugin's, which hold the instance. What runs for that is the plugin's
@@ -366,5 +360,51 @@ impl Instance {
     /// Calls that wait for a worker.
     pub(crate) fn calls_queued(&self) -> u64 {
         self.calls.queued()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pace;
+    use std::time::Duration;
+
+    const SLOW: Duration = Duration::from_millis(1);
+
+    fn quick_calls_until_quick(pace: &Pace) -> usize {
+        (1..10_000).find(|_| pace.count(Duration::ZERO)).unwrap()
+    }
+
+    #[test]
+    fn a_plugin_proves_itself_once_and_again_after_it_was_slow() {
+        let pace = Pace::new();
+        assert_eq!(quick_calls_until_quick(&pace), 64);
+        assert!(!pace.count(SLOW), "one slow call right after the proof");
+        assert_eq!(quick_calls_until_quick(&pace), 16);
+        (0..1000).for_each(|_| assert!(pace.count(Duration::ZERO)));
+        assert_eq!((0..10).take_while(|_| pace.count(SLOW)).count(), 4);
+    }
+
+    #[test]
+    fn a_slow_call_in_a_hundred_changes_nothing_and_one_in_four_does() {
+        let pace = Pace::new();
+        quick_calls_until_quick(&pace);
+        (0..1000).for_each(|_| drop(pace.count(Duration::ZERO)));
+        assert!((0..100_000).all(|at| pace.count(if at % 100 == 0 {
+            SLOW
+        } else {
+            Duration::ZERO
+        })));
+        assert!(!(0..100_000).all(|at| pace.count(if at % 4 == 0 {
+            SLOW
+        } else {
+            Duration::ZERO
+        })));
+    }
+
+    #[test]
+    fn a_plugin_that_blocked_is_never_quick_again() {
+        let pace = Pace::new();
+        pace.end();
+        assert!((0..10_000).all(|_| !pace.count(Duration::ZERO)));
     }
 }

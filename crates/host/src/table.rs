@@ -271,7 +271,9 @@ impl Slot {
         }
         // The future may take the answer and free the slot from here on: at worst the next call's
         // task is woken once for nothing and registers again.
-        self.waker.wake();
+        if let Some(waker) = self.waker.take() {
+            crate::thread::current().wake(waker);
+        }
         Ok(())
     }
 

@@ -13,6 +13,7 @@
 //!   │    turns          how often it entered; the watchdog compares it over time
 //!   │    waiting        it is not inside yet: another thread has to leave first
 //!   │    worker, tid    what kind of thread it is, and its number
+//!   │    kept           wakes that wait until it is not lent any more
 //!   └─ owner only
 //!        depth · frame · lent · local sequence · free slots · free blocks
 //! ```
@@ -27,8 +28,10 @@
 
 use std::{
     cell::Cell,
+    collections::VecDeque,
     ptr,
     sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering},
+    task::Waker,
 };
 
 use becket_chan::fence;
@@ -56,6 +59,8 @@ pub(crate) struct ThreadRecord {
     local_sequence: Cell<u64>,
     /// The thread is an executor's, and counted as being inside a plugin.
     pub(crate) lent: Cell<bool>,
+    /// What is woken when the thread is not lent any more.
+    kept: Mutex<VecDeque<Waker>>,
     pub(crate) free_slots: FreeList,
     pub(crate) free_blocks: FreeBlocks,
 }
@@ -168,6 +173,7 @@ impl ThreadRecord {
             frame: Cell::new(ptr::null()),
             local_sequence: Cell::new(0),
             lent: Cell::new(false),
+            kept: Mutex::new(VecDeque::new()),
             free_slots: FreeList::new(),
             free_blocks: FreeBlocks::new(),
         }
@@ -252,6 +258,25 @@ impl ThreadRecord {
     #[inline]
     pub(crate) fn is_worker(&self) -> bool {
         self.worker.load(Ordering::Relaxed)
+    }
+
+    /// Wakes a task, for the owner of the record. On a thread that is lent to a plugin the wake is
+    /// kept: see [`crate::executor`].
+    #[inline]
+    pub(crate) fn wake(&self, waker: Waker) {
+        match self.lent.get() {
+            true => self.kept.lock().push_back(waker),
+            false => waker.wake(),
+        }
+    }
+
+    /// Wakes the tasks whose wakes were kept.
+    pub(crate) fn fire_kept(&self) {
+        loop {
+            let next = self.kept.lock().pop_front();
+            let Some(waker) = next else { return };
+            waker.wake();
+        }
     }
 
     /// The system's number of the thread.

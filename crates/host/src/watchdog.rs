@@ -104,6 +104,7 @@ fn look(now: Instant) -> bool {
         if !is_worker && stuck_for >= TICK {
             // It may be an executor's, and the one that waited for input and output on behalf of
             // the others.
+            record.fire_kept();
             instance.plugin.executor.wake();
             // A thread that the system runs others in place of is not the plugin's fault.
             if is_late || (stuck_for >= ASLEEP && is_asleep(record)) {

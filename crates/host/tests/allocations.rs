@@ -110,7 +110,7 @@ fn calls_on_the_callers_thread_allocate_nothing() {
 #[test]
 fn calls_of_a_plugin_that_never_blocks_allocate_nothing() {
     let host = Host::new();
-    host.set_executor(2, || {});
+    host.set_executor(2, drop);
     let (plugin, _) = Script::echo().never_blocks().load(&host, "echo");
     every_way_to_call(&plugin, "auto");
     unload_clean(&host, &plugin);

@@ -104,7 +104,7 @@ families! {
     PLUGIN_BLOCKED_TOTAL = counter "becket_plugin_blocked_total" ["plugin"]
         "Times that a thread was found stuck inside the plugin.";
     PLUGIN_REVOKED_TOTAL = counter "becket_plugin_dispatch_revoked_total" ["plugin"]
-        "Loads that declared that they never block, and were found to.";
+        "Loads whose calls were sent to workers because one blocked a thread that serves requests.";
     PLUGIN_RELOADS = counter "becket_plugin_reloads_total" ["plugin", "result"]
         "Reloads that succeeded (ok) and that kept the version before (failed).";
     OWN_COUNTER = counter "becket_plugin_own_counter_total" ["plugin", "name"]

@@ -72,7 +72,7 @@ impl Admin {
 }
 
 impl Serve for Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Box<Request<Incoming>>) -> Response<Body> {
         let json = accepts(request.headers(), "json");
         self.show(&request).unwrap_or_else(|problem| problem.into_response(json, true))
     }

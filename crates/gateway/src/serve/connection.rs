@@ -39,7 +39,11 @@ use crate::status::ms;
 
 /// What a listener serves.
 pub(crate) trait Serve: Clone + Send + Sync + 'static {
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// The request comes in a box, because it would be copied at each of the futures it goes through.
+    fn answer(
+        &self,
+        request: Box<Request<Incoming>>,
+    ) -> impl Future<Output = Response<Body>> + Send;
     fn limits(&self) -> HttpLimits;
     /// Whether answers that say what failed also say what to try.
     fn error_hints(&self) -> bool;
@@ -83,6 +87,7 @@ pub(super) async fn run<S: Serve>(
         let (serve, activity) = (Arc::clone(&serve), Arc::clone(&activity));
         move |request| {
             let (serve, busy) = (Arc::clone(&serve), Busy::new(&activity));
+            let request = Box::new(request);
             async move {
                 let mut response = serve.answer(request).await;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {

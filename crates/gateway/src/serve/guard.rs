@@ -92,6 +92,9 @@ impl Drop for Busy {
     }
 }
 
+/// Up to this many bytes are cheaper to copy together than for the system to gather.
+const COPIED_MAX: usize = 1024;
+
 /// A socket with its permit, its activity and its stall timer.
 #[derive(Debug)]
 pub(super) struct Guarded {
@@ -184,6 +187,16 @@ impl Guarded {
     }
 }
 
+/// Copies all of `bufs`, if they fit.
+fn copy_all<'a>(bufs: &[io::IoSlice<'_>], to: &'a mut [u8; COPIED_MAX]) -> Option<&'a [u8]> {
+    let mut len = 0;
+    for buf in bufs {
+        to.get_mut(len..len + buf.len())?.copy_from_slice(buf);
+        len += buf.len();
+    }
+    to.get(..len)
+}
+
 impl AsyncRead for Guarded {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -225,7 +238,11 @@ impl AsyncWrite for Guarded {
         {
             return written;
         }
-        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        let mut small = [0; COPIED_MAX];
+        let written = match copy_all(bufs, &mut small) {
+            Some(bytes) => Pin::new(&mut self.socket).poll_write(cx, bytes),
+            None => Pin::new(&mut self.socket).poll_write_vectored(cx, bufs),
+        };
         self.poll_written(cx, written)
     }
 

@@ -18,7 +18,7 @@ pub(crate) enum Listener {
 }
 
 impl Serve for Listener {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Box<Request<Incoming>>) -> Response<Body> {
         match self {
             Self::Public(public) => public.answer(request).await,
             Self::Admin(admin) => admin.answer(request).await,

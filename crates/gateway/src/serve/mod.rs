@@ -13,6 +13,7 @@
 //! | `connection` | one connection: its protocol, its drain, its idle limit |
 //! | `listener` | the public and the admin listener as one type |
 //! | `guard` | the socket: what it counts and when it gives up |
+//! | `asks` | what the headers ask of the gateway itself |
 //! | `bare` | the refusals of hyper's parser, with a body |
 //! | `body` | bodies in, with their limits, and bodies out |
 //! | `buffer` | the memory of bodies in, and its bound |
@@ -20,6 +21,7 @@
 //! | `unary`, `stream`, `ws` | the three shapes of an entry |
 
 pub(crate) mod accept;
+mod asks;
 mod bare;
 mod body;
 mod buffer;
@@ -35,19 +37,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use becket_host::EntryKind;
-use http::header::HOST;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use self::asks::Asks;
 pub(crate) use self::body::Body;
 pub(crate) use self::buffer::Budget;
 pub(crate) use self::connection::Serve;
 pub(crate) use self::listener::Listener;
 use crate::TARGET;
 use crate::config::HttpLimits;
-use crate::problem::{Problem, accepts};
+use crate::problem::Problem;
 use crate::router::{Found, Route, Routed, Table};
 use crate::shared::{KeptTable, Shared};
 use crate::stats::{InFlight, Refusal, Stats};
@@ -101,12 +103,13 @@ impl Serve for Public {
         self.kept.lock().take_if(|kept| !self.shared.is_current(kept));
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let json = accepts(request.headers(), "json");
+    async fn answer(&self, request: Box<Request<Incoming>>) -> Response<Body> {
+        let asks = Asks::of(request.headers());
+        let json = asks.json;
         let mut table = self.table();
         loop {
-            match route(&self.shared, &table, &request) {
-                Ok(Some(route)) => return self.run(&table, &route, request, json).await,
+            match route(&self.shared, &table, &request, asks) {
+                Ok(Some(route)) => return self.run(&table, &route, request, asks).await,
                 Ok(None) => {
                     if timeout(HELD_MAX, self.shared.replaced(&table)).await.is_err() {
                         return still_replaced().into_response(json, table.error_hints);
@@ -124,14 +127,14 @@ impl Public {
         &self,
         table: &Table,
         route: &Route,
-        request: Request<Incoming>,
-        json: bool,
+        request: Box<Request<Incoming>>,
+        asks: Asks,
     ) -> Response<Body> {
         let mut in_flight = InFlight::new(&*route.stats);
         let mut response = self
-            .shape(table, route, request)
+            .shape(table, route, request, asks)
             .await
-            .unwrap_or_else(|problem| problem.into_response(json, table.error_hints));
+            .unwrap_or_else(|problem| problem.into_response(asks.json, table.error_hints));
         in_flight.answer(response.status());
         tracing::debug!(
             target: TARGET,
@@ -149,10 +152,11 @@ impl Public {
         &self,
         table: &Table,
         route: &Route,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
+        asks: Asks,
     ) -> Result<Response<Body>, Problem> {
         let entry = route.entry.name();
-        match (route.kind, ws::is_wanted(&request)) {
+        match (route.kind, asks.websocket) {
             (Some(EntryKind::Bidirectional) | None, true) => {
                 Box::pin(ws::answer(&self.shared, table, route, request)).await
             }
@@ -174,12 +178,10 @@ impl Public {
                 .hint("send a plain HTTP request"))
             }
             (Some(EntryKind::Stream), false) => {
-                Box::pin(stream::answer(&self.shared, table, route, request)).await
+                Box::pin(stream::answer(&self.shared, table, route, request, asks.events)).await
             }
-            (None, false)
-                if accepts(request.headers(), stream::EVENTS) || route.entry.has_streamed() =>
-            {
-                Box::pin(stream::answer(&self.shared, table, route, request)).await
+            (None, false) if asks.events || route.entry.has_streamed() => {
+                Box::pin(stream::answer(&self.shared, table, route, request, asks.events)).await
             }
             (Some(_) | None, false) => unary::answer(&self.shared, table, route, request).await,
         }
@@ -209,12 +211,12 @@ fn route<'a>(
     shared: &Shared,
     table: &'a Table,
     request: &Request<Incoming>,
+    asks: Asks,
 ) -> Result<Option<Routed<'a>>, Problem> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), None) => {}
-        (None, _) if request.version() != Version::HTTP_11 => {}
-        (first, _) => return Err(wrong_host(shared, first.is_some())),
+    match asks.hosts {
+        1 => {}
+        0 if request.version() != Version::HTTP_11 => {}
+        hosts => return Err(wrong_host(shared, hosts > 0)),
     }
     let path = request.uri().path();
     match table.find(request.method(), path) {

@@ -31,26 +31,24 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
+use super::asks::EVENTS;
 use super::body::{self, Body};
 use super::guard::Busy;
 use super::request::to_host;
 use crate::TARGET;
-use crate::problem::{Problem, accepts};
+use crate::problem::Problem;
 use crate::router::{Route, Table};
 use crate::shared::Shared;
 use crate::stats::{EntryStats, InFlight};
 use crate::status::{problem_of_call, problem_of_stream};
 
-/// The media type of server-sent events.
-pub(super) const EVENTS: &str = "text/event-stream";
-
 pub(super) async fn answer(
     shared: &Shared,
     table: &Table,
     route: &Route,
-    request: Request<Incoming>,
+    request: Box<Request<Incoming>>,
+    events: bool,
 ) -> Result<Response<Body>, Problem> {
-    let events = accepts(request.headers(), EVENTS);
     let entry = route.entry.name();
     let (parts, body) = request.into_parts();
     let body = body::read(shared, &table.limits, body).await?;

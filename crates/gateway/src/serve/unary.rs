@@ -23,7 +23,7 @@ pub(super) async fn answer(
     shared: &Shared,
     table: &Table,
     route: &Route,
-    request: Request<Incoming>,
+    request: Box<Request<Incoming>>,
 ) -> Result<Response<Body>, Problem> {
     let (parts, body) = request.into_parts();
     let body = body::read(shared, &table.limits, body).await?;

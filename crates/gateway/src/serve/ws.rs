@@ -47,6 +47,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::asks::has_item;
 use super::body::Body;
 use super::request::to_host;
 use crate::config::HttpLimits;
@@ -69,19 +70,14 @@ const SILENT_PINGS_MAX: u32 = 3;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// Whether the client asks to upgrade to a WebSocket.
-pub(super) fn is_wanted<B>(request: &Request<B>) -> bool {
-    has_token(request.headers(), UPGRADE, "websocket")
-}
-
 pub(super) async fn answer(
     shared: &Arc<Shared>,
     table: &Table,
     route: &Route,
-    mut request: Request<Incoming>,
+    mut request: Box<Request<Incoming>>,
 ) -> Result<Response<Body>, Problem> {
     let accept = handshake(&request).inspect_err(|_| shared.stats.refuse(Refusal::Upgrade))?;
-    let upgrade = hyper::upgrade::on(&mut request);
+    let upgrade = hyper::upgrade::on(&mut *request);
     let (parts, _) = request.into_parts();
     let mut opening = route.entry.stream(to_host(shared, parts, Bytes::new())?);
     if let Some(timeout) = route.timeout {
@@ -127,12 +123,7 @@ fn handshake<B>(request: &Request<B>) -> Result<HeaderValue, Problem> {
 }
 
 fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|item| item.trim().eq_ignore_ascii_case(token))
+    headers.get_all(name).iter().any(|value| has_item(value, token))
 }
 
 /// How it ended.
@@ -359,7 +350,6 @@ mod tests {
     #[test]
     fn the_handshake_is_that_of_the_rfc() {
         let request = request(|_| {});
-        assert!(is_wanted(&request));
         assert_eq!(handshake(&request).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 

@@ -32,11 +32,11 @@ use becket_chan::fence;
 use crate::{
     counters::Counters,
     error::{CallError, UnknownEntry},
+    executor::Executor,
     instance::Instance,
     load::EntryInfo,
     metrics::Metrics,
     notify::Kept,
-    routing::Executor,
     spec::PluginSpec,
     thread::{self, DEPTH_MAX, ThreadRecord},
     timer,

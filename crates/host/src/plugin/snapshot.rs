@@ -93,7 +93,7 @@ pub struct PluginSnapshot {
     pub blocked: u64,
     /// Threads that are stuck inside now.
     pub blocked_now: u64,
-    /// Loads that declared that they never block, and were found to.
+    /// Loads whose calls were sent to workers because one blocked a thread of the callers' executor.
     pub dispatch_revoked: u64,
     /// Reloads that succeeded.
     pub reloads: u64,

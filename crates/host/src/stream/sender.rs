@@ -10,8 +10,9 @@ use crate::{
     coroutine::{Handler, Pushed},
     counters::Count,
     error::SendError,
+    executor::Lent,
     placement::{Inline, Placement},
-    routing::{Lent, Route},
+    routing::Route,
     thread::DEPTH_MAX,
 };
 

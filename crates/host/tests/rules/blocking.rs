@@ -125,6 +125,12 @@ async fn probe(other: Plugin) -> Duration {
 
 fn look(runtime: &Runtime, place: Place, at_once: usize, quick_before: u32) -> Duration {
     let host = Host::new();
+    if runtime.metrics().num_workers() > 1 {
+        let handle = runtime.handle().clone();
+        host.set_executor(runtime.metrics().num_workers(), move |work| {
+            drop(handle.spawn(async { work.run() }));
+        });
+    }
     let gate: Gate = Box::leak(Box::default());
     let limits = Limits { drain_ms: 50, ..Limits::default() };
     let (plugin, _) = blocks(gate).load_with(&host, "blocks", |spec| spec.limits(limits));
@@ -158,7 +164,18 @@ fn look(runtime: &Runtime, place: Place, at_once: usize, quick_before: u32) -> D
 
 #[test]
 fn a_plugin_that_blocks_stops_no_program_of_one_thread() {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    stops_nothing(1);
+}
+
+/// The program has named its executor: calls that have been quick run on its threads.
+#[test]
+fn a_plugin_that_was_quick_and_blocks_stops_no_program_of_two_threads() {
+    stops_nothing(2);
+}
+
+fn stops_nothing(threads: usize) {
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_time().build();
+    let runtime = runtime.unwrap();
     for place in PLACES {
         for at_once in [1, WORKERS_MAX] {
             for quick_before in [0, 8, 1000] {
@@ -176,7 +193,9 @@ fn the_only_thread_of_an_executor_is_not_lent_to_a_plugin_that_says_it_never_blo
     let runtime = Builder::new_current_thread().enable_time().build().unwrap();
     let host = Host::new();
     let waker = runtime.handle().clone();
-    host.set_executor(runtime.metrics().num_workers(), move || drop(waker.spawn(async {})));
+    host.set_executor(runtime.metrics().num_workers(), move |work| {
+        drop(waker.spawn(async { work.run() }))
+    });
     let gate: Gate = Box::leak(Box::default());
     let (plugin, _) = blocks(gate).never_blocks().load(&host, "blocks");
     let (other, _) = Script::echo().load(&host, "other");

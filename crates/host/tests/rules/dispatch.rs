@@ -106,7 +106,7 @@ fn the_last_thread_of_an_executor_is_never_inside_a_plugin() {
     let host = Host::new();
     let woken = Tally::new();
     let wake = woken.clone();
-    host.set_executor(2, move || wake.add());
+    host.set_executor(2, move |_| wake.add());
     let (threads, gate) = (Mailbox::new(), Tally::new());
     let (to_test, opened) = (threads.clone(), gate.clone());
     let script = Script::new(move |api, call| {

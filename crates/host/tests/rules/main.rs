@@ -9,6 +9,7 @@
 //! | `frames` | order, bounds, backpressure, the terminal |
 //! | `deadlines` | every wait is bounded, also while the plugin blocks |
 //! | `dispatch` | on which thread `handle` runs |
+//! | `quick` | quick plugins on the executor's threads |
 //! | `signals` | calls from a signal handler |
 //! | `state` | state of a call is gone when the call ends |
 //! | `buffers` | leases and owned bytes |
@@ -46,6 +47,7 @@ mod limits;
 mod loads;
 mod nesting;
 mod pointers;
+mod quick;
 mod reloads;
 mod signals;
 mod state;
