@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use becket_chan::{Builder, Receiver, RecvCase, Select, Sender, SoleReceiver, SoleSender, Token};
+use becket_chan::{Builder, Receiver, RecvCase, Select, Sender, SpscReceiver, SpscSender, Token};
 
 use super::batch::Batches;
 use super::channel::{Channel, Message, Refused, TaskRx, TaskTx, TryRx, TryTx, WaitRx, WaitTx};
@@ -51,49 +51,49 @@ impl<T: Message> Channel<T> for Rendezvous {
 }
 
 /// A bounded one with handles that cannot be cloned.
-pub(crate) struct BoundedSole<const CAPACITY: usize>;
+pub(crate) struct BoundedSpsc<const CAPACITY: usize>;
 
-impl<T: Message, const CAPACITY: usize> Channel<T> for BoundedSole<CAPACITY> {
+impl<T: Message, const CAPACITY: usize> Channel<T> for BoundedSpsc<CAPACITY> {
     const PEER: Peer = Peer::Becket;
-    type Tx = SoleSender<T>;
-    type Rx = SoleReceiver<T>;
+    type Tx = SpscSender<T>;
+    type Rx = SpscReceiver<T>;
 
     fn open() -> (Self::Tx, Self::Rx) {
-        becket_chan::bounded_sole(CAPACITY)
+        becket_chan::bounded_spsc(CAPACITY)
     }
 }
 
-impl<T: Message> WaitTx<T> for SoleSender<T> {
+impl<T: Message> WaitTx<T> for SpscSender<T> {
     fn send_wait(&mut self, value: T) -> Result<(), Refused> {
         self.send(value).wait().map_err(|_| Refused)
     }
 }
 
-impl<T: Message> WaitRx<T> for SoleReceiver<T> {
+impl<T: Message> WaitRx<T> for SpscReceiver<T> {
     fn recv_wait(&mut self) -> Result<T, Refused> {
         self.recv().wait().map_err(|_| Refused)
     }
 }
 
-impl<T: Message> TryTx<T> for SoleSender<T> {
+impl<T: Message> TryTx<T> for SpscSender<T> {
     fn send_now(&mut self, value: T) -> Result<(), Refused> {
         self.try_send(value).map_err(|_| Refused)
     }
 }
 
-impl<T: Message> TryRx<T> for SoleReceiver<T> {
+impl<T: Message> TryRx<T> for SpscReceiver<T> {
     fn recv_now(&mut self) -> Result<T, Refused> {
         self.try_recv().map_err(|_| Refused)
     }
 }
 
-impl<T: Message> TaskTx<T> for SoleSender<T> {
+impl<T: Message> TaskTx<T> for SpscSender<T> {
     fn send_task(&mut self, value: T) -> impl Future<Output = Result<(), Refused>> + Send {
         async move { self.send(value).await.map_err(|_| Refused) }
     }
 }
 
-impl<T: Message> TaskRx<T> for SoleReceiver<T> {
+impl<T: Message> TaskRx<T> for SpscReceiver<T> {
     fn recv_task(&mut self) -> impl Future<Output = Result<T, Refused>> + Send {
         async move { self.recv().await.map_err(|_| Refused) }
     }
@@ -271,18 +271,18 @@ impl Batches for Batched {
 }
 
 /// As [`Batched`], with handles that cannot be cloned.
-pub(crate) struct BatchedSole {
-    tx: SoleSender<u64>,
-    rx: SoleReceiver<u64>,
+pub(crate) struct BatchedSpsc {
+    tx: SpscSender<u64>,
+    rx: SpscReceiver<u64>,
     outgoing: VecDeque<u64>,
     incoming: Vec<u64>,
 }
 
-impl Batches for BatchedSole {
+impl Batches for BatchedSpsc {
     const PEER: Peer = Peer::Becket;
 
     fn open() -> Self {
-        let (tx, rx) = becket_chan::bounded_sole(1024);
+        let (tx, rx) = becket_chan::bounded_spsc(1024);
         Self { tx, rx, outgoing: VecDeque::new(), incoming: Vec::new() }
     }
 

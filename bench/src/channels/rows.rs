@@ -142,8 +142,8 @@ const STREAMS: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => threads::one_to_one::<Kind, u64>(stage);
-                becket::BoundedSole<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
-                crossfire::BoundedSole<1024>, fibre::BoundedSole<1024>, flume::Bounded<1024>,
+                becket::BoundedSpsc<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
+                crossfire::BoundedSpsc<1024>, fibre::BoundedSpsc<1024>, flume::Bounded<1024>,
                 kanal::Bounded<1024>, rtrb::Bounded<1024>, std::Bounded<1024>, tokio::Bounded<1024>)
         },
     },
@@ -154,8 +154,8 @@ const STREAMS: &[Case] = &[
         parts: 1,
         sides: |stage| {
             sides!(Kind => threads::one_to_one::<Kind, Wide>(stage);
-                becket::BoundedSole<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
-                crossfire::BoundedSole<1024>, fibre::BoundedSole<1024>, flume::Bounded<1024>,
+                becket::BoundedSpsc<1024>, async_channel::Bounded<1024>, crossbeam::Bounded<1024>,
+                crossfire::BoundedSpsc<1024>, fibre::BoundedSpsc<1024>, flume::Bounded<1024>,
                 kanal::Bounded<1024>, rtrb::Bounded<1024>, std::Bounded<1024>, tokio::Bounded<1024>)
         },
     },
@@ -191,7 +191,7 @@ const STREAMS: &[Case] = &[
         sides: |stage| {
             sides!(Kind => tasks::one_to_one::<Kind>(stage, CurrentThread);
                 becket::Bounded<1024>, async_channel::Bounded<1024>,
-                crossfire::BoundedTasksSole<1024>, fibre::BoundedTasks<1024>, flume::Bounded<1024>,
+                crossfire::BoundedTasksSpsc<1024>, fibre::BoundedTasks<1024>, flume::Bounded<1024>,
                 kanal::Bounded<1024>, rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>,
                 tokio::Bounded<1024>)
         },
@@ -204,7 +204,7 @@ const STREAMS: &[Case] = &[
         sides: |stage| {
             sides!(Kind => tasks::one_to_one::<Kind>(stage, TwoWorkers);
                 becket::Bounded<1024>, async_channel::Bounded<1024>,
-                crossfire::BoundedTasksSole<1024>, fibre::BoundedTasks<1024>, flume::Bounded<1024>,
+                crossfire::BoundedTasksSpsc<1024>, fibre::BoundedTasks<1024>, flume::Bounded<1024>,
                 kanal::Bounded<1024>, rapidfire::BoundedMpsc<1024>, tachyonix::Bounded<1024>,
                 tokio::Bounded<1024>)
         },
@@ -416,7 +416,7 @@ const BATCH: &[Case] = &[
         parts: batch::BATCH,
         sides: |stage| {
             sides!(Kind => batch::batches::<Kind>(stage);
-                becket::BatchedSole, fibre::BatchedSole, rtrb::Batched)
+                becket::BatchedSpsc, fibre::BatchedSpsc, rtrb::Batched)
         },
     },
 ];

@@ -50,7 +50,7 @@
 //! | `builder`, `handle` | making a channel; its two handles |
 //! | `op`, `direction`, `limit` | operations: how they are driven, what differs by direction, what may end them |
 //! | `batch` | many values under one synchronisation |
-//! | `sole` | handles for one sender and one receiver: plain stores |
+//! | `spsc` | handles for one sender and one receiver: plain stores |
 //! | `iter`, `stream`, `sink` | handles as iterators, as streams and, with the feature `sink`, as sinks |
 //! | `select` | one of several operations |
 //! | `token` | trees of cancel tokens |
@@ -72,7 +72,7 @@
 //!
 //! | modules | why they need it | what makes it sound |
 //! |---|---|---|
-//! | `ring`, `sole` | values in slots that several threads reach | a slot belongs to who moved the index past it, until it stores the stamp |
+//! | `ring`, `spsc` | values in slots that several threads reach | a slot belongs to who moved the index past it, until it stores the stamp |
 //! | `lock`, `sync` | a cell behind a lock | one swap takes it, its owner lets go |
 //! | `gate`, `channel` | values are moved by copy, from slot to slot | under the lock; what says *done* has moved exactly one |
 //! | `waiter`, `op`, `token`, `select`, `limit`, `direction` | lists through memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the list's lock, before it goes; who ends a wait touches it only until it says *done* |
@@ -142,7 +142,7 @@
 //! | what | after |
 //! |---|---|
 //! | the ring | Dmitry Vyukov's bounded MPMC queue; laps as in crossbeam's array channel |
-//! | the sole handles' ring | Lamport's queue, 1977; cached positions as in MCRingBuffer |
+//! | the SPSC handles' ring | Lamport's queue, 1977; cached positions as in MCRingBuffer |
 //! | the asymmetric fence | folly's `AsymmetricThreadFence`, C++ proposal P1202 |
 //! | waiters inside operations, taken out by who wakes them | the wait queues of kernels; futex parking as in `parking_lot` |
 //! | select | Go's `runtime/select.go`, with one claim word |
@@ -177,9 +177,9 @@ mod ring;
 mod select;
 #[cfg(feature = "sink")]
 mod sink;
-mod sole;
 mod spill;
 mod spin;
+pub mod spsc;
 mod stream;
 mod sync;
 pub mod timer;
@@ -200,9 +200,9 @@ pub use crate::{
     limit::{Free, Limit, Limited},
     op::{Operation, Recv, Send},
     select::dynamic::{Ready, RecvCase, Select, SelectError, SelectReady, SendCase},
-    sole::{
-        Job, RecvAny, RecvOne, SendAll, SendOne, SoleBuilder, SoleOperation, SoleReceiver,
-        SoleRecv, SoleRecvMany, SoleSend, SoleSendMany, SoleSender, bounded_sole,
+    spsc::{
+        Job, RecvAny, RecvOne, SendAll, SendOne, SpscBuilder, SpscOperation, SpscReceiver,
+        SpscRecv, SpscRecvMany, SpscSend, SpscSendMany, SpscSender, bounded_spsc,
     },
     stream::RecvStream,
     token::{Cancelled, Token},

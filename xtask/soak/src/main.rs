@@ -22,7 +22,7 @@ mod flow;
 mod race;
 mod scenario;
 mod select;
-mod sole;
+mod spsc;
 
 use std::process::ExitCode;
 use std::sync::mpsc;

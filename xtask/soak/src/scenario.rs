@@ -6,7 +6,7 @@ use crate::check::Report;
 use crate::flow::{Flow, Shape, Style};
 use crate::race::Race;
 use crate::select::Faces;
-use crate::sole::Sole;
+use crate::spsc::Spsc;
 
 pub(crate) struct Scenario {
     pub(crate) group: &'static str,
@@ -20,7 +20,7 @@ pub(crate) struct Scenario {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Work {
     Flow(Flow),
-    Sole(Sole),
+    Spsc(Spsc),
     Select(Faces),
     Race(Race),
 }
@@ -29,7 +29,7 @@ impl Work {
     pub(crate) fn run(self, amount: u64) -> Report {
         match self {
             Self::Flow(flow) => flow.run(amount),
-            Self::Sole(sole) => sole.run(amount),
+            Self::Spsc(spsc) => spsc.run(amount),
             Self::Select(faces) => faces.run(amount),
             Self::Race(race) => race.run(amount),
         }
@@ -39,7 +39,7 @@ impl Work {
 impl Scenario {
     pub(crate) fn amount(&self, amounts: &Amounts) -> u64 {
         let all = match self.work {
-            Work::Flow(_) | Work::Sole(_) => amounts.messages,
+            Work::Flow(_) | Work::Spsc(_) => amounts.messages,
             Work::Select(_) => amounts.selects,
             Work::Race(_) => amounts.races,
         };
@@ -72,12 +72,12 @@ const FLOWS: &[(u64, Shape, u64, u64, Style, usize)] = &[
     (1, Shape::Rendezvous, 4, 4, Style::Mixed, 1),
 ];
 
-const SOLES: &[(u64, Sole)] = &[
-    (80, Sole { capacity: 1024, style: Style::Threads, batch: 64 }),
-    (40, Sole { capacity: 4096, style: Style::Threads, batch: 1 }),
-    (15, Sole { capacity: 100, style: Style::Tasks, batch: 1 }),
-    (4, Sole { capacity: 64, style: Style::Mixed, batch: 1 }),
-    (1, Sole { capacity: 1, style: Style::Threads, batch: 1 }),
+const SPSC: &[(u64, Spsc)] = &[
+    (80, Spsc { capacity: 1024, style: Style::Threads, batch: 64 }),
+    (40, Spsc { capacity: 4096, style: Style::Threads, batch: 1 }),
+    (15, Spsc { capacity: 100, style: Style::Tasks, batch: 1 }),
+    (4, Spsc { capacity: 64, style: Style::Mixed, batch: 1 }),
+    (1, Spsc { capacity: 1, style: Style::Threads, batch: 1 }),
 ];
 
 const SELECTS: &[(u64, Faces)] = &[
@@ -114,12 +114,12 @@ pub(crate) fn all() -> Vec<Scenario> {
             work: Work::Flow(flow),
         }
     });
-    let soles = SOLES.iter().map(|&(share, sole)| Scenario {
+    let spsc = SPSC.iter().map(|&(share, spsc)| Scenario {
         group: "flow",
-        name: sole.to_string(),
+        name: spsc.to_string(),
         share,
-        batched: sole.batch > 1,
-        work: Work::Sole(sole),
+        batched: spsc.batch > 1,
+        work: Work::Spsc(spsc),
     });
     let selects = SELECTS.iter().map(|&(share, faces)| Scenario {
         group: "select",
@@ -135,7 +135,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         batched: false,
         work: Work::Race(race),
     });
-    flows.chain(soles).chain(selects).chain(races).collect()
+    flows.chain(spsc).chain(selects).chain(races).collect()
 }
 
 #[cfg(test)]

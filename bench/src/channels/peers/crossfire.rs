@@ -16,13 +16,13 @@ pub(crate) struct Bounded<const CAPACITY: usize>;
 /// The same with one receiver.
 pub(crate) struct BoundedMpsc<const CAPACITY: usize>;
 /// The same for two threads.
-pub(crate) struct BoundedSole<const CAPACITY: usize>;
+pub(crate) struct BoundedSpsc<const CAPACITY: usize>;
 /// A bounded channel for tasks.
 pub(crate) struct BoundedTasks<const CAPACITY: usize>;
 /// The same with one receiver.
 pub(crate) struct BoundedTasksMpsc<const CAPACITY: usize>;
 /// The same for two tasks.
-pub(crate) struct BoundedTasksSole<const CAPACITY: usize>;
+pub(crate) struct BoundedTasksSpsc<const CAPACITY: usize>;
 /// An unlimited channel for threads.
 pub(crate) struct Unlimited;
 
@@ -47,7 +47,7 @@ macro_rules! channel {
 
 channel!(Bounded<N>, N: mpmc::bounded_blocking(N), MTx<mpmc::Array<T>>, MRx<mpmc::Array<T>>);
 channel!(BoundedMpsc<N>, N: mpsc::bounded_blocking(N), MTx<mpsc::Array<T>>, Rx<mpsc::Array<T>>);
-channel!(BoundedSole<N>, N: spsc::bounded_blocking(N), Tx<spsc::Array<T>>, Rx<spsc::Array<T>>);
+channel!(BoundedSpsc<N>, N: spsc::bounded_blocking(N), Tx<spsc::Array<T>>, Rx<spsc::Array<T>>);
 channel!(
     BoundedTasks<N>, N:
     mpmc::bounded_async(N), MAsyncTx<mpmc::Array<T>>, MAsyncRx<mpmc::Array<T>>
@@ -57,7 +57,7 @@ channel!(
     mpsc::bounded_async(N), MAsyncTx<mpsc::Array<T>>, AsyncRx<mpsc::Array<T>>
 );
 channel!(
-    BoundedTasksSole<N>, N:
+    BoundedTasksSpsc<N>, N:
     spsc::bounded_async(N), AsyncTx<spsc::Array<T>>, AsyncRx<spsc::Array<T>>
 );
 channel!(Unlimited: mpmc::unbounded_blocking(), MTx<mpmc::List<T>>, MRx<mpmc::List<T>>);

@@ -14,7 +14,7 @@ pub(crate) struct Bounded<const CAPACITY: usize>;
 /// A bounded channel for tasks.
 pub(crate) struct BoundedTasks<const CAPACITY: usize>;
 /// A bounded channel for two threads.
-pub(crate) struct BoundedSole<const CAPACITY: usize>;
+pub(crate) struct BoundedSpsc<const CAPACITY: usize>;
 /// One without room, for two threads.
 pub(crate) struct Rendezvous;
 /// One without room, for two tasks.
@@ -37,7 +37,7 @@ macro_rules! channel {
 channel!(Bounded<N>, N: mpmc::bounded(N), mpmc::Sender<T>, mpmc::Receiver<T>);
 channel!(BoundedTasks<N>, N: mpmc::bounded_async(N), mpmc::AsyncSender<T>, mpmc::AsyncReceiver<T>);
 channel!(
-    BoundedSole<N>, N:
+    BoundedSpsc<N>, N:
     spsc::bounded_sync(N), spsc::BoundedSyncSender<T>, spsc::BoundedSyncReceiver<T>
 );
 channel!(
@@ -143,6 +143,6 @@ batched!(
 );
 batched!(
     /// The same for one sender and one receiver.
-    BatchedSole, spsc::BoundedSyncSender<u64>, spsc::BoundedSyncReceiver<u64>,
+    BatchedSpsc, spsc::BoundedSyncSender<u64>, spsc::BoundedSyncReceiver<u64>,
     spsc::bounded_sync(1024)
 );

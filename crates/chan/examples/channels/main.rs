@@ -12,7 +12,7 @@
 //! | `overflow` | what a full channel may do |
 //! | `selecting` | `select!` and `Select` |
 //! | `batches` | many values at a time |
-//! | `sole` | handles for one sender and one receiver |
+//! | `spsc` | handles for one sender and one receiver |
 //! | `flows` | iterators, streams, sinks |
 //! | `counters` | snapshots, rates, metrics |
 //! | `hook` | a scheduler of its own behind the park hook |
@@ -30,7 +30,7 @@ mod kinds;
 mod operations;
 mod overflow;
 mod selecting;
-mod sole;
+mod spsc;
 
 use std::error::Error;
 
@@ -55,6 +55,6 @@ macro_rules! topics {
 }
 
 topics!(
-    hello, kinds, operations, cancel, dropped, closing, overflow, selecting, batches, sole, flows,
+    hello, kinds, operations, cancel, dropped, closing, overflow, selecting, batches, spsc, flows,
     counters, hook
 );

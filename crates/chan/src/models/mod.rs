@@ -15,7 +15,7 @@
 //! | `back` | values that come back, and the newest ones, taken out |
 //! | `token` | tokens, and wakers that change |
 //! | `select` | selects that meet |
-//! | `sole` | one sender, one receiver, with plain stores |
+//! | `spsc` | one sender, one receiver, with plain stores |
 //!
 //! Each model says what it must come to: which values arrive, in which order, and where the others
 //! went. Beyond that, after each run:
@@ -35,7 +35,7 @@ mod past;
 mod ready;
 mod ring;
 mod select;
-mod sole;
+mod spsc;
 mod token;
 
 use std::cell::{Cell, RefCell};

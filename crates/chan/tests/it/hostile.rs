@@ -18,7 +18,7 @@ use std::time::Instant;
 use crate::common::{KINDS, Tally, Wakes, builder, channel, poll, poll_once, until};
 use becket_chan::park::{Park, Unparker, set_hook};
 use becket_chan::{
-    Builder, RecvError, Select, SoleBuilder, Token, TryRecvError, bounded, bounded_sole, rendezvous,
+    Builder, RecvError, Select, SpscBuilder, Token, TryRecvError, bounded, bounded_spsc, rendezvous,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -80,11 +80,11 @@ fn a_waker_that_panics_does_not_undo_the_send_that_woke_it() {
 }
 
 #[test]
-fn a_waker_that_panics_does_not_undo_a_sole_send() {
+fn a_waker_that_panics_does_not_undo_an_spsc_send() {
     let lost = Lost::default();
     let keep = lost.clone();
     let (mut tx, mut rx) =
-        SoleBuilder::bounded(1).on_undelivered(move |n| keep.lock().push(n)).build();
+        SpscBuilder::bounded(1).on_undelivered(move |n| keep.lock().push(n)).build();
     let mut receive = Box::pin(rx.recv());
     assert!(poll_explosive(&mut receive).is_pending());
     assert!(!panics(|| tx.send(1).wait().unwrap()));
@@ -159,12 +159,12 @@ fn an_unparker_that_panics_does_not_undo_the_send_that_woke_it() {
 }
 
 #[test]
-fn a_weight_that_panics_in_a_sole_send_loses_the_value_once() {
+fn a_weight_that_panics_in_an_spsc_send_loses_the_value_once() {
     // It unwinds through the send, which owns the value: one drop, by way of the hook.
     let tally = Tally::default();
     let lost = Arc::new(AtomicU32::new(0));
     let count = lost.clone();
-    let (mut tx, mut rx) = SoleBuilder::bounded(1)
+    let (mut tx, mut rx) = SpscBuilder::bounded(1)
         .weigh(|_| panic!("a weight that is not known"))
         .on_undelivered(move |item| {
             drop(item);
@@ -182,7 +182,7 @@ fn a_weight_that_panics_in_a_sole_send_loses_the_value_once() {
 
 #[test]
 fn a_forgotten_wait_does_not_take_the_wake_up_of_the_next_one() {
-    let (mut tx, mut rx) = bounded_sole(1);
+    let (mut tx, mut rx) = bounded_spsc(1);
     let mut receive = Box::pin(rx.recv());
     assert!(poll_once(&mut receive).is_pending());
     std::mem::forget(receive);
@@ -306,8 +306,8 @@ fn a_match_while_the_waker_is_exchanged_is_seen_or_wakes_the_new_waker() {
 }
 
 #[test]
-fn a_sole_match_while_the_waker_is_exchanged_is_seen_or_wakes_the_new_waker() {
-    let (tx, mut rx) = bounded_sole(1);
+fn an_spsc_match_while_the_waker_is_exchanged_is_seen_or_wakes_the_new_waker() {
+    let (tx, mut rx) = bounded_spsc(1);
     let tx = Arc::new(Mutex::new(tx));
     let mut receive = Box::pin(rx.recv());
     assert!(poll_once(&mut receive).is_pending());

@@ -13,9 +13,9 @@
 //! | `reentry` | hooks, weights and wakers run without a lock |
 //! | `select` | exactly one operation of a select completes |
 //! | `select_kept` | a `Select` that is reused |
-//! | `sole` | the spsc handles: promises, a reference model, streams between threads and tasks |
-//! | `sole_stress` | the spsc handles against a queue, and under stress |
 //! | `split_off` | the newest values are taken out; several are requeued |
+//! | `spsc` | the SPSC handles: promises, a reference model, streams between threads and tasks |
+//! | `spsc_stress` | the SPSC handles against a queue, and under stress |
 //! | `stress` | every kind under threads and tasks: each value has one outcome, in order |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -34,7 +34,7 @@ mod put_back;
 mod reentry;
 mod select;
 mod select_kept;
-mod sole;
-mod sole_stress;
 mod split_off;
+mod spsc;
+mod spsc_stress;
 mod stress;

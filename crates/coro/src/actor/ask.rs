@@ -12,12 +12,12 @@ use std::{
 };
 
 use becket_chan::{
-    RecvError, SendError, Sender, SoleReceiver, SoleSender, Token, TrySendError, bounded_sole,
+    RecvError, SendError, Sender, SpscReceiver, SpscSender, Token, TrySendError, bounded_spsc,
 };
 
 /// The way back for an answer. Dropped without one, it tells who asked that there will be none.
 pub struct Reply<R> {
-    tx: SoleSender<R>,
+    tx: SpscSender<R>,
 }
 
 impl<R> Reply<R> {
@@ -105,7 +105,7 @@ impl<M> AskError<M> {
 pub struct Ask<'a, M, R> {
     tx: &'a Sender<M>,
     message: M,
-    answer: SoleReceiver<R>,
+    answer: SpscReceiver<R>,
     deadline: Option<Instant>,
     token: Option<&'a Token>,
 }
@@ -124,7 +124,7 @@ macro_rules! limited {
 
 impl<'a, M, R> Ask<'a, M, R> {
     pub(super) fn new(tx: &'a Sender<M>, message: impl FnOnce(Reply<R>) -> M) -> Self {
-        let (reply, answer) = bounded_sole(1);
+        let (reply, answer) = bounded_spsc(1);
         let message = message(Reply { tx: reply });
         Self { tx, message, answer, deadline: None, token: None }
     }

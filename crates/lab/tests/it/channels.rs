@@ -29,7 +29,7 @@ pass! {
     bounded_passes: "bounded";
     one_place_passes: "bounded-1";
     unlimited_passes: "unlimited";
-    sole_passes: "sole";
+    spsc_passes: "spsc";
     conflated_passes: "conflated";
     drop_oldest_passes: "drop-oldest";
     drop_latest_passes: "drop-latest";

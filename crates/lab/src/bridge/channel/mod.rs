@@ -6,7 +6,7 @@
 //!
 //! | kinds | what an item is | what is lost |
 //! |---|---|---|
-//! | rendezvous, bounded, unlimited, sole | the next bytes | nothing |
+//! | rendezvous, bounded, unlimited, spsc | the next bytes | nothing |
 //! | conflated, bounded that drops the oldest or the latest | all bytes that were not read yet | items, never bytes |
 //!
 //! A channel that keeps the latest is for states, not for pieces: each item says everything that its
@@ -17,12 +17,12 @@
 //! | file | holds |
 //! |---|---|
 //! | `held` | channels that hold what comes, with their senders and receivers cloned |
-//! | `sole` | those for one sender and one receiver |
+//! | `spsc` | those for one sender and one receiver |
 //! | `latest` | channels that drop |
 
 mod held;
 mod latest;
-mod sole;
+mod spsc;
 #[cfg(test)]
 mod tests;
 
@@ -87,12 +87,12 @@ pub const KINDS: &[ChannelKind] = &[
         },
     },
     ChannelKind {
-        name: "sole",
+        name: "spsc",
         holds: "no more than its capacity is held; nothing is undelivered",
         make: |limits| {
             let most = item_bytes_max(limits, CAPACITY);
-            let spec = Spec::new("sole", limits);
-            super::pair(&spec, || move |_| Ok(Ends::new(sole::Sole::new(CAPACITY), most)))
+            let spec = Spec::new("spsc", limits);
+            super::pair(&spec, || move |_| Ok(Ends::new(spsc::Spsc::new(CAPACITY), most)))
         },
     },
     ChannelKind {

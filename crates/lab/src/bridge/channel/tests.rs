@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use becket_chan::{Builder, Overflow};
 
 use super::latest::{Keeps, Latest};
-use super::{held, sole};
+use super::{held, spsc};
 use crate::bridge::operations::Ends;
 use crate::bridge::{Conduit, Failure};
 
@@ -122,7 +122,7 @@ fn an_operation_that_is_dropped_at_any_point_loses_nothing() {
     for builder in builders {
         at_every_point(|| Ends::new(held::Held::new(builder()), 1));
     }
-    at_every_point(|| Ends::new(sole::Sole::new(4), 1));
+    at_every_point(|| Ends::new(spsc::Spsc::new(4), 1));
     at_every_point(|| Latest::new(Builder::conflated(), Keeps::Latest, 8));
     at_every_point(|| {
         Latest::new(Builder::bounded(4).overflow(Overflow::DropOldest), Keeps::Newest, 8)

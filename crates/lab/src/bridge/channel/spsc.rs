@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use becket_chan::{RecvError, SoleReceiver, SoleSender, bounded_sole};
+use becket_chan::{RecvError, SpscReceiver, SpscSender, bounded_spsc};
 use bytes::Bytes;
 
 use crate::bridge::Failure;
@@ -36,14 +36,14 @@ impl<H> Drop for Lent<H> {
 }
 
 /// A channel of one flow.
-pub(super) struct Sole {
-    receiver: Kept<SoleReceiver<Bytes>>,
-    sender: Kept<SoleSender<Bytes>>,
+pub(super) struct Spsc {
+    receiver: Kept<SpscReceiver<Bytes>>,
+    sender: Kept<SpscSender<Bytes>>,
 }
 
-impl Sole {
+impl Spsc {
     pub(super) fn new(capacity: usize) -> Self {
-        let (sender, receiver) = bounded_sole(capacity);
+        let (sender, receiver) = bounded_spsc(capacity);
         let (sender, receiver) =
             (Rc::new(Cell::new(Some(sender))), Rc::new(Cell::new(Some(receiver))));
         Self { receiver, sender }
@@ -54,7 +54,7 @@ fn gone() -> Failure {
     Failure::new("the handle is gone")
 }
 
-impl Operations for Sole {
+impl Operations for Spsc {
     fn send(&mut self, item: Bytes) -> Pending<()> {
         let kept = Rc::clone(&self.sender);
         Box::pin(async move {

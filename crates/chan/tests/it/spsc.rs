@@ -14,8 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use becket_chan::{
-    RecvError, SendError, SendManyError, SoleBuilder, SoleReceiver, SoleSender, Token,
-    TryRecvError, TrySendError, bounded_sole,
+    RecvError, SendError, SendManyError, SpscBuilder, SpscReceiver, SpscSender, Token,
+    TryRecvError, TrySendError, bounded_spsc,
 };
 use futures_lite::future::{block_on, poll_once, yield_now};
 use proptest::prelude::*;
@@ -53,11 +53,11 @@ fn counting() -> (Arc<Count>, Waker) {
 /// Keeps what is not delivered.
 type Lost = Arc<parking_lot::Mutex<Vec<u64>>>;
 
-fn with_hook(capacity: usize) -> (SoleSender<u64>, SoleReceiver<u64>, Lost) {
+fn with_hook(capacity: usize) -> (SpscSender<u64>, SpscReceiver<u64>, Lost) {
     let lost = Lost::default();
     let keep = lost.clone();
     let (tx, rx) =
-        SoleBuilder::bounded(capacity).on_undelivered(move |n| keep.lock().push(n)).build();
+        SpscBuilder::bounded(capacity).on_undelivered(move |n| keep.lock().push(n)).build();
     (tx, rx, lost)
 }
 
@@ -65,7 +65,7 @@ fn with_hook(capacity: usize) -> (SoleSender<u64>, SoleReceiver<u64>, Lost) {
 fn it_holds_exactly_its_capacity_in_order() {
     let largest = if cfg!(miri) { 200 } else { 5000 };
     for capacity in [1, 2, 3, 7, 64, 200, 1000, 5000].into_iter().filter(|n| *n <= largest) {
-        let (mut tx, mut rx) = bounded_sole(capacity);
+        let (mut tx, mut rx) = bounded_spsc(capacity);
         for round in 0..3 {
             for n in 0..capacity {
                 tx.try_send(Wide::new((round * capacity + n) as u64)).unwrap();
@@ -87,7 +87,7 @@ fn it_holds_exactly_its_capacity_in_order() {
 
 #[test]
 fn a_capacity_of_none_is_one_and_values_may_have_no_size() {
-    let (mut tx, mut rx) = bounded_sole(0);
+    let (mut tx, mut rx) = bounded_spsc(0);
     assert_eq!(tx.capacity(), Some(1));
     tx.try_send(()).unwrap();
     assert!(tx.try_send(()).unwrap_err().is_full());
@@ -113,7 +113,7 @@ fn a_closed_sender_sends_no_more_and_what_was_sent_arrives() {
 
 #[test]
 fn a_closed_receiver_still_receives_what_was_sent_before() {
-    let (mut tx, mut rx) = bounded_sole(4);
+    let (mut tx, mut rx) = bounded_spsc(4);
     tx.try_send(Wide::new(1)).unwrap();
     assert!(rx.close());
     let Err(TrySendError::Closed(back)) = tx.try_send(Wide::new(2)) else { panic!() };
@@ -164,7 +164,7 @@ fn a_dropped_operation_leaves_no_trace() {
 
 #[test]
 fn a_waiter_is_woken_once_and_by_its_newest_waker() {
-    let (mut tx, mut rx) = bounded_sole(2);
+    let (mut tx, mut rx) = bounded_spsc(2);
     let (old, old_waker) = counting();
     let (new, new_waker) = counting();
     let mut recv = pin!(rx.recv());
@@ -179,7 +179,7 @@ fn a_waiter_is_woken_once_and_by_its_newest_waker() {
 
 #[test]
 fn closing_wakes_both_sides() {
-    let (mut tx, mut rx) = bounded_sole::<u32>(1);
+    let (mut tx, mut rx) = bounded_spsc::<u32>(1);
     let (woken, waker) = counting();
     let mut recv = pin!(rx.recv());
     assert!(recv.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
@@ -187,7 +187,7 @@ fn closing_wakes_both_sides() {
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);
     assert_eq!(block_on(recv), Err(RecvError::Closed));
 
-    let (mut tx, mut rx) = bounded_sole::<u32>(1);
+    let (mut tx, mut rx) = bounded_spsc::<u32>(1);
     tx.try_send(1).unwrap();
     let mut send = pin!(tx.send(2));
     assert!(send.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
@@ -198,7 +198,7 @@ fn closing_wakes_both_sides() {
 
 #[test]
 fn limits_end_a_wait() {
-    let (mut tx, mut rx) = bounded_sole(1);
+    let (mut tx, mut rx) = bounded_spsc(1);
     let past = Instant::now();
     assert_eq!(rx.recv().deadline(past).wait(), Err(RecvError::TimedOut));
     assert_eq!(block_on(rx.recv().timeout(Duration::from_micros(1))), Err(RecvError::TimedOut));
@@ -228,7 +228,7 @@ fn limits_end_a_wait() {
 
 #[test]
 fn a_thread_that_waits_is_cancelled() {
-    let (_tx, mut rx) = bounded_sole::<u32>(1);
+    let (_tx, mut rx) = bounded_spsc::<u32>(1);
     let token = Token::new();
     thread::scope(|scope| {
         let receiver = scope.spawn(|| rx.recv().cancel_on(&token).wait());
@@ -239,7 +239,7 @@ fn a_thread_that_waits_is_cancelled() {
 
 #[test]
 fn values_are_weighed() {
-    let (mut tx, mut rx) = SoleBuilder::bounded(4).weigh(|text: &String| text.len() as u64).build();
+    let (mut tx, mut rx) = SpscBuilder::bounded(4).weigh(|text: &String| text.len() as u64).build();
     tx.try_send("one".into()).unwrap();
     tx.send_many(&mut VecDeque::from(["three".into(), "four".into()])).wait().unwrap();
     assert_eq!(rx.recv().wait().unwrap(), "one");
@@ -251,7 +251,7 @@ fn values_are_weighed() {
 
 #[test]
 fn batches_move_what_they_can() {
-    let (mut tx, mut rx) = bounded_sole(5);
+    let (mut tx, mut rx) = bounded_spsc(5);
     let mut out: VecDeque<u64> = (0..8).collect();
     assert_eq!(tx.try_send_many(&mut out), Ok(5));
     assert_eq!(tx.try_send_many(&mut out), Err(SendManyError::Full));
@@ -301,7 +301,7 @@ proptest! {
     /// Against a queue, with capacities below, at and above a block of the ring.
     #[test]
     fn it_is_a_queue(capacity in prop_oneof![1..5_usize, 60..70_usize, 120..300_usize], steps in steps()) {
-        let (mut tx, mut rx) = bounded_sole(capacity);
+        let (mut tx, mut rx) = bounded_spsc(capacity);
         let mut model = VecDeque::new();
         let (mut next, mut closed, mut sends, mut receives) = (0, false, 0, 0);
         for step in steps {
@@ -368,7 +368,7 @@ proptest! {
 fn a_stream_between_threads_keeps_every_value_in_order() {
     for capacity in [1, 2, 3, 64, 200, 1024] {
         let many = if capacity < 4 { MANY / 20 } else { MANY };
-        let (mut tx, mut rx) = bounded_sole(capacity);
+        let (mut tx, mut rx) = bounded_spsc(capacity);
         thread::scope(|scope| {
             scope.spawn(move || (0..many).for_each(|n| tx.send(Wide::new(n)).wait().unwrap()));
             for n in 0..many {
@@ -383,7 +383,7 @@ fn a_stream_between_threads_keeps_every_value_in_order() {
 fn batches_between_threads_keep_every_value_in_order() {
     for capacity in [1, 7, 200] {
         let many = MANY / 10;
-        let (mut tx, mut rx) = bounded_sole(capacity);
+        let (mut tx, mut rx) = bounded_spsc(capacity);
         thread::scope(|scope| {
             scope.spawn(move || {
                 let mut next = 0;
@@ -408,8 +408,8 @@ fn batches_between_threads_keep_every_value_in_order() {
 
 #[test]
 fn two_threads_that_answer_each_other_lose_no_wake_up() {
-    let (mut ask, mut asked) = bounded_sole(1);
-    let (mut answer, mut answered) = bounded_sole(1);
+    let (mut ask, mut asked) = bounded_spsc(1);
+    let (mut answer, mut answered) = bounded_spsc(1);
     thread::scope(|scope| {
         scope.spawn(move || {
             for n in asked.iter() {
@@ -429,7 +429,7 @@ fn two_threads_that_answer_each_other_lose_no_wake_up() {
 fn tasks_on_two_threads_keep_every_value_in_order() {
     for capacity in [1, 3, 200] {
         let many = MANY / 20;
-        let (mut tx, mut rx) = bounded_sole(capacity);
+        let (mut tx, mut rx) = bounded_spsc(capacity);
         thread::scope(|scope| {
             scope.spawn(move || {
                 block_on(async move {
@@ -454,7 +454,7 @@ fn tasks_on_two_threads_keep_every_value_in_order() {
 #[test]
 fn two_tasks_on_one_thread_take_turns() {
     for capacity in [1, 2, 5] {
-        let (mut tx, mut rx) = bounded_sole(capacity);
+        let (mut tx, mut rx) = bounded_spsc(capacity);
         let received = block_on(async {
             let send = async {
                 for n in 0..MANY / 20 {

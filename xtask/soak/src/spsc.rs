@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Messages from the one sender to the one receiver of a sole channel.
+//! Messages from the one sender to the one receiver of an SPSC channel.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use becket_chan::{SoleReceiver, SoleSender, bounded_sole};
+use becket_chan::{SpscReceiver, SpscSender, bounded_spsc};
 use parking_lot::Mutex;
 
 use crate::check::{Report, Sum, Watch, message};
@@ -13,16 +13,16 @@ use crate::crew::Crew;
 use crate::flow::Style;
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sole {
+pub(crate) struct Spsc {
     pub(crate) capacity: usize,
     /// `Mixed`: the sender is a task and the receiver a thread.
     pub(crate) style: Style,
     pub(crate) batch: usize,
 }
 
-impl Sole {
+impl Spsc {
     pub(crate) fn run(self, messages: u64) -> Report {
-        let (mut tx, mut rx) = bounded_sole(self.capacity);
+        let (mut tx, mut rx) = bounded_spsc(self.capacity);
         let report = Arc::new(Mutex::new(Report::default()));
         let mut crew = Crew::default();
         let sent = report.clone();
@@ -60,7 +60,7 @@ impl Sole {
     }
 }
 
-fn finish(report: &Mutex<Report>, watch: &Watch, rx: &SoleReceiver<u64>) {
+fn finish(report: &Mutex<Report>, watch: &Watch, rx: &SpscReceiver<u64>) {
     let mut report = report.lock();
     report.received(watch, true);
     report.balance(&rx.snapshot());
@@ -98,7 +98,7 @@ impl Source {
         all
     }
 
-    fn send_waiting(&mut self, tx: &mut SoleSender<u64>) -> bool {
+    fn send_waiting(&mut self, tx: &mut SpscSender<u64>) -> bool {
         let all = if self.batch == 1 {
             self.values.clear();
             tx.send(message(0, self.number)).wait().is_ok()
@@ -108,7 +108,7 @@ impl Source {
         self.sent(all)
     }
 
-    async fn send(&mut self, tx: &mut SoleSender<u64>) -> bool {
+    async fn send(&mut self, tx: &mut SpscSender<u64>) -> bool {
         let all = if self.batch == 1 {
             self.values.clear();
             tx.send(message(0, self.number)).await.is_ok()
@@ -119,7 +119,7 @@ impl Source {
     }
 }
 
-fn receive_waiting(rx: &mut SoleReceiver<u64>, batch: usize) -> Watch {
+fn receive_waiting(rx: &mut SpscReceiver<u64>, batch: usize) -> Watch {
     let (mut watch, mut values) = (Watch::new(), Vec::new());
     loop {
         if batch == 1 {
@@ -136,7 +136,7 @@ fn receive_waiting(rx: &mut SoleReceiver<u64>, batch: usize) -> Watch {
     }
 }
 
-async fn receive(rx: &mut SoleReceiver<u64>, batch: usize) -> Watch {
+async fn receive(rx: &mut SpscReceiver<u64>, batch: usize) -> Watch {
     let (mut watch, mut values) = (Watch::new(), Vec::new());
     loop {
         if batch == 1 {
@@ -153,10 +153,10 @@ async fn receive(rx: &mut SoleReceiver<u64>, batch: usize) -> Watch {
     }
 }
 
-impl fmt::Display for Sole {
+impl fmt::Display for Spsc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how =
             if self.batch > 1 { format!("batches of {}", self.batch) } else { "one by one".into() };
-        write!(f, "sole({}), {}, 1 to 1, {how}", self.capacity, self.style)
+        write!(f, "spsc({}), {}, 1 to 1, {how}", self.capacity, self.style)
     }
 }

@@ -8,39 +8,39 @@ use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 
 use super::channel::{Channel, Side, Stand};
-use super::handle::{SoleReceiver, SoleSender};
-use super::op::{SoleOperation, sealed};
+use super::handle::{SpscReceiver, SpscSender};
+use super::op::{SpscOperation, sealed};
 use crate::channel::Cause;
 use crate::error::{RecvError, SendManyError};
 use crate::limit::Free;
 
-/// Sends a queue of values. See [`SoleSender::send_many`].
-pub type SoleSendMany<'a, T, L = Free> = SoleOperation<SendAll<'a, T>, L>;
-/// Receives up to a number of values. See [`SoleReceiver::recv_many`].
-pub type SoleRecvMany<'a, T, L = Free> = SoleOperation<RecvAny<'a, T>, L>;
+/// Sends a queue of values. See [`SpscSender::send_many`].
+pub type SpscSendMany<'a, T, L = Free> = SpscOperation<SendAll<'a, T>, L>;
+/// Receives up to a number of values. See [`SpscReceiver::recv_many`].
+pub type SpscRecvMany<'a, T, L = Free> = SpscOperation<RecvAny<'a, T>, L>;
 
 /// Sends what is in a queue.
 pub struct SendAll<'a, T> {
-    sender: &'a mut SoleSender<T>,
+    sender: &'a mut SpscSender<T>,
     values: &'a mut VecDeque<T>,
 }
 
 /// Receives at least one value, and up to a number of them.
 pub struct RecvAny<'a, T> {
-    receiver: &'a mut SoleReceiver<T>,
+    receiver: &'a mut SpscReceiver<T>,
     values: &'a mut Vec<T>,
     max: usize,
 }
 
 impl<'a, T> SendAll<'a, T> {
-    pub(super) fn new(sender: &'a mut SoleSender<T>, values: &'a mut VecDeque<T>) -> Self {
+    pub(super) fn new(sender: &'a mut SpscSender<T>, values: &'a mut VecDeque<T>) -> Self {
         Self { sender, values }
     }
 }
 
 impl<'a, T> RecvAny<'a, T> {
     pub(super) fn new(
-        receiver: &'a mut SoleReceiver<T>,
+        receiver: &'a mut SpscReceiver<T>,
         values: &'a mut Vec<T>,
         max: usize,
     ) -> Self {

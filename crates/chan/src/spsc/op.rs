@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Operations of the sole handles: made, limited and driven as those of [`crate::op`].
+//! Operations of the SPSC handles: made, limited and driven as those of [`crate::op`].
 //!
 //! A waiter is woken to look again, and is given nothing: values move only in the attempt that
 //! completes the operation. So a dropped operation has nothing to give back, and a send, a receive
@@ -9,7 +9,7 @@
 //!
 //! As in [`crate::op`]: the node points into the operation and the channel's list points to the
 //! node. The operation is pinned from its first poll on, or lives in the frame of
-//! [`SoleOperation::wait`], and its drop unlinks the node. It is not `Unpin`.
+//! [`SpscOperation::wait`], and its drop unlinks the node. It is not `Unpin`.
 
 use std::cell::UnsafeCell;
 use std::future::Future;
@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, Side, Stand};
-use super::handle::{SoleReceiver, SoleSender};
+use super::handle::{SpscReceiver, SpscSender};
 use crate::channel::{Cause, Queued};
 use crate::error::{RecvError, SendError};
 use crate::limit::{Free, Limit, Limited, Stop};
@@ -29,18 +29,18 @@ use crate::spin;
 use crate::token::Token;
 use crate::waiter::{Claim, Node, Outcome, Wake};
 
-/// A send that has not been driven yet. See [`SoleSender::send`].
-pub type SoleSend<'a, T, L = Free> = SoleOperation<SendOne<'a, T>, L>;
-/// A receive that has not been driven yet. See [`SoleReceiver::recv`].
-pub type SoleRecv<'a, T, L = Free> = SoleOperation<RecvOne<'a, T>, L>;
+/// A send that has not been driven yet. See [`SpscSender::send`].
+pub type SpscSend<'a, T, L = Free> = SpscOperation<SendOne<'a, T>, L>;
+/// A receive that has not been driven yet. See [`SpscReceiver::recv`].
+pub type SpscRecv<'a, T, L = Free> = SpscOperation<RecvOne<'a, T>, L>;
 
-/// An operation of a sole handle, as a value. Drive it with `.await` or [`wait`](Self::wait); until
+/// An operation of an SPSC handle, as a value. Drive it with `.await` or [`wait`](Self::wait); until
 /// then it does nothing.
 ///
 /// **Cancel safe**: dropped before it completed, a receive has taken nothing, and a send has sent
 /// nothing. (A batch may have sent a part; the rest is where it was.)
 #[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct SoleOperation<J: Job, L: Limit = Free> {
+pub struct SpscOperation<J: Job, L: Limit = Free> {
     job: J,
     stage: Stage,
     limit: L,
@@ -91,19 +91,19 @@ pub(super) mod sealed {
 
 /// Sends a value.
 pub struct SendOne<'a, T> {
-    sender: &'a mut SoleSender<T>,
+    sender: &'a mut SpscSender<T>,
     /// There until it is sent, or given back.
     value: ManuallyDrop<T>,
 }
 
 /// Receives a value.
 pub struct RecvOne<'a, T> {
-    receiver: &'a mut SoleReceiver<T>,
+    receiver: &'a mut SpscReceiver<T>,
 }
 
 impl<'a, T> SendOne<'a, T> {
     #[inline]
-    pub(super) fn new(sender: &'a mut SoleSender<T>, value: T) -> Self {
+    pub(super) fn new(sender: &'a mut SpscSender<T>, value: T) -> Self {
         Self { sender, value: ManuallyDrop::new(value) }
     }
 
@@ -115,7 +115,7 @@ impl<'a, T> SendOne<'a, T> {
 
 impl<'a, T> RecvOne<'a, T> {
     #[inline]
-    pub(super) fn new(receiver: &'a mut SoleReceiver<T>) -> Self {
+    pub(super) fn new(receiver: &'a mut SpscReceiver<T>) -> Self {
         Self { receiver }
     }
 }
@@ -205,11 +205,11 @@ impl<T> sealed::Job for RecvOne<'_, T> {
 }
 
 // SAFETY: what it shares with other threads is behind locks and atomics.
-unsafe impl<J: Job + Send, L: Limit + Send> Send for SoleOperation<J, L> {}
+unsafe impl<J: Job + Send, L: Limit + Send> Send for SpscOperation<J, L> {}
 // SAFETY: nothing can be done through a shared reference.
-unsafe impl<J: Job + Send, L: Limit> Sync for SoleOperation<J, L> {}
+unsafe impl<J: Job + Send, L: Limit> Sync for SpscOperation<J, L> {}
 
-impl<J: Job, L: Limit> SoleOperation<J, L> {
+impl<J: Job, L: Limit> SpscOperation<J, L> {
     #[inline]
     fn with(job: J, limit: L) -> Self {
         Self {
@@ -232,35 +232,35 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
 
     /// With other limits.
     #[inline]
-    fn limited<M: Limit>(self, limit: impl FnOnce(L) -> M) -> SoleOperation<J, M> {
+    fn limited<M: Limit>(self, limit: impl FnOnce(L) -> M) -> SpscOperation<J, M> {
         let (job, old) = self.into_parts();
-        SoleOperation::with(job, limit(old))
+        SpscOperation::with(job, limit(old))
     }
 }
 
-impl<'a, J: Job> SoleOperation<J, Free> {
+impl<'a, J: Job> SpscOperation<J, Free> {
     #[inline]
     pub(super) fn new(job: J) -> Self {
         Self::with(job, Free)
     }
 
     /// Gives up `duration` from now. A duration beyond a century is taken as one.
-    pub fn timeout(self, duration: Duration) -> SoleOperation<J, Limited<'a>> {
+    pub fn timeout(self, duration: Duration) -> SpscOperation<J, Limited<'a>> {
         self.limited(|_| Limited::none().timeout(duration))
     }
 
     /// Gives up at `deadline`. An operation that can complete at once does, whatever the time.
-    pub fn deadline(self, deadline: Instant) -> SoleOperation<J, Limited<'a>> {
+    pub fn deadline(self, deadline: Instant) -> SpscOperation<J, Limited<'a>> {
         self.limited(|_| Limited::none().deadline(deadline))
     }
 
     /// Gives up when `token` is cancelled. A token that is set wins over a channel that is ready.
-    pub fn cancel_on(self, token: &'a Token) -> SoleOperation<J, Limited<'a>> {
+    pub fn cancel_on(self, token: &'a Token) -> SpscOperation<J, Limited<'a>> {
         self.limited(|_| Limited::none().cancel_on(token))
     }
 }
 
-impl<'a, J: Job> SoleOperation<J, Limited<'a>> {
+impl<'a, J: Job> SpscOperation<J, Limited<'a>> {
     /// As on an operation without limits; the earlier of two deadlines holds.
     pub fn timeout(self, duration: Duration) -> Self {
         self.limited(|limit| limit.timeout(duration))
@@ -277,7 +277,7 @@ impl<'a, J: Job> SoleOperation<J, Limited<'a>> {
     }
 }
 
-impl<J: Job, L: Limit> SoleOperation<J, L> {
+impl<J: Job, L: Limit> SpscOperation<J, L> {
     /// Drives it from a thread, which sleeps, or from a coroutine, which is parked through its
     /// scheduler's hook ([`park::set_hook`](crate::park::set_hook)).
     ///
@@ -522,7 +522,7 @@ impl<J: Job, L: Limit> SoleOperation<J, L> {
     }
 }
 
-impl<J: Job, L: Limit> Future for SoleOperation<J, L> {
+impl<J: Job, L: Limit> Future for SpscOperation<J, L> {
     type Output = J::Output;
 
     #[inline]
@@ -533,7 +533,7 @@ impl<J: Job, L: Limit> Future for SoleOperation<J, L> {
     }
 }
 
-impl<J: Job, L: Limit> Drop for SoleOperation<J, L> {
+impl<J: Job, L: Limit> Drop for SpscOperation<J, L> {
     #[inline]
     fn drop(&mut self) {
         if self.stage != Stage::Over {
@@ -542,7 +542,7 @@ impl<J: Job, L: Limit> Drop for SoleOperation<J, L> {
     }
 }
 
-impl<J: Job, L: Limit> SoleOperation<J, L> {
+impl<J: Job, L: Limit> SpscOperation<J, L> {
     #[cold]
     fn drop_unfinished(&mut self) {
         if self.stage == Stage::Queued {

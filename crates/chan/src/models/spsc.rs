@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The sole handles under loom. With it a block has one slot and the calm comes at once, so that
+//! The SPSC handles under loom. With it a block has one slot and the calm comes at once, so that
 //! small models go through every path.
 //!
 //! What each run must come to beyond what its model says is in [`super`].
@@ -9,10 +9,10 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::{LOST, Value, block_on, join, large_model, lost, model, opened, poll_once, spawn};
-use crate::{RecvError, SoleBuilder, SoleReceiver, SoleSender, Token};
+use crate::{RecvError, SpscBuilder, SpscReceiver, SpscSender, Token};
 
-fn channel(capacity: usize) -> (SoleSender<Value>, SoleReceiver<Value>) {
-    SoleBuilder::bounded(capacity)
+fn channel(capacity: usize) -> (SpscSender<Value>, SpscReceiver<Value>) {
+    SpscBuilder::bounded(capacity)
         .on_undelivered(|value: Value| {
             let number = value.open();
             LOST.with_borrow_mut(|lost| lost.push(number));
@@ -20,15 +20,15 @@ fn channel(capacity: usize) -> (SoleSender<Value>, SoleReceiver<Value>) {
         .build()
 }
 
-fn send(tx: &mut SoleSender<Value>, number: u32) -> Result<(), u32> {
+fn send(tx: &mut SpscSender<Value>, number: u32) -> Result<(), u32> {
     opened(block_on(tx.send(Value::new(number))))
 }
 
-fn recv(rx: &mut SoleReceiver<Value>) -> Result<u32, RecvError> {
+fn recv(rx: &mut SpscReceiver<Value>) -> Result<u32, RecvError> {
     block_on(rx.recv()).map(Value::open)
 }
 
-fn balance(tx: &SoleSender<Value>, sends: u64, receives: u64) {
+fn balance(tx: &SpscSender<Value>, sends: u64, receives: u64) {
     let seen = tx.snapshot();
     assert_eq!((seen.sends, seen.receives), (sends, receives), "{seen:?}");
     assert_eq!(seen.sends, seen.receives + seen.len as u64 + seen.undelivered, "{seen:?}");
@@ -85,7 +85,7 @@ fn a_ring_of_blocks_keeps_order_without_waiting() {
     });
 }
 
-fn opened_try(tx: &mut SoleSender<Value>, number: u32) -> bool {
+fn opened_try(tx: &mut SpscSender<Value>, number: u32) -> bool {
     tx.try_send(Value::new(number)).map_err(|error| error.into_inner().open()).is_ok()
 }
 

@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Counted, Dice, Tally, Wakes, poll, poll_once};
 use becket_chan::{
-    RecvError, SendError, SendManyError, SoleBuilder, SoleReceiver, SoleSender, Token,
-    TryRecvError, TrySendError, bounded_sole,
+    RecvError, SendError, SendManyError, SpscBuilder, SpscReceiver, SpscSender, Token,
+    TryRecvError, TrySendError, bounded_spsc,
 };
 use futures_lite::future;
 
 /// One block and several, powers of two and none.
 const CAPACITIES: [usize; 10] = [1, 2, 3, 5, 64, 100, 255, 256, 1000, 4097];
 
-fn drain(rx: &mut SoleReceiver<u64>) -> Vec<u64> {
+fn drain(rx: &mut SpscReceiver<u64>) -> Vec<u64> {
     std::iter::from_fn(|| rx.try_recv().ok()).collect()
 }
 
@@ -33,8 +33,8 @@ fn it_agrees_with_a_queue_step_by_step() {
 
 /// A channel and the queue that it must be like.
 struct Pair {
-    tx: SoleSender<u64>,
-    rx: SoleReceiver<u64>,
+    tx: SpscSender<u64>,
+    rx: SpscReceiver<u64>,
     held: VecDeque<u64>,
     capacity: usize,
     next: u64,
@@ -115,7 +115,7 @@ impl Pair {
 }
 
 fn agrees(capacity: usize, seed: u64) {
-    let (tx, rx) = bounded_sole(capacity);
+    let (tx, rx) = bounded_spsc(capacity);
     let mut pair = Pair { tx, rx, held: VecDeque::new(), capacity, next: 0 };
     let mut dice = Dice::new(seed);
     for _ in 0..100 {
@@ -148,7 +148,7 @@ fn agrees(capacity: usize, seed: u64) {
 
 #[test]
 fn limits_and_a_close_end_waits() {
-    let (mut tx, mut rx) = bounded_sole(1);
+    let (mut tx, mut rx) = bounded_spsc(1);
     let token = Token::new();
     let past = Instant::now();
     assert_eq!(rx.recv().deadline(past).wait(), Err(RecvError::TimedOut));
@@ -169,7 +169,7 @@ fn limits_and_a_close_end_waits() {
     assert_eq!(poll_once(&mut send), Poll::Ready(Err(SendError::Closed(4))));
     drop(send);
     assert_eq!((rx.recv().wait(), rx.recv().wait()), (Ok(1), Err(RecvError::Closed)));
-    let (mut tx, mut rx) = bounded_sole::<u64>(1);
+    let (mut tx, mut rx) = bounded_spsc::<u64>(1);
     let mut recv = Box::pin(rx.recv());
     assert!(poll(&mut recv, &wakes).is_pending());
     tx.close();
@@ -183,7 +183,7 @@ fn what_is_held_at_the_end_is_dropped_once_in_either_order() {
         for (sent, taken) in [(0, 0), (1, 0), (3, 1), (70, 0), (70, 69), (300, 5), (5000, 2)] {
             for sender_first in [false, true] {
                 let tally = Tally::default();
-                let (mut tx, mut rx) = bounded_sole(capacity);
+                let (mut tx, mut rx) = bounded_spsc(capacity);
                 (0..sent).for_each(|id| drop(tx.try_send(tally.item(id))));
                 (0..taken).for_each(|_| drop(rx.try_recv()));
                 if sender_first {
@@ -215,7 +215,7 @@ fn soon(dice: &mut Dice) -> Duration {
 }
 
 /// Sends everything in every way there is. What is given up goes to the hook, and is its fate.
-fn send_all(mut tx: SoleSender<Counted>, ledger: &Ledger, seed: u64) {
+fn send_all(mut tx: SpscSender<Counted>, ledger: &Ledger, seed: u64) {
     let (mut dice, mut n) = (Dice::new(seed + 1), 0);
     'values: while n < EACH {
         let mut value = ledger.tally.item(n);
@@ -260,7 +260,7 @@ fn send_all(mut tx: SoleSender<Counted>, ledger: &Ledger, seed: u64) {
 }
 
 /// Receives everything in every way there is, or so many and then goes.
-fn receive(mut rx: SoleReceiver<Counted>, ledger: &Ledger, seed: u64, go_at: u64) {
+fn receive(mut rx: SpscReceiver<Counted>, ledger: &Ledger, seed: u64, go_at: u64) {
     let (mut dice, mut next) = (Dice::new(seed + 2), 0);
     let mut values = Vec::new();
     let mut count = 0;
@@ -302,7 +302,7 @@ fn each_value_meets_one_fate_under_stress() {
             let fates = (0..EACH).map(|_| AtomicU8::new(0)).collect();
             let ledger = Arc::new(Ledger { fates, tally: Tally::default() });
             let hook = ledger.clone();
-            let (tx, rx) = SoleBuilder::bounded(capacity)
+            let (tx, rx) = SpscBuilder::bounded(capacity)
                 .on_undelivered(move |value: Counted| hook.met(value.id))
                 .build();
             let go_at = [u64::MAX, EACH / 3, EACH / 7][seed as usize % 3];
@@ -322,8 +322,8 @@ fn each_value_meets_one_fate_under_stress() {
 fn a_value_that_comes_between_the_look_and_the_sleep_wakes_the_sleeper() {
     // Both sides are at the edge of a sleep all the time; a lost wake-up ends the test for ever.
     for capacity in [1, 2] {
-        let (mut ping, mut pinged) = bounded_sole(capacity);
-        let (mut pong, mut ponged) = bounded_sole(capacity);
+        let (mut ping, mut pinged) = bounded_spsc(capacity);
+        let (mut pong, mut ponged) = bounded_spsc(capacity);
         thread::scope(|scope| {
             scope.spawn(move || {
                 while let Ok(n) = pinged.recv().wait() {
@@ -343,7 +343,7 @@ fn a_value_that_comes_between_the_look_and_the_sleep_wakes_the_sleeper() {
 fn tasks_on_two_workers_pass_everything_in_order() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     for capacity in [1, 3, 64] {
-        let (mut tx, mut rx) = bounded_sole(capacity);
+        let (mut tx, mut rx) = bounded_spsc(capacity);
         let sending = runtime.spawn(async move {
             for n in 0..20_000 {
                 tx.send(n).await.unwrap();

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 
-use super::batch::{self, RecvAny, SendAll, SoleRecvMany, SoleSendMany};
+use super::batch::{self, RecvAny, SendAll, SpscRecvMany, SpscSendMany};
 use super::channel::{Channel, Side, Stand};
-use super::op::{RecvOne, SendOne, SoleOperation, SoleRecv, SoleSend};
+use super::op::{RecvOne, SendOne, SpscOperation, SpscRecv, SpscSend};
 use crate::channel::{Cause, Undelivered, Weigh};
 use crate::counters::Snapshot;
 use crate::error::{SendError, SendManyError, TryRecvError, TrySendError};
@@ -18,17 +18,17 @@ use crate::sync::Arc;
 /// The only sender of a channel. When it is dropped, the channel closes.
 ///
 /// ```compile_fail
-/// let (tx, _rx) = becket_chan::bounded_sole::<u32>(1);
+/// let (tx, _rx) = becket_chan::bounded_spsc::<u32>(1);
 /// let other = tx.clone(); // there is one
 /// ```
-pub struct SoleSender<T> {
+pub struct SpscSender<T> {
     pub(super) channel: Arc<Channel<T>>,
     pub(super) stand: Stand,
 }
 
 /// The only receiver of a channel. When it is dropped, the channel closes, and what it holds goes
 /// to the undelivered hook.
-pub struct SoleReceiver<T> {
+pub struct SpscReceiver<T> {
     pub(super) channel: Arc<Channel<T>>,
     pub(super) stand: Stand,
 }
@@ -37,7 +37,7 @@ pub struct SoleReceiver<T> {
 /// of 0 is taken as 1: a hand-over without room is what [`rendezvous`](crate::rendezvous) is for.
 ///
 /// ```
-/// let (mut tx, mut rx) = becket_chan::bounded_sole(1024);
+/// let (mut tx, mut rx) = becket_chan::bounded_spsc(1024);
 /// let sum: u64 = std::thread::scope(|scope| {
 ///     scope.spawn(move || (1..=1000).for_each(|n| tx.send(n).wait().unwrap()));
 ///     rx.iter().sum()
@@ -45,20 +45,20 @@ pub struct SoleReceiver<T> {
 /// assert_eq!(sum, 500_500);
 /// ```
 #[must_use]
-pub fn bounded_sole<T>(capacity: usize) -> (SoleSender<T>, SoleReceiver<T>) {
-    SoleBuilder::bounded(capacity).build()
+pub fn bounded_spsc<T>(capacity: usize) -> (SpscSender<T>, SpscReceiver<T>) {
+    SpscBuilder::bounded(capacity).build()
 }
 
 /// Makes a channel for one sender and one receiver with more than a capacity.
 ///
-/// It is a builder of its own because the sole handles have one kind of channel and one way to deal
+/// It is a builder of its own because the SPSC handles have one kind of channel and one way to deal
 /// with a full one: the sender waits.
 ///
 /// ```
-/// use becket_chan::SoleBuilder;
+/// use becket_chan::SpscBuilder;
 ///
 /// let (lost, heard) = becket_chan::unlimited();
-/// let (mut tx, rx) = SoleBuilder::bounded(2)
+/// let (mut tx, rx) = SpscBuilder::bounded(2)
 ///     .on_undelivered(move |value: u32| drop(lost.try_send(value)))
 ///     .build();
 /// assert!(tx.try_send(1).is_ok());
@@ -66,14 +66,14 @@ pub fn bounded_sole<T>(capacity: usize) -> (SoleSender<T>, SoleReceiver<T>) {
 /// assert_eq!(heard.try_recv(), Ok(1));
 /// ```
 #[must_use]
-pub struct SoleBuilder<T> {
+pub struct SpscBuilder<T> {
     capacity: usize,
     undelivered: Option<Undelivered<T>>,
     weigh: Option<Weigh<T>>,
 }
 
-impl<T> SoleBuilder<T> {
-    /// See [`bounded_sole`].
+impl<T> SpscBuilder<T> {
+    /// See [`bounded_spsc`].
     pub fn bounded(capacity: usize) -> Self {
         Self { capacity: capacity.max(1), undelivered: None, weigh: None }
     }
@@ -94,15 +94,15 @@ impl<T> SoleBuilder<T> {
 
     /// Makes the channel.
     #[must_use]
-    pub fn build(self) -> (SoleSender<T>, SoleReceiver<T>) {
+    pub fn build(self) -> (SpscSender<T>, SpscReceiver<T>) {
         let channel = Arc::new(Channel::new(self.capacity, self.undelivered, self.weigh));
-        let sender = SoleSender { channel: channel.clone(), stand: channel.stand() };
-        let receiver = SoleReceiver { stand: channel.stand(), channel };
+        let sender = SpscSender { channel: channel.clone(), stand: channel.stand() };
+        let receiver = SpscReceiver { stand: channel.stand(), channel };
         (sender, receiver)
     }
 }
 
-impl<T> SoleSender<T> {
+impl<T> SpscSender<T> {
     /// An operation that sends `value`, waiting for room if it must.
     ///
     /// # Errors
@@ -113,8 +113,8 @@ impl<T> SoleSender<T> {
     ///
     /// Dropped before it happened, it sends nothing; its value goes to the undelivered hook.
     #[inline]
-    pub fn send(&mut self, value: T) -> SoleSend<'_, T> {
-        SoleOperation::new(SendOne::new(self, value))
+    pub fn send(&mut self, value: T) -> SpscSend<'_, T> {
+        SpscOperation::new(SendOne::new(self, value))
     }
 
     /// Sends `value` if that needs no waiting.
@@ -164,8 +164,8 @@ impl<T> SoleSender<T> {
 
     /// An operation that sends all values of a queue, in order, as many at a time as there is room
     /// for. What was not sent is still in the queue when it fails or is dropped.
-    pub fn send_many<'a>(&'a mut self, values: &'a mut VecDeque<T>) -> SoleSendMany<'a, T> {
-        SoleOperation::new(SendAll::new(self, values))
+    pub fn send_many<'a>(&'a mut self, values: &'a mut VecDeque<T>) -> SpscSendMany<'a, T> {
+        SpscOperation::new(SendAll::new(self, values))
     }
 
     /// Sends from the front of `values` what needs no waiting, and says how many that were.
@@ -188,7 +188,7 @@ impl<T> SoleSender<T> {
     }
 }
 
-impl<T> SoleReceiver<T> {
+impl<T> SpscReceiver<T> {
     /// An operation that receives a value, waiting for one if it must.
     ///
     /// # Errors
@@ -199,8 +199,8 @@ impl<T> SoleReceiver<T> {
     ///
     /// Dropped before it completed, it has taken nothing.
     #[inline]
-    pub fn recv(&mut self) -> SoleRecv<'_, T> {
-        SoleOperation::new(RecvOne::new(self))
+    pub fn recv(&mut self) -> SpscRecv<'_, T> {
+        SpscOperation::new(RecvOne::new(self))
     }
 
     /// Receives a value if there is one.
@@ -249,8 +249,8 @@ impl<T> SoleReceiver<T> {
     }
 
     /// An operation that waits for one value and takes up to `max`, appending them to `values`.
-    pub fn recv_many<'a>(&'a mut self, values: &'a mut Vec<T>, max: usize) -> SoleRecvMany<'a, T> {
-        SoleOperation::new(RecvAny::new(self, values, max))
+    pub fn recv_many<'a>(&'a mut self, values: &'a mut Vec<T>, max: usize) -> SpscRecvMany<'a, T> {
+        SpscOperation::new(RecvAny::new(self, values, max))
     }
 
     /// Appends up to `max` values that need no waiting, and says how many that were.
@@ -349,16 +349,16 @@ macro_rules! common {
     };
 }
 
-common!(SoleSender, Side::Sender);
-common!(SoleReceiver, Side::Receiver);
+common!(SpscSender, Side::Sender);
+common!(SpscReceiver, Side::Receiver);
 
-impl<T> Drop for SoleSender<T> {
+impl<T> Drop for SpscSender<T> {
     fn drop(&mut self) {
         self.channel.close(Side::Sender, &mut self.stand, None);
     }
 }
 
-impl<T> Drop for SoleReceiver<T> {
+impl<T> Drop for SpscReceiver<T> {
     fn drop(&mut self) {
         self.channel.abandon(&mut self.stand);
     }
