@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Many values under one synchronisation.
+//! Many values per synchronisation.
 //!
-//! Where the ring is nobody's, a batch claims a run of slots with one compare-exchange and
-//! publishes them one by one; elsewhere it is done under one hold of the lock. When nothing can be
-//! moved, it waits for one value (or room for one) as a single operation does, and goes on.
+//! While the ring is fast, a batch claims a run of slots with one compare-exchange and publishes
+//! them one by one; otherwise it runs under one hold of the lock. When no value can be moved, it
+//! waits for one value (or room for one) as a single operation does, and continues.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,10 +11,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::channel::{Cause, Channel, Tried};
+use crate::channel::{Channel, FailureCause, TryOutcome};
 use crate::error::{RecvError, SendError, SendManyError, TryRecvError};
 use crate::handle::{Receiver, Sender};
-use crate::limit::Limited;
+use crate::limit::Limits;
 use crate::op::{Operation, Recv, Send};
 use crate::token::Token;
 
@@ -23,9 +23,9 @@ use crate::token::Token;
 pub struct SendMany<'a, T> {
     channel: &'a Channel<T>,
     values: &'a mut VecDeque<T>,
-    bounds: Bounds<'a>,
+    bounds: BatchLimits<'a>,
     /// Waits for room for one value.
-    one: Option<Send<'a, T, Limited<'a>>>,
+    one: Option<Send<'a, T, Limits<'a>>>,
 }
 
 /// Receives up to a number of values. See [`Receiver::recv_many`].
@@ -34,21 +34,21 @@ pub struct RecvMany<'a, T> {
     channel: &'a Channel<T>,
     values: &'a mut Vec<T>,
     max: usize,
-    bounds: Bounds<'a>,
+    bounds: BatchLimits<'a>,
     /// Waits for one value.
-    one: Option<Recv<'a, T, Limited<'a>>>,
+    one: Option<Recv<'a, T, Limits<'a>>>,
 }
 
-/// The limits of a batch, of which each wait gets its own.
+/// The limits of a batch, from which each wait gets a copy.
 #[derive(Debug, Default, Clone, Copy)]
-struct Bounds<'a> {
+struct BatchLimits<'a> {
     deadline: Option<Instant>,
     token: Option<&'a Token>,
 }
 
-impl<'a> Bounds<'a> {
-    fn limits(self) -> Limited<'a> {
-        let mut limits = Limited::none();
+impl<'a> BatchLimits<'a> {
+    fn limits(self) -> Limits<'a> {
+        let mut limits = Limits::none();
         if let Some(deadline) = self.deadline {
             limits = limits.deadline(deadline);
         }
@@ -66,18 +66,18 @@ impl<'a> Bounds<'a> {
 macro_rules! limits {
     ($batch:ident) => {
         impl<'a, T> $batch<'a, T> {
-            /// Gives up `duration` from now.
+            /// Fails with a timeout `duration` from now.
             pub fn timeout(self, duration: Duration) -> Self {
                 self.deadline(crate::timer::after(duration))
             }
 
-            /// Gives up at `deadline`.
+            /// Fails with a timeout at `deadline`.
             pub fn deadline(mut self, deadline: Instant) -> Self {
                 self.bounds.deadline = Some(deadline);
                 self
             }
 
-            /// Gives up when `token` is cancelled. A token that is set wins over a channel that is
+            /// Fails when `token` is cancelled. A cancelled token wins over a channel that is
             /// ready.
             pub fn cancel_on(mut self, token: &'a Token) -> Self {
                 self.bounds.token = Some(token);
@@ -92,17 +92,17 @@ limits!(RecvMany);
 
 impl<'a, T> SendMany<'a, T> {
     pub(crate) fn new(channel: &'a Channel<T>, values: &'a mut VecDeque<T>) -> Self {
-        Self { channel, values, bounds: Bounds::default(), one: None }
+        Self { channel, values, bounds: BatchLimits::default(), one: None }
     }
 
     /// Drives it from a thread or a coroutine. See [`Operation::wait`].
     ///
     /// # Errors
     ///
-    /// Closed, timed out or cancelled; what was not sent is still in the queue.
+    /// Closed, timed out or cancelled; unsent values are still in the queue.
     pub fn wait(self) -> Result<(), SendManyError> {
         if self.bounds.is_cancelled() {
-            self.channel.count_send_failure(Cause::Cancelled);
+            self.channel.count_send_failure(FailureCause::Cancelled);
             return Err(SendManyError::Cancelled);
         }
         loop {
@@ -119,7 +119,7 @@ impl<'a, T> SendMany<'a, T> {
 
     fn poll_inner(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendManyError>> {
         if self.one.is_none() && self.bounds.is_cancelled() {
-            self.channel.count_send_failure(Cause::Cancelled);
+            self.channel.count_send_failure(FailureCause::Cancelled);
             return Poll::Ready(Err(SendManyError::Cancelled));
         }
         loop {
@@ -172,7 +172,7 @@ impl<T> Drop for SendMany<'_, T> {
 
 impl<'a, T> RecvMany<'a, T> {
     pub(crate) fn new(channel: &'a Channel<T>, values: &'a mut Vec<T>, max: usize) -> Self {
-        Self { channel, values, max, bounds: Bounds::default(), one: None }
+        Self { channel, values, max, bounds: BatchLimits::default(), one: None }
     }
 
     /// Drives it from a thread or a coroutine. See [`Operation::wait`].
@@ -218,7 +218,7 @@ impl<T> RecvMany<'_, T> {
 impl<T> RecvMany<'_, T> {
     fn try_now(&mut self) -> Option<Result<usize, RecvError>> {
         if self.bounds.is_cancelled() {
-            self.channel.count_receive_failure(Cause::Cancelled);
+            self.channel.count_receive_failure(FailureCause::Cancelled);
             return Some(Err(RecvError::Cancelled));
         }
         if self.max == 0 {
@@ -241,19 +241,19 @@ impl<T> Future for RecvMany<'_, T> {
 }
 
 impl<T> Sender<T> {
-    /// Sends from the front of `values` what needs no waiting, and says how many that were.
+    /// Sends from the front of `values` without waiting, and returns how many were sent.
     ///
     /// # Errors
     ///
-    /// Full or closed, if not a single value was sent.
+    /// Full or closed, if no value was sent.
     pub fn try_send_many(&self, values: &mut VecDeque<T>) -> Result<usize, SendManyError> {
         match self.channel.try_send_many(values) {
-            (0, Tried::Blocked) => {
-                self.channel.count_send_failure(Cause::WouldBlock);
+            (0, TryOutcome::Blocked) => {
+                self.channel.count_send_failure(FailureCause::WouldBlock);
                 Err(SendManyError::Full)
             }
-            (0, Tried::Closed) => {
-                self.channel.count_send_failure(Cause::Closed);
+            (0, TryOutcome::Closed) => {
+                self.channel.count_send_failure(FailureCause::Closed);
                 Err(SendManyError::Closed)
             }
             (sent, _) => Ok(sent),
@@ -262,19 +262,19 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Appends up to `max` values that need no waiting, and says how many that were.
+    /// Appends up to `max` values without waiting, and returns how many.
     ///
     /// # Errors
     ///
-    /// Empty, or closed and drained, if there was not a single value.
+    /// Empty, or closed and drained, if there was no value.
     pub fn try_recv_many(&self, values: &mut Vec<T>, max: usize) -> Result<usize, TryRecvError> {
         match self.channel.try_recv_many(values, max) {
-            (0, Tried::Blocked) => {
-                self.channel.count_receive_failure(Cause::WouldBlock);
+            (0, TryOutcome::Blocked) => {
+                self.channel.count_receive_failure(FailureCause::WouldBlock);
                 Err(TryRecvError::Empty)
             }
-            (0, Tried::Closed) => {
-                self.channel.count_receive_failure(Cause::Closed);
+            (0, TryOutcome::Closed) => {
+                self.channel.count_receive_failure(FailureCause::Closed);
                 Err(TryRecvError::Closed)
             }
             (received, _) => Ok(received),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Making channels.
+//! Constructors of channels.
 
 use crate::channel::{Channel, Plan, Undelivered, Weigh};
-use crate::gate::{Kind, Overflow};
+use crate::core::{Kind, Overflow};
 use crate::handle::{Receiver, Sender, handles};
 
 /// A channel on which a send completes when a receiver takes its value. Nothing is stored.
@@ -22,8 +22,8 @@ pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
 /// A channel that holds up to `capacity` values, exactly. With a capacity of 0 it is a
 /// [`rendezvous`] channel.
 ///
-/// The room for all of them is allocated here. A capacity for which there is no memory ends the
-/// process, as any such allocation does; what has no useful bound is for [`unlimited`].
+/// The memory for all values is allocated here. If that allocation fails, the process ends, as with
+/// any allocation; where no capacity is a useful bound, use [`unlimited`].
 ///
 /// ```
 /// let (tx, rx) = becket_chan::bounded(2);
@@ -36,7 +36,7 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     Builder::bounded(capacity).build()
 }
 
-/// A channel that holds the latest value: a send never waits and replaces what is there.
+/// A channel that holds the latest value: a send never waits and replaces the held value.
 ///
 /// ```
 /// let (tx, rx) = becket_chan::conflated();
@@ -48,7 +48,7 @@ pub fn conflated<T>() -> (Sender<T>, Receiver<T>) {
     Builder::conflated().build()
 }
 
-/// A channel that holds what comes: a send never waits. Memory is given back as it drains.
+/// A channel without a bound: a send never waits. Memory is freed as the channel drains.
 ///
 /// ```
 /// let (tx, rx) = becket_chan::unlimited();
@@ -60,18 +60,18 @@ pub fn unlimited<T>() -> (Sender<T>, Receiver<T>) {
     Builder::unlimited().build()
 }
 
-/// Makes a channel with more than a kind and a capacity.
+/// Builds a channel with more options than a kind and a capacity.
 ///
 /// ```
 /// use becket_chan::{Builder, Overflow};
 ///
-/// let (lost, heard) = becket_chan::unlimited();
+/// let (lost, undelivered) = becket_chan::unlimited();
 /// let (tx, rx) = Builder::bounded(1)
 ///     .overflow(Overflow::DropOldest)
 ///     .on_undelivered(move |value: u32| drop(lost.try_send(value)))
 ///     .build();
 /// assert!(tx.try_send(1).is_ok() && tx.try_send(2).is_ok());
-/// assert_eq!((rx.try_recv(), heard.try_recv()), (Ok(2), Ok(1)));
+/// assert_eq!((rx.try_recv(), undelivered.try_recv()), (Ok(2), Ok(1)));
 /// ```
 #[must_use]
 pub struct Builder<T> {
@@ -112,33 +112,34 @@ impl<T> Builder<T> {
         Self { plan }
     }
 
-    /// What a bounded channel does with a value for which it has no room. The other kinds have room
-    /// always, or never, and take no notice.
+    /// The policy of a bounded channel for a value without room. The other kinds always have room,
+    /// or never, and ignore it.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.plan.overflow = overflow;
         self
     }
 
-    /// Calls `hook` exactly once with each value that was accepted or offered and that nobody will
-    /// receive: conflated, dropped by the overflow policy, left when the channel ended, or inside a
-    /// send that was dropped before it happened. (A send that fails gives its value back instead.)
+    /// Sets the undelivered hook. It is called exactly once with each value that was accepted or
+    /// offered and that no receiver will get: conflated, dropped by the overflow policy, left when
+    /// the channel ended, or inside a send that was dropped before it completed. (A send that fails
+    /// returns its value instead.)
     ///
-    /// It runs on the thread whose operation lost the value, and holds no lock: it may use the
-    /// channel.
+    /// It runs on the thread of the operation that made the value undelivered, without a lock: it
+    /// may use the channel.
     pub fn on_undelivered(mut self, hook: impl Fn(T) + Send + Sync + 'static) -> Self {
         let hook: Undelivered<T> = Box::new(hook);
         self.plan.undelivered = Some(hook);
         self
     }
 
-    /// Says how many bytes a value stands for, for the byte counters; else it is the size of `T`.
+    /// Sets the weight of a value in bytes, for the byte counters; the default is the size of `T`.
     pub fn weigh(mut self, weigh: impl Fn(&T) -> u64 + Send + Sync + 'static) -> Self {
         let weigh: Weigh<T> = Box::new(weigh);
         self.plan.weigh = Some(weigh);
         self
     }
 
-    /// Keeps the time of the first and the last operation, and an exact high-water mark. Every
+    /// Records the time of the first and the last operation, and an exact high-water mark. Every
     /// operation then takes the channel's lock and reads the clock.
     pub fn timing(mut self, timing: bool) -> Self {
         self.plan.timing = timing;

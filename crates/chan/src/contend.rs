@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Races for an index word: how long the loser of one stays away.
+//! Backoff after a lost race for an index word.
 //!
-//! A word that two CPUs change in turns goes from cache to cache for each operation, and the slot's
-//! line with it: some hundreds of nanoseconds for what takes five while one of them has it. So the
-//! loser leaves the word to the winner for a run of operations, the longer the more often races are
-//! lost. How often is known by the positions at which they were, so that an operation that loses none
-//! pays nothing. Nothing is held meanwhile: a pause delays no other operation.
+//! A word that two CPUs change alternately moves between their caches for each operation, and the
+//! slot's line with it: some hundreds of nanoseconds for an operation that takes five while one CPU
+//! owns the line. So the loser leaves the word to the winner for a run of operations; the pause
+//! grows with the frequency of lost races. The frequency follows from the positions at which races
+//! were lost, so an operation that loses none pays nothing. Nothing is held meanwhile: a pause
+//! delays no other operation.
 //!
 //! Source: exponential backoff as in Anderson, *The performance of spin lock alternatives*, 1990;
-//! kept from operation to operation, in the word's own time.
+//! the pause is kept from operation to operation, and time is measured in the word's positions.
 
 use crate::park;
 use crate::ring::SLOW;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// A pause behind a lost race for a word, in steps of a fraction of a nanosecond.
+/// The shortest pause after a lost race for a word, in steps of a fraction of a nanosecond.
 const PAUSE_MIN: u32 = 16;
-/// Some microseconds.
+/// The longest pause: some microseconds.
 const PAUSE_MAX: u32 = 8192;
-/// Races lost within so many operations: a longer pause.
+/// Two races lost within this many operations double the pause.
 const OFTEN: u64 = 128;
-/// After so many operations without one, the shortest again.
+/// After this many operations without a lost race, the pause is the shortest again.
 const SELDOM: u64 = 16 * 1024;
 
-/// Races for the two words that were lost lately.
+/// Recently lost races for the two words.
 pub(crate) struct Races {
     pub(crate) head: Race,
     pub(crate) tail: Race,
@@ -35,7 +36,7 @@ impl Races {
     }
 }
 
-/// How long the loser of a race for a word stays away from it.
+/// The backoff of the loser of a race for one word.
 pub(crate) struct Race {
     lost_at: AtomicU64,
     pause: AtomicU32,

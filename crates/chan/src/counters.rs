@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a channel has done: exact counts, and rates made of two of them.
+//! Counters of a channel: exact counts, and rates between two of them.
 //!
-//! Successful operations are not counted: the ring's positions and what the gate counts under its
-//! lock already say how many there were. Failed ones are counted one by one.
+//! Successful operations are not counted one by one: the ring's positions and the counts of the
+//! core under its lock already give their number. Failed operations are counted one by one.
 
 use std::time::{Duration, Instant};
 
-use crate::channel::Cause;
-use crate::gate::Kind;
+use crate::channel::FailureCause;
+use crate::core::Kind;
 use crate::sync::{AtomicU64, Ordering};
 
 /// A channel at one moment. See [`Sender::snapshot`](crate::Sender::snapshot).
 ///
-/// Once nothing moves, `sends = receives + len + undelivered`.
+/// Once no operation is in flight, `sends = receives + len + undelivered`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// What kind of channel it is.
+    /// The kind of the channel.
     pub kind: Kind,
-    /// How many values it may hold; `None` if there is no limit.
+    /// The capacity in values; `None` if there is no limit.
     pub capacity: Option<usize>,
-    /// How many it holds.
+    /// The number of values held.
     pub len: usize,
-    /// The most it held. Exact with `timing`. Otherwise the most that was seen: by operations that
-    /// had to wait, went past the ring or found the channel full, and by snapshots.
+    /// The largest number of values held. Exact with `timing`; otherwise the largest number seen by
+    /// snapshots and by operations that had to wait, went past the ring or found the channel full.
     pub high_water: usize,
-    /// Sends in line. Those of a [`Select`](crate::Select) stay there between two of its waits.
+    /// Sends in the wait queue. Those of a [`Select`](crate::Select) stay there between its waits.
     pub senders_waiting: usize,
-    /// Receives in line, alike.
+    /// Receives in the wait queue, likewise.
     pub receivers_waiting: usize,
     /// Whether it is closed.
     pub closed: bool,
@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub sends: u64,
     /// Values received.
     pub receives: u64,
-    /// Bytes accepted: the type's size each, or what the channel's `weigh` said.
+    /// Bytes accepted: the size of the type per value, or the results of the channel's `weigh`.
     pub bytes_sent: u64,
     /// Bytes received.
     pub bytes_received: u64,
@@ -47,15 +47,15 @@ pub struct Snapshot {
     pub conflated: u64,
     /// Values dropped by the overflow policy.
     pub dropped: u64,
-    /// Values accepted that nobody received or will: conflated, dropped, or left at the end.
+    /// Values accepted that no receiver got or will get: conflated, dropped, or left at the end.
     pub undelivered: u64,
-    /// Values that went from a sender straight to a receiver on a rendezvous channel.
+    /// Values handed from a sender straight to a receiver on a rendezvous channel.
     pub matches: u64,
     /// When the first operation happened, if the channel was made with `timing`.
     pub first_operation: Option<Instant>,
     /// When the last operation happened, if the channel was made with `timing`.
     pub last_operation: Option<Instant>,
-    /// When this was taken.
+    /// When this snapshot was taken.
     pub taken_at: Instant,
 }
 
@@ -65,16 +65,16 @@ pub struct Snapshot {
 pub struct Failures {
     /// Would have had to wait.
     pub would_block: u64,
-    /// Waited until the deadline.
+    /// The deadline passed.
     pub timed_out: u64,
-    /// Found the channel closed.
+    /// The channel was closed.
     pub closed: u64,
-    /// Cancelled by a token.
+    /// The token was cancelled.
     pub cancelled: u64,
 }
 
 impl Failures {
-    /// All of them.
+    /// The sum of all causes.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.would_block + self.timed_out + self.closed + self.cancelled
@@ -91,12 +91,12 @@ pub(crate) struct FailureCounters {
 
 impl FailureCounters {
     #[cold]
-    pub(crate) fn count(&self, cause: Cause) {
+    pub(crate) fn count(&self, cause: FailureCause) {
         let counter = match cause {
-            Cause::WouldBlock => &self.would_block,
-            Cause::TimedOut => &self.timed_out,
-            Cause::Closed => &self.closed,
-            Cause::Cancelled => &self.cancelled,
+            FailureCause::WouldBlock => &self.would_block,
+            FailureCause::TimedOut => &self.timed_out,
+            FailureCause::Closed => &self.closed,
+            FailureCause::Cancelled => &self.cancelled,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -111,11 +111,11 @@ impl FailureCounters {
     }
 }
 
-/// What happened between two snapshots, for each second. See [`rate`].
+/// The operations between two snapshots, and their number per second. See [`rate`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Rate {
-    /// The time between the two.
+    /// The time between the two snapshots.
     pub interval: Duration,
     /// Values accepted.
     pub sends: u64,
@@ -125,13 +125,13 @@ pub struct Rate {
     pub send_failures: u64,
     /// Failed receives, of any cause.
     pub receive_failures: u64,
-    /// Values accepted in a second.
+    /// Values accepted per second.
     pub sends_per_second: f64,
-    /// Values received in a second.
+    /// Values received per second.
     pub receives_per_second: f64,
-    /// Bytes accepted in a second.
+    /// Bytes accepted per second.
     pub bytes_sent_per_second: f64,
-    /// Bytes received in a second.
+    /// Bytes received per second.
     pub bytes_received_per_second: f64,
 }
 

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The two directions of an operation: what differs between a send and a receive.
 
-use crate::channel::{Cause, Channel, Queued, Tried};
+use crate::channel::{Channel, FailureCause, QueueOutcome, TryOutcome};
+use crate::core::{DeferredEffects, LockedOutcome};
 use crate::error::{RecvError, SendError};
-use crate::gate::{After, Locked};
-use crate::spin::Brief;
+use crate::spin::TaskSpin;
 use crate::waiter::Node;
 
 /// A direction: [`Sending`] or [`Receiving`]. Sealed.
 pub trait Direction: sealed::Direction {
-    /// What an operation of this direction comes to.
+    /// The result of an operation of this direction.
     type Output<T>;
 
     #[doc(hidden)]
-    /// Whether it can happen again without being given a value.
+    /// Whether it can be repeated without a new value.
     const REPEATS: bool;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
-    /// An attempt on the ring, if nothing is in the way. `None`: nothing happened.
+    /// The fast path: an attempt on the ring. `None`: nothing happened.
     ///
     /// # Safety
     ///
@@ -27,47 +27,47 @@ pub trait Direction: sealed::Direction {
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
-    /// What is left of an attempt when [`Self::fast`] did nothing.
+    /// The slow path of an attempt, after [`Self::fast`] did nothing.
     ///
     /// # Safety
     ///
     /// As for [`Self::attempt`].
-    unsafe fn rest<T>(channel: &Channel<T>, slot: *mut T) -> Tried;
+    unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
     /// The slot is the caller's: a send's holds its value, a receive's is valid for a write.
-    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Tried;
+    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
-    /// Whether an attempt may do, as far as a look without the lock tells.
+    /// Whether an attempt may succeed, by a check without the lock.
     fn may<T>(channel: &Channel<T>) -> bool;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
-    /// Whether it is worth trying for a thread that looks before it sleeps.
+    /// As [`Self::may`], for a thread that spins before it sleeps: whether an attempt is worth it.
     fn may_soon<T>(channel: &Channel<T>) -> bool {
         Self::may(channel)
     }
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
-    /// How long a task looks before it waits.
-    fn looks<T>(channel: &Channel<T>) -> &Brief;
+    /// The adaptive spinning of tasks in this direction.
+    fn task_spin<T>(channel: &Channel<T>) -> &TaskSpin;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
     /// As for [`Channel::send_or_queue`] and [`Channel::recv_or_queue`].
-    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Queued;
+    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> QueueOutcome;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
-    /// What a send's value weighs.
+    /// The weight of a send's value.
     ///
     /// # Safety
     ///
@@ -76,7 +76,7 @@ pub trait Direction: sealed::Direction {
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
-    /// An operation that was attempted under the lock happened.
+    /// Counts an operation that completed under the lock.
     fn happened<T>(channel: &Channel<T>, weight: u64);
 
     #[doc(hidden)]
@@ -84,13 +84,16 @@ pub trait Direction: sealed::Direction {
     /// # Safety
     ///
     /// As for [`Self::attempt`], and the channel's lock is held.
-    unsafe fn attempt_held<T>(channel: &Channel<T>, slot: *mut T) -> (Locked, After<T>);
+    unsafe fn attempt_held<T>(
+        channel: &Channel<T>,
+        slot: *mut T,
+    ) -> (LockedOutcome, DeferredEffects<T>);
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
-    /// The channel's lock is held since an attempt that did not do; for the node, as for
+    /// The channel's lock is held since an attempt that did not succeed; for the node, as for
     /// [`Self::queue`].
     unsafe fn link_held<T>(channel: &Channel<T>, node: *const Node);
 
@@ -98,12 +101,12 @@ pub trait Direction: sealed::Direction {
     #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
-    /// As for [`Self::link_held`], but for a node that may be linked, and of a claim that is idle.
+    /// As for [`Self::link_held`], except that the node may be linked, and its claim is idle.
     unsafe fn link_alone<T>(channel: &Channel<T>, node: *const Node);
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
-    /// A queued operation happened.
+    /// Counts a queued operation that was matched.
     fn matched<T>(channel: &Channel<T>, node: &Node);
 
     #[doc(hidden)]
@@ -117,22 +120,23 @@ pub trait Direction: sealed::Direction {
     #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
-    /// The operation happened: a receive's slot holds the value, which is taken.
+    /// The operation completed: a receive's slot holds the value, which is moved out.
     unsafe fn done<T>(channel: &Channel<T>, slot: *mut T) -> Self::Output<T>;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
-    /// The operation did not happen: a send's slot holds the value, which is taken.
-    unsafe fn failed<T>(channel: &Channel<T>, slot: *mut T, cause: Cause) -> Self::Output<T>;
+    /// The operation did not complete: a send's slot holds the value, which is moved out.
+    unsafe fn failed<T>(channel: &Channel<T>, slot: *mut T, cause: FailureCause)
+    -> Self::Output<T>;
 
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "sealed")]
     /// # Safety
     ///
-    /// The operation is dropped, and `matched` says whether it had happened.
-    unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, turn: u64);
+    /// The operation is dropped; `matched` says whether it had completed.
+    unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, sequence: u64);
 }
 
 mod sealed {
@@ -162,15 +166,15 @@ impl Direction for Sending {
     }
 
     #[inline]
-    unsafe fn rest<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
+    unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome {
         // SAFETY: the caller's promise.
         unsafe { channel.try_send(slot) }
     }
 
     #[inline]
-    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
+    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome {
         // SAFETY: the caller's promise.
-        unsafe { if channel.send_fast(slot) { Tried::Done } else { channel.try_send(slot) } }
+        unsafe { if channel.send_fast(slot) { TryOutcome::Done } else { channel.try_send(slot) } }
     }
 
     #[inline]
@@ -184,22 +188,26 @@ impl Direction for Sending {
     }
 
     #[inline]
-    fn looks<T>(channel: &Channel<T>) -> &Brief {
-        &channel.send_looks
+    fn task_spin<T>(channel: &Channel<T>) -> &TaskSpin {
+        &channel.send_spin
     }
 
-    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Queued {
-        // SAFETY: the slot holds the value, and the node is nobody else's yet.
+    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> QueueOutcome {
+        // SAFETY: the slot holds the value, and the node is not shared yet.
         unsafe {
-            // A sender's turn has no other use: it keeps the weight until the send has happened.
+            // A sender's sequence number has no other use: it keeps the weight until the send has
+            // completed.
             if let Some(weight) = channel.weight(&*(*node).slot::<T>()) {
-                (*node).set_turn(weight);
+                (*node).set_sequence(weight);
             }
             channel.send_or_queue(node)
         }
     }
 
-    unsafe fn attempt_held<T>(channel: &Channel<T>, slot: *mut T) -> (Locked, After<T>) {
+    unsafe fn attempt_held<T>(
+        channel: &Channel<T>,
+        slot: *mut T,
+    ) -> (LockedOutcome, DeferredEffects<T>) {
         // SAFETY: the caller's promise.
         unsafe { channel.send_held(slot) }
     }
@@ -227,7 +235,7 @@ impl Direction for Sending {
 
     #[inline]
     fn matched<T>(channel: &Channel<T>, node: &Node) {
-        channel.count_sent(node.turn());
+        channel.count_sent(node.sequence());
     }
 
     unsafe fn unqueue<T>(channel: &Channel<T>, node: *const Node) {
@@ -241,21 +249,25 @@ impl Direction for Sending {
     }
 
     #[cold]
-    unsafe fn failed<T>(channel: &Channel<T>, slot: *mut T, cause: Cause) -> Self::Output<T> {
+    unsafe fn failed<T>(
+        channel: &Channel<T>,
+        slot: *mut T,
+        cause: FailureCause,
+    ) -> Self::Output<T> {
         channel.count_send_failure(cause);
         // SAFETY: the caller's promise.
         let value = unsafe { slot.read() };
         Err(match cause {
-            Cause::TimedOut | Cause::WouldBlock => SendError::TimedOut(value),
-            Cause::Closed => SendError::Closed(value),
-            Cause::Cancelled => SendError::Cancelled(value),
+            FailureCause::TimedOut | FailureCause::WouldBlock => SendError::TimedOut(value),
+            FailureCause::Closed => SendError::Closed(value),
+            FailureCause::Cancelled => SendError::Cancelled(value),
         })
     }
 
     unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, _: u64) {
         if !matched {
-            // SAFETY: it did not happen, so that the value is still in the slot.
-            channel.lose(unsafe { slot.read() });
+            // SAFETY: it did not complete, so the value is still in the slot.
+            channel.discard(unsafe { slot.read() });
         }
     }
 }
@@ -273,15 +285,15 @@ impl Direction for Receiving {
     }
 
     #[inline]
-    unsafe fn rest<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
+    unsafe fn slow<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome {
         // SAFETY: the caller's promise.
         unsafe { channel.try_recv(slot) }
     }
 
     #[inline]
-    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> Tried {
+    unsafe fn attempt<T>(channel: &Channel<T>, slot: *mut T) -> TryOutcome {
         // SAFETY: the caller's promise.
-        unsafe { if channel.recv_fast(slot) { Tried::Done } else { channel.try_recv(slot) } }
+        unsafe { if channel.recv_fast(slot) { TryOutcome::Done } else { channel.try_recv(slot) } }
     }
 
     #[inline]
@@ -290,16 +302,19 @@ impl Direction for Receiving {
     }
 
     #[inline]
-    fn looks<T>(channel: &Channel<T>) -> &Brief {
-        &channel.recv_looks
+    fn task_spin<T>(channel: &Channel<T>) -> &TaskSpin {
+        &channel.recv_spin
     }
 
-    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> Queued {
+    unsafe fn queue<T>(channel: &Channel<T>, node: *const Node) -> QueueOutcome {
         // SAFETY: the caller's promise.
         unsafe { channel.recv_or_queue(node) }
     }
 
-    unsafe fn attempt_held<T>(channel: &Channel<T>, slot: *mut T) -> (Locked, After<T>) {
+    unsafe fn attempt_held<T>(
+        channel: &Channel<T>,
+        slot: *mut T,
+    ) -> (LockedOutcome, DeferredEffects<T>) {
         // SAFETY: the caller's promise.
         unsafe { channel.recv_held(slot) }
     }
@@ -340,19 +355,19 @@ impl Direction for Receiving {
     }
 
     #[cold]
-    unsafe fn failed<T>(channel: &Channel<T>, _: *mut T, cause: Cause) -> Self::Output<T> {
+    unsafe fn failed<T>(channel: &Channel<T>, _: *mut T, cause: FailureCause) -> Self::Output<T> {
         channel.count_receive_failure(cause);
         Err(match cause {
-            Cause::TimedOut | Cause::WouldBlock => RecvError::TimedOut,
-            Cause::Closed => RecvError::Closed,
-            Cause::Cancelled => RecvError::Cancelled,
+            FailureCause::TimedOut | FailureCause::WouldBlock => RecvError::TimedOut,
+            FailureCause::Closed => RecvError::Closed,
+            FailureCause::Cancelled => RecvError::Cancelled,
         })
     }
 
-    unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, turn: u64) {
+    unsafe fn dropped<T>(channel: &Channel<T>, slot: *mut T, matched: bool, sequence: u64) {
         if matched {
-            // SAFETY: it was handed a value and did not give it to anybody.
-            channel.give_back(unsafe { slot.read() }, turn);
+            // SAFETY: the receive was handed a value and did not return it.
+            channel.requeue(unsafe { slot.read() }, sequence);
         }
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The errors: would-block, timeout, cancelled, closed. A send's gives the value back.
+//! The errors: would-block, timeout, cancelled, closed. A send's error returns the value.
 
 use std::fmt;
 
-/// A send that would not wait did not happen. The value is inside.
+/// A send that does not wait failed. The value is inside.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrySendError<T> {
-    /// There is no room, or nobody receives on a rendezvous channel.
+    /// There is no room, or no receiver waits on a rendezvous channel.
     #[error("the channel is full")]
     Full(T),
     /// The channel is closed.
@@ -15,7 +15,7 @@ pub enum TrySendError<T> {
     Closed(T),
 }
 
-/// A send did not happen. The value is inside.
+/// A send failed. The value is inside.
 #[derive(Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError<T> {
@@ -30,11 +30,11 @@ pub enum SendError<T> {
     Cancelled(T),
 }
 
-/// A batch was not sent to its end. What was not sent is where it was.
+/// A batch was not sent completely. The unsent values are still in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendManyError {
-    /// There is no room, and the send would not wait.
+    /// There is no room, and the send does not wait.
     #[error("the channel is full")]
     Full,
     /// The channel is closed.
@@ -48,14 +48,14 @@ pub enum SendManyError {
     Cancelled,
 }
 
-/// A receive that would not wait found nothing.
+/// A receive that does not wait found no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TryRecvError {
-    /// Nothing is there.
+    /// The channel is empty.
     #[error("the channel is empty")]
     Empty,
-    /// The channel is closed, and what it held has been received.
+    /// The channel is closed, and all its values have been received.
     #[error("the channel is closed")]
     Closed,
 }
@@ -64,7 +64,7 @@ pub enum TryRecvError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// The channel is closed, and what it held has been received.
+    /// The channel is closed, and all its values have been received.
     #[error("the channel is closed")]
     Closed,
     /// The deadline passed first.

@@ -8,14 +8,14 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::Arc as StdArc;
 
 use crate::batch::{RecvMany, SendMany};
-use crate::channel::{Cause, Channel, Tried};
+use crate::channel::{Channel, FailureCause, TryOutcome};
+use crate::core::Kind;
 use crate::counters::Snapshot;
 use crate::error::{TryRecvError, TrySendError};
-use crate::gate::Kind;
 use crate::op::{Operation, Recv, Send};
 use crate::sync::{Arc, Ordering};
 
-/// Why a channel was closed, in words. See [`Sender::close_with`].
+/// The reason of a close, as text. See [`Sender::close_with`].
 pub type Reason = StdArc<str>;
 
 /// The sending side. Clones send into the same channel; when the last one is dropped, the channel
@@ -49,13 +49,13 @@ impl<T> Sender<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it happened, it sends nothing; its value goes to the undelivered hook.
+    /// Dropped before it completed, it sends nothing; its value goes to the undelivered hook.
     #[inline]
     pub fn send(&self, value: T) -> Send<'_, T> {
         Operation::new(&self.channel, MaybeUninit::new(value))
     }
 
-    /// Sends `value` if that needs no waiting.
+    /// Sends `value` without waiting.
     ///
     /// # Errors
     ///
@@ -67,33 +67,33 @@ impl<T> Sender<T> {
         if unsafe { self.channel.send_fast(&raw const *value) } {
             return Ok(());
         }
-        self.try_send_rest(ManuallyDrop::into_inner(value))
+        self.try_send_slow(ManuallyDrop::into_inner(value))
     }
 
-    /// By value: a value of which nobody else has the address may stay in a register until here.
+    /// By value: a value whose address has not escaped may stay in a register until here.
     #[inline(never)]
-    fn try_send_rest(&self, value: T) -> Result<(), TrySendError<T>> {
+    fn try_send_slow(&self, value: T) -> Result<(), TrySendError<T>> {
         let value = ManuallyDrop::new(value);
         // SAFETY: as in `try_send`.
         match unsafe { self.channel.try_send(&raw const *value) } {
-            Tried::Done => Ok(()),
+            TryOutcome::Done => Ok(()),
             failed => Err(self.try_send_failed(ManuallyDrop::into_inner(value), failed)),
         }
     }
 
     #[cold]
-    fn try_send_failed(&self, value: T, failed: Tried) -> TrySendError<T> {
-        if failed == Tried::Closed {
-            self.channel.count_send_failure(Cause::Closed);
+    fn try_send_failed(&self, value: T, failed: TryOutcome) -> TrySendError<T> {
+        if failed == TryOutcome::Closed {
+            self.channel.count_send_failure(FailureCause::Closed);
             TrySendError::Closed(value)
         } else {
-            self.channel.count_send_failure(Cause::WouldBlock);
+            self.channel.count_send_failure(FailureCause::WouldBlock);
             TrySendError::Full(value)
         }
     }
 
-    /// An operation that sends all values of a queue, in order, as many at a time as there is room
-    /// for. What was not sent is still in the queue when it fails or is dropped.
+    /// An operation that sends all values of a queue, in order, each time as many as there is room
+    /// for. Unsent values are still in the queue when it fails or is dropped.
     #[inline]
     pub fn send_many<'a>(&'a self, values: &'a mut VecDeque<T>) -> SendMany<'a, T> {
         SendMany::new(&self.channel, values)
@@ -109,8 +109,8 @@ impl<T> Receiver<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it gave its value to anybody, it has taken none: a value that was handed to
-    /// it goes to the next receiver, before all that came later.
+    /// Dropped before it returned a value, it has taken none: a value that was handed to it is
+    /// requeued and goes to the next receiver, before all later values.
     #[inline]
     pub fn recv(&self) -> Recv<'_, T> {
         Operation::new(&self.channel, MaybeUninit::uninit())
@@ -124,24 +124,24 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         let mut value = MaybeUninit::uninit();
-        // SAFETY: the place is valid for a write.
+        // SAFETY: the slot is valid for a write.
         if unsafe { self.channel.recv_fast(value.as_mut_ptr()) } {
-            // SAFETY: true put a value there.
+            // SAFETY: on true the slot holds a value.
             return Ok(unsafe { value.assume_init() });
         }
-        self.try_recv_rest()
+        self.try_recv_slow()
     }
 
     #[inline(never)]
-    fn try_recv_rest(&self) -> Result<T, TryRecvError> {
+    fn try_recv_slow(&self) -> Result<T, TryRecvError> {
         if self.channel.weighs() {
             return self.try_recv_weighed();
         }
         let mut value = MaybeUninit::uninit();
-        // SAFETY: the place is valid for a write.
+        // SAFETY: the slot is valid for a write.
         match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {
-            // SAFETY: `Done` put a value there.
-            Tried::Done => Ok(unsafe { value.assume_init() }),
+            // SAFETY: on `Done` the slot holds a value.
+            TryOutcome::Done => Ok(unsafe { value.assume_init() }),
             failed => Err(self.try_recv_failed(failed)),
         }
     }
@@ -149,10 +149,10 @@ impl<T> Receiver<T> {
     #[inline(never)]
     fn try_recv_weighed(&self) -> Result<T, TryRecvError> {
         let mut value = MaybeUninit::uninit();
-        // SAFETY: the place is valid for a write.
+        // SAFETY: the slot is valid for a write.
         match unsafe { self.channel.try_recv(value.as_mut_ptr()) } {
-            Tried::Done => {
-                // SAFETY: `Done` put a value there.
+            TryOutcome::Done => {
+                // SAFETY: on `Done` the slot holds a value.
                 let value = unsafe { value.assume_init() };
                 self.channel.count_received(&value);
                 Ok(value)
@@ -162,31 +162,33 @@ impl<T> Receiver<T> {
     }
 
     #[cold]
-    fn try_recv_failed(&self, failed: Tried) -> TryRecvError {
-        if failed == Tried::Closed {
-            self.channel.count_receive_failure(Cause::Closed);
+    fn try_recv_failed(&self, failed: TryOutcome) -> TryRecvError {
+        if failed == TryOutcome::Closed {
+            self.channel.count_receive_failure(FailureCause::Closed);
             TryRecvError::Closed
         } else {
-            self.channel.count_receive_failure(Cause::WouldBlock);
+            self.channel.count_receive_failure(FailureCause::WouldBlock);
             TryRecvError::Empty
         }
     }
 
-    /// Takes back a value that was received and could not be passed on. See
+    /// Requeues a value that was received and could not be passed on. See
     /// [`put_back_many`](Self::put_back_many).
     pub fn put_back(&self, value: T) {
         self.channel.uncount_received(&value);
         self.channel.put_back(iter::once(value));
     }
 
-    /// Takes back values that were received and could not be passed on, the oldest first: they stand
-    /// in front of all that the channel holds, in this order, and their receives are not counted.
+    /// Requeues values that were received and could not be passed on, the oldest first: they come
+    /// in front of all values of the channel, in this order, and their receives are subtracted from
+    /// the count.
     ///
-    /// All come back at once: no other operation sees some of them without the others. Receivers in
-    /// line get them in order, also those of a rendezvous channel. Where nobody waits they lie in
-    /// front until they are received, on a rendezvous channel too; they take room from a bounded one,
-    /// and are not refused if it has none. A conflated channel keeps the last, unless a newer value
-    /// came meanwhile; the others go to the undelivered hook. A closed channel takes them too.
+    /// All are requeued at once: no other operation sees some of them without the others. Waiting
+    /// receivers get them in order, also on a rendezvous channel. While no receiver waits, they
+    /// stay in front until they are received, on a rendezvous channel too; they take room from a
+    /// bounded channel, and are accepted even if it has none. A conflated channel keeps the last,
+    /// unless a newer value arrived meanwhile; the other values go to the undelivered hook. A
+    /// closed channel accepts them too.
     pub fn put_back_many(&self, values: impl IntoIterator<Item = T>) {
         let values: Vec<T> = values.into_iter().collect();
         if values.is_empty() {
@@ -196,18 +198,18 @@ impl<T> Receiver<T> {
         self.channel.put_back(values.into_iter());
     }
 
-    /// Takes the newest values out of the channel, all but the `keep` oldest of those it holds, and
-    /// returns them in order; none, if it holds no more than that.
+    /// Removes the newest values from the channel, all except the `keep` oldest, and returns them
+    /// in order; none, if it holds at most `keep` values.
     ///
-    /// All are taken at once: no other operation sees a part of it, and what is taken is newer than
-    /// all that stays. They are counted as received. Sends that wait for room find it afterwards:
-    /// their values are not among those that are taken. So on a rendezvous channel, which holds
-    /// nothing but what was put back, a value in a send's hands stays there; a conflated channel holds
-    /// one value at most.
+    /// All are removed at once: no other operation sees some of them without the others, and the
+    /// removed values are newer than all that stay. They are counted as received. Sends that wait
+    /// for room find it afterwards: their values are not among the removed ones. So on a rendezvous
+    /// channel, which holds only requeued values, the value of a waiting send stays with the send;
+    /// a conflated channel holds one value at most.
     ///
-    /// It never waits, and that there is nothing to take counts as no failure. If another thread
-    /// stands in the middle of a send whose value would be among those to be taken, that is given
-    /// a moment to be done, as in [`try_recv`](Self::try_recv); then nothing is taken.
+    /// It never waits, and an empty result counts as no failure. If another thread is in the middle
+    /// of a send whose value would be among the removed ones, that send gets a moment to complete,
+    /// as in [`try_recv`](Self::try_recv); after that nothing is removed.
     ///
     /// ```
     /// let (tx, rx) = becket_chan::unlimited();
@@ -216,8 +218,8 @@ impl<T> Receiver<T> {
     /// assert!(rx.try_iter().eq([1, 2]));
     /// ```
     ///
-    /// [`put_back_many`](Self::put_back_many) is the opposite if nothing was kept: it puts them in
-    /// front, where they would otherwise stand before older ones.
+    /// [`put_back_many`](Self::put_back_many) is the inverse if nothing was kept: it requeues in
+    /// front; otherwise the values would come before the older ones that stayed.
     pub fn split_off(&self, keep: usize) -> Vec<T> {
         self.channel.split_off(keep)
     }
@@ -229,12 +231,12 @@ impl<T> Receiver<T> {
     }
 }
 
-/// What both handles offer alike.
+/// The methods that both handles share.
 macro_rules! common {
     ($handle:ident, $count:ident) => {
         impl<T> $handle<T> {
-            /// Closes the channel: later sends fail, what is queued can still be received, every
-            /// waiter wakes. True if this call closed it.
+            /// Closes the channel: later sends fail, queued values can still be received, every
+            /// waiter is woken. True if this call closed it.
             pub fn close(&self) -> bool {
                 self.channel.close(None)
             }
@@ -244,7 +246,7 @@ macro_rules! common {
                 self.channel.close(Some(reason.into()))
             }
 
-            /// The reason with which the channel was closed, if it was, and with one.
+            /// The reason with which the channel was closed; `None` if it is open or has none.
             pub fn closed_reason(&self) -> Option<Reason> {
                 self.channel.reason()
             }
@@ -254,32 +256,32 @@ macro_rules! common {
                 self.channel.is_closed()
             }
 
-            /// How many values the channel holds.
+            /// The number of values that the channel holds.
             pub fn len(&self) -> usize {
                 self.channel.len()
             }
 
-            /// Whether it holds none.
+            /// Whether the channel holds no value.
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
             }
 
-            /// Whether it holds as many as it may. A rendezvous channel is always full.
+            /// Whether the channel is at its capacity. A rendezvous channel is always full.
             pub fn is_full(&self) -> bool {
                 self.capacity().is_some_and(|capacity| self.len() >= capacity)
             }
 
-            /// How many values it may hold; `None` if there is no limit.
+            /// The capacity in values; `None` if there is no limit.
             pub fn capacity(&self) -> Option<usize> {
                 self.channel.capacity()
             }
 
-            /// What kind of channel it is.
+            /// The kind of the channel.
             pub fn kind(&self) -> Kind {
                 self.channel.kind
             }
 
-            /// What the channel has done so far, exactly.
+            /// The exact counts of the channel so far.
             pub fn snapshot(&self) -> Snapshot {
                 self.channel.snapshot()
             }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a look without the lock tells about a channel whose ring is slow.
+//! The readiness hint: what a check without the lock finds out about a channel whose ring is slow.
 
 use crate::sync::{AtomicU32, Ordering};
 
-/// What an operation would find under the lock, when it was last free.
+/// What an operation would find under the lock, as of the lock's last release.
 ///
-/// While the ring is fast it promises everything, and it does so before the ring goes fast. So who
-/// finds the ring slow reads either what was told since, or a promise that the lock will correct;
-/// never what was true before a value that it knows of was sent.
+/// While the ring is fast, both answers are true, and they are set before the ring goes fast. So an
+/// operation that finds the ring slow reads either a value stored since, or a `true` that the lock
+/// corrects; never an answer from before a send that happened before the operation.
 #[derive(Debug)]
-pub(crate) struct Hint(AtomicU32);
+pub(crate) struct ReadinessHint(AtomicU32);
 
-impl Hint {
+impl ReadinessHint {
     #[inline]
     pub(crate) fn set(&self, send: bool, recv: bool) {
         self.0.store(u32::from(send) | u32::from(recv) << 1, Ordering::Release);

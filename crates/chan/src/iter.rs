@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Receivers as iterators, for threads and coroutines.
 //!
-//! Each step is one receive, so an iterator may be dropped at any point, and several of them, on
+//! Each step is one receive, so an iterator may be dropped at any point, and several iterators, on
 //! clones of a receiver, share the values of one channel.
 
 use std::fmt;
@@ -11,27 +11,27 @@ use crate::handle::Receiver;
 
 /// Receives until the channel is closed and drained, and waits for each value as
 /// [`Operation::wait`](crate::Operation::wait) does. See [`Receiver::iter`].
-#[must_use = "an iterator does nothing until it is asked"]
+#[must_use = "an iterator does nothing until `next` is called"]
 pub struct Iter<'a, T> {
-    /// Until it has ended.
+    /// `None` once the iterator has ended.
     receiver: Option<&'a Receiver<T>>,
 }
 
-/// Receives what is there. See [`Receiver::try_iter`].
-#[must_use = "an iterator does nothing until it is asked"]
+/// Receives the values that are available. See [`Receiver::try_iter`].
+#[must_use = "an iterator does nothing until `next` is called"]
 pub struct TryIter<'a, T> {
     receiver: &'a Receiver<T>,
 }
 
 /// As [`Iter`], with a receiver of its own, which it drops at its end.
-#[must_use = "an iterator does nothing until it is asked"]
+#[must_use = "an iterator does nothing until `next` is called"]
 pub struct IntoIter<T> {
     receiver: Option<Receiver<T>>,
 }
 
 impl<T> Receiver<T> {
-    /// The values as they come, until the channel is closed and drained. Waits for each: for threads
-    /// and coroutines; a task takes [`stream`](Self::stream).
+    /// The received values, until the channel is closed and drained. Waits for each value: for
+    /// threads and coroutines; in a task, use [`stream`](Self::stream).
     ///
     /// ```
     /// let (tx, rx) = becket_chan::bounded(4);
@@ -44,8 +44,8 @@ impl<T> Receiver<T> {
         Iter { receiver: Some(self) }
     }
 
-    /// The values that are there, without waiting. It may go on after it has said `None`, when more
-    /// have come.
+    /// The available values, without waiting. After it has returned `None`, it continues when more
+    /// values have arrived.
     ///
     /// ```
     /// let (tx, rx) = becket_chan::unlimited();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Channels for tasks, threads and coroutines at once.
 //!
-//! Four kinds, one pair of handles. [`rendezvous`] hands over, [`bounded`] queues up to a number,
-//! [`conflated`] keeps the latest, [`unlimited`] grows. What a thread sends, a task may receive.
+//! Four kinds, one pair of handles: [`rendezvous`] hands values over, [`bounded`] queues up to a
+//! number of values, [`conflated`] keeps the latest, [`unlimited`] grows. A task may receive values
+//! that a thread sends.
 //!
 //! ```
 //! use std::time::Duration;
@@ -18,70 +19,74 @@
 //! ```
 //!
 //! A send or a receive is a value, an [`Operation`]: give it limits (`timeout`, `deadline`,
-//! `cancel_on` a [`Token`]), then drive it with `.await` or [`wait`](Operation::wait). [`select!`] and
-//! [`Select`] make one of several happen.
+//! `cancel_on` a [`Token`]), then drive it with `.await` or [`wait`](Operation::wait). [`select!`]
+//! and [`Select`] complete exactly one of several operations.
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! 1. **Nothing is lost, nothing comes twice.** Each value accepted is received once, or goes once to
-//!    the undelivered hook: `sends = receives + len + undelivered`, exactly, once nothing moves.
-//! 2. **First come, first served**, on each side. While anybody waits, every operation goes through
-//!    the lock and serves the line first, so that a newcomer never overtakes a waiter in line; and a
-//!    waiter is woken with its operation done. A select looks at its operations from a random start
-//!    (in order, if biased), and waits in each channel's line like any other.
-//! 3. **Any operation may be dropped at any point.** One that has not happened leaves no trace: a
-//!    send's value goes to the hook; a value that was handed to a receive, and that nobody has
-//!    taken, goes back in front of all that is queued. A send that was matched has happened.
-//! 4. **A set token wins over a ready channel, a ready channel over its end, and both over a
-//!    deadline.** Once an operation waits, who comes first ends it.
-//! 5. **Closing wakes everybody.** Sends then fail and give their value back; receives take what is
-//!    queued, and then fail.
+//! 1. **No value is lost or received twice.** Each accepted value is received once, or goes once to
+//!    the undelivered hook: `sends = receives + len + undelivered`, exactly, once no operation is
+//!    in flight.
+//! 2. **First in, first out**, on each side. While any operation waits, every operation goes
+//!    through the lock and serves the wait queue first, so that a newcomer never overtakes a queued
+//!    waiter; and a waiter is woken with its operation completed. A select tries its operations
+//!    from a random start (in order, if biased), and waits in each channel's wait queue like any
+//!    other operation.
+//! 3. **Any operation may be dropped at any point.** One that has not completed leaves no trace: a
+//!    send's value goes to the hook; a value that was handed to a receive, and that the receive has
+//!    not returned, is requeued in front of all queued values. A send that was matched has
+//!    completed.
+//! 4. **A cancelled token wins over a ready channel, a ready channel over its close, and both over
+//!    a deadline.** Once an operation waits, the first of these events ends it.
+//! 5. **Closing wakes every waiter.** Sends then fail and return their values; receives take the
+//!    queued values, and then fail.
 //! 6. **Nothing polls, and waiting allocates nothing.** A task is woken by its waker, a thread by a
 //!    futex, a coroutine by its scheduler ([`park`]); one value wakes one receiver.
-//! 7. **No code of the user's runs under a lock.** A waker, a hook or a drop that panics inside
-//!    somebody else's operation is reported by the panic hook and goes no further.
-//! 8. **What the ring can hold is allocated at the start**; only an unlimited channel grows, in blocks
-//!    that it gives back.
+//! 7. **No user code runs under a lock.** A panic of a waker, a hook or a drop inside another
+//!    operation is reported by the panic hook and does not propagate.
+//! 8. **The ring is allocated when the channel is created**; only an unlimited channel grows, in
+//!    blocks that it frees again.
 //!
-//! # Where things are
+//! # Modules
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `builder`, `handle` | making a channel; its two handles |
-//! | `op`, `direction`, `limit` | operations: how they are driven, what differs by direction, what may end them |
-//! | `batch` | many values under one synchronisation |
-//! | `spsc` | handles for one sender and one receiver: plain stores |
+//! | `builder`, `handle` | constructors; the two handles |
+//! | `op`, `direction`, `limit` | operations: how they are driven, what differs by direction, their limits |
+//! | `batch` | many values per synchronisation |
+//! | [`spsc`] | handles for one sender and one receiver: plain stores |
 //! | `iter`, `stream`, `sink` | handles as iterators, as streams and, with the feature `sink`, as sinks |
 //! | `select` | one of several operations |
 //! | `token` | trees of cancel tokens |
-//! | `channel` | one channel: the fast way, the ways through the lock, closing |
-//! | `ring`, `contend` | the slots, without a lock; how long the loser of a race for them stays away |
-//! | `gate` | what happens under the lock; past the ring of an unlimited channel (`gate::past`) |
+//! | `channel` | one channel: the fast path, the paths through the lock, closing |
+//! | `ring`, `contend` | the slots, without a lock; backoff after a lost race for an index word |
+//! | `core` | everything that happens under the lock; past the ring of an unlimited channel (`core::past`) |
 //! | `spill` | the blocks that it holds there |
-//! | `hint` | what a look without the lock tells of it |
-//! | `waiter` | who waits: claims, nodes, lines, wakes |
-//! | `lock`, `spin`, [`park`], [`fence`] | how threads keep out of each other's way, look, sleep; the hook for coroutines |
-//! | `counters`, `metrics`, `probe` | snapshots and rates; a snapshot each period; looking without holding |
+//! | `hint` | the readiness hint for checks without the lock |
+//! | `waiter` | the waiter protocol: claims, nodes, wait queues, wakes |
+//! | `lock`, `spin`, [`park`], [`fence`] | the lock, adaptive spinning, sleeping and the hook for coroutines, the fence |
+//! | `counters`, `metrics`, `probe` | snapshots and rates; periodic snapshots; snapshots without a handle |
 //! | [`timer`] | deadlines in a timing wheel |
-//! | `error` | what fails, with the value back |
+//! | `error` | the errors, which return a send's value |
 //! | `sync` | the one place from which atomics and cells come, so that loom can replace them |
 //!
 //! # Safety
 //!
-//! Each module with unsafe code argues for itself, by its invariants. In short:
+//! Each module with unsafe code has its own argument, by its invariants. In short:
 //!
-//! | modules | why they need it | what makes it sound |
+//! | modules | why they need it | why it is sound |
 //! |---|---|---|
-//! | `ring`, `spsc` | values in slots that several threads reach | a slot belongs to who moved the index past it, until it stores the stamp |
-//! | `lock`, `sync` | a cell behind a lock | one swap takes it, its owner lets go |
-//! | `gate`, `channel` | values are moved by copy, from slot to slot | under the lock; what says *done* has moved exactly one |
-//! | `waiter`, `op`, `token`, `select`, `limit`, `direction` | lists through memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the list's lock, before it goes; who ends a wait touches it only until it says *done* |
-//! | `batch`, `stream`, `sink`, `handle` | an operation inside something larger; a value behind a pointer | it is pinned there, and dropped before what it borrows from |
+//! | `ring`, `spsc` | values in slots that several threads reach | a slot belongs to the operation that moved the index past it, until it stores the stamp |
+//! | `lock`, `sync` | a cell behind a lock | one swap acquires it, only its owner releases it |
+//! | `core`, `channel` | values are moved by copy, from slot to slot | under the lock; a result of *done* means that exactly one was moved |
+//! | `waiter`, `op`, `token`, `select`, `limit`, `direction` | lists through the memory of the operations themselves | an operation is pinned while it is linked and unlinks itself, under the queue's lock, before it is dropped; a matcher touches it only until it stores *done* |
+//! | `batch`, `stream`, `sink`, `handle` | an operation inside a larger value; a value behind a pointer | it is pinned there, and dropped before the handle that it borrows from |
 //! | `park`, `fence` | the parking lot, a system call | keys are addresses of words of this crate |
 //!
-//! `builder`, `contend`, `counters`, `error`, `iter`, `metrics`, `probe`, `spill`, `spin` and [`timer`] have none.
+//! `builder`, `contend`, `counters`, `error`, `iter`, `metrics`, `probe`, `spill`, `spin` and
+//! [`timer`] have none.
 //!
-//! ## Promises that the compiler keeps
+//! ## Promises that the compiler enforces
 //!
 //! Handles go to another thread only if their values may:
 //!
@@ -142,24 +147,24 @@
 //! | what | after |
 //! |---|---|
 //! | the ring | Dmitry Vyukov's bounded MPMC queue; laps as in crossbeam's array channel |
-//! | the SPSC handles' ring | Lamport's queue, 1977; cached positions as in MCRingBuffer |
+//! | the SPSC ring | Lamport's queue, 1977; cached positions as in MCRingBuffer |
 //! | the asymmetric fence | folly's `AsymmetricThreadFence`, C++ proposal P1202 |
-//! | waiters inside operations, taken out by who wakes them | the wait queues of kernels; futex parking as in `parking_lot` |
+//! | waiters inside operations, unlinked by the waking side | the wait queues of kernels; futex parking as in `parking_lot` |
 //! | select | Go's `runtime/select.go`, with one claim word |
-//! | how long a lost race keeps away | exponential backoff: Anderson, *The performance of spin lock alternatives*, 1990 |
-//! | looking before sleeping | Karlin, Li, Manasse, Owicki: *Empirical studies of competitive spinning*, 1991 |
+//! | backoff after a lost race | exponential backoff: Anderson, *The performance of spin lock alternatives*, 1990 |
+//! | spinning before sleeping | Karlin, Li, Manasse, Owicki: *Empirical studies of competitive spinning*, 1991 |
 //! | timers | Varghese and Lauck: *Hashed and hierarchical timing wheels*, 1987 |
 
 mod batch;
 mod builder;
 mod channel;
 mod contend;
+mod core;
 mod counters;
 mod direction;
 mod error;
 #[cfg(not(feature = "loom"))]
 pub mod fence;
-mod gate;
 mod handle;
 mod hint;
 mod iter;
@@ -191,13 +196,13 @@ pub use crate::probe::Probe;
 pub use crate::{
     batch::{RecvMany, SendMany},
     builder::{Builder, bounded, conflated, rendezvous, unlimited},
+    core::{Kind, Overflow},
     counters::{Failures, Rate, Snapshot, rate},
     direction::{Direction, Receiving, Sending},
     error::{RecvError, SendError, SendManyError, TryRecvError, TrySendError},
-    gate::{Kind, Overflow},
     handle::{Reason, Receiver, Sender},
     iter::{IntoIter, Iter, TryIter},
-    limit::{Free, Limit, Limited},
+    limit::{Limit, Limits, NoLimits},
     op::{Operation, Recv, Send},
     select::dynamic::{Ready, RecvCase, Select, SelectError, SelectReady, SendCase},
     spsc::{
@@ -215,5 +220,5 @@ pub use crate::sink::SendSink;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::limit::none as limits;
-    pub use crate::select::{arm::Arm, race::Outcome, race::Race};
+    pub use crate::select::{arm::Arm, race::Race, race::SelectOutcome};
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What may end an operation before it happened: a deadline, a token.
+//! What may end an operation before it completes: a deadline, a cancel token.
 //!
-//! An operation without limits has the type parameter [`Free`], and carries and checks nothing.
+//! An operation without limits has the type parameter [`NoLimits`], and stores and checks nothing.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomPinned;
@@ -14,28 +14,28 @@ use crate::timer::{self, WakeTimer};
 use crate::token::{Token, TokenGuard};
 use crate::waiter::{Claim, Node};
 
-/// Why an operation gave up.
+/// Why an operation was stopped by its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum StopReason {
     TimedOut,
     Cancelled,
 }
 
-/// The limits of an operation: [`Free`] or [`Limited`]. Sealed.
+/// The limits of an operation: [`NoLimits`] or [`Limits`]. Sealed.
 pub trait Limit: sealed::Limit {}
 
 impl<L: sealed::Limit> Limit for L {}
 
 /// No limits.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Free;
+pub struct NoLimits;
 
 /// A deadline, a token, or both.
 #[derive(Default)]
-pub struct Limited<'a> {
+pub struct Limits<'a> {
     deadline: Option<Instant>,
     token: Option<&'a Token>,
-    /// Initialised once joined.
+    /// Initialised by [`join`](sealed::Limit::join).
     node: Place,
     joined: bool,
     timer: Option<WakeTimer>,
@@ -44,7 +44,7 @@ pub struct Limited<'a> {
 #[derive(Debug)]
 struct Place(
     UnsafeCell<MaybeUninit<Node>>,
-    /// The token's list leads to it: an exclusive reference to what holds it must not claim it.
+    /// The token's wait queue leads to it: an exclusive reference to its owner must not claim it.
     PhantomPinned,
 );
 
@@ -57,16 +57,16 @@ impl Default for Place {
 // SAFETY: the node is touched under the token's lock only, and by the owner before and after.
 unsafe impl Send for Place {}
 
-/// Limits that limit nothing yet.
+/// [`Limits`] with neither a deadline nor a token.
 #[doc(hidden)]
 #[must_use]
-pub fn none<'a>() -> Limited<'a> {
-    Limited::default()
+pub fn none<'a>() -> Limits<'a> {
+    Limits::default()
 }
 
 #[doc(hidden)]
 #[allow(missing_docs, reason = "for `select!`")]
-impl<'a> Limited<'a> {
+impl<'a> Limits<'a> {
     pub(crate) fn none() -> Self {
         Self::default()
     }
@@ -90,47 +90,47 @@ impl<'a> Limited<'a> {
 }
 
 pub(crate) mod sealed {
-    use super::{Claim, Instant, Stop, TokenGuard, Waker, park};
+    use super::{Claim, Instant, StopReason, TokenGuard, Waker, park};
 
-    /// What the driver of an operation asks its limits.
+    /// What the driver of an operation needs of its limits.
     #[allow(private_interfaces, reason = "sealed")]
     pub trait Limit {
-        /// Before anything is tried: a set token wins over a ready channel.
-        fn stop_before(&self) -> Option<Stop>;
-        /// Before the first wait: nothing was ready.
-        fn stop_now(&self) -> Option<Stop>;
+        /// Before the first attempt: a cancelled token wins over a ready channel.
+        fn stop_before(&self) -> Option<StopReason>;
+        /// Before the first wait: the attempt did not succeed.
+        fn stop_now(&self) -> Option<StopReason>;
         fn has_token(&self) -> bool;
         fn deadline_at(&self) -> Option<Instant>;
-        /// Registers the claim with the token. True: it is set.
+        /// Registers the claim with the token. True: the token is cancelled.
         ///
         /// # Safety
         ///
         /// The claim and these limits stay where they are until [`Self::leave`].
         unsafe fn join(&mut self, claim: *const Claim) -> bool;
-        /// Takes it out again, and the timer back.
+        /// Unregisters the claim, and cancels the timer.
         fn leave(&mut self);
-        /// Wakes a task at the deadline.
+        /// Sets a timer that wakes a task at the deadline.
         fn set_timer(&mut self, waker: &Waker);
-        /// The same, if that could not be done before.
+        /// Sets the timer if that was not possible before.
         fn keep_timer(&mut self, waker: &Waker);
         fn lock_token(&self) -> Option<TokenGuard<'_>>;
 
-        /// After a wake without an outcome. (A token says so by an outcome.)
-        fn stop_late(&self) -> Option<Stop> {
-            self.deadline_at().is_some_and(|at| park::now() >= at).then_some(Stop::TimedOut)
+        /// After a wake without an outcome. (A cancelled token is an outcome of its own.)
+        fn stop_late(&self) -> Option<StopReason> {
+            self.deadline_at().is_some_and(|at| park::now() >= at).then_some(StopReason::TimedOut)
         }
     }
 }
 
 #[allow(private_interfaces, reason = "sealed")]
-impl sealed::Limit for Free {
+impl sealed::Limit for NoLimits {
     #[inline]
-    fn stop_before(&self) -> Option<Stop> {
+    fn stop_before(&self) -> Option<StopReason> {
         None
     }
 
     #[inline]
-    fn stop_now(&self) -> Option<Stop> {
+    fn stop_now(&self) -> Option<StopReason> {
         None
     }
 
@@ -165,13 +165,13 @@ impl sealed::Limit for Free {
 }
 
 #[allow(private_interfaces, reason = "sealed")]
-impl sealed::Limit for Limited<'_> {
+impl sealed::Limit for Limits<'_> {
     #[inline]
-    fn stop_before(&self) -> Option<Stop> {
-        self.token.is_some_and(Token::is_cancelled).then_some(Stop::Cancelled)
+    fn stop_before(&self) -> Option<StopReason> {
+        self.token.is_some_and(Token::is_cancelled).then_some(StopReason::Cancelled)
     }
 
-    fn stop_now(&self) -> Option<Stop> {
+    fn stop_now(&self) -> Option<StopReason> {
         self.stop_before().or_else(|| self.stop_late())
     }
 
@@ -188,7 +188,7 @@ impl sealed::Limit for Limited<'_> {
             return false;
         };
         let node = self.node.0.get().cast::<Node>();
-        // SAFETY: nobody knows the node yet; the caller's promise.
+        // SAFETY: the node is not shared yet; the caller's promise.
         unsafe {
             node.write(Node::new(claim, 0, std::ptr::null_mut()));
             self.joined = token.register(node);

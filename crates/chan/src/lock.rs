@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A lock that costs one read-modify-write: taking it is a swap, letting go of it a plain store.
+//! A lock that costs one read-modify-write: it is acquired by a swap and released by a plain store.
 //!
 //! ```text
-//!   locked: 0 free, 1 taken          parked: how many threads sleep, or are about to
+//!   locked: 0 free, 1 taken          parked: number of threads that sleep, or are about to
 //! ```
 //!
-//! An unlock must know whether somebody sleeps. Others learn that from the read-modify-write with
-//! which they unlock; here the sleeper pays instead. It raises `parked`, runs the heavy side of
-//! the asymmetric fence ([`crate::fence`]) and looks again before it sleeps. The unlock stores 0,
-//! runs the light side, which is no instruction where the kernel helps, and reads `parked`.
-//! Either the unlock sees the sleeper, or the sleeper sees the lock free.
+//! An unlock must find out whether a thread sleeps. Other locks get that from the read-modify-write
+//! of their unlock; here the sleeper pays instead. It increments `parked`, runs the heavy side of
+//! the asymmetric fence ([`crate::fence`]) and checks the lock again before it sleeps. The unlock
+//! stores 0, runs the light side, which is no instruction where the kernel helps, and reads
+//! `parked`. Either the unlock sees the sleeper, or the sleeper sees the lock free.
 //!
-//! A critical section of this crate is some tens of instructions and runs no code of the user's,
-//! so who finds the lock taken first looks again for a bounded moment; only behind a holder that
-//! lost its CPU does it sleep.
+//! A critical section of this crate is some tens of instructions and runs no user code, so a thread
+//! that finds the lock taken first spins for a bounded time; it sleeps only behind a holder that
+//! lost its CPU.
 //!
 //! # Invariants
 //!
@@ -29,13 +29,13 @@ use crate::sync::{
     heavy, light,
 };
 
-/// Looks at a taken lock before others are let run. A section takes some 20 ns, but a thread that
-/// takes the lock again and again may win a number of times in a row.
-const LOOKS_MAX: u32 = if cfg!(feature = "loom") { 0 } else { 100 };
-/// How often others are let run before it sleeps: the holder may have lost its CPU to one of them.
+/// Spins at a taken lock before the first yield. A critical section takes some 20 ns, but a thread
+/// that takes the lock again and again may win a number of times in a row.
+const SPINS_MAX: u32 = if cfg!(feature = "loom") { 0 } else { 100 };
+/// Yields before it sleeps: the holder may have lost its CPU to another thread.
 const YIELDS_MAX: u32 = if cfg!(feature = "loom") { 0 } else { 16 };
 
-/// The lock by itself: what a select over channels of several types can hold many of.
+/// The lock by itself: a select over channels of several types can hold many of them.
 #[derive(Debug)]
 pub(crate) struct RawLock {
     locked: AtomicU32,
@@ -54,7 +54,7 @@ impl RawLock {
         }
     }
 
-    /// Acquires what the last holder released; true if this took it.
+    /// Acquires the lock, and what the last holder released, if it is free; true if it did.
     #[inline]
     fn try_lock(&self) -> bool {
         self.locked.swap(1, Ordering::Acquire) == 0
@@ -62,7 +62,7 @@ impl RawLock {
 
     /// # Safety
     ///
-    /// The calling thread holds the lock, and leaves it.
+    /// The calling thread holds the lock, and gives it up.
     #[inline]
     pub(crate) unsafe fn unlock(&self) {
         self.locked.store(0, Ordering::Release);
@@ -74,13 +74,13 @@ impl RawLock {
 
     #[cold]
     fn lock_taken(&self) {
-        for look in 0..LOOKS_MAX + YIELDS_MAX {
+        for look in 0..SPINS_MAX + YIELDS_MAX {
             if self.locked.load(Ordering::Relaxed) == 0
                 && self.locked.swap(1, Ordering::Acquire) == 0
             {
                 return;
             }
-            if look < LOOKS_MAX {
+            if look < SPINS_MAX {
                 park::relax(4 + look);
             } else {
                 std::thread::yield_now();
@@ -123,7 +123,7 @@ impl<T> Lock<T> {
         unsafe { self.guard() }
     }
 
-    /// The lock, if nobody has it: no call on the way.
+    /// Acquires the lock if it is free, without a call.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         // SAFETY: the swap took the lock.
@@ -148,13 +148,13 @@ impl<T> Lock<T> {
 /// Holds a [`Lock`].
 #[derive(Debug)]
 pub(crate) struct Guard<'a, T> {
-    /// Ends before the unlock, which loom checks.
+    /// Dropped before the unlock, which loom checks.
     value: ManuallyDrop<MutPtr<T>>,
     lock: &'a Lock<T>,
 }
 
 impl<T> Guard<'_, T> {
-    /// Gives the guard up without unlocking.
+    /// Drops the guard without unlocking.
     pub(crate) fn keep_locked(self) {
         let mut guard = ManuallyDrop::new(self);
         // SAFETY: the guard is not dropped, so that this is the value's only drop.
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_behind_a_sleeping_holder_sleeps_and_is_woken() {
+    fn a_thread_behind_a_sleeping_holder_sleeps_and_is_woken() {
         let lock = Lock::new(0_u32);
         std::thread::scope(|scope| {
             let held = lock.lock();

@@ -8,15 +8,16 @@
 //!                                           timer
 //! ```
 //!
-//! One [`Timers`] of the process sets all periods: nothing polls, and between two snapshots nothing
-//! runs. The watch refers to both channels weakly, so that it keeps neither alive nor counts as a
-//! handle of the watched one. It belongs to the pipe, by way of the pipe's undelivered hook: when
-//! the last receiver of snapshots goes, the pipe goes, and takes its watch and the timer along.
+//! One [`Timers`] of the process runs all periods: nothing polls, and between two snapshots nothing
+//! runs. The watch refers to both channels weakly, so it neither keeps them alive nor counts as a
+//! handle of the watched channel. It belongs to the pipe, through the pipe's undelivered hook: when
+//! the last receiver of snapshots is dropped, the pipe, its watch and the timer are dropped with
+//! it.
 //!
 //! # Invariants
 //!
-//! 1. Whoever runs a period holds the pipe for as long as that takes, and sets the next timer before
-//!    it lets go. So a timer is set only while the pipe is there, and [`Guard::drop`] finds it.
+//! 1. The thread that runs a period holds the pipe during that, and sets the next timer before it
+//!    releases it. So a timer is set only while the pipe exists, and [`Guard::drop`] finds it.
 //! 2. The pipe's count of senders is one more than its handles, until the watch closes it.
 
 use std::sync::{Arc, Weak};
@@ -26,13 +27,13 @@ use parking_lot::Mutex;
 
 use crate::builder::Builder;
 use crate::channel::Channel;
+use crate::core::Overflow;
 use crate::counters::Snapshot;
-use crate::gate::Overflow;
 use crate::handle::{Receiver, Sender};
 use crate::sync::Ordering;
 use crate::timer::{self, Key, SetError, Timers};
 
-/// Snapshots that wait for their reader.
+/// Snapshots that the pipe holds for a slow reader.
 const SNAPSHOTS_MAX: usize = 16;
 
 /// A shorter period is taken as this.
@@ -41,7 +42,7 @@ const PERIOD_MIN: Duration = Duration::from_millis(1);
 static PERIODS: Timers<Arc<dyn Periodic>> =
     Timers::new("becket-metrics", |watch, now| watch.run(now));
 
-/// A watch on a channel of any type.
+/// A watch on a channel of any value type.
 trait Periodic: Send + Sync {
     fn run(self: Arc<Self>, now: Instant);
     fn stop(&self);
@@ -59,7 +60,7 @@ struct Next {
     pipe: Weak<Channel<Snapshot>>,
 }
 
-/// Goes with the pipe, and stops the watch.
+/// Dropped with the pipe; stops the watch.
 struct Guard(Arc<dyn Periodic>);
 
 impl Drop for Guard {
@@ -71,18 +72,18 @@ impl Drop for Guard {
 macro_rules! metrics {
     ($handle:ident) => {
         impl<T: Send + 'static> $handle<T> {
-            /// A channel on which a snapshot comes each period, the first after the first period. A
+            /// A channel that receives a snapshot each period, the first after the first period. A
             /// period of less than a millisecond is taken as one.
             ///
-            /// It holds the newest 16: a reader that is slow misses older ones, and misses nothing
-            /// by that, since the counts go on from the channel's beginning and each snapshot says
-            /// when it was taken. [`rate`](crate::rate) makes rates of any two.
+            /// It holds the newest 16: a slow reader misses older snapshots, but no information,
+            /// since the counts start at the channel's creation and each snapshot has its time.
+            /// [`rate`](crate::rate) computes rates between any two.
             ///
-            /// It closes at the end of the period in which the channel ended: behind the snapshot
-            /// that shows it closed and empty, or without a last one if all handles are gone. It
-            /// neither keeps the channel alive nor counts as a handle, and when the last receiver of
-            /// its snapshots is dropped, it stops at once. All of them share one thread of the
-            /// process, which sleeps in between.
+            /// It closes at the end of the period in which the channel ended: after the snapshot
+            /// that shows the channel closed and empty, or without a last one if all handles are
+            /// gone. It neither keeps the channel alive nor counts as a handle, and when the last
+            /// receiver of its snapshots is dropped, it stops at once. All such channels share one
+            /// thread of the process, which sleeps in between.
             pub fn metrics(&self, every: Duration) -> Receiver<Snapshot> {
                 watch(Arc::downgrade(&self.channel), every)
             }
@@ -101,11 +102,11 @@ fn watch<T: Send + 'static>(watched: Weak<Channel<T>>, every: Duration) -> Recei
     let (sender, receiver) = Builder::bounded(SNAPSHOTS_MAX)
         .overflow(Overflow::DropOldest)
         .on_undelivered(move |_| {
-            // Here only to be dropped with the pipe.
+            // Captured only to be dropped with the pipe.
             let _ = &guard;
         })
         .build();
-    // The watch's own, for which there is no handle (invariant 2).
+    // The watch's own count, without a handle (invariant 2).
     sender.channel.senders.fetch_add(1, Ordering::Relaxed);
     let mut next = watch.next.lock();
     next.pipe = Arc::downgrade(&sender.channel);
@@ -143,7 +144,7 @@ impl<T: Send + 'static> Periodic for Watch<T> {
             return;
         }
         let mut next = self.next.lock();
-        // At even distances, unless it was late by a whole period.
+        // At regular intervals, unless it was late by a whole period.
         let due = next.due.checked_add(self.every).filter(|due| *due > now);
         next.due = due.unwrap_or_else(|| timer::after(self.every));
         self.set(&mut next, &pipe);
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn timed_snapshots_stop_when_nobody_receives_them() {
+    fn timed_snapshots_stop_without_a_receiver() {
         let (tx, _rx) = bounded::<u8>(1);
         let metrics = tx.metrics(LONG);
         let second = metrics.clone();
@@ -234,7 +235,7 @@ mod tests {
     fn timed_snapshots_are_the_newest_for_a_slow_reader() {
         let (tx, _rx) = bounded::<u8>(1);
         let slow = tx.metrics(SHORT);
-        // Watched by another of its kind until the first one is dropped.
+        // Watched by a second snapshot channel until the first one drops a snapshot.
         let overflow = slow.metrics(SHORT).iter().find(|snapshot| snapshot.dropped > 0).unwrap();
         assert_eq!((overflow.len, overflow.capacity), (SNAPSHOTS_MAX, Some(SNAPSHOTS_MAX)));
         let kept: Vec<_> = slow.iter().take(2 * SNAPSHOTS_MAX).collect();

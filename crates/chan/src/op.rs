@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An operation is a value: made by a handle, given its limits, and driven by whoever made it.
+//! An operation is a value: created by a handle, given its limits, and driven by its creator.
 //!
 //! ```text
 //!   tx.send(v)      .timeout(d)        .await      a task waits
@@ -7,21 +7,22 @@
 //!                   .cancel_on(&tok)
 //! ```
 //!
-//! An operation first tries without waiting. If that does not do, it links its node into the
-//! channel's list, its second node into the token's, sets a timer, and waits on its one claim.
+//! An operation first tries without waiting. If that fails, it links its node into the channel's
+//! wait queue and its second node into the token's, sets a timer, and waits on its one claim.
 //!
 //! # Dropping
 //!
-//! An operation that is dropped before it happened leaves no trace: its nodes are unlinked, and a
-//! send's value goes to the undelivered hook. A receive that was handed a value and dropped before
-//! it gave it to anybody gives it back, in front of all that is stored. A send that was matched
-//! before it was dropped has happened: its value was received, or will be.
+//! An operation that is dropped before it completed leaves no trace: its nodes are unlinked, and a
+//! send's value goes to the undelivered hook. A receive that was handed a value and is dropped
+//! before it returned the value requeues it, in front of all stored values. A send that was matched
+//! before it was dropped has completed: its value was received, or will be.
 //!
 //! # Safety
 //!
-//! The nodes point into the operation and the channel's list points to the nodes. The operation is
-//! pinned from its first poll on (`Future`), or lives in the frame of [`Operation::wait`], and its
-//! drop unlinks them. It is not `Unpin`. What matchers write is behind cells and raw pointers.
+//! The nodes point into the operation and the channel's wait queue points to the nodes. The
+//! operation is pinned from its first poll on (`Future`), or lives in the frame of
+//! [`Operation::wait`], and its drop unlinks them. It is not `Unpin`. What matchers write is behind
+//! cells and raw pointers.
 
 use std::cell::UnsafeCell;
 use std::future::Future;
@@ -31,29 +32,29 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::channel::{Cause, Channel, Queued, Tried};
+use crate::channel::{Channel, FailureCause, QueueOutcome, TryOutcome};
 use crate::direction::{Direction, Receiving, Sending};
-use crate::limit::{Free, Limit, Limited, Stop};
+use crate::limit::{Limit, Limits, NoLimits, StopReason};
 use crate::park;
 use crate::spin;
 use crate::token::Token;
-use crate::waiter::{Claim, Node, Outcome, Wake};
+use crate::waiter::{Claim, Node, WaitOutcome, Wake};
 
 /// A send that has not been driven yet. See [`Sender::send`](crate::Sender::send).
-pub type Send<'a, T, L = Free> = Operation<'a, T, Sending, L>;
+pub type Send<'a, T, L = NoLimits> = Operation<'a, T, Sending, L>;
 /// A receive that has not been driven yet. See [`Receiver::recv`](crate::Receiver::recv).
-pub type Recv<'a, T, L = Free> = Operation<'a, T, Receiving, L>;
+pub type Recv<'a, T, L = NoLimits> = Operation<'a, T, Receiving, L>;
 
 /// A send or a receive, as a value. Drive it with `.await` or [`wait`](Self::wait); until then it
 /// does nothing.
 ///
 /// **Cancel safe**: dropped before it completed, it has moved no value and leaves no trace.
 #[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct Operation<'a, T, D: Direction, L: Limit = Free> {
+pub struct Operation<'a, T, D: Direction, L: Limit = NoLimits> {
     channel: &'a Channel<T>,
     stage: Stage,
     limit: L,
-    /// A send's value until it is sent; where a receive's is put.
+    /// A send's value until it is sent; the place for a receive's value.
     slot: UnsafeCell<MaybeUninit<T>>,
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
     direction: PhantomData<D>,
@@ -70,13 +71,13 @@ struct Waiter {
 enum Stage {
     /// Not driven yet: a send's value is in the slot.
     New,
-    /// The waiter is initialised and the node is, or was, in the channel's list.
+    /// The waiter is initialised and the node is, or was, in the channel's wait queue.
     Queued,
-    /// Over: the slot is empty.
+    /// Completed or failed: the slot is empty.
     Over,
 }
 
-// SAFETY: it holds a value of `T` or a place for one, and what it shares with other threads is
+// SAFETY: it holds a value of `T` or a place for one; the state it shares with other threads is
 // behind locks and atomics.
 unsafe impl<T: std::marker::Send, D: Direction, L: Limit + std::marker::Send> std::marker::Send
     for Operation<'_, T, D, L>
@@ -85,13 +86,13 @@ unsafe impl<T: std::marker::Send, D: Direction, L: Limit + std::marker::Send> st
 // SAFETY: nothing can be done through a shared reference.
 unsafe impl<T: std::marker::Send, D: Direction, L: Limit> Sync for Operation<'_, T, D, L> {}
 
-impl<'a, T, D: Direction> Operation<'a, T, D, Free> {
+impl<'a, T, D: Direction> Operation<'a, T, D, NoLimits> {
     #[inline]
     pub(crate) fn new(channel: &'a Channel<T>, slot: MaybeUninit<T>) -> Self {
         Self {
             channel,
             stage: Stage::New,
-            limit: Free,
+            limit: NoLimits,
             slot: UnsafeCell::new(slot),
             waiter: UnsafeCell::new(MaybeUninit::uninit()),
             direction: PhantomData,
@@ -99,28 +100,29 @@ impl<'a, T, D: Direction> Operation<'a, T, D, Free> {
         }
     }
 
-    /// Gives up `duration` from now. A duration beyond a century is taken as one.
-    pub fn timeout(self, duration: Duration) -> Operation<'a, T, D, Limited<'a>> {
-        self.limited(Limited::none().timeout(duration))
+    /// Fails with a timeout `duration` from now. A duration beyond a century is taken as one.
+    pub fn timeout(self, duration: Duration) -> Operation<'a, T, D, Limits<'a>> {
+        self.limited(Limits::none().timeout(duration))
     }
 
-    /// Gives up at `deadline`. An operation that can complete at once does, whatever the time.
-    pub fn deadline(self, deadline: Instant) -> Operation<'a, T, D, Limited<'a>> {
-        self.limited(Limited::none().deadline(deadline))
+    /// Fails with a timeout at `deadline`. An operation that can complete at once does, even if the
+    /// deadline has passed.
+    pub fn deadline(self, deadline: Instant) -> Operation<'a, T, D, Limits<'a>> {
+        self.limited(Limits::none().deadline(deadline))
     }
 
-    /// Gives up when `token` is cancelled. A token that is set wins over a channel that is ready.
-    pub fn cancel_on(self, token: &'a Token) -> Operation<'a, T, D, Limited<'a>> {
-        self.limited(Limited::none().cancel_on(token))
+    /// Fails when `token` is cancelled. A cancelled token wins over a channel that is ready.
+    pub fn cancel_on(self, token: &'a Token) -> Operation<'a, T, D, Limits<'a>> {
+        self.limited(Limits::none().cancel_on(token))
     }
 
-    /// Takes it apart into its channel and its slot.
+    /// Splits it into its channel and its slot.
     pub(crate) fn into_parts(mut self) -> (&'a Channel<T>, MaybeUninit<T>) {
         self.stage = Stage::Over;
         (self.channel, std::mem::replace(self.slot.get_mut(), MaybeUninit::uninit()))
     }
 
-    fn limited(self, limit: Limited<'a>) -> Operation<'a, T, D, Limited<'a>> {
+    fn limited(self, limit: Limits<'a>) -> Operation<'a, T, D, Limits<'a>> {
         let (channel, slot) = self.into_parts();
         Operation {
             channel,
@@ -134,14 +136,14 @@ impl<'a, T, D: Direction> Operation<'a, T, D, Free> {
     }
 }
 
-impl<'a, T> Send<'a, T, Limited<'a>> {
-    pub(crate) fn limited_to(channel: &'a Channel<T>, value: T, limit: Limited<'a>) -> Self {
+impl<'a, T> Send<'a, T, Limits<'a>> {
+    pub(crate) fn limited_to(channel: &'a Channel<T>, value: T, limit: Limits<'a>) -> Self {
         Operation::new(channel, MaybeUninit::new(value)).limited(limit)
     }
 }
 
 impl<T, L: Limit> Send<'_, T, L> {
-    /// Withdraws it and takes its value back, unless it has happened.
+    /// Withdraws the send and returns its value, unless it has completed.
     pub(crate) fn take_back(&mut self) -> Option<T> {
         let outcome = match self.stage {
             Stage::Over => return None,
@@ -149,40 +151,42 @@ impl<T, L: Limit> Send<'_, T, L> {
             Stage::Queued => self.unlink(),
         };
         self.stage = Stage::Over;
-        if matches!(outcome, Some(Outcome::Matched(_))) {
+        if matches!(outcome, Some(WaitOutcome::Matched(_))) {
             Sending::matched(self.channel, self.node());
             return None;
         }
-        // SAFETY: it did not happen, so that the value is still in the slot.
+        // SAFETY: it did not complete, so the value is still in the slot.
         Some(unsafe { self.slot.get().cast::<T>().read() })
     }
 }
 
 impl<T, L: Limit> Recv<'_, T, L> {
-    /// Ends it: it waits no longer. A value that was handed to it by then is received, and is
-    /// returned; without one it leaves no trace.
+    /// Ends the wait. If a value was handed to the receive by then, the value is received and
+    /// returned; otherwise the receive leaves no trace.
     ///
-    /// This is for who has limits of his own. A receive that is only dropped gives such a value back,
-    /// and another receiver, who was handed a newer one meanwhile, gets the older after it.
+    /// This is for callers with limits of their own. A receive that is only dropped requeues such a
+    /// value, and another receiver that was handed a newer value meanwhile gets the older one after
+    /// it.
     pub fn withdraw(self: Pin<&mut Self>) -> Option<T> {
-        // SAFETY: nothing is moved out but the value in the slot, once nobody holds its address.
+        // SAFETY: nothing is moved out except the value in the slot, once no queue holds its
+        // address.
         let this = unsafe { self.get_unchecked_mut() };
         let outcome = match this.stage {
             Stage::New | Stage::Over => None,
             Stage::Queued => this.unlink(),
         };
         this.stage = Stage::Over;
-        matches!(outcome, Some(Outcome::Matched(_))).then(|| this.matched())?.ok()
+        matches!(outcome, Some(WaitOutcome::Matched(_))).then(|| this.matched())?.ok()
     }
 }
 
-impl<'a, T> Recv<'a, T, Limited<'a>> {
-    pub(crate) fn limited_from(channel: &'a Channel<T>, limit: Limited<'a>) -> Self {
+impl<'a, T> Recv<'a, T, Limits<'a>> {
+    pub(crate) fn limited_from(channel: &'a Channel<T>, limit: Limits<'a>) -> Self {
         Operation::new(channel, MaybeUninit::uninit()).limited(limit)
     }
 }
 
-impl<'a, T, D: Direction> Operation<'a, T, D, Limited<'a>> {
+impl<'a, T, D: Direction> Operation<'a, T, D, Limits<'a>> {
     /// As on an operation without limits; the earlier of two deadlines holds.
     pub fn timeout(mut self, duration: Duration) -> Self {
         self.limit = std::mem::take(&mut self.limit).timeout(duration);
@@ -206,8 +210,8 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
     /// Drives it from a thread, which sleeps, or from a coroutine, which is parked through its
     /// scheduler's hook ([`park::set_hook`](crate::park::set_hook)).
     ///
-    /// A thread first looks for a moment whether the other side comes, for as long as that has
-    /// paid on this machine lately.
+    /// A thread first spins for a short time; how long depends on how often spinning has succeeded
+    /// in this process lately.
     #[inline]
     pub fn wait(mut self) -> D::Output<T> {
         if let Some(stop) = self.limit.stop_before() {
@@ -215,18 +219,18 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         }
         match self.fast() {
             Some(output) => output,
-            None => self.wait_rest(),
+            None => self.wait_slow(),
         }
     }
 
-    /// By reference, as what follows it: an operation is large, and a copy would wait for the value
-    /// that was just written.
+    /// By reference, as the functions that follow: an operation is large, and a copy would stall on
+    /// the value that was just written.
     #[inline(never)]
-    fn wait_rest(&mut self) -> D::Output<T> {
-        match self.rest() {
-            Tried::Done => self.done(),
-            Tried::Closed => self.closed(),
-            Tried::Blocked => self.wait_blocked(),
+    fn wait_slow(&mut self) -> D::Output<T> {
+        match self.slow() {
+            TryOutcome::Done => self.done(),
+            TryOutcome::Closed => self.closed(),
+            TryOutcome::Blocked => self.wait_blocked(),
         }
     }
 
@@ -241,9 +245,9 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
                     if spin::pays(kind) && (spin::until(|| D::may_soon(channel)) || D::may(channel))
                     {
                         match self.attempt() {
-                            Tried::Done => return self.done(),
-                            Tried::Closed => return self.closed(),
-                            Tried::Blocked => {}
+                            TryOutcome::Done => return self.done(),
+                            TryOutcome::Closed => return self.closed(),
+                            TryOutcome::Blocked => {}
                         }
                     }
                 }
@@ -254,12 +258,12 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
             return self.stopped(stop);
         }
         match self.queue(wake) {
-            Queued::Done => return self.matched(),
-            Queued::Closed => return self.closed(),
-            Queued::Waiting => {}
+            QueueOutcome::Done => return self.matched(),
+            QueueOutcome::Closed => return self.closed(),
+            QueueOutcome::Waiting => {}
         }
         if self.join_token() {
-            return self.given_up(Stop::Cancelled);
+            return self.given_up(StopReason::Cancelled);
         }
         if hook.is_none() {
             spin::for_claim(|| self.claim().outcome().is_some());
@@ -278,7 +282,7 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         }
     }
 
-    /// With nothing in the way it happens here.
+    /// The fast path, taken when no other operation interferes.
     #[inline]
     fn fast(&mut self) -> Option<D::Output<T>> {
         // SAFETY: as in `attempt`.
@@ -287,32 +291,32 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         Some(output)
     }
 
-    /// Without waiting, where [`Self::fast`] did nothing.
+    /// The slow path without waiting, where [`Self::fast`] did nothing.
     #[inline]
-    fn rest(&mut self) -> Tried {
+    fn slow(&mut self) -> TryOutcome {
         // SAFETY: as in `attempt`.
-        unsafe { D::rest(self.channel, self.slot.get().cast()) }
+        unsafe { D::slow(self.channel, self.slot.get().cast()) }
     }
 
     #[inline]
-    fn attempt(&mut self) -> Tried {
-        // SAFETY: not queued, so that the slot is ours; a send's holds its value.
+    fn attempt(&mut self) -> TryOutcome {
+        // SAFETY: not queued, so the slot is ours; a send's holds its value.
         unsafe { D::attempt(self.channel, self.slot.get().cast()) }
     }
 
     /// Links the node, or completes at once.
     #[inline]
-    fn queue(&mut self, wake: Wake) -> Queued {
+    fn queue(&mut self, wake: Wake) -> QueueOutcome {
         let shared = self.limit.has_token();
         let (waiter, slot) = (self.waiter.get().cast::<Waiter>(), self.slot.get().cast::<()>());
-        // SAFETY: nobody else knows the waiter yet. It stays where it is while it is linked: the
-        // operation is pinned, or in the frame of `wait`, and unlinks it before it goes.
+        // SAFETY: the waiter is not shared yet. It stays where it is while it is linked: the
+        // operation is pinned, or in the frame of `wait`, and unlinks it before it is dropped.
         let queued = unsafe {
             (&raw mut (*waiter).claim).write(Claim::new(wake, shared));
             (&raw mut (*waiter).node).write(Node::new(&raw const (*waiter).claim, 0, slot));
             D::queue(self.channel, &raw const (*waiter).node)
         };
-        if queued == Queued::Waiting {
+        if queued == QueueOutcome::Waiting {
             self.stage = Stage::Queued;
         } else {
             // SAFETY: it was not linked, hence not claimed.
@@ -321,7 +325,7 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         queued
     }
 
-    /// Registers with the token, if there is one. True: it is set already.
+    /// Registers with the token, if there is one. True: the token is cancelled already.
     #[inline]
     fn join_token(&mut self) -> bool {
         let claim = (&raw const *self.claim()).cast::<Claim>();
@@ -332,7 +336,7 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
     /// The claim of a queued operation.
     #[inline]
     fn claim(&self) -> &Claim {
-        // SAFETY: initialised by `queue`; others access it through shared references too.
+        // SAFETY: initialised by `queue`; matchers access it through shared references too.
         unsafe { &(*self.waiter.get().cast::<Waiter>()).claim }
     }
 
@@ -341,36 +345,37 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         unsafe { &(*self.waiter.get().cast::<Waiter>()).node }
     }
 
-    /// The wait ended by somebody's doing.
-    fn ended(&mut self, outcome: Outcome) -> D::Output<T> {
+    /// The wait was ended by a matcher, a close or the token.
+    fn ended(&mut self, outcome: WaitOutcome) -> D::Output<T> {
         self.limit.leave();
         match outcome {
-            Outcome::Matched(_) => self.matched(),
-            Outcome::Closed(_) => self.closed(),
-            Outcome::Cancelled => {
+            WaitOutcome::Matched(_) => self.matched(),
+            WaitOutcome::Closed(_) => self.closed(),
+            WaitOutcome::Cancelled => {
                 self.unqueue();
-                self.stopped(Stop::Cancelled)
+                self.stopped(StopReason::Cancelled)
             }
         }
     }
 
-    /// The wait ends by our doing, unless somebody was faster.
-    fn given_up(&mut self, stop: Stop) -> D::Output<T> {
+    /// Ends the wait for a limit, unless a matcher, a close or the token was faster.
+    fn given_up(&mut self, stop: StopReason) -> D::Output<T> {
         match self.unlink() {
-            Some(Outcome::Matched(_)) => self.matched(),
-            Some(Outcome::Closed(_)) => self.closed(),
-            Some(Outcome::Cancelled) => self.stopped(Stop::Cancelled),
+            Some(WaitOutcome::Matched(_)) => self.matched(),
+            Some(WaitOutcome::Closed(_)) => self.closed(),
+            Some(WaitOutcome::Cancelled) => self.stopped(StopReason::Cancelled),
             None => self.stopped(stop),
         }
     }
 
-    /// Unlinks everything; then nobody else has a hold of the waiter. Says how the wait had ended.
-    fn unlink(&mut self) -> Option<Outcome> {
+    /// Unlinks every node; then no other thread can reach the waiter. Returns how the wait had
+    /// ended.
+    fn unlink(&mut self) -> Option<WaitOutcome> {
         self.limit.leave();
         self.unqueue();
         let outcome = self.claim().outcome();
         if outcome.is_none() {
-            // SAFETY: every node is unlinked and nobody has ended the wait.
+            // SAFETY: every node is unlinked and no matcher has ended the wait.
             unsafe { self.claim().retire() };
         }
         outcome
@@ -381,14 +386,14 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         unsafe { D::unqueue(self.channel, self.node()) };
     }
 
-    /// It happened through its node.
+    /// Completes after a match through its node.
     #[inline]
     fn matched(&mut self) -> D::Output<T> {
         D::matched(self.channel, self.node());
         self.done()
     }
 
-    /// It happened.
+    /// Completes.
     #[inline]
     fn done(&mut self) -> D::Output<T> {
         self.stage = Stage::Over;
@@ -398,20 +403,20 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
 
     #[cold]
     fn closed(&mut self) -> D::Output<T> {
-        self.failed(Cause::Closed)
+        self.failed(FailureCause::Closed)
     }
 
     #[cold]
-    fn stopped(&mut self, stop: Stop) -> D::Output<T> {
+    fn stopped(&mut self, stop: StopReason) -> D::Output<T> {
         self.failed(match stop {
-            Stop::Cancelled => Cause::Cancelled,
-            Stop::TimedOut => Cause::TimedOut,
+            StopReason::Cancelled => FailureCause::Cancelled,
+            StopReason::TimedOut => FailureCause::TimedOut,
         })
     }
 
-    fn failed(&mut self, cause: Cause) -> D::Output<T> {
+    fn failed(&mut self, cause: FailureCause) -> D::Output<T> {
         self.stage = Stage::Over;
-        // SAFETY: it did not happen, so that a send's value is still in the slot.
+        // SAFETY: it did not complete, so a send's value is still in the slot.
         unsafe { D::failed(self.channel, self.slot.get().cast(), cause) }
     }
 
@@ -425,19 +430,19 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
                 return Poll::Ready(output);
             }
         }
-        self.poll_rest(context.waker())
+        self.poll_slow(context.waker())
     }
 
     #[inline(never)]
-    fn poll_rest(&mut self, waker: &Waker) -> Poll<D::Output<T>> {
+    fn poll_slow(&mut self, waker: &Waker) -> Poll<D::Output<T>> {
         match self.stage {
-            Stage::New => match self.rest() {
-                Tried::Done => Poll::Ready(self.done()),
-                Tried::Closed => Poll::Ready(self.closed()),
-                Tried::Blocked => self.poll_blocked(waker),
+            Stage::New => match self.slow() {
+                TryOutcome::Done => Poll::Ready(self.done()),
+                TryOutcome::Closed => Poll::Ready(self.closed()),
+                TryOutcome::Blocked => self.poll_blocked(waker),
             },
             Stage::Queued => self.poll_queued(waker),
-            // Polled again after it was ready: it has nothing more to say.
+            // Polled again after it returned ready.
             Stage::Over => Poll::Pending,
         }
     }
@@ -447,20 +452,20 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         if let Some(stop) = self.limit.stop_now() {
             return Poll::Ready(self.stopped(stop));
         }
-        if self.look_briefly() {
+        if self.spin_briefly() {
             match self.attempt() {
-                Tried::Done => return Poll::Ready(self.done()),
-                Tried::Closed => return Poll::Ready(self.closed()),
-                Tried::Blocked => {}
+                TryOutcome::Done => return Poll::Ready(self.done()),
+                TryOutcome::Closed => return Poll::Ready(self.closed()),
+                TryOutcome::Blocked => {}
             }
         }
         match self.queue(Wake::Task(waker.clone())) {
-            Queued::Done => return Poll::Ready(self.matched()),
-            Queued::Closed => return Poll::Ready(self.closed()),
-            Queued::Waiting => {}
+            QueueOutcome::Done => return Poll::Ready(self.matched()),
+            QueueOutcome::Closed => return Poll::Ready(self.closed()),
+            QueueOutcome::Waiting => {}
         }
         if self.join_token() {
-            return Poll::Ready(self.given_up(Stop::Cancelled));
+            return Poll::Ready(self.given_up(StopReason::Cancelled));
         }
         self.limit.set_timer(waker);
         Poll::Pending
@@ -481,7 +486,7 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         // SAFETY: we are the owner.
         if !unsafe { self.claim().wakes(waker) } {
             self.rewake(waker);
-            // Who was faster has woken the other task.
+            // A matcher that was faster has woken the previous task.
             if let Some(outcome) = self.claim().outcome() {
                 return Poll::Ready(self.ended(outcome));
             }
@@ -490,19 +495,19 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
         Poll::Pending
     }
 
-    /// Whether a task that looked for a moment found something. It looks only while no other
-    /// waits: those in line come first.
-    fn look_briefly(&self) -> bool {
+    /// Whether a short spin of a task was successful. A task spins only while no other operation
+    /// waits: queued operations come first.
+    fn spin_briefly(&self) -> bool {
         let channel = self.channel;
         spin::pays(channel.kind)
             && channel.ring.is_fast()
-            && D::looks(channel).look(|| D::may_soon(channel), || D::may(channel))
+            && D::task_spin(channel).spin(|| D::may_soon(channel), || D::may(channel))
     }
 
-    /// Another task polls it from now on.
+    /// Replaces the waker: another task polls the operation from now on.
     #[cold]
     fn rewake(&mut self, waker: &Waker) {
-        // A waker's clone and drop are code of the user's: not under the locks.
+        // A waker's clone and drop are user code: not under the locks.
         let wake = Wake::Task(waker.clone());
         let token = self.limit.lock_token();
         let channel = self.channel.raw();
@@ -522,8 +527,8 @@ impl<T, D: Direction, L: Limit> Future for Operation<'_, T, D, L> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: nothing is moved out of the pinned operation but the value in its slot, whose
-        // address nobody holds any more when it is.
+        // SAFETY: nothing is moved out of the pinned operation except the value in its slot, and at
+        // that point no queue holds the slot's address any more.
         unsafe { self.get_unchecked_mut() }.poll_inner(context)
     }
 }
@@ -545,14 +550,14 @@ impl<T, D: Direction, L: Limit> Operation<'_, T, D, L> {
             Stage::Queued => self.unlink(),
             Stage::Over => return,
         };
-        let matched = matches!(outcome, Some(Outcome::Matched(_)));
+        let matched = matches!(outcome, Some(WaitOutcome::Matched(_)));
         self.stage = Stage::Over;
-        let turn = if matched { self.node().turn() } else { 0 };
+        let sequence = if matched { self.node().sequence() } else { 0 };
         if matched {
             D::matched(self.channel, self.node());
         }
-        // SAFETY: nobody else has a hold of the slot; whether it holds a value is what `matched`
-        // says.
-        unsafe { D::dropped(self.channel, self.slot.get().cast(), matched, turn) };
+        // SAFETY: no other thread can reach the slot; `matched` says whether it holds a received
+        // value.
+        unsafe { D::dropped(self.channel, self.slot.get().cast(), matched, sequence) };
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A look at a channel that neither keeps it alive nor counts as one of its handles.
+//! Snapshots of a channel without keeping it alive or counting as one of its handles.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -10,24 +10,24 @@ use crate::handle::{Receiver, Sender};
 
 /// Takes snapshots of a channel for as long as it has a handle. Cheap to clone; any thread.
 #[derive(Clone)]
-pub struct Probe(Weak<dyn Look + Send + Sync>);
+pub struct Probe(Weak<dyn Observe + Send + Sync>);
 
-/// A channel of any type.
-trait Look {
-    fn look(&self) -> Snapshot;
+/// A channel of any value type.
+trait Observe {
+    fn observe(&self) -> Snapshot;
 }
 
-impl<T: Send> Look for Channel<T> {
-    fn look(&self) -> Snapshot {
+impl<T: Send> Observe for Channel<T> {
+    fn observe(&self) -> Snapshot {
         self.snapshot()
     }
 }
 
 impl Probe {
-    /// What the channel has done so far; `None` once all its handles are gone.
+    /// The exact counts of the channel so far; `None` once all its handles are gone.
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
-        self.0.upgrade().map(|channel| channel.look())
+        self.0.upgrade().map(|channel| channel.observe())
     }
 }
 
@@ -40,10 +40,10 @@ impl fmt::Debug for Probe {
 macro_rules! probe {
     ($handle:ident) => {
         impl<T: Send + 'static> $handle<T> {
-            /// Something that takes snapshots of the channel, is no handle of it and keeps nothing
-            /// alive. Nothing runs between two snapshots.
+            /// A probe, which takes snapshots of the channel, is no handle of it and does not keep
+            /// it alive. Nothing runs between two snapshots.
             pub fn probe(&self) -> Probe {
-                let channel: Arc<dyn Look + Send + Sync> = self.channel.clone();
+                let channel: Arc<dyn Observe + Send + Sync> = self.channel.clone();
                 Probe(Arc::downgrade(&channel))
             }
         }

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A sender as a `Sink`, for tasks. With the feature `sink`.
 //!
-//! A sink must take a value before it is known whether there is room, so it has one place of its
-//! own: the operation that sends the value, in a box that is made for the first value and used for
-//! all. `start_send` makes the operation and tries it; if it must wait, it stands in the channel's
-//! line from then on, and `poll_ready`, `poll_flush` and `poll_close` wait for it. So a sink holds at
-//! most one value that the channel has not accepted, on every kind:
+//! A sink must accept a value before it is known whether there is room, so it has one place of its
+//! own: the operation that sends the value, in a box that is allocated for the first value and
+//! reused for all. `start_send` creates the operation and tries it; if it must wait, it is in the
+//! channel's wait queue from then on, and `poll_ready`, `poll_flush` and `poll_close` wait for it.
+//! So a sink holds at most one value that the channel has not accepted, on every kind:
 //!
 //! | kind | `poll_ready` and `poll_flush` wait while |
 //! |---|---|
 //! | rendezvous | the last value has not been taken by a receiver |
-//! | bounded | there was no room for the last value, and is none yet |
+//! | bounded | there was no room for the last value, and there is none yet |
 //! | bounded that drops, conflated, unlimited | – |
 //!
 //! # Invariants
 //!
-//! 1. The operation in the box is replaced only after it said ready, hence only while no list leads
-//!    to it.
+//! 1. The operation in the box is replaced only after it returned ready, hence only while no wait
+//!    queue leads to it.
 //! 2. The operation is dropped before the handle that it borrows from.
 //!
 //! # Safety
 //!
-//! As for [`RecvStream`](crate::RecvStream), by invariant 2. An operation whose value is taken back is
-//! unlinked first, in its place.
+//! As for [`RecvStream`](crate::RecvStream), by invariant 2. An operation whose value is taken back
+//! is unlinked first, in its place.
 
 use std::fmt;
 use std::future::Future;
@@ -37,36 +37,37 @@ use crate::handle::Sender;
 use crate::op::{Operation, Send};
 use crate::stream::Held;
 
-/// Sends what is put into it. See [`Sender::sink`].
+/// Sends the values put into it. See [`Sender::sink`].
 ///
-/// Each error has the value inside that was not sent: [`Closed`](TrySendError::Closed) when the
-/// channel or the sink is closed, [`Full`](TrySendError::Full) from a `start_send` for which
-/// `poll_ready` had not said ready.
+/// Each error contains the value that was not sent: [`Closed`](TrySendError::Closed) when the
+/// channel or the sink is closed, [`Full`](TrySendError::Full) from a `start_send` before which
+/// `poll_ready` had not returned ready.
 ///
-/// **Cancel safe**: the future of one step, such as `sink.send(value)`, may be dropped; a value that
-/// the sink has taken by then stays in its line and is sent. Dropped with a value that the channel
-/// has not accepted, the sink gives that to the undelivered hook. Flush it or close it first.
+/// **Cancel safe**: the future of one step, such as `sink.send(value)`, may be dropped; a value
+/// that the sink has accepted by then stays in the wait queue and is sent. If the sink is dropped
+/// with a value that the channel has not accepted, the value goes to the undelivered hook. Flush it
+/// or close it first.
 #[must_use = "a sink does nothing unless it is polled"]
 pub struct SendSink<'a, T> {
     /// Before the sender, which it may borrow from: fields are dropped in this order.
     operation: Option<Pin<Box<Send<'a, T>>>>,
-    /// Until it is closed.
+    /// `None` once the sink is closed.
     sender: Option<Held<'a, Sender<T>>>,
     /// The operation waits.
     waits: bool,
 }
 
 impl<T> Sender<T> {
-    /// Takes values for a task, with backpressure, as the trait `Sink` wants it.
+    /// A sink for a task, with backpressure, by the trait `Sink`.
     ///
-    /// Closing the sink sends what it holds and ends the sink, not the channel: that is closed by
-    /// [`close`](Self::close) or when the last sender goes.
+    /// Closing the sink sends the value it holds and ends the sink, not the channel: the channel
+    /// closes by [`close`](Self::close) or when the last sender is dropped.
     pub fn sink(&self) -> SendSink<'_, T> {
         SendSink::new(Held::Borrowed(self))
     }
 
-    /// As [`sink`](Self::sink), with this handle for its own, which it drops when it is closed. If
-    /// that was the last one, the channel closes with it.
+    /// As [`sink`](Self::sink), but it owns this handle and drops it when it is closed. If that was
+    /// the last sender, the channel closes with it.
     pub fn into_sink<'a>(self) -> SendSink<'a, T> {
         SendSink::new(Held::Own(self))
     }
@@ -77,12 +78,12 @@ impl<'a, T> SendSink<'a, T> {
         Self { operation: None, sender: Some(sender), waits: false }
     }
 
-    /// The sender behind it, until it is closed.
+    /// The sender behind it; `None` once the sink is closed.
     pub fn sender(&self) -> Option<&Sender<T>> {
         self.sender.as_ref().map(Held::get)
     }
 
-    /// Takes back the value that the channel has not accepted, and its place in the line with it.
+    /// Takes back the value that the channel has not accepted, and removes it from the wait queue.
     /// `None`: the channel has accepted everything.
     pub fn take_back(&mut self) -> Option<T> {
         if !std::mem::take(&mut self.waits) {
@@ -119,7 +120,7 @@ impl<'a, T> SendSink<'a, T> {
             None => self.operation = Some(Box::pin(new)),
         }
         self.waits = true;
-        // Who waits for it comes with its waker later; its place in the line it has from here on.
+        // The task polls with its waker later; the operation keeps its position in the wait queue.
         match self.poll_sent(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(sent) => sent,
             Poll::Pending => Ok(()),
@@ -130,7 +131,7 @@ impl<'a, T> SendSink<'a, T> {
 impl<T> Sink<T> for SendSink<'_, T> {
     type Error = TrySendError<T>;
 
-    /// Ready also when the channel is closed: `start_send` says so and gives the value back.
+    /// Ready also when the channel is closed: `start_send` reports that and returns the value.
     fn poll_ready(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stands_in_line_from_the_start_of_the_send() {
+    fn it_is_queued_from_the_start_of_the_send() {
         let (tx, rx) = bounded(1);
         tx.try_send(0).unwrap();
         let mut sink = tx.sink();
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_was_not_sent_comes_back_in_the_error() {
+    fn a_value_that_was_not_sent_is_returned_in_the_error() {
         let (tx, rx) = bounded(1);
         let mut sink = tx.sink();
         start(&mut sink, 1).unwrap();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an unlimited channel holds beyond its ring: a queue of fixed blocks.
+//! The values of an unlimited channel beyond its ring: a queue of fixed blocks.
 //!
 //! ```text
 //!   pop ◄── front ◄── full │ full │ … ◄── back ◄── push
 //! ```
 //!
-//! A send never moves what is queued already, and a block goes back to the allocator when it has
-//! been drained, except for one that is kept for the next need.
+//! A send never moves queued values, and a block is freed when it has been drained, except for one
+//! that is kept for reuse.
 //!
 //! ```text
 //!   front    moved out │ values │ never written
@@ -15,9 +15,9 @@
 //!
 //! # Safety
 //!
-//! The values of the front block stand in the spare capacity of its vector, whose length is 0: the
+//! The values of the front block are in the spare capacity of its vector, whose length is 0: the
 //! vector frees the memory and nothing else. `at..end` are the values, initialised and owned by the
-//! block; `at` only grows and `end` only falls, and each moves behind the value that it gives away.
+//! block; `at` only grows and `end` only falls, and each moves past the value that is moved out.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -41,7 +41,7 @@ impl<T> Front<T> {
 
     fn of(mut block: Vec<T>) -> Self {
         let end = block.len();
-        // SAFETY: fewer values than before; those in `0..end` are the front's from here on.
+        // SAFETY: fewer values than before; those in `0..end` belong to the front from here on.
         unsafe { block.set_len(0) };
         Self { block, at: 0, end }
     }
@@ -56,7 +56,7 @@ impl<T> Front<T> {
         if self.at == self.end {
             return None;
         }
-        // SAFETY: `at` is the first of the values, and is given away with the next line.
+        // SAFETY: `at` is the first of the values, and is excluded from them by the next line.
         let value = unsafe { self.block.as_ptr().add(self.at).read() };
         self.at += 1;
         Some(value)
@@ -67,11 +67,11 @@ impl<T> Front<T> {
             return None;
         }
         self.end -= 1;
-        // SAFETY: it was the last of the values, and is none any more.
+        // SAFETY: it was the last of the values, and is excluded from them now.
         Some(unsafe { self.block.as_ptr().add(self.end).read() })
     }
 
-    /// The memory, for the next need. It has been drained.
+    /// The memory, for reuse. The block has been drained.
     fn into_block(mut self) -> Vec<T> {
         debug_assert_eq!(self.at, self.end, "drained");
         mem::take(&mut self.block)
@@ -90,11 +90,11 @@ impl<T> Drop for Front<T> {
 pub(crate) struct Spill<T> {
     /// The oldest values. Once it is drained, the next block takes its place.
     front: Front<T>,
-    /// Blocks between the two, full when they came here; none is empty.
+    /// Blocks between the two, full when they were added; none is empty.
     blocks: VecDeque<Vec<T>>,
     /// The newest values.
     back: Vec<T>,
-    /// A block for the next need.
+    /// A free block, kept for reuse.
     spare: Vec<T>,
     len: usize,
 }
@@ -125,7 +125,7 @@ impl<T> Spill<T> {
         if self.back.len() == self.back.capacity() {
             self.begin_block();
         }
-        // SAFETY: there is room, by the lines above, and it is counted as soon as it is written.
+        // SAFETY: there is room, by the lines above, and the value is counted once it is written.
         unsafe {
             self.back.as_mut_ptr().add(self.back.len()).write(value);
             self.back.set_len(self.back.len() + 1);
@@ -154,12 +154,13 @@ impl<T> Spill<T> {
         Some(value)
     }
 
-    /// Lets `take` move the oldest values out, as many of those that it is shown as it wants: it says
-    /// how many. It is shown the next ones as long as it takes all. Says how many it has taken.
+    /// Calls `take` with runs of the oldest values, of which it moves out as many as it returns. It
+    /// is called again as long as it takes a whole run. Returns how many values were taken in
+    /// total.
     ///
     /// # Safety
     ///
-    /// What `take` says it has moved out, it has, from the first on.
+    /// `take` has moved out exactly as many values as it returns, from the first on.
     #[inline]
     pub(crate) unsafe fn pop_runs(&mut self, take: impl Fn(*const T, usize) -> usize) -> usize {
         let mut taken = 0;
@@ -169,7 +170,7 @@ impl<T> Spill<T> {
             }
             let shown = self.front.len();
             let run = take(self.front.block.as_ptr().wrapping_add(self.front.at), shown);
-            // The caller's promise: these are given away.
+            // The caller's promise: these were moved out.
             self.front.at += run;
             self.took(run);
             taken += run;
@@ -188,7 +189,7 @@ impl<T> Spill<T> {
         }
     }
 
-    /// Of the blocks of an empty queue one is kept.
+    /// Of the blocks of an empty queue, keeps one.
     #[cold]
     #[inline(never)]
     fn rest(&mut self) {
@@ -199,7 +200,7 @@ impl<T> Spill<T> {
         }
     }
 
-    /// The block that is drained makes room for the next.
+    /// Replaces the drained front block by the next one.
     #[cold]
     #[inline(never)]
     fn next_block(&mut self) {
@@ -211,7 +212,7 @@ impl<T> Spill<T> {
         self.keep(drained.into_block());
     }
 
-    /// Appends all values but the `keep` oldest to `newest`, in order.
+    /// Appends all values except the `keep` oldest to `newest`, in order.
     pub(crate) fn split_off(&mut self, keep: usize, newest: &mut Vec<T>) {
         let mut surplus = self.len.saturating_sub(keep);
         self.len -= surplus;
@@ -240,7 +241,7 @@ impl<T> Spill<T> {
         }
     }
 
-    /// Keeps an empty block for the next need.
+    /// Keeps an empty block for reuse.
     fn keep(&mut self, drained: Vec<T>) {
         if drained.capacity() > 0 {
             self.spare = drained;
@@ -284,7 +285,7 @@ mod tests {
                     let end = begin + n.min(keep);
                     assert_eq!(newest[0], usize::MAX);
                     assert!(newest[1..].iter().copied().eq(end..begin + n));
-                    // The end of what is kept is where the next ones come.
+                    // The values pushed next follow the last value that was kept.
                     (end..end + 2 * BLOCK_LEN).for_each(|value| spill.push(value));
                     assert_eq!(spill.len(), n.min(keep) + 2 * BLOCK_LEN);
                     let rest = std::iter::from_fn(|| spill.pop());
@@ -350,7 +351,7 @@ mod tests {
         for _ in 0..BLOCK_LEN {
             spill.pop();
         }
-        // Of an empty queue one block is left.
+        // Of an empty queue one block is kept.
         let kept = spill.front.block.capacity() + spill.back.capacity() + spill.spare.capacity();
         assert_eq!((kept, spill.blocks.capacity() <= BLOCK_LEN), (BLOCK_LEN, true));
     }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A receiver as a `Stream`, for tasks.
 //!
-//! An operation that waits must not move, but a stream that can be used without pinning must be
-//! free to. So the stream has its operation in a box, which it makes at its first poll and uses
-//! for every receive from then on: one allocation in its life.
+//! An operation that waits must not move, but a stream that can be used without pinning may move.
+//! So the stream has its operation in a box, which it allocates at its first poll and reuses for
+//! every receive: one allocation per stream.
 //!
 //! # Invariants
 //!
-//! 1. The operation in the box is replaced only after it said ready, hence only while no list leads
-//!    to it.
+//! 1. The operation in the box is replaced only after it returned ready, hence only while no wait
+//!    queue leads to it.
 //! 2. The operation is dropped before the handle that it borrows from.
 //!
 //! # Safety
@@ -31,8 +31,9 @@ use crate::op::{Operation, Recv};
 /// The values of a channel as a stream, until it is closed and drained. See [`Receiver::stream`].
 ///
 /// **Cancel safe**: the future of one step, such as `stream.next()`, may be dropped at any point. A
-/// stream that said pending keeps its place in the line, and may be handed a value there; it keeps
-/// that for its next poll, and if it is dropped, gives it back, in front of all that came later.
+/// stream that returned pending stays in the wait queue, and may be handed a value there; it keeps
+/// that value for its next poll. If the stream is dropped, the value is requeued, in front of all
+/// later values.
 #[must_use = "a stream does nothing until it is polled"]
 pub struct RecvStream<'a, T> {
     /// Before the receiver, which it may borrow from: fields are dropped in this order.
@@ -44,7 +45,7 @@ pub struct RecvStream<'a, T> {
 }
 
 impl<T> Receiver<T> {
-    /// The values as they come, for a task, until the channel is closed and drained.
+    /// The received values as a stream for a task, until the channel is closed and drained.
     ///
     /// ```
     /// use futures_lite::StreamExt;
@@ -62,7 +63,7 @@ impl<T> Receiver<T> {
         RecvStream::new(Held::Borrowed(self))
     }
 
-    /// As [`stream`](Self::stream), with this handle for its own.
+    /// As [`stream`](Self::stream), but it owns this handle.
     pub fn into_stream<'a>(self) -> RecvStream<'a, T> {
         RecvStream::new(Held::Own(self))
     }
@@ -78,21 +79,21 @@ impl<'a, T> RecvStream<'a, T> {
         self.receiver.get()
     }
 
-    /// Leaves the line, until it is polled again. A value that was handed to it there goes back.
+    /// Leaves the wait queue until the next poll. A value that was handed to it there is requeued.
     pub fn leave(&mut self) {
         if std::mem::take(&mut self.waits) {
             self.operation = None;
         }
     }
 
-    /// Leaves the line, as [`leave`](Self::leave), but takes a value that was handed to it there. See
-    /// [`Operation::withdraw`].
+    /// Leaves the wait queue, as [`leave`](Self::leave), but returns a value that was handed to it
+    /// there. See [`Operation::withdraw`].
     pub fn withdraw(&mut self) -> Option<T> {
         let waits = std::mem::take(&mut self.waits);
         self.operation.take_if(|_| waits)?.as_mut().withdraw()
     }
 
-    /// The operation, which waits already or is about to begin.
+    /// The operation, which waits already or is about to start.
     fn operation(&mut self) -> Pin<&mut Recv<'a, T>> {
         let channel = || {
             // SAFETY: the operation is a field of the stream and dropped before the receiver.
@@ -147,7 +148,7 @@ impl<T> fmt::Debug for RecvStream<'_, T> {
     }
 }
 
-/// The handle of a stream or a sink: somebody else's or its own.
+/// The handle of a stream or a sink: borrowed or owned.
 pub(crate) enum Held<'a, H> {
     Borrowed(&'a H),
     Own(H),
@@ -188,8 +189,8 @@ impl<'a, H> Held<'a, H> {
         H: Handle<T>,
     {
         let channel: *const Channel<T> = self.get().channel();
-        // SAFETY: the handle has an `Arc` of the channel, so that it stays where it is while the
-        // handle lives; the caller's promise for after that.
+        // SAFETY: the handle has an `Arc` of the channel, so the channel stays where it is while
+        // the handle lives; the caller's promise for after that.
         unsafe { &*channel }
     }
 }
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_leaves_the_line_gives_back_what_it_was_handed() {
+    fn a_stream_that_leaves_the_queue_requeues_its_value() {
         let (tx, rx) = rendezvous();
         let mut stream = rx.stream();
         assert!(poll(&mut stream).is_pending());
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_withdraws_has_what_it_was_handed() {
+    fn a_stream_that_withdraws_returns_its_value() {
         for (tx, rx) in [rendezvous(), bounded(2), conflated(), unlimited()] {
             let mut stream = rx.stream();
             assert_eq!(stream.withdraw(), None);

@@ -2,8 +2,8 @@
 //! The one place from which this crate takes atomics, cells and fences.
 //!
 //! With the feature `loom` (which only the package `crates/chan/loom` has) they are loom's, so that
-//! the models explore the very code that runs. Elsewhere they are std's, and [`cell::UnsafeCell`]
-//! costs nothing.
+//! the models explore the very code that runs. Otherwise they are std's, and [`cell::UnsafeCell`]
+//! has no cost.
 
 #[cfg(feature = "loom")]
 pub(crate) use self::checked::*;
@@ -20,7 +20,7 @@ mod real {
     pub(crate) use crate::fence::{heavy, light};
 
     pub(crate) mod cell {
-        /// As loom's: access goes through a pointer that is asked for.
+        /// As loom's: access goes through a pointer that is passed to a closure.
         #[derive(Debug)]
         #[repr(transparent)]
         pub(crate) struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
@@ -54,7 +54,7 @@ mod real {
         impl<T> MutPtr<T> {
             /// # Safety
             ///
-            /// Nobody else may access the cell while the reference lives.
+            /// No other access to the cell happens while the reference lives.
             #[inline]
             #[allow(clippy::mut_from_ref, reason = "as loom's")]
             pub(crate) unsafe fn deref(&self) -> &mut T {
@@ -82,8 +82,8 @@ mod checked {
     }
 
     /// Loom's, except that a store comes after every read-modify-write that ran before it. Loom
-    /// forgets that a swap leaves no room between what it read and what it wrote, and would let the
-    /// store of an unlock vanish behind a swap that found the lock taken.
+    /// does not model that no store fits between the read and the write of a swap, and would let
+    /// the store of an unlock vanish behind a swap that found the lock taken.
     #[derive(Debug)]
     pub(crate) struct AtomicU32(loom::sync::atomic::AtomicU32);
 
@@ -105,7 +105,7 @@ mod checked {
         }
     }
 
-    /// A model's threads, the first among them.
+    /// The largest number of threads of a model, including the first.
     const THREADS_MAX: usize = 4;
 
     loom::lazy_static! {
@@ -117,9 +117,9 @@ mod checked {
         static THREAD: usize = FENCES.threads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
 
-    /// A word for each thread. A light fence touches that of its thread, a heavy one all: so of a
-    /// light and a heavy fence one comes first, and what stood before it is seen behind the other.
-    /// Two light fences order nothing, which a model with ordinary fences would not show.
+    /// A word for each thread. A light fence touches the word of its thread, a heavy one all: so of
+    /// a light and a heavy fence one comes first, and accesses before it are visible after the
+    /// other. Two light fences order nothing, which a model with ordinary fences would not show.
     #[derive(Default)]
     struct Fences {
         words: [AtomicUsize; THREADS_MAX],
@@ -138,8 +138,8 @@ mod checked {
         }
     }
 
-    /// The parking lot: `turn` orders who looks whether he must sleep with who wakes, as the lot's
-    /// lock does. What follows a turn up to the next operation of loom's is one step.
+    /// The parking lot: `turn` orders the check before a sleep with a wake, as the lot's lock does.
+    /// The code after a `turn` up to the next operation of loom is one step.
     #[derive(Default)]
     struct Parked {
         turn: AtomicUsize,
@@ -159,7 +159,7 @@ mod checked {
         }
     }
 
-    /// Sleeps under `key` if `blocked` still says so, until somebody unparks the key. Deadlines are
+    /// Sleeps under `key` while `blocked` returns true, until the key is unparked. Deadlines are
     /// not modelled.
     pub(crate) fn park_while(key: usize, _deadline: Option<Instant>, blocked: impl Fn() -> bool) {
         let sleeper = std::sync::Arc::new(Sleeper {
@@ -191,11 +191,12 @@ mod checked {
         });
     }
 
-    /// Lets another thread run, for who looks at a word that another will change soon. Not for a
-    /// longer pause: that is for who has just seen another change it, and may go on at once.
+    /// Lets another thread run, for a thread that spins on a word that another thread will change
+    /// soon. Not for a longer pause: that is for a thread that has just seen another thread change
+    /// the word, and may continue at once.
     pub(crate) fn relax(steps: u32) {
-        const LOOK_STEPS_MAX: u32 = 8;
-        if steps <= LOOK_STEPS_MAX {
+        const SPIN_STEPS_MAX: u32 = 8;
+        if steps <= SPIN_STEPS_MAX {
             thread::yield_now();
         }
     }

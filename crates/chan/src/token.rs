@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Cancel tokens: a tree of any depth; cancelling one cancels everything below it.
+//! Cancel tokens: a tree of any depth; cancelling a token cancels all tokens below it.
 //!
 //! ```text
-//!   request ─┬─ fetch ─── retry          cancel(fetch): fetch and retry are set, every operation
-//!            └─ log                      that waits on them ends; request and log are untouched
+//!   request ─┬─ fetch ─── retry          cancel(fetch) cancels fetch and retry and ends the
+//!            └─ log                      operations that wait on them, not on request and log
 //! ```
 //!
-//! A token has a flag, a list of the operations that wait under it, and its children. Cancelling
-//! goes down the tree with a list of its own, so that depth costs no stack: for each token it sets
-//! the flag, and under the token's lock ends the waits and takes the children.
+//! A token has a flag, a queue of the operations that wait on it, and its children. Cancelling
+//! descends the tree with an explicit list, so depth costs no stack: for each token it sets the
+//! flag, and under the token's lock ends the waits and takes the children.
 //!
 //! # Invariants
 //!
-//! 1. The flag is set before the lock is taken to end the waits; who registers an operation or a
-//!    child does so under that lock and looks at the flag there. So nobody is missed: either it is
-//!    in the list, or it sees the flag.
-//! 2. A child holds its parent; a parent knows its children without holding them. The last handle
-//!    of a child takes it out of the parent.
+//! 1. The flag is set before the lock is taken to end the waits; an operation or a child is
+//!    registered under that lock after a check of the flag. So none is missed: it is in the queue,
+//!    or its registration sees the flag.
+//! 2. A child holds its parent; a parent refers to its children weakly. The drop of the last handle
+//!    of a child removes it from the parent.
 //! 3. Wakes are fired without a lock.
 
 use std::cell::UnsafeCell;
@@ -32,10 +32,10 @@ use crate::lock::{Guard, Lock};
 use crate::park;
 use crate::sync::{AtomicU32, Ordering};
 use crate::timer::{self, WakeTimer};
-use crate::waiter::{Claim, List, Node, Wake, Wakes};
+use crate::waiter::{Claim, Node, PendingWakes, WaitQueue, Wake};
 
-/// Cancels operations, and everything that waits on it or on a child of it. Clones are the same
-/// token.
+/// Cancels operations, and everything that waits on it or on one of its children. Clones are the
+/// same token.
 ///
 /// ```
 /// use becket_chan::{RecvError, Token, rendezvous};
@@ -53,7 +53,7 @@ struct Inner {
     set: AtomicU32,
     state: Lock<State>,
     parent: Option<Arc<Inner>>,
-    /// Its place among the parent's children.
+    /// The index among the parent's children.
     place: usize,
 }
 
@@ -61,15 +61,15 @@ struct Inner {
 struct State {
     waiters: Line,
     children: Vec<Child>,
-    /// The first place that is free.
+    /// The first free index.
     free: Option<usize>,
 }
 
-struct Line(List);
+struct Line(WaitQueue);
 
 impl Default for Line {
     fn default() -> Self {
-        Self(List::new())
+        Self(WaitQueue::new())
     }
 }
 
@@ -88,8 +88,8 @@ impl Token {
         Self(Arc::new(Inner::new(false, None, 0)))
     }
 
-    /// A token that is cancelled with this one, and can be cancelled by itself. The child of a
-    /// cancelled token is born cancelled.
+    /// A token that is cancelled with this one, and can also be cancelled alone. A child of a
+    /// cancelled token is cancelled from the start.
     #[must_use]
     pub fn child(&self) -> Self {
         let mut state = self.0.state.lock();
@@ -110,8 +110,8 @@ impl Token {
         Self(child)
     }
 
-    /// Cancels it and all below it, and ends every operation that waits on one of them. True if it
-    /// was not cancelled before.
+    /// Cancels the token and all below it, and ends every operation that waits on one of them. True
+    /// if the token was not cancelled before.
     pub fn cancel(&self) -> bool {
         let mut below = Vec::new();
         let newly = self.0.cancel(&mut below);
@@ -121,7 +121,7 @@ impl Token {
         newly
     }
 
-    /// Whether it was cancelled, or a token above it.
+    /// Whether the token, or one above it, was cancelled.
     #[inline]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
@@ -140,11 +140,11 @@ impl Token {
         }
     }
 
-    /// Links a waiter's node. False: the token is set, and the node was not linked.
+    /// Links a waiter's node. False: the token is cancelled, and the node was not linked.
     ///
     /// # Safety
     ///
-    /// As for [`List::push_back`].
+    /// As for [`WaitQueue::push_back`].
     pub(crate) unsafe fn register(&self, node: *const Node) -> bool {
         let mut state = self.0.state.lock();
         if self.is_cancelled() {
@@ -189,10 +189,10 @@ impl Inner {
         Self { set: AtomicU32::new(set.into()), state, parent, place }
     }
 
-    /// Cancels this one and adds its children to `below`. True if it was not cancelled before.
+    /// Cancels this token and adds its children to `below`. True if it was not cancelled before.
     fn cancel(&self, below: &mut Vec<Arc<Self>>) -> bool {
         let newly = self.set.swap(1, Ordering::AcqRel) == 0;
-        let mut wakes = Wakes::new();
+        let mut wakes = PendingWakes::new();
         loop {
             let mut state = self.state.lock();
             while !wakes.is_enough()
@@ -215,12 +215,12 @@ impl Inner {
         }
     }
 
-    /// Takes this one out of its parent and returns the parent.
+    /// Removes this token from its parent and returns the parent.
     fn leave(&mut self) -> Option<Arc<Self>> {
         let parent = self.parent.take()?;
         let mut state = parent.state.lock();
         let free = state.free;
-        // A cancelled parent has let go of its children.
+        // A cancelled parent has released its children.
         let old = match state.children.get_mut(self.place) {
             Some(at) => {
                 let old = std::mem::replace(at, Child::Free(free));
@@ -237,7 +237,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // A chain of tokens goes link by link, not by recursion.
+        // A chain of tokens is dropped iteratively, not by recursion.
         let mut parent = self.leave();
         while let Some(mut last) = parent.and_then(Arc::into_inner) {
             parent = last.leave();
@@ -267,13 +267,13 @@ unsafe impl Send for Cancelled<'_> {}
 unsafe impl Sync for Cancelled<'_> {}
 
 impl Cancelled<'_> {
-    /// Gives up `duration` from now.
+    /// Returns at the latest `duration` from now.
     pub fn timeout(mut self, duration: Duration) -> Self {
         self.deadline = Some(timer::after(duration));
         self
     }
 
-    /// Gives up at `deadline`.
+    /// Returns at the latest at `deadline`.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
         self
@@ -300,10 +300,10 @@ impl Cancelled<'_> {
         }
     }
 
-    /// False: the token is set.
+    /// Links the waiter. False: the token is cancelled.
     fn queue(&mut self, wake: Wake) -> bool {
         let waiter = self.waiter.get().cast::<Waiter>();
-        // SAFETY: nobody knows the waiter yet; it is pinned, or in the frame of `wait`, and drop
+        // SAFETY: the waiter is not shared yet; it is pinned, or in the frame of `wait`, and drop
         // unlinks it. A claim that was not linked is retired.
         unsafe {
             (&raw mut (*waiter).claim).write(Claim::new(wake, false));
@@ -326,7 +326,7 @@ impl Cancelled<'_> {
         self.deadline.is_some_and(|at| park::now() >= at)
     }
 
-    /// Unlinks it. True: it was cancelled before.
+    /// Unlinks the waiter. True: the wait was cancelled before.
     fn withdraw(&mut self) -> bool {
         self.queued = false;
         self.timer = None;

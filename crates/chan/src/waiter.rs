@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The waiter protocol: one for tasks, threads and coroutines, single operations and selects.
+//! The waiter protocol: one for tasks, threads and coroutines, for single operations and selects.
 //!
-//! An operation that must wait has a [`Claim`], one word on which everybody who may end the wait
-//! races, and one [`Node`] for each channel it waits at, linked into that channel's list. Both
-//! live in the operation itself: its future, or its thread's stack. Nothing is allocated.
+//! An operation that must wait has a [`Claim`], one word on which all parties that may end the wait
+//! race, and one [`Node`] per channel it waits at, linked into that channel's wait queue. Both are
+//! part of the operation itself: of its future, or of its thread's stack. Nothing is allocated.
 //!
 //! ```text
 //!   Operation (pinned)                         Channel A                Channel B
@@ -16,26 +16,25 @@
 //!
 //!              claim (CAS)              finish
 //!   WAITING ─────────────────► CLAIMED ─────────► DONE | outcome | case
-//!      │        of one matcher                      ▲
+//!      │       by one matcher                       ▲
 //!      └────────────────────────────────────────────┘   at once, where only one may claim
-//! ```
 //!
 //! # Invariants
 //!
-//! 1. Links are touched only under the lock of the list's owner (a channel or a token).
+//! 1. Links are touched only under the lock of the queue's owner (a channel or a token).
 //! 2. A matcher unlinks the node, claims, moves the value, takes the wake, and finishes, all under
-//!    that lock. After `finish` it never touches the operation's memory again: what it needs for
-//!    the wake it holds by value, and fires after it has let go of the lock.
+//!    that lock. After `finish` it never touches the operation's memory again: it holds the wake by
+//!    value, and fires it after it has released the lock.
 //! 3. A claim goes from WAITING to CLAIMED once, and from there only to DONE. A matcher that loses
-//!    skips the waiter, which is right, because somebody else completes it.
-//! 4. The owner ends a wait early by unlinking every node, each under its lock. Then no matcher is
-//!    left, and the state says whether one came before: DONE, or still WAITING.
+//!    skips the waiter, which is sound, because the winning matcher completes it.
+//! 4. The owner ends a wait early by unlinking every node, each under its lock. Then no matcher can
+//!    reach the claim, and the state says whether one did before: DONE, or still WAITING.
 //!
-//! A kept select ([`Claim::idle`]) leaves its nodes linked between two waits; matchers that come upon
-//! one unlink it and skip it, as any other that is claimed.
+//! A kept select ([`Claim::idle`]) leaves its nodes linked between two waits; a matcher that finds
+//! such a node unlinks it and skips it, as it does with any other that is claimed.
 //!
-//! A claim is shared when more than one lock leads to it (a select, a token). Otherwise being
-//! linked, under the lock, is the claim, and no read-modify-write is spent on it.
+//! A claim is shared when more than one lock leads to it (a select, a token). Otherwise a node that
+//! is linked, under the lock, grants the claim, and no read-modify-write is needed for it.
 
 use std::cell::Cell;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -51,18 +50,18 @@ const WAITING: u32 = 0;
 const CLAIMED: u32 = 1;
 const DONE: u32 = 2;
 const PHASE: u32 = 3;
-/// The thread that waits sleeps, or is about to.
+/// The waiting thread sleeps, or is about to.
 const PARKED: u32 = 4;
 const OUTCOME_SHIFT: u32 = 3;
-/// Done, with an outcome that is none: a select that is kept between two waits.
+/// DONE with an outcome that does not exist: the claim of a kept select between two waits.
 const IDLE: u32 = DONE | OUTCOME;
 const OUTCOME: u32 = 3 << OUTCOME_SHIFT;
-/// What is left for the case is more arms than fit into memory.
+/// The remaining bits hold the case number: more cases than fit into memory.
 const CASE_SHIFT: u32 = 5;
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum WaitOutcome {
     /// The case's operation happened.
     Matched(u32),
     /// The case's channel is closed.
@@ -78,27 +77,27 @@ pub(crate) enum Wake {
     Task(Waker),
     /// A thread that waits on the claim's word, which is also its key in the parking lot.
     Thread,
-    /// A flow behind a hook.
+    /// A coroutine behind a park hook.
     Flow(Unparker),
 }
 
-/// A wake that is due.
+/// A wake that must be fired once the lock is free.
 #[derive(Debug)]
-pub(crate) enum Due {
+pub(crate) enum PendingWake {
     Task(Waker),
     Thread(usize),
     Flow(Unparker),
 }
 
-/// The wakes that are due once the lock is free: mostly none or one.
+/// The wakes to fire once the lock is free: usually none or one.
 #[derive(Debug, Default)]
-pub(crate) struct Wakes {
-    first: Option<Due>,
-    rest: Vec<Due>,
+pub(crate) struct PendingWakes {
+    first: Option<PendingWake>,
+    rest: Vec<PendingWake>,
 }
 
-impl Wakes {
-    /// From here on, better fire before going on.
+impl PendingWakes {
+    /// With this many wakes pending, the caller should fire them before it continues.
     const ENOUGH: usize = 64;
 
     #[inline]
@@ -107,7 +106,7 @@ impl Wakes {
     }
 
     #[inline]
-    pub(crate) fn push(&mut self, due: Option<Due>) {
+    pub(crate) fn push(&mut self, due: Option<PendingWake>) {
         let Some(due) = due else { return };
         if self.first.is_none() {
             self.first = Some(due);
@@ -117,7 +116,7 @@ impl Wakes {
     }
 
     #[cold]
-    fn push_rest(&mut self, due: Due) {
+    fn push_rest(&mut self, due: PendingWake) {
         self.rest.push(due);
     }
 
@@ -130,7 +129,7 @@ impl Wakes {
         self.rest.len() >= Self::ENOUGH
     }
 
-    /// Fires them. No lock may be held: a waker is code of the user's.
+    /// Fires all of them. No lock may be held: a waker is user code.
     #[inline]
     pub(crate) fn fire(&mut self) {
         if let Some(first) = self.first.take() {
@@ -143,12 +142,12 @@ impl Wakes {
 
     #[cold]
     fn fire_rest(&mut self) {
-        self.rest.drain(..).for_each(Due::fire);
+        self.rest.drain(..).for_each(PendingWake::fire);
     }
 }
 
-impl Due {
-    /// Fires it, as [`Wakes::fire`].
+impl PendingWake {
+    /// Fires this wake, under the conditions of [`PendingWakes::fire`].
     #[inline]
     pub(crate) fn fire(self) {
         match self {
@@ -159,18 +158,18 @@ impl Due {
     }
 }
 
-/// Runs code of the user's in the middle of an operation. If it panics, the panic ends here, after
-/// the process's panic hook has reported it: it must neither keep others from being woken nor unwind
-/// through an operation that has half happened.
+/// Runs user code in the middle of an operation. A panic ends here, after the process's panic hook
+/// has reported it: it must neither keep other waiters from being woken nor unwind through an
+/// operation that is half done.
 #[inline]
 pub(crate) fn contain(code: impl FnOnce()) {
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(code)) {
-        // Dropping it is code of the user's too, which may panic again.
+        // The drop of the payload is user code too, which may panic again.
         let _kept = ManuallyDrop::new(payload);
     }
 }
 
-/// The word on which everybody races who may end a wait.
+/// The word on which all parties race that may end a wait.
 #[derive(Debug)]
 pub(crate) struct Claim {
     state: AtomicU32,
@@ -179,14 +178,14 @@ pub(crate) struct Claim {
     wake: UnsafeCell<MaybeUninit<Wake>>,
 }
 
-// SAFETY: the wake goes from the owner to the one matcher that claimed, through the state; a waker
-// and an unparker may be sent and used from any thread.
+// SAFETY: the wake goes from the owner to the single matcher that claimed, through the state; a
+// waker and an unparker may be sent to and used from any thread.
 unsafe impl Send for Claim {}
 // SAFETY: as above.
 unsafe impl Sync for Claim {}
 
 impl Claim {
-    /// A claim that waits. The owner must see it finished, or call [`Self::retire`].
+    /// A claim in the state WAITING. The owner must see it finished, or call [`Self::retire`].
     #[inline]
     pub(crate) fn new(wake: Wake, shared: bool) -> Self {
         Self {
@@ -196,14 +195,14 @@ impl Claim {
         }
     }
 
-    /// Makes the claim the calling matcher's. False: it was somebody else's already.
+    /// Claims for the calling matcher. False: another matcher has claimed already.
     #[inline]
     fn claim(&self) -> bool {
         !self.shared || self.claim_shared()
     }
 
     fn claim_shared(&self) -> bool {
-        // Between the unlink and the look at the state: see `revive`.
+        // Between the unlink and the load of the state: see `rearm`.
         fence(Ordering::SeqCst);
         let mut state = self.state.load(Ordering::Relaxed);
         while state & PHASE == WAITING {
@@ -221,80 +220,81 @@ impl Claim {
         false
     }
 
-    /// Ends the wait, and returns whom to wake.
+    /// Ends the wait, and returns the wake to fire.
     ///
     /// # Safety
     ///
     /// The caller has claimed it and holds the lock under which it did so; from here on it must not
-    /// touch the claim, its nodes or its slots. (By pointer: the owner may free the claim while this
-    /// returns.)
+    /// touch the claim, its nodes or its slots. (By pointer: the owner may free the claim while
+    /// this returns.)
     #[inline]
-    unsafe fn finish(claim: *const Self, outcome: Outcome) -> Option<Due> {
+    unsafe fn finish(claim: *const Self, outcome: WaitOutcome) -> Option<PendingWake> {
         let done = match outcome {
-            Outcome::Matched(case) => DONE | (case << CASE_SHIFT),
-            Outcome::Closed(case) => DONE | (1 << OUTCOME_SHIFT) | (case << CASE_SHIFT),
-            Outcome::Cancelled => DONE | (2 << OUTCOME_SHIFT),
+            WaitOutcome::Matched(case) => DONE | (case << CASE_SHIFT),
+            WaitOutcome::Closed(case) => DONE | (1 << OUTCOME_SHIFT) | (case << CASE_SHIFT),
+            WaitOutcome::Cancelled => DONE | (2 << OUTCOME_SHIFT),
         };
-        // SAFETY: alive until the store or swap below says done, after which nothing is touched.
+        // SAFETY: alive until the store or swap below publishes DONE, after which nothing is
+        // touched.
         unsafe {
-            // Initialised at the start; only who claimed reads it out, once.
+            // Initialised at the start; only the matcher that claimed reads it out, once.
             let wake = (*claim).wake.with(|wake| ptr::read(wake).assume_init());
             match wake {
                 Wake::Task(waker) => {
                     (*claim).state.store(done, Ordering::Release);
-                    Some(Due::Task(waker))
+                    Some(PendingWake::Task(waker))
                 }
                 Wake::Flow(unparker) => {
                     (*claim).state.store(done, Ordering::Release);
-                    Some(Due::Flow(unparker))
+                    Some(PendingWake::Flow(unparker))
                 }
                 Wake::Thread => {
                     let key = (&raw const (*claim).state).addr();
                     let before = (*claim).state.swap(done, Ordering::AcqRel);
-                    (before & PARKED != 0).then_some(Due::Thread(key))
+                    (before & PARKED != 0).then_some(PendingWake::Thread(key))
                 }
             }
         }
     }
 
-    /// Whether the operation happened: the usual outcome, by one comparison.
+    /// Whether the operation completed: the usual outcome, by one comparison.
     #[inline]
     pub(crate) fn is_matched(&self) -> bool {
         self.state.load(Ordering::Acquire) & (PHASE | OUTCOME) == DONE
     }
 
-    /// How the wait ended, if it has.
+    /// How the wait ended; `None` while it has not.
     #[inline]
-    pub(crate) fn outcome(&self) -> Option<Outcome> {
+    pub(crate) fn outcome(&self) -> Option<WaitOutcome> {
         let state = self.state.load(Ordering::Acquire);
         if state & PHASE != DONE {
             return None;
         }
         let case = state >> CASE_SHIFT;
         Some(match (state & OUTCOME) >> OUTCOME_SHIFT {
-            0 => Outcome::Matched(case),
-            1 => Outcome::Closed(case),
-            2 => Outcome::Cancelled,
+            0 => WaitOutcome::Matched(case),
+            1 => WaitOutcome::Closed(case),
+            2 => WaitOutcome::Cancelled,
             _ => return None,
         })
     }
 
-    /// Whether a wake of this claim reaches the task of `waker`.
+    /// Whether the wake of this claim reaches the task of `waker`.
     ///
     /// # Safety
     ///
     /// For the owner. It reads the two words of a waker that a matcher may be copying out at the
-    /// same time, and compares them; it follows neither.
+    /// same time, and compares them; it dereferences neither.
     #[inline]
     pub(crate) unsafe fn wakes(&self, waker: &Waker) -> bool {
-        // SAFETY: initialised; nobody writes it but the owner.
+        // SAFETY: initialised; only the owner writes it.
         self.wake.with(|wake| match unsafe { (*wake).assume_init_ref() } {
             Wake::Task(held) => held.will_wake(waker),
             Wake::Thread | Wake::Flow(_) => false,
         })
     }
 
-    /// Puts another wake in place, unless the wait has ended or is ending.
+    /// Replaces the wake, unless the wait has ended or is ending.
     ///
     /// # Safety
     ///
@@ -304,13 +304,13 @@ impl Claim {
             return Some(wake);
         }
         self.wake.with_mut(|held| {
-            // SAFETY: still waiting and no lock is free by which a matcher could come, so the wake
-            // is in place and the owner's.
+            // SAFETY: still WAITING, and the owner holds every lock by which a matcher could reach
+            // the claim, so the wake is in place and the owner's.
             Some(std::mem::replace(unsafe { (*held).assume_init_mut() }, wake))
         })
     }
 
-    /// A claim that waits for nothing yet: matchers that come upon it unlink its node and go on.
+    /// A claim that waits for nothing yet: a matcher that reaches it unlinks the node and goes on.
     pub(crate) fn idle() -> Self {
         Self {
             state: AtomicU32::new(IDLE),
@@ -319,37 +319,39 @@ impl Claim {
         }
     }
 
-    /// Waits again, by nodes that are still linked.
+    /// Rearms the claim: waits again, by nodes that are still linked.
     ///
-    /// A matcher that came while it was idle has unlinked the node it came by. It unlinks before
-    /// it looks at the state, and here the state is set before the owner looks at its nodes, with a
-    /// sequentially consistent fence between the two on each side. So either the matcher finds the
-    /// claim waiting, or the owner, once this has returned, finds the node unlinked.
+    /// A matcher that reached the claim while it was idle has unlinked the node by which it came.
+    /// It unlinks before it loads the state, and here the state is stored before the owner loads
+    /// its nodes' links, with a sequentially consistent fence between the two on each side. So
+    /// either the matcher finds the claim waiting, or the owner, once this has returned, finds the
+    /// node unlinked.
     ///
     /// # Safety
     ///
-    /// For the owner, while it is idle or was matched and seen to be: then no wake is in place.
-    pub(crate) unsafe fn revive(&self, wake: Wake) {
+    /// For the owner, while the claim is idle, or was matched and the owner has seen that: then no
+    /// wake is in place.
+    pub(crate) unsafe fn rearm(&self, wake: Wake) {
         self.wake.with_mut(|held| {
-            // SAFETY: nobody else touches the wake of a claim that does not wait.
+            // SAFETY: the claim does not wait, so no other thread touches the wake.
             unsafe { (*held).write(wake) };
         });
         self.state.store(WAITING, Ordering::Release);
         fence(Ordering::SeqCst);
     }
 
-    /// Stops waiting, with nodes still linked. False: somebody was faster, and will finish.
+    /// Stops waiting, with nodes still linked. False: a matcher was faster, and will finish.
     ///
     /// # Safety
     ///
     /// For the owner.
-    pub(crate) unsafe fn rest(&self) -> bool {
+    pub(crate) unsafe fn disarm(&self) -> bool {
         let mut state = self.state.load(Ordering::Acquire);
         while state & PHASE == WAITING {
             match self.state.compare_exchange_weak(state, IDLE, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => {
-                    // SAFETY: nobody claimed, and from now on nobody will.
+                    // SAFETY: no matcher has claimed, and from now on none can.
                     unsafe { self.retire() };
                     return true;
                 }
@@ -365,11 +367,12 @@ impl Claim {
     ///
     /// For the owner, once, after every node was unlinked and [`Self::outcome`] was `None`.
     pub(crate) unsafe fn retire(&self) {
-        // SAFETY: nobody claimed, so the wake is in place, and nobody can come any more.
+        // SAFETY: no matcher has claimed, so the wake is in place, and none can come any more.
         self.wake.with_mut(|wake| unsafe { (*wake).assume_init_drop() });
     }
 
-    /// Parks the calling thread until the wait has ended or the deadline passed. May return early.
+    /// Parks the calling thread until the wait has ended or the deadline has passed. May return
+    /// early.
     pub(crate) fn park_thread(&self, deadline: Option<Instant>) {
         let before = self.state.fetch_or(PARKED, Ordering::AcqRel);
         if before & PHASE == DONE {
@@ -385,17 +388,17 @@ impl Claim {
     }
 }
 
-/// One place in one list.
+/// The place of one operation in one wait queue.
 #[derive(Debug)]
 pub(crate) struct Node {
     prev: Cell<*const Node>,
     next: Cell<*const Node>,
-    /// Changed under the list's lock; a kept select looks at its own without it.
+    /// Written under the queue's lock; a kept select reads its own without it.
     linked: AtomicU32,
     claim: *const Claim,
     case: u32,
     slot: *mut (),
-    turn: Cell<u64>,
+    sequence: Cell<u64>,
 }
 
 impl Node {
@@ -409,11 +412,11 @@ impl Node {
             claim,
             case,
             slot,
-            turn: Cell::new(0),
+            sequence: Cell::new(0),
         }
     }
 
-    /// Whether it is in a list. Exact under the list's lock; without it, see [`Claim::revive`].
+    /// Whether it is in a queue. Exact under the queue's lock; without it, see [`Claim::rearm`].
     #[inline]
     pub(crate) fn is_linked(&self) -> bool {
         self.linked.load(Ordering::Acquire) != 0
@@ -425,30 +428,30 @@ impl Node {
         self.slot.cast()
     }
 
-    /// Which hand-over it was, of those of its channel. Known once the wait has ended.
-    pub(crate) fn turn(&self) -> u64 {
-        self.turn.get()
+    /// The sequence number of its handoff within the channel. Known once the wait has ended.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence.get()
     }
 
     #[inline]
-    pub(crate) fn set_turn(&self, turn: u64) {
-        self.turn.set(turn);
+    pub(crate) fn set_sequence(&self, sequence: u64) {
+        self.sequence.set(sequence);
     }
 }
 
-/// Waiters in the order in which they came.
+/// Waiters in the order of their arrival.
 #[derive(Debug)]
-pub(crate) struct List {
+pub(crate) struct WaitQueue {
     head: *const Node,
     tail: *const Node,
     len: usize,
 }
 
-// SAFETY: the nodes belong to operations that unlink them before they go, under the lock that also
-// guards the list.
-unsafe impl Send for List {}
+// SAFETY: the nodes belong to operations that unlink them before they are dropped, under the lock
+// that also guards the queue.
+unsafe impl Send for WaitQueue {}
 
-impl List {
+impl WaitQueue {
     pub(crate) const fn new() -> Self {
         Self { head: ptr::null(), tail: ptr::null(), len: 0 }
     }
@@ -468,7 +471,7 @@ impl List {
     /// # Safety
     ///
     /// The node stays where it is until it is unlinked, by a matcher or by [`Self::unlink`], and
-    /// so does its claim. It is in no list.
+    /// so does its claim. It is in no queue.
     #[inline]
     pub(crate) unsafe fn push_back(&mut self, node: *const Node) {
         // SAFETY: the caller's promise for `node`; `tail` is linked, so it is alive.
@@ -489,7 +492,7 @@ impl List {
     ///
     /// # Safety
     ///
-    /// The node is alive, and in this list or in none.
+    /// The node is alive, and in this queue or in none.
     #[inline]
     pub(crate) unsafe fn unlink(&mut self, node: *const Node) -> bool {
         // SAFETY: the caller's promise; neighbours are linked, so they are alive.
@@ -520,8 +523,8 @@ impl List {
             if node.is_null() {
                 return None;
             }
-            // SAFETY: it is linked, so it and its claim are alive, and we hold the list's lock; its
-            // neighbour is linked too.
+            // SAFETY: it is linked, so it and its claim are alive, and we hold the queue's lock;
+            // its neighbour is linked too.
             unsafe {
                 self.head = (*node).next.get();
                 match self.head.as_ref() {
@@ -538,7 +541,7 @@ impl List {
     }
 }
 
-/// A waiter that the holder of its list's lock has claimed and must finish.
+/// A waiter that the holder of its queue's lock has claimed and must finish.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Claimed(*const Node);
@@ -546,31 +549,31 @@ pub(crate) struct Claimed(*const Node);
 impl Claimed {
     #[inline]
     pub(crate) fn node(&self) -> &Node {
-        // SAFETY: claimed and not finished, so that its owner waits for us.
+        // SAFETY: claimed and not finished, so its owner still waits.
         unsafe { &*self.0 }
     }
 
-    /// Its operation happened.
+    /// Ends the wait: the operation completed.
     #[inline]
-    pub(crate) fn matched(self) -> Option<Due> {
+    pub(crate) fn matched(self) -> Option<PendingWake> {
         let case = self.node().case;
-        self.finish(Outcome::Matched(case))
+        self.finish(WaitOutcome::Matched(case))
     }
 
-    /// Its channel is closed.
-    pub(crate) fn closed(self) -> Option<Due> {
+    /// Ends the wait: the channel is closed.
+    pub(crate) fn closed(self) -> Option<PendingWake> {
         let case = self.node().case;
-        self.finish(Outcome::Closed(case))
+        self.finish(WaitOutcome::Closed(case))
     }
 
-    /// Its token is set.
-    pub(crate) fn cancelled(self) -> Option<Due> {
-        self.finish(Outcome::Cancelled)
+    /// Ends the wait: the token is cancelled.
+    pub(crate) fn cancelled(self) -> Option<PendingWake> {
+        self.finish(WaitOutcome::Cancelled)
     }
 
     #[inline]
-    fn finish(self, outcome: Outcome) -> Option<Due> {
-        // SAFETY: claimed by `pop_claimed` under the lock that is still held; `self` is used up.
+    fn finish(self, outcome: WaitOutcome) -> Option<PendingWake> {
+        // SAFETY: claimed by `pop_claimed` under the lock that is still held; `self` is consumed.
         unsafe { Claim::finish((*self.0).claim, outcome) }
     }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who waits uses no CPU time: buffered waits, waits with a timeout, tasks, flows.
+//! A wait uses no CPU time: buffered waits, waits with a timeout, tasks, flows.
 //!
-//! Judged by the CPU time of the thread or the process as a part of the time that the wait took, so
-//! that a slow or busy machine changes nothing. One test at a time, for the process's sake.
+//! Judged by the CPU time of the thread or the process as a fraction of the duration of the wait,
+//! so that a slow or busy machine does not matter. One test at a time, since CPU time is per
+//! process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -113,7 +114,7 @@ fn assert_idle(cpu: Duration, waited: Duration, what: &str) {
     assert!(cpu < waited / 4, "{what}: {cpu:?} of CPU time in a wait of {waited:?}");
 }
 
-/// An interval that passes by itself, without anybody's CPU time.
+/// An interval that passes without CPU time.
 fn interval() -> Duration {
     let begun = Instant::now();
     let (_tx, rx) = rendezvous::<()>();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Memory: what a channel gives back as it drains, and what an operation does not ask for.
+//! Memory: a channel frees memory as it drains, and operations do not allocate.
 //!
-//! An allocator that counts, for each thread by itself: a test's own thread makes no other test's.
+//! By a counting allocator, with counters per thread: a test does not count another test's memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -16,13 +16,13 @@ use common::{KINDS, channel};
 struct Counting;
 
 thread_local! {
-    /// Bytes taken, less those given back.
+    /// Bytes allocated, minus those freed.
     static BYTES: Cell<i64> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: the system's allocator does it; beside it only counts. The counters have no destructor
-// and need no memory.
+// SAFETY: forwards to the system's allocator, and counts. The counters have no destructor and need
+// no memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.set(BYTES.get() + layout.size() as i64);
@@ -45,7 +45,7 @@ fn bytes() -> i64 {
     BYTES.get()
 }
 
-/// Bytes that a channel may keep, whatever it once held.
+/// Bytes that a channel may keep, independent of what it held before.
 const KEPT_BYTES_MAX: i64 = 16 * 1024;
 
 #[test]
@@ -65,7 +65,7 @@ fn an_unlimited_channel_gives_memory_back_as_it_drains() {
     }
     let held = bytes() - begin;
     assert!(held <= KEPT_BYTES_MAX + full / 20, "{held} bytes for nothing, {full} for a million");
-    // Again and again: it does not creep.
+    // Repeatedly: memory does not creep up.
     for _ in 0..20 {
         (0..10_000).for_each(|n| tx.try_send(n).unwrap());
         (0..10_000).for_each(|_| assert!(rx.try_recv().is_ok()));
@@ -98,7 +98,7 @@ fn an_operation_allocates_nothing_whether_it_waits_or_not() {
         let (tx, rx) = channel::<u64>(kind);
         let before = ALLOCATIONS.get();
         for n in 0..100 {
-            // Handed over, stored, waited for and given up.
+            // Handed off, stored, waited for and timed out.
             let mut receive = std::pin::pin!(rx.recv());
             assert!(receive.as_mut().poll(&mut context).is_pending());
             tx.try_send(n).unwrap();

@@ -19,9 +19,9 @@ fn batches() -> Shown {
     let (tx, rx) = bounded(8);
     let mut queue: VecDeque<u32> = (0..10).collect();
 
-    // What needs no waiting.
+    // Without waiting.
     assert_eq!(tx.try_send_many(&mut queue), Ok(8));
-    // What is not sent when a batch fails is still in the queue, in order.
+    // Unsent values of a failed batch are still in the queue, in order.
     let rest = tx.send_many(&mut queue).timeout(Duration::from_millis(1));
     assert_eq!(rest.wait(), Err(SendManyError::TimedOut));
     assert!(queue.iter().eq(&[8, 9]));
@@ -51,7 +51,7 @@ fn back() -> Shown {
     assert_eq!(taken, [1, 2]);
     rx.put_back_many(taken);
 
-    // All but the two oldest.
+    // All except the two oldest.
     assert_eq!(rx.split_off(2), [3, 4, 5]);
     assert!(rx.try_iter().eq([1, 2]));
     Ok(())

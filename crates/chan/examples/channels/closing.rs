@@ -22,7 +22,7 @@ fn draining() -> Shown {
     assert_eq!(tx.send(3).wait(), Err(SendError::Closed(3)));
     assert_eq!(tx.closed_reason().as_deref(), Some("maintenance"));
 
-    // What was queued is still received. Then comes the end.
+    // Queued values are still received. Then comes the end.
     assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(1), Ok(2)));
     assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
     assert_eq!(rx.recv().wait(), Err(RecvError::Closed));
@@ -46,19 +46,19 @@ fn last_handles() -> Shown {
 
 // ANCHOR: undelivered
 fn undelivered() -> Shown {
-    let (lost, heard) = unlimited();
+    let (lost, undelivered) = unlimited();
     let (tx, rx) = Builder::bounded(4).on_undelivered(move |job| _ = lost.try_send(job)).build();
     for job in ["a", "b", "c"] {
         tx.try_send(job)?;
     }
     assert_eq!(rx.try_recv(), Ok("a"), "delivered: not the hook's");
     drop(rx);
-    assert!(heard.try_iter().eq(["b", "c"]), "nobody will receive these");
+    assert!(undelivered.try_iter().eq(["b", "c"]), "no receiver is left for these");
     let done = tx.snapshot();
     assert_eq!(done.sends, done.receives + done.len as u64 + done.undelivered);
-    // A send that fails gives its value back instead.
+    // A send that fails returns its value instead.
     assert_eq!(tx.send("d").wait(), Err(SendError::Closed("d")));
-    assert!(heard.is_empty());
+    assert!(undelivered.is_empty());
     Ok(())
 }
 // ANCHOR_END: undelivered

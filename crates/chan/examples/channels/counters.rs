@@ -43,7 +43,7 @@ fn metrics() -> Shown {
     }
     drop(tx);
     rx.iter().for_each(drop);
-    // It ends behind the snapshot that shows the channel closed and drained.
+    // It ends after the snapshot that shows the channel closed and drained.
     let mut received = 0;
     for snapshot in &metrics {
         received += rate(&last, &snapshot).receives;

@@ -24,7 +24,7 @@ async fn a_receive() -> Shown {
         assert_eq!(poll_once(&mut receive).await, None, "it waits, first in line");
         tx.try_send(1)?;
         tx.try_send(2)?;
-        // The 1 was handed to it. Nobody has taken it: it is dropped here.
+        // The 1 was handed to it. It has not returned the value: it is dropped here.
     }
     assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(1), Ok(2)), "back in front of all others");
     Ok(())

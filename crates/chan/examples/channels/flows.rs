@@ -24,7 +24,7 @@ fn iterators() -> Shown {
         scope.spawn(move || (0..10).try_for_each(|n| tx.send(n).wait()));
         let first: Vec<u32> = rx.iter().take(3).collect();
         assert_eq!(first, [0, 1, 2]);
-        // Goes on where that stopped, and ends with the channel.
+        // Continues where that stopped, and ends with the channel.
         let sum: u32 = (&rx).into_iter().sum();
         assert_eq!(sum, (3..10).sum());
     });
@@ -43,7 +43,7 @@ fn streams() -> Shown {
         let mut words = rx.stream();
         assert_eq!(words.next().await, Some("to"));
         drop(words);
-        // With a receiver of its own a stream may go anywhere.
+        // A stream that owns its receiver may go anywhere.
         drop(tx);
         let rest: Vec<_> = rx.into_stream().map(str::len).collect().await;
         assert_eq!(rest, [2, 2]);

@@ -14,7 +14,7 @@ pub(crate) fn show() -> Shown {
     let (jobs, inbox) = bounded::<u64>(16);
     let (results, outbox) = unlimited();
 
-    // A thread: sleeps until there is a job, ends when nobody can send any more.
+    // A thread: sleeps until there is a job, ends when no sender is left.
     thread::spawn(move || {
         for job in inbox {
             let _ = results.try_send(job * job);

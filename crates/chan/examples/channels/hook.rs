@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A scheduler of its own behind the park hook. Its flows are threads here, so that the example
-//! is small; a scheduler of coroutines puts the flow away in `park` and runs another.
+//! A custom scheduler behind the park hook. Its flows are threads here, so that the example
+//! is small; a scheduler of coroutines suspends the flow in `park` and runs another.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use crate::Shown;
 
 // ANCHOR: hook
-/// The flows that are alive, by number. A number is never used again, so that an unpark that comes
-/// late finds nobody.
+/// The flows that are alive, by number. A number is never reused, so that a late unpark finds no
+/// flow.
 static FLOWS: LazyLock<Mutex<HashMap<usize, Thread>>> = LazyLock::new(Mutex::default);
 static PARKED: AtomicUsize = AtomicUsize::new(0);
 

@@ -29,7 +29,7 @@ fn buffered() -> Shown {
 // ANCHOR: rendezvous
 fn meeting() -> Shown {
     let (tx, rx) = rendezvous();
-    assert_eq!(tx.try_send(1), Err(TrySendError::Full(1)), "nobody receives");
+    assert_eq!(tx.try_send(1), Err(TrySendError::Full(1)), "no receiver waits");
     thread::scope(|scope| {
         scope.spawn(|| assert_eq!(rx.recv().wait(), Ok(2)));
         // Returns when the other thread has the value.

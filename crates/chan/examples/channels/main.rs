@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Channels, topic by topic. The book's chapter shows these files; the tests run them.
 //!
-//! | file | shows |
+//! | file | contents |
 //! |---|---|
 //! | `hello` | a thread and a task on one channel |
 //! | `kinds` | the four kinds |
-//! | `operations` | timeout, deadline, and which error outranks which |
+//! | `operations` | timeout, deadline, and the precedence of errors |
 //! | `cancel` | trees of cancel tokens |
 //! | `dropped` | what happens to a value whose operation is dropped |
 //! | `closing` | close, reasons, draining, the undelivered hook |
-//! | `overflow` | what a full channel may do |
+//! | `overflow` | the policies of a full channel |
 //! | `selecting` | `select!` and `Select` |
 //! | `batches` | many values at a time |
 //! | `spsc` | handles for one sender and one receiver |
 //! | `flows` | iterators, streams, sinks |
 //! | `counters` | snapshots, rates, metrics |
-//! | `hook` | a scheduler of its own behind the park hook |
+//! | `hook` | a custom scheduler behind the park hook |
 #![forbid(unsafe_code)]
 
 mod batches;

@@ -19,10 +19,10 @@ fn limits() -> Shown {
     let (tx, rx) = bounded(1);
     let stop = Token::new();
 
-    // Nothing happens until an operation is driven: `wait` on a thread, `await` in a task.
+    // An operation does nothing until it is driven: `wait` on a thread, `await` in a task.
     tx.send("first").wait()?;
     let second = tx.send("second").timeout(Duration::from_millis(1)).cancel_on(&stop);
-    // A send that fails gives its value back.
+    // A send that fails returns its value.
     assert_eq!(second.wait(), Err(SendError::TimedOut("second")));
 
     block_on(async {
@@ -40,12 +40,12 @@ fn ranks() {
     let (past, set) = (Instant::now(), Token::new());
     set.cancel();
 
-    // A token that is set wins over everything: over a value that is there, over a deadline.
+    // A cancelled token wins over everything: over an available value, over a deadline.
     assert_eq!(rx.recv().cancel_on(&set).wait(), Err(RecvError::Cancelled));
     assert_eq!(rx.recv().cancel_on(&set).deadline(past).wait(), Err(RecvError::Cancelled));
-    // What can happen at once does, whatever the time.
+    // An operation that can complete at once does, even if the deadline has passed.
     assert_eq!(rx.recv().deadline(past).wait(), Ok(7));
-    // The end of the channel is known at once too.
+    // The close of the channel is reported at once too.
     tx.close();
     assert_eq!(rx.recv().deadline(past).wait(), Err(RecvError::Closed));
 }

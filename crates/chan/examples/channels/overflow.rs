@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a full bounded channel may do.
+//! The policies of a full bounded channel.
 
 use becket_chan::{Builder, Overflow, Receiver, TrySendError};
 

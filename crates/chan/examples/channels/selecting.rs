@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `select!` for a set that is known when the program is written, `Select` for any other.
+//! `select!` for a set that is known at compile time, `Select` for any other.
 
 use std::thread;
 use std::time::Duration;
@@ -28,7 +28,7 @@ async fn arms() -> Shown {
     let heard = select! {
         order = inbox.recv() => format!("order {}", order?),
         what = alarm.recv() => format!("alarm {}", what?),
-        // A send takes part like a receive. This one has no room.
+        // A send is an arm like a receive. This one has no room.
         sent = log.send("idle".to_owned()) => { sent?; "logged".to_owned() },
         timeout(Duration::from_secs(1)) => "nothing for a second".to_owned(),
         cancelled(&stop) => "stopped".to_owned(),
@@ -48,7 +48,7 @@ fn ways() -> Shown {
     normal_in.try_send("normal")?;
     urgent_in.try_send("urgent")?;
 
-    // On a thread or in a coroutine; the first of those that are ready, instead of any.
+    // On a thread or in a coroutine; the first ready operation, instead of a random one.
     let first = select! { wait, biased;
         job = urgent.recv() => job?,
         job = normal.recv() => job?,
@@ -68,7 +68,7 @@ fn ways() -> Shown {
 
 // ANCHOR: both
 fn both_sides() {
-    // Two who swap a value, whoever comes first: each offers to send and to receive.
+    // Two tasks that swap a value, whichever is first: each offers to send and to receive.
     let (tx, rx) = rendezvous();
     let swap = |mine: u32| {
         select! { wait;
@@ -102,7 +102,7 @@ fn dynamic() -> Shown {
         assert_eq!(ready.recv(*key), Some(Ok(from)));
         assert_eq!(ready.send(report), None, "it was another");
     }
-    assert!(select.try_ready().is_none(), "nothing is there now, and nobody has waited");
+    assert!(select.try_ready().is_none(), "no value is left, and no wait was started");
     Ok(())
 }
 // ANCHOR_END: dynamic

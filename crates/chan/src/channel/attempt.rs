@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Operations that do not wait: first the ring, then, if it is slow, the kind's way under the lock.
-
-use super::{Channel, SendWay, Tried};
-use crate::gate::{After, Gate, Kind, Locked};
+//! Operations that do not wait: first the ring, then, if it is slow, the kind's path under the
+//! lock.
+use super::{Channel, SendWay, TryOutcome};
+use crate::core::{Core, DeferredEffects, Kind, LockedOutcome};
 use crate::lock::Guard;
 use crate::park;
-use crate::ring::Attempt;
+use crate::ring::RingOutcome;
 
-/// Looks at a slot that is claimed and not published, before the thread lets others run.
-const BUSY_LOOKS: u32 = if cfg!(feature = "loom") { 0 } else { 100 };
-/// How often it lets others run before it takes the slot for blocked.
+/// Spins at a slot that is claimed and not published, before the thread yields.
+const BUSY_SPINS: u32 = if cfg!(feature = "loom") { 0 } else { 100 };
+/// Yields before the slot is treated as blocked.
 const BUSY_YIELDS: u32 = if cfg!(feature = "loom") { 0 } else { 32 };
 
 impl<T> Channel<T> {
-    /// Sends on the ring, if nothing is in the way: one try and no call, so that what surrounds it need
-    /// save no register. False: nothing happened, and [`Self::try_send`] is to be asked.
+    /// The fast path of a send: one attempt on the ring and no call, so that the surrounding code
+    /// need not save registers. False: nothing was sent, and the caller must use
+    /// [`Self::try_send`].
     ///
     /// # Safety
     ///
@@ -29,28 +30,28 @@ impl<T> Channel<T> {
         }
         // SAFETY: the caller's promise.
         match unsafe { self.ring.push_once(word, value) } {
-            Some(Attempt::Done) => true,
-            Some(Attempt::DoneSlow) => {
-                self.settle();
+            Some(RingOutcome::Done) => true,
+            Some(RingOutcome::DoneSlow) => {
+                self.rebalance();
                 true
             }
             _ => false,
         }
     }
 
-    /// Sends without waiting, and counts the bytes of a channel that weighs its values. Each way is a
-    /// function of its own, to which this is a jump.
+    /// Sends without waiting, and counts the bytes of a channel that weighs its values. Each path
+    /// is a function of its own, reached by a jump.
     ///
     /// # Safety
     ///
     /// `value` is valid for a read; on `Done` its value has been moved out.
     #[inline]
-    pub(crate) unsafe fn try_send(&self, value: *const T) -> Tried {
+    pub(crate) unsafe fn try_send(&self, value: *const T) -> TryOutcome {
         // SAFETY: the caller's promise.
         unsafe {
             match self.send_way {
                 SendWay::Kind(Kind::Conflated) => self.send_latest(value),
-                SendWay::Kind(Kind::Rendezvous) => self.meet_receiver(value),
+                SendWay::Kind(Kind::Rendezvous) => self.handoff_to_receiver(value),
                 SendWay::Kind(Kind::Bounded) => self.send_bounded(value),
                 SendWay::Kind(Kind::Unlimited) => self.send_unlimited(value),
                 SendWay::Weighed => self.weigh_and_try_send(value),
@@ -62,9 +63,9 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn send_bounded(&self, value: *const T) -> Tried {
-        if self.suspends && self.ring.push_stopped() == Some(Attempt::Blocked) {
-            return Tried::Blocked;
+    unsafe fn send_bounded(&self, value: *const T) -> TryOutcome {
+        if self.suspends && self.ring.push_stopped() == Some(RingOutcome::Blocked) {
+            return TryOutcome::Blocked;
         }
         // SAFETY: the caller's promise.
         unsafe { self.send_bounded_again(value) }
@@ -74,17 +75,17 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn send_bounded_again(&self, value: *const T) -> Tried {
+    unsafe fn send_bounded_again(&self, value: *const T) -> TryOutcome {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.push(value) } {
-            Attempt::Done => Tried::Done,
-            Attempt::DoneSlow => {
-                self.settle();
-                Tried::Done
+            RingOutcome::Done => TryOutcome::Done,
+            RingOutcome::DoneSlow => {
+                self.rebalance();
+                TryOutcome::Done
             }
-            Attempt::Blocked if self.suspends => Tried::Blocked,
+            RingOutcome::Blocked if self.suspends => TryOutcome::Blocked,
             // SAFETY: the caller's promise.
-            Attempt::Busy if self.suspends => unsafe { self.try_send_busy(value) },
+            RingOutcome::Busy if self.suspends => unsafe { self.try_send_busy(value) },
             // SAFETY: the caller's promise.
             _ => unsafe { self.send_stored(value) },
         }
@@ -94,7 +95,7 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn send_unlimited(&self, value: *const T) -> Tried {
+    unsafe fn send_unlimited(&self, value: *const T) -> TryOutcome {
         match self.ring.push_stopped() {
             // SAFETY: the caller's promise.
             Some(_) => unsafe { self.send_past(value) },
@@ -107,13 +108,13 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn send_unlimited_again(&self, value: *const T) -> Tried {
+    unsafe fn send_unlimited_again(&self, value: *const T) -> TryOutcome {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.push(value) } {
-            Attempt::Done => Tried::Done,
-            Attempt::DoneSlow => {
-                self.settle();
-                Tried::Done
+            RingOutcome::Done => TryOutcome::Done,
+            RingOutcome::DoneSlow => {
+                self.rebalance();
+                TryOutcome::Done
             }
             // SAFETY: the caller's promise.
             _ => unsafe { self.send_past(value) },
@@ -124,17 +125,17 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    unsafe fn weigh_and_try_send(&self, value: *const T) -> Tried {
+    unsafe fn weigh_and_try_send(&self, value: *const T) -> TryOutcome {
         // SAFETY: the caller's promise; it is weighed before it may be moved out.
         unsafe {
             let weight = self.weight(&*value).unwrap_or(0);
             let tried = match self.kind {
                 Kind::Conflated => self.send_latest(value),
-                Kind::Rendezvous => self.meet_receiver(value),
+                Kind::Rendezvous => self.handoff_to_receiver(value),
                 Kind::Bounded => self.send_bounded(value),
                 Kind::Unlimited => self.send_unlimited(value),
             };
-            if tried == Tried::Done {
+            if tried == TryOutcome::Done {
                 self.count_sent(weight);
             }
             tried
@@ -145,31 +146,31 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_send`].
     #[cold]
-    unsafe fn try_send_busy(&self, value: *const T) -> Tried {
+    unsafe fn try_send_busy(&self, value: *const T) -> TryOutcome {
         for round in 0.. {
             // SAFETY: the caller's promise.
             let attempt = unsafe { self.ring.push(value) };
-            if attempt == Attempt::Slow {
+            if attempt == RingOutcome::Slow {
                 // SAFETY: the caller's promise.
-                return unsafe { self.try_send_gate(value) };
+                return unsafe { self.try_send_locked_core(value) };
             }
             if let Some(tried) = self.outcome(attempt) {
                 return tried;
             }
-            if !linger(round) {
+            if !backoff(round) {
                 break;
             }
         }
-        Tried::Blocked
+        TryOutcome::Blocked
     }
 
     /// # Safety
     ///
     /// As for [`Self::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn try_send_gate(&self, value: *const T) -> Tried {
+    pub(crate) unsafe fn try_send_locked_core(&self, value: *const T) -> TryOutcome {
         // SAFETY: the caller's promise.
-        unsafe { self.try_send_locked(self.gate.lock.lock(), value) }
+        unsafe { self.try_send_locked(self.core.lock.lock(), value) }
     }
 
     /// # Safety
@@ -178,45 +179,46 @@ impl<T> Channel<T> {
     #[inline(never)]
     pub(super) unsafe fn try_send_locked<'a>(
         &'a self,
-        mut gate: Guard<'a, Gate<T>>,
+        mut core: Guard<'a, Core<T>>,
         value: *const T,
-    ) -> Tried {
+    ) -> TryOutcome {
         for round in 0.. {
-            let mut after = After::new();
-            gate.enter(&self.ring);
+            let mut effects = DeferredEffects::new();
+            core.enter(&self.ring);
             // SAFETY: entered; the caller's promise; the value is still there.
-            let sent = unsafe { gate.send(&self.ring, value, &mut after) };
-            self.leave(gate, &mut after);
+            let sent = unsafe { core.send(&self.ring, value, &mut effects) };
+            self.leave(core, &mut effects);
             match sent {
-                Locked::Done => return Tried::Done,
-                Locked::Closed => return Tried::Closed,
-                Locked::Busy if linger(round) => gate = self.gate.lock.lock(),
-                Locked::Blocked | Locked::Busy => break,
+                LockedOutcome::Done => return TryOutcome::Done,
+                LockedOutcome::Closed => return TryOutcome::Closed,
+                LockedOutcome::Busy if backoff(round) => core = self.core.lock.lock(),
+                LockedOutcome::Blocked | LockedOutcome::Busy => break,
             }
         }
-        Tried::Blocked
+        TryOutcome::Blocked
     }
 
-    /// What an attempt on the ring has come to. `None`: another operation is in the way, in the middle
-    /// of its own or under the lock.
+    /// The result of an attempt on the ring. `None`: another operation interferes, between claim
+    /// and publication or under the lock.
     #[inline]
-    pub(super) fn outcome(&self, attempt: Attempt) -> Option<Tried> {
+    pub(super) fn outcome(&self, attempt: RingOutcome) -> Option<TryOutcome> {
         match attempt {
-            Attempt::Done => Some(Tried::Done),
-            Attempt::DoneSlow => {
-                self.settle();
-                Some(Tried::Done)
+            RingOutcome::Done => Some(TryOutcome::Done),
+            RingOutcome::DoneSlow => {
+                self.rebalance();
+                Some(TryOutcome::Done)
             }
-            Attempt::Blocked => Some(Tried::Blocked),
-            Attempt::Busy | Attempt::Slow => None,
+            RingOutcome::Blocked => Some(TryOutcome::Blocked),
+            RingOutcome::Busy | RingOutcome::Slow => None,
         }
     }
 
-    /// Receives from the ring, as [`Self::send_fast`]. False: [`Self::try_recv`] is to be asked.
+    /// The fast path of a receive, as [`Self::send_fast`]. False: the caller must use
+    /// [`Self::try_recv`].
     ///
     /// # Safety
     ///
-    /// `out` is valid for a write; on true it holds a value, which is counted.
+    /// `out` is valid for a write; on true it holds a value, which is counted as received.
     #[inline]
     pub(crate) unsafe fn recv_fast(&self, out: *mut T) -> bool {
         let Some(word) = self.ring.head_fast() else {
@@ -227,9 +229,9 @@ impl<T> Channel<T> {
         }
         // SAFETY: the caller's promise.
         match unsafe { self.ring.pop_once(word, out) } {
-            Some(Attempt::Done) => true,
-            Some(Attempt::DoneSlow) => {
-                self.settle();
+            Some(RingOutcome::Done) => true,
+            Some(RingOutcome::DoneSlow) => {
+                self.rebalance();
                 true
             }
             _ => false,
@@ -242,12 +244,12 @@ impl<T> Channel<T> {
     ///
     /// `out` is valid for a write; on `Done` it holds a value, the bytes of which are not counted.
     #[inline]
-    pub(crate) unsafe fn try_recv(&self, out: *mut T) -> Tried {
+    pub(crate) unsafe fn try_recv(&self, out: *mut T) -> TryOutcome {
         // SAFETY: the caller's promise.
         unsafe {
             match self.kind {
                 Kind::Conflated => self.take_latest(out),
-                Kind::Rendezvous => self.meet_sender(out),
+                Kind::Rendezvous => self.handoff_from_sender(out),
                 Kind::Bounded | Kind::Unlimited => self.recv_stored(out),
             }
         }
@@ -257,11 +259,11 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_recv`].
     #[inline(never)]
-    unsafe fn recv_stored(&self, out: *mut T) -> Tried {
+    unsafe fn recv_stored(&self, out: *mut T) -> TryOutcome {
         match self.ring.pop_stopped() {
-            Some(Attempt::Blocked) => Tried::Blocked,
+            Some(RingOutcome::Blocked) => TryOutcome::Blocked,
             // SAFETY: the caller's promise.
-            Some(Attempt::Slow) => unsafe { self.recv_slow(out) },
+            Some(RingOutcome::Slow) => unsafe { self.recv_slow(out) },
             // SAFETY: the caller's promise.
             _ => unsafe { self.recv_again(out) },
         }
@@ -271,10 +273,10 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_recv`].
     #[inline]
-    unsafe fn recv_slow(&self, out: *mut T) -> Tried {
-        // The lock can tell nothing else.
-        if !self.gate.hint.may_recv() {
-            return Tried::Blocked;
+    unsafe fn recv_slow(&self, out: *mut T) -> TryOutcome {
+        // The lock cannot find more than the hint.
+        if !self.core.hint.may_recv() {
+            return TryOutcome::Blocked;
         }
         // SAFETY: the caller's promise.
         unsafe { self.recv_past(out) }
@@ -284,19 +286,19 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_recv`].
     #[inline(never)]
-    unsafe fn recv_again(&self, out: *mut T) -> Tried {
+    unsafe fn recv_again(&self, out: *mut T) -> TryOutcome {
         // SAFETY: the caller's promise.
         match unsafe { self.ring.pop(out) } {
-            Attempt::Done => Tried::Done,
-            Attempt::DoneSlow => {
-                self.settle();
-                Tried::Done
+            RingOutcome::Done => TryOutcome::Done,
+            RingOutcome::DoneSlow => {
+                self.rebalance();
+                TryOutcome::Done
             }
-            Attempt::Blocked => Tried::Blocked,
+            RingOutcome::Blocked => TryOutcome::Blocked,
             // SAFETY: the caller's promise.
-            Attempt::Busy => unsafe { self.try_recv_busy(out) },
+            RingOutcome::Busy => unsafe { self.try_recv_busy(out) },
             // SAFETY: the caller's promise.
-            Attempt::Slow => unsafe { self.recv_slow(out) },
+            RingOutcome::Slow => unsafe { self.recv_slow(out) },
         }
     }
 
@@ -304,31 +306,31 @@ impl<T> Channel<T> {
     ///
     /// As for [`Self::try_recv`].
     #[cold]
-    unsafe fn try_recv_busy(&self, out: *mut T) -> Tried {
+    unsafe fn try_recv_busy(&self, out: *mut T) -> TryOutcome {
         for round in 0.. {
             // SAFETY: the caller's promise.
             let attempt = unsafe { self.ring.pop(out) };
-            if attempt == Attempt::Slow {
+            if attempt == RingOutcome::Slow {
                 // SAFETY: the caller's promise.
                 return unsafe { self.recv_slow(out) };
             }
             if let Some(tried) = self.outcome(attempt) {
                 return tried;
             }
-            if !linger(round) {
+            if !backoff(round) {
                 break;
             }
         }
-        Tried::Blocked
+        TryOutcome::Blocked
     }
 
     /// # Safety
     ///
     /// As for [`Self::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn try_recv_gate(&self, out: *mut T) -> Tried {
+    pub(crate) unsafe fn try_recv_locked_core(&self, out: *mut T) -> TryOutcome {
         // SAFETY: the caller's promise.
-        unsafe { self.try_recv_locked(self.gate.lock.lock(), out) }
+        unsafe { self.try_recv_locked(self.core.lock.lock(), out) }
     }
 
     /// # Safety
@@ -337,31 +339,32 @@ impl<T> Channel<T> {
     #[inline(never)]
     pub(super) unsafe fn try_recv_locked<'a>(
         &'a self,
-        mut gate: Guard<'a, Gate<T>>,
+        mut core: Guard<'a, Core<T>>,
         out: *mut T,
-    ) -> Tried {
+    ) -> TryOutcome {
         for round in 0.. {
-            let mut after = After::new();
-            gate.enter(&self.ring);
+            let mut effects = DeferredEffects::new();
+            core.enter(&self.ring);
             // SAFETY: entered; the caller's promise.
-            let taken = unsafe { gate.recv(&self.ring, out, &mut after) };
-            self.leave(gate, &mut after);
+            let taken = unsafe { core.recv(&self.ring, out, &mut effects) };
+            self.leave(core, &mut effects);
             match taken {
-                Locked::Done => return Tried::Done,
-                Locked::Closed => return Tried::Closed,
-                Locked::Busy if linger(round) => gate = self.gate.lock.lock(),
-                Locked::Blocked | Locked::Busy => break,
+                LockedOutcome::Done => return TryOutcome::Done,
+                LockedOutcome::Closed => return TryOutcome::Closed,
+                LockedOutcome::Busy if backoff(round) => core = self.core.lock.lock(),
+                LockedOutcome::Blocked | LockedOutcome::Busy => break,
             }
         }
-        Tried::Blocked
+        TryOutcome::Blocked
     }
 }
 
-/// Waits a moment for an operation that has claimed a slot and not published. False: long enough.
-pub(super) fn linger(round: u32) -> bool {
-    if round < BUSY_LOOKS {
+/// Backs off from a slot that another operation has claimed and not published. False: the caller
+/// has waited long enough.
+pub(super) fn backoff(round: u32) -> bool {
+    if round < BUSY_SPINS {
         park::relax(4);
-    } else if round < BUSY_LOOKS + BUSY_YIELDS {
+    } else if round < BUSY_SPINS + BUSY_YIELDS {
         #[cfg(not(feature = "loom"))]
         std::thread::yield_now();
         #[cfg(feature = "loom")]

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What goes against the stream, each under one hold of the lock: values come back in front, the
-//! newest ones are taken out.
+//! The opposite direction, each operation under one hold of the lock: values are requeued in front,
+//! the newest values are removed.
 
 use super::Channel;
-use super::attempt::linger;
-use crate::gate::{After, Locked};
+use super::attempt::backoff;
+use crate::core::{DeferredEffects, LockedOutcome};
 
 impl<T> Channel<T> {
-    /// Takes back what was handed to a receive that was dropped before it gave it to anybody.
-    pub(crate) fn give_back(&self, value: T, turn: u64) {
-        let mut after = After::new();
-        let mut gate = self.enter();
-        gate.give_back(&self.ring, value, turn, &mut after);
-        self.leave(gate, &mut after);
+    /// Requeues a value that was handed to a receive that was dropped before it returned the value.
+    pub(crate) fn requeue(&self, value: T, sequence: u64) {
+        let mut effects = DeferredEffects::new();
+        let mut core = self.enter();
+        core.requeue(&self.ring, value, sequence, &mut effects);
+        self.leave(core, &mut effects);
     }
 
-    /// Takes back values that were received and are not counted as such any more, in order. `values`
-    /// is an iterator of the standard library's: it runs under the lock.
+    /// Puts back values that were received and are no longer counted as received, in order.
+    /// `values` is an iterator of the standard library: it runs under the lock.
     pub(crate) fn put_back(&self, values: impl DoubleEndedIterator<Item = T>) {
-        let mut after = After::new();
-        let mut gate = self.enter();
-        gate.put_back(&self.ring, values, &mut after);
-        self.leave(gate, &mut after);
+        let mut effects = DeferredEffects::new();
+        let mut core = self.enter();
+        core.put_back(&self.ring, values, &mut effects);
+        self.leave(core, &mut effects);
     }
 
-    /// Takes all values but the `keep` oldest, in order.
+    /// Removes and returns all values except the `keep` oldest, in order.
     pub(crate) fn split_off(&self, keep: usize) -> Vec<T> {
         let mut newest = Vec::new();
         for round in 0.. {
@@ -33,11 +33,11 @@ impl<T> Channel<T> {
                 break;
             }
             newest.reserve(surplus);
-            let mut after = After::new();
-            let mut gate = self.enter();
-            let split = gate.split_off(&self.ring, keep, &mut newest, &mut after);
-            self.leave(gate, &mut after);
-            if split != Locked::Busy || !linger(round) {
+            let mut effects = DeferredEffects::new();
+            let mut core = self.enter();
+            let split = core.split_off(&self.ring, keep, &mut newest, &mut effects);
+            self.leave(core, &mut effects);
+            if split != LockedOutcome::Busy || !backoff(round) {
                 break;
             }
         }

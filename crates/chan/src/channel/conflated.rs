@@ -1,123 +1,128 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The conflated kind's short way: one slot under the lock, in which a send replaces what is there.
+//! The short path of the conflated kind: one slot under the lock, in which a send replaces the
+//! value.
 //!
-//! It is taken while no operation waits, nothing was given back and the channel is open; everything
-//! else goes the gate's long way. What the lock is held for is some ten instructions. Where it is free
-//! and the value that is replaced needs no drop, nothing is called, so that no register is saved.
+//! It is taken while no operation waits, no value is requeued and the channel is open; all other
+//! cases take the core's general path. The lock is held for some ten instructions. If it is free
+//! and the replaced value needs no drop, there is no call, so that no register is saved.
 
 use std::mem;
 
-use super::{Channel, Tried};
-use crate::gate::Gate;
+use super::{Channel, TryOutcome};
+use crate::core::Core;
 use crate::lock::Guard;
 
 impl<T> Channel<T> {
-    /// Sends: puts `*value` where the latest is.
+    /// Sends: replaces the latest value by `*value`.
     ///
     /// # Safety
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn send_latest(&self, value: *const T) -> Tried {
+    pub(crate) unsafe fn send_latest(&self, value: *const T) -> TryOutcome {
         if mem::needs_drop::<T>() || self.undelivered.is_some() {
             // SAFETY: the caller's promise.
             return unsafe { self.send_latest_calling(value) };
         }
-        let Some(mut gate) = self.gate.lock.try_lock() else {
+        let Some(mut core) = self.core.lock.try_lock() else {
             // SAFETY: the caller's promise.
             return unsafe { self.send_latest_calling(value) };
         };
-        if !is_short(&gate) {
+        if !is_short(&core) {
             // SAFETY: the caller's promise.
-            return unsafe { self.try_send_locked(gate, value) };
+            return unsafe { self.try_send_locked(core, value) };
         }
-        // SAFETY: the caller's promise. Nobody misses what is replaced.
-        unsafe { self.replace_latest(&mut gate, value) };
-        Tried::Done
+        // SAFETY: the caller's promise. The replaced value needs no drop and has no hook.
+        unsafe { self.replace_latest(&mut core, value) };
+        TryOutcome::Done
     }
 
     /// # Safety
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    unsafe fn send_latest_calling(&self, value: *const T) -> Tried {
-        let mut gate = self.gate.lock.lock();
-        if !is_short(&gate) {
+    unsafe fn send_latest_calling(&self, value: *const T) -> TryOutcome {
+        let mut core = self.core.lock.lock();
+        if !is_short(&core) {
             // SAFETY: the caller's promise.
-            return unsafe { self.try_send_locked(gate, value) };
+            return unsafe { self.try_send_locked(core, value) };
         }
         // SAFETY: the caller's promise.
-        let old = unsafe { self.replace_latest(&mut gate, value) };
-        drop(gate);
+        let old = unsafe { self.replace_latest(&mut core, value) };
+        drop(core);
         if let Some(old) = old {
-            self.lose(old);
+            self.discard(old);
         }
-        Tried::Done
+        TryOutcome::Done
     }
 
     /// # Safety
     ///
     /// `value` is valid for a read, and is moved out.
     #[inline]
-    unsafe fn replace_latest(&self, gate: &mut Guard<'_, Gate<T>>, value: *const T) -> Option<T> {
+    unsafe fn replace_latest(&self, core: &mut Guard<'_, Core<T>>, value: *const T) -> Option<T> {
         // SAFETY: the caller's promise.
-        let old = gate.latest.replace(unsafe { value.read() });
-        gate.counts.sent_apart += 1;
-        gate.counts.conflated += u64::from(old.is_some());
-        self.gate.hint.set(true, true);
+        let old = core.latest.replace(unsafe { value.read() });
+        core.counts.sent_apart += 1;
+        core.counts.conflated += u64::from(old.is_some());
+        self.core.hint.set(true, true);
         old
     }
 
-    /// Receives: takes the latest.
+    /// Receives the latest value.
     ///
     /// # Safety
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn take_latest(&self, out: *mut T) -> Tried {
-        if !self.gate.hint.may_recv() {
-            return Tried::Blocked;
+    pub(crate) unsafe fn take_latest(&self, out: *mut T) -> TryOutcome {
+        if !self.core.hint.may_recv() {
+            return TryOutcome::Blocked;
         }
-        let Some(gate) = self.gate.lock.try_lock() else {
+        let Some(core) = self.core.lock.try_lock() else {
             // SAFETY: the caller's promise.
             return unsafe { self.take_latest_late(out) };
         };
         // SAFETY: the caller's promise.
-        unsafe { self.take_latest_from(gate, out) }
+        unsafe { self.take_latest_from(core, out) }
     }
 
-    /// As [`Self::take_latest`], where another operation has the lock.
+    /// As [`Self::take_latest`], while another operation holds the lock.
     ///
     /// # Safety
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    unsafe fn take_latest_late(&self, out: *mut T) -> Tried {
+    unsafe fn take_latest_late(&self, out: *mut T) -> TryOutcome {
         // SAFETY: the caller's promise.
-        unsafe { self.take_latest_from(self.gate.lock.lock(), out) }
+        unsafe { self.take_latest_from(self.core.lock.lock(), out) }
     }
 
     /// # Safety
     ///
     /// As for [`Channel::try_recv`].
     #[inline]
-    unsafe fn take_latest_from<'a>(&'a self, mut gate: Guard<'a, Gate<T>>, out: *mut T) -> Tried {
-        if is_short(&gate)
-            && let Some(value) = gate.latest.take()
+    unsafe fn take_latest_from<'a>(
+        &'a self,
+        mut core: Guard<'a, Core<T>>,
+        out: *mut T,
+    ) -> TryOutcome {
+        if is_short(&core)
+            && let Some(value) = core.latest.take()
         {
-            gate.counts.received_apart = gate.counts.received_apart.wrapping_add(1);
-            self.gate.hint.set(true, false);
+            core.counts.received_apart = core.counts.received_apart.wrapping_add(1);
+            self.core.hint.set(true, false);
             // SAFETY: the caller's promise.
             unsafe { out.write(value) };
-            return Tried::Done;
+            return TryOutcome::Done;
         }
         // SAFETY: the caller's promise.
-        unsafe { self.try_recv_locked(gate, out) }
+        unsafe { self.try_recv_locked(core, out) }
     }
 }
 
-/// Whether the short way may be taken.
+/// Whether the short path may be taken.
 #[inline]
-fn is_short<T>(gate: &Gate<T>) -> bool {
-    !(gate.closed | gate.timed | !gate.returned.is_empty() | !gate.receivers.is_empty())
+fn is_short<T>(core: &Core<T>) -> bool {
+    !(core.closed | core.timed | !core.requeued.is_empty() | !core.receivers.is_empty())
 }

@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a select does while it holds the locks of all its channels.
+//! The steps of a select while it holds the locks of all its channels.
 
 use super::Channel;
-use crate::gate::{After, Gate, Kind, Locked};
+use crate::core::{Core, DeferredEffects, Kind, LockedOutcome};
 use crate::lock::RawLock;
 use crate::waiter::Node;
 
 impl<T> Channel<T> {
-    /// The lock by itself, and what a select does while it holds it.
+    /// The lock by itself, and the operations of a select that holds it.
     pub(crate) fn raw(&self) -> &RawLock {
-        self.gate.lock.raw()
+        self.core.lock.raw()
     }
 
-    /// The gate of a channel whose lock is held through [`Self::raw`].
+    /// Runs `act` on the core of a channel whose lock is held through [`Self::raw`].
     ///
     /// # Safety
     ///
     /// As for [`Lock::guard`](crate::lock::Lock::guard).
     #[inline]
-    unsafe fn held<R>(&self, act: impl FnOnce(&mut Gate<T>) -> R) -> R {
+    unsafe fn held<R>(&self, act: impl FnOnce(&mut Core<T>) -> R) -> R {
         // SAFETY: the caller's promise.
-        let mut gate = unsafe { self.gate.lock.guard() };
-        let was_fast = !gate.is_slow();
-        gate.enter(&self.ring);
-        let result = act(&mut gate);
+        let mut core = unsafe { self.core.lock.guard() };
+        let was_fast = !core.is_slow();
+        core.enter(&self.ring);
+        let result = act(&mut core);
         if was_fast {
-            gate.tell(&self.ring, &self.gate.hint);
+            core.update_hint(&self.ring, &self.core.hint);
         }
-        gate.keep_locked();
+        core.keep_locked();
         result
     }
 
-    /// Makes the ring slow, and tells what can be found.
+    /// Makes the ring slow, and publishes the readiness hint.
     ///
     /// # Safety
     ///
@@ -42,33 +42,34 @@ impl<T> Channel<T> {
         unsafe { self.held(|_| ()) };
     }
 
-    /// As [`Self::held`], for what changes what can be found.
+    /// As [`Self::held`], for an action that changes readiness.
     ///
     /// # Safety
     ///
     /// As for [`Lock::guard`](crate::lock::Lock::guard).
-    unsafe fn held_telling<R>(&self, act: impl FnOnce(&mut Gate<T>) -> R) -> R {
+    unsafe fn held_updating_hint<R>(&self, act: impl FnOnce(&mut Core<T>) -> R) -> R {
         // SAFETY: the caller's promise.
         unsafe {
-            self.held(|gate| {
-                let result = act(gate);
-                gate.tell(&self.ring, &self.gate.hint);
+            self.held(|core| {
+                let result = act(core);
+                core.update_hint(&self.ring, &self.core.hint);
                 result
             })
         }
     }
 
-    /// Sends if that needs no waiting, for who holds the lock. A weight is not counted here: a
-    /// channel that weighs its values is tried without the lock, before.
+    /// Sends without waiting, for a caller that holds the lock. The weight is not counted here: a
+    /// channel that weighs its values is tried without the lock before.
     ///
     /// # Safety
     ///
     /// As for [`Self::try_send`] and [`Lock::guard`](crate::lock::Lock::guard).
-    pub(crate) unsafe fn send_held(&self, value: *const T) -> (Locked, After<T>) {
-        let mut after = After::new();
+    pub(crate) unsafe fn send_held(&self, value: *const T) -> (LockedOutcome, DeferredEffects<T>) {
+        let mut effects = DeferredEffects::new();
         // SAFETY: the caller's promise.
-        let locked = unsafe { self.held_telling(|gate| gate.send(&self.ring, value, &mut after)) };
-        (locked, after)
+        let locked =
+            unsafe { self.held_updating_hint(|core| core.send(&self.ring, value, &mut effects)) };
+        (locked, effects)
     }
 
     /// As [`Self::send_held`].
@@ -76,36 +77,37 @@ impl<T> Channel<T> {
     /// # Safety
     ///
     /// As for [`Self::try_recv`] and [`Lock::guard`](crate::lock::Lock::guard).
-    pub(crate) unsafe fn recv_held(&self, out: *mut T) -> (Locked, After<T>) {
-        let mut after = After::new();
+    pub(crate) unsafe fn recv_held(&self, out: *mut T) -> (LockedOutcome, DeferredEffects<T>) {
+        let mut effects = DeferredEffects::new();
         // SAFETY: the caller's promise.
-        let locked = unsafe { self.held_telling(|gate| gate.recv(&self.ring, out, &mut after)) };
-        (locked, after)
+        let locked =
+            unsafe { self.held_updating_hint(|core| core.recv(&self.ring, out, &mut effects)) };
+        (locked, effects)
     }
 
     /// # Safety
     ///
-    /// As for [`Gate::queue_sender`] and [`Lock::guard`](crate::lock::Lock::guard).
+    /// As for [`Core::queue_sender`] and [`Lock::guard`](crate::lock::Lock::guard).
     pub(crate) unsafe fn link_sender_held(&self, node: *const Node) {
         // SAFETY: the caller's promise.
-        unsafe { self.held(|gate| gate.queue_sender(&self.ring, node)) };
-        self.tell_line();
+        unsafe { self.held(|core| core.queue_sender(&self.ring, node)) };
+        self.update_rendezvous_hint();
     }
 
     /// # Safety
     ///
-    /// As for [`Gate::queue_receiver`] and [`Lock::guard`](crate::lock::Lock::guard).
+    /// As for [`Core::queue_receiver`] and [`Lock::guard`](crate::lock::Lock::guard).
     pub(crate) unsafe fn link_receiver_held(&self, node: *const Node) {
         // SAFETY: the caller's promise.
-        unsafe { self.held(|gate| gate.queue_receiver(node)) };
-        self.tell_line();
+        unsafe { self.held(|core| core.queue_receiver(node)) };
+        self.update_rendezvous_hint();
     }
 
-    /// Links the node of an idle claim, if it is not linked.
+    /// Links the node of an idle claim, unless it is linked.
     ///
     /// # Safety
     ///
-    /// As for [`Gate::queue_sender`], but nothing was tried before.
+    /// As for [`Core::queue_sender`], but nothing was tried before.
     pub(crate) unsafe fn link_sender_alone(&self, node: *const Node) {
         self.raw().lock();
         // SAFETY: the lock was taken above.
@@ -121,7 +123,7 @@ impl<T> Channel<T> {
     ///
     /// # Safety
     ///
-    /// As for [`Gate::queue_receiver`], but nothing was tried before.
+    /// As for [`Core::queue_receiver`], but nothing was tried before.
     pub(crate) unsafe fn link_receiver_alone(&self, node: *const Node) {
         self.raw().lock();
         // SAFETY: the lock was taken above.
@@ -133,22 +135,22 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Only on a rendezvous channel does what can be found depend on who is in line. The caller
-    /// holds the lock.
-    fn tell_line(&self) {
+    /// Updates the hint after the wait queue has changed: only on a rendezvous channel does
+    /// readiness depend on the waiters. The caller holds the lock.
+    fn update_rendezvous_hint(&self) {
         if self.kind == Kind::Rendezvous {
             // SAFETY: as above.
-            unsafe { self.held_telling(|_| ()) };
+            unsafe { self.held_updating_hint(|_| ()) };
         }
     }
 
     /// # Safety
     ///
     /// As for [`Lock::guard`](crate::lock::Lock::guard).
-    pub(crate) unsafe fn settle_held(&self) -> After<T> {
-        let mut after = After::new();
+    pub(crate) unsafe fn rebalance_held(&self) -> DeferredEffects<T> {
+        let mut effects = DeferredEffects::new();
         // SAFETY: the caller's promise.
-        unsafe { self.held_telling(|gate| gate.settle(&self.ring, &mut after)) };
-        after
+        unsafe { self.held_updating_hint(|core| core.rebalance(&self.ring, &mut effects)) };
+        effects
     }
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Batches that do not wait: a run of slots for one compare-exchange, or one hold of the lock.
+//! Batches that do not wait: a run of slots per compare-exchange, or one hold of the lock.
 
 use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
-use super::attempt::linger;
-use super::{Channel, Tried};
-use crate::gate::{After, Kind, Locked};
-use crate::ring::Attempt;
+use super::attempt::backoff;
+use super::{Channel, TryOutcome};
+use crate::core::{DeferredEffects, Kind, LockedOutcome};
+use crate::ring::RingOutcome;
 
 impl<T> Channel<T> {
-    /// Sends from the front of `values` what needs no waiting. Says how many, and whether the
+    /// Sends from the front of `values` without waiting. Returns the number sent, and whether the
     /// channel is closed.
-    pub(crate) fn try_send_many(&self, values: &mut VecDeque<T>) -> (usize, Tried) {
+    pub(crate) fn try_send_many(&self, values: &mut VecDeque<T>) -> (usize, TryOutcome) {
         let mut sent = 0;
         while !values.is_empty() {
             if self.weigh.is_none() && (self.suspends || self.kind == Kind::Unlimited) {
@@ -22,42 +22,42 @@ impl<T> Channel<T> {
                 });
                 sent += run;
                 match attempt {
-                    Attempt::Done => continue,
-                    Attempt::DoneSlow => {
-                        self.settle();
+                    RingOutcome::Done => continue,
+                    RingOutcome::DoneSlow => {
+                        self.rebalance();
                         continue;
                     }
                     _ if self.kind == Kind::Unlimited => {
                         if let Some(more) = self.send_many_past(values) {
-                            return (sent + more, Tried::Done);
+                            return (sent + more, TryOutcome::Done);
                         }
                     }
-                    Attempt::Blocked | Attempt::Busy => return (sent, Tried::Blocked),
-                    Attempt::Slow => {}
+                    RingOutcome::Blocked | RingOutcome::Busy => return (sent, TryOutcome::Blocked),
+                    RingOutcome::Slow => {}
                 }
             }
             let (more, tried) = if self.weigh.is_some() {
                 self.try_send_front(values)
             } else {
-                self.try_send_many_gate(values)
+                self.try_send_many_locked_core(values)
             };
             sent += more;
-            if tried != Tried::Done {
+            if tried != TryOutcome::Done {
                 return (sent, tried);
             }
         }
-        (sent, Tried::Done)
+        (sent, TryOutcome::Done)
     }
 
-    /// Sends one value of a channel that weighs its values.
-    fn try_send_front(&self, values: &mut VecDeque<T>) -> (usize, Tried) {
+    /// Sends the first value, on a channel that weighs its values.
+    fn try_send_front(&self, values: &mut VecDeque<T>) -> (usize, TryOutcome) {
         let Some(value) = values.pop_front() else {
-            return (0, Tried::Done);
+            return (0, TryOutcome::Done);
         };
         let value = ManuallyDrop::new(value);
         // SAFETY: the value is put back if it was not moved out.
         match unsafe { self.try_send(&raw const *value) } {
-            Tried::Done => (1, Tried::Done),
+            TryOutcome::Done => (1, TryOutcome::Done),
             tried => {
                 values.push_front(ManuallyDrop::into_inner(value));
                 (0, tried)
@@ -65,30 +65,34 @@ impl<T> Channel<T> {
         }
     }
 
-    fn try_send_many_gate(&self, values: &mut VecDeque<T>) -> (usize, Tried) {
-        let mut after = After::new();
+    fn try_send_many_locked_core(&self, values: &mut VecDeque<T>) -> (usize, TryOutcome) {
+        let mut effects = DeferredEffects::new();
         let mut sent = 0;
-        let mut tried = Tried::Done;
-        let mut gate = self.enter();
+        let mut tried = TryOutcome::Done;
+        let mut core = self.enter();
         while let Some(value) = values.pop_front() {
             let value = ManuallyDrop::new(value);
             // SAFETY: entered; the value is put back if it was not moved out.
-            match unsafe { gate.send(&self.ring, &raw const *value, &mut after) } {
-                Locked::Done => sent += 1,
+            match unsafe { core.send(&self.ring, &raw const *value, &mut effects) } {
+                LockedOutcome::Done => sent += 1,
                 locked => {
                     values.push_front(ManuallyDrop::into_inner(value));
-                    tried = if locked == Locked::Closed { Tried::Closed } else { Tried::Blocked };
+                    tried = if locked == LockedOutcome::Closed {
+                        TryOutcome::Closed
+                    } else {
+                        TryOutcome::Blocked
+                    };
                     break;
                 }
             }
         }
-        self.leave(gate, &mut after);
+        self.leave(core, &mut effects);
         (sent, tried)
     }
 
-    /// Receives up to `max` values that need no waiting. Says how many, and whether the channel is
-    /// closed and drained.
-    pub(crate) fn try_recv_many(&self, values: &mut Vec<T>, max: usize) -> (usize, Tried) {
+    /// Receives up to `max` values without waiting. Returns the number received, and whether the
+    /// channel is closed and drained.
+    pub(crate) fn try_recv_many(&self, values: &mut Vec<T>, max: usize) -> (usize, TryOutcome) {
         let begin = values.len();
         let tried = self.try_recv_many_into(values, max);
         let received = values.len() - begin;
@@ -98,62 +102,62 @@ impl<T> Channel<T> {
         (received, tried)
     }
 
-    fn try_recv_many_into(&self, values: &mut Vec<T>, max: usize) -> Tried {
+    fn try_recv_many_into(&self, values: &mut Vec<T>, max: usize) -> TryOutcome {
         let end = values.len().saturating_add(max);
         let mut round = 0;
         while values.len() < end {
             let max = end - values.len();
-            // No code of the allocator's between claim and publication.
+            // No allocation between claim and publication.
             values.reserve(max.min(self.ring.len().max(1)));
             let room = values.capacity() - values.len();
             let (_, attempt) = self.ring.pop_run(max.min(room), |value| values.push(value));
             match attempt {
-                Attempt::Done => continue,
-                Attempt::DoneSlow => {
-                    self.settle();
+                RingOutcome::Done => continue,
+                RingOutcome::DoneSlow => {
+                    self.rebalance();
                     continue;
                 }
-                Attempt::Blocked => return Tried::Blocked,
-                // Another receive may be moving values up, or a send stands before its publication.
-                Attempt::Busy if self.kind == Kind::Unlimited && linger(round) => {
+                RingOutcome::Blocked => return TryOutcome::Blocked,
+                // Another receive may be moving values up, or a send is about to publish its value.
+                RingOutcome::Busy if self.kind == Kind::Unlimited && backoff(round) => {
                     round += 1;
                     continue;
                 }
-                Attempt::Busy => return Tried::Blocked,
-                Attempt::Slow => {}
+                RingOutcome::Busy => return TryOutcome::Blocked,
+                RingOutcome::Slow => {}
             }
             values.reserve(max.min(self.len().max(1)));
             let room = values.capacity() - values.len();
             if self.kind == Kind::Unlimited {
                 match self.recv_many_past(values, max.min(room)) {
-                    Locked::Done => continue,
-                    Locked::Busy if linger(round) => {
+                    LockedOutcome::Done => continue,
+                    LockedOutcome::Busy if backoff(round) => {
                         round += 1;
                         continue;
                     }
                     _ => {}
                 }
             }
-            let mut after = After::new();
-            let mut gate = self.enter();
+            let mut effects = DeferredEffects::new();
+            let mut core = self.enter();
             let tried = loop {
                 if values.len() == values.capacity() || values.len() == end {
-                    break Tried::Done;
+                    break TryOutcome::Done;
                 }
                 let mut value = MaybeUninit::uninit();
                 // SAFETY: entered; on `Done` the value is there.
-                match unsafe { gate.recv(&self.ring, value.as_mut_ptr(), &mut after) } {
+                match unsafe { core.recv(&self.ring, value.as_mut_ptr(), &mut effects) } {
                     // SAFETY: as above.
-                    Locked::Done => values.push(unsafe { value.assume_init() }),
-                    Locked::Closed => break Tried::Closed,
-                    Locked::Blocked | Locked::Busy => break Tried::Blocked,
+                    LockedOutcome::Done => values.push(unsafe { value.assume_init() }),
+                    LockedOutcome::Closed => break TryOutcome::Closed,
+                    LockedOutcome::Blocked | LockedOutcome::Busy => break TryOutcome::Blocked,
                 }
             };
-            self.leave(gate, &mut after);
-            if tried != Tried::Done {
+            self.leave(core, &mut effects);
+            if tried != TryOutcome::Done {
                 return tried;
             }
         }
-        Tried::Done
+        TryOutcome::Done
     }
 }

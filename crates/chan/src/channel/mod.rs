@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One channel: the ring's fast path in front, the gate behind it, and what is counted beside.
+//! One channel: the ring's fast path, the core under the lock behind it, and the counters.
 //!
-//! Every operation tries the ring first. It goes to the gate when the ring's words are the gate's
-//! (somebody waits, the channel is closed, or its kind has no ring), and when it must wait.
+//! Every operation tries the ring first. It goes to the core when the ring's words belong to the
+//! core (an operation waits, the channel is closed, or its kind has no ring), and when it must
+//! wait.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | [`attempt`] | operations that do not wait |
 //! | [`many`] | batches that do not wait |
 //! | [`queue`] | operations that wait |
-//! | [`back`] | values that come back, and the newest ones, taken out |
-//! | [`held`] | what a select does under its locks |
-//! | [`rendezvous`], [`conflated`] | the short ways of the two kinds without a ring |
-//! | [`past`] | the short way of an unlimited channel that holds more than its ring |
+//! | [`back`] | requeued values, and the removal of the newest values |
+//! | [`held`] | the steps of a select under its locks |
+//! | [`rendezvous`], [`conflated`] | the short paths of the two kinds without a ring |
+//! | [`past`] | the short path of an unlimited channel that holds more values than its ring |
 
 mod attempt;
 mod back;
@@ -29,50 +30,50 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
+use crate::core::{Core, DeferredEffects, Kind, Overflow};
 use crate::counters::{FailureCounters, Snapshot};
-use crate::gate::{After, Gate, Kind, Overflow};
-use crate::hint::Hint;
+use crate::hint::ReadinessHint;
 use crate::lock::{Guard, Lock};
-use crate::ring::{Attempt, Ring};
-use crate::spin::Brief;
+use crate::ring::{Ring, RingOutcome};
+use crate::spin::TaskSpin;
 use crate::sync::{AtomicU64, AtomicUsize, Ordering, heavy};
 use crate::waiter::contain;
 
-/// Slots of an unlimited channel's ring; what it holds beyond them goes to the spill.
+/// Slots of an unlimited channel's ring; further values go to the spill.
 const UNLIMITED_RING: usize = if cfg!(feature = "loom") { 1 } else { 64 };
 
-/// Called with each value that nobody will receive.
+/// Called with each undelivered value.
 pub(crate) type Undelivered<T> = Box<dyn Fn(T) + Send + Sync>;
-/// Says how many bytes a value stands for.
+/// Returns the weight of a value in bytes.
 pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> u64 + Send + Sync>;
 
-/// What became of an operation that does not wait.
+/// The result of an operation that does not wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tried {
+pub(crate) enum TryOutcome {
     Done,
     Blocked,
     Closed,
 }
 
-/// What became of an operation that may wait.
+/// The result of an operation that may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Queued {
+pub(crate) enum QueueOutcome {
     Done,
     Closed,
-    /// Its node is in the list.
+    /// The node is in the wait queue.
     Waiting,
 }
 
-/// By which way a value is sent for which the ring has no short one.
+/// The slow path of a send, where the ring's fast path did not apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SendWay {
-    /// The kind's.
+    /// The path of the kind.
     Kind(Kind),
     /// The same, after the value was weighed.
     Weighed,
 }
 
-/// How a channel is made.
+/// The parameters of a new channel.
 pub(crate) struct Plan<T> {
     pub(crate) kind: Kind,
     pub(crate) capacity: usize,
@@ -82,17 +83,17 @@ pub(crate) struct Plan<T> {
     pub(crate) weigh: Option<Weigh<T>>,
 }
 
-pub(crate) struct Gated<T> {
-    pub(crate) hint: Hint,
-    pub(crate) lock: Lock<Gate<T>>,
+pub(crate) struct LockedCore<T> {
+    pub(crate) hint: ReadinessHint,
+    pub(crate) lock: Lock<Core<T>>,
 }
 
 pub(crate) struct Channel<T> {
     pub(crate) ring: Ring<T>,
-    pub(crate) gate: CachePadded<Gated<T>>,
+    pub(crate) core: CachePadded<LockedCore<T>>,
     pub(crate) kind: Kind,
     send_way: SendWay,
-    /// A send for which the ring has no room waits.
+    /// A send waits if the ring has no room.
     suspends: bool,
     undelivered: Option<Undelivered<T>>,
     weigh: Option<Weigh<T>>,
@@ -102,9 +103,9 @@ pub(crate) struct Channel<T> {
     receive_failures: FailureCounters,
     bytes_sent: AtomicU64,
     bytes_received: AtomicU64,
-    /// How long tasks look for room, and for a value.
-    pub(crate) send_looks: Brief,
-    pub(crate) recv_looks: Brief,
+    /// Adaptive spinning of tasks that wait for room, and for a value.
+    pub(crate) send_spin: TaskSpin,
+    pub(crate) recv_spin: TaskSpin,
 }
 
 impl<T> Channel<T> {
@@ -117,17 +118,17 @@ impl<T> Channel<T> {
             Kind::Unlimited => UNLIMITED_RING,
         };
         let ring = Ring::new(slots);
-        let mut gate = Gate::new(plan.kind, plan.overflow, plan.timing);
-        let hint = Hint::new();
+        let mut core = Core::new(plan.kind, plan.overflow, plan.timing);
+        let hint = ReadinessHint::new();
         if plan.timing {
-            gate.enter(&ring);
+            core.enter(&ring);
         }
-        if gate.is_slow() {
-            gate.tell(&ring, &hint);
+        if core.is_slow() {
+            core.update_hint(&ring, &hint);
         }
         Self {
             ring,
-            gate: CachePadded::new(Gated { hint, lock: Lock::new(gate) }),
+            core: CachePadded::new(LockedCore { hint, lock: Lock::new(core) }),
             kind: plan.kind,
             send_way: plan.weigh.as_ref().map_or(SendWay::Kind(plan.kind), |_| SendWay::Weighed),
             suspends: plan.kind == Kind::Bounded && plan.overflow == Overflow::Suspend,
@@ -139,8 +140,8 @@ impl<T> Channel<T> {
             receive_failures: FailureCounters::default(),
             bytes_sent: AtomicU64::new(0),
             bytes_received: AtomicU64::new(0),
-            send_looks: Brief::new(),
-            recv_looks: Brief::new(),
+            send_spin: TaskSpin::new(),
+            recv_spin: TaskSpin::new(),
         }
     }
 
@@ -153,64 +154,64 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Whether a send could happen now, as far as a look without the lock tells.
+    /// Whether a send could complete now, by a check without the lock.
     #[inline]
     pub(crate) fn may_send(&self) -> bool {
         match self.ring.may_push() {
             Some(room) => room || !self.suspends,
-            None => self.gate.hint.may_send(),
+            None => self.core.hint.may_send(),
         }
     }
 
-    /// Whether a receive could happen now, as far as a look without the lock tells.
+    /// Whether a receive could complete now, by a check without the lock.
     #[inline]
     pub(crate) fn may_recv(&self) -> bool {
         let found = match self.kind {
             Kind::Unlimited => self.ring.may_pop_past(),
             _ => self.ring.may_pop(),
         };
-        found.unwrap_or_else(|| self.gate.hint.may_recv())
+        found.unwrap_or_else(|| self.core.hint.may_recv())
     }
 
-    /// The gate, for an operation.
+    /// Takes the lock and enters the core for an operation.
     #[inline]
-    fn enter(&self) -> Guard<'_, Gate<T>> {
-        let mut gate = self.gate.lock.lock();
-        gate.enter(&self.ring);
-        gate
+    fn enter(&self) -> Guard<'_, Core<T>> {
+        let mut core = self.core.lock.lock();
+        core.enter(&self.ring);
+        core
     }
 
-    /// Lets go of the lock and does what must be done without it.
+    /// Releases the lock and processes the deferred effects.
     #[inline]
-    fn leave(&self, mut gate: Guard<'_, Gate<T>>, after: &mut After<T>) {
-        gate.leave(&self.ring, &self.gate.hint);
-        drop(gate);
-        self.follow(after);
+    fn leave(&self, mut core: Guard<'_, Core<T>>, effects: &mut DeferredEffects<T>) {
+        core.leave(&self.ring, &self.core.hint);
+        drop(core);
+        self.follow(effects);
     }
 
-    /// What is left to do when the lock is free.
+    /// Processes deferred effects. The lock is free.
     #[inline]
-    pub(crate) fn follow(&self, after: &mut After<T>) {
-        after.wakes.fire();
-        if let Some(value) = after.undelivered.take() {
-            self.lose(value);
-            if !after.undelivered_more.is_empty() {
-                self.lose_more(&mut after.undelivered_more);
+    pub(crate) fn follow(&self, effects: &mut DeferredEffects<T>) {
+        effects.wakes.fire();
+        if let Some(value) = effects.undelivered.take() {
+            self.discard(value);
+            if !effects.undelivered_more.is_empty() {
+                self.discard_more(&mut effects.undelivered_more);
             }
         }
-        if after.again {
-            self.settle();
+        if effects.again {
+            self.rebalance();
         }
     }
 
     #[cold]
-    fn lose_more(&self, values: &mut Vec<T>) {
-        values.drain(..).for_each(|value| self.lose(value));
+    fn discard_more(&self, values: &mut Vec<T>) {
+        values.drain(..).for_each(|value| self.discard(value));
     }
 
-    /// Nobody will receive this value.
+    /// The value is undelivered: calls the hook, or drops it.
     #[inline]
-    pub(crate) fn lose(&self, value: T) {
+    pub(crate) fn discard(&self, value: T) {
         match &self.undelivered {
             Some(undelivered) => contain(|| undelivered(value)),
             None if mem::needs_drop::<T>() => contain(|| drop(value)),
@@ -218,87 +219,87 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Serves who waits, after an operation of the ring that saw that somebody does.
+    /// Serves waiting operations, after an operation on the ring that saw the ring go slow.
     #[cold]
     #[inline(never)]
-    pub(crate) fn settle(&self) {
+    pub(crate) fn rebalance(&self) {
         loop {
-            let mut after = After::new();
-            let mut gate = self.gate.lock.lock();
-            if !gate.is_slow() {
+            let mut effects = DeferredEffects::new();
+            let mut core = self.core.lock.lock();
+            if !core.is_slow() {
                 return;
             }
-            gate.settle(&self.ring, &mut after);
-            gate.leave(&self.ring, &self.gate.hint);
-            drop(gate);
-            let again = mem::take(&mut after.again);
-            self.follow(&mut after);
+            core.rebalance(&self.ring, &mut effects);
+            core.leave(&self.ring, &self.core.hint);
+            drop(core);
+            let again = mem::take(&mut effects.again);
+            self.follow(&mut effects);
             if !again {
                 return;
             }
         }
     }
 
-    /// Closes. True if it was open.
+    /// Closes the channel. True if it was open.
     pub(crate) fn close(&self, reason: Option<Arc<str>>) -> bool {
-        let mut after = After::new();
-        let mut gate = self.enter();
-        let closed = gate.close(&self.ring, reason, &mut after);
-        self.leave(gate, &mut after);
+        let mut effects = DeferredEffects::new();
+        let mut core = self.enter();
+        let closed = core.close(&self.ring, reason, &mut effects);
+        self.leave(core, &mut effects);
         closed
     }
 
-    /// The last receiver is gone.
+    /// Closes the channel after its last receiver was dropped.
     pub(crate) fn abandon(&self) {
-        let mut after = After::new();
-        let mut gate = self.enter();
-        gate.abandon(&self.ring, &mut after);
-        if self.ring.ready_locked() == Attempt::Busy {
-            // A send between claim and publication drains its value itself, once it sees us.
+        let mut effects = DeferredEffects::new();
+        let mut core = self.enter();
+        core.abandon(&self.ring, &mut effects);
+        if self.ring.ready_locked() == RingOutcome::Busy {
+            // A send between claim and publication drains its value itself, once it sees the flag.
             heavy();
-            gate.settle(&self.ring, &mut after);
+            core.rebalance(&self.ring, &mut effects);
         }
-        self.leave(gate, &mut after);
+        self.leave(core, &mut effects);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.gate.lock.lock().is_closed()
+        self.core.lock.lock().is_closed()
     }
 
     pub(crate) fn reason(&self) -> Option<Arc<str>> {
-        self.gate.lock.lock().reason().cloned()
+        self.core.lock.lock().reason().cloned()
     }
 
     pub(crate) fn len(&self) -> usize {
         if matches!(self.kind, Kind::Bounded) && self.ring.is_fast() {
             return self.ring.len();
         }
-        self.gate.lock.lock().len(&self.ring)
+        self.core.lock.lock().len(&self.ring)
     }
 
     #[inline]
-    pub(crate) fn count_send_failure(&self, cause: Cause) {
+    pub(crate) fn count_send_failure(&self, cause: FailureCause) {
         self.send_failures.count(cause);
     }
 
     #[inline]
-    pub(crate) fn count_receive_failure(&self, cause: Cause) {
+    pub(crate) fn count_receive_failure(&self, cause: FailureCause) {
         self.receive_failures.count(cause);
     }
 
-    /// Whether it weighs its values.
+    /// Whether the channel weighs its values.
     #[inline]
     pub(crate) fn weighs(&self) -> bool {
         self.weigh.is_some()
     }
 
-    /// What a value weighs, if the channel weighs its values.
+    /// The weight of a value, if the channel weighs its values.
     #[inline]
     pub(crate) fn weight(&self, value: &T) -> Option<u64> {
         self.weigh.as_ref().map(|weigh| weigh(value))
     }
 
-    /// A value of this weight was accepted.
+    /// Counts the weight of a value that was accepted.
     #[inline]
     pub(crate) fn count_sent(&self, weight: u64) {
         if self.weigh.is_some() {
@@ -320,14 +321,14 @@ impl<T> Channel<T> {
         }
     }
 
-    /// A value that was counted as received was not.
+    /// Takes back the count of a value that was counted as received and was not.
     pub(crate) fn uncount_received(&self, value: &T) {
         if let Some(weight) = self.weight(value) {
             self.bytes_received.fetch_sub(weight, Ordering::Relaxed);
         }
     }
 
-    /// Whoever found no room saw the channel full, though it may not have taken the lock.
+    /// A send that found no room saw the channel full, though it may not have taken the lock.
     fn high_water(&self, seen: u64) -> usize {
         let seen = usize::try_from(seen).unwrap_or(usize::MAX);
         if self.suspends && self.send_failures.read().would_block > 0 {
@@ -337,10 +338,10 @@ impl<T> Channel<T> {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut gate = self.gate.lock.lock();
-        gate.note_len(&self.ring);
+        let mut core = self.core.lock.lock();
+        core.note_len(&self.ring);
         let (pushed, popped) = (self.ring.pushed(), self.ring.popped());
-        let counts = gate.counts;
+        let counts = core.counts;
         let sends = pushed + counts.sent_apart + counts.handed;
         let receives =
             (popped - counts.discarded + counts.handed).wrapping_add(counts.received_apart);
@@ -353,11 +354,11 @@ impl<T> Channel<T> {
         Snapshot {
             kind: self.kind,
             capacity: self.capacity(),
-            len: gate.len(&self.ring),
+            len: core.len(&self.ring),
             high_water: self.high_water(counts.high_water),
-            senders_waiting: gate.senders.len(),
-            receivers_waiting: gate.receivers.len(),
-            closed: gate.is_closed(),
+            senders_waiting: core.senders.len(),
+            receivers_waiting: core.receivers.len(),
+            closed: core.is_closed(),
             sends,
             receives,
             bytes_sent,
@@ -368,8 +369,8 @@ impl<T> Channel<T> {
             dropped: counts.dropped,
             undelivered: counts.conflated + counts.dropped + counts.left,
             matches: if self.kind == Kind::Rendezvous { counts.handed } else { 0 },
-            first_operation: gate.span.map(|span| span.first),
-            last_operation: gate.span.map(|span| span.last),
+            first_operation: core.span.map(|span| span.first),
+            last_operation: core.span.map(|span| span.last),
             taken_at: Instant::now(),
         }
     }
@@ -377,15 +378,15 @@ impl<T> Channel<T> {
 
 impl<T> Drop for Channel<T> {
     fn drop(&mut self) {
-        // Both sides are gone, and the last receiver has drained the channel. What a send published
-        // after that is still here.
+        // Both sides are gone, and the last receiver has drained the channel. A value that a send
+        // published after that is still here.
         self.abandon();
     }
 }
 
-/// Why an operation failed.
+/// The cause of a failed operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum FailureCause {
     WouldBlock,
     TimedOut,
     Closed,

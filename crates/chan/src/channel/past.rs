@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The short way of an unlimited channel that holds more than its ring (`gate::past`), and of what is
-//! stored while no operation waits, as after a close.
+//! The short path of an unlimited channel that holds more values than its ring (`core::past`), and
+//! of stored values while no operation waits, as after a close.
 //!
-//! It is taken while no operation waits and nothing was given back; everything else goes the gate's
-//! long way. Nothing is left to do once the lock is free.
+//! It is taken while no operation waits and no value is requeued; all other cases take the core's
+//! general path. It has no deferred effects.
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 
-use super::attempt::linger;
-use super::{Channel, Tried};
-use crate::gate::{Locked, Way};
+use super::attempt::backoff;
+use super::{Channel, TryOutcome};
+use crate::core::{LockedOutcome, Way};
 
 impl<T> Channel<T> {
     /// Sends past the ring.
@@ -19,107 +19,107 @@ impl<T> Channel<T> {
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn send_past(&self, value: *const T) -> Tried {
-        let mut gate = self.gate.lock.lock();
-        if !gate.sends_past() {
+    pub(crate) unsafe fn send_past(&self, value: *const T) -> TryOutcome {
+        let mut core = self.core.lock.lock();
+        if !core.sends_past() {
             // SAFETY: the caller's promise.
-            return unsafe { self.try_send_locked(gate, value) };
+            return unsafe { self.try_send_locked(core, value) };
         }
         // SAFETY: locked; the caller's promise.
-        unsafe { gate.send_past(&self.ring, value) };
-        Tried::Done
+        unsafe { core.send_past(&self.ring, value) };
+        TryOutcome::Done
     }
 
-    /// Sends where the ring was found slow or full. One that is fast by now stays so: an operation
-    /// that came to the lock late must not make it slow again for those that come after.
+    /// Sends after the ring was found slow or full. A ring that is fast by now stays fast: an
+    /// operation that was late at the lock must not make it slow again for later operations.
     ///
     /// # Safety
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn send_stored(&self, value: *const T) -> Tried {
+    pub(crate) unsafe fn send_stored(&self, value: *const T) -> TryOutcome {
         for round in 0.. {
-            let gate = self.gate.lock.lock();
-            if gate.is_slow() || !self.suspends {
+            let core = self.core.lock.lock();
+            if core.is_slow() || !self.suspends {
                 // SAFETY: the caller's promise.
-                return unsafe { self.try_send_locked(gate, value) };
+                return unsafe { self.try_send_locked(core, value) };
             }
-            drop(gate);
+            drop(core);
             // SAFETY: the caller's promise.
             if let Some(tried) = self.outcome(unsafe { self.ring.push(value) }) {
                 return tried;
             }
-            if !linger(round) {
+            if !backoff(round) {
                 break;
             }
         }
         // SAFETY: the caller's promise.
-        unsafe { self.try_send_gate(value) }
+        unsafe { self.try_send_locked_core(value) }
     }
 
-    /// Sends all of `values` past the ring. `None`: none of them, the long way must be taken.
+    /// Sends all of `values` past the ring. `None`: none was sent, the general path must be taken.
     pub(super) fn send_many_past(&self, values: &mut VecDeque<T>) -> Option<usize> {
-        let mut gate = self.gate.lock.lock();
-        if !gate.sends_past() {
+        let mut core = self.core.lock.lock();
+        if !core.sends_past() {
             return None;
         }
         let sent = values.len();
         while let Some(value) = values.pop_front() {
             let value = ManuallyDrop::new(value);
-            // SAFETY: locked; the value is ours, and not dropped here.
-            unsafe { gate.send_past(&self.ring, &raw const *value) };
+            // SAFETY: locked; the value is owned here, and not dropped.
+            unsafe { core.send_past(&self.ring, &raw const *value) };
         }
         Some(sent)
     }
 
-    /// Receives where the ring was found empty or slow: from behind it, or under the lock.
+    /// Receives after the ring was found empty or slow: from behind the ring, or under the lock.
     ///
     /// # Safety
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn recv_past(&self, out: *mut T) -> Tried {
+    pub(crate) unsafe fn recv_past(&self, out: *mut T) -> TryOutcome {
         for round in 0.. {
-            let mut gate = self.gate.lock.lock();
-            let taken = match gate.way() {
-                // SAFETY: locked, and the way is this one; the caller's promise.
-                Way::Past => unsafe { gate.recv_past(&self.ring, out) },
+            let mut core = self.core.lock.lock();
+            let taken = match core.way() {
+                // SAFETY: locked, and the path is this one; the caller's promise.
+                Way::Past => unsafe { core.recv_past(&self.ring, out) },
                 // SAFETY: as above.
-                Way::Stored => unsafe { gate.recv_stored(&self.ring, out) },
-                Way::Ring => Locked::Busy,
+                Way::Stored => unsafe { core.recv_stored(&self.ring, out) },
+                Way::Ring => LockedOutcome::Busy,
                 // SAFETY: the caller's promise.
-                Way::Long => return unsafe { self.try_recv_locked(gate, out) },
+                Way::Long => return unsafe { self.try_recv_locked(core, out) },
             };
-            if gate.is_slow() {
-                gate.leave(&self.ring, &self.gate.hint);
+            if core.is_slow() {
+                core.leave(&self.ring, &self.core.hint);
             }
-            drop(gate);
+            drop(core);
             match taken {
-                Locked::Done => return Tried::Done,
-                Locked::Closed => return Tried::Closed,
-                Locked::Blocked => return Tried::Blocked,
-                Locked::Busy => {}
+                LockedOutcome::Done => return TryOutcome::Done,
+                LockedOutcome::Closed => return TryOutcome::Closed,
+                LockedOutcome::Blocked => return TryOutcome::Blocked,
+                LockedOutcome::Busy => {}
             }
             // SAFETY: the caller's promise.
             if let Some(tried) = self.outcome(unsafe { self.ring.pop(out) }) {
                 return tried;
             }
-            if !linger(round) {
+            if !backoff(round) {
                 break;
             }
         }
         // SAFETY: the caller's promise.
-        unsafe { self.try_recv_gate(out) }
+        unsafe { self.try_recv_locked_core(out) }
     }
 
     /// Receives up to `max` values from behind a ring that was found empty, for which `values` has
-    /// room. `Busy`: none of them, the ring has values again; `Blocked`: the long way must be taken.
-    pub(super) fn recv_many_past(&self, values: &mut Vec<T>, max: usize) -> Locked {
-        let mut gate = self.gate.lock.lock();
-        match gate.way() {
-            Way::Past => gate.recv_many_past(&self.ring, values, max),
-            Way::Ring => Locked::Busy,
-            Way::Stored | Way::Long => Locked::Blocked,
+    /// room. `Busy`: none, the ring has values again; `Blocked`: the general path must be taken.
+    pub(super) fn recv_many_past(&self, values: &mut Vec<T>, max: usize) -> LockedOutcome {
+        let mut core = self.core.lock.lock();
+        match core.way() {
+            Way::Past => core.recv_many_past(&self.ring, values, max),
+            Way::Ring => LockedOutcome::Busy,
+            Way::Stored | Way::Long => LockedOutcome::Blocked,
         }
     }
 }
@@ -145,7 +145,7 @@ mod tests {
             locked += usize::from(rx.channel.ring.may_pop() != Some(true));
             assert_eq!(rx.try_recv(), Ok(number));
         }
-        // Once for each ring full: the one that moves the next values up.
+        // Once per ring of values: the receive that moves the next values up.
         assert!(locked <= VALUES / rx.channel.ring.capacity(), "{locked}");
         assert!(tx.channel.ring.is_fast(), "nothing is held past the ring any more");
     }
@@ -186,7 +186,7 @@ mod tests {
         }
     }
 
-    /// Operations that found the ring slow, and come to the lock when it is fast again.
+    /// Operations that found the ring slow, and reach the lock when it is fast again.
     #[test]
     fn an_operation_that_comes_late_to_the_lock_leaves_a_fast_ring_fast() {
         for (tx, rx) in [bounded(4), unlimited()] {
@@ -198,11 +198,11 @@ mod tests {
                     _ => tx.channel.send_past(&raw const value),
                 }
             };
-            assert_eq!(sent, super::Tried::Done);
+            assert_eq!(sent, super::TryOutcome::Done);
             assert!(tx.channel.ring.is_fast());
             let mut out = 0;
             // SAFETY: the place is ours.
-            assert_eq!(unsafe { rx.channel.recv_past(&raw mut out) }, super::Tried::Done);
+            assert_eq!(unsafe { rx.channel.recv_past(&raw mut out) }, super::TryOutcome::Done);
             assert!(out == value && rx.channel.ring.is_fast());
         }
     }

@@ -1,99 +1,99 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Operations that wait: try under the lock, and in the same hold take a place in the line.
+//! Operations that wait: try under the lock, and queue the node in the same hold of the lock.
 
-use super::{Channel, Queued};
-use crate::gate::{After, Gate, Kind, Locked};
+use super::{Channel, QueueOutcome};
+use crate::core::{Core, DeferredEffects, Kind, LockedOutcome};
 use crate::sync::heavy;
 use crate::waiter::Node;
 
 impl<T> Channel<T> {
-    /// Sends the value in the node's slot, or gives the node a place in the line.
+    /// Sends the value in the node's slot, or appends the node to the wait queue.
     ///
     /// # Safety
     ///
     /// The slot holds a value, which on `Done` has been moved out. On `Waiting` the node and its
     /// claim stay where they are until the wait has ended.
-    pub(crate) unsafe fn send_or_queue(&self, node: *const Node) -> Queued {
+    pub(crate) unsafe fn send_or_queue(&self, node: *const Node) -> QueueOutcome {
         if self.kind == Kind::Rendezvous {
             // SAFETY: the caller's promise.
-            return unsafe { self.meet_receiver_or_queue(node) };
+            return unsafe { self.handoff_to_receiver_or_queue(node) };
         }
         // SAFETY: the caller's promise.
-        unsafe { self.send_or_queue_gate(node) }
+        unsafe { self.send_or_queue_locked_core(node) }
     }
 
     /// # Safety
     ///
     /// As for [`Self::send_or_queue`].
     #[inline(never)]
-    pub(crate) unsafe fn send_or_queue_gate(&self, node: *const Node) -> Queued {
-        let mut after = After::new();
-        let mut gate = self.enter();
+    pub(crate) unsafe fn send_or_queue_locked_core(&self, node: *const Node) -> QueueOutcome {
+        let mut effects = DeferredEffects::new();
+        let mut core = self.enter();
         // SAFETY: entered; the caller's promise.
-        let sent = unsafe { gate.send(&self.ring, (*node).slot::<T>(), &mut after) };
+        let sent = unsafe { core.send(&self.ring, (*node).slot::<T>(), &mut effects) };
         let queued = match sent {
-            Locked::Done => Queued::Done,
-            Locked::Closed => Queued::Closed,
-            Locked::Blocked | Locked::Busy => {
+            LockedOutcome::Done => QueueOutcome::Done,
+            LockedOutcome::Closed => QueueOutcome::Closed,
+            LockedOutcome::Blocked | LockedOutcome::Busy => {
                 // SAFETY: the caller's promise; under the same lock.
-                unsafe { gate.queue_sender(&self.ring, node) };
-                self.look_again(&mut gate, sent, &mut after);
-                Queued::Waiting
+                unsafe { core.queue_sender(&self.ring, node) };
+                self.recheck(&mut core, sent, &mut effects);
+                QueueOutcome::Waiting
             }
         };
-        self.leave(gate, &mut after);
+        self.leave(core, &mut effects);
         queued
     }
 
-    /// Receives into the node's slot, or gives the node a place in the line.
+    /// Receives into the node's slot, or appends the node to the wait queue.
     ///
     /// # Safety
     ///
     /// The slot is valid for a write. On `Waiting` the node and its claim stay where they are until
     /// the wait has ended.
-    pub(crate) unsafe fn recv_or_queue(&self, node: *const Node) -> Queued {
+    pub(crate) unsafe fn recv_or_queue(&self, node: *const Node) -> QueueOutcome {
         if self.kind == Kind::Rendezvous {
             // SAFETY: the caller's promise.
-            return unsafe { self.meet_sender_or_queue(node) };
+            return unsafe { self.handoff_from_sender_or_queue(node) };
         }
         // SAFETY: the caller's promise.
-        unsafe { self.recv_or_queue_gate(node) }
+        unsafe { self.recv_or_queue_locked_core(node) }
     }
 
     /// # Safety
     ///
     /// As for [`Self::recv_or_queue`].
     #[inline(never)]
-    pub(crate) unsafe fn recv_or_queue_gate(&self, node: *const Node) -> Queued {
-        let mut after = After::new();
-        let mut gate = self.enter();
+    pub(crate) unsafe fn recv_or_queue_locked_core(&self, node: *const Node) -> QueueOutcome {
+        let mut effects = DeferredEffects::new();
+        let mut core = self.enter();
         // SAFETY: entered; the caller's promise.
-        let taken = unsafe { gate.recv(&self.ring, (*node).slot::<T>(), &mut after) };
+        let taken = unsafe { core.recv(&self.ring, (*node).slot::<T>(), &mut effects) };
         let queued = match taken {
-            Locked::Done => Queued::Done,
-            Locked::Closed => Queued::Closed,
-            Locked::Blocked | Locked::Busy => {
+            LockedOutcome::Done => QueueOutcome::Done,
+            LockedOutcome::Closed => QueueOutcome::Closed,
+            LockedOutcome::Blocked | LockedOutcome::Busy => {
                 // SAFETY: the caller's promise; under the same lock.
-                unsafe { gate.queue_receiver(node) };
-                self.look_again(&mut gate, taken, &mut after);
-                Queued::Waiting
+                unsafe { core.queue_receiver(node) };
+                self.recheck(&mut core, taken, &mut effects);
+                QueueOutcome::Waiting
             }
         };
-        self.leave(gate, &mut after);
+        self.leave(core, &mut effects);
         queued
     }
 
-    /// What stands between a waiter that has just queued and its sleep: an operation of the other
+    /// The check between a waiter that has just queued and its sleep: an operation of the other
     /// side that claimed before the ring went slow either sees that it did, or is seen here.
     #[inline]
-    fn look_again(&self, gate: &mut Gate<T>, why: Locked, after: &mut After<T>) {
-        if why == Locked::Busy {
+    fn recheck(&self, core: &mut Core<T>, why: LockedOutcome, effects: &mut DeferredEffects<T>) {
+        if why == LockedOutcome::Busy {
             heavy();
-            gate.settle(&self.ring, after);
+            core.rebalance(&self.ring, effects);
         }
     }
 
-    /// Takes a sender's node out of the line, if it is there.
+    /// Removes a sender's node from the wait queue, if it is there.
     ///
     /// # Safety
     ///
@@ -101,10 +101,10 @@ impl<T> Channel<T> {
     #[inline]
     pub(crate) unsafe fn unqueue_sender(&self, node: *const Node) {
         // SAFETY: the caller's promise.
-        self.unqueue(|gate| unsafe { gate.senders.unlink(node) });
+        self.unqueue(|core| unsafe { core.senders.unlink(node) });
     }
 
-    /// Takes a receiver's node out of the line, if it is there.
+    /// Removes a receiver's node from the wait queue, if it is there.
     ///
     /// # Safety
     ///
@@ -112,16 +112,16 @@ impl<T> Channel<T> {
     #[inline]
     pub(crate) unsafe fn unqueue_receiver(&self, node: *const Node) {
         // SAFETY: the caller's promise.
-        self.unqueue(|gate| unsafe { gate.receivers.unlink(node) });
+        self.unqueue(|core| unsafe { core.receivers.unlink(node) });
     }
 
-    /// What can be found on a ring does not depend on who waits for it, so that only a rendezvous
-    /// channel's hint changes; and the ring goes fast with the next operation that finds it calm.
+    /// The readiness of a ring does not depend on waiters, so that only a rendezvous channel's hint
+    /// changes; and the ring goes fast with the next operation that completes the hysteresis.
     #[inline]
-    fn unqueue(&self, unlink: impl FnOnce(&mut Gate<T>) -> bool) {
-        let mut gate = self.gate.lock.lock();
-        if unlink(&mut gate) && self.kind == Kind::Rendezvous {
-            gate.tell(&self.ring, &self.gate.hint);
+    fn unqueue(&self, unlink: impl FnOnce(&mut Core<T>) -> bool) {
+        let mut core = self.core.lock.lock();
+        if unlink(&mut core) && self.kind == Kind::Rendezvous {
+            core.update_hint(&self.ring, &self.core.hint);
         }
     }
 }

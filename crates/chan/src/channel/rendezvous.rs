@@ -1,222 +1,230 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The rendezvous kind's short way: from hand to hand, under the lock.
+//! The short path of the rendezvous kind: a handoff under the lock.
 //!
 //! ```text
-//!   sender finds a receiver in line:   value ──► the receiver's slot, wake it
-//!   receiver finds a sender in line:   value ◄── the sender's slot, wake it
-//!   neither: a place in the line, in the same hold of the lock
+//!   sender finds a receiver in the queue:   value ──► the receiver's slot, wake it
+//!   receiver finds a sender in the queue:   value ◄── the sender's slot, wake it
+//!   neither: the node is queued, in the same hold of the lock
 //! ```
 //!
-//! The copy is the only one: the value goes from one operation's memory into the other's. The short
-//! way is taken while the channel is open and nothing was given back; everything else goes the
-//! gate's long way.
+//! The copy is the only one: the value goes from one operation's memory into the other operation's
+//! memory. The short path is taken while the channel is open and no value is requeued; all other
+//! cases take the core's general path.
 
 use std::ptr;
 
-use super::{Channel, Queued, Tried};
-use crate::gate::Gate;
+use super::{Channel, QueueOutcome, TryOutcome};
+use crate::core::Core;
 use crate::lock::Guard;
 use crate::waiter::{Claimed, Node};
 
 impl<T> Channel<T> {
-    /// Sends to a receiver that waits.
+    /// Sends to a waiting receiver.
     ///
     /// # Safety
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    pub(crate) unsafe fn meet_receiver(&self, value: *const T) -> Tried {
-        if !self.gate.hint.may_send() {
-            return Tried::Blocked;
+    pub(crate) unsafe fn handoff_to_receiver(&self, value: *const T) -> TryOutcome {
+        if !self.core.hint.may_send() {
+            return TryOutcome::Blocked;
         }
-        let Some(gate) = self.gate.lock.try_lock() else {
+        let Some(core) = self.core.lock.try_lock() else {
             // SAFETY: the caller's promise.
-            return unsafe { self.meet_receiver_late(value) };
+            return unsafe { self.handoff_to_receiver_late(value) };
         };
         // SAFETY: the caller's promise.
-        unsafe { self.meet_receiver_from(gate, value) }
+        unsafe { self.handoff_to_receiver_from(core, value) }
     }
 
-    /// As [`Self::meet_receiver`], where another operation has the lock.
+    /// As [`Self::handoff_to_receiver`], while another operation holds the lock.
     ///
     /// # Safety
     ///
     /// As for [`Channel::try_send`].
     #[inline(never)]
-    unsafe fn meet_receiver_late(&self, value: *const T) -> Tried {
+    unsafe fn handoff_to_receiver_late(&self, value: *const T) -> TryOutcome {
         // SAFETY: the caller's promise.
-        unsafe { self.meet_receiver_from(self.gate.lock.lock(), value) }
+        unsafe { self.handoff_to_receiver_from(self.core.lock.lock(), value) }
     }
 
     /// # Safety
     ///
     /// As for [`Channel::try_send`].
     #[inline]
-    unsafe fn meet_receiver_from<'a>(&'a self, gate: Guard<'a, Gate<T>>, value: *const T) -> Tried {
+    unsafe fn handoff_to_receiver_from<'a>(
+        &'a self,
+        core: Guard<'a, Core<T>>,
+        value: *const T,
+    ) -> TryOutcome {
         // SAFETY: the caller's promise.
         unsafe {
-            if !is_short(&gate) {
-                return self.try_send_locked(gate, value);
+            if !is_short(&core) {
+                return self.try_send_locked(core, value);
             }
-            if self.give(gate, value) { Tried::Done } else { Tried::Blocked }
+            if self.give(core, value) { TryOutcome::Done } else { TryOutcome::Blocked }
         }
     }
 
-    /// Receives from a sender that waits.
+    /// Receives from a waiting sender.
     ///
     /// # Safety
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    pub(crate) unsafe fn meet_sender(&self, out: *mut T) -> Tried {
-        if !self.gate.hint.may_recv() {
-            return Tried::Blocked;
+    pub(crate) unsafe fn handoff_from_sender(&self, out: *mut T) -> TryOutcome {
+        if !self.core.hint.may_recv() {
+            return TryOutcome::Blocked;
         }
-        let Some(gate) = self.gate.lock.try_lock() else {
+        let Some(core) = self.core.lock.try_lock() else {
             // SAFETY: the caller's promise.
-            return unsafe { self.meet_sender_late(out) };
+            return unsafe { self.handoff_from_sender_late(out) };
         };
         // SAFETY: the caller's promise.
-        unsafe { self.meet_sender_from(gate, out) }
+        unsafe { self.handoff_from_sender_from(core, out) }
     }
 
-    /// As [`Self::meet_sender`], as [`Self::meet_receiver_late`].
+    /// As [`Self::handoff_from_sender`], while another operation holds the lock.
     ///
     /// # Safety
     ///
     /// As for [`Channel::try_recv`].
     #[inline(never)]
-    unsafe fn meet_sender_late(&self, out: *mut T) -> Tried {
+    unsafe fn handoff_from_sender_late(&self, out: *mut T) -> TryOutcome {
         // SAFETY: the caller's promise.
-        unsafe { self.meet_sender_from(self.gate.lock.lock(), out) }
+        unsafe { self.handoff_from_sender_from(self.core.lock.lock(), out) }
     }
 
     /// # Safety
     ///
     /// As for [`Channel::try_recv`].
     #[inline]
-    unsafe fn meet_sender_from<'a>(&'a self, gate: Guard<'a, Gate<T>>, out: *mut T) -> Tried {
+    unsafe fn handoff_from_sender_from<'a>(
+        &'a self,
+        core: Guard<'a, Core<T>>,
+        out: *mut T,
+    ) -> TryOutcome {
         // SAFETY: the caller's promise.
         unsafe {
-            if !is_short(&gate) {
-                return self.try_recv_locked(gate, out);
+            if !is_short(&core) {
+                return self.try_recv_locked(core, out);
             }
-            if self.take(gate, out) { Tried::Done } else { Tried::Blocked }
+            if self.take(core, out) { TryOutcome::Done } else { TryOutcome::Blocked }
         }
     }
 
-    /// Sends to a receiver that waits, or queues.
+    /// Sends to a waiting receiver, or queues.
     ///
     /// # Safety
     ///
     /// As for [`Channel::send_or_queue`].
     #[inline]
-    pub(crate) unsafe fn meet_receiver_or_queue(&self, node: *const Node) -> Queued {
+    pub(crate) unsafe fn handoff_to_receiver_or_queue(&self, node: *const Node) -> QueueOutcome {
         loop {
-            let Some(mut gate) = self.short() else {
+            let Some(mut core) = self.short() else {
                 // SAFETY: the caller's promise.
-                return unsafe { self.send_or_queue_gate(node) };
+                return unsafe { self.send_or_queue_locked_core(node) };
             };
-            if gate.receivers.is_empty() {
+            if core.receivers.is_empty() {
                 // SAFETY: the caller's promise.
-                unsafe { gate.senders.push_back(node) };
-                self.gate.hint.set(false, true);
-                return Queued::Waiting;
+                unsafe { core.senders.push_back(node) };
+                self.core.hint.set(false, true);
+                return QueueOutcome::Waiting;
             }
             // SAFETY: the caller's promise.
-            if unsafe { self.give(gate, (*node).slot::<T>()) } {
-                return Queued::Done;
+            if unsafe { self.give(core, (*node).slot::<T>()) } {
+                return QueueOutcome::Done;
             }
         }
     }
 
-    /// Receives from a sender that waits, or queues.
+    /// Receives from a waiting sender, or queues.
     ///
     /// # Safety
     ///
     /// As for [`Channel::recv_or_queue`].
     #[inline]
-    pub(crate) unsafe fn meet_sender_or_queue(&self, node: *const Node) -> Queued {
+    pub(crate) unsafe fn handoff_from_sender_or_queue(&self, node: *const Node) -> QueueOutcome {
         loop {
-            let Some(mut gate) = self.short() else {
+            let Some(mut core) = self.short() else {
                 // SAFETY: the caller's promise.
-                return unsafe { self.recv_or_queue_gate(node) };
+                return unsafe { self.recv_or_queue_locked_core(node) };
             };
-            if gate.senders.is_empty() {
+            if core.senders.is_empty() {
                 // SAFETY: the caller's promise.
-                unsafe { gate.receivers.push_back(node) };
-                self.gate.hint.set(true, false);
-                return Queued::Waiting;
+                unsafe { core.receivers.push_back(node) };
+                self.core.hint.set(true, false);
+                return QueueOutcome::Waiting;
             }
             // SAFETY: the caller's promise.
-            if unsafe { self.take(gate, (*node).slot::<T>()) } {
-                return Queued::Done;
+            if unsafe { self.take(core, (*node).slot::<T>()) } {
+                return QueueOutcome::Done;
             }
         }
     }
 
-    /// The lock, if the short way may be taken.
+    /// The lock, if the short path may be taken.
     #[inline]
-    fn short(&self) -> Option<Guard<'_, Gate<T>>> {
-        let gate = self.gate.lock.lock();
-        is_short(&gate).then_some(gate)
+    fn short(&self) -> Option<Guard<'_, Core<T>>> {
+        let core = self.core.lock.lock();
+        is_short(&core).then_some(core)
     }
 
-    /// Gives `*value` to the first receiver in line. False: each that was there had been claimed by
-    /// others, and the line is empty.
+    /// Copies `*value` to the first receiver in the queue. False: every receiver there had been
+    /// claimed by other matchers, and the queue is empty.
     ///
     /// # Safety
     ///
     /// `value` is valid for a read; on true it has been moved out.
     #[inline]
-    unsafe fn give(&self, mut gate: Guard<'_, Gate<T>>, value: *const T) -> bool {
-        let Some(receiver) = gate.receivers.pop_claimed() else {
-            self.tell(&gate);
+    unsafe fn give(&self, mut core: Guard<'_, Core<T>>, value: *const T) -> bool {
+        let Some(receiver) = core.receivers.pop_claimed() else {
+            self.update_hint(&core);
             return false;
         };
         // SAFETY: a claimed receiver's slot is valid for a write; the caller's promise.
         unsafe { ptr::copy_nonoverlapping(value, receiver.node().slot::<T>(), 1) };
-        receiver.node().set_turn(gate.next_turn());
-        self.met(gate, receiver);
+        receiver.node().set_sequence(core.next_sequence());
+        self.met(core, receiver);
         true
     }
 
-    /// Takes the value of the first sender in line, as [`Self::give`].
+    /// Takes the value of the first sender in the queue, as [`Self::give`].
     ///
     /// # Safety
     ///
     /// `out` is valid for a write; on true it holds a value.
     #[inline]
-    unsafe fn take(&self, mut gate: Guard<'_, Gate<T>>, out: *mut T) -> bool {
-        let Some(sender) = gate.senders.pop_claimed() else {
-            self.tell(&gate);
+    unsafe fn take(&self, mut core: Guard<'_, Core<T>>, out: *mut T) -> bool {
+        let Some(sender) = core.senders.pop_claimed() else {
+            self.update_hint(&core);
             return false;
         };
         // SAFETY: a claimed sender's slot holds its value; the caller's promise.
         unsafe { ptr::copy_nonoverlapping(sender.node().slot::<T>(), out, 1) };
-        self.met(gate, sender);
+        self.met(core, sender);
         true
     }
 
     #[inline(never)]
-    fn met(&self, mut gate: Guard<'_, Gate<T>>, other: Claimed) {
+    fn met(&self, mut core: Guard<'_, Core<T>>, other: Claimed) {
         let due = other.matched();
-        gate.counts.handed += 1;
-        self.tell(&gate);
-        drop(gate);
+        core.counts.handed += 1;
+        self.update_hint(&core);
+        drop(core);
         if let Some(due) = due {
             due.fire();
         }
     }
 
     #[inline]
-    fn tell(&self, gate: &Gate<T>) {
-        self.gate.hint.set(!gate.receivers.is_empty(), !gate.senders.is_empty());
+    fn update_hint(&self, core: &Core<T>) {
+        self.core.hint.set(!core.receivers.is_empty(), !core.senders.is_empty());
     }
 }
 
-/// Whether the short way may be taken.
+/// Whether the short path may be taken.
 #[inline]
-fn is_short<T>(gate: &Gate<T>) -> bool {
-    !(gate.closed | gate.timed | !gate.returned.is_empty())
+fn is_short<T>(core: &Core<T>) -> bool {
+    !(core.closed | core.timed | !core.requeued.is_empty())
 }

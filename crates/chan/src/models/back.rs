@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The newest are taken out, several come back at once, beside who sends, takes and waits.
+//! The newest values are removed, and several are requeued, beside sends, receives and waits.
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,8 @@ fn batch(rx: &Receiver<Value>) -> Vec<u32> {
     opened(got)
 }
 
-/// One takes from the front, one from the back: what is taken there is newer than all the others.
+/// One thread takes from the front, one from the back: values taken there are newer than all
+/// others.
 fn split_beside(builder: Builder<Value>, keep: usize, take: fn(&Receiver<Value>) -> Vec<u32>) {
     let (tx, rx) = builder.channel();
     for number in 1..=2 {
@@ -41,7 +42,7 @@ fn split_beside(builder: Builder<Value>, keep: usize, take: fn(&Receiver<Value>)
     let taken = join(takes);
     let kept = drain(&rx);
     assert!(kept.len() <= keep, "{kept:?}");
-    // In front of all that is taken from the back stands what the other has, then what stays.
+    // In order: the values taken from the front, those that stayed, those taken from the back.
     assert_eq!([&taken[..], &kept, &newest].concat(), [1, 2], "{taken:?} {kept:?} {newest:?}");
     balance(&tx, 2, 2);
     assert_eq!(lost(), []);
@@ -67,7 +68,7 @@ fn a_split_beside_a_batch_unlimited() {
     model(|| split_beside(Builder::unlimited(), 1, batch));
 }
 
-/// What is being sent is taken or stays; an unfinished send may keep all that it stands before.
+/// A value in flight is taken or stays; an unfinished send may keep all values behind it.
 fn split_beside_sends(builder: Builder<Value>, last: u32) {
     let (tx, rx) = builder.channel();
     assert_eq!(send(&tx, 1), Ok(()));
@@ -100,7 +101,7 @@ fn a_split_beside_a_send_past_the_ring() {
     model(|| split_beside_sends(Builder::unlimited(), 2));
 }
 
-/// Behind a send that is not done stands one that is: either it is taken too, or nothing is.
+/// A finished send behind an unfinished one: either its value is taken too, or nothing is.
 #[test]
 fn a_split_beside_two_sends() {
     model(|| {
@@ -125,7 +126,7 @@ fn a_split_beside_two_sends() {
     });
 }
 
-/// A receiver that waits, or begins to, has them in order.
+/// A receiver that waits, or is about to, gets the requeued values in order.
 fn put_back_beside(builder: Builder<Value>, take: fn(&Receiver<Value>) -> u32) {
     let (tx, rx) = builder.channel();
     let other = rx.clone();
@@ -137,21 +138,21 @@ fn put_back_beside(builder: Builder<Value>, take: fn(&Receiver<Value>) -> u32) {
 }
 
 #[test]
-fn a_task_waits_for_what_comes_back_bounded() {
+fn a_task_waits_for_requeued_values_bounded() {
     model(|| put_back_beside(Builder::bounded(1), |rx| recv(rx).unwrap()));
 }
 
 #[test]
-fn a_thread_waits_for_what_comes_back_unlimited() {
+fn a_thread_waits_for_requeued_values_unlimited() {
     model(|| put_back_beside(Builder::unlimited(), |rx| recv_wait(rx).unwrap()));
 }
 
 #[test]
-fn a_task_waits_for_what_comes_back_rendezvous() {
+fn a_task_waits_for_requeued_values_rendezvous() {
     model(|| put_back_beside(Builder::rendezvous(), |rx| recv(rx).unwrap()));
 }
 
-/// All of a channel is taken and comes back: a receiver does not notice.
+/// All values of a channel are taken and requeued: a receiver sees no difference.
 #[test]
 fn all_go_and_come_back_beside_a_receiver() {
     model(|| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Two on one side.
+//! Two operations on one side.
 
 use super::{
     Counted, Value, balance, join, large_model, lost, model, recv, recv_wait, send, send_wait,
@@ -47,7 +47,7 @@ fn two_senders_rendezvous() {
     model(|| two_senders(Builder::rendezvous()));
 }
 
-/// Two values, one for each receiver; at first there is one of them.
+/// Two values, one for each receiver; one receiver starts later.
 fn two_receivers(builder: Builder<Value>) {
     let (tx, rx) = builder.channel();
     let _ = tx.try_send(Value::new(1)).map_err(|full| full.into_inner().open());
@@ -84,7 +84,7 @@ fn two_receivers_rendezvous() {
     model(|| two_receivers(Builder::rendezvous()));
 }
 
-/// Who waits behind a full ring comes in as soon as there is room, after what was there before.
+/// A send that waits behind a full ring stores its value as soon as there is room, in order.
 #[test]
 fn two_senders_behind_a_full_ring() {
     large_model(|| {
@@ -105,7 +105,7 @@ fn two_senders_behind_a_full_ring() {
     });
 }
 
-/// Values that were in the ring before anybody waited come first.
+/// Values that were in the ring before any receive waited come first.
 #[test]
 fn two_receivers_share_what_one_sender_sends_in_order() {
     large_model(|| {
@@ -123,10 +123,10 @@ fn two_receivers_share_what_one_sender_sends_in_order() {
     });
 }
 
-/// Of two senders at once and a receiver that takes a value and does not wait for the other, what
-/// was not received is in the ring.
+/// Two sends at once and a receive that takes one value without waiting: the other value is in the
+/// ring.
 #[test]
-fn what_nobody_takes_stays() {
+fn values_that_are_not_taken_stay() {
     model(|| {
         let (tx, rx) = Builder::bounded(2).channel();
         let other = tx.clone();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How things end: a channel is closed, an operation is dropped, a handle is the last to go. Every
-//! waiter wakes, and every value is somewhere, once.
+//! Ends: a channel is closed, an operation is dropped, the last handle of a side is dropped. Every
+//! waiter is woken, and every value has one outcome.
 
 use std::pin::pin;
 use std::task::Poll;
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Builder, Receiver, RecvError, Sender, TryRecvError};
 
-/// Takes what is left.
+/// Receives the remaining values.
 fn drain(rx: &Receiver<Value>) -> Vec<u32> {
     std::iter::from_fn(|| rx.try_recv().ok()).map(Value::open).collect()
 }
@@ -78,7 +78,7 @@ fn close_wakes_senders_of_rendezvous() {
     });
 }
 
-/// A send that races with a close is either accepted, and can be received, or comes back.
+/// A send that races with a close is either accepted, and can be received, or returns its value.
 fn close_against_a_send(builder: Builder<Value>) {
     let (tx, rx) = builder.channel();
     let sender = spawn(move || (send(&tx, 1), tx));
@@ -111,7 +111,7 @@ fn close_against_a_send_conflated() {
     model(|| close_against_a_send(Builder::conflated()));
 }
 
-/// A receive waits, or not, and is dropped, wherever a send stands: the value is still there.
+/// A receive that may wait is dropped at any point of a send: the value is still in the channel.
 fn dropped_receive(builder: Builder<Value>, before: u32) {
     let (tx, rx) = builder.channel();
     for number in 1..before {
@@ -155,7 +155,8 @@ fn a_receive_is_dropped_conflated() {
     model(|| dropped_receive(Builder::conflated(), 1));
 }
 
-/// A receive waits, or not, and withdraws, wherever a send stands: it has the value, or the channel.
+/// A receive that may wait withdraws at any point of a send: it returns the value, or the channel
+/// keeps it.
 fn withdrawn_receive(builder: Builder<Value>) {
     let (tx, rx) = builder.channel();
     let receiver = spawn(move || {
@@ -186,8 +187,8 @@ fn a_receive_withdraws_unlimited() {
     model(|| withdrawn_receive(Builder::unlimited()));
 }
 
-/// What was handed to a receive that is dropped goes to the receiver that waits.
-fn handed_on(builder: Builder<Value>) {
+/// A value that was handed to a dropped receive goes to the waiting receiver.
+fn requeued_by_a_drop(builder: Builder<Value>) {
     let (tx, rx) = builder.channel();
     let other = rx.clone();
     let dropped = spawn(move || match poll_once(pin!(rx.recv())) {
@@ -210,16 +211,16 @@ fn handed_on(builder: Builder<Value>) {
 }
 
 #[test]
-fn a_value_of_a_dropped_receive_is_handed_on_bounded() {
-    large_model(|| handed_on(Builder::bounded(1)));
+fn a_value_of_a_dropped_receive_is_requeued_bounded() {
+    large_model(|| requeued_by_a_drop(Builder::bounded(1)));
 }
 
 #[test]
-fn a_value_of_a_dropped_receive_is_handed_on_rendezvous() {
-    model(|| handed_on(Builder::rendezvous()));
+fn a_value_of_a_dropped_receive_is_requeued_rendezvous() {
+    model(|| requeued_by_a_drop(Builder::rendezvous()));
 }
 
-/// Polls a send of `number` once, and drops it. True: it said that it happened.
+/// Polls a send of `number` once, and drops it. True: it had completed.
 fn send_and_drop(tx: &Sender<Value>, number: u32) -> bool {
     match poll_once(pin!(tx.send(Value::new(number)))) {
         Poll::Ready(sent) => {
@@ -230,7 +231,7 @@ fn send_and_drop(tx: &Sender<Value>, number: u32) -> bool {
     }
 }
 
-/// A send that waits for room is dropped: it has happened, or its value went to the hook.
+/// A send that waits for room is dropped: it has completed, or its value went to the hook.
 #[test]
 fn a_send_is_dropped_bounded() {
     model(|| {
@@ -263,7 +264,7 @@ fn a_send_is_dropped_rendezvous() {
     });
 }
 
-/// A send that is dropped leaves its place to the one behind it.
+/// A dropped send leaves its position to the next one.
 #[test]
 fn a_dropped_send_lets_the_next_one_pass() {
     huge_model(|| {
@@ -285,7 +286,8 @@ fn a_dropped_send_lets_the_next_one_pass() {
     });
 }
 
-/// The last receiver goes while a send is on its way: accepted, and then the hook has it, or back.
+/// The last receiver is dropped during a send: the value was accepted and goes to the hook, or the
+/// send returns it.
 fn last_receiver(builder: Builder<Value>, values: u32) {
     let (tx, rx) = builder.channel();
     let sender = spawn(move || {
@@ -302,31 +304,31 @@ fn last_receiver(builder: Builder<Value>, values: u32) {
 }
 
 #[test]
-fn the_last_receiver_goes_bounded_1() {
+fn the_last_receiver_is_dropped_bounded_1() {
     model(|| last_receiver(Builder::bounded(1), 2));
 }
 
 #[test]
-fn the_last_receiver_goes_bounded_2() {
+fn the_last_receiver_is_dropped_bounded_2() {
     model(|| last_receiver(Builder::bounded(2), 3));
 }
 
 #[test]
-fn the_last_receiver_goes_unlimited() {
+fn the_last_receiver_is_dropped_unlimited() {
     model(|| last_receiver(Builder::unlimited(), 3));
 }
 
 #[test]
-fn the_last_receiver_goes_conflated() {
+fn the_last_receiver_is_dropped_conflated() {
     model(|| last_receiver(Builder::conflated(), 2));
 }
 
 #[test]
-fn the_last_receiver_goes_rendezvous() {
+fn the_last_receiver_is_dropped_rendezvous() {
     model(|| last_receiver(Builder::rendezvous(), 1));
 }
 
-/// Both last handles go at once, with a value on its way.
+/// Both last handles are dropped at once, with a value in flight.
 #[test]
 fn both_sides_go_at_once() {
     model(|| {
@@ -344,7 +346,7 @@ fn both_sides_go_at_once() {
     });
 }
 
-/// What the last sender sent is received before its going is.
+/// The values of the last sender are received before the close is seen.
 fn last_sender(builder: Builder<Value>) {
     let (tx, rx) = builder.channel();
     let sender = spawn(move || assert_eq!(send(&tx, 1), Ok(())));
@@ -354,21 +356,21 @@ fn last_sender(builder: Builder<Value>) {
 }
 
 #[test]
-fn the_last_sender_goes_bounded() {
+fn the_last_sender_is_dropped_bounded() {
     model(|| last_sender(Builder::bounded(1)));
 }
 
 #[test]
-fn the_last_sender_goes_unlimited() {
+fn the_last_sender_is_dropped_unlimited() {
     model(|| last_sender(Builder::unlimited()));
 }
 
 #[test]
-fn the_last_sender_goes_conflated() {
+fn the_last_sender_is_dropped_conflated() {
     model(|| last_sender(Builder::conflated()));
 }
 
 #[test]
-fn the_last_sender_goes_rendezvous() {
+fn the_last_sender_is_dropped_rendezvous() {
     model(|| last_sender(Builder::rendezvous()));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One sender and one receiver who wait for each other, on each kind, as tasks and as threads.
+//! One sender and one receiver that wait for each other, on each kind, as tasks and as threads.
 
 use super::{Counted, Value, balance, join, lost, model, recv, recv_wait, send, send_wait, spawn};
 use crate::{Builder, Receiver, RecvError, Sender};
@@ -95,7 +95,7 @@ fn rendezvous_between_threads() {
     model(|| in_order(Builder::rendezvous(), 2, Thread, Thread));
 }
 
-/// The receiver sees the last value, and none twice or out of order; the rest is conflated.
+/// The receiver sees the last value, and none twice or out of order; the others are conflated.
 fn latest(receiving: Way) {
     let (tx, rx) = Builder::conflated().channel();
     let sender = spawn(move || {

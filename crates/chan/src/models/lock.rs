@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The raw lock: one thread at a time, and nobody sleeps for ever.
+//! The raw lock: mutual exclusion, and no thread sleeps for ever.
 
 use loom::sync::Arc;
 

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Models: small programs over this crate's own code, each run by loom under every interleaving of
-//! its threads in which at most `LOOM_MAX_PREEMPTIONS` of them (2 unless said) are preempted, and
+//! its threads in which at most `LOOM_MAX_PREEMPTIONS` of them (2 by default) are preempted, and
 //! with every value that each load may see.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `lock` | the raw lock |
 //! | `ring` | the ring, fast and slow |
-//! | `past` | an unlimited channel that holds more than its ring |
-//! | `kinds` | one sender, one receiver, who wait for each other, on each kind |
-//! | `crowd` | more than one of a side |
+//! | `past` | an unlimited channel that holds more values than its ring |
+//! | `kinds` | one sender and one receiver that wait for each other, on each kind |
+//! | `crowd` | two operations on one side |
 //! | `ready` | operations that do not wait, beside some that do; overflow; batches |
 //! | `end` | closing, dropped operations, dropped handles |
-//! | `back` | values that come back, and the newest ones, taken out |
+//! | `back` | requeued values, and the removal of the newest values |
 //! | `token` | tokens, and wakers that change |
-//! | `select` | selects that meet |
+//! | `select` | selects that match each other |
 //! | `spsc` | one sender, one receiver, with plain stores |
 //!
-//! Each model says what it must come to: which values arrive, in which order, and where the others
-//! went. Beyond that, after each run:
+//! Each model states its result: which values arrive, in which order, and where the others are.
+//! Beyond that, after each run:
 //!
-//! 1. Every [`Value`] was dropped once, and was read by who received it only after it was written.
+//! 1. Every [`Value`] was dropped once, and was read by its receiver only after it was written.
 //! 2. Every waker was dropped.
-//! 3. `sends = receives + len + undelivered` (where the model asks: [`balance`]).
+//! 3. `sends = receives + len + undelivered` (in the models that call [`balance`]).
 //!
-//! A sleeper that nobody wakes is a deadlock, which loom reports.
+//! A sleeper that is never woken is a deadlock, which loom reports.
 
 mod back;
 mod crowd;
@@ -53,10 +53,10 @@ use crate::{Builder, Receiver, RecvError, SendError, Sender};
 const PREEMPTIONS: usize = 2;
 
 thread_local! {
-    /// Values and wakers that are alive: all of loom's threads are on one of the system's.
+    /// Values and wakers that are alive: all of loom's threads run on one thread of the system.
     static VALUES: Cell<isize> = const { Cell::new(0) };
     static WAKERS: Cell<isize> = const { Cell::new(0) };
-    /// What the undelivered hook was given in this run.
+    /// The undelivered values of this run.
     static LOST: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -71,7 +71,7 @@ fn large_model(run: impl Fn() + Send + Sync + 'static) {
 }
 
 /// As [`model`] with two preemptions less, for three threads that each wait: with one more it takes
-/// longer than a check may.
+/// too long for a check.
 fn huge_model(run: impl Fn() + Send + Sync + 'static) {
     explore(2, run);
 }
@@ -88,7 +88,7 @@ fn explore(fewer: usize, run: impl Fn() + Send + Sync + 'static) {
         WAKERS.set(0);
         LOST.take();
         count.fetch_add(1, Ordering::Relaxed);
-        // The first use makes it; what that orders must not be between two of the model's threads.
+        // The first use initialises it; that must not order two of the model's threads.
         crate::sync::light();
         crate::sync::unpark_one(0);
         run();
@@ -99,7 +99,7 @@ fn explore(fewer: usize, run: impl Fn() + Send + Sync + 'static) {
     println!("{name}: {} runs", runs.load(Ordering::Relaxed));
 }
 
-/// A value that knows whether it was written before it was read.
+/// A value that detects a read before it was written.
 #[derive(Debug)]
 struct Value {
     number: u32,
@@ -115,7 +115,7 @@ impl Value {
         Self { number, body }
     }
 
-    /// Looks inside, and drops it.
+    /// Returns the number, and drops the value.
     fn open(self) -> u32 {
         // SAFETY: it is ours; loom checks that it was written before.
         let body = self.body.with(|body| unsafe { *body });
@@ -130,7 +130,7 @@ impl Drop for Value {
     }
 }
 
-/// Says where what is not delivered goes: to [`lost`].
+/// Sends undelivered values to [`lost`].
 trait Counted: Sized {
     fn channel(self) -> (Sender<Value>, Receiver<Value>);
 }
@@ -145,12 +145,12 @@ impl Counted for Builder<Value> {
     }
 }
 
-/// What was not delivered so far, in the order in which the hook was told.
+/// The undelivered values so far, in the order of the hook's calls.
 fn lost() -> Vec<u32> {
     LOST.with_borrow(Clone::clone)
 }
 
-/// Nothing moves any more: the counters must agree with each other and with `sends` and `receives`.
+/// With no operation in flight, the counters agree with each other and with `sends` and `receives`.
 fn balance(tx: &Sender<Value>, sends: u64, receives: u64) {
     let seen = tx.snapshot();
     assert_eq!(seen.sends, sends, "sends: {seen:?}");
@@ -167,7 +167,7 @@ fn join<R>(thread: JoinHandle<R>) -> R {
     thread.join().unwrap()
 }
 
-/// Sends as a task. Gives back what was not sent.
+/// Sends as a task. Returns the value that was not sent.
 fn send(tx: &Sender<Value>, number: u32) -> Result<(), u32> {
     block_on(tx.send(Value::new(number))).map_err(|error| error.into_inner().open())
 }
@@ -196,7 +196,7 @@ fn sorted(mut numbers: Vec<u32>) -> Vec<u32> {
     numbers
 }
 
-/// A task's signal: the thread that runs it sleeps until it is woken.
+/// A task's signal: the thread that runs the task sleeps until it is woken.
 struct Signal {
     thread: Thread,
     woken: AtomicBool,
@@ -228,7 +228,7 @@ impl Drop for Signal {
     }
 }
 
-/// Runs a task to its end. (Loom's own also wakes it without a reason, and prints.)
+/// Runs a task to its end. (Loom's own version also wakes it spuriously, and prints.)
 fn block_on<F: Future>(task: F) -> F::Output {
     let mut task = pin!(task);
     let signal = Signal::new();
@@ -241,7 +241,7 @@ fn block_on<F: Future>(task: F) -> F::Output {
     }
 }
 
-/// Polls it once, with a waker that goes nowhere: who polls does not wait for it.
+/// Polls it once, with a waker that does nothing.
 fn poll_once<F: Future>(task: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     task.poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An unlimited channel that holds more than its ring, which here has one slot: receives that race
-//! while values move up into the ring, beside sends that go past it, and all that ends it.
+//! An unlimited channel that holds more values than its ring, which has one slot here: receives
+//! that race while values move up into the ring, beside sends past it, and every end of the
+//! channel.
 
 use super::{
     Counted, Value, balance, huge_model, join, large_model, lost, model, recv, send, sorted, spawn,
 };
 use crate::{Builder, Receiver, RecvError, Sender, TryRecvError};
 
-/// With the values from 0 on: one in the ring, the others past it.
+/// A channel with the values from 0 on: one in the ring, the others past it.
 fn filled(values: u32) -> (Sender<Value>, Receiver<Value>) {
     let (tx, rx) = Builder::unlimited().channel();
     (0..values).for_each(|number| try_send(&tx, number));
@@ -26,7 +27,7 @@ fn rest(rx: &Receiver<Value>) -> Vec<u32> {
     std::iter::from_fn(|| try_recv(rx).ok()).collect()
 }
 
-/// Of three values two receives take the two oldest, and neither finds nothing.
+/// Two receives of three values take the two oldest, and neither finds the channel empty.
 #[test]
 fn two_receives_while_values_move_up() {
     model(|| {
@@ -43,8 +44,8 @@ fn two_receives_while_values_move_up() {
     });
 }
 
-/// One receiver takes the last value from behind the ring, so that the ring goes fast, while another
-/// takes and a sender sends.
+/// One receiver takes the last value from behind the ring, so that the ring goes fast, while
+/// another receives and a sender sends.
 #[test]
 fn the_ring_goes_fast_beside_a_receive_and_a_send() {
     huge_model(|| {
@@ -66,9 +67,9 @@ fn the_ring_goes_fast_beside_a_receive_and_a_send() {
     });
 }
 
-/// Sends past the ring and receives keep the order, also where the receiver comes to wait.
+/// Sends past the ring and receives keep the order, also when the receiver starts to wait.
 #[test]
-fn sends_past_the_ring_beside_a_receiver_that_comes_to_wait() {
+fn sends_past_the_ring_beside_a_receiver_that_starts_to_wait() {
     model(|| {
         let (tx, rx) = filled(2);
         let sender = spawn(move || {
@@ -81,7 +82,7 @@ fn sends_past_the_ring_beside_a_receiver_that_comes_to_wait() {
     });
 }
 
-/// Two senders of which each finds the ring full.
+/// Two senders that both find the ring full.
 #[test]
 fn two_sends_go_past_the_ring_at_once() {
     large_model(|| {
@@ -101,9 +102,9 @@ fn two_sends_go_past_the_ring_at_once() {
     });
 }
 
-/// A look without the lock does not miss a value that moves from behind the ring into it.
+/// A check without the lock does not miss a value that moves from behind the ring into it.
 #[test]
-fn a_look_while_values_move_up() {
+fn a_check_while_values_move_up() {
     model(|| {
         let (tx, rx) = filled(3);
         let other = {
@@ -156,7 +157,7 @@ fn a_batch_goes_past_the_ring_beside_a_receive() {
     });
 }
 
-/// What is past the ring comes before the end.
+/// Values past the ring are received before the close is seen.
 #[test]
 fn a_close_while_values_move_up() {
     model(|| {
@@ -172,9 +173,9 @@ fn a_close_while_values_move_up() {
     });
 }
 
-/// RUSTSEC-2025-0024: the blocks of a channel that is given up while a send brings another value.
+/// RUSTSEC-2025-0024: the blocks of a channel whose last receiver is dropped during a send.
 #[test]
-fn the_last_receiver_goes_while_a_send_goes_past_the_ring() {
+fn the_last_receiver_is_dropped_while_a_send_goes_past_the_ring() {
     model(|| {
         let (tx, rx) = filled(2);
         let sender = spawn(move || {
@@ -190,9 +191,9 @@ fn the_last_receiver_goes_while_a_send_goes_past_the_ring() {
     });
 }
 
-/// A receive that was handed a value and is dropped gives it back before what is past the ring.
+/// A dropped receive that was handed a value requeues it before the values past the ring.
 #[test]
-fn a_value_comes_back_while_values_move_up() {
+fn a_value_is_requeued_while_values_move_up() {
     model(|| {
         let (tx, rx) = filled(3);
         let other = {

@@ -85,7 +85,7 @@ fn tries_to_receive_from_a_sender_that_waits_rendezvous() {
     model(|| tries_to_receive(Builder::rendezvous()));
 }
 
-/// A try between a sender that waits and a receiver must not overtake the one and not starve the
+/// A `try_recv` between a waiting sender and a receiver neither overtakes the one nor starves the
 /// other.
 #[test]
 fn a_try_beside_a_sender_that_waits() {
@@ -110,7 +110,7 @@ fn a_try_beside_a_sender_that_waits() {
     });
 }
 
-/// Sends never wait; what is dropped is told to the hook, and nothing else is missing.
+/// Sends never wait; dropped values go to the hook, and no other value is missing.
 fn overflow(policy: Overflow) -> (Vec<u32>, Vec<u32>) {
     let (tx, rx) = Builder::bounded(1).overflow(policy).channel();
     let sender = spawn(move || {

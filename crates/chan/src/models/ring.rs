@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The ring by itself: sends and receives that race, and the holder of the lock who takes the words
-//! away from them.
+//! The ring by itself: sends and receives that race, and the holder of the lock, which takes the
+//! words from them.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 
@@ -8,36 +8,36 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::{Value, join, model, sorted, spawn};
-use crate::ring::{Attempt, Ring};
+use crate::ring::{Ring, RingOutcome};
 use crate::sync::heavy;
 
-fn push(ring: &Ring<Value>, number: u32) -> Attempt {
+fn push(ring: &Ring<Value>, number: u32) -> RingOutcome {
     let value = ManuallyDrop::new(Value::new(number));
     // SAFETY: the value is ours, and dropped only if it was not moved out.
     let pushed = unsafe { ring.push(&raw const *value) };
-    if !matches!(pushed, Attempt::Done | Attempt::DoneSlow) {
+    if !matches!(pushed, RingOutcome::Done | RingOutcome::DoneSlow) {
         drop(ManuallyDrop::into_inner(value));
     }
     pushed
 }
 
-fn pop(ring: &Ring<Value>) -> (Attempt, Option<u32>) {
+fn pop(ring: &Ring<Value>) -> (RingOutcome, Option<u32>) {
     let mut value = MaybeUninit::uninit();
-    // SAFETY: the place is ours.
+    // SAFETY: the slot is ours.
     let popped = unsafe { ring.pop(value.as_mut_ptr()) };
-    let done = matches!(popped, Attempt::Done | Attempt::DoneSlow);
-    // SAFETY: on these two there is a value.
+    let done = matches!(popped, RingOutcome::Done | RingOutcome::DoneSlow);
+    // SAFETY: on these two outcomes there is a value.
     (popped, done.then(|| unsafe { value.assume_init() }.open()))
 }
 
 /// # Safety
 ///
 /// The words are slow, and the caller's.
-unsafe fn push_locked(ring: &Ring<Value>, number: u32) -> Attempt {
+unsafe fn push_locked(ring: &Ring<Value>, number: u32) -> RingOutcome {
     let value = ManuallyDrop::new(Value::new(number));
     // SAFETY: the caller's promise; the value is ours.
     let pushed = unsafe { ring.push_locked(&raw const *value) };
-    if pushed != Attempt::Done {
+    if pushed != RingOutcome::Done {
         drop(ManuallyDrop::into_inner(value));
     }
     pushed
@@ -46,23 +46,23 @@ unsafe fn push_locked(ring: &Ring<Value>, number: u32) -> Attempt {
 /// # Safety
 ///
 /// The words are slow, and the caller's.
-unsafe fn pop_locked(ring: &Ring<Value>) -> (Attempt, Option<u32>) {
+unsafe fn pop_locked(ring: &Ring<Value>) -> (RingOutcome, Option<u32>) {
     let mut value = MaybeUninit::uninit();
-    // SAFETY: the caller's promise; the place is ours.
+    // SAFETY: the caller's promise; the slot is ours.
     let popped = unsafe { ring.pop_locked(value.as_mut_ptr()) };
-    // SAFETY: then there is a value.
-    (popped, (popped == Attempt::Done).then(|| unsafe { value.assume_init() }.open()))
+    // SAFETY: on `Done` there is a value.
+    (popped, (popped == RingOutcome::Done).then(|| unsafe { value.assume_init() }.open()))
 }
 
 fn push_until_done(ring: &Ring<Value>, number: u32) {
-    while push(ring, number) != Attempt::Done {
+    while push(ring, number) != RingOutcome::Done {
         thread::yield_now();
     }
 }
 
 fn pop_until_done(ring: &Ring<Value>) -> u32 {
     loop {
-        if let (Attempt::Done, Some(number)) = pop(ring) {
+        if let (RingOutcome::Done, Some(number)) = pop(ring) {
             return number;
         }
         thread::yield_now();
@@ -100,9 +100,9 @@ fn two_pushes_race_for_the_last_slot() {
         };
         let mine = push(&ring, 2);
         let other = join(other);
-        assert!((mine == Attempt::Done) != (other == Attempt::Done), "{mine:?} {other:?}");
+        assert!((mine == RingOutcome::Done) != (other == RingOutcome::Done), "{mine:?} {other:?}");
         let (_, number) = pop(&ring);
-        assert_eq!(number, Some(if mine == Attempt::Done { 2 } else { 1 }));
+        assert_eq!(number, Some(if mine == RingOutcome::Done { 2 } else { 1 }));
     });
 }
 
@@ -110,7 +110,7 @@ fn two_pushes_race_for_the_last_slot() {
 fn two_pops_race_for_the_last_value() {
     model(|| {
         let ring = Arc::new(Ring::new(2));
-        assert_eq!(push(&ring, 7), Attempt::Done);
+        assert_eq!(push(&ring, 7), RingOutcome::Done);
         let other = {
             let ring = ring.clone();
             spawn(move || pop(&ring).1)
@@ -120,9 +120,9 @@ fn two_pops_race_for_the_last_value() {
     });
 }
 
-/// Of a push and a waiter that goes slow, one sees the other.
+/// Of a push and a waiter that makes the ring slow, one sees the other.
 #[test]
-fn who_is_about_to_wait_for_a_value_is_seen_or_sees_it() {
+fn a_receiver_about_to_wait_is_seen_or_sees_the_value() {
     model(|| {
         let ring = Arc::new(Ring::new(1));
         let sender = {
@@ -130,9 +130,9 @@ fn who_is_about_to_wait_for_a_value_is_seen_or_sees_it() {
             spawn(move || push(&ring, 1))
         };
         ring.go_slow();
-        // SAFETY: the words are slow, and nobody else goes slow.
+        // SAFETY: the words are slow, and no other thread makes them slow.
         let mut taken = unsafe { pop_locked(&ring) };
-        if taken.0 == Attempt::Busy {
+        if taken.0 == RingOutcome::Busy {
             heavy();
             // SAFETY: as above.
             taken = unsafe { pop_locked(&ring) };
@@ -140,44 +140,46 @@ fn who_is_about_to_wait_for_a_value_is_seen_or_sees_it() {
         let pushed = join(sender);
         match taken.1 {
             Some(number) => assert_eq!(number, 1),
-            None => assert!(matches!(pushed, Attempt::DoneSlow | Attempt::Slow), "{pushed:?}"),
+            None => {
+                assert!(matches!(pushed, RingOutcome::DoneSlow | RingOutcome::Slow), "{pushed:?}")
+            }
         }
         // SAFETY: as above.
         let rest = unsafe { pop_locked(&ring) };
-        assert_eq!(taken.1.is_some() || rest.1.is_some(), pushed != Attempt::Slow);
+        assert_eq!(taken.1.is_some() || rest.1.is_some(), pushed != RingOutcome::Slow);
     });
 }
 
 #[test]
-fn who_is_about_to_wait_for_room_is_seen_or_sees_it() {
+fn a_sender_about_to_wait_is_seen_or_sees_the_room() {
     model(|| {
         let ring = Arc::new(Ring::new(1));
-        assert_eq!(push(&ring, 1), Attempt::Done);
+        assert_eq!(push(&ring, 1), RingOutcome::Done);
         let receiver = {
             let ring = ring.clone();
             spawn(move || pop(&ring))
         };
         ring.go_slow();
-        // SAFETY: the words are slow, and nobody else goes slow.
+        // SAFETY: the words are slow, and no other thread makes them slow.
         let mut pushed = unsafe { push_locked(&ring, 2) };
-        if pushed == Attempt::Busy {
+        if pushed == RingOutcome::Busy {
             heavy();
             // SAFETY: as above.
             pushed = unsafe { push_locked(&ring, 2) };
         }
         let (popped, number) = join(receiver);
-        assert_eq!(number.is_some(), popped != Attempt::Slow, "{popped:?}");
-        if pushed != Attempt::Done {
-            assert!(matches!(popped, Attempt::DoneSlow | Attempt::Slow), "{popped:?}");
+        assert_eq!(number.is_some(), popped != RingOutcome::Slow, "{popped:?}");
+        if pushed != RingOutcome::Done {
+            assert!(matches!(popped, RingOutcome::DoneSlow | RingOutcome::Slow), "{popped:?}");
         }
         // SAFETY: as above.
         let rest: Vec<_> = std::iter::from_fn(|| unsafe { pop_locked(&ring) }.1).collect();
         let all = [number.as_slice(), &rest].concat();
-        assert_eq!(all, if pushed == Attempt::Done { &[1, 2][..] } else { &[1] });
+        assert_eq!(all, if pushed == RingOutcome::Done { &[1, 2][..] } else { &[1] });
     });
 }
 
-/// The holder of the lock uses the words while both sides race for them, and gives them back.
+/// The holder of the lock uses the words while both sides race for them, and returns them.
 #[test]
 fn slow_and_fast_operations_keep_order_between_them() {
     model(|| {
@@ -187,11 +189,11 @@ fn slow_and_fast_operations_keep_order_between_them() {
             spawn(move || [pop(&ring).1, pop(&ring).1])
         };
         ring.go_slow();
-        // SAFETY: the words are slow, and nobody else goes slow.
-        assert_eq!(unsafe { push_locked(&ring, 1) }, Attempt::Done);
+        // SAFETY: the words are slow, and no other thread makes them slow.
+        assert_eq!(unsafe { push_locked(&ring, 1) }, RingOutcome::Done);
         ring.go_fast();
         let second = push(&ring, 2);
-        assert_eq!(second, Attempt::Done);
+        assert_eq!(second, RingOutcome::Done);
         let early = join(receiver);
         let late = [pop(&ring).1, pop(&ring).1];
         let all: Vec<_> = early.into_iter().chain(late).flatten().collect();
@@ -200,25 +202,25 @@ fn slow_and_fast_operations_keep_order_between_them() {
 }
 
 #[test]
-fn the_holder_of_the_lock_takes_and_gives_back_while_a_push_comes() {
+fn the_holder_of_the_lock_owns_the_words_during_a_push() {
     model(|| {
         let ring = Arc::new(Ring::new(1));
-        assert_eq!(push(&ring, 1), Attempt::Done);
+        assert_eq!(push(&ring, 1), RingOutcome::Done);
         let sender = {
             let ring = ring.clone();
             spawn(move || (push(&ring, 2), push(&ring, 3)))
         };
         ring.go_slow();
-        // SAFETY: the words are slow, and nobody else goes slow.
+        // SAFETY: the words are slow, and no other thread makes them slow.
         let (_, first) = unsafe { pop_locked(&ring) };
         ring.go_fast();
         let (two, three) = join(sender);
         let second = pop(&ring).1;
         assert_eq!(first, Some(1));
-        assert!(!(two == Attempt::Done && three == Attempt::Done));
+        assert!(!(two == RingOutcome::Done && three == RingOutcome::Done));
         let expected = match (two, three) {
-            (Attempt::Done | Attempt::DoneSlow, _) => Some(2),
-            (_, Attempt::Done | Attempt::DoneSlow) => Some(3),
+            (RingOutcome::Done | RingOutcome::DoneSlow, _) => Some(2),
+            (_, RingOutcome::Done | RingOutcome::DoneSlow) => Some(3),
             _ => None,
         };
         assert_eq!(second, expected, "{two:?} {three:?}");
@@ -243,7 +245,7 @@ fn runs_race_with_single_operations() {
         ring.pop_run(2, |value| taken.push(value.open()));
         ring.pop_run(2, |value| taken.push(value.open()));
         let mut expected: Vec<u32> = (1..=pushed as u32).collect();
-        expected.extend((single == Attempt::Done).then_some(9));
+        expected.extend((single == RingOutcome::Done).then_some(9));
         assert!(!expected.is_empty());
         assert_eq!(sorted(taken.clone()), sorted(expected), "{taken:?}");
         assert!(taken.iter().filter(|number| **number != 9).is_sorted(), "{taken:?}");
@@ -254,7 +256,7 @@ fn runs_race_with_single_operations() {
 fn runs_go_around_the_end_of_the_lap() {
     model(|| {
         let ring = Arc::new(Ring::new(2));
-        assert_eq!(push(&ring, 0), Attempt::Done);
+        assert_eq!(push(&ring, 0), RingOutcome::Done);
         assert_eq!(pop(&ring).1, Some(0));
         let sender = {
             let ring = ring.clone();

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Selects: of several arms exactly one happens, and the others leave no trace.
+//! Selects: exactly one of several arms completes, and the others leave no trace.
 
 use super::{Counted, Value, balance, join, large_model, lost, model, recv, send, sorted, spawn};
 use crate::{Builder, Receiver, RecvError, Sender, Token, select};
 
 type Ends = (Sender<Value>, Receiver<Value>);
 
-/// Two channels in the order of their addresses, which is that of their locks: a model does the
-/// same in every run, whatever the allocator does.
+/// Two channels in the order of their addresses, which is the order of their locks: so each run of
+/// a model does the same, independent of the allocator.
 fn two(one: Builder<Value>, two: Builder<Value>) -> (Ends, Ends) {
     let (one, two) = (one.channel(), two.channel());
     let place = |ends: &Ends| std::ptr::from_ref(ends.0.channel.raw()).addr();
     if place(&one) < place(&two) { (one, two) } else { (two, one) }
 }
 
-/// Receives from either as a thread.
+/// Receives from either channel as a thread.
 fn either(one: &Receiver<Value>, two: &Receiver<Value>) -> u32 {
     select! { wait, biased;
         got = one.recv() => got.unwrap().open(),
@@ -55,7 +55,7 @@ fn a_select_over_two_channels_rendezvous() {
     model(|| two_channels(Builder::rendezvous));
 }
 
-/// A select takes one of two; the other stays where it is.
+/// A select takes one of two values; the other stays where it is.
 #[test]
 fn a_select_takes_one() {
     model(|| {
@@ -70,7 +70,7 @@ fn a_select_takes_one() {
     });
 }
 
-/// Sends 1 to the one or 2 to the other.
+/// Sends 1 to the first channel or 2 to the second.
 fn send_either(one: &Sender<Value>, two: &Sender<Value>) -> u32 {
     select! { wait, biased;
         sent = one.send(Value::new(1)) => { assert!(sent.is_ok()); 1 }
@@ -78,7 +78,7 @@ fn send_either(one: &Sender<Value>, two: &Sender<Value>) -> u32 {
     }
 }
 
-/// Two selects that face each other over the same two channels, named in opposite order, meet.
+/// Two selects that face each other over the same two channels, in opposite order, match.
 #[test]
 fn selects_that_face_each_other_meet_once() {
     model(|| {
@@ -93,7 +93,7 @@ fn selects_that_face_each_other_meet_once() {
     });
 }
 
-/// A select that sends against a receiver of each channel: one of them gets its value.
+/// A select of sends against a receiver of each channel: one of them gets its value.
 #[test]
 fn a_select_that_sends_does_so_once() {
     model(|| {
@@ -109,7 +109,7 @@ fn a_select_that_sends_does_so_once() {
     });
 }
 
-/// A close, a token and a send come to a select at once.
+/// A close, a token and a send race for a select.
 #[test]
 fn a_select_ends_once() {
     model(|| {

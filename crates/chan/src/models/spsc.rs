@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The SPSC handles under loom. With it a block has one slot and the calm comes at once, so that
-//! small models go through every path.
+//! The SPSC handles under loom. With it a block has one slot and the hysteresis is one value, so
+//! that small models take every path.
 //!
-//! What each run must come to beyond what its model says is in [`super`].
+//! The results that every run must have, beyond those of its model, are in [`super`].
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -57,7 +57,7 @@ fn tasks_go_through_the_blocks_of_a_ring() {
     model(|| tasks(2, 4));
 }
 
-/// Three blocks and a marker: the ring is gone around, and the sender runs ahead.
+/// Three blocks and an `end`: the ring wraps around, and the sender runs ahead.
 #[test]
 fn a_ring_of_blocks_keeps_order_without_waiting() {
     model(|| {
@@ -105,9 +105,9 @@ fn threads_that_wait_are_woken() {
     });
 }
 
-/// The alert goes up, comes down while the sender is at work, and goes up again.
+/// The flag is set, cleared while the sender is sending, and set again.
 #[test]
-fn a_receiver_that_waits_again_after_a_calm_is_woken() {
+fn a_receiver_that_waits_again_after_the_hysteresis_is_woken() {
     model(|| {
         let (mut tx, mut rx) = channel(4);
         let receiver = spawn(move || {
@@ -123,7 +123,7 @@ fn a_receiver_that_waits_again_after_a_calm_is_woken() {
 }
 
 #[test]
-fn a_sender_that_goes_wakes_the_receiver_who_gets_what_is_left() {
+fn a_dropped_sender_wakes_the_receiver_which_gets_the_rest() {
     model(|| {
         let (mut tx, mut rx) = channel(2);
         let receiver = spawn(move || (recv(&mut rx), recv(&mut rx)));
@@ -133,7 +133,7 @@ fn a_sender_that_goes_wakes_the_receiver_who_gets_what_is_left() {
     });
 }
 
-/// Every value that a send was told is accepted is received before the end is seen.
+/// Every value that was accepted is received before the close is seen.
 #[test]
 fn a_receiver_that_closes_gets_all_that_was_accepted() {
     model(|| {
@@ -154,7 +154,7 @@ fn a_receiver_that_closes_gets_all_that_was_accepted() {
 }
 
 #[test]
-fn what_a_receiver_that_goes_leaves_is_not_delivered_and_the_rest_comes_back() {
+fn values_of_a_dropped_receiver_are_undelivered_and_the_rest_is_returned() {
     model(|| {
         let (mut tx, mut rx) = channel(1);
         let sender = spawn(move || {
@@ -172,7 +172,7 @@ fn what_a_receiver_that_goes_leaves_is_not_delivered_and_the_rest_comes_back() {
 }
 
 #[test]
-fn a_batch_that_meets_the_end_is_accepted_whole_or_comes_back() {
+fn a_batch_during_a_close_is_accepted_whole_or_returned() {
     model(|| {
         let (mut tx, mut rx) = channel(2);
         let sender = spawn(move || {

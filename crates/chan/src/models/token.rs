@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Tokens: of a cancellation and a match exactly one wins. And wakers that change while it waits.
+//! Tokens: exactly one of a cancellation and a match wins. And wakers that change during a wait.
 
 use std::future::Future;
 use std::pin::pin;
@@ -88,7 +88,7 @@ fn cancel_or_send_bounded() {
     });
 }
 
-/// Three may end the wait: a close, a token, a send.
+/// Three events may end the wait: a close, a token, a send.
 #[test]
 fn cancel_or_close() {
     model(|| {
@@ -111,7 +111,7 @@ fn cancel_or_close() {
     });
 }
 
-/// An operation with a token is dropped while both a match and the token come.
+/// An operation with a token is dropped during both a match and a cancellation.
 #[test]
 fn a_receive_with_a_token_is_dropped() {
     model(|| {
@@ -141,7 +141,7 @@ fn a_receive_with_a_token_is_dropped() {
 }
 
 #[test]
-fn who_waits_for_a_token_wakes() {
+fn a_wait_for_a_token_is_woken() {
     model(|| {
         let token = Token::new();
         let (child, other) = (token.child(), token.clone());
@@ -153,9 +153,9 @@ fn who_waits_for_a_token_wakes() {
     });
 }
 
-/// A child is made, waited for and dropped while its parent is cancelled.
+/// A child is created, waited for and dropped while its parent is cancelled.
 #[test]
-fn a_child_comes_and_goes_while_its_parent_is_cancelled() {
+fn a_child_is_made_and_dropped_while_its_parent_is_cancelled() {
     model(|| {
         let token = Token::new();
         let parent = token.clone();
@@ -184,7 +184,7 @@ fn of_two_cancels_one_is_the_first() {
     });
 }
 
-/// Polls once with a waker that leads nowhere, then waits with one that does.
+/// Polls once with a waker that does nothing, then waits with one that works.
 fn move_to_another_task<F: Future>(task: F) -> F::Output {
     let mut task = pin!(task);
     if let Poll::Ready(output) = poll_once(task.as_mut()) {

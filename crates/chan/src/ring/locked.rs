@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the holder of the channel's lock does with the ring: the words are its own while they are
-//! slow, and it moves them by plain stores.
+//! Operations of the holder of the channel's lock on the ring: it owns the words while they are
+//! slow, and moves them by plain stores.
 
 use std::ptr;
 
-use super::{Attempt, Ring, SLOW};
+use super::{Ring, RingOutcome, SLOW};
 use crate::sync::Ordering;
 
 impl<T> Ring<T> {
@@ -37,9 +37,9 @@ impl<T> Ring<T> {
         self.head.fetch_and(!SLOW, Ordering::Release);
     }
 
-    /// Whether every value that was sent into it has been claimed by a receive.
+    /// Whether every value that was pushed has been claimed by a receive.
     ///
-    /// The caller holds the lock, and `tail` is slow: what this says of an empty ring stays so.
+    /// The caller holds the lock, and `tail` is slow: the answer for an empty ring stays true.
     pub(crate) fn is_drained(&self) -> bool {
         self.head.load(Ordering::Relaxed) >> 1 == self.tail.load(Ordering::Relaxed) >> 1
     }
@@ -49,11 +49,11 @@ impl<T> Ring<T> {
     /// # Safety
     ///
     /// As for [`Self::push`], and the caller holds the lock and `tail` is slow.
-    pub(crate) unsafe fn push_locked(&self, value: *const T) -> Attempt {
+    pub(crate) unsafe fn push_locked(&self, value: *const T) -> RingOutcome {
         let word = self.tail.load(Ordering::Relaxed);
         let position = word >> 1;
         if self.slots.is_empty() {
-            return Attempt::Blocked;
+            return RingOutcome::Blocked;
         }
         // SAFETY: there are slots, and the index is one of them.
         let slot = unsafe { self.slot(position) };
@@ -64,16 +64,16 @@ impl<T> Ring<T> {
         slot.value.with_mut(|to| unsafe { ptr::copy_nonoverlapping(value, to.cast::<T>(), 1) });
         self.tail.store(self.next(position) << 1 | SLOW, Ordering::Relaxed);
         slot.stamp.store(position + 1, Ordering::Release);
-        Attempt::Done
+        RingOutcome::Done
     }
 
-    /// Moves values into the ring, the first ones of the `len` at `values`, as many as it has room for,
-    /// and says how many.
+    /// Moves values into the ring, the first ones of the `len` at `values`, as many as it has room
+    /// for, and returns how many.
     ///
     /// # Safety
     ///
-    /// The caller holds the lock and `tail` is slow. The values are valid for a read; those that it
-    /// says have been moved out.
+    /// The caller holds the lock and `tail` is slow. The values are valid for a read; as many as
+    /// the result have been moved out.
     #[inline]
     pub(crate) unsafe fn push_run_locked(&self, values: *const T, len: usize) -> usize {
         // Read once: behind a load that acquires, the compiler would read them again.
@@ -99,8 +99,8 @@ impl<T> Ring<T> {
             } else {
                 ((position - index as u64).wrapping_add(one_lap), 0)
             };
-            // Before the stamp, which publishes it: no head that a receive has moved past this slot
-            // stands beyond the tail.
+            // Before the stamp, which publishes it: a receive never moves `head` past this slot and
+            // beyond the tail.
             self.tail.store(position << 1 | SLOW, Ordering::Relaxed);
             slot.stamp.store(filled, Ordering::Release);
             moved += 1;
@@ -113,9 +113,9 @@ impl<T> Ring<T> {
     /// # Safety
     ///
     /// As for [`Self::pop`], and the caller holds the lock and the words are slow.
-    pub(crate) unsafe fn pop_locked(&self, out: *mut T) -> Attempt {
+    pub(crate) unsafe fn pop_locked(&self, out: *mut T) -> RingOutcome {
         let ready = self.ready_locked();
-        if ready != Attempt::Done {
+        if ready != RingOutcome::Done {
             return ready;
         }
         let position = self.head.load(Ordering::Relaxed) >> 1;
@@ -125,35 +125,35 @@ impl<T> Ring<T> {
         slot.value.with(|from| unsafe { ptr::copy_nonoverlapping(from.cast::<T>(), out, 1) });
         slot.stamp.store(position.wrapping_add(self.one_lap), Ordering::Release);
         self.head.store(self.next(position) << 1 | SLOW, Ordering::Relaxed);
-        Attempt::Done
+        RingOutcome::Done
     }
 
     /// Whether [`Self::pop_locked`] would find a value: `Done`, `Blocked` or `Busy`.
     #[inline]
-    pub(crate) fn ready_locked(&self) -> Attempt {
+    pub(crate) fn ready_locked(&self) -> RingOutcome {
         if self.slots.is_empty() {
-            return Attempt::Blocked;
+            return RingOutcome::Blocked;
         }
         let position = self.head.load(Ordering::Relaxed) >> 1;
         if self.stamp_at(position << 1) == position + 1 {
-            return Attempt::Done;
+            return RingOutcome::Done;
         }
         if self.tail.load(Ordering::Relaxed) >> 1 == position {
-            Attempt::Blocked
+            RingOutcome::Blocked
         } else {
-            Attempt::Busy
+            RingOutcome::Busy
         }
     }
 
     /// Whether [`Self::push_locked`] would find room: `Done`, `Blocked` or `Busy`.
     #[inline]
-    pub(crate) fn room_locked(&self) -> Attempt {
+    pub(crate) fn room_locked(&self) -> RingOutcome {
         if self.slots.is_empty() {
-            return Attempt::Blocked;
+            return RingOutcome::Blocked;
         }
         let word = self.tail.load(Ordering::Relaxed);
         if self.stamp_at(word) == word >> 1 {
-            return Attempt::Done;
+            return RingOutcome::Done;
         }
         self.blocked_push(word >> 1)
     }

@@ -15,30 +15,31 @@
 //! ```
 //!
 //! **Fast.** A send reads `tail` and the slot's stamp, moves `tail` on by one compare-exchange,
-//! writes the value and publishes it by storing the stamp: one read-modify-write, no code of the
-//! user's between claim and publication. A receive does the same with `head`.
+//! writes the value and publishes it by storing the stamp: one read-modify-write, no user code
+//! between claim and publication. A receive does the same with `head`.
 //!
-//! **Slow.** While anybody waits, S is set in both words by the holder of the channel's lock. No
-//! compare-exchange succeeds then, since no expected word has the bit, so that the words belong to
-//! the holder of the lock, who moves them by plain stores. Going slow costs two read-modify-writes,
-//! staying slow none; an operation under the lock costs one, the lock.
+//! **Slow.** While any operation waits, S is set in both words by the holder of the channel's lock.
+//! No compare-exchange succeeds then, since no expected word has the bit, so the words belong to
+//! the holder of the lock, which moves them by plain stores. Going slow costs two
+//! read-modify-writes, staying slow none; an operation under the lock costs one, for the lock.
 //!
-//! **Between the two** stand operations that claimed before S was set and have not published yet.
+//! **Between the two** are operations that claimed before S was set and have not published yet.
 //! Each reads its word again after its publication, behind the light side of the asymmetric fence.
-//! Whoever is about to wait and finds a slot claimed but not published runs the heavy side and
-//! looks again: then either it sees the publication, or the other side sees S and comes to the
-//! lock to settle. The sleeper pays for the fence.
+//! A waiter that finds a slot claimed but not published runs the heavy side before it sleeps and
+//! checks again: then either it sees the publication, or the other side sees S and takes the lock
+//! to rebalance. The sleeper pays for the fence.
 //!
-//! **Past.** An unlimited channel that holds more than its ring has S set in `tail` alone: sends go
-//! through the lock, which keeps what they bring behind the ring and moves it up in runs, while
-//! receives stay on `head` (`gate/past.rs`).
+//! **Past.** An unlimited channel that holds more values than its ring has S set in `tail` alone:
+//! sends go through the lock, which keeps their values behind the ring and moves them up in runs,
+//! while receives stay on `head` (`core/past.rs`).
 //!
-//! [`locked`] has what the holder of the lock does with the ring.
+//! [`locked`] has the operations of the holder of the lock on the ring.
 //!
 //! # Invariants
 //!
-//! 1. A slot is written only by who moved `tail` past it, and only while its stamp is its position;
-//!    it is read only by who moved `head` past it, while its stamp is its position + 1.
+//! 1. A slot is written only by the operation that moved `tail` past it, and only while its stamp
+//!    is its position; it is read only by the operation that moved `head` past it, while its stamp
+//!    is its position + 1.
 //! 2. While S is set in a word, only the holder of the lock changes that word. S is set in `tail`
 //!    whenever it is set in `head`, except between the two steps of going slow and going fast.
 //! 3. Every fast operation that completed reads its word after its publication.
@@ -55,31 +56,32 @@ use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell, fence, light};
 
 /// Set in an index word while it belongs to the holder of the lock.
 ///
-/// (A claim acquires what was written before the word went fast: the gate's hint.)
+/// (A claim acquires what was written before the word went fast: the readiness hint.)
 pub(crate) const SLOW: u64 = 1;
 
-/// How far ahead a slot's line is asked for.
+/// The prefetch offset from a slot, in bytes.
 #[cfg_attr(any(not(target_arch = "x86_64"), miri), allow(dead_code, reason = "no such prefetch"))]
 const PREFETCH_BYTES: usize = 384;
-/// How many lines of a large slot are asked for.
+/// The lines that are prefetched of a large slot.
 #[cfg_attr(any(not(target_arch = "x86_64"), miri), allow(dead_code, reason = "no such prefetch"))]
 const PREFETCH_LINES_MAX: usize = 8;
 #[cfg_attr(any(not(target_arch = "x86_64"), miri), allow(dead_code, reason = "no such prefetch"))]
 const LINE_BYTES: usize = 64;
 
-/// How far ahead a sender looks that waits for room, in slots.
+/// How far ahead a sender that waits for room checks for a free slot, in slots.
 const RUN: u64 = 64;
 
-/// What became of an attempt.
+/// The result of an attempt on the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    /// It happened.
+pub(crate) enum RingOutcome {
+    /// Completed.
     Done,
-    /// It happened, and somebody waits: settle under the lock.
+    /// Completed, and an operation waits: rebalance under the lock.
     DoneSlow,
     /// The ring is full (for a send) or empty (for a receive).
     Blocked,
-    /// As `Blocked`, but an operation of the other side has claimed the slot and not published.
+    /// As `Blocked`, except that an operation of the other side has claimed the slot and not
+    /// published yet.
     Busy,
     /// The word belongs to the holder of the lock.
     Slow,
@@ -95,7 +97,7 @@ pub(crate) struct Ring<T> {
     tail: CachePadded<AtomicU64>,
     races: CachePadded<Races>,
     slots: Box<[Slot<T>]>,
-    /// What a position grows by from one lap to the next: a power of two above every index.
+    /// The increment of a position from one lap to the next: a power of two above every index.
     one_lap: u64,
     /// The bits of a position that are its index.
     index: u64,
@@ -142,7 +144,7 @@ impl<T> Ring<T> {
         self.count(self.head.load(Ordering::SeqCst))
     }
 
-    /// How many values are in it: exact when nothing moves.
+    /// The number of values in it: exact when no operation is in flight.
     pub(crate) fn len(&self) -> usize {
         loop {
             let tail = self.tail.load(Ordering::SeqCst);
@@ -154,23 +156,23 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Whether the words are nobody's.
+    /// Whether no holder of the lock owns the words.
     pub(crate) fn is_fast(&self) -> bool {
         (self.tail.load(Ordering::Relaxed) | self.head.load(Ordering::Relaxed)) & SLOW == 0
     }
 
-    /// Whether a send would find room; `None` if only the holder of the lock knows.
+    /// Whether a send would find room; `None` if only the holder of the lock can tell.
     #[inline]
     pub(crate) fn may_push(&self) -> Option<bool> {
         let word = self.tail.load(Ordering::Relaxed);
         (word & SLOW == 0).then(|| self.stamp_at(word) == word >> 1)
     }
 
-    /// Whether a run of sends would find room; `None` if only the holder of the lock knows.
+    /// Whether a run of sends would find room; `None` if only the holder of the lock can tell.
     ///
-    /// A sender that waits for room and takes the first slot that comes free writes into the cache
-    /// line that the receiver is reading. It looks at a slot some way on instead, of which the
-    /// receiver is clear of the lines before it when it is free.
+    /// A sender that waits for room and takes the first slot that becomes free writes into the
+    /// cache line that the receiver is reading. So this checks a slot some positions ahead: when
+    /// that slot is free, the receiver has left the lines before it.
     pub(crate) fn may_push_run(&self) -> Option<bool> {
         let word = self.tail.load(Ordering::Relaxed);
         if word & SLOW != 0 {
@@ -178,7 +180,7 @@ impl<T> Ring<T> {
         }
         let (capacity, position) = (self.slots.len() as u64, word >> 1);
         let ahead = (position & self.index) + (capacity / 4).min(RUN);
-        // Past the end of the lap, the slot is one of the next.
+        // Past the end of the lap, the slot is one of the next lap.
         let (lap, index) = if ahead < capacity {
             (position & !self.index, ahead)
         } else {
@@ -187,7 +189,7 @@ impl<T> Ring<T> {
         Some(self.stamp_at((lap | index) << 1) == lap | index)
     }
 
-    /// Whether a receive would find a value; `None` if only the holder of the lock knows.
+    /// Whether a receive would find a value; `None` if only the holder of the lock can tell.
     #[inline]
     pub(crate) fn may_pop(&self) -> Option<bool> {
         let word = self.head.load(Ordering::Relaxed);
@@ -205,24 +207,24 @@ impl<T> Ring<T> {
         if self.stamp_at(word) == (word >> 1) + 1 {
             return Some(true);
         }
-        // In this order: `tail` goes fast after the last value that was held behind the ring has
-        // moved it on.
+        // In this order: `tail` goes fast after it was moved past the last value that was held
+        // behind the ring.
         let tail = self.tail.load(Ordering::Relaxed);
         (tail & SLOW == 0).then_some(tail != word)
     }
 
-    /// As [`Self::push`], but one try, which calls nothing: no register need be saved around it.
-    /// `None`: nothing happened, and why is for `push` to find out.
+    /// As [`Self::push`], but a single attempt without a call, so that no register need be saved
+    /// around it. `None`: nothing happened; `push` finds out why.
     ///
     /// # Safety
     ///
     /// As for [`Self::push`], and `word` comes from [`Self::tail_fast`].
     #[inline]
-    pub(crate) unsafe fn push_once(&self, word: u64, value: *const T) -> Option<Attempt> {
+    pub(crate) unsafe fn push_once(&self, word: u64, value: *const T) -> Option<RingOutcome> {
         let position = word >> 1;
         // Read once: behind a load that acquires, the compiler would read it again.
         let index = position & self.index;
-        // SAFETY: the word is not slow, so that there are slots, and its index is one of them.
+        // SAFETY: the word is not slow, so there are slots, and its index is one of them.
         let slot = unsafe { self.slots.get_unchecked(index as usize) };
         if slot.stamp.load(Ordering::Acquire) != position {
             return None;
@@ -235,7 +237,7 @@ impl<T> Ring<T> {
         }
     }
 
-    /// `tail`, if it is nobody's.
+    /// `tail`, if it is fast.
     #[inline]
     pub(crate) fn tail_fast(&self) -> Option<u64> {
         // A guess, which the compare-exchange of a claim confirms.
@@ -243,44 +245,44 @@ impl<T> Ring<T> {
         (word & SLOW == 0).then_some(word)
     }
 
-    /// `head`, if it is nobody's.
+    /// `head`, if it is fast.
     #[inline]
     pub(crate) fn head_fast(&self) -> Option<u64> {
         let word = self.head.load(Ordering::Relaxed);
         (word & SLOW == 0).then_some(word)
     }
 
-    /// Why [`Self::push_once`] did nothing, as far as one look tells. `None`: try again.
+    /// Why [`Self::push_once`] did nothing, from one read. `None`: try again.
     #[inline]
-    pub(crate) fn push_stopped(&self) -> Option<Attempt> {
+    pub(crate) fn push_stopped(&self) -> Option<RingOutcome> {
         let word = self.tail.load(Ordering::Relaxed);
         if word & SLOW != 0 {
-            return Some(Attempt::Slow);
+            return Some(RingOutcome::Slow);
         }
         if self.stamp_at(word) == word >> 1 { None } else { self.why_full(word).ok() }
     }
 
     /// Why [`Self::pop_once`] did nothing, as [`Self::push_stopped`].
     #[inline]
-    pub(crate) fn pop_stopped(&self) -> Option<Attempt> {
+    pub(crate) fn pop_stopped(&self) -> Option<RingOutcome> {
         let word = self.head.load(Ordering::Relaxed);
         if word & SLOW != 0 {
-            return Some(Attempt::Slow);
+            return Some(RingOutcome::Slow);
         }
         if self.stamp_at(word) == (word >> 1) + 1 { None } else { self.why_empty(word).ok() }
     }
 
-    /// Moves `*value` into the ring, if the word is nobody's and there is room.
+    /// Moves `*value` into the ring, if the word is fast and there is room.
     ///
     /// # Safety
     ///
     /// `value` is valid for a read; on `Done` and `DoneSlow` its value has been moved out.
     #[inline]
-    pub(crate) unsafe fn push(&self, value: *const T) -> Attempt {
+    pub(crate) unsafe fn push(&self, value: *const T) -> RingOutcome {
         let mut word = self.tail.load(Ordering::Relaxed);
         loop {
             if word & SLOW != 0 {
-                return Attempt::Slow;
+                return RingOutcome::Slow;
             }
             let position = word >> 1;
             // SAFETY: as in `push_once`.
@@ -306,10 +308,10 @@ impl<T> Ring<T> {
     ///
     /// # Safety
     ///
-    /// The stamp said free and the caller moved the tail past it (invariant 1). `value` is valid for
-    /// a read, and its value is moved out.
+    /// The stamp said free and the caller moved the tail past it (invariant 1). `value` is valid
+    /// for a read, and its value is moved out.
     #[inline]
-    unsafe fn fill(&self, slot: &Slot<T>, position: u64, value: *const T) -> Attempt {
+    unsafe fn fill(&self, slot: &Slot<T>, position: u64, value: *const T) -> RingOutcome {
         prefetch_write(slot);
         // SAFETY: the caller's promise.
         slot.value.with_mut(|to| unsafe { ptr::copy_nonoverlapping(value, to.cast::<T>(), 1) });
@@ -318,10 +320,10 @@ impl<T> Ring<T> {
         done(&self.tail)
     }
 
-    /// Why there is no room at `word`, or what the word is by now: others have moved it on, or
+    /// Why there is no room at `word`, or the current word: other operations have moved it on, or
     /// none has and the ring is full.
     #[inline]
-    fn why_full(&self, word: u64) -> Result<Attempt, u64> {
+    fn why_full(&self, word: u64) -> Result<RingOutcome, u64> {
         let now = self.tail.load(Ordering::Relaxed);
         if now != word {
             return Err(now);
@@ -331,13 +333,13 @@ impl<T> Ring<T> {
         if now != word { Err(now) } else { Ok(self.blocked_push(word >> 1)) }
     }
 
-    /// As [`Self::pop`], but one try, as [`Self::push_once`].
+    /// As [`Self::pop`], but a single attempt, as [`Self::push_once`].
     ///
     /// # Safety
     ///
     /// As for [`Self::pop`], and `word` comes from [`Self::head_fast`].
     #[inline]
-    pub(crate) unsafe fn pop_once(&self, word: u64, out: *mut T) -> Option<Attempt> {
+    pub(crate) unsafe fn pop_once(&self, word: u64, out: *mut T) -> Option<RingOutcome> {
         let position = word >> 1;
         let index = position & self.index;
         // SAFETY: as in `push_once`.
@@ -353,17 +355,17 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Moves a value out of the ring to `*out`, if the word is nobody's and there is one.
+    /// Moves a value out of the ring to `*out`, if the word is fast and there is one.
     ///
     /// # Safety
     ///
     /// `out` is valid for a write; on `Done` and `DoneSlow` it holds a value.
     #[inline]
-    pub(crate) unsafe fn pop(&self, out: *mut T) -> Attempt {
+    pub(crate) unsafe fn pop(&self, out: *mut T) -> RingOutcome {
         let mut word = self.head.load(Ordering::Relaxed);
         loop {
             if word & SLOW != 0 {
-                return Attempt::Slow;
+                return RingOutcome::Slow;
             }
             let position = word >> 1;
             // SAFETY: as in `push_once`.
@@ -389,10 +391,10 @@ impl<T> Ring<T> {
     ///
     /// # Safety
     ///
-    /// The stamp said full and the caller moved the head past it (invariant 1). `out` is valid for a
-    /// write; it holds the value then.
+    /// The stamp said full and the caller moved the head past it (invariant 1). `out` is valid for
+    /// a write; it holds the value then.
     #[inline]
-    unsafe fn empty(&self, slot: &Slot<T>, position: u64, out: *mut T) -> Attempt {
+    unsafe fn empty(&self, slot: &Slot<T>, position: u64, out: *mut T) -> RingOutcome {
         prefetch_write(slot);
         // SAFETY: the caller's promise.
         slot.value.with(|from| unsafe { ptr::copy_nonoverlapping(from.cast::<T>(), out, 1) });
@@ -401,9 +403,9 @@ impl<T> Ring<T> {
         done(&self.head)
     }
 
-    /// Why there is nothing to receive at `word`, or what the word is by now, as in `why_full`.
+    /// Why there is nothing to receive at `word`, or the current word, as in `why_full`.
     #[inline]
-    fn why_empty(&self, word: u64) -> Result<Attempt, u64> {
+    fn why_empty(&self, word: u64) -> Result<RingOutcome, u64> {
         let now = self.head.load(Ordering::Relaxed);
         if now != word {
             return Err(now);
@@ -416,28 +418,29 @@ impl<T> Ring<T> {
         }
         Ok(match tail {
             // Values may be held behind the ring, or the channel is closed.
-            _ if tail & SLOW != 0 => Attempt::Slow,
-            _ if tail == word => Attempt::Blocked,
-            _ => Attempt::Busy,
+            _ if tail & SLOW != 0 => RingOutcome::Slow,
+            _ if tail == word => RingOutcome::Blocked,
+            _ => RingOutcome::Busy,
         })
     }
 
-    /// Claims a run of up to `max` free slots with one compare-exchange and moves what `next` gives
-    /// into them. Says how many, and whether somebody waits (`DoneSlow`), or why none.
+    /// Claims a run of up to `max` free slots with one compare-exchange and moves the results of
+    /// `next` into them. Returns how many, and whether an operation waits (`DoneSlow`), or why
+    /// none.
     ///
-    /// `next` is called once for each slot, between claim and publication: it must not run code of
-    /// the user's, nor fail.
-    pub(crate) fn push_run(&self, max: usize, mut next: impl FnMut() -> T) -> (usize, Attempt) {
+    /// `next` is called once per slot, between claim and publication: it must not run user code,
+    /// nor fail.
+    pub(crate) fn push_run(&self, max: usize, mut next: impl FnMut() -> T) -> (usize, RingOutcome) {
         let mut word = self.tail.load(Ordering::Relaxed);
         loop {
             if word & SLOW != 0 {
-                return (0, Attempt::Slow);
+                return (0, RingOutcome::Slow);
             }
             let position = word >> 1;
             let run = self.run(position, max, position);
             if run == 0 {
                 match self.why_full(word) {
-                    Ok(_) => return (0, Attempt::Blocked),
+                    Ok(_) => return (0, RingOutcome::Blocked),
                     Err(now) => word = now,
                 }
                 continue;
@@ -460,17 +463,17 @@ impl<T> Ring<T> {
             }
             light();
             let slow = self.tail.load(Ordering::Relaxed) & SLOW != 0;
-            return (run as usize, if slow { Attempt::DoneSlow } else { Attempt::Done });
+            return (run as usize, if slow { RingOutcome::DoneSlow } else { RingOutcome::Done });
         }
     }
 
-    /// Claims a run of up to `max` values with one compare-exchange and gives each to `take`, which
-    /// is bound as `next` is in [`Self::push_run`].
-    pub(crate) fn pop_run(&self, max: usize, mut take: impl FnMut(T)) -> (usize, Attempt) {
+    /// Claims a run of up to `max` values with one compare-exchange and passes each to `take`,
+    /// under the conditions of `next` in [`Self::push_run`].
+    pub(crate) fn pop_run(&self, max: usize, mut take: impl FnMut(T)) -> (usize, RingOutcome) {
         let mut word = self.head.load(Ordering::Relaxed);
         loop {
             if word & SLOW != 0 {
-                return (0, Attempt::Slow);
+                return (0, RingOutcome::Slow);
             }
             let position = word >> 1;
             let run = self.run(position, max, position + 1);
@@ -499,7 +502,7 @@ impl<T> Ring<T> {
             }
             light();
             let slow = self.head.load(Ordering::Relaxed) & SLOW != 0;
-            return (run as usize, if slow { Attempt::DoneSlow } else { Attempt::Done });
+            return (run as usize, if slow { RingOutcome::DoneSlow } else { RingOutcome::Done });
         }
     }
 
@@ -519,7 +522,7 @@ impl<T> Ring<T> {
         run
     }
 
-    /// The position `run` slots on, of which none is beyond the end of the lap.
+    /// The position `run` slots on; the run does not cross the end of the lap.
     #[inline]
     fn advance(&self, position: u64, run: u64) -> u64 {
         let index = position & self.index;
@@ -531,9 +534,13 @@ impl<T> Ring<T> {
     }
 
     #[inline]
-    fn blocked_push(&self, position: u64) -> Attempt {
+    fn blocked_push(&self, position: u64) -> RingOutcome {
         let head = self.head.load(Ordering::Relaxed) >> 1;
-        if head.wrapping_add(self.one_lap) == position { Attempt::Blocked } else { Attempt::Busy }
+        if head.wrapping_add(self.one_lap) == position {
+            RingOutcome::Blocked
+        } else {
+            RingOutcome::Busy
+        }
     }
 
     #[inline]
@@ -557,7 +564,7 @@ impl<T> Ring<T> {
         self.behind(position, position & self.index)
     }
 
-    /// The position behind `position`, of which `index` is the index.
+    /// The position behind `position`, whose index is `index`.
     #[inline]
     fn behind(&self, position: u64, index: u64) -> u64 {
         if index + 1 < self.slots.len() as u64 {
@@ -567,7 +574,7 @@ impl<T> Ring<T> {
         }
     }
 
-    /// How many operations a word stands for.
+    /// The number of operations that a word stands for.
     fn count(&self, word: u64) -> u64 {
         let position = word >> 1;
         let (lap, index) = (position >> self.one_lap.trailing_zeros(), position & self.index);
@@ -575,20 +582,20 @@ impl<T> Ring<T> {
     }
 }
 
-/// An operation of the fast way happened: whether somebody waits.
+/// The result of a completed fast operation, by whether an operation waits.
 #[inline]
-fn done(word: &AtomicU64) -> Attempt {
-    if word.load(Ordering::Relaxed) & SLOW == 0 { Attempt::Done } else { Attempt::DoneSlow }
+fn done(word: &AtomicU64) -> RingOutcome {
+    if word.load(Ordering::Relaxed) & SLOW == 0 { RingOutcome::Done } else { RingOutcome::DoneSlow }
 }
 
-/// Asks for a line some way on, to be written: a slot's stamp is read first and written soon after,
-/// which would fetch the line twice when it is another CPU's.
+/// Prefetches a line ahead for writing: a slot's stamp is read first and written soon after, which
+/// would fetch the line twice when another CPU owns it.
 #[inline]
 fn prefetch_write<T>(slot: &Slot<T>) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        // Small slots share lines, some of which are ahead; of large ones, the next but one.
+        // Small slots share lines, some of which are ahead; of large slots, the one after the next.
         let (ahead, lines) = const {
             let size = size_of::<Slot<T>>();
             if size <= LINE_BYTES { (PREFETCH_BYTES, 1) } else { (2 * size, size / LINE_BYTES + 1) }

@@ -6,31 +6,31 @@ use std::marker::{PhantomData, PhantomPinned};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 
-use crate::channel::{Cause, Channel, Tried};
+use crate::channel::{Channel, FailureCause, TryOutcome};
+use crate::core::{DeferredEffects, LockedOutcome};
 use crate::direction::Direction;
-use crate::gate::{After, Locked};
-use crate::limit::Free;
+use crate::limit::NoLimits;
 use crate::lock::RawLock;
 use crate::op::Operation;
-use crate::waiter::{Claim, Node, Wakes};
+use crate::waiter::{Claim, Node, PendingWakes};
 
 use super::race::ArmRef;
 
-/// An operation as an arm of a select. Made by `select!` and by
-/// [`Select`](crate::Select); its methods are theirs.
+/// An operation as an arm of a select. Made by `select!` and by [`Select`](crate::Select); its
+/// methods are for them.
 #[doc(hidden)]
 pub struct Arm<'a, T, D: Direction> {
     channel: &'a Channel<T>,
     stage: Cell<Stage>,
-    /// A send's value until it is sent; where a receive's is put.
+    /// A send's value until it is sent; the place for a receive's value.
     slot: UnsafeCell<MaybeUninit<T>>,
-    /// Initialised when it is first linked.
+    /// Initialised when the arm is first linked.
     node: UnsafeCell<MaybeUninit<Node>>,
     /// The node of a kept select's arm was made.
     made: Cell<bool>,
-    /// What a send's value weighs, which must not be asked under the lock.
+    /// The weight of a send's value: user code, which must not run under the lock.
     weight: Cell<u64>,
-    /// What is left to do once the locks are free; there hardly ever is anything.
+    /// Deferred effects, processed once the locks are free; rarely any.
     lost: Cell<Vec<T>>,
     again: Cell<bool>,
     direction: PhantomData<D>,
@@ -39,79 +39,80 @@ pub struct Arm<'a, T, D: Direction> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Its operation may happen: a send's slot holds its value.
+    /// The operation may complete: a send's slot holds its value.
     Ready,
-    /// Its operation happened: a receive's slot holds a value, as hand-over number so and so, or 0
-    /// if it was not handed over but taken.
+    /// The operation completed: a receive's slot holds a value, with the sequence number of its
+    /// handoff, or 0 if it was not handed off but taken.
     Done(u64),
-    /// Its channel is closed: a send's slot holds its value.
+    /// The channel is closed: a send's slot holds its value.
     Closed,
-    /// Nothing is in the slot, and it takes no part.
+    /// The slot is empty, and the arm takes no part.
     Spent,
 }
 
-// SAFETY: it holds a value of `T` or a place for one; the node is touched by others under a lock.
+// SAFETY: it holds a value of `T` or a place for one; other threads touch the node under a lock.
 unsafe impl<T: Send, D: Direction> Send for Arm<'_, T, D> {}
 
-/// An arm, as a race sees it.
+/// An arm, as a race uses it.
 ///
-/// The race that has it has it alone: it is made from an exclusive borrow.
+/// A race has exclusive use of its arms: each is made from an exclusive borrow.
 pub(super) trait Race {
     fn raw(&self) -> &RawLock;
-    /// Whether it takes part.
+    /// Whether the arm takes part.
     fn is_ready(&self) -> bool;
-    /// Whether a look without the lock says that it could happen, or cannot tell.
+    /// Whether the operation could complete, by a check without the lock that may be too
+    /// optimistic.
     fn may(&self) -> bool;
-    /// Makes it happen if that needs no waiting.
-    fn attempt(&self) -> Tried;
+    /// Completes the operation without waiting, if possible.
+    fn attempt(&self) -> TryOutcome;
     /// As [`Self::attempt`].
     ///
     /// # Safety
     ///
     /// The channel's lock is held. [`Self::follow`] is called once it is free.
-    unsafe fn attempt_held(&self, wakes: &mut Wakes) -> Locked;
-    /// Links it as case number `case` of `claim`.
+    unsafe fn attempt_held(&self, wakes: &mut PendingWakes) -> LockedOutcome;
+    /// Links the arm as case number `case` of `claim`.
     ///
     /// # Safety
     ///
-    /// The channel's lock is held since an attempt that said blocked or busy. The claim stays where
-    /// it is until the arm is unlinked.
+    /// The channel's lock is held since an attempt that returned blocked or busy. The claim stays
+    /// where it is until the arm is unlinked.
     unsafe fn link_held(&self, claim: *const Claim, case: u32);
-    /// Looks again after a heavy fence, where the attempt said busy.
+    /// Rebalances after a heavy fence, where the attempt returned busy.
     ///
     /// # Safety
     ///
     /// The channel's lock is held.
-    unsafe fn settle_held(&self, wakes: &mut Wakes);
-    /// Takes it out of the line, if it is there.
+    unsafe fn rebalance_held(&self, wakes: &mut PendingWakes);
+    /// Removes the arm from the wait queue, if it is there.
     ///
     /// # Safety
     ///
     /// It was linked.
     unsafe fn unlink(&self);
-    /// Links it as case number `case` of an idle claim, if it is not linked.
+    /// Links the arm as case number `case` of an idle claim, if it is not linked.
     ///
     /// # Safety
     ///
     /// The claim stays where it is until the arm is unlinked, and is the same each time.
     unsafe fn link_alone(&self, claim: *const Claim, case: u32);
-    /// Whether it is in line.
+    /// Whether the arm is in the wait queue.
     fn is_linked(&self) -> bool;
-    /// Whether it is in line and, as far as a look without the lock tells, could not happen.
-    fn rests(&self) -> bool;
-    /// Takes the arm of a kept select out of the line.
-    fn part(&self);
-    /// The race says that its operation happened, by way of its node.
+    /// Whether the arm is in the wait queue and, by a check without the lock, cannot complete.
+    fn is_blocked(&self) -> bool;
+    /// Removes the arm of a kept select from the wait queue.
+    fn unlink_kept(&self);
+    /// Records that the operation completed through its node.
     fn matched(&self);
-    /// The race says that its channel is closed.
+    /// Records that the channel is closed.
     fn closed(&self);
-    /// Does what is left to do once the locks are free.
+    /// Processes the deferred effects once the locks are free.
     fn follow(&self);
 }
 
 impl<'a, T, D: Direction> Arm<'a, T, D> {
     #[doc(hidden)]
-    pub fn new(operation: Operation<'a, T, D, Free>) -> Self {
+    pub fn new(operation: Operation<'a, T, D, NoLimits>) -> Self {
         let (channel, slot) = operation.into_parts();
         // SAFETY: a send that was not driven holds its value.
         let weight = unsafe { D::weigh(channel, slot.as_ptr()) };
@@ -138,7 +139,7 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         self.node.get().cast()
     }
 
-    /// Itself, for a race.
+    /// The arm, for a race.
     #[doc(hidden)]
     pub fn arm(self: Pin<&mut Self>) -> ArmRef<'_>
     where
@@ -156,10 +157,12 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
 
     pub(super) fn take_shared(&self) -> Option<D::Output<T>> {
         match self.stage.replace(Stage::Spent) {
-            // SAFETY: it happened, and its slot is taken once.
+            // SAFETY: it completed, and its slot is taken once.
             Stage::Done(_) => Some(unsafe { D::done(self.channel, self.slot()) }),
-            // SAFETY: it did not happen, and its slot is taken once.
-            Stage::Closed => Some(unsafe { D::failed(self.channel, self.slot(), Cause::Closed) }),
+            Stage::Closed => {
+                // SAFETY: it did not complete, and its slot is taken once.
+                Some(unsafe { D::failed(self.channel, self.slot(), FailureCause::Closed) })
+            }
             stage => {
                 self.stage.set(stage);
                 None
@@ -169,32 +172,32 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
 
     /// # Safety
     ///
-    /// The node is in no list.
+    /// The node is in no queue.
     unsafe fn make_node(&self, claim: *const Claim, case: u32) {
         let node = self.node.get().cast::<Node>();
         // SAFETY: the caller's promise.
         unsafe {
             node.write(Node::new(claim, case, self.slot().cast()));
-            (*node).set_turn(self.weight.get());
+            (*node).set_sequence(self.weight.get());
         }
         self.made.set(true);
     }
 
-    fn defer(&self, mut after: After<T>, wakes: &mut Wakes) {
-        wakes.append(&mut after.wakes);
-        if let Some(value) = after.undelivered.take() {
+    fn defer(&self, mut effects: DeferredEffects<T>, wakes: &mut PendingWakes) {
+        wakes.append(&mut effects.wakes);
+        if let Some(value) = effects.undelivered.take() {
             let mut lost = self.lost.take();
             lost.push(value);
-            lost.append(&mut after.undelivered_more);
+            lost.append(&mut effects.undelivered_more);
             self.lost.set(lost);
         }
-        self.again.set(after.again || self.again.get());
+        self.again.set(effects.again || self.again.get());
     }
 
-    /// Takes part again.
+    /// Takes part again, with a new value.
     pub(super) fn renew(&self, slot: MaybeUninit<T>) {
         self.clear();
-        // SAFETY: the arm is in no line or its claim is idle, and its slot is empty.
+        // SAFETY: the arm is in no queue or its claim is idle, and its slot is empty.
         unsafe {
             *self.slot.get() = slot;
             self.weight.set(D::weigh(self.channel, self.slot()));
@@ -202,13 +205,13 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         self.stage.set(Stage::Ready);
     }
 
-    /// What happened was not asked for: a received value goes back, and the arm takes part again
-    /// if it can.
+    /// Discards a result that was not asked for: a received value is requeued, and the arm takes
+    /// part again if it can.
     pub(super) fn unasked(&self) {
         match self.stage.get() {
-            // SAFETY: the arm is in no race; a value that was handed over and not taken goes back.
-            Stage::Done(turn) => unsafe {
-                D::dropped(self.channel, self.slot(), true, turn);
+            // SAFETY: the arm is in no race; a value that was handed off and not taken is requeued.
+            Stage::Done(sequence) => unsafe {
+                D::dropped(self.channel, self.slot(), true, sequence);
                 self.stage.set(if D::REPEATS { Stage::Ready } else { Stage::Spent });
             },
             Stage::Closed => self.stage.set(Stage::Ready),
@@ -216,15 +219,17 @@ impl<'a, T, D: Direction> Arm<'a, T, D> {
         }
     }
 
-    /// Empties the slot and takes no part.
+    /// Empties the slot; the arm takes no part any more.
     pub(super) fn clear(&self) {
         match self.stage.replace(Stage::Spent) {
             // SAFETY: the arm is in no race; the stage says what is in the slot.
             Stage::Ready | Stage::Closed => unsafe {
                 D::dropped(self.channel, self.slot(), false, 0);
             },
-            // SAFETY: as above; a value that was handed over and not taken goes back.
-            Stage::Done(turn) => unsafe { D::dropped(self.channel, self.slot(), true, turn) },
+            // SAFETY: as above; a value that was handed off and not taken is requeued.
+            Stage::Done(sequence) => unsafe {
+                D::dropped(self.channel, self.slot(), true, sequence)
+            },
             Stage::Spent => {}
         }
     }
@@ -252,50 +257,50 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
     }
 
     #[inline]
-    fn attempt(&self) -> Tried {
-        // SAFETY: in no line, so that the slot is ours; a send's holds its value.
+    fn attempt(&self) -> TryOutcome {
+        // SAFETY: in no queue, so the slot is ours; a send's holds its value.
         let tried = unsafe { D::attempt(self.channel, self.slot()) };
         match tried {
-            Tried::Done => self.stage.set(Stage::Done(0)),
-            Tried::Closed => self.stage.set(Stage::Closed),
-            Tried::Blocked => {}
+            TryOutcome::Done => self.stage.set(Stage::Done(0)),
+            TryOutcome::Closed => self.stage.set(Stage::Closed),
+            TryOutcome::Blocked => {}
         }
         tried
     }
 
-    unsafe fn attempt_held(&self, wakes: &mut Wakes) -> Locked {
-        // Only once the ring is slow does a look tell, and nobody changes what it told.
+    unsafe fn attempt_held(&self, wakes: &mut PendingWakes) -> LockedOutcome {
+        // The hint is exact only while the ring is slow, and then only under the lock.
         // SAFETY: the caller holds the lock.
         unsafe { self.channel.enter_held() };
         if !self.may() {
-            return Locked::Blocked;
+            return LockedOutcome::Blocked;
         }
         // SAFETY: the caller holds the lock; the slot is ours.
-        let (locked, after) = unsafe { D::attempt_held(self.channel, self.slot()) };
-        self.defer(after, wakes);
+        let (locked, effects) = unsafe { D::attempt_held(self.channel, self.slot()) };
+        self.defer(effects, wakes);
         match locked {
-            Locked::Done => {
+            LockedOutcome::Done => {
                 D::happened(self.channel, self.weight.get());
                 self.stage.set(Stage::Done(0));
             }
-            Locked::Closed => self.stage.set(Stage::Closed),
-            Locked::Blocked | Locked::Busy => {}
+            LockedOutcome::Closed => self.stage.set(Stage::Closed),
+            LockedOutcome::Blocked | LockedOutcome::Busy => {}
         }
         locked
     }
 
     unsafe fn link_held(&self, claim: *const Claim, case: u32) {
-        // SAFETY: the caller's promise; the arm is pinned and unlinked before it goes.
+        // SAFETY: the caller's promise; the arm is pinned and unlinked before it is dropped.
         unsafe {
             self.make_node(claim, case);
             D::link_held(self.channel, self.node());
         }
     }
 
-    unsafe fn settle_held(&self, wakes: &mut Wakes) {
+    unsafe fn rebalance_held(&self, wakes: &mut PendingWakes) {
         // SAFETY: the caller's promise.
-        let after = unsafe { self.channel.settle_held() };
-        self.defer(after, wakes);
+        let effects = unsafe { self.channel.rebalance_held() };
+        self.defer(effects, wakes);
     }
 
     unsafe fn link_alone(&self, claim: *const Claim, case: u32) {
@@ -304,7 +309,7 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
             if !self.made.get() {
                 self.make_node(claim, case);
             }
-            (*self.node()).set_turn(self.weight.get());
+            (*self.node()).set_sequence(self.weight.get());
             D::link_alone(self.channel, self.node());
         }
     }
@@ -316,11 +321,11 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
     }
 
     #[inline]
-    fn rests(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         self.is_linked() && !self.may()
     }
 
-    fn part(&self) {
+    fn unlink_kept(&self) {
         if self.made.replace(false) {
             // SAFETY: the node was made, and linked here or nowhere.
             unsafe { D::unqueue(self.channel, self.node()) };
@@ -336,7 +341,7 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
         // SAFETY: it was linked, and is not any more.
         let node = unsafe { &*self.node() };
         D::matched(self.channel, node);
-        self.stage.set(Stage::Done(node.turn()));
+        self.stage.set(Stage::Done(node.sequence()));
     }
 
     fn closed(&self) {
@@ -345,10 +350,10 @@ impl<T, D: Direction> Race for Arm<'_, T, D> {
 
     fn follow(&self) {
         for value in self.lost.take() {
-            self.channel.lose(value);
+            self.channel.discard(value);
         }
         if self.again.take() {
-            self.channel.settle();
+            self.channel.rebalance();
         }
     }
 }

@@ -13,27 +13,28 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::arm::{Arm, Race as _};
-use super::kept::{Kept, Wait, settle};
+use super::kept::{Kept, Wait, resolve};
 use super::race::{ArmRef, pass};
 use crate::direction::{Direction, Receiving, Sending};
 use crate::error::{RecvError, SendError};
 use crate::handle::{Receiver, Sender};
-use crate::limit::{Free, Limit, Limited, Stop};
+use crate::limit::{Limit, Limits, NoLimits, StopReason};
 use crate::op::Operation;
 use crate::park;
 use crate::spin;
 use crate::token::Token;
-use crate::waiter::{Claim, Outcome, Wake};
+use crate::waiter::{Claim, WaitOutcome, Wake};
 
-/// Waits for one of any number of operations, and can be used again.
+/// Waits for one of any number of operations, and is reusable.
 ///
-/// Each operation that is added gets a key; [`Ready::recv`] and [`Ready::send`] give the result of
-/// the one that happened. A receive takes part in every round; a send until it has happened, and
-/// again once it is given its next value.
+/// Each operation that is added gets a key; [`Ready::recv`] and [`Ready::send`] return the result
+/// of the operation that completed. A receive takes part in every round; a send until it has
+/// completed, and again once it is given its next value.
 ///
-/// It stays in line at its channels between two waits, which makes a wait over hundreds of channels
-/// cost little more than one over two. While it does, the operations of those channels take the
-/// channel's lock, and their snapshots count it as waiting; dropping it ends both.
+/// Between two waits it stays in the wait queues of its channels, which makes a wait over hundreds
+/// of channels cost little more than one over two. As long as it does, the operations of those
+/// channels take the channel's lock, and their snapshots count it as waiting; dropping it ends
+/// both.
 ///
 /// ```
 /// use becket_chan::{Select, bounded};
@@ -47,11 +48,11 @@ use crate::waiter::{Claim, Outcome, Wake};
 /// assert_eq!(ready.recv(keys[42]), Some(Ok("here")));
 /// ```
 pub struct Select<'a> {
-    /// Names it in its keys.
+    /// Identifies the select in its keys.
     id: u64,
-    /// Boxes of ours: pinned, never replaced, freed at the end.
+    /// Leaked boxes: pinned, never replaced, freed by `drop`.
     arms: Vec<NonNull<dyn AnyArm + 'a>>,
-    /// The same arms, as a race wants them.
+    /// The same arms, as a race needs them.
     refs: Vec<ArmRef<'a>>,
     kept: Kept,
     biased: bool,
@@ -60,12 +61,12 @@ pub struct Select<'a> {
 // SAFETY: it owns its arms, and every arm may be sent.
 unsafe impl Send for Select<'_> {}
 
-/// Names a receive of one [`Select`].
+/// The key of a receive of one [`Select`].
 pub struct RecvCase<T>(Key, PhantomData<fn(T) -> T>);
 
-/// Names a send of one [`Select`].
+/// The key of a send of one [`Select`].
 ///
-/// It is of exactly the type of the values, with their lifetimes:
+/// It has exactly the type of the values, with their lifetimes:
 ///
 /// ```compile_fail
 /// # use becket_chan::SendCase;
@@ -81,7 +82,7 @@ struct Key {
     index: usize,
 }
 
-/// Why no operation of a select happened.
+/// Why no operation of a select completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectError {
@@ -91,14 +92,14 @@ pub enum SelectError {
     /// The token was cancelled.
     #[error("the select was cancelled")]
     Cancelled,
-    /// It has no operation that could happen.
+    /// No operation of the select could ever complete.
     #[error("the select has no operations")]
     NoCases,
 }
 
 trait AnyArm: super::arm::Race + Send {
     fn forget(&self);
-    fn settle_unasked(&self);
+    fn requeue_unasked(&self);
 }
 
 impl<T: Send, D: Direction> AnyArm for Arm<'_, T, D> {
@@ -106,13 +107,13 @@ impl<T: Send, D: Direction> AnyArm for Arm<'_, T, D> {
         self.clear();
     }
 
-    fn settle_unasked(&self) {
+    fn requeue_unasked(&self) {
         self.unasked();
     }
 }
 
 impl<'a> Select<'a> {
-    /// A select without operations. Which of several that are ready happens is random.
+    /// A select without operations. Of several ready operations a random one completes.
     #[must_use]
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -125,7 +126,7 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Of several that are ready, the one that was added first happens.
+    /// Of several ready operations, the one that was added first completes.
     #[must_use]
     pub fn biased(mut self) -> Self {
         self.biased = true;
@@ -142,8 +143,8 @@ impl<'a> Select<'a> {
         SendCase(self.add(sender.send(value)), PhantomData)
     }
 
-    fn add<T: Send, D: Direction + 'a>(&mut self, operation: Operation<'a, T, D, Free>) -> Key {
-        self.rest();
+    fn add<T: Send, D: Direction + 'a>(&mut self, operation: Operation<'a, T, D, NoLimits>) -> Key {
+        self.disarm();
         let key = Key { select: self.id, index: self.arms.len() };
         let arm: NonNull<Arm<'a, T, D>> = Box::leak(Box::new(Arm::new(operation))).into();
         self.arms.push(arm);
@@ -153,16 +154,16 @@ impl<'a> Select<'a> {
         key
     }
 
-    /// Gives a send that has happened its next value; if it has not, its value is replaced.
+    /// Gives a send that has completed its next value; if it has not, replaces its value.
     ///
     /// # Errors
     ///
-    /// The value, if the key is another select's.
+    /// The value, if the key belongs to another select.
     pub fn send_next<T: Send>(&mut self, case: SendCase<T>, value: T) -> Result<(), T> {
-        self.rest();
+        self.disarm();
         match self.arm::<T, Sending>(case.0) {
             Some(arm) => {
-                arm.part();
+                arm.unlink_kept();
                 arm.renew(MaybeUninit::new(value));
                 Ok(())
             }
@@ -170,63 +171,63 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Takes a receive out: it takes no part any more.
+    /// Removes a receive: it takes no part any more.
     pub fn remove_recv<T>(&mut self, case: RecvCase<T>) {
         self.remove(case.0);
     }
 
-    /// Takes a send out: it takes no part until it is given a value again. A value that it holds
+    /// Removes a send: it takes no part until it is given a value again. A value that it holds
     /// goes to the undelivered hook.
     pub fn remove_send<T>(&mut self, case: SendCase<T>) {
         self.remove(case.0);
     }
 
     fn remove(&mut self, key: Key) {
-        self.rest();
+        self.disarm();
         if key.select == self.id
             && let Some(arm) = self.arms.get(key.index)
         {
             // SAFETY: an arm lives as long as the select, and does not wait now.
             let arm = unsafe { arm.as_ref() };
-            arm.part();
+            arm.unlink_kept();
             arm.forget();
         }
     }
 
-    /// How many operations were added.
+    /// The number of operations that were added.
     #[must_use]
     pub fn len(&self) -> usize {
         self.arms.len()
     }
 
-    /// Whether none was.
+    /// Whether no operation was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.arms.is_empty()
     }
 
-    /// An operation that waits for one of the set to happen.
+    /// An operation that waits for one operation of the set.
     pub fn ready(&mut self) -> SelectReady<'_, 'a> {
-        SelectReady::new(self, Free)
+        SelectReady::new(self, NoLimits)
     }
 
-    /// Waits, on a thread or in a coroutine, for one of the set to happen.
+    /// Waits, on a thread or in a coroutine, for one operation of the set.
     ///
     /// # Errors
     ///
     /// There are no operations.
     #[inline]
     pub fn wait(&mut self) -> Result<Ready<'_, 'a>, SelectError> {
-        self.rest();
+        self.disarm();
         match pass(&self.refs, self.biased) {
             Some(index) => Ok(Ready { select: self, index }),
             None => self.ready().wait(),
         }
     }
 
-    /// One of the set that can happen without waiting, if there is one.
+    /// An operation of the set that can complete without waiting, if there is one.
     pub fn try_ready(&mut self) -> Option<Ready<'_, 'a>> {
-        self.rest();
+        self.disarm();
         let index = pass(&self.refs, self.biased)?;
         Some(Ready { select: self, index })
     }
@@ -236,8 +237,8 @@ impl<'a> Select<'a> {
             return None;
         }
         let arm = self.arms.get(key.index)?;
-        // SAFETY: the key was made by `add` of this select for an arm of this very type, and an arm
-        // is never replaced.
+        // SAFETY: the key was made by `add` of this select for an arm of exactly this type, and an
+        // arm is never replaced.
         Some(unsafe { arm.cast().as_ref() })
     }
 }
@@ -245,42 +246,42 @@ impl<'a> Select<'a> {
 impl Select<'_> {
     /// Ends a wait whose operation was forgotten, not dropped.
     #[inline]
-    fn rest(&mut self) {
+    fn disarm(&mut self) {
         if self.kept.is_waiting() {
-            self.rest_waiting();
+            self.disarm_waiting();
         }
     }
 
     #[cold]
-    fn rest_waiting(&mut self) {
-        if let Some(outcome) = self.kept.rest(&self.refs)
-            && let Ok(index) = self.settle(outcome)
+    fn disarm_waiting(&mut self) {
+        if let Some(outcome) = self.kept.disarm(&self.refs)
+            && let Ok(index) = self.resolve(outcome)
         {
             self.unasked(index);
         }
-        // The forgotten wait's token may still lead to the claim, and come by it at any time.
+        // The token of the forgotten wait may still lead to the claim, at any time.
         self.kept.renew(&self.refs);
     }
 
-    fn settle(&self, outcome: Outcome) -> Result<usize, SelectError> {
+    fn resolve(&self, outcome: WaitOutcome) -> Result<usize, SelectError> {
         match outcome {
-            Outcome::Cancelled => Err(SelectError::Cancelled),
-            outcome => Ok(settle(outcome, &self.refs)),
+            WaitOutcome::Cancelled => Err(SelectError::Cancelled),
+            outcome => Ok(resolve(outcome, &self.refs)),
         }
     }
 
     fn unasked(&self, index: usize) {
         if let Some(arm) = self.arms.get(index) {
             // SAFETY: an arm lives as long as the select, and does not wait now.
-            unsafe { arm.as_ref() }.settle_unasked();
+            unsafe { arm.as_ref() }.requeue_unasked();
         }
     }
 }
 
 impl Drop for Select<'_> {
     fn drop(&mut self) {
-        self.rest();
-        self.kept.part(&self.refs);
+        self.disarm();
+        self.kept.unlink_all(&self.refs);
         self.refs.clear();
         for arm in self.arms.drain(..) {
             // SAFETY: `add` made it of a box, which is freed once.
@@ -301,8 +302,8 @@ impl fmt::Debug for Select<'_> {
     }
 }
 
-/// An operation of a [`Select`] that has happened. Dropped without being asked, it gives a received
-/// value back.
+/// A completed operation of a [`Select`]. If it is dropped before its result is taken, a received
+/// value is requeued.
 #[derive(Debug)]
 #[must_use = "the operation has happened: ask for its result"]
 pub struct Ready<'s, 'a> {
@@ -311,13 +312,13 @@ pub struct Ready<'s, 'a> {
 }
 
 impl Ready<'_, '_> {
-    /// Which one, in the order in which they were added.
+    /// The index of the operation, in the order in which they were added.
     #[must_use]
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The result, if it was this receive.
+    /// The result, if the completed operation is this receive.
     pub fn recv<T: Send>(&self, case: RecvCase<T>) -> Option<Result<T, RecvError>> {
         let arm = self.arm::<T, Receiving>(case.0)?;
         let result = arm.take_shared();
@@ -325,7 +326,7 @@ impl Ready<'_, '_> {
         result
     }
 
-    /// The result, if it was this send.
+    /// The result, if the completed operation is this send.
     pub fn send<T: Send>(&self, case: SendCase<T>) -> Option<Result<(), SendError<T>>> {
         self.arm::<T, Sending>(case.0)?.take_shared()
     }
@@ -348,18 +349,18 @@ impl Drop for Ready<'_, '_> {
 ///
 /// **Cancel safe**: dropped before it completed, it has moved no value and leaves no trace.
 #[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct SelectReady<'s, 'a, L: Limit = Free> {
-    /// `None` once it has given the select on.
+pub struct SelectReady<'s, 'a, L: Limit = NoLimits> {
+    /// `None` once the select was passed on to the result.
     select: Option<&'s mut Select<'a>>,
     limit: L,
-    /// What the token leads to.
+    /// The claim to which the token leads.
     claim: Option<Arc<Claim>>,
     _pinned: PhantomPinned,
 }
 
 impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
     fn new(select: &'s mut Select<'a>, limit: L) -> Self {
-        select.rest();
+        select.disarm();
         Self { select: Some(select), limit, claim: None, _pinned: PhantomPinned }
     }
 
@@ -381,7 +382,7 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
             });
         }
         loop {
-            if let Some(ended) = self.look() {
+            if let Some(ended) = self.check() {
                 return self.ended(ended);
             }
             let deadline = self.limit.deadline_at();
@@ -393,7 +394,7 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
         }
     }
 
-    /// What can be said at once; else it waits.
+    /// The result, if there is one at once; otherwise starts to wait.
     fn begin(&mut self, wake: impl Fn() -> Wake) -> Option<Result<usize, SelectError>> {
         let Some(select) = &mut self.select else {
             return Some(Err(SelectError::NoCases));
@@ -420,27 +421,27 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
         // SAFETY: the claim lives as long as this and as the select. These limits are pinned, or in
         // the frame of `wait`, and leave the token before they go.
         if unsafe { self.limit.join(claim) } {
-            return Some(self.give_up(Stop::Cancelled));
+            return Some(self.give_up(StopReason::Cancelled));
         }
         None
     }
 
-    /// What a wait has come to.
-    fn look(&mut self) -> Option<Result<usize, SelectError>> {
+    /// The result of the wait, if it has ended.
+    fn check(&mut self) -> Option<Result<usize, SelectError>> {
         let select = self.select.as_mut()?;
-        if let Some(outcome) = select.kept.look() {
+        if let Some(outcome) = select.kept.check() {
             self.limit.leave();
-            return Some(select.settle(outcome));
+            return Some(select.resolve(outcome));
         }
         self.limit.stop_late().map(|stop| self.give_up(stop))
     }
 
-    /// Ends the wait, unless somebody was faster.
-    fn give_up(&mut self, stop: Stop) -> Result<usize, SelectError> {
+    /// Ends the wait for a limit, unless a matcher or the token was faster.
+    fn give_up(&mut self, stop: StopReason) -> Result<usize, SelectError> {
         self.limit.leave();
         let select = self.select.as_mut().ok_or(SelectError::NoCases)?;
-        match select.kept.rest(&select.refs) {
-            Some(outcome) => select.settle(outcome),
+        match select.kept.disarm(&select.refs) {
+            Some(outcome) => select.resolve(outcome),
             None => Err(stop.into()),
         }
     }
@@ -454,7 +455,7 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
     fn poll_inner(&mut self, waker: &Waker) -> Poll<Result<Ready<'s, 'a>, SelectError>> {
         let waits = self.select.as_ref().is_some_and(|select| select.kept.is_waiting());
         if waits {
-            if let Some(ended) = self.look() {
+            if let Some(ended) = self.check() {
                 return Poll::Ready(self.ended(ended));
             }
             let same = self.select.as_ref().is_none_or(|select| {
@@ -465,12 +466,12 @@ impl<'s, 'a, L: Limit> SelectReady<'s, 'a, L> {
                 self.limit.keep_timer(waker);
                 return Poll::Pending;
             }
-            // Another task polls it from now on: begin again, with its waker.
+            // Another task polls it from now on: start again, with its waker.
             self.limit.leave();
             if let Some(select) = &mut self.select
-                && let Some(outcome) = select.kept.rest(&select.refs)
+                && let Some(outcome) = select.kept.disarm(&select.refs)
             {
-                let ended = select.settle(outcome);
+                let ended = select.resolve(outcome);
                 return Poll::Ready(self.ended(ended));
             }
         }
@@ -487,49 +488,49 @@ impl<L: Limit> Drop for SelectReady<'_, '_, L> {
         self.limit.leave();
         if let Some(select) = &mut self.select
             && select.kept.is_waiting()
-            && let Some(outcome) = select.kept.rest(&select.refs)
-            && let Ok(index) = select.settle(outcome)
+            && let Some(outcome) = select.kept.disarm(&select.refs)
+            && let Ok(index) = select.resolve(outcome)
         {
             select.unasked(index);
         }
     }
 }
 
-impl<'s, 'a> SelectReady<'s, 'a, Free> {
-    /// Gives up `duration` from now.
-    pub fn timeout(self, duration: Duration) -> SelectReady<'s, 'a, Limited<'s>> {
-        self.limited(Limited::none().timeout(duration))
+impl<'s, 'a> SelectReady<'s, 'a, NoLimits> {
+    /// Fails with a timeout `duration` from now.
+    pub fn timeout(self, duration: Duration) -> SelectReady<'s, 'a, Limits<'s>> {
+        self.limited(Limits::none().timeout(duration))
     }
 
-    /// Gives up at `deadline`.
-    pub fn deadline(self, deadline: Instant) -> SelectReady<'s, 'a, Limited<'s>> {
-        self.limited(Limited::none().deadline(deadline))
+    /// Fails with a timeout at `deadline`.
+    pub fn deadline(self, deadline: Instant) -> SelectReady<'s, 'a, Limits<'s>> {
+        self.limited(Limits::none().deadline(deadline))
     }
 
-    /// Gives up when `token` is cancelled. A token that is set wins over a channel that is ready.
-    pub fn cancel_on(self, token: &'s Token) -> SelectReady<'s, 'a, Limited<'s>> {
-        self.limited(Limited::none().cancel_on(token))
+    /// Fails when `token` is cancelled. A cancelled token wins over a channel that is ready.
+    pub fn cancel_on(self, token: &'s Token) -> SelectReady<'s, 'a, Limits<'s>> {
+        self.limited(Limits::none().cancel_on(token))
     }
 
-    fn limited(mut self, limit: Limited<'s>) -> SelectReady<'s, 'a, Limited<'s>> {
+    fn limited(mut self, limit: Limits<'s>) -> SelectReady<'s, 'a, Limits<'s>> {
         SelectReady { select: self.select.take(), limit, claim: None, _pinned: PhantomPinned }
     }
 }
 
-impl<'s> SelectReady<'s, '_, Limited<'s>> {
-    /// Gives up `duration` from now; the earlier of two deadlines holds.
+impl<'s> SelectReady<'s, '_, Limits<'s>> {
+    /// Fails with a timeout `duration` from now; the earlier of two deadlines holds.
     pub fn timeout(mut self, duration: Duration) -> Self {
         self.limit = std::mem::take(&mut self.limit).timeout(duration);
         self
     }
 
-    /// Gives up at `deadline`; the earlier of two deadlines holds.
+    /// Fails with a timeout at `deadline`; the earlier of two deadlines holds.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.limit = std::mem::take(&mut self.limit).deadline(deadline);
         self
     }
 
-    /// Gives up when `token` is cancelled; the last token holds.
+    /// Fails when `token` is cancelled; the last token holds.
     pub fn cancel_on(mut self, token: &'s Token) -> Self {
         self.limit = std::mem::take(&mut self.limit).cancel_on(token);
         self
@@ -545,11 +546,11 @@ impl<'s, 'a, L: Limit> Future for SelectReady<'s, 'a, L> {
     }
 }
 
-impl From<Stop> for SelectError {
-    fn from(stop: Stop) -> Self {
+impl From<StopReason> for SelectError {
+    fn from(stop: StopReason) -> Self {
         match stop {
-            Stop::TimedOut => Self::TimedOut,
-            Stop::Cancelled => Self::Cancelled,
+            StopReason::TimedOut => Self::TimedOut,
+            StopReason::Cancelled => Self::Cancelled,
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `select!`: a set of operations that is known when the program is written.
 
-/// Waits for several operations; exactly one happens, and its block runs.
+/// Waits for several operations; exactly one completes, and its block runs.
 ///
 /// ```
 /// use becket_chan::{bounded, select, unlimited};
@@ -10,11 +10,11 @@
 /// let (results, _results_out) = unlimited::<u32>();
 /// work_in.try_send(7).unwrap();
 ///
-/// let heard = select! {
+/// let received = select! {
 ///     job = work.recv() => job.ok(),
 ///     sent = results.send(1) => { sent.unwrap(); None }
 /// };
-/// # drop(heard);
+/// # drop(received);
 /// # });
 /// ```
 ///
@@ -22,25 +22,25 @@
 ///
 /// | arm | when it runs |
 /// |---|---|
-/// | `pattern = operation => block` | the send or receive happened, or its channel is closed; the pattern is its result |
-/// | `default => block` | nothing could happen without waiting |
-/// | `timeout(duration) => block` | nothing happened in that time |
-/// | `deadline(instant) => block` | nothing happened until then |
+/// | `pattern = operation => block` | the send or receive completed, or its channel is closed; the pattern is its result |
+/// | `default => block` | no operation could complete without waiting |
+/// | `timeout(duration) => block` | no operation completed in that time |
+/// | `deadline(instant) => block` | no operation completed by then |
 /// | `cancelled(&token) => block` | the token was cancelled, which wins over everything |
 ///
-/// Arms come first, then at most one of each of the others, in that order of the table. An operation
-/// is a plain [`send`](crate::Sender::send) or [`recv`](crate::Receiver::recv), without limits of its
-/// own; its value must be `Send`.
+/// Operations come first, then at most one of each of the other arms, in the order of the table. An
+/// operation is a plain [`send`](crate::Sender::send) or [`recv`](crate::Receiver::recv), without
+/// limits of its own; its value must be `Send`.
 ///
-/// # Ways
+/// # Modes
 ///
 /// `select! { … }` awaits; `select! { wait; … }` waits on a thread or in a coroutine. Of several
-/// operations that are ready a random one happens; with `biased;` (or `wait, biased;`) the first.
+/// ready operations a random one completes; with `biased;` (or `wait, biased;`) the first.
 ///
 /// # Cancel safety
 ///
 /// Dropped while it waits, it has moved no value and leaves no trace. The value of a send that did
-/// not happen goes to the undelivered hook, or is dropped.
+/// not complete goes to the undelivered hook, or is dropped.
 #[macro_export]
 macro_rules! select {
     (wait, biased; $($arms:tt)*) => { $crate::__select!(@ (wait) true, (), (), () ; $($arms)*) };
@@ -104,7 +104,7 @@ macro_rules! __select {
         $crate::__select!(@ $way $biased, $ops, ($($limit)* [cancel_on Cancelled $token => $block]), $default ; $($rest)*)
     };
 
-    // One operation more. `arm` is another name each time, by hygiene.
+    // One more operation. `arm` is a new name each time, by hygiene.
     (@ $way:tt $biased:tt, ($($ops:tt)*), $limit:tt, $default:tt ; $pattern:pat = $op:expr => $block:block, $($rest:tt)*) => {
         $crate::__select!(@ $way $biased, ($($ops)* [arm $pattern = $op => $block]), $limit, $default ; $($rest)*)
     };
@@ -127,14 +127,14 @@ macro_rules! __select {
             $crate::__drive!(($($way)*) ($($default)?) race)
         };
         match won {
-            $( $crate::__private::Outcome::$stop => $stopped, )*
-            $( $crate::__private::Outcome::Default => $default, )?
+            $( $crate::__private::SelectOutcome::$stop => $stopped, )*
+            $( $crate::__private::SelectOutcome::Default => $default, )?
             _ => $crate::__take!(won $([$arm $pattern => $block])+),
         }
     }};
 }
 
-/// The first arm of which there is a result.
+/// The first arm that has a result.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __take {
@@ -152,7 +152,7 @@ macro_rules! __take {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __limits {
-    () => { $crate::Free };
+    () => { $crate::NoLimits };
     ($([$limit:ident $by:expr])+) => { $crate::__private::limits()$(.$limit($by))+ };
 }
 
@@ -160,12 +160,12 @@ macro_rules! __limits {
 #[macro_export]
 macro_rules! __drive {
     ((await) () $race:ident) => {
-        $crate::__private::Outcome::from($race.await)
+        $crate::__private::SelectOutcome::from($race.await)
     };
     ((wait) () $race:ident) => {
-        $crate::__private::Outcome::from($race.wait())
+        $crate::__private::SelectOutcome::from($race.wait())
     };
     ($way:tt ($default:expr) $race:ident) => {
-        $crate::__private::Outcome::from($race.try_now())
+        $crate::__private::SelectOutcome::from($race.try_now())
     };
 }

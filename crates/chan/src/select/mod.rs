@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Select: of several operations, exactly one happens.
+//! Select: of several operations, exactly one completes.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`macros`] | `select!`: a set that is known when the program is written |
-//! | [`dynamic`] | [`Select`](dynamic::Select): a set that is built while it runs, used again and again |
+//! | [`macros`] | `select!`: a set that is known at compile time |
+//! | [`dynamic`] | [`Select`](dynamic::Select): a set that is built at run time, and reusable |
 //! | [`arm`] | one operation of either |
 //! | [`race`] | the algorithm |
-//! | [`kept`] | the same for a set that is used again and again: its nodes stay linked |
+//! | [`kept`] | the algorithm of a reusable set: its nodes stay linked |
 
 pub(crate) mod arm;
 pub(crate) mod dynamic;

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The race: of several arms exactly one happens, and the others leave no trace.
+//! The race of a select: exactly one of several arms completes, and the others leave no trace.
 //!
 //! The algorithm is Go's (`runtime/select.go`), with one claim word in place of its flag:
 //!
-//! 1. **Pass.** Look at each arm once, from a random start (from the first, if biased), and make
-//!    the first happen that can. Nothing is locked but one channel at a time.
-//! 2. **Hold.** If none can, lock all channels in the order of their addresses, each once, and look
-//!    again. With all held nothing moves: if still none can happen, link a node for every arm, and
-//!    let go of all.
+//! 1. **Pass.** Try each arm once, from a random start (from the first, if biased), and complete
+//!    the first that can. Only one channel is locked at a time.
+//! 2. **Hold.** If none can, lock all channels in the order of their addresses, each once, and try
+//!    again. With all locks held no value moves: if still none can complete, link a node for every
+//!    arm, and release all locks.
 //! 3. **Wait** on the one claim. The first matcher, token or close that claims it wins; the others
 //!    find it claimed and go on to the next waiter.
 //! 4. **Unlink** the other nodes, each under its lock.
 //!
-//! Two selects that face each other cannot miss each other: whoever holds the common channel second
-//! finds the other's node there. They cannot match twice either: a race is linked only after it
-//! has found nothing to match with, and is matched only through its claim. Nor can they deadlock,
-//! since both lock in the same order; and no claim is ever undone, so nobody waits for one.
+//! Two selects that face each other cannot miss each other: the one that holds the common channel
+//! second finds the other one's node there. They cannot match twice either: a race is linked only
+//! after it has found nothing to match with, and is matched only through its claim. Nor can they
+//! deadlock, since both lock in the same order; and no claim is ever undone, so no thread waits for
+//! a claim.
 //!
 //! **Fairness.** With arms that are ready all the time, each start is equally likely. A waiting
-//! select stands in each channel's line like any other waiter.
+//! select is queued at each channel like any other waiter.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomPinned;
@@ -29,19 +30,19 @@ use std::task::{Context, Poll, Waker};
 use smallvec::SmallVec;
 
 use super::arm::Race as Arm;
-use crate::channel::Tried;
-use crate::gate::Locked;
-use crate::limit::{Limit, Stop};
+use crate::channel::TryOutcome;
+use crate::core::LockedOutcome;
+use crate::limit::{Limit, StopReason};
 use crate::lock::RawLock;
 use crate::park;
 use crate::spin;
 use crate::sync::heavy;
-use crate::waiter::{self, Claim, Wake, Wakes};
+use crate::waiter::{self, Claim, PendingWakes, Wake};
 
 /// Channels that a select locks without allocating.
 const LOCKS_INLINE: usize = 16;
 
-/// An arm that a race has to itself.
+/// An arm, borrowed exclusively by a race.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct ArmRef<'r>(&'r (dyn Arm + 'r));
@@ -49,11 +50,11 @@ pub struct ArmRef<'r>(&'r (dyn Arm + 'r));
 // SAFETY: it is made of an exclusive borrow of an arm that may be sent (see `Arm::arm`), and used
 // by one race.
 unsafe impl Send for ArmRef<'_> {}
-// SAFETY: nothing can be done with it through a shared reference but by the race.
+// SAFETY: only the race can use it through a shared reference.
 unsafe impl Sync for ArmRef<'_> {}
 
 impl<'r> ArmRef<'r> {
-    /// Itself.
+    /// The arm.
     #[inline]
     pub(super) fn arm(&self) -> &'r dyn Arm {
         self.0
@@ -67,11 +68,11 @@ impl<'r> ArmRef<'r> {
     }
 }
 
-/// How a race ended.
+/// The result of a race.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Won {
-    /// This arm's operation happened, or its channel is closed.
+pub enum RaceOutcome {
+    /// This arm's operation completed, or its channel is closed.
     Arm(usize),
     /// The deadline passed.
     TimedOut,
@@ -79,13 +80,13 @@ pub enum Won {
     Cancelled,
 }
 
-/// The same, for `select!`, which may have a default.
+/// The result of a race for `select!`, which may have a default.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// An arm has it.
+pub enum SelectOutcome {
+    /// An arm has the result.
     Arm,
-    /// Nothing could happen without waiting.
+    /// No operation could complete without waiting.
     Default,
     /// The deadline passed.
     TimedOut,
@@ -93,26 +94,26 @@ pub enum Outcome {
     Cancelled,
 }
 
-impl Outcome {
-    /// For a race that an arm won, when none of them has a result: which cannot be.
+impl SelectOutcome {
+    /// For a race that an arm won when no arm has a result, which is impossible.
     #[doc(hidden)]
     pub fn never(self) -> ! {
         std::process::abort()
     }
 }
 
-impl From<Won> for Outcome {
-    fn from(won: Won) -> Self {
+impl From<RaceOutcome> for SelectOutcome {
+    fn from(won: RaceOutcome) -> Self {
         match won {
-            Won::Arm(_) => Self::Arm,
-            Won::TimedOut => Self::TimedOut,
-            Won::Cancelled => Self::Cancelled,
+            RaceOutcome::Arm(_) => Self::Arm,
+            RaceOutcome::TimedOut => Self::TimedOut,
+            RaceOutcome::Cancelled => Self::Cancelled,
         }
     }
 }
 
-impl From<Option<Won>> for Outcome {
-    fn from(won: Option<Won>) -> Self {
+impl From<Option<RaceOutcome>> for SelectOutcome {
+    fn from(won: Option<RaceOutcome>) -> Self {
         won.map_or(Self::Default, Self::from)
     }
 }
@@ -141,7 +142,7 @@ impl<'r, L: Limit> Race<'r, L> {
 
     /// Waits on a thread or in a coroutine.
     #[doc(hidden)]
-    pub fn wait(mut self) -> Won {
+    pub fn wait(mut self) -> RaceOutcome {
         if let Some(won) = self.start() {
             return won;
         }
@@ -154,7 +155,7 @@ impl<'r, L: Limit> Race<'r, L> {
             spin::for_claim(|| self.claim().outcome().is_some());
         }
         loop {
-            if let Some(won) = self.look() {
+            if let Some(won) = self.check() {
                 return won;
             }
             match hook {
@@ -167,29 +168,29 @@ impl<'r, L: Limit> Race<'r, L> {
     /// One pass, without waiting.
     #[doc(hidden)]
     #[inline]
-    pub fn try_now(self) -> Option<Won> {
+    pub fn try_now(self) -> Option<RaceOutcome> {
         if let Some(stop) = self.limit.stop_before() {
             return Some(self.stopped(stop));
         }
-        pass(self.arms, self.biased).map(Won::Arm)
+        pass(self.arms, self.biased).map(RaceOutcome::Arm)
     }
 
-    /// What can be said before anything is linked.
+    /// The result, if there is one before anything is linked.
     #[inline]
-    fn start(&self) -> Option<Won> {
+    fn start(&self) -> Option<RaceOutcome> {
         if let Some(stop) = self.limit.stop_before() {
             return Some(self.stopped(stop));
         }
         if let Some(arm) = pass(self.arms, self.biased) {
-            return Some(Won::Arm(arm));
+            return Some(RaceOutcome::Arm(arm));
         }
         self.limit.stop_now().map(|stop| self.stopped(stop))
     }
 
-    /// Links every arm, unless one can happen after all.
-    fn link(&mut self, wake: Wake) -> Option<Won> {
-        // SAFETY: nobody knows the claim yet. It stays where it is while nodes lead to it: the race
-        // is pinned, or in the frame of `wait`, and unlinks them before it goes.
+    /// Links every arm, unless one can complete after all.
+    fn link(&mut self, wake: Wake) -> Option<RaceOutcome> {
+        // SAFETY: the claim is not shared yet. It stays where it is while nodes lead to it: the
+        // race is pinned, or in the frame of `wait`, and unlinks them before it is dropped.
         let claim = unsafe {
             let claim = self.claim.get().cast::<Claim>();
             claim.write(Claim::new(wake, true));
@@ -201,11 +202,11 @@ impl<'r, L: Limit> Race<'r, L> {
             self.linked = false;
             // SAFETY: no node leads to the claim.
             unsafe { (*claim).retire() };
-            return Some(Won::Arm(at));
+            return Some(RaceOutcome::Arm(at));
         }
         // SAFETY: claim and limit stay where they are until the race has left the token.
         if unsafe { self.limit.join(claim) } {
-            return Some(self.give_up(Stop::Cancelled));
+            return Some(self.give_up(StopReason::Cancelled));
         }
         None
     }
@@ -215,15 +216,15 @@ impl<'r, L: Limit> Race<'r, L> {
         unsafe { &*self.claim.get().cast::<Claim>() }
     }
 
-    /// What a linked race has come to.
-    fn look(&mut self) -> Option<Won> {
+    /// The result of a linked race, if it has ended.
+    fn check(&mut self) -> Option<RaceOutcome> {
         if let Some(outcome) = self.claim().outcome() {
             self.limit.leave();
             let matched = match outcome {
-                waiter::Outcome::Matched(case) | waiter::Outcome::Closed(case) => {
+                waiter::WaitOutcome::Matched(case) | waiter::WaitOutcome::Closed(case) => {
                     Some(case as usize)
                 }
-                waiter::Outcome::Cancelled => None,
+                waiter::WaitOutcome::Cancelled => None,
             };
             self.unlink(matched);
             return Some(self.ended(outcome));
@@ -231,27 +232,28 @@ impl<'r, L: Limit> Race<'r, L> {
         self.limit.stop_late().map(|stop| self.give_up(stop))
     }
 
-    /// Ends the wait, unless somebody was faster.
-    fn give_up(&mut self, stop: Stop) -> Won {
+    /// Ends the wait for a limit, unless a matcher, a close or the token was faster.
+    fn give_up(&mut self, stop: StopReason) -> RaceOutcome {
         match self.withdraw() {
             Some(outcome) => self.ended(outcome),
             None => self.stopped(stop),
         }
     }
 
-    /// Unlinks everything; then nobody else has a hold of the claim. Says how the wait had ended.
-    fn withdraw(&mut self) -> Option<waiter::Outcome> {
+    /// Unlinks every node; then no other thread can reach the claim. Returns how the wait had
+    /// ended.
+    fn withdraw(&mut self) -> Option<waiter::WaitOutcome> {
         self.limit.leave();
         self.unlink(None);
         let outcome = self.claim().outcome();
         if outcome.is_none() {
-            // SAFETY: every node is unlinked and nobody has ended the wait.
+            // SAFETY: every node is unlinked and no matcher has ended the wait.
             unsafe { self.claim().retire() };
         }
         outcome
     }
 
-    /// Unlinks every arm but one that is known not to be linked.
+    /// Unlinks every arm except one that is known not to be linked.
     fn unlink(&mut self, except: Option<usize>) {
         self.linked = false;
         for (at, arm) in self.arms.iter().enumerate() {
@@ -262,42 +264,42 @@ impl<'r, L: Limit> Race<'r, L> {
         }
     }
 
-    fn ended(&self, outcome: waiter::Outcome) -> Won {
+    fn ended(&self, outcome: waiter::WaitOutcome) -> RaceOutcome {
         match outcome {
-            waiter::Outcome::Matched(case) => {
+            waiter::WaitOutcome::Matched(case) => {
                 if let Some(arm) = self.arms.get(case as usize) {
                     arm.0.matched();
                 }
-                Won::Arm(case as usize)
+                RaceOutcome::Arm(case as usize)
             }
-            waiter::Outcome::Closed(case) => {
+            waiter::WaitOutcome::Closed(case) => {
                 if let Some(arm) = self.arms.get(case as usize) {
                     arm.0.closed();
                 }
-                Won::Arm(case as usize)
+                RaceOutcome::Arm(case as usize)
             }
-            waiter::Outcome::Cancelled => self.stopped(Stop::Cancelled),
+            waiter::WaitOutcome::Cancelled => self.stopped(StopReason::Cancelled),
         }
     }
 
-    /// A select that gives up is a failure of nobody's: its arms leave no trace.
-    fn stopped(&self, stop: Stop) -> Won {
+    /// A select that stops counts as no channel's failure: its arms leave no trace.
+    fn stopped(&self, stop: StopReason) -> RaceOutcome {
         match stop {
-            Stop::TimedOut => Won::TimedOut,
-            Stop::Cancelled => Won::Cancelled,
+            StopReason::TimedOut => RaceOutcome::TimedOut,
+            StopReason::Cancelled => RaceOutcome::Cancelled,
         }
     }
 
-    fn poll_inner(&mut self, waker: &Waker) -> Poll<Won> {
+    fn poll_inner(&mut self, waker: &Waker) -> Poll<RaceOutcome> {
         if self.linked {
-            if let Some(won) = self.look() {
+            if let Some(won) = self.check() {
                 return Poll::Ready(won);
             }
             // SAFETY: we are the owner.
             if !unsafe { self.claim().wakes(waker) } {
                 self.rewake(waker);
-                // Who was faster has woken the other task.
-                if let Some(won) = self.look() {
+                // A matcher that was faster has woken the previous task.
+                if let Some(won) = self.check() {
                     return Poll::Ready(won);
                 }
             }
@@ -314,10 +316,10 @@ impl<'r, L: Limit> Race<'r, L> {
         Poll::Pending
     }
 
-    /// Another task polls it from now on.
+    /// Replaces the waker: another task polls the race from now on.
     #[cold]
     fn rewake(&mut self, waker: &Waker) {
-        // A waker's clone and drop are code of the user's: not under the locks.
+        // A waker's clone and drop are user code: not under the locks.
         let wake = Wake::Task(waker.clone());
         let token = self.limit.lock_token();
         let locks = Locks::take(self.arms);
@@ -331,9 +333,9 @@ impl<'r, L: Limit> Race<'r, L> {
 }
 
 impl<L: Limit> Future for Race<'_, L> {
-    type Output = Won;
+    type Output = RaceOutcome;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Won> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<RaceOutcome> {
         // SAFETY: nothing is moved out of it.
         unsafe { self.get_unchecked_mut() }.poll_inner(context.waker())
     }
@@ -344,13 +346,13 @@ impl<L: Limit> Drop for Race<'_, L> {
         if self.linked
             && let Some(outcome) = self.withdraw()
         {
-            // The arm gives back what it was handed, when it is dropped.
+            // The arm requeues the value that it was handed, when it is dropped.
             self.ended(outcome);
         }
     }
 }
 
-/// The arms in the order of one round: from a start on, and round.
+/// The arms in the order of one round: from a start on, cyclically.
 #[inline]
 fn round<'x>(arms: &'x [ArmRef<'_>], biased: bool) -> impl Iterator<Item = (usize, &'x dyn Arm)> {
     let start = if biased || arms.len() < 2 { 0 } else { fastrand::usize(..arms.len()) };
@@ -359,16 +361,16 @@ fn round<'x>(arms: &'x [ArmRef<'_>], biased: bool) -> impl Iterator<Item = (usiz
     from.chain(before.iter().enumerate().map(|(at, arm)| (at, arm.arm())))
 }
 
-/// Makes the first arm happen that can.
+/// Completes the first arm that can.
 #[inline]
 pub(super) fn pass(arms: &[ArmRef<'_>], biased: bool) -> Option<usize> {
     round(arms, biased)
-        .find(|(_, arm)| arm.may() && arm.is_ready() && arm.attempt() != Tried::Blocked)
+        .find(|(_, arm)| arm.may() && arm.is_ready() && arm.attempt() != TryOutcome::Blocked)
         .map(|(at, _)| at)
 }
 
-/// Under the locks of all channels, makes the first arm happen that can; if none can, links them all,
-/// and calls `linked` before it lets go.
+/// Under the locks of all channels, completes the first arm that can; if none can, links them all,
+/// and calls `linked` before it releases the locks.
 ///
 /// The claim stays where it is until every arm is unlinked.
 pub(super) fn link_under_locks(
@@ -376,23 +378,23 @@ pub(super) fn link_under_locks(
     claim: *const Claim,
     linked: impl FnOnce(),
 ) -> Option<usize> {
-    let mut wakes = Wakes::new();
+    let mut wakes = PendingWakes::new();
     let locks = Locks::take(arms);
     let mut won = None;
     let mut busy = false;
     for (at, arm) in arms.iter().map(ArmRef::arm).enumerate().filter(|(_, arm)| arm.is_ready()) {
         // SAFETY: `locks` holds them all.
         match unsafe { arm.attempt_held(&mut wakes) } {
-            Locked::Done | Locked::Closed => {
+            LockedOutcome::Done | LockedOutcome::Closed => {
                 won = Some(at);
                 break;
             }
-            Locked::Busy => busy = true,
-            Locked::Blocked => {}
+            LockedOutcome::Busy => busy = true,
+            LockedOutcome::Blocked => {}
         }
     }
     if won.is_none() {
-        // Not before all were tried: a select must not meet itself.
+        // Not before all were tried: a select must not match itself.
         for (case, arm) in (0..).zip(arms.iter().map(ArmRef::arm)).filter(|(_, arm)| arm.is_ready())
         {
             // SAFETY: as above; the caller's promise.
@@ -403,7 +405,7 @@ pub(super) fn link_under_locks(
             heavy();
             for arm in arms.iter().map(ArmRef::arm).filter(|arm| arm.is_ready()) {
                 // SAFETY: as above.
-                unsafe { arm.settle_held(&mut wakes) };
+                unsafe { arm.rebalance_held(&mut wakes) };
             }
         }
     }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Many values under one publication.
+//! Many values per publication.
 //!
-//! A batch moves a run of values, as many as its side may without another look, and publishes them
-//! with one store.
+//! A batch moves a run of values, as many as its side may without reading the other side's
+//! position, and publishes them with one store.
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
 
-use super::channel::{Channel, Side, Stand};
+use super::channel::{Channel, Cursor, Side};
 use super::handle::{SpscReceiver, SpscSender};
 use super::op::{SpscOperation, sealed};
-use crate::channel::Cause;
+use crate::channel::FailureCause;
 use crate::error::{RecvError, SendManyError};
-use crate::limit::Free;
+use crate::limit::NoLimits;
 
 /// Sends a queue of values. See [`SpscSender::send_many`].
-pub type SpscSendMany<'a, T, L = Free> = SpscOperation<SendAll<'a, T>, L>;
+pub type SpscSendMany<'a, T, L = NoLimits> = SpscOperation<SendAll<'a, T>, L>;
 /// Receives up to a number of values. See [`SpscReceiver::recv_many`].
-pub type SpscRecvMany<'a, T, L = Free> = SpscOperation<RecvAny<'a, T>, L>;
+pub type SpscRecvMany<'a, T, L = NoLimits> = SpscOperation<RecvAny<'a, T>, L>;
 
-/// Sends what is in a queue.
+/// Sends the values of a queue.
 pub struct SendAll<'a, T> {
     sender: &'a mut SpscSender<T>,
     values: &'a mut VecDeque<T>,
@@ -54,33 +54,33 @@ impl<T> sealed::Job for SendAll<'_, T> {
     type Output = Result<(), SendManyError>;
     const SIDE: Side = Side::Sender;
 
-    fn parts(&mut self) -> (&Channel<T>, &mut Stand) {
-        (&self.sender.channel, &mut self.sender.stand)
+    fn parts(&mut self) -> (&Channel<T>, &mut Cursor) {
+        (&self.sender.channel, &mut self.sender.cursor)
     }
 
     fn is_ready(&self) -> bool {
         true
     }
 
-    fn attempt(&mut self, linger: bool) -> Option<Self::Output> {
-        send(&self.sender.channel, &mut self.sender.stand, self.values, linger);
+    fn attempt(&mut self, backoff: bool) -> Option<Self::Output> {
+        send(&self.sender.channel, &mut self.sender.cursor, self.values, backoff);
         if self.values.is_empty() {
             return Some(Ok(()));
         }
-        self.sender.channel.is_closed().then(|| self.fail(Cause::Closed))
+        self.sender.channel.is_closed().then(|| self.fail(FailureCause::Closed))
     }
 
-    fn fail(&mut self, cause: Cause) -> Self::Output {
+    fn fail(&mut self, cause: FailureCause) -> Self::Output {
         self.sender.channel.count_send_failure(cause);
         Err(match cause {
-            Cause::WouldBlock => SendManyError::Full,
-            Cause::TimedOut => SendManyError::TimedOut,
-            Cause::Closed => SendManyError::Closed,
-            Cause::Cancelled => SendManyError::Cancelled,
+            FailureCause::WouldBlock => SendManyError::Full,
+            FailureCause::TimedOut => SendManyError::TimedOut,
+            FailureCause::Closed => SendManyError::Closed,
+            FailureCause::Cancelled => SendManyError::Cancelled,
         })
     }
 
-    fn lose(&mut self) {}
+    fn discard(&mut self) {}
 }
 
 #[allow(private_interfaces, reason = "sealed")]
@@ -89,8 +89,8 @@ impl<T> sealed::Job for RecvAny<'_, T> {
     type Output = Result<usize, RecvError>;
     const SIDE: Side = Side::Receiver;
 
-    fn parts(&mut self) -> (&Channel<T>, &mut Stand) {
-        (&self.receiver.channel, &mut self.receiver.stand)
+    fn parts(&mut self) -> (&Channel<T>, &mut Cursor) {
+        (&self.receiver.channel, &mut self.receiver.cursor)
     }
 
     fn is_ready(&self) -> bool {
@@ -98,37 +98,39 @@ impl<T> sealed::Job for RecvAny<'_, T> {
     }
 
     fn attempt(&mut self, _: bool) -> Option<Self::Output> {
-        let (channel, stand) = (&self.receiver.channel, &mut self.receiver.stand);
-        match recv(channel, stand, self.values, self.max) {
-            0 if self.max > 0 => self.receiver.is_drained().then(|| self.fail(Cause::Closed)),
+        let (channel, cursor) = (&self.receiver.channel, &mut self.receiver.cursor);
+        match recv(channel, cursor, self.values, self.max) {
+            0 if self.max > 0 => {
+                self.receiver.is_drained().then(|| self.fail(FailureCause::Closed))
+            }
             received => Some(Ok(received)),
         }
     }
 
-    fn fail(&mut self, cause: Cause) -> Self::Output {
+    fn fail(&mut self, cause: FailureCause) -> Self::Output {
         self.receiver.channel.count_receive_failure(cause);
         Err(match cause {
-            Cause::TimedOut | Cause::WouldBlock => RecvError::TimedOut,
-            Cause::Closed => RecvError::Closed,
-            Cause::Cancelled => RecvError::Cancelled,
+            FailureCause::TimedOut | FailureCause::WouldBlock => RecvError::TimedOut,
+            FailureCause::Closed => RecvError::Closed,
+            FailureCause::Cancelled => RecvError::Cancelled,
         })
     }
 
-    fn lose(&mut self) {}
+    fn discard(&mut self) {}
 }
 
-/// Sends from the front of `values` what needs no waiting, and says how many that were.
+/// Sends from the front of `values` without waiting, and returns how many were sent.
 pub(super) fn send<T>(
     channel: &Channel<T>,
-    stand: &mut Stand,
+    cursor: &mut Cursor,
     values: &mut VecDeque<T>,
-    linger: bool,
+    backoff: bool,
 ) -> usize {
     let mut sent = 0;
-    while !values.is_empty() && channel.has_room(stand, linger) {
-        // Weighing is code of the user's: one by one.
+    while !values.is_empty() && channel.has_room(cursor, backoff) {
+        // Weighing is user code: one value at a time.
         let max = if channel.is_weighed() { 1 } else { values.len() };
-        let Some(run) = send_run(channel, stand, values, max) else {
+        let Some(run) = send_run(channel, cursor, values, max) else {
             break;
         };
         sent += run;
@@ -136,52 +138,52 @@ pub(super) fn send<T>(
     sent
 }
 
-/// Sends a run of up to `max` values, for which there is room and which are there. `None`: the
-/// channel was closed first.
+/// Sends a run of up to `max` values, as many as there is room for. `None`: the channel was closed
+/// first.
 fn send_run<T>(
     channel: &Channel<T>,
-    stand: &mut Stand,
+    cursor: &mut Cursor,
     values: &mut VecDeque<T>,
     max: usize,
 ) -> Option<usize> {
-    let run = stand.cursor.run().min(max as u64);
+    let run = cursor.ring.run().min(max as u64);
     let weight = values.front().and_then(|value| channel.weight(value));
     for _ in 0..run {
         let Some(value) = values.pop_front() else { break };
         let value = ManuallyDrop::new(value);
         // SAFETY: the cursor is below its limit, and the value is not used again.
-        unsafe { channel.ring.write(&mut stand.cursor, &raw const *value) };
+        unsafe { channel.ring.write(&mut cursor.ring, &raw const *value) };
     }
-    if !channel.publish_sent(stand, run) {
+    if !channel.publish_sent(cursor, run) {
         // SAFETY: the run was published last, and after the channel was closed.
-        unsafe { channel.take_back(stand, run, values) };
+        unsafe { channel.take_back(cursor, run, values) };
         return None;
     }
     channel.count_sent(weight);
     Some(run as usize)
 }
 
-/// Appends up to `max` values that need no waiting, and says how many that were.
+/// Appends up to `max` values without waiting, and returns how many.
 pub(super) fn recv<T>(
     channel: &Channel<T>,
-    stand: &mut Stand,
+    cursor: &mut Cursor,
     values: &mut Vec<T>,
     max: usize,
 ) -> usize {
     let begin = values.len();
     let mut left = max;
-    while left > 0 && channel.has_value(stand) {
-        let run = usize::try_from(stand.cursor.run()).unwrap_or(usize::MAX).min(left);
+    while left > 0 && channel.has_value(cursor) {
+        let run = usize::try_from(cursor.ring.run()).unwrap_or(usize::MAX).min(left);
         values.reserve(run);
         for _ in 0..run {
             let len = values.len();
-            // SAFETY: there is a value, the vector has room for it, and it is put there.
+            // SAFETY: there is a value, and the vector has room for it.
             unsafe {
-                values.as_mut_ptr().add(len).write(channel.ring.read(&mut stand.cursor));
+                values.as_mut_ptr().add(len).write(channel.ring.read(&mut cursor.ring));
                 values.set_len(len + 1);
             }
         }
-        channel.publish_received(stand);
+        channel.publish_received(cursor);
         left -= run;
     }
     values.iter().skip(begin).for_each(|value| channel.count_received(value));

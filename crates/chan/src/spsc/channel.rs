@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the two handles share: the ring, who waits, and how it ends.
+//! The state shared by the two handles: the ring, waiting, closing.
 //!
 //! # Waiting
 //!
-//! There is at most one waiter a side. It links its node under the lock, as a waiter of any channel
-//! does; but nothing is handed to it: woken means look again.
+//! There is at most one waiter per side. It links its node under the lock, as a waiter of any
+//! channel does; but no value is handed to it: a woken waiter checks the ring again.
 //!
 //! ```text
 //!   receiver about to wait                       sender, after each value
 //!     lock, link the node, waits = 1               tail = position          (a plain store)
-//!     raise the sender's alert, unlock             light fence              (no instruction)
-//!     heavy fence                                  alert? ── no ──▶ done
-//!     look at the tail again                         │ yes
+//!     set the sender's flag, unlock                light fence              (no instruction)
+//!     heavy fence                                  flag? ── no ──▶ done
+//!     check the tail again                           │ yes
 //!     sleep                                          ▼
 //!                                                  full fence; waits? ──▶ lock, wake
 //! ```
 //!
-//! The heavy fence is a call into the kernel, so it is paid once and not for each wait: the alert
-//! stays up when the waiter is woken, and while it is up both sides run ordinary fences. A receiver
-//! that has found values for a while without waiting takes the alert back. A sender that waits for
-//! room does the same, with the roles exchanged.
+//! The heavy fence is a system call, so it is paid once and not for each wait: the flag stays set
+//! when the waiter is woken, and while it is set both sides run ordinary fences. A receiver that
+//! has found values for a while without waiting clears the flag (hysteresis). A sender that waits
+//! for room does the same, with the roles exchanged.
 //!
 //! # Closing
 //!
 //! `last` is the position up to which values are received. A sender that closes sets it to its own
-//! position. A receiver that closes sets CLOSED in the sender's alert, runs the heavy fence and
+//! position. A receiver that closes sets CLOSED in the sender's flags, runs the heavy fence and
 //! then reads the tail: a send that published later sees CLOSED, compares under the lock, and takes
-//! its value back if it is beyond `last`. The receiver never looks there.
+//! its value back if it is beyond `last`. The receiver never reads a slot beyond it.
 //!
 //! # Invariants
 //!
-//! 1. Alerts, `waits` that go up, `last` and the lists change under the lock.
-//! 2. Who publishes behind a waiter's fence sees its alert; who published before it is seen by the
-//!    waiter's second look.
+//! 1. Flags, the setting of `waits`, `last` and the wait queues change under the lock.
+//! 2. A side that publishes behind a waiter's fence sees its flag; a value that was published
+//!    before it is seen by the waiter's second check.
 //! 3. `last` is set once. Nothing beyond it is received or counted.
-//! 4. No code of the user's runs under the lock.
+//! 4. No user code runs under the lock.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -42,23 +42,23 @@ use std::time::Instant;
 
 use crossbeam_utils::CachePadded;
 
-use super::ring::{Cursor, Ring};
-use crate::channel::{Cause, Queued, Undelivered, Weigh};
+use super::ring::{Ring, RingCursor};
+use crate::channel::{FailureCause, QueueOutcome, Undelivered, Weigh};
+use crate::core::Kind;
 use crate::counters::{FailureCounters, Snapshot};
-use crate::gate::Kind;
 use crate::handle::Reason;
 use crate::lock::{Guard, Lock};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, heavy, light};
-use crate::waiter::{List, Node, Wakes, contain};
+use crate::waiter::{Node, PendingWakes, WaitQueue, contain};
 
-/// Set in a side's alert while the other side may wait.
-const WAITS: u32 = 1;
-/// Set in the sender's alert when the channel is closed.
+/// Set in a side's flags while the other side may wait.
+const PEER_WAITS: u32 = 1;
+/// Set in the sender's flags when the channel is closed.
 const CLOSED: u32 = 2;
-/// Set in the receiver's alert if its values are weighed.
+/// Set in the receiver's flags if its values are weighed.
 const WEIGHED: u32 = 4;
-/// Values moved without a wait after which a side takes back the other's alert.
-const CALM: u64 = if cfg!(feature = "loom") { 1 } else { 64 };
+/// Hysteresis: values moved without a wait after which a side clears the flag it has set.
+const HYSTERESIS_VALUES: u64 = if cfg!(feature = "loom") { 1 } else { 64 };
 
 /// One of the two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,18 +71,18 @@ pub(super) struct Channel<T> {
     pub(super) ring: Ring<T>,
     undelivered: Option<Undelivered<T>>,
     weigh: Option<Weigh<T>>,
-    /// What a side looks at after each value.
-    sender_alert: AtomicU32,
-    receiver_alert: AtomicU32,
+    /// What the side reads after each value.
+    sender_flags: AtomicU32,
+    receiver_flags: AtomicU32,
     last: AtomicU64,
     rare: CachePadded<Rare>,
 }
 
-/// What is written now and then, apart from what is read all the time.
+/// What is written rarely, on another cache line than what is read all the time.
 struct Rare {
     sender_waits: AtomicU32,
     receiver_waits: AtomicU32,
-    gate: Lock<Gate>,
+    core: Lock<Core>,
     high_water: AtomicU64,
     send_failures: FailureCounters,
     receive_failures: FailureCounters,
@@ -91,32 +91,32 @@ struct Rare {
 }
 
 #[derive(Debug)]
-struct Gate {
-    sender: List,
-    receiver: List,
+struct Core {
+    sender: WaitQueue,
+    receiver: WaitQueue,
     reason: Option<Reason>,
     abandoned: bool,
 }
 
-/// How one side stands: its place in the ring, and what it keeps for itself.
+/// The cursor of one side: its position in the ring, and its private state.
 #[derive(Debug)]
-pub(super) struct Stand {
-    pub(super) cursor: Cursor,
-    /// The other side's alert is up.
-    raised: bool,
+pub(super) struct Cursor {
+    pub(super) ring: RingCursor,
+    /// The flag of the other side is set.
+    peer_flagged: bool,
     /// Our position at the last wait.
     waited: u64,
     /// See [`Self::pause`].
     pause: u32,
 }
 
-impl Stand {
+impl Cursor {
     const PAUSE_MIN: u32 = 4;
     const PAUSE_MAX: u32 = 2048;
 
-    /// How long a thread that found nothing looks away before it looks again: while it looks, it
-    /// takes the other side's cache line away for each value. Doubled while that brings several
-    /// values at once, halved when it brings one or none.
+    /// The pause of a thread that found nothing, before it checks again: each check takes the cache
+    /// line that the other side writes for each value. Doubled while a pause brings several values
+    /// at once, halved when it brings one or none.
     pub(super) fn pause(&self) -> u32 {
         self.pause
     }
@@ -138,19 +138,23 @@ impl<T> Channel<T> {
     ) -> Self {
         #[cfg(not(feature = "loom"))]
         crate::fence::register();
-        let gate =
-            Gate { sender: List::new(), receiver: List::new(), reason: None, abandoned: false };
+        let core = Core {
+            sender: WaitQueue::new(),
+            receiver: WaitQueue::new(),
+            reason: None,
+            abandoned: false,
+        };
         Self {
             ring: Ring::new(capacity),
             undelivered,
-            sender_alert: AtomicU32::new(0),
-            receiver_alert: AtomicU32::new(if weigh.is_some() { WEIGHED } else { 0 }),
+            sender_flags: AtomicU32::new(0),
+            receiver_flags: AtomicU32::new(if weigh.is_some() { WEIGHED } else { 0 }),
             weigh,
             last: AtomicU64::new(u64::MAX),
             rare: CachePadded::new(Rare {
                 sender_waits: AtomicU32::new(0),
                 receiver_waits: AtomicU32::new(0),
-                gate: Lock::new(gate),
+                core: Lock::new(core),
                 high_water: AtomicU64::new(0),
                 send_failures: FailureCounters::default(),
                 receive_failures: FailureCounters::default(),
@@ -160,103 +164,103 @@ impl<T> Channel<T> {
         }
     }
 
-    /// Where a side stands at the start.
-    pub(super) fn stand(&self) -> Stand {
-        let pause = Stand::PAUSE_MIN;
-        Stand { cursor: self.ring.cursor(), raised: false, waited: 0, pause }
+    /// The initial cursor of a side.
+    pub(super) fn cursor(&self) -> Cursor {
+        let pause = Cursor::PAUSE_MIN;
+        Cursor { ring: self.ring.cursor(), peer_flagged: false, waited: 0, pause }
     }
 
     /// Whether a send finds a free slot.
     #[inline]
-    pub(super) fn has_room(&self, stand: &mut Stand, linger: bool) -> bool {
-        stand.cursor.run() != 0 || self.find_room(stand, linger)
+    pub(super) fn has_room(&self, cursor: &mut Cursor, backoff: bool) -> bool {
+        cursor.ring.run() != 0 || self.find_room(cursor, backoff)
     }
 
     /// Whether a receive finds a value.
     #[inline]
-    pub(super) fn has_value(&self, stand: &mut Stand) -> bool {
-        stand.cursor.run() != 0 || self.find_value(stand)
+    pub(super) fn has_value(&self, cursor: &mut Cursor) -> bool {
+        cursor.ring.run() != 0 || self.find_value(cursor)
     }
 
     #[cold]
     #[inline(never)]
-    fn find_room(&self, stand: &mut Stand, linger: bool) -> bool {
-        self.calm(Side::Sender, stand);
-        let found = self.ring.find_room(&mut stand.cursor, linger);
-        self.note_len(stand.cursor.position - stand.cursor.seen);
+    fn find_room(&self, cursor: &mut Cursor, backoff: bool) -> bool {
+        self.clear_stale_flag(Side::Sender, cursor);
+        let found = self.ring.find_room(&mut cursor.ring, backoff);
+        self.note_len(cursor.ring.position - cursor.ring.seen);
         found
     }
 
     #[inline(never)]
-    fn find_value(&self, stand: &mut Stand) -> bool {
-        self.calm(Side::Receiver, stand);
-        self.ring.find_value(&mut stand.cursor, &self.last)
+    fn find_value(&self, cursor: &mut Cursor) -> bool {
+        self.clear_stale_flag(Side::Receiver, cursor);
+        self.ring.find_value(&mut cursor.ring, &self.last)
     }
 
     /// Whether the side finds what it waits for, or that the channel is closed.
-    pub(super) fn has(&self, side: Side, stand: &mut Stand) -> bool {
+    pub(super) fn has(&self, side: Side, cursor: &mut Cursor) -> bool {
         match side {
-            Side::Sender => self.has_room(stand, false),
-            Side::Receiver => self.has_value(stand),
+            Side::Sender => self.has_room(cursor, false),
+            Side::Receiver => self.has_value(cursor),
         }
     }
 
-    /// As [`Self::has`], as far as a look tells that changes nothing.
-    pub(super) fn may(&self, side: Side, stand: &Stand) -> bool {
+    /// As [`Self::has`], by a check that changes nothing.
+    pub(super) fn may(&self, side: Side, cursor: &Cursor) -> bool {
         let moved = match side {
-            Side::Sender => self.ring.head() + self.ring.capacity() != stand.cursor.position,
-            Side::Receiver => self.ring.tail() != stand.cursor.position,
+            Side::Sender => self.ring.head() + self.ring.capacity() != cursor.ring.position,
+            Side::Receiver => self.ring.tail() != cursor.ring.position,
         };
         moved || self.is_closed()
     }
 
-    /// Whether it does without a look.
+    /// Whether an operation can run without reading the other side's position.
     #[inline]
-    pub(super) fn is_ready(stand: &Stand) -> bool {
-        stand.cursor.run() != 0
+    pub(super) fn is_ready(cursor: &Cursor) -> bool {
+        cursor.ring.run() != 0
     }
 
-    /// Sends `*value`. Gives it back if the channel was closed first.
+    /// Sends `*value`. Returns it if the channel was closed first.
     ///
     /// # Safety
     ///
     /// [`Self::has_room`] was true since the last send. `value` is valid for a read, and is moved
     /// out.
     #[inline(always)]
-    pub(super) unsafe fn send(&self, stand: &mut Stand, value: *const T) -> Result<(), T> {
+    pub(super) unsafe fn send(&self, cursor: &mut Cursor, value: *const T) -> Result<(), T> {
         if self.weigh.is_some() {
             // SAFETY: the caller's promise.
-            return unsafe { self.send_weighed(stand, value) };
+            return unsafe { self.send_weighed(cursor, value) };
         }
         // SAFETY: the caller's promise.
-        unsafe { self.send_plain(stand, value) }
+        unsafe { self.send_plain(cursor, value) }
     }
 
     #[inline(always)]
-    unsafe fn send_plain(&self, stand: &mut Stand, value: *const T) -> Result<(), T> {
+    unsafe fn send_plain(&self, cursor: &mut Cursor, value: *const T) -> Result<(), T> {
         // SAFETY: the caller's promise.
-        unsafe { self.ring.write(&mut stand.cursor, value) };
-        self.ring.publish_tail(&stand.cursor);
-        if self.is_alerted(Side::Sender) { self.sent_one_alerted(stand) } else { Ok(()) }
+        unsafe { self.ring.write(&mut cursor.ring, value) };
+        self.ring.publish_tail(&cursor.ring);
+        if self.is_flagged(Side::Sender) { self.sent_one_flagged(cursor) } else { Ok(()) }
     }
 
     #[cold]
     #[inline(never)]
-    fn sent_one_alerted(&self, stand: &mut Stand) -> Result<(), T> {
-        if self.sent_alerted(stand, 1) {
+    fn sent_one_flagged(&self, cursor: &mut Cursor) -> Result<(), T> {
+        if self.sent_flagged(cursor, 1) {
             return Ok(());
         }
-        // SAFETY: it is beyond `last`, which is where the receiver stops.
-        Err(unsafe { self.ring.take_back(&mut stand.cursor) })
+        // SAFETY: it is beyond `last`, where the receiver stops.
+        Err(unsafe { self.ring.take_back(&mut cursor.ring) })
     }
 
     #[cold]
     #[inline(never)]
-    unsafe fn send_weighed(&self, stand: &mut Stand, value: *const T) -> Result<(), T> {
+    unsafe fn send_weighed(&self, cursor: &mut Cursor, value: *const T) -> Result<(), T> {
         // SAFETY: the caller's promise.
         let weight = self.weight(unsafe { &*value });
         // SAFETY: the caller's promise.
-        unsafe { self.send_plain(stand, value) }?;
+        unsafe { self.send_plain(cursor, value) }?;
         self.count_sent(weight);
         Ok(())
     }
@@ -267,19 +271,19 @@ impl<T> Channel<T> {
     ///
     /// `has_value` was true since the last receive.
     #[inline(always)]
-    pub(super) unsafe fn recv(&self, stand: &mut Stand) -> T {
+    pub(super) unsafe fn recv(&self, cursor: &mut Cursor) -> T {
         // SAFETY: the caller's promise.
-        let value = unsafe { self.ring.read(&mut stand.cursor) };
-        self.ring.publish_head(&stand.cursor);
-        if self.is_alerted(Side::Receiver) {
-            self.received_alerted(&value);
+        let value = unsafe { self.ring.read(&mut cursor.ring) };
+        self.ring.publish_head(&cursor.ring);
+        if self.is_flagged(Side::Receiver) {
+            self.received_flagged(&value);
         }
         value
     }
 
     #[cold]
     #[inline(never)]
-    fn received_alerted(&self, value: &T) {
+    fn received_flagged(&self, value: &T) {
         self.wake(Side::Sender);
         self.count_received(value);
     }
@@ -288,16 +292,16 @@ impl<T> Channel<T> {
     ///
     /// # Safety
     ///
-    /// There was such a run, of so many values.
+    /// There was such a run, of `run` values.
     #[cold]
-    pub(super) unsafe fn take_back(&self, stand: &mut Stand, run: u64, to: &mut VecDeque<T>) {
+    pub(super) unsafe fn take_back(&self, cursor: &mut Cursor, run: u64, to: &mut VecDeque<T>) {
         for _ in 0..run {
-            // SAFETY: it is beyond `last`, which is where the receiver stops.
-            to.push_front(unsafe { self.ring.take_back(&mut stand.cursor) });
+            // SAFETY: it is beyond `last`, where the receiver stops.
+            to.push_front(unsafe { self.ring.take_back(&mut cursor.ring) });
         }
     }
 
-    /// What a value weighs, if values are weighed.
+    /// The weight of a value, if values are weighed.
     pub(super) fn weight(&self, value: &T) -> Option<u64> {
         self.weigh.as_ref().map(|weigh| weigh(value))
     }
@@ -314,44 +318,44 @@ impl<T> Channel<T> {
         }
     }
 
-    /// What was written since the last publication is published, `values` many. False: the channel
-    /// was closed first.
+    /// Publishes the `values` values written since the last publication. False: the channel was
+    /// closed first.
     #[inline]
-    pub(super) fn publish_sent(&self, stand: &Stand, values: u64) -> bool {
-        self.ring.publish_tail(&stand.cursor);
-        !self.is_alerted(Side::Sender) || self.sent_alerted(stand, values)
+    pub(super) fn publish_sent(&self, cursor: &Cursor, values: u64) -> bool {
+        self.ring.publish_tail(&cursor.ring);
+        !self.is_flagged(Side::Sender) || self.sent_flagged(cursor, values)
     }
 
-    /// The values that were read are published as received.
+    /// Publishes that the values were read.
     #[inline]
-    pub(super) fn publish_received(&self, stand: &Stand) {
-        self.ring.publish_head(&stand.cursor);
-        if self.is_alerted(Side::Receiver) {
+    pub(super) fn publish_received(&self, cursor: &Cursor) {
+        self.ring.publish_head(&cursor.ring);
+        if self.is_flagged(Side::Receiver) {
             self.wake(Side::Sender);
         }
     }
 
-    /// Whether the other side wants to be looked after, after a publication.
+    /// Whether a flag is set that needs the slow path after a publication.
     #[inline]
-    fn is_alerted(&self, side: Side) -> bool {
+    fn is_flagged(&self, side: Side) -> bool {
         light();
-        self.alert(side).load(Ordering::Relaxed) != 0
+        self.flags(side).load(Ordering::Relaxed) != 0
     }
 
-    /// The receiver waits, or the channel is closed. False: what was published last, `values` many,
-    /// came after that.
+    /// The receiver waits, or the channel is closed. False: the last publication, of `values`
+    /// values, came after the close.
     #[cold]
     #[inline(never)]
-    fn sent_alerted(&self, stand: &Stand, values: u64) -> bool {
+    fn sent_flagged(&self, cursor: &Cursor, values: u64) -> bool {
         if self.is_closed() {
-            let gate = self.rare.gate.lock();
+            let core = self.rare.core.lock();
             let last = self.last.load(Ordering::Relaxed);
-            drop(gate);
+            drop(core);
             debug_assert!(
-                stand.cursor.position <= last || stand.cursor.position - values >= last,
+                cursor.ring.position <= last || cursor.ring.position - values >= last,
                 "a batch is published as one"
             );
-            return stand.cursor.position <= last;
+            return cursor.ring.position <= last;
         }
         self.wake(Side::Receiver);
         true
@@ -365,51 +369,56 @@ impl<T> Channel<T> {
         if self.waits(side).load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut gate = self.rare.gate.lock();
+        let mut core = self.rare.core.lock();
         self.waits(side).store(0, Ordering::Relaxed);
-        let due = gate.list(side).pop_claimed().and_then(|waiter| waiter.matched());
-        drop(gate);
+        let due = core.list(side).pop_claimed().and_then(|waiter| waiter.matched());
+        drop(core);
         if let Some(due) = due {
             due.fire();
         }
     }
 
-    /// Links a side's node. Unless it says `Waiting`, there is something to be had, or the channel
-    /// is closed, and the node is not linked.
+    /// Links a side's node. On any result but `Waiting`, an attempt can succeed or the channel is
+    /// closed, and the node is not linked.
     ///
     /// # Safety
     ///
-    /// As for [`List::push_back`].
-    pub(super) unsafe fn queue(&self, side: Side, stand: &mut Stand, node: *const Node) -> Queued {
-        let mut gate = self.rare.gate.lock();
+    /// As for [`WaitQueue::push_back`].
+    pub(super) unsafe fn queue(
+        &self,
+        side: Side,
+        cursor: &mut Cursor,
+        node: *const Node,
+    ) -> QueueOutcome {
+        let mut core = self.rare.core.lock();
         if self.is_closed() {
-            return Queued::Closed;
+            return QueueOutcome::Closed;
         }
-        // A side has one waiter. If there is another in the list, its operation was forgotten.
-        while let Some(forgotten) = gate.list(side).pop_claimed() {
+        // A side has one waiter. Another one in the queue is of an operation that was forgotten.
+        while let Some(forgotten) = core.list(side).pop_claimed() {
             drop(forgotten.matched());
         }
         // SAFETY: the caller's promise.
-        unsafe { gate.list(side).push_back(node) };
+        unsafe { core.list(side).push_back(node) };
         self.waits(side).store(1, Ordering::Relaxed);
-        let raised = mem::replace(&mut stand.raised, true);
-        if !raised {
-            self.raise(side.other(), WAITS);
+        let peer_flagged = mem::replace(&mut cursor.peer_flagged, true);
+        if !peer_flagged {
+            self.set_flag(side.other(), PEER_WAITS);
         }
-        drop(gate);
-        stand.waited = stand.cursor.position;
-        // Between the registration and the second look.
-        if raised {
+        drop(core);
+        cursor.waited = cursor.ring.position;
+        // Between the registration and the second check.
+        if peer_flagged {
             fence(Ordering::SeqCst);
         } else {
             heavy();
         }
-        if self.has(side, stand) {
+        if self.has(side, cursor) {
             // SAFETY: the node is alive and was linked here.
             unsafe { self.unqueue(side, node) };
-            return Queued::Done;
+            return QueueOutcome::Done;
         }
-        Queued::Waiting
+        QueueOutcome::Waiting
     }
 
     /// Unlinks a side's node, if it is still linked.
@@ -418,33 +427,33 @@ impl<T> Channel<T> {
     ///
     /// The node is alive, and was queued here by this side.
     pub(super) unsafe fn unqueue(&self, side: Side, node: *const Node) {
-        let mut gate = self.rare.gate.lock();
+        let mut core = self.rare.core.lock();
         // SAFETY: the caller's promise.
-        if unsafe { gate.list(side).unlink(node) } {
+        if unsafe { core.list(side).unlink(node) } {
             self.waits(side).store(0, Ordering::Relaxed);
         }
     }
 
-    /// Takes back the other side's alert if this side has not waited for a while.
-    fn calm(&self, side: Side, stand: &mut Stand) {
-        if stand.raised && stand.cursor.position - stand.waited >= CALM {
-            let _gate = self.rare.gate.lock();
-            let alert = self.alert(side.other());
-            alert.store(alert.load(Ordering::Relaxed) & !WAITS, Ordering::Relaxed);
-            stand.raised = false;
+    /// Clears the other side's flag if this side has not waited for a while.
+    fn clear_stale_flag(&self, side: Side, cursor: &mut Cursor) {
+        if cursor.peer_flagged && cursor.ring.position - cursor.waited >= HYSTERESIS_VALUES {
+            let _gate = self.rare.core.lock();
+            let flags = self.flags(side.other());
+            flags.store(flags.load(Ordering::Relaxed) & !PEER_WAITS, Ordering::Relaxed);
+            cursor.peer_flagged = false;
         }
     }
 
-    fn raise(&self, side: Side, bit: u32) {
-        let alert = self.alert(side);
-        alert.store(alert.load(Ordering::Relaxed) | bit, Ordering::Release);
+    fn set_flag(&self, side: Side, bit: u32) {
+        let flags = self.flags(side);
+        flags.store(flags.load(Ordering::Relaxed) | bit, Ordering::Release);
     }
 
     #[inline]
-    fn alert(&self, side: Side) -> &AtomicU32 {
+    fn flags(&self, side: Side) -> &AtomicU32 {
         match side {
-            Side::Sender => &self.sender_alert,
-            Side::Receiver => &self.receiver_alert,
+            Side::Sender => &self.sender_flags,
+            Side::Receiver => &self.receiver_flags,
         }
     }
 
@@ -456,71 +465,71 @@ impl<T> Channel<T> {
     }
 
     pub(super) fn raw(&self) -> &crate::lock::RawLock {
-        self.rare.gate.raw()
+        self.rare.core.raw()
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.sender_alert.load(Ordering::Acquire) & CLOSED != 0
+        self.sender_flags.load(Ordering::Acquire) & CLOSED != 0
     }
 
     pub(super) fn reason(&self) -> Option<Reason> {
-        self.rare.gate.lock().reason.clone()
+        self.rare.core.lock().reason.clone()
     }
 
-    /// Closes, for one side. True if it was open.
-    pub(super) fn close(&self, side: Side, stand: &mut Stand, reason: Option<Reason>) -> bool {
-        let gate = self.rare.gate.lock();
-        let closed = self.close_locked(gate, side, stand, reason);
-        // It looks from now on, and finds that it is closed.
+    /// Closes the channel from one side. True if it was open.
+    pub(super) fn close(&self, side: Side, cursor: &mut Cursor, reason: Option<Reason>) -> bool {
+        let core = self.rare.core.lock();
+        let closed = self.close_locked(core, side, cursor, reason);
+        // The next send checks, and finds the channel closed.
         if side == Side::Sender {
-            stand.cursor.stop();
+            cursor.ring.stop();
         }
         closed
     }
 
     fn close_locked(
         &self,
-        mut gate: Guard<'_, Gate>,
+        mut core: Guard<'_, Core>,
         side: Side,
-        stand: &Stand,
+        cursor: &Cursor,
         reason: Option<Reason>,
     ) -> bool {
         if self.is_closed() {
             return false;
         }
-        gate.reason = reason;
+        core.reason = reason;
         let last = match side {
-            Side::Sender => stand.cursor.position,
+            Side::Sender => cursor.ring.position,
             Side::Receiver => {
-                self.raise(Side::Sender, CLOSED);
+                self.set_flag(Side::Sender, CLOSED);
                 heavy();
                 self.ring.tail()
             }
         };
         self.last.store(last, Ordering::Release);
-        self.raise(Side::Sender, CLOSED);
-        let mut wakes = Wakes::new();
+        self.set_flag(Side::Sender, CLOSED);
+        let mut wakes = PendingWakes::new();
         for side in [Side::Sender, Side::Receiver] {
             self.waits(side).store(0, Ordering::Relaxed);
-            wakes.push(gate.list(side).pop_claimed().and_then(|waiter| waiter.closed()));
+            wakes.push(core.list(side).pop_claimed().and_then(|waiter| waiter.closed()));
         }
-        drop(gate);
+        drop(core);
         wakes.fire();
         true
     }
 
-    /// The receiver is gone: what it left is not delivered.
-    pub(super) fn abandon(&self, stand: &mut Stand) {
-        self.close(Side::Receiver, stand, None);
-        self.rare.gate.lock().abandoned = true;
-        while self.has_value(stand) {
+    /// The receiver is gone: the remaining values are undelivered.
+    pub(super) fn abandon(&self, cursor: &mut Cursor) {
+        self.close(Side::Receiver, cursor, None);
+        self.rare.core.lock().abandoned = true;
+        while self.has_value(cursor) {
             // SAFETY: there is a value; `head` stays where it is, and counts what was received.
-            self.lose(unsafe { self.ring.read(&mut stand.cursor) });
+            self.discard(unsafe { self.ring.read(&mut cursor.ring) });
         }
     }
 
-    /// Nobody will receive this value.
-    pub(super) fn lose(&self, value: T) {
+    /// The value is undelivered: calls the hook, or drops it.
+    pub(super) fn discard(&self, value: T) {
         match &self.undelivered {
             Some(undelivered) => contain(|| undelivered(value)),
             None => contain(|| drop(value)),
@@ -532,30 +541,30 @@ impl<T> Channel<T> {
     }
 
     #[cold]
-    pub(super) fn count_send_failure(&self, cause: Cause) {
+    pub(super) fn count_send_failure(&self, cause: FailureCause) {
         self.rare.send_failures.count(cause);
     }
 
     #[cold]
-    pub(super) fn count_receive_failure(&self, cause: Cause) {
+    pub(super) fn count_receive_failure(&self, cause: FailureCause) {
         self.rare.receive_failures.count(cause);
     }
 
-    /// The channel was seen to hold so many.
+    /// Records that the channel was seen to hold `len` values.
     fn note_len(&self, len: u64) {
         if len > self.rare.high_water.load(Ordering::Relaxed) {
             self.rare.high_water.fetch_max(len, Ordering::Relaxed);
         }
     }
 
-    /// Values received, and sent, of which the latter are not fewer.
+    /// The values received, and sent, of which the latter are at least as many.
     fn positions(&self) -> (u64, u64) {
         let head = self.ring.head();
         (head, self.ring.tail().min(self.last.load(Ordering::Acquire)).max(head))
     }
 
     pub(super) fn len(&self) -> usize {
-        if self.is_closed() && self.rare.gate.lock().abandoned {
+        if self.is_closed() && self.rare.core.lock().abandoned {
             return 0;
         }
         let (head, tail) = self.positions();
@@ -567,11 +576,11 @@ impl<T> Channel<T> {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let gate = self.rare.gate.lock();
+        let core = self.rare.core.lock();
         let (head, tail) = self.positions();
         let held = (tail - head).min(self.ring.capacity());
         self.note_len(held);
-        let (len, left) = if gate.abandoned { (0, held) } else { (held, 0) };
+        let (len, left) = if core.abandoned { (0, held) } else { (held, 0) };
         let (bytes_sent, bytes_received) = if self.weigh.is_some() {
             (
                 self.rare.bytes_sent.load(Ordering::Relaxed),
@@ -586,8 +595,8 @@ impl<T> Channel<T> {
             capacity: Some(self.capacity()),
             len: len as usize,
             high_water: self.rare.high_water.load(Ordering::Relaxed) as usize,
-            senders_waiting: gate.sender.len(),
-            receivers_waiting: gate.receiver.len(),
+            senders_waiting: core.sender.len(),
+            receivers_waiting: core.receiver.len(),
             closed: self.is_closed(),
             sends: tail,
             receives: head,
@@ -606,14 +615,14 @@ impl<T> Channel<T> {
     }
 }
 
-/// Adds to a counter that only the calling thread changes.
+/// Adds to a counter that only the calling thread writes.
 fn add(counter: &AtomicU64, number: u64) {
     let sum = counter.load(Ordering::Relaxed).wrapping_add(number);
     counter.store(sum, Ordering::Relaxed);
 }
 
-impl Gate {
-    fn list(&mut self, side: Side) -> &mut List {
+impl Core {
+    fn list(&mut self, side: Side) -> &mut WaitQueue {
         match side {
             Side::Sender => &mut self.sender,
             Side::Receiver => &mut self.receiver,

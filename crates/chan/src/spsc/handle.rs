@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The two handles, and how they are made.
+//! The two handles and their builder.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 
 use super::batch::{self, RecvAny, SendAll, SpscRecvMany, SpscSendMany};
-use super::channel::{Channel, Side, Stand};
+use super::channel::{Channel, Cursor, Side};
 use super::op::{RecvOne, SendOne, SpscOperation, SpscRecv, SpscSend};
-use crate::channel::{Cause, Undelivered, Weigh};
+use crate::channel::{FailureCause, Undelivered, Weigh};
+use crate::core::Kind;
 use crate::counters::Snapshot;
 use crate::error::{SendError, SendManyError, TryRecvError, TrySendError};
-use crate::gate::Kind;
 use crate::handle::Reason;
 use crate::sync::Arc;
 
@@ -23,18 +23,19 @@ use crate::sync::Arc;
 /// ```
 pub struct SpscSender<T> {
     pub(super) channel: Arc<Channel<T>>,
-    pub(super) stand: Stand,
+    pub(super) cursor: Cursor,
 }
 
-/// The only receiver of a channel. When it is dropped, the channel closes, and what it holds goes
-/// to the undelivered hook.
+/// The only receiver of a channel. When it is dropped, the channel closes, and its values go to the
+/// undelivered hook.
 pub struct SpscReceiver<T> {
     pub(super) channel: Arc<Channel<T>>,
-    pub(super) stand: Stand,
+    pub(super) cursor: Cursor,
 }
 
-/// A channel for one sender and one receiver that holds up to `capacity` values, exactly. A capacity
-/// of 0 is taken as 1: a hand-over without room is what [`rendezvous`](crate::rendezvous) is for.
+/// A channel for one sender and one receiver that holds up to `capacity` values, exactly. A
+/// capacity of 0 is taken as 1: for handoffs without room there is
+/// [`rendezvous`](crate::rendezvous).
 ///
 /// ```
 /// let (mut tx, mut rx) = becket_chan::bounded_spsc(1024);
@@ -49,21 +50,21 @@ pub fn bounded_spsc<T>(capacity: usize) -> (SpscSender<T>, SpscReceiver<T>) {
     SpscBuilder::bounded(capacity).build()
 }
 
-/// Makes a channel for one sender and one receiver with more than a capacity.
+/// Builds a channel for one sender and one receiver with more options than a capacity.
 ///
-/// It is a builder of its own because the SPSC handles have one kind of channel and one way to deal
-/// with a full one: the sender waits.
+/// It is a builder of its own because the SPSC handles have one kind of channel and one policy for
+/// a full one: the sender waits.
 ///
 /// ```
 /// use becket_chan::SpscBuilder;
 ///
-/// let (lost, heard) = becket_chan::unlimited();
+/// let (lost, undelivered) = becket_chan::unlimited();
 /// let (mut tx, rx) = SpscBuilder::bounded(2)
 ///     .on_undelivered(move |value: u32| drop(lost.try_send(value)))
 ///     .build();
 /// assert!(tx.try_send(1).is_ok());
 /// drop(rx);
-/// assert_eq!(heard.try_recv(), Ok(1));
+/// assert_eq!(undelivered.try_recv(), Ok(1));
 /// ```
 #[must_use]
 pub struct SpscBuilder<T> {
@@ -96,8 +97,8 @@ impl<T> SpscBuilder<T> {
     #[must_use]
     pub fn build(self) -> (SpscSender<T>, SpscReceiver<T>) {
         let channel = Arc::new(Channel::new(self.capacity, self.undelivered, self.weigh));
-        let sender = SpscSender { channel: channel.clone(), stand: channel.stand() };
-        let receiver = SpscReceiver { stand: channel.stand(), channel };
+        let sender = SpscSender { channel: channel.clone(), cursor: channel.cursor() };
+        let receiver = SpscReceiver { cursor: channel.cursor(), channel };
         (sender, receiver)
     }
 }
@@ -111,78 +112,78 @@ impl<T> SpscSender<T> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it happened, it sends nothing; its value goes to the undelivered hook.
+    /// Dropped before it completed, it sends nothing; its value goes to the undelivered hook.
     #[inline]
     pub fn send(&mut self, value: T) -> SpscSend<'_, T> {
         SpscOperation::new(SendOne::new(self, value))
     }
 
-    /// Sends `value` if that needs no waiting.
+    /// Sends `value` without waiting.
     ///
     /// # Errors
     ///
     /// Full or closed, with the value inside.
     #[inline]
     pub fn try_send(&mut self, value: T) -> Result<(), TrySendError<T>> {
-        if !Channel::<T>::is_ready(&self.stand) {
-            return self.try_send_look(value);
+        if !Channel::<T>::is_ready(&self.cursor) {
+            return self.try_send_slow(value);
         }
         let value = ManuallyDrop::new(value);
         // SAFETY: there is room, and the value is not used again.
-        unsafe { self.channel.send(&mut self.stand, &raw const *value) }
+        unsafe { self.channel.send(&mut self.cursor, &raw const *value) }
             .map_err(|value| self.try_send_failed(value))
     }
 
     #[inline(never)]
-    fn try_send_look(&mut self, value: T) -> Result<(), TrySendError<T>> {
-        if !self.channel.has_room(&mut self.stand, false) {
+    fn try_send_slow(&mut self, value: T) -> Result<(), TrySendError<T>> {
+        if !self.channel.has_room(&mut self.cursor, false) {
             return Err(self.try_send_failed(value));
         }
         let value = ManuallyDrop::new(value);
         // SAFETY: there is room, and the value is not used again.
-        unsafe { self.channel.send(&mut self.stand, &raw const *value) }
+        unsafe { self.channel.send(&mut self.cursor, &raw const *value) }
             .map_err(|value| self.try_send_failed(value))
     }
 
-    /// A send found the channel closed.
+    /// The error of a send that found the channel closed.
     #[cold]
     pub(super) fn send_failed(&self, value: T) -> SendError<T> {
-        self.channel.count_send_failure(Cause::Closed);
+        self.channel.count_send_failure(FailureCause::Closed);
         SendError::Closed(value)
     }
 
     #[cold]
     fn try_send_failed(&self, value: T) -> TrySendError<T> {
         if self.channel.is_closed() {
-            self.channel.count_send_failure(Cause::Closed);
+            self.channel.count_send_failure(FailureCause::Closed);
             TrySendError::Closed(value)
         } else {
-            self.channel.count_send_failure(Cause::WouldBlock);
+            self.channel.count_send_failure(FailureCause::WouldBlock);
             TrySendError::Full(value)
         }
     }
 
-    /// An operation that sends all values of a queue, in order, as many at a time as there is room
-    /// for. What was not sent is still in the queue when it fails or is dropped.
+    /// An operation that sends all values of a queue, in order, each time as many as there is room
+    /// for. Unsent values are still in the queue when it fails or is dropped.
     pub fn send_many<'a>(&'a mut self, values: &'a mut VecDeque<T>) -> SpscSendMany<'a, T> {
         SpscOperation::new(SendAll::new(self, values))
     }
 
-    /// Sends from the front of `values` what needs no waiting, and says how many that were.
+    /// Sends from the front of `values` without waiting, and returns how many were sent.
     ///
     /// # Errors
     ///
-    /// Full or closed, if not a single value was sent.
+    /// Full or closed, if no value was sent.
     pub fn try_send_many(&mut self, values: &mut VecDeque<T>) -> Result<usize, SendManyError> {
-        let sent = batch::send(&self.channel, &mut self.stand, values, false);
+        let sent = batch::send(&self.channel, &mut self.cursor, values, false);
         if sent > 0 || values.is_empty() {
             return Ok(sent);
         }
         Err(if self.channel.is_closed() {
-            self.channel.count_send_failure(Cause::Closed);
+            self.channel.count_send_failure(FailureCause::Closed);
             SendManyError::Closed
         } else {
-            self.channel.count_send_failure(Cause::WouldBlock);
+            self.channel.count_send_failure(FailureCause::WouldBlock);
             SendManyError::Full
         })
     }
@@ -210,40 +211,40 @@ impl<T> SpscReceiver<T> {
     /// Empty, or closed and drained.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        if !Channel::<T>::is_ready(&self.stand) {
-            return self.try_recv_look();
+        if !Channel::<T>::is_ready(&self.cursor) {
+            return self.try_recv_slow();
         }
         // SAFETY: there is a value.
-        Ok(unsafe { self.channel.recv(&mut self.stand) })
+        Ok(unsafe { self.channel.recv(&mut self.cursor) })
     }
 
     #[inline(never)]
-    fn try_recv_look(&mut self) -> Result<T, TryRecvError> {
+    fn try_recv_slow(&mut self) -> Result<T, TryRecvError> {
         if !self.has_value() {
             return Err(self.try_recv_failed());
         }
         // SAFETY: there is a value.
-        Ok(unsafe { self.channel.recv(&mut self.stand) })
+        Ok(unsafe { self.channel.recv(&mut self.cursor) })
     }
 
     #[cold]
     fn try_recv_failed(&mut self) -> TryRecvError {
         if self.is_drained() {
-            self.channel.count_receive_failure(Cause::Closed);
+            self.channel.count_receive_failure(FailureCause::Closed);
             TryRecvError::Closed
         } else {
-            self.channel.count_receive_failure(Cause::WouldBlock);
+            self.channel.count_receive_failure(FailureCause::WouldBlock);
             TryRecvError::Empty
         }
     }
 
     #[inline]
     pub(super) fn has_value(&mut self) -> bool {
-        self.channel.has_value(&mut self.stand)
+        self.channel.has_value(&mut self.cursor)
     }
 
-    /// Whether the channel is closed and nothing is left. What was sent before it was closed is
-    /// seen by who sees that it is.
+    /// Whether the channel is closed and drained. A call that sees the close also sees all values
+    /// that were sent before it.
     pub(super) fn is_drained(&mut self) -> bool {
         self.channel.is_closed() && !self.has_value()
     }
@@ -253,50 +254,50 @@ impl<T> SpscReceiver<T> {
         SpscOperation::new(RecvAny::new(self, values, max))
     }
 
-    /// Appends up to `max` values that need no waiting, and says how many that were.
+    /// Appends up to `max` values without waiting, and returns how many.
     ///
     /// # Errors
     ///
-    /// Empty, or closed and drained, if there was not a single value.
+    /// Empty, or closed and drained, if there was no value.
     pub fn try_recv_many(
         &mut self,
         values: &mut Vec<T>,
         max: usize,
     ) -> Result<usize, TryRecvError> {
-        match batch::recv(&self.channel, &mut self.stand, values, max) {
+        match batch::recv(&self.channel, &mut self.cursor, values, max) {
             0 if max > 0 => Err(self.try_recv_failed()),
             received => Ok(received),
         }
     }
 
-    /// The values that come, until the channel is closed and drained; waits for each as
+    /// The received values, until the channel is closed and drained; waits for each as
     /// [`recv`](Self::recv) does.
     pub fn iter(&mut self) -> impl Iterator<Item = T> {
         std::iter::from_fn(|| self.recv().wait().ok())
     }
 
-    /// The values that are there.
+    /// The available values, without waiting.
     pub fn try_iter(&mut self) -> impl Iterator<Item = T> {
         std::iter::from_fn(|| self.try_recv().ok())
     }
 }
 
-/// What both handles offer alike.
+/// The methods that both handles share.
 macro_rules! common {
     ($handle:ident, $side:expr) => {
         impl<T> $handle<T> {
-            /// Closes the channel: later sends fail, what is queued can still be received, who
-            /// waits wakes. True if this call closed it.
+            /// Closes the channel: later sends fail, queued values can still be received, the
+            /// waiter is woken. True if this call closed it.
             pub fn close(&mut self) -> bool {
-                self.channel.close($side, &mut self.stand, None)
+                self.channel.close($side, &mut self.cursor, None)
             }
 
             /// As [`close`](Self::close), with a reason that both sides can read.
             pub fn close_with(&mut self, reason: impl Into<Reason>) -> bool {
-                self.channel.close($side, &mut self.stand, Some(reason.into()))
+                self.channel.close($side, &mut self.cursor, Some(reason.into()))
             }
 
-            /// The reason with which the channel was closed, if it was, and with one.
+            /// The reason with which the channel was closed; `None` if it is open or has none.
             pub fn closed_reason(&self) -> Option<Reason> {
                 self.channel.reason()
             }
@@ -306,32 +307,32 @@ macro_rules! common {
                 self.channel.is_closed()
             }
 
-            /// How many values the channel holds.
+            /// The number of values that the channel holds.
             pub fn len(&self) -> usize {
                 self.channel.len()
             }
 
-            /// Whether it holds none.
+            /// Whether the channel holds no value.
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
             }
 
-            /// Whether it holds as many as it may.
+            /// Whether the channel is at its capacity.
             pub fn is_full(&self) -> bool {
                 self.len() == self.channel.capacity()
             }
 
-            /// How many values it may hold.
+            /// The capacity in values.
             pub fn capacity(&self) -> Option<usize> {
                 Some(self.channel.capacity())
             }
 
-            /// What kind of channel it is.
+            /// The kind of the channel.
             pub fn kind(&self) -> Kind {
                 Kind::Bounded
             }
 
-            /// What the channel has done so far, exactly.
+            /// The exact counts of the channel so far.
             pub fn snapshot(&self) -> Snapshot {
                 self.channel.snapshot()
             }
@@ -354,12 +355,12 @@ common!(SpscReceiver, Side::Receiver);
 
 impl<T> Drop for SpscSender<T> {
     fn drop(&mut self) {
-        self.channel.close(Side::Sender, &mut self.stand, None);
+        self.channel.close(Side::Sender, &mut self.cursor, None);
     }
 }
 
 impl<T> Drop for SpscReceiver<T> {
     fn drop(&mut self) {
-        self.channel.abandon(&mut self.stand);
+        self.channel.abandon(&mut self.cursor);
     }
 }

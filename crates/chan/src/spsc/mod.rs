@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Single-producer single-consumer channels: plain stores instead of read-modify-writes.
 //!
-//! The two handles cannot be cloned. A send stores the value and the tail position, and loads a word
-//! that rarely changes; a receive does the same with the head position. Neither has a locked
+//! The two handles cannot be cloned. A send stores the value and the tail position, and loads a
+//! word that rarely changes; a receive does the same with the head position. Neither has a locked
 //! instruction or a fence: the side that waits pays for both (see `channel`).
 //!
 //! | module | contents |

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Operations of the SPSC handles: made, limited and driven as those of [`crate::op`].
+//! Operations of the SPSC handles: created, limited and driven as those of [`crate::op`].
 //!
-//! A waiter is woken to look again, and is given nothing: values move only in the attempt that
-//! completes the operation. So a dropped operation has nothing to give back, and a send, a receive
-//! and the batches are driven alike: each is a [`Job`] that can be attempted.
+//! A waiter is woken to check again, and no value is handed to it: values move only in the attempt
+//! that completes the operation. So a dropped operation has nothing to requeue, and a send, a
+//! receive and the batches are driven alike: each is a [`Job`] that can be attempted.
 //!
 //! # Safety
 //!
-//! As in [`crate::op`]: the node points into the operation and the channel's list points to the
-//! node. The operation is pinned from its first poll on, or lives in the frame of
+//! As in [`crate::op`]: the node points into the operation and the channel's wait queue points to
+//! the node. The operation is pinned from its first poll on, or lives in the frame of
 //! [`SpscOperation::wait`], and its drop unlinks the node. It is not `Unpin`.
 
 use std::cell::UnsafeCell;
@@ -19,28 +19,28 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::channel::{Channel, Side, Stand};
+use super::channel::{Channel, Cursor, Side};
 use super::handle::{SpscReceiver, SpscSender};
-use crate::channel::{Cause, Queued};
+use crate::channel::{FailureCause, QueueOutcome};
 use crate::error::{RecvError, SendError};
-use crate::limit::{Free, Limit, Limited, Stop};
+use crate::limit::{Limit, Limits, NoLimits, StopReason};
 use crate::park;
 use crate::spin;
 use crate::token::Token;
-use crate::waiter::{Claim, Node, Outcome, Wake};
+use crate::waiter::{Claim, Node, WaitOutcome, Wake};
 
 /// A send that has not been driven yet. See [`SpscSender::send`].
-pub type SpscSend<'a, T, L = Free> = SpscOperation<SendOne<'a, T>, L>;
+pub type SpscSend<'a, T, L = NoLimits> = SpscOperation<SendOne<'a, T>, L>;
 /// A receive that has not been driven yet. See [`SpscReceiver::recv`].
-pub type SpscRecv<'a, T, L = Free> = SpscOperation<RecvOne<'a, T>, L>;
+pub type SpscRecv<'a, T, L = NoLimits> = SpscOperation<RecvOne<'a, T>, L>;
 
-/// An operation of an SPSC handle, as a value. Drive it with `.await` or [`wait`](Self::wait); until
-/// then it does nothing.
+/// An operation of an SPSC handle, as a value. Drive it with `.await` or [`wait`](Self::wait);
+/// until then it does nothing.
 ///
 /// **Cancel safe**: dropped before it completed, a receive has taken nothing, and a send has sent
-/// nothing. (A batch may have sent a part; the rest is where it was.)
+/// nothing. (A batch may have sent a part; the unsent values are still in the queue.)
 #[must_use = "an operation does nothing until it is awaited or waited for"]
-pub struct SpscOperation<J: Job, L: Limit = Free> {
+pub struct SpscOperation<J: Job, L: Limit = NoLimits> {
     job: J,
     stage: Stage,
     limit: L,
@@ -55,44 +55,44 @@ struct Waiter {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Not driven, or not in line.
+    /// Not driven, or not in the wait queue.
     New,
-    /// The waiter is initialised and the node is, or was, in the channel's list.
+    /// The waiter is initialised and the node is, or was, in the channel's wait queue.
     Queued,
     Over,
 }
 
-/// What an operation does: send or receive, one or many. Sealed.
+/// The kind of an operation: send or receive, one or many. Sealed.
 pub trait Job: sealed::Job {}
 
 impl<J: sealed::Job> Job for J {}
 
 pub(super) mod sealed {
-    use super::{Cause, Channel, Side, Stand};
+    use super::{Channel, Cursor, FailureCause, Side};
 
     #[allow(private_interfaces, unreachable_pub, reason = "sealed")]
     pub trait Job {
         type Value;
-        /// What the operation comes to.
+        /// The result of the operation.
         type Output;
         const SIDE: Side;
 
-        fn parts(&mut self) -> (&Channel<Self::Value>, &mut Stand);
-        /// Whether an attempt does without a look at the other side, as far as is known.
+        fn parts(&mut self) -> (&Channel<Self::Value>, &mut Cursor);
+        /// Whether an attempt can run without reading the other side's position.
         fn is_ready(&self) -> bool;
-        /// Does it, if that needs no waiting. `linger`: the caller may be kept for a moment.
-        fn attempt(&mut self, linger: bool) -> Option<Self::Output>;
-        /// It did not happen.
-        fn fail(&mut self, cause: Cause) -> Self::Output;
-        /// It is dropped, and did not happen.
-        fn lose(&mut self);
+        /// Completes without waiting, if possible. `backoff`: the caller accepts a short pause.
+        fn attempt(&mut self, backoff: bool) -> Option<Self::Output>;
+        /// The result of an operation that did not complete.
+        fn fail(&mut self, cause: FailureCause) -> Self::Output;
+        /// Discards the value of an operation that is dropped before it completed.
+        fn discard(&mut self);
     }
 }
 
 /// Sends a value.
 pub struct SendOne<'a, T> {
     sender: &'a mut SpscSender<T>,
-    /// There until it is sent, or given back.
+    /// Present until it is sent or returned.
     value: ManuallyDrop<T>,
 }
 
@@ -108,7 +108,7 @@ impl<'a, T> SendOne<'a, T> {
     }
 
     fn take(&mut self) -> T {
-        // SAFETY: called once, by the end of an operation that did not happen.
+        // SAFETY: called once, at the end of an operation that did not complete.
         unsafe { ManuallyDrop::take(&mut self.value) }
     }
 }
@@ -127,42 +127,42 @@ impl<T> sealed::Job for SendOne<'_, T> {
     const SIDE: Side = Side::Sender;
 
     #[inline]
-    fn parts(&mut self) -> (&Channel<T>, &mut Stand) {
-        (&self.sender.channel, &mut self.sender.stand)
+    fn parts(&mut self) -> (&Channel<T>, &mut Cursor) {
+        (&self.sender.channel, &mut self.sender.cursor)
     }
 
     #[inline(always)]
     fn is_ready(&self) -> bool {
-        Channel::<T>::is_ready(&self.sender.stand)
+        Channel::<T>::is_ready(&self.sender.cursor)
     }
 
     #[inline(always)]
-    fn attempt(&mut self, linger: bool) -> Option<Self::Output> {
-        let (channel, stand) = (&self.sender.channel, &mut self.sender.stand);
-        if channel.has_room(stand, linger) {
-            // SAFETY: there is room; the value is there, and the operation ends here.
-            return Some(match unsafe { channel.send(stand, &raw const *self.value) } {
+    fn attempt(&mut self, backoff: bool) -> Option<Self::Output> {
+        let (channel, cursor) = (&self.sender.channel, &mut self.sender.cursor);
+        if channel.has_room(cursor, backoff) {
+            // SAFETY: there is room; the value is present, and the operation ends here.
+            return Some(match unsafe { channel.send(cursor, &raw const *self.value) } {
                 Ok(()) => Ok(()),
                 Err(value) => Err(self.sender.send_failed(value)),
             });
         }
-        channel.is_closed().then(|| self.fail(Cause::Closed))
+        channel.is_closed().then(|| self.fail(FailureCause::Closed))
     }
 
     #[cold]
-    fn fail(&mut self, cause: Cause) -> Self::Output {
+    fn fail(&mut self, cause: FailureCause) -> Self::Output {
         self.sender.channel.count_send_failure(cause);
         let value = self.take();
         Err(match cause {
-            Cause::TimedOut | Cause::WouldBlock => SendError::TimedOut(value),
-            Cause::Closed => SendError::Closed(value),
-            Cause::Cancelled => SendError::Cancelled(value),
+            FailureCause::TimedOut | FailureCause::WouldBlock => SendError::TimedOut(value),
+            FailureCause::Closed => SendError::Closed(value),
+            FailureCause::Cancelled => SendError::Cancelled(value),
         })
     }
 
-    fn lose(&mut self) {
+    fn discard(&mut self) {
         let value = self.take();
-        self.sender.channel.lose(value);
+        self.sender.channel.discard(value);
     }
 }
 
@@ -173,38 +173,38 @@ impl<T> sealed::Job for RecvOne<'_, T> {
     const SIDE: Side = Side::Receiver;
 
     #[inline]
-    fn parts(&mut self) -> (&Channel<T>, &mut Stand) {
-        (&self.receiver.channel, &mut self.receiver.stand)
+    fn parts(&mut self) -> (&Channel<T>, &mut Cursor) {
+        (&self.receiver.channel, &mut self.receiver.cursor)
     }
 
     #[inline(always)]
     fn is_ready(&self) -> bool {
-        Channel::<T>::is_ready(&self.receiver.stand)
+        Channel::<T>::is_ready(&self.receiver.cursor)
     }
 
     #[inline(always)]
     fn attempt(&mut self, _: bool) -> Option<Self::Output> {
         if self.receiver.has_value() {
             // SAFETY: there is a value.
-            return Some(Ok(unsafe { self.receiver.channel.recv(&mut self.receiver.stand) }));
+            return Some(Ok(unsafe { self.receiver.channel.recv(&mut self.receiver.cursor) }));
         }
-        self.receiver.is_drained().then(|| self.fail(Cause::Closed))
+        self.receiver.is_drained().then(|| self.fail(FailureCause::Closed))
     }
 
     #[cold]
-    fn fail(&mut self, cause: Cause) -> Self::Output {
+    fn fail(&mut self, cause: FailureCause) -> Self::Output {
         self.receiver.channel.count_receive_failure(cause);
         Err(match cause {
-            Cause::TimedOut | Cause::WouldBlock => RecvError::TimedOut,
-            Cause::Closed => RecvError::Closed,
-            Cause::Cancelled => RecvError::Cancelled,
+            FailureCause::TimedOut | FailureCause::WouldBlock => RecvError::TimedOut,
+            FailureCause::Closed => RecvError::Closed,
+            FailureCause::Cancelled => RecvError::Cancelled,
         })
     }
 
-    fn lose(&mut self) {}
+    fn discard(&mut self) {}
 }
 
-// SAFETY: what it shares with other threads is behind locks and atomics.
+// SAFETY: the state shared with other threads is behind locks and atomics.
 unsafe impl<J: Job + Send, L: Limit + Send> Send for SpscOperation<J, L> {}
 // SAFETY: nothing can be done through a shared reference.
 unsafe impl<J: Job + Send, L: Limit> Sync for SpscOperation<J, L> {}
@@ -221,12 +221,12 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
         }
     }
 
-    /// Takes apart an operation that was not driven.
+    /// Splits an operation that was not driven.
     #[inline(always)]
     fn into_parts(self) -> (J, L) {
         let this = ManuallyDrop::new(self);
         // SAFETY: both are read once, out of an operation that is not dropped. Its waiter was not
-        // made.
+        // initialised.
         unsafe { ((&raw const this.job).read(), (&raw const this.limit).read()) }
     }
 
@@ -238,29 +238,30 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
     }
 }
 
-impl<'a, J: Job> SpscOperation<J, Free> {
+impl<'a, J: Job> SpscOperation<J, NoLimits> {
     #[inline]
     pub(super) fn new(job: J) -> Self {
-        Self::with(job, Free)
+        Self::with(job, NoLimits)
     }
 
-    /// Gives up `duration` from now. A duration beyond a century is taken as one.
-    pub fn timeout(self, duration: Duration) -> SpscOperation<J, Limited<'a>> {
-        self.limited(|_| Limited::none().timeout(duration))
+    /// Fails with a timeout `duration` from now. A duration beyond a century is taken as one.
+    pub fn timeout(self, duration: Duration) -> SpscOperation<J, Limits<'a>> {
+        self.limited(|_| Limits::none().timeout(duration))
     }
 
-    /// Gives up at `deadline`. An operation that can complete at once does, whatever the time.
-    pub fn deadline(self, deadline: Instant) -> SpscOperation<J, Limited<'a>> {
-        self.limited(|_| Limited::none().deadline(deadline))
+    /// Fails with a timeout at `deadline`. An operation that can complete at once does, even if the
+    /// deadline has passed.
+    pub fn deadline(self, deadline: Instant) -> SpscOperation<J, Limits<'a>> {
+        self.limited(|_| Limits::none().deadline(deadline))
     }
 
-    /// Gives up when `token` is cancelled. A token that is set wins over a channel that is ready.
-    pub fn cancel_on(self, token: &'a Token) -> SpscOperation<J, Limited<'a>> {
-        self.limited(|_| Limited::none().cancel_on(token))
+    /// Fails when `token` is cancelled. A cancelled token wins over a channel that is ready.
+    pub fn cancel_on(self, token: &'a Token) -> SpscOperation<J, Limits<'a>> {
+        self.limited(|_| Limits::none().cancel_on(token))
     }
 }
 
-impl<'a, J: Job> SpscOperation<J, Limited<'a>> {
+impl<'a, J: Job> SpscOperation<J, Limits<'a>> {
     /// As on an operation without limits; the earlier of two deadlines holds.
     pub fn timeout(self, duration: Duration) -> Self {
         self.limited(|limit| limit.timeout(duration))
@@ -281,8 +282,8 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
     /// Drives it from a thread, which sleeps, or from a coroutine, which is parked through its
     /// scheduler's hook ([`park::set_hook`](crate::park::set_hook)).
     ///
-    /// A thread first looks for a moment whether the other side comes, for as long as that has
-    /// paid on this machine lately.
+    /// A thread first spins for a short time; how long depends on how often spinning has succeeded
+    /// in this process lately.
     #[inline]
     pub fn wait(self) -> J::Output {
         let (mut job, limit) = self.into_parts();
@@ -292,12 +293,12 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
         {
             return output;
         }
-        Self::wait_look(job, limit)
+        Self::wait_slow(job, limit)
     }
 
-    /// Looks before it builds what waiting takes.
+    /// Tries once more before it initialises the waiter.
     #[inline(never)]
-    fn wait_look(mut job: J, limit: L) -> J::Output {
+    fn wait_slow(mut job: J, limit: L) -> J::Output {
         if limit.stop_before().is_none()
             && let Some(output) = job.attempt(true)
         {
@@ -314,7 +315,7 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
                 return self.stopped(stop);
             }
             if hook.is_none()
-                && self.look()
+                && self.spin()
                 && let Some(output) = self.attempt_again(true)
             {
                 return output;
@@ -322,7 +323,7 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
             let wake = hook.map_or(Wake::Thread, |hook| Wake::Flow(hook.unparker()));
             if self.queue(wake) {
                 if self.join_token() {
-                    return self.given_up(Stop::Cancelled);
+                    return self.given_up(StopReason::Cancelled);
                 }
                 while self.claim().outcome().is_none() {
                     if let Some(stop) = self.limit.stop_late() {
@@ -333,8 +334,8 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
                         None => self.claim().park_thread(self.limit.deadline_at()),
                     }
                 }
-                if self.withdraw() == Some(Outcome::Cancelled) {
-                    return self.stopped(Stop::Cancelled);
+                if self.withdraw() == Some(WaitOutcome::Cancelled) {
+                    return self.stopped(StopReason::Cancelled);
                 }
             }
             if let Some(output) = self.attempt_again(true) {
@@ -343,20 +344,20 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
         }
     }
 
-    /// Looks for a while, with a pause before.
-    fn look(&mut self) -> bool {
-        let (channel, stand) = self.job.parts();
+    /// Pauses, then spins for a while. True: an attempt may succeed.
+    fn spin(&mut self) -> bool {
+        let (channel, cursor) = self.job.parts();
         if !cfg!(feature = "loom") {
-            park::relax(stand.pause());
+            park::relax(cursor.pause());
         }
-        let found = channel.has(J::SIDE, stand);
-        stand.paused(stand.cursor.run());
-        found || spin::until(|| channel.may(J::SIDE, stand))
+        let found = channel.has(J::SIDE, cursor);
+        cursor.paused(cursor.ring.run());
+        found || spin::until(|| channel.may(J::SIDE, cursor))
     }
 
     #[inline(always)]
-    fn attempt(&mut self, linger: bool) -> Option<J::Output> {
-        let output = self.job.attempt(linger);
+    fn attempt(&mut self, backoff: bool) -> Option<J::Output> {
+        let output = self.job.attempt(backoff);
         if output.is_some() {
             self.stage = Stage::Over;
         }
@@ -364,24 +365,24 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
     }
 
     #[inline(never)]
-    fn attempt_again(&mut self, linger: bool) -> Option<J::Output> {
-        self.attempt(linger)
+    fn attempt_again(&mut self, backoff: bool) -> Option<J::Output> {
+        self.attempt(backoff)
     }
 
-    /// Links the node. False: look again.
+    /// Links the node. False: try again.
     fn queue(&mut self, wake: Wake) -> bool {
         let shared = self.limit.has_token();
         let waiter = self.waiter.get().cast::<Waiter>();
-        let (channel, stand) = self.job.parts();
-        // SAFETY: nobody else knows the waiter yet. It stays where it is while it is linked: the
-        // operation is pinned, or in the frame of `wait`, and unlinks it before it goes.
+        let (channel, cursor) = self.job.parts();
+        // SAFETY: the waiter is not shared yet. It stays where it is while it is linked: the
+        // operation is pinned, or in the frame of `wait`, and unlinks it before it is dropped.
         let queued = unsafe {
             (&raw mut (*waiter).claim).write(Claim::new(wake, shared));
             let claim = &raw const (*waiter).claim;
             (&raw mut (*waiter).node).write(Node::new(claim, 0, std::ptr::null_mut()));
-            channel.queue(J::SIDE, stand, &raw const (*waiter).node)
+            channel.queue(J::SIDE, cursor, &raw const (*waiter).node)
         };
-        if queued == Queued::Waiting {
+        if queued == QueueOutcome::Waiting {
             self.stage = Stage::Queued;
             return true;
         }
@@ -389,7 +390,7 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
         false
     }
 
-    /// Registers with the token, if there is one. True: it is set already.
+    /// Registers with the token, if there is one. True: the token is cancelled already.
     #[inline]
     fn join_token(&mut self) -> bool {
         let claim = std::ptr::from_ref(self.claim());
@@ -400,22 +401,22 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
     /// The claim of a queued operation.
     #[inline]
     fn claim(&self) -> &Claim {
-        // SAFETY: initialised by `queue`; others access it through shared references too.
+        // SAFETY: initialised by `queue`; matchers access it through shared references too.
         unsafe { &(*self.waiter.get().cast::<Waiter>()).claim }
     }
 
-    /// Nobody else has a hold of the waiter: drops its wake, unless somebody has taken it.
-    fn retire(&self) -> Option<Outcome> {
+    /// No other thread can reach the waiter: drops its wake, unless a matcher has taken it.
+    fn retire(&self) -> Option<WaitOutcome> {
         let outcome = self.claim().outcome();
         if outcome.is_none() {
-            // SAFETY: the node is not linked and nobody has ended the wait.
+            // SAFETY: the node is not linked and no matcher has ended the wait.
             unsafe { self.claim().retire() };
         }
         outcome
     }
 
-    /// Ends the wait, and says how it had ended if it had.
-    fn withdraw(&mut self) -> Option<Outcome> {
+    /// Ends the wait, and returns how it had ended, if it had.
+    fn withdraw(&mut self) -> Option<WaitOutcome> {
         self.limit.leave();
         let node = self.waiter.get().cast::<Waiter>();
         let (channel, _) = self.job.parts();
@@ -425,10 +426,10 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
         self.retire()
     }
 
-    /// The wait ends by our doing, unless somebody was faster.
-    fn given_up(&mut self, stop: Stop) -> J::Output {
+    /// Ends the wait for a limit, unless a wake was faster.
+    fn given_up(&mut self, stop: StopReason) -> J::Output {
         match self.withdraw() {
-            Some(Outcome::Cancelled) => self.stopped(Stop::Cancelled),
+            Some(WaitOutcome::Cancelled) => self.stopped(StopReason::Cancelled),
             Some(_) => match self.attempt_again(false) {
                 Some(output) => output,
                 None => self.stopped(stop),
@@ -438,11 +439,11 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
     }
 
     #[cold]
-    fn stopped(&mut self, stop: Stop) -> J::Output {
+    fn stopped(&mut self, stop: StopReason) -> J::Output {
         self.stage = Stage::Over;
         self.job.fail(match stop {
-            Stop::Cancelled => Cause::Cancelled,
-            Stop::TimedOut => Cause::TimedOut,
+            StopReason::Cancelled => FailureCause::Cancelled,
+            StopReason::TimedOut => FailureCause::TimedOut,
         })
     }
 
@@ -461,7 +462,7 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
 
     fn poll_blocked(&mut self, waker: &Waker) -> Poll<J::Output> {
         if self.stage == Stage::Over {
-            // Polled again after it was ready: it has nothing more to say.
+            // Polled again after it returned ready.
             return Poll::Pending;
         }
         if self.stage == Stage::Queued {
@@ -473,14 +474,14 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
                 if !unsafe { self.claim().wakes(waker) } {
                     self.rewake(waker);
                 }
-                // Who was faster than that has woken the other task.
+                // A wake that was faster went to the previous task.
                 if self.claim().outcome().is_none() {
                     self.limit.keep_timer(waker);
                     return Poll::Pending;
                 }
             }
-            if self.withdraw() == Some(Outcome::Cancelled) {
-                return Poll::Ready(self.stopped(Stop::Cancelled));
+            if self.withdraw() == Some(WaitOutcome::Cancelled) {
+                return Poll::Ready(self.stopped(StopReason::Cancelled));
             }
             if let Some(output) = self.attempt_again(false) {
                 return Poll::Ready(output);
@@ -492,7 +493,7 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
             }
             if self.queue(Wake::Task(waker.clone())) {
                 if self.join_token() {
-                    return Poll::Ready(self.given_up(Stop::Cancelled));
+                    return Poll::Ready(self.given_up(StopReason::Cancelled));
                 }
                 self.limit.set_timer(waker);
                 return Poll::Pending;
@@ -503,10 +504,10 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
         }
     }
 
-    /// Another task polls it from now on.
+    /// Replaces the waker: another task polls the operation from now on.
     #[cold]
     fn rewake(&mut self, waker: &Waker) {
-        // A waker's clone and drop are code of the user's: not under the locks.
+        // A waker's clone and drop are user code: not under the locks.
         let wake = Wake::Task(waker.clone());
         let claim = std::ptr::from_ref(self.claim());
         let token = self.limit.lock_token();
@@ -527,8 +528,8 @@ impl<J: Job, L: Limit> Future for SpscOperation<J, L> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: nothing is moved out of the pinned operation but what the job moves, whose
-        // address nobody holds.
+        // SAFETY: nothing is moved out of the pinned operation except the job's value, to whose
+        // address no pointer exists.
         unsafe { self.get_unchecked_mut() }.poll_inner(context)
     }
 }
@@ -549,6 +550,6 @@ impl<J: Job, L: Limit> SpscOperation<J, L> {
             self.withdraw();
         }
         self.stage = Stage::Over;
-        self.job.lose();
+        self.job.discard();
     }
 }

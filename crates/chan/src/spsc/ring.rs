@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The ring of one sender and one receiver: two positions, each stored by its owner alone.
 //!
-//! Source: Lamport's queue (1977) with each side's last look at the other's position kept at hand,
-//! as in MCRingBuffer and rtrb. What is new is that a large ring is a circle of blocks, each of
-//! which is a ring of its own and fits into a core's first cache (the idea of moodycamel's
-//! `ReaderWriterQueue`): as long as the receiver keeps up, the sender stays in one block, and the
-//! other blocks' memory is not touched. With 256-byte values that halves the cost of a message.
+//! Source: Lamport's queue (1977); each side caches the other side's position, as in MCRingBuffer
+//! and rtrb. What is new is that a large ring is a circle of blocks, each of which is a ring of its
+//! own and fits into a core's first-level cache (the idea of moodycamel's `ReaderWriterQueue`): as
+//! long as the receiver keeps up, the sender stays in one block, and the memory of the other blocks
+//! is not touched. With 256-byte values that halves the cost of a message.
 //!
 //! ```text
 //!   tail: values sent            the sender's line     │ positions only grow, and count
 //!   head: values received        the receiver's line   │
 //!
-//!   block 0  ┌────┬────┬────┬────┐  end: MAX     here is the sender: full when it is a block's
+//!   block 0  ┌────┬────┬────┬────┐  end: MAX     the sender is here: full when it is a block's
 //!            └────┴────┴────┴────┘               width ahead of the receiver
-//!   block 1  ┌────┬────┬────┬────┐  end: 4711    left when it was full; the receiver takes what
-//!            └────┴────┴────┴────┘               is before position 4711, and goes to block 2
+//!   block 1  ┌────┬────┬────┬────┐  end: 4711    left when it was full; the receiver takes the
+//!            └────┴────┴────┴────┘               values before 4711, and goes to block 2
 //!   …
 //! ```
 //!
 //! A position's slot is not a function of the position; both cursors count slots along. The sender
-//! leaves a block when it has no room while the channel as a whole has some, writes where it left,
-//! and goes on with the first slot of the next block.
+//! leaves a block when the block has no room while the channel as a whole has some, stores the
+//! position at which it left, and continues with the first slot of the next block.
 //!
 //! # Invariants
 //!
@@ -30,8 +30,8 @@
 //! 2. A block that the sender enters is empty, and the receiver has left it: the blocks between two
 //!    visits of one block were each left with their width or more sent into them. There are enough
 //!    blocks that these are `capacity` values, while the sender is less than that ahead.
-//! 3. The `end` of a block is written by the sender, before it publishes a value beyond, and read by
-//!    the receiver, who publishes that it went beyond before the sender comes around again.
+//! 3. The `end` of a block is written by the sender, before it publishes a value beyond, and read
+//!    by the receiver, which publishes that it went beyond before the sender comes around again.
 
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -41,25 +41,26 @@ use crossbeam_utils::CachePadded;
 use crate::park;
 use crate::sync::{AtomicU64, Ordering, cell::UnsafeCell};
 
-/// How much memory a block takes: half of a small first cache.
+/// The memory of a block in bytes: half of a small first-level cache.
 const BLOCK_BYTES: usize = if cfg!(feature = "loom") { 0 } else { 16 * 1024 };
 const BLOCK_SLOTS_MIN: usize = if cfg!(feature = "loom") { 1 } else { 16 };
-/// The block in which the sender is has no end yet.
+/// The `end` of the block in which the sender is.
 const OPEN: u64 = u64::MAX;
-/// How long a sender that may linger looks whether a full block drains, before it goes to the next:
-/// a fraction of what the cache misses of a block would cost.
-const LINGER: u32 = 512;
-/// It pays if so many values are taken meanwhile; if not, the sender does without so many times.
-const LINGER_PAYS: u64 = 8;
-const LINGER_SKIPS: u8 = 64;
+/// The backoff of a sender at a full block, in steps, before it enters the next block: a fraction
+/// of the cost of a block's cache misses.
+const BACKOFF_STEPS: u32 = 512;
+/// The backoff pays if this many values are taken meanwhile; if not, the next [`BACKOFF_SKIPS`] are
+/// skipped.
+const BACKOFF_PAYS_VALUES: u64 = 8;
+const BACKOFF_SKIPS: u8 = 64;
 
 type Slot<T> = UnsafeCell<MaybeUninit<T>>;
 
 pub(super) struct Ring<T> {
     slots: Box<[Slot<T>]>,
-    /// Where each block was left. As many as fit `slots`.
+    /// The position at which each block was left. As many as fit `slots`.
     ends: Box<[AtomicU64]>,
-    /// Slots of a block.
+    /// Slots per block.
     width: usize,
     capacity: u64,
     head: CachePadded<AtomicU64>,
@@ -71,12 +72,12 @@ unsafe impl<T: Send> Send for Ring<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Ring<T> {}
 
-/// Where one side is.
+/// The position of one side.
 #[derive(Debug)]
-pub(super) struct Cursor {
+pub(super) struct RingCursor {
     /// Values sent, or received.
     pub(super) position: u64,
-    /// The position up to which it may go on without looking.
+    /// The position up to which it may advance without reading the other side's position.
     limit: u64,
     /// The slot of the position.
     slot: usize,
@@ -86,19 +87,19 @@ pub(super) struct Cursor {
     number: usize,
     /// The position at which the block was entered.
     start: u64,
-    /// The other side's position when it was last looked at.
+    /// The other side's position when it was last read.
     pub(super) seen: u64,
-    /// How many times the sender will not linger.
+    /// How many times the sender will skip the backoff.
     skips: u8,
 }
 
-impl Cursor {
-    /// Goes no further without looking.
+impl RingCursor {
+    /// Makes the next operation read the other side's position.
     pub(super) fn stop(&mut self) {
         self.limit = self.position;
     }
 
-    /// How many slots it may go on without looking.
+    /// The number of slots it may advance without reading the other side's position.
     #[inline]
     pub(super) fn run(&self) -> u64 {
         self.limit - self.position
@@ -139,10 +140,10 @@ impl<T> Ring<T> {
         }
     }
 
-    /// The cursor of either side at the start.
-    pub(super) fn cursor(&self) -> Cursor {
+    /// The initial cursor of either side.
+    pub(super) fn cursor(&self) -> RingCursor {
         let block = (0, self.width);
-        Cursor { position: 0, limit: 0, slot: 0, block, number: 0, start: 0, seen: 0, skips: 0 }
+        RingCursor { position: 0, limit: 0, slot: 0, block, number: 0, start: 0, seen: 0, skips: 0 }
     }
 
     pub(super) fn capacity(&self) -> u64 {
@@ -161,9 +162,9 @@ impl<T> Ring<T> {
         self.head.load(Ordering::Acquire)
     }
 
-    /// Whether the sender, who was at its limit, has a free slot after a look. It may linger in its
-    /// block for a moment rather than go to memory that is not in the cache.
-    pub(super) fn find_room(&self, sender: &mut Cursor, linger: bool) -> bool {
+    /// Whether the sender, which was at its limit, has a free slot after reading `head`. It may
+    /// back off in its block rather than enter memory that is not in the cache.
+    pub(super) fn find_room(&self, sender: &mut RingCursor, backoff: bool) -> bool {
         let before = std::mem::replace(&mut sender.seen, self.head());
         if self.has_room_here(sender) {
             return true;
@@ -171,8 +172,8 @@ impl<T> Ring<T> {
         if sender.position == sender.seen + self.capacity {
             return false;
         }
-        // A receiver that has moved since we last looked is awake.
-        if linger && sender.seen != before && self.drains_quickly(sender) {
+        // A receiver that has moved since the last read is awake.
+        if backoff && sender.seen != before && self.drains_quickly(sender) {
             return true;
         }
         if let Some(end) = self.ends.get(sender.number) {
@@ -185,37 +186,37 @@ impl<T> Ring<T> {
         self.has_room_here(sender)
     }
 
-    /// Waits for a moment whether the receiver makes room in the block.
-    fn drains_quickly(&self, sender: &mut Cursor) -> bool {
+    /// Backs off, and returns whether the receiver has made room in the block.
+    fn drains_quickly(&self, sender: &mut RingCursor) -> bool {
         if sender.skips != 0 || sender.seen < sender.start || cfg!(feature = "loom") {
             sender.skips = sender.skips.saturating_sub(1);
             return false;
         }
-        park::relax(LINGER);
+        park::relax(BACKOFF_STEPS);
         let before = std::mem::replace(&mut sender.seen, self.head());
-        if sender.seen - before < LINGER_PAYS {
-            sender.skips = LINGER_SKIPS;
+        if sender.seen - before < BACKOFF_PAYS_VALUES {
+            sender.skips = BACKOFF_SKIPS;
         }
         self.has_room_here(sender)
     }
 
     /// Whether there is room in the block.
-    fn has_room_here(&self, sender: &mut Cursor) -> bool {
+    fn has_room_here(&self, sender: &mut RingCursor) -> bool {
         let block = sender.seen.max(sender.start) + self.width as u64;
         sender.limit = block.min(sender.seen + self.capacity);
         sender.limit != sender.position
     }
 
-    /// Whether there is a value for the receiver, who was at its limit, after a look: one of those
-    /// before the position `last`.
-    pub(super) fn find_value(&self, receiver: &mut Cursor, last: &AtomicU64) -> bool {
-        // In this order: who sees a tail that is beyond `last` sees `last`.
+    /// Whether there is a value for the receiver, which was at its limit, after reading `tail`: a
+    /// value before the position `last`.
+    pub(super) fn find_value(&self, receiver: &mut RingCursor, last: &AtomicU64) -> bool {
+        // In this order: a read of a tail beyond `last` also sees `last`.
         let tail = self.tail();
         receiver.seen = tail.min(last.load(Ordering::Relaxed));
         if receiver.seen <= receiver.position {
             return false;
         }
-        // What is published includes where a block before it was left.
+        // The publication of a value includes the `end` of the blocks before it.
         let mut end = self.end(receiver);
         if end == receiver.position {
             receiver.enter_next(self);
@@ -225,7 +226,7 @@ impl<T> Ring<T> {
         true
     }
 
-    fn end(&self, receiver: &Cursor) -> u64 {
+    fn end(&self, receiver: &RingCursor) -> u64 {
         self.ends.get(receiver.number).map_or(OPEN, |end| end.load(Ordering::Relaxed))
     }
 
@@ -233,20 +234,20 @@ impl<T> Ring<T> {
     ///
     /// # Safety
     ///
-    /// The cursor is the sender's, and below its limit. `value` is
-    /// valid for a read, and is moved out.
+    /// The cursor is the sender's, and below its limit. `value` is valid for a read, and is moved
+    /// out.
     #[inline(always)]
-    pub(super) unsafe fn write(&self, sender: &mut Cursor, value: *const T) {
-        // SAFETY: the index is one of a slot, which is free (invariant 1).
+    pub(super) unsafe fn write(&self, sender: &mut RingCursor, value: *const T) {
+        // SAFETY: the index is that of a slot, which is free (invariant 1).
         unsafe { self.slots.get_unchecked(sender.slot) }.with_mut(|to| unsafe {
             ptr::copy_nonoverlapping(value, to.cast::<T>(), 1);
         });
         sender.advance();
     }
 
-    /// Publishes what was written.
+    /// Publishes the written values.
     #[inline]
-    pub(super) fn publish_tail(&self, sender: &Cursor) {
+    pub(super) fn publish_tail(&self, sender: &RingCursor) {
         self.tail.store(sender.position, Ordering::Release);
     }
 
@@ -256,8 +257,8 @@ impl<T> Ring<T> {
     ///
     /// The cursor is the receiver's, and below its limit.
     #[inline(always)]
-    pub(super) unsafe fn read(&self, receiver: &mut Cursor) -> T {
-        // SAFETY: the index is one of a slot, which holds a value (invariant 1).
+    pub(super) unsafe fn read(&self, receiver: &mut RingCursor) -> T {
+        // SAFETY: the index is that of a slot, which holds a value (invariant 1).
         let slot = unsafe { self.slots.get_unchecked(receiver.slot) };
         receiver.advance();
         // SAFETY: as above.
@@ -266,18 +267,17 @@ impl<T> Ring<T> {
 
     /// Publishes that the slots were read.
     #[inline]
-    pub(super) fn publish_head(&self, receiver: &Cursor) {
+    pub(super) fn publish_head(&self, receiver: &RingCursor) {
         self.head.store(receiver.position, Ordering::Release);
     }
 
-    /// Takes back the value that was written and published last, which the receiver will not look
-    /// at any more.
+    /// Takes back the value that was written and published last, which the receiver will not read.
     ///
     /// # Safety
     ///
     /// The receiver's `last` is the sender's position before that write, or less. The cursor is the
     /// sender's.
-    pub(super) unsafe fn take_back(&self, sender: &mut Cursor) -> T {
+    pub(super) unsafe fn take_back(&self, sender: &mut RingCursor) -> T {
         sender.position -= 1;
         sender.slot = if sender.slot == sender.block.0 { sender.block.1 } else { sender.slot } - 1;
         sender.stop();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Deadlines: one thread a [`Timers`], parked until the earliest is due.
+//! Deadlines: one thread per [`Timers`], parked until the earliest deadline.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | [`wheel`] | the order of deadlines, without clock or thread |
 //! | `slab` | the wheel's memory |
@@ -15,10 +15,10 @@
 //! Invariants:
 //!
 //! 1. No task runs before its instant.
-//! 2. While the thread is parked, `parked_until` is not later than the wheel's bound: who sets an
-//!    earlier timer lowers it and wakes the thread; nobody else does.
-//! 3. A task runs outside the lock. Whoever takes it out of the wheel has it: it is run by the
-//!    thread or given back by [`Timers::cancel`], never both.
+//! 2. While the thread is parked, `parked_until` is not later than the wheel's bound: a call that
+//!    sets an earlier timer lowers it and wakes the thread; nothing else wakes it.
+//! 3. A task runs outside the lock. The code that takes a task out of the wheel owns it: the task
+//!    is run by the thread or returned by [`Timers::cancel`], never both.
 
 #![forbid(unsafe_code)]
 
@@ -45,12 +45,13 @@ pub use self::{
 };
 use crate::park;
 
-/// The value of `parked_until` while the thread runs: it looks at the wheel before it parks.
+/// The value of `parked_until` while the thread runs: it checks the wheel before it parks.
 const AWAKE: u64 = 0;
 /// While the thread is parked because there is no timer.
 const IDLE: u64 = u64::MAX;
 
-/// Runs tasks at their instants, one after another, on a thread of its own. Meant for a `static`.
+/// Runs tasks at their instants, one after another, on a thread of its own. Intended for a
+/// `static`.
 pub struct Timers<T: 'static> {
     thread_name: &'static str,
     run: fn(T, Instant),
@@ -65,26 +66,28 @@ struct State<T> {
     parked_until: u64,
 }
 
-/// A timer that could not be set. Its task comes back.
+/// A timer that could not be set. Contains its task.
 #[derive(Error)]
 #[error("no timer can be set")]
 pub struct SetError<T> {
-    /// What would have run.
+    /// The task that would have run.
     pub task: T,
-    /// Why: the thread could not be started, or there is no memory for more.
+    /// The cause: the thread could not be started, or there is no memory for more timers.
     #[source]
     pub cause: io::Error,
 }
 
-/// The instant `delay` from now, by the time of the calling flow's scheduler if it has one; a delay beyond a century is taken as one.
+/// The instant `delay` from now, by the clock of the calling flow's scheduler if it has one; a
+/// delay beyond a century is taken as one.
 pub fn after(delay: Duration) -> Instant {
     const DELAY_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
     park::now() + delay.min(DELAY_MAX)
 }
 
 impl<T: Send + 'static> Timers<T> {
-    /// Timers whose tasks are run by `run`, with the current time. It must not block for long: the
-    /// next timer waits for it. If it panics, the panic hook has its say and the next timer runs.
+    /// Timers whose tasks are run by `run`, with the current time. `run` must not block for long:
+    /// the next timer waits for it. If it panics, the panic hook reports that and the next timer
+    /// runs.
     pub const fn new(thread_name: &'static str, run: fn(T, Instant)) -> Self {
         let state = State { wheel: Wheel::new(), start: None, parked_until: AWAKE };
         Self { thread_name, run, state: Mutex::new(state), earlier: Condvar::new() }
@@ -109,7 +112,7 @@ impl<T: Send + 'static> Timers<T> {
         };
         let earlier = deadline < state.parked_until;
         if earlier {
-            // One wake is enough, whoever else comes before the thread runs.
+            // One wake is enough, however many timers are set before the thread runs.
             state.parked_until = AWAKE;
         }
         drop(state);
@@ -119,22 +122,22 @@ impl<T: Send + 'static> Timers<T> {
         Ok(key)
     }
 
-    /// Takes a timer back; `None` if it ran or runs, or was cancelled before.
+    /// Cancels a timer and returns its task; `None` if it ran or runs, or was cancelled before.
     pub fn cancel(&self, key: Key) -> Option<T> {
         self.state.lock().wheel.remove(key)
     }
 
-    /// Timers that are set.
+    /// The number of timers that are set.
     pub fn len(&self) -> usize {
         self.state.lock().wheel.len()
     }
 
-    /// True if none is set.
+    /// Whether no timer is set.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Called with the lock held, for which the thread then waits.
+    /// Starts the thread. Called with the lock held; the thread waits for the lock.
     #[cold]
     fn start_thread(&'static self) -> io::Result<Instant> {
         let start = Instant::now();
@@ -150,7 +153,7 @@ impl<T: Send + 'static> Timers<T> {
             let now = Instant::now();
             if let Some((_, task)) = state.wheel.pop(nanos(start, now)) {
                 MutexGuard::unlocked(&mut state, || {
-                    // What a panic says was said by the panic hook. To drop its payload may panic too.
+                    // The panic hook has reported the panic. The drop of its payload may panic too.
                     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.run)(task, now))) {
                         let _kept = ManuallyDrop::new(payload);
                     }
@@ -185,7 +188,7 @@ impl<T> fmt::Debug for SetError<T> {
     }
 }
 
-/// Nanoseconds since the start, less than [`IDLE`]; 0 for what was before it.
+/// Nanoseconds since the start, less than [`IDLE`]; 0 for an instant before it.
 fn nanos(start: Instant, at: Instant) -> u64 {
     let since = at.saturating_duration_since(start);
     let nanos = since.as_secs().saturating_mul(1_000_000_000);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Numbered places for values, in chunks that are given back as they empty.
+//! Numbered places for values, in chunks that are freed as they empty.
 //!
 //! A chunk is never moved and never copied: growth costs one chunk, however much is stored, and a
-//! value that stays long holds back the memory of its own chunk alone.
+//! long-lived value keeps only the memory of its own chunk.
 //!
 //! Invariants:
 //!
@@ -16,7 +16,7 @@ pub(super) const NONE: u32 = u32::MAX;
 
 const CHUNK_BITS: u32 = 8;
 const CHUNK_LEN: usize = 1 << CHUNK_BITS;
-/// So that no index is [`NONE`].
+/// A bound under which no index is [`NONE`].
 const CHUNKS_MAX: usize = (1 << (u32::BITS - CHUNK_BITS)) - 1;
 
 pub(super) struct Slab<V> {
@@ -48,7 +48,7 @@ impl<V> Slab<V> {
         self.len
     }
 
-    /// The value back if every index is taken.
+    /// Returns the value if every index is taken.
     pub(super) fn insert(&mut self, value: V) -> Result<u32, V> {
         let Some(number) = self.open.last().copied().or_else(|| self.add_chunk()) else {
             return Err(value);
@@ -95,7 +95,7 @@ impl<V> Slab<V> {
         Some(value)
     }
 
-    /// Places that have memory.
+    /// The number of places that have memory.
     #[cfg(test)]
     #[cfg(not(feature = "loom"))]
     pub(super) fn places(&self) -> usize {
@@ -130,7 +130,7 @@ impl<V> Slab<V> {
 }
 
 impl<V> Chunk<V> {
-    /// Into a free place; the chunk is not full.
+    /// Stores the value in a free place; the chunk is not full.
     fn insert(&mut self, value: V) -> u32 {
         self.used += 1;
         let index = self.free;
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_given_back_although_some_stay() {
+    fn memory_is_freed_although_some_stay() {
         let mut slab = Slab::new();
         let indices: Vec<u32> = (0..100 * CHUNK_LEN).map(|v| slab.insert(v).unwrap()).collect();
         assert_eq!(slab.places(), 100 * CHUNK_LEN);

@@ -12,9 +12,9 @@ use super::{Key, Timers, after};
 
 static WAKES: Timers<Waker> = Timers::new("becket-wake", |waker, _| waker.wake());
 
-/// Wakes `waker` at an instant, unless the result is dropped before. Who is woken looks at the
-/// clock and, if it is too early, asks again: should the thread for timers not start, the waker is
-/// woken at once, so that the task waits by asking over and over rather than for ever.
+/// Wakes `waker` at an instant, unless the result is dropped before. The woken task compares the
+/// clock and, if it is too early, sets the timer again: if the timer thread cannot be started, the
+/// waker is woken at once, so that the task polls repeatedly rather than waiting for ever.
 pub(crate) fn wake_at(at: Instant, waker: Waker) -> WakeTimer {
     match WAKES.set(at, waker) {
         Ok(key) => WakeTimer { key: Some(key) },
@@ -84,7 +84,7 @@ impl Future for Sleep {
         {
             return Poll::Pending;
         }
-        // The old timer first: its waker is not to be woken any more.
+        // The old timer first: its waker must not be woken any more.
         self.timer = None;
         let waker = context.waker().clone();
         self.timer = Some((waker.clone(), wake_at(self.at, waker)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Sleeps, by hand and on an executor.
+//! Sleeps, polled by hand and on an executor.
 
 use std::{
     pin::pin,
@@ -17,33 +17,33 @@ use super::*;
 
 const FOREVER: Duration = Duration::from_secs(3600);
 
-/// A waker that says when it is woken, and counts.
-struct Bell {
-    rung: AtomicUsize,
-    tell: Sender<()>,
+/// A waker that counts its wakes and sends a message at each.
+struct CountingWaker {
+    wakes: AtomicUsize,
+    sender: Sender<()>,
 }
 
-impl Bell {
+impl CountingWaker {
     fn new() -> (Arc<Self>, Receiver<()>) {
-        let (tell, told) = channel();
-        (Arc::new(Self { rung: AtomicUsize::new(0), tell }), told)
+        let (sender, woken) = channel();
+        (Arc::new(Self { wakes: AtomicUsize::new(0), sender }), woken)
     }
 
-    fn rung(&self) -> usize {
-        self.rung.load(Ordering::SeqCst)
+    fn wakes(&self) -> usize {
+        self.wakes.load(Ordering::SeqCst)
     }
 }
 
-impl Wake for Bell {
+impl Wake for CountingWaker {
     fn wake(self: Arc<Self>) {
-        self.rung.fetch_add(1, Ordering::SeqCst);
-        // A test that is over does not listen.
-        let _ = self.tell.send(());
+        self.wakes.fetch_add(1, Ordering::SeqCst);
+        // A test that is over has dropped the receiver.
+        let _ = self.sender.send(());
     }
 }
 
-fn poll(sleep: Pin<&mut Sleep>, bell: &Arc<Bell>) -> Poll<()> {
-    sleep.poll(&mut Context::from_waker(&bell.clone().into()))
+fn poll(sleep: Pin<&mut Sleep>, counter: &Arc<CountingWaker>) -> Poll<()> {
+    sleep.poll(&mut Context::from_waker(&counter.clone().into()))
 }
 
 #[test]
@@ -59,13 +59,13 @@ fn it_is_ready_at_its_instant_and_not_before() {
 
 #[test]
 fn it_wakes_the_waker_of_its_last_poll() {
-    let (first, _told) = Bell::new();
-    let (second, told) = Bell::new();
+    let (first, _woken) = CountingWaker::new();
+    let (second, woken) = CountingWaker::new();
     let mut short = pin!(sleep(Duration::from_millis(3)));
     // It may be over at once, on a machine that is slow enough.
     let _ = poll(short.as_mut(), &first);
     while poll(short.as_mut(), &second).is_pending() {
-        told.recv().unwrap();
+        woken.recv().unwrap();
     }
 
     let mut long = pin!(sleep(FOREVER));
@@ -78,9 +78,9 @@ fn it_wakes_the_waker_of_its_last_poll() {
 
 #[test]
 fn a_repeated_poll_sets_no_second_timer() {
-    let (bell, _told) = Bell::new();
-    // A clone, since only clones are sure to know one another.
-    let waker = Waker::from(bell.clone()).clone();
+    let (counter, _woken) = CountingWaker::new();
+    // A clone, since `will_wake` is only guaranteed for clones.
+    let waker = Waker::from(counter.clone()).clone();
     let mut sleep = pin!(sleep(FOREVER));
     let mut keys = Vec::new();
     for _ in 0..3 {
@@ -93,27 +93,27 @@ fn a_repeated_poll_sets_no_second_timer() {
 
 #[test]
 fn dropping_it_drops_its_waker() {
-    let (bell, _told) = Bell::new();
+    let (counter, _woken) = CountingWaker::new();
     {
         let mut sleep = pin!(sleep(FOREVER));
-        assert!(poll(sleep.as_mut(), &bell).is_pending());
-        assert!(Arc::strong_count(&bell) > 2);
+        assert!(poll(sleep.as_mut(), &counter).is_pending());
+        assert!(Arc::strong_count(&counter) > 2);
     }
-    assert_eq!(Arc::strong_count(&bell), 1);
-    assert_eq!(bell.rung(), 0);
+    assert_eq!(Arc::strong_count(&counter), 1);
+    assert_eq!(counter.wakes(), 0);
 }
 
 #[test]
 fn a_wake_timer_wakes_unless_it_is_dropped() {
-    let (bell, told) = Bell::new();
-    let kept = wake_at(after(Duration::from_millis(1)), bell.clone().into());
-    drop(wake_at(after(FOREVER), bell.clone().into()));
-    told.recv().unwrap();
+    let (counter, woken) = CountingWaker::new();
+    let kept = wake_at(after(Duration::from_millis(1)), counter.clone().into());
+    drop(wake_at(after(FOREVER), counter.clone().into()));
+    woken.recv().unwrap();
     assert!(kept.is_set());
-    assert_eq!(bell.rung(), 1);
+    assert_eq!(counter.wakes(), 1);
     drop(kept);
-    // The timers' thread lets go of the waker after it has rung.
-    while Arc::strong_count(&bell) > 1 {
+    // The timer thread drops the waker after it has woken it.
+    while Arc::strong_count(&counter) > 1 {
         std::thread::yield_now();
     }
 }
@@ -121,17 +121,17 @@ fn a_wake_timer_wakes_unless_it_is_dropped() {
 #[test]
 fn ten_thousand_sleeps_end() {
     let count = if cfg!(miri) { 20 } else { 10_000 };
-    let (bell, told) = Bell::new();
+    let (counter, woken) = CountingWaker::new();
     let mut sleeps: Vec<_> =
         (0..count).map(|number| sleep(Duration::from_micros(number % 20_000))).collect();
-    let waker = Waker::from(bell);
+    let waker = Waker::from(counter);
     let mut context = Context::from_waker(&waker);
     loop {
         sleeps.retain_mut(|sleep| Pin::new(sleep).poll(&mut context).is_pending());
         if sleeps.is_empty() {
             break;
         }
-        told.recv().unwrap();
-        while told.try_recv().is_ok() {}
+        woken.recv().unwrap();
+        while woken.try_recv().is_ok() {}
     }
 }

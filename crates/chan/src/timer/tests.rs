@@ -29,7 +29,7 @@ struct Task {
 
 fn report(task: Task, now: Instant) {
     let thread = thread::current().name().map(str::to_owned);
-    // A test that is over does not listen.
+    // A test that is over has dropped the receiver.
     let _ = task.reports.send(Report { at: task.at, now, thread, label: task.label });
 }
 
@@ -51,13 +51,13 @@ fn tasks_run_in_the_order_of_their_instants_and_never_early() {
         report(task, now);
     });
     let (reports, arrived) = channel();
-    let gate = ALL_SET.lock();
-    // Is before all others, so that none of them runs until the gate opens.
+    let core = ALL_SET.lock();
+    // Before all others, so that none of them runs until the gate opens.
     set(&TIMERS, &reports, Duration::ZERO, 0);
     for label in (1..40).rev() {
         set(&TIMERS, &reports, Duration::from_millis(u64::from(label)), label);
     }
-    drop(gate);
+    drop(core);
     let arrived: Vec<Report> = arrived.iter().take(40).collect();
     for report in &arrived {
         assert!(report.now >= report.at);
@@ -69,7 +69,7 @@ fn tasks_run_in_the_order_of_their_instants_and_never_early() {
 }
 
 #[test]
-fn a_cancelled_task_comes_back_and_does_not_run() {
+fn a_cancelled_task_is_returned_and_does_not_run() {
     static TIMERS: Timers<Task> = Timers::new("test-cancel", report);
     let (reports, arrived) = channel();
     let key = set(&TIMERS, &reports, FOREVER, 1);
@@ -144,7 +144,7 @@ fn a_task_may_set_and_cancel_timers() {
 }
 
 #[test]
-fn each_of_many_runs_once_or_is_given_back_once() {
+fn each_of_many_runs_once_or_is_returned_once() {
     static TIMERS: Timers<Arc<Tally>> = Timers::new("test-race", |tally, _| {
         tally.ran.fetch_add(1, Ordering::SeqCst);
         tally.done.send(()).unwrap();
@@ -188,7 +188,7 @@ fn instants_at_the_ends_of_time_are_kept() {
     assert!(after(Duration::MAX) > start + Duration::from_secs(99 * 365 * 24 * 3600));
 }
 
-/// Until the thread waits for what is set. It gets there by itself, so yielding to it is enough.
+/// Waits until the thread is parked. It parks by itself, so yielding to it is enough.
 fn wait_until_parked<T: Send>(timers: &'static Timers<T>) {
     while timers.state.lock().parked_until == AWAKE {
         thread::yield_now();

@@ -17,12 +17,12 @@
 //! digit's slot. So all of a level comes before all of the next, and within a level a lower slot
 //! before a higher: the earliest timers are in the first slot taken of the lowest level taken,
 //! which two bit scans find. When a slot's time has come, `reached` moves into it and its timers
-//! are spread over the levels below, or, within the tick that is reached, go to `near`, a binary
+//! are spread over the levels below, or, within the current tick, go to `near`, a binary
 //! heap by deadline and number. From there they leave in order, to the nanosecond.
 //!
 //! Setting and cancelling are O(1) for a timer of the wheel, O(log k) for one of the k that are
-//! due within the tick; each timer moves at most once per level. Nothing happens while time
-//! passes: the owner sleeps until [`Wheel::bound`] and then asks [`Wheel::pop`].
+//! due within the tick; each timer moves at most once per level. No work is done while time
+//! passes: the owner sleeps until [`Wheel::bound`] and then calls [`Wheel::pop`].
 //!
 //! # Invariants
 //!
@@ -31,7 +31,7 @@
 //!    of that level.
 //! 3. A slot's `earliest` is not later than any of its timers' deadlines, was the deadline of
 //!    one, and is exact unless the slot's bit in `vague` is set.
-//! 4. Numbers are never used twice: a key of a timer that is gone finds nothing.
+//! 4. Numbers are never reused: the key of a removed timer finds nothing.
 //! 5. Of the items in `near` at most half, or 64, belong to cancelled timers.
 
 use std::{cmp::Reverse, collections::BinaryHeap, mem};
@@ -44,17 +44,18 @@ const LEVELS: usize = 8;
 const SLOTS: usize = 1 << LEVEL_BITS;
 /// The place of a timer in `near`.
 const NEAR: usize = LEVELS * SLOTS;
-/// As many as these are neither searched for cancelled ones nor given back.
+/// Up to this many items, `near` is neither searched for cancelled timers nor shrunk.
 const NEAR_KEPT: usize = 64;
 
-/// Names a timer of one wheel.
+/// The key of a timer of one wheel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
     number: u64,
     index: u32,
 }
 
-/// Timers in the order of their deadlines, and in the order of their setting where these are equal.
+/// Timers in the order of their deadlines; timers with equal deadlines in the order of their
+/// setting.
 pub struct Wheel<T> {
     timers: Slab<Timer<T>>,
     slots: Slots,
@@ -63,7 +64,7 @@ pub struct Wheel<T> {
     near_cancelled: usize,
     /// The tick up to which everything is in `near`.
     reached: u64,
-    /// Given to the last timer set.
+    /// The number of the last timer set.
     number: u64,
 }
 
@@ -85,7 +86,7 @@ struct Near {
 }
 
 impl<T> Wheel<T> {
-    /// Empty, at time 0.
+    /// An empty wheel at time 0.
     pub const fn new() -> Self {
         Self {
             timers: Slab::new(),
@@ -97,17 +98,17 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// Timers that are set.
+    /// The number of timers that are set.
     pub const fn len(&self) -> usize {
         self.timers.len()
     }
 
-    /// True if none is set.
+    /// Whether no timer is set.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Sets a timer; one in the past is due at once. The task comes back if there are 2³² already.
+    /// Sets a timer; one in the past is due at once. Returns the task if there are 2³² already.
     pub fn insert(&mut self, deadline: u64, task: T) -> Result<Key, T> {
         self.number += 1;
         let number = self.number;
@@ -118,7 +119,7 @@ impl<T> Wheel<T> {
         Ok(Key { number, index })
     }
 
-    /// Takes a timer back; `None` if it was popped or removed before.
+    /// Removes a timer and returns its task; `None` if it was popped or removed before.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.timers.get(key.index).filter(|timer| timer.number == key.number)?;
         let timer = self.timers.remove(key.index)?;
@@ -161,7 +162,7 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// The earliest deadline. After the earliest was cancelled this looks through the timers of
+    /// The earliest deadline. After the earliest timer was cancelled, this searches the timers of
     /// one slot, once.
     pub fn earliest(&mut self) -> Option<u64> {
         if let Some(first) = self.first_near() {
@@ -220,8 +221,8 @@ impl<T> Wheel<T> {
     }
 
     /// Moves `reached` into the first slot, whose time has come, as far as `now`, and puts the
-    /// slot's timers where they belong then. All others stay right: they differ from the new
-    /// `reached` first in the digit in which they differed from the old.
+    /// slot's timers into their new places. All other timers stay in place: they differ from the
+    /// new `reached` first in the digit in which they differed from the old.
     fn spread(&mut self, place: usize, now: u64) {
         let shift = (place / SLOTS) as u32 * LEVEL_BITS;
         let above = (self.reached >> shift) & !(SLOTS as u64 - 1);
@@ -253,7 +254,7 @@ impl<T> Wheel<T> {
         None
     }
 
-    /// Keeps invariant 5, and gives memory back.
+    /// Keeps invariant 5, and frees memory.
     fn tidy_near(&mut self) {
         if self.near_cancelled > NEAR_KEPT && self.near_cancelled > self.near.len() / 2 {
             let timers = &self.timers;
@@ -278,7 +279,7 @@ impl<T> Default for Wheel<T> {
 struct Slots {
     slots: [Slot; LEVELS * SLOTS],
     levels: [Level; LEVELS],
-    /// A bit a level that has a timer.
+    /// One bit per level, set if it has a timer.
     taken: u32,
 }
 
@@ -288,11 +289,11 @@ struct Slot {
     head: u32,
 }
 
-/// A bit a slot.
+/// One bit per slot.
 #[derive(Clone, Copy)]
 struct Level {
     taken: u64,
-    /// Its earliest timer was cancelled.
+    /// Set if the slot's earliest timer was cancelled.
     vague: u64,
 }
 
@@ -333,7 +334,7 @@ impl Slots {
         self.slots.get(place).map_or(NONE, |slot| slot.head)
     }
 
-    /// Puts a timer at the head; returns the one that was there.
+    /// Puts a timer at the head; returns the previous head.
     fn push(&mut self, place: usize, index: u32, deadline: u64) -> u32 {
         let Some(slot) = self.slots.get_mut(place) else { return NONE };
         let before = mem::replace(&mut slot.head, index);
@@ -371,7 +372,7 @@ impl Slots {
         head
     }
 
-    /// A timer with this deadline is out of the slot's list.
+    /// Records that a timer with this deadline was removed from the slot's list.
     fn cancelled(&mut self, place: usize, deadline: u64) {
         if self.head(place) != NONE
             && self.earliest(place) == Some(deadline)

@@ -58,7 +58,7 @@ impl<T> Wheel<T> {
     }
 }
 
-/// The wheel and what it must do, side by side.
+/// The wheel and its reference, side by side.
 struct Pair {
     wheel: Wheel<u64>,
     map: BTreeMap<(u64, u64), Key>,
@@ -201,7 +201,7 @@ fn all_deadlines_have_a_place() {
 }
 
 #[test]
-fn a_cancelled_first_costs_one_look_and_no_tick() {
+fn a_cancelled_first_costs_one_search_and_no_tick() {
     let mut wheel = Wheel::new();
     let hour = 3_600_000_000_000;
     let first = wheel.insert(hour, ()).unwrap();
@@ -227,7 +227,7 @@ fn timers_that_come_and_go_within_the_tick_leave_nothing_behind() {
 }
 
 #[test]
-fn memory_is_given_back() {
+fn memory_is_freed() {
     let mut wheel = Wheel::new();
     let count = if cfg!(miri) { 1_000 } else { 100_000 };
     for number in 0..count {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A second executor, as small as one can be: a queue of tasks and some threads.
+//! A second executor, as small as possible: a queue of tasks and some threads.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::VecDeque;
@@ -37,7 +37,7 @@ impl Wake for Task {
     }
 }
 
-/// Runs the jobs on so many threads, until all of them are over.
+/// Runs the jobs on that many threads, until all of them have ended.
 pub(crate) fn run(threads: usize, jobs: Vec<Job>) {
     let shared = Arc::new(Shared::default());
     shared.alive.store(jobs.len(), Ordering::SeqCst);
@@ -71,7 +71,8 @@ fn work(shared: &Shared) {
             }
         };
         let waker = Waker::from(task.clone());
-        // A wake from here on queues it again; whoever takes it then waits for this poll's end.
+        // A wake from here on queues it again; the thread that takes it then waits for this poll's
+        // end.
         let mut job = task.job.lock();
         task.queued.store(false, Ordering::SeqCst);
         let Some(running) = job.as_mut() else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the tests share: counted values, counted wakes, a clock of CPU time.
+//! Helpers of the tests: counted values, counted wakes, a clock of CPU time.
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -41,12 +41,11 @@ pub(crate) fn channel<T>(kind: (Kind, usize)) -> (Sender<T>, Receiver<T>) {
     builder(kind).build()
 }
 
-/// Counts the values that are alive, and those that were made.
+/// Counts the values that are alive, and those that were created.
 #[derive(Clone, Default)]
 pub(crate) struct Tally(Arc<(AtomicI64, AtomicU64)>);
 
-/// A value that is counted, and that owns memory, so that a second drop is seen by the allocator
-/// too.
+/// A counted value that owns memory, so that the allocator detects a double drop too.
 pub(crate) struct Counted {
     pub(crate) id: u64,
     tally: Tally,
@@ -60,7 +59,7 @@ impl Tally {
         Counted { id, tally: self.clone(), _owned: Box::new(id) }
     }
 
-    /// How many values are alive. Negative: some were dropped twice.
+    /// The number of values that are alive. Negative: some were dropped twice.
     pub(crate) fn alive(&self) -> i64 {
         self.0.0.load(Ordering::Relaxed)
     }
@@ -76,7 +75,7 @@ impl Drop for Counted {
     }
 }
 
-/// A waker that counts.
+/// A waker that counts its wakes.
 #[derive(Default)]
 pub(crate) struct Wakes(AtomicU64);
 
@@ -108,7 +107,7 @@ pub(crate) fn poll_once<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F:
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Lets others run until `ready`.
+/// Yields until `ready`.
 pub(crate) fn until(ready: impl Fn() -> bool) {
     while !ready() {
         thread::yield_now();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Programs that do what safe code may do and nobody should: wakers and weights that panic, waits
-//! that are forgotten, code of the user's that uses the channel in the middle of a wait.
+//! Programs that safe code can express and should not: wakers and weights that panic, forgotten
+//! waits, user code that uses the channel in the middle of a wait.
 //!
-//! Whatever they do, a value has one fate, and a wake-up reaches whoever waits now.
+//! In all of them a value has one outcome, and a wake reaches the current waiter.
 #![allow(clippy::mem_forget, reason = "what a program may do, and what must hold then")]
 
 use std::collections::VecDeque;
@@ -23,12 +23,12 @@ use becket_chan::{
 use parking_lot::{Condvar, Mutex};
 
 type Act = Box<dyn FnOnce() + Send>;
-/// What was not delivered. Numbers, so that one that comes twice is a wrong answer and no crash.
+/// The undelivered values. Numbers, so that a duplicate is a wrong answer and not a crash.
 type Lost = Arc<Mutex<Vec<u32>>>;
 
 // Code that panics.
 
-/// What a panic carries here: it panics once more when it is dropped.
+/// A panic payload: it panics again when it is dropped.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -51,14 +51,14 @@ fn poll_explosive<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Outpu
     future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(Explosive))))
 }
 
-/// Runs it, and says whether it panicked. What it panicked with is kept: dropping it may panic too.
+/// Runs the code, and returns whether it panicked. The payload is leaked: its drop may panic too.
 fn panics(code: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(code)).map_err(std::mem::forget).is_err()
 }
 
 #[test]
 fn a_waker_that_panics_does_not_undo_the_send_that_woke_it() {
-    // The value is the receiver's by then: what unwinds through the send must not lose it again.
+    // The value is the receiver's by then: the unwinding send must not discard it again.
     for kind in KINDS {
         for task in [false, true] {
             let lost = Lost::default();
@@ -160,7 +160,7 @@ fn an_unparker_that_panics_does_not_undo_the_send_that_woke_it() {
 
 #[test]
 fn a_weight_that_panics_in_an_spsc_send_loses_the_value_once() {
-    // It unwinds through the send, which owns the value: one drop, by way of the hook.
+    // The panic unwinds through the send, which owns the value: one drop, by the hook.
     let tally = Tally::default();
     let lost = Arc::new(AtomicU32::new(0));
     let count = lost.clone();
@@ -178,7 +178,7 @@ fn a_weight_that_panics_in_an_spsc_send_loses_the_value_once() {
     assert!(rx.try_recv().is_err());
 }
 
-// Waits that are forgotten.
+// Forgotten waits.
 
 #[test]
 fn a_forgotten_wait_does_not_take_the_wake_up_of_the_next_one() {
@@ -227,10 +227,10 @@ fn the_token_of_a_forgotten_wait_does_not_end_a_later_wait() {
     }
 }
 
-// Code that runs in the middle of a wait.
+// User code in the middle of a wait.
 
-/// A waker that does something when it is cloned, which is when a wait takes it over, and counts
-/// its wakes.
+/// A waker that runs an action when it is cloned, which is when a wait stores it, and counts its
+/// wakes.
 mod acting {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -248,12 +248,12 @@ mod acting {
 
     pub(super) fn waker(acting: &Arc<Acting>) -> Waker {
         let data = Arc::into_raw(acting.clone()).cast();
-        // SAFETY: the table takes the pointer for what it is, an `Arc` that was given away.
+        // SAFETY: the table treats the pointer as the `Arc` that was leaked here.
         unsafe { Waker::from_raw(RawWaker::new(data, &TABLE)) }
     }
 
     fn clone(data: *const ()) -> RawWaker {
-        // SAFETY: a waker's pointer, which stays its own.
+        // SAFETY: a waker's pointer, which the waker keeps.
         let acting = unsafe { &*data.cast::<Acting>() };
         let act = acting.act.lock().take();
         if let Some(act) = act {
@@ -270,17 +270,17 @@ mod acting {
     }
 
     fn wake_by_ref(data: *const ()) {
-        // SAFETY: a waker's pointer, which stays its own.
+        // SAFETY: a waker's pointer, which the waker keeps.
         unsafe { &*data.cast::<Acting>() }.wakes.fetch_add(1, Ordering::SeqCst);
     }
 
     fn gone(data: *const ()) {
-        // SAFETY: a waker's pointer, which it gives up.
+        // SAFETY: a waker's pointer, which the waker gives up.
         drop(unsafe { Arc::from_raw(data.cast::<Acting>()) });
     }
 }
 
-/// Polls once more with a waker that does `act` when the wait takes it over.
+/// Polls once more with a waker that runs `act` when the wait stores it.
 fn poll_while<F: Future + ?Sized>(future: &mut Pin<Box<F>>, act: Act) -> (Poll<F::Output>, u32) {
     let acting = Arc::new(acting::Acting::default());
     *acting.act.lock() = Some(act);
@@ -291,7 +291,7 @@ fn poll_while<F: Future + ?Sized>(future: &mut Pin<Box<F>>, act: Act) -> (Poll<F
 
 #[test]
 fn a_match_while_the_waker_is_exchanged_is_seen_or_wakes_the_new_waker() {
-    // The old waker is woken: its task is no longer the one that waits.
+    // The old waker is woken: its task does not wait any more.
     for kind in KINDS {
         let (tx, rx) = channel(kind);
         let mut receive = Box::pin(rx.recv());
@@ -334,7 +334,7 @@ fn an_spsc_match_while_the_waker_is_exchanged_is_seen_or_wakes_the_new_waker() {
 
 #[test]
 fn an_arm_that_is_matched_while_another_is_weighed_happens_once() {
-    // The weight is asked for while the select looks at its second arm: its first is in line.
+    // The weight is computed while the select tries its second arm: its first is queued.
     let act = Arc::new(Mutex::new(None::<Act>));
     let in_weight = act.clone();
     let (x_tx, x) = rendezvous();
@@ -347,7 +347,7 @@ fn an_arm_that_is_matched_while_another_is_weighed_happens_once() {
             0
         })
         .build();
-    // What a kept select leaves in line at `z` wants nothing.
+    // The node that a kept select leaves queued at `z` is not matched.
     let mut idle = Select::new();
     let _key = idle.recv(&z);
     let mut ready = Box::pin(idle.ready());
@@ -362,7 +362,7 @@ fn an_arm_that_is_matched_while_another_is_weighed_happens_once() {
     let mut select = Select::new().biased();
     let sending = select.send(&x_tx, 7);
     let _other = select.send(&z_tx, 1);
-    // Not sooner: a value may be weighed when its arm is made.
+    // Not sooner: a value may be weighed when its arm is created.
     let begin = receive.clone();
     *act.lock() = Some(Box::new(move || assert!(poll_once(&mut begin.lock()).is_pending())));
     let mut ready = Box::pin(select.ready());
@@ -379,7 +379,7 @@ fn an_arm_that_is_matched_while_another_is_weighed_happens_once() {
     assert_eq!(x.snapshot().sends, 1);
 }
 
-/// A waker that cancels the token it was woken by.
+/// A waker that cancels the token that woke it.
 struct Canceller(Token, Mutex<Vec<bool>>);
 
 impl Wake for Canceller {
@@ -391,8 +391,8 @@ impl Wake for Canceller {
 
 #[test]
 fn of_two_cancels_at_once_one_was_the_first() {
-    // Some within the first. The waiters are more than are woken at a time, so that those come to
-    // the child before it does.
+    // Some in the first batch. There are more waiters than one batch of wakes, so that those reach
+    // the child before the cancellation does.
     let token = Token::new();
     let child = token.child();
     let canceller = Arc::new(Canceller(token.clone(), Mutex::default()));
@@ -430,8 +430,9 @@ const VALUES: u32 = 4096;
 const ROUNDS: u32 = if cfg!(miri) { 1 } else { 200 };
 
 #[test]
-fn a_batch_is_not_told_empty_while_values_are_there() {
-    // Nobody sends: values only become fewer, so that what is there afterwards was there before.
+fn a_batch_does_not_report_empty_while_there_are_values() {
+    // No sends: the number of values only decreases, so values present afterwards were present
+    // before.
     for _ in 0..ROUNDS {
         let (tx, rx) = bounded(VALUES as usize);
         (0..VALUES).for_each(|n| tx.try_send(n).unwrap());
@@ -446,7 +447,7 @@ fn a_batch_is_not_told_empty_while_values_are_there() {
 }
 
 #[test]
-fn a_batch_is_not_told_full_while_there_is_room() {
+fn a_batch_does_not_report_full_while_there_is_room() {
     for _ in 0..ROUNDS {
         let (tx, rx) = bounded(VALUES as usize);
         let put = beside_each_other(|| {
@@ -461,7 +462,7 @@ fn a_batch_is_not_told_full_while_there_is_room() {
     }
 }
 
-/// Does it on three threads, and says how much they did.
+/// Runs the code on three threads, and returns how much they did.
 fn beside_each_other(work: impl Fn() -> usize + Sync) -> usize {
     thread::scope(|scope| {
         let threads: Vec<_> = (0..3).map(|_| scope.spawn(&work)).collect();

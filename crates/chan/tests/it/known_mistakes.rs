@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One test for each mistake that channels of this kind are known to make.
+//! One test for each known defect of channels of this kind.
 //!
-//! Where a mistake was made in public, the test says where. The mistakes of a select are in
+//! Where a defect was published, the test names the report. The defects of selects are in
 //! `known_mistakes_select.rs`, those of a scheduler's hook in `park_hook.rs`; waits that burn CPU
-//! time in `idle.rs`; code of the user's that runs under a lock in `reentry.rs`.
+//! time in `idle.rs`; user code that runs under a lock in `reentry.rs`.
 
 use std::collections::VecDeque;
 use std::task::Poll;
@@ -92,7 +92,7 @@ fn unlimited_grows_for_a_waiting_send_whatever_its_size() {
             assert_eq!(poll_once(&mut Box::pin(tx.send(value))), Poll::Ready(Ok(())));
         }
         assert_eq!((tx.len(), tx.snapshot().high_water), (n, n));
-        // Half out, as many in again: what is stored goes round whatever holds it.
+        // Half out, as many in again: the stored values wrap around.
         for value in 0..n / 2 {
             assert_eq!(rx.try_recv(), Ok(value));
             tx.send(n + value).wait().unwrap();
@@ -189,7 +189,7 @@ fn a_receive_on_a_closed_empty_channel_ends_and_does_not_spin() {
         assert_eq!(rx.recv_many(&mut Vec::new(), 5).wait(), Err(RecvError::Closed), "{kind:?}");
         assert_eq!(block_on(rx.recv_many(&mut Vec::new(), 5)), Err(RecvError::Closed));
     }
-    // The one that did: a conflated channel whose value has been taken.
+    // The one with the defect: a conflated channel whose value has been taken.
     let (tx, rx) = conflated();
     tx.try_send(1).unwrap();
     drop(tx);
@@ -230,8 +230,8 @@ fn a_small_buffer_between_two_workers_neither_stalls_nor_loses() {
 }
 
 #[test]
-fn a_value_that_comes_between_the_look_and_the_sleep_wakes_the_sleeper() {
-    // Each round both sides go to sleep or are about to; one lost wake-up ends the test for ever.
+fn a_value_between_the_check_and_the_sleep_wakes_the_sleeper() {
+    // Each round both sides sleep or are about to; one lost wake hangs the test.
     for kind in [KINDS[0], KINDS[1], (becket_chan::Kind::Unlimited, 0)] {
         let (ping, pinged) = channel::<u32>(kind);
         let (pong, ponged) = channel::<u32>(kind);
@@ -380,7 +380,7 @@ fn a_cancelled_receive_does_not_lose_its_message() {
         assert_eq!(poll(&mut second, &wakes), Poll::Ready(Ok(1)), "{kind:?}");
     }
     for kind in QUEUES {
-        // Nobody else waits: it comes first again. Three of them: in their order.
+        // No other receive waits: it comes first again. Three of them: in their order.
         for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
             let (tx, rx) = channel(kind);
             let mut waiting: Vec<_> = (0..3).map(|_| Some(Box::pin(rx.recv()))).collect();
@@ -409,7 +409,7 @@ fn a_conflated_value_that_was_given_back_is_conflated_like_any_other() {
     tx.try_send(2).unwrap();
     assert_eq!((rx.len(), heard.try_recv()), (1, Ok(1)));
     assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(2), Err(TryRecvError::Empty)));
-    // Two that were handed over, given back in either order: the latest stays.
+    // Two that were handed off, requeued in either order: the latest stays.
     for order in [[0, 1], [1, 0]] {
         let mut waiting = [0, 1].map(|_| Some(Box::pin(rx.recv())));
         for receive in waiting.iter_mut().flatten() {
@@ -429,7 +429,7 @@ fn a_rendezvous_does_not_buffer() {
     let (tx, rx) = rendezvous();
     assert_eq!(tx.try_send(1), Err(TrySendError::Full(1)));
     let mut send = Box::pin(tx.send(2));
-    assert!(poll_once(&mut send).is_pending(), "nobody has taken it");
+    assert!(poll_once(&mut send).is_pending(), "no receiver has taken it");
     assert_eq!((tx.len(), rx.snapshot().sends), (0, 0));
     drop(send);
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty), "it went with its operation");
@@ -447,7 +447,7 @@ fn cheapest(mut run: impl FnMut() -> Duration) -> Duration {
 
 fn assert_linear(what: &str, run: impl Fn(usize) -> Duration) {
     let (few, many) = (cheapest(|| run(1000)), cheapest(|| run(32_000)));
-    // 32 times as many cost some 32 times as much, or 1024 times if each looks at all the others.
+    // 32 times as many cost some 32 times as much, or 1024 times if each visits all the others.
     assert!(many < few * 200, "{what}: {few:?} for 1000, {many:?} for 32000");
 }
 
@@ -602,7 +602,7 @@ fn a_batch_that_was_given_up_keeps_what_it_did_not_send() {
     assert!(poll_once(&mut send).is_pending());
     assert_eq!(rx.try_recv(), Ok(0));
     drop(send);
-    // 2 moved up when 0 went: it was sent, and is not in the queue any more.
+    // 2 moved up when 0 was received: it was sent, and is not in the queue any more.
     assert_eq!((drain(&rx), values), (vec![1, 2], VecDeque::from([3, 4])));
 }
 

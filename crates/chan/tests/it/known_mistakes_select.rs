@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One test for each mistake that a select is known to make.
+//! One test for each known defect of selects.
 
 use std::task::Poll;
 use std::thread;
@@ -13,7 +13,7 @@ use becket_chan::{
 
 #[test]
 fn a_select_that_picks_a_rendezvous_receive_has_its_value() {
-    // By itself, with a sender that waits, with a sender that comes; from a thread and from a task.
+    // Alone, with a waiting sender, with a sender that arrives; from a thread and from a task.
     let (tx, rx) = rendezvous();
     let (_never, other) = rendezvous::<u32>();
     for n in 0..100 {
@@ -40,7 +40,7 @@ fn a_select_that_picks_a_rendezvous_receive_has_its_value() {
 
 #[test]
 fn a_select_never_runs_two_arms() {
-    // may: both sides of a select were ready at once, and both happened.
+    // may: both sides of a select were ready at once, and both completed.
     for kind in KINDS {
         let (a_tx, a) = channel::<u32>(kind);
         let (b_tx, b) = channel::<u32>(kind);
@@ -51,7 +51,7 @@ fn a_select_never_runs_two_arms() {
         assert!(poll(&mut waiting, &wakes).is_pending());
         a_tx.try_send(1).unwrap();
         let second = b_tx.try_send(2);
-        assert_eq!(second.is_ok(), kind != KINDS[0], "{kind:?}: nobody is left to take it");
+        assert_eq!(second.is_ok(), kind != KINDS[0], "{kind:?}: no receiver is left");
         assert_eq!(wakes.count(), 1);
         assert_eq!(poll(&mut waiting, &wakes), Poll::Ready((Ok(1), 'a')));
         drop(waiting);
@@ -61,7 +61,7 @@ fn a_select_never_runs_two_arms() {
 }
 
 #[test]
-fn arms_that_lost_leave_no_trace() {
+fn arms_that_did_not_complete_leave_no_trace() {
     for kind in KINDS {
         let tally = Tally::default();
         let (win_tx, win) = bounded::<u32>(1);
@@ -84,7 +84,7 @@ fn arms_that_lost_leave_no_trace() {
                 win_tx.try_send(1).unwrap();
                 assert_eq!(poll_once(&mut waiting), Poll::Ready(true));
             }
-            // Given up by time, by a token, by default, by being dropped.
+            // Ended by a timeout, by a token, by default, by a drop.
             let token = Token::new();
             let mut dropped = Box::pin(async {
                 select! { v = silence.recv() => v.is_err(), cancelled(&token) => true }
@@ -136,7 +136,7 @@ fn both_sides_of_one_channel_in_one_select_do_not_meet_themselves() {
     });
     assert!(poll_once(&mut waiting).is_pending());
     assert_eq!(tx.snapshot().matches, 0);
-    // Somebody else may take either side, and only one.
+    // Another thread may take either side, and only one.
     assert_eq!(rx.try_recv(), Ok(1));
     assert!(tx.try_send(2).is_err(), "the select is over");
     assert_eq!(poll_once(&mut waiting), Poll::Ready(None));
@@ -147,7 +147,7 @@ fn both_sides_of_one_channel_in_one_select_do_not_meet_themselves() {
     tx.try_send(4).unwrap();
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
     assert_eq!(poll_once(&mut waiting), Poll::Ready(Some(4)));
-    // On a buffered channel the send of its own can happen, then the receive.
+    // On a buffered channel its own send can complete, then the receive.
     let (tx, rx) = bounded(1);
     let mut first = Vec::new();
     for _ in 0..2 {
@@ -181,7 +181,7 @@ fn two_selects_that_face_each_other_match_once_each_time() {
         let other = scope.spawn(|| meet(&right_tx, &left));
         (one.join().unwrap(), other.join().unwrap())
     });
-    // Each round of one is a round of the other: what one sent, the other received.
+    // Each round of one is a round of the other: each receives the value that the other sent.
     assert_eq!(one + other, rounds);
     assert_eq!(left.snapshot().matches + right.snapshot().matches, u64::from(rounds));
     assert_eq!(u64::from(other), left.snapshot().receives);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The park hook, with flows that are not threads as far as the crate can tell.
 //!
-//! Two toy schedulers. **Scripted**: its flow runs on the test's thread, and its park does the next
-//! thing of a script in place of sleeping, so that every order of park and unpark can be made on
-//! purpose. **Flows**: each flow has a thread that stands in for it and is parked by a condition of
-//! its own. It returns from a park without a reason now and then, and tells stale unparkers by a
-//! number that is never used again.
+//! Two toy schedulers. **Scripted**: its flow runs on the test's thread, and its park runs the next
+//! step of a script instead of sleeping, so that every order of park and unpark can be forced.
+//! **Flows**: each flow has a thread that stands in for it and is parked by a condition variable.
+//! It returns from a park spuriously now and then, and detects stale unparkers by a number that is
+//! never reused.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -56,7 +56,7 @@ impl Park for Scripted {
     }
 }
 
-/// Runs `flow` with a park that does these things, and says how often it parked.
+/// Runs `flow` with a park that runs these steps, and returns how often it parked.
 fn scripted<R>(script: Vec<Act>, flow: impl FnOnce() -> R) -> (R, u32) {
     let expected = script.len();
     SCRIPT.set(script.into());
@@ -215,7 +215,7 @@ fn a_hook_is_its_threads_alone_and_can_be_taken_off() {
     assert!(set_hook(Some(&Scripted)).is_none());
     let (tx, rx) = rendezvous();
     thread::scope(|scope| {
-        // This thread has no hook, and would panic in a script that is empty.
+        // This thread has no hook, and would panic in an empty script.
         let waiting = scope.spawn(|| rx.recv().wait());
         until(|| rx.snapshot().receivers_waiting == 1);
         tx.try_send(1).unwrap();
@@ -238,7 +238,7 @@ struct Flow {
     unparked: Condvar,
 }
 
-/// The flows of the waits that are on, by a number that is never used again.
+/// The flows of the current waits, by a number that is never reused.
 static WAITS: LazyLock<Mutex<HashMap<usize, Arc<Flow>>>> = LazyLock::new(Mutex::default);
 
 thread_local! {
@@ -298,7 +298,7 @@ fn flow<'s, R: Send + 's>(
     })
 }
 
-/// Whether every other one is a flow, all are, or none is.
+/// Whether every second one is a flow, all are, or none is.
 fn start<'s, R: Send + 's>(
     scope: &'s Scope<'s, '_>,
     as_flow: bool,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What Go, crossbeam-channel and Kotlin promise of their channels, as properties of these.
+//! The promises of Go's, crossbeam-channel's and Kotlin's channels, as properties of these
+//! channels.
 //!
-//! The names say the property. Where this crate differs on purpose (a second close and a send on a
-//! closed channel are answers here, not panics), the test states what holds instead.
+//! The names state the property. Where this crate differs on purpose (a second close and a send on
+//! a closed channel are results here, not panics), the test states the difference.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -48,7 +49,7 @@ fn go_the_receive_number_k_happens_before_the_send_number_k_plus_capacity_comple
             scope.spawn(|| {
                 for n in 0..2000 {
                     tx.send(n).wait().unwrap();
-                    // What is beyond the buffer has been taken, or is being taken.
+                    // A value beyond the buffer has been taken, or is being taken.
                     let taken = received.load(Ordering::SeqCst);
                     assert!(n < taken + capacity as u32 + 1, "{n} is sent, {taken} are received");
                 }
@@ -69,7 +70,7 @@ fn go_a_rendezvous_send_completes_only_when_its_value_is_taken() {
         scope.spawn(|| {
             for n in 0..2000 {
                 tx.send(n).wait().unwrap();
-                assert!(begun.load(Ordering::SeqCst) > n, "nobody had begun to receive {n}");
+                assert!(begun.load(Ordering::SeqCst) > n, "no receive of {n} had started");
             }
         });
         for n in 0..2000 {
@@ -173,7 +174,7 @@ fn crossbeam_a_send_that_returned_is_seen_by_the_next_try_receive() {
         let (tx, rx) = channel(kind);
         thread::scope(|scope| {
             let other = tx.clone();
-            // Somebody else's traffic: its sends must not hide ours.
+            // Traffic of other threads: its sends must not hide ours.
             let noise = scope.spawn(move || while other.send(None).wait().is_ok() {});
             let mut seen = 0;
             while seen < 300 {
@@ -219,7 +220,7 @@ fn kotlin_the_undelivered_hook_runs_once_for_each_value_without_a_receiver() {
                         }
                     }
                     2 => {
-                        // A send that nobody drives has a value, too, that nobody receives.
+                        // A send that is never driven has a value, too, that is undelivered.
                         drop(tx.send(n));
                     }
                     _ => {
@@ -247,7 +248,7 @@ fn kotlin_the_latest_value_of_a_conflated_channel_is_what_is_received() {
     assert_eq!((rx.recv().wait(), heard.try_iter_all()), (Ok(9), (0..9).collect()));
     let seen = rx.snapshot();
     assert_eq!((seen.conflated, seen.undelivered, seen.sends, seen.receives), (9, 9, 10, 1));
-    // What is held at the close is still received; afterwards closed.
+    // Values held at the close are still received; afterwards the channel is closed.
     tx.try_send(10).unwrap();
     drop(tx);
     assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(10), Err(TryRecvError::Closed)));
@@ -320,14 +321,14 @@ fn kotlin_the_cause_of_a_close_reaches_both_sides() {
 }
 
 #[test]
-fn all_who_waits_first_is_served_first() {
+fn all_waiters_are_served_in_order() {
     for kind in KINDS {
         let (tx, rx) = channel(kind);
         let mut waiting: Vec<_> = (0..10).map(|_| (Wakes::new(), Box::pin(rx.recv()))).collect();
         for (wakes, receive) in &mut waiting {
             assert!(poll(receive, wakes).is_pending());
         }
-        // The fourth gives up: the others close ranks.
+        // The fourth times out: the others stay in order.
         drop(waiting.remove(3));
         (0..9).for_each(|n| tx.try_send(n).unwrap());
         for (n, (wakes, receive)) in waiting.iter_mut().enumerate() {
@@ -341,14 +342,14 @@ fn all_who_waits_first_is_served_first() {
         let mut waiting: Vec<_> = (0..10).map(|n| Box::pin(tx.send(100 + n))).collect();
         waiting.iter_mut().for_each(|send| assert!(poll_once(send).is_pending()));
         drop(waiting.remove(3));
-        assert!(tx.try_send(0).is_err(), "a newcomer does not pass who waits");
+        assert!(tx.try_send(0).is_err(), "a newcomer does not overtake a waiter");
         let all: Vec<_> = (0..kind.1).chain((100..110).filter(|n| *n != 103)).collect();
         assert_eq!(rx.try_iter_all(), all, "{kind:?}");
     }
 }
 
 #[test]
-fn all_a_woken_receiver_keeps_its_value_whoever_comes_before_it_runs() {
+fn all_a_woken_receiver_keeps_its_value_if_others_come_before_it_runs() {
     for kind in KINDS {
         let (tx, rx) = channel(kind);
         let mut receive = Box::pin(rx.recv());
@@ -360,7 +361,7 @@ fn all_a_woken_receiver_keeps_its_value_whoever_comes_before_it_runs() {
 }
 
 #[test]
-fn all_an_operation_that_nobody_drives_does_nothing() {
+fn all_an_operation_that_is_not_driven_does_nothing() {
     for kind in KINDS {
         let tally = Tally::default();
         let (tx, rx) = channel(kind);

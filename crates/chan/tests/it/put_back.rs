@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What was received and put back is received again, first, and is counted once.
+//! A requeued value is received again, first, and is counted once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

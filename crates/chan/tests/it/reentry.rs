@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Code of the user's runs without a lock: hooks, weights, and the clone, wake and drop of a waker
-//! may all use the channel and the token they are called for. Each of these tests locks up if one
-//! does not.
+//! User code runs without a lock: hooks, weights, and the clone, wake and drop of a waker may all
+//! use the channel and the token they are called for. Each of these tests deadlocks if one runs
+//! under a lock.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -58,7 +58,7 @@ fn a_weight_that_uses_its_own_channel_does_not_lock_up() {
     assert_eq!((seen.bytes_sent, seen.bytes_received), (10, 10));
 }
 
-/// A waker that looks at a channel and at a token whenever it is cloned, woken or dropped.
+/// A waker that uses a channel and a token whenever it is cloned, woken or dropped.
 mod waker {
     use std::sync::Arc;
     use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -76,12 +76,12 @@ mod waker {
 
     pub(super) fn new(held: Held) -> Waker {
         let data = Arc::into_raw(Arc::new(held)).cast();
-        // SAFETY: the table takes the pointer for what it is, an `Arc` that was given away.
+        // SAFETY: the table treats the pointer as the `Arc` that was leaked here.
         unsafe { Waker::from_raw(RawWaker::new(data, &TABLE)) }
     }
 
     fn clone(data: *const ()) -> RawWaker {
-        // SAFETY: a waker's pointer, which stays its own.
+        // SAFETY: a waker's pointer, which the waker keeps.
         unsafe {
             look(&*data.cast::<Held>());
             Arc::increment_strong_count(data.cast::<Held>());
@@ -94,18 +94,18 @@ mod waker {
     }
 
     fn wake_by_ref(data: *const ()) {
-        // SAFETY: a waker's pointer, which stays its own.
+        // SAFETY: a waker's pointer, which the waker keeps.
         look(unsafe { &*data.cast::<Held>() });
     }
 
     fn gone(data: *const ()) {
-        // SAFETY: a waker's pointer, which it gives up.
+        // SAFETY: a waker's pointer, which the waker gives up.
         let held = unsafe { Arc::from_raw(data.cast::<Held>()) };
         look(&held);
     }
 }
 
-/// Polls with two wakers, one after the other: the second takes the place of the first.
+/// Polls with two wakers, one after the other: the second replaces the first.
 fn poll_twice<F: Future>(future: &mut std::pin::Pin<Box<F>>, wakers: &[Waker; 2]) {
     for waker in wakers {
         assert!(future.as_mut().poll(&mut Context::from_waker(waker)).is_pending());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Exactly one operation of a select happens, whichever the kinds and the sides.
+//! Exactly one operation of a select completes, whichever the kinds and the sides.
 
 use std::thread;
 use std::time::Duration;
@@ -139,7 +139,7 @@ fn a_dynamic_select_is_used_again_and_again() {
 }
 
 #[test]
-fn a_result_that_nobody_asks_for_goes_back() {
+fn a_result_that_is_not_taken_is_requeued() {
     let (tx, rx) = bounded(2);
     tx.try_send("first").unwrap();
     tx.try_send("second").unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A `Select` that is kept: used again and again, its nodes linked between two waits.
+//! A reused `Select`: its nodes stay linked between two waits.
 #![allow(clippy::mem_forget, reason = "what a program may do, and what must hold then")]
 
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ type Channel = (Sender<u64>, Receiver<u64>);
 
 #[test]
 fn a_wait_that_was_forgotten_after_its_send_happened_is_settled() {
-    // Whatever is done next with the select: the value was sent, once.
+    // Whatever is done next with the select, the value was sent once.
     for next in 0..5 {
         let tally = Tally::default();
         let (tx, rx) = rendezvous();
@@ -85,7 +85,7 @@ fn a_token_of_a_wait_that_was_forgotten_finds_nothing_of_the_select() {
     assert!(poll(&mut ready, &wakes).is_pending());
     std::mem::forget(ready);
     drop(select);
-    // Memory that is used again, for a tool that watches it to tell.
+    // Memory that is reused, so that a sanitizer can detect a stale access.
     let filled: Vec<_> = (0..64).map(|n| Box::new([n; 16])).collect();
     token.cancel();
     assert!(filled.iter().zip(0..).all(|(block, n)| **block == [n; 16]));
@@ -98,7 +98,7 @@ fn a_wait_that_was_given_up_leaves_the_select_usable_and_takes_no_value() {
         let mut select = Select::new();
         let key = select.recv(&rx);
         for n in 0..50 {
-            // Given up by drop, by time, by a token; the value comes after that.
+            // Ended by a drop, by a timeout, by a token; the value comes after that.
             let mut ready = Box::pin(select.ready());
             assert!(poll_once(&mut ready).is_pending());
             drop(ready);
@@ -148,7 +148,7 @@ fn an_idle_select_does_not_stand_in_the_way_of_others() {
     }
 }
 
-/// A kept select over some channels, and what must come of it.
+/// A kept select over some channels, and its expected results.
 struct Model {
     stored: Vec<VecDeque<u64>>,
     kinds: Vec<(Kind, usize)>,
@@ -224,7 +224,7 @@ fn a_kept_select_agrees_with_a_model_step_by_step() {
                             };
                             assert_eq!(received(&ready, &keys), (at, n), "seed {seed}, {n}");
                         } else {
-                            // Dropped with a value in its hands: that goes back.
+                            // Dropped with a received value, which is requeued.
                             drop(waiting);
                             assert_eq!(rx.try_recv(), Ok(n), "seed {seed}, {n}");
                         }
@@ -329,7 +329,7 @@ fn kept_selects_under_stress_lose_nothing_and_sleep_through_nothing() {
 
 #[test]
 fn a_kept_select_takes_turns_with_itself_on_a_channel_of_one() {
-    // Both sides of one channel, kept: what it sent it receives, whoever is first.
+    // Both sides of one channel, kept: it receives what it sent, whichever side is first.
     let (tx, rx) = bounded(1);
     let mut select = Select::new();
     let (sends, receives) = (select.send(&tx, 0), select.recv(&rx));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The newest values are taken out, the oldest stay; several come back at once. Alone, and beside
-//! receivers that take meanwhile.
+//! The newest values are removed, the oldest stay; several values are requeued. Alone, and beside
+//! concurrent receivers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ fn rest<T>(rx: &Receiver<T>) -> Vec<T> {
     rx.try_iter().collect()
 }
 
-/// Nothing moves: the counters say the same.
+/// No operation is in flight: the counters agree.
 fn balance<T>(tx: &Sender<T>, sends: u64, receives: u64) {
     let seen = tx.snapshot();
     assert_eq!((seen.sends, seen.receives), (sends, receives), "{seen:?}");
@@ -142,7 +142,7 @@ fn a_closed_channel_gives_and_takes_until_it_is_drained() {
 }
 
 #[test]
-fn what_nobody_receives_any_more_goes_to_the_hook_once() {
+fn undelivered_values_go_to_the_hook_once() {
     let (tally, lost) = (Tally::default(), Arc::new(AtomicU64::new(0)));
     let counted = lost.clone();
     let (tx, rx) = Builder::unlimited()
@@ -160,7 +160,8 @@ fn what_nobody_receives_any_more_goes_to_the_hook_once() {
     assert_eq!((lost.load(Ordering::SeqCst), tally.alive()), (60, 0));
 }
 
-/// A receiver takes while the newest go: it gets what stays, in order, and the other has the rest.
+/// A receiver receives while the newest values are removed: it gets those that stay, in order, and
+/// the split has the rest.
 fn beside_a_receiver(kind: (Kind, usize), timing: bool, keep: usize) {
     const VALUES: u64 = if cfg!(miri) { 60 } else { 1_500 };
     let (tx, rx) = builder(kind).timing(timing).build();
@@ -196,7 +197,7 @@ fn beside_a_receiver(kind: (Kind, usize), timing: bool, keep: usize) {
         (receiving.join().unwrap(), split)
     });
     assert!(got.is_sorted_by(|one, next| one < next), "the receiver's order");
-    // Who was once among the oldest that stay is so until the receiver has it.
+    // A value that once was among the oldest that stay remains so until it is received.
     assert!(split.is_sorted_by(|one, next| one < next), "the order of what was taken");
     let mut all = [got, split].concat();
     all.sort_unstable();
@@ -214,7 +215,8 @@ fn a_receiver_beside_it_sees_every_value_in_order() {
     }
 }
 
-/// Several come back while a receiver begins to wait, at any moment: it gets the oldest first.
+/// Several values are requeued while a receiver starts to wait, at any moment: it gets the oldest
+/// first.
 #[test]
 fn a_receiver_that_begins_to_wait_gets_the_oldest_of_them_first() {
     const ROUNDS: u64 = if cfg!(miri) { 10 } else { 400 };

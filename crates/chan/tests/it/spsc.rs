@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The handles for one sender and one receiver: what they promise, a reference model, and streams
-//! of checked values between threads and between tasks.
+//! The SPSC handles: their promises, a reference model, and streams of checked values between
+//! threads and between tasks.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
@@ -22,7 +22,7 @@ use proptest::prelude::*;
 
 const MANY: u64 = if cfg!(miri) { 300 } else { 200_000 };
 
-/// Larger than a word, checked as a whole, and on the heap so that a lost or doubled one shows.
+/// Larger than a word, checked as a whole, and on the heap so that a leak or double drop shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wide(u64, Box<u64>, [u64; 30]);
 
@@ -50,7 +50,7 @@ fn counting() -> (Arc<Count>, Waker) {
     (count.clone(), Waker::from(count))
 }
 
-/// Keeps what is not delivered.
+/// Records undelivered values.
 type Lost = Arc<parking_lot::Mutex<Vec<u64>>>;
 
 fn with_hook(capacity: usize) -> (SpscSender<u64>, SpscReceiver<u64>, Lost) {
@@ -424,7 +424,7 @@ fn two_threads_that_answer_each_other_lose_no_wake_up() {
     });
 }
 
-/// One task on each of two threads, with bursts, so that waiting begins and ends again and again.
+/// One task on each of two threads, with bursts, so that waits start and end repeatedly.
 #[test]
 fn tasks_on_two_threads_keep_every_value_in_order() {
     for capacity in [1, 3, 200] {
@@ -476,8 +476,8 @@ fn two_tasks_on_one_thread_take_turns() {
     }
 }
 
-/// The receiver closes, or goes, at any moment of a stream: every value that was accepted is
-/// received or undelivered, once and in order, and the rest comes back.
+/// The receiver closes, or is dropped, at any moment of a stream: every accepted value is received
+/// or undelivered, once and in order, and the sends return the rest.
 #[test]
 fn closing_in_the_middle_loses_and_doubles_nothing() {
     let rounds = if cfg!(miri) { 6 } else { 600 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The handles of one sender and one receiver: against a queue, step by step, and under stress.
+//! The SPSC handles: against a queue, step by step, and under stress.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn it_agrees_with_a_queue_step_by_step() {
     }
 }
 
-/// A channel and the queue that it must be like.
+/// A channel and its reference queue.
 struct Pair {
     tx: SpscSender<u64>,
     rx: SpscReceiver<u64>,
@@ -61,7 +61,7 @@ impl Pair {
         assert_eq!(self.rx.try_recv(), expected);
     }
 
-    /// A send that waits if it must, while the receiver takes one; or is given up.
+    /// A send that waits if it must, while the receiver takes one value; or is dropped.
     fn send(&mut self, give_up: bool) {
         let value = self.value();
         let (wakes, full) = (Wakes::new(), self.held.len() == self.capacity);
@@ -135,7 +135,7 @@ fn agrees(capacity: usize, seed: u64) {
         assert_eq!((seen.len, seen.senders_waiting, seen.receivers_waiting), (len, 0, 0));
         assert_eq!(seen.sends, seen.receives + len as u64, "{capacity}, {seed}");
     }
-    // What is held drains after a close, from either side.
+    // Held values drain after a close, from either side.
     if seed.is_multiple_of(2) {
         assert!(pair.tx.close() && !pair.tx.close());
     } else {
@@ -214,7 +214,7 @@ fn soon(dice: &mut Dice) -> Duration {
     Duration::from_nanos(dice.below(20_000))
 }
 
-/// Sends everything in every way there is. What is given up goes to the hook, and is its fate.
+/// Sends all values in every way. A value whose send is dropped goes to the hook.
 fn send_all(mut tx: SpscSender<Counted>, ledger: &Ledger, seed: u64) {
     let (mut dice, mut n) = (Dice::new(seed + 1), 0);
     'values: while n < EACH {
@@ -259,7 +259,7 @@ fn send_all(mut tx: SpscSender<Counted>, ledger: &Ledger, seed: u64) {
     (n..EACH).for_each(|n| ledger.met(n));
 }
 
-/// Receives everything in every way there is, or so many and then goes.
+/// Receives all values in every way, or a number of them and then drops the receiver.
 fn receive(mut rx: SpscReceiver<Counted>, ledger: &Ledger, seed: u64, go_at: u64) {
     let (mut dice, mut next) = (Dice::new(seed + 2), 0);
     let mut values = Vec::new();
@@ -287,7 +287,7 @@ fn receive(mut rx: SpscReceiver<Counted>, ledger: &Ledger, seed: u64, go_at: u64
         }
     }
     if seed.is_multiple_of(2) {
-        // What it held is still there, and nothing that came after.
+        // The values it held are still there, and no later ones.
         rx.close();
         while let Ok(value) = rx.recv().wait() {
             ledger.met(value.id);
@@ -319,8 +319,8 @@ fn each_value_meets_one_fate_under_stress() {
 }
 
 #[test]
-fn a_value_that_comes_between_the_look_and_the_sleep_wakes_the_sleeper() {
-    // Both sides are at the edge of a sleep all the time; a lost wake-up ends the test for ever.
+fn a_value_between_the_check_and_the_sleep_wakes_the_sleeper() {
+    // Both sides are about to sleep all the time; a lost wake hangs the test.
     for capacity in [1, 2] {
         let (mut ping, mut pinged) = bounded_spsc(capacity);
         let (mut pong, mut ponged) = bounded_spsc(capacity);

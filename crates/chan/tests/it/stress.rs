@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Every kind under threads, under tasks on two executors, and under all of them at once.
 //!
-//! Producers send numbered values in all the ways there are, and consumers receive them so; futures
-//! are dropped, timeouts and cancels race with their match, and in half of the runs somebody closes
-//! the channel in the middle. Afterwards each value has had exactly one fate (received, given back
-//! to its sender, or handed to the undelivered hook), each consumer has seen each sender's values
+//! Producers send numbered values in all possible ways, and consumers receive them so; futures are
+//! dropped, timeouts and cancellations race with their match, and in half of the runs the channel
+//! is closed in the middle. Afterwards each value has had exactly one outcome (received, returned
+//! to its sender, or passed to the undelivered hook), each consumer has seen each sender's values
 //! in their order, the counters balance, and no value is alive.
 //!
-//! A lost wake-up shows as a test that never ends.
+//! A lost wake hangs the test.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -37,7 +37,7 @@ enum Style {
 const PRODUCERS: u64 = 3;
 const EACH: u64 = 1500;
 
-/// What became of every value.
+/// The outcome of every value.
 struct Ledger {
     fates: Vec<AtomicU8>,
     received: AtomicU64,
@@ -46,12 +46,12 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// This value has met its fate.
+    /// Records the outcome of this value.
     fn met(&self, id: u64) {
         assert_eq!(self.fates[id as usize].fetch_add(1, Ordering::Relaxed), 0, "{id} came twice");
     }
 
-    /// A token that somebody cancels some time soon.
+    /// A token that is cancelled some time soon.
     fn soon_cancelled(&self) -> Token {
         let token = Token::new();
         self.canceller.try_send(token.clone()).unwrap();
@@ -63,8 +63,8 @@ fn soon(dice: &mut Dice) -> Duration {
     Duration::from_nanos(dice.below(30_000))
 }
 
-/// A consumer's view: each sender's values come in order, unless a receive was dropped and its
-/// value went to another consumer than the next one.
+/// A consumer's view: each sender's values come in order, except a value of a dropped receive,
+/// which may go to another consumer than the next one.
 struct View {
     next: [u64; PRODUCERS as usize],
     ordered: bool,
@@ -86,7 +86,7 @@ impl View {
     }
 }
 
-/// What a send came to: over, or to be tried again.
+/// The result of a send: done, or to be tried again.
 fn sent(ledger: &Ledger, result: Result<(), SendError<Counted>>) -> Result<bool, Counted> {
     match result {
         Ok(()) => Ok(true),
@@ -154,7 +154,7 @@ fn produce_waiting(tx: &Sender<Counted>, ledger: &Ledger, sender: u64) {
             break;
         }
     }
-    // What was never made has no fate to meet.
+    // A value that was never created has no outcome.
     (n..EACH).for_each(|n| ledger.met(sender * EACH + n));
 }
 
@@ -216,7 +216,7 @@ async fn produce(tx: Sender<Counted>, ledger: Arc<Ledger>, sender: u64) {
     (n..EACH).for_each(|n| ledger.met(sender * EACH + n));
 }
 
-/// Polls an operation a few times, letting others run in between, and then drops it.
+/// Polls an operation a few times, yielding in between, and then drops it.
 async fn a_few_polls<T>(operation: impl Future<Output = T>, polls: u64) -> Option<T> {
     let mut operation = std::pin::pin!(operation);
     for _ in 0..polls {
@@ -228,7 +228,7 @@ async fn a_few_polls<T>(operation: impl Future<Output = T>, polls: u64) -> Optio
     None
 }
 
-/// Says whether to go on.
+/// Returns whether to continue.
 fn received(view: &mut View, ledger: &Ledger, result: Result<Counted, RecvError>) -> bool {
     match result {
         Ok(value) => view.saw(ledger, &value),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use becket_chan::{Free, Limit, Limited, Operation, Receiving, Recv, RecvError, Token};
+use becket_chan::{Limit, Limits, NoLimits, Operation, Receiving, Recv, RecvError, Token};
 
 use super::{Lease, Shared};
 
@@ -17,7 +17,7 @@ use super::{Lease, Shared};
 ///
 /// **Cancel safe**: dropped before it completed, it has taken no block.
 #[must_use = "a lease does nothing until it is awaited or waited for"]
-pub struct Leasing<'a, L: Limit = Free> {
+pub struct Leasing<'a, L: Limit = NoLimits> {
     operation: Operation<'a, u32, Receiving, L>,
     pool: &'a Arc<Shared>,
     len: usize,
@@ -41,25 +41,25 @@ impl<'a> Leasing<'a> {
     }
 
     /// Gives up `duration` from now.
-    pub fn timeout(self, duration: Duration) -> Leasing<'a, Limited<'a>> {
+    pub fn timeout(self, duration: Duration) -> Leasing<'a, Limits<'a>> {
         let Self { operation, pool, len } = self;
         Leasing { operation: operation.timeout(duration), pool, len }
     }
 
     /// Gives up at `deadline`.
-    pub fn deadline(self, deadline: Instant) -> Leasing<'a, Limited<'a>> {
+    pub fn deadline(self, deadline: Instant) -> Leasing<'a, Limits<'a>> {
         let Self { operation, pool, len } = self;
         Leasing { operation: operation.deadline(deadline), pool, len }
     }
 
     /// Gives up when `token` is cancelled.
-    pub fn cancel_on(self, token: &'a Token) -> Leasing<'a, Limited<'a>> {
+    pub fn cancel_on(self, token: &'a Token) -> Leasing<'a, Limits<'a>> {
         let Self { operation, pool, len } = self;
         Leasing { operation: operation.cancel_on(token), pool, len }
     }
 }
 
-impl<'a> Leasing<'a, Limited<'a>> {
+impl<'a> Leasing<'a, Limits<'a>> {
     /// As above; the earlier of two deadlines holds.
     pub fn timeout(self, duration: Duration) -> Self {
         Self { operation: self.operation.timeout(duration), ..self }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use becket_chan::{Free, Limit, Limited, Operation, Receiving, Recv, RecvError, Token};
+use becket_chan::{Limit, Limits, NoLimits, Operation, Receiving, Recv, RecvError, Token};
 
 /// Waits until nothing is in flight in a region. See [`Region::deregister`](super::Region::deregister).
 ///
@@ -16,7 +16,7 @@ use becket_chan::{Free, Limit, Limited, Operation, Receiving, Recv, RecvError, T
 ///
 /// **Cancel safe**: dropped, it no longer waits; the region stays on its way out.
 #[must_use = "the region takes no descriptor any more, but nobody waits until it is gone"]
-pub struct Deregister<'a, L: Limit = Free>(Operation<'a, Infallible, Receiving, L>);
+pub struct Deregister<'a, L: Limit = NoLimits>(Operation<'a, Infallible, Receiving, L>);
 
 /// The region is not gone yet. It takes no descriptor any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,22 +36,22 @@ impl<'a> Deregister<'a> {
     }
 
     /// Gives up `duration` from now.
-    pub fn timeout(self, duration: Duration) -> Deregister<'a, Limited<'a>> {
+    pub fn timeout(self, duration: Duration) -> Deregister<'a, Limits<'a>> {
         Deregister(self.0.timeout(duration))
     }
 
     /// Gives up at `deadline`.
-    pub fn deadline(self, deadline: Instant) -> Deregister<'a, Limited<'a>> {
+    pub fn deadline(self, deadline: Instant) -> Deregister<'a, Limits<'a>> {
         Deregister(self.0.deadline(deadline))
     }
 
     /// Gives up when `token` is cancelled.
-    pub fn cancel_on(self, token: &'a Token) -> Deregister<'a, Limited<'a>> {
+    pub fn cancel_on(self, token: &'a Token) -> Deregister<'a, Limits<'a>> {
         Deregister(self.0.cancel_on(token))
     }
 }
 
-impl<'a> Deregister<'a, Limited<'a>> {
+impl<'a> Deregister<'a, Limits<'a>> {
     /// As above; the earlier of two deadlines holds.
     pub fn timeout(self, duration: Duration) -> Self {
         Self(self.0.timeout(duration))

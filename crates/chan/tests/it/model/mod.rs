@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Every kind of channel against a reference model, step by step.
 //!
-//! proptest makes up a sequence of steps: operations that do not wait, operations that are begun
+//! proptest generates a sequence of steps: operations that do not wait, operations that are started
 //! as futures, polled again with the same or another waker or dropped, batches, selects of both
-//! sides, values that are put back, the newest taken out, tokens, closing, handles that come and go. The channel and the reference (`reference.rs`)
-//! do the same steps. After each one must agree: what every operation came to, which values went to
-//! the undelivered hook, how often every waker was woken, length, room, who waits, and every
-//! counter. At the end no value is alive and none was dropped twice.
+//! sides, requeued values, removal of the newest values, tokens, closing, handles that are cloned
+//! and dropped. The channel and the reference (`reference.rs`) run the same steps. After each step
+//! these must agree: the result of every operation, the undelivered values, the number of wakes of
+//! every waker, length, room, the waiters, and every counter. At the end no value is alive and none
+//! was dropped twice.
 //!
-//! Each kind runs twice, with its ring and with `timing`, which does everything under the lock: the
-//! first is held against the second by way of the reference.
+//! Each kind runs twice, with its ring and with `timing`, which does everything under the lock: so
+//! the first is compared with the second, through the reference.
 //!
 //! One thread, no clock: a failure shrinks, and its seed replays it.
 
@@ -35,7 +36,7 @@ enum Step {
     SendMany(usize),
     RecvMany(usize),
     Select,
-    /// Puts back up to so many of the values in hand, the last that were received.
+    /// Puts back up to that many of the received values, the last ones.
     PutBack(usize),
     SplitOff(usize),
     /// Polls a pending operation with its first or second waker.

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a channel is: lists, counters and rules, with nothing in them that is fast or shared.
+//! The reference model of a channel: lists, counters and rules, neither fast nor shared.
 //!
-//! A value is a number here. Waiting operations are rows of a table; a line of a side is a list of
-//! their numbers, in which those that are over are skipped.
+//! A value is a number here. Waiting operations are rows of a table; the wait queue of a side is a
+//! list of their numbers, in which those that have ended are skipped.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use becket_chan::{Kind, Overflow};
 
-/// What an operation is to do.
+/// The kind of an operation.
 #[derive(Debug, Clone)]
 pub(crate) enum What {
     Send(u64),
     Recv,
-    /// The value that waits for room, and those behind it.
+    /// The value that waits for room, and the values behind it.
     SendMany(Option<u64>, VecDeque<u64>),
     RecvMany(usize),
     /// Both sides in one biased select, the receive first.
     Select(u64),
 }
 
-/// What an operation came to.
+/// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Out {
     Sent(Result<(), (Why, u64)>),
@@ -49,7 +49,7 @@ enum State {
     Waiting,
     /// It was sent.
     Sent,
-    /// It was handed this value, as hand-over number so and so.
+    /// It was handed this value, with the sequence number of the handoff.
     Handed(i64, u64),
     Closed(Side),
     Cancelled,
@@ -85,8 +85,8 @@ pub(crate) struct Reference {
     kind: Kind,
     capacity: usize,
     overflow: Overflow,
-    /// Handed out and given back, with the number of the first hand-over; a value that was put back
-    /// has a number below all of them.
+    /// Handed out and requeued, with the sequence number of the first handoff; a value that was put
+    /// back has a number below all of them.
     returned: Vec<(i64, u64)>,
     stored: VecDeque<u64>,
     lines: [VecDeque<usize>; 2],
@@ -100,7 +100,7 @@ pub(crate) struct Reference {
     /// Values for the undelivered hook, of the present step.
     pub(crate) lost: Vec<u64>,
     pub(crate) accepted: Vec<u64>,
-    /// Values that somebody has in his hands.
+    /// Values that were received and not put back.
     pub(crate) received: Vec<u64>,
 }
 
@@ -134,13 +134,13 @@ impl Reference {
         self.closed
     }
 
-    /// How often each of an operation's two wakers was to be woken.
+    /// The expected number of wakes of each of an operation's two wakers.
     pub(crate) fn wakes(&self, row: usize) -> [u64; 2] {
         self.rows[&row].wakes
     }
 
-    /// The least and the most that may stand in a line: who was cancelled, or won elsewhere, may
-    /// or may not have been skipped.
+    /// The smallest and the largest possible length of a wait queue: a node that was cancelled, or
+    /// won elsewhere, may or may not have been skipped.
     pub(crate) fn waiting(&self, side: Side) -> (usize, usize) {
         let rows = self.lines[side as usize].iter().filter_map(|row| self.rows.get(row));
         let states: Vec<_> = rows.map(|row| row.state).collect();
@@ -212,7 +212,7 @@ impl Reference {
         None
     }
 
-    /// It is dropped before it was ready.
+    /// The operation is dropped before it was ready.
     pub(crate) fn give_up(&mut self, row: usize) {
         let over = self.rows.remove(&row).unwrap();
         if let State::Handed(turn, value) = over.state {
@@ -263,7 +263,10 @@ impl Reference {
         }
         for side in [Side::Sending, Side::Receiving] {
             while let Some(row) = self.pop(side) {
-                assert!(side == Side::Sending || self.len() == 0, "who receives waits for nothing");
+                assert!(
+                    side == Side::Sending || self.len() == 0,
+                    "a receive waits only on an empty channel"
+                );
                 self.end(row, State::Closed(side));
             }
         }
@@ -291,7 +294,7 @@ impl Reference {
         row.wakes[row.waker] += 1;
     }
 
-    /// The first who still waits.
+    /// The first operation that still waits.
     fn pop(&mut self, side: Side) -> Option<usize> {
         while let Some(row) = self.lines[side as usize].pop_front() {
             if self.rows.get(&row).is_some_and(|row| row.state == State::Waiting) {
@@ -368,7 +371,7 @@ impl Reference {
         self.stored.pop_front().map(|value| (None, value))
     }
 
-    /// A value for a receive, which may be given back under that number.
+    /// A value for a receive, which may be requeued under that number.
     fn take(&mut self) -> Result<u64, Why> {
         if let Some((_, value)) = self.take_held() {
             self.counts.receives += 1;
@@ -388,7 +391,7 @@ impl Reference {
         Err(if self.closed { Why::Closed } else { Why::WouldBlock })
     }
 
-    /// Waiting senders move up.
+    /// The values of waiting senders move up.
     fn admit(&mut self) {
         while self.has_room()
             && let Some(row) = self.pop(Side::Sending)
@@ -412,7 +415,7 @@ impl Reference {
         self.came_back();
     }
 
-    /// Values that somebody has in his hands come back, in order.
+    /// Received values are requeued, in order.
     pub(crate) fn put_back(&mut self, values: &[u64]) {
         for value in values.iter().rev() {
             let at = self.received.iter().position(|other| other == value).unwrap();
@@ -425,7 +428,7 @@ impl Reference {
         }
     }
 
-    /// All values that are held but the oldest.
+    /// All held values except the oldest.
     pub(crate) fn split_off(&mut self, keep: usize) -> Vec<u64> {
         let returned = self.returned.split_off(keep.min(self.returned.len()));
         let stored =
@@ -451,7 +454,7 @@ impl Reference {
             self.counts.undelivered += 1;
             self.lost.push(gone);
         }
-        // Back in the channel, if only for the moment until the next receiver has it.
+        // Back in the channel, possibly only until the next receiver gets it.
         self.counts.high_water = self.counts.high_water.max(self.len());
         while self.len() > 0
             && let Some(row) = self.pop(Side::Receiving)
@@ -633,7 +636,7 @@ impl Reference {
     }
 }
 
-/// Which sides an operation has handles of.
+/// The sides of which an operation has handles.
 fn sides(what: &What) -> &'static [Side] {
     match what {
         What::Send(_) | What::SendMany(..) => &[Side::Sending],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A channel, its reference beside it, and what must agree between them.
+//! A channel, its reference beside it, and the comparison of both.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -29,11 +29,11 @@ pub(crate) struct System {
     tokens: [Token; 2],
     tally: Tally,
     lost: Arc<Mutex<Vec<u64>>>,
-    /// What was received without waiting, and may be put back.
+    /// Values received without waiting, which may be put back.
     hands: Vec<Counted>,
     next_value: u64,
     next_row: usize,
-    /// The last that was seen, for when no handle is left.
+    /// The last snapshot, for use when no handle is left.
     seen: Option<Snapshot>,
 }
 
@@ -98,8 +98,8 @@ impl System {
     pub(crate) fn step(&mut self, step: &Step) {
         let past = Instant::now();
         let (tx, rx) = (self.senders.last().cloned(), self.receivers.last().cloned());
-        // The clones above are handles, too, for as long as a step takes; they are not the last
-        // ones, so that nothing comes of it.
+        // The clones above are handles, too, for the duration of a step; they are not the last
+        // ones, so they have no effect.
         match (step, tx, rx) {
             (Step::TrySend, Some(tx), _) => {
                 let (id, value) = self.value();
@@ -242,7 +242,7 @@ impl System {
                 self.receivers.pop();
                 self.reference.drop_handle(Side::Receiving);
             }
-            // It has nothing to work on.
+            // It has no operations.
             _ => {}
         }
     }
@@ -286,11 +286,11 @@ impl System {
         assert_eq!(woken, self.reference.wakes(pending.row), "wakes of each waker");
     }
 
-    /// What must agree after each step.
+    /// Compares both after each step.
     pub(crate) fn check(&mut self) {
         let mut expected = std::mem::take(&mut self.reference.lost);
         let mut lost = std::mem::take(&mut *self.lost.lock());
-        // Which of the values that one step loses comes first is nobody's promise.
+        // The order of the values that one step discards is unspecified.
         expected.sort_unstable();
         lost.sort_unstable();
         assert_eq!(lost, expected, "values for the undelivered hook");
@@ -338,7 +338,7 @@ impl System {
         self.seen = Some(seen);
     }
 
-    /// Everything goes, in an order of its own; nothing is left.
+    /// All handles are dropped, in an order of their own; no value is left.
     pub(crate) fn finish(mut self) {
         for gone in std::mem::take(&mut self.pending) {
             self.check_wakes(&gone);

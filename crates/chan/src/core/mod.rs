@@ -1,38 +1,42 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Everything that happens under a channel's lock, for every kind.
+//! The channel core: everything that happens under a channel's lock, for every kind.
 //!
-//! The gate is a whole channel by itself: two lists of waiters, what the kind stores, and the
-//! rules by which a value goes from one side to the other. The ring's fast path only leaves it out
-//! while nobody waits. A channel made with `timing` never leaves it out; the tests hold the fast
-//! path against that one.
+//! The core is a complete channel by itself: two wait queues, the storage of the kind, and the
+//! rules by which a value goes from one side to the other. The ring's fast path bypasses it only
+//! while no operation waits. A channel made with `timing` never bypasses it; the tests compare the
+//! fast path with such a channel.
 //!
 //! ```text
-//!   send ──► a receiver waits and nothing is stored ──► straight into its slot
+//!   send ──► a receiver waits and nothing is stored ──► copied into the receiver's slot
 //!        ──► room                                   ──► stored
-//!        ──► otherwise                              ──► the overflow policy, or a place in `senders`
+//!        ──► otherwise                              ──► the overflow policy, or queue `senders`
 //!
-//!   recv ──► returned │ ring │ past the ring │ latest ──► and a waiting sender's value moves up
+//!   recv ──► requeued │ ring │ past the ring │ latest ──► and a waiting sender's value moves up
 //!        ──► a waiting sender's own slot (rendezvous)
-//!        ──► otherwise                                ──► a place in `receivers`
+//!        ──► otherwise                                ──► queue `receivers`
 //! ```
 //!
-//! [`back`] has what goes against that stream: values that come back in front, and the newest ones,
-//! which are taken out; [`past`] what an unlimited channel does that holds more than its ring.
+//! [`back`] has the operations in the opposite direction: requeued values, and the removal of the
+//! newest values. [`past`] is how an unlimited channel holds more values than its ring has slots.
 //!
 //! # Invariants, whenever the lock is free
 //!
 //! 1. Receivers wait only while nothing can be received; senders wait only while there is no room.
-//!    (A slot that was claimed and not published counts as neither: who claimed it comes to settle.)
-//! 2. Who waits is served in the order of coming, before anybody who comes later.
-//! 3. A value that was handed to a receive that was then dropped comes before all that is stored,
-//!    and among its like in the order in which they were handed out.
+//!    (A slot that was claimed and not published counts as neither: the operation that claimed it
+//!    rebalances after its publication.)
+//! 2. Waiting operations are served in the order of arrival, before any operation that arrives
+//!    later.
+//! 3. A value that was handed to a receive that was then dropped comes before all stored values;
+//!    several such values are ordered by their handoffs.
 //! 4. `sends = receives + len + undelivered`, in values accepted.
-//! 5. No code of the user's runs under the lock: values are moved by copy, wakers and values to be
-//!    dropped are collected in an [`After`] and dealt with once it is free.
+//! 5. No user code runs under the lock: values are moved by copy; wakers and values to be dropped
+//!    are collected in a [`DeferredEffects`], which is processed once the lock is free.
 
 mod back;
+mod kind;
 mod past;
 
+pub use kind::{Kind, Overflow};
 pub(crate) use past::Way;
 
 use std::collections::VecDeque;
@@ -40,71 +44,47 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::hint::Hint;
-use crate::ring::{Attempt, Ring};
+use crate::hint::ReadinessHint;
+use crate::ring::{Ring, RingOutcome};
 use crate::spill::Spill;
-use crate::waiter::{List, Node, Wakes};
+use crate::waiter::{Node, PendingWakes, WaitQueue};
 
-/// Operations under the lock without a waiter after which the ring is fast again.
-const CALM_OPERATIONS: u8 = if cfg!(feature = "loom") { 1 } else { 4 };
+/// Hysteresis: locked operations without a waiter after which the ring is fast again.
+const HYSTERESIS_OPERATIONS: u8 = if cfg!(feature = "loom") { 1 } else { 4 };
 
-/// Before all turns of hand-overs, and after all of values that were put back.
-const FIRST_TURN: u64 = 1 << 63;
+/// After the sequence numbers of all values that were put back, before those of all handoffs.
+const FIRST_SEQUENCE: u64 = 1 << 63;
 
-/// What a bounded channel does with a value for which it has no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// The send waits. A `try_send` fails.
-    #[default]
-    Suspend,
-    /// The oldest value is dropped and makes room: a send does not wait for a receiver. (It may have
-    /// to wait for another send that has taken the last slot and not filled it yet; a `try_send`
-    /// fails then.)
-    DropOldest,
-    /// The new value is dropped: a send never waits, and succeeds.
-    DropLatest,
-}
-
-/// What kind of channel it is.
+/// The result of an operation under the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A send completes when a receiver takes its value.
-    Rendezvous,
-    /// Holds up to a number of values.
-    Bounded,
-    /// Holds the latest value.
-    Conflated,
-    /// Holds what comes.
-    Unlimited,
-}
-
-/// What became of an operation under the lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Locked {
+pub(crate) enum LockedOutcome {
     Done,
     Blocked,
-    /// Blocked by an operation that has claimed a slot and not published yet.
+    /// Blocked by an operation that has claimed a slot and not published it yet.
     Busy,
     Closed,
 }
 
-/// What is left to do when the lock is free.
+/// Deferred effects: the work of an operation that must wait until the lock is free.
 #[derive(Debug)]
-pub(crate) struct After<T> {
-    pub(crate) wakes: Wakes,
-    /// The first value nobody will receive; mostly there is none, rarely more than one.
+pub(crate) struct DeferredEffects<T> {
+    pub(crate) wakes: PendingWakes,
+    /// The first value that no receiver will get; usually there is none, rarely more than one.
     pub(crate) undelivered: Option<T>,
     pub(crate) undelivered_more: Vec<T>,
-    /// Take the lock again and go on settling.
+    /// Take the lock again and continue to rebalance.
     pub(crate) again: bool,
 }
 
-impl<T> After<T> {
+impl<T> DeferredEffects<T> {
     #[inline]
     pub(crate) fn new() -> Self {
-        Self { wakes: Wakes::new(), undelivered: None, undelivered_more: Vec::new(), again: false }
+        Self {
+            wakes: PendingWakes::new(),
+            undelivered: None,
+            undelivered_more: Vec::new(),
+            again: false,
+        }
     }
 
     #[inline]
@@ -121,20 +101,20 @@ impl<T> After<T> {
     }
 }
 
-/// What is counted under the lock; the ring's own positions say the rest.
+/// What is counted under the lock; the ring's positions count the rest.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {
     /// Values accepted past the ring.
     pub(crate) sent_apart: u64,
-    /// Values received past the ring, less those that came back.
+    /// Values received past the ring, minus those that were requeued.
     pub(crate) received_apart: u64,
     /// Values that left the ring without being received.
     pub(crate) discarded: u64,
-    /// Values that went from a sender straight to a receiver: accepted and received.
+    /// Handoffs: values copied from a sender straight to a receiver, both accepted and received.
     pub(crate) handed: u64,
     pub(crate) conflated: u64,
     pub(crate) dropped: u64,
-    /// Values that were left when the last receiver went.
+    /// Values that the channel held when the last receiver was dropped.
     pub(crate) left: u64,
     pub(crate) high_water: u64,
 }
@@ -147,35 +127,38 @@ pub(crate) struct Span {
 }
 
 #[derive(Debug)]
-pub(crate) struct Gate<T> {
+pub(crate) struct Core<T> {
     kind: Kind,
     overflow: Overflow,
-    /// The ring's words are ours.
+    /// Both index words of the ring belong to the holder of the lock.
     slow: bool,
-    /// Of the two only `tail` is ours: values are held past the ring, and no operation waits.
+    /// Only `tail` belongs to the holder of the lock: values are held past the ring, and no
+    /// operation waits.
     past: bool,
-    /// They stay ours.
+    /// The words belong to the holder of the lock for good.
     pinned: bool,
-    calm: u8,
+    /// Operations under the lock since the last one that found a waiter.
+    quiet_operations: u8,
     pub(crate) closed: bool,
-    /// Nobody will ever receive.
+    /// The last receiver is gone.
     abandoned: bool,
     pub(crate) timed: bool,
-    pub(crate) senders: List,
-    pub(crate) receivers: List,
+    pub(crate) senders: WaitQueue,
+    pub(crate) receivers: WaitQueue,
     pub(crate) latest: Option<T>,
-    pub(crate) returned: VecDeque<(u64, T)>,
+    pub(crate) requeued: VecDeque<(u64, T)>,
     spill: Spill<T>,
-    /// The last turn of a hand-over to a waiting receiver.
-    turn: u64,
-    /// The first turn of a value that was put back: it counts down, from before all hand-overs.
+    /// The sequence number of the last handoff to a waiting receiver.
+    sequence: u64,
+    /// The lowest sequence number of a value that was put back: it counts down from
+    /// [`FIRST_SEQUENCE`], so that these values come before all handoffs.
     front: u64,
     pub(crate) counts: Counts,
     pub(crate) span: Option<Span>,
     reason: Option<Arc<str>>,
 }
 
-impl<T> Gate<T> {
+impl<T> Core<T> {
     pub(crate) fn new(kind: Kind, overflow: Overflow, timed: bool) -> Self {
         let ringless = matches!(kind, Kind::Rendezvous | Kind::Conflated);
         Self {
@@ -184,17 +167,17 @@ impl<T> Gate<T> {
             slow: ringless,
             past: false,
             pinned: ringless || timed,
-            calm: 0,
+            quiet_operations: 0,
             closed: false,
             abandoned: false,
             timed,
-            senders: List::new(),
-            receivers: List::new(),
+            senders: WaitQueue::new(),
+            receivers: WaitQueue::new(),
             latest: None,
-            returned: VecDeque::new(),
+            requeued: VecDeque::new(),
             spill: Spill::new(),
-            turn: FIRST_TURN,
-            front: FIRST_TURN,
+            sequence: FIRST_SEQUENCE,
+            front: FIRST_SEQUENCE,
             counts: Counts::default(),
             span: None,
             reason: None,
@@ -209,32 +192,32 @@ impl<T> Gate<T> {
         self.reason.as_ref()
     }
 
-    /// Whether the ring's words are the lock's holder's.
+    /// Whether the ring's words belong to the holder of the lock.
     #[inline]
     pub(crate) fn is_slow(&self) -> bool {
         self.slow
     }
 
-    /// Makes them so.
+    /// Gives the ring's words to the holder of the lock.
     #[inline]
     pub(crate) fn enter(&mut self, ring: &Ring<T>) {
         if !self.slow {
             self.slow = true;
             self.past = false;
-            self.calm = 0;
+            self.quiet_operations = 0;
             ring.go_slow();
         }
     }
 
-    /// Says to who looks without the lock what it would find with it. A slot that is claimed and not
-    /// published counts as found: only under the lock can it be waited for.
+    /// Publishes the readiness hint: what an operation would find under the lock. A slot that is
+    /// claimed and not published counts as found, since it can be waited for only under the lock.
     #[inline]
-    pub(crate) fn tell(&self, ring: &Ring<T>, hint: &Hint) {
+    pub(crate) fn update_hint(&self, ring: &Ring<T>, hint: &ReadinessHint) {
         if self.closed {
             hint.set(true, true);
             return;
         }
-        let (mut send, mut recv) = (false, !self.returned.is_empty());
+        let (mut send, mut recv) = (false, !self.requeued.is_empty());
         match self.kind {
             Kind::Rendezvous => {
                 send |= !self.receivers.is_empty();
@@ -247,27 +230,27 @@ impl<T> Gate<T> {
             Kind::Bounded | Kind::Unlimited => {
                 send |= self.kind == Kind::Unlimited
                     || self.overflow != Overflow::Suspend
-                    || (ring.room_locked() != Attempt::Blocked && !self.is_overfull(ring));
-                recv |= ring.ready_locked() != Attempt::Blocked || !self.spill.is_empty();
+                    || (ring.room_locked() != RingOutcome::Blocked && !self.is_overfull(ring));
+                recv |= ring.ready_locked() != RingOutcome::Blocked || !self.spill.is_empty();
             }
         }
         hint.set(send, recv);
     }
 
-    /// Gives them back once nothing has needed the lock for a while; of a ring past which values are
-    /// held only the one that receives need.
+    /// Gives the words back after some operations that did not need the lock (hysteresis). If
+    /// values are held past the ring, only `head` is given back.
     #[inline]
-    pub(crate) fn leave(&mut self, ring: &Ring<T>, hint: &Hint) {
-        self.tell(ring, hint);
+    pub(crate) fn leave(&mut self, ring: &Ring<T>, hint: &ReadinessHint) {
+        self.update_hint(ring, hint);
         if self.pinned {
             return;
         }
-        if !self.senders.is_empty() || !self.receivers.is_empty() || !self.returned.is_empty() {
-            self.calm = 0;
+        if !self.senders.is_empty() || !self.receivers.is_empty() || !self.requeued.is_empty() {
+            self.quiet_operations = 0;
             return;
         }
-        self.calm += 1;
-        if self.calm >= CALM_OPERATIONS {
+        self.quiet_operations += 1;
+        if self.quiet_operations >= HYSTERESIS_OPERATIONS {
             self.slow = false;
             self.past = !self.spill.is_empty();
             hint.set(true, true);
@@ -279,9 +262,9 @@ impl<T> Gate<T> {
         }
     }
 
-    /// Values held, those that were claimed and not published among them.
+    /// Values held, including those that were claimed and not published.
     pub(crate) fn len(&self, ring: &Ring<T>) -> usize {
-        ring.len() + self.spill.len() + self.returned.len() + usize::from(self.latest.is_some())
+        ring.len() + self.spill.len() + self.requeued.len() + usize::from(self.latest.is_some())
     }
 
     /// Sends `*value` if that needs no waiting.
@@ -295,10 +278,10 @@ impl<T> Gate<T> {
         &mut self,
         ring: &Ring<T>,
         value: *const T,
-        after: &mut After<T>,
-    ) -> Locked {
+        effects: &mut DeferredEffects<T>,
+    ) -> LockedOutcome {
         if self.closed {
-            return Locked::Closed;
+            return LockedOutcome::Closed;
         }
         if !self.receivers.is_empty()
             && (self.senders.is_empty() || self.kind == Kind::Rendezvous)
@@ -308,23 +291,24 @@ impl<T> Gate<T> {
             // SAFETY: a claimed receiver's slot is valid for a write; the caller's promise.
             unsafe { ptr::copy_nonoverlapping(value, receiver.node().slot::<T>(), 1) };
             self.counts.handed += 1;
-            receiver.node().set_turn(self.next_turn());
-            after.wakes.push(receiver.matched());
+            receiver.node().set_sequence(self.next_sequence());
+            effects.wakes.push(receiver.matched());
             self.note_time();
-            return Locked::Done;
+            return LockedOutcome::Done;
         }
         if !self.senders.is_empty() {
-            // A receive that had claimed its slot may have published since: who waits comes first.
-            self.admit(ring, after);
+            // A receive that had claimed its slot may have published since: waiting sends come
+            // first.
+            self.admit(ring, effects);
             if self.kind == Kind::Bounded && !self.senders.is_empty() {
                 return self.full(ring);
             }
         }
         // SAFETY: the caller's promise.
-        let sent = unsafe { self.store(ring, value, after) };
-        if sent == Locked::Done {
+        let sent = unsafe { self.store(ring, value, effects) };
+        if sent == LockedOutcome::Done {
             if !self.receivers.is_empty() {
-                self.settle(ring, after);
+                self.rebalance(ring, effects);
             }
             self.note_time();
         }
@@ -335,51 +319,56 @@ impl<T> Gate<T> {
     ///
     /// As for [`Self::send`].
     #[inline]
-    unsafe fn store(&mut self, ring: &Ring<T>, value: *const T, after: &mut After<T>) -> Locked {
+    unsafe fn store(
+        &mut self,
+        ring: &Ring<T>,
+        value: *const T,
+        effects: &mut DeferredEffects<T>,
+    ) -> LockedOutcome {
         match self.kind {
-            Kind::Rendezvous => return Locked::Blocked,
+            Kind::Rendezvous => return LockedOutcome::Blocked,
             Kind::Conflated => {
                 // SAFETY: moved out, as promised by `Done`.
                 let old = self.latest.replace(unsafe { value.read() });
-                let returned = self.returned.drain(..).map(|(_, value)| value);
+                let returned = self.requeued.drain(..).map(|(_, value)| value);
                 for old in old.into_iter().chain(returned) {
                     self.counts.conflated += 1;
-                    after.discard(old);
+                    effects.discard(old);
                 }
                 self.counts.sent_apart += 1;
             }
             Kind::Unlimited => {
                 // SAFETY: entered; moved out at most once.
                 unsafe {
-                    if !self.spill.is_empty() || ring.push_locked(value) != Attempt::Done {
+                    if !self.spill.is_empty() || ring.push_locked(value) != RingOutcome::Done {
                         self.spill.push(value.read());
                         self.counts.sent_apart += 1;
                     }
                 }
                 self.note_len(ring);
-                return Locked::Done;
+                return LockedOutcome::Done;
             }
             Kind::Bounded => loop {
                 if self.overflow == Overflow::DropOldest
-                    && ring.len() + self.returned.len() >= ring.capacity()
-                    && self.drop_oldest(ring, after)
+                    && ring.len() + self.requeued.len() >= ring.capacity()
+                    && self.drop_oldest(ring, effects)
                 {
                     continue;
                 }
                 let pushed = if self.is_overfull(ring) {
-                    Attempt::Blocked
+                    RingOutcome::Blocked
                 } else {
                     // SAFETY: entered; the caller's promise.
                     unsafe { ring.push_locked(value) }
                 };
                 match (pushed, self.overflow) {
-                    (Attempt::Done, _) => break,
+                    (RingOutcome::Done, _) => break,
                     (_, Overflow::Suspend) => return self.full(ring),
-                    // Every slot is between claim and publication: nothing is older.
-                    (_, Overflow::DropOldest) => return Locked::Busy,
+                    // Every slot is between claim and publication: no older value can be dropped.
+                    (_, Overflow::DropOldest) => return LockedOutcome::Busy,
                     (_, Overflow::DropLatest) => {
                         // SAFETY: moved out, as promised by `Done`.
-                        after.discard(unsafe { value.read() });
+                        effects.discard(unsafe { value.read() });
                         self.counts.sent_apart += 1;
                         self.counts.dropped += 1;
                         break;
@@ -390,11 +379,11 @@ impl<T> Gate<T> {
         if self.timed {
             self.note_len(ring);
         }
-        Locked::Done
+        LockedOutcome::Done
     }
 
-    fn drop_oldest(&mut self, ring: &Ring<T>, after: &mut After<T>) -> bool {
-        let oldest = match self.returned.pop_front() {
+    fn drop_oldest(&mut self, ring: &Ring<T>, effects: &mut DeferredEffects<T>) -> bool {
+        let oldest = match self.requeued.pop_front() {
             Some((_, oldest)) => oldest,
             None => match self.take_ring(ring) {
                 Some(oldest) => {
@@ -405,7 +394,7 @@ impl<T> Gate<T> {
             },
         };
         self.counts.dropped += 1;
-        after.discard(oldest);
+        effects.discard(oldest);
         true
     }
 
@@ -420,38 +409,38 @@ impl<T> Gate<T> {
         &mut self,
         ring: &Ring<T>,
         out: *mut T,
-        after: &mut After<T>,
-    ) -> Locked {
+        effects: &mut DeferredEffects<T>,
+    ) -> LockedOutcome {
         if !self.receivers.is_empty() {
-            self.settle(ring, after);
+            self.rebalance(ring, effects);
             if self.kind != Kind::Rendezvous && !self.receivers.is_empty() {
                 return match ring.ready_locked() {
-                    _ if self.closed && !self.holds_any(ring) => Locked::Closed,
-                    Attempt::Blocked => Locked::Blocked,
-                    _ => Locked::Busy,
+                    _ if self.closed && !self.holds_any(ring) => LockedOutcome::Closed,
+                    RingOutcome::Blocked => LockedOutcome::Blocked,
+                    _ => LockedOutcome::Busy,
                 };
             }
         }
         // SAFETY: the caller's promise.
         let taken = unsafe { self.take(ring, out) };
-        if taken == Locked::Done {
+        if taken == LockedOutcome::Done {
             if !self.senders.is_empty() {
-                self.admit(ring, after);
+                self.admit(ring, effects);
             }
             self.note_time();
-            return Locked::Done;
+            return LockedOutcome::Done;
         }
         if self.kind == Kind::Rendezvous
             && let Some(sender) = self.senders.pop_claimed()
         {
             // SAFETY: a claimed sender's slot holds its value; the caller's promise.
             unsafe { ptr::copy_nonoverlapping(sender.node().slot::<T>(), out, 1) };
-            after.wakes.push(sender.matched());
+            effects.wakes.push(sender.matched());
             self.counts.handed += 1;
             self.note_time();
-            return Locked::Done;
+            return LockedOutcome::Done;
         }
-        if self.closed && taken == Locked::Blocked { Locked::Closed } else { taken }
+        if self.closed && taken == LockedOutcome::Blocked { LockedOutcome::Closed } else { taken }
     }
 
     /// Takes the oldest stored value.
@@ -460,83 +449,85 @@ impl<T> Gate<T> {
     ///
     /// As for [`Self::recv`].
     #[inline]
-    unsafe fn take(&mut self, ring: &Ring<T>, out: *mut T) -> Locked {
-        let value = if let Some((_, value)) = self.returned.pop_front() {
+    unsafe fn take(&mut self, ring: &Ring<T>, out: *mut T) -> LockedOutcome {
+        let value = if let Some((_, value)) = self.requeued.pop_front() {
             value
         } else {
             match self.kind {
-                Kind::Rendezvous => return Locked::Blocked,
+                Kind::Rendezvous => return LockedOutcome::Blocked,
                 Kind::Conflated => match self.latest.take() {
                     Some(value) => value,
-                    None => return Locked::Blocked,
+                    None => return LockedOutcome::Blocked,
                 },
                 // SAFETY: entered; the caller's promise.
                 Kind::Bounded | Kind::Unlimited => match unsafe { ring.pop_locked(out) } {
-                    Attempt::Busy => return Locked::Busy,
-                    Attempt::Blocked if self.spill.is_empty() => return Locked::Blocked,
-                    Attempt::Blocked => match self.spill.pop() {
+                    RingOutcome::Busy => return LockedOutcome::Busy,
+                    RingOutcome::Blocked if self.spill.is_empty() => return LockedOutcome::Blocked,
+                    RingOutcome::Blocked => match self.spill.pop() {
                         Some(value) => value,
-                        None => return Locked::Blocked,
+                        None => return LockedOutcome::Blocked,
                     },
-                    _ => return Locked::Done,
+                    _ => return LockedOutcome::Done,
                 },
             }
         };
         self.counts.received_apart = self.counts.received_apart.wrapping_add(1);
         // SAFETY: the caller's promise.
         unsafe { out.write(value) };
-        Locked::Done
+        LockedOutcome::Done
     }
 
-    /// Gives a place in the line of senders.
+    /// Appends a node to the wait queue of senders.
     ///
     /// # Safety
     ///
-    /// As for [`List::push_back`]; `send` has just said `Blocked` or `Busy`, under the same lock.
+    /// As for [`WaitQueue::push_back`]; `send` has just returned `Blocked` or `Busy`, under the
+    /// same hold of the lock.
     pub(crate) unsafe fn queue_sender(&mut self, ring: &Ring<T>, node: *const Node) {
         // SAFETY: the caller's promise.
         unsafe { self.senders.push_back(node) };
         self.note_len(ring);
     }
 
-    /// Gives a place in the line of receivers.
+    /// Appends a node to the wait queue of receivers.
     ///
     /// # Safety
     ///
-    /// As for [`List::push_back`]; `recv` has just said `Blocked` or `Busy`, under the same lock.
+    /// As for [`WaitQueue::push_back`]; `recv` has just returned `Blocked` or `Busy`, under the
+    /// same hold of the lock.
     pub(crate) unsafe fn queue_receiver(&mut self, node: *const Node) {
         // SAFETY: the caller's promise.
         unsafe { self.receivers.push_back(node) };
     }
 
-    /// Brings what is stored to who waits, and what senders hold to where there is room; on a
-    /// closed channel, ends who waits for nothing.
-    pub(crate) fn settle(&mut self, ring: &Ring<T>, after: &mut After<T>) {
+    /// Rebalances: moves stored values to waiting receivers and values of waiting senders to free
+    /// slots. On a closed channel, also ends the waits that cannot succeed any more.
+    pub(crate) fn rebalance(&mut self, ring: &Ring<T>, effects: &mut DeferredEffects<T>) {
         loop {
             while !self.receivers.is_empty() && self.is_ready(ring) {
                 let Some(receiver) = self.receivers.pop_claimed() else {
                     break;
                 };
-                // A value that was given back keeps its turn, and with it its place.
-                let turn = self.returned.front().map(|(turn, _)| *turn);
+                // A requeued value keeps its sequence number, and with it its position.
+                let sequence = self.requeued.front().map(|(sequence, _)| *sequence);
                 // SAFETY: entered; a claimed receiver's slot is valid for a write.
                 let taken = unsafe { self.take(ring, receiver.node().slot::<T>()) };
-                debug_assert_eq!(taken, Locked::Done, "it was ready, and we hold the lock");
+                debug_assert_eq!(taken, LockedOutcome::Done, "a value was ready under the lock");
                 // `take` or the ring's position has counted it as received.
-                receiver.node().set_turn(turn.unwrap_or_else(|| self.next_turn()));
-                after.wakes.push(receiver.matched());
+                receiver.node().set_sequence(sequence.unwrap_or_else(|| self.next_sequence()));
+                effects.wakes.push(receiver.matched());
             }
-            if !self.admit(ring, after) || self.receivers.is_empty() {
+            if !self.admit(ring, effects) || self.receivers.is_empty() {
                 break;
             }
         }
         if self.closed {
-            self.end(ring, after);
+            self.end(ring, effects);
         }
     }
 
-    /// Moves the values of waiting senders to where there is room. True if any moved.
-    fn admit(&mut self, ring: &Ring<T>, after: &mut After<T>) -> bool {
+    /// Moves the values of waiting senders into free slots. True if any moved.
+    fn admit(&mut self, ring: &Ring<T>, effects: &mut DeferredEffects<T>) -> bool {
         let mut moved = false;
         while !self.senders.is_empty() {
             let drops = self.overflow == Overflow::DropOldest && self.is_ready(ring);
@@ -546,33 +537,33 @@ impl<T> Gate<T> {
             let Some(sender) = self.senders.pop_claimed() else {
                 break;
             };
-            // One that drops the oldest waits only if a slot was claimed and not published when it
-            // came.
-            while !self.has_room(ring) && self.drop_oldest(ring, after) {}
+            // A send with `DropOldest` waits only if every slot was between claim and publication
+            // when it was queued.
+            while !self.has_room(ring) && self.drop_oldest(ring, effects) {}
             // SAFETY: entered; a claimed sender's slot holds its value.
             let pushed = unsafe { ring.push_locked(sender.node().slot::<T>()) };
-            debug_assert_eq!(pushed, Attempt::Done, "there was room, and we hold the lock");
-            after.wakes.push(sender.matched());
+            debug_assert_eq!(pushed, RingOutcome::Done, "there was room under the lock");
+            effects.wakes.push(sender.matched());
             moved = true;
         }
         moved
     }
 
-    /// Ends waiters of a closed channel, a number of them at a time.
-    fn end(&mut self, ring: &Ring<T>, after: &mut After<T>) {
+    /// Ends the waits on a closed channel, a bounded number of them per hold of the lock.
+    fn end(&mut self, ring: &Ring<T>, effects: &mut DeferredEffects<T>) {
         while let Some(sender) = self.senders.pop_claimed() {
-            after.wakes.push(sender.closed());
-            if after.is_enough() {
-                after.again = true;
+            effects.wakes.push(sender.closed());
+            if effects.is_enough() {
+                effects.again = true;
                 return;
             }
         }
         if self.abandoned {
             while let Some(value) = self.take_any(ring) {
                 self.counts.left += 1;
-                after.discard(value);
-                if after.is_enough() {
-                    after.again = true;
+                effects.discard(value);
+                if effects.is_enough() {
+                    effects.again = true;
                     return;
                 }
             }
@@ -581,20 +572,20 @@ impl<T> Gate<T> {
             return;
         }
         while let Some(receiver) = self.receivers.pop_claimed() {
-            after.wakes.push(receiver.closed());
-            if after.is_enough() {
-                after.again = true;
+            effects.wakes.push(receiver.closed());
+            if effects.is_enough() {
+                effects.again = true;
                 return;
             }
         }
     }
 
-    /// Closes. True if it was open.
+    /// Closes the channel. True if it was open.
     pub(crate) fn close(
         &mut self,
         ring: &Ring<T>,
         reason: Option<Arc<str>>,
-        after: &mut After<T>,
+        effects: &mut DeferredEffects<T>,
     ) -> bool {
         if self.closed {
             return false;
@@ -602,43 +593,43 @@ impl<T> Gate<T> {
         self.closed = true;
         self.pinned = true;
         self.reason = reason;
-        self.end(ring, after);
+        self.end(ring, effects);
         true
     }
 
-    /// Nobody receives any more: what is stored goes to nobody.
-    pub(crate) fn abandon(&mut self, ring: &Ring<T>, after: &mut After<T>) {
+    /// Closes the channel after its last receiver: all stored values are undelivered.
+    pub(crate) fn abandon(&mut self, ring: &Ring<T>, effects: &mut DeferredEffects<T>) {
         self.abandoned = true;
-        self.close(ring, None, after);
-        self.end(ring, after);
+        self.close(ring, None, effects);
+        self.end(ring, effects);
     }
 
-    /// Whether a send would find room. What was given back takes room too.
+    /// Whether a send would find room. Requeued values take room too.
     #[inline]
     fn has_room(&self, ring: &Ring<T>) -> bool {
-        ring.room_locked() == Attempt::Done && !self.is_overfull(ring)
+        ring.room_locked() == RingOutcome::Done && !self.is_overfull(ring)
     }
 
-    /// Why there is no room for who comes behind a line of senders.
+    /// Why a send behind other waiting senders finds no room.
     #[cold]
-    fn full(&self, ring: &Ring<T>) -> Locked {
-        let full = ring.room_locked() == Attempt::Blocked || self.is_overfull(ring);
-        if full { Locked::Blocked } else { Locked::Busy }
+    fn full(&self, ring: &Ring<T>) -> LockedOutcome {
+        let full = ring.room_locked() == RingOutcome::Blocked || self.is_overfull(ring);
+        if full { LockedOutcome::Blocked } else { LockedOutcome::Busy }
     }
 
-    /// Whether what was given back takes the room that the ring still has.
+    /// Whether requeued values take the room that the ring still has.
     #[inline]
     fn is_overfull(&self, ring: &Ring<T>) -> bool {
-        !self.returned.is_empty() && self.len(ring) >= ring.capacity()
+        !self.requeued.is_empty() && self.len(ring) >= ring.capacity()
     }
 
     /// Whether a receive would find something.
     fn is_ready(&self, ring: &Ring<T>) -> bool {
-        !self.returned.is_empty()
+        !self.requeued.is_empty()
             || self.latest.is_some()
             || match ring.ready_locked() {
-                Attempt::Done => true,
-                Attempt::Blocked => !self.spill.is_empty(),
+                RingOutcome::Done => true,
+                RingOutcome::Blocked => !self.spill.is_empty(),
                 _ => false,
             }
     }
@@ -646,14 +637,14 @@ impl<T> Gate<T> {
     /// Whether anything is stored, published or not.
     #[inline]
     fn holds_any(&self, ring: &Ring<T>) -> bool {
-        !self.returned.is_empty()
+        !self.requeued.is_empty()
             || self.latest.is_some()
             || !self.spill.is_empty()
-            || ring.ready_locked() != Attempt::Blocked
+            || ring.ready_locked() != RingOutcome::Blocked
     }
 
     fn take_any(&mut self, ring: &Ring<T>) -> Option<T> {
-        if let Some((_, value)) = self.returned.pop_front() {
+        if let Some((_, value)) = self.requeued.pop_front() {
             return Some(value);
         }
         if let Some(value) = self.latest.take() {
@@ -663,21 +654,21 @@ impl<T> Gate<T> {
             self.counts.discarded += 1;
             return Some(value);
         }
-        if ring.ready_locked() == Attempt::Blocked { self.spill.pop() } else { None }
+        if ring.ready_locked() == RingOutcome::Blocked { self.spill.pop() } else { None }
     }
 
     fn take_ring(&mut self, ring: &Ring<T>) -> Option<T> {
         let mut value = std::mem::MaybeUninit::uninit();
         // SAFETY: entered; on `Done` the value is there.
         unsafe {
-            (ring.pop_locked(value.as_mut_ptr()) == Attempt::Done).then(|| value.assume_init())
+            (ring.pop_locked(value.as_mut_ptr()) == RingOutcome::Done).then(|| value.assume_init())
         }
     }
 
     #[inline]
-    pub(crate) fn next_turn(&mut self) -> u64 {
-        self.turn += 1;
-        self.turn
+    pub(crate) fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
     }
 
     #[inline]
