@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A runtime's time: the monotonic clock, or one that only the runtime moves.
 //!
-//! Inside, time is nanoseconds since the process first asked, so that a timer is a number. No change
-//! of the wall clock moves it.
+//! Internally, time is nanoseconds since its first use in the process, so that a timer is a number.
+//! Changes of the wall clock do not move it.
 //!
 //! A virtual clock stands still while anything runs. An automatic one jumps to the next timer when
-//! every worker of its runtime sleeps and no wake is on its way: a minute of sleeps takes as long as
+//! every worker of its runtime sleeps and no wake is in flight: a minute of sleeps takes as long as
 //! the code between them. A manual one is moved by [`VirtualClock::advance`] alone. Only coroutines
-//! keep an automatic clock from jumping: a thread outside that is about to send something does not.
+//! keep an automatic clock from jumping: an outside thread that is about to send does not.
 
 use std::{
     sync::{
@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use crate::{context, runtime::Shared};
 
-/// Where a runtime takes its time from.
+/// The source of a runtime's time.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Clock {
@@ -32,8 +32,7 @@ pub enum Clock {
     Virtual(VirtualClock),
 }
 
-/// A clock for tests. Clones are the same clock. It belongs
-/// to one runtime.
+/// A clock for tests. Clones are the same clock. It belongs to one runtime.
 #[derive(Debug, Clone)]
 pub struct VirtualClock {
     inner: Arc<Virtual>,
@@ -47,7 +46,7 @@ struct Virtual {
     runtime: Mutex<Weak<Shared>>,
 }
 
-/// The time of the runtime of the coroutine that calls; elsewhere `Instant::now()`.
+/// The time of the calling coroutine's runtime; elsewhere `Instant::now()`.
 pub fn now() -> Instant {
     context::with_worker(|worker| match worker {
         Some(worker) => worker.shared.clock.instant(worker.shared.clock.now()),
@@ -110,13 +109,13 @@ impl VirtualClock {
         Clock::Real.instant(nanos)
     }
 
-    /// Moves it forward, and wakes whose time has come, in the order of their deadlines on each
-    /// worker.
+    /// Moves the clock forward, and wakes the coroutines whose deadlines have passed, in the order
+    /// of their deadlines on each worker.
     pub fn advance(&self, by: Duration) {
         let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX / 2);
         let later = |now: u64| Some(now.saturating_add(by).min(u64::MAX / 2));
         if self.inner.now.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later).is_err() {
-            // It always says where to.
+            // Each call passes the time to move to.
         }
         let runtime = self.inner.runtime.lock().upgrade();
         if let Some(runtime) = runtime {
@@ -128,7 +127,7 @@ impl VirtualClock {
         self.inner.automatic
     }
 
-    /// Moves it to this time, unless it is past it.
+    /// Moves the clock to this time, unless it is later already.
     pub(crate) fn advance_to(&self, nanos: u64) {
         self.inner.now.fetch_max(nanos, Ordering::SeqCst);
     }
@@ -143,12 +142,12 @@ pub(crate) fn nanos_of(at: Instant) -> u64 {
     nanos_since_start(at)
 }
 
-/// The instant so many nanoseconds after the start.
+/// The instant `nanos` nanoseconds after the start.
 pub(crate) fn instant_of(nanos: u64) -> Instant {
     Clock::Real.instant(nanos)
 }
 
-/// 0 for what was before the start.
+/// 0 for an instant before the start.
 #[inline]
 fn nanos_since_start(at: Instant) -> u64 {
     let since = at.saturating_duration_since(start());

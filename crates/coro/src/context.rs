@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What runs on this thread: its worker, and the coroutine on top.
+//! The state of the calling thread: its worker, and the coroutine on top.
 //!
-//! A coroutine that was started stays on its thread, so what is read here stays true across a wait.
+//! A coroutine that was started stays on its thread, so a value read here stays true across a wait.
 //! With the thread-backed stand-in a coroutine has a thread of its own, and takes over the context
-//! of whoever resumes it ([`snapshot`], [`install`]).
+//! of the thread that resumes it ([`snapshot`], [`install`]).
 
 use std::{cell::Cell, ptr};
 
 use becket_chan::park::{self, Park};
 
 use crate::{
-    slot::{Flow, Slot},
+    slot::{CoroutineKey, Slot},
     worker::Worker,
 };
 
@@ -26,7 +26,7 @@ thread_local! {
         const { Context { worker: Cell::new(ptr::null()), slot: Cell::new(ptr::null()) } };
 }
 
-/// The worker of this thread. Shown to a closure, since it lives no longer than its loop, which is
+/// The worker of this thread. Passed to a closure, since it lives no longer than its loop, which is
 /// below the caller on this thread.
 #[inline]
 pub(crate) fn with_worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
@@ -43,25 +43,25 @@ pub(crate) fn slot() -> Option<&'static Slot> {
     unsafe { slot.as_ref() }
 }
 
-/// The name of the coroutine that runs.
+/// The key of the coroutine that runs.
 #[inline]
-pub(crate) fn flow() -> Flow {
-    slot().map_or(Flow::NONE, Slot::flow)
+pub(crate) fn key() -> CoroutineKey {
+    slot().map_or(CoroutineKey::NONE, Slot::key)
 }
 
 /// From now on this worker's loop is on the calling thread, or none.
+/// Sets the worker whose loop runs on the calling thread, or none.
 pub(crate) fn set_worker(worker: *const Worker) {
-    // A thread that is torn down runs no coroutines.
     let _ = CONTEXT.try_with(|context| context.worker.set(worker));
 }
 
-/// From now on this coroutine runs on the calling thread, or none; returns which did.
+/// Sets the coroutine that runs on the calling thread, or none; returns the previous one.
 #[inline]
 pub(crate) fn set_slot(slot: *const Slot) -> *const Slot {
     CONTEXT.try_with(|context| context.slot.replace(slot)).unwrap_or(ptr::null())
 }
 
-/// A context that goes to another thread.
+/// A context that is passed to another thread.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(any(miri, feature = "threads")), allow(dead_code))]
 pub(crate) struct Snapshot {
@@ -70,11 +70,11 @@ pub(crate) struct Snapshot {
     hook: Option<&'static dyn Park>,
 }
 
-// SAFETY: whoever takes the snapshot waits until the other thread gives up control again, so that
-// what it points to is used by one of them at a time.
+// SAFETY: the thread that takes the snapshot waits until the other thread returns control, so only
+// one of them at a time uses the pointers in it.
 unsafe impl Send for Snapshot {}
 
-/// What a coroutine's own thread needs of the thread that resumes it.
+/// The part of the context that a coroutine's own thread takes from the thread that resumes it.
 #[cfg_attr(not(any(miri, feature = "threads")), allow(dead_code))]
 pub(crate) fn snapshot() -> Snapshot {
     let hook = park::set_hook(None);
@@ -83,7 +83,7 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot { worker: with_worker(|worker| worker.map_or(ptr::null(), ptr::from_ref)), slot, hook }
 }
 
-/// Makes it the calling thread's.
+/// Installs it on the calling thread.
 #[cfg_attr(not(any(miri, feature = "threads")), allow(dead_code))]
 pub(crate) fn install(snapshot: Snapshot) {
     set_worker(snapshot.worker);

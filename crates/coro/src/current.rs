@@ -10,12 +10,12 @@ use crate::{
     join::Id,
     names,
     runtime::Handle,
-    slot::{Flow, Slot},
+    slot::{CoroutineKey, Slot},
 };
 
 /// The coroutine, or the fiber, that runs on this thread.
 ///
-/// It is not sent anywhere: [`Current::id`] is.
+/// It cannot be sent; [`Current::id`] can.
 ///
 /// ```compile_fail,E0277
 /// fn to_thread<T: Send>(_: T) {}
@@ -23,25 +23,25 @@ use crate::{
 /// ```
 #[derive(Clone, Copy)]
 pub struct Current {
-    flow: Flow,
+    key: CoroutineKey,
     slot: &'static Slot,
     _thread: PhantomData<*const ()>,
 }
 
-/// Which coroutine or fiber calls; `None` on a plain thread.
+/// The calling coroutine or fiber; `None` on a plain thread.
 pub fn current() -> Option<Current> {
-    context::slot().map(|slot| Current { flow: slot.flow(), slot, _thread: PhantomData })
+    context::slot().map(|slot| Current { key: slot.key(), slot, _thread: PhantomData })
 }
 
 impl Current {
-    /// Its name for wakes and listings.
+    /// Its id for wakes and listings.
     pub fn id(&self) -> Id {
-        Id(self.flow)
+        Id(self.key)
     }
 
-    /// What it was called when it was spawned.
+    /// The name with which it was spawned.
     pub fn name(&self) -> Option<Arc<str>> {
-        if self.slot.is_named() { names::get(self.flow.index()) } else { None }
+        if self.slot.is_named() { names::get(self.key.index()) } else { None }
     }
 
     /// Wakes it from a park.
@@ -49,7 +49,7 @@ impl Current {
         self.id().unparker()
     }
 
-    /// Bytes of its stack.
+    /// The size of its stack in bytes.
     pub fn stack_size(&self) -> usize {
         self.slot.stack_size()
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A value that a coroutine works out, to be waited for by anybody, once or several times.
+//! A value that a coroutine computes, with any number of waiters.
 //!
 //! ```text
 //!   defer ─────────────► started ──► its value ──► wait: taken, or copied if there are clones
@@ -7,17 +7,17 @@
 //!               the first wait starts it      ▼ │ lent for the copy, then put back
 //! ```
 //!
-//! The value lies in a channel of one place. Whoever waits takes it out; if the handle has clones, it
-//! copies the value and puts it back for the next. So the value need not be `Sync`, and its `clone`
-//! runs under no lock.
+//! The value is in a channel of one place. A waiter takes it out; if the handle has clones, it
+//! copies the value and puts it back for the next waiter. So the value need not be `Sync`, and its
+//! `clone` runs under no lock.
 //!
 //! Invariants:
 //!
 //! 1. The place is filled once, before the coroutine's job ends, or closed by then.
-//! 2. Once the job has ended, the value is in the place, or lent to one that waits, or taken by the
-//!    only handle there ever was.
-//! 3. A lazy one is started once: who takes the code out of the stage starts it, and everybody else
-//!    waits for `started`.
+//! 2. Once the job has ended, the value is in the place, or lent to a waiter, or taken by the only
+//!    handle there ever was.
+//! 3. A lazy one is started once: the thread that takes the code out of the stage starts it, and
+//!    all others wait for `started`.
 
 use std::{
     fmt,
@@ -33,10 +33,10 @@ use parking_lot::Mutex;
 use crate::job::{BoxError, Child, ChildError, Job, Launch, Outcome};
 use crate::scope::{Scope, ScopeLaunch};
 
-/// A value that a coroutine works out. Clones, if the value can be cloned, wait for the same one.
+/// A value that a coroutine computes. Clones, if the value can be cloned, wait for the same one.
 ///
-/// Thread safe. Dropping it lets the coroutine go on; one that is lazy and was never waited for does
-/// not begin.
+/// Thread safe. Dropping it lets the coroutine continue; a lazy one that was never waited for does
+/// not start.
 ///
 /// ```
 /// let sum = becket_coro::scope(|s| {
@@ -66,20 +66,20 @@ enum Stage<'a> {
     Lazy(Start<'a>),
     Starting,
     Started(Begun),
-    /// Cancelled before it began.
+    /// Cancelled before it started.
     Cancelled(Reason),
 }
 
 type Start<'a> = Box<dyn FnOnce() -> Child<'a, ()> + Send + 'a>;
 
-/// The coroutine's job, and what became of it.
+/// The coroutine's job, and its outcome.
 #[derive(Clone)]
 struct Begun {
     job: Job,
     outcome: Arc<Outcome<()>>,
 }
 
-/// What is to be done before a deferred value's job can be waited for.
+/// The next step before a deferred value's job can be waited for.
 enum Next<'a> {
     Start(Start<'a>),
     WaitForStart,
@@ -88,7 +88,7 @@ enum Next<'a> {
 }
 
 impl<'a, T: Send + 'a> Deferred<'a, T> {
-    /// `start` spawns the coroutine that does the work it is given.
+    /// `start` spawns the coroutine that runs the given work.
     fn new<F>(
         lazy: bool,
         work: F,
@@ -120,7 +120,7 @@ impl<'a, T: Send + 'a> Deferred<'a, T> {
         }
     }
 
-    /// Waits on a thread or in a coroutine for the value. Starts it if need be.
+    /// Waits on a thread or in a coroutine for the value. Starts the computation if necessary.
     ///
     /// # Errors
     ///
@@ -155,7 +155,7 @@ impl<'a, T: Send + 'a> Deferred<'a, T> {
         self.shared.take(value.ok(), &begun)
     }
 
-    /// Cancels its coroutine; one that has not begun will not. True if this call did.
+    /// Cancels its coroutine; one that has not started never will. True if this call cancelled it.
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
         let reason = reason.into();
         let mut stage = self.shared.stage.lock();
@@ -163,7 +163,7 @@ impl<'a, T: Send + 'a> Deferred<'a, T> {
             Stage::Lazy(_) => {
                 let before = mem::replace(&mut *stage, Stage::Cancelled(reason));
                 drop(stage);
-                // The user's code goes without the lock.
+                // User code is dropped without the lock.
                 drop(before);
                 true
             }
@@ -176,7 +176,7 @@ impl<'a, T: Send + 'a> Deferred<'a, T> {
         }
     }
 
-    /// Its coroutine's job; `None` if it has not begun.
+    /// Its coroutine's job; `None` if it has not started.
     #[must_use]
     pub fn job(&self) -> Option<Job> {
         match &*self.shared.stage.lock() {
@@ -185,7 +185,7 @@ impl<'a, T: Send + 'a> Deferred<'a, T> {
         }
     }
 
-    /// Whether its coroutine has ended, or will not begin.
+    /// Whether its coroutine has ended, or will never start.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         match &*self.shared.stage.lock() {
@@ -214,13 +214,13 @@ impl<'a, T> Shared<'a, T> {
     }
 
     fn start(&self, start: Start<'a>) {
-        // If the code's drop panics on the way, the others must not wait for ever.
-        let mut said =
-            Said { shared: self, stage: Some(Stage::Cancelled("it did not begin".into())) };
-        said.stage = Some(Stage::Started(begun(start())));
+        // If the code's drop panics on the way, the other waiters must not wait for ever.
+        let mut guard =
+            StageGuard { shared: self, stage: Some(Stage::Cancelled("it did not begin".into())) };
+        guard.stage = Some(Stage::Started(begun(start())));
     }
 
-    /// The value that came out of the place. The last wait of a handle that was cloned leaves it.
+    /// The value from the place. The last wait of a handle that was cloned leaves it there.
     fn take(&self, value: Option<T>, begun: &Begun) -> Result<T, ChildError> {
         let gone = || cancelled(begun.job.reason().unwrap_or_else(|| "it has no value".into()));
         let value = value.ok_or_else(gone)?;
@@ -242,13 +242,13 @@ fn cancelled(reason: Reason) -> ChildError {
     ChildError::Cancelled { reason, error: None }
 }
 
-/// Sets the stage and says so, in any case.
-struct Said<'s, 'a, T> {
+/// Sets the stage and wakes the waiters, in any case.
+struct StageGuard<'s, 'a, T> {
     shared: &'s Shared<'a, T>,
     stage: Option<Stage<'a>>,
 }
 
-impl<T> Drop for Said<'_, '_, T> {
+impl<T> Drop for StageGuard<'_, '_, T> {
     fn drop(&mut self) {
         if let Some(stage) = self.stage.take() {
             *self.shared.stage.lock() = stage;
@@ -263,7 +263,7 @@ struct Fill<T>(Option<Sender<T>>);
 impl<T> Fill<T> {
     fn fill(&mut self, value: T) {
         if let Some(place) = self.0.take() {
-            // Closed: all handles are gone, and the value goes here.
+            // Closed: all handles are gone, and the value is dropped here.
             drop(place.try_send(value));
         }
     }
@@ -277,7 +277,7 @@ impl<T> Drop for Fill<T> {
     }
 }
 
-/// A value that goes back to its place, also if copying it panics.
+/// A value that is put back, also if its copy panics.
 struct Lent<'s, T> {
     value: Option<T>,
     back: &'s Sender<T>,
@@ -314,7 +314,7 @@ impl<'a, T: Send + 'a> fmt::Debug for Deferred<'a, T> {
 }
 
 impl<'scope, 'env> Scope<'scope, 'env> {
-    /// Spawns a coroutine for a value. Its panic is a failure of the scope, as any child's is.
+    /// Spawns a coroutine for a value. Its panic is a failure of the scope, as with any child.
     #[track_caller]
     pub fn defer<F, T>(&'scope self, work: F) -> Deferred<'scope, T>
     where
@@ -324,7 +324,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         self.launch().defer(work)
     }
 
-    /// As [`defer`](Self::defer), but it begins when it is first waited for, or never.
+    /// As [`defer`](Self::defer), but it starts when it is first waited for, or never.
     #[track_caller]
     pub fn defer_lazy<F, T>(&'scope self, work: F) -> Deferred<'scope, T>
     where
@@ -376,7 +376,7 @@ impl Job {
         self.launch().defer(work)
     }
 
-    /// As [`defer`](Self::defer), but it begins when it is first waited for, or never.
+    /// As [`defer`](Self::defer), but it starts when it is first waited for, or never.
     #[track_caller]
     pub fn defer_lazy<F, T>(&self, work: F) -> Deferred<'static, T>
     where
@@ -417,7 +417,7 @@ impl Launch {
     }
 }
 
-/// Spawns a coroutine for a value, on the current runtime, below no job.
+/// Spawns a coroutine for a value, on the current runtime, without a parent job.
 ///
 /// ```
 /// let answer = becket_coro::defer(|| 6 * 7);

@@ -7,7 +7,7 @@ use crate::{
     error::{BuildError, SpawnError},
     join::{JoinHandle, Packet},
     runtime::{Handle, Runtime},
-    slot::{Flow, Run},
+    slot::{CoroutineKey, Run},
 };
 
 /// A place where code runs. Clones are the same place.
@@ -37,19 +37,19 @@ impl Dispatcher {
         Self { place: Place::Default }
     }
 
-    /// Threads of their own for calls that block: as many as there are calls, up to a few hundred,
-    /// which end when idle. What is spawned there is no coroutine, and waits as a thread.
+    /// Separate threads for blocking calls: as many as there are calls, up to a few hundred; they
+    /// end when idle. Code spawned there is not a coroutine, and waits as a thread.
     pub fn io() -> Self {
         Self { place: Place::Io }
     }
 
-    /// Coroutines on so many workers of their own, until the last clone is dropped.
+    /// Coroutines on `workers` workers of its own, until the last clone is dropped.
     pub fn new(name: impl AsRef<str>, workers: usize) -> Result<Self, BuildError> {
         let runtime = Runtime::builder().name(name).workers(workers).build()?;
         Ok(Self { place: Place::Own(Arc::new(runtime)) })
     }
 
-    /// Runs it there.
+    /// Runs `f` there.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
@@ -72,7 +72,7 @@ impl Dispatcher {
         }
     }
 
-    /// So many threads run its code at most.
+    /// The largest number of threads that run its code.
     pub fn threads_max(&self) -> usize {
         match &self.place {
             Place::Default => thread::available_parallelism().map_or(1, NonZero::get),
@@ -83,8 +83,8 @@ impl Dispatcher {
     }
 }
 
-/// Runs code that blocks its thread, on a thread that may be blocked. A coroutine that joins it is
-/// parked meanwhile. The threads are those of the crate `blocking`.
+/// Runs blocking code on a thread that may block. A coroutine that joins it is parked meanwhile.
+/// The threads are those of the crate `blocking`.
 pub fn spawn_blocking<F, T>(f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -93,5 +93,5 @@ where
     let packet = Arc::new(Packet::new(f));
     let task: Arc<dyn Run> = Arc::<Packet<F, T>>::clone(&packet);
     blocking::unblock(move || task.run()).detach();
-    JoinHandle::new(packet, Flow::NONE)
+    JoinHandle::new(packet, CoroutineKey::NONE)
 }

@@ -8,9 +8,9 @@
 //!   WAITING ── complete, takes the waker ─┘
 //! ```
 //!
-//! The waker belongs to who waits while the state is EMPTY, to whoever completes while it is
-//! WAITING. One read-modify-write each for the wait and for the completion. What was written before
-//! `complete` is seen by who has seen DONE.
+//! The waker belongs to the waiter while the state is EMPTY, and to the completing thread while it
+//! is WAITING. One read-modify-write each for the wait and for the completion. Writes before
+//! `complete` are visible to a waiter that has seen DONE.
 
 use std::{mem::MaybeUninit, task::Waker};
 
@@ -34,7 +34,7 @@ impl Done {
         self.state.load(Ordering::Acquire) == DONE
     }
 
-    /// Whether it is done; if not, `waker` will hear.
+    /// Whether it is done; if not, `waker` will be woken.
     ///
     /// # Safety
     ///
@@ -45,8 +45,8 @@ impl Done {
             return true;
         }
         if state == WAITING {
-            // SAFETY: initialised; whoever completes may be reading the two words out at the same
-            // time, which nobody writes; they are compared and not followed.
+            // SAFETY: initialised; the completing thread may be reading the two words out at the
+            // same time, and no thread writes them; they are compared and not dereferenced.
             if self.waker.with(|cell| unsafe { (*cell).assume_init_ref() }.will_wake(waker)) {
                 return self.is_done();
             }
@@ -62,19 +62,19 @@ impl Done {
         }
         let waker = waker.clone();
         self.waker.with_mut(|cell| {
-            // SAFETY: EMPTY, so the cell is ours, and holds nothing.
+            // SAFETY: EMPTY, so the cell is ours, and empty.
             unsafe { (*cell).write(waker) };
         });
         if self.state.compare_exchange(EMPTY, WAITING, Ordering::AcqRel, Ordering::Acquire).is_err()
         {
-            // SAFETY: DONE came instead: nobody took the waker, nobody will.
+            // SAFETY: the state became DONE instead: no completion took the waker, and none will.
             drop(unsafe { self.read() });
             return true;
         }
         false
     }
 
-    /// It is done, once. Gives the waker of who waits.
+    /// Completes it, once. Returns the waker of the waiter.
     pub(crate) fn complete(&self) -> Option<Waker> {
         let waiting = self.state.swap(DONE, Ordering::AcqRel) == WAITING;
         // SAFETY: it was WAITING, so it is initialised and ours now.
@@ -83,7 +83,7 @@ impl Done {
 
     /// # Safety
     ///
-    /// The waker is initialised and the caller's, who does not read it again.
+    /// The waker is initialised and the caller's, which does not read it again.
     unsafe fn read(&self) -> Waker {
         // SAFETY: the caller's promise.
         self.waker.with(|cell| unsafe { (*cell).assume_init_read() })
@@ -93,7 +93,7 @@ impl Done {
 impl Drop for Done {
     fn drop(&mut self) {
         if self.state.load(Ordering::Relaxed) == WAITING {
-            // SAFETY: WAITING, so it is initialised; nobody else has it any more.
+            // SAFETY: WAITING, so it is initialised; no other thread can reach it any more.
             drop(unsafe { self.read() });
         }
     }

@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Which coroutines live, what they do and since when.
+//! A listing of the living coroutines, their states and since when.
 //!
 //! Read from the slots while they change: each field by itself is true for some moment, and a slot
-//! whose generation changed meanwhile is left out. Instants are those at which the worker had read
-//! its clock last, some dispatches before.
+//! whose generation changed meanwhile is left out. Instants are those at which the worker last read
+//! its clock, some dispatches before.
 
 use std::{fmt, io::Write, panic::Location, sync::Arc, time::Instant};
 
 use crate::{
     context,
-    gate::{BY_HAND, FRESH},
     join::Id,
     names,
     runtime::Shared,
-    slot::{self, Flow, Slot},
+    slot::{self, CoroutineKey, Slot},
+    wake_state::{FRESH, MANUAL},
 };
 
-/// What a coroutine does.
+/// The state of a coroutine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum State {
-    /// It has not started.
+    /// Not started.
     Fresh,
-    /// It can go on, and waits for its turn.
+    /// Runnable, waiting for its dispatch.
     Ready,
-    /// It runs.
+    /// Running.
     Running,
-    /// It waits to be woken.
+    /// Waiting for a wake.
     Parked,
-    /// It waits for its time.
+    /// Waiting for a deadline.
     Sleeping,
 }
 
@@ -48,19 +48,19 @@ impl fmt::Display for State {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Row {
-    /// Which.
+    /// Its id.
     pub id: Id,
     /// Its name, if it has one.
     pub name: Option<Arc<str>>,
     /// Where it was spawned.
     pub site: &'static Location<'static>,
-    /// What it does.
+    /// Its state.
     pub state: State,
-    /// Since when; for one that has not started, since its runtime began or later.
+    /// Since when; for one that has not started, since its runtime started or later.
     pub since: Instant,
     /// The worker it belongs to, by its number in the process, once it has started.
     pub worker: Option<usize>,
-    /// Bytes of its stack.
+    /// The size of its stack in bytes.
     pub stack_size: usize,
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn rows(shared: &Shared) -> Vec<Row> {
 }
 
 fn row(shared: &Shared, index: u32, slot: &Slot) -> Option<Row> {
-    let generation = slot.gate.generation();
+    let generation = slot.wake.generation();
     let state = match slot.state() {
         slot::State::Fresh => State::Fresh,
         slot::State::Ready => State::Ready,
@@ -88,21 +88,21 @@ fn row(shared: &Shared, index: u32, slot: &Slot) -> Option<Row> {
         slot::State::Sleeping => State::Sleeping,
         slot::State::Free | slot::State::Abandoned | slot::State::Zombie => return None,
     };
-    let owner = slot.gate.owner();
+    let owner = slot.wake.owner();
     let row = Row {
-        id: Id(Flow::new(index, generation)),
+        id: Id(CoroutineKey::new(index, generation)),
         name: names::get(index),
         site: slot.site()?,
         state,
         since: shared.clock.instant(slot.since()),
-        worker: (owner != FRESH && owner != BY_HAND).then_some(usize::from(owner)),
+        worker: (owner != FRESH && owner != MANUAL).then_some(usize::from(owner)),
         stack_size: slot.stack_size(),
     };
-    (slot.runtime() == shared.id && slot.gate.generation() == generation).then_some(row)
+    (slot.runtime() == shared.id && slot.wake.generation() == generation).then_some(row)
 }
 
-/// Says which coroutine runs on this thread, piece by piece. For a signal handler: it takes no lock
-/// that may be held and allocates nothing.
+/// Describes the coroutine that runs on this thread, piece by piece. For a signal handler: it takes
+/// no lock that may be held and allocates nothing.
 pub(crate) fn describe_current(say: &mut dyn FnMut(&[u8])) {
     let Some(slot) = context::slot() else { return };
     names::peek(slot.index(), |name| {
@@ -112,10 +112,10 @@ pub(crate) fn describe_current(say: &mut dyn FnMut(&[u8])) {
     });
     let mut text = [0; 96];
     let mut rest = text.as_mut_slice();
-    // What does not fit is left out.
+    // Text that does not fit is left out.
     let written = match slot.site() {
-        Some(site) => write!(rest, "({}, spawned at ", Id(slot.flow())).map(|()| site.file()),
-        None => write!(rest, "({}", Id(slot.flow())).map(|()| ""),
+        Some(site) => write!(rest, "({}, spawned at ", Id(slot.key())).map(|()| site.file()),
+        None => write!(rest, "({}", Id(slot.key())).map(|()| ""),
     };
     let left = rest.len();
     let said = text.len() - left;

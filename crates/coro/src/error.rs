@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What can fail.
+//! The errors.
 
 use std::{any::Any, fmt, io};
 
@@ -14,7 +14,7 @@ pub enum SpawnError {
     /// There is no stack for it.
     #[error("no stack for the coroutine")]
     Stack(#[from] StackError),
-    /// As many live as may.
+    /// The limit of living coroutines is reached.
     #[error("{coroutines_max} coroutines live, which is the limit")]
     TooMany {
         /// The runtime's limit, or the process's.
@@ -26,7 +26,7 @@ pub enum SpawnError {
     /// The default runtime could not be started.
     #[error("no runtime: {cause}")]
     NoRuntime {
-        /// What the operating system said.
+        /// The error of the operating system.
         cause: io::ErrorKind,
     },
 }
@@ -34,7 +34,7 @@ pub enum SpawnError {
 /// Why a coroutine has no result.
 #[non_exhaustive]
 pub enum JoinError {
-    /// It panicked; with what.
+    /// It panicked; with this payload.
     Panicked(Box<dyn Any + Send>),
     /// Its runtime ended before it did.
     Cancelled,
@@ -43,7 +43,7 @@ pub enum JoinError {
 }
 
 impl JoinError {
-    /// What the panic said, if it was a panic with a text.
+    /// The message of the panic, if it was a panic with a text.
     pub fn message(&self) -> Option<&str> {
         match self {
             Self::Panicked(payload) => join::message(&**payload),
@@ -51,7 +51,7 @@ impl JoinError {
         }
     }
 
-    /// Goes on with the panic in the calling coroutine or thread, or gives back what was none.
+    /// Resumes the panic in the calling coroutine or thread; returns any other error.
     pub fn resume_panic(self) -> Self {
         match self {
             Self::Panicked(payload) => std::panic::resume_unwind(payload),
@@ -99,26 +99,26 @@ pub enum BuildError {
     /// The operating system refused a thread.
     #[error("worker {worker} of {workers} could not be started")]
     Thread {
-        /// Which.
+        /// The index of the worker.
         worker: usize,
-        /// Of how many.
+        /// The requested number of workers.
         workers: usize,
-        /// What it said.
+        /// The error of the operating system.
         #[source]
         cause: io::Error,
     },
-    /// A number that cannot be served.
+    /// The number of workers is out of range.
     #[error("{workers} workers: between 1 and {workers_max} are possible")]
     Workers {
-        /// As asked for.
+        /// The requested number.
         workers: usize,
-        /// At most.
+        /// The largest possible number.
         workers_max: usize,
     },
-    /// As many workers run in the process as can.
+    /// The process has the largest possible number of workers already.
     #[error("{workers_max} workers run in this process, which is the limit")]
     TooManyWorkers {
-        /// In the process.
+        /// The limit of the process.
         workers_max: usize,
     },
     /// The stack size cannot be served.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Coroutines resumed by hand, without a scheduler.
+//! Manually driven coroutines, without a scheduler.
 //!
-//! A fiber runs when it is resumed, on the stack of its own but on the thread of whoever resumes
-//! it, and gives control back when it suspends, waits or ends. Channels and everything else that
-//! parks work inside: the wait gives control back to the resumer, and a wake only makes the fiber
-//! ready. Nobody resumes it but its owner. Fibers nest.
+//! A fiber runs when it is resumed, on a stack of its own but on the thread of its resumer, and
+//! returns control when it suspends, waits or ends. Channels and everything else that parks work
+//! inside: the wait returns control to the resumer, and a wake only makes the fiber ready. Only its
+//! owner resumes it. Fibers nest.
 
 use std::{
     any::Any,
@@ -23,20 +23,21 @@ use thiserror::Error;
 use crate::{
     clock, context,
     error::SpawnError,
-    gate::BY_HAND,
+    free_list,
     join::Id,
     local,
-    slot::{self, Flow, Slot, State},
-    spare, stack,
+    slot::{self, CoroutineKey, Slot, State},
+    stack,
     switch::{Link, Switch},
     unwinding,
+    wake_state::MANUAL,
     worker::HOOK,
 };
 
 /// A coroutine that its owner resumes.
 ///
-/// Dropping one that waits unwinds it, so that everything on its stack is dropped. One that then
-/// waits again, a thousand times, in a destructor or because it catches the panic, is left as it is,
+/// Dropping a fiber that waits unwinds it, so that everything on its stack is dropped. If it then
+/// waits again, a thousand times, in a destructor or because it catches the panic, it is abandoned
 /// with its stack, for good.
 ///
 /// ```
@@ -64,7 +65,7 @@ pub struct Fiber {
     slot: &'static Slot,
     body: Rc<Body>,
     stage: Stage,
-    /// What is on its stack may be bound to the thread.
+    /// Values on its stack may be bound to the thread.
     _thread: PhantomData<*mut ()>,
 }
 
@@ -76,12 +77,13 @@ enum Stage {
     Over,
 }
 
-/// How a resumed fiber gave control back.
+/// How a resumed fiber returned control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resumed {
     /// It called [`suspend`].
     Suspended,
-    /// It waits for a wake: see [`Fiber::is_ready`]. Resumed before that, it looks and waits again.
+    /// It waits for a wake: see [`Fiber::is_ready`]. Resumed before that, it checks and waits
+    /// again.
     Parked,
     /// It has ended.
     Finished,
@@ -94,16 +96,16 @@ pub enum ResumeError {
     /// It has ended before.
     #[error("the fiber has ended")]
     Finished,
-    /// It runs: it, or a fiber that it resumed, tries to resume it.
+    /// It is running: it, or a fiber that it resumed, tries to resume it.
     #[error("the fiber is running")]
     Running,
 }
 
 type Code = Box<dyn FnOnce()>;
 
-/// A fiber that does not end after so many panics is left as it is.
+/// The number of unwinds after which a fiber that does not end is abandoned.
 const ENDINGS_MAX: u32 = 1000;
-/// In place of nanoseconds.
+/// No deadline, in place of nanoseconds.
 const NO_DEADLINE: u64 = u64::MAX;
 
 /// The code, until it starts, and the panic, if it ended with one.
@@ -113,28 +115,28 @@ struct Body {
 }
 
 impl Fiber {
-    /// A fiber that will run `code` on a stack of so many bytes; 0: 64 KiB.
+    /// A fiber that will run `code` on a stack of that many bytes; 0: 64 KiB.
     #[track_caller]
     pub fn new(stack_size: usize, code: impl FnOnce() + 'static) -> Result<Self, SpawnError> {
         let size = if stack_size == 0 { stack::SIZE_DEFAULT_BYTES } else { stack_size };
-        let stack = spare::take_stack(size)?;
-        let Some(slot) = spare::take_slot() else {
+        let stack = free_list::take_stack(size)?;
+        let Some(slot) = free_list::take_slot() else {
             return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
         };
         let body = Rc::new(Body { code: Cell::new(Some(Box::new(code))), panic: Cell::new(None) });
         let size = stack.size_bytes();
         let switch = Switch::new(stack, run, Rc::as_ptr(&body).cast_mut().cast());
-        // SAFETY: just taken from the free ones.
+        // SAFETY: just taken from the free list.
         unsafe {
             slot.fill(None, Location::caller(), 0, size, 0);
             slot.set_switch(switch);
         }
-        slot.set_by_hand();
-        slot.gate.start(BY_HAND);
+        slot.set_manual();
+        slot.wake.start(MANUAL);
         Ok(Self { slot, body, stage: Stage::Alive, _thread: PhantomData })
     }
 
-    /// Runs it until it suspends, waits or ends. If it panicked, so does this.
+    /// Runs it until it suspends, waits or ends. If it panicked, the panic continues here.
     #[inline(never)]
     pub fn resume(&mut self) -> Result<Resumed, ResumeError> {
         let resumed = self.step()?;
@@ -161,8 +163,8 @@ impl Fiber {
         let outer = context::set_slot(self.slot);
         let hook = park::set_hook(Some(&HOOK));
         let finished = unwinding::leave(|| {
-            // SAFETY: alive and not running; the thread is the one it was made on, for it is not
-            // Send.
+            // SAFETY: alive and not running; the thread is the one it was created on, for it is not
+            // `Send`.
             unsafe { self.slot.switch().resume() }
         });
         park::set_hook(hook);
@@ -175,15 +177,15 @@ impl Fiber {
         Ok(if self.slot.state() == State::Parked { Resumed::Parked } else { Resumed::Suspended })
     }
 
-    /// Whether it does not wait, or was woken, or the time has come until which it waits.
+    /// Whether it does not wait, or was woken, or its deadline has passed.
     pub fn is_ready(&self) -> bool {
         self.stage != Stage::Over
             && (self.slot.state() != State::Parked
-                || self.slot.gate.is_notified()
+                || self.slot.wake.is_notified()
                 || self.deadline().is_some_and(|deadline| clock::now() >= deadline))
     }
 
-    /// Until when it waits at most, if it waits and there is a limit.
+    /// The deadline of its wait, if it waits and has one.
     pub fn deadline(&self) -> Option<Instant> {
         let limited = self.stage == Stage::Alive
             && self.slot.state() == State::Parked
@@ -196,25 +198,25 @@ impl Fiber {
         self.stage == Stage::Over
     }
 
-    /// Which it is: its name for wakes.
+    /// Its id, for wakes.
     pub fn id(&self) -> Id {
-        Id(self.flow())
+        Id(self.key())
     }
 
-    fn flow(&self) -> Flow {
-        self.slot.flow()
+    fn key(&self) -> CoroutineKey {
+        self.slot.key()
     }
 
     fn end(&mut self) {
         self.stage = Stage::Over;
         // SAFETY: alive until now, and not running: the switch is in the slot.
         if let Some(stack) = unsafe { self.slot.take_switch() }.into_stack() {
-            spare::give_stack(stack);
+            free_list::give_stack(stack);
         }
         self.slot.set_state(State::Free);
-        // By hand: never in an inbox, so this succeeds.
-        if self.slot.gate.close() {
-            spare::give_slot(self.slot);
+        // Manually driven: never in an inbox, so this succeeds.
+        if self.slot.wake.close() {
+            free_list::give_slot(self.slot);
         }
     }
 }
@@ -229,13 +231,13 @@ impl Drop for Fiber {
             return;
         }
         self.slot.ending.set(true);
-        // Each wait unwinds it; what catches that and waits again is unwound again.
+        // Each wait unwinds it; code that catches that and waits again is unwound again.
         for _ in 0..ENDINGS_MAX {
             if self.step() == Ok(Resumed::Finished) {
                 return;
             }
         }
-        // Others may point to where it waits: stack, slot and body stay.
+        // Other threads may point to where it waits: stack, slot and body stay.
         let _kept = ManuallyDrop::new(Rc::clone(&self.body));
     }
 }
@@ -249,30 +251,31 @@ impl fmt::Debug for Fiber {
     }
 }
 
-/// Gives control back to whoever resumed the calling fiber; returns when it is resumed again. In a
-/// coroutine of a runtime it yields; on a plain thread, the thread yields.
+/// Returns control to the resumer of the calling fiber; returns when the fiber is resumed again. In
+/// a coroutine of a runtime it yields; on a plain thread, the thread yields.
 pub fn suspend() {
     match context::slot() {
-        Some(slot) if slot.is_by_hand() => leave(slot, State::Ready),
+        Some(slot) if slot.is_manual() => leave(slot, State::Ready),
         _ => crate::yield_now(),
     }
 }
 
-/// Waits for a wake, as the channels ask for it.
+/// Waits for a wake, for the park hook of channels.
 #[inline(never)]
 pub(crate) fn park(slot: &'static Slot, deadline: Option<Instant>) {
     if slot.ending.get() {
         unwinding::end();
     }
-    if slot.gate.take_notified() {
+    if slot.wake.take_notified() {
         return;
     }
     slot.set_since(deadline.map_or(NO_DEADLINE, clock::nanos_of));
     leave(slot, State::Parked);
-    slot.gate.take_notified();
+    slot.wake.take_notified();
 }
 
-/// What follows is a new life on the stack: nothing of the thread may be kept across it.
+/// The code after it may run on another thread context: nothing of the thread may be kept across
+/// it.
 #[inline(never)]
 fn leave(slot: &'static Slot, state: State) {
     slot.set_state(state);

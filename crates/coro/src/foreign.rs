@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! For whoever puts frames of another language on a coroutine's stack.
+//! For code that puts frames of another language on a coroutine's stack.
 //!
-//! When a runtime or a fiber ends, what waits is unwound by a panic out of its wait. Frames that
-//! know no panics must not be unwound. So the function that they call, at the boundary, catches the
-//! panic, asks [`is_ending`], and calls [`abandon`]: the stack is given back as it is, and nothing
-//! on it, above the boundary, is dropped. What was below has been unwound by then, so that no
-//! channel knows of the wait any more.
+//! When a runtime or a fiber ends, waiting coroutines are unwound by a panic out of their wait.
+//! Frames that do not support panics must not be unwound. So the function that they call, at the
+//! boundary, catches the panic, checks [`is_ending`], and calls [`abandon`]: the stack is freed as
+//! it is, and nothing on it above the boundary is dropped. The frames below have been unwound by
+//! then, so no channel has a node of the wait any more.
 
 use crate::{unwinding, worker};
 
@@ -14,16 +14,16 @@ pub fn is_ending(payload: &(dyn std::any::Any + Send)) -> bool {
     unwinding::is_ending(payload)
 }
 
-/// Ends the running coroutine where it stands: its values of
-/// [`coroutine_local!`](crate::coroutine_local) are dropped, what is on its stack is not. Its joiner
-/// hears that it was cancelled. On a plain thread it never returns.
+/// Ends the running coroutine in place: its values of
+/// [`coroutine_local!`](crate::coroutine_local) are dropped, the values on its stack are not. Its
+/// joiner gets the error `Cancelled`. On a plain thread it never returns.
 ///
 /// # Safety
 ///
-/// The stack becomes somebody else's. Between the coroutine's start and this call there must be no
-/// frame that others may still reach (a scoped thread, a linked wait), and none that relies on
-/// being dropped: frames of another language above the boundary at which the panic was caught, and
-/// below them what the scheduler itself put there.
+/// The stack is reused. Between the coroutine's start and this call there must be no frame that
+/// other threads may still reach (a scoped thread, a linked wait), and none that relies on being
+/// dropped: only frames of another language above the boundary at which the panic was caught, and
+/// below them those of the scheduler itself.
 pub unsafe fn abandon() -> ! {
     worker::abandon()
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A coroutine's code, its result, and the handle that waits for it.
 //!
-//! One allocation holds both: the closure until the coroutine runs, the result from when it has
-//! ended. Who may touch it follows from `done`: the coroutine has it until it is done, the handle
-//! from then on.
+//! One allocation holds both: the closure until the coroutine runs, the result once it has ended.
+//! Access follows from `done`: the coroutine has it until it is done, the handle from then on.
 
 use std::{
     any::Any,
@@ -23,7 +22,7 @@ use crate::{
     done::Done,
     error::JoinError,
     local,
-    slot::{Flow, Run},
+    slot::{CoroutineKey, Run},
     unwinding::{contain, is_ending},
     wait, worker,
 };
@@ -41,8 +40,8 @@ pub(crate) struct Packet<F, T> {
     stage: UnsafeCell<Stage<F, T>>,
 }
 
-// SAFETY: the stage goes from the spawner to the coroutine to the handle, never two at once: see the
-// module's words.
+// SAFETY: the stage passes from the spawner to the coroutine to the handle, never two at once: see
+// the module's documentation.
 unsafe impl<F: Send, T: Send> Send for Packet<F, T> {}
 // SAFETY: as above.
 unsafe impl<F: Send, T: Send> Sync for Packet<F, T> {}
@@ -53,10 +52,10 @@ impl<F: FnOnce() -> T + Send, T: Send> Packet<F, T> {
     }
 
     fn end(&self, result: Result<T, JoinError>) {
-        // SAFETY: not DONE, and this is the only caller: the coroutine, or who holds the slot that
-        // will never run.
+        // SAFETY: not DONE, and this is the only caller: the coroutine, or the holder of a slot
+        // that will never run.
         let code = unsafe { std::mem::replace(&mut *self.stage.get(), Stage::Running) };
-        // As for one that ran: what it captured is gone before its joiner hears.
+        // As for one that ran: its captures are dropped before its joiner is woken.
         contain(|| drop(code));
         // SAFETY: as above. `Running` needs no drop.
         unsafe { self.stage.get().write(Stage::Result(result)) };
@@ -65,7 +64,7 @@ impl<F: FnOnce() -> T + Send, T: Send> Packet<F, T> {
 
     fn complete(&self) {
         if let Some(waker) = self.done.complete() {
-            // Code of the user's.
+            // User code.
             contain(|| waker.wake());
         }
     }
@@ -97,13 +96,13 @@ impl<F: FnOnce() -> T + Send, T: Send> Run for Packet<F, T> {
     }
 }
 
-/// What a handle needs of a packet, whatever its closure.
+/// The part of a packet that a handle uses, independent of its closure.
 trait Outcome<T>: Send + Sync {
     fn is_done(&self) -> bool;
 
     /// # Safety
     ///
-    /// One caller at a time, and not again after it said `Ready`.
+    /// One caller at a time, and not again after it returned `Ready`.
     unsafe fn poll(&self, waker: &Waker) -> Poll<Result<T, JoinError>>;
 }
 
@@ -125,9 +124,9 @@ impl<F: Send, T: Send> Outcome<T> for Packet<F, T> {
     }
 }
 
-/// Which coroutine: unique among those that live, and not used again for a very long time.
+/// The id of a coroutine: unique among living ones, and not reused for a very long time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Id(pub(crate) Flow);
+pub struct Id(pub(crate) CoroutineKey);
 
 impl Id {
     /// As a number.
@@ -135,13 +134,13 @@ impl Id {
         self.0.bits() as u64
     }
 
-    /// Wakes the coroutine from [`park`](crate::park), or lets its next park return at once. Nothing
-    /// happens if it has ended. Any thread.
+    /// Wakes the coroutine from [`park`](crate::park), or lets its next park return at once. Does
+    /// nothing if the coroutine has ended. Any thread.
     pub fn unpark(self) {
         worker::unpark(self.0.bits());
     }
 
-    /// The same, as a value for the waiting side of other libraries.
+    /// An unparker of the coroutine, for wait functions of other libraries.
     pub fn unparker(self) -> Unparker {
         Unparker::new(worker::unpark, self.0.bits())
     }
@@ -150,7 +149,7 @@ impl Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (index, generation) = (self.0.index(), self.0.generation());
-        // Without a width nothing is allocated: a signal handler shows it too.
+        // Without a width nothing is allocated: a signal handler formats it too.
         match f.width() {
             None => write!(f, "{index}.{generation}"),
             Some(_) => f.pad(&format!("{index}.{generation}")),
@@ -164,10 +163,10 @@ impl fmt::Debug for Id {
     }
 }
 
-/// Waits for a coroutine's result. Dropping it lets the coroutine go on by itself.
+/// Waits for a coroutine's result. Dropping it lets the coroutine continue by itself.
 ///
 /// It is a future as well: a task waits with `.await`, a thread or a coroutine with [`Self::join`].
-/// Dropping the future loses nothing but the result.
+/// Dropping the future discards only the result.
 pub struct JoinHandle<T> {
     outcome: Option<Arc<dyn Outcome<T>>>,
     id: Id,
@@ -176,9 +175,9 @@ pub struct JoinHandle<T> {
 impl<T: Send + 'static> JoinHandle<T> {
     pub(crate) fn new<F: FnOnce() -> T + Send + 'static>(
         packet: Arc<Packet<F, T>>,
-        flow: Flow,
+        key: CoroutineKey,
     ) -> Self {
-        Self { outcome: Some(packet), id: Id(flow) }
+        Self { outcome: Some(packet), id: Id(key) }
     }
 }
 
@@ -193,7 +192,7 @@ impl<T> JoinHandle<T> {
         self.outcome.as_ref().is_none_or(|outcome| outcome.is_done())
     }
 
-    /// Which coroutine it is.
+    /// The coroutine's id.
     pub fn id(&self) -> Id {
         self.id
     }
@@ -202,7 +201,7 @@ impl<T> JoinHandle<T> {
 impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    /// Polled again after it was ready, it stays pending.
+    /// If it is polled again after it was ready, it stays pending.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(outcome) = &self.outcome else { return Poll::Pending };
         // SAFETY: `&mut self`, and the outcome is dropped once it was ready.
@@ -223,7 +222,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// The text of a panic, if it was one.
+/// The text of a panic, if it has one.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
     payload
         .downcast_ref::<&'static str>()

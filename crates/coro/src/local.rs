@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Values that each coroutine has for itself.
+//! Coroutine-local values.
 //!
-//! A coroutine's values hang on its slot, in a short list searched by the address of the key, and
-//! are dropped when it ends, before its joiner hears of it, in the reverse of the order in which
-//! they were made. On a plain thread a key gives the thread's own value.
+//! A coroutine's values are attached to its slot, in a short list searched by the address of the
+//! key, and are dropped when the coroutine ends, before its joiner is woken, in the reverse of the
+//! order of their creation. On a plain thread a key gives the thread's own value.
 
 use std::{any::Any, cell::RefCell, ptr, rc::Rc};
 
 use crate::{context, slot::Slot, unwinding::contain};
 
-/// A value for each coroutine. Made by [`coroutine_local!`](crate::coroutine_local).
+/// A value per coroutine. Created by [`coroutine_local!`](crate::coroutine_local).
 pub struct LocalKey<T: 'static> {
     init: fn() -> T,
-    /// So that two keys never have one address.
+    /// So that no two keys share an address.
     _place: u8,
 }
 
@@ -22,7 +22,7 @@ impl<T: 'static> std::fmt::Debug for LocalKey<T> {
     }
 }
 
-/// Declares values that each coroutine has for itself.
+/// Declares coroutine-local values.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -60,17 +60,18 @@ thread_local! {
 }
 
 impl<T: 'static> LocalKey<T> {
-    /// A key whose values begin with what `init` says.
+    /// A key whose values are initialised by `init`.
     pub const fn new(init: fn() -> T) -> Self {
         Self { init, _place: 0 }
     }
 
-    /// Shows the calling coroutine's value, or the calling thread's, which is made on first use.
+    /// Passes the calling coroutine's value, or the calling thread's, to `f`; it is created on
+    /// first use.
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         let value = self.value();
         match value.downcast_ref::<T>() {
             Some(value) => f(value),
-            // Another type cannot be under this key's address.
+            // A value of another type cannot be under this key's address.
             None => f(&(self.init)()),
         }
     }
@@ -85,7 +86,7 @@ impl<T: 'static> LocalKey<T> {
                 let locals = unsafe { &*slot.locals.get() };
                 self.value_in(locals)
             }
-            // While the thread is torn down: a value for this once.
+            // While the thread is torn down: a temporary value.
             None => THREAD
                 .try_with(|locals| self.value_in(locals))
                 .unwrap_or_else(|_| Rc::new((self.init)())),
@@ -110,8 +111,8 @@ impl<T: 'static> LocalKey<T> {
     }
 }
 
-/// Drops the values of a coroutine that runs and is about to end. What their drops make anew is
-/// dropped too, a few times over.
+/// Drops the values of a running coroutine that is about to end. Values that their drops create are
+/// dropped too, a bounded number of times.
 #[inline]
 pub(crate) fn clear(slot: Option<&Slot>) {
     if let Some(slot) = slot
@@ -125,14 +126,14 @@ pub(crate) fn clear(slot: Option<&Slot>) {
 fn clear_all(slot: &Slot) {
     // SAFETY: the running coroutine's own, made by `value`.
     let locals = unsafe { &*slot.locals.get() };
-    // A drop that uses a key makes its value again. Not for ever: then what is left is leaked.
+    // A drop that uses a key creates its value again. After the bound, the rest is leaked.
     for _ in 0..1000 {
         let last = locals.values.borrow_mut().pop();
         let Some(last) = last else { break };
         contain(|| drop(last));
     }
     let locals = slot.locals.replace(ptr::null_mut());
-    // SAFETY: as above; nobody has it now.
+    // SAFETY: as above; no reference to it exists now.
     let locals = unsafe { Box::from_raw(locals) };
     if !locals.values.borrow().is_empty() {
         let _kept = std::mem::ManuallyDrop::new(locals);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The names of coroutines that have one: apart from the slots, so that those without pay nothing.
+//! The names of coroutines that have one: outside the slots, so that unnamed ones cost nothing.
 
 use std::{collections::HashMap, sync::Arc, sync::LazyLock};
 
@@ -32,8 +32,8 @@ pub(crate) fn get(index: u32) -> Option<Arc<str>> {
     shard(index)?.lock().get(&index).cloned()
 }
 
-/// Shows the name to `f`, for a signal handler: it takes nothing that somebody may hold, and
-/// allocates nothing.
+/// Passes the name to `f`, for a signal handler: it takes no lock that may be held, and allocates
+/// nothing.
 pub(crate) fn peek(index: u32, f: impl FnOnce(&str)) {
     if let Some(names) = shard(index).and_then(|shard| shard.try_lock())
         && let Some(name) = names.get(&index)

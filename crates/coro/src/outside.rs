@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where wakes come from that no thread of this process brings: memory shared with another process.
+//! Sources of wakes that come from no thread of this process: memory shared with another process.
 //!
-//! A thread of its own could wait for such a source and wake coroutines, at the price of one more
-//! switch for each message. A worker that has nothing to run can do it itself: it looks at the
-//! sources for as long as it looks for work anyway, and if there is just one, sleeps where that is
-//! rung.
+//! A thread of its own could wait for such a source and wake coroutines, at the cost of one more
+//! switch per message. An idle worker can do it itself: it polls the sources for as long as it
+//! spins for work anyway, and if there is exactly one, it sleeps in that source.
 //!
 //! ```text
-//!   nothing to run ──claim, resume──► look: poll, poll, … ──found──► retain ──► run
-//!                                     │ in vain
+//!   nothing to run ──claim, resume──► spin: poll, poll, … ──found──► retain ──► run
+//!                                     │ nothing found
 //!                                     ├── several sources ──► release ──► sleep
 //!                                     └── one ──► sleep in the source ──► retain ──► run, or again
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. A source is claimed by one worker at a time, and a worker that has claimed it looks at it, or
-//!    sleeps in it, until it retains or releases it. A source that is retained sees to it itself that
-//!    somebody looks at it if the worker does not come back soon.
-//! 2. A worker that sleeps in a source is kicked by whoever wakes it.
+//! 1. A source is claimed by one worker at a time, and a worker that has claimed it polls it, or
+//!    sleeps in it, until it retains or releases it. A retained source is itself responsible for
+//!    being polled if the worker does not return soon.
+//! 2. A worker that sleeps in a source is kicked by every wake.
 
 use std::{
     sync::{
@@ -30,38 +29,39 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// A worker looks after so many sources; the others are left to whoever else waits for them.
-const LOOKED_AT_MAX: usize = 8;
+/// The largest number of sources that a worker polls; the others are left to other waiters.
+const POLLED_MAX: usize = 8;
 
-/// Something that wakes coroutines when it is polled. Nothing here may wait but `sleep`.
+/// A source that wakes coroutines when it is polled. No method may block except `sleep`.
 pub trait Source: Send + Sync {
-    /// The calling worker wants to look after it. False: somebody does already.
+    /// The calling worker wants to poll it. False: another worker or thread does already.
     fn claim(&self) -> bool;
 
-    /// The worker has something to run, and will be back soon.
+    /// The worker has something to run, and will return soon.
     fn retain(self: Arc<Self>);
 
-    /// It is back. False: somebody else looks after it meanwhile.
+    /// The worker returns. False: another thread polls it meanwhile.
     fn resume(&self) -> bool;
 
-    /// It does not look after it any more: others must be woken from now on for what comes.
+    /// The worker does not poll it any more: from now on other waiters must be woken for events.
     fn release(self: Arc<Self>);
 
-    /// Takes what has come; true if there was anything.
+    /// Processes pending events; true if there were any.
     fn poll(self: Arc<Self>) -> bool;
 
-    /// Whether it is worth looking for a moment: who sends runs now, on another CPU.
+    /// Whether a short spin is worth it: the sender runs now, on another CPU.
     fn may_come_soon(&self) -> bool;
 
-    /// Sleeps until something comes, somebody [`kick`](Self::kick)s, or the deadline has passed; not at
-    /// all if `is_awake` says so after whatever `kick` needs has been set up. May return early.
+    /// Sleeps until an event comes, [`kick`](Self::kick) is called, or the deadline has passed; not
+    /// at all if `is_awake` returns true after everything that `kick` needs has been set up. May
+    /// return early.
     fn sleep(&self, deadline: Option<Instant>, is_awake: &dyn Fn() -> bool);
 
     /// Ends the sleep of a worker that sleeps in it.
     fn kick(&self);
 }
 
-/// A source that workers look at, until this is dropped.
+/// A source that workers poll, until this is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it ends the looking"]
 pub struct Registered(usize);
@@ -74,8 +74,8 @@ struct Sources {
 static SOURCES: Mutex<Sources> = Mutex::new(Sources { next: 0, all: Vec::new() });
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// Has idle workers look at a source. Those that sleep learn of it when they are woken for something
-/// else; until then whoever else waits for the source does.
+/// Lets idle workers poll a source. Sleeping workers notice it when they are woken for something
+/// else; until then other waiters of the source poll it.
 pub fn register(source: Weak<dyn Source>) -> Registered {
     let mut sources = SOURCES.lock();
     let number = sources.next;
@@ -89,24 +89,24 @@ impl Drop for Registered {
     fn drop(&mut self) {
         let mut sources = SOURCES.lock();
         let place = sources.all.iter().position(|(number, _)| *number == self.0);
-        // Dropped after the lock: it may be the last to know the source.
+        // Dropped after the lock: it may be the last reference to the source.
         let _source = place.map(|place| sources.all.swap_remove(place));
         COUNT.store(sources.all.len(), Ordering::Release);
         drop(sources);
     }
 }
 
-/// The sources that the calling worker looks after, until it drops this.
+/// The sources that the calling worker has claimed, until it drops this.
 pub(crate) struct Claimed {
     sources: Vec<Arc<dyn Source>>,
-    /// How many there were.
+    /// The number of sources at the time of the claim.
     known: usize,
     /// There are no others.
     is_all: bool,
 }
 
 impl Claimed {
-    /// Claims what nobody looks after.
+    /// Claims the sources that are free.
     #[inline]
     pub(crate) fn claim() -> Self {
         if COUNT.load(Ordering::Acquire) == 0 {
@@ -118,7 +118,7 @@ impl Claimed {
     fn claim_some() -> Self {
         let known: Vec<_> = {
             let sources = SOURCES.lock();
-            sources.all.iter().take(LOOKED_AT_MAX).filter_map(|(_, one)| one.upgrade()).collect()
+            sources.all.iter().take(POLLED_MAX).filter_map(|(_, one)| one.upgrade()).collect()
         };
         let count = COUNT.load(Ordering::Acquire);
         let is_all = known.len() == count;
@@ -126,7 +126,7 @@ impl Claimed {
         Self { sources, known: count, is_all }
     }
 
-    /// The worker goes to run something.
+    /// Retains all: the worker has something to run.
     #[inline]
     pub(crate) fn retain(self) -> Option<Self> {
         for source in &self.sources {
@@ -135,7 +135,7 @@ impl Claimed {
         (!self.sources.is_empty()).then_some(self)
     }
 
-    /// It is back, and looks after what it still has; or after others, if those have changed.
+    /// Resumes those that it still has; or claims anew, if the set of sources has changed.
     #[inline]
     pub(crate) fn resume(retained: Option<Self>) -> Self {
         let Some(mut claimed) = retained else { return Self::claim() };
@@ -147,7 +147,7 @@ impl Claimed {
         claimed
     }
 
-    /// Looks at each.
+    /// Polls each.
     #[inline]
     pub(crate) fn poll(&self) -> bool {
         let mut found = false;
@@ -161,12 +161,12 @@ impl Claimed {
         self.sources.is_empty()
     }
 
-    /// Whether looking may pay, as far as the sources go.
+    /// Whether spinning may pay, as far as the sources are concerned.
     pub(crate) fn may_come_soon(&self) -> bool {
         self.sources.iter().any(|source| source.may_come_soon())
     }
 
-    /// The one in which the worker can sleep: there is no other to be woken by.
+    /// The one in which the worker can sleep: there is no other source that could wake it.
     pub(crate) fn single(&self) -> Option<&Arc<dyn Source>> {
         match self.sources.as_slice() {
             [single] if self.is_all && self.known == 1 => Some(single),

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! How a worker sleeps and is woken.
 //!
-//! The worker says that it sleeps, then looks once more for work, then sleeps. Whoever brings work
-//! puts it down, then looks whether the worker sleeps. Each side writes and then reads what the
-//! other writes; both in the one order of sequentially consistent operations (an inbox, an
-//! injector), or with the asymmetric fence between the two (a worker's own deque, whose owner must
-//! not pay for a fence with every spawn). So one of the two sees the other.
+//! The worker announces its sleep, then checks once more for work, then sleeps. A thread that
+//! brings work stores it, then checks whether the worker sleeps. Each side writes and then reads
+//! what the other side writes; both in the one order of sequentially consistent operations (an
+//! inbox, an injector), or with the asymmetric fence between the two (a worker's own deque, whose
+//! owner must not pay for a fence with every spawn). So one of the two sees the other (store-buffer
+//! reordering).
 //!
 //! A worker sleeps in the parking lot of `parking_lot_core` under the address of its word.
 
@@ -16,7 +17,7 @@ use crate::sync::{AtomicU32, Ordering};
 const AWAKE: u32 = 0;
 const SLEEPING: u32 = 1;
 
-/// Whether one worker sleeps.
+/// The sleeping flag of one worker.
 #[derive(Debug)]
 pub(crate) struct Sleeper {
     state: AtomicU32,
@@ -33,25 +34,25 @@ impl Sleeper {
         Self { state: AtomicU32::new(AWAKE) }
     }
 
-    /// The worker is about to sleep: it must look for work once more now.
+    /// The worker is about to sleep: it must check for work once more now.
     pub(crate) fn announce(&self) {
         self.state.store(SLEEPING, Ordering::SeqCst);
     }
 
-    /// It found some after all, or woke.
+    /// The worker found work after all, or woke.
     pub(crate) fn retract(&self) {
         self.state.store(AWAKE, Ordering::SeqCst);
     }
 
-    /// Whether it has said so, and nobody has woken it since.
+    /// Whether the sleep is announced, and the worker was not woken since.
     pub(crate) fn is_announced(&self) -> bool {
         self.state.load(Ordering::SeqCst) == SLEEPING
     }
 
-    /// Sleeps until somebody wakes it or the deadline has passed; may return early.
+    /// Sleeps until woken or the deadline has passed; may return early.
     #[cfg(not(feature = "loom"))]
     pub(crate) fn sleep(&self, deadline: Option<Instant>) {
-        // SAFETY: the key is the address of a word of this crate's, which nobody else parks under;
+        // SAFETY: the key is the address of a word of this crate, under which no other code parks;
         // the closures neither panic nor call into the parking lot.
         unsafe {
             parking_lot_core::park(
@@ -72,8 +73,7 @@ impl Sleeper {
         }
     }
 
-    /// Wakes it if it sleeps. The caller has put down what it should find. True: it was this call
-    /// that woke it.
+    /// Wakes it if it sleeps. The caller has stored the work before. True: this call woke it.
     #[inline]
     pub(crate) fn wake(&self) -> bool {
         self.state.load(Ordering::SeqCst) == SLEEPING && self.wake_asleep()

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The table of coroutines: one for the process, a slot for each that lives.
+//! The table of coroutines: one per process, a slot for each living coroutine.
 //!
-//! A coroutine is named by its slot's index and by the generation in which it has the slot. So a
-//! name that outlived its coroutine is told from a good one by one comparison, and whoever holds
-//! one needs no reference count. Slots are never unmapped: what is read of a stale one is old, but
-//! it is there.
+//! A coroutine's key is its slot's index and the generation in which it has the slot. So a stale
+//! key is detected by one comparison, and its holder needs no reference count. Slots are never
+//! unmapped: data read from a stale one is old, but its memory exists.
 //!
 //! ```text
-//!   flow    63               24 23        0        table   chunk 0   chunk 1   ...
+//!   key     63               24 23        0        table   chunk 0   chunk 1   ...
 //!           ┌──────────────────┬───────────┐               ┌───────┐ ┌───────┐
 //!           │ generation       │ index     │               │ slots │ │ slots │   4096 each, made
-//!           └──────────────────┴───────────┘               └───────┘ └───────┘   when needed
+//!           └──────────────────┴───────────┘               └───────┘ └───────┘   on demand
 //! ```
 //!
-//! # Who may touch what
+//! # Access
 //!
-//! | part of a slot | who |
+//! | part of a slot | accessed by |
 //! |---|---|
-//! | `gate` | anybody (see `gate`) |
-//! | `next`, `flags`, `task`, `switch`, `link`, `locals`, `token`, `ending` | who holds the slot: the thread that fills it, then whoever takes it out of a deque, an injector or a free list; once started, its worker, or the thread that resumes it by hand |
-//! | `state`, `since`, `site`, `runtime`, `stack_size` | written by who holds the slot; read by anybody, for a listing |
+//! | `wake` | any thread (see `wake_state`) |
+//! | `next`, `flags`, `task`, `switch`, `link`, `locals`, `token`, `ending` | the holder of the slot: the thread that fills it, then the thread that takes it out of a deque, an injector or a free list; once started, its worker, or the thread that resumes it manually |
+//! | `state`, `since`, `site`, `runtime`, `stack_size` | written by the holder of the slot; read by any thread, for a listing |
 
 use std::{
     alloc::{Layout, alloc_zeroed, handle_alloc_error},
@@ -37,23 +36,23 @@ use parking_lot::Mutex;
 
 use crate::{
     error::JoinError,
-    gate::Gate,
     local::Locals,
     switch::{Link, Switch},
+    wake_state::WakeState,
 };
 
 const INDEX_BITS: u32 = 24;
 const CHUNK_SLOTS: usize = 4096;
-/// As many coroutines can live in a process at once.
+/// The largest number of coroutines that live in a process at once.
 pub(crate) const COROUTINES_MAX: usize = 1 << INDEX_BITS;
 const CHUNKS: usize = COROUTINES_MAX / CHUNK_SLOTS;
 
-/// What names a coroutine: its slot and the generation.
+/// The key of a coroutine: its slot and the generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Flow(u64);
+pub(crate) struct CoroutineKey(u64);
 
-impl Flow {
-    /// Of no coroutine.
+impl CoroutineKey {
+    /// The key of no coroutine.
     pub(crate) const NONE: Self = Self(u64::MAX);
 
     #[inline]
@@ -82,13 +81,13 @@ impl Flow {
     }
 }
 
-const _: () = assert!(usize::BITS == 64, "a flow's name is a word of 64 bits");
+const _: () = assert!(usize::BITS == 64, "a coroutine's key is a word of 64 bits");
 
-/// What a coroutine does with itself.
+/// The state of a coroutine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum State {
-    /// Nobody's.
+    /// The slot is free.
     Free = 0,
     Fresh = 1,
     Ready = 2,
@@ -105,26 +104,26 @@ pub(crate) enum State {
 pub(crate) trait Run: Send + Sync {
     /// Runs it on the coroutine's own stack, to the end. Does not unwind.
     fn run(&self);
-    /// It will never be run, for this reason.
+    /// Completes with this error instead of running.
     fn never(&self, why: JoinError);
 }
 
 /// One coroutine, or room for one.
 #[repr(C, align(128))]
 pub(crate) struct Slot {
-    pub(crate) gate: Gate,
+    pub(crate) wake: WakeState,
     /// The next in the list that it is in.
     pub(crate) next: Cell<*const Self>,
-    /// Its number. Written once, when the slot is given out for the first time.
+    /// The slot's number. Written once, when the slot is first given out.
     index: Cell<u32>,
     state: AtomicU8,
     pub(crate) token: Cell<bool>,
     pub(crate) ending: Cell<bool>,
     flags: Cell<u8>,
     runtime: AtomicU32,
-    /// A power of two: which.
+    /// The binary logarithm of the stack size, which is a power of two.
     stack_size_log2: AtomicU8,
-    /// How deep its stack was when it was left, in cache lines below its link, for a prefetch.
+    /// The depth of its stack at the last suspend, in cache lines below its link, for a prefetch.
     depth_lines: Cell<u8>,
     since: AtomicU64,
     site: AtomicPtr<Location<'static>>,
@@ -134,18 +133,18 @@ pub(crate) struct Slot {
     pub(crate) locals: Cell<*mut Locals>,
 }
 
-// What sanitizers want to know of a stack comes on top.
+// The sanitizers' data about a stack adds to this size.
 #[cfg(not(feature = "sanitizer"))]
 const _: () = assert!(size_of::<Slot>() == 128, "a million coroutines count every byte");
 
-// SAFETY: the cells are touched by who holds the slot alone, which changes hands through the gate, a
-// deque, an injector or a lock; the rest is atomic.
+// SAFETY: only the holder of the slot touches the cells, and it passes from thread to thread
+// through the wake state, a deque, an injector or a lock; the rest is atomic.
 unsafe impl Sync for Slot {}
 
-/// Has a name.
+/// The coroutine has a name.
 const NAMED: u8 = 1;
 /// A fiber.
-const BY_HAND: u8 = 2;
+const MANUAL: u8 = 2;
 
 impl Slot {
     /// Its number.
@@ -154,10 +153,10 @@ impl Slot {
         self.index.get()
     }
 
-    /// The name of the coroutine in it.
+    /// The key of the coroutine in it.
     #[inline]
-    pub(crate) fn flow(&self) -> Flow {
-        Flow::new(self.index(), self.gate.generation())
+    pub(crate) fn key(&self) -> CoroutineKey {
+        CoroutineKey::new(self.index(), self.wake.generation())
     }
 
     /// Whether the coroutine has a name.
@@ -166,20 +165,20 @@ impl Slot {
         self.flags.get() & NAMED != 0
     }
 
-    /// The coroutine has a name.
+    /// Records that the coroutine has a name.
     pub(crate) fn set_named(&self) {
         self.flags.set(self.flags.get() | NAMED);
     }
 
-    /// Whether it is resumed by hand.
+    /// Whether it is driven manually.
     #[inline]
-    pub(crate) fn is_by_hand(&self) -> bool {
-        self.flags.get() & BY_HAND != 0
+    pub(crate) fn is_manual(&self) -> bool {
+        self.flags.get() & MANUAL != 0
     }
 
-    /// It will be resumed by hand.
-    pub(crate) fn set_by_hand(&self) {
-        self.flags.set(self.flags.get() | BY_HAND);
+    /// Marks it as driven manually.
+    pub(crate) fn set_manual(&self) {
+        self.flags.set(self.flags.get() | MANUAL);
     }
 
     /// Fills a slot that the caller has taken.
@@ -205,7 +204,7 @@ impl Slot {
         self.depth_lines.set(0);
         self.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         self.locals.set(ptr::null_mut());
-        // SAFETY: held by the caller; free, so nothing is overwritten that should be dropped.
+        // SAFETY: held by the caller; free, so no value is overwritten that needs a drop.
         unsafe {
             (*self.link.get()).write(Link::NOWHERE);
             if let Some(task) = task {
@@ -215,30 +214,30 @@ impl Slot {
         self.set_state_at(State::Fresh, now);
     }
 
-    /// Gives it its stack.
+    /// Sets its stack.
     ///
     /// # Safety
     ///
     /// The caller holds the slot, which is filled and has none.
     #[inline]
     pub(crate) unsafe fn set_switch(&self, switch: Switch) {
-        // SAFETY: held by the caller; nothing is overwritten that should be dropped.
+        // SAFETY: held by the caller; no value is overwritten that needs a drop.
         unsafe { (*self.switch.get()).write(switch) };
     }
 
-    /// Its stack and where it stands on it.
+    /// Its stack and the position on it.
     ///
     /// # Safety
     ///
     /// The caller holds the slot, which has a stack.
     #[inline]
-    #[expect(clippy::mut_from_ref, reason = "who holds the slot has it alone")]
+    #[expect(clippy::mut_from_ref, reason = "the holder of the slot has exclusive access")]
     pub(crate) unsafe fn switch(&self) -> &mut Switch {
         // SAFETY: initialised by `set_switch`.
         unsafe { (*self.switch.get()).assume_init_mut() }
     }
 
-    /// Takes its stack out: it ended.
+    /// Takes its stack out, after its end.
     ///
     /// # Safety
     ///
@@ -249,8 +248,8 @@ impl Slot {
         unsafe { (*self.switch.get()).assume_init_read() }
     }
 
-    /// Its code, which stays in the slot while it runs, so that whoever ends it without unwinding
-    /// can tell its joiner.
+    /// Its code, which stays in the slot while it runs, so that code that ends it without unwinding
+    /// can complete its join handle.
     ///
     /// # Safety
     ///
@@ -272,7 +271,7 @@ impl Slot {
         unsafe { (*self.task.get()).assume_init_read() }
     }
 
-    /// Notes how to leave its stack.
+    /// Stores the link by which its stack is left.
     ///
     /// # Safety
     ///
@@ -283,8 +282,8 @@ impl Slot {
         unsafe { (*self.link.get()).write(link) };
     }
 
-    /// Has the processor fetch what a resume will touch, of the slot itself (a first step) and of
-    /// its stack (a second, once the slot is there).
+    /// Prefetches the parts of the slot that a resume will touch (a first step); its stack is
+    /// prefetched in a second, once the slot is in the cache.
     #[inline]
     pub(crate) fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
@@ -307,7 +306,7 @@ impl Slot {
         unsafe { (*self.link.get()).assume_init() }.prefetch(self.depth_lines.get());
     }
 
-    /// Leaves its stack for whoever resumed it; returns when it is resumed again.
+    /// Leaves its stack for its resumer; returns when it is resumed again.
     ///
     /// # Safety
     ///
@@ -347,7 +346,7 @@ impl Slot {
         self.since.store(now, Ordering::Relaxed);
     }
 
-    /// For a fiber: until when it waits.
+    /// For a fiber: the deadline of its wait.
     pub(crate) fn set_since(&self, nanos: u64) {
         self.since.store(nanos, Ordering::Relaxed);
     }
@@ -365,7 +364,7 @@ impl Slot {
     }
 
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
-        // SAFETY: null, or a location of the program's, which lives for ever.
+        // SAFETY: null, or a static location of the program.
         unsafe { self.site.load(Ordering::Relaxed).as_ref() }
     }
 }
@@ -382,7 +381,7 @@ pub(crate) fn get(index: u32) -> Option<&'static Slot> {
     (!chunk.is_null()).then(|| unsafe { &*chunk.add(index % CHUNK_SLOTS) })
 }
 
-/// As many slots as were ever given out, for a listing.
+/// The number of slots that were ever given out, for a listing.
 pub(crate) fn given_out() -> u32 {
     FREE.lock().untouched
 }
@@ -391,7 +390,7 @@ pub(crate) fn given_out() -> u32 {
 #[derive(Debug)]
 pub(crate) struct List(Cell<*const Slot>);
 
-// SAFETY: whoever has a list holds the slots in it.
+// SAFETY: the holder of a list holds the slots in it.
 unsafe impl Send for List {}
 
 impl List {
@@ -414,8 +413,8 @@ impl List {
     }
 }
 
-/// Slots that nobody has: those given back, and those above `untouched`. Number 0 is never given
-/// out, so that no coroutine's name is 0.
+/// Free slots: those that were returned, and those from `untouched` on. Number 0 is never given
+/// out, so that no coroutine's key is 0.
 struct Free {
     given_back: List,
     untouched: u32,
@@ -423,21 +422,21 @@ struct Free {
 
 static FREE: Mutex<Free> = Mutex::new(Free { given_back: List::new(), untouched: 1 });
 
-/// A few free slots at hand, for one thread.
+/// A few free slots for one thread.
 pub(crate) struct Cache {
     slots: List,
     len: Cell<usize>,
 }
 
 impl Cache {
-    /// Moved between a cache and the process's list at once.
+    /// The number of slots moved between a cache and the process's list at once.
     const BATCH: usize = 64;
 
     pub(crate) const fn new() -> Self {
         Self { slots: List::new(), len: Cell::new(0) }
     }
 
-    /// A free slot, which is the caller's from now on. `None`: there are [`COROUTINES_MAX`].
+    /// A free slot, now held by the caller. `None`: there are [`COROUTINES_MAX`].
     #[inline]
     pub(crate) fn take(&self) -> Option<&'static Slot> {
         if self.len.get() == 0 {
@@ -448,7 +447,7 @@ impl Cache {
         Some(slot)
     }
 
-    /// Gives a slot back whose generation was closed.
+    /// Frees a slot whose generation was closed.
     #[inline]
     pub(crate) fn give(&self, slot: &'static Slot) {
         self.slots.push(slot);

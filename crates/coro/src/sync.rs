@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The one place from which the atomics and cells come that threads race on. The models, in
-//! `crates/coro/loom`, put loom's in its place.
+//! The one place from which the atomics and cells come on which threads race. The models, in
+//! `crates/coro/loom`, replace them by loom's.
 
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// As loom's: access goes through a pointer that is asked for.
+/// As loom's: access goes through a pointer that is passed to a closure.
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
 impl<T> UnsafeCell<T> {

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{clock, context, slot::Flow, worker};
+use crate::{clock, context, slot::CoroutineKey, worker};
 
 /// Lets other coroutines of this worker run first; on a plain thread, other threads.
 pub fn yield_now() {
@@ -17,7 +17,7 @@ pub fn yield_now() {
     }
 }
 
-/// Waits so long. A coroutine is parked, by its runtime's clock; a thread sleeps.
+/// Waits for a duration. A coroutine is parked, by its runtime's clock; a thread sleeps.
 ///
 /// A wait of more than a century is one of a century.
 pub fn sleep(duration: Duration) {
@@ -29,7 +29,7 @@ pub fn sleep(duration: Duration) {
 pub fn sleep_until(at: Instant) {
     let coroutine = context::slot().is_some();
     loop {
-        // After its timer the worker knows that the time has come.
+        // After its timer has fired, the worker has the time already.
         let come = coroutine && worker::has_come(at);
         let now = if come { at } else { clock::now() };
         if now >= at {
@@ -43,8 +43,8 @@ pub fn sleep_until(at: Instant) {
     }
 }
 
-/// Waits until somebody unparks the calling coroutine (or thread). If that has happened since the
-/// last park, returns at once. May return early.
+/// Waits until the calling coroutine (or thread) is unparked. If it was unparked since the last
+/// park, returns at once. May return early.
 pub fn park() {
     if context::slot().is_some() {
         worker::park_current(None);
@@ -65,12 +65,12 @@ pub fn park_deadline(deadline: Instant) {
 /// Drives a future to its end: the calling coroutine is parked while it is pending, a thread
 /// sleeps. So straight-line code can use any asynchronous library.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    let flow = context::flow();
-    if flow == Flow::NONE {
+    let key = context::key();
+    if key == CoroutineKey::NONE {
         return futures_lite::future::block_on(future);
     }
     let mut future = pin!(future);
-    let waker = waker(flow);
+    let waker = waker(key);
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
@@ -80,10 +80,10 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// A waker that is the coroutine's name: nothing to count, nothing to free.
-fn waker(flow: Flow) -> Waker {
-    const fn raw(flow: usize) -> RawWaker {
-        RawWaker::new(std::ptr::without_provenance(flow), &VTABLE)
+/// A waker that is the coroutine's key: nothing to count, nothing to free.
+fn waker(key: CoroutineKey) -> Waker {
+    const fn raw(key: usize) -> RawWaker {
+        RawWaker::new(std::ptr::without_provenance(key), &VTABLE)
     }
     const VTABLE: RawWakerVTable = RawWakerVTable::new(
         raw_of,
@@ -94,7 +94,7 @@ fn waker(flow: Flow) -> Waker {
     fn raw_of(data: *const ()) -> RawWaker {
         raw(data.addr())
     }
-    // SAFETY: the data is a number and not a pointer, which any thread may have and drop, and
-    // `unpark` takes any number.
-    unsafe { Waker::from_raw(raw(flow.bits())) }
+    // SAFETY: the data is a number and not a pointer, which any thread may hold and drop, and
+    // `unpark` accepts any number.
+    unsafe { Waker::from_raw(raw(key.bits())) }
 }

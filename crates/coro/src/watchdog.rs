@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Reports a coroutine that holds its worker for too long.
 //!
-//! A thread looks at the workers twice per bound. One that runs, and has dispatched nothing since
-//! the last two looks, is held. It is reported once, until it dispatches again. While every worker
-//! sleeps, so does the thread: a worker that wakes tells it.
+//! A thread checks the workers twice per bound. A worker that runs, and has dispatched nothing
+//! since the last two checks, is held. It is reported once, until it dispatches again. While every
+//! worker sleeps, so does the thread: a worker that wakes also wakes it.
 
 use std::{
     fmt, io,
@@ -20,14 +20,14 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{dump, join::Id, runtime::Shared};
 
-/// What is called with each that is found.
+/// Called with each held worker.
 pub(crate) type Report = fn(&Stalled);
 
 /// A coroutine that has held its worker for longer than the watchdog's bound.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stalled {
-    /// Which.
+    /// The coroutine's id.
     pub id: Id,
     /// Its name, if it has one.
     pub name: Option<Arc<str>>,
@@ -35,7 +35,7 @@ pub struct Stalled {
     pub site: &'static Location<'static>,
     /// The worker that it holds, by its number in the process.
     pub worker: usize,
-    /// At least so long.
+    /// A lower bound of the time.
     pub held: Duration,
 }
 
@@ -73,7 +73,7 @@ struct Seen {
 impl Watchdog {
     pub(crate) fn new(bound: Duration, report: Report) -> Self {
         Self {
-            // Of nothing, there are no halves.
+            // Half of zero would be zero.
             bound: bound.max(Duration::from_millis(1)),
             report,
             asleep: AtomicBool::new(false),
@@ -91,9 +91,9 @@ impl Watchdog {
             .spawn(move || watchdog.watch(&runtime))
     }
 
-    /// A worker has woken.
+    /// Wakes the thread: a worker has woken.
     #[inline]
-    pub(crate) fn somebody_runs(&self) {
+    pub(crate) fn a_worker_runs(&self) {
         if self.asleep.load(Ordering::SeqCst) {
             drop(self.stopped.lock());
             self.news.notify_one();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Nothing that can run waits longer than is promised, whatever else wants to run.
+//! A runnable coroutine waits no longer than promised, whatever else is runnable.
 //!
 //! Floods of three kinds, on one worker and on each of two: coroutines that only yield, pairs that
-//! wake each other (through the slot for who was woken last), coroutines that spawn their like.
+//! wake each other (through the lifo slot), coroutines that spawn their like.
 //! Meanwhile a timer comes due, another thread spawns, another thread wakes. What is counted is
 //! dispatches of the worker, from a moment at which every worker stands still, so that the speed of
 //! the machine has no part in it.
@@ -362,8 +362,8 @@ fn those_just_spawned_keep_their_bound() {
 
 #[test]
 fn a_free_worker_takes_what_a_held_one_has_spawned() {
-    // The spawner gives its worker up to nobody before another has run what it spawned: a wake that
-    // is lost between the two stops the test for good.
+    // The spawner keeps its worker busy until another worker has run its coroutine: a wake that is
+    // lost between the two hangs the test.
     let rt = runtime(2);
     let steals = |rt: &Runtime| rt.handle().stats().workers.iter().map(|w| w.steals).sum::<u64>();
     let before = steals(&rt);

@@ -42,7 +42,7 @@ fn a_million_wait_for_nothing_and_leave_nothing() {
     crowd(1_000_000);
 }
 
-/// A channel of each kind, on which nobody sends until the end.
+/// A channel of each kind, without a send until the end.
 fn channels() -> Vec<(Sender<usize>, Receiver<usize>)> {
     vec![rendezvous(), bounded(1), bounded(1000), unlimited(), conflated()]
 }
@@ -80,7 +80,7 @@ fn crowd(count: usize) {
     let used = self::cpu() - cpu;
     assert!(used < passed / 4, "{used:?} of CPU time in {passed:?} of waiting");
 
-    // All woken, and each hears why.
+    // All woken, and each gets the reason.
     let begun = Instant::now();
     token.cancel();
     for (number, (tx, rx)) in channels.iter().enumerate() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What other runtimes of this kind got wrong, as far as it concerns coroutines. One mistake a test.
+//! What other runtimes of this kind got wrong, as far as it concerns coroutines. One mistake a
+//! test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -42,7 +43,7 @@ fn an_unpark_from_a_foreign_thread_before_the_park_is_not_lost() {
     rt.spawn(|| {
         for _ in 0..times(1000) {
             let me = current().unwrap().id();
-            // The worker is this thread: it hears of the wake only after the park.
+            // The worker is this thread: it processes the wake only after the park.
             thread::spawn(move || me.unpark()).join().unwrap();
             park();
         }
@@ -105,7 +106,7 @@ fn unparks_of_foreign_threads_before_a_park_are_one() {
 }
 
 #[test]
-fn an_unpark_of_one_that_has_ended_reaches_nobody_else() {
+fn an_unpark_of_one_that_has_ended_reaches_no_other() {
     let rt = runtime(1);
     let old = rt.spawn(|| current().unwrap().id()).join().unwrap();
     rt.handle().wait_idle(None);
@@ -332,7 +333,7 @@ fn joins_of_joins_on_one_worker_do_not_deadlock() {
 }
 
 #[test]
-fn who_waits_for_children_on_one_worker_does_not_hold_it() {
+fn a_wait_for_children_does_not_hold_the_only_worker() {
     let rt = runtime(1);
     let sum = rt.spawn(|| {
         let (tx, rx) = rendezvous::<usize>();

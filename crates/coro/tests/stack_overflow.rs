@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! What a program sees of a stack: enough of it, or a message and an end.
 //!
-//! What ends a process happens in a child: this very program, run again for one test, with [`CHILD`]
-//! set.
+//! What ends a process happens in a child: this very program, run again for one test, with
+//! [`CHILD`] set.
 #![cfg(not(any(miri, feature = "threads")))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Timers do not follow the wall clock.
 //!
-//! This process has a `clock_gettime` of its own, in whose wall clock every look finds another hour,
-//! before or behind the last. A timer that looked at it would fire hours early or never. So there is
-//! one test here and no other.
+//! This process has a `clock_gettime` of its own, in whose wall clock every look finds another
+//! hour, before or behind the last. A timer that looked at it would fire hours early or never. So
+//! there is one test here and no other.
 #![cfg(all(target_os = "linux", not(miri)))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -40,7 +40,7 @@ impl Actor for Bank {
             Order::Pay { to, amount } => *self.accounts.entry(to).or_default() += amount,
             Order::Balance { of, reply } => {
                 let balance = self.accounts.get(of).copied().unwrap_or_default();
-                // Who asked may have given up.
+                // The request may have timed out.
                 reply.send(balance).ok();
             }
         }
@@ -83,7 +83,7 @@ fn stopping() -> Shown {
 
 // ANCHOR: restart
 fn restarting() -> Shown {
-    // Time of its own, so that nobody waits for the delays.
+    // A virtual clock, so that the delays take no real time.
     let clock = Clock::Virtual(VirtualClock::automatic());
     let runtime = Runtime::builder().workers(1).clock(clock).build()?;
     // Twice a minute; after one second and after two.
@@ -121,7 +121,7 @@ fn ties() -> Shown {
     let (left, right) = (idle()?, idle()?);
     left.link(&right);
 
-    // Hears of the end of the other as a message, and lives on.
+    // Gets the end of the other actor as a message, and continues.
     let (tx, news) = rendezvous();
     let watcher = actor::spawn_fn(move |text: String, _cx| drop(tx.send(text).wait()))?;
     watcher.monitor(&right, |exit| exit.to_string());

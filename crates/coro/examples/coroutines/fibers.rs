@@ -43,7 +43,7 @@ fn waiting() -> Shown {
     assert_eq!(reader.resume()?, Resumed::Parked, "the wait gives control back");
     assert!(!reader.is_ready());
     tx.try_send("news")?;
-    assert!(reader.is_ready(), "a wake only says that it can go on; nobody resumes it but you");
+    assert!(reader.is_ready(), "a wake makes it ready; only its owner resumes it");
     assert_eq!(reader.resume()?, Resumed::Finished);
     Ok(())
 }

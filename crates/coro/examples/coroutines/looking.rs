@@ -54,7 +54,7 @@ fn watching() -> Shown {
     let bound = Duration::from_millis(20);
     let runtime = Runtime::builder().workers(1).watchdog(bound, report).build()?;
     let busy = Spawn::new().name("busy").on(runtime.handle()).spawn(|| {
-        // Computes and never waits, until it is told on.
+        // Computes and never waits, until it is reported.
         while !REPORTED.load(Ordering::Acquire) {
             hint::spin_loop();
         }

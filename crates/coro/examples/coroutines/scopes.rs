@@ -67,7 +67,7 @@ fn limits() {
 // ANCHOR_END: limits
 
 // ANCHOR: ambient
-/// Was handed no token, and is told all the same.
+/// Was passed no token, and is cancelled all the same.
 fn next_of(rx: &Receiver<u32>) -> Result<u32, RecvError> {
     match current_token() {
         Some(token) => rx.recv().cancel_on(&token).wait(),

@@ -24,7 +24,7 @@ pub(crate) fn show() -> Shown {
                 text = messages.recv() => log.extend(text),
                 _tick = ticks.recv() => log.push("tick"),
                 cancelled(&token) => { return log; }
-                timeout(Duration::from_secs(60)) => log.push("nobody there"),
+                timeout(Duration::from_secs(60)) => log.push("no value"),
             }
         }
     });

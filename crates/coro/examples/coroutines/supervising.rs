@@ -12,7 +12,7 @@ pub(crate) fn show() -> Shown {
         children.map(|child| child.join())
     })?;
     let [seven, wrong, nine] = answers;
-    assert_eq!((seven?, nine?), (7, 9), "what failed beside them has cancelled nobody");
+    assert_eq!((seven?, nine?), (7, 9), "the failures beside them have cancelled no other child");
     let failure = wrong.err().and_then(|error| error.failure().map(ToString::to_string));
     assert!(
         failure.is_some_and(|failure| failure.ends_with("failed: invalid digit found in string"))

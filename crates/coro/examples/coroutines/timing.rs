@@ -57,16 +57,16 @@ fn limits() -> Shown {
 
 // ANCHOR: parking
 fn parking() -> Shown {
-    let told = Arc::new(AtomicBool::new(false));
-    let news = Arc::clone(&told);
+    let ready = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&ready);
     let sleeper = spawn(move || {
         // A park may return early: look, park, look again. A wake that comes between the two is
         // not lost.
-        while !news.load(Ordering::Acquire) {
+        while !seen.load(Ordering::Acquire) {
             park();
         }
     });
-    told.store(true, Ordering::Release);
+    ready.store(true, Ordering::Release);
     sleeper.id().unpark();
     sleeper.join()?;
     Ok(())

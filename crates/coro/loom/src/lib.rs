@@ -3,18 +3,18 @@
 //!
 //! | file of `crates/coro/src` | model |
 //! |---|---|
-//! | `gate` | `models::gate`: a wake is neither lost nor given to another |
-//! | `sleep` | `models::sleep`: who sleeps is woken for what was brought |
-//! | `done` | `models::done`: who waits for an end hears of it |
+//! | `wake_state` | `models::wake_state`: a wake is neither lost nor given to another coroutine |
+//! | `sleep` | `models::sleep`: a sleeping worker is woken for new work |
+//! | `done` | `models::done`: a waiter is woken by the completion |
 //!
-//! What those files take from `crate::sync` is here loom's: see [`sync`].
+//! The items that those files take from `crate::sync` are loom's here: see [`sync`].
 #![cfg(feature = "loom")]
 #![allow(dead_code, reason = "the models use most of what the runtime uses")]
 
 #[path = "../../src/done.rs"]
 mod done;
-#[path = "../../src/gate.rs"]
-mod gate;
+#[path = "../../src/wake_state.rs"]
+mod wake_state;
 #[path = "../../src/sleep.rs"]
 mod sleep;
 mod sync;

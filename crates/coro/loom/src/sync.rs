@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Loom's atomics and cells, in the place of `crates/coro/src/sync.rs`.
+//! Loom's atomics and cells, in place of `crates/coro/src/sync.rs`.
 //!
-//! Loom takes a sequentially consistent access for one that acquires and releases, and would have a
-//! worker and who wakes it miss each other. It does know sequentially consistent fences. So here
-//! such a store is followed by one and such a load preceded by one, which gives these accesses their
-//! one order. It is more than they have: of a store and the load behind it one alone would do here,
-//! so that the models do not show that both must be sequentially consistent.
+//! Loom treats a sequentially consistent access as one that acquires and releases, and would let a
+//! worker and the thread that wakes it miss each other. It does model sequentially consistent
+//! fences. So here such a store is followed by a fence and such a load preceded by one, which gives
+//! these accesses their one order. That is more than they have: of a store and the load behind it
+//! one alone would do here, so the models do not show that both must be sequentially consistent.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl AtomicU32 {
         self.0.load(order)
     }
 
-    /// A swap: loom forgets that one leaves no room between what it read and what it wrote, and
+    /// A swap: loom does not model that no store fits between the read and the write of a swap, and
     /// would let a store vanish behind a swap that saw it.
     pub(crate) fn store(&self, value: u32, order: Ordering) {
         self.0.swap(value, order);

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::job::{Failure, Job};
 
-/// Where to send an actor its messages. Clones are the same address; when the last one is dropped,
-/// the actor handles what is in its mailbox and ends.
+/// The address of an actor. Clones are the same address; when the last one is dropped, the actor
+/// handles the messages in its mailbox and ends.
 ///
 /// Thread safe: threads, tasks and coroutines may use it.
 pub struct Address<M> {
@@ -28,12 +28,12 @@ pub(super) struct Inner<M> {
     pub(super) tx: Sender<M>,
 }
 
-/// How an actor is to stop.
+/// How an actor stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// It handles what is in the mailbox first.
+    /// It handles the messages in the mailbox first.
     Drain,
-    /// It finishes the message at work; what is in the mailbox is undelivered.
+    /// It finishes the current message; the messages in the mailbox are undelivered.
     Now,
 }
 
@@ -57,7 +57,7 @@ impl<M> Address<M> {
     /// An operation that puts a message into the mailbox, and waits for room if it must. Give it
     /// limits (`timeout`, `cancel_on`, ...) and drive it with `.wait()` or `.await`.
     ///
-    /// An actor that waits for room in its own mailbox waits for ever: there, use
+    /// An actor that waits for room in its own mailbox deadlocks: there, use
     /// [`try_tell`](Self::try_tell).
     ///
     /// # Errors
@@ -66,12 +66,12 @@ impl<M> Address<M> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it happened, it has told nothing.
+    /// Dropped before it completed, it has sent nothing.
     pub fn tell(&self, message: M) -> Send<'_, M> {
         self.inner.tx.send(message)
     }
 
-    /// Puts a message into the mailbox if that needs no waiting.
+    /// Puts a message into the mailbox without waiting.
     ///
     /// # Errors
     ///
@@ -80,12 +80,12 @@ impl<M> Address<M> {
         self.inner.tx.try_send(message)
     }
 
-    /// A request: `message` makes a message of the reply's sender. See [`Ask`].
+    /// A request: `message` builds the message from the sender of the reply. See [`Ask`].
     pub fn ask<R>(&self, message: impl FnOnce(Reply<R>) -> M) -> Ask<'_, M, R> {
         Ask::new(&self.inner.tx, message)
     }
 
-    /// Tells it to stop. What is told later comes back. Does not wait: see [`join`](Self::join).
+    /// Stops the actor. Later messages are refused. Does not wait: see [`join`](Self::join).
     pub fn stop(&self, how: Stop) {
         let Inner { core, tx } = &*self.inner;
         core.stopping.store(true, Ordering::Release);
@@ -95,20 +95,22 @@ impl<M> Address<M> {
         }
     }
 
-    /// Cancels it: the waits of its handler end, if they watch its token, and what is in the mailbox
-    /// is undelivered. True if this call did. Does not wait: see [`join`](Self::join).
+    /// Cancels the actor: the waits of its handler end, if they watch its token, and the messages
+    /// in the mailbox are undelivered. True if this call did. Does not wait: see
+    /// [`join`](Self::join).
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
         self.inner.core.job.cancel(reason)
     }
 
     /// Calls `hook` with the actor's exit, exactly once: on the actor's coroutine when it ends, or
-    /// at once, here, if it has ended. Of several, the first comes first.
+    /// immediately, here, if it has ended. Several hooks run in the order of these calls.
     pub fn on_done(&self, hook: impl FnOnce(&Exit) + std::marker::Send + 'static) {
         let core = self.core();
         core.on_done(core.reserve(), Box::new(hook));
     }
 
-    /// Waits on a thread or in a coroutine until it has ended. An actor must not wait for itself.
+    /// Waits on a thread or in a coroutine until the actor has ended. An actor must not join
+    /// itself.
     pub fn join(&self) -> Exit {
         let core = self.core();
         core.job.join();
@@ -122,7 +124,7 @@ impl<M> Address<M> {
         core.exit().unwrap_or(Exit::Stopped)
     }
 
-    /// How it ended, if it has.
+    /// How the actor ended; `None` while it has not.
     #[must_use]
     pub fn exit(&self) -> Option<Exit> {
         self.core().exit()
@@ -140,33 +142,33 @@ impl<M> Address<M> {
         &self.core().job
     }
 
-    /// How often it was restarted.
+    /// The number of restarts so far.
     #[must_use]
     pub fn restarts(&self) -> u32 {
         self.core().restarts()
     }
 
-    /// What it failed with last, restarted or not: a panic with its message, or an error.
+    /// The last failure, whether or not a restart followed: a panic with its message, or an error.
     #[must_use]
     pub fn last_failure(&self) -> Option<Failure> {
         self.core().last_failure()
     }
 
-    /// What its mailbox has done so far.
+    /// The counts of its mailbox so far.
     #[must_use]
     pub fn mailbox(&self) -> Snapshot {
         self.inner.tx.snapshot()
     }
 
-    /// Ties two actors together: if one is cancelled or fails for good, the other is cancelled. If
-    /// one has ended so already, that happens at once.
+    /// Links two actors: if one is cancelled or fails for good, the other is cancelled. If one has
+    /// ended that way already, this happens immediately.
     pub fn link<N: 'static>(&self, other: &Address<N>) {
         link::link(self.core(), other.core());
     }
 
-    /// Has this actor told how `other` ends, however that is, by the message that `message` makes of
-    /// it. If this mailbox is full then, a coroutine waits for room. Of an actor that has ended, it is
-    /// told at once.
+    /// Notifies this actor of the end of `other`, however it ends, by the message that `message`
+    /// builds of the exit. If this mailbox is full then, a coroutine waits for room. If `other` has
+    /// ended already, the notification is sent immediately.
     pub fn monitor<N: 'static>(
         &self,
         other: &Address<N>,
@@ -177,7 +179,7 @@ impl<M> Address<M> {
         link::monitor(self.inner(), other.core(), message);
     }
 
-    /// Whether both are of one actor.
+    /// Whether both are addresses of one actor.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(self.core(), other.core())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Requests: a message that carries the way back for its answer.
+//! Requests: a message that carries the sender of its reply.
 //!
-//! The way back is a channel of one place for one sender and one receiver. If the request is lost
-//! with the actor, or dropped unanswered, its sender is dropped, and who asked hears so at once.
+//! The reply travels through an SPSC channel of capacity 1. If the request is lost with the actor,
+//! or dropped unanswered, the channel's sender is dropped, and the request fails at once.
 
 use std::{
     fmt,
@@ -15,22 +15,22 @@ use becket_chan::{
     RecvError, SendError, Sender, SpscReceiver, SpscSender, Token, TrySendError, bounded_spsc,
 };
 
-/// The way back for an answer. Dropped without one, it tells who asked that there will be none.
+/// The sender of a reply. If it is dropped without a reply, the request fails.
 pub struct Reply<R> {
     tx: SpscSender<R>,
 }
 
 impl<R> Reply<R> {
-    /// Answers. Never waits.
+    /// Sends the reply. Never waits.
     ///
     /// # Errors
     ///
-    /// Who asked waits no more. The answer comes back.
+    /// The request is not waited for any more. The reply is inside.
     pub fn send(mut self, answer: R) -> Result<(), R> {
         self.tx.try_send(answer).map_err(TrySendError::into_inner)
     }
 
-    /// Whether somebody still waits for the answer.
+    /// Whether the request is still waited for.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
         !self.tx.is_closed()
@@ -47,17 +47,17 @@ impl<R> fmt::Debug for Reply<R> {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError<M> {
-    /// The request did not reach the mailbox: the actor has ended or stops, or a limit was reached
-    /// while the mailbox was full. The message is inside.
+    /// The request did not reach the mailbox: the actor has ended or is stopping, or a limit was
+    /// reached while the mailbox was full. The message is inside.
     #[error("the actor was not asked: {0}")]
     NotSent(SendError<M>),
-    /// The actor has, or had, the request; it did not answer in time.
+    /// The actor has, or had, the request; it did not reply in time.
     #[error("the actor did not answer in time")]
     TimedOut,
-    /// The actor has, or had, the request; who asked was cancelled.
+    /// The actor has, or had, the request; the wait for the reply was cancelled.
     #[error("cancelled while waiting for the actor's answer")]
     Cancelled,
-    /// The actor ended, failed over it, or dropped it without an answer.
+    /// The actor ended, failed on the request, or dropped it without a reply.
     #[error("the actor dropped the request")]
     Dropped,
 }
@@ -74,7 +74,7 @@ impl<M> fmt::Debug for AskError<M> {
 }
 
 impl<M> AskError<M> {
-    /// The message, if the actor never had it.
+    /// The message, if it did not reach the actor.
     #[must_use]
     pub fn into_message(self) -> Option<M> {
         match self {
@@ -84,8 +84,8 @@ impl<M> AskError<M> {
     }
 }
 
-/// A request that has not been made yet: give it limits, and drive it with [`wait`](Self::wait) or
-/// `.await`. The limits are for both, the way into the mailbox and the answer.
+/// A request that was not sent yet: give it limits, and drive it with [`wait`](Self::wait) or
+/// `.await`. The limits cover both the wait for room in the mailbox and for the reply.
 ///
 /// ```
 /// use std::time::Duration;
@@ -100,7 +100,7 @@ impl<M> AskError<M> {
 ///
 /// # Cancel safety
 ///
-/// If the future is dropped, nothing was asked, or the answer goes nowhere.
+/// If the future is dropped, the request was not sent, or its reply is discarded.
 #[must_use = "nothing is asked until it is waited for"]
 pub struct Ask<'a, M, R> {
     tx: &'a Sender<M>,
@@ -110,7 +110,7 @@ pub struct Ask<'a, M, R> {
     token: Option<&'a Token>,
 }
 
-/// Drives an operation under limits that may be there or not.
+/// Drives an operation under optional limits.
 macro_rules! limited {
     ($operation:expr, $ask:ident, ($($drive:tt)+)) => {
         match ($ask.deadline, $ask.token) {
@@ -129,7 +129,7 @@ impl<'a, M, R> Ask<'a, M, R> {
         Self { tx, message, answer, deadline: None, token: None }
     }
 
-    /// Gives up `duration` from now.
+    /// Fails with a timeout `duration` from now.
     pub fn timeout(self, duration: Duration) -> Self {
         match crate::now().checked_add(duration) {
             Some(at) => self.deadline(at),
@@ -137,19 +137,19 @@ impl<'a, M, R> Ask<'a, M, R> {
         }
     }
 
-    /// Gives up at `deadline`; of several, the earliest holds.
+    /// Fails with a timeout at `deadline`; of several, the earliest holds.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
         self
     }
 
-    /// Gives up when the token is set; the last one holds.
+    /// Fails when the token is cancelled; the last one holds.
     pub const fn cancel_on(mut self, token: &'a Token) -> Self {
         self.token = Some(token);
         self
     }
 
-    /// Asks, and waits on a thread or in a coroutine for the answer.
+    /// Sends the request, and waits on a thread or in a coroutine for the reply.
     ///
     /// # Errors
     ///

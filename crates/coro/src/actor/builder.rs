@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Saying more of an actor before it starts.
+//! Options of an actor before it starts.
 
 use std::{panic::Location, sync::Arc};
 
@@ -15,10 +15,10 @@ use crate::{
     job::{Job, Options},
 };
 
-/// What a mailbox holds, unless said otherwise.
+/// The default capacity of a mailbox, in messages.
 const MAILBOX_DEFAULT: usize = 64;
 
-/// Says more of an actor before it starts.
+/// Options of an actor before it starts.
 ///
 /// ```
 /// use becket_coro::actor::{Builder, Exit, Stop};
@@ -42,7 +42,7 @@ pub struct Builder<M> {
 }
 
 impl<M: Send + 'static> Builder<M> {
-    /// As [`spawn`](super::spawn) would make it.
+    /// The options of [`spawn`](super::spawn).
     pub fn new() -> Self {
         Self {
             mailbox: becket_chan::Builder::bounded(MAILBOX_DEFAULT),
@@ -59,8 +59,8 @@ impl<M: Send + 'static> Builder<M> {
         self
     }
 
-    /// Its mailbox: a channel of any kind, with an overflow policy and an undelivered hook if they
-    /// are wanted.
+    /// Its mailbox: a channel of any kind, optionally with an overflow policy and an undelivered
+    /// hook.
     pub fn mailbox(mut self, mailbox: becket_chan::Builder<M>) -> Self {
         self.mailbox = mailbox;
         self
@@ -88,11 +88,11 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     ///
-    /// There is no coroutine for it.
+    /// The coroutine could not be spawned.
     #[track_caller]
     pub fn spawn<A: Actor<Message = M>>(self, actor: A) -> Result<Address<M>, SpawnError> {
         let mut actor = Some(actor);
-        // Without restarts, it is made once.
+        // Without restarts, it is created once.
         let never = Restart::new().limit(0, std::time::Duration::ZERO);
         self.start(Location::caller(), never, move || actor.take())
     }
@@ -101,7 +101,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     ///
-    /// There is no coroutine for it.
+    /// The coroutine could not be spawned.
     #[track_caller]
     pub fn spawn_fn<N, F>(self, handle: F) -> Result<Address<M>, SpawnError>
     where
@@ -111,7 +111,7 @@ impl<M: Send + 'static> Builder<M> {
         self.spawn(from_fn(handle))
     }
 
-    /// Starts an actor that is made anew by `make` after a failure, as often as the policy allows.
+    /// Starts an actor that `make` creates anew after a failure, as often as the policy allows.
     /// `make` runs on the actor's coroutine; a panic in it is a failure too.
     ///
     /// ```
@@ -126,7 +126,7 @@ impl<M: Send + 'static> Builder<M> {
     ///
     /// # Errors
     ///
-    /// There is no coroutine for it.
+    /// The coroutine could not be spawned.
     #[track_caller]
     pub fn spawn_restarting<A: Actor<Message = M>>(
         self,

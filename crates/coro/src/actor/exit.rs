@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How an actor ended, and who wants to know.
+//! How an actor ended, and its exit hooks.
 
 use std::{
     collections::BTreeMap,
@@ -24,18 +24,18 @@ use crate::{
 pub enum Exit {
     /// It was stopped, or stopped by itself.
     Stopped,
-    /// Its last address was dropped, and it had handled what was in the mailbox.
+    /// Its last address was dropped, and it had handled the messages in the mailbox.
     Abandoned,
     /// It was cancelled, or its runtime ended.
     Cancelled {
-        /// Why, in words.
+        /// The reason, as text.
         reason: Reason,
     },
-    /// It failed, and was not started again.
+    /// It failed, and was not restarted.
     Failed {
         /// The last failure: a panic with its message, or an error.
         failure: Failure,
-        /// How often it had been started again before.
+        /// The number of restarts before.
         restarts: u32,
     },
 }
@@ -47,7 +47,7 @@ impl Exit {
         matches!(self, Self::Stopped | Self::Abandoned)
     }
 
-    /// What failed, if something did.
+    /// The failure, if there was one.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
@@ -61,22 +61,22 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped => f.write_str("stopped"),
-            Self::Abandoned => f.write_str("stopped: nobody had its address"),
+            Self::Abandoned => f.write_str("stopped: its last address was dropped"),
             Self::Cancelled { reason } => write!(f, "cancelled: {reason}"),
             Self::Failed { failure, restarts } => write!(f, "{failure} (restarts: {restarts})"),
         }
     }
 }
 
-/// What is called with an actor's exit.
+/// Called with an actor's exit.
 pub(super) type Hook = Box<dyn FnOnce(&Exit) + Send>;
 
-/// What there is of an actor whatever its messages are.
+/// The part of an actor that does not depend on its message type.
 pub(super) struct Core {
     pub(super) job: Job,
-    /// Set when it is to stop now, or is cancelled.
+    /// Cancelled when the actor is to stop now, or is cancelled.
     pub(super) halt: Token,
-    /// It was told to stop.
+    /// The actor is to stop.
     pub(super) stopping: AtomicBool,
     restarts: AtomicU32,
     last_failure: Mutex<Option<Failure>>,
@@ -84,7 +84,7 @@ pub(super) struct Core {
 }
 
 struct Done {
-    /// Once it has ended.
+    /// `None` until it has ended.
     exit: Option<Exit>,
     hooks: BTreeMap<u64, Hook>,
     next: u64,
@@ -103,7 +103,7 @@ impl Core {
         })
     }
 
-    /// A number for a hook that is given later.
+    /// Reserves a number for a hook that is set later.
     pub(super) fn reserve(&self) -> u64 {
         let mut done = self.done.lock();
         done.next += 1;
@@ -124,14 +124,14 @@ impl Core {
         }
     }
 
-    /// Forgets a hook that was not called yet.
+    /// Removes a hook that was not called yet.
     pub(super) fn forget(&self, number: u64) {
         let hook = self.done.lock().hooks.remove(&number);
         drop(hook);
     }
 
-    /// The actor has ended. Calls the hooks, in the order in which they came; what panics in one
-    /// does not keep the next from being called.
+    /// Records the exit. Calls the hooks, in the order in which they were set; a panic in one does
+    /// not keep the next from being called.
     pub(super) fn settle(&self, exit: &Exit) {
         let hooks = {
             let mut done = self.done.lock();
@@ -162,7 +162,7 @@ impl Core {
 
     pub(super) fn note_failure(&self, failure: Failure) {
         let before = self.last_failure.lock().replace(failure);
-        // What it was thrown with may do anything when dropped.
+        // The drop of the payload is user code.
         contain(|| drop(before));
     }
 
@@ -170,9 +170,9 @@ impl Core {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Why it ends, when its mailbox or `halt` says that it does.
+    /// The exit, when the mailbox or `halt` has ended the actor.
     pub(super) fn why(&self) -> Exit {
-        if self.job.is_told() {
+        if self.job.is_cancelled_above() {
             let reason = self.job.reason().unwrap_or_else(|| "cancelled".into());
             Exit::Cancelled { reason }
         } else if self.stopping.load(Ordering::Acquire) {

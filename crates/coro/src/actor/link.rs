@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Actors that end together, or hear of each other's end.
+//! Actors that end together, or are notified of each other's end.
 //!
-//! A tie is a hook at each of two actors. Whichever ends first takes the other's hook out, so that a
-//! long-lived actor does not gather the ties of all it ever met. The hooks hold the other side
-//! weakly: a tie keeps neither actor nor mailbox.
+//! A link is a hook at each of two actors. The actor that ends first removes the other actor's
+//! hook, so that a long-lived actor does not accumulate the links of all actors it ever met. The
+//! hooks hold the other side weakly: a link keeps neither actor nor mailbox alive.
 
 use std::sync::Arc;
 
@@ -24,21 +24,21 @@ pub(super) fn link(one: &Arc<Core>, other: &Arc<Core>) {
 }
 
 pub(super) fn monitor<M: Send + 'static>(
-    hears: &Arc<Inner<M>>,
+    monitor: &Arc<Inner<M>>,
     other: &Arc<Core>,
     message: impl FnOnce(&Exit) -> M + Send + 'static,
 ) {
-    if Arc::ptr_eq(&hears.core, other) {
+    if Arc::ptr_eq(&monitor.core, other) {
         return;
     }
-    let weak = Arc::downgrade(hears);
+    let weak = Arc::downgrade(monitor);
     let tell = Box::new(move |exit: &Exit| {
-        if let Some(hears) = weak.upgrade() {
+        if let Some(monitor) = weak.upgrade() {
             let message = message(exit);
-            deliver(hears, message);
+            deliver(monitor, message);
         }
     });
-    tie(other, tell, &hears.core, Box::new(|_| ()));
+    tie(other, tell, &monitor.core, Box::new(|_| ()));
 }
 
 /// A hook that cancels `other` if the exit is not a normal one.
@@ -53,8 +53,8 @@ fn cancels(other: &Arc<Core>) -> Hook {
     })
 }
 
-/// Gives each of two actors a hook, of which one at most is called by an end, and the other
-/// forgotten.
+/// Sets a hook at each of two actors; the end of one calls its hook and removes the other actor's
+/// hook.
 fn tie(one: &Arc<Core>, at_one: Hook, other: &Arc<Core>, at_other: Hook) {
     let (number_one, number_other) = (one.reserve(), other.reserve());
     let hook = |own: Hook, far: &Arc<Core>, number| -> Hook {
@@ -67,27 +67,27 @@ fn tie(one: &Arc<Core>, at_one: Hook, other: &Arc<Core>, at_other: Hook) {
         })
     };
     one.on_done(number_one, hook(at_one, other, number_other));
-    // If the first has ended, its hook was called just now and found nothing to forget.
+    // If the first has ended, its hook was called just now and found nothing to remove.
     if one.exit().is_none() {
         other.on_done(number_other, hook(at_other, one, number_one));
     }
 }
 
-/// A message that was not delivered yet, and whom it is for.
+/// A message that was not delivered yet, and its receiver.
 type Parcel<M> = Mutex<Option<(Arc<Inner<M>>, M)>>;
 
-/// Puts a message into a mailbox, from where nobody may wait.
-fn deliver<M: Send + 'static>(hears: Arc<Inner<M>>, message: M) {
-    let Err(TrySendError::Full(message)) = hears.tx.try_send(message) else {
+/// Puts a message into a mailbox, from code that must not wait.
+fn deliver<M: Send + 'static>(monitor: Arc<Inner<M>>, message: M) {
+    let Err(TrySendError::Full(message)) = monitor.tx.try_send(message) else {
         return;
     };
-    // Should there be no coroutine for it, it waits here after all: better late than lost.
-    let kept: Arc<Parcel<M>> = Arc::new(Mutex::new(Some((hears, message))));
+    // If no coroutine can be spawned, this code waits after all: late is better than lost.
+    let kept: Arc<Parcel<M>> = Arc::new(Mutex::new(Some((monitor, message))));
     let send = |kept: &Parcel<M>| {
         let kept = kept.lock().take();
-        if let Some((hears, message)) = kept {
-            // Closed: it ended before it could hear.
-            drop(hears.tx.send(message).wait());
+        if let Some((monitor, message)) = kept {
+            // Closed: it ended before the notification.
+            drop(monitor.tx.send(message).wait());
         }
     };
     let spawned = {
@@ -126,6 +126,6 @@ mod tests {
         }
         old.link(&old);
         old.monitor(&old, |_| ());
-        assert_eq!(old.core().hooks_len(), 1, "nobody is tied to itself");
+        assert_eq!(old.core().hooks_len(), 1, "an actor is not linked to itself");
     }
 }

@@ -27,12 +27,12 @@
 //! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 //! ```
 //!
-//! # How it ends
+//! # Ends
 //!
-//! | what happens | queued messages | the message at work | [`Exit`] |
+//! | event | queued messages | the current message | [`Exit`] |
 //! |---|---|---|---|
 //! | [`Stop::Drain`] | are handled | is finished | `Stopped` |
-//! | [`Stop::Now`], or it says [`Next::Stop`] | are undelivered | is finished | `Stopped` |
+//! | [`Stop::Now`], or the handler returns [`Next::Stop`] | are undelivered | is finished | `Stopped` |
 //! | all addresses are dropped | are handled | is finished | `Abandoned` |
 //! | [`Address::cancel`], or its job's parent is cancelled | are undelivered | its waits end, if they watch [`Context::token`] | `Cancelled` |
 //! | it fails, and is not restarted | are undelivered | is lost | `Failed` |
@@ -42,23 +42,23 @@
 //!
 //! # Invariants
 //!
-//! 1. One message is handled at a time, in the order of the mailbox. An actor with nothing to do is
+//! 1. One message is handled at a time, in the order of the mailbox. An actor without messages is
 //!    parked in a receive, and costs no CPU time.
-//! 2. It ends once. First its state is dropped, then its mailbox is closed, then what
-//!    [`on_done`](Address::on_done) was given runs, each once, then [`join`](Address::join) returns.
-//! 3. A restart keeps the mailbox and all addresses; the message that was at work is lost, and who
-//!    asked with it hears so. Restarts in a window of time are limited, and a delay that doubles goes
-//!    before each.
-//! 4. A message that an actor did not get comes back to who told it.
+//! 2. It ends once. First its state is dropped, then its mailbox is closed, then the hooks of
+//!    [`on_done`](Address::on_done) run, each once, then [`join`](Address::join) returns.
+//! 3. A restart keeps the mailbox and all addresses; the current message is lost, and its request,
+//!    if it was one, fails. Restarts in a window of time are limited, and each is preceded by a
+//!    delay that doubles (backoff).
+//! 4. A message that an actor did not get is returned to its sender.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `address` | the handle: tell, stop, cancel, join |
 //! | `ask` | requests and replies |
 //! | `builder` | name, mailbox, runtime, parent, restart policy |
-//! | `exit` | how it ended, and who wants to know |
-//! | `link` | actors that end together, or hear of each other's end |
-//! | `restart` | when and how often it is started again |
+//! | `exit` | how it ended, and its exit hooks |
+//! | `link` | actors that end together, or are notified of each other's end |
+//! | `restart` | when and how often it is restarted |
 //! | `run` | the coroutine |
 
 mod address;
@@ -85,50 +85,50 @@ use crate::{
     job::{BoxError, Job},
 };
 
-/// A state, and what it does with a message.
+/// A state, and its message handler.
 pub trait Actor: Send + 'static {
-    /// What it is told.
+    /// The type of its messages.
     type Message: Send + 'static;
 
-    /// Before the first message, on the actor's coroutine; after each restart too.
+    /// Called before the first message, on the actor's coroutine; after each restart too.
     ///
     /// # Errors
     ///
-    /// The actor fails.
+    /// An error is a failure of the actor.
     fn started(&mut self, cx: &Context<Self::Message>) -> Result<(), BoxError> {
         let _unused = cx;
         Ok(())
     }
 
-    /// Handles a message. It may wait: the actor's coroutine is parked then, and messages queue.
+    /// Handles a message. It may wait: the actor's coroutine is parked then, and messages queue up.
     ///
     /// # Errors
     ///
-    /// The actor fails, as if it had panicked.
+    /// An error is a failure of the actor, as a panic is.
     fn handle(
         &mut self,
         message: Self::Message,
         cx: &Context<Self::Message>,
     ) -> Result<Next, BoxError>;
 
-    /// Before it is dropped, unless it failed.
+    /// Called before the actor is dropped, unless it failed.
     fn stopped(&mut self, exit: &Exit) {
         let _unused = exit;
     }
 }
 
-/// What an actor does after a message.
+/// The next step of an actor after a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// It waits for the next one.
+    /// Wait for the next message.
     Continue,
-    /// It ends.
+    /// End.
     Stop,
 }
 
-/// What the function form of an actor may give: nothing, a [`Next`], or a `Result` of either.
+/// The result of an actor's function form: nothing, a [`Next`], or a `Result` of either.
 pub trait IntoNext {
-    /// As an actor's handler gives it.
+    /// The result in the form of [`Actor::handle`].
     fn into_next(self) -> Result<Next, BoxError>;
 }
 
@@ -162,7 +162,7 @@ pub struct FromFn<M, F> {
     message: PhantomData<fn(M)>,
 }
 
-/// An actor whose handler is a function, and whose state is what it captures.
+/// An actor whose handler is a function, and whose state is the function's captures.
 pub fn from_fn<M, N, F>(handle: F) -> FromFn<M, F>
 where
     M: Send + 'static,
@@ -185,7 +185,7 @@ where
     }
 }
 
-/// What an actor knows of itself.
+/// An actor's view of itself.
 #[derive(Debug)]
 pub struct Context<M> {
     pub(self) core: std::sync::Arc<exit::Core>,
@@ -193,13 +193,14 @@ pub struct Context<M> {
 }
 
 impl<M> Context<M> {
-    /// Set when the actor is cancelled: what a handler waits for should watch it.
+    /// Cancelled with the actor: the waits of a handler should watch it.
     #[must_use]
     pub fn token(&self) -> &Token {
         self.core.job.token()
     }
 
-    /// Its address, unless all of them were dropped. It does not keep its own mailbox open.
+    /// Its address, unless all addresses were dropped. The actor does not keep its own mailbox
+    /// open.
     #[must_use]
     pub fn address(&self) -> Option<Address<M>> {
         self.address.upgrade().map(Address::from_inner)
@@ -211,13 +212,13 @@ impl<M> Context<M> {
         self.core.job.name()
     }
 
-    /// How often it was restarted.
+    /// The number of restarts so far.
     #[must_use]
     pub fn restarts(&self) -> u32 {
         self.core.restarts()
     }
 
-    /// Its job. What is spawned below it is cancelled when the actor ends or is started again, and
+    /// Its job. Coroutines spawned below it are cancelled when the actor ends or is restarted, and
     /// [`Address::join`] waits for it.
     #[must_use]
     pub fn job(&self) -> &Job {
@@ -229,7 +230,7 @@ impl<M> Context<M> {
 ///
 /// # Errors
 ///
-/// There is no coroutine for it.
+/// The coroutine could not be spawned.
 #[track_caller]
 pub fn spawn<A: Actor>(actor: A) -> Result<Address<A::Message>, SpawnError> {
     Builder::new().spawn(actor)
@@ -239,7 +240,7 @@ pub fn spawn<A: Actor>(actor: A) -> Result<Address<A::Message>, SpawnError> {
 ///
 /// # Errors
 ///
-/// There is no coroutine for it.
+/// The coroutine could not be spawned.
 #[track_caller]
 pub fn spawn_fn<M, N, F>(handle: F) -> Result<Address<M>, SpawnError>
 where

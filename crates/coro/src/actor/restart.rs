@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! When an actor that failed is started again, and when no more.
+//! The restart policy of an actor that failed.
 //!
-//! Each actor is restarted by itself (one for one). The delay doubles with every restart that lies
-//! within the window, up to a bound; with the window full, the actor gives up. Restarts that have
-//! left the window count no more, for the limit or for the delay.
+//! Each actor is restarted by itself (one for one). The delay doubles with every restart within the
+//! window, up to a bound; when the window is full, the actor fails for good. Restarts that have
+//! left the window do not count any more, neither for the limit nor for the delay.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// When an actor that failed is started again. The times are the runtime's clock's.
+/// The restart policy of an actor that failed. Times are by the runtime's clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Restart {
 }
 
 impl Restart {
-    /// Up to 5 times a minute; after 100 ms at first, 10 s at most.
+    /// Up to 5 restarts a minute; after 100 ms at first, 10 s at most.
     pub const fn new() -> Self {
         Self {
             restarts_max: 5,
@@ -43,7 +43,7 @@ impl Restart {
         }
     }
 
-    /// So many restarts in that time; it gives up at the failure after them.
+    /// At most that many restarts in that time; the failure after them is final.
     pub const fn limit(mut self, restarts_max: u32, within: Duration) -> Self {
         self.restarts_max = restarts_max;
         self.within = within;
@@ -68,7 +68,7 @@ impl Default for Restart {
 #[derive(Debug)]
 pub(super) struct History {
     policy: Restart,
-    /// The last ones, oldest first: as many as the window may hold.
+    /// The last failures, oldest first: as many as the window may hold.
     failures: VecDeque<Instant>,
 }
 
@@ -77,7 +77,7 @@ impl History {
         Self { policy, failures: VecDeque::new() }
     }
 
-    /// It failed now: the delay before it is started again, or `None` if it gives up.
+    /// Records a failure: the delay before the restart, or `None` if the failure is final.
     pub(super) fn failed(&mut self, now: Instant) -> Option<Duration> {
         let Restart { restarts_max, within, delay_first, delay_max } = self.policy;
         while self

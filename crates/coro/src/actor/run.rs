@@ -4,12 +4,12 @@
 //! ```text
 //!   make ─► started ─► receive ─► handle ─┬─► receive ...
 //!    ▲                                    ├─► stop, closed, halt ─► stopped ─► the end
-//!    └── delay ◄── may it start again? ◄──┴─► panic, error
+//!    └── delay ◄── restart allowed? ◄──┴─► panic, error
 //! ```
 //!
-//! The end is the drop of [`Run`], field by field: whether the coroutine ran to its end, was unwound
-//! by its runtime or never began, the code and the mailbox go first, and [`Ending`] says last how it
-//! ended.
+//! The end is the drop of [`Run`], field by field: whether the coroutine ran to its end, was
+//! unwound by its runtime or never started, the code and the mailbox are dropped first, and
+//! [`Ending`] records the exit last.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -28,7 +28,7 @@ use crate::{
     job::{Body, BoxError, Failure, enter},
 };
 
-/// What the coroutine runs. The order of the fields matters.
+/// The state of the coroutine. The order of the fields matters.
 pub(super) struct Run<M, F> {
     make: F,
     rx: Receiver<M>,
@@ -72,8 +72,8 @@ where
             let failure = match (life, decided) {
                 (Ok(Ok(())), Some(exit)) => return exit,
                 (Ok(Ok(())), None) => return core.why(),
-                (Ok(Err(error)), _) if core.job.is_told() => {
-                    // It comes of the cancellation.
+                (Ok(Err(error)), _) if core.job.is_cancelled_above() => {
+                    // It is a consequence of the cancellation.
                     core.note_failure(Failure::error(core.job.of(), error));
                     return core.why();
                 }
@@ -85,7 +85,7 @@ where
             core.job.cancel_children("their actor has failed");
             let restarts = core.restarts();
             let delay = match self.history.failed(crate::now()) {
-                // What was to end ends, with what went wrong at that.
+                // An actor that was to end ends, with this failure.
                 Some(delay) if !was_to_end => delay,
                 _ => return Exit::Failed { failure, restarts },
             };
@@ -97,7 +97,8 @@ where
         }
     }
 
-    /// From one start to the end, or to a failure. Says how it ends before the actor hears of it.
+    /// One life, from a start to the end, or to a failure. Sets the exit before the actor's
+    /// `stopped`.
     fn life(&mut self, decided: &mut Option<Exit>) -> Result<(), BoxError> {
         let Some(mut actor) = (self.make)() else {
             return Ok(());
@@ -119,10 +120,10 @@ where
     }
 }
 
-/// Says how the actor ended, when it is dropped.
+/// Records the exit of the actor, when it is dropped.
 pub(super) struct Ending {
     core: Arc<Core>,
-    /// `None`: it was unwound, or never began.
+    /// `None`: it was unwound, or never started.
     exit: Option<Exit>,
     body: Body,
 }

@@ -14,8 +14,8 @@ pub struct FanOut {
     job: Job,
 }
 
-/// Spawns `workers` coroutines (at least one) that take the values of a channel, each value once, and
-/// run `work` with it. They end when the channel is closed and drained.
+/// Spawns `workers` coroutines (at least one) that take the values of a channel, each value once,
+/// and run `work` with it. They end when the channel is closed and drained.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +33,7 @@ pub struct FanOut {
 /// assert_eq!(sum.into_inner(), 55);
 /// ```
 ///
-/// The first that fails cancels the others, and fails the scope or the job.
+/// The first worker that fails cancels the others, and fails the scope or the job.
 #[track_caller]
 pub fn fan_out<'a, T, V>(
     on: impl On<'a>,
@@ -69,7 +69,7 @@ impl FanOut {
     ///
     /// # Errors
     ///
-    /// One failed, or they were cancelled.
+    /// A worker failed, or they were cancelled.
     pub fn join(self) -> Result<(), FlowError> {
         self.job.join();
         verdict(&self.job)
@@ -82,9 +82,9 @@ impl FanOut {
     }
 }
 
-/// Spawns a coroutine that brings the values of several channels into one. Each channel's values
-/// stay in their order; of several that have one, a random one is next. It ends when all are closed
-/// and drained.
+/// Spawns a coroutine that merges the values of several channels into one. Each channel's values
+/// stay in order; of several ready channels, a random one is next. It ends when all are closed and
+/// drained.
 ///
 /// ```
 /// use becket_coro::{flow, scope};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Flows: coroutines with channels between them, made by their shape.
+//! Flows: coroutines with channels between them, built by their shape.
 //!
 //! ```text
 //!   produce ──► stage, 4 at a time ──► stage, in order ──► collect        pipeline
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A flow is spawned on a scope, and may then borrow as the scope's children may, or on a
-//! [`Job`]. Its coroutines are children of that.
+//! [`Job`]. Its coroutines are children of it.
 //!
 //! ```
 //! use becket_coro::{flow, scope};
@@ -27,25 +27,25 @@
 //! assert_eq!(products.unwrap().unwrap(), 49_600);
 //! ```
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! 1. **Everything is bounded**: what is on its way in a stage is as much as its channel and its
-//!    coroutines hold; one that is in order keeps as many values back at most.
-//! 2. **The end goes down.** A source that ends lets all that is on its way arrive, then every stage
-//!    ends.
-//! 3. **The end goes up.** If nobody receives from a flow any more, its stages end, and its source
-//!    is told by its next send. That is no failure.
-//! 4. **A failure ends the flow**: a stage that panics, or gives an error, cancels the others of its
-//!    flow, closes its output with the reason, and fails the scope or the job that the flow is
-//!    spawned on.
+//! 1. **Everything is bounded**: the values in flight in a stage are at most as many as its channel
+//!    and its coroutines hold; an ordered stage holds back at most as many.
+//! 2. **The end propagates downstream.** When a source ends, all values in flight arrive, then
+//!    every stage ends.
+//! 3. **The end propagates upstream.** When a flow has no receiver any more, its stages end, and
+//!    the next send of its source fails. That is no failure of the flow.
+//! 4. **A failure ends the flow**: a stage that panics, or returns an error, cancels the other
+//!    stages of its flow, closes its output with the reason, and fails the scope or the job that
+//!    the flow is spawned on.
 //! 5. **Cancelling ends every wait** of a flow.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `produce` | a coroutine that sends |
 //! | `fan` | one channel for many coroutines, many channels for one |
 //! | `pipeline` | stages |
-//! | `ordered` | a stage whose results leave in the order in which its values came |
+//! | `ordered` | a stage whose results leave in the order of its values |
 
 mod fan;
 mod ordered;
@@ -64,28 +64,28 @@ use crate::{
     scope::Scope,
 };
 
-/// Why a flow gave no result.
+/// Why a flow has no result.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlowError {
     /// One of its coroutines failed.
     #[error("the flow failed: {0}")]
     Failed(#[source] Failure),
-    /// It was cancelled, or what it was spawned on.
+    /// The flow was cancelled, or the scope or job that it was spawned on.
     #[error("the flow was cancelled: {reason}")]
     Cancelled {
-        /// Why, in words.
+        /// The reason, as text.
         reason: Reason,
     },
-    /// More values came than were wanted.
+    /// There are more values than the limit.
     #[error("the flow has more than {values_max} values")]
     TooMany {
-        /// So many were wanted at most.
+        /// The limit.
         values_max: usize,
     },
 }
 
-/// What a flow can be spawned on: a scope, or a job.
+/// A parent of a flow: a scope, or a job.
 pub trait On<'a>: Copy + sealed::On<'a> {}
 
 impl<'scope> On<'scope> for &'scope Scope<'scope, '_> {}
@@ -96,9 +96,9 @@ mod sealed {
 
     #[allow(private_interfaces, reason = "sealed")]
     pub trait On<'a> {
-        /// What it belongs to.
+        /// The job it belongs to.
         fn job(&self) -> &Job;
-        /// How its coroutines are spawned.
+        /// The options of its coroutines.
         fn options(&self) -> Options;
         /// Spawns one, below this job.
         fn start(&self, below: &Job, options: &Options, work: Work<'a>) -> Child<'a, ()>;
@@ -135,8 +135,8 @@ impl sealed::On<'static> for &Job {
     }
 }
 
-/// How the channel of a flow is made: a number of values for a bounded one, or a
-/// [`becket_chan::Builder`] for one of any kind.
+/// The channel of a flow: a capacity for a bounded one, or a [`becket_chan::Builder`] for one of
+/// any kind.
 pub trait Queue<T> {
     /// Makes it.
     fn make(self) -> (Sender<T>, Receiver<T>);
@@ -154,7 +154,7 @@ impl<T> Queue<T> for Builder<T> {
     }
 }
 
-/// What a flow that has ended came to.
+/// The result of a flow that has ended.
 fn verdict(job: &Job) -> Result<(), FlowError> {
     match (job.state(), job.failure()) {
         (JobState::Completed, _) => Ok(()),
@@ -166,8 +166,8 @@ fn verdict(job: &Job) -> Result<(), FlowError> {
     }
 }
 
-/// A sender of a coroutine that may fail: closes the channel with the reason, unless it was told
-/// that all is well.
+/// The sender of a coroutine that may fail: closes the channel with the reason, unless `end` was
+/// called with success.
 struct Closing<T> {
     tx: Sender<T>,
     name: &'static str,
@@ -183,7 +183,7 @@ impl<T> Closing<T> {
         &self.tx
     }
 
-    /// Nothing more comes.
+    /// Ends the output.
     fn end(mut self, well: bool) {
         self.well = well;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A stage whose results leave in the order in which its values came.
+//! A stage whose results leave in the order of its values.
 //!
 //! ```text
 //!             ┌────────────── credits, one for each result that left ───────────────┐
@@ -8,10 +8,10 @@
 //! ```
 //!
 //! A value is taken only for a credit, and there are as many credits as the stage may hold. So the
-//! one that sorts keeps back fewer results than that, however unevenly the workers take their time.
+//! sorting coroutine holds back fewer results than that, however unevenly the workers progress.
 //!
-//! Invariants: numbers are given without gaps; every number comes out of a worker once, or the flow
-//! has failed; values on their way and results kept back are at most `credits` together.
+//! Invariants: numbers are assigned without gaps; every number comes out of a worker once, or the
+//! flow has failed; values in flight and results held back are at most `credits` together.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -86,9 +86,9 @@ fn number<T>(
     Ok(())
 }
 
-/// Sends results by their numbers, and gives a credit for each.
+/// Sends results by their numbers, and returns a credit for each.
 fn sort<U>(done: &Receiver<(u64, U)>, credit: &Sender<()>, tx: &Sender<U>, stop: &Token) {
-    // The results from number `next` on, as far as they are here.
+    // The results from number `next` on, as far as they have arrived.
     let mut kept: VecDeque<Option<U>> = VecDeque::new();
     let mut next = 0;
     while let Ok((number, result)) = done.recv().cancel_on(stop).wait() {

@@ -8,10 +8,10 @@ use becket_chan::{Receiver, bounded};
 use super::{Closing, FlowError, On, ordered, verdict};
 use crate::job::{Body, BoxError, Job, Options, Work};
 
-/// What a channel between two stages holds, unless said otherwise.
+/// The default capacity of the channel between two stages, in values.
 const CAPACITY_DEFAULT: usize = 16;
 
-/// A pipeline that is being built, and what its last stage gives. See [`pipeline`].
+/// A pipeline under construction, and the output of its last stage. See [`pipeline`].
 ///
 /// Its stages run already. Dropped before it is ended (by [`receiver`](Self::receiver),
 /// [`collect`](Self::collect), ...), it cancels them.
@@ -25,7 +25,7 @@ pub struct Pipeline<S, T> {
     capacity: usize,
 }
 
-/// Begins a pipeline with what `rx` receives, on a scope or a job.
+/// Starts a pipeline with the values of `rx`, on a scope or a job.
 ///
 /// Its stages are coroutines of one job: the first that fails cancels the others, and fails the
 /// scope or the job too.
@@ -54,7 +54,7 @@ pub fn pipeline<'a, T, S: On<'a>>(on: S, rx: Receiver<T>) -> Pipeline<S, T> {
 }
 
 impl<'a, S: On<'a>, T: Send + 'a> Pipeline<S, T> {
-    /// What the channels of the following stages hold: at least 1 value.
+    /// The capacity of the channels of the following stages: at least 1 value.
     pub fn capacity(mut self, values_max: usize) -> Self {
         self.capacity = values_max.max(1);
         self
@@ -80,10 +80,10 @@ impl<'a, S: On<'a>, T: Send + 'a> Pipeline<S, T> {
         self.mapped(workers, move |value| work(value).map_err(Into::into))
     }
 
-    /// As [`stage`](Self::stage), but results leave in the order in which their values came.
+    /// As [`stage`](Self::stage), except that results leave in the order of their values.
     ///
-    /// Two coroutines more number the values and sort the results. What waits for an earlier one
-    /// counts against the stage's capacity.
+    /// Two more coroutines number the values and sort the results. Results that wait for an earlier
+    /// one count against the stage's capacity.
     pub fn ordered<U, F>(self, workers: usize, work: F) -> Pipeline<S, U>
     where
         U: Send + 'a,
@@ -102,15 +102,15 @@ impl<'a, S: On<'a>, T: Send + 'a> Pipeline<S, T> {
         self.sorted(workers, move |value| work(value).map_err(Into::into))
     }
 
-    /// What the last stage gives. The pipeline goes on by itself: a failure is heard by the scope or
-    /// the job it is on, and closes the channel.
+    /// The output of the last stage. The pipeline continues by itself: a failure reaches the scope
+    /// or the job it is on, and closes the channel.
     #[must_use]
     pub fn receiver(self) -> Receiver<T> {
         self.body.complete();
         self.rx
     }
 
-    /// Runs `work` with each value, here, until the last.
+    /// Runs `work` with each value, on the caller, until the last.
     ///
     /// # Errors
     ///
@@ -119,11 +119,11 @@ impl<'a, S: On<'a>, T: Send + 'a> Pipeline<S, T> {
         self.fold((), |(), value| work(value))
     }
 
-    /// Folds the values into one, here.
+    /// Folds the values into one, on the caller.
     ///
     /// # Errors
     ///
-    /// A stage failed, or the pipeline was cancelled. What was folded until then is dropped.
+    /// A stage failed, or the pipeline was cancelled. The partial result is dropped.
     pub fn fold<U>(self, start: U, mut work: impl FnMut(U, T) -> U) -> Result<U, FlowError> {
         let token = self.body.job().token();
         let mut folded = start;
@@ -133,7 +133,7 @@ impl<'a, S: On<'a>, T: Send + 'a> Pipeline<S, T> {
         self.end().map(|()| folded)
     }
 
-    /// The values, here.
+    /// Collects the values, on the caller.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl<'a, S: On<'a>, T: Send + 'a> Pipeline<S, T> {
             if values.len() == values_max {
                 let error = FlowError::TooMany { values_max };
                 self.body.job().cancel(error.to_string());
-                // What failed before is worth more.
+                // An earlier failure takes precedence.
                 return Err(match self.end() {
                     Err(failed @ FlowError::Failed(_)) => failed,
                     _ => error,

@@ -20,27 +20,27 @@ impl<T> Output<'_, T> {
     ///
     /// # Errors
     ///
-    /// Nobody receives any more, or the flow is cancelled: time to stop, and no failure. The value
-    /// is inside.
+    /// No receiver is left, or the flow is cancelled: the producer should stop; that is no failure.
+    /// The value is inside.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.tx.send(value).cancel_on(self.token).wait()
     }
 
-    /// The channel's sender, for everything else.
+    /// The channel's sender, for other operations.
     #[must_use]
     pub const fn sender(&self) -> &Sender<T> {
         self.tx
     }
 
-    /// Set when the flow is cancelled.
+    /// Cancelled with the flow.
     #[must_use]
     pub const fn token(&self) -> &Token {
         self.token
     }
 }
 
-/// What the code of a flow may end with: nothing, an `Option` of nothing (`None` is an end like any
-/// other), or a `Result`, whose error is a failure.
+/// The result of a flow's code: nothing, an `Option` of nothing (`None` is a normal end too), or a
+/// `Result`, whose error is a failure.
 pub trait Verdict {
     /// As an error or none.
     fn into_result(self) -> Result<(), BoxError>;
@@ -64,13 +64,13 @@ impl<E: Into<BoxError>> Verdict for Result<(), E> {
     }
 }
 
-/// Spawns a coroutine that sends, and gives what it sends. The channel closes when it returns.
+/// Spawns a coroutine that sends, and returns the receiver. The channel closes when it returns.
 ///
 /// ```
 /// use becket_coro::{flow, scope};
 ///
 /// let words = ["to", "be"];
-/// let heard = scope(|s| {
+/// let received = scope(|s| {
 ///     let rx = flow::produce(s, 1, |out| {
 ///         for word in words {
 ///             if out.send(word).is_err() {
@@ -80,7 +80,7 @@ impl<E: Into<BoxError>> Verdict for Result<(), E> {
 ///     });
 ///     rx.iter().collect::<Vec<_>>()
 /// });
-/// assert_eq!(heard.unwrap(), words);
+/// assert_eq!(received.unwrap(), words);
 /// ```
 ///
 /// If it fails, the channel closes with a reason, and the scope or the job fails.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The job of the coroutine that runs, or of the thread: code that was not handed a token asks here.
+//! The job of the running coroutine, or of the thread, for code that was not passed a token.
 
 use std::{cell::RefCell, marker::PhantomData};
 
@@ -10,7 +10,7 @@ crate::coroutine_local! {
 }
 
 /// The job to which the calling coroutine (or thread) belongs: the innermost scope whose body it
-/// runs, or the job that it was spawned for. `None` outside of any.
+/// runs, or the job that it was spawned for; `None` without one.
 #[must_use]
 pub fn current() -> Option<Job> {
     CURRENT.with(|current| current.borrow().clone())
@@ -24,7 +24,7 @@ pub(crate) fn enter(job: &Job) -> Entered {
 
 pub(crate) struct Entered {
     before: Option<Job>,
-    /// It stays in its coroutine.
+    /// Bound to its coroutine.
     _here: PhantomData<*const ()>,
 }
 

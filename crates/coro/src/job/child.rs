@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The handle of a job whose body is a coroutine, and where its value is put.
+//! The handle of a job whose body is a coroutine, and the place of its value.
 
 use std::{
     fmt,
@@ -25,26 +25,26 @@ pub struct Child<'a, T> {
     lives: PhantomData<&'a ()>,
 }
 
-/// Why there is no value of a coroutine.
+/// Why a coroutine has no value.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChildError {
-    /// It failed, or something below it did, or it could not be started.
+    /// It failed, or a job below it did, or it could not be spawned.
     #[error("{0}")]
     Failed(#[source] Failure),
-    /// It was cancelled before it began, or ended with an error after it was cancelled.
+    /// It was cancelled before it started, or ended with an error after it was cancelled.
     #[error("cancelled: {reason}")]
     Cancelled {
-        /// Why, in words.
+        /// The reason, as text.
         reason: Reason,
-        /// The error with which it ended, if it had begun.
+        /// The error with which it ended, if it had started.
         #[source]
         error: Option<Failure>,
     },
 }
 
 impl ChildError {
-    /// What failed, if something did.
+    /// The failure, if there was one.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
@@ -60,7 +60,7 @@ impl ChildError {
     }
 }
 
-/// Where a coroutine puts what it ended with, before its job ends.
+/// The place of a coroutine's result, filled before its job ends.
 pub(crate) struct Outcome<T>(Mutex<Option<Result<T, Failure>>>);
 
 impl<T> Outcome<T> {
@@ -72,7 +72,7 @@ impl<T> Outcome<T> {
         let _never = self.0.lock().replace(outcome);
     }
 
-    /// What its job came to. `job` has ended.
+    /// Takes the result. `job` has ended.
     pub(crate) fn take(&self, job: &Job) -> Result<T, ChildError> {
         let outcome = self.0.lock().take();
         settled(outcome, job)
@@ -80,7 +80,7 @@ impl<T> Outcome<T> {
 }
 
 impl Outcome<()> {
-    /// As [`take`](Self::take), and it may be asked again.
+    /// As [`take`](Self::take), but it can be called again.
     pub(crate) fn share(&self, job: &Job) -> Result<(), ChildError> {
         let outcome = self.0.lock().clone();
         settled(outcome, job)
@@ -114,19 +114,19 @@ impl<'a, T> Child<'a, T> {
     ///
     /// # Errors
     ///
-    /// It failed, or was cancelled before it began, or gave an error after it was cancelled. One
-    /// that was cancelled and ended with a value all the same has a value.
+    /// It failed, or was cancelled before it started, or returned an error after it was cancelled.
+    /// If it was cancelled and returned a value all the same, it has a value.
     pub fn join(self) -> Result<T, ChildError> {
         self.job.join();
         self.outcome.take(&self.job)
     }
 
     /// As [`join`](Self::join), until an instant of the runtime's clock. If that comes first, the
-    /// handle comes back.
+    /// handle is returned.
     ///
     /// # Errors
     ///
-    /// The outer one: it still runs.
+    /// The outer one: it is still running.
     pub fn join_deadline(self, deadline: Instant) -> Result<Result<T, ChildError>, Self> {
         match self.job.join_deadline(deadline) {
             Some(_) => Ok(self.outcome.take(&self.job)),
@@ -140,7 +140,7 @@ impl<'a, T> Child<'a, T> {
         self.job.over().is_cancelled()
     }
 
-    /// Cancels it alone. True if this call did.
+    /// Cancels only this coroutine. True if this call did.
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
         self.job.cancel(reason)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What went wrong in a coroutine: a panic, an error, or that it could not be started.
+//! A failure of a coroutine: a panic, an error, or that it could not be spawned.
 
 use std::{any::Any, error::Error, fmt, panic::Location, sync::Arc};
 
@@ -7,12 +7,12 @@ use parking_lot::Mutex;
 
 use crate::SpawnError;
 
-/// An error of any type, as a coroutine may end with.
+/// An error of any type with which a coroutine ends.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
-/// Why a job failed, and whose doing it was. Clones are the same failure.
+/// Why a job failed, and which coroutine caused it. Clones are the same failure.
 ///
-/// It says the coroutine's name and where it was spawned, and carries what it failed with.
+/// It has the coroutine's name and where it was spawned, and the panic or error.
 #[derive(Clone)]
 pub struct Failure(Arc<Inner>);
 
@@ -34,7 +34,7 @@ impl Failure {
         Self::new(of, Cause::Panicked { message, payload: Mutex::new(Some(payload)) })
     }
 
-    /// A panic whose payload goes on to somebody else.
+    /// A panic whose payload continues to another owner.
     pub(crate) fn panicking(of: Of<'_>, payload: &(dyn Any + Send)) -> Self {
         let message = message_of(payload).map(Arc::from);
         Self::new(of, Cause::Panicked { message, payload: Mutex::new(None) })
@@ -70,7 +70,7 @@ impl Failure {
         matches!(self.0.cause, Cause::Panicked { .. })
     }
 
-    /// What the panic said, if it was a text.
+    /// The message of the panic, if its payload is a text.
     #[must_use]
     pub fn panic_message(&self) -> Option<&str> {
         match &self.0.cause {
@@ -79,7 +79,7 @@ impl Failure {
         }
     }
 
-    /// The panic's payload, for `std::panic::resume_unwind`: the first to ask gets it.
+    /// The panic's payload, for `std::panic::resume_unwind`: only the first call gets it.
     #[must_use]
     pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
         match &self.0.cause {
@@ -88,7 +88,7 @@ impl Failure {
         }
     }
 
-    /// The error it ended with, or why it could not be started.
+    /// The error it ended with, or why it could not be spawned.
     #[must_use]
     pub fn error_ref(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0.cause {
@@ -98,7 +98,7 @@ impl Failure {
         }
     }
 
-    /// Why it could not be started, if that is what went wrong.
+    /// Why it could not be spawned, if that is the failure.
     #[must_use]
     pub fn refusal(&self) -> Option<&SpawnError> {
         match &self.0.cause {
@@ -114,7 +114,7 @@ impl Failure {
     }
 }
 
-/// Whose failure it is.
+/// The coroutine of a failure.
 #[derive(Clone, Copy)]
 pub(crate) struct Of<'a> {
     pub(crate) name: Option<&'a Arc<str>>,

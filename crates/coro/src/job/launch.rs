@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A job whose body is a coroutine.
 //!
-//! The coroutine runs a [`Task`]. Whether it runs to its end, unwinds, or is dropped without having
-//! begun: the task's fields go in their order, the user's code and value first and the job's
-//! [`Body`] last. So when the job has ended, nothing of the user's is left in the coroutine.
+//! The coroutine runs a [`Task`]. Whether it runs to its end, unwinds, or is dropped before it
+//! started: the task's fields are dropped in their order, the user's code and value first and the
+//! job's [`Body`] last. So when the job has ended, no user value is left in the coroutine.
 
 use std::{
     any::Any,
@@ -15,7 +15,7 @@ use std::{
 use super::{Body, BoxError, Child, Failure, Job, JobBuilder, Outcome, enter};
 use crate::{Handle, Spawn, unwinding::is_ending};
 
-/// How a coroutine is to be spawned.
+/// The options of a coroutine.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) name: Option<Arc<str>>,
@@ -29,7 +29,7 @@ impl Options {
         Self { name: None, stack_size: None, runtime: None, site }
     }
 
-    /// The same, for one of this name that is spawned at `site`.
+    /// The same options, with this name and spawn site.
     pub(crate) fn called(self, site: &'static Location<'static>, name: &str) -> Self {
         Self { name: Some(name.into()), site, ..self }
     }
@@ -69,10 +69,10 @@ impl Options {
     }
 }
 
-/// Code for a coroutine that gives nothing but an error.
+/// Code for a coroutine that returns only an error.
 pub(crate) type Work<'a> = Box<dyn FnOnce() -> Result<(), BoxError> + Send + 'a>;
 
-/// What the coroutine of a job runs. The order of the fields matters.
+/// The code and state of a job's coroutine. The order of the fields matters.
 pub(crate) struct Task<F, T> {
     work: Option<F>,
     outcome: Arc<Outcome<T>>,
@@ -87,10 +87,10 @@ where
         Self { work: Some(work), outcome, body }
     }
 
-    /// Runs it, unless its job was cancelled before it began.
+    /// Runs it, unless its job was cancelled before it started.
     ///
     /// In a box: what the work borrows may be gone as soon as the job's body is dropped, which is
-    /// before this returns. A reference that is a part of a function's argument must be good until
+    /// before this returns. A reference that is a part of a function's argument must be valid until
     /// the function returns; one behind a box need not.
     #[allow(clippy::boxed_local, reason = "the box is the point")]
     pub(crate) fn run(mut self: Box<Self>) {
@@ -110,9 +110,9 @@ where
     }
 }
 
-/// Runs a job's body, and tells the job what became of it.
+/// Runs a job's body, and records its result in the job.
 ///
-/// The unwinding by which a runtime ends its coroutines goes on.
+/// The unwinding by which a runtime ends its coroutines continues.
 fn guarded<T>(
     body: &mut Body,
     work: impl FnOnce() -> Result<T, BoxError>,
@@ -135,7 +135,7 @@ fn guarded<T>(
     Some(Err(failure))
 }
 
-/// Lets the unwinding go on by which a runtime ends its coroutines; any other payload comes back.
+/// Resumes the unwinding by which a runtime ends its coroutines; returns any other payload.
 fn ended_by_runtime(
     body: &Body,
     payload: Box<dyn Any + Send>,
@@ -147,8 +147,8 @@ fn ended_by_runtime(
     Err(payload)
 }
 
-/// Spawns `spawned`, which runs a task whose job is `job`. If it is refused, the task has been
-/// dropped, the job has ended, and the parent fails of it.
+/// Spawns `spawned`, which runs a task whose job is `job`. If that is refused, the task has been
+/// dropped, the job has ended, and the parent fails with it.
 pub(crate) fn spawn_task<T>(
     options: &Options,
     parent: Option<&Job>,
@@ -166,7 +166,7 @@ pub(crate) fn spawn_task<T>(
     }
 }
 
-/// Says more of a coroutine before it is spawned into a job. See [`Job::launch`].
+/// Options of a coroutine before it is spawned into a job. See [`Job::launch`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Launch {
@@ -176,7 +176,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Below no job.
+    /// Without a parent.
     #[track_caller]
     pub(crate) fn alone() -> Self {
         Self { job: None, options: Options::at(Location::caller()) }
@@ -243,8 +243,8 @@ impl Launch {
 impl Job {
     /// Spawns a coroutine as a child of this job. Its panic fails the job.
     ///
-    /// If the job is cancelled before the coroutine begins, it does not begin, and what it would
-    /// have run is dropped.
+    /// If the job is cancelled before the coroutine starts, it does not start, and its code is
+    /// dropped.
     #[track_caller]
     pub fn spawn<F, T>(&self, work: F) -> Child<'static, T>
     where
@@ -265,7 +265,7 @@ impl Job {
         self.launch().spawn_try(work)
     }
 
-    /// Says more of a coroutine before it is spawned.
+    /// Options of a coroutine before it is spawned.
     #[track_caller]
     pub fn launch(&self) -> Launch {
         Launch { job: Some(self.clone()), options: Options::at(Location::caller()) }

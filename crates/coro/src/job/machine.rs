@@ -5,7 +5,7 @@ use becket_chan::Reason;
 
 use super::failure::Failure;
 
-/// Where a job is in its life. See [the table](super#states).
+/// The state of a job. See [the table](super#states).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobState {
     /// Its body runs, or a child does.
@@ -14,9 +14,9 @@ pub enum JobState {
     Cancelling,
     /// It was cancelled and has ended.
     Cancelled,
-    /// It has ended, and nothing went wrong.
+    /// It has ended without a cancellation or a failure.
     Completed,
-    /// It has ended, and something failed.
+    /// It has ended with a failure.
     Failed,
 }
 
@@ -28,23 +28,24 @@ impl JobState {
     }
 }
 
-/// Why a job does not complete. The first one stands, but that a panic replaces a cancellation.
+/// Why a job does not complete. The first cause stands, except that a panic replaces a
+/// cancellation.
 #[derive(Debug, Clone)]
 pub(crate) enum Cause {
-    /// `None`: a token above it was cancelled by itself, without words.
+    /// `None`: a token above it was cancelled by itself, without a reason.
     Cancelled(Option<Reason>),
     /// Its deadline passed.
     Late,
     Failed(Failure),
 }
 
-/// What a job's owner does after a change of state, without the lock.
+/// The work of a job's owner after a change of state, without the lock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[must_use]
 pub(crate) struct Step {
-    /// There is a new cause: everything below is told by the token.
+    /// There is a new cause: cancel the token, and with it everything below.
     pub(crate) cancel: bool,
-    /// The new cause is a failure: the parent is told.
+    /// The new cause is a failure: notify the parent.
     pub(crate) failed: bool,
     /// The job has just ended.
     pub(crate) ended: bool,
@@ -56,7 +57,7 @@ pub(crate) struct Machine {
     children: usize,
     cause: Option<Cause>,
     ended: bool,
-    /// Failures that changed nothing any more.
+    /// Failures that had no effect any more.
     failures_later: usize,
 }
 
@@ -66,7 +67,7 @@ impl Machine {
         Self { body_runs: true, children, cause: None, ended: false, failures_later }
     }
 
-    /// `set`: whether the job's token is.
+    /// `set`: whether the job's token is cancelled.
     pub(crate) fn state(&self, set: bool) -> JobState {
         match (&self.cause, self.ended) {
             (None, false) if set => JobState::Cancelling,
@@ -86,7 +87,7 @@ impl Machine {
         self.ended
     }
 
-    /// Puts words to a cancellation from above.
+    /// Adds the reason to a cancellation from above.
     pub(crate) fn explain(&mut self, reason: &Reason) {
         let unexplained = match &self.cause {
             None => !self.ended,
@@ -106,7 +107,7 @@ impl Machine {
         self.failures_later
     }
 
-    /// A child begins. False: the job has ended, and has no children any more.
+    /// Adds a child. False: the job has ended, and cannot have children any more.
     pub(crate) const fn adopt(&mut self) -> bool {
         if !self.ended {
             self.children += 1;
@@ -114,7 +115,7 @@ impl Machine {
         !self.ended
     }
 
-    /// Cancels it; nothing if it has a cause already, or was cancelled from above, or has ended.
+    /// Cancels it; no effect if it has a cause already, was cancelled from above, or has ended.
     pub(crate) fn cancel(&mut self, cause: Cause, set: bool) -> Step {
         if self.ended || set || self.cause.is_some() {
             return Step::default();
@@ -123,9 +124,9 @@ impl Machine {
         Step { cancel: true, ..Step::default() }
     }
 
-    /// Something failed in it: its body, or a child whose failures are its own too.
+    /// Records a failure: of its body, or of a child whose failures reach it.
     ///
-    /// What was cancelled may well end with an error that says so: only a panic counts then.
+    /// An error after a cancellation is taken for its consequence: then only a panic counts.
     pub(crate) fn fail(&mut self, failure: Failure, set: bool) -> Step {
         let cancelled = match &self.cause {
             None => set,
@@ -146,7 +147,7 @@ impl Machine {
         Step { cancel: true, failed: true, ended: false }
     }
 
-    /// A child's failure that is its own.
+    /// Counts a child's failure that does not reach the job.
     pub(crate) const fn note_failure(&mut self) {
         self.failures_later += 1;
     }
@@ -161,7 +162,7 @@ impl Machine {
         self.settle(set)
     }
 
-    /// Ends it if nothing of it runs.
+    /// Ends it if its body is over and no child is left.
     fn settle(&mut self, set: bool) -> Step {
         if self.ended || self.body_runs || self.children > 0 {
             return Step::default();

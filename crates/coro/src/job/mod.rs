@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Jobs: a tree of what runs, so that it can be waited for, cancelled and looked at.
+//! Jobs: a tree of running work, to be waited for, cancelled and inspected.
 //!
 //! ```text
-//!   server ─┬─ accept ─┬─ connection 1      cancel(server): everything stops
-//!           │          └─ connection 2      cancel(connection 1): nothing else does
+//!   server ─┬─ accept ─┬─ connection 1      cancel(server): cancels all of them
+//!           │          └─ connection 2      cancel(connection 1): cancels only this one
 //!           └─ flush                        accept fails: connections 1 and 2 are cancelled; then
 //!                                           server fails, and flush is cancelled
 //! ```
 //!
-//! A job has a body (a coroutine, or whoever holds its [`Body`]) and children. It ends when its body
-//! is over and the last child has ended. Its [`Token`] is set when it is cancelled or fails, and
-//! is a child of its parent's token, so that everything below is told at once.
+//! A job has a body (a coroutine, or the holder of its [`Body`]) and children. It ends when its
+//! body is over and the last child has ended. Its [`Token`] is cancelled when it is cancelled or
+//! fails, and is a child of its parent's token, so that everything below is cancelled at once.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `machine` | the states of one job |
-//! | `failure` | what went wrong, and whose doing it was |
+//! | `failure` | a failure, and which coroutine caused it |
 //! | `launch`, `child` | a job whose body is a coroutine; its handle |
-//! | `ambient` | the job of the coroutine that runs |
+//! | `ambient` | the job of the running coroutine |
 //!
 //! # States
 //!
@@ -32,14 +32,14 @@
 //! # Invariants
 //!
 //! 1. A job ends once: when its body is over and no child is left. Nothing changes it after that.
-//! 2. A child ends before its parent. A job that has ended adopts no child.
+//! 2. A child ends before its parent. A job that has ended accepts no child.
 //! 3. The first cause stands, except that a panic replaces a cancellation: a panic is never hidden.
 //!    An error after a cancellation is taken for its consequence, and only counted.
 //! 4. A failure reaches the parent at once, before the job has ended, unless the parent is a
-//!    supervisor or the child was made to keep its failures (a scope's owner hears of them by its
-//!    result). A child's cancellation is its own.
-//! 5. The token is set after the cause is recorded, and the parent hears of the end after the job's
-//!    own waiters are woken. Both without a lock.
+//!    supervisor or the child keeps its failures (a scope's owner gets them by its result). A
+//!    child's cancellation does not reach the parent.
+//! 5. The token is cancelled after the cause is recorded, and the parent is notified of the end
+//!    after the job's own waiters are woken. Both without a lock.
 
 mod ambient;
 mod child;
@@ -77,7 +77,7 @@ pub(crate) use self::{
     machine::Cause,
 };
 
-/// One job of a tree. Clones are the same job; holding one keeps nothing running.
+/// A job of a tree. Clones are the same job; holding one keeps nothing running.
 ///
 /// Thread safe: any number of threads, tasks and coroutines may use it.
 ///
@@ -99,25 +99,25 @@ struct Inner {
     name: Option<Arc<str>>,
     site: &'static Location<'static>,
     token: Token,
-    /// The token that it was begun under, if that is not a job's.
+    /// The token that it was started under, if that is not a job's.
     above: Option<Token>,
-    /// Set once the job has ended.
+    /// Cancelled once the job has ended.
     over: Token,
-    /// Its children's failures are their own.
+    /// Failures of its children do not reach it.
     supervises: bool,
-    /// Its failures are its own.
+    /// Its failures do not reach its parent.
     keeps_failures: bool,
     tree: Mutex<Tree>,
 }
 
 struct Tree {
     machine: Machine,
-    /// Until the job has ended.
+    /// `None` once the job has ended.
     parent: Option<Job>,
     children: BTreeMap<u64, Weak<Inner>>,
 }
 
-/// Makes a job. See [`Job::builder`].
+/// Options of a job. See [`Job::builder`].
 #[derive(Debug, Default)]
 #[must_use]
 pub struct JobBuilder<'a> {
@@ -128,14 +128,14 @@ pub struct JobBuilder<'a> {
     keeps_failures: bool,
 }
 
-/// The right to say how a job's body ended. Dropped without a word, it cancels the job: a job whose
-/// body is forgotten does not run for ever.
+/// The right to end a job's body. Dropped without a call, it cancels the job: a job whose body is
+/// forgotten does not run for ever.
 #[derive(Debug)]
 #[must_use = "dropping it cancels the job"]
 pub struct Body {
     job: Job,
-    /// How it ended has been said.
-    said: bool,
+    /// The end was recorded.
+    settled: bool,
 }
 
 impl<'a> JobBuilder<'a> {
@@ -157,20 +157,20 @@ impl<'a> JobBuilder<'a> {
         self
     }
 
-    /// Its children's failures are their own: they neither cancel the others nor fail this job.
+    /// Failures of its children neither cancel the other children nor fail this job.
     pub fn supervisor(mut self) -> Self {
         self.supervises = true;
         self
     }
 
-    /// Its failures do not reach its parent: somebody else hears of them.
+    /// Its failures do not reach its parent: its owner handles them.
     pub(crate) fn keep_failures(mut self) -> Self {
         self.keeps_failures = true;
         self
     }
 
-    /// Begins the job. Under a parent that has ended, or under a token that is set, it is born
-    /// cancelled.
+    /// Starts the job. Under a parent that has ended, or under a cancelled token, it is cancelled
+    /// from the start.
     #[track_caller]
     pub fn begin(self) -> Body {
         self.begin_at(Location::caller())
@@ -214,18 +214,18 @@ impl<'a> JobBuilder<'a> {
                 }
             }
         };
-        Body { job, said: false }
+        Body { job, settled: false }
     }
 }
 
 impl Job {
-    /// Begins a job without a parent.
+    /// Starts a job without a parent.
     #[track_caller]
     pub fn begin() -> Body {
         Self::builder().begin()
     }
 
-    /// Says more of a job before it begins.
+    /// Options of a job before it starts.
     pub fn builder<'a>() -> JobBuilder<'a> {
         JobBuilder::default()
     }
@@ -236,20 +236,20 @@ impl Job {
         self.0.name.as_deref()
     }
 
-    /// Where it was begun.
+    /// Where it was started.
     #[must_use]
     pub fn site(&self) -> &'static Location<'static> {
         self.0.site
     }
 
-    /// Set when it is cancelled, or fails, or is cancelled from above. Waits of its body should
-    /// watch it: `rx.recv().cancel_on(job.token())`.
+    /// Cancelled when the job is cancelled, fails, or is cancelled from above. Waits of its body
+    /// should watch it: `rx.recv().cancel_on(job.token())`.
     #[must_use]
     pub fn token(&self) -> &Token {
         &self.0.token
     }
 
-    /// Whether it or something above it was cancelled or has failed.
+    /// Whether it or a job above it was cancelled or has failed.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.token.is_cancelled()
@@ -257,7 +257,7 @@ impl Job {
 
     /// Cancels it and all below it. True if this call did: the first reason stands.
     ///
-    /// Nothing is stopped by force: the job ends when its coroutines have seen it.
+    /// Cancellation is cooperative: the job ends when its coroutines have noticed it.
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
         self.record(Cause::Cancelled(Some(reason.into())))
     }
@@ -271,7 +271,7 @@ impl Job {
         step.cancel
     }
 
-    /// Cancels its children, each by itself: the job goes on. What is spawned later runs.
+    /// Cancels its children, each by itself: the job continues. Coroutines spawned later run.
     pub fn cancel_children(&self, reason: impl Into<Reason>) {
         let reason = reason.into();
         for child in self.children() {
@@ -279,12 +279,12 @@ impl Job {
         }
     }
 
-    /// Fails it, and upwards as far as failures go (invariant 4).
+    /// Fails it, and the jobs above as far as failures go (invariant 4).
     pub(crate) fn fail(&self, failure: &Failure) {
         let mut next = Some(self.clone());
         while let Some(job) = next.take() {
-            // An error may come of a cancellation that has not come down to here yet.
-            let set = !failure.is_panic() && job.is_told();
+            // The error may be a consequence of a cancellation that has not reached this job yet.
+            let set = !failure.is_panic() && job.is_cancelled_above();
             let (step, parent) = {
                 let mut tree = job.0.tree.lock();
                 (tree.machine.fail(failure.clone(), set), tree.parent.clone())
@@ -306,9 +306,9 @@ impl Job {
         self.0.supervises
     }
 
-    /// Whether it, or anything above it, is cancelled or has failed. Cancelling sets a token, wakes
-    /// who waits on it, and then goes down: who was woken may know of it before his own job does.
-    pub(crate) fn is_told(&self) -> bool {
+    /// Whether it, or a job above it, is cancelled or has failed. Cancelling a token wakes its
+    /// waiters and then descends: a woken waiter may see the cancellation before its own job does.
+    pub(crate) fn is_cancelled_above(&self) -> bool {
         let mut job = self.clone();
         loop {
             let above = job.0.above.as_ref();
@@ -323,14 +323,15 @@ impl Job {
         }
     }
 
-    /// Where it is in its life.
+    /// Its state.
     #[must_use]
     pub fn state(&self) -> JobState {
         let set = self.is_cancelled();
         self.0.tree.lock().machine.state(set)
     }
 
-    /// Why it was cancelled, in words; a job that was cancelled from above says why that was.
+    /// The reason of its cancellation; a job that was cancelled from above has the reason from
+    /// there.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         let mut asked = Vec::new();
@@ -353,14 +354,14 @@ impl Job {
             asked.push(job);
         }
         let reason = reason.unwrap_or_else(|| "its token was cancelled".into());
-        // So that nobody goes this way again.
+        // So that later calls need not search again.
         for job in asked {
             job.0.tree.lock().machine.explain(&reason);
         }
         Some(reason)
     }
 
-    /// What it failed with, if it has failed: the first failure.
+    /// The first failure, if it has failed.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         match self.0.tree.lock().machine.cause() {
@@ -369,7 +370,7 @@ impl Job {
         }
     }
 
-    /// Failures beside the one that [`failure`](Self::failure) tells: later ones, errors after a
+    /// The number of failures besides [`failure`](Self::failure): later ones, errors after a
     /// cancellation, those of a supervisor's children.
     #[must_use]
     pub fn failures_later(&self) -> usize {
@@ -387,7 +388,7 @@ impl Job {
         tree.children.values().filter_map(Weak::upgrade).map(Self).collect()
     }
 
-    /// How many children have not ended.
+    /// The number of children that have not ended.
     #[must_use]
     pub fn children_len(&self) -> usize {
         self.0.tree.lock().machine.children()
@@ -420,8 +421,8 @@ impl Job {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether `above` is this job, or above it, and waits for it. Once true of a job that has not
-    /// ended, it stays so until that has ended.
+    /// Whether `above` is this job, or a job above it, and waits for it. Once true of a job that
+    /// has not ended, it stays true until the job has ended.
     pub(crate) fn is_below(&self, above: &Self) -> bool {
         let mut job = self.clone();
         while !job.is_same(above) {
@@ -434,7 +435,7 @@ impl Job {
         true
     }
 
-    /// Set once it has ended.
+    /// Cancelled once the job has ended.
     pub(crate) fn over(&self) -> &Token {
         &self.0.over
     }
@@ -448,11 +449,11 @@ impl Job {
         self.end(step);
     }
 
-    /// Tells of its end, and of the end of those above that ended with it.
+    /// Notifies the waiters of its end, and of the end of the jobs above that ended with it.
     fn end(&self, step: Step) {
         let mut next = step.ended.then(|| self.clone());
         while let Some(job) = next.take() {
-            // It is asked as long as there is somebody above to ask.
+            // The reason is looked up as long as there is a parent to ask.
             drop(job.reason());
             let parent = job.0.tree.lock().parent.take();
             job.0.over.cancel();
@@ -486,9 +487,9 @@ impl Body {
         &self.job
     }
 
-    /// The body ended well. The job completes when its children have ended.
+    /// The body succeeded. The job completes when its children have ended.
     pub fn complete(mut self) {
-        self.said = true;
+        self.settled = true;
     }
 
     /// The body failed: the job's children are cancelled, and it fails when they have ended.
@@ -497,19 +498,19 @@ impl Body {
     }
 
     pub(crate) fn failed(&mut self, failure: &Failure) {
-        self.said = true;
+        self.settled = true;
         self.job.fail(failure);
     }
 
-    /// For one that says so by [`complete`](Self::complete) at once, and is dropped later.
+    /// For a body that calls [`complete`](Self::complete) in effect now, and is dropped later.
     pub(crate) const fn will_complete(&mut self) {
-        self.said = true;
+        self.settled = true;
     }
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        if !self.said {
+        if !self.settled {
             self.job.cancel("its body was dropped");
         }
         self.job.body_over();

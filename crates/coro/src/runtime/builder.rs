@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How a runtime is made.
+//! The builder of a runtime.
 
 use std::{
     sync::{
@@ -25,7 +25,7 @@ use crate::{
     worker::{Remote, WORKERS_MAX, Worker},
 };
 
-/// Settings of a runtime to be: see [`Runtime::builder`].
+/// Settings of a new runtime: see [`Runtime::builder`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -49,41 +49,42 @@ impl Builder {
         }
     }
 
-    /// So many threads run coroutines. Without this, one for each CPU that the process may use.
+    /// The number of threads that run coroutines. Default: one per CPU that the process may use.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
     }
 
-    /// Bytes of stack of a coroutine that does not ask for more, rounded up to a power of two of at
-    /// least 16 KiB. Without this, 64 KiB. Only what is touched takes memory.
+    /// The default stack size of a coroutine in bytes, rounded up to a power of two of at least
+    /// 16 KiB. Default: 64 KiB. Only touched pages take memory.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
         self
     }
 
-    /// What its threads are called, with a number behind it.
+    /// The name of its threads, followed by a number.
     pub fn name(mut self, name: impl AsRef<str>) -> Self {
         self.name = Arc::from(name.as_ref());
         self
     }
 
-    /// At most so many coroutines live at once; more are refused. Without this, 2²⁴ in the process.
-    /// One counts until its stack is free, a moment after its joiner has heard of its end.
+    /// The largest number of coroutines that live at once; further spawns are refused. Default: 2²⁴
+    /// in the process. A coroutine counts until its stack is free, a moment after its joiner was
+    /// woken.
     pub fn coroutines_max(mut self, coroutines_max: usize) -> Self {
         self.coroutines_max = coroutines_max.min(slot::COROUTINES_MAX);
         self
     }
 
-    /// Where its time comes from.
+    /// The source of its time.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Reports a coroutine that holds its worker for longer than `bound`, once for each time that
-    /// it does. It costs a thread, which looks at the workers twice per `bound` while any of them
-    /// runs and sleeps while none does.
+    /// Reports a coroutine that holds its worker for longer than `bound`, once each time. This
+    /// costs a thread, which checks the workers twice per `bound` while any of them runs and sleeps
+    /// while none does.
     pub fn watchdog(mut self, bound: Duration, report: fn(&Stalled)) -> Self {
         self.watchdog = Some((bound, report));
         self
@@ -135,7 +136,7 @@ impl Builder {
             let thread = thread::Builder::new()
                 .name(name)
                 .spawn(move || Worker::run(shared, index, deque))
-                // Dropping the runtime ends those that were started.
+                // The drop of the runtime ends the threads that were started.
                 .map_err(|cause| BuildError::Thread { worker: index, workers, cause })?;
             runtime.add_thread(thread);
         }
@@ -149,7 +150,7 @@ impl Builder {
 }
 
 impl Counters {
-    /// A worker's number may be used again; its counts begin anew.
+    /// Resets the counters of a worker's number that is reused.
     pub(crate) fn reset(&self) {
         for counter in [
             &self.spawned,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a runtime counts. Each counter has one writer, a worker, which pays for a plain store.
+//! The counters of a runtime. Each has one writer, a worker, for which it is a plain store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One worker's.
+/// The counters of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) spawned: AtomicU64,
@@ -17,7 +17,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// By the one writer.
+    /// For the one writer.
     #[inline]
     pub(crate) fn add(counter: &AtomicU64, count: u64) {
         counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Release);
@@ -36,38 +36,38 @@ impl Counters {
     }
 }
 
-/// What one worker has done since it began.
+/// The counts of one worker since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct WorkerStats {
-    /// How often it let a coroutine run.
+    /// Dispatches of coroutines.
     pub dispatches: u64,
-    /// How often it took fresh coroutines from another worker.
+    /// Steals of fresh coroutines from other workers.
     pub steals: u64,
-    /// How often it slept.
+    /// Sleeps.
     pub sleeps: u64,
-    /// Wakes that came from other threads.
+    /// Wakes from other threads.
     pub remote_wakes: u64,
-    /// Timers whose time came.
+    /// Timers that fired.
     pub timers_fired: u64,
-    /// Coroutines that are its own now.
+    /// Coroutines that it owns now.
     pub coroutines: u64,
 }
 
-/// What a runtime has done since it began.
+/// The counts of a runtime since it started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// By worker.
+    /// The counts of each worker.
     pub workers: Vec<WorkerStats>,
-    /// Coroutines made.
+    /// Coroutines spawned.
     pub spawned: u64,
     /// Coroutines that have ended.
     pub finished: u64,
 }
 
 impl Stats {
-    /// Coroutines that live.
+    /// Coroutines that are alive.
     pub fn live(&self) -> u64 {
         self.spawned.saturating_sub(self.finished)
     }

@@ -19,11 +19,11 @@ use crate::{
     stack, wait,
 };
 
-/// Owns a runtime: dropping it ends it.
+/// Owns a runtime: dropping it ends the runtime.
 ///
-/// What waits is then unwound, so that everything on its stack is dropped; what never started is
-/// dropped; what runs goes on until it waits next. The drop returns when all have ended. (From one
-/// of its own coroutines it returns at once.)
+/// Waiting coroutines are then unwound, so that everything on their stacks is dropped; coroutines
+/// that never started are dropped; running ones continue until their next wait. The drop returns
+/// when all have ended. (From one of its own coroutines it returns at once.)
 #[derive(Debug)]
 pub struct Runtime {
     handle: Handle,
@@ -31,12 +31,12 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Settings for a new one.
+    /// Settings for a new runtime.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// One with a worker for each CPU.
+    /// A runtime with a worker per CPU.
     pub fn new_default() -> Result<Self, BuildError> {
         Self::builder().build()
     }
@@ -53,7 +53,7 @@ impl Runtime {
         self.threads.push(thread);
     }
 
-    /// For spawning from anywhere.
+    /// A handle, for spawning from anywhere.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -73,7 +73,7 @@ impl Runtime {
         self.handle.block_on(future)
     }
 
-    /// Ends it, as dropping does.
+    /// Ends the runtime, as dropping does.
     pub fn shutdown(self) {}
 
     fn end(&mut self) {
@@ -89,12 +89,12 @@ impl Runtime {
             worker.is_some_and(|worker| Arc::ptr_eq(&worker.shared, shared))
         });
         let threads = std::mem::take(&mut self.threads);
-        // From within, nobody can wait for itself.
+        // A worker of the runtime cannot wait for itself.
         if !own {
-            // One that panicked has said so.
+            // The panic of a worker was reported.
             off_the_worker(move || {
                 threads.into_iter().for_each(|thread| drop(thread.join()));
-                // Nobody is left who would, at leisure.
+                // No idle worker is left that would do this.
                 while stack::trim() {}
             });
         }
@@ -107,7 +107,7 @@ impl Drop for Runtime {
     }
 }
 
-/// Spawns on a runtime, and looks at it. Cheap to clone; keeps nothing running.
+/// Spawns on a runtime, and inspects it. Cheap to clone; keeps nothing running.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
@@ -131,7 +131,7 @@ impl Handle {
         }
     }
 
-    /// Starts a coroutine. If it cannot be, the handle says so.
+    /// Spawns a coroutine. If that is refused, the handle returns the error.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
@@ -141,32 +141,32 @@ impl Handle {
         spawn::spawn_on(self, f)
     }
 
-    /// Drives a future on the calling thread, and what it spawns goes to this runtime. In a coroutine
-    /// the coroutine is parked on it, and its own runtime stays the current one.
+    /// Drives a future on the calling thread; coroutines it spawns go to this runtime. In a
+    /// coroutine, the coroutine is parked on it, and its own runtime stays the current one.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let _entered = enter(self.clone());
         wait::block_on(future)
     }
 
-    /// All its coroutines that live. A row is true for some moment of the call, the rows together
+    /// All its living coroutines. Each row is true for some moment of the call; the rows together
     /// need not be.
     pub fn dump(&self) -> Vec<Row> {
         dump::rows(&self.shared)
     }
 
-    /// What it has done so far.
+    /// The counts so far.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
 
-    /// Waits until none of its coroutines lives; false if the deadline came first, by the operating
-    /// system's clock. One of its own coroutines would wait for itself.
+    /// Waits until none of its coroutines is alive; false if the deadline came first, by the
+    /// operating system's clock. Called in one of its own coroutines, it would wait for itself.
     pub fn wait_idle(&self, deadline: Option<Instant>) -> bool {
         let shared = Arc::clone(&self.shared);
         off_the_worker(move || shared.wait_quiet(deadline)).unwrap_or(false)
     }
 
-    /// So many threads run its coroutines.
+    /// The number of its workers.
     pub fn workers(&self) -> usize {
         self.shared.workers()
     }
@@ -176,19 +176,19 @@ impl Handle {
         &self.shared.name
     }
 
-    /// Bytes of stack of its coroutines, unless they ask for more.
+    /// The default stack size of its coroutines in bytes.
     pub fn stack_size(&self) -> usize {
         self.shared.stack_size
     }
 
-    /// The time of its clock.
+    /// The current time of its clock.
     pub fn now(&self) -> Instant {
         self.shared.clock.instant(self.shared.clock.now())
     }
 }
 
 impl PartialEq for Handle {
-    /// Whether both are of one runtime.
+    /// Whether both are handles of one runtime.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
@@ -196,7 +196,7 @@ impl PartialEq for Handle {
 
 impl Eq for Handle {}
 
-/// Runs what blocks its thread. A coroutine is parked meanwhile, and its worker free for others.
+/// Runs blocking code on another thread. A coroutine is parked meanwhile, and its worker is free.
 fn off_the_worker<T: Send + 'static>(block: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     if context::slot().is_some() { spawn_blocking(block).join().ok() } else { Some(block()) }
 }
@@ -208,8 +208,8 @@ thread_local! {
 
 /// Makes a runtime the calling thread's current one until the guard is dropped.
 pub(crate) fn enter(handle: Handle) -> Entered {
-    // On a worker its own runtime is current, in a `block_on` too: a coroutine may change places
-    // with others while it is in there.
+    // On a worker its own runtime is current, in a `block_on` too: other coroutines may run there
+    // while the coroutine is parked in it.
     if context::with_worker(|worker| worker.is_some()) {
         return Entered(false);
     }
@@ -228,7 +228,7 @@ impl Drop for Entered {
     }
 }
 
-/// Made when it is first needed; lives as long as the process.
+/// Created on first use; lives as long as the process.
 fn default_runtime() -> Result<&'static Runtime, SpawnError> {
     static DEFAULT: OnceLock<Result<Runtime, SpawnError>> = OnceLock::new();
     DEFAULT

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A runtime: workers, and what they share.
+//! A runtime: workers, and their shared state.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `builder` | how one is made |
-//! | `handle` | what everybody may do with one; the default one |
-//! | `shared` | what its workers share: fresh coroutines, who sleeps, who searches |
-//! | `counters` | what its workers count |
-//! | `spawn` | how a coroutine is made |
+//! | `builder` | construction |
+//! | `handle` | the owner and the handles; the default runtime |
+//! | `shared` | the workers' shared state: fresh coroutines, sleeping and searching workers |
+//! | `counters` | the workers' counters |
+//! | `spawn` | creation of a coroutine |
 
 mod builder;
 mod counters;

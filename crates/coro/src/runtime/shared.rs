@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the workers of a runtime share.
+//! The shared state of a runtime's workers.
 //!
-//! # Who is called when there is more to do
+//! # Waking workers for new work
 //!
-//! A worker without work searches, for a moment, and then sleeps. Whoever makes a fresh coroutine
-//! calls one of those that sleep, but only if none searches: that one will find it, and when it has
-//! found something and was the last to search, it calls the next. So a burst of spawns wakes the
-//! workers one by one, and a spawn beside a searching worker costs two loads. (The scheme of Go's
-//! scheduler.)
+//! A worker without work searches, for a moment, and then sleeps. A spawn of a fresh coroutine
+//! wakes a sleeping worker, but only if none searches: a searching one will find the coroutine, and
+//! when it has found something and was the last to search, it wakes the next. So a burst of spawns
+//! wakes the workers one by one, and a spawn beside a searching worker costs two loads. (The scheme
+//! of Go's scheduler.)
 //!
-//! A coroutine that was started is its worker's business alone; its wakes go there.
+//! A started coroutine belongs to its worker alone; its wakes go there.
 
 use std::{
     cell::Cell,
@@ -28,16 +28,16 @@ use super::{Counters, Stats};
 use crate::{
     clock::{Clock, VirtualClock},
     error::JoinError,
+    free_list,
     slot::{self, Slot, State},
-    spare,
     unwinding::contain,
     watchdog::Watchdog,
     worker::Remote,
 };
 
-/// One runtime, as its workers and its handles see it.
+/// One runtime, as its workers and its handles use it.
 pub(crate) struct Shared {
-    /// Which runtime, for listings.
+    /// The number of the runtime, for listings.
     pub(crate) id: u32,
     pub(crate) name: Arc<str>,
     pub(crate) stack_size: usize,
@@ -45,36 +45,37 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) several_cpus: bool,
     pub(crate) watchdog: Option<Arc<Watchdog>>,
-    /// Coroutines made by threads that are none of its workers.
+    /// Coroutines spawned by threads that are none of its workers.
     pub(crate) injector: Injector<&'static Slot>,
     pub(crate) stop: AtomicBool,
-    /// Workers that search. Those that sleep are in `idle`.
+    /// The number of searching workers. The sleeping ones are in `idle`.
     pub(crate) searching: CachePadded<AtomicUsize>,
     idle: Mutex<Vec<usize>>,
     idle_count: CachePadded<AtomicUsize>,
     pub(super) members: Box<[Member]>,
-    /// Coroutines made from outside, and how many of all were dropped from the injector at the end.
+    /// Coroutines spawned from outside, and how many of all were dropped from the injector at the
+    /// end.
     pub(super) spawned_outside: AtomicU64,
     pub(super) dropped_outside: AtomicU64,
-    /// Coroutines that live, if there is a limit.
+    /// Coroutines that are alive, if there is a limit.
     pub(super) live: AtomicUsize,
     quiet_waiters: AtomicUsize,
     quiet: Mutex<()>,
     became_quiet: Condvar,
 }
 
-/// What others see of one of its workers.
+/// One worker, as other threads see it.
 pub(super) struct Member {
     pub(super) remote: &'static Remote,
     pub(super) stealer: Stealer<&'static Slot>,
     pub(super) counters: &'static CachePadded<Counters>,
-    /// Its next timer when it went to sleep, for a virtual clock.
+    /// Its next timer at the time it went to sleep, for a virtual clock.
     pub(super) bound: AtomicU64,
 }
 
 static RUNTIMES: AtomicU32 = AtomicU32::new(1);
 
-/// How a runtime is to be.
+/// The settings of a runtime.
 pub(super) struct Settings {
     pub(super) name: Arc<str>,
     pub(super) stack_size: usize,
@@ -135,7 +136,7 @@ impl Shared {
                 .any(|(other, member)| other != index && !member.stealer.is_empty())
     }
 
-    /// There is a fresh coroutine: wakes a worker, unless one searches or none sleeps.
+    /// Wakes a worker for a fresh coroutine, unless one searches or none sleeps.
     #[inline]
     pub(crate) fn call_helper(&self) {
         if self.idle_count.load(Ordering::SeqCst) != 0 && self.searching.load(Ordering::SeqCst) == 0
@@ -159,7 +160,7 @@ impl Shared {
         }
     }
 
-    /// Whether the calling worker may search: not if half of them do.
+    /// Whether the calling worker may search: not if half of the workers do.
     pub(crate) fn may_search(&self, searching: &Cell<bool>) -> bool {
         if !searching.get() && 2 * self.searching.load(Ordering::SeqCst) < self.workers() {
             self.searching.fetch_add(1, Ordering::SeqCst);
@@ -168,7 +169,7 @@ impl Shared {
         searching.get()
     }
 
-    /// The calling worker is about to sleep, and searches no longer.
+    /// Registers the calling worker as idle: it is about to sleep, and does not search any more.
     /// Its next timer is due at `bound`.
     pub(crate) fn join_idle(&self, index: usize, bound: Option<u64>, searching: &Cell<bool>) {
         let mut idle = self.idle.lock();
@@ -182,7 +183,7 @@ impl Shared {
         }
     }
 
-    /// The calling worker is awake. True: somebody has called it, and it counts as searching.
+    /// Registers the calling worker as awake. True: it was woken for work, and counts as searching.
     pub(crate) fn leave_idle(&self, index: usize) -> bool {
         let mut idle = self.idle.lock();
         let place = idle.iter().position(|sleeper| *sleeper == index);
@@ -192,7 +193,7 @@ impl Shared {
         }
         drop(idle);
         if let Some(watchdog) = &self.watchdog {
-            watchdog.somebody_runs();
+            watchdog.a_worker_runs();
         }
         place.is_none()
     }
@@ -203,10 +204,10 @@ impl Shared {
         }
     }
 
-    /// With every worker asleep and nothing on its way, moves a virtual clock to the next timer.
-    /// True: that is the calling worker's, which must not sleep.
+    /// With every worker asleep and no wake in flight, moves a virtual clock to the next timer.
+    /// True: the timer belongs to the calling worker, which must not sleep.
     pub(crate) fn advance(&self, clock: &VirtualClock, bound: Option<u64>) -> bool {
-        // One at a time: the last to come sees all the others, and their timers.
+        // One at a time: the last worker to come sees all the others, and their timers.
         let idle = self.idle.lock();
         if !clock.is_automatic() {
             return bound.is_some_and(|bound| bound <= self.clock.now());
@@ -234,7 +235,7 @@ impl Shared {
         bound.is_some_and(|bound| bound <= earliest)
     }
 
-    /// One of its coroutines has ended.
+    /// Records the end of one of its coroutines.
     #[inline]
     pub(crate) fn one_ended(&self) {
         if self.coroutines_max < slot::COROUTINES_MAX {
@@ -243,7 +244,7 @@ impl Shared {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        // What has ended was made before: counted in this order, there are never more ended.
+        // A coroutine is spawned before it ends: read in this order, the ended ones are never more.
         let finished: u64 =
             self.sum(|counters| &counters.finished) + self.dropped_outside.load(Ordering::Acquire);
         let spawned =
@@ -256,16 +257,16 @@ impl Shared {
         self.members.iter().map(|member| counter(member.counters).load(Ordering::Acquire)).sum()
     }
 
-    /// Whether no coroutine lives.
+    /// Whether no coroutine is alive.
     fn is_quiet(&self) -> bool {
         let stats = self.stats();
         stats.spawned == stats.finished
     }
 
-    /// A worker goes to sleep: perhaps nothing lives any more.
+    /// Called when a worker goes to sleep: perhaps no coroutine is alive any more.
     pub(crate) fn report_quiet(&self) {
-        // With the one in `wait_quiet`: either this sees that somebody waits, or that one sees what
-        // has ended.
+        // Pairs with `wait_quiet`: either this sees the waiter, or the waiter sees the coroutines
+        // that have ended.
         fence(Ordering::SeqCst);
         if self.quiet_waiters.load(Ordering::SeqCst) != 0 && self.is_quiet() {
             drop(self.quiet.lock());
@@ -273,7 +274,7 @@ impl Shared {
         }
     }
 
-    /// Waits until no coroutine lives; false if that took longer.
+    /// Waits until no coroutine is alive; false if that took longer.
     pub(crate) fn wait_quiet(&self, deadline: Option<Instant>) -> bool {
         let mut quiet = self.quiet.lock();
         self.quiet_waiters.fetch_add(1, Ordering::SeqCst);
@@ -291,7 +292,8 @@ impl Shared {
         self.is_quiet()
     }
 
-    /// Drops what was made from outside and never started. Any thread, once the runtime ends.
+    /// Drops coroutines that were spawned from outside and never started. Any thread, once the
+    /// runtime ends.
     pub(super) fn drop_injected(&self) {
         while let Some(slot) = loop {
             match self.injector.steal() {
@@ -307,9 +309,9 @@ impl Shared {
                 drop(task);
             });
             slot.set_state(State::Free);
-            // Nobody owns it, so it is in no inbox and this succeeds.
-            if slot.gate.close() {
-                spare::give_slot(slot);
+            // It has no owner, so it is in no inbox and this succeeds.
+            if slot.wake.close() {
+                free_list::give_slot(slot);
             }
             self.one_ended();
             self.dropped_outside.fetch_add(1, Ordering::Release);
@@ -338,6 +340,6 @@ impl std::fmt::Debug for Shared {
 
 /// Whether the machine has several CPUs.
 fn several_cpus() -> bool {
-    // SAFETY: asks for a number.
+    // SAFETY: queries a number.
     unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) > 1 }
 }

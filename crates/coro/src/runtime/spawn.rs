@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How a coroutine is made: a slot, its code, and a place where a worker finds it. It gets its stack
-//! from the worker that starts it: there the stack is warm, and what was never started needs none.
+//! Creation of a coroutine: a slot, its code, and a place where a worker finds it. The worker that
+//! starts it gives it a stack: there the stack is warm, and a coroutine that never starts needs
+//! none.
 
 use std::{
     panic::Location,
@@ -11,19 +12,20 @@ use super::{Handle, Shared};
 use crate::{
     context,
     error::{JoinError, SpawnError},
+    free_list,
     join::{JoinHandle, Packet},
     local, names,
-    slot::{self, Flow, Run, Slot},
-    spare, stack,
+    slot::{self, CoroutineKey, Run, Slot},
+    stack,
     switch::Link,
     unwinding::contain,
     worker::Worker,
 };
 
-/// Starts a coroutine on the current runtime: that of the calling coroutine, else the default one.
+/// Spawns a coroutine on the current runtime: that of the calling coroutine, else the default one.
 ///
 /// The coroutine runs when a worker is free for it, at the latest when the caller waits, if that is
-/// the only worker. If there is no stack for it, the handle says so.
+/// the only worker. If there is no stack for it, the handle returns the error.
 #[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
@@ -52,19 +54,22 @@ where
     joined(packet, spawned)
 }
 
-fn joined<F, T>(packet: Arc<Packet<F, T>>, spawned: Result<Flow, SpawnError>) -> JoinHandle<T>
+fn joined<F, T>(
+    packet: Arc<Packet<F, T>>,
+    spawned: Result<CoroutineKey, SpawnError>,
+) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let flow = spawned.unwrap_or_else(|error| {
+    let key = spawned.unwrap_or_else(|error| {
         packet.never(JoinError::Refused(error));
-        Flow::NONE
+        CoroutineKey::NONE
     });
-    JoinHandle::new(packet, flow)
+    JoinHandle::new(packet, key)
 }
 
-/// A coroutine with settings of its own.
+/// Options of a coroutine before it is spawned.
 ///
 /// ```
 /// let handle = becket_coro::Spawn::new()
@@ -84,12 +89,12 @@ pub struct Spawn {
 }
 
 impl Spawn {
-    /// As [`spawn`] would make it.
+    /// The options of [`spawn`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What listings and reports call it.
+    /// Its name in listings and reports.
     pub fn name(mut self, name: impl AsRef<str>) -> Self {
         self.name = Some(Arc::from(name.as_ref()));
         self
@@ -101,26 +106,26 @@ impl Spawn {
         self
     }
 
-    /// On which runtime.
+    /// The runtime it is spawned on.
     pub fn on(mut self, handle: &Handle) -> Self {
         self.handle = Some(handle.clone());
         self
     }
 
-    /// Where listings say it was spawned, for a library that spawns on behalf of its caller.
+    /// Its spawn site in listings, for a library that spawns on behalf of its caller.
     pub fn site(mut self, site: &'static Location<'static>) -> Self {
         self.site = Some(site);
         self
     }
 
-    /// Starts it.
+    /// Spawns it.
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        // As a path, `Location::caller` would say where it is called from in there.
+        // As a path, `Location::caller` would return the call site in there.
         let site = match self.site {
             Some(site) => site,
             None => Location::caller(),
@@ -130,19 +135,19 @@ impl Spawn {
             None => Handle::current()?,
         };
         let packet = Arc::new(Packet::new(f));
-        let flow = put_on(&handle, site, self.stack_size, self.name, &packet)?;
-        Ok(JoinHandle::new(packet, flow))
+        let key = put_on(&handle, site, self.stack_size, self.name, &packet)?;
+        Ok(JoinHandle::new(packet, key))
     }
 }
 
-/// On this runtime, from one of its workers or from elsewhere.
+/// On this runtime, from one of its workers or from another thread.
 fn put_on<F, T>(
     handle: &Handle,
     site: &'static Location<'static>,
     stack_size: Option<usize>,
     name: Option<Arc<str>>,
     packet: &Arc<Packet<F, T>>,
-) -> Result<Flow, SpawnError>
+) -> Result<CoroutineKey, SpawnError>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -154,7 +159,7 @@ where
     })
 }
 
-/// Makes a coroutine of a task and puts it where a worker finds it.
+/// Creates a coroutine of a task and puts it where a worker finds it.
 fn put<F, T>(
     shared: &Shared,
     worker: Option<&Worker>,
@@ -162,7 +167,7 @@ fn put<F, T>(
     stack_size: Option<usize>,
     name: Option<Arc<str>>,
     packet: &Arc<Packet<F, T>>,
-) -> Result<Flow, SpawnError>
+) -> Result<CoroutineKey, SpawnError>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -178,12 +183,12 @@ fn put_task(
     stack_size: Option<usize>,
     name: Option<Arc<str>>,
     task: Arc<dyn Run>,
-) -> Result<Flow, SpawnError> {
+) -> Result<CoroutineKey, SpawnError> {
     if shared.stop.load(Ordering::Relaxed) {
         return Err(SpawnError::ShutDown);
     }
-    // The stack itself comes when the coroutine starts, on the worker that starts it. A size that
-    // cannot be had is said now.
+    // The stack itself comes when the coroutine starts, on the worker that starts it. An impossible
+    // size is reported now.
     let stack_size = match stack_size {
         None => shared.stack_size,
         Some(size) => stack::check_size(size)?,
@@ -193,20 +198,20 @@ fn put_task(
     }
     let taken = match worker {
         Some(worker) => worker.slots.take(),
-        None => spare::take_slot(),
+        None => free_list::take_slot(),
     };
     let Some(slot) = taken else {
         shared.one_ended();
         return Err(SpawnError::TooMany { coroutines_max: slot::COROUTINES_MAX });
     };
     let now = worker.map_or_else(|| shared.clock.now(), Worker::now);
-    // SAFETY: just taken from the free ones.
+    // SAFETY: just taken from the free list.
     unsafe { slot.fill(Some(task), site, shared.id, stack_size, now) };
     if let Some(name) = name {
         slot.set_named();
         names::insert(slot.index(), name);
     }
-    let flow = slot.flow();
+    let key = slot.key();
     match worker {
         Some(worker) => worker.push_fresh(slot),
         None => {
@@ -215,12 +220,12 @@ fn put_task(
             std::sync::atomic::fence(Ordering::SeqCst);
             shared.call_helper();
             if shared.stop.load(Ordering::SeqCst) {
-                // It may have ended meanwhile, with nobody left to look.
+                // The runtime may have ended meanwhile, with no worker left to find the coroutine.
                 shared.drop_injected();
             }
         }
     }
-    Ok(flow)
+    Ok(key)
 }
 
 #[cold]
@@ -233,7 +238,7 @@ fn count_one(shared: &Shared) -> Result<(), SpawnError> {
         .map_err(|_| SpawnError::TooMany { coroutines_max: max })
 }
 
-/// What runs on a coroutine's stack, from the first instruction to the last.
+/// The code on a coroutine's stack, from the first instruction to the last.
 ///
 /// # Safety
 ///
@@ -248,8 +253,8 @@ pub(crate) unsafe fn run(data: *mut (), link: Link) {
     }
     // SAFETY: the slot's coroutine still, and it was not abandoned.
     let task = unsafe { slot.take_task() };
-    // The result may be dropped here: the last of the code that is the user's.
+    // The result may be dropped here: the last user code.
     contain(|| drop(task));
-    // What that made anew.
+    // Values that this created.
     local::clear(Some(slot));
 }

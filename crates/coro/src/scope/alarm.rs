@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Something to be done at an instant of the runtime's clock, unless it is called off.
+//! An action at an instant of the runtime's clock, unless it is cancelled.
 //!
-//! A coroutine parks until then. It costs a parked coroutine while it is set, and nothing else; it
-//! goes by the virtual clock if that is the runtime's.
+//! A coroutine parks until then: that is its whole cost while it is set. It follows the virtual
+//! clock if that is the runtime's.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use becket_chan::Token;
 
 use crate::{SpawnError, job::Options};
 
-/// Calls it off when dropped.
+/// Cancels the action when dropped.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     off: Token,

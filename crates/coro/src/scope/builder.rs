@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Saying more of a scope before it runs, and of a child before it is spawned.
+//! Options of a scope before it runs, and of a child before it is spawned.
 
 use std::{
     panic::Location,
@@ -15,7 +15,7 @@ use crate::{
     job::{self, BoxError, Child, Job, Options},
 };
 
-/// Says more of a scope before it runs. See [`Scope::builder`].
+/// Options of a scope before it runs. See [`Scope::builder`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,13 +51,13 @@ impl<'a> ScopeBuilder<'a> {
         self
     }
 
-    /// The job above it, in place of the caller's current one.
+    /// The job above it, instead of the caller's current one.
     pub fn job(mut self, job: &'a Job) -> Self {
         self.above = Some(Above::Job(job));
         self
     }
 
-    /// A token that cancels it, in place of the caller's current job.
+    /// A token that cancels it, instead of the caller's current job.
     pub fn token(mut self, token: &'a Token) -> Self {
         self.above = Some(Above::Token(token));
         self
@@ -75,7 +75,7 @@ impl<'a> ScopeBuilder<'a> {
         self
     }
 
-    /// A child's failure is its own.
+    /// Failures of its children do not reach it.
     pub fn supervisor(mut self) -> Self {
         self.supervises = true;
         self
@@ -116,7 +116,7 @@ impl<'a> ScopeBuilder<'a> {
     }
 }
 
-/// Says more of a coroutine before it is spawned into a scope. See [`Scope::launch`].
+/// Options of a coroutine before it is spawned into a scope. See [`Scope::launch`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ScopeLaunch<'scope, 'env> {

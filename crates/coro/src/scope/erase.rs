@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Coroutines that borrow: the one place where a lifetime is taken away.
+//! Coroutines that borrow: the one place where a lifetime is erased.
 //!
 //! ```text
 //!   'env    ├──────────────────────────────────────────────┤   what the body may borrow
@@ -10,28 +10,31 @@
 //!
 //! # Safety
 //!
-//! A scheduler takes code that is `'static`; a child's is not. [`run`] makes that good by not giving
-//! up control before every child is gone. The argument, as for `std::thread::scope`:
+//! A scheduler takes code that is `'static`; a child's is not. [`run`] makes that sound by not
+//! returning control before every child is gone. The argument, as for `std::thread::scope`:
 //!
-//! 1. *A scope comes from [`run`] only*, which lends it for `'scope`, a lifetime chosen by `run` and
-//!    invariant. So nothing that names `'scope` leaves the body, and every call of [`spawn`] happens
-//!    in the body or in a child.
-//! 2. *A child's job holds up the scope's job*: [`spawn`] looks, after the job has begun and before
-//!    the code is handed over, that the scope's job is above it. A job does not end before those
-//!    below it (`job`, invariants 1 and 2). Otherwise the code is dropped here, in the caller, and
-//!    nothing is erased.
+//! 1. *A scope comes from [`run`] only*, which lends it for `'scope`, a lifetime chosen by `run`
+//!    and invariant. So nothing that names `'scope` leaves the body, and every call of [`spawn`]
+//!    happens in the body or in a child.
+//! 2. *A child's job holds up the scope's job*: [`spawn`] checks, after the job has started and
+//!    before the code is passed on, that the scope's job is above it. A job does not end before the
+//!    jobs below it (`job`, invariants 1 and 2). Otherwise the code is dropped here, in the caller,
+//!    and no lifetime is erased.
 //! 3. *A child's job ends after all of the child's code, captures and value are gone* from the
-//!    coroutine: they are fields of one `Task`, whose job's body is the last field. That holds if it
-//!    ran to its end, if it panicked, if the runtime unwound it, and if the runtime or a refused
-//!    spawn dropped it before it began. What touches memory after that is `'static`. The frames
-//!    that see the end hold the task by a box: none has a borrow of the child's for an argument.
-//! 4. *A stack is not given back before it is unwound* (the scheduler's promise), unless somebody
-//!    who knows every frame on it abandons it (`foreign`): which takes that no scope is among them.
+//!    coroutine: they are fields of one `Task`, whose job's body is the last field. That holds if
+//!    it ran to its end, if it panicked, if the runtime unwound it, and if the runtime or a refused
+//!    spawn dropped it before it started. Code that touches memory after that is `'static`. The
+//!    frames that see the end hold the task by a box: none has a borrow of the child's as an
+//!    argument.
+//! 4. *A stack is not freed before it is unwound* (the scheduler's promise), unless code that has
+//!    control of every frame on it abandons it (`foreign`), which requires that no scope is among
+//!    them.
 //! 5. *[`run`] neither returns nor unwinds before the scope's job has ended.* A panic of the body
-//!    is caught and goes on afterwards. Its wait cannot be unwound: it is made by
-//!    [`wait_to_the_end`], through a shutdown too. From before the body begins, [`Keeper`] stands
-//!    for that, whatever unwinds.
-//! 6. A handle that is leaked leaks its outcome, which nobody reads. A handle that is kept in the
+//!    is caught and resumed afterwards. Its wait cannot be unwound: it is made by
+//!    [`wait_to_the_end`], through a shutdown too. From before the body starts, [`Keeper`] ensures
+//!    that, whatever unwinds.
+//! 6. A handle that is leaked leaks its outcome, which is never read. A handle that is kept in the
+//!    body is dropped in the body, while everything that its value borrows is alive.
 //!    body is dropped in the body, while all that its value borrows is there.
 
 use std::{
@@ -52,7 +55,7 @@ use crate::{
 
 /// Runs the body of a scope and waits until everything in it has ended.
 ///
-/// The error is what the body panicked with. (The scope's job then says what else went wrong.)
+/// The error is the panic of the body. (Other failures are in the scope's job.)
 pub(super) fn run<'env, F, T>(
     body: Body,
     options: Options,
@@ -87,15 +90,15 @@ where
     }
 }
 
-/// Waits for the end of a scope's job, whichever way it goes: also if something unwinds between the
-/// body and the wait, which nothing is known to.
+/// Waits for the end of a scope's job in any case: also if code between the body and the wait
+/// unwinds, though none is known to.
 struct Keeper {
     job: Job,
     body: Option<Body>,
 }
 
 impl Keeper {
-    /// The body is over, as `say` says. Returns what would have unwound the wait.
+    /// Ends the body by `say`. Returns the payload that would have unwound the wait.
     fn end(mut self, say: impl FnOnce(&mut Body)) -> Option<Box<dyn Any + Send>> {
         if let Some(mut body) = self.body.take() {
             say(&mut body);
@@ -127,18 +130,18 @@ where
     let child = Child::new(body.job().clone(), Arc::new(Outcome::new()));
     let task = Box::new(Task::new(work, Arc::clone(child.outcome()), body));
     if child.job().is_cancelled() || !child.job().is_below(&scope.job) {
-        // It would not run: it is dropped here and now.
+        // It would not run: it is dropped here.
         return child;
     }
     let task: Box<dyn Erased + 'scope> = task;
     // SAFETY: only the lifetime changes. The task's job is below the scope's, hence `run` does not
-    // return before that job has ended, which is after the task and all it captured are gone.
+    // return before that job has ended, which is after the task and all its captures are gone.
     let task: Box<dyn Erased + 'static> = unsafe { mem::transmute(task) };
     spawn_task(options, Some(parent), &child, move || task.run());
     child
 }
 
-/// A task whose types have no say any more.
+/// A task whose types are erased.
 trait Erased: Send {
     fn run(self: Box<Self>);
 }

@@ -13,24 +13,24 @@
 //! A scope is a job ([`crate::job`]) whose body is a closure, run by the caller: a coroutine, or a
 //! thread. Its children are coroutines of the current runtime.
 //!
-//! | in a | a child that panics or gives an error |
+//! | in a | a child that panics or returns an error |
 //! |---|---|
-//! | [`scope`] | cancels the others; the scope's result tells of it |
-//! | [`supervisor`] | is its own affair: whoever joins it hears of it |
+//! | [`scope`] | cancels the other children; the scope's result is that failure |
+//! | [`supervisor`] | affects no other child; joining it returns the failure |
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! 1. **Nothing of a scope outlives it**: it returns, or unwinds, after the last child is gone, and
-//!    with it all that the child held. That is so if the body panics, if a handle is leaked, and if
-//!    the runtime is shut down meanwhile.
-//! 2. **The first failure wins.** It sets the scope's token; every wait with `.cancel_on(s.token())`
-//!    ends, in the body too. The result carries that failure: which child, spawned where, and the
-//!    panic's payload or the error.
-//! 3. **Cancelling goes down, failing goes to the scope's caller.** A scope inside another's child, or
-//!    below a job, is cancelled with it.
-//! 4. A child that has not begun when the scope is cancelled does not begin.
+//! 1. **A scope outlives its children**: it returns, or unwinds, after the last child is gone, and
+//!    with it everything that the child held. That holds if the body panics, if a handle is leaked,
+//!    and if the runtime is shut down meanwhile.
+//! 2. **The first failure wins.** It cancels the scope's token; every wait with
+//!    `.cancel_on(s.token())` ends, in the body too. The result has that failure: which child,
+//!    spawned where, and the panic's payload or the error.
+//! 3. **Cancellation propagates to the children, failure to the scope's caller.** A scope inside
+//!    another scope's child, or below a job, is cancelled with it.
+//! 4. A child that has not started when the scope is cancelled does not start.
 //! 5. **Waiting parks**: the worker of a coroutine that waits for its children runs them.
-//! 6. A body that panics cancels the children, waits for them, and panics on.
+//! 6. A panic of the body cancels the children, waits for them, and continues.
 
 mod alarm;
 mod builder;
@@ -51,13 +51,13 @@ use self::alarm::Alarm;
 pub use self::builder::{ScopeBuilder, ScopeLaunch};
 use crate::job::{self, Body, BoxError, Cause, Child, Failure, Job, JobState, Options};
 
-/// Where coroutines are spawned that end before it does. See [`scope`].
+/// The scope in which children are spawned; it ends after them. See [`scope`].
 ///
 /// Thread safe; children may spawn into it too.
 #[derive(Debug)]
 pub struct Scope<'scope, 'env: 'scope> {
     job: Job,
-    /// For what is spawned.
+    /// The options of its children.
     options: Options,
     alarm: Mutex<Option<Alarm>>,
     scope: PhantomData<&'scope mut &'scope ()>,
@@ -68,13 +68,13 @@ pub struct Scope<'scope, 'env: 'scope> {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScopeError {
-    /// A child panicked, gave an error or could not be started: the first of them.
+    /// A child panicked, returned an error or could not be spawned: the first failure.
     #[error("a child failed: {0}")]
     Failed(#[source] Failure),
-    /// It was cancelled, or what is above it was.
+    /// The scope was cancelled, or a job above it.
     #[error("cancelled: {reason}")]
     Cancelled {
-        /// Why, in words.
+        /// The reason, as text.
         reason: Reason,
     },
     /// Its deadline passed.
@@ -83,7 +83,7 @@ pub enum ScopeError {
 }
 
 impl ScopeError {
-    /// What failed, if something did.
+    /// The failure, if there was one.
     #[must_use]
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
@@ -93,7 +93,7 @@ impl ScopeError {
     }
 }
 
-/// Runs `body` and waits for all that it spawned. The first failure of a child cancels the others.
+/// Runs `body` and waits for all children. The first failure of a child cancels the others.
 ///
 /// The body runs on the calling coroutine or thread; while it waits for its children, the coroutine
 /// or thread is parked.
@@ -110,7 +110,7 @@ impl ScopeError {
 /// assert_eq!(error.failure().unwrap().name(), Some("fetch"));
 /// ```
 ///
-/// What a child borrows must outlive the scope, and be sendable:
+/// Values that a child borrows must outlive the scope, and be `Send`:
 ///
 /// ```compile_fail,E0373
 /// becket_coro::scope(|s| {
@@ -132,11 +132,12 @@ impl ScopeError {
 ///
 /// # Errors
 ///
-/// A child failed, it was cancelled, or its deadline passed. The body's value is dropped then.
+/// A child failed, the scope was cancelled, or its deadline passed. The body's value is dropped
+/// then.
 ///
 /// # Panics
 ///
-/// If the body panics: with its panic, when the children have ended.
+/// If the body panics: with its panic, after the children have ended.
 #[track_caller]
 pub fn scope<'env, F, T>(body: F) -> Result<T, ScopeError>
 where
@@ -145,16 +146,16 @@ where
     Scope::builder().run(body)
 }
 
-/// As [`scope`], but a child's failure is its own: it cancels nobody, and the result does not tell of
-/// it; its handle does.
+/// As [`scope`], except that a child's failure cancels no other child and is not in the result; the
+/// child's handle returns it.
 ///
 /// # Errors
 ///
-/// It was cancelled, or its deadline passed.
+/// The scope was cancelled, or its deadline passed.
 ///
 /// # Panics
 ///
-/// If the body panics: with its panic, when the children have ended.
+/// If the body panics: with its panic, after the children have ended.
 ///
 /// ```
 /// use becket_coro::supervisor;
@@ -174,8 +175,8 @@ where
     Scope::builder().supervisor().run(body)
 }
 
-/// The token of the innermost scope or job that the caller belongs to, for code that was not handed
-/// one. `None` outside of any.
+/// The token of the innermost scope or job that the caller belongs to, for code that was not passed
+/// one; `None` without one.
 ///
 /// ```
 /// use becket_coro::scope::{current_token, scope};
@@ -202,8 +203,8 @@ pub fn current_token() -> Option<Token> {
 impl<'scope, 'env> Scope<'scope, 'env> {
     /// Spawns a coroutine into the scope. Its panic is a failure.
     ///
-    /// It runs on the current runtime, or on the one that the scope was built for. If that refuses
-    /// it, that is a failure too.
+    /// It runs on the current runtime, or on the one that the scope was built for. A refused spawn
+    /// is a failure too.
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, work: F) -> Child<'scope, T>
     where
@@ -224,14 +225,14 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         self.launch().spawn_try(work)
     }
 
-    /// Says more of a coroutine before it is spawned: a name, the size of its stack.
+    /// Options of a coroutine before it is spawned: a name, the size of its stack.
     #[track_caller]
     pub fn launch(&'scope self) -> ScopeLaunch<'scope, 'env> {
         let options = Options { site: Location::caller(), ..self.options.clone() };
         ScopeLaunch::new(self, options)
     }
 
-    /// Set when the scope is cancelled or fails, from above too.
+    /// Cancelled when the scope is cancelled or fails, from above too.
     #[must_use]
     pub fn token(&self) -> &Token {
         self.job.token()
@@ -249,15 +250,16 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         self.job.cancel(reason)
     }
 
-    /// Cancels what was spawned until now; the scope goes on, and its result is the body's.
+    /// Cancels the children spawned so far; the scope continues, and its result is the body's.
     pub fn cancel_children(&self, reason: impl Into<Reason>) {
         self.job.cancel_children(reason);
     }
 
-    /// Cancels the scope at an instant of the runtime's clock, unless it has ended by then. The last
-    /// call holds.
+    /// Cancels the scope at an instant of the runtime's clock, unless it has ended by then. The
+    /// last call holds.
     ///
-    /// While it is set, a coroutine waits for that instant. If that one is refused, the scope fails.
+    /// While it is set, a coroutine waits for that instant. If its spawn is refused, the scope
+    /// fails.
     #[track_caller]
     pub fn deadline(&self, at: Instant) {
         let site = Location::caller();
@@ -291,7 +293,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         &self.job
     }
 
-    /// Says more of a scope before it runs.
+    /// Options of a scope before it runs.
     pub fn builder<'a>() -> ScopeBuilder<'a> {
         ScopeBuilder::default()
     }
@@ -305,7 +307,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         &self.options
     }
 
-    /// As `spawn`, for what belongs to a job below the scope's.
+    /// As `spawn`, for a coroutine below a job of the scope.
     pub(crate) fn spawn_below<F, T>(
         &'scope self,
         parent: &Job,
@@ -327,7 +329,7 @@ enum Limit {
     After(Duration),
 }
 
-/// Runs a scope whose job has begun, and says what became of it.
+/// Runs a scope whose job has started, and returns its result.
 fn run<'env, F, T>(
     job: Body,
     options: Options,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A worker's own few stacks: O(1), without a lock.
+//! A worker's own few free stacks: O(1), without a lock.
 //!
-//! A small array used as a stack, so that the stack given back last, whose memory is in the
-//! processor's cache, is the next to go out. Empty, it takes half its capacity from the pool;
-//! full, it gives the half that has lain longest.
+//! A small array used as a stack, so that the coroutine stack freed last, whose memory is in the
+//! processor's cache, is reused first. When it is empty, it takes half its capacity from the pool;
+//! when it is full, it gives the half that is oldest to the pool.
 
 use std::cell::Cell;
 
@@ -14,9 +14,9 @@ use super::{Stack, StackError};
 const CAPACITY: usize = 2 * BATCH;
 const BATCH: usize = 32;
 
-/// Stacks of one size for one thread. Others are let through to the pool.
+/// Free stacks of one size for one thread. Stacks of other sizes go directly to the pool.
 ///
-/// `Send`, not `Sync`. Dropping it gives all that it holds to the pool.
+/// `Send`, not `Sync`. Dropping it gives all its stacks to the pool.
 #[derive(Debug)]
 pub(crate) struct Cache {
     class: Result<Class, StackError>,
@@ -28,14 +28,14 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// An empty cache of stacks of `size_bytes` (rounded up). A size that cannot be had is
-    /// answered by [`get`](Self::get).
+    /// An empty cache of stacks of `size_bytes` (rounded up). [`get`](Self::get) reports a size
+    /// that is not possible.
     pub(crate) fn new(size_bytes: usize) -> Self {
         let slots = [const { Cell::new(Slot::NONE) }; CAPACITY];
         Self { class: Class::of(size_bytes), slots, len: Cell::new(0), run: Cell::new(Run::EMPTY) }
     }
 
-    /// A stack, the warmest there is.
+    /// The warmest stack.
     #[inline]
     pub(crate) fn get(&self) -> Result<Stack, StackError> {
         let (Ok(class), Some(top)) = (&self.class, self.len.get().checked_sub(1)) else {
@@ -47,7 +47,7 @@ impl Cache {
         Ok(unsafe { Stack::from_slot(slot.get(), *class) })
     }
 
-    /// A stack of at least so many bytes: from here if they are of that size.
+    /// A stack of at least `size_bytes`: from this cache if the size matches.
     #[inline]
     pub(crate) fn get_sized(&self, size_bytes: usize) -> Result<Stack, StackError> {
         let class = Class::of(size_bytes)?;
@@ -87,12 +87,12 @@ impl Cache {
         for (cell, slot) in self.slots.iter().zip(slots.iter().take(taken)) {
             cell.set(*slot);
         }
-        // One at least: a run that was reserved is not empty.
+        // At least one: a reserved run is not empty.
         self.len.set(taken);
         self.get()
     }
 
-    /// Gives the `count` that have lain longest to the pool.
+    /// Gives the `count` oldest to the pool.
     #[cold]
     fn give(&self, count: usize) {
         let Ok(class) = &self.class else { return };

@@ -19,7 +19,7 @@ use super::StackError;
 
 /// The smallest usable size, in bytes: less is rounded up to it.
 pub(crate) const SIZE_MIN_BYTES: usize = 1 << SHIFT_MIN;
-/// The usable size unless one is asked for, in bytes.
+/// The default usable size, in bytes.
 pub(crate) const SIZE_DEFAULT_BYTES: usize = 64 * 1024;
 /// The largest usable size, in bytes.
 pub(crate) const SIZE_MAX_BYTES: usize = 1 << SHIFT_MAX;
@@ -27,7 +27,7 @@ pub(crate) const SIZE_MAX_BYTES: usize = 1 << SHIFT_MAX;
 const SHIFT_MIN: u32 = 14;
 const SHIFT_MAX: u32 = 30;
 
-/// How many classes there are.
+/// The number of classes.
 pub(super) const COUNT: usize = (SHIFT_MAX - SHIFT_MIN + 1) as usize;
 
 /// The size of a stack: a power of two.
@@ -44,13 +44,13 @@ impl Class {
         Ok(Self((size.trailing_zeros() - SHIFT_MIN) as u8))
     }
 
-    /// Its place among the classes, below [`COUNT`].
+    /// Its index among the classes, below [`COUNT`].
     #[inline]
     pub(super) fn index(self) -> usize {
         usize::from(self.0)
     }
 
-    /// The class at `index`, if there are so many.
+    /// The class at `index`, if it exists.
     pub(super) fn at(index: usize) -> Option<Self> {
         (index < COUNT).then_some(Self(index as u8))
     }
@@ -61,7 +61,7 @@ impl Class {
         SIZE_MIN_BYTES << self.0
     }
 
-    /// From one stack to the next, guard included.
+    /// The offset from one stack to the next, guard included.
     #[inline]
     pub(super) fn stride_bytes(self) -> usize {
         self.size_bytes() + page_bytes()

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Stacks for coroutines.
 //!
-//! - [`class`]: sizes, and how a slot is laid out.
-//! - [`sys`]: what is asked of the kernel.
+//! - [`class`]: sizes, and the layout of a slot.
+//! - [`sys`]: the system calls.
 //! - [`slab`]: which addresses are stacks, readable from a signal handler.
-//! - [`pool`]: the process's free stacks; what is kept warm, what is given back.
+//! - [`pool`]: the process's free stacks; which are kept warm, which are released.
 //! - [`cache`]: a worker's own few, without a lock.
-//! - [`valgrind`]: tells valgrind of new stacks.
+//! - [`valgrind`]: registers new stacks with valgrind.
 //! - [`overflow`]: the message when a guard is hit.
 //!
 //! A million stacks are a few hundred mappings: stacks are cut from slabs of up to 1 GiB of
 //! addresses, and only pages that were touched are memory.
 //!
 //! 1. A slot (an address range of one class) is in one place: a [`Stack`], a cache or the pool.
-//! 2. Whoever holds the [`Stack`] alone touches its memory.
-//! 3. The page below every stack that went out once is a guard for the life of the process.
+//! 2. Only the owner of the [`Stack`] touches its memory.
+//! 3. The page below every stack that was given out once is a guard for the life of the process.
 
 mod cache;
 mod class;
@@ -56,17 +56,17 @@ pub(crate) fn acquire(size_bytes: usize) -> Result<Stack, StackError> {
     Ok(unsafe { Stack::from_slot(slot, class) })
 }
 
-/// What a stack of `size_bytes` will have: the size of its class, if there is one.
+/// The size of the class of a stack of `size_bytes`, if there is one.
 pub(crate) fn check_size(size_bytes: usize) -> Result<usize, StackError> {
     Class::of(size_bytes).map(|class| class.size_bytes())
 }
 
-/// Whether more free stacks have memory than should at leisure.
+/// Whether more free stacks have memory than should in an idle process.
 pub(crate) fn has_too_many_warm() -> bool {
     POOL.has_too_many_warm()
 }
 
-/// Gives the memory of some free stacks back, if many have some. False: there was nothing to do.
+/// Releases the memory of some free stacks, if many have some. False: there was nothing to do.
 pub(crate) fn trim() -> bool {
     POOL.trim()
 }
@@ -74,7 +74,7 @@ pub(crate) fn trim() -> bool {
 impl Stack {
     /// # Safety
     ///
-    /// The slot is the caller's and is given up by this.
+    /// The slot is the caller's and passes to the result.
     #[inline]
     unsafe fn from_slot(slot: Slot, class: Class) -> Self {
         Self { slot: slot.0, class }
@@ -99,7 +99,7 @@ impl Drop for Stack {
 }
 
 // SAFETY: `base` is page-aligned; below the usable bytes, of which there are 16 KiB at least, lies
-// a guard that nobody takes away (invariant 3); the memory is this value's alone (invariant 2).
+// a guard that is never removed (invariant 3); the memory is this value's alone (invariant 2).
 unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn base(&self) -> StackPointer {

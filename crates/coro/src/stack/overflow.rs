@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Overflows of a stack: a message, then abort.
 //!
-//! A coroutine that outgrows its stack touches the guard below it. A handler of SIGSEGV and
-//! SIGBUS, installed once for the process and running on a stack of its own (the overflown one has
-//! no room), looks the address up; if it lies in a guard, it says so on standard error and aborts.
-//! Every other fault goes to the handler that was there before, or to the default action.
+//! A coroutine that outgrows its stack touches the guard below it. A handler of SIGSEGV and SIGBUS,
+//! installed once for the process and running on a stack of its own (the overflown one has no
+//! room), looks the address up; if it lies in a guard, it prints a message on standard error and
+//! aborts. Every other fault goes to the handler that was installed before, or to the default
+//! action.
 //!
 //! Only a frame of more than a page that is never probed can step over a guard. Rust probes its
 //! frames; C does with `-fstack-clash-protection`.
@@ -25,19 +26,19 @@ use std::sync::{Once, OnceLock};
 use super::slab::{GuardHit, guard_of};
 use super::sys;
 
-/// Hands the words that name the coroutine running on this thread, such as
+/// Passes the words that name the coroutine running on this thread, such as
 /// `'reader' (17, spawned at src/main.rs:4)`, to the sink, piece by piece; nothing if there is
 /// none. Called in a signal handler: it must not allocate, lock or panic.
 pub(crate) type Describe = fn(&mut dyn FnMut(&[u8]));
 
 static DESCRIBE: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Says how to name the coroutine in the message. The last call counts.
+/// Sets the function that names the coroutine in the message. The last call counts.
 pub(crate) fn set_describe(describe: Describe) {
     DESCRIBE.store(describe as *mut (), Ordering::Release);
 }
 
-/// Makes overflows on the calling thread reported. Cheap when it has been called before.
+/// Enables the report of overflows on the calling thread. Cheap if it was called before.
 #[inline]
 pub(crate) fn prepare_thread() {
     thread_local! {
@@ -60,7 +61,7 @@ fn prepare() {
     }
 }
 
-/// What was there before us, by signal.
+/// The actions that were set before ours, by signal.
 static BEFORE: OnceLock<[(libc::c_int, libc::sigaction); 2]> = OnceLock::new();
 
 fn install() {
@@ -75,14 +76,14 @@ fn install_once() {
         let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
         action.sa_sigaction = on_fault as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-        // SAFETY: `on_fault` has the signature that SA_SIGINFO asks for.
+        // SAFETY: `on_fault` has the signature that SA_SIGINFO requires.
         unsafe { libc::sigaction(*signal, &raw const action, std::ptr::null_mut()) };
     }
 }
 
 fn action_of(signal: libc::c_int) -> libc::sigaction {
     let mut action = MaybeUninit::zeroed();
-    // SAFETY: asks only; all zeros, which is what a failure leaves, is the default action.
+    // SAFETY: a query; all zeros, which is what a failure leaves, is the default action.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
         action.assume_init()
@@ -94,13 +95,13 @@ extern "C" fn on_fault(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
-    // SAFETY: the kernel hands a valid siginfo.
+    // SAFETY: the kernel passes a valid siginfo.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
     // A positive code is the kernel's own: only then is there an address.
     if code > 0
         && let Some(hit) = guard_of(address)
     {
-        // SAFETY: the kernel hands a valid context.
+        // SAFETY: the kernel passes a valid context.
         report(hit, unsafe { stack_pointer(context) });
         // SAFETY: has no preconditions.
         unsafe { libc::abort() };
@@ -108,14 +109,14 @@ extern "C" fn on_fault(
     pass_on(signal, info, context);
 }
 
-/// Does what would have been done without us.
+/// Does what would have happened without this handler.
 fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let before = BEFORE.get().and_then(|all| all.iter().find(|(which, _)| *which == signal));
     let Some((_, action)) = before else { return };
     match action.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => {
-            // SAFETY: sets what was set before. A fault repeats as soon as we return; a signal
-            // that somebody sent has to be sent again, and comes when we return.
+            // SAFETY: restores the previous action. A fault repeats as soon as we return; a signal
+            // that was sent by a process has to be sent again, and arrives when we return.
             unsafe {
                 libc::sigaction(signal, action, std::ptr::null_mut());
                 if (*info).si_code <= 0 {
@@ -138,11 +139,11 @@ fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::
     }
 }
 
-/// Where the thread's stack pointer stood; 0 where that is not known.
+/// The thread's stack pointer at the fault; 0 where it is not known.
 ///
 /// # Safety
 ///
-/// `context` is what the kernel handed to a handler with SA_SIGINFO.
+/// `context` is what the kernel passed to a handler with SA_SIGINFO.
 unsafe fn stack_pointer(context: *mut libc::c_void) -> usize {
     // SAFETY: the caller's.
     let machine = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext };
@@ -188,7 +189,7 @@ fn report(hit: GuardHit, stack_pointer: usize) {
     line.write();
 }
 
-/// Text that is put together without memory.
+/// Text that is composed without allocation.
 struct Line {
     bytes: [u8; 768],
     len: usize,
@@ -221,25 +222,25 @@ impl Line {
 
     fn write(&mut self) {
         let text = self.bytes.get(..self.len).unwrap_or_default();
-        // SAFETY: the bytes are there for the call. There is nobody to tell if it fails.
+        // SAFETY: the bytes are valid for the call. A failure cannot be reported anywhere.
         unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
         self.len = 0;
     }
 }
 
-/// A signal stack of ours. Ends with its thread.
+/// A signal stack of this module, freed with its thread.
 struct SignalStack {
     start: usize,
     bytes: usize,
 }
 
 impl SignalStack {
-    /// What the handler and the hook take beside the frame that the kernel makes.
+    /// The memory of the handler and the hook, beside the frame that the kernel pushes.
     const WORK_BYTES: usize = 16 * 1024;
 
     /// Sets one, unless the thread has one that is large enough.
     fn if_needed() -> Option<Self> {
-        // SAFETY: asks only.
+        // SAFETY: a query.
         let frame = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
         let needed = frame.max(libc::MINSIGSTKSZ) + Self::WORK_BYTES;
         let current = current()?;
@@ -249,8 +250,8 @@ impl SignalStack {
         let page = super::class::page_bytes();
         let bytes = needed.next_multiple_of(page) + page;
         let start = sys::map(bytes).ok()?;
-        // SAFETY: the lowest page of a mapping that is ours alone. Without it the thread runs as
-        // well.
+        // SAFETY: the lowest page of a mapping that is ours alone. Without the guard the thread
+        // works too.
         let _ = unsafe { sys::Guards::of_this_kernel().install(start, page, 1) };
         let this = Self { start, bytes };
         let stack = libc::stack_t {
@@ -259,9 +260,9 @@ impl SignalStack {
             ss_size: bytes - page,
         };
         // SAFETY: the memory stays until `drop`, which unsets it first. The stack that was set is
-        // used by nobody, for we do not run in a handler; whoever owns it still frees it.
+        // not in use, for we do not run in a handler; its owner still frees it.
         let set = unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) };
-        // On failure it drops, and is unmapped.
+        // On failure it is dropped and unmapped.
         (set == 0).then_some(this)
     }
 }
@@ -285,7 +286,7 @@ impl Drop for SignalStack {
 
 fn current() -> Option<libc::stack_t> {
     let mut stack = MaybeUninit::<libc::stack_t>::zeroed();
-    // SAFETY: asks only; all zeros is a valid value.
+    // SAFETY: a query; all zeros is a valid value.
     let (result, stack) =
         unsafe { (libc::sigaltstack(std::ptr::null(), stack.as_mut_ptr()), stack.assume_init()) };
     (result == 0).then_some(stack)

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The process's free stacks, class by class.
 //!
-//! **Out**: the stack that came back last goes out first. When none is warm, one whose memory was
-//! given back; when there is none either, the caller takes a run of addresses from the class's slab
-//! and carves new ones from it as it needs them. A slab is as large as all slabs of its class
-//! before it together, up to 1 GiB of addresses.
+//! **Allocation**: the stack that was freed last is reused first. If none is warm, one whose memory
+//! was released; if there is none either, the caller takes a run of addresses from the class's slab
+//! and carves new stacks from it on demand. A slab is as large as all earlier slabs of its class
+//! together, up to 1 GiB of addresses.
 //!
-//! **Back**: a stack that comes back is warm: its memory stays as it is. Whoever has time calls
-//! [`Pool::trim`]: a worker that has slept for a while. A class then keeps at most 4096 warm stacks and at most
-//! 256 MiB of them (taken as if each were touched to its end, which few are). Of those above, the
-//! ones that have lain longest lose their memory (`MADV_DONTNEED`, so that it is free at once and
-//! not when the kernel comes to look) but stay ready for use. A thread that is no worker does so at
-//! once, and a worker does when there are 64 GiB too much (a million stacks of 64 KiB, of which one page
-//! each is touched, are 4 GiB of memory). Addresses are never given back: a slab stays for the life of the process.
+//! **Free**: a freed stack is warm: its memory stays as it is. Idle workers call [`Pool::trim`]
+//! after some sleep. A class then keeps at most 4096 warm stacks and at most 256 MiB of them
+//! (counted as if each were touched to its end, which few are). Of those above, the oldest lose
+//! their memory (`MADV_DONTNEED`, so that it is free at once and not when the kernel reclaims it)
+//! but stay ready for use. A thread that is no worker trims at once, and a worker does when there
+//! are 64 GiB too much (a million stacks of 64 KiB, of which one page each is touched, are 4 GiB of
+//! memory). Addresses are never returned: a slab stays for the life of the process.
 //!
-//! 1. A slot is in `warm`, in `cold`, in one of `runs`, or somebody's: as a stack or in a run.
-//! 2. The kernel is called without the lock, except for the mapping of a slab; the slots it is
-//!    called for are the caller's at that time.
+//! 1. A slot is in `warm`, in `cold`, in one of `runs`, or owned by a caller: as a stack or in a
+//!    run.
+//! 2. The kernel is called without the lock, except for the mapping of a slab; the affected slots
+//!    are the caller's at that time.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,45 +34,45 @@ use crate::context;
 /// The pool of this process.
 pub(super) static POOL: Pool = Pool::new(None);
 
-/// Addresses that stacks may take, all classes together.
+/// The limit of addresses for stacks, all classes together.
 const ADDRESSES_MAX_BYTES: usize = 16 << 40;
 const SLAB_MIN_BYTES: usize = 4 << 20;
 const SLAB_MAX_BYTES: usize = 1 << 30;
 const WARM_MAX: usize = 4096;
 const WARM_MAX_BYTES: usize = 256 << 20;
-/// So much more may be warm while workers are busy, as if each were touched to its end.
+/// How much more may be warm while workers are busy, as if each were touched to its end.
 const OVER_MAX_BYTES: usize = 64 << 30;
-/// Stacks that lose their memory in one go.
+/// The number of stacks whose memory is released in one go.
 const RELEASE_BATCH: usize = 64;
-/// Slots in a run for a thread that makes many stacks. Long runs keep threads that touch new
+/// Slots in a run for a thread that carves many stacks. Long runs keep threads that touch new
 /// stacks at the same time in different pages of the page table.
 const RUN_MIN: usize = 32;
 const RUN_MAX: usize = 1024;
 
-/// Where a stack begins: its highest address. `NONE` is no stack.
+/// The highest address of a stack, where it starts. `NONE` is no stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot(pub(super) StackPointer);
 
 impl Slot {
-    /// Fills places that hold no slot yet.
+    /// Marks places that hold no slot yet.
     pub(super) const NONE: Self = Self(StackPointer::MAX);
 }
 
 pub(super) struct Pool {
     shelves: [Mutex<Shelf>; class::COUNT],
     addresses_bytes: AtomicUsize,
-    /// How guards are made, if not the kernel's best way.
+    /// The kind of guards, if not the best one of the kernel.
     guards: Option<Guards>,
 }
 
 struct Shelf {
-    /// As they came back; the oldest in front.
+    /// In the order in which they were freed; the oldest in front.
     warm: VecDeque<Slot>,
     /// Ready, without memory.
     cold: Vec<Slot>,
     /// Parts of slabs that have never been used.
     runs: Vec<Run>,
-    /// All slots of all slabs, whoever has them.
+    /// The number of slots of all slabs, in use or not.
     slots: usize,
 }
 
@@ -85,7 +86,7 @@ impl Pool {
     }
 
     /// Fills `out` from the front with free stacks, the warmest last, as far as there are any.
-    /// Answers how many: they are the caller's from here on.
+    /// Returns how many: they are the caller's from here on.
     pub(super) fn take(&self, class: Class, out: &mut [Slot]) -> usize {
         let Some(shelf) = self.shelves.get(class.index()) else { return 0 };
         let mut shelf = shelf.lock();
@@ -100,16 +101,16 @@ impl Pool {
         taken
     }
 
-    /// Takes back stacks that are the caller's, the oldest first, with nothing on them that
-    /// anybody still needs.
+    /// Frees stacks of the caller, the oldest first; their contents are not needed by any code any
+    /// more.
     pub(super) fn put(&self, class: Class, slots: &[Slot]) {
         let Some(shelf) = self.shelves.get(class.index()) else { return };
         let mut held = shelf.lock();
         held.warm.extend(slots);
         let over = held.warm.len().saturating_sub(warm_max(class));
         drop(held);
-        // A worker has better things to do, until it is idle. What comes back here are batches
-        // smaller than a release, so that it catches up.
+        // A busy worker does not trim until it is idle. The batches freed here are smaller than a
+        // release, so that trimming catches up.
         if over > OVER_MAX_BYTES / class.size_bytes()
             || (over > 0 && context::with_worker(|worker| worker.is_none()))
         {
@@ -117,7 +118,7 @@ impl Pool {
         }
     }
 
-    /// Gives the memory of some stacks back if more are warm than should be. False: there was
+    /// Releases the memory of some stacks if more are warm than should be. False: there was
     /// nothing to do.
     pub(super) fn trim(&self) -> bool {
         let mut any = false;
@@ -155,8 +156,8 @@ impl Pool {
         true
     }
 
-    /// Addresses for new stacks: for one at least, for as many as the class can put to use if
-    /// `many`. They are the caller's from here on.
+    /// Addresses for new stacks: at least one; as many as the class can use if `many`. They are the
+    /// caller's from here on.
     pub(super) fn reserve(&self, class: Class, many: bool) -> Result<Run, StackError> {
         let stride = class.stride_bytes();
         let Some(shelf) = self.shelves.get(class.index()) else { return Ok(Run::EMPTY) };
@@ -174,15 +175,15 @@ impl Pool {
         Ok(run)
     }
 
-    /// Takes back what is left of a run.
+    /// Returns the unused part of a run.
     pub(super) fn unreserve(&self, class: Class, run: Run) {
         if let Some(shelf) = self.shelves.get(class.index()).filter(|_| run.start < run.end) {
             shelf.lock().runs.push(run);
         }
     }
 
-    /// Makes new stacks of the front of `run` until `out` is full or the run empty. Answers how
-    /// many. On an error there are none, and the run is as it was.
+    /// Makes new stacks of the front of `run` until `out` is full or the run empty. Returns how
+    /// many. On an error there are none, and the run is unchanged.
     pub(super) fn carve(
         &self,
         class: Class,
@@ -220,7 +221,7 @@ impl Pool {
             self.addresses_bytes.fetch_sub(bytes, Ordering::Relaxed);
         })?;
         if !slab::add(start, start + bytes, class) {
-            // SAFETY: mapped above, and nobody has been told of it.
+            // SAFETY: mapped above, and no other code has the address yet.
             unsafe { sys::unmap(start, bytes) };
             self.addresses_bytes.fetch_sub(bytes, Ordering::Relaxed);
             return Err(StackError::AddressSpace { size_bytes, limit_bytes: ADDRESSES_MAX_BYTES });
@@ -251,7 +252,7 @@ impl Shelf {
     }
 }
 
-/// So many stay warm at leisure.
+/// The number of stacks that stay warm in an idle process.
 fn warm_max(class: Class) -> usize {
     WARM_MAX.min(WARM_MAX_BYTES / class.size_bytes())
 }

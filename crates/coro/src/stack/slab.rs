@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The table of slabs: which addresses are stacks, for whoever has no time to take a lock.
+//! The table of slabs: which addresses are stacks, for code that cannot take a lock.
 //!
 //! A slab is one mapping cut into slots of one class. It stays for the life of the process, so
-//! that the table only grows: an append-only array of fixed size, of which a handler of signals
+//! that the table only grows: an append-only array of fixed size, of which a signal handler
 //! may read the part below `COUNT` at any instant.
 //!
 //! 1. Entries below `COUNT` never change.
 //! 2. `COUNT` is raised, with release, after the entry below it is complete.
-//! 3. Only who holds `APPEND` writes entries or `COUNT`.
+//! 3. Only the holder of `APPEND` writes entries or `COUNT`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::class::{Class, page_bytes};
 
-/// Slabs there may be. Slabs double up to 1 GiB, so that this is some 16 TiB of stacks.
+/// The largest number of slabs. Slabs double up to 1 GiB, so this is some 16 TiB of stacks.
 const SLABS_MAX: usize = 16 * 1024;
 
 struct Entry {
@@ -35,16 +35,16 @@ static APPEND: Mutex<()> = Mutex::new(());
 pub(crate) struct GuardHit {
     /// Usable bytes of the stack above the guard.
     pub(crate) stack_size: usize,
-    /// Where the stack above the guard begins: its highest address.
+    /// The highest address of the stack above the guard, where it starts.
     pub(crate) base: usize,
 }
 
-/// Is there room for one more? Asked before a slab is mapped, answered for good by [`add`].
+/// Whether there is room for one more. Checked before a slab is mapped; [`add`] decides.
 pub(super) fn has_room() -> bool {
     COUNT.load(Ordering::Relaxed) < SLABS_MAX
 }
 
-/// Enters a slab; `false` when the table is full.
+/// Adds a slab; `false` when the table is full.
 pub(super) fn add(start: usize, end: usize, class: Class) -> bool {
     let _append = APPEND.lock();
     let count = COUNT.load(Ordering::Relaxed);

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What stacks ask of the kernel: addresses, guards, and to take memory back.
+//! The system calls for stacks: addresses, guards, and the release of memory.
 //!
 //! A guard is a page that faults. Linux 6.13 and later can make one of a page-table entry alone
 //! (`MADV_GUARD_INSTALL`), which costs no mapping; elsewhere `mprotect` does, and every guard is
-//! a mapping of its own. Which of the two is found out once.
+//! a mapping of its own. Which of the two works is detected once.
 //!
 //! Advice for many ranges goes to the kernel by `process_madvise` on this very process, 64 ranges
-//! a call; kernels that know no name for "this very process" (before 6.15) get one call a range.
+//! a call; kernels that have no descriptor for "this very process" (before 6.15) get one call a
+//! range.
 //!
-//! Under miri a stack is a range of addresses that nobody touches, for there flows run on threads:
-//! ranges are counted up, guards and memory are nothing.
+//! Under miri a stack is a range of addresses that is never touched, since coroutines run on
+//! threads there: ranges are counted up, guards and memory are nothing.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -17,12 +18,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Errno(pub(super) i32);
 
-/// How guards are made.
+/// The kind of guards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guards {
     /// By a marker in the page table.
     Marker,
-    /// By taking all access from a mapping.
+    /// By removing all access from a mapping.
     Protect,
 }
 
@@ -31,7 +32,7 @@ const MADV_GUARD_INSTALL: libc::c_int = 102;
 /// In place of a descriptor: this process.
 const PIDFD_SELF_THREAD_GROUP: libc::c_int = -10001;
 
-/// Ranges in one call. Their vector lies on the caller's stack, which may be a small one.
+/// Ranges per call. Their vector is on the caller's stack, which may be a small one.
 const RANGES_MAX: usize = 64;
 
 /// The page size of the kernel, in bytes.
@@ -42,7 +43,7 @@ pub(super) fn page_bytes() -> usize {
 }
 
 impl Guards {
-    /// What this kernel can do.
+    /// The best kind that this kernel supports.
     pub(super) fn of_this_kernel() -> Self {
         static KNOWN: AtomicU8 = AtomicU8::new(0);
         match KNOWN.load(Ordering::Relaxed) {
@@ -60,9 +61,9 @@ impl Guards {
     fn probe() -> Self {
         let page = super::class::page_bytes();
         let Ok(address) = map(page) else { return Self::Protect };
-        // Emulators and sandboxes take any advice and follow little.
+        // Emulators and sandboxes accept any advice and follow little.
         let marked = advise(address, page, MADV_GUARD_INSTALL).is_ok() && is_out_of_reach(address);
-        // SAFETY: the page was mapped above and nobody else has its address.
+        // SAFETY: the page was mapped above and no other code has its address.
         unsafe { unmap(address, page) };
         if marked { Self::Marker } else { Self::Protect }
     }
@@ -72,7 +73,7 @@ impl Guards {
     ///
     /// # Safety
     ///
-    /// The pages lie in a mapping made by [`map`], and nobody uses them.
+    /// The pages lie in a mapping made by [`map`], and are not in use.
     pub(super) unsafe fn install(
         self,
         first: usize,
@@ -86,19 +87,19 @@ impl Guards {
         if marked || cfg!(miri) {
             return Ok(());
         }
-        // Memory that is locked (`mlockall`) takes no markers.
+        // Locked memory (`mlockall`) takes no markers.
         for address in pages {
-            // SAFETY: the caller's: the page is of our mapping and in nobody's use.
+            // SAFETY: the caller's: the page is of our mapping and not in use.
             check(unsafe { libc::mprotect(address as *mut libc::c_void, page, libc::PROT_NONE) })?;
         }
         Ok(())
     }
 }
 
-/// Whether the kernel cannot read there on our behalf. Nothing here faults.
+/// Whether the kernel cannot read there on our behalf. This does not fault.
 fn is_out_of_reach(address: usize) -> bool {
-    // SAFETY: of an address that cannot be read the kernel says so; any other is ours, and holds
-    // zeros, which are an empty path.
+    // SAFETY: for an address that cannot be read the kernel returns an error; any other is ours,
+    // and holds zeros, which are an empty path.
     let read = unsafe { libc::access(address as *const libc::c_char, libc::F_OK) };
     read != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
 }
@@ -110,7 +111,7 @@ pub(super) fn map(bytes: usize) -> Result<usize, Errno> {
     Ok(NEXT.fetch_add(bytes, Ordering::Relaxed))
 }
 
-/// Fresh zeroed memory of which nothing is there until it is touched.
+/// Fresh zeroed memory, of which pages exist only once they are touched.
 #[cfg(not(miri))]
 pub(super) fn map(bytes: usize) -> Result<usize, Errno> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -131,22 +132,22 @@ pub(super) fn map(bytes: usize) -> Result<usize, Errno> {
 ///
 /// # Safety
 ///
-/// `start` and `bytes` are those of one mapping made by [`map`], which nobody uses.
+/// `start` and `bytes` are those of one mapping made by [`map`], which is not in use.
 pub(super) unsafe fn unmap(start: usize, bytes: usize) {
     if cfg!(miri) {
         return;
     }
-    // SAFETY: the caller's. What cannot be unmapped stays, to no harm but its addresses.
+    // SAFETY: the caller's. If the unmap fails, only the addresses are lost.
     unsafe { libc::munmap(start as *mut libc::c_void, bytes) };
 }
 
-/// Gives the memory in `ranges` (address and length) back; the next touch finds zeros.
+/// Releases the memory in `ranges` (address and length); the next touch finds zeros.
 ///
 /// # Safety
 ///
-/// The ranges lie in mappings made by [`map`], and what is in them is nobody's any more.
+/// The ranges lie in mappings made by [`map`], and their contents are not needed any more.
 pub(super) unsafe fn release(ranges: impl Iterator<Item = (usize, usize)>) {
-    // What the kernel will not take back stays where it is: more memory than need be, no harm.
+    // If the kernel refuses, the memory stays: more than necessary, without harm.
     let _ = advise_all(ranges, libc::MADV_DONTNEED);
 }
 
@@ -168,7 +169,7 @@ fn advise_all(
         let vector = vector.get(..count).unwrap_or_default();
         let mut done = if count > 1 { advise_vector(vector, advice) } else { 0 };
         for entry in vector {
-            // The kernel may stop part of the way; what it has done need not be done again.
+            // The kernel may stop in the middle; completed ranges need not be repeated.
             if done >= entry.iov_len {
                 done -= entry.iov_len;
                 continue;
@@ -180,9 +181,9 @@ fn advise_all(
     Ok(())
 }
 
-/// One call for all ranges. Answers how many bytes, from the front, have been seen to.
+/// One call for all ranges. Returns how many bytes, from the front, were processed.
 fn advise_vector(vector: &[libc::iovec], advice: libc::c_int) -> usize {
-    // SAFETY: the vector lives until the call ends; the ranges are as `advise` wants them.
+    // SAFETY: the vector lives until the call ends; the ranges are as `advise` requires.
     let done = unsafe {
         libc::syscall(
             libc::SYS_process_madvise,
@@ -200,8 +201,7 @@ fn advise(address: usize, bytes: usize, advice: libc::c_int) -> Result<(), Errno
     if cfg!(miri) {
         return Ok(());
     }
-    // SAFETY: private to this file: every caller names ranges of mappings made here, in nobody's
-    // use.
+    // SAFETY: private to this file: every caller passes ranges of mappings made here, not in use.
     check(unsafe { libc::madvise(address as *mut libc::c_void, bytes, advice) })
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Tells valgrind which addresses are stacks, so that it takes a switch for what it is.
+//! Registers stacks with valgrind, so that it recognises a switch.
 //!
-//! Once for each stack, when it is carved. Outside valgrind (one request, once, tells) it costs a
-//! load. Stacks are never unregistered: their addresses stay stacks.
+//! Once for each stack, when it is carved. Outside valgrind (detected once, by a request) it costs
+//! a load. Stacks are never unregistered: their addresses stay stacks.
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU8, Ordering};

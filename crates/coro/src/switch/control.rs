@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The floating-point control state of a flow: rounding mode, exception masks, flush-to-zero.
+//! The floating-point control state of a coroutine: rounding mode, exception masks, flush-to-zero.
 //!
-//! Calling conventions have a function keep it as a function keeps its saved registers, so that a
-//! switch has to as well. Status flags (inexact, overflow, ..) are nobody's across a call and are
-//! not compared.
+//! By calling conventions a function preserves it like its saved registers, so a switch has to as
+//! well. Status flags (inexact, overflow, ..) are not preserved across a call and are not compared.
 //!
-//! What costs is reading (`stmxcsr` alone: 4 ns on AMD's Zen, where a whole switch is 2), so that a
-//! thread that resumes many flows reads its own once and passes it to
+//! Reading is expensive (`stmxcsr` alone: 4 ns on AMD's Zen, where a whole switch is 2), so a
+//! thread that resumes many coroutines reads its own state once and passes it to
 //! [`resume_from`](super::Switch::resume_from).
 
 #[cfg(all(target_arch = "aarch64", not(miri)))]
@@ -33,7 +32,7 @@ mod x86_64 {
     const CONTROL_BITS: u64 = !0x3f;
 
     impl Control {
-        /// This thread's, now.
+        /// The current state of this thread.
         #[inline(always)]
         pub(crate) fn read() -> Self {
             let (mut mxcsr, mut x87) = (0_u32, 0_u16);
@@ -50,7 +49,7 @@ mod x86_64 {
             Self(u64::from(mxcsr) | u64::from(x87) << 32)
         }
 
-        /// Makes it this thread's, which is at `current`.
+        /// Sets this thread's state, which is `current`.
         #[inline(always)]
         pub(crate) fn restore(self, current: Self) {
             if (self.0 ^ current.0) & CONTROL_BITS != 0 {
@@ -58,7 +57,7 @@ mod x86_64 {
             }
         }
 
-        /// Makes it this thread's, whatever is there. Cheaper than to read what is.
+        /// Sets this thread's state, whatever it is. Cheaper than to read it first.
         #[inline(always)]
         pub(crate) fn impose(self) {
             self.write();
@@ -91,7 +90,7 @@ mod aarch64 {
     pub(crate) struct Control(u64);
 
     impl Control {
-        /// This thread's, now.
+        /// The current state of this thread.
         #[inline(always)]
         pub(crate) fn read() -> Self {
             let fpcr: u64;
@@ -102,7 +101,7 @@ mod aarch64 {
             Self(fpcr)
         }
 
-        /// Makes it this thread's, which is at `current`.
+        /// Sets this thread's state, which is `current`.
         #[inline(always)]
         pub(crate) fn restore(self, current: Self) {
             if self.0 != current.0 {
@@ -111,7 +110,7 @@ mod aarch64 {
             }
         }
 
-        /// Makes it this thread's, whatever is there.
+        /// Sets this thread's state, whatever it is.
         #[inline(always)]
         pub(crate) fn impose(self) {
             self.restore(Self::read());
@@ -128,7 +127,7 @@ mod riscv64 {
     pub(crate) struct Control(u64);
 
     impl Control {
-        /// This thread's, now.
+        /// The current state of this thread.
         #[inline(always)]
         pub(crate) fn read() -> Self {
             let frm: u64;
@@ -137,7 +136,7 @@ mod riscv64 {
             Self(frm)
         }
 
-        /// Makes it this thread's, which is at `current`.
+        /// Sets this thread's state, which is `current`.
         #[inline(always)]
         pub(crate) fn restore(self, current: Self) {
             if self.0 != current.0 {
@@ -146,7 +145,7 @@ mod riscv64 {
             }
         }
 
-        /// Makes it this thread's, whatever is there.
+        /// Sets this thread's state, whatever it is.
         #[inline(always)]
         pub(crate) fn impose(self) {
             self.restore(Self::read());

@@ -5,7 +5,7 @@
 //!  base  +------------------+
 //!        | entry of the     |
 //!        | trampoline       |
-//!        +------------------+ <- Link: where to go on suspend; rewritten by each resume
+//!        +------------------+ <- Link: where to continue on suspend; rewritten by each resume
 //!        | resumer's stack  |
 //!        +------------------+
 //!        | bottom, entry .. |
@@ -16,15 +16,15 @@
 //!  limit +------------------+
 //! ```
 //!
-//! The control state travels with the switch: each side reads its own before it leaves and hands
-//! it over, so that the other knows what the registers hold without reading them again.
+//! The control state travels with the switch: each side reads its own before it leaves and passes
+//! it on, so that the other side has the contents of the registers without reading them again.
 //!
 //! # Safety
 //!
 //! - *New*: the stack is ours alone (it is inside the `Switch`); `entry` and `data` lie on it.
-//! - *Running*: `resume` has the `Switch` by `&mut`, so that nobody else can resume it, take its
+//! - *Running*: `resume` has the `Switch` by `&mut`, so that no other code can resume it, take its
 //!   stack or drop it, until it returns.
-//! - *Suspended*: nothing runs on the stack; what is on it is touched by nobody but the flow.
+//! - *Suspended*: nothing runs on the stack; only the coroutine touches its contents.
 //! - *Finished*: nothing on the stack is needed; taking it is safe.
 
 use std::mem::ManuallyDrop;
@@ -37,13 +37,13 @@ use super::control::Control;
 use super::{Entry, Link};
 use crate::stack::Stack;
 
-/// A flow and its stack: new, suspended or finished.
+/// A coroutine and its stack: new, suspended or finished.
 pub(crate) struct Switch {
     coroutine: ManuallyDrop<Coroutine<Control, Control, (), Spread>>,
 }
 
 impl Link {
-    /// How far below it the caller's frame lies, in cache lines.
+    /// The depth of the caller's frame below it, in cache lines.
     #[inline(always)]
     pub(crate) fn depth_lines(self) -> u8 {
         let frame = 0_u8;
@@ -51,8 +51,8 @@ impl Link {
         u8::try_from(depth / LINE_BYTES).unwrap_or(u8::MAX)
     }
 
-    /// Has the processor fetch what a flow that was left so deep needs first when it is resumed: its
-    /// saved registers and the frames above them. A hint: any address will do.
+    /// Prefetches the data that a coroutine suspended at this depth needs first when it is resumed:
+    /// its saved registers and the frames above them. A hint: any address is allowed.
     #[inline]
     pub(crate) fn prefetch(self, depth_lines: u8) {
         let _ = depth_lines;
@@ -75,19 +75,19 @@ impl Link {
 
 const LINE_BYTES: usize = 64;
 
-// SAFETY: all that a `Switch` can do across threads is to be resumed, which is unsafe and asks its
-// caller for what the flow on it needs, or to lose its stack, which is `Send`.
+// SAFETY: across threads a `Switch` can only be resumed, which is unsafe and requires of its caller
+// what the coroutine on it needs, or lose its stack, which is `Send`.
 unsafe impl Send for Switch {}
 
-/// A stack that does not begin at the end of its page.
+/// A stack that does not start at the end of its page.
 ///
-/// Stacks are whole pages apart. If all began at a page's end, what thousands of suspended flows
-/// have on top would lie in the same few sets of each cache. So each begins some lines further down,
-/// by its number.
+/// Stacks are whole pages apart. If all started at a page's end, the tops of thousands of suspended
+/// stacks would lie in the same few sets of each cache. So each starts some lines further down, by
+/// its number.
 struct Spread(Stack);
 
 impl Spread {
-    /// At most 15 lines, so that what a flow has on top still fits into one page.
+    /// At most 15 lines, so that the top of a suspended stack still fits into one page.
     const PLACES: usize = 16;
 }
 
@@ -107,7 +107,7 @@ unsafe impl corosensei::stack::Stack for Spread {
 }
 
 impl Switch {
-    /// A flow that will run `entry(data, link)` on `stack`. Nothing is allocated.
+    /// A coroutine that will run `entry(data, link)` on `stack`. Nothing is allocated.
     ///
     /// `entry` is called at the first [`resume`](Self::resume), under whose caller's promise it
     /// runs, and never if there is none.
@@ -115,7 +115,7 @@ impl Switch {
     pub(crate) fn new(stack: Stack, entry: Entry, data: *mut ()) -> Self {
         let coroutine = Coroutine::with_stack(
             Spread(stack),
-            // It begins with the control state that the registers hold: its first resumer's.
+            // It starts with the control state in the registers: its first resumer's.
             move |yielder: &Yielder<Control, Control>, _: Control| {
                 bottom(entry, data, Link(NonNull::from(yielder).cast()));
             },
@@ -123,32 +123,32 @@ impl Switch {
         Self { coroutine: ManuallyDrop::new(coroutine) }
     }
 
-    /// Runs the flow until it suspends (`false`) or ends (`true`).
+    /// Runs the coroutine until it suspends (`false`) or ends (`true`).
     ///
     /// # Safety
     ///
-    /// It has not finished. The first time: calling `entry(data, link)` is sound. Later: what the
-    /// flow has on its stack bears the calling thread. And while it is suspended, the `Switch` is
-    /// neither dropped nor deprived of its stack as long as anybody may follow a pointer to what
-    /// is on the stack.
+    /// It has not finished. The first time: calling `entry(data, link)` is sound. Later: the values
+    /// on the coroutine's stack may be used on the calling thread. And while it is suspended, the
+    /// `Switch` is neither dropped nor deprived of its stack as long as any code may follow a
+    /// pointer to values on the stack.
     #[inline]
     pub(crate) unsafe fn resume(&mut self) -> bool {
         // SAFETY: the caller's.
         unsafe { self.resume_from(Control::read()) }
     }
 
-    /// As [`resume`](Self::resume), by a thread that knows its own control state. Reading it is a
-    /// good part of what a switch costs.
+    /// As [`resume`](Self::resume), by a thread that has its own control state at hand. Reading it
+    /// is a good part of the cost of a switch.
     ///
     /// # Safety
     ///
-    /// As for `resume`. (An `own` that is not this thread's is so afterwards, and the flow may run
-    /// in the state that there was.)
+    /// As for `resume`. (If `own` is not this thread's state, it is so afterwards, and the
+    /// coroutine may run in the state that there was.)
     #[inline]
     pub(crate) unsafe fn resume_from(&mut self, own: Control) -> bool {
         match self.coroutine.resume(own) {
-            CoroutineResult::Yield(flow) => {
-                own.restore(flow);
+            CoroutineResult::Yield(control) => {
+                own.restore(control);
                 false
             }
             CoroutineResult::Return(()) => {
@@ -158,30 +158,29 @@ impl Switch {
         }
     }
 
-    /// From within a flow: back to whoever resumed it, until it is resumed again.
+    /// From within a coroutine: switches to its resumer, and returns when it is resumed again.
     ///
     /// # Safety
     ///
-    /// `link` is the one that the running flow's `entry` was given.
+    /// `link` is the one that the running coroutine's `entry` was given.
     #[inline]
     pub(crate) unsafe fn suspend(link: Link) {
-        // SAFETY: the caller's: the flow runs, so that its stack, where this lies, is there.
+        // SAFETY: the caller's: the coroutine runs, so its stack, where this lies, exists.
         let yielder = unsafe { link.0.cast::<Yielder<Control, Control>>().as_ref() };
         let own = Control::read();
         let resumer = yielder.suspend(own);
         own.restore(resumer);
     }
 
-    /// Its stack. A flow that is suspended is abandoned where it stands: what is on its stack is
-    /// leaked.
+    /// Its stack. A suspended coroutine is abandoned in place: the values on its stack are leaked.
     #[inline]
     pub(crate) fn into_stack(self) -> Option<Stack> {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: `this` is not used again, and does not drop the coroutine.
         let mut coroutine = unsafe { ManuallyDrop::take(&mut this.coroutine) };
-        // SAFETY: the flow does not run, for we own the switch. Its frames are forgotten without
-        // their destructors, which is a leak: nothing on a stack that is not ours to reach is
-        // freed or used again by anybody (see `Drop`).
+        // SAFETY: the coroutine does not run, for we own the switch. Its frames are forgotten
+        // without their destructors, which is a leak: nothing that is only reachable from its stack
+        // is freed or used again by any code (see `Drop`).
         unsafe { coroutine.force_reset() };
         Some(coroutine.into_stack().0)
     }
@@ -190,7 +189,7 @@ impl Switch {
 impl Drop for Switch {
     fn drop(&mut self) {
         // SAFETY: the field is not used again. `force_reset` as in `into_stack`; after it the
-        // coroutine has nothing to unwind and gives its stack to the pool.
+        // coroutine has nothing to unwind and returns its stack to the pool.
         unsafe {
             self.coroutine.force_reset();
             ManuallyDrop::drop(&mut self.coroutine);
@@ -202,6 +201,6 @@ impl Drop for Switch {
 #[inline]
 #[allow(improper_ctypes_definitions, reason = "called from Rust alone")]
 extern "C" fn bottom(entry: Entry, data: *mut (), link: Link) {
-    // SAFETY: we run, hence somebody has resumed the flow and promised what `entry` asks.
+    // SAFETY: we run, hence a caller of `resume` has promised what `entry` requires.
     unsafe { entry(data, link) };
 }

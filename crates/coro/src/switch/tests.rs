@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What holds for either way of switching.
+//! Properties of either implementation.
 
 #[cfg(not(miri))]
 use super::Entry;
@@ -10,12 +10,12 @@ fn stack() -> Stack {
     stack::acquire(64 * 1024).unwrap()
 }
 
-/// A flow that runs a closure. The closure's link is that of the flow.
-struct Flow<F> {
+/// A coroutine that runs a closure. The closure's link is the coroutine's.
+struct Coroutine<F> {
     body: Option<F>,
 }
 
-impl<F: FnOnce(Link)> Flow<F> {
+impl<F: FnOnce(Link)> Coroutine<F> {
     fn new(body: F) -> Self {
         Self { body: Some(body) }
     }
@@ -26,23 +26,23 @@ impl<F: FnOnce(Link)> Flow<F> {
 }
 
 unsafe fn entry<F: FnOnce(Link)>(data: *mut (), link: Link) {
-    // SAFETY: each test keeps the `Flow` until the switch is finished or abandoned.
-    let flow = unsafe { &mut *data.cast::<Flow<F>>() };
-    (flow.body.take().unwrap())(link);
+    // SAFETY: each test keeps the `Coroutine` until the switch is finished or abandoned.
+    let coroutine = unsafe { &mut *data.cast::<Coroutine<F>>() };
+    (coroutine.body.take().unwrap())(link);
 }
 
 #[cfg(not(miri))]
-fn entry_of<F: FnOnce(Link)>(_flow: &Flow<F>) -> Entry {
+fn entry_of<F: FnOnce(Link)>(_coroutine: &Coroutine<F>) -> Entry {
     entry::<F>
 }
 
 fn resume(switch: &mut Switch) -> bool {
-    // SAFETY: every test resumes unfinished flows only, on the thread that made them.
+    // SAFETY: every test resumes unfinished coroutines only, on the thread that created them.
     unsafe { switch.resume() }
 }
 
 fn suspend(link: Link) {
-    // SAFETY: called in flows with their own link.
+    // SAFETY: called in coroutines with their own link.
     unsafe { Switch::suspend(link) };
 }
 
@@ -57,29 +57,30 @@ fn sizes_are_as_promised() {
 #[test]
 fn a_flow_runs_by_turns_with_its_resumer() {
     let log = std::cell::RefCell::new(Vec::new());
-    let mut flow = Flow::new(|link| {
+    let mut coroutine = Coroutine::new(|link| {
         for turn in 0..3 {
-            log.borrow_mut().push(format!("flow {turn}"));
+            log.borrow_mut().push(format!("coroutine {turn}"));
             suspend(link);
         }
     });
-    let mut switch = flow.switch();
+    let mut switch = coroutine.switch();
     for turn in 0..3 {
         assert!(!resume(&mut switch));
         log.borrow_mut().push(format!("resumer {turn}"));
     }
     assert!(resume(&mut switch));
     assert!(switch.into_stack().is_some());
-    let expected = ["flow 0", "resumer 0", "flow 1", "resumer 1", "flow 2", "resumer 2"];
+    let expected =
+        ["coroutine 0", "resumer 0", "coroutine 1", "resumer 1", "coroutine 2", "resumer 2"];
     assert_eq!(*log.borrow(), expected);
 }
 
 #[test]
 fn flows_nest() {
-    let mut inner = Flow::new(suspend);
+    let mut inner = Coroutine::new(suspend);
     let mut inner = inner.switch();
     let mut ended = false;
-    let mut outer = Flow::new(|link| {
+    let mut outer = Coroutine::new(|link| {
         assert!(!resume(&mut inner));
         suspend(link);
         ended = resume(&mut inner);
@@ -94,27 +95,27 @@ fn flows_nest() {
 #[test]
 fn a_panic_caught_in_the_flow_stays_in_it() {
     let mut caught = None;
-    let mut flow = Flow::new(|link| {
+    let mut coroutine = Coroutine::new(|link| {
         caught = std::panic::catch_unwind(|| {
             suspend(link);
-            panic!("in the flow");
+            panic!("in the coroutine");
         })
         .err();
     });
-    let mut switch = flow.switch();
+    let mut switch = coroutine.switch();
     assert!(!resume(&mut switch));
     assert!(resume(&mut switch));
     drop(switch);
-    assert_eq!(caught.unwrap().downcast_ref(), Some(&"in the flow"));
+    assert_eq!(caught.unwrap().downcast_ref(), Some(&"in the coroutine"));
 }
 
 #[test]
 fn a_flow_that_is_never_resumed_never_runs() {
     let mut ran = false;
-    let mut flow = Flow::new(|_| ran = true);
-    let switch = flow.switch();
+    let mut coroutine = Coroutine::new(|_| ran = true);
+    let switch = coroutine.switch();
     assert!(switch.into_stack().is_some());
-    drop(flow.switch());
+    drop(coroutine.switch());
     assert!(!ran);
 }
 
@@ -130,11 +131,11 @@ fn an_abandoned_flow_is_not_unwound() {
     }
     let dropped = std::cell::Cell::new(false);
     for by_drop in [true, false] {
-        let mut flow = Flow::new(|link| {
+        let mut coroutine = Coroutine::new(|link| {
             let _value = Dropped(&dropped);
             suspend(link);
         });
-        let mut switch = flow.switch();
+        let mut switch = coroutine.switch();
         assert!(!resume(&mut switch));
         if by_drop {
             drop(switch);
@@ -148,12 +149,12 @@ fn an_abandoned_flow_is_not_unwound() {
 #[test]
 #[cfg(not(any(miri, feature = "threads")))]
 fn a_flow_may_go_to_another_thread_between_turns() {
-    let mut flow = Flow::new(|link| {
+    let mut coroutine = Coroutine::new(|link| {
         for _ in 0..100 {
             suspend(link);
         }
     });
-    let mut switch = flow.switch();
+    let mut switch = coroutine.switch();
     for _ in 0..100 {
         std::thread::scope(|scope| {
             scope.spawn(|| assert!(!resume(&mut switch)));
@@ -162,7 +163,7 @@ fn a_flow_may_go_to_another_thread_between_turns() {
     assert!(resume(&mut switch));
 }
 
-/// Named after what runtimes of this kind get wrong.
+/// A known defect of other runtimes of this kind.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod floating_point_control_state_lost_across_a_switch {
     use super::*;
@@ -199,7 +200,7 @@ mod floating_point_control_state_lost_across_a_switch {
     #[test]
     fn each_keeps_its_own() {
         assert_eq!(state(), NEAREST);
-        let mut flow = Flow::new(|link| {
+        let mut coroutine = Coroutine::new(|link| {
             assert_eq!(state(), NEAREST);
             set(UP);
             suspend(link);
@@ -209,7 +210,7 @@ mod floating_point_control_state_lost_across_a_switch {
             assert_eq!(state(), NEAREST);
             set(UP);
         });
-        let mut switch = flow.switch();
+        let mut switch = coroutine.switch();
         assert!(!resume(&mut switch));
         assert_eq!(state(), NEAREST);
         set(DOWN);
@@ -223,9 +224,9 @@ mod floating_point_control_state_lost_across_a_switch {
     #[test]
     fn a_flow_begins_with_its_first_resumers() {
         let mut seen = None;
-        let mut flow = Flow::new(|_| seen = Some(state()));
+        let mut coroutine = Coroutine::new(|_| seen = Some(state()));
         set(DOWN);
-        let mut switch = flow.switch();
+        let mut switch = coroutine.switch();
         set(UP);
         assert!(resume(&mut switch));
         assert_eq!(state(), UP);
@@ -237,14 +238,14 @@ mod floating_point_control_state_lost_across_a_switch {
     #[test]
     fn a_state_that_is_passed_is_as_good_as_one_that_is_read() {
         let own = crate::switch::Control::read();
-        let mut flow = Flow::new(|link| {
+        let mut coroutine = Coroutine::new(|link| {
             set(DOWN);
             suspend(link);
             assert_eq!(state(), DOWN);
             set(UP);
         });
-        let mut switch = flow.switch();
-        // SAFETY: a flow of this thread, not finished, and `own` is this thread's state.
+        let mut switch = coroutine.switch();
+        // SAFETY: a coroutine of this thread, not finished, and `own` is this thread's state.
         assert!(!unsafe { switch.resume_from(own) });
         assert_eq!(state(), NEAREST);
         // SAFETY: as above.
@@ -255,12 +256,12 @@ mod floating_point_control_state_lost_across_a_switch {
     #[test]
     fn either_word_alone_is_enough() {
         for own in [State { x87: UP.x87, ..NEAREST }, State { sse: UP.sse, ..NEAREST }] {
-            let mut flow = Flow::new(|link| {
+            let mut coroutine = Coroutine::new(|link| {
                 set(own);
                 suspend(link);
                 assert_eq!(state(), own);
             });
-            let mut switch = flow.switch();
+            let mut switch = coroutine.switch();
             assert!(!resume(&mut switch));
             assert_eq!(state(), NEAREST);
             assert!(resume(&mut switch));
@@ -275,7 +276,7 @@ mod floating_point_control_state_lost_across_a_switch {
 fn a_flow_may_use_nearly_all_of_its_stack() {
     use corosensei::stack::Stack as _;
 
-    /// Goes down until it is `bytes` below `base`. Answers how many frames that took.
+    /// Recurses until it is `bytes` below `base`. Returns the number of frames.
     fn descend(base: usize, bytes: usize) -> usize {
         let frame = std::hint::black_box([0_u8; 256]);
         if base - frame.as_ptr() as usize >= bytes {
@@ -288,9 +289,9 @@ fn a_flow_may_use_nearly_all_of_its_stack() {
         let stack = stack::acquire(size).unwrap();
         let base = stack.base().get();
         let mut frames = 0;
-        let mut flow = Flow::new(|_| frames = descend(base, size - 4096));
-        let data = (&raw mut flow).cast();
-        let mut switch = Switch::new(stack, entry_of(&flow), data);
+        let mut coroutine = Coroutine::new(|_| frames = descend(base, size - 4096));
+        let data = (&raw mut coroutine).cast();
+        let mut switch = Switch::new(stack, entry_of(&coroutine), data);
         assert!(resume(&mut switch));
         drop(switch);
         assert!(frames > 4);

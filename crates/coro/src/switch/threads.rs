@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A thread for each flow and a baton: whoever has it runs, the other waits.
+//! A thread for each coroutine and a baton: the thread that has it runs, the other one waits.
 //!
-//! For tools that cannot follow a stack switch. What runs is the same, in the same order; what it
-//! costs is not. The flow's thread takes over its resumer's context each time that it is resumed,
-//! so that what it looks up by thread is what it would find on the resumer's. The given stack is
-//! held and given back, but lies idle.
+//! For tools that cannot follow a stack switch. The same code runs in the same order, at a higher
+//! cost. The coroutine's thread takes over its resumer's context at each resume, so that its
+//! thread-local lookups find what they would find on the resumer's thread. The given stack is held
+//! and returned, but unused.
 //!
 //! 1. Of the two, only the one named by `turn` runs; it alone changes `turn`.
-//! 2. `Finished` is for ever.
+//! 2. `Finished` is final.
 //! 3. The thread holds the baton for its whole life: a [`Link`] is valid as long as it is used by
-//!    the flow it was given to.
+//!    the coroutine it was given to.
 //!
-//! A flow that is abandoned keeps its thread, which sleeps until the process ends. A thread that
-//! cannot be had aborts the process: the first `resume` has no way to fail.
+//! An abandoned coroutine keeps its thread, which sleeps until the process ends. If a thread cannot
+//! be started, the process aborts: the first `resume` has no way to fail.
 
 use std::io::Write;
 use std::process::abort;
@@ -27,7 +27,7 @@ use super::{Entry, Link};
 use crate::context::{self, Snapshot};
 use crate::stack::Stack;
 
-/// A flow and its stack: new, suspended or finished.
+/// A coroutine and its stack: new, suspended or finished.
 pub(crate) struct Switch {
     stack: Option<Stack>,
     baton: Arc<Baton>,
@@ -39,7 +39,7 @@ struct Start {
     data: *mut (),
 }
 
-// SAFETY: of `data` only the flow makes use, under the promise of its resumer; the rest is plain.
+// SAFETY: only the coroutine uses `data`, under the promise of its resumer; the rest is plain.
 unsafe impl Send for Start {}
 
 #[derive(Debug)]
@@ -52,8 +52,8 @@ struct Baton {
 enum Turn {
     /// There is no thread yet: this is what it will run.
     New(Start),
-    /// The flow runs, or is about to, in this context.
-    Flow(Snapshot),
+    /// The coroutine runs, or is about to, in this context.
+    Coroutine(Snapshot),
     Resumer,
     Finished,
 }
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Turn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::New(_) => "New",
-            Self::Flow(_) => "Flow",
+            Self::Coroutine(_) => "Coroutine",
             Self::Resumer => "Resumer",
             Self::Finished => "Finished",
         })
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Turn {
 }
 
 impl Link {
-    /// Nothing: what the flow needs is its thread's.
+    /// Nothing: the coroutine's data belongs to its thread.
     pub(crate) fn prefetch(self, _depth_lines: u8) {}
 
     /// Nothing, as above.
@@ -80,7 +80,7 @@ impl Link {
 }
 
 impl Switch {
-    /// A flow that will run `entry(data, link)`, on a thread of its own.
+    /// A coroutine that will run `entry(data, link)`, on a thread of its own.
     ///
     /// `entry` is called at the first [`resume`](Self::resume), under whose caller's promise it
     /// runs, and never if there is none.
@@ -90,25 +90,25 @@ impl Switch {
         Self { stack: Some(stack), baton }
     }
 
-    /// Runs the flow until it suspends (`false`) or ends (`true`).
+    /// Runs the coroutine until it suspends (`false`) or ends (`true`).
     ///
     /// # Safety
     ///
-    /// As for the stackful one, which see.
+    /// As for the stackful `resume`.
     pub(crate) unsafe fn resume(&mut self) -> bool {
         // SAFETY: the caller's.
         unsafe { self.resume_from(Control::read()) }
     }
 
     /// [`resume`](Self::resume): the resumer's control state stays on its thread by itself, and is
-    /// what the flow begins with.
+    /// the initial one of the coroutine.
     ///
     /// # Safety
     ///
     /// As for `resume`.
     pub(crate) unsafe fn resume_from(&mut self, own: Control) -> bool {
         let mut turn = self.baton.turn.lock();
-        let before = std::mem::replace(&mut *turn, Turn::Flow(context::snapshot()));
+        let before = std::mem::replace(&mut *turn, Turn::Coroutine(context::snapshot()));
         match before {
             Turn::New(start) => start_thread(start, own, Arc::clone(&self.baton)),
             _ => {
@@ -117,27 +117,27 @@ impl Switch {
         }
         loop {
             match *turn {
-                Turn::New(_) | Turn::Flow(_) => self.baton.changed.wait(&mut turn),
+                Turn::New(_) | Turn::Coroutine(_) => self.baton.changed.wait(&mut turn),
                 Turn::Resumer => return false,
                 Turn::Finished => return true,
             }
         }
     }
 
-    /// From within a flow: back to whoever resumed it, until it is resumed again.
+    /// From within a coroutine: switches to its resumer, and returns when it is resumed again.
     ///
     /// # Safety
     ///
-    /// `link` is the one that the running flow's `entry` was given.
+    /// `link` is the one that the running coroutine's `entry` was given.
     pub(crate) unsafe fn suspend(link: Link) {
-        // SAFETY: invariant 3, and the caller's: this is the flow.
+        // SAFETY: invariant 3, and the caller's: this is the coroutine.
         let baton = unsafe { link.0.cast::<Baton>().as_ref() };
         baton.pass(Turn::Resumer);
         baton.wait();
     }
 
-    /// Its stack. A flow that is suspended is abandoned where it stands: what is on its stack is
-    /// leaked, and its thread.
+    /// Its stack. A suspended coroutine is abandoned in place: the values on its stack are leaked,
+    /// and its thread.
     pub(crate) fn into_stack(mut self) -> Option<Stack> {
         self.stack.take()
     }
@@ -149,11 +149,11 @@ impl Baton {
         self.changed.notify_all();
     }
 
-    /// Waits for the flow's turn.
+    /// Waits until the coroutine has the baton.
     fn wait(&self) {
         let mut turn = self.turn.lock();
         loop {
-            if let Turn::Flow(snapshot) = *turn {
+            if let Turn::Coroutine(snapshot) = *turn {
                 drop(turn);
                 return context::install(snapshot);
             }
@@ -183,6 +183,6 @@ fn start_thread(start: Start, control: Control, baton: Arc<Baton>) {
 /// The lowest frame. It is a C function so that an unwinding `entry` aborts here, with a message.
 #[allow(improper_ctypes_definitions, reason = "called from Rust alone")]
 extern "C" fn bottom(entry: Entry, data: *mut (), link: Link) {
-    // SAFETY: we run, hence somebody has resumed the flow and promised what `entry` asks.
+    // SAFETY: we run, hence a caller of `resume` has promised what `entry` requires.
     unsafe { entry(data, link) };
 }

@@ -1,53 +1,55 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Moves panics from one thread's count to another's.
+//! Moves panics from one thread's count to another thread's.
 //!
 //! The standard library counts, for each thread, the panics that have started and were not caught
-//! yet. It offers no way to set that count; but it adds one to that of the thread a panic starts on,
-//! and takes one from that of the thread it is caught on, and a flow can be suspended in between and
-//! go on elsewhere. So there is a small flow, a **mover**, that panics, suspends in the midst of
-//! that, and catches it when it goes on:
+//! yet. It offers no way to set that count; but it adds one to the count of the thread on which a
+//! panic starts, and subtracts one from the count of the thread on which it is caught, and a
+//! coroutine can be suspended in between and continue on another thread. So a small coroutine
+//! panics, suspends in the middle of the panic, and catches it when it is resumed. While it is
+//! suspended, it is a **held panic**:
 //!
 //! ```text
-//!   take       start it on the counterpart: +1 there     finish it here: -1 here
-//!   put back   start it here: +1 here                    finish it on the counterpart: -1 there
+//!   take       start one on the panic thread: +1 there   finish it here: -1 here
+//!   put back   start one here: +1 here                   finish it on the panic thread: -1 there
 //! ```
 //!
-//! The **counterpart** is a thread that does nothing else. There is one in the process, made when it
-//! is first needed; it sleeps when there is nothing to do. Who takes waits for it. Who puts back does
-//! not: the mover that it started serves the next who takes, or else the counterpart finishes it.
+//! The **panic thread** does nothing else. There is one in the process, started when it is first
+//! needed; it sleeps when there is nothing to do. A `take` waits for it. A `put_back` does not: the
+//! held panic that it started serves the next `take`, or else the panic thread finishes it.
 //!
 //! # Invariants
 //!
-//! 1. The counts of all threads add up to the panics that are not caught. So the counterpart's is the
-//!    number of panics that were taken and are not put back, and of movers in `charged`.
-//! 2. `charged` and `asked` together, and a mover in the counterpart's hands, are no fewer than who
-//!    waits: each adds one to `asked`, and nobody takes from `charged` what another waits for.
-//! 3. A stack of a mover's comes back: from who waits for what is charged, or from the counterpart,
-//!    since neither waits for a stack. One at least is kept. So who has taken can put back, though
-//!    perhaps not at once.
-//! 4. Once taking has failed (no thread, not one stack) it fails for ever. Otherwise what a flow had to
-//!    leave on its thread could be taken there by another, and the flow's own catch would take one
-//!    off a count of 0.
+//! 1. The counts of all threads add up to the panics that are not caught. So the count of the panic
+//!    thread is the number of panics that were taken and are not put back, plus those in `held`.
+//! 2. `held` and `requested` together, and the one that the panic thread is starting or finishing,
+//!    are at least as many as the waiting `take`s: each adds one to `requested`, and no other
+//!    thread removes from `held` what a `take` waits for.
+//! 3. The stack of a held panic is returned: by the `take` that waited for it, or by the panic
+//!    thread, since neither waits for a stack. At least one stack is kept. So a `put_back` after a
+//!    `take` succeeds, though perhaps not at once.
+//! 4. Once a `take` has failed (no thread, not one stack), every `take` fails. Otherwise a panic
+//!    that a coroutine had to leave on its thread could be taken there by another coroutine, and
+//!    the first one's catch would subtract one from a count of 0.
 //!
-//! After such a failure panics stay on the thread, as if this module were not there: flows see
-//! `panicking()` while a neighbour waits in a destructor, and those that are told to end meanwhile
-//! go on waiting, so that the end of a runtime waits until they are woken otherwise. No count is
-//! wrong for it: who takes nothing puts nothing back. A process forked from one that has a
-//! counterpart has none, and must not take.
+//! After such a failure panics stay on the thread, as if this module did not exist: coroutines see
+//! `panicking()` while a neighbour waits in a destructor, and those that are to end meanwhile
+//! continue to wait, so that the end of a runtime waits until they are woken otherwise. No count
+//! becomes wrong: where nothing was taken, nothing is put back. A process forked from one that has
+//! a panic thread has none, and must not take.
 //!
-//! # What it rests on
+//! # Assumptions
 //!
-//! Of the standard library: that `resume_unwind` adds to the count of the thread it is called on, and
-//! `catch_unwind` takes from that of the thread it catches on, each by one. It is not written down
-//! anywhere, but hardly can be otherwise as long as counts are by thread; the tests below fail if it
-//! is. What would be wrong then is what `panicking()` says, not memory.
+//! Of the standard library: that `resume_unwind` adds one to the count of the thread it is called
+//! on, and `catch_unwind` subtracts one from the count of the thread it catches on. This is not
+//! documented, but can hardly be otherwise as long as counts are per thread; the tests below fail
+//! if it is. Then the result of `panicking()` would be wrong, not memory.
 //!
-//! That a mover may change threads in the midst of a panic: an exception of Rust's is a box on the
-//! heap; while a destructor runs, the unwinder has nothing but that box and the frames, and looks
-//! where to go on anew when the destructor returns. There is no code of the user's on its stack, and
+//! That the coroutine may change threads in the middle of a panic: an exception of Rust is a box on
+//! the heap; while a destructor runs, the unwinder has only that box and the frames, and searches
+//! for the next handler anew when the destructor returns. There is no user code on the stack, and
 //! nothing that is bound to a thread. Nothing may keep the address of a thread-local across the
-//! suspension either: so what panics, what suspends and what catches are functions of their own,
-//! without loops, of which none looks at the count on both sides of the suspension.
+//! suspension either: so the functions that panic, suspend and catch are separate, without loops,
+//! and none of them reads the count on both sides of the suspension.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -62,29 +64,29 @@ use crate::{
     switch::{Link, Switch},
 };
 
-/// One panic that is counted elsewhere. Dropped, it stays there for good.
+/// One panic that was moved to another thread's count. If it is dropped, it stays there for good.
 #[must_use]
 pub(super) struct Taken(());
 
-/// Takes one panic off the calling thread's count, which is not 0. `None`: it stays.
+/// Subtracts one panic from the calling thread's count, which is not 0. `None`: it stays.
 pub(super) fn take() -> Option<Taken> {
-    COUNTERPART.take()
+    PANIC_THREAD.take()
 }
 
 /// Adds it to the calling thread's count again.
 pub(super) fn put_back(taken: Taken) {
-    COUNTERPART.put_back(taken);
+    PANIC_THREAD.put_back(taken);
 }
 
-/// Suspended in the midst of its panic: finished, it takes one off the count of the thread that does
-/// so.
-struct Charged(Switch);
+/// A coroutine that is suspended in the middle of its panic: the thread that finishes it subtracts
+/// one from its own count.
+struct HeldPanic(Switch);
 
-impl Charged {
+impl HeldPanic {
     /// Adds one to the calling thread's count.
     fn start(stack: Stack) -> Self {
         let mut switch = Switch::new(stack, entry, ptr::null_mut());
-        // SAFETY: it is new, and `entry` asks for its own link alone, which it is given.
+        // SAFETY: it is new, and `entry` needs only its own link, which it is given.
         if unsafe { switch.resume() } {
             abort();
         }
@@ -102,11 +104,11 @@ impl Charged {
     }
 }
 
-/// A mover. Its panic starts above `pass`, and is caught here.
+/// The coroutine of a held panic. The panic starts above `pass`, and is caught here.
 ///
 /// # Safety
 ///
-/// `link` is that of the flow this is called in.
+/// `link` is that of the coroutine this is called in.
 unsafe fn entry(_data: *mut (), link: Link) {
     let _caught = catch_unwind(AssertUnwindSafe(|| pass(link)));
 }
@@ -132,31 +134,31 @@ impl Drop for SuspendsOnDrop {
     }
 }
 
-/// So many stacks are kept for movers.
-const SPARE_MAX: usize = 16;
+/// The number of free stacks that are kept.
+const FREE_STACKS_MAX: usize = 16;
 
-static COUNTERPART: Counterpart = Counterpart::new(Thread::NotYet);
+static PANIC_THREAD: PanicThread = PanicThread::new(Thread::NotYet);
 
-struct Counterpart {
+struct PanicThread {
     state: Mutex<State>,
-    /// There is something for the thread to do.
+    /// Notified when there is work for the thread.
     work: Condvar,
-    /// There is something in `charged` for who waits.
+    /// Notified when `held` has one for a waiting `take`.
     given: Condvar,
-    /// There is something in `spare`.
-    spared: Condvar,
+    /// Notified when `free_stacks` has one.
+    freed: Condvar,
 }
 
 struct State {
     thread: Thread,
-    /// Stacks that no mover has.
-    spare: Vec<Stack>,
-    /// All stacks: these, and those of movers.
+    /// Stacks that no held panic uses.
+    free_stacks: Vec<Stack>,
+    /// The number of all stacks: free, and of held panics.
     stacks: usize,
-    /// Stacks for movers that are to be started.
-    asked: Vec<Stack>,
-    charged: Vec<Charged>,
-    /// So many wait for one that is charged.
+    /// Stacks for held panics that the thread is to start.
+    requested: Vec<Stack>,
+    held: Vec<HeldPanic>,
+    /// The number of `take`s that wait for a held panic.
     waiting: usize,
 }
 
@@ -167,50 +169,50 @@ enum Thread {
     Failed,
 }
 
-impl Counterpart {
+impl PanicThread {
     const fn new(thread: Thread) -> Self {
         let state = State {
             thread,
-            spare: Vec::new(),
+            free_stacks: Vec::new(),
             stacks: 0,
-            asked: Vec::new(),
-            charged: Vec::new(),
+            requested: Vec::new(),
+            held: Vec::new(),
             waiting: 0,
         };
         Self {
             state: Mutex::new(state),
             work: Condvar::new(),
             given: Condvar::new(),
-            spared: Condvar::new(),
+            freed: Condvar::new(),
         }
     }
 
     fn take(&'static self) -> Option<Taken> {
-        let stack = self.charged()?.finish();
-        self.spare(&mut self.state.lock(), stack);
+        let stack = self.held()?.finish();
+        self.free(&mut self.state.lock(), stack);
         Some(Taken(()))
     }
 
-    fn charged(&'static self) -> Option<Charged> {
+    fn held(&'static self) -> Option<HeldPanic> {
         let mut state = self.state.lock();
         self.ensure_thread(&mut state);
         if state.thread == Thread::Failed {
             return None;
         }
-        if state.charged.len() > state.waiting {
-            return state.charged.pop();
+        if state.held.len() > state.waiting {
+            return state.held.pop();
         }
         let Some(stack) = self.stack(&mut state) else {
             state.thread = Thread::Failed;
             return None;
         };
-        state.asked.push(stack);
+        state.requested.push(stack);
         state.waiting += 1;
         self.work.notify_one();
         loop {
-            if let Some(charged) = state.charged.pop() {
+            if let Some(held) = state.held.pop() {
                 state.waiting -= 1;
-                return Some(charged);
+                return Some(held);
             }
             self.given.wait(&mut state);
         }
@@ -226,18 +228,18 @@ impl Counterpart {
 
     fn put_back(&self, Taken(()): Taken) {
         let mut state = self.state.lock();
-        // There is one: it was taken with one.
+        // There is one: a `take` has used one before.
         let Some(stack) = self.stack(&mut state) else { abort() };
-        let charged = MutexGuard::unlocked(&mut state, || Charged::start(stack));
-        state.charged.push(charged);
+        let held = MutexGuard::unlocked(&mut state, || HeldPanic::start(stack));
+        state.held.push(held);
         self.given.notify_one();
         self.work.notify_one();
     }
 
-    /// A stack for a mover. `None`: there never was one.
+    /// A stack for a held panic. `None`: there never was one.
     fn stack(&self, state: &mut MutexGuard<'_, State>) -> Option<Stack> {
         loop {
-            if let Some(stack) = state.spare.pop() {
+            if let Some(stack) = state.free_stacks.pop() {
                 return Some(stack);
             }
             if let Ok(stack) = stack::acquire(stack::SIZE_DEFAULT_BYTES) {
@@ -247,34 +249,34 @@ impl Counterpart {
             if state.stacks == 0 {
                 return None;
             }
-            self.spared.wait(state);
+            self.freed.wait(state);
         }
     }
 
-    /// Takes back the stack of a mover.
-    fn spare(&self, state: &mut State, stack: Stack) {
-        if state.spare.len() < SPARE_MAX {
-            state.spare.push(stack);
-            self.spared.notify_one();
+    /// Frees the stack of a held panic.
+    fn free(&self, state: &mut State, stack: Stack) {
+        if state.free_stacks.len() < FREE_STACKS_MAX {
+            state.free_stacks.push(stack);
+            self.freed.notify_one();
         } else {
             state.stacks -= 1;
         }
     }
 
-    /// What the counterpart does.
+    /// The loop of the panic thread.
     fn serve(&self) {
         stack::overflow::prepare_thread();
         let mut state = self.state.lock();
         loop {
-            if let Some(stack) = state.asked.pop() {
-                let charged = MutexGuard::unlocked(&mut state, || Charged::start(stack));
-                state.charged.push(charged);
+            if let Some(stack) = state.requested.pop() {
+                let held = MutexGuard::unlocked(&mut state, || HeldPanic::start(stack));
+                state.held.push(held);
                 self.given.notify_one();
-            } else if state.charged.len() > state.waiting
-                && let Some(charged) = state.charged.pop()
+            } else if state.held.len() > state.waiting
+                && let Some(held) = state.held.pop()
             {
-                let stack = MutexGuard::unlocked(&mut state, || charged.finish());
-                self.spare(&mut state, stack);
+                let stack = MutexGuard::unlocked(&mut state, || held.finish());
+                self.free(&mut state, stack);
             } else {
                 self.work.wait(&mut state);
             }
@@ -357,7 +359,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_taken_stays() {
-        static NONE: Counterpart = Counterpart::new(Thread::Failed);
+        static NONE: PanicThread = PanicThread::new(Thread::Failed);
         within(1, &mut || {
             assert!(NONE.take().is_none());
             assert!(panicking());

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A coroutine's end, and a worker's.
+//! The end of a coroutine, and of a worker.
 //!
-//! When a runtime ends, what has not started is dropped, and what waits is unwound: its park panics
-//! (see `unwinding`), so that everything on its stack is dropped, and it ends as any other that
-//! panicked. What catches that panic and waits again is unwound again. What waits while it is being
-//! unwound, in a destructor, really waits: it may need the others to end first. The worker goes on
-//! until the last coroutine has ended.
+//! When a runtime ends, coroutines that have not started are dropped, and waiting ones are unwound:
+//! their park panics (see `unwinding`), so that everything on their stacks is dropped, and they end
+//! as any others that panicked. Code that catches that panic and waits again is unwound again. A
+//! wait in a destructor during the unwinding really waits: it may need other coroutines to end
+//! first. The worker continues until the last coroutine has ended.
 //!
-//! Frames of another language may not be unwound. Whoever stands between them and a park catches
-//! the panic and calls [`abandon`]: the stack is given back as it is.
+//! Frames of another language may not be unwound. Code between them and a park catches the panic
+//! and calls [`abandon`]: the stack is freed as it is.
 
 use std::sync::atomic::Ordering;
 
@@ -24,12 +24,12 @@ use crate::{
     unwinding::{self, contain},
 };
 
-/// Ends the running coroutine where it stands. What is on its stack is never dropped.
+/// Ends the running coroutine in place. The values on its stack are never dropped.
 pub(crate) fn abandon() -> ! {
     let slot = context::slot();
     local::clear(slot);
     if let Some(slot) = slot
-        && !slot.is_by_hand()
+        && !slot.is_manual()
     {
         // SAFETY: the running coroutine holds its slot, and its task is there while it runs. The
         // frames that used it are never returned to.
@@ -46,14 +46,14 @@ pub(crate) fn abandon() -> ! {
             // SAFETY: this coroutine runs on its stack.
             unsafe { slot.suspend() };
         } else {
-            // On a thread there is no way out but to wait for good.
+            // A thread can only wait for good.
             std::thread::park();
         }
     }
 }
 
 impl Worker {
-    /// A coroutine has ended: its stack and its slot are free.
+    /// Frees the stack and the slot of a coroutine that has ended.
     #[inline]
     pub(super) fn finish(&self, slot: &'static Slot) {
         // SAFETY: it is this worker's, and ended.
@@ -63,24 +63,24 @@ impl Worker {
         self.let_go(slot);
     }
 
-    /// Nothing is left of a coroutine but its slot.
+    /// Frees the slot of a coroutine of which nothing else is left.
     #[inline]
     fn let_go(&self, slot: &'static Slot) {
         if slot.is_named() {
             names::remove(slot.index());
         }
-        if slot.gate.close() {
+        if slot.wake.close() {
             self.bury_closed(slot);
         } else {
             slot.set_state(State::Zombie);
         }
     }
 
-    /// The last wake of an ended coroutine has arrived.
+    /// Frees the slot of an ended coroutine whose last wake has arrived.
     #[cold]
     pub(super) fn bury(&self, slot: &'static Slot) {
-        // Another wake may be on its way again; then it is met once more.
-        if slot.gate.close() {
+        // Another wake may be in flight again; then the slot is found once more.
+        if slot.wake.close() {
             self.bury_closed(slot);
         }
     }
@@ -95,15 +95,15 @@ impl Worker {
         Counters::add(&self.counters.finished, 1);
     }
 
-    /// The runtime ends.
+    /// Starts the end of the runtime.
     #[cold]
     pub(super) fn begin_to_stop(&self) {
         self.stopping.set(true);
-        // Everything that waits is unwound. What does not want to end, or waits in a destructor,
-        // waits again.
+        // Every waiting coroutine is unwound. One that resists, or waits in a destructor, waits
+        // again.
         for index in 0..slot::given_out() {
             let Some(slot) = slot::get(index) else { break };
-            if slot.gate.owner() != self.number {
+            if slot.wake.owner() != self.number {
                 continue;
             }
             slot.ending.set(true);
@@ -114,7 +114,7 @@ impl Worker {
         }
     }
 
-    /// Drops what has not started and will not.
+    /// Drops coroutines that have not started and will not.
     pub(super) fn drop_all_fresh(&self) -> bool {
         let mut any = false;
         while let Some(slot) = self.pop_fresh() {
@@ -125,12 +125,12 @@ impl Worker {
         any
     }
 
-    /// Drops one that will never run.
+    /// Drops a coroutine that will never run.
     #[cold]
     pub(super) fn drop_fresh(&self, slot: &'static Slot, why: JoinError) {
         // SAFETY: fresh, and now this worker's.
         let task = unsafe { slot.take_task() };
-        // Code of the user's, on the thread's own stack: there it waits as a thread.
+        // User code, on the thread's own stack: there it waits as a thread.
         park::set_hook(None);
         contain(|| {
             task.never(why);

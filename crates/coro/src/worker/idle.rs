@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A worker with nothing to run: it looks round for a moment, then it sleeps.
+//! A worker with nothing to run: it spins for a moment, then it sleeps.
 //!
-//! A sleep and a wake across two CPUs cost tens of microseconds, a look some nanoseconds. So it
-//! looks first, for as long as that has paid lately: success doubles it, failure halves it, between
-//! bounds; now and then it looks longer again, so that better times are noticed. That is the
-//! competitive spinning of Karlin et al. (1991), as channels do it for threads.
+//! A sleep and a wake across two CPUs cost tens of microseconds, a check some nanoseconds. So it
+//! spins first, for as long as that has succeeded lately: success doubles the budget, failure
+//! halves it, between bounds; now and then it spins longer, so that a change is noticed. That is
+//! the competitive spinning of Karlin et al. (1991), as channels do it for threads.
 //!
-//! While it looks it also looks at sources outside of the process, and it sleeps in one if that is
+//! While it spins it also polls sources outside of the process, and it sleeps in one if that is
 //! the only one: see [`outside`](crate::outside).
 
 use std::{
@@ -22,75 +22,76 @@ use crate::{
     stack,
 };
 
-/// What it counts in looks. A look costs some nanoseconds.
-const LOOKS_MAX: u32 = 2048;
+/// The largest budget, in checks. A check costs some nanoseconds.
+const SPINS_MAX: u32 = 2048;
 const LOOKS_MIN: u32 = 128;
-/// After the looks, how often it lets another thread run before the next.
+/// After the checks, the number of yields to other threads.
 const YIELDS_MAX: u32 = 64;
 /// A yield that takes longer has let another process run for its share of the time.
 const YIELD_MAX: Duration = Duration::from_micros(20);
-/// So often it lets those run on this CPU from whom something may come.
+/// The number of yields for threads on this CPU that may send.
 const SOURCE_YIELDS: u32 = 4;
-/// How long it sleeps before it gives back memory of stacks that many coroutines have left: they may
-/// come again.
+/// The duration of a sleep after which memory of stacks is released that many coroutines have left:
+/// they may come again.
 const TRIM_AFTER: Duration = Duration::from_millis(50);
-/// Every so many sleeps it looks for longer than has paid.
+/// One of this many sleeps is preceded by a longer spin.
 const PROBE_EVERY: u32 = 32;
-/// Between two looks.
+/// The pause between two checks.
 const STEPS: u32 = 16;
-/// It does not look when a timer is due so soon, in nanoseconds; under a clock that is moved by hand
-/// or by sleepers any is, since that clock jumps.
+/// It does not spin when a timer is due within this time, in nanoseconds; under a clock that is
+/// moved manually or by sleepers any timer counts, since that clock jumps.
 const SOON: u64 = 200_000;
 
-/// How long to look has paid.
-pub(super) struct Patience {
-    looks: Cell<u32>,
+/// The spin budget by recent success.
+pub(super) struct SpinBudget {
+    spins: Cell<u32>,
     in_vain: Cell<u32>,
 }
 
-impl Patience {
+impl SpinBudget {
     pub(super) const fn new() -> Self {
-        Self { looks: Cell::new(LOOKS_MAX), in_vain: Cell::new(0) }
+        Self { spins: Cell::new(SPINS_MAX), in_vain: Cell::new(0) }
     }
 
-    /// Looks until `found` says so; false if it has taken too long.
+    /// Spins until `found` returns true; false if the budget is used up.
     ///
-    /// `soon` is asked between yields, each of which may take as long as others run.
-    fn look(&self, found: impl Fn() -> bool, soon: impl Fn() -> bool) -> bool {
+    /// `soon` is checked between yields, each of which may take as long as other threads run.
+    fn spin(&self, found: impl Fn() -> bool, soon: impl Fn() -> bool) -> bool {
         let probe = self.in_vain.get() % PROBE_EVERY == PROBE_EVERY - 1;
-        let looks = if probe { LOOKS_MAX } else { self.looks.get() };
-        for look in 0..looks {
+        let spins = if probe { SPINS_MAX } else { self.spins.get() };
+        for look in 0..spins {
             for step in 0..STEPS {
                 std::hint::black_box(step);
             }
             if found() {
-                self.looks.set((2 * look).clamp(self.looks.get(), LOOKS_MAX));
+                self.spins.set((2 * look).clamp(self.spins.get(), SPINS_MAX));
                 return true;
             }
         }
-        for _ in 0..YIELDS_MAX * looks / LOOKS_MAX {
+        for _ in 0..YIELDS_MAX * spins / SPINS_MAX {
             if soon() {
                 return false;
             }
             let before = Instant::now();
             std::thread::yield_now();
             if found() {
-                self.looks.set(LOOKS_MAX);
+                self.spins.set(SPINS_MAX);
                 return true;
             }
             if before.elapsed() > YIELD_MAX {
-                // Others want the CPU. A sleeper gets it back sooner than one that gives way.
+                // Other threads want the CPU. A sleeping thread gets it back sooner than one that
+                // yields.
                 break;
             }
         }
-        self.looks.set((self.looks.get() / 2).max(LOOKS_MIN));
+        self.spins.set((self.spins.get() / 2).max(LOOKS_MIN));
         self.in_vain.set(self.in_vain.get().wrapping_add(1));
         false
     }
 }
 
 impl Worker {
-    /// Waits for work. False: the runtime has ended, and nothing of this worker's is left.
+    /// Waits for work. False: the runtime has ended, and this worker has nothing left.
     #[cold]
     pub(super) fn idle(&self) -> bool {
         if self.is_stopped() {
@@ -107,9 +108,9 @@ impl Worker {
         }
         self.ready.trim();
         let source = claimed.single().cloned();
-        // It sleeps in the one that it keeps; of others it must not be in the way.
+        // It sleeps in the source that it keeps; it must not block the others.
         let kept = source.is_some().then_some(claimed);
-        // Letting go of a source may have woken a coroutine of this worker's.
+        // The release of a source may have woken a coroutine of this worker.
         if !self.has_own() {
             self.sleep(source);
         }
@@ -120,7 +121,7 @@ impl Worker {
         true
     }
 
-    /// Whether something of this worker's own can run.
+    /// Whether this worker has something of its own to run.
     fn has_own(&self) -> bool {
         !self.ready.is_empty()
             || !self.lifo.get().is_null()
@@ -128,13 +129,13 @@ impl Worker {
             || !self.remote.inbox.is_empty()
     }
 
-    /// Looks for work that others have, and for news. True: go on.
+    /// Searches for work of other workers, and for wakes. True: continue.
     fn search(&self, claimed: &Claimed) -> bool {
         loop {
             if let Some(slot) = self.take_injected().or_else(|| self.steal()) {
                 self.found_work();
                 if self.start(slot) {
-                    // Nothing else is there: it is next.
+                    // There is nothing else: it is next.
                     self.lifo.set(slot);
                 }
                 return true;
@@ -152,7 +153,7 @@ impl Worker {
             let soon = || bound.is_some_and(|at| jumps || at <= shared.clock.now() + SOON);
             if !may_pay
                 && (0..SOURCE_YIELDS).any(|_| {
-                    // Who would send wants this CPU.
+                    // A sender wants this CPU.
                     std::thread::yield_now();
                     found()
                 })
@@ -163,7 +164,7 @@ impl Worker {
                 }
                 continue;
             }
-            if may_pay && self.several_may_run() && !soon() && self.patience.look(found, soon) {
+            if may_pay && self.several_may_run() && !soon() && self.spin_budget.spin(found, soon) {
                 if self.has_own() || self.is_stopped() {
                     self.found_work();
                     return true;
@@ -174,13 +175,13 @@ impl Worker {
         }
     }
 
-    /// With one CPU nobody else runs while this worker looks.
+    /// With one CPU no other thread runs while this worker spins.
     fn several_may_run(&self) -> bool {
         self.shared.several_cpus
     }
 
-    /// This worker no longer searches. The last to stop searching because it found something calls
-    /// another: there may be more.
+    /// Ends the search of this worker. The last one to stop searching because it found something
+    /// wakes another: there may be more work.
     #[cold]
     pub(super) fn found_work(&self) {
         if self.searching.take() && self.shared.searching.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -242,12 +243,12 @@ impl Worker {
         }
     }
 
-    /// It has slept for a while: time to give memory back, until there is work again.
+    /// Releases memory of stacks after a sleep of some length.
     fn trim_stacks(&self) {
         while !self.has_own() && !self.shared.has_fresh(self.index) && stack::trim() {}
     }
 
-    /// The runtime ends. False: nothing is left.
+    /// Winds up after the end of the runtime. False: nothing is left.
     fn wind_up(&self) -> bool {
         drop(self.claimed.take());
         if !self.stopping.get() {
@@ -261,10 +262,10 @@ impl Worker {
         if self.owned.get() == 0 {
             return false;
         }
-        // What is left waits in a destructor, perhaps for a coroutine of another worker's.
+        // The remaining coroutines wait in destructors, perhaps for a coroutine of another worker.
         let bound = self.timers.borrow_mut().bound();
         if let (Some(clock), Some(bound)) = (self.shared.clock.as_virtual(), bound) {
-            // Whoever would have moved it may have gone.
+            // The thread that would have moved it may be gone.
             clock.advance_to(bound);
         }
         self.fire_timers();

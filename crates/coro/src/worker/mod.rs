@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A worker: one thread that runs coroutines, and all that their scheduling needs.
+//! A worker: one thread that runs coroutines, and all state of their scheduling.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `ready` | the queue of coroutines that can go on |
-//! | `remote` | what other threads know of a worker: its inbox, whether it sleeps |
-//! | `turn` | which coroutine is next |
-//! | `idle` | looking for work, and sleeping |
-//! | `wait` | how a coroutine gives up its turn: park, yield, timers |
-//! | `end` | a coroutine's end, and a worker's |
+//! | `ready` | the queue of ready coroutines |
+//! | `remote` | a worker as other threads see it: its inbox, its sleeping flag |
+//! | `turn` | the choice of the next coroutine |
+//! | `idle` | searching for work, and sleeping |
+//! | `wait` | how a coroutine suspends: park, yield, timers |
+//! | `end` | the end of a coroutine, and of a worker |
 //!
 //! A coroutine belongs to the worker that it started on, to its end. So the ready queue, the timers
 //! and each coroutine's state are the worker's alone, and are touched by no locked instruction:
@@ -28,12 +28,12 @@
 //!
 //! 1. A coroutine is in one place at most: a deque, an injector, the lifo slot, the ready queue; or
 //!    it runs; or it waits and is in none.
-//! 2. Everything in a deque or an injector is fresh; everything in the lifo slot and the ready queue
-//!    is this worker's.
-//! 3. A worker sleeps only when it has nothing that can run, after it has said so and has looked
-//!    once more at all that others may have brought (see `sleep`).
-//! 4. No code of the user's runs on a worker's own stack, except, at the end of a runtime, the drop
-//!    of what never ran.
+//! 2. Everything in a deque or an injector is fresh; everything in the lifo slot and the ready
+//!    queue is this worker's.
+//! 3. A worker sleeps only when it has nothing to run, after it has announced the sleep and has
+//!    checked once more everything that other threads may have brought (see `sleep`).
+//! 4. No user code runs on a worker's own stack, except, at the end of a runtime, the drop of
+//!    coroutines that never ran.
 
 mod end;
 mod idle;
@@ -58,50 +58,50 @@ pub(crate) use self::{
     remote::{Remote, WORKERS_MAX},
     wait::{HOOK, has_come, park_current, sleep_current, unpark, yield_current},
 };
-use self::{idle::Patience, ready::Ready};
+use self::{idle::SpinBudget, ready::Ready};
 use crate::{
     context,
     outside::Claimed,
     runtime::{Counters, Shared},
-    slot::{self, Flow, Slot, State},
+    slot::{self, CoroutineKey, Slot, State},
     stack,
     switch::Control,
 };
 
-/// All that belongs to one worker's thread.
+/// All state of one worker's thread.
 pub(crate) struct Worker {
-    /// Its number in the process: what owns its coroutines.
+    /// Its number in the process: the owner of its coroutines.
     pub(crate) number: u16,
-    /// Its place among the runtime's workers.
+    /// Its index among the runtime's workers.
     index: usize,
     pub(crate) shared: Arc<Shared>,
     remote: &'static Remote,
     counters: &'static Counters,
-    /// Coroutines that have not started, at hand for idle workers too.
+    /// Coroutines that have not started; idle workers may steal them.
     fresh: Deque<&'static Slot>,
     ready: Ready,
-    /// The coroutine that was woken last goes first: what it needs is in the cache.
+    /// The coroutine that was woken last is dispatched first: its data is in the cache.
     lifo: Cell<*const Slot>,
     lifo_streak: Cell<u32>,
-    timers: RefCell<Box<Wheel<Flow>>>,
-    /// The runtime's time when the clock was read last.
+    timers: RefCell<Box<Wheel<CoroutineKey>>>,
+    /// The runtime's time at the last read of the clock.
     now: Cell<u64>,
     tick: Cell<u32>,
-    /// The last to run yielded.
+    /// The last coroutine yielded.
     gave_way: Cell<bool>,
-    /// Perhaps there is something in the deque. False: not, unless it was brought from elsewhere.
+    /// The deque may have something. False: it has nothing, unless another thread added it.
     has_fresh: Cell<bool>,
-    /// Which of the sources of fresh coroutines has its turn.
+    /// Which of the sources of fresh coroutines is next.
     fresh_turn: Cell<bool>,
-    /// Coroutines that are this worker's, among them those that ended with a wake on its way.
+    /// Coroutines that this worker owns, including those that ended with a wake in flight.
     owned: Cell<usize>,
-    /// The runtime ends: whoever waits is unwound.
+    /// The runtime ends: waiting coroutines are unwound.
     stopping: Cell<bool>,
     searching: Cell<bool>,
-    patience: Patience,
-    /// Sources that it looks after, while it runs something.
+    spin_budget: SpinBudget,
+    /// The sources that it keeps claimed while it runs something.
     claimed: Cell<Option<Claimed>>,
-    /// The thread's floating-point control state, which no coroutine changes for good.
+    /// The thread's floating-point control state, which no coroutine changes permanently.
     control: Control,
     pub(crate) stacks: stack::Cache,
     pub(crate) slots: slot::Cache,
@@ -131,7 +131,7 @@ impl Worker {
             owned: Cell::new(0),
             stopping: Cell::new(false),
             searching: Cell::new(false),
-            patience: Patience::new(),
+            spin_budget: SpinBudget::new(),
             claimed: Cell::new(None),
             control: Control::read(),
             stacks: stack::Cache::new(shared.stack_size),
@@ -146,10 +146,10 @@ impl Worker {
         park::set_hook(None);
     }
 
-    /// Puts a coroutine that was just made where it will be started.
+    /// Puts a new coroutine where it will be started.
     #[inline]
     pub(crate) fn push_fresh(&self, slot: &'static Slot) {
-        // Before somebody else can have run it to its end.
+        // Before another worker can have run it to its end.
         Counters::add(&self.counters.spawned, 1);
         self.fresh.push(slot);
         self.has_fresh.set(true);
@@ -164,7 +164,7 @@ impl Worker {
     #[inline(always)]
     fn resume(&self, slot: &'static Slot) {
         if self.searching.get() {
-            // It was called to help, and has work of its own.
+            // It was woken to help, and has work of its own.
             self.found_work();
         }
         Counters::add(&self.counters.dispatches, 1);
@@ -178,7 +178,7 @@ impl Worker {
         }
     }
 
-    /// The time when it read the clock last.
+    /// The time at the last read of the clock.
     pub(crate) fn now(&self) -> u64 {
         self.now.get()
     }

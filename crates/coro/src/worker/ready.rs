@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The coroutines of a worker that can go on, first come, first served.
+//! The ready coroutines of a worker, in FIFO order.
 //!
-//! A queue of addresses, not a list through the slots: in a long queue, what a coroutine needs has
-//! left the caches by the time of its turn, and only who knows the next ones' addresses can have them
-//! fetched while others run. First the slot, then, by what it says, the top of the stack.
+//! A queue of addresses, not a list through the slots: in a long queue, a coroutine's data has left
+//! the caches by the time of its dispatch, and only with the next addresses at hand can the data be
+//! prefetched while other coroutines run. First the slot, then, by its contents, the top of the
+//! stack.
 
 use std::{cell::RefCell, collections::VecDeque};
 
@@ -13,12 +14,12 @@ pub(super) struct Ready {
     queue: RefCell<VecDeque<&'static Slot>>,
 }
 
-/// In a queue this long something is fetched ahead.
+/// The queue length from which data is prefetched.
 const LONG: usize = 64;
-/// So many turns ahead of its own: the slot, the stack.
+/// The number of dispatches ahead at which the slot is prefetched, and the stack.
 const SLOT_AHEAD: usize = 5;
 const STACK_AHEAD: usize = 2;
-/// With room for more, an empty queue gives its memory back.
+/// The capacity above which an empty queue frees its memory.
 const KEPT: usize = 4096;
 
 impl Ready {
@@ -31,7 +32,7 @@ impl Ready {
         self.queue.borrow().is_empty()
     }
 
-    /// Puts one at the end. It is nowhere else.
+    /// Appends a coroutine. It is in no other place.
     #[inline]
     pub(super) fn push(&self, slot: &'static Slot) {
         self.queue.borrow_mut().push_back(slot);
@@ -54,7 +55,7 @@ impl Ready {
         slot
     }
 
-    /// Gives memory back that a long queue has needed. By a worker that is about to sleep.
+    /// Frees memory that a long queue has needed. For a worker that is about to sleep.
     pub(super) fn trim(&self) {
         let mut queue = self.queue.borrow_mut();
         if queue.capacity() > KEPT {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What other threads know of a worker: by its number, its inbox and whether it sleeps.
+//! A worker as other threads see it: its number, its inbox and its sleeping flag.
 //!
-//! The number is what a coroutine's gate names as its owner. A worker ends only after the last of
-//! its coroutines, and a coroutine not while a wake is on its way to it (`gate`, invariant 3). So
-//! whoever read a number from a gate and set QUEUED there finds the worker it means. The memory
-//! stays, for the next worker of that number.
+//! The number is the owner in a coroutine's wake state. A worker ends only after the last of its
+//! coroutines, and a coroutine does not end while a wake to it is in flight (`wake_state`,
+//! invariant 3). So a thread that read a number from a wake state and set QUEUED there finds the
+//! worker it means. The memory stays, for the next worker of that number.
 
 use std::{
     ptr,
@@ -17,29 +17,29 @@ use std::{
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use crate::{gate::Inbox, outside::Source, runtime::Counters, sleep::Sleeper};
+use crate::{outside::Source, runtime::Counters, sleep::Sleeper, wake_state::Inbox};
 
-/// As many workers can run in a process at once.
+/// The largest number of workers that run in a process at once.
 pub(crate) const WORKERS_MAX: usize = 4096;
 
 static REMOTES: [AtomicPtr<Remote>; WORKERS_MAX] =
     [const { AtomicPtr::new(ptr::null_mut()) }; WORKERS_MAX];
 
-/// Numbers of workers that ended, and the first that was never used. 0 is nobody's.
+/// Numbers of workers that ended, and the first that was never used. 0 is no worker.
 static NUMBERS: Mutex<(Vec<u16>, u16)> = Mutex::new((Vec::new(), 1));
 
-/// One worker, from outside.
+/// One worker, as other threads see it.
 pub(crate) struct Remote {
     pub(crate) number: u16,
     pub(crate) inbox: CachePadded<Inbox>,
     pub(crate) sleeper: CachePadded<Sleeper>,
     pub(crate) counters: &'static CachePadded<Counters>,
-    /// The source that it sleeps in, if it sleeps in one. Set before it says that it sleeps.
+    /// The source that it sleeps in, if any. Set before it announces its sleep.
     sleeps_in: Mutex<Option<Arc<dyn Source>>>,
 }
 
 impl Remote {
-    /// The remote of a worker to be. `None`: there are [`WORKERS_MAX`].
+    /// The remote of a new worker. `None`: there are [`WORKERS_MAX`].
     pub(crate) fn claim() -> Option<&'static Self> {
         let mut numbers = NUMBERS.lock();
         if let Some(number) = numbers.0.pop() {
@@ -59,7 +59,7 @@ impl Remote {
         Self::of(number)
     }
 
-    /// Wakes it if it sleeps, wherever it does.
+    /// Wakes it if it sleeps, wherever it sleeps.
     #[inline]
     pub(crate) fn wake(&self) {
         if self.sleeper.wake() {
@@ -75,12 +75,12 @@ impl Remote {
         }
     }
 
-    /// Where its worker will sleep next.
+    /// Sets where its worker will sleep next.
     pub(crate) fn sleep_in(&self, source: Option<Arc<dyn Source>>) {
         *self.sleeps_in.lock() = source;
     }
 
-    /// Its worker has ended, or never began.
+    /// Its worker has ended, or never started.
     pub(crate) fn release(&self) {
         NUMBERS.lock().0.push(self.number);
     }

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Which coroutine is next.
+//! The choice of the next coroutine.
 //!
-//! In this order: the one that was woken last, if it has not come first too often in a row; the
-//! first that is ready; the newest that has not started; what came from outside; what another
-//! worker has. After one that yielded, those that have not started come first, once: it may yield
-//! until one of them has done something. And so that no flood of one kind keeps the others waiting:
+//! In this order: the one that was woken last, unless such a one was dispatched first too often in
+//! a row; the first ready one; the newest that has not started; one spawned from outside; one of
+//! another worker. After a coroutine that yielded, those that have not started come first, once: it
+//! may yield until one of them has done something. And so that no flood of one kind starves the
+//! others:
 //!
-//! | what waits | comes within |
+//! | waiting | bound |
 //! |---|---|
 //! | ready in the queue | 2 · (`LIFO_STREAK_MAX` + 1) dispatches for each that is before it |
-//! | fresh: the oldest of the deque, or the oldest from outside | 2 · `FRESH_EVERY` dispatches for each before it; those from outside come over in batches, behind what the deque has |
+//! | fresh: the oldest of the deque, or the oldest from outside | 2 · `FRESH_EVERY` dispatches for each before it; those from outside are moved in batches, behind the deque's |
 //! | due timers | `CLOCK_EVERY` dispatches |
 //! | wakes from other threads | one dispatch |
 
@@ -26,15 +27,15 @@ use crate::{
     switch::Switch,
 };
 
-/// So often in a row goes the one first that was woken last, while others are ready.
+/// The largest number of dispatches in a row of the coroutine woken last, while others are ready.
 const LIFO_STREAK_MAX: u32 = 16;
-/// So often comes one first that has not started.
+/// Once in this many dispatches, one that has not started comes first.
 const FRESH_EVERY: u32 = 61;
-/// So often the clock is read while there are timers.
+/// Once in this many dispatches, the clock is read while there are timers.
 const CLOCK_EVERY: u32 = 8;
-/// So many due timers are taken out at once.
+/// The number of due timers taken out at once.
 const TIMERS_AT_ONCE: usize = 16;
-/// So often it is read anyway, so that a listing can say since when.
+/// Once in this many dispatches, the clock is read in any case, for the instants in a listing.
 const CLOCK_ANYWAY_EVERY: u32 = 64;
 
 impl Worker {
@@ -88,7 +89,7 @@ impl Worker {
         self.take_fresh()
     }
 
-    /// Hears of the wakes that other threads have left.
+    /// Processes the wakes that other threads have sent.
     #[inline]
     pub(super) fn take_messages(&self) {
         if !self.remote.inbox.is_empty() {
@@ -99,7 +100,7 @@ impl Worker {
     #[cold]
     fn take_all_messages(&self) {
         self.remote.inbox.take(
-            |index| slot::get(index).map(|slot| &slot.gate),
+            |index| slot::get(index).map(|slot| &slot.wake),
             |index| {
                 Counters::add(&self.counters.remote_wakes, 1);
                 let Some(slot) = slot::get(index) else { return };
@@ -112,8 +113,8 @@ impl Worker {
         );
     }
 
-    /// Makes a coroutine of this worker's ready, or, if it does not wait, notes that it must not
-    /// next time.
+    /// Makes a coroutine of this worker ready, or, if it does not wait, records the wake for its
+    /// next wait.
     #[inline]
     pub(super) fn wake(&self, slot: &'static Slot) {
         if !matches!(slot.state(), State::Parked | State::Sleeping) {
@@ -135,17 +136,17 @@ impl Worker {
         }
     }
 
-    /// Wakes whose time has come, in the order of their deadlines.
+    /// Wakes the coroutines whose deadlines have passed, in the order of the deadlines.
     pub(super) fn fire_timers(&self) {
         let now = self.read_clock();
         loop {
-            // Some at a time: their slots are fetched while the wheel is asked for more.
+            // A batch at a time: their slots are prefetched while the wheel finds more.
             let mut due = [None; TIMERS_AT_ONCE];
             {
                 let mut timers = self.timers.borrow_mut();
                 for place in &mut due {
-                    let Some((_, flow)) = timers.pop(now) else { break };
-                    *place = slot::get(flow.index()).map(|slot| (flow, slot));
+                    let Some((_, key)) = timers.pop(now) else { break };
+                    *place = slot::get(key.index()).map(|slot| (key, slot));
                     if let Some((_, slot)) = place {
                         slot.prefetch();
                     }
@@ -154,10 +155,10 @@ impl Worker {
             if due.first().is_none_or(Option::is_none) {
                 return;
             }
-            for (flow, slot) in due.into_iter().flatten() {
+            for (key, slot) in due.into_iter().flatten() {
                 Counters::add(&self.counters.timers, 1);
-                // Not through the lifo slot, which would turn their order round.
-                if slot.flow() == flow && matches!(slot.state(), State::Parked | State::Sleeping) {
+                // Not through the lifo slot, which would reverse their order.
+                if slot.key() == key && matches!(slot.state(), State::Parked | State::Sleeping) {
                     slot.set_state_at(State::Ready, now);
                     self.ready.push(slot);
                 }
@@ -186,7 +187,7 @@ impl Worker {
         slot
     }
 
-    /// The oldest that has not started, in turn of this worker's own and of those from outside.
+    /// The oldest that has not started, alternately of this worker's own and of those from outside.
     fn take_oldest_fresh(&self) -> Option<&'static Slot> {
         let own = !self.fresh_turn.get();
         self.fresh_turn.set(own);
@@ -209,7 +210,7 @@ impl Worker {
         retry(|| self.shared.injector.steal_batch_and_pop(&self.fresh))
     }
 
-    /// Takes from another worker, whichever has something, beginning anywhere.
+    /// Steals from another worker that has something, starting at a random one.
     pub(super) fn steal(&self) -> Option<&'static Slot> {
         let workers = self.shared.workers();
         let first = fastrand::usize(..workers.max(1));
@@ -252,7 +253,7 @@ impl Worker {
     /// Makes a fresh coroutine this worker's.
     #[inline]
     pub(super) fn own(&self, slot: &Slot) {
-        if slot.gate.start(self.number) {
+        if slot.wake.start(self.number) {
             slot.token.set(true);
         }
         slot.ending.set(self.stopping.get());

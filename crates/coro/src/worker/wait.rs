@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How a coroutine gives up its turn, and gets it again.
+//! How a coroutine suspends and is resumed.
 //!
-//! A park uses up a wake that came before it, or waits for one. Wakes that come while the coroutine
-//! does not wait are remembered as one. So whoever waits for something looks, parks, and looks
-//! again.
+//! A park consumes a wake that came before it, or waits for one. Wakes that come while the
+//! coroutine does not wait are recorded as one. So code that waits for a condition checks it,
+//! parks, and checks again.
 
 use std::time::Instant;
 
@@ -12,12 +12,12 @@ use becket_chan::park::{Park, Unparker};
 use super::{Worker, remote::Remote};
 use crate::{
     context, fiber,
-    gate::Notified,
-    slot::{self, Flow, Slot, State},
+    slot::{self, CoroutineKey, Slot, State},
     unwinding,
+    wake_state::Notified,
 };
 
-/// How channels wait on a thread that runs coroutines.
+/// The park hook of channels on a thread that runs coroutines.
 pub(crate) static HOOK: Hook = Hook;
 
 pub(crate) struct Hook;
@@ -25,7 +25,7 @@ pub(crate) struct Hook;
 impl Park for Hook {
     #[inline]
     fn unparker(&self) -> Unparker {
-        Unparker::new(unpark, context::flow().bits())
+        Unparker::new(unpark, context::key().bits())
     }
 
     #[inline]
@@ -38,39 +38,39 @@ impl Park for Hook {
     }
 }
 
-/// Wakes a coroutine by its name. Any thread, at any time, also when it is gone.
-pub(crate) fn unpark(flow: usize) {
-    let flow = Flow::from_bits(flow);
-    let Some(slot) = slot::get(flow.index()) else { return };
+/// Wakes a coroutine by its key. Any thread, at any time, also after the coroutine's end.
+pub(crate) fn unpark(key: usize) {
+    let key = CoroutineKey::from_bits(key);
+    let Some(slot) = slot::get(key.index()) else { return };
     let own = context::with_worker(|worker| match worker {
-        Some(worker) if slot.gate.is_owned(worker.number, flow.generation()) => {
+        Some(worker) if slot.wake.is_owned(worker.number, key.generation()) => {
             worker.wake(slot);
             true
         }
         Some(_) | None => false,
     });
     if !own {
-        unpark_elsewhere(flow, slot);
+        unpark_elsewhere(key, slot);
     }
 }
 
 #[cold]
-fn unpark_elsewhere(flow: Flow, slot: &Slot) {
-    if let Notified::Push(owner) = slot.gate.notify(flow.generation())
+fn unpark_elsewhere(key: CoroutineKey, slot: &Slot) {
+    if let Notified::Push(owner) = slot.wake.notify(key.generation())
         && let Some(remote) = Remote::of(owner)
     {
-        remote.inbox.push(flow.index(), &slot.gate);
+        remote.inbox.push(key.index(), &slot.wake);
         remote.wake();
     }
 }
 
-/// Parks the running coroutine until it is woken or the deadline has passed; may return early. In no
-/// coroutine, it lets other threads run.
+/// Parks the running coroutine until it is woken or the deadline has passed; may return early.
+/// Outside of a coroutine, it yields to other threads.
 pub(crate) fn park_current(deadline: Option<Instant>) {
     wait(deadline, State::Parked);
 }
 
-/// As [`park_current`], for a listing: it sleeps.
+/// As [`park_current`], shown as sleeping in a listing.
 pub(crate) fn sleep_current(deadline: Instant) {
     wait(Some(deadline), State::Sleeping);
 }
@@ -78,11 +78,11 @@ pub(crate) fn sleep_current(deadline: Instant) {
 #[inline]
 fn wait(deadline: Option<Instant>, state: State) {
     let Some(slot) = context::slot() else {
-        // What never ran is dropped on a worker's own stack, and waits there.
+        // A coroutine that never ran is dropped on a worker's own stack, and waits there.
         std::thread::yield_now();
         return;
     };
-    if slot.is_by_hand() {
+    if slot.is_manual() {
         fiber::park(slot, deadline);
         return;
     }
@@ -93,18 +93,18 @@ fn wait(deadline: Option<Instant>, state: State) {
     });
 }
 
-/// Whether this instant had come when the calling coroutine's worker read its clock last.
+/// Whether this instant had passed at the last clock read of the calling coroutine's worker.
 pub(crate) fn has_come(at: Instant) -> bool {
     context::with_worker(|worker| {
         worker.is_some_and(|worker| worker.now() >= worker.shared.clock.nanos(at))
     })
 }
 
-/// Lets the others of its worker run first. False: this is no coroutine.
+/// Lets the other coroutines of its worker run first. False: the caller is no coroutine.
 #[inline]
 pub(crate) fn yield_current() -> bool {
     let Some(slot) = context::slot() else { return false };
-    if slot.is_by_hand() {
+    if slot.is_manual() {
         fiber::suspend();
         return true;
     }
@@ -119,16 +119,16 @@ pub(crate) fn yield_current() -> bool {
 impl Worker {
     #[inline]
     fn park(&self, slot: &'static Slot, deadline: Option<Instant>, state: State) {
-        Self::end_if_told(slot);
+        Self::unwind_if_ending(slot);
         if slot.token.take() {
             return;
         }
         let timer = deadline.and_then(|at| {
             let at = self.shared.clock.nanos(at);
-            self.timers.borrow_mut().insert(at, slot.flow()).ok()
+            self.timers.borrow_mut().insert(at, slot.key()).ok()
         });
         if deadline.is_some() && timer.is_none() {
-            // No memory for a timer: the caller looks at the clock and comes again.
+            // No memory for a timer: the caller checks the clock and comes again.
             self.give_way(slot);
             return;
         }
@@ -137,7 +137,7 @@ impl Worker {
         if let Some(timer) = timer {
             self.timers.borrow_mut().remove(timer);
         }
-        Self::end_if_told(slot);
+        Self::unwind_if_ending(slot);
     }
 
     #[inline]
@@ -146,7 +146,7 @@ impl Worker {
         self.ready.push(slot);
         self.gave_way.set(true);
         Self::leave(slot);
-        Self::end_if_told(slot);
+        Self::unwind_if_ending(slot);
     }
 
     #[inline]
@@ -157,7 +157,7 @@ impl Worker {
 
     /// Unwinds the running coroutine if its runtime ends.
     #[inline]
-    fn end_if_told(slot: &'static Slot) {
+    fn unwind_if_ending(slot: &'static Slot) {
         if slot.ending.get() {
             unwinding::end();
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the tests share: runtimes, waits for a condition, dice, counted values.
+//! Helpers of the tests: runtimes, waits for a condition, dice, counted values.
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

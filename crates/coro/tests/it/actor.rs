@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Actors: what they are told, how they end, who hears of it.
+//! Actors: messages, ends, and the notifications of ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -74,7 +74,7 @@ fn failed(exit: &Exit) -> (String, u32) {
 }
 
 #[test]
-fn messages_are_handled_in_order_whoever_sends_them() {
+fn messages_of_all_senders_are_handled_in_order() {
     let sum = actor::spawn(Summing::default()).unwrap();
     sum.tell(Sum::Add(1)).wait().unwrap();
     block_on(async { sum.tell(Sum::Add(2)).await.unwrap() });
@@ -130,7 +130,7 @@ fn a_mailbox_is_a_channel_of_any_kind() {
                 .unwrap();
             (address, go, seen)
         };
-        let told = |address: &Address<u32>| {
+        let sent_to = |address: &Address<u32>| {
             (1..=5).filter(|n| address.tell(*n).timeout(SECOND).wait().is_ok()).count()
         };
         let count = |mailbox| {
@@ -138,12 +138,12 @@ fn a_mailbox_is_a_channel_of_any_kind() {
             // The first is at work when the others come.
             address.tell(0).wait().unwrap();
             sleep(SECOND);
-            let told = told(&address);
+            let sent = sent_to(&address);
             (0..10).for_each(|_| go.try_send(()).unwrap());
             address.stop(Stop::Drain);
             assert!(address.join().is_normal());
             drop(address);
-            (told, seen.iter().collect::<Vec<_>>())
+            (sent, seen.iter().collect::<Vec<_>>())
         };
         use becket_chan::Builder as Mailbox;
         assert_eq!(count(Mailbox::rendezvous()), (0, vec![0]));
@@ -220,7 +220,7 @@ fn a_request_says_why_there_is_no_answer() {
         assert!(matches!(asked.join().unwrap(), Err(AskError::Cancelled)));
         event.try_send(()).unwrap();
 
-        // It fails over it: nobody waits for ever.
+        // It fails on it: no request waits for ever.
         let (asker, breaks) = (sum.clone(), sum.clone());
         let asked = spawn(move || {
             breaks.tell(Sum::Break("at work")).wait().unwrap();
@@ -266,7 +266,7 @@ fn stopping_drains_or_does_not() {
 }
 
 #[test]
-fn an_actor_may_stop_itself_and_is_told_how_it_ends() {
+fn an_actor_may_stop_itself_and_gets_its_exit() {
     struct Once(Arc<Mutex<Vec<String>>>);
     impl Actor for Once {
         type Message = ();
@@ -337,7 +337,7 @@ fn on_done_is_called_exactly_once_for_every_way_to_end() {
             ("failed: with an error", |sum| {
                 sum.tell(Sum::Break("with an error")).wait().unwrap();
             }),
-            ("nobody had its address", |_| ()),
+            ("its last address was dropped", |_| ()),
         ];
         for (index, (expected, end)) in ends.into_iter().enumerate() {
             let sum = actor::spawn(Summing::default()).unwrap();
@@ -351,7 +351,7 @@ fn on_done_is_called_exactly_once_for_every_way_to_end() {
                 move |exit: &Exit| heard.lock().push((number, exit.to_string()))
             };
             sum.on_done(hook(1));
-            sum.on_done(|_| panic!("a hook that panics is nobody else's affair"));
+            sum.on_done(|_| panic!("a hook that panics does not affect the others"));
             sum.on_done(hook(2));
             end(&sum);
             if index == 6 {
@@ -450,7 +450,7 @@ fn a_failed_actor_is_started_again_after_a_delay_that_doubles() {
 }
 
 #[test]
-fn who_asked_a_failing_actor_hears_so_and_may_ask_again() {
+fn a_request_to_a_failing_actor_fails_and_may_be_repeated() {
     within(|| {
         let policy = Restart::new().backoff(SECOND, SECOND);
         let moody = Builder::new()
@@ -554,7 +554,7 @@ fn linked_actors_end_together_unless_it_is_a_normal_end() {
 }
 
 #[test]
-fn a_restarted_actor_takes_nobody_with_it() {
+fn a_restarted_actor_cancels_no_other() {
     within(|| {
         let (one, two) = (
             Builder::new().spawn_restarting(Restart::new(), Summing::default).unwrap(),
@@ -571,7 +571,7 @@ fn a_restarted_actor_takes_nobody_with_it() {
 }
 
 #[test]
-fn a_monitor_is_told_of_every_end_even_if_its_mailbox_is_full() {
+fn a_monitor_is_notified_of_every_end_even_if_its_mailbox_is_full() {
     within(|| {
         let (seen_by, seen) = unlimited();
         let (go, may_go) = unlimited::<()>();
@@ -595,7 +595,7 @@ fn a_monitor_is_told_of_every_end_even_if_its_mailbox_is_full() {
         drop(go);
         let mut all: Vec<_> = seen.iter().take(6).collect();
         all.sort();
-        let gone = "stopped: nobody had its address";
+        let gone = "stopped: its last address was dropped";
         assert_eq!(all[..4], ["0: stopped", "1: stopped", "2: stopped", "3: cancelled: y"]);
         assert_eq!(all[4..], [format!("4: {gone}"), format!("5: {gone}")]);
         // A monitor does not keep its own mailbox open.
@@ -656,7 +656,7 @@ fn what_an_actor_spawned_ends_with_its_life() {
                     });
                     // So that the helper has begun.
                     sleep(SECOND);
-                    if fails { Err("as it was told") } else { Ok(()) }
+                    if fails { Err("as requested") } else { Ok(()) }
                 })
             })
             .unwrap();
@@ -672,7 +672,7 @@ fn what_an_actor_spawned_ends_with_its_life() {
 }
 
 #[test]
-fn what_a_runtime_refuses_is_said_to_who_starts_it() {
+fn a_refused_spawn_is_an_error_of_the_start() {
     let runtime = Runtime::builder().workers(1).build().unwrap();
     let handle = runtime.handle().clone();
     drop(runtime);

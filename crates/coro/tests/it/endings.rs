@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How coroutines, fibers and runtimes end: everything on every stack is dropped, everybody who
-//! waits for one of them hears of it, and nothing of that hangs.
+//! How coroutines, fibers and runtimes end: everything on every stack is dropped, every waiter for
+//! one of them is woken, and nothing hangs.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -37,7 +37,7 @@ fn are_cancelled(waiting: Vec<JoinHandle<()>>) {
 }
 
 #[test]
-fn a_destructor_that_waits_at_the_end_keeps_nobody_else_from_ending() {
+fn a_destructor_that_waits_at_the_end_does_not_keep_others_from_ending() {
     must_end(|| {
         let rt = runtime(1);
         let (_keep, never) = rendezvous::<()>();
@@ -86,7 +86,7 @@ fn a_destructor_that_joins_others_at_the_end_finds_them_ended() {
 }
 
 #[test]
-fn one_that_panicked_and_waits_in_a_destructor_keeps_nobody_else_from_ending() {
+fn one_that_panicked_and_waits_in_a_destructor_does_not_keep_others_from_ending() {
     must_end(|| {
         let rt = runtime(1);
         let (_keep, never) = rendezvous::<()>();
@@ -132,7 +132,7 @@ fn a_coroutine_panics_while_a_neighbour_waits_in_the_midst_of_a_panic() {
 }
 
 #[test]
-fn who_catches_the_end_and_waits_again_is_ended_again() {
+fn code_that_catches_the_end_and_waits_again_is_ended_again() {
     must_end(|| {
         let rt = runtime(1);
         let (_keep, never) = rendezvous::<()>();
@@ -185,7 +185,7 @@ fn what_never_started_is_dropped_and_not_run() {
 }
 
 #[test]
-fn who_waits_until_a_runtime_is_idle_hears_of_its_end() {
+fn a_wait_until_a_runtime_is_idle_returns_at_its_end() {
     must_end(|| {
         for workers in [1, 2] {
             let rt = runtime(workers);
@@ -391,7 +391,7 @@ fn a_runtime_may_be_dropped_by_one_of_its_coroutines() {
 }
 
 #[test]
-fn what_never_started_has_let_go_of_what_it_captured_when_its_joiner_hears() {
+fn captures_of_one_that_never_started_are_dropped_before_its_joiner_is_woken() {
     struct Captured(Arc<AtomicUsize>);
     impl Drop for Captured {
         fn drop(&mut self) {
@@ -421,12 +421,12 @@ fn what_never_started_has_let_go_of_what_it_captured_when_its_joiner_hears() {
         let dropped = Arc::new(AtomicUsize::new(0));
         let captured = Captured(dropped.clone());
         let mut never = rt.spawn(move || drop(captured));
-        let (heard, hears) = mpsc::channel();
+        let (heard, wakes) = mpsc::channel();
         let waker = Arc::new(Listener { dropped, heard }).into();
         let mut context = std::task::Context::from_waker(&waker);
         assert!(std::pin::Pin::new(&mut never).poll(&mut context).is_pending());
         let ended = thread::spawn(move || drop(rt));
-        assert_eq!(hears.recv(), Ok(1), "what it captured was still there");
+        assert_eq!(wakes.recv(), Ok(1), "what it captured was still there");
         assert!(matches!(never.join(), Err(JoinError::Cancelled)));
         go.send(()).unwrap();
         ended.join().unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Coroutines resumed by hand: alone, within each other, within coroutines of a runtime.
+//! Manually driven coroutines: alone, within each other, within coroutines of a runtime.
 
 use std::{
     cell::{Cell, RefCell},
@@ -94,7 +94,7 @@ fn an_unpark_before_a_fiber_parks_is_not_lost_and_counts_once() {
 }
 
 #[test]
-fn a_panic_of_a_fiber_reaches_who_resumed_it() {
+fn a_panic_of_a_fiber_reaches_its_resumer() {
     let tally = Tally::default();
     let kept = tally.item();
     let mut fiber = Fiber::new(0, move || {
@@ -156,7 +156,7 @@ fn fibers_dropped_while_they_wait_leave_no_trace() {
     }
     assert_eq!(tally.alive(), 0);
     assert_eq!(rx.snapshot().receivers_waiting, 0);
-    assert!(tx.try_send(1).is_err(), "nobody waits");
+    assert!(tx.try_send(1).is_err(), "no receiver waits");
     let kept = tally.item();
     drop(Fiber::new(0, move || drop(kept)).unwrap());
     assert_eq!(tally.alive(), 0);

@@ -50,16 +50,16 @@ fn a_producer_sends_on_any_kind_and_closes_at_its_end() {
 }
 
 #[test]
-fn a_producer_that_nobody_hears_is_told_and_that_is_no_failure() {
+fn a_producer_without_a_receiver_ends_without_a_failure() {
     let sent = scope(|s| {
-        let (told, hears) = bounded(1);
+        let (report, reported) = bounded(1);
         let rx = flow::produce(s, 0, move |out| {
             let sent = (0..).take_while(|n| out.send(*n).is_ok()).count();
-            told.try_send(sent).unwrap();
+            report.try_send(sent).unwrap();
         });
         assert_eq!(rx.iter().take(3).sum::<i32>(), 3);
         drop(rx);
-        hears.recv().wait().unwrap()
+        reported.recv().wait().unwrap()
     });
     assert_eq!(sent.unwrap(), 3);
 }
@@ -151,7 +151,7 @@ fn a_fan_in_has_all_values_each_source_in_order() {
 }
 
 #[test]
-fn a_fan_in_that_nobody_hears_lets_go_of_its_sources() {
+fn a_fan_in_without_a_receiver_drops_its_sources() {
     within(1, || {
         scope(|s| {
             let all = flow::fan_in(s, [numbers(s, usize::MAX), numbers(s, usize::MAX)], 0);

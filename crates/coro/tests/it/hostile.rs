@@ -55,9 +55,9 @@ fn panics_reach_the_joiner_whatever_they_are_thrown_with() {
 }
 
 #[test]
-fn results_that_panic_when_they_are_dropped_hurt_nobody() {
+fn results_that_panic_when_they_are_dropped_are_contained() {
     let rt = runtime(1);
-    // Nobody waits: dropped by the coroutine.
+    // There is no joiner: dropped by the coroutine.
     drop(rt.spawn(|| Bomb));
     // What it panicked with.
     drop(rt.spawn(|| panic_any(Bomb)));
@@ -75,7 +75,7 @@ fn results_that_panic_when_they_are_dropped_hurt_nobody() {
 }
 
 #[test]
-fn closures_that_panic_when_they_are_dropped_hurt_nobody() {
+fn closures_that_panic_when_they_are_dropped_are_contained() {
     must_end(|| {
         let rt = runtime(1);
         let handle = rt.handle().clone();
@@ -121,7 +121,7 @@ impl Drop for Again {
 }
 
 #[test]
-fn locals_that_panic_when_they_are_dropped_hurt_nobody() {
+fn locals_that_panic_when_they_are_dropped_are_contained() {
     let rt = runtime(1);
     let tally = Tally::default();
     for _ in 0..times(100) {
@@ -139,7 +139,7 @@ fn locals_that_panic_when_they_are_dropped_hurt_nobody() {
 }
 
 #[test]
-fn locals_that_come_again_or_cannot_be_made_hurt_nobody() {
+fn locals_that_come_again_or_cannot_be_made_are_contained() {
     let rt = runtime(1);
     rt.spawn(|| AGAIN.with(|_| ())).join().unwrap();
     rt.spawn(|| {
@@ -180,7 +180,7 @@ impl Wake for BadWaker {
 }
 
 #[test]
-fn a_waker_that_panics_hurts_nobody_but_its_task() {
+fn a_waker_that_panics_affects_only_its_task() {
     let rt = runtime(1);
     let (go, gone) = rendezvous::<()>();
     let (tx, rx) = rendezvous::<u8>();
@@ -263,7 +263,7 @@ fn waits_in_destructors_of_two_that_panicked_keep_a_third_from_nothing() {
                 let _ = never.recv().wait();
             })
         };
-        // Whatever the order in which they are told to end.
+        // In any order in which they are ended.
         let mut others: Vec<_> = (0..5).map(|_| wait_for_ever()).collect();
         let (give, given) = rendezvous::<Vec<becket_coro::JoinHandle<()>>>();
         let second = rt.spawn(move || {
@@ -290,10 +290,10 @@ static REPORTED: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 #[cfg(not(miri))]
-fn a_watchdog_reports_who_holds_a_worker_once_each_time() {
+fn a_watchdog_reports_a_held_worker_once_each_time() {
     fn report(stalled: &Stalled) {
         assert!(stalled.to_string().contains("hostile.rs"));
-        // On a busy machine any may be held, by who runs in its worker's place.
+        // On a busy machine any may be held, by another process on its CPU.
         if stalled.name.as_deref() == Some("holder") {
             REPORTED.fetch_add(1, Ordering::SeqCst);
         }

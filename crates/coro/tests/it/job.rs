@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Jobs: their states, who waits for whom, how far a failure goes.
+//! Jobs: their states, their waits, how far a failure goes.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -125,7 +125,7 @@ fn a_reason_goes_down_and_stays_known() {
 }
 
 #[test]
-fn a_job_that_has_ended_adopts_nobody() {
+fn a_job_that_has_ended_accepts_no_child() {
     let body = Job::begin();
     let job = body.job().clone();
     body.complete();
@@ -199,7 +199,7 @@ fn a_hundred_thousand_levels_cost_no_stack() {
 }
 
 #[test]
-fn deferred_values_are_worked_out_once_and_waited_for_by_anybody() {
+fn deferred_values_are_computed_once_for_all_waiters() {
     let made = Arc::new(AtomicUsize::new(0));
     let body = Job::begin();
     let count = Arc::clone(&made);
@@ -230,7 +230,7 @@ fn deferred_values_are_worked_out_once_and_waited_for_by_anybody() {
 }
 
 #[test]
-fn a_deferred_value_that_fails_says_so_to_all_who_wait() {
+fn a_deferred_value_that_fails_fails_all_waiters() {
     let body = Job::builder().supervisor().begin();
     let job = body.job();
     let bad = job.launch().name("sum").defer_try(|| "x".parse::<u32>());
@@ -269,7 +269,8 @@ fn a_copy_that_panics_leaves_the_value_for_the_others() {
     assert_eq!(copies.load(Ordering::Relaxed), 2);
 }
 
-/// Who waits on a token is woken before the tokens below are set. What fails of that is cancelled.
+/// A waiter of a token is woken before the tokens below are cancelled. A failure caused by that
+/// counts as a cancellation.
 #[test]
 fn an_error_that_is_faster_than_the_cancellation_it_comes_of_is_none() {
     struct FailsWhenWoken(Mutex<Option<Body>>);

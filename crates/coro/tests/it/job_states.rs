@@ -60,9 +60,9 @@ impl Model {
     }
 
     /// Whether it, or any above it, has a cause.
-    fn told(&self, job: usize) -> bool {
+    fn is_stopped(&self, job: usize) -> bool {
         let node = &self.0[job];
-        node.cause.is_some() || node.parent.is_some_and(|parent| self.told(parent))
+        node.cause.is_some() || node.parent.is_some_and(|parent| self.is_stopped(parent))
     }
 
     fn live_children(&self, job: usize) -> Vec<usize> {
@@ -72,7 +72,7 @@ impl Model {
     }
 
     fn cancel(&mut self, job: usize) -> bool {
-        let does = self.0[job].ended.is_none() && !self.told(job);
+        let does = self.0[job].ended.is_none() && !self.is_stopped(job);
         if does {
             self.0[job].cause = Some(Cause::Cancelled);
         }
@@ -80,12 +80,12 @@ impl Model {
     }
 
     fn fail(&mut self, job: usize) {
-        if self.told(job) || self.0[job].ended.is_some() {
+        if self.is_stopped(job) || self.0[job].ended.is_some() {
             return;
         }
         self.0[job].cause = Some(Cause::Failed);
         if let Some(parent) = self.0[job].parent.filter(|&parent| !self.0[parent].supervisor) {
-            // As the parent would have been told of it before the child had a cause.
+            // As the parent would have been notified before the child had a cause.
             self.fail(parent);
         }
     }
@@ -99,7 +99,7 @@ impl Model {
             let ended = match self.0[job].cause {
                 Some(Cause::Failed) => JobState::Failed,
                 Some(Cause::Cancelled) => JobState::Cancelled,
-                None if self.told(job) => JobState::Cancelled,
+                None if self.is_stopped(job) => JobState::Cancelled,
                 None => JobState::Completed,
             };
             self.0[job].ended = Some(ended);
@@ -109,7 +109,7 @@ impl Model {
     fn state(&self, job: usize) -> JobState {
         match self.0[job].ended {
             Some(ended) => ended,
-            None if self.told(job) => JobState::Cancelling,
+            None if self.is_stopped(job) => JobState::Cancelling,
             None => JobState::Active,
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Workers look after sources outside of the process, and sleep in the only one.
+//! Workers poll sources outside of the process, and sleep in the only one.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ struct Mailbox {
 struct State {
     /// Brought, and not seen by a poll.
     brought: usize,
-    /// Seen, and not taken by who waits.
+    /// Seen, and not taken by the waiter.
     delivered: usize,
     waiting: Option<Waker>,
     sleeps: usize,

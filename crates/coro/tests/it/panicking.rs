@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `std::thread::panicking()` speaks of the coroutine or fiber that asks, whatever others of its
-//! thread wait in the midst of a panic, and so do the mutexes of the standard library.
+//! `std::thread::panicking()` describes its calling coroutine or fiber, whichever others of its
+//! thread wait in the middle of a panic, and so do the mutexes of the standard library.
 #![allow(clippy::disallowed_types, reason = "what std's mutex makes of it is tested")]
 
 use std::{
@@ -31,7 +31,7 @@ fn within(panics: usize, code: &mut dyn FnMut()) {
 }
 
 #[test]
-fn who_waits_in_the_midst_of_panics_panics_alone() {
+fn one_that_waits_in_the_midst_of_panics_panics_alone() {
     must_end(|| {
         let rt = runtime(1);
         for panics in 1..4 {
@@ -112,7 +112,7 @@ fn each_of_many_that_wait_in_the_midst_of_panics_keeps_its_own() {
 }
 
 #[test]
-fn a_fiber_and_who_resumes_it_panic_each_by_itself() {
+fn a_fiber_and_its_resumer_panic_independently() {
     must_end(|| {
         for (inner, outer) in (0..3).flat_map(|inner| (0..3).map(move |outer| (inner, outer))) {
             let turns = Rc::new(Cell::new(0));
@@ -147,7 +147,7 @@ fn a_fiber_and_who_resumes_it_panic_each_by_itself() {
 }
 
 #[test]
-fn what_is_told_to_end_beside_one_that_waits_in_a_destructor_ends_each_time() {
+fn one_that_is_ended_beside_one_that_waits_in_a_destructor_ends_each_time() {
     must_end(|| {
         let rt = runtime(1);
         let (go, gone) = rendezvous::<()>();
@@ -156,7 +156,7 @@ fn what_is_told_to_end_beside_one_that_waits_in_a_destructor_ends_each_time() {
             panic!("the first");
         });
         until_parked(rt.handle(), first.id());
-        // It lets the first go on only after it was told several times.
+        // It lets the first continue only after several attempts to end it.
         let persistent = rt.spawn(move || {
             let caught = (0..3).filter(|_| catch_unwind(park).is_err()).count();
             let _ = catch_unwind(AssertUnwindSafe(|| go.send(()).wait()));
@@ -172,7 +172,7 @@ fn what_is_told_to_end_beside_one_that_waits_in_a_destructor_ends_each_time() {
 /// The stand-in's abandoned thread never ends.
 #[test]
 #[cfg(not(any(miri, feature = "threads")))]
-fn who_is_abandoned_in_the_midst_of_panics_takes_them_along() {
+fn one_that_is_abandoned_in_the_midst_of_panics_takes_them_along() {
     must_end(|| {
         let rt = runtime(1);
         for panics in 1..4 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Scopes: what a child borrows, who hears of a failure, who is cancelled.
+//! Scopes: borrows of children, failures, cancellation.
 #![allow(clippy::mem_forget, reason = "what is leaked is part of the test")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,7 +47,7 @@ fn children_borrow_from_the_caller_and_have_ended_when_it_goes_on() {
                     })
                 })
                 .collect();
-            // Nobody joins this one.
+            // This one is not joined.
             s.spawn(|| {
                 (0..10).for_each(|_| yield_now());
                 ended.fetch_add(1, Ordering::Relaxed);
@@ -97,7 +97,7 @@ fn scope_wait_on_a_one_worker_runtime_does_not_deadlock() {
 }
 
 #[test]
-fn the_first_failure_cancels_the_others_and_is_told() {
+fn the_first_failure_cancels_the_others_and_is_returned() {
     let (_tx, rx) = rendezvous::<u8>();
     let (begun, has_begun) = rendezvous();
     let line = line!() + 6;
@@ -505,7 +505,7 @@ fn a_runtime_that_ends_unwinds_nested_scopes_from_the_inside() {
 }
 
 #[test]
-fn a_thread_that_waits_for_its_children_hears_when_their_runtime_ends() {
+fn a_thread_that_waits_for_its_children_wakes_when_their_runtime_ends() {
     let runtime = runtime(1);
     let handle = runtime.handle().clone();
     let order = Mutex::new(Vec::new());

@@ -62,7 +62,7 @@ fn a_scope_in_a_destructor_works_while_its_coroutine_is_unwound() {
         fn drop(&mut self) {
             let list = &self.0;
             let outcome = scope(|s| s.spawn(|| list.lock().push("never")).join().is_err());
-            // The runtime ends: it takes no coroutines any more, and nobody waits for them.
+            // The runtime ends: it accepts no coroutines any more, and no scope waits for them.
             if outcome.is_err_and(|error| {
                 error.failure().is_some_and(|failure| failure.refusal().is_some())
             }) {
@@ -114,8 +114,8 @@ fn a_scope_in_a_destructor_of_a_panic_runs_its_children() {
 
 #[test]
 fn a_fiber_that_is_dropped_in_a_scope_does_not_leave_its_children_behind() {
-    // Whether the child ends while the fiber is being unwound is a matter of time. If not, the fiber
-    // stays as it is, and so does what the child borrows.
+    // Whether the child ends while the fiber is being unwound is a matter of time. If not, the
+    // fiber stays as it is, and so does what the child borrows.
     for _ in 0..if cfg!(miri) { 2 } else { 50 } {
         let order = Order::default();
         let list = Arc::clone(&order);
@@ -189,7 +189,7 @@ fn many_scopes_end_with_their_runtime_in_the_middle_of_whatever_they_do() {
         (0..round).for_each(|_| has_begun.recv().wait().unwrap());
         drop(runtime);
         let order = order.lock();
-        let count = |who| order.iter().filter(|said| **said == who).count();
+        let count = |name| order.iter().filter(|entry| **entry == name).count();
         // Each that came into being has gone: as many leaves began as said so.
         let begun = round + has_begun.try_iter().count();
         assert_eq!(count("leaf"), begun);

@@ -90,7 +90,7 @@ fn two_that_wake_each_other_take_turns_on_every_pair_of_workers() {
 }
 
 #[test]
-fn names_kept_beyond_the_end_wake_nobody_wrongly() {
+fn keys_kept_beyond_the_end_wake_no_other_coroutine() {
     let rt = runtime(2);
     let stop = Arc::new(AtomicBool::new(false));
     let (tx, rx) = unlimited::<Id>();
@@ -165,7 +165,7 @@ fn storms_of_spawns_and_joins_from_inside_and_outside() {
                         let one = handle.spawn(move || drop(counted));
                         one.join().unwrap();
                     }
-                    // And those that nobody joins.
+                    // And those that are not joined.
                     for _ in 0..times(2_000) {
                         let counted = tally.item();
                         handle.spawn(move || drop(counted));

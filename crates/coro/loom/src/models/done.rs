@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One that ends, and one that waits for it.
+//! One thread that completes, and one that waits for it.
 
 use std::{
     future::poll_fn,
@@ -47,7 +47,7 @@ impl Packet {
     }
 }
 
-/// A waker of its own for each poll, which wakes another.
+/// A waker of its own for each poll, which forwards to another.
 struct Forward {
     to: Waker,
     wakers: std::sync::Arc<Count>,
@@ -66,7 +66,7 @@ impl Drop for Forward {
 }
 
 #[test]
-fn who_waits_hears_of_the_end_and_sees_the_result() {
+fn a_waiter_is_woken_and_sees_the_result() {
     model(|| {
         let packet = Packet::new();
         let other = packet.clone();
@@ -93,7 +93,7 @@ fn the_waker_of_the_last_poll_is_the_one_that_is_woken() {
         let other = packet.clone();
         let ends = spawn(move || other.end());
         block_on(poll_fn(|context| {
-            // Two polls with two wakers, only the second of which anybody would hear.
+            // Two polls with two wakers, only the second of which is connected.
             for to in [Waker::noop(), context.waker()] {
                 wakers.fetch_add(1, Relaxed);
                 let forward = Forward { to: to.clone(), wakers: wakers.clone() };
@@ -133,7 +133,7 @@ fn a_poll_with_the_same_waker_again_misses_no_end() {
 }
 
 #[test]
-fn who_polled_once_and_went_away_leaves_nothing() {
+fn a_waiter_that_polled_once_leaves_nothing() {
     model(|| {
         let wakers = std::sync::Arc::new(Count::new(1));
         let packet = Packet::new();
@@ -164,7 +164,7 @@ fn what_never_ends_leaves_nothing() {
 }
 
 #[test]
-fn who_only_looks_sees_the_result_of_what_is_done() {
+fn a_check_sees_the_result_of_a_completion() {
     model(|| {
         let packet = Packet::new();
         let other = packet.clone();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Small programs, each run by loom under every interleaving of its threads in which at most
-//! `LOOM_MAX_PREEMPTIONS` of them (2 unless said) are preempted, with every value that each load may
+//! `LOOM_MAX_PREEMPTIONS` of them (2 by default) are preempted, with every value that each load may
 //! see.
 
 mod done;
-mod gate;
+mod wake_state;
 mod sleep;
 
 use std::sync::{

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A worker that is about to sleep, and threads that bring it something.
+//! A worker that is about to sleep, and threads that bring it work.
 //!
-//! Two ways: into the inbox, whose push and whose look before the sleep are sequentially consistent
-//! (modelled in `gate` too); and into a worker's own deque, by plain stores, with the light fence on
-//! that side and the heavy one on the other. Of a light and a heavy fence one comes first, as of two
-//! sequentially consistent ones, which stand for them here.
+//! Two ways: into the inbox, whose push and whose check before the sleep are sequentially
+//! consistent (modelled in `wake_state` too); and into a worker's own deque, by plain stores, with
+//! the light fence on that side and the heavy one on the other. Of a light and a heavy fence one
+//! comes first, as of two sequentially consistent ones, which stand for them here.
 
 use loom::sync::{
     Arc,
@@ -24,7 +24,7 @@ impl Place {
         Arc::new(Self { sleeper: Sleeper::new(), fresh: AtomicUsize::new(0) })
     }
 
-    /// As a worker that pushes to its own deque, and calls the other.
+    /// A worker that pushes to its own deque, and wakes the other one.
     fn bring(&self) {
         self.fresh.fetch_add(1, Ordering::Release);
         // Light.
@@ -32,7 +32,7 @@ impl Place {
         self.sleeper.wake();
     }
 
-    /// As the other, until so much was brought.
+    /// The other worker, until `count` items were brought.
     fn wait_for(&self, count: usize) {
         while self.fresh.load(Ordering::Acquire) < count {
             self.sleeper.announce();
@@ -47,7 +47,7 @@ impl Place {
 }
 
 #[test]
-fn who_sleeps_is_woken_for_what_was_brought() {
+fn a_sleeper_is_woken_for_new_work() {
     model(|| {
         let place = Place::new();
         let other = place.clone();
@@ -58,7 +58,7 @@ fn who_sleeps_is_woken_for_what_was_brought() {
 }
 
 #[test]
-fn who_sleeps_is_woken_for_what_two_have_brought() {
+fn a_sleeper_is_woken_for_work_of_two_threads() {
     model(|| {
         let place = Place::new();
         let bring: Vec<_> = (0..2)
@@ -73,7 +73,7 @@ fn who_sleeps_is_woken_for_what_two_have_brought() {
 }
 
 #[test]
-fn who_sleeps_again_is_woken_again() {
+fn a_worker_that_sleeps_again_is_woken_again() {
     model(|| {
         let place = Place::new();
         let other = place.clone();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Guards that are hit by others, and faults that are none of ours. Mostly in children.
+//! Guards hit by other code, and unrelated faults. Mostly in child processes.
 
 use std::os::unix::process::ExitStatusExt;
 

@@ -3,11 +3,11 @@
 //!
 //! - [`pools`]: what goes out and comes back, and whose memory it is.
 //! - [`limits`]: what happens at the bounds.
-//! - [`overflows`]: a flow that outgrows its stack.
+//! - [`overflows`]: a coroutine that outgrows its stack.
 //! - [`faults`]: other faults.
 //!
-//! What ends a process or changes all of it happens in a child: this very program, run again for
-//! one test, with [`CHILD`] set.
+//! A test that ends its process or changes it as a whole runs in a child: this very program, run
+//! again for one test, with [`CHILD`] set.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests, with their helpers")]
 
 mod faults;
@@ -26,10 +26,10 @@ use super::class::page_bytes;
 use super::slab::{GuardHit, guard_of};
 use super::*;
 
-/// Set in a child's environment: what it is to do.
+/// Set in a child's environment: its task.
 const CHILD: &str = "BECKET_STACK_TEST_CHILD";
 
-/// Runs the test `name` of this program as a child that is to do `what`.
+/// Runs the test `name` of this program as a child with the task `what`.
 fn run_child(name: &str, what: &str) -> Output {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
@@ -38,7 +38,7 @@ fn run_child(name: &str, what: &str) -> Output {
         .unwrap()
 }
 
-/// What this process is to do, if it is a child.
+/// The task of this process, if it is a child.
 fn task() -> Option<String> {
     std::env::var(CHILD).ok()
 }

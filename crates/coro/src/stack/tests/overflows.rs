@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A flow that outgrows its stack, in a child.
+//! A coroutine that outgrows its stack, in a child.
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ fn dive(depth: usize) -> usize {
 /// The lowest address of the neighbour, which is filled with ones.
 static NEIGHBOUR: AtomicUsize = AtomicUsize::new(0);
 
-/// In the handler, last thing before the end: is the neighbour as it was?
+/// Called last in the handler: checks that the neighbour is unchanged.
 fn describe(sink: &mut dyn FnMut(&[u8])) {
     let low = NEIGHBOUR.load(Ordering::Relaxed);
     // SAFETY: a stack that is held until the process ends.

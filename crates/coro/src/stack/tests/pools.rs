@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What goes out and comes back, and whose memory it is. Each test has a pool of its own, or a
-//! size that nobody else uses.
+//! Allocation and free of stacks, and their memory. Each test has a pool of its own, or a size that
+//! no other test uses.
 
 use std::collections::HashSet;
 

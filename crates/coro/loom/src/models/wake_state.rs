@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Slots, their workers' inboxes, and threads that wake what is in the slots.
+//! Slots, their workers' inboxes, and threads that wake the coroutines in the slots.
 //!
-//! A worker here is what the runtime's is, without stacks: it takes its inbox, keeps a token for who
-//! does not wait, and otherwise sleeps. A wake that is lost leaves it asleep for ever, which loom
-//! reports.
+//! A worker here is the runtime's, without stacks: it takes its inbox, keeps a token for a
+//! coroutine that does not wait, and otherwise sleeps. A lost wake leaves it asleep for ever, which
+//! loom reports.
 
 use std::cell::Cell;
 
@@ -14,16 +14,16 @@ use loom::sync::{
 
 use super::{join, large_model, model, spawn};
 use crate::{
-    gate::{BY_HAND, Gate, Inbox, Notified},
+    wake_state::{MANUAL, WakeState, Inbox, Notified},
     sleep::Sleeper,
 };
 
 const SLOTS: usize = 2;
 const WORKERS: usize = 2;
 
-/// What all threads see.
+/// The state shared by all threads.
 struct World {
-    gates: [Gate; SLOTS],
+    states: [WakeState; SLOTS],
     inboxes: [Inbox; WORKERS],
     sleepers: [Sleeper; WORKERS],
 }
@@ -31,7 +31,7 @@ struct World {
 impl World {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            gates: [Gate::new(), Gate::new()],
+            states: [WakeState::new(), WakeState::new()],
             inboxes: [Inbox::new(), Inbox::new()],
             sleepers: [Sleeper::new(), Sleeper::new()],
         })
@@ -39,15 +39,15 @@ impl World {
 
     /// As `unpark_elsewhere`.
     fn unpark(&self, index: usize, generation: u64) {
-        if let Notified::Push(owner) = self.gates[index].notify(generation) {
+        if let Notified::Push(owner) = self.states[index].notify(generation) {
             let worker = usize::from(owner) - 1;
-            self.inboxes[worker].push(index as u32, &self.gates[index]);
+            self.inboxes[worker].push(index as u32, &self.states[index]);
             self.sleepers[worker].wake();
         }
     }
 }
 
-/// One worker's own view: what came for each slot.
+/// One worker's own view: the wakes that arrived for each slot.
 struct Worker {
     world: Arc<World>,
     number: usize,
@@ -55,7 +55,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// Numbers begin with 1: 0 is nobody.
+    /// Numbers start with 1: 0 is no worker.
     fn new(world: &Arc<World>, number: usize) -> Self {
         Self { world: world.clone(), number, woken: Default::default() }
     }
@@ -69,14 +69,14 @@ impl Worker {
     }
 
     fn start(&self, index: usize) {
-        if self.world.gates[index].start(self.owner()) {
+        if self.world.states[index].start(self.owner()) {
             self.woken[index].set(self.woken[index].get() + 1);
         }
     }
 
     fn take_messages(&self) {
         self.inbox().take(
-            |index| self.world.gates.get(index as usize),
+            |index| self.world.states.get(index as usize),
             |index| {
                 let woken = &self.woken[index as usize];
                 woken.set(woken.get() + 1);
@@ -84,7 +84,7 @@ impl Worker {
         );
     }
 
-    /// As a worker that has nothing to do.
+    /// A worker that has nothing to do.
     fn sleep(&self) {
         let sleeper = &self.world.sleepers[self.number - 1];
         sleeper.announce();
@@ -104,9 +104,9 @@ impl Worker {
         self.woken[index].set(0);
     }
 
-    /// The coroutine in the slot has ended: gives the slot back, when no wake is on its way.
+    /// The coroutine in the slot has ended: frees the slot, when no wake is in flight.
     fn finish(&self, index: usize) {
-        while !self.world.gates[index].close() {
+        while !self.world.states[index].close() {
             self.sleep();
             self.take_messages();
         }
@@ -115,7 +115,7 @@ impl Worker {
 }
 
 #[test]
-fn a_wake_reaches_who_parks() {
+fn a_wake_reaches_the_parked_coroutine() {
     model(|| {
         let world = World::new();
         let worker = Worker::new(&world, 1);
@@ -127,8 +127,8 @@ fn a_wake_reaches_who_parks() {
 }
 
 #[test]
-fn who_is_woken_sees_what_was_done_before_each_wake() {
-    // The second wake may find the first on its way: what was done before it counts all the same.
+fn a_woken_coroutine_sees_the_writes_before_each_wake() {
+    // The second wake may find the first in flight: writes before it are visible all the same.
     model(|| {
         let world = World::new();
         let worker = Worker::new(&world, 1);
@@ -189,7 +189,7 @@ fn wakes_of_two_slots_do_not_break_the_inbox() {
         worker.park(0);
         worker.park(1);
         wakers.into_iter().for_each(join);
-        // Whatever is still on its way arrives, and nothing else.
+        // Wakes that are still in flight arrive, and nothing else.
         worker.take_messages();
         assert!(worker.inbox().is_empty());
         worker.finish(0);
@@ -198,7 +198,7 @@ fn wakes_of_two_slots_do_not_break_the_inbox() {
 }
 
 #[test]
-fn a_wake_that_comes_too_late_wakes_nobody_else() {
+fn a_late_wake_wakes_no_other_coroutine() {
     model(|| {
         let world = World::new();
         let worker = Worker::new(&world, 1);
@@ -208,14 +208,14 @@ fn a_wake_that_comes_too_late_wakes_nobody_else() {
             spawn(move || world.unpark(0, 0))
         };
         worker.finish(0);
-        // The next in the same slot. Nobody wakes it.
+        // The next coroutine in the same slot. It is not woken.
         worker.start(0);
         worker.take_messages();
         assert_eq!(worker.woken[0].get(), 0);
         join(late);
         worker.take_messages();
         assert_eq!(worker.woken[0].get(), 0);
-        assert!(world.gates[0].close(), "and the slot is in no inbox");
+        assert!(world.states[0].close(), "and the slot is in no inbox");
     });
 }
 
@@ -229,8 +229,8 @@ fn a_slot_that_is_used_again_gets_the_wakes_of_its_new_life() {
             .map(|generation| {
                 let world = world.clone();
                 spawn(move || {
-                    // As one that got the name only when the coroutine was there.
-                    while world.gates[0].generation() < generation {
+                    // A thread that got the key only when the coroutine existed.
+                    while world.states[0].generation() < generation {
                         loom::thread::yield_now();
                     }
                     world.unpark(0, generation);
@@ -249,7 +249,7 @@ fn a_slot_that_is_used_again_gets_the_wakes_of_its_new_life() {
 
 #[test]
 fn a_slot_that_goes_to_another_worker_is_in_one_inbox() {
-    // The first worker gives the slot back while a wake is on its way, the second has it next.
+    // The first worker frees the slot while a wake is in flight, the second has it next.
     large_model(|| {
         let world = World::new();
         let first = Worker::new(&world, 1);
@@ -262,8 +262,8 @@ fn a_slot_that_goes_to_another_worker_is_in_one_inbox() {
         let own = {
             let world = world.clone();
             spawn(move || {
-                // As one that got the name when the coroutine was made, before it was started.
-                while world.gates[0].generation() < 1 {
+                // A thread that got the key when the coroutine was created, before it was started.
+                while world.states[0].generation() < 1 {
                     loom::thread::yield_now();
                 }
                 world.unpark(0, 1);
@@ -301,7 +301,7 @@ fn what_never_starts_is_given_back_at_once() {
             let world = world.clone();
             spawn(move || world.unpark(0, 0))
         };
-        assert!(world.gates[0].close(), "nobody's, so in no inbox");
+        assert!(world.states[0].close(), "without an owner, so in no inbox");
         let worker = Worker::new(&world, 1);
         worker.start(0);
         worker.take_messages();
@@ -311,10 +311,10 @@ fn what_never_starts_is_given_back_at_once() {
 }
 
 #[test]
-fn a_fiber_is_told_of_each_wake() {
+fn a_fiber_gets_each_wake() {
     model(|| {
         let world = World::new();
-        world.gates[0].start(BY_HAND);
+        world.states[0].start(MANUAL);
         let done = Arc::new(AtomicUsize::new(0));
         let wakers: Vec<_> = (0..2)
             .map(|_| {
@@ -326,12 +326,12 @@ fn a_fiber_is_told_of_each_wake() {
             })
             .collect();
         while done.load(Ordering::Relaxed) < 2 {
-            while !world.gates[0].is_notified() {
+            while !world.states[0].is_notified() {
                 loom::thread::yield_now();
             }
-            assert!(world.gates[0].take_notified());
+            assert!(world.states[0].take_notified());
         }
         wakers.into_iter().for_each(join);
-        assert!(world.gates[0].close());
+        assert!(world.states[0].close());
     });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Free slots and stacks at hand for the calling thread: its worker's, or its own.
+//! Free slots and stacks of the calling thread: its worker's, or its own.
 
 use std::cell::Cell;
 
@@ -9,13 +9,13 @@ use crate::{
     stack::{self, Stack, StackError},
 };
 
-struct Spare {
+struct FreeLists {
     slots: slot::Cache,
     stacks: stack::Cache,
 }
 
 thread_local! {
-    static SPARE: Spare = Spare {
+    static FREE_LISTS: FreeLists = FreeLists {
         slots: slot::Cache::new(),
         stacks: stack::Cache::new(stack::SIZE_DEFAULT_BYTES),
     };
@@ -27,18 +27,18 @@ fn with<R>(f: impl FnOnce(&slot::Cache, &stack::Cache) -> R) -> Option<R> {
     let run = |slots: &slot::Cache, stacks: &stack::Cache| f.take().map(|f| f(slots, stacks));
     context::with_worker(|worker| match worker {
         Some(worker) => run(&worker.slots, &worker.stacks),
-        None => SPARE.try_with(|spare| run(&spare.slots, &spare.stacks)).ok().flatten(),
+        None => FREE_LISTS.try_with(|lists| run(&lists.slots, &lists.stacks)).ok().flatten(),
     })
 }
 
-/// A free slot, which is the caller's from now on.
+/// A free slot, now held by the caller.
 #[inline]
 pub(crate) fn take_slot() -> Option<&'static Slot> {
-    // While the thread is torn down: from the process's.
+    // While the thread is torn down: from the process's list.
     with(|slots, _| slots.take()).unwrap_or_else(|| slot::Cache::new().take())
 }
 
-/// Gives a slot back whose generation was closed.
+/// Frees a slot whose generation was closed.
 #[inline]
 pub(crate) fn give_slot(slot: &'static Slot) {
     if with(|slots, _| slots.give(slot)).is_none() {
@@ -46,13 +46,13 @@ pub(crate) fn give_slot(slot: &'static Slot) {
     }
 }
 
-/// A stack of at least so many bytes.
+/// A stack of at least `size_bytes`.
 #[inline]
 pub(crate) fn take_stack(size_bytes: usize) -> Result<Stack, StackError> {
     with(|_, stacks| stacks.get_sized(size_bytes)).unwrap_or_else(|| stack::acquire(size_bytes))
 }
 
-/// Gives a stack back.
+/// Frees a stack.
 #[inline]
 pub(crate) fn give_stack(stack: Stack) {
     // If it cannot be kept, it is dropped, and goes to the pool.

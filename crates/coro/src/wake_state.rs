@@ -1,73 +1,74 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How a wake from elsewhere reaches a coroutine: the gate of its slot, the inbox of its worker.
+//! Wakes from other threads: the wake state of a slot, the inbox of its worker.
 //!
-//! All that a coroutine's scheduling needs belongs to the worker that it started on. Another thread
-//! does not touch it: it leaves a message. The message is the slot itself, linked into its owner's
-//! inbox, at most once at a time.
+//! All scheduling state of a coroutine belongs to the worker that it started on. Another thread
+//! does not touch it; it sends a message: the slot itself, linked into its owner's inbox, at most
+//! once at a time.
 //!
 //! ```text
-//!   gate   63                    24 23         8 7          0
+//!   word   63                    24 23         8 7          0
 //!          ┌───────────────────────┬────────────┬────────────┐
 //!          │ generation            │ owner      │ flags      │   + link: next in the inbox
 //!          └───────────────────────┴────────────┴────────────┘
-//!   owner  0: not started yet; BY_HAND: no scheduler; else a worker's number
+//!   owner  0: not started yet; MANUAL: no scheduler; else a worker's number
 //!
 //!   inbox  head ──► slot 7 ──► slot 3 ──► (none)              newest first, taken whole
 //! ```
 //!
-//! A wake is one read-modify-write on the gate: it checks the generation and sets QUEUED, or, where
-//! there is no owner to tell, NOTIFIED. Who set QUEUED pushes the slot. The owner takes the whole
-//! inbox, turns it round, and for each slot clears QUEUED first and then looks at the coroutine.
+//! A wake is one read-modify-write on the word: it checks the generation and sets QUEUED, or, where
+//! there is no owner to notify, NOTIFIED. The thread that set QUEUED pushes the slot. The owner
+//! takes the whole inbox, reverses it, and for each slot clears QUEUED first and then checks the
+//! coroutine.
 //!
 //! # Invariants
 //!
-//! 1. The generation grows whenever the slot is given back. A wake with another one changes nothing.
+//! 1. The generation grows whenever the slot is freed. A wake with another one changes nothing.
 //! 2. While QUEUED is set, the slot is in its owner's inbox, or the thread that set it is about to
 //!    push it, or the owner has taken it and is about to clear QUEUED. So the link has one user.
-//! 3. A slot with QUEUED set is not given back: [`Gate::close`] refuses, and the owner gives it back
-//!    when it meets it in the inbox.
-//! 4. What a thread did before its wake happens before what the owner does after it has cleared
-//!    QUEUED, also for a wake that found QUEUED set: every wake writes the gate, and the clearing
+//! 3. A slot with QUEUED set is not freed: [`WakeState::close`] refuses, and the owner frees it
+//!    when it finds it in the inbox.
+//! 4. Writes of a thread before its wake happen before the owner's reads after it has cleared
+//!    QUEUED, also for a wake that found QUEUED set: every wake writes the word, and the clearing
 //!    reads the last write.
 //! 5. Only the owner changes the owner and the generation of a started coroutine.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// In an inbox, or on the way.
+/// In an inbox, or about to be pushed.
 const QUEUED: u64 = 1;
-/// Woken while nobody owned it.
+/// Woken while it had no owner.
 const NOTIFIED: u64 = 2;
 const OWNER_SHIFT: u32 = 8;
 const OWNER_MASK: u64 = 0xFFFF << OWNER_SHIFT;
 const GENERATION_SHIFT: u32 = 24;
 
-/// Nobody: it has not started.
+/// No owner: not started.
 pub(crate) const FRESH: u16 = 0;
-/// Resumed by hand; there is no worker to tell.
-pub(crate) const BY_HAND: u16 = u16::MAX;
+/// Driven manually; there is no worker to notify.
+pub(crate) const MANUAL: u16 = u16::MAX;
 
 /// No slot, in a list.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// The word that everybody may race on, and the link of the inbox.
+/// The word on which all threads race, and the link of the inbox.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct WakeState {
     word: AtomicU64,
     link: AtomicU32,
 }
 
-/// What became of a wake.
+/// The result of a wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notified {
     /// The coroutine is gone.
     Stale,
-    /// It is noted; whoever has to know will see it.
+    /// The wake is recorded; its reader will see it.
     Noted,
     /// The caller must push the slot to this owner's inbox.
     Push(u16),
 }
 
-impl Gate {
+impl WakeState {
     #[cfg(feature = "loom")]
     pub(crate) fn new() -> Self {
         Self { word: AtomicU64::new(0), link: AtomicU32::new(NONE) }
@@ -86,12 +87,13 @@ impl Gate {
             == (generation << GENERATION_SHIFT) | (u64::from(owner) << OWNER_SHIFT)
     }
 
-    /// Who owns it now.
+    /// The current owner.
     pub(crate) fn owner(&self) -> u16 {
         owner_of(self.word.load(Ordering::Relaxed))
     }
 
-    /// Makes `owner` its owner; true if it was woken before. By whoever took the fresh slot.
+    /// Makes `owner` its owner; true if it was woken before. For the thread that holds the fresh
+    /// slot.
     #[inline]
     pub(crate) fn start(&self, owner: u16) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
@@ -105,9 +107,9 @@ impl Gate {
         }
     }
 
-    /// Ends the generation. False: the slot is in the inbox; try again when it came out.
+    /// Ends the generation. False: the slot is in the inbox; try again when it was taken out.
     ///
-    /// By the owner, or by whoever holds a fresh slot.
+    /// For the owner, or for the thread that holds a fresh slot.
     #[inline]
     pub(crate) fn close(&self) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
@@ -131,7 +133,7 @@ impl Gate {
                 return Notified::Stale;
             }
             let owner = owner_of(word);
-            let flag = if matches!(owner, FRESH | BY_HAND) { NOTIFIED } else { QUEUED };
+            let flag = if matches!(owner, FRESH | MANUAL) { NOTIFIED } else { QUEUED };
             // Also if the flag is set already: invariant 4.
             let next = word | flag;
             match self.word.compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Relaxed) {
@@ -142,7 +144,7 @@ impl Gate {
         }
     }
 
-    /// Uses up a wake of a coroutine without a scheduler.
+    /// Consumes a wake of a coroutine without a scheduler.
     pub(crate) fn take_notified(&self) -> bool {
         if self.word.load(Ordering::Relaxed) & NOTIFIED == 0 {
             return false;
@@ -150,12 +152,13 @@ impl Gate {
         self.word.fetch_and(!NOTIFIED, Ordering::AcqRel) & NOTIFIED != 0
     }
 
-    /// Whether a coroutine without a scheduler was woken and has not seen it.
+    /// Whether a coroutine without a scheduler has a wake that it has not consumed.
     pub(crate) fn is_notified(&self) -> bool {
         self.word.load(Ordering::Acquire) & NOTIFIED != 0
     }
 
-    /// The slot came out of the inbox. By the owner, before it looks at the coroutine.
+    /// Clears QUEUED after the slot was taken out of the inbox. For the owner, before it checks the
+    /// coroutine.
     #[inline]
     fn arrived(&self) {
         self.word.fetch_and(!QUEUED, Ordering::AcqRel);
@@ -166,7 +169,7 @@ const fn owner_of(word: u64) -> u16 {
     ((word & OWNER_MASK) >> OWNER_SHIFT) as u16
 }
 
-/// Slots whose coroutines were woken from elsewhere.
+/// Slots whose coroutines were woken from other threads.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     head: AtomicU32,
@@ -183,23 +186,23 @@ impl Inbox {
         Self { head: AtomicU32::new(NONE) }
     }
 
-    /// Whether there is nothing, as far as this thread can see.
+    /// Whether it is empty, as far as this thread can see.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.head.load(Ordering::Relaxed) == NONE
     }
 
-    /// As [`Self::is_empty`], for a worker that has said that it sleeps: see `sleep`.
+    /// As [`Self::is_empty`], for a worker that has announced its sleep: see `sleep`.
     pub(crate) fn is_empty_for_sleep(&self) -> bool {
         self.head.load(Ordering::SeqCst) == NONE
     }
 
-    /// Puts a slot in. The caller set its QUEUED.
-    pub(crate) fn push(&self, index: u32, gate: &Gate) {
+    /// Pushes a slot. The caller has set its QUEUED.
+    pub(crate) fn push(&self, index: u32, state: &WakeState) {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
-            gate.link.store(head, Ordering::Relaxed);
-            // Sequentially consistent: the caller goes on to look whether the owner sleeps.
+            state.link.store(head, Ordering::Relaxed);
+            // Sequentially consistent: the caller then checks whether the owner sleeps.
             match self.head.compare_exchange_weak(head, index, Ordering::SeqCst, Ordering::Relaxed)
             {
                 Ok(_) => return,
@@ -208,26 +211,27 @@ impl Inbox {
         }
     }
 
-    /// Takes everything out, oldest first. `gate_of` finds a slot's gate; `arrived` hears of each.
+    /// Takes all slots, oldest first. `state_of` finds a slot's state; `arrived` is called for
+    /// each.
     pub(crate) fn take<'a>(
         &self,
-        gate_of: impl Fn(u32) -> Option<&'a Gate>,
+        state_of: impl Fn(u32) -> Option<&'a WakeState>,
         mut arrived: impl FnMut(u32),
     ) {
         let mut newest = self.head.swap(NONE, Ordering::AcqRel);
         let mut oldest = NONE;
         // All of them are ours now (invariant 2), links included.
-        while let Some(gate) = gate_of(newest) {
-            let next = gate.link.load(Ordering::Relaxed);
-            gate.link.store(oldest, Ordering::Relaxed);
+        while let Some(state) = state_of(newest) {
+            let next = state.link.load(Ordering::Relaxed);
+            state.link.store(oldest, Ordering::Relaxed);
             oldest = newest;
             newest = next;
         }
-        while let Some(gate) = gate_of(oldest) {
+        while let Some(state) = state_of(oldest) {
             let index = oldest;
             // Before QUEUED is cleared: from then on another thread may use the link.
-            oldest = gate.link.load(Ordering::Relaxed);
-            gate.arrived();
+            oldest = state.link.load(Ordering::Relaxed);
+            state.arrived();
             arrived(index);
         }
     }
