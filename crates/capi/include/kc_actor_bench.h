@@ -20,7 +20,7 @@ typedef struct {
     size_t messages_per_producer; /**< at least 1 */
     size_t message_size;          /**< bytes, at least 16, at most 1 MiB */
     int use_spin_loops;           /**< not 0: try without waiting first */
-    size_t spin_iterations;       /**< so many times */
+    size_t spin_iterations;       /**< the number of such attempts */
 } kc_actor_bench_config_t;
 
 typedef struct {
@@ -29,7 +29,7 @@ typedef struct {
     double gigabits_per_second;
     size_t total_messages_sent;
     size_t total_messages_received;
-    size_t producer_mismatches; /**< producers that could not send all that they had to */
+    size_t producer_mismatches; /**< producers that could not send all their messages */
     /** messages that came out of order, damaged, or to the wrong actor */
     size_t consumer_mismatches;
 } kc_actor_bench_result_t;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /**
  * @file kc_context.h
- * @brief Contexts: what a flow of work carries with it, by key.
+ * @brief Contexts: values that a flow of work carries with it, by key.
  *
- * A context never changes. Adding to one makes another that shares all the rest; what was added
- * last is found first. Each coroutine and each thread has a current one; a coroutine starts with
- * that of whoever spawned it.
+ * A context never changes. Adding to one makes another that shares all the rest; the value
+ * added last is found first. Each coroutine and each thread has a current one; a coroutine starts
+ * with that of its spawner.
  *
  * A key is the address of a static object. Every function may be called by any thread; a context
  * may be shared by threads if the values in it may.
@@ -28,7 +28,7 @@ typedef struct kc_ctx_key {
     const char *name; /**< for people only */
 } kc_ctx_key_t;
 
-/** Gives a value back; called once, when the last context that has the value goes. Any thread. */
+/** Releases a value; called once, with the last context that has the value. Any thread. */
 typedef void (*kc_ctx_drop_fn)(void *value);
 
 extern const kc_ctx_key_t KC_CTX_KEY_DISPATCHER; /**< a kc_dispatcher_t * */
@@ -37,19 +37,19 @@ extern const kc_ctx_key_t KC_CTX_KEY_CANCEL;     /**< a const kc_cancel_t *: set
 extern const kc_ctx_key_t KC_CTX_KEY_DEADLINE;   /**< a const long long *: ns of CLOCK_MONOTONIC */
 extern const kc_ctx_key_t KC_CTX_KEY_TRACE_ID;   /**< 16 bytes */
 
-/** The context that has nothing. The caller has a reference. */
+/** The context without values. The caller has a reference. */
 kc_context_t *kc_context_empty(void);
 
 /** Takes one more reference and returns its argument; NULL gives NULL. */
 kc_context_t *kc_context_retain(kc_context_t *ctx);
 
-/** Gives a reference back. NULL is ignored. */
+/** Releases a reference. NULL is ignored. */
 void kc_context_release(kc_context_t *ctx);
 
 /**
- * A context that has `value` under `key`, and else what base has. NULL base is the empty one. The
- * caller has a reference to it and keeps that to base. drop_fn may be NULL. NULL: key is NULL, no
- * memory; drop_fn is not called then.
+ * A context that has `value` under `key`, and the other values of base. NULL base is the empty one.
+ * The caller has a reference to it and keeps that to base. drop_fn may be NULL. NULL: key is NULL,
+ * no memory; drop_fn is not called then.
  */
 kc_context_t *kc_context_add(kc_context_t *base, const kc_ctx_key_t *key, void *value,
                              kc_ctx_drop_fn drop_fn);
@@ -61,7 +61,7 @@ kc_context_t *kc_context_replace(kc_context_t *base, const kc_ctx_key_t *key, vo
 /** The value under a key, borrowed; NULL if there is none. */
 void *kc_context_get(const kc_context_t *ctx, const kc_ctx_key_t *key);
 
-/** What KC_CTX_KEY_DEADLINE points to. 0; -ENOENT: there is none; -EINVAL: out_ns is NULL. */
+/** The deadline at KC_CTX_KEY_DEADLINE. 0; -ENOENT: there is none; -EINVAL: out_ns is NULL. */
 int kc_context_get_deadline_ns(const kc_context_t *ctx, long long *out_ns);
 
 /** The current context, borrowed until the caller ends or its context changes. Never NULL. */

@@ -3,15 +3,15 @@
  * @file kc_job.h
  * @brief Jobs: a tree of work that ends together.
  *
- * A job ends when its own coroutine has and all its children have. Cancelling a job cancels all
+ * A job ends when its own coroutine and all its children have ended. Cancelling a job cancels all
  * below it. A child that fails cancels its parent, and with it its siblings, unless the parent is a
- * supervisor; a child that was cancelled harms nobody.
+ * supervisor; a cancelled child does not affect the others.
  *
  *   ACTIVE --end--> COMPLETED
  *   ACTIVE --cancel, or a child failed--> CANCELLING --end--> CANCELLED or FAILED
  *
  * Coroutines are not interrupted. They watch the job's token: a launched coroutine finds it in its
- * context, under KC_CTX_KEY_CANCEL (kc_context.h), and gives it to the `_c` operations.
+ * context, under KC_CTX_KEY_CANCEL (kc_context.h), and passes it to the `_c` operations.
  *
  * Every function may be called by any thread, coroutines included.
  */
@@ -35,45 +35,45 @@ typedef enum {
     KC_JOB_ACTIVE = 0,
     KC_JOB_CANCELLING, /**< to end soon: cancelled, or a child failed */
     KC_JOB_CANCELLED,  /**< ended after a cancel */
-    KC_JOB_COMPLETED,  /**< ended, and all is well */
+    KC_JOB_COMPLETED,  /**< ended without a failure */
     KC_JOB_FAILED      /**< ended, and it or a child failed */
 } kc_job_state_t;
 
-/** A failing child is its own affair. */
+/** A failing child does not affect it. */
 #define KC_JOB_F_SUPERVISOR (1u << 0)
-/** The parent neither waits for it nor cancels it, and does not hear of its failure. */
+/** The parent neither waits for it nor cancels it, and is not affected by its failure. */
 #define KC_JOB_F_DETACHED (1u << 1)
-/** Kept for programs that pass it; changes nothing. */
+/** Kept for programs that pass it; no effect. */
 #define KC_JOB_F_TIMEOUT_WRP (1u << 2)
 
 /**
  * Makes a job without a coroutine of its own, for children to be launched under. It stays ACTIVE
- * until it is joined and its children have ended, or is cancelled and they have.
+ * until it is joined or cancelled, and its children have ended.
  *
- * parent may be NULL. The child of a job that is cancelling is born so. The caller has a reference.
- * 0; -EINVAL: out is NULL, a flag is unknown, the parent has ended; -ENOMEM.
+ * parent may be NULL. A child of a job that is cancelling is cancelling from the start. The caller
+ * has a reference. 0; -EINVAL: out is NULL, a flag is unknown, the parent has ended; -ENOMEM.
  */
 int kc_job_create(kc_job_t **out, kc_job_t *parent, unsigned flags);
 
 /** Takes one more reference and returns its argument; NULL gives NULL. */
 kc_job_t *kc_job_retain(kc_job_t *job);
 
-/** Gives a reference back. The job goes on without. NULL is ignored. */
+/** Releases a reference. The job continues. NULL is ignored. */
 void kc_job_release(kc_job_t *job);
 
-/** The job of the coroutine that calls; NULL if there is none. Borrowed. */
+/** The job of the calling coroutine; NULL if there is none. Borrowed. */
 kc_job_t *kc_job_current(void);
 
 /**
- * Asks it and all below it to end. `reason` becomes the result code, as a negative number whichever
+ * Cancels it and all below it. `reason` becomes the result code, as a negative number whichever
  * sign it has; 0: KC_ECANCELED. The first reason counts. 0; -EALREADY: it has ended; -EINVAL: NULL.
  */
 int kc_job_cancel(kc_job_t *job, int reason);
 
 /**
- * Says that the job's own work failed with `code`, which is not 0: it cancels all below it, ends as
- * FAILED, and its parent hears of it. Called by the work, before it returns. Same answers as
- * cancel.
+ * Reports that the job's own work failed with `code`, which is not 0: all jobs below it are
+ * cancelled, it ends as FAILED, and its parent is notified. Called by the work, before it returns.
+ * Same results as cancel.
  */
 int kc_job_fail(kc_job_t *job, int code);
 

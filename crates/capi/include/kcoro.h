@@ -4,19 +4,19 @@
  *
  * Conventions
  *
- * An int function answers 0 for success and -errno for failure (KC_* of port/posix.h, or plain).
- * NULL where something is needed: -EINVAL; functions without an answer then do nothing.
+ * An int function returns 0 for success and -errno for failure (KC_* of port/posix.h, or plain).
+ * NULL for a required argument: -EINVAL; functions without a result then do nothing.
  *
  * timeout_ms: 0 tries and never waits; less than 0 waits without end; more is a bound in
- * milliseconds of the monotonic clock. A wait parks the coroutine that calls, or a plain thread.
+ * milliseconds of the monotonic clock. A wait parks the calling coroutine, or a plain thread.
  *
- * A token that is set wins over everything (KC_ECANCELED), a channel that is ready over its end
- * (KC_EPIPE), both over the time (KC_ETIME). A send that failed leaves its element with the sender;
- * see kc_chan_make_ex for what the hook is told.
+ * A token that is set wins over everything (KC_ECANCELED), a ready channel over its close
+ * (KC_EPIPE), both over the timeout (KC_ETIME). A send that failed leaves its element with the
+ * sender; for the calls of the undelivered hook see kc_chan_make_ex.
  *
- * Threads: every function may be called from any thread and in any coroutine, except where it says
- * otherwise. A handle is valid until it is destroyed, and no call may begin after that; a call that
- * waits may still be there, and ends with KC_EPIPE. */
+ * Threads: every function may be called from any thread and in any coroutine, except where noted
+ * otherwise. A handle is valid until it is destroyed, and no call may start after that; a waiting
+ * call may still be in progress, and ends with KC_EPIPE. */
 #ifndef KCORO_H
 #define KCORO_H
 
@@ -39,11 +39,12 @@ typedef struct kc_select kc_select_t;
 typedef struct kc_cancel kc_cancel_t;
 typedef void *kc_actor_t;
 
-/* ---- Cancel tokens (more in kc_cancel.h) ------------------------------------------------------ */
+/* ---- Cancel tokens (more in kc_cancel.h)
+ * ------------------------------------------------------ */
 
-/* A new token. Destroy it with kc_cancel_destroy; waits that use it go on without it. */
+/* A new token. Destroy it with kc_cancel_destroy; waits that use it continue without it. */
 int kc_cancel_init(kc_cancel_t **out);
-/* Sets it, and every token below it; ends what waits on them. Again: nothing more. */
+/* Sets it, and every token below it; ends the waits on them. Again: no effect. */
 void kc_cancel_trigger(kc_cancel_t *t);
 /* 1 if it is set; 0 if not, and for NULL. */
 int kc_cancel_is_set(const kc_cancel_t *t);
@@ -55,55 +56,56 @@ typedef struct kc_cancel_ctx {
 } kc_cancel_ctx_t;
 
 /* A token below `parent` (which may be NULL, and may be destroyed first). Below a token that is set
- * it is born set. */
+ * it is set from the start. */
 int kc_cancel_ctx_init(kc_cancel_ctx_t *ctx, const kc_cancel_t *parent);
 void kc_cancel_ctx_destroy(kc_cancel_ctx_t *ctx);
 
-/* ---- Channels --------------------------------------------------------------------------------- */
+/* ---- Channels
+ * --------------------------------------------------------------------------------- */
 
 /* Any kind above 0 is buffered, and is the capacity if none is given. */
 enum kc_kind {
     KC_RENDEZVOUS = 0, /* a send completes when its element is received */
     KC_BUFFERED = 1,   /* holds exactly `capacity` elements */
     KC_CONFLATED = -1, /* holds the latest */
-    KC_UNLIMITED = -2  /* holds what comes */
+    KC_UNLIMITED = -2  /* holds any number */
 };
 
-/* A channel for elements of elem_sz bytes, which are copied. -EINVAL: `out` is NULL, elem_sz is 0, no
- * such kind. -ENOMEM: no room for so many. */
+/* A channel for elements of elem_sz bytes, which are copied. -EINVAL: `out` is NULL, elem_sz is 0,
+ * no such kind. -ENOMEM: no memory for the capacity. */
 int kc_chan_make(kc_chan_t **out, int kind, size_t elem_sz, size_t capacity);
 
-/* Told of an element that nobody will receive; the element is valid during the call. */
+/* Called with an undelivered element; the element is valid during the call. */
 typedef void (*kc_on_undelivered_copy_fn)(void *elem, size_t len, void *arg);
-/* The same for what was sent by pointer. */
+/* The same for elements sent by pointer. */
 typedef void (*kc_on_undelivered_ptr_fn)(void *ptr, size_t len, void *arg);
 
 /* As kc_chan_make, with hooks (each may be NULL). They run once for each element that was never
  * delivered, and never for one that was: replaced on a conflated channel; left when the channel is
  * destroyed; in a send that waits when the channel is closed, its token is set or its coroutine is
- * destroyed. (Such a send has failed: its element is the hook's affair then, not the sender's.) They
- * run on the thread where that comes to light, and hold no lock. */
+ * destroyed. (Such a send has failed: its element belongs to the hook then, not to the sender.)
+ * They run on the thread that finds this out, without a lock. */
 int kc_chan_make_ex(kc_chan_t **out, int kind, size_t elem_sz, size_t capacity,
                     kc_on_undelivered_copy_fn on_undelivered_copy,
                     kc_on_undelivered_ptr_fn on_undelivered_ptr, void *on_ud_arg);
 
-/* Closes it, if it is open; gives what it holds to the hook; ends every wait on it. */
+/* Closes it, if it is open; passes its elements to the hook; ends every wait on it. */
 void kc_chan_destroy(kc_chan_t *ch);
 
-/* KC_EAGAIN: full (timeout 0). KC_ETIME: full for so long. KC_EPIPE: closed before delivery. -EINVAL:
- * NULL, a pointer channel, a rendezvous channel that turned to zero copy. -ENOMEM: no memory for the
- * copy of an element of more than 64 bytes. */
+/* KC_EAGAIN: full (timeout 0). KC_ETIME: full until the timeout. KC_EPIPE: closed before delivery.
+ * -EINVAL: NULL, a pointer channel, a rendezvous channel that switched to zero copy. -ENOMEM: no
+ * memory for the copy of an element of more than 64 bytes. */
 int kc_chan_send(kc_chan_t *ch, const void *msg, long timeout_ms);
 /* KC_EAGAIN, KC_ETIME: empty. KC_EPIPE: closed, and drained. -EINVAL: as for kc_chan_send. */
 int kc_chan_recv(kc_chan_t *ch, void *out, long timeout_ms);
 
-/* Later sends fail; what it holds can still be received; every wait for more ends. Again: nothing. */
+/* Later sends fail; held elements can still be received; waits for more end. Again: no effect. */
 void kc_chan_close(kc_chan_t *ch);
 
-/* Elements that it holds; of a conflated channel 0 or 1, of a rendezvous channel 0. */
+/* The number of elements held; of a conflated channel 0 or 1, of a rendezvous channel 0. */
 unsigned kc_chan_len(kc_chan_t *ch);
 
-/* With a token (NULL: none). Set before the call: KC_ECANCELED, whatever else is wrong. */
+/* With a token (NULL: none). Set before the call: KC_ECANCELED, whatever other error there is. */
 int kc_chan_send_c(kc_chan_t *ch, const void *msg, long timeout_ms, const kc_cancel_t *cancel);
 int kc_chan_recv_c(kc_chan_t *ch, void *out, long timeout_ms, const kc_cancel_t *cancel);
 
@@ -117,19 +119,20 @@ static inline int kc_chan_try_recv(kc_chan_t *ch, void *out)
     return kc_chan_recv(ch, out, 0);
 }
 
-/* ---- Zero copy and pointer channels (more in kcoro_zcopy.h) ----------------------------------- */
+/* ---- Zero copy and pointer channels (more in kcoro_zcopy.h)
+ * ----------------------------------- */
 
 #define KC_CHAN_CAP_ZERO_COPY (1u << 0)
 #define KC_CHAN_CAP_PTR (1u << 1)
 unsigned kc_chan_capabilities(kc_chan_t *ch);
 
-/* Binds the backend "zref". Again: nothing. */
+/* Binds the backend "zref". Again: no effect. */
 int kc_chan_enable_zero_copy(kc_chan_t *ch);
 
-/* Hands over a pointer: the bytes stay where they are, and are the receiver's after success. -EINVAL:
+/* Sends a pointer: the bytes stay in place, and belong to the receiver after success. -EINVAL:
  * NULL, a length of 0, a queued channel whose element is not a struct kc_chan_ptrmsg. KC_ENOTSUP:
  * zero copy is not enabled. From the first such operation on a rendezvous channel made by
- * kc_chan_make, its plain sends and receives answer -EINVAL. */
+ * kc_chan_make, its plain sends and receives return -EINVAL. */
 int kc_chan_send_zref(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms);
 int kc_chan_recv_zref(kc_chan_t *ch, void **out_ptr, size_t *out_len, long timeout_ms);
 int kc_chan_send_zref_c(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms,
@@ -137,25 +140,24 @@ int kc_chan_send_zref_c(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms,
 int kc_chan_recv_zref_c(kc_chan_t *ch, void **out_ptr, size_t *out_len, long timeout_ms,
                         const kc_cancel_t *cancel);
 
-/* Memory in which descriptors lie. One is in flight in it from its send until its receive, or until
- * it is lost. */
+/* Memory of descriptors. A descriptor is in flight in it from its send until its receive, or until
+ * it is undelivered. */
 typedef struct kc_region kc_region_t;
 #define KC_REGION_F_NONE 0u
 /* -EINVAL: NULL, no bytes, unknown flags. -ENOSPC: more than 65536 regions. */
 int kc_region_register(kc_region_t **out, void *addr, size_t len, unsigned flags);
 /* Waits until nothing is in flight in it; sends of its bytes fail meanwhile (-EINVAL). Then the
- * handle is gone, and the memory the caller's alone. */
+ * handle is freed, and the memory belongs to the caller alone. */
 int kc_region_deregister(kc_region_t *reg);
-/* Its number, for kc_zdesc_t.region_id: never another region's, also after this one is gone (sends
- * that name it then fail with -EINVAL). A backend's own numbers are below 2^32: those are carried as
- * they are. */
+/* Its number, for kc_zdesc_t.region_id: never reused for another region (later sends that name it
+ * fail with -EINVAL). A backend's own numbers are below 2^32: those are passed on unchanged. */
 int kc_region_export_id(const kc_region_t *reg, unsigned long *out_id);
 
 struct kc_chan_zstats {
     unsigned long zref_sent;
     unsigned long zref_received;
-    unsigned long zref_fallback_small;    /* copied because small, by a backend that does so */
-    unsigned long zref_fallback_capacity; /* copied for want of room, likewise */
+    unsigned long zref_fallback_small;    /* copied because small, by a backend that does that */
+    unsigned long zref_fallback_capacity; /* copied because there was no room, likewise */
     unsigned long zref_canceled;
     unsigned long zref_aborted_close; /* sends that waited when the channel was closed */
 };
@@ -168,7 +170,8 @@ struct kc_chan_ptrmsg {
 
 /* A channel of pointers. */
 int kc_chan_make_ptr(kc_chan_t **out, int kind, size_t capacity);
-/* -EINVAL: NULL, a length of 0, not a channel of pointers; else as kc_chan_send and kc_chan_recv. */
+/* -EINVAL: NULL, a length of 0, not a channel of pointers; else as kc_chan_send and
+ * kc_chan_recv. */
 int kc_chan_send_ptr(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms);
 int kc_chan_recv_ptr(kc_chan_t *ch, void **out_ptr, size_t *out_len, long timeout_ms);
 int kc_chan_send_ptr_c(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms,
@@ -176,12 +179,14 @@ int kc_chan_send_ptr_c(kc_chan_t *ch, void *ptr, size_t len, long timeout_ms,
 int kc_chan_recv_ptr_c(kc_chan_t *ch, void **out_ptr, size_t *out_len, long timeout_ms,
                        const kc_cancel_t *cancel);
 
-/* ---- Statistics ------------------------------------------------------------------------------- */
+/* ---- Statistics
+ * ------------------------------------------------------------------------------- */
 
-/* Counts are exact: one for each operation that succeeded; of what was sent by pointer its length.
- * Times are CLOCK_MONOTONIC's, in nanoseconds, 0 before the first operation. The last one's is never
- * later than the truth; where operations are dense it may be earlier by less than a tick of the
- * kernel's clock, some milliseconds. A rate over no time at all is taken over a microsecond. */
+/* Counts are exact: one per successful operation; for elements sent by pointer, bytes are their
+ * length. Times are CLOCK_MONOTONIC's, in nanoseconds, 0 before the first operation. The last time
+ * is never later than the truth; with dense operations it may be earlier by less than a tick of the
+ * kernel's clock, some milliseconds. A rate over an interval of 0 is computed over a
+ * microsecond. */
 struct kc_chan_stats {
     unsigned long total_sends;
     unsigned long total_recvs;
@@ -223,9 +228,9 @@ struct kc_chan_snapshot {
     unsigned long zref_sent;
     unsigned long zref_received;
     unsigned long zref_aborted_close;
-    unsigned long rv_matches;       /* hand-overs of a rendezvous channel */
+    unsigned long rv_matches;       /* handoffs of a rendezvous channel */
     unsigned long rv_cancels;       /* its operations that a token ended */
-    unsigned long rv_zdesc_matches; /* hand-overs of descriptors */
+    unsigned long rv_zdesc_matches; /* handoffs of descriptors */
     double duration_sec;
 };
 /* Works on a closed channel too. */
@@ -250,8 +255,8 @@ struct kc_chan_rate_sample {
     double bytes_sent_per_sec;
     double bytes_recv_per_sec;
 };
-/* What happened between two snapshots. `prev` may be NULL, or all zeros: since the beginning. The
- * interval is the difference of the durations; if that is 0 and anything happened, a microsecond. A
+/* The operations between two snapshots. `prev` may be NULL, or all zeros: since the start. The
+ * interval is the difference of the durations; if that is 0 with operations, a microsecond. A
  * count that is smaller in `curr` makes a delta of 0. */
 int kc_chan_compute_rate(const struct kc_chan_snapshot *prev, const struct kc_chan_snapshot *curr,
                          struct kc_chan_rate_sample *out);
@@ -270,10 +275,11 @@ struct kc_chan_metrics_event {
     long last_op_time_ns;
     long emit_time_ns;
 };
-/* A buffered channel of struct kc_chan_metrics_event (capacity 0: 64) on which `ch` tells what went
- * through it: an event after each emit_min_ops operations, and after emit_min_ms if any happened
+/* A buffered channel of struct kc_chan_metrics_event (capacity 0: 64) on which `ch` reports its
+ * operations: an event after each emit_min_ops operations, and after emit_min_ms if there were any
  * (kcoro_config_runtime.h). With the pipe full an event is dropped, and its deltas are in the next
- * one. The pipe is the caller's to destroy, before or after `ch`. Enabled already: the same pipe. */
+ * one. The pipe is the caller's to destroy, before or after `ch`. Enabled already: the same
+ * pipe. */
 int kc_chan_enable_metrics_pipe(kc_chan_t *ch, kc_chan_t **out_pipe, size_t capacity);
 /* No more events. The pipe stays. */
 int kc_chan_disable_metrics_pipe(kc_chan_t *ch);
@@ -281,7 +287,8 @@ int kc_chan_disable_metrics_pipe(kc_chan_t *ch);
  * owner. */
 kc_chan_t *kc_chan_metrics_pipe(kc_chan_t *ch);
 
-/* ---- Select ----------------------------------------------------------------------------------- */
+/* ---- Select
+ * ----------------------------------------------------------------------------------- */
 
 enum kc_select_clause_kind { KC_SELECT_CLAUSE_RECV = 0, KC_SELECT_CLAUSE_SEND = 1 };
 
@@ -289,24 +296,25 @@ enum kc_select_clause_kind { KC_SELECT_CLAUSE_RECV = 0, KC_SELECT_CLAUSE_SEND = 
  * destroyed first. */
 int kc_select_create(kc_select_t **out, const kc_cancel_t *cancel);
 void kc_select_destroy(kc_select_t *s);
-/* Takes out all clauses. */
+/* Removes all clauses. */
 void kc_select_reset(kc_select_t *s);
-/* Adds a receive into `out`, or a send of what `msg` points to when it is waited for. KC_ENOTSUP: a
- * channel of pointers, or one that turned to zero copy. */
+/* Adds a receive into `out`, or a send of the element at `msg` at the time of the wait. KC_ENOTSUP:
+ * a channel of pointers, or one that switched to zero copy. */
 int kc_select_add_recv(kc_select_t *s, kc_chan_t *ch, void *out);
 int kc_select_add_send(kc_select_t *s, kc_chan_t *ch, const void *msg);
-/* Waits until one clause happens; of several that can, the first. Answers with its result: 0, or
- * KC_EPIPE if its channel is closed; its place is in *selected_index, its result in *op_result (each
- * may be NULL). KC_EAGAIN, KC_ETIME, KC_ECANCELED, -EINVAL (no clauses): the place is -1. */
+/* Waits until one clause completes; of several that can, the first. Returns its result: 0, or
+ * KC_EPIPE if its channel is closed; its index is in *selected_index, its result in *op_result
+ * (each may be NULL). KC_EAGAIN, KC_ETIME, KC_ECANCELED, -EINVAL (no clauses): the index is -1. */
 int kc_select_wait(kc_select_t *s, long timeout_ms, int *selected_index, int *op_result);
 
-/* ---- Actors ----------------------------------------------------------------------------------- */
+/* ---- Actors
+ * ----------------------------------------------------------------------------------- */
 
-/* Handles one message. What it answers is not looked at. */
+/* Handles one message. The result is ignored. */
 typedef int (*kc_actor_fn)(const void *msg, void *user);
 
 typedef struct kc_actor_ctx {
-    kc_chan_t *chan; /* where its messages come from; not destroyed with it */
+    kc_chan_t *chan; /* the source of its messages; not destroyed with it */
     size_t msg_size; /* bytes */
     int timeout_ms;  /* of no effect: an actor is parked until a message comes */
     kc_actor_fn process;
@@ -319,36 +327,38 @@ typedef struct kc_actor_ctx_ex {
 } kc_actor_ctx_ex_t;
 
 /* An actor is a coroutine on the default scheduler that handles one message at a time. It ends when
- * its channel is closed and drained, when its token is set, or when it is stopped. NULL: refused. */
+ * its channel is closed and drained, when its token is set, or when it is stopped. NULL:
+ * refused. */
 kc_actor_t kc_actor_start(const kc_actor_ctx_t *ctx);
 kc_actor_t kc_actor_start_ex(const kc_actor_ctx_ex_t *ctx);
-/* Asks it to end, waits until it has, and frees the handle. No message is handled after that; what
- * the channel holds stays there. */
+/* Stops it, waits until it has ended, and frees the handle. No message is handled after that; those
+ * in the channel stay there. */
 void kc_actor_stop(kc_actor_t actor);
 /* The same, and sets its token, if it has one. */
 void kc_actor_cancel(kc_actor_t actor);
 /* Calls `cb` once, when it has ended; at once if it has. */
 void kc_actor_on_done(kc_actor_t actor, void (*cb)(void *arg), void *arg);
 
-/* ---- Scopes ----------------------------------------------------------------------------------- */
+/* ---- Scopes
+ * ----------------------------------------------------------------------------------- */
 
 typedef int (*kc_producer_fn)(kc_chan_t *ch, void *user);
 typedef int (*kc_transform_fn)(const void *in, void *out, void *user);
 
-/* A scope owns what is started in it, on the default scheduler. */
+/* A scope owns the coroutines started in it, on the default scheduler. */
 int kc_scope_init(kc_scope_t **out, const kc_cancel_t *parent);
-/* Sets its token. What runs in it is not interrupted: it watches the token. */
+/* Sets its token. Its coroutines are not interrupted: they watch the token. */
 void kc_scope_cancel(kc_scope_t *scope);
-/* Starts a coroutine. `out_co` may be NULL; else it gets a reference, to be given back with
+/* Starts a coroutine. `out_co` may be NULL; else it gets a reference, to be released with
  * kcoro_release. KC_ECANCELED: the scope is cancelled. */
 int kc_scope_launch(kc_scope_t *scope, kcoro_fn_t fn, void *arg, size_t stack_size,
                     kcoro_t **out_co);
 /* Starts an actor, which ends with the scope. The handle is the scope's: it may be stopped or
- * cancelled earlier, which sets no token of the scope's, and is not to be used after the scope.
+ * cancelled earlier, which sets no token of the scope's, and must not be used after the scope.
  * NULL: refused, or the scope is cancelled. */
 kc_actor_t kc_scope_actor(kc_scope_t *scope, const kc_actor_ctx_t *ctx);
-/* Starts a coroutine that fills a new channel, which is closed when it returns and is the caller's to
- * destroy. NULL: refused, or the scope is cancelled. */
+/* Starts a coroutine that fills a new channel, which is closed when it returns and is the caller's
+ * to destroy. NULL: refused, or the scope is cancelled. */
 kc_chan_t *kc_scope_produce(kc_scope_t *scope, int kind, size_t elem_sz, size_t capacity,
                             kc_producer_fn fn, void *user);
 /* Waits until everything in it has ended: 0; KC_EAGAIN (timeout 0) or KC_ETIME. */
@@ -358,10 +368,11 @@ void kc_scope_destroy(kc_scope_t *scope);
 /* Its token, valid as long as the scope. */
 const kc_cancel_t *kc_scope_token(const kc_scope_t *scope);
 
-/* ---- The library ------------------------------------------------------------------------------ */
+/* ---- The library
+ * ------------------------------------------------------------------------------ */
 
-/* Panics inside the library that became an answer (-EIO, NULL or nothing) in this process. More than
- * 0 is a defect of the library; each was reported on standard error. */
+/* Panics inside the library that became a failure result (-EIO, NULL or nothing) in this process.
+ * More than 0 is a defect of the library; each was reported on standard error. */
 unsigned long kc_panics_contained(void);
 
 #ifdef __cplusplus

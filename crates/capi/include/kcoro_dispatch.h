@@ -3,8 +3,8 @@
  * @file kcoro_dispatch.h
  * @brief Dispatchers: counted handles of schedulers, by purpose.
  *
- * Every function may be called by any thread, coroutines included. What returns a dispatcher
- * returns a reference that the caller gives back with kc_dispatcher_release.
+ * Every function may be called by any thread, coroutines included. A function that returns
+ * a dispatcher returns a reference that the caller releases with kc_dispatcher_release.
  */
 #ifndef KCORO_DISPATCH_H
 #define KCORO_DISPATCH_H
@@ -24,7 +24,7 @@ typedef struct kc_dispatcher kc_dispatcher_t;
 kc_dispatcher_t *kc_dispatcher_retain(kc_dispatcher_t *dispatcher);
 
 /**
- * Gives a reference back. With the last one of a dispatcher made by kc_dispatcher_new its scheduler
+ * Releases a reference. With the last one of a dispatcher made by kc_dispatcher_new its scheduler
  * is shut down, as by kc_sched_shutdown. NULL is ignored.
  */
 void kc_dispatcher_release(kc_dispatcher_t *dispatcher);

@@ -3,11 +3,11 @@
  * (SOCK_SEQPACKET).
  *
  * Every function may be called from any thread, and in a coroutine. Those that wait park the
- * coroutine that calls, or the thread; a token under KC_CTX_KEY_CANCEL of the current context
- * (kc_context.h) ends the wait with KC_ECANCELED. NULL where something is needed is -EINVAL.
+ * calling coroutine, or the thread; a token under KC_CTX_KEY_CANCEL of the current context
+ * (kc_context.h) ends the wait with KC_ECANCELED. NULL for a required argument is -EINVAL.
  *
- * A peer that is gone, or that has closed the connection, is -ECONNRESET, whoever is told of it: a
- * call that waits, and each one after that. No call raises SIGPIPE. */
+ * A peer that is gone, or that has closed the connection, is -ECONNRESET, for waiting
+ * calls and for each later one. No call raises SIGPIPE. */
 #ifndef KCORO_IPC_POSIX_H
 #define KCORO_IPC_POSIX_H
 
@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-typedef struct kc_ipc_server kc_ipc_server_t; /* a socket that is listened on */
+typedef struct kc_ipc_server kc_ipc_server_t; /* a listening socket */
 typedef struct kc_ipc_conn kc_ipc_conn_t;     /* a connection, on either side */
 
 /* Bytes of the largest payload. */
@@ -28,14 +28,14 @@ typedef struct kc_ipc_conn kc_ipc_conn_t;     /* a connection, on either side */
 
 /* ---- Listening ------------------------------------------------------------------------------- */
 
-/* Listens at a path; only the user may connect (mode 0600). A socket file that nobody listens at is
- * replaced; anything else that is there is -EADDRINUSE. -ENAMETOOLONG: the path has 108 bytes or
+/* Listens at a path; only the user may connect (mode 0600). A socket file without a listener is
+ * replaced; any other existing file is -EADDRINUSE. -ENAMETOOLONG: the path has 108 bytes or
  * more. -ENOENT, -EACCES, or another -errno of the system. */
 int kc_ipc_srv_listen(const char *sock_path, kc_ipc_server_t **out);
 
-/* Waits for a connection; whoever accepts it closes it. A program of another user is refused (its
- * connection is closed) and waited past. -EAGAIN: there is none, and the socket does not wait
- * (kc_ipc_srv_set_nb). -ECONNABORTED: the socket was closed meanwhile. -EMFILE and its like: no
+/* Waits for a connection; the caller closes it. A program of another user is refused (its
+ * connection is closed), and the wait continues. -EAGAIN: there is none, and the socket does not
+ * wait (kc_ipc_srv_set_nb). -ECONNABORTED: the socket was closed meanwhile. -EMFILE and similar: no
  * descriptor is left for it. */
 int kc_ipc_srv_accept(kc_ipc_server_t *srv, kc_ipc_conn_t **out);
 
@@ -45,22 +45,22 @@ int kc_ipc_srv_accept_nb(kc_ipc_server_t *srv, kc_ipc_conn_t **out);
 /* Whether kc_ipc_srv_accept waits (0, as at first) or not (anything else). */
 int kc_ipc_srv_set_nb(kc_ipc_server_t *srv, int nb_on);
 
-/* The descriptor, to be waited for by other means: readable when somebody connects. -1: NULL. */
+/* The descriptor, to be waited for by other means: readable when a client connects. -1: NULL. */
 int kc_ipc_srv_fd(kc_ipc_server_t *srv);
 
-/* Stops listening, removes the file, frees the handle. Calls that wait end with -ECONNABORTED;
+/* Stops listening, removes the file, frees the handle. Waiting calls end with -ECONNABORTED;
  * connections stay. */
 void kc_ipc_srv_close(kc_ipc_server_t *srv);
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
-/* Connects. -ENAMETOOLONG as above; -ENOENT: nothing there; -ECONNREFUSED: nobody listens. The
+/* Connects. -ENAMETOOLONG as above; -ENOENT: no such file; -ECONNREFUSED: no listener. The
  * handshake is next. */
 int kc_ipc_connect(const char *sock_path, kc_ipc_conn_t **out);
 
-/* The handshake: HELLO each way, first of all. The client speaks first. Both may be NULL; they are
- * the peer's. -EPROTO: the peer speaks another major version (which is in peer_major then), or not
- * this protocol. Both wait, also on a connection that does not. */
+/* The handshake: HELLO each way, first of all. The client sends first. Both may be NULL; they are
+ * the peer's. -EPROTO: the peer has another major version (which is in peer_major then), or another
+ * protocol. Both wait, also on a connection that does not. */
 int kc_ipc_hs_cli(kc_ipc_conn_t *c, uint32_t *peer_major, uint32_t *peer_minor);
 int kc_ipc_hs_srv(kc_ipc_conn_t *c, uint32_t *peer_major, uint32_t *peer_minor);
 
@@ -68,12 +68,12 @@ int kc_ipc_hs_srv(kc_ipc_conn_t *c, uint32_t *peer_major, uint32_t *peer_minor);
  * bytes. -EAGAIN: there is no room, and the connection does not wait: nothing was sent. */
 int kc_ipc_send(kc_ipc_conn_t *c, uint16_t cmd, const void *payload, size_t len);
 
-/* Receives a frame. *payload is for the caller to free() and is NULL if there is none. -EPROTO: what
- * came is no frame; -EMSGSIZE: it says that it is too long; both end the connection. -EAGAIN: no
- * whole frame is there, and the connection does not wait. Several callers get a frame each.
+/* Receives a frame. *payload is for the caller to free() and is NULL if there is none. -EPROTO: not
+ * a frame; -EMSGSIZE: its length is too large; both end the connection. -EAGAIN: no whole frame has
+ * arrived, and the connection does not wait. Several callers get a frame each.
  *
- * A frame whose payload is not as long as its head says comes with one byte more, 0, which is no
- * attribute: so it is answered with -EPROTO as any other that is malformed. */
+ * A frame whose payload length differs from its header has one byte more, 0, which is no attribute:
+ * so it is answered with -EPROTO as any other malformed one. */
 int kc_ipc_recv(kc_ipc_conn_t *c, uint16_t *cmd, uint8_t **payload, size_t *len);
 
 /* Whether kc_ipc_send and kc_ipc_recv wait (0, as at first) or not. The descriptor has O_NONBLOCK
@@ -83,25 +83,26 @@ int kc_ipc_conn_set_nb(kc_ipc_conn_t *c, int nb_on);
 /* The descriptor, to be waited for by other means. -1: NULL. */
 int kc_ipc_conn_fd(kc_ipc_conn_t *c);
 
-/* Closes the connection and frees the handle. Calls that wait on it end with -ECONNRESET. */
+/* Closes the connection and frees the handle. Waiting calls end with -ECONNRESET. */
 void kc_ipc_conn_close(kc_ipc_conn_t *c);
 
 /* ---- Without waiting ------------------------------------------------------------------------- */
 
-/* Takes a frame and sends what the socket has room for. 0: all is sent. -EAGAIN: it was taken and
- * will go with kc_ipc_flush, or before the next frame. -ENOBUFS: too much has been taken already (1
- * MiB), and this was not. */
+/* Accepts a frame and sends as much as the socket has room for. 0: all is sent. -EAGAIN: it was
+ * accepted and is sent with kc_ipc_flush, or before the next frame. -ENOBUFS: too much is pending
+ * already (1 MiB), and this was not accepted. */
 int kc_ipc_send_nb(kc_ipc_conn_t *c, uint16_t cmd, const void *payload, size_t len);
 
-/* Sends what was taken. -EAGAIN: some is left; come again when the descriptor is writable. */
+/* Sends the pending frames. -EAGAIN: some are left; call again when the descriptor is writable. */
 int kc_ipc_flush(kc_ipc_conn_t *c);
 
-/* As kc_ipc_recv, without waiting. A frame of which only the head has come is kept: -EAGAIN. */
+/* As kc_ipc_recv, without waiting. A frame of which only the header has arrived is kept:
+ * -EAGAIN. */
 int kc_ipc_recv_nb(kc_ipc_conn_t *c, uint16_t *cmd, uint8_t **payload, size_t *len);
 
 /* ---- Attributes ------------------------------------------------------------------------------ */
 
-/* Writes an attribute at *cursor and moves it on. -EMSGSIZE: there is no room before end, and
+/* Writes an attribute at *cursor and advances it. -EMSGSIZE: there is no room before end, and
  * nothing was written. */
 int kc_tlv_put_u32(uint8_t **cursor, uint8_t *end, uint16_t type, uint32_t v);
 int kc_tlv_put_u64(uint8_t **cursor, uint8_t *end, uint16_t type, uint64_t v);

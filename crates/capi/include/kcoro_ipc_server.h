@@ -11,9 +11,9 @@
  *   }
  *   kc_ipc_conn_close(conn);
  *
- * A command that waits (CHAN_SEND, CHAN_RECV, a select) holds up nobody: neither the caller, nor
- * other clients, nor the same client's next command. Its answer is sent when there is one, by
- * whatever thread brings it about, so answers come in any order; REQ_ID tells which is which. */
+ * A waiting command (CHAN_SEND, CHAN_RECV, a select) blocks neither the caller, nor other clients,
+ * nor the same client's next command. Its answer is sent when it is ready, by the thread that
+ * completes it, so answers come in any order; REQ_ID identifies them. */
 #ifndef KCORO_IPC_SERVER_H
 #define KCORO_IPC_SERVER_H
 
@@ -26,13 +26,13 @@
 extern "C" {
 #endif
 
-/* The channels that are offered. Their numbers begin at 1001 and are never used again. */
+/* The offered channels. Their numbers start at 1001 and are never reused. */
 typedef struct kc_ipc_server_ctx kc_ipc_server_ctx_t;
 
 /* NULL: no memory. */
 kc_ipc_server_ctx_t *kc_ipc_server_ctx_create(void);
 
-/* Closes all channels and frees the handle; commands that wait are answered with KC_EPIPE. Nothing
+/* Closes all channels and frees the handle; waiting commands are answered with KC_EPIPE. No command
  * may be handled with it meanwhile. NULL is allowed. */
 void kc_ipc_server_ctx_destroy(kc_ipc_server_ctx_t *ctx);
 
@@ -40,18 +40,18 @@ void kc_ipc_server_ctx_destroy(kc_ipc_server_ctx_t *ctx);
  *   -ENOENT    no such channel, no such select
  *   -EINVAL    an element of another size; elements of 0 bytes; no such kind or capacity
  *   -EMSGSIZE  elements of more than 65535 bytes
- *   -EPROTO    what is needed is not there, or an attribute is cut off
- *   -ENOSYS    a command that is unknown, or does nothing here (actors)
+ *   -EPROTO    a required attribute is missing, or one is cut off
+ *   -ENOSYS    an unknown command, or one that is not supported here (actors)
  *   -ENOSPC    more than 4096 channels, 1048576 elements or 256 MiB in one; of one client more than
- *              1024 commands that wait, 256 selects
+ *              1024 waiting commands, 256 selects
  *   and those of the operation: KC_EAGAIN, KC_ETIME, KC_EPIPE.
- * A REQ_ID that was sent comes back with each.
+ * Each has the REQ_ID of its command.
  *
  * 0: it is handled, and answered now or later. Less: the connection is over, -ECONNRESET; or
- * -EINVAL: NULL. A client that vanishes waits for nothing any more; an element that was taken for
- * it and not sent, or that was sent last and not read, goes back to the front of its channel. A
- * client that does not read its answers is not served on: with 1 MiB of them waiting this parks the
- * caller until it reads, or has gone.
+ * -EINVAL: NULL. The waits of a client that vanishes end; an element that was taken for it and not
+ * sent, or that was sent last and not read, is requeued at the front of its channel. A client that
+ * does not read its answers is not served further: with 1 MiB of them pending this parks the caller
+ * until the client reads, or is gone.
  *
  * Any number of threads may handle commands at once, of one connection too; several contexts may
  * serve one connection. The payload stays the caller's. */

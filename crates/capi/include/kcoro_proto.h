@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Protocol 1.0: what the frames of kcoro_ipc_posix.h carry.
+/* Protocol 1.0: the contents of the frames of kcoro_ipc_posix.h.
  *
  *   frame      u16 command, u16 zero, u32 bytes of payload; then the payload
  *   payload    attributes: u16 type, u16 bytes, value; no padding
@@ -12,7 +12,7 @@
 #define KCORO_PROTO_ABI_MAJOR 1
 #define KCORO_PROTO_ABI_MINOR 0
 
-/* Bytes of a frame's head. */
+/* Bytes of a frame's header. */
 #define KCORO_PROTO_HEAD_BYTES 8
 
 enum kcoro_cmd {

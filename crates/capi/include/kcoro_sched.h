@@ -4,8 +4,8 @@
  * @brief Schedulers: many coroutines on a few threads.
  *
  * A scheduler has workers, which are threads. A coroutine that has started stays on its worker; one
- * that has not may be taken by an idle worker. Idle workers sleep. Every wait (channels, select,
- * kcoro_park, kc_sleep_ms) parks the coroutine and leaves the worker to others.
+ * that has not may be stolen by an idle worker. Idle workers sleep. Every wait (channels, select,
+ * kcoro_park, kc_sleep_ms) parks the coroutine and frees the worker for others.
  *
  * Every function may be called by any thread, coroutines included.
  */
@@ -36,12 +36,12 @@ typedef struct kc_sched_opts {
 kc_sched_t *kc_sched_init(const kc_sched_opts_t *opts);
 
 /**
- * Ends it: coroutines that have not finished end where they wait (see kcoro_destroy), tasks that
- * have not started never run, workers are joined, the memory is given back. A coroutine that
+ * Ends it: coroutines that have not finished are abandoned where they wait (see kcoro_destroy),
+ * tasks that have not started never run, workers are joined, the memory is freed. A coroutine that
  * computes without waiting is awaited. NULL is ignored.
  *
- * The handle is not to be used afterwards. Called from one of its own workers, it returns at once,
- * and the rest is done by a thread of its own.
+ * The handle must not be used afterwards. Called from one of its own workers, it returns at once,
+ * and a separate thread does the rest.
  */
 void kc_sched_shutdown(kc_sched_t *s);
 
@@ -52,34 +52,35 @@ void kc_sched_shutdown(kc_sched_t *s);
  */
 int kc_spawn(kc_sched_t *s, kc_task_fn fn, void *arg);
 
-/** Lets others run: in a coroutine on a worker to the end of the queue, elsewhere sched_yield. */
+/** Lets other coroutines run: in a coroutine on a worker to the end of the queue, elsewhere
+ * sched_yield. */
 void kc_yield(void);
 
 /**
  * Sleeps `ms` milliseconds, at least; 0 or less returns at once. In a coroutine on a worker the
- * worker goes on with others; elsewhere, and in a coroutine made by hand, the thread sleeps.
+ * worker runs others; elsewhere, and in a manual coroutine, the thread sleeps.
  */
 void kc_sleep_ms(int ms);
 
 /**
- * The scheduler that the process has anyway: made by the first call, one worker for each CPU.
+ * The default scheduler of the process: created by the first call, one worker for each CPU.
  * Borrowed; NULL if it cannot be made. After kc_sched_shutdown of it the next call makes another.
  */
 kc_sched_t *kc_sched_default(void);
 
-/** The scheduler of the worker that calls; NULL elsewhere. Borrowed. */
+/** The scheduler of the calling worker; NULL elsewhere. Borrowed. */
 kc_sched_t *kc_sched_current(void);
 
 /**
  * Starts a coroutine that runs fn(arg). stack_size as in kcoro_create.
  *
- * out_co may be NULL. If it is not, it gets a reference that the caller gives back with
+ * out_co may be NULL. If it is not, it gets a reference that the caller releases with
  * kcoro_release, also after the coroutine has finished. 0, or -1 as in kc_spawn.
  */
 int kc_spawn_co(kc_sched_t *s, kcoro_fn_t fn, void *arg, size_t stack_size, kcoro_t **out_co);
 
 /**
- * Makes `co` run on the scheduler. One that was made by hand belongs to the scheduler from now on,
+ * Makes `co` run on the scheduler. A manual coroutine belongs to the scheduler from now on,
  * whether it has started or not; the scheduler takes a reference of its own. One that is scheduled
  * already is woken, as by kcoro_unpark. NULL and FINISHED are ignored.
  */
@@ -91,7 +92,7 @@ typedef struct kc_sched_stats {
     unsigned long steals_probes;    /**< searches for work elsewhere: those below together */
     unsigned long steals_succeeded; /**< that took something from another worker */
     unsigned long steals_failures;  /**< that found nothing, so that the worker went to sleep */
-    unsigned long fastpath_hits;    /**< times that a worker went on with work of its own */
+    unsigned long fastpath_hits;    /**< times that a worker found work of its own */
     unsigned long fastpath_misses;  /**< times that it had none */
     unsigned long inject_pulls;     /**< tasks and coroutines that came from other threads */
     unsigned long donations;        /**< wakes that came from other threads */
@@ -100,26 +101,26 @@ typedef struct kc_sched_stats {
 /** Counters since the start; each exact, not all of one instant. NULL is ignored. */
 void kc_sched_get_stats(kc_sched_t *s, kc_sched_stats_t *out);
 
-/** Kept for programs that set it; how many queues a steal looks at does not depend on it. */
+/** Kept for programs that set it; it does not affect how many queues a steal visits. */
 #ifndef KC_SCHED_STEAL_SCAN_MAX
 #define KC_SCHED_STEAL_SCAN_MAX 4
 #endif
 
 /**
- * Waits until no task and no coroutine of the scheduler is left; the one that calls does not count.
+ * Waits until no task and no coroutine of the scheduler is left; the caller does not count.
  *
- * timeout_ms < 0: for as long as it takes; 0: looks once. 0; KC_ETIME (-62): time has passed, and
- * some are left, which may be waiting; -1: NULL. Parks the coroutine, or the thread.
+ * timeout_ms < 0: without a limit; 0: checks once. 0; KC_ETIME (-62): the timeout, and some are
+ * left, which may be waiting; -1: NULL. Parks the coroutine, or the thread.
  */
 int kc_sched_drain(kc_sched_t *s, long timeout_ms);
 
-/** A timer that was set; id 0: it could not be. */
+/** A timer; id 0: it could not be set. */
 typedef struct kc_timer_handle {
     unsigned long long id;
 } kc_timer_handle_t;
 
 /**
- * Does kcoro_unpark(co) in delay_ms milliseconds; 0 or less: at once. Keeps a reference till then.
+ * Calls kcoro_unpark(co) in delay_ms milliseconds; 0 or less: at once. Keeps a reference till then.
  */
 kc_timer_handle_t kc_sched_timer_wake_after(kc_sched_t *s, kcoro_t *co, long delay_ms);
 
@@ -127,7 +128,7 @@ kc_timer_handle_t kc_sched_timer_wake_after(kc_sched_t *s, kcoro_t *co, long del
 kc_timer_handle_t kc_sched_timer_wake_at(kc_sched_t *s, kcoro_t *co,
                                          unsigned long long deadline_ns);
 
-/** 1: it was set, and will not wake anybody. 0: it has, or there is none of this id. */
+/** 1: it was set, and will not fire. 0: it has fired, or there is none of this id. */
 int kc_sched_timer_cancel(kc_sched_t *s, kc_timer_handle_t handle);
 
 #ifdef __cplusplus

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-/* A descriptor: bytes that are not copied. All of it reaches the receiver. */
+/* A descriptor: bytes that are not copied. All its fields reach the receiver. */
 typedef struct kc_zdesc {
     void *addr;
     size_t len;         /* bytes; not 0 */
@@ -24,12 +24,12 @@ typedef struct kc_zdesc {
     uint32_t flags;     /* the backend's */
 } kc_zdesc_t;
 
-/* What a backend is. `attach` is called once for a channel, before its first operation, and never
- * for two threads at a time; `detach` once, when the channel is destroyed, after it was closed. A
- * function that is NULL: attach and detach are left out; send and recv answer -ENOTSUP. A backend
- * without send_c or recv_c is called by send and recv, and whatever they wait for in this library
- * ends with KC_ECANCELED when the token is set. It never frees the memory of others, refuses a
- * length of 0, parks in bounded waits, and does not spin. */
+/* The functions of a backend. `attach` is called once for a channel, before its first operation,
+ * and never for two threads at a time; `detach` once, when the channel is destroyed, after it was
+ * closed. If a function is NULL: attach and detach are skipped; send and recv return -ENOTSUP. For
+ * a backend without send_c or recv_c, send and recv are called, and each of their waits in this
+ * library ends with KC_ECANCELED when the token is set. A backend never frees foreign memory,
+ * refuses a length of 0, parks in bounded waits, and does not spin. */
 typedef struct kc_zcopy_backend_ops {
     int (*attach)(kc_chan_t *ch, const void *opts);
     void (*detach)(kc_chan_t *ch);
@@ -42,7 +42,7 @@ typedef struct kc_zcopy_backend_ops {
 typedef int kc_zcopy_backend_id;
 
 /* Registers a backend for as long as the process runs; name and functions are copied. The same name
- * again answers with the first one's id. -EINVAL: NULL, a name of no or more than 256 bytes.
+ * again returns the first one's id. -EINVAL: NULL, a name of no or more than 256 bytes.
  * -ENOSPC: more than 1024. */
 kc_zcopy_backend_id kc_zcopy_register(const char *name, const kc_zcopy_backend_ops_t *ops,
                                       uint32_t caps);
@@ -54,7 +54,7 @@ kc_zcopy_backend_id kc_zcopy_resolve(const char *name);
 int kc_zcopy_caps(kc_zcopy_backend_id id, uint32_t *out);
 
 /* Binds a backend to a channel, and attaches it unless it was. The last one bound handles the
- * descriptors. -ENOENT: no such id; else what `attach` answers, if that is not 0. */
+ * descriptors. -ENOENT: no such id; else the result of `attach`, if that is not 0. */
 int kc_chan_enable_zero_copy_backend(kc_chan_t *ch, kc_zcopy_backend_id id, const void *opts);
 
 /* Sends or receives a descriptor by the channel's backend. KC_ENOTSUP without one; -EINVAL for

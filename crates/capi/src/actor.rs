@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_actor_*` of `kcoro.h`: a coroutine that handles the messages of a channel.
 //!
-//! It waits for a message or for its own token, which is below the one that C gave, if any; so an
-//! idle one costs nothing, and stopping it is setting its token and waiting for its end.
+//! It waits for a message or for its own token, which is below the one that C passed, if any; so an
+//! idle actor costs nothing, and stopping it means cancelling its token and waiting for its end.
 //!
 //! # Invariants
 //!
-//! 1. `done` is set last: after the last message was handled and every listener was called. Who
-//!    waits for `done` is followed by no call of C's.
-//! 2. The listeners are called by whoever changes `ended` to true, or, after that, by whoever brings
-//!    one: each once.
-//! 3. The room for a message belongs to the actor's coroutine alone.
+//! 1. `done` is set last: after the last message was handled and every listener was called. After a
+//!    wait for `done` no function of C is called any more.
+//! 2. Each listener is called once: by the code that changes `ended` to true, or, if it was added
+//!    after that, by the code that adds it.
+//! 3. The buffer for a message belongs to the actor's coroutine alone.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
@@ -33,7 +33,7 @@ use crate::sched::{Body, Start, default};
 
 /// `kc_actor_fn`.
 pub type Process = unsafe extern "C" fn(*const c_void, *mut c_void) -> c_int;
-/// What `kc_actor_on_done` takes.
+/// The function of `kc_actor_on_done`.
 pub type OnDone = unsafe extern "C" fn(*mut c_void);
 
 /// `kc_actor_ctx_t`.
@@ -73,11 +73,11 @@ pub struct Actor {
     chan: Arc<Chan>,
     process: Process,
     user: *mut c_void,
-    /// Its own: set to stop it.
+    /// Its own token: set to stop it.
     stop: Arc<Cancel>,
-    /// The one that C gave.
+    /// The token that C passed.
     cancel: Option<Arc<Cancel>>,
-    /// Room for a message, in units that are aligned for any type.
+    /// The buffer for a message, in units that are aligned for any type.
     room: UnsafeCell<Vec<u128>>,
     /// Address of the object of its coroutine.
     coro: AtomicUsize,
@@ -98,8 +98,8 @@ struct Listener {
     argument: *mut c_void,
 }
 
-// SAFETY: C's functions and arguments may be used by any thread, as the header says; the room is its
-// coroutine's alone; the rest is Send and Sync.
+// SAFETY: C's functions and arguments may be used by any thread, as the header says; the buffer is
+// its coroutine's alone; the rest is Send and Sync.
 unsafe impl Send for Actor {}
 // SAFETY: as above.
 unsafe impl Sync for Actor {}
@@ -108,17 +108,17 @@ unsafe impl Send for Listener {}
 
 impl Listener {
     fn tell(self) {
-        // SAFETY: C said that it may be called, once, with this.
+        // SAFETY: C allows it to be called, once, with this.
         unsafe { (self.call)(self.argument) };
     }
 }
 
 impl Actor {
-    /// Starts one. `cancel`: what it ends with; `member`: dropped at its end.
+    /// Starts an actor. `cancel`: a token that ends it; `member`: dropped at its end.
     ///
     /// # Safety
     ///
-    /// What the context points to is null or valid.
+    /// The pointers in the context are null or valid.
     pub(crate) unsafe fn start(
         ctx: &ActorCtx,
         cancel: Option<Arc<Cancel>>,
@@ -159,7 +159,7 @@ impl Actor {
         Some(actor)
     }
 
-    /// The whole of its coroutine.
+    /// The body of its coroutine.
     fn run(&self) {
         // SAFETY: this is its coroutine (invariant 3).
         let room = unsafe { (*self.room.get()).as_mut_ptr() };
@@ -172,13 +172,13 @@ impl Actor {
             if received != errno::OK {
                 break;
             }
-            // SAFETY: C said that it may be called with this.
+            // SAFETY: C allows it to be called with this.
             unsafe { (self.process)(room.cast(), self.user) };
         }
         self.end();
     }
 
-    /// It has ended: once.
+    /// Ends it, once.
     fn end(&self) {
         let mut listeners = self.listeners.lock();
         if std::mem::replace(&mut listeners.ended, true) {
@@ -192,7 +192,7 @@ impl Actor {
         self.done.cancel();
     }
 
-    /// Asks it to end, and waits until it has, unless it is the one that asks.
+    /// Stops it, and waits until it has ended, unless the caller is the actor itself.
     fn stop(&self) {
         Arc::clone(&self.stop).set();
         if flow::coro().addr() != self.coro.load(Ordering::Relaxed) {
@@ -201,7 +201,7 @@ impl Actor {
     }
 }
 
-/// The actor behind a handle, with the handle's share if it has one.
+/// The actor behind a handle, with the handle's reference if it has one.
 ///
 /// # Safety
 ///

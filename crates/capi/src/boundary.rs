@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The one panic boundary: every `extern "C"` function is a `call` around its body.
 //!
-//! A panic never crosses into C. It becomes the answer that the function's return type has for
-//! failure (a negative number, a null pointer, nothing), a line on standard error and a count.
+//! A panic never crosses into C. It becomes the failure result of the function's return type (a
+//! negative number, a null pointer, nothing), a line on standard error and a count.
 //!
 //! One kind of unwinding is no failure. A coroutine that is destroyed while it waits unwinds from
-//! its park, so that the Rust frames on its stack let go of what they hold. C frames cannot be
-//! unwound: when the unwinding comes to a boundary, all Rust frames above it are clean, and the
-//! coroutine is left for good from there. The C frames below are forgotten with its stack.
+//! its park, so that the Rust frames on its stack release their resources. C frames cannot be
+//! unwound: when the unwinding reaches a boundary, all Rust frames above it are clean, and the
+//! coroutine is abandoned there. The C frames below are forgotten with its stack.
 
 use std::any::Any;
 use std::io::Write as _;
@@ -19,14 +19,14 @@ use becket_coro::foreign;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// What a panic's payload is.
+/// The payload of a panic.
 type Payload = Box<dyn Any + Send>;
 
-/// Runs the body of an `extern "C"` function. If it panics, the answer is `on_panic`.
+/// Runs the body of an `extern "C"` function. If it panics, the result is `on_panic`.
 #[inline]
 #[track_caller]
 pub(crate) fn call<R>(on_panic: R, body: impl FnOnce() -> R) -> R {
-    // What a panic leaves behind is behind locks that do not poison, or atomic.
+    // State that a panic leaves behind is behind locks that do not poison, or atomic.
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(answer) => answer,
         Err(payload) => {
@@ -36,7 +36,7 @@ pub(crate) fn call<R>(on_panic: R, body: impl FnOnce() -> R) -> R {
     }
 }
 
-/// How many panics were turned into answers, in this process so far.
+/// The number of panics that were turned into results in this process so far.
 ///
 /// Thread safe.
 pub fn panics() -> u64 {
@@ -57,7 +57,7 @@ fn contained(payload: Payload, at: &Location<'_>) {
         unsafe { foreign::abandon() };
     }
     PANICS.fetch_add(1, Ordering::Relaxed);
-    // Standard error may be closed; there is nobody to tell then.
+    // Standard error may be closed; then the panic cannot be reported.
     let _ = writeln!(
         std::io::stderr(),
         "kcoro: a call failed inside the library, in {}:{}: {}",
@@ -65,7 +65,7 @@ fn contained(payload: Payload, at: &Location<'_>) {
         at.line(),
         message(&payload),
     );
-    // A payload is anybody's value: its drop may panic, and so may the drop of that panic's.
+    // A payload is a user value: its drop may panic, and so may the drop of that panic's payload.
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         let _forgotten = ManuallyDrop::new(second);
     }
@@ -82,7 +82,7 @@ fn message(payload: &Payload) -> &str {
 mod tests {
     use super::*;
 
-    /// The only test that panics: it alone moves the count.
+    /// The only test that panics: it alone changes the count.
     #[test]
     fn a_panic_becomes_the_answer_and_is_counted() {
         struct Hostile;

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_cancel_t`: a cancel token for C, and the functions of `kc_cancel.h`.
 //!
-//! Behind each handle stands a `becket_chan::Token` of its own. That one is the child of another is
-//! a `Link`: a wait for the parent's token whose waker sets the child. So links can be made and
-//! cut at any time, a token may have several parents, and a token that the Rust side cancels (a
-//! scope's) cancels what C made below it.
+//! Behind each handle is a `becket_chan::Token` of its own. A parent relation is a `Link`: a wait
+//! for the parent's token whose waker sets the child. So links can be added and removed at any
+//! time, a token may have several parents, and a token that the Rust side cancels (a scope's)
+//! cancels the tokens that C made below it.
 //!
 //! # Invariants
 //!
-//! 1. Setting is done without a lock, and by a queue of the thread's ([`Cancel::set`]): a chain of
-//!    any depth costs no stack. So does taking one apart ([`Drop`]).
-//! 2. A child holds its parents; a parent knows its children by their wakers alone, which hold them
-//!    weakly.
-//! 3. A token that is set stays set; its links are of no use then and are kept until it goes.
+//! 1. Tokens are set without a lock, through a queue of the thread ([`Cancel::set`]): a chain of
+//!    any depth costs no stack. The same holds for dropping a chain ([`Drop`]).
+//! 2. A child holds its parents; a parent refers to its children only by their wakers, which hold
+//!    them weakly.
+//! 3. A token that is set stays set; its links have no use then and are kept until it is dropped.
 //!
 //! # Safety
 //!
 //! A handle is an `Arc<Cancel>` turned into a pointer; the caller keeps it valid, as the header
-//! says. A link's wait borrows from the parent that the link holds, and goes before it.
+//! says. A link's wait borrows from the parent that the link holds, and is dropped before it.
 
 use std::cell::RefCell;
 use std::future::Future as _;
@@ -53,9 +53,9 @@ pub struct CancelCtx {
     pub token: *mut Cancel,
 }
 
-/// What makes a token the child of another.
+/// Makes a token the child of another.
 struct Link {
-    /// Of the token of `parent`; dropped first.
+    /// A wait for the token of `parent`; dropped first.
     waiting: Pin<Box<Cancelled<'static>>>,
     parent: Arc<Cancel>,
 }
@@ -76,7 +76,7 @@ thread_local! {
 }
 
 impl Cancel {
-    /// A token for C over one that exists.
+    /// A token for C over an existing one.
     #[must_use]
     pub fn over(token: Token) -> Arc<Self> {
         Arc::new(Self { token, parents: Mutex::default() })
@@ -92,13 +92,13 @@ impl Cancel {
         child
     }
 
-    /// What operations wait on.
+    /// The token for operations.
     #[must_use]
     pub fn token(&self) -> &Token {
         &self.token
     }
 
-    /// Gives it to C.
+    /// Converts it to a handle for C.
     #[must_use]
     pub fn into_raw(self: Arc<Self>) -> *mut Self {
         Arc::into_raw(self).cast_mut()
@@ -168,14 +168,14 @@ impl Drop for Cancel {
 ///
 /// # Safety
 ///
-/// The handle is null or valid for as long as the answer is used.
+/// The handle is null or valid for as long as the result is used.
 #[inline]
 pub(crate) unsafe fn token<'a>(handle: *const Cancel) -> Option<&'a Token> {
     // SAFETY: the caller's promise.
     unsafe { handle.as_ref() }.map(|cancel| &cancel.token)
 }
 
-/// A share in a handle; `None` for null.
+/// A reference to the token of a handle; `None` for null.
 ///
 /// # Safety
 ///
@@ -184,7 +184,7 @@ pub(crate) unsafe fn share(handle: *const Cancel) -> Option<Arc<Cancel>> {
     if handle.is_null() {
         return None;
     }
-    // SAFETY: it is a pointer from `Arc::into_raw`, whose share stays the caller's.
+    // SAFETY: it is a pointer from `Arc::into_raw`, whose reference stays the caller's.
     unsafe {
         Arc::increment_strong_count(handle);
         Some(Arc::from_raw(handle))
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn kc_cancel_create(out: *mut *mut Cancel, parent: *mut Ca
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_cancel_trigger(handle: *mut Cancel) {
     call((), || {
-        // SAFETY: the caller's promise. Our own share outlives whoever destroys it meanwhile.
+        // SAFETY: the caller's promise. Our own reference outlives a concurrent destroy.
         if let Some(cancel) = unsafe { share(handle) } {
             cancel.set();
         }

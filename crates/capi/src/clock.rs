@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `CLOCK_MONOTONIC` in nanoseconds: the clock of every time that C is told.
+//! `CLOCK_MONOTONIC` in nanoseconds: the clock of every time that is passed to C.
 
 use std::mem::MaybeUninit;
 
@@ -10,14 +10,15 @@ pub(crate) fn now_ns() -> i64 {
     read(libc::CLOCK_MONOTONIC)
 }
 
-/// When the kernel last moved its clock: a few milliseconds ago at most, for a quarter of the price.
+/// The time of the kernel's last clock tick: a few milliseconds ago at most, for a quarter of the
+/// cost.
 #[cfg(target_os = "linux")]
 #[inline]
 pub(crate) fn coarse_ns() -> i64 {
     read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
-/// As [`now_ns`]: this system has nothing coarser.
+/// As [`now_ns`]: this system has no coarser clock.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn coarse_ns() -> i64 {
     now_ns()

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The runtime configuration: a JSON file, of which four numbers are known.
+//! The runtime configuration: a JSON file with four known numbers.
 //!
 //! ```json
 //! {"channel": {"metrics": {"emit_min_ops": 1024, "emit_min_ms": 50,
 //!                          "auto_enable": false, "pipe_capacity": 64}}}
 //! ```
 //!
-//! The file is the one that is given, or `$KCORO_CONFIG`, or `kcoro_config.json`. A file that is not
-//! there means the defaults; one that cannot be read or understood changes nothing, and says so by
-//! its answer. Whoever asks for the configuration before anybody has loaded one loads it.
+//! The file is the given one, or `$KCORO_CONFIG`, or `kcoro_config.json`. A missing file means the
+//! defaults; one that cannot be read or parsed changes nothing, and is reported by the result. The
+//! first use of the configuration loads it, unless it was loaded before.
 //!
-//! C is shown the numbers where they are: a pointer to them stays valid, and shows the last load.
+//! C gets a pointer to the numbers in place: it stays valid, and shows the last load.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
@@ -86,7 +86,7 @@ impl Default for MetricsPart {
     }
 }
 
-/// What holds now.
+/// The current configuration.
 pub(crate) fn current() -> &'static RuntimeConfig {
     LOADED.call_once(|| {
         let _kept_as_it_is = load(None);
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn kc_runtime_config_reload(path: *const c_char) -> c_int 
             .then(|| unsafe { CStr::from_ptr(path) })
             .filter(|path| !path.is_empty())
             .map(|path| Path::new(OsStr::from_bytes(path.to_bytes())));
-        // What is asked for comes in place of what would be loaded unasked.
+        // An explicit load replaces the implicit one.
         LOADED.call_once(|| {});
         load(path).err().unwrap_or(errno::OK)
     })

@@ -2,15 +2,15 @@
 //! `kc_context.h`: immutable layers of keys and values.
 //!
 //! ```text
-//!   ctx ──► (key C, value) ──► (key A, value) ──► empty      found from the left
+//!   ctx ──► (key C, value) ──► (key A, value) ──► empty      searched from the left
 //! ```
 //!
-//! A layer holds its value and the layers below, both counted. A value is given back when the last
-//! layer that has it goes; `replace` copies the layers above the one it leaves out, and shares their
+//! A layer holds its value and the layers below, both counted. A value is dropped with the last
+//! layer that has it; `replace` copies the layers above the one it leaves out, and shares their
 //! values.
 //!
-//! A key is an address. The library's own may have two: a program that is not position independent has
-//! copies of them. A copy is told by its name, which is not copied.
+//! A key is an address. The library's own keys may have two: a program that is not position
+//! independent has copies of them. A copy is recognised by its name, which is not copied.
 
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::ptr;
@@ -75,8 +75,8 @@ struct Value {
     give_back: DropFunction,
 }
 
-// SAFETY: the value is C's, which may share contexts with other threads if the value may be; the key is
-// an address that is compared.
+// SAFETY: the value is C's, which may share contexts with other threads if the value may be; the
+// key is an address that is compared.
 unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}
@@ -88,7 +88,7 @@ unsafe impl Sync for Value {}
 impl Drop for Value {
     fn drop(&mut self) {
         if let Some(give_back) = self.give_back {
-            // SAFETY: C said that it may be called, once, with this.
+            // SAFETY: C allows it to be called, once, with this.
             unsafe { give_back(self.value) };
         }
     }
@@ -96,7 +96,7 @@ impl Drop for Value {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // A long chain goes layer by layer, not by recursion.
+        // A long chain is dropped layer by layer, not by recursion.
         let mut below = self.below.take();
         while let Some(mut last) = below.and_then(Arc::into_inner) {
             below = last.below.take();
@@ -107,7 +107,7 @@ impl Drop for Context {
 static EMPTY: LazyLock<Arc<Context>> =
     LazyLock::new(|| Arc::new(Context { key: ptr::null(), value: None, below: None }));
 
-/// The address that stands for a key.
+/// The canonical address of a key.
 ///
 /// # Safety
 ///
@@ -123,7 +123,7 @@ impl Context {
         Arc::clone(&EMPTY)
     }
 
-    /// A layer on top.
+    /// A new layer on top.
     pub(crate) fn with(
         self: Arc<Self>,
         key: *const Key,
@@ -137,10 +137,10 @@ impl Context {
         Arc::new(Self { key, value, below: Some(self) })
     }
 
-    /// The same without the layers of a key.
+    /// The same context without the layers of a key.
     fn without(self: &Arc<Self>, key: *const Key) -> Arc<Self> {
         let mut above = Vec::new();
-        // The part that is shared begins below the last layer that goes.
+        // The shared part starts below the last layer that is left out.
         let mut shared = Arc::clone(self);
         let mut pending = Vec::new();
         let mut at = Some(self);
@@ -173,12 +173,12 @@ impl Context {
     }
 }
 
-/// What the caller's context has under a key; null: nothing.
+/// The value of a key in the caller's context; null: none.
 pub(crate) fn current_value(key: &'static Key) -> *mut c_void {
     FLOW.with(|flow| flow.contexts.borrow().last().map_or(ptr::null_mut(), |it| it.get(key)))
 }
 
-/// A share in a handle; `None` for null.
+/// A reference to the context of a handle; `None` for null.
 ///
 /// # Safety
 ///
@@ -233,7 +233,8 @@ pub unsafe extern "C" fn kc_context_release(context: *mut Context) {
 ///
 /// # Safety
 ///
-/// `base` is null or valid; `key` is null or lives for ever; `give_back` may be called with `value`.
+/// `base` is null or valid; `key` is null or lives for ever; `give_back` may be called with
+/// `value`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_context_add(
     base: *mut Context,

@@ -12,7 +12,7 @@ use crate::core::object::{Coro, Function};
 use crate::sched::api::{kc_spawn, kc_spawn_co};
 use crate::sched::{Sched, cpus, default};
 
-/// What these functions answer if they fail.
+/// The failure result of these functions.
 const FAILED: c_int = -1;
 /// Workers of the dispatcher for blocking calls, at least.
 const IO_WORKERS_MIN: usize = 64;
@@ -21,15 +21,15 @@ const IO_WORKERS_MIN: usize = 64;
 pub struct Dispatcher(Place);
 
 enum Place {
-    /// Whichever is the default scheduler when it is asked for.
+    /// The default scheduler at the time of use.
     Default,
     /// Ended with the last reference.
     Own(Mutex<Option<Box<Sched>>>),
 }
 
-/// Kept for as long as the process: the default scheduler's.
+/// Kept for the life of the process: the default scheduler's dispatcher.
 static DEFAULT: Mutex<Option<Arc<Dispatcher>>> = Mutex::new(None);
-/// And the one for blocking calls.
+/// The dispatcher for blocking calls, kept likewise.
 static IO: Mutex<Option<Arc<Dispatcher>>> = Mutex::new(None);
 
 impl Dispatcher {

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_job.h`: a tree of work that ends together.
 //!
-//! A job counts what is `open` in it: its own coroutine, or the hold of a job without one, and its
-//! children. It ends when nothing is open any more.
+//! A job counts its `open` parts: its own coroutine, or the hold of a job without one, and its
+//! children. It ends when no part is open any more.
 //!
 //! ```text
 //!   open = own (1) + children          parent ◄── held by ── child
-//!   own goes when the coroutine ends, or when a job without one is joined, cancelled, or let go
+//!   own ends with the coroutine, or when a job without one is joined, cancelled, or released
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. Of a job that is cancelled or fails, first the phase changes, with the code, then the token is
-//!    set, and with it those of all below. The phases below follow when somebody looks, or they end.
+//! 1. When a job is cancelled or fails, first the phase changes, with the code, then the token is
+//!    set, and with it the tokens of all below. The phases below follow when they are read, or end.
 //! 2. The phase changes to a final one once, together with `open` reaching 0, under the lock; then
-//!    `done` is set and the parent is told, in this order, without the lock.
+//!    `done` is set and the parent is notified, in this order, without the lock.
 //! 3. Locks are taken one at a time.
 
 use std::ffi::{c_int, c_uint, c_void};
@@ -37,7 +37,7 @@ const SUPERVISOR: c_uint = 1;
 const DETACHED: c_uint = 2;
 const TIMEOUT_WRAPPER: c_uint = 4;
 
-/// Inside alone: it has a coroutine of its own.
+/// Internal flag: it has a coroutine of its own.
 const LAUNCHED: c_uint = 1 << 31;
 
 const EDEADLK: c_int = -libc::EDEADLK;
@@ -60,7 +60,7 @@ pub enum Phase {
 
 /// `kc_job_t`.
 pub struct Job {
-    /// Who waits for it; none if it is detached.
+    /// The job that waits for it; none if it is detached.
     parent: Option<Arc<Self>>,
     supervisor: bool,
     /// It has a coroutine of its own.
@@ -74,7 +74,7 @@ struct State {
     phase: Phase,
     failed: bool,
     code: c_int,
-    /// Its coroutine runs, or nobody has let go of it.
+    /// Its coroutine runs, or its handle was not released.
     own: bool,
     children: usize,
 }
@@ -84,7 +84,7 @@ impl State {
         matches!(self.phase, Phase::Cancelled | Phase::Completed | Phase::Failed)
     }
 
-    /// It is to end, with this code unless there is one.
+    /// Starts its end, with this code unless there is one.
     fn cancelling(&mut self, code: c_int) {
         if self.phase == Phase::Active {
             self.phase = Phase::Cancelling;
@@ -93,7 +93,7 @@ impl State {
     }
 }
 
-/// As the header says: whichever sign, the answer is negative; 0 is a plain cancel.
+/// As the header says: the result is negative whatever the sign; 0 is a plain cancel.
 fn code_of(reason: c_int) -> c_int {
     match reason {
         0 => errno::ECANCELED,
@@ -102,7 +102,7 @@ fn code_of(reason: c_int) -> c_int {
 }
 
 impl Job {
-    /// A job below `parent`. It is open until [`Self::let_go`]. An error: the parent is at its end.
+    /// A job below `parent`. It is open until [`Self::let_go`]. An error: the parent has ended.
     fn new(parent: Option<&Arc<Self>>, flags: c_uint) -> Result<Arc<Self>, ()> {
         let parent = parent.filter(|_| flags & DETACHED == 0);
         if let Some(parent) = parent {
@@ -129,7 +129,7 @@ impl Job {
         }))
     }
 
-    /// If it is cancelled from above, notes with which code, here and on the way: so a deep tree is
+    /// If it is cancelled from above, records the code, here and on the way: so a deep tree is
     /// walked once.
     fn notice_cancel(&self) {
         if !self.cancel.token().is_cancelled() {
@@ -140,7 +140,7 @@ impl Job {
         while let Some(job) = at {
             let state = job.state.lock();
             if state.phase != Phase::Active {
-                // The nearest that says why. One that completed says nothing.
+                // The nearest job with a code. One that completed has none.
                 code = if state.code == 0 { code } else { state.code };
                 break;
             }
@@ -162,7 +162,7 @@ impl Job {
         self.state.lock().phase
     }
 
-    /// Its own part is over; perhaps it ends.
+    /// Closes its own part; perhaps it ends.
     fn let_go(&self) {
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.own, false) {
@@ -180,7 +180,7 @@ impl Job {
         }
     }
 
-    /// The parent that is to be told.
+    /// Ends it if no part is open; returns the parent to be notified.
     fn end_if_nothing_is_open(&self) -> Option<&Self> {
         self.notice_cancel();
         let mut state = self.state.lock();
@@ -197,7 +197,7 @@ impl Job {
         self.parent.as_deref()
     }
 
-    /// Asks it to end. False: it has.
+    /// Cancels it. False: it has ended.
     fn cancel(&self, code: c_int) -> bool {
         let mut state = self.state.lock();
         if state.is_final() {
@@ -209,7 +209,7 @@ impl Job {
         true
     }
 
-    /// It failed: itself, and each above it up to a supervisor, is to end.
+    /// Fails it: it and each job above, up to a supervisor, starts to end.
     fn fail(&self, code: c_int) -> bool {
         let mut at = Some(self);
         let mut first = true;
@@ -250,9 +250,9 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        // Only one without a coroutine, and without children, comes here while it is open.
+        // Only a job without a coroutine, and without children, is dropped while it is open.
         self.let_go();
-        // A long chain of parents goes one by one, not by recursion.
+        // A long chain of parents is dropped one by one, not by recursion.
         let mut parent = self.parent.take();
         while let Some(mut last) = parent.and_then(Arc::into_inner) {
             last.let_go();
@@ -261,7 +261,7 @@ impl Drop for Job {
     }
 }
 
-/// A share in a job; `None` for null.
+/// A reference to a job; `None` for null.
 ///
 /// # Safety
 ///
@@ -277,20 +277,20 @@ unsafe fn share(handle: *const Job) -> Option<Arc<Job>> {
     }
 }
 
-/// The job of the flow that calls, borrowed from its context; null: none.
+/// The job of the caller, borrowed from its context; null: none.
 fn current() -> *mut Job {
     context::current_value(&KC_CTX_KEY_JOB).cast()
 }
 
 /// For a context that holds a job.
 unsafe extern "C" fn release_job(job: *mut c_void) {
-    // SAFETY: a share was put into the context.
+    // SAFETY: a reference was put into the context.
     unsafe { kc_job_release(job.cast()) };
 }
 
 /// For a context that holds a token.
 unsafe extern "C" fn release_token(token: *mut c_void) {
-    // SAFETY: a share was put into the context.
+    // SAFETY: a reference was put into the context.
     unsafe { kc_cancel_destroy(token.cast()) };
 }
 
@@ -466,8 +466,8 @@ pub unsafe extern "C" fn kc_job_result_code(job: *const Job) -> c_int {
 ///
 /// # Safety
 ///
-/// `parent` and `context` are null or valid, `out` null or valid for a write; `function` may be called
-/// with `argument` by any thread.
+/// `parent` and `context` are null or valid, `out` null or valid for a write; `function` may be
+/// called with `argument` by any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_job_launch(
     parent: *mut Job,

@@ -6,7 +6,6 @@
 //! given to C is a pointer to a counted box; null is checked everywhere.
 
 pub mod actor;
-mod ambient;
 pub mod bench;
 pub mod blocking;
 pub mod boundary;
@@ -16,6 +15,7 @@ mod clock;
 pub mod config;
 pub mod context;
 pub mod core;
+mod current_token;
 pub mod dispatch;
 pub mod errno;
 pub mod ext;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What `timeout_ms` means, everywhere: 0 does not wait, less waits without end, more is a bound.
+//! The meaning of `timeout_ms`: 0 does not wait, less than 0 waits without end, more is a bound.
 
 use std::time::Duration;
 
 use libc::c_long;
 
-/// How long a call may wait.
+/// The limit of a call's wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     Not,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The metrics pipe: a channel on which a channel tells what went through it.
+//! The metrics pipe: a channel on which a channel reports its operations.
 //!
 //! An event is due when `emit_min_ops` operations have happened since the last one, or when
-//! `emit_min_ms` have passed since then and anything has happened. Both are exact: the operation
-//! that makes the number full sends the event; for the time, the first operation after an event sets
-//! a timer. Nothing polls, and a channel that is idle has no timer.
+//! `emit_min_ms` have passed since then with at least one operation. Both are exact: the operation
+//! that completes the number sends the event; for the time, the first operation after an event sets
+//! a timer. Nothing polls, and an idle channel has no timer.
 //!
 //! ```text
 //!   operation ──► count ──┬─ reaches due ──────────────► emit
@@ -15,8 +15,8 @@
 //!
 //! 1. `state` is locked for an emission, so that events are in order and their deltas add up.
 //! 2. An event for which the pipe has no room is dropped; its deltas are in the next one.
-//! 3. `armed` is true while a timer is set, or none is wanted.
-//! 4. The pipe's handle is C's once C has seen it; until then it is ours.
+//! 3. `armed` is true while a timer is set, or none is needed.
+//! 4. The pipe's handle belongs to C once C has got it; until then it is ours.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -61,7 +61,7 @@ pub struct MetricsEvent {
 /// A channel's side of its pipe.
 #[derive(Default)]
 pub(crate) struct Pipe {
-    /// Operations told.
+    /// Operations reported.
     count: AtomicU64,
     /// The count at which an event is due.
     due: AtomicU64,
@@ -74,11 +74,11 @@ struct State {
     to: Option<Arc<Chan>>,
     /// C has the handle.
     given: bool,
-    /// What the last event told.
-    told: Totals,
-    /// The count at the last attempt to tell.
-    told_count: u64,
-    told_ns: i64,
+    /// The totals of the last event.
+    reported: Totals,
+    /// The count at the last attempt to report.
+    reported_count: u64,
+    reported_ns: i64,
     timer: Option<Key>,
 }
 
@@ -90,7 +90,7 @@ impl State {
     }
 }
 
-/// An operation has happened on a channel whose metrics are on.
+/// Counts an operation on a channel whose metrics are on.
 pub(crate) fn note(chan: &Arc<Chan>) {
     let pipe = &chan.pipe;
     let count = pipe.count.fetch_add(1, Ordering::AcqRel) + 1;
@@ -104,8 +104,8 @@ fn due(chan: &Arc<Chan>, count: u64) {
     let pipe = &chan.pipe;
     let mut state = pipe.state.lock();
     if count >= pipe.due.load(Ordering::Acquire) {
-        // Else somebody else has told since.
-        if count > state.told_count {
+        // Otherwise another thread has reported since.
+        if count > state.reported_count {
             emit(chan, &mut state);
         }
     } else if !pipe.armed.load(Ordering::Acquire) {
@@ -113,7 +113,7 @@ fn due(chan: &Arc<Chan>, count: u64) {
     }
 }
 
-/// Sees to it that an event comes in time.
+/// Arms the timer for the next event, if it is needed.
 fn arm(chan: &Arc<Chan>, state: &mut State) {
     let pipe = &chan.pipe;
     let every_ms = config::current().chan_metrics_emit_min_ms.load(Ordering::Relaxed);
@@ -122,20 +122,20 @@ fn arm(chan: &Arc<Chan>, state: &mut State) {
         pipe.armed.store(true, Ordering::Release);
         return;
     };
-    let passed = u64::try_from(clock::now_ns() - state.told_ns).unwrap_or(0);
+    let passed = u64::try_from(clock::now_ns() - state.reported_ns).unwrap_or(0);
     let left = Duration::from_millis(every_ms).saturating_sub(Duration::from_nanos(passed));
     if left.is_zero() {
         emit(chan, state);
         return;
     }
-    // Without a thread for timers the next operation tries again.
+    // Without a timer thread the next operation tries again.
     if let Ok(key) = TIMERS.set(Instant::now() + left, Arc::downgrade(chan)) {
         state.timer = Some(key);
         pipe.armed.store(true, Ordering::Release);
     }
 }
 
-/// The timer's time has come.
+/// Called when the timer fires.
 fn elapsed(chan: &Weak<Chan>) {
     let Some(chan) = chan.upgrade() else {
         return;
@@ -144,7 +144,7 @@ fn elapsed(chan: &Weak<Chan>) {
     let mut state = pipe.state.lock();
     state.timer = None;
     pipe.armed.store(false, Ordering::Release);
-    if pipe.count.load(Ordering::Acquire) > state.told_count {
+    if pipe.count.load(Ordering::Acquire) > state.reported_count {
         arm(&chan, &mut state);
     }
 }
@@ -157,9 +157,9 @@ fn emit(chan: &Arc<Chan>, state: &mut State) {
     let config = config::current();
     let every = config.chan_metrics_emit_min_ops.load(Ordering::Relaxed).max(1);
     state.cancel_timer();
-    state.told_count = pipe.count.load(Ordering::Acquire);
-    state.told_ns = clock::now_ns();
-    pipe.due.store(state.told_count.saturating_add(every), Ordering::Release);
+    state.reported_count = pipe.count.load(Ordering::Acquire);
+    state.reported_ns = clock::now_ns();
+    pipe.due.store(state.reported_count.saturating_add(every), Ordering::Release);
     pipe.armed.store(false, Ordering::Release);
 
     let totals = stats::totals(chan);
@@ -167,7 +167,7 @@ fn emit(chan: &Arc<Chan>, state: &mut State) {
     // SAFETY: the pipe's elements are events.
     let sent = unsafe { operate::send(&to, (&raw const event).cast(), Limits::plain(0)) };
     match sent {
-        errno::OK => state.told = totals,
+        errno::OK => state.reported = totals,
         // C has closed or destroyed the pipe.
         errno::EPIPE => stop(chan, state),
         _ => {}
@@ -175,7 +175,7 @@ fn emit(chan: &Arc<Chan>, state: &mut State) {
 }
 
 fn event(chan: &Arc<Chan>, state: &State, totals: &Totals) -> MetricsEvent {
-    let (first, last) = chan.tally.times_ns();
+    let (first, last) = chan.counters.times_ns();
     let delta = |now: u64, before: u64| now.wrapping_sub(before) as c_ulong;
     MetricsEvent {
         chan: Arc::as_ptr(chan).cast_mut().cast(),
@@ -183,13 +183,13 @@ fn event(chan: &Arc<Chan>, state: &State, totals: &Totals) -> MetricsEvent {
         total_recvs: totals.recvs as c_ulong,
         total_bytes_sent: totals.bytes_sent as c_ulong,
         total_bytes_recv: totals.bytes_recv as c_ulong,
-        delta_sends: delta(totals.sends, state.told.sends),
-        delta_recvs: delta(totals.recvs, state.told.recvs),
-        delta_bytes_sent: delta(totals.bytes_sent, state.told.bytes_sent),
-        delta_bytes_recv: delta(totals.bytes_recv, state.told.bytes_recv),
+        delta_sends: delta(totals.sends, state.reported.sends),
+        delta_recvs: delta(totals.recvs, state.reported.recvs),
+        delta_bytes_sent: delta(totals.bytes_sent, state.reported.bytes_sent),
+        delta_bytes_recv: delta(totals.bytes_recv, state.reported.bytes_recv),
         first_op_time_ns: first as c_long,
         last_op_time_ns: last as c_long,
-        emit_time_ns: state.told_ns as c_long,
+        emit_time_ns: state.reported_ns as c_long,
     }
 }
 
@@ -200,7 +200,7 @@ fn stop(chan: &Chan, state: &mut State) {
     state.given = false;
 }
 
-/// Starts it, if it is not on.
+/// Enables it, if it is not on.
 fn enable(chan: &Arc<Chan>, state: &mut State, capacity: usize) -> Result<(), c_int> {
     if state.to.as_ref().is_some_and(|pipe| !pipe.has(CLOSED)) {
         return Ok(());
@@ -208,12 +208,12 @@ fn enable(chan: &Arc<Chan>, state: &mut State, capacity: usize) -> Result<(), c_
     let capacity = if capacity == 0 { CAPACITY_DEFAULT } else { capacity };
     state.to = Some(Plan::copy(KC_BUFFERED, size_of::<MetricsEvent>(), capacity).make()?);
     state.given = false;
-    state.told = stats::totals(chan);
-    state.told_ns = clock::now_ns();
+    state.reported = stats::totals(chan);
+    state.reported_ns = clock::now_ns();
     let pipe = &chan.pipe;
-    state.told_count = pipe.count.load(Ordering::Acquire);
+    state.reported_count = pipe.count.load(Ordering::Acquire);
     let every = config::current().chan_metrics_emit_min_ops.load(Ordering::Relaxed).max(1);
-    pipe.due.store(state.told_count.saturating_add(every), Ordering::Release);
+    pipe.due.store(state.reported_count.saturating_add(every), Ordering::Release);
     pipe.armed.store(false, Ordering::Release);
     chan.set(METRICS);
     Ok(())
@@ -231,7 +231,7 @@ fn give(state: &mut State) -> *mut Chan {
     Arc::into_raw(pipe.clone()).cast_mut()
 }
 
-/// As the configuration wants it for every new channel.
+/// Enables it as the configuration requires for every new channel.
 pub(crate) fn enable_if_configured(chan: &Arc<Chan>) {
     let config = config::current();
     if config.chan_metrics_auto_enable.load(Ordering::Relaxed) != 0 {
@@ -241,7 +241,7 @@ pub(crate) fn enable_if_configured(chan: &Arc<Chan>) {
     }
 }
 
-/// Ends it; the pipe stays, if C has it.
+/// Disables it; the pipe stays, if C has it.
 pub(crate) fn disable(chan: &Chan) {
     stop(chan, &mut chan.pipe.state.lock());
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Registered memory (`kc_region_t`): regions of `becket_zcopy` for C.
 //!
-//! A descriptor is in flight in a region from its send until its receive, or until it is lost. It
-//! belongs to a region by its `region_id`, or, if that is 0, by where its bytes begin; then the
-//! region's id and its offset are filled in for the receiver. An id that never was a region's of this
-//! process is somebody else's (a backend's arena), and is carried as it is.
+//! A descriptor is in flight in a region from its send until its receive, or until it is
+//! undelivered. It belongs to a region by its `region_id`, or, if that is 0, by the address of its
+//! bytes; then the region's id and its offset are filled in for the receiver. An id that was never
+//! a region of this process is foreign (a backend's arena), and is passed on unchanged.
 //!
 //! # Safety
 //!
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn kc_region_register(
         else {
             return errno::EINVAL;
         };
-        // SAFETY: the memory is C's until it deregisters it, and nobody here follows its address.
+        // SAFETY: the memory is C's until it deregisters it, and no code here follows its address.
         let region = unsafe { becket_zcopy::Region::foreign(at, len, Meta::default(), || {}) };
         match region {
             Ok(region) => {
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn kc_region_deregister(handle: *mut Region) -> c_int {
         }
         // SAFETY: the caller's promise: the handle is ours again.
         let region = unsafe { Box::from_raw(handle) };
-        // Without limits it ends when nothing is in flight any more.
+        // Without limits it returns when nothing is in flight any more.
         let _gone = region.0.deregister().wait();
         errno::OK
     })

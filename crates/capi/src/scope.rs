@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `kc_scope_*` of `kcoro.h`: what is started together ends together.
+//! `kc_scope_*` of `kcoro.h`: members that end together.
 //!
-//! A scope is a token and a number of members. Each member counts itself out when it ends, in
-//! whichever way, by dropping its `Member`; waiting is waiting for the number (`Group`).
+//! A scope is a token and a number of members. Each member counts itself out when it ends, however
+//! it ends, by dropping its `Member`; waiting is waiting for the number (`Group`).
 
 use std::ffi::{c_int, c_long, c_void};
 use std::panic::Location;
@@ -35,7 +35,7 @@ pub struct Scope {
     actors: Mutex<Vec<Arc<Actor>>>,
 }
 
-/// One that the scope waits for.
+/// A member of the scope.
 pub(crate) struct Member(Arc<Scope>);
 
 impl Member {
@@ -48,7 +48,7 @@ impl Member {
 }
 
 impl Scope {
-    /// What ends everything in it.
+    /// The token that ends all members.
     pub(crate) fn cancel(&self) -> &Arc<Cancel> {
         &self.cancel
     }
@@ -60,7 +60,7 @@ impl Drop for Member {
     }
 }
 
-/// A share in a scope.
+/// A reference to a scope.
 ///
 /// # Safety
 ///
@@ -223,7 +223,8 @@ pub unsafe extern "C" fn kc_scope_produce(
         if unsafe { kc_chan_make(&raw mut chan, kind, elem_size, capacity) } != errno::OK {
             return ptr::null_mut();
         }
-        // SAFETY: just made. The producer's own share, should the caller destroy its one before.
+        // SAFETY: just made. The producer's own reference, in case the caller destroys its one
+        // before.
         let Some(shared) = unsafe { chan::lent(chan) }.map(|chan| Arc::clone(&chan)) else {
             return ptr::null_mut();
         };
@@ -236,7 +237,7 @@ pub unsafe extern "C" fn kc_scope_produce(
                 chan
             }
             Err(_) => {
-                // SAFETY: made above, and nobody else has it.
+                // SAFETY: made above, and not shared.
                 unsafe { kc_chan_destroy(chan) };
                 ptr::null_mut()
             }
@@ -244,7 +245,7 @@ pub unsafe extern "C" fn kc_scope_produce(
     })
 }
 
-/// A producer and what it is called with.
+/// A producer and its arguments.
 struct Produce {
     producer: Producer,
     chan: *mut Chan,

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_select_t`: one of several sends and receives.
 //!
-//! A wait first tries its clauses in their order; the first that can happen does. Only if none can
-//! is a `becket_chan::Select` built of them, in which the wait stands in line at each channel. It is
-//! taken apart at the end of the wait: no clause holds a place, or an element, between two waits.
+//! A wait first tries its clauses in their order; the first that can complete does. Only if none
+//! can is a `becket_chan::Select` built of them, which queues the wait at each channel. It is
+//! dismantled at the end of the wait: no clause holds a queue position, or an element, between two
+//! waits.
 //!
 //! # Safety
 //!
-//! The places that clauses read from and write to are C's, and valid while it waits, as the header
+//! The places that clauses read from and write to are C's, and valid during a wait, as the header
 //! says.
 
 use std::mem::ManuallyDrop;
@@ -17,7 +18,6 @@ use becket_chan::{Ready, RecvCase, Select, SelectError, SendCase, SendError, Tok
 use libc::{c_int, c_long, c_void};
 use smallvec::SmallVec;
 
-use crate::ambient;
 use crate::boundary::call;
 use crate::cancel::{self, Cancel};
 use crate::chan::element::{Block, Element, Inline};
@@ -25,6 +25,7 @@ use crate::chan::hook::quietly;
 use crate::chan::lane::{Lane, Pair};
 use crate::chan::operate;
 use crate::chan::{Chan, lent};
+use crate::current_token;
 use crate::errno;
 use crate::limit::Wait;
 
@@ -35,7 +36,7 @@ pub struct SelectSet {
 }
 
 struct Clause {
-    /// A share: the channel may be destroyed while the set knows it.
+    /// A reference: the channel may be destroyed while the set contains it.
     chan: Arc<Chan>,
     place: Place,
 }
@@ -46,7 +47,7 @@ enum Place {
     Message(*const u8),
 }
 
-/// A clause in the select that waits.
+/// A clause of a waiting select.
 enum Case {
     W1(CaseOf<Inline<1>>),
     W5(CaseOf<Inline<5>>),
@@ -59,12 +60,12 @@ enum CaseOf<E> {
     Send(SendCase<E>),
 }
 
-/// The elements of its sends that did not happen stay C's.
+/// The elements of its sends that did not complete stay C's.
 struct Waiting<'a>(ManuallyDrop<Select<'a>>);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        // SAFETY: dropped here alone.
+        // SAFETY: dropped only here.
         quietly(|| unsafe { ManuallyDrop::drop(&mut self.0) });
     }
 }
@@ -78,9 +79,9 @@ impl SelectSet {
         errno::OK
     }
 
-    /// The clause that happened, and its result.
+    /// The clause that completed, and its result.
     fn wait(&self, wait: Wait) -> Result<(usize, c_int), c_int> {
-        let token = self.token.clone().or_else(ambient::token);
+        let token = self.token.clone().or_else(current_token::token);
         if token.as_ref().is_some_and(Token::is_cancelled) {
             return Err(errno::ECANCELED);
         }
@@ -100,8 +101,8 @@ impl SelectSet {
     }
 
     fn wait_in_line(&self, wait: Wait, token: Option<&Token>) -> Result<(usize, c_int), c_int> {
-        // A clause may be added to, or the set be destroyed by, whoever runs meanwhile: the shares
-        // that this wait needs are its own.
+        // A clause may be added, or the set be destroyed, by other code meanwhile: this wait holds
+        // its own references.
         let chans: SmallVec<[Arc<Chan>; 8]> =
             self.clauses.iter().map(|clause| clause.chan.clone()).collect();
         let mut select = Waiting(ManuallyDrop::new(Select::new().biased()));
@@ -130,15 +131,15 @@ impl SelectSet {
         match (code, place) {
             (errno::OK, Place::Out(_)) => chan.tell(),
             (errno::OK, Place::Message(_)) => chan.sent(),
-            (code, Place::Out(_)) => chan.tally.recv.note(code),
-            (code, Place::Message(_)) => chan.tally.send.note(code),
+            (code, Place::Out(_)) => chan.counters.recv.note(code),
+            (code, Place::Message(_)) => chan.counters.send.note(code),
         }
         Ok((index, code))
     }
 }
 
 impl Clause {
-    /// What the operation comes to without waiting; that it would have to is not counted.
+    /// The result of the operation without waiting; a would-block result is not counted.
     fn attempt(&self) -> c_int {
         if !self.chan.takes_elements() {
             return errno::ENOTSUP;

@@ -13,7 +13,7 @@ use crate::chan::{
 };
 use crate::errno;
 
-/// Where a rate would divide by no time at all.
+/// The smallest time of a rate, so that it does not divide by zero.
 const SECONDS_MIN: f64 = 1e-6;
 
 /// `struct kc_chan_stats`.
@@ -92,7 +92,7 @@ pub struct ChanRateSample {
     pub bytes_recv_per_sec: f64,
 }
 
-/// What went through a channel.
+/// The totals of a channel.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Totals {
     pub(crate) sends: u64,
@@ -106,8 +106,8 @@ pub(crate) struct Totals {
 
 pub(crate) fn totals(chan: &Chan) -> Totals {
     let lane = chan.lane.snapshot();
-    let (sides, apart) = ((&chan.tally.sent, &chan.tally.received), &chan.tally.apart);
-    // On a lane of pointers every value is a descriptor, on one of their size some are.
+    let (sides, apart) = ((&chan.counters.sent, &chan.counters.received), &chan.counters.apart);
+    // On a lane of pointers every value is a descriptor, on a lane of their size some are.
     let (sent, received) = if chan.pointers {
         (0, 0)
     } else {
@@ -128,11 +128,11 @@ pub(crate) fn totals(chan: &Chan) -> Totals {
         len: lane.len,
         high_water: lane.high_water,
     };
-    if let Some(meet) = chan.meet.get() {
-        let meet = meet.tx.snapshot();
-        totals.sends += meet.sends;
-        totals.recvs += meet.receives;
-        totals.matches += meet.matches;
+    if let Some(handoff) = chan.handoff.get() {
+        let handoff = handoff.tx.snapshot();
+        totals.sends += handoff.sends;
+        totals.recvs += handoff.receives;
+        totals.matches += handoff.matches;
     }
     totals
 }
@@ -155,7 +155,7 @@ fn per_second(count: u64, seconds: f64) -> f64 {
 
 fn stats(chan: &Chan) -> ChanStats {
     let totals = totals(chan);
-    let (first, last) = chan.tally.times_ns();
+    let (first, last) = chan.counters.times_ns();
     let duration_sec = seconds(first, last);
     ChanStats {
         total_sends: totals.sends as c_ulong,
@@ -174,10 +174,10 @@ fn stats(chan: &Chan) -> ChanStats {
 
 fn snapshot(chan: &Arc<Chan>) -> ChanSnapshot {
     let totals = totals(chan);
-    let tally = &chan.tally;
-    let (first, last) = tally.times_ns();
+    let counters = &chan.counters;
+    let (first, last) = counters.times_ns();
     let meets = chan.kind == Kind::Rendezvous;
-    let cancels = read(&tally.send.cancelled) + read(&tally.recv.cancelled);
+    let cancels = read(&counters.send.cancelled) + read(&counters.recv.cancelled);
     let (kind, capacity) = match chan.kind {
         Kind::Rendezvous => (KC_RENDEZVOUS, 0),
         Kind::Buffered(capacity) => (KC_BUFFERED, capacity),
@@ -200,23 +200,23 @@ fn snapshot(chan: &Arc<Chan>) -> ChanSnapshot {
         total_bytes_recv: totals.bytes_recv as c_ulong,
         first_op_time_ns: first as c_long,
         last_op_time_ns: last as c_long,
-        send_eagain: count(&tally.send.would_block),
-        send_etime: count(&tally.send.timed_out),
-        send_epipe: count(&tally.send.closed),
-        recv_eagain: count(&tally.recv.would_block),
-        recv_etime: count(&tally.recv.timed_out),
-        recv_epipe: count(&tally.recv.closed),
-        zref_sent: count(&tally.zref.sent),
-        zref_received: count(&tally.zref.received),
-        zref_aborted_close: count(&tally.zref.aborted_close),
+        send_eagain: count(&counters.send.would_block),
+        send_etime: count(&counters.send.timed_out),
+        send_epipe: count(&counters.send.closed),
+        recv_eagain: count(&counters.recv.would_block),
+        recv_etime: count(&counters.recv.timed_out),
+        recv_epipe: count(&counters.recv.closed),
+        zref_sent: count(&counters.zref.sent),
+        zref_received: count(&counters.zref.received),
+        zref_aborted_close: count(&counters.zref.aborted_close),
         rv_matches: if meets { totals.matches as c_ulong } else { 0 },
         rv_cancels: if meets { cancels as c_ulong } else { 0 },
-        rv_zdesc_matches: if meets { count(&tally.zref.received) } else { 0 },
+        rv_zdesc_matches: if meets { count(&counters.zref.received) } else { 0 },
         duration_sec: seconds(first, last),
     }
 }
 
-/// The room of an unlimited channel: what it began with, doubled until it holds the most it held.
+/// The room of an unlimited channel: the initial room, doubled until it holds the high-water mark.
 fn doubled(first: usize, held: usize) -> usize {
     let mut room = first;
     while room < held {

@@ -6,9 +6,9 @@
 //!   81734712345678    2        0x55d0c8a3f2d0   send        0
 //! ```
 //!
-//! The file is opened once, for the channels made after that; lines are appended whole. Without the
-//! variable, and in a process whose file cannot be opened, an operation pays nothing but a look at
-//! its channel's flags.
+//! The file is opened once, for channels created after that; lines are appended whole. Without the
+//! variable, and in a process whose file cannot be opened, an operation only checks its channel's
+//! flags.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -46,7 +46,7 @@ pub(crate) fn is_wanted() -> bool {
     OUT.is_some()
 }
 
-/// An operation has ended.
+/// Records an operation that has ended.
 #[inline]
 pub(crate) fn ended(chan: &Chan, operation: &str, answer: c_int) {
     if chan.has(TRACE) {

@@ -8,8 +8,8 @@
 //!             └──────────┴──────────┴───────────────────┘   from both
 //! ```
 //!
-//! A producer's messages of one actor must come in the order of their numbers: the actor knows which
-//! is next.
+//! A producer's messages of one actor must come in the order of their numbers: the actor knows
+//! which is next.
 
 use std::ffi::{c_int, c_void};
 use std::panic::Location;
@@ -29,7 +29,7 @@ use crate::errno;
 use crate::sched::{Body, Start, default};
 
 const KC_BUFFERED: c_int = 1;
-/// Messages that wait for an actor, at most.
+/// The capacity of a mailbox, in messages.
 const MAILBOX: usize = 1024;
 const CROWD_MAX: usize = 4096;
 const MESSAGE_BYTES_MIN: usize = 16;
@@ -85,7 +85,7 @@ unsafe impl Send for Crowd {}
 // SAFETY: as above.
 unsafe impl Sync for Crowd {}
 
-/// A producer's share.
+/// A producer's reference.
 struct Member(Arc<Crowd>);
 
 impl Drop for Member {
@@ -94,7 +94,7 @@ impl Drop for Member {
     }
 }
 
-/// The byte that every byte behind the header is.
+/// The byte with which a message is filled behind its header.
 fn filling(producer: usize, number: usize) -> u8 {
     (producer.wrapping_mul(31) ^ number) as u8
 }
@@ -182,7 +182,7 @@ unsafe extern "C" fn receive(message: *const c_void, checker: *mut c_void) -> c_
     errno::OK
 }
 
-/// One actor has handled all that its mailbox had.
+/// Called when one actor has handled all messages of its mailbox.
 unsafe extern "C" fn ended(checker: *mut c_void) {
     // SAFETY: as above.
     unsafe { &*checker.cast_const().cast::<Checker>() }.ended.leave();
@@ -250,7 +250,7 @@ fn run(config: Config) -> Result<Outcome, c_int> {
         unsafe { kc_actor_stop(actor) };
     }
     for chan in &crowd.mailboxes {
-        // SAFETY: made above; nobody uses it any more.
+        // SAFETY: made above; not used any more.
         unsafe { kc_chan_destroy(*chan) };
     }
     made?;

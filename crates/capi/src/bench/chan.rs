@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kcoro_bench.h`: producers and consumers of one channel, until they are stopped.
 //!
-//! Each coroutine has a share in the whole; the handle has one. Stopping closes the channel, which
-//! ends every send and, once it is drained, every receive, and waits for the last coroutine.
+//! Each coroutine has a reference to the whole; the handle has one. Stopping closes the channel,
+//! which ends every send and, once it is drained, every receive, and waits for the last coroutine.
 
 use std::ffi::{c_int, c_void};
 use std::panic::Location;
@@ -19,7 +19,7 @@ use crate::core::object::{Coro, Role, stack_size};
 use crate::errno;
 use crate::sched::{Body, Start, default};
 
-/// As many coroutines of a kind at most.
+/// The largest number of coroutines of a kind.
 const CROWD_MAX: c_int = 1 << 20;
 
 /// `kc_bench_params_t`.
@@ -43,7 +43,7 @@ pub struct Bench {
     chan: *mut Chan,
     members: Group,
     params: Params,
-    /// What descriptors point to: one byte is enough, nobody reads it.
+    /// The target of descriptors: one byte is enough, since it is never read.
     packet: u8,
 }
 
@@ -80,8 +80,8 @@ impl Bench {
         }
     }
 
-    /// Tries so often without waiting, then waits.
-    fn patiently(&self, mut attempt: impl FnMut(i64) -> c_int) -> c_int {
+    /// Tries a number of times without waiting, then waits.
+    fn with_backoff(&self, mut attempt: impl FnMut(i64) -> c_int) -> c_int {
         for _ in 0..self.params.spin_iters {
             let answer = attempt(0);
             if answer != errno::EAGAIN {
@@ -97,7 +97,7 @@ impl Bench {
             for _ in 0..self.params.packets_per_cycle {
                 // SAFETY: the channel lives until the last coroutine has ended; the value and the
                 // packet are valid.
-                let sent = self.patiently(|timeout| unsafe {
+                let sent = self.with_backoff(|timeout| unsafe {
                     if self.params.pointer_mode == 0 {
                         kc_chan_send(self.chan, (&raw const value).cast(), timeout)
                     } else {
@@ -119,7 +119,7 @@ impl Bench {
         let (mut packet, mut len) = (ptr::null_mut(), 0);
         loop {
             // SAFETY: as above; the places are valid.
-            let received = self.patiently(|timeout| unsafe {
+            let received = self.with_backoff(|timeout| unsafe {
                 if self.params.pointer_mode == 0 {
                     kc_chan_recv(self.chan, (&raw mut value).cast(), timeout)
                 } else {
@@ -141,7 +141,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        // SAFETY: the channel is ours, and nobody uses it any more.
+        // SAFETY: the channel is ours, and no coroutine uses it any more.
         unsafe { kc_chan_destroy(self.chan) };
     }
 }

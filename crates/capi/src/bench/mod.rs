@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What keeps channels and actors busy, for tools.
+//! Load generators for channels and actors, for tools.
 //!
 //! | module | header |
 //! |---|---|

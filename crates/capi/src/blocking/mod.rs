@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_blocking.h`: calls that block, and waiting for file descriptors.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | `offload` | a call on a thread that may be blocked |
 //! | `transfer` | reading and writing to the end |
 //! | `reactor` | the thread that waits for descriptors, with `epoll` |
 //!
-//! Each wait is the wait for a token, an `Event`, below the one that the caller's context has, if it
-//! has one: so one wait ends for the thing itself and for a cancel.
+//! Each wait is a wait for a token, an `Event`, below the token of the caller's context, if it has
+//! one: so one wait ends for the event itself and for a cancellation.
 
 pub mod offload;
 pub(crate) mod reactor;
@@ -23,10 +23,10 @@ use crate::cancel::{self, Cancel};
 use crate::context::{self, KC_CTX_KEY_CANCEL};
 use crate::errno;
 
-/// Here it is not `KC_ETIME`.
+/// The timeout result of these functions, which is not `KC_ETIME`.
 const ETIMEDOUT: c_int = -libc::ETIMEDOUT;
 
-/// Until when a call may wait.
+/// The limit of a wait.
 #[derive(Clone, Copy)]
 pub(crate) enum Until {
     Now,
@@ -54,12 +54,12 @@ pub(crate) struct Event {
 impl Event {
     pub(crate) fn new() -> Self {
         let handle = context::current_value(&KC_CTX_KEY_CANCEL).cast::<Cancel>();
-        // SAFETY: what is under this key is a token, says the header, and the context holds it.
+        // SAFETY: by the header, the value under this key is a token, and the context holds it.
         let cancel = unsafe { cancel::token(handle) }.cloned();
         Self { happened: cancel.as_ref().map_or_else(Token::new, Token::child), cancel }
     }
 
-    /// What is to be cancelled when it happens.
+    /// The token to be cancelled when the event happens.
     pub(crate) fn trigger(&self) -> Token {
         self.happened.clone()
     }
@@ -68,7 +68,7 @@ impl Event {
         self.cancel.as_ref().is_some_and(Token::is_cancelled)
     }
 
-    /// Waits; an error: it was cancelled, or the time has passed.
+    /// Waits; an error: it was cancelled, or the deadline has passed.
     pub(crate) fn wait(&self, until: Until) -> Result<(), c_int> {
         let happened = match until {
             Until::Now => self.happened.is_cancelled(),

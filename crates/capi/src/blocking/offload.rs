@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   QUEUED ──the thread starts it──► STARTED ──► DONE, with its status
-//!      └─────the caller gives up───► WITHDRAWN       the thread then leaves it alone
+//!      └─────the caller gives up───► WITHDRAWN       the thread then skips it
 //! ```
 
 use std::ffi::{c_int, c_long, c_void};
@@ -29,7 +29,7 @@ struct Offloaded {
     argument: *mut c_void,
 }
 
-// SAFETY: C's function may be called by another thread with its argument: that is what it is for.
+// SAFETY: C's function may be called by another thread with its argument: that is its purpose.
 unsafe impl Send for Offloaded {}
 // SAFETY: as above; the rest is atomic.
 unsafe impl Sync for Offloaded {}

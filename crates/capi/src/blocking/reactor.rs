@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The thread that waits for file descriptors.
 //!
-//! Each wait registers a duplicate of the descriptor, for one event: so several may wait for one
-//! descriptor, and one that is closed meanwhile is not another's under the same number. The thread
-//! takes the wait's token out of a table by the wait's number and sets it. It sleeps in the kernel
-//! otherwise.
+//! Each wait registers a duplicate of the descriptor, for one event: so several waits may use one
+//! descriptor, and one that is closed meanwhile is not confused with a later one of the same
+//! number. The thread takes the wait's token out of a table by the wait's number and sets it.
+//! Otherwise it sleeps in the kernel.
 //!
 //! # Invariants
 //!
-//! 1. A number is never used twice: an event that comes late finds nothing.
-//! 2. The wait that made an entry takes it out, and its duplicate with it, however it ends.
+//! 1. A number is never reused: a late event finds no entry.
+//! 2. The wait that made an entry removes it, and its duplicate with it, however it ends.
 
 use std::collections::HashMap;
 use std::ffi::c_int;
@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use super::{ETIMEDOUT, Event, Until};
 use crate::errno;
 
-/// What is waited for.
+/// The awaited event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Readable,
@@ -40,7 +40,7 @@ impl Direction {
     }
 }
 
-/// Waits until the descriptor is ready, has ended, or has an error to tell.
+/// Waits until the descriptor is ready, has ended, or has an error to report.
 pub(crate) fn wait(fd: RawFd, direction: Direction, until: Until) -> Result<(), c_int> {
     let event = Event::new();
     if event.is_cancelled() {
@@ -58,7 +58,7 @@ pub(crate) fn wait(fd: RawFd, direction: Direction, until: Until) -> Result<(), 
     event.wait(until)
 }
 
-/// Looks, without waiting.
+/// Checks, without waiting.
 fn is_ready(fd: RawFd, direction: Direction) -> Result<bool, c_int> {
     let mut look = libc::pollfd { fd, events: direction.poll(), revents: 0 };
     loop {
@@ -75,7 +75,7 @@ fn is_ready(fd: RawFd, direction: Direction) -> Result<bool, c_int> {
     }
 }
 
-/// What the last system call said, as C is told.
+/// The error of the last system call, as C's number.
 pub(super) fn last_error() -> c_int {
     -std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
@@ -88,7 +88,7 @@ static WAITING: LazyLock<Mutex<HashMap<u64, Token>>> = LazyLock::new(Mutex::defa
 mod platform {
     use super::*;
 
-    /// The kernel's table, or why there is none.
+    /// The epoll descriptor, or why there is none.
     static EPOLL: LazyLock<Result<OwnedFd, c_int>> = LazyLock::new(start);
 
     /// A wait that is registered.
@@ -113,19 +113,19 @@ mod platform {
         }
     }
 
-    /// `None`: the kernel does not wait for such a descriptor, for it is always ready.
+    /// `None`: the kernel does not wait for such a descriptor, since it is always ready.
     pub(super) fn register(
         fd: RawFd,
         direction: Direction,
         token: Token,
     ) -> Result<Option<Registered>, c_int> {
         let epoll = EPOLL.as_ref().map_err(|error| *error)?.as_raw_fd();
-        // SAFETY: asks for a number.
+        // SAFETY: queries a number.
         let duplicate = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
         if duplicate < 0 {
             return Err(last_error());
         }
-        // SAFETY: just opened, and nobody else's.
+        // SAFETY: just opened, and not owned by other code.
         let duplicate = unsafe { OwnedFd::from_raw_fd(duplicate) };
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let what = match direction {
@@ -155,12 +155,12 @@ mod platform {
     }
 
     fn start() -> Result<OwnedFd, c_int> {
-        // SAFETY: asks for a descriptor.
+        // SAFETY: queries a descriptor.
         let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if epoll < 0 {
             return Err(last_error());
         }
-        // SAFETY: just opened, and nobody else's.
+        // SAFETY: just opened, and not owned by other code.
         let epoll_owned = unsafe { OwnedFd::from_raw_fd(epoll) };
         thread::Builder::new()
             .name("kcoro-reactor".into())
@@ -169,14 +169,14 @@ mod platform {
         Ok(epoll_owned)
     }
 
-    /// For as long as the process.
+    /// The loop of the thread, for the life of the process.
     fn run(epoll: RawFd) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
         loop {
-            // SAFETY: there is room for so many.
+            // SAFETY: there is room for that many.
             let count =
                 unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), events.len() as c_int, -1) };
-            // Interrupted: again. Nothing else can go wrong here.
+            // Interrupted: again. No other error is possible here.
             let count = usize::try_from(count).unwrap_or(0);
             for event in events.iter().take(count) {
                 let number = event.u64;

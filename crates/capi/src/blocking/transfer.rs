@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Waiting for, reading and writing file descriptors.
 //!
-//! A descriptor in blocking mode would hold the worker. One is read after it is ready, when a read
-//! takes what there is; and written after it is ready in pieces that a pipe takes whole, or, if it is a
-//! socket, with the flag that says not to wait.
+//! A descriptor in blocking mode would block the worker. Such a descriptor is read after it is
+//! ready, when a read returns the available bytes; and written after it is ready in pieces that a
+//! pipe takes whole, or, if it is a socket, with the flag that makes the call non-blocking.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::os::fd::RawFd;
@@ -13,7 +13,7 @@ use super::{ETIMEDOUT, Until};
 use crate::boundary::call;
 use crate::errno;
 
-/// A pipe that says it is ready takes as much at once.
+/// A pipe that is ready takes at least this much at once.
 const PIECE_BYTES: usize = libc::PIPE_BUF;
 
 /// See `kc_blocking.h`.
@@ -94,12 +94,13 @@ pub unsafe extern "C" fn kc_io_write(
 
 /// Whether it is in blocking mode.
 fn may_block(fd: RawFd) -> bool {
-    // SAFETY: asks for a number.
+    // SAFETY: queries a number.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
     flags >= 0 && flags & libc::O_NONBLOCK == 0
 }
 
-/// Moves `len` bytes with `piece`, which is given how many have been and answers as `read` does.
+/// Moves `len` bytes with `piece`, which is passed how many were moved and returns what `read`
+/// does.
 fn transfer(
     fd: RawFd,
     direction: Direction,
@@ -123,7 +124,7 @@ fn transfer(
                 }
                 Err(_) => match last_error() {
                     error if error == -libc::EINTR => continue,
-                    // Somebody else was faster.
+                    // Another thread was faster.
                     error if error == -libc::EAGAIN && !matches!(until, Until::Now) => continue,
                     error if error == -libc::EAGAIN => ETIMEDOUT,
                     error => error,

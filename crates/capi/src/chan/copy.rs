@@ -101,7 +101,7 @@ unsafe fn recv(handle: *mut Chan, out: *mut c_void, limits: Limits<'_>) -> c_int
     }
 }
 
-/// A call that makes no sense; a token that is set comes before that.
+/// The result of an invalid call; a token that is set takes precedence.
 #[cold]
 pub(crate) fn refused(limits: Limits<'_>) -> c_int {
     if limits.is_cancelled() { errno::ECANCELED } else { errno::EINVAL }

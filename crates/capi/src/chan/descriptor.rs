@@ -2,8 +2,8 @@
 //! Descriptors: an address and a length in place of the bytes (`kc_zdesc_t`).
 //!
 //! On a pointer channel, and on a queued channel whose element is a `struct kc_chan_ptrmsg`, one
-//! travels whole, as `becket_zcopy`'s [`InFlight`]. Its first two words are just that structure; its
-//! mark tells it from an element that C sent, which is followed by zeroes:
+//! travels whole, as `becket_zcopy`'s [`InFlight`]. Its first two words are just that structure;
+//! its mark distinguishes it from an element that C sent, which is followed by zeroes:
 //!
 //! ```text
 //!   word    0      1     2           3        4
@@ -24,13 +24,13 @@ use super::element::Inline;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Zdesc {
-    /// Where the bytes are.
+    /// The address of the bytes.
     pub addr: *mut c_void,
-    /// How many there are.
+    /// The number of bytes.
     pub len: usize,
-    /// The region that they lie in; 0 if none is named.
+    /// The region of the bytes; 0 if none is named.
     pub region_id: u64,
-    /// Where in it.
+    /// The offset in the region.
     pub offset: u64,
     /// The backend's.
     pub flags: u32,
@@ -40,13 +40,13 @@ pub struct Zdesc {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PtrMsg {
-    /// Where the bytes are.
+    /// The address of the bytes.
     pub ptr: *mut c_void,
-    /// How many there are.
+    /// The number of bytes.
     pub len: usize,
 }
 
-/// What a channel of descriptors holds.
+/// The value of a channel of descriptors.
 pub(crate) type Slot = Inline<5>;
 
 const _: () = {
@@ -75,12 +75,12 @@ impl Zdesc {
         Self { addr, len, region_id: 0, offset: 0, flags: 0 }
     }
 
-    /// Packs it for a channel. If its bytes lie in a registered region, that has one more in flight
-    /// until [`land`]. `None`: its region refuses it.
+    /// Packs it for a channel. If its bytes are in a registered region, the region counts it as in
+    /// flight until [`land`]. `None`: its region refuses it.
     pub(crate) fn launch(self) -> Option<Slot> {
         let flight = InFlight::launch_any(self.into()).ok()?;
         let mut slot = Inline(MaybeUninit::zeroed());
-        // SAFETY: the slot is as large, and as aligned. It is the flight's place from here on.
+        // SAFETY: the slot is as large, and as aligned. It holds the value in flight from here on.
         unsafe { slot.0.as_mut_ptr().cast::<InFlight>().write(flight) };
         Some(slot)
     }
@@ -88,7 +88,7 @@ impl Zdesc {
 
 /// Whether the slot holds a descriptor, rather than an element.
 fn is_descriptor(slot: &Slot) -> bool {
-    // SAFETY: whoever fills a slot of a channel on which descriptors may travel fills all of it.
+    // SAFETY: on a channel on which descriptors may travel, all bytes of a slot are initialised.
     let mark = unsafe { slot.0.as_ptr().byte_add(InFlight::MARK_OFFSET).cast::<u32>().read() };
     mark & InFlight::DESCRIPTOR != 0
 }
@@ -104,7 +104,7 @@ pub(crate) fn descriptor_len(slot: &Slot) -> Option<usize> {
     is_descriptor(slot).then(|| element(slot).len)
 }
 
-/// Takes a descriptor out of a channel: it is in flight no more. Called once for a slot.
+/// Takes a descriptor out of a channel: it is not in flight any more. Called once per slot.
 pub(crate) fn land(slot: &Slot) -> Zdesc {
     if is_descriptor(slot) {
         // SAFETY: `launch` put it there, and it is taken out once.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Elements whose size is known when the program runs.
+//! Elements whose size is known at run time.
 //!
-//! `becket_chan` wants a type. An element of up to 64 bytes travels inside a value of one of three
+//! `becket_chan` needs a type. An element of up to 64 bytes travels inside a value of one of three
 //! sizes, so that sending it allocates nothing; a larger one travels as a block of its own.
 //!
 //! ```text
@@ -17,12 +17,12 @@
 //!
 //! # Safety
 //!
-//! Bytes are copied as they are, padding included, and never looked at.
+//! Bytes are copied as they are, padding included, and never interpreted.
 
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// The largest alignment that a C type has (`max_align_t`), for bytes that a hook is shown.
+/// The largest alignment that a C type has (`max_align_t`), for bytes that are passed to a hook.
 #[repr(C, align(16))]
 #[derive(Clone, Copy)]
 pub(crate) struct Aligned<const BYTES: usize>(MaybeUninit<[u8; BYTES]>);
@@ -45,7 +45,7 @@ pub(crate) trait Element: Send + Sized + 'static {
     /// `to` is valid for writes of `size` bytes, the size with which it was loaded.
     unsafe fn store(&self, to: *mut u8, size: usize);
 
-    /// Shows it, aligned for any C type.
+    /// Passes it to `to`, aligned for any C type.
     fn show(&mut self, size: usize, to: impl FnOnce(*mut u8));
 
     /// Itself, if it is as large as a descriptor.

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is told of an element that nobody will receive (`kc_on_undelivered_copy_fn`,
-//! `kc_on_undelivered_ptr_fn`).
+//! The hooks for undelivered elements (`kc_on_undelivered_copy_fn`, `kc_on_undelivered_ptr_fn`).
 //!
-//! The hook runs exactly once for each such element: one that a conflated channel replaced, one that
-//! is left when the channel is destroyed, one whose send was waiting when the channel was closed,
-//! its token set or its coroutine destroyed. It runs on the thread on which that came to light, and
-//! under no lock. A send that fails at once, or by its timeout, has only its own answer.
+//! The hook runs exactly once for each such element: one that a conflated channel replaced, one
+//! that is left when the channel is destroyed, one whose send was waiting when the channel was
+//! closed, its token set or its coroutine destroyed. It runs on the thread that found this out, and
+//! under no lock. A send that fails at once, or by its timeout, only returns its result.
 
 use std::cell::Cell;
 
@@ -19,7 +18,7 @@ pub type OnUndeliveredCopy = unsafe extern "C" fn(*mut c_void, usize, *mut c_voi
 /// `kc_on_undelivered_ptr_fn`.
 pub type OnUndeliveredPtr = unsafe extern "C" fn(*mut c_void, usize, *mut c_void);
 
-/// What a channel does with what is lost.
+/// What a channel does with undelivered elements.
 #[derive(Clone)]
 pub(crate) struct Hook {
     pub(crate) on_copy: Option<OnUndeliveredCopy>,
@@ -31,18 +30,18 @@ pub(crate) struct Hook {
     pub(crate) descriptors: bool,
 }
 
-// SAFETY: the functions and their argument are C's, who says that they may be called anywhere.
+// SAFETY: the functions and their argument are C's, which allows calls on any thread.
 unsafe impl Send for Hook {}
 // SAFETY: as above.
 unsafe impl Sync for Hook {}
 
 thread_local! {
-    /// What is dropped now, on this thread, was never offered.
+    /// Values dropped now, on this thread, were never offered.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Hook {
-    /// Nobody will have it.
+    /// The element is undelivered.
     pub(crate) fn lost<E: Element>(&self, mut value: E) {
         if QUIET.get() {
             return;
@@ -50,18 +49,18 @@ impl Hook {
         if let Some(slot) = self.descriptor(&value) {
             let landed = descriptor::land(&slot);
             if let Some(on_ptr) = self.on_ptr {
-                // SAFETY: C gave the function, for this.
+                // SAFETY: C passed the function for this.
                 unsafe { on_ptr(landed.addr, landed.len, self.arg) };
             }
         } else if let Some(on_copy) = self.on_copy {
-            // SAFETY: C gave the function, for this.
+            // SAFETY: C passed the function for this.
             value.show(self.elem_size, |element| unsafe {
                 on_copy(element.cast(), self.elem_size, self.arg);
             });
         }
     }
 
-    /// It stays with who offered it: only its region is told.
+    /// The element stays with its sender: only its region is notified.
     pub(crate) fn kept<E: Element>(&self, value: &E) {
         if let Some(slot) = self.descriptor(value) {
             descriptor::land(&slot);
@@ -74,7 +73,7 @@ impl Hook {
     }
 }
 
-/// Drops values that were never offered: those of a select's sends that did not happen.
+/// Drops values that were never offered: those of a select's sends that did not complete.
 pub(crate) fn quietly<R>(body: impl FnOnce() -> R) -> R {
     let before = QUIET.replace(true);
     let answer = body();

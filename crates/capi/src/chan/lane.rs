@@ -23,7 +23,7 @@ pub(crate) enum Lane {
     Block(Pair<Block>),
 }
 
-/// Does the same with the pair of a lane, whatever its size.
+/// Runs the expression with the pair of a lane, whatever its size.
 macro_rules! on_pair {
     ($lane:expr, $pair:ident => $body:expr) => {
         match $lane {
@@ -36,7 +36,7 @@ macro_rules! on_pair {
 }
 pub(crate) use on_pair;
 
-/// How a channel stores.
+/// The storage of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Rendezvous,
@@ -52,8 +52,8 @@ impl<E: Element> Pair<E> {
         let builder = match kind {
             Kind::Rendezvous => Builder::rendezvous(),
             Kind::Buffered(capacity) => {
-                // The ring ends the process if it cannot be allocated: ask before. A stamp stands
-                // beside each value.
+                // The ring ends the process if it cannot be allocated: check before. A stamp is
+                // stored with each value.
                 let bytes = capacity.checked_mul(size_of::<E>() + size_of::<u64>())?;
                 Vec::<u8>::new().try_reserve_exact(bytes).ok()?;
                 Builder::bounded(capacity)
@@ -76,21 +76,21 @@ impl<E: Element> Pair<E> {
         Self { tx, rx, hook }
     }
 
-    /// Gives what is left to the hook.
+    /// Passes the remaining elements to the hook.
     pub(crate) fn drain(&self) {
         while let Ok(value) = self.rx.try_recv() {
             self.lost(value);
         }
     }
 
-    /// Nobody will have it.
+    /// The value is undelivered.
     pub(crate) fn lost(&self, value: E) {
         if let Some(hook) = &self.hook {
             hook.lost(value);
         }
     }
 
-    /// It stays with who offered it.
+    /// The value stays with its sender.
     #[inline]
     pub(crate) fn kept(&self, value: &E) {
         if let Some(hook) = &self.hook {

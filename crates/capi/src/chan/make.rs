@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock};
 
 use libc::{c_int, c_uint, c_void};
 
+use super::counters::ChannelCounters;
 use super::descriptor::PtrMsg;
 use super::hook::{Hook, OnUndeliveredCopy, OnUndeliveredPtr};
 use super::lane::{Kind, Lane};
-use super::tally::Tally;
 use super::{Chan, KC_CONFLATED, KC_RENDEZVOUS, KC_UNLIMITED, TRACE, UNLIMITED_INIT_CAP, lent};
 use crate::boundary::call;
 use crate::errno;
@@ -19,7 +19,7 @@ use crate::metrics::{self, Pipe};
 use crate::trace;
 use crate::zcopy::Binding;
 
-/// What a channel is made of.
+/// The parameters of a new channel.
 pub(crate) struct Plan {
     pub(crate) kind: c_int,
     pub(crate) elem_size: usize,
@@ -80,8 +80,8 @@ impl Plan {
             pointers: self.pointers,
             flags: AtomicU32::new(if trace::is_wanted() { TRACE } else { 0 }),
             hook,
-            meet: OnceLock::new(),
-            tally: Tally::default(),
+            handoff: OnceLock::new(),
+            counters: ChannelCounters::default(),
             zcopy: Binding::default(),
             pipe: Pipe::default(),
         }))
@@ -181,7 +181,8 @@ pub unsafe extern "C" fn kc_chan_close(handle: *mut Chan) {
 ///
 /// # Safety
 ///
-/// `handle` is null, or valid and not used again. Calls that wait on the channel may still be there.
+/// `handle` is null, or valid and not used again. Calls that wait on the channel may still be
+/// there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kc_chan_destroy(handle: *mut Chan) {
     call((), || {
@@ -191,13 +192,13 @@ pub unsafe extern "C" fn kc_chan_destroy(handle: *mut Chan) {
         };
         chan.close();
         chan.lane.drain();
-        if let Some(meet) = chan.meet.get() {
-            meet.drain();
+        if let Some(handoff) = chan.handoff.get() {
+            handoff.drain();
         }
         metrics::disable(&chan);
         chan.zcopy.detach(handle);
         trace::ended(&chan, "destroy", errno::OK);
-        // The handle's share.
+        // The handle's reference.
         drop(ManuallyDrop::into_inner(chan));
     });
 }

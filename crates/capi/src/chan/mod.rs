@@ -1,40 +1,41 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_chan_t`: a channel of `becket_chan` for C.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `element` | elements whose size is known when the program runs |
+//! | `element` | elements whose size is known at run time |
 //! | `descriptor` | an address and a length in place of an element |
 //! | `lane` | a channel of one of the sizes of elements |
-//! | `hook` | what is told of elements that nobody will receive |
-//! | `tally` | what is counted here: failures, descriptors, times |
-//! | `operate` | sending and receiving, with what may end them |
+//! | `hook` | the hooks for undelivered elements |
+//! | `counters` | counters kept here: failures, descriptors, times |
+//! | `operate` | sending and receiving, with their limits |
 //! | `make` | making, closing, destroying: the C functions |
 //! | `copy` | sends and receives of elements: the C functions |
 //! | `pointer` | of pointers, and zero copy by `zref`: the C functions |
 //!
 //! ```text
-//!   kc_chan_t* ──► Arc<Chan> ─┬─ lane    elements, or descriptors on a pointer channel
-//!                             ├─ meet    a rendezvous channel's descriptors, once zero copy is on
-//!                             ├─ tally   failures, times
-//!                             ├─ zcopy   the backend that is bound, those that were attached
-//!                             └─ pipe    metrics events, while they are on
+//!   kc_chan_t* ──► Arc<Chan> ─┬─ lane      elements, or descriptors on a pointer channel
+//!                             ├─ handoff   rendezvous descriptors, once zero copy is on
+//!                             ├─ counters  failures, times
+//!                             ├─ zcopy     the backend that is bound, those that were attached
+//!                             └─ pipe      metrics events, while they are on
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. A handle is one share in its channel. Whoever waits has one more, taken before it waits: a
-//!    channel that is destroyed lives until the last waiter has left it.
-//! 2. `CLOSED` is set before the lanes are closed, so that who finds a lane closed without the flag
-//!    knows that the channel turned to descriptors (`ZREF`), not that it ended.
-//! 3. Each operation that C sees succeed is in a lane's positions once, or in `tally.apart`; each
-//!    that it sees fail is in `tally` once.
+//! 1. A handle is one reference to its channel. A waiting operation has one more, taken before it
+//!    waits: a channel that is destroyed lives until the last waiter has left it.
+//! 2. `CLOSED` is set before the lanes are closed: a lane that is closed without the flag means
+//!    that the channel switched to descriptors (`ZREF`), not that it was closed.
+//! 3. Each operation that succeeds for C is counted in a lane's positions once, or in
+//!    `counters.apart`; each that fails is counted in `counters` once.
 //!
 //! # Safety
 //!
-//! C promises that a handle is null, or came from a maker and was not destroyed before the call.
+//! By C's contract a handle is null, or came from a maker and was not destroyed before the call.
 
 pub mod copy;
+pub(crate) mod counters;
 pub mod descriptor;
 pub(crate) mod element;
 pub mod hook;
@@ -42,7 +43,6 @@ pub(crate) mod lane;
 pub mod make;
 pub(crate) mod operate;
 pub mod pointer;
-pub(crate) mod tally;
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -50,10 +50,10 @@ use std::sync::{Arc, OnceLock};
 
 use libc::c_int;
 
+use self::counters::ChannelCounters;
 use self::descriptor::{PtrMsg, Slot};
 use self::hook::Hook;
 use self::lane::{Kind, Lane, Pair};
-use self::tally::Tally;
 use crate::errno;
 use crate::metrics::Pipe;
 use crate::zcopy::Binding;
@@ -80,16 +80,16 @@ pub(crate) const TRACE: u32 = 16;
 pub struct Chan {
     pub(crate) lane: Lane,
     pub(crate) kind: Kind,
-    /// As asked for; of an unlimited channel the room it starts with.
+    /// As requested; of an unlimited channel the initial room.
     pub(crate) capacity: usize,
     pub(crate) elem_size: usize,
     /// Made by `kc_chan_make_ptr`.
     pub(crate) pointers: bool,
     flags: AtomicU32,
-    /// C's part of what becomes of lost elements.
+    /// C's hooks for undelivered elements.
     pub(crate) hook: Hook,
-    pub(crate) meet: OnceLock<Pair<Slot>>,
-    pub(crate) tally: Tally,
+    pub(crate) handoff: OnceLock<Pair<Slot>>,
+    pub(crate) counters: ChannelCounters,
     pub(crate) zcopy: Binding,
     pub(crate) pipe: Pipe,
 }
@@ -137,23 +137,23 @@ impl Chan {
     pub(crate) fn close(&self) {
         self.set(CLOSED);
         self.lane.close();
-        if let Some(meet) = self.meet.get() {
-            meet.tx.close();
+        if let Some(handoff) = self.handoff.get() {
+            handoff.tx.close();
         }
         self.zcopy.links().close();
     }
 
-    /// What a lane that is closed means.
+    /// The meaning of a closed lane.
     #[cold]
     pub(crate) fn why_closed(&self) -> c_int {
         if self.has(CLOSED) { errno::EPIPE } else { errno::EINVAL }
     }
 
-    /// From the first descriptor operation on, a rendezvous channel has no elements any more. Those
-    /// that wait to hand one over, or to get one, are told so.
+    /// From the first descriptor operation on, a rendezvous channel has no elements any more.
+    /// Waiting element operations end with that error.
     #[inline]
     pub(crate) fn turn_to_descriptors(&self) {
-        if !self.has(ZREF) && self.set(ZREF) && self.meet.get().is_some() {
+        if !self.has(ZREF) && self.set(ZREF) && self.handoff.get().is_some() {
             self.lane.close();
         }
     }
@@ -168,17 +168,17 @@ impl Chan {
     pub(crate) fn descriptor_pair(&self) -> Result<&Pair<Slot>, c_int> {
         match &self.lane {
             Lane::W5(pair) if self.pointers => Ok(pair),
-            _ if self.kind == Kind::Rendezvous => self.meet.get().ok_or(errno::ENOTSUP),
+            _ if self.kind == Kind::Rendezvous => self.handoff.get().ok_or(errno::ENOTSUP),
             Lane::W5(pair) if self.elem_size == size_of::<PtrMsg>() => Ok(pair),
             _ => Err(errno::EINVAL),
         }
     }
 
-    /// Makes way for descriptors.
+    /// Prepares the channel for descriptors.
     pub(crate) fn allow_descriptors(&self) {
         if self.kind == Kind::Rendezvous && !self.pointers {
             let hook = Hook { descriptors: true, ..self.hook.clone() };
-            let _meet = self.meet.get_or_init(|| Pair::rendezvous(Arc::new(hook)));
+            let _handoff = self.handoff.get_or_init(|| Pair::rendezvous(Arc::new(hook)));
             if self.has(CLOSED) {
                 self.close();
             }
@@ -186,19 +186,19 @@ impl Chan {
         self.set(ZERO_COPY);
     }
 
-    /// Elements that it holds.
+    /// The number of elements held.
     pub(crate) fn len(&self) -> usize {
         self.lane.len()
     }
 
-    /// An element was sent.
+    /// Counts an element that was sent.
     #[inline]
     pub(crate) fn sent(self: &Arc<Self>) {
-        self.tally.sent.happened();
+        self.counters.sent.happened();
         self.tell();
     }
 
-    /// Tells the metrics of an operation, if they are on.
+    /// Reports an operation to the metrics, if they are on.
     #[inline]
     pub(crate) fn tell(self: &Arc<Self>) {
         if self.has(METRICS) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Sending and receiving on a pair, with what may end them.
+//! Sending and receiving on a pair, with limits.
 //!
-//! Each operation first tries. Only who must wait takes a share in the channel, and in the token, so
-//! that both may be destroyed while it waits. The share in the channel is held until the operation
-//! has been counted.
+//! Each operation first tries. Only an operation that must wait takes a reference to the channel,
+//! and to the token, so that both may be destroyed while it waits. The reference to the channel is
+//! held until the operation has been counted.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use super::descriptor::{self, Slot, Zdesc};
 use super::element::Element;
 use super::lane::{Pair, on_pair};
 use super::{Chan, ZERO_COPY};
-use crate::ambient;
 use crate::cancel::{self, Cancel};
+use crate::current_token;
 use crate::errno;
 use crate::limit::Wait;
 use crate::trace;
 
-/// What may end a call.
+/// The limits of a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits<'a> {
     pub(crate) timeout_ms: c_long,
@@ -48,10 +48,10 @@ impl<'a> Limits<'a> {
     }
 }
 
-/// What an operation that waited holds of its channel, until it is done with it.
+/// The reference of a waiting operation to its channel, until the operation has been counted.
 pub(crate) type Share = Option<Arc<Chan>>;
 
-/// Sends. Whatever comes of it, the value is dealt with.
+/// Sends. In every case the value is consumed.
 #[inline]
 fn offer<E: Element>(
     chan: &Arc<Chan>,
@@ -81,7 +81,7 @@ fn offer_again<E: Element>(
         return Err(if closed { chan.why_closed() } else { errno::EAGAIN });
     }
     let chan: &Arc<Chan> = share.insert(chan.clone());
-    let token = limits.token.cloned().or_else(ambient::token);
+    let token = limits.token.cloned().or_else(current_token::token);
     let send = pair.tx.send(value);
     let sent = match (Wait::of(limits.timeout_ms), &token) {
         (Wait::For(time), Some(token)) => send.timeout(time).cancel_on(token).wait(),
@@ -136,7 +136,7 @@ fn take_again<E: Element>(
         return Err(errno::EAGAIN);
     }
     let chan: &Arc<Chan> = share.insert(chan.clone());
-    let token = limits.token.cloned().or_else(ambient::token);
+    let token = limits.token.cloned().or_else(current_token::token);
     let recv = pair.rx.recv();
     let received = match (Wait::of(limits.timeout_ms), &token) {
         (Wait::For(time), Some(token)) => recv.timeout(time).cancel_on(token).wait(),
@@ -152,7 +152,7 @@ fn take_again<E: Element>(
     })
 }
 
-/// Sends an element without waiting, for a select: that it would have to wait is not counted.
+/// Sends an element without waiting, for a select: a would-block result is not counted.
 ///
 /// # Safety
 ///
@@ -167,7 +167,7 @@ pub(crate) unsafe fn try_send(chan: &Arc<Chan>, message: *const u8) -> c_int {
     if sent == Err(errno::EAGAIN) { errno::EAGAIN } else { sending_ended(chan, sent) }
 }
 
-/// Receives an element without waiting, for a select: that it would have to wait is not counted.
+/// Receives an element without waiting, for a select: a would-block result is not counted.
 ///
 /// # Safety
 ///
@@ -252,13 +252,13 @@ unsafe fn recv_on<E: Element>(
     Ok(())
 }
 
-/// An element came: or a descriptor, where one may come for an element.
+/// Counts a received element, or a descriptor where one may take an element's place.
 #[inline]
 pub(crate) fn landed<E: Element>(chan: &Chan, value: &E) {
     if chan.has(ZERO_COPY) && chan.mixes() && landed_mixed(chan, value) {
         return;
     }
-    chan.tally.received.happened();
+    chan.counters.received.happened();
 }
 
 /// True if the value may be a descriptor, and was counted as what it is.
@@ -267,10 +267,10 @@ fn landed_mixed<E: Element>(chan: &Chan, value: &E) -> bool {
     value.as_slot().map(|slot| slot_landed(chan, &slot)).is_some()
 }
 
-/// What came may be a descriptor.
+/// Takes out a received value that may be a descriptor.
 fn slot_landed(chan: &Chan, slot: &Slot) -> Zdesc {
     let zdesc = descriptor::land(slot);
-    let received = &chan.tally.received;
+    let received = &chan.counters.received;
     match descriptor::descriptor_len(slot) {
         Some(len) if chan.mixes() => received.descriptor_among_elements(len),
         Some(len) => received.descriptor(len),
@@ -279,7 +279,7 @@ fn slot_landed(chan: &Chan, slot: &Slot) -> Zdesc {
     zdesc
 }
 
-/// Counts what a send of an element came to.
+/// Counts the result of a send of an element.
 #[inline]
 fn sending_ended(chan: &Arc<Chan>, sent: Result<(), c_int>) -> c_int {
     let answer = match sent {
@@ -287,13 +287,13 @@ fn sending_ended(chan: &Arc<Chan>, sent: Result<(), c_int>) -> c_int {
             chan.sent();
             errno::OK
         }
-        Err(code) => chan.tally.send.count(code),
+        Err(code) => chan.counters.send.count(code),
     };
     trace::ended(chan, "send", answer);
     answer
 }
 
-/// Counts what a receive of an element came to; one that happened was counted with its element.
+/// Counts the result of a receive of an element; a success was counted with its element.
 #[inline]
 fn receiving_ended(chan: &Arc<Chan>, received: Result<(), c_int>) -> c_int {
     let answer = match received {
@@ -301,13 +301,13 @@ fn receiving_ended(chan: &Arc<Chan>, received: Result<(), c_int>) -> c_int {
             chan.tell();
             errno::OK
         }
-        Err(code) => chan.tally.recv.count(code),
+        Err(code) => chan.counters.recv.count(code),
     };
     trace::ended(chan, "recv", answer);
     answer
 }
 
-/// Sends a descriptor. The caller looks at the channel afterwards only while it holds the share.
+/// Sends a descriptor. The caller uses the channel afterwards only while it holds the reference.
 pub(crate) fn send_descriptor(
     chan: &Arc<Chan>,
     sent: Zdesc,
@@ -315,7 +315,7 @@ pub(crate) fn send_descriptor(
     share: &mut Share,
 ) -> c_int {
     if limits.is_cancelled() {
-        return chan.tally.send.count(errno::ECANCELED);
+        return chan.counters.send.count(errno::ECANCELED);
     }
     let pair = match chan.descriptor_pair() {
         Ok(pair) => pair,
@@ -327,31 +327,31 @@ pub(crate) fn send_descriptor(
     let answer = match offer(chan, pair, slot, limits, share) {
         Ok(()) => {
             if chan.mixes() {
-                chan.tally.sent.descriptor_among_elements(sent.len);
+                chan.counters.sent.descriptor_among_elements(sent.len);
             } else {
-                chan.tally.sent.descriptor(sent.len);
+                chan.counters.sent.descriptor(sent.len);
             }
             chan.tell();
             errno::OK
         }
-        Err(code) => chan.tally.send.count(code),
+        Err(code) => chan.counters.send.count(code),
     };
     trace::ended(chan, "send_ptr", answer);
     answer
 }
 
-/// Receives a descriptor. The share is as for [`send_descriptor`].
+/// Receives a descriptor. The reference is as for [`send_descriptor`].
 pub(crate) fn recv_descriptor(
     chan: &Arc<Chan>,
     limits: Limits<'_>,
     share: &mut Share,
 ) -> Result<Zdesc, c_int> {
     if limits.is_cancelled() {
-        return Err(chan.tally.recv.count(errno::ECANCELED));
+        return Err(chan.counters.recv.count(errno::ECANCELED));
     }
     let taken = take(chan, chan.descriptor_pair()?, limits, share);
     trace::ended(chan, "recv_ptr", taken.as_ref().err().copied().unwrap_or(errno::OK));
-    let slot = taken.map_err(|code| chan.tally.recv.count(code))?;
+    let slot = taken.map_err(|code| chan.counters.recv.count(code))?;
     let zdesc = slot_landed(chan, &slot);
     chan.tell();
     Ok(zdesc)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Pointer channels, and what a channel can do.
+//! Pointer channels, and the capabilities of a channel.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn kc_chan_get_zstats(handle: *mut Chan, out: *mut ChanZst
         if out.is_null() {
             return errno::EINVAL;
         }
-        let zref = &chan.tally.zref;
+        let zref = &chan.counters.zref;
         let stats = ChanZstats {
             zref_sent: zref.sent.load(Ordering::Relaxed) as c_ulong,
             zref_received: zref.received.load(Ordering::Relaxed) as c_ulong,

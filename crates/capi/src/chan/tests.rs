@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The C functions from Rust, for tools that follow Rust alone (Miri). What they promise is tested in
-//! C, in `tests/`.
+//! The C functions from Rust, for tools that follow Rust alone (Miri). What they promise is tested
+//! in C, in `tests/`.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;

@@ -4,7 +4,7 @@
 //! # Safety
 //!
 //! Every handle that C passes is null or valid: C holds a reference, or borrows one as the header
-//! says. Nothing else is asked of the caller.
+//! says. There are no other requirements.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io::Write as _;
@@ -12,10 +12,10 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 use super::object::{Coro, CoroRef, Function, Role, stack_size, state};
-use super::{flow, hand, main, park};
+use super::{flow, main, manual, park};
 use crate::boundary::call;
 
-/// A share in a handle; `None` for null.
+/// A reference to the object of a handle; `None` for null.
 ///
 /// # Safety
 ///
@@ -40,8 +40,8 @@ pub unsafe extern "C" fn kcoro_create(
         if function.is_none() {
             return ptr::null_mut();
         }
-        match Coro::make(Role::Hand, function, argument, stack_size(size)) {
-            Some(coro) if hand::prepare(&coro) => coro.into_raw(),
+        match Coro::make(Role::Manual, function, argument, stack_size(size)) {
+            Some(coro) if manual::prepare(&coro) => coro.into_raw(),
             _ => ptr::null_mut(),
         }
     })
@@ -81,9 +81,9 @@ pub unsafe extern "C" fn kcoro_set_name(coro: *mut Coro, name: *const c_char) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kcoro_resume(coro: *mut Coro) {
     call((), || {
-        // SAFETY: see the module. The share keeps it while it runs.
+        // SAFETY: see the module. The reference keeps it while it runs.
         if let Some(coro) = unsafe { share(coro) } {
-            hand::resume(coro);
+            manual::resume(coro);
         }
     });
 }
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn kcoro_release(coro: *mut Coro) {
         let coro = unsafe { CoroRef::from_raw(coro) };
         match coro.role() {
             Role::Main => main::release(coro),
-            Role::Hand | Role::Scheduled => drop(coro),
+            Role::Manual | Role::Scheduled => drop(coro),
         }
     });
 }
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn kcoro_release(coro: *mut Coro) {
 pub extern "C" fn kcoro_yield() {
     call((), || {
         flow::with_coro(|coro| match coro.role() {
-            Role::Hand => hand::yield_back(coro),
+            Role::Manual => manual::yield_back(coro),
             Role::Scheduled => yield_scheduled(coro),
             Role::Main => {}
         });
@@ -169,11 +169,11 @@ pub unsafe extern "C" fn kcoro_yield_to(target: *mut Coro) {
     });
 }
 
-/// Lets the target run in place of the caller.
+/// Lets the target run instead of the caller.
 fn yield_to(target: CoroRef) {
-    // SAFETY: the object of the flow that calls; held by its life or its resumer.
+    // SAFETY: the object of the calling coroutine; held by its life or its resumer.
     let Some(coro) = (unsafe { flow::coro().as_ref() }) else {
-        hand::resume(target);
+        manual::resume(target);
         return;
     };
     if ptr::eq(coro, target.as_ptr()) || target.is_finished() {
@@ -182,11 +182,11 @@ fn yield_to(target: CoroRef) {
     let to_main =
         target.role() == Role::Main || ptr::eq(coro.main.load(Ordering::Relaxed), target.as_ptr());
     match coro.role() {
-        Role::Hand if to_main => {
+        Role::Manual if to_main => {
             drop(target);
-            hand::yield_back(coro);
+            manual::yield_back(coro);
         }
-        Role::Hand => hand::yield_to(coro, target),
+        Role::Manual => manual::yield_to(coro, target),
         Role::Scheduled if to_main => {
             drop(target);
             yield_scheduled(coro);
@@ -198,7 +198,7 @@ fn yield_to(target: CoroRef) {
         }
         Role::Scheduled => {
             coro.set_state(state::SUSPENDED);
-            hand::resume(target);
+            manual::resume(target);
             coro.set_state(state::RUNNING);
         }
         Role::Main => {}
@@ -209,7 +209,7 @@ fn yield_to(target: CoroRef) {
 #[unsafe(no_mangle)]
 pub extern "C" fn kcoro_park() {
     call((), || {
-        // SAFETY: the object of the flow that calls, or the thread's own.
+        // SAFETY: the object of the calling coroutine, or the thread's own.
         if let Some(coro) = unsafe { kcoro_current().as_ref() } {
             park::park(coro);
         }
@@ -224,7 +224,7 @@ pub extern "C" fn kcoro_park() {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kcoro_unpark(coro: *mut Coro) {
     call((), || {
-        // SAFETY: see the module. The share keeps it, should the caller's go meanwhile.
+        // SAFETY: see the module. The reference keeps it if the caller's is given up meanwhile.
         if let Some(coro) = unsafe { share(coro) } {
             park::unpark(&coro);
         }
@@ -288,7 +288,7 @@ pub unsafe extern "C" fn kcoro_switch(from: *mut Coro, to: *mut Coro) -> *mut c_
 #[unsafe(no_mangle)]
 pub extern "C" fn kcoro_funcp_protector() {
     let text = "kcoro: fatal: a coroutine's function came to a place behind its end\n";
-    // There is nobody else to tell.
+    // A failure cannot be reported anywhere.
     let _ = std::io::stderr().write_all(text.as_bytes());
     std::process::abort();
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the flow of control that calls carries with it: coroutine, fiber or thread.
+//! State of the calling coroutine, fiber or thread.
 //!
-//! It is a coroutine-local value, so it goes when the coroutine ends, in whichever way: its function
-//! returned, it panicked, it was left where it stood because its scheduler ended. So what has to
-//! happen at a coroutine's end exactly once hangs here, as its `Life`.
+//! It is a coroutine-local value, so it is dropped when the coroutine ends, however it ends: its
+//! function returned, it panicked, or it was abandoned because its scheduler ended. So actions that
+//! must run exactly once at a coroutine's end belong to it, as its `Life`.
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -13,16 +13,16 @@ use super::object::Coro;
 use crate::context::Context;
 use crate::sched::{Life, Sched};
 
-/// Of one coroutine, fiber or thread.
+/// The state of one coroutine, fiber or thread.
 pub(crate) struct Flow {
     /// Its object, if it has one. The life, or the resumer, holds a reference.
     pub(crate) coro: Cell<*const Coro>,
     /// The scheduler that it runs on.
     pub(crate) sched: Cell<*const Sched>,
-    /// The last is the current one; those before are of whoever changed it. Here and not on the
-    /// stack, which may be left for good.
+    /// The last is the current one; the earlier ones were replaced temporarily. Here and not on the
+    /// stack, which may be abandoned.
     pub(crate) contexts: RefCell<Vec<Arc<Context>>>,
-    /// Last: its end is the end of everything above.
+    /// Last: it is dropped after everything above.
     pub(crate) life: RefCell<Option<Life>>,
 }
 
@@ -35,14 +35,14 @@ becket_coro::coroutine_local! {
     };
 }
 
-/// The object of the coroutine or fiber that calls; null elsewhere.
+/// The object of the calling coroutine or fiber; null elsewhere.
 pub(crate) fn coro() -> *const Coro {
     FLOW.with(|flow| flow.coro.get())
 }
 
-/// Shows the object of the coroutine or fiber that calls, if there is one.
+/// Passes the object of the calling coroutine or fiber to `f`, if there is one.
 pub(crate) fn with_coro<R>(f: impl FnOnce(&Coro) -> R) -> Option<R> {
-    // SAFETY: null, or the object of the flow that calls, held by its life or its resumer.
+    // SAFETY: null, or the object of the calling coroutine, held by its life or its resumer.
     unsafe { coro().as_ref() }.map(f)
 }
 

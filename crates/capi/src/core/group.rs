@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Waiting until only so many of a group are left.
+//! Waiting until at most a given number of a group is left.
 //!
-//! The members count themselves in and out with one read-modify-write. Who waits announces itself,
-//! then looks at the number; who leaves changes the number, then looks whether anybody waits; both in
-//! the one order of sequentially consistent operations, so one of the two sees the other. The wait
-//! itself is that for a token: it parks a coroutine, gives a fiber back to its resumer, or parks a
-//! thread.
+//! The members count themselves in and out with one read-modify-write. A waiter registers, then
+//! reads the number; a leaving member changes the number, then checks for waiters; both in the one
+//! order of sequentially consistent operations, so one of the two sees the other (store-buffer
+//! reordering). The wait itself is a wait for a token: it parks a coroutine, returns a fiber to its
+//! resumer, or parks a thread.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use std::time::Instant;
 use becket_chan::Token;
 use parking_lot::Mutex;
 
-/// How many are left, and who wants to know.
+/// The number of members, and the waiters.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     left: AtomicUsize,
@@ -33,7 +33,7 @@ impl Group {
         self.left.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The group must outlive the call: a waiter may go on before it returns.
+    /// The group must outlive the call: a waiter may continue before it returns.
     pub(crate) fn leave(&self) {
         let left = self.left.fetch_sub(1, Ordering::SeqCst).saturating_sub(1);
         if self.waiting.load(Ordering::SeqCst) != 0 {
@@ -43,15 +43,15 @@ impl Group {
 
     #[cold]
     fn tell(&self, left: usize) {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         self.waiters.lock().retain(|waiter| {
             let reached = left <= waiter.at_most;
             if reached {
-                told.push(waiter.reached.clone());
+                reported.push(waiter.reached.clone());
             }
             !reached
         });
-        for token in told {
+        for token in reported {
             token.cancel();
         }
     }
@@ -60,7 +60,7 @@ impl Group {
         self.left.load(Ordering::SeqCst)
     }
 
-    /// Waits until at most so many are left. False: the deadline has passed before.
+    /// Waits until at most `at_most` are left. False: the deadline has passed before.
     pub(crate) fn wait(&self, at_most: usize, deadline: Option<Instant>) -> bool {
         if self.left() <= at_most {
             return true;
@@ -86,7 +86,7 @@ impl Group {
     }
 }
 
-/// Somebody who waits. Dropped also if the wait is unwound.
+/// A registered waiter. Dropped also if the wait is unwound.
 struct Announced<'a> {
     group: &'a Group,
     number: usize,
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_and_waiting_at_once_misses_nobody() {
+    fn leaving_and_waiting_at_once_misses_no_wake() {
         for _ in 0..2000 {
             let group = Arc::new(Group::default());
             group.enter();

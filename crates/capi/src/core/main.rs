@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The object that stands for a thread.
+//! The object of a thread.
 //!
-//! `kcoro_create_main` gives one reference to the caller; the thread has another as long as it is
-//! installed. Many programs never give theirs back, so every main object is listed, and is found
-//! through the list. Where a coroutine is resumed on a thread that has none, one is made without
-//! being installed, so that `main_co` points to something.
+//! `kcoro_create_main` returns one reference to the caller; the thread has another as long as the
+//! object is installed. Many programs never release theirs, so every main object is listed, and is
+//! found through the list. Where a coroutine is resumed on a thread without one, one is made
+//! without being installed, so that `main_co` points to something.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -41,7 +41,7 @@ fn make() -> Option<CoroRef> {
     Some(main)
 }
 
-/// The last reference has gone.
+/// Called with the last reference.
 pub(crate) fn forget(main: *mut Coro) {
     LISTED.lock().remove(&main.addr());
 }
@@ -51,13 +51,13 @@ fn with<R>(f: impl FnOnce(&mut Mains) -> R) -> Option<R> {
     MAINS.try_with(|mains| f(&mut mains.borrow_mut())).ok()
 }
 
-/// The thread's installed one, borrowed; null: none.
+/// The thread's installed object, borrowed; null: none.
 pub(crate) fn installed() -> *mut Coro {
     with(|mains| mains.installed.as_ref().map_or(ptr::null_mut(), CoroRef::as_ptr))
         .unwrap_or(ptr::null_mut())
 }
 
-/// The installed one, else one that is made now; null: no memory.
+/// The installed object, else one that is made now; null: no memory.
 pub(crate) fn any() -> *mut Coro {
     with(|mains| {
         let main = mains.installed.as_ref().or(mains.silent.as_ref());
@@ -70,7 +70,7 @@ pub(crate) fn any() -> *mut Coro {
     .unwrap_or(ptr::null_mut())
 }
 
-/// Makes and installs one, if there is none. The answer is the caller's reference.
+/// Makes and installs one, if there is none. The result is the caller's reference.
 pub(crate) fn create() -> Option<CoroRef> {
     with(|mains| {
         if mains.installed.is_none() {
@@ -87,7 +87,7 @@ pub(crate) fn install(main: Option<CoroRef>) {
     drop(before);
 }
 
-/// A reference of the caller's goes. If only the thread's own is left, that goes with it.
+/// Releases a reference of the caller. If only the thread's own is left, that is released with it.
 pub(crate) fn release(main: CoroRef) {
     let own = with(|mains| match &mains.installed {
         Some(installed) if ptr::eq(installed.as_ptr(), main.as_ptr()) && main.references() == 2 => {
@@ -98,7 +98,7 @@ pub(crate) fn release(main: CoroRef) {
     drop((own, main));
 }
 
-/// Whether it stands for the thread that calls.
+/// Whether it is the object of the calling thread.
 pub(crate) fn is_this_thread(main: &Coro) -> bool {
     main.thread.get().is_some_and(|thread| thread.id() == thread::current().id())
 }

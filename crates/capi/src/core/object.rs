@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `struct kcoro`: the fields that the header shows, and behind them those it does not.
+//! `struct kcoro`: the fields of the header, and behind them the private ones.
 //!
 //! ```text
 //!   0          256     264  272   280  288       296         304  308  312   316   320    368
@@ -10,12 +10,13 @@
 //!
 //! # Invariants
 //!
-//! 1. `refcount` counts `CoroRef`s and the references of C. The last one ends what runs behind the
-//!    object and frees it; while it ends, the count is `ENDING`, so that code on its stack may take
-//!    and give references.
-//! 2. The fiber belongs to whoever set `running` from 0 to 1, or to whoever holds the last reference.
-//! 3. `state` is written by whoever runs or resumes the coroutine, except PARKED → READY, which is
-//!    by whoever wakes it.
+//! 1. `refcount` counts `CoroRef`s and the references of C. The last one ends the coroutine behind
+//!    the object and frees it; while it ends, the count is `ENDING`, so that code on its stack may
+//!    take and release references.
+//! 2. The fiber belongs to the thread that set `running` from 0 to 1, or to the holder of the last
+//!    reference.
+//! 3. `state` is written by the thread that runs or resumes the coroutine, except PARKED → READY,
+//!    which is written by a wake.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::UnsafeCell;
@@ -29,7 +30,7 @@ use std::thread::Thread;
 use becket_chan::park::Unparker;
 use becket_coro::fiber::Fiber;
 
-use super::{hand, main, wake};
+use super::{main, manual, wake};
 
 /// `kcoro_fn_t`, and `kc_task_fn`.
 pub type Function = Option<unsafe extern "C" fn(*mut c_void)>;
@@ -46,11 +47,11 @@ pub(crate) mod state {
     pub(crate) const FINISHED: c_int = 5;
 }
 
-/// What runs behind an object.
+/// What an object stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Main,
-    Hand,
+    Manual,
     Scheduled,
 }
 
@@ -76,10 +77,10 @@ pub struct Coro {
     last_send_delivered: c_int,
     // The header ends here.
     role: AtomicI32,
-    /// The gate of operations that wait, by hand: as `park_gate`.
+    /// The wake word of waiting operations of a manually driven coroutine: as `park_gate`.
     pub(crate) wait_gate: AtomicI32,
     pub(crate) fiber: UnsafeCell<Option<Fiber>>,
-    /// Its number for wakes, by hand; 0: none yet.
+    /// Its number for wakes, if it is driven manually; 0: none yet.
     pub(crate) number: AtomicU64,
     /// Wakes the coroutine that runs it: itself, or the one that drives the fiber.
     pub(crate) waker: OnceLock<Unparker>,
@@ -119,12 +120,12 @@ const _: () = {
 /// The count of an object that is being ended.
 const ENDING: c_int = c_int::MAX / 2;
 
-/// The smallest stack that C code is given: `printf` alone wants some kilobytes.
+/// The smallest stack for C code: `printf` alone needs some kilobytes.
 const STACK_MIN_BYTES: usize = 64 * 1024;
 
 static IDS: AtomicU64 = AtomicU64::new(1);
 
-/// What is asked for, made to fit.
+/// The requested size, adjusted to the bounds.
 pub(crate) fn stack_size(asked: usize) -> usize {
     asked.max(STACK_MIN_BYTES)
 }
@@ -173,12 +174,13 @@ impl Coro {
     pub(crate) fn role(&self) -> Role {
         match self.role.load(Ordering::Acquire) {
             value if value == Role::Main as c_int => Role::Main,
-            value if value == Role::Hand as c_int => Role::Hand,
+            value if value == Role::Manual as c_int => Role::Manual,
             _ => Role::Scheduled,
         }
     }
 
-    /// A coroutine made by hand that has not started goes to a scheduler. By whoever has it running.
+    /// Passes a manual coroutine that has not started to a scheduler. For the thread that set
+    /// `running`.
     pub(crate) fn becomes_scheduled(&self) {
         self.role.store(Role::Scheduled as c_int, Ordering::Release);
     }
@@ -199,7 +201,7 @@ impl Coro {
         self.state.store(state::FINISHED, Ordering::Release);
     }
 
-    /// Woken: PARKED becomes READY. What it does otherwise stays.
+    /// Wakes it: PARKED becomes READY. Other states stay.
     pub(crate) fn becomes_ready(&self) {
         let _ = self.state.compare_exchange(
             state::PARKED,
@@ -234,18 +236,18 @@ unsafe impl Send for CoroRef {}
 unsafe impl Sync for CoroRef {}
 
 impl CoroRef {
-    /// Gives the reference to C.
+    /// Converts the reference to a handle for C.
     pub(crate) fn into_raw(self) -> *mut Coro {
         let raw = self.0.as_ptr();
         let _given = std::mem::ManuallyDrop::new(self);
         raw
     }
 
-    /// Takes a reference of C's over.
+    /// Takes over a reference of C.
     ///
     /// # Safety
     ///
-    /// The caller of C gives up one reference to a valid object.
+    /// C gives up one reference to a valid object.
     pub(crate) unsafe fn from_raw(raw: NonNull<Coro>) -> Self {
         Self(raw)
     }
@@ -280,18 +282,18 @@ impl Drop for CoroRef {
     }
 }
 
-/// The last reference has gone.
+/// Called with the last reference.
 #[cold]
 fn end(raw: NonNull<Coro>) {
     // SAFETY: alive until it is freed below, by this thread.
     let coro = unsafe { raw.as_ref() };
     match coro.role() {
         Role::Main => main::forget(raw.as_ptr()),
-        Role::Hand => hand::end(coro),
+        Role::Manual => manual::end(coro),
         Role::Scheduled => {}
     }
     wake::retire(coro);
-    // SAFETY: nobody has a reference, and what ran behind it is over.
+    // SAFETY: no reference is left, and the coroutine behind it has ended.
     unsafe {
         ptr::drop_in_place(raw.as_ptr());
         dealloc(raw.as_ptr().cast(), Layout::new::<Coro>());

@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kcoro_park` and `kcoro_unpark`.
 //!
-//! One word decides, whatever runs behind the object:
+//! One word decides, whatever is behind the object:
 //!
 //! ```text
 //!   EMPTY ──park──► PARKED ──unpark──► NOTIFIED ──the park returns──► EMPTY
 //!     └─────unpark───► NOTIFIED ──park returns at once──► EMPTY
 //! ```
 //!
-//! Any number of unparks before a park are one. Who finds PARKED wakes the flow, in the way of its
-//! role: a scheduled coroutine by its worker, a thread by its handle; one that is resumed by hand is
-//! READY, and if a scheduler drives it, its driver is woken. Who parks says PARKED in the state before
-//! it does in the word, so that whoever takes it out of the word can change the state.
+//! Any number of unparks before a park count as one. An unpark that finds PARKED wakes the
+//! coroutine, by its role: a scheduled coroutine by its worker, a thread by its handle; a manually
+//! driven one becomes READY, and if a scheduler drives it, its driver is woken. A park sets PARKED
+//! in the state before it does in the word, so that the unpark that takes it out of the word can
+//! change the state.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
 use super::object::{Coro, Role, state};
-use super::{hand, main};
+use super::{main, manual};
 
 const EMPTY: i32 = 0;
 const NOTIFIED: i32 = 1;
 const PARKED: i32 = 2;
 
-/// Announces a park. False: a wake has come, and is used up.
+/// Announces a park. False: a wake has come, and is consumed.
 pub(crate) fn announce(gate: &AtomicI32) -> bool {
     if gate.compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
         return true;
@@ -32,12 +33,12 @@ pub(crate) fn announce(gate: &AtomicI32) -> bool {
     false
 }
 
-/// Leaves a wake. True: the other side is parked.
+/// Records a wake. True: the other side is parked.
 pub(crate) fn notify(gate: &AtomicI32) -> bool {
     gate.swap(NOTIFIED, Ordering::AcqRel) == PARKED
 }
 
-/// The park is over, for whichever reason; a wake is used up.
+/// Ends a park, for any reason; a wake is consumed.
 pub(crate) fn end(gate: &AtomicI32) {
     gate.store(EMPTY, Ordering::Release);
 }
@@ -46,7 +47,7 @@ fn is_notified(gate: &AtomicI32) -> bool {
     gate.load(Ordering::Acquire) == NOTIFIED
 }
 
-/// Parks the flow that calls, which is the object's.
+/// Parks the caller, which is the object's coroutine or thread.
 pub(crate) fn park(coro: &Coro) {
     let gate = &coro.park_gate;
     match coro.role() {
@@ -60,10 +61,10 @@ pub(crate) fn park(coro: &Coro) {
             }
             coro.set_state(state::RUNNING);
         }
-        Role::Hand => {
+        Role::Manual => {
             coro.set_state(state::PARKED);
             if announce(gate) {
-                hand::give_back();
+                manual::give_back();
                 end(gate);
             } else {
                 coro.set_state(state::RUNNING);
@@ -80,13 +81,13 @@ pub(crate) fn park(coro: &Coro) {
     }
 }
 
-/// Wakes the object's flow from its park, or from its next one.
+/// Wakes the object's coroutine or thread from its park, or from its next one.
 pub(crate) fn unpark(coro: &Coro) {
     if coro.is_finished() || !notify(&coro.park_gate) {
         return;
     }
     match coro.role() {
-        Role::Scheduled | Role::Hand => {
+        Role::Scheduled | Role::Manual => {
             coro.becomes_ready();
             if let Some(waker) = coro.waker.get() {
                 waker.unpark();

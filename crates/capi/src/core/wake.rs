@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Wakes by number, and at an instant.
 //!
-//! A channel keeps two words of whoever waits and may use them after that one has gone. So a
-//! coroutine made by hand is named there by a number, never used twice, and found in a table while
-//! it lives.
+//! A channel keeps two words of a waiter and may use them after the waiter has ended. So a manually
+//! driven coroutine is identified there by a number, never reused, and found in a table while it
+//! lives.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -14,12 +14,12 @@ use becket_chan::timer::{Key, Timers};
 use parking_lot::Mutex;
 
 use super::object::{Coro, CoroRef};
-use super::{hand, park};
+use super::{manual, park};
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
-/// Pointers to live objects: [`retire`] takes one out before its object goes.
-static BY_HAND: LazyLock<Mutex<HashMap<u64, Listed>>> = LazyLock::new(Mutex::default);
+/// Pointers to live objects: [`retire`] removes one before its object is freed.
+static MANUAL: LazyLock<Mutex<HashMap<u64, Listed>>> = LazyLock::new(Mutex::default);
 
 #[derive(Clone, Copy)]
 struct Listed(*const Coro);
@@ -27,7 +27,7 @@ struct Listed(*const Coro);
 // SAFETY: only followed under the table's lock, where the object is alive.
 unsafe impl Send for Listed {}
 
-/// The number of a coroutine made by hand, which is given on first use.
+/// The number of a manually driven coroutine, assigned on first use.
 pub(crate) fn number(coro: &Coro) -> u64 {
     let number = coro.number.load(Ordering::Relaxed);
     if number != 0 {
@@ -35,31 +35,31 @@ pub(crate) fn number(coro: &Coro) -> u64 {
     }
     // By the coroutine itself alone.
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    BY_HAND.lock().insert(number, Listed(coro));
+    MANUAL.lock().insert(number, Listed(coro));
     coro.number.store(number, Ordering::Relaxed);
     number
 }
 
-/// The object goes: nobody finds it any more.
+/// Removes the object before it is freed: wakes do not find it any more.
 pub(crate) fn retire(coro: &Coro) {
     let number = coro.number.load(Ordering::Relaxed);
     if number != 0 {
-        BY_HAND.lock().remove(&number);
+        MANUAL.lock().remove(&number);
     }
 }
 
 /// Wakes the coroutine of this number from the operation it waits in, if it still lives.
 pub(crate) fn by_number(number: usize) {
-    let table = BY_HAND.lock();
+    let table = MANUAL.lock();
     if let Some(listed) = table.get(&(number as u64)) {
         // SAFETY: listed, so alive while the lock is held.
-        hand::wake(unsafe { &*listed.0 });
+        manual::wake(unsafe { &*listed.0 });
     }
 }
 
-/// What happens at an instant.
+/// The action at an instant.
 pub(crate) enum Alarm {
-    /// An operation's deadline, by hand.
+    /// The deadline of an operation of a manually driven coroutine.
     Wait(u64),
     /// `kc_sched_timer_*`; called with the object.
     Unpark { coro: CoroRef, then: Box<dyn FnOnce() + Send> },
@@ -82,7 +82,7 @@ pub(crate) fn set_alarm(at: Instant, alarm: Alarm) -> Option<Key> {
     ALARMS.set(at, alarm).ok()
 }
 
-/// Takes one back. True: it will not ring.
+/// Cancels one. True: it will not fire.
 pub(crate) fn cancel_alarm(key: Key) -> bool {
     ALARMS.cancel(key).is_some()
 }

@@ -2,7 +2,7 @@
 //! Results of coroutines.
 //!
 //! The result is written by the coroutine before `ended` is set, which is at the end of its life,
-//! whichever that is: who finds no result then knows that it was cut short.
+//! however it ends: a wait that finds no result then reports that it was cut short.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::panic::Location;
@@ -32,7 +32,7 @@ pub struct Deferred {
     ended: Token,
 }
 
-/// A function of C's and what it is called with.
+/// A function of C and its argument.
 struct Called<F> {
     function: F,
     argument: *mut c_void,
@@ -50,7 +50,7 @@ impl Deferred {
         })
     }
 
-    /// Runs `body` on a scheduler; the result is what it answers.
+    /// Runs `body` on a scheduler; its return value is the result.
     fn start(
         self: &Arc<Self>,
         sched: &Sched,
@@ -193,7 +193,7 @@ pub extern "C" fn kc_delay_ms(ms: c_long) -> c_int {
         let never = Event::new();
         match never.wait(Until::of(ms.max(0))) {
             Err(errno::ECANCELED) => errno::ECANCELED,
-            // Nothing happens but the time.
+            // Only the timeout can end the wait.
             _ => errno::OK,
         }
     })

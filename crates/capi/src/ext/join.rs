@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Channels joined by coroutines of a scope.
 //!
-//! Each coroutine has its own share in the channels that it uses, so they may be destroyed before it
-//! has ended: it finds them closed. It ends with its input, or with the scope's token. At its end,
-//! whichever that is, its channels are closed on both sides, so that the others end as well.
+//! Each coroutine has its own references to the channels that it uses, so they may be destroyed
+//! before it has ended: it finds them closed. It ends with its input, or with the scope's token. At
+//! its end, however it ends, its channels are closed on both sides, so that the other coroutines
+//! end as well.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -22,7 +23,7 @@ use crate::scope::{self, Member, Scope};
 /// `kc_transform_fn`.
 pub type Transform = unsafe extern "C" fn(*const c_void, *mut c_void, *mut c_void) -> c_int;
 
-/// Room for an element, aligned for any type.
+/// A buffer for an element, aligned for any type.
 fn room(bytes: usize) -> Vec<u128> {
     vec![0; bytes.div_ceil(size_of::<u128>())]
 }
@@ -58,7 +59,7 @@ unsafe fn shares(
     }
 }
 
-/// One coroutine's channels, and what ends it.
+/// One coroutine's channels, and its token.
 struct Joint {
     token: Arc<Cancel>,
     ins: Vec<Arc<Chan>>,
@@ -100,7 +101,7 @@ impl Joint {
     }
 }
 
-/// C's function and what it is called with.
+/// A function of C and its argument.
 struct Step {
     function: Transform,
     user: *mut c_void,
@@ -115,7 +116,7 @@ impl Step {
         let (mut taken, mut made) = (room(from.elem_size), room(to.elem_size));
         while joint.receive(from, &mut taken) {
             let (input, output) = (taken.as_ptr().cast(), made.as_mut_ptr().cast());
-            // SAFETY: both are rooms of their elements' sizes.
+            // SAFETY: both are buffers of their elements' sizes.
             match unsafe { (self.function)(input, output, self.user) } {
                 0 if joint.send(to, &made) => {}
                 1.. => {}
@@ -161,7 +162,7 @@ pub unsafe extern "C" fn kc_transform(
         if joint.start(&scope, move |joint| step.run(joint)) == errno::OK {
             return chan;
         }
-        // SAFETY: made above, and nobody else has it.
+        // SAFETY: made above, and not shared.
         unsafe { kc_chan_destroy(chan) };
         ptr::null_mut()
     })
@@ -201,7 +202,7 @@ pub unsafe extern "C" fn kc_fan_out(
     })
 }
 
-/// Closes a channel when the last of those that send to it has ended.
+/// Closes a channel when the last coroutine that sends to it has ended.
 struct Last(Arc<Chan>);
 
 impl Drop for Last {

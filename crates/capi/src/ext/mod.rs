@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kcoro_ext.h`.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | `deferred` | results of coroutines; running elsewhere; sleeping under a token |
 //! | `join` | channels joined by coroutines of a scope |

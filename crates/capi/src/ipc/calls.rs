@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Requests of a connection that wait for their answers, and who reads for all of them.
+//! Requests of a connection that wait for their answers; one caller reads for all of them.
 //!
 //! ```text
-//!   caller A ─ request 1 ─┐                         ┌─ reads, hands answers out, waits for more
+//!   caller A ─ request 1 ─┐                         ┌─ reads, delivers answers, waits for more
 //!   caller B ─ request 2 ─┼─ table ── one of them ──┤
 //!   caller C ─ request 3 ─┘                         └─ done or late: the next one is woken to read
 //! ```
 //!
-//! An answer goes to the request of its number. A server that knows no numbers answers in order:
-//! its answer goes to the oldest request of that command.
+//! An answer goes to the request of its number. A server that does not support numbers answers in
+//! order: its answer goes to the oldest request of that command.
 //!
 //! # Invariants
 //!
-//! 1. At most one caller reads. Whoever leaves while nobody reads wakes one who waits, so that
-//!    somebody reads as long as somebody waits; if the connection is over, it wakes all.
+//! 1. At most one caller reads. A caller that leaves while no other reads wakes a waiting one, so
+//!    that there is a reader as long as there is a waiter; if the connection is over, it wakes all.
 //! 2. A request is in the table until it was answered, even if its caller has left. So a late
-//!    answer finds its place, and numbers are not used again too early.
-//! 3. An element that comes for a caller that has left goes to one who waits for that channel, or
-//!    is kept for the next receive: none is dropped while the connection lives.
+//!    answer finds its request, and numbers are not reused too early.
+//! 3. An element that arrives for a caller that has left goes to another receive that waits for
+//!    that channel, or is kept for the next receive: none is dropped while the connection lives.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::c_int;
@@ -33,7 +33,7 @@ use crate::blocking::reactor::{self, Direction};
 use crate::blocking::{Event, Until};
 use crate::errno;
 
-/// Requests that may wait for their answers.
+/// The largest number of requests that wait for their answers.
 const REQUESTS_MAX: usize = 4096;
 
 #[derive(Default)]
@@ -44,15 +44,15 @@ struct Table {
     last: u32,
     requests: BTreeMap<u32, Asked>,
     is_read: bool,
-    /// Elements that came for nobody, by channel.
-    spare: HashMap<u32, VecDeque<Vec<u8>>>,
+    /// Elements whose callers have left, by channel.
+    kept: HashMap<u32, VecDeque<Vec<u8>>>,
 }
 
 struct Asked {
-    /// The command that its answer has.
+    /// The command of its answer.
     answer: Command,
     chan: u32,
-    /// `None`: it has left.
+    /// `None`: the caller has left.
     caller: Option<Arc<Caller>>,
 }
 
@@ -62,11 +62,11 @@ struct Caller(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     answer: Option<Answer>,
-    /// Set when there is an answer, or when it is to read.
+    /// Set when there is an answer, or when the caller is to read.
     wake: Option<Token>,
 }
 
-/// What a server answers.
+/// An answer of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Result(i32),
@@ -92,9 +92,9 @@ impl Caller {
     }
 }
 
-/// Asks and waits for the answer.
+/// Sends a request and waits for its answer.
 ///
-/// `ETIMEDOUT` and `ECANCELED`: what comes of it is not known, unless it could not even be sent.
+/// `ETIMEDOUT` and `ECANCELED`: the result is unknown, unless the request could not even be sent.
 pub(super) fn ask(conn: &Conn, request: &Request<'_>, until: Until) -> Result<Answer, c_int> {
     let answer = request.command().answered_as().ok_or(errno::EINVAL)?;
     let mut call = Call::begin(conn, answer, chan_of(request))?;
@@ -128,15 +128,15 @@ fn chan_of(request: &Request<'_>) -> u32 {
 impl Calls {
     /// Keeps an element for the next receive, before all others.
     pub(super) fn keep(&self, chan: u32, element: Vec<u8>) {
-        self.0.lock().spare.entry(chan).or_default().push_front(element);
+        self.0.lock().kept.entry(chan).or_default().push_front(element);
     }
 
-    /// Nobody will receive from it any more.
+    /// Drops the kept elements of a channel that has no receiver any more.
     pub(super) fn forget(&self, chan: u32) {
-        self.0.lock().spare.remove(&chan);
+        self.0.lock().kept.remove(&chan);
     }
 
-    /// Hands out what came. An error: it is no answer.
+    /// Delivers a frame. An error: it is no answer.
     fn deliver(&self, frame: &Frame<'_>) -> Result<(), c_int> {
         if !frame.is_whole() {
             return Err(EPROTO);
@@ -149,7 +149,7 @@ impl Calls {
             None => table.oldest(reply.command),
         };
         let Some(asked) = number.and_then(|number| table.requests.remove(&number)) else {
-            // News that nobody asked for.
+            // An event that was not requested.
             return Ok(());
         };
         let answer = match reply.body {
@@ -165,7 +165,7 @@ impl Calls {
         let caller = match (asked.caller, answer) {
             (Some(caller), answer) => Some((caller, answer)),
             (None, Answer::Element(element)) => table.pass_on(asked.chan, element),
-            // It is of no interest any more.
+            // The result is not needed any more.
             (None, _) => None,
         };
         drop(table);
@@ -177,23 +177,24 @@ impl Calls {
 }
 
 impl Table {
-    fn take_spare(&mut self, chan: u32) -> Option<Vec<u8>> {
-        let spare = self.spare.get_mut(&chan)?;
-        let element = spare.pop_front();
-        if spare.is_empty() {
-            self.spare.remove(&chan);
+    fn take_kept(&mut self, chan: u32) -> Option<Vec<u8>> {
+        let kept = self.kept.get_mut(&chan)?;
+        let element = kept.pop_front();
+        if kept.is_empty() {
+            self.kept.remove(&chan);
         }
         element
     }
 
-    /// The oldest request with this answer. Numbers begin anew after 2^32; who is older then does
-    /// not matter to a server that knows numbers, and others have not seen so many.
+    /// The oldest request with this answer. Numbers wrap around after 2^32; the order is then
+    /// wrong, which does not matter to a server that supports numbers, and others have not seen so
+    /// many.
     fn oldest(&self, answer: Command) -> Option<u32> {
         self.requests.iter().find(|(_, asked)| asked.answer == answer).map(|(&number, _)| number)
     }
 
-    /// Who is to have an element that came for somebody who has left: a receive that waits, whose
-    /// own answer is then for nobody. Otherwise it is kept.
+    /// The waiting receive that gets an element whose caller has left; that receive's own answer
+    /// then has no caller. Without a waiting receive the element is kept.
     fn pass_on(&mut self, chan: u32, element: Vec<u8>) -> Option<(Arc<Caller>, Answer)> {
         let waiting = self.requests.values_mut().find(|asked| {
             asked.answer == Command::ChanRecv && asked.chan == chan && asked.caller.is_some()
@@ -201,14 +202,14 @@ impl Table {
         match waiting.and_then(|asked| asked.caller.take()) {
             Some(caller) => Some((caller, Answer::Element(element))),
             None => {
-                self.spare.entry(chan).or_default().push_back(element);
+                self.kept.entry(chan).or_default().push_back(element);
                 None
             }
         }
     }
 
-    /// Sees to it that somebody reads.
-    fn hand_over(&self, is_over: bool) {
+    /// Ensures that a waiting caller reads.
+    fn pass_reading_on(&self, is_over: bool) {
         if self.is_read {
             return;
         }
@@ -218,7 +219,7 @@ impl Table {
     }
 }
 
-/// A request and who waits for its answer.
+/// A request and its caller.
 struct Call<'a> {
     conn: &'a Conn,
     number: u32,
@@ -234,7 +235,7 @@ impl<'a> Call<'a> {
         let caller = Arc::new(Caller::default());
         let mut table = conn.calls.0.lock();
         if answer == Command::ChanRecv
-            && let Some(element) = table.take_spare(chan)
+            && let Some(element) = table.take_kept(chan)
         {
             caller.0.lock().answer = Some(Answer::Element(element));
             return Ok(Self { conn, number: 0, chan, caller, sent: false, reads: false });
@@ -277,7 +278,7 @@ impl<'a> Call<'a> {
                 self.read(until)?;
             } else {
                 let waited = event.wait(until);
-                // What came at the last moment counts.
+                // An answer that arrived at the last moment counts.
                 if !self.caller.has_answer() {
                     waited?;
                 }
@@ -295,7 +296,7 @@ impl<'a> Call<'a> {
                     self.conn.end(error);
                     return Err(error);
                 }
-                // What came at the last moment has been looked at.
+                // A frame that arrived at the last moment has been processed.
                 None if waited.is_err() => return waited,
                 None => waited = reactor::wait(self.conn.fd(), Direction::Readable, until),
             }
@@ -320,7 +321,7 @@ impl Drop for Call<'_> {
             Some(Answer::Element(element)) => table.pass_on(self.chan, element),
             _ => None,
         };
-        table.hand_over(is_over);
+        table.pass_reading_on(is_over);
         drop(table);
         if let Some((caller, answer)) = passed {
             caller.give(answer);

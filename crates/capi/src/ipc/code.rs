@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Error numbers of the system and of the wire, as C is told.
+//! Error numbers of the system and of the wire, in C's form.
 
 use std::ffi::c_int;
 
@@ -11,7 +11,7 @@ pub(super) const EMSGSIZE: c_int = -libc::EMSGSIZE;
 pub(super) const ENOBUFS: c_int = -libc::ENOBUFS;
 pub(super) const ECONNABORTED: c_int = -libc::ECONNABORTED;
 
-/// What a system call said.
+/// The error of a system call.
 pub(super) fn of_system(errno: rustix::io::Errno) -> c_int {
     -errno.raw_os_error()
 }

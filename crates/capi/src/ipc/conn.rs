@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A connection: frames in, frames out, its end.
 //!
-//! Nothing here holds a lock while it waits: each try is under a lock and does not wait; between
-//! tries the caller waits for the descriptor.
+//! No lock is held during a wait: each attempt is under a lock and does not wait; between attempts
+//! the caller waits for the descriptor.
 //!
 //! # Invariants
 //!
-//! 1. Frames go out whole and in the order in which they were taken, whoever sends them.
-//! 2. What came before the peer went can still be received; then comes `ECONNRESET`, for good.
+//! 1. Frames leave whole and in the order in which they were accepted, whichever thread sends them.
+//! 2. Frames that arrived before the peer closed can still be received; then comes `ECONNRESET`,
+//!    for good.
 //! 3. Bytes that are no frame end the connection: nothing after them could be trusted.
 
 use std::ffi::c_int;
@@ -34,30 +35,30 @@ use becket_ipc::v1::Value;
 
 /// `kc_ipc_conn_t`.
 pub struct Conn {
-    /// Of the server's side. Before the socket, which it watches.
+    /// For the server's side. Before the socket, which it watches.
     pub(super) served: Served,
     socket: OwnedFd,
     waits: AtomicBool,
-    /// The peer has sent header and payload in one packet: so it reads them.
+    /// The peer has sent header and payload in one packet: so it can read them.
     in_one: AtomicBool,
-    /// Why it is over; 0: it is not.
+    /// The error with which it is over; 0: it is not.
     over: AtomicI32,
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
-    /// Of the client's side.
+    /// For the client's side.
     pub(super) calls: Calls,
 }
 
 struct Incoming {
     assembler: Assembler,
-    /// Room for the largest packet; made when the first one is awaited.
+    /// Room for the largest packet; allocated when the first one is awaited.
     packet: Vec<u8>,
 }
 
-/// How a frame that was to be sent without waiting fared.
+/// The result of a send of a frame without waiting.
 pub(super) enum Taken {
     Sent,
-    /// It goes when there is room.
+    /// It is sent when there is room.
     Waits,
 }
 
@@ -92,19 +93,19 @@ impl Conn {
         Ok(())
     }
 
-    /// Ends it. The first reason stays.
+    /// Ends it. The first error stays.
     pub(super) fn end(&self, why: c_int) {
-        // First, so that nothing more is taken for who has gone.
+        // First, so that nothing more is accepted for the peer.
         self.served.end();
         let first = self.over.compare_exchange(0, why, Ordering::AcqRel, Ordering::Acquire);
         if first.is_ok() {
-            // If there is nothing to shut down, nobody waits.
+            // If there is nothing to shut down, no call waits.
             let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
             self.with_outgoing(Outgoing::end);
         }
     }
 
-    /// The program has closed it.
+    /// Closes it for the program.
     pub(super) fn close(&self) {
         if let Ok(Err(Errno::CONNRESET)) = rustix::net::sockopt::socket_error(&self.socket) {
             self.with_outgoing(Outgoing::was_unread);
@@ -120,10 +121,10 @@ impl Conn {
         }
     }
 
-    // ---- Out ----------------------------------------------------------------------------------
+    // ---- Sending ------------------------------------------------------------------------------
 
-    /// Does something with what goes out; then what it could not deliver goes back, without a lock:
-    /// who gets that may be another client of this very connection's server.
+    /// Runs `body` on the outgoing frames; then undelivered values are returned, without a lock:
+    /// their receiver may be another client of this very connection's server.
     fn with_outgoing<R>(&self, body: impl FnOnce(&mut Outgoing) -> R) -> R {
         let (result, is_gone, undelivered) = {
             let mut outgoing = self.outgoing.lock();
@@ -131,7 +132,7 @@ impl Conn {
             (result, outgoing.is_gone(), outgoing.take_undelivered())
         };
         if is_gone {
-            // First, so that nothing of it comes back to who has gone.
+            // First, so that none of them is returned to this client.
             self.served.end();
         }
         drop(undelivered);
@@ -161,7 +162,7 @@ impl Conn {
                 match waited {
                     Ok(()) => Ok(false),
                     Err(error) if outgoing.withdraw(number) => Err(error),
-                    // What has begun goes on, with whatever is sent next.
+                    // A frame that was sent in part is completed with the next send.
                     Err(_) => Ok(true),
                 }
             })?;
@@ -172,7 +173,7 @@ impl Conn {
         }
     }
 
-    /// Sends a frame if there is room for some of it at once: `EAGAIN` if not.
+    /// Sends a frame if there is room for a part of it at once: `EAGAIN` if not.
     pub(super) fn send_or_not(&self, frame: Vec<u8>) -> Result<(), c_int> {
         self.with_outgoing(|outgoing| {
             self.check_out(outgoing)?;
@@ -185,7 +186,7 @@ impl Conn {
         })
     }
 
-    /// Takes a frame, and sends what there is room for. An error: it was not taken.
+    /// Accepts a frame, and sends as much as there is room for. An error: it was not accepted.
     pub(super) fn send_later(&self, frame: Vec<u8>) -> Result<Taken, c_int> {
         self.with_outgoing(|outgoing| {
             self.check_out(outgoing)?;
@@ -197,18 +198,18 @@ impl Conn {
         })
     }
 
-    /// Takes an answer, and the value in it; what there is no room for goes when there is.
+    /// Accepts an answer, and its value; the part without room is sent later.
     pub(super) fn answer(&self, frame: Vec<u8>, value: Option<Value>) {
         self.with_outgoing(|outgoing| {
             if self.check_out(outgoing).is_ok() {
                 outgoing.push(frame, value);
-                // An error has been noted.
+                // An error has been recorded.
                 let _ = self.send_packets(outgoing);
             }
         });
     }
 
-    /// Waits until what was taken leaves room for more.
+    /// Waits until the accepted frames leave room for more.
     pub(super) fn wait_for_room(&self) -> Result<(), c_int> {
         loop {
             let has_room = self.with_outgoing(|outgoing| {
@@ -222,7 +223,7 @@ impl Conn {
         }
     }
 
-    /// Sends what there is room for. True: nothing is left.
+    /// Sends as much as there is room for. True: nothing is left.
     pub(super) fn flush(&self) -> Result<bool, c_int> {
         self.with_outgoing(|outgoing| {
             self.check_out(outgoing)?;
@@ -243,7 +244,7 @@ impl Conn {
         let sent = outgoing
             .send(packets, |packet| rustix::net::send(&self.socket, packet, flags).map(|_| ()));
         sent.map_err(|error| {
-            // Half a frame may be gone: nothing could follow it.
+            // Half a frame may be sent: nothing could follow it.
             outgoing.end();
             if error == Errno::CONNRESET {
                 outgoing.was_unread();
@@ -255,9 +256,9 @@ impl Conn {
         })
     }
 
-    // ---- In -----------------------------------------------------------------------------------
+    // ---- Receiving ----------------------------------------------------------------------------
 
-    /// Waits for a frame and shows it.
+    /// Waits for a frame and passes it to `body`.
     pub(super) fn recv<R>(
         &self,
         until: Until,
@@ -271,7 +272,7 @@ impl Conn {
         }
     }
 
-    /// Shows the next frame, if all of it is there.
+    /// Passes the next frame to `body`, if all of it has arrived.
     pub(super) fn recv_now<R>(
         &self,
         show: impl FnOnce(Frame<'_>) -> R,
@@ -293,7 +294,8 @@ impl Conn {
                 Err(Errno::AGAIN) => return Ok(None),
                 Err(Errno::INTR) => continue,
                 Err(Errno::CONNRESET) => {
-                    // Told once, if the peer left something unread. What it sent is still there.
+                    // Reported once, if the peer left something unread. Frames it sent are still
+                    // there.
                     self.with_outgoing(Outgoing::was_unread);
                     continue;
                 }
@@ -335,10 +337,11 @@ impl AsFd for Conn {
     }
 }
 
-/// Of a connection that is served: its end may come, and room to write, while nobody calls.
+/// For a connection that is served: its end, and room to write, may come while no call is in
+/// progress.
 impl Ready for Conn {
     fn ready(self: Arc<Self>) {
-        // An error is the connection's, and has been noted.
+        // An error belongs to the connection, and has been recorded.
         let _ = self.flush();
         loop {
             let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
@@ -346,7 +349,7 @@ impl Ready for Conn {
                 Ok((_, 0)) => return self.end(ECONNRESET),
                 Err(Errno::INTR) => {}
                 Err(Errno::CONNRESET) => self.with_outgoing(Outgoing::was_unread),
-                // What is there, the program reads, and then hears of the end.
+                // The program reads the remaining frames, and then gets the end.
                 _ => return,
             }
         }

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A counted value behind a pointer that C holds.
 //!
-//! The pointer is one share. A call takes one more for as long as it runs, so that a handle may be
-//! closed while calls wait on it.
+//! The pointer is one reference. A call takes one more for as long as it runs, so that a handle may
+//! be closed while calls wait on it.
 
 use std::ffi::c_int;
 use std::sync::Arc;
 
 use crate::errno;
 
-/// A pointer for C, with the value's share.
+/// A pointer for C, with the value's reference.
 pub(super) fn lend<T>(value: Arc<T>) -> *mut T {
     Arc::into_raw(value).cast_mut()
 }
 
-/// Writes a handle of what was made to `out`, or says why there is nothing.
+/// Writes a handle of the value to `out`, or returns the error.
 ///
 /// # Safety
 ///
@@ -30,7 +30,7 @@ pub(super) unsafe fn give<T>(out: *mut *mut T, made: Result<T, c_int>) -> c_int 
     }
 }
 
-/// A share of what a handle stands for; `None` for null.
+/// A reference to the value of a handle; `None` for null.
 ///
 /// # Safety
 ///
@@ -46,7 +46,7 @@ pub(super) unsafe fn share<T>(handle: *const T) -> Option<Arc<T>> {
     }
 }
 
-/// Takes C's own share back; `None` for null.
+/// Takes C's own reference back; `None` for null.
 ///
 /// # Safety
 ///

@@ -3,10 +3,10 @@
 //!
 //! # Invariants
 //!
-//! 1. Nobody can connect before the file is the user's alone: its mode is set between `bind` and
-//!    `listen`.
-//! 2. A file is replaced only if it is a socket at which nobody listens.
-//! 3. The file that is removed at the end is the one that was made.
+//! 1. No other user can connect before the file is private to the user: its mode is set between
+//!    `bind` and `listen`.
+//! 2. A file is replaced only if it is a socket without a listener.
+//! 3. The file that is removed at the end is the one that was created.
 
 use std::ffi::{CStr, CString, c_int};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
@@ -21,7 +21,7 @@ use crate::blocking::Until;
 use crate::blocking::reactor::{self, Direction};
 use crate::errno;
 
-/// Bytes that a path must be below.
+/// The limit of a path: its length must be below.
 const PATH_BYTES: usize = 108;
 /// `KCORO_IPC_BACKLOG`.
 const BACKLOG: c_int = 8;
@@ -30,7 +30,7 @@ const BACKLOG: c_int = 8;
 pub struct Listener {
     socket: OwnedFd,
     path: CString,
-    /// Device and inode of the file that was made.
+    /// Device and inode of the file that was created.
     made: Option<(u64, u64)>,
     waits: AtomicBool,
     closed: AtomicBool,
@@ -48,7 +48,7 @@ impl Listener {
             bound => bound.map_err(of_system)?,
         }
         let made = identity(path);
-        // From here on it removes the file when it goes.
+        // From here on it removes the file when it is dropped.
         let listener = Self {
             socket,
             path: path.to_owned(),
@@ -69,7 +69,7 @@ impl Listener {
         self.waits.store(waits, Ordering::Relaxed);
     }
 
-    /// The next connection of a user who may connect.
+    /// The next connection of a permitted user.
     pub(super) fn accept(&self) -> Result<OwnedFd, c_int> {
         loop {
             match self.accept_now() {
@@ -89,9 +89,9 @@ impl Listener {
             }
             match rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC) {
                 Ok(socket) if may_connect(&socket) => return Ok(socket),
-                // Whoever it was, they are gone, or are refused.
+                // The peer is gone already, or is refused.
                 Ok(_) | Err(Errno::INTR | Errno::CONNABORTED) => {}
-                // So is told who accepts on a socket that was shut down.
+                // The result of an accept on a socket that was shut down.
                 Err(Errno::INVAL) => return Err(ECONNABORTED),
                 Err(error) => return Err(of_system(error)),
             }
@@ -101,7 +101,7 @@ impl Listener {
     /// Ends every wait.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        // Nothing else is to be done if that fails.
+        // There is no remedy if that fails.
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
         if self.made.is_some() && identity(&self.path) == self.made {
             let _ = rustix::fs::unlink(&self.path);
@@ -142,7 +142,7 @@ fn socket(flags: SocketFlags) -> Result<OwnedFd, c_int> {
         .map_err(of_system)
 }
 
-/// Whether the file is a socket at which nobody listens.
+/// Whether the file is a socket without a listener.
 fn is_stale(path: &CStr, address: &SocketAddrUnix) -> bool {
     let is_socket = rustix::fs::lstat(path)
         .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket);
@@ -155,7 +155,7 @@ fn identity(path: &CStr) -> Option<(u64, u64)> {
     rustix::fs::lstat(path).ok().map(|Stat { st_dev, st_ino, .. }| (st_dev, st_ino))
 }
 
-/// The same user, or the one who may do anything anyway.
+/// Whether the peer is the same user, or the superuser.
 fn may_connect(socket: &OwnedFd) -> bool {
     let own = rustix::process::geteuid();
     rustix::net::sockopt::socket_peercred(socket)

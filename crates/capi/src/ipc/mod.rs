@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Protocol 1.0 for C: `kcoro_ipc_posix.h`, `kcoro_ipc_chan.h`, `kcoro_ipc_server.h`.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `code` | error numbers of the system and of the wire, as C is told |
+//! | `code` | error numbers of the system and of the wire, in C's form |
 //! | `handle` | a counted value behind a pointer |
-//! | `listener` | a socket that is listened on: its path, who may connect |
+//! | `listener` | a listening socket: its path, permitted users |
 //! | `outgoing` | frames that wait for room in the socket |
 //! | `conn` | a connection: frames in, frames out, its end |
 //! | `posix` | sockets and frames: the C functions |
@@ -18,15 +18,15 @@
 //! ```text
 //!   kc_ipc_chan_t* ──► RemoteChan ──► Conn ─┬─ incoming   packets become frames (wire::v1)
 //!   kc_ipc_conn_t* ───────────────────►     ├─ outgoing   frames become packets
-//!                                           ├─ calls      requests by number, who reads for all
+//!                                           ├─ calls      requests by number, one reader for all
 //!                                           └─ socket     SOCK_SEQPACKET
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. No lock is held while anything waits, so that a coroutine never holds up a worker.
+//! 1. No lock is held during a wait, so that a coroutine never blocks a worker.
 //! 2. A connection that is over stays over: its socket is shut down, which ends every wait on it,
-//!    and every later call answers with the same number.
+//!    and every later call returns the same error.
 
 mod calls;
 mod code;

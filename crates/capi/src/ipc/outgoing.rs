@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Frames that wait for room in the socket, in the order in which they came.
+//! Frames that wait for room in the socket, in order.
 //!
-//! Each frame is one packet or two: as the peer packs its own (`wire::v1::Packets`). Until it has
-//! sent something, header and payload go apart, which every peer can read: some read a header and
-//! its payload with two calls.
+//! Each frame is one packet or two: as the peer packs its own (`wire::v1::Packets`). Until the peer
+//! has sent something, header and payload are sent separately, which every peer can read: some read
+//! a header and its payload with two calls.
 //!
-//! Whoever finds room sends whatever stands in front, its own or not.
+//! A call that finds room sends the frames in front, its own or not.
 //!
 //! # The element that may be lost
 //!
-//! A peer that dies with something unread is told of (`ECONNRESET`): then at least the frame that
-//! was sent last was not read. If that brought an element, the element goes back to its channel.
-//! Of the frames before it nobody knows, and an element must not come twice.
+//! If a peer dies with unread data, the system reports it (`ECONNRESET`): then at least the last
+//! frame was not read. If that frame carried an element, the element is requeued in its channel.
+//! Whether the frames before it were read is unknown, and an element must not be delivered twice.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ use becket_ipc::v1::Value;
 use becket_wire::v1::{HEADER_BYTES, Packets};
 use rustix::io::Errno;
 
-/// Bytes that are taken before the first frame is refused.
+/// Bytes that are accepted before the first frame is refused.
 const BYTES_MAX: usize = 1 << 20;
 
 #[derive(Default)]
@@ -29,9 +29,9 @@ pub(super) struct Outgoing {
     next: u64,
     /// The peer is gone: nothing can be sent.
     gone: bool,
-    /// In the frame that was sent last.
+    /// The value of the last frame sent.
     unread: Option<Value>,
-    /// Values that go back, once nobody holds the lock: the newest first.
+    /// Values to be requeued, without the lock: the newest first.
     undelivered: Vec<Value>,
 }
 
@@ -39,12 +39,12 @@ struct Waiting {
     number: u64,
     bytes: Vec<u8>,
     value: Option<Value>,
-    /// Its header is gone, its payload is not.
+    /// Its header is sent, its payload is not.
     half: bool,
 }
 
 impl Outgoing {
-    /// Whether another frame may be taken that nobody waits for.
+    /// Whether another frame may be accepted whose sender does not wait.
     pub(super) fn has_room(&self) -> bool {
         self.bytes < BYTES_MAX
     }
@@ -53,7 +53,7 @@ impl Outgoing {
         self.gone
     }
 
-    /// Takes a frame; its number.
+    /// Accepts a frame; returns its number.
     pub(super) fn push(&mut self, bytes: Vec<u8>, value: Option<Value>) -> u64 {
         let number = self.next;
         self.next += 1;
@@ -62,12 +62,12 @@ impl Outgoing {
         number
     }
 
-    /// Whether a frame that was taken is gone.
+    /// Whether an accepted frame was sent.
     pub(super) fn is_sent(&self, number: u64) -> bool {
         self.frames.front().is_none_or(|front| front.number > number)
     }
 
-    /// Takes a frame back. False: it is gone, or half of it is.
+    /// Takes a frame back. False: it was sent, or half of it was.
     pub(super) fn withdraw(&mut self, number: u64) -> bool {
         let at = self.frames.binary_search_by_key(&number, |frame| frame.number);
         let Ok(at) = at else { return false };
@@ -113,27 +113,28 @@ impl Outgoing {
         Ok(true)
     }
 
-    /// A frame with this value was sent: of the one before nobody knows any more.
+    /// Records that a frame with this value was sent: from now on the frame before may have been
+    /// read.
     fn is_last(&mut self, value: Option<Value>) {
         if let Some(before) = std::mem::replace(&mut self.unread, value) {
             before.delivered();
         }
     }
 
-    /// Nothing can be sent any more. What is left stays, so that nobody takes it for sent; its
-    /// values go back.
+    /// Ends sending. The remaining frames stay, so that none is taken for sent; their values are
+    /// requeued.
     pub(super) fn end(&mut self) {
         self.gone = true;
         let values = self.frames.iter_mut().rev().filter_map(|frame| frame.value.take());
         self.undelivered.extend(values);
     }
 
-    /// The peer has gone, and has left something unread.
+    /// The peer is gone, and has left data unread.
     pub(super) fn was_unread(&mut self) {
         self.undelivered.extend(self.unread.take());
     }
 
-    /// Values that are to be dropped when nobody holds the lock: whoever gets them may send.
+    /// Values that are to be dropped without the lock: their requeueing may send.
     pub(super) fn take_undelivered(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.undelivered)
     }
@@ -153,7 +154,7 @@ mod tests {
         [&[0; HEADER_BYTES], payload].concat()
     }
 
-    /// Room for so many packets; what was sent.
+    /// Sends with room for `room` packets; returns the sizes sent.
     fn send(outgoing: &mut Outgoing, packets: Packets, room: usize) -> (bool, Vec<usize>) {
         let mut sent = Vec::new();
         let done = outgoing.send(packets, |packet| {
@@ -173,7 +174,7 @@ mod tests {
         let second = outgoing.push(frame(b""), None);
         assert_eq!(send(&mut outgoing, Packets::Two, 1), (false, vec![8]));
         assert!(!outgoing.is_sent(first) && !outgoing.withdraw(first));
-        // The peer has shown meanwhile that it packs otherwise: this frame goes on as it began.
+        // The peer has switched its packing meanwhile: this frame continues as it began.
         assert_eq!(send(&mut outgoing, Packets::One, 9), (true, vec![3, 8]));
         assert!(outgoing.is_sent(second) && outgoing.bytes == 0);
         outgoing.push(frame(b"abc"), None);

@@ -119,7 +119,7 @@ pub unsafe extern "C" fn kc_ipc_connect(path: *const c_char, out: *mut *mut Conn
     call(errno::EIO, || unsafe { at(path, out, connect) })
 }
 
-/// What `make` makes of a path.
+/// Makes a value from a path.
 ///
 /// # Safety
 ///
@@ -170,21 +170,21 @@ pub unsafe extern "C" fn kc_ipc_hs_srv(
     call(errno::EIO, || {
         // SAFETY: the caller's promise.
         let Some(conn) = (unsafe { share(handle) }) else { return errno::EINVAL };
-        // Another version is told ours, so that it can say what is wrong.
+        // The other version is answered with ours, so that the peer can report the mismatch.
         let greeted = greeting(&conn).and_then(|hello| greet(&conn).map(|()| hello));
         // SAFETY: the caller's promise.
         unsafe { greeted_by(greeted, major, minor) }
     })
 }
 
-/// Sends our greeting.
+/// Sends our handshake.
 fn greet(conn: &Conn) -> Result<(), c_int> {
     let mut bytes = Vec::new();
     Hello::V1.encode(&mut bytes).map_err(|_| errno::EIO)?;
     conn.send(bytes, Until::Ever)
 }
 
-/// Waits for the peer's.
+/// Waits for the peer's handshake.
 fn greeting(conn: &Conn) -> Result<Hello, c_int> {
     conn.recv(Until::Ever, |frame| {
         let is_hello = frame.header.command == Command::Hello.number() && frame.is_whole();
@@ -388,19 +388,19 @@ unsafe fn receive(
     }
 }
 
-/// A frame that is not as its header says has one byte more for C, which is no attribute: so that
-/// whoever reads the payload answers as to a malformed one, and only once.
+/// A frame that does not match its header has one byte more for C, which is no attribute: so that
+/// the reader of the payload treats it as malformed, and only once.
 fn copied(frame: &Frame<'_>) -> Result<Received, c_int> {
     let bytes = frame.payload.len();
     let len = bytes + usize::from(!frame.is_whole());
     let mut payload = ptr::null_mut();
     if len > 0 {
-        // SAFETY: asks for memory.
+        // SAFETY: allocates memory.
         payload = unsafe { libc::calloc(len, 1) }.cast::<u8>();
         if payload.is_null() {
             return Err(errno::ENOMEM);
         }
-        // SAFETY: there is room for so many, and nobody else has it.
+        // SAFETY: there is room for that many, and no other reference to it.
         unsafe { ptr::copy_nonoverlapping(frame.payload.as_ptr(), payload, bytes) };
     }
     Ok(Received { command: frame.header.command, payload, len })

@@ -16,7 +16,7 @@ use crate::blocking::Until;
 use crate::boundary::call;
 use crate::errno;
 
-/// How much later than its time a server's answer may come.
+/// How much later than its deadline a server's answer may come.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// `kc_ipc_chan_t`.
@@ -26,14 +26,14 @@ pub struct RemoteChan {
     elem_size: usize,
 }
 
-/// What a timeout is to the server, and to us.
+/// The limits of a timeout for the server, and for this side.
 fn limits(timeout_ms: c_long) -> (Timeout, Until) {
     match u64::try_from(timeout_ms) {
         Err(_) => (Timeout::Forever, Until::Ever),
         Ok(ms) => {
             let time = Duration::from_millis(ms).saturating_add(GRACE);
             let until = Until::At(becket_chan::timer::after(time));
-            // Longer than the protocol can say: then it is kept here alone.
+            // Longer than the protocol can express: then only this side keeps it.
             match i32::try_from(ms) {
                 Ok(ms) => (Timeout::Ms(ms.cast_unsigned()), until),
                 Err(_) => (Timeout::Forever, until),
@@ -42,7 +42,7 @@ fn limits(timeout_ms: c_long) -> (Timeout, Until) {
     }
 }
 
-/// What a wait says of the time that has passed, as channels say it.
+/// The timeout error of a wait in the form of channels.
 fn timely(code: c_int) -> c_int {
     if code == -libc::ETIMEDOUT { errno::ETIME } else { code }
 }
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn kc_ipc_chan_open(
     })
 }
 
-/// The connection, if there can be a channel of such elements, and a place for its handle.
+/// The connection, if a channel of such elements is possible, and a place for its handle.
 ///
 /// # Safety
 ///
@@ -261,14 +261,14 @@ pub unsafe extern "C" fn kc_ipc_chan_destroy(handle: *mut RemoteChan) {
         let mut frame = Vec::new();
         let request = Request::ChanDestroy { chan: remote.id };
         if request.encode(None, &mut frame).is_ok() {
-            // A server that is gone, or does not read, will forget it with the connection.
+            // A server that is gone, or does not read, drops it with the connection.
             let _ = remote.conn.send(frame, Until::At(Instant::now() + GRACE));
         }
         remote.conn.calls.forget(remote.id);
     });
 }
 
-/// An answer that brings nothing but its number.
+/// The result of an answer without a payload.
 fn plain(answered: Result<Answer, c_int>) -> c_int {
     match answered {
         Ok(Answer::Result(result)) => of_wire(result),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A connection as a client of a server: what it waits for is in a session of `becket_ipc::v1`, one
-//! for each context that handles its commands.
+//! A connection as a client of a server: its waiting commands are in a session of `becket_ipc::v1`,
+//! one for each context that handles its commands.
 
 use std::ffi::c_int;
 use std::os::fd::AsFd as _;
@@ -19,13 +19,13 @@ pub(super) struct Served(Mutex<State>);
 #[derive(Default)]
 struct State {
     sessions: Vec<(Arc<Server>, Arc<Session>)>,
-    /// So that its end is noticed, and room to write.
+    /// For its end, and for room to write.
     watched: Option<Watched>,
     over: bool,
 }
 
 impl Served {
-    /// The session with a server; made by the first command.
+    /// The session with a server; created by the first command.
     pub(super) fn session(conn: &Arc<Conn>, server: &Arc<Server>) -> Result<Arc<Session>, c_int> {
         let mut state = conn.served.0.lock();
         conn.check()?;
@@ -41,7 +41,7 @@ impl Served {
         }
         let to = Arc::downgrade(conn);
         let session = Session::new(server, move |Answer { frame, value }| {
-            // Without its connection the value goes back.
+            // Without its connection the value is requeued.
             if let Some(conn) = to.upgrade() {
                 conn.answer(frame, value);
             }
@@ -53,7 +53,7 @@ impl Served {
         Ok(session)
     }
 
-    /// The connection is over: nothing is waited for any more.
+    /// Ends the session: the connection is over.
     pub(super) fn end(&self) {
         let sessions = {
             let mut state = self.0.lock();

@@ -2,8 +2,9 @@
 //! Channels for other processes: the C functions of `kcoro_ipc_server.h`, on the server's side of
 //! protocol 1.0 that `becket_ipc::v1` is.
 //!
-//! A command is handed to the connection's session, which does not wait. What comes of it is sent by
-//! whoever brings it about: the caller, the thread that sends what a receive waits for, a timer.
+//! A command is passed to the connection's session, which does not wait. Its answer is sent by the
+//! thread that completes it: the caller, the thread that sends the value that a receive waits for,
+//! a timer.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -19,7 +20,7 @@ use super::served::Served;
 use crate::boundary::call;
 use crate::errno;
 
-/// Channels that a context offers.
+/// The largest number of channels of a context.
 const CHANNELS_MAX: usize = 4096;
 
 /// See `kcoro_ipc_server.h`.
@@ -70,7 +71,7 @@ pub unsafe extern "C" fn kc_ipc_handle_command(
             Ok(payload) => payload,
             Err(code) => return code,
         };
-        // A client that does not read its answers is not served on.
+        // A client that does not read its answers is not served further.
         let handled = conn.wait_for_room().and_then(|()| Served::session(&conn, &server));
         match handled {
             Ok(session) => {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! `kc_sched_timer_*`: unparks a coroutine at an instant.
 //!
-//! An id is never used twice. A timer is in the table from when it is set until it rings, is cancelled,
-//! or its scheduler ends; whoever takes it out of the table has it.
+//! An id is never reused. A timer is in the table from when it is set until it fires, is cancelled,
+//! or its scheduler ends; the code that removes it from the table owns it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Alarms {
         let then = Box::new(move || {
             alarms.set.lock().remove(&id);
         });
-        // Held while it is set, so that it is in the table before it rings.
+        // Locked while it is set, so that it is in the table before it fires.
         let mut set = self.set.lock();
         match set_alarm(at, Alarm::Unpark { coro, then }) {
             Some(key) => {
@@ -42,7 +42,7 @@ impl Alarms {
         }
     }
 
-    /// True: it will not ring.
+    /// True: it will not fire.
     pub(super) fn cancel(&self, id: u64) -> bool {
         let key = self.set.lock().remove(&id);
         key.is_some_and(cancel_alarm)

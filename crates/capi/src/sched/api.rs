@@ -15,11 +15,11 @@ use super::{Body, Sched, Start, Stats, default};
 use crate::boundary::call;
 use crate::clock;
 use crate::core::object::{Coro, CoroRef, Function, Role, stack_size, state};
-use crate::core::{flow, hand, park};
+use crate::core::{flow, manual, park};
 use crate::errno;
 use crate::limit::Wait;
 
-/// What these functions answer if they fail.
+/// The failure result of these functions.
 const FAILED: c_int = -1;
 
 /// `kc_sched_opts_t`.
@@ -102,8 +102,8 @@ pub extern "C" fn kc_yield() {
                 becket_coro::yield_now();
                 coro.set_state(state::RUNNING);
             }
-            Role::Hand if coro.waker.get().is_some() => hand::yield_back(coro),
-            Role::Hand | Role::Main => std::thread::yield_now(),
+            Role::Manual if coro.waker.get().is_some() => manual::yield_back(coro),
+            Role::Manual | Role::Main => std::thread::yield_now(),
         });
         if yielded.is_none() {
             becket_coro::yield_now();
@@ -123,8 +123,8 @@ pub extern "C" fn kc_sleep_ms(ms: c_int) {
                 becket_coro::sleep(time);
                 coro.set_state(state::RUNNING);
             }
-            Role::Hand if coro.waker.get().is_some() => hand::sleep(time),
-            Role::Hand | Role::Main => sleep_thread(time),
+            Role::Manual if coro.waker.get().is_some() => manual::sleep(time),
+            Role::Manual | Role::Main => sleep_thread(time),
         });
         if slept.is_none() {
             becket_coro::sleep(time);
@@ -132,7 +132,7 @@ pub extern "C" fn kc_sleep_ms(ms: c_int) {
     });
 }
 
-/// The thread itself: nobody else could run on it.
+/// Sleeps the thread itself: no coroutine could run on it.
 #[expect(clippy::disallowed_methods, reason = "that is what the header says")]
 fn sleep_thread(time: Duration) {
     std::thread::sleep(time);
@@ -169,7 +169,7 @@ pub unsafe extern "C" fn kc_spawn_co(
         let (Some(sched), Some(_)) = (unsafe { sched.as_ref() }, function) else { return FAILED };
         let coro = Coro::make(Role::Scheduled, function, argument, stack_size(size));
         let Some(coro) = coro else { return FAILED };
-        // Before it starts: it may look for itself there.
+        // Before it starts: it may read its own handle there.
         if let Some(out) = ptr::NonNull::new(out) {
             // SAFETY: the caller's promise.
             unsafe { out.write(coro.clone().into_raw()) };
@@ -216,10 +216,10 @@ fn enqueue(sched: &Sched, coro: &Coro) {
     match coro.role() {
         Role::Main => {}
         Role::Scheduled => park::unpark(coro),
-        Role::Hand if coro.is_finished() || coro.running.load(Ordering::Acquire) != 0 => {}
-        Role::Hand if coro.ready_enqueued.swap(true, Ordering::AcqRel) => park::unpark(coro),
-        Role::Hand => {
-            let unstarted = hand::take_unstarted(coro);
+        Role::Manual if coro.is_finished() || coro.running.load(Ordering::Acquire) != 0 => {}
+        Role::Manual if coro.ready_enqueued.swap(true, Ordering::AcqRel) => park::unpark(coro),
+        Role::Manual => {
+            let unstarted = manual::take_unstarted(coro);
             let (object, body) = if unstarted {
                 let (function, argument) = (coro.function, coro.argument);
                 (Some(coro.share()), Body::C { function, argument })
@@ -227,9 +227,9 @@ fn enqueue(sched: &Sched, coro: &Coro) {
                 let driven = coro.share();
                 let place = ptr::from_ref(sched).cast_mut().cast();
                 coro.scheduler.store(place, Ordering::Relaxed);
-                (None, Body::Rust(Box::new(move || hand::drive(&driven))))
+                (None, Body::Rust(Box::new(move || manual::drive(&driven))))
             };
-            // If there is no stack for it, it ends here: it has nobody else.
+            // If there is no stack for it, it ends here: no other owner could resume it.
             let _ = sched.start(Start {
                 coro: object,
                 body,
@@ -269,7 +269,7 @@ pub unsafe extern "C" fn kc_sched_drain(sched: *mut Sched, timeout_ms: c_long) -
     call(FAILED, || {
         // SAFETY: see the module.
         let Some(place) = (unsafe { sched.as_ref() }) else { return FAILED };
-        // The one that waits does not count itself.
+        // The waiting member does not count itself.
         let own = usize::from(ptr::eq(flow::sched(), sched));
         let drained = match Wait::of(timeout_ms) {
             Wait::Not => place.members.left() <= own,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The scheduler that the process has anyway.
+//! The default scheduler of the process.
 
 use std::ptr;
 
@@ -15,7 +15,7 @@ struct Place(*mut Sched);
 // SAFETY: a scheduler may be used and ended by any thread.
 unsafe impl Send for Place {}
 
-/// Borrowed; made by the first call. Null: it cannot be made.
+/// Borrowed; created by the first call. Null: it cannot be created.
 pub(crate) fn get() -> *mut Sched {
     let mut default = DEFAULT.lock();
     if let Some(place) = &*default {
@@ -27,13 +27,13 @@ pub(crate) fn get() -> *mut Sched {
     place
 }
 
-/// Shows the default scheduler; `None`: there is none to be had.
+/// Passes the default scheduler to `f`; `None`: it cannot be created.
 pub(crate) fn with<R>(f: impl FnOnce(&Sched) -> R) -> Option<R> {
-    // SAFETY: it lives until C ends it, and C does not while it asks for it.
+    // SAFETY: it lives until C ends it, and C does not during a call that uses it.
     unsafe { get().as_ref() }.map(f)
 }
 
-/// It is about to end: the next call makes another.
+/// Called before it ends: the next use creates another.
 pub(super) fn forget(sched: *mut Sched) {
     let mut default = DEFAULT.lock();
     if default.as_ref().is_some_and(|place| ptr::eq(place.0, sched)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Shows in `kcoro_t` that its coroutine waits in a channel: PARKED while the worker's own hook parks
-//! it.
+//! Shows in `kcoro_t` that its coroutine waits in a channel: PARKED while the worker's own hook
+//! parks it.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -12,12 +12,12 @@ use crate::core::object::{Role, state};
 
 static HOOK: Hook = Hook;
 
-/// The workers' own: one for all of them.
+/// The workers' own hook: one for all of them.
 static INNER: OnceLock<&'static dyn Park> = OnceLock::new();
 
 struct Hook;
 
-/// Puts ours before the worker's. By a coroutine that starts there.
+/// Installs ours before the worker's. Called by a coroutine that starts there.
 #[inline]
 pub(crate) fn install() {
     if let Some(before) = set_hook(Some(&HOOK))
@@ -33,7 +33,7 @@ impl Park for Hook {
     fn unparker(&self) -> Unparker {
         match INNER.get() {
             Some(inner) => inner.unparker(),
-            // Installed after it was set.
+            // Ours is installed only after it was set.
             None => Unparker::new(|_| {}, 0),
         }
     }

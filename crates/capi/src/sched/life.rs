@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! One coroutine or task on a scheduler, from its spawn to its end.
 //!
-//! A `Life` is made with it and dropped at its end, whichever that is:
+//! A `Life` is created with it and dropped at its end, however it ends:
 //!
 //! | end | the life is dropped |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | it could not be spawned, or its scheduler ended before it started | with the closure |
 //! | its scheduler ended while it waited | with the coroutine's locals: its stack is not unwound |
 //!
-//! So what must happen once at the end (`Start::at_end`) does.
+//! So actions that must happen once at the end (`Start::at_end`) do.
 
 use std::ffi::c_void;
 use std::panic::Location;
@@ -24,10 +24,10 @@ use crate::context::Context;
 use crate::core::flow::FLOW;
 use crate::core::object::{CoroRef, Function, state};
 
-/// Bytes of stack of a task, which may be code that was written for a thread.
+/// The stack size of a task in bytes: it may be code that was written for a thread.
 const TASK_STACK_BYTES: usize = 256 * 1024;
 
-/// What runs.
+/// The code to run.
 pub(crate) enum Body {
     C { function: Function, argument: *mut c_void },
     Rust(Box<dyn Fn() + Send>),
@@ -36,7 +36,7 @@ pub(crate) enum Body {
 // SAFETY: C's functions and their arguments may go to another thread, as the header says.
 unsafe impl Send for Body {}
 
-/// What is to be started.
+/// The parameters of a start.
 pub(crate) struct Start {
     /// Its object; a task has none.
     pub(crate) coro: Option<CoroRef>,
@@ -97,7 +97,7 @@ impl Sched {
     }
 }
 
-/// The whole of a coroutine.
+/// The body of a coroutine.
 fn run(mut life: Life, context: Option<Arc<Context>>) {
     install_hook();
     life.started = true;
@@ -116,19 +116,19 @@ fn run(mut life: Life, context: Option<Arc<Context>>) {
         }
         flow.life.replace(Some(life));
     });
-    // It stays with the life, and not on the stack, which may be left for good.
+    // It stays with the life, and not on the stack, which may be abandoned.
     let body = FLOW.with(|flow| {
         flow.life.borrow().as_ref().and_then(|life| life.body.as_ref()).map(ptr::from_ref)
     });
-    // SAFETY: the life stays where it is until this returns, and nobody takes its body.
+    // SAFETY: the life stays where it is until this returns, and its body is not taken meanwhile.
     match body.map(|body| unsafe { &*body }) {
-        // SAFETY: C said that it may be called, once, with this.
+        // SAFETY: C allows it to be called, once, with this.
         Some(Body::C { function: Some(function), argument }) => unsafe { function(*argument) },
         Some(Body::Rust(body)) => body(),
         Some(Body::C { function: None, .. }) | None => {}
     }
     let life = FLOW.with(|flow| {
-        // Nobody finds it any more as the one that runs.
+        // From here on it is not found as the running coroutine.
         flow.coro.set(ptr::null());
         flow.life.take()
     });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `kcoro_sched.h`: a `kc_sched_t` is a `becket_coro` runtime, and who lives on it.
+//! `kcoro_sched.h`: a `kc_sched_t` is a `becket_coro` runtime with its coroutines and tasks.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
 //! | `life` | one coroutine or task from its spawn to its end |
 //! | `hook` | shows that a coroutine waits |
@@ -11,8 +11,9 @@
 //!
 //! # Invariants
 //!
-//! 1. Whatever runs on a scheduler has a `Life`, which is counted in `members` until it ends. It
-//!    points to the scheduler, which is freed after its runtime has ended: then no life is left.
+//! 1. Each coroutine or task on a scheduler has a `Life`, which is counted in `members` until it
+//!    ends. It points to the scheduler, which is freed after its runtime has ended: then no life is
+//!    left.
 //! 2. Nothing here polls: drain waits for `members`.
 
 mod alarms;
@@ -33,7 +34,7 @@ pub(crate) use self::hook::install as install_hook;
 pub(crate) use self::life::{Body, Life, Start};
 use crate::core::group::Group;
 
-/// As many workers as a scheduler may have.
+/// The largest number of workers of a scheduler.
 const WORKERS_MAX: usize = 256;
 
 /// `kc_sched_t`.
@@ -42,7 +43,7 @@ pub struct Sched {
     members: Group,
     tasks_submitted: AtomicU64,
     tasks_completed: AtomicU64,
-    /// Started by a thread that is none of its workers.
+    /// Spawned by a thread that is none of its workers.
     injected: AtomicU64,
     alarms: Arc<Alarms>,
 }
@@ -64,13 +65,13 @@ pub struct Stats {
 
 const _: () = assert!(size_of::<Stats>() == 9 * size_of::<libc::c_ulong>());
 
-/// As many as there are CPUs.
+/// The number of CPUs.
 pub(crate) fn cpus() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 impl Sched {
-    /// Starts one; 0 workers: one for each CPU. `None`: the system refuses threads.
+    /// Starts one; 0 workers: one per CPU. `None`: the system refuses threads.
     pub(crate) fn new(name: &str, workers: usize) -> Option<Box<Self>> {
         let workers = if workers == 0 { cpus() } else { workers };
         let workers = workers.clamp(1, WORKERS_MAX);
@@ -89,7 +90,7 @@ impl Sched {
         self.runtime.handle()
     }
 
-    /// Ends it. From one of its own workers, a thread of its own does.
+    /// Ends it. If called on one of its own workers, a separate thread does.
     pub(crate) fn shutdown(self: Box<Self>) {
         if std::ptr::eq(crate::core::flow::sched(), &raw const *self) {
             let kept = Arc::new(parking_lot::Mutex::new(Some(self)));
@@ -98,7 +99,7 @@ impl Sched {
                 .name("kcoro-shutdown".into())
                 .spawn(move || drop(given.lock().take()));
             if started.is_err() {
-                // No thread to be had: it goes on as it is, and is never freed.
+                // No thread can be started: it continues to run, and is never freed.
                 let _kept = std::mem::ManuallyDrop::new(kept);
             }
         }
@@ -127,6 +128,6 @@ impl Sched {
 impl Drop for Sched {
     fn drop(&mut self) {
         self.alarms.cancel_all();
-        // Then the runtime: it goes first of the fields, and the lives with it.
+        // Then the runtime: it is the first of the fields to be dropped, and the lives with it.
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A channel of C, as a backend sees it.
+//! A channel of C, as a backend uses it.
 //!
 //! # Safety
 //!
-//! The handle is valid for as long as the carrier is used: a link is used by calls on the channel, and
-//! detached when it is destroyed.
+//! The handle is valid for as long as the carrier is used: a link is used by calls on the channel,
+//! and detached when it is destroyed.
 
 use std::any::Any;
 
@@ -24,7 +24,7 @@ unsafe impl Send for CarrierOf {}
 // SAFETY: as above.
 unsafe impl Sync for CarrierOf {}
 
-/// What C gave for the backend: `opts`.
+/// C's argument for the backend: `opts`.
 pub(super) struct Options(pub(super) *const c_void);
 
 impl CarrierOf {
@@ -60,7 +60,7 @@ impl Carrier for CarrierOf {
     fn undelivered(&self, desc: Desc) {
         let on_ptr = self.chan().and_then(|chan| chan.hook.on_ptr.zip(Some(chan.hook.arg)));
         match on_ptr {
-            // SAFETY: C gave the function, for this.
+            // SAFETY: C passed the function for this.
             Some((on_ptr, arg)) => unsafe { on_ptr(desc.addr.cast(), desc.len, arg) },
             None => {
                 Block::give_back(&desc);
@@ -68,7 +68,7 @@ impl Carrier for CarrierOf {
         }
     }
 
-    /// A channel of C hands descriptors over by itself (`zref`), without a link.
+    /// A channel of C transfers descriptors by itself (`zref`), without a link.
     fn hand_over(&self) -> Result<Box<dyn Link>, Failure> {
         Err(Failure::Unsupported)
     }

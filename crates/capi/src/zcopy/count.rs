@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a backend outside this library counts, where it moves descriptors past the channel.
+//! Counters of a backend outside this library that moves descriptors past the channel.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,9 +11,9 @@ use crate::boundary::call;
 use crate::chan::{Chan, lent};
 use crate::errno;
 
-/// Counts what a backend did past the channel, so that the channel's statistics are true.
+/// Counts an operation of a backend past the channel, so that the channel's statistics are true.
 pub(super) fn note(chan: &Arc<Chan>, event: Event, bytes: u64) {
-    let apart = &chan.tally.apart;
+    let apart = &chan.counters.apart;
     descriptor(chan, event);
     match event {
         Event::Sent => {
@@ -24,16 +24,16 @@ pub(super) fn note(chan: &Arc<Chan>, event: Event, bytes: u64) {
         Event::Received => {
             one(&apart.receives);
             apart.bytes_received.fetch_add(bytes, Ordering::Relaxed);
-            chan.tally.received.happened();
+            chan.counters.received.happened();
             chan.tell();
         }
         _ => {}
     }
 }
 
-/// Counts what happened to a descriptor, and not its bytes: the channel's lanes know them.
+/// Counts an event of a descriptor, and not its bytes: the channel's lanes count them.
 pub(super) fn descriptor(chan: &Chan, event: Event) {
-    let zref = &chan.tally.zref;
+    let zref = &chan.counters.zref;
     one(match event {
         Event::Sent => &zref.sent,
         Event::Received => &zref.received,
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn kc_zcopy_count_failure(
         let Some(chan) = (unsafe { lent(handle) }) else {
             return errno::EINVAL;
         };
-        let side = if receiving == 0 { &chan.tally.send } else { &chan.tally.recv };
+        let side = if receiving == 0 { &chan.counters.send } else { &chan.counters.recv };
         match code {
             errno::EAGAIN | errno::ETIME | errno::EPIPE | errno::ECANCELED => {
                 side.count(code);

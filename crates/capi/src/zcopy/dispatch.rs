@@ -10,14 +10,14 @@ use libc::{c_int, c_long, c_void};
 use super::{By, count, failure, zref};
 use crate::boundary::call;
 use crate::cancel::Cancel;
+use crate::chan::counters::Failures;
 use crate::chan::descriptor::Zdesc;
 use crate::chan::operate::Limits;
-use crate::chan::tally::Failures;
 use crate::chan::{CLOSED, Chan, copy::refused, lent};
 use crate::errno;
 use crate::limit::Wait;
 
-/// A call's limits, as C gave them.
+/// A call's limits, as C passed them.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked {
     pub(crate) timeout_ms: c_long,
@@ -103,8 +103,9 @@ pub(crate) unsafe fn recv(handle: *mut Chan, out: Option<&mut Zdesc>, asked: Ask
     }
 }
 
-/// Asks the link that is bound. Also whether what it answers is still to be counted. The link lives
-/// in the channel, which may be destroyed while it waits: the caller has a share until it is done.
+/// Calls the link that is bound. Also returns whether the result is still to be counted. The link
+/// lives in the channel, which may be destroyed during the wait: the caller holds a reference until
+/// the end.
 fn by_link<T>(
     chan: &Arc<Chan>,
     ask: impl FnOnce(&dyn Link) -> Result<T, Failure>,
@@ -124,7 +125,7 @@ fn of_link(limits: Limits<'_>) -> LinkLimits<'_> {
     LinkLimits { time, token: limits.token }
 }
 
-/// Counts what an operation of a link came to that does not count for itself.
+/// Counts the result of a link that does not count for itself.
 fn outcome(
     chan: &Arc<Chan>,
     event: Option<Event>,
@@ -141,10 +142,10 @@ fn outcome(
 }
 
 fn side(chan: &Chan, sending: bool) -> &Failures {
-    if sending { &chan.tally.send } else { &chan.tally.recv }
+    if sending { &chan.counters.send } else { &chan.counters.recv }
 }
 
-/// The token was set before anything was tried.
+/// The token was set before the first attempt.
 fn count_cancelled(chan: &Chan, sending: bool) -> c_int {
     count::descriptor(chan, Event::Cancelled);
     side(chan, sending).count(errno::ECANCELED)

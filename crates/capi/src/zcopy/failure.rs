@@ -18,7 +18,7 @@ pub(super) fn code(failure: Failure) -> c_int {
     }
 }
 
-/// What a function of a backend answered.
+/// The result of a backend's function.
 pub(super) fn answer(code: c_int) -> Result<(), Failure> {
     Err(match code {
         errno::OK => return Ok(()),

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Zero copy: descriptors instead of bytes, by a backend of `becket_zcopy` (`kcoro_zcopy.h`).
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `registry` | backends by name and number: the C functions |
 //! | `vtable` | a backend whose functions are C's |
-//! | `carrier` | a channel of C, as a backend sees it |
-//! | `zref` | the one that is built in: pointers of this process |
+//! | `carrier` | a channel of C, as a backend uses it |
+//! | `zref` | the built-in backend: pointers of this process |
 //! | `dispatch` | a channel's operations on descriptors, by the backend that is bound to it |
-//! | `count` | what a backend outside this library counts |
+//! | `count` | counters of a backend outside this library |
 //! | `failure` | `becket_zcopy`'s failures as C's numbers |
 //!
-//! `zref` is the channel's own way, through its lanes, and takes no share in the channel unless it
-//! waits. Any other backend is a link of `becket_zcopy`.
+//! `zref` is the channel's own path, through its lanes, and takes no reference to the channel
+//! unless it waits. Any other backend is a link of `becket_zcopy`.
 
 mod carrier;
 pub mod count;
@@ -36,10 +36,10 @@ use self::carrier::{CarrierOf, Options};
 use crate::chan::Chan;
 use crate::errno;
 
-/// What moves a channel's descriptors.
+/// The backend of a channel's descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
-    /// Nothing yet.
+    /// None yet.
     None = 0,
     /// The channel itself.
     Zref = 1,
@@ -87,7 +87,7 @@ impl Binding {
         errno::OK
     }
 
-    /// The channel is closed and will be no more.
+    /// Detaches the backends of a channel that is closed and will be freed.
     pub(crate) fn detach(&self, _: *mut Chan) {
         self.by.store(By::None as u8, Ordering::Release);
         let _detached = self.links.detach(true);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Backends by name and number: `becket_zcopy`'s registry, for C. What Rust has registered is there
-//! too.
+//! Backends by name and number: `becket_zcopy`'s registry, for C. It includes the backends that
+//! Rust code has registered.
 
 use std::ffi::CStr;
 

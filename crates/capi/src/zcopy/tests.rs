@@ -18,7 +18,7 @@ use crate::chan::pointer::{ChanZstats, kc_chan_get_zstats};
 use crate::errno;
 use crate::stats::{ChanSnapshot, kc_chan_snapshot};
 
-/// Queues, and says that each descriptor was few bytes.
+/// Queues, and reports that each descriptor was few bytes.
 struct Queue;
 
 struct QueueLink {

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A backend whose functions are C's (`kc_zcopy_backend_ops_t`).
 //!
-//! One without `send_c` or `recv_c` is called by its plain function, under an ambient token
-//! (`ambient`): whatever it waits for in this library ends when the token is set. Nothing is sliced.
+//! A backend without `send_c` or `recv_c` is called by its plain function, under a current token
+//! (`current_token`): each of its waits in this library ends when the token is set. Nothing is
+//! sliced.
 //!
 //! # Safety
 //!
-//! C gave the functions for this, for as long as the process runs. They are called with the handle of
-//! the channel that they were attached to, which is alive: a call on it is under way, or it is being
-//! attached, or destroyed.
+//! C passed the functions for this, for as long as the process runs. They are called with the
+//! handle of the channel that they were attached to, which is alive: a call on it is in progress,
+//! or it is being attached, or destroyed.
 
 use std::any::Any;
 use std::ptr;
@@ -21,10 +22,10 @@ use libc::{c_int, c_long, c_void};
 
 use super::carrier::{CarrierOf, Options};
 use super::failure;
-use crate::ambient;
 use crate::cancel::Cancel;
 use crate::chan::Chan;
 use crate::chan::descriptor::Zdesc;
+use crate::current_token;
 
 /// `kc_zcopy_backend_ops_t`.
 #[repr(C)]
@@ -57,7 +58,7 @@ impl Backend for BackendOps {
         carrier: &Arc<dyn Carrier>,
         options: &dyn Any,
     ) -> Result<Box<dyn Link>, Failure> {
-        // Functions of C know channels of C only.
+        // Functions of C accept channels of C only.
         let handle = carrier.as_any().downcast_ref::<CarrierOf>().ok_or(Failure::Unsupported)?.0;
         let opts = options.downcast_ref::<Options>().map_or(ptr::null(), |options| options.0);
         if let Some(attach) = self.attach {
@@ -77,7 +78,7 @@ impl Link for OfC {
         self.recv_wait(Limits { time: Time::Now, token: None })
     }
 
-    /// A function of C parks who calls it: so does the first poll.
+    /// A function of C parks its caller: so does the first poll.
     fn send<'a>(&'a self, desc: Desc, limits: Limits<'a>) -> Pending<'a, ()> {
         Box::pin(async move { self.send_wait(desc, limits) })
     }
@@ -96,7 +97,7 @@ impl Link for OfC {
             match (ops.send, ops.send_c, token) {
                 (_, Some(send_c), Some(token)) => send_c(handle, &zdesc, time, Arc::as_ptr(&token)),
                 (Some(send), _, Some(token)) => {
-                    ambient::under(&token, || send(handle, &zdesc, time))
+                    current_token::under(&token, || send(handle, &zdesc, time))
                 }
                 (Some(send), ..) => send(handle, &zdesc, time),
                 (None, Some(send_c), None) => send_c(handle, &zdesc, time, ptr::null()),
@@ -115,7 +116,9 @@ impl Link for OfC {
         let code = unsafe {
             match (ops.recv, ops.recv_c, token) {
                 (_, Some(recv_c), Some(token)) => recv_c(handle, out, time, Arc::as_ptr(&token)),
-                (Some(recv), _, Some(token)) => ambient::under(&token, || recv(handle, out, time)),
+                (Some(recv), _, Some(token)) => {
+                    current_token::under(&token, || recv(handle, out, time))
+                }
                 (Some(recv), ..) => recv(handle, out, time),
                 (None, Some(recv_c), None) => recv_c(handle, out, time, ptr::null()),
                 (None, None, _) => return Err(Failure::Unsupported),
@@ -129,12 +132,12 @@ impl Link for OfC {
         true
     }
 
-    /// C has no function that says it.
+    /// C has no function for it.
     fn in_flight(&self) -> usize {
         0
     }
 
-    /// C has no function for it: a backend asks the channel, and hears of the end by `detach`.
+    /// C has no function for it: a backend queries the channel, and gets the end by `detach`.
     fn close(&self) {}
 
     fn detach(&self) {
@@ -145,7 +148,7 @@ impl Link for OfC {
     }
 }
 
-/// What C is told of a bound: never 0 for a wait, which would not be one.
+/// A limit in C's form: never 0 for a wait, which would not wait.
 fn timeout_ms(limits: Limits<'_>) -> c_long {
     let ms = |time: Duration| {
         c_long::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(c_long::MAX).max(1)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The backend that is built in: a descriptor is handed over as it is, within this process.
+//! The built-in backend: a descriptor is passed on unchanged, within this process.
 
 use std::sync::Arc;
 

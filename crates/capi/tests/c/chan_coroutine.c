@@ -109,7 +109,7 @@ static void first_come_first_served(void) {
 
 enum end { CLOSE, DESTROY, CANCEL, END_COUNT };
 
-// What a wait ends with, and what the hook is told of a send.
+// The result of a wait, and the calls of the undelivered hook for a send.
 static void a_wait_ends(void) {
     for (int end = 0; end < END_COUNT; end++) {
         for (int sends = 0; sends < 2; sends++) {
@@ -194,7 +194,7 @@ static void recv_zref_in(void *arg) {
     }
 }
 
-// A zero-copy send that waits, ended in each way; the sender's pointer is nobody's then.
+// A zero-copy send that waits, ended in each way; the pointer is undelivered then.
 static void a_zero_copy_wait_ends(void) {
     for (int end = 0; end < END_COUNT; end++) {
         for (int sends = 0; sends < 2; sends++) {
@@ -234,7 +234,7 @@ static void zero_copy_hands_over(void) {
     kc_chan_destroy(call.ch);
 }
 
-// Who waits for an element when the channel turns to descriptors is told that there are none.
+// A wait for an element ends with an error when the channel switches to descriptors.
 static void turning_ends_waits_for_elements(void) {
     for (int sends = 0; sends < 2; sends++) {
         call_t call = {make(KC_RENDEZVOUS, 0), NULL, 9, 1};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The undelivered promise: once for each element that nobody received, never for one that was.
+// The undelivered hook: once for each undelivered element, never for a received one.
 
 #include <string.h>
 
@@ -125,8 +125,8 @@ static void *send_one(void *arg) {
     return NULL;
 }
 
-// Nobody outside can tell whether the send waits by then: if it does the hook is told once, if it has
-// not begun, never. (Which it is, chan_coroutine.c knows.)
+// From outside it is unknown whether the send waits by then: if it does, the hook is called once, if
+// it has not started, never. (chan_coroutine.c distinguishes the two.)
 static void a_send_that_waits_goes_to_the_hook_at_most_once(int cancels) {
     for (int round = 0; round < 50; round++) {
         lost_t lost;

@@ -356,7 +356,7 @@ static void small_stacks_are_made_to_fit(void) {
     EXPECT(co->stack_size >= 64 * 1024);
     kcoro_set_name(co, "printer");
     EXPECT(strcmp(co->name, "printer") == 0);
-    kcoro_set_name(NULL, "nobody");
+    kcoro_set_name(NULL, "none");
     kcoro_resume(co);
     EXPECT_EQ(co->state, KCORO_FINISHED);
     kcoro_destroy(co);

@@ -199,7 +199,7 @@ static void a_shutdown_leaves_nothing_in_a_channel(void) {
         kc_sched_shutdown(sched);
         EXPECT_EQ(last->state, KCORO_FINISHED);
         kcoro_release(last);
-        // Nobody is there to take it.
+        // No receiver waits.
         int value = 1;
         EXPECT_EQ(kc_chan_send(chan, &value, 0), KC_EAGAIN);
     }

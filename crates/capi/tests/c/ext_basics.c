@@ -46,7 +46,7 @@ static void a_result_is_waited_for(void) {
     EXPECT_EQ(kc_chan_send(hold, &value, -1), 0);
     EXPECT_EQ(kc_await(deferred, -1, &result), 0);
     kc_deferred_release(deferred);
-    // Nobody has to wait.
+    // The result need not be awaited.
     EXPECT_EQ(kc_async(twice, &value, 0, &deferred), 0);
     kc_deferred_release(deferred);
     EXPECT_EQ(kc_sched_drain(kc_sched_default(), -1), 0);

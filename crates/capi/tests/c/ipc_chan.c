@@ -279,8 +279,8 @@ static void odd_end(odd_t odd) {
     kc_ipc_srv_close(odd.srv);
 }
 
-/** Hears a request; its number. */
-static uint32_t odd_hears(odd_t *odd, uint16_t command) {
+/** Receives a request; returns its number. */
+static uint32_t odd_receives(odd_t *odd, uint16_t command) {
     uint16_t cmd;
     uint8_t *payload;
     size_t len;
@@ -331,10 +331,10 @@ static void answers_in_any_order(void) {
                   0);
         asks[i].timeout_ms = -1;
         EXPECT_EQ(pthread_create(&threads[i], NULL, asks_to_receive, &asks[i]), 0);
-        numbers[i] = odd_hears(&server, CHAN_RECV);
+        numbers[i] = odd_receives(&server, CHAN_RECV);
     }
     EXPECT(numbers[0] != numbers[1] && numbers[1] != numbers[2] && numbers[0] != numbers[2]);
-    // The one who reads is not the first to be answered.
+    // The reading caller is not the first to be answered.
     odd_says(&server, CHAN_RECV, numbers[2], 0, 'c');
     EXPECT_EQ(pthread_join(threads[2], NULL), 0);
     odd_says(&server, CHAN_RECV, numbers[0], 0, 'a');
@@ -366,7 +366,7 @@ static void a_server_that_knows_no_numbers(void) {
         EXPECT_EQ(kc_ipc_chan_open(server.conn, 2000, KC_BUFFERED, 1, &asks[i].chan), 0);
         asks[i].timeout_ms = -1;
         EXPECT_EQ(pthread_create(&threads[i], NULL, asks_to_receive, &asks[i]), 0);
-        odd_hears(&server, CHAN_RECV);
+        odd_receives(&server, CHAN_RECV);
     }
     odd_says(&server, CHAN_RECV, 0, 0, 'a');
     odd_says(&server, CHAN_RECV, 0, 0, 'b');
@@ -386,25 +386,25 @@ static void a_server_that_is_late(void) {
     char letter = 's';
     EXPECT_EQ(kc_ipc_chan_open(server.conn, 2000, KC_BUFFERED, 1, &chan), 0);
     EXPECT_EQ(kc_ipc_chan_recv(chan, &letter, 1), KC_ETIME);
-    uint32_t late = odd_hears(&server, CHAN_RECV);
+    uint32_t late = odd_receives(&server, CHAN_RECV);
     EXPECT_EQ(kc_ipc_chan_try_recv(chan, &letter), KC_ETIME);
-    uint32_t later = odd_hears(&server, CHAN_TRY_RECV);
+    uint32_t later = odd_receives(&server, CHAN_TRY_RECV);
     // One goes to a receive that waits.
     asks_t asks = {chan, -1, 1, 0};
     pthread_t thread;
     EXPECT_EQ(pthread_create(&thread, NULL, asks_to_receive, &asks), 0);
-    uint32_t own = odd_hears(&server, CHAN_RECV);
+    uint32_t own = odd_receives(&server, CHAN_RECV);
     odd_says(&server, CHAN_RECV, late, 0, 'l');
     EXPECT_EQ(pthread_join(thread, NULL), 0);
     EXPECT(asks.answer == 0 && asks.element == 'l');
-    // The others are kept for receives to come, of this channel. Whoever reads next finds them.
+    // The others are kept for receives to come, of this channel. The next reader finds them.
     odd_says(&server, CHAN_RECV, later, -11, 0);
     odd_says(&server, CHAN_RECV, own, 0, 'o');
     kc_ipc_chan_t *other;
     EXPECT_EQ(kc_ipc_chan_open(server.conn, 2001, KC_BUFFERED, 1, &other), 0);
     asks.chan = other;
     EXPECT_EQ(pthread_create(&thread, NULL, asks_to_receive, &asks), 0);
-    odd_says(&server, CHAN_RECV, odd_hears(&server, CHAN_RECV), -11, 0);
+    odd_says(&server, CHAN_RECV, odd_receives(&server, CHAN_RECV), -11, 0);
     EXPECT_EQ(pthread_join(thread, NULL), 0);
     EXPECT_EQ(asks.answer, KC_EAGAIN);
     EXPECT_EQ(kc_ipc_chan_recv(chan, &letter, -1), 0);
@@ -433,12 +433,12 @@ static void a_token_of_the_context_ends_the_wait(void) {
     kc_context_t *ctx = kc_context_add(NULL, &KC_CTX_KEY_CANCEL, token, NULL);
     cancelling = kc_sched_init(NULL);
     EXPECT_EQ(kc_context_with(ctx, launches, &asks), 0);
-    uint32_t number = odd_hears(&server, CHAN_RECV);
+    uint32_t number = odd_receives(&server, CHAN_RECV);
     kc_cancel_trigger(token);
     EXPECT_EQ(kc_sched_drain(cancelling, -1), 0);
     EXPECT_EQ(asks.answer, KC_ECANCELED);
     odd_says(&server, CHAN_RECV, number, 0, 'k');
-    // Whoever asks next reads that first, and has what it wants.
+    // The next request reads that first, and is satisfied by it.
     EXPECT_EQ(kc_ipc_chan_recv(asks.chan, &asks.element, -1), 0);
     EXPECT_EQ(asks.element, 'k');
     kc_sched_shutdown(cancelling);
@@ -459,7 +459,7 @@ static void a_server_that_answers_something_else(void) {
         pthread_t thread;
         EXPECT_EQ(kc_ipc_chan_open(server.conn, 2000, KC_BUFFERED, 1, &asks.chan), 0);
         EXPECT_EQ(pthread_create(&thread, NULL, asks_to_receive, &asks), 0);
-        uint32_t number = odd_hears(&server, CHAN_RECV);
+        uint32_t number = odd_receives(&server, CHAN_RECV);
         odd_says(&server, (uint16_t)wrong[i].command, number, wrong[i].result, wrong[i].element);
         EXPECT_EQ(pthread_join(thread, NULL), 0);
         EXPECT_EQ(asks.answer, -EPROTO);
@@ -479,7 +479,7 @@ static void a_server_that_vanishes_ends_every_wait(void) {
             EXPECT_EQ(kc_ipc_chan_open(server.conn, 2000, KC_BUFFERED, 1, &asks[i].chan), 0);
             asks[i].timeout_ms = i % 2 ? -1 : 600000;
             EXPECT_EQ(pthread_create(&threads[i], NULL, asks_to_receive, &asks[i]), 0);
-            odd_hears(&server, CHAN_RECV);
+            odd_receives(&server, CHAN_RECV);
         }
         // Either end: the peer's, or one's own.
         if (own) {

@@ -221,8 +221,8 @@ static void frames(void) {
     hang_up(ends);
 }
 
-// The peer is told apart by its bytes: see how a frame leaves, as two packets to who sends two, as
-// one to who sends one.
+// The packing follows the peer: a frame is sent as two packets to a peer that sends two, as one to a
+// peer that sends one.
 static void a_peer_is_answered_as_it_packs(void) {
     uint16_t cmd;
     uint8_t *payload, packet[64];

@@ -235,7 +235,7 @@ enum {
     REQ_ID = 26
 };
 
-/** Says hello and hears it. */
+/** Sends a HELLO and receives one. */
 static inline int raw_client(const char *path) {
     static __thread raw_t payload;
     int fd = raw_connect(path);

@@ -24,7 +24,7 @@ static void hello_in_one_packet_and_in_two(void) {
     expect_frame(fd, HELLO, &hello);
     close(fd);
     close(raw_client(path));
-    // Attributes that nobody knows are skipped, and others may be newer.
+    // Unknown attributes are skipped, and a peer may be newer.
     fd = raw_connect(path);
     payload.len = 0;
     put_bytes(&payload, 999, "what", 4);
@@ -630,7 +630,7 @@ static void a_killed_sender_is_forgotten(void) {
     ask(other, GET_INFO, 9, 17);
     expect_result(other, GET_INFO, 9, -2);
     close(other);
-    // Whether its end has been seen by now or not: the next one who waits has its turn.
+    // Whether its end has been seen by now or not: the next waiter is served.
     ask_recv(fd, 3, chan, -1);
     expect_element(fd, 3, "a", 1);
     other = raw_client(path);

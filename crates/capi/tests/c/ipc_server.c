@@ -59,7 +59,7 @@ static void *serves_one(void *arg) {
     return NULL;
 }
 
-// Its command waits, and holds nobody up: neither the thread that handles it, nor its own next one.
+// A waiting command blocks neither the thread that handles it, nor the client's next command.
 static void a_command_that_waits_waits_alone(void) {
     serving_t serving = {NULL, kc_ipc_server_ctx_create(), NULL};
     EXPECT_EQ(kc_ipc_srv_listen(path, &serving.srv), 0);
@@ -123,7 +123,7 @@ static void a_connection_of_two_contexts(void) {
     kc_ipc_srv_close(srv);
 }
 
-// A client that asks and does not read holds up nobody but itself, and only so much.
+// A client that sends requests and does not read blocks only itself, up to a bound.
 static void a_client_that_does_not_read(void) {
     static uint8_t element[60000];
     kc_ipc_server_ctx_t *ctx = kc_ipc_server_ctx_create();

@@ -12,7 +12,7 @@ static const kc_cancel_t *own_token(void) {
     return (const kc_cancel_t *)kc_context_get(kc_context_current(), &KC_CTX_KEY_CANCEL);
 }
 
-static kc_chan_t *nobody;
+static kc_chan_t *no_sender;
 static counter_t ran = COUNTER_INIT;
 
 static void counts(void *arg) {
@@ -25,7 +25,7 @@ static void counts(void *arg) {
 
 static void waits_for_cancel(void *arg) {
     int value;
-    EXPECT_EQ(kc_chan_recv_c(nobody, &value, -1, own_token()), KC_ECANCELED);
+    EXPECT_EQ(kc_chan_recv_c(no_sender, &value, -1, own_token()), KC_ECANCELED);
     EXPECT_EQ(kc_job_state(kc_job_current()), KC_JOB_CANCELLING);
     if (arg != NULL) {
         counter_add((counter_t *)arg, 1);
@@ -131,7 +131,7 @@ static void a_failure_cancels_the_siblings(void) {
     ends_with(root, KC_JOB_FAILED, -42);
 }
 
-static void a_cancelled_child_harms_nobody(void) {
+static void a_cancelled_child_harms_no_sender(void) {
     kc_job_t *root = created(NULL, 0);
     kc_job_t *child = launched(root, waits_for_cancel, NULL);
     EXPECT_EQ(kc_job_cancel(child, 0), 0);
@@ -210,12 +210,12 @@ static void deep_trees(void) {
 }
 
 int main(void) {
-    EXPECT_EQ(kc_chan_make(&nobody, KC_RENDEZVOUS, sizeof(int), 0), 0);
+    EXPECT_EQ(kc_chan_make(&no_sender, KC_RENDEZVOUS, sizeof(int), 0), 0);
     RUN(one_that_completes);
     RUN(wrong_arguments_are_refused);
     RUN(cancelling_goes_down_the_tree);
     RUN(a_failure_cancels_the_siblings);
-    RUN(a_cancelled_child_harms_nobody);
+    RUN(a_cancelled_child_harms_no_sender);
     RUN(a_supervisor_lets_them_fail);
     RUN(a_detached_job_is_alone);
     RUN(a_parent_ends_after_its_children);
@@ -223,6 +223,6 @@ int main(void) {
     RUN(deep_trees);
     RUN(what_a_scheduler_leaves_is_cancelled);
     kc_sched_shutdown(kc_sched_default());
-    kc_chan_destroy(nobody);
+    kc_chan_destroy(no_sender);
     return 0;
 }

@@ -132,7 +132,7 @@ static void what_is_produced_ends(void) {
     EXPECT_EQ(kc_chan_recv(chan, &value, -1), KC_EPIPE);
     EXPECT_EQ(kc_scope_wait_all(scope, -1), 0);
     kc_chan_destroy(chan);
-    // Nobody receives: destroying the channel ends the producer.
+    // There is no receiver: destroying the channel ends the producer.
     chan = kc_scope_produce(scope, KC_RENDEZVOUS, sizeof(int), 0, produces, &up_to);
     kc_chan_destroy(chan);
     kc_scope_destroy(scope);

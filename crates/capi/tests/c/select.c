@@ -119,7 +119,7 @@ static void *recv_from(void *arg) {
     return NULL;
 }
 
-// Channels of all sizes of elements at once; whoever comes is served by the right clause.
+// Channels of all sizes of elements at once; each partner is served by the right clause.
 static void waits_for_a_partner(void) {
     char small = 0;
     int middle = 0;

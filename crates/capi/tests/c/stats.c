@@ -248,13 +248,13 @@ static void events_by_time(void) {
     kc_chan_t *pipe = pipe_of(ch, 0);
     long before = now_ns();
     send_and_recv(ch, 3);
-    // Nobody operates on the channel any more, and yet the event comes.
-    unsigned long told = 0;
-    while (told < 6) {
+    // There are no further operations on the channel, and yet the event comes.
+    unsigned long reported = 0;
+    while (reported < 6) {
         EXPECT_EQ(kc_chan_recv(pipe, &event, -1), 0);
-        told += event.delta_sends + event.delta_recvs;
+        reported += event.delta_sends + event.delta_recvs;
     }
-    EXPECT_EQ(told, 6);
+    EXPECT_EQ(reported, 6);
     EXPECT(event.emit_time_ns > before);
     EXPECT_EQ(kc_chan_disable_metrics_pipe(ch), 0);
     kc_chan_destroy(pipe);
@@ -274,7 +274,7 @@ static void metrics_for_every_channel(void) {
     EXPECT_EQ(event.delta_sends, 1);
     kc_chan_destroy(pipe);
     kc_chan_destroy(ch);
-    // Nobody has asked for this one's pipe: it goes with its channel.
+    // This one's pipe was not requested: it is freed with its channel.
     send_and_recv(other, 10);
     kc_chan_destroy(other);
     EXPECT_EQ(kc_runtime_config_reload("/nowhere/at/all"), 0);

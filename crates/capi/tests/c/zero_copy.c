@@ -409,7 +409,7 @@ static void a_region_waits_for_what_is_in_flight(void) {
     kc_chan_destroy(ch);
     pthread_join(thread, NULL);
 
-    // Now the memory is nobody's.
+    // Now the memory belongs to no region.
     ch = make_ptr(KC_BUFFERED, 4);
     EXPECT_EQ(kc_chan_send_ptr(ch, memory, 8, 0), 0);
     kc_chan_destroy(ch);

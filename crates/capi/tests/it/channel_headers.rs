@@ -144,7 +144,7 @@ fn a_moved_field_is_noticed() {
     let moved = [
         (
             "kcoro.h",
-            "    unsigned long rv_matches;       /* hand-overs of a rendezvous channel */\n",
+            "    unsigned long rv_matches;       /* handoffs of a rendezvous channel */\n",
             "",
         ),
         ("kcoro_zcopy.h", "    uint32_t flags;     /* the backend's */\n", "    uint64_t flags;\n"),

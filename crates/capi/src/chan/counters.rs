@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a channel counts beside what `becket_chan` knows: failures by cause, descriptors and their
-//! bytes, and when the first and the last operation happened.
+//! Counters of a channel beside those of `becket_chan`: failures by cause, descriptors and their
+//! bytes, and the times of the first and the last operation.
 //!
-//! Values accepted and received are not counted here: the channel's own positions say how many.
+//! Values accepted and received are not counted here: the channel's own positions give their
+//! number.
 //!
 //! # Times
 //!
-//! Reading the clock costs several times what an operation costs. So an operation reads the coarse
-//! clock, which the kernel moves at each of its ticks, and the exact one only when that has moved.
-//! The first [`EXACT`] operations of a side, the first one, and whatever comes after a pause of a
-//! tick, have exact times; another is taken to have happened when the first one of its tick did: the
-//! last one's time is never later than the truth, and earlier by less than a tick, some
-//! milliseconds.
+//! Reading the clock costs several times as much as an operation. So an operation reads the coarse
+//! clock, which the kernel advances at each of its ticks, and the exact one only when that has
+//! changed. The first [`EXACT`] operations of a side, and the first one after a pause of a tick,
+//! have exact times; any other operation has the time of the first one of its tick: the last time
+//! is never later than the truth, and earlier by less than a tick, some milliseconds.
 //!
 //! Each side has its own cache line, to which it writes once a tick.
 
@@ -26,7 +26,7 @@ use crate::errno;
 const EXACT: u32 = 64;
 
 #[derive(Default)]
-pub(crate) struct Tally {
+pub(crate) struct ChannelCounters {
     pub(crate) sent: Moved,
     pub(crate) received: Moved,
     pub(crate) send: Failures,
@@ -36,13 +36,13 @@ pub(crate) struct Tally {
     pub(crate) apart: Apart,
 }
 
-/// What happened on one side.
+/// The counters of one side.
 #[derive(Default)]
 #[repr(align(64))]
 pub(crate) struct Moved {
-    /// How many of the first operations there were.
+    /// The number of the first operations so far.
     early: AtomicU32,
-    /// The coarse clock, when the exact one was read last.
+    /// The coarse clock at the last read of the exact one.
     tick_ns: AtomicI64,
     first_ns: AtomicI64,
     last_ns: AtomicI64,
@@ -60,7 +60,7 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// Counts a failure, and hands it on.
+    /// Counts a failure, and returns it.
     #[cold]
     pub(crate) fn count(&self, code: c_int) -> c_int {
         self.note(code);
@@ -101,7 +101,7 @@ pub(crate) struct Apart {
 }
 
 impl Moved {
-    /// An operation happened.
+    /// Counts an operation.
     #[inline]
     pub(crate) fn happened(&self) {
         let tick = clock::coarse_ns();
@@ -124,20 +124,20 @@ impl Moved {
         }
     }
 
-    /// The operation moved a descriptor, on a lane of elements.
+    /// Counts a descriptor on a lane of elements.
     pub(crate) fn descriptor_among_elements(&self, len: usize) {
         self.descriptors.fetch_add(1, Ordering::Relaxed);
         self.descriptor(len);
     }
 
-    /// The operation moved a descriptor, on a lane of nothing else.
+    /// Counts a descriptor on a lane of descriptors.
     #[inline]
     pub(crate) fn descriptor(&self, len: usize) {
         self.descriptor_bytes.fetch_add(len as u64, Ordering::Relaxed);
         self.happened();
     }
 
-    /// Descriptors that went the way of elements.
+    /// Descriptors that travelled among elements.
     pub(crate) fn descriptors_among_elements(&self) -> u64 {
         self.descriptors.load(Ordering::Relaxed)
     }
@@ -148,8 +148,8 @@ impl Moved {
     }
 }
 
-impl Tally {
-    /// When the first and the last operation happened; zeros if none did.
+impl ChannelCounters {
+    /// The times of the first and the last operation; zeros without one.
     pub(crate) fn times_ns(&self) -> (i64, i64) {
         let sides = [&self.sent, &self.received];
         let first = sides.map(|side| side.first_ns.load(Ordering::Relaxed));
@@ -165,19 +165,19 @@ mod tests {
 
     #[test]
     fn times_are_the_clock_s_and_in_order() {
-        let tally = Tally::default();
-        assert_eq!(tally.times_ns(), (0, 0));
+        let counters = ChannelCounters::default();
+        assert_eq!(counters.times_ns(), (0, 0));
         let before = clock::now_ns();
-        tally.sent.happened();
+        counters.sent.happened();
         let after = clock::now_ns();
-        let (first, last) = tally.times_ns();
+        let (first, last) = counters.times_ns();
         assert!(before <= first && first == last && last <= after);
         for _ in 0..100 * EXACT {
-            tally.sent.happened();
+            counters.sent.happened();
         }
-        tally.received.happened();
+        counters.received.happened();
         let end = clock::now_ns();
-        let (same, last) = tally.times_ns();
+        let (same, last) = counters.times_ns();
         assert!(same == first && after <= last && last <= end);
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A token for everything that a callback waits for.
+//! The current token: it applies to every wait in a callback.
 //!
 //! A zero-copy backend may have no functions that take a token. It is then called under one: each
-//! wait of this library, of the coroutine or thread that calls, ends when that token is set, unless
+//! wait of this library, of the calling coroutine or thread, ends when that token is set, unless
 //! the wait has a token of its own.
 //!
-//! A coroutine that is destroyed inside such a callback leaves it without coming back (`boundary`);
-//! `SCOPES` then stays above zero, which costs later waits a look at their coroutine's value.
+//! A coroutine that is destroyed inside such a callback leaves it without returning (`boundary`);
+//! `SCOPES` then stays above zero, which costs later waits a read of their coroutine's value.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use becket_chan::Token;
 use crate::cancel::Cancel;
 
 becket_coro::coroutine_local! {
-    static AMBIENT: RefCell<Option<Arc<Cancel>>> = RefCell::new(None);
+    static CURRENT: RefCell<Option<Arc<Cancel>>> = RefCell::new(None);
 }
 
-/// How many callbacks run under a token: mostly none, and then nobody looks for it.
+/// The number of callbacks that run under a token: usually 0, and then the value is not read.
 static SCOPES: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs `body` under a token.
 pub(crate) fn under<R>(token: &Arc<Cancel>, body: impl FnOnce() -> R) -> R {
     SCOPES.fetch_add(1, Ordering::Relaxed);
-    let before = AMBIENT.with(|ambient| ambient.replace(Some(token.clone())));
+    let before = CURRENT.with(|current_token| current_token.replace(Some(token.clone())));
     let answer = body();
-    AMBIENT.with(|ambient| ambient.replace(before));
+    CURRENT.with(|current_token| current_token.replace(before));
     SCOPES.fetch_sub(1, Ordering::Relaxed);
     answer
 }
@@ -38,5 +38,6 @@ pub(crate) fn token() -> Option<Token> {
     if SCOPES.load(Ordering::Relaxed) == 0 {
         return None;
     }
-    AMBIENT.with(|ambient| ambient.borrow().as_ref().map(|cancel| cancel.token().clone()))
+    CURRENT
+        .with(|current_token| current_token.borrow().as_ref().map(|cancel| cancel.token().clone()))
 }

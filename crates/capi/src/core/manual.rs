@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Coroutines made by hand: resumed by whoever calls `kcoro_resume`, on that thread.
+//! Manually driven coroutines: resumed by calls of `kcoro_resume`, on the calling thread.
 //!
 //! ```text
 //!   resumer ──resume──► A ──yield, park, a wait──► resumer
 //!      │                │
-//!      │                └──yield_to(B)──► resumer ──► B     the loop in `resume` goes on with B
+//!      │                └──yield_to(B)──► resumer ──► B     the loop in `resume` continues with B
 //! ```
 //!
-//! While such a coroutine runs, the hook through which channels wait is ours (`HOOK`): a wait sets
-//! PARKED and gives control back; a wake sets READY, and no more. So the resumer sees what the
-//! coroutine does, and decides. A coroutine that a scheduler was given after it had started is
-//! resumed by a coroutine of the scheduler's, its driver, which sleeps while it is PARKED.
+//! While such a coroutine runs, the park hook of channels is ours (`HOOK`): a wait sets PARKED and
+//! returns control; a wake only sets READY. So the resumer sees the coroutine's state, and decides.
+//! A coroutine that was passed to a scheduler after it had started is resumed by a coroutine of the
+//! scheduler, its driver, which sleeps while it is PARKED.
 //!
 //! # Safety
 //!
-//! A fiber is resumed by whoever set `running`, and dropped by whoever has the last reference. It may
-//! change threads between two resumes: of Rust, only waits are on its stack then, which keep nothing
-//! of the thread (the hook is a static, its flow a number); what C code keeps there is C's affair, as
-//! the header says.
+//! A fiber is resumed by the thread that set `running`, and dropped by the holder of the last
+//! reference. It may change threads between two resumes: of Rust, only waits are on its stack then,
+//! which keep nothing of the thread (the hook is a static, its flow a number); values that C code
+//! keeps there are C's responsibility, as the header says.
 
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -34,15 +34,15 @@ use super::{main, park};
 use crate::sched::Sched;
 
 thread_local! {
-    /// Who is resumed on this thread: read by one that starts.
+    /// The coroutine that is being resumed on this thread: read by one that starts.
     static STARTING: Cell<*const Coro> = const { Cell::new(ptr::null()) };
-    /// The scheduler of whoever resumed last on this thread.
+    /// The scheduler of the last resumer on this thread.
     static RESUMER_SCHED: Cell<*const Sched> = const { Cell::new(ptr::null()) };
-    /// Who runs next in place of the coroutine that has just given back control on this thread.
+    /// Runs next instead of the coroutine that has just returned control on this thread.
     static NEXT: RefCell<Option<CoroRef>> = const { RefCell::new(None) };
 }
 
-/// How operations wait in a coroutine made by hand.
+/// The park hook of manually driven coroutines.
 static HOOK: Hook = Hook;
 
 struct Hook;
@@ -50,12 +50,13 @@ struct Hook;
 impl Park for Hook {
     fn unparker(&self) -> Unparker {
         let number = flow::with_coro(wake::number).unwrap_or(0);
-        // 64 bits, as the core itself demands.
+        // 64 bits, as the core requires.
         Unparker::new(wake::by_number, number as usize)
     }
 
     fn park(&self, deadline: Option<Instant>) {
-        // SAFETY: a fiber's object is held by its resumer while it runs, and by others until it ends.
+        // SAFETY: a fiber's object is held by its resumer while it runs, and by references to its
+        // end.
         let Some(coro) = (unsafe { flow::coro().as_ref() }) else {
             fiber::suspend();
             return;
@@ -68,7 +69,7 @@ impl Park for Hook {
         let alarm =
             Rings(deadline.and_then(|at| wake::set_alarm(at, Alarm::Wait(wake::number(coro)))));
         if deadline.is_some() && alarm.0.is_none() {
-            // No memory for a timer: it looks at the clock when it is resumed.
+            // No memory for a timer: it checks the clock when it is resumed.
             coro.set_state(state::READY);
         }
         give_back();
@@ -77,7 +78,7 @@ impl Park for Hook {
     }
 }
 
-/// An alarm that is taken back when the wait ends, also by unwinding.
+/// An alarm that is cancelled when the wait ends, also by unwinding.
 struct Rings(Option<becket_chan::timer::Key>);
 
 impl Drop for Rings {
@@ -88,7 +89,7 @@ impl Drop for Rings {
     }
 }
 
-/// What the operation waited for has happened, or its deadline has passed.
+/// Ends an operation's wait: it was matched, or its deadline has passed.
 pub(crate) fn wake(coro: &Coro) {
     if park::notify(&coro.wait_gate) {
         coro.becomes_ready();
@@ -100,10 +101,10 @@ pub(crate) fn wake(coro: &Coro) {
 
 /// The fiber of an object. False: there is no stack for it.
 pub(crate) fn prepare(coro: &CoroRef) -> bool {
-    // It captures nothing: what a coroutine has of Rust's on its stack is lost if it is left there.
+    // It captures nothing: Rust values on the stack are leaked if the stack is abandoned.
     match Fiber::new(coro.stack_size(), || run(STARTING.get())) {
         Ok(fiber) => {
-            // SAFETY: new, nobody else knows of it.
+            // SAFETY: new, and not shared yet.
             unsafe { *coro.fiber.get() = Some(fiber) };
             true
         }
@@ -111,7 +112,7 @@ pub(crate) fn prepare(coro: &CoroRef) -> bool {
     }
 }
 
-/// The whole of a coroutine. Its resumer says whose.
+/// The body of a coroutine, which its resumer names.
 fn run(raw: *const Coro) {
     FLOW.with(|flow| flow.coro.set(raw));
     resumed();
@@ -123,15 +124,15 @@ fn run(raw: *const Coro) {
     }
 }
 
-/// Gives control back to the resumer of the coroutine that calls; returns when it is resumed. The
-/// caller has set its state.
+/// Returns control to the resumer of the calling coroutine; returns when it is resumed. The caller
+/// has set its state.
 #[inline(never)]
 pub(crate) fn give_back() {
     fiber::suspend();
     resumed();
 }
 
-/// It has control, perhaps on another thread than before: nothing of the thread is kept across this.
+/// Runs after a resume, perhaps on another thread: nothing of the thread is kept across this.
 #[inline(never)]
 fn resumed() {
     set_hook(Some(&HOOK));
@@ -139,13 +140,13 @@ fn resumed() {
     FLOW.with(|flow| flow.sched.set(sched));
 }
 
-/// `kcoro_resume` of one that was made by hand, and of those that it yields to.
+/// `kcoro_resume` of a manually driven coroutine, and of those that it yields to.
 pub(crate) fn resume(coro: CoroRef) {
     let mut next = Some(coro);
     while let Some(coro) = next {
         match coro.role() {
-            Role::Hand if !is_driven(&coro) => resume_one(&coro),
-            Role::Hand | Role::Scheduled => park::unpark(&coro),
+            Role::Manual if !is_driven(&coro) => resume_one(&coro),
+            Role::Manual | Role::Scheduled => park::unpark(&coro),
             Role::Main => {}
         }
         next = NEXT.with_borrow_mut(Option::take);
@@ -166,7 +167,7 @@ fn resume_one(coro: &CoroRef) {
     let (caller, sched) = FLOW.with(|flow| (flow.coro.get(), flow.sched.get()));
     let main = if caller.is_null() { main::any() } else { caller.cast_mut() };
     coro.main.store(main, Ordering::Relaxed);
-    // SAFETY: the object of the flow that calls, or of the thread; null if there is no memory.
+    // SAFETY: the object of the calling coroutine, or of the thread; null if there is no memory.
     let resumer = unsafe { main.as_ref() }.map(Coro::share);
     // SAFETY: `running` is ours.
     let slot = unsafe { &mut *coro.fiber.get() };
@@ -191,13 +192,13 @@ fn resume_one(coro: &CoroRef) {
     coro.running.store(0, Ordering::Release);
 }
 
-/// `kcoro_yield` of one that was made by hand.
+/// `kcoro_yield` of a manually driven coroutine.
 pub(crate) fn yield_back(coro: &Coro) {
     coro.set_state(state::SUSPENDED);
     give_back();
 }
 
-/// Gives control back, and has `target` run in place of the caller.
+/// Returns control, and lets `target` run instead of the caller.
 pub(crate) fn yield_to(coro: &Coro, target: CoroRef) {
     let before = NEXT.with_borrow_mut(|next| next.replace(target));
     drop(before);
@@ -213,16 +214,16 @@ pub(crate) fn sleep(time: Duration) {
     }
 }
 
-/// The last reference has gone: what it waits for forgets it. C frames are left where they stand.
+/// Called with the last reference: its waits are unlinked. C frames are abandoned in place.
 pub(crate) fn end(coro: &Coro) {
-    // SAFETY: nobody else has a reference.
+    // SAFETY: no other reference exists.
     let fiber = unsafe { (*coro.fiber.get()).take() };
     drop(fiber);
     coro.finish();
 }
 
-/// Takes the fiber of one that has not started away, for a scheduler to run it instead. False: it has
-/// started, or runs.
+/// Takes the fiber of a coroutine that has not started, so that a scheduler runs it instead. False:
+/// it has started, or runs.
 pub(crate) fn take_unstarted(coro: &Coro) -> bool {
     if coro.running.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return false;
@@ -238,10 +239,10 @@ pub(crate) fn take_unstarted(coro: &Coro) -> bool {
     unstarted
 }
 
-/// Runs a started one to its end, on a scheduler.
+/// Runs a started coroutine to its end, on a scheduler.
 pub(crate) fn drive(coro: &CoroRef) {
     if let Some(current) = becket_coro::current() {
-        // Before it is resumed: whoever wakes it from then on finds this.
+        // Before it is resumed: wakes from then on find this.
         let _ = coro.waker.set(current.unparker());
     }
     loop {
@@ -254,7 +255,7 @@ pub(crate) fn drive(coro: &CoroRef) {
             return;
         }
         if coro.state() == state::PARKED {
-            // A wake that comes from here on unparks this coroutine.
+            // A wake from here on unparks this coroutine.
             while coro.state() == state::PARKED {
                 becket_coro::park();
             }
