@@ -31,15 +31,15 @@ fn blocks() -> Done {
     let pool = Pool::new(&region, &classes)?;
     let (tx, rx) = bounded::<Block>(16);
 
-    let mut lease = pool.try_lease(10_000)?; // one of 64 KiB, ours alone
+    let mut lease = pool.try_lease(10_000)?; // a block of 64 KiB, exclusively ours
     lease.fill(42);
-    tx.send(lease.freeze()).wait()?; // from here on it is only read
+    tx.send(lease.freeze()).wait()?; // from here on it is read-only
 
     let block = rx.recv().wait()?;
     assert!(block.iter().all(|byte| *byte == 42));
-    let head = block.part(0, 16)?; // a share of its own
+    let head = block.part(0, 16)?; // with a reference of its own
     drop(block);
-    drop(head); // the last one: the block is back in the pool
+    drop(head); // the last reference: the block is back in the pool
     // ANCHOR_END: blocks
     assert_eq!(pool.snapshot().iter().map(|class| class.free).sum::<usize>(), 72);
     Ok(())
@@ -74,27 +74,27 @@ fn regions() -> Done {
     assert_eq!(pinned.as_slice(), Some(&b"234"[..]));
 
     let soon = region.deregister().timeout(Duration::from_millis(1)).wait();
-    assert_eq!(soon, Err(DeregisterError::TimedOut)); // `pinned` is still there
+    assert_eq!(soon, Err(DeregisterError::TimedOut)); // `pinned` still exists
 
     drop(pinned);
-    region.deregister().wait()?; // now the memory has been given back
+    region.deregister().wait()?; // now the memory has been released
     let stale = Desc::in_region(region.id(), 0, 1)?;
-    assert!(Pinned::of(&stale).is_err()); // and its number is nobody else's, ever
+    assert!(Pinned::of(&stale).is_err()); // and its id is never reused
     // ANCHOR_END: deregister
     Ok(())
 }
 
 fn other_process() -> Done {
     // ANCHOR: export
-    // One process: memory that only it can write, in a file without a name.
+    // The owner: memory that only this process can write, in an anonymous file.
     let region = Region::memfd(1 << 20, Meta::default())?;
     let pool = Pool::new(&region, &[Class { block_bytes: 4096, blocks: 256 }])?;
     let mut lease = pool.try_lease(4096)?;
     lease.fill(7);
-    let block = lease.freeze(); // kept until the other side is done with it
+    let block = lease.freeze(); // kept until the importer is done with it
     let export = region.export()?; // fd, bytes, id: to be announced
 
-    // The other one: seals and length are checked, then it is mapped to be read.
+    // The importer: checks seals and length, then maps the file read-only.
     let fd = export.fd.try_clone_to_owned()?;
     let imported = ImportedRegion::import(fd, export.id, export.bytes, Meta::default())?;
     let view = imported.translate(block.offset(), block.len())?;
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_the_book_says() -> Done {
+    fn the_examples_of_the_book_run() -> Done {
         main()
     }
 }

@@ -11,16 +11,16 @@
 //!
 //! # The rules
 //!
-//! 1. A descriptor is its producer's until `send` has answered `Ok`; then it is one consumer's. A
-//!    send that fails has not touched it.
-//! 2. Descriptors of one producer arrive in their order.
-//! 3. Nothing waits by spinning: an operation that may wait parks, and ends by its time, its token,
-//!    or [`Link::close`].
-//! 4. A descriptor that has been accepted and that nobody will receive goes to
+//! 1. A descriptor belongs to its producer until `send` has returned `Ok`; from then on it belongs to
+//!    one consumer. A send that fails leaves the descriptor unchanged.
+//! 2. Descriptors of one producer arrive in the order in which they were sent.
+//! 3. No operation spins: an operation that has to wait parks, and ends by its deadline, its token, or
+//!    [`Link::close`].
+//! 4. A descriptor that was accepted and will not be received is passed to
 //!    [`Carrier::undelivered`], once.
-//! 5. What is queued is bounded, unless the channel is an unlimited one.
+//! 5. The number of queued descriptors is bounded, except in an unlimited channel.
 //!
-//! The suite of `conformance` (a feature) tests them on any backend.
+//! The suite in `conformance` (a feature) tests these rules on any backend.
 
 use std::any::Any;
 use std::future::Future;
@@ -35,17 +35,17 @@ use crate::desc::Desc;
 use crate::failure::Failure;
 use crate::limits::{Limits, Time};
 
-/// An operation of a backend under way. Dropped, it is given up.
+/// An operation of a backend in progress. Dropping it cancels the operation.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
-/// Makes the links of channels. Registered once, by name ([`register`](crate::register)).
+/// Creates the links of channels. Registered once, by name ([`register`](crate::register)).
 pub trait Backend: Send + Sync + 'static {
-    /// Attaches to a channel: at most once for each, never for two threads at a time, before its
-    /// first operation. Takes a bounded time, whatever the number of channels.
+    /// Attaches to a channel: at most once per channel, never from two threads at a time, and before
+    /// the channel's first operation. The time it takes is bounded, whatever the number of channels.
     ///
     /// # Errors
     ///
-    /// The channel is not attached then, and may be again.
+    /// The channel is then not attached, and attaching may be retried.
     fn attach(
         &self,
         carrier: &Arc<dyn Carrier>,
@@ -55,53 +55,53 @@ pub trait Backend: Send + Sync + 'static {
 
 /// A channel, as a backend sees it.
 pub trait Carrier: Send + Sync {
-    /// What kind of channel it is to be.
+    /// The kind of channel to implement.
     fn kind(&self) -> Kind;
 
-    /// How many descriptors it may hold; `None`: its kind says it.
+    /// The number of descriptors that it may hold; `None`: the kind determines it.
     fn capacity(&self) -> Option<usize>;
 
-    /// Counts something that happened to a descriptor of so many bytes. The channel counts each
-    /// operation itself, unless the [link does](Link::counts): a link counts what only it can see.
+    /// Counts an event of a descriptor that names `bytes` bytes. The channel counts each operation
+    /// itself, unless the [link does](Link::counts); a link counts what only the link can observe.
     fn count(&self, event: Event, bytes: u64);
 
-    /// Takes a descriptor that was accepted and that nobody will receive.
+    /// Takes a descriptor that was accepted and will not be received.
     fn undelivered(&self, desc: Desc);
 
-    /// The channel's own way to hand descriptors over: what `zref` is.
+    /// The channel's built-in link, which `zref` uses.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unsupported`]: it has none.
+    /// [`Failure::Unsupported`]: the channel has none.
     fn hand_over(&self) -> Result<Box<dyn Link>, Failure>;
 
-    /// For a backend that works with channels of one kind only.
+    /// For a backend that supports only one type of channel.
     fn as_any(&self) -> &dyn Any;
 }
 
-/// What a backend has for one channel. Any thread may call anything at any time.
+/// A backend's part of one channel. Every method may be called from any thread at any time.
 pub trait Link: Send + Sync {
-    /// Sends, if that needs no waiting.
+    /// Sends without waiting.
     ///
     /// # Errors
     ///
     /// [`Failure`]; [`Failure::WouldBlock`] if it would have to wait.
     fn try_send(&self, desc: Desc) -> Result<(), Failure>;
 
-    /// Receives, if that needs no waiting.
+    /// Receives without waiting.
     ///
     /// # Errors
     ///
     /// As for [`try_send`](Self::try_send).
     fn try_recv(&self) -> Result<Desc, Failure>;
 
-    /// Sends, and waits. It has been tried already.
+    /// Sends, and waits if necessary. Called after [`try_send`](Self::try_send) would have blocked.
     fn send<'a>(&'a self, desc: Desc, limits: Limits<'a>) -> Pending<'a, ()>;
 
-    /// Receives, and waits. It has been tried already.
+    /// Receives, and waits if necessary. Called after [`try_recv`](Self::try_recv) would have blocked.
     fn recv<'a>(&'a self, limits: Limits<'a>) -> Pending<'a, Desc>;
 
-    /// Sends, from a thread or a coroutine, which is parked while it has to wait.
+    /// Sends from a thread or a coroutine, which parks while the operation waits.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ pub trait Link: Send + Sync {
         }
     }
 
-    /// Receives, from a thread or a coroutine, which is parked while it has to wait.
+    /// Receives from a thread or a coroutine, which parks while the operation waits.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ pub trait Link: Send + Sync {
         }
     }
 
-    /// Whether it counts its operations itself ([`Carrier::count`]), so that the channel does not.
+    /// Whether the link counts its operations itself ([`Carrier::count`]); the channel then does not.
     fn counts(&self) -> bool {
         false
     }
@@ -133,38 +133,38 @@ pub trait Link: Send + Sync {
     /// Descriptors that were accepted and have not been received.
     fn in_flight(&self) -> usize;
 
-    /// The channel was closed: sends fail, receives take what is there and then fail, whoever waits
-    /// wakes. May be called more than once.
+    /// The channel was closed: sends fail, receives drain the channel and then fail, and every waiting
+    /// operation wakes. May be called more than once.
     fn close(&self);
 
-    /// The channel lets go of the link: called once, after it was closed. Nothing is received any
-    /// more: what is left goes to [`Carrier::undelivered`].
+    /// The channel drops the link: called once, after `close`. Nothing is received any more; the
+    /// descriptors that remain go to [`Carrier::undelivered`].
     fn detach(&self) {}
 }
 
-/// Drives a future from a thread or a coroutine, which is parked in between.
+/// Drives a future from a thread or a coroutine, which parks between polls.
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
-    let (bell, rings) = bounded(1);
-    let waker = Waker::from(Arc::new(Bell(bell)));
+    let (notify, notified) = bounded(1);
+    let waker = Waker::from(Arc::new(Notifier(notify)));
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return answer;
         }
-        // The waker is ours: the bell is there.
-        let _rung = rings.recv().wait();
+        // `waker` holds the sender: the receive cannot fail.
+        let _notified = notified.recv().wait();
     }
 }
 
-struct Bell(Sender<()>);
+struct Notifier(Sender<()>);
 
-impl Wake for Bell {
+impl Wake for Notifier {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Full: it has been rung, and not been heard yet.
-        let _rung_already = self.0.try_send(());
+        // A full channel has a notification pending already.
+        let _already_notified = self.0.try_send(());
     }
 }

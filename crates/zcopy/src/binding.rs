@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A channel's backends: those that were attached, and the one that is bound.
+//! The backends of a channel: every attached one, and the one that is bound.
 //!
 //! # Invariants
 //!
 //! 1. A backend is attached to a channel at most once, before its first operation, under the list's
-//!    lock. Attached again it is bound again, at no cost.
-//! 2. The one bound last moves the descriptors; those before it keep what they hold.
+//!    lock. Attaching it again binds the existing link.
+//! 2. The backend bound last moves the descriptors; earlier ones keep the descriptors that they hold.
 //! 3. A link is detached once: after the channel was closed, or while nothing is in flight in any of
-//!    its links. That closes it. What was detached is not attached again.
-//! 4. A link lives as long as its binding, so that an operation that found it may go on.
+//!    its links. Detaching closes the link. A detached backend cannot be attached again.
+//! 4. A link lives as long as its binding, so that an operation that already uses it can finish.
 //!
 //! # Safety
 //!
-//! `bound` is null or points into one of `attached`, which only grows until the binding goes (4).
+//! `bound` is null or points into one of `attached`, which only grows until the binding is dropped (4).
 
 use std::any::Any;
 use std::ptr;
@@ -49,21 +49,21 @@ pub struct Bound<'a> {
     pub counts: bool,
 }
 
-/// Something is in flight in the channel, and it is not closed.
+/// Descriptors are in flight in the channel, and it is not closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{in_flight} descriptors are in flight, and the channel is not closed")]
 #[non_exhaustive]
 pub struct DetachError {
-    /// How many are.
+    /// The number of descriptors in flight.
     pub in_flight: usize,
 }
 
 impl Binding {
-    /// Attaches a backend, unless it is, and binds it. `None`: there is no such backend.
+    /// Attaches a backend, unless it is attached already, and binds it. `None`: no such backend.
     ///
     /// # Errors
     ///
-    /// What the backend says; [`Failure::Closed`]: it has been detached from this channel.
+    /// The backend's error; [`Failure::Closed`]: the backend was detached from this channel.
     pub fn bind(
         &self,
         id: BackendId,
@@ -71,7 +71,7 @@ impl Binding {
         options: &dyn Any,
     ) -> Option<Result<(), Failure>> {
         let registered = id.registered()?;
-        // Held while the backend attaches: it comes once, and before its first operation.
+        // Held while the backend attaches: it attaches once, and before its first operation.
         let mut attached = self.attached.lock();
         let known = attached.iter().find(|attached| attached.id == id).cloned();
         let entry = match known {
@@ -93,15 +93,15 @@ impl Binding {
         Some(Ok(()))
     }
 
-    /// The link that is bound.
+    /// The bound link.
     #[inline]
     pub fn bound(&self) -> Option<Bound<'_>> {
-        // SAFETY: null, or in the list for as long as `self` is.
+        // SAFETY: null, or an element of the list, which lives as long as `self`.
         let attached = unsafe { self.bound.load(Ordering::Acquire).as_ref() }?;
         Some(Bound { link: &*attached.link, counts: attached.counts })
     }
 
-    /// The channel was closed.
+    /// Closes every link: the channel was closed.
     pub fn close(&self) {
         for attached in self.all() {
             attached.link.close();
@@ -117,7 +117,7 @@ impl Binding {
     ///
     /// # Errors
     ///
-    /// [`DetachError`]: the channel is not `closed`, and something is in flight.
+    /// [`DetachError`]: the channel is not `closed`, and descriptors are in flight.
     pub fn detach(&self, closed: bool) -> Result<(), DetachError> {
         let all = self.all();
         if !closed {

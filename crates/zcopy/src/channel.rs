@@ -2,20 +2,20 @@
 //! A channel of descriptors, over whatever backend is attached.
 //!
 //! ```text
-//!   ZChannel ──► Core ─┬─ station   kind, counters, hook: what a backend sees (`Carrier`)
-//!                      └─ binding   the links; the one that is bound moves the descriptors
-//!   Link ────────────────► station
+//!   ZChannel ──► Core ─┬─ state     kind, counters, hook: what a backend sees (`Carrier`)
+//!                      └─ binding   the links; the bound one moves the descriptors
+//!   Link ────────────────► state
 //! ```
 //!
-//! While `zref` is bound, an operation that needs no waiting goes past its link, straight into the
-//! channel behind it.
+//! While `zref` is bound, the fast path of an operation bypasses its link and uses the channel behind
+//! it directly.
 //!
 //! # Invariants
 //!
-//! 1. Each operation is counted once, by what it came to, whatever the backend.
-//! 2. A send takes its descriptor by reference. On failure it is as it was: the bytes are the
-//!    producer's. On success a debug build puts [`Desc::POISON`] there.
-//! 3. A token that is set wins over everything, also over a channel that is ready or closed.
+//! 1. Each operation is counted once, by its outcome, whatever the backend.
+//! 2. A send takes its descriptor by reference. On failure the descriptor is unchanged, and the bytes
+//!    stay the producer's. On success a debug build overwrites it with [`Desc::POISON`].
+//! 3. A cancelled token takes precedence over everything, also over a channel that is ready or closed.
 
 use std::any::Any;
 use std::fmt;
@@ -58,61 +58,61 @@ use crate::zref::Pair;
 pub struct ZChannel(Arc<Core>);
 
 struct Core {
-    station: Arc<Station>,
+    state: Arc<CarrierState>,
     carrier: Arc<dyn Carrier>,
     binding: Binding,
     closed: AtomicBool,
-    /// `zref` is bound: the short way may be gone.
-    short: AtomicBool,
-    /// Held while a backend is bound, so that `short` says what is.
-    turn: Mutex<()>,
+    /// `zref` is bound: the fast path may be used.
+    zref_bound: AtomicBool,
+    /// Held while a backend is bound, so that `zref_bound` matches the binding.
+    bind_lock: Mutex<()>,
 }
 
 type Hook = Box<dyn Fn(Desc) + Send + Sync>;
 
-struct Station {
+struct CarrierState {
     kind: Kind,
     capacity: Option<usize>,
     counters: Arc<Counters>,
-    losses: Arc<Losses>,
-    /// `zref`'s channel, once it was attached.
+    undelivered: Arc<Undelivered>,
+    /// `zref`'s channel, once `zref` is attached.
     ends: OnceLock<(Sender<InFlight>, Receiver<InFlight>)>,
 }
 
-/// What becomes of descriptors that nobody will receive.
-pub(crate) struct Losses {
+/// Handles descriptors that will not be received.
+pub(crate) struct Undelivered {
     counters: Arc<Counters>,
     hook: Option<Hook>,
 }
 
 impl ZChannel {
-    /// Hands over; with `zref`.
+    /// A rendezvous channel, over `zref`.
     #[must_use]
     pub fn rendezvous() -> Self {
         Self::new(Kind::Rendezvous, None, None).on_zref()
     }
 
-    /// Holds `capacity` descriptors, at least one; with `zref`.
+    /// A channel that holds `capacity` descriptors, at least one, over `zref`.
     #[must_use]
     pub fn bounded(capacity: usize) -> Self {
         Self::new(Kind::Bounded, Some(capacity.max(1)), None).on_zref()
     }
 
-    /// Holds the latest; with `zref`.
+    /// A channel that holds the latest descriptor, over `zref`.
     #[must_use]
     pub fn conflated() -> Self {
         Self::new(Kind::Conflated, None, None).on_zref()
     }
 
-    /// Holds what comes; with `zref`.
+    /// An unbounded channel, over `zref`.
     #[must_use]
     pub fn unlimited() -> Self {
         Self::new(Kind::Unlimited, None, None).on_zref()
     }
 
     /// A channel without a backend: operations are [`Failure::Unsupported`] until one is
-    /// [attached](Self::attach). `hook` gets the descriptors that were accepted and that nobody will
-    /// receive, with the shares that they carry; without one those shares are given back.
+    /// [attached](Self::attach). `hook` gets the descriptors that were accepted and will not be
+    /// received, with the references that they carry; without a hook those references are released.
     #[must_use]
     pub fn new(
         kind: Kind,
@@ -120,16 +120,16 @@ impl ZChannel {
         hook: Option<Box<dyn Fn(Desc) + Send + Sync>>,
     ) -> Self {
         let counters = Arc::<Counters>::default();
-        let losses = Arc::new(Losses { counters: counters.clone(), hook });
+        let undelivered = Arc::new(Undelivered { counters: counters.clone(), hook });
         let ends = OnceLock::new();
-        let station = Arc::new(Station { kind, capacity, counters, losses, ends });
+        let state = Arc::new(CarrierState { kind, capacity, counters, undelivered, ends });
         Self(Arc::new(Core {
-            carrier: station.clone(),
-            station,
+            carrier: state.clone(),
+            state,
             binding: Binding::default(),
             closed: AtomicBool::new(false),
-            short: AtomicBool::new(false),
-            turn: Mutex::new(()),
+            zref_bound: AtomicBool::new(false),
+            bind_lock: Mutex::new(()),
         }))
     }
 
@@ -139,50 +139,52 @@ impl ZChannel {
         self
     }
 
-    /// Attaches a backend, unless it is, and binds it: the last one bound moves the descriptors.
+    /// Attaches a backend, unless it is attached already, and binds it: the backend bound last moves
+    /// the descriptors.
     ///
     /// # Errors
     ///
-    /// What the backend says; [`Failure::Unsupported`]: there is none of that number;
-    /// [`Failure::Closed`]: it has been detached from this channel.
+    /// The backend's error; [`Failure::Unsupported`]: no backend has that number;
+    /// [`Failure::Closed`]: the backend was detached from this channel.
     pub fn attach(&self, backend: BackendId, options: &dyn Any) -> Result<(), Failure> {
-        let turn = self.0.turn.lock();
+        let binding = self.0.bind_lock.lock();
         let bound = self.0.binding.bind(backend, &self.0.carrier, options);
         bound.unwrap_or(Err(Failure::Unsupported))?;
-        self.0.short.store(backend == BackendId::ZREF, Ordering::Release);
-        drop(turn);
+        self.0.zref_bound.store(backend == BackendId::ZREF, Ordering::Release);
+        drop(binding);
         if self.is_closed() {
             self.0.binding.close();
         }
         Ok(())
     }
 
-    /// Detaches every backend, which closes what they hold.
+    /// Detaches every backend, which closes their links.
     ///
     /// # Errors
     ///
-    /// [`DetachError`]: the channel is not closed, and something is in flight.
+    /// [`DetachError`]: the channel is not closed, and descriptors are in flight.
     pub fn detach(&self) -> Result<(), DetachError> {
-        let _turn = self.0.turn.lock();
+        let _binding = self.0.bind_lock.lock();
         self.0.binding.detach(self.is_closed())?;
-        self.0.short.store(false, Ordering::Release);
+        self.0.zref_bound.store(false, Ordering::Release);
         Ok(())
     }
 
     /// Sends a descriptor. Drive it with `.await` or [`wait`](ZSend::wait).
     ///
-    /// On success the bytes are a consumer's, and in a debug build `desc` is poisoned; on failure
-    /// nothing has happened to it.
+    /// On success the bytes belong to a consumer, and in a debug build `desc` is poisoned; on failure
+    /// `desc` is unchanged.
     ///
-    /// Dropped before it completed, the send may have happened or not, and only the consumer knows.
-    /// Who needs to know gives it a token ([`ZSend::cancel_on`]) and awaits the answer.
+    /// If the operation is dropped before it completes, the send may or may not have count_send, and
+    /// only the consumer can find out. To learn the outcome, cancel the send by a token
+    /// ([`ZSend::cancel_on`]) and await its result.
     pub fn send<'a>(&'a self, desc: &'a mut Desc) -> ZSend<'a> {
         ZSend::new(self, desc)
     }
 
     /// Receives a descriptor. Drive it with `.await` or [`wait`](ZRecv::wait).
     ///
-    /// **Cancel safe** with `zref`: dropped, it has taken nothing.
+    /// **Cancel safe** with `zref`: dropped before it completes, it has received nothing.
     pub fn recv(&self) -> ZRecv<'_> {
         ZRecv::new(self)
     }
@@ -191,10 +193,10 @@ impl ZChannel {
     ///
     /// # Errors
     ///
-    /// [`Failure`]; the descriptor is as it was.
+    /// [`Failure`]; the descriptor is unchanged.
     #[inline]
     pub fn try_send(&self, desc: &mut Desc) -> Result<(), Failure> {
-        if self.send_short(desc) { Ok(()) } else { self.try_send_bound(desc) }
+        if self.send_fast(desc) { Ok(()) } else { self.try_send_bound(desc) }
     }
 
     #[inline(never)]
@@ -214,7 +216,7 @@ impl ZChannel {
     /// [`Failure`].
     #[inline]
     pub fn try_recv(&self) -> Result<Desc, Failure> {
-        self.recv_short().map_or_else(|| self.try_recv_bound(), Ok)
+        self.recv_fast().map_or_else(|| self.try_recv_bound(), Ok)
     }
 
     #[inline(never)]
@@ -225,8 +227,8 @@ impl ZChannel {
         }
     }
 
-    /// Sends fail from here on; receives take what is there, and then fail; whoever waits wakes.
-    /// True: it was open.
+    /// Closes the channel: sends fail from here on, receives drain it and then fail, and every waiting
+    /// operation wakes. True: it was open.
     pub fn close(&self) -> bool {
         let was_open = !self.0.closed.swap(true, Ordering::AcqRel);
         self.0.binding.close();
@@ -245,43 +247,43 @@ impl ZChannel {
         self.0.binding.in_flight()
     }
 
-    /// What has gone through it.
+    /// The counters of the channel.
     #[must_use]
     pub fn counters(&self) -> CounterSnapshot {
-        self.0.station.counters.snapshot()
+        self.0.state.counters.snapshot()
     }
 
-    /// Sends by `zref`, if that is bound and needs no waiting. False: nothing has happened, and why is
-    /// for the long way to find out.
+    /// Sends through `zref`, if it is bound and has room. False: nothing was sent, and the slow path
+    /// has to determine why.
     #[inline]
-    pub(crate) fn send_short(&self, desc: &mut Desc) -> bool {
+    pub(crate) fn send_fast(&self, desc: &mut Desc) -> bool {
         let Some((tx, _)) = self.ends() else {
             return false;
         };
-        let Ok(flight) = InFlight::launch(*desc) else {
+        let Ok(in_flight) = InFlight::launch(*desc) else {
             return false;
         };
-        if let Err(refused) = tx.try_send(flight) {
-            let _still_theirs = refused.into_inner().land();
+        if let Err(refused) = tx.try_send(in_flight) {
+            let _still_the_producers = refused.into_inner().land();
             return false;
         }
-        self.0.station.counters.count(Event::Sent, desc.len as u64);
+        self.0.state.counters.count(Event::Sent, desc.len as u64);
         desc.poison();
         true
     }
 
-    /// Receives by `zref`, if that is bound and has something.
+    /// Receives through `zref`, if it is bound and has a descriptor.
     #[inline]
-    pub(crate) fn recv_short(&self) -> Option<Desc> {
+    pub(crate) fn recv_fast(&self) -> Option<Desc> {
         let (_, rx) = self.ends()?;
         let desc = rx.try_recv().ok()?.land();
-        self.0.station.counters.count(Event::Received, desc.len as u64);
+        self.0.state.counters.count(Event::Received, desc.len as u64);
         Some(desc)
     }
 
     #[inline]
     fn ends(&self) -> Option<&(Sender<InFlight>, Receiver<InFlight>)> {
-        if self.0.short.load(Ordering::Acquire) { self.0.station.ends.get() } else { None }
+        if self.0.zref_bound.load(Ordering::Acquire) { self.0.state.ends.get() } else { None }
     }
 
     #[inline]
@@ -300,7 +302,7 @@ impl ZChannel {
         self.bound()
     }
 
-    /// Counts what a send came to, unless its link does.
+    /// Counts the outcome of a send, unless its link does.
     #[inline]
     pub(crate) fn sent(
         &self,
@@ -310,12 +312,12 @@ impl ZChannel {
         counts: bool,
     ) -> Result<(), Failure> {
         if !counts {
-            self.0.station.counters.sending(desc.len, answer, was_open)?;
+            self.0.state.counters.sending(desc.len, answer, was_open)?;
         }
         answer.inspect(|()| desc.poison())
     }
 
-    /// Counts what a receive came to, unless its link does.
+    /// Counts the outcome of a receive, unless its link does.
     #[inline]
     pub(crate) fn received(
         &self,
@@ -324,7 +326,7 @@ impl ZChannel {
     ) -> Result<Desc, Failure> {
         if !counts {
             let answer = answer.as_ref().map_err(|failure| *failure);
-            self.0.station.counters.receiving(answer, |desc| desc.len);
+            self.0.state.counters.receiving(answer, |desc| desc.len);
         }
         answer
     }
@@ -339,11 +341,11 @@ impl Drop for Core {
 impl fmt::Debug for ZChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("ZChannel");
-        shown.field("kind", &self.0.station.kind).field("closed", &self.is_closed()).finish()
+        shown.field("kind", &self.0.state.kind).field("closed", &self.is_closed()).finish()
     }
 }
 
-impl Carrier for Station {
+impl Carrier for CarrierState {
     fn kind(&self) -> Kind {
         self.kind
     }
@@ -357,12 +359,12 @@ impl Carrier for Station {
     }
 
     fn undelivered(&self, desc: Desc) {
-        self.losses.lost(desc);
+        self.undelivered.lost(desc);
     }
 
     fn hand_over(&self) -> Result<Box<dyn Link>, Failure> {
         let capacity = self.capacity.unwrap_or(1);
-        let pair = Pair::new(self.kind, capacity, self.losses.clone())?;
+        let pair = Pair::new(self.kind, capacity, self.undelivered.clone())?;
         let _attached_once = self.ends.set(pair.ends());
         Ok(Box::new(pair))
     }
@@ -372,8 +374,8 @@ impl Carrier for Station {
     }
 }
 
-impl Losses {
-    /// Nobody will have it.
+impl Undelivered {
+    /// Counts a descriptor that will not be received, and passes it to the hook.
     pub(crate) fn lost(&self, desc: Desc) {
         self.counters.lost();
         match &self.hook {
@@ -384,8 +386,8 @@ impl Losses {
         }
     }
 
-    /// A send that was dropped had happened.
-    pub(crate) fn happened(&self, bytes: usize) {
+    /// Counts a send that was dropped after it had succeeded.
+    pub(crate) fn count_send(&self, bytes: usize) {
         let _counted = self.counters.sending(bytes, Ok(()), true);
     }
 }

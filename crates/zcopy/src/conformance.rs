@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The suite that any backend passes (feature `conformance`).
 //!
-//! It is for tests: each function panics when the backend breaks a rule. Give it a [`Subject`], and call
-//! [`all`], or one function a test, so that the report names the rule.
+//! It is meant for tests: each function panics when the backend breaks a rule. Create a [`Subject`], and
+//! call [`all`], or one function per test, so that the report names the rule.
 //!
 //! ```
 //! use becket_zcopy::{ZChannel, conformance};
@@ -15,7 +15,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a suite of tests: it says what is wrong by panicking"
+    reason = "a test suite: it reports a violation by panicking"
 )]
 
 use std::ptr;
@@ -32,8 +32,8 @@ use crate::failure::Failure;
 use crate::pool::{Block, Class, Pool};
 use crate::region::{Meta, Region};
 
-/// A module of tests, one for each rule: of channels that an expression makes, which take so many
-/// descriptors while nobody receives. Miri leaves them out: it is told of timers that outlive a test.
+/// A module of tests, one per rule, for channels that an expression creates and that accept a given
+/// number of descriptors without a receiver. Miri skips them: it reports timers that outlive a test.
 ///
 /// ```
 /// becket_zcopy::conforms!(bounded_2, becket_zcopy::ZChannel::bounded(2), Some(2));
@@ -52,13 +52,13 @@ macro_rules! conforms {
             closes_and_drains
             wakes_all_when_closed
             detaches_only_when_it_may
-            gives_back_what_nobody_receives
+            releases_what_is_not_received
             is_exact_among_threads
         }
     };
     ($name:ident, $make:expr, $capacity:expr; $($rule:ident)*) => {
         mod $name {
-            #[allow(unused_imports, reason = "what makes the channels may need them")]
+            #[allow(unused_imports, reason = "the expression that creates the channels may need them")]
             use super::*;
 
             $(
@@ -92,19 +92,19 @@ pub fn all(subject: &Subject<'_>) {
     closes_and_drains(subject);
     wakes_all_when_closed(subject);
     detaches_only_when_it_may(subject);
-    gives_back_what_nobody_receives(subject);
+    releases_what_is_not_received(subject);
     is_exact_among_threads(subject);
 }
 
 impl<'a> Subject<'a> {
-    /// A backend on channels that `make` makes, each of which takes `capacity` descriptors while
-    /// nobody receives; `None`: any number. Not for conflated channels, which lose on purpose.
+    /// A backend, tested on channels that `make` creates, each of which accepts `capacity` descriptors
+    /// without a receiver; `None`: any number. Not for conflated channels, which discard values.
     #[must_use]
     pub fn new(make: &'a (dyn Fn() -> ZChannel + Sync), capacity: Option<usize>) -> Self {
         Self { make, capacity }
     }
 
-    /// A channel with as many descriptors as it takes, at most eight, and how many those are.
+    /// A channel with as many descriptors as it accepts, at most eight, and their number.
     fn filled(&self) -> (ZChannel, usize) {
         let channel = (self.make)();
         let count = self.capacity.unwrap_or(8).min(8);
@@ -114,7 +114,7 @@ impl<'a> Subject<'a> {
         (channel, count)
     }
 
-    /// A channel that takes no descriptor more; `None` if it always does.
+    /// A channel that accepts no more descriptors; `None` if it always does.
     fn full(&self) -> Option<(ZChannel, usize)> {
         let channel = (self.make)();
         for number in 0..self.capacity? {
@@ -133,7 +133,7 @@ fn number(desc: &Desc) -> usize {
     desc.addr.addr() - 0x1_0000
 }
 
-/// A descriptor of no bytes is refused, and so is one that was handed over.
+/// A descriptor of no bytes is refused, and so is a descriptor that was sent before.
 pub fn refuses_no_bytes(subject: &Subject<'_>) {
     let channel = (subject.make)();
     for wrong in [Desc { len: 0, ..desc(1) }, Desc { addr: ptr::null_mut(), ..desc(1) }] {
@@ -148,7 +148,7 @@ pub fn refuses_no_bytes(subject: &Subject<'_>) {
     assert_eq!(channel.in_flight(), 0);
 }
 
-/// What is accepted is received, each once, in order, as it was.
+/// Every accepted descriptor is received once, in order, unchanged.
 pub fn keeps_order_and_gives_each_once(subject: &Subject<'_>) {
     let (channel, count) = subject.filled();
     assert_eq!(channel.in_flight(), count);
@@ -168,7 +168,7 @@ pub fn keeps_order_and_gives_each_once(subject: &Subject<'_>) {
     assert_eq!((channel.in_flight(), counters.failed_receives.would_block), (0, 1));
 }
 
-/// A send that fails leaves its descriptor alone; one that succeeds poisons it in a debug build.
+/// A failed send leaves its descriptor unchanged; a successful one poisons it in a debug build.
 pub fn stays_the_producers_on_failure(subject: &Subject<'_>) {
     let Some((channel, count)) = subject.full() else {
         return;
@@ -187,7 +187,7 @@ pub fn stays_the_producers_on_failure(subject: &Subject<'_>) {
     assert_eq!(kept.is_poison(), cfg!(debug_assertions));
 }
 
-/// A bounded wait ends by its time.
+/// A wait with a deadline ends by it.
 pub fn times_out(subject: &Subject<'_>) {
     let short = Duration::from_millis(1);
     let channel = (subject.make)();
@@ -204,7 +204,7 @@ pub fn times_out(subject: &Subject<'_>) {
     assert_eq!(channel.in_flight(), count);
 }
 
-/// A token that is set wins over a channel that is ready, and over a closed one.
+/// A cancelled token takes precedence over a channel that is ready, and over a closed one.
 pub fn cancels_before_anything_else(subject: &Subject<'_>) {
     let (channel, count) = subject.filled();
     let token = Token::new();
@@ -224,7 +224,7 @@ pub fn cancels_before_anything_else(subject: &Subject<'_>) {
     assert_eq!(counters.failed_sends.cancelled + counters.failed_receives.cancelled, 8);
 }
 
-/// A wait ends when its token is set.
+/// A wait ends when its token is cancelled.
 pub fn cancels_while_it_waits(subject: &Subject<'_>) {
     let channel = (subject.make)();
     let full = subject.full();
@@ -247,7 +247,7 @@ pub fn cancels_while_it_waits(subject: &Subject<'_>) {
             assert_eq!(sends.join().unwrap(), (Err(Failure::Cancelled), true));
         }
     });
-    // Who was cancelled has left nothing behind: the next one is served.
+    // The cancelled operations left no waiter behind: the next operation completes.
     thread::scope(|scope| {
         let receives = scope.spawn(|| channel.recv().wait());
         assert_eq!(channel.send(&mut desc(5)).wait(), Ok(()));
@@ -255,7 +255,7 @@ pub fn cancels_while_it_waits(subject: &Subject<'_>) {
     });
 }
 
-/// An operation that is dropped while it waits has taken nothing, and stands in nobody's way.
+/// An operation that is dropped while it waits has received nothing, and blocks no later operation.
 pub fn gives_up_when_dropped(subject: &Subject<'_>) {
     use std::future::Future;
     use std::pin::pin;
@@ -289,7 +289,7 @@ pub fn gives_up_when_dropped(subject: &Subject<'_>) {
     assert_eq!((counters.sent, counters.undelivered), (count as u64, 0));
 }
 
-/// A closed channel refuses sends, and gives what it holds before it refuses receives.
+/// A closed channel refuses sends, and is drained before it refuses receives.
 pub fn closes_and_drains(subject: &Subject<'_>) {
     let (channel, count) = subject.filled();
     assert!(channel.close());
@@ -310,7 +310,7 @@ pub fn closes_and_drains(subject: &Subject<'_>) {
     assert_eq!((counters.aborted_close, counters.undelivered), (0, 0));
 }
 
-/// Closing wakes everybody who waits, on either side.
+/// Closing wakes all waiting operations, on either side.
 pub fn wakes_all_when_closed(subject: &Subject<'_>) {
     let empty = (subject.make)();
     thread::scope(|scope| {
@@ -340,7 +340,7 @@ pub fn wakes_all_when_closed(subject: &Subject<'_>) {
     assert_eq!(full.in_flight(), count);
 }
 
-/// A channel is detached when it is closed, or when nothing is in flight; and only then.
+/// A channel can be detached only when it is closed or nothing is in flight.
 pub fn detaches_only_when_it_may(subject: &Subject<'_>) {
     let idle = (subject.make)();
     assert_eq!(idle.detach(), Ok(()));
@@ -357,8 +357,8 @@ pub fn detaches_only_when_it_may(subject: &Subject<'_>) {
     assert_eq!((channel.in_flight(), counters.undelivered), (0, count.saturating_sub(1) as u64));
 }
 
-/// What is left when the channel goes gives back the shares that it carries.
-pub fn gives_back_what_nobody_receives(subject: &Subject<'_>) {
+/// Dropping the channel releases the references that its remaining descriptors carry.
+pub fn releases_what_is_not_received(subject: &Subject<'_>) {
     let region = Region::heap(64 * 8, Meta::default()).unwrap();
     let pool = Pool::new(&region, &[Class { block_bytes: 64, blocks: 8 }]).unwrap();
     let share = || pool.try_lease(8).unwrap().freeze().into_desc().unwrap();
@@ -380,8 +380,8 @@ pub fn gives_back_what_nobody_receives(subject: &Subject<'_>) {
     assert_eq!(free(), 8);
 }
 
-/// Producers and consumers at once: each descriptor arrives once, those of a producer in their order
-/// for each consumer, and the counters say so.
+/// Concurrent producers and consumers: each descriptor arrives once, each consumer gets those of one
+/// producer in order, and the counters match.
 pub fn is_exact_among_threads(subject: &Subject<'_>) {
     let (producers, consumers, each) = if cfg!(miri) { (2, 2, 10) } else { (3, 2, 500) };
     let channel = (subject.make)();

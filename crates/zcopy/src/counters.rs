@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What goes through a channel of descriptors, counted exactly.
+//! The counters of a channel of descriptors, exact.
 //!
-//! A channel counts each operation once, by what it came to ([`Event::of_send`],
-//! [`Event::of_recv`]). What only a backend sees (a copy instead of a descriptor, a descriptor that
-//! moved past the channel) the backend counts, with the same events.
+//! A channel counts each operation once, by its outcome ([`Event::of_send`], [`Event::of_recv`]).
+//! Events that only a backend observes (a copy instead of a descriptor, a descriptor that bypassed the
+//! channel) are counted by the backend, with the same events.
 //!
-//! What moved is counted by stripes, one for each of a few threads, so that threads do not meet at a
-//! counter; and count and bytes in one word, so that an operation pays for one addition:
+//! Transfers are counted in shards, each used by a few threads, so that threads do not contend for one
+//! counter. A shard packs count and bytes into one word, so that an operation costs one addition:
 //!
 //! ```text
 //!   bit  63                        24 23            0
-//!       ┌────────────────────────────┬───────────────┐    far from full: moved to two wide words
-//!       │ bytes                      │ count         │    by who sees that half is used
+//!       ┌────────────────────────────┬───────────────┐    moved to two wide words by the thread
+//!       │ bytes                      │ count         │    that finds one half-full
 //!       └────────────────────────────┴───────────────┘
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. Once nothing moves, `sent = received + in flight + undelivered`.
-//! 2. An operation that failed is counted in `failures` of its side, once, by its cause.
-//! 3. No part of a packed word overflows: descriptors of [`PACKED_BYTES_MAX`] or more go to the wide
-//!    words at once, and between half and full is room for two thousand threads at the same instant.
+//! 1. Once no operation is in progress, `sent = received + in flight + undelivered`.
+//! 2. An operation that failed is counted once in its side's failures, by cause.
+//! 3. No field of a packed word overflows: descriptors of [`PACKED_BYTES_MAX`] bytes or more go to the
+//!    wide words directly, and between half-full and full there is room for two thousand concurrent
+//!    threads.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -29,7 +30,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::failure::Failure;
 
-/// Something that happened to a descriptor. The numbers are those of `enum kc_zcopy_event`.
+/// An event of a descriptor. The numbers are those of `enum kc_zcopy_event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i32)]
 #[non_exhaustive]
@@ -38,67 +39,67 @@ pub enum Event {
     Sent = 0,
     /// It was received.
     Received = 1,
-    /// Its bytes were copied instead, because there are few.
+    /// Its bytes were copied instead, because they are few.
     FallbackSmall = 2,
-    /// Its bytes were copied instead, for want of room.
+    /// Its bytes were copied instead, because no block was free.
     FallbackCapacity = 3,
     /// Its operation was cancelled.
     Cancelled = 4,
-    /// Its send found the channel open and was ended by its closing.
+    /// Its send began while the channel was open and ended because the channel was closed.
     AbortedClose = 5,
 }
 
 /// A side of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// Of those who send.
+    /// Of the senders.
     Sending,
-    /// Of those who receive.
+    /// Of the receivers.
     Receiving,
 }
 
 /// The counters of a channel of descriptors.
 #[derive(Debug, Default)]
 pub struct Counters {
-    stripes: [CachePadded<Stripe>; STRIPES],
+    shards: [CachePadded<Shard>; SHARDS],
     fallback_small: AtomicU64,
     fallback_capacity: AtomicU64,
     cancelled: AtomicU64,
     aborted_close: AtomicU64,
     undelivered: AtomicU64,
-    failed_sends: Failed,
-    failed_receives: Failed,
+    failed_sends: FailureCounters,
+    failed_receives: FailureCounters,
 }
 
-/// Threads that count without meeting.
-const STRIPES: usize = 8;
+/// The number of shards.
+const SHARDS: usize = 8;
 const COUNT_BITS: u32 = 24;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
-/// A word with one of these bits set is half full.
+/// A word with one of these bits set has a half-full field.
 const HALF: u64 = 1 << 63 | 1 << (COUNT_BITS - 1);
-/// Descriptors of so many bytes are not packed.
+/// Descriptors of this many bytes or more are not packed.
 const PACKED_BYTES_MAX: u64 = 1 << 28;
 
 #[derive(Debug, Default)]
-struct Stripe {
-    sent: Moved,
-    received: Moved,
+struct Shard {
+    sent: TransferCounter,
+    received: TransferCounter,
 }
 
 #[derive(Debug, Default)]
-struct Moved {
+struct TransferCounter {
     packed: AtomicU64,
     count: AtomicU64,
     bytes: AtomicU64,
 }
 
 thread_local! {
-    /// Which stripe is this thread's.
-    static STRIPE: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// The calling thread's shard.
+    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
 #[derive(Debug, Default)]
-struct Failed {
+struct FailureCounters {
     would_block: AtomicU64,
     timed_out: AtomicU64,
     closed: AtomicU64,
@@ -106,19 +107,19 @@ struct Failed {
     other: AtomicU64,
 }
 
-/// Operations of one side that failed, by cause.
+/// FailureCounters operations of one side, by cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FailureCounts {
-    /// Would have had to wait.
+    /// The operation would have blocked.
     pub would_block: u64,
-    /// Waited until the deadline.
+    /// The deadline passed.
     pub timed_out: u64,
-    /// Found the channel closed, or were ended by that.
+    /// The channel was closed before or during the operation.
     pub closed: u64,
     /// Cancelled by a token.
     pub cancelled: u64,
-    /// Refused, not supported, or for the backend's own reason.
+    /// Refused, unsupported, or failed with a code of the backend.
     pub other: u64,
 }
 
@@ -130,9 +131,9 @@ pub struct CounterSnapshot {
     pub sent: u64,
     /// Descriptors received.
     pub received: u64,
-    /// Bytes that the accepted ones name.
+    /// Bytes that the accepted descriptors name.
     pub bytes_sent: u64,
-    /// Bytes that the received ones name.
+    /// Bytes that the received descriptors name.
     pub bytes_received: u64,
     /// See [`Event::FallbackSmall`].
     pub fallback_small: u64,
@@ -142,7 +143,7 @@ pub struct CounterSnapshot {
     pub cancelled: u64,
     /// See [`Event::AbortedClose`].
     pub aborted_close: u64,
-    /// Descriptors accepted that nobody received or will.
+    /// Descriptors that were accepted and not received, and never will be.
     pub undelivered: u64,
     /// Sends that failed.
     pub failed_sends: FailureCounts,
@@ -151,7 +152,7 @@ pub struct CounterSnapshot {
 }
 
 impl Event {
-    /// What a send came to that found the channel open, or not.
+    /// The event of a send's outcome; `was_open`: whether the channel was open when the send began.
     #[must_use]
     pub fn of_send(answer: Result<(), Failure>, was_open: bool) -> Option<Self> {
         match answer {
@@ -162,7 +163,7 @@ impl Event {
         }
     }
 
-    /// What a receive came to.
+    /// The event of a receive's outcome.
     #[must_use]
     pub fn of_recv<T>(answer: &Result<T, Failure>) -> Option<Self> {
         match answer {
@@ -183,12 +184,12 @@ impl Event {
 }
 
 impl Counters {
-    /// Counts an event, of a descriptor of so many bytes.
+    /// Counts an event of a descriptor that names `bytes` bytes.
     #[inline]
     pub fn count(&self, event: Event, bytes: u64) {
         match event {
-            Event::Sent => self.stripe().sent.happened(bytes),
-            Event::Received => self.stripe().received.happened(bytes),
+            Event::Sent => self.shard().sent.count(bytes),
+            Event::Received => self.shard().received.count(bytes),
             Event::FallbackSmall => one(&self.fallback_small),
             Event::FallbackCapacity => one(&self.fallback_capacity),
             Event::Cancelled => one(&self.cancelled),
@@ -212,31 +213,31 @@ impl Counters {
         });
     }
 
-    /// Counts a descriptor that was accepted and that nobody will receive.
+    /// Counts a descriptor that was accepted and will not be received.
     pub fn lost(&self) {
         one(&self.undelivered);
     }
 
-    /// The calling thread's stripe.
+    /// The calling thread's shard.
     #[inline]
-    fn stripe(&self) -> &Stripe {
-        let at = STRIPE.try_with(Cell::get).unwrap_or(0);
-        let at = if at == usize::MAX { take_stripe() } else { at };
-        let [first, ..] = &self.stripes;
-        self.stripes.get(at).unwrap_or(first)
+    fn shard(&self) -> &Shard {
+        let at = SHARD.try_with(Cell::get).unwrap_or(0);
+        let at = if at == usize::MAX { assign_shard() } else { at };
+        let [first, ..] = &self.shards;
+        self.shards.get(at).unwrap_or(first)
     }
 
-    /// What was counted so far.
+    /// The current counts.
     #[must_use]
     pub fn snapshot(&self) -> CounterSnapshot {
-        let all = |side: fn(&Stripe) -> &Moved| {
-            self.stripes.iter().map(|stripe| side(stripe).read()).fold((0, 0), |all, one| {
+        let all = |side: fn(&Shard) -> &TransferCounter| {
+            self.shards.iter().map(|shard| side(shard).read()).fold((0, 0), |all, one| {
                 let add = |all: u64, one: u64| all.wrapping_add(one);
                 (add(all.0, one.0), add(all.1, one.1))
             })
         };
         let ((sent, bytes_sent), (received, bytes_received)) =
-            (all(|stripe| &stripe.sent), all(|stripe| &stripe.received));
+            (all(|shard| &shard.sent), all(|shard| &shard.received));
         CounterSnapshot {
             sent,
             received,
@@ -252,11 +253,11 @@ impl Counters {
         }
     }
 
-    /// Counts what a send came to, and hands it on.
+    /// Counts the outcome of a send, and returns it.
     ///
     /// # Errors
     ///
-    /// The answer's own.
+    /// The outcome's own.
     #[inline]
     pub fn sending(
         &self,
@@ -273,7 +274,7 @@ impl Counters {
         }
     }
 
-    /// Counts what a receive came to.
+    /// Counts the outcome of a receive.
     #[inline]
     pub fn receiving<T>(&self, answer: Result<&T, Failure>, bytes: impl FnOnce(&T) -> usize) {
         match answer {
@@ -300,9 +301,9 @@ impl Counters {
     }
 }
 
-impl Moved {
+impl TransferCounter {
     #[inline]
-    fn happened(&self, bytes: u64) {
+    fn count(&self, bytes: u64) {
         if bytes >= PACKED_BYTES_MAX {
             return self.add(1, bytes);
         }
@@ -312,7 +313,7 @@ impl Moved {
         }
     }
 
-    /// Moves what is packed to the wide words.
+    /// Moves the packed counts to the wide words.
     #[cold]
     fn unpack(&self) {
         let packed = self.packed.swap(0, Ordering::Relaxed);
@@ -332,7 +333,7 @@ impl Moved {
     }
 }
 
-impl Failed {
+impl FailureCounters {
     fn snapshot(&self) -> FailureCounts {
         FailureCounts {
             would_block: read(&self.would_block),
@@ -345,11 +346,11 @@ impl Failed {
 }
 
 #[cold]
-fn take_stripe() -> usize {
+fn assign_shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let at = NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES;
-    // A thread that is being torn down has none: it counts where anybody may.
-    let _kept = STRIPE.try_with(|stripe| stripe.set(at));
+    let at = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    // A thread whose locals are being destroyed has no shard of its own: it uses the first one.
+    let _kept = SHARD.try_with(|shard| shard.set(at));
     at
 }
 
@@ -366,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_that_is_half_full_is_moved_and_nothing_is_lost() {
+    fn a_half_full_word_is_unpacked_and_nothing_is_lost() {
         let (counters, mut bytes) = (Counters::default(), 0);
         let lengths = [1, PACKED_BYTES_MAX - 1, PACKED_BYTES_MAX, 1 << 40, 77];
         let rounds = if cfg!(miri) { 50 } else { 20_000 };
@@ -382,16 +383,16 @@ mod tests {
     }
 
     #[test]
-    fn so_many_that_the_count_is_half_full() {
+    fn a_half_full_count_is_unpacked() {
         let counters = Counters::default();
-        let stripe = counters.stripe();
-        stripe.received.packed.store((1 << (COUNT_BITS - 1)) - 1, Ordering::Relaxed);
+        let shard = counters.shard();
+        shard.received.packed.store((1 << (COUNT_BITS - 1)) - 1, Ordering::Relaxed);
         for _ in 0..3 {
             counters.count(Event::Received, 10);
         }
         let count = (1 << (COUNT_BITS - 1)) - 1 + 3;
-        assert_eq!(stripe.received.read(), (count, 30));
-        assert!(stripe.received.packed.load(Ordering::Relaxed) & COUNT < 3, "moved");
+        assert_eq!(shard.received.read(), (count, 30));
+        assert!(shard.received.packed.load(Ordering::Relaxed) & COUNT < 3, "moved");
     }
 
     #[test]

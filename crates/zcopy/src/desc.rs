@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A descriptor: where some bytes are, in place of the bytes.
+//! A descriptor: the location of some bytes, in place of the bytes.
 //!
 //! ```text
 //!   byte  0       8      16           24       32      36    40
@@ -12,18 +12,18 @@
 //!
 //! # Invariants
 //!
-//! 1. A descriptor is a name, not an owner: it is plain data, and copies name the same bytes. Who may
-//!    touch them is a matter of the [ownership rule](crate#ownership), or of a
-//!    [`Block`](crate::Block).
-//! 2. A descriptor of no bytes is refused wherever one is taken: `len` is not 0.
-//! 3. Nothing safe in this crate follows `addr`.
+//! 1. A descriptor is a name, not an owner: it is plain data, and copies name the same bytes. The
+//!    [ownership rule](crate#ownership), or a [`Block`](crate::Block), determines which side may touch
+//!    them.
+//! 2. A descriptor of no bytes is refused wherever a descriptor is taken: `len` is not 0.
+//! 3. No safe function of this crate dereferences `addr`.
 
 use std::mem::{align_of, offset_of, size_of};
 use std::ptr;
 
 use crate::error::Error;
 
-/// Where some bytes are. 40 bytes, the layout of `kc_zdesc_t`.
+/// The location of some bytes. 40 bytes, the layout of `kc_zdesc_t`.
 ///
 /// A local pointer is `addr, len`. Memory of an exported region travels as `region_id, offset, len`,
 /// and its receiver translates it ([`ImportedRegion::translate`](crate::ImportedRegion::translate),
@@ -32,14 +32,15 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Desc {
     /// Where the bytes are in this process; null if only the region says it.
+    /// The address of the bytes in this process; null if only the region locates them.
     pub addr: *mut u8,
-    /// How many there are, in bytes. Not 0.
+    /// Length in bytes. Not 0.
     pub len: usize,
-    /// The region that they lie in; 0: none is named.
+    /// The region that holds the bytes; 0: no region is named.
     pub region_id: u64,
-    /// Where in the region, in bytes.
+    /// Offset in the region, in bytes.
     pub offset: u64,
-    /// The low 8 bits are the backend's. The others are used by descriptors of pools.
+    /// The low 8 bits are the backend's. Descriptors of pools use the others.
     pub flags: u32,
 }
 
@@ -50,14 +51,14 @@ const _: () = {
     assert!(offset_of!(Desc, flags) == 32);
 };
 
-// SAFETY: plain data; the address is a number until unsafe code follows it.
+// SAFETY: plain data; the address is a number until unsafe code dereferences it.
 unsafe impl Send for Desc {}
 // SAFETY: as above.
 unsafe impl Sync for Desc {}
 
 impl Desc {
-    /// What stands where a descriptor was that has been handed over, in a debug build. Refused as
-    /// one of no bytes.
+    /// The value that replaces a descriptor once it was sent, in a debug build. It is refused as a
+    /// descriptor of no bytes.
     pub const POISON: Self = Self {
         addr: ptr::without_provenance_mut(0xDEAD_DE5C_0000_0001_u64 as usize),
         len: 0,
@@ -75,7 +76,7 @@ impl Desc {
         Self { addr, len, region_id: 0, offset: 0, flags: 0 }.checked()
     }
 
-    /// Bytes of a region, for whoever has it.
+    /// Bytes of a region, for receivers that can resolve the region.
     ///
     /// # Errors
     ///
@@ -84,23 +85,23 @@ impl Desc {
         Self { addr: ptr::null_mut(), len, region_id, offset, flags: 0 }.checked()
     }
 
-    /// Itself, if it names any bytes.
+    /// Returns itself, if it names any bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`]: no bytes; neither an address nor a region; one that was handed over.
+    /// [`Error::Empty`]: no bytes; neither an address nor a region; a descriptor that was sent.
     pub fn checked(self) -> Result<Self, Error> {
         let names = self.region_id != 0 || !self.addr.is_null();
         if self.len > 0 && names { Ok(self) } else { Err(Error::Empty) }
     }
 
-    /// Whether it has been handed over, as far as a debug build knows.
+    /// Whether it was sent, as far as a debug build can tell.
     #[must_use]
     pub fn is_poison(&self) -> bool {
         *self == Self::POISON
     }
 
-    /// It was handed over: in a debug build it cannot be used again, as what was sent would be.
+    /// Marks the descriptor as sent: in a debug build it cannot be used again.
     #[inline]
     pub fn poison(&mut self) {
         if cfg!(debug_assertions) {
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn one_handed_over_is_not_used_again() {
+    fn a_sent_descriptor_is_not_used_again() {
         let mut desc = Desc::in_region(1 << 32, 0, 1).unwrap();
         desc.poison();
         assert_eq!(desc.is_poison(), cfg!(debug_assertions));

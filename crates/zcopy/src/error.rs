@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Why a descriptor, a region or a pool said no.
+//! Why a descriptor, a region or a pool was refused.
 
 use rustix::io::Errno;
 
-/// What was refused, and why. Nothing was touched.
+/// What was refused, and why. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A descriptor, a region or a lease of no bytes.
-    #[error("there are no bytes in it")]
+    #[error("the length is 0 bytes, expected at least 1")]
     Empty,
-    /// The region that the descriptor names was here, and is gone.
+    /// The region that the descriptor names was deregistered.
     #[error("region {region_id:#x} is gone: the descriptor is stale")]
     Stale {
-        /// What the descriptor says.
+        /// The descriptor's region.
         region_id: u64,
     },
-    /// The descriptor names no region that was ever here.
+    /// The descriptor names a region that was never registered in this process.
     #[error("there is no region {region_id:#x} in this process")]
     Unknown {
-        /// What the descriptor says.
+        /// The descriptor's region.
         region_id: u64,
     },
-    /// The region is being deregistered and takes no descriptor any more.
+    /// The region is being deregistered and accepts no more descriptors.
     #[error("region {region_id:#x} is being deregistered")]
     Leaving {
         /// The region.
@@ -34,7 +34,7 @@ pub enum Error {
         /// The region.
         region_id: u64,
     },
-    /// More descriptors are in flight in the region than it can count.
+    /// As many descriptors are in flight in the region as it can count.
     #[error("too many descriptors are in flight in region {region_id:#x}")]
     Busy {
         /// The region.
@@ -43,99 +43,100 @@ pub enum Error {
     /// The bytes are not all in the region.
     #[error("{len} bytes at offset {offset} are not within the region's {bytes}")]
     OutOfRange {
-        /// What the descriptor says.
+        /// The descriptor's offset.
         offset: u64,
-        /// What the descriptor says, in bytes.
+        /// The descriptor's length, in bytes.
         len: u64,
         /// The region's length, in bytes.
         bytes: u64,
     },
-    /// The bytes do not begin where the region's elements do.
+    /// The bytes do not begin at a multiple of the region's element alignment.
     #[error("offset {offset} is not a multiple of the element alignment {align}")]
     Misaligned {
-        /// What the descriptor says.
+        /// The descriptor's offset.
         offset: u64,
-        /// What the region asks for, in bytes.
+        /// The region's alignment, in bytes.
         align: u32,
     },
-    /// The region holds something else than its user expects.
+    /// The region's contents differ from what its user expects.
     #[error("the region's {what} is {found}, expected {expected}")]
     Mismatch {
         /// What differs.
         what: &'static str,
-        /// The region's.
+        /// The region's value.
         found: u64,
-        /// The user's.
+        /// The user's value.
         expected: u64,
     },
-    /// As many regions are registered as there may be.
-    #[error("{max} regions are registered, which is as many as there may be")]
+    /// The maximum number of regions is registered.
+    #[error("{max} regions are registered, which is the maximum")]
     TableFull {
-        /// The bound.
+        /// The maximum.
         max: usize,
     },
     /// The region has no file descriptor: it is not a memfd.
-    #[error("the region has no file descriptor to export: make it by `Region::memfd`")]
+    #[error("the region has no file descriptor to export: create it by `Region::memfd`")]
     NotExportable,
     /// The file can still be truncated or grown, or is no memfd at all.
     #[error("the file is not sealed against shrinking and growing (seals {seals:#x})")]
     NotSealed {
-        /// The seals that it has, as `F_GET_SEALS` says; 0 if it cannot have any.
+        /// Its seals, as returned by `F_GET_SEALS`; 0 if the file cannot have any.
         seals: u32,
     },
-    /// The file is not as long as was announced.
+    /// The file's length differs from the announced one.
     #[error("the file has {found} bytes, {announced} were announced")]
     WrongSize {
-        /// What the peer said, in bytes.
+        /// The length that the peer announced, in bytes.
         announced: u64,
-        /// What the file has, in bytes.
+        /// The file's length, in bytes.
         found: u64,
     },
-    /// The region is in a pool already, or its bytes may not change.
-    #[error("the region cannot be a pool's: it is one's already, or its bytes may not change")]
+    /// The region already belongs to a pool, or its bytes are immutable.
+    #[error("the region cannot hold a pool: it has one already, or its bytes are immutable")]
     NotPoolable,
-    /// The pool's classes do not fit: too many, an empty one, or more than the region holds.
-    #[error("the pool's classes ask for {asked} bytes of the region's {bytes}, or are no classes")]
+    /// The pool's classes are invalid: none, too many, an empty one, two of one length, or more bytes
+    /// than the region has.
+    #[error("invalid pool classes: {asked} bytes needed, the region has {bytes}")]
     BadClasses {
-        /// What the classes need, in bytes.
+        /// The bytes that the classes need; 0 if they are invalid in another way.
         asked: u64,
         /// The region's length, in bytes.
         bytes: u64,
     },
     /// No block of the pool is that long.
-    #[error("{len} bytes are more than a block of the pool has: {max}")]
+    #[error("{len} bytes exceed the pool's longest block, {max} bytes")]
     TooLong {
-        /// What was asked for, in bytes.
+        /// The requested length, in bytes.
         len: usize,
         /// The longest block, in bytes.
         max: usize,
     },
-    /// Every block of the fitting class is lent out.
-    #[error("every block of {class_bytes} bytes is lent out")]
+    /// Every block of the smallest class that fits is in use.
+    #[error("every block of {class_bytes} bytes is in use")]
     WouldBlock {
-        /// The class, in bytes.
+        /// The class's block length, in bytes.
         class_bytes: usize,
     },
-    /// The descriptor carries no share of a block, or the block has since been somebody else's.
-    #[error("the descriptor carries no share of a block of a pool")]
+    /// The descriptor carries no reference to a block, or the block was reused since.
+    #[error("the descriptor carries no reference to a block of a pool")]
     NotLent,
-    /// An alignment that is not a power of two, or too large.
-    #[error("{align} is not an alignment")]
+    /// An alignment that is not a power of two, or above the maximum.
+    #[error("invalid alignment {align}: expected a power of two up to 4096")]
     BadAlignment {
-        /// What was asked for, in bytes.
+        /// The requested alignment, in bytes.
         align: u32,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("{call}: {errno}")]
     System {
         /// The system call.
         call: &'static str,
-        /// Its answer.
+        /// Its error.
         errno: Errno,
     },
 }
 
-/// Makes the error of a system call.
+/// Converts the error of a system call.
 pub(crate) fn system(call: &'static str) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::System { call, errno }
 }

@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Why an operation on a channel of descriptors did not happen: the words of every backend.
+//! Why an operation on a channel of descriptors failed: the errors that all backends share.
 //!
 //! | condition | here | in C |
 //! |---|---|---|
 //! | it would have to wait | [`WouldBlock`](Failure::WouldBlock) | `KC_EAGAIN` |
 //! | the deadline passed first | [`TimedOut`](Failure::TimedOut) | `KC_ETIME` |
-//! | the token was set | [`Cancelled`](Failure::Cancelled) | `KC_ECANCELED` |
+//! | the token was cancelled | [`Cancelled`](Failure::Cancelled) | `KC_ECANCELED` |
 //! | closed before it was delivered | [`Closed`](Failure::Closed) | `KC_EPIPE` |
-//! | the backend cannot do that | [`Unsupported`](Failure::Unsupported) | `KC_ENOTSUP` |
-//! | the descriptor makes no sense | [`Refused`](Failure::Refused) | `-EINVAL` |
+//! | the backend does not support it | [`Unsupported`](Failure::Unsupported) | `KC_ENOTSUP` |
+//! | the descriptor is invalid | [`Refused`](Failure::Refused) | `-EINVAL` |
 
 use becket_chan::{RecvError, SendError, TryRecvError, TrySendError};
 
 use crate::error::Error;
 
-/// An operation did not happen. A send's bytes are still the producer's.
+/// An operation failed. After a failed send the bytes still belong to the producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// It would have to wait.
-    #[error("it would have to wait")]
+    /// The operation would have to wait.
+    #[error("the operation would block")]
     WouldBlock,
     /// The deadline passed first.
     #[error("the deadline passed first")]
     TimedOut,
     /// The token was cancelled.
-    #[error("it was cancelled")]
+    #[error("the operation was cancelled")]
     Cancelled,
     /// The channel is closed, and, for a receive, empty.
     #[error("the channel is closed")]
     Closed,
-    /// No backend is attached, or it cannot do that.
-    #[error("the channel's backend cannot do that, or there is none")]
+    /// No backend is attached, or the backend does not support the operation.
+    #[error("the channel has no backend, or the backend does not support the operation")]
     Unsupported,
-    /// What the descriptor names, or the backend's limits, refuse it.
+    /// The descriptor is invalid, or exceeds the backend's limits.
     #[error(transparent)]
     Refused(#[from] Error),
-    /// The backend's own reason.
-    #[error("the backend says {code}")]
+    /// An error code of the backend.
+    #[error("the backend failed with code {code}")]
     Other {
-        /// A number of the backend's.
+        /// The backend's code.
         code: i32,
     },
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Descriptors instead of bytes: regions, pools and the backends that move them.
 //!
-//! A megabyte goes through a channel as 40 bytes that say where it is. Who writes it, who reads it and
-//! when the memory may go is what this crate keeps straight.
+//! A megabyte crosses a channel as 40 bytes that locate it. This crate keeps track of which side may
+//! write or read the memory, and of when the memory may be released.
 //!
 //! ```
 //! use becket_zcopy::{Block, Class, Meta, Pool, Region};
@@ -10,7 +10,7 @@
 //! let region = Region::heap(1 << 20, Meta::default())?;
 //! let pool = Pool::new(&region, &[Class { block_bytes: 4096, blocks: 16 }])?;
 //!
-//! let mut lease = pool.try_lease(5)?;      // O(1); exhausted: would-block, never growth
+//! let mut lease = pool.try_lease(5)?;      // O(1); an exhausted pool would block, it never grows
 //! lease.copy_from_slice(b"hello");
 //! let desc = lease.freeze().into_desc().unwrap();
 //!
@@ -23,28 +23,28 @@
 //! | module | what lives there |
 //! |---|---|
 //! | `desc` | [`Desc`], 40 bytes |
-//! | `region` | [`Region`]: memory with a number; [`ImportedRegion`]: another process's |
-//! | `pool` | [`Pool`], [`Lease`], [`Block`]: blocks of a region, lent in O(1) |
+//! | `region` | [`Region`]: memory with an id; [`ImportedRegion`]: a region of another process |
+//! | `pool` | [`Pool`], [`Lease`], [`Block`]: blocks of a region, leased in O(1) |
 //! | `channel`, `operation` | [`ZChannel`]: descriptors through whatever backend is attached; its sends and receives |
-//! | `backend`, `binding` | what a backend is ([`Backend`], [`Link`]); those of one channel |
-//! | `registry`, `zref` | backends by name; the one that is built in |
-//! | `counters`, `limits` | what is counted; what may end an operation |
+//! | `backend`, `binding` | what a backend is ([`Backend`], [`Link`]); the backends of one channel |
+//! | `registry`, `zref` | backends by name; the built-in one |
+//! | `counters`, `limits` | the counters of a channel; deadline and token of an operation |
 //! | `conformance` | with the feature of that name: the suite that any backend passes |
-//! | `error`, `failure` | [`Error`]: why a descriptor is refused; [`Failure`]: why an operation did not happen |
+//! | `error`, `failure` | [`Error`]: why a descriptor is refused; [`Failure`]: why an operation failed |
 //!
 //! # Ownership
 //!
-//! The bytes that a descriptor names are the producer's until its send has succeeded, and then one
-//! consumer's. When the send fails they are the producer's again. With a [`Block`] the compiler and
-//! the pool see to that; with a bare [`Desc`] it is a promise between the two sides.
+//! The bytes that a descriptor names belong to the producer until its send has succeeded, and then to
+//! one consumer. When the send fails they stay the producer's. With a [`Block`] the compiler and the
+//! pool enforce this; with a bare [`Desc`] the two sides have to keep to it.
 //!
 //! # Safety
 //!
-//! | modules | why they need it | what makes it sound |
+//! | modules | why they need unsafe code | why it is sound |
 //! |---|---|---|
-//! | `region` | memory behind a number | it is followed under a pin, which a stale number does not get |
-//! | `region::import`, `region::copy` | memory that another process may write | sealed against shrinking; read once, by volatile reads |
-//! | `pool` | bytes that are written, then shared | one word says who has a block: a lease alone, or blocks that only read |
+//! | `region` | memory behind a number | it is accessed under a pin, and a stale number cannot be pinned |
+//! | `region::import`, `region::copy` | memory that another process may write | sealed against shrinking; each byte is read once, by a volatile read |
+//! | `pool` | bytes that are written, then shared | one atomic word per block counts its references: one lease, or blocks that only read |
 
 mod backend;
 mod binding;

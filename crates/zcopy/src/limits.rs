@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What may end an operation, as a backend is told of it.
+//! The limits of an operation, as a backend gets them.
 
 use std::time::{Duration, Instant};
 
@@ -8,35 +8,35 @@ use becket_chan::{Direction, Operation, Token, timer};
 /// How long an operation may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Time {
-    /// Not at all: what cannot happen at once is [`WouldBlock`](crate::Failure::WouldBlock).
+    /// No wait: an operation that cannot complete at once is [`WouldBlock`](crate::Failure::WouldBlock).
     Now,
-    /// So long from the moment on at which the backend is asked.
+    /// A duration that begins when the backend starts the operation.
     For(Duration),
-    /// Until then.
+    /// Until an instant.
     Until(Instant),
-    /// Without end.
+    /// No deadline.
     #[default]
     Ever,
 }
 
-/// A time, a token, both or neither. A token that is set wins over everything else.
+/// A deadline, a token, both or neither. A cancelled token takes precedence over everything else.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits<'a> {
-    /// How long it may wait.
+    /// How long the operation may wait.
     pub time: Time,
-    /// What cancels it.
+    /// The token that cancels it.
     pub token: Option<&'a Token>,
 }
 
 impl<'a> Limits<'a> {
-    /// Whether the token is set.
+    /// Whether the token is cancelled.
     #[inline]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.token.is_some_and(Token::is_cancelled)
     }
 
-    /// The same, with its time counted from now.
+    /// The same limits, with a duration resolved into a deadline, counted from now.
     #[must_use]
     pub fn from_now(self) -> Self {
         let time = match self.time {
@@ -56,7 +56,7 @@ impl<'a> Limits<'a> {
         }
     }
 
-    /// The same, parking a thread or a coroutine.
+    /// As [`drive`](Self::drive), but parks a thread or a coroutine.
     pub fn wait<T, D: Direction>(self, operation: Operation<'a, T, D>) -> D::Output<T> {
         match (self.deadline(), self.token) {
             (Some(at), Some(token)) => operation.deadline(at).cancel_on(token).wait(),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Sends and receives of a channel of descriptors, as values: given their limits, then driven.
+//! Sends and receives of a channel of descriptors, as values: limits are set, then they are driven.
 //!
-//! An operation first tries. If that would block, it has the backend's own ([`Link::send`](crate::Link::send),
-//! [`Link::recv`](crate::Link::recv)), which it polls, and which is dropped with it.
+//! An operation first tries. If that would block, it creates the backend's operation
+//! ([`Link::send`](crate::Link::send), [`Link::recv`](crate::Link::recv)), which it polls, and which is
+//! dropped with it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,10 +18,10 @@ use crate::desc::Desc;
 use crate::failure::Failure;
 use crate::limits::{Limits, Time};
 
-enum Stage<'a, T> {
+enum OperationStage<'a, T> {
     New,
     Pending { operation: Pending<'a, T>, was_open: bool, counts: bool },
-    Over,
+    Done,
 }
 
 /// A send of a descriptor. See [`ZChannel::send`].
@@ -29,7 +30,7 @@ pub struct ZSend<'a> {
     channel: &'a ZChannel,
     desc: &'a mut Desc,
     limits: Limits<'a>,
-    stage: Stage<'a, ()>,
+    stage: OperationStage<'a, ()>,
 }
 
 /// A receive of a descriptor. See [`ZChannel::recv`].
@@ -37,18 +38,18 @@ pub struct ZSend<'a> {
 pub struct ZRecv<'a> {
     channel: &'a ZChannel,
     limits: Limits<'a>,
-    stage: Stage<'a, Desc>,
+    stage: OperationStage<'a, Desc>,
 }
 
 impl<'a> ZSend<'a> {
     pub(crate) fn new(channel: &'a ZChannel, desc: &'a mut Desc) -> Self {
-        Self { channel, desc, limits: Limits::default(), stage: Stage::New }
+        Self { channel, desc, limits: Limits::default(), stage: OperationStage::New }
     }
 }
 
 impl<'a> ZRecv<'a> {
     pub(crate) fn new(channel: &'a ZChannel) -> Self {
-        Self { channel, limits: Limits::default(), stage: Stage::New }
+        Self { channel, limits: Limits::default(), stage: OperationStage::New }
     }
 }
 
@@ -70,7 +71,7 @@ macro_rules! limits {
                 self
             }
 
-            /// Gives up when `token` is cancelled. One that is set wins over everything.
+            /// Gives up when `token` is cancelled. A cancelled token takes precedence over everything.
             pub fn cancel_on(mut self, token: &'a Token) -> Self {
                 self.limits.token = Some(token);
                 self
@@ -83,14 +84,14 @@ limits!(ZSend);
 limits!(ZRecv);
 
 impl ZSend<'_> {
-    /// Sends from a thread or a coroutine, which is parked while it has to wait.
+    /// Sends from a thread or a coroutine, which parks while the operation waits.
     ///
     /// # Errors
     ///
-    /// [`Failure`]; the descriptor is as it was.
+    /// [`Failure`]; the descriptor is unchanged.
     pub fn wait(self) -> Result<(), Failure> {
         let Self { channel, desc, limits, .. } = self;
-        if !limits.is_cancelled() && channel.send_short(desc) {
+        if !limits.is_cancelled() && channel.send_fast(desc) {
             return Ok(());
         }
         let was_open = !channel.is_closed();
@@ -104,7 +105,7 @@ impl ZSend<'_> {
 }
 
 impl ZRecv<'_> {
-    /// Receives from a thread or a coroutine, which is parked while it has to wait.
+    /// Receives from a thread or a coroutine, which parks while the operation waits.
     ///
     /// # Errors
     ///
@@ -112,7 +113,7 @@ impl ZRecv<'_> {
     pub fn wait(self) -> Result<Desc, Failure> {
         let Self { channel, limits, .. } = self;
         if !limits.is_cancelled()
-            && let Some(desc) = channel.recv_short()
+            && let Some(desc) = channel.recv_fast()
         {
             return Ok(desc);
         }
@@ -123,7 +124,7 @@ impl ZRecv<'_> {
     }
 }
 
-/// A token that is set wins over everything.
+/// A cancelled token takes precedence over everything.
 #[inline]
 fn allowed(limits: Limits<'_>) -> Result<(), Failure> {
     if limits.is_cancelled() { Err(Failure::Cancelled) } else { Ok(()) }
@@ -134,9 +135,9 @@ impl Future for ZSend<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if matches!(this.stage, Stage::New) {
-            if !this.limits.is_cancelled() && this.channel.send_short(this.desc) {
-                this.stage = Stage::Over;
+        if matches!(this.stage, OperationStage::New) {
+            if !this.limits.is_cancelled() && this.channel.send_fast(this.desc) {
+                this.stage = OperationStage::Done;
                 return Poll::Ready(Ok(()));
             }
             let was_open = !this.channel.is_closed();
@@ -145,7 +146,7 @@ impl Future for ZSend<'_> {
                 Ok(Bound { link, counts }) => match link.try_send(*this.desc) {
                     Err(Failure::WouldBlock) => {
                         let operation = link.send(*this.desc, this.limits);
-                        this.stage = Stage::Pending { operation, was_open, counts };
+                        this.stage = OperationStage::Pending { operation, was_open, counts };
                         (None, counts)
                     }
                     answer => (Some(answer), counts),
@@ -153,19 +154,19 @@ impl Future for ZSend<'_> {
                 Err(failure) => (Some(Err(failure)), false),
             };
             if let Some(answer) = answer {
-                this.stage = Stage::Over;
+                this.stage = OperationStage::Done;
                 return Poll::Ready(this.channel.sent(this.desc, answer, was_open, counts));
             }
         }
-        let Stage::Pending { operation, was_open, counts } = &mut this.stage else {
-            // Polled again after it was ready: it has nothing more to say.
+        let OperationStage::Pending { operation, was_open, counts } = &mut this.stage else {
+            // Polled again after completion.
             return Poll::Pending;
         };
         let Poll::Ready(answer) = operation.as_mut().poll(context) else {
             return Poll::Pending;
         };
         let (was_open, counts) = (*was_open, *counts);
-        this.stage = Stage::Over;
+        this.stage = OperationStage::Done;
         Poll::Ready(this.channel.sent(this.desc, answer, was_open, counts))
     }
 }
@@ -175,18 +176,18 @@ impl Future for ZRecv<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if matches!(this.stage, Stage::New) {
+        if matches!(this.stage, OperationStage::New) {
             if !this.limits.is_cancelled()
-                && let Some(desc) = this.channel.recv_short()
+                && let Some(desc) = this.channel.recv_fast()
             {
-                this.stage = Stage::Over;
+                this.stage = OperationStage::Done;
                 return Poll::Ready(Ok(desc));
             }
             let (answer, counts) = match allowed(this.limits).and_then(|()| this.channel.bound()) {
                 Ok(Bound { link, counts }) => match link.try_recv() {
                     Err(Failure::WouldBlock) => {
                         let operation = link.recv(this.limits);
-                        this.stage = Stage::Pending { operation, was_open: true, counts };
+                        this.stage = OperationStage::Pending { operation, was_open: true, counts };
                         (None, counts)
                     }
                     answer => (Some(answer), counts),
@@ -194,18 +195,18 @@ impl Future for ZRecv<'_> {
                 Err(failure) => (Some(Err(failure)), false),
             };
             if let Some(answer) = answer {
-                this.stage = Stage::Over;
+                this.stage = OperationStage::Done;
                 return Poll::Ready(this.channel.received(answer, counts));
             }
         }
-        let Stage::Pending { operation, counts, .. } = &mut this.stage else {
+        let OperationStage::Pending { operation, counts, .. } = &mut this.stage else {
             return Poll::Pending;
         };
         let Poll::Ready(answer) = operation.as_mut().poll(context) else {
             return Poll::Pending;
         };
         let counts = *counts;
-        this.stage = Stage::Over;
+        this.stage = OperationStage::Done;
         Poll::Ready(this.channel.received(answer, counts))
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! # Invariants
 //!
-//! 1. A number is a place in a list that only grows; a backend lives as long as the process.
-//! 2. A name is registered once: the same name again answers with the first one's number.
+//! 1. A number is an index into a list that only grows; a backend lives as long as the process.
+//! 2. A name is registered once: registering it again returns the first one's number.
 //! 3. Number 0 is `zref`.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use parking_lot::RwLock;
 use crate::backend::Backend;
 use crate::zref::Zref;
 
-/// So many backends may be registered in a process. More are refused.
+/// The maximum number of backends in a process. More are refused.
 pub const BACKENDS_MAX: usize = 1024;
 /// The length of a name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -30,17 +30,17 @@ pub struct BackendId(u32);
 #[non_exhaustive]
 pub enum RegisterError {
     /// [`BACKENDS_MAX`] are registered.
-    #[error("{BACKENDS_MAX} backends are registered, which is as many as there may be")]
+    #[error("{BACKENDS_MAX} backends are registered, which is the maximum")]
     Full,
     /// A name of no bytes, or of more than [`NAME_BYTES_MAX`].
-    #[error("a name of {bytes} bytes; 1 to {NAME_BYTES_MAX} may be")]
+    #[error("the name has {bytes} bytes, expected 1 to {NAME_BYTES_MAX}")]
     Name {
-        /// What the name has.
+        /// The length of the name.
         bytes: usize,
     },
 }
 
-/// A backend, as it was registered.
+/// A registered backend.
 pub struct Registered {
     id: BackendId,
     name: Box<[u8]>,
@@ -60,9 +60,9 @@ static REGISTRY: LazyLock<RwLock<Registry>> = LazyLock::new(|| {
     RwLock::new(registry)
 });
 
-/// Registers a backend for as long as the process runs, with what it says that it can do (`caps`, bits
-/// that it and its users agree on). The same name again answers with the first one's number, and drops
-/// `backend`.
+/// Registers a backend for as long as the process runs. `caps` are its capabilities: bits whose
+/// meaning the backend and its users agree on. Registering the same name again drops `backend` and
+/// returns the first one's number.
 ///
 /// # Errors
 ///
@@ -86,12 +86,12 @@ pub fn register(
     Ok(registry.add(name, Box::new(backend), caps))
 }
 
-/// The number of a backend. `zref` is always there.
+/// The number of a backend. `zref` is always registered.
 pub fn resolve(name: impl AsRef<[u8]>) -> Option<BackendId> {
     REGISTRY.read().by_name.get(name.as_ref()).copied()
 }
 
-/// How many backends are registered.
+/// The number of registered backends.
 #[must_use]
 pub fn backends() -> usize {
     REGISTRY.read().list.len()
@@ -101,19 +101,19 @@ impl BackendId {
     /// `zref`.
     pub const ZREF: Self = Self(0);
 
-    /// A number that [`get`](Self::get) gave, once.
+    /// From a number that [`get`](Self::get) returned.
     #[must_use]
     pub const fn new(number: u32) -> Self {
         Self(number)
     }
 
-    /// It as a number.
+    /// As a number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// The backend; `None` if none has that number.
+    /// The backend; `None` if no backend has that number.
     #[must_use]
     pub fn registered(self) -> Option<&'static Registered> {
         REGISTRY.read().list.get(self.0 as usize).copied()
@@ -133,7 +133,7 @@ impl Registered {
         &self.name
     }
 
-    /// What it said that it can do.
+    /// Its capabilities, as registered.
     #[must_use]
     pub fn caps(&self) -> u32 {
         self.caps

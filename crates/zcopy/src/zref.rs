@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `zref`: descriptors are handed over as they are, within this process, through a channel of
-//! `becket_chan` of the kind that is asked for.
+//! `zref`: descriptors are passed unchanged within this process, through a channel of `becket_chan` of
+//! the requested kind.
 //!
-//! While a descriptor is in flight its region is pinned ([`InFlight`]), and it costs what any message
-//! of 40 bytes costs.
+//! While a descriptor is in flight its region is pinned ([`InFlight`]); apart from that, it costs as
+//! much as any message of 40 bytes.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -15,30 +15,30 @@ use std::task::{Context, Poll};
 use becket_chan::{Builder, Kind, Receiver, Sender};
 
 use crate::backend::{Backend, Carrier, Link, Pending};
-use crate::channel::Losses;
+use crate::channel::Undelivered;
 use crate::desc::Desc;
 use crate::failure::Failure;
 use crate::limits::{Limits, Time};
 use crate::region::InFlight;
 
-/// The backend that is built in, number 0.
+/// The built-in backend, number 0.
 #[derive(Debug)]
 pub struct Zref;
 
-/// Its link: both ends of a channel.
+/// The link of `zref`: both ends of a channel.
 pub(crate) struct Pair {
     tx: Sender<InFlight>,
     rx: Receiver<InFlight>,
-    losses: Arc<Losses>,
+    undelivered: Arc<Undelivered>,
 }
 
 thread_local! {
-    /// While a send is dropped: whether its descriptor came back.
+    /// Set while a send is dropped: whether its descriptor was returned.
     static DROPPING: Cell<Option<bool>> = const { Cell::new(None) };
 }
 
 impl Zref {
-    /// What it can do beyond moving descriptors: nothing.
+    /// Capabilities beyond moving descriptors: none.
     pub const CAPS: u32 = 0;
 }
 
@@ -49,8 +49,12 @@ impl Backend for Zref {
 }
 
 impl Pair {
-    /// Of a kind, for a carrier that hears of what is lost.
-    pub(crate) fn new(kind: Kind, capacity: usize, losses: Arc<Losses>) -> Result<Self, Failure> {
+    /// A link of a kind, which reports undelivered descriptors to `undelivered`.
+    pub(crate) fn new(
+        kind: Kind,
+        capacity: usize,
+        undelivered: Arc<Undelivered>,
+    ) -> Result<Self, Failure> {
         let builder = match kind {
             Kind::Rendezvous => Builder::rendezvous(),
             Kind::Bounded => Builder::bounded(capacity),
@@ -58,29 +62,29 @@ impl Pair {
             Kind::Unlimited => Builder::unlimited(),
             _ => return Err(Failure::Unsupported),
         };
-        let told = losses.clone();
-        let lost = move |flight: InFlight| {
-            let desc = flight.land();
-            // One that was offered and not accepted is its producer's still.
+        let for_undelivered = undelivered.clone();
+        let lost = move |in_flight: InFlight| {
+            let desc = in_flight.land();
+            // A descriptor that was offered and not accepted still belongs to its producer.
             if DROPPING.get().is_some() {
                 DROPPING.set(Some(true));
             } else {
-                told.lost(desc);
+                for_undelivered.lost(desc);
             }
         };
         let (tx, rx) = builder.on_undelivered(lost).build();
-        Ok(Self { tx, rx, losses })
+        Ok(Self { tx, rx, undelivered })
     }
 
-    /// Its channel, for the short way.
+    /// Both ends of its channel, for the fast path.
     pub(crate) fn ends(&self) -> (Sender<InFlight>, Receiver<InFlight>) {
         (self.tx.clone(), self.rx.clone())
     }
 }
 
-/// The send failed: the descriptor stays the producer's, with whatever share it carries.
-fn refused(flight: InFlight, failure: Failure) -> Failure {
-    let _still_theirs = flight.land();
+/// The send failed: the descriptor stays the producer's, with the reference that it may carry.
+fn refused(in_flight: InFlight, failure: Failure) -> Failure {
+    let _still_the_producers = in_flight.land();
     failure
 }
 
@@ -100,14 +104,14 @@ impl Link for Pair {
 
     fn send<'a>(&'a self, desc: Desc, limits: Limits<'a>) -> Pending<'a, ()> {
         let operation = async move {
-            let flight = InFlight::launch(desc)?;
-            limits.drive(self.tx.send(flight)).await.map_err(|error| {
+            let in_flight = InFlight::launch(desc)?;
+            limits.drive(self.tx.send(in_flight)).await.map_err(|error| {
                 let failure = Failure::from(&error);
                 refused(error.into_inner(), failure)
             })
         };
-        let (operation, losses) = (Some(operation), &*self.losses);
-        Box::pin(Offer { operation, losses, bytes: desc.len, begun: false })
+        let (operation, undelivered) = (Some(operation), &*self.undelivered);
+        Box::pin(Offer { operation, undelivered, bytes: desc.len, started: false })
     }
 
     fn recv<'a>(&'a self, limits: Limits<'a>) -> Pending<'a, Desc> {
@@ -119,8 +123,8 @@ impl Link for Pair {
             Err(Failure::WouldBlock) if limits.time != Time::Now => {}
             answer => return answer,
         }
-        let flight = InFlight::launch(desc)?;
-        limits.wait(self.tx.send(flight)).map_err(|error| {
+        let in_flight = InFlight::launch(desc)?;
+        limits.wait(self.tx.send(in_flight)).map_err(|error| {
             let failure = Failure::from(&error);
             refused(error.into_inner(), failure)
         })
@@ -143,20 +147,20 @@ impl Link for Pair {
     }
 
     fn detach(&self) {
-        while let Ok(flight) = self.rx.try_recv() {
-            self.losses.lost(flight.land());
+        while let Ok(in_flight) = self.rx.try_recv() {
+            self.undelivered.lost(in_flight.land());
         }
     }
 }
 
-/// A send that, dropped, finds out whether it had happened: a receiver may have taken the descriptor
-/// already. Then it is counted here, because nobody hears of it otherwise.
+/// A send whose drop finds out whether the send succeeded: a receiver may have taken the descriptor
+/// already. Such a send is counted here, because no caller gets its result.
 struct Offer<'a, F> {
     /// Pinned with the offer.
     operation: Option<F>,
-    losses: &'a Losses,
+    undelivered: &'a Undelivered,
     bytes: usize,
-    begun: bool,
+    started: bool,
 }
 
 impl<F: Future<Output = Result<(), Failure>>> Future for Offer<'_, F> {
@@ -165,7 +169,7 @@ impl<F: Future<Output = Result<(), Failure>>> Future for Offer<'_, F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: the operation is not moved; it is dropped where it is.
         let this = unsafe { self.get_unchecked_mut() };
-        this.begun = true;
+        this.started = true;
         let Some(operation) = &mut this.operation else {
             return Poll::Pending;
         };
@@ -180,14 +184,14 @@ impl<F: Future<Output = Result<(), Failure>>> Future for Offer<'_, F> {
 
 impl<F> Drop for Offer<'_, F> {
     fn drop(&mut self) {
-        if !self.begun || self.operation.is_none() {
+        if !self.started || self.operation.is_none() {
             return;
         }
         DROPPING.set(Some(false));
         // Dropped where it is.
         self.operation = None;
         if DROPPING.take() == Some(false) {
-            self.losses.happened(self.bytes);
+            self.undelivered.count_send(self.bytes);
         }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The bound of the table of regions. Alone in its process: nobody else finds room meanwhile.
+//! The bound of the table of regions. Alone in its process: no other test registers regions meanwhile.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg(not(miri))]
@@ -16,7 +16,7 @@ fn as_many_regions_as_there_may_be_and_then_one_for_each_that_goes() {
     assert_eq!(Region::filled(b"x", Meta::default()).unwrap_err(), full);
     let gone = held.pop().unwrap().id();
     let next = Region::heap(1, Meta::default()).unwrap();
-    assert_eq!(next.id() & 0xFFFF_FFFF, gone & 0xFFFF_FFFF, "the same place");
+    assert_eq!(next.id() & 0xFFFF_FFFF, gone & 0xFFFF_FFFF, "the same slot");
     assert_eq!(next.id() >> 32, (gone >> 32) + 1, "another generation");
     assert_eq!(Region::heap(1, Meta::default()).unwrap_err(), full);
     drop((held, next));

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A block that many have, to read; and its way through a channel as a descriptor.
+//! A shared, read-only block; and how it travels through a channel as a descriptor.
 //!
 //! ```text
-//!   flags  ┌ SHARE:1 ┬ 0:7 ┬ generation:16 ┬ backend's:8 ┐
-//!          └─────────┴─────┴───────────────┴─────────────┘
+//!   flags  ┌ REFERENCE:1 ┬ 0:7 ┬ generation:16 ┬ backend's:8 ┐
+//!          └─────────────┴─────┴───────────────┴─────────────┘
 //! ```
 //!
-//! A descriptor with `SHARE` carries a share of the block, so that the block does not go back before
-//! its receiver has claimed it. Whoever gives up on such a descriptor gives the share back
-//! ([`Block::give_back`]).
+//! A descriptor with `REFERENCE` carries a reference to the block, so that the block is not freed
+//! before the descriptor's receiver has claimed it. Code that discards such a descriptor releases the
+//! reference ([`Block::give_back`]).
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -23,27 +23,27 @@ use crate::error::Error;
 use crate::region::Export;
 use crate::region::table::{self, Pin};
 
-const SHARE: u32 = 1 << 31;
+const REFERENCE: u32 = 1 << 31;
 const GENERATION_SHIFT: u32 = 8;
 
-/// A block of a pool, or a part of one, which nobody writes any more. Clones share it; when the last
-/// one is dropped, the block goes back to its pool, from whatever thread.
+/// A block of a pool, or a part of one, that is no longer written. Clones share it; when the last one
+/// is dropped, on any thread, the block returns to its pool.
 pub struct Block {
     pool: Arc<Shared>,
     number: u32,
     at: NonNull<u8>,
-    /// Of the region, in bytes.
+    /// In the region, in bytes.
     offset: u64,
     len: usize,
 }
 
-// SAFETY: it points to bytes that nobody writes while it has a share.
+// SAFETY: it points to bytes that are not written while it holds a reference.
 unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// Takes over one share.
+    /// Takes over one reference.
     pub(super) fn new(
         pool: Arc<Shared>,
         number: u32,
@@ -60,13 +60,13 @@ impl Block {
         self.pool.region_id
     }
 
-    /// Where it begins in the region, in bytes.
+    /// Its offset in the region, in bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// What another process needs in order to map the region that it is in.
+    /// What another process needs in order to map the block's region.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Block {
         self.pool.region.export()
     }
 
-    /// A part of it, with a share of its own.
+    /// A part of the block, with a reference of its own.
     ///
     /// # Errors
     ///
@@ -96,43 +96,43 @@ impl Block {
         Ok(part)
     }
 
-    /// What names it, without a share: for who keeps the block for as long as the name is used, as
-    /// towards another process.
+    /// A descriptor without a reference, for a caller that keeps the block for as long as the
+    /// descriptor is used, as with another process.
     #[must_use]
     pub fn desc(&self) -> Desc {
         let (addr, region_id, offset) = (self.at.as_ptr(), self.pool.region_id, self.offset);
         Desc { addr, len: self.len, region_id, offset, flags: 0 }
     }
 
-    /// Turns into a descriptor that carries its share, to be [claimed](Self::claim) once.
+    /// Converts the block into a descriptor that carries its reference, to be [claimed](Self::claim)
+    /// once.
     ///
     /// # Errors
     ///
-    /// The block, if millions of its shares are in descriptors already.
+    /// Returns the block if 2^24 - 1 of its references are in descriptors already.
     pub fn into_desc(self) -> Result<Desc, Self> {
-        let Some(generation) = self.pool.shares(self.number).and_then(|shares| shares.lend())
-        else {
+        let Some(generation) = self.pool.refs(self.number).and_then(|refs| refs.lend()) else {
             return Err(self);
         };
-        let flags = SHARE | u32::from(generation) << GENERATION_SHIFT;
-        // Its share, and its hold of the pool, are the descriptor's now.
+        let flags = REFERENCE | u32::from(generation) << GENERATION_SHIFT;
+        // The block's reference, and its handle of the pool, belong to the descriptor now.
         let block = ManuallyDrop::new(self);
         Ok(Desc { flags, ..block.desc() })
     }
 
-    /// Whether a descriptor says that it carries a share.
+    /// Whether a descriptor's flags say that it carries a reference.
     #[must_use]
     pub fn is_carried_by(desc: &Desc) -> bool {
-        desc.flags & SHARE != 0
+        desc.flags & REFERENCE != 0
     }
 
-    /// Takes the share that a descriptor carries. Of copies of one descriptor, one is claimed. What
-    /// the descriptor names is checked, and its address is not looked at.
+    /// Takes the reference that a descriptor carries. Of several copies of one descriptor, only one can
+    /// be claimed. The region, offset and length are checked; the address is ignored.
     ///
     /// # Errors
     ///
-    /// [`Error::NotLent`]; [`Error::Revoked`], after which [`give_back`](Self::give_back) is left;
-    /// [`Error::Stale`], [`Error::Unknown`], [`Error::Empty`].
+    /// [`Error::NotLent`]; [`Error::Revoked`], after which the reference can still be released by
+    /// [`give_back`](Self::give_back); [`Error::Stale`], [`Error::Unknown`], [`Error::Empty`].
     pub fn claim(desc: &Desc) -> Result<Self, Error> {
         if table::is_revoked(desc.region_id) {
             return Err(Error::Revoked { region_id: desc.region_id });
@@ -140,40 +140,40 @@ impl Block {
         take(desc)
     }
 
-    /// Gives back the share that a descriptor carries, for who will not claim it. False: it carries
-    /// none, or no more.
+    /// Releases the reference that a descriptor carries, without claiming the block. False: it carries
+    /// none, or it was claimed or released already.
     pub fn give_back(desc: &Desc) -> bool {
         give_back(desc)
     }
 
-    fn share(&self) -> Option<&super::Shares> {
-        self.pool.shares(self.number)
+    fn refs(&self) -> Option<&super::RefCount> {
+        self.pool.refs(self.number)
     }
 }
 
 /// See [`Block::give_back`].
 pub(crate) fn give_back(desc: &Desc) -> bool {
-    desc.flags & SHARE != 0 && take(desc).is_ok()
+    desc.flags & REFERENCE != 0 && take(desc).is_ok()
 }
 
-/// Also of a region that is leaving, or was revoked.
+/// As [`Block::claim`], but also while the region is leaving or was revoked.
 fn take(desc: &Desc) -> Result<Block, Error> {
     if desc.len == 0 {
         return Err(Error::Empty);
     }
-    if desc.flags & SHARE == 0 {
+    if desc.flags & REFERENCE == 0 {
         return Err(Error::NotLent);
     }
-    // While the share is there, the pool is, and has the region pinned.
+    // A reference in a descriptor keeps the pool alive, and the pool pins the region.
     let pin = Pin::join(desc.region_id)?;
     let pool = pin.region().and_then(|region| region.pool()).ok_or(Error::NotLent)?;
     let (number, _) = pool.block_at(desc.offset, desc.len).ok_or(Error::NotLent)?;
     let generation = (desc.flags >> GENERATION_SHIFT) as u16;
-    if !pool.shares(number).is_some_and(|shares| shares.claim(generation)) {
+    if !pool.refs(number).is_some_and(|refs| refs.claim(generation)) {
         return Err(Error::NotLent);
     }
-    // SAFETY: `into_desc` left the pool's count one higher for each share that is lent; one was
-    // lent, and is not any more.
+    // SAFETY: `into_desc` left the pool's count one higher for each reference in a descriptor; this
+    // call has just claimed one of those.
     unsafe { Arc::decrement_strong_count(Arc::as_ptr(&pool)) };
     // SAFETY: within a block, thus within the region, which the pool has pinned.
     let at = unsafe { pool.at.0.add(desc.offset as usize) };
@@ -184,7 +184,7 @@ impl Deref for Block {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: we have a share, so that the block is there and no lease writes it.
+        // SAFETY: `self` holds a reference: the block is allocated and no lease writes it.
         unsafe { slice::from_raw_parts(self.at.as_ptr(), self.len) }
     }
 }
@@ -197,8 +197,8 @@ impl AsRef<[u8]> for Block {
 
 impl Clone for Block {
     fn clone(&self) -> Self {
-        if let Some(shares) = self.share() {
-            shares.add();
+        if let Some(refs) = self.refs() {
+            refs.add();
         }
         Self { pool: self.pool.clone(), ..*self }
     }
@@ -206,7 +206,7 @@ impl Clone for Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.pool.let_go(self.number);
+        self.pool.release(self.number);
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A block that one has, to write.
+//! An exclusive, writable block.
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{Block, Shared};
 
-/// A block of a pool, its holder's alone. Dropped, it goes back.
+/// A block of a pool, for its holder's exclusive use. Dropped, it returns to the pool.
 pub struct Lease {
     pool: Arc<Shared>,
     number: u32,
@@ -20,24 +20,24 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// The number came off the free list.
+    /// `number` was taken off the free list.
     pub(super) fn new(pool: Arc<Shared>, number: u32, len: usize) -> Self {
-        if let Some(shares) = pool.shares(number) {
-            shares.begin();
+        if let Some(refs) = pool.refs(number) {
+            refs.begin();
         }
         pool.inspect(number);
-        let (start, block_bytes) = pool.place_of(number).unwrap_or((0, 0));
+        let (start, block_bytes) = pool.range_of(number).unwrap_or((0, 0));
         Self { pool, number, len: len.min(block_bytes), start, block_bytes }
     }
 
-    /// The bytes that the block has, of which a lease may use more or fewer
+    /// The length of the block, in bytes. A lease may use less of it or all of it
     /// ([`resize`](Self::resize)).
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.block_bytes
     }
 
-    /// Uses so many bytes of the block. False, and nothing changes: 0, or more than it has.
+    /// Uses `len` bytes of the block. False, without effect, if `len` is 0 or above the capacity.
     pub fn resize(&mut self, len: usize) -> bool {
         let fits = (1..=self.block_bytes).contains(&len);
         if fits {
@@ -46,11 +46,11 @@ impl Lease {
         fits
     }
 
-    /// Done writing: from here on it is shared, and only read.
+    /// Ends writing: from here on the block is shared and read-only.
     #[must_use]
     pub fn freeze(self) -> Block {
         let lease = ManuallyDrop::new(self);
-        // SAFETY: the lease is not used again, nor dropped.
+        // SAFETY: `lease` is neither used again nor dropped.
         let pool = unsafe { (&raw const lease.pool).read() };
         Block::new(pool, lease.number, lease.at(), lease.start as u64, lease.len)
     }
@@ -65,21 +65,22 @@ impl Deref for Lease {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the block's only share is ours; its bytes are initialised, like all of the region.
+        // SAFETY: the lease holds the block's only reference; its bytes are initialised, like all of
+        // the region.
         unsafe { slice::from_raw_parts(self.at().as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and borrowed for as long.
+        // SAFETY: as above, and exclusively borrowed.
         unsafe { slice::from_raw_parts_mut(self.at().as_ptr(), self.len) }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.let_go(self.number);
+        self.pool.release(self.number);
     }
 }
 

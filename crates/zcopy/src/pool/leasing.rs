@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Waiting for a block to come back.
+//! Waiting for a free block.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::{Lease, Shared};
 
 /// A lease that waits for a block. See [`Pool::lease`](super::Pool::lease).
 ///
-/// Drive it with `.await` or [`wait`](Self::wait), which parks a thread or a coroutine. Who waits
-/// first is served first.
+/// Drive it with `.await` or [`wait`](Self::wait), which parks a thread or a coroutine. Waiting leases
+/// are served in FIFO order.
 ///
-/// **Cancel safe**: dropped before it completed, it has taken no block.
+/// **Cancel safe**: dropped before it completes, it has taken no block.
 #[must_use = "a lease does nothing until it is awaited or waited for"]
 pub struct Leasing<'a, L: Limit = NoLimits> {
     operation: Operation<'a, u32, Receiving, L>,
@@ -23,12 +23,12 @@ pub struct Leasing<'a, L: Limit = NoLimits> {
     len: usize,
 }
 
-/// No block came back in time.
+/// No block became free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaseError {
     /// The deadline passed first.
-    #[error("no block came back in time")]
+    #[error("no block became free before the deadline")]
     TimedOut,
     /// The token was cancelled.
     #[error("the lease was cancelled")]
@@ -92,7 +92,7 @@ impl<L: Limit> Future for Leasing<'_, L> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (pool, len) = (self.pool, self.len);
-        // SAFETY: the operation is pinned with what holds it, and is never moved out.
+        // SAFETY: structural pinning: the operation is never moved out of `self`.
         let operation = unsafe { self.map_unchecked_mut(|this| &mut this.operation) };
         operation.poll(context).map(|received| lease(received, pool, len))
     }
@@ -106,7 +106,7 @@ fn lease(
     match received {
         Ok(number) => Ok(Lease::new(pool.clone(), number, len)),
         Err(RecvError::Cancelled) => Err(LeaseError::Cancelled),
-        // The pool holds both ends of the list: it is not closed.
+        // The pool holds both ends of the free list: it is never closed.
         Err(_) => Err(LeaseError::TimedOut),
     }
 }

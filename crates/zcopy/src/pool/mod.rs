@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Pools: blocks of a region, lent and given back in O(1).
+//! Pools: blocks of a region, leased and returned in O(1).
 //!
 //! | file | holds |
 //! |---|---|
-//! | `shares` | who has a block: one word |
-//! | `lease` | a block that one has, to write |
-//! | `block` | a block that many have, to read; as a descriptor |
+//! | `refs` | the reference count of a block: one word |
+//! | `lease` | an exclusive, writable block |
+//! | `block` | a shared, read-only block; as a descriptor |
 //! | `leasing` | waiting for a block |
 //!
 //! ```text
@@ -16,26 +16,27 @@
 //!    ▲                    │                 │ into_desc      │
 //!    │                    │                 ▼                │
 //!    │                    │               Desc ──claim──► Block
-//!    └────────────────────┴── the last one is dropped ◄──────┘
+//!    └────────────────────┴── the last reference drops ◄─────┘
 //! ```
 //!
-//! The free list of a class is a bounded channel of block numbers: a lease is a receive, giving back
-//! is a send. So exhaustion is would-block, whoever waits is served first come first, by one block
-//! each, and any thread may give back.
+//! The free list of a class is a bounded channel of block numbers: leasing is a receive, returning a
+//! block is a send. An exhausted class would block, waiting leases are served in FIFO order with one
+//! block each, and any thread may return a block.
 //!
 //! # Invariants
 //!
-//! 1. A block's number is in the free list of its class, or the block has at least one share, never
-//!    both. The list has room for every block of the class: giving back never waits nor fails.
-//! 2. A lease is its block's only share. Only leases write.
-//! 3. A pool never grows. It has its region alone, and pinned, while any share is there.
-//! 4. In a debug build a block is filled with [`POISON`] when it comes back. A lease that finds
-//!    something else counts it: somebody wrote what was no longer theirs.
+//! 1. Either a block's number is in the free list of its class, or the block has at least one
+//!    reference, never both. The list has room for every block of the class: returning a block neither
+//!    waits nor fails.
+//! 2. A lease is its block's only reference. Only leases write.
+//! 3. A pool never grows. It owns its region exclusively, and pins it while any reference exists.
+//! 4. In a debug build a returned block is filled with [`POISON`]. A lease that finds another byte
+//!    counts it: the block was written while it was free.
 
 mod block;
 mod lease;
 mod leasing;
-mod shares;
+mod refs;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use becket_chan::{Receiver, Sender, bounded};
 
-use self::shares::Shares;
+use self::refs::RefCount;
 use crate::error::Error;
 use crate::region::Region;
 use crate::region::table::Pin;
@@ -53,55 +54,55 @@ pub(crate) use self::block::give_back;
 pub use self::lease::Lease;
 pub use self::leasing::{LeaseError, Leasing};
 
-/// What a block is filled with when it comes back, in a debug build.
+/// The byte that fills a returned block, in a debug build.
 pub const POISON: u8 = 0xDB;
-/// Classes of a pool.
+/// The maximum number of classes of a pool.
 pub const CLASSES_MAX: usize = 16;
 
-/// Blocks begin at multiples of it, in bytes: no two share a cache line.
+/// Blocks begin at multiples of this, in bytes: no two share a cache line.
 const BLOCK_ALIGN: usize = 64;
 
-/// So many blocks of one length.
+/// A number of blocks of one length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Class {
     /// The length of a block, in bytes.
     pub block_bytes: usize,
-    /// How many there are.
+    /// The number of blocks.
     pub blocks: u32,
 }
 
-/// Lends blocks of a region. Clones are handles of the same pool, which lives, with its region, until
-/// the last handle and the last block are gone.
+/// Leases blocks of a region. Clones are handles of the same pool, which lives, with its region, until
+/// the last handle and the last block are dropped.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Shared>);
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     region_id: u64,
-    at: Base,
+    at: BaseAddress,
     /// By length, shortest first.
-    classes: Box<[Lane]>,
-    blocks: Box<[Shares]>,
+    classes: Box<[SizeClass]>,
+    blocks: Box<[RefCount]>,
     tampered: AtomicU64,
-    /// Before the region: pins go before handles.
+    /// Before the region: pins are dropped before handles.
     _pin: Pin,
     region: Region,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Base(NonNull<u8>);
+struct BaseAddress(NonNull<u8>);
 
-// SAFETY: a number, until it is followed by who has a share of a block.
-unsafe impl Send for Base {}
+// SAFETY: an address, which is only dereferenced by the holder of a reference to a block.
+unsafe impl Send for BaseAddress {}
 // SAFETY: as above.
-unsafe impl Sync for Base {}
+unsafe impl Sync for BaseAddress {}
 
-/// A class, in its place.
-struct Lane {
+/// A class, laid out in the region.
+struct SizeClass {
     block_bytes: usize,
-    /// From block to block, in bytes.
+    /// From the start of a block to the start of the next, in bytes.
     stride: usize,
-    /// Where the first block begins, in bytes.
+    /// The offset of the first block, in bytes.
     start: usize,
     /// The first block's number.
     first: u32,
@@ -116,37 +117,37 @@ struct Lane {
 pub struct ClassSnapshot {
     /// The length of a block, in bytes.
     pub block_bytes: usize,
-    /// How many there are.
+    /// The number of blocks.
     pub blocks: usize,
-    /// How many are not lent out.
+    /// Blocks in the free list.
     pub free: usize,
     /// Leases made.
     pub leases: u64,
-    /// Leases refused because every block was lent out.
+    /// Leases refused because every block was in use.
     pub refused: u64,
-    /// Leases in line.
+    /// Leases that are waiting.
     pub waiting: usize,
 }
 
 impl Pool {
-    /// Makes a pool of a region. The classes are laid out one after the other, shortest blocks first.
+    /// Creates a pool in a region. The classes are laid out consecutively, shortest blocks first.
     ///
     /// # Errors
     ///
     /// [`Error::BadClasses`]: none or more than [`CLASSES_MAX`], an empty one, two of one length, or
     /// more than the region holds; [`Error::NotPoolable`]; [`Error::Leaving`], [`Error::Revoked`].
     pub fn new(region: &Region, classes: &[Class]) -> Result<Self, Error> {
-        let lanes = lay_out(region, classes)?;
+        let classes = lay_out(region, classes)?;
         let pin = Pin::take(region.id())?;
         if !region.inner().claim_for_pool() {
             return Err(Error::NotPoolable);
         }
-        let count = lanes.iter().map(|lane| lane.count as usize).sum();
+        let count = classes.iter().map(|class| class.count as usize).sum();
         let shared = Arc::new(Shared {
             region_id: region.id(),
-            at: Base(region.inner().at()),
-            classes: lanes,
-            blocks: (0..count).map(|_| Shares::default()).collect(),
+            at: BaseAddress(region.inner().at()),
+            classes,
+            blocks: (0..count).map(|_| RefCount::default()).collect(),
             tampered: AtomicU64::new(0),
             _pin: pin,
             region: region.clone(),
@@ -156,28 +157,28 @@ impl Pool {
         Ok(Self(shared))
     }
 
-    /// Lends a block of the shortest class that has `len` bytes. Its bytes are what they were left
-    /// as; in a debug build [`POISON`].
+    /// Leases a block of the shortest class that has `len` bytes. The block keeps the bytes of its last
+    /// use; in a debug build they are [`POISON`].
     ///
     /// # Errors
     ///
-    /// [`Error::WouldBlock`]: every block of that class is lent out; [`Error::TooLong`],
+    /// [`Error::WouldBlock`]: every block of that class is in use; [`Error::TooLong`],
     /// [`Error::Empty`].
     pub fn try_lease(&self, len: usize) -> Result<Lease, Error> {
-        let (_, lane) = self.0.class_for(len)?;
-        let class_bytes = lane.block_bytes;
-        let number = lane.free.try_recv().map_err(|_| Error::WouldBlock { class_bytes })?;
+        let (_, class) = self.0.class_for(len)?;
+        let class_bytes = class.block_bytes;
+        let number = class.free.try_recv().map_err(|_| Error::WouldBlock { class_bytes })?;
         Ok(Lease::new(self.0.clone(), number, len))
     }
 
-    /// As [`try_lease`](Self::try_lease), and waits for a block to come back.
+    /// As [`try_lease`](Self::try_lease), but waits for a free block.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLong`], [`Error::Empty`], at once.
+    /// [`Error::TooLong`], [`Error::Empty`], immediately.
     pub fn lease(&self, len: usize) -> Result<Leasing<'_>, Error> {
-        let (_, lane) = self.0.class_for(len)?;
-        Ok(Leasing::new(&self.0, lane.free.recv(), len))
+        let (_, class) = self.0.class_for(len)?;
+        Ok(Leasing::new(&self.0, class.free.recv(), len))
     }
 
     /// The region's number.
@@ -192,14 +193,14 @@ impl Pool {
         self.0.len_max()
     }
 
-    /// Its classes at this moment.
+    /// The current state of its classes.
     #[must_use]
     pub fn snapshot(&self) -> Vec<ClassSnapshot> {
-        self.0.classes.iter().map(Lane::snapshot).collect()
+        self.0.classes.iter().map(SizeClass::snapshot).collect()
     }
 
-    /// How often a lease found that somebody had written to a block that was not lent. Always 0 but
-    /// in a debug build.
+    /// How many leases found a block that was written while it was free. Always 0 in a release
+    /// build.
     #[must_use]
     pub fn tampered(&self) -> u64 {
         self.0.tampered.load(Ordering::Relaxed)
@@ -208,53 +209,53 @@ impl Pool {
 
 impl Shared {
     fn len_max(&self) -> usize {
-        self.classes.last().map_or(0, |lane| lane.block_bytes)
+        self.classes.last().map_or(0, |class| class.block_bytes)
     }
 
-    fn class_for(&self, len: usize) -> Result<(usize, &Lane), Error> {
+    fn class_for(&self, len: usize) -> Result<(usize, &SizeClass), Error> {
         if len == 0 {
             return Err(Error::Empty);
         }
         let too_long = Error::TooLong { len, max: self.len_max() };
-        let mut lanes = self.classes.iter().enumerate();
-        lanes.find(|(_, lane)| len <= lane.block_bytes).ok_or(too_long)
+        let mut classes = self.classes.iter().enumerate();
+        classes.find(|(_, class)| len <= class.block_bytes).ok_or(too_long)
     }
 
     /// The class of a block.
-    fn lane_of(&self, number: u32) -> Option<&Lane> {
-        self.classes.iter().find(|lane| number.wrapping_sub(lane.first) < lane.count)
+    fn class_of(&self, number: u32) -> Option<&SizeClass> {
+        self.classes.iter().find(|class| number.wrapping_sub(class.first) < class.count)
     }
 
-    /// The block that has `len` bytes at `offset` of the region, and where in the region it begins.
+    /// The block that holds `len` bytes at `offset` of the region, and the block's own offset.
     fn block_at(&self, offset: u64, len: usize) -> Option<(u32, usize)> {
         let offset = usize::try_from(offset).ok()?;
-        self.classes.iter().find_map(|lane| {
-            let within = offset.checked_sub(lane.start)?;
-            let place = u32::try_from(within / lane.stride).ok()?;
-            let end = (within % lane.stride).checked_add(len)?;
-            let fits = place < lane.count && end <= lane.block_bytes;
-            fits.then(|| (lane.first + place, lane.start + place as usize * lane.stride))
+        self.classes.iter().find_map(|class| {
+            let within = offset.checked_sub(class.start)?;
+            let index = u32::try_from(within / class.stride).ok()?;
+            let end = (within % class.stride).checked_add(len)?;
+            let fits = index < class.count && end <= class.block_bytes;
+            fits.then(|| (class.first + index, class.start + index as usize * class.stride))
         })
     }
 
-    /// Where a block begins in the region, in bytes, and how long it is.
-    fn place_of(&self, number: u32) -> Option<(usize, usize)> {
-        let lane = self.lane_of(number)?;
-        let place = (number - lane.first) as usize;
-        Some((lane.start + place * lane.stride, lane.block_bytes))
+    /// The offset of a block in the region and its length, in bytes.
+    fn range_of(&self, number: u32) -> Option<(usize, usize)> {
+        let class = self.class_of(number)?;
+        let index = (number - class.first) as usize;
+        Some((class.start + index * class.stride, class.block_bytes))
     }
 
-    fn shares(&self, number: u32) -> Option<&Shares> {
+    fn refs(&self, number: u32) -> Option<&RefCount> {
         self.blocks.get(number as usize)
     }
 
-    /// Somebody gives up a share.
-    fn let_go(&self, number: u32) {
-        let last = self.shares(number).is_some_and(Shares::let_go);
-        if last && let Some(lane) = self.lane_of(number) {
-            // The last share was ours: until the number is in the list, the block is nobody else's.
+    /// Releases one reference.
+    fn release(&self, number: u32) {
+        let last = self.refs(number).is_some_and(RefCount::release);
+        if last && let Some(class) = self.class_of(number) {
+            // That was the last reference: until the number is in the list, the block is unused.
             self.poison(number);
-            let back = lane.back.try_send(number);
+            let back = class.back.try_send(number);
             debug_assert!(back.is_ok(), "the list has room for every block");
         }
     }
@@ -267,22 +268,22 @@ impl Shared {
         }
     }
 
-    /// The caller has the block alone.
+    /// The caller has exclusive use of the block.
     fn poison(&self, number: u32) {
         if cfg!(debug_assertions)
-            && let Some((start, bytes)) = self.place_of(number)
+            && let Some((start, bytes)) = self.range_of(number)
         {
-            // SAFETY: a block is within the region, which is pinned, and the caller's alone.
+            // SAFETY: a block is within the region, which is pinned, and the caller has it exclusively.
             unsafe { self.at.0.add(start).write_bytes(POISON, bytes) };
         }
     }
 
-    /// Looks whether somebody wrote where nobody may. The caller has the block alone.
+    /// Counts a block that was written while it was free. The caller has exclusive use of the block.
     fn inspect(&self, number: u32) {
         if cfg!(debug_assertions)
-            && let Some((start, bytes)) = self.place_of(number)
+            && let Some((start, bytes)) = self.range_of(number)
         {
-            // SAFETY: a block is within the region, which is pinned, and the caller's alone.
+            // SAFETY: a block is within the region, which is pinned, and the caller has it exclusively.
             let block = unsafe { std::slice::from_raw_parts(self.at.0.add(start).as_ptr(), bytes) };
             if block.iter().any(|byte| *byte != POISON) {
                 self.tampered.fetch_add(1, Ordering::Relaxed);
@@ -291,7 +292,7 @@ impl Shared {
     }
 }
 
-impl Lane {
+impl SizeClass {
     fn snapshot(&self) -> ClassSnapshot {
         let snapshot = self.free.snapshot();
         ClassSnapshot {
@@ -305,16 +306,16 @@ impl Lane {
     }
 }
 
-impl std::fmt::Debug for Lane {
+impl std::fmt::Debug for SizeClass {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut shown = f.debug_struct("Lane");
+        let mut shown = f.debug_struct("SizeClass");
         shown.field("block_bytes", &self.block_bytes).field("count", &self.count);
         shown.field("free", &self.free.len()).finish()
     }
 }
 
-/// Where each class goes.
-fn lay_out(region: &Region, classes: &[Class]) -> Result<Box<[Lane]>, Error> {
+/// Lays out the classes in the region.
+fn lay_out(region: &Region, classes: &[Class]) -> Result<Box<[SizeClass]>, Error> {
     let bytes = region.bytes() as u64;
     let bad = |asked: u64| Error::BadClasses { asked, bytes };
     let mut sorted = classes.to_vec();
@@ -327,7 +328,7 @@ fn lay_out(region: &Region, classes: &[Class]) -> Result<Box<[Lane]>, Error> {
     }
     let align = BLOCK_ALIGN.max(region.meta().align as usize);
     let (mut start, mut first, mut asked) = (0_usize, 0_u32, 0_usize);
-    let mut places = Vec::with_capacity(sorted.len());
+    let mut layouts = Vec::with_capacity(sorted.len());
     for class in &sorted {
         let Class { block_bytes, blocks } = *class;
         let stride = block_bytes.checked_next_multiple_of(align);
@@ -338,22 +339,22 @@ fn lay_out(region: &Region, classes: &[Class]) -> Result<Box<[Lane]>, Error> {
         let (Some(stride), Some(end), Some(next)) = (stride, end, next) else {
             return Err(bad(u64::MAX));
         };
-        places.push((*class, stride, start, first));
-        // The last block needs no room behind it.
+        layouts.push((*class, stride, start, first));
+        // The last block needs no padding behind it.
         asked = end - (stride - block_bytes);
         (start, first) = (end, next);
     }
     if asked > region.bytes() {
         return Err(bad(asked as u64));
     }
-    let lanes = places.into_iter().map(|(class, stride, start, first)| {
+    let classes = layouts.into_iter().map(|(class, stride, start, first)| {
         let Class { block_bytes, blocks: count } = class;
         let (back, free) = bounded(count as usize);
         for number in first..first + count {
             let put = back.try_send(number);
             debug_assert!(put.is_ok(), "the list has room for every block");
         }
-        Lane { block_bytes, stride, start, first, count, back, free }
+        SizeClass { block_bytes, stride, start, first, count, back, free }
     });
-    Ok(lanes.collect())
+    Ok(classes.collect())
 }

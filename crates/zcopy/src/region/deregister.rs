@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Waiting until a region has been left.
+//! Waiting for a region to be released.
 //!
-//! Nothing is ever sent on the region's channel; it is closed when the memory has been given back.
+//! No value is ever sent on the region's channel; it is closed when the memory has been released.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use becket_chan::{Limit, Limits, NoLimits, Operation, Receiving, Recv, RecvError
 ///
 /// Drive it with `.await` or [`wait`](Self::wait), which parks a thread or a coroutine.
 ///
-/// **Cancel safe**: dropped, it no longer waits; the region stays on its way out.
-#[must_use = "the region takes no descriptor any more, but nobody waits until it is gone"]
+/// **Cancel safe**: dropped, it no longer waits; the region continues to be deregistered.
+#[must_use = "the region accepts no more descriptors, but this does not wait for its release"]
 pub struct Deregister<'a, L: Limit = NoLimits>(Operation<'a, Infallible, Receiving, L>);
 
-/// The region is not gone yet. It takes no descriptor any more.
+/// The region is not released yet. It accepts no more descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeregisterError {
@@ -73,7 +73,7 @@ impl<L: Limit> Deregister<'_, L> {
     ///
     /// # Errors
     ///
-    /// [`DeregisterError`]: the region is not gone yet.
+    /// [`DeregisterError`]: the region is not released yet.
     pub fn wait(self) -> Result<(), DeregisterError> {
         ended(self.0.wait())
     }
@@ -83,7 +83,7 @@ impl<L: Limit> Future for Deregister<'_, L> {
     type Output = Result<(), DeregisterError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // SAFETY: the operation is pinned with what holds it, and is never moved out.
+        // SAFETY: structural pinning: the operation is never moved out of `self`.
         let operation = unsafe { self.map_unchecked_mut(|this| &mut this.0) };
         operation.poll(context).map(ended)
     }

@@ -2,25 +2,24 @@
 //! A region of another process, mapped read-only.
 //!
 //! ```text
-//!   owner                               importer
+//!   Region::memfd ──export: fd, bytes, id──► ImportedRegion::import: check seals and length, map
 //!   Region::memfd ──export: fd, bytes, id──► ImportedRegion::import: seals? length? map
-//!      │ writes (its own map)                   │ translate(offset, len): within?
+//!      │ writes (its own map)                   │ translate(offset, len): check bounds
 //!      ▼                                        ▼
 //!   ┌────────────── the same pages ──────────────┐
 //!   └────────────────────────────────────────────┘
 //! ```
 //!
-//! The other process may be hostile. It cannot make an access fault, because the file is sealed
-//! against shrinking; but it can write while we read, unless the file is sealed against every write. So
-//! bytes are copied out by reads that happen once ([`View::copy_to`]), and a slice is shown without
-//! further ado only of a file that nobody can write any more.
+//! The other process may be hostile. It cannot make an access fault, because the file is sealed against
+//! shrinking; but it can write during a read, unless the file is sealed against every write. So bytes
+//! are copied out by reads that happen exactly once ([`View::copy_to`]), and a safe slice is available
+//! only of a file that is sealed against writes.
 //!
 //! # Invariants
 //!
-//! 1. A file is mapped only with the seals `SHRINK` and `GROW`, and the length that was announced.
-//! 2. A view is within the mapping, and holds it.
-//! 3. After [`ImportedRegion::revoke`] nothing is translated any more; views that were made before
-//!    stay valid.
+//! 1. A file is mapped only if it has the seals `SHRINK` and `GROW` and the announced length.
+//! 2. A view is within the mapping, and keeps it alive.
+//! 3. After [`ImportedRegion::revoke`] translation fails; existing views stay valid.
 
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
@@ -36,8 +35,8 @@ use super::meta::Meta;
 use crate::desc::Desc;
 use crate::error::{Error, system};
 
-/// Another process's region. Clones are handles of the same mapping, which goes with the last handle
-/// and the last view.
+/// A region of another process. Clones are handles of the same mapping, which is removed with the last
+/// handle and the last view.
 #[derive(Debug, Clone)]
 pub struct ImportedRegion(Arc<Imported>);
 
@@ -51,14 +50,14 @@ struct Imported {
 }
 
 impl ImportedRegion {
-    /// Checks a file that another process has announced as its region `id` of so many bytes, and
-    /// maps it. The descriptor is not needed any more afterwards.
+    /// Checks a file that another process has announced as its region `id` of `bytes` bytes, and maps
+    /// it. The file descriptor is closed afterwards.
     ///
     /// The caller bounds `bytes` beforehand: all of them are mapped and touched.
     ///
     /// # Errors
     ///
-    /// [`Error::NotSealed`]: the file could be truncated under us, or is no memfd;
+    /// [`Error::NotSealed`]: the file could be truncated while mapped, or is no memfd;
     /// [`Error::WrongSize`], [`Error::Empty`], [`Error::BadAlignment`], [`Error::System`].
     pub fn import(fd: OwnedFd, id: u64, bytes: u64, meta: Meta) -> Result<Self, Error> {
         let meta = meta.checked()?;
@@ -69,7 +68,7 @@ impl ImportedRegion {
         if !seals.contains(SealFlags::SHRINK | SealFlags::GROW) {
             return Err(Error::NotSealed { seals: seals.bits() });
         }
-        // Sealed, so that what is found now stays.
+        // The file is sealed: its length cannot change after this check.
         let found = u64::try_from(fstat(&fd).map_err(system("fstat"))?.st_size).unwrap_or(0);
         let wrong = Error::WrongSize { announced: bytes, found };
         if found != bytes {
@@ -82,7 +81,7 @@ impl ImportedRegion {
         Ok(Self(Arc::new(Imported { id, mapping, meta, frozen, revoked })))
     }
 
-    /// Its number in the process that it belongs to.
+    /// Its id in the owning process.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.0.id
@@ -94,24 +93,24 @@ impl ImportedRegion {
         self.0.mapping.bytes()
     }
 
-    /// What it holds, as its owner says.
+    /// Its contents, as announced by its owner.
     #[must_use]
     pub fn meta(&self) -> &Meta {
         &self.0.meta
     }
 
-    /// Whether nobody can write its bytes any more.
+    /// Whether its bytes are sealed against every write.
     #[must_use]
     pub fn is_frozen(&self) -> bool {
         self.0.frozen
     }
 
-    /// From here on nothing is translated.
+    /// Makes every later translation fail.
     pub fn revoke(&self) {
         self.0.revoked.store(true, Ordering::Release);
     }
 
-    /// Some of its bytes.
+    /// A range of its bytes.
     ///
     /// # Errors
     ///
@@ -126,11 +125,11 @@ impl ImportedRegion {
         Ok(View { at, len, region: self.0.clone() })
     }
 
-    /// What a descriptor names, if it names this region.
+    /// The bytes that a descriptor names, if it names this region.
     ///
     /// # Errors
     ///
-    /// [`Error::Stale`]: it names another one, or an earlier one; else as for
+    /// [`Error::Stale`]: it names another region, or an earlier generation; otherwise as for
     /// [`translate`](Self::translate).
     pub fn resolve(&self, desc: &Desc) -> Result<View, Error> {
         if desc.region_id != self.0.id {
@@ -140,7 +139,7 @@ impl ImportedRegion {
     }
 }
 
-/// Some bytes of another process's region. While it lives they stay mapped.
+/// A range of another process's region. The bytes stay mapped while the view lives.
 #[derive(Debug, Clone)]
 pub struct View {
     at: NonNull<u8>,
@@ -148,36 +147,36 @@ pub struct View {
     region: Arc<Imported>,
 }
 
-// SAFETY: what it points to stays mapped while it holds the region; it is read as memory that
-// another process may write.
+// SAFETY: the mapping lives as long as the view, which holds the region; the bytes are read as memory
+// that another process may write.
 unsafe impl Send for View {}
 // SAFETY: as above.
 unsafe impl Sync for View {}
 
 impl View {
-    /// How many bytes there are. Never 0.
+    /// The length in bytes. Never 0.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Copies as many bytes as both have, from `skip` on, and says how many. Each byte is read once;
-    /// what the other process writes meanwhile may be in it or not.
+    /// Copies bytes from `skip` on, as many as both sides have, and returns their number. Each byte is
+    /// read once; concurrent writes of the other process may or may not be visible.
     pub fn copy_to(&self, skip: usize, to: &mut [u8]) -> usize {
         let count = self.len.saturating_sub(skip).min(to.len());
         if count > 0 {
-            // SAFETY: `skip + count` bytes are within the view; memory of ours does not overlap it.
+            // SAFETY: `skip + count` bytes are within the view; private memory does not overlap it.
             unsafe { copy_shared(self.at.as_ptr().add(skip), to.as_mut_ptr(), count) };
         }
         count
     }
 
-    /// A copy of all of it.
+    /// A copy of all bytes.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut copy = Vec::with_capacity(self.len);
-        // SAFETY: it has room for as many, and all of them are written.
+        // SAFETY: the capacity is `len`, and `len` bytes are written.
         unsafe {
             copy_shared(self.at.as_ptr(), copy.as_mut_ptr(), self.len);
             copy.set_len(self.len);
@@ -185,8 +184,8 @@ impl View {
         copy
     }
 
-    /// Copies it piece by piece through `buffer`, and shows each piece, for who needs not all of it
-    /// at once. Nothing is shown if the buffer has no room.
+    /// Copies the bytes piece by piece through `buffer`, and passes each piece to `each`, for callers
+    /// that do not need all bytes at once. With an empty buffer `each` is never called.
     pub fn chunks(&self, buffer: &mut [u8], mut each: impl FnMut(&[u8])) {
         let mut done = 0;
         while !buffer.is_empty() && done < self.len {
@@ -196,7 +195,7 @@ impl View {
         }
     }
 
-    /// The bytes, if nobody can write them any more.
+    /// The bytes, if they are sealed against every write.
     #[must_use]
     pub fn as_slice(&self) -> Option<&[u8]> {
         // SAFETY: mapped while the view lives; `SEAL_WRITE` is refused while any writable mapping
@@ -208,11 +207,11 @@ impl View {
     ///
     /// # Safety
     ///
-    /// The other process does not write them while the slice lives. It is trusted, then: nothing here
-    /// can keep it from doing so.
+    /// The other process does not write them while the slice lives. The caller has to trust that
+    /// process: this crate cannot enforce it.
     #[must_use]
     pub unsafe fn as_slice_unchecked(&self) -> &[u8] {
-        // SAFETY: mapped while the view lives; the caller's promise.
+        // SAFETY: mapped while the view lives; the caller's guarantee.
         unsafe { slice::from_raw_parts(self.at.as_ptr(), self.len) }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where a region's bytes come from, and how they are given back: once, when this is dropped.
+//! The memory of a region: how it is allocated, and how it is released, once, when it is dropped.
 
 use std::alloc::{self, Layout};
 use std::os::fd::OwnedFd;
@@ -12,50 +12,50 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::error::{Error, system};
 
-/// What is run when foreign memory is let go.
+/// The callback that releases foreign memory.
 pub(crate) type Release = Box<dyn FnOnce() + Send>;
 
-/// A region's bytes, until it is dropped.
+/// The memory of a region.
 pub(crate) enum Memory {
     Heap { at: NonNull<u8>, layout: Layout },
     Mapped(#[allow(dead_code, reason = "held")] Mapping),
     Foreign(Option<Release>),
 }
 
-// SAFETY: it owns what it points to, and nothing here reads or writes it.
+// SAFETY: it owns its memory, and no method reads or writes it.
 unsafe impl Send for Memory {}
 
-/// A mapping, until it is dropped.
+/// A mapping. Dropped, it is unmapped.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     at: NonNull<u8>,
     bytes: usize,
 }
 
-/// What a mapping is for.
+/// The access that a mapping allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     Write,
     Read,
-    /// Of a file that nobody can write: a private mapping, which is the same then. Before Linux 6.7 a
-    /// shared one is refused.
+    /// Of a file that is sealed against writes: a private mapping, which then shows the same bytes.
+    /// Linux before 6.7 refuses a shared one.
     ReadFrozen,
 }
 
-// SAFETY: an address and a length; the mapping is undone once, by who owns this.
+// SAFETY: an address and a length; only the drop of its single owner unmaps it.
 unsafe impl Send for Mapping {}
-// SAFETY: nothing can be done through a shared reference but to ask where it is.
+// SAFETY: a shared reference only allows address and length to be read.
 unsafe impl Sync for Mapping {}
 
 impl Memory {
-    /// Zeroed bytes of the heap.
+    /// Zeroed bytes from the heap.
     pub(crate) fn heap(bytes: usize, align: usize) -> Result<(Self, NonNull<u8>), Error> {
         let no_memory = || Error::System { call: "alloc", errno: rustix::io::Errno::NOMEM };
         let layout = Layout::from_size_align(bytes, align).map_err(|_| no_memory())?;
         if bytes == 0 {
             return Err(Error::Empty);
         }
-        // SAFETY: the layout is not of no bytes.
+        // SAFETY: the layout has a size above 0.
         let at = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }).ok_or_else(no_memory)?;
         Ok((Self::Heap { at, layout }, at))
     }
@@ -64,13 +64,13 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         match self {
-            // SAFETY: allocated by `heap` with that layout, and let go here only.
+            // SAFETY: allocated by `heap` with that layout, and deallocated only here.
             Self::Heap { at, layout } => unsafe { alloc::dealloc(at.as_ptr(), *layout) },
             Self::Mapped(_) => {}
             Self::Foreign(release) => {
                 if let Some(release) = release.take() {
-                    // It may run inside somebody else's receive: a panic is told by the panic hook
-                    // and goes no further.
+                    // It may run inside a receive of unrelated code: the panic hook reports a panic,
+                    // and the panic stops here.
                     let _ = catch_unwind(AssertUnwindSafe(release));
                 }
             }
@@ -87,7 +87,7 @@ impl Mapping {
             Access::ReadFrozen => (ProtFlags::READ, MapFlags::PRIVATE),
         };
         let flags = flags | MapFlags::POPULATE;
-        // SAFETY: a new mapping, at an address that the system chooses.
+        // SAFETY: a new mapping, at an address that the kernel chooses.
         let at = unsafe { mmap(ptr::null_mut(), bytes, protection, flags, fd, 0) };
         let at = at.map_err(system("mmap"))?;
         let at = NonNull::new(at.cast()).ok_or(Error::Empty)?;
@@ -105,13 +105,13 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by `of` with that length; who reads it holds this.
+        // SAFETY: mapped by `of` with that length; every reader holds this mapping.
         let unmapped = unsafe { munmap(self.at.as_ptr().cast(), self.bytes) };
         debug_assert!(unmapped.is_ok(), "munmap: {unmapped:?}");
     }
 }
 
-/// A memfd of that many bytes, all of them there: touching them cannot fail.
+/// A memfd of `bytes` bytes, all allocated: access to them cannot fail.
 pub(crate) fn memfd(bytes: usize) -> Result<OwnedFd, Error> {
     if bytes == 0 {
         return Err(Error::Empty);
@@ -123,7 +123,7 @@ pub(crate) fn memfd(bytes: usize) -> Result<OwnedFd, Error> {
     Ok(fd)
 }
 
-/// From here on the file keeps its length, and `writes` of its bytes cease.
+/// Seals the file's length, and adds the seals `writes`.
 pub(crate) fn seal(fd: &OwnedFd, writes: SealFlags) -> Result<(), Error> {
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL | writes;
     fcntl_add_seals(fd, seals).map_err(system("fcntl(F_ADD_SEALS)"))

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a region holds: element type, alignment, shape; and how strictly that is checked.
+//! The contents of a region: element type, alignment, shape; and how strictly they are checked.
 
 use crate::error::Error;
 
-/// Dimensions of a shape.
+/// The maximum number of dimensions of a shape.
 pub const DIMENSIONS_MAX: usize = 4;
 
-/// What is done about a descriptor or a user that does not fit the region.
+/// How a descriptor or a user that does not fit the region is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Check {
-    /// It is said, and goes on: [`Meta::expect`] answers with what differs.
+    /// The mismatch is reported and the operation goes on: [`Meta::expect`] returns the difference.
     #[default]
     Advisory,
-    /// It is refused.
+    /// The mismatch is refused.
     Strict,
 }
 
-/// What a region holds. The default says nothing, and fits everything.
+/// The contents of a region. The default specifies nothing, and matches everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
-    /// A number for the element's type, on which the two sides agree; 0: not said.
+    /// A number for the element's type, on which the two sides agree; 0: unspecified.
     pub element: u64,
-    /// Bytes of an element; 0: not said.
+    /// The size of an element, in bytes; 0: unspecified.
     pub element_bytes: u32,
-    /// Descriptors begin at multiples of it, in bytes. A power of two.
+    /// Descriptors begin at multiples of this, in bytes. A power of two.
     pub align: u32,
-    /// Elements in each dimension; those not used are 0.
+    /// Elements in each dimension; unused dimensions are 0.
     pub shape: [u64; DIMENSIONS_MAX],
-    /// What is done about what does not fit.
+    /// How a mismatch is treated.
     pub check: Check,
 }
 
@@ -41,12 +41,12 @@ impl Meta {
     /// The largest alignment, in bytes: a page.
     pub const ALIGN_MAX: u32 = 4096;
 
-    /// Compares what the region holds with what its user expects. What either side does not say
-    /// fits. `Ok(Some(..))`: something differs, and the check is advisory.
+    /// Compares the region's contents with what its user expects. A value that either side leaves
+    /// unspecified matches. `Ok(Some(..))`: they differ, and the check is advisory.
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`]: something differs, and the region's check is strict.
+    /// [`Error::Mismatch`]: they differ, and the region's check is strict.
     pub fn expect(&self, expected: &Self) -> Result<Option<Error>, Error> {
         let dimensions = self.shape.iter().zip(&expected.shape);
         let shape_said = self.shape != [0; DIMENSIONS_MAX] && expected.shape != [0; DIMENSIONS_MAX];
@@ -75,13 +75,13 @@ impl Meta {
         }
     }
 
-    /// Whether it says something that can be.
+    /// Checks the alignment.
     pub(crate) fn checked(self) -> Result<Self, Error> {
         let fits = self.align.is_power_of_two() && self.align <= Self::ALIGN_MAX;
         if fits { Ok(self) } else { Err(Error::BadAlignment { align: self.align }) }
     }
 
-    /// Whether `len` bytes at `offset` are within `bytes`, and begin where they should.
+    /// Checks that `len` bytes at `offset` are within `bytes`, and aligned if the check is strict.
     pub(crate) fn locate(&self, offset: u64, len: usize, bytes: usize) -> Result<usize, Error> {
         let (all, wanted) = (bytes as u64, len as u64);
         if len == 0 {
@@ -93,7 +93,7 @@ impl Meta {
         if self.check == Check::Strict && !offset.is_multiple_of(self.align.into()) {
             return Err(Error::Misaligned { offset, align: self.align });
         }
-        // Below `bytes`, which is a usize.
+        // At most `bytes`, which is a usize.
         Ok(offset as usize)
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_strict_region_minds_where_elements_begin() {
+    fn only_a_strict_region_checks_the_element_alignment() {
         let advisory = Meta { align: 64, ..Meta::default() };
         let strict = Meta { check: Check::Strict, ..advisory };
         assert_eq!(advisory.locate(8, 8, 128), Ok(8));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_said_or_refused() {
+    fn a_difference_is_reported_or_refused() {
         let advisory = Meta { element: 7, element_bytes: 4, align: 4, ..Meta::default() };
         let strict = Meta { check: Check::Strict, shape: [2, 3, 0, 0], ..advisory };
         let nothing = Meta::default();

@@ -1,37 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Regions: memory with a number, that lives for as long as anybody needs it.
+//! Regions: memory with an id, which lives as long as any handle or pin needs it.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `table` | the process's regions by number; pins |
-//! | `memory` | where the bytes come from, and how they are given back |
-//! | `meta` | what the bytes are |
+//! | `table` | the process's regions by id; pins |
+//! | `memory` | allocation and release of the bytes |
+//! | `meta` | what the bytes contain |
 //! | `pinned` | a range of a region that stays where it is |
-//! | `flight` | descriptors that have been sent and have not arrived |
+//! | `in_flight` | descriptors that were sent and not yet received |
 //! | `deregister` | waiting until nothing is in flight |
 //! | `import` | a region of another process |
 //! | `copy` | reading memory that another process may write |
 //!
 //! ```text
-//!   Region ──┐                       ┌──────────┐
-//!   Region ──┴─► Handle ──► Inner ◄──┤  table   │◄── pins: descriptors in flight, `Pinned`, pools
-//!                             │      └──────────┘
-//!                             └─► Memory: given back when the table lets go
+//! ```text
+//!   Region ──┐                             ┌──────────┐
+//!   Region ──┴─► Handle ──► RegionInner ◄──┤  table   │◄── pins: descriptors in flight, `Pinned`, pools
+//!                             │            └──────────┘
+//!                             └─► Memory: released when the region leaves the table
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. The memory is where it was from the registration until the region has left the table. It leaves
-//!    when it was asked to ([`Region::deregister`], or the last handle is dropped) and the last pin
-//!    is gone. Its memory goes once, then.
-//! 2. Bytes are read or written by way of a pin only.
-//! 3. Bytes that may change are not shown as a safe slice: of a region only frozen ones are, of a
-//!    pool only those of a lease, or of a block, which nobody writes.
+//! 1. The memory stays at its address from the registration until the region has left the table. The
+//!    region leaves when its deregistration was requested ([`Region::deregister`], or the drop of the
+//!    last handle) and the last pin is dropped. Its memory is then released, once.
+//! 2. Bytes are read or written only under a pin.
+//! 3. Bytes that may change are not available as a safe slice, with two exceptions: those of a lease,
+//!    and those of a block, which is no longer written. Frozen bytes always are.
 
 mod copy;
 mod deregister;
-pub(crate) mod flight;
 mod import;
+pub(crate) mod in_flight;
 mod memory;
 mod meta;
 mod pinned;
@@ -52,80 +53,81 @@ use crate::error::{Error, system};
 use crate::pool::Shared;
 
 pub use self::deregister::{Deregister, DeregisterError};
-pub use self::flight::InFlight;
 pub use self::import::{ImportedRegion, View};
+pub use self::in_flight::InFlight;
 pub use self::meta::{Check, DIMENSIONS_MAX, Meta};
 pub use self::pinned::Pinned;
 pub use self::table::{REGIONS_MAX, regions};
 
-/// Memory with a number. Clones are handles of the same region.
+/// Memory with an id. Clones are handles of the same region.
 ///
-/// Once the last handle is dropped, or [`deregister`](Self::deregister) is asked for, the region takes
-/// no descriptor any more; when nothing is in flight in it, its memory is given back.
+/// Once the last handle is dropped, or [`deregister`](Self::deregister) is called, the region accepts
+/// no more descriptors; when nothing is in flight in it, its memory is released.
 #[derive(Debug, Clone)]
 pub struct Region(Arc<Handle>);
 
 #[derive(Debug)]
-struct Handle(Arc<Inner>);
+struct Handle(Arc<RegionInner>);
 
 #[derive(Debug)]
-pub(crate) struct Inner {
+pub(crate) struct RegionInner {
     pub(crate) id: u64,
-    at: Address,
+    at: BaseAddress,
     pub(crate) bytes: usize,
     pub(crate) meta: Meta,
     /// Its bytes never change.
     frozen: bool,
     fd: Option<OwnedFd>,
     pooled: AtomicBool,
-    /// The pool that it is in.
+    /// The pool in it.
     pool: OnceLock<Weak<Shared>>,
-    ends: Mutex<Ends>,
-    /// Closed when the memory has been given back.
+    teardown: Mutex<Teardown>,
+    /// Closed when the memory has been released.
     gone: Receiver<Infallible>,
 }
 
-/// What is used up at the end.
-struct Ends {
+/// Consumed when the region is released.
+struct Teardown {
     memory: Option<Memory>,
     gone: Sender<Infallible>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Address(NonNull<u8>);
+struct BaseAddress(NonNull<u8>);
 
-// SAFETY: a number, until it is followed by who has a pin.
-unsafe impl Send for Address {}
+// SAFETY: an address, which is only dereferenced by the holder of a pin.
+unsafe impl Send for BaseAddress {}
 // SAFETY: as above.
-unsafe impl Sync for Address {}
+unsafe impl Sync for BaseAddress {}
 
 /// What another process needs in order to map a region. See [`ImportedRegion::import`].
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Export<'a> {
-    /// To be passed to the other process.
+    /// The file descriptor to pass to the other process.
     pub fd: BorrowedFd<'a>,
     /// The region's length, in bytes.
     pub bytes: u64,
-    /// Its number, for descriptors.
+    /// Its id, for descriptors.
     pub id: u64,
-    /// The number's generation, its upper half.
+    /// The id's generation, its upper half.
     pub generation: u32,
 }
 
 impl Region {
-    /// Zeroed bytes of the heap, for a [`Pool`](crate::Pool).
+    /// Zeroed bytes on the heap, for a [`Pool`](crate::Pool).
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`], [`Error::BadAlignment`], [`Error::TableFull`]; [`Error::System`]: no memory.
+    /// [`Error::Empty`], [`Error::BadAlignment`], [`Error::TableFull`]; [`Error::System`]: out of
+    /// memory.
     pub fn heap(bytes: usize, meta: Meta) -> Result<Self, Error> {
         let meta = meta.checked()?;
         let (memory, at) = Memory::heap(bytes, meta.align.max(64) as usize)?;
-        Self::register(memory, at, bytes, meta, Kept::default())
+        Self::register(memory, at, bytes, meta, Backing::default())
     }
 
-    /// Bytes of the heap, filled, which never change.
+    /// Bytes on the heap with the given contents, which never change.
     ///
     /// # Errors
     ///
@@ -133,29 +135,29 @@ impl Region {
     pub fn filled(contents: &[u8], meta: Meta) -> Result<Self, Error> {
         let meta = meta.checked()?;
         let (memory, at) = Memory::heap(contents.len(), meta.align.max(64) as usize)?;
-        // SAFETY: just allocated, with that length; nobody else knows it.
+        // SAFETY: just allocated with that length, and not shared yet.
         unsafe { at.as_ptr().copy_from_nonoverlapping(contents.as_ptr(), contents.len()) };
-        let kept = Kept { frozen: true, fd: None };
-        Self::register(memory, at, contents.len(), meta, kept)
+        let backing = Backing { frozen: true, fd: None };
+        Self::register(memory, at, contents.len(), meta, backing)
     }
 
-    /// Zeroed bytes in a memfd, for a [`Pool`](crate::Pool) whose blocks other processes read. The
-    /// file is sealed: its length is fixed, and nobody but this region ever maps it writable.
+    /// Zeroed bytes in a memfd, for a [`Pool`](crate::Pool) whose blocks other processes read. The file
+    /// is sealed: its length is fixed, and only this region's mapping is writable.
     ///
     /// # Errors
     ///
-    /// As for [`heap`](Self::heap); [`Error::System`]: no memory, no descriptors left, no memfd.
+    /// As for [`heap`](Self::heap); [`Error::System`]: out of memory or file descriptors, no memfd.
     pub fn memfd(bytes: usize, meta: Meta) -> Result<Self, Error> {
         let meta = meta.checked()?;
         let fd = memory::memfd(bytes)?;
         let mapping = Mapping::of(&fd, bytes, Access::Write)?;
         memory::seal(&fd, SealFlags::FUTURE_WRITE)?;
         let at = mapping.at();
-        let kept = Kept { frozen: false, fd: Some(fd) };
-        Self::register(Memory::Mapped(mapping), at, bytes, meta, kept)
+        let backing = Backing { frozen: false, fd: Some(fd) };
+        Self::register(Memory::Mapped(mapping), at, bytes, meta, backing)
     }
 
-    /// Bytes in a memfd, filled, which never change: sealed against every write.
+    /// Bytes in a memfd with the given contents, which never change: sealed against every write.
     ///
     /// # Errors
     ///
@@ -172,22 +174,22 @@ impl Region {
         memory::seal(&fd, SealFlags::WRITE)?;
         let mapping = Mapping::of(&fd, contents.len(), Access::ReadFrozen)?;
         let at = mapping.at();
-        let kept = Kept { frozen: true, fd: Some(fd) };
-        Self::register(Memory::Mapped(mapping), at, contents.len(), meta, kept)
+        let backing = Backing { frozen: true, fd: Some(fd) };
+        Self::register(Memory::Mapped(mapping), at, contents.len(), meta, backing)
     }
 
-    /// Memory of somebody else. `release` runs once, when nothing is in flight in the region any
-    /// more, on the thread that finds that out; a panic in it is reported by the panic hook and goes
-    /// no further.
+    /// Memory that the caller allocated. `release` runs once, when nothing is in flight in the region
+    /// any more, on the thread that drops the last pin or handle; the panic hook reports a panic in it,
+    /// and the panic does not propagate.
     ///
     /// # Errors
     ///
-    /// As for [`heap`](Self::heap). Then `release` does not run.
+    /// As for [`heap`](Self::heap). In that case `release` does not run.
     ///
     /// # Safety
     ///
     /// `bytes` bytes at `at` are initialised and valid for reads and writes until `release` runs. If
-    /// the region becomes a pool's, nobody else touches them.
+    /// a pool is created in the region, other code does not access them.
     pub unsafe fn foreign(
         at: NonNull<u8>,
         bytes: usize,
@@ -202,8 +204,8 @@ impl Region {
             return Err(Error::OutOfRange { offset: 0, len: bytes as u64, bytes: 0 });
         }
         let room = Memory::Foreign(None);
-        let region = Self::register(room, at, bytes, meta, Kept::default())?;
-        region.inner().ends.lock().memory = Some(Memory::Foreign(Some(Box::new(release))));
+        let region = Self::register(room, at, bytes, meta, Backing::default())?;
+        region.inner().teardown.lock().memory = Some(Memory::Foreign(Some(Box::new(release))));
         Ok(region)
     }
 
@@ -212,27 +214,27 @@ impl Region {
         at: NonNull<u8>,
         bytes: usize,
         meta: Meta,
-        kept: Kept,
+        backing: Backing,
     ) -> Result<Self, Error> {
         let inner = table::insert(|id| {
             let (tx, gone) = becket_chan::rendezvous();
-            Arc::new(Inner {
+            Arc::new(RegionInner {
                 id,
-                at: Address(at),
+                at: BaseAddress(at),
                 bytes,
                 meta,
-                frozen: kept.frozen,
-                fd: kept.fd,
+                frozen: backing.frozen,
+                fd: backing.fd,
                 pooled: AtomicBool::new(false),
                 pool: OnceLock::new(),
-                ends: Mutex::new(Ends { memory: Some(memory), gone: tx }),
+                teardown: Mutex::new(Teardown { memory: Some(memory), gone: tx }),
                 gone,
             })
         })?;
         Ok(Self(Arc::new(Handle(inner))))
     }
 
-    /// Its number. It is never used again in this process.
+    /// Its id. An id is never reused in this process.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.inner().id
@@ -244,7 +246,7 @@ impl Region {
         self.inner().bytes
     }
 
-    /// What it holds.
+    /// Its contents.
     #[must_use]
     pub fn meta(&self) -> &Meta {
         &self.inner().meta
@@ -256,13 +258,13 @@ impl Region {
         self.inner().frozen
     }
 
-    /// Descriptors in flight in it, pinned ranges, pools.
+    /// The number of pins: descriptors in flight, pinned ranges, pools.
     #[must_use]
     pub fn pins(&self) -> usize {
         table::pins(self.id())
     }
 
-    /// A descriptor of some of its bytes.
+    /// A descriptor of a range of its bytes.
     ///
     /// # Errors
     ///
@@ -274,7 +276,7 @@ impl Region {
         Ok(crate::Desc { addr, len, region_id: inner.id, offset, flags: 0 })
     }
 
-    /// Some of its bytes, which stay where they are while this lives.
+    /// A range of its bytes, which stay at their address while the pin lives.
     ///
     /// # Errors
     ///
@@ -283,7 +285,7 @@ impl Region {
         Pinned::of(&self.desc(offset, len)?)
     }
 
-    /// What another process needs in order to map it.
+    /// What another process needs in order to map the region.
     ///
     /// # Errors
     ///
@@ -296,23 +298,23 @@ impl Region {
         Ok(Export { fd: fd.as_fd(), bytes: inner.bytes as u64, id: inner.id, generation })
     }
 
-    /// From here on its descriptors are refused, everywhere in this process. What is in flight
-    /// arrives; what is pinned stays.
+    /// Refuses its descriptors from here on, everywhere in this process. Descriptors in flight arrive;
+    /// pinned ranges stay pinned.
     pub fn revoke(&self) {
         table::revoke(self.id());
     }
 
-    /// It takes no descriptor any more; the operation completes when none is in flight and its
-    /// memory has been given back.
+    /// Refuses new descriptors; the operation completes when none is in flight and the memory has been
+    /// released.
     ///
-    /// One that ended otherwise may be asked for again; the region is left when the last descriptor
-    /// has landed, whether anybody waits or not.
+    /// After an operation that ended early this may be called again; the region is released when the
+    /// last descriptor has landed, whether an operation waits for it or not.
     pub fn deregister(&self) -> Deregister<'_> {
         table::leave(self.id());
         Deregister::new(self.inner().gone.recv())
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
+    pub(crate) fn inner(&self) -> &RegionInner {
         &self.0.0
     }
 }
@@ -324,17 +326,17 @@ impl Drop for Handle {
 }
 
 #[derive(Default)]
-struct Kept {
+struct Backing {
     frozen: bool,
     fd: Option<OwnedFd>,
 }
 
-impl Inner {
+impl RegionInner {
     pub(crate) fn start(&self) -> usize {
         self.at.0.addr().get()
     }
 
-    /// Where it begins. Who follows it holds a pin.
+    /// Its address. The caller holds a pin while dereferencing it.
     pub(crate) fn at(&self) -> NonNull<u8> {
         self.at.0
     }
@@ -343,7 +345,7 @@ impl Inner {
         self.frozen
     }
 
-    /// True once: the caller's pool has it, alone.
+    /// True once: the caller's pool then has the region exclusively.
     pub(crate) fn claim_for_pool(&self) -> bool {
         !self.frozen && !self.pooled.swap(true, Ordering::AcqRel)
     }
@@ -356,16 +358,16 @@ impl Inner {
         self.pool.get().and_then(Weak::upgrade)
     }
 
-    /// It has left the table: its memory goes, and who waits for that hears of it.
-    fn end(&self) {
-        let memory = self.ends.lock().memory.take();
+    /// Releases the memory and wakes the waiting operations. The region has left the table.
+    fn release(&self) {
+        let memory = self.teardown.lock().memory.take();
         drop(memory);
-        self.ends.lock().gone.close();
+        self.teardown.lock().gone.close();
     }
 }
 
-impl std::fmt::Debug for Ends {
+impl std::fmt::Debug for Teardown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ends").field("held", &self.memory.is_some()).finish_non_exhaustive()
+        f.debug_struct("Teardown").field("held", &self.memory.is_some()).finish_non_exhaustive()
     }
 }

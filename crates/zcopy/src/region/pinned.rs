@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A range of a region of this process that stays where it is.
+//! A range of a region of this process that stays at its address.
 
 use std::ptr::NonNull;
 use std::slice;
@@ -8,7 +8,7 @@ use super::table::Pin;
 use crate::desc::Desc;
 use crate::error::Error;
 
-/// Some bytes of a region of this process. While it lives the region does not go.
+/// A range of a region of this process. The region is not released while it lives.
 #[derive(Debug)]
 pub struct Pinned {
     at: NonNull<u8>,
@@ -17,14 +17,14 @@ pub struct Pinned {
     pin: Pin,
 }
 
-// SAFETY: what it points to stays while the pin does; safe reads are of bytes that nobody writes.
+// SAFETY: the bytes stay allocated while the pin does; safe reads are of immutable bytes only.
 unsafe impl Send for Pinned {}
 // SAFETY: as above.
 unsafe impl Sync for Pinned {}
 
 impl Pinned {
-    /// What a descriptor names, if its region is in this process and allows it. Its address is not
-    /// looked at: the region says where the bytes are.
+    /// The range that a descriptor names, if its region is in this process and allows it. The
+    /// descriptor's address is ignored: the region determines the location.
     ///
     /// # Errors
     ///
@@ -40,14 +40,14 @@ impl Pinned {
         Ok(Self { at, len: desc.len, frozen, pin })
     }
 
-    /// How many bytes there are. Never 0.
+    /// The length in bytes. Never 0.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Where they are, for as long as this lives.
+    /// The address, valid while this lives.
     #[must_use]
     pub fn as_ptr(&self) -> *mut u8 {
         self.at.as_ptr()
@@ -56,7 +56,7 @@ impl Pinned {
     /// The bytes, if they never change.
     #[must_use]
     pub fn as_slice(&self) -> Option<&[u8]> {
-        // SAFETY: pinned; frozen bytes are written before the region is registered only.
+        // SAFETY: pinned; frozen bytes are written only before the region is registered.
         self.frozen.then(|| unsafe { slice::from_raw_parts(self.at.as_ptr(), self.len) })
     }
 
@@ -64,11 +64,11 @@ impl Pinned {
     ///
     /// # Safety
     ///
-    /// Nobody writes them while the slice lives: the caller has them from their only writer, or
-    /// they are not a pool's that is in use.
+    /// The bytes are not written while the slice lives: the caller has received them from their only
+    /// writer, or they do not belong to a pool that is in use.
     #[must_use]
     pub unsafe fn as_slice_unchecked(&self) -> &[u8] {
-        // SAFETY: pinned; the caller's promise.
+        // SAFETY: pinned; the caller's guarantee.
         unsafe { slice::from_raw_parts(self.at.as_ptr(), self.len) }
     }
 

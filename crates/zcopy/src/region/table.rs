@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The process's regions, by number. Pinning one by its number takes no lock.
+//! The process's regions, by id. Pinning a region by its id takes no lock.
 //!
-//! A region's number is a place in the table and a generation. The place's state is one word:
+//! A region's id is an index into the table and a generation. The state of a table slot is one word:
 //!
 //! ```text
-//!   id      ┌─ generation:32 ─┬─ place:32 ────────────────────┐      0 is no region's
+//!   id      ┌─ generation:32 ─┬─ index:32 ────────────────────┐      0 is never a region's id
 //!           └─────────────────┴───────────────────────────────┘
 //!   state   ┌─ generation:32 ─┬─ L:1 ─┬─ R:1 ─┬─ pins:30 ─────┐
 //!           └─────────────────┴───────┴───────┴───────────────┘
@@ -16,20 +16,21 @@
 //!
 //! # Invariants
 //!
-//! 1. A pin is taken only by one step from a state with the number's generation: a stale number never
-//!    pins. `take` also wants neither `L` nor `R`; `join` wants a pin that is there already.
-//! 2. `L` is set once in a generation. The one step that leaves `L` and no pins makes whoever took it
-//!    the place's only owner, who finishes it: takes the region out, lets its memory go, and says so.
-//! 3. The generation grows before the place is free again; a place whose generations are used up is
-//!    never used again.
-//! 4. At most [`REGIONS_MAX`] regions are registered. Chunks of the table are allocated when they are
-//!    first needed, and stay.
+//! 1. A pin is taken by one compare-and-swap from a state with the id's generation: a stale id never
+//!    pins. `take` also requires that neither `L` nor `R` is set; `join` requires an existing pin.
+//! 2. `L` is set once per generation. The one step that results in `L` and no pins makes its caller the
+//!    slot's only owner, which finishes the slot: it takes the region out, releases the memory, and
+//!    wakes the waiting operations.
+//! 3. The generation grows before the slot is free again; a slot whose generations are used up is never
+//!    used again.
+//! 4. At most [`REGIONS_MAX`] regions are registered. Chunks of the table are allocated on first use,
+//!    and stay allocated.
 //!
 //! # Safety
 //!
-//! `Slot::region` is written by `insert`, which took the place off the free list, before the state
-//! says that the region is live; and by `finish`, whose caller is the only owner (2). It is read under
-//! a pin, or by who is about to give up one: neither happens meanwhile (1, 2).
+//! `RegionSlot::region` is written by `insert`, which took the slot off the free list, before the state
+//! marks the region live; and by `finish`, whose caller is the only owner (2). It is read under a pin,
+//! or by a caller that is about to drop one: no write can happen at the same time (1, 2).
 
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
@@ -38,10 +39,10 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::Inner;
+use super::RegionInner;
 use crate::error::Error;
 
-/// So many regions may be registered in a process at a time. More are refused
+/// The maximum number of regions that may be registered in a process at a time. More are refused
 /// ([`Error::TableFull`]).
 pub const REGIONS_MAX: usize = 65_536;
 
@@ -51,82 +52,84 @@ const REVOKED: u64 = 1 << 30;
 const PINS: u64 = REVOKED - 1;
 const GENERATION_SHIFT: u32 = 32;
 
-struct Slot {
+struct RegionSlot {
     state: AtomicU64,
-    region: UnsafeCell<Option<Arc<Inner>>>,
+    region: UnsafeCell<Option<Arc<RegionInner>>>,
 }
 
 // SAFETY: the module's "Safety".
-unsafe impl Sync for Slot {}
+unsafe impl Sync for RegionSlot {}
 
 #[derive(Default)]
-struct Places {
+struct FreeSlots {
     free: Vec<u32>,
-    /// Places above have never been used.
+    /// Slots from this index on have never been used.
     used: u32,
 }
 
 #[derive(Default)]
 struct Addresses {
     by_start: BTreeMap<(usize, u64), usize>,
-    /// No region here is longer.
+    /// The length of the longest region, or more, in bytes.
     len_max: usize,
 }
 
-static CHUNKS: [OnceLock<Box<[Slot]>>; REGIONS_MAX / CHUNK_SLOTS] =
+static CHUNKS: [OnceLock<Box<[RegionSlot]>>; REGIONS_MAX / CHUNK_SLOTS] =
     [const { OnceLock::new() }; REGIONS_MAX / CHUNK_SLOTS];
-static PLACES: Mutex<Places> = Mutex::new(Places { free: Vec::new(), used: 0 });
+static FREE_SLOTS: Mutex<FreeSlots> = Mutex::new(FreeSlots { free: Vec::new(), used: 0 });
 static ADDRESSES: LazyLock<RwLock<Addresses>> = LazyLock::new(RwLock::default);
 static REGISTERED: AtomicUsize = AtomicUsize::new(0);
 
-/// Keeps a region, and its memory, where it is.
+/// Keeps a region, and its memory, at its address.
 #[derive(Debug)]
 pub(crate) struct Pin {
     id: u64,
 }
 
-/// How many regions are registered in this process.
+/// The number of regions registered in this process.
 #[must_use]
 pub fn regions() -> usize {
     REGISTERED.load(Ordering::Acquire)
 }
 
-/// Registers what `make` makes of its number.
-pub(super) fn insert(make: impl FnOnce(u64) -> Arc<Inner>) -> Result<Arc<Inner>, Error> {
-    let place = {
-        let mut places = PLACES.lock();
-        match places.free.pop() {
-            Some(place) => place,
-            None if (places.used as usize) < REGIONS_MAX => {
-                places.used += 1;
-                places.used - 1
+/// Registers the region that `make` creates for an id.
+pub(super) fn insert(
+    make: impl FnOnce(u64) -> Arc<RegionInner>,
+) -> Result<Arc<RegionInner>, Error> {
+    let index = {
+        let mut slots = FREE_SLOTS.lock();
+        match slots.free.pop() {
+            Some(index) => index,
+            None if (slots.used as usize) < REGIONS_MAX => {
+                slots.used += 1;
+                slots.used - 1
             }
             None => return Err(Error::TableFull { max: REGIONS_MAX }),
         }
     };
     let full = Error::TableFull { max: REGIONS_MAX };
-    let Some(chunk) = CHUNKS.get(place as usize / CHUNK_SLOTS) else {
+    let Some(chunk) = CHUNKS.get(index as usize / CHUNK_SLOTS) else {
         return Err(full);
     };
-    let chunk = chunk.get_or_init(|| (0..CHUNK_SLOTS).map(|_| Slot::new()).collect());
-    let Some(slot) = chunk.get(place as usize % CHUNK_SLOTS) else {
+    let chunk = chunk.get_or_init(|| (0..CHUNK_SLOTS).map(|_| RegionSlot::new()).collect());
+    let Some(slot) = chunk.get(index as usize % CHUNK_SLOTS) else {
         return Err(full);
     };
     let generation = slot.state.load(Ordering::Acquire) >> GENERATION_SHIFT;
-    let region = make(generation << GENERATION_SHIFT | u64::from(place));
+    let region = make(generation << GENERATION_SHIFT | u64::from(index));
     {
         let mut addresses = ADDRESSES.write();
         addresses.by_start.insert((region.start(), region.id), region.bytes);
         addresses.len_max = addresses.len_max.max(region.bytes);
         REGISTERED.store(addresses.by_start.len(), Ordering::Release);
     }
-    // SAFETY: the place is off the free list, and its state says that it is free: it is ours.
+    // SAFETY: the slot is off the free list and its state is free: this call owns it exclusively.
     unsafe { *slot.region.get() = Some(region.clone()) };
     slot.state.store(generation << GENERATION_SHIFT, Ordering::Release);
     Ok(region)
 }
 
-/// The region's number, if `address` lies in one.
+/// The id of the region that `address` lies in, and the offset.
 pub(crate) fn at(address: usize) -> Option<(u64, u64)> {
     let addresses = ADDRESSES.read();
     addresses
@@ -138,7 +141,7 @@ pub(crate) fn at(address: usize) -> Option<(u64, u64)> {
         .map(|((start, id), _)| (*id, (address - start) as u64))
 }
 
-/// The region takes no pin any more. It is finished when the last one is gone.
+/// Refuses new pins. The region is finished when the last pin is dropped.
 pub(super) fn leave(id: u64) {
     let Ok(slot) = slot(id) else {
         return;
@@ -156,7 +159,7 @@ pub(super) fn leave(id: u64) {
     }
 }
 
-/// The region takes no pin any more, but stays registered.
+/// Refuses new pins, but keeps the region registered.
 pub(super) fn revoke(id: u64) {
     let Ok(slot) = slot(id) else {
         return;
@@ -170,12 +173,12 @@ pub(super) fn revoke(id: u64) {
     }
 }
 
-/// Whether it was revoked.
+/// Whether the region was revoked.
 pub(crate) fn is_revoked(id: u64) -> bool {
     slot(id).is_ok_and(|slot| slot.state.load(Ordering::Acquire) & REVOKED != 0)
 }
 
-/// How often the region is pinned.
+/// The number of pins of a region.
 pub(super) fn pins(id: u64) -> usize {
     slot(id).map_or(0, |slot| {
         let state = slot.state.load(Ordering::Acquire);
@@ -184,14 +187,14 @@ pub(super) fn pins(id: u64) -> usize {
     })
 }
 
-/// Why it cannot be pinned.
+/// The reason why a region cannot be pinned.
 pub(super) fn check(id: u64) -> Result<(), Error> {
     let slot = slot(id)?;
     allows(slot.state.load(Ordering::Acquire), id)
 }
 
 impl Pin {
-    /// Pins the region of that number.
+    /// Pins the region with that id.
     pub(crate) fn take(id: u64) -> Result<Self, Error> {
         let slot = slot(id)?;
         let mut state = slot.state.load(Ordering::Relaxed);
@@ -204,7 +207,8 @@ impl Pin {
         }
     }
 
-    /// Pins it beside others, also while it is leaving: for what came from it to go home.
+    /// Adds a pin to existing ones, also while the region is leaving: for claiming and releasing
+    /// references to its blocks.
     pub(crate) fn join(id: u64) -> Result<Self, Error> {
         let slot = slot(id)?;
         let mut state = slot.state.load(Ordering::Relaxed);
@@ -228,22 +232,22 @@ impl Pin {
     }
 
     /// The region.
-    pub(crate) fn region(&self) -> Option<&Inner> {
+    pub(crate) fn region(&self) -> Option<&RegionInner> {
         let slot = slot(self.id).ok()?;
-        // SAFETY: it is pinned, for as long as `self` lives.
+        // SAFETY: pinned for as long as `self` lives.
         unsafe { (*slot.region.get()).as_deref() }
     }
 
-    /// The pin is kept by other means: it is undone by [`Pin::kept`], once.
+    /// Forgets the pin; it is released through [`Pin::kept`], once.
     pub(crate) fn keep(self) -> u64 {
         std::mem::ManuallyDrop::new(self).id
     }
 
-    /// The pin that was kept.
+    /// The pin that was forgotten.
     ///
     /// # Safety
     ///
-    /// [`keep`](Self::keep) gave that number, and it is given back once.
+    /// [`keep`](Self::keep) returned that id, and this is called once for it.
     pub(crate) unsafe fn kept(id: u64) -> Self {
         Self { id }
     }
@@ -265,30 +269,30 @@ impl Drop for Pin {
     }
 }
 
-impl Slot {
+impl RegionSlot {
     fn new() -> Self {
         let state = AtomicU64::new(1 << GENERATION_SHIFT | LEAVING);
         Self { state, region: UnsafeCell::new(None) }
     }
 }
 
-fn step(slot: &Slot, from: u64, to: u64) -> Result<u64, u64> {
+fn step(slot: &RegionSlot, from: u64, to: u64) -> Result<u64, u64> {
     slot.state.compare_exchange_weak(from, to, Ordering::AcqRel, Ordering::Relaxed)
 }
 
-fn slot(id: u64) -> Result<&'static Slot, Error> {
-    let place = (id & u64::from(u32::MAX)) as usize;
+fn slot(id: u64) -> Result<&'static RegionSlot, Error> {
+    let index = (id & u64::from(u32::MAX)) as usize;
     CHUNKS
-        .get(place / CHUNK_SLOTS)
+        .get(index / CHUNK_SLOTS)
         .and_then(OnceLock::get)
-        .and_then(|chunk| chunk.get(place % CHUNK_SLOTS))
+        .and_then(|chunk| chunk.get(index % CHUNK_SLOTS))
         .ok_or(Error::Unknown { region_id: id })
 }
 
-/// Whether a region in that state may be pinned by that number.
+/// Whether a region in that state may be pinned by that id.
 fn allows(state: u64, region_id: u64) -> Result<(), Error> {
     let (now, named) = (state >> GENERATION_SHIFT, region_id >> GENERATION_SHIFT);
-    // A free place has the generation that comes next.
+    // A free slot has the generation of its next region.
     let unborn = now == named && state & LEAVING != 0 && state & PINS == 0;
     if named == 0 || named > now || unborn {
         Err(Error::Unknown { region_id })
@@ -305,9 +309,9 @@ fn allows(state: u64, region_id: u64) -> Result<(), Error> {
     }
 }
 
-/// Lets a region go. The caller owns the place: it took the step to `LEAVING` and no pins.
-fn finish(slot: &Slot, id: u64) {
-    // SAFETY: the caller is the place's only owner.
+/// Removes and releases a region. The caller owns the slot: it made the step to `LEAVING` and no pins.
+fn finish(slot: &RegionSlot, id: u64) {
+    // SAFETY: the caller is the slot's only owner.
     let region = unsafe { (*slot.region.get()).take() };
     if let Some(region) = &region {
         let mut addresses = ADDRESSES.write();
@@ -322,9 +326,9 @@ fn finish(slot: &Slot, id: u64) {
     let generation = if used_up { generation - 1 } else { generation };
     slot.state.store(generation << GENERATION_SHIFT | LEAVING, Ordering::Release);
     if !used_up {
-        PLACES.lock().free.push((id & u64::from(u32::MAX)) as u32);
+        FREE_SLOTS.lock().free.push((id & u64::from(u32::MAX)) as u32);
     }
     if let Some(region) = region {
-        region.end();
+        region.release();
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Channels of descriptors: `zref` by the suite that every backend passes, and what is its own; the
+//! Channels of descriptors: `zref` by the suite that every backend passes, and its own properties; the
 //! registry; attaching.
 
 use std::any::Any;
@@ -29,8 +29,8 @@ becket_zcopy::conforms!(unlimited, ZChannel::unlimited(), None);
 #[test]
 fn a_conflated_channel_keeps_the_latest_and_counts_what_it_replaces() {
     let lost = Arc::new(Mutex::new(Vec::new()));
-    let told = lost.clone();
-    let hook = Box::new(move |desc: Desc| told.lock().push(desc));
+    let for_hook = lost.clone();
+    let hook = Box::new(move |desc: Desc| for_hook.lock().push(desc));
     let channel = ZChannel::new(Kind::Conflated, None, Some(hook));
     channel.attach(BackendId::ZREF, &()).unwrap();
     for number in 0..3 {
@@ -49,8 +49,8 @@ fn what_is_left_goes_to_the_hook_once_with_its_share() {
     let region = Region::heap(256, Meta::default()).unwrap();
     let pool = Pool::new(&region, &[Class { block_bytes: 64, blocks: 4 }]).unwrap();
     let lost = Arc::new(Mutex::new(Vec::new()));
-    let told = lost.clone();
-    let hook = Box::new(move |desc: Desc| told.lock().push(desc));
+    let for_hook = lost.clone();
+    let hook = Box::new(move |desc: Desc| for_hook.lock().push(desc));
     let channel = ZChannel::new(Kind::Bounded, Some(4), Some(hook));
     channel.attach(BackendId::ZREF, &()).unwrap();
     for _ in 0..2 {
@@ -128,12 +128,12 @@ fn a_full_channel_and_a_failed_send_leave_no_pin() {
     assert_eq!(region.pins(), 1);
 }
 
-/// Attaches, counts it, and can do nothing.
+/// Counts its calls, and supports no operation.
 #[derive(Default, Clone)]
-struct Idle(Arc<Tally>);
+struct Idle(Arc<Calls>);
 
 #[derive(Default)]
-struct Tally {
+struct Calls {
     attached: AtomicUsize,
     detached: AtomicUsize,
     closed: AtomicUsize,
@@ -199,7 +199,7 @@ fn a_backend_attaches_once_and_detaches_once() {
     let mut kept = desc(1);
     assert_eq!(channel.send(&mut kept).wait(), Err(Failure::Unsupported));
     assert_eq!(kept, desc(1));
-    // Another one on top: it is the one that moves them now.
+    // A second backend: it moves the descriptors from here on.
     channel.attach(BackendId::ZREF, &()).unwrap();
     assert_eq!(channel.try_send(&mut kept), Ok(()));
     assert_eq!(idle.0.detached.load(Ordering::SeqCst), 0);
@@ -225,7 +225,7 @@ fn one_attached_to_a_closed_channel_is_closed() {
 #[test]
 fn names_are_registered_once_and_up_to_the_bound() {
     assert_eq!(resolve("zref"), Some(BackendId::ZREF));
-    assert_eq!(resolve("nobody"), None);
+    assert_eq!(resolve("unregistered"), None);
     assert_eq!(register("", Idle::default(), 0), Err(RegisterError::Name { bytes: 0 }));
     let long = "x".repeat(NAME_BYTES_MAX + 1);
     let error = RegisterError::Name { bytes: NAME_BYTES_MAX + 1 };
@@ -244,7 +244,7 @@ fn names_are_registered_once_and_up_to_the_bound() {
     assert_eq!(unknown, Err(Failure::Unsupported));
 }
 
-/// In a process of its own: the table is full afterwards.
+/// In a process of its own: the registry is full afterwards.
 #[test]
 #[cfg(not(miri))]
 fn the_table_is_bounded() {

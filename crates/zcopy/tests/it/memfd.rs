@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Regions that cross to another process: the seals, the checks of who imports, and what is read
-//! while it is written.
+//! Regions that cross to another process: the seals, the checks of the importing side, and reads during
+//! writes.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +44,7 @@ fn what_one_side_writes_the_other_reads() {
     let view = imported.resolve(&block.desc()).unwrap();
     assert_eq!(view.to_vec(), &*block);
     assert!(view.as_slice().is_none(), "its owner may write it");
-    // SAFETY: the block is there: nobody writes.
+    // SAFETY: the block is held: its bytes are not written.
     assert_eq!(unsafe { view.as_slice_unchecked() }, &*block);
     let (mut buffer, mut all) = ([0; 7], Vec::new());
     view.chunks(&mut buffer, |piece| all.extend_from_slice(piece));
@@ -55,7 +55,7 @@ fn what_one_side_writes_the_other_reads() {
 }
 
 #[test]
-fn nobody_else_ever_writes_truncates_or_unseals() {
+fn no_other_mapping_writes_truncates_or_unseals() {
     let region = Region::memfd(8192, Meta::default()).unwrap();
     let fd = region.export().unwrap().fd;
     let sealed = FIXED | SealFlags::SEAL | SealFlags::FUTURE_WRITE;

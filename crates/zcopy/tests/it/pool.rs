@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Pools: against a model, from many threads, at their bound, and with descriptors that lie.
+//! Pools: against a model, from many threads, at their bound, and with forged descriptors.
 
 use std::collections::HashMap;
 use std::thread;
@@ -68,7 +68,7 @@ fn a_lease_resizes_within_its_block() {
 }
 
 #[test]
-fn whoever_waits_gets_the_block_that_comes_back() {
+fn a_waiting_lease_gets_the_block_that_is_returned() {
     let pool = pool();
     let held: Vec<_> = (0..3).map(|_| pool.try_lease(8).unwrap()).collect();
     thread::scope(|scope| {
@@ -109,7 +109,7 @@ fn a_wait_that_is_dropped_takes_no_block() {
 }
 
 #[test]
-fn a_block_is_shared_read_and_comes_back_with_the_last_share() {
+fn a_block_is_shared_read_and_returned_with_the_last_reference() {
     let pool = pool();
     let block = filled(&pool, 10, 7).freeze();
     let part = block.part(2, 3).unwrap();
@@ -127,7 +127,7 @@ fn a_block_is_shared_read_and_comes_back_with_the_last_share() {
 }
 
 #[test]
-fn a_descriptor_carries_one_share() {
+fn a_descriptor_carries_one_reference() {
     let pool = pool();
     let desc = filled(&pool, 10, 7).freeze().into_desc().unwrap();
     assert!(Block::is_carried_by(&desc));
@@ -142,7 +142,7 @@ fn a_descriptor_carries_one_share() {
 }
 
 #[test]
-fn a_descriptor_that_lies_claims_nothing() {
+fn a_forged_descriptor_claims_nothing() {
     let pool = pool();
     let desc = filled(&pool, 10, 7).freeze().into_desc().unwrap();
     let lies = [
@@ -166,11 +166,11 @@ fn a_descriptor_that_lies_claims_nothing() {
 }
 
 #[test]
-fn a_block_that_has_been_somebody_elses_since_is_not_claimed() {
+fn a_block_that_was_reused_is_not_claimed() {
     let pool = pool();
     let stale = filled(&pool, 10, 7).freeze().into_desc().unwrap();
     assert!(Block::give_back(&stale));
-    // All of them, so that the same block is among them.
+    // All blocks, so that the same one is among them.
     let fresh: Vec<_> =
         (0..3).map(|_| filled(&pool, 10, 8).freeze().into_desc().unwrap()).collect();
     assert!(fresh.iter().any(|desc| desc.offset == stale.offset));
@@ -179,7 +179,7 @@ fn a_block_that_has_been_somebody_elses_since_is_not_claimed() {
 }
 
 #[test]
-fn a_revoked_pool_claims_nothing_and_gives_back() {
+fn a_revoked_pool_refuses_claims_and_takes_blocks_back() {
     let region = Region::heap(256, Meta::default()).unwrap();
     let pool = Pool::new(&region, &[Class { block_bytes: 64, blocks: 1 }]).unwrap();
     let desc = pool.try_lease(8).unwrap().freeze().into_desc().unwrap();
@@ -191,7 +191,7 @@ fn a_revoked_pool_claims_nothing_and_gives_back() {
 }
 
 #[test]
-fn shares_in_descriptors_keep_pool_and_region() {
+fn references_in_descriptors_keep_pool_and_region() {
     let region = Region::heap(256, Meta::default()).unwrap();
     let pool = Pool::new(&region, &[Class { block_bytes: 64, blocks: 1 }]).unwrap();
     let desc = filled(&pool, 8, 9).freeze().into_desc().unwrap();
@@ -201,7 +201,7 @@ fn shares_in_descriptors_keep_pool_and_region() {
         while region.pin(0, 1).is_ok() {
             thread::yield_now();
         }
-        // The region is leaving; what came from it still goes home.
+        // The region is leaving; its blocks can still be claimed.
         let block = Block::claim(&desc).unwrap();
         assert_eq!(&*block, [9; 8]);
         drop(block);
@@ -212,18 +212,18 @@ fn shares_in_descriptors_keep_pool_and_region() {
 }
 
 #[test]
-fn what_is_lost_in_flight_goes_back() {
+fn a_descriptor_lost_in_flight_releases_its_block() {
     let pool = pool();
     let desc = filled(&pool, 8, 9).freeze().into_desc().unwrap();
-    let flight = InFlight::launch(desc).unwrap();
+    let in_flight = InFlight::launch(desc).unwrap();
     assert_eq!(free(&pool), [2, 2]);
-    drop(flight);
+    drop(in_flight);
     assert_eq!(free(&pool), [3, 2]);
     assert!(!Block::give_back(&desc));
 }
 
 #[test]
-fn what_comes_back_is_poisoned_and_who_writes_it_is_noticed() {
+fn a_returned_block_is_poisoned_and_a_late_write_is_counted() {
     if !cfg!(debug_assertions) {
         return;
     }
@@ -237,14 +237,14 @@ fn what_comes_back_is_poisoned_and_who_writes_it_is_noticed() {
     }
     drop(all());
     assert_eq!(pool.tampered(), 0);
-    // SAFETY: the region is there, and no lease of the block: but that is just what is wrong.
+    // SAFETY: the region is pinned. The block is not leased, which is the defect that the test plants.
     unsafe { late.as_ptr().write(1) };
     drop(all());
     assert_eq!(pool.tampered(), 1);
 }
 
 #[test]
-fn classes_that_cannot_be_are_refused() {
+fn invalid_classes_are_refused() {
     let region = Region::heap(256, Meta::default()).unwrap();
     let class = |block_bytes, blocks| Class { block_bytes, blocks };
     let refused = |classes: &[Class]| {
@@ -262,10 +262,10 @@ fn classes_that_cannot_be_are_refused() {
     assert_eq!(Pool::new(&region, &[class(64, 4)]).unwrap_err(), Error::NotPoolable);
 }
 
-/// Blocks go round between threads, as blocks and as descriptors; each arrives with its bytes, and
-/// all come home.
+/// Blocks circulate between threads, as blocks and as descriptors; each arrives with its bytes, and all
+/// return to the pool.
 #[test]
-fn blocks_go_round_and_come_home() {
+fn blocks_circulate_and_return() {
     let (rounds, threads) = if cfg!(miri) { (20, 2) } else { (2000, 3) };
     let region = Region::heap(64 * 8, Meta::default()).unwrap();
     let pool = Pool::new(&region, &[Class { block_bytes: 64, blocks: 8 }]).unwrap();
@@ -286,8 +286,8 @@ fn blocks_go_round_and_come_home() {
         for _ in 0..threads {
             let rx = rx.clone();
             scope.spawn(move || {
-                while let Ok(flight) = rx.recv().wait() {
-                    let block = Block::claim(&flight.land()).unwrap();
+                while let Ok(in_flight) = rx.recv().wait() {
+                    let block = Block::claim(&in_flight.land()).unwrap();
                     let other = block.clone();
                     assert!(other.iter().all(|byte| *byte == block[0]));
                 }
@@ -328,20 +328,20 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What a block should hold: a number of its life, and how many shares there are.
+/// The expected state of a block: its number of uses, and its references.
 #[derive(Default)]
 struct Model {
-    shares: HashMap<u64, usize>,
+    refs: HashMap<u64, usize>,
     free: [usize; 2],
     lives: u8,
 }
 
 impl Model {
-    fn let_go(&mut self, offset: u64) {
-        let shares = self.shares.get_mut(&offset).unwrap();
-        *shares -= 1;
-        if *shares == 0 {
-            self.shares.remove(&offset);
+    fn release(&mut self, offset: u64) {
+        let refs = self.refs.get_mut(&offset).unwrap();
+        *refs -= 1;
+        if *refs == 0 {
+            self.refs.remove(&offset);
             self.free[usize::from(offset >= 64 * 3)] += 1;
         }
     }
@@ -383,20 +383,20 @@ fn run(steps: Vec<Step>) {
             Step::Freeze(at) => {
                 if let Some((lease, life, _)) = nth(&mut leases, at) {
                     let block = lease.freeze();
-                    assert!(model.shares.insert(block.offset(), 1).is_none(), "lent twice");
+                    assert!(model.refs.insert(block.offset(), 1).is_none(), "lent twice");
                     blocks.push((block, life));
                 }
             }
             Step::Clone(at) => {
                 if let Some((block, life)) = nth(&mut blocks, at) {
-                    *model.shares.get_mut(&block.offset()).unwrap() += 1;
+                    *model.refs.get_mut(&block.offset()).unwrap() += 1;
                     blocks.push((block.clone(), life));
                     blocks.push((block, life));
                 }
             }
             Step::DropBlock(at) => {
                 if let Some((block, _)) = nth(&mut blocks, at) {
-                    model.let_go(block.offset());
+                    model.release(block.offset());
                 }
             }
             Step::Send(at) => {
@@ -411,7 +411,7 @@ fn run(steps: Vec<Step>) {
                 }
             }
             Step::Again(at) => {
-                // A descriptor that was used: refused, unless an equal one is on its way.
+                // A claimed descriptor: refused, unless an equal one is in in_flight.
                 if let Some(desc) = nth(&mut used, at)
                     && !sent.iter().any(|(other, _)| *other == desc)
                 {
@@ -421,7 +421,7 @@ fn run(steps: Vec<Step>) {
             Step::GiveBack(at) => {
                 if let Some((desc, _)) = nth(&mut sent, at) {
                     assert!(Block::give_back(&desc));
-                    model.let_go(desc.offset);
+                    model.release(desc.offset);
                     used.push(desc);
                 }
             }

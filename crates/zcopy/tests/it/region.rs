@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Regions: who keeps them, when they go, and what a number says that is not theirs any more.
+//! Regions: reference counts, release, stale ids.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ fn counted(bytes: usize) -> (Region, Arc<AtomicUsize>) {
     let release = move || {
         counts.fetch_add(1, Ordering::SeqCst);
         let at: *mut u8 = std::ptr::with_exposed_provenance_mut(address);
-        // SAFETY: leaked above, and given back here only.
+        // SAFETY: leaked below, and freed only here.
         drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(at, bytes)) });
     };
-    // SAFETY: leaked: it is there until the release runs, and nobody else's.
+    // SAFETY: leaked: it stays allocated until the release runs, and no other code accesses it.
     (unsafe { Region::foreign(at, bytes, Meta::default(), release) }.unwrap(), released)
 }
 
@@ -47,12 +47,12 @@ fn a_range_is_pinned_and_read() {
 }
 
 #[test]
-fn bytes_that_may_change_are_no_safe_slice() {
+fn bytes_that_may_change_are_not_a_safe_slice() {
     assert!(region(8).pin(0, 8).unwrap().as_slice().is_none());
 }
 
 #[test]
-fn a_descriptor_says_nothing_by_its_address() {
+fn the_address_of_a_descriptor_is_ignored() {
     let region = Region::filled(b"0123456789", Meta::default()).unwrap();
     let mut desc = region.desc(0, 4).unwrap();
     desc.addr = std::ptr::without_provenance_mut(1);
@@ -60,13 +60,13 @@ fn a_descriptor_says_nothing_by_its_address() {
 }
 
 #[test]
-fn a_stale_descriptor_is_refused_also_when_its_place_is_taken_again() {
+fn a_stale_descriptor_is_refused_also_when_its_slot_is_used_again() {
     let first = region(8);
     let desc = first.desc(0, 8).unwrap();
     first.deregister().wait().unwrap();
     let stale = Error::Stale { region_id: desc.region_id };
     assert_eq!(Pinned::of(&desc).unwrap_err(), stale);
-    // Other tests take places too: hold regions until the place is ours again.
+    // Other tests use slots too: hold regions until this slot is reused.
     let mut held = Vec::new();
     while held.len() < 4096 {
         let next = region(8);
@@ -82,12 +82,12 @@ fn a_stale_descriptor_is_refused_also_when_its_place_is_taken_again() {
 }
 
 #[test]
-fn a_number_that_never_was_is_unknown() {
+fn an_id_that_was_never_registered_is_unknown() {
     for region_id in [1, 0xFFFF_FFFF, 1 << 63, u64::MAX, 2 << 32 | 0xFFFF_FFFF] {
         let desc = Desc::in_region(region_id, 0, 1).unwrap();
         assert_eq!(Pinned::of(&desc).unwrap_err(), Error::Unknown { region_id });
         assert_eq!(InFlight::launch(desc).unwrap_err(), Error::Unknown { region_id });
-        // It may be somebody else's, whom we only carry for.
+        // It may belong to another process, on whose behalf the descriptor is forwarded.
         if region_id >> 32 == 0 {
             assert_eq!(InFlight::launch_any(desc).unwrap().land(), desc);
         }
@@ -95,17 +95,17 @@ fn a_number_that_never_was_is_unknown() {
 }
 
 #[test]
-fn memory_is_given_back_once_when_the_last_descriptor_has_landed() {
+fn memory_is_released_once_when_the_last_descriptor_has_landed() {
     let (region, released) = counted(64);
-    let flights: Vec<_> =
+    let descriptors: Vec<_> =
         (0..4).map(|at| InFlight::launch(region.desc(at, 8).unwrap()).unwrap()).collect();
     drop(region);
-    for (landed, flight) in flights.into_iter().enumerate() {
+    for (landed, in_flight) in descriptors.into_iter().enumerate() {
         assert_eq!(released.load(Ordering::SeqCst), 0, "{landed}");
         if landed % 2 == 0 {
-            drop(flight);
+            drop(in_flight);
         } else {
-            let _desc = flight.land();
+            let _desc = in_flight.land();
         }
     }
     assert_eq!(released.load(Ordering::SeqCst), 1);
@@ -125,23 +125,23 @@ fn a_clone_keeps_the_region() {
 #[test]
 fn deregister_waits_until_nothing_is_in_flight() {
     let (region, released) = counted(64);
-    let flight = InFlight::launch(region.desc(0, 8).unwrap()).unwrap();
+    let in_flight = InFlight::launch(region.desc(0, 8).unwrap()).unwrap();
     let gone = thread::scope(|scope| {
         let gone = scope.spawn(|| {
             region.deregister().wait().unwrap();
             released.load(Ordering::SeqCst)
         });
-        // The region refuses from the moment on at which it was asked to go.
+        // The region refuses pins as soon as its deregistration is requested.
         while region.pin(0, 1).is_ok() {
             thread::yield_now();
         }
         let leaving = Error::Leaving { region_id: region.id() };
         assert_eq!(InFlight::launch(region.desc(0, 8).unwrap()).unwrap_err(), leaving);
         assert_eq!(released.load(Ordering::SeqCst), 0);
-        drop(flight);
+        drop(in_flight);
         gone.join().unwrap()
     });
-    assert_eq!(gone, 1, "the memory is given back before the wait ends");
+    assert_eq!(gone, 1, "the memory is released before the wait ends");
     region.deregister().wait().unwrap();
     drop(region);
     assert_eq!(released.load(Ordering::SeqCst), 1);
@@ -149,7 +149,7 @@ fn deregister_waits_until_nothing_is_in_flight() {
 
 #[test]
 #[cfg_attr(miri, ignore = "the timer's thread outlives the test")]
-fn deregister_gives_up_in_time_and_may_be_asked_for_again() {
+fn deregister_gives_up_in_time_and_may_be_called_again() {
     let (region, released) = counted(64);
     let pinned = region.pin(0, 1).unwrap();
     let wait = region.deregister().timeout(Duration::from_millis(1));
@@ -163,12 +163,12 @@ fn deregister_gives_up_in_time_and_may_be_asked_for_again() {
     assert_eq!(future::block_on(wait), Err(DeregisterError::Cancelled));
     assert_eq!(released.load(Ordering::SeqCst), 0);
     drop(pinned);
-    assert_eq!(released.load(Ordering::SeqCst), 1, "nobody needs to wait for it");
+    assert_eq!(released.load(Ordering::SeqCst), 1, "without a waiting operation");
     assert_eq!(future::block_on(region.deregister()), Ok(()));
 }
 
 #[test]
-fn a_cancelled_wait_ends_while_it_sleeps() {
+fn a_cancel_ends_a_parked_wait() {
     let region = region(8);
     let _pinned = region.pin(0, 1).unwrap();
     let token = Token::new();
@@ -183,20 +183,20 @@ fn a_cancelled_wait_ends_while_it_sleeps() {
 fn a_revoked_region_translates_nothing_and_stays() {
     let region = Region::filled(b"0123456789", Meta::default()).unwrap();
     let pinned = region.pin(0, 4).unwrap();
-    let flight = InFlight::launch(region.desc(4, 4).unwrap()).unwrap();
+    let in_flight = InFlight::launch(region.desc(4, 4).unwrap()).unwrap();
     region.revoke();
     let revoked = Error::Revoked { region_id: region.id() };
     assert_eq!(region.pin(0, 1).unwrap_err(), revoked);
     assert_eq!(InFlight::launch(region.desc(0, 1).unwrap()).unwrap_err(), revoked);
     assert_eq!(pinned.as_slice(), Some(&b"0123"[..]), "what was pinned stays");
-    assert_eq!(Pinned::of(&flight.land()).unwrap_err(), revoked);
+    assert_eq!(Pinned::of(&in_flight.land()).unwrap_err(), revoked);
     drop(pinned);
     region.deregister().wait().unwrap();
     assert!(matches!(region.pin(0, 1), Err(Error::Stale { .. })));
 }
 
 #[test]
-fn a_release_that_panics_harms_nobody() {
+fn a_release_that_panics_does_not_propagate() {
     let mut byte = Box::new(0_u8);
     let at = NonNull::from(&mut *byte);
     // SAFETY: the box outlives the region.
@@ -207,7 +207,7 @@ fn a_release_that_panics_harms_nobody() {
 }
 
 #[test]
-fn a_strict_region_refuses_what_does_not_begin_with_an_element() {
+fn a_strict_region_refuses_an_unaligned_offset() {
     let meta = Meta { align: 8, check: Check::Strict, ..Meta::default() };
     let region = Region::heap(64, meta).unwrap();
     assert_eq!(region.pin(4, 8).unwrap_err(), Error::Misaligned { offset: 4, align: 8 });
@@ -216,7 +216,7 @@ fn a_strict_region_refuses_what_does_not_begin_with_an_element() {
 }
 
 #[test]
-fn regions_of_no_bytes_or_of_no_alignment_are_refused() {
+fn regions_of_no_bytes_or_invalid_alignment_are_refused() {
     assert_eq!(Region::heap(0, Meta::default()).unwrap_err(), Error::Empty);
     assert_eq!(Region::filled(b"", Meta::default()).unwrap_err(), Error::Empty);
     let crooked = Meta { align: 3, ..Meta::default() };
@@ -240,10 +240,10 @@ fn a_pool_keeps_its_region_until_the_last_block_is_back() {
     region.deregister().wait().unwrap();
 }
 
-/// Threads pin, launch, land and drop; meanwhile the region is deregistered. Its memory goes once,
-/// and never while anybody has it.
+/// Threads pin, launch, land and drop while the region is deregistered. Its memory is released once,
+/// and never while a pin exists.
 #[test]
-fn the_memory_goes_exactly_once_whoever_is_last() {
+fn the_memory_is_released_exactly_once_by_the_last_pin() {
     let rounds = if cfg!(miri) { 4 } else { 300 };
     for _ in 0..rounds {
         let (region, released) = counted(256);
@@ -255,12 +255,12 @@ fn the_memory_goes_exactly_once_whoever_is_last() {
                 scope.spawn(move || {
                     for at in 0..if cfg!(miri) { 10 } else { 200 } {
                         let desc = region.desc(at, 8).unwrap();
-                        let Ok(flight) = InFlight::launch(desc) else { break };
+                        let Ok(in_flight) = InFlight::launch(desc) else { break };
                         let Ok(pinned) = Pinned::of(&desc) else { break };
                         assert_eq!(released.load(Ordering::SeqCst), 0);
-                        // SAFETY: nobody writes.
+                        // SAFETY: the test never writes these bytes.
                         assert_eq!(unsafe { pinned.as_slice_unchecked() }, [0; 8]);
-                        drop((flight, pinned));
+                        drop((in_flight, pinned));
                     }
                 });
             }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use crate::common;
 
 const BYTES: usize = 32;
-/// All regions are of the same bytes: who may touch them is not what is tested.
+/// All regions share the same bytes: access to them is not what is tested.
 static MEMORY: [AtomicU64; BYTES / 8] = [const { AtomicU64::new(0) }; BYTES / 8];
 
 #[derive(Debug, Clone)]
@@ -45,15 +45,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A region as it should be.
+/// The expected state of a region.
 struct Model {
     id: u64,
-    /// With those that were deregistered: those refuse, and hold nothing.
+    /// Handles of a deregistered region are kept too: they refuse, and hold nothing.
     handles: Vec<Region>,
     leaving: bool,
     revoked: bool,
     pinned: Vec<Pinned>,
-    flights: Vec<InFlight>,
+    in_flight: Vec<InFlight>,
     released: Arc<AtomicUsize>,
 }
 
@@ -62,22 +62,22 @@ impl Model {
         let released = Arc::new(AtomicUsize::new(0));
         let counts = released.clone();
         let at = NonNull::from(&MEMORY).cast();
-        // SAFETY: it is there for ever, and atomics may be written through a shared pointer.
+        // SAFETY: a static, and atomics may be written through a shared pointer.
         let region = unsafe {
             Region::foreign(at, BYTES, Meta::default(), move || {
                 counts.fetch_add(1, Ordering::SeqCst);
             })
         };
         let handles = vec![region.unwrap()];
-        let (id, pinned, flights) = (handles[0].id(), Vec::new(), Vec::new());
-        Self { id, handles, leaving: false, revoked: false, pinned, flights, released }
+        let (id, pinned, in_flight) = (handles[0].id(), Vec::new(), Vec::new());
+        Self { id, handles, leaving: false, revoked: false, pinned, in_flight, released }
     }
 
     fn is_gone(&self) -> bool {
-        self.leaving && self.pinned.is_empty() && self.flights.is_empty()
+        self.leaving && self.pinned.is_empty() && self.in_flight.is_empty()
     }
 
-    /// What a new pin must come to.
+    /// The error that a new pin must return.
     fn refuses(&self) -> Option<Error> {
         let region_id = self.id;
         if self.is_gone() {
@@ -94,7 +94,7 @@ impl Model {
     fn check(&self) {
         assert_eq!(self.released.load(Ordering::SeqCst), usize::from(self.is_gone()));
         if let Some(handle) = self.handles.first() {
-            assert_eq!(handle.pins(), self.pinned.len() + self.flights.len());
+            assert_eq!(handle.pins(), self.pinned.len() + self.in_flight.len());
         }
         let desc = Desc::in_region(self.id, 0, BYTES).unwrap();
         assert_eq!(Pinned::of(&desc).err(), self.refuses());
@@ -113,7 +113,7 @@ impl Model {
                 if let Some(handle) = self.handles.first() {
                     let set = becket_chan::Token::new();
                     set.cancel();
-                    let _asked = handle.deregister().cancel_on(&set).wait();
+                    let _requested = handle.deregister().cancel_on(&set).wait();
                     self.leaving = true;
                 }
             }
@@ -129,15 +129,15 @@ impl Model {
             },
             Step::Unpin(_) => drop(self.pinned.pop()),
             Step::Launch(_) => match (InFlight::launch(desc), self.refuses()) {
-                (Ok(flight), None) => self.flights.push(flight),
-                (flight, refuses) => assert_eq!(flight.err(), refuses),
+                (Ok(sent), None) => self.in_flight.push(sent),
+                (sent, refuses) => assert_eq!(sent.err(), refuses),
             },
             Step::Land(_) => {
-                if let Some(flight) = self.flights.pop() {
-                    assert_eq!(flight.land(), desc);
+                if let Some(sent) = self.in_flight.pop() {
+                    assert_eq!(sent.land(), desc);
                 }
             }
-            Step::Lose(_) => drop(self.flights.pop()),
+            Step::Lose(_) => drop(self.in_flight.pop()),
         }
     }
 }
@@ -168,7 +168,7 @@ fn run(steps: Vec<Step>) {
     for mut region in regions {
         let released = region.released.clone();
         region.handles.clear();
-        region.flights.clear();
+        region.in_flight.clear();
         region.pinned.clear();
         assert_eq!(released.load(Ordering::SeqCst), 1);
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Descriptors that have been sent and have not arrived.
+//! Descriptors in flight: sent and not yet received.
 //!
-//! One in flight has its region pinned, so that the region does not go before the receiver has it. It
-//! is as large as a descriptor: the mark stands where that has padding.
+//! A descriptor in flight pins its region, so that the region is not released before the receiver has
+//! the descriptor. It has the size of a descriptor: the mark occupies the padding.
 //!
 //! ```text
 //!   byte  0       8      16           24       32      36     40
@@ -13,9 +13,10 @@
 //!
 //! # Invariants
 //!
-//! 1. Each `InFlight` with `COUNTED` holds one pin of `region_id`, and gives it up when it lands or
-//!    is dropped.
-//! 2. A descriptor of a local pointer costs one comparison; by its address it is looked for only if
+//! 1. Each `InFlight` with `COUNTED` holds one pin of `region_id`, and releases it when it lands or is
+//!    dropped.
+//! 2. A local pointer costs one comparison; its region is looked up by address only on request, and
+//!    only while any region is registered.
 //!    asked to, and then only while any region is registered.
 
 use std::mem::{ManuallyDrop, offset_of, size_of};
@@ -25,7 +26,7 @@ use crate::desc::Desc;
 use crate::error::Error;
 use crate::pool;
 
-/// A descriptor on its way. Dropped, it is lost: its region is told, and a pool's share goes back.
+/// A descriptor in flight. Dropping it unpins its region and releases the reference that it carries.
 #[repr(C)]
 #[derive(Debug)]
 pub struct InFlight {
@@ -42,20 +43,20 @@ const _: () = {
     assert!(offset_of!(InFlight, mark) == InFlight::MARK_OFFSET);
 };
 
-// SAFETY: plain data, like a descriptor, and a pin, which is of the whole process.
+// SAFETY: plain data, like a descriptor, and a pin, which belongs to the whole process.
 unsafe impl Send for InFlight {}
-// SAFETY: nothing can be done through a shared reference but to read numbers.
+// SAFETY: a shared reference only allows numbers to be read.
 unsafe impl Sync for InFlight {}
 
 impl InFlight {
     /// Set in every mark.
     pub const DESCRIPTOR: u32 = 1;
-    /// Set in the mark if a region counts it.
+    /// Set in the mark if it holds a pin of its region.
     pub const COUNTED: u32 = 2;
-    /// Where the mark is, in bytes.
+    /// The offset of the mark, in bytes.
     pub const MARK_OFFSET: usize = 36;
 
-    /// Sends a descriptor on its way.
+    /// Puts a descriptor in flight.
     ///
     /// # Errors
     ///
@@ -67,8 +68,8 @@ impl InFlight {
         if desc.region_id == 0 { Ok(Self::new(desc, false)) } else { Self::in_region(desc) }
     }
 
-    /// Sends a descriptor on its way, which may name somebody else's region, or lie in one of ours
-    /// without saying so: then its region and offset are filled in.
+    /// Puts a descriptor in flight that may name a region of another process, or lie in a region of
+    /// this process without naming it: its region and offset are then filled in.
     ///
     /// # Errors
     ///
@@ -110,7 +111,7 @@ impl InFlight {
         Self { addr, len, region_id, offset, flags, mark }
     }
 
-    /// It has arrived: it is in flight no more. A pool's share is the receiver's now.
+    /// Ends the flight: unpins the region. The reference that the descriptor carries is the receiver's.
     #[inline]
     #[must_use]
     pub fn land(self) -> Desc {
@@ -119,7 +120,7 @@ impl InFlight {
         landed.desc()
     }
 
-    /// What is on its way.
+    /// The descriptor.
     #[must_use]
     pub fn desc(&self) -> Desc {
         let Self { addr, len, region_id, offset, flags, .. } = *self;
@@ -129,7 +130,7 @@ impl InFlight {
     #[inline]
     fn unpin(&self) {
         if self.mark & Self::COUNTED != 0 {
-            // SAFETY: kept when it was launched, and given back once: `land` forgets it.
+            // SAFETY: kept by `launch`, and released once: `land` forgets the value.
             drop(unsafe { Pin::kept(self.region_id) });
         }
     }

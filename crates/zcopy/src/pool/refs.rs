@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who has a block: one word.
+//! The reference count of a block: one word.
 //!
 //! ```text
 //!   bit  63        48 47             24 23              0
 //!       ┌────────────┬─────────────────┬─────────────────┐
-//!       │ generation │ lent            │ shares          │
+//!       │ generation │ in descriptors  │ references      │
 //!       └────────────┴─────────────────┴─────────────────┘
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. `shares` counts leases, blocks and descriptors that carry one; `lent` counts the latter.
-//! 2. A claim turns one lent share into a block's, in one step from the generation that the
-//!    descriptor names: of copies of one descriptor one claims, the others are refused.
-//! 3. Whoever takes the step to no shares has the block alone; that step moves the generation on.
+//! 1. `references` counts leases, blocks and descriptors that carry a reference; `in descriptors`
+//!    counts only the latter.
+//! 2. A claim moves one reference from a descriptor to a block, by one compare-and-swap that expects
+//!    the generation that the descriptor names: of copies of one descriptor one is claimed, the other
+//!    claims are refused.
+//! 3. The step to zero references gives its caller exclusive use of the block, and increments the
+//!    generation.
 
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,26 +27,30 @@ const GENERATION_SHIFT: u32 = 48;
 const LENT: u64 = 1 << LENT_SHIFT;
 
 #[derive(Debug, Default)]
-pub(super) struct Shares(AtomicU64);
+pub(super) struct RefCount(AtomicU64);
 
-impl Shares {
-    /// The block came off the free list: one share.
+impl RefCount {
+    /// The first reference, to a block that was taken off the free list.
     pub(super) fn begin(&self) {
         let before = self.0.fetch_add(1, Ordering::Relaxed);
-        debug_assert_eq!(before & (COUNT | COUNT << LENT_SHIFT), 0, "a free block has no shares");
+        debug_assert_eq!(
+            before & (COUNT | COUNT << LENT_SHIFT),
+            0,
+            "a free block has no references"
+        );
     }
 
-    /// One share more, for who has one.
+    /// Adds a reference. The caller holds one.
     pub(super) fn add(&self) {
         let before = self.0.fetch_add(1, Ordering::Relaxed);
         if before & COUNT > COUNT / 2 {
-            // As `Arc` does: clones that are never dropped, by the million.
+            // As `Arc` does: millions of clones were leaked.
             process::abort();
         }
     }
 
-    /// One share less. True: it was the last one.
-    pub(super) fn let_go(&self) -> bool {
+    /// Releases a reference. True: it was the last one.
+    pub(super) fn release(&self) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let last = word & COUNT == 1;
@@ -56,7 +63,7 @@ impl Shares {
         }
     }
 
-    /// A share goes into a descriptor. Its generation; `None` if too many are there already.
+    /// Moves a reference into a descriptor. Returns its generation; `None` if the count is exhausted.
     pub(super) fn lend(&self) -> Option<u16> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
@@ -70,7 +77,7 @@ impl Shares {
         }
     }
 
-    /// A descriptor's share becomes a block's. False: there is none of that generation.
+    /// Moves a reference from a descriptor to a block. False: that generation has none.
     pub(super) fn claim(&self, generation: u16) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
@@ -95,27 +102,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_copies_of_a_descriptor_one_claims() {
-        let shares = Shares::default();
-        shares.begin();
-        let generation = shares.lend().unwrap();
-        assert!(!shares.claim(generation.wrapping_add(1)));
-        assert!(shares.claim(generation));
-        assert!(!shares.claim(generation));
-        assert!(shares.let_go());
-        assert!(!shares.claim(generation));
+    fn of_several_copies_of_a_descriptor_one_is_claimed() {
+        let refs = RefCount::default();
+        refs.begin();
+        let generation = refs.lend().unwrap();
+        assert!(!refs.claim(generation.wrapping_add(1)));
+        assert!(refs.claim(generation));
+        assert!(!refs.claim(generation));
+        assert!(refs.release());
+        assert!(!refs.claim(generation));
     }
 
     #[test]
-    fn a_generation_ends_with_the_last_share() {
-        let shares = Shares::default();
+    fn a_generation_ends_with_the_last_reference() {
+        let refs = RefCount::default();
         for life in 0..=u32::from(u16::MAX) + 2 {
-            shares.begin();
-            shares.add();
-            assert_eq!(shares.lend(), Some(life as u16));
-            assert!(shares.claim(life as u16));
-            assert!(!shares.let_go());
-            assert!(shares.let_go());
+            refs.begin();
+            refs.add();
+            assert_eq!(refs.lend(), Some(life as u16));
+            assert!(refs.claim(life as u16));
+            assert!(!refs.release());
+            assert!(refs.release());
             if cfg!(miri) && life > 3 {
                 return;
             }
