@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The channels that a server offers: by number and, most of them, by name.
+//! The channels that a server offers: by number and, if it has one, by name.
 //!
 //! # Invariants
 //!
-//! 1. A number is given once in the life of the table, from [`FIRST_ID`] on.
-//! 2. No more than `channels_max` channels are in the table; the next is refused.
-//! 3. A channel that was destroyed is closed, and in no table any more; who holds it may drain it.
+//! 1. A number is assigned once in the life of the table, from [`FIRST_ID`] on.
+//! 2. At most `channels_max` channels are in the table; further ones are refused.
+//! 3. A destroyed channel is closed and in no table any more; holders of its ends may drain it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::element::Element;
 /// The number of the first channel of a table.
 pub const FIRST_ID: u32 = 1001;
 
-/// A channel's name has no more bytes.
+/// The maximum length of a channel's name, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 
-/// A bounded channel that a client asks for holds no more elements.
+/// The maximum capacity of a bounded channel that a client creates, in elements.
 pub const CAPACITY_MAX: usize = 1 << 20;
 
-/// A channel that is offered.
+/// A channel that a server offers.
 #[derive(Debug)]
 pub struct Channel {
     id: u32,
@@ -39,14 +39,14 @@ pub struct Channel {
     producers: Arc<Producers>,
 }
 
-/// What kind of channel to make.
+/// The channel to create.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
-    /// Its kind.
+    /// The kind.
     pub kind: Kind,
-    /// Of a bounded one: how many elements it holds, from 1 to [`CAPACITY_MAX`].
+    /// The capacity of a bounded channel, in elements: 1 to [`CAPACITY_MAX`].
     pub capacity: usize,
-    /// The bytes of each element, if all have as many.
+    /// The length of each element in bytes, if it is fixed.
     pub element_bytes: Option<u32>,
 }
 
@@ -54,19 +54,19 @@ pub struct Wanted {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChannelError {
-    /// There are as many channels as there may be.
-    #[error("all {0} channels are taken")]
+    /// The maximum number of channels is in use.
+    #[error("all {0} channels are in use")]
     TooMany(usize),
     /// Another channel has the name.
-    #[error("there is a channel named {0:?} already")]
+    #[error("a channel named {0:?} exists already")]
     NameTaken(String),
     /// The name is empty, too long, or has control characters.
-    #[error("{0:?} is no name for a channel: 1 to {NAME_BYTES_MAX} bytes, no control characters")]
+    #[error("invalid channel name {0:?}: expected 1 to {NAME_BYTES_MAX} bytes, no control characters")]
     BadName(String),
-    /// The capacity of a bounded channel is out of its range.
-    #[error("a bounded channel holds 1 to {CAPACITY_MAX} elements, not {0}")]
+    /// The capacity of a bounded channel is out of range.
+    #[error("invalid capacity {0}: a bounded channel holds 1 to {CAPACITY_MAX} elements")]
     BadCapacity(usize),
-    /// All numbers have been given.
+    /// All numbers have been assigned.
     #[error("no number is left for another channel")]
     NoNumber,
 }
@@ -87,7 +87,7 @@ struct Tables {
 }
 
 impl Channels {
-    /// An empty table for so many channels.
+    /// An empty table for at most `channels_max` channels.
     #[must_use]
     pub fn new(channels_max: usize) -> Self {
         let tables =
@@ -95,11 +95,11 @@ impl Channels {
         Self { channels_max, tables: RwLock::new(tables), refused: AtomicU64::new(0) }
     }
 
-    /// Makes a channel and offers it, by name if it has one.
+    /// Creates a channel and offers it, by name if it has one.
     ///
     /// # Errors
     ///
-    /// See [`ChannelError`]; nothing has been made.
+    /// See [`ChannelError`]; nothing has been created.
     pub fn make(&self, name: Option<&str>, wanted: Wanted) -> Result<Arc<Channel>, ChannelError> {
         let builder = match wanted.kind {
             Kind::Rendezvous => Builder::rendezvous(),
@@ -108,7 +108,7 @@ impl Channels {
             _ if (1..=CAPACITY_MAX).contains(&wanted.capacity) => Builder::bounded(wanted.capacity),
             _ => return self.refuse(ChannelError::BadCapacity(wanted.capacity)),
         };
-        // Not built unless there is room for it: a bounded one allocates all its slots.
+        // Built only if there is room for it: a bounded channel allocates all its slots.
         self.offer(name, wanted.element_bytes, || {
             let (sender, receiver) =
                 builder.weigh(|element: &Element| element.len() as u64).build();
@@ -116,8 +116,8 @@ impl Channels {
         })
     }
 
-    /// Offers a channel of this process by name; others may send into it if a sender is given, and
-    /// receive from it if a receiver is.
+    /// Offers a channel of this process by name; clients may send into it if a sender is given, and
+    /// receive from it if a receiver is given.
     ///
     /// # Errors
     ///
@@ -188,7 +188,7 @@ impl Channels {
         tables.by_id.get(tables.by_name.get(name)?).cloned()
     }
 
-    /// Up to `max` channels, in the order of their numbers, of those that come after `after`.
+    /// Up to `max` channels with numbers above `after`, in ascending order.
     #[must_use]
     pub fn page(&self, after: Option<u32>, max: usize) -> Vec<Arc<Channel>> {
         let first = after.map_or(Some(0), |id| id.checked_add(1));
@@ -196,25 +196,25 @@ impl Channels {
         self.tables.read().by_id.range(first..).take(max).map(|(_, found)| found.clone()).collect()
     }
 
-    /// How many there are.
+    /// The number of channels.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tables.read().by_id.len()
     }
 
-    /// Whether there are none.
+    /// Whether the table is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many were refused.
+    /// The number of refused channels.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Takes a channel out of the table and closes it. False: there was none of this number.
+    /// Removes a channel from the table and closes it. False: no channel has this number.
     pub fn destroy(&self, id: u32) -> bool {
         let channel = {
             let mut tables = self.tables.write();
@@ -224,11 +224,11 @@ impl Channels {
             }
             channel
         };
-        // Outside the lock: it wakes whoever waits.
+        // Outside the lock: closing wakes the waiting operations.
         channel.map(|channel| channel.close(None)).is_some()
     }
 
-    /// Closes every channel; those that were made here lose their place too.
+    /// Closes every channel.
     pub fn close_all(&self, reason: &str) {
         for channel in self.page(None, usize::MAX) {
             channel.close(Some(reason));
@@ -236,7 +236,7 @@ impl Channels {
     }
 }
 
-/// Whether a channel may have this name: 1 to [`NAME_BYTES_MAX`] bytes, no control characters.
+/// Whether a name is valid for a channel: 1 to [`NAME_BYTES_MAX`] bytes, no control characters.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
@@ -261,43 +261,43 @@ impl Channel {
         self.kind
     }
 
-    /// How many elements it may hold; `None` if there is no limit.
+    /// The capacity in elements; `None`: unbounded.
     #[must_use]
     pub fn capacity(&self) -> Option<usize> {
         self.capacity
     }
 
-    /// The bytes of each element, if all have as many.
+    /// The length of each element in bytes, if it is fixed.
     #[must_use]
     pub fn element_bytes(&self) -> Option<u32> {
         self.element_bytes
     }
 
-    /// Where others send, if they may.
+    /// The end into which clients send, if they may.
     #[must_use]
     pub fn sender(&self) -> Option<&Sender<Element>> {
         self.sender.as_ref()
     }
 
-    /// Where others receive, if they may.
+    /// The end from which clients receive, if they may.
     #[must_use]
     pub fn receiver(&self) -> Option<&Receiver<Element>> {
         self.receiver.as_ref()
     }
 
-    /// What it remembers of senders that number their elements.
+    /// The producers that number their elements.
     pub(crate) fn producers(&self) -> &Arc<Producers> {
         &self.producers
     }
 
-    /// What it has done so far.
+    /// Its counters.
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
         let sender = self.sender.as_ref().map(Sender::snapshot);
         sender.or_else(|| self.receiver.as_ref().map(Receiver::snapshot))
     }
 
-    /// Closes it. True if it was open.
+    /// Closes it. True: it was open.
     pub fn close(&self, reason: Option<&str>) -> bool {
         match (&self.sender, &self.receiver, reason) {
             (Some(sender), _, Some(reason)) => sender.close_with(reason),
@@ -320,7 +320,7 @@ mod tests {
     const TWO: Wanted = Wanted { kind: Kind::Bounded, capacity: 2, element_bytes: None };
 
     #[test]
-    fn numbers_begin_at_1001_and_are_not_given_twice() {
+    fn numbers_begin_at_1001_and_are_assigned_once() {
         let channels = Channels::new(2);
         let first = channels.make(None, TWO).unwrap();
         assert_eq!(first.id(), 1001);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_offered_is_refused_and_counted() {
+    fn an_invalid_channel_is_refused_and_counted() {
         let channels = Channels::new(2);
         let refusals = [
             (Some(""), TWO),

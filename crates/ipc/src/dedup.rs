@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a channel remembers of senders that number their elements: the highest number that it has
+//! What a channel remembers of producers that number their elements: the highest number that it has
 //! accepted of each.
 //!
 //! ```text
 //!   element on such a stream        number against highest        answer
 //!   ┌────────────────┬─────────┐    ≤ highest                     ack, not sent again
 //!   │ number, u64 LE │  bytes  │    = highest + 1                 into the channel, ack, highest + 1
-//!   └────────────────┴─────────┘    > highest + 1                 nack: one before it is missing
+//!   │ number, u64 LE │  bytes  │    = highest + 1                 into the channel, ack, highest + 1
 //! ```
 //!
-//! A producer is 128 bits that its client chose. It is in the table while a stream of its is open,
-//! and after that until [`PRODUCERS_MAX`] others have been used since.
+//! A producer is identified by 128 bits that its client chose. It is in the table while it has an open
+//! stream, and after that until [`PRODUCERS_MAX`] other producers have been used since.
 //!
 //! # Invariants
 //!
-//! 1. A number is accepted only directly after the one before it: `highest = n` says that 1 to n
-//!    have been accepted, each once, and nothing else.
-//! 2. A producer has one stream at a time, so that what one stream has in the channel's line cannot
-//!    be sent by another. A second is refused; the first ends with its connection.
+//! 1. A number is accepted only directly after its predecessor: `highest = n` means that 1 to n have
+//!    been accepted, each once, and nothing else.
+//! 2. A producer has one stream at a time, so that an element that waits in the channel for one stream
+//!    cannot be sent by another. A second stream is refused; the first ends with its connection.
 //! 3. Between an element's acceptance and the end of its stream its number is in the table.
-//! 4. No more than [`PRODUCERS_MAX`] are remembered. At the bound the one whose last stream ended
-//!    first is forgotten; if all have a stream, the next producer is refused.
-//! 5. An entry has a random mark. Who comes back and finds another mark knows that it was forgotten.
+//! 4. At most [`PRODUCERS_MAX`] are remembered. At the bound the producer whose last stream ended first
+//!    is forgotten; if all have a stream, the next producer is refused.
+//! 5. An entry has a random mark. A client that reconnects and finds another mark learns that its
+//!    producer was forgotten.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,15 +30,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-/// Producers that a channel remembers.
+/// The maximum number of producers that a channel remembers.
 pub(crate) const PRODUCERS_MAX: usize = 1024;
 
-/// Bytes of a producer, in front of the channel's name when it is opened.
+/// The length of a producer id, in front of the channel's name when it is opened.
 pub(crate) const PRODUCER_BYTES: usize = 16;
-/// Bytes of a number, in front of each element.
+/// The length of a number, in front of each element.
 pub(crate) const NUMBER_BYTES: usize = 8;
 
-/// What a client is told of its producer when it opens a stream.
+/// What a client learns of its producer when it opens a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Remembered {
     /// The entry's mark.
@@ -46,12 +47,12 @@ pub(crate) struct Remembered {
     pub(crate) highest: u64,
 }
 
-/// Why a producer gets no stream.
+/// Why a producer's stream is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denied {
-    /// It has one.
+    /// It has an open stream.
     Open,
-    /// All that may be remembered have one.
+    /// All remembered producers have an open stream.
     TooMany,
 }
 
@@ -64,29 +65,29 @@ pub(crate) struct Producers {
 #[derive(Debug, Default)]
 struct Table {
     by_id: HashMap<u128, Entry>,
-    /// Streams that have ended: the order in which entries are forgotten.
+    /// Counts ended streams: the order in which entries are forgotten.
     ended: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     remembered: Remembered,
-    /// When its last stream ended; `None`: it has one.
+    /// The order in which its last stream ended; `None`: it has an open stream.
     ended: Option<u64>,
 }
 
-/// What an element's number means.
+/// How an element's number relates to the accepted ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// It is the next.
+    /// The next number.
     Next,
-    /// It has been accepted.
+    /// Accepted already.
     Again,
-    /// One before it is missing.
+    /// A predecessor is missing.
     Gap,
 }
 
-/// The one stream of a producer.
+/// The open stream of a producer.
 #[derive(Debug)]
 pub(crate) struct Producer {
     producers: Arc<Producers>,
@@ -95,7 +96,7 @@ pub(crate) struct Producer {
 }
 
 impl Producers {
-    /// The producer's stream begins.
+    /// Registers a stream of the producer.
     pub(crate) fn open(self: &Arc<Self>, id: u128) -> Result<Producer, Denied> {
         let mut table = self.table.lock();
         if !table.by_id.contains_key(&id) {
@@ -127,7 +128,7 @@ impl Producer {
         self.remembered
     }
 
-    /// What an element of this number would be.
+    /// How this number relates to the accepted ones.
     pub(crate) const fn turn(&self, number: u64) -> Turn {
         let highest = self.remembered.highest;
         if number <= highest {
@@ -139,7 +140,7 @@ impl Producer {
         }
     }
 
-    /// The channel has accepted the next.
+    /// The channel has accepted the next element.
     pub(crate) fn accepted(&mut self) {
         self.remembered.highest = self.remembered.highest.saturating_add(1);
     }
@@ -156,7 +157,7 @@ impl Drop for Producer {
     }
 }
 
-/// A channel's name with its producer in front, and back.
+/// Prefixes a channel's name with its producer, and splits it again.
 pub(crate) fn with_producer(id: u128, name: &str) -> Vec<u8> {
     [&id.to_le_bytes(), name.as_bytes()].concat()
 }
@@ -166,7 +167,7 @@ pub(crate) fn split_producer(name: &[u8]) -> Option<(u128, &[u8])> {
     Some((u128::from_le_bytes(*id), name))
 }
 
-/// An element with its number in front, and back.
+/// Prefixes an element with its number, and reads it again.
 pub(crate) fn with_number(number: u64, element: &[u8]) -> Vec<u8> {
     [&number.to_le_bytes(), element].concat()
 }
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever numbers come, over however many streams: those accepted are 1, 2, 3 and so on.
+        /// Whatever numbers arrive, over however many streams: those accepted are 1, 2, 3 and so on.
         #[test]
         fn numbers_are_accepted_once_and_in_order(
             streams in prop::collection::vec(
@@ -226,13 +227,13 @@ mod tests {
     }
 
     #[test]
-    fn at_the_bound_the_one_longest_unused_is_forgotten_and_no_one_in_use() {
+    fn at_the_bound_the_producer_unused_for_longest_is_forgotten() {
         let producers = Arc::new(Producers::default());
         let mark = |id| producers.open(id).unwrap().remembered().mark;
         let used = producers.open(0).unwrap();
         let marks: Vec<u64> = (1..PRODUCERS_MAX as u128).map(mark).collect();
         assert_eq!(mark(1), marks[0]);
-        // 2 is the one that has not been used for longest now.
+        // Producer 2 has been unused for longest now.
         mark(PRODUCERS_MAX as u128);
         assert_eq!(mark(1), marks[0]);
         assert_eq!(mark(3), marks[2]);
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn when_all_are_in_use_another_is_refused() {
+    fn when_all_producers_are_in_use_another_is_refused() {
         let producers = Arc::new(Producers::default());
         let all: Vec<_> =
             (0..PRODUCERS_MAX as u128).map(|id| producers.open(id).unwrap()).collect();
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_too_short_has_no_producer_and_an_element_too_short_no_number() {
+    fn a_short_name_has_no_producer_and_a_short_element_no_number() {
         let name = with_producer(5, "jobs");
         assert_eq!(split_producer(&name), Some((5, b"jobs".as_slice())));
         assert_eq!(split_producer(&name[..15]), None);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What travels through a channel between processes: bytes, or a block of shared memory.
+//! The message of a channel between processes: bytes, or a block of shared memory.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -9,11 +9,12 @@ use bytes::Bytes;
 
 use crate::blocks::{BlockRef, DESCRIPTOR_BYTES, PeerBlock};
 
-/// One element: some bytes, shared and not copied when it is cloned.
+/// A message: some bytes. Clones share the bytes.
 ///
 /// The bytes may be those of a [`Block`] of a pool: such an element crosses to another process as a
-/// descriptor, where that can be, and the receiver finds the block by [`as_block`](Self::as_block).
-/// The block goes back to its pool when the last clone of the element is dropped, in both processes.
+/// descriptor, where the connection allows it, and the receiver gets the block by
+/// [`as_block`](Self::as_block). The block returns to its pool when the last clone of the element is
+/// dropped, in both processes.
 #[derive(Clone)]
 pub struct Element(Inner);
 
@@ -29,7 +30,7 @@ impl Element {
         Self(Inner::Own(block))
     }
 
-    /// How many bytes it is.
+    /// The length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.0 {
@@ -39,15 +40,15 @@ impl Element {
         }
     }
 
-    /// Whether it has none.
+    /// Whether the length is 0.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its bytes. Those of another process's block, which that process could still write, are copied
-    /// by the first call, and the element keeps the copy: who wants no copy of it all, or none that
-    /// is kept, asks for [`as_block`](Self::as_block).
+    /// The bytes. Those of another process's block, which that process could still write, are copied by
+    /// the first call, and the element keeps the copy; to avoid the copy, or to avoid keeping it, use
+    /// [`as_block`](Self::as_block).
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {
@@ -57,7 +58,7 @@ impl Element {
         }
     }
 
-    /// Its bytes, without a copy but of another process's block.
+    /// The bytes, without a copy except for another process's block.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
@@ -67,7 +68,7 @@ impl Element {
         }
     }
 
-    /// The block that it is, if it is one.
+    /// The block, if the element is one.
     #[inline]
     #[must_use]
     pub const fn as_block(&self) -> Option<BlockRef<'_>> {
@@ -78,7 +79,7 @@ impl Element {
         }
     }
 
-    /// The other process's block that it is, if it is one.
+    /// The other process's block, if the element is one.
     pub(crate) fn into_peers(self) -> Result<PeerBlock, Self> {
         match self.0 {
             Inner::Peers(block) => Ok(block),
@@ -86,7 +87,7 @@ impl Element {
         }
     }
 
-    /// The bytes of the stream's credit that were paid for it when it came.
+    /// The bytes of the stream's credit that the element used when it arrived.
     pub(crate) fn paid_bytes(&self) -> u64 {
         match &self.0 {
             Inner::Peers(_) => DESCRIPTOR_BYTES as u64,
@@ -157,7 +158,7 @@ impl AsRef<[u8]> for Element {
     }
 }
 
-/// A payload does not get into logs: only its length does.
+/// A payload is never logged: only its length is.
 impl fmt::Debug for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Element({} bytes)", self.len())

@@ -1,52 +1,52 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What fails, with the element back.
+//! The errors of channels between processes. A failed send returns its element.
 
 use std::sync::Arc;
 
 use crate::connection::Ended;
 use crate::element::Element;
 
-/// A send that did not happen, or of which nobody knows. [`into_element`](Self::into_element) gives
-/// the element back.
+/// A send that failed, or whose outcome is unknown. [`into_element`](Self::into_element) returns the
+/// element.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The channel is closed. It was not accepted.
+    /// The channel is closed. The element was not accepted.
     #[error("the channel is closed{}", because(reason))]
     Closed {
-        /// What was to be sent.
+        /// The element that was not sent.
         element: Element,
-        /// The reason with which it was closed, if it was with one.
+        /// The reason given when it was closed, if any.
         reason: Option<Arc<str>>,
     },
-    /// Not accepted within its time.
+    /// Not accepted before the deadline.
     #[error("the send was not accepted in time")]
     TimedOut(Element),
-    /// Its token was set before it was accepted.
+    /// The token was cancelled before the element was accepted.
     #[error("the send was cancelled")]
     Cancelled(Element),
-    /// It would have had to wait.
+    /// The channel is full.
     #[error("the channel has no room")]
     WouldBlock(Element),
-    /// Longer than the session allows.
+    /// The element exceeds the session's maximum.
     #[error("the element is longer than the session allows")]
     TooLong(Element),
-    /// The channel's elements all have the same length, and it is not this one.
+    /// The channel's elements have a fixed length, which differs from this element's.
     #[error("the element does not have the length of the channel's elements")]
     WrongLength(Element),
-    /// The connection was over before it was handed over. It was not accepted.
+    /// The connection ended before the element was transmitted. It was not accepted.
     #[error("not sent: {ended}")]
     Disconnected {
-        /// What was to be sent.
+        /// The element that was not sent.
         element: Element,
         /// How the connection ended.
         ended: Ended,
     },
-    /// It was handed over, and no answer came: it may have been accepted, or not. Nobody repeats it
-    /// but you.
+    /// The element was transmitted, but not acknowledged: it may have been accepted or not. It is not
+    /// sent again unless the caller does so.
     #[error("sent, but whether it was accepted is not known")]
     Unknown {
-        /// What was sent.
+        /// The element.
         element: Element,
         /// How the connection ended, if it has.
         ended: Option<Ended>,
@@ -54,7 +54,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// What was to be sent.
+    /// The element that was to be sent.
     #[must_use]
     pub fn into_element(self) -> Element {
         match self {
@@ -70,31 +70,31 @@ impl SendError {
     }
 }
 
-/// A receive that did not happen: it has taken nothing.
+/// A receive that failed: it has received nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
     /// The channel is closed and drained.
     #[error("the channel is closed{}", because(reason))]
     Closed {
-        /// The reason with which it was closed, if it was with one.
+        /// The reason given when it was closed, if any.
         reason: Option<Arc<str>>,
     },
-    /// Nothing came within its time.
-    #[error("nothing came in time")]
+    /// No element arrived before the deadline.
+    #[error("no element arrived before the deadline")]
     TimedOut,
-    /// Its token was set before something came.
+    /// The token was cancelled before an element arrived.
     #[error("the receive was cancelled")]
     Cancelled,
-    /// Nothing is there now.
+    /// The channel is empty.
     #[error("the channel is empty")]
     WouldBlock,
-    /// The connection is over.
+    /// The connection ended.
     #[error("nothing can be received: {0}")]
     Disconnected(Ended),
 }
 
-/// A channel that could not be opened, or a request that was not done.
+/// A channel that could not be opened, or a request that failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -104,24 +104,24 @@ pub enum OpenError {
     /// The server has a channel of this name already.
     #[error("the server has a channel {0:?} already")]
     Exists(Arc<str>),
-    /// The server does not offer this: the channel's other direction, or what was asked for.
+    /// The server does not offer this: the channel's other direction, or the request.
     #[error("the server does not offer that for {0:?}")]
     Unsupported(Arc<str>),
-    /// There are as many streams, channels or requests as there may be.
-    #[error("there are as many streams, channels or requests as there may be")]
+    /// The maximum number of streams, channels or requests is in use.
+    #[error("the maximum number of streams, channels or requests is in use")]
     TooMany,
     /// The server refused for another reason.
     #[error("the server refused (code {code}): {why}")]
     Refused {
-        /// The number of the reason, as of the system's errors.
+        /// The error code, an `errno` number.
         code: u16,
-        /// In words.
+        /// The server's message.
         why: Arc<str>,
     },
-    /// The server's answer could not be understood.
-    #[error("the server's answer makes no sense: {0}")]
+    /// The server's answer could not be parsed.
+    #[error("the server's answer is invalid: {0}")]
     BadAnswer(Arc<str>),
-    /// The connection is over.
+    /// The connection ended.
     #[error("{0}")]
     Disconnected(Ended),
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The first frame each way: who speaks which protocol, and over what.
+//! The handshake, one frame each way: which protocol is spoken, and over which transport.
 //!
 //! ```text
 //!   client                                     server
 //!     │── HELLO {major, minor, caps} ───────────►│   a frame of protocol 1.0, whatever follows
-//!     │◄────────── HELLO {major, minor, caps} ───│   the lower major; the caps that both have
+//!     │◄────────── HELLO {major, minor, caps} ───│   the lower major; the caps of both sides
 //!     │                                          │
 //!     │   major 1: protocol 1.0 from here on     │
-//!     │   major 2: frames of protocol 2, over shared memory if both can
+//!     │   major 2: frames of protocol 2, over shared memory if both sides support it
 //! ```
 
 use std::time::{Duration, Instant};
@@ -19,54 +19,54 @@ use futures_lite::future::or;
 use crate::task::Readiness;
 use crate::transport::{LinkError, Socket, SocketKind};
 
-/// The version of the protocol that this crate speaks to its own kind.
+/// The major version of the protocol that this crate implements.
 pub(crate) const MAJOR: u32 = 2;
-/// What was added to it.
+/// Its minor version.
 pub(crate) const MINOR: u32 = 0;
 
-/// A greeting has no longer payload.
+/// The maximum payload of a handshake frame, in bytes.
 const PAYLOAD_BYTES_MAX: u32 = 512;
 
-/// Why two sides did not come to speak.
+/// Why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GreetingError {
-    /// The other side has gone, or its bytes cannot be read.
+    /// The peer is gone, or its bytes cannot be decoded.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// What came is no greeting.
-    #[error("what the peer said first is no greeting")]
+    /// The first frame is not a handshake.
+    #[error("the peer's first frame is not a handshake")]
     NoGreeting,
-    /// The other side speaks only this version.
-    #[error("the peer speaks protocol {0}, and protocol {MAJOR} is needed")]
+    /// The peer supports only this version.
+    #[error("the peer supports protocol {0}, expected {MAJOR}")]
     Version(u32),
-    /// The other side said nothing.
-    #[error("the peer said nothing for {0:?}")]
+    /// The peer sent nothing before the timeout.
+    #[error("the peer sent no handshake within {0:?}")]
     Silent(Duration),
-    /// The system has no room to watch the socket.
+    /// The system cannot watch another descriptor.
     #[error("the socket cannot be watched: {0}")]
     Watch(std::io::ErrorKind),
 }
 
-/// A greeting as it came.
+/// A handshake frame that was received.
 #[derive(Debug)]
 pub(crate) struct Greeted {
     pub(crate) hello: Hello,
-    /// The client's number of it, to be echoed.
+    /// The client's request id, which the answer repeats.
     pub(crate) req_id: Option<ReqId>,
-    /// Bytes that came after it.
+    /// Bytes that were received after it.
     pub(crate) leftover: Vec<u8>,
-    /// How it was packed.
+    /// How it was split into packets.
     pub(crate) packets: Packets,
 }
 
-/// A socket that waits for greetings.
+/// A socket during its handshake.
 pub(crate) struct Greeter {
     pub(crate) socket: Socket,
     waiting: Waiting,
 }
 
-/// Waits for changes of a socket, for so long.
+/// Waits for changes of a socket, up to a deadline.
 pub(crate) struct Waiting {
     readiness: Readiness,
     until: Instant,
@@ -89,7 +89,7 @@ impl Greeter {
         (self.socket, self.waiting)
     }
 
-    /// Says hello.
+    /// Sends a handshake frame.
     pub(crate) async fn say(&mut self, hello: Hello) -> Result<(), GreetingError> {
         let mut frame = Vec::new();
         hello.encode(&mut frame).map_err(|_| GreetingError::NoGreeting)?;
@@ -103,8 +103,8 @@ impl Greeter {
         Ok(())
     }
 
-    /// Whether the first packet is a whole greeting of protocol 2. Anything else, a mistake too, is for
-    /// protocol 1.0 to answer: the packet is still there.
+    /// Whether the first packet is a complete handshake of protocol 2. Anything else, also an invalid
+    /// packet, is left to protocol 1.0 to answer: the packet stays in the socket.
     pub(crate) async fn is_of_two(&mut self) -> Result<bool, GreetingError> {
         let mut buffer = [0; HEADER_BYTES + PAYLOAD_BYTES_MAX as usize];
         let bytes = loop {
@@ -123,7 +123,7 @@ impl Greeter {
             && Hello::decode(payload).is_ok_and(|hello| hello.major >= MAJOR))
     }
 
-    /// Hears hello: of bytes the frame and what follows, of packets one or two.
+    /// Receives a handshake frame: from bytes the frame and what follows, from packets one or two.
     pub(crate) async fn hear(&mut self) -> Result<Greeted, GreetingError> {
         let mut heard = Vec::new();
         let mut packets = 0;
@@ -155,7 +155,7 @@ impl Greeter {
 }
 
 impl Waiting {
-    /// Waits until something has changed about the socket, or its time is over.
+    /// Waits until the socket's readiness changes, or the deadline passes.
     pub(crate) async fn changed(&self) -> Result<(), GreetingError> {
         let changed = async {
             self.readiness.changed().await;

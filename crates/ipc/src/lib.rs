@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Channels between processes, over Unix sockets and shared memory.
 //!
-//! One process serves channels, by name; others send into them and receive from them with the
-//! operations that local channels have: awaited or waited for, with a timeout, a deadline or a token,
-//! in a select. What crosses is an [`Element`], some bytes.
+//! One process serves channels, by name; other processes send into them and receive from them with the
+//! operations of local channels: awaited or blocking, with a timeout, a deadline or a token, in a
+//! select. A message is an [`Element`], some bytes.
 //!
 //! ```
 //! use becket_chan::{Kind, bounded};
@@ -11,12 +11,12 @@
 //!
 //! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("private/socket");
-//! // One process: a channel of its own that others may send into.
+//! // One process: a channel of its own that other processes may send into.
 //! let server = Server::bind(&path)?;
 //! let (jobs, inbox) = bounded::<Element>(16);
 //! server.export("jobs", Some(jobs), None)?;
 //!
-//! // Another, here on another thread.
+//! // Another process, here another thread.
 //! let other = std::thread::spawn(move || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //!     let client = Client::connect(&path).wait()?;
 //!     let jobs = client.sender("jobs").wait()?;
@@ -28,42 +28,41 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! 1. **A send is answered.** It is over when the channel has accepted the element, or has not; one
-//!    that was handed over and got no answer says so ([`SendError::Unknown`]) and is repeated by
-//!    nobody.
-//! 2. **A receive takes what it returns**, and nothing else. An element that came and that nobody here
-//!    takes goes back in front of its channel, in order.
-//! 3. **Dropping an operation takes it back**, as of a local one: it has happened or leaves no trace.
-//! 4. **An end reaches everybody at once.** When a peer goes, whoever waits for it hears of it with a
-//!    typed error; what was not handed to it goes back; nothing is left in memory or on disk. What it
-//!    had been handed is delivered at most once.
-//! 5. **Nothing from the other side is believed.** Lengths, numbers and descriptors are checked on a
-//!    private copy; a peer that breaks a rule loses its own connection. Every table, queue and buffer
-//!    has a bound.
-//! 6. **No thread waits in somebody's place** but one for the whole process, which sleeps in epoll.
-//!    Idle connections cost no CPU.
+//! 1. **A send is acknowledged.** It completes when the channel has accepted the element, or refused
+//!    it; a send that was transmitted and not acknowledged fails with [`SendError::Unknown`] and is
+//!    never repeated.
+//! 2. **A receive consumes what it returns**, and nothing else. An element that arrived and was not
+//!    received here is requeued at the front of its channel, in order.
+//! 3. **Dropping an operation cancels it**, as with a local channel: it has happened or leaves no trace.
+//! 4. **A disconnect ends every wait at once.** When a peer is gone, every operation that waits for it
+//!    fails with a typed error; what was not transmitted to it is requeued; nothing is left in memory
+//!    or on disk. What was transmitted is delivered at most once.
+//! 5. **A peer is not trusted.** Lengths, numbers and descriptors are checked on a private copy; a peer
+//!    that violates the protocol loses its own connection. Every table, queue and buffer has a bound.
+//! 6. **No waiting thread per connection.** One I/O thread per process sleeps in epoll. Idle
+//!    connections cost no CPU.
 //!
-//! # Where things are
+//! # Modules
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `server`, [`channels`] | who listens; the channels that it offers |
-//! | `client`, `remote` | who connects; handles to channels and their operations |
+//! | `server`, [`channels`] | the listening side; the channels that it offers |
+//! | `client`, `remote` | the connecting side; handles to channels and their operations |
 //! | `streams` | a stream's elements into a channel, and out of one |
-//! | [`reconnect`] | clients that connect again, and sends that happen exactly once |
+//! | [`reconnect`] | clients that reconnect, and exactly-once sends |
 //! | `dedup` | what a channel remembers of those sends |
-//! | `connection` | a link, a session and who looks after them |
-//! | [`transport`] | Unix sockets of bytes and of packets, memory, bad weather; who may connect |
+//! | `connection` | a link, its session and the threads that drive it |
+//! | [`transport`] | Unix sockets of bytes and of packets, memory, an impaired link; access control |
 //! | [`shm`] | shared memory: rings and blocks in sealed memory |
 //! | [`blocks`] | blocks of shared memory that cross as descriptors |
-//! | `element` | what crosses: bytes of one's own, or a block |
+//! | `element` | a message: private bytes, or a block |
 //! | [`v1`] | clients of protocol 1.0 |
-//! | `greeting` | which protocol is spoken, over what |
-//! | [`reactor`], `task` | the thread that waits for descriptors; what is driven by wakes |
-//! | [`monitor`] | what a monitor is shown |
-//! | `error` | what fails, with the element back |
+//! | `handshake` | which protocol is spoken, over which transport |
+//! | [`reactor`], `task` | the thread that waits for descriptors; futures that are polled by their wakes |
+//! | [`monitor`] | the data for a monitor |
+//! | `error` | errors, which return the element |
 //! | `sync` | atomics and fences, which the models replace |
 //!
 //! The session itself, frame by frame, is `becket-wire`'s: its `protocol` module describes it.

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The thread that waits for file descriptors, one for the process.
 //!
-//! It sleeps in epoll and says *ready* to whom a descriptor belongs, in turn and on its own stack;
-//! what is done there must not wait. Events are edge-triggered: a descriptor is told of once, and
-//! whoever was told reads until nothing is left, or asks to be told [`again`].
+//! It sleeps in epoll and calls *ready* on the owner of each descriptor, one after the other, on its own
+//! stack; the callee must not wait. Events are edge-triggered: a change is reported once, and the owner
+//! reads until nothing is left, or requests another call by [`again`].
 //!
 //! ```text
 //!   epoll ──► number ──► Weak<dyn Ready> ──► ready()
-//!   again ──► queue  ──►            ready(), one after the other, between looks at epoll
+//!   again ──► queue  ──►            ready(), one after the other, between calls of epoll_wait
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. A number is never given twice: an event that comes late finds nobody.
-//! 2. A descriptor is watched while its [`Watched`] lives. Who drops that closes the descriptor after.
+//! 1. A number is never reused: a late event finds no owner.
+//! 2. A descriptor is watched while its [`Watched`] lives, which is dropped before the descriptor is
+//!    closed.
 
 mod calls;
 
@@ -31,31 +32,31 @@ use rustix::io::Errno;
 
 use self::calls::Calls;
 
-/// Events that are taken at once.
+/// The maximum number of events per call of epoll_wait.
 const EVENTS_AT_ONCE: usize = 256;
-/// What is guarded is looked at so often.
+/// The interval between checks of guarded items.
 const TICK: Duration = Duration::from_millis(1);
-/// The number of the descriptor by which the thread is woken.
+/// The number of the descriptor that wakes the thread.
 const WAKE: u64 = 0;
 
-/// Told when there is something to do. Called on the I/O thread: it does what it can and returns.
+/// Notified when a descriptor is ready. Called on the I/O thread: it must not wait.
 pub trait Ready: Send + Sync {
-    /// One of its descriptors can be read or written, has ended, or it asked to be told again.
+    /// One of its descriptors is readable or writable, has ended, or [`again`] was called.
     fn ready(self: Arc<Self>);
 }
 
-/// Looked at each millisecond, for as long as it wants.
+/// Checked each millisecond, until it declines.
 pub(crate) trait Guarded: Send + Sync {
-    /// A millisecond has passed. False: no more.
+    /// A millisecond has passed. False: no further checks.
     fn tick(self: Arc<Self>) -> bool;
 }
 
-/// A descriptor that is watched, until this is dropped.
+/// A watched descriptor. Dropping it ends the watch.
 #[derive(Debug)]
 #[must_use = "dropping it ends the watch"]
 pub struct Watched {
     number: u64,
-    /// A duplicate: epoll forgets it when this is closed, whatever became of the original.
+    /// A duplicate: closing it removes it from epoll, whatever happens to the original.
     descriptor: OwnedFd,
 }
 
@@ -67,8 +68,8 @@ struct Reactor {
     calls: Calls<Arc<dyn Ready>, Weak<dyn Guarded>>,
 }
 
-/// Has the I/O thread run, before there is anything that it could delay: on a busy machine the kernel
-/// may take seconds for what it needs once, and a peer does not wait so long.
+/// Starts the I/O thread, before its start could delay anything: on a busy machine the kernel may need
+/// seconds for the one-time setup, and a peer does not wait that long.
 ///
 /// # Errors
 ///
@@ -77,11 +78,11 @@ pub(crate) fn start() -> io::Result<()> {
     reactor().map(drop)
 }
 
-/// Watches a descriptor for whoever it belongs to: for input, room to write, end and error.
+/// Watches a descriptor for its owner: for input, room to write, end and error.
 ///
 /// # Errors
 ///
-/// The system's, when it has no more descriptors, watches or threads to give.
+/// The system's error: no more descriptors, watches or threads are available.
 pub fn watch(descriptor: BorrowedFd<'_>, owner: Weak<dyn Ready>) -> io::Result<Watched> {
     let reactor = reactor()?;
     let descriptor = descriptor.try_clone_to_owned()?;
@@ -97,8 +98,8 @@ pub fn watch(descriptor: BorrowedFd<'_>, owner: Weak<dyn Ready>) -> io::Result<W
     Ok(watched)
 }
 
-/// Has the I/O thread call `ready`, after it has looked at everybody else. Each `Ready` should be in
-/// the queue once at most: it keeps a flag.
+/// Has the I/O thread call `ready`, after it has served the other owners. A `Ready` should be in the
+/// queue at most once: its owner keeps a flag.
 ///
 /// # Errors
 ///
@@ -111,7 +112,7 @@ pub fn again(ready: Arc<dyn Ready>) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the I/O thread look at something each millisecond, until it wants no more.
+/// Has the I/O thread check an item each millisecond, until it declines.
 pub(crate) fn guard(guarded: Weak<dyn Guarded>) {
     // Without the thread nothing is watched, and nothing was started.
     if let Ok(reactor) = reactor()
@@ -124,7 +125,7 @@ pub(crate) fn guard(guarded: Weak<dyn Guarded>) {
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(Ok(reactor)) = REACTOR.get() {
-            // It may have been refused: then it is not there.
+            // If the watch was refused, there is nothing to delete.
             let _gone = epoll::delete(&reactor.epoll, &self.descriptor);
             reactor.owners.lock().remove(&self.number);
         }
@@ -135,7 +136,7 @@ static REACTOR: OnceLock<Result<Arc<Reactor>, Errno>> = OnceLock::new();
 
 fn reactor() -> io::Result<&'static Reactor> {
     let reactor = REACTOR.get_or_init(|| {
-        // The first channel would do it, maybe under a connection's lock.
+        // Otherwise the first channel would do it, possibly under a connection's lock.
         becket_chan::fence::register();
         let reactor = Arc::new(Reactor::new()?);
         let own = reactor.clone();
@@ -186,7 +187,7 @@ impl Reactor {
 
     /// Wakes the thread.
     fn wake(&self) {
-        // Fails only when the count is full, and then the thread is woken anyway.
+        // Fails only when the counter is at its maximum; the thread is then woken anyway.
         let _written = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
@@ -200,7 +201,7 @@ impl Reactor {
         }
     }
 
-    /// How long it may sleep; ticks first if it is time.
+    /// The timeout of epoll_wait; runs the checks first if they are due.
     fn until_tick(&self, ticked: &mut Option<Instant>) -> Option<Timespec> {
         if !self.calls.is_guarding() {
             *ticked = None;
@@ -214,7 +215,7 @@ impl Reactor {
         Some(Timespec { tv_sec: 0, tv_nsec: TICK.as_nanos() as i64 })
     }
 
-    /// Those that asked, each once: who asks again meanwhile comes after the next look at epoll.
+    /// Serves each request once: requests made meanwhile are served after the next epoll_wait.
     fn tell_again(&self) {
         for ready in self.calls.take_again() {
             ready.ready();
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_of_input_and_of_the_end_until_the_watch_is_dropped() {
+    fn input_and_end_are_reported_until_the_watch_is_dropped() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let (tx, rx) = bounded(16);
         let told = Arc::new(Told(tx, AtomicUsize::new(0)));
@@ -254,14 +255,14 @@ mod tests {
         assert_eq!(rx.recv().wait(), Ok(2));
         drop(watched);
         drop(writer);
-        // What comes after this was told later: the end of the pipe is not told.
+        // This call comes last: the end of the pipe was not reported.
         again(owner).unwrap();
         assert_eq!(rx.recv().wait(), Ok(3));
         assert_eq!(rx.try_recv().ok(), None);
     }
 
     #[test]
-    fn who_asks_again_is_told_again() {
+    fn a_request_for_another_call_is_served() {
         let (tx, rx) = bounded(16);
         let told: Arc<dyn Ready> = Arc::new(Told(tx, AtomicUsize::new(0)));
         for times in 1..=10 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The one place from which come the atomics, locks and fences of those files that have models:
-//! `connection/{claim, mark, waking}`, `reactor/calls` and `shm/doorbell`. The models, in
-//! `crates/ipc/loom`, put loom's in its place.
+//! The atomics, locks and fences of the files that have loom models:
+//! `connection/{claim, pending_lock, waking}`, `reactor/calls` and `shm/doorbell`. The models, in
+//! `crates/ipc/loom`, replace this module by loom's types.
 
 use std::sync::atomic::compiler_fence;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
@@ -9,9 +9,9 @@ pub(crate) use std::thread_local;
 
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 
-/// A sequentially consistent fence, somewhere behind the read-modify-write that it is to order with
-/// what follows: a swap, or the unlock of a [`Mutex`]. On x86 that is an instruction with a full
-/// barrier of its own, and a second one would make a lock half as dear again.
+/// A sequentially consistent fence after a read-modify-write (a swap, or the unlock of a [`Mutex`]),
+/// which it orders before the operations that follow. On x86 the read-modify-write is itself a full
+/// barrier; a second one would make a lock half as expensive again.
 #[inline]
 pub(crate) fn fence_behind_update() {
     if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {
@@ -21,7 +21,7 @@ pub(crate) fn fence_behind_update() {
     }
 }
 
-/// The calling thread's number, from 1; 0 for one that is being torn down.
+/// The calling thread's number, from 1; 0 while its thread locals are destroyed.
 #[inline]
 pub(crate) fn thread_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A future that is driven by whoever wakes it: what a server does for a socket that has not become
-//! a connection yet.
+//! A future that is polled by its wakes: a server's handshake on a socket that is not a connection yet.
 //!
-//! A task is polled on the thread that wakes it, in that thread's turn (see
-//! [`waking`](crate::connection::waking)). It lives as long as somebody can wake it: a future that
-//! waits for a descriptor has a deadline too.
+//! A task is polled on the thread that wakes it, as a [`Dispatch`] of that thread (see
+//! [`waking`](crate::connection::waking)). It lives as long as a waker exists: a future that waits for a
+//! descriptor therefore has a deadline too.
 
 use std::future::Future;
 use std::os::fd::AsFd;
@@ -24,7 +23,7 @@ struct Task {
     future: Marked<Option<Boxed>>,
 }
 
-/// Starts a task: it is polled before this returns, or after the turn in which it is called.
+/// Starts a task: it is polled before this returns, or after the dispatch in which this is called.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     let future = Marked::new(Some(Box::pin(future) as Boxed));
     take_turn(Arc::new(Task { future }));
@@ -34,7 +33,7 @@ impl Turn for Task {
     fn turn(self: Arc<Self>) {
         let waker = Waker::from(self.clone());
         loop {
-            // Who has it looks again when it lets go.
+            // The holder of the lock checks the pending flag when it unlocks.
             let Some(mut future) = self.future.enter() else { return };
             if let Some(running) = &mut *future
                 && running.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
@@ -55,7 +54,7 @@ impl Wake for Task {
     }
 }
 
-/// Says when something has changed about a descriptor.
+/// Reports changes of a descriptor's readiness.
 pub(crate) struct Readiness {
     signal: Arc<Signal>,
     _watched: Watched,
@@ -74,7 +73,7 @@ impl Readiness {
         Ok(Self { signal, _watched: watched })
     }
 
-    /// Waits for the next change. One that came before is told of, once.
+    /// Waits for the next change. A change that came before completes the wait, once.
     pub(crate) fn changed(&self) -> impl Future<Output = ()> + Send + '_ {
         std::future::poll_fn(|context| {
             let (changed, waker) = &mut *self.signal.state.lock();

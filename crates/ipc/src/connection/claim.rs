@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who looks after a connection in place of the I/O thread.
+//! Which thread drives a connection in place of the I/O thread.
 //!
 //! ```text
-//!             claim               retain                  (a millisecond without a look)
-//!   Free ───────────► Looking ───────────► Retained ─────────────────────────► Free
+//!             claim               retain                  (a millisecond without a poll)
+//!   Free ───────────► Driving ───────────► Retained ─────────────────────────► Free
 //!     ▲                 │   ▲                 │
 //!     └──── release ────┘   └── resume, or ───┘
-//!                               another's claim
+//!                               another thread's claim
 //! ```
 //!
-//! To ask for a wake by the socket costs a fence, and for the peer a system call; who gets an answer
-//! each microsecond does neither. So whoever has what it waited for does not let go, but says that
-//! it will be back: *retained*. The I/O thread looks each millisecond, for as long as that goes on,
-//! whether it was; if not, the connection is the I/O thread's again.
+//! Arming the socket for a wake costs a fence, and the peer a system call; a thread that gets an answer
+//! every microsecond avoids both. When its wait is over it does not release the connection, but marks
+//! it *retained*, as it will be back soon. The I/O thread checks each millisecond, for as long as this
+//! goes on, whether it was; if not, the connection is the I/O thread's again.
 //!
 //! # Invariants
 //!
-//! 1. In Looking its owner looks, or sleeps where the peer rings.
-//! 2. In Retained the owner looked within the last two milliseconds, or the I/O thread takes over.
-//! 3. In Free whoever had a turn last has asked for a wake by the socket.
+//! 1. In Driving the owner polls the link, or sleeps at the doorbell that the peer rings.
+//! 2. In Retained the owner polled within the last two milliseconds, or the I/O thread takes over.
+//! 3. In Free the last thread that dispatched the connection has armed the socket for a wake.
 
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, thread_number};
 
@@ -30,51 +30,51 @@ const OWNER_SHIFT: u32 = 2;
 
 #[derive(Debug, Default)]
 pub(crate) struct Claim {
-    /// The owner's number and the mode.
+    /// The owner's thread number and the mode.
     word: AtomicU64,
-    /// Looks, so that the I/O thread sees whether there were any.
+    /// Counts retentions, so that the I/O thread sees whether there were any.
     looks: AtomicU32,
     looks_seen: AtomicU32,
-    /// The I/O thread looks at it.
+    /// The I/O thread checks it each millisecond.
     guarded: AtomicBool,
 }
 
 impl Claim {
-    /// Takes it if nobody has it, or its owner is elsewhere.
+    /// Takes it if it is free, or retained by another thread.
     pub(crate) fn claim(&self) -> bool {
         let word = self.word.load(Ordering::Acquire);
         word & MODE != LOOKING && self.change(word, thread_number() << OWNER_SHIFT | LOOKING)
     }
 
-    /// The owner will be back soon. True: the I/O thread must be told that it has to look.
+    /// Retains it: the owner will be back soon. True: the I/O thread has to be asked to check it.
     #[inline]
     pub(crate) fn retain(&self) -> bool {
         self.looks.fetch_add(1, Ordering::Relaxed);
-        // Ordered before the look at the flag: either it is seen to be guarded no more, or `unguard`
+        // Ordered before the load of the flag: either the flag is seen to be cleared, or `unguard`
         // sees that it is retained.
         self.word.store(thread_number() << OWNER_SHIFT | RETAINED, Ordering::SeqCst);
         !self.guarded.load(Ordering::SeqCst) && !self.guarded.swap(true, Ordering::SeqCst)
     }
 
-    /// It is back. False: somebody else has it meanwhile.
+    /// Resumes driving. False: another thread has taken it.
     #[inline]
     pub(crate) fn resume(&self) -> bool {
         let owner = thread_number() << OWNER_SHIFT;
         self.change(owner | RETAINED, owner | LOOKING)
     }
 
-    /// The owner lets go. Whoever does asks for a wake then.
+    /// Frees it. The caller then arms the socket for a wake.
     pub(crate) fn release(&self) {
         self.word.store(FREE, Ordering::SeqCst);
     }
 
-    /// Whether somebody looks after it, or will be back.
+    /// Whether a thread drives or retains it.
     pub(crate) fn is_taken(&self) -> bool {
         self.word.load(Ordering::SeqCst) & MODE != FREE
     }
 
-    /// A millisecond has passed: whether to go on looking, and whether it was taken from an owner
-    /// that did not come back.
+    /// A millisecond has passed: whether to check again, and whether it was taken from an owner that
+    /// did not come back.
     pub(crate) fn tick(&self) -> Tick {
         let looks = self.looks.load(Ordering::Relaxed);
         let looked = self.looks_seen.swap(looks, Ordering::Relaxed) != looks;
@@ -90,7 +90,7 @@ impl Claim {
 
     fn unguard(&self, tick: Tick) -> Tick {
         self.guarded.store(false, Ordering::SeqCst);
-        // It may have been retained meanwhile by somebody who saw that it was guarded.
+        // It may have been retained by a thread that still saw it guarded.
         let word = self.word.load(Ordering::SeqCst);
         if word & MODE == RETAINED && !self.guarded.swap(true, Ordering::SeqCst) {
             return Tick::Active;
@@ -105,11 +105,11 @@ impl Claim {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tick {
-    /// Look again in a millisecond.
+    /// Check again in a millisecond.
     Active,
-    /// Its owner sleeps where the peer rings, or nobody has it.
+    /// Its owner sleeps at the doorbell, or it is free.
     Quiet,
-    /// Its owner did not come back: it is free, and a wake is to be asked for.
+    /// Its owner did not come back: it is free, and the socket has to be armed for a wake.
     Lost,
 }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn one_looks_at_a_time_and_a_retained_one_may_be_taken() {
+    fn one_thread_drives_at_a_time_and_a_retained_claim_may_be_taken() {
         let claim = Claim::default();
         assert!(claim.claim() && !claim.claim());
         assert_eq!(on_another_thread(|| claim.claim()), Some(false));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_come_back_loses_it() {
+    fn an_owner_that_does_not_come_back_loses_it() {
         let claim = Claim::default();
         assert!(claim.claim() && claim.retain());
         assert!(!claim.retain(), "it is guarded already");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a connection's lock guards, and what whoever holds it does.
+//! What a connection's lock guards, and what its holder does.
 //!
-//! Invariants 3, 4 and 5 of the [connection](super) are kept here.
+//! Invariants 3, 4 and 5 of the [connection](super) are maintained here.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,11 +21,12 @@ use crate::reactor::Watched;
 use crate::shm::{Doorbell, Lookout};
 use crate::transport::{Beside, Link, LinkError};
 
-/// Frames that are taken before others have their turn.
+/// The maximum number of frames taken before other connections are dispatched.
 const FRAMES_A_TURN: usize = 256;
-/// Of turns in which only channels have news, so many look at a link that has to be asked.
+/// For a link that cannot be polled without a system call: one in this many dispatches polls it even
+/// though only channels have news.
 const LOOK_EVERY: u32 = 16;
-/// Frames that are taken before what they led to is sent.
+/// The maximum number of frames taken before the resulting frames are sent.
 const FRAMES_AT_ONCE: usize = 64;
 
 /// What the lock guards.
@@ -40,22 +41,23 @@ pub(crate) struct Core<S: Side> {
     pub(super) connection: Weak<dyn Wakeable>,
     pub(super) streams: Vec<u32>,
     pub(super) deadline: Option<Sleep>,
-    /// The deadline may have come.
+    /// The deadline may have passed.
     pub(super) is_due: bool,
-    /// Something waits for room, or to be flushed; at the start a client's hello.
+    /// Frames wait for room, or for a flush; at the start a client's hello.
     pub(super) is_blocked: bool,
-    /// Nothing had come when the link was asked for a wake, and it has given none: nothing has come.
+    /// The link was armed when nothing had arrived, and has not woken since: nothing has arrived.
     pub(super) waits: bool,
-    /// Turns, of a link at which nobody can look without a system call.
+    /// Dispatches since the start, of a link that cannot be polled without a system call.
     pub(super) blind_turns: u32,
-    /// Something was flushed since frames were taken last.
+    /// Frames were flushed since frames were taken last.
     pub(super) is_unanswered: bool,
-    /// The link is a socket.
+    /// The link is a socket: a flush is a system call.
     pub(super) flush_is_dear: bool,
     pub(super) own_waker: Waker,
-    /// Itself, while nobody else keeps it: a server's connection lives until it has ended.
+    /// A reference to itself, for a connection without other owners: a server's connection lives until
+    /// it has ended.
     pub(super) kept: Option<Arc<Connection<S>>>,
-    /// Idle workers look at it.
+    /// Its registration with the scheduler, whose idle workers drive it.
     pub(super) registered: Option<outside::Registered>,
 }
 
@@ -65,18 +67,18 @@ impl<S: Side> Core<S> {
         act(side, &mut At { session, wakes, full, link: Some(&mut **link), connection })
     }
 
-    /// Everything that there is to do. True: it stopped because it was enough for one turn.
+    /// Does all pending work. True: it stopped at the limit of one dispatch.
     ///
-    /// Whoever drives it looks by itself, but must hear of what was taken here.
+    /// A driving thread polls by itself, but has to be notified of frames that are taken here.
     pub(super) fn turn(
         &mut self,
         woken: &Woken,
         (doorbell, lookout): (Option<&Doorbell>, Option<&Lookout>),
         claim: &Claim,
     ) -> bool {
-        // What was woken and seen to before the link is looked at.
+        // Streams were served before the link was polled.
         let mut has_woken = false;
-        // The wake that tells of news may take long to come, while other threads have the CPUs.
+        // The wake that reports news may be late, while other threads occupy the CPUs.
         let has_news = match lookout {
             Some(lookout) => lookout.has_news(),
             None => {
@@ -106,7 +108,7 @@ impl<S: Side> Core<S> {
                 let sent = self.send();
                 self.keep_time();
                 if sent && !took && claim.is_taken() && self.ended.is_none() {
-                    // Whoever drives it looks for what comes; of other news a mark tells.
+                    // The driving thread polls for frames; the pending flag reports other news.
                     return false;
                 }
             } else {
@@ -129,7 +131,7 @@ impl<S: Side> Core<S> {
                 return true;
             }
         }
-        // What was woken before the end came is not woken again.
+        // What was woken before the end is not woken again.
         woken.take(&mut self.streams);
         self.streams.clear();
         if let Some(doorbell) = doorbell {
@@ -138,8 +140,8 @@ impl<S: Side> Core<S> {
         false
     }
 
-    /// A turn in which nothing can have come, and only streams have news: the link need be neither
-    /// looked at nor asked for a wake again. `None`: there is more to see to.
+    /// A dispatch in which no frame can have arrived and only streams have news: the link need be
+    /// neither polled nor armed again. `None`: a full dispatch is needed.
     #[inline]
     fn turn_of_streams(&mut self, woken: &Woken) -> Option<bool> {
         if self.ended.is_some() {
@@ -155,7 +157,7 @@ impl<S: Side> Core<S> {
         (sent && self.ended.is_none()).then_some(later)
     }
 
-    /// One step of who drives it: false if there was nothing to do.
+    /// One step of the driving thread. False: there was nothing to do.
     pub(super) fn step(&mut self, woken: &Woken) -> bool {
         self.waits = false;
         if self.ended.is_some() {
@@ -171,7 +173,7 @@ impl<S: Side> Core<S> {
         taken > 0 || woke || sent
     }
 
-    /// Takes frames, and does what they ask.
+    /// Takes frames from the link, and handles their events.
     pub(super) fn take(&mut self) -> usize {
         let Self { link, session, side, wakes, full, connection, .. } = self;
         let mut failed = None;
@@ -188,7 +190,7 @@ impl<S: Side> Core<S> {
                         }),
                         _ => None,
                     };
-                    // The session is borrowed by the event's body only while it is looked at.
+                    // The event borrows its body from the session.
                     let mut at = At { session, wakes, full, link: None, connection };
                     side.event(&mut at, event, beside);
                     failed = closed.or_else(|| side.blocks().fault());
@@ -199,7 +201,7 @@ impl<S: Side> Core<S> {
         });
         match (failed, taken) {
             (Some(ended), _) => {
-                // The session has said why in a frame of its own.
+                // The session has queued a frame with the reason.
                 self.send();
                 self.end(ended);
                 1
@@ -217,7 +219,7 @@ impl<S: Side> Core<S> {
         }
     }
 
-    /// Streams whose channels have news.
+    /// Serves the streams that were woken.
     pub(super) fn serve_woken(&mut self, woken: &Woken) -> bool {
         let mut streams = std::mem::take(&mut self.streams);
         woken.take(&mut streams);
@@ -233,7 +235,7 @@ impl<S: Side> Core<S> {
         any
     }
 
-    /// Hands to the link what there is room for. False: something is left that waits for room.
+    /// Transmits what the link has room for. False: frames are left that wait for room.
     pub(super) fn send(&mut self) -> bool {
         if self.ended.is_some() {
             return true;
@@ -251,7 +253,7 @@ impl<S: Side> Core<S> {
         !self.is_blocked
     }
 
-    /// Wakes streams that found the session's queue full, once all of it has gone.
+    /// Wakes the streams that found the session's queue full, once it is empty.
     pub(super) fn wake_full(&mut self) {
         if self.full.is_empty() || self.is_blocked || self.session.queued_bytes() > 0 {
             return;
@@ -261,43 +263,43 @@ impl<S: Side> Core<S> {
             self.act(|side, at| side.woken(at, stream));
         }
         if self.session.queued_bytes() > 0 || self.session.counters().sent.frames != before {
-            // What they have is sent in the next turn.
+                // Their frames are sent in the next dispatch.
             self.is_blocked = true;
             self.own_waker.wake_by_ref();
         }
     }
 
-    /// Puts frames into the link as long as there is room. True: all.
+    /// Puts frames into the link as long as it has room. True: all of them.
     pub(super) fn fill(&mut self) -> bool {
         let Self { session, link, side, .. } = self;
         let mut outlet = Announcing { link: &mut **link, blocks: side.blocks() };
         let all = session.transmit(&mut outlet);
-        // Until it is flushed.
+        // Until the flush.
         self.is_blocked = true;
         all
     }
 
-    /// Whether what is to be sent may wait for the I/O thread: a flush is a system call, the peer has
-    /// been sent something that it has not answered yet, and more may come in a moment, for which the
-    /// same call will do.
+    /// Whether sending may be left to the I/O thread: a flush is a system call, the peer has not yet
+    /// answered what it was sent, and more frames may follow in a moment, which the same call can
+    /// send.
     pub(super) fn may_send_later(&mut self) -> bool {
         self.is_unanswered && self.ended.is_none() && self.flush_is_dear
     }
 
     pub(super) fn failed(&mut self, error: LinkError) {
-        // What the peer sent before it went is still to be read: `take` says when that is over.
+        // Frames that the peer sent before it disconnected are still to be read: `take` reports the end.
         if error != LinkError::Closed {
             self.end(error.into());
         }
     }
 
-    /// The session's deadlines.
+    /// Arms or checks the session's deadline.
     pub(super) fn keep_time(&mut self) {
         let Some(due) = self.session.deadline().filter(|_| self.ended.is_none()) else {
             self.deadline = None;
             return;
         };
-        // A deadline that has moved away is found out when the old one has come.
+        // A deadline that has moved later is noticed when the old one has passed.
         let stands = self.deadline.as_ref().is_some_and(|sleep| sleep.deadline() <= due);
         if stands && !self.is_due {
             return;
@@ -319,7 +321,7 @@ impl<S: Side> Core<S> {
                     side.event(&mut at, event, Beside::nothing());
                 }
                 self.send();
-                // For the next one, in another turn.
+                // For the next deadline, in another dispatch.
                 self.own_waker.wake_by_ref();
             }
             Err(_) => {
@@ -339,7 +341,7 @@ impl<S: Side> Core<S> {
         self.registered = None;
         self.deadline = None;
         self.link.close();
-        // Not the last: whoever holds the lock has it through another.
+        // Not the last reference: the holder of the lock has another one.
         self.kept = None;
     }
 }

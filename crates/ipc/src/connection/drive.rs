@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A thread that waits for its own connection, in place of the I/O thread.
 //!
-//! What comes over shared memory need not pass through another thread: whoever waits for it looks
-//! for it, and sleeps where the peer rings. One thread at a time drives a connection; others that
-//! wait are woken by it.
+//! Frames in shared memory need not pass through another thread: a thread that waits for one polls the
+//! link, and sleeps at the doorbell that the peer rings. One thread at a time drives a connection; it
+//! wakes the other waiting threads.
 //!
 //! ```text
-//!            ┌── nothing, and the peer may answer soon: look again (bounded, learnt)
+//!            ┌── nothing, and the peer may answer soon: spin (bounded, adaptive)
 //!            ▼
 //!   take ── serve ── send ──► woken? ──yes──► retain: back soon
 //!            ▲                  │ no
-//!            └── rung, kicked ◄─┴─ ask for a ring, sleep at the doorbell
+//!            └── rung, kicked ◄─┴─ arm the doorbell, sleep
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. While it is [claimed](super::claim), others take what has come without asking for a wake, and
-//!    kick the doorbell if they took anything.
-//! 2. Who drives holds the lock only while it takes; never while it looks or sleeps.
+//! 1. While it is [claimed](super::claim), other threads take frames without arming the link for a
+//!    wake, and kick the doorbell if they took any.
+//! 2. The driving thread holds the lock only while it takes frames; never while it spins or sleeps.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -35,36 +35,36 @@ use super::{Connection, Side};
 use crate::reactor::{self, Guarded};
 use crate::shm::Doorbell;
 
-/// Looks before the peer is let have this CPU, if it wants that.
+/// Polls before it yields this CPU to a peer that needs it.
 const LOOKS_PACKED: u32 = 16;
-/// It looks at most so long before it sleeps: what a sleep and a wake cost.
+/// The maximum spin before a sleep: about the cost of a sleep and a wake.
 const LOOK_MAX: Duration = Duration::from_micros(50);
-/// Looks between two looks at the clock, and before a sleep when looking has not paid: longer than an
-/// answer takes from a peer that is awake.
+/// Polls between two reads of the clock, and before a sleep when spinning has not paid off: longer than
+/// an answer takes from a peer that is awake.
 const LOOKS: u32 = 256;
-/// So often it lets a peer on the same CPU run before it sleeps.
+/// Yields to a peer on the same CPU before a sleep.
 const YIELDS: u32 = 4;
-/// Every so many looks are with the lock, whatever is seen without it.
+/// One in this many polls takes the lock, whatever is seen without it.
 const FULL_LOOK_EVERY: u32 = 8;
-/// Every so many times it looks for long although it has not paid.
+/// One in this many waits spins for the full time although spinning has not paid off.
 const PROBE_EVERY: u32 = 64;
 
-/// How a thread that waits is woken.
+/// Wakes a waiting thread.
 pub(crate) struct Parker {
     woken: AtomicBool,
     thread: Thread,
-    /// Where it sleeps, while it does so for a connection that it drives.
+    /// The doorbell at which it sleeps, while it drives a connection.
     sleeps_at: Mutex<Option<Arc<Doorbell>>>,
 }
 
 thread_local! {
     static PARKER: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) };
-    /// How often looking was in vain in a row.
+    /// Consecutive spins without success.
     static IN_VAIN: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Parker {
-    /// The calling thread's.
+    /// The calling thread's parker.
     pub(crate) fn current() -> Arc<Self> {
         let new = || {
             let sleeps_at = Mutex::default();
@@ -82,7 +82,7 @@ impl Parker {
         self.clone().into()
     }
 
-    /// Whether it was woken since it was asked last.
+    /// Whether it was woken since the last call.
     pub(crate) fn take(&self) -> bool {
         self.woken.swap(false, Ordering::AcqRel)
     }
@@ -110,8 +110,8 @@ impl Wake for Parker {
 }
 
 impl<S: Side> Connection<S> {
-    /// Waits until the parker is woken: drives the connection if nobody does and its link can be
-    /// waited for so, sleeps otherwise.
+    /// Waits until the parker is woken: drives the connection if no other thread does and its link has
+    /// a doorbell, parks otherwise.
     pub(crate) fn drive(self: &Arc<Self>, parker: &Arc<Parker>) {
         if !self.resume() && !self.claim() {
             while !parker.is_woken() {
@@ -123,11 +123,11 @@ impl<S: Side> Connection<S> {
             if let Some(doorbell) = &self.doorbell {
                 *parker.sleeps_at.lock() = Some(doorbell.clone());
             }
-            // Whoever wakes from here on sees where it sleeps, and kicks; before, the flag is seen.
+            // A wake from here on sees the doorbell, and kicks it; an earlier wake has set the flag.
             Source::sleep(&**self, None, &|| parker.is_woken());
             *parker.sleeps_at.lock() = None;
             if self.ended().is_some() {
-                // Whoever waits is woken with the end, if it has not been already.
+                // The end wakes the waiting operation, if it has not yet.
                 while !parker.is_woken() {
                     std::thread::park();
                 }
@@ -139,10 +139,10 @@ impl<S: Side> Connection<S> {
         if self.ended().is_some() { self.clone().release() } else { self.clone().retain() }
     }
 
-    /// Looks until the parker is woken, as long as that may pay.
+    /// Spins until the parker is woken, or for as long as spinning may pay off.
     fn look(self: &Arc<Self>, parker: &Parker) -> bool {
         let mut until = None;
-        // A peer that wants this CPU cannot answer while this thread looks.
+        // A peer that needs this CPU cannot answer while this thread spins.
         let looks = if self.may_come_soon() { LOOKS } else { LOOKS_PACKED };
         loop {
             for _ in 0..looks {
@@ -162,7 +162,7 @@ impl<S: Side> Connection<S> {
                 return false;
             }
             if !self.may_come_soon() {
-                // The peer wants this CPU: it is let have it, and may be through in a moment.
+                // The peer needs this CPU: yield, as it may be done in a moment.
                 for _ in 0..YIELDS {
                     std::thread::yield_now();
                     if self.look_once() && parker.is_woken() {
@@ -179,7 +179,7 @@ impl<S: Side> Connection<S> {
         }
     }
 
-    /// Takes what has come. False: nothing, or somebody else has the lock.
+    /// Takes frames that have arrived. False: there were none, or the lock is held.
     #[inline]
     fn look_once(self: &Arc<Self>) -> bool {
         if !self.may_have_news() {
@@ -193,7 +193,7 @@ impl<S: Side> Connection<S> {
 }
 
 impl<S: Side> Connection<S> {
-    /// What can be seen without the lock. Now and then the link itself is to look: it has a socket.
+    /// What can be seen without the lock. The link itself is polled now and then: it has a socket.
     #[inline]
     fn may_have_news(&self) -> bool {
         let Some(lookout) = &self.lookout else { return true };
@@ -218,7 +218,7 @@ impl<S: Side> Guarded for Connection<S> {
 }
 
 impl<S: Side> Connection<S> {
-    /// It is nobody's: the socket tells the I/O thread when there is something.
+    /// No thread drives it any more: arms the socket, which wakes the I/O thread.
     fn ask_for_wake(self: Arc<Self>) {
         if self.locked(|core| core.ended.is_none() && core.link.prepare_wait()) {
             take_turn(self);
@@ -267,7 +267,7 @@ impl<S: Side> Source for Connection<S> {
         if let Some(ticket) = ticket
             && !is_awake()
         {
-            // An error is a wake for nothing: whoever slept looks again.
+            // An error is a spurious wakeup: the caller polls again.
             let _woken = doorbell.sleep(ticket, deadline);
         }
     }

@@ -5,36 +5,36 @@ use std::sync::Arc;
 
 use crate::transport::LinkError;
 
-/// Why a connection is over. The same for everybody who used it.
+/// Why a connection ended. Every operation on the connection gets the same value.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ended {
     /// This side closed it.
     #[error("the connection was closed here")]
     Here,
-    /// The other side closed it, and said why.
+    /// The peer closed it, with a reason.
     #[error("the peer closed the connection: {why} (code {code})")]
     ByPeer {
-        /// The number of the reason.
+        /// The reason's code.
         code: u16,
-        /// In words.
+        /// The reason's message.
         why: Arc<str>,
     },
-    /// The other side is gone: its process ended, or its machine's socket.
-    #[error("the peer has gone")]
+    /// The peer is gone: its process ended, or its host's socket was closed.
+    #[error("the peer is gone")]
     PeerGone,
-    /// The other side has not answered for too long.
-    #[error("the peer has not answered for too long")]
+    /// The peer has not answered within the liveness timeout.
+    #[error("the peer has not answered within the liveness timeout")]
     Silent,
-    /// The other side broke the protocol.
-    #[error("the peer broke the protocol: {0}")]
+    /// The peer violated the protocol.
+    #[error("the peer violated the protocol: {0}")]
     Protocol(Arc<str>),
-    /// A client that connects again has tried as often as it may.
+    /// A reconnecting client has used up its attempts.
     #[error("given up after {attempts} attempts: {why}")]
     GaveUp {
-        /// How often in a row.
+        /// The number of attempts in a row.
         attempts: u32,
-        /// What the last one met.
+        /// The error of the last attempt.
         why: Arc<str>,
     },
     /// The transport failed.

@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A lock with a mark: who finds it taken need not wait, and nothing is left undone.
+//! A lock with a pending flag: a thread that finds it held need not wait, and no work is lost.
 //!
 //! ```text
-//!   who has news                          who has the lock
-//!   1. try the lock: taken                a. let go of the lock
-//!   2. mark                               b. fence
-//!   3. fence                              c. marked? enter again, take off the mark, see to the news
-//!   4. try the lock again; taken: go
+//!   a thread with work                    the holder of the lock
+//!   1. try the lock: held                 a. unlock
+//!   2. set the pending flag               b. fence
+//!   3. fence                              c. pending? enter again, clear the flag, do the work
+//!   4. try the lock again; held: return
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. The fences order 2 before 4 and a before c. So who marks gets the lock, or whoever lets go of
-//!    it sees the mark; without them both could be too early, and the news would lie there.
-//! 2. Who takes off a mark sees what was done before it, and before each mark that it hid: marks
-//!    are swaps, which continue one another's release, and it is taken off by a swap that acquires.
-//! 3. Every holder asks [`is_marked`](Marked::is_marked) after it has let go, and if so sees to it
-//!    that somebody [enters](Marked::enter).
+//! 1. The fences order 2 before 4 and a before c. So either the thread that sets the flag gets the
+//!    lock, or the thread that unlocks it sees the flag; without the fences store-buffer reordering
+//!    could make both checks too early, and the work would be lost.
+//! 2. A thread that clears the flag sees what was written before it was set, also by each earlier
+//!    setting that it covered: setting is a swap, which continues the release sequence of the earlier
+//!    ones, and clearing is a swap that acquires.
+//! 3. Every holder checks [`is_pending`](PendingLock::is_pending) after it has unlocked, and if it is
+//!    set makes a thread [enter](PendingLock::enter).
 
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, fence_behind_update};
 
-/// What the lock guards, and the mark. See this file's first lines.
+/// A lock with a pending flag. See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Marked<T> {
     content: Mutex<T>,
@@ -32,12 +34,12 @@ impl<T> Marked<T> {
         Self { content: Mutex::new(content), mark: AtomicBool::new(false) }
     }
 
-    /// For who has news to see to: the lock, without a mark on it. `None`: somebody has the lock,
-    /// who will look again.
+    /// Takes the lock to do work, and clears the flag. `None`: the lock is held, and its holder will see
+    /// the flag.
     #[inline]
     pub(crate) fn enter(&self) -> Option<MutexGuard<'_, T>> {
         let content = self.content.try_lock().or_else(|| self.mark_and_try())?;
-        // One that is missed here stays for `is_marked`.
+        // A flag that this load misses is seen by `is_pending`.
         if self.mark.load(Ordering::Relaxed) {
             self.mark.swap(false, Ordering::Acquire);
         }
@@ -51,12 +53,12 @@ impl<T> Marked<T> {
         self.content.try_lock()
     }
 
-    /// Leaves a mark: for who has the lock and leaves something to be done behind it.
+    /// Sets the flag: for a holder of the lock that leaves work to be done after it has unlocked.
     pub(crate) fn mark(&self) {
         self.mark.swap(true, Ordering::Release);
     }
 
-    /// After the lock was let go of: whether somebody is to enter.
+    /// After an unlock: whether a thread has to enter.
     #[inline]
     #[must_use]
     pub(crate) fn is_marked(&self) -> bool {
@@ -70,13 +72,13 @@ impl<T> Marked<T> {
         self.content.lock()
     }
 
-    /// The lock if nobody has it, for who need not have it.
+    /// Takes the lock if it is free, without setting the flag.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.content.try_lock()
     }
 
-    /// For who has all of it.
+    /// The contents, by exclusive access.
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.content.get_mut()
     }

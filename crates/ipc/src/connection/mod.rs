@@ -1,35 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! One connection: a link, the session that speaks over it, and what this side does with it.
 //!
-//! There is no thread and no task of a connection's own. Whoever has something to do for it takes
-//! its lock: a user who sends, a channel that wakes one of its streams, the I/O thread when
-//! something has come. Who finds the lock taken leaves a mark, and the holder looks again.
+//! A connection has no thread and no task of its own. A thread with work for it takes its lock: a user
+//! that sends, a channel that wakes one of its streams, the I/O thread when frames have arrived. A
+//! thread that finds the lock held sets the pending flag, and the holder dispatches again.
 //!
 //! ```text
-//!   user ────────── with ──┐         ┌─ take ──► session ──► side   frames that have come
-//!   a channel's wake ─ turn ┼─ lock ─┼─ woken ────────────► side   streams with news
-//!   I/O thread ────── turn ─┘        └─ transmit ──► flush        what is to be sent
-//!                                        unlock, then wake those who waited
+//!   user ─────────────── with ──┐         ┌─ take ──► session ──► side   frames that have arrived
+//!   a channel's wake ─ dispatch ┼─ lock ──┼─ woken ────────────► side   streams with news
+//!   I/O thread ────── dispatch ─┘         └─ transmit ──► flush        frames to send
+//!                                         unlock, then wake the waiting operations
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
 //! | `core` | what the lock guards, and what its holder does |
-//! | `mark` | the lock, and the mark of who found it taken |
-//! | `claim` | who looks after it in place of the I/O thread |
+//! | `pending_lock` | the lock, and the pending flag of threads that found it held |
+//! | `claim` | which thread drives it in place of the I/O thread |
 //! | `drive` | a thread that waits for its own connection |
-//! | `waking` | who wakes a connection, and whom it wakes |
+//! | `waking` | the wakers of its streams, and the wakes that it owes |
 //! | `end` | how it ended |
 //!
 //! # Invariants
 //!
-//! 1. Nobody waits while holding the lock, and nobody is woken under it who could call in.
-//! 2. Whoever finds the lock taken leaves a [mark](mark) that its holder sees: no news is lost.
-//! 3. Before the lock is let go with nothing left to do, the link was asked for a wake
-//!    (`prepare_wait`), or a thread drives the link and has promised to look.
-//! 4. A turn takes at most `FRAMES_A_TURN` frames; a peer that sends without end is served in turns
-//!    with the others.
-//! 5. It ends once: everybody who waits learns of the same [`Ended`].
+//! 1. No thread waits while it holds the lock, and no waker that could call in is woken under it.
+//! 2. A thread that finds the lock held sets the [pending flag](pending_lock), which its holder sees:
+//!    no event is lost.
+//! 3. Before the lock is released with nothing left to do, the link was armed for a wake
+//!    (`prepare_wait`), or a thread drives the link and will poll it.
+//! 4. A dispatch takes at most `FRAMES_PER_DISPATCH` frames; a peer that sends without end alternates
+//!    with the other connections.
+//! 5. It ends once: every waiting operation gets the same [`Ended`].
 
 mod claim;
 mod core;
@@ -62,33 +63,33 @@ use crate::transport::{Beside, Link, LinkCounters, Peer};
 /// The number of the connection's own waker, among those of its streams.
 const OWN: u32 = u32::MAX;
 
-/// What the next connection is called.
+/// The id of the next connection.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// A number for a connection, of whichever protocol.
+/// A new id for a connection, of either protocol.
 pub(crate) fn next_id() -> u64 {
     NEXT_ID.fetch_add(1, Ordering::Relaxed)
 }
 
-/// What one side of a connection does: a client or a server.
+/// The behaviour of one side of a connection: a client or a server.
 pub(crate) trait Side: Send + Sized + 'static {
-    /// The session says that something has come.
+    /// The session has decoded an event.
     fn event(&mut self, at: &mut At<'_>, event: Event<'_>, beside: Beside<'_>);
-    /// Its blocks of shared memory, and the other side's.
+    /// The connection's blocks of shared memory, in both directions.
     fn blocks(&mut self) -> &mut Blocks;
     /// A stream's waker was woken.
     fn woken(&mut self, at: &mut At<'_>, stream: u32);
-    /// The connection is over: whoever waits learns of it, whatever was not sent goes back.
+    /// The connection ended: waiting operations fail, what was not sent is requeued.
     fn ended(&mut self, at: &mut At<'_>, ended: &Ended);
 }
 
-/// What a side works with during a turn.
+/// What a side works with during a dispatch.
 pub(crate) struct At<'a> {
     pub(crate) session: &'a mut Session,
     pub(crate) wakes: &'a mut Wakes,
-    /// Streams that wait until the session's queue is shorter: they are woken then.
+    /// Streams that wait for the session's queue to drain, and are then woken.
     pub(crate) full: &'a mut Vec<u32>,
-    /// The link, but for while frames are taken from it: so what is to be sent need not be queued.
+    /// The link, except while frames are taken from it. With it, frames can bypass the queue.
     pub(crate) link: Option<&'a mut dyn Link>,
     connection: &'a Weak<dyn Wakeable>,
 }
@@ -107,25 +108,25 @@ pub(crate) struct Connection<S: Side> {
     core: Marked<Core<S>>,
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
-    /// The system has spoken of its descriptor, which it does once: the next turn looks there.
+    /// Epoll has reported its descriptor, edge-triggered: the next dispatch reads from it.
     told: AtomicBool,
     woken: Woken,
     claim: Claim,
-    /// Somebody wants to see what it is like.
+    /// A status was requested.
     asked: AtomicBool,
-    /// What was seen of it last.
+    /// The status that was published last.
     seen: Mutex<Option<Status>>,
-    /// Where who drives it sleeps; `None`: its link can only be waited for by descriptors.
+    /// Where the driving thread sleeps; `None`: its link can only be waited for by descriptors.
     doorbell: Option<Arc<Doorbell>>,
-    /// Where who drives it looks.
+    /// What the driving thread polls without the lock.
     lookout: Option<Arc<Lookout>>,
-    /// How often that was.
+    /// The number of those polls.
     looks: AtomicU32,
-    /// Something waits for room: who drives it does not wait until something has come.
+    /// Frames wait for room in the link: the driving thread polls even if nothing has arrived.
     is_blocked: AtomicBool,
 }
 
-/// A connection that is closed when its last user has gone, whoever else knows it then.
+/// A connection that is closed when its last user is dropped, whatever other references exist.
 pub(crate) struct Owned<S: Side>(Arc<Connection<S>>);
 
 impl<S: Side> Owned<S> {
@@ -148,40 +149,40 @@ impl<S: Side> Drop for Owned<S> {
     }
 }
 
-/// A connection at one moment.
+/// The status of a connection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Status {
-    /// Unique among the connections of this process, never used again.
+    /// Unique among the connections of this process, never reused.
     pub id: u64,
-    /// When it began.
+    /// When the connection began.
     pub since: Instant,
-    /// When this was so: a connection that is at work shows what was seen of it last.
+    /// When the status was taken: that of a busy connection may be from its last dispatch.
     pub at: Instant,
     /// The transport: `unix-stream`, `unix-seqpacket`, `shared-memory`, `memory`.
     pub transport: &'static str,
-    /// Who is at the other end.
+    /// The peer's process.
     pub peer: Peer,
     /// Streams that are open.
     pub streams: usize,
     /// Bytes of elements that wait to be sent.
     pub queued_bytes: u64,
-    /// Bytes of elements that may be sent beyond what is promised to streams.
+    /// Bytes of elements that may be sent in addition to what is reserved for streams.
     pub credit_bytes: u64,
-    /// What the session has counted.
+    /// The session's counters.
     pub session: becket_wire::Counters,
-    /// What the transport has counted.
+    /// The transport's counters.
     pub link: LinkCounters,
-    /// It has ended.
+    /// The connection has ended.
     pub is_over: bool,
 }
 
 impl<S: Side> Connection<S> {
-    /// Starts to speak over a link.
+    /// Starts a session over a link.
     ///
     /// # Errors
     ///
-    /// The system has no room to watch its descriptors.
+    /// The system cannot watch another descriptor.
     pub(crate) fn start(
         link: Box<dyn Link>,
         session: Session,
@@ -237,7 +238,7 @@ impl<S: Side> Connection<S> {
             connection.locked(|core| core.registered = Some(registered));
         }
         connection.locked(Core::keep_time);
-        // So that there is something to show, whoever works with it later.
+        // So that there is a status, whichever thread uses the connection later.
         let _seen = connection.status();
         take_turn(connection.clone());
         Ok(connection)
@@ -259,7 +260,7 @@ impl<S: Side> Connection<S> {
         Ok(())
     }
 
-    /// Does something under the lock, sends what came of it, and wakes whom it woke.
+    /// Runs `act` under the lock, sends the resulting frames, and then wakes.
     pub(crate) fn with<R>(self: &Arc<Self>, act: impl FnOnce(&mut S, &mut At<'_>) -> R) -> R {
         let (done, later) = self.locked(|core| {
             let before = (core.session.counters().sent.frames, core.is_blocked);
@@ -268,12 +269,12 @@ impl<S: Side> Connection<S> {
             if core.may_send_later() && core.fill() {
                 let put = core.session.counters().sent.frames != before.0;
                 core.is_blocked = put || before.1;
-                // Who waits until nothing is queued need not wait for the next frame.
+                // Streams that wait for an empty queue need not wait for the next frame.
                 core.wake_full();
                 return (done, put);
             }
             if !core.send() && core.link.prepare_wait() {
-                // There is room again, or something has come: no wake will tell.
+                // There is room again, or a frame has arrived: no wake will report it.
                 self.core.mark();
             }
             (done, false)
@@ -284,7 +285,7 @@ impl<S: Side> Connection<S> {
         done
     }
 
-    /// Lives on its own from now on, until it has ended.
+    /// Keeps the connection alive until it has ended.
     pub(crate) fn keep(self: &Arc<Self>) {
         self.locked(|core| {
             if core.ended.is_none() {
@@ -293,19 +294,19 @@ impl<S: Side> Connection<S> {
         });
     }
 
-    /// What it is like now; while somebody works with it (who asks may be inside one of its turns),
-    /// what it was like when they were done the last time after somebody had asked.
+    /// The current status; while another thread (or an outer call of this one) holds the lock, the
+    /// status that was published at the last unlock after a request.
     pub(crate) fn status(&self) -> Option<Status> {
         self.asked.store(true, Ordering::Relaxed);
         if let Some(core) = self.core.try_lock() {
-            // It shows itself then. What was seen is locked for no longer than that: letting go may
-            // give it a turn, in which somebody asks again.
+            // The unlock publishes the status. `last_status` is locked no longer than that: the
+            // unlock may dispatch, and the dispatch may request the status again.
             self.leave(core);
         }
         self.seen.lock().clone()
     }
 
-    /// Leaves what it is like for who has asked.
+    /// Publishes the status, if it was requested.
     #[inline]
     fn show(&self, core: &Core<S>) {
         if !self.asked.load(Ordering::Relaxed) {
@@ -332,7 +333,7 @@ impl<S: Side> Connection<S> {
         self.locked(|core| core.ended.clone())
     }
 
-    /// Ends it from this side: what was handed to the session so far is still sent if there is room.
+    /// Closes it from this side: frames that are queued are still sent if there is room.
     pub(crate) fn close(self: &Arc<Self>, code: u16, why: &str) {
         self.locked(|core| {
             if core.ended.is_none() {
@@ -346,7 +347,7 @@ impl<S: Side> Connection<S> {
         }
     }
 
-    /// Does something under the lock. Every holder lets go of it by way of [`leave`](Self::leave).
+    /// Runs `act` under the lock. Every holder unlocks by way of [`leave`](Self::leave).
     fn locked<R>(&self, act: impl FnOnce(&mut Core<S>) -> R) -> R {
         let mut core = self.core.lock();
         let done = act(&mut core);
@@ -354,7 +355,7 @@ impl<S: Side> Connection<S> {
         done
     }
 
-    /// Shows itself to who has asked, lets go of the lock, wakes, and looks whether somebody left a mark.
+    /// Publishes a requested status, unlocks, wakes, and checks the pending flag.
     fn leave(&self, core: MutexGuard<'_, Core<S>>) {
         self.let_go(core);
         if self.core.is_marked()
@@ -373,10 +374,10 @@ impl<S: Side> Connection<S> {
         wakes.fire();
     }
 
-    /// The I/O thread gives it another turn, after the others.
+    /// Has the I/O thread dispatch it again, after the other connections.
     fn queue(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
-            // There is no I/O thread: then nobody else has a turn that this one could take away.
+            // Without an I/O thread there are no other connections to alternate with.
             self.queued.store(false, Ordering::Release);
             self.core.mark();
         }
@@ -400,7 +401,7 @@ impl<S: Side> Wakeable for Connection<S> {
 impl<S: Side> Turn for Connection<S> {
     fn turn(self: Arc<Self>) {
         loop {
-            // Who has it looks again when it lets go.
+            // The holder of the lock checks the pending flag when it unlocks.
             let Some(mut core) = self.core.enter() else { return };
             if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::AcqRel) {
                 core.link.told();
@@ -420,7 +421,7 @@ impl<S: Side> Turn for Connection<S> {
 }
 
 impl<S: Side> Drop for Connection<S> {
-    /// The last handle has gone: the other side is told.
+    /// The last handle is dropped: the peer is notified.
     fn drop(&mut self) {
         let core = self.core.get_mut();
         if core.ended.is_none() {

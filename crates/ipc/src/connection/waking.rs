@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who wakes a connection, and whom it wakes.
+//! The wakers of a connection's streams, and the wakes that a connection owes.
 //!
-//! A connection polls operations on local channels for its peer. Each stream has one waker, for as
-//! long as it lives: it puts the stream into the connection's list and gives the connection a turn,
-//! on the thread that woke it. While a thread is in a turn, further turns of that thread wait in a
-//! list of its own, so that connections that wake each other do not stack up.
+//! A connection polls operations on local channels for its peer. Each stream has one waker for its
+//! whole life: the waker puts the stream into the connection's list and dispatches the connection on
+//! the thread that called it. During a dispatch further dispatches of the same thread are queued in a
+//! thread-local list, so that connections that wake each other do not recurse.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,18 +13,18 @@ use std::task::{Wake, Waker};
 
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread_local};
 
-/// Something that can be given a turn.
+/// Something that can be dispatched.
 pub(crate) trait Turn: Send + Sync {
-    /// Does what there is to do, unless another thread is about to.
+    /// Does the pending work, unless another thread is about to.
     fn turn(self: Arc<Self>);
 }
 
 thread_local! {
-    /// Turns that wait until the one that runs on this thread is over; `None`: none runs.
+    /// Dispatches that wait for the running one of this thread; `None`: none is running.
     static WAITING: RefCell<Option<VecDeque<Arc<dyn Turn>>>> = const { RefCell::new(None) };
 }
 
-/// Gives `turn` its turn: now, or after the one that runs on this thread.
+/// Dispatches `turn` now, or after the running dispatch of this thread.
 pub(crate) fn take_turn(turn: Arc<dyn Turn>) {
     let now = WAITING.try_with(|waiting| {
         let mut waiting = waiting.borrow_mut();
@@ -42,7 +42,7 @@ pub(crate) fn take_turn(turn: Arc<dyn Turn>) {
     match now {
         Ok(false) => return,
         Ok(true) => turn.turn(),
-        // The thread is being torn down: nothing is kept for it.
+        // The thread's locals are destroyed: there is no queue.
         Err(_) => return turn.turn(),
     }
     loop {
@@ -61,12 +61,12 @@ pub(crate) fn take_turn(turn: Arc<dyn Turn>) {
     }
 }
 
-/// Streams that were woken since the connection looked.
+/// Streams that were woken since the last dispatch.
 pub(crate) struct Woken {
-    /// One of them, which needs no list; [`NOBODY`].
+    /// The first one, which needs no list; [`NOBODY`] if there is none.
     one: AtomicU64,
     others: Mutex<Vec<Arc<StreamWaker>>>,
-    /// There are others: written under the lock.
+    /// The list is not empty: written under its lock.
     any: AtomicBool,
 }
 
@@ -79,7 +79,7 @@ impl Default for Woken {
 }
 
 impl Woken {
-    /// Moves them into `into`, and from now on they can be woken again.
+    /// Moves the woken streams into `into`. From then on they can be woken again.
     #[inline]
     pub(crate) fn take(&self, into: &mut Vec<u32>) {
         if self.one.load(Ordering::Relaxed) != NOBODY {
@@ -91,17 +91,17 @@ impl Woken {
         }
     }
 
-    /// Whether there is one, as far as can be seen.
+    /// Whether a stream was woken, by a relaxed load.
     #[inline]
     pub(crate) fn any(&self) -> bool {
         self.one.load(Ordering::Relaxed) != NOBODY || self.any.load(Ordering::Relaxed)
     }
 
-    /// False: it is among them already, and is taken with what was done before this.
+    /// False: the stream is in the list already, and its wake covers this one.
     fn push(&self, waker: Arc<StreamWaker>) -> bool {
         let stream = u64::from(waker.stream);
         let mut found = NOBODY;
-        // One that is there already is written again: whoever takes it sees both wakes.
+        // A stream that is there already is written again: taking it acquires both wakes.
         while found == NOBODY || found == stream {
             match self.one.compare_exchange(found, stream, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(before) => return before == NOBODY,
@@ -125,7 +125,7 @@ impl Woken {
         let mut others = self.others.lock();
         self.any.store(false, Ordering::Relaxed);
         for waker in others.drain(..) {
-            // Sees what was done before each wake that left it to the first.
+            // Acquires what was written before each wake that found the flag set.
             waker.queued.swap(false, Ordering::AcqRel);
             into.push(waker.stream);
         }
@@ -161,10 +161,10 @@ impl Wake for StreamWaker {
     }
 }
 
-/// Those whom a turn woke, told after it has let go of the connection.
+/// Wakers that a dispatch collects; woken after the connection is unlocked.
 #[derive(Default)]
 pub(crate) struct Wakes {
-    /// Most often there is one: it needs no list.
+    /// The common case is a single waker: it needs no list.
     first: Option<Waker>,
     others: Vec<Waker>,
 }

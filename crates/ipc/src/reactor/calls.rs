@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the I/O thread was asked for, and whether it is to be woken for that.
+//! The requests to the I/O thread, and whether it has to be woken for them.
 //!
 //! ```text
-//!   who asks                               the I/O thread
+//!   a requesting thread                    the I/O thread
 //!   1. push into a list                    a. sleep, if nothing is guarded
-//!   2. called: set it; was it not?         b. woken: called = false
+//!   2. set `is_called`; was it clear?      b. woken: clear `is_called`
 //!   3. wake the thread                     c. take the lists
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. Nothing lies in a list while the thread sleeps. Who finds *called* set has done so before b, and
-//!    by the list's lock pushed before c: if c had come first, so had b. Who set it wakes the thread.
-//! 2. The thread is woken once, whoever asks until it has looked.
+//! 1. No list holds a request while the thread sleeps. A thread that finds `is_called` set did so
+//!    before b, and by the list's lock pushed before c: had c come first, so had b. The thread that set
+//!    it wakes the I/O thread.
+//! 2. The I/O thread is woken once, for all requests until it has taken them.
 
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
@@ -29,33 +30,33 @@ impl<A, G> Calls<A, G> {
         Self { again, guarded, is_called: AtomicBool::new(false) }
     }
 
-    /// To be told again. True: the thread is to be woken.
+    /// Requests another `ready` call. True: the thread has to be woken.
     #[must_use]
     pub(crate) fn again(&self, one: A) -> bool {
         self.again.lock().push(one);
         self.call()
     }
 
-    /// To be looked at at each tick. True: the thread is to be woken.
+    /// Requests a check at each tick. True: the thread has to be woken.
     #[must_use]
     pub(crate) fn guard(&self, one: G) -> bool {
         self.guarded.lock().push(one);
         self.call()
     }
 
-    /// Those that are to be told again. The thread takes them each time that it was awake; who asks
-    /// from here on wakes it.
+    /// Takes the requests for another `ready` call. The thread does so each time it was awake; a
+    /// request from here on wakes it.
     pub(crate) fn take_again(&self) -> Vec<A> {
         self.is_called.store(false, Ordering::Relaxed);
         std::mem::take(&mut *self.again.lock())
     }
 
-    /// Whether something is to be looked at at the next tick.
+    /// Whether anything is to be checked at the next tick.
     pub(crate) fn is_guarding(&self) -> bool {
         !self.guarded.lock().is_empty()
     }
 
-    /// A tick: looks at each, and forgets those of which it says false.
+    /// A tick: checks each guarded item, and removes those for which `look` returns false.
     pub(crate) fn tick(&self, mut look: impl FnMut(&G) -> bool) {
         let guarded = std::mem::take(&mut *self.guarded.lock());
         for one in guarded {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A server: it listens, greets who connects, and offers its channels.
+//! A server: it listens, negotiates the protocol with each client, and offers its channels.
 //!
 //! ```text
-//!   listener ──accept──► greeting ──► protocol 1.0 ──► v1
-//!   (I/O thread)         (a task)  └► protocol 2 ───► link ──► connection ──► side
+//!   listener ──accept──► handshake ──► protocol 1.0 ──► v1
+//!   (I/O thread)         (a task)   └► protocol 2 ───► link ──► connection ──► side
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
 //! | `side` | what a connection does for its client |
 //!
-//! Nothing here has a thread of its own. Everything ends when the [`Server`] is dropped: the sockets'
-//! files are removed, the connections closed, its channels closed too unless they were given to it.
+//! A server has no thread of its own. It ends when the [`Server`] is dropped: the socket files are
+//! removed, the connections closed, and its channels closed unless they were passed to it.
 
 mod side;
 
@@ -42,17 +42,17 @@ use crate::transport::listen::{Access, Admissions, ListenError, Listener, Refusa
 use crate::transport::{Link, LinkError, Socket, SocketKind};
 use crate::v1;
 
-/// Connections that are accepted before others have their turn.
+/// The maximum number of connections accepted before other descriptors are served.
 const ACCEPTED_AT_ONCE: usize = 16;
-/// When the system has no room for another connection, it is asked again so much later.
+/// The delay before accepting again when the system refuses another connection.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
-/// What clients are told when the server is dropped.
+/// The close reason sent to clients when the server is dropped.
 const ENDED: &str = "the server has ended";
 
-/// What answers a monitor: takes the query, gives a report or says why not.
+/// Answers a monitor's query with a report, or with an error message.
 pub type Reporter = Arc<dyn Fn(&[u8]) -> Result<Bytes, String> + Send + Sync>;
 
-/// How a server is to be.
+/// The settings of a server.
 #[must_use = "nothing listens until it is bound"]
 pub struct Builder {
     access: Access,
@@ -65,7 +65,7 @@ pub struct Builder {
     channels: Option<Arc<Channels>>,
 }
 
-/// Listens at a path and offers channels to who connects. Dropped, it is gone at once.
+/// Listens at a path and offers channels to clients. Dropping it ends it at once.
 pub struct Server {
     shared: Arc<Shared>,
     doors: Vec<Arc<Door>>,
@@ -74,48 +74,48 @@ pub struct Server {
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub(crate) channels: Arc<Channels>,
-    /// They are another's, and outlive the server.
+    /// The channels were passed to the server, and outlive it.
     keeps_channels: bool,
     pub(crate) options: Options,
     pub(crate) channels_made_max: usize,
     pub(crate) report: Option<Reporter>,
     v1: Arc<v1::Server>,
     v1_clients: Mutex<Vec<Weak<v1::Client>>>,
-    /// Open ones.
+    /// The number of open connections.
     pub(crate) connections: AtomicUsize,
     sessions: Mutex<Vec<Weak<Connection<ServerSide>>>>,
-    /// Set before the lists are emptied, under whose locks it is seen.
+    /// Set before the lists are emptied; read under their locks.
     has_ended: AtomicBool,
 }
 
-/// Where a server lets clients in.
+/// A listening socket of a server.
 struct Door {
     path: PathBuf,
     admissions: Arc<Admissions>,
     shared: Arc<Shared>,
-    /// `None` from the server's end on, although the I/O thread may still hold the door.
+    /// `None` once the server has ended, although the I/O thread may still hold a reference.
     open: Mutex<Option<Open>>,
 }
 
-/// What is listened at. The watch goes before what it watches.
+/// The listener and its watch, which is dropped first.
 struct Open {
     _watched: Watched,
     listener: Listener,
 }
 
-/// Why nobody listens.
+/// Why a server cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The socket cannot be had.
+    /// The socket cannot be created.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The system has no room to watch the socket.
+    /// The system cannot watch another descriptor.
     #[error("cannot watch {path}\ncause: {source}")]
     Watch {
-        /// The socket.
+        /// The socket's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }
@@ -136,7 +136,7 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Who may connect. By default only the user that the server runs as.
+    /// Which users may connect. By default only the user that runs the server.
     pub fn access(mut self, access: Access) -> Self {
         self.access = access;
         self
@@ -148,39 +148,39 @@ impl Builder {
         self
     }
 
-    /// Connections at a time; more are turned away.
+    /// The maximum number of connections at a time; more are refused.
     pub fn connections_max(mut self, connections_max: usize) -> Self {
         self.connections_max = connections_max;
         self
     }
 
-    /// Channels at a time.
+    /// The maximum number of channels at a time.
     pub fn channels_max(mut self, channels_max: usize) -> Self {
         self.channels_max = channels_max;
         self
     }
 
-    /// Offers these channels instead of a table of its own. They stay open when the server is
-    /// dropped, so that the next one at the path may offer them again, with what they hold and what
-    /// they remember of producers (see [`Reopened::once`](crate::reconnect::Reopened::once)).
+    /// Offers these channels instead of a table of its own. They stay open when the server is dropped,
+    /// so that the next server at the path may offer them again, with their contents and the producers
+    /// that they remember (see [`Reopened::once`](crate::reconnect::Reopened::once)).
     pub fn channels(mut self, channels: Arc<Channels>) -> Self {
         self.channels = Some(channels);
         self
     }
 
-    /// Channels that one connection may have made.
+    /// The maximum number of channels that one connection may create.
     pub fn channels_made_max(mut self, channels_made_max: usize) -> Self {
         self.channels_made_max = channels_made_max;
         self
     }
 
-    /// What each client of protocol 1.0 may have.
+    /// The limits of each client of protocol 1.0.
     pub fn v1_limits(mut self, limits: v1::Limits) -> Self {
         self.v1_limits = limits;
         self
     }
 
-    /// What a monitor is answered.
+    /// Answers monitors.
     pub fn report(mut self, report: Reporter) -> Self {
         self.report = Some(report);
         self
@@ -195,8 +195,8 @@ impl Builder {
         self.open(&[(path.as_ref().to_owned(), SocketKind::Stream)])
     }
 
-    /// Listens at a path for packets, as clients of protocol 1.0 expect it, and beside it, at
-    /// `PATH.stream`, for bytes, so that clients of protocol 2 find shared memory.
+    /// Listens at a path for packets, as clients of protocol 1.0 expect, and additionally at
+    /// `PATH.stream` for bytes, so that clients of protocol 2 can use shared memory.
     ///
     /// # Errors
     ///
@@ -233,7 +233,7 @@ impl Builder {
             });
             let owner: Arc<dyn Ready> = door.clone();
             let owner = Arc::downgrade(&owner);
-            // Who comes before it is open waits for the lock.
+            // A client that connects before this is set waits for the lock.
             let mut open = door.open.lock();
             let watched = reactor::watch(rustix::fd::AsFd::as_fd(&listener), owner)
                 .map_err(|source| ServeError::Watch { path: path.clone(), source })?;
@@ -251,7 +251,7 @@ impl Server {
         Builder::default()
     }
 
-    /// Listens at a path, with the settings by default.
+    /// Listens at a path, with default settings.
     ///
     /// # Errors
     ///
@@ -260,12 +260,12 @@ impl Server {
         Builder::default().bind(path)
     }
 
-    /// Serves one link that is there already, such as one end of a
+    /// Serves a link that exists already, such as one end of a
     /// [`memory::pair`](crate::transport::memory::pair).
     ///
     /// # Errors
     ///
-    /// The system has no room to watch its descriptors.
+    /// The system cannot watch another descriptor.
     pub fn serve(&self, link: Box<dyn Link>) -> std::io::Result<()> {
         self.shared.serve(link)
     }
@@ -290,42 +290,42 @@ impl Server {
         self.shared.channels.export(name, sender, receiver)
     }
 
-    /// Where it listens.
+    /// The paths at which it listens.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.doors.iter().map(|door| door.path.as_path())
     }
 
-    /// Whom it turned away, over all its sockets.
+    /// The connections that it refused, per socket.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusals> {
         self.doors.iter().map(|door| door.admissions.refusals()).collect()
     }
 
-    /// What was counted over all clients of protocol 1.0.
+    /// The counters over all clients of protocol 1.0.
     #[must_use]
     pub fn v1_counts(&self) -> v1::Counts {
         self.shared.v1.counts()
     }
 
-    /// Its open connections of protocol 1.0. May also be asked by what answers a monitor.
+    /// Its open connections of protocol 1.0. May also be called by a [`Reporter`].
     #[must_use]
     pub fn v1_sessions(&self) -> Vec<v1::Status> {
         self.shared.v1.sessions()
     }
 
-    /// Gives the same as [`v1_sessions`](Self::v1_sessions) for as long as the server lives.
+    /// A function that returns [`v1_sessions`](Self::v1_sessions) for as long as the server lives.
     pub fn v1_sessions_later(&self) -> impl Fn() -> Vec<v1::Status> + Send + Sync + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || shared.upgrade().map(|shared| shared.v1.sessions()).unwrap_or_default()
     }
 
-    /// Its open connections of protocol 2. May also be asked by what answers a monitor.
+    /// Its open connections of protocol 2. May also be called by a [`Reporter`].
     #[must_use]
     pub fn sessions(&self) -> Vec<Status> {
         self.shared.sessions()
     }
 
-    /// Gives the same as [`sessions`](Self::sessions) for as long as the server lives.
+    /// A function that returns [`sessions`](Self::sessions) for as long as the server lives.
     pub fn sessions_later(&self) -> impl Fn() -> Vec<Status> + Send + Sync + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || shared.upgrade().map(|shared| shared.sessions()).unwrap_or_default()
@@ -338,7 +338,7 @@ impl Drop for Server {
             let open = door.open.lock().take();
             drop(open);
         }
-        // Who is being greeted finds it set when it comes to the lists that are emptied now.
+        // A client in its handshake sees the flag when it adds itself to the lists emptied here.
         self.shared.has_ended.store(true, Ordering::Relaxed);
         let sessions = std::mem::take(&mut *self.shared.sessions.lock());
         for session in sessions.iter().filter_map(Weak::upgrade) {
@@ -375,14 +375,14 @@ impl Ready for Door {
                     let shared = self.shared.clone();
                     task::spawn(async move {
                         if let Err(error) = shared.greet(socket).await {
-                            tracing::debug!(%error, "a client was not let in");
+                            tracing::debug!(%error, "a client's handshake failed");
                         }
                     });
                 }
                 Ok(None) => break,
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be accepted");
-                    // Who waits in line is told of once: it is looked at again later.
+                    // The backlog is reported once, edge-triggered: accept again later.
                     let door = Arc::downgrade(&self);
                     task::spawn(async move {
                         timer::sleep(AFTER_FAILURE).await;
@@ -397,13 +397,13 @@ impl Ready for Door {
         if !self.has_more() {
             return;
         }
-        // Others first. Without an I/O thread this would not be running.
+        // Other descriptors first. Without an I/O thread this would not be running.
         let _asked = reactor::again(self);
     }
 }
 
 impl Door {
-    /// Whether somebody waits in line, who has been told of already.
+    /// Whether the backlog holds a connection that was reported already.
     fn has_more(&self) -> bool {
         let open = self.open.lock();
         let Some(open) = &*open else { return false };
@@ -412,7 +412,7 @@ impl Door {
     }
 }
 
-/// Why a client was not let in.
+/// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 enum NotServed {
     #[error(transparent)]
@@ -457,7 +457,7 @@ impl Shared {
         Ok(self.serve(link)?)
     }
 
-    /// A client of protocol 1.0, or one that nobody understands.
+    /// A client of protocol 1.0, or of an unknown protocol.
     fn serve_old(&self, greeter: Greeter, greeting: Option<v1::Greeting>) -> std::io::Result<()> {
         let client = v1::Client::start(greeter.into_socket(), greeting, &self.v1)?;
         let mut clients = self.v1_clients.lock();

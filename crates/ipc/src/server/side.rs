@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The server's side of a connection: the streams that a client opened, and what it asks.
+//! The server's side of a connection: the streams that a client opened, and its requests.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ enum Entry {
     Outgoing(Outgoing),
 }
 
-/// What a request comes to.
+/// The result of a request.
 type Answer = Result<Bytes, (u16, String)>;
 
 impl ServerSide {
@@ -60,17 +60,17 @@ impl ServerSide {
         let waker = at.waker(stream.number());
         match service {
             service::SEND | service::SEND_ONCE => {
-                let sender = channel.sender().ok_or((code::UNSUPPORTED, "nobody may send"))?;
+                let sender = channel.sender().ok_or((code::UNSUPPORTED, "the channel has no sender to offer"))?;
                 let producer = producer.map(|id| channel.producers().open(id)).transpose();
                 let producer = producer.map_err(|denied| match denied {
                     Denied::Open => (code::BUSY, "the producer has a stream already"),
-                    Denied::TooMany => (code::TOO_MANY, "as many producers as there may be"),
+                    Denied::TooMany => (code::TOO_MANY, "the maximum number of producers is in use"),
                 })?;
                 info.remembered = producer.as_ref().map(Producer::remembered);
                 let info = service::encode(&info);
                 let bytes = self.shared.options.limits.element_bytes_max;
                 let (credit, half) = Incoming::first_credit(bytes);
-                // Refused: the stream has been reset meanwhile; nothing is to be kept for it.
+                // Refused: the stream has been reset meanwhile; no entry is kept for it.
                 if at.session.accept(stream, credit, info).is_ok() {
                     let (sender, length) = (sender.clone(), channel.element_bytes());
                     let incoming = Incoming::new(stream, sender, length, producer, (half, waker));
@@ -79,7 +79,7 @@ impl ServerSide {
             }
             service::RECEIVE => {
                 let receiver =
-                    channel.receiver().ok_or((code::UNSUPPORTED, "nobody may receive"))?;
+                    channel.receiver().ok_or((code::UNSUPPORTED, "the channel has no receiver to offer"))?;
                 let info = service::encode(&info);
                 if at.session.accept(stream, Credit::NONE, info).is_ok() {
                     let outgoing = Outgoing::new(stream, receiver.clone(), waker);
@@ -92,7 +92,7 @@ impl ServerSide {
         Ok(())
     }
 
-    /// A stream's channel has news, or the stream has credit.
+    /// Continues a stream: its channel has news, or it has credit.
     fn pump(&mut self, at: &mut At<'_>, stream: StreamId) {
         match self.entries.get_mut(stream) {
             Some(Entry::Incoming(incoming)) => {
@@ -101,7 +101,7 @@ impl ServerSide {
                     self.entries.remove(stream);
                 }
             }
-            // One whose channel has ended stays: its client may still give elements back.
+            // A stream whose channel has ended stays: its client may still return elements.
             Some(Entry::Outgoing(outgoing)) => {
                 outgoing.pump(at, &mut self.blocks);
                 if outgoing.found_full() {
@@ -112,7 +112,7 @@ impl ServerSide {
         }
     }
 
-    /// The client is through with a stream.
+    /// The client has ended a stream.
     fn ended_by_client(&mut self, at: &mut At<'_>, stream: StreamId) {
         let is_over = match self.entries.get_mut(stream) {
             Some(Entry::Incoming(incoming)) => incoming.ending(at.session),
@@ -126,7 +126,7 @@ impl ServerSide {
         }
     }
 
-    /// A stream is over at once.
+    /// Drops a stream at once.
     fn drop_stream(&mut self, at: &mut At<'_>, stream: StreamId) {
         match self.entries.remove(stream) {
             Some(Entry::Outgoing(outgoing)) => outgoing.give_back(at.session, &mut self.blocks),
@@ -177,7 +177,7 @@ impl ServerSide {
         let unknown = || (code::INVALID, format!("no kind of channel {kind:?}"));
         let kind = kind_of(kind).ok_or_else(unknown)?;
         if self.made >= self.shared.channels_made_max {
-            return Err((code::TOO_MANY, "this client has made as many as it may".into()));
+            return Err((code::TOO_MANY, "this client has created the maximum number of channels".into()));
         }
         let wanted = Wanted { kind, capacity: *capacity, element_bytes: *element_bytes };
         let channel = self.shared.channels.make(name.as_deref(), wanted).map_err(|error| {
@@ -245,7 +245,7 @@ impl Side for ServerSide {
                     Ok(answer) => (code::OK, answer),
                     Err((code, why)) => (code, why.into()),
                 };
-                // Too long an answer is an answer too.
+                // An answer that is too long is replaced by an error.
                 if at.session.reply(request, status, answer).is_err() {
                     told(at.session.reply(request, code::TOO_LONG, Bytes::new()));
                 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Blocks for bodies that are longer than a slot: lent by who produces, to itself.
+//! Blocks for bodies that are longer than a slot, allocated by the producer.
 //!
-//! A free list by class, a stack, so that the block that was free last is used first: it is in the
-//! cache. A block is lent to the frame that it is sent with, and free again when the peer has read
-//! up to that frame. The peer's one published position says so of all blocks at once; there is no
-//! list in shared memory, and nothing the peer writes names a block.
+//! A free list per class, as a stack, so that the most recently freed block is used first: it is in the
+//! cache. A block is in flight with the frame that it is sent with, and free again when the peer has
+//! read past that frame. The peer's one published position covers all blocks; there is no list in
+//! shared memory, and no value that the peer writes names a block.
 //!
 //! 1. A block is in its free list, or in `lent` under exactly one position, never in both.
-//! 2. `lent` has one place for each slot, used again only when the slot is.
+//! 2. `lent` has one entry per slot, reused only when the slot is.
 
 use super::validate::{Geometry, Place};
 
@@ -50,12 +50,12 @@ impl Arena {
         Some(place)
     }
 
-    /// Whether there is a free block for so many bytes.
+    /// Whether a block for `bytes` bytes is free.
     pub(super) fn has(&self, bytes: usize) -> bool {
         self.free.iter().any(|list| list.block_bytes >= bytes && !list.indices.is_empty())
     }
 
-    /// The peer has read the frames of these positions, at most one lap: their blocks are free.
+    /// Frees the blocks of these positions, at most one lap: the peer has read their frames.
     #[inline]
     pub(super) fn reclaim(&mut self, positions: std::ops::Range<u64>) {
         for position in positions {
@@ -72,7 +72,7 @@ impl Arena {
         }
     }
 
-    /// Whether blocks are out.
+    /// Whether any block is in flight.
     #[inline]
     pub(super) fn is_lent(&self) -> bool {
         self.lent_count > 0

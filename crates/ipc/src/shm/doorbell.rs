@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Waking a side that sleeps, and no other.
 //!
-//! Neither side can write the other's memory, so a wait is two words with one writer each: the
-//! waiter says in its `wait` word that it sleeps, the waker moves its own `bell`, on which the
+//! Neither side can write the other's memory, so a wait is two words with one writer each: the waiter
+//! announces in its `wait` word that it sleeps, the waker increments its own `bell`, on which the
 //! waiter sleeps.
 //!
 //! ```text
@@ -12,21 +12,23 @@
 //!   1. read bell                             1. publish a frame, or a position
 //!   2. wait = (number + 1, mode)             2. fence
 //!   3. fence                                 3. read wait: awake, or rung before? done
-//!   4. look again; found: wait = awake       4. bell + 1, wake who sleeps on it
+//!   4. check again; found: wait = awake      4. bell + 1, wake the thread that sleeps on it
 //!   5. sleep while bell is as read
 //! ```
 //!
-//! 1. No wake is lost: the fences order 2 before 4 on the left and 1 before 3 on the right, so the
-//!    waiter sees what was published or the waker sees that it sleeps. In the latter case `bell`
-//!    moves after 1 on the left, and the kernel refuses to sleep on it or wakes.
-//! 2. A wait is rung at most once: its number is remembered. So a waker that goes on publishing
-//!    makes no system call for a side that is waking up.
-//! 3. A side that waits for room says so; others are not rung for a published position.
+//! 1. No wake is lost: the fences order 2 before 4 on the left and 1 before 3 on the right, which
+//!    excludes store-buffer reordering: the waiter sees what was published, or the waker sees that the
+//!    waiter sleeps. In the latter case `bell` changes after 1 on the left, and the kernel refuses to
+//!    sleep on it or wakes.
+//! 2. A wait is rung at most once: its number is remembered. So a waker that goes on publishing makes
+//!    no system call for a side that is waking up.
+//! 3. A side that waits for room sets `room`; other waits are not rung for a published position.
 //! 4. The futex needs no write access: the waiter sleeps on a page that it may only read.
-//! 5. Whatever numbers a hostile peer shows here cost it, or this side, one system call a publish.
+//! 5. Whatever numbers a hostile peer writes here cost it, or this side, one system call per publish.
 //!
 //! Mode `Event` is for a side that waits for descriptors: it is rung by a byte on the socket that it
-//! watches anyway. (An eventfd would be shared with its maker, who may make a write to it block.)
+//! watches anyway. (An eventfd would be shared with the side that created it, which could make a write
+//! to it block.)
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,7 +44,7 @@ const MODE_BITS: u64 = 0b11;
 const ROOM_BIT: u64 = 0b100;
 const NUMBER_SHIFT: u32 = 3;
 
-/// How a side wants to be woken.
+/// How a side is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub(super) enum Mode {
@@ -52,25 +54,25 @@ pub(super) enum Mode {
     Futex = 2,
 }
 
-/// What there is to wake somebody for.
+/// The reason for a wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
     Frames,
     Room,
 }
 
-/// What became of a ring.
+/// The result of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rung {
-    /// Nobody sleeps, or not for this, or it was rung before.
+    /// The peer does not sleep, or not for this, or it was rung before.
     Not,
-    /// The bell rang.
+    /// The bell was rung.
     Bell,
-    /// A byte is to be sent over the socket.
+    /// A byte has to be sent over the socket.
     ByByte,
 }
 
-/// Says that this side sleeps.
+/// Announces that this side sleeps.
 #[derive(Debug)]
 pub(super) struct Waiter {
     own: Arc<OwnSegment>,
@@ -94,7 +96,7 @@ pub struct Doorbell {
     kicks: AtomicU32,
 }
 
-/// What a wait began with: a sleep ends when it is no longer so.
+/// The state at the begin of a wait: a sleep ends when it has changed.
 #[derive(Debug, Clone, Copy)]
 pub struct Ticket {
     bell: u32,
@@ -106,7 +108,7 @@ pub struct Ticket {
 pub enum Woken {
     /// The peer rang, or had rung before.
     Rung,
-    /// Somebody of this side kicked.
+    /// A thread of this side kicked.
     Kicked,
     /// The deadline has passed.
     TimedOut,
@@ -117,8 +119,8 @@ impl Waiter {
         Self { own, number: 0, armed: None }
     }
 
-    /// Says that this side is about to sleep, then fences: what is looked at next is news that the
-    /// peer may have missed to ring for.
+    /// Announces that this side is about to sleep, then fences: the caller's next check sees what was
+    /// published by a peer that did not see the announcement.
     pub(super) fn arm(&mut self, mode: Mode, wants_room: bool) -> Result<(), Broken> {
         self.number += 1;
         let room = if wants_room { ROOM_BIT } else { 0 };
@@ -129,7 +131,7 @@ impl Waiter {
         Ok(())
     }
 
-    /// Says that this side is awake.
+    /// Announces that this side is awake.
     #[inline]
     pub(super) fn disarm(&mut self) -> Result<(), Broken> {
         if self.armed.take().is_some() {
@@ -149,7 +151,7 @@ impl Waker {
         Self { own, peer, rung: 0, bell: 0 }
     }
 
-    /// After something was published: wakes the peer if it sleeps.
+    /// After a publish: wakes the peer if it sleeps.
     #[inline]
     pub(super) fn ring(&mut self, news: News) -> Result<Rung, Broken> {
         fence(Ordering::SeqCst);
@@ -180,29 +182,29 @@ impl Doorbell {
         Self { peer, kicks: AtomicU32::new(0) }
     }
 
-    /// Whether this system can sleep on two words at once (Linux 5.16). If not, wait for the link's
-    /// descriptors instead.
+    /// Whether this system supports sleeping on two words at once (Linux 5.16). If not, wait for the
+    /// link's descriptors instead.
     #[must_use]
     pub fn is_supported() -> bool {
         futex::is_supported()
     }
 
-    /// How often the peer has rung, modulo 2³².
+    /// The number of the peer's rings, modulo 2³².
     pub(super) fn rings(&self) -> Result<u32, Broken> {
         Ok(self.peer.memory.futex(BELL)?.load(Ordering::Relaxed))
     }
 
-    /// To be taken before this side says that it sleeps.
+    /// To be taken before this side announces that it sleeps.
     pub(super) fn ticket(&self) -> Result<Ticket, Broken> {
         let kicks = self.kicks.load(Ordering::Acquire);
         Ok(Ticket { bell: self.rings()?, kicks })
     }
 
-    /// Sleeps until the peer rings, somebody kicks, or the deadline has passed. It may also wake for
-    /// nothing, as [`Woken::Rung`].
+    /// Sleeps until the peer rings, a thread of this side kicks, or the deadline passes. A spurious
+    /// wakeup is reported as [`Woken::Rung`].
     ///
     /// # Errors
-    /// What the system says; see [`is_supported`](Self::is_supported).
+    /// The system's error; see [`is_supported`](Self::is_supported).
     pub fn sleep(&self, ticket: Ticket, deadline: Option<Instant>) -> rustix::io::Result<Woken> {
         let bell = self.peer.memory.futex(BELL).map_err(|_| Errno::FAULT)?;
         let waits =
@@ -217,8 +219,8 @@ impl Doorbell {
         }
     }
 
-    /// Ends the sleep of every thread that sleeps here, and the next one of who has a ticket from
-    /// before.
+    /// Ends the sleep of every thread that sleeps here, and the next sleep with a ticket from before
+    /// the kick.
     pub fn kick(&self) {
         self.kicks.fetch_add(1, Ordering::AcqRel);
         futex::wake(&self.kicks, Seen::Private);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One side of a pair of rings: what it sends, what it takes, how it waits.
+//! One side of a pair of rings: how it sends, takes and waits.
 //!
-//! This is the ring alone, without the socket: the link is built upon it, and it can be used and
-//! measured by itself. A thread that waits here alone notices a dead peer only by a
+//! This is the ring alone, without the socket: the link builds on it, and it can be used and measured
+//! by itself. A thread that waits on it alone notices a peer's death only by a
 //! [`kick`](super::Doorbell::kick).
 
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use super::segment::{OwnSegment, PeerSegment};
 use super::spin::{Spin, SpinLimits};
 use super::validate::Broken;
 
-/// How often a peer may ring in a row without a frame or room.
+/// The maximum number of consecutive rings of a peer without a frame or room.
 ///
-/// An honest one does so at most once a wait: when what it rang for was found without it.
+/// A conforming peer rings at most once per wait: when the waiter found the news without the ring.
 pub(super) const RINGS_IDLE_MAX: u32 = 1024;
 
-/// What bounds a pair of rings.
+/// The limits of a pair of rings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndpointLimits {
-    /// Longest body that is taken, in bytes.
+    /// The maximum body that is accepted, in bytes.
     pub body_bytes_max: u32,
-    /// How long to look before sleeping.
+    /// How long to spin before sleeping.
     pub spin: SpinLimits,
 }
 
-/// Counts since the endpoint was made. None goes down.
+/// Counts since the endpoint was created. They never decrease.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShmCounters {
@@ -41,13 +41,13 @@ pub struct ShmCounters {
     pub frames_in: u64,
     /// Frames refused because there was no room.
     pub full: u64,
-    /// Times that this side rang the peer: system calls.
+    /// Rings of the peer by this side: system calls.
     pub rings_out: u64,
-    /// Times that this side slept.
+    /// Sleeps of this side.
     pub sleeps: u64,
-    /// Times that looking for a while made a sleep unnecessary.
+    /// Spins that made a sleep unnecessary.
     pub spins_won: u64,
-    /// Times that looking for a while was in vain.
+    /// Spins without success.
     pub spins_lost: u64,
 }
 
@@ -61,7 +61,7 @@ pub struct Endpoint {
     spin: Spin,
     doorbell: Arc<Doorbell>,
     flushed: u64,
-    /// A frame of so many bytes was refused, and nobody knows yet of room for it.
+    /// The body of a frame that was refused; `None` once room for it was found.
     wanted_bytes: Option<usize>,
     byte_due: bool,
     asleep_since: Option<Instant>,
@@ -74,7 +74,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Both segments must be of this connection, and of no other endpoint.
+    /// Both segments must belong to this connection, and to no other endpoint.
     #[must_use]
     pub fn new(own: OwnSegment, peer: PeerSegment, limits: EndpointLimits) -> Self {
         let (own, peer) = (Arc::new(own), Arc::new(peer));
@@ -99,10 +99,10 @@ impl Endpoint {
         }
     }
 
-    /// Puts a frame. The peer sees it at once if it is awake; [`flush`](Self::flush) wakes it.
+    /// Puts a frame. A peer that is awake sees it at once; [`flush`](Self::flush) wakes a sleeping one.
     ///
     /// # Errors
-    /// [`Refused::Full`]: again when [`wait`](Self::wait) has returned.
+    /// [`Refused::Full`]: retry when [`wait`](Self::wait) has returned.
     #[inline]
     pub fn put(&mut self, head: &Head, body: &[u8], descriptors: u32) -> Result<(), Refused> {
         let put = self.producer.put(head, body, descriptors);
@@ -118,7 +118,7 @@ impl Endpoint {
         put
     }
 
-    /// Makes sure that the next frame, with a body of so many bytes, finds room.
+    /// Makes sure that the next frame, with a body of `bytes` bytes, has room.
     pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), Refused> {
         let reserved = self.producer.reserve(bytes);
         if reserved == Err(Refused::Full) {
@@ -131,7 +131,7 @@ impl Endpoint {
     /// Wakes the peer if it sleeps and frames were put since.
     ///
     /// # Errors
-    /// The peer broke the rules.
+    /// The peer violated a rule.
     #[inline]
     pub fn flush(&mut self) -> Result<(), Broken> {
         if self.flushed != self.producer.sent() {
@@ -141,10 +141,10 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Gives each frame that has come to `sink`, at most `frames_max`, and says how many.
+    /// Passes frames that have arrived to `sink`, at most `frames_max`, and returns their number.
     ///
     /// # Errors
-    /// The peer broke the rules. Frames before that were given.
+    /// The peer violated a rule. The frames before that were passed on.
     #[inline]
     pub fn take(
         &mut self,
@@ -166,7 +166,7 @@ impl Endpoint {
         Ok(taken)
     }
 
-    /// After each frame, and when no more is taken now.
+    /// Called after each frame, and (`ends`) when no more frames are taken now.
     #[inline]
     pub(super) fn taken_one(&mut self, ends: bool) -> Result<(), Broken> {
         if ends && self.waiter.armed().is_some() {
@@ -175,13 +175,13 @@ impl Endpoint {
         if self.consumer.publish_due(ends)? { self.ring(News::Room) } else { Ok(()) }
     }
 
-    /// Whether there is a frame to take, or room that was wanted.
+    /// Whether there is a frame to take, or possibly room that was wanted.
     #[inline]
     pub fn is_ready(&self) -> bool {
         self.consumer.is_ready() || self.wanted_bytes.is_some() && self.producer.has_news()
     }
 
-    /// Whether the frame that was refused last would find room now.
+    /// Whether the frame that was refused last has room now.
     pub(super) fn has_room(&mut self) -> Result<bool, Broken> {
         let Some(bytes) = self.wanted_bytes else { return Ok(true) };
         match self.producer.reserve(bytes) {
@@ -192,11 +192,11 @@ impl Endpoint {
         Ok(self.wanted_bytes.is_none())
     }
 
-    /// Waits for a frame, or for room if some was refused: looks for a while, then sleeps. False:
-    /// the deadline has passed or somebody kicked, and there is nothing.
+    /// Waits for a frame, or for room if a frame was refused: spins, then sleeps. False: the deadline
+    /// passed or a thread kicked, and there is nothing.
     ///
     /// # Errors
-    /// The peer broke the rules, or the system refused to sleep.
+    /// The peer violated a rule, or the sleep failed.
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, ShmError> {
         self.flush()?;
         loop {
@@ -223,17 +223,17 @@ impl Endpoint {
         self.spin.peer_is_elsewhere()
     }
 
-    /// Looks for a frame or room as long as it is worth it. Never inside a coroutine.
+    /// Spins until a frame or room has arrived, as long as it is worthwhile. Never inside a coroutine.
     pub fn spin(&mut self) -> bool {
         let Self { spin, consumer, producer, wanted_bytes, .. } = self;
         spin.look(|| consumer.is_ready() || wanted_bytes.is_some() && producer.has_news())
     }
 
-    /// Says that a thread is about to sleep at the [`doorbell`](Self::doorbell). `None`: there is
-    /// something already.
+    /// Announces that a thread is about to sleep at the [`doorbell`](Self::doorbell). `None`: something
+    /// has arrived already.
     ///
     /// # Errors
-    /// The peer broke the rules.
+    /// The peer violated a rule.
     pub fn prepare_sleep(&mut self) -> Result<Option<Ticket>, Broken> {
         let ticket = self.doorbell.ticket()?;
         Ok(if self.arm(Mode::Futex)? { None } else { Some(ticket) })
@@ -245,13 +245,13 @@ impl Endpoint {
         &self.doorbell
     }
 
-    /// For who looks for frames without having the endpoint.
+    /// For threads that check for frames without holding the endpoint.
     #[must_use]
     pub fn lookout(&self) -> &Arc<Lookout> {
         self.consumer.lookout()
     }
 
-    /// Counts since it was made.
+    /// Counts since it was created.
     #[must_use]
     pub fn counters(&self) -> ShmCounters {
         ShmCounters {
@@ -265,12 +265,12 @@ impl Endpoint {
         }
     }
 
-    /// What looked like something: is it? A position that moved may not be room enough.
+    /// Confirms apparent news: a position that moved may still not be enough room.
     fn settle(&mut self) -> Result<bool, Broken> {
         Ok(self.consumer.is_ready() || self.has_room()?)
     }
 
-    /// Says that this side waits, and looks again. True: there is something, it does not wait.
+    /// Announces a wait, and checks again. True: something has arrived, the wait is cancelled.
     pub(super) fn arm(&mut self, mode: Mode) -> Result<bool, Broken> {
         let rings = self.doorbell.rings()?;
         self.count_idle(rings.wrapping_sub(self.rings))?;
@@ -288,7 +288,7 @@ impl Endpoint {
         Ok(false)
     }
 
-    /// There was something after this side said that it sleeps.
+    /// Ends an announced wait after something has arrived.
     #[cold]
     fn woken(&mut self) -> Result<(), Broken> {
         if let Some(since) = self.asleep_since.take() {
@@ -301,7 +301,7 @@ impl Endpoint {
         self.waiter.armed()
     }
 
-    /// The peer rang so many times; too many without anything to show for it end the connection.
+    /// Counts rings of the peer; too many without a frame or room end the connection.
     pub(super) fn count_idle(&mut self, rings: u32) -> Result<(), Broken> {
         let progress = self.consumer.taken().wrapping_add(self.producer.known());
         if progress != self.progress {
@@ -315,7 +315,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Whether the peer is to be woken by a byte on the socket, once.
+    /// Whether a wake byte has to be sent over the socket, once.
     #[inline]
     pub(super) fn take_byte_due(&mut self) -> bool {
         std::mem::take(&mut self.byte_due)

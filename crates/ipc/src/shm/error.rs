@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What goes wrong with shared memory, and what to conclude.
+//! Errors of shared memory.
 
 use super::validate::{Broken, GeometryError};
 
-/// Why there is no connection over shared memory, or no longer.
+/// Why a connection over shared memory failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShmError {
-    /// The peer did what no peer does. Its connection is over; nothing else is harmed.
-    #[error("the peer broke the rules of shared memory: {what}")]
+    /// The peer violated a rule. Its connection has ended; nothing else is affected.
+    #[error("the peer violated the rules of shared memory: {what}")]
     PeerBroke {
-        /// What it did.
+        /// The violation.
         what: Broken,
     },
-    /// The peer is gone, and all that it sent was read.
+    /// The peer is gone, and every frame that it sent was read.
     #[error("the peer is gone")]
     Closed,
-    /// A frame that never fits: keep to [`Geometry::body_bytes_max`](super::Geometry).
-    #[error("a body of {bytes} bytes, where the segment has room for {bytes_max}")]
+    /// A frame that never fits: see [`Geometry::body_bytes_max`](super::Geometry).
+    #[error("the body has {bytes} bytes, the segment has room for {bytes_max}")]
     TooLong {
-        /// What it has.
+        /// The length of the body.
         bytes: usize,
-        /// What fits.
+        /// The maximum.
         bytes_max: usize,
     },
-    /// A geometry that cannot be.
-    #[error("a segment cannot have {0}")]
+    /// An invalid geometry.
+    #[error("invalid geometry of a segment: {0}")]
     Geometry(GeometryError),
-    /// The system refused.
+    /// A system call failed.
     #[error("could not {doing}: {source}")]
     Io {
-        /// What was to be done.
+        /// The attempted action.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: rustix::io::Errno,
     },
 }

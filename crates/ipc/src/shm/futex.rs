@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Sleeping until a word changes, and waking who sleeps on it: the system calls of the doorbell.
+//! Sleeping until a word changes, and waking a thread that sleeps on it: the doorbell's system calls.
 //!
-//! Whoever sleeps says what the words were. The kernel compares them once more when it puts the
-//! thread to sleep, in one step as seen by who changes a word and wakes after it.
+//! A sleeping thread passes the expected values. The kernel compares them again when it puts the thread
+//! to sleep, atomically with respect to a thread that changes a word and then wakes.
 
 use std::ffi::c_void;
 use std::time::Instant;
@@ -13,36 +13,36 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::sync::AtomicU32;
 
-/// Who sees a word.
+/// Which processes use a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The peer's process too.
+    /// Both processes.
     Shared,
-    /// This process alone, which is cheaper.
+    /// This process only, which is cheaper.
     Private,
 }
 
-/// A word on which a thread sleeps while it is as it was.
+/// A word, and the value while which a thread sleeps on it.
 pub(super) struct Wait<'a>(pub(super) &'a AtomicU32, pub(super) u32, pub(super) Seen);
 
-/// Whether this system can sleep on several words at once (Linux 5.16).
+/// Whether this system supports sleeping on several words at once (Linux 5.16).
 pub(super) fn is_supported() -> bool {
     let none = futex::waitv(&[], futex::WaitvFlags::empty(), None, ClockId::Monotonic);
     none != Err(Errno::NOSYS)
 }
 
-/// Wakes everybody who sleeps on a word.
+/// Wakes all threads that sleep on a word.
 pub(super) fn wake(word: &AtomicU32, seen: Seen) {
     let flags = match seen {
         Seen::Shared => futex::Flags::empty(),
         Seen::Private => futex::Flags::PRIVATE,
     };
-    // It can only fail for addresses that are no memory; nobody sleeping is no failure.
+    // Fails only for addresses that are not mapped; that no thread sleeps is not an error.
     let _ = futex::wake(word, flags, i32::MAX as u32);
 }
 
-/// Sleeps until one of the words is not as it was, somebody wakes it, or the deadline has passed,
-/// which it says by `TIMEDOUT`. It may also wake for nothing.
+/// Sleeps until one of the words differs from its value, another thread wakes it, or the deadline
+/// passes (`TIMEDOUT`). Spurious wakeups are possible.
 pub(super) fn sleep(waits: [Wait<'_>; 2], deadline: Option<Instant>) -> rustix::io::Result<()> {
     let deadline = deadline.map(monotonic);
     let waits = waits.map(|Wait(word, value, seen)| {
@@ -62,7 +62,7 @@ pub(super) fn sleep(waits: [Wait<'_>; 2], deadline: Option<Instant>) -> rustix::
     }
 }
 
-/// The same moment on the kernel's clock.
+/// The same instant on the kernel's clock.
 fn monotonic(deadline: Instant) -> Timespec {
     let now = clock_gettime(ClockId::Monotonic);
     let ahead = deadline.saturating_duration_since(Instant::now());

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How two sides come to share memory, over the socket on which they have greeted each other.
+//! How two sides exchange their segments, over the socket of the connection's handshake.
 //!
 //! ```text
-//!   who connected                                who accepted
+//!   the connecting side                          the accepting side
 //!        │ offer + descriptor of its segment ──────►│ checks, maps
 //!        │◄────── offer + descriptor of its segment │
 //!        │ checks, maps                             │
 //! ```
 //!
-//! An offer is 16 bytes: magic, version, and the longest body that its sender takes. The side that
-//! connected speaks first, because it alone knows that the other has read the whole greeting: an
-//! offer read together with the greeting's last bytes would lose its descriptor.
+//! An offer is 16 bytes: magic, version, and the maximum body that its sender accepts. The connecting
+//! side sends first, because it alone can tell that the peer has read the whole handshake: an offer
+//! that is read together with the handshake's last bytes would lose its descriptor.
 //!
-//! 1. Nothing blocks: [`progress`](Handshake::progress) does what can be done, `watch` says what for
-//!    to wait. The time it may take is the caller's to bound.
-//! 2. Exactly the offer's bytes are read; what comes after belongs to the link.
-//! 3. One descriptor comes, no more. Others are closed.
+//! 1. Nothing blocks: [`progress`](Handshake::progress) does what is possible, `watch` returns what to
+//!    wait for. The caller bounds the time.
+//! 2. Exactly the offer's bytes are read; what follows belongs to the link.
+//! 3. One descriptor is accepted. Others are closed.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,21 +36,21 @@ const OFFER_BYTES: usize = 16;
 const MAGIC: u64 = 0x666f_7465_6b63_6562;
 const VERSION: u32 = 1;
 
-/// What bounds shared memory.
+/// The limits of shared memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShmLimits {
-    /// Those of every link. Its segment is made for bodies of `body_bytes_max`.
+    /// Those of every link. This side's segment is created for bodies of `body_bytes_max`.
     pub link: LinkLimits,
-    /// Bytes that the peer's segment may have. All its pages are mapped.
+    /// The maximum size of the peer's segment. All its pages are mapped.
     pub segment_bytes_max: usize,
-    /// How long to look before sleeping.
+    /// How long to spin before sleeping.
     pub spin: SpinLimits,
 }
 
-/// Which side begins.
+/// Which side sends first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// It connected, and has read the other's greeting.
+    /// It connected, and has read the peer's handshake.
     Connected,
     /// It accepted.
     Accepted,
@@ -59,7 +59,7 @@ pub enum Side {
 /// The exchange of segments. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Handshake {
-    /// None: it is over.
+    /// `None`: the exchange is over.
     parts: Option<(Socket, OwnSegment, OwnedFd)>,
     limits: ShmLimits,
     side: Side,
@@ -71,7 +71,7 @@ pub struct Handshake {
 }
 
 impl Default for ShmLimits {
-    /// A link's limits, and peers' segments of up to 8 MiB.
+    /// A link's defaults, and peers' segments of up to 8 MiB.
     fn default() -> Self {
         let (link, spin) = (LinkLimits::default(), SpinLimits::default());
         Self { link, segment_bytes_max: 8 << 20, spin }
@@ -79,11 +79,11 @@ impl Default for ShmLimits {
 }
 
 impl Handshake {
-    /// Makes this side's segment. The socket is a stream on which nothing is under way.
+    /// Creates this side's segment. The socket is a stream with no bytes in flight.
     ///
     /// # Errors
-    /// [`ShmError::Geometry`]: bodies too long for shared memory (64 MiB). [`ShmError::Io`]: no
-    /// descriptor or memory was to be had.
+    /// [`ShmError::Geometry`]: bodies too long for shared memory (64 MiB). [`ShmError::Io`]: out of
+    /// descriptors or memory.
     pub fn new(socket: Socket, side: Side, limits: ShmLimits) -> Result<Self, ShmError> {
         if socket.kind() != SocketKind::Stream {
             let doing = "share memory over a socket of packets";
@@ -97,7 +97,7 @@ impl Handshake {
         Ok(Self { parts, limits, side, offered, offer, came_bytes, descriptors, peer })
     }
 
-    /// What to wait for.
+    /// The descriptor to wait for.
     #[must_use]
     pub fn watch(&self) -> Watch<'_> {
         let Some((socket, ..)) = &self.parts else { return Watch::nothing() };
@@ -105,11 +105,11 @@ impl Handshake {
         Watch::readable(socket).and_writable((!self.offered && self.may_offer()).then_some(socket))
     }
 
-    /// Does what can be done without waiting. `None`: wait for what [`watch`](Self::watch) says.
+    /// Does what is possible without waiting. `None`: wait for what [`watch`](Self::watch) returns.
     ///
     /// # Errors
-    /// The peer is gone, or what it offered cannot be. The connection is over, and every later call
-    /// says [`ShmError::Closed`].
+    /// The peer is gone, or its offer is invalid. The connection is over, and every later call returns
+    /// [`ShmError::Closed`].
     pub fn progress(&mut self) -> Result<Option<ShmLink>, ShmError> {
         let Some((socket, own, file)) = self.parts.take() else { return Err(ShmError::Closed) };
         self.send_offer(&socket, &file)?;
@@ -147,7 +147,7 @@ impl Handshake {
                 self.offered = true;
                 Ok(())
             }
-            // A stream takes 16 bytes whole or not at all.
+            // A stream accepts 16 bytes whole or not at all.
             Ok(_) => Err(ShmError::Closed),
             Err(Errno::AGAIN | Errno::INTR) => Ok(()),
             Err(Errno::PIPE | Errno::CONNRESET) => Err(ShmError::Closed),
@@ -214,7 +214,7 @@ fn encode(body_bytes_max: u32) -> [u8; OFFER_BYTES] {
     offer
 }
 
-/// The longest body that the peer takes.
+/// The maximum body that the peer accepts.
 fn decode(offer: &[u8; OFFER_BYTES]) -> Result<u32, Broken> {
     let mut decoded = [0; 2];
     let (words, _) = offer.as_chunks::<8>();
@@ -228,7 +228,7 @@ fn decode(offer: &[u8; OFFER_BYTES]) -> Result<u32, Broken> {
     Ok((second >> 32) as u32)
 }
 
-/// No limit is larger than what a head can say.
+/// A limit, at most as large as a head can state.
 fn bytes(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
 }

@@ -2,23 +2,23 @@
 //! Frames over shared memory, as a link.
 //!
 //! Frames go through the rings; the socket of the handshake carries what rings cannot: the peer's
-//! death, file descriptors, and a byte that rings a side which waits for descriptors.
+//! disconnect, file descriptors, and a byte that wakes a side which waits for descriptors.
 //!
 //! ```text
 //!   put ──► ring ═══════════════► take ──► sink(frame)
 //!    │                             │
-//!    └─ descriptors ── socket ──►──┘  a frame names how many are its own; they were sent before it
+//!    └─ descriptors ── socket ──►──┘  a frame states its number of descriptors; they are sent before it
 //! ```
 //!
-//! 1. The rules of `transport::link` hold. What is here and not in another link: a thread may sleep
-//!    at [`ShmLink::doorbell`] instead of waiting for descriptors, which is woken faster.
-//! 2. The socket is read when a frame names descriptors that have not come, and when a `take` finds
-//!    nothing or a `flush` no room: the first time after a wait for it, each time while a thread
-//!    sleeps at the doorbell, every 8th time while this side waits for the socket, and every 256th
-//!    time otherwise. So who polls makes few system calls. The system tells of the socket once, maybe
-//!    to somebody whose take did not look: before this side waits again it makes up for that.
-//! 3. Descriptors that came and belong to no frame yet are at most [`DESCRIPTORS_WAITING_MAX`].
-//! 4. Once the link has failed or the peer is gone, whoever sleeps at the doorbell is kicked.
+//! 1. The rules of `transport::link` hold. In addition, a thread may sleep at [`ShmLink::doorbell`]
+//!    instead of waiting for descriptors, which wakes it faster.
+//! 2. The socket is read when a frame names descriptors that have not arrived, and when a `take` finds
+//!    nothing or a `flush` no room: the first time after a wait for it, each time while a thread sleeps
+//!    at the doorbell, every 8th time while this side waits for the socket, and every 256th time
+//!    otherwise. So polling makes few system calls. Epoll reports the socket once, possibly to a thread
+//!    whose `take` skipped the read: before this side waits again it makes up for that.
+//! 3. At most [`DESCRIPTORS_WAITING_MAX`] descriptors have arrived and belong to no frame yet.
+//! 4. Once the link has failed or the peer is gone, threads that sleep at the doorbell are kicked.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
@@ -37,30 +37,30 @@ use crate::transport::{
     Bell, Beside, Link, LinkCounters, LinkError, LinkLimits, OnReady, Peer, Socket, Watch,
 };
 
-/// Descriptors of frames that have not been read yet. An honest peer sends those of one frame ahead.
+/// Descriptors of frames that have not been read yet. A conforming peer sends those of one frame ahead.
 const DESCRIPTORS_WAITING_MAX: usize = 2 * LinkLimits::DESCRIPTORS_MAX;
 const LOOK_EVERY_ARMED: u32 = 8;
 const LOOK_EVERY_AWAKE: u32 = 256;
 const RING: u8 = b'r';
 const DESCRIPTORS: u8 = b'd';
 
-/// Frames over shared memory; see this file's first lines.
+/// Frames over shared memory; see the module's documentation.
 #[derive(Debug)]
 pub struct ShmLink {
     socket: Socket,
     endpoint: Endpoint,
     limits: LinkLimits,
     body_bytes_max: usize,
-    /// To go beside the next frame.
+    /// Ancillary data of the next frame.
     outgoing: Vec<OwnedFd>,
-    /// Came, and belong to frames that have not been read.
+    /// Arrived, and belong to frames that have not been read.
     incoming: Vec<OwnedFd>,
-    /// Handed to the sink; kept for its room.
+    /// Passed to the sink; kept for its capacity.
     beside: Vec<OwnedFd>,
     empty_takes: u32,
-    /// This side waited for the socket: there may be a ring's byte.
+    /// This side waited for the socket: a wake byte may have arrived.
     look_due: bool,
-    /// A take found nothing and did not look at the socket, of which the system tells once.
+    /// A `take` found nothing and did not read the socket, which epoll reports once.
     unlooked: bool,
     wants_writable: bool,
     gone: bool,
@@ -69,7 +69,7 @@ pub struct ShmLink {
 }
 
 impl ShmLink {
-    /// Over a socket and rings that belong together. The peer takes bodies of `peer_bytes_max`.
+    /// Over a socket and the rings that belong to it. The peer accepts bodies of `peer_bytes_max`.
     pub(super) fn new(
         socket: Socket,
         endpoint: Endpoint,
@@ -96,16 +96,16 @@ impl ShmLink {
         }
     }
 
-    /// Where a thread of this side sleeps, without holding the link. Whoever takes frames out of the
-    /// link that such a thread waits for kicks it.
+    /// Where a thread of this side sleeps, without holding the link. A thread that takes frames for
+    /// which another thread sleeps there has to kick it.
     #[must_use]
     pub fn doorbell(&self) -> Arc<Doorbell> {
         Arc::clone(self.endpoint.doorbell())
     }
 
-    /// As [`Link::prepare_wait`], for a thread that will then sleep at the doorbell with this
-    /// ticket. `None`: there is something already. The socket is watched by somebody else, who calls
-    /// `take` when it is ready.
+    /// As [`Link::prepare_wait`], for a thread that then sleeps at the doorbell with this ticket.
+    /// `None`: something has arrived already. Another thread watches the socket, and calls `take` when
+    /// it is ready.
     pub fn prepare_sleep(&mut self) -> Option<Ticket> {
         self.look_before_waiting();
         if self.gone || self.failed.is_some() {
@@ -127,19 +127,19 @@ impl ShmLink {
         self.endpoint.peer_is_elsewhere()
     }
 
-    /// Looks for a frame or room as long as it is worth it: only while the peer runs on another CPU,
-    /// and at most as long as the limit. Not inside a coroutine.
+    /// Spins until a frame or room has arrived, as long as it is worthwhile: only while the peer runs on
+    /// another CPU, and at most up to the limit. Must not be called inside a coroutine.
     pub fn spin(&mut self) -> bool {
         self.gone || self.failed.is_some() || self.endpoint.spin()
     }
 
-    /// What the rings have done.
+    /// The counters of the rings.
     #[must_use]
     pub fn shm_counters(&self) -> ShmCounters {
         self.endpoint.counters()
     }
 
-    /// The rings and the socket, each alone: to measure the rings without the link.
+    /// The rings and the socket, separately: to measure the rings without the link.
     #[must_use]
     pub fn into_parts(self) -> (Endpoint, Socket) {
         (self.endpoint, self.socket)
@@ -151,12 +151,12 @@ impl ShmLink {
         first
     }
 
-    /// The peer is gone. Whoever takes the last frame says so, and then kicks who sleeps.
+    /// The peer is gone. The `take` that finds the ring empty reports it, and kicks sleeping threads.
     fn hang_up(&mut self) {
         self.gone = true;
     }
 
-    /// Sends the byte that is due to a peer which waits for its descriptors.
+    /// Sends the wake byte that is due to a peer which waits for its descriptors.
     #[inline]
     fn send_ring(&mut self) {
         if self.endpoint.take_byte_due() {
@@ -168,7 +168,7 @@ impl ShmLink {
     fn send_byte(&mut self) {
         self.counters.writes += 1;
         match rights::send(&self.socket, &[IoSlice::new(&[RING])], &[]) {
-            // No room: so many unread bytes wake the peer as well as one more.
+            // No room: the unread bytes wake the peer as well as one more.
             Ok(_) | Err(Errno::AGAIN) => {}
             Err(Errno::INTR) => self.send_byte(),
             Err(Errno::PIPE | Errno::CONNRESET) => self.hang_up(),
@@ -178,7 +178,7 @@ impl ShmLink {
         }
     }
 
-    /// Sends the descriptors of a frame that is put next and for which there is room.
+    /// Sends the descriptors of a frame that is put next, and for which there is room.
     #[cold]
     fn send_descriptors(&mut self) -> Result<u32, Full> {
         self.counters.writes += 1;
@@ -205,7 +205,7 @@ impl ShmLink {
         }
     }
 
-    /// Reads the socket once: rings, descriptors, the end. False: there was nothing.
+    /// Reads the socket once: wake bytes, descriptors, the end. False: there was nothing.
     #[cold]
     fn read_socket(&mut self) -> Result<bool, LinkError> {
         let mut bytes = [0; 64];
@@ -238,7 +238,7 @@ impl ShmLink {
         }
     }
 
-    /// The descriptors of a frame, in `beside`; those above this side's limit are closed.
+    /// Moves the descriptors of a frame into `beside`; those above this side's limit are closed.
     #[cold]
     fn fetch_descriptors(&mut self, count: usize) -> Result<(), LinkError> {
         let expected = LinkLimits::DESCRIPTORS_MAX;
@@ -304,10 +304,10 @@ impl ShmLink {
         Ok(())
     }
 
-    /// After nothing was found: is it the socket that has something?
+    /// After the rings had nothing: reads the socket if it is due.
     fn look_at_socket(&mut self) -> Result<(), LinkError> {
         let every = match self.endpoint.armed() {
-            // Whoever takes is not who sleeps, and nobody else looks.
+            // The calling thread is not the sleeping one, and no other thread reads the socket.
             Some(Mode::Futex) => 1,
             Some(Mode::Event) => LOOK_EVERY_ARMED,
             None => LOOK_EVERY_AWAKE,
@@ -318,7 +318,7 @@ impl ShmLink {
         if self.unlooked { Ok(()) } else { self.read_all() }
     }
 
-    /// Before this side waits: what the system told while it did not look.
+    /// Before this side waits: reads the socket if a read was skipped.
     fn look_before_waiting(&mut self) {
         if std::mem::take(&mut self.unlooked)
             && let Err(error) = self.read_all()
@@ -327,7 +327,7 @@ impl ShmLink {
         }
     }
 
-    /// Reads the socket until there is nothing. It ends: a peer that only rings is no more.
+    /// Reads the socket until it is empty. This terminates: a peer that only rings is disconnected.
     fn read_all(&mut self) -> Result<(), LinkError> {
         while !self.gone && self.read_socket()? {}
         Ok(())
@@ -383,7 +383,7 @@ impl Link for ShmLink {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
-        // First: what the peer put before it went is in the ring when its end is seen.
+        // Before `take_frames`: when the end is seen, the peer's last frames are in the ring already.
         let gone = self.gone;
         let taken = self.take_frames(frames_max, sink);
         self.send_ring();
@@ -404,7 +404,7 @@ impl Link for ShmLink {
 
     fn flush(&mut self) -> Result<bool, LinkError> {
         match self.failed {
-            // A death is told by `take` alone.
+            // A disconnect is reported by `take` only.
             Some(LinkError::Closed) => return Ok(true),
             Some(failed) => return Err(failed),
             None if self.gone => return Ok(true),

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Memory that two processes see, behind copies that are checked against its bounds.
+//! Memory of two processes, behind copies that are checked against its bounds.
 //!
-//! [`Own`] is what this side writes and the peer reads; [`Foreign`] is what the peer writes and this
-//! side reads. A peer may write any value at any moment, so:
+//! [`Own`] is written by this side and read by the peer; [`Foreign`] is written by the peer and read by
+//! this side. A peer may write any value at any moment, so:
 //!
-//! 1. No reference to shared bytes is ever made. Every access is one relaxed atomic access of an
-//!    aligned word; longer copies are a row of them into or out of private memory. What was copied
-//!    stays as it is, whatever the peer does next.
-//! 2. Every offset is checked here against the length of the mapping, so no caller can reach beyond
-//!    it, wherever the offset came from.
+//! 1. No reference to shared bytes is ever created. Every access is one relaxed atomic access of an
+//!    aligned word; longer copies are a sequence of them into or out of private memory. A copy does not
+//!    change, whatever the peer does next.
+//! 2. Every offset is checked here against the length of the mapping, so no caller can reach beyond it,
+//!    wherever the offset came from.
 //! 3. `Foreign` is mapped read-only and has no stores. Loads of read-only memory are relaxed, with a
-//!    fence after them where order matters: other orders are not promised to work there.
+//!    fence after them where order matters: other orderings are not guaranteed to work there.
 //!
-//! All `unsafe` of the ring stands in this file.
+//! All `unsafe` of the ring is in this file.
 //!
 //! # Safety
 //!
-//! `words` points to `count` words that stay mapped, and of this size, for as long as `keep` lives:
-//! the descriptor's seals `SHRINK` and `GROW` were checked (or set) by `segment` before the mapping
-//! was handed in, so that nobody can take the pages away. Words are only accessed as atomics, the
-//! bell's alone as 32 bits, all others as 64 bits.
+//! `words` points to `count` words that stay mapped, with this size, for as long as `keep` lives: the
+//! descriptor's seals `SHRINK` and `GROW` were checked (or set) by `segment` before the mapping was
+//! passed in, so that no process can remove the pages. Words are only accessed as atomics, the bell's
+//! only as 32 bits, all others as 64 bits.
 
 use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
@@ -28,42 +28,42 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Bytes of the word in which memory is copied.
+/// The unit of copies, in bytes.
 pub(super) const WORD_BYTES: usize = 8;
 
-/// An offset that is not a word's, or an end beyond the mapping.
+/// A misaligned offset, or a range beyond the mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{bytes} bytes at offset {offset} lie outside of the segment")]
 pub struct OutOfRange {
-    /// Where.
+    /// The offset.
     pub offset: usize,
-    /// How many.
+    /// The length.
     pub bytes: usize,
 }
 
-/// What this side writes and the peer reads.
+/// Memory that this side writes and the peer reads.
 #[derive(Debug)]
 pub(super) struct Own(Words);
 
-/// What the peer writes and this side reads.
+/// Memory that the peer writes and this side reads.
 #[derive(Debug)]
 pub(super) struct Foreign(Words);
 
 impl Own {
-    /// Maps `bytes` of `file`, all pages present. The caller has made `file` of at least that size
-    /// and seals it against shrinking before anybody else gets it.
+    /// Maps `bytes` of `file`, all pages present. The caller has created `file` with at least that size
+    /// and seals it against shrinking before another process gets it.
     pub(super) fn map(file: BorrowedFd<'_>, bytes: usize) -> rustix::io::Result<Self> {
         Words::map(file, bytes, ProtFlags::READ | ProtFlags::WRITE).map(Self)
     }
 
-    /// Writes a word; all that was written before is seen by who reads it and fences.
+    /// Writes a word; a reader that reads it and fences sees all earlier writes.
     #[inline]
     pub(super) fn publish(&self, offset: usize, value: u64) -> Result<(), OutOfRange> {
         self.0.word(offset)?.store(value, Ordering::Release);
         Ok(())
     }
 
-    /// Copies `bytes` to `offset`; the last word is filled up with zeros.
+    /// Copies `bytes` to `offset`; the last word is zero-padded.
     #[inline]
     pub(super) fn copy_in(&self, offset: usize, bytes: &[u8]) -> Result<(), OutOfRange> {
         let mut words = self.0.row(offset, bytes.len())?.iter();
@@ -81,7 +81,7 @@ impl Own {
         Ok(())
     }
 
-    /// A word of 32 bits for a futex.
+    /// A 32-bit word for a futex.
     #[inline]
     pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, OutOfRange> {
         self.0.half(offset)
@@ -95,13 +95,13 @@ impl Foreign {
         Words::map(file, bytes, ProtFlags::READ).map(Self)
     }
 
-    /// The word at `offset` as it is now.
+    /// The current value of the word at `offset`.
     #[inline]
     pub(super) fn load(&self, offset: usize) -> Result<u64, OutOfRange> {
         Ok(self.0.word(offset)?.load(Ordering::Relaxed))
     }
 
-    /// The word at `offset`; what the peer wrote before it is seen by what is read after.
+    /// The word at `offset`; later reads see what the peer wrote before it.
     #[inline]
     pub(super) fn acquire(&self, offset: usize) -> Result<u64, OutOfRange> {
         let value = self.load(offset)?;
@@ -109,7 +109,7 @@ impl Foreign {
         Ok(value)
     }
 
-    /// Copies what lies at `offset` into private memory, each byte read once.
+    /// Copies bytes at `offset` into private memory, each read once.
     #[inline]
     pub(super) fn copy_out(&self, offset: usize, into: &mut [u8]) -> Result<(), OutOfRange> {
         let mut words = self.0.row(offset, into.len())?.iter();
@@ -126,14 +126,14 @@ impl Foreign {
         Ok(())
     }
 
-    /// A word of 32 bits for a futex. It must only be loaded: the page is read-only.
+    /// A 32-bit word for a futex. It must only be loaded: the page is read-only.
     #[inline]
     pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, OutOfRange> {
         self.0.half(offset)
     }
 }
 
-/// Both sides of memory within this process, without a mapping: for tests under miri.
+/// Both views of memory within this process, without a mapping: for tests under miri.
 #[cfg(test)]
 pub(super) fn private(bytes: usize) -> (Own, Foreign) {
     let words: std::sync::Arc<[AtomicU64]> =
@@ -160,8 +160,8 @@ enum Keep {
     Heap(#[expect(dead_code, reason = "it is held, not read")] std::sync::Arc<[AtomicU64]>),
 }
 
-// SAFETY: the memory is only accessed by atomics, from any thread, and unmapped when the last
-// owner goes; see the module.
+// SAFETY: the memory is only accessed by atomics, from any thread, and unmapped when its owner is
+// dropped; see the module's documentation.
 unsafe impl Send for Words {}
 // SAFETY: as above.
 unsafe impl Sync for Words {}
@@ -169,9 +169,9 @@ unsafe impl Sync for Words {}
 impl Words {
     fn map(file: BorrowedFd<'_>, bytes: usize, prot: ProtFlags) -> rustix::io::Result<Self> {
         let flags = MapFlags::SHARED | MapFlags::POPULATE;
-        // SAFETY: a new mapping at a place of the kernel's choice aliases nothing of this process.
+        // SAFETY: a new mapping at an address that the kernel chooses aliases nothing of this process.
         let base = unsafe { mmap(std::ptr::null_mut(), bytes, prot, flags, file, 0)? };
-        // The kernel does not map at 0; if it did, there would be nothing to give back.
+        // The kernel does not map at 0; if it did, there would be nothing to unmap.
         let words = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;
         Ok(Self { words, count: bytes / WORD_BYTES, keep: Keep::Mapping })
     }
@@ -204,7 +204,7 @@ impl Words {
     fn half(&self, offset: usize) -> Result<&AtomicU32, OutOfRange> {
         let word = NonNull::from_ref(self.word(offset)?).cast::<AtomicU32>();
         // SAFETY: the first half of a word within the mapping, aligned to 8; by the layout in
-        // `validate` a futex's word is accessed as 32 bits alone.
+        // `validate` a futex's word is only accessed as 32 bits.
         Ok(unsafe { word.as_ref() })
     }
 }
@@ -215,7 +215,7 @@ impl Drop for Words {
             Keep::Mapping => {
                 let bytes = self.count * WORD_BYTES;
                 // SAFETY: `map` mapped exactly these bytes, and all references into them borrow
-                // from `self`, which is going.
+                // from `self`, which is being dropped.
                 let unmapped = unsafe { munmap(self.words.as_ptr().cast::<c_void>(), bytes) };
                 if let Err(errno) = unmapped {
                     tracing::error!(%errno, bytes, "a shared segment was not unmapped");
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_copied_in_is_copied_out() {
+    fn bytes_copied_in_are_copied_out() {
         let (own, foreign) = private(64);
         for bytes in 0..=40_usize {
             let sent: Vec<u8> = (0..bytes).map(|byte| (byte * 7 + bytes) as u8).collect();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Shared memory: a ring each way, in memory that only its writer can write.
 //!
-//! Two planes carry a connection. The Unix stream over which it was made stays: it says who the
-//! peer is and when it died, carries file descriptors, and rings a side that waits for descriptors.
-//! Frames go through two segments, one made by each side. What a side writes it writes into its own
-//! segment; the other's it maps read-only, and the seals see to it that nobody can do otherwise:
+//! Two channels carry a connection. The Unix stream over which it was established stays open: it
+//! identifies the peer and reports its end, carries file descriptors, and wakes a side that waits for
+//! descriptors. Frames go through two segments, one created by each side. A side writes only into its
+//! own segment; it maps the peer's read-only, and the seals enforce both:
 //!
+//! ```text
+//!   a segment: one sealed memfd, written by the side that created it, read by the other
 //! ```text
 //!   a segment: one sealed memfd, written by the side that made it, read by the other
 //!
@@ -14,7 +16,7 @@
 //!     256 ├─────────────────────────────────────────────────────────┤
 //!         │ taken: frames read from the OTHER segment's ring        │ by the consumer of that one
 //!     384 ├─────────────────────────────────────────────────────────┤
-//!         │ wait: does this side sleep, for what │ cpu: last run on │ by the waiter
+//!         │ wait: whether this side sleeps, and what for │ last cpu │ by the waiter
 //!     512 ├─────────────────────────────────────────────────────────┤
 //!         │ bell: a futex on which the OTHER side sleeps            │ by the waker
 //!    1024 ├─────────────────────────────────────────────────────────┤
@@ -24,32 +26,32 @@
 //!         └─────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Each word has one writer. Lines that different sides write lie in different segments; those that
-//! one side writes for different ends lie 128 bytes apart, so that neither the line nor its
-//! neighbour, which the processor may fetch with it, goes back and forth without need.
+//! Each word has one writer. Cache lines that different sides write are in different segments; those
+//! that one side writes for different purposes are 128 bytes apart, so that neither the line nor its
+//! neighbour, which the processor may prefetch with it, bounces without need.
 //!
-//! | file | idea |
+//! | file | contents |
 //! |---|---|
 //! | `memory` | bounds-checked copies into and out of shared memory; all of the `unsafe` |
-//! | `segment` | memfds, made and sealed, or checked and mapped read-only |
-//! | `validate` | what is believed of the peer's numbers: pure functions |
-//! | `arena` | which blocks are lent, and when they are free again |
+//! | `segment` | memfds, created and sealed, or checked and mapped read-only |
+//! | `validate` | validation of the peer's values: pure functions |
+//! | `arena` | which blocks are in flight, and when they are free again |
 //! | `ring` | frames in slots |
-//! | `spin` | how long to look before sleeping |
-//! | `doorbell` | sleeping, and waking who sleeps |
+//! | `spin` | how long to spin before sleeping |
+//! | `doorbell` | sleeping, and waking a sleeping side |
 //! | `futex` | the system calls for that |
 //! | `endpoint` | both rings and the doorbell of one side |
-//! | `handshake` | how two sides come to share memory |
-//! | `link` | the transport: rings beside a socket |
-//! | `error` | what goes wrong |
+//! | `handshake` | how two sides exchange segments |
+//! | `link` | the transport: rings and a socket |
+//! | `error` | errors |
 //!
 //! # What a hostile peer can do
 //!
-//! End its own connection, with [`Broken`] to say why. It cannot make this side fault (sizes are
-//! sealed), read or write elsewhere (offsets are checked, on copies), see memory of this process
-//! (its last word is filled up), change a body after it was judged (bodies are copied out, once),
-//! make a wait or a table grow without bound (each has its limit), or write into this side's
-//! segment (it is sealed against it).
+//! End its own connection, with a [`Broken`] as the cause. It cannot make this side fault (sizes are
+//! sealed), make it read or write elsewhere (offsets are checked, on copies), see private memory of
+//! this process (the last word is zero-padded), change a body after its validation (bodies are copied
+//! out, once), make a wait or a table grow without bound (each has its limit), or write into this
+//! side's segment (it is sealed against that).
 
 mod arena;
 mod doorbell;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The ring: one producer, one consumer, a frame a slot, the sequence inside the slot.
+//! The ring: one producer, one consumer, one frame per slot, the sequence inside the slot.
 //!
 //! Algorithm: a single-producer single-consumer ring whose slots carry their own sequence, as in
-//! Vyukov's bounded queue, so that a frame and the news of it share a cache line. The consumer's
-//! position stands in the *consumer's* segment and is published every eighth of the ring; the
-//! producer looks at it only when it runs out of what it knew.
+//! Vyukov's bounded queue, so that a frame and its sequence share a cache line. The consumer's position
+//! is in the *consumer's* segment and is published every eighth of the ring; the producer reads it only
+//! when the position that it knows leaves no room.
 //!
 //! ```text
 //!   a slot, 128 B      0        4        8              32                         128
@@ -15,18 +15,17 @@
 //! ```
 //!
 //! Invariants:
-//! 1. Frame `p` (from 0) lies in slot `p mod slots`, whose sequence is then `p + 1` (mod 2³²). Until
-//!    it is there the slot shows the sequence of the lap before, or 0. Anything else is a broken
-//!    peer.
-//! 2. The producer writes slot `p` only when the consumer has published a position above
-//!    `p - slots`; `known ≤ published ≤ sent`, or the peer is broken.
-//! 3. A block belongs to the producer's private lists, or to one position between `known` and
-//!    `sent` (`arena`).
-//! 4. The consumer copies the word, then head and body, each once, and judges the copies. Bytes that
-//!    change meanwhile give other bytes, never another place.
-//! 5. The consumer publishes its position every eighth of the ring, and when a `take` ends after
-//!    blocks were read. A producer that waits for room can therefore always be helped: a ring full
-//!    of frames is more than an eighth, and a block is given back at once.
+//! 1. Frame `p` (from 0) is in slot `p mod slots`, whose sequence is then `p + 1` (mod 2³²). Before
+//!    that the slot has the sequence of the previous lap, or 0. Any other value is a violation.
+//! 2. The producer writes slot `p` only when the consumer has published a position above `p - slots`;
+//!    `known ≤ published ≤ sent`, otherwise the peer has violated this rule.
+//! 3. A block belongs to the producer's private lists, or to one position between `known` and `sent`
+//!    (`arena`).
+//! 4. The consumer copies the word, then head and body, each once, and validates the copies. Bytes that
+//!    change meanwhile result in other bytes, never in another location.
+//! 5. The consumer publishes its position every eighth of the ring, and when a `take` ends after blocks
+//!    were read. So a producer that waits for room always gets it: a ring full of frames is more than
+//!    an eighth, and blocks are returned at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +45,7 @@ pub struct Producer {
     own: Arc<OwnSegment>,
     peer: Arc<PeerSegment>,
     sent: u64,
-    /// Up to where the peer is known to have read.
+    /// The position that the peer is known to have read up to.
     known: u64,
     arena: Arena,
 }
@@ -68,18 +67,18 @@ pub struct Consumer {
     last: Option<(Head, bool)>,
 }
 
-/// Where the next frame will lie, for who looks without having the consumer.
+/// The location of the next frame, for threads that check for it without holding the consumer.
 #[derive(Debug)]
 pub struct Lookout {
     peer: Arc<PeerSegment>,
-    /// The consumer's position, or one that it had before.
+    /// The consumer's position, possibly an earlier one.
     taken: AtomicU64,
 }
 
-/// Why a frame was not put.
+/// Why a frame was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// No slot, or no block that is large enough: again when the peer has read.
+    /// No slot, or no block that is large enough: retry when the peer has read frames.
     Full,
     /// There is no block of that size.
     TooLong,
@@ -87,14 +86,14 @@ pub enum Refused {
     Broken(Broken),
 }
 
-/// A frame that was taken: a private copy.
+/// A received frame: a private copy.
 #[derive(Debug)]
 pub struct Taken<'a> {
     /// Its head.
     pub head: Head,
     /// Its body.
     pub body: &'a [u8],
-    /// How many file descriptors travel beside it.
+    /// The number of its file descriptors.
     pub descriptors: usize,
 }
 
@@ -105,7 +104,7 @@ impl From<Broken> for Refused {
 }
 
 impl Producer {
-    /// A ring's end. A segment has one producer.
+    /// The producing end. A segment has one producer.
     pub(super) fn new(own: Arc<OwnSegment>, peer: Arc<PeerSegment>) -> Self {
         let arena = Arena::new(&own.geometry);
         Self { own, peer, sent: 0, known: 0, arena }
@@ -117,7 +116,7 @@ impl Producer {
         self.sent
     }
 
-    /// Puts a frame, which the peer sees at once if it looks. `head.length` is the body's length.
+    /// Puts a frame; a polling peer sees it at once. `head.length` is the body's length.
     #[inline]
     pub fn put(&mut self, head: &Head, body: &[u8], descriptors: u32) -> Result<(), Refused> {
         let slots = u64::from(self.own.geometry.slots());
@@ -144,13 +143,13 @@ impl Producer {
         Ok(())
     }
 
-    /// Whether the peer has read more than is known: there may be room now.
+    /// Whether the peer has read past the known position: there may be room now.
     #[inline]
     pub fn has_news(&self) -> bool {
         self.peer.memory.load(TAKEN).is_ok_and(|taken| taken != self.known)
     }
 
-    /// Makes sure that a frame with a body of so many bytes finds room, if it is the next.
+    /// Makes sure that the next frame, with a body of `bytes` bytes, has room.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Refused> {
         if bytes > self.own.geometry.body_bytes_max() as usize {
             return Err(Refused::TooLong);
@@ -161,7 +160,7 @@ impl Producer {
         if slot && block { Ok(()) } else { Err(Refused::Full) }
     }
 
-    /// Up to where the peer is known to have read.
+    /// The position that the peer is known to have read up to.
     #[inline]
     pub(super) fn known(&self) -> u64 {
         self.known
@@ -198,7 +197,7 @@ impl Producer {
 }
 
 impl Consumer {
-    /// A ring's end. Bodies are at most `body_bytes_max`, and as long as the peer's blocks.
+    /// The consuming end. Bodies have at most `body_bytes_max`, and at most the peer's block length.
     pub(super) fn new(own: Arc<OwnSegment>, peer: Arc<PeerSegment>, body_bytes_max: u32) -> Self {
         let geometry = &peer.geometry;
         let body_bytes_max = body_bytes_max.min(geometry.body_bytes_max());
@@ -225,19 +224,19 @@ impl Consumer {
         self.taken
     }
 
-    /// Whether the next slot no longer shows the lap before: a frame, or a broken peer.
+    /// Whether the next slot has another sequence than in the previous lap: a frame, or a violation.
     #[inline]
     pub fn is_ready(&self) -> bool {
         self.lookout.sees(self.taken)
     }
 
-    /// For who looks without the consumer.
+    /// For threads that check without holding the consumer.
     pub(super) fn lookout(&self) -> &Arc<Lookout> {
         &self.lookout
     }
 
-    /// The next frame, copied. It counts as taken; [`publish_due`](Self::publish_due) tells the
-    /// producer.
+    /// Copies the next frame. It counts as taken; [`publish_due`](Self::publish_due) reports that to
+    /// the producer.
     #[inline]
     pub fn take(&mut self) -> Result<Option<Taken<'_>>, Broken> {
         let word = self.word()?;
@@ -274,22 +273,22 @@ impl Consumer {
         Ok(Some(Taken { head, body, descriptors: place.descriptors() }))
     }
 
-    /// The frame that was taken last, once more: the same copy.
+    /// The frame that was taken last, again: the same copy.
     pub(super) fn last(&self) -> Option<Taken<'_>> {
         let (head, in_block) = self.last?;
         let copied: &[u8] = if in_block { &self.block } else { &self.inline };
         Some(Taken { head, body: copied.get(..head.length as usize)?, descriptors: 0 })
     }
 
-    /// Publishes the position if an eighth of the ring has been read since; if `ends`, nothing more
-    /// is taken now, also if blocks have been. True: the producer may have room for which it waits.
+    /// Publishes the position if an eighth of the ring has been read since; if `ends` (no more frames
+    /// are taken now), also if blocks were read. True: the producer may have room that it waits for.
     #[inline]
     pub fn publish_due(&mut self, ends: bool) -> Result<bool, Broken> {
         let due = self.taken - self.published >= self.publish_every || ends && self.blocks_taken;
         if due { self.publish() } else { Ok(false) }
     }
 
-    /// Publishes the position. True: it is another than before.
+    /// Publishes the position. True: it differs from the last one.
     pub fn publish(&mut self) -> Result<bool, Broken> {
         if self.published == self.taken {
             return Ok(false);
@@ -307,8 +306,7 @@ impl Consumer {
 }
 
 impl Lookout {
-    /// Whether there is something to take, as far as can be seen from here: while another thread
-    /// takes, the answer may be of a moment ago.
+    /// Whether there is a frame to take. While another thread takes frames, the answer may be outdated.
     #[inline]
     #[must_use]
     pub fn has_news(&self) -> bool {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A segment: a sealed memfd that one side writes and the other may only read.
 //!
-//! This side's is made, mapped writable once, then sealed: from there on nobody can change its size
-//! or map it writable again, not even through `/proc`. The peer's is believed to be memory only
-//! when it carries those seals, lies in plain shared memory (huge pages may fault), and has the
-//! size that its header says. The header is read once.
+//! This side's segment is created, mapped writable once, then sealed: from there on no process can
+//! change its size or map it writable again, not even through `/proc`. The peer's segment is accepted
+//! only if it has those seals, is on tmpfs (huge pages may fault), and has the size that its header
+//! states. The header is read once.
 //!
-//! There is no name: the memory goes with the last descriptor and mapping, after kill -9 too.
+//! A segment has no name: the memory is freed with the last descriptor and mapping, after kill -9 too.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -20,7 +20,7 @@ use super::error::ShmError;
 use super::memory::{Foreign, Own, WORD_BYTES};
 use super::validate::{Broken, Geometry, HEADER, HEADER_WORDS};
 
-/// What keeps a segment as it is: its size, and who may write.
+/// The seals that fix a segment's size and its writer.
 const SEALS: SealFlags =
     SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
 const TMPFS_MAGIC: i128 = 0x0102_1994;
@@ -40,11 +40,11 @@ pub struct PeerSegment {
 }
 
 impl OwnSegment {
-    /// Makes a segment, all its pages present, and seals it. The descriptor is for the peer; this
-    /// side needs only the mapping.
+    /// Creates a segment, with all its pages present, and seals it. The descriptor is for the peer;
+    /// this side needs only the mapping.
     ///
     /// # Errors
-    /// [`ShmError::Io`]: no descriptor or memory was to be had.
+    /// [`ShmError::Io`]: out of descriptors or memory.
     pub fn create(geometry: Geometry) -> Result<(Self, OwnedFd), ShmError> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = memfd_create("becket-ipc", flags).map_err(io("make a shared segment"))?;
@@ -54,20 +54,20 @@ impl OwnSegment {
         for (at, word) in geometry.to_words().into_iter().enumerate() {
             memory.publish(HEADER + at * WORD_BYTES, word).map_err(Broken::from)?;
         }
-        // Only now: the seal refuses every later writable mapping, and spares the one there is.
+        // Only now: the seal refuses later writable mappings, and keeps the existing one.
         fcntl_add_seals(&file, SEALS).map_err(io("seal a shared segment"))?;
         Ok((Self { memory, geometry }, file))
     }
 }
 
 impl PeerSegment {
-    /// Maps the segment that the peer handed over, read-only. It may have up to `bytes_max`: all
-    /// its pages are made present here.
+    /// Maps the peer's segment, read-only. It may have up to `bytes_max`: all its pages are made
+    /// present here.
     ///
     /// # Errors
-    /// [`ShmError::PeerBroke`]: it is not what it has to be. [`ShmError::Io`]: it cannot be mapped.
+    /// [`ShmError::PeerBroke`]: it is not a valid segment. [`ShmError::Io`]: it cannot be mapped.
     pub fn open(file: BorrowedFd<'_>, bytes_max: usize) -> Result<Self, ShmError> {
-        // First of all: this asks nothing of a file system, and refuses all that is no memfd.
+        // First: this involves no file system, and refuses everything that is not a memfd.
         let seals = match fcntl_get_seals(file) {
             Ok(seals) => seals,
             Err(Errno::INVAL) => return Err(Broken::NoMemory.into()),
@@ -96,7 +96,7 @@ impl PeerSegment {
     }
 }
 
-/// Both sides' view of one segment, without a mapping: for tests under miri.
+/// Both views of one segment, without a mapping: for tests under miri.
 #[cfg(test)]
 pub(super) fn private(geometry: Geometry) -> (OwnSegment, PeerSegment) {
     let (own, peer) = super::memory::private(geometry.bytes());

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How long to look before sleeping: learnt, bounded, and never in the way of the peer.
+//! How long to spin before sleeping: adaptive, bounded, and never at the expense of the peer.
 //!
-//! Two CPUs that both sleep cost 20 µs each way, so looking for a while is worth it if the answer
-//! comes within it. But a peer that has last run on this CPU cannot answer while this side looks. So
-//! each side shows the CPU on which it last began to wait. While the two differ, a side looks; while
-//! they are the same, it gives way to the peer a few times (`sched_yield`), which costs half of what
-//! sleeping and being woken does on one CPU.
+//! If two CPUs both sleep, each direction costs 20 µs, so spinning is worthwhile if the answer comes
+//! within that time. But a peer that last ran on this CPU cannot answer while this side spins. So each
+//! side publishes the CPU on which it last began to wait. While the two differ, a side spins; while
+//! they are the same, it yields to the peer a few times (`sched_yield`), which costs half of a sleep
+//! and a wake on one CPU.
 //!
-//! Both are learnt: they grow when they succeeded, or would have within the bound; they halve when
-//! in vain, down to none. An idle connection therefore costs no CPU, and one that answers quickly
-//! never sleeps.
+//! Both budgets are adaptive: they grow when they succeeded, or would have within the bound; they halve
+//! when they failed, down to zero. An idle connection therefore costs no CPU, and one that answers
+//! quickly never sleeps.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,24 +17,24 @@ use std::time::{Duration, Instant};
 use super::segment::{OwnSegment, PeerSegment};
 use super::validate::CPU;
 
-/// Looks between two looks at the clock and at the CPUs.
+/// Polls between two reads of the clock and of the CPUs.
 const LOOKS: u32 = 64;
-/// Times that a side gives way before it sleeps, at most.
+/// The maximum number of yields before a sleep.
 const YIELDS_MAX: u32 = 8;
-/// What a sleep that was too short gives back to who had stopped looking.
+/// What a short sleep adds to the budget of a side that had stopped spinning.
 const GAIN: Duration = Duration::from_micros(4);
-/// Looking for less is not worth its beginning.
+/// A smaller budget is not worth starting.
 const LEAST: Duration = Duration::from_micros(1);
 
-/// How long a side looks before it sleeps.
+/// How long a side spins before it sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpinLimits {
-    /// At most so long. Zero: neither look nor give way.
+    /// The maximum. Zero: neither spin nor yield.
     pub spin_max: Duration,
 }
 
 impl Default for SpinLimits {
-    /// 50 µs: what it costs to sleep and be woken, both ways.
+    /// 50 µs: the cost of a sleep and a wake, in both directions.
     fn default() -> Self {
         Self { spin_max: Duration::from_micros(50) }
     }
@@ -66,7 +66,7 @@ impl Spin {
         }
     }
 
-    /// Shows on which CPU this side is, and says whether the peer was last on another one.
+    /// Publishes the CPU of this side, and returns whether the peer was last on another one.
     pub(super) fn peer_is_elsewhere(&mut self) -> bool {
         let here = rustix::thread::sched_getcpu() as u64 + 1;
         if here != self.shown && self.own.memory.publish(CPU, here).is_ok() {
@@ -81,10 +81,10 @@ impl Spin {
         there != 0 && there != here
     }
 
-    /// Looks until `found`, as long as it is worth it.
+    /// Spins until `found`, for as long as it is worthwhile.
     #[inline]
     pub(super) fn look(&mut self, mut found: impl FnMut() -> bool) -> bool {
-        // What this side showed last is good enough for the first looks, and costs nothing.
+        // The CPU published last is accurate enough for the first polls, and costs nothing.
         let elsewhere = self.shown != 0 && self.peer_is_not_on(self.shown);
         if elsewhere && self.budget >= LEAST && look_some(&mut found) {
             self.won += 1;
@@ -116,7 +116,7 @@ impl Spin {
         }
     }
 
-    /// Lets the peer run on this CPU, if it can.
+    /// Yields to the peer, if it can run on this CPU.
     fn give_way(&mut self, mut found: impl FnMut() -> bool) -> bool {
         for _ in 0..self.yields {
             if found() {
@@ -132,7 +132,7 @@ impl Spin {
         found()
     }
 
-    /// This side slept so long, and there was something.
+    /// Reports the duration of a sleep that ended with news.
     pub(super) fn slept(&mut self, long: Duration) {
         if long < self.limits.spin_max {
             self.budget = (self.budget * 2 + GAIN).min(self.limits.spin_max);

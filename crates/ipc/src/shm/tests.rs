@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The ring against a model, against a hostile peer, and between two threads. None of it maps
-//! anything, so miri runs it too.
+//! The ring against a model, against a hostile peer, and between two threads. None of it maps memory,
+//! so miri runs it too.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn body(number: u64, bytes: usize) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
 
-    /// Against a queue: what is put comes out, whole and in order; full is full, and only then.
+    /// Against a queue: frames come out whole and in order; full means full.
     #[test]
     fn it_is_a_queue(
         steps in prop::collection::vec((0_u8..4, 0_usize..1100), 0..if cfg!(miri) { 40 } else { 300 }),
@@ -82,10 +82,10 @@ proptest! {
     }
 }
 
-/// A producer that finds the ring full can always be helped: what a consumer read to the end is
-/// free again without its saying more.
+/// A producer that finds the ring full always gets room: frames that a consumer has read to the end are
+/// free again without another publish.
 #[test]
-fn what_was_read_to_the_end_is_room() {
+fn frames_read_to_the_end_make_room() {
     for bytes in [0, 96, 97, 1000] {
         let Pair { mut producer, mut consumer, .. } = pair(64, 4096);
         for number in 0..if cfg!(miri) { 80 } else { 1000 } {
@@ -129,7 +129,7 @@ fn every_frame_comes_once_between_threads() {
     });
 }
 
-/// What a hostile side A writes into its slot 0, and what B makes of it.
+/// A hostile side A writes into its slot 0; returns what B makes of it.
 fn judged(hurt: impl Fn(&OwnSegment, usize)) -> Result<usize, Broken> {
     let Pair { a, mut producer, mut consumer, .. } = pair(8, 512);
     producer.put(&head(0), &[7; 64], 0).unwrap();
@@ -208,7 +208,7 @@ fn an_impossible_position_is_refused() {
     }
 }
 
-/// A peer that changes everything while it is read: each frame is refused, or within its limits.
+/// A peer that changes everything during reads: each frame is refused, or within its limits.
 #[test]
 fn bytes_that_change_while_they_are_read_do_no_harm() {
     let Pair { a, mut producer, mut consumer, .. } = pair(8, 512);

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What is believed of a peer's segment: its geometry, a slot's head, its positions.
+//! Validation of a peer's segment: its geometry, a slot's head, its positions.
 //!
-//! Pure functions over private copies of what the peer wrote. None of them touches memory, so a
-//! fuzzer may call them with any numbers; what they let through cannot be out of bounds.
+//! Pure functions over private copies of what the peer wrote. None of them accesses memory, so a fuzzer
+//! may call them with any numbers; values that they accept cannot be out of bounds.
 
 use std::ops::Range;
 
 use super::memory::{OutOfRange, WORD_BYTES};
 use becket_wire::HeadError;
 
-/// Bytes of a slot of the ring.
+/// The size of a slot of the ring.
 pub const SLOT_BYTES: usize = 128;
-/// Longest body that lies in its slot, in bytes.
+/// The maximum body in a slot, in bytes.
 pub const INLINE_BYTES: usize = SLOT_BYTES - SLOT_BODY;
-/// Classes of blocks that a segment has at most.
+/// The maximum number of block classes of a segment.
 pub const CLASSES_MAX: usize = 8;
-/// Most file descriptors that travel beside one frame.
+/// The maximum number of file descriptors of a frame.
 pub const DESCRIPTORS_MAX: usize = 15;
 
 pub(super) const SLOT_HEAD: usize = 8;
@@ -38,85 +38,84 @@ const BLOCKS: Range<u32> = 1..(1 << 16) + 1;
 const BLOCK_ALIGN: u32 = 64;
 const PAGE_BYTES: usize = 4096;
 
-/// How the peer broke the rules. Its connection ends, nothing else.
+/// The peer's violation. It ends the peer's connection, nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Broken {
-    /// The segment's first line is none.
+    /// The segment's header is not recognised.
     #[error("its segment has a header of another kind or version")]
     Header,
-    /// The header's numbers do not fit together.
+    /// The values of the header do not fit together.
     #[error("its segment's geometry is wrong: {0}")]
     Geometry(#[from] GeometryError),
-    /// The file is shorter or longer than its header says, or longer than is accepted.
-    #[error("its segment is of {bytes} bytes, where {expected} were expected")]
+    /// The file's size differs from what its header states, or exceeds the limit.
+    #[error("its segment has {bytes} bytes, expected {expected}")]
     Size {
-        /// What the file has.
+        /// The size of the file.
         bytes: u64,
-        /// What it should have, or may have at most.
-        expected: u64,
+        /// The expected size, or the maximum.
     },
-    /// The file is no memory, or of a kind that can fault.
-    #[error("its segment is no plain shared memory")]
+    /// The file is not a memfd, or of a type that can fault.
+    #[error("its segment is not plain shared memory")]
     NoMemory,
-    /// The file could still be cut off, grown or written by others.
+    /// The file could still be truncated, grown, or written by another process.
     #[error("its segment is not sealed against changes of its size")]
     Seals,
-    /// A slot holds neither the next frame nor the one of the lap before.
-    #[error("a slot has sequence {found} where {expected} comes next")]
+    /// A slot holds neither the next frame nor the frame of the previous lap.
+    #[error("a slot has sequence {found}, expected {expected}")]
     Sequence {
-        /// What the slot says.
+        /// The slot's sequence.
         found: u32,
-        /// What comes next.
+        /// The next sequence.
         expected: u32,
     },
-    /// A body is longer than its slot, its block or the limit.
-    #[error("a body of {bytes} bytes, where {bytes_max} are allowed")]
+    /// A body exceeds its slot, its block or the limit.
+    #[error("a body has {bytes} bytes, at most {bytes_max} are allowed")]
     Length {
-        /// What the head says.
+        /// The length in the head.
         bytes: u32,
-        /// What there is room for.
+        /// The maximum.
         bytes_max: u32,
     },
-    /// A body lies in a block that does not exist.
-    #[error("a body in block {index} of class {class}, which does not exist")]
+    /// A body is in a block that does not exist.
+    #[error("a body is in block {index} of class {class}, which does not exist")]
     Block {
-        /// Number of the class, from 1.
+        /// The number of the class, from 1.
         class: u32,
-        /// Number of the block.
+        /// The number of the block.
         index: u32,
     },
-    /// The position up to which the peer has read went back, or beyond what was sent.
-    #[error("it has read up to frame {taken}, of {sent} that were sent")]
+    /// The position that the peer has read up to decreased, or exceeds what was sent.
+    #[error("it has read up to frame {taken}, of {sent} sent")]
     Position {
-        /// What the peer says.
+        /// The peer's position.
         taken: u64,
-        /// How many there were.
+        /// The number of frames sent.
         sent: u64,
     },
-    /// The frame's head is none.
+    /// The frame's head is invalid.
     #[error(transparent)]
     Head(#[from] HeadError),
-    /// Fewer descriptors came than the frame says, or more than are accepted.
-    #[error("{came} file descriptors came, where {expected} were expected")]
+    /// Fewer descriptors arrived than the frame states, or more than are accepted.
+    #[error("{came} file descriptors arrived, expected {expected}")]
     Descriptors {
-        /// How many came.
+        /// The number that arrived.
         came: usize,
-        /// How many the frame names, or are accepted at most.
+        /// The number that the frame states, or the maximum.
         expected: usize,
     },
-    /// It rang again and again, and there was nothing.
+    /// It rang repeatedly without news.
     #[error("it rang {0} times without a frame")]
     Rings(u32),
-    /// The first message on the socket is none.
-    #[error("its offer of shared memory is none that is understood")]
+    /// The first message on the socket is not an offer.
+    #[error("its offer of shared memory is invalid")]
     Offer,
     /// An offset beyond the segment.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
 }
 
-/// Why a segment cannot be like this.
+/// Why a geometry is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GeometryError {
@@ -126,27 +125,27 @@ pub enum GeometryError {
     /// There are at most 8 classes.
     #[error("{0} classes of blocks")]
     Classes(usize),
-    /// A block has 128 B to 64 MiB, a multiple of 64, more than those of the class before.
+    /// A block has 128 B to 64 MiB, a multiple of 64, more than those of the previous class.
     #[error("blocks of {0} bytes")]
     BlockBytes(u32),
     /// A class has 1 to 65 536 blocks.
     #[error("{0} blocks of a class")]
     Blocks(u32),
-    /// The whole is more than an address can name.
-    #[error("more bytes than there are addresses")]
+    /// The total exceeds the address space.
+    #[error("more bytes than the address space has")]
     TooLarge,
 }
 
 /// Blocks of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Class {
-    /// Bytes of each.
+    /// The length of a block, in bytes.
     pub block_bytes: u32,
-    /// How many.
+    /// The number of blocks.
     pub blocks: u32,
 }
 
-/// Where things lie in a segment. One that exists is consistent: every place it gives is within
+/// The layout of a segment. A constructed value is consistent: every location that it returns is within
 /// [`bytes`](Self::bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
@@ -156,7 +155,7 @@ pub struct Geometry {
     bytes: usize,
 }
 
-/// Where a frame's body lies.
+/// The location of a frame's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
     /// In the slot.
@@ -165,12 +164,12 @@ pub enum Body {
     At(usize),
 }
 
-/// What a slot says beside its sequence: block and descriptors, in 32 bits.
+/// The upper half of a slot's first word: block and number of descriptors, in 32 bits.
 ///
 /// ```text
 ///   31            8 7       4 3       0
 ///   ┌──────────────┬─────────┬─────────┐
-///   │ block's index│descript.│  class  │   class 0: the body lies in the slot
+///   │ block's index│descript.│  class  │   class 0: the body is in the slot
 ///   └──────────────┴─────────┴─────────┘
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,8 +210,8 @@ impl Geometry {
         Ok(Self { slots, classes: kept, class_offsets: offsets, bytes })
     }
 
-    /// For bodies of up to `body_bytes_max` (at most 64 MiB): 256 slots, and blocks of 256 B, 1 KiB
-    /// and so on, fewer of the larger ones. 64 KiB want 1 MiB.
+    /// For bodies of up to `body_bytes_max` (at most 64 MiB): 256 slots, and blocks of 256 B, 1 KiB and
+    /// so on, fewer of the larger ones. 64 KiB need 1 MiB.
     pub fn for_bodies(body_bytes_max: u32) -> Result<Self, GeometryError> {
         let mut classes = Vec::with_capacity(CLASSES_MAX);
         let mut class = Class { block_bytes: 256, blocks: 128 };
@@ -231,7 +230,7 @@ impl Geometry {
         Self::new(256, &classes)
     }
 
-    /// Slots of the ring.
+    /// The number of slots of the ring.
     #[must_use]
     pub fn slots(&self) -> u32 {
         self.slots
@@ -244,25 +243,25 @@ impl Geometry {
         self.classes.get(..count).unwrap_or_default()
     }
 
-    /// Bytes of the segment.
+    /// The size of the segment, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The longest body that fits, in bytes.
+    /// The maximum body, in bytes.
     #[must_use]
     pub fn body_bytes_max(&self) -> u32 {
         self.classes().last().map_or(INLINE_BYTES as u32, |class| class.block_bytes)
     }
 
-    /// Where the slot of a frame lies.
+    /// The offset of a frame's slot.
     #[inline]
     pub(super) fn slot(&self, position: u64) -> usize {
         RING + (position as usize & (self.slots as usize - 1)) * SLOT_BYTES
     }
 
-    /// Where a block lies and how long it is. `class` is counted from 1.
+    /// The offset and length of a block. `class` is counted from 1.
     #[inline]
     pub(super) fn block(&self, class: u32, index: u32) -> Option<(usize, u32)> {
         let at = (class as usize).checked_sub(1)?;
@@ -271,7 +270,7 @@ impl Geometry {
         (index < blocks).then(|| (offset + index as usize * block_bytes as usize, block_bytes))
     }
 
-    /// As it stands in the segment's header.
+    /// The words of the segment's header.
     pub(super) fn to_words(self) -> [u64; HEADER_WORDS] {
         let mut words = [0; HEADER_WORDS];
         let head = [
@@ -288,7 +287,7 @@ impl Geometry {
         words
     }
 
-    /// The geometry that a header's words say, if it is one and of a file of `file_bytes`.
+    /// The geometry in a header's words, if they are valid and match a file of `file_bytes`.
     pub fn from_words(words: [u64; HEADER_WORDS], file_bytes: u64) -> Result<Self, Broken> {
         let [magic, version_slots, count, bytes, classes @ ..] = words;
         if magic != MAGIC || version_slots as u32 != VERSION {
@@ -315,21 +314,21 @@ impl Place {
         Self(class | descriptors << 4 | index << 8)
     }
 
-    /// 0: in the slot; else a class, from 1.
+    /// 0: in the slot; otherwise a class, from 1.
     #[inline]
     #[must_use]
     pub fn class(self) -> u32 {
         self.0 & 15
     }
 
-    /// Of the block within its class.
+    /// The index of the block within its class.
     #[inline]
     #[must_use]
     pub fn index(self) -> u32 {
         self.0 >> 8
     }
 
-    /// How many file descriptors travel beside the frame.
+    /// The number of the frame's file descriptors.
     #[inline]
     #[must_use]
     pub fn descriptors(self) -> usize {
@@ -337,7 +336,7 @@ impl Place {
     }
 }
 
-/// Where the body of a frame lies, if a frame of that length may lie there.
+/// The location of a frame's body, if a frame of that length may be there.
 #[inline]
 pub fn check_body(
     geometry: &Geometry,
@@ -359,15 +358,15 @@ pub fn check_body(
     Ok(body)
 }
 
-/// What a slot's sequence is when frame `position` (from 0) lies in it.
+/// The sequence of a slot that holds frame `position` (from 0).
 #[inline]
 #[must_use]
 pub fn sequence(position: u64) -> u32 {
     (position as u32).wrapping_add(1)
 }
 
-/// Whether the slot holds frame `position`; otherwise it must hold that of the lap before, or
-/// nothing yet.
+/// Whether the slot holds frame `position`; otherwise it must hold that of the previous lap, or nothing
+/// yet.
 #[inline]
 pub fn check_sequence(found: u32, position: u64, slots: u32) -> Result<bool, Broken> {
     let expected = sequence(position);
@@ -378,7 +377,7 @@ pub fn check_sequence(found: u32, position: u64, slots: u32) -> Result<bool, Bro
     if found == before { Ok(false) } else { Err(Broken::Sequence { found, expected }) }
 }
 
-/// The position up to which the peer has read: from `known` on, and at most `sent`.
+/// Checks the position that the peer has read up to: at least `known`, at most `sent`.
 #[inline]
 pub fn check_taken(taken: u64, known: u64, sent: u64) -> Result<u64, Broken> {
     if taken < known || taken > sent { Err(Broken::Position { taken, sent }) } else { Ok(taken) }
@@ -406,7 +405,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 256 }))]
 
         #[test]
-        fn places_lie_within_and_apart(geometry in any_geometry(), positions in any::<[u64; 8]>()) {
+        fn locations_are_within_and_disjoint(geometry in any_geometry(), positions in any::<[u64; 8]>()) {
             let mut end = RING + geometry.slots as usize * SLOT_BYTES;
             for position in positions {
                 let slot = geometry.slot(position);
@@ -428,7 +427,7 @@ mod tests {
         }
 
         #[test]
-        fn a_header_says_what_was_meant(geometry in any_geometry()) {
+        fn a_header_round_trips(geometry in any_geometry()) {
             let bytes = geometry.bytes() as u64;
             prop_assert_eq!(Geometry::from_words(geometry.to_words(), bytes), Ok(geometry));
             let longer = Geometry::from_words(geometry.to_words(), bytes + 4096);

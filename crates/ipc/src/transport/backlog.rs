@@ -8,8 +8,8 @@
 //!             start                           len
 //! ```
 
-/// A queue of bytes in one piece. What was written and what waits are together at most twice as
-/// much as has waited at a time.
+/// A contiguous queue of bytes. Written and waiting bytes together take at most twice the maximum
+/// number of bytes that waited at a time.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     buffer: Vec<u8>,
@@ -17,7 +17,7 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    /// Bytes that wait.
+    /// The number of bytes that wait.
     pub(super) fn len(&self) -> usize {
         self.buffer.len() - self.start
     }
@@ -26,13 +26,13 @@ impl Backlog {
         self.len() == 0
     }
 
-    /// What waits.
+    /// The bytes that wait.
     pub(super) fn rest(&self) -> &[u8] {
         self.buffer.get(self.start..).unwrap_or_default()
     }
 
     pub(super) fn append(&mut self, pieces: &[&[u8]]) {
-        // Moving what waits is paid for by what was written since.
+        // The bytes written since the last move pay for moving those that wait.
         if self.start >= self.len() {
             self.buffer.drain(..self.start);
             self.start = 0;
@@ -42,7 +42,7 @@ impl Backlog {
         }
     }
 
-    /// So many of them have been written.
+    /// Removes bytes that were written.
     pub(super) fn written(&mut self, bytes: usize) {
         self.start += bytes;
         if self.is_empty() {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_is_in_order_and_bounds_the_memory() {
+    fn waiting_bytes_stay_in_order_and_bound_the_memory() {
         const NUMBERS: usize = 100;
         let mut backlog = Backlog::default();
         let (mut put, mut written) = (0_u32, 0_u32);

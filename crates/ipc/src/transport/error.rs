@@ -1,72 +1,72 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Why a link ended, or refused something.
+//! Why a link ended, or refused a frame.
 
 use becket_wire::{DecodeError, HeadError};
 use rustix::io::Errno;
 
-/// Why a link ended, or refused something.
+/// Why a link ended, or refused a frame.
 ///
-/// All but [`LinkError::TooManyDescriptors`] are for good: the link says the same from then on.
+/// All but [`LinkError::TooManyDescriptors`] are permanent: every later call returns the same error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// The peer is gone, and everything that it sent has been read.
-    #[error("the other side has closed the connection\nhint: it ended, or it did not let us in")]
+    /// The peer is gone, and every frame that it sent was read.
+    #[error("the peer has closed the connection\nhint: it ended, or it refused this connection")]
     Closed,
-    /// What came is no frame.
+    /// The received bytes are not a frame.
     #[error(
-        "the other side sent what is no frame\ncause: {0}\n\
-         hint: does it speak this protocol, in this version?"
+        "the peer sent bytes that are not a frame\ncause: {0}\n\
+         hint: check that it uses this protocol, in this version"
     )]
     Garbled(#[from] HeadError),
-    /// A frame came whose body is above the limit. No memory was taken for it.
+    /// The body of a received frame exceeds the limit. No memory was allocated for it.
     #[error(
-        "the other side sent a frame with a body of {bytes} bytes\n\
-         cause: at most {bytes_max} are let in\nhint: raise body_bytes_max on both sides"
+        "the peer sent a frame with a body of {bytes} bytes\n\
+         cause: at most {bytes_max} are accepted\nhint: raise body_bytes_max on both sides"
     )]
     BodyTooLong {
-        /// What its head said.
+        /// The length in its head.
         bytes: usize,
         /// The limit.
         bytes_max: usize,
     },
-    /// A packet came that is not one whole frame.
+    /// A received packet is not one whole frame.
     #[error(
-        "the other side sent a packet of {packet_bytes} bytes\n\
-         cause: a packet is one frame, this one's is {frame_bytes} bytes long"
+        "the peer sent a packet of {packet_bytes} bytes\n\
+         cause: a packet holds one frame, and this packet's frame has {frame_bytes} bytes"
     )]
     NotOneFrame {
-        /// Bytes that came.
+        /// The length of the packet.
         packet_bytes: usize,
-        /// Bytes that the head tells of, with itself.
+        /// The length of the frame, including the head.
         frame_bytes: usize,
     },
-    /// What the peer wrote into shared memory cannot be.
+    /// The peer wrote invalid data into shared memory.
     #[error(
-        "the other side broke the rules of shared memory\ncause: {0}\n\
-         hint: it is broken or hostile; only its connection has ended"
+        "the peer violated the rules of shared memory\ncause: {0}\n\
+         hint: it is faulty or hostile; only its connection has ended"
     )]
     SharedMemory(crate::shm::Broken),
-    /// This side put a frame that the link cannot carry: a mistake of the program.
+    /// This side put a frame that the link cannot carry: a bug of the program.
     #[error(
-        "a frame of ours has a body of {bytes} bytes\ncause: the link carries at most {bytes_max}, \
-         and a head's length is its body's\nhint: ask `Link::body_bytes_max` and split elements"
+        "a frame to send has a body of {bytes} bytes\ncause: the link carries at most {bytes_max}, \
+         and a head's length is its body's\nhint: query `Link::body_bytes_max` and split elements"
     )]
     OwnFrame {
-        /// Bytes of the body.
+        /// The length of the body.
         bytes: usize,
         /// The limit.
         bytes_max: usize,
     },
-    /// More file descriptors than travel beside one frame.
-    #[error("{count} file descriptors beside one frame\ncause: at most {count_max} travel")]
+    /// More file descriptors than a frame can carry.
+    #[error("{count} file descriptors for one frame\ncause: at most {count_max} are allowed")]
     TooManyDescriptors {
-        /// How many were put.
+        /// The number of descriptors put.
         count: usize,
         /// The limit.
         count_max: usize,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("the connection failed\ncause: {0}")]
     System(Errno),
 }

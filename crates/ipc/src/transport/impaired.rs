@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A link in bad weather: what arrives comes late, twice, out of order, or not at all.
+//! A link with impairments: frames arrive late, twice, out of order, or not at all.
 //!
-//! It wraps any link and treats what that link receives; wrap both ends to treat both directions.
-//! There is no thread and no clock in it: [`Weather::advance`] says what time it is, and
-//! [`Weather::deadline`] when something will next come. With the same seed, the same frames and the
-//! same times, the same happens.
+//! It wraps any link and impairs what that link receives; wrap both ends to impair both directions. It
+//! has no thread and no clock: [`Weather::advance`] sets the time, and [`Weather::deadline`] returns
+//! when the next frame is due. It is deterministic in the seed, the frames and the times.
 //!
 //! ```text
-//!   inner.take ──► drop? twice? late by latency + jitter ──► held, by the time it is due ──► sink
+//!   inner.take ──► drop? twice? late by latency + jitter ──► held, by due time ──► sink
 //!                                                               ▲
 //!                                          Weather::advance(now)┘
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. Frames keep their order, but for those that are reordered: they come `reorder_by` later and
-//!    hold nobody up.
-//! 2. At most `held_frames_max` frames are held (and a twin of the last); then the inner link is left
-//!    alone, so that its sender feels the backpressure. One `take` looks at no more than as many.
-//! 3. The end of the inner link is told after all that is held.
+//! 1. Frames keep their order, except reordered ones: those arrive `reorder_by` later and delay no
+//!    other frame.
+//! 2. At most `held_frames_max` frames are held (and a duplicate of the last); beyond that the inner
+//!    link is not read, so that its sender gets backpressure. One `take` reads at most as many frames.
+//! 3. The end of the inner link is reported after all held frames.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -34,27 +33,27 @@ use super::error::LinkError;
 use super::link::{Beside, Link, OnReady, Watch};
 use super::peer::Peer;
 
-/// What happens to frames. Chances are in a million.
+/// The impairments. Probabilities are per million.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Impairments {
-    /// How long each is on its way.
+    /// The latency of each frame.
     pub latency: Duration,
-    /// Up to this much longer, evenly spread.
+    /// Additional latency, uniform from 0 to this.
     pub jitter: Duration,
-    /// It is lost.
+    /// The frame is lost.
     pub drop_per_million: u32,
-    /// It comes twice (without its descriptors the second time).
+    /// The frame arrives twice (without its descriptors the second time).
     pub duplicate_per_million: u32,
-    /// It comes `reorder_by` later, and those behind it do not wait for it.
+    /// The frame arrives `reorder_by` later, and later frames do not wait for it.
     pub reorder_per_million: u32,
-    /// How much later.
+    /// The additional latency of a reordered frame.
     pub reorder_by: Duration,
-    /// Frames on their way, at most.
+    /// The maximum number of frames held.
     pub held_frames_max: usize,
 }
 
 impl Default for Impairments {
-    /// Fair weather: nothing happens; up to 1024 frames on their way.
+    /// No impairment; up to 1024 frames held.
     fn default() -> Self {
         Self {
             latency: Duration::ZERO,
@@ -68,26 +67,26 @@ impl Default for Impairments {
     }
 }
 
-/// How many frames something has happened to.
+/// The number of frames that were impaired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
     /// Lost.
     pub dropped: u64,
-    /// Came twice.
+    /// Arrived twice.
     pub duplicated: u64,
-    /// Came later than those behind them could.
+    /// Delayed by `reorder_by`.
     pub reordered: u64,
 }
 
-/// Any link, impaired; see this file's first lines.
+/// A link with impairments; see the module's documentation.
 pub struct Impaired<L> {
     inner: L,
     impairments: Impairments,
     rng: Rng,
-    /// By the time they are due; equals in the order of their arrival.
+    /// Sorted by due time; equal ones in the order of their arrival.
     held: VecDeque<Held>,
-    /// When the last one that keeps the order is due.
+    /// The due time of the last frame that keeps the order.
     last_due: Instant,
     ended: Option<(Instant, LinkError)>,
     shared: Arc<Mutex<Shared>>,
@@ -101,7 +100,7 @@ struct Held {
     descriptors: Vec<OwnedFd>,
 }
 
-/// Frames that were given on, which are others than the inner link's.
+/// Frames that were passed on, which differ from the inner link's.
 #[derive(Default)]
 struct Counted {
     frames: u64,
@@ -109,7 +108,7 @@ struct Counted {
     descriptors_closed: u64,
 }
 
-/// The clock of an [`Impaired`] link, for who has given the link away. Cloned, it is the same.
+/// The clock of an [`Impaired`] link, for a caller that has given the link away. Clones share it.
 #[derive(Clone)]
 pub struct Weather {
     shared: Arc<Mutex<Shared>>,
@@ -123,7 +122,7 @@ struct Shared {
 }
 
 impl Weather {
-    /// It is `now` (never earlier than before). Calls the link's `on_ready` when something is due.
+    /// Sets the time to `now`, or keeps a later one. Calls the link's `on_ready` when a frame is due.
     pub fn advance(&self, now: Instant) {
         let wake = {
             let mut shared = self.shared.lock();
@@ -136,13 +135,13 @@ impl Weather {
         }
     }
 
-    /// When the next frame, or the end, is due, of what the link has seen.
+    /// When the next frame, or the end, is due, of those that the link has read.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.shared.lock().deadline
     }
 
-    /// What has happened.
+    /// The impairments so far.
     #[must_use]
     pub fn damage(&self) -> Damage {
         self.shared.lock().damage
@@ -150,7 +149,7 @@ impl Weather {
 }
 
 impl<L: Link> Impaired<L> {
-    /// Impairs what `inner` receives. It is `now`; chance is a function of `seed`.
+    /// Impairs what `inner` receives, starting at `now`; random choices are a function of `seed`.
     #[must_use]
     pub fn new(inner: L, impairments: Impairments, seed: u64, now: Instant) -> (Self, Weather) {
         let shared = Shared { now, deadline: None, wake: None, damage: Damage::default() };
@@ -169,7 +168,7 @@ impl<L: Link> Impaired<L> {
         (link, weather)
     }
 
-    /// Takes what has come into the weather.
+    /// Reads frames that have arrived, and impairs them.
     fn pull(&mut self, now: Instant) {
         for _ in 0..self.impairments.held_frames_max.max(1) {
             if self.ended.is_some() || !self.has_room() {
@@ -194,7 +193,7 @@ impl<L: Link> Impaired<L> {
         }
     }
 
-    /// Decides what happens to a frame. Each draws the same number of chances, whatever comes of it.
+    /// Applies the impairments to a frame. Each frame draws as many random numbers, whatever the result.
     fn expose(&mut self, now: Instant, head: Head, body: Vec<u8>, descriptors: Vec<OwnedFd>) {
         let Impairments { drop_per_million, duplicate_per_million, reorder_per_million, .. } =
             self.impairments;

@@ -1,33 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What bounds a link.
+//! The limits of a link.
 
 use becket_wire::{Decoder, HEAD_BYTES};
 
-/// Bounds of one link, of memory above all.
+/// The limits of one link, above all of its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkLimits {
-    /// The longest body of a frame, both ways. A longer one from the peer ends the link before
-    /// memory is taken for it.
+    /// The maximum body of a frame, in either direction. A longer frame from the peer ends the link
+    /// before memory is allocated for it.
     pub body_bytes_max: usize,
-    /// Bytes that wait to be written. Beyond that `put` says that there is no room.
+    /// The maximum number of bytes that wait to be written. Beyond it `put` returns `Full`.
     pub out_bytes_max: usize,
-    /// Bytes read by one system call. The buffer grows beyond only for a longer frame, as its
-    /// bytes arrive.
+    /// Bytes read per system call. The buffer grows beyond this only for a longer frame, as its bytes
+    /// arrive.
     pub read_bytes: usize,
-    /// File descriptors beside one frame, both ways. At most [`LinkLimits::DESCRIPTORS_MAX`].
+    /// File descriptors per frame, in either direction. At most [`LinkLimits::DESCRIPTORS_MAX`].
     pub descriptors_max: usize,
 }
 
 impl LinkLimits {
-    /// What [`LinkLimits::descriptors_max`] can be at most.
+    /// The maximum of [`LinkLimits::descriptors_max`].
     pub const DESCRIPTORS_MAX: usize = 8;
 
-    /// Finds frames whose bodies are within the limit.
+    /// A decoder for frames whose bodies are within the limit.
     pub(crate) fn decoder(&self) -> Decoder {
         Decoder::new(u32::try_from(self.body_bytes_max).unwrap_or(u32::MAX))
     }
 
-    /// The same limits, made to fit each other: there is always room for one whole frame.
+    /// The same limits, adjusted to each other: there is always room for one whole frame.
     pub(crate) fn fitted(self) -> Self {
         let body_bytes_max = self.body_bytes_max.min(u32::MAX as usize);
         Self {
@@ -40,7 +40,7 @@ impl LinkLimits {
 }
 
 impl Default for LinkLimits {
-    /// Bodies of 64 KiB, 256 KiB waiting, 64 KiB a read, 4 descriptors.
+    /// Bodies of 64 KiB, 256 KiB waiting, 64 KiB per read, 4 descriptors.
     fn default() -> Self {
         Self {
             body_bytes_max: 64 << 10,

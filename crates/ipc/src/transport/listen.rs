@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who may connect, and where: a Unix socket that only its user can reach.
+//! Listening sockets and access control: a Unix socket that only its user can reach.
 //!
 //! ```text
-//!   DIR/            0700, made when absent; refused when others can enter it, or own it
+//!   DIR/            0700, created if absent; refused if other users can enter or own it
 //!   DIR/NAME        0600, the socket
-//!   DIR/NAME.lock   0600, locked for as long as somebody listens
+//!   DIR/NAME.lock   0600, locked for as long as a process listens
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. **One listener a path.** Whoever listens holds the lock, of the file that lies at the lock's
-//!    path (compared after locking, since its last holder removes it). The kernel lets go of it when
-//!    the process dies, however it dies.
-//! 2. **A socket file is replaced only when nobody listens**: under the lock, and only when
-//!    connecting to it is refused, so that a listener which knows no lock is left alone too. What is
-//!    no socket is never removed.
-//! 3. **The socket is 0600 from its first moment**: the mode is set before it is bound, so that the
-//!    file is born with it, whatever the umask.
-//! 4. **Every connection is checked**, by what the kernel says of the peer (`SO_PEERCRED`), before a
-//!    byte of it is read, and every refusal is counted.
+//! 1. **One listener per path.** A listener holds the lock of the file at the lock's path (compared
+//!    after locking, since its last holder removes it). The kernel releases the lock when the process
+//!    ends, however it ends.
+//! 2. **A socket file is replaced only when no process listens**: under the lock, and only when
+//!    connecting to it is refused, so that a listener without a lock is not replaced either. A file
+//!    that is not a socket is never removed.
+//! 3. **The socket is 0600 from the start**: the mode is set before it is bound, so that the file is
+//!    created with it, whatever the umask.
+//! 4. **Every connection is checked**, by the credentials that the kernel reports (`SO_PEERCRED`),
+//!    before a byte is read, and every refusal is counted.
 
 mod access;
 mod error;
@@ -44,17 +44,17 @@ pub(crate) use self::seats::Seat;
 pub use self::seats::{Admissions, Refusals};
 use super::socket::{Socket, SocketKind, retry};
 
-/// Bytes of a socket's path, at most: the kernel has room for 108 with the closing zero.
+/// The maximum length of a socket's path: the kernel has 108 bytes, including the terminating zero.
 pub const PATH_BYTES_MAX: usize = 107;
 
-/// Connections that wait to be accepted, at most; further ones are told to try again.
+/// The listen backlog: connections that wait to be accepted; further ones fail with `EAGAIN`.
 const BACKLOG: i32 = 128;
 
-/// Connections that one call of [`Listener::accept`] looks at, so that a storm of refused ones
-/// cannot hold its caller.
+/// The maximum number of connections that one call of [`Listener::accept`] examines, so that a burst of
+/// refused ones cannot hold its caller.
 const LOOKS_MAX: usize = 64;
 
-/// A listening Unix socket. Dropped, it removes its file.
+/// A listening Unix socket. Dropping it removes its file.
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,
@@ -62,7 +62,7 @@ pub struct Listener {
     place: Place,
     access: Access,
     admissions: Arc<Admissions>,
-    /// Given up for a moment to turn connections away when the process has no descriptor left.
+    /// Closed for a moment to refuse a connection when the process has no descriptor left.
     spare: Mutex<Option<File>>,
     _lock: Lock,
 }
@@ -70,8 +70,8 @@ pub struct Listener {
 impl Listener {
     /// Listens at `path` for up to `connections_max` connections at a time.
     ///
-    /// The directory is made, 0700, when it is absent (its parent is not). Whoever `access` does not
-    /// name is refused.
+    /// The directory is created, 0700, if it is absent (its parent is not). Peers that `access` does
+    /// not name are refused.
     pub fn bind(
         path: &Path,
         kind: SocketKind,
@@ -91,7 +91,7 @@ impl Listener {
         rustix::fs::fchmod(&fd, mode).map_err(failed)?;
         rustix::net::bind(&fd, &address).map_err(failed)?;
         let place = Place::of(path).map_err(failed)?;
-        // A umask may have taken more away than asked for.
+        // The umask may have removed more bits than intended.
         rustix::fs::chmod(path, mode).map_err(failed)?;
         rustix::net::listen(&fd, BACKLOG).map_err(failed)?;
         Ok(Self {
@@ -105,11 +105,11 @@ impl Listener {
         })
     }
 
-    /// The next connection that may come in. `Ok(None)`: nobody waits (or very many were refused;
-    /// the socket stays readable then).
+    /// The next connection that is admitted. `Ok(None)`: the backlog is empty (or very many connections
+    /// were refused; the socket then stays readable).
     ///
-    /// Those that may not are closed and counted. An error is of the system, not of a peer; the
-    /// listener stays as it is.
+    /// Connections that are not admitted are closed and counted. An error is the system's, not a
+    /// peer's; the listener can still be used.
     pub fn accept(&self) -> Result<Option<Socket>, ListenError> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         for _ in 0..LOOKS_MAX {
@@ -122,7 +122,7 @@ impl Listener {
                 Err(errno) => Err(errno),
             };
             match looked {
-                // Or it has given up while it waited.
+                // `CONNABORTED`: the peer gave up while it waited.
                 Ok(()) | Err(Errno::CONNABORTED) => {}
                 Err(Errno::AGAIN) => return Ok(None),
                 Err(errno) => {
@@ -133,19 +133,19 @@ impl Listener {
         Ok(None)
     }
 
-    /// Where it listens.
+    /// The path at which it listens.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.place.path()
     }
 
-    /// What it carries.
+    /// The kind of its sockets.
     #[must_use]
     pub fn kind(&self) -> SocketKind {
         self.kind
     }
 
-    /// Who came in and who did not.
+    /// Its counts of admitted and refused connections.
     #[must_use]
     pub fn admissions(&self) -> &Arc<Admissions> {
         &self.admissions
@@ -168,11 +168,11 @@ impl Listener {
         Some(socket)
     }
 
-    /// Closes one connection that waits, so that it is not left hanging and the socket does not stay
-    /// readable for ever. `errno` said that there is no descriptor for it.
+    /// Closes one connection of the backlog, so that it does not hang and the socket does not stay
+    /// readable. `errno` reported that there is no descriptor for it.
     fn turn_away(&self, errno: Errno) -> Result<(), Errno> {
         let mut held = self.spare.lock();
-        // Another thread may have been quicker to what was given up last time.
+        // Another thread may have taken the descriptor that was closed last time.
         if held.take().or_else(spare).is_none() {
             return Err(errno);
         }
@@ -191,7 +191,7 @@ impl AsFd for Listener {
     }
 }
 
-/// Connects to who listens at `path`. Does not wait: a listener with a full backlog is
+/// Connects to the listener at `path`. Does not wait: a listener with a full backlog is
 /// [`ConnectError::Busy`].
 pub fn connect(path: &Path, kind: SocketKind) -> Result<Socket, ConnectError> {
     let address = address(path).map_err(ConnectError::Path)?;

@@ -2,7 +2,7 @@
 //! A pair of links in this process: for tests, for the lab, and for a server in the same program.
 //!
 //! ```text
-//!    one side                         a lane, one each way                     other side
+//!    one side                         one of these in each direction           other side
 //!    put ──► append ──► ┌ arrived ───────────────────────────┐ ── swap ──► ┌ taken ─────────┐
 //!                       │ head body head body head body …    │             │ head body …    │ ──► sink
 //!                       └ frames, bytes: both buffers' sum ──┘ ◄─ room ─── └────────────────┘
@@ -10,11 +10,11 @@
 //!
 //! # Invariants
 //!
-//! 1. `frames` and `bytes` of a lane count what is in both buffers. They never exceed the limits
-//!    that the pair was made with; any one frame finds room in an empty lane.
-//! 2. A side that `armed` its wake is called once, by whoever first gives it something: frames,
-//!    room, or the end. Both words stand under the lane's lock, so no wake is lost.
-//! 3. Nothing is called and no sink runs under a lock.
+//! 1. `frames` and `bytes` of a direction count both buffers. They never exceed the limits that the
+//!    pair was created with; any single frame fits into an empty direction.
+//! 2. A side that `armed` its wake is called once, by the first event: frames, room, or the end. Both
+//!    fields are guarded by the direction's lock, so no wake is lost.
+//! 3. No callback is called and no sink runs under a lock.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -29,8 +29,8 @@ use super::limits::LinkLimits;
 use super::link::{Beside, Link, OnReady, Watch};
 use super::peer::Peer;
 
-/// Two links, each the other's peer, that hold up to `frames_max` frames and `bytes_max` bytes
-/// (heads counted) each way.
+/// Two connected links, which hold up to `frames_max` frames and `bytes_max` bytes (including heads)
+/// in each direction.
 #[must_use]
 pub fn pair(frames_max: usize, bytes_max: usize) -> (MemoryLink, MemoryLink) {
     let there = Arc::new(Mutex::new(Lane::default()));
@@ -53,22 +53,22 @@ pub fn pair(frames_max: usize, bytes_max: usize) -> (MemoryLink, MemoryLink) {
     (link(&back, &there), link(&there, &back))
 }
 
-/// What was put is whole and within the limits.
+/// Frames that were put are whole and within the limits.
 const WHOLE: Decoder = Decoder::new(u32::MAX);
 
-/// One side of a pair; see this file's first lines.
+/// One side of a pair; see the module's documentation.
 pub struct MemoryLink {
     incoming: Arc<Mutex<Lane>>,
     outgoing: Arc<Mutex<Lane>>,
     /// Frames taken over from the incoming lane, read up to `taken_at`.
     taken: Vec<u8>,
     taken_at: usize,
-    /// With the number of the frame that they are beside.
+    /// With the number of the frame that they belong to.
     descriptors: VecDeque<(u64, Vec<OwnedFd>)>,
     put_descriptors: Vec<OwnedFd>,
     frames_max: usize,
     bytes_max: usize,
-    /// Of the frame that was refused last, until one was taken.
+    /// The size of the frame that was refused last, until a frame was accepted.
     refused_bytes: Option<usize>,
     unflushed: bool,
     failed: Option<LinkError>,
@@ -76,7 +76,7 @@ pub struct MemoryLink {
     counters: LinkCounters,
 }
 
-/// What is on its way to one side.
+/// The frames in flight to one side.
 #[derive(Default)]
 struct Lane {
     arrived: Vec<u8>,
@@ -90,7 +90,7 @@ struct Lane {
 }
 
 impl Lane {
-    /// Nobody waits for room once the lane is closed: what is put is discarded.
+    /// A closed direction always has room: what is put is discarded.
     fn has_room(&self, bytes: usize, frames_max: usize, bytes_max: usize) -> bool {
         self.closed || (self.frames < frames_max && self.bytes + bytes <= bytes_max)
     }
@@ -103,7 +103,7 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Who is to be called, if it waits. Called once the lock is released.
+    /// Takes the callback of an armed side. It is called after the lock is released.
     fn fire(&mut self) -> Option<OnReady> {
         std::mem::take(&mut self.armed).then(|| self.wake.clone()).flatten()
     }
@@ -284,7 +284,7 @@ impl Link for MemoryLink {
 }
 
 impl MemoryLink {
-    /// Takes over what has arrived, for the empty buffer of what was taken.
+    /// Takes over the frames that have arrived, by swapping buffers.
     fn take_over(&mut self) {
         self.taken.clear();
         self.taken_at = 0;

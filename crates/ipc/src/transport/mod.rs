@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Transports: how the frames of one connection get to the other side and back.
+//! Transports: how the frames of a connection reach the peer and back.
 //!
-//! | file | what it is |
+//! | file | contents |
 //! |---|---|
-//! | `link` | [`Link`], what every transport can do, and the rules it keeps |
-//! | `error`, `limits`, `counters` | why a link ends, what bounds it, what it has done |
-//! | `peer` | who is at the other end |
+//! | `link` | [`Link`], the interface of every transport, and its rules |
+//! | `error`, `limits`, `counters` | why a link ends, its bounds, its counters |
+//! | `peer` | the process at the other end |
 //! | `memory` | a pair of links in this process |
-//! | `socket` | a connected Unix socket before it is a link: its greeting's bytes |
-//! | `rights` | file descriptors beside bytes |
-//! | `socket_link` | a link over a socket, whatever it carries |
+//! | `socket` | a connected Unix socket before it is a link, during the handshake |
+//! | `rights` | file descriptors as ancillary data |
+//! | `socket_link` | a link over a socket of either kind |
 //! | `backlog` | bytes that wait to be written |
 //! | `unix_stream` | frames in a byte stream: one buffer, few system calls |
-//! | `seqpacket` | a frame a packet |
-//! | `impaired` | any link in bad weather, by a clock of the lab's |
-//! | `listen` | who may connect, and where |
+//! | `seqpacket` | one frame per packet |
+//! | `impaired` | any link with latency, loss, duplication and reordering, by a manual clock |
+//! | `listen` | listening sockets and access control |
 
 mod backlog;
 mod counters;

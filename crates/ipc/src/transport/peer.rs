@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who is at the other end.
+//! The process at the other end.
 
 use std::os::fd::AsFd;
 
@@ -7,15 +7,16 @@ use rustix::io::Errno;
 
 /// A process, and the user that it runs as.
 ///
-/// Of a Unix socket the kernel tells (`SO_PEERCRED`): of who connected, as it was when it connected;
-/// of who listens, as it was when it began to. Of a socketpair it is the process that made it.
+/// For a Unix socket the kernel reports both (`SO_PEERCRED`): of the connecting process as of its
+/// connect, of the listening process as of its listen. For a socketpair it is the creating process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer {
     /// The process's id.
+    /// The process id.
     pub pid: u32,
-    /// Its effective user.
+    /// The effective user id.
     pub uid: u32,
-    /// Its effective group.
+    /// The effective group id.
     pub gid: u32,
 }
 
@@ -30,7 +31,7 @@ impl Peer {
         }
     }
 
-    /// Who is at the other end of a connected Unix socket.
+    /// The process at the other end of a connected Unix socket.
     pub fn of(socket: impl AsFd) -> Result<Self, Errno> {
         let credentials = rustix::net::sockopt::socket_peercred(socket)?;
         Ok(Self {

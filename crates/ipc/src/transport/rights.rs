@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! File descriptors beside bytes, over a Unix socket (`SCM_RIGHTS`).
+//! File descriptors as ancillary data of a Unix socket (`SCM_RIGHTS`).
 //!
-//! Received ones are close-on-exec from the first moment. The kernel installs no more of them than
-//! the control buffer has room for; what is above the limit is closed here.
+//! Received descriptors are close-on-exec from the start. The kernel installs no more of them than the
+//! control buffer has room for; those above the limit are closed here.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -16,23 +16,23 @@ use rustix::net::{
 
 use super::limits::LinkLimits;
 
-/// Never blocks, and a gone peer is an error instead of a signal.
+/// Never blocks; a disconnected peer is an error instead of a signal.
 pub(crate) const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 
-/// Room for the control message of as many descriptors as can ever be beside a frame.
+/// The size of a control message with the maximum number of descriptors of a frame.
 const SPACE: usize = rustix::cmsg_space!(ScmRights(LinkLimits::DESCRIPTORS_MAX));
 
-/// What one receiving call brought.
+/// The result of one receiving call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) bytes: usize,
     /// The packet was longer than the buffer.
     pub(crate) truncated: bool,
-    /// Descriptors above the limit came too: closed.
+    /// Descriptors above the limit arrived too, and were closed.
     pub(crate) cut: bool,
 }
 
-/// Sends the bytes, or the first of them, with the descriptors beside the first.
+/// Sends the bytes, or a prefix of them, with the descriptors as ancillary data of the first byte.
 pub(crate) fn send(
     socket: &impl AsFd,
     bytes: &[IoSlice<'_>],
@@ -50,7 +50,7 @@ pub(crate) fn send(
     rustix::net::sendmsg(socket, bytes, &mut control, SEND)
 }
 
-/// Receives into `buffer`; descriptors that came, at most `descriptors_max`, are appended.
+/// Receives into `buffer`; descriptors that arrived, at most `descriptors_max`, are appended.
 pub(crate) fn receive(
     socket: &impl AsFd,
     buffer: &mut [u8],

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Frames over a Unix socket of packets: one frame a packet, a body of at most 64 KiB.
+//! Frames over a Unix socket of packets: one frame per packet, a body of at most 64 KiB.
 //!
-//! Up to 16 packets leave with one system call (`sendmmsg`); each is read by one of its own, into the
-//! same buffer.
+//! Up to 16 packets are sent by one system call (`sendmmsg`); each is read by a call of its own, into
+//! the same buffer.
 //!
 //! # Invariants
 //!
 //! 1. A packet is one whole frame. Anything else ends the link.
-//! 2. The packets are what the backlog is made of, in its order.
-//! 3. Descriptors leave with the packet of their frame, so they arrive with it.
+//! 2. The backlog consists of the packets, in its order.
+//! 3. Descriptors are sent with the packet of their frame, so they arrive with it.
 
 use std::array;
 use std::collections::VecDeque;
@@ -26,17 +26,17 @@ use super::rights;
 use super::socket::{Socket, SocketKind, retry};
 use super::socket_link::{Base, Framing, SocketLink};
 
-/// The longest body in a packet.
+/// The maximum body in a packet.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Packets that leave with one system call, at most.
+/// The maximum number of packets per system call.
 const BATCH_MAX: usize = 16;
 
-/// Frames over a Unix seqpacket socket: one frame a packet, a body of at most 64 KiB.
+/// Frames over a Unix seqpacket socket: one frame per packet, a body of at most 64 KiB.
 pub type SeqpacketLink = SocketLink<Packets>;
 
 impl SeqpacketLink {
-    /// A link over this socket. A body is 64 KiB long at most, whatever the limits say.
+    /// A link over this socket. A body has at most 64 KiB, whatever the limits are.
     ///
     /// A socket of bytes is refused.
     pub fn new(socket: Socket, limits: LinkLimits) -> Result<Self, LinkError> {
@@ -51,13 +51,13 @@ impl SeqpacketLink {
     }
 }
 
-/// A frame a packet; see this file's first lines.
+/// One frame per packet; see the module's documentation.
 #[derive(Debug)]
 pub struct Packets {
     inbox: Vec<u8>,
-    /// Those that were put and not yet written.
+    /// Packets that were put and not yet written.
     waiting: VecDeque<Packet>,
-    /// Of packets that wait, in their order.
+    /// The descriptors of waiting packets, in their order.
     beside: VecDeque<Vec<OwnedFd>>,
 }
 
@@ -122,7 +122,7 @@ impl Framing for Packets {
 }
 
 impl Packets {
-    /// Gives the next packet's frame on, if one has come.
+    /// Passes the next packet's frame on, if one has arrived.
     fn give(
         &mut self,
         base: &mut Base,
@@ -153,7 +153,7 @@ impl Packets {
         given
     }
 
-    /// Sends what one call can of these bytes, and says how many packets those were.
+    /// Sends as many packets of these bytes as one call can, and returns their number.
     fn send(&self, socket: &Socket, mut rest: &[u8]) -> Result<usize, Errno> {
         let plain = self.waiting.iter().take_while(|packet| !packet.has_descriptors);
         let count = plain.take(BATCH_MAX).count();

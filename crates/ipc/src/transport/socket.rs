@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A connected Unix socket before it is a link: greetings are read from and written to it as they
-//! are.
+//! A connected Unix socket before it is a link: handshake frames are read from and written to it
+//! directly.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use super::listen::Seat;
 use super::peer::Peer;
 use super::rights::{self, Received};
 
-/// What a Unix socket carries.
+/// The kind of a Unix socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SocketKind {
     /// Bytes.
@@ -38,12 +38,12 @@ pub struct Socket {
     fd: OwnedFd,
     kind: SocketKind,
     peer: Peer,
-    /// Its place among the connections of a listener, given back when it is dropped.
+    /// Its permit among the connections of a listener, released when the socket is dropped.
     _seat: Option<Seat>,
 }
 
 impl Socket {
-    /// Takes over a connected Unix socket, one inherited or made elsewhere.
+    /// Takes over a connected Unix socket, inherited or created elsewhere.
     ///
     /// Anything else is refused as [`LinkError::System`].
     pub fn adopt(fd: OwnedFd) -> Result<Self, LinkError> {
@@ -76,19 +76,19 @@ impl Socket {
         Ok((Self::adopt(one)?, Self::adopt(other)?))
     }
 
-    /// What it carries.
+    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> SocketKind {
         self.kind
     }
 
-    /// Who is at the other end.
+    /// The process at the other end.
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// Reads what has come, or one packet. `Ok(None)`: nothing yet. Descriptors beside it are
+    /// Reads bytes that have arrived, or one packet. `Ok(None)`: nothing yet. Ancillary descriptors are
     /// closed. A packet longer than the buffer is an error ([`LinkError::NotOneFrame`]).
     pub fn read_greeting(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
         let buffer_bytes = buffer.len();
@@ -100,14 +100,15 @@ impl Socket {
         }
     }
 
-    /// Receives bytes or one packet, at least one byte; descriptors beside it are appended, at most
-    /// up to `descriptors_max`. `Ok(None)`: there is nothing yet. Counts its system calls.
+    /// Receives bytes or one packet, at least one byte; ancillary descriptors are appended, at most up
+    /// to `descriptors_max`. `Ok(None)`: there is nothing yet. Counts its system calls.
     ///
-    /// Of packets, the kernel's first word of the end is not its last. It looks for a packet, then
-    /// whether the peer is gone: one that sent and went in between is told to be gone before its
-    /// packet. And a peer that went without reading all (`ECONNRESET`) is told before what it had
-    /// sent. Once the end has been told all packets are there, so the second word counts. Between
-    /// the two there can be nothing, unless the first was an empty packet.
+    /// With packets, the kernel's first report of the end is not final. The kernel looks for a packet,
+    /// then checks whether the peer is gone: of a peer that sent and disconnected in between, the end
+    /// is reported before its packet. And `ECONNRESET`, of a peer that disconnected with unread data,
+    /// is reported before the packets that it had sent. Once the end was reported all packets are in
+    /// the socket, so the second report is final. Between the two there can be nothing, unless the
+    /// first one was an empty packet.
     pub(crate) fn receive(
         &self,
         buffer: &mut [u8],
@@ -136,8 +137,8 @@ impl Socket {
         }
     }
 
-    /// As [`read_greeting`](Self::read_greeting), and leaves it there. What is longer than the buffer is
-    /// cut; an end is no bytes.
+    /// As [`read_greeting`](Self::read_greeting), but leaves the bytes in the socket. A packet longer
+    /// than the buffer is truncated; an end reads as no bytes.
     pub fn peek_greeting(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         match retry(|| rustix::net::recv(&self.fd, &mut *buffer, flags)) {
@@ -148,7 +149,7 @@ impl Socket {
         }
     }
 
-    /// Writes the bytes, or the first of them, or one whole packet. `Ok(None)`: no room.
+    /// Writes the bytes, or a prefix of them, or one whole packet. `Ok(None)`: no room.
     pub fn write_greeting(&mut self, bytes: &[u8]) -> Result<Option<usize>, LinkError> {
         match retry(|| rights::send(&self.fd, &[IoSlice::new(bytes)], &[])) {
             Ok(sent) => Ok(Some(sent)),
@@ -158,9 +159,9 @@ impl Socket {
         }
     }
 
-    /// Nothing more in either direction. The other side still reads what was written.
+    /// Shuts down both directions. The peer still reads what was written.
     pub(crate) fn shut(&self) {
-        // Of a peer that is gone already it fails, and there is nothing to shut.
+        // Fails if the peer is gone already, and then there is nothing to shut down.
         let _ = rustix::net::shutdown(&self.fd, Shutdown::Both);
     }
 }
@@ -171,7 +172,7 @@ impl AsFd for Socket {
     }
 }
 
-/// Repeats what a signal has interrupted.
+/// Repeats a call that a signal has interrupted.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A link over a connected Unix socket, whatever the socket carries: what is put, what bounds it,
-//! and how it ends. How a frame lies in the socket is its [`Framing`]'s.
+//! A link over a connected Unix socket of either kind: its backlog, its limits, and how it ends. The
+//! encoding of frames in the socket is its [`Framing`]'s.
 //!
 //! # Invariants
 //!
-//! 1. The backlog holds at most `out_bytes_max` bytes, and any one frame finds room in an empty
-//!    one.
-//! 2. Once the peer is gone there is no backlog: what is put is counted and discarded. What the
-//!    peer sent before it went is still to be read; `take` tells of its end.
+//! 1. The backlog holds at most `out_bytes_max` bytes, and any single frame fits into an empty one.
+//! 2. Once the peer is gone there is no backlog: frames that are put are counted and discarded. What
+//!    the peer sent before it disconnected can still be read; `take` then reports the end.
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,7 +27,7 @@ pub trait Framing: fmt::Debug + Send {
     /// The transport's name.
     const NAME: &'static str;
 
-    /// Gives each frame that has arrived to `sink`, and says how many. An error is left in `base`.
+    /// Passes frames that have arrived to `sink`, and returns their number. An error is left in `base`.
     fn take(
         &mut self,
         base: &mut Base,
@@ -36,27 +35,27 @@ pub trait Framing: fmt::Debug + Send {
         sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
     ) -> usize;
 
-    /// There is something to take, and the socket need not become readable.
+    /// There are frames to take, without the socket becoming readable.
     fn has_more(&self, base: &Base) -> bool;
 
-    /// Takes a frame, for which there is room in the backlog, with the base's descriptors.
+    /// Takes a frame that fits into the backlog, with the base's descriptors.
     fn put(&mut self, base: &mut Base, head: &[u8; HEAD_BYTES], body: &[u8]) -> Result<(), Full>;
 
-    /// Writes of the backlog what one system call can.
+    /// Writes as much of the backlog as one system call can.
     fn write(&mut self, base: &mut Base) -> Result<(), Errno>;
 
-    /// Forgets what it knows of the backlog.
+    /// Discards its state of the backlog.
     fn discard(&mut self);
 }
 
-/// What a link has, whatever its framing.
+/// The part of a link that is independent of its framing.
 #[derive(Debug)]
 pub struct Base {
     pub(super) socket: Socket,
     pub(super) limits: LinkLimits,
     pub(super) decoder: Decoder,
     pub(super) backlog: Backlog,
-    /// To go beside the next frame.
+    /// Ancillary data of the next frame.
     pub(super) descriptors: Vec<OwnedFd>,
     /// The socket has no room.
     pub(super) blocked: bool,
@@ -66,13 +65,13 @@ pub struct Base {
 }
 
 impl Base {
-    /// What went wrong here, not at the peer.
+    /// An error of this side, not of the peer.
     fn own_error(&self) -> Option<LinkError> {
         self.failed.filter(|error| *error != LinkError::Closed)
     }
 }
 
-/// A link over a Unix socket; see this file's first lines.
+/// A link over a Unix socket; see the module's documentation.
 #[derive(Debug)]
 pub struct SocketLink<F> {
     pub(super) base: Base,
@@ -159,7 +158,7 @@ impl<F: Framing> Link for SocketLink<F> {
         };
         match self.base.failed {
             Some(error) if frames == 0 && frames_max > 0 => Err(error),
-            // What came before an error has been given on: it is told next time.
+            // Frames before an error were passed on: the next call reports the error.
             _ => Ok(frames),
         }
     }
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_by_the_byte() {
+    fn waiting_bytes_are_bounded_exactly() {
         for (_peer, mut link) in links() {
             let mut frames = 0;
             while link.put(&HEAD, &BODY).is_ok() {
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_for_who_is_gone_is_never_refused() {
+    fn a_frame_for_a_peer_that_is_gone_is_never_refused() {
         for (peer, mut link) in links() {
             drop(peer);
             link.put(&HEAD, &BODY).unwrap();

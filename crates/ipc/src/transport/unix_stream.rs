@@ -2,24 +2,24 @@
 //! Frames in the byte stream of a Unix socket.
 //!
 //! ```text
-//!   inbox    ┌───────────┬──────────────────────────────┬──────────┐   one recvmsg fills what is
-//!            │ given on  │ whole frames … part of one   │   room   │   free, whole frames are given
-//!            └───────────┴──────────────────────────────┴──────────┘   on from where they lie
+//!   inbox    ┌───────────┬──────────────────────────────┬──────────┐   one recvmsg fills the room,
+//!            │ passed on │ whole frames … part of one   │   room   │   whole frames are passed on
+//!            └───────────┴──────────────────────────────┴──────────┘   without a copy
 //!                      start                           end
 //!   backlog  ┌───────────┬──────────────────────────────┐              one sendmsg writes all that
 //!            │ written   │ frames that wait             │              was put since the last flush
 //!            └───────────┴──────────────────────────────┘
 //! ```
 //!
-//! A long body is written from where it lies, with all that waits before it, in one call.
+//! A long body is written from the caller's memory, together with the backlog before it, in one call.
 //!
 //! # Invariants
 //!
 //! 1. The inbox grows beyond `read_bytes` only for a frame whose head has been checked, and only as
-//!    its bytes arrive: it at most doubles what has come.
-//! 2. Descriptors are sent beside the first byte of their frame, in a call that writes of that frame
-//!    alone. The kernel ends a read behind the piece that they are beside. So their frame is the
-//!    last that begins in the bytes of that read; when none does, they are closed.
+//!    its bytes arrive: it at most doubles what has arrived.
+//! 2. Descriptors are sent as ancillary data of the first byte of their frame, in a call that writes
+//!    that frame alone. The kernel ends a read behind the bytes that they belong to. So their frame is
+//!    the last one that begins in the bytes of that read; if none does, they are closed.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -37,17 +37,17 @@ use super::rights;
 use super::socket::{Socket, SocketKind, retry};
 use super::socket_link::{Base, Framing, SocketLink};
 
-/// From here on a body is not copied before it is written.
+/// A body of this length or more is not copied before it is written.
 const DIRECT_BYTES_MIN: usize = 16 << 10;
 
-/// Frames with descriptors that wait to be written, at most.
+/// The maximum number of frames with descriptors that wait to be written.
 const MARKS_MAX: usize = 8;
 
-/// Frames over a Unix stream socket, one behind the other.
+/// Frames over a Unix stream socket, consecutively.
 pub type UnixStreamLink = SocketLink<Bytes>;
 
 impl UnixStreamLink {
-    /// A link over this socket; `leftover` came behind the greeting and was read with it.
+    /// A link over this socket; `leftover` was received after the handshake, by the same read.
     ///
     /// A socket of packets is refused.
     pub fn new(socket: Socket, leftover: &[u8], limits: LinkLimits) -> Result<Self, LinkError> {
@@ -60,16 +60,16 @@ impl UnixStreamLink {
     }
 }
 
-/// Frames one behind the other; see this file's first lines.
+/// Consecutive frames; see the module's documentation.
 #[derive(Debug)]
 pub struct Bytes {
     inbox: Inbox,
-    /// Bytes written: where the backlog begins in the stream.
+    /// Bytes written: the position of the backlog in the stream.
     sent: u64,
     marks: VecDeque<Mark>,
 }
 
-/// Descriptors that go beside the frame at `from..upto` of the stream.
+/// Descriptors of the frame at `from..upto` of the stream.
 #[derive(Debug)]
 struct Mark {
     from: u64,
@@ -77,7 +77,7 @@ struct Mark {
     descriptors: Vec<OwnedFd>,
 }
 
-/// What a read has brought.
+/// The result of a read.
 enum Read {
     /// Bytes, and there may be more.
     Some,
@@ -159,14 +159,14 @@ impl Bytes {
         let got = socket.receive(room, &mut descriptors, limits.descriptors_max, reads)?;
         let Some(got) = got else { return Ok(Read::Nothing) };
         counters.descriptors_cut += u64::from(got.cut);
-        // A read ends behind descriptors, whatever follows them.
+        // A read ends behind the bytes with descriptors, whatever follows them.
         let may_be_more = got.bytes == room_bytes || got.cut || !descriptors.is_empty();
         counters.descriptors_in += descriptors.len() as u64;
         self.inbox.fill(got.bytes, descriptors);
         Ok(if may_be_more { Read::Some } else { Read::All })
     }
 
-    /// Writes a frame from where it lies, behind what waits. What is not written of it waits.
+    /// Writes a frame without a copy, behind the backlog. The unwritten rest goes to the backlog.
     fn put_direct(&mut self, base: &mut Base, head: &[u8; HEAD_BYTES], body: &[u8]) {
         let waiting = base.backlog.len();
         base.counters.writes += 1;
@@ -186,7 +186,7 @@ impl Bytes {
             }
             Err(errno) => {
                 base.backlog.append(&[head, body]);
-                // What else is wrong is met again when the backlog is written.
+                // Any other error recurs when the backlog is written.
                 base.blocked = errno == Errno::AGAIN;
             }
         }
@@ -212,19 +212,19 @@ impl Bytes {
     }
 }
 
-/// What has been read and not yet given on.
+/// Bytes that were read and not yet passed on.
 #[derive(Debug)]
 struct Inbox {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Where `start` is in the stream.
+    /// The position of `start` in the stream.
     position: u64,
-    /// At most two: beside the frame that has begun, and beside one of the last read.
+    /// At most two: those of the frame that has begun, and those of a frame of the last read.
     arrivals: Vec<Arrival>,
 }
 
-/// Descriptors that came with the bytes `from..upto` of the stream.
+/// Descriptors that arrived with the bytes `from..upto` of the stream.
 #[derive(Debug)]
 struct Arrival {
     from: u64,
@@ -247,7 +247,7 @@ impl Inbox {
         self.buffer.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Gives one frame on, if a whole one is there.
+    /// Passes one frame on, if a whole one has arrived.
     fn give(
         &mut self,
         decoder: &Decoder,
@@ -282,7 +282,7 @@ impl Inbox {
     /// Makes room to read into. There is no whole frame in the buffer.
     fn make_room(&mut self, read_bytes: usize, counters: &mut LinkCounters) {
         let position = self.position;
-        // The frame that has begun is not whole: what came later is beside no frame's beginning.
+        // The frame that has begun is incomplete: no frame begins in the bytes that came later.
         self.arrivals.retain(|arrival| {
             let stays = (arrival.from..arrival.upto).contains(&position);
             counters.descriptors_closed += if stays { 0 } else { arrival.descriptors.len() as u64 };
@@ -324,7 +324,7 @@ mod tests {
         descriptors_max: 1,
     };
 
-    /// Memory follows what has come, never what was promised.
+    /// The buffer grows with the bytes that arrived, not with the announced length.
     #[test]
     fn a_long_frame_takes_memory_as_it_arrives() {
         let (mut raw, socket) = Socket::pair(SocketKind::Stream).unwrap();
@@ -345,7 +345,7 @@ mod tests {
             );
         }
         assert_eq!(link.take(1, &mut |_, _| {}), Ok(0));
-        assert_eq!(link.framing.inbox.buffer.len(), 4096, "it is given back");
+        assert_eq!(link.framing.inbox.buffer.len(), 4096, "it is released");
     }
 
     #[test]

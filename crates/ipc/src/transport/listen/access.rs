@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who may connect.
+//! Access control: which users and groups may connect.
 
 use super::super::peer::Peer;
 
-/// The users and groups that may connect. One of both lists is enough.
+/// The users and groups that may connect. A match in either list suffices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     uids: Vec<u32>,
@@ -11,33 +11,33 @@ pub struct Access {
 }
 
 impl Access {
-    /// Nobody.
+    /// No user and no group.
     #[must_use]
-    pub const fn nobody() -> Self {
+    pub const fn none() -> Self {
         Self { uids: Vec::new(), gids: Vec::new() }
     }
 
-    /// The user that this process runs as.
+    /// The effective user of this process.
     #[must_use]
     pub fn own_user() -> Self {
-        Self::nobody().user(Peer::own().uid)
+        Self::none().user(Peer::own().uid)
     }
 
-    /// This user too.
+    /// Adds a user.
     #[must_use]
     pub fn user(mut self, uid: u32) -> Self {
         self.uids.push(uid);
         self
     }
 
-    /// Whoever has this effective group, too.
+    /// Adds an effective group.
     #[must_use]
     pub fn group(mut self, gid: u32) -> Self {
         self.gids.push(gid);
         self
     }
 
-    /// May this one connect?
+    /// Whether a peer may connect.
     #[must_use]
     pub fn admits(&self, peer: &Peer) -> bool {
         self.uids.contains(&peer.uid) || self.gids.contains(&peer.gid)
@@ -45,7 +45,7 @@ impl Access {
 }
 
 impl Default for Access {
-    /// The user that this process runs as.
+    /// The effective user of this process.
     fn default() -> Self {
         Self::own_user()
     }

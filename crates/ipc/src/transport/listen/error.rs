@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Why nobody can connect here, or we cannot there.
+//! Why listening or connecting failed.
 
 use std::path::PathBuf;
 
@@ -7,32 +7,32 @@ use rustix::io::Errno;
 
 use super::PATH_BYTES_MAX;
 
-/// Why a listener could not be made, or could not go on.
+/// Why a listener could not be created, or failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// The path has no room in a socket's address.
+    /// The path does not fit into a socket address.
     #[error(
         "socket path of {bytes} bytes: {}\ncause: a Unix socket's path has at most \
          {PATH_BYTES_MAX}\nhint: choose a shorter directory, such as one in $XDG_RUNTIME_DIR",
         path.display()
     )]
     PathTooLong {
-        /// As it was given.
+        /// The path as given.
         path: PathBuf,
-        /// How long it is.
+        /// Its length in bytes.
         bytes: usize,
     },
-    /// The path names no file.
-    #[error("no socket can be {path:?}\ncause: it names no file\nhint: give it as DIRECTORY/NAME")]
+    /// The path has no file name.
+    #[error("{path:?} cannot be a socket\ncause: it names no file\nhint: use DIRECTORY/NAME")]
     NoName {
-        /// As it was given.
+        /// The path as given.
         path: PathBuf,
     },
-    /// Others can enter the directory.
+    /// Other users can enter the directory.
     #[error(
-        "cannot put a socket into {}\ncause: others can enter it or read it (mode {mode:03o})\n\
-         hint: name a directory that is not there yet, such as {}: it is made, with mode 700",
+        "cannot put a socket into {}\ncause: other users can enter or read it (mode {mode:03o})\n\
+         hint: name a directory that does not exist, such as {}: it is created with mode 700",
         directory.display(), directory.join("becket").display()
     )]
     OpenDirectory {
@@ -41,10 +41,10 @@ pub enum ListenError {
         /// Its permissions.
         mode: u32,
     },
-    /// The directory is somebody else's.
+    /// The directory belongs to another user.
     #[error(
         "cannot put a socket into {}\ncause: it belongs to user {uid}\n\
-         hint: name a directory of your own, or one that is not there yet: it is made",
+         hint: name a directory of your own, or one that does not exist: it is created",
         directory.display()
     )]
     ForeignDirectory {
@@ -53,7 +53,7 @@ pub enum ListenError {
         /// Its owner.
         uid: u32,
     },
-    /// Somebody listens there.
+    /// Another process listens there.
     #[error(
         "cannot listen at {}\ncause: another process listens there\n\
          hint: stop it, or choose another path",
@@ -63,22 +63,22 @@ pub enum ListenError {
         /// The socket.
         path: PathBuf,
     },
-    /// Something else lies there.
+    /// The path is a file of another type.
     #[error(
-        "cannot listen at {}\ncause: what lies there is no socket, and is left alone\n\
+        "cannot listen at {}\ncause: the file there is not a socket, and is not replaced\n\
          hint: remove it yourself, or choose another path",
         path.display()
     )]
     NotASocket {
-        /// What lies there.
+        /// The file.
         path: PathBuf,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("cannot listen at {}\ncause: {errno}", path.display())]
     System {
         /// The socket, its lock or its directory.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         errno: Errno,
     },
 }
@@ -99,45 +99,45 @@ impl ListenError {
     }
 }
 
-/// Why a connection could not be made.
+/// Why a connection could not be established.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The path is none that a socket can have.
+    /// The path cannot be that of a socket.
     #[error(transparent)]
     Path(ListenError),
-    /// Nobody listens there.
+    /// No process listens there.
     #[error(
-        "cannot connect to {}\ncause: nobody listens there ({errno})\n\
-         hint: start the server, or look at its --socket",
+        "cannot connect to {}\ncause: no server listens there ({errno})\n\
+         hint: start the server, or check its --socket",
         path.display()
     )]
-    Nobody {
+    NotListening {
         /// The socket.
         path: PathBuf,
-        /// No file, or nobody behind it.
+        /// No file, or no listener.
         errno: Errno,
     },
-    /// What lies there is no socket.
+    /// The file is not a socket.
     #[error(
-        "cannot connect to {}\ncause: what lies there is no socket\n\
-         hint: name the socket that the server says it serves at",
+        "cannot connect to {}\ncause: the file there is not a socket\n\
+         hint: name the socket that the server prints when it starts",
         path.display()
     )]
     NotASocket {
-        /// What lies there.
+        /// The file.
         path: PathBuf,
     },
-    /// Too many wait to be let in already.
+    /// The listener's backlog is full.
     #[error(
-        "cannot connect to {}\ncause: too many wait to be let in\nhint: try again",
+        "cannot connect to {}\ncause: the server's backlog is full\nhint: try again",
         path.display()
     )]
     Busy {
         /// The socket.
         path: PathBuf,
     },
-    /// Who listens there carries packets where we carry bytes, or the other way round.
+    /// The socket is of the other kind, stream or seqpacket.
     #[error(
         "cannot connect to {}\ncause: it is a socket of another kind (stream, seqpacket)",
         path.display()
@@ -146,7 +146,7 @@ pub enum ConnectError {
         /// The socket.
         path: PathBuf,
     },
-    /// We may not.
+    /// This user may not connect.
     #[error(
         "cannot connect to {}\ncause: only its owner may\nhint: run as the user that serves it",
         path.display()
@@ -155,12 +155,12 @@ pub enum ConnectError {
         /// The socket.
         path: PathBuf,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("cannot connect to {}\ncause: {errno}", path.display())]
     System {
         /// The socket.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         errno: Errno,
     },
 }
@@ -171,7 +171,7 @@ impl ConnectError {
     pub fn errno(&self) -> i32 {
         match self {
             Self::Path(error) => return error.errno(),
-            Self::Nobody { errno, .. } | Self::System { errno, .. } => *errno,
+            Self::NotListening { errno, .. } | Self::System { errno, .. } => *errno,
             Self::NotASocket { .. } => Errno::CONNREFUSED,
             Self::Busy { .. } => Errno::AGAIN,
             Self::OtherKind { .. } => Errno::PROTOTYPE,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The lock of whoever listens at a path.
+//! The lock of the process that listens at a path.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::error::ListenError;
 
-/// Held: this process alone replaces and listens at the socket. Dropped: the file is removed.
+/// Held: only this process replaces and listens at the socket. Dropped: the file is removed.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
@@ -18,7 +18,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of the socket at `socket`, or says that somebody listens.
+    /// Takes the lock of the socket at `socket`; [`ListenError::InUse`] if another process holds it.
     pub(super) fn take(socket: &Path) -> Result<Self, ListenError> {
         let mut path = OsString::from(socket);
         path.push(".lock");
@@ -33,7 +33,7 @@ impl Lock {
                 Err(Errno::AGAIN) => return Err(ListenError::InUse { path: socket.to_owned() }),
                 Err(errno) => return Err(failed(errno)),
             }
-            // Its last holder may have removed it between our opening and our locking.
+            // Its last holder may have removed the file between the open and the lock.
             let locked = rustix::fs::fstat(&fd).map_err(failed)?;
             match rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(there) if (there.st_dev, there.st_ino) == (locked.st_dev, locked.st_ino) => {
@@ -48,7 +48,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while it is held. If it cannot be, it stays as an unlocked file and harms nobody.
+        // Removed while it is held. If that fails, an unlocked file is left, which has no effect.
         let _ = rustix::fs::unlink(&self.path);
     }
 }

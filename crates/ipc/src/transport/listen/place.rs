@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags};
 use super::super::socket::{SocketKind, retry};
 use super::error::ListenError;
 
-/// A socket's file. Dropped, it is removed, unless something else has taken its place.
+/// A socket's file. Dropping it removes the file, unless it was replaced by another file.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
@@ -32,13 +32,13 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if identity(&self.path) == Ok((self.device, self.inode)) {
-            // A file that is left behind is replaced by the next who listens.
+            // A file that is left behind is replaced by the next listener.
             let _ = rustix::fs::unlink(&self.path);
         }
     }
 }
 
-/// Makes the directory of `path`, or checks that nobody else can enter it.
+/// Creates the directory of `path`, or checks that no other user can enter it.
 pub(super) fn private_directory(path: &Path) -> Result<(), ListenError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -68,7 +68,7 @@ pub(super) fn private_directory(path: &Path) -> Result<(), ListenError> {
     Ok(())
 }
 
-/// Removes what an earlier listener has left at `path`. The lock is held.
+/// Removes the socket that an earlier listener has left at `path`. The lock is held.
 pub(super) fn clear(
     path: &Path,
     address: &SocketAddrUnix,
@@ -89,7 +89,7 @@ pub(super) fn clear(
     match retry(|| rustix::net::connect(&probe, address)) {
         Err(Errno::CONNREFUSED) => rustix::fs::unlink(path).map_err(failed),
         Err(Errno::NOENT) => Ok(()),
-        // It let us in, it is full, or it is a listener of the other kind.
+        // It accepted the connection, its backlog is full, or it is a listener of the other kind.
         Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => {
             Err(ListenError::InUse { path: path.to_owned() })
         }
@@ -97,7 +97,7 @@ pub(super) fn clear(
     }
 }
 
-/// Whether something other than a socket lies at `path`, behind links.
+/// Whether a file other than a socket is at `path`, following links.
 pub(super) fn is_something_else(path: &Path) -> bool {
     rustix::fs::stat(path)
         .is_ok_and(|found| FileType::from_raw_mode(found.st_mode) != FileType::Socket)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How many are connected, and who was not let in.
+//! The number of connections, and of refusals by cause.
 
 use std::sync::Arc;
 
@@ -19,22 +19,22 @@ struct State {
     refusals: Refusals,
 }
 
-/// Connections that were closed unheard, by cause. None ever goes down.
+/// Connections that were closed before a byte was read, by cause. The counts never decrease.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusals {
-    /// As many as may be were connected.
+    /// The maximum number of connections was reached.
     pub full: u64,
-    /// Neither its user nor its group may connect.
+    /// Neither the peer's user nor its group may connect.
     pub forbidden: u64,
-    /// The kernel did not say who it is.
+    /// The kernel did not report the peer's credentials.
     pub unknown: u64,
     /// The process had no file descriptor left.
     pub no_descriptor: u64,
 }
 
 impl Refusals {
-    /// All of them.
+    /// The sum.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.full + self.forbidden + self.unknown + self.no_descriptor
@@ -46,25 +46,25 @@ impl Admissions {
         Arc::new(Self { state: Mutex::default(), connections_max })
     }
 
-    /// Connections there are now.
+    /// The number of open connections.
     #[must_use]
     pub fn connected(&self) -> usize {
         self.state.lock().connected
     }
 
-    /// Connections that may be at a time.
+    /// The maximum number of connections at a time.
     #[must_use]
     pub fn connections_max(&self) -> usize {
         self.connections_max
     }
 
-    /// Connections that have come in, ever.
+    /// The number of connections admitted so far.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.state.lock().admitted
     }
 
-    /// Who has not.
+    /// The refused connections.
     #[must_use]
     pub fn refusals(&self) -> Refusals {
         self.state.lock().refusals
@@ -79,7 +79,7 @@ impl Admissions {
     }
 }
 
-/// A connection's place among those that may be at a time, for as long as it is.
+/// A permit for one of the connections that may be open at a time. Dropping it releases it.
 #[derive(Debug)]
 pub(crate) struct Seat {
     admissions: Arc<Admissions>,
