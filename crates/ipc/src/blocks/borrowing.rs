@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The other side's regions, and the descriptors that come into them.
+//! The peer's regions, and descriptors into them.
 //!
 //! ```text
-//!   Region + memfd ──► seals, kind, length, budget ──► mapped, once
+//!   Region + memfd ──► seals, type, length, budget ──► mapped, once
 //!   descriptor ──► a copy ──► region, generation, range, number ──► PeerBlock
-//!   PeerBlock dropped ──► released ──► session, in the next turn
+//!   PeerBlock dropped ──► released ──► session, in the next dispatch
 //! ```
 
 use std::sync::Arc;
@@ -25,20 +25,20 @@ use crate::transport::Beside;
 #[derive(Default)]
 pub(super) struct Borrowing {
     regions: Vec<Mapped>,
-    /// Where blocks go when they are dropped: there once a region was mapped.
+    /// Where dropped blocks are queued: set once a region was mapped.
     home: Option<Arc<Home>>,
-    /// What the session has not taken yet; kept for its room.
+    /// Releases that the session has not accepted yet; kept for its capacity.
     releases: Vec<Descriptor>,
 }
 
 struct Mapped {
     region: u32,
     generation: u32,
-    /// What may be mapped; each block has it too, for as long as the mapping is there.
+    /// The mapping and its part of the budget; blocks hold it too, as long as they exist.
     memory: Arc<Memory>,
 }
 
-/// A mapping and its share of the budget, which go together.
+/// A mapping and its part of the budget, which are freed together.
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) mapping: ImportedRegion,
@@ -46,8 +46,7 @@ pub(super) struct Memory {
 }
 
 impl Borrowing {
-    /// A region was announced. One for which there is no room is left alone: its owner then sends
-    /// bytes.
+    /// A region was announced. A region that exceeds the budget is ignored: its owner then sends bytes.
     pub(super) fn announced(
         &mut self,
         at: &mut At<'_>,
@@ -63,7 +62,7 @@ impl Borrowing {
         if !beside.is_empty() {
             return Err(Fault::Beside(beside.len() + 1));
         }
-        // What lives on only in blocks counts for the process, not for the connection.
+        // Memory that is held only by blocks counts for the process, not for the connection.
         let mapped: u64 = self.regions.iter().map(|mapped| mapped.memory.share.bytes()).sum();
         let fits = mapped.checked_add(bytes).is_some_and(|mapped| mapped <= MAPPED_BYTES_MAX);
         let Some(share) = fits.then(|| Share::take(bytes)).flatten() else {
@@ -83,17 +82,17 @@ impl Borrowing {
         self.home.get_or_insert_with(|| Home::new(at.waker(WOKEN), tally.clone()));
         let memory = Arc::new(Memory { mapping, share });
         self.regions.push(Mapped { region, generation, memory });
-        // Refused: its owner goes on sending bytes.
+        // Refused: its owner continues to send bytes.
         told(at.session.notice(MAPPED, id, Bytes::new()));
         Ok(())
     }
 
-    /// A region is no more. Blocks of it that are held keep their memory.
+    /// A region was withdrawn. Blocks of it that are held keep their memory.
     pub(super) fn forget(&mut self, region: u32, generation: u32) {
         self.regions.retain(|mapped| (mapped.region, mapped.generation) != (region, generation));
     }
 
-    /// An element has come whose body is a descriptor.
+    /// An element has arrived whose body is a descriptor.
     pub(super) fn take(&mut self, body: &[u8], tally: &Tally) -> Result<PeerBlock, Fault> {
         let descriptor = Descriptor::decode(body).ok_or(Fault::Length)?;
         let Descriptor { region, generation, offset, len } = descriptor;
@@ -112,7 +111,7 @@ impl Borrowing {
         Ok(PeerBlock::new(view, descriptor, mapped.memory.clone(), home.clone()))
     }
 
-    /// Tells the other side what was dropped, as far as the session has room.
+    /// Releases dropped blocks to the peer, as far as the session has room.
     pub(super) fn release(&mut self, session: &mut Session) {
         let Some(home) = &self.home else { return };
         home.take_dropped(&mut self.releases);
@@ -120,7 +119,7 @@ impl Borrowing {
         for Descriptor { region, generation, offset, .. } in &self.releases {
             match session.release(*region, *generation, *offset) {
                 Err(becket_wire::Refused::Full) => break,
-                // Refused: the region is no more, and nobody waits for its blocks.
+                // Refused: the region was withdrawn, and its owner needs no releases.
                 done => told(done),
             }
             released += 1;
@@ -129,7 +128,7 @@ impl Borrowing {
         home.released(released);
     }
 
-    /// The connection is over.
+    /// The connection has ended.
     pub(super) fn end(&mut self) {
         self.regions.clear();
         if let Some(home) = self.home.take() {

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How much of others' memory this process maps.
+//! The budget for mapping peers' memory into this process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::MAPPED_BYTES_IN_ALL_MAX;
 
-/// Bytes that are mapped, in all.
+/// Mapped bytes, over all connections.
 static MAPPED: AtomicU64 = AtomicU64::new(0);
 
-/// A share of what may be mapped, until it is dropped.
+/// A part of the budget, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Share(u64);
 
 impl Share {
-    /// `None`: there is not so much left.
+    /// `None`: it exceeds the budget.
     pub(super) fn take(bytes: u64) -> Option<Self> {
         let fits = |mapped: u64| {
             mapped.checked_add(bytes).filter(|mapped| *mapped <= MAPPED_BYTES_IN_ALL_MAX)
@@ -38,11 +38,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_no_more_than_there_is() {
+    fn the_budget_is_never_exceeded() {
         assert!(Share::take(MAPPED_BYTES_IN_ALL_MAX + 1).is_none());
         assert!(Share::take(u64::MAX).is_none());
         let most = Share::take(MAPPED_BYTES_IN_ALL_MAX / 2 + 1).map(|share| share.bytes());
-        assert_eq!(most, Some(MAPPED_BYTES_IN_ALL_MAX / 2 + 1), "given back when it was dropped");
+        assert_eq!(most, Some(MAPPED_BYTES_IN_ALL_MAX / 2 + 1), "freed when it was dropped");
         let held = Share::take(MAPPED_BYTES_IN_ALL_MAX / 2 + 1);
         assert!(held.is_some() && Share::take(MAPPED_BYTES_IN_ALL_MAX / 2).is_none());
         drop(held);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a connection counts about blocks.
+//! A connection's counters of blocks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Blocks of a connection, of all its channels together, as this side saw them.
+/// Blocks of a connection, over all its channels, as seen by this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
@@ -13,15 +13,15 @@ pub struct Counts {
     pub copied: u64,
     /// Their bytes.
     pub copied_bytes: u64,
-    /// Blocks that the other side has now.
+    /// Blocks that the peer holds now.
     pub lent: u64,
-    /// Blocks that came as descriptors.
+    /// Blocks that arrived as descriptors.
     pub received: u64,
-    /// Blocks of the other side's that this side has now, or has not yet released.
+    /// The peer's blocks that this side holds now, or has not released yet.
     pub held: u64,
-    /// Regions of the other side's that were mapped.
+    /// The peer's regions that were mapped.
     pub mapped: u64,
-    /// Regions of the other side's for which there was no room.
+    /// The peer's regions that exceeded the budget.
     pub unmapped: u64,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Tally {
     unmapped: AtomicU64,
 }
 
-/// Written under the connection's lock alone, but for `held`.
+/// Written only under the connection's lock, except `held`.
 fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! This side's regions, and its blocks that the other side has.
+//! This side's regions, and its blocks that the peer holds.
 //!
 //! ```text
-//!            the first block of it is sent        the other side has mapped it
-//!   unknown ───────────────────────────► told ───────────────────────────────► mapped
-//!      ▲                                   │ blocks go as bytes                  │ as descriptors
-//!      └──── another needs its place, or its memory is gone, and none is lent ───┘
+//!            its first block is sent                  the peer has mapped it
+//!   unknown ───────────────────────────► announced ──────────────────────────► mapped
+//!      ▲                                   │ blocks are sent as bytes           │ as descriptors
+//!      └── its entry is needed, or its memory was released; and none is lent ───┘
 //! ```
 //!
-//! Its memfd is kept only until it has been handed to the transport: a region that its process gives
-//! up does not live on here.
+//! Its memfd is kept only until it has been transmitted: a region that its process releases is not kept
+//! alive here.
 
 use std::os::fd::OwnedFd;
 
@@ -22,33 +22,33 @@ use super::{Descriptor, Fault, LENT_MAX};
 #[derive(Default)]
 pub(super) struct Lending {
     regions: Vec<Own>,
-    /// Loans of all regions.
+    /// Loans, over all regions.
     count: usize,
 }
 
-/// A region of this process that the other side has been told of.
+/// A region of this process that was announced to the peer.
 struct Own {
     id: u64,
-    /// Until it has been handed over.
+    /// `None` once it has been transmitted.
     memfd: Option<OwnedFd>,
     is_mapped: bool,
     lent: Lent,
 }
 
-/// A block that is about to be lent, or is.
+/// A block that is lent, or about to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Loan {
     id: u64,
     offset: u64,
 }
 
-/// The number and the generation by which a region is known to the other side.
+/// The number and the generation of a region in the protocol.
 const fn name_of(id: u64) -> (u32, u32) {
     (id as u32, (id >> 32) as u32)
 }
 
 impl Lending {
-    /// How a block is named to the other side. `None`: it is not, its bytes are to be sent.
+    /// The descriptor of a block. `None`: its bytes have to be sent.
     pub(super) fn describe(
         &mut self,
         session: &mut Session,
@@ -68,7 +68,7 @@ impl Lending {
         Some((Descriptor { region, generation, offset, len }, Loan { id, offset }))
     }
 
-    /// Tells the other side of the block's region, if it has a memfd and there is room.
+    /// Announces the block's region to the peer, if it has a memfd and there is room.
     fn announce(&mut self, session: &mut Session, block: &Block) {
         let Ok(export) = block.export() else { return };
         let Ok(memfd) = export.fd.try_clone_to_owned() else { return };
@@ -76,14 +76,14 @@ impl Lending {
         self.forget_unused(session, |own| {
             name_of(own.id).0 == region || matches!(is_there(own.id), Err(Error::Stale { .. }))
         });
-        let mut told = session.region(region, generation, export.bytes);
-        if told == Err(Refused::TooMany) {
-            // One of which nothing is lent makes room.
+        let mut announced = session.region(region, generation, export.bytes);
+        if announced == Err(Refused::TooMany) {
+            // A region without loans makes room.
             let mut one = true;
             self.forget_unused(session, |_| std::mem::take(&mut one));
-            told = session.region(region, generation, export.bytes);
+            announced = session.region(region, generation, export.bytes);
         }
-        if told.is_err() {
+        if announced.is_err() {
             return;
         }
         let memfd = Some(memfd);
@@ -93,12 +93,12 @@ impl Lending {
     fn forget_unused(&mut self, session: &mut Session, mut which: impl FnMut(&Own) -> bool) {
         self.regions.retain(|own| {
             let (region, generation) = name_of(own.id);
-            // Refused: it stays as it is, and is tried another time.
+            // Refused: it stays, and is withdrawn another time.
             !(own.lent.is_empty() && which(own) && session.unregion(region, generation).is_ok())
         });
     }
 
-    /// The session took the descriptor.
+    /// The session accepted the descriptor.
     pub(super) fn lend(&mut self, loan: Loan, block: &Block) {
         if let Some(own) = self.regions.iter_mut().find(|own| own.id == loan.id) {
             own.lent.add(block);
@@ -106,7 +106,7 @@ impl Lending {
         }
     }
 
-    /// One loan is over.
+    /// Ends one loan.
     pub(super) fn take_back(&mut self, loan: Loan, len: Option<usize>) -> Option<Block> {
         let own = self.regions.iter_mut().find(|own| own.id == loan.id)?;
         let block = own.lent.take(loan.offset, len)?;
@@ -114,7 +114,7 @@ impl Lending {
         Some(block)
     }
 
-    /// The other side has dropped a block.
+    /// The peer has dropped a block.
     pub(super) fn released(
         &mut self,
         region: u32,
@@ -125,7 +125,7 @@ impl Lending {
         self.take_back(loan, None).map(drop).ok_or(Fault::NotLent { region, offset })
     }
 
-    /// An element went back whose body is this descriptor.
+    /// The peer has returned an element whose body is this descriptor.
     pub(super) fn returned(&mut self, body: &[u8]) -> Result<Block, Fault> {
         let Descriptor { region, generation, offset, len } =
             Descriptor::decode(body).ok_or(Fault::Length)?;
@@ -135,7 +135,7 @@ impl Lending {
         block.ok_or(Fault::NotLent { region, offset })
     }
 
-    /// The other side has mapped a region. One that it does not know any more says nothing.
+    /// The peer has mapped a region. A region that was withdrawn meanwhile is ignored.
     pub(super) fn mapped(&mut self, region: u32, generation: u32) {
         if let Some(own) =
             self.regions.iter_mut().find(|own| name_of(own.id) == (region, generation))
@@ -144,26 +144,26 @@ impl Lending {
         }
     }
 
-    /// The memfd that goes beside the frame that announces a region.
+    /// The memfd for the frame that announces a region.
     pub(super) fn to_announce(&self, region: u32) -> Option<OwnedFd> {
         let own = self.regions.iter().find(|own| name_of(own.id).0 == region)?;
         own.memfd.as_ref()?.try_clone().ok()
     }
 
-    /// The frame has been handed to the transport.
+    /// The frame has been transmitted.
     pub(super) fn announced(&mut self, region: u32) {
         if let Some(own) = self.regions.iter_mut().find(|own| name_of(own.id).0 == region) {
             own.memfd = None;
         }
     }
 
-    /// How many blocks are lent.
+    /// The number of lent blocks.
     pub(super) const fn count(&self) -> usize {
         self.count
     }
 }
 
-/// Whether the process still has the region.
+/// Whether the region still exists in this process.
 fn is_there(id: u64) -> Result<(), Error> {
     Desc::in_region(id, 0, 1).and_then(|desc| Pinned::of(&desc)).map(drop)
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The blocks of one region that the other side has.
+//! The blocks of one region that the peer holds.
 //!
 //! ```text
-//!   offset ──► a share of the block, how often it is lent
+//!   offset ──► a reference to the block, the number of its loans
 //! ```
 //!
-//! A release names an offset alone. Two loans with one offset are of one block, because a block that
-//! is lent is not given to anybody else; so it is enough to count them, and to keep the longest part.
+//! A release names only an offset. Two loans with one offset are of one block, because a lent block is
+//! not leased again; so it suffices to count them, and to keep the longest part.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ struct Loans {
 }
 
 impl Lent {
-    /// One loan more.
+    /// Adds a loan.
     pub(super) fn add(&mut self, block: &Block) {
         let new = || Loans { block: block.clone(), count: 0 };
         let loans = self.0.entry(block.offset()).or_insert_with(new);
@@ -31,7 +31,7 @@ impl Lent {
         }
     }
 
-    /// One loan less: the block, or its first `len` bytes. `None`, and nothing changes: it was not
+    /// Ends a loan: returns the block, or its first `len` bytes. `None`, without effect: it was not
     /// lent, or not as much of it.
     pub(super) fn take(&mut self, offset: u64, len: Option<usize>) -> Option<Block> {
         let loans = self.0.get_mut(&offset)?;
@@ -64,11 +64,11 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        /// Leases a block, and lends the first bytes of it so often.
+        /// Leases a block, and lends its first bytes a number of times.
         Lend(usize, u32),
-        /// The loan of this place is over; of so many bytes if any.
+        /// Ends the loan at this index; of `len` bytes if given.
         Take(usize, Option<usize>),
-        /// A release of what may never have been lent.
+        /// A release that may match no loan.
         Forge(u64, Option<usize>),
     }
 
@@ -84,9 +84,9 @@ mod tests {
     }
 
     proptest! {
-        /// The table against the simplest one; and the pool knows which blocks are out.
+        /// The table against a simple model; and the pool's number of free blocks.
         #[test]
-        fn what_is_lent_is_not_free_and_comes_back_once(steps in steps()) {
+        fn a_lent_block_is_not_free_and_returns_once(steps in steps()) {
             let region = Region::heap(4096, Meta::default()).unwrap();
             let pool = Pool::new(&region, &[Class { block_bytes: 256, blocks: 8 }]).unwrap();
             let mut lent = Lent::default();

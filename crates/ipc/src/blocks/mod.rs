@@ -14,60 +14,60 @@
 //!        │ ──────────────────────────────────────────────────────────► PeerBlock
 //!        │    Release                                                    │ the last clone dropped
 //!        ▼ ◄─────────────────────────────────────────────────────────────┘
-//!   the block goes back to its pool
+//!   the block returns to its pool
 //!
 //!   descriptor  ├ region u32 ┼ generation u32 ┼ offset u64 ┼ len u64 ┤   little-endian
 //! ```
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `lending` | this side's regions, and its blocks that the other side has |
-//! | `lent` | the blocks of one region that the other side has |
-//! | `borrowing` | the other side's regions, and the descriptors that come |
-//! | `peer_block` | a block of the other side's |
-//! | `budget` | how much of others' memory this process maps |
-//! | `outlet` | the memfd beside the frame that announces its region |
-//! | `counts` | what is counted |
+//! | `lending` | this side's regions, and its blocks that the peer holds |
+//! | `lent` | the blocks of one region that the peer holds |
+//! | `borrowing` | the peer's regions, and descriptors into them |
+//! | `peer_block` | a block of the peer |
+//! | `budget` | the budget for mapping peers' memory |
+//! | `outlet` | the memfd of the frame that announces its region |
+//! | `counts` | counters |
 //!
-//! # Who owns what
+//! # Ownership
 //!
-//! A [`Block`] that was sent stays the sender's memory: the connection keeps a share of it until the
-//! other side has released it, so that its pool does not lend it to a writer. The other side reads it
-//! where it lies. It is free again when
+//! A [`Block`] that was sent stays the sender's memory: the connection keeps a reference to it until
+//! the peer has released it, so that its pool does not lease it to a writer. The peer reads it in
+//! place. It is free again when
 //!
-//! 1. the last clone of the [`PeerBlock`] was dropped there, and that was heard of here; also when
-//!    the element was refused, or taken back by its sender;
-//! 2. the element went back in front of its channel, in place of a release;
-//! 3. it was never handed to the transport;
-//! 4. the connection ended. What the other side still holds then may be written over: who needs a
-//!    block for longer than the connection copies it. So does a server's channel that keeps elements
-//!    of clients that have gone: such a client waits for its blocks ([`Counts::lent`] is 0) first.
+//! 1. the last clone of the [`PeerBlock`] was dropped there, and the release has arrived here; also
+//!    when the element was refused, or withdrawn by its sender;
+//! 2. the element was requeued at the front of its channel, instead of a release;
+//! 3. it was never transmitted;
+//! 4. the connection ended. A block that the peer still holds then may be overwritten: code that needs
+//!    a block for longer than the connection copies it. That includes a server's channel that keeps
+//!    elements of disconnected clients: such a client first waits for its blocks ([`Counts::lent`]
+//!    is 0).
 //!
 //! # When bytes are copied instead
 //!
-//! A block is sent as bytes, and counted so, when its memory has no descriptor or its region was
-//! revoked; until the other side has said that it has mapped the region, and for ever if it does not
-//! (the transport carries no descriptors, it has no room); when [`LENT_MAX`] blocks are lent; when it
-//! is another connection's block: what came from one peer is not shown to another in memory that the
-//! first can still write.
+//! A block is sent as bytes, and counted so, when its memory has no memfd or its region was revoked;
+//! until the peer has confirmed that it has mapped the region, and permanently if it does not (the
+//! transport carries no descriptors, its budget is exhausted); when [`LENT_MAX`] blocks are lent; when
+//! it is another connection's block: data of one peer is not passed to another in memory that the first
+//! can still write.
 //!
 //! # A hostile peer
 //!
 //! A descriptor is read once, and its copy is checked: a region that was announced and mapped, its
-//! generation, a range within it (checked arithmetic; alignment is of bytes), no more blocks than
-//! may be lent. A region is mapped once, with its seals, its kind and its length checked, within a
-//! budget. A release is of a block that was lent, by a table that only this process can write.
-//! Whatever else comes ends the connection with [`Ended::Protocol`], and
-//! harms nothing but it. The bytes are never shown as a slice while the peer could write them:
-//! [`PeerBlock`] copies, reading each byte once.
+//! generation, a range within it (checked arithmetic; byte alignment), no more blocks than may be lent.
+//! A region is mapped once, with its seals, its type and its length checked, within a budget. A release
+//! has to match a block that was lent, in a table that only this process can write. Anything else ends
+//! the connection with [`Ended::Protocol`], without other effects. The bytes are not available as a
+//! slice while the peer could write them: [`PeerBlock`] copies, reading each byte once.
 //!
 //! # Invariants
 //!
-//! 1. Every descriptor that arrived is answered once: by a release, or by going back itself.
-//! 2. A region's frame, with its memfd, goes before the first descriptor into it, and is taken back
+//! 1. Every descriptor that arrived is answered once: by a release, or by being returned itself.
+//! 2. A region's frame, with its memfd, precedes the first descriptor into it; the region is withdrawn
 //!    only when none of its blocks is lent.
-//! 3. A mapping is made once for a region, never for a message; it goes with the last block, or the
-//!    connection.
+//! 3. A mapping is created once per region, never per message; it is removed with the last block, or
+//!    with the connection.
 
 mod borrowing;
 mod budget;
@@ -96,18 +96,18 @@ use crate::connection::{At, Ended};
 use crate::element::Element;
 use crate::transport::Beside;
 
-/// Blocks that one side of a connection may have lent to the other at a time. More are sent as
+/// The maximum number of blocks that one side of a connection may have lent at a time. More are sent as
 /// bytes.
 pub const LENT_MAX: usize = 1024;
-/// The bytes of the other side's regions that a connection maps. A region beyond that is not mapped,
-/// and its blocks come as bytes.
+/// The maximum number of bytes of the peer's regions that a connection maps. A region beyond that is
+/// not mapped, and its blocks arrive as bytes.
 pub const MAPPED_BYTES_MAX: u64 = 256 << 20;
-/// The same, of all connections of the process.
+/// The same, over all connections of the process.
 pub const MAPPED_BYTES_IN_ALL_MAX: u64 = 4 << 30;
 
-/// The stream under whose number blocks that were dropped wake their connection: no stream has it.
+/// The stream number under which dropped blocks wake their connection: no stream has it.
 pub(crate) const WOKEN: u32 = 0;
-/// The notice that a region has been mapped: of its number, and its generation above that.
+/// The notice that a region was mapped: its number, and its generation in the upper half.
 const MAPPED: u16 = APPLICATION + 1;
 
 /// A descriptor in place of an element.
@@ -119,7 +119,7 @@ pub(crate) struct Descriptor {
     pub(crate) len: u64,
 }
 
-/// Its bytes on the wire.
+/// The length of an encoded descriptor.
 pub(crate) const DESCRIPTOR_BYTES: usize = 24;
 
 impl Descriptor {
@@ -148,22 +148,22 @@ impl Descriptor {
     }
 }
 
-/// What the other side did that nobody who keeps the protocol does.
+/// A peer's violation of the rules for blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
-    #[error("a descriptor of another length than 24 bytes")]
+    #[error("a descriptor has another length than 24 bytes")]
     Length,
-    #[error("a descriptor into region {region}, generation {generation}, which is not mapped")]
+    #[error("a descriptor names region {region}, generation {generation}, which is not mapped")]
     UnknownRegion { region: u32, generation: u32 },
-    #[error("a descriptor that is refused: {0}")]
+    #[error("invalid descriptor: {0}")]
     Refused(becket_zcopy::Error),
-    #[error("a region that is refused: {0}")]
+    #[error("invalid region: {0}")]
     Region(becket_zcopy::Error),
-    #[error("{0} file descriptors beside a region")]
+    #[error("{0} file descriptors with a region, expected 1")]
     Beside(usize),
     #[error("more than {LENT_MAX} blocks lent at once")]
     TooMany,
-    #[error("a block that was not lent came back: offset {offset} of region {region}")]
+    #[error("a block that was not lent was released: offset {offset} of region {region}")]
     NotLent { region: u32, offset: u64 },
 }
 
@@ -176,16 +176,16 @@ pub(crate) struct Blocks {
     fault: Option<Fault>,
 }
 
-/// An element as it is handed to the session.
+/// An element as it is passed to the session.
 pub(crate) struct Packed {
     pub(crate) flags: u8,
     pub(crate) body: Bytes,
-    /// What is lent if the session takes it.
+    /// The loan that begins when the session accepts it.
     pub(crate) loan: Option<Loan>,
 }
 
 impl Blocks {
-    /// How an element is to be sent: a block as a descriptor if it can be, anything else as bytes.
+    /// Encodes an element: a block as a descriptor if possible, anything else as bytes.
     #[inline]
     pub(crate) fn pack(&mut self, session: &mut Session, element: &Element) -> Packed {
         match element.as_block() {
@@ -202,7 +202,7 @@ impl Blocks {
     ) -> Packed {
         let described = match block {
             BlockRef::Own(block) => self.lending.describe(session, block),
-            // Of this peer or of another: the bytes, copied once however often it is tried.
+            // Of this peer or of another: the bytes, copied once however often the send is retried.
             BlockRef::Peers(block) => {
                 return Packed { flags: 0, body: block.copied(), loan: None };
             }
@@ -217,7 +217,7 @@ impl Blocks {
         }
     }
 
-    /// The session took what was packed.
+    /// The session accepted the packed element.
     #[inline]
     pub(crate) fn sent(&mut self, element: &Element, loan: Option<Loan>) {
         match (element.as_block(), loan) {
@@ -230,14 +230,14 @@ impl Blocks {
         }
     }
 
-    /// What was lent was never handed to the transport: here it is.
+    /// Ends the loan of an element that was never transmitted, and returns the element.
     pub(crate) fn take_back(&mut self, loan: Loan) -> Option<Element> {
         let block = self.lending.take_back(loan, None)?;
         self.tally.back(self.lending.count());
         Some(block.into())
     }
 
-    /// An element has come, whose body is a descriptor. `None`: the connection is over.
+    /// An element has arrived whose body is a descriptor. `None`: the connection has ended.
     pub(crate) fn received(&mut self, at: &mut At<'_>, body: &[u8]) -> Option<Element> {
         match self.borrowing.take(body, &self.tally) {
             Ok(block) => Some(Element::from(block)),
@@ -245,7 +245,7 @@ impl Blocks {
         }
     }
 
-    /// An element of this side's has come back, whose body is a descriptor.
+    /// The peer has returned an element whose body is a descriptor.
     pub(crate) fn returned(&mut self, at: &mut At<'_>, body: &[u8]) -> Option<Element> {
         match self.lending.returned(body) {
             Ok(block) => {
@@ -256,7 +256,7 @@ impl Blocks {
         }
     }
 
-    /// Events about regions and blocks; others are left.
+    /// Handles events of regions and blocks; ignores others.
     pub(crate) fn event(&mut self, at: &mut At<'_>, event: &Event<'_>, beside: Beside<'_>) {
         let done = match *event {
             Event::Region { region, generation, bytes } => {
@@ -283,12 +283,12 @@ impl Blocks {
         }
     }
 
-    /// Blocks were dropped: the other side hears of it.
+    /// Blocks were dropped: releases them to the peer.
     pub(crate) fn woken(&mut self, at: &mut At<'_>) {
         self.borrowing.release(at.session);
     }
 
-    /// The connection is over: what was lent is free, and nothing is released any more.
+    /// The connection has ended: lent blocks are free, and nothing is released any more.
     pub(crate) fn ended(&mut self) {
         self.lending = Lending::default();
         self.borrowing.end();
@@ -299,7 +299,7 @@ impl Blocks {
         self.tally.counts()
     }
 
-    /// How the connection is to end, if the other side broke a rule.
+    /// How the connection has to end, if the peer violated a rule.
     #[inline]
     pub(crate) fn fault(&self) -> Option<Ended> {
         self.fault.map(|fault| Ended::Protocol(fault.to_string().into()))

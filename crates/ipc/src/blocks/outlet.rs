@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The memfd beside the frame that announces its region.
+//! The memfd of the frame that announces its region.
 
 use becket_wire::{Full, Head, Kind, Outlet};
 
 use super::Blocks;
 use crate::transport::Link;
 
-/// A link that gives each region's frame its memfd.
+/// A link that adds the memfd to each region's frame.
 pub(crate) struct Announcing<'a> {
     pub(crate) link: &'a mut dyn Link,
     pub(crate) blocks: &'a mut Blocks,
@@ -25,7 +25,7 @@ impl Outlet for Announcing<'_> {
 impl Announcing<'_> {
     #[cold]
     fn announce(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
-        // Without its memfd the other side does not map it, and gets bytes.
+        // Without its memfd the peer does not map the region, and gets bytes.
         let memfd = self.blocks.to_announce(head.stream).into_iter().collect();
         let beside = self.link.put_descriptors(memfd);
         tracing::debug!(region = head.stream, ?beside, "announcing a region");
@@ -35,7 +35,7 @@ impl Announcing<'_> {
                 Ok(())
             }
             Err(full) => {
-                // It would go beside whatever frame is put next.
+                // Otherwise it would go with the next frame that is put.
                 let _cleared = self.link.put_descriptors(Vec::new());
                 Err(full)
             }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A block of the other side's.
+//! A block of the peer.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,15 +14,14 @@ use super::Descriptor;
 use super::borrowing::Memory;
 use super::counts::Tally;
 
-/// A block that the other side of a connection has lent: its memory, mapped here to be read. Clones
-/// share it. When the last is dropped, the owner hears of it and may write the block again; that
-/// never waits, from whatever thread.
+/// A block that the peer has lent: its memory, mapped here read-only. Clones share it. When the last is
+/// dropped, the owner is notified and may write the block again; dropping never waits, on any thread.
 ///
-/// The owner is asked not to write it until then, and [`becket_zcopy`]'s pools do not. But nothing can
-/// keep another process from it: so there is no slice of these bytes, unless the memory is sealed
-/// against every write. They are copied, each byte read once, and what is to be trusted is checked in
-/// the copy. The same holds after the connection has ended: reading is always safe, but the owner has
-/// its blocks back.
+/// The owner should not write it until then, and [`becket_zcopy`]'s pools do not. But nothing can
+/// prevent another process from writing it: so there is no slice of these bytes, unless the memory is
+/// sealed against every write. They are copied, each byte read once, and checks have to be made on the
+/// copy. The same holds after the connection has ended: reading is always safe, but the owner may reuse
+/// its blocks.
 #[derive(Clone)]
 pub struct PeerBlock(Arc<Held>);
 
@@ -30,16 +29,16 @@ struct Held {
     view: View,
     descriptor: Descriptor,
     home: Arc<Home>,
-    /// It went back itself: no release.
+    /// It was returned itself: no release.
     gone_back: AtomicBool,
     copy: OnceLock<Bytes>,
-    /// After the view: the budget's share is given back when nothing is mapped any more.
+    /// After the view: the budget is freed when nothing is mapped any more.
     _memory: Arc<Memory>,
 }
 
-/// Where the blocks of a connection go when they are dropped.
+/// Where a connection's dropped blocks are queued.
 pub(super) struct Home {
-    /// `None`: the connection is over.
+    /// `None`: the connection has ended.
     dropped: Mutex<Option<Vec<Descriptor>>>,
     waker: Waker,
     tally: Arc<Tally>,
@@ -57,26 +56,26 @@ impl PeerBlock {
         Self(Arc::new(Held { view, descriptor, home, gone_back, copy, _memory: memory }))
     }
 
-    /// How many bytes it has. Never 0.
+    /// The length in bytes. Never 0.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
         self.0.view.len()
     }
 
-    /// Copies as many bytes as both have, from `skip` on, and says how many.
+    /// Copies bytes from `skip` on, as many as both sides have, and returns their number.
     pub fn copy_to(&self, skip: usize, to: &mut [u8]) -> usize {
         self.0.view.copy_to(skip, to)
     }
 
-    /// A copy of all of it. Its length is what the peer says it is, within its region.
+    /// A copy of all bytes. The peer determines the length, within its region.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         self.0.view.to_vec().into()
     }
 
-    /// Its bytes where they lie: piece by piece through a buffer, or by a promise that they do not
-    /// change. The block is held only by this.
+    /// The bytes in place: piece by piece through a buffer, or by an unsafe call that promises that
+    /// they do not change. Only this handle keeps the block.
     #[must_use]
     pub fn view(&self) -> &View {
         &self.0.view
@@ -99,13 +98,13 @@ impl PeerBlock {
         self.0.copy.get().cloned().unwrap_or_else(|| self.to_bytes())
     }
 
-    /// The descriptor to give back in place of a release, if nobody else has the block.
+    /// The descriptor to return instead of a release, if there is no other clone.
     pub(crate) fn to_return(&self) -> Option<Bytes> {
         (Arc::strong_count(&self.0) == 1)
             .then(|| Bytes::copy_from_slice(&self.0.descriptor.encode()))
     }
 
-    /// The session took the descriptor back.
+    /// The session accepted the returned descriptor.
     pub(crate) fn gone_back(self) {
         self.0.gone_back.store(true, Ordering::Relaxed);
     }
@@ -142,19 +141,19 @@ impl Home {
         }
     }
 
-    /// Moves what was dropped into `into`: from now on the next one wakes again.
+    /// Moves dropped blocks into `into`. The next one that is dropped wakes again.
     pub(super) fn take_dropped(&self, into: &mut Vec<Descriptor>) {
         if let Some(dropped) = &mut *self.dropped.lock() {
             into.append(dropped);
         }
     }
 
-    /// So many are not held any more.
+    /// Subtracts blocks that are no longer held.
     pub(super) fn released(&self, count: usize) {
         self.tally.held.fetch_sub(count as u64, Ordering::Relaxed);
     }
 
-    /// Nothing is released any more.
+    /// Ends releasing.
     pub(super) fn end(&self) {
         let dropped = self.dropped.lock().take();
         self.released(dropped.map_or(0, |dropped| dropped.len()));
@@ -173,12 +172,12 @@ impl fmt::Debug for PeerBlock {
 pub enum BlockRef<'a> {
     /// A block of a pool of this process.
     Own(&'a Block),
-    /// A block that came from another process.
+    /// A block that another process has lent.
     Peers(&'a PeerBlock),
 }
 
 impl BlockRef<'_> {
-    /// How many bytes it has. Never 0.
+    /// The length in bytes. Never 0.
     #[must_use]
     #[allow(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
@@ -188,7 +187,7 @@ impl BlockRef<'_> {
         }
     }
 
-    /// Copies as many bytes as both have, from `skip` on, and says how many.
+    /// Copies bytes from `skip` on, as many as both sides have, and returns their number.
     pub fn copy_to(&self, skip: usize, to: &mut [u8]) -> usize {
         match self {
             Self::Peers(block) => block.copy_to(skip, to),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! From a path to a connection: socket, greeting, transport.
+//! From a path to a connection: socket, handshake, transport.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::shm::{Handshake, ShmError, ShmLimits, Side};
 use crate::transport::listen;
 use crate::transport::{Link, LinkError, SeqpacketLink, SocketKind, UnixStreamLink};
 
-/// What a side of a connection takes and offers.
+/// The limits and transports of one side of a connection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
@@ -26,11 +26,11 @@ pub struct Options {
     pub limits: Limits,
     /// The transport's limits, and those of shared memory.
     pub transport: ShmLimits,
-    /// Whether to speak over shared memory if the other side can.
+    /// Whether to use shared memory if the peer supports it.
     pub shared_memory: bool,
     /// The socket's kind. Over packets there is no shared memory.
     pub socket: SocketKind,
-    /// From connecting until both have greeted each other.
+    /// The timeout from the connect to the end of the handshake.
     pub greeting_timeout: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// A session over a link that carries bodies of so many bytes.
+    /// A session over a link that carries bodies of `body_bytes_max` bytes.
     pub(crate) fn session(&self, role: Role, body_bytes_max: usize) -> Session {
         let mut limits = self.limits.clone();
         let carried = u32::try_from(body_bytes_max).unwrap_or(u32::MAX);
@@ -61,40 +61,40 @@ impl Options {
     }
 }
 
-/// Why there is no connection.
+/// Why connecting failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody listens at the path, or one may not connect.
+    /// No server listens at the path, or this user may not connect.
     #[error(transparent)]
     Socket(#[from] listen::ConnectError),
-    /// The two sides did not come to speak.
+    /// The handshake failed.
     #[error(
-        "no greeting at {path}\ncause: {source}\nhint: is it a becket server that listens there?"
+        "the handshake at {path} failed\ncause: {source}\nhint: check that a becket server listens there"
     )]
     Greeting {
-        /// Where.
+        /// The socket's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: GreetingError,
     },
-    /// No shared memory could be agreed on.
+    /// The exchange of shared memory failed.
     #[error("no shared memory with {path}\ncause: {source}")]
     SharedMemory {
-        /// With whom.
+        /// The socket's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: ShmError,
     },
     /// The transport failed.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// The system has no room to watch the connection.
+    /// The system cannot watch another descriptor.
     #[error("the connection cannot be watched: {0}")]
     Watch(std::io::Error),
 }
 
-/// A connection that is being made. See [`Client::connect`].
+/// A connect in progress. See [`Client::connect`].
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct Connecting(Pin<Box<dyn Future<Output = Result<Client, ConnectError>> + Send>>);
 
@@ -125,7 +125,7 @@ impl Future for Connecting {
 async fn connect(path: &Path, options: &Options) -> Result<Client, ConnectError> {
     reactor::start().map_err(ConnectError::Watch)?;
     let socket = match listen::connect(path, options.socket) {
-        // A server for old clients listens for packets there, and for bytes beside it.
+        // A server for clients of protocol 1.0 listens there for packets, and for bytes at this path.
         Err(listen::ConnectError::OtherKind { .. }) if options.socket == SocketKind::Stream => {
             listen::connect(&beside(path), SocketKind::Stream)?
         }
@@ -155,7 +155,7 @@ async fn connect(path: &Path, options: &Options) -> Result<Client, ConnectError>
     Ok(Client { connection: Owned::new(connection) })
 }
 
-/// Where a server that listens for packets at a path listens for bytes.
+/// The path at which a server that listens for packets at `path` listens for bytes.
 #[must_use]
 pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
@@ -163,7 +163,7 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
     path.into()
 }
 
-/// Frames over the socket itself.
+/// A link over the socket itself.
 pub(crate) fn plain(
     greeter: Greeter,
     leftover: &[u8],
@@ -178,7 +178,7 @@ pub(crate) fn plain(
     })
 }
 
-/// Why no memory came to be shared.
+/// Why the exchange of shared memory failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ShareError {
     #[error(transparent)]
@@ -187,7 +187,7 @@ pub(crate) enum ShareError {
     Memory(#[from] ShmError),
 }
 
-/// Frames over shared memory.
+/// A link over shared memory.
 pub(crate) async fn share(
     greeter: Greeter,
     side: Side,

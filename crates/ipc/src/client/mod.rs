@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A client: a connection to a server, and the handles to its channels.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `connect` | from a path to a connection |
 //! | `side` | the streams and requests of a connection |
 //! | `state` | whether a stream is open, and why it is not |
 //! | `sending`, `receiving` | a stream in each direction |
-//! | `open` | operations that open a channel, or ask something |
+//! | `open` | operations that open a channel, and requests |
 
 pub(crate) mod connect;
 pub(crate) mod open;
@@ -33,26 +33,26 @@ use crate::remote::wait;
 use crate::streams::service::{self, Close, Info, List, Make, kind_name};
 use crate::transport::Link;
 
-/// A connection to a server. Cloned, it is the same connection; it is closed when the last clone and
-/// the last handle to a channel have gone.
+/// A connection to a server. Clones share the connection; it is closed when the last clone and the last
+/// handle to a channel are dropped.
 ///
-/// Every method may be called from any thread, in a task or in a coroutine. Nothing waits until the
-/// operation that it gives is awaited or waited for.
+/// Every method may be called from any thread, in a task or in a coroutine. No method waits: the
+/// operation that it returns is awaited or waited for.
 #[derive(Clone)]
 pub struct Client {
     connection: Arc<Owned<ClientSide>>,
 }
 
-/// How a receiver is opened.
+/// The options of a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceiverOptions {
-    /// Elements that may come ahead and lie here until they are received. 0: each is taken from its
+    /// The maximum number of prefetched elements in this process. 0: each element is taken from its
     /// channel only when a receive waits for it.
     pub window: u32,
-    /// Their bytes. An element that is longer is not sent.
+    /// Their bytes. A longer element is not sent.
     pub window_bytes: u64,
-    /// How urgent its elements are.
+    /// The priority of its elements.
     pub priority: Priority,
 }
 
@@ -63,7 +63,7 @@ impl Default for ReceiverOptions {
 }
 
 impl ReceiverOptions {
-    /// As by default, with so many elements ahead.
+    /// The defaults, with a window of this many elements.
     #[must_use]
     pub fn window(window: u32) -> Self {
         Self { window, ..Self::default() }
@@ -80,7 +80,7 @@ impl Client {
         Connecting::new(path.as_ref(), Options::default())
     }
 
-    /// The same, with other limits or transports.
+    /// As [`connect`](Self::connect), with other limits or transports.
     ///
     /// # Errors
     ///
@@ -89,19 +89,19 @@ impl Client {
         Connecting::new(path.as_ref(), options)
     }
 
-    /// Speaks over a link that is there already, such as one end of a
+    /// A client over a link that exists already, such as one end of a
     /// [`memory::pair`](crate::transport::memory::pair).
     ///
     /// # Errors
     ///
-    /// The system has no room to watch its descriptors.
+    /// The system cannot watch another descriptor.
     pub fn over(link: Box<dyn Link>, options: &Options) -> std::io::Result<Self> {
         let session = options.session(becket_wire::Role::Client, link.body_bytes_max());
         let connection = Connection::start(link, session, ClientSide::default())?;
         Ok(Self { connection: Owned::new(connection) })
     }
 
-    /// An operation that opens a channel to send into, by its name or by `#` and its number.
+    /// Opens a channel to send into, by its name or by `#` and its number.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Client {
         OpenSender::new(self.connection.clone(), channel, Priority::Normal)
     }
 
-    /// The same, with a priority.
+    /// As [`sender`](Self::sender), with a priority.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl Client {
         OpenSender::new(self.connection.clone(), channel, priority)
     }
 
-    /// An operation that opens a channel to receive from, by its name or by `#` and its number.
+    /// Opens a channel to receive from, by its name or by `#` and its number.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl Client {
         self.receiver_with(channel, ReceiverOptions::default())
     }
 
-    /// The same, with options.
+    /// As [`receiver`](Self::receiver), with options.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Client {
         OpenReceiver::new(self.connection.clone(), channel, options)
     }
 
-    /// Has the server make a channel. `capacity` is of a bounded one.
+    /// Has the server create a channel. `capacity` applies to a bounded one.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl Client {
         self.make_or_open(name, kind, capacity, false)
     }
 
-    /// The same; `or_open`: one of this name that is there already will do.
+    /// As [`make`](Self::make); with `or_open` an existing channel of this name suffices.
     ///
     /// # Errors
     ///
@@ -178,7 +178,7 @@ impl Client {
         Request::new(self.connection.clone(), service::LIST, "", body, open::from_json)
     }
 
-    /// Closes a channel for everybody, with a reason if there is one.
+    /// Closes a channel for all its users, with an optional reason.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl Client {
         self.end_channel(service::CLOSE, channel, reason)
     }
 
-    /// Closes a channel and takes it out of the server's table.
+    /// Closes a channel and removes it from the server's table.
     ///
     /// # Errors
     ///
@@ -202,7 +202,7 @@ impl Client {
         Request::new(self.connection.clone(), operation, channel, body, |_| Ok(()))
     }
 
-    /// What the server shows a monitor. What is asked and answered is the monitor's.
+    /// Requests the server's report for a monitor, which defines the query and the answer.
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ impl Client {
         Request::new(self.connection.clone(), service::REPORT, "", query, keep)
     }
 
-    /// Waits on a thread or in a coroutine for any operation of this client's.
+    /// Waits on a thread or in a coroutine for any operation of this client.
     pub fn wait<F: Future>(&self, operation: F) -> F::Output {
         wait::wait(&self.connection, operation)
     }
@@ -223,20 +223,20 @@ impl Client {
         self.connection.ended()
     }
 
-    /// Waits until the connection is over, for one task.
+    /// Waits until the connection ends, for one task.
     pub(crate) fn until_ended(&self) -> impl Future<Output = Ended> + Send + '_ {
         std::future::poll_fn(|context| {
             self.connection.with(|side, _| side.poll_ended(context.waker()))
         })
     }
 
-    /// Closes the connection. What waits on it ends with [`Ended::Here`].
+    /// Closes the connection. Waiting operations fail with [`Ended::Here`].
     pub fn close(&self) {
         self.connection.close(becket_wire::codes::DONE, "");
     }
 
-    /// The transport's name, the peer's process, and what both have counted. `None`: never seen, since
-    /// others worked with the connection each time.
+    /// The transport's name, the peer's process, and the counters. `None`: no status could be taken yet,
+    /// because other threads held the connection each time.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         self.connection.status()
@@ -249,7 +249,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// What an answer that refuses means.
+/// The error of a request that was refused with `code`.
 pub(crate) fn refusal(code: u16, why: Arc<str>, channel: &str) -> OpenError {
     use crate::streams::code;
     let name = || Arc::from(channel);

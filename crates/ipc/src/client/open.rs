@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Operations that open a channel, or ask the server something.
+//! Operations that open a channel, and requests to the server.
 //!
-//! Each asks when it is first polled, once the session is ready. Dropped before it is over, it leaves
-//! nothing behind at the server: a stream that is opened for nobody is ended again.
+//! Each sends its request when it is first polled, once the session is ready. Dropped before it
+//! completes, it leaves nothing behind at the server: a stream that was opened for it is ended.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,18 +31,18 @@ use crate::streams::told;
 
 type Shared = Arc<Owned<ClientSide>>;
 
-/// A channel that is being opened to send into. See [`Client::sender`](crate::Client::sender).
+/// Opening a channel to send into. See [`Client::sender`](crate::Client::sender).
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct OpenSender {
     connection: Shared,
     channel: Box<str>,
     priority: Priority,
-    /// Who numbers the elements that it sends.
+    /// The producer that numbers the elements.
     producer: Option<u128>,
     stream: Option<StreamId>,
 }
 
-/// A channel that is being opened to receive from. See [`Client::receiver`](crate::Client::receiver).
+/// Opening a channel to receive from. See [`Client::receiver`](crate::Client::receiver).
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct OpenReceiver {
     connection: Shared,
@@ -51,7 +51,7 @@ pub struct OpenReceiver {
     stream: Option<(StreamId, Receiver<Element>)>,
 }
 
-/// A question to the server.
+/// A request to the server.
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct Request<T> {
     connection: Shared,
@@ -79,7 +79,7 @@ fn failed(over: Over, channel: &str) -> OpenError {
     }
 }
 
-/// Begins, once the session is ready.
+/// Calls `open` once the session is ready.
 fn begin(
     side: &mut ClientSide,
     waker: &Waker,
@@ -97,7 +97,7 @@ impl OpenSender {
         Self { connection, channel: channel.into(), priority, producer: None, stream: None }
     }
 
-    /// To send elements that this producer has numbered.
+    /// Opens the channel for numbered elements of this producer.
     pub(crate) fn producer(mut self, producer: u128) -> Self {
         self.producer = Some(producer);
         self

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A stream out of a channel of the server's: how much is asked for, and what comes.
+//! A stream out of a channel of the server: the credit that it grants, and the elements that arrive.
 //!
 //! ```text
-//!   wanted = window, or receives that wait      granted ──► server
-//!        elements ──► inbox ──► a receive       surplus ──► returned, in front of the channel
+//!   wanted = window, or waiting receives         granted ──► server
+//!        elements ──► inbox ──► a receive       surplus ──► requeued, at the front of the channel
 //! ```
 //!
-//! The inbox is a local channel, so that a receive of the stream's is a local receive, also in a
-//! select. Without a window the server is asked for an element for each receive that waits, and for
-//! no more: an element is taken from the channel only for somebody who wants it. With a window so
-//! many elements may lie in the inbox.
+//! The inbox is a local channel, so that a receive of the stream is a local receive, also in a select.
+//! Without a window the server is asked for one element per waiting receive, and no more: an element is
+//! taken from the channel only for a receive that waits. With a window that many elements may be in the
+//! inbox.
 //!
 //! # Invariants
 //!
-//! 1. `granted` is what the server may still send, as far as this side knows. After each step
-//!    `granted + inbox = wanted`, unless credit is on its way back.
-//! 2. Elements that nobody wants go back once it is sure that no more are under way, the newest
-//!    first, so that the channel's order stands.
+//! 1. `granted` is the number of elements that the server may still send, as far as this side knows.
+//!    After each step `granted + inbox = wanted`, unless credit is being revoked.
+//! 2. Surplus elements are returned once it is certain that no more are in flight, the newest first, so
+//!    that the channel's order is kept.
 
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
@@ -35,22 +35,22 @@ pub(crate) struct Receiving {
     pub(crate) over: Option<Over>,
     inbox: Sender<Element>,
     outbox: Receiver<Element>,
-    /// The numbers of the last elements that came, of those in the inbox at least.
+    /// The numbers of the last elements that arrived, at least of those in the inbox.
     numbers: VecDeque<u64>,
     window: u32,
-    /// Bytes that may be under way.
+    /// Bytes that may be in flight.
     window_bytes: u64,
-    /// Whoever may receive by other means than an operation that waits.
+    /// Requests other than waiting operations.
     wants: u32,
     granted: u32,
     granted_bytes: u64,
-    /// Credit that was asked back, and not answered.
+    /// Credit was revoked, and the answer is pending.
     revoking: bool,
     /// Nothing is wanted any more.
     is_closing: bool,
-    /// The handle has gone.
+    /// The handle was dropped.
     pub(crate) is_dropped: bool,
-    /// What went back from a channel that was closed has been handed over.
+    /// Elements returned to a closed channel have been transmitted.
     is_flushed: bool,
     closed: Option<Waker>,
 }
@@ -72,7 +72,7 @@ impl Receiving {
             window,
             window_bytes,
             wants: 0,
-            // What the opening has given.
+            // The credit of the opening.
             granted: window,
             granted_bytes: if window > 0 { window_bytes } else { 0 },
             revoking: false,
@@ -88,12 +88,12 @@ impl Receiving {
         Credit { messages: window, bytes: if window > 0 { window_bytes } else { 0 } }
     }
 
-    /// An element has come.
+    /// An element has arrived.
     pub(crate) fn element(&mut self, at: &mut At<'_>, number: u64, element: Element) {
         self.granted = self.granted.saturating_sub(1);
         self.granted_bytes = self.granted_bytes.saturating_sub(element.paid_bytes());
         self.numbers.push_back(number);
-        // Unlimited, and open until this side closes it: it always takes it.
+        // Unlimited, and open until this side closes it: the send cannot fail.
         let _taken = self.inbox.try_send(element);
         let len = self.outbox.len();
         while self.numbers.len() > len + 1 {
@@ -102,13 +102,13 @@ impl Receiving {
         self.settle(at);
     }
 
-    /// One more wants an element, or one fewer.
+    /// Adds or removes a request for an element.
     pub(crate) fn want(&mut self, at: &mut At<'_>, more: bool) {
         self.wants = if more { self.wants.saturating_add(1) } else { self.wants.saturating_sub(1) };
         self.settle(at);
     }
 
-    /// How many elements may be under way or lie here.
+    /// How many elements may be in flight or in the inbox.
     fn wanted(&self) -> u32 {
         if self.is_closing {
             return 0;
@@ -120,7 +120,7 @@ impl Receiving {
         u32::try_from(waiting).unwrap_or(u32::MAX).max(self.wants)
     }
 
-    /// Brings credit in line with what is wanted.
+    /// Adjusts the credit to what is wanted.
     pub(crate) fn settle(&mut self, at: &mut At<'_>) {
         if self.over.is_some() || self.opening.info().is_none() {
             return;
@@ -129,7 +129,7 @@ impl Receiving {
         let held = u32::try_from(self.outbox.len()).unwrap_or(u32::MAX);
         let expected = self.granted.saturating_add(held);
         if expected < wanted {
-            // A window is filled in halves, so that not every element asks for the next.
+            // A window is refilled in halves, so that not every element costs a grant.
             if self.window == 0 || self.granted <= self.window / 2 {
                 self.grant(at, wanted - expected);
             }
@@ -153,7 +153,7 @@ impl Receiving {
         }
     }
 
-    /// The server says how much credit it gave back.
+    /// The server reports how much credit was revoked.
     pub(crate) fn revoked(&mut self, at: &mut At<'_>, taken: Credit) {
         self.revoking = false;
         self.granted = self.granted.saturating_sub(taken.messages);
@@ -162,13 +162,14 @@ impl Receiving {
         self.try_end(at);
     }
 
-    /// The newest elements, all but those that somebody wants. They leave the inbox at once: who takes
-    /// from it meanwhile has the others, in order.
+    /// Returns the newest elements, except `wanted` ones. They leave the inbox at once: concurrent
+    /// receives get the remaining ones, in order.
     fn give_back(&mut self, at: &mut At<'_>, wanted: u32) {
         for element in self.outbox.split_off(wanted as usize).into_iter().rev() {
             let Some(&number) = self.numbers.back() else { break };
-            // The last one stays: an element whose number was forgotten while a receive had it goes
-            // back under that of a later one. The server asks for one that is out, and counts.
+            // The last number stays: an element whose number was removed while a receive held it is
+            // returned under the number of a later one. The server only counts, and requires a number
+            // that is outstanding.
             if self.numbers.len() > 1 {
                 self.numbers.pop_back();
             }
@@ -176,7 +177,7 @@ impl Receiving {
         }
     }
 
-    /// Refused only when the stream or the session is over: then nothing can go back.
+    /// Refused only when the stream or the session has ended: then nothing can be returned.
     fn give_one_back(&self, at: &mut At<'_>, number: u64, element: Element) {
         let element = match element.into_peers() {
             Ok(block) => match block.to_return() {
@@ -194,11 +195,11 @@ impl Receiving {
         told(at.session.give_back(self.stream, number, 0, element));
     }
 
-    /// The handle has gone: all credit and all elements go back, then the stream ends.
+    /// The handle was dropped: all credit and all elements are returned, then the stream ends.
     pub(crate) fn close(&mut self, at: &mut At<'_>) {
         self.is_closing = true;
         if let Some(Over::Closed(_)) = self.over {
-            // No more will come.
+            // No more elements arrive.
             self.give_back(at, 0);
             told(at.session.end(self.stream, 0, bytes::Bytes::new()));
             return;
@@ -213,8 +214,8 @@ impl Receiving {
         }
     }
 
-    /// The channel is closed and drained, or the stream or the connection over. What came before can
-    /// still be received.
+    /// The channel is closed and drained, or the stream or the connection has ended. Earlier elements
+    /// can still be received.
     pub(crate) fn end(&mut self, at: &mut At<'_>, over: Over) {
         self.opening.over(at.wakes, &over);
         self.is_flushed |= matches!(over, Over::Ended(_));
@@ -228,8 +229,8 @@ impl Receiving {
         }
     }
 
-    /// Ready when the server has everything back; of a channel that was closed meanwhile, when all of
-    /// it was handed to the transport.
+    /// Ready when the server has everything back; with a channel that was closed meanwhile, when all of
+    /// it was transmitted.
     pub(crate) fn poll_closed(&mut self, at: &mut At<'_>, waker: &Waker) -> Poll<()> {
         match &self.over {
             Some(Over::Closed(_)) if !self.is_flushed => at.full.push(self.stream.number()),
@@ -240,7 +241,7 @@ impl Receiving {
         Poll::Pending
     }
 
-    /// Nothing is queued any more.
+    /// The session's queue is empty.
     pub(crate) fn flushed(&mut self, at: &mut At<'_>) {
         self.is_flushed = true;
         at.wakes.extend(self.closed.take());

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A stream into a channel of the server's: which sends wait, and what became of those sent.
+//! A stream into a channel of the server: the waiting sends, and the outcomes of the sent ones.
 //!
 //! ```text
-//!   poll ──► waiting ──credit──► sent ──ack, nack, end──► outcome ──► poll says so
+//!   poll ──► waiting ──credit──► sent ──ack, nack, end──► outcome ──► returned by poll
 //!             (tickets, in order)  (by number, in order)
 //! ```
 //!
 //! # Invariants
 //!
 //! 1. While a send waits for credit no later one is sent: tickets are served in order.
-//! 2. `sent` has the elements of which nobody knows yet, and those whose outcome has not been asked
-//!    for; its numbers grow. There are no more than the server gave credit for, and outcomes that
-//!    live operations have not looked at.
+//! 2. `sent` has the unacknowledged elements, and those whose outcome was not polled yet; its numbers
+//!    ascend. It is bounded by the server's credit plus the outcomes that live operations have not
+//!    polled.
 
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
@@ -33,16 +33,16 @@ pub(crate) struct Sending {
     sent: VecDeque<Sent>,
     waiting: VecDeque<Waiting>,
     tickets: u64,
-    /// What a local channel has for the stream.
+    /// The local channel whose elements go into the stream.
     pub(crate) outbox: Option<Outgoing>,
-    /// Whoever waits until everything sent has been answered.
+    /// Operations that wait until every sent element has been answered.
     flushing: Vec<Waker>,
-    /// The handle has gone: the entry goes with the stream.
+    /// The handle was dropped: the entry is removed with the stream.
     pub(crate) is_dropped: bool,
     posted: Posted,
 }
 
-/// What became of sends that nobody waits for.
+/// The outcomes of sends that no operation waited for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Posted {
@@ -50,17 +50,17 @@ pub struct Posted {
     pub accepted: u64,
     /// Not accepted.
     pub refused: u64,
-    /// The connection ended before an answer came.
+    /// The connection ended before they were acknowledged.
     pub unknown: u64,
 }
 
 struct Sent {
     number: u64,
-    /// What is to be taken back if it is never handed over.
+    /// The loan to end if the element is never transmitted.
     loan: Option<Loan>,
     outcome: Option<Outcome>,
     waker: Option<Waker>,
-    /// Nobody asks for its outcome.
+    /// No operation waits for its outcome.
     is_posted: bool,
 }
 
@@ -69,17 +69,17 @@ struct Waiting {
     waker: Waker,
 }
 
-/// What became of a send.
+/// The outcome of a send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Accepted,
     Refused(u16),
-    /// It was not handed to the transport.
+    /// It was not transmitted.
     NotSent,
     Unknown,
 }
 
-/// How far an operation has come.
+/// The progress of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     New,
@@ -88,7 +88,7 @@ pub(crate) enum Stage {
     Over,
 }
 
-/// Why a send does not even begin.
+/// Why a send was refused locally.
 pub(crate) enum Refusal {
     WouldBlock,
     TooLong,
@@ -111,7 +111,7 @@ impl Sending {
         }
     }
 
-    /// Takes an operation one step further. `Ready(Ok)`: it has an outcome.
+    /// Advances an operation by one step. `Ready(Ok)`: it has an outcome.
     pub(crate) fn poll(
         &mut self,
         (at, blocks): (&mut At<'_>, &mut Blocks),
@@ -141,7 +141,7 @@ impl Sending {
         }
     }
 
-    /// Hands the element to the session, in its turn. False: it waits for credit.
+    /// Passes the element to the session, in the order of the tickets. False: it waits for credit.
     fn start(
         &mut self,
         (at, blocks): (&mut At<'_>, &mut Blocks),
@@ -206,7 +206,7 @@ impl Sending {
         }
     }
 
-    /// There may be credit for the first that waits.
+    /// Wakes the first waiting send: there may be credit for it.
     fn call_next(&self, at: &mut At<'_>) {
         if let Some(first) = self.waiting.front() {
             at.wakes.push(first.waker.clone());
@@ -231,15 +231,15 @@ impl Sending {
         self.sent.get_mut(at)
     }
 
-    /// Lets go of those at the front about which nobody will ask.
+    /// Removes elements at the front whose outcomes will not be polled.
     fn tidy(&mut self) {
         while self.sent.front().is_some_and(|sent| sent.is_posted && sent.outcome.is_some()) {
             self.sent.pop_front();
         }
     }
 
-    /// Nobody waits for the operation any more: it leaves the line, and if it was sent, is left to
-    /// itself.
+    /// The operation was dropped: it leaves the wait queue; if it was sent, its outcome is only
+    /// counted.
     pub(crate) fn forget(&mut self, at: &mut At<'_>, stage: &mut Stage) {
         match std::mem::replace(stage, Stage::Over) {
             Stage::Waiting(ticket) => {
@@ -254,7 +254,7 @@ impl Sending {
         }
     }
 
-    /// Nobody will ask what became of it. Its outcome, which may be known already, is counted.
+    /// The outcome will not be polled. It is counted, now if it is known already.
     pub(crate) fn leave(&mut self, number: u64) {
         let Some(sent) = self.find(number) else { return };
         let outcome = sent.outcome;
@@ -266,18 +266,18 @@ impl Sending {
         self.tidy();
     }
 
-    /// Asks for an element back. Its outcome is known once the server has answered.
+    /// Withdraws an element. Its outcome is known once the server has answered.
     pub(crate) fn withdraw(&mut self, at: &mut At<'_>, blocks: &mut Blocks, number: u64) {
         let Some(sent) = self.find(number).filter(|sent| sent.outcome.is_none()) else { return };
         let loan = sent.loan;
-        // Refused: the session knows no more of it than that it was answered, or is over.
+        // Refused: it was answered, or the stream has ended.
         if let Ok(Withdrawn::Here(_)) = at.session.withdraw(self.stream, number) {
             loan.and_then(|loan| blocks.take_back(loan));
             self.nacked(at.wakes, number, code::WITHDRAWN);
         }
     }
 
-    /// Everything up to a number was accepted, but for what was refused before.
+    /// Everything up to a number was accepted, except what was refused before.
     pub(crate) fn acked(&mut self, wakes: &mut Wakes, upto: u64) {
         let end = self.sent.partition_point(|sent| sent.number <= upto);
         for sent in self.sent.iter_mut().take(end).filter(|sent| sent.outcome.is_none()) {
@@ -307,7 +307,7 @@ impl Sending {
         self.sent.iter().all(|sent| sent.outcome.is_some())
     }
 
-    /// Credit has come, or room in the session.
+    /// Continues: credit has arrived, or there is room in the session.
     pub(crate) fn room(&mut self, at: &mut At<'_>, blocks: &mut Blocks) {
         if self.waiting.is_empty() {
             self.pump(at, blocks);
@@ -316,7 +316,7 @@ impl Sending {
         }
     }
 
-    /// What the local channel has.
+    /// Sends elements of the local channel.
     pub(crate) fn pump(&mut self, at: &mut At<'_>, blocks: &mut Blocks) {
         if self.waiting.is_empty()
             && self.over.is_none()
@@ -333,12 +333,12 @@ impl Sending {
         }
     }
 
-    /// The channel is closed, the stream or the connection over: whoever waits learns of it.
+    /// The channel is closed, or the stream or the connection has ended: waiting operations are woken.
     pub(crate) fn end(&mut self, at: &mut At<'_>, blocks: &mut Blocks, over: Over, unsent: &[u64]) {
         self.opening.over(at.wakes, &over);
         if let Over::Closed(_) = over {
-            // Acks come before the end, and nothing is accepted after it. A nack may not come any
-            // more: both sides have ended the stream by then.
+            // Acks come before the end, and nothing is accepted after it. A nack may be missing: both
+            // sides have ended the stream by then.
             for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
                 settle(sent, Outcome::Refused(code::CLOSED), &mut self.posted, at.wakes);
             }
@@ -360,7 +360,7 @@ impl Sending {
         self.answered(at.wakes);
     }
 
-    /// Ready when everything sent so far has been answered.
+    /// Ready when every element sent so far has been answered.
     pub(crate) fn poll_flush(&mut self, waker: &Waker) -> Poll<Posted> {
         if self.is_flushed()
             && self.outbox.as_ref().is_none_or(|outbox| outbox.receiver().is_empty())

@@ -33,11 +33,11 @@ pub(crate) enum Entry {
     Receiving(Receiving),
 }
 
-/// A request that was made.
+/// The state of a request.
 enum Asked {
     Waiting(Option<Waker>),
     Answered(u16, Bytes),
-    /// Nobody waits for the answer.
+    /// No operation waits for the answer.
     Dropped,
 }
 
@@ -46,7 +46,7 @@ impl ClientSide {
         self.entries.insert(stream, entry);
     }
 
-    /// Ready when the session is, or over.
+    /// Ready when the session is, or when the connection has ended.
     pub(crate) fn poll_ready(&mut self, waker: &Waker) -> Poll<Result<(), Ended>> {
         match &self.ended {
             Some(ended) => Poll::Ready(Err(ended.clone())),
@@ -58,7 +58,7 @@ impl ClientSide {
         }
     }
 
-    /// Ready when the connection is over.
+    /// Ready when the connection has ended.
     pub(crate) fn poll_ended(&mut self, waker: &Waker) -> Poll<Ended> {
         if let Some(ended) = &self.ended {
             return Poll::Ready(ended.clone());
@@ -76,7 +76,7 @@ impl ClientSide {
         }
     }
 
-    /// The same, and what it needs in order to send.
+    /// As [`sending`](Self::sending), with what it needs in order to send.
     pub(crate) fn sending_blocks(
         &mut self,
         stream: StreamId,
@@ -98,13 +98,14 @@ impl ClientSide {
         }
     }
 
-    /// The handle has gone: the entry goes now if the stream is over, with the stream otherwise.
+    /// The handle was dropped: the entry is removed now if the stream has ended, with the stream
+    /// otherwise.
     pub(crate) fn let_go(&mut self, at: &mut At<'_>, stream: StreamId) {
         let is_over = match self.entries.get_mut(stream) {
             Some(Entry::Sending(sending)) => {
                 sending.is_dropped = true;
                 if sending.over.is_none() || matches!(sending.over, Some(Over::Closed(_))) {
-                    // What was handed over is sent first. Refused: it has ended.
+                    // Elements that were sent go first. Refused: it has ended.
                     told(at.session.end(stream, 0, Bytes::new()));
                 }
                 sending.over.is_some()
@@ -146,7 +147,7 @@ impl ClientSide {
         }
     }
 
-    /// Nobody waits for the answer any more.
+    /// No operation waits for the answer any more.
     pub(crate) fn drop_request(&mut self, request: u64) {
         match self.requests.get_mut(&request) {
             Some(Asked::Answered(..)) => {
@@ -171,9 +172,9 @@ impl ClientSide {
 
     fn accepted(&mut self, at: &mut At<'_>, stream: StreamId, info: &[u8]) {
         let Ok(info) = serde_json::from_slice::<Info>(info) else {
-            let why = Bytes::from_static(b"the description of the channel makes no sense");
+            let why = Bytes::from_static(b"the description of the channel is invalid");
             told(at.session.reset(stream, crate::streams::code::INVALID, why));
-            let why = "its description makes no sense".into();
+            let why = "its description is invalid".into();
             let over = Over::Reset { code: crate::streams::code::INVALID, why };
             return self.over(at, stream, over, &[]);
         };
@@ -198,7 +199,7 @@ impl ClientSide {
             }
             Some(Entry::Receiving(receiving)) => {
                 receiving.end(at, over);
-                // While somebody waits for the close, it stays: what goes back may be queued yet.
+                // While an operation waits for the close, it stays: returned elements may be queued.
                 receiving.is_dropped
             }
             None => return,
@@ -254,7 +255,7 @@ impl Side for ClientSide {
             Event::Accepted { stream, info } => self.accepted(at, stream, info),
             Event::Ended { stream, why, .. } => {
                 self.over(at, stream, Over::closed(why), &[]);
-                // A receiver still has what came before, and may give it back.
+                // A receiver still has earlier elements, and may return them.
                 if self.receiving(stream).is_none() {
                     told(at.session.end(stream, 0, Bytes::new()));
                 }
@@ -267,7 +268,7 @@ impl Side for ClientSide {
             Event::Reply { request, status, body } => {
                 self.answered(at.wakes, request, status, body);
             }
-            // A server asks nothing of its clients, and opens nothing.
+            // A server sends no requests to its clients, and opens no streams.
             Event::Request { request, .. } => {
                 let code = crate::streams::code::UNSUPPORTED;
                 told(at.session.reply(request, code, Bytes::new()));
@@ -310,7 +311,7 @@ impl Side for ClientSide {
     }
 }
 
-/// The numbers of the stream's elements that were not handed to the transport.
+/// The numbers of the stream's elements that were not transmitted.
 fn unsent(at: &mut At<'_>, stream: StreamId) -> Vec<u64> {
     at.session.take_unsent(stream).into_iter().map(|(number, _)| number).collect()
 }

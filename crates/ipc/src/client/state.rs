@@ -8,25 +8,25 @@ use crate::connection::Ended;
 use crate::connection::waking::Wakes;
 use crate::streams::service::Info;
 
-/// Why a stream takes and gives nothing any more.
+/// Why a stream has ended.
 #[derive(Debug, Clone)]
 pub(crate) enum Over {
     /// The channel is closed.
     Closed(Option<Arc<str>>),
     /// The server reset the stream.
     Reset { code: u16, why: Arc<str> },
-    /// The connection is over.
+    /// The connection ended.
     Ended(Ended),
 }
 
 impl Over {
-    /// Closed, with the reason that these bytes are, if any.
+    /// Closed, with these bytes as the reason, if there are any.
     pub(crate) fn closed(why: &[u8]) -> Self {
         Self::Closed((!why.is_empty()).then(|| String::from_utf8_lossy(why).into()))
     }
 }
 
-/// What the server said to the opening.
+/// The state of a stream's opening.
 #[derive(Default)]
 pub(crate) enum Opening {
     #[default]
@@ -54,7 +54,7 @@ impl Opening {
         }
     }
 
-    /// The stream is over: if it has not been opened, it never will be.
+    /// The stream ended: if it was not open yet, opening it fails.
     pub(crate) fn over(&mut self, wakes: &mut Wakes, over: &Over) {
         if let Self::Open(_) | Self::Failed(_) = self {
             return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What may end an operation before it has happened: a deadline, a token.
+//! What may end an operation early: a deadline, a token.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use becket_chan::timer::{self, Sleep};
 use becket_chan::{Cancelled, Token};
 
-/// Why an operation is over that has not happened.
+/// Why an operation ended early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
     Cancelled,
     TimedOut,
 }
 
-/// An operation's limits. A set token comes before a deadline that has passed.
+/// An operation's limits. A cancelled token takes precedence over a deadline that has passed.
 #[derive(Default)]
 pub(crate) struct Limits<'a> {
     deadline: Option<Sleep>,
@@ -29,7 +29,7 @@ impl<'a> Limits<'a> {
         self.deadline(timer::after(duration));
     }
 
-    /// The earlier of two holds.
+    /// Sets a deadline; the earlier of two holds.
     pub(crate) fn deadline(&mut self, at: Instant) {
         if self.deadline.as_ref().is_none_or(|sleep| at < sleep.deadline()) {
             self.deadline = Some(timer::sleep_until(at));
@@ -41,13 +41,13 @@ impl<'a> Limits<'a> {
         self.cancelled = None;
     }
 
-    /// Whether its token is set. That wins over a channel that is ready.
+    /// Whether its token is cancelled. That takes precedence over a channel that is ready.
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.token.is_some_and(Token::is_cancelled)
     }
 
-    /// Whether one of them ends it; if not, the task is woken when one does.
+    /// Whether a limit ends the operation; if not, the task is woken when one does.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
         if let Some(token) = self.token {
             let cancelled = self.cancelled.get_or_insert_with(|| Box::pin(token.cancelled()));

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Handles to channels of another process.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `sender` | sending |
 //! | `receiver` | receiving |
-//! | `limits` | what may end an operation |
-//! | `wait` | driving one from straight-line code |
+//! | `limits` | deadline and token of an operation |
+//! | `wait` | driving an operation from straight-line code |
 
 pub(crate) mod limits;
 pub(crate) mod receiver;

@@ -26,16 +26,17 @@ use crate::streams::service::Info;
 
 /// Receives from a channel of another process. See [`Client::receiver`](crate::Client::receiver).
 ///
-/// Without a window the server is asked for one element for each receive that waits; with one, so
-/// many elements may come ahead and lie here. Either way an element that nobody here takes goes back
-/// in front of the channel: when a receive gives up, when its operation or the handle is dropped.
+/// Without a window the server is asked for one element per waiting receive; with a window, that many
+/// elements may be prefetched into this process. Either way an element that is not received here is
+/// requeued at the front of its channel: when a receive gives up, when its operation or the handle is
+/// dropped.
 pub struct RemoteReceiver {
     connection: Arc<Owned<ClientSide>>,
     stream: StreamId,
     info: Arc<Info>,
     inbox: Receiver<Element>,
     window: u32,
-    /// Taken from the inbox since the server was last given credit.
+    /// Received from the inbox since credit was last granted to the server.
     taken: AtomicU32,
 }
 
@@ -54,8 +55,8 @@ impl RemoteReceiver {
         self.connection.ended()
     }
 
-    /// Where elements arrive, for who takes them by itself: it says so when it has taken one, and
-    /// when it has come into the line there or left it.
+    /// Where elements arrive, for a caller that receives them itself: it reports each received element,
+    /// and each change of the number of waiting receives.
     pub(crate) const fn inbox(&self) -> &Receiver<Element> {
         &self.inbox
     }
@@ -66,7 +67,7 @@ impl RemoteReceiver {
         &self.info
     }
 
-    /// An operation that receives an element, waiting for one if it must.
+    /// Receives an element, waiting for one if necessary.
     ///
     /// # Errors
     ///
@@ -74,14 +75,14 @@ impl RemoteReceiver {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it gave its element to anybody, it has taken none.
+    /// Dropped before it returned an element, it has received none.
     pub fn recv(&self) -> RemoteRecv<'_> {
         let limits = Limits::default();
         let state = State { receiver: self, wants: false, is_over: false, limits };
         RemoteRecv { waiting: None, state }
     }
 
-    /// Takes an element that has come ahead. Of a receiver without a window none ever has.
+    /// Receives a prefetched element. A receiver without a window has none.
     ///
     /// # Errors
     ///
@@ -97,15 +98,15 @@ impl RemoteReceiver {
         }
     }
 
-    /// What the connection has counted about blocks, of all its channels.
+    /// The connection's counters of blocks, over all its channels.
     #[must_use]
     pub fn blocks(&self) -> Counts {
         self.connection.with(|side, _| side.block_counts())
     }
 
-    /// The local channel in which elements arrive, for a [`select!`](becket_chan::select) over local
-    /// and remote channels. While this lives, one receive more is asked for; what came and was not
-    /// taken when it is dropped goes back, beyond the window.
+    /// The local channel in which elements arrive, for a [`select!`](becket_chan::select) over local and
+    /// remote channels. While the guard lives, one more element is requested; what arrived and was not
+    /// received when it is dropped is requeued, as far as it exceeds the window.
     pub fn want(&self) -> Want<'_> {
         self.connection.with(|side, at| {
             if let Some(receiving) = side.receiving(self.stream) {
@@ -115,7 +116,7 @@ impl RemoteReceiver {
         Want(self)
     }
 
-    /// Closes this handle and waits until the server has back what was not taken.
+    /// Closes this handle and waits until the server has everything that was not received.
     pub fn close(self) -> Closing {
         self.connection.with(|side, at| {
             if let Some(receiving) = side.receiving(self.stream) {
@@ -125,7 +126,7 @@ impl RemoteReceiver {
         Closing(self)
     }
 
-    /// One element fewer lies here: now and then the server hears of it.
+    /// Records a received element: credit is granted to the server once per half window.
     #[inline]
     pub(crate) fn took(&self) {
         if self.window > 0
@@ -136,7 +137,7 @@ impl RemoteReceiver {
         }
     }
 
-    /// There is a receive more in line here, or one fewer.
+    /// Adjusts the credit: the number of waiting receives has changed.
     pub(crate) fn settle(&self) {
         self.connection.with(|side, at| {
             if let Some(receiving) = side.receiving(self.stream) {
@@ -174,10 +175,10 @@ impl fmt::Debug for RemoteReceiver {
 }
 
 pin_project! {
-    /// A receive from another process that has not been driven yet. See [`RemoteReceiver::recv`].
+    /// A receive from another process. See [`RemoteReceiver::recv`].
     #[must_use = "an operation does nothing until it is awaited or waited for"]
     pub struct RemoteRecv<'a> {
-        // The local receive, once it waits. Dropped before demand is taken back.
+        // The local receive, once it waits. Dropped before the request is revoked.
         #[pin]
         waiting: Option<Recv<'a, Element>>,
         state: State<'a>,
@@ -192,7 +193,7 @@ pin_project! {
 
 struct State<'a> {
     receiver: &'a RemoteReceiver,
-    /// The server has been asked for an element for it.
+    /// The server was asked for an element for it.
     wants: bool,
     is_over: bool,
     limits: Limits<'a>,
@@ -217,7 +218,7 @@ impl<'a> RemoteRecv<'a> {
         self
     }
 
-    /// Drives it from a thread, which sleeps, or from a coroutine, which is parked.
+    /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
     ///
     /// # Errors
     ///
@@ -227,7 +228,7 @@ impl<'a> RemoteRecv<'a> {
         wait::wait(&receiver.connection, self)
     }
 
-    /// It waits no longer: the element that may have come for it is somebody else's, or goes back.
+    /// Stops waiting: an element that may have arrived for it goes to another receive, or back.
     fn finish(self: Pin<&mut Self>) {
         let mut this = self.project();
         this.waiting.set(None);
@@ -263,13 +264,13 @@ impl Future for RemoteRecv<'_> {
             }
             waiting.set(Some(receiver.inbox.recv()));
         }
-        // In line first: an element that the server sends at once finds it waiting.
+        // Queued first: an element that the server sends at once finds the receive waiting.
         let mut poll = || waiting.as_mut().as_pin_mut().map(|waiting| waiting.poll(context));
         let mut polled = poll();
         if matches!(polled, Some(Poll::Pending)) && !state.wants && receiver.window == 0 {
             state.wants = true;
             receiver.settle();
-            // It may have come meanwhile, on another thread or by this very call.
+            // It may have arrived meanwhile, on another thread or during this call.
             polled = poll();
         }
         let done = match polled {
@@ -277,7 +278,7 @@ impl Future for RemoteRecv<'_> {
             Some(Poll::Ready(Err(_))) => Err(receiver.over()),
             Some(Poll::Pending) | None => {
                 let Poll::Ready(stop) = state.limits.poll(context) else { return Poll::Pending };
-                // Another thread may have handed it an element since: that is this receive's.
+                // Another thread may have passed it an element since: this receive returns it.
                 match (waiting.as_mut().as_pin_mut().and_then(Recv::withdraw), stop) {
                     (Some(element), _) => Ok(element),
                     (None, Stop::Cancelled) => Err(RecvError::Cancelled),
@@ -303,7 +304,7 @@ impl RemoteRecv<'_> {
     }
 }
 
-/// A wish for one element, for as long as this lives. See [`RemoteReceiver::want`].
+/// A request for one element, for as long as this lives. See [`RemoteReceiver::want`].
 #[derive(Debug)]
 pub struct Want<'a>(&'a RemoteReceiver);
 
@@ -326,7 +327,7 @@ impl Drop for Want<'_> {
     }
 }
 
-/// Waits until the server has back what was not taken. See [`RemoteReceiver::close`].
+/// Waits until the server has everything that was not received. See [`RemoteReceiver::close`].
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 #[derive(Debug)]
 pub struct Closing(RemoteReceiver);

@@ -25,15 +25,15 @@ use crate::streams::code;
 use crate::streams::outgoing::Outgoing;
 use crate::streams::service::Info;
 
-/// After its limit has passed, an operation waits so long for the server to say what became of it.
+/// After its limit has passed, an operation waits this long for the server to report its outcome.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Sends into a channel of another process. See [`Client::sender`](crate::Client::sender).
 ///
-/// Each send is answered by the server when the channel has accepted the element: a rendezvous is
-/// complete when a receiver took it, wherever that lives. Sends of one handle are accepted in the
-/// order in which they began. Dropping the handle ends the stream after what was handed over;
-/// dropping an operation takes it back, unless it was accepted.
+/// Each send is acknowledged by the server when the channel has accepted the element: a rendezvous
+/// completes when a receiver took it, in whichever process. Sends of one handle are accepted in the
+/// order in which they began. Dropping the handle ends the stream after the elements that were sent;
+/// dropping an operation withdraws its element, unless it was accepted.
 pub struct RemoteSender {
     connection: Arc<Owned<ClientSide>>,
     stream: StreamId,
@@ -49,7 +49,7 @@ impl RemoteSender {
         Self { connection, stream, info }
     }
 
-    /// The stream, for who hands elements to it by itself.
+    /// The stream, for a caller that puts elements into it itself.
     pub(crate) const fn stream(&self) -> (&Arc<Owned<ClientSide>>, StreamId) {
         (&self.connection, self.stream)
     }
@@ -65,25 +65,25 @@ impl RemoteSender {
         &self.info
     }
 
-    /// An operation that sends an element, waiting for room or for a receiver.
+    /// Sends an element, waiting for room or for a receiver.
     ///
-    /// A [`Block`](becket_zcopy::Block) of a pool goes as a descriptor, and is lent until the other
-    /// side has dropped it: see [`blocks`](crate::blocks).
+    /// A [`Block`](becket_zcopy::Block) of a pool is sent as a descriptor, and is lent until the peer
+    /// has dropped it: see [`blocks`](crate::blocks).
     ///
     /// # Errors
     ///
-    /// When driven: see [`SendError`]; the element comes back.
+    /// When driven: see [`SendError`]; it returns the element.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it was accepted, it is taken back from the server: as a local send, it has
-    /// then happened or leaves no trace.
+    /// Dropped before it was accepted, the element is withdrawn from the server: as with a local send,
+    /// it has then happened or leaves no trace.
     pub fn send(&self, element: impl Into<Element>) -> RemoteSend<'_> {
         RemoteSend::new(self, element.into(), 0)
     }
 
-    /// An operation that sends an element if the channel accepts it at once. Without credit that is
-    /// known here; otherwise the server says so.
+    /// Sends an element if the channel accepts it at once. Without credit the operation fails locally;
+    /// otherwise the server decides.
     ///
     /// # Errors
     ///
@@ -92,10 +92,11 @@ impl RemoteSender {
         RemoteSend::new(self, element.into(), flags::TRY)
     }
 
-    /// A local channel into which elements are sent ahead: each is taken from it when the server has
-    /// given credit, and its answer is only counted. So a send to another process can stand in a
-    /// [`select!`](becket_chan::select). It is closed when the stream is over; what it took then is
-    /// in [`flush`](Self::flush)'s answer. The same channel on every call, one at a time.
+    /// A local channel whose elements are sent ahead: each is received from it when the server has
+    /// granted credit, and its acknowledgement is only counted. With it a send to another process can
+    /// be an arm of a [`select!`](becket_chan::select). It is closed when the stream ends; the outcome
+    /// of elements received from it is in the result of [`flush`](Self::flush). A handle has one such
+    /// channel at a time: a later call replaces it.
     pub fn ahead(&self) -> Sender<Element> {
         let (sender, receiver) = rendezvous();
         self.connection.with(|side, at| {
@@ -110,13 +111,13 @@ impl RemoteSender {
         sender
     }
 
-    /// Waits until everything that was sent has been answered, and says what became of sends that
-    /// nobody waited for.
+    /// Waits until every sent element has been answered, and returns the outcomes of the sends that no
+    /// operation waited for.
     pub fn flush(&self) -> Flush<'_> {
         Flush(self)
     }
 
-    /// What the connection has counted about blocks, of all its channels.
+    /// The connection's counters of blocks, over all its channels.
     #[must_use]
     pub fn blocks(&self) -> Counts {
         self.connection.with(|side, _| side.block_counts())
@@ -143,7 +144,7 @@ impl fmt::Debug for RemoteSender {
     }
 }
 
-/// A send into another process that has not been driven yet. See [`RemoteSender::send`].
+/// A send into another process. See [`RemoteSender::send`].
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct RemoteSend<'a> {
     sender: &'a RemoteSender,
@@ -151,7 +152,7 @@ pub struct RemoteSend<'a> {
     flags: u8,
     stage: Stage,
     limits: Limits<'a>,
-    /// It was stopped after it was handed over: it waits for the last word.
+    /// A limit has passed after the element was sent: it waits for the outcome.
     stopped: Option<(Stop, Sleep)>,
 }
 
@@ -167,26 +168,26 @@ impl<'a> RemoteSend<'a> {
         }
     }
 
-    /// Gives up `duration` from now. What has been handed over by then is asked back, and the
-    /// operation ends with the server's answer, within a second more.
+    /// Gives up `duration` from now. An element that was sent by then is withdrawn, and the operation
+    /// ends with the server's answer, within another second.
     pub fn timeout(mut self, duration: Duration) -> Self {
         self.limits.timeout(duration);
         self
     }
 
-    /// Gives up at `deadline`, alike. The earlier of two holds.
+    /// Gives up at `deadline`, likewise. The earlier of two deadlines holds.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.limits.deadline(deadline);
         self
     }
 
-    /// Gives up when `token` is cancelled, alike.
+    /// Gives up when `token` is cancelled, likewise.
     pub fn cancel_on(mut self, token: &'a Token) -> Self {
         self.limits.cancel_on(token);
         self
     }
 
-    /// Drives it from a thread, which sleeps, or from a coroutine, which is parked.
+    /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
     ///
     /// # Errors
     ///
@@ -243,7 +244,7 @@ impl Future for RemoteSend<'_> {
         }
         let Self { sender, element, flags, stage, .. } = this;
         let Some(to_send) = element.as_ref() else {
-            // It was polled after it was over.
+            // Polled again after completion.
             return Poll::Pending;
         };
         let polled = sender.connection.with(|side, at| match side.sending_blocks(sender.stream) {
@@ -318,7 +319,7 @@ impl Drop for RemoteSend<'_> {
     }
 }
 
-/// Waits until everything that was sent has been answered. See [`RemoteSender::flush`].
+/// Waits until every sent element has been answered. See [`RemoteSender::flush`].
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct Flush<'a>(&'a RemoteSender);
 

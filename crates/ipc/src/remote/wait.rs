@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Driving an operation from straight-line code.
 //!
-//! A coroutine is parked, as for any future. A thread waits for the connection by itself if it can
-//! (see [`drive`](crate::connection)), so that what comes over shared memory passes through no other
-//! thread.
+//! A coroutine parks, as for any future. A thread drives the connection itself if it can (see
+//! [`drive`](crate::connection)), so that frames in shared memory pass through no other thread.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,7 +12,7 @@ use std::task::{Context, Poll};
 use crate::client::side::ClientSide;
 use crate::connection::{Owned, Parker};
 
-/// Waits for an operation of this connection's.
+/// Waits for an operation of this connection.
 pub(crate) fn wait<F: Future>(connection: &Arc<Owned<ClientSide>>, operation: F) -> F::Output {
     if becket_coro::current().is_some() {
         return becket_coro::block_on(operation);

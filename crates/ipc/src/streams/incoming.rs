@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A stream's elements into a local channel, in order, each with its answer.
+//! A stream's elements into a local channel, in order, each acknowledged.
 //!
 //! ```text
-//!   the other side ──► waiting ──► sink, in the channel's line ──► accepted: ack, credit again
-//!                         │              │
-//!                         └──────────────┴── withdrawn, closed: nack
+//!   the peer ──► waiting ──► sink, in the channel's wait queue ──► accepted: ack, credit again
+//!                   │              │
+//!                   └──────────────┴── withdrawn, closed: nack
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. Elements are accepted in the order in which they came; an ack says so of all up to one.
-//! 2. Each element is answered once: by an ack that reaches it, or by a nack that goes before.
-//! 3. No more wait than there was credit for, and over all streams of a connection no more bytes than
-//!    the session's credit: they are held there until they are answered.
-//! 4. Credit for what was answered is given in halves: the first grant has so many bytes more than the
-//!    longest element that what is not given yet never keeps one back.
-//! 5. Of a producer that numbers its elements each is looked at in its turn, when all before it have
-//!    been answered: see [`dedup`](crate::dedup).
+//! 1. Elements are accepted in the order in which they arrived; an ack covers all elements up to one.
+//! 2. Each element is answered once: by an ack that covers it, or by an earlier nack.
+//! 3. No more elements wait than there was credit for, and over all streams of a connection no more
+//!    bytes than the session's credit: it is held until they are answered.
+//! 4. Credit for answered elements is granted in halves: the first grant exceeds the longest element
+//!    by so many bytes that the credit still due never delays an element.
+//! 5. A numbered element is examined only when all earlier ones have been answered: see
+//!    [`dedup`](crate::dedup).
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -31,30 +31,30 @@ use super::{code, told};
 use crate::dedup::{NUMBER_BYTES, Producer, Turn, number_of};
 use crate::element::Element;
 
-/// Elements that the other side may have sent and that the channel has not accepted.
+/// The maximum number of elements that the peer may have sent and the channel not accepted.
 const AHEAD_MAX: u32 = 256;
 
 pub(crate) struct Incoming {
     stream: StreamId,
     sink: SendSink<'static, Element>,
     element_bytes: Option<u32>,
-    /// Who numbers the elements, if somebody does. Those that wait still have their numbers in front.
+    /// The producer, if it numbers the elements. Waiting elements still have their number prefix.
     producer: Option<Producer>,
-    /// In the channel's line: its number and length as it came.
+    /// The element in the channel's wait queue: its number and its length on arrival.
     current: Option<(u64, u64)>,
     waiting: VecDeque<(u64, Element)>,
-    /// Credit for what was answered that was not given yet.
+    /// Credit for answered elements that is not granted yet.
     owed: Credit,
-    /// So much is given at once.
+    /// The amount that is granted at once.
     half: Credit,
     waker: Waker,
-    /// The other side sends no more.
+    /// The peer sends no more elements.
     is_ending: bool,
     is_over: bool,
 }
 
 impl Incoming {
-    /// What a stream is opened with, and what of it is given again at once.
+    /// The credit that a stream is opened with, and the amount that is granted again at once.
     pub(crate) fn first_credit(element_bytes_max: u32) -> (Credit, Credit) {
         let longest = u64::from(element_bytes_max);
         let half = Credit::new(AHEAD_MAX / 2, longest.div_ceil(2));
@@ -84,7 +84,7 @@ impl Incoming {
         }
     }
 
-    /// An element has come.
+    /// An element has arrived.
     pub(crate) fn element(
         &mut self,
         session: &mut Session,
@@ -92,7 +92,7 @@ impl Incoming {
         asked: u8,
         element: Element,
     ) {
-        // Until it is answered it takes memory here: the session's credit does not come back.
+        // Until it is answered it occupies memory: the session's credit is held.
         session.hold(element.paid_bytes());
         if self.is_over {
             return self.refuse(session, number, element.paid_bytes(), code::CLOSED);
@@ -112,7 +112,7 @@ impl Incoming {
         }
     }
 
-    /// At once or not at all.
+    /// Sends at once or not at all.
     fn attempt(&mut self, session: &mut Session, number: u64, element: Element, idle: bool) {
         let bytes = element.paid_bytes();
         if !idle || self.sink.sender().is_none() {
@@ -131,7 +131,7 @@ impl Incoming {
         }
     }
 
-    /// The element without its number, if it is its producer's next; otherwise it is answered.
+    /// The element without its number, if it is the producer's next one; otherwise it is answered.
     fn admit(&mut self, session: &mut Session, number: u64, element: Element) -> Option<Element> {
         let Some(producer) = &self.producer else { return Some(element) };
         let bytes = element.paid_bytes();
@@ -147,7 +147,7 @@ impl Incoming {
         None
     }
 
-    /// Into the channel's line.
+    /// Puts an element into the channel's wait queue.
     fn start(&mut self, session: &mut Session, number: u64, element: Element) {
         let bytes = element.paid_bytes();
         let Some(element) = self.admit(session, number, element) else { return };
@@ -159,7 +159,7 @@ impl Incoming {
         self.poll(session);
     }
 
-    /// Whether the one in line was accepted.
+    /// Checks whether the channel has accepted the current element.
     fn poll(&mut self, session: &mut Session) {
         let Some((number, bytes)) = self.current else { return };
         let mut context = Context::from_waker(&self.waker);
@@ -177,7 +177,7 @@ impl Incoming {
         }
     }
 
-    /// The channel has news.
+    /// Continues: the channel has news.
     pub(crate) fn pump(&mut self, session: &mut Session) {
         self.poll(session);
         while self.current.is_none()
@@ -191,32 +191,32 @@ impl Incoming {
         }
     }
 
-    /// The other side sends no more: the stream is over when all has been answered. True: it is.
+    /// The peer sends no more: the stream ends when all elements have been answered. True: it has.
     pub(crate) fn ending(&mut self, session: &mut Session) -> bool {
         self.is_ending = true;
         self.pump(session);
         self.is_over
     }
 
-    /// The stream is over at once: what waits is let go of unanswered.
+    /// Ends the stream at once: waiting elements are dropped unanswered.
     pub(crate) fn abandon(self, session: &mut Session) {
         let waiting: u64 = self.waiting.iter().map(|(_, element)| element.paid_bytes()).sum();
         session.let_go(waiting + self.current.map_or(0, |(_, bytes)| bytes));
     }
 
-    /// Nothing more will be answered.
+    /// Whether no more answers follow.
     pub(crate) const fn is_done(&self) -> bool {
         self.is_ending && self.is_over
     }
 
-    /// The other side takes one back.
+    /// The peer withdraws an element.
     pub(crate) fn withdraw(&mut self, session: &mut Session, number: u64) {
         if let Some((_, bytes)) = self.current.filter(|(current, _)| *current == number) {
             if self.sink.take_back().is_some() {
                 self.current = None;
                 self.refuse(session, number, bytes, code::WITHDRAWN);
             }
-            // Otherwise it was accepted: the ack says so.
+            // Otherwise it was accepted, and the ack reports that.
             self.pump(session);
         } else if let Some(at) = self.waiting.iter().position(|(other, _)| *other == number)
             && let Some((_, element)) = self.waiting.remove(at)
@@ -244,7 +244,7 @@ impl Incoming {
         self.owe(session, bytes);
     }
 
-    /// There is room for another of so many bytes.
+    /// Adds to the credit due, for an element of `bytes` bytes, and grants it if it reaches a half.
     fn owe(&mut self, session: &mut Session, bytes: u64) {
         self.owed.messages += 1;
         self.owed.bytes += bytes;
@@ -254,7 +254,7 @@ impl Incoming {
         }
     }
 
-    /// The channel is closed: nothing more is accepted.
+    /// The channel is closed: refuses the waiting elements and ends the stream.
     fn end(&mut self, session: &mut Session) {
         for (number, element) in std::mem::take(&mut self.waiting) {
             self.refuse(session, number, element.paid_bytes(), code::CLOSED);
@@ -267,9 +267,9 @@ impl Incoming {
 }
 
 impl Drop for Incoming {
-    /// The stream is over, perhaps with its session: what the channel has not accepted was never
-    /// sent, and is not an undelivered element of the channel's. What it has accepted is remembered
-    /// of its producer, though no answer was given.
+    /// The stream has ended, perhaps with its session: an element that the channel has not accepted was
+    /// never sent, and does not count as undelivered. An accepted one is recorded for its producer,
+    /// though it was not acknowledged.
     fn drop(&mut self) {
         let never_sent = self.sink.take_back();
         if let Some(producer) = &mut self.producer

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A local channel's elements into a stream, as the other side's credit allows.
+//! A local channel's elements into a stream, as the peer's credit allows.
 //!
 //! ```text
-//!   channel ──► recv, in line while there is credit ──► held ──► session ──► the other side
+//!   channel ──► recv, waiting while there is credit ──► held ──► session ──► the peer
 //!                          ▲                              │
-//!                          └──── put back in front ◄──────┴── what was not sent when it ends
+//!                          └──── requeued at the front ◄──┴── what was not sent when it ends
 //! ```
 //!
 //! # Invariants
 //!
-//! 1. It stands in the channel's line only while it has credit for a message: who has none takes
-//!    nothing from others.
-//! 2. At most one element is held, for which there is no credit in bytes.
-//! 3. When it ends, what has not been handed to the transport goes back, in order.
-//! 4. `lent` has the blocks among those that may not have been handed over; their numbers grow.
+//! 1. It waits in the channel's queue only while it has credit for a message: a stream without credit
+//!    takes nothing from other receivers.
+//! 2. At most one element is held: one for which there is no credit in bytes.
+//! 3. When it ends, elements that were not transmitted are requeued, in order.
+//! 4. `lent` has the blocks of elements that may not have been transmitted; their numbers ascend.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -46,12 +46,12 @@ impl Outgoing {
         Self { stream, elements, held: None, found_full: false, lent, waker, is_over: false }
     }
 
-    /// Sends what can be sent. True: the channel has ended, and the other side was told.
+    /// Sends what can be sent. True: the channel has ended, and the peer was notified.
     pub(crate) fn pump(&mut self, at: &mut At<'_>, blocks: &mut Blocks) -> bool {
         self.pump_with(at, blocks, |_, _| {})
     }
 
-    /// The same; tells the number of each element that is sent, and what of it is lent.
+    /// As [`pump`](Self::pump); calls `sent` with the number of each element, and its loan.
     pub(crate) fn pump_with(
         &mut self,
         at: &mut At<'_>,
@@ -59,7 +59,7 @@ impl Outgoing {
         mut sent: impl FnMut(u64, Option<Loan>),
     ) -> bool {
         let session = &mut *at.session;
-        // The first goes without a queue; those behind it take turns with other streams'.
+        // The first element bypasses the queue; further ones alternate with other streams'.
         let mut link = at.link.as_deref_mut();
         let has_credit = |session: &Session, stream| {
             session.credit(stream).is_some_and(|credit| credit.messages > 0)
@@ -109,13 +109,13 @@ impl Outgoing {
             }
         }
         if !self.is_over {
-            // No credit: others may have what comes.
+            // No credit: other receivers may take what arrives.
             self.elements.leave();
         }
         self.is_over
     }
 
-    /// Whether it found the session's queue full, and is to be woken when that is shorter.
+    /// Whether it found the session's queue full, and has to be woken when the queue has drained.
     pub(crate) fn found_full(&mut self) -> bool {
         std::mem::take(&mut self.found_full)
     }
@@ -127,24 +127,24 @@ impl Outgoing {
         self.is_over = true;
     }
 
-    /// Keeps what is lent until it has been handed over.
+    /// Keeps a loan until its element has been transmitted.
     fn lent(&mut self, session: &Session, number: u64, loan: Loan) {
         self.lent.push_back((number, loan));
         let queued = session.queued(self.stream).map_or(0, |queued| queued.messages);
-        // Those that went before the queued ones have gone. Of the others there are no more than
-        // may wait in a stream's queue.
+        // Elements before the queued ones have been transmitted. The others are at most as many as a
+        // stream's queue holds.
         while self.lent.front().is_some_and(|(first, _)| first + queued <= number) {
             self.lent.pop_front();
         }
     }
 
-    /// An element came back that the other side did not take.
+    /// Requeues an element that the peer returned.
     pub(crate) fn put_back(&self, element: Element) {
         self.elements.receiver().put_back(element);
     }
 
-    /// The stream is over: whatever was not handed to the transport goes back, at once, so that no
-    /// other receiver has a newer one before an older one.
+    /// Ends the stream: elements that were not transmitted are requeued at once, so that no other
+    /// receiver gets a newer element before an older one.
     pub(crate) fn give_back(mut self, session: &mut Session, blocks: &mut Blocks) {
         let handed = self.elements.withdraw();
         let unsent = session.take_unsent(self.stream).into_iter().map(|(number, element)| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a stream is opened for, what a request asks, and their bodies, which are JSON.
+//! The services of streams and requests, and their bodies, which are JSON.
 //!
 //! A stream's name is the channel's, or `#` and its number.
 
@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 use crate::channels::{Channel, Channels};
 use crate::dedup::Remembered;
 
-/// Who opens it sends into the channel.
+/// The opening side sends into the channel.
 pub(crate) const SEND: u16 = 1;
-/// Who opens it receives from the channel.
+/// The opening side receives from the channel.
 pub(crate) const RECEIVE: u16 = 2;
-/// Who opens it sends into the channel elements that it has numbered: the 16 bytes of its producer
-/// are in front of the channel's name. See [`dedup`](crate::dedup).
+/// The opening side sends numbered elements into the channel: the 16 bytes of its producer precede the
+/// channel's name. See [`dedup`](crate::dedup).
 pub(crate) const SEND_ONCE: u16 = 3;
 
-/// Makes a channel: [`Make`]; the answer is an [`Info`].
+/// Creates a channel: [`Make`]; the answer is an [`Info`].
 pub(crate) const MAKE: u16 = 1;
 /// A page of channels: [`List`]; the answer is a list of [`Info`].
 pub(crate) const LIST: u16 = 2;
 /// Closes a channel: [`Close`].
 pub(crate) const CLOSE: u16 = 3;
-/// Takes a channel away: [`Close`].
+/// Closes a channel and removes it from the server's table: [`Close`].
 pub(crate) const DESTROY: u16 = 4;
-/// A report for the monitor; what of it is wanted, and the answer, are the monitor's.
+/// A report for the monitor, which defines the query and the answer.
 pub(crate) const REPORT: u16 = 5;
 
-/// Channels in an answer to [`LIST`].
+/// The maximum number of channels in an answer to [`LIST`].
 pub(crate) const PAGE_MAX: usize = 256;
 
 /// A channel as the server describes it.
@@ -43,17 +43,17 @@ pub struct Info {
     pub name: Option<String>,
     /// `rendezvous`, `bounded`, `conflated` or `unlimited`.
     pub kind: String,
-    /// How many elements it may hold; none: no limit.
+    /// Its capacity in elements; none: unbounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<usize>,
-    /// The bytes of each element, if all have as many.
+    /// The length of each element in bytes, if it is fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub element_bytes: Option<u32>,
-    /// Whether others may send into it.
+    /// Whether clients may send into it.
     pub sends: bool,
-    /// Whether others may receive from it.
+    /// Whether clients may receive from it.
     pub receives: bool,
-    /// Of a producer that numbers its elements: what is remembered of it.
+    /// The state of the producer, for a stream of numbered elements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) remembered: Option<Remembered>,
 }
@@ -67,7 +67,7 @@ pub(crate) struct Make {
     pub(crate) capacity: usize,
     #[serde(default)]
     pub(crate) element_bytes: Option<u32>,
-    /// One of this name that is there already will do.
+    /// An existing channel of this name suffices.
     #[serde(default)]
     pub(crate) or_open: bool,
 }
@@ -100,7 +100,7 @@ impl Info {
     }
 }
 
-/// The kind's name on the wire and on the command line.
+/// The kind's name in the protocol and on the command line.
 #[must_use]
 pub fn kind_name(kind: Kind) -> &'static str {
     match kind {
@@ -123,7 +123,7 @@ pub fn kind_of(name: &str) -> Option<Kind> {
     })
 }
 
-/// The channel that a name or a number with `#` means.
+/// The channel that a name, or `#` and a number, refers to.
 pub(crate) fn find(channels: &Channels, name: &str) -> Option<std::sync::Arc<Channel>> {
     channels.by_name(name).or_else(|| {
         let number = name.strip_prefix('#')?.parse().ok()?;
@@ -131,7 +131,7 @@ pub(crate) fn find(channels: &Channels, name: &str) -> Option<std::sync::Arc<Cha
     })
 }
 
-/// A body that always can be written.
+/// Serialises a body. The bodies of this module cannot fail.
 pub(crate) fn encode(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).map(Bytes::from).unwrap_or_default()
 }

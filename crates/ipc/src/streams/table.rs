@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a side keeps for each stream, found by the stream's place in its opener's table.
+//! A side's entries by stream, found by the stream's index in its opener's table.
 //!
-//! A stream may be over for the session, and its place given to another, while somebody here still
-//! asks what became of it: the older entry then moves into a map.
+//! A stream may have ended for the session, and its index reused, while an operation still waits for
+//! its outcome: the older entry then moves into a map.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use becket_wire::StreamId;
 /// Entries of streams that one side opened.
 pub(crate) struct Table<T> {
     entries: Vec<Option<(StreamId, T)>>,
-    /// Those whose places others have.
+    /// Entries whose indices were reused.
     displaced: HashMap<StreamId, T>,
 }
 
