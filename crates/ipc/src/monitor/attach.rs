@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Reports of another process, over a connection to its server.
 //!
-//! An answer has room for some dozen kilobytes. If one does not fit, it is asked for with half as
-//! many rows, and so from then on. What is missing of a list comes by further requests, so that a
-//! report has the rows that were asked for, however small the answers are. Each row says when its
-//! counts were read; the report's own time and its sums are those of the first answer.
+//! An answer holds some dozen kilobytes. If a report does not fit, it is requested with half as many
+//! rows, and so from then on. The rest of a list is fetched by further requests, so that a report has
+//! the requested rows, however small the answers are. Each row states when its counts were read; the
+//! report's own time and its sums are those of the first answer.
 
 use becket_wire::codes;
 
@@ -22,7 +22,7 @@ use crate::streams::code;
 pub struct ClientFeed {
     client: Client,
     origin: String,
-    /// Rows of one list that an answer had room for.
+    /// The number of rows of one list that an answer had room for.
     rows_max: u32,
 }
 
@@ -32,7 +32,7 @@ impl ClientFeed {
         Self { client, origin: origin.into(), rows_max: ROWS_MAX as u32 }
     }
 
-    /// One answer, and the query that it is an answer to: with fewer rows, if there had to be.
+    /// One answer, and its query: with fewer rows, if necessary.
     fn ask(&mut self, query: &Query) -> Result<Report, FeedError> {
         let too_long = code::errno(code::TOO_LONG);
         loop {
@@ -48,8 +48,8 @@ impl ClientFeed {
         }
     }
 
-    /// Asks on until a list has as many rows as were asked for, or there are no more. `only` makes a
-    /// query for this list alone.
+    /// Requests more until a list has as many rows as the query asks for, or there are no more. `only`
+    /// makes a query for this list alone.
     fn complete<S: Clone, T>(
         &mut self,
         select: &Select<S>,
@@ -66,7 +66,7 @@ impl ClientFeed {
             let rest =
                 Select { first: page.first + got, rows: wanted - got, pin: None, ..select.clone() };
             let more = list(self.ask(&only(rest))?);
-            // Rows that went meanwhile: then these are all.
+            // Rows disappeared meanwhile: the list is complete.
             if more.rows.is_empty() {
                 return Ok(());
             }
@@ -112,11 +112,11 @@ impl Feed for ClientFeed {
 
 fn failed(error: OpenError) -> FeedError {
     match error {
-        // It said that it ends.
+        // The peer announced its end.
         OpenError::Disconnected(Ended::ByPeer { code: codes::DONE, .. }) => FeedError::Ended,
         OpenError::Disconnected(ended) => FeedError::Lost { cause: ended.to_string() },
         OpenError::Unsupported(_) => {
-            FeedError::Refused { cause: "its program gives no figures to clients".into() }
+            FeedError::Refused { cause: "its program offers no report to clients".into() }
         }
         OpenError::Refused { why, .. } => FeedError::Refused { cause: why.to_string() },
         other => FeedError::Refused { cause: other.to_string() },

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Where a monitor gets its reports from: a source in this process, or a recording.
+//! The source of a monitor's reports: a source in this process, or a recording.
 
 use std::io::{BufRead, Read};
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use super::source::Source;
 use super::tame::REPORT_BYTES_MAX;
 use super::{Query, Report, ReportError};
 
-/// Who fetches reports.
+/// Fetches reports.
 pub trait Feed: Send {
-    /// Fetches one. Blocks until it is there.
+    /// Fetches one report. Blocks until it is available.
     ///
     /// # Errors
     ///
-    /// [`FeedError`]: after `Ended` and `Lost` there is nothing more to be had.
+    /// [`FeedError`]: after `Ended` and `Lost` there are no further reports.
     fn next(&mut self, query: &Query) -> Result<Report, FeedError>;
 
-    /// Where from, in a few words.
+    /// A short description of the source.
     fn origin(&self) -> String;
 
-    /// Whether each report waits for its time. A recording is read as fast as it goes.
+    /// Whether each report waits for its time. A recording is read without waiting.
     fn is_live(&self) -> bool {
         true
     }
@@ -33,20 +33,20 @@ pub enum FeedError {
     /// There are no more: the process ended, or the recording did.
     #[error("there are no more reports")]
     Ended,
-    /// The way to the process is gone.
+    /// The connection to the process is lost.
     #[error("the process cannot be reached any more: {cause}")]
     Lost {
-        /// Why.
+        /// The cause.
         cause: String,
     },
-    /// The process does not say.
-    #[error("the process shows nothing to a monitor: {cause}")]
+    /// The process refuses reports.
+    #[error("the process offers no report to a monitor: {cause}")]
     Refused {
-        /// Why.
+        /// The cause.
         cause: String,
     },
-    /// What came cannot be used.
-    #[error("what came is no report: {0}")]
+    /// The report is invalid.
+    #[error("invalid report: {0}")]
     Report(#[from] ReportError),
 }
 
@@ -58,7 +58,7 @@ pub struct LocalFeed<S> {
 }
 
 impl<S: Source> LocalFeed<S> {
-    /// From `source`, which is shown as `origin`.
+    /// Reports of `source`, which is shown as `origin`.
     pub fn new(source: Arc<S>, origin: impl Into<String>) -> Self {
         Self { source, origin: origin.into() }
     }
@@ -74,8 +74,8 @@ impl<S: Source> Feed for LocalFeed<S> {
     }
 }
 
-/// Reports of a recording: one as JSON on each line. Filter, order and page are applied to the rows
-/// that were recorded; those that were not are not there.
+/// Reports of a recording: one JSON object per line. Filter, order and page are applied to the recorded
+/// rows; rows that were not recorded are missing.
 #[derive(Debug)]
 pub struct ReplayFeed<R> {
     lines: R,
@@ -84,7 +84,7 @@ pub struct ReplayFeed<R> {
 }
 
 impl<R: BufRead + Send> ReplayFeed<R> {
-    /// From `lines`, which are shown as `origin`.
+    /// Reports of `lines`, which are shown as `origin`.
     pub fn new(lines: R, origin: impl Into<String>) -> Self {
         Self { lines, origin: origin.into(), line: 0 }
     }
@@ -99,7 +99,7 @@ impl<R: BufRead + Send> Feed for ReplayFeed<R> {
     fn next(&mut self, query: &Query) -> Result<Report, FeedError> {
         loop {
             let mut line = Vec::new();
-            // One byte more than may be, so that a line that is too long shows itself.
+            // One byte more than the maximum, so that a line that is too long is detected.
             let read = (&mut self.lines)
                 .take(REPORT_BYTES_MAX as u64 + 2)
                 .read_until(b'\n', &mut line)
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn filter_order_and_page_are_of_the_rows_that_were_recorded() {
+    fn filter_order_and_page_apply_to_the_recorded_rows() {
         let row = |id, name: &str, len| ChannelReport {
             id,
             name: name.to_owned(),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_report_is_told_of() {
+    fn a_line_that_is_no_report_is_an_error() {
         let mut feed = ReplayFeed::new(b"\nhello\n".as_slice(), "recording");
         let error = feed.next(&Query::default()).unwrap_err();
         assert!(matches!(error, FeedError::Report(ReportError::Json { .. })), "{error}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the rows of a report say of themselves: sums, quantiles, whether a channel is full.
+//! Figures derived from the rows of a report: sums, quantiles, whether a channel is full.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::greeting::MAJOR;
 use crate::v1;
 
 impl ChannelReport {
-    /// A channel as it shows itself.
+    /// The report of a channel.
     #[must_use]
     pub fn new(id: u64, name: &str, at_ns: u64, snapshot: &Snapshot) -> Self {
         Self {
@@ -44,14 +44,14 @@ impl ChannelReport {
         }
     }
 
-    /// Whether it holds as many as it may. A rendezvous channel holds none, and is never full here.
+    /// Whether it is at its capacity. A rendezvous channel holds nothing, and is never full here.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.capacity.is_some_and(|capacity| capacity > 0 && self.len >= capacity)
             && self.kind == kind(Kind::Bounded)
     }
 
-    /// Sends and receives in line.
+    /// Waiting sends and receives.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.senders_waiting.saturating_add(self.receivers_waiting)
@@ -59,7 +59,7 @@ impl ChannelReport {
 }
 
 impl CoroutineRow {
-    /// States in the order in which they are of interest: what runs, what could, what waits.
+    /// The rank of a state by interest: running, runnable, waiting.
     #[must_use]
     pub fn state_rank(&self) -> usize {
         let order = ["running", "ready", "fresh", "sleeping", "parked"];
@@ -68,14 +68,14 @@ impl CoroutineRow {
 }
 
 impl Failed {
-    /// All of them.
+    /// The sum of all causes.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.send.total().saturating_add(self.receive.total())
     }
 
-    /// Those that somebody waited for in vain: deadlines and ends. Not those that asked whether
-    /// there was room, nor those that changed their mind.
+    /// Failed waits: deadlines and closed channels. Without failed attempts that do not wait, and
+    /// without cancellations.
     #[must_use]
     pub fn grave(&self) -> u64 {
         let grave = |causes: &Causes| causes.timed_out.saturating_add(causes.closed);
@@ -95,7 +95,7 @@ impl Causes {
         ]
     }
 
-    /// All of them.
+    /// The sum of both sides.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.each().iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
@@ -122,7 +122,7 @@ impl PluginReport {
 }
 
 impl SessionReport {
-    /// A connection as it shows itself.
+    /// The report of a connection.
     #[must_use]
     pub fn new(status: &Status) -> Self {
         let Counters { received, sent, refused, .. } = &status.session;
@@ -154,8 +154,8 @@ impl SessionReport {
         }
     }
 
-    /// A connection of protocol 1.0 as it shows itself. It has no streams and no credit; its requests
-    /// are those that wait for a channel.
+    /// The report of a connection of protocol 1.0. It has no streams and no credit; its requests are
+    /// those that wait for a channel.
     #[must_use]
     pub fn of_v1(status: &v1::Status) -> Self {
         let refused = [("malformed", status.malformed), ("limit", status.refused)];
@@ -184,7 +184,7 @@ impl SessionReport {
         self.protocol != ABI_MAJOR
     }
 
-    /// The protocol, as people call it.
+    /// The protocol's display name.
     #[must_use]
     pub fn protocol_name(&self) -> String {
         match self.protocol {
@@ -193,7 +193,7 @@ impl SessionReport {
         }
     }
 
-    /// What was refused, for every cause.
+    /// Refusals of every cause.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
@@ -201,14 +201,14 @@ impl SessionReport {
 }
 
 impl Histogram {
-    /// How many durations.
+    /// The number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The bound that `share` (0 to 1) of them do not exceed; `None` without any, or if it lies above
-    /// the last bound.
+    /// The bound that `share` (0 to 1) of the durations do not exceed; `None` if there are none, or if
+    /// it lies above the last bound.
     #[must_use]
     pub fn quantile_ns(&self, share: f64) -> Option<u64> {
         let rank = ((self.count() as f64 * share).ceil() as u64).max(1);
@@ -227,7 +227,7 @@ fn age_ms(since: Instant, at: Instant) -> u64 {
     u64::try_from(at.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Those that there were.
+/// The causes with a count above zero.
 fn causes<const N: usize>(causes: [(&str, u64); N]) -> Vec<(String, u64)> {
     let causes = causes.into_iter().filter(|(_, count)| *count > 0);
     causes.map(|(cause, count)| (cause.to_owned(), count)).collect()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a monitor reads of a process: the report, who makes it, who fetches it, and rates.
+//! The data for a monitor: the report, its source, its feed, and rates.
 //!
 //! ```text
 //!   watched process                                  monitor
@@ -11,29 +11,29 @@
 //!                               └──── Report ───────┘ └──► Meter: rates of two reports
 //! ```
 //!
-//! A [`Report`] holds counts since the beginning, never rates: two reports, however far apart, give
-//! the rate of the time between them, and a report that is lost loses nothing. The work in the
-//! watched process is one pass over its channels, when somebody asks; nothing runs in between.
+//! A [`Report`] holds counts since the beginning, never rates: two reports, however far apart, give the
+//! rate of the time between them, and a lost report loses no data. The work in the watched process is
+//! one pass over its channels per report; nothing runs in between.
 //!
 //! # Invariants
 //!
-//! 1. Every figure *per second* is made by [`rate`], of two [`Reading`]s of one count, each with the
-//!    time at which it was read. An interval shorter than [`RATE_INTERVAL_MIN`] gives none.
-//! 2. A report is bounded whatever the process holds: a page of rows for each list ([`ROWS_MAX`]),
-//!    and sums over all of them. Sorting and filtering happen where the rows are.
-//! 3. Watching keeps nothing alive: a channel whose handles are gone leaves the list.
-//! 4. A report from another process is not believed: [`Report::from_json`] refuses what is too long
-//!    or of another schema, cuts lists and texts to their bounds and takes control characters out,
-//!    so that a name cannot write to the terminal.
+//! 1. Every figure *per second* is computed by [`rate`], from two [`Reading`]s of one count, each with
+//!    the time at which it was read. An interval below [`RATE_INTERVAL_MIN`] gives none.
+//! 2. A report is bounded whatever the process holds: a page of rows per list ([`ROWS_MAX`]), and sums
+//!    over all of them. Sorting and filtering happen in the watched process.
+//! 3. Watching keeps nothing alive: a channel whose handles are dropped leaves the list.
+//! 4. A report from another process is not trusted: [`Report::from_json`] refuses reports that are too
+//!    long or of another schema, truncates lists and texts to their bounds and removes control
+//!    characters, so that a name cannot write to the terminal.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `report`, `figures` | the model, with its schema's version; what its rows say of themselves |
-//! | `query` | which rows a report is to have |
-//! | `tame` | what came from outside, within bounds |
+//! | `report`, `figures` | the model, with its schema's version; figures derived from its rows |
+//! | `query` | which rows a report contains |
+//! | `tame` | validation of external input |
 //! | `rate` | the one rate function; smoothing and peak |
-//! | `source` | who makes reports: the exporter |
-//! | `feed`, `attach` | who fetches them: in process, from a recording, over a connection |
+//! | `source` | creates reports: the exporter |
+//! | `feed`, `attach` | fetches them: in process, from a recording, over a connection |
 
 mod attach;
 mod feed;

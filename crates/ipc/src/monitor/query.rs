@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Which rows a report is to have. What is asked for is done where the rows are, so that a process
-//! with ten thousand channels writes down a page of them.
+//! Which rows a report contains. The query is evaluated in the watched process, so that a process with
+//! ten thousand channels serialises only a page of them.
 
 use std::cmp::Ordering;
 
@@ -11,22 +11,22 @@ use super::source::plugin_id;
 use super::tame::{ROWS_MAX, ReportError, TEXT_BYTES_MAX, tame_text};
 use super::{ReportError as Error, SCHEMA};
 
-/// Bytes of a query as JSON.
+/// The maximum size of a query as JSON, in bytes.
 const QUERY_BYTES_MAX: usize = 64 * 1024;
 
-/// What a report is to have.
+/// The contents of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Query {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// Of the channels.
+    /// The channels to include.
     pub channels: Select<ChannelSort>,
-    /// Of the coroutines.
+    /// The coroutines to include.
     pub coroutines: Select<CoroutineSort>,
-    /// Of the plugins.
+    /// The plugins to include.
     pub plugins: Select<PluginSort>,
-    /// Of the sessions.
+    /// The sessions to include.
     pub sessions: Select<SessionSort>,
 }
 
@@ -34,17 +34,17 @@ pub struct Query {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Select<S> {
-    /// By what they are ordered.
+    /// The order.
     pub sort: S,
-    /// The other way round.
+    /// Reverses the order.
     pub reverse: bool,
-    /// Those whose name contains this, in any case of letters.
+    /// Only rows whose name contains this, case-insensitively.
     pub filter: String,
-    /// How many to leave out at the beginning.
+    /// The number of rows to skip.
     pub first: u32,
-    /// How many at most; none is a list that was not asked for.
+    /// The maximum number of rows; 0: the list is not requested.
     pub rows: u32,
-    /// One that is to be there whatever the rest says, by its id.
+    /// The id of a row to include in any case.
     pub pin: Option<u64>,
 }
 
@@ -52,20 +52,20 @@ pub struct Select<S> {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Page<T> {
-    /// How many there are.
+    /// The number of rows in the list.
     pub total: u64,
-    /// How many the filter lets through.
+    /// The number of rows that match the filter.
     pub matched: u64,
-    /// The place of the first row among these.
+    /// The index of the first row among those.
     pub first: u32,
     /// The rows.
     pub rows: Vec<T>,
-    /// The one that was asked for by its id, if it is there.
+    /// The row that was requested by its id, if it exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned: Option<T>,
 }
 
-/// What channels are ordered by. Counts: the largest first.
+/// The order of channels. Counts: the largest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelSort {
@@ -74,19 +74,19 @@ pub enum ChannelSort {
     Id,
     /// By name.
     Name,
-    /// How many values it holds.
+    /// By the number of values held.
     Depth,
-    /// Sends and receives in line.
+    /// By waiting sends and receives.
     Waiting,
-    /// Values received lately, a second.
+    /// By values received per second, lately.
     Rate,
-    /// Bytes received lately, a second.
+    /// By bytes received per second, lately.
     Bytes,
     /// Failures.
     Failed,
 }
 
-/// What coroutines are ordered by.
+/// The order of coroutines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CoroutineSort {
@@ -103,7 +103,7 @@ pub enum CoroutineSort {
     Worker,
 }
 
-/// What plugins are ordered by.
+/// The order of plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PluginSort {
@@ -118,11 +118,11 @@ pub enum PluginSort {
     Depth,
 }
 
-/// What sessions are ordered by.
+/// The order of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionSort {
-    /// In the order in which they came.
+    /// In the order in which they began.
     #[default]
     Id,
     /// Most bytes in both directions first.
@@ -150,7 +150,7 @@ impl Default for Query {
 }
 
 impl Query {
-    /// No rows at all.
+    /// No rows.
     pub(super) fn nothing() -> Self {
         Self {
             schema: SCHEMA,
@@ -161,7 +161,7 @@ impl Query {
         }
     }
 
-    /// At most so many rows of each list.
+    /// Limits each list to `rows_max` rows.
     pub(super) fn limit(&mut self, rows_max: u32) {
         let Self { schema: _, channels, coroutines, plugins, sessions } = self;
         for rows in
@@ -171,8 +171,8 @@ impl Query {
         }
     }
 
-    /// Applies it to the rows that a report has. Orders by what lately happened are by what
-    /// happened at all: a report holds no rates.
+    /// Applies the query to the rows of a report. Orders by recent rates use the total counts: a report
+    /// holds no rates.
     pub(super) fn choose(&self, report: &mut Report) {
         let Self { schema: _, channels, coroutines, plugins, sessions } = self;
         report.channels = channels.again(
@@ -221,11 +221,11 @@ impl Query {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Reads one that came from outside.
+    /// Parses a query from another process.
     ///
     /// # Errors
     ///
-    /// It is too long, no JSON of this shape, or of another schema.
+    /// It is too long, not JSON of this shape, or of another schema.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ReportError> {
         if bytes.len() > QUERY_BYTES_MAX {
             return Err(Error::TooLong { bytes: bytes.len(), bytes_max: QUERY_BYTES_MAX });
@@ -268,8 +268,7 @@ impl SessionSort {
 }
 
 impl<S> Select<S> {
-    /// A page of a page: of the rows that it has, those that are asked for. What the source left out
-    /// stays counted as there.
+    /// A page of a page: selects from its rows. Rows that the source left out are still counted.
     fn again<T: Clone>(
         &self,
         page: &Page<T>,
@@ -286,8 +285,8 @@ impl<S> Select<S> {
         tame_text(&mut self.filter, TEXT_BYTES_MAX);
     }
 
-    /// Makes a page of what there is: `name` and `id` of an item, and the order in which this list
-    /// shows them. Only the rows on the page are made.
+    /// Creates a page of `items`: `name` and `id` of an item, and the order of this list. Only the rows
+    /// on the page are created.
     pub(super) fn page<I, T>(
         &self,
         items: &[I],
@@ -301,14 +300,14 @@ impl<S> Select<S> {
             .iter()
             .filter(|item| filter.is_empty() || name(item).to_lowercase().contains(&filter))
             .collect();
-        // Equal ones in the order of their ids, so that rows do not change places for nothing.
+        // Equal items in the order of their ids, so that rows do not move without need.
         let mut compare = |a: &&I, b: &&I| {
             let by_sort = if self.reverse { order(b, a) } else { order(a, b) };
             by_sort.then_with(|| id(a).cmp(&id(b)))
         };
         let first = (self.first as usize).min(matched.len());
         let last = first.saturating_add((self.rows as usize).min(ROWS_MAX)).min(matched.len());
-        // What comes after the page need not be in order.
+        // Items after the page need not be sorted.
         if last < matched.len() && last > 0 {
             matched.select_nth_unstable_by(last - 1, &mut compare);
         }
@@ -337,7 +336,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_page_is_that_part_of_the_sorted_list(
+        fn a_page_is_a_range_of_the_sorted_list(
             keys in prop::collection::vec(0_u64..20, 0..80),
             first in 0_u32..100,
             rows in 0_u32..50,
@@ -358,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_looks_at_names_in_any_case() {
+    fn a_filter_ignores_case() {
         let names = ["Orders", "order-log", "other"];
         let select = Select { filter: "ORDER".into(), rows: 9, ..Select::<ChannelSort>::default() };
         let items: Vec<usize> = (0..names.len()).collect();
@@ -381,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_from_outside_is_checked() {
+    fn a_query_from_another_process_is_checked() {
         let mut query = Query::default();
         query.channels.rows = u32::MAX;
         query.channels.filter = "x\u{1b}[2J".repeat(1000);

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The one rate function, and what is made of its results: smoothed, peak.
+//! The one rate function, and figures derived from it: smoothed, peak.
 //!
-//! # How short an interval may be
+//! # The minimum interval
 //!
-//! A count and its time are not read in one step: between the two the reader may be put aside for
-//! as long as a scheduling quantum, about a millisecond on a busy machine. Two readings are off by
-//! twice that at worst. Over 100 ms that is an error of 2 %, over 10 ms it would be 20 %, and over
-//! the microseconds between two quick looks the figure would mean nothing. So
-//! [`RATE_INTERVAL_MIN`] is 100 ms, and below it there is no rate.
+//! A count and its time are not read atomically: between the two the reader may be preempted for a
+//! scheduling quantum, about a millisecond on a busy machine. Two readings are off by twice that at
+//! worst. Over 100 ms that is an error of 2 %, over 10 ms it would be 20 %, and over the microseconds
+//! between two consecutive readings the figure would be meaningless. So [`RATE_INTERVAL_MIN`] is 100 ms,
+//! and below it there is no rate.
 
 use std::time::Duration;
 
-/// The shortest interval of which a rate is made.
+/// The shortest interval for which a rate is computed.
 pub const RATE_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
-/// The time constant of smoothed rates: after so long, a step has come to 63 % of its height.
+/// The time constant of smoothed rates: after this time a step has reached 63 % of its height.
 pub const SMOOTHING: Duration = Duration::from_secs(3);
 
 /// A count, with the time at which it was read.
@@ -26,10 +26,10 @@ pub struct Reading {
     pub count: u64,
 }
 
-/// How many a second between two readings of one count, the earlier first.
+/// The rate per second between two readings of one count, the earlier first.
 ///
-/// `None` if they are less than [`RATE_INTERVAL_MIN`] apart, in the wrong order, or if the count went
-/// back: what is counted began anew.
+/// `None` if they are less than [`RATE_INTERVAL_MIN`] apart, in the wrong order, or if the count
+/// decreased: it was restarted.
 #[must_use]
 pub fn rate(earlier: Reading, later: Reading) -> Option<f64> {
     let interval_ns = later.at_ns.checked_sub(earlier.at_ns)?;
@@ -38,7 +38,7 @@ pub fn rate(earlier: Reading, later: Reading) -> Option<f64> {
         .then(|| count as f64 * 1e9 / interval_ns as f64)
 }
 
-/// What a [`Meter`] shows, each a second.
+/// The figures of a [`Meter`], per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
     /// Between the last two readings that were far enough apart.
@@ -53,10 +53,10 @@ pub struct Rates {
     pub interval: Duration,
 }
 
-/// One count, read again and again.
+/// One count, read repeatedly.
 ///
-/// Readings that come too close are kept for later: what was counted between them goes into the next
-/// rate, nothing is lost and nothing is counted twice.
+/// Readings that are too close are deferred: what was counted between them is part of the next rate;
+/// nothing is lost and nothing is counted twice.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Meter {
     first: Option<Reading>,
@@ -65,8 +65,8 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Takes a reading. The rates if it makes new ones, else `None`: the first reading, too close to
-    /// the one before, or the count began anew.
+    /// Adds a reading. Returns new rates, or `None`: it was the first reading, too close to the previous
+    /// one, or the count was restarted.
     pub fn read(&mut self, reading: Reading) -> Option<Rates> {
         let Some(earlier) = self.earlier else {
             self.first = Some(reading);
@@ -84,7 +84,7 @@ impl Meter {
         let rates = match self.rates {
             None => Rates { now, smoothed: now, peak: now, average, interval },
             Some(before) => {
-                // The weight of what is new: the same over one long interval as over many short.
+                // The weight of the new value: the same over one long interval as over many short ones.
                 let weight = 1.0 - (-interval.as_secs_f64() / SMOOTHING.as_secs_f64()).exp();
                 let smoothed = before.smoothed + weight * (now - before.smoothed);
                 Rates { now, smoothed, peak: before.peak.max(now), average, interval }
@@ -100,7 +100,7 @@ impl Meter {
         self.rates
     }
 
-    /// How much was counted between the first reading and the last that made a rate.
+    /// The amount counted between the first reading and the last one that produced a rate.
     #[must_use]
     pub fn counted(&self) -> u64 {
         match (self.first, self.earlier) {
@@ -109,7 +109,7 @@ impl Meter {
         }
     }
 
-    /// Forgets peak, average and smoothing, and goes on from the last reading.
+    /// Resets peak, average and smoothing, and continues from the last reading.
     pub fn clear(&mut self) {
         *self = Self { first: self.earlier, earlier: self.earlier, rates: None };
     }
@@ -143,12 +143,12 @@ mod tests {
         let second = meter.read(at(3_000_000_000, 1000)).unwrap();
         assert_eq!((second.now, second.peak), (0.0, 1000.0));
         assert!((second.average - 1000.0 / 3.0).abs() < 1e-9);
-        // e^(-2/3) of what it was.
+        // e^(-2/3) of the previous value.
         assert!((second.smoothed - 513.417).abs() < 1e-3, "{}", second.smoothed);
     }
 
     #[test]
-    fn a_count_that_goes_back_begins_anew() {
+    fn a_count_that_decreases_is_restarted() {
         let mut meter = Meter::default();
         meter.read(at(0, 0));
         meter.read(at(MIN_NS, 1000));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn clearing_forgets_the_peak_but_not_where_it_was() {
+    fn clearing_resets_the_peak_but_not_the_position() {
         let mut meter = Meter::default();
         meter.read(at(0, 0));
         meter.read(at(MIN_NS, 1_000_000));
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_rate_is_made_exactly_of_intervals_that_carry_one(
+        fn a_rate_is_computed_exactly_for_intervals_that_are_long_enough(
             a in 0_u64..4 * MIN_NS, b in 0_u64..4 * MIN_NS, c: u32, d: u32,
         ) {
             let made = rate(at(a, c.into()), at(b, d.into()));
@@ -202,10 +202,10 @@ mod tests {
         }
 
         #[test]
-        fn smoothing_does_not_depend_on_how_often_one_looks(
+        fn smoothing_does_not_depend_on_the_number_of_readings(
             pieces in 1_u64..20, level in 0.0_f64..1e9, seconds in 2_u64..10,
         ) {
-            // From a level to silence: looked at once, or piece by piece.
+            // From a level to silence: read once, or in steps.
             let second = 1_000_000_000;
             let high = level as u64;
             let (mut once, mut often) = (Meter::default(), Meter::default());

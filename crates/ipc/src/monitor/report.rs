@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The model: one process at one moment.
 //!
-//! Fields are only ever added, with a default, under the same [`SCHEMA`]; who reads a report ignores
-//! what it does not know. What changes its meaning changes the number.
+//! Fields are only ever added, with a default, under the same [`SCHEMA`]; a reader ignores unknown
+//! fields. A change of meaning changes the number.
 //!
-//! Times named `at_ns` are nanoseconds of the watched process's monotonic clock, from a beginning
-//! that is the same for all of one process and means nothing outside it.
+//! Times named `at_ns` are nanoseconds of the watched process's monotonic clock, from an origin that is
+//! the same within one process and meaningless outside it.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,13 +20,13 @@ pub const SCHEMA: u32 = 1;
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// When it was begun, by the process's monotonic clock.
+    /// When the report was started, by the process's monotonic clock.
     pub at_ns: u64,
-    /// When it was begun, in milliseconds since 1970.
+    /// When the report was started, in milliseconds since 1970.
     pub wall_ms: u64,
-    /// Which process.
+    /// The process.
     pub process: Process,
-    /// Sums over all channels, on the page or not.
+    /// Sums over all channels, whether on the page or not.
     pub totals: ChannelTotals,
     /// Channels.
     pub channels: Page<ChannelReport>,
@@ -46,13 +46,13 @@ pub struct Report {
 pub struct Process {
     /// Its id.
     pub pid: u32,
-    /// What it calls itself.
+    /// The name that the program gave.
     pub name: String,
-    /// Differs between two processes that had the same id one after the other.
+    /// Distinguishes processes that had the same id one after the other.
     pub instance: u64,
-    /// How long it has run.
+    /// The time since it started.
     pub uptime_ms: u64,
-    /// CPU time of all its threads since it began. In steps of 10 ms.
+    /// CPU time of all its threads, with a resolution of 10 ms.
     pub cpu_ns: u64,
 }
 
@@ -62,27 +62,27 @@ pub struct Process {
 pub struct ChannelTotals {
     /// When the first of them was read.
     pub at_ns: u64,
-    /// How many channels.
+    /// The number of channels.
     pub channels: u64,
-    /// Bounded ones that hold as many as they may.
+    /// The number of bounded channels at their capacity.
     pub full: u64,
     /// Values held.
     pub len: u64,
-    /// Sends in line.
+    /// Waiting sends.
     pub senders_waiting: u64,
-    /// Receives in line.
+    /// Waiting receives.
     pub receivers_waiting: u64,
-    /// Values accepted. Channels that are gone stay counted, as they were seen last.
+    /// Values accepted. Dropped channels stay included, with their last known counts.
     pub sends: u64,
-    /// Values received, alike.
+    /// Values received, likewise.
     pub receives: u64,
-    /// Bytes accepted, alike.
+    /// Bytes accepted, likewise.
     pub bytes_in: u64,
-    /// Bytes received, alike.
+    /// Bytes received, likewise.
     pub bytes_out: u64,
-    /// Operations that failed, alike.
+    /// Failed operations, likewise.
     pub failures: u64,
-    /// Values dropped by an overflow policy, alike.
+    /// Values dropped by an overflow policy, likewise.
     pub dropped: u64,
 }
 
@@ -90,27 +90,27 @@ pub struct ChannelTotals {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ChannelReport {
-    /// Unique in the process, never used again.
+    /// Unique in the process, never reused.
     pub id: u64,
-    /// What it was exported as.
+    /// The name under which it was exported.
     pub name: String,
     /// `rendezvous`, `bounded`, `conflated` or `unlimited`.
     pub kind: String,
     /// When its counts were read.
     pub at_ns: u64,
-    /// How many values it may hold, if there is a limit.
+    /// Its capacity, if it is bounded.
     #[serde(skip_serializing_if = "is_nothing")]
     pub capacity: Option<u64>,
-    /// How many it holds.
+    /// The number of values held.
     #[serde(skip_serializing_if = "is_nothing")]
     pub len: u64,
-    /// The most it was seen to hold.
+    /// The highest observed number of values held.
     #[serde(skip_serializing_if = "is_nothing")]
     pub high_water: u64,
-    /// Sends in line.
+    /// Waiting sends.
     #[serde(skip_serializing_if = "is_nothing")]
     pub senders_waiting: u64,
-    /// Receives in line.
+    /// Waiting receives.
     #[serde(skip_serializing_if = "is_nothing")]
     pub receivers_waiting: u64,
     /// Whether it is closed.
@@ -137,7 +137,7 @@ pub struct ChannelReport {
     /// Values replaced by newer ones.
     #[serde(skip_serializing_if = "is_nothing")]
     pub conflated: u64,
-    /// Values accepted that nobody received or will.
+    /// Values that were accepted and not received, and never will be.
     #[serde(skip_serializing_if = "is_nothing")]
     pub undelivered: u64,
 }
@@ -158,13 +158,13 @@ pub struct Failed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Causes {
-    /// Would have had to wait.
+    /// The operation would have blocked.
     #[serde(skip_serializing_if = "is_nothing")]
     pub would_block: u64,
-    /// Waited until the deadline.
+    /// The deadline passed.
     #[serde(skip_serializing_if = "is_nothing")]
     pub timed_out: u64,
-    /// Found the channel closed.
+    /// The channel was closed.
     #[serde(skip_serializing_if = "is_nothing")]
     pub closed: u64,
     /// Cancelled by a token.
@@ -176,42 +176,42 @@ pub struct Causes {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Coroutines {
-    /// How many live.
+    /// The number of live coroutines.
     pub live: u64,
-    /// How many were made.
+    /// The number of coroutines created.
     pub spawned: u64,
-    /// How many have ended.
+    /// The number of coroutines that have ended.
     pub finished: u64,
-    /// Whether they were looked at one by one. Not if there are too many to do so each time: then
+    /// Whether they were examined one by one. Not if there are too many to do so for each report: then
     /// the counts by state, the rows and `held` are empty.
     pub listed: bool,
     /// Not started.
     pub fresh: u64,
-    /// Can go on, wait for their turn.
+    /// Runnable, waiting for a worker.
     pub ready: u64,
-    /// Run.
+    /// Running.
     pub running: u64,
-    /// Wait to be woken.
+    /// Parked until woken.
     pub parked: u64,
-    /// Wait for their time.
+    /// Sleeping until a deadline.
     pub sleeping: u64,
-    /// Those that have held their worker for long, the longest first.
+    /// Coroutines that have held their worker for long, the longest first.
     pub held: Vec<Held>,
-    /// One by one.
+    /// The coroutines.
     pub rows: Page<CoroutineRow>,
 }
 
-/// A coroutine that keeps others from running.
+/// A coroutine that holds its worker.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Held {
-    /// Which coroutine.
+    /// The coroutine's id.
     pub id: u64,
     /// Its name, or where it was spawned.
     pub what: String,
     /// The worker's number in the process.
     pub worker: u64,
-    /// For how long.
+    /// The duration.
     pub held_ms: u64,
 }
 
@@ -219,7 +219,7 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CoroutineRow {
-    /// Unique among those that live.
+    /// Unique among live coroutines.
     pub id: u64,
     /// Its name; empty if it has none.
     pub name: String,
@@ -229,13 +229,13 @@ pub struct CoroutineRow {
     /// `fresh`, `ready`, `running`, `parked` or `sleeping`.
     #[serde(skip_serializing_if = "is_nothing")]
     pub state: String,
-    /// For how long it has been so.
+    /// The time in that state.
     #[serde(skip_serializing_if = "is_nothing")]
     pub state_ms: u64,
     /// The number of its worker in the process, once it has started.
     #[serde(skip_serializing_if = "is_nothing")]
     pub worker: Option<u64>,
-    /// Bytes of its stack.
+    /// The size of its stack, in bytes.
     #[serde(skip_serializing_if = "is_nothing")]
     pub stack_bytes: u64,
     /// The runtime's name.
@@ -249,21 +249,21 @@ pub struct CoroutineRow {
 pub struct WorkerReport {
     /// The runtime's name.
     pub runtime: String,
-    /// Which of the runtime's workers.
+    /// The index of the worker in its runtime.
     pub index: u64,
     /// When its counts were read.
     pub at_ns: u64,
-    /// How often it let a coroutine run.
+    /// How often it ran a coroutine.
     pub dispatches: u64,
-    /// How often it took fresh coroutines from another.
+    /// How often it stole fresh coroutines from another worker.
     pub steals: u64,
     /// How often it slept.
     pub sleeps: u64,
     /// Wakes from other threads.
     pub remote_wakes: u64,
-    /// Timers whose time came.
+    /// Timers that fired.
     pub timers: u64,
-    /// Coroutines that are its own.
+    /// Coroutines that belong to it.
     pub coroutines: u64,
 }
 
@@ -273,24 +273,24 @@ pub struct WorkerReport {
 pub struct PluginReport {
     /// Its name.
     pub name: String,
-    /// Where it runs: `inline`, `process`…
+    /// Its placement: `inline`, `process`…
     #[serde(skip_serializing_if = "is_nothing")]
     pub placement: String,
-    /// When its counts were read. Zero: when the report was begun.
+    /// When its counts were read. Zero: when the report was started.
     pub at_ns: u64,
-    /// Calls that are over, failed ones too.
+    /// Completed calls, including failed ones.
     #[serde(skip_serializing_if = "is_nothing")]
     pub calls: u64,
     /// Failed ones by cause.
     #[serde(skip_serializing_if = "is_nothing")]
     pub errors: Vec<(String, u64)>,
-    /// How long calls took.
+    /// The duration of calls.
     #[serde(skip_serializing_if = "is_nothing")]
     pub latency: Histogram,
-    /// Calls that wait for their turn.
+    /// Queued calls.
     #[serde(skip_serializing_if = "is_nothing")]
     pub queue_depth: u64,
-    /// Calls under way.
+    /// Calls in flight.
     #[serde(skip_serializing_if = "is_nothing")]
     pub in_flight: u64,
     /// Bytes to it.
@@ -299,23 +299,23 @@ pub struct PluginReport {
     /// Bytes from it.
     #[serde(skip_serializing_if = "is_nothing")]
     pub bytes_out: u64,
-    /// How often it was started again.
+    /// How often it was restarted.
     #[serde(skip_serializing_if = "is_nothing")]
     pub restarts: u64,
-    /// How often it was replaced by a newer one.
+    /// How often it was replaced by a newer version.
     #[serde(skip_serializing_if = "is_nothing")]
     pub reloads: u64,
 }
 
-/// How often which durations were seen.
+/// A histogram of durations.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Histogram {
-    /// Upper bounds of the buckets in nanoseconds, rising.
+    /// Upper bounds of the buckets in nanoseconds, ascending.
     pub upper_ns: Vec<u64>,
-    /// How many in each bucket by itself; one entry more than there are bounds: those above all.
+    /// The count of each bucket; one entry more than there are bounds, for durations above all.
     pub counts: Vec<u64>,
-    /// The sum of all.
+    /// The sum of all durations.
     pub sum_ns: u64,
 }
 
@@ -323,9 +323,9 @@ pub struct Histogram {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SessionReport {
-    /// Unique in the process, never used again.
+    /// Unique in the process, never reused.
     pub id: u64,
-    /// The peer's process id; zero if it is not known.
+    /// The peer's process id; zero if it is unknown.
     pub peer_pid: u32,
     /// The peer's user id.
     pub peer_uid: u32,
@@ -335,15 +335,15 @@ pub struct SessionReport {
     /// The protocol's major version.
     #[serde(skip_serializing_if = "is_nothing")]
     pub protocol: u32,
-    /// When its counts were read. Zero: when the report was begun.
+    /// When its counts were read. Zero: when the report was started.
     pub at_ns: u64,
-    /// How long it has been there.
+    /// The time since it began.
     #[serde(skip_serializing_if = "is_nothing")]
     pub age_ms: u64,
-    /// Streams open.
+    /// Open streams.
     #[serde(skip_serializing_if = "is_nothing")]
     pub streams: u64,
-    /// Requests under way.
+    /// Pending requests.
     #[serde(skip_serializing_if = "is_nothing")]
     pub requests: u64,
     /// Frames from the peer.
@@ -367,12 +367,12 @@ pub struct SessionReport {
     /// Bytes that may still be sent to the peer.
     #[serde(skip_serializing_if = "is_nothing")]
     pub credit_bytes: u64,
-    /// What was refused, by cause.
+    /// Refusals by cause.
     #[serde(skip_serializing_if = "is_nothing")]
     pub refused: Vec<(String, u64)>,
 }
 
-/// Whether a field can be left out of JSON: most counts of most rows are nothing.
+/// Whether a field can be omitted in JSON: most counts of most rows are zero.
 fn is_nothing<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What came from outside, within bounds: a report is as hostile as the process that wrote it.
+//! Validation of external input: a report is as untrusted as the process that wrote it.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,43 +9,43 @@ use super::report::{
     WorkerReport,
 };
 
-/// Rows of one list in one report.
+/// The maximum number of rows per list of a report.
 pub const ROWS_MAX: usize = 1024;
-/// Bytes of one text in a report. Longer ones are cut.
+/// The maximum length of a text in a report, in bytes. Longer ones are truncated.
 pub const TEXT_BYTES_MAX: usize = 128;
-/// Bytes of a report as JSON.
+/// The maximum size of a report as JSON, in bytes.
 pub const REPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Workers, of all runtimes.
+/// The maximum number of workers, over all runtimes.
 pub(super) const WORKERS_MAX: usize = 1024;
-/// Causes of one plugin's or session's errors.
+/// The maximum number of causes of one plugin's or session's errors.
 const CAUSES_MAX: usize = 32;
-/// Buckets of one histogram.
+/// The maximum number of buckets of one histogram.
 const BUCKETS_MAX: usize = 128;
-/// Coroutines that hold a worker.
+/// The maximum number of coroutines that hold a worker.
 pub(super) const HELD_MAX: usize = 16;
 
-/// Why a report or a query cannot be used.
+/// Why a report or a query is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// It is longer than is read.
-    #[error("it has {bytes} bytes, at most {bytes_max} are read")]
+    /// It exceeds the maximum.
+    #[error("it has {bytes} bytes, at most {bytes_max} are accepted")]
     TooLong {
-        /// So long it is.
+        /// Its length.
         bytes: usize,
-        /// So long it may be.
+        /// The maximum.
         bytes_max: usize,
     },
-    /// The other side is of another version.
-    #[error("it is of schema {found}, this side reads schema {SCHEMA}")]
+    /// It has another schema.
+    #[error("it has schema {found}, expected {SCHEMA}")]
     Schema {
-        /// The other side's.
+        /// Its schema.
         found: u32,
     },
-    /// It is no JSON of this shape.
+    /// It is not JSON of this shape.
     #[error("it is not a report: {cause}")]
     Json {
-        /// What the parser says.
+        /// The parser's error.
         cause: String,
     },
 }
@@ -56,7 +56,7 @@ impl ReportError {
     }
 }
 
-/// The first field alone: an unknown schema may be of another shape.
+/// Only the first field: an unknown schema may have another shape.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Version {
@@ -68,8 +68,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// It is longer than [`REPORT_BYTES_MAX`]: the names and causes that closures put in are beyond
-    /// their bounds.
+    /// It exceeds [`REPORT_BYTES_MAX`]: the names and causes returned by closures are out of bounds.
     pub fn to_json(&self) -> Result<Vec<u8>, ReportError> {
         let bytes = serde_json::to_vec(self).map_err(ReportError::json)?;
         if bytes.len() > REPORT_BYTES_MAX {
@@ -78,11 +77,11 @@ impl Report {
         Ok(bytes)
     }
 
-    /// Reads one that came from outside: cut to its bounds, without control characters.
+    /// Parses a report from another process: truncated to its bounds, without control characters.
     ///
     /// # Errors
     ///
-    /// It is too long, no JSON of this shape, or of another schema.
+    /// It is too long, not JSON of this shape, or of another schema.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ReportError> {
         if bytes.len() > REPORT_BYTES_MAX {
             return Err(ReportError::TooLong { bytes: bytes.len(), bytes_max: REPORT_BYTES_MAX });
@@ -109,7 +108,8 @@ impl Report {
     }
 }
 
-/// Cuts to at most `bytes_max` bytes, at a character, and replaces what a terminal could act on.
+/// Truncates to at most `bytes_max` bytes, at a character, and replaces characters that affect a
+/// terminal.
 pub(super) fn tame_text(text: &mut String, bytes_max: usize) {
     if text.len() > bytes_max {
         let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -117,17 +117,17 @@ pub(super) fn tame_text(text: &mut String, bytes_max: usize) {
     }
     if text.chars().any(is_unfit) {
         *text = text.chars().map(|c| if is_unfit(c) { '?' } else { c }).collect();
-        // What replaces a character is never longer than it.
+        // The replacement is never longer than the character.
     }
 }
 
-/// Control characters, and those that turn the direction of what follows.
+/// Control characters, and those that change the direction of the text.
 fn is_unfit(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Something that has bounds.
+/// A value with bounds.
 pub(super) trait Tame {
     fn tame(&mut self);
 }
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_that_goes_there_and_back_is_the_same() {
+    fn a_report_round_trips() {
         let report = Report {
             schema: SCHEMA,
             at_ns: 5,
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_newer_side_adds_is_ignored_and_what_an_older_one_lacks_is_nothing() {
+    fn unknown_fields_are_ignored_and_missing_ones_are_zero() {
         let report = Report::from_json(br#"{"schema":1,"new":[1],"process":{"pid":7}}"#).unwrap();
         assert_eq!((report.process.pid, report.channels.rows.len()), (7, 0));
         let other = Report::from_json(br#"{"schema":9,"process":"of another shape"}"#);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_beyond_its_bounds_is_cut() {
+    fn a_report_beyond_its_bounds_is_truncated() {
         let row = ChannelReport { name: "a\u{1b}]0;x\u{7}\u{202e}b".into(), ..Default::default() };
         let mut report = Report { schema: SCHEMA, ..Report::default() };
         report.channels.rows = vec![row; 2 * ROWS_MAX];
@@ -259,14 +259,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_tamed_text_is_short_and_has_no_control(mut dirty in "\\PC*\\p{C}{0,80}\\PC*") {
+        fn a_validated_text_is_short_and_has_no_control_character(mut dirty in "\\PC*\\p{C}{0,80}\\PC*") {
             tame_text(&mut dirty, 40);
             prop_assert!(dirty.len() <= 40);
             prop_assert!(!dirty.chars().any(char::is_control));
         }
 
         #[test]
-        fn no_bytes_are_believed(bytes: Vec<u8>) {
+        fn arbitrary_bytes_are_handled(bytes: Vec<u8>) {
             let _ = Report::from_json(&bytes);
             let _ = super::super::Query::from_json(&bytes);
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What an exporter shows of channels, coroutines and closures, and what it costs.
+//! An exporter's reports of channels, coroutines and closures, and their cost.
 
 use std::sync::{Arc, Weak};
 
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 type Pair = (Sender<u64>, Receiver<u64>);
 
-/// Shows a channel that lives as long as its pair.
+/// Exports a channel that lives as long as its pair.
 fn show(exporter: &Exporter, name: &str, pair: &Arc<Pair>) -> u64 {
     let weak: Weak<Pair> = Arc::downgrade(pair);
     exporter.channel_with(name, move || weak.upgrade().map(|pair| pair.0.snapshot())).unwrap()
@@ -52,7 +52,7 @@ fn a_channel_that_is_gone_leaves_the_list_and_stays_in_the_totals() {
     for _ in 0..2 {
         let report = exporter.collect(&Query::default());
         assert_eq!((report.channels.total, report.totals.channels), (0, 0));
-        assert_eq!((report.totals.sends, report.totals.bytes_in), (1, 8), "they never go back");
+        assert_eq!((report.totals.sends, report.totals.bytes_in), (1, 8), "they never decrease");
     }
 }
 
@@ -65,7 +65,7 @@ fn showing_a_handle_neither_keeps_its_channel_nor_counts_as_a_handle() {
     tx.try_send(1).unwrap();
     assert_eq!(exporter.collect(&Query::default()).channels.total, 2);
     drop(tx);
-    assert!(rx.is_closed(), "the last sender was the last");
+    assert!(rx.is_closed(), "the export is not a sender");
     drop(rx);
     assert_eq!(exporter.collect(&Query::default()).channels.total, 0);
 }
@@ -106,7 +106,7 @@ fn ten_thousand_channels_are_a_page_and_their_sums() {
 }
 
 #[test]
-fn at_the_limit_another_channel_is_refused_and_a_place_becomes_free_again() {
+fn at_the_limit_another_channel_is_refused_until_one_is_dropped() {
     let limits = super::Limits { channels_max: 1, ..super::Limits::default() };
     let exporter = Exporter::with_limits("test", limits);
     let first = Arc::new(bounded(1));
@@ -144,7 +144,7 @@ fn coroutines_are_counted_by_state_and_shown_by_name() {
         },
         ..Query::default()
     };
-    // Once another runs on the one worker, the reader waits.
+    // Once another coroutine runs on the one worker, the reader waits.
     let looking = Arc::clone(&exporter);
     let report = runtime.spawn(move || looking.collect(&query)).join().unwrap();
     let row = &report.coroutines.rows.rows[0];
@@ -171,11 +171,11 @@ fn a_runtime_that_comes_and_goes_is_shown_while_it_is_there() {
     let runtime = Runtime::builder().workers(2).build().unwrap();
     exporter.runtime(runtime.handle()).unwrap();
     *place.lock() = Some(runtime);
-    assert_eq!(workers(), 2, "said twice, it is there once");
+    assert_eq!(workers(), 2, "exported twice, it is listed once");
     let other = place.lock().replace(Runtime::builder().workers(1).build().unwrap());
     assert_eq!(workers(), 3);
     drop((other, place.lock().take()));
-    assert_eq!(workers(), 2, "what was named stays, what was looked for is gone");
+    assert_eq!(workers(), 2, "the exported runtime stays, the closure's is gone");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn too_many_coroutines_are_counted_only() {
 }
 
 #[test]
-fn closures_say_what_plugins_and_sessions_there_are() {
+fn closures_return_plugins_and_sessions() {
     let exporter = Exporter::new("test");
     exporter
         .plugins(|| {
@@ -222,9 +222,9 @@ fn closures_say_what_plugins_and_sessions_there_are() {
 }
 
 proptest! {
-    /// Whatever comes and goes, sums only grow, and pages hold what lives.
+    /// Whatever is added and removed, sums only grow, and pages hold live channels.
     #[test]
-    fn totals_never_go_back(steps in prop::collection::vec((0_u8..4, 0_usize..8), 1..60)) {
+    fn totals_never_decrease(steps in prop::collection::vec((0_u8..4, 0_usize..8), 1..60)) {
         let exporter = Exporter::new("test");
         let mut live: Vec<(u64, Arc<Pair>)> = Vec::new();
         let (mut sends, mut before) = (0, 0);
@@ -239,7 +239,7 @@ proptest! {
                     sends += 1;
                 }
                 2 if !live.is_empty() => {
-                    // Seen last here: what it counts afterwards, nobody sees.
+                    // The last pass over it: later counts are not seen.
                     exporter.collect(&Query::default());
                     live.swap_remove(which % live.len());
                 }
@@ -275,7 +275,7 @@ fn attached(exporter: Option<Arc<Exporter>>) -> (tempfile::TempDir, Server, Clie
 }
 
 #[test]
-fn a_report_of_another_process_has_every_row_that_was_asked_for() {
+fn a_report_of_another_process_has_every_requested_row() {
     let exporter = Arc::new(Exporter::new("there"));
     let pairs: Vec<Arc<Pair>> = (0..3000).map(|_| Arc::new(bounded(4))).collect();
     for (i, pair) in pairs.iter().enumerate() {
@@ -306,7 +306,7 @@ fn a_report_of_another_process_has_every_row_that_was_asked_for() {
 }
 
 #[test]
-fn a_server_that_reports_nothing_and_a_query_that_is_none_are_told_apart() {
+fn a_server_without_reports_and_an_invalid_query_are_different_errors() {
     let (_directory, _server, mut feed) = attached(None);
     let error = feed.next(&Query::default()).unwrap_err();
     assert!(matches!(&error, FeedError::Refused { cause } if cause.contains("no figures")));
@@ -320,20 +320,20 @@ fn a_server_that_reports_nothing_and_a_query_that_is_none_are_told_apart() {
 }
 
 #[test]
-fn connections_are_shown_also_the_one_that_asks() {
+fn connections_are_shown_including_the_requesting_one() {
     let exporter = Arc::new(Exporter::new("test"));
     let (directory, server, mut feed) = attached(Some(exporter.clone()));
     let sessions = server.sessions_later();
     exporter.sessions(move || sessions().iter().map(SessionReport::new).collect()).unwrap();
     let before = feed.next(&Query::default()).unwrap().sessions.rows;
     assert_eq!(before.len(), 1);
-    // At work with the question, it shows what it was like when it was done with the one before.
+    // Busy with the request, it shows its status after the previous one.
     let report = feed.next(&Query::default()).unwrap();
     let own = &report.sessions.rows[0];
     assert_eq!((own.id, own.peer_pid, own.protocol), (before[0].id, std::process::id(), 2));
     assert_eq!(own.peer_uid, rustix::process::geteuid().as_raw());
     assert!(own.frames_in > before[0].frames_in && own.bytes_out > 0, "{own:?}");
-    assert!(own.at_ns < report.at_ns, "its rates are made of when it was so");
+    assert!(own.at_ns < report.at_ns, "its rates use the time of the status");
     let _other = Client::connect(directory.path().join("becket/mon.sock")).wait().unwrap();
     let report = feed.next(&Query::default()).unwrap();
     let ids: Vec<u64> = report.sessions.rows.iter().map(|session| session.id).collect();
@@ -341,7 +341,7 @@ fn connections_are_shown_also_the_one_that_asks() {
 }
 
 #[test]
-fn what_a_connection_refused_is_shown_by_cause() {
+fn refusals_of_a_connection_are_shown_by_cause() {
     let since = std::time::Instant::now();
     let mut session = becket_wire::Counters::default();
     (session.refused.no_credit, session.refused.gone) = (3, 4);

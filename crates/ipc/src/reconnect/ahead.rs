@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Elements sent ahead over connections that are made again, and what became of them.
+//! Elements that are pipelined over reconnecting connections, and their outcomes.
 //!
 //! ```text
-//!   a select ──► line ──► held ──► the stream there is ──► answered, or unknown with its connection
-//!                           │
-//!                           └─ its connection has ended: not handed over, refused
+//!   a select ──► intake ──► held ──► the current stream ──► answered, or unknown if its connection ends
+//!                             │
+//!                             └─ its connection has ended before it was transmitted: refused
 //! ```
 //!
-//! The keeper is the engine: while there is a stream it takes one element at a time from the line
-//! and hands it over, behind the sends that waited before. Nothing is repeated.
+//! The reconnect task drives it: while there is a stream it receives one element at a time from the
+//! intake and sends it, behind the sends that waited before. Nothing is sent twice.
 //!
 //! # Invariants
 //!
-//! 1. Without a stream nothing is taken from the line, and nothing is held.
-//! 2. `streams` has the present stream, and those before it that still have sends which nobody has
-//!    looked at: their answers are counted when they are asked for, and once.
-//! 3. The lock is taken before a connection's, by the engine alone; a flush takes them one after the
-//!    other.
+//! 1. Without a stream nothing is received from the intake, and nothing is held.
+//! 2. `streams` has the current stream, and earlier ones with sends whose outcomes were not polled yet:
+//!    those are counted when they are polled, once.
+//! 3. The lock is taken before a connection's, only by the reconnect task; a flush takes them one after
+//!    the other.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -39,16 +39,16 @@ pub(super) struct Ahead {
 
 #[derive(Default)]
 struct State {
-    /// Since somebody asked for it.
+    /// Created when it is first requested.
     line: Option<Line>,
     held: Option<Held>,
     streams: Vec<Arc<RemoteSender>>,
-    /// What became of sends that are in none of the streams.
+    /// The outcomes of sends that are in none of the streams.
     past: Posted,
-    /// There will be no stream any more.
+    /// There will be no further stream.
     never: Option<Arc<str>>,
     engine: Option<Waker>,
-    /// Who waits until nothing is held.
+    /// Flushes that wait until nothing is held.
     flushing: Vec<Waker>,
 }
 
@@ -74,7 +74,7 @@ impl Ahead {
         sender
     }
 
-    /// There is a stream.
+    /// A stream is open.
     pub(super) fn open(&self, remote: &Arc<RemoteSender>) {
         let mut state = self.state.lock();
         if state.line.as_ref().is_some_and(|line| line.sender().is_closed()) {
@@ -83,7 +83,7 @@ impl Ahead {
         state.streams.push(remote.clone());
     }
 
-    /// Hands over what is sent ahead. Ready when the stream is over.
+    /// Sends elements of the intake. Ready when the stream has ended.
     pub(super) fn pump(&self, remote: &RemoteSender, waker: &Waker) -> Poll<()> {
         let at_line = self.later.of(waker);
         let (polled, flushed) = {
@@ -96,7 +96,7 @@ impl Ahead {
         polled
     }
 
-    /// Its connection has ended.
+    /// The stream's connection has ended.
     pub(super) fn lost(&self) {
         let flushed = {
             let mut state = self.state.lock();
@@ -107,7 +107,7 @@ impl Ahead {
         flushed.into_iter().for_each(Waker::wake);
     }
 
-    /// There will be no other.
+    /// There will be no further connection.
     pub(super) fn never(&self, ended: &Ended) {
         let flushed = {
             let mut state = self.state.lock();
@@ -138,7 +138,7 @@ impl Ahead {
             (state.streams.clone(), state.past, engine)
         };
         if let Some(engine) = engine {
-            // It hands over what is held, and wakes.
+            // The task sends the held element, and wakes.
             engine.wake();
             return Poll::Pending;
         }
@@ -170,7 +170,7 @@ impl State {
                     let Held { element, stage } = held;
                     let polled = sending.poll((at, blocks), stage, (element, 0), waker);
                     match (polled, *stage) {
-                        // From here on the stream counts what becomes of it.
+                        // From here on the stream counts the outcome.
                         (_, Stage::Sent(number)) => sending.leave(number),
                         (Poll::Pending, _) => return Poll::Pending,
                         (Poll::Ready(Ok(outcome)), _) => self.count(outcome),
@@ -188,7 +188,7 @@ impl State {
                     Some(Poll::Ready(Some(element))) => {
                         self.held = Some(Held { element, stage: Stage::New });
                     }
-                    // Whoever had it has closed it: the next who asks has another.
+                    // The user closed it: the next call of `ahead` creates another.
                     Some(Poll::Ready(None)) => self.line = None,
                     Some(Poll::Pending) | None => return Poll::Pending,
                 }
@@ -196,7 +196,7 @@ impl State {
         })
     }
 
-    /// The channel is closed. The connection is not over.
+    /// The channel is closed. The connection continues.
     fn closed(&mut self, reason: Option<Arc<str>>) -> Poll<()> {
         if let Some(line) = &mut self.line
             && line.close(reason).is_some()
@@ -214,13 +214,13 @@ impl State {
         }
     }
 
-    /// What was taken and has not been handed over is not accepted any more.
+    /// Elements that were received and not transmitted count as refused.
     fn let_go(&mut self) {
         let handed = self.line.as_mut().and_then(Line::leave);
         self.past.refused += u64::from(handed.is_some()) + u64::from(self.held.take().is_some());
     }
 
-    /// True: something is held that was not before.
+    /// True: an element is held that was not before.
     fn take_handed(&mut self, later: &Arc<Later>) -> bool {
         if self.held.is_some() {
             return false;
@@ -232,7 +232,7 @@ impl State {
         self.held.is_some()
     }
 
-    /// Counts streams that are over and in which nobody will look any more.
+    /// Counts and removes streams that have ended and are not used elsewhere.
     fn forget_streams(&mut self) {
         let past = &mut self.past;
         self.streams.retain(|remote| {
@@ -250,7 +250,7 @@ impl State {
         });
     }
 
-    /// Whom to wake when nothing is held.
+    /// The flushes to wake when nothing is held.
     fn flushed(&mut self) -> Vec<Waker> {
         if self.held.is_some() { Vec::new() } else { std::mem::take(&mut self.flushing) }
     }

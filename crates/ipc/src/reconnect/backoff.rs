@@ -1,36 +1,35 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How long to wait before another attempt: longer each time, up to a bound, and not at the same
-//! moment as everybody else.
+//! Exponential backoff with jitter: how long to wait before another attempt.
 //!
-//! After `n` failures in a row the bound of the wait is `first · factorⁿ⁻¹`, at most `max`; the
-//! wait is that less a random part of it, at most `jitter`.
+//! After `n` failures in a row the bound of the wait is `first · factorⁿ⁻¹`, at most `max`; the wait is
+//! the bound minus a random part of it, at most `jitter`.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 
-/// No wait is shorter, so that a server that ends each connection at once is not run against.
+/// The minimum wait: a server that ends each connection at once is not retried in a busy loop.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 
-/// How long to wait between attempts, and how many to make.
+/// The backoff between attempts, and the maximum number of attempts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backoff {
-    /// Before the first attempt after a loss. At least 1 ms.
+    /// The wait before the first attempt after a loss. At least 1 ms.
     pub first: Duration,
-    /// The longest. One that is shorter than `first` is taken for `first`.
+    /// The maximum wait. A value below `first` is treated as `first`.
     pub max: Duration,
-    /// How much longer each wait is than the one before. At least 1.
+    /// The factor between consecutive waits. At least 1.
     pub factor: f64,
-    /// How much of each wait is left to chance, from 0, none, to 1, all.
+    /// The random part of each wait, from 0 (none) to 1 (all).
     pub jitter: f64,
-    /// Attempts that may fail in a row before it gives up. `None`: it never does.
+    /// Consecutive failed attempts before it gives up. `None`: it never does.
     pub attempts_max: Option<u32>,
-    /// From which chance begins; the same seed gives the same waits. `None`: another each time.
+    /// The seed of the random parts; the same seed gives the same waits. `None`: a random seed.
     pub seed: Option<u64>,
 }
 
 impl Default for Backoff {
-    /// From 20 ms to 5 s, doubling, half of each left to chance, without end.
+    /// From 20 ms to 5 s, doubling, with a jitter of one half, without end.
     fn default() -> Self {
         Self {
             first: Duration::from_millis(20),
@@ -44,7 +43,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The waits after a first, a second, a third failure in a row.
+    /// The waits after the first, second, third consecutive failure, and so on.
     #[must_use]
     pub fn delays(&self) -> Delays {
         let rng = self.seed.map_or_else(Rng::new, Rng::with_seed);
@@ -52,24 +51,24 @@ impl Backoff {
     }
 }
 
-/// The waits of a [`Backoff`], one for each failure, until it gives up.
+/// The waits of a [`Backoff`], one per failure, until it gives up.
 #[derive(Debug, Clone)]
 pub struct Delays {
     backoff: Backoff,
     rng: Rng,
     failures: u32,
-    /// Of the last wait.
+    /// The bound of the last wait.
     bound: Option<Duration>,
 }
 
 impl Delays {
-    /// It worked: the next failure is a first one.
+    /// An attempt succeeded: the next failure counts as the first.
     pub fn reset(&mut self) {
         self.failures = 0;
         self.bound = None;
     }
 
-    /// Failures in a row.
+    /// Consecutive failures.
     #[must_use]
     pub const fn failures(&self) -> u32 {
         self.failures
@@ -94,7 +93,7 @@ impl Iterator for Delays {
             }
         };
         self.bound = Some(bound);
-        // A jitter that is no number is none.
+        // NaN is treated as no jitter.
         let jitter = Some(self.backoff.jitter).filter(|jitter| !jitter.is_nan()).unwrap_or(0.0);
         let jitter = jitter.clamp(0.0, 1.0);
         Some(bound.mul_f64(1.0 - jitter * self.rng.f64()).clamp(WAIT_MIN, bound))
@@ -124,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn waits_keep_to_their_bounds_and_grow_and_are_those_of_the_seed(backoff in backoffs()) {
+        fn waits_are_bounded_grow_and_depend_only_on_the_seed(backoff in backoffs()) {
             let waits: Vec<_> = backoff.delays().take(64).collect();
             let tried = backoff.attempts_max.map_or(64, |max| max.saturating_sub(1) as usize);
             prop_assert_eq!(waits.len(), tried);
@@ -142,7 +141,7 @@ mod tests {
         }
 
         #[test]
-        fn a_success_begins_again(backoff in backoffs(), failures in 0..20_usize) {
+        fn a_success_resets_the_backoff(backoff in backoffs(), failures in 0..20_usize) {
             let backoff = Backoff { jitter: 0.0, attempts_max: None, ..backoff };
             let mut delays = backoff.delays();
             let first = delays.next();

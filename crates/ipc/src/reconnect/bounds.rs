@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! An operation's limits, which hold over its wait for a connection and over what it does there.
+//! An operation's limits, which cover its wait for a connection and the operation itself.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -19,7 +19,7 @@ pub(super) struct Bounds<'a> {
 }
 
 impl<'a> Bounds<'a> {
-    /// The earlier of two holds.
+    /// Sets a deadline; the earlier of two holds.
     pub(super) fn deadline(&mut self, at: Instant) {
         self.deadline = Some(self.deadline.map_or(at, |other| other.min(at)));
     }
@@ -39,7 +39,7 @@ impl<'a> Bounds<'a> {
         limits
     }
 
-    /// Waits for a future, no longer than they allow. A set token comes first.
+    /// Waits for a future within the limits. A cancelled token takes precedence.
     pub(super) async fn over<T>(self, future: impl Future<Output = T>) -> Result<T, Stop> {
         let mut limits = self.limits();
         let mut future = pin!(future);

@@ -2,27 +2,27 @@
 //! Elements for a select: a local channel that outlives connections.
 //!
 //! ```text
-//!   the stream's inbox ──line──┐
+//!   the stream's inbox ────────┐
 //!          ▲                   ├──► offer ──► outlet, a rendezvous channel ──► a select
-//!          │      left ────────┘      │
-//!          │        ▲                 │ nobody wants it any more
+//!          │  leftover ────────┘      │
+//!          │        ▲                 │ no longer wanted
 //!          └────────┴─────────────────┘
 //! ```
 //!
-//! Left is what had come on connections that have ended: the server has given it away. The keeper is
-//! the engine: as long as there are wants, it stands in the inbox's line whenever nothing is offered,
-//! by which the server is asked for one element.
+//! Leftover elements arrived on connections that have ended: the server has handed them over. The
+//! reconnect task drives the bridge: as long as there are wants, it waits at the inbox whenever nothing
+//! is offered, which makes the stream request one element from the server.
 //!
 //! # Invariants
 //!
-//! 1. What is offered, and what a receive on the outlet gave back, is older than what is left, and
-//!    that is older than what lies in the inbox. Each is received in this order.
-//! 2. Without wants nothing is offered and nobody stands in the inbox's line: whoever dropped the
-//!    last one has put it back, before the drop returned.
-//! 3. Into an inbox goes back at most one element, and only of its own stream's: it counts those that
-//!    lie in it. Others go to what is left.
-//! 4. The lock is taken before a connection's, by the engine alone; nobody is woken under it but
-//!    those who wait at the outlet or in the inbox's line.
+//! 1. The offered element, and elements requeued by receives on the outlet, are older than leftover
+//!    ones, and those are older than the inbox's. Elements are received in this order.
+//! 2. Without wants nothing is offered and the bridge does not wait at the inbox: the drop of the last
+//!    want has requeued everything before it returned.
+//! 3. At most one element is requeued into an inbox, and only one of its own stream: the inbox counts
+//!    its elements. Others become leftover.
+//! 4. The lock is taken before a connection's, only by the reconnect task; under it only waiters at the
+//!    outlet and at the inbox are woken.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -49,24 +49,24 @@ pub(super) struct Desk {
 
 struct State {
     left: VecDeque<Element>,
-    /// Cancelled when nothing of it is left.
+    /// Cancelled when nothing is left over.
     none_left: Token,
     /// Live wants of this outlet.
     wants: usize,
     offer: SendSink<'static, Element>,
     outlet: Receiver<Element>,
     is_offered: bool,
-    /// What is offered, or was given back at the outlet, came by the stream that there is.
+    /// The offered element, or one requeued at the outlet, came from the current stream.
     is_of_stream: bool,
-    /// A place in the line at the stream's inbox, while there is a stream.
+    /// The receiving end at the stream's inbox, while there is a stream.
     line: Option<RecvStream<'static, Element>>,
     is_in_line: bool,
-    /// Somebody has come into that line or left it, or an element went back: the stream is to ask for
-    /// as much as is wanted.
+    /// The bridge began or stopped to wait at the inbox, or an element was requeued: the stream has to
+    /// adjust its credit.
     is_unsettled: bool,
     /// The stream's channel is closed and drained, and so is the outlet.
     is_ended: bool,
-    /// There will be no stream any more, and what is left stands in the outlet.
+    /// There will be no further stream, and leftover elements were moved to the outlet.
     is_over: bool,
     engine: Option<Waker>,
 }
@@ -98,7 +98,7 @@ fn outlet() -> (SendSink<'static, Element>, Receiver<Element>) {
     (sender.into_sink(), receiver)
 }
 
-/// What there is next for the outlet.
+/// The next element for the outlet.
 enum Next {
     Left,
     Received,
@@ -107,16 +107,16 @@ enum Next {
     End,
 }
 
-/// What was taken from the desk.
+/// An element taken from the bridge.
 pub(super) struct Taken {
     pub(super) element: Option<Element>,
-    /// There are wants: the engine is to [resume](Desk::resume), once the caller has looked into the
-    /// inbox.
+    /// There are wants: the caller has to [resume](Desk::resume) the reconnect task after it has checked
+    /// the inbox.
     pub(super) is_wanted: bool,
 }
 
 impl Desk {
-    /// The oldest that there is here.
+    /// Takes the oldest element.
     pub(super) fn take(&self) -> Taken {
         let (taken, none_left) = {
             let mut state = self.state.lock();
@@ -130,7 +130,7 @@ impl Desk {
         taken
     }
 
-    /// Wakes the engine.
+    /// Wakes the reconnect task.
     pub(super) fn resume(&self) {
         let engine = self.state.lock().engine.clone();
         if let Some(engine) = engine {
@@ -138,12 +138,12 @@ impl Desk {
         }
     }
 
-    /// One more wants an element, at this outlet.
+    /// Adds a want; returns the outlet.
     pub(super) fn want(&self) -> Receiver<Element> {
         let outlet = {
             let mut state = self.state.lock();
             if state.outlet.is_closed() && !state.is_ended && !state.is_over {
-                // By whoever had it.
+                // Closed by its user.
                 state.renew();
             }
             state.wants += 1;
@@ -153,7 +153,7 @@ impl Desk {
         outlet
     }
 
-    /// One fewer. True: there is something left that was not before.
+    /// Removes a want. True: an element became leftover.
     pub(super) fn unwant(&self, outlet: &Receiver<Element>) -> bool {
         let is_more_left = {
             let mut state = self.state.lock();
@@ -167,7 +167,7 @@ impl Desk {
         is_more_left
     }
 
-    /// There is a stream.
+    /// A stream is open.
     pub(super) fn open(&self, remote: &RemoteReceiver) {
         let mut state = self.state.lock();
         state.line = Some(remote.inbox().clone().into_stream());
@@ -178,12 +178,12 @@ impl Desk {
         }
     }
 
-    /// The stream's connection has ended. What had come is left; until then there is nothing to
-    /// open the channel for. `None`: nothing is left.
+    /// The stream's connection has ended. Elements that had arrived become leftover; the channel is not
+    /// opened again until they have been received. `None`: nothing is left over.
     pub(super) fn lost(&self, remote: &RemoteReceiver) -> Option<Token> {
         {
             let mut state = self.state.lock();
-            // What it was handed in the line goes back into the inbox.
+            // An element passed to it while it waited is requeued into the inbox.
             state.line = None;
             state.is_of_stream = false;
         }
@@ -194,7 +194,7 @@ impl Desk {
         (!state.left.is_empty()).then(|| state.none_left.clone())
     }
 
-    /// There will be no other. What is here can still be received.
+    /// There will be no further connection. Elements in the bridge can still be received.
     pub(super) fn never(&self, ended: &Ended) {
         let mut state = self.state.lock();
         state.line = None;
@@ -208,7 +208,7 @@ impl Desk {
         state.outlet.close_with(ended.to_string());
     }
 
-    /// Brings elements to who wants them, from a stream if there is one. Never ready.
+    /// Offers elements to wants, from a stream if there is one. Never ready.
     pub(super) async fn serve(&self, remote: Option<&RemoteReceiver>) {
         poll_fn(|context| {
             let waker = self.later.of(context.waker());
@@ -240,7 +240,7 @@ impl Desk {
             let is_more = match (next, remote) {
                 (Next::Left | Next::Received, _) => true,
                 (Next::End, Some(remote)) => self.end(remote),
-                // It may have come while the stream asked for it, by this very call.
+                // An element may have arrived when the stream requested it, during this call.
                 (Next::Nothing, _) => is_unsettled,
                 (Next::End, None) => false,
             };
@@ -250,7 +250,7 @@ impl Desk {
         }
     }
 
-    /// The inbox was found closed and drained. True: it was not, after all.
+    /// The inbox was found closed and drained. True: an element was in it after all.
     fn end(&self, remote: &RemoteReceiver) -> bool {
         let found = remote.try_recv();
         let mut state = self.state.lock();
@@ -269,25 +269,25 @@ impl Desk {
                 state.outlet.close();
                 false
             }
-            // The connection has ended: whoever selects waits for the next.
+            // The connection has ended: a select waits for the next one.
             Err(_) => false,
         }
     }
 }
 
 impl State {
-    /// Whom to tell that nothing is left.
+    /// The token to cancel when nothing is left over.
     fn none_left(&self) -> Option<Token> {
         let is_news = self.left.is_empty() && !self.none_left.is_cancelled();
         is_news.then(|| self.none_left.clone())
     }
 
-    /// Everything from the outlet, the oldest first.
+    /// Takes everything from the outlet, the oldest first.
     fn take_outlet(&mut self) -> Vec<Element> {
         let offered = if self.is_offered { self.offer.take_back() } else { None };
         self.is_offered = false;
         let mut elements = Vec::new();
-        // Given back by receives that were dropped: nobody else sends there.
+        // Requeued by receives that were dropped: there is no other sender.
         while !self.outlet.is_empty()
             && let Ok(element) = self.outlet.try_recv()
         {
@@ -309,7 +309,7 @@ impl State {
         self.left.pop_front()
     }
 
-    /// Leaves the inbox's line. What was handed over there goes back.
+    /// Stops waiting at the inbox. An element that was passed to it there is requeued.
     fn leave(&mut self) {
         if let Some(line) = self.line.as_mut().filter(|_| self.is_in_line) {
             line.leave();
@@ -317,7 +317,7 @@ impl State {
         }
     }
 
-    /// Nobody wants anything any more. True: it went to what is left.
+    /// There are no more wants. True: an element became leftover.
     fn put_back(&mut self) -> bool {
         if self.is_over {
             return false;
@@ -335,7 +335,7 @@ impl State {
         self.push_front(elements)
     }
 
-    /// Another outlet. The wants of the one before want nothing any more.
+    /// Creates another outlet. Wants of the previous one no longer count.
     fn renew(&mut self) {
         let elements = self.take_outlet();
         self.push_front(elements);
@@ -343,7 +343,7 @@ impl State {
         self.wants = 0;
     }
 
-    /// Older than what is left. True: there are some.
+    /// Adds elements in front of the leftover ones. True: there are some.
     fn push_front(&mut self, elements: Vec<Element>) -> bool {
         let are_some = !elements.is_empty();
         for element in elements.into_iter().rev() {
@@ -352,7 +352,7 @@ impl State {
         are_some
     }
 
-    /// Offers the next element if there is one, and somebody wants it.
+    /// Offers the next element, if there is one and a want for it.
     fn next(&mut self, context: &mut Context<'_>) -> Next {
         if self.is_offered
             && let Poll::Ready(taken) = Pin::new(&mut self.offer).poll_ready(context)
@@ -389,16 +389,16 @@ impl State {
         next
     }
 
-    /// Somebody has closed the outlet: the next want has another.
+    /// The user has closed the outlet: the next want gets another.
     fn refused(&mut self, refused: TrySendError<Element>) {
         self.left.push_front(refused.into_inner());
         self.renew();
     }
 }
 
-/// A wish for one element at a time, for as long as this lives, over all connections. See
+/// A request for one element at a time, for as long as this lives, over all connections. See
 /// [`ReconnectingReceiver::want`](super::ReconnectingReceiver::want).
-#[must_use = "nothing is wanted any more when it is dropped"]
+#[must_use = "dropping it ends the request"]
 pub struct ReconnectingWant<'a> {
     streams: &'a super::receiver::Streams,
     outlet: Receiver<Element>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Connects again and again.
+//! The task that connects repeatedly.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use crate::client::{Client, Options};
 use crate::connection::Ended;
 use crate::task;
 
-/// What became of the connection. See [`Reconnecting::events`](super::Reconnecting::events).
+/// A change of the connection. See [`Reconnecting::events`](super::Reconnecting::events).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// There is one, the first or another.
+    /// A connection was established, the first or a further one.
     Restored {
-        /// How many there have been, with this one.
+        /// The number of connections so far, including this one.
         connections: u64,
     },
-    /// It has ended. Another is being made.
+    /// The connection has ended. The client reconnects.
     Lost {
         /// How it ended.
         ended: Ended,
-        /// How many there have been.
+        /// The number of connections so far.
         connections: u64,
     },
-    /// No other will be made.
+    /// The client does not reconnect any more.
     GaveUp {
-        /// Why.
+        /// The reason.
         ended: Ended,
     },
 }
@@ -41,7 +41,7 @@ pub(super) struct Inner {
     options: Options,
     pub(super) backoff: Backoff,
     pub(super) client: Slot<Client>,
-    /// Nobody wants a connection any more.
+    /// Cancelled when the connection is no longer needed.
     pub(super) stop: Token,
     pub(super) news: Receiver<Event>,
 }
@@ -68,7 +68,7 @@ impl Inner {
         inner
     }
 
-    /// Until it gives up.
+    /// Connects repeatedly until it gives up.
     async fn connect_for_ever(&self, events: &Sender<Event>) -> Ended {
         let mut delays = self.backoff.delays();
         let mut connections = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Opens a channel again and again, on each connection that there is.
+//! The reconnect task of a channel, which opens it on each new connection.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::connection::Ended;
 use crate::error::OpenError;
 use crate::task;
 
-/// A channel, and who opens it.
+/// How a channel is reopened.
 pub(super) struct Place {
     pub(super) inner: Arc<Inner>,
     pub(super) name: Arc<str>,
     pub(super) make: Option<(Kind, usize)>,
-    /// Its handle has gone.
+    /// Its handle was dropped.
     pub(super) stop: Token,
 }
 
-/// What a handle does with its channel.
+/// A handle's behaviour on each connection.
 pub(super) trait Keeper: Send + Sync + 'static {
     type Opened: Send;
 
@@ -32,10 +32,10 @@ pub(super) trait Keeper: Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Result<Self::Opened, OpenError>> + Send;
 
-    /// Until the stream is over; `lost` is cancelled when its connection is.
+    /// Serves until the stream has ended; `lost` is cancelled when its connection has.
     fn serve(&self, opened: Self::Opened, lost: &Token) -> impl Future<Output = ()> + Send;
 
-    /// It will not be open again.
+    /// The channel will not be opened again.
     fn never(&self, ended: Ended);
 }
 
@@ -51,7 +51,7 @@ impl Place {
         });
     }
 
-    /// Until it gives up.
+    /// Reopens repeatedly until it gives up.
     async fn open_for_ever<K: Keeper>(&self, keeper: &K) -> Ended {
         let mut delays = self.inner.backoff.delays();
         loop {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A waker that wakes another one on the I/O thread.
+//! A waker that wakes another waker on the I/O thread.
 //!
-//! A keeper waits for local channels too, whose other ends may be used, filled and closed anywhere:
-//! in a connection's turn, under its lock. A task is polled by whoever wakes it, and a keeper needs
-//! that lock: so it is woken elsewhere.
+//! A reconnect task waits for local channels too, whose other ends may be used anywhere: also in a
+//! connection's dispatch, under its lock. A task is polled by its wakes, and a reconnect task needs that
+//! lock: so its wake is deferred to the I/O thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ pub(super) struct Later {
 }
 
 impl Later {
-    /// The waker that wakes `target`, from now on instead of any other.
+    /// A waker that wakes `target`, which replaces an earlier target.
     pub(super) fn of(self: &Arc<Self>, target: &Waker) -> Waker {
         let mut current = self.target.lock();
         if !current.as_ref().is_some_and(|current| current.will_wake(target)) {

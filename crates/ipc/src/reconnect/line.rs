@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A local channel into which elements are sent ahead, and who takes them from it.
+//! The local channel whose elements are pipelined, with its receiving end.
 //!
-//! It is a rendezvous channel: a send is done when its element has been taken, and as long as nobody
-//! takes any, a select goes elsewhere.
+//! It is a rendezvous channel: a send completes when its element is received, and while no element is
+//! received, a select chooses another arm.
 //!
 //! # Invariants
 //!
-//! 1. Nobody else receives from the channel. So what it holds went back from a place in its line.
-//! 2. Whoever is in the line may have been handed an element that it has not looked at yet.
+//! 1. The channel has no other receiver. So an element in it was requeued by this receiving end.
+//! 2. A waiting receiving end may have been passed an element that it has not polled yet.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Line {
         Self { sender, elements: receiver.into_stream(), is_in_line: false }
     }
 
-    /// One to which nobody sends.
+    /// A closed one.
     pub(super) fn closed(reason: &str) -> Self {
         let line = Self::new();
         line.sender.close_with(reason);
@@ -49,7 +49,7 @@ impl Line {
         next
     }
 
-    /// An element that was handed over in the line. Takes no other.
+    /// An element that was passed to the waiting end. Receives no further one.
     pub(super) fn handed(&mut self, waker: &Waker) -> Option<Element> {
         match self.is_in_line.then(|| self.next(waker)) {
             Some(Poll::Ready(element)) => element,
@@ -57,7 +57,7 @@ impl Line {
         }
     }
 
-    /// Takes no more until it is asked for the next. What was handed over by then.
+    /// Stops waiting until [`next`](Self::next) is called. Returns an element that was passed by then.
     pub(super) fn leave(&mut self) -> Option<Element> {
         self.elements.leave();
         self.is_in_line = false;
@@ -65,7 +65,7 @@ impl Line {
         if receiver.is_empty() { None } else { receiver.try_recv().ok() }
     }
 
-    /// Closes it. What was handed over before.
+    /// Closes it. Returns an element that was passed before.
     pub(super) fn close(&mut self, reason: Option<Arc<str>>) -> Option<Element> {
         let handed = self.leave();
         match reason {
@@ -76,7 +76,7 @@ impl Line {
     }
 }
 
-/// Adds up what became of sends.
+/// Adds outcomes.
 pub(super) fn add(sum: &mut Posted, more: Posted) {
     sum.accepted += more.accepted;
     sum.refused += more.refused;

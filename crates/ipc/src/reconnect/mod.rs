@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Channels of a server that may go and come again: connections that are made again, and sends that
-//! happen exactly once over all of them.
+//! Channels of a server that may restart: reconnecting connections, and sends that happen exactly once
+//! over all of them.
 //!
 //! ```text
 //!   driver (a task)    connect ──► client ──► until it ends ──► back-off ──┐
 //!                         ▲                                                │
 //!                         └────────────────────────────────────────────────┘
-//!   keeper (a task     client ──► open ──► stream ──► until it ends ──┐
-//!    of each handle)      ▲                                           │
+//!   reconnect task     client ──► open ──► stream ──► until it ends ──┐
+//!   (one per handle)      ▲                                           │
 //!                         └───────────────────────────────────────────┘
 //!   operation          waits for a stream, within its limits; then it is one of that stream's
 //! ```
 //!
-//! Nothing is repeated behind anybody's back. An operation that was under way when the connection
-//! ended ends with its error, as it would without reconnection; only those that begin later meet
-//! the new connection. [`OnceSender`] repeats, and may: the server knows each element by its number.
+//! Nothing is repeated implicitly. An operation that was in progress when the connection ended fails
+//! with its error, as it would without reconnection; only operations that begin later use the new
+//! connection. [`OnceSender`] repeats, and may: the server identifies each element by its number.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `backoff` | how long to wait before another attempt |
-//! | `bounds` | what may end an operation |
-//! | `slot` | what there is now, or is not |
-//! | `driver` | connects again and again |
-//! | `keeper` | opens a channel again and again |
+//! | `bounds` | the limits of an operation |
+//! | `slot` | the current client or stream, if there is one |
+//! | `driver` | connects repeatedly |
+//! | `keeper` | opens a channel repeatedly |
 //! | `sender`, `receiver` | handles to a channel |
-//! | `desk` | what a select receives from, over all connections |
-//! | `line`, `ahead` | what a select sends into, and what became of it |
-//! | `later` | a keeper is woken where it may take locks |
+//! | `desk` | the channel that a select receives from, over all connections |
+//! | `line`, `ahead` | the channel that a select sends into, and the outcomes |
+//! | `later` | wakes a reconnect task where it may take locks |
 //! | `once` | a sender whose elements are accepted exactly once |
 //! | `queue` | its elements, from the send to the answer |
 
@@ -66,8 +66,8 @@ pub use self::sender::{ReconnectingFlush, ReconnectingSend, ReconnectingSender};
 use crate::client::{Options, ReceiverOptions};
 use crate::connection::Ended;
 
-/// A client that connects again when its connection has ended. Cloned, it is the same one; it stops
-/// when the last clone and the last handle to a channel have gone.
+/// A client that reconnects when its connection has ended. Clones share the connection; it stops when
+/// the last clone and the last handle to a channel are dropped.
 ///
 /// Every method may be called from any thread, in a task or in a coroutine.
 #[derive(Clone)]
@@ -75,7 +75,7 @@ pub struct Reconnecting {
     owner: Arc<Owner>,
 }
 
-/// Stops everything when the last user has gone.
+/// Stops all tasks when the last user is dropped.
 struct Owner(Arc<Inner>);
 
 impl Drop for Owner {
@@ -86,7 +86,7 @@ impl Drop for Owner {
 
 /// A channel's name, and how it is opened on each connection. See [`Reconnecting::channel`].
 #[derive(Clone)]
-#[must_use = "nothing is opened until it is told which end"]
+#[must_use = "nothing is opened until a sender or a receiver is requested"]
 pub struct Reopened {
     owner: Arc<Owner>,
     name: Arc<str>,
@@ -95,23 +95,23 @@ pub struct Reopened {
 }
 
 impl Reconnecting {
-    /// Connects to the server that listens at a path, and again whenever the connection has ended.
-    /// It begins at once and does not wait.
+    /// Connects to the server that listens at a path, and reconnects whenever the connection has ended.
+    /// It starts at once and does not wait.
     #[must_use]
     pub fn new(path: impl AsRef<Path>, options: Options, backoff: Backoff) -> Self {
         let inner = Inner::start(path.as_ref(), options, backoff);
         Self { owner: Arc::new(Owner(inner)) }
     }
 
-    /// A channel of the server's, by its name. (A `#` and a number will do too, but a server that
-    /// was started again gives other numbers.)
+    /// A channel of the server, by its name. (`#` and a number work too, but a restarted server assigns
+    /// other numbers.)
     pub fn channel(&self, name: &str) -> Reopened {
         let (owner, name) = (self.owner.clone(), name.into());
         Reopened { owner, name, priority: Priority::Normal, make: None }
     }
 
-    /// Tells when the connection is lost and when there is one again. The channel is conflated: who
-    /// is late finds the latest news only. Each goes to one of the receivers.
+    /// Reports when the connection is lost and when it is restored. The channel is conflated: a slow
+    /// receiver gets only the latest event. Each event goes to one of the receivers.
     #[must_use]
     pub fn events(&self) -> Receiver<Event> {
         self.owner.0.news.clone()
@@ -129,39 +129,40 @@ impl Reconnecting {
         })
     }
 
-    /// Ends the connection, and makes no other.
+    /// Ends the connection, and does not reconnect.
     pub fn close(&self) {
         self.owner.0.stop.cancel();
     }
 }
 
 impl Reopened {
-    /// How urgent what is sent is.
+    /// The priority of sent elements.
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// On each connection the channel is made if the server has none of its name. `capacity` is of
-    /// a bounded one.
+    /// On each connection the channel is created if the server has none of its name. `capacity` applies
+    /// to a bounded one.
     pub fn make(mut self, kind: Kind, capacity: usize) -> Self {
         self.make = Some((kind, capacity));
         self
     }
 
-    /// To send into it.
+    /// A sender into it.
     #[must_use]
     pub fn sender(self) -> ReconnectingSender {
         ReconnectingSender::start(self)
     }
 
-    /// To receive from it.
+    /// A receiver from it.
     #[must_use]
     pub fn receiver(self, options: ReceiverOptions) -> ReconnectingReceiver {
         ReconnectingReceiver::start(self, options)
     }
 
-    /// To send into it, each element exactly once over all connections: see [`OnceSender`].
+    /// A sender into it whose elements are accepted exactly once over all connections: see
+    /// [`OnceSender`].
     #[must_use]
     pub fn once(self, producer: ProducerId) -> OnceSender {
         OnceSender::start(self, producer)
@@ -179,7 +180,7 @@ impl Reopened {
     }
 }
 
-/// Keeps the connection, and stops its keeper when it goes.
+/// Keeps the connection, and stops its reconnect task when it is dropped.
 struct Handle {
     stop: Token,
     _owner: Arc<Owner>,
@@ -191,7 +192,7 @@ impl Drop for Handle {
     }
 }
 
-/// Waits until something is there.
+/// Waits until a connection or a stream is available.
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct Opened<'a, T>(Pin<Box<dyn Future<Output = Result<T, Ended>> + Send + 'a>>);
 
@@ -204,7 +205,7 @@ impl<'a, T> Opened<'a, T> {
     ///
     /// # Errors
     ///
-    /// [`Ended::GaveUp`] or [`Ended::Here`]: it never will be there.
+    /// [`Ended::GaveUp`] or [`Ended::Here`]: it will not become available.
     pub fn wait(self) -> Result<T, Ended> {
         becket_coro::block_on(self)
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Sending each element exactly once, over connections that are made again.
+//! Sending each element exactly once, over reconnecting connections.
 //!
-//! Each element has a number. The server remembers the highest that it has accepted of each
-//! producer (see [`dedup`](crate::dedup)); on each new connection it says so, and what is above is sent again.
+//! Each element has a number. The server remembers the highest number that it has accepted of each
+//! producer (see [`dedup`](crate::dedup)); on each new connection it reports it, and elements above are
+//! sent again.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -32,15 +33,15 @@ use crate::remote::limits::{Limits, Stop};
 use crate::remote::sender::RemoteSender;
 use crate::streams::service::Info;
 
-/// After its limit has passed, a send waits so long for the server to say what became of it.
+/// After its limit has passed, a send waits this long for the server to report its outcome.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
-/// Who numbers elements: 128 bits that nobody else uses for the same channel.
+/// Identifies a producer of numbered elements: 128 bits, unique per channel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProducerId(u128);
 
 impl ProducerId {
-    /// By chance: for a producer that ends with its process.
+    /// A random id: for a producer that ends with its process.
     #[must_use]
     pub fn random() -> Self {
         Self(fastrand::u128(..))
@@ -53,26 +54,26 @@ impl From<u128> for ProducerId {
     }
 }
 
-/// Who knows a producer may speak for it: it does not get into logs.
+/// The id authorises its holder to act as the producer: it is never logged.
 impl fmt::Debug for ProducerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ProducerId(..)")
     }
 }
 
-/// Sends each element exactly once into a channel of a server that may go and come again.
+/// Sends each element exactly once into a channel of a server that may restart.
 ///
-/// A send survives any number of connections: it ends when the channel has accepted its element, or
-/// has refused it, or at its limits. Sends of one handle are accepted in the order in which they
-/// began. For that the **channel** must survive: a server that is bound again offers the same
-/// [`Channels`](crate::channels::Channels) (see [`Builder::channels`](crate::Builder::channels)).
-/// If it does not, or has forgotten the producer because 1024 others have used the channel since,
-/// what was handed over and not answered ends with [`SendError::Unknown`]: it is not repeated, nor
-/// is it ever sent twice.
+/// A send survives any number of connections: it completes when the channel has accepted or refused its
+/// element, or at its limits. Sends of one handle are accepted in the order in which they began. This
+/// requires that the **channel** survives: a server that is bound again offers the same
+/// [`Channels`](crate::channels::Channels) (see [`Builder::channels`](crate::Builder::channels)). If it
+/// does not, or has forgotten the producer because 1024 others have used the channel since,
+/// unacknowledged elements fail with [`SendError::Unknown`]: they are not repeated, and never sent
+/// twice.
 ///
-/// The elements that the channel has accepted are numbered from 1, without gaps.
-/// [`accepted`](Self::accepted) says how many there are. So a producer that is killed, and comes
-/// back under the same [`ProducerId`], goes on where the channel is.
+/// The accepted elements are numbered from 1, without gaps. [`accepted`](Self::accepted) returns their
+/// number. So a producer that is killed, and comes back under the same [`ProducerId`], can continue
+/// where the channel is.
 ///
 /// A producer has one stream at a time. A second handle with the same id waits until the first has
 /// ended. Each element is copied once, behind its number.
@@ -84,7 +85,7 @@ pub struct OnceSender {
 pub(super) struct Once {
     queue: Mutex<Queue>,
     later: Arc<Later>,
-    /// There is a stream.
+    /// Available while there is a stream.
     slot: Slot<Arc<Info>>,
     producer: ProducerId,
     priority: Priority,
@@ -106,7 +107,7 @@ impl Keeper for Once {
             lost.cancelled().await;
         };
         or(self.pump(&opened), over).await;
-        // What was not handed over is known now.
+        // Elements that were not transmitted are known now.
         let _over = self.pump_once(&opened, Waker::noop());
         self.slot.set(Now::Away);
         let woken = self.queue.lock().lost();
@@ -121,7 +122,7 @@ impl Keeper for Once {
 }
 
 impl Once {
-    /// Until the stream is over.
+    /// Drives the queue until the stream has ended.
     async fn pump(&self, opened: &RemoteSender) {
         poll_fn(|context| {
             self.queue.lock().engine = Some(context.waker().clone());
@@ -145,13 +146,13 @@ impl Once {
         })
     }
 
-    /// Nobody asks about a send any more.
+    /// A send was dropped.
     fn abandon(&self, ticket: u64) {
         let flushed = self.queue.lock().abandon(ticket);
         flushed.into_iter().for_each(Waker::wake);
     }
 
-    /// There is something to do for the engine.
+    /// Wakes the reconnect task: there is work for it.
     fn call(&self) {
         let engine = self.queue.lock().engine.clone();
         if let Some(engine) = engine {
@@ -170,7 +171,7 @@ impl OnceSender {
         Self { once, _handle: handle }
     }
 
-    /// Waits until the channel is open; gives its description.
+    /// Waits until the channel is open; returns its description.
     ///
     /// # Errors
     ///
@@ -179,7 +180,7 @@ impl OnceSender {
         Opened::new(async { self.once.slot.there(|_| true).await.map(|(info, _)| (*info).clone()) })
     }
 
-    /// Waits until the channel is open; gives how many elements of this producer it has accepted.
+    /// Waits until the channel is open; returns how many elements of this producer it has accepted.
     ///
     /// # Errors
     ///
@@ -191,24 +192,24 @@ impl OnceSender {
         })
     }
 
-    /// An operation that sends an element, waiting for connections, and for room or a receiver.
+    /// Sends an element, waiting for connections, and for room or a receiver.
     ///
     /// # Errors
     ///
-    /// When driven: see [`SendError`]; the element comes back. [`SendError::Unknown`] only if the
-    /// server has forgotten the producer, if there will be no other connection, or if the send's
-    /// limits passed while its answer was out.
+    /// When driven: see [`SendError`]; it returns the element. [`SendError::Unknown`] only if the server
+    /// has forgotten the producer, if there will be no further connection, or if the send's limits
+    /// passed before it was acknowledged.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it was accepted, it is taken back. Dropped without a connection, after it had
-    /// been handed over, it may have been accepted: [`accepted`](Self::accepted) says so later.
+    /// Dropped before it was accepted, it is withdrawn. Dropped without a connection, after it was
+    /// transmitted, it may have been accepted: [`accepted`](Self::accepted) shows that later.
     pub fn send(&self, element: impl Into<Element>) -> OnceSend<'_> {
         OnceSend::new(&self.once, element.into(), false)
     }
 
-    /// An operation that sends an element if there is a connection and the channel accepts it at
-    /// once. While another send of this handle has no answer, it does not.
+    /// Sends an element if there is a connection and the channel accepts it at once. It does not while
+    /// another send of this handle is unacknowledged.
     ///
     /// # Errors
     ///
@@ -217,15 +218,15 @@ impl OnceSender {
         OnceSend::new(&self.once, element.into(), true)
     }
 
-    /// A local channel into which elements are sent ahead, each exactly once: it is taken from it
-    /// while there is a connection and none taken before waits, and its answer is only counted. So
-    /// such a send can stand in a [`select!`](becket_chan::select): while there is no connection it
-    /// does not happen. What was taken survives any number of connections, as a
-    /// [`send`](Self::send) does.
+    /// A local channel whose elements are sent ahead, each exactly once: an element is received from it
+    /// while there is a connection and no earlier one waits, and its acknowledgement is only counted.
+    /// With it such a send can be an arm of a [`select!`](becket_chan::select): without a connection the
+    /// arm is not ready. Received elements survive any number of connections, as with
+    /// [`send`](Self::send).
     ///
     /// The channel is the same over all connections, until it closes: when the server's channel is
-    /// closed, when there will be no connection any more, with the reason of either; and when somebody
-    /// closes it here. If the channel is open again on a later connection, another call gives another.
+    /// closed or there will be no further connection, with the reason of either; and when it is closed
+    /// locally. If the channel is open again on a later connection, another call returns a new one.
     #[must_use]
     pub fn ahead(&self) -> Sender<Element> {
         let sender = self.once.queue.lock().ahead();
@@ -233,15 +234,16 @@ impl OnceSender {
         sender
     }
 
-    /// Waits until everything that was handed over or sent ahead has been answered, over as many
-    /// connections as that takes, and says what became of sends that nobody waited for. Unknown are
-    /// those of which a server has forgotten the producer, or no other will be connected to.
+    /// Waits until every element that was transmitted or sent ahead has been answered, over as many
+    /// connections as necessary, and returns the outcomes of the sends that no operation waited for.
+    /// Unknown are those whose producer the server has forgotten, or after which there will be no
+    /// further connection.
     pub fn flush(&self) -> OnceFlush<'_> {
         OnceFlush(&self.once)
     }
 }
 
-/// Waits until everything that was sent has been answered. See [`OnceSender::flush`].
+/// Waits until every sent element has been answered. See [`OnceSender::flush`].
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct OnceFlush<'a>(&'a Once);
 
@@ -269,11 +271,11 @@ impl Future for OnceFlush<'_> {
     }
 }
 
-/// A send that has not been driven yet. See [`OnceSender::send`].
+/// A send. See [`OnceSender::send`].
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct OnceSend<'a> {
     once: &'a Once,
-    /// Until it begins, and after it was taken out.
+    /// Before it begins, and after it was withdrawn.
     element: Element,
     is_try: bool,
     stage: Stage,
@@ -294,25 +296,25 @@ impl<'a> OnceSend<'a> {
         Self { once, element, is_try, stage, limits, stopped }
     }
 
-    /// Gives up `duration` from now. What has been handed over by then is asked back.
+    /// Gives up `duration` from now. An element that was transmitted by then is withdrawn.
     pub fn timeout(mut self, duration: Duration) -> Self {
         self.limits.timeout(duration);
         self
     }
 
-    /// Gives up at `deadline`, alike. The earlier of two holds.
+    /// Gives up at `deadline`, likewise. The earlier of two deadlines holds.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.limits.deadline(deadline);
         self
     }
 
-    /// Gives up when `token` is cancelled, alike.
+    /// Gives up when `token` is cancelled, likewise.
     pub fn cancel_on(mut self, token: &'a Token) -> Self {
         self.limits.cancel_on(token);
         self
     }
 
-    /// Drives it from a thread, which sleeps, or from a coroutine, which is parked.
+    /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
     ///
     /// # Errors
     ///
@@ -334,7 +336,7 @@ impl<'a> OnceSend<'a> {
         })
     }
 
-    /// Into the queue.
+    /// Adds it to the queue.
     fn begin(&mut self) -> Result<u64, Poll<Result<(), SendError>>> {
         if self.limits.is_cancelled() {
             return Err(self.stop(Stop::Cancelled));
@@ -364,7 +366,7 @@ impl<'a> OnceSend<'a> {
         self.end(error)
     }
 
-    /// It has passed its limits, just now or before.
+    /// It has passed its limits, now or before.
     fn stopping(
         &mut self,
         ticket: u64,
@@ -389,7 +391,7 @@ impl<'a> OnceSend<'a> {
             }
         };
         if !last_word {
-            // It may be done already, by this very call.
+            // It may have completed during this call.
             let done = self.once.queue.lock().poll(ticket, context.waker());
             return match done {
                 Poll::Ready((element, fate)) => self.fate(element, fate),
@@ -413,7 +415,7 @@ impl Future for OnceSend<'_> {
                 Err(over) => return over,
             },
             Stage::Queued(ticket) => ticket,
-            // Polled after it was over, it is never ready.
+            // Polled again after completion it is never ready.
             Stage::Over => return Poll::Pending,
         };
         let done = this.once.queue.lock().poll(ticket, context.waker());

@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The elements of a sender that sends each exactly once, from the send to the answer.
+//! The elements of an exactly-once sender, from the send to the answer.
 //!
 //! ```text
 //!            start, with the next number              ack, nack
-//!   waiting ─────────────────────────────► flying ───────────────► done
-//!      ▲  ▲                                 │    connection ends,
-//!      │  └─────── nack: one before it ─────┤    handed over
-//!      │           is missing               ▼
-//!      └── the server's highest number ◄─ doubtful ─► done: the server's highest number is not
-//!          is below its own                           below it; or it has forgotten: unknown
+//!   waiting ────────────────────────────► in flight ───────────────► done
+//!      ▲  ▲                                 │    connection ends
+//!      │  └─ nack: a predecessor is missing ┤    after it was transmitted
+//!      │                                    ▼
+//!      └── server's highest number ◄─ unacknowledged ─► done: server's highest number is not below it;
+//!          is below its own                             or the producer is forgotten: unknown
 //! ```
 //!
-//! Numbers follow go-back-N (as in HDLC and TCP without selective acknowledgment): the server takes
-//! a number only directly after the one before it, so that what is refused makes everything behind
-//! it be refused too, and be sent again with numbers that close the gap.
+//! Numbers follow go-back-N (as in HDLC and TCP without selective acknowledgment): the server accepts a
+//! number only directly after its predecessor, so that a refusal makes it refuse everything behind too,
+//! which is then sent again with numbers that close the gap.
 //!
 //! # Invariants
 //!
-//! 1. `highest` is the server's highest number as far as answers have said. The elements that fly
-//!    have the numbers directly above, in the order in which their sends began, unless `is_stalled`:
-//!    one was refused. Then none is started until no more fly.
-//! 2. An element that flies or is doubtful is never given another number: only one that the server
-//!    has said it did not accept is.
-//! 3. There is an entry for each live send and for each that flies: no more than live sends and the
-//!    server's credit.
-//! 4. Of those sent ahead at most two wait: one for credit, and one that was handed over when the
-//!    connection ended. Another is taken from the line only when nobody waits.
+//! 1. `highest` is the server's highest number according to its answers. The elements in flight have the
+//!    numbers directly above, in the order in which their sends began, unless `is_stalled`: one was
+//!    refused. Then none is started until none is in flight.
+//! 2. An element that is in flight or unacknowledged never gets another number: only one that the server
+//!    has not accepted, according to its answer, does.
+//! 3. There is an entry for each live send and for each element in flight: at most the live sends plus
+//!    the server's credit.
+//! 4. Of the elements sent ahead at most two wait: one for credit, and one that was passed to the intake
+//!    when the connection ended. Another is received from the intake only when none waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,19 +47,19 @@ use crate::streams::code;
 pub(super) struct Queue {
     entries: VecDeque<Entry>,
     tickets: u64,
-    /// What the server has said of the producer, and what its answers have added.
+    /// The server's state of the producer, updated by its answers.
     remembered: Option<Remembered>,
     is_open: bool,
     is_stalled: bool,
-    /// There will be no stream any more.
+    /// There will be no further stream.
     never: Option<Ended>,
-    /// Whoever takes the elements further.
+    /// The reconnect task, which drives the queue.
     pub(super) engine: Option<Waker>,
-    /// What is sent ahead, since somebody asked for it.
+    /// The intake of elements sent ahead, created when it is first requested.
     line: Option<Line>,
-    /// What became of sends that nobody waits for.
+    /// The outcomes of sends that no operation waits for.
     posted: Posted,
-    /// Who waits until all have been answered.
+    /// Flushes that wait until every element has been answered.
     flushing: Vec<Waker>,
 }
 
@@ -68,11 +68,11 @@ struct Entry {
     element: Element,
     is_try: bool,
     place: Place,
-    /// Its send has passed its limits, or has gone.
+    /// Its send has passed its limits, or was dropped.
     is_unwanted: bool,
-    /// Nobody asks what becomes of it.
+    /// Its outcome will not be polled.
     is_abandoned: bool,
-    /// Nobody ever did: it was sent ahead, and stays in any place.
+    /// It was sent ahead: it has no operation, and stays until it is done.
     is_ahead: bool,
     waker: Option<Waker>,
 }
@@ -84,7 +84,7 @@ enum Place {
     Done(Fate),
 }
 
-/// What became of a send.
+/// The outcome of a send.
 #[derive(Debug, Clone)]
 pub(super) enum Fate {
     Accepted,
@@ -94,25 +94,25 @@ pub(super) enum Fate {
     Closed(Option<Arc<str>>),
     TakenBack,
     Gone(Ended),
-    /// It was handed over, and the server has forgotten the producer, or there is none any more.
+    /// It was transmitted, and the server has forgotten the producer, or there is no further connection.
     Unknown(Option<Ended>),
 }
 
-/// The stream of one connection, during a turn of that.
+/// The stream of one connection, during a dispatch of the connection.
 pub(super) struct Stream<'a, 'b> {
     pub(super) at: &'a mut At<'b>,
     pub(super) sending: &'a mut Sending,
     pub(super) blocks: &'a mut Blocks,
 }
 
-/// How far a send is when it passes its limits.
+/// The state of a send that passes its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stopped {
-    /// It has not been accepted: it is taken out.
+    /// It was not accepted: it is removed.
     Never,
-    /// It has been asked back: the answer comes.
+    /// It is being withdrawn: the answer is pending.
     Asked,
-    /// Nobody knows: it is taken out.
+    /// Its outcome is unknown: it is removed.
     Doubtful,
 }
 
@@ -121,7 +121,7 @@ impl Queue {
         self.remembered.map_or(0, |remembered| remembered.highest)
     }
 
-    /// A send begins.
+    /// Adds a send.
     pub(super) fn push(&mut self, element: Element, is_try: bool) -> u64 {
         let ticket = self.tickets;
         self.tickets += 1;
@@ -144,7 +144,7 @@ impl Queue {
         ticket
     }
 
-    /// An element was taken from the line.
+    /// Adds an element that was received from the intake.
     fn push_ahead(&mut self, element: Element) {
         self.push(element, false);
         if let Some(entry) = self.entries.back_mut() {
@@ -152,7 +152,7 @@ impl Queue {
         }
     }
 
-    /// The local channel for what is sent ahead.
+    /// The local channel for elements to send ahead.
     pub(super) fn ahead(&mut self) -> Sender<Element> {
         let Self { line, never, .. } = self;
         let line = line.get_or_insert_with(|| match never {
@@ -162,8 +162,8 @@ impl Queue {
         line.sender().clone()
     }
 
-    /// Ready when all that was handed over has been answered, and all that was sent ahead. True: the
-    /// engine is to be called.
+    /// Ready when every element that was transmitted or sent ahead has been answered. True: the
+    /// reconnect task has to be woken.
     pub(super) fn poll_flush(&mut self, waker: &Waker, at_line: &Waker) -> (Poll<Posted>, bool) {
         let handed = self.line.as_mut().and_then(|line| line.handed(at_line));
         let is_handed = handed.is_some();
@@ -189,7 +189,7 @@ impl Queue {
         })
     }
 
-    /// What became of a send; it is taken out then.
+    /// The outcome of a send, which is removed with it.
     pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Poll<(Element, Fate)> {
         let Some(at) = self.find(ticket) else { return Poll::Pending };
         let Some(entry) = self.entries.get_mut(at) else { return Poll::Pending };
@@ -222,7 +222,7 @@ impl Queue {
         }
     }
 
-    /// Nobody asks about a send any more. It is asked back if it flies. Gives whom to wake.
+    /// A send was dropped. It is withdrawn if it is in flight. Returns the wakers to wake.
     pub(super) fn abandon(&mut self, ticket: u64) -> Vec<Waker> {
         let Some(at) = self.find(ticket) else { return Vec::new() };
         let Some(entry) = self.entries.get_mut(at) else { return Vec::new() };
@@ -234,7 +234,7 @@ impl Queue {
         self.flushed()
     }
 
-    /// Whom to wake if all has been answered.
+    /// The flushes to wake if every element has been answered.
     pub(super) fn flushed(&mut self) -> Vec<Waker> {
         if self.flushing.is_empty() || !self.is_flushed() {
             return Vec::new();
@@ -246,7 +246,7 @@ impl Queue {
         self.entries.binary_search_by_key(&ticket, |entry| entry.ticket).ok()
     }
 
-    /// There is a stream again, and the server has said what it remembers.
+    /// A stream is open again, and the server has reported the producer's state.
     pub(super) fn opened(&mut self, remembered: Remembered) -> Vec<Waker> {
         let before = self.remembered.replace(remembered);
         let is_forgotten = before.is_some_and(|before| before.mark != remembered.mark);
@@ -269,7 +269,7 @@ impl Queue {
         self.tidy()
     }
 
-    /// There is no stream any more.
+    /// The stream has ended.
     pub(super) fn lost(&mut self) -> Vec<Waker> {
         self.is_open = false;
         if let Some(handed) = self.line.as_mut().and_then(Line::leave) {
@@ -287,13 +287,13 @@ impl Queue {
             }
         }
         let mut woken = self.tidy();
-        // Who has passed its limits does not wait for another stream.
+        // A send that has passed its limits does not wait for another stream.
         let unwanted = self.entries.iter_mut().filter(|entry| entry.is_unwanted);
         woken.extend(unwanted.filter_map(|entry| entry.waker.take()));
         woken
     }
 
-    /// There will be no other.
+    /// There will be no further connection.
     pub(super) fn never(&mut self, ended: &Ended) -> Vec<Waker> {
         if let Some(line) = &mut self.line
             && let Some(handed) = line.close(Some(ended.to_string().into()))
@@ -313,7 +313,7 @@ impl Queue {
         self.tidy()
     }
 
-    /// Takes out what nobody asks about, and gives the wakers of the others that are done.
+    /// Removes entries whose outcomes will not be polled, and returns the wakers of others that are done.
     fn tidy(&mut self) -> Vec<Waker> {
         let posted = &mut self.posted;
         self.entries.retain(|entry| {
@@ -333,7 +333,7 @@ impl Queue {
         woken
     }
 
-    /// Takes every element as far as it goes on this stream.
+    /// Advances every element as far as possible on this stream.
     pub(super) fn pump(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_line: &Waker) {
         self.look(side, waker);
         self.start(side, waker);
@@ -341,7 +341,7 @@ impl Queue {
         self.tidy().into_iter().for_each(|waker| side.at.wakes.push(waker));
     }
 
-    /// Takes from the line as long as nobody waits.
+    /// Receives from the intake as long as no element waits.
     fn take_ahead(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_line: &Waker) {
         loop {
             if let Some(Over::Closed(reason)) = &side.sending.over
@@ -361,14 +361,14 @@ impl Queue {
                     self.push_ahead(element);
                     self.start(side, waker);
                 }
-                // Whoever had it has closed it: the next who asks has another.
+                // The user closed it: the next call of `ahead` creates another.
                 Some(Poll::Ready(None)) => self.line = None,
                 Some(Poll::Pending) | None => return,
             }
         }
     }
 
-    /// What became of those that fly.
+    /// Polls the elements in flight.
     fn look(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) {
         let mut is_any_flying = false;
         for entry in &mut self.entries {
@@ -384,7 +384,7 @@ impl Queue {
         self.is_stalled &= is_any_flying;
     }
 
-    /// Starts those that wait, in order.
+    /// Starts waiting elements, in order.
     fn start(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) {
         let mut last = self.highest();
         let mut is_any_flying = false;
@@ -392,12 +392,12 @@ impl Queue {
             match &entry.place {
                 Place::Flying { number, stage, .. } => {
                     if let Stage::Waiting(_) = stage {
-                        // There is no credit for it: none for those behind it either.
+                        // There is no credit for it, and none for those behind it.
                         return;
                     }
                     (last, is_any_flying) = (*number, true);
                 }
-                // Others are before it: it is not accepted at once.
+                // Earlier ones are in flight: it cannot be accepted at once.
                 Place::Waiting if entry.is_try && is_any_flying => {
                     entry.place = Place::Done(Fate::WouldBlock);
                 }
@@ -424,14 +424,15 @@ impl Queue {
     }
 }
 
-/// The server has accepted one more.
+/// Counts an accepted element.
 fn count(remembered: &mut Option<Remembered>) {
     if let Some(remembered) = remembered {
         remembered.highest = remembered.highest.saturating_add(1);
     }
 }
 
-/// What became of a send that nobody waits for. One that never was handed over leaves no trace.
+/// Counts the outcome of a send that no operation waits for. One that was never transmitted is not
+/// counted.
 fn count_posted(posted: &mut Posted, entry: &Entry) {
     match &entry.place {
         Place::Done(Fate::Accepted) => posted.accepted += 1,
@@ -446,7 +447,7 @@ impl Entry {
         matches!(self.place, Place::Waiting | Place::Flying { stage: Stage::Waiting(_), .. })
     }
 
-    /// Takes one that flies a step further. True: the server has refused it.
+    /// Advances an element in flight. True: the server has refused it.
     fn step(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) -> bool {
         let Stream { at, sending, blocks } = side;
         let Place::Flying { stage, numbered, is_asked_back, .. } = &mut self.place else {
@@ -473,7 +474,7 @@ impl Entry {
         };
         let (place, is_refused) = match polled {
             Ok(Outcome::Accepted) => (Place::Done(Fate::Accepted), false),
-            // The connection is over: `lost` finds it where it is.
+            // The connection has ended: `lost` handles the entry.
             Ok(Outcome::Unknown) => return false,
             Ok(Outcome::NotSent) | Err(Refusal::Over(Over::Ended(_) | Over::Reset { .. })) => {
                 (Place::Waiting, false)
@@ -484,7 +485,7 @@ impl Entry {
             Err(Refusal::TooLong) => (Place::Done(Fate::TooLong), false),
             Err(Refusal::Over(Over::Closed(reason))) => (Place::Done(Fate::Closed(reason)), false),
         };
-        // It was asked back, and has come back.
+        // It was being withdrawn, and was not accepted.
         let is_back = self.is_unwanted && matches!(place, Place::Waiting);
         self.place = if is_back { Place::Done(Fate::TakenBack) } else { place };
         is_refused

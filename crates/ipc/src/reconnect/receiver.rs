@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Receiving over connections that are made again.
+//! Receiving over reconnecting connections.
 //!
-//! With a window, elements may have come whose connection ended before anybody received them. The
-//! server has given them away: they lie at the [`desk`](super::desk), before whatever the next
-//! connection brings, and the channel is opened again when they have been received. So no more lies
-//! there than a window, and one for each want.
+//! With a window, elements may have arrived whose connection ended before they were received. The server
+//! has handed them over: they are kept in the [select bridge](super::desk), before the elements of the
+//! next connection, and the channel is reopened when they have been received. So at most a window of
+//! them, and one per want, are kept.
 
 use std::fmt;
 use std::future::Future;
@@ -29,11 +29,11 @@ use crate::remote::limits::Stop;
 use crate::remote::receiver::RemoteReceiver;
 use crate::streams::service::Info;
 
-/// Receives from a channel of a server that may go and come again.
+/// Receives from a channel of a server that may restart.
 ///
-/// A receive that begins while there is no connection waits for one, within its limits. A receive
-/// that waited for an element when the connection ended ends with [`RecvError::Disconnected`] and
-/// has taken nothing. Elements that had come ahead are received first.
+/// A receive that begins without a connection waits for one, within its limits. A receive that waited
+/// for an element when the connection ended fails with [`RecvError::Disconnected`] and has received
+/// nothing. Prefetched elements are received first.
 pub struct ReconnectingReceiver {
     streams: Arc<Streams>,
     _handle: Handle,
@@ -76,7 +76,7 @@ impl Keeper for Streams {
     }
 }
 
-/// Does something until a token is cancelled.
+/// Runs `what` until a token is cancelled.
 async fn until(token: &Token, what: impl Future<Output = ()>) {
     let cancelled = async {
         token.cancelled().await;
@@ -85,10 +85,10 @@ async fn until(token: &Token, what: impl Future<Output = ()>) {
 }
 
 impl Streams {
-    /// What is left, or a stream that is open.
+    /// A leftover element, or an open stream.
     async fn next(&self) -> Result<Next, Ended> {
         loop {
-            // Asked for before what is left: when more is left, this is cancelled.
+            // Taken before the leftover check: when elements become leftover, `changed` is cancelled.
             let (now, changed) = self.slot.get();
             let taken = self.desk.take();
             if taken.is_wanted {
@@ -107,14 +107,14 @@ impl Streams {
         }
     }
 
-    /// One want fewer.
+    /// Removes a want.
     pub(super) fn unwant(&self, outlet: &becket_chan::Receiver<Element>) {
         if self.desk.unwant(outlet) {
             self.slot.nudge();
         }
     }
 
-    /// Behind whoever waits at the outlet.
+    /// Receives behind the waiters at the outlet.
     async fn recv_at_desk(&self, bounds: Bounds<'_>) -> Result<Element, RecvError> {
         let want = ReconnectingWant::new(self);
         match bounds.over(want.recv()).await {
@@ -137,7 +137,7 @@ fn stopped(stop: Stop) -> RecvError {
 
 enum Next {
     Left(Element),
-    /// Others want something too, and come first.
+    /// There are wants, which come first.
     Desk,
     Stream(Arc<RemoteReceiver>),
 }
@@ -155,7 +155,7 @@ impl ReconnectingReceiver {
         Self { streams, _handle: handle }
     }
 
-    /// Waits until the channel is open; gives its description.
+    /// Waits until the channel is open; returns its description.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl ReconnectingReceiver {
         })
     }
 
-    /// An operation that receives an element, waiting for a connection and for one.
+    /// Receives an element, waiting for a connection and for an element.
     ///
     /// # Errors
     ///
@@ -174,13 +174,13 @@ impl ReconnectingReceiver {
     ///
     /// # Cancel safety
     ///
-    /// As of [`RemoteReceiver::recv`].
+    /// As [`RemoteReceiver::recv`].
     pub fn recv(&self) -> ReconnectingRecv<'_> {
         let stage = Stage::New;
         ReconnectingRecv { streams: &self.streams, bounds: Bounds::default(), stage }
     }
 
-    /// Takes an element that has come ahead, on this connection or one before.
+    /// Receives a prefetched element, of this connection or an earlier one.
     ///
     /// # Errors
     ///
@@ -199,30 +199,30 @@ impl ReconnectingReceiver {
         received
     }
 
-    /// A local channel in which elements arrive, for a [`select!`](becket_chan::select) over local
-    /// and remote channels. While this lives, one element at a time is asked for; what came and was
-    /// not taken when it is dropped goes back.
+    /// A local channel in which elements arrive, for a [`select!`](becket_chan::select) over local and
+    /// remote channels. While the guard lives, one element at a time is requested; an element that
+    /// arrived and was not received when it is dropped is requeued.
     ///
-    /// The channel is the same over all connections. While there is none, it is empty; a select that
-    /// waits goes on waiting, and receives from the next server. It closes when the server's channel
-    /// is closed and drained, and when there will be no connection any more: its reason says which.
-    /// A channel that is open again on a later connection is received from by the next want.
+    /// The channel is the same over all connections. Without a connection it is empty; a select that
+    /// waits continues to wait, and receives from the next server. It closes when the server's channel
+    /// is closed and drained, and when there will be no further connection: its reason states which. If
+    /// the channel is open again on a later connection, the next want receives from it.
     ///
-    /// What came on a connection that has ended stays here, as elements that came ahead do: it is
-    /// received before all others. While a want lives, [`recv`](Self::recv) stands in its line too,
-    /// and outlasts connections as it does.
+    /// An element that arrived on a connection that has ended is kept, like a prefetched one: it is
+    /// received before all others. While a want lives, [`recv`](Self::recv) waits in the same queue,
+    /// and survives reconnections too.
     ///
-    /// An element passes the I/O thread on its way. Where nothing is selected, `recv` is faster.
+    /// An element passes through the I/O thread. Without a select, `recv` is faster.
     ///
     /// # Cancel safety
     ///
-    /// As of a [`Receiver`](becket_chan::Receiver).
+    /// As [`Receiver`](becket_chan::Receiver).
     pub fn want(&self) -> ReconnectingWant<'_> {
         ReconnectingWant::new(&self.streams)
     }
 }
 
-/// A receive that has not been driven yet. See [`ReconnectingReceiver::recv`].
+/// A receive. See [`ReconnectingReceiver::recv`].
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct ReconnectingRecv<'a> {
     streams: &'a Streams,
@@ -254,7 +254,7 @@ impl<'a> ReconnectingRecv<'a> {
         self
     }
 
-    /// Drives it from a thread, which sleeps, or from a coroutine, which is parked.
+    /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
     ///
     /// # Errors
     ///
@@ -282,7 +282,7 @@ impl Future for ReconnectingRecv<'_> {
         if let Stage::New = stage {
             *stage = Stage::Running(Box::pin(recv(streams, *bounds)));
         }
-        // Polled after it was over, it is never ready.
+        // Polled again after completion it is never ready.
         let Stage::Running(running) = stage else { return Poll::Pending };
         let polled = running.as_mut().poll(context);
         if polled.is_ready() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Sending over connections that are made again. Nothing is repeated.
+//! Sending over reconnecting connections. Nothing is repeated.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -26,12 +26,12 @@ use crate::remote::limits::Stop;
 use crate::remote::sender::RemoteSender;
 use crate::streams::service::Info;
 
-/// Sends into a channel of a server that may go and come again.
+/// Sends into a channel of a server that may restart.
 ///
-/// A send that begins while there is no connection waits for one, within its limits. A send that
-/// was under way when its connection ended is not repeated: it ends with [`SendError::Unknown`] if
-/// it had been handed over, with [`SendError::Disconnected`] if not. Sends that begin one after the
-/// other are accepted in that order; those that waited for a connection at the same time in any.
+/// A send that begins without a connection waits for one, within its limits. A send that was in progress
+/// when its connection ended is not repeated: it fails with [`SendError::Unknown`] if it was
+/// transmitted, with [`SendError::Disconnected`] if not. Sends that begin one after the other are
+/// accepted in that order; concurrent sends that waited for a connection in any order.
 pub struct ReconnectingSender {
     streams: Arc<Streams>,
     _handle: Handle,
@@ -82,7 +82,7 @@ impl ReconnectingSender {
         Self { streams, _handle: handle }
     }
 
-    /// Waits until the channel is open; gives its description.
+    /// Waits until the channel is open; returns its description.
     ///
     /// # Errors
     ///
@@ -93,21 +93,20 @@ impl ReconnectingSender {
         })
     }
 
-    /// An operation that sends an element, waiting for a connection, and for room or a receiver.
+    /// Sends an element, waiting for a connection, and for room or a receiver.
     ///
     /// # Errors
     ///
-    /// When driven: see [`SendError`]; the element comes back.
+    /// When driven: see [`SendError`]; it returns the element.
     ///
     /// # Cancel safety
     ///
-    /// As of [`RemoteSender::send`].
+    /// As [`RemoteSender::send`].
     pub fn send(&self, element: impl Into<Element>) -> ReconnectingSend<'_> {
         ReconnectingSend::new(self, element.into(), false)
     }
 
-    /// An operation that sends an element if there is a connection and the channel accepts it at
-    /// once.
+    /// Sends an element if there is a connection and the channel accepts it at once.
     ///
     /// # Errors
     ///
@@ -116,31 +115,31 @@ impl ReconnectingSender {
         ReconnectingSend::new(self, element.into(), true)
     }
 
-    /// A local channel into which elements are sent ahead: each is taken from it while there is a
-    /// connection, at most one more than the server has given credit for, and its answer is only
-    /// counted. So a send to a server that comes and goes can stand in a
-    /// [`select!`](becket_chan::select): while there is no connection it does not happen.
+    /// A local channel whose elements are sent ahead: each is received from it while there is a
+    /// connection, at most one more than the server has granted credit for, and its acknowledgement is
+    /// only counted. With it a send to a server that may restart can be an arm of a
+    /// [`select!`](becket_chan::select): without a connection the arm is not ready.
     ///
     /// The channel is the same over all connections, until it closes: when the server's channel is
-    /// closed, when there will be no connection any more, with the reason of either; and when somebody
-    /// closes it here. If the channel is open again on a later connection, another call gives another.
+    /// closed or there will be no further connection, with the reason of either; and when it is closed
+    /// locally. If the channel is open again on a later connection, another call returns a new one.
     ///
-    /// What was taken is not repeated. If its connection ends before the answer,
-    /// [`flush`](Self::flush) counts it as unknown; as refused, if it had not been handed over.
+    /// Received elements are not repeated. If an element's connection ends before its acknowledgement,
+    /// [`flush`](Self::flush) counts it as unknown; as refused, if it was not transmitted.
     #[must_use]
     pub fn ahead(&self) -> Sender<Element> {
         self.streams.ahead.sender()
     }
 
-    /// Waits until everything that was sent has been answered, or its connection has ended, and says
-    /// what became of sends that nobody waited for, over all connections. It does not wait for
+    /// Waits until every sent element has been answered, or its connection has ended, and returns the
+    /// outcomes of the sends that no operation waited for, over all connections. It does not wait for
     /// another connection.
     pub fn flush(&self) -> ReconnectingFlush<'_> {
         ReconnectingFlush(&self.streams)
     }
 }
 
-/// Waits until everything that was sent has been answered. See [`ReconnectingSender::flush`].
+/// Waits until every sent element has been answered. See [`ReconnectingSender::flush`].
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct ReconnectingFlush<'a>(&'a Streams);
 
@@ -159,7 +158,7 @@ impl Future for ReconnectingFlush<'_> {
     }
 }
 
-/// A send that has not been driven yet. See [`ReconnectingSender::send`].
+/// A send. See [`ReconnectingSender::send`].
 #[must_use = "an operation does nothing until it is awaited or waited for"]
 pub struct ReconnectingSend<'a> {
     streams: &'a Streams,
@@ -197,7 +196,7 @@ impl<'a> ReconnectingSend<'a> {
         self
     }
 
-    /// Drives it from a thread, which sleeps, or from a coroutine, which is parked.
+    /// Drives it from a thread, which sleeps, or from a coroutine, which parks.
     ///
     /// # Errors
     ///
@@ -240,7 +239,7 @@ impl Future for ReconnectingSend<'_> {
             let element = std::mem::take(element);
             *stage = Stage::Running(Box::pin(send(streams, element, *is_try, *bounds)));
         }
-        // Polled after it was over, it is never ready.
+        // Polled again after completion it is never ready.
         let Stage::Running(running) = stage else { return Poll::Pending };
         let polled = running.as_mut().poll(context);
         if polled.is_ready() {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What there is now: something, nothing yet, or nothing ever again.
+//! A value that is available, not yet, or never again.
 //!
-//! Whoever waits for a change waits on a token that is cancelled with it, so that who gives up
-//! leaves nothing behind.
+//! A change is awaited through a token that is cancelled with it, so that a wait that is given up leaves
+//! nothing behind.
 
 use becket_chan::Token;
 use parking_lot::Mutex;
@@ -28,25 +28,25 @@ impl<T> Default for Slot<T> {
 }
 
 impl<T: Clone> Slot<T> {
-    /// What there is, and what is cancelled when that changes.
+    /// The current state, and a token that is cancelled when it changes.
     pub(super) fn get(&self) -> (Now<T>, Token) {
         self.state.lock().clone()
     }
 
     pub(super) fn set(&self, now: Now<T>) {
         let (before, changed) = std::mem::replace(&mut *self.state.lock(), (now, Token::new()));
-        // Outside the lock: they call in.
+        // Outside the lock: both call in.
         drop(before);
         changed.cancel();
     }
 
-    /// Nothing has changed, but whoever waits for a change is to look.
+    /// Wakes the waits for a change, although nothing has changed.
     pub(super) fn nudge(&self) {
         let changed = std::mem::take(&mut self.state.lock().1);
         changed.cancel();
     }
 
-    /// Waits until there is one that is live; also gives what is cancelled when it is no more.
+    /// Waits for a value that is live; also returns the token that is cancelled when it changes.
     pub(super) async fn there(&self, is_live: impl Fn(&T) -> bool) -> Result<(T, Token), Ended> {
         loop {
             let (now, changed) = self.get();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Clients that number their elements as no honest one does.
+//! Clients that number their elements in violation of the protocol.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -93,7 +93,7 @@ fn a_producer_has_one_stream_at_a_time_and_is_remembered() {
     assert!(matches!(open(&second, 7), Err(OpenError::Refused { code: 16, .. })));
     assert_eq!(remembered(&open(&second, 8).unwrap()).highest, 0);
     let before = remembered(&sender);
-    // The server has heard of the end of a stream when it answers what came after.
+    // The server has processed the end of a stream when it answers a later request.
     drop(sender);
     first.list(None).wait().unwrap();
     let again = open(&second, 7).unwrap();
@@ -102,9 +102,9 @@ fn a_producer_has_one_stream_at_a_time_and_is_remembered() {
     assert_eq!(receiver.recv().wait().unwrap().as_slice(), b"one");
 }
 
-/// Withdrawn, in line or accepted: what a stream leaves behind is what the channel has.
+/// Withdrawn, waiting or accepted: what is remembered after a stream matches the channel's contents.
 #[test]
-fn what_the_channel_took_while_the_stream_ended_is_remembered() {
+fn what_the_channel_accepted_while_the_stream_ended_is_remembered() {
     for round in 0..200_u32 {
         let (_directory, server) = server();
         let (tx, rx) = bounded::<Element>(1);

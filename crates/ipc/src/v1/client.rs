@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A client's connection: its lock, its turns, its socket.
+//! A client's connection: its lock, its dispatches, its socket.
 //!
-//! It keeps itself alive until it ends, and then gives its socket back. Whoever has news for it gives it
-//! a turn: the I/O thread, a channel that wakes one of its operations, a timer. Who finds it locked
-//! leaves a mark, and the holder looks again.
+//! It keeps itself alive until it ends, and then closes its socket. It is dispatched by the I/O thread,
+//! by a channel that wakes one of its operations, and by a timer. A thread that finds it locked sets
+//! the pending flag, and the holder dispatches it again.
 //!
-//! The socket's events are told once (edge-triggered), so a turn reads until nothing is left, or
-//! until the answers are too many and have to go first, or asks for another turn.
+//! The socket's events are edge-triggered, so a dispatch reads until nothing is left, or until so many
+//! answers wait that they have to be sent first, or requests another dispatch.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -31,26 +31,26 @@ use crate::connection::waking::{StreamWaker, Turn, Wakeable, Woken, take_turn};
 use crate::reactor::{self, Ready, Watched};
 use crate::transport::{Peer, Socket, SocketKind};
 
-/// Packets, or reads of a stream, before others have their turn.
+/// The maximum number of packets, or reads of a stream, before other connections are dispatched.
 const READS_A_TURN: usize = 64;
 /// The number of the connection's own waker, among those of its waits.
 const OWN: u32 = u32::MAX;
 
 thread_local! {
-    /// Where packets are read to: one buffer a thread, taken while it is used.
+    /// The read buffer for packets: one per thread, taken while it is used.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A `HELLO` that was read before it was known which protocol would be spoken.
+/// A `HELLO` that was read before the protocol was known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting {
-    /// What it said.
+    /// Its contents.
     pub hello: Hello,
-    /// What its answer echoes.
+    /// The request id that its answer repeats.
     pub req_id: Option<ReqId>,
-    /// How it was packed.
+    /// How it was split into packets.
     pub packets: Packets,
-    /// Of a stream: what was read beyond it.
+    /// From a stream: the bytes that were read after it.
     pub rest: Vec<u8>,
 }
 
@@ -68,11 +68,11 @@ pub struct Client {
 }
 
 struct Core {
-    /// Gone once the connection is over.
+    /// `None` once the connection has ended.
     open: Option<Open>,
     state: State,
     slots: Vec<u32>,
-    /// Until the client has said who it is.
+    /// The timeout of its `HELLO`, until that has arrived.
     hello: Option<Sleep>,
     own_waker: Waker,
 }
@@ -82,14 +82,14 @@ struct Open {
     input: Input,
     payload_bytes_max: u32,
     answers_max: usize,
-    /// Its greeting was not the one.
+    /// Its handshake was refused.
     is_refused: bool,
-    /// It does not hear answers any more.
+    /// Answers cannot be sent to it any more.
     is_deaf: bool,
-    /// It has gone and has left something unread.
+    /// It has disconnected with unread data.
     left_unread: bool,
     _watched: Watched,
-    /// The connection, which lives as long as it is open.
+    /// A reference to the connection, which lives as long as it is open.
     _client: Arc<Client>,
 }
 
@@ -101,26 +101,26 @@ enum Input {
 /// Why reading stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stopped {
-    /// Nothing is there: the socket will tell.
+    /// Nothing is left: the socket will report more.
     Empty,
-    /// There are too many answers that have not been sent.
+    /// Too many answers wait to be sent.
     Behind,
-    /// It was enough for one turn.
+    /// The limit of one dispatch is reached.
     Enough,
-    /// The connection is over.
+    /// The connection has ended.
     Over,
 }
 
 impl Client {
-    /// Begins to serve a client. If its greeting has been read, this answers it; otherwise the
-    /// client has [`hello_timeout`](super::Limits::hello_timeout) to say `HELLO`.
+    /// Begins to serve a client. If its `HELLO` was read already, this answers it; otherwise the client
+    /// has to send it within [`hello_timeout`](super::Limits::hello_timeout).
     ///
-    /// The connection lives until the client goes, breaks the protocol or is [closed](Self::close);
-    /// the handle need not be kept.
+    /// The connection lives until the client disconnects, violates the protocol or is
+    /// [closed](Self::close); the handle need not be kept.
     ///
     /// # Errors
     ///
-    /// The system has no room to watch the socket.
+    /// The system cannot watch another descriptor.
     pub fn start(
         socket: Socket,
         greeting: Option<Greeting>,
@@ -186,36 +186,36 @@ impl Client {
         Ok(client)
     }
 
-    /// Who it is.
+    /// The client's process.
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// What it is like.
+    /// Its status.
     #[must_use]
     pub fn status(&self) -> Status {
         self.tally.status(self.peer, self.transport)
     }
 
-    /// Set once the connection is over, and everything that the client had and was to give back has
-    /// been given back.
+    /// Cancelled once the connection has ended, and every value that the client has not read was
+    /// requeued.
     #[must_use]
     pub fn over(&self) -> &Token {
         &self.over
     }
 
-    /// Ends the connection, as if the client had gone, here or on the thread that serves it now:
+    /// Ends the connection as if the client had disconnected, here or on the thread that serves it now:
     /// wait for [`over`](Self::over).
     pub fn close(self: &Arc<Self>) {
         self.closing.store(true, Ordering::Release);
         take_turn(self.clone());
     }
 
-    /// The I/O thread gives it another turn, after the others.
+    /// Has the I/O thread dispatch it again, after the other connections.
     fn queue(self: &Arc<Self>) {
         if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
-            // There is no I/O thread: then nobody else has a turn that this one could take away.
+            // Without an I/O thread there are no other connections to alternate with.
             self.queued.store(false, Ordering::Release);
             self.core.mark();
         }
@@ -244,7 +244,7 @@ impl Wakeable for Client {
 impl Turn for Client {
     fn turn(self: Arc<Self>) {
         loop {
-            // Who has it looks again when it lets go.
+            // The holder of the lock checks the pending flag when it unlocks.
             let Some(mut core) = self.core.enter() else { return };
             let has_more = core.turn(&self);
             drop(core);
@@ -259,7 +259,7 @@ impl Turn for Client {
 }
 
 impl Core {
-    /// Everything that there is to do. True: it stopped because it was enough for one turn.
+    /// Does all pending work. True: it stopped at the limit of one dispatch.
     fn turn(&mut self, client: &Client) -> bool {
         loop {
             self.serve_woken(&client.woken);
@@ -275,8 +275,8 @@ impl Core {
                 return false;
             }
             match stopped {
-                // The answers went out meanwhile, or it was found out that nobody will hear them. If
-                // not, the socket tells when they can.
+                // The answers were sent meanwhile, or it turned out that they cannot be. Otherwise the
+                // socket reports when they can.
                 Stopped::Behind if has_room || is_deaf => {}
                 Stopped::Enough => return true,
                 _ => return false,
@@ -294,7 +294,7 @@ impl Core {
         }
     }
 
-    /// Whether the time to say `HELLO` is up.
+    /// Whether the timeout of `HELLO` has passed.
     fn is_late(&mut self) -> bool {
         if self.state.is_greeted {
             self.hello = None;
@@ -313,7 +313,7 @@ impl Core {
 }
 
 impl Open {
-    /// Reads and serves what has come.
+    /// Reads and serves what has arrived.
     fn read(&mut self, state: &mut State) -> Stopped {
         if self.is_refused {
             return Stopped::Over;
@@ -332,14 +332,14 @@ impl Open {
         stopped
     }
 
-    /// Serves a packet, or what one read of a stream gives.
+    /// Serves a packet, or the result of one read of a stream.
     fn read_once(&mut self, packet: &mut [u8], state: &mut State) -> Result<(), Stopped> {
-        // What stands in the buffer of a stream comes before what stands in the socket.
+        // The buffer of a stream comes before the bytes in its socket.
         self.serve_buffer(state)?;
         if self.is_behind(state) {
             return Err(if self.is_deaf { Stopped::Over } else { Stopped::Behind });
         }
-        // With `TRUNC` the length is that of the whole packet, cut or not.
+        // With `TRUNC` the result is the length of the whole packet, truncated or not.
         let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
         let flags =
             if self.socket.kind() == SocketKind::Stream { RecvFlags::DONTWAIT } else { flags };
@@ -348,7 +348,7 @@ impl Open {
             Ok(read) => read,
             Err(Errno::AGAIN) => return Err(Stopped::Empty),
             Err(Errno::INTR) => return Ok(()),
-            // It is told once. What the client sent before it vanished is still there.
+            // It is reported once. What the client sent before it disconnected can still be read.
             Err(Errno::CONNRESET) if !self.left_unread => {
                 self.left_unread = true;
                 self.is_deaf = true;
@@ -373,7 +373,7 @@ impl Open {
         }
     }
 
-    /// Serves the frames that stand in the buffer of a stream.
+    /// Serves the frames in the buffer of a stream.
     fn serve_buffer(&mut self, state: &mut State) -> Result<(), Stopped> {
         let Input::Bytes(buffer) = &mut self.input else { return Ok(()) };
         let mut served_bytes = 0;
@@ -402,18 +402,18 @@ impl Open {
         state.count_answers(flushed.frames);
         add(&state.tally.bytes_out, flushed.bytes);
         if let Some(errno) = flushed.failed {
-            // That it has gone is for reading to tell, after what it sent before.
+            // The disconnect is reported by reading, after what the client sent before.
             self.is_deaf = true;
             self.left_unread |= errno == Errno::CONNRESET;
         }
     }
 
-    /// Whether there are too many answers to read on.
+    /// Whether too many answers wait to continue reading.
     fn is_behind(&self, state: &State) -> bool {
         state.outgoing.len() >= self.answers_max
     }
 
-    /// Whether the client has gone without reading everything.
+    /// Whether the client has disconnected with unread data.
     fn has_left_unread(&self) -> bool {
         self.left_unread || matches!(socket_error(&self.socket), Ok(Err(Errno::CONNRESET)))
     }

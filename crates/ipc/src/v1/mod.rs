@@ -8,32 +8,32 @@
 //!   socket ◄── Outgoing ◄───────────────────────────────── answers ────────┘
 //! ```
 //!
-//! There is no thread and no task of a connection's own: it has a turn when its socket has news,
-//! when a channel wakes one of its operations, and when a time is up.
+//! A connection has no thread and no task of its own: it is dispatched when its socket has news, when a
+//! channel wakes one of its operations, and when a timer fires.
 //!
 //! # Invariants
 //!
-//! 1. Every request that has an answer gets exactly one, whatever becomes of it. Answers of
-//!    operations that wait come when these are done, so in any order; the others come in turn.
-//! 2. A value that was received for a client belongs to it once the client has read it. Until then
-//!    the server has it too, and sends nothing after it; when the client vanishes, it goes back in
-//!    front of its channel.
-//! 3. A client that vanishes waits for nothing any more: its sends that have not happened do not
-//!    happen.
-//! 4. Everything is bounded by [`Limits`]; at the bound a request is refused with `ENOSPC` and
-//!    counted. A client that does not read its answers is not read from.
+//! 1. Every request that has an answer gets exactly one, whatever its outcome. Answers of operations
+//!    that wait are sent when these complete, so in any order; the others are sent in order.
+//! 2. A value that was received for a client belongs to the client once it was read. Until then the
+//!    server keeps a copy, and sends nothing after it; if the client disconnects, the value is requeued
+//!    at the front of its channel.
+//! 3. When a client disconnects, its waiting operations are cancelled: sends that have not happened do
+//!    not happen.
+//! 4. Everything is bounded by [`Limits`]; at the bound a request is refused with `ENOSPC` and counted.
+//!    A client that does not read its answers is not read from.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | `client` | the connection: lock, turns, socket |
-//! | `session` | a client whose connection is somebody else's |
-//! | `state` | what each request does |
+//! | `client` | the connection: lock, dispatches, socket |
+//! | `session` | a client without a connection, driven by its caller |
+//! | `state` | the requests |
 //! | `operation` | a send, a receive and a select as futures with the protocol's errors |
-//! | `waits` | operations that wait, by slot |
+//! | `waits` | waiting operations, by slot |
 //! | `selects` | selects: built, registered, decided, claimed |
-//! | `outgoing` | answers on their way, and values that are not read yet |
-//! | `status` | what one client is like, for a monitor |
-//! | `seen` | what a channel has counted, as one connection sees it |
+//! | `outgoing` | answers to send, and values that are not read yet |
+//! | `status` | the status of a client, for a monitor |
+//! | `seen` | a channel's counters, as one connection sees them |
 //! | `unread` | how much of what was sent the client has not read |
 
 mod client;
@@ -59,24 +59,24 @@ pub use client::{Client, Greeting};
 pub use session::{Answer, Session, Value};
 pub use status::Status;
 
-/// What one client of protocol 1.0 may have at once.
+/// The limits of one client of protocol 1.0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a payload. A longer one ends the connection.
+    /// The maximum payload, in bytes. A longer one ends the connection.
     pub payload_bytes_max: u32,
-    /// Operations that wait, selects among them.
+    /// Operations that wait, including selects.
     pub waits_max: usize,
     /// Selects that are not claimed or cancelled yet.
     pub selects_max: usize,
-    /// Answers that wait to be sent; with so many no more requests are read.
+    /// Answers that wait to be sent; beyond it no more requests are read.
     pub answers_max: usize,
-    /// Channels that one client has made and not destroyed.
+    /// Channels that one client has created and not destroyed.
     pub channels_made_max: usize,
-    /// Bytes of elements in one channel; with so many it takes no more from clients.
+    /// Bytes of elements in one channel; beyond it the channel accepts no more from clients.
     pub channel_bytes_max: u64,
-    /// Channels of which a client sees statistics of its own.
+    /// Channels of which a client has statistics of its own.
     pub channels_seen_max: usize,
-    /// Until it has said `HELLO`.
+    /// The timeout of a client's `HELLO`.
     pub hello_timeout: Duration,
 }
 
@@ -95,31 +95,31 @@ impl Default for Limits {
     }
 }
 
-/// What the clients of protocol 1.0 of one server share.
+/// The state that the clients of protocol 1.0 of one server share.
 #[derive(Debug)]
 pub struct Server {
     pub(in crate::v1) channels: Arc<Channels>,
     pub(in crate::v1) limits: Limits,
     pub(in crate::v1) counters: Counters,
-    /// Those that have a connection of their own.
+    /// Clients with a connection.
     clients: Mutex<Vec<Weak<Client>>>,
 }
 
-/// What was counted over all clients. See [`Server::counts`].
+/// Counters over all clients. See [`Server::counts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Connections that were begun.
+    /// Connections that were started.
     pub clients: u64,
-    /// Frames that came.
+    /// Frames that arrived.
     pub requests: u64,
-    /// Frames that were sent whole.
+    /// Frames that were sent completely.
     pub answers: u64,
-    /// Requests that were malformed, or unknown.
+    /// Malformed or unknown requests.
     pub malformed: u64,
     /// Requests refused by a limit.
     pub refused: u64,
-    /// Values that went back to their channels, because their client had vanished.
+    /// Values that were requeued because their client had disconnected.
     pub given_back: u64,
 }
 
@@ -134,7 +134,7 @@ pub(in crate::v1) struct Counters {
 }
 
 impl Server {
-    /// One that offers these channels.
+    /// A server that offers these channels.
     #[must_use]
     pub fn new(channels: Arc<Channels>, limits: Limits) -> Arc<Self> {
         let (counters, clients) = (Counters::default(), Mutex::default());
@@ -147,8 +147,7 @@ impl Server {
         &self.channels
     }
 
-    /// Its clients that are connected, but for those whose connection is somebody else's
-    /// ([`Session`]).
+    /// Its connected clients, without those that a caller drives ([`Session`]).
     #[must_use]
     pub fn sessions(&self) -> Vec<Status> {
         let clients: Vec<_> = self.clients.lock().iter().filter_map(Weak::upgrade).collect();
@@ -156,14 +155,14 @@ impl Server {
         clients.map(|client| client.status()).collect()
     }
 
-    /// One more. There are as many as were let in.
+    /// Adds a client. Their number is bounded by the listener.
     fn add(&self, client: &Arc<Client>) {
         let mut clients = self.clients.lock();
         clients.retain(|client| client.strong_count() > 0);
         clients.push(Arc::downgrade(client));
     }
 
-    /// What was counted until now.
+    /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -178,7 +177,7 @@ impl Server {
     }
 }
 
-/// Counts one more.
+/// Increments a counter.
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A send, a receive and a select as futures of their own, ending in the protocol's errors.
+//! A send, a receive and a select as futures, with the protocol's errors.
 
 use std::future::Future;
 use std::iter;
@@ -13,7 +13,7 @@ use becket_wire::v1::{ELEMENT_BYTES_MAX, Errno, Timeout};
 use crate::Element;
 use crate::channels::Channel;
 
-/// An operation under way.
+/// An operation in progress.
 pub(super) type Operation = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// How an operation ended.
@@ -24,7 +24,7 @@ pub(super) enum Done {
     Decided(Outcome),
 }
 
-/// A value that was received for a client, and where from.
+/// A value that was received for a client, and its channel.
 #[derive(Debug)]
 pub(super) struct Taken {
     channel: Arc<Channel>,
@@ -34,9 +34,9 @@ pub(super) struct Taken {
 /// How a select ended.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// The clause that was decided; none, when the time was up.
+    /// The clause that was decided; none if the timeout passed.
     pub(super) clause: Option<(u32, Arc<Channel>)>,
-    /// What a receive brought.
+    /// The value of a receive.
     pub(super) result: Result<Option<Taken>, Errno>,
 }
 
@@ -44,12 +44,12 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub(super) struct Clause {
     pub(super) channel: Arc<Channel>,
-    /// What is to be sent; `None`: it receives.
+    /// The element to send; `None`: a receive.
     pub(super) element: Option<Element>,
 }
 
 impl Taken {
-    /// It stands in front of its channel again.
+    /// Requeues it at the front of its channel.
     pub(super) fn put_back(self) {
         if let Some(receiver) = self.channel.receiver() {
             receiver.put_back(self.element);
@@ -57,10 +57,10 @@ impl Taken {
     }
 }
 
-/// Puts values back, the oldest of which comes first, so that each channel's come out in this order
-/// again: those of one channel go back at once.
+/// Requeues values, of which the oldest comes first, so that each channel keeps this order: those of
+/// one channel are requeued at once.
 pub(super) fn put_back(mut values: Vec<Taken>) {
-    // Stable: those of one channel stay in their order.
+    // Stable: the values of one channel stay in their order.
     values.sort_by_key(|value| value.channel.id());
     let mut values = values.into_iter().peekable();
     while let Some(Taken { channel, element }) = values.next() {
@@ -71,7 +71,7 @@ pub(super) fn put_back(mut values: Vec<Taken>) {
     }
 }
 
-/// Takes an element from a channel for a client; one that no answer can hold stays there.
+/// Receives an element for a client; one that no answer can hold stays in the channel.
 fn taken(channel: &Arc<Channel>, element: Element) -> Result<Taken, Errno> {
     let taken = Taken { channel: channel.clone(), element };
     if taken.element.len() > ELEMENT_BYTES_MAX as usize {
@@ -100,7 +100,7 @@ pub(super) fn try_recv(channel: &Arc<Channel>) -> Result<Taken, Errno> {
     taken(channel, element)
 }
 
-/// Sends, waiting as long as it says.
+/// Sends, waiting up to the limit.
 pub(super) fn send(channel: Arc<Channel>, element: Element, limit: Option<Duration>) -> Operation {
     Box::pin(async move {
         let Some(sender) = channel.sender() else { return Done::Sent(Err(Errno::NOTSUP)) };
@@ -113,7 +113,7 @@ pub(super) fn send(channel: Arc<Channel>, element: Element, limit: Option<Durati
     })
 }
 
-/// Receives, waiting as long as it says.
+/// Receives, waiting up to the limit.
 pub(super) fn recv(channel: Arc<Channel>, limit: Option<Duration>) -> Operation {
     Box::pin(async move {
         let Some(receiver) = channel.receiver() else {
@@ -129,7 +129,7 @@ pub(super) fn recv(channel: Arc<Channel>, limit: Option<Duration>) -> Operation 
     })
 }
 
-/// Has one of the clauses happen. It ends at once when the token is set, unless it has happened.
+/// Runs one of the clauses. It ends at once when the token is cancelled, unless a clause has completed.
 pub(super) fn select(clauses: Vec<Clause>, timeout: Timeout, token: Token) -> Operation {
     Box::pin(async move { Done::Decided(decide(clauses, timeout, &token).await) })
 }

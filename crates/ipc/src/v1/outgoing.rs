@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Answers on their way, and the value that the client has not read yet.
+//! Answers to send, and the value that the client has not read yet.
 //!
 //! ```text
 //!    oldest                                      newest
@@ -9,9 +9,9 @@
 //!    sent; nothing is sent after it until it is read
 //! ```
 //!
-//! A value is the last thing in the client's socket until it is read. So when the kernel says that
-//! the client has vanished with something unread, it was that one; when it says that everything
-//! had been read, the value was the client's.
+//! A value is the last thing in the client's socket until it is read. So when the kernel reports that
+//! the client has disconnected with unread data, it was the value; when it reports that everything was
+//! read, the client has the value.
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -27,19 +27,19 @@ use crate::transport::{Socket, SocketKind};
 #[derive(Default)]
 pub(super) struct Outgoing {
     queue: VecDeque<Answer>,
-    /// A value that was sent and perhaps not read.
+    /// A value that was sent and possibly not read.
     unread: Option<Taken>,
-    /// How the client packs its frames, and so has them packed.
+    /// How the client splits its frames into packets, and its answers are split.
     pub(super) packets: Packets,
 }
 
-/// What went out.
+/// The result of a flush.
 #[derive(Default)]
 pub(super) struct Flushed {
-    /// Frames of which nothing is left.
+    /// Frames that were sent completely.
     pub(super) frames: u64,
     pub(super) bytes: u64,
-    /// Why it cannot go on, unless the socket tells when it can.
+    /// Why it cannot continue, unless the socket reports when it can.
     pub(super) failed: Option<Errno>,
 }
 
@@ -56,17 +56,17 @@ impl Outgoing {
         }
     }
 
-    /// Everything that waits, for whoever sends it himself.
+    /// Takes all waiting answers, for a caller that sends them itself.
     pub(super) fn take_all(&mut self) -> Vec<(Vec<u8>, Option<Taken>)> {
         self.queue.drain(..).map(|answer| (answer.frame, answer.value)).collect()
     }
 
-    /// How many wait.
+    /// The number of waiting answers.
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// How many bytes of them wait.
+    /// Their bytes.
     pub(super) fn queued_bytes(&self) -> u64 {
         let queued = |answer: &Answer| answer.frame.len().saturating_sub(answer.sent_bytes) as u64;
         self.queue.iter().map(queued).sum()
@@ -84,8 +84,8 @@ impl Outgoing {
             flushed.bytes += answer.sent_bytes.saturating_sub(sent_bytes) as u64;
             match sent {
                 Ok(is_whole) => {
-                    // The client was there: so what is not in its socket any more it has read. Of
-                    // one that has gone the socket is empty too, but then nothing can be sent.
+                    // The client is connected: so it has read what is not in its socket any more. The
+                    // socket of a disconnected client is empty too, but nothing can be sent to it.
                     self.unread = None;
                     if is_whole {
                         self.unread = self.queue.pop_front().and_then(|answer| answer.value);
@@ -103,7 +103,7 @@ impl Outgoing {
         flushed
     }
 
-    /// The client is gone: the values that it has not read, the oldest first.
+    /// The client is gone: takes the values that it has not read, the oldest first.
     pub(super) fn take_unread(&mut self, left_unread: bool) -> impl Iterator<Item = Taken> + use<> {
         let unread = self.unread.take().filter(|_| left_unread);
         let queue = std::mem::take(&mut self.queue);
@@ -112,7 +112,7 @@ impl Outgoing {
 }
 
 impl Answer {
-    /// Sends a piece; whether it was the last.
+    /// Sends a piece; returns whether it was the last.
     fn send(&mut self, socket: &Socket, packets: Packets) -> Result<bool, Errno> {
         let rest = self.frame.get(self.sent_bytes..).unwrap_or_default();
         let is_header_alone = socket.kind() == SocketKind::Seqpacket

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a channel has counted, as one connection sees it: since its `RESET_STATS`, if it sent one.
+//! A channel's counters as one connection sees them: since its `RESET_STATS`, if it sent one.
 //!
-//! Counts are the channel's own, less what they were at the reset; so one client's reset is nobody
-//! else's. Latencies are those of this client's operations on the channel, from the request to its
-//! end. `FIFO_MAX` and the waiters are the channel's as they are.
+//! Counts are the channel's own, minus their values at the reset; so a client's reset does not affect
+//! others. Latencies are those of this client's operations on the channel, from the request to its end.
+//! `FIFO_MAX` and the waiters are the channel's current values.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use becket_chan::Snapshot;
 use becket_wire::v1::Stats;
 
-/// One connection's view of channels, bounded in their number: of more than that it keeps no view.
+/// One connection's views of channels, bounded in their number.
 #[derive(Debug)]
 pub(super) struct Seen {
     channels: BTreeMap<u32, View>,
@@ -45,7 +45,7 @@ impl Seen {
         view.latency_sum_ns = view.latency_sum_ns.saturating_add(ns);
     }
 
-    /// Counts anew from here. False: there is no room for another view.
+    /// Restarts the counts. False: there is no room for another view.
     pub(super) fn reset(&mut self, chan: u32, now: &Snapshot) -> bool {
         let Some(view) = self.view(chan) else { return false };
         let (sends, receives, drops) = (now.sends, now.receives, drops(now));
@@ -70,7 +70,7 @@ impl Seen {
         }
     }
 
-    /// The channel is no more.
+    /// The channel was destroyed.
     pub(super) fn forget(&mut self, chan: u32) {
         self.channels.remove(&chan);
     }
@@ -85,7 +85,7 @@ impl Seen {
     }
 }
 
-/// Values that were accepted and replaced or dropped.
+/// Values that were accepted and then replaced or dropped.
 fn drops(snapshot: &Snapshot) -> u64 {
     snapshot.conflated + snapshot.dropped
 }

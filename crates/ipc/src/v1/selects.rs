@@ -2,7 +2,7 @@
 //! The selects of one client.
 //!
 //! ```text
-//!   SELECT_SEND, SELECT_RECV        SELECT_REGISTER             it happens, or its time is up
+//!   SELECT_SEND, SELECT_RECV        SELECT_REGISTER          a clause completes, or the timeout passes
 //!        ──────────────▶ Building ──────────────▶ Waiting ──────────────▶ Decided
 //!                           │                        │     SELECT_NOTIFY     │
 //!                     SELECT_CANCEL            SELECT_CANCEL           SELECT_CLAIM
@@ -10,8 +10,8 @@
 //!                          gone              gone, or Decided              gone
 //! ```
 //!
-//! At most one operation of a select happens. What it received is the client's when that has read
-//! the answer to its claim.
+//! At most one operation of a select happens. A received value is the client's when the client has
+//! read the answer to its claim.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -21,7 +21,7 @@ use becket_wire::v1::{Body, Errno};
 
 use super::operation::{Clause, Outcome, Taken};
 
-/// Clauses of one select: as many as a mask has bits.
+/// The maximum number of clauses of one select: the bits of a mask.
 const CLAUSES_MAX: usize = 32;
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Selects {
 enum Select {
     Building(Vec<Clause>),
     Waiting {
-        /// Where its operation waits, once it does.
+        /// The slot of its operation, once it waits.
         slot: Option<u32>,
         token: Token,
     },
@@ -46,7 +46,7 @@ impl Selects {
         Self { table: BTreeMap::new(), selects_max }
     }
 
-    /// Adds a clause; its index.
+    /// Adds a clause; returns its index.
     pub(super) fn add(&mut self, select: u32, clause: Clause) -> Result<u32, Errno> {
         let has_room = self.table.len() < self.selects_max;
         let found = match self.table.entry(select) {
@@ -62,7 +62,7 @@ impl Selects {
         Ok(clauses.len() as u32 - 1)
     }
 
-    /// Takes the clauses of a select that is to wait now, and gives the token that ends the wait.
+    /// Takes the clauses of a select that begins to wait, and returns the token that ends the wait.
     pub(super) fn register(&mut self, select: u32) -> Result<(Vec<Clause>, Token), Errno> {
         let found = self.table.get_mut(&select).ok_or(Errno::NOENT)?;
         let Select::Building(clauses) = found else { return Err(Errno::ALREADY) };
@@ -72,14 +72,14 @@ impl Selects {
         Ok((clauses, token))
     }
 
-    /// Its operation waits in this slot.
+    /// Records the slot of its operation.
     pub(super) fn waits_in(&mut self, select: u32, number: u32) {
         if let Some(Select::Waiting { slot, .. }) = self.table.get_mut(&select) {
             *slot = Some(number);
         }
     }
 
-    /// It is decided; what the client is told.
+    /// Records the outcome; returns the notification for the client.
     pub(super) fn decided(&mut self, select: u32, outcome: Outcome) -> Body<'static> {
         let mask = outcome.clause.as_ref().map_or(0, |(index, _)| 1_u32.unbounded_shl(*index));
         let result = outcome.number();
@@ -87,7 +87,7 @@ impl Selects {
         Body::Decided { select, mask, result }
     }
 
-    /// How it was decided. It is gone then.
+    /// Takes the outcome, and removes the select.
     pub(super) fn claim(&mut self, select: u32) -> Result<Outcome, Errno> {
         match self.table.remove(&select) {
             Some(Select::Decided(outcome)) => Ok(outcome),
@@ -99,7 +99,8 @@ impl Selects {
         }
     }
 
-    /// A select that does not wait yet is gone. Of one that does: the slot, and the token to set.
+    /// Cancels a select. One that does not wait yet is removed; of one that waits, returns the slot and
+    /// the token to cancel.
     pub(super) fn cancel(&mut self, select: u32) -> Result<Option<(u32, Token)>, Errno> {
         match self.table.get(&select).ok_or(Errno::NOENT)? {
             Select::Waiting { slot: Some(slot), token } => Ok(Some((*slot, token.clone()))),
@@ -111,12 +112,12 @@ impl Selects {
         }
     }
 
-    /// It was cancelled before anything happened.
+    /// Removes a select that was cancelled before a clause completed.
     pub(super) fn remove(&mut self, select: u32) {
         self.table.remove(&select);
     }
 
-    /// The client is gone: what it has not claimed.
+    /// The client is gone: takes the values that it has not claimed.
     pub(super) fn take_unclaimed(&mut self) -> impl Iterator<Item = Taken> + use<> {
         std::mem::take(&mut self.table).into_values().filter_map(|select| match select {
             Select::Decided(Outcome { result: Ok(value), .. }) => value,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A client whose connection is somebody else's: requests are handed in, answers handed out.
+//! A client without a connection: the caller passes requests in, and gets the answers.
 //!
-//! Everything happens in turns: what a request wakes, on this thread, has its turn afterwards, so
-//! that it never meets a lock that is held above it. A turn takes the answers out under the state's
-//! lock and hands them out under the turn's alone: so they keep their order, and whoever is given one
-//! may end the session.
+//! Everything happens in dispatches: what a request wakes on this thread is dispatched afterwards, so
+//! that it never meets a lock that is held further up the stack. A dispatch takes the answers out under
+//! the state's lock and passes them on under the dispatch's lock only: so they keep their order, and
+//! the callback may end the session.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,10 +22,10 @@ use crate::connection::waking::{Turn, Wakeable, Woken, take_turn};
 
 /// A client of protocol 1.0, without its connection. See the module `v1`.
 pub struct Session {
-    /// Held for a turn, with room for the numbers of what was woken.
+    /// Held during a dispatch, with a buffer for the numbers of woken slots.
     slots: Marked<Vec<u32>>,
     state: Mutex<State>,
-    /// Requests that have not had their turn: as many as callers.
+    /// Requests that were not dispatched yet: at most one per calling thread.
     requests: Mutex<VecDeque<(u16, Box<[u8]>)>>,
     over: AtomicBool,
     woken: Woken,
@@ -35,21 +35,21 @@ pub struct Session {
 /// A frame for the client.
 #[derive(Debug)]
 pub struct Answer {
-    /// All its bytes.
+    /// Its bytes.
     pub frame: Vec<u8>,
-    /// The value in it, if it has one that was taken from a channel.
+    /// The value in it, if it was received from a channel.
     pub value: Option<Value>,
 }
 
-/// A value that was taken from a channel for a client.
+/// A value that was received from a channel for a client.
 ///
-/// Dropped before it was delivered, it goes back in front of its channel.
+/// Dropped before it was delivered, it is requeued at the front of its channel.
 #[derive(Debug)]
-#[must_use = "dropped, it goes back to its channel"]
+#[must_use = "dropping it requeues it"]
 pub struct Value(Option<Taken>);
 
 impl Value {
-    /// The client has it.
+    /// Marks it as delivered: the client has it.
     pub fn delivered(mut self) {
         self.0 = None;
     }
@@ -64,8 +64,8 @@ impl Drop for Value {
 }
 
 impl Session {
-    /// A client that has said `HELLO`. `send` is given each answer, on whichever thread it comes
-    /// about, one after the other; it must not wait.
+    /// A client that has sent `HELLO`. `send` is called with each answer, on the thread that produces
+    /// it, one after the other; it must not wait.
     #[must_use]
     pub fn new(server: &Arc<Server>, send: impl Fn(Answer) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new_cyclic(|me: &Weak<Self>| {
@@ -82,21 +82,21 @@ impl Session {
         })
     }
 
-    /// Handles a request. What has no need to wait is answered before this returns, unless another
-    /// thread has a turn at the moment: then that one does it.
+    /// Handles a request. An answer that needs no waiting is produced before this returns, unless
+    /// another thread is dispatching: that thread then produces it.
     pub fn request(self: &Arc<Self>, command: u16, payload: &[u8]) {
         self.requests.lock().push_back((command, payload.into()));
         take_turn(self.clone());
     }
 
-    /// The client is gone. What it waits for does not happen, what it has not claimed goes back.
-    /// Answers that have been handed out are whoever's has them.
+    /// Ends the session. Waiting operations are cancelled, unclaimed values are requeued. Answers that
+    /// were passed on belong to the callback.
     pub fn end(self: &Arc<Self>) {
         self.over.store(true, Ordering::Release);
         take_turn(self.clone());
     }
 
-    /// Does what there is to do with the state; what it comes to.
+    /// Does the pending work on the state; returns the answers.
     fn advance(&self, slots: &mut Vec<u32>) -> Vec<(Vec<u8>, Option<Taken>)> {
         self.woken.take(slots);
         let mut state = self.state.lock();
@@ -111,9 +111,9 @@ impl Session {
         }
         loop {
             let Some((command, payload)) = self.requests.lock().pop_front() else { break };
-            // A payload too long for a header comes out as a frame that is not whole.
+            // A payload too long for a header is treated as an incomplete frame.
             let length = u32::try_from(payload.len()).unwrap_or(0);
-            // There is no connection here that could end.
+            // There is no connection that could be ended.
             let _ = state.frame(&Frame { header: Header::new(command, length), payload: &payload });
         }
         let answers = state.outgoing.take_all();
@@ -137,7 +137,7 @@ impl Wakeable for Session {
 impl Turn for Session {
     fn turn(self: Arc<Self>) {
         loop {
-            // Who has it looks again when it lets go.
+            // The holder of the lock checks the pending flag when it unlocks.
             let Some(mut slots) = self.slots.enter() else { return };
             for (frame, value) in self.advance(&mut slots) {
                 (self.send)(Answer { frame, value: value.map(|taken| Value(Some(taken))) });
@@ -179,7 +179,7 @@ mod tests {
         let recv = Request::ChanRecv { chan: chan.id(), timeout: None };
         request(&session, &recv);
         assert!(rx.try_recv().is_err());
-        // It comes to the receive that waits, on this thread.
+        // The waiting receive gets it, on this thread.
         chan.sender().unwrap().try_send("a".into()).unwrap();
         let answer = rx.try_recv().unwrap();
         let (frame, _) = decode(&answer.frame, 1 << 17).unwrap().unwrap();
@@ -189,7 +189,7 @@ mod tests {
         request(&session, &recv);
         rx.try_recv().unwrap().value.unwrap().delivered();
         assert_eq!(chan.receiver().unwrap().len(), 0);
-        // At the end nothing is received for it any more.
+        // After the end nothing is received any more.
         request(&session, &recv);
         session.end();
         chan.sender().unwrap().try_send("b".into()).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What each request does. Without a socket: frames come in, answers stand in [`Outgoing`].
+//! The requests. Without a socket: frames are passed in, answers are left in [`Outgoing`].
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -36,35 +36,35 @@ pub(super) struct State {
     server: Arc<Server>,
     pub(super) tally: Arc<Tally>,
     pub(super) is_greeted: bool,
-    /// Of sends, receives and selects that bring none.
+    /// Of sends, receives and selects that specify none.
     timeout: Timeout,
     waits: Waits,
     selects: Selects,
     pub(super) outgoing: Outgoing,
     seen: Seen,
-    /// Channels that this client has made.
+    /// Channels that this client has created.
     made: BTreeSet<u32>,
 }
 
-/// Who is answered.
+/// The request that is answered.
 #[derive(Debug, Clone, Copy)]
 struct To {
     command: Command,
     req_id: Option<ReqId>,
 }
 
-/// What a request comes to.
+/// The result of a request.
 enum Answer {
     Now(Body<'static>),
     /// An element that was received.
     Value(Taken),
-    /// A whole frame, and the value in it.
+    /// A complete frame, and the value in it.
     Frame(Vec<u8>, Option<Taken>),
-    /// When its operation is done; or never, if the request has no answer.
+    /// When its operation completes; never, if the request has no answer.
     Later,
 }
 
-/// Nothing but "it worked".
+/// Success without data.
 const DONE: Answer = Answer::Now(Body::Result(0));
 
 impl State {
@@ -84,13 +84,13 @@ impl State {
         }
     }
 
-    /// The greeting that somebody else has read.
+    /// The handshake, if the caller has read it.
     pub(super) fn greet(&mut self, greeting: &Greeting) -> Flow {
         self.outgoing.packets = greeting.packets;
         self.hello(greeting.hello, greeting.req_id)
     }
 
-    /// A frame has come.
+    /// A frame has arrived.
     pub(super) fn frame(&mut self, frame: &Frame<'_>) -> Flow {
         count(&self.server.counters.requests);
         add(&self.tally.frames_in, 1);
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// The client is gone. What it has not read goes back.
+    /// The client is gone. Values that it has not read are requeued.
     pub(super) fn end(&mut self, left_unread: bool) {
         self.waits.clear();
         let mut values: Vec<_> = self.outgoing.take_unread(left_unread).collect();
@@ -140,7 +140,7 @@ impl State {
         add(&self.tally.frames_out, frames);
     }
 
-    /// What waits at the end of a turn, for who looks.
+    /// Publishes the number of waiting requests at the end of a dispatch.
     pub(super) fn show(&self) {
         self.tally.waiting.store(self.waits.len() as u64, Ordering::Relaxed);
         self.tally.queued_bytes.store(self.outgoing.queued_bytes(), Ordering::Relaxed);
@@ -153,7 +153,7 @@ impl State {
         if self.is_greeted { Flow::Go } else { Flow::End }
     }
 
-    /// Answers what cannot be understood.
+    /// Answers a frame that cannot be decoded.
     fn refuse(&mut self, frame: &Frame<'_>, errno: Errno, flow: Flow) -> Flow {
         count(&self.server.counters.malformed);
         add(&self.tally.malformed, 1);
@@ -239,7 +239,7 @@ impl State {
             Request::SelectRegister { select, timeout } => self.register(to, select, timeout),
             Request::SelectCancel { select } => self.cancel(select),
             Request::SelectClaim { select } => self.claim(to, select),
-            // A greeting is answered before; what else there will be is not known here.
+            // A `HELLO` was answered before; other requests are unknown.
             _ => Err(Errno::NOSYS),
         }
     }
@@ -248,7 +248,7 @@ impl State {
         self.server.channels.by_id(chan).ok_or(Errno::NOENT)
     }
 
-    /// The element of a send, if the channel takes such.
+    /// The element of a send, if its length fits the channel.
     fn element(&self, channel: &Channel, bytes: &[u8]) -> Result<Element, Errno> {
         let fits = match channel.element_bytes() {
             Some(element_bytes) => u32::try_from(bytes.len()) == Ok(element_bytes),
@@ -278,7 +278,7 @@ impl State {
         received.map(Answer::Value)
     }
 
-    /// Begins an operation that may wait, and answers when it is done, now or later.
+    /// Starts an operation that may wait, and answers when it completes, now or later.
     fn begin(
         &mut self,
         to: To,
@@ -312,7 +312,7 @@ impl State {
                 let notice = self.selects.decided(select, outcome);
                 self.answer(To { command: Command::SelectNotify, req_id: None }, notice, None);
             }
-            // A select's operation decides.
+            // Only a select's operation decides it.
             (Whose::Select(_), _) => {}
         }
     }
@@ -325,7 +325,7 @@ impl State {
             kind::RENDEZVOUS => (Kind::Rendezvous, 0),
             kind::CONFLATED => (Kind::Conflated, 1),
             kind::UNLIMITED => (Kind::Unlimited, 0),
-            // The kind is the capacity, where that lacks.
+            // Without a capacity the kind is the capacity.
             kind if capacity == 0 => (Kind::Bounded, usize::try_from(kind).unwrap_or(0)),
             _ => (Kind::Bounded, capacity as usize),
         };
@@ -340,7 +340,7 @@ impl State {
         }
     }
 
-    /// Channels with a name are the program's own: they are closed, but stay.
+    /// Channels with a name belong to the program: they are closed, but stay in the table.
     fn destroy(&mut self, chan: u32) {
         let Ok(channel) = self.channel(chan) else { return };
         if channel.name().is_some() {
@@ -371,7 +371,7 @@ impl State {
         }
     }
 
-    /// Starts a select. It is answered before the notice of its outcome.
+    /// Starts a select. Its answer precedes the notification of its outcome.
     fn register(&mut self, to: To, select: u32, timeout: Option<Timeout>) -> Result<Answer, Errno> {
         if self.waits.is_full() {
             return self.full();
@@ -386,11 +386,11 @@ impl State {
         Ok(Answer::Later)
     }
 
-    /// Takes a select back. If something of it has happened already, the client is told so.
+    /// Cancels a select. If a clause has completed already, the client is notified of that.
     fn cancel(&mut self, select: u32) -> Result<Answer, Errno> {
         let Some((slot, token)) = self.selects.cancel(select)? else { return Ok(DONE) };
         token.cancel();
-        // With its token set it ends at this poll: cancelled, or with what came first.
+        // With its token cancelled it ends at this poll: cancelled, or with the clause that came first.
         match self.waits.poll(slot) {
             Some((_, Done::Decided(outcome))) if matches!(outcome.result, Err(Errno::CANCELED)) => {
                 self.selects.remove(select);
@@ -443,8 +443,8 @@ impl State {
     }
 }
 
-/// The frame of an answer; none, if the request has no answer. Elements were measured when they
-/// were taken, everything else is short.
+/// The frame of an answer; none, if the request has no answer. Elements were checked for their length
+/// when they were received, everything else is short.
 fn encoded(to: To, body: Body<'_>) -> Option<Vec<u8>> {
     let command = to.command.answered_as()?;
     let mut frame = Vec::new();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What one client is like, for a monitor.
+//! The status of one client, for a monitor.
 //!
-//! Counters are written by whoever has the client's lock and read by anybody: who looks waits for
-//! nobody, and nobody waits for who looks.
+//! Counters are written by the holder of the client's lock and read by any thread, without a lock:
+//! neither side waits for the other.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -14,35 +14,35 @@ use crate::transport::Peer;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Status {
-    /// Unique in the process among all connections, never used again.
+    /// Unique among the connections of the process, never reused.
     pub id: u64,
-    /// Who is at the other end.
+    /// The client's process.
     pub peer: Peer,
     /// `unix-seqpacket` or `unix-stream`.
     pub transport: &'static str,
-    /// When it was begun to be served.
+    /// When the connection was started.
     pub since: Instant,
     /// When the counts were read.
     pub at: Instant,
-    /// Requests that came; a `HELLO` that was read by whoever found out the protocol is one of them.
+    /// Requests that arrived, including a `HELLO` that was read before the protocol was known.
     pub frames_in: u64,
-    /// Answers that were sent whole.
+    /// Answers that were sent completely.
     pub frames_out: u64,
-    /// Bytes of such frames, without that `HELLO`.
+    /// Bytes of these requests, without that `HELLO`.
     pub bytes_in: u64,
     /// Bytes that were sent.
     pub bytes_out: u64,
-    /// Requests that wait for a channel, selects among them.
+    /// Requests that wait for a channel, including selects.
     pub waiting: u64,
     /// Bytes of answers that wait to be sent.
     pub queued_bytes: u64,
-    /// Requests that were malformed, or unknown.
+    /// Malformed or unknown requests.
     pub malformed: u64,
     /// Requests refused by a limit.
     pub refused: u64,
 }
 
-/// Where a client counts.
+/// The counters of a client.
 #[derive(Debug)]
 pub(super) struct Tally {
     id: u64,
@@ -93,7 +93,7 @@ impl Tally {
     }
 }
 
-/// Counts more.
+/// Adds to a counter.
 pub(super) fn add(counter: &AtomicU64, more: u64) {
     counter.fetch_add(more, Ordering::Relaxed);
 }

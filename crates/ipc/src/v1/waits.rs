@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Operations of one client that wait, each in a slot with a waker of its own.
+//! Waiting operations of one client, each in a slot with a waker of its own.
 //!
-//! A slot's waker says the slot's number to the client; it stays when the slot is used again, so a
-//! wake that comes late polls another operation once for nothing.
+//! A slot's waker adds the slot's number to the client's list; it stays when the slot is reused, so a
+//! late wake polls another operation once, spuriously.
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -14,10 +14,10 @@ use super::operation::{Done, Operation};
 use crate::channels::Channel;
 use crate::connection::waking::{StreamWaker, Wakeable};
 
-/// What waits.
+/// The owner of a waiting operation.
 #[derive(Debug)]
 pub(super) enum Whose {
-    /// A request, which is answered when it is done.
+    /// A request, which is answered when the operation completes.
     Request(Asked),
     /// The select of this number.
     Select(u32),
@@ -37,7 +37,7 @@ pub(super) struct Waits {
     free: Vec<u32>,
     waiting: usize,
     waits_max: usize,
-    /// Counts operations, to tell the older from the newer.
+    /// Counts operations, to order them by age.
     begun: u64,
     client: Weak<dyn Wakeable>,
 }
@@ -58,18 +58,18 @@ impl Waits {
         Self { slots: Vec::new(), free: Vec::new(), waiting: 0, waits_max, begun: 0, client }
     }
 
-    /// Whether there may be no more.
+    /// Whether the maximum is reached.
     pub(super) fn is_full(&self) -> bool {
         self.waiting >= self.waits_max
     }
 
-    /// How many wait.
+    /// The number of waiting operations.
     pub(super) const fn len(&self) -> usize {
         self.waiting
     }
 
-    /// Polls an operation for the first time. What does not wait has no slot afterwards; what does
-    /// is in the one whose number is given.
+    /// Polls an operation for the first time. If it completes it needs no slot; otherwise the slot's
+    /// number is returned.
     pub(super) fn begin(
         &mut self,
         whose: Whose,
@@ -89,7 +89,7 @@ impl Waits {
         Ok(number)
     }
 
-    /// Polls what is in a slot, if anything is; when it is done the slot is free.
+    /// Polls the operation in a slot, if there is one; when it completes the slot is free.
     pub(super) fn poll(&mut self, number: u32) -> Option<(Whose, Done)> {
         let slot = self.slots.get_mut(number as usize)?;
         let wait = slot.wait.as_mut()?;
@@ -103,8 +103,8 @@ impl Waits {
         Some((wait.whose, done))
     }
 
-    /// Drops everything, the newest first, so that values that were handed to receives stand in
-    /// their old order when they are back.
+    /// Drops everything, the newest first, so that values that were passed to receives are requeued in
+    /// their original order.
     pub(super) fn clear(&mut self) {
         let mut waits: Vec<_> = self.slots.drain(..).filter_map(|slot| slot.wait).collect();
         waits.sort_by_key(|wait| std::cmp::Reverse(wait.begun));
@@ -132,19 +132,19 @@ mod tests {
     use super::*;
     use crate::connection::waking::{Turn, Woken};
 
-    struct Nobody;
+    struct NoClient;
 
-    impl Turn for Nobody {
+    impl Turn for NoClient {
         fn turn(self: Arc<Self>) {}
     }
 
-    impl Wakeable for Nobody {
+    impl Wakeable for NoClient {
         fn woken(&self) -> &Woken {
-            panic!("nobody is woken")
+            panic!("no client is woken")
         }
     }
 
-    /// Waits for its token alone.
+    /// Waits for its token only.
     fn waiting(token: &becket_chan::Token) -> Operation {
         let (tx, rx) = becket_chan::rendezvous::<()>();
         let token = token.clone();
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_slot_is_used_again_and_never_more_than_wait_at_once() {
-        let client: Weak<Nobody> = Weak::new();
+        let client: Weak<NoClient> = Weak::new();
         let mut waits = Waits::new(2, client);
         for _ in 0..100 {
             let tokens = [becket_chan::Token::new(), becket_chan::Token::new()];

@@ -3,10 +3,10 @@
 //!
 //! # Invariants
 //!
-//! 1. The list's lock is held for [`CHUNK`] entries at a time, and never while a channel is looked
-//!    at: who exports a channel meanwhile does not wait for the pass.
-//! 2. Totals never go back: what a channel had counted when it was seen last stays in them after it
-//!    has left the list. It is added once, by who takes the entry out.
+//! 1. The list's lock is held for [`CHUNK`] entries at a time, and never while a channel is read: an
+//!    export does not wait for the pass.
+//! 2. Totals never decrease: the last known counts of a channel stay in them after the channel has left
+//!    the list. They are added once, by the thread that removes the entry.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -22,7 +22,7 @@ use crate::monitor::rate::{Meter, Reading};
 use crate::monitor::report::{ChannelReport, ChannelTotals};
 use crate::monitor::tame::{TEXT_BYTES_MAX, tame_text};
 
-/// Entries that are copied out of the list at a time.
+/// The number of entries copied out of the list at a time.
 const CHUNK: usize = 256;
 
 type Look = Box<dyn Fn() -> Option<Snapshot> + Send + Sync>;
@@ -36,7 +36,7 @@ pub(super) struct Channels {
 struct List {
     entries: BTreeMap<u64, Arc<Entry>>,
     last_id: u64,
-    /// What those had counted that have left.
+    /// The counts of channels that have left.
     gone: ChannelTotals,
 }
 
@@ -47,12 +47,12 @@ struct Entry {
     lately: Mutex<Lately>,
 }
 
-/// For the order of rows alone; the figures of rows are made by who reads the reports.
+/// Only for the order of rows; a reader of the reports computes the rates of rows.
 #[derive(Default)]
 struct Lately {
     receives: Meter,
     bytes: Meter,
-    /// As it was seen last.
+    /// The last known counts.
     seen: ChannelTotals,
 }
 
@@ -129,7 +129,7 @@ impl Channels {
         (page, totals)
     }
 
-    /// Looks at all of them; those that are gone leave the list.
+    /// Reads all channels; dropped ones leave the list.
     fn look(&self) -> Vec<Item> {
         let mut items = Vec::new();
         let mut after = 0;
@@ -208,7 +208,7 @@ fn is_full(snapshot: &Snapshot) -> bool {
 }
 
 impl ChannelTotals {
-    /// Adds what only grows.
+    /// Adds the counts that only grow.
     fn add_counts(&mut self, other: &Self) {
         self.sends += other.sends;
         self.receives += other.receives;

@@ -10,7 +10,7 @@ use crate::monitor::query::{CoroutineSort, Select};
 use crate::monitor::report::{CoroutineRow, Coroutines, Held, WorkerReport};
 use crate::monitor::tame::{HELD_MAX, WORKERS_MAX};
 
-/// Who runs for longer than this without a pause holds its worker.
+/// A coroutine that runs for longer than this without a pause holds its worker.
 const HELD: Duration = Duration::from_millis(100);
 
 struct Item<'a> {
@@ -68,7 +68,7 @@ pub(super) fn collect(
             State::Running => &mut all.running,
             State::Parked => &mut all.parked,
             State::Sleeping => &mut all.sleeping,
-            // A state of a later version: counted among those that live.
+            // A state of a later version: counted as live.
             _ => continue,
         };
         *count += 1;
@@ -115,7 +115,7 @@ fn held(items: &[Item<'_>]) -> Vec<Held> {
     held
 }
 
-/// The file and line, without the way to the file if that is long.
+/// The file and line, with a long directory removed.
 fn site(row: &Row) -> String {
     let parts: Vec<&str> = row.site.file().rsplitn(3, '/').collect();
     let short: Vec<&str> = parts.iter().take(2).rev().copied().collect();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who makes reports: an [`Exporter`], to which a program says once what there is to see.
+//! The source of reports: an [`Exporter`], with which a program registers what is to be shown.
 //!
-//! What it is told of it looks at when somebody asks, and only then. It holds channels weakly, and
-//! a runtime's handle keeps nothing running.
+//! Registered items are read only when a report is requested. Channels are held weakly, and a runtime's
+//! handle keeps nothing running.
 
 mod channels;
 mod coroutines;
@@ -21,24 +21,24 @@ use super::query::Query;
 use super::report::{PluginReport, Report, SCHEMA, SessionReport};
 use super::tame::ROWS_MAX;
 
-/// Something that can be reported on.
+/// A source of reports.
 pub trait Source: Send + Sync + 'static {
-    /// Makes a report. It reads counters and changes none; any thread, also several at once.
+    /// Creates a report. It reads counters and changes none; any thread, also concurrently.
     fn collect(&self, query: &Query) -> Report;
 }
 
-/// How much an [`Exporter`] takes.
+/// The limits of an [`Exporter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Channels at a time.
+    /// The maximum number of channels at a time.
     pub channels_max: usize,
-    /// Runtimes.
+    /// The maximum number of runtimes.
     pub runtimes_max: usize,
-    /// Closures for plugins, and as many for sessions and for runtimes.
+    /// The maximum number of closures for plugins, and as many for sessions and for runtimes.
     pub closures_max: usize,
-    /// Coroutines that live, of one runtime: with more of them they are counted, not listed. To look
-    /// at one takes about 100 ns.
+    /// The maximum number of live coroutines of one runtime that are listed: beyond it they are only
+    /// counted. Reading one takes about 100 ns.
     pub coroutines_listed_max: u64,
 }
 
@@ -53,16 +53,16 @@ impl Default for Limits {
     }
 }
 
-/// Why something cannot be exported.
+/// Why an item cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// There are as many as [`Limits`] allow.
+    /// The maximum of [`Limits`] is reached.
     #[error("no more than {max} {what} can be exported")]
     TooMany {
-        /// Of what.
+        /// The kind of item.
         what: &'static str,
-        /// So many there may be.
+        /// The maximum.
         max: usize,
     },
 }
@@ -70,27 +70,27 @@ pub enum ExportError {
 type Closure<T> = Box<dyn Fn() -> Vec<T> + Send + Sync>;
 type Runtimes = Mutex<Vec<std::sync::Arc<Closure<Handle>>>>;
 
-/// What a program shows of itself. Thread safe: share it in an `Arc`.
+/// The items that a program exports. Thread safe: share it in an `Arc`.
 pub struct Exporter {
     name: String,
     limits: Limits,
     channels: Channels,
     runtimes: Mutex<Vec<Handle>>,
-    /// Those that come and go.
+    /// Closures that return runtimes.
     runtimes_later: Runtimes,
     plugins: Mutex<Vec<std::sync::Arc<Closure<PluginReport>>>>,
     sessions: Mutex<Vec<std::sync::Arc<Closure<SessionReport>>>>,
 }
 
 impl Exporter {
-    /// One that shows nothing yet, of a process that calls itself `name`.
+    /// An empty exporter of a process named `name`.
     pub fn new(name: impl Into<String>) -> Self {
         Self::with_limits(name, Limits::default())
     }
 
-    /// One with other limits.
+    /// An exporter with other limits.
     pub fn with_limits(name: impl Into<String>, limits: Limits) -> Self {
-        // The clock's beginning, unless it has begun.
+        // Sets the clock's origin, unless it is set.
         at_ns(Instant::now());
         Self {
             name: name.into(),
@@ -103,11 +103,11 @@ impl Exporter {
         }
     }
 
-    /// Shows a channel under `name`, until all its handles are gone. Its id.
+    /// Exports a channel under `name`, until all its handles are dropped. Returns its id.
     ///
     /// # Errors
     ///
-    /// There are as many as may be. Names may be there twice.
+    /// The maximum is reached. Names need not be unique.
     pub fn channel<T: Send + 'static>(
         &self,
         name: impl Into<String>,
@@ -117,12 +117,12 @@ impl Exporter {
         self.channel_with(name, move || probe.snapshot())
     }
 
-    /// Shows a channel that `look` looks at, until it says `None`. It should hold the channel weakly
-    /// and is called for each report, by the thread that makes it. Its id.
+    /// Exports a channel that `look` reads, until it returns `None`. `look` should hold the channel
+    /// weakly and is called for each report, by the thread that creates it. Returns the channel's id.
     ///
     /// # Errors
     ///
-    /// There are as many as may be.
+    /// The maximum is reached.
     pub fn channel_with(
         &self,
         name: impl Into<String>,
@@ -131,16 +131,16 @@ impl Exporter {
         self.channels.add(name.into(), Box::new(look))
     }
 
-    /// Shows a channel no longer. False if it was not there.
+    /// Removes a channel. False if it was not exported.
     pub fn remove_channel(&self, id: u64) -> bool {
         self.channels.remove(id)
     }
 
-    /// Shows a runtime's coroutines and workers.
+    /// Exports a runtime's coroutines and workers.
     ///
     /// # Errors
     ///
-    /// There are as many as may be. One that is there already is there once.
+    /// The maximum is reached. Exporting a runtime again has no effect.
     pub fn runtime(&self, runtime: &Handle) -> Result<(), ExportError> {
         let mut runtimes = self.runtimes.lock();
         if runtimes.contains(runtime) {
@@ -154,12 +154,12 @@ impl Exporter {
         Ok(())
     }
 
-    /// Shows the runtimes that `look` returns, an `Option` or a list of them. It is called for each
-    /// report, by the thread that makes it.
+    /// Exports the runtimes that `look` returns, an `Option` or a list of them. It is called for each
+    /// report, by the thread that creates it.
     ///
     /// # Errors
     ///
-    /// There are as many closures as may be.
+    /// The maximum number of closures is reached.
     pub fn runtime_with<R: IntoIterator<Item = Handle>>(
         &self,
         look: impl Fn() -> R + Send + Sync + 'static,
@@ -168,12 +168,12 @@ impl Exporter {
         self.add(&self.runtimes_later, looks, "closures for runtimes")
     }
 
-    /// Shows what `plugins` returns, at most [`ROWS_MAX`](super::ROWS_MAX) of them. It is called for
-    /// each report, by the thread that makes it.
+    /// Exports the plugins that `plugins` returns, at most [`ROWS_MAX`](super::ROWS_MAX) of them. It is
+    /// called for each report, by the thread that creates it.
     ///
     /// # Errors
     ///
-    /// There are as many closures as may be.
+    /// The maximum number of closures is reached.
     pub fn plugins(
         &self,
         plugins: impl Fn() -> Vec<PluginReport> + Send + Sync + 'static,
@@ -181,11 +181,11 @@ impl Exporter {
         self.add(&self.plugins, Box::new(plugins), "closures for plugins")
     }
 
-    /// Shows what `sessions` returns, as [`plugins`](Self::plugins) does.
+    /// Exports the sessions that `sessions` returns, as [`plugins`](Self::plugins) does.
     ///
     /// # Errors
     ///
-    /// There are as many closures as may be.
+    /// The maximum number of closures is reached.
     pub fn sessions(
         &self,
         sessions: impl Fn() -> Vec<SessionReport> + Send + Sync + 'static,
@@ -253,7 +253,7 @@ impl Source for Exporter {
                 Clone::clone,
             ),
         };
-        // Names are the program's; what they may hold is not left to it.
+        // Names come from the program; their contents are validated here.
         report.tame();
         report
     }
@@ -268,7 +268,7 @@ impl fmt::Debug for Exporter {
     }
 }
 
-/// A handle of a channel that can be shown: [`Sender`] and [`Receiver`].
+/// A handle of a channel that can be exported: [`Sender`] and [`Receiver`].
 pub trait Shows<T>: sealed::Sealed {
     #[doc(hidden)]
     fn probed(&self) -> Probe;
@@ -299,7 +299,7 @@ pub fn plugin_id(name: &str) -> u64 {
     })
 }
 
-/// What the closures return, called without the lock, so that one may export more.
+/// The results of the closures, called without the lock, so that a closure may export more.
 fn called<T>(list: &Mutex<Vec<std::sync::Arc<Closure<T>>>>) -> Vec<T> {
     let closures = list.lock().clone();
     let mut rows = Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The process itself: who it is, how long it has run, what it has used.
+//! The process itself: id, uptime, CPU time.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -23,7 +23,7 @@ pub(super) fn wall_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// This process. What `/proc` does not tell is zero.
+/// This process. Values that `/proc` does not have are zero.
 pub(super) fn read(name: &str) -> Process {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
@@ -45,8 +45,8 @@ struct Stat {
     started_ticks: u64,
 }
 
-/// Fields 14, 15 and 22 of `/proc/PID/stat`, counted from 1. The second is the command's name in
-/// brackets and may hold spaces and brackets, so counting begins behind the last one.
+/// Fields 14, 15 and 22 of `/proc/PID/stat`, counted from 1. The second field is the command's name in
+/// parentheses and may contain spaces and parentheses, so counting begins behind the last one.
 fn parse(stat: &str) -> Option<Stat> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
@@ -56,7 +56,7 @@ fn parse(stat: &str) -> Option<Stat> {
     Some(Stat { cpu_ticks: user.checked_add(system)?, started_ticks })
 }
 
-/// Seconds since the machine started, the first number of `/proc/uptime`.
+/// The milliseconds since the machine booted: the first number of `/proc/uptime`, in seconds.
 fn uptime_ms(uptime: &str) -> Option<u64> {
     let seconds: f64 = uptime.split(' ').next()?.parse().ok()?;
     Some((seconds * 1000.0) as u64)
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_in_brackets_may_hold_anything() {
+    fn the_name_in_parentheses_may_contain_anything() {
         let line = "22632 (a) b) R 1 2 3 4 -1 5 101 0 0 0 17 4 0 0 20 0 1 0 3448283 3133440 388";
         assert_eq!(parse(line), Some(Stat { cpu_ticks: 21, started_ticks: 3_448_283 }));
         assert_eq!(parse("nonsense"), None);
