@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A mebibyte handed to another process and another handed back, as descriptors; and a stream of
-//! them, filled here and read there.
+//! A mebibyte sent to another process and another one back, as descriptors; and a stream of them,
+//! written here and read there.
 //!
 //! ```sh
 //! cargo run --release -p becket-ipc --example block_ping -- [--threads] [--socket]
 //! ```
 //!
-//! Each process has a pool in memory of its own, which the other has mapped. A round trip is a block
-//! of this one's and a block of that one's, both released; no byte of them is copied. In the stream
-//! each byte is written here, and read there by a copy out of the mapping.
+//! Each process has a pool in memory of its own, which the other has mapped. A round trip is a block of
+//! each process, both released; no byte of them is copied. In the stream each byte is written here, and
+//! read there by a copy out of the mapping.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn measure(client: &Client, _: &Arguments) -> Result<(), Error> {
         ahead.send(element).wait()?;
         Ok(rx.recv().wait()?)
     };
-    // Both have mapped the other's memory when a block comes back as a block.
+    // Both have mapped the other's memory when a block is answered by a block.
     let is_block = |element: &Element| matches!(element.as_block(), Some(BlockRef::Peers(_)));
     while !is_block(&trip(pool.try_lease(BYTES)?.freeze().into())?) {}
 
@@ -84,7 +84,7 @@ fn measure(client: &Client, _: &Arguments) -> Result<(), Error> {
             lease.fill(number as u8);
             sums_ahead.send(lease.freeze().into()).wait()?;
         }
-        // The last has been read, and every block had the right bytes.
+        // The last one has been read, and every block had the right bytes.
         let read = sum.recv().wait()?;
         let seconds = began.elapsed().as_secs_f64();
         if read.as_slice() != (u64::from(FILLED) * (repetition as u64 + 1)).to_le_bytes() {
@@ -113,8 +113,7 @@ fn pool() -> Result<Pool, Error> {
     Ok(Pool::new(&region, &[Class { block_bytes: BYTES, blocks: BLOCKS }])?)
 }
 
-/// Answers blocks with blocks and bytes with bytes, and reads what it is given to read, until
-/// standard input ends.
+/// Answers blocks with blocks and bytes with bytes, and reads the stream, until standard input ends.
 fn serve(path: &Path) -> Result<(), Error> {
     let server = Server::bind(path)?;
     let (ping_tx, ping_rx) = bounded::<Element>(64);
@@ -160,7 +159,7 @@ fn serve(path: &Path) -> Result<(), Error> {
             }
         }
     });
-    common::serve_until_told()?;
+    common::serve_until_stdin_ends()?;
     drop(server);
     echo.join().map_err(|error| error.to_string())??;
     reader.join().map_err(|error| error.to_string())?;

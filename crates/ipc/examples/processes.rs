@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What the book shows of channels between processes. Each part is a test, and `cargo run -p
-//! becket-ipc --example processes` runs them one after the other. Server and client are in one
-//! process here, to fit into one file; nothing in the code would differ.
+//! The book's examples of channels between processes. Each part is a test, and `cargo run -p becket-ipc
+//! --example processes` runs them one after the other. Server and client are in one process here, to fit
+//! into one file; the code would not differ otherwise.
 
 use std::error::Error;
 use std::path::Path;
@@ -27,11 +27,11 @@ fn main() -> Done {
 
 fn both_ways(path: &Path) -> Done {
     // ANCHOR: serve
-    let server = Server::bind(path)?; // its directory is made if it is absent, for this user alone
-    // A channel of this program's own, that others may send into,
+    let server = Server::bind(path)?; // its directory is created if absent, for this user only
+    // A channel of this program that clients may send into,
     let (jobs, inbox) = bounded::<Element>(16);
     server.export("jobs", Some(jobs), None)?;
-    // and one that others both send into and receive from.
+    // and one that clients both send into and receive from.
     let log = Wanted { kind: Kind::Unlimited, capacity: 0, element_bytes: None };
     server.channels().make(Some("log"), log)?;
     // ANCHOR_END: serve
@@ -42,7 +42,7 @@ fn both_ways(path: &Path) -> Done {
     match jobs.send("one").timeout(Duration::from_secs(10)).wait() {
         Ok(()) => {} // the channel has accepted it
         Err(SendError::Unknown { element, .. }) => {
-            println!("the server has gone: perhaps {element:?} was accepted, perhaps not");
+            println!("the server is gone: {element:?} may have been accepted or not");
         }
         Err(error) => println!("not accepted: {:?}", error.into_element()),
     }
@@ -54,11 +54,11 @@ fn both_ways(path: &Path) -> Done {
         sender.send(line).wait()?;
     }
     // ANCHOR: recv
-    // Up to 16 are fetched ahead of the one that is asked for.
+    // Up to 16 elements are prefetched.
     let log = client.receiver_with("log", ReceiverOptions::window(16)).wait()?;
-    let first = log.recv().wait()?; // takes a timeout, a deadline, a token, too
+    let first = log.recv().wait()?; // also takes a timeout, a deadline, a token
     assert_eq!(first.as_slice(), b"a");
-    log.close().wait(); // what was fetched and not taken is in front of the channel again
+    log.close().wait(); // prefetched elements that were not received are requeued
     // ANCHOR_END: recv
     let rest = client.receiver("log").wait()?;
     assert_eq!(rest.recv().wait()?.as_slice(), b"b");
@@ -68,7 +68,7 @@ fn both_ways(path: &Path) -> Done {
 fn again(path: &Path) -> Done {
     let jobs = Wanted { kind: Kind::Bounded, capacity: 16, element_bytes: None };
     // ANCHOR: again
-    // A table of its own: it stays when the server goes.
+    // A table of its own: it outlives the server.
     let channels = Arc::new(Channels::new(64));
     let jobs = channels.make(Some("jobs"), jobs)?;
     let server = Server::builder().channels(channels.clone()).bind(path)?;
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_the_book_says() -> Done {
+    fn the_examples_of_the_book_run() -> Done {
         main()
     }
 }

@@ -5,7 +5,7 @@
 //! cargo run --release -p becket-ipc --example remote_ping -- [--threads] [--exact] [--socket]
 //! ```
 //!
-//! The second process serves two channels, and a coroutine there sends back what it receives. Here a
+//! The second process serves two channels, and a coroutine there returns what it receives. Here a
 //! coroutine (or a thread) sends and receives, one element at a time.
 
 mod common;
@@ -49,7 +49,7 @@ fn measure(client: &Client, arguments: &Arguments) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sends back what comes, until standard input ends.
+/// Returns received elements, until standard input ends.
 fn serve(path: &Path) -> Result<(), Error> {
     let server = Server::bind(path)?;
     let (ping_tx, ping_rx) = bounded::<Element>(64);
@@ -64,7 +64,7 @@ fn serve(path: &Path) -> Result<(), Error> {
             }
         }
     });
-    common::serve_until_told()?;
+    common::serve_until_stdin_ends()?;
     drop(server);
     echo.join().map_err(|error| error.to_string())?;
     Ok(())

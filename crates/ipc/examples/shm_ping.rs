@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Two processes over shared memory: what a message costs, beside the floors of this machine.
+//! Two processes over shared memory: the cost of a message, beside the floors of this machine.
 //!
 //! ```text
 //! cargo run --release -p becket-ipc --example shm_ping
 //! ```
 //!
-//! *awake*: on two CPUs, each looking before it sleeps. *packed*: both on one CPU. *asleep*: on two
-//! CPUs, neither ever looking. Each figure is the median of 9 repetitions, with the least and the
-//! most, in nanoseconds. The echoed bytes are checked.
+//! *awake*: on two CPUs, each spinning before it sleeps. *packed*: both on one CPU. *asleep*: on two
+//! CPUs, neither spinning. Each figure is the median of 9 repetitions, with the minimum and the
+//! maximum, in nanoseconds. The echoed bytes are checked.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -27,7 +27,7 @@ const REPETITIONS: usize = 9;
 const WINDOW: u64 = 64;
 const BODY_BYTES: usize = 64;
 
-/// Where the two run, and whether they look before they sleep.
+/// Where the two run, and whether they spin before they sleep.
 #[derive(Clone, Copy)]
 struct Mode {
     name: &'static str,
@@ -150,7 +150,7 @@ fn round_trips(ring: &mut Endpoint, messages: u64) -> Duration {
     began.elapsed()
 }
 
-/// Up to 64 under way.
+/// Up to 64 in flight.
 fn window(ring: &mut Endpoint, messages: u64) -> Duration {
     let body = [7; BODY_BYTES];
     let began = Instant::now();
@@ -174,7 +174,7 @@ fn window(ring: &mut Endpoint, messages: u64) -> Duration {
     began.elapsed()
 }
 
-/// As fast as the other side takes them; it answers the last one.
+/// As fast as the peer takes them; it answers the last one.
 fn one_way(ring: &mut Endpoint, messages: u64, bytes: usize) -> Duration {
     let body = vec![7; bytes];
     let began = Instant::now();
@@ -204,7 +204,7 @@ fn put(ring: &mut Endpoint, kind: Kind, sequence: u64, body: &[u8]) {
     }
 }
 
-/// Answers pings until it is told to close.
+/// Answers pings until the close frame.
 fn echo(ring: &mut Endpoint) {
     let mut answers = Vec::with_capacity(WINDOW as usize);
     let mut open = true;
@@ -273,8 +273,8 @@ fn echo_link(mut link: ShmLink) {
     }
 }
 
-/// As a thread does that drives a link: looks, then sleeps. Here nobody else watches the socket, so
-/// a sleep that lasts looks at it.
+/// As a thread that drives a link: spins, then sleeps. Here no other thread watches the socket, so a
+/// long sleep reads it.
 fn wait_link(link: &mut ShmLink) {
     if link.spin() {
         return;
@@ -323,11 +323,11 @@ fn pin(cpu: usize) {
     sched_setaffinity(None, &cpus).unwrap();
 }
 
-/// The floor: one word that two processes change in turns, with nothing around it.
+/// The floor: one word that two processes change alternately, without anything else.
 struct Word(&'static AtomicU32);
 
 impl Word {
-    /// Makes it and hands it over.
+    /// Creates it and passes it to the peer.
     fn own(socket: &OwnedFd) -> Self {
         let file = rustix::fs::memfd_create("word", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::fs::ftruncate(&file, 4096).unwrap();
@@ -358,7 +358,7 @@ impl Word {
 
     fn map(file: &OwnedFd) -> Self {
         let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
-        // SAFETY: a new mapping of a file of this size, never unmapped, accessed as an atomic alone.
+        // SAFETY: a new mapping of a file of this size, never unmapped, only accessed as an atomic.
         let word =
             unsafe { &*mmap(std::ptr::null_mut(), 4096, prot, flags, file, 0).unwrap().cast() };
         Self(word)

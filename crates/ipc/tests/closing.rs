@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A receiver that is closed waits until what goes back has gone, also when its channel ends
-//! meanwhile. The server is played by hand, over a link with little room, so that the test says when
-//! something goes.
+//! Closing a receiver waits until the returned elements are transmitted, also when its channel ends
+//! meanwhile. The test plays the server by hand, over a link with little room, so that it controls when
+//! frames are transmitted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -20,12 +20,12 @@ use bytes::Bytes;
 const LONG: Duration = Duration::from_secs(60);
 const ELEMENTS: u64 = 6;
 
-/// Frames that the link holds each way: fewer than go back.
+/// Frames that the link holds in each direction: fewer than are returned.
 const FRAMES: usize = 2;
 
-struct Told(Sender<()>);
+struct Notify(Sender<()>);
 
-impl Wake for Told {
+impl Wake for Notify {
     fn wake(self: Arc<Self>) {
         self.0.send(()).unwrap();
     }
@@ -35,7 +35,7 @@ struct Raw {
     link: memory::MemoryLink,
     session: Session,
     opened: Option<StreamId>,
-    /// The numbers of what came back.
+    /// The numbers of returned elements.
     returned: Vec<u64>,
 }
 
@@ -49,7 +49,7 @@ impl Raw {
         (Self { link, session, opened: None, returned: Vec::new() }, client)
     }
 
-    /// Says what there is to say, as far as there is room. True: all of it.
+    /// Sends pending frames, as far as there is room. True: all of them.
     fn say(&mut self) -> bool {
         let all = self.session.transmit(&mut self.link);
         self.link.flush().unwrap() && all
@@ -75,7 +75,7 @@ impl Raw {
 }
 
 #[test]
-fn a_close_waits_for_what_goes_back_though_the_channel_ends_meanwhile() {
+fn a_close_waits_for_returned_elements_though_the_channel_ends_meanwhile() {
     let (mut raw, client) = Raw::new();
     let opening = thread::spawn(move || {
         let options = ReceiverOptions::window(16);
@@ -101,15 +101,15 @@ fn a_close_waits_for_what_goes_back_though_the_channel_ends_meanwhile() {
     raw.hear();
 
     let mut closing = pin!(receiver.close());
-    let (tell, told) = channel();
-    let waker = Waker::from(Arc::new(Told(tell)));
+    let (notify, notified) = channel();
+    let waker = Waker::from(Arc::new(Notify(notify)));
     let mut context = Context::from_waker(&waker);
     assert!(closing.as_mut().poll(&mut context).is_pending());
     raw.session.end(stream, 0, Bytes::new()).unwrap();
     assert!(raw.say(), "there is room for it");
-    // The client knows that the channel has ended; what goes back does not fit into the link.
-    told.recv_timeout(LONG).unwrap();
-    assert!(closing.as_mut().poll(&mut context).is_pending(), "most of it has not gone yet");
+    // The client has received the end of the channel; the returned elements do not fit into the link.
+    notified.recv_timeout(LONG).unwrap();
+    assert!(closing.as_mut().poll(&mut context).is_pending(), "most of them are not transmitted yet");
     let begun = Instant::now();
     while closing.as_mut().poll(&mut context).is_pending() {
         raw.hear();

@@ -5,17 +5,17 @@
 //!   flow ──► RemoteSender ── client ══ transport ══ server: a channel ══ transport ══ client ── RemoteReceiver ──► flow
 //! ```
 //!
-//! Sessions run on a thread of their own, at a speed that no seed decides. So the conduit settles: by
-//! what was accepted and received it knows which operations have to be over, and waits for those, and
-//! for no others, before it goes on. What it tells the lab is a matter of counts, and the same seed
-//! gives the same trace: the lab makes each run twice. What does not settle within [`PATIENCE`] is
-//! a failure of its flow.
+//! Sessions run on a thread of their own, at a speed that no seed determines. So the conduit waits for
+//! quiescence: from the counts of accepted and received elements it derives which operations have to
+//! complete, and waits for those, and for no others, before it continues. Its results depend only on
+//! counts, and the same seed gives the same trace: the lab makes each run twice. An operation that does
+//! not complete within [`PATIENCE`] is a failure of its flow.
 //!
-//! | there are | then |
+//! | elements in the channel | then |
 //! |---|---|
-//! | fewer in the channel than it holds | a send is over |
-//! | as many | a send waits, until one is received |
-//! | some | a receive is over |
+//! | fewer than its capacity | a send completes |
+//! | as many | a send waits, until an element is received |
+//! | some | a receive completes |
 //! | none | a receive waits, until a send is accepted or the channel is closed |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -36,11 +36,11 @@ use becket_lab::bridge::{self, Conduit, Failure, Spec};
 use becket_lab::check::{self, Mode};
 use becket_lab::contract::Limits;
 
-/// What has to happen happens by then.
+/// The deadline of operations that have to complete.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The clock of bad weather goes on so often while somebody waits.
+/// The step of the impaired links' clock while an operation waits.
 const WEATHER: Duration = Duration::from_micros(100);
-/// A channel holds so many elements; a send has one more in its hands, and a receive too.
+/// The channel's capacity; a send holds one more element, and a receive too.
 const CAPACITY: u64 = 3;
 
 /// A server, and a client on either side of its channels.
@@ -68,7 +68,7 @@ impl World {
         Self::new(server, [sends, receives], Vec::new(), directory)
     }
 
-    /// Through memory, each way in this weather.
+    /// Through memory, with these impairments in each direction.
     fn memory(impairments: Impairments) -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::bind(directory.path().join("private/unused")).unwrap();
@@ -105,7 +105,7 @@ impl World {
         })
     }
 
-    /// Waits for what has to happen.
+    /// Waits for an operation that has to complete.
     fn settle<T>(
         &self,
         mut operation: Pin<&mut (impl Future<Output = T> + ?Sized)>,
@@ -123,7 +123,7 @@ impl World {
             }
             let left = by.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Failure::new("what has to happen did not"));
+                return Err(Failure::new("an operation did not complete"));
             }
             thread::park_timeout(if self.weather.is_empty() { left } else { left.min(WEATHER) });
         }
@@ -167,19 +167,19 @@ impl Wake for Unparks {
 type Sending = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
 type Receiving = Pin<Box<dyn Future<Output = Result<Element, RecvError>>>>;
 
-/// A channel of the server's, which carries one flow.
+/// A channel of the server that carries one flow.
 struct Remote {
     world: Arc<World>,
     name: String,
     sender: Arc<RemoteSender>,
     receiver: Arc<RemoteReceiver>,
-    /// It waits for room.
+    /// A send that waits for room.
     sending: Option<Sending>,
-    /// It waits for an element.
+    /// A receive that waits for an element.
     receiving: Option<Receiving>,
     /// Elements in the channel.
     held: u64,
-    /// An element that was received, or the end, and how much of it was read.
+    /// A received element, or the end, and the number of bytes read from it.
     arrived: Option<(Element, usize)>,
     is_closed: bool,
     element_bytes_max: usize,
@@ -200,7 +200,7 @@ impl Remote {
         Box::pin(async move { receiver.recv().await })
     }
 
-    /// An element was accepted: who waits for one has it.
+    /// An element was accepted: a waiting receive completes.
     fn accepted(&mut self) -> Result<(), Failure> {
         self.held += 1;
         let Some(mut receiving) = self.receiving.take() else { return Ok(()) };
@@ -212,7 +212,7 @@ impl Remote {
         Ok(())
     }
 
-    /// An element was received: who waits for room has it.
+    /// An element was received: a waiting send completes.
     fn received(&mut self, element: Element) -> Result<(), Failure> {
         self.held -= 1;
         self.arrived = Some((element, 0));
@@ -225,11 +225,11 @@ impl Remote {
         Ok(())
     }
 
-    /// An operation that has to wait does.
+    /// Checks that an operation waits.
     fn waits<T>(operation: &mut Pin<Box<dyn Future<Output = T>>>) -> Result<(), Failure> {
         match operation.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Ok(()),
-            Poll::Ready(_) => Err(Failure::new("an operation was over that had to wait")),
+            Poll::Ready(_) => Err(Failure::new("an operation completed that has to wait")),
         }
     }
 
@@ -242,7 +242,7 @@ impl Remote {
         if let Some(mut receiving) = self.receiving.take() {
             let received = self.world.settle(receiving.as_mut())?;
             if !matches!(received, Err(RecvError::Closed { .. })) {
-                return Err(Failure::new("who waits does not hear of the end"));
+                return Err(Failure::new("a waiting receive does not end"));
             }
             if let Some(reader) = self.reader.take() {
                 reader.wake();
@@ -283,7 +283,7 @@ impl Conduit for Remote {
         Poll::Ready(self.close())
     }
 
-    /// The element of a send that waits is taken back. A failure shows when the end does not come.
+    /// Withdraws the element of a waiting send. A failure shows as a missing end.
     fn abandon(&mut self) {
         self.sending = None;
         let _shows_in_what_is_read = self.close();
@@ -318,7 +318,7 @@ impl Conduit for Remote {
         Poll::Ready(Ok(count))
     }
 
-    /// A receive that waits is given up: it has taken nothing, and another waits in its place.
+    /// Cancels a waiting receive: it has received nothing, and another one waits instead.
     fn cancel_read(&mut self, _: &mut Context<'_>) -> Result<(), Failure> {
         if self.receiving.take().is_some() {
             let mut receiving = self.recv();
@@ -364,7 +364,7 @@ fn over_memory() {
 }
 
 #[test]
-fn over_memory_in_bad_weather() {
+fn over_impaired_memory() {
     let (latency, jitter) = (Duration::from_millis(3), Duration::from_millis(5));
     passes("ipc-impaired", &World::memory(Impairments { latency, jitter, ..Default::default() }));
 }

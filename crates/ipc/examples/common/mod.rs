@@ -10,7 +10,7 @@ use becket_ipc::{Client, Options};
 
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What follows the program's name.
+/// The arguments after the program's name.
 pub(crate) struct Arguments(Vec<String>);
 
 impl Arguments {
@@ -19,9 +19,9 @@ impl Arguments {
     }
 }
 
-/// In the one process `measure` with a client of the other: in a coroutine, or in this thread if
-/// there is `--threads`; over shared memory unless there is `--socket`. In the other `serve`, at a
-/// path.
+/// In one process runs `measure` with a client of the other: in a coroutine, or in this thread with
+/// `--threads`; over shared memory, or without it with `--socket`. In the other process runs `serve`, at
+/// a path.
 pub(crate) fn run(
     serve: fn(&Path) -> Result<(), Error>,
     measure: fn(&Client, &Arguments) -> Result<(), Error>,
@@ -47,15 +47,15 @@ pub(crate) fn run(
     other.end()
 }
 
-/// Says that the server can be reached, and waits until it is to end.
-pub(crate) fn serve_until_told() -> Result<(), Error> {
+/// Reports that the server is ready, and waits for the end of standard input.
+pub(crate) fn serve_until_stdin_ends() -> Result<(), Error> {
     print!("+");
     std::io::stdout().flush()?;
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
-/// The other process, and a directory of this user's alone for its socket.
+/// The other process, and a private directory for its socket.
 struct Other {
     directory: PathBuf,
     process: Child,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! In the place of `crates/ipc/src/shm/futex.rs`: the kernel's queue of who sleeps on which word.
+//! Replaces `crates/ipc/src/shm/futex.rs`: the kernel's queue of threads that sleep on words.
 //!
-//! As there, the words are compared under the queue's lock, which a wake takes too: what a side
-//! writes before it asks for a wake is compared, or the wake finds the sleeper. Deadlines do not
-//! come.
+//! As in the kernel, the words are compared under the queue's lock, which a wake takes too: either the
+//! comparison sees what a side writes before it wakes, or the wake finds the sleeping thread. Deadlines
+//! never pass.
 
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ struct Queue {
 #[derive(Default)]
 struct Sleepers {
     next: usize,
-    /// A number, and the words that it sleeps on.
+    /// A number, and the words that the thread sleeps on.
     asleep: Vec<(usize, [usize; 2])>,
 }
 

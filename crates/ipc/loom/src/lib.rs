@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The models of becket-ipc, over the very files that run:
+//! The models of becket-ipc, over the production files themselves:
 //!
 //! | file of `crates/ipc/src` | model |
 //! |---|---|
-//! | `connection/mark` | `models::mark`: what somebody brings is seen to, whoever has the lock |
-//! | `connection/waking` | `models::waking`: a wake leads to a turn that sees what it was for |
-//! | `connection/claim` | `models::claim`: what is retained is guarded, once |
-//! | `reactor/calls` | `models::calls`: what the I/O thread is asked for is not slept over |
-//! | `shm/doorbell` | `models::doorbell`: who sleeps is rung, and no more often than it sleeps |
-//! | `mark`, `claim`, `doorbell` | `models::connection`: each frame is taken, whoever drives, goes, or watches |
+//! | `connection/pending_lock` | `models::pending_lock`: pending work is done, whichever thread holds the lock |
+//! | `connection/waking` | `models::waking`: a wake leads to a dispatch that sees its reason |
+//! | `connection/claim` | `models::claim`: a retained claim is guarded, once |
+//! | `reactor/calls` | `models::calls`: the I/O thread does not sleep over a request |
+//! | `shm/doorbell` | `models::doorbell`: a sleeping thread is rung, at most once per sleep |
+//! | `pending_lock`, `claim`, `doorbell` | `models::connection`: each frame is taken, whichever thread drives, leaves, or watches |
 //!
-//! What those files take from `crate::sync` is here loom's, see [`sync`]; the doorbell's futex and
-//! shared memory have stand-ins, in [`futex`] and [`segment`].
+//! The types that those files use from `crate::sync` are loom's here, see [`sync`]; the doorbell's futex
+//! and shared memory are replaced, in [`futex`] and [`segment`].
 #![cfg(feature = "loom")]
 #![allow(dead_code, reason = "the models use most of what a connection uses")]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! In the place of `crates/ipc/src/shm/segment.rs` and `memory.rs`: the words of a segment that the
-//! doorbell uses, accessed in the same orders.
+//! Replaces `crates/ipc/src/shm/segment.rs` and `memory.rs`: the words of a segment that the doorbell
+//! uses, accessed with the same orderings.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(super) struct Own(Arc<Words>);
 #[derive(Debug)]
 pub(super) struct Foreign(Arc<Words>);
 
-/// A segment, as its maker and as the other side sees it.
+/// A segment, as seen by its creator and by the peer.
 pub(super) fn segment() -> (Arc<OwnSegment>, Arc<PeerSegment>) {
     let words = Arc::new(Words::default());
     let own = OwnSegment { memory: Own(words.clone()) };

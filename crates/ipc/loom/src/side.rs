@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a side has of the doorbell: as `crates/ipc/src/shm/endpoint.rs` puts it together.
+//! One side's part of the doorbell, assembled as in `crates/ipc/src/shm/endpoint.rs`.
 
 use std::sync::Arc;
 
@@ -34,12 +34,12 @@ impl Side {
         &self.doorbell
     }
 
-    /// After something was published.
+    /// Rings after a publish.
     pub(crate) fn ring(&mut self, news: News) -> Rung {
         self.waker.ring(news).unwrap()
     }
 
-    /// As `Endpoint::arm`: says that this side waits, and looks again. True: there is something.
+    /// As `Endpoint::arm`: announces a wait, and checks again. True: something has arrived.
     pub(crate) fn arm(
         &mut self,
         mode: Mode,
@@ -54,7 +54,7 @@ impl Side {
         ready
     }
 
-    /// As `Endpoint::prepare_sleep`. `None`: there is something.
+    /// As `Endpoint::prepare_sleep`. `None`: something has arrived.
     pub(crate) fn prepare_sleep(
         &mut self,
         wants_room: bool,

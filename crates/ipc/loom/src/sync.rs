@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Loom's atomics, in the place of `crates/ipc/src/sync.rs`, and the lock of `parking_lot` by its
-//! orders.
+//! Loom's atomics, replacing `crates/ipc/src/sync.rs`, and a lock with the orderings of `parking_lot`.
 //!
-//! Loom takes a sequentially consistent access for one that acquires and releases, but knows such
-//! fences. So here a thread whose last store was such a one fences before its next such load: with
-//! less, two threads could miss each other, and if one of the two accesses is made weaker they do. It
-//! is a little more than what holds, for other accesses around the fence are ordered too, and a
-//! little less, for a store of another kind between the two takes the fence away.
+//! Loom treats a sequentially consistent access as acquire and release, but implements sequentially
+//! consistent fences. So here a thread whose last store was sequentially consistent fences before its
+//! next such load: without the fence, two threads could miss each other (store-buffer reordering), and
+//! if one of the two accesses is made weaker they do. This is slightly stronger than the real ordering,
+//! as other accesses around the fence are ordered too, and slightly weaker, as a store of another kind
+//! between the two removes the fence.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,7 +15,7 @@ use std::ops::{Deref, DerefMut};
 
 pub(crate) use loom::sync::atomic::Ordering;
 
-/// Loom's, which has no `const` initialization: a value for each thread of a model.
+/// Loom's, which has no `const` initialization: a value per thread of a model.
 macro_rules! each_thread {
     (
         $(#[$attribute:meta])*
@@ -33,7 +33,7 @@ pub(crate) type AtomicBool = Atomic<bool>;
 pub(crate) type AtomicU32 = Atomic<u32>;
 pub(crate) type AtomicU64 = Atomic<u64>;
 
-/// What lies in an atomic.
+/// A value in an atomic.
 pub(crate) trait Word: Copy {
     fn from_u64(word: u64) -> Self;
     fn into_u64(self) -> u64;
@@ -81,9 +81,9 @@ impl<T: Word> Atomic<T> {
         T::from_u64(self.0.load(order))
     }
 
-    /// A swap: loom forgets that one leaves no room between what it read and what it wrote, and
-    /// would let a store vanish behind a swap that saw it. So a store here continues the release of
-    /// what it overwrites, which a real one does not.
+    /// A swap: loom does not model that a swap is atomic with respect to other stores, and would let a
+    /// store vanish behind a swap that saw it. So a store here continues the release sequence of the
+    /// value that it overwrites, which a real store does not.
     pub(crate) fn store(&self, value: T, order: Ordering) {
         self.0.swap(value.into_u64(), order);
         behind_store(order);
@@ -166,9 +166,9 @@ pub(crate) fn thread_number() -> u64 {
     NUMBER.with(|number| *number)
 }
 
-/// As `parking_lot`'s: a lock is taken by an exchange that acquires, after a relaxed look if it is
-/// only tried, and let go of by a subtraction that releases. Nothing more is promised, so that who
-/// tries it may take a lock for taken that has been let go of.
+/// As `parking_lot`'s: the lock is taken by an exchange that acquires, after a relaxed load in
+/// `try_lock`, and released by a subtraction that releases. Nothing more is guaranteed, so that
+/// `try_lock` may find a lock held that was released.
 #[derive(Default)]
 pub(crate) struct Mutex<T> {
     lock: Lock,
@@ -180,7 +180,7 @@ const LOCKED: usize = 1;
 #[derive(Default)]
 struct Lock {
     state: loom::sync::atomic::AtomicUsize,
-    /// Threads that wait. Not of loom's: it orders nothing.
+    /// Waiting threads. A std atomic, which orders nothing in the model.
     waiting: std::sync::atomic::AtomicUsize,
     queue: loom::sync::Mutex<()>,
     unlocked: loom::sync::Condvar,
@@ -235,7 +235,7 @@ impl<T> Mutex<T> {
     }
 
     fn locked(&self) -> MutexGuard<'_, T> {
-        // One at a time has it, or this fails.
+        // Held by one thread at a time, or this fails.
         MutexGuard { lock: &self.lock, content: Some(self.content.try_lock().unwrap()) }
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Blocks between honest processes (here one process, with itself).
+//! Blocks between conforming processes (here one process, with itself).
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::world::World;
 
 const MIB: usize = 1 << 20;
 
-/// A client's way into the server.
+/// A sender of a client, and the server's receiver.
 fn up(world: &World) -> (RemoteSender, Receiver<Element>) {
     let (tx, rx) = bounded(8);
     world.server().export("up", Some(tx), None).unwrap();
     (world.client().sender("up").wait().unwrap(), rx)
 }
 
-/// The server's way to a client.
+/// A sender of the server, and a client's receiver.
 fn down(world: &World, options: ReceiverOptions) -> (Sender<Element>, RemoteReceiver) {
     let (tx, rx) = unlimited();
     world.server().export("down", None, Some(rx)).unwrap();
@@ -35,7 +35,7 @@ fn recv(rx: &RemoteReceiver) -> Element {
     rx.recv().timeout(HANGS).wait().unwrap()
 }
 
-/// The first goes as bytes, and has the region mapped.
+/// The first block is sent as bytes, and has the region mapped.
 fn introduce(tx: &RemoteSender, rx: &Receiver<Element>, pool: &Pool) {
     send(tx, filled(pool, 10, 0));
     let first = rx.recv().timeout(HANGS).wait().unwrap();
@@ -43,9 +43,9 @@ fn introduce(tx: &RemoteSender, rx: &Receiver<Element>, pool: &Pool) {
     assert_eq!((tx.blocks().sent, tx.blocks().copied, tx.blocks().lent), (0, 1, 0));
 }
 
-/// They go as bytes until the server has heard that the region is mapped, which nobody waits for.
+/// Blocks are sent as bytes until the server has processed that the region is mapped.
 fn introduce_down(tx: &Sender<Element>, rx: &RemoteReceiver, pool: &Pool) {
-    until("one came as a block", || {
+    until("a block arrives as a block", || {
         tx.try_send(filled(pool, 10, 0).into()).unwrap();
         let element = recv(rx);
         assert!(is_filled(element.as_slice(), 0));
@@ -59,7 +59,7 @@ pub(crate) fn a_block_crosses_to_a_server_and_comes_back(world: &World) {
     let (region, pool) = pool(MIB, 1);
     introduce(&tx, &rx, &pool);
     for round in 1..=20 {
-        // The only block: it is there again once the server has dropped the last.
+        // The only block: it is free again once the server has dropped the last clone.
         send(&tx, filled(&pool, MIB, round));
         let element = rx.recv().timeout(HANGS).wait().unwrap();
         assert_eq!((tx.blocks().lent, pool.snapshot()[0].free), (1, 0));
@@ -95,7 +95,7 @@ pub(crate) fn a_block_crosses_to_a_client_and_comes_back(world: &World) {
     until("nothing is held", || rx.blocks().held == 0);
 }
 
-pub(crate) fn what_one_client_lent_is_copied_for_another(world: &World) {
+pub(crate) fn a_block_of_one_client_is_copied_for_another(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 8);
     let (_region, pool) = pool(4096, 2);
     for round in 0..10 {
@@ -108,19 +108,19 @@ pub(crate) fn what_one_client_lent_is_copied_for_another(world: &World) {
     all_free(&pool);
 }
 
-pub(crate) fn what_was_refused_or_taken_back_is_free(world: &World) {
+pub(crate) fn a_refused_or_withdrawn_block_is_free(world: &World) {
     let (tx, rx) = up(world);
     let (_region, pool) = pool(4096, 2);
     introduce(&tx, &rx, &pool);
     for _ in 0..8 {
         send(&tx, vec![1]);
     }
-    // No room.
+    // The channel is full.
     let error = tx.try_send(filled(&pool, 4096, 1)).wait().unwrap_err();
     assert!(matches!(error, SendError::WouldBlock(_)), "{error}");
     assert!(is_filled(error.into_element().as_slice(), 1));
     all_free(&pool);
-    // Taken back after it was sent.
+    // Withdrawn after it was sent.
     let late = tx.send(filled(&pool, 4096, 2)).timeout(Duration::from_millis(1)).wait();
     assert!(matches!(late, Err(SendError::TimedOut(_))), "{late:?}");
     drop(late);
@@ -134,7 +134,7 @@ pub(crate) fn what_was_refused_or_taken_back_is_free(world: &World) {
     assert_eq!(tx.blocks().copied, 1);
 }
 
-pub(crate) fn what_nobody_took_goes_back_in_front(world: &World) {
+pub(crate) fn blocks_that_are_not_received_are_requeued(world: &World) {
     let (tx, rx) = down(world, ReceiverOptions::window(4));
     let (_region, pool) = pool(4096, 8);
     introduce_down(&tx, &rx, &pool);
@@ -142,10 +142,10 @@ pub(crate) fn what_nobody_took_goes_back_in_front(world: &World) {
         tx.try_send(filled(&pool, 4096, round).into()).unwrap();
     }
     assert!(is_filled(recv(&rx).as_slice(), 1));
-    until("some came ahead", || rx.blocks().held > 1);
+    until("some are prefetched", || rx.blocks().held > 1);
     rx.close().wait();
     until("the first is free", || pool.snapshot()[0].free > 0);
-    assert_eq!(pool.snapshot()[0].free, 1, "what went back is lent to nobody, and not free");
+    assert_eq!(pool.snapshot()[0].free, 1, "requeued blocks are not lent, and not free");
     let again = world.client().receiver("down").wait().unwrap();
     for round in 2..=8 {
         assert!(is_filled(recv(&again).as_slice(), round), "in order: {round}");
@@ -153,7 +153,7 @@ pub(crate) fn what_nobody_took_goes_back_in_front(world: &World) {
     all_free(&pool);
 }
 
-pub(crate) fn what_was_sent_ahead_crosses_too(world: &World) {
+pub(crate) fn blocks_sent_ahead_cross_too(world: &World) {
     let (tx, rx) = up(world);
     let (_region, pool) = pool(4096, 4);
     introduce(&tx, &rx, &pool);
@@ -192,14 +192,14 @@ pub(crate) fn heap_blocks_and_too_many_go_as_bytes(world: &World) {
         assert!(round < 2 || is_filled(element.as_slice(), (round - 2) as u8));
     }
     all_free(&pool);
-    // Revoked: its memory is shown to nobody any more.
+    // Revoked: its memory is not shared any more.
     region.revoke();
     send(&tx, filled(&pool, 64, 5));
     assert_eq!(tx.blocks().sent, LENT_MAX as u64);
 }
 
-/// More regions than there may be at once: those of which nothing is lent make room.
-pub(crate) fn many_regions_take_turns(world: &World) {
+/// More regions than the maximum: those without loans make room.
+pub(crate) fn many_regions_alternate(world: &World) {
     let (tx, rx) = up(world);
     let first = pool(4096, 1);
     introduce(&tx, &rx, &first.1);
@@ -231,7 +231,7 @@ pub(crate) fn the_end_of_a_connection_frees_what_it_lent(world: &World) {
     let held = rx.recv().timeout(HANGS).wait().unwrap();
     assert_eq!(holds(&region), (2, 1));
     drop(tx);
-    // The server has not dropped them: they are free all the same.
+    // The server has not dropped them: they are free nevertheless.
     all_free(&pool);
     assert_eq!(held.len(), MIB);
     assert_eq!(held.into_bytes().len(), MIB, "reading goes on to be safe");
@@ -239,7 +239,7 @@ pub(crate) fn the_end_of_a_connection_frees_what_it_lent(world: &World) {
     until("the mapping has gone with the last block", || holds(&region) == (1, 1));
 }
 
-pub(crate) fn a_region_that_is_given_up_is_let_go(world: &World) {
+pub(crate) fn a_region_that_is_released_is_not_kept(world: &World) {
     let (tx, rx) = up(world);
     let (region, old) = pool(4096, 1);
     introduce(&tx, &rx, &old);

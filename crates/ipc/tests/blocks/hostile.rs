@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Peers that lie about regions, descriptors and releases: their connection ends with the reason, or
-//! their memory is left alone; another client goes on all the while.
+//! Peers that send invalid regions, descriptors and releases: their connection ends with the reason, or
+//! their memory is ignored; another client continues meanwhile.
 
 use becket_chan::{Receiver, Sender, bounded, unlimited};
 use becket_ipc::blocks::{LENT_MAX, MAPPED_BYTES_MAX};
@@ -39,7 +39,7 @@ impl Scene {
         Self { raw, stream, rx, healthy, healthy_rx, pool, world }
     }
 
-    /// One page, mapped there.
+    /// Maps one page in the server.
     fn map(mut self) -> Self {
         self.raw.tell((REGION.0, REGION.1, 4096), file(4096, FIXED));
         let of = u64::from(REGION.1) << 32 | u64::from(REGION.0);
@@ -47,7 +47,7 @@ impl Scene {
         self
     }
 
-    /// The server puts it out, says why, and goes on with the other.
+    /// The server disconnects the peer with a reason, and continues to serve the other client.
     fn put_out(mut self, why: &str) {
         let closed = self.raw.until(|seen| matches!(seen, Seen::Closed(..)));
         let Seen::Closed(code, said) = closed else { panic!("another came") };
@@ -69,7 +69,7 @@ impl Scene {
 }
 
 #[test]
-fn what_is_honest_by_hand_is_taken_and_released() {
+fn valid_descriptors_are_accepted_and_released() {
     let mut scene = Scene::new().map();
     let number = scene.raw.describe(scene.stream, descriptor(REGION, 64, 128));
     let acked = Seen::Acked(scene.stream, number);
@@ -82,7 +82,7 @@ fn what_is_honest_by_hand_is_taken_and_released() {
 }
 
 #[test]
-fn descriptors_of_what_is_not_there_end_the_connection() {
+fn invalid_descriptors_end_the_connection() {
     let all = u64::MAX;
     let bodies: [(Vec<u8>, &str); 12] = [
         (descriptor((8, 3), 0, 1), "region 8, generation 3, which is not mapped"),
@@ -128,10 +128,10 @@ fn regions_that_could_fault_end_the_connection() {
     scene.put_out("2 file descriptors");
 }
 
-/// Nothing is wrong with it, but there is no room, or no memory came: it is not mapped, and nothing
-/// may be described in it.
+/// The region is valid, but exceeds the budget or has no memfd: it is not mapped, and descriptors into
+/// it are invalid.
 #[test]
-fn regions_that_are_too_big_or_bare_are_left_alone() {
+fn regions_that_are_too_large_or_without_memfd_are_ignored() {
     for bytes in [MAPPED_BYTES_MAX + 1, u64::MAX] {
         let mut scene = Scene::new();
         scene.raw.announce((7, 3, bytes), vec![file(4096, FIXED)]);
@@ -146,7 +146,7 @@ fn regions_that_are_too_big_or_bare_are_left_alone() {
     scene.raw.announce((7, 3, 4096), vec![]);
     scene.raw.describe(scene.stream, descriptor(REGION, 0, 1));
     scene.put_out("not mapped");
-    // Together they are too big; each is not.
+    // The sum is too large; each alone is not.
     let mut scene = Scene::new();
     let half = MAPPED_BYTES_MAX / 2 + 4096;
     scene.raw.announce((1, 1, half), vec![file(half, FIXED)]);
@@ -181,7 +181,7 @@ fn more_blocks_than_may_be_lent_end_the_connection() {
     scene.put_out("more than 1024 blocks");
 }
 
-/// The server lends; the client releases what it likes.
+/// The server lends; the test controls the client's releases.
 fn lends(scene: &mut Scene) -> (Sender<Element>, (u32, u32), u64) {
     let (tx, rx) = unlimited();
     scene.world.server().export("down", None, Some(rx)).unwrap();
@@ -206,26 +206,26 @@ fn lends(scene: &mut Scene) -> (Sender<Element>, (u32, u32), u64) {
 }
 
 #[test]
-fn what_was_lent_is_released_once() {
+fn a_lent_block_is_released_once() {
     let mut scene = Scene::new();
     let (_tx, (region, generation), offset) = lends(&mut scene);
     assert_eq!(scene.pool.snapshot()[0].free, 1);
     scene.raw.release((region, generation, offset));
-    // The healthy client needs it back.
+    // The healthy client needs the block.
     scene.goes_on();
     scene.raw.release((region, generation, offset));
     scene.put_out("was not lent");
 }
 
 #[test]
-fn releases_of_what_was_not_lent_end_the_connection() {
+fn releases_of_blocks_that_were_not_lent_end_the_connection() {
     for wrong in [1, 64, 8192, u64::MAX] {
         let mut scene = Scene::new();
         let (_tx, (region, generation), offset) = lends(&mut scene);
         scene.raw.release((region, generation, offset ^ wrong));
         scene.put_out("was not lent");
     }
-    // Of a region that this side does not know, or not any more: as if it had crossed with its end.
+    // Of an unknown or withdrawn region: ignored, as it may have crossed the withdrawal.
     let mut scene = Scene::new();
     let (_tx, (region, generation), offset) = lends(&mut scene);
     scene.raw.release((region, generation + 1, offset));
@@ -259,9 +259,9 @@ fn a_hostile_server_ends_its_own_connection_alone() {
     assert!(matches!(client.ended(), Some(Ended::Protocol(why)) if why.contains("not mapped")));
 }
 
-/// Who never says that it has mapped a region gets bytes, for ever.
+/// A peer that never confirms a mapping always gets bytes.
 #[test]
-fn nothing_is_described_to_who_has_not_mapped_it() {
+fn no_descriptor_is_sent_before_the_region_is_mapped() {
     let mut scene = Scene::new();
     let (tx, rx) = unlimited();
     scene.world.server().export("down", None, Some(rx)).unwrap();

@@ -33,7 +33,7 @@ fn start(plays: &str, transport: &str, path: &Path) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    // The harness says something first.
+    // The harness prints something first.
     let out = child.stdout.as_mut().unwrap();
     let mut byte = [0];
     while byte != *b"+" {
@@ -42,9 +42,9 @@ fn start(plays: &str, transport: &str, path: &Path) -> Child {
     child
 }
 
-/// Played by the process that is killed; on its own it does nothing.
+/// Run by the process that is killed; without its variable it does nothing.
 #[test]
-#[ignore = "a part of the others"]
+#[ignore = "a part of the other tests"]
 fn the_other_process() {
     let (Ok(plays), Ok(path)) = (std::env::var(PLAYS), std::env::var(PATH)) else { return };
     let (plays, transport) = plays.split_once(' ').unwrap();
@@ -85,7 +85,7 @@ fn receiver_is_killed(transport: &str) {
         let feeds = std::sync::atomic::AtomicBool::new(true);
         let mut child = std::thread::scope(|scope| {
             scope.spawn(|| {
-                // As many as there are, until it has enough.
+                // As many blocks as there are, until the test ends.
                 while feeds.load(std::sync::atomic::Ordering::Relaxed) {
                     match pool.try_lease(MIB) {
                         Ok(mut lease) => {
@@ -102,7 +102,7 @@ fn receiver_is_killed(transport: &str) {
         });
         child.kill().unwrap();
         child.wait().unwrap();
-        // What was in its channel, or not yet handed over, is still there; what it held is free.
+        // Elements in its channel, or not yet transmitted, are still there; the blocks it held are free.
         until("its connection is over", || server.sessions().is_empty());
         while rx.try_recv().is_ok() {}
         all_free(&pool);
@@ -124,7 +124,7 @@ fn sender_is_killed(transport: &str) {
     child.kill().unwrap();
     child.wait().unwrap();
     until("its connection is over", || server.sessions().is_empty());
-    // What was accepted is there, and stays so.
+    // Accepted elements are there, and stay.
     let elements: Vec<_> = std::iter::from_fn(|| rx.try_recv().ok()).collect();
     let blocks = elements.iter().filter(|element| element.as_block().is_some()).count();
     assert_eq!(blocks, BLOCKS as usize / 2);
@@ -138,12 +138,12 @@ macro_rules! over_sockets {
     ($($name:ident: $transport:literal),* $(,)?) => {$(
         mod $name {
             #[test]
-            fn who_holds_blocks_is_killed() {
+            fn a_holder_of_blocks_is_killed() {
                 super::receiver_is_killed($transport);
             }
 
             #[test]
-            fn who_has_lent_blocks_is_killed() {
+            fn a_lender_of_blocks_is_killed() {
                 super::sender_is_killed($transport);
             }
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Blocks of shared memory as elements: over each transport; of hostile peers; of killed ones.
+//! Blocks of shared memory as elements: over each transport; with hostile peers; with killed ones.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -33,12 +33,12 @@ macro_rules! over_each {
 over_each! {
     a_block_crosses_to_a_server_and_comes_back,
     a_block_crosses_to_a_client_and_comes_back,
-    what_one_client_lent_is_copied_for_another,
-    what_was_refused_or_taken_back_is_free,
-    what_nobody_took_goes_back_in_front,
-    what_was_sent_ahead_crosses_too,
+    a_block_of_one_client_is_copied_for_another,
+    a_refused_or_withdrawn_block_is_free,
+    blocks_that_are_not_received_are_requeued,
+    blocks_sent_ahead_cross_too,
     heap_blocks_and_too_many_go_as_bytes,
-    many_regions_take_turns,
+    many_regions_alternate,
     the_end_of_a_connection_frees_what_it_lent,
-    a_region_that_is_given_up_is_let_go,
+    a_region_that_is_released_is_not_kept,
 }

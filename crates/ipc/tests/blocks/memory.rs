@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Pools, and who has their memory.
+//! Pools, and the users of their memory.
 
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
@@ -16,7 +16,7 @@ pub(crate) fn pool(block_bytes: usize, blocks: u32) -> (Region, Pool) {
     (region, pool)
 }
 
-/// A block of which every byte is told by `seed`.
+/// A block whose bytes are a function of `seed`.
 pub(crate) fn filled(pool: &Pool, len: usize, seed: u8) -> Block {
     let mut lease = pool.lease(len).unwrap().timeout(HANGS).wait().unwrap();
     lease.iter_mut().enumerate().for_each(|(at, byte)| *byte = at as u8 ^ seed);
@@ -27,18 +27,18 @@ pub(crate) fn is_filled(bytes: &[u8], seed: u8) -> bool {
     bytes.iter().enumerate().all(|(at, byte)| *byte == at as u8 ^ seed)
 }
 
-/// Waits until every block has come back.
+/// Waits until every block is free.
 pub(crate) fn all_free(pool: &Pool) {
     let classes = pool.snapshot();
     let lens = classes.iter().flat_map(|class| (0..class.blocks).map(|_| class.block_bytes));
     let leases: Vec<_> = lens
-        .map(|len| pool.lease(len).unwrap().timeout(HANGS).wait().expect("a block is not back"))
+        .map(|len| pool.lease(len).unwrap().timeout(HANGS).wait().expect("a block is not free"))
         .collect();
     drop(leases);
     assert_eq!(pool.tampered(), 0);
 }
 
-/// How often a region's file is mapped, and how many descriptors of it there are, in this process.
+/// The number of mappings of a region's file, and of its descriptors, in this process.
 pub(crate) fn holds(region: &Region) -> (usize, usize) {
     let fd = region.export().unwrap().fd.as_raw_fd();
     let of = |name: &str| std::fs::metadata(format!("/proc/self/fd/{name}")).ok();

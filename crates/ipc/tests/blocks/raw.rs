@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One side of a connection, by hand: it says what it likes.
+//! One side of a connection, by hand: it may violate the protocol.
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -24,7 +24,7 @@ pub(crate) struct Raw {
     pub(crate) seen: Vec<Seen>,
 }
 
-/// What came.
+/// A received event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
     Ready,
@@ -95,7 +95,7 @@ impl Raw {
         }
     }
 
-    /// Goes on until something came that is looked for.
+    /// Continues until a wanted event has arrived.
     pub(crate) fn until(&mut self, wanted: impl Fn(&Seen) -> bool) -> Seen {
         let begin = Instant::now();
         loop {
@@ -117,7 +117,7 @@ impl Raw {
         stream
     }
 
-    /// A region's frame by way of the session, which then knows it.
+    /// Announces a region through the session, which then knows it.
     pub(crate) fn tell(&mut self, (region, generation, bytes): (u32, u32, u64), fd: OwnedFd) {
         self.session.transmit(&mut self.link);
         self.session.region(region, generation, bytes).unwrap();
@@ -125,7 +125,7 @@ impl Raw {
         self.turn();
     }
 
-    /// A region's frame as it likes, past the session.
+    /// Announces a region with arbitrary values, bypassing the session.
     pub(crate) fn announce(
         &mut self,
         (region, generation, bytes): (u32, u32, u64),
@@ -139,7 +139,7 @@ impl Raw {
         self.link.flush().unwrap();
     }
 
-    /// A release as it likes, past the session.
+    /// Releases a block with arbitrary values, bypassing the session.
     pub(crate) fn release(&mut self, (region, generation, offset): (u32, u32, u64)) {
         self.session.transmit(&mut self.link);
         let head =

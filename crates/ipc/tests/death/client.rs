@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A client of protocol 2: a thread or a coroutine for each channel, all over one connection.
+//! A client of protocol 2: one thread or coroutine per channel, all over one connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,23 +29,23 @@ impl Numbers {
     }
 }
 
-/// Connects whenever it is told to go, until it is told to stop.
+/// Connects on each start command, until the stop command.
 pub(crate) fn each_time(reporter: &Reporter, connected: impl Fn(&Token)) {
     let stop = Token::new();
-    let (tell, told) = mpsc::channel();
+    let (start, started) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(|| {
-            let tell = tell;
-            while let Some(command) = reporter.told() {
+            let start = start;
+            while let Some(command) = reporter.command() {
                 if command == b's' {
                     break;
                 }
-                tell.send(()).unwrap();
+                start.send(()).unwrap();
             }
             stop.cancel();
         });
         reporter.say(What::Ready, 0, 0);
-        while told.recv().is_ok() {
+        while started.recv().is_ok() {
             connected(&stop);
             if stop.is_cancelled() {
                 break;
@@ -56,8 +56,7 @@ pub(crate) fn each_time(reporter: &Reporter, connected: impl Fn(&Token)) {
     reporter.say(What::Done, 0, 0);
 }
 
-/// Nobody asks whether the other side still lives: what is not told at once is never told, and the
-/// test sees it hang.
+/// No keep-alive: an end that is not reported at once is never reported, and the test hangs.
 pub(crate) fn options() -> Options {
     let mut options = Options::default();
     options.limits.keep_alive_ms = 24 * 3_600_000;
@@ -67,7 +66,7 @@ pub(crate) fn options() -> Options {
 pub(crate) fn play(part: &Part) {
     let reporter = Arc::new(Reporter::of_process());
     let numbers = Arc::new(Numbers::new(part.id));
-    // Every other client is made of coroutines.
+    // Every other client consists of coroutines.
     let is_coroutines = part.id % 2 == 1;
     let runtime = is_coroutines.then(|| Runtime::builder().workers(2).build().unwrap());
     let mut options = options();
@@ -79,7 +78,7 @@ pub(crate) fn play(part: &Part) {
     each_time(&reporter, |stop| {
         let client = match Client::connect_with(part.path(), options.clone()).wait() {
             Ok(client) => client,
-            // It was killed while this one came.
+            // The server was killed during the connect.
             Err(_) => return (0..4).for_each(|channel| reporter.say(What::Ended, channel, 0)),
         };
         let mut coroutines = Vec::new();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The processes of a test, what they say, and what they hold.
+//! The processes of a test, their reports, and the resources that they hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::net::UnixStream;
@@ -12,10 +12,10 @@ use std::{fs, thread};
 use crate::part::{Part, Role, Transport};
 use crate::report::{Report, What};
 
-/// Nothing takes so long, on however busy a machine: somebody hangs.
+/// Longer than any step takes, on however busy a machine: otherwise a process hangs.
 const HANGS: Duration = Duration::from_secs(300);
 
-/// Every process that lives, and what each of them says, in its own order.
+/// The live processes, and the reports of each, in order.
 pub(crate) struct Crew {
     directory: PathBuf,
     transport: Transport,
@@ -31,18 +31,18 @@ pub(crate) struct Member {
     socket: UnixStream,
 }
 
-/// What a process holds that other processes know of.
+/// Resources of a process that are visible to other processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Held {
     descriptors: usize,
-    /// Each once, however many descriptors it has.
+    /// Each counted once, however many descriptors it has.
     sockets: usize,
     shared_mappings: usize,
 }
 
-/// A client that is connected to nobody has the socket on which it reports.
+/// An unconnected client has the socket on which it reports.
 const CLIENT_SOCKETS: usize = 1;
-/// A server that nobody is connected to listens at two, too.
+/// A server without connections also listens at two sockets.
 const SERVER_SOCKETS: usize = 1 + 2;
 
 impl Crew {
@@ -52,7 +52,7 @@ impl Crew {
         Self { directory, transport, next: 1, members, said, tell }
     }
 
-    /// Starts a process; it has not said that it is ready.
+    /// Starts a process; it has not reported that it is ready.
     pub(crate) fn start(&mut self, role: Role, window: u32) -> u16 {
         let id = self.next;
         self.next = self.next.checked_add(1).unwrap();
@@ -87,20 +87,20 @@ impl Crew {
         (&self.members[&id].socket).write_all(&[command]).unwrap();
     }
 
-    /// SIGKILL. What it said before is still to be heard.
+    /// SIGKILL. Earlier reports can still be read.
     pub(crate) fn kill(&mut self, id: u16) {
         let child = &mut self.members.get_mut(&id).unwrap().child;
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    /// The next that somebody says; `None`: it is no more.
+    /// The next report of any process; `None`: the process has ended.
     pub(crate) fn hear(&mut self) -> (u16, Option<Report>) {
         let Ok(heard) = self.said.recv_timeout(HANGS) else { self.hangs("a report") };
         heard
     }
 
-    /// It has ended, by itself if `well`, and has said everything.
+    /// The process has ended, successfully if `well`, and all its reports were read.
     pub(crate) fn bury(&mut self, id: u16, well: bool) {
         let mut member = self.members.remove(&id).unwrap();
         let status = member.child.wait().unwrap();
@@ -123,7 +123,7 @@ impl Crew {
         links.map(|link| link.to_string_lossy().into_owned()).collect()
     }
 
-    /// What it holds without any connection; the I/O thread may have the last of one for a moment.
+    /// Its resources without any connection; the I/O thread may hold those of the last one for a moment.
     pub(crate) fn held_alone(&self, id: u16) -> Held {
         let sockets = match self.part(id).role {
             Role::Server => SERVER_SOCKETS,
@@ -132,7 +132,7 @@ impl Crew {
         self.until_held(id, |held| held.sockets == sockets && held.shared_mappings == 0)
     }
 
-    /// Until it holds what it held.
+    /// Waits until it holds the same resources as before.
     pub(crate) fn holds_again(&self, id: u16, before: Held) {
         self.until_held(id, |held| held == before);
     }
@@ -160,21 +160,21 @@ impl Crew {
             }
         }
         let living: Vec<_> = self.members.values().map(|member| &member.part).collect();
-        panic!("{waiting_for} does not come; of {living:?} somebody hangs")
+        panic!("{waiting_for} does not come; of {living:?} one hangs")
     }
 }
 
 impl Drop for Crew {
     fn drop(&mut self) {
         for member in self.members.values_mut() {
-            // Of one that has ended it fails.
+            // Fails if the process has ended.
             let _gone = member.child.kill();
             let _buried = member.child.wait();
         }
     }
 }
 
-/// Names in `/dev/shm` that are this project's.
+/// The names of this project in `/dev/shm`.
 pub(crate) fn shared_names() -> Vec<String> {
     let Ok(names) = fs::read_dir("/dev/shm") else { return Vec::new() };
     names
@@ -184,7 +184,7 @@ pub(crate) fn shared_names() -> Vec<String> {
 }
 
 impl Report {
-    /// Whether an operation on an element has come to something.
+    /// Whether it is the outcome of an operation on an element.
     pub(crate) fn is_progress(self) -> bool {
         matches!(self.what, What::Accepted | What::Refused | What::Unknown | What::Received)
     }

@@ -8,11 +8,11 @@ use becket_chan::Kind;
 use crate::part::CHANNELS;
 use crate::report::{Report, What};
 
-/// What became of the elements of one server's life.
+/// The elements of one server's life, and what happened to each.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     elements: HashMap<u64, Fate>,
-    /// Elements that receivers which were killed may have been handed, of each channel.
+    /// The maximum number of elements that killed receivers may have been handed, per channel.
     handed_max: u64,
 }
 
@@ -25,7 +25,7 @@ struct Fate {
     left: u32,
 }
 
-/// What it came to.
+/// The totals.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Sum {
     pub(crate) accepted: u64,
@@ -54,7 +54,7 @@ impl Ledger {
         self.handed_max += u64::from(window) + 1;
     }
 
-    /// Every report has been noted. `is_whole`: the server has lived on, and has said what is left.
+    /// Every report has been noted. `is_whole`: the server survived, and has reported what is left.
     pub(crate) fn close(&mut self, is_whole: bool) -> Sum {
         let mut sum = Sum::default();
         let mut lost = [0_u64; 4];
@@ -71,7 +71,7 @@ impl Ledger {
             }
         }
         for ((name, kind), lost) in CHANNELS.into_iter().zip(lost) {
-            // A conflated channel replaces what nobody has received yet.
+            // A conflated channel replaces values that were not received yet.
             if is_whole && kind != Kind::Conflated {
                 let most = self.handed_max;
                 assert!(lost <= most, "{name}: {lost} are lost, of {most} handed to the killed");

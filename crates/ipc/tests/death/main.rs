@@ -5,31 +5,30 @@
 //!              ┌─ sender ──┐                       ┌─ receiver ─┐
 //!   this test ─┼─ sender ──┼──► server, four kinds ┼─ receiver ─┼─ each a process of its own
 //!      ▲       └───────────┘        of channels    └────────────┘
-//!      └──────────── what each intends, has sent, has received: before it goes on
+//!      └──────────── reports: elements intended, sent, received, before each step
 //! ```
 //!
-//! The test kills a process after a random number of its reports, in the midst of what it does, and
-//! goes on. What must hold:
+//! The test kills a process after a random number of its reports, in the middle of its operations, and
+//! continues. The requirements:
 //!
-//! 1. Nobody hangs: every operation of who survives ends, with a typed error if its server is gone.
-//! 2. No element is delivered twice, changed, or made up; one whose send was refused is never
-//!    delivered.
-//! 3. An element that was accepted is received, or in its channel, or was handed to a receiver that
-//!    was killed: at most its window, and the one that it had not reported yet.
-//! 4. Who survives holds what it held before: descriptors, mappings of shared memory.
-//! 5. Nothing is left in `/dev/shm`; the next server replaces the files of one that was killed, and
-//!    one that ends leaves none.
+//! 1. No process hangs: every operation of the survivors ends, with a typed error if its server is gone.
+//! 2. No element is delivered twice, changed, or invented; a refused element is never delivered.
+//! 3. An accepted element is received, or in its channel, or was handed to a receiver that was killed:
+//!    at most its window, and the one that it had not reported yet.
+//! 4. Survivors hold the same descriptors and mappings of shared memory as before.
+//! 5. Nothing is left in `/dev/shm`; the next server replaces the files of a killed one, and a server
+//!    that ends leaves none.
 //!
-//! `BECKET_DEATH_ROUNDS` says how many are killed, over all transports; `cargo xtask ipc-death
-//! --rounds N` does so. `BECKET_DEATH_SEED` repeats the choices of a run, not its schedule.
+//! `BECKET_DEATH_ROUNDS` is the number of kills, over all transports; `cargo xtask ipc-death --rounds N`
+//! sets it. `BECKET_DEATH_SEED` repeats the choices of a run, not its schedule.
 //!
-//! | file | what lives there |
+//! | file | contents |
 //! |---|---|
-//! | `rounds` | who is killed, and what must hold afterwards |
+//! | `rounds` | the kills, and the checks after them |
 //! | `ledger` | every element: intended, accepted, received, left |
-//! | `crew` | the processes, and what they hold |
-//! | `report` | what they say to the test |
-//! | `part` | which part this process plays |
+//! | `crew` | the processes, and the resources that they hold |
+//! | `report` | their reports to the test |
+//! | `part` | the part that this process plays |
 //! | `serving`, `client`, `old` | a server; a client of protocol 2; one of protocol 1.0, by hand |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A client of protocol 1.0 that lays down its bytes by hand: a connection for each channel.
+//! A client of protocol 1.0 that writes its bytes by hand: one connection per channel.
 
 use std::os::fd::OwnedFd;
 use std::thread;
@@ -27,14 +27,14 @@ const RESULT: u16 = 22;
 const FOR_EVER: u32 = u32::MAX;
 /// `ETIME`.
 const TIMED_OUT: i32 = -62;
-/// `EAGAIN`: without any time to wait.
+/// `EAGAIN`, without waiting.
 const NO_ROOM: i32 = -11;
-/// So that a receiver looks whether it is to stop.
+/// So that a receiver checks whether it has to stop.
 const RECEIVE_MS: u32 = 20;
 
 type Attribute<'a> = (u16, &'a [u8]);
 
-/// The connection is over.
+/// The connection has ended.
 struct Over;
 
 struct Old {
@@ -129,7 +129,7 @@ impl Old {
         Ok(())
     }
 
-    /// Asks, and waits for the answer: its result, and its element if it has one.
+    /// Sends a request and waits for the answer: its result, and its element if it has one.
     fn ask(&mut self, command: u16, attributes: &[Attribute<'_>]) -> Result<(i32, Vec<u8>), Over> {
         let mut frame = vec![0; 8];
         for (kind, value) in attributes {
@@ -140,7 +140,7 @@ impl Old {
         let payload_bytes = (frame.len() - 8) as u32;
         frame[..2].copy_from_slice(&command.to_be_bytes());
         frame[4..8].copy_from_slice(&payload_bytes.to_be_bytes());
-        // Packets go as header and payload half of the time.
+        // Half of the packets are split into header and payload.
         let at = if !self.is_stream && fastrand::bool() { 8 } else { frame.len() };
         self.write(&frame[..at])?;
         self.write(&frame[at..])?;
@@ -175,7 +175,7 @@ impl Old {
         Ok(())
     }
 
-    /// Reads until so many bytes have come.
+    /// Reads until `bytes` bytes have arrived.
     fn until(&mut self, bytes: usize) -> Result<(), Over> {
         let mut buffer = vec![0; 70_000];
         while self.came.len() < bytes {

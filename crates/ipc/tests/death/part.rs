@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Which part this process plays: this program is started again, to run one test alone.
+//! The part that this process plays: this program is started again, to run one test alone.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -12,7 +12,7 @@ use crate::{client, old, serving};
 
 const VARIABLE: &str = "BECKET_DEATH_PART";
 
-/// The channels of a server, by their place; the first has number 1001.
+/// The channels of a server, by index; the first has number 1001.
 pub(crate) const CHANNELS: [(&str, Kind); 4] = [
     ("rendezvous", Kind::Rendezvous),
     ("bounded", Kind::Bounded),
@@ -20,7 +20,7 @@ pub(crate) const CHANNELS: [(&str, Kind); 4] = [
     ("unlimited", Kind::Unlimited),
 ];
 
-/// What clients speak, over what.
+/// The clients' protocol and transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     SharedMemory,
@@ -37,14 +37,14 @@ pub(crate) enum Role {
     Receiver,
 }
 
-/// A part, as it is written into the variable.
+/// A part, as it is encoded in the variable.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) role: Role,
     pub(crate) transport: Transport,
-    /// No two processes of a test have the same.
+    /// Unique among the processes of a test.
     pub(crate) id: u16,
-    /// Of a receiver: elements that come ahead.
+    /// Of a receiver: the prefetch window.
     pub(crate) window: u32,
     pub(crate) directory: PathBuf,
 }
@@ -65,7 +65,7 @@ impl Transport {
 }
 
 impl Part {
-    /// Where clients of this part's transport find the server.
+    /// The server's path for clients of this part's transport.
     pub(crate) fn path(&self) -> PathBuf {
         path(&self.directory, self.transport)
     }
@@ -92,7 +92,7 @@ impl Part {
     }
 }
 
-/// Where clients of a transport find the server of a directory.
+/// The server's path in a directory for clients of a transport.
 pub(crate) fn path(directory: &Path, transport: Transport) -> PathBuf {
     directory.join("private").join(match transport {
         Transport::OldBytes => "socket.stream",
@@ -100,7 +100,7 @@ pub(crate) fn path(directory: &Path, transport: Transport) -> PathBuf {
     })
 }
 
-/// Plays its part when it is told one; a test like others does nothing, otherwise.
+/// Plays its part if the variable names one; otherwise does nothing.
 #[test]
 fn plays_its_part() {
     let Ok(text) = std::env::var(VARIABLE) else { return };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a process says to the test: 16 bytes at a time, over the socket that is its standard input,
-//! on which it is told what to do. What was written before a kill is read after it.
+//! A process's reports to the test: 16 bytes each, over the socket that is its standard input, on which
+//! it also gets commands. Reports that were written before a kill can be read after it.
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -21,19 +21,19 @@ pub(crate) enum What {
     Ready,
     /// The element is about to be sent.
     Intended,
-    /// Its send is over: the channel has accepted it.
+    /// The send completed: the channel has accepted the element.
     Accepted,
-    /// Its send is over: it was not accepted.
+    /// The send completed: the element was not accepted.
     Refused,
-    /// Its send is over: nobody knows.
+    /// The send completed: its outcome is unknown.
     Unknown,
     /// The element was received.
     Received,
-    /// The element was in the channel when all clients had gone.
+    /// The element was in the channel after all clients had ended.
     Left,
-    /// The operation on this channel ended with the error that the connection is over.
+    /// The operation on this channel failed because the connection has ended.
     Ended,
-    /// An element that nobody can have sent, or an error that must not be.
+    /// An element that was never sent, or an unexpected error.
     Wrong,
     /// Nothing is open any more.
     Idle,
@@ -64,12 +64,12 @@ impl Report {
     }
 }
 
-/// Where a process reports. Several threads may.
+/// Where a process reports, from any thread.
 #[derive(Debug)]
 pub(crate) struct Reporter(UnixStream);
 
 impl Reporter {
-    /// This process's, which was started by the test.
+    /// The reporter of this process, which the test has started.
     pub(crate) fn of_process() -> Self {
         Self(std::io::stdin().as_fd().try_clone_to_owned().unwrap().into())
     }
@@ -80,19 +80,19 @@ impl Reporter {
         bytes[1] = channel;
         bytes[8..].copy_from_slice(&number.to_le_bytes());
         if (&self.0).write_all(&bytes).is_err() {
-            // The test is no more.
+            // The test has ended.
             std::process::abort();
         }
     }
 
-    /// What the test wants next; `None`: it is no more.
-    pub(crate) fn told(&self) -> Option<u8> {
+    /// The next command of the test; `None`: the test has ended.
+    pub(crate) fn command(&self) -> Option<u8> {
         let mut byte = [0];
         (&self.0).read_exact(&mut byte).ok().map(|()| byte[0])
     }
 }
 
-/// The bytes of the element of a number: the number, and then as many as it says.
+/// The bytes of an element: its number, and then a length that is a function of it.
 pub(crate) fn element(number: u64) -> Vec<u8> {
     let more = match number % 64 {
         7 => 50_000,
@@ -103,7 +103,7 @@ pub(crate) fn element(number: u64) -> Vec<u8> {
     number.to_le_bytes().into_iter().chain(filler).collect()
 }
 
-/// The number of an element, if it is whole.
+/// The number of an element, if it is intact.
 pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     let number = u64::from_le_bytes(*bytes.first_chunk()?);
     (element(number) == bytes).then_some(number)

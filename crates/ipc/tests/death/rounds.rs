@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who is killed, and what must hold afterwards.
+//! The kills, and the checks after them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,13 +11,13 @@ use crate::ledger::{Ledger, Sum};
 use crate::part::{Role, Transport};
 use crate::report::{Report, What};
 
-/// How many are killed, over all transports and both sides, unless one says otherwise.
+/// The default number of kills, over all transports and both sides.
 const ROUNDS: u32 = 30;
 /// Tests that share them.
 const TESTS: u32 = 10;
-/// One is killed after fewer reports.
+/// A process is killed after fewer reports.
 const REPORTS_MAX: u64 = 600;
-/// Of receivers, in turn.
+/// The windows of receivers, in turn.
 const WINDOWS: [u32; 3] = [0, 1, 16];
 
 struct World {
@@ -48,7 +48,7 @@ impl World {
         Self { transport, crew, ledger, rng, rounds, total, directory }
     }
 
-    /// Hears until `wanted` says so. Whoever ends must do so well.
+    /// Reads reports until `wanted` returns true. A process that ends has to end successfully.
     fn hear_until(&mut self, mut wanted: impl FnMut(&Crew, u16, Report) -> bool) {
         loop {
             match self.crew.hear() {
@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// Until each of these has said this.
+    /// Until each of these has reported this.
     fn each_says(&mut self, ids: &[u16], what: What) {
         let mut left: BTreeSet<_> = ids.iter().copied().collect();
         if !left.is_empty() {
@@ -78,7 +78,7 @@ impl World {
         }
     }
 
-    /// Until this one has ended: all that it said is noted.
+    /// Until this process has ended and all its reports are noted.
     fn ends(&mut self, id: u16, well: bool) {
         loop {
             match self.crew.hear() {
@@ -90,7 +90,7 @@ impl World {
         self.crew.bury(id, well);
     }
 
-    /// Starts one that has said that it is ready.
+    /// Starts a process and waits until it is ready.
     fn start(&mut self, role: Role) -> u16 {
         let window = match self.transport.is_old() {
             true => 0,
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// Kills one, after it has said so much more.
+    /// Kills a process after `reports` more reports.
     fn kill_after(&mut self, victim: u16, reports: u64) {
         let mut left = reports;
         if left > 0 {
@@ -120,7 +120,7 @@ impl World {
         self.ends(victim, false);
     }
 
-    /// Each of these goes on: another of its operations comes to something.
+    /// Waits until each of these has completed another operation.
     fn each_goes_on(&mut self, ids: &[u16]) {
         let mut left: BTreeSet<_> = ids.iter().copied().collect();
         self.hear_until(|_, id, report| {
@@ -131,7 +131,7 @@ impl World {
         });
     }
 
-    /// Senders first, so that each of their sends finds a receiver; then these.
+    /// Stops the senders first, so that each of their sends finds a receiver.
     fn stop_clients(&mut self) {
         for role in [Role::Sender, Role::Receiver] {
             let ids = self.crew.ids(|other| other == role);
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    /// As `ends`, while others end too.
+    /// As `ends`, while other processes end too.
     fn ends_of(&mut self, id: u16, ending: &[u16]) {
         if !self.crew.ids(|_| true).contains(&id) {
             return;
@@ -184,7 +184,7 @@ impl World {
     }
 }
 
-/// One client after another is killed; the server and the other clients go on.
+/// One client after another is killed; the server and the other clients continue.
 pub(crate) fn clients_are_killed(transport: Transport) {
     let mut world = World::new(transport);
     let server = world.start(Role::Server);
@@ -196,13 +196,13 @@ pub(crate) fn clients_are_killed(transport: Transport) {
     };
     let end = |world: &mut World| {
         world.stop_clients();
-        // What clients had and did not read has gone back by then.
+        // Values that clients had not read have been requeued by then.
         let held = world.crew.held_alone(server);
         world.asks(server, b'd');
         world.close_ledger(true);
         held
     };
-    // What the first of each kind makes for good is no leak.
+    // Permanent allocations of the first client of each kind are not leaks.
     begin(&mut world);
     let before = end(&mut world);
 
@@ -220,7 +220,7 @@ pub(crate) fn clients_are_killed(transport: Transport) {
         world.crew.tell(next, b'g');
         let clients = world.crew.ids(is_client);
         world.each_goes_on(&clients);
-        // In the midst of its greeting, too.
+        // Also during its handshake.
         if world.rng.u8(..4) == 0 {
             let brief = world.start(Role::Receiver);
             let window = world.crew.part(brief).window;
@@ -235,14 +235,14 @@ pub(crate) fn clients_are_killed(transport: Transport) {
     world.ends_well(server);
 }
 
-/// The server is killed again and again; its clients live, and come to the next.
+/// The server is killed repeatedly; its clients survive, and connect to the next one.
 pub(crate) fn servers_are_killed(transport: Transport) {
     let mut world = World::new(transport);
     world.start_clients();
     let clients = world.crew.ids(is_client);
     let mut before: BTreeMap<u16, Held> = BTreeMap::new();
     for _ in 0..world.rounds {
-        // The files of the one before are there.
+        // The files of the previous one exist.
         let server = world.start(Role::Server);
         clients.iter().for_each(|id| world.crew.tell(*id, b'g'));
         let watched = clients[world.rng.usize(..clients.len())];
@@ -252,7 +252,7 @@ pub(crate) fn servers_are_killed(transport: Transport) {
             left == 0
         });
         world.crew.kill(server);
-        // Each operation of each client has ended with an error, and its connection is closed.
+        // Each operation of each client has failed, and its connection is closed.
         let mut ended: BTreeMap<u16, usize> = clients.iter().map(|id| (*id, 0)).collect();
         let mut idle = 0;
         let mut is_buried = false;

@@ -17,7 +17,7 @@ pub(crate) fn play(part: &Part) {
         server.channels().make(Some(name), wanted).unwrap();
     }
     reporter.say(What::Ready, 0, 0);
-    while let Some(b'd') = reporter.told() {
+    while let Some(b'd') = reporter.command() {
         say_what_is_left(server.channels(), &reporter);
         reporter.say(What::Idle, 0, 0);
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Many come at once, and there is no place: each is told, although nobody comes after them.
+//! Many clients connect at once beyond the maximum: each is refused, although no later one follows.
 
 use std::io::Read as _;
 use std::os::fd::AsFd as _;
@@ -11,10 +11,10 @@ use becket_ipc::reactor::{self, Ready};
 use becket_ipc::{Client, Server};
 use parking_lot::Mutex;
 
-/// More than are looked at at once, fewer than wait in line.
+/// More than one dispatch accepts, fewer than the backlog.
 const CROWD: usize = 120;
 
-/// Keeps the I/O thread until it is let go.
+/// Blocks the I/O thread until it is released.
 struct Busy(Mutex<Receiver<()>>);
 
 impl Ready for Busy {
@@ -24,12 +24,12 @@ impl Ready for Busy {
 }
 
 #[test]
-fn a_crowd_that_comes_at_once_is_turned_away() {
+fn a_burst_beyond_the_maximum_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("private/socket");
     let server = Server::builder().connections_max(1).bind(&path).unwrap();
     let _only = Client::connect(&path).wait().unwrap();
-    // The I/O thread hears of all of them by one event.
+    // The I/O thread is notified of all of them by one event.
     let (let_go, held) = sync_channel(1);
     let busy: Arc<dyn Ready> = Arc::new(Busy(Mutex::new(held)));
     let (reader, _writer) = UnixStream::pair().unwrap();
@@ -38,7 +38,7 @@ fn a_crowd_that_comes_at_once_is_turned_away() {
     drop(let_go);
     for one in &mut crowd {
         one.set_read_timeout(Some(crate::trial::HANGS)).unwrap();
-        assert_eq!(one.read(&mut [0]).expect("it is told"), 0);
+        assert_eq!(one.read(&mut [0]).expect("it is refused"), 0);
     }
     assert_eq!(server.refusals()[0].full, CROWD as u64);
 }

@@ -22,7 +22,7 @@ impl Healthy {
     pub(crate) fn connect(path: &Path, transport: &str) -> Self {
         let mut options = Options::default();
         options.shared_memory = transport == "shared-memory";
-        // The server puts out who is silent, and may find this one at rest.
+        // The server disconnects silent clients, and may find this one idle.
         options.limits.keep_alive_ms = 24 * 3_600_000;
         let client = Client::connect_with(path, options).wait().unwrap();
         let sender = Arc::new(client.sender(transport).wait().unwrap());
@@ -31,7 +31,7 @@ impl Healthy {
         Self { client, sender, receiver, exchanges, rests, thread: None }
     }
 
-    /// Exchanges from now on.
+    /// Exchanges elements from now on.
     pub(crate) fn goes_on(&mut self) {
         self.rests.store(false, Ordering::SeqCst);
         let (sender, receiver) = (self.sender.clone(), self.receiver.clone());
@@ -47,7 +47,7 @@ impl Healthy {
         }));
     }
 
-    /// Stays connected, and says nothing more. It has lost nothing until now.
+    /// Stays connected, idle. It has lost nothing so far.
     pub(crate) fn rests(&mut self) {
         self.rests.store(true, Ordering::SeqCst);
         self.thread.take().unwrap().join().unwrap();

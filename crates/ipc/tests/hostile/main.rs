@@ -3,19 +3,19 @@
 //!
 //! ```text
 //!   hostile peer (a process) ──┐
-//!                              ├──► server (a process), which the test looks at from outside
+//!                              ├──► server (a process), which the test examines from outside
 //!   two healthy clients ───────┘
 //! ```
 //!
-//! Of each defect the test sees that
+//! For each defect the test checks that
 //!
-//! 1. the server puts the peer out, or bears it: each attack comes to its end;
-//! 2. it goes on serving: the healthy clients, over shared memory and over the socket, exchange
-//!    elements all the while, lose none and get none twice, and a new one comes in afterwards;
-//! 3. its memory stays bounded: the most that it ever had, as the system counts it;
-//! 4. it lets everything go: descriptors, mappings, sessions are what they were;
-//! 5. it comes to rest: all its threads sleep, and nobody wakes them;
-//! 6. it ends well when it is asked to.
+//! 1. the server disconnects the peer, or tolerates it: each attack ends;
+//! 2. it continues to serve: the healthy clients, over shared memory and over the socket, exchange
+//!    elements all the while, lose none and get none twice, and a new one can connect afterwards;
+//! 3. its memory stays bounded: the peak, as reported by the system;
+//! 4. it releases everything: descriptors, mappings, sessions are the same as before;
+//! 5. it becomes idle: all its threads sleep, and none is woken;
+//! 6. it ends successfully on request.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -35,7 +35,7 @@ macro_rules! each_peer {
             trial::of(stringify!($name));
         })*
 
-        /// None of the zoo is forgotten here.
+        /// Every peer of the zoo has a test here.
         #[test]
         fn every_peer_is_tried() {
             let tried = [$(stringify!($name)),*];
@@ -43,7 +43,7 @@ macro_rules! each_peer {
             assert_eq!(tried.as_slice(), all);
             let page = include_str!("../../../../examples/zoo/ipc/README.md");
             for peer in peers::ALL {
-                assert!(page.contains(&format!("| {} |", peer.defect)), "{} is told", peer.name);
+                assert!(page.contains(&format!("| {} |", peer.defect)), "{} is documented", peer.name);
             }
         }
     };

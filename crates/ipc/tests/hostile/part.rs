@@ -12,7 +12,7 @@ use crate::{peers, server};
 const VARIABLE: &str = "BECKET_HOSTILE_PART";
 pub(crate) const SERVER: &str = "server";
 
-/// A process and the socket on which it is spoken with.
+/// A process and the socket to it.
 pub(crate) struct Part {
     pub(crate) name: String,
     pub(crate) child: Child,
@@ -32,17 +32,17 @@ impl Part {
         Self { name: name.to_owned(), child, socket }
     }
 
-    /// The next byte that it says. `None`: it has ended.
+    /// The next byte from it. `None`: it has ended.
     pub(crate) fn hear(&mut self) -> Option<u8> {
         let mut byte = [0];
         match self.socket.read(&mut byte) {
             Ok(1) => Some(byte[0]),
             Ok(_) => None,
-            Err(error) => panic!("{} hangs, or is waited for in vain: {error}", self.name),
+            Err(error) => panic!("{} hangs: {error}", self.name),
         }
     }
 
-    /// It is to end, and ends well.
+    /// Requests its end, and checks that it succeeds.
     pub(crate) fn ends(mut self) {
         self.socket.shutdown(std::net::Shutdown::Write).unwrap();
         while self.hear().is_some() {}
@@ -53,13 +53,13 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // Of one that has ended it fails.
+        // Fails if it has ended.
         let _gone = self.child.kill();
         let _buried = self.child.wait();
     }
 }
 
-/// Plays its part when it is told one; a test like others does nothing, otherwise.
+/// Plays its part if the variable names one; otherwise does nothing.
 #[test]
 fn plays_its_part() {
     let Ok(text) = std::env::var(VARIABLE) else { return };
@@ -69,7 +69,7 @@ fn plays_its_part() {
         return server::play(path.as_ref(), socket);
     }
     let peer = peers::ALL.iter().find(|peer| peer.name == name).unwrap();
-    // Attacks until it is told to stop, and says so after each.
+    // Attacks until it is stopped, and reports each attack.
     socket.set_nonblocking(true).unwrap();
     while !matches!(socket.read(&mut [0]), Ok(0)) {
         (peer.attack)(path.as_ref());

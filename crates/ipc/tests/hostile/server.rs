@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The server that is attacked. Who does not speak is put out soon, so that silence is an attack
-//! that comes to an end.
+//! The server under attack. Silent clients are disconnected soon, so that silence is an attack that
+//! ends.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -11,9 +11,9 @@ use becket_chan::Kind;
 use becket_ipc::channels::Wanted;
 use becket_ipc::{Options, Server};
 
-/// Long enough for a healthy client that waits for its turn on a busy machine.
+/// Long enough for a healthy client on a busy machine.
 const SILENCE_MS: u64 = 1500;
-/// Connections at a time.
+/// The maximum number of connections.
 const CONNECTIONS_MAX: usize = 300;
 
 pub(crate) fn play(path: &Path, mut socket: UnixStream) {
@@ -33,6 +33,6 @@ pub(crate) fn play(path: &Path, mut socket: UnixStream) {
         stock.sender().unwrap().try_send(vec![number].into()).unwrap();
     }
     socket.write_all(&[1]).unwrap();
-    // Until it is to end.
-    let _told = socket.read(&mut [0]);
+    // Until its end is requested.
+    let _end = socket.read(&mut [0]);
 }

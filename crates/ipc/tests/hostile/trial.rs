@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One hostile peer, and what the server makes of it.
+//! One hostile peer, and the server's reaction.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,17 +8,17 @@ use std::{fs, thread};
 use crate::healthy::Healthy;
 use crate::part::{Part, SERVER};
 
-/// Nothing takes so long, on however busy a machine: somebody hangs.
+/// Longer than any step takes, on however busy a machine: otherwise a process hangs.
 pub(crate) const HANGS: Duration = Duration::from_secs(300);
-/// Attacks, of which each may take as long as the server waits for a silent peer; the second number in
-/// the long form: the variable `BECKET_TEST_LONG` is set.
+/// The number of attacks, each of which may take as long as the server waits for a silent peer; the
+/// second number applies to the long form: the variable `BECKET_TEST_LONG` is set.
 const ATTACKS: [usize; 2] = [1, 3];
-/// Exchanges of each healthy client while it is attacked.
+/// Exchanges of each healthy client during the attacks.
 const EXCHANGES: u64 = 100;
-/// More than the server had before, at any moment, whatever one peer did: what one session may make
-/// it hold (16 MiB of elements on a stream), and what its allocator keeps of it.
+/// The maximum increase of the server's peak memory, whatever one peer did: what one session may make
+/// it hold (16 MiB of elements on a stream), and what its allocator retains of that.
 const MEMORY_MORE_MAX_KIB: u64 = 48 << 10;
-/// Looks in a row at a server that sleeps.
+/// Consecutive samples of a sleeping server.
 const LOOKS: u32 = 300;
 
 pub(crate) fn of(name: &str) {
@@ -40,7 +40,7 @@ pub(crate) fn of(name: &str) {
     for attack in 0..ATTACKS[usize::from(is_long)] {
         assert!(hostile.hear().is_some(), "{name} has ended before attack {attack} was over");
     }
-    // It goes on meanwhile.
+    // It continues meanwhile.
     until_exchanged(&healthy, EXCHANGES);
     hostile.ends();
 
@@ -62,7 +62,7 @@ pub(crate) fn of(name: &str) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Until each has made so many more.
+/// Waits until each has made `exchanges` more exchanges.
 fn until_exchanged(healthy: &[Healthy], exchanges: u64) {
     let begin = Instant::now();
     for one in healthy {
@@ -74,7 +74,7 @@ fn until_exchanged(healthy: &[Healthy], exchanges: u64) {
     }
 }
 
-/// A client that comes after the attack. The channel is one that hostile elements may be in.
+/// A client that connects after the attack. Its channel may hold hostile elements.
 fn late_is_served(late: &mut Healthy, name: &str) {
     if !["without_credit", "flood_of_elements"].contains(&name) {
         late.goes_on();
@@ -83,7 +83,7 @@ fn late_is_served(late: &mut Healthy, name: &str) {
     }
 }
 
-/// The server, from outside.
+/// The server, seen from outside.
 struct Process(PathBuf);
 
 /// Descriptors, and mappings of shared memory.
@@ -100,7 +100,7 @@ impl Process {
         (descriptors, maps.lines().filter(|line| line.contains("memfd:")).count())
     }
 
-    /// The most memory that it had at any moment.
+    /// Its peak memory.
     fn memory_most_kib(&self) -> u64 {
         let status = self.read("status");
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -115,20 +115,20 @@ impl Process {
         }
     }
 
-    /// All its threads sleep, look for look, and have not been woken in between. A ping now and
-    /// then begins the row anew; a thread that polls would never let it come to its end.
+    /// All its threads sleep in each sample, and were not woken in between. An occasional ping restarts
+    /// the series; a thread that polls would never let it complete.
     fn until_it_rests(&self) {
         let (begin, mut looks, mut before) = (Instant::now(), 0, None);
         while looks < LOOKS {
             let switches = self.switches_asleep();
             looks = if switches.is_some() && switches == before { looks + 1 } else { 0 };
             before = switches;
-            assert!(begin.elapsed() < HANGS, "it does not come to rest");
+            assert!(begin.elapsed() < HANGS, "it does not become idle");
             thread::yield_now();
         }
     }
 
-    /// How often its threads were switched to; `None`: one runs.
+    /// The context switches of its threads; `None`: one is running.
     fn switches_asleep(&self) -> Option<u64> {
         let mut switches = 0;
         for task in fs::read_dir(self.0.join("task")).unwrap() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Elements sent ahead to servers that come and go.
+//! Elements sent ahead to servers that restart.
 
 use becket_chan::{Sender, bounded, select};
 use becket_ipc::reconnect::Event;
@@ -9,7 +9,7 @@ use crate::world::{LONG, World, element, number};
 
 const ELEMENTS: u64 = 2_000;
 
-/// Sends through a select; true: the element was taken.
+/// Sends through a select; true: the element was received.
 fn select_send(ahead: &Sender<Element>, at: u64) -> bool {
     let (_never_tx, never) = bounded::<()>(1);
     select! { wait;
@@ -22,8 +22,8 @@ fn counts(posted: Posted) -> (u64, u64, u64) {
     (posted.accepted, posted.refused, posted.unknown)
 }
 
-/// Sends all, while another thread receives and has the server go and come. Gives what was received
-/// by the time of the flush, in order.
+/// Sends all elements, while another thread receives and restarts the server. Returns the elements
+/// received by the time of the flush, in order.
 fn over_restarts(
     world: &World,
     capacity: usize,
@@ -57,7 +57,7 @@ fn over_restarts(
 }
 
 #[test]
-fn what_is_said_of_elements_sent_ahead_is_what_happened() {
+fn outcomes_of_elements_sent_ahead_are_correct() {
     let mut lost = 0;
     for capacity in [4, 1024] {
         let world = World::new(false);
@@ -97,7 +97,7 @@ fn with_deduplication_each_is_received_once_and_in_order() {
 }
 
 #[test]
-fn without_a_server_nothing_is_taken() {
+fn without_a_server_nothing_is_received() {
     let world = World::new(false);
     let client = world.client();
     let (sender, once) = (client.channel("jobs").sender(), client.channel("jobs").once(1.into()));
@@ -128,7 +128,7 @@ fn without_a_server_nothing_is_taken() {
     });
 }
 
-/// Three, of which the channel has room for one; the others wait there when the server goes.
+/// Three elements, of which the channel has room for one; the others wait when the server ends.
 fn sends_three(world: &World, ahead: &Sender<Element>) -> becket_chan::Receiver<Element> {
     let rx = world.opens_into("jobs", 1);
     let server = world.serve();
@@ -141,12 +141,12 @@ fn sends_three(world: &World, ahead: &Sender<Element>) -> becket_chan::Receiver<
 }
 
 #[test]
-fn what_has_no_answer_when_the_server_goes_is_unknown() {
+fn unacknowledged_elements_are_unknown_when_the_server_ends() {
     let world = World::new(false);
     let client = world.client();
     let sender = client.channel("jobs").sender();
     let rx = sends_three(&world, &sender.ahead());
-    // The last of them may not have been handed over yet.
+    // The last of them may not have been transmitted yet.
     let (accepted, refused, unknown) = counts(sender.flush().wait());
     assert_eq!((accepted, refused + unknown), (1, 2));
     assert!(unknown >= 1);
@@ -158,7 +158,7 @@ fn what_has_no_answer_when_the_server_goes_is_unknown() {
 }
 
 #[test]
-fn with_deduplication_it_is_sent_again() {
+fn with_deduplication_they_are_sent_again() {
     let world = World::new(false);
     let client = world.client();
     let once = client.channel("jobs").once(1.into());
@@ -174,7 +174,7 @@ fn with_deduplication_it_is_sent_again() {
 }
 
 #[test]
-fn with_deduplication_it_is_unknown_to_a_server_that_has_forgotten() {
+fn with_deduplication_they_are_unknown_to_a_server_that_has_forgotten() {
     let (world, other) = (World::new(false), World::new(false));
     let client = world.client();
     let once = client.channel("jobs").once(1.into());
@@ -183,7 +183,7 @@ fn with_deduplication_it_is_unknown_to_a_server_that_has_forgotten() {
     let next = Server::builder().channels(other.channels.clone()).bind(&world.path);
     let _next = next.unwrap();
     let (accepted, refused, unknown) = counts(once.flush().wait());
-    // What had not been handed over is sent for the first time.
+    // Elements that were not transmitted are sent for the first time.
     let sent = there.try_iter().count() as u64;
     assert_eq!((accepted, refused, accepted + unknown), (1 + sent, 0, 3));
     assert!(unknown >= 1);
@@ -220,12 +220,12 @@ fn it_closes_with_the_channel_and_when_there_will_be_no_connection() {
     again(&|| once.ahead());
     let mut seen = [0, 0];
     while seen[1] < 2 {
-        // What was sent exactly once, and not refused by the first, is sent to the second.
+        // Exactly-once elements that the first server did not refuse are sent to the second.
         let at = number(&there.recv().timeout(LONG).wait().unwrap());
         assert!(at == 0 || at == 5);
         seen[usize::from(at == 5)] += 1;
     }
-    // Closed by whoever has it, it is replaced.
+    // Closed by its user, it is replaced.
     sender.ahead().close();
     once.ahead().close();
     again(&|| sender.ahead());
@@ -245,9 +245,9 @@ fn it_closes_with_the_channel_and_when_there_will_be_no_connection() {
     assert_eq!(counts(sender.flush().wait()), (0, 0, 0));
 }
 
-/// Sends that are dropped are counted as well; those that somebody waits for are not.
+/// Dropped sends are counted too; sends with a waiting operation are not.
 #[test]
-fn a_flush_waits_for_what_was_handed_over_and_not_for_another_server() {
+fn a_flush_waits_for_transmitted_elements_and_not_for_another_server() {
     let world = World::new(false);
     let client = world.client();
     let events = client.events();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Operations while there is no server.
+//! Operations without a server.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ fn limits_hold_without_a_connection() {
 }
 
 #[test]
-fn what_waits_happens_when_the_server_comes() {
+fn waiting_operations_complete_when_the_server_starts() {
     let world = World::new(false);
     let client = world.client();
     let sender = client.channel("jobs").sender();
@@ -53,7 +53,7 @@ fn what_waits_happens_when_the_server_comes() {
     std::thread::scope(|scope| {
         let sending = scope.spawn(|| sender.send(element(1)).timeout(LONG).wait());
         let sending_once = scope.spawn(|| once.send(element(2)).timeout(LONG).wait());
-        // The channel comes later than the server.
+        // The channel is created after the server has started.
         let _server = world.serve();
         client.connected().wait().unwrap();
         let rx = world.opens_into("jobs", 4);
@@ -66,7 +66,7 @@ fn what_waits_happens_when_the_server_comes() {
 }
 
 #[test]
-fn who_may_try_so_often_gives_up() {
+fn a_limited_number_of_attempts_is_given_up() {
     let world = World::new(false);
     let client = world.giving_up(3);
     let events = client.events();
@@ -83,10 +83,10 @@ fn who_may_try_so_often_gives_up() {
     assert!(gave_up(&client.connected().wait().unwrap_err()));
     let news = events.recv().timeout(LONG).wait().unwrap();
     assert!(matches!(news, Event::GaveUp { ended } if gave_up(&ended)));
-    // A channel that is not there is given up too.
+    // A missing channel is given up too.
     let _server = world.serve();
     let client = world.giving_up(2);
-    let error = client.channel("nobody").sender().send("a").timeout(LONG).wait().unwrap_err();
+    let error = client.channel("missing").sender().send("a").timeout(LONG).wait().unwrap_err();
     assert!(
         matches!(&error, SendError::Disconnected { ended: Ended::GaveUp { attempts: 2, .. }, .. }),
         "{error}"
@@ -107,10 +107,10 @@ fn closed_it_ends_everything() {
     assert!(matches!(once.opened().wait(), Err(Ended::Here)));
 }
 
-/// Handed over into a full channel's line, then the server goes: only a server can say what became
-/// of it.
+/// Transmitted into the wait queue of a full channel, then the server ends: only a server can report
+/// the outcome.
 #[test]
-fn a_deduplicated_send_in_doubt_says_so_at_its_limit_or_survives() {
+fn an_unacknowledged_exactly_once_send_reports_that_at_its_limit_or_survives() {
     let world = World::new(false);
     let rx = world.opens_into("jobs", 1);
     let server = world.serve();
@@ -129,7 +129,7 @@ fn a_deduplicated_send_in_doubt_says_so_at_its_limit_or_survives() {
         while !matches!(events.recv().timeout(LONG).wait().unwrap(), Event::Lost { .. }) {}
         token.cancel();
         let error = doubted.join().unwrap().unwrap_err();
-        // What became known by its answer before the connection ended is no doubt.
+        // An outcome that was reported before the connection ended is certain.
         assert!(matches!(&error, SendError::Unknown { .. } | SendError::Cancelled(_)), "{error:?}");
         assert_eq!(number(&error.into_element()), 1);
         let _server = world.serve();
@@ -141,7 +141,7 @@ fn a_deduplicated_send_in_doubt_says_so_at_its_limit_or_survives() {
 }
 
 #[test]
-fn a_deduplicated_send_that_is_dropped_or_refused_leaves_no_gap() {
+fn a_dropped_or_refused_exactly_once_send_leaves_no_gap() {
     let world = World::new(false);
     let rx = world.opens_into("jobs", 2);
     let _server = world.serve();
@@ -159,9 +159,9 @@ fn a_deduplicated_send_that_is_dropped_or_refused_leaves_no_gap() {
     assert_eq!(once.accepted().wait().unwrap(), 4);
 }
 
-/// Another table has the channel's name: what was handed over to the first may have been accepted.
+/// Another table has the channel's name: elements transmitted to the first may have been accepted.
 #[test]
-fn a_server_that_has_forgotten_is_sent_nothing_that_is_in_doubt() {
+fn unacknowledged_elements_are_not_sent_to_a_server_that_has_forgotten() {
     let (world, other) = (World::new(false), World::new(false));
     let rx = world.opens_into("jobs", 1);
     let server = world.serve();

@@ -11,8 +11,8 @@ use crate::world::{LONG, World, element, number};
 const ELEMENTS: u64 = 3_000;
 const BATCH: u64 = 40;
 
-/// Receives all that comes until `is_last`; after every so many another thread drops the server, in
-/// the midst of whatever goes on, and binds the next. The last one answers while it is kept.
+/// Receives until `is_last`; after each `every` elements another thread drops the server, during
+/// arbitrary operations, and binds the next. The last one answers while it is kept.
 fn receive(
     world: &World,
     rx: &Receiver<Element>,
@@ -73,7 +73,7 @@ fn with_deduplication_over_shared_memory_too() {
 }
 
 #[test]
-fn with_deduplication_and_room_for_all_that_flies() {
+fn with_deduplication_and_room_for_all_in_flight() {
     once(&World::new(false), 1024, 61, BATCH);
 }
 
@@ -82,9 +82,9 @@ fn with_deduplication_one_by_one() {
     once(&World::new(false), 1, 29, 1);
 }
 
-/// Some give up, some are tried, some dropped: what was said of each holds.
+/// Some sends give up, some are attempts, some are dropped: the reported outcome of each is correct.
 #[test]
-fn what_is_said_of_a_deduplicated_send_is_what_happened() {
+fn outcomes_of_exactly_once_sends_are_correct() {
     let world = World::new(false);
     let rx = world.opens_into("jobs", 4);
     let client = world.client();
@@ -123,7 +123,7 @@ fn what_is_said_of_a_deduplicated_send_is_what_happened() {
 }
 
 #[test]
-fn without_deduplication_each_at_most_once_and_what_is_missing_was_said() {
+fn without_deduplication_each_at_most_once_and_missing_ones_were_reported() {
     let world = World::new(false);
     let rx = world.opens_into("jobs", 4);
     let client = world.client();
@@ -153,7 +153,7 @@ fn without_deduplication_each_at_most_once_and_what_is_missing_was_said() {
                 }
             }
         }
-        // The last one is for the receiver: it is sent until that has it.
+        // The last element ends the receiver: it is sent until it was received.
         while !over.is_cancelled() {
             let _sent = sender.send(element(u64::MAX)).cancel_on(over).wait();
         }
@@ -169,7 +169,7 @@ fn without_deduplication_each_at_most_once_and_what_is_missing_was_said() {
 }
 
 #[test]
-fn a_receiver_meets_the_next_server() {
+fn a_receiver_continues_with_the_next_server() {
     for window in [0, 16] {
         let world = World::new(false);
         let (tx, rx) = becket_chan::bounded(64);
@@ -196,14 +196,14 @@ fn a_receiver_meets_the_next_server() {
             }
         }
         sending.join().unwrap();
-        // What was under way to a receiver that was lost is lost with it; nothing comes twice.
+        // Elements in flight to a lost receiver are lost; none arrives twice.
         assert!(seen.is_sorted_by(|one, other| one < other));
         assert!(seen.len() > 2_000, "{}", seen.len());
     }
 }
 
 #[test]
-fn a_channel_is_made_again_and_the_events_tell() {
+fn a_channel_is_created_again_and_events_report_it() {
     let world = World::new(false);
     let bind = || Server::bind(&world.path).unwrap();
     let client = world.client();

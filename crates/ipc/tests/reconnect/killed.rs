@@ -31,7 +31,7 @@ fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// Plays its part when it is told one; a test like others does nothing, otherwise.
+/// Plays its part if the variable names one; otherwise does nothing.
 #[test]
 fn plays_its_part() {
     let Ok(text) = std::env::var(VARIABLE) else { return };
@@ -49,11 +49,11 @@ fn produce(path: &Path) {
     for at in sender.accepted().wait().unwrap()..ELEMENTS {
         sender.send(element(at)).wait().unwrap();
     }
-    let _until_told = std::io::stdin().read(&mut [0]);
+    let _until_stdin_ends = std::io::stdin().read(&mut [0]);
 }
 
 #[test]
-fn a_producer_that_is_killed_goes_on_where_the_channel_is() {
+fn a_killed_producer_continues_where_the_channel_is() {
     let world = World::new(true);
     let rx = world.opens_into("jobs", 8);
     let _server = world.serve();
@@ -69,7 +69,7 @@ fn a_producer_that_is_killed_goes_on_where_the_channel_is() {
     assert_eq!(rx.try_iter().count(), 0);
 }
 
-/// Offers a rendezvous, and says what it receives.
+/// Offers a rendezvous channel, and prints the received elements.
 fn serve(path: &Path) {
     let server = Server::bind(path).unwrap();
     let wanted = Wanted { kind: Kind::Rendezvous, capacity: 0, element_bytes: None };
@@ -80,7 +80,7 @@ fn serve(path: &Path) {
     }
 }
 
-/// What all servers have said that they received, and how many were killed.
+/// The elements that all servers have printed, and the number of kills.
 fn receive(path: &Path) -> (Vec<u64>, usize) {
     let mut seen = Vec::new();
     let mut killed = 0;
@@ -101,15 +101,15 @@ fn receive(path: &Path) -> (Vec<u64>, usize) {
                 child.kill().unwrap();
             }
         }
-        // What it said before it died has been read.
+        // Everything printed before the kill was read.
         assert!(said.fill_buf().unwrap().len() < 8);
         kill(child);
         killed += 1;
     }
 }
 
-/// A server that is killed takes with it what its channel had, and what it remembered of producers:
-/// with deduplication as without, nothing is sent twice and what nobody knows is said.
+/// A killed server takes its channel's contents and its producers with it: with and without
+/// deduplication nothing is sent twice, and unknown outcomes are reported as such.
 fn killed_servers(send: &dyn Fn(u64, &Token) -> Result<(), SendError>, world: &World) {
     let over = Token::new();
     std::thread::scope(|scope| {
@@ -133,8 +133,8 @@ fn killed_servers(send: &dyn Fn(u64, &Token) -> Result<(), SendError>, world: &W
         let (seen, killed) = receiving.join().unwrap();
         assert!(killed > 5, "{killed}");
         assert!(seen.is_sorted_by(|one, other| one < other), "each at most once, in order");
-        // A server takes an element, answers, and says so: one that was killed between is at most
-        // one short.
+        // A server receives an element, acknowledges it, and prints it: one killed in between misses at
+        // most one.
         let lost = happened.iter().filter(|at| seen.binary_search(at).is_err()).count();
         assert!(lost <= killed, "{lost} lost by {killed} servers");
         let known = |at: &&u64| happened.binary_search(at).is_err();
@@ -143,7 +143,7 @@ fn killed_servers(send: &dyn Fn(u64, &Token) -> Result<(), SendError>, world: &W
 }
 
 #[test]
-fn a_server_that_is_killed_receives_each_at_most_once() {
+fn a_killed_server_receives_each_at_most_once() {
     let world = World::new(true);
     let client = world.client();
     let sender = client.channel("jobs").sender();
@@ -151,7 +151,7 @@ fn a_server_that_is_killed_receives_each_at_most_once() {
 }
 
 #[test]
-fn a_server_that_is_killed_has_forgotten_and_is_sent_nothing_twice() {
+fn a_killed_server_has_forgotten_and_gets_nothing_twice() {
     let world = World::new(true);
     let client = world.client();
     let sender = client.channel("jobs").once(5.into());

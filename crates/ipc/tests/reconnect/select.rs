@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Selects over a channel of servers that come and go.
+//! Selects over a channel of servers that restart.
 
 use becket_chan::{Receiver, Sender, bounded, select};
 use becket_ipc::reconnect::Event;
@@ -9,7 +9,7 @@ use crate::world::{LONG, World, element, number};
 
 const ELEMENTS: u64 = 2_000;
 
-/// A channel of this program's that others may receive from, and who receives from it.
+/// A channel of this program from which clients receive, and a receiver of it.
 fn receiver(world: &World, window: u32) -> (Sender<Element>, ReconnectingReceiver) {
     let (tx, rx) = bounded(64);
     world.channels.export("jobs", None, Some(rx)).unwrap();
@@ -23,7 +23,7 @@ fn send(tx: &Sender<Element>, numbers: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// The next element or the next local one.
+/// The next remote or local element.
 fn either(remote: &Receiver<Element>, local: &Receiver<u64>) -> Option<u64> {
     select! { wait;
         got = remote.recv() => got.ok().map(|element| number(&element)),
@@ -35,7 +35,7 @@ fn is_closed(received: Result<Element, becket_chan::RecvError>) -> bool {
     matches!(received, Err(becket_chan::RecvError::Closed))
 }
 
-/// Every so many elements the server is dropped and bound again. Local values have the upper half.
+/// The server is dropped and bound again periodically. Local values have the upper half.
 fn over_restarts(window: u32, is_one_want: bool) {
     let world = World::new(false);
     let (tx, rx) = receiver(&world, window);
@@ -46,7 +46,7 @@ fn over_restarts(window: u32, is_one_want: bool) {
             tx.close_with("all sent");
         });
         scope.spawn(move || {
-            // Until nobody receives any more.
+            // Until the receiver is dropped.
             (0..ELEMENTS / 10).all(|at| local_tx.send(u64::MAX - at).wait().is_ok());
         });
         let mut server = Some(world.serve());
@@ -54,7 +54,7 @@ fn over_restarts(window: u32, is_one_want: bool) {
         let (never_tx, never_rx) = bounded::<u64>(1);
         let mut want = rx.want();
         loop {
-            // When all of them have come there is nothing local any more.
+            // When all local values have arrived there are no more.
             let local_rx = if local < ELEMENTS / 10 { &local_rx } else { &never_rx };
             match either(&want, local_rx) {
                 Some(at) if at >= ELEMENTS => local += 1,
@@ -71,18 +71,18 @@ fn over_restarts(window: u32, is_one_want: bool) {
                 want = rx.want();
             }
         }
-        // The others may be behind.
+        // Senders may be behind.
         drop(local_rx);
         drop(never_tx);
         assert_eq!(want.closed_reason().as_deref(), Some("all sent"));
-        // What was under way to a receiver that was lost is lost with it; nothing comes twice.
+        // Elements in flight to a lost receiver are lost; none arrives twice.
         assert!(seen.is_sorted_by(|one, other| one < other));
         assert!(seen.len() > 1_000, "{}", seen.len());
     });
 }
 
 #[test]
-fn a_select_goes_on_with_the_next_server() {
+fn a_select_continues_with_the_next_server() {
     over_restarts(0, false);
 }
 
@@ -98,7 +98,7 @@ fn with_a_window_too() {
 }
 
 #[test]
-fn without_a_server_the_others_are_selected_and_then_the_server_comes() {
+fn without_a_server_other_arms_are_selected_until_the_server_starts() {
     let world = World::new(false);
     let (tx, rx) = receiver(&world, 0);
     let (local_tx, local_rx) = bounded::<u64>(4);
@@ -115,7 +115,7 @@ fn without_a_server_the_others_are_selected_and_then_the_server_comes() {
 }
 
 #[test]
-fn what_is_not_taken_goes_back() {
+fn elements_that_are_not_received_are_requeued() {
     let world = World::new(false);
     let (tx, rx) = receiver(&world, 0);
     let _server = world.serve();
@@ -124,12 +124,12 @@ fn what_is_not_taken_goes_back() {
     for round in (0..300).step_by(10) {
         send(&tx, round..round + 6);
         let wants = [rx.want(), rx.want()];
-        // One is asked for, and no more.
+        // One element is requested, and no more.
         until(|| tx.len() == 5);
         let taken = match round % 3 {
             0 => wants[1].recv().timeout(LONG).wait().unwrap(),
             1 => rx.recv().timeout(LONG).wait().unwrap(),
-            // It may be on its way to the wants.
+            // It may be in flight to the wants.
             _ => loop {
                 match rx.try_recv() {
                     Ok(element) => break element,
@@ -139,7 +139,7 @@ fn what_is_not_taken_goes_back() {
             },
         };
         assert_eq!(number(&taken), round);
-        // The next one was asked for, and comes.
+        // The next one was requested, and arrives.
         until(|| tx.len() == 4);
         drop(wants);
         until(|| tx.len() == 5 && tx.snapshot().receivers_waiting == 0);
@@ -149,16 +149,16 @@ fn what_is_not_taken_goes_back() {
     }
 }
 
-/// Waits for what another thread is about to do.
+/// Waits for an action of another thread.
 fn until(is_so: impl Fn() -> bool) {
     while !is_so() {
         std::thread::yield_now();
     }
 }
 
-/// What lies here when a want is dropped is received first, in order, with its server or without.
+/// Elements here when a want is dropped are received first, in order, with or without a server.
 #[test]
-fn what_came_is_kept_when_the_server_goes_and_comes_first() {
+fn leftover_elements_are_kept_when_the_server_ends_and_come_first() {
     for is_wanted_at_the_end in [false, true] {
         let world = World::new(false);
         let (tx, rx) = receiver(&world, 4);
@@ -167,7 +167,7 @@ fn what_came_is_kept_when_the_server_goes_and_comes_first() {
         let server = world.serve();
         let want = rx.want();
         send(&tx, 0..10);
-        // As many as the window has room for.
+        // As many as fit into the window.
         until(|| tx.len() <= 6);
         client.connected().wait().unwrap();
         drop(server);
@@ -176,7 +176,7 @@ fn what_came_is_kept_when_the_server_goes_and_comes_first() {
         let mut want = Some(want).filter(|_| is_wanted_at_the_end);
         let mut seen = Vec::new();
         for at in 0..came {
-            // By turns, as long as there is a want.
+            // Alternately, as long as there is a want.
             let element = match want.as_ref().filter(|_| at % 2 == 0) {
                 Some(want) => want.recv().timeout(LONG).wait().unwrap(),
                 None => rx.recv().timeout(LONG).wait().unwrap(),
@@ -222,7 +222,7 @@ fn it_is_closed_with_the_channel_and_open_again_with_the_next() {
     let element = loop {
         match rx.want().recv().timeout(LONG).wait() {
             Ok(element) => break element,
-            // Until the next connection it is the channel of the one before.
+            // Until the next connection it is the channel of the previous one.
             Err(error) => assert_eq!(error, becket_chan::RecvError::Closed),
         }
     };
@@ -231,7 +231,7 @@ fn it_is_closed_with_the_channel_and_open_again_with_the_next() {
 }
 
 #[test]
-fn it_is_closed_when_there_will_be_no_connection_and_what_came_can_be_had() {
+fn it_is_closed_when_there_is_no_further_connection_and_leftovers_can_be_received() {
     let world = World::new(false);
     let client = world.giving_up(3);
     let rx = client.channel("jobs").receiver(ReceiverOptions::window(3));
@@ -265,7 +265,7 @@ fn it_is_closed_when_there_will_be_no_connection_and_what_came_can_be_had() {
 }
 
 #[test]
-fn an_outlet_that_somebody_closes_is_replaced() {
+fn an_outlet_closed_by_its_user_is_replaced() {
     let world = World::new(false);
     let (tx, rx) = receiver(&world, 0);
     let _server = world.serve();
@@ -275,7 +275,7 @@ fn an_outlet_that_somebody_closes_is_replaced() {
     want.close();
     let mut seen = Vec::new();
     while seen.len() < 2 {
-        // The one that was closed may still have had the first.
+        // The closed one may still have had the first element.
         let next = rx.want();
         if let Ok(element) = next.recv().timeout(LONG).wait() {
             seen.push(number(&element));

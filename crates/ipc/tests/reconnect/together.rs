@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Operations that are driven together.
+//! Operations that are driven concurrently.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// Drives all, begun in their order; gives what they came to in that order.
+/// Drives all operations, started in their order; returns their results in that order.
 pub(crate) fn together<F: Future>(operations: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut operations: Vec<Pin<Box<F>>> = operations.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<F::Output>> = operations.iter().map(|_| None).collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A place at which servers come and go, over channels that stay.
+//! A path at which servers start and end, over channels that stay.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl World {
         Self { path, channels: Arc::new(Channels::new(16)), options, _directory: directory }
     }
 
-    /// A channel of this program's that others may send into.
+    /// A channel of this program into which clients send.
     pub(crate) fn opens_into(&self, name: &str, capacity: usize) -> Receiver<Element> {
         let (tx, rx) = becket_chan::bounded(capacity);
         self.channels.export(name, Some(tx), None).unwrap();

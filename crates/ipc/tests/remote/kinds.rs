@@ -17,7 +17,7 @@ fn element(number: u32) -> Vec<u8> {
     number.to_le_bytes().to_vec()
 }
 
-pub(crate) fn what_is_sent_is_received_in_order(world: &World) {
+pub(crate) fn elements_are_received_in_order(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 8);
     let sending = std::thread::spawn(move || {
         for number in 0..500 {
@@ -31,13 +31,13 @@ pub(crate) fn what_is_sent_is_received_in_order(world: &World) {
     sending.join().unwrap();
 }
 
-pub(crate) fn a_rendezvous_is_complete_when_it_was_taken(world: &World) {
+pub(crate) fn a_rendezvous_completes_with_its_receive(world: &World) {
     let (tx, rx) = world.channel(Kind::Rendezvous, 0);
-    let refused = tx.try_send("nobody").wait().unwrap_err();
+    let refused = tx.try_send("unpaired").wait().unwrap_err();
     assert!(matches!(refused, SendError::WouldBlock(_)), "{refused:?}");
-    let late = tx.send("nobody").timeout(SHORT).wait().unwrap_err();
+    let late = tx.send("unpaired").timeout(SHORT).wait().unwrap_err();
     assert!(matches!(late, SendError::TimedOut(_)), "{late:?}");
-    assert_eq!(late.into_element().as_slice(), b"nobody");
+    assert_eq!(late.into_element().as_slice(), b"unpaired");
     let sending = std::thread::spawn(move || tx.send("somebody").timeout(LONG).wait());
     assert_eq!(rx.recv().timeout(LONG).wait().unwrap().as_slice(), b"somebody");
     sending.join().unwrap().unwrap();
@@ -102,7 +102,7 @@ pub(crate) fn long_elements_cross_whole(world: &World) {
     assert!(matches!(refused, SendError::TooLong(_)));
 }
 
-pub(crate) fn a_timeout_takes_the_element_back(world: &World) {
+pub(crate) fn a_timeout_withdraws_the_element(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 1);
     tx.send(element(0)).timeout(LONG).wait().unwrap();
     for _ in 0..5 {
@@ -128,7 +128,7 @@ pub(crate) fn a_set_token_wins(world: &World) {
     let other = token.clone();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| rx.recv().cancel_on(&token).wait());
-        // Not before it waits, as far as the server knows.
+        // Not before it waits, as seen by the server.
         let channel = world.server().channels().by_name("jobs").unwrap();
         while channel.snapshot().unwrap().receivers_waiting == 0 {
             std::thread::yield_now();
@@ -143,7 +143,7 @@ pub(crate) fn a_set_token_wins(world: &World) {
     assert_eq!(rx.recv().timeout(LONG).wait().unwrap().as_slice(), element(1));
 }
 
-pub(crate) fn closing_reaches_everybody_with_its_reason(world: &World) {
+pub(crate) fn closing_wakes_all_with_the_reason(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 2);
     for number in 0..2 {
         tx.send(element(number)).timeout(LONG).wait().unwrap();
@@ -175,7 +175,7 @@ pub(crate) fn closing_reaches_everybody_with_its_reason(world: &World) {
     }
 }
 
-/// Sends that are under way when the channel closes are all told what became of them.
+/// Sends in flight when the channel closes all get their outcomes.
 pub(crate) fn sends_in_flight_end_when_the_channel_closes(world: &World) {
     let (sending, closing) = (world.client(), world.client());
     for round in 0..20 {

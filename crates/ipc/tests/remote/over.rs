@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Ends of connections, and what is not there.
+//! Ends of connections, and missing channels.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::world::World;
 
 const LONG: Duration = Duration::from_secs(60);
 
-pub(crate) fn a_server_that_goes_ends_what_waits(world: &World) {
+pub(crate) fn the_end_of_a_server_ends_waiting_operations(world: &World) {
     // A server of its own, which is dropped while three operations wait.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("private/socket");
@@ -44,13 +44,13 @@ pub(crate) fn a_server_that_goes_ends_what_waits(world: &World) {
     assert!(!path.exists());
 }
 
-pub(crate) fn a_client_that_goes_gives_back(world: &World) {
+pub(crate) fn elements_of_a_client_that_ends_are_requeued(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 64);
     let channel = world.server().channels().by_name("jobs").unwrap();
     for at in 0..10_u8 {
         tx.send(vec![at]).timeout(LONG).wait().unwrap();
     }
-    // One that waits for a rendezvous which will never be, and one that has a window.
+    // One that waits for a rendezvous without a partner, and one that has a window.
     let going = world.client();
     let ahead = going.receiver_with("jobs", ReceiverOptions::window(4)).wait().unwrap();
     assert_eq!(ahead.recv().timeout(LONG).wait().unwrap().as_slice(), [0]);
@@ -61,9 +61,9 @@ pub(crate) fn a_client_that_goes_gives_back(world: &World) {
     assert_eq!(channel.snapshot().unwrap().len, 0);
 }
 
-pub(crate) fn what_is_not_there_is_refused(world: &World) {
+pub(crate) fn missing_channels_are_refused(world: &World) {
     let client = world.client();
-    assert!(matches!(client.sender("nobody").wait(), Err(OpenError::NotFound(_))));
+    assert!(matches!(client.sender("missing").wait(), Err(OpenError::NotFound(_))));
     assert!(matches!(client.sender("#7").wait(), Err(OpenError::NotFound(_))));
     let info = client.make("jobs", Kind::Bounded, 3).wait().unwrap();
     assert_eq!((info.id, info.capacity), (1001, Some(3)));
@@ -100,8 +100,8 @@ pub(crate) fn many_channels_at_once(world: &World) {
     assert_eq!(other.list(Some(1001)).wait().unwrap().len(), 199);
 }
 
-pub(crate) fn more_than_the_sessions_credit_waits_and_goes_on(world: &World) {
-    // Many streams, each of which may send as far as its own credit goes.
+pub(crate) fn elements_beyond_the_sessions_credit_wait_and_continue(world: &World) {
+    // Many streams, each of which may send up to its own credit.
     const BYTES: usize = 4 << 20;
     let client = world.client();
     client.make("full", Kind::Bounded, 1).wait().unwrap();
@@ -112,7 +112,7 @@ pub(crate) fn more_than_the_sessions_credit_waits_and_goes_on(world: &World) {
         .into_iter()
         .map(|tx| runtime.spawn(move || tx.send(vec![1; BYTES]).timeout(LONG).wait().unwrap()))
         .collect();
-    // The session's credit is 64 MiB: the server has no more than that, and the rest waits here.
+    // The session's credit is 64 MiB: the server holds no more than that, and the rest waits here.
     let other = world.client();
     let rx = other.receiver("full").wait().unwrap();
     for _ in 0..=waiting.len() {

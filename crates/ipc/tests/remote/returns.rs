@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Elements that nobody takes go back; selects; handles that are shared.
+//! Elements that are not received are requeued; selects; shared handles.
 
 use std::future::Future;
 use std::pin::pin;
@@ -23,7 +23,7 @@ fn element(number: u32) -> Vec<u8> {
     number.to_le_bytes().to_vec()
 }
 
-pub(crate) fn a_receive_that_gives_up_takes_nothing(world: &World) {
+pub(crate) fn a_receive_that_gives_up_receives_nothing(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 16);
     let channel = world.server().channels().by_name("jobs").unwrap();
     for round in 0..20 {
@@ -38,7 +38,7 @@ pub(crate) fn a_receive_that_gives_up_takes_nothing(world: &World) {
             }
             tx.send(element(round)).timeout(LONG).wait().unwrap();
         }
-        // Another receiver gets it, whether or not it was on its way.
+        // Another receiver gets it, whether or not it was in flight.
         let other = world.client().receiver("jobs").wait().unwrap();
         assert_eq!(number(&other.recv().timeout(LONG).wait().unwrap()), round);
     }
@@ -46,7 +46,7 @@ pub(crate) fn a_receive_that_gives_up_takes_nothing(world: &World) {
     assert_eq!((snapshot.sends, snapshot.receives, snapshot.len), (20, 20, 0));
 }
 
-pub(crate) fn a_window_goes_back_in_order(world: &World) {
+pub(crate) fn a_window_is_requeued_in_order(world: &World) {
     let (tx, _rx) = world.channel(Kind::Bounded, 64);
     for at in 0..40 {
         tx.send(element(at)).timeout(LONG).wait().unwrap();
@@ -64,8 +64,8 @@ pub(crate) fn a_window_goes_back_in_order(world: &World) {
     assert_eq!((snapshot.sends, snapshot.receives, snapshot.len), (40, 40, 0));
 }
 
-/// Receives are given up at any moment while the channels are full: what comes back stands in front
-/// again before the server sends what stood behind it.
+/// Receives are given up at any moment while the channels are full: requeued elements are in front
+/// before the server sends the ones behind them.
 pub(crate) fn a_flood_keeps_its_order_though_receives_give_up(world: &World) {
     const CHANNELS: usize = 8;
     const EACH: u32 = 400;
@@ -86,7 +86,7 @@ pub(crate) fn a_flood_keeps_its_order_though_receives_give_up(world: &World) {
             let senders: Vec<_> = names.iter().map(open).collect();
             for at in 0..EACH {
                 for sender in &senders {
-                    // Long enough that a turn of the connection does not take all that goes back.
+                    // So long that one dispatch of the connection does not take all returned elements.
                     let mut long = element(at);
                     long.resize(4096, 0);
                     sender.send(long).timeout(LONG).wait().unwrap();
@@ -98,7 +98,7 @@ pub(crate) fn a_flood_keeps_its_order_though_receives_give_up(world: &World) {
             for (receiver, next) in receivers.iter_mut().filter(|(_, next)| *next < EACH) {
                 random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let got = match random >> 30 {
-                    // Given up at once, or after a while in which it may have come.
+                    // Given up at once, or after a while in which the element may have arrived.
                     0 => receiver.recv().timeout(Duration::ZERO).wait(),
                     1 => receiver.recv().timeout(Duration::from_micros(50)).wait(),
                     _ => receiver.recv().timeout(LONG).wait(),
@@ -115,9 +115,9 @@ pub(crate) fn a_flood_keeps_its_order_though_receives_give_up(world: &World) {
     });
 }
 
-/// Two threads take from one handle, ask for more than they take, and give up at any moment: what
-/// goes back meanwhile neither of them notices. Each has its elements in order, and every element
-/// comes to one of them.
+/// Two threads receive from one handle, request more than they receive, and give up at any moment:
+/// requeued elements do not affect them. Each thread gets its elements in order, and every element is
+/// received by one of them.
 pub(crate) fn two_threads_that_give_up_each_see_a_flood_in_order(world: &World) {
     const EACH: u32 = 600;
     let (sending, receiving) = (world.client(), world.client());
@@ -146,7 +146,7 @@ pub(crate) fn two_threads_that_give_up_each_see_a_flood_in_order(world: &World) 
         };
         let [one, other] = std::thread::scope(|scope| {
             let send = |at| sender.send(element(at)).timeout(LONG).wait().unwrap();
-            // Some of them lie there before, so that windows are full.
+            // Some of them are in the channel before, so that windows are full.
             (0..EACH / 2).for_each(send);
             scope.spawn(move || (EACH / 2..EACH).for_each(send));
             let take = &take;
@@ -183,7 +183,7 @@ pub(crate) fn a_select_over_local_and_remote_takes_one(world: &World) {
     assert_eq!((snapshot.sends, snapshot.len), (20, 0));
 }
 
-pub(crate) fn sends_ahead_stand_in_a_select(world: &World) {
+pub(crate) fn sends_ahead_work_in_a_select(world: &World) {
     let (tx, rx) = world.channel(Kind::Bounded, 2);
     let ahead = tx.ahead();
     let (_never_tx, never_rx) = bounded::<u32>(1);
@@ -207,14 +207,14 @@ pub(crate) fn coroutines_and_threads_share_a_handle(world: &World) {
     let (tx, rx) = (Arc::new(tx), Arc::new(rx));
     let runtime = becket_coro::Runtime::builder().workers(2).build().unwrap();
     let senders: Vec<_> = (0..4)
-        .map(|who| {
+        .map(|index| {
             let tx = tx.clone();
             let send = move || {
                 for at in 0..EACH {
-                    tx.send(element(who * EACH + at)).timeout(LONG).wait().unwrap();
+                    tx.send(element(index * EACH + at)).timeout(LONG).wait().unwrap();
                 }
             };
-            if who % 2 == 0 { Err(std::thread::spawn(send)) } else { Ok(runtime.spawn(send)) }
+            if index % 2 == 0 { Err(std::thread::spawn(send)) } else { Ok(runtime.spawn(send)) }
         })
         .collect();
     let receivers: Vec<_> = (0..4)
@@ -238,7 +238,7 @@ pub(crate) fn coroutines_and_threads_share_a_handle(world: &World) {
     assert_eq!(seen, (0..4 * EACH).collect::<Vec<_>>());
 }
 
-pub(crate) fn what_came_ahead_of_a_close_goes_back(world: &World) {
+pub(crate) fn prefetched_elements_of_a_closed_receiver_are_requeued(world: &World) {
     let (tx, _rx) = world.channel(Kind::Bounded, 64);
     for at in 0..10 {
         tx.send(element(at)).timeout(LONG).wait().unwrap();
@@ -260,7 +260,7 @@ pub(crate) fn what_came_ahead_of_a_close_goes_back(world: &World) {
     }
 }
 
-pub(crate) fn long_elements_go_back_too(world: &World) {
+pub(crate) fn long_elements_are_requeued_too(world: &World) {
     const BYTES: usize = 200_000;
     let (tx, _rx) = world.channel(Kind::Bounded, 8);
     for at in 0..3_u8 {

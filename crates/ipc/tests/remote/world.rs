@@ -65,7 +65,7 @@ impl World {
         }
     }
 
-    /// A channel of the server's, and handles to it of two clients.
+    /// A channel of the server, and handles to it of two clients.
     pub(crate) fn channel(&self, kind: Kind, capacity: usize) -> (RemoteSender, RemoteReceiver) {
         let (one, other) = (self.client(), self.client());
         one.make("jobs", kind, capacity).wait().unwrap();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A peer that breaks the rules, by real descriptors over a real socket: its own connection ends,
+//! A peer that violates the rules, with real descriptors over a real socket: its own connection ends,
 //! with the reason, and nothing else happens.
 //!
-//! The peer is written by hand here: an offer of 16 bytes with the descriptor of a memfd in which
-//! anything may stand.
+//! The test plays the peer by hand: an offer of 16 bytes with the descriptor of a memfd with arbitrary
+//! contents.
 
 use std::fs::File;
 use std::io::{Error, IoSlice, Read as _, Write as _};
@@ -117,7 +117,7 @@ fn accepting() -> (Handshake, UnixStream) {
     (Handshake::new(socket, Side::Accepted, shm_limits()).unwrap(), others)
 }
 
-/// What becomes of an offer.
+/// The result of an offer.
 fn judged(bytes: &[u8], files: &[OwnedFd]) -> Result<(ShmLink, UnixStream), ShmError> {
     let (mut handshake, socket) = accepting();
     send(&socket, bytes, files);
@@ -140,7 +140,7 @@ fn broken(result: Result<(ShmLink, UnixStream), ShmError>) -> Broken {
 }
 
 #[test]
-fn a_forged_peer_that_keeps_the_rules_is_let_in() {
+fn a_forged_peer_that_keeps_the_rules_is_accepted() {
     let forged = Forged::good();
     forged.frame(0, 0, &Head { length: 5, ..Head::new(Kind::Ping) });
     let (mut link, _socket) = segment(forged.sealed()).unwrap();
@@ -150,7 +150,7 @@ fn a_forged_peer_that_keeps_the_rules_is_let_in() {
 }
 
 #[test]
-fn an_offer_that_is_none_is_refused() {
+fn an_invalid_offer_is_refused() {
     let good = || [Forged::good().sealed()];
     assert_eq!(broken(judged(&offer(2), &good())), Broken::Offer);
     assert_eq!(broken(judged(b"GET / HTTP/1.1\r\n", &good())), Broken::Offer);
@@ -161,7 +161,7 @@ fn an_offer_that_is_none_is_refused() {
 }
 
 #[test]
-fn an_offer_in_pieces_is_taken_piece_by_piece() {
+fn an_offer_in_pieces_is_read_piece_by_piece() {
     let (mut handshake, socket) = accepting();
     let offer = offer(1);
     for at in 0..15 {
@@ -169,13 +169,13 @@ fn an_offer_in_pieces_is_taken_piece_by_piece() {
         send(&socket, &offer[at..=at], files);
         assert!(handshake.progress().unwrap().is_none());
     }
-    // What comes behind it is the link's: a ring.
+    // The bytes behind it are the link's: a wake byte.
     send(&socket, &[offer[15], b'r'], &[]);
     assert!(handshake.progress().unwrap().is_some());
 }
 
 #[test]
-fn a_peer_that_goes_in_the_middle_is_noticed() {
+fn a_peer_that_disconnects_in_the_middle_is_detected() {
     for bytes in [0, 1, 15] {
         let (mut handshake, socket) = accepting();
         send(&socket, &offer(1)[..bytes], &[]);
@@ -185,7 +185,7 @@ fn a_peer_that_goes_in_the_middle_is_noticed() {
 }
 
 #[test]
-fn what_is_no_memory_is_refused() {
+fn files_that_are_not_memory_are_refused() {
     let (pipe, _writer) = std::io::pipe().unwrap();
     let files: [OwnedFd; 4] = [
         File::open("/dev/null").unwrap().into(),
@@ -196,14 +196,14 @@ fn what_is_no_memory_is_refused() {
     for file in files {
         assert_eq!(broken(segment(file)), Broken::NoMemory);
     }
-    // A file of a file system with seals, but none that hold: its size may be cut.
+    // A regular file: its size may be truncated.
     let file = tempfile::tempfile().unwrap();
     file.set_len(PAGE).unwrap();
     assert!(matches!(broken(segment(file.into())), Broken::NoMemory | Broken::Seals));
 }
 
 #[test]
-fn memory_that_could_change_its_size_is_refused() {
+fn memory_of_variable_size_is_refused() {
     let all = [SealFlags::SHRINK, SealFlags::GROW, SealFlags::FUTURE_WRITE, SealFlags::SEAL];
     for missing in all {
         let seals = all.into_iter().filter(|seal| *seal != missing).collect();
@@ -215,7 +215,7 @@ fn memory_that_could_change_its_size_is_refused() {
 #[test]
 fn huge_pages_are_refused() {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
-    // A kernel may have none.
+    // The kernel may not support them.
     let Ok(file) = memfd_create("huge", flags) else { return };
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL;
     fcntl_add_seals(&file, seals).unwrap();
@@ -235,7 +235,7 @@ fn a_size_that_is_not_the_header_s_is_refused() {
 }
 
 #[test]
-fn a_geometry_that_cannot_be_is_refused() {
+fn an_invalid_geometry_is_refused() {
     let changes = [
         (0, 7),
         (1, 2 | SLOTS << 32),
@@ -264,7 +264,7 @@ fn a_geometry_that_cannot_be_is_refused() {
     }
 }
 
-/// What `take` makes of a segment in which `forge` has written.
+/// The result of `take` on a segment in which `forge` has written.
 fn taken(forge: impl FnOnce(&Forged)) -> LinkError {
     let forged = Forged::good();
     forge(&forged);
@@ -272,13 +272,13 @@ fn taken(forge: impl FnOnce(&Forged)) -> LinkError {
     let error = link.take(100, &mut |frame, _| assert!(frame.body.len() <= 256)).unwrap_err();
     assert_eq!(link.take(1, &mut |_, _| ()), Err(error), "the same ever after");
     assert_eq!(link.flush(), Err(error));
-    assert!(link.prepare_wait(), "nobody waits for it");
+    assert!(link.prepare_wait(), "no thread waits for it");
     drop(socket);
     error
 }
 
 #[test]
-fn a_frame_that_cannot_be_ends_the_connection() {
+fn an_invalid_frame_ends_the_connection() {
     let ping = |length| Head { length, ..Head::new(Kind::Ping) };
     let long = |bytes, bytes_max| LinkError::BodyTooLong { bytes, bytes_max };
     assert_eq!(taken(|f| f.frame(0, 0, &ping(97))), long(97, 96));
@@ -305,7 +305,7 @@ fn a_frame_that_cannot_be_ends_the_connection() {
 }
 
 #[test]
-fn a_position_that_cannot_be_ends_the_connection() {
+fn an_invalid_position_ends_the_connection() {
     let forged = Forged::good();
     forged.word(TAKEN, 10_000);
     let (mut link, _socket) = segment(forged.sealed()).unwrap();
@@ -319,7 +319,7 @@ fn a_position_that_cannot_be_ends_the_connection() {
     assert_eq!(error, LinkError::SharedMemory(position));
 }
 
-/// A peer that says it sleeps, and never does: it is rung once.
+/// A peer that announces a sleep, and never sleeps: it is rung once.
 #[test]
 fn a_peer_that_feigns_sleep_is_rung_once() {
     for mode in [1, 2, 3, u64::MAX] {
@@ -335,7 +335,7 @@ fn a_peer_that_feigns_sleep_is_rung_once() {
         let mut rung = Vec::new();
         socket.read_to_end(&mut rung).unwrap();
         let bytes = if mode == 2 { 0 } else { 1 };
-        assert_eq!(rung.len(), 16 + bytes, "mode {mode}: the offer, and a ring for who watches");
+        assert_eq!(rung.len(), 16 + bytes, "mode {mode}: the offer, and a ring for a watcher");
     }
 }
 
@@ -372,7 +372,7 @@ fn descriptors_without_frames_end_the_connection() {
     assert!(sent <= 3 * LinkLimits::DESCRIPTORS_MAX, "{sent} were kept");
 }
 
-/// A peer may have a higher limit than this side: what is above it is closed, and counted.
+/// A peer may have a higher limit than this side: descriptors above are closed, and counted.
 #[test]
 fn more_descriptors_than_let_in_are_closed() {
     let forged = Forged::good();
@@ -387,7 +387,7 @@ fn more_descriptors_than_let_in_are_closed() {
     assert_eq!((link.counters().descriptors_cut, link.counters().descriptors_in), (1, 5));
 }
 
-/// What the peer gets of this side is memory that it can only read, whatever way it takes.
+/// The peer gets memory of this side that it can only read, by whatever means.
 #[test]
 fn this_side_s_segment_cannot_be_written_or_cut() {
     let (own, others) = UnixStream::pair().unwrap();
@@ -413,7 +413,7 @@ fn this_side_s_segment_cannot_be_written_or_cut() {
         let punch = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
         assert_eq!(rustix::fs::fallocate(file, punch, 0, PAGE), Err(Errno::PERM));
         let prot = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping that is refused.
+        // SAFETY: a new mapping, which is refused.
         let mapped = unsafe { mmap(std::ptr::null_mut(), 4096, prot, MapFlags::SHARED, file, 0) };
         assert_eq!(mapped.unwrap_err(), Errno::PERM);
         // SAFETY: a new mapping, read-only, never accessed here.
@@ -421,9 +421,9 @@ fn this_side_s_segment_cannot_be_written_or_cut() {
             mmap(std::ptr::null_mut(), 4096, ProtFlags::READ, MapFlags::SHARED, file, 0).unwrap()
         };
         let flags = rustix::mm::MprotectFlags::READ | rustix::mm::MprotectFlags::WRITE;
-        // SAFETY: of the mapping just made; it is refused.
+        // SAFETY: of the mapping just created; it is refused.
         assert_eq!(unsafe { rustix::mm::mprotect(read, 4096, flags) }, Err(Errno::ACCESS));
-        // SAFETY: of the mapping just made, to which nothing points.
+        // SAFETY: of the mapping just created, to which nothing points.
         unsafe { rustix::mm::munmap(read, 4096).unwrap() };
     }
 }
@@ -442,7 +442,7 @@ fn receive(socket: &UnixStream) -> OwnedFd {
 }
 
 #[test]
-fn a_frame_longer_than_agreed_is_this_side_s_own_mistake() {
+fn a_frame_longer_than_agreed_is_an_error_of_this_side() {
     let (mut one, _other) = pair();
     let body = vec![0; BODY_BYTES_MAX + 1];
     let head = Head { length: body.len() as u32, ..Head::new(Kind::Data) };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A peer that is killed at any moment: what came is whole and in order, the death is told after it,
-//! and nothing stays: no descriptor, no mapping, no name.
+//! A peer that is killed at any moment: received frames are whole and in order, the disconnect is
+//! reported after them, and nothing remains: no descriptor, no mapping, no name.
 
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -18,8 +18,7 @@ const VARIABLE: &str = "BECKET_TEST_HAMMER";
 const OTHER_SIDE: &str = "kill::other_side";
 const KILLS: u64 = 50;
 
-/// Sends without an end, and takes what comes: when it is told to; a test that does nothing,
-/// otherwise.
+/// Sends endlessly, and takes frames: when the variable is set; otherwise does nothing.
 #[test]
 fn other_side() {
     let Ok(seed) = std::env::var(VARIABLE) else { return };
@@ -51,14 +50,14 @@ fn other_side() {
 fn a_kill_at_any_moment_leaves_nothing_behind() {
     const ALONE: &str = "BECKET_TEST_ALONE";
     if std::env::var_os(ALONE).is_none() {
-        // Other tests of this process come and go with descriptors of their own.
+        // Other tests of this process open and close descriptors of their own.
         let test = "kill::a_kill_at_any_moment_leaves_nothing_behind";
         let mut alone = Command::new(std::env::current_exe().unwrap());
         let run = alone.args(["--exact", test, "--nocapture"]).env(ALONE, "1").output().unwrap();
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
         return;
     }
-    // What the first of each kind allocates for good is no leak.
+    // Permanent allocations of the first link of each kind are not leaks.
     kill_one(0);
     let before = Held::now();
     for seed in 1..=KILLS {
@@ -127,7 +126,7 @@ fn a_kill_ends_the_sleep_at_the_doorbell() {
     let doorbell = link.doorbell();
     let sleeper = thread::spawn(move || {
         loop {
-            // It may be rung for the last frames of who was stopped; only the kick ends it.
+            // It may be rung for the last frames of the killed peer; only the kick ends the wait.
             let woken = doorbell.sleep(ticket, None).unwrap();
             if woken == Woken::Kicked {
                 return;
@@ -147,10 +146,10 @@ fn a_kill_ends_the_sleep_at_the_doorbell() {
     child.wait().unwrap();
 }
 
-/// The system tells of a death once, and whoever was told takes once: while another thread sleeps at
-/// the doorbell, or is about to.
+/// Epoll reports the disconnect once, and the notified thread calls `take` once: while another thread
+/// sleeps at the doorbell, or is about to.
 #[test]
-fn a_death_that_is_told_once_is_noticed() {
+fn a_disconnect_that_is_reported_once_is_noticed() {
     if !Doorbell::is_supported() {
         return;
     }
@@ -163,7 +162,7 @@ fn a_death_that_is_told_once_is_noticed() {
         let (mut one, other) = pair();
         assert_eq!(one.take(1, &mut |_, _| ()), Ok(0));
         drop(other);
-        assert_eq!(one.take(1, &mut |_, _| ()), Ok(0), "it did not look");
+        assert_eq!(one.take(1, &mut |_, _| ()), Ok(0), "it did not read the socket");
         one
     };
     let mut one = awake();
@@ -171,13 +170,13 @@ fn a_death_that_is_told_once_is_noticed() {
     assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed));
     let mut one = awake();
     one.told();
-    assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed), "it was told to look");
+    assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed), "it was notified");
     let mut one = awake();
     assert!(one.prepare_wait(), "it does not wait");
     assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed));
 }
 
-/// Who sleeps at the doorbell is woken by a frame, by room, and by a kick that came before.
+/// A thread that sleeps at the doorbell is woken by a frame, by room, and by an earlier kick.
 #[test]
 fn the_doorbell_wakes() {
     if !Doorbell::is_supported() {
@@ -212,7 +211,7 @@ fn the_doorbell_wakes() {
     one.put(&Head::new(Kind::Ping), &[]).unwrap();
 }
 
-/// What a process holds of shared memory, and names of it.
+/// A process's shared memory, and the names of it.
 #[derive(Debug, PartialEq, Eq)]
 struct Held {
     memfds: usize,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Shared memory: what every transport keeps, and what a hostile or dying peer cannot do.
+//! Shared memory: the rules of every transport, and hostile or killed peers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -24,23 +24,23 @@ use shared_memory::SharedMemory;
 
 conformance::conforms!(link, SharedMemory);
 
-/// The other side of these is a process; both sides' handshakes need each other to go on.
+/// The other side of these is a process; both sides' handshakes depend on each other.
 mod process {
     use super::{SharedMemory, death};
 
-    /// The other side, when it is told to be; nothing, otherwise.
+    /// The other side, when the variable is set; otherwise does nothing.
     #[test]
     fn other_side() {
         death::be_the_other_side::<SharedMemory>();
     }
 
     #[test]
-    fn a_kill_is_told_after_all_that_was_sent() {
-        death::a_kill_is_told_after_all_that_was_sent::<SharedMemory>("process::other_side");
+    fn a_kill_is_reported_after_all_that_was_sent() {
+        death::a_kill_is_reported_after_all_that_was_sent::<SharedMemory>("process::other_side");
     }
 
     #[test]
-    fn a_kill_wakes_who_waits() {
-        death::a_kill_wakes_who_waits::<SharedMemory>("process::other_side");
+    fn a_kill_wakes_a_waiting_side() {
+        death::a_kill_wakes_a_waiting_side::<SharedMemory>("process::other_side");
     }
 }

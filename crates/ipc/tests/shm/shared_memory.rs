@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How links over shared memory are made.
+//! Creating links over shared memory.
 
 use becket_ipc::shm::{Handshake, ShmError, ShmLimits, ShmLink, Side};
 use becket_ipc::transport::{Link, Socket, SocketKind};
@@ -39,7 +39,7 @@ pub(crate) fn pair() -> (ShmLink, ShmLink) {
     (one.progress().unwrap().unwrap(), other)
 }
 
-/// Waits for the other side as `watch` says.
+/// Completes a handshake, waiting for what `watch` returns.
 pub(crate) fn finish(mut handshake: Handshake) -> Result<ShmLink, ShmError> {
     loop {
         if let Some(link) = handshake.progress()? {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Another process, which is this program again.
 //!
-//! It is told by a variable to run one test alone, which then plays its part; run like other tests,
-//! that test does nothing.
+//! A variable makes it run one test alone, which then plays its part; otherwise that test does nothing.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -10,12 +9,12 @@ use std::process::{Child, Command, Stdio};
 const VARIABLE: &str = "BECKET_TEST_PART";
 const READY: &str = "ready to be killed";
 
-/// Is this the process that is to play the part?
+/// Whether this process has to play the part.
 pub(crate) fn is_to_play() -> bool {
     std::env::var_os(VARIABLE).is_some()
 }
 
-/// The part is played so far that whoever waits for it may go on.
+/// The part has reached the point for which the test waits.
 pub(crate) fn is_ready() {
     println!("\n{READY}");
 }
@@ -36,7 +35,7 @@ pub(crate) fn run(test: &str) {
     assert!(output.status.success() && said.contains("1 passed"), "{said}{complained}");
 }
 
-/// SIGKILL, and waits for its end.
+/// SIGKILL, and waits for the end.
 pub(crate) fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();

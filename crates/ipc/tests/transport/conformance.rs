@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The rules of `transport::link`, of any transport.
+//! The rules of `transport::link`, for any transport.
 
 use std::collections::VecDeque;
 use std::sync::mpsc;
@@ -25,19 +25,19 @@ macro_rules! conforms {
                 conformance::any_size_up_to_the_limit_and_none_above,
                 conformance::a_head_with_a_wrong_length_is_no_frame,
                 conformance::a_full_outlet_takes_nothing_and_room_comes_back,
-                conformance::no_more_than_asked_for,
+                conformance::no_more_frames_than_requested,
                 conformance::no_wake_is_lost_to_and_fro,
                 conformance::no_wake_is_lost_both_ways_at_once,
-                conformance::no_wake_is_lost_to_who_waits_for_room,
+                conformance::no_wake_is_lost_for_room,
                 conformance::both_sides_count_the_same,
-                conformance::a_drop_is_told_after_all_that_was_sent,
-                conformance::a_close_is_told_after_all_that_was_flushed,
-                conformance::a_drop_is_told_though_it_left_things_unread,
-                conformance::a_drop_is_told_last_even_while_we_look,
-                conformance::a_drop_wakes_who_waits,
-                conformance::what_is_put_after_the_death_is_discarded,
+                conformance::a_drop_is_reported_after_all_that_was_sent,
+                conformance::a_close_is_reported_after_all_that_was_flushed,
+                conformance::a_drop_is_reported_despite_unread_frames,
+                conformance::a_drop_during_a_take_is_reported_last,
+                conformance::a_drop_wakes_a_waiting_side,
+                conformance::frames_put_after_the_disconnect_are_discarded,
                 descriptors::arrive_with_their_frame,
-                descriptors::that_nobody_takes_are_closed,
+                descriptors::are_closed_if_not_taken,
                 descriptors::too_many_are_refused,
             );
         }
@@ -68,7 +68,7 @@ fn step(body_bytes_max: usize) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Against the simplest model: a queue.
+/// Against a simple model: a queue.
 pub(crate) fn frames_arrive_whole_once_and_in_order<F: LinkFactory>() {
     let body_bytes_max = F::pair().0.body_bytes_max();
     let steps = proptest::collection::vec(step(body_bytes_max), 0..200);
@@ -137,7 +137,7 @@ pub(crate) fn a_full_outlet_takes_nothing_and_room_comes_back<F: LinkFactory>() 
         let (mut from, mut to) = (Waiting::new(from), Waiting::new(to));
         for round in 1..4_u64 {
             let mut sent = 0;
-            // Until the outlet is full, and what is behind it too.
+            // Until the outlet is full, and the buffers behind it too.
             let mut is_full = false;
             while !is_full {
                 if put(&mut *from.link, sent, body_bytes).is_ok() {
@@ -168,7 +168,7 @@ pub(crate) fn a_full_outlet_takes_nothing_and_room_comes_back<F: LinkFactory>() 
     }
 }
 
-pub(crate) fn no_more_than_asked_for<F: LinkFactory>() {
+pub(crate) fn no_more_frames_than_requested<F: LinkFactory>() {
     let (mut from, to) = F::pair();
     let mut to = Waiting::new(to);
     for number in 0..5 {
@@ -177,7 +177,7 @@ pub(crate) fn no_more_than_asked_for<F: LinkFactory>() {
     assert!(from.flush().unwrap());
     assert_eq!(take(&mut *to.link, 0).unwrap().len(), 0);
     assert_eq!(numbers(&to.receive(2).unwrap()), [0, 1]);
-    // What is left there is not waited for in vain.
+    // Frames that are left do not make a wait hang.
     to.wait();
     let mut rest = Vec::new();
     while rest.len() < 3 {
@@ -206,7 +206,7 @@ pub(crate) fn no_wake_is_lost_to_and_fro<F: LinkFactory>() {
     answerer.join().unwrap();
 }
 
-/// Both sides send and receive all the time, at the bounds of what the link holds.
+/// Both sides send and receive all the time, at the bounds of the link.
 pub(crate) fn no_wake_is_lost_both_ways_at_once<F: LinkFactory>() {
     const FRAMES: u64 = 20_000;
     let (one, other) = F::pair();
@@ -246,7 +246,7 @@ pub(crate) fn no_wake_is_lost_both_ways_at_once<F: LinkFactory>() {
 }
 
 /// The sender has nothing to receive: only room can wake it.
-pub(crate) fn no_wake_is_lost_to_who_waits_for_room<F: LinkFactory>() {
+pub(crate) fn no_wake_is_lost_for_room<F: LinkFactory>() {
     const ROUNDS: u64 = 100;
     let (from, to) = F::pair();
     let (is_full, full) = mpsc::channel();
@@ -271,7 +271,7 @@ pub(crate) fn no_wake_is_lost_to_who_waits_for_room<F: LinkFactory>() {
     let mut to = Waiting::new(to);
     let mut received = 0;
     for sent in full {
-        // Some of it waits at the sender's side yet: no more than what is here is waited for.
+        // Some frames still wait at the sender's side: wait only for those that have arrived.
         while received < sent {
             for came in to.receive(16).unwrap() {
                 assert_eq!(came.number, received);
@@ -296,7 +296,7 @@ pub(crate) fn both_sides_count_the_same<F: LinkFactory>() {
     assert_eq!((sent.frames_in, received.frames_out), (0, 0));
 }
 
-pub(crate) fn a_drop_is_told_after_all_that_was_sent<F: LinkFactory>() {
+pub(crate) fn a_drop_is_reported_after_all_that_was_sent<F: LinkFactory>() {
     let (mut from, to) = F::pair();
     let mut to = Waiting::new(to);
     for number in 0..20 {
@@ -311,7 +311,7 @@ pub(crate) fn a_drop_is_told_after_all_that_was_sent<F: LinkFactory>() {
     assert_eq!(to.link.take(1, &mut |_, _| {}), Err(LinkError::Closed));
 }
 
-pub(crate) fn a_close_is_told_after_all_that_was_flushed<F: LinkFactory>() {
+pub(crate) fn a_close_is_reported_after_all_that_was_flushed<F: LinkFactory>() {
     let (mut from, to) = F::pair();
     let mut to = Waiting::new(to);
     for number in 0..20 {
@@ -325,7 +325,7 @@ pub(crate) fn a_close_is_told_after_all_that_was_flushed<F: LinkFactory>() {
     assert_eq!(from.take(1, &mut |_, _| {}), Err(LinkError::Closed));
 }
 
-pub(crate) fn a_drop_is_told_though_it_left_things_unread<F: LinkFactory>() {
+pub(crate) fn a_drop_is_reported_despite_unread_frames<F: LinkFactory>() {
     let (mut gone, left) = F::pair();
     let mut left = Waiting::new(left);
     left.send(0, 50);
@@ -339,8 +339,8 @@ pub(crate) fn a_drop_is_told_though_it_left_things_unread<F: LinkFactory>() {
     assert_eq!(error, LinkError::Closed);
 }
 
-/// Between finding nothing and looking whether the other side is there, it sends and goes.
-pub(crate) fn a_drop_is_told_last_even_while_we_look<F: LinkFactory>() {
+/// Between finding nothing and checking whether the peer is connected, the peer sends and disconnects.
+pub(crate) fn a_drop_during_a_take_is_reported_last<F: LinkFactory>() {
     let (goes, gone) = mpsc::sync_channel::<Box<dyn Link>>(0);
     let goer = thread::spawn(move || {
         for mut link in gone {
@@ -364,7 +364,7 @@ pub(crate) fn a_drop_is_told_last_even_while_we_look<F: LinkFactory>() {
     goer.join().unwrap();
 }
 
-pub(crate) fn a_drop_wakes_who_waits<F: LinkFactory>() {
+pub(crate) fn a_drop_wakes_a_waiting_side<F: LinkFactory>() {
     for _ in 0..50 {
         let (gone, left) = F::pair();
         let waiter = thread::spawn(move || Waiting::new(left).receive_all().1);
@@ -373,13 +373,13 @@ pub(crate) fn a_drop_wakes_who_waits<F: LinkFactory>() {
     }
 }
 
-pub(crate) fn what_is_put_after_the_death_is_discarded<F: LinkFactory>() {
+pub(crate) fn frames_put_after_the_disconnect_are_discarded<F: LinkFactory>() {
     let (mut gone, left) = F::pair();
     let mut left = Waiting::new(left);
     put(&mut *gone, 7, 100).unwrap();
     assert!(gone.flush().unwrap());
     drop(gone);
-    // Far more than any link holds: nobody waits for room that will never come.
+    // Far more than any link holds: the sender does not wait for room that never comes.
     for number in 0..2_000 {
         left.send(number, 1_000);
     }

@@ -12,7 +12,7 @@ use becket_ipc::transport::{Link, LinkError, Socket};
 use super::factory::ProcessFactory;
 use super::waiting::{Waiting, numbers};
 
-/// Stands here by its path, so that whoever shares this file has it.
+/// Included by its path, so that other users of this file have it too.
 #[path = "child.rs"]
 pub(crate) mod child;
 
@@ -21,38 +21,38 @@ macro_rules! dies_well {
         mod $name {
             use super::*;
 
-            /// The other side, when it is told to be; a test like others do nothing, otherwise.
+            /// The other side, when the variable is set; otherwise does nothing.
             #[test]
             fn other_side() {
                 death::be_the_other_side::<$factory>();
             }
 
             #[test]
-            fn a_kill_is_told_after_all_that_was_sent() {
-                death::a_kill_is_told_after_all_that_was_sent::<$factory>(concat!(
+            fn a_kill_is_reported_after_all_that_was_sent() {
+                death::a_kill_is_reported_after_all_that_was_sent::<$factory>(concat!(
                     stringify!($name),
                     "::other_side"
                 ));
             }
 
             #[test]
-            fn a_kill_wakes_who_waits() {
-                death::a_kill_wakes_who_waits::<$factory>(concat!(
+            fn a_kill_wakes_a_waiting_side() {
+                death::a_kill_wakes_a_waiting_side::<$factory>(concat!(
                     stringify!($name),
                     "::other_side"
                 ));
             }
 
             #[test]
-            fn the_peer_is_who_made_the_socket() {
-                death::the_peer_is_who_made_the_socket::<$factory>();
+            fn the_peer_is_the_creator_of_the_socket() {
+                death::the_peer_is_the_creator_of_the_socket::<$factory>();
             }
         }
     };
 }
 pub(crate) use dies_well;
 
-/// Sends 30 frames, says so, and waits until it is killed.
+/// Sends 30 frames, reports that, and waits until it is killed.
 pub(crate) fn be_the_other_side<F: ProcessFactory>() {
     if !child::is_to_play() {
         return;
@@ -66,10 +66,10 @@ pub(crate) fn be_the_other_side<F: ProcessFactory>() {
     link.receive_all();
 }
 
-pub(crate) fn a_kill_is_told_after_all_that_was_sent<F: ProcessFactory>(test: &str) {
+pub(crate) fn a_kill_is_reported_after_all_that_was_sent<F: ProcessFactory>(test: &str) {
     let (child, link) = start::<F>(test);
     let mut link = Waiting::new(link);
-    // It dies with this unread.
+    // The peer is killed with this unread.
     link.send(99, 100);
     child::kill(child);
     let (came, error) = link.receive_all();
@@ -80,15 +80,15 @@ pub(crate) fn a_kill_is_told_after_all_that_was_sent<F: ProcessFactory>(test: &s
     }
 }
 
-/// A kill wakes who waits for frames.
-pub(crate) fn a_kill_wakes_who_waits<F: ProcessFactory>(test: &str) {
+/// A kill wakes a side that waits for frames.
+pub(crate) fn a_kill_wakes_a_waiting_side<F: ProcessFactory>(test: &str) {
     let (child, link) = start::<F>(test);
     let waiter = thread::spawn(move || Waiting::new(link).receive_all().1);
     child::kill(child);
     assert_eq!(waiter.join().unwrap(), LinkError::Closed);
 }
 
-pub(crate) fn the_peer_is_who_made_the_socket<F: ProcessFactory>() {
+pub(crate) fn the_peer_is_the_creator_of_the_socket<F: ProcessFactory>() {
     let (one, other) = Socket::pair(F::KIND).unwrap();
     let (one, _other) = (F::over(one, true), F::over(other, false));
     assert_eq!(one.peer().pid, std::process::id());
@@ -96,7 +96,7 @@ pub(crate) fn the_peer_is_who_made_the_socket<F: ProcessFactory>() {
     assert_eq!(one.peer().gid, rustix::process::getegid().as_raw());
 }
 
-/// The other side, which has sent all, and the link to it.
+/// The other side, which has sent everything, and the link to it.
 fn start<F: ProcessFactory>(test: &str) -> (Child, Box<dyn Link>) {
     let (own, others) = Socket::pair(F::KIND).unwrap();
     let stdin = others.as_fd().try_clone_to_owned().unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! File descriptors beside frames, over any transport.
+//! File descriptors as ancillary data of frames, over any transport.
 
 use std::fs::File;
 use std::io::{PipeReader, Read as _};
@@ -11,7 +11,7 @@ use fastrand::Rng;
 use super::factory::LinkFactory;
 use super::waiting::{Waiting, put, take};
 
-/// A file that is told from any other.
+/// A file with an identity.
 fn file() -> (OwnedFd, u64) {
     let file = tempfile::tempfile().unwrap();
     let inode = inode(&file);
@@ -22,7 +22,7 @@ fn inode(file: impl std::os::fd::AsFd) -> u64 {
     rustix::fs::fstat(file).unwrap().st_ino
 }
 
-/// Frames small and large, flushed together or apart: each has the files it was put with.
+/// Small and large frames, flushed together or separately: each has the files it was put with.
 pub(crate) fn arrive_with_their_frame<F: LinkFactory>() {
     for seed in 0..20 {
         let mut rng = Rng::with_seed(seed);
@@ -70,8 +70,8 @@ pub(crate) fn arrive_with_their_frame<F: LinkFactory>() {
     }
 }
 
-/// A pipe's reader hears of its writers' end: none is open anywhere any more.
-pub(crate) fn that_nobody_takes_are_closed<F: LinkFactory>() {
+/// A pipe's reader reaches the end: no writer is open any more.
+pub(crate) fn are_closed_if_not_taken<F: LinkFactory>() {
     let (from, to) = F::pair();
     let (mut from, mut to) = (Waiting::new(from), Waiting::new(to));
     let (reader, writer) = std::io::pipe().unwrap();
@@ -87,7 +87,7 @@ pub(crate) fn that_nobody_takes_are_closed<F: LinkFactory>() {
     assert_closed(reader);
     assert_eq!(to.link.counters().descriptors_closed, 1);
 
-    // Nor are those of frames that nobody reads.
+    // Nor are those of frames that are not read.
     let (reader, writer) = std::io::pipe().unwrap();
     from.link.put_descriptors(vec![writer.into()]).unwrap();
     from.send(2, 10);
@@ -100,7 +100,7 @@ pub(crate) fn too_many_are_refused<F: LinkFactory>() {
     let count = LinkLimits::DESCRIPTORS_MAX + 1;
     let many = (0..count).map(|_| OwnedFd::from(File::open("/dev/null").unwrap())).collect();
     let refused = from.put_descriptors(many).unwrap_err();
-    assert!(matches!(refused, LinkError::TooManyDescriptors { count: told, .. } if told == count));
+    assert!(matches!(refused, LinkError::TooManyDescriptors { count: put, .. } if put == count));
     put(&mut *from, 1, 1).unwrap();
     assert!(from.flush().unwrap(), "the link goes on");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! How a pair of each transport's links is made.
+//! Creating a pair of links of each transport.
 
 use std::time::Instant;
 
@@ -10,18 +10,18 @@ use becket_ipc::transport::{
 
 pub(crate) type Pair = (Box<dyn Link>, Box<dyn Link>);
 
-/// Makes connected links. They hold little, so that tests reach their bounds soon; but 20 frames of
-/// 100 bytes at least, bodies of 19,000, and 3 descriptors beside one.
+/// Creates connected links. Their limits are low, so that tests reach them soon; but at least 20 frames
+/// of 100 bytes, bodies of 19,000, and 3 descriptors per frame.
 pub(crate) trait LinkFactory {
     /// Two links, each the other's peer.
     fn pair() -> Pair;
 }
 
-/// One whose two ends may be in two processes, with a socket between them.
+/// A transport whose two ends may be in two processes, with a socket between them.
 pub(crate) trait ProcessFactory {
     const KIND: SocketKind;
 
-    /// The link at one end of the socket; `first`: of the side that made the socket.
+    /// The link at one end of the socket; `first`: the side that created the socket.
     fn over(socket: Socket, first: bool) -> Box<dyn Link>;
 }
 
@@ -45,7 +45,7 @@ impl LinkFactory for Memory {
     }
 }
 
-/// In fair weather an impaired link is a link like any other.
+/// Without impairments an impaired link is a link like any other.
 pub(crate) struct Calm;
 
 impl LinkFactory for Calm {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The other side of a socket's link writes what it likes.
+//! The peer of a socket link writes arbitrary bytes.
 
 use std::io::{IoSlice, PipeReader};
 use std::mem::MaybeUninit;
@@ -34,7 +34,7 @@ fn write(raw: &mut Socket, bytes: &[u8]) {
     assert_eq!(raw.write_greeting(bytes).unwrap(), Some(bytes.len()));
 }
 
-/// Bytes with descriptors beside the first, in one call.
+/// Bytes with descriptors as ancillary data of the first, in one call.
 fn write_beside(raw: &Socket, bytes: &[u8], descriptors: &[OwnedFd]) {
     let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(|fd| fd.as_fd()).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
@@ -50,7 +50,7 @@ fn pipes(count: usize) -> (Vec<PipeReader>, Vec<OwnedFd>) {
 }
 
 #[test]
-fn what_came_before_garbage_is_given_on_then_it_ends_for_good() {
+fn frames_before_garbage_are_passed_on_then_the_link_ends() {
     for (mut raw, mut link) in [stream(), seqpacket()] {
         write(&mut raw, &bytes_of(1, 10));
         write(&mut raw, &bytes_of(2, 0));
@@ -70,11 +70,11 @@ fn what_came_before_garbage_is_given_on_then_it_ends_for_good() {
 fn a_length_above_the_limit_ends_it_before_the_body_comes() {
     for (mut raw, mut link) in [stream(), seqpacket()] {
         let (bytes, bytes_max) = (BODY_BYTES_MAX + 1, BODY_BYTES_MAX);
-        let told = LinkError::BodyTooLong { bytes, bytes_max };
+        let expected = LinkError::BodyTooLong { bytes, bytes_max };
         let head = Head { length: bytes as u32, ..Head::new(Kind::Data) };
         write(&mut raw, &head.encode());
         let error = link.receive(1).map(|_| ()).unwrap_err();
-        assert_eq!(error, told);
+        assert_eq!(error, expected);
     }
 }
 
@@ -124,7 +124,7 @@ fn bytes_may_dribble() {
 }
 
 #[test]
-fn what_was_read_with_the_greeting_is_not_lost() {
+fn bytes_read_with_the_handshake_are_not_lost() {
     let bytes = [bytes_of(1, 30), bytes_of(2, 9_000), bytes_of(3, 5)].concat();
     for split in [0, 10, 54, 60, 5_000, bytes.len() - 1] {
         let (mut raw, socket) = Socket::pair(SocketKind::Stream).unwrap();
@@ -142,7 +142,7 @@ fn what_was_read_with_the_greeting_is_not_lost() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
-    /// Whatever comes, it is frames, then an end; never a panic, and memory stays bounded.
+    /// Any bytes are frames, then an end; never a panic, and memory stays bounded.
     #[test]
     fn any_bytes_are_frames_and_an_end(pieces: Vec<Vec<u8>>, seed: u64) {
         for (mut raw, mut link) in [stream(), seqpacket()] {
@@ -210,9 +210,9 @@ fn descriptors_above_the_limit_are_closed_and_counted() {
     }
 }
 
-/// One byte and some descriptors, again and again, inside one frame: none is kept.
+/// One byte and some descriptors, repeatedly, inside one frame: none is kept.
 #[test]
-fn a_flood_of_descriptors_is_not_hoarded() {
+fn a_flood_of_descriptors_is_not_kept() {
     let (mut raw, mut link) = stream();
     let bytes = bytes_of(1, 1_000);
     write(&mut raw, &bytes[..30]);
@@ -232,7 +232,7 @@ fn a_flood_of_descriptors_is_not_hoarded() {
 }
 
 #[test]
-fn descriptors_beside_a_greeting_are_closed() {
+fn descriptors_with_a_handshake_are_closed() {
     let (raw, mut socket) = Socket::pair(SocketKind::Stream).unwrap();
     let (readers, writers) = pipes(3);
     write_beside(&raw, b"hello", &writers);
@@ -242,7 +242,7 @@ fn descriptors_beside_a_greeting_are_closed() {
 }
 
 #[test]
-fn a_packet_longer_than_the_greetings_buffer_is_an_error() {
+fn a_packet_longer_than_the_handshake_buffer_is_an_error() {
     let (mut raw, mut socket) = Socket::pair(SocketKind::Seqpacket).unwrap();
     write(&mut raw, &[1; 100]);
     let read = socket.read_greeting(&mut [0; 64]);
@@ -250,7 +250,7 @@ fn a_packet_longer_than_the_greetings_buffer_is_an_error() {
 }
 
 #[test]
-fn a_link_is_made_of_its_own_kind_of_socket() {
+fn a_link_needs_its_own_kind_of_socket() {
     let (one, _other) = Socket::pair(SocketKind::Seqpacket).unwrap();
     assert!(UnixStreamLink::new(one, &[], limits()).is_err());
     let (one, _other) = Socket::pair(SocketKind::Stream).unwrap();

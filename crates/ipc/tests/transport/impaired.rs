@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Bad weather, by the test's own clock.
+//! Impairments, by the test's own clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A sender, and a receiver in this weather.
+/// A sender, and a receiver with these impairments.
 fn pair(impairments: Impairments, seed: u64, now: Instant) -> (impl Link, impl Link, Weather) {
     let (from, to) = memory::pair(10_000, 1 << 20);
     let (to, weather) = Impaired::new(to, impairments, seed, now);
@@ -23,13 +23,13 @@ fn pair(impairments: Impairments, seed: u64, now: Instant) -> (impl Link, impl L
 }
 
 #[test]
-fn a_frame_comes_when_its_time_has_come() {
+fn a_frame_arrives_when_it_is_due() {
     let start = Instant::now();
     let latency = Impairments { latency: ms(10), ..Impairments::default() };
     let (mut from, mut to, weather) = pair(latency, 1, start);
     put(&mut from, 1, 5).unwrap();
     from.flush().unwrap();
-    assert!(to.prepare_wait(), "it is there to be taken into the weather");
+    assert!(to.prepare_wait(), "the inner link has a frame");
     assert_eq!(take(&mut to, 9).unwrap().len(), 0);
     assert!(!to.prepare_wait());
     assert_eq!(weather.deadline(), Some(start + ms(10)));
@@ -71,11 +71,11 @@ fn the_end_is_as_late_as_frames_are() {
     assert_eq!(error, LinkError::Closed);
 }
 
-/// What comes of 300 frames, sent a millisecond apart.
+/// The arrivals of 300 frames, sent a millisecond apart.
 fn story(impairments: Impairments, seed: u64) -> (Vec<(u64, Duration)>, [u64; 3]) {
     let start = Instant::now();
     let (mut from, mut to, weather) = pair(impairments, seed, start);
-    let mut told = Vec::new();
+    let mut arrivals = Vec::new();
     for number in 0..2_000 {
         let now = start + ms(number);
         weather.advance(now);
@@ -83,17 +83,17 @@ fn story(impairments: Impairments, seed: u64) -> (Vec<(u64, Duration)>, [u64; 3]
             put(&mut from, number, 3).unwrap();
             from.flush().unwrap();
         }
-        told.extend(take(&mut to, 99).unwrap().iter().map(|came| (came.number, now - start)));
+        arrivals.extend(take(&mut to, 99).unwrap().iter().map(|came| (came.number, now - start)));
     }
     let damage = weather.damage();
-    (told, [damage.dropped, damage.duplicated, damage.reordered])
+    (arrivals, [damage.dropped, damage.duplicated, damage.reordered])
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn nothing_happens_but_what_was_asked_for(
+    fn only_the_requested_impairments_happen(
         seed: u64,
         [drop, twice, reorder] in prop::array::uniform3(prop_oneof![Just(0), 0..=1_000_000_u32]),
         [latency, jitter, by] in prop::array::uniform3(0..50_u64),
@@ -107,12 +107,12 @@ proptest! {
             reorder_by: ms(by),
             ..Impairments::default()
         };
-        let (told, damage) = story(impairments, seed);
-        prop_assert_eq!(story(impairments, seed), (told.clone(), damage), "a seed tells all");
+        let (arrivals, damage) = story(impairments, seed);
+        prop_assert_eq!(story(impairments, seed), (arrivals.clone(), damage), "deterministic");
 
         let [dropped, duplicated, reordered] = damage;
         let mut seen = vec![0; 300];
-        for (number, at) in &told {
+        for (number, at) in &arrivals {
             seen[*number as usize] += 1;
             prop_assert!(*at >= ms(number + latency), "none is early");
         }
@@ -123,7 +123,7 @@ proptest! {
         prop_assert!(twice > 0 || duplicated == 0);
         prop_assert!(reorder > 0 || reordered == 0);
         if reordered == 0 {
-            prop_assert!(told.is_sorted_by_key(|(number, _)| *number), "in order");
+            prop_assert!(arrivals.is_sorted_by_key(|(number, _)| *number), "in order");
         }
     }
 }
@@ -139,14 +139,14 @@ fn all_of_them_happen() {
         reorder_by: ms(10),
         ..Impairments::default()
     };
-    let (told, damage) = story(bad, 7);
+    let (arrivals, damage) = story(bad, 7);
     assert!(damage.iter().all(|count| (30..120).contains(count)), "{damage:?}");
-    assert!(!told.is_sorted_by_key(|(number, _)| *number));
-    assert_ne!(story(bad, 8).0, told);
+    assert!(!arrivals.is_sorted_by_key(|(number, _)| *number));
+    assert_ne!(story(bad, 8).0, arrivals);
 }
 
 #[test]
-fn a_full_weather_lets_the_sender_feel_it() {
+fn a_full_link_gives_the_sender_backpressure() {
     let start = Instant::now();
     let slow = Impairments { latency: ms(10), held_frames_max: 4, ..Impairments::default() };
     let (mut from, to) = memory::pair(8, 1 << 20);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Who may connect, and where.
+//! Listening sockets and access control.
 
 use std::fs::{self, File, Permissions};
 use std::os::fd::AsFd as _;
@@ -21,7 +21,7 @@ use super::death::child;
 
 const KINDS: [SocketKind; 2] = [SocketKind::Stream, SocketKind::Seqpacket];
 
-/// A directory for nobody else, and a path in it.
+/// A private directory, and a path in it.
 fn place() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
@@ -33,13 +33,13 @@ fn bind(path: &Path) -> Result<Listener, ListenError> {
     Listener::bind(path, SocketKind::Stream, Access::own_user(), 10)
 }
 
-/// What the server makes of a client: `None` when it refused it.
+/// The admitted connection; `None` if it was refused.
 fn admitted(listener: &Listener) -> Option<Socket> {
     listener.accept().unwrap()
 }
 
 #[test]
-fn who_connects_is_let_in_and_known() {
+fn a_connecting_process_is_admitted_and_identified() {
     for kind in KINDS {
         let (_directory, path) = place();
         let listener = Listener::bind(&path, kind, Access::default(), 10).unwrap();
@@ -61,8 +61,8 @@ fn who_connects_is_let_in_and_known() {
 }
 
 #[test]
-fn files_are_the_users_alone_whatever_the_umask() {
-    // Not those that take the user's own rights away: a process has one umask, and other tests run.
+fn files_are_private_whatever_the_umask() {
+    // Not umasks that remove the user's own rights: a process has one umask, and other tests run.
     for umask in [0, 0o022] {
         let (directory, _) = place();
         let path = directory.path().join("made").join("s");
@@ -83,7 +83,7 @@ fn a_directory_that_others_can_enter_is_refused() {
         let (directory, path) = place();
         fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
         let error = bind(&path).unwrap_err();
-        assert!(matches!(error, ListenError::OpenDirectory { mode: told, .. } if told == mode));
+        assert!(matches!(error, ListenError::OpenDirectory { mode: found, .. } if told == mode));
         assert!(!path.exists());
         let text = error.to_string();
         assert!(text.contains("cause:") && text.contains("hint: name a directory"), "{text}");
@@ -91,7 +91,7 @@ fn a_directory_that_others_can_enter_is_refused() {
 }
 
 #[test]
-fn a_directory_of_somebody_else_is_refused() {
+fn a_directory_of_another_user_is_refused() {
     if rustix::process::geteuid().is_root() {
         let (directory, path) = place();
         std::os::unix::fs::chown(directory.path(), Some(4711), None).unwrap();
@@ -124,10 +124,10 @@ fn a_path_has_at_most_107_bytes() {
 }
 
 #[test]
-fn a_socket_that_nobody_listens_at_is_replaced() {
+fn a_socket_without_a_listener_is_replaced() {
     for kind in KINDS {
         let (_directory, path) = place();
-        // Left behind as by a process that was killed.
+        // Left behind as by a killed process.
         drop(UnixListener::bind(&path).unwrap());
         fs::write(path.with_file_name("s.lock"), "").unwrap();
         let listener = Listener::bind(&path, kind, Access::default(), 1).unwrap();
@@ -137,7 +137,7 @@ fn a_socket_that_nobody_listens_at_is_replaced() {
 }
 
 #[test]
-fn who_listens_is_left_alone() {
+fn a_listening_socket_is_not_replaced() {
     let (_directory, path) = place();
     let listener = bind(&path).unwrap();
     for kind in KINDS {
@@ -147,7 +147,7 @@ fn who_listens_is_left_alone() {
     connect(&path, SocketKind::Stream).unwrap();
     assert!(admitted(&listener).is_some());
 
-    // One that knows no lock, too.
+    // A listener without a lock, too.
     let (_directory, path) = place();
     let _other = UnixListener::bind(&path).unwrap();
     for kind in KINDS {
@@ -157,7 +157,7 @@ fn who_listens_is_left_alone() {
 }
 
 #[test]
-fn what_is_no_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_not_replaced() {
     let (_directory, path) = place();
     fs::write(&path, "precious").unwrap();
     assert_eq!(bind(&path).unwrap_err(), ListenError::NotASocket { path: path.clone() });
@@ -177,7 +177,7 @@ fn a_lock_that_is_a_link_is_not_followed() {
 }
 
 #[test]
-fn of_many_one_listens() {
+fn of_many_processes_one_listens() {
     for _ in 0..20 {
         let (_directory, path) = place();
         drop(UnixListener::bind(&path).unwrap());
@@ -202,7 +202,7 @@ fn of_many_one_listens() {
     }
 }
 
-/// Listeners that come and go at one path: whenever one listens, it is the one that is reached.
+/// Listeners that start and end at one path: the current listener is the one that is reached.
 #[test]
 fn one_after_the_other_is_reached() {
     let (_directory, path) = place();
@@ -239,14 +239,14 @@ fn its_files_go_with_it_and_no_others() {
 }
 
 #[test]
-fn who_is_not_on_the_list_is_refused_and_counted() {
+fn a_peer_that_is_not_on_the_list_is_refused_and_counted() {
     let me = Peer::own();
     let (stranger_uid, stranger_gid) = (me.uid + 1, me.gid + 1);
     let lists = [
-        (Access::nobody(), false),
-        (Access::nobody().user(stranger_uid).group(stranger_gid), false),
-        (Access::nobody().user(stranger_uid).user(me.uid), true),
-        (Access::nobody().group(me.gid), true),
+        (Access::none(), false),
+        (Access::none().user(stranger_uid).group(stranger_gid), false),
+        (Access::none().user(stranger_uid).user(me.uid), true),
+        (Access::none().group(me.gid), true),
     ];
     for (access, comes_in) in lists {
         for kind in KINDS {
@@ -269,7 +269,7 @@ fn who_is_not_on_the_list_is_refused_and_counted() {
 }
 
 #[test]
-fn no_more_than_may_be_at_a_time() {
+fn the_maximum_of_connections_is_enforced() {
     let (_directory, path) = place();
     let kind = SocketKind::Stream;
     let listener = Listener::bind(&path, kind, Access::default(), 2).unwrap();
@@ -289,10 +289,10 @@ fn no_more_than_may_be_at_a_time() {
 }
 
 #[test]
-fn a_storm_of_refused_ones_does_not_hold_the_caller() {
+fn a_burst_of_refused_connections_does_not_hold_the_caller() {
     let (_directory, path) = place();
     let kind = SocketKind::Stream;
-    let listener = Listener::bind(&path, kind, Access::nobody(), 10).unwrap();
+    let listener = Listener::bind(&path, kind, Access::none(), 10).unwrap();
     let _clients: Vec<_> = (0..100).map(|_| connect(&path, kind).unwrap()).collect();
     assert!(admitted(&listener).is_none());
     assert_eq!(listener.admissions().refusals().forbidden, 64);
@@ -301,18 +301,18 @@ fn a_storm_of_refused_ones_does_not_hold_the_caller() {
 }
 
 #[test]
-fn why_a_connection_could_not_be_made() {
+fn the_cause_of_a_failed_connect_is_reported() {
     let (_directory, path) = place();
     let (stream, seqpacket) = (SocketKind::Stream, SocketKind::Seqpacket);
-    assert!(matches!(connect(&path, stream), Err(ConnectError::Nobody { .. })));
+    assert!(matches!(connect(&path, stream), Err(ConnectError::NotListening { .. })));
     fs::write(&path, "no socket").unwrap();
     let other = connect(&path, stream).unwrap_err();
     assert_eq!(other, ConnectError::NotASocket { path: path.clone() });
     fs::remove_file(&path).unwrap();
     drop(UnixListener::bind(&path).unwrap());
-    let nobody = connect(&path, stream).unwrap_err();
-    assert!(matches!(nobody, ConnectError::Nobody { .. }));
-    assert!(nobody.to_string().contains("hint: start the server"), "{nobody}");
+    let missing = connect(&path, stream).unwrap_err();
+    assert!(matches!(missing, ConnectError::NotListening { .. }));
+    assert!(missing.to_string().contains("hint: start the server"), "{missing}");
     let listener = bind(&path).unwrap();
     assert!(matches!(connect(&path, seqpacket), Err(ConnectError::OtherKind { .. })));
     let mut waiting = Vec::new();
@@ -359,13 +359,13 @@ fn a_killed_server_is_followed_by_another() {
     let server = child::start("listen::part_of_a_server", stdin.into());
     assert_eq!(bind(&path).unwrap_err(), ListenError::InUse { path: path.clone() });
     child::kill(server);
-    assert!(path.exists() && path.with_file_name("s.lock").exists(), "it had no time to tidy up");
+    assert!(path.exists() && path.with_file_name("s.lock").exists(), "it did not clean up");
     let listener = bind(&path).unwrap();
     let _client = connect(&path, SocketKind::Stream).unwrap();
     assert!(admitted(&listener).is_some());
 }
 
-/// The part of a process that has opened all files that it may.
+/// The part of a process that has opened as many files as it may.
 #[test]
 fn part_of_a_process_without_descriptors() {
     if !child::is_to_play() {
@@ -387,10 +387,10 @@ fn part_of_a_process_without_descriptors() {
     }
     files.truncate(files.len() - 2);
     let _client = connect(&path, SocketKind::Stream).unwrap();
-    assert!(admitted(&listener).is_some(), "it goes on when there are descriptors again");
+    assert!(admitted(&listener).is_some(), "it continues when there are descriptors again");
 }
 
 #[test]
-fn who_cannot_be_served_for_want_of_descriptors_is_turned_away() {
+fn connections_are_refused_without_descriptors() {
     child::run("listen::part_of_a_process_without_descriptors");
 }

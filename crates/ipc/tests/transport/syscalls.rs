@@ -9,7 +9,7 @@ use super::waiting::{numbers, put, take};
 const WINDOW: u64 = 64;
 const ROUNDS: u64 = 100;
 
-/// Windows of small frames, each put, flushed and taken: reads and writes in all.
+/// Windows of small frames, each put, flushed and taken: the total number of reads and writes.
 fn calls(pair: (Box<dyn Link>, Box<dyn Link>)) -> (u64, u64) {
     let (mut from, mut to) = pair;
     for round in 0..ROUNDS {
@@ -32,12 +32,12 @@ fn a_window_of_a_stream_is_one_write_and_one_read() {
 fn a_window_of_packets_is_a_write_for_sixteen() {
     let (reads, writes) = calls(Seqpacket::pair());
     assert_eq!(writes, ROUNDS * WINDOW / 16);
-    // One for each packet, and one that finds nothing more.
+    // One read per packet, and one that finds nothing more.
     assert_eq!(reads, ROUNDS * (WINDOW + 1));
 }
 
 #[test]
-fn a_long_body_leaves_at_once_with_all_before_it() {
+fn a_long_body_is_sent_at_once_with_all_before_it() {
     let (mut from, mut to) = Stream::pair();
     put(&mut *from, 0, 10).unwrap();
     put(&mut *from, 1, 20_000).unwrap();

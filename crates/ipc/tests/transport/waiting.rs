@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Waiting for a link as its rules say, and frames that tell what they are.
+//! Waiting for a link as its rules require, and frames that identify themselves.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use becket_wire::{Full, Head, Kind};
 use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags};
 
-/// A link and who waits for it.
+/// A link and its waiter.
 pub(crate) struct Waiting {
     pub(crate) link: Box<dyn Link>,
     woken: Arc<(Mutex<bool>, Condvar)>,
@@ -69,7 +69,7 @@ impl Waiting {
         }
     }
 
-    /// What comes until the end, and the end.
+    /// All frames until the end, and the end.
     pub(crate) fn receive_all(&mut self) -> (Vec<Came>, LinkError) {
         let mut all = Vec::new();
         loop {
@@ -81,7 +81,7 @@ impl Waiting {
     }
 }
 
-/// A frame that came whole: its number and its body's bytes; its descriptors.
+/// A frame that arrived whole: its number and the length of its body; its descriptors.
 pub(crate) struct Came {
     pub(crate) number: u64,
     pub(crate) body_bytes: usize,

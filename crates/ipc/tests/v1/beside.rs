@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Old clients and new ones at one server.
+//! Clients of both protocols at one server.
 
 use std::time::Duration;
 
@@ -39,13 +39,13 @@ fn they_share_a_channel() {
         tx.send("new!").timeout(LONG).wait().unwrap();
         let answer = old.ask(RECV, &attributes[..2]);
         assert_eq!(answer.attributes[1], (ELEMENT, b"new!".to_vec()));
-        // The channel's elements have four bytes, whoever sends them.
+        // The channel's elements have four bytes, for every sender.
         assert!(tx.send("five!").timeout(LONG).wait().is_err());
     }
 }
 
 #[test]
-fn what_is_no_greeting_is_answered_too() {
+fn an_invalid_handshake_is_answered_too() {
     let (_directory, path, _server) = server();
     for packing in [Packing::One, Packing::Two] {
         let mut old = Raw::connect(&path, packing);
@@ -59,7 +59,7 @@ fn what_is_no_greeting_is_answered_too() {
 }
 
 #[test]
-fn a_server_that_ends_takes_its_old_clients_along() {
+fn a_server_that_ends_disconnects_its_old_clients() {
     let (_directory, path, server) = server();
     let mut old = Raw::connect(&path, Packing::One);
     old.greet();
@@ -69,10 +69,10 @@ fn a_server_that_ends_takes_its_old_clients_along() {
 }
 
 #[test]
-fn who_is_being_greeted_when_a_server_ends_is_let_go() {
+fn a_client_in_its_handshake_is_disconnected_when_a_server_ends() {
     let (_directory, path, server) = server();
     let mut slow = Raw::connect(&path, Packing::One);
-    // They are let in in order.
+    // Connections are accepted in order.
     Raw::connect(&path, Packing::One).greet();
     drop(server);
     slow.say(HELLO, &[(ABI_MAJOR, &four(1)), (ABI_MINOR, &four(0))]);
@@ -85,7 +85,7 @@ fn a_path_is_free_as_soon_as_its_server_is_dropped() {
     let path = directory.path().join("private/socket");
     for _ in 0..200 {
         let server = Server::builder().bind_both(&path).unwrap();
-        // The I/O thread is at the door while it is taken away.
+        // The I/O thread may be using the listener while it is dropped.
         let _client = Raw::connect(&path, Packing::One);
         drop(server);
         assert!(!path.exists());

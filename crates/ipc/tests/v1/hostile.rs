@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Clients that do what they should not: none crashes the server, hangs it or makes it grow.
+//! Clients that violate the protocol: none crashes the server, hangs it or makes it grow.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn a_packet_of_the_wrong_length_is_malformed_and_the_next_is_served() {
 }
 
 #[test]
-fn who_never_greets_is_not_waited_for() {
+fn a_client_that_never_sends_hello_is_disconnected() {
     for packing in EVERY_PACKING {
         let limits = Limits { hello_timeout: Duration::from_millis(1), ..Limits::default() };
         let (mut raw, _) = stranger(&limited(limits), packing);
@@ -83,7 +83,7 @@ fn a_client_that_does_not_read_is_not_read_from() {
             if heard == 10 {
                 assert_eq!(client(&server, Packing::Two).ask(GET_INFO, &[]).number(ABI_MAJOR), 1);
             }
-            // Read in this order, the difference is at most what it was at some moment.
+            // Read in this order, the difference is at most its value at some moment.
             let answers = server.counts().answers;
             let waiting = server.counts().requests.saturating_sub(answers);
             let read_since = server.counts().answers - answers;
@@ -127,7 +127,7 @@ proptest! {
         let server = server();
         let raw = client(&server, packing);
         for packet in &packets {
-            // It may have been thrown out already.
+            // It may have been disconnected already.
             let _ = send(&raw.socket, packet, SendFlags::NOSIGNAL);
         }
         drop(raw);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Clients of protocol 1.0 that speak its bytes by hand, against the server's side of it.
+//! Clients of protocol 1.0 that write its bytes by hand, against the server's implementation.
 //!
-//! | file | what holds |
+//! | file | property |
 //! |---|---|
-//! | `beside` | old clients and new ones at one server |
+//! | `beside` | clients of both protocols at one server |
 //! | `raw` | the client by hand, and a server for it |
-//! | `requests` | each request has its answer, and each fault its errno |
-//! | `waits` | operations that wait: many at once, in any order, in time |
-//! | `vanish` | a client that goes releases what it waited for, and what it has not read goes back |
+//! | `requests` | each request has its answer, and each error its errno |
+//! | `waits` | operations that wait: many at once, in any order, with timeouts |
+//! | `vanish` | the operations of a disconnected client are cancelled, and values it has not read requeued |
 //! | `selects` | one of several operations |
-//! | `status` | what a monitor is shown of a client |
-//! | `hostile` | clients that do what they should not |
+//! | `status` | the status of a client for a monitor |
+//! | `hostile` | clients that violate the protocol |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod beside;

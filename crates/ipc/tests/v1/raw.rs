@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A client that lays down the protocol's bytes itself, and a server for it.
+//! A client that writes the protocol's bytes itself, and a server for it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) const DESTROY: u16 = 16;
 
 pub(crate) const FOR_EVER: u32 = u32::MAX;
 
-/// How the client packs its frames.
+/// How the client splits its frames into packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packing {
     One,
@@ -74,7 +74,7 @@ pub(crate) fn limited(limits: Limits) -> Arc<Server> {
     Server::new(Arc::new(Channels::new(4096)), limits)
 }
 
-/// A client that has not greeted.
+/// A client that has not sent `HELLO`.
 pub(crate) fn stranger(server: &Arc<Server>, packing: Packing) -> (Raw, Arc<Client>) {
     let kind = match packing {
         Packing::Stream => SocketType::STREAM,
@@ -88,7 +88,7 @@ pub(crate) fn stranger(server: &Arc<Server>, packing: Packing) -> (Raw, Arc<Clie
     (Raw { socket: ours, packing, stream: Vec::new() }, client)
 }
 
-/// A client that has greeted.
+/// A client that has sent `HELLO`.
 pub(crate) fn client(server: &Arc<Server>, packing: Packing) -> Raw {
     let (mut raw, _) = stranger(server, packing);
     raw.greet();
@@ -117,7 +117,7 @@ pub(crate) fn header(command: u16, length: u32) -> [u8; 8] {
 }
 
 impl Raw {
-    /// Over packets, to who listens at a path.
+    /// Over packets, to the listener at a path.
     pub(crate) fn connect(path: &std::path::Path, packing: Packing) -> Self {
         let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
         rustix::net::connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
@@ -146,7 +146,7 @@ impl Raw {
         }
     }
 
-    /// Some bytes as they are: a packet, or a piece of the stream.
+    /// Sends bytes unchanged: a packet, or a piece of the stream.
     pub(crate) fn put(&self, bytes: &[u8]) {
         let mut sent = 0;
         while sent < bytes.len() {
@@ -154,13 +154,13 @@ impl Raw {
         }
     }
 
-    /// The next answer; `None`: the server has ended the connection.
+    /// The next answer; `None`: the server has closed the connection.
     pub(crate) fn hear(&mut self) -> Option<Answer> {
         let frame = match self.packing {
             Packing::One => self.packet()?,
             Packing::Two => {
                 let mut frame = self.packet()?;
-                assert_eq!(frame.len(), 8, "it is answered in kind");
+                assert_eq!(frame.len(), 8, "it is split like the client's frames");
                 if frame[4..] != [0; 4] {
                     frame.extend(self.packet()?);
                 }
@@ -203,13 +203,13 @@ impl Raw {
         }
     }
 
-    /// Asks, and gives the answer to it.
+    /// Sends a request and returns its answer.
     pub(crate) fn ask(&mut self, command: u16, attributes: &[(u16, &[u8])]) -> Answer {
         self.say(command, attributes);
         self.hear().expect("an answer")
     }
 
-    /// Makes a channel.
+    /// Creates a channel.
     pub(crate) fn make(&mut self, kind: i32, elem_size: u32, capacity: u32) -> u32 {
         let kind = kind.to_be_bytes();
         let (size, capacity) = (four(elem_size), four(capacity));
@@ -218,7 +218,7 @@ impl Raw {
         answer.number(CHAN_ID)
     }
 
-    /// Ends the connection in an orderly way, and waits until the server has ended it too.
+    /// Closes the connection in an orderly way, and waits until the server has closed it too.
     pub(crate) fn part(mut self) {
         rustix::net::shutdown(self.socket.as_fd(), rustix::net::Shutdown::Write).unwrap();
         while self.hear().is_some() {}
@@ -247,7 +247,7 @@ impl Answer {
     }
 }
 
-/// The channel of a number, inside the server.
+/// The server's channel of a number.
 pub(crate) fn inside(server: &Server, chan: u32) -> Arc<Channel> {
     server.channels().by_id(chan).unwrap()
 }

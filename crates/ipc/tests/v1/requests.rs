@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Each request has its answer, and each fault its errno.
+//! Each request has its answer, and each error its errno.
 
 use becket_chan::Kind;
 use becket_ipc::channels::Wanted;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::raw::*;
 
 #[test]
-fn a_greeting_is_answered_and_a_version_checked() {
+fn a_hello_is_answered_and_its_version_checked() {
     for packing in EVERY_PACKING {
         for major in [0, 2, 7, u32::MAX] {
             let (mut raw, _) = stranger(&server(), packing);
@@ -25,7 +25,7 @@ fn a_greeting_is_answered_and_a_version_checked() {
 }
 
 #[test]
-fn nothing_is_served_before_the_greeting() {
+fn nothing_is_served_before_hello() {
     for packing in EVERY_PACKING {
         let server = server();
         let (mut raw, _) = stranger(&server, packing);
@@ -38,7 +38,7 @@ fn nothing_is_served_before_the_greeting() {
 }
 
 #[test]
-fn a_greeting_that_is_malformed_is_the_last() {
+fn a_malformed_hello_ends_the_connection() {
     let (mut raw, _) = stranger(&server(), Packing::One);
     raw.say(HELLO, &[(ABI_MAJOR, &[1])]);
     assert_eq!(raw.hear().unwrap().result(), -71);
@@ -46,7 +46,7 @@ fn a_greeting_that_is_malformed_is_the_last() {
 }
 
 #[test]
-fn elements_go_through_a_channel_and_come_out_in_order() {
+fn elements_are_received_in_order() {
     for packing in EVERY_PACKING {
         let server = server();
         let mut raw = client(&server, packing);
@@ -84,7 +84,7 @@ fn a_channel_is_drained_after_its_close_and_unknown_after_its_destruction() {
     assert_eq!(raw.ask(TRY_RECV, &[(CHAN_ID, &chan)]).bytes(ELEMENT), Some(b"x".as_slice()));
     let end = raw.ask(RECV, &[(CHAN_ID, &chan), (TIMEOUT_MS, &four(FOR_EVER))]);
     assert_eq!(end.result(), -32);
-    // It has no answer, well-formed or not: what comes next is the answer to the next.
+    // It has no answer, well-formed or not: the next answer is to the next request.
     raw.say(DESTROY, &[(CHAN_ID, &chan), (REQ_ID, &four(1))]);
     raw.say(DESTROY, &[(CHAN_ID, &chan)]);
     raw.say(DESTROY, &[]);
@@ -93,10 +93,10 @@ fn a_channel_is_drained_after_its_close_and_unknown_after_its_destruction() {
 }
 
 #[test]
-fn a_channel_is_of_the_kind_and_capacity_that_was_asked_for() {
+fn a_channel_has_the_requested_kind_and_capacity() {
     let server = server();
     let mut raw = client(&server, Packing::Two);
-    // kind, capacity: the kind and capacity that the channel has.
+    // kind, capacity: the channel's kind and capacity.
     let wanted = [
         (0, 7, 0, 0),
         (1, 0, 1, 1),
@@ -118,11 +118,11 @@ fn a_channel_is_of_the_kind_and_capacity_that_was_asked_for() {
     assert_eq!((about.command, about.number(ABI_MAJOR)), (GET_INFO, 1));
 }
 
-/// A request, and the number that it is refused with.
+/// A request, and the errno of its refusal.
 type Fault<'a> = (u16, Vec<(u16, &'a [u8])>, i32);
 
 #[test]
-fn each_fault_has_its_errno_and_its_number_back_and_the_next_is_served() {
+fn each_error_has_its_errno_and_request_id_and_the_next_request_is_served() {
     for packing in EVERY_PACKING {
         let mut raw = client(&server(), packing);
         let chan = four(raw.make(1, 4, 4));
@@ -156,7 +156,7 @@ fn each_fault_has_its_errno_and_its_number_back_and_the_next_is_served() {
             assert_eq!(answer.attributes, expected, "{command} {attributes:?}");
         }
         assert_eq!(raw.make(0, size(1)[3].into(), 0), 1002);
-        // A TLV that is cut, after the number and before it.
+        // A truncated TLV, after the request id and before it.
         let mut cut = payload(&[id, (CHAN_ID, &chan), (ELEMENT, b"four")]);
         cut.pop();
         raw.say_bytes(TRY_SEND, &cut);
@@ -198,7 +198,7 @@ fn channels_are_listed_page_by_page() {
 }
 
 #[test]
-fn statistics_begin_anew_for_who_asked_for_it_alone() {
+fn statistics_restart_only_for_the_client_that_resets_them() {
     let server = server();
     let (mut one, mut other) = (client(&server, Packing::One), client(&server, Packing::Two));
     let chan = four(one.make(1, 1, 8));
@@ -224,7 +224,7 @@ fn statistics_begin_anew_for_who_asked_for_it_alone() {
 }
 
 #[test]
-fn a_client_makes_no_more_channels_than_it_may() {
+fn a_client_creates_at_most_its_limit_of_channels() {
     let server = limited(Limits { channels_made_max: 2, ..Limits::default() });
     let mut raw = client(&server, Packing::One);
     let chan = raw.make(0, 1, 0);
@@ -238,7 +238,7 @@ fn a_client_makes_no_more_channels_than_it_may() {
 }
 
 #[test]
-fn an_unlimited_channel_takes_no_more_bytes_than_it_may() {
+fn an_unlimited_channel_accepts_at_most_its_limit_of_bytes() {
     let server = limited(Limits { channel_bytes_max: 30, ..Limits::default() });
     let mut raw = client(&server, Packing::One);
     let chan = four(raw.make(-2, 10, 0));
@@ -267,7 +267,7 @@ fn a_named_channel_outlives_the_clients_that_destroy_it() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever is asked, every request but one to destroy has one answer, with its number.
+    /// Every request except one to destroy has exactly one answer, with its request id.
     #[test]
     fn every_request_has_exactly_one_answer(
         asked in proptest::collection::vec((0..40_u16, 0..6_usize), 1..60),
@@ -278,7 +278,7 @@ proptest! {
         let chan = four(raw.make(1, 2, 3));
         let mut expected = Vec::new();
         for (number, (command, shape)) in asked.iter().enumerate() {
-            // Greetings with a version that is not spoken end a connection.
+            // A handshake with an unsupported version ends a connection.
             let id = four(number as u32);
             let mut attributes: Vec<(u16, &[u8])> = vec![(REQ_ID, &id)];
             // None waits: each has a timeout of 0.
@@ -298,7 +298,7 @@ proptest! {
                 }
             }
         }
-        // Those that wait may be answered later, but here none does.
+        // Waiting requests may be answered later, but here none waits.
         let mut heard: Vec<u32> = Vec::new();
         while heard.len() < expected.len() {
             let answer = raw.hear().unwrap();
@@ -311,7 +311,7 @@ proptest! {
 }
 
 #[test]
-fn a_time_out_can_be_set_for_requests_that_bring_none() {
+fn a_timeout_can_be_set_for_requests_without_one() {
     let mut raw = client(&server(), Packing::One);
     let chan = four(raw.make(1, 1, 1));
     assert_eq!(raw.ask(SET_CONFIG, &[(TIMEOUT_MS, &four(0))]).result(), 0);

@@ -28,7 +28,7 @@ fn notice(raw: &mut Raw) -> (u32, i32) {
 }
 
 #[test]
-fn one_clause_happens_is_told_and_claimed() {
+fn one_clause_happens_is_notified_and_claimed() {
     for packing in EVERY_PACKING {
         let server = server();
         let mut raw = client(&server, packing);
@@ -61,7 +61,7 @@ fn one_clause_happens_is_told_and_claimed() {
 }
 
 #[test]
-fn its_time_is_up_or_a_channel_closed() {
+fn its_timeout_passes_or_a_channel_closes() {
     let server = server();
     let mut raw = client(&server, Packing::One);
     let (a, b) = (raw.make(0, 1, 0), raw.make(0, 1, 0));
@@ -104,13 +104,13 @@ fn a_select_is_cancelled_unless_it_has_happened() {
 }
 
 #[test]
-fn a_cancel_that_crosses_the_outcome_comes_too_late() {
+fn a_cancel_that_crosses_the_outcome_is_too_late() {
     let mut raw = client(&server(), Packing::Stream);
     let (a, b) = (raw.make(0, 1, 0), raw.make(0, 1, 0));
     clauses(&mut raw, a, b);
     assert_eq!(raw.ask(REGISTER, &[SELECT]).result(), 0);
-    // One piece of the stream: the send makes the select happen, and the cancel is served before
-    // anybody has looked at it.
+    // One piece of the stream: the send makes the select happen, and the cancel is served before the
+    // select was polled.
     let send = payload(&[(CHAN_ID, &four(b)), (ELEMENT, b"r")]);
     let cancel = payload(&[SELECT]);
     let send = [&header(TRY_SEND, send.len() as u32)[..], &send].concat();
@@ -124,7 +124,7 @@ fn a_cancel_that_crosses_the_outcome_comes_too_late() {
 }
 
 #[test]
-fn what_a_select_brought_and_nobody_claimed_goes_back() {
+fn an_unclaimed_value_of_a_select_is_requeued() {
     for is_claimed in [false, true] {
         let server = server();
         let mut raw = client(&server, Packing::One);
@@ -140,7 +140,7 @@ fn what_a_select_brought_and_nobody_claimed_goes_back() {
         }
         drop(raw);
         let channel = inside(&server, b);
-        // With a claim on its way the second one may come first, while the server has not noticed.
+        // With a claim in flight the second one may come first, until the server detects the disconnect.
         let mut got = [take(&channel), take(&channel)];
         got.sort();
         assert_eq!(got, [b"1".to_vec(), b"2".to_vec()]);
@@ -148,7 +148,7 @@ fn what_a_select_brought_and_nobody_claimed_goes_back() {
 }
 
 #[test]
-fn a_select_waits_no_more_when_its_client_goes() {
+fn a_select_is_cancelled_when_its_client_disconnects() {
     let server = server();
     let mut raw = client(&server, Packing::One);
     let (a, b) = (raw.make(0, 1, 0), raw.make(0, 1, 0));

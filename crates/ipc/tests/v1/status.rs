@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! What a monitor is shown of clients: who they are, what went in and out, what waits.
+//! The status of clients for a monitor: identity, traffic, waiting operations.
 
 use becket_ipc::Server;
 use becket_ipc::monitor::SessionReport;
@@ -11,11 +11,11 @@ use crate::raw::{
 };
 
 const HEADER_BYTES: u64 = 8;
-/// `HELLO`, either way: two numbers.
+/// `HELLO`, in either direction: two numbers.
 const HELLO_BYTES: u64 = HEADER_BYTES + 16;
 
 #[test]
-fn it_counts_what_goes_in_and_out_and_what_waits() {
+fn it_counts_traffic_and_waiting_operations() {
     for packing in EVERY_PACKING {
         let server = server();
         let mut one = client(&server, packing);
@@ -24,7 +24,7 @@ fn it_counts_what_goes_in_and_out_and_what_waits() {
         let transport = if packing == Packing::Stream { "unix-stream" } else { "unix-seqpacket" };
         assert_eq!((server.sessions().len(), first.transport), (1, transport));
         assert_eq!(first.peer.pid, std::process::id());
-        // A turn counts what it has sent after it has sent it.
+        // A dispatch counts answers after it has sent them.
         let until = |is_so: &dyn Fn() -> bool| {
             while !is_so() {
                 std::thread::yield_now();
@@ -53,7 +53,7 @@ fn it_counts_what_goes_in_and_out_and_what_waits() {
         let report = SessionReport::of_v1(&after);
         assert_eq!((report.protocol, report.requests, report.streams), (1, 3, 0));
         assert_eq!((report.protocol_name().as_str(), report.has_streams()), ("1.0", false));
-        // Another is another, and one that has gone is none.
+        // Another client has its own status, and one that disconnected has none.
         let other = client(&server, packing);
         assert_eq!(server.sessions().len(), 2);
         assert_ne!(server.sessions()[1].id, first.id);
@@ -65,7 +65,7 @@ fn it_counts_what_goes_in_and_out_and_what_waits() {
 }
 
 #[test]
-fn it_counts_what_was_refused_and_what_nobody_reads() {
+fn it_counts_refusals_and_unread_answers() {
     let server = limited(Limits { waits_max: 1, ..Limits::default() });
     let (mut one, served) = stranger(&server, Packing::One);
     one.greet();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A client that goes releases what it waited for, and what it has not read goes back.
+//! The operations of a disconnected client are cancelled, and values it has not read are requeued.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use becket_ipc::v1::{Client, Server};
 
 use crate::raw::*;
 
-/// A channel with some numbers in it, and a client that has asked for as many of them as given,
-/// with every request served: it has sent something after them that has arrived.
+/// A channel with some numbers in it, and a client that has requested as many of them as given, with
+/// every request served: a later frame of the client has arrived.
 fn asked_for(requests: u32, packing: Packing) -> (Raw, Arc<Client>, Arc<Server>) {
     let server = server();
     let (mut raw, client) = stranger(&server, packing);
@@ -27,7 +27,7 @@ fn asked_for(requests: u32, packing: Packing) -> (Raw, Arc<Client>, Arc<Server>)
 }
 
 #[test]
-fn values_that_were_not_read_go_back_in_their_old_order() {
+fn unread_values_are_requeued_in_their_order() {
     for packing in EVERY_PACKING {
         let (raw, client, server) = asked_for(4, packing);
         let channel = inside(&server, 1001);
@@ -43,7 +43,7 @@ fn values_that_were_not_read_go_back_in_their_old_order() {
 }
 
 #[test]
-fn values_that_were_read_are_the_clients() {
+fn read_values_are_the_clients() {
     for packing in EVERY_PACKING {
         for read in 0..=4_u32 {
             let (mut raw, client, server) = asked_for(4, packing);
@@ -64,7 +64,7 @@ fn values_that_were_read_are_the_clients() {
 }
 
 #[test]
-fn receivers_that_wait_get_them_in_their_old_order() {
+fn waiting_receivers_get_them_in_their_order() {
     let (raw, client, server) = asked_for(5, Packing::One);
     let mut waiting = crate::raw::client(&server, Packing::One);
     let recv: [(u16, &[u8]); 2] = [(CHAN_ID, &four(1001)), (TIMEOUT_MS, &[0xff; 4])];
@@ -84,7 +84,7 @@ fn receivers_that_wait_get_them_in_their_old_order() {
 }
 
 #[test]
-fn a_value_whose_header_alone_was_read_goes_back() {
+fn a_value_whose_header_alone_was_read_is_requeued() {
     let (raw, client, server) = asked_for(1, Packing::Two);
     let mut header = [0; 8];
     rustix::net::recv(&raw.socket, &mut header, rustix::net::RecvFlags::empty()).unwrap();
@@ -107,13 +107,13 @@ fn pipelined_values_are_all_delivered_to_a_client_that_reads() {
 }
 
 #[test]
-fn a_receiver_that_goes_leaves_its_place_to_the_next() {
+fn a_receiver_that_disconnects_leaves_the_wait_queue() {
     let server = server();
     let (mut going, mut staying) = (client(&server, Packing::One), client(&server, Packing::Two));
     let chan = four(going.make(0, 1, 0));
     let recv: [(u16, &[u8]); 2] = [(CHAN_ID, &chan), (TIMEOUT_MS, &[0xff; 4])];
     going.say(RECV, &recv);
-    // It is in line before the other one: its next request has been answered.
+    // It waits before the other one: its next request has been answered.
     assert_eq!(going.ask(TRY_RECV, &recv[..1]).result(), -11);
     going.part();
     staying.say(RECV, &recv);
@@ -123,7 +123,7 @@ fn a_receiver_that_goes_leaves_its_place_to_the_next() {
 }
 
 #[test]
-fn a_sender_that_goes_sends_nothing() {
+fn a_sender_that_disconnects_sends_nothing() {
     let server = server();
     let (mut going, mut staying) = (client(&server, Packing::One), client(&server, Packing::Two));
     let chan = four(going.make(0, 1, 0));
@@ -138,7 +138,7 @@ fn a_sender_that_goes_sends_nothing() {
 }
 
 #[test]
-fn a_client_that_the_server_closes_is_told_by_its_socket() {
+fn a_client_that_the_server_closes_is_notified_by_its_socket() {
     let server = server();
     for packing in EVERY_PACKING {
         let (mut raw, client) = stranger(&server, packing);
@@ -152,7 +152,7 @@ fn a_client_that_the_server_closes_is_told_by_its_socket() {
 }
 
 #[test]
-fn what_was_sent_before_going_has_been_sent() {
+fn sends_before_the_disconnect_have_happened() {
     for packing in EVERY_PACKING {
         let server = server();
         let mut raw = client(&server, packing);

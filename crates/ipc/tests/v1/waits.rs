@@ -42,7 +42,7 @@ fn two_clients_meet_in_a_rendezvous() {
 }
 
 #[test]
-fn a_time_that_is_up_is_told_and_less_than_none_is_for_ever() {
+fn a_timeout_is_reported_and_a_negative_one_never_passes() {
     let server = server();
     let mut raw = client(&server, Packing::One);
     let chan = four(raw.make(1, 1, 1));
@@ -52,7 +52,7 @@ fn a_time_that_is_up_is_told_and_less_than_none_is_for_ever() {
     assert_eq!(raw.ask(TRY_SEND, &fill).result(), 0);
     let timed = [fill[0], fill[1], (TIMEOUT_MS, &[0, 0, 0, 1])];
     assert_eq!(raw.ask(SEND, &timed).result(), -62);
-    // Any negative number waits until it is done.
+    // Any negative number waits without a timeout.
     for forever in [-1_i32, -2, i32::MIN] {
         let forever = forever.to_be_bytes();
         raw.say(SEND, &[fill[0], fill[1], (TIMEOUT_MS, &forever)]);
@@ -94,7 +94,7 @@ fn one_client_has_no_more_waits_than_it_may() {
     }
     assert_eq!(raw.ask(RECV, &recv).result(), -28);
     assert_eq!(server.counts().refused, 1);
-    // What needs no wait is served, and a place that is free again is taken.
+    // Operations without a wait are served, and a free slot is used again.
     assert_eq!(raw.ask(TRY_RECV, &[(CHAN_ID, &chan)]).result(), -11);
     give(&inside(&server, 1001), b"x");
     assert_eq!(raw.hear().unwrap().bytes(ELEMENT), Some(b"x".as_slice()));

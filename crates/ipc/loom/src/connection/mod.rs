@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Files of a connection as they are.
+//! The files of a connection, unchanged.
 
 #[path = "../../../src/connection/claim.rs"]
 pub(crate) mod claim;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Threads that ask the I/O thread for something, which sleeps otherwise.
+//! Threads that send requests to the I/O thread, which sleeps otherwise.
 //!
-//! The descriptor by which it is woken stands for itself here: a flag and a condition variable.
+//! A flag and a condition variable replace the descriptor that wakes it.
 
 use std::sync::Arc;
 
@@ -39,18 +39,18 @@ impl Reactor {
         self.written.notify_one();
     }
 
-    /// The I/O thread: until it was asked for so many, of which it looks at each guarded one twice.
+    /// The I/O thread: runs until it has served `asked` requests, and checks each guarded item twice.
     fn run(&self, asked: usize) -> Vec<usize> {
-        let mut told = Vec::new();
+        let mut served = Vec::new();
         let mut looked_at = Vec::new();
-        while told.len() < asked {
+        while served.len() < asked {
             if self.calls.is_guarding() {
                 self.calls.tick(|one| {
                     let first = !looked_at.contains(one);
                     if first {
                         looked_at.push(*one)
                     } else {
-                        told.push(*one)
+                        served.push(*one)
                     }
                     first
                 });
@@ -60,16 +60,16 @@ impl Reactor {
                     is_written = self.written.wait(is_written).unwrap();
                 }
             }
-            told.extend(self.calls.take_again());
+            served.extend(self.calls.take_again());
         }
         assert!(!self.calls.is_guarding());
-        told.sort_unstable();
-        told
+        served.sort_unstable();
+        served
     }
 }
 
 #[test]
-fn who_asks_is_told() {
+fn each_request_is_served() {
     model(|| {
         let reactor = Reactor::new();
         let asks: Vec<_> = (0..2)
@@ -84,7 +84,7 @@ fn who_asks_is_told() {
 }
 
 #[test]
-fn who_asks_again_and_again_is_told_as_often() {
+fn repeated_requests_are_served_as_often() {
     model(|| {
         let reactor = Reactor::new();
         let other = reactor.clone();
@@ -95,7 +95,7 @@ fn who_asks_again_and_again_is_told_as_often() {
 }
 
 #[test]
-fn who_wants_to_be_looked_at_is_until_it_wants_no_more() {
+fn a_guarded_item_is_checked_until_it_declines() {
     model(|| {
         let reactor = Reactor::new();
         let (one, another) = (reactor.clone(), reactor.clone());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A thread that retains what it has claimed, and the I/O thread that watches whether it comes back.
+//! A thread that retains its claim, and the I/O thread that checks whether it comes back.
 
 use std::sync::Mutex;
 
@@ -15,9 +15,9 @@ use crate::connection::claim::{Claim, Tick};
 #[derive(Default)]
 struct World {
     claim: Claim,
-    /// How often it is in the I/O thread's list.
+    /// The number of its entries in the I/O thread's list.
     guards: AtomicUsize,
-    /// Held by who looks. Not of loom's: it orders nothing.
+    /// Held by the polling thread. A std lock, which orders nothing in the model.
     looking: Mutex<()>,
     looks: AtomicUsize,
 }
@@ -27,10 +27,10 @@ impl World {
         Arc::new(Self::default())
     }
 
-    /// Nobody else looks meanwhile.
+    /// Polls: no other thread polls at the same time.
     fn look(&self) {
         let looking = self.looking.try_lock().unwrap();
-        // Others may run here.
+        // Other threads may run here.
         self.looks.fetch_add(1, Ordering::Relaxed);
         assert!(self.claim.is_taken(), "or others ask for a wake, and take what it sleeps for");
         drop(looking);
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// As the I/O thread: looks at those of its list once. True: it was lost.
+    /// As the I/O thread: checks the entries of its list once. True: the claim was lost.
     fn tick(&self) -> bool {
         let mut lost = false;
         for _ in 0..self.guards.swap(0, Ordering::AcqRel) {
@@ -58,12 +58,12 @@ impl World {
         lost
     }
 
-    /// Nobody comes back: the I/O thread finds that out if it is retained, and then no more looks.
+    /// No thread comes back: the I/O thread detects that if it is retained, and then stops checking.
     fn assert_is_guarded(&self) {
         let is_retained = self.claim.is_taken();
         let guards = self.guards.load(Ordering::Relaxed);
         assert!(guards <= 1, "it is looked at once a millisecond");
-        assert!(guards == 1 || !is_retained, "somebody sees that nobody comes back");
+        assert!(guards == 1 || !is_retained, "the missing owner is detected");
         let lost = self.tick() | self.tick();
         assert_eq!(lost, is_retained);
         assert!(!self.claim.is_taken());
@@ -72,7 +72,7 @@ impl World {
 }
 
 #[test]
-fn what_is_retained_is_guarded() {
+fn a_retained_claim_is_guarded() {
     model(|| {
         let world = World::new();
         let other = world.clone();
@@ -89,14 +89,14 @@ fn what_is_retained_is_guarded() {
 }
 
 #[test]
-fn who_looks_when_the_guard_ends_is_guarded_again() {
+fn a_claim_retained_when_the_guard_ends_is_guarded_again() {
     model(|| {
         let world = World::new();
         assert!(world.claim.claim());
         world.retain();
         assert!(world.claim.resume());
         let other = world.clone();
-        // It sees a look, then none, and would go.
+        // It sees a poll, then none, and would stop checking.
         let io = spawn(move || other.tick() | other.tick());
         world.look();
         world.retain();
@@ -106,7 +106,7 @@ fn who_looks_when_the_guard_ends_is_guarded_again() {
 }
 
 #[test]
-fn who_comes_back_when_it_is_found_lost_has_it_or_not() {
+fn an_owner_that_resumes_while_it_is_found_lost_has_it_or_not() {
     model(|| {
         let world = World::new();
         assert!(world.claim.claim());
@@ -114,7 +114,7 @@ fn who_comes_back_when_it_is_found_lost_has_it_or_not() {
         assert!(!world.tick(), "it has looked");
         let other = world.clone();
         let io = spawn(move || other.tick());
-        // So that it can begin, be overtaken and go on, with two preemptions.
+        // So that it can begin, be overtaken and continue, with two preemptions.
         thread::yield_now();
         if world.claim.resume() || world.claim.claim() {
             world.look();
@@ -126,7 +126,7 @@ fn who_comes_back_when_it_is_found_lost_has_it_or_not() {
 }
 
 #[test]
-fn one_looks_at_a_time() {
+fn one_thread_polls_at_a_time() {
     model(|| {
         let world = World::new();
         assert!(world.claim.claim());

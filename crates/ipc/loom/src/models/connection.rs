@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A connection over shared memory without its session: a peer puts frames, threads that wait for
-//! them drive it or are woken, the I/O thread watches. The lock, the claim and the doorbell are those
-//! that run; what a turn, a look and a drive do with them is written as in `connection/{core, drive,
-//! mod}.rs`, without the bounds on looking.
+//! A connection over shared memory without its session: a peer puts frames, threads that wait for them
+//! drive it or are woken, the I/O thread watches. The lock, the claim and the doorbell are the
+//! production code; dispatching, polling and driving are written as in `connection/{core, drive,
+//! mod}.rs`, without the bounds on spinning.
 //!
-//! Nobody is left who could look when a frame lies there: a thread that waits for it, or the I/O
-//! thread, which ends with the last frame, sleeps for ever then, which loom reports.
+//! If a frame is in the ring and no thread is left that polls, a thread that waits for it, or the I/O
+//! thread, which ends with the last frame, sleeps forever, which loom reports.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ use crate::{
 struct World {
     /// Frames that the peer has put: in its segment.
     put: AtomicU64,
-    /// So many it puts in all.
+    /// The number of frames that it puts in total.
     last: u64,
-    /// As `shm::Lookout`: how many were taken, for who looks without the lock.
+    /// As `shm::Lookout`: the number of frames taken, for threads that poll without the lock.
     lookout: AtomicU64,
     /// A channel's wake: there is something to send.
     woken: AtomicBool,
@@ -48,13 +48,13 @@ struct Core {
 struct Parker {
     frame: u64,
     woken: AtomicBool,
-    /// The thread's token.
+    /// The thread's park token.
     token: Mutex<bool>,
     unparked: Condvar,
     sleeps_at_doorbell: sync::Mutex<bool>,
 }
 
-/// What the I/O thread waits for: as the kernel tells it.
+/// What the I/O thread waits for, as the kernel reports it.
 #[derive(Default)]
 struct Io {
     state: Mutex<IoState>,
@@ -63,9 +63,9 @@ struct Io {
 
 #[derive(Default)]
 struct IoState {
-    /// There is a byte on the socket that it has not been told of.
+    /// There is a byte on the socket that was not reported yet.
     byte: bool,
-    /// It wants no more guards than one.
+    /// At most one guard is requested.
     guards: usize,
     is_over: bool,
 }
@@ -78,8 +78,8 @@ impl Io {
 }
 
 impl World {
-    /// One that has started: it is nobody's, and has asked for a wake by the socket. `waited_for` are
-    /// the frames that threads wait for.
+    /// A started connection: it is not claimed, and its socket is armed. `waited_for` are the frames
+    /// that threads wait for.
     fn new(last: u64, waited_for: &[u64]) -> (Arc<Self>, Side) {
         let (mut own, peer) = pair();
         assert!(!own.arm(Mode::Event, false, || false));
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// The I/O thread's, until the last frame was taken.
+    /// The I/O thread's part, until the last frame was taken.
     fn watch(&self) {
         loop {
             let mut state = self.io.state.lock().unwrap();
@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    /// As `Turn::turn`, and `Core::turn`.
+    /// As `Connection::run`, and `Core::dispatch`.
     fn turn(&self) {
         loop {
             let Some(mut core) = self.core.enter() else { return };
@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    /// As `Connection::locked`, and `leave`.
+    /// As `Connection::locked`, and its unlock.
     fn leave_after<R>(
         &self,
         mut core: sync::MutexGuard<'_, Core>,
@@ -201,7 +201,7 @@ impl World {
         done
     }
 
-    /// As `look_once`, with what is seen without the lock.
+    /// As `look_once`, with what is visible without the lock.
     fn look_once(&self) {
         let has_news = self.is_ready(self.lookout.load(Ordering::Relaxed))
             || self.woken.load(Ordering::Relaxed);
@@ -219,7 +219,7 @@ impl World {
         put > taken
     }
 
-    /// Takes what has come. As a link: it has not waited then.
+    /// Takes frames that have arrived. As a link, it then is not armed.
     fn take(&self, core: &mut Core) -> bool {
         if !self.is_ready(core.taken) {
             return false;
@@ -238,7 +238,7 @@ impl World {
         self.turn();
     }
 
-    /// As `Woken::take`, and what it leads to.
+    /// As `Woken::take`, and what it results in.
     fn serve_woken(&self) -> bool {
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::AcqRel)
     }
@@ -250,7 +250,7 @@ impl World {
         ready
     }
 
-    /// Those whose frame was taken.
+    /// Wakes the parkers whose frames were taken.
     fn wake(&self, taken: u64) {
         for parker in self.parkers.iter().filter(|parker| parker.frame <= taken) {
             parker.wake(&self.doorbell);
@@ -345,7 +345,7 @@ impl Parker {
     }
 }
 
-/// The peer and the I/O thread run; so do these, each on a thread of its own but the first.
+/// Runs the peer and the I/O thread, and these, each on a thread of its own except the first.
 fn run<const N: usize>(last: u64, waited_for: &[u64], threads: [fn(&World); N]) {
     let (world, side) = World::new(last, waited_for);
     let mut others = Vec::new();
@@ -364,28 +364,28 @@ fn run<const N: usize>(last: u64, waited_for: &[u64], threads: [fn(&World); N]) 
 }
 
 #[test]
-fn the_io_thread_takes_what_nobody_waits_for() {
+fn the_io_thread_takes_frames_without_waiting_threads() {
     model(|| run(2, &[], [|_| {}]));
 }
 
 #[test]
-fn who_waits_drives_and_the_io_thread_may_be_first() {
+fn a_waiting_thread_drives_and_the_io_thread_may_be_first() {
     model(|| run(1, &[1], [|world| world.drive(0, |_| {})]));
 }
 
 #[test]
-fn who_retains_and_does_not_come_back_loses_nothing() {
+fn an_owner_that_retains_and_does_not_come_back_loses_nothing() {
     model(|| run(2, &[1], [|world| world.drive(0, World::retain)]));
 }
 
 #[test]
-fn who_gives_up_loses_nothing() {
-    // The I/O thread may take one between the end of the drive and the wake that is asked for.
+fn a_thread_that_gives_up_loses_nothing() {
+    // The I/O thread may take a frame between the end of the drive and the arming.
     model(|| run(3, &[1], [|world| world.drive(0, World::release)]));
 }
 
 #[test]
-fn who_comes_back_goes_on() {
+fn an_owner_that_comes_back_continues() {
     large_model(|| {
         run(
             2,
@@ -399,7 +399,7 @@ fn who_comes_back_goes_on() {
 }
 
 #[test]
-fn who_does_not_drive_is_woken_when_who_does_has_gone() {
+fn a_waiting_thread_is_woken_when_the_driving_one_has_left() {
     large_model(|| {
         run(
             2,
@@ -415,7 +415,7 @@ fn who_does_not_drive_is_woken_when_who_does_has_gone() {
 }
 
 #[test]
-fn who_only_sends_leaves_what_comes_to_who_drives() {
+fn a_sending_thread_leaves_frames_to_the_driving_one() {
     large_model(|| {
         run(
             1,
@@ -432,14 +432,14 @@ fn who_only_sends_leaves_what_comes_to_who_drives() {
 }
 
 #[test]
-fn who_sleeps_is_told_when_another_takes_what_came() {
+fn a_sleeping_thread_is_woken_when_another_takes_its_frame() {
     large_model(|| {
         run(2, &[2], [|world| world.drive(0, World::retain), World::send]);
     });
 }
 
 #[test]
-fn who_only_sends_when_who_drives_goes_leaves_nothing() {
+fn a_sending_thread_leaves_nothing_when_the_driving_one_leaves() {
     large_model(|| {
         run(2, &[1], [|world| world.drive(0, World::retain), World::send]);
     });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A side that waits for frames or room, and a peer that brings them; threads that are kicked.
+//! A side that waits for frames or room, and a peer that provides them; threads that are kicked.
 //!
-//! A wake that is lost leaves a thread asleep for ever, which loom reports.
+//! A lost wake leaves a thread asleep forever, which loom reports.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl Position {
     }
 }
 
-/// One ring: how many frames were put into it, and taken.
+/// One ring: the number of frames put into it, and taken.
 #[derive(Default)]
 struct Ring {
     put: Position,
@@ -43,7 +43,7 @@ impl Ring {
     }
 }
 
-/// As `Endpoint::wait`: sleeps until there is something. How often it said that it sleeps.
+/// As `Endpoint::wait`: sleeps until something has arrived. Returns how often it announced a sleep.
 fn wait(side: &mut Side, wants_room: bool, is_ready: impl Fn() -> bool) -> usize {
     let mut waits = 0;
     while !is_ready() {
@@ -56,7 +56,7 @@ fn wait(side: &mut Side, wants_room: bool, is_ready: impl Fn() -> bool) -> usize
 }
 
 #[test]
-fn who_sleeps_is_rung_for_each_frame() {
+fn a_sleeping_side_is_rung_for_each_frame() {
     model(|| {
         let ring = Ring::new();
         let (mut own, mut peer) = pair();
@@ -76,7 +76,7 @@ fn who_sleeps_is_rung_for_each_frame() {
 }
 
 #[test]
-fn who_goes_on_bringing_rings_once() {
+fn a_peer_that_continues_to_publish_rings_once() {
     model(|| {
         let ring = Ring::new();
         let (mut own, mut peer) = pair();
@@ -92,7 +92,7 @@ fn who_goes_on_bringing_rings_once() {
 }
 
 #[test]
-fn who_has_no_room_is_rung_for_it() {
+fn a_side_without_room_is_rung_for_it() {
     // A ring for one frame: both sides sleep, one for room and one for frames.
     model(|| {
         let ring = Ring::new();
@@ -115,7 +115,7 @@ fn who_has_no_room_is_rung_for_it() {
 }
 
 #[test]
-fn who_waits_for_frames_is_not_rung_for_room() {
+fn a_side_that_waits_for_frames_is_not_rung_for_room() {
     model(|| {
         let (mut own, mut peer) = pair();
         assert!(!own.arm(Mode::Futex, false, || false));
@@ -125,7 +125,7 @@ fn who_waits_for_frames_is_not_rung_for_room() {
 }
 
 #[test]
-fn who_waits_for_the_socket_gets_a_byte() {
+fn a_side_that_waits_for_the_socket_gets_a_byte() {
     model(|| {
         let ring = Ring::new();
         let (mut own, mut peer) = pair();
@@ -168,7 +168,7 @@ impl Parker {
         }
     }
 
-    /// As `Connection::drive` of a connection on which nothing comes.
+    /// As `Connection::drive` of a connection without frames.
     fn sleep(&self, side: &mut Side) {
         let doorbell = side.doorbell().clone();
         while !self.woken.load(Ordering::Acquire) {
@@ -186,7 +186,7 @@ impl Parker {
 }
 
 #[test]
-fn who_is_woken_by_its_own_side_is_kicked() {
+fn a_thread_woken_by_its_own_side_is_kicked() {
     model(|| {
         let (mut own, _peer) = pair();
         let parker = Arc::new(Parker::default());
@@ -202,12 +202,12 @@ fn who_is_woken_by_its_own_side_is_kicked() {
 }
 
 #[test]
-fn who_is_kicked_sees_why() {
+fn a_kicked_thread_sees_the_reason() {
     model(|| {
         let (mut own, mut peer) = pair();
         let ring = Ring::new();
         let others = ring.clone();
-        // Of this side: it takes what the sleeper waits for, and kicks.
+        // On this side: it takes what the sleeping thread waits for, and kicks.
         let doorbell = own.doorbell().clone();
         let takes = spawn(move || {
             others.taken.0.store(1, Ordering::Relaxed);

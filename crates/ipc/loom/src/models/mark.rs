@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Threads that bring something, and whoever has the lock sees to it.
+//! Threads that add work, which the holder of the lock does.
 
 use loom::sync::{
     Arc,
@@ -11,7 +11,7 @@ use crate::connection::mark::Marked;
 
 const THREADS: usize = 3;
 
-/// What was brought by each thread, and what of it was seen to.
+/// The work that each thread has added, and what of it was done.
 #[derive(Default)]
 struct World {
     brought: [AtomicUsize; THREADS],
@@ -23,13 +23,13 @@ impl World {
         Arc::new(Self::default())
     }
 
-    /// As a wake: what is brought is published by the mark, or by having the lock, alone.
+    /// As a wake: the work is published by the pending flag, or by holding the lock, alone.
     fn bring(&self, number: usize) {
         self.brought[number].fetch_add(1, Ordering::Relaxed);
         self.turn();
     }
 
-    /// As `Connection::turn`.
+    /// As `Connection::run`.
     fn turn(&self) {
         loop {
             let Some(mut seen) = self.seen.enter() else { return };
@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    /// As `Connection::leave`, of a holder that sees to nothing.
+    /// As `Connection::leave`, of a holder that does no work.
     fn leave<T>(&self, guard: T) {
         drop(guard);
         if self.seen.is_marked() {
@@ -57,12 +57,12 @@ impl World {
 
     fn assert_all_seen(&self, brought: &[usize]) {
         assert_eq!(self.seen.lock()[..brought.len()], *brought);
-        assert!(!self.seen.is_marked(), "nobody is left to take it off");
+        assert!(!self.seen.is_marked(), "no thread is left to clear it");
     }
 }
 
 #[test]
-fn two_bring_something_and_all_is_seen_to() {
+fn two_threads_add_work_and_all_is_done() {
     model(|| {
         let world = World::new();
         let other = world.clone();
@@ -77,7 +77,7 @@ fn two_bring_something_and_all_is_seen_to() {
 }
 
 #[test]
-fn three_bring_something_and_all_is_seen_to() {
+fn three_threads_add_work_and_all_is_done() {
     model(|| {
         let world = World::new();
         let bring: Vec<_> = (0..2)
@@ -93,7 +93,7 @@ fn three_bring_something_and_all_is_seen_to() {
 }
 
 #[test]
-fn who_only_wants_to_look_sees_to_what_comes_meanwhile() {
+fn a_thread_that_only_reads_does_the_work_added_meanwhile() {
     model(|| {
         let world = World::new();
         let other = world.clone();
@@ -107,7 +107,7 @@ fn who_only_wants_to_look_sees_to_what_comes_meanwhile() {
 }
 
 #[test]
-fn who_waits_for_the_lock_sees_to_what_comes_meanwhile() {
+fn a_thread_that_waits_for_the_lock_does_the_work_added_meanwhile() {
     model(|| {
         let world = World::new();
         let bring: Vec<_> = (0..2)
@@ -124,7 +124,7 @@ fn who_waits_for_the_lock_sees_to_what_comes_meanwhile() {
 }
 
 #[test]
-fn what_a_holder_leaves_to_be_done_is_done() {
+fn work_that_a_holder_leaves_is_done() {
     model(|| {
         let world = World::new();
         let other = world.clone();

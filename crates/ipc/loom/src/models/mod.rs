@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Small programs, each run by loom under every interleaving of its threads in which at most
-//! `LOOM_MAX_PREEMPTIONS` of them (2 unless said) are preempted, with every value that each load may
-//! see.
+//! Small programs, each run by loom under every interleaving of its threads with at most
+//! `LOOM_MAX_PREEMPTIONS` preemptions (2 by default), with every value that each load may see.
 
 mod calls;
 mod claim;
@@ -24,7 +23,7 @@ fn model(run: impl Fn() + Send + Sync + 'static) {
     explore(0, run);
 }
 
-/// With one preemption less, for more threads.
+/// With one preemption fewer, for more threads.
 fn large_model(run: impl Fn() + Send + Sync + 'static) {
     explore(1, run);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Threads that wake streams, and turns that see to what they were woken for.
+//! Threads that wake streams, and dispatches that see the reason of the wakes.
 //!
-//! What a stream has news of is published by its waker alone here, as if it were not in a channel
-//! with an order of its own.
+//! A stream's news is published only by its waker here, as if it were not in a channel with an ordering
+//! of its own.
 
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -17,13 +17,13 @@ use crate::connection::{
 
 const STREAMS: usize = 2;
 
-/// A connection's streams: what was brought for each, and what of it was seen to.
+/// A connection's streams: the news of each, and what of it was seen.
 struct World {
     brought: [AtomicUsize; STREAMS],
     woken: Woken,
     core: Marked<Core>,
-    /// Another connection, whose second stream each turn that sees something of the first stream
-    /// brings something.
+    /// Another connection: each dispatch that sees news of the first stream adds news to its second
+    /// stream.
     other: Weak<World>,
 }
 
@@ -64,7 +64,7 @@ impl World {
 }
 
 impl Turn for World {
-    /// As `Connection::turn`.
+    /// As `Connection::run`.
     fn turn(self: Arc<Self>) {
         loop {
             let Some(mut core) = self.core.enter() else { return };
@@ -122,7 +122,7 @@ fn three_wake_two_streams_and_all_are_seen() {
 }
 
 #[test]
-fn who_is_woken_again_and_again_sees_the_last() {
+fn the_last_of_repeated_wakes_is_seen() {
     model(|| {
         let world = World::new();
         let waker = world.waker(0);
@@ -138,7 +138,7 @@ fn who_is_woken_again_and_again_sees_the_last() {
 }
 
 #[test]
-fn who_is_woken_while_others_are_taken_is_taken_too() {
+fn a_wake_while_others_are_taken_is_taken_too() {
     model(|| {
         let world = World::new();
         let wakers = [world.waker(0), world.waker(1)];
@@ -161,7 +161,7 @@ fn who_is_woken_while_others_are_taken_is_taken_too() {
 }
 
 #[test]
-fn connections_that_wake_each_other_have_their_turns() {
+fn connections_that_wake_each_other_are_dispatched() {
     model(|| {
         let mut second = None;
         let first = Arc::new_cyclic(|first| {
