@@ -61,7 +61,9 @@ pub enum ChannelError {
     #[error("a channel named {0:?} exists already")]
     NameTaken(String),
     /// The name is empty, too long, or has control characters.
-    #[error("invalid channel name {0:?}: expected 1 to {NAME_BYTES_MAX} bytes, no control characters")]
+    #[error(
+        "invalid channel name {0:?}: expected 1 to {NAME_BYTES_MAX} bytes, no control characters"
+    )]
     BadName(String),
     /// The capacity of a bounded channel is out of range.
     #[error("invalid capacity {0}: a bounded channel holds 1 to {CAPACITY_MAX} elements")]

@@ -78,7 +78,7 @@ struct Entry {
 
 /// How an element's number relates to the accepted ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum NumberOrder {
     /// The next number.
     Next,
     /// Accepted already.
@@ -129,14 +129,14 @@ impl Producer {
     }
 
     /// How this number relates to the accepted ones.
-    pub(crate) const fn turn(&self, number: u64) -> Turn {
+    pub(crate) const fn compare(&self, number: u64) -> NumberOrder {
         let highest = self.remembered.highest;
         if number <= highest {
-            Turn::Again
+            NumberOrder::Again
         } else if number - highest == 1 {
-            Turn::Next
+            NumberOrder::Next
         } else {
-            Turn::Gap
+            NumberOrder::Gap
         }
     }
 
@@ -202,13 +202,13 @@ mod tests {
                 prop_assert_eq!(remembered.highest, accepted.len() as u64);
                 prop_assert_eq!(*mark.get_or_insert(remembered.mark), remembered.mark);
                 for number in numbers {
-                    match producer.turn(number) {
-                        Turn::Next => {
+                    match producer.compare(number) {
+                        NumberOrder::Next => {
                             producer.accepted();
                             accepted.push(number);
                         }
-                        Turn::Again => prop_assert!(number <= accepted.len() as u64),
-                        Turn::Gap => prop_assert!(number > accepted.len() as u64 + 1),
+                        NumberOrder::Again => prop_assert!(number <= accepted.len() as u64),
+                        NumberOrder::Gap => prop_assert!(number > accepted.len() as u64 + 1),
                     }
                 }
             }

@@ -74,7 +74,7 @@ mod connection;
 mod dedup;
 mod element;
 mod error;
-mod greeting;
+mod handshake;
 pub mod monitor;
 pub mod reactor;
 pub mod reconnect;
@@ -94,7 +94,7 @@ pub use client::{
 pub use connection::{Ended, Status};
 pub use element::Element;
 pub use error::{OpenError, RecvError, SendError};
-pub use greeting::GreetingError;
+pub use handshake::HandshakeError;
 pub use reconnect::{
     Backoff, OnceSender, ProducerId, Reconnecting, ReconnectingReceiver, ReconnectingSender,
 };

@@ -164,9 +164,9 @@ fn run(reactor: &Reactor) {
             }
         }
         for event in &events {
-            reactor.tell(event.data.u64());
+            reactor.notify(event.data.u64());
         }
-        reactor.tell_again();
+        reactor.serve_requests();
     }
 }
 
@@ -191,7 +191,7 @@ impl Reactor {
         let _written = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    fn tell(&self, number: u64) {
+    fn notify(&self, number: u64) {
         if number == WAKE {
             return;
         }
@@ -216,7 +216,7 @@ impl Reactor {
     }
 
     /// Serves each request once: requests made meanwhile are served after the next epoll_wait.
-    fn tell_again(&self) {
+    fn serve_requests(&self) {
         for ready in self.calls.take_again() {
             ready.ready();
         }
@@ -233,9 +233,9 @@ mod tests {
 
     use super::*;
 
-    struct Told(Sender<usize>, AtomicUsize);
+    struct Counted(Sender<usize>, AtomicUsize);
 
-    impl Ready for Told {
+    impl Ready for Counted {
         fn ready(self: Arc<Self>) {
             let times = self.1.fetch_add(1, Ordering::SeqCst) + 1;
             self.0.try_send(times).unwrap();
@@ -246,8 +246,8 @@ mod tests {
     fn input_and_end_are_reported_until_the_watch_is_dropped() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let (tx, rx) = bounded(16);
-        let told = Arc::new(Told(tx, AtomicUsize::new(0)));
-        let owner: Arc<dyn Ready> = told.clone();
+        let counted = Arc::new(Counted(tx, AtomicUsize::new(0)));
+        let owner: Arc<dyn Ready> = counted.clone();
         let watched = watch(reader.as_fd(), Arc::downgrade(&owner)).unwrap();
         rustix::io::write(&writer, b"a").unwrap();
         assert_eq!(rx.recv().wait(), Ok(1));
@@ -264,9 +264,9 @@ mod tests {
     #[test]
     fn a_request_for_another_call_is_served() {
         let (tx, rx) = bounded(16);
-        let told: Arc<dyn Ready> = Arc::new(Told(tx, AtomicUsize::new(0)));
+        let counted: Arc<dyn Ready> = Arc::new(Counted(tx, AtomicUsize::new(0)));
         for times in 1..=10 {
-            again(told.clone()).unwrap();
+            again(counted.clone()).unwrap();
             assert_eq!(rx.recv().wait(), Ok(times));
         }
     }

@@ -13,24 +13,24 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
 
-use crate::connection::mark::Marked;
-use crate::connection::waking::{Turn, take_turn};
+use crate::connection::pending_lock::PendingLock;
+use crate::connection::waking::{Dispatch, run_or_enqueue};
 use crate::reactor::{self, Ready, Watched};
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Task {
-    future: Marked<Option<Boxed>>,
+    future: PendingLock<Option<Boxed>>,
 }
 
 /// Starts a task: it is polled before this returns, or after the dispatch in which this is called.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-    let future = Marked::new(Some(Box::pin(future) as Boxed));
-    take_turn(Arc::new(Task { future }));
+    let future = PendingLock::new(Some(Box::pin(future) as Boxed));
+    run_or_enqueue(Arc::new(Task { future }));
 }
 
-impl Turn for Task {
-    fn turn(self: Arc<Self>) {
+impl Dispatch for Task {
+    fn run(self: Arc<Self>) {
         let waker = Waker::from(self.clone());
         loop {
             // The holder of the lock checks the pending flag when it unlocks.
@@ -41,7 +41,7 @@ impl Turn for Task {
                 *future = None;
             }
             drop(future);
-            if !self.future.is_marked() {
+            if !self.future.is_pending() {
                 return;
             }
         }
@@ -50,7 +50,7 @@ impl Turn for Task {
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
-        take_turn(self);
+        run_or_enqueue(self);
     }
 }
 

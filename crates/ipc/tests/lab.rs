@@ -9,7 +9,7 @@
 //! quiescence: from the counts of accepted and received elements it derives which operations have to
 //! complete, and waits for those, and for no others, before it continues. Its results depend only on
 //! counts, and the same seed gives the same trace: the lab makes each run twice. An operation that does
-//! not complete within [`PATIENCE`] is a failure of its flow.
+//! not complete within [`DEADLINE`] is a failure of its flow.
 //!
 //! | elements in the channel | then |
 //! |---|---|
@@ -29,7 +29,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use becket_chan::Kind;
-use becket_ipc::transport::impaired::{Impaired, Impairments, Weather};
+use becket_ipc::transport::impaired::{Impaired, Impairments, ImpairedClock};
 use becket_ipc::transport::{SocketKind, memory};
 use becket_ipc::{Client, Element, Options, RecvError, RemoteReceiver, RemoteSender, Server};
 use becket_lab::bridge::{self, Conduit, Failure, Spec};
@@ -37,9 +37,9 @@ use becket_lab::check::{self, Mode};
 use becket_lab::contract::Limits;
 
 /// The deadline of operations that have to complete.
-const PATIENCE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(30);
 /// The step of the impaired links' clock while an operation waits.
-const WEATHER: Duration = Duration::from_micros(100);
+const CLOCK_STEP: Duration = Duration::from_micros(100);
 /// The channel's capacity; a send holds one more element, and a receive too.
 const CAPACITY: u64 = 3;
 
@@ -48,7 +48,7 @@ struct World {
     _server: Server,
     sends: Client,
     receives: Client,
-    weather: Vec<Weather>,
+    clock: Vec<ImpairedClock>,
     channels: AtomicU64,
     _directory: tempfile::TempDir,
 }
@@ -72,26 +72,26 @@ impl World {
     fn memory(impairments: Impairments) -> Arc<Self> {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::bind(directory.path().join("private/unused")).unwrap();
-        let mut weather = Vec::new();
+        let mut clock = Vec::new();
         let clients = [1, 2].map(|seed| {
             let (one, other) = memory::pair(1024, 1 << 20);
             let now = Instant::now();
             let (one, up) = Impaired::new(one, impairments, seed, now);
             let (other, down) = Impaired::new(other, impairments, seed + 2, now);
-            weather.extend([up, down]);
+            clock.extend([up, down]);
             server.serve(Box::new(one)).unwrap();
             Client::over(Box::new(other), &Options::default()).unwrap()
         });
         if impairments == Impairments::default() {
-            weather.clear();
+            clock.clear();
         }
-        Self::new(server, clients, weather, directory)
+        Self::new(server, clients, clock, directory)
     }
 
     fn new(
         server: Server,
         [sends, receives]: [Client; 2],
-        weather: Vec<Weather>,
+        clock: Vec<ImpairedClock>,
         directory: tempfile::TempDir,
     ) -> Arc<Self> {
         let channels = AtomicU64::new(0);
@@ -99,7 +99,7 @@ impl World {
             _server: server,
             sends,
             receives,
-            weather,
+            clock,
             channels,
             _directory: directory,
         })
@@ -111,21 +111,21 @@ impl World {
         mut operation: Pin<&mut (impl Future<Output = T> + ?Sized)>,
     ) -> Result<T, Failure> {
         let waker = Waker::from(Arc::new(Unparks(thread::current())));
-        let by = Instant::now() + PATIENCE;
+        let by = Instant::now() + DEADLINE;
         loop {
             if let Poll::Ready(done) = operation.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return Ok(done);
             }
-            for weather in &self.weather {
-                if let Some(due) = weather.deadline() {
-                    weather.advance(due);
+            for clock in &self.clock {
+                if let Some(due) = clock.deadline() {
+                    clock.advance(due);
                 }
             }
             let left = by.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Failure::new("an operation did not complete"));
             }
-            thread::park_timeout(if self.weather.is_empty() { left } else { left.min(WEATHER) });
+            thread::park_timeout(if self.clock.is_empty() { left } else { left.min(CLOCK_STEP) });
         }
     }
 

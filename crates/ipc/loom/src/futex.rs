@@ -12,12 +12,12 @@ use loom::sync::{Condvar, Mutex, MutexGuard};
 use crate::sync::{AtomicU32, Ordering};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum FutexScope {
     Shared,
     Private,
 }
 
-pub(super) struct Wait<'a>(pub(super) &'a AtomicU32, pub(super) u32, pub(super) Seen);
+pub(super) struct Wait<'a>(pub(super) &'a AtomicU32, pub(super) u32, pub(super) FutexScope);
 
 #[derive(Default)]
 struct Queue {
@@ -46,7 +46,7 @@ pub(super) fn is_supported() -> bool {
     true
 }
 
-pub(super) fn wake(word: &AtomicU32, _seen: Seen) {
+pub(super) fn wake(word: &AtomicU32, _seen: FutexScope) {
     let mut sleepers = QUEUE.lock();
     let before = sleepers.asleep.len();
     sleepers.asleep.retain(|(_, words)| !words.contains(&address(word)));

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::validate::{BELL, Broken, WAIT};
+use super::validate::{BELL, Violation, WAIT};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 #[derive(Debug)]
@@ -37,32 +37,32 @@ pub(super) fn segment() -> (Arc<OwnSegment>, Arc<PeerSegment>) {
 }
 
 impl Own {
-    pub(super) fn publish(&self, offset: usize, value: u64) -> Result<(), Broken> {
+    pub(super) fn publish(&self, offset: usize, value: u64) -> Result<(), Violation> {
         self.0.word(offset)?.store(value, Ordering::Release);
         Ok(())
     }
 
-    pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, Broken> {
+    pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, Violation> {
         self.0.half(offset)
     }
 }
 
 impl Foreign {
-    pub(super) fn load(&self, offset: usize) -> Result<u64, Broken> {
+    pub(super) fn load(&self, offset: usize) -> Result<u64, Violation> {
         Ok(self.0.word(offset)?.load(Ordering::Relaxed))
     }
 
-    pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, Broken> {
+    pub(super) fn futex(&self, offset: usize) -> Result<&AtomicU32, Violation> {
         self.0.half(offset)
     }
 }
 
 impl Words {
-    fn word(&self, offset: usize) -> Result<&AtomicU64, Broken> {
-        if offset == WAIT { Ok(&self.wait) } else { Err(Broken) }
+    fn word(&self, offset: usize) -> Result<&AtomicU64, Violation> {
+        if offset == WAIT { Ok(&self.wait) } else { Err(Violation) }
     }
 
-    fn half(&self, offset: usize) -> Result<&AtomicU32, Broken> {
-        if offset == BELL { Ok(&self.bell) } else { Err(Broken) }
+    fn half(&self, offset: usize) -> Result<&AtomicU32, Violation> {
+        if offset == BELL { Ok(&self.bell) } else { Err(Violation) }
     }
 }

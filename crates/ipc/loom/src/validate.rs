@@ -6,4 +6,4 @@ pub(super) const BELL: usize = 512;
 
 /// A word that does not exist.
 #[derive(Debug)]
-pub(crate) struct Broken;
+pub(crate) struct Violation;

@@ -10,9 +10,9 @@ static MAPPED: AtomicU64 = AtomicU64::new(0);
 
 /// A part of the budget, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Share(u64);
+pub(super) struct BudgetShare(u64);
 
-impl Share {
+impl BudgetShare {
     /// `None`: it exceeds the budget.
     pub(super) fn take(bytes: u64) -> Option<Self> {
         let fits = |mapped: u64| {
@@ -27,7 +27,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for BudgetShare {
     fn drop(&mut self) {
         MAPPED.fetch_sub(self.0, Ordering::Relaxed);
     }
@@ -39,13 +39,13 @@ mod tests {
 
     #[test]
     fn the_budget_is_never_exceeded() {
-        assert!(Share::take(MAPPED_BYTES_IN_ALL_MAX + 1).is_none());
-        assert!(Share::take(u64::MAX).is_none());
-        let most = Share::take(MAPPED_BYTES_IN_ALL_MAX / 2 + 1).map(|share| share.bytes());
+        assert!(BudgetShare::take(MAPPED_BYTES_IN_ALL_MAX + 1).is_none());
+        assert!(BudgetShare::take(u64::MAX).is_none());
+        let most = BudgetShare::take(MAPPED_BYTES_IN_ALL_MAX / 2 + 1).map(|share| share.bytes());
         assert_eq!(most, Some(MAPPED_BYTES_IN_ALL_MAX / 2 + 1), "freed when it was dropped");
-        let held = Share::take(MAPPED_BYTES_IN_ALL_MAX / 2 + 1);
-        assert!(held.is_some() && Share::take(MAPPED_BYTES_IN_ALL_MAX / 2).is_none());
+        let held = BudgetShare::take(MAPPED_BYTES_IN_ALL_MAX / 2 + 1);
+        assert!(held.is_some() && BudgetShare::take(MAPPED_BYTES_IN_ALL_MAX / 2).is_none());
         drop(held);
-        assert!(Share::take(MAPPED_BYTES_IN_ALL_MAX / 2).is_some());
+        assert!(BudgetShare::take(MAPPED_BYTES_IN_ALL_MAX / 2).is_some());
     }
 }

@@ -26,7 +26,7 @@ pub struct Counts {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct BlockCounters {
     sent: AtomicU64,
     copied: AtomicU64,
     copied_bytes: AtomicU64,
@@ -42,7 +42,7 @@ fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
-impl Tally {
+impl BlockCounters {
     pub(super) fn lent(&self, now: usize) {
         add(&self.sent, 1);
         self.lent.store(now as u64, Ordering::Relaxed);

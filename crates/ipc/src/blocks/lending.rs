@@ -22,7 +22,7 @@ use super::{Descriptor, Fault, LENT_MAX};
 #[derive(Default)]
 pub(super) struct Lending {
     regions: Vec<Own>,
-    /// Loans, over all regions.
+    /// LentBlock, over all regions.
     count: usize,
 }
 

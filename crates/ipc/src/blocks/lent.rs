@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use becket_zcopy::Block;
 
 #[derive(Default)]
-pub(super) struct Lent(HashMap<u64, Loans>);
+pub(super) struct Lent(HashMap<u64, LentBlock>);
 
-struct Loans {
+struct LentBlock {
     block: Block,
     count: u32,
 }
@@ -23,7 +23,7 @@ struct Loans {
 impl Lent {
     /// Adds a loan.
     pub(super) fn add(&mut self, block: &Block) {
-        let new = || Loans { block: block.clone(), count: 0 };
+        let new = || LentBlock { block: block.clone(), count: 0 };
         let loans = self.0.entry(block.offset()).or_insert_with(new);
         loans.count += 1;
         if loans.block.len() < block.len() {

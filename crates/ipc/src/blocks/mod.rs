@@ -86,15 +86,15 @@ use becket_zcopy::Block;
 use bytes::Bytes;
 
 use self::borrowing::Borrowing;
+use self::counts::BlockCounters;
 pub use self::counts::Counts;
-use self::counts::Tally;
 use self::lending::Lending;
 pub(crate) use self::lending::Loan;
 pub(crate) use self::outlet::Announcing;
 pub use self::peer_block::{BlockRef, PeerBlock};
 use crate::connection::{At, Ended};
 use crate::element::Element;
-use crate::transport::Beside;
+use crate::transport::Ancillary;
 
 /// The maximum number of blocks that one side of a connection may have lent at a time. More are sent as
 /// bytes.
@@ -160,7 +160,7 @@ pub(crate) enum Fault {
     #[error("invalid region: {0}")]
     Region(becket_zcopy::Error),
     #[error("{0} file descriptors with a region, expected 1")]
-    Beside(usize),
+    Descriptors(usize),
     #[error("more than {LENT_MAX} blocks lent at once")]
     TooMany,
     #[error("a block that was not lent was released: offset {offset} of region {region}")]
@@ -172,7 +172,7 @@ pub(crate) enum Fault {
 pub(crate) struct Blocks {
     lending: Lending,
     borrowing: Borrowing,
-    tally: Arc<Tally>,
+    counters: Arc<BlockCounters>,
     fault: Option<Fault>,
 }
 
@@ -223,9 +223,9 @@ impl Blocks {
         match (element.as_block(), loan) {
             (Some(BlockRef::Own(block)), Some(loan)) => {
                 self.lending.lend(loan, block);
-                self.tally.lent(self.lending.count());
+                self.counters.lent(self.lending.count());
             }
-            (Some(block), None) => self.tally.copied(block.len()),
+            (Some(block), None) => self.counters.copied(block.len()),
             _ => {}
         }
     }
@@ -233,13 +233,13 @@ impl Blocks {
     /// Ends the loan of an element that was never transmitted, and returns the element.
     pub(crate) fn take_back(&mut self, loan: Loan) -> Option<Element> {
         let block = self.lending.take_back(loan, None)?;
-        self.tally.back(self.lending.count());
+        self.counters.back(self.lending.count());
         Some(block.into())
     }
 
     /// An element has arrived whose body is a descriptor. `None`: the connection has ended.
     pub(crate) fn received(&mut self, at: &mut At<'_>, body: &[u8]) -> Option<Element> {
-        match self.borrowing.take(body, &self.tally) {
+        match self.borrowing.take(body, &self.counters) {
             Ok(block) => Some(Element::from(block)),
             Err(fault) => self.fail(at, fault),
         }
@@ -249,7 +249,7 @@ impl Blocks {
     pub(crate) fn returned(&mut self, at: &mut At<'_>, body: &[u8]) -> Option<Element> {
         match self.lending.returned(body) {
             Ok(block) => {
-                self.tally.back(self.lending.count());
+                self.counters.back(self.lending.count());
                 Some(block.into())
             }
             Err(fault) => self.fail(at, fault),
@@ -257,11 +257,11 @@ impl Blocks {
     }
 
     /// Handles events of regions and blocks; ignores others.
-    pub(crate) fn event(&mut self, at: &mut At<'_>, event: &Event<'_>, beside: Beside<'_>) {
+    pub(crate) fn event(&mut self, at: &mut At<'_>, event: &Event<'_>, ancillary: Ancillary<'_>) {
         let done = match *event {
             Event::Region { region, generation, bytes } => {
                 let region = (region, generation, bytes);
-                self.borrowing.announced(at, region, beside, &self.tally)
+                self.borrowing.announced(at, region, ancillary, &self.counters)
             }
             Event::Unregion { region, generation } => {
                 self.borrowing.forget(region, generation);
@@ -269,7 +269,7 @@ impl Blocks {
             }
             Event::Release { region, generation, offset } => {
                 let released = self.lending.released(region, generation, offset);
-                self.tally.back(self.lending.count());
+                self.counters.back(self.lending.count());
                 released
             }
             Event::Notice { code: MAPPED, of, .. } => {
@@ -292,11 +292,11 @@ impl Blocks {
     pub(crate) fn ended(&mut self) {
         self.lending = Lending::default();
         self.borrowing.end();
-        self.tally.back(0);
+        self.counters.back(0);
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.tally.counts()
+        self.counters.counts()
     }
 
     /// How the connection has to end, if the peer violated a rule.

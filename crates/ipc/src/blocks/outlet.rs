@@ -27,8 +27,8 @@ impl Announcing<'_> {
     fn announce(&mut self, head: &Head, body: &[u8]) -> Result<(), Full> {
         // Without its memfd the peer does not map the region, and gets bytes.
         let memfd = self.blocks.to_announce(head.stream).into_iter().collect();
-        let beside = self.link.put_descriptors(memfd);
-        tracing::debug!(region = head.stream, ?beside, "announcing a region");
+        let ancillary = self.link.put_descriptors(memfd);
+        tracing::debug!(region = head.stream, ?ancillary, "announcing a region");
         match self.link.put(head, body) {
             Ok(()) => {
                 self.blocks.announced(head.stream);

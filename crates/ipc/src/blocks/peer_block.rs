@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::Descriptor;
 use super::borrowing::Memory;
-use super::counts::Tally;
+use super::counts::BlockCounters;
 
 /// A block that the peer has lent: its memory, mapped here read-only. Clones share it. When the last is
 /// dropped, the owner is notified and may write the block again; dropping never waits, on any thread.
@@ -23,25 +23,25 @@ use super::counts::Tally;
 /// copy. The same holds after the connection has ended: reading is always safe, but the owner may reuse
 /// its blocks.
 #[derive(Clone)]
-pub struct PeerBlock(Arc<Held>);
+pub struct PeerBlock(Arc<HeldBlock>);
 
-struct Held {
+struct HeldBlock {
     view: View,
     descriptor: Descriptor,
-    home: Arc<Home>,
+    release_queue: Arc<ReleaseQueue>,
     /// It was returned itself: no release.
-    gone_back: AtomicBool,
+    returned: AtomicBool,
     copy: OnceLock<Bytes>,
     /// After the view: the budget is freed when nothing is mapped any more.
     _memory: Arc<Memory>,
 }
 
 /// Where a connection's dropped blocks are queued.
-pub(super) struct Home {
+pub(super) struct ReleaseQueue {
     /// `None`: the connection has ended.
     dropped: Mutex<Option<Vec<Descriptor>>>,
     waker: Waker,
-    tally: Arc<Tally>,
+    counters: Arc<BlockCounters>,
 }
 
 impl PeerBlock {
@@ -49,11 +49,18 @@ impl PeerBlock {
         view: View,
         descriptor: Descriptor,
         memory: Arc<Memory>,
-        home: Arc<Home>,
+        release_queue: Arc<ReleaseQueue>,
     ) -> Self {
-        home.tally.held.fetch_add(1, Ordering::Relaxed);
-        let (gone_back, copy) = (AtomicBool::new(false), OnceLock::new());
-        Self(Arc::new(Held { view, descriptor, home, gone_back, copy, _memory: memory }))
+        release_queue.counters.held.fetch_add(1, Ordering::Relaxed);
+        let (returned, copy) = (AtomicBool::new(false), OnceLock::new());
+        Self(Arc::new(HeldBlock {
+            view,
+            descriptor,
+            release_queue,
+            returned,
+            copy,
+            _memory: memory,
+        }))
     }
 
     /// The length in bytes. Never 0.
@@ -105,24 +112,24 @@ impl PeerBlock {
     }
 
     /// The session accepted the returned descriptor.
-    pub(crate) fn gone_back(self) {
-        self.0.gone_back.store(true, Ordering::Relaxed);
+    pub(crate) fn returned(self) {
+        self.0.returned.store(true, Ordering::Relaxed);
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBlock {
     fn drop(&mut self) {
-        if *self.gone_back.get_mut() {
-            self.home.released(1);
+        if *self.returned.get_mut() {
+            self.release_queue.released(1);
         } else {
-            self.home.drop_one(self.descriptor);
+            self.release_queue.drop_one(self.descriptor);
         }
     }
 }
 
-impl Home {
-    pub(super) fn new(waker: Waker, tally: Arc<Tally>) -> Arc<Self> {
-        Arc::new(Self { dropped: Mutex::new(Some(Vec::new())), waker, tally })
+impl ReleaseQueue {
+    pub(super) fn new(waker: Waker, counters: Arc<BlockCounters>) -> Arc<Self> {
+        Arc::new(Self { dropped: Mutex::new(Some(Vec::new())), waker, counters })
     }
 
     fn drop_one(&self, descriptor: Descriptor) {
@@ -150,7 +157,7 @@ impl Home {
 
     /// Subtracts blocks that are no longer held.
     pub(super) fn released(&self, count: usize) {
-        self.tally.held.fetch_sub(count as u64, Ordering::Relaxed);
+        self.counters.held.fetch_sub(count as u64, Ordering::Relaxed);
     }
 
     /// Ends releasing.

@@ -12,7 +12,7 @@ use becket_wire::{Limits, Role, Session};
 
 use super::{Client, ClientSide};
 use crate::connection::{Connection, Owned};
-use crate::greeting::{Greeter, GreetingError, MAJOR, MINOR};
+use crate::handshake::{HandshakeError, HelloExchange, MAJOR, MINOR};
 use crate::reactor;
 use crate::shm::{Handshake, ShmError, ShmLimits, Side};
 use crate::transport::listen;
@@ -31,7 +31,7 @@ pub struct Options {
     /// The socket's kind. Over packets there is no shared memory.
     pub socket: SocketKind,
     /// The timeout from the connect to the end of the handshake.
-    pub greeting_timeout: Duration,
+    pub handshake_timeout: Duration,
 }
 
 impl Default for Options {
@@ -41,7 +41,7 @@ impl Default for Options {
             transport: ShmLimits::default(),
             shared_memory: true,
             socket: SocketKind::Stream,
-            greeting_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -72,11 +72,11 @@ pub enum ConnectError {
     #[error(
         "the handshake at {path} failed\ncause: {source}\nhint: check that a becket server listens there"
     )]
-    Greeting {
+    Handshake {
         /// The socket's path.
         path: PathBuf,
         /// The cause.
-        source: GreetingError,
+        source: HandshakeError,
     },
     /// The exchange of shared memory failed.
     #[error("no shared memory with {path}\ncause: {source}")]
@@ -127,27 +127,28 @@ async fn connect(path: &Path, options: &Options) -> Result<Client, ConnectError>
     let socket = match listen::connect(path, options.socket) {
         // A server for clients of protocol 1.0 listens there for packets, and for bytes at this path.
         Err(listen::ConnectError::OtherKind { .. }) if options.socket == SocketKind::Stream => {
-            listen::connect(&beside(path), SocketKind::Stream)?
+            listen::connect(&stream_path(path), SocketKind::Stream)?
         }
         other => other?,
     };
-    let greeting = |source| ConnectError::Greeting { path: path.to_owned(), source };
-    let mut greeter = Greeter::new(socket, options.greeting_timeout).map_err(greeting)?;
-    greeter.say(options.hello()).await.map_err(greeting)?;
-    let greeted = greeter.hear().await.map_err(greeting)?;
-    if greeted.hello.major != MAJOR {
-        return Err(greeting(GreetingError::Version(greeted.hello.major)));
+    let handshake_failed = |source| ConnectError::Handshake { path: path.to_owned(), source };
+    let mut exchange =
+        HelloExchange::new(socket, options.handshake_timeout).map_err(handshake_failed)?;
+    exchange.send(options.hello()).await.map_err(handshake_failed)?;
+    let hello = exchange.receive().await.map_err(handshake_failed)?;
+    if hello.hello.major != MAJOR {
+        return Err(handshake_failed(HandshakeError::Version(hello.hello.major)));
     }
-    let both = greeted.hello.caps & options.hello().caps;
+    let both = hello.hello.caps & options.hello().caps;
     let link = if both & caps::SHARED_MEMORY != 0 {
-        share(greeter, Side::Connected, options).await.map_err(|error| match error {
-            ShareError::Greeting(source) => greeting(source),
+        share(exchange, Side::Connected, options).await.map_err(|error| match error {
+            ShareError::Handshake(source) => handshake_failed(source),
             ShareError::Memory(source) => {
                 ConnectError::SharedMemory { path: path.to_owned(), source }
             }
         })?
     } else {
-        plain(greeter, &greeted.leftover, options)?
+        plain(exchange, &hello.leftover, options)?
     };
     let session = options.session(Role::Client, link.body_bytes_max());
     let connection =
@@ -157,7 +158,7 @@ async fn connect(path: &Path, options: &Options) -> Result<Client, ConnectError>
 
 /// The path at which a server that listens for packets at `path` listens for bytes.
 #[must_use]
-pub(crate) fn beside(path: &Path) -> PathBuf {
+pub(crate) fn stream_path(path: &Path) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(".stream");
     path.into()
@@ -165,16 +166,16 @@ pub(crate) fn beside(path: &Path) -> PathBuf {
 
 /// A link over the socket itself.
 pub(crate) fn plain(
-    greeter: Greeter,
+    exchange: HelloExchange,
     leftover: &[u8],
     options: &Options,
 ) -> Result<Box<dyn Link>, LinkError> {
     let limits = options.transport.link;
-    Ok(match greeter.socket.kind() {
+    Ok(match exchange.socket.kind() {
         SocketKind::Stream => {
-            Box::new(UnixStreamLink::new(greeter.into_socket(), leftover, limits)?)
+            Box::new(UnixStreamLink::new(exchange.into_socket(), leftover, limits)?)
         }
-        SocketKind::Seqpacket => Box::new(SeqpacketLink::new(greeter.into_socket(), limits)?),
+        SocketKind::Seqpacket => Box::new(SeqpacketLink::new(exchange.into_socket(), limits)?),
     })
 }
 
@@ -182,18 +183,18 @@ pub(crate) fn plain(
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ShareError {
     #[error(transparent)]
-    Greeting(#[from] GreetingError),
+    Handshake(#[from] HandshakeError),
     #[error(transparent)]
     Memory(#[from] ShmError),
 }
 
 /// A link over shared memory.
 pub(crate) async fn share(
-    greeter: Greeter,
+    exchange: HelloExchange,
     side: Side,
     options: &Options,
 ) -> Result<Box<dyn Link>, ShareError> {
-    let (socket, waiting) = greeter.into_parts();
+    let (socket, waiting) = exchange.into_parts();
     let mut handshake = Handshake::new(socket, side, options.transport)?;
     loop {
         if let Some(link) = handshake.progress()? {

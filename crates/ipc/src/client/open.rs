@@ -26,8 +26,8 @@ use crate::error::OpenError;
 use crate::remote::receiver::RemoteReceiver;
 use crate::remote::sender::RemoteSender;
 use crate::remote::wait;
+use crate::streams::ignore_refusal;
 use crate::streams::service;
-use crate::streams::told;
 
 type Shared = Arc<Owned<ClientSide>>;
 
@@ -151,7 +151,7 @@ impl Future for OpenSender {
             }
             (Err(error), stream) => {
                 if let Some(stream) = stream {
-                    connection.with(|side, at| side.let_go(at, stream));
+                    connection.with(|side, at| side.release_handle(at, stream));
                 }
                 Poll::Ready(Err(error))
             }
@@ -163,7 +163,7 @@ impl Future for OpenSender {
 impl Drop for OpenSender {
     fn drop(&mut self) {
         if let Some(stream) = self.stream.take() {
-            self.connection.with(|side, at| side.let_go(at, stream));
+            self.connection.with(|side, at| side.release_handle(at, stream));
         }
     }
 }
@@ -224,7 +224,7 @@ impl Future for OpenReceiver {
             }
             (Err(error), stream) => {
                 if let Some((stream, _)) = stream {
-                    connection.with(|side, at| side.let_go(at, stream));
+                    connection.with(|side, at| side.release_handle(at, stream));
                 }
                 Poll::Ready(Err(error))
             }
@@ -236,7 +236,7 @@ impl Future for OpenReceiver {
 impl Drop for OpenReceiver {
     fn drop(&mut self) {
         if let Some((stream, _)) = self.stream.take() {
-            self.connection.with(|side, at| side.let_go(at, stream));
+            self.connection.with(|side, at| side.release_handle(at, stream));
         }
     }
 }
@@ -305,7 +305,7 @@ impl<T> Drop for Request<T> {
         if let Some(request) = self.request.take() {
             self.connection.with(|side, at| {
                 // Refused: it has been answered.
-                told(at.session.cancel(request));
+                ignore_refusal(at.session.cancel(request));
                 side.drop_request(request);
             });
         }

@@ -27,7 +27,7 @@ use becket_wire::{Credit, StreamId};
 use super::state::{Opening, Over};
 use crate::connection::At;
 use crate::element::Element;
-use crate::streams::told;
+use crate::streams::ignore_refusal;
 
 pub(crate) struct Receiving {
     pub(crate) stream: StreamId,
@@ -99,13 +99,13 @@ impl Receiving {
         while self.numbers.len() > len + 1 {
             self.numbers.pop_front();
         }
-        self.settle(at);
+        self.rebalance(at);
     }
 
     /// Adds or removes a request for an element.
     pub(crate) fn want(&mut self, at: &mut At<'_>, more: bool) {
         self.wants = if more { self.wants.saturating_add(1) } else { self.wants.saturating_sub(1) };
-        self.settle(at);
+        self.rebalance(at);
     }
 
     /// How many elements may be in flight or in the inbox.
@@ -121,7 +121,7 @@ impl Receiving {
     }
 
     /// Adjusts the credit to what is wanted.
-    pub(crate) fn settle(&mut self, at: &mut At<'_>) {
+    pub(crate) fn rebalance(&mut self, at: &mut At<'_>) {
         if self.over.is_some() || self.opening.info().is_none() {
             return;
         }
@@ -158,7 +158,7 @@ impl Receiving {
         self.revoking = false;
         self.granted = self.granted.saturating_sub(taken.messages);
         self.granted_bytes = self.granted_bytes.saturating_sub(taken.bytes);
-        self.settle(at);
+        self.rebalance(at);
         self.try_end(at);
     }
 
@@ -184,7 +184,7 @@ impl Receiving {
                 Some(body) => {
                     let flags = becket_wire::flags::DESCRIPTOR;
                     if at.session.give_back(self.stream, number, flags, body).is_ok() {
-                        block.gone_back();
+                        block.returned();
                     }
                     return;
                 }
@@ -192,7 +192,7 @@ impl Receiving {
             },
             Err(element) => element.into_bytes(),
         };
-        told(at.session.give_back(self.stream, number, 0, element));
+        ignore_refusal(at.session.give_back(self.stream, number, 0, element));
     }
 
     /// The handle was dropped: all credit and all elements are returned, then the stream ends.
@@ -201,16 +201,16 @@ impl Receiving {
         if let Some(Over::Closed(_)) = self.over {
             // No more elements arrive.
             self.give_back(at, 0);
-            told(at.session.end(self.stream, 0, bytes::Bytes::new()));
+            ignore_refusal(at.session.end(self.stream, 0, bytes::Bytes::new()));
             return;
         }
-        self.settle(at);
+        self.rebalance(at);
         self.try_end(at);
     }
 
     fn try_end(&mut self, at: &mut At<'_>) {
         if self.is_closing && !self.revoking && self.over.is_none() {
-            told(at.session.end(self.stream, 0, bytes::Bytes::new()));
+            ignore_refusal(at.session.end(self.stream, 0, bytes::Bytes::new()));
         }
     }
 

@@ -21,7 +21,7 @@ use becket_wire::{Refused, StreamId, Withdrawn};
 use super::state::{Opening, Over};
 use crate::blocks::{Blocks, Loan};
 use crate::connection::At;
-use crate::connection::waking::Wakes;
+use crate::connection::waking::PendingWakes;
 use crate::element::Element;
 use crate::streams::code;
 use crate::streams::outgoing::Outgoing;
@@ -278,25 +278,25 @@ impl Sending {
     }
 
     /// Everything up to a number was accepted, except what was refused before.
-    pub(crate) fn acked(&mut self, wakes: &mut Wakes, upto: u64) {
+    pub(crate) fn acked(&mut self, wakes: &mut PendingWakes, upto: u64) {
         let end = self.sent.partition_point(|sent| sent.number <= upto);
         for sent in self.sent.iter_mut().take(end).filter(|sent| sent.outcome.is_none()) {
-            settle(sent, Outcome::Accepted, &mut self.posted, wakes);
+            resolve(sent, Outcome::Accepted, &mut self.posted, wakes);
         }
         self.answered(wakes);
     }
 
-    pub(crate) fn nacked(&mut self, wakes: &mut Wakes, number: u64, code: u16) {
+    pub(crate) fn nacked(&mut self, wakes: &mut PendingWakes, number: u64, code: u16) {
         let at = self.sent.binary_search_by_key(&number, |sent| sent.number);
         if let Some(sent) = at.ok().and_then(|at| self.sent.get_mut(at))
             && sent.outcome.is_none()
         {
-            settle(sent, Outcome::Refused(code), &mut self.posted, wakes);
+            resolve(sent, Outcome::Refused(code), &mut self.posted, wakes);
         }
         self.answered(wakes);
     }
 
-    fn answered(&mut self, wakes: &mut Wakes) {
+    fn answered(&mut self, wakes: &mut PendingWakes) {
         self.tidy();
         if !self.flushing.is_empty() && self.is_flushed() {
             self.flushing.drain(..).for_each(|waker| wakes.push(waker));
@@ -340,7 +340,7 @@ impl Sending {
             // Acks come before the end, and nothing is accepted after it. A nack may be missing: both
             // sides have ended the stream by then.
             for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
-                settle(sent, Outcome::Refused(code::CLOSED), &mut self.posted, at.wakes);
+                resolve(sent, Outcome::Refused(code::CLOSED), &mut self.posted, at.wakes);
             }
         } else {
             for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
@@ -349,7 +349,7 @@ impl Sending {
                     blocks.take_back(loan);
                 }
                 let outcome = if never { Outcome::NotSent } else { Outcome::Unknown };
-                settle(sent, outcome, &mut self.posted, at.wakes);
+                resolve(sent, outcome, &mut self.posted, at.wakes);
             }
         }
         if let Some(outbox) = self.outbox.take() {
@@ -372,7 +372,7 @@ impl Sending {
     }
 }
 
-fn settle(sent: &mut Sent, outcome: Outcome, posted: &mut Posted, wakes: &mut Wakes) {
+fn resolve(sent: &mut Sent, outcome: Outcome, posted: &mut Posted, wakes: &mut PendingWakes) {
     sent.outcome = Some(outcome);
     if sent.is_posted {
         posted.count(outcome);

@@ -11,18 +11,18 @@ use super::receiving::Receiving;
 use super::sending::Sending;
 use super::state::Over;
 use crate::blocks::{self, Blocks, Counts};
-use crate::connection::waking::Wakes;
+use crate::connection::waking::PendingWakes;
 use crate::connection::{At, Ended, Side};
+use crate::streams::ignore_refusal;
 use crate::streams::service::Info;
 use crate::streams::table::Table;
-use crate::streams::told;
-use crate::transport::Beside;
+use crate::transport::Ancillary;
 
 #[derive(Default)]
 pub(crate) struct ClientSide {
     entries: Table<Entry>,
     blocks: Blocks,
-    requests: HashMap<u64, Asked>,
+    requests: HashMap<u64, PendingRequest>,
     ended: Option<Ended>,
     ready: bool,
     awaiting: Vec<Waker>,
@@ -34,7 +34,7 @@ pub(crate) enum Entry {
 }
 
 /// The state of a request.
-enum Asked {
+enum PendingRequest {
     Waiting(Option<Waker>),
     Answered(u16, Bytes),
     /// No operation waits for the answer.
@@ -100,13 +100,13 @@ impl ClientSide {
 
     /// The handle was dropped: the entry is removed now if the stream has ended, with the stream
     /// otherwise.
-    pub(crate) fn let_go(&mut self, at: &mut At<'_>, stream: StreamId) {
+    pub(crate) fn release_handle(&mut self, at: &mut At<'_>, stream: StreamId) {
         let is_over = match self.entries.get_mut(stream) {
             Some(Entry::Sending(sending)) => {
                 sending.is_dropped = true;
                 if sending.over.is_none() || matches!(sending.over, Some(Over::Closed(_))) {
                     // Elements that were sent go first. Refused: it has ended.
-                    told(at.session.end(stream, 0, Bytes::new()));
+                    ignore_refusal(at.session.end(stream, 0, Bytes::new()));
                 }
                 sending.over.is_some()
             }
@@ -123,7 +123,7 @@ impl ClientSide {
     }
 
     pub(crate) fn asked(&mut self, request: u64) {
-        self.requests.insert(request, Asked::Waiting(None));
+        self.requests.insert(request, PendingRequest::Waiting(None));
     }
 
     pub(crate) fn poll_answer(
@@ -132,12 +132,12 @@ impl ClientSide {
         waker: &Waker,
     ) -> Poll<Result<(u16, Bytes), Ended>> {
         match self.requests.get_mut(&request) {
-            Some(Asked::Answered(..)) => match self.requests.remove(&request) {
-                Some(Asked::Answered(status, body)) => Poll::Ready(Ok((status, body))),
+            Some(PendingRequest::Answered(..)) => match self.requests.remove(&request) {
+                Some(PendingRequest::Answered(status, body)) => Poll::Ready(Ok((status, body))),
                 _ => Poll::Pending,
             },
             Some(asked) if self.ended.is_none() => {
-                *asked = Asked::Waiting(Some(waker.clone()));
+                *asked = PendingRequest::Waiting(Some(waker.clone()));
                 Poll::Pending
             }
             _ => {
@@ -150,30 +150,30 @@ impl ClientSide {
     /// No operation waits for the answer any more.
     pub(crate) fn drop_request(&mut self, request: u64) {
         match self.requests.get_mut(&request) {
-            Some(Asked::Answered(..)) => {
+            Some(PendingRequest::Answered(..)) => {
                 self.requests.remove(&request);
             }
-            Some(asked) => *asked = Asked::Dropped,
+            Some(asked) => *asked = PendingRequest::Dropped,
             None => {}
         }
     }
 
-    fn answered(&mut self, wakes: &mut Wakes, request: u64, status: u16, body: &[u8]) {
+    fn answered(&mut self, wakes: &mut PendingWakes, request: u64, status: u16, body: &[u8]) {
         let Some(asked) = self.requests.get_mut(&request) else { return };
-        let answer = Asked::Answered(status, Bytes::copy_from_slice(body));
+        let answer = PendingRequest::Answered(status, Bytes::copy_from_slice(body));
         match std::mem::replace(asked, answer) {
-            Asked::Waiting(Some(waker)) => wakes.push(waker),
-            Asked::Dropped => {
+            PendingRequest::Waiting(Some(waker)) => wakes.push(waker),
+            PendingRequest::Dropped => {
                 self.requests.remove(&request);
             }
-            Asked::Waiting(None) | Asked::Answered(..) => {}
+            PendingRequest::Waiting(None) | PendingRequest::Answered(..) => {}
         }
     }
 
     fn accepted(&mut self, at: &mut At<'_>, stream: StreamId, info: &[u8]) {
         let Ok(info) = serde_json::from_slice::<Info>(info) else {
             let why = Bytes::from_static(b"the description of the channel is invalid");
-            told(at.session.reset(stream, crate::streams::code::INVALID, why));
+            ignore_refusal(at.session.reset(stream, crate::streams::code::INVALID, why));
             let why = "its description is invalid".into();
             let over = Over::Reset { code: crate::streams::code::INVALID, why };
             return self.over(at, stream, over, &[]);
@@ -185,7 +185,7 @@ impl ClientSide {
             }
             Some(Entry::Receiving(receiving)) => {
                 receiving.opening.accepted(at.wakes, info);
-                receiving.settle(at);
+                receiving.rebalance(at);
             }
             None => {}
         }
@@ -215,7 +215,7 @@ impl Side for ClientSide {
         &mut self.blocks
     }
 
-    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, beside: Beside<'_>) {
+    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, ancillary: Ancillary<'_>) {
         match event {
             Event::Ready { .. } => {
                 self.ready = true;
@@ -257,7 +257,7 @@ impl Side for ClientSide {
                 self.over(at, stream, Over::closed(why), &[]);
                 // A receiver still has earlier elements, and may return them.
                 if self.receiving(stream).is_none() {
-                    told(at.session.end(stream, 0, Bytes::new()));
+                    ignore_refusal(at.session.end(stream, 0, Bytes::new()));
                 }
             }
             Event::Reset { stream, code, why } => {
@@ -271,13 +271,13 @@ impl Side for ClientSide {
             // A server sends no requests to its clients, and opens no streams.
             Event::Request { request, .. } => {
                 let code = crate::streams::code::UNSUPPORTED;
-                told(at.session.reply(request, code, Bytes::new()));
+                ignore_refusal(at.session.reply(request, code, Bytes::new()));
             }
             Event::Opened { stream, .. } => {
                 let code = crate::streams::code::UNSUPPORTED;
-                told(at.session.refuse(stream, code, Bytes::new()));
+                ignore_refusal(at.session.refuse(stream, code, Bytes::new()));
             }
-            other => self.blocks.event(at, &other, beside),
+            other => self.blocks.event(at, &other, ancillary),
         }
     }
 
@@ -300,12 +300,12 @@ impl Side for ClientSide {
         }
         self.blocks.ended();
         self.requests.retain(|_, asked| match asked {
-            Asked::Waiting(waker) => {
+            PendingRequest::Waiting(waker) => {
                 waker.take().into_iter().for_each(|waker| at.wakes.push(waker));
                 true
             }
-            Asked::Answered(..) => true,
-            Asked::Dropped => false,
+            PendingRequest::Answered(..) => true,
+            PendingRequest::Dropped => false,
         });
         self.awaiting.drain(..).for_each(|waker| at.wakes.push(waker));
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use crate::connection::Ended;
-use crate::connection::waking::Wakes;
+use crate::connection::waking::PendingWakes;
 use crate::streams::service::Info;
 
 /// Why a stream has ended.
@@ -48,14 +48,14 @@ impl Opening {
         }
     }
 
-    pub(crate) fn accepted(&mut self, wakes: &mut Wakes, info: Info) {
+    pub(crate) fn accepted(&mut self, wakes: &mut PendingWakes, info: Info) {
         if let Self::Awaited(waker) = std::mem::replace(self, Self::Open(Arc::new(info))) {
             wakes.push(waker);
         }
     }
 
     /// The stream ended: if it was not open yet, opening it fails.
-    pub(crate) fn over(&mut self, wakes: &mut Wakes, over: &Over) {
+    pub(crate) fn over(&mut self, wakes: &mut PendingWakes, over: &Over) {
         if let Self::Open(_) | Self::Failed(_) = self {
             return;
         }

@@ -23,7 +23,7 @@
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, thread_number};
 
 const FREE: u64 = 0;
-const LOOKING: u64 = 1;
+const DRIVING: u64 = 1;
 const RETAINED: u64 = 2;
 const MODE: u64 = 3;
 const OWNER_SHIFT: u32 = 2;
@@ -33,8 +33,8 @@ pub(crate) struct Claim {
     /// The owner's thread number and the mode.
     word: AtomicU64,
     /// Counts retentions, so that the I/O thread sees whether there were any.
-    looks: AtomicU32,
-    looks_seen: AtomicU32,
+    polls: AtomicU32,
+    polls_seen: AtomicU32,
     /// The I/O thread checks it each millisecond.
     guarded: AtomicBool,
 }
@@ -43,13 +43,13 @@ impl Claim {
     /// Takes it if it is free, or retained by another thread.
     pub(crate) fn claim(&self) -> bool {
         let word = self.word.load(Ordering::Acquire);
-        word & MODE != LOOKING && self.change(word, thread_number() << OWNER_SHIFT | LOOKING)
+        word & MODE != DRIVING && self.change(word, thread_number() << OWNER_SHIFT | DRIVING)
     }
 
     /// Retains it: the owner will be back soon. True: the I/O thread has to be asked to check it.
     #[inline]
     pub(crate) fn retain(&self) -> bool {
-        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.polls.fetch_add(1, Ordering::Relaxed);
         // Ordered before the load of the flag: either the flag is seen to be cleared, or `unguard`
         // sees that it is retained.
         self.word.store(thread_number() << OWNER_SHIFT | RETAINED, Ordering::SeqCst);
@@ -60,7 +60,7 @@ impl Claim {
     #[inline]
     pub(crate) fn resume(&self) -> bool {
         let owner = thread_number() << OWNER_SHIFT;
-        self.change(owner | RETAINED, owner | LOOKING)
+        self.change(owner | RETAINED, owner | DRIVING)
     }
 
     /// Frees it. The caller then arms the socket for a wake.
@@ -76,10 +76,10 @@ impl Claim {
     /// A millisecond has passed: whether to check again, and whether it was taken from an owner that
     /// did not come back.
     pub(crate) fn tick(&self) -> Tick {
-        let looks = self.looks.load(Ordering::Relaxed);
-        let looked = self.looks_seen.swap(looks, Ordering::Relaxed) != looks;
+        let polls = self.polls.load(Ordering::Relaxed);
+        let polled = self.polls_seen.swap(polls, Ordering::Relaxed) != polls;
         let word = self.word.load(Ordering::Acquire);
-        if looked {
+        if polled {
             return Tick::Active;
         }
         if word & MODE == RETAINED {

@@ -14,18 +14,18 @@ use becket_coro::outside;
 use becket_wire::{Event, Session};
 
 use super::claim::Claim;
-use super::waking::{Wakeable, Wakes, Woken};
+use super::waking::{PendingWakes, Wakeable, Woken};
 use super::{At, Connection, Ended, OWN, Side};
 use crate::blocks::Announcing;
 use crate::reactor::Watched;
-use crate::shm::{Doorbell, Lookout};
-use crate::transport::{Beside, Link, LinkError};
+use crate::shm::{Doorbell, FrameProbe};
+use crate::transport::{Ancillary, Link, LinkError};
 
 /// The maximum number of frames taken before other connections are dispatched.
-const FRAMES_A_TURN: usize = 256;
+const FRAMES_PER_DISPATCH: usize = 256;
 /// For a link that cannot be polled without a system call: one in this many dispatches polls it even
 /// though only channels have news.
-const LOOK_EVERY: u32 = 16;
+const POLL_EVERY: u32 = 16;
 /// The maximum number of frames taken before the resulting frames are sent.
 const FRAMES_AT_ONCE: usize = 64;
 
@@ -35,7 +35,7 @@ pub(crate) struct Core<S: Side> {
     pub(super) session: Session,
     pub(super) side: S,
     pub(super) ended: Option<Ended>,
-    pub(super) wakes: Wakes,
+    pub(super) wakes: PendingWakes,
     pub(super) full: Vec<u32>,
     pub(super) watched: Vec<Watched>,
     pub(super) connection: Weak<dyn Wakeable>,
@@ -46,17 +46,17 @@ pub(crate) struct Core<S: Side> {
     /// Frames wait for room, or for a flush; at the start a client's hello.
     pub(super) is_blocked: bool,
     /// The link was armed when nothing had arrived, and has not woken since: nothing has arrived.
-    pub(super) waits: bool,
+    pub(super) is_armed: bool,
     /// Dispatches since the start, of a link that cannot be polled without a system call.
-    pub(super) blind_turns: u32,
+    pub(super) blind_dispatches: u32,
     /// Frames were flushed since frames were taken last.
     pub(super) is_unanswered: bool,
     /// The link is a socket: a flush is a system call.
-    pub(super) flush_is_dear: bool,
+    pub(super) flush_is_costly: bool,
     pub(super) own_waker: Waker,
     /// A reference to itself, for a connection without other owners: a server's connection lives until
     /// it has ended.
-    pub(super) kept: Option<Arc<Connection<S>>>,
+    pub(super) keep_alive: Option<Arc<Connection<S>>>,
     /// Its registration with the scheduler, whose idle workers drive it.
     pub(super) registered: Option<outside::Registered>,
 }
@@ -70,30 +70,30 @@ impl<S: Side> Core<S> {
     /// Does all pending work. True: it stopped at the limit of one dispatch.
     ///
     /// A driving thread polls by itself, but has to be notified of frames that are taken here.
-    pub(super) fn turn(
+    pub(super) fn dispatch(
         &mut self,
         woken: &Woken,
-        (doorbell, lookout): (Option<&Doorbell>, Option<&Lookout>),
+        (doorbell, probe): (Option<&Doorbell>, Option<&FrameProbe>),
         claim: &Claim,
     ) -> bool {
         // Streams were served before the link was polled.
         let mut has_woken = false;
         // The wake that reports news may be late, while other threads occupy the CPUs.
-        let has_news = match lookout {
-            Some(lookout) => lookout.has_news(),
+        let has_news = match probe {
+            Some(probe) => probe.has_news(),
             None => {
-                self.blind_turns = self.blind_turns.wrapping_add(1);
-                self.blind_turns.is_multiple_of(LOOK_EVERY)
+                self.blind_dispatches = self.blind_dispatches.wrapping_add(1);
+                self.blind_dispatches.is_multiple_of(POLL_EVERY)
             }
         };
-        if std::mem::take(&mut self.waits) && !has_news {
+        if std::mem::take(&mut self.is_armed) && !has_news {
             has_woken = true;
-            if let Some(later) = self.turn_of_streams(woken) {
-                self.waits = true;
+            if let Some(later) = self.dispatch_streams(woken) {
+                self.is_armed = true;
                 return later;
             }
         }
-        let mut left = FRAMES_A_TURN;
+        let mut left = FRAMES_PER_DISPATCH;
         let (mut took, mut later) = (false, false);
         while self.ended.is_none() {
             let taken = self.take();
@@ -123,7 +123,7 @@ impl<S: Side> Core<S> {
                     return later;
                 }
                 if !self.link.prepare_wait() {
-                    self.waits = true;
+                    self.is_armed = true;
                     return later;
                 }
             }
@@ -143,7 +143,7 @@ impl<S: Side> Core<S> {
     /// A dispatch in which no frame can have arrived and only streams have news: the link need be
     /// neither polled nor armed again. `None`: a full dispatch is needed.
     #[inline]
-    fn turn_of_streams(&mut self, woken: &Woken) -> Option<bool> {
+    fn dispatch_streams(&mut self, woken: &Woken) -> Option<bool> {
         if self.ended.is_some() {
             return None;
         }
@@ -159,7 +159,7 @@ impl<S: Side> Core<S> {
 
     /// One step of the driving thread. False: there was nothing to do.
     pub(super) fn step(&mut self, woken: &Woken) -> bool {
-        self.waits = false;
+        self.is_armed = false;
         if self.ended.is_some() {
             return false;
         }
@@ -177,7 +177,7 @@ impl<S: Side> Core<S> {
     pub(super) fn take(&mut self) -> usize {
         let Self { link, session, side, wakes, full, connection, .. } = self;
         let mut failed = None;
-        let taken = link.take(FRAMES_AT_ONCE, &mut |frame, beside| {
+        let taken = link.take(FRAMES_AT_ONCE, &mut |frame, ancillary| {
             if failed.is_some() {
                 return;
             }
@@ -192,7 +192,7 @@ impl<S: Side> Core<S> {
                     };
                     // The event borrows its body from the session.
                     let mut at = At { session, wakes, full, link: None, connection };
-                    side.event(&mut at, event, beside);
+                    side.event(&mut at, event, ancillary);
                     failed = closed.or_else(|| side.blocks().fault());
                 }
                 Ok(None) => {}
@@ -263,7 +263,7 @@ impl<S: Side> Core<S> {
             self.act(|side, at| side.woken(at, stream));
         }
         if self.session.queued_bytes() > 0 || self.session.counters().sent.frames != before {
-                // Their frames are sent in the next dispatch.
+            // Their frames are sent in the next dispatch.
             self.is_blocked = true;
             self.own_waker.wake_by_ref();
         }
@@ -283,7 +283,7 @@ impl<S: Side> Core<S> {
     /// answered what it was sent, and more frames may follow in a moment, which the same call can
     /// send.
     pub(super) fn may_send_later(&mut self) -> bool {
-        self.is_unanswered && self.ended.is_none() && self.flush_is_dear
+        self.is_unanswered && self.ended.is_none() && self.flush_is_costly
     }
 
     pub(super) fn failed(&mut self, error: LinkError) {
@@ -318,7 +318,7 @@ impl<S: Side> Core<S> {
             Ok(event) => {
                 if let Some(event) = event {
                     let mut at = At { session, wakes, full, link: None, connection };
-                    side.event(&mut at, event, Beside::nothing());
+                    side.event(&mut at, event, Ancillary::nothing());
                 }
                 self.send();
                 // For the next deadline, in another dispatch.
@@ -342,6 +342,6 @@ impl<S: Side> Core<S> {
         self.deadline = None;
         self.link.close();
         // Not the last reference: the holder of the lock has another one.
-        self.kept = None;
+        self.keep_alive = None;
     }
 }

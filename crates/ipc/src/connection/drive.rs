@@ -30,22 +30,22 @@ use becket_coro::outside::Source;
 use parking_lot::Mutex;
 
 use super::claim::Tick;
-use super::waking::take_turn;
+use super::waking::run_or_enqueue;
 use super::{Connection, Side};
 use crate::reactor::{self, Guarded};
 use crate::shm::Doorbell;
 
 /// Polls before it yields this CPU to a peer that needs it.
-const LOOKS_PACKED: u32 = 16;
+const POLLS_PACKED: u32 = 16;
 /// The maximum spin before a sleep: about the cost of a sleep and a wake.
-const LOOK_MAX: Duration = Duration::from_micros(50);
+const SPIN_MAX: Duration = Duration::from_micros(50);
 /// Polls between two reads of the clock, and before a sleep when spinning has not paid off: longer than
 /// an answer takes from a peer that is awake.
-const LOOKS: u32 = 256;
+const POLLS: u32 = 256;
 /// Yields to a peer on the same CPU before a sleep.
 const YIELDS: u32 = 4;
 /// One in this many polls takes the lock, whatever is seen without it.
-const FULL_LOOK_EVERY: u32 = 8;
+const LOCKED_POLL_EVERY: u32 = 8;
 /// One in this many waits spins for the full time although spinning has not paid off.
 const PROBE_EVERY: u32 = 64;
 
@@ -60,7 +60,7 @@ pub(crate) struct Parker {
 thread_local! {
     static PARKER: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) };
     /// Consecutive spins without success.
-    static IN_VAIN: Cell<u32> = const { Cell::new(0) };
+    static FUTILE_SPINS: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Parker {
@@ -119,7 +119,7 @@ impl<S: Side> Connection<S> {
             }
             return;
         }
-        while !self.look(parker) {
+        while !self.spin(parker) {
             if let Some(doorbell) = &self.doorbell {
                 *parker.sleeps_at.lock() = Some(doorbell.clone());
             }
@@ -140,40 +140,40 @@ impl<S: Side> Connection<S> {
     }
 
     /// Spins until the parker is woken, or for as long as spinning may pay off.
-    fn look(self: &Arc<Self>, parker: &Parker) -> bool {
+    fn spin(self: &Arc<Self>, parker: &Parker) -> bool {
         let mut until = None;
         // A peer that needs this CPU cannot answer while this thread spins.
-        let looks = if self.may_come_soon() { LOOKS } else { LOOKS_PACKED };
+        let polls = if self.may_come_soon() { POLLS } else { POLLS_PACKED };
         loop {
-            for _ in 0..looks {
-                if self.look_once() {
+            for _ in 0..polls {
+                if self.poll_once() {
                     until = None;
                 }
                 if parker.is_woken() {
-                    IN_VAIN.set(0);
+                    FUTILE_SPINS.set(0);
                     return true;
                 }
                 std::hint::spin_loop();
             }
-            let in_vain = IN_VAIN.get();
-            let is_worth_it = in_vain < 2 || in_vain.is_multiple_of(PROBE_EVERY);
+            let futile = FUTILE_SPINS.get();
+            let is_worth_it = futile < 2 || futile.is_multiple_of(PROBE_EVERY);
             if !is_worth_it {
-                IN_VAIN.set(in_vain.wrapping_add(1));
+                FUTILE_SPINS.set(futile.wrapping_add(1));
                 return false;
             }
             if !self.may_come_soon() {
                 // The peer needs this CPU: yield, as it may be done in a moment.
                 for _ in 0..YIELDS {
                     std::thread::yield_now();
-                    if self.look_once() && parker.is_woken() {
+                    if self.poll_once() && parker.is_woken() {
                         return true;
                     }
                 }
                 return parker.is_woken();
             }
             let now = Instant::now();
-            if now >= *until.get_or_insert(now + LOOK_MAX) {
-                IN_VAIN.set(in_vain.wrapping_add(1));
+            if now >= *until.get_or_insert(now + SPIN_MAX) {
+                FUTILE_SPINS.set(futile.wrapping_add(1));
                 return false;
             }
         }
@@ -181,13 +181,13 @@ impl<S: Side> Connection<S> {
 
     /// Takes frames that have arrived. False: there were none, or the lock is held.
     #[inline]
-    fn look_once(self: &Arc<Self>) -> bool {
+    fn poll_once(self: &Arc<Self>) -> bool {
         if !self.may_have_news() {
             return false;
         }
         let Some(mut core) = self.core.try_lock() else { return false };
         let some = core.step(&self.woken);
-        self.leave(core);
+        self.unlock_and_recheck(core);
         some
     }
 }
@@ -196,14 +196,14 @@ impl<S: Side> Connection<S> {
     /// What can be seen without the lock. The link itself is polled now and then: it has a socket.
     #[inline]
     fn may_have_news(&self) -> bool {
-        let Some(lookout) = &self.lookout else { return true };
+        let Some(probe) = &self.probe else { return true };
         // One thread at a time drives it.
-        let looks = self.looks.load(Ordering::Relaxed).wrapping_add(1);
-        self.looks.store(looks, Ordering::Relaxed);
-        lookout.has_news()
+        let polls = self.polls.load(Ordering::Relaxed).wrapping_add(1);
+        self.polls.store(polls, Ordering::Relaxed);
+        probe.has_news()
             || self.woken.any()
             || self.is_blocked.load(Ordering::Relaxed)
-            || looks.is_multiple_of(FULL_LOOK_EVERY)
+            || polls.is_multiple_of(LOCKED_POLL_EVERY)
     }
 }
 
@@ -211,7 +211,7 @@ impl<S: Side> Guarded for Connection<S> {
     fn tick(self: Arc<Self>) -> bool {
         let tick = self.claim.tick();
         if tick == Tick::Lost {
-            self.ask_for_wake();
+            self.arm_socket();
         }
         tick == Tick::Active
     }
@@ -219,9 +219,9 @@ impl<S: Side> Guarded for Connection<S> {
 
 impl<S: Side> Connection<S> {
     /// No thread drives it any more: arms the socket, which wakes the I/O thread.
-    fn ask_for_wake(self: Arc<Self>) {
+    fn arm_socket(self: Arc<Self>) {
         if self.locked(|core| core.ended.is_none() && core.link.prepare_wait()) {
-            take_turn(self);
+            run_or_enqueue(self);
         }
     }
 }
@@ -244,25 +244,26 @@ impl<S: Side> Source for Connection<S> {
 
     fn release(self: Arc<Self>) {
         self.claim.release();
-        self.ask_for_wake();
+        self.arm_socket();
     }
 
     fn poll(self: Arc<Self>) -> bool {
-        self.look_once()
+        self.poll_once()
     }
 
     fn may_come_soon(&self) -> bool {
         self.locked(|core| {
-            core.ended.is_none() && core.link.bell().is_some_and(|bell| bell.may_answer_soon())
+            core.ended.is_none()
+                && core.link.direct_wait().is_some_and(|wait| wait.may_answer_soon())
         })
     }
 
     fn sleep(&self, deadline: Option<Instant>, is_awake: &dyn Fn() -> bool) {
         let Some(doorbell) = &self.doorbell else { return };
         let ticket = self.locked(|core| {
-            core.waits = false;
-            let bell = core.ended.is_none().then(|| core.link.bell());
-            bell.flatten().and_then(|bell| bell.prepare_sleep())
+            core.is_armed = false;
+            let wait = core.ended.is_none().then(|| core.link.direct_wait());
+            wait.flatten().and_then(|wait| wait.prepare_sleep())
         });
         if let Some(ticket) = ticket
             && !is_awake()

@@ -36,7 +36,7 @@ mod claim;
 mod core;
 mod drive;
 mod end;
-pub(crate) mod mark;
+pub(crate) mod pending_lock;
 pub(crate) mod waking;
 
 use std::ops::Deref;
@@ -53,12 +53,12 @@ use self::claim::Claim;
 use self::core::Core;
 pub(crate) use self::drive::Parker;
 pub use self::end::Ended;
-use self::mark::Marked;
-use self::waking::{StreamWaker, Turn, Wakeable, Wakes, Woken, take_turn};
+use self::pending_lock::PendingLock;
+use self::waking::{Dispatch, PendingWakes, StreamWaker, Wakeable, Woken, run_or_enqueue};
 use crate::blocks::Blocks;
 use crate::reactor::{self, Ready};
-use crate::shm::{Doorbell, Lookout};
-use crate::transport::{Beside, Link, LinkCounters, Peer};
+use crate::shm::{Doorbell, FrameProbe};
+use crate::transport::{Ancillary, Link, LinkCounters, Peer};
 
 /// The number of the connection's own waker, among those of its streams.
 const OWN: u32 = u32::MAX;
@@ -74,7 +74,7 @@ pub(crate) fn next_id() -> u64 {
 /// The behaviour of one side of a connection: a client or a server.
 pub(crate) trait Side: Send + Sized + 'static {
     /// The session has decoded an event.
-    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, beside: Beside<'_>);
+    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, ancillary: Ancillary<'_>);
     /// The connection's blocks of shared memory, in both directions.
     fn blocks(&mut self) -> &mut Blocks;
     /// A stream's waker was woken.
@@ -86,7 +86,7 @@ pub(crate) trait Side: Send + Sized + 'static {
 /// What a side works with during a dispatch.
 pub(crate) struct At<'a> {
     pub(crate) session: &'a mut Session,
-    pub(crate) wakes: &'a mut Wakes,
+    pub(crate) wakes: &'a mut PendingWakes,
     /// Streams that wait for the session's queue to drain, and are then woken.
     pub(crate) full: &'a mut Vec<u32>,
     /// The link, except while frames are taken from it. With it, frames can bypass the queue.
@@ -105,23 +105,23 @@ pub(crate) struct Connection<S: Side> {
     me: Weak<Self>,
     id: u64,
     since: Instant,
-    core: Marked<Core<S>>,
+    core: PendingLock<Core<S>>,
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
     /// Epoll has reported its descriptor, edge-triggered: the next dispatch reads from it.
-    told: AtomicBool,
+    is_ready: AtomicBool,
     woken: Woken,
     claim: Claim,
     /// A status was requested.
-    asked: AtomicBool,
+    status_requested: AtomicBool,
     /// The status that was published last.
-    seen: Mutex<Option<Status>>,
+    last_status: Mutex<Option<Status>>,
     /// Where the driving thread sleeps; `None`: its link can only be waited for by descriptors.
     doorbell: Option<Arc<Doorbell>>,
     /// What the driving thread polls without the lock.
-    lookout: Option<Arc<Lookout>>,
+    probe: Option<Arc<FrameProbe>>,
     /// The number of those polls.
-    looks: AtomicU32,
+    polls: AtomicU32,
     /// Frames wait for room in the link: the driving thread polls even if nothing has arrived.
     is_blocked: AtomicBool,
 }
@@ -189,8 +189,8 @@ impl<S: Side> Connection<S> {
         side: S,
     ) -> std::io::Result<Arc<Self>> {
         let mut link = link;
-        let bell = link.bell().filter(|_| Doorbell::is_supported());
-        let (doorbell, lookout) = bell.map(|bell| (bell.doorbell(), bell.lookout())).unzip();
+        let wait = link.direct_wait().filter(|_| Doorbell::is_supported());
+        let (doorbell, probe) = wait.map(|wait| (wait.doorbell(), wait.probe())).unzip();
         let connection = Arc::new_cyclic(|me: &Weak<Self>| {
             let connection: Weak<dyn Wakeable> = me.clone();
             let own_waker = StreamWaker::make(connection.clone(), OWN);
@@ -198,12 +198,12 @@ impl<S: Side> Connection<S> {
                 me: me.clone(),
                 id: next_id(),
                 since: Instant::now(),
-                core: Marked::new(Core {
+                core: PendingLock::new(Core {
                     link,
                     session,
                     side,
                     ended: None,
-                    wakes: Wakes::default(),
+                    wakes: PendingWakes::default(),
                     full: Vec::new(),
                     watched: Vec::new(),
                     connection,
@@ -211,23 +211,23 @@ impl<S: Side> Connection<S> {
                     deadline: None,
                     is_due: true,
                     is_blocked: true,
-                    waits: false,
-                    blind_turns: 0,
+                    is_armed: false,
+                    blind_dispatches: 0,
                     is_unanswered: false,
-                    flush_is_dear: false,
+                    flush_is_costly: false,
                     own_waker,
-                    kept: None,
+                    keep_alive: None,
                     registered: None,
                 }),
                 queued: AtomicBool::new(false),
-                told: AtomicBool::new(false),
+                is_ready: AtomicBool::new(false),
                 woken: Woken::default(),
                 claim: Claim::default(),
-                asked: AtomicBool::new(false),
-                seen: Mutex::new(None),
+                status_requested: AtomicBool::new(false),
+                last_status: Mutex::new(None),
                 doorbell,
-                lookout,
-                looks: AtomicU32::new(0),
+                probe,
+                polls: AtomicU32::new(0),
                 is_blocked: AtomicBool::new(true),
             }
         });
@@ -240,7 +240,7 @@ impl<S: Side> Connection<S> {
         connection.locked(Core::keep_time);
         // So that there is a status, whichever thread uses the connection later.
         let _seen = connection.status();
-        take_turn(connection.clone());
+        run_or_enqueue(connection.clone());
         Ok(connection)
     }
 
@@ -248,11 +248,11 @@ impl<S: Side> Connection<S> {
         let owner: Arc<dyn Ready> = self.clone();
         let owner = Arc::downgrade(&owner);
         let mut core = self.core.lock();
-        let Core { link, watched, own_waker, flush_is_dear, .. } = &mut *core;
+        let Core { link, watched, own_waker, flush_is_costly, .. } = &mut *core;
         for descriptor in link.watch().each_readable() {
             watched.push(reactor::watch(descriptor, owner.clone())?);
         }
-        *flush_is_dear = !watched.is_empty() && self.doorbell.is_none();
+        *flush_is_costly = !watched.is_empty() && self.doorbell.is_none();
         if watched.is_empty() {
             let waker = own_waker.clone();
             link.on_ready(Arc::new(move || waker.wake_by_ref()));
@@ -275,7 +275,7 @@ impl<S: Side> Connection<S> {
             }
             if !core.send() && core.link.prepare_wait() {
                 // There is room again, or a frame has arrived: no wake will report it.
-                self.core.mark();
+                self.core.set_pending();
             }
             (done, false)
         });
@@ -289,7 +289,7 @@ impl<S: Side> Connection<S> {
     pub(crate) fn keep(self: &Arc<Self>) {
         self.locked(|core| {
             if core.ended.is_none() {
-                core.kept = Some(self.clone());
+                core.keep_alive = Some(self.clone());
             }
         });
     }
@@ -297,23 +297,23 @@ impl<S: Side> Connection<S> {
     /// The current status; while another thread (or an outer call of this one) holds the lock, the
     /// status that was published at the last unlock after a request.
     pub(crate) fn status(&self) -> Option<Status> {
-        self.asked.store(true, Ordering::Relaxed);
+        self.status_requested.store(true, Ordering::Relaxed);
         if let Some(core) = self.core.try_lock() {
             // The unlock publishes the status. `last_status` is locked no longer than that: the
             // unlock may dispatch, and the dispatch may request the status again.
-            self.leave(core);
+            self.unlock_and_recheck(core);
         }
-        self.seen.lock().clone()
+        self.last_status.lock().clone()
     }
 
     /// Publishes the status, if it was requested.
     #[inline]
-    fn show(&self, core: &Core<S>) {
-        if !self.asked.load(Ordering::Relaxed) {
+    fn publish_status(&self, core: &Core<S>) {
+        if !self.status_requested.load(Ordering::Relaxed) {
             return;
         }
-        self.asked.store(false, Ordering::Relaxed);
-        *self.seen.lock() = Some(Status {
+        self.status_requested.store(false, Ordering::Relaxed);
+        *self.last_status.lock() = Some(Status {
             id: self.id,
             since: self.since,
             at: Instant::now(),
@@ -347,27 +347,27 @@ impl<S: Side> Connection<S> {
         }
     }
 
-    /// Runs `act` under the lock. Every holder unlocks by way of [`leave`](Self::leave).
+    /// Runs `act` under the lock. Every holder unlocks by way of [`unlock_and_recheck`](Self::unlock_and_recheck).
     fn locked<R>(&self, act: impl FnOnce(&mut Core<S>) -> R) -> R {
         let mut core = self.core.lock();
         let done = act(&mut core);
-        self.leave(core);
+        self.unlock_and_recheck(core);
         done
     }
 
     /// Publishes a requested status, unlocks, wakes, and checks the pending flag.
-    fn leave(&self, core: MutexGuard<'_, Core<S>>) {
-        self.let_go(core);
-        if self.core.is_marked()
+    fn unlock_and_recheck(&self, core: MutexGuard<'_, Core<S>>) {
+        self.unlock(core);
+        if self.core.is_pending()
             && let Some(me) = self.me.upgrade()
         {
-            take_turn(me);
+            run_or_enqueue(me);
         }
     }
 
     #[inline]
-    fn let_go(&self, mut core: MutexGuard<'_, Core<S>>) {
-        self.show(&core);
+    fn unlock(&self, mut core: MutexGuard<'_, Core<S>>) {
+        self.publish_status(&core);
         self.is_blocked.store(core.is_blocked, Ordering::Relaxed);
         let wakes = std::mem::take(&mut core.wakes);
         drop(core);
@@ -379,7 +379,7 @@ impl<S: Side> Connection<S> {
         if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
             // Without an I/O thread there are no other connections to alternate with.
             self.queued.store(false, Ordering::Release);
-            self.core.mark();
+            self.core.set_pending();
         }
     }
 }
@@ -387,8 +387,8 @@ impl<S: Side> Connection<S> {
 impl<S: Side> Ready for Connection<S> {
     fn ready(self: Arc<Self>) {
         self.queued.store(false, Ordering::Release);
-        self.told.store(true, Ordering::SeqCst);
-        take_turn(self);
+        self.is_ready.store(true, Ordering::SeqCst);
+        run_or_enqueue(self);
     }
 }
 
@@ -398,22 +398,23 @@ impl<S: Side> Wakeable for Connection<S> {
     }
 }
 
-impl<S: Side> Turn for Connection<S> {
-    fn turn(self: Arc<Self>) {
+impl<S: Side> Dispatch for Connection<S> {
+    fn run(self: Arc<Self>) {
         loop {
             // The holder of the lock checks the pending flag when it unlocks.
             let Some(mut core) = self.core.enter() else { return };
-            if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::AcqRel) {
-                core.link.told();
-                core.waits = false;
+            if self.is_ready.load(Ordering::Relaxed) && self.is_ready.swap(false, Ordering::AcqRel)
+            {
+                core.link.readiness_changed();
+                core.is_armed = false;
             }
-            let watched = (self.doorbell.as_deref(), self.lookout.as_deref());
-            let more = core.turn(&self.woken, watched, &self.claim);
-            self.let_go(core);
+            let watched = (self.doorbell.as_deref(), self.probe.as_deref());
+            let more = core.dispatch(&self.woken, watched, &self.claim);
+            self.unlock(core);
             if more {
                 self.queue();
             }
-            if !self.core.is_marked() {
+            if !self.core.is_pending() {
                 return;
             }
         }

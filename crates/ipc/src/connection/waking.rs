@@ -14,23 +14,23 @@ use std::task::{Wake, Waker};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread_local};
 
 /// Something that can be dispatched.
-pub(crate) trait Turn: Send + Sync {
+pub(crate) trait Dispatch: Send + Sync {
     /// Does the pending work, unless another thread is about to.
-    fn turn(self: Arc<Self>);
+    fn run(self: Arc<Self>);
 }
 
 thread_local! {
     /// Dispatches that wait for the running one of this thread; `None`: none is running.
-    static WAITING: RefCell<Option<VecDeque<Arc<dyn Turn>>>> = const { RefCell::new(None) };
+    static QUEUE: RefCell<Option<VecDeque<Arc<dyn Dispatch>>>> = const { RefCell::new(None) };
 }
 
-/// Dispatches `turn` now, or after the running dispatch of this thread.
-pub(crate) fn take_turn(turn: Arc<dyn Turn>) {
-    let now = WAITING.try_with(|waiting| {
+/// Runs `dispatch` now, or after the running dispatch of this thread.
+pub(crate) fn run_or_enqueue(dispatch: Arc<dyn Dispatch>) {
+    let now = QUEUE.try_with(|waiting| {
         let mut waiting = waiting.borrow_mut();
         match &mut *waiting {
             Some(waiting) => {
-                waiting.push_back(turn.clone());
+                waiting.push_back(dispatch.clone());
                 false
             }
             None => {
@@ -41,12 +41,12 @@ pub(crate) fn take_turn(turn: Arc<dyn Turn>) {
     });
     match now {
         Ok(false) => return,
-        Ok(true) => turn.turn(),
+        Ok(true) => dispatch.run(),
         // The thread's locals are destroyed: there is no queue.
-        Err(_) => return turn.turn(),
+        Err(_) => return dispatch.run(),
     }
     loop {
-        let next = WAITING.try_with(|waiting| {
+        let next = QUEUE.try_with(|waiting| {
             let mut waiting = waiting.borrow_mut();
             let next = waiting.as_mut().and_then(VecDeque::pop_front);
             if next.is_none() {
@@ -55,7 +55,7 @@ pub(crate) fn take_turn(turn: Arc<dyn Turn>) {
             next
         });
         match next {
-            Ok(Some(next)) => next.turn(),
+            Ok(Some(next)) => next.run(),
             _ => return,
         }
     }
@@ -63,18 +63,22 @@ pub(crate) fn take_turn(turn: Arc<dyn Turn>) {
 
 /// Streams that were woken since the last dispatch.
 pub(crate) struct Woken {
-    /// The first one, which needs no list; [`NOBODY`] if there is none.
+    /// The first one, which needs no list; [`NO_STREAM`] if there is none.
     one: AtomicU64,
     others: Mutex<Vec<Arc<StreamWaker>>>,
     /// The list is not empty: written under its lock.
     any: AtomicBool,
 }
 
-const NOBODY: u64 = u64::MAX;
+const NO_STREAM: u64 = u64::MAX;
 
 impl Default for Woken {
     fn default() -> Self {
-        Self { one: AtomicU64::new(NOBODY), others: Mutex::default(), any: AtomicBool::new(false) }
+        Self {
+            one: AtomicU64::new(NO_STREAM),
+            others: Mutex::default(),
+            any: AtomicBool::new(false),
+        }
     }
 }
 
@@ -82,9 +86,9 @@ impl Woken {
     /// Moves the woken streams into `into`. From then on they can be woken again.
     #[inline]
     pub(crate) fn take(&self, into: &mut Vec<u32>) {
-        if self.one.load(Ordering::Relaxed) != NOBODY {
+        if self.one.load(Ordering::Relaxed) != NO_STREAM {
             // A stream's number: it came from a `u32`.
-            into.push(self.one.swap(NOBODY, Ordering::AcqRel) as u32);
+            into.push(self.one.swap(NO_STREAM, Ordering::AcqRel) as u32);
         }
         if self.any.load(Ordering::Relaxed) {
             self.take_others(into);
@@ -94,17 +98,17 @@ impl Woken {
     /// Whether a stream was woken, by a relaxed load.
     #[inline]
     pub(crate) fn any(&self) -> bool {
-        self.one.load(Ordering::Relaxed) != NOBODY || self.any.load(Ordering::Relaxed)
+        self.one.load(Ordering::Relaxed) != NO_STREAM || self.any.load(Ordering::Relaxed)
     }
 
     /// False: the stream is in the list already, and its wake covers this one.
     fn push(&self, waker: Arc<StreamWaker>) -> bool {
         let stream = u64::from(waker.stream);
-        let mut found = NOBODY;
+        let mut found = NO_STREAM;
         // A stream that is there already is written again: taking it acquires both wakes.
-        while found == NOBODY || found == stream {
+        while found == NO_STREAM || found == stream {
             match self.one.compare_exchange(found, stream, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(before) => return before == NOBODY,
+                Ok(before) => return before == NO_STREAM,
                 Err(other) => found = other,
             }
         }
@@ -133,7 +137,7 @@ impl Woken {
 }
 
 /// What a waker needs of its connection.
-pub(crate) trait Wakeable: Turn {
+pub(crate) trait Wakeable: Dispatch {
     fn woken(&self) -> &Woken;
 }
 
@@ -156,20 +160,20 @@ impl Wake for StreamWaker {
         if let Some(connection) = self.connection.upgrade()
             && connection.woken().push(self)
         {
-            take_turn(connection);
+            run_or_enqueue(connection);
         }
     }
 }
 
 /// Wakers that a dispatch collects; woken after the connection is unlocked.
 #[derive(Default)]
-pub(crate) struct Wakes {
+pub(crate) struct PendingWakes {
     /// The common case is a single waker: it needs no list.
     first: Option<Waker>,
     others: Vec<Waker>,
 }
 
-impl Wakes {
+impl PendingWakes {
     #[inline]
     pub(crate) fn push(&mut self, waker: Waker) {
         if self.first.is_none() {

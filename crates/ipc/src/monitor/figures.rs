@@ -12,7 +12,7 @@ use super::report::{
 };
 use super::source::at_ns;
 use crate::connection::Status;
-use crate::greeting::MAJOR;
+use crate::handshake::MAJOR;
 use crate::v1;
 
 impl ChannelReport {

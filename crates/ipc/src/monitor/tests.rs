@@ -205,7 +205,7 @@ fn closures_return_plugins_and_sessions() {
             };
             let long = "x".repeat(2 * TEXT_BYTES_MAX);
             vec![
-                PluginReport { name: "greeter".into(), latency, ..PluginReport::default() },
+                PluginReport { name: "exchange".into(), latency, ..PluginReport::default() },
                 PluginReport { name: long, ..PluginReport::default() },
             ]
         })

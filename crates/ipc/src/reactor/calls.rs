@@ -56,11 +56,11 @@ impl<A, G> Calls<A, G> {
         !self.guarded.lock().is_empty()
     }
 
-    /// A tick: checks each guarded item, and removes those for which `look` returns false.
-    pub(crate) fn tick(&self, mut look: impl FnMut(&G) -> bool) {
+    /// A tick: checks each guarded item, and removes those for which `check` returns false.
+    pub(crate) fn tick(&self, mut check: impl FnMut(&G) -> bool) {
         let guarded = std::mem::take(&mut *self.guarded.lock());
         for one in guarded {
-            if look(&one) {
+            if check(&one) {
                 self.guarded.lock().push(one);
             }
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use becket_chan::{Receiver, Sender, Token, conflated, timer};
 use futures_lite::future::or;
 
+use super::availability::{Availability, AvailabilityCell};
 use super::backoff::Backoff;
-use super::slot::{Now, Slot};
 use crate::client::{Client, Options};
 use crate::connection::Ended;
 use crate::task;
@@ -36,20 +36,20 @@ pub enum Event {
     },
 }
 
-pub(super) struct Inner {
+pub(super) struct ReconnectState {
     pub(super) path: PathBuf,
     options: Options,
     pub(super) backoff: Backoff,
-    pub(super) client: Slot<Client>,
+    pub(super) client: AvailabilityCell<Client>,
     /// Cancelled when the connection is no longer needed.
     pub(super) stop: Token,
     pub(super) news: Receiver<Event>,
 }
 
-impl Inner {
+impl ReconnectState {
     pub(super) fn start(path: &Path, options: Options, backoff: Backoff) -> Arc<Self> {
         let (events, news) = conflated();
-        let (client, stop) = (Slot::default(), Token::new());
+        let (client, stop) = (AvailabilityCell::default(), Token::new());
         let inner = Arc::new(Self { path: path.to_owned(), options, backoff, client, stop, news });
         let driven = inner.clone();
         task::spawn(async move {
@@ -57,19 +57,19 @@ impl Inner {
                 driven.stop.cancelled().await;
                 Ended::Here
             };
-            let ended = or(stopped, driven.connect_for_ever(&events)).await;
+            let ended = or(stopped, driven.connect_repeatedly(&events)).await;
             // Conflated: there is always room.
-            let _told = events.try_send(Event::GaveUp { ended: ended.clone() });
-            if let (Now::There(client), _) = driven.client.get() {
+            let _sent = events.try_send(Event::GaveUp { ended: ended.clone() });
+            if let (Availability::Available(client), _) = driven.client.get() {
                 client.close();
             }
-            driven.client.set(Now::Never(ended));
+            driven.client.set(Availability::Never(ended));
         });
         inner
     }
 
     /// Connects repeatedly until it gives up.
-    async fn connect_for_ever(&self, events: &Sender<Event>) -> Ended {
+    async fn connect_repeatedly(&self, events: &Sender<Event>) -> Ended {
         let mut delays = self.backoff.delays();
         let mut connections = 0;
         loop {
@@ -77,12 +77,12 @@ impl Inner {
                 Ok(client) => {
                     delays.reset();
                     connections += 1;
-                    let _told = events.try_send(Event::Restored { connections });
-                    self.client.set(Now::There(client.clone()));
+                    let _sent = events.try_send(Event::Restored { connections });
+                    self.client.set(Availability::Available(client.clone()));
                     let ended = client.until_ended().await;
                     let why = ended.to_string();
-                    let _told = events.try_send(Event::Lost { ended, connections });
-                    self.client.set(Now::Away);
+                    let _sent = events.try_send(Event::Lost { ended, connections });
+                    self.client.set(Availability::Unavailable);
                     why
                 }
                 Err(error) => error.to_string(),

@@ -20,29 +20,29 @@
 //! |---|---|
 //! | `backoff` | how long to wait before another attempt |
 //! | `bounds` | the limits of an operation |
-//! | `slot` | the current client or stream, if there is one |
+//! | `availability` | the current client or stream, if there is one |
 //! | `driver` | connects repeatedly |
-//! | `keeper` | opens a channel repeatedly |
+//! | `reopen` | opens a channel repeatedly |
 //! | `sender`, `receiver` | handles to a channel |
-//! | `desk` | the channel that a select receives from, over all connections |
-//! | `line`, `ahead` | the channel that a select sends into, and the outcomes |
-//! | `later` | wakes a reconnect task where it may take locks |
+//! | `select_bridge` | the channel that a select receives from, over all connections |
+//! | `intake`, `pipeline` | the channel that a select sends into, and the outcomes |
+//! | `deferred_waker` | wakes a reconnect task where it may take locks |
 //! | `once` | a sender whose elements are accepted exactly once |
 //! | `queue` | its elements, from the send to the answer |
 
-mod ahead;
+mod availability;
 mod backoff;
 mod bounds;
-mod desk;
+mod deferred_waker;
 mod driver;
-mod keeper;
-mod later;
-mod line;
+mod intake;
 mod once;
+mod pipeline;
 mod queue;
 mod receiver;
+mod reopen;
+mod select_bridge;
 mod sender;
-mod slot;
 #[cfg(test)]
 mod tests;
 
@@ -56,12 +56,12 @@ use becket_chan::{Kind, Receiver, Token};
 use becket_wire::Priority;
 
 pub use self::backoff::{Backoff, Delays};
-pub use self::desk::ReconnectingWant;
 pub use self::driver::Event;
-use self::driver::Inner;
-use self::keeper::Place;
+use self::driver::ReconnectState;
 pub use self::once::{OnceFlush, OnceSend, OnceSender, ProducerId};
 pub use self::receiver::{ReconnectingReceiver, ReconnectingRecv};
+use self::reopen::ReopenSpec;
+pub use self::select_bridge::ReconnectingWant;
 pub use self::sender::{ReconnectingFlush, ReconnectingSend, ReconnectingSender};
 use crate::client::{Options, ReceiverOptions};
 use crate::connection::Ended;
@@ -76,7 +76,7 @@ pub struct Reconnecting {
 }
 
 /// Stops all tasks when the last user is dropped.
-struct Owner(Arc<Inner>);
+struct Owner(Arc<ReconnectState>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
@@ -99,7 +99,7 @@ impl Reconnecting {
     /// It starts at once and does not wait.
     #[must_use]
     pub fn new(path: impl AsRef<Path>, options: Options, backoff: Backoff) -> Self {
-        let inner = Inner::start(path.as_ref(), options, backoff);
+        let inner = ReconnectState::start(path.as_ref(), options, backoff);
         Self { owner: Arc::new(Owner(inner)) }
     }
 
@@ -125,7 +125,7 @@ impl Reconnecting {
     pub fn connected(&self) -> Opened<'_, ()> {
         Opened::new(async {
             let is_live = |client: &crate::Client| client.ended().is_none();
-            self.owner.0.client.there(is_live).await.map(|_| ())
+            self.owner.0.client.available(is_live).await.map(|_| ())
         })
     }
 
@@ -168,15 +168,15 @@ impl Reopened {
         OnceSender::start(self, producer)
     }
 
-    fn place(&self) -> (Place, Handle) {
+    fn reopen_spec(&self) -> (ReopenSpec, Handle) {
         let stop = self.owner.0.stop.child();
-        let place = Place {
+        let spec = ReopenSpec {
             inner: self.owner.0.clone(),
             name: self.name.clone(),
             make: self.make,
             stop: stop.clone(),
         };
-        (place, Handle { stop, _owner: self.owner.clone() })
+        (spec, Handle { stop, _owner: self.owner.clone() })
     }
 }
 

@@ -18,10 +18,10 @@ use becket_wire::Priority;
 use futures_lite::future::or;
 use parking_lot::Mutex;
 
-use super::keeper::Keeper;
-use super::later::Later;
-use super::queue::{Fate, Queue, Stopped, Stream};
-use super::slot::{Now, Slot};
+use super::availability::{Availability, AvailabilityCell};
+use super::deferred_waker::DeferredWaker;
+use super::queue::{Queue, SendOutcome, Stopped, Stream};
+use super::reopen::Reopen;
 use super::{Handle, Opened, Reopened};
 use crate::client::Client;
 use crate::client::sending::Posted;
@@ -34,7 +34,7 @@ use crate::remote::sender::RemoteSender;
 use crate::streams::service::Info;
 
 /// After its limit has passed, a send waits this long for the server to report its outcome.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Identifies a producer of numbered elements: 128 bits, unique per channel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,14 +84,14 @@ pub struct OnceSender {
 
 pub(super) struct Once {
     queue: Mutex<Queue>,
-    later: Arc<Later>,
+    deferred: Arc<DeferredWaker>,
     /// Available while there is a stream.
-    slot: Slot<Arc<Info>>,
+    slot: AvailabilityCell<Arc<Info>>,
     producer: ProducerId,
     priority: Priority,
 }
 
-impl Keeper for Once {
+impl Reopen for Once {
     type Opened = RemoteSender;
 
     async fn open(&self, client: &Client, name: &str) -> Result<RemoteSender, OpenError> {
@@ -102,14 +102,14 @@ impl Keeper for Once {
         let Some(remembered) = opened.info().remembered else { return };
         let woken = self.queue.lock().opened(remembered);
         woken.into_iter().for_each(Waker::wake);
-        self.slot.set(Now::There(Arc::new(opened.info().clone())));
+        self.slot.set(Availability::Available(Arc::new(opened.info().clone())));
         let over = async {
             lost.cancelled().await;
         };
         or(self.pump(&opened), over).await;
         // Elements that were not transmitted are known now.
         let _over = self.pump_once(&opened, Waker::noop());
-        self.slot.set(Now::Away);
+        self.slot.set(Availability::Unavailable);
         let woken = self.queue.lock().lost();
         woken.into_iter().for_each(Waker::wake);
     }
@@ -117,7 +117,7 @@ impl Keeper for Once {
     fn never(&self, ended: Ended) {
         let woken = self.queue.lock().never(&ended);
         woken.into_iter().for_each(Waker::wake);
-        self.slot.set(Now::Never(ended));
+        self.slot.set(Availability::Never(ended));
     }
 }
 
@@ -125,20 +125,20 @@ impl Once {
     /// Drives the queue until the stream has ended.
     async fn pump(&self, opened: &RemoteSender) {
         poll_fn(|context| {
-            self.queue.lock().engine = Some(context.waker().clone());
+            self.queue.lock().task = Some(context.waker().clone());
             self.pump_once(opened, context.waker())
         })
         .await;
     }
 
     fn pump_once(&self, opened: &RemoteSender, waker: &Waker) -> Poll<()> {
-        let at_line = self.later.of(waker);
+        let at_intake = self.deferred.of(waker);
         let (connection, stream) = opened.stream();
         connection.with(|side, at| {
             let Some((sending, blocks)) = side.sending_blocks(stream) else {
                 return Poll::Ready(());
             };
-            self.queue.lock().pump(&mut Stream { at, sending, blocks }, waker, &at_line);
+            self.queue.lock().pump(&mut Stream { at, sending, blocks }, waker, &at_intake);
             match sending.over {
                 Some(Over::Ended(_) | Over::Reset { .. }) => Poll::Ready(()),
                 Some(Over::Closed(_)) | None => Poll::Pending,
@@ -153,21 +153,22 @@ impl Once {
     }
 
     /// Wakes the reconnect task: there is work for it.
-    fn call(&self) {
-        let engine = self.queue.lock().engine.clone();
-        if let Some(engine) = engine {
-            engine.wake();
+    fn wake_task(&self) {
+        let task = self.queue.lock().task.clone();
+        if let Some(task) = task {
+            task.wake();
         }
     }
 }
 
 impl OnceSender {
     pub(super) fn start(channel: Reopened, producer: ProducerId) -> Self {
-        let (place, handle) = channel.place();
-        let (queue, slot, later) = (Mutex::default(), Slot::default(), Arc::default());
+        let (spec, handle) = channel.reopen_spec();
+        let (queue, slot, deferred) =
+            (Mutex::default(), AvailabilityCell::default(), Arc::default());
         let priority = channel.priority;
-        let once = Arc::new(Once { queue, later, slot, producer, priority });
-        place.keep(once.clone());
+        let once = Arc::new(Once { queue, deferred, slot, producer, priority });
+        spec.spawn(once.clone());
         Self { once, _handle: handle }
     }
 
@@ -177,7 +178,9 @@ impl OnceSender {
     ///
     /// When driven: [`Ended::GaveUp`] or [`Ended::Here`].
     pub fn opened(&self) -> Opened<'_, Info> {
-        Opened::new(async { self.once.slot.there(|_| true).await.map(|(info, _)| (*info).clone()) })
+        Opened::new(async {
+            self.once.slot.available(|_| true).await.map(|(info, _)| (*info).clone())
+        })
     }
 
     /// Waits until the channel is open; returns how many elements of this producer it has accepted.
@@ -187,7 +190,7 @@ impl OnceSender {
     /// When driven: [`Ended::GaveUp`] or [`Ended::Here`].
     pub fn accepted(&self) -> Opened<'_, u64> {
         Opened::new(async {
-            self.once.slot.there(|_| true).await?;
+            self.once.slot.available(|_| true).await?;
             Ok(self.once.queue.lock().highest())
         })
     }
@@ -230,7 +233,7 @@ impl OnceSender {
     #[must_use]
     pub fn ahead(&self) -> Sender<Element> {
         let sender = self.once.queue.lock().ahead();
-        self.once.call();
+        self.once.wake_task();
         sender
     }
 
@@ -260,12 +263,12 @@ impl Future for OnceFlush<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Posted> {
         let (polled, is_news) = {
             let mut queue = self.0.queue.lock();
-            let engine = queue.engine.clone();
-            let at_line = self.0.later.of(engine.as_ref().unwrap_or(Waker::noop()));
-            queue.poll_flush(context.waker(), &at_line)
+            let task = queue.task.clone();
+            let at_intake = self.0.deferred.of(task.as_ref().unwrap_or(Waker::noop()));
+            queue.poll_flush(context.waker(), &at_intake)
         };
         if is_news {
-            self.0.call();
+            self.0.wake_task();
         }
         polled
     }
@@ -343,25 +346,27 @@ impl<'a> OnceSend<'a> {
         }
         let ticket = self.once.queue.lock().push(self.element.clone(), self.is_try);
         self.stage = Stage::Queued(ticket);
-        self.once.call();
+        self.once.wake_task();
         Ok(ticket)
     }
 
-    fn fate(&mut self, element: Element, fate: Fate) -> Poll<Result<(), SendError>> {
+    fn outcome(&mut self, element: Element, outcome: SendOutcome) -> Poll<Result<(), SendError>> {
         let stopped = self.stopped.take().map(|(stop, _)| stop);
-        let error = match fate {
-            Fate::Accepted => {
+        let error = match outcome {
+            SendOutcome::Accepted => {
                 self.stage = Stage::Over;
                 return Poll::Ready(Ok(()));
             }
-            Fate::WouldBlock => SendError::WouldBlock(element),
-            Fate::TooLong => SendError::TooLong(element),
-            Fate::WrongLength => SendError::WrongLength(element),
-            Fate::Closed(reason) => SendError::Closed { element, reason },
-            Fate::TakenBack if stopped == Some(Stop::TimedOut) => SendError::TimedOut(element),
-            Fate::TakenBack => SendError::Cancelled(element),
-            Fate::Gone(ended) => SendError::Disconnected { element, ended },
-            Fate::Unknown(ended) => SendError::Unknown { element, ended },
+            SendOutcome::WouldBlock => SendError::WouldBlock(element),
+            SendOutcome::TooLong => SendError::TooLong(element),
+            SendOutcome::WrongLength => SendError::WrongLength(element),
+            SendOutcome::Closed(reason) => SendError::Closed { element, reason },
+            SendOutcome::Withdrawn if stopped == Some(Stop::TimedOut) => {
+                SendError::TimedOut(element)
+            }
+            SendOutcome::Withdrawn => SendError::Cancelled(element),
+            SendOutcome::Disconnected(ended) => SendError::Disconnected { element, ended },
+            SendOutcome::Unknown(ended) => SendError::Unknown { element, ended },
         };
         self.end(error)
     }
@@ -378,23 +383,23 @@ impl<'a> OnceSend<'a> {
             (queue.stop(ticket), queue.flushed())
         };
         flushed.into_iter().for_each(Waker::wake);
-        let last_word = match stopped {
-            Stopped::Never => return self.stop(stop),
-            Stopped::Doubtful => true,
-            Stopped::Asked => {
+        let outcome_timeout = match stopped {
+            Stopped::NotAccepted => return self.stop(stop),
+            Stopped::Unacknowledged => true,
+            Stopped::Withdrawing => {
                 if self.stopped.is_none() {
-                    self.stopped = Some((stop, timer::sleep(LAST_WORD)));
-                    self.once.call();
+                    self.stopped = Some((stop, timer::sleep(OUTCOME_TIMEOUT)));
+                    self.once.wake_task();
                 }
                 let sleep = self.stopped.as_mut().map(|(_, sleep)| Pin::new(sleep).poll(context));
                 sleep.is_none_or(|sleep| sleep.is_ready())
             }
         };
-        if !last_word {
+        if !outcome_timeout {
             // It may have completed during this call.
             let done = self.once.queue.lock().poll(ticket, context.waker());
             return match done {
-                Poll::Ready((element, fate)) => self.fate(element, fate),
+                Poll::Ready((element, outcome)) => self.outcome(element, outcome),
                 Poll::Pending => Poll::Pending,
             };
         }
@@ -419,8 +424,8 @@ impl Future for OnceSend<'_> {
             Stage::Over => return Poll::Pending,
         };
         let done = this.once.queue.lock().poll(ticket, context.waker());
-        if let Poll::Ready((element, fate)) = done {
-            return this.fate(element, fate);
+        if let Poll::Ready((element, outcome)) = done {
+            return this.outcome(element, outcome);
         }
         let stop = match &this.stopped {
             Some((stop, _)) => *stop,
@@ -437,7 +442,7 @@ impl Drop for OnceSend<'_> {
     fn drop(&mut self) {
         if let Stage::Queued(ticket) = self.stage {
             self.once.abandon(ticket);
-            self.once.call();
+            self.once.wake_task();
         }
     }
 }

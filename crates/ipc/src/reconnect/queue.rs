@@ -34,7 +34,7 @@ use std::task::{Poll, Waker};
 use becket_chan::Sender;
 use becket_wire::flags;
 
-use super::line::Line;
+use super::intake::Intake;
 use crate::blocks::Blocks;
 use crate::client::sending::{Outcome, Posted, Refusal, Sending, Stage};
 use crate::client::state::Over;
@@ -45,7 +45,7 @@ use crate::streams::code;
 
 #[derive(Default)]
 pub(super) struct Queue {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<QueueEntry>,
     tickets: u64,
     /// The server's state of the producer, updated by its answers.
     remembered: Option<Remembered>,
@@ -54,20 +54,20 @@ pub(super) struct Queue {
     /// There will be no further stream.
     never: Option<Ended>,
     /// The reconnect task, which drives the queue.
-    pub(super) engine: Option<Waker>,
+    pub(super) task: Option<Waker>,
     /// The intake of elements sent ahead, created when it is first requested.
-    line: Option<Line>,
+    intake: Option<Intake>,
     /// The outcomes of sends that no operation waits for.
     posted: Posted,
     /// Flushes that wait until every element has been answered.
     flushing: Vec<Waker>,
 }
 
-struct Entry {
+struct QueueEntry {
     ticket: u64,
     element: Element,
     is_try: bool,
-    place: Place,
+    state: SendState,
     /// Its send has passed its limits, or was dropped.
     is_unwanted: bool,
     /// Its outcome will not be polled.
@@ -77,23 +77,23 @@ struct Entry {
     waker: Option<Waker>,
 }
 
-enum Place {
+enum SendState {
     Waiting,
-    Flying { number: u64, stage: Stage, numbered: Element, is_asked_back: bool },
-    Doubtful { number: u64 },
-    Done(Fate),
+    InFlight { number: u64, stage: Stage, numbered: Element, is_withdrawing: bool },
+    Unacknowledged { number: u64 },
+    Done(SendOutcome),
 }
 
 /// The outcome of a send.
 #[derive(Debug, Clone)]
-pub(super) enum Fate {
+pub(super) enum SendOutcome {
     Accepted,
     WouldBlock,
     TooLong,
     WrongLength,
     Closed(Option<Arc<str>>),
-    TakenBack,
-    Gone(Ended),
+    Withdrawn,
+    Disconnected(Ended),
     /// It was transmitted, and the server has forgotten the producer, or there is no further connection.
     Unknown(Option<Ended>),
 }
@@ -109,11 +109,11 @@ pub(super) struct Stream<'a, 'b> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stopped {
     /// It was not accepted: it is removed.
-    Never,
+    NotAccepted,
     /// It is being withdrawn: the answer is pending.
-    Asked,
+    Withdrawing,
     /// Its outcome is unknown: it is removed.
-    Doubtful,
+    Unacknowledged,
 }
 
 impl Queue {
@@ -125,17 +125,17 @@ impl Queue {
     pub(super) fn push(&mut self, element: Element, is_try: bool) -> u64 {
         let ticket = self.tickets;
         self.tickets += 1;
-        let place = match &self.never {
-            Some(ended) => Place::Done(Fate::Gone(ended.clone())),
-            None if is_try && !self.is_open => Place::Done(Fate::WouldBlock),
-            None => Place::Waiting,
+        let state = match &self.never {
+            Some(ended) => SendState::Done(SendOutcome::Disconnected(ended.clone())),
+            None if is_try && !self.is_open => SendState::Done(SendOutcome::WouldBlock),
+            None => SendState::Waiting,
         };
         let (is_unwanted, is_abandoned, is_ahead, waker) = (false, false, false, None);
-        self.entries.push_back(Entry {
+        self.entries.push_back(QueueEntry {
             ticket,
             element,
             is_try,
-            place,
+            state,
             is_unwanted,
             is_abandoned,
             is_ahead,
@@ -154,18 +154,18 @@ impl Queue {
 
     /// The local channel for elements to send ahead.
     pub(super) fn ahead(&mut self) -> Sender<Element> {
-        let Self { line, never, .. } = self;
-        let line = line.get_or_insert_with(|| match never {
-            Some(ended) => Line::closed(&ended.to_string()),
-            None => Line::new(),
+        let Self { intake, never, .. } = self;
+        let intake = intake.get_or_insert_with(|| match never {
+            Some(ended) => Intake::closed(&ended.to_string()),
+            None => Intake::new(),
         });
-        line.sender().clone()
+        intake.sender().clone()
     }
 
     /// Ready when every element that was transmitted or sent ahead has been answered. True: the
     /// reconnect task has to be woken.
-    pub(super) fn poll_flush(&mut self, waker: &Waker, at_line: &Waker) -> (Poll<Posted>, bool) {
-        let handed = self.line.as_mut().and_then(|line| line.handed(at_line));
+    pub(super) fn poll_flush(&mut self, waker: &Waker, at_intake: &Waker) -> (Poll<Posted>, bool) {
+        let handed = self.intake.as_mut().and_then(|intake| intake.handed(at_intake));
         let is_handed = handed.is_some();
         if let Some(element) = handed {
             self.push_ahead(element);
@@ -180,20 +180,19 @@ impl Queue {
     }
 
     fn is_flushed(&self) -> bool {
-        self.entries.iter().all(|entry| match entry.place {
-            Place::Flying { stage: Stage::Sent(_) | Stage::Over, .. } | Place::Doubtful { .. } => {
-                false
-            }
-            Place::Flying { .. } | Place::Waiting => !entry.is_ahead,
-            Place::Done(_) => true,
+        self.entries.iter().all(|entry| match entry.state {
+            SendState::InFlight { stage: Stage::Sent(_) | Stage::Over, .. }
+            | SendState::Unacknowledged { .. } => false,
+            SendState::InFlight { .. } | SendState::Waiting => !entry.is_ahead,
+            SendState::Done(_) => true,
         })
     }
 
     /// The outcome of a send, which is removed with it.
-    pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Poll<(Element, Fate)> {
+    pub(super) fn poll(&mut self, ticket: u64, waker: &Waker) -> Poll<(Element, SendOutcome)> {
         let Some(at) = self.find(ticket) else { return Poll::Pending };
         let Some(entry) = self.entries.get_mut(at) else { return Poll::Pending };
-        if let Place::Done(fate) = &entry.place {
+        if let SendState::Done(fate) = &entry.state {
             let done = (std::mem::take(&mut entry.element), fate.clone());
             self.entries.remove(at);
             return Poll::Ready(done);
@@ -204,20 +203,20 @@ impl Queue {
 
     /// A send has passed its limits.
     pub(super) fn stop(&mut self, ticket: u64) -> Stopped {
-        let Some(at) = self.find(ticket) else { return Stopped::Never };
-        let Some(entry) = self.entries.get_mut(at) else { return Stopped::Never };
-        match entry.place {
-            Place::Flying { .. } | Place::Done(_) => {
+        let Some(at) = self.find(ticket) else { return Stopped::NotAccepted };
+        let Some(entry) = self.entries.get_mut(at) else { return Stopped::NotAccepted };
+        match entry.state {
+            SendState::InFlight { .. } | SendState::Done(_) => {
                 entry.is_unwanted = true;
-                Stopped::Asked
+                Stopped::Withdrawing
             }
-            Place::Waiting => {
+            SendState::Waiting => {
                 self.entries.remove(at);
-                Stopped::Never
+                Stopped::NotAccepted
             }
-            Place::Doubtful { .. } => {
+            SendState::Unacknowledged { .. } => {
                 self.entries.remove(at);
-                Stopped::Doubtful
+                Stopped::Unacknowledged
             }
         }
     }
@@ -226,7 +225,7 @@ impl Queue {
     pub(super) fn abandon(&mut self, ticket: u64) -> Vec<Waker> {
         let Some(at) = self.find(ticket) else { return Vec::new() };
         let Some(entry) = self.entries.get_mut(at) else { return Vec::new() };
-        if let Place::Flying { .. } = entry.place {
+        if let SendState::InFlight { .. } = entry.state {
             (entry.is_unwanted, entry.is_abandoned, entry.waker) = (true, true, None);
         } else if let Some(entry) = self.entries.remove(at) {
             count_posted(&mut self.posted, &entry);
@@ -252,17 +251,17 @@ impl Queue {
         let is_forgotten = before.is_some_and(|before| before.mark != remembered.mark);
         self.is_open = true;
         self.is_stalled = false;
-        if self.line.as_ref().is_some_and(|line| line.sender().is_closed()) {
-            self.line = None;
+        if self.intake.as_ref().is_some_and(|intake| intake.sender().is_closed()) {
+            self.intake = None;
         }
         for entry in &mut self.entries {
-            if let Place::Doubtful { number } = entry.place {
-                entry.place = if is_forgotten {
-                    Place::Done(Fate::Unknown(None))
+            if let SendState::Unacknowledged { number } = entry.state {
+                entry.state = if is_forgotten {
+                    SendState::Done(SendOutcome::Unknown(None))
                 } else if number <= remembered.highest {
-                    Place::Done(Fate::Accepted)
+                    SendState::Done(SendOutcome::Accepted)
                 } else {
-                    Place::Waiting
+                    SendState::Waiting
                 };
             }
         }
@@ -272,18 +271,18 @@ impl Queue {
     /// The stream has ended.
     pub(super) fn lost(&mut self) -> Vec<Waker> {
         self.is_open = false;
-        if let Some(handed) = self.line.as_mut().and_then(Line::leave) {
+        if let Some(handed) = self.intake.as_mut().and_then(Intake::leave) {
             self.push_ahead(handed);
         }
         for entry in &mut self.entries {
-            if let Place::Flying { stage, number, .. } = &entry.place {
-                entry.place = match stage {
-                    Stage::Sent(_) | Stage::Over => Place::Doubtful { number: *number },
-                    Stage::New | Stage::Waiting(_) => Place::Waiting,
+            if let SendState::InFlight { stage, number, .. } = &entry.state {
+                entry.state = match stage {
+                    Stage::Sent(_) | Stage::Over => SendState::Unacknowledged { number: *number },
+                    Stage::New | Stage::Waiting(_) => SendState::Waiting,
                 };
             }
-            if entry.is_try && matches!(entry.place, Place::Waiting) {
-                entry.place = Place::Done(Fate::WouldBlock);
+            if entry.is_try && matches!(entry.state, SendState::Waiting) {
+                entry.state = SendState::Done(SendOutcome::WouldBlock);
             }
         }
         let mut woken = self.tidy();
@@ -295,19 +294,21 @@ impl Queue {
 
     /// There will be no further connection.
     pub(super) fn never(&mut self, ended: &Ended) -> Vec<Waker> {
-        if let Some(line) = &mut self.line
-            && let Some(handed) = line.close(Some(ended.to_string().into()))
+        if let Some(intake) = &mut self.intake
+            && let Some(handed) = intake.close(Some(ended.to_string().into()))
         {
             self.push_ahead(handed);
         }
         self.never = Some(ended.clone());
         for entry in &mut self.entries {
-            match entry.place {
-                Place::Waiting => entry.place = Place::Done(Fate::Gone(ended.clone())),
-                Place::Doubtful { .. } | Place::Flying { .. } => {
-                    entry.place = Place::Done(Fate::Unknown(Some(ended.clone())));
+            match entry.state {
+                SendState::Waiting => {
+                    entry.state = SendState::Done(SendOutcome::Disconnected(ended.clone()))
                 }
-                Place::Done(_) => {}
+                SendState::Unacknowledged { .. } | SendState::InFlight { .. } => {
+                    entry.state = SendState::Done(SendOutcome::Unknown(Some(ended.clone())));
+                }
+                SendState::Done(_) => {}
             }
         }
         self.tidy()
@@ -317,108 +318,109 @@ impl Queue {
     fn tidy(&mut self) -> Vec<Waker> {
         let posted = &mut self.posted;
         self.entries.retain(|entry| {
-            let is_left = match entry.place {
-                Place::Flying { .. } => false,
-                Place::Done(_) => entry.is_abandoned || entry.is_ahead,
-                Place::Waiting | Place::Doubtful { .. } => entry.is_abandoned,
+            let is_left = match entry.state {
+                SendState::InFlight { .. } => false,
+                SendState::Done(_) => entry.is_abandoned || entry.is_ahead,
+                SendState::Waiting | SendState::Unacknowledged { .. } => entry.is_abandoned,
             };
             if is_left {
                 count_posted(posted, entry);
             }
             !is_left
         });
-        let done = |entry: &&mut Entry| matches!(entry.place, Place::Done(_));
+        let done = |entry: &&mut QueueEntry| matches!(entry.state, SendState::Done(_));
         let mut woken = self.flushed();
         woken.extend(self.entries.iter_mut().filter(done).filter_map(|entry| entry.waker.take()));
         woken
     }
 
     /// Advances every element as far as possible on this stream.
-    pub(super) fn pump(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_line: &Waker) {
-        self.look(side, waker);
+    pub(super) fn pump(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_intake: &Waker) {
+        self.poll_in_flight(side, waker);
         self.start(side, waker);
-        self.take_ahead(side, waker, at_line);
+        self.pump_intake(side, waker, at_intake);
         self.tidy().into_iter().for_each(|waker| side.at.wakes.push(waker));
     }
 
     /// Receives from the intake as long as no element waits.
-    fn take_ahead(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_line: &Waker) {
+    fn pump_intake(&mut self, side: &mut Stream<'_, '_>, waker: &Waker, at_intake: &Waker) {
         loop {
             if let Some(Over::Closed(reason)) = &side.sending.over
-                && let Some(line) = &mut self.line
+                && let Some(intake) = &mut self.intake
             {
-                if let Some(handed) = line.close(reason.clone()) {
+                if let Some(handed) = intake.close(reason.clone()) {
                     self.push_ahead(handed);
                     self.start(side, waker);
                 }
                 return;
             }
-            if side.sending.over.is_some() || self.entries.iter().any(Entry::waits) {
+            if side.sending.over.is_some() || self.entries.iter().any(QueueEntry::waits) {
                 return;
             }
-            match self.line.as_mut().map(|line| line.next(at_line)) {
+            match self.intake.as_mut().map(|intake| intake.next(at_intake)) {
                 Some(Poll::Ready(Some(element))) => {
                     self.push_ahead(element);
                     self.start(side, waker);
                 }
                 // The user closed it: the next call of `ahead` creates another.
-                Some(Poll::Ready(None)) => self.line = None,
+                Some(Poll::Ready(None)) => self.intake = None,
                 Some(Poll::Pending) | None => return,
             }
         }
     }
 
     /// Polls the elements in flight.
-    fn look(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) {
-        let mut is_any_flying = false;
+    fn poll_in_flight(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) {
+        let mut is_any_in_flight = false;
         for entry in &mut self.entries {
-            if let Place::Flying { .. } = entry.place {
+            if let SendState::InFlight { .. } = entry.state {
                 self.is_stalled |= entry.step(side, waker);
-                match &entry.place {
-                    Place::Flying { .. } => is_any_flying = true,
-                    Place::Done(Fate::Accepted) => count(&mut self.remembered),
+                match &entry.state {
+                    SendState::InFlight { .. } => is_any_in_flight = true,
+                    SendState::Done(SendOutcome::Accepted) => count(&mut self.remembered),
                     _ => {}
                 }
             }
         }
-        self.is_stalled &= is_any_flying;
+        self.is_stalled &= is_any_in_flight;
     }
 
     /// Starts waiting elements, in order.
     fn start(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) {
         let mut last = self.highest();
-        let mut is_any_flying = false;
+        let mut is_any_in_flight = false;
         for entry in &mut self.entries {
-            match &entry.place {
-                Place::Flying { number, stage, .. } => {
+            match &entry.state {
+                SendState::InFlight { number, stage, .. } => {
                     if let Stage::Waiting(_) = stage {
                         // There is no credit for it, and none for those behind it.
                         return;
                     }
-                    (last, is_any_flying) = (*number, true);
+                    (last, is_any_in_flight) = (*number, true);
                 }
                 // Earlier ones are in flight: it cannot be accepted at once.
-                Place::Waiting if entry.is_try && is_any_flying => {
-                    entry.place = Place::Done(Fate::WouldBlock);
+                SendState::Waiting if entry.is_try && is_any_in_flight => {
+                    entry.state = SendState::Done(SendOutcome::WouldBlock);
                 }
-                Place::Waiting if self.is_stalled => return,
-                Place::Waiting => {
+                SendState::Waiting if self.is_stalled => return,
+                SendState::Waiting => {
                     let number = last.saturating_add(1);
                     let numbered = with_number(number, entry.element.as_slice()).into();
-                    let (stage, is_asked_back) = (Stage::New, false);
-                    entry.place = Place::Flying { number, stage, numbered, is_asked_back };
+                    let (stage, is_withdrawing) = (Stage::New, false);
+                    entry.state = SendState::InFlight { number, stage, numbered, is_withdrawing };
                     self.is_stalled |= entry.step(side, waker);
-                    match &entry.place {
-                        Place::Flying { stage: Stage::Waiting(_), .. } | Place::Waiting => return,
-                        Place::Flying { .. } => (last, is_any_flying) = (number, true),
-                        Place::Done(Fate::Accepted) => {
+                    match &entry.state {
+                        SendState::InFlight { stage: Stage::Waiting(_), .. }
+                        | SendState::Waiting => return,
+                        SendState::InFlight { .. } => (last, is_any_in_flight) = (number, true),
+                        SendState::Done(SendOutcome::Accepted) => {
                             last = number;
                             count(&mut self.remembered);
                         }
                         _ => {}
                     }
                 }
-                Place::Doubtful { .. } | Place::Done(_) => {}
+                SendState::Unacknowledged { .. } | SendState::Done(_) => {}
             }
         }
     }
@@ -433,31 +435,36 @@ fn count(remembered: &mut Option<Remembered>) {
 
 /// Counts the outcome of a send that no operation waits for. One that was never transmitted is not
 /// counted.
-fn count_posted(posted: &mut Posted, entry: &Entry) {
-    match &entry.place {
-        Place::Done(Fate::Accepted) => posted.accepted += 1,
-        Place::Done(Fate::Unknown(_)) | Place::Doubtful { .. } => posted.unknown += 1,
-        Place::Done(_) => posted.refused += 1,
-        Place::Waiting | Place::Flying { .. } => {}
+fn count_posted(posted: &mut Posted, entry: &QueueEntry) {
+    match &entry.state {
+        SendState::Done(SendOutcome::Accepted) => posted.accepted += 1,
+        SendState::Done(SendOutcome::Unknown(_)) | SendState::Unacknowledged { .. } => {
+            posted.unknown += 1
+        }
+        SendState::Done(_) => posted.refused += 1,
+        SendState::Waiting | SendState::InFlight { .. } => {}
     }
 }
 
-impl Entry {
+impl QueueEntry {
     fn waits(&self) -> bool {
-        matches!(self.place, Place::Waiting | Place::Flying { stage: Stage::Waiting(_), .. })
+        matches!(
+            self.state,
+            SendState::Waiting | SendState::InFlight { stage: Stage::Waiting(_), .. }
+        )
     }
 
     /// Advances an element in flight. True: the server has refused it.
     fn step(&mut self, side: &mut Stream<'_, '_>, waker: &Waker) -> bool {
         let Stream { at, sending, blocks } = side;
-        let Place::Flying { stage, numbered, is_asked_back, .. } = &mut self.place else {
+        let SendState::InFlight { stage, numbered, is_withdrawing, .. } = &mut self.state else {
             return false;
         };
-        if self.is_unwanted && !*is_asked_back {
-            *is_asked_back = true;
+        if self.is_unwanted && !*is_withdrawing {
+            *is_withdrawing = true;
             let Stage::Sent(number) = *stage else {
                 sending.forget(at, stage);
-                self.place = Place::Done(Fate::TakenBack);
+                self.state = SendState::Done(SendOutcome::Withdrawn);
                 return false;
             };
             sending.withdraw(at, blocks, number);
@@ -472,31 +479,33 @@ impl Entry {
             Some(Over::Closed(reason)) => reason.clone(),
             _ => None,
         };
-        let (place, is_refused) = match polled {
-            Ok(Outcome::Accepted) => (Place::Done(Fate::Accepted), false),
+        let (state, is_refused) = match polled {
+            Ok(Outcome::Accepted) => (SendState::Done(SendOutcome::Accepted), false),
             // The connection has ended: `lost` handles the entry.
             Ok(Outcome::Unknown) => return false,
             Ok(Outcome::NotSent) | Err(Refusal::Over(Over::Ended(_) | Over::Reset { .. })) => {
-                (Place::Waiting, false)
+                (SendState::Waiting, false)
             }
-            Ok(Outcome::Refused(code::GAP)) => (Place::Waiting, true),
-            Ok(Outcome::Refused(code)) => (Place::Done(Fate::of(code, over())), true),
-            Err(Refusal::WouldBlock) => (Place::Done(Fate::WouldBlock), false),
-            Err(Refusal::TooLong) => (Place::Done(Fate::TooLong), false),
-            Err(Refusal::Over(Over::Closed(reason))) => (Place::Done(Fate::Closed(reason)), false),
+            Ok(Outcome::Refused(code::GAP)) => (SendState::Waiting, true),
+            Ok(Outcome::Refused(code)) => (SendState::Done(SendOutcome::of(code, over())), true),
+            Err(Refusal::WouldBlock) => (SendState::Done(SendOutcome::WouldBlock), false),
+            Err(Refusal::TooLong) => (SendState::Done(SendOutcome::TooLong), false),
+            Err(Refusal::Over(Over::Closed(reason))) => {
+                (SendState::Done(SendOutcome::Closed(reason)), false)
+            }
         };
         // It was being withdrawn, and was not accepted.
-        let is_back = self.is_unwanted && matches!(place, Place::Waiting);
-        self.place = if is_back { Place::Done(Fate::TakenBack) } else { place };
+        let is_back = self.is_unwanted && matches!(state, SendState::Waiting);
+        self.state = if is_back { SendState::Done(SendOutcome::Withdrawn) } else { state };
         is_refused
     }
 }
 
-impl Fate {
+impl SendOutcome {
     fn of(code: u16, reason: Option<Arc<str>>) -> Self {
         match code {
             code::WOULD_BLOCK => Self::WouldBlock,
-            code::WITHDRAWN => Self::TakenBack,
+            code::WITHDRAWN => Self::Withdrawn,
             code::WRONG_LENGTH => Self::WrongLength,
             _ => Self::Closed(reason),
         }

@@ -2,7 +2,7 @@
 //! Receiving over reconnecting connections.
 //!
 //! With a window, elements may have arrived whose connection ended before they were received. The server
-//! has handed them over: they are kept in the [select bridge](super::desk), before the elements of the
+//! has handed them over: they are kept in the [select bridge](super::select_bridge), before the elements of the
 //! next connection, and the channel is reopened when they have been received. So at most a window of
 //! them, and one per want, are kept.
 
@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use becket_chan::{Token, timer};
 use futures_lite::future::or;
 
+use super::availability::{Availability, AvailabilityCell};
 use super::bounds::Bounds;
-use super::desk::{Desk, ReconnectingWant};
-use super::keeper::Keeper;
-use super::slot::{Now, Slot};
+use super::reopen::Reopen;
+use super::select_bridge::{ReconnectingWant, SelectBridge};
 use super::{Handle, Opened, Reopened};
 use crate::client::{Client, ReceiverOptions};
 use crate::connection::Ended;
@@ -40,12 +40,12 @@ pub struct ReconnectingReceiver {
 }
 
 pub(super) struct Streams {
-    slot: Slot<Arc<RemoteReceiver>>,
+    slot: AvailabilityCell<Arc<RemoteReceiver>>,
     options: ReceiverOptions,
-    pub(super) desk: Desk,
+    pub(super) bridge: SelectBridge,
 }
 
-impl Keeper for Streams {
+impl Reopen for Streams {
     type Opened = RemoteReceiver;
 
     async fn open(&self, client: &Client, name: &str) -> Result<RemoteReceiver, OpenError> {
@@ -54,25 +54,25 @@ impl Keeper for Streams {
 
     async fn serve(&self, opened: RemoteReceiver, lost: &Token) {
         let opened = Arc::new(opened);
-        self.desk.open(&opened);
-        self.slot.set(Now::There(opened.clone()));
-        until(lost, self.desk.serve(Some(&opened))).await;
-        let left = self.desk.lost(&opened);
+        self.bridge.open(&opened);
+        self.slot.set(Availability::Available(opened.clone()));
+        until(lost, self.bridge.serve(Some(&opened))).await;
+        let leftover = self.bridge.lost(&opened);
         drop(opened);
-        self.slot.set(Now::Away);
-        if let Some(none_left) = left {
-            until(&none_left, self.desk.serve(None)).await;
+        self.slot.set(Availability::Unavailable);
+        if let Some(none_leftover) = leftover {
+            until(&none_leftover, self.bridge.serve(None)).await;
         }
     }
 
     fn never(&self, ended: Ended) {
-        if let (Now::There(remote), _) = self.slot.get()
+        if let (Availability::Available(remote), _) = self.slot.get()
             && !is_live(&remote)
         {
-            let _left = self.desk.lost(&remote);
+            let _leftover = self.bridge.lost(&remote);
         }
-        self.desk.never(&ended);
-        self.slot.set(Now::Never(ended));
+        self.bridge.never(&ended);
+        self.slot.set(Availability::Never(ended));
     }
 }
 
@@ -90,17 +90,19 @@ impl Streams {
         loop {
             // Taken before the leftover check: when elements become leftover, `changed` is cancelled.
             let (now, changed) = self.slot.get();
-            let taken = self.desk.take();
+            let taken = self.bridge.take();
             if taken.is_wanted {
-                self.desk.resume();
+                self.bridge.resume();
             }
             if let Some(element) = taken.element {
-                return Ok(Next::Left(element));
+                return Ok(Next::Leftover(element));
             }
             match now {
-                Now::Never(ended) => return Err(ended),
-                _ if taken.is_wanted => return Ok(Next::Desk),
-                Now::There(remote) if is_live(&remote) => return Ok(Next::Stream(remote)),
+                Availability::Never(ended) => return Err(ended),
+                _ if taken.is_wanted => return Ok(Next::Bridge),
+                Availability::Available(remote) if is_live(&remote) => {
+                    return Ok(Next::Stream(remote));
+                }
                 _ => {}
             }
             changed.cancelled().await;
@@ -109,18 +111,18 @@ impl Streams {
 
     /// Removes a want.
     pub(super) fn unwant(&self, outlet: &becket_chan::Receiver<Element>) {
-        if self.desk.unwant(outlet) {
+        if self.bridge.unwant(outlet) {
             self.slot.nudge();
         }
     }
 
     /// Receives behind the waiters at the outlet.
-    async fn recv_at_desk(&self, bounds: Bounds<'_>) -> Result<Element, RecvError> {
+    async fn recv_at_bridge(&self, bounds: Bounds<'_>) -> Result<Element, RecvError> {
         let want = ReconnectingWant::new(self);
         match bounds.over(want.recv()).await {
             Ok(Ok(element)) => Ok(element),
             Ok(Err(_)) => Err(match self.slot.get() {
-                (Now::Never(ended), _) => RecvError::Disconnected(ended),
+                (Availability::Never(ended), _) => RecvError::Disconnected(ended),
                 _ => RecvError::Closed { reason: want.closed_reason() },
             }),
             Err(stop) => Err(stopped(stop)),
@@ -136,9 +138,9 @@ fn stopped(stop: Stop) -> RecvError {
 }
 
 enum Next {
-    Left(Element),
+    Leftover(Element),
     /// There are wants, which come first.
-    Desk,
+    Bridge,
     Stream(Arc<RemoteReceiver>),
 }
 
@@ -148,10 +150,10 @@ fn is_live(receiver: &Arc<RemoteReceiver>) -> bool {
 
 impl ReconnectingReceiver {
     pub(super) fn start(channel: Reopened, options: ReceiverOptions) -> Self {
-        let (place, handle) = channel.place();
-        let (slot, desk) = (Slot::default(), Desk::default());
-        let streams = Arc::new(Streams { slot, options, desk });
-        place.keep(streams.clone());
+        let (spec, handle) = channel.reopen_spec();
+        let (slot, bridge) = (AvailabilityCell::default(), SelectBridge::default());
+        let streams = Arc::new(Streams { slot, options, bridge });
+        spec.spawn(streams.clone());
         Self { streams, _handle: handle }
     }
 
@@ -162,7 +164,7 @@ impl ReconnectingReceiver {
     /// When driven: [`Ended::GaveUp`] or [`Ended::Here`].
     pub fn opened(&self) -> Opened<'_, Info> {
         Opened::new(async {
-            self.streams.slot.there(is_live).await.map(|(receiver, _)| receiver.info().clone())
+            self.streams.slot.available(is_live).await.map(|(receiver, _)| receiver.info().clone())
         })
     }
 
@@ -186,15 +188,15 @@ impl ReconnectingReceiver {
     ///
     /// [`RecvError::WouldBlock`], also without a connection; closed, or disconnected for good.
     pub fn try_recv(&self) -> Result<Element, RecvError> {
-        let taken = self.streams.desk.take();
+        let taken = self.streams.bridge.take();
         let received = match (taken.element, self.streams.slot.get().0) {
             (Some(element), _) => Ok(element),
-            (None, Now::There(remote)) if is_live(&remote) => remote.try_recv(),
-            (None, Now::Never(ended)) => Err(RecvError::Disconnected(ended)),
+            (None, Availability::Available(remote)) if is_live(&remote) => remote.try_recv(),
+            (None, Availability::Never(ended)) => Err(RecvError::Disconnected(ended)),
             _ => Err(RecvError::WouldBlock),
         };
         if taken.is_wanted {
-            self.streams.desk.resume();
+            self.streams.bridge.resume();
         }
         received
     }
@@ -266,9 +268,9 @@ impl<'a> ReconnectingRecv<'a> {
 
 async fn recv(streams: &Streams, bounds: Bounds<'_>) -> Result<Element, RecvError> {
     match bounds.over(streams.next()).await {
-        Ok(Ok(Next::Left(element))) => Ok(element),
+        Ok(Ok(Next::Leftover(element))) => Ok(element),
         Ok(Ok(Next::Stream(remote))) => bounds.recv(remote.recv()).await,
-        Ok(Ok(Next::Desk)) => streams.recv_at_desk(bounds).await,
+        Ok(Ok(Next::Bridge)) => streams.recv_at_bridge(bounds).await,
         Ok(Err(ended)) => Err(RecvError::Disconnected(ended)),
         Err(stop) => Err(stopped(stop)),
     }

@@ -12,10 +12,10 @@ use becket_chan::{Sender, Token, timer};
 use becket_wire::Priority;
 use futures_lite::future::or;
 
-use super::ahead::Ahead;
+use super::availability::{Availability, AvailabilityCell};
 use super::bounds::Bounds;
-use super::keeper::Keeper;
-use super::slot::{Now, Slot};
+use super::pipeline::Pipeline;
+use super::reopen::Reopen;
 use super::{Handle, Opened, Reopened};
 use crate::client::Client;
 use crate::client::sending::Posted;
@@ -38,12 +38,12 @@ pub struct ReconnectingSender {
 }
 
 pub(super) struct Streams {
-    slot: Slot<Arc<RemoteSender>>,
+    slot: AvailabilityCell<Arc<RemoteSender>>,
     priority: Priority,
-    ahead: Ahead,
+    ahead: Pipeline,
 }
 
-impl Keeper for Streams {
+impl Reopen for Streams {
     type Opened = RemoteSender;
 
     async fn open(&self, client: &Client, name: &str) -> Result<RemoteSender, OpenError> {
@@ -53,19 +53,19 @@ impl Keeper for Streams {
     async fn serve(&self, opened: RemoteSender, lost: &Token) {
         let opened = Arc::new(opened);
         self.ahead.open(&opened);
-        self.slot.set(Now::There(opened.clone()));
+        self.slot.set(Availability::Available(opened.clone()));
         let over = async {
             lost.cancelled().await;
         };
         or(over, poll_fn(|context| self.ahead.pump(&opened, context.waker()))).await;
         drop(opened);
-        self.slot.set(Now::Away);
+        self.slot.set(Availability::Unavailable);
         self.ahead.lost();
     }
 
     fn never(&self, ended: Ended) {
         self.ahead.never(&ended);
-        self.slot.set(Now::Never(ended));
+        self.slot.set(Availability::Never(ended));
     }
 }
 
@@ -75,10 +75,10 @@ fn is_live(sender: &Arc<RemoteSender>) -> bool {
 
 impl ReconnectingSender {
     pub(super) fn start(channel: Reopened) -> Self {
-        let (place, handle) = channel.place();
-        let (slot, ahead) = (Slot::default(), Ahead::default());
+        let (spec, handle) = channel.reopen_spec();
+        let (slot, ahead) = (AvailabilityCell::default(), Pipeline::default());
         let streams = Arc::new(Streams { slot, priority: channel.priority, ahead });
-        place.keep(streams.clone());
+        spec.spawn(streams.clone());
         Self { streams, _handle: handle }
     }
 
@@ -89,7 +89,7 @@ impl ReconnectingSender {
     /// When driven: [`Ended::GaveUp`] or [`Ended::Here`].
     pub fn opened(&self) -> Opened<'_, Info> {
         Opened::new(async {
-            self.streams.slot.there(is_live).await.map(|(sender, _)| sender.info().clone())
+            self.streams.slot.available(is_live).await.map(|(sender, _)| sender.info().clone())
         })
     }
 
@@ -214,12 +214,14 @@ async fn send(
 ) -> Result<(), SendError> {
     let remote = if is_try {
         match streams.slot.get() {
-            (Now::There(remote), _) if is_live(&remote) => remote,
-            (Now::Never(ended), _) => return Err(SendError::Disconnected { element, ended }),
+            (Availability::Available(remote), _) if is_live(&remote) => remote,
+            (Availability::Never(ended), _) => {
+                return Err(SendError::Disconnected { element, ended });
+            }
             _ => return Err(SendError::WouldBlock(element)),
         }
     } else {
-        match bounds.over(streams.slot.there(is_live)).await {
+        match bounds.over(streams.slot.available(is_live)).await {
             Ok(Ok((remote, _))) => remote,
             Ok(Err(ended)) => return Err(SendError::Disconnected { element, ended }),
             Err(Stop::Cancelled) => return Err(SendError::Cancelled(element)),

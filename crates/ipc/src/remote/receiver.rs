@@ -133,15 +133,15 @@ impl RemoteReceiver {
             && self.taken.fetch_add(1, Ordering::Relaxed) + 1 >= self.window.div_ceil(2)
         {
             self.taken.store(0, Ordering::Relaxed);
-            self.settle();
+            self.rebalance();
         }
     }
 
     /// Adjusts the credit: the number of waiting receives has changed.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn rebalance(&self) {
         self.connection.with(|side, at| {
             if let Some(receiving) = side.receiving(self.stream) {
-                receiving.settle(at);
+                receiving.rebalance(at);
             }
         });
     }
@@ -161,7 +161,7 @@ impl RemoteReceiver {
 
 impl Drop for RemoteReceiver {
     fn drop(&mut self) {
-        self.connection.with(|side, at| side.let_go(at, self.stream));
+        self.connection.with(|side, at| side.release_handle(at, self.stream));
     }
 }
 
@@ -234,7 +234,7 @@ impl<'a> RemoteRecv<'a> {
         this.waiting.set(None);
         this.state.is_over = true;
         if std::mem::take(&mut this.state.wants) {
-            this.state.receiver.settle();
+            this.state.receiver.rebalance();
         }
     }
 }
@@ -269,7 +269,7 @@ impl Future for RemoteRecv<'_> {
         let mut polled = poll();
         if matches!(polled, Some(Poll::Pending)) && !state.wants && receiver.window == 0 {
             state.wants = true;
-            receiver.settle();
+            receiver.rebalance();
             // It may have arrived meanwhile, on another thread or during this call.
             polled = poll();
         }

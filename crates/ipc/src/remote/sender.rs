@@ -26,7 +26,7 @@ use crate::streams::outgoing::Outgoing;
 use crate::streams::service::Info;
 
 /// After its limit has passed, an operation waits this long for the server to report its outcome.
-const LAST_WORD: Duration = Duration::from_secs(1);
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Sends into a channel of another process. See [`Client::sender`](crate::Client::sender).
 ///
@@ -134,7 +134,7 @@ impl RemoteSender {
 
 impl Drop for RemoteSender {
     fn drop(&mut self) {
-        self.connection.with(|side, at| side.let_go(at, self.stream));
+        self.connection.with(|side, at| side.release_handle(at, self.stream));
     }
 }
 
@@ -275,15 +275,15 @@ impl Future for RemoteSend<'_> {
                 });
                 return Poll::Ready(Err(this.stop(stop)));
             };
-            this.stopped = Some((stop, timer::sleep(LAST_WORD)));
+            this.stopped = Some((stop, timer::sleep(OUTCOME_TIMEOUT)));
             this.sender.connection.with(|side, at| {
                 if let Some((sending, blocks)) = side.sending_blocks(this.sender.stream) {
                     sending.withdraw(at, blocks, number);
                 }
             });
         }
-        let Some((_, last_word)) = &mut this.stopped else { return Poll::Pending };
-        if Pin::new(last_word).poll(context).is_pending() {
+        let Some((_, outcome_timeout)) = &mut this.stopped else { return Poll::Pending };
+        if Pin::new(outcome_timeout).poll(context).is_pending() {
             return Poll::Pending;
         }
         this.forget();

@@ -31,10 +31,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use self::side::ServerSide;
 use crate::channels::{Channel, ChannelError, Channels};
 use crate::client::Options;
-use crate::client::connect::{ShareError, beside, plain, share};
+use crate::client::connect::{ShareError, plain, share, stream_path};
 use crate::connection::{Connection, Status};
 use crate::element::Element;
-use crate::greeting::{Greeted, Greeter, GreetingError, MAJOR, MINOR};
+use crate::handshake::{HandshakeError, HelloExchange, MAJOR, MINOR, PeerHello};
 use crate::reactor::{self, Ready, Watched};
 use crate::shm;
 use crate::task;
@@ -68,7 +68,7 @@ pub struct Builder {
 /// Listens at a path and offers channels to clients. Dropping it ends it at once.
 pub struct Server {
     shared: Arc<Shared>,
-    doors: Vec<Arc<Door>>,
+    sockets: Vec<Arc<ListenSocket>>,
 }
 
 /// What all connections of a server share.
@@ -89,16 +89,16 @@ pub(crate) struct Shared {
 }
 
 /// A listening socket of a server.
-struct Door {
+struct ListenSocket {
     path: PathBuf,
     admissions: Arc<Admissions>,
     shared: Arc<Shared>,
     /// `None` once the server has ended, although the I/O thread may still hold a reference.
-    open: Mutex<Option<Open>>,
+    open: Mutex<Option<Listening>>,
 }
 
 /// The listener and its watch, which is dropped first.
-struct Open {
+struct Listening {
     _watched: Watched,
     listener: Listener,
 }
@@ -203,7 +203,10 @@ impl Builder {
     /// See [`ServeError`].
     pub fn bind_both(self, path: impl AsRef<Path>) -> Result<Server, ServeError> {
         let path = path.as_ref();
-        self.open(&[(path.to_owned(), SocketKind::Seqpacket), (beside(path), SocketKind::Stream)])
+        self.open(&[
+            (path.to_owned(), SocketKind::Seqpacket),
+            (stream_path(path), SocketKind::Stream),
+        ])
     }
 
     fn open(self, places: &[(PathBuf, SocketKind)]) -> Result<Server, ServeError> {
@@ -222,24 +225,24 @@ impl Builder {
             sessions: Mutex::default(),
             has_ended: AtomicBool::new(false),
         });
-        let mut server = Server { shared: shared.clone(), doors: Vec::new() };
+        let mut server = Server { shared: shared.clone(), sockets: Vec::new() };
         for (path, kind) in places {
             let listener = Listener::bind(path, *kind, self.access.clone(), self.connections_max)?;
-            let door = Arc::new(Door {
+            let listen_socket = Arc::new(ListenSocket {
                 path: path.clone(),
                 admissions: listener.admissions().clone(),
                 shared: shared.clone(),
                 open: Mutex::new(None),
             });
-            let owner: Arc<dyn Ready> = door.clone();
+            let owner: Arc<dyn Ready> = listen_socket.clone();
             let owner = Arc::downgrade(&owner);
             // A client that connects before this is set waits for the lock.
-            let mut open = door.open.lock();
+            let mut open = listen_socket.open.lock();
             let watched = reactor::watch(rustix::fd::AsFd::as_fd(&listener), owner)
                 .map_err(|source| ServeError::Watch { path: path.clone(), source })?;
-            *open = Some(Open { _watched: watched, listener });
+            *open = Some(Listening { _watched: watched, listener });
             drop(open);
-            server.doors.push(door);
+            server.sockets.push(listen_socket);
         }
         Ok(server)
     }
@@ -292,13 +295,13 @@ impl Server {
 
     /// The paths at which it listens.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.doors.iter().map(|door| door.path.as_path())
+        self.sockets.iter().map(|listen_socket| listen_socket.path.as_path())
     }
 
     /// The connections that it refused, per socket.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusals> {
-        self.doors.iter().map(|door| door.admissions.refusals()).collect()
+        self.sockets.iter().map(|listen_socket| listen_socket.admissions.refusals()).collect()
     }
 
     /// The counters over all clients of protocol 1.0.
@@ -334,8 +337,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        for door in &self.doors {
-            let open = door.open.lock().take();
+        for listen_socket in &self.sockets {
+            let open = listen_socket.open.lock().take();
             drop(open);
         }
         // A client in its handshake sees the flag when it adds itself to the lists emptied here.
@@ -363,7 +366,7 @@ impl fmt::Debug for Server {
     }
 }
 
-impl Ready for Door {
+impl Ready for ListenSocket {
     fn ready(self: Arc<Self>) {
         for _ in 0..ACCEPTED_AT_ONCE {
             let accepted = match &*self.open.lock() {
@@ -374,7 +377,7 @@ impl Ready for Door {
                 Ok(Some(socket)) => {
                     let shared = self.shared.clone();
                     task::spawn(async move {
-                        if let Err(error) = shared.greet(socket).await {
+                        if let Err(error) = shared.handshake(socket).await {
                             tracing::debug!(%error, "a client's handshake failed");
                         }
                     });
@@ -383,18 +386,18 @@ impl Ready for Door {
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be accepted");
                     // The backlog is reported once, edge-triggered: accept again later.
-                    let door = Arc::downgrade(&self);
+                    let listen_socket = Arc::downgrade(&self);
                     task::spawn(async move {
                         timer::sleep(AFTER_FAILURE).await;
-                        if let Some(door) = door.upgrade() {
-                            door.ready();
+                        if let Some(listen_socket) = listen_socket.upgrade() {
+                            listen_socket.ready();
                         }
                     });
                     return;
                 }
             }
         }
-        if !self.has_more() {
+        if !self.has_backlog() {
             return;
         }
         // Other descriptors first. Without an I/O thread this would not be running.
@@ -402,9 +405,9 @@ impl Ready for Door {
     }
 }
 
-impl Door {
+impl ListenSocket {
     /// Whether the backlog holds a connection that was reported already.
-    fn has_more(&self) -> bool {
+    fn has_backlog(&self) -> bool {
         let open = self.open.lock();
         let Some(open) = &*open else { return false };
         let mut line = [PollFd::new(&open.listener, PollFlags::IN)];
@@ -416,7 +419,7 @@ impl Door {
 #[derive(Debug, thiserror::Error)]
 enum NotServed {
     #[error(transparent)]
-    Greeting(#[from] GreetingError),
+    Handshake(#[from] HandshakeError),
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]
@@ -432,34 +435,38 @@ impl Shared {
         statuses.filter(|status| !status.is_over).collect()
     }
 
-    async fn greet(self: Arc<Self>, socket: Socket) -> Result<(), NotServed> {
+    async fn handshake(self: Arc<Self>, socket: Socket) -> Result<(), NotServed> {
         let kind = socket.kind();
-        let mut greeter = Greeter::new(socket, self.options.greeting_timeout)?;
-        if kind == SocketKind::Seqpacket && !greeter.is_of_two().await? {
-            return Ok(self.serve_old(greeter, None)?);
+        let mut exchange = HelloExchange::new(socket, self.options.handshake_timeout)?;
+        if kind == SocketKind::Seqpacket && !exchange.is_protocol_2().await? {
+            return Ok(self.serve_v1(exchange, None)?);
         }
-        let greeted = greeter.hear().await?;
-        if greeted.hello.major < MAJOR {
-            let Greeted { hello, req_id, leftover: rest, packets } = greeted;
+        let hello = exchange.receive().await?;
+        if hello.hello.major < MAJOR {
+            let PeerHello { hello, req_id, leftover: rest, packets } = hello;
             return Ok(
-                self.serve_old(greeter, Some(v1::Greeting { hello, req_id, packets, rest }))?
+                self.serve_v1(exchange, Some(v1::EarlyHello { hello, req_id, packets, rest }))?
             );
         }
         let offers = self.options.shared_memory && kind == SocketKind::Stream;
         let own = if offers { caps::SHARED_MEMORY } else { 0 };
-        let both = greeted.hello.caps & own;
-        greeter.say(Hello { major: MAJOR, minor: MINOR, caps: both }).await?;
+        let both = hello.hello.caps & own;
+        exchange.send(Hello { major: MAJOR, minor: MINOR, caps: both }).await?;
         let link = if both & caps::SHARED_MEMORY != 0 {
-            share(greeter, shm::Side::Accepted, &self.options).await?
+            share(exchange, shm::Side::Accepted, &self.options).await?
         } else {
-            plain(greeter, &greeted.leftover, &self.options)?
+            plain(exchange, &hello.leftover, &self.options)?
         };
         Ok(self.serve(link)?)
     }
 
     /// A client of protocol 1.0, or of an unknown protocol.
-    fn serve_old(&self, greeter: Greeter, greeting: Option<v1::Greeting>) -> std::io::Result<()> {
-        let client = v1::Client::start(greeter.into_socket(), greeting, &self.v1)?;
+    fn serve_v1(
+        &self,
+        exchange: HelloExchange,
+        early_hello: Option<v1::EarlyHello>,
+    ) -> std::io::Result<()> {
+        let client = v1::Client::start(exchange.into_socket(), early_hello, &self.v1)?;
         let mut clients = self.v1_clients.lock();
         clients.retain(|client| client.strong_count() > 0);
         clients.push(Arc::downgrade(&client));

@@ -12,12 +12,12 @@ use crate::channels::{ChannelError, Wanted};
 use crate::connection::{At, Ended, Side};
 use crate::dedup::{Denied, Producer, split_producer};
 use crate::streams::code;
+use crate::streams::ignore_refusal;
 use crate::streams::incoming::Incoming;
 use crate::streams::outgoing::Outgoing;
 use crate::streams::service::{self, Close, Info, List, Make, find, kind_of};
 use crate::streams::table::Table;
-use crate::streams::told;
-use crate::transport::Beside;
+use crate::transport::Ancillary;
 
 pub(crate) struct ServerSide {
     shared: Arc<Shared>,
@@ -60,11 +60,15 @@ impl ServerSide {
         let waker = at.waker(stream.number());
         match service {
             service::SEND | service::SEND_ONCE => {
-                let sender = channel.sender().ok_or((code::UNSUPPORTED, "the channel has no sender to offer"))?;
+                let sender = channel
+                    .sender()
+                    .ok_or((code::UNSUPPORTED, "the channel has no sender to offer"))?;
                 let producer = producer.map(|id| channel.producers().open(id)).transpose();
                 let producer = producer.map_err(|denied| match denied {
                     Denied::Open => (code::BUSY, "the producer has a stream already"),
-                    Denied::TooMany => (code::TOO_MANY, "the maximum number of producers is in use"),
+                    Denied::TooMany => {
+                        (code::TOO_MANY, "the maximum number of producers is in use")
+                    }
                 })?;
                 info.remembered = producer.as_ref().map(Producer::remembered);
                 let info = service::encode(&info);
@@ -78,8 +82,9 @@ impl ServerSide {
                 }
             }
             service::RECEIVE => {
-                let receiver =
-                    channel.receiver().ok_or((code::UNSUPPORTED, "the channel has no receiver to offer"))?;
+                let receiver = channel
+                    .receiver()
+                    .ok_or((code::UNSUPPORTED, "the channel has no receiver to offer"))?;
                 let info = service::encode(&info);
                 if at.session.accept(stream, Credit::NONE, info).is_ok() {
                     let outgoing = Outgoing::new(stream, receiver.clone(), waker);
@@ -122,7 +127,7 @@ impl ServerSide {
         if is_over && let Some(Entry::Outgoing(outgoing)) = self.entries.remove(stream) {
             outgoing.give_back(at.session, &mut self.blocks);
             // Refused: it has ended.
-            told(at.session.end(stream, code::OK, Bytes::new()));
+            ignore_refusal(at.session.end(stream, code::OK, Bytes::new()));
         }
     }
 
@@ -177,7 +182,10 @@ impl ServerSide {
         let unknown = || (code::INVALID, format!("no kind of channel {kind:?}"));
         let kind = kind_of(kind).ok_or_else(unknown)?;
         if self.made >= self.shared.channels_made_max {
-            return Err((code::TOO_MANY, "this client has created the maximum number of channels".into()));
+            return Err((
+                code::TOO_MANY,
+                "this client has created the maximum number of channels".into(),
+            ));
         }
         let wanted = Wanted { kind, capacity: *capacity, element_bytes: *element_bytes };
         let channel = self.shared.channels.make(name.as_deref(), wanted).map_err(|error| {
@@ -202,7 +210,7 @@ impl Side for ServerSide {
         &mut self.blocks
     }
 
-    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, beside: Beside<'_>) {
+    fn event(&mut self, at: &mut At<'_>, event: Event<'_>, ancillary: Ancillary<'_>) {
         match event {
             Event::Element { stream, sequence, flags, body } => {
                 let element = match body {
@@ -235,7 +243,11 @@ impl Side for ServerSide {
             }
             Event::Opened { stream, service, name, .. } => {
                 if let Err((code, why)) = self.opened(at, stream, service, name) {
-                    told(at.session.refuse(stream, code, Bytes::from_static(why.as_bytes())));
+                    ignore_refusal(at.session.refuse(
+                        stream,
+                        code,
+                        Bytes::from_static(why.as_bytes()),
+                    ));
                 }
             }
             Event::Ended { stream, .. } => self.ended_by_client(at, stream),
@@ -247,10 +259,10 @@ impl Side for ServerSide {
                 };
                 // An answer that is too long is replaced by an error.
                 if at.session.reply(request, status, answer).is_err() {
-                    told(at.session.reply(request, code::TOO_LONG, Bytes::new()));
+                    ignore_refusal(at.session.reply(request, code::TOO_LONG, Bytes::new()));
                 }
             }
-            other => self.blocks.event(at, &other, beside),
+            other => self.blocks.event(at, &other, ancillary),
         }
     }
 

@@ -9,12 +9,12 @@
 //! 1. A block is in its free list, or in `lent` under exactly one position, never in both.
 //! 2. `lent` has one entry per slot, reused only when the slot is.
 
-use super::validate::{Geometry, Place};
+use super::validate::{Geometry, SlotMeta};
 
 #[derive(Debug)]
 pub(super) struct Arena {
     free: Vec<FreeList>,
-    lent: Vec<Option<Place>>,
+    lent: Vec<Option<SlotMeta>>,
     lent_count: usize,
 }
 
@@ -38,16 +38,16 @@ impl Arena {
     }
 
     /// A block of the smallest class that has one free, for the frame at `position`.
-    pub(super) fn lend(&mut self, position: u64, bytes: usize) -> Option<Place> {
-        let at = self.place(position);
+    pub(super) fn lend(&mut self, position: u64, bytes: usize) -> Option<SlotMeta> {
+        let at = self.index(position);
         let mut fitting =
             self.free.iter_mut().zip(1..).filter(|(list, _)| list.block_bytes >= bytes);
         let (index, class) =
             fitting.find_map(|(list, class)| list.indices.pop().map(|index| (index, class)))?;
-        let place = Place::new(class, index, 0);
-        *self.lent.get_mut(at)? = Some(place);
+        let meta = SlotMeta::new(class, index, 0);
+        *self.lent.get_mut(at)? = Some(meta);
         self.lent_count += 1;
-        Some(place)
+        Some(meta)
     }
 
     /// Whether a block for `bytes` bytes is free.
@@ -62,12 +62,12 @@ impl Arena {
             if self.lent_count == 0 {
                 return;
             }
-            let at = self.place(position);
-            let Some(place) = self.lent.get_mut(at).and_then(Option::take) else { continue };
+            let at = self.index(position);
+            let Some(meta) = self.lent.get_mut(at).and_then(Option::take) else { continue };
             self.lent_count -= 1;
-            let list = (place.class() as usize).checked_sub(1).and_then(|at| self.free.get_mut(at));
+            let list = (meta.class() as usize).checked_sub(1).and_then(|at| self.free.get_mut(at));
             if let Some(list) = list {
-                list.indices.push(place.index());
+                list.indices.push(meta.index());
             }
         }
     }
@@ -78,7 +78,7 @@ impl Arena {
         self.lent_count > 0
     }
 
-    fn place(&self, position: u64) -> usize {
+    fn index(&self, position: u64) -> usize {
         position as usize & (self.lent.len() - 1)
     }
 }
@@ -108,21 +108,21 @@ mod tests {
             let (mut sent, mut taken) = (0, 0);
             for (send, bytes) in steps {
                 if send && sent - taken < 8 {
-                    let busy: BTreeSet<_> = out.iter().flatten().map(|p: &Place| p.0).collect();
+                    let busy: BTreeSet<_> = out.iter().flatten().map(|p: &SlotMeta| p.0).collect();
                     let free = |class: u32| {
                         CLASSES[class as usize - 1].blocks as usize
-                            - busy.iter().filter(|place| **place & 15 == class).count()
+                            - busy.iter().filter(|meta| **meta & 15 == class).count()
                     };
                     let expected = match bytes {
                         ..=256 if free(1) > 0 => Some(1),
                         ..=1024 if free(2) > 0 => Some(2),
                         _ => None,
                     };
-                    let place = arena.lend(sent, bytes);
-                    prop_assert_eq!(place.map(Place::class), expected);
-                    prop_assert!(place.is_none_or(|place| !busy.contains(&place.0)));
-                    prop_assert!(place.is_none_or(|p| geometry.block(p.class(), p.index()).is_some()));
-                    out.push_back(place);
+                    let meta = arena.lend(sent, bytes);
+                    prop_assert_eq!(meta.map(SlotMeta::class), expected);
+                    prop_assert!(meta.is_none_or(|meta| !busy.contains(&meta.0)));
+                    prop_assert!(meta.is_none_or(|p| geometry.block(p.class(), p.index()).is_some()));
+                    out.push_back(meta);
                     sent += 1;
                 } else if taken < sent {
                     let upto = taken + 1 + bytes as u64 % (sent - taken);

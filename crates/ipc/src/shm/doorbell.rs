@@ -35,9 +35,9 @@ use std::time::Instant;
 
 use rustix::io::Errno;
 
-use super::futex::{self, Seen, Wait};
+use super::futex::{self, FutexScope, Wait};
 use super::segment::{OwnSegment, PeerSegment};
-use super::validate::{BELL, Broken, WAIT};
+use super::validate::{BELL, Violation, WAIT};
 use crate::sync::{AtomicU32, Ordering, fence};
 
 const MODE_BITS: u64 = 0b11;
@@ -121,7 +121,7 @@ impl Waiter {
 
     /// Announces that this side is about to sleep, then fences: the caller's next check sees what was
     /// published by a peer that did not see the announcement.
-    pub(super) fn arm(&mut self, mode: Mode, wants_room: bool) -> Result<(), Broken> {
+    pub(super) fn arm(&mut self, mode: Mode, wants_room: bool) -> Result<(), Violation> {
         self.number += 1;
         let room = if wants_room { ROOM_BIT } else { 0 };
         let word = self.number << NUMBER_SHIFT | room | mode as u64;
@@ -133,7 +133,7 @@ impl Waiter {
 
     /// Announces that this side is awake.
     #[inline]
-    pub(super) fn disarm(&mut self) -> Result<(), Broken> {
+    pub(super) fn disarm(&mut self) -> Result<(), Violation> {
         if self.armed.take().is_some() {
             self.own.memory.publish(WAIT, self.number << NUMBER_SHIFT)?;
         }
@@ -153,7 +153,7 @@ impl Waker {
 
     /// After a publish: wakes the peer if it sleeps.
     #[inline]
-    pub(super) fn ring(&mut self, news: News) -> Result<Rung, Broken> {
+    pub(super) fn ring(&mut self, news: News) -> Result<Rung, Violation> {
         fence(Ordering::SeqCst);
         let word = self.peer.memory.load(WAIT)?;
         let wanted = news == News::Frames || word & ROOM_BIT != 0;
@@ -164,7 +164,7 @@ impl Waker {
     }
 
     #[cold]
-    fn ring_once(&mut self, word: u64) -> Result<Rung, Broken> {
+    fn ring_once(&mut self, word: u64) -> Result<Rung, Violation> {
         self.rung = word;
         if word & MODE_BITS != Mode::Futex as u64 {
             return Ok(Rung::ByByte);
@@ -172,7 +172,7 @@ impl Waker {
         self.bell = self.bell.wrapping_add(1);
         let bell = self.own.memory.futex(BELL)?;
         bell.store(self.bell, Ordering::Release);
-        futex::wake(bell, Seen::Shared);
+        futex::wake(bell, FutexScope::Shared);
         Ok(Rung::Bell)
     }
 }
@@ -190,12 +190,12 @@ impl Doorbell {
     }
 
     /// The number of the peer's rings, modulo 2³².
-    pub(super) fn rings(&self) -> Result<u32, Broken> {
+    pub(super) fn rings(&self) -> Result<u32, Violation> {
         Ok(self.peer.memory.futex(BELL)?.load(Ordering::Relaxed))
     }
 
     /// To be taken before this side announces that it sleeps.
-    pub(super) fn ticket(&self) -> Result<Ticket, Broken> {
+    pub(super) fn ticket(&self) -> Result<Ticket, Violation> {
         let kicks = self.kicks.load(Ordering::Acquire);
         Ok(Ticket { bell: self.rings()?, kicks })
     }
@@ -207,8 +207,10 @@ impl Doorbell {
     /// The system's error; see [`is_supported`](Self::is_supported).
     pub fn sleep(&self, ticket: Ticket, deadline: Option<Instant>) -> rustix::io::Result<Woken> {
         let bell = self.peer.memory.futex(BELL).map_err(|_| Errno::FAULT)?;
-        let waits =
-            [Wait(bell, ticket.bell, Seen::Shared), Wait(&self.kicks, ticket.kicks, Seen::Private)];
+        let waits = [
+            Wait(bell, ticket.bell, FutexScope::Shared),
+            Wait(&self.kicks, ticket.kicks, FutexScope::Private),
+        ];
         match futex::sleep(waits, deadline) {
             Err(Errno::TIMEDOUT) => Ok(Woken::TimedOut),
             Ok(()) => {
@@ -223,6 +225,6 @@ impl Doorbell {
     /// the kick.
     pub fn kick(&self) {
         self.kicks.fetch_add(1, Ordering::AcqRel);
-        futex::wake(&self.kicks, Seen::Private);
+        futex::wake(&self.kicks, FutexScope::Private);
     }
 }

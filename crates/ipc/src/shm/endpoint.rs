@@ -12,10 +12,10 @@ use becket_wire::Head;
 
 use super::doorbell::{Doorbell, Mode, News, Rung, Ticket, Waiter, Waker, Woken};
 use super::error::ShmError;
-use super::ring::{Consumer, Lookout, Producer, Refused, Taken};
+use super::ring::{Consumer, FrameProbe, Producer, Refused, Taken};
 use super::segment::{OwnSegment, PeerSegment};
 use super::spin::{Spin, SpinLimits};
-use super::validate::Broken;
+use super::validate::Violation;
 
 /// The maximum number of consecutive rings of a peer without a frame or room.
 ///
@@ -133,7 +133,7 @@ impl Endpoint {
     /// # Errors
     /// The peer violated a rule.
     #[inline]
-    pub fn flush(&mut self) -> Result<(), Broken> {
+    pub fn flush(&mut self) -> Result<(), Violation> {
         if self.flushed != self.producer.sent() {
             self.flushed = self.producer.sent();
             self.ring(News::Frames)?;
@@ -150,7 +150,7 @@ impl Endpoint {
         &mut self,
         frames_max: usize,
         mut sink: impl FnMut(Taken<'_>),
-    ) -> Result<usize, Broken> {
+    ) -> Result<usize, Violation> {
         let mut taken = 0;
         while taken < frames_max {
             match self.consumer.take()? {
@@ -168,7 +168,7 @@ impl Endpoint {
 
     /// Called after each frame, and (`ends`) when no more frames are taken now.
     #[inline]
-    pub(super) fn taken_one(&mut self, ends: bool) -> Result<(), Broken> {
+    pub(super) fn taken_one(&mut self, ends: bool) -> Result<(), Violation> {
         if ends && self.waiter.armed().is_some() {
             self.woken()?;
         }
@@ -182,11 +182,11 @@ impl Endpoint {
     }
 
     /// Whether the frame that was refused last has room now.
-    pub(super) fn has_room(&mut self) -> Result<bool, Broken> {
+    pub(super) fn has_room(&mut self) -> Result<bool, Violation> {
         let Some(bytes) = self.wanted_bytes else { return Ok(true) };
         match self.producer.reserve(bytes) {
             Ok(()) => self.wanted_bytes = None,
-            Err(Refused::Broken(broken)) => return Err(broken),
+            Err(Refused::Violation(violation)) => return Err(violation),
             Err(Refused::Full | Refused::TooLong) => {}
         }
         Ok(self.wanted_bytes.is_none())
@@ -200,12 +200,12 @@ impl Endpoint {
     pub fn wait(&mut self, deadline: Option<Instant>) -> Result<bool, ShmError> {
         self.flush()?;
         loop {
-            if self.spin() && self.settle()? {
+            if self.spin() && self.confirm_ready()? {
                 return Ok(true);
             }
             let Some(ticket) = self.prepare_sleep()? else { continue };
             let woken = self.doorbell.sleep(ticket, deadline);
-            if self.is_ready() && self.settle()? {
+            if self.is_ready() && self.confirm_ready()? {
                 self.woken()?;
                 return Ok(true);
             }
@@ -226,7 +226,7 @@ impl Endpoint {
     /// Spins until a frame or room has arrived, as long as it is worthwhile. Never inside a coroutine.
     pub fn spin(&mut self) -> bool {
         let Self { spin, consumer, producer, wanted_bytes, .. } = self;
-        spin.look(|| consumer.is_ready() || wanted_bytes.is_some() && producer.has_news())
+        spin.spin(|| consumer.is_ready() || wanted_bytes.is_some() && producer.has_news())
     }
 
     /// Announces that a thread is about to sleep at the [`doorbell`](Self::doorbell). `None`: something
@@ -234,7 +234,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// The peer violated a rule.
-    pub fn prepare_sleep(&mut self) -> Result<Option<Ticket>, Broken> {
+    pub fn prepare_sleep(&mut self) -> Result<Option<Ticket>, Violation> {
         let ticket = self.doorbell.ticket()?;
         Ok(if self.arm(Mode::Futex)? { None } else { Some(ticket) })
     }
@@ -247,8 +247,8 @@ impl Endpoint {
 
     /// For threads that check for frames without holding the endpoint.
     #[must_use]
-    pub fn lookout(&self) -> &Arc<Lookout> {
-        self.consumer.lookout()
+    pub fn probe(&self) -> &Arc<FrameProbe> {
+        self.consumer.probe()
     }
 
     /// Counts since it was created.
@@ -266,12 +266,12 @@ impl Endpoint {
     }
 
     /// Confirms apparent news: a position that moved may still not be enough room.
-    fn settle(&mut self) -> Result<bool, Broken> {
+    fn confirm_ready(&mut self) -> Result<bool, Violation> {
         Ok(self.consumer.is_ready() || self.has_room()?)
     }
 
     /// Announces a wait, and checks again. True: something has arrived, the wait is cancelled.
-    pub(super) fn arm(&mut self, mode: Mode) -> Result<bool, Broken> {
+    pub(super) fn arm(&mut self, mode: Mode) -> Result<bool, Violation> {
         let rings = self.doorbell.rings()?;
         self.count_idle(rings.wrapping_sub(self.rings))?;
         self.rings = rings;
@@ -290,7 +290,7 @@ impl Endpoint {
 
     /// Ends an announced wait after something has arrived.
     #[cold]
-    fn woken(&mut self) -> Result<(), Broken> {
+    fn woken(&mut self) -> Result<(), Violation> {
         if let Some(since) = self.asleep_since.take() {
             self.spin.slept(since.elapsed());
         }
@@ -302,7 +302,7 @@ impl Endpoint {
     }
 
     /// Counts rings of the peer; too many without a frame or room end the connection.
-    pub(super) fn count_idle(&mut self, rings: u32) -> Result<(), Broken> {
+    pub(super) fn count_idle(&mut self, rings: u32) -> Result<(), Violation> {
         let progress = self.consumer.taken().wrapping_add(self.producer.known());
         if progress != self.progress {
             self.progress = progress;
@@ -310,7 +310,7 @@ impl Endpoint {
         }
         self.rings_idle = self.rings_idle.saturating_add(rings);
         if self.rings_idle > RINGS_IDLE_MAX {
-            return Err(Broken::Rings(self.rings_idle));
+            return Err(Violation::Rings(self.rings_idle));
         }
         Ok(())
     }
@@ -322,7 +322,7 @@ impl Endpoint {
     }
 
     #[inline]
-    fn ring(&mut self, news: News) -> Result<(), Broken> {
+    fn ring(&mut self, news: News) -> Result<(), Violation> {
         let rung = self.waker.ring(news)?;
         if rung != Rung::Not {
             self.rings_out += 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Errors of shared memory.
 
-use super::validate::{Broken, GeometryError};
+use super::validate::{GeometryError, Violation};
 
 /// Why a connection over shared memory failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -9,9 +9,9 @@ use super::validate::{Broken, GeometryError};
 pub enum ShmError {
     /// The peer violated a rule. Its connection has ended; nothing else is affected.
     #[error("the peer violated the rules of shared memory: {what}")]
-    PeerBroke {
+    PeerViolation {
         /// The violation.
-        what: Broken,
+        what: Violation,
     },
     /// The peer is gone, and every frame that it sent was read.
     #[error("the peer is gone")]
@@ -37,9 +37,9 @@ pub enum ShmError {
     },
 }
 
-impl From<Broken> for ShmError {
-    fn from(what: Broken) -> Self {
-        Self::PeerBroke { what }
+impl From<Violation> for ShmError {
+    fn from(what: Violation) -> Self {
+        Self::PeerViolation { what }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::sync::AtomicU32;
 
 /// Which processes use a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum FutexScope {
     /// Both processes.
     Shared,
     /// This process only, which is cheaper.
@@ -23,7 +23,7 @@ pub(super) enum Seen {
 }
 
 /// A word, and the value while which a thread sleeps on it.
-pub(super) struct Wait<'a>(pub(super) &'a AtomicU32, pub(super) u32, pub(super) Seen);
+pub(super) struct Wait<'a>(pub(super) &'a AtomicU32, pub(super) u32, pub(super) FutexScope);
 
 /// Whether this system supports sleeping on several words at once (Linux 5.16).
 pub(super) fn is_supported() -> bool {
@@ -32,10 +32,10 @@ pub(super) fn is_supported() -> bool {
 }
 
 /// Wakes all threads that sleep on a word.
-pub(super) fn wake(word: &AtomicU32, seen: Seen) {
+pub(super) fn wake(word: &AtomicU32, seen: FutexScope) {
     let flags = match seen {
-        Seen::Shared => futex::Flags::empty(),
-        Seen::Private => futex::Flags::PRIVATE,
+        FutexScope::Shared => futex::Flags::empty(),
+        FutexScope::Private => futex::Flags::PRIVATE,
     };
     // Fails only for addresses that are not mapped; that no thread sleeps is not an error.
     let _ = futex::wake(word, flags, i32::MAX as u32);
@@ -50,8 +50,8 @@ pub(super) fn sleep(waits: [Wait<'_>; 2], deadline: Option<Instant>) -> rustix::
         wait.val = u64::from(value);
         wait.uaddr = futex::WaitPtr::new(word.as_ptr().cast::<c_void>());
         wait.flags = match seen {
-            Seen::Shared => futex::WaitFlags::SIZE_U32,
-            Seen::Private => futex::WaitFlags::SIZE_U32 | futex::WaitFlags::PRIVATE,
+            FutexScope::Shared => futex::WaitFlags::SIZE_U32,
+            FutexScope::Private => futex::WaitFlags::SIZE_U32 | futex::WaitFlags::PRIVATE,
         };
         wait
     });

@@ -27,7 +27,7 @@ use super::error::ShmError;
 use super::link::ShmLink;
 use super::segment::{OwnSegment, PeerSegment};
 use super::spin::SpinLimits;
-use super::validate::{Broken, Geometry};
+use super::validate::{Geometry, Violation};
 use crate::transport::rights;
 use crate::transport::{LinkError, LinkLimits, Socket, SocketKind, Watch};
 
@@ -183,7 +183,7 @@ impl Handshake {
 impl From<ShmError> for LinkError {
     fn from(error: ShmError) -> Self {
         match error {
-            ShmError::PeerBroke { what } => what.into(),
+            ShmError::PeerViolation { what } => what.into(),
             ShmError::Closed => Self::Closed,
             ShmError::TooLong { bytes, bytes_max } => Self::OwnFrame { bytes, bytes_max },
             ShmError::Geometry(_) => Self::System(Errno::INVAL),
@@ -192,14 +192,14 @@ impl From<ShmError> for LinkError {
     }
 }
 
-impl From<Broken> for LinkError {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Head(error) => Self::Garbled(error),
-            Broken::Length { bytes, bytes_max } => {
+impl From<Violation> for LinkError {
+    fn from(violation: Violation) -> Self {
+        match violation {
+            Violation::Head(error) => Self::Garbled(error),
+            Violation::Length { bytes, bytes_max } => {
                 Self::BodyTooLong { bytes: bytes as usize, bytes_max: bytes_max as usize }
             }
-            broken => Self::SharedMemory(broken),
+            violation => Self::SharedMemory(violation),
         }
     }
 }
@@ -215,7 +215,7 @@ fn encode(body_bytes_max: u32) -> [u8; OFFER_BYTES] {
 }
 
 /// The maximum body that the peer accepts.
-fn decode(offer: &[u8; OFFER_BYTES]) -> Result<u32, Broken> {
+fn decode(offer: &[u8; OFFER_BYTES]) -> Result<u32, Violation> {
     let mut decoded = [0; 2];
     let (words, _) = offer.as_chunks::<8>();
     for (word, bytes) in decoded.iter_mut().zip(words) {
@@ -223,7 +223,7 @@ fn decode(offer: &[u8; OFFER_BYTES]) -> Result<u32, Broken> {
     }
     let [magic, second] = decoded;
     if magic != MAGIC || second as u32 != VERSION {
-        return Err(Broken::Offer);
+        return Err(Violation::Offer);
     }
     Ok((second >> 32) as u32)
 }
@@ -233,6 +233,6 @@ fn bytes(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
 }
 
-fn descriptors(came: usize) -> Broken {
-    Broken::Descriptors { came, expected: 1 }
+fn descriptors(came: usize) -> Violation {
+    Violation::Descriptors { came, expected: 1 }
 }

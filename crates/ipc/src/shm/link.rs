@@ -30,17 +30,17 @@ use rustix::io::Errno;
 
 use super::doorbell::{Doorbell, Mode, Ticket};
 use super::endpoint::{Endpoint, ShmCounters};
-use super::ring::{Lookout, Refused};
-use super::validate::Broken;
+use super::ring::{FrameProbe, Refused};
+use super::validate::Violation;
 use crate::transport::rights;
 use crate::transport::{
-    Bell, Beside, Link, LinkCounters, LinkError, LinkLimits, OnReady, Peer, Socket, Watch,
+    Ancillary, DirectWait, Link, LinkCounters, LinkError, LinkLimits, OnReady, Peer, Socket, Watch,
 };
 
 /// Descriptors of frames that have not been read yet. A conforming peer sends those of one frame ahead.
 const DESCRIPTORS_WAITING_MAX: usize = 2 * LinkLimits::DESCRIPTORS_MAX;
-const LOOK_EVERY_ARMED: u32 = 8;
-const LOOK_EVERY_AWAKE: u32 = 256;
+const READ_EVERY_ARMED: u32 = 8;
+const READ_EVERY_AWAKE: u32 = 256;
 const RING: u8 = b'r';
 const DESCRIPTORS: u8 = b'd';
 
@@ -56,12 +56,12 @@ pub struct ShmLink {
     /// Arrived, and belong to frames that have not been read.
     incoming: Vec<OwnedFd>,
     /// Passed to the sink; kept for its capacity.
-    beside: Vec<OwnedFd>,
+    ancillary: Vec<OwnedFd>,
     empty_takes: u32,
     /// This side waited for the socket: a wake byte may have arrived.
-    look_due: bool,
+    read_due: bool,
     /// A `take` found nothing and did not read the socket, which epoll reports once.
-    unlooked: bool,
+    read_skipped: bool,
     wants_writable: bool,
     gone: bool,
     failed: Option<LinkError>,
@@ -85,10 +85,10 @@ impl ShmLink {
             body_bytes_max,
             outgoing: Vec::new(),
             incoming: Vec::new(),
-            beside: Vec::new(),
+            ancillary: Vec::new(),
             empty_takes: 1,
-            look_due: false,
-            unlooked: false,
+            read_due: false,
+            read_skipped: false,
             wants_writable: false,
             gone: false,
             failed: None,
@@ -107,7 +107,7 @@ impl ShmLink {
     /// `None`: something has arrived already. Another thread watches the socket, and calls `take` when
     /// it is ready.
     pub fn prepare_sleep(&mut self) -> Option<Ticket> {
-        self.look_before_waiting();
+        self.read_skipped_socket();
         if self.gone || self.failed.is_some() {
             return None;
         }
@@ -115,8 +115,8 @@ impl ShmLink {
         self.send_ring();
         match prepared {
             Ok(ticket) => ticket,
-            Err(broken) => {
-                self.fail(broken.into());
+            Err(violation) => {
+                self.fail(violation.into());
                 None
             }
         }
@@ -152,7 +152,7 @@ impl ShmLink {
     }
 
     /// The peer is gone. The `take` that finds the ring empty reports it, and kicks sleeping threads.
-    fn hang_up(&mut self) {
+    fn disconnected(&mut self) {
         self.gone = true;
     }
 
@@ -171,7 +171,7 @@ impl ShmLink {
             // No room: the unread bytes wake the peer as well as one more.
             Ok(_) | Err(Errno::AGAIN) => {}
             Err(Errno::INTR) => self.send_byte(),
-            Err(Errno::PIPE | Errno::CONNRESET) => self.hang_up(),
+            Err(Errno::PIPE | Errno::CONNRESET) => self.disconnected(),
             Err(errno) => {
                 self.fail(LinkError::System(errno));
             }
@@ -195,7 +195,7 @@ impl ShmLink {
                 Err(Full)
             }
             Err(Errno::PIPE | Errno::CONNRESET) => {
-                self.hang_up();
+                self.disconnected();
                 Err(Full)
             }
             Err(errno) => {
@@ -218,10 +218,10 @@ impl ShmLink {
             Ok(got) if got.cut => {
                 self.counters.descriptors_cut += 1;
                 let expected = DESCRIPTORS_WAITING_MAX;
-                Err(Broken::Descriptors { came: self.incoming.len() + 1, expected }.into())
+                Err(Violation::Descriptors { came: self.incoming.len() + 1, expected }.into())
             }
             Ok(got) if got.bytes == 0 => {
-                self.hang_up();
+                self.disconnected();
                 Ok(false)
             }
             Ok(got) => {
@@ -231,29 +231,29 @@ impl ShmLink {
             Err(Errno::INTR) => Ok(true),
             Err(Errno::AGAIN) => Ok(false),
             Err(Errno::CONNRESET) => {
-                self.hang_up();
+                self.disconnected();
                 Ok(false)
             }
             Err(errno) => Err(LinkError::System(errno)),
         }
     }
 
-    /// Moves the descriptors of a frame into `beside`; those above this side's limit are closed.
+    /// Moves the descriptors of a frame into `ancillary`; those above this side's limit are closed.
     #[cold]
     fn fetch_descriptors(&mut self, count: usize) -> Result<(), LinkError> {
         let expected = LinkLimits::DESCRIPTORS_MAX;
         if count > expected {
-            return Err(Broken::Descriptors { came: count, expected }.into());
+            return Err(Violation::Descriptors { came: count, expected }.into());
         }
         while self.incoming.len() < count {
             if !self.read_socket()? {
                 let came = self.incoming.len();
-                return Err(Broken::Descriptors { came, expected: count }.into());
+                return Err(Violation::Descriptors { came, expected: count }.into());
             }
         }
-        self.beside.extend(self.incoming.drain(..count));
+        self.ancillary.extend(self.incoming.drain(..count));
         if count > self.limits.descriptors_max {
-            self.beside.truncate(self.limits.descriptors_max);
+            self.ancillary.truncate(self.limits.descriptors_max);
             self.counters.descriptors_cut += 1;
         }
         Ok(())
@@ -262,21 +262,21 @@ impl ShmLink {
     fn take_frames(
         &mut self,
         frames_max: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<usize, LinkError> {
         let mut count = 0;
         while count < frames_max {
             let descriptors = match self.endpoint.consumer.take()? {
                 Some(taken) if taken.descriptors == 0 => {
                     self.counters.bytes_in += (HEAD_BYTES + taken.body.len()) as u64;
-                    sink(Frame { head: taken.head, body: taken.body }, Beside::nothing());
+                    sink(Frame { head: taken.head, body: taken.body }, Ancillary::nothing());
                     0
                 }
                 Some(taken) => taken.descriptors,
                 None => break,
             };
             if descriptors > 0 {
-                self.give_with_descriptors(descriptors, sink)?;
+                self.deliver_with_descriptors(descriptors, sink)?;
             }
             count += 1;
             self.endpoint.taken_one(false)?;
@@ -288,39 +288,39 @@ impl ShmLink {
     }
 
     #[cold]
-    fn give_with_descriptors(
+    fn deliver_with_descriptors(
         &mut self,
         count: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<(), LinkError> {
         self.fetch_descriptors(count)?;
         if let Some(taken) = self.endpoint.consumer.last() {
             self.counters.bytes_in += (HEAD_BYTES + taken.body.len()) as u64;
             let frame = Frame { head: taken.head, body: taken.body };
-            sink(frame, Beside::of(&mut self.beside));
+            sink(frame, Ancillary::of(&mut self.ancillary));
         }
-        self.counters.descriptors_closed += self.beside.len() as u64;
-        self.beside.clear();
+        self.counters.descriptors_closed += self.ancillary.len() as u64;
+        self.ancillary.clear();
         Ok(())
     }
 
     /// After the rings had nothing: reads the socket if it is due.
-    fn look_at_socket(&mut self) -> Result<(), LinkError> {
+    fn read_socket_if_due(&mut self) -> Result<(), LinkError> {
         let every = match self.endpoint.armed() {
             // The calling thread is not the sleeping one, and no other thread reads the socket.
             Some(Mode::Futex) => 1,
-            Some(Mode::Event) => LOOK_EVERY_ARMED,
-            None => LOOK_EVERY_AWAKE,
+            Some(Mode::Event) => READ_EVERY_ARMED,
+            None => READ_EVERY_AWAKE,
         };
-        self.unlooked =
-            !std::mem::take(&mut self.look_due) && !self.empty_takes.is_multiple_of(every);
+        self.read_skipped =
+            !std::mem::take(&mut self.read_due) && !self.empty_takes.is_multiple_of(every);
         self.empty_takes = self.empty_takes.wrapping_add(1);
-        if self.unlooked { Ok(()) } else { self.read_all() }
+        if self.read_skipped { Ok(()) } else { self.read_all() }
     }
 
     /// Before this side waits: reads the socket if a read was skipped.
-    fn look_before_waiting(&mut self) {
-        if std::mem::take(&mut self.unlooked)
+    fn read_skipped_socket(&mut self) {
+        if std::mem::take(&mut self.read_skipped)
             && let Err(error) = self.read_all()
         {
             self.fail(error);
@@ -366,8 +366,8 @@ impl Outlet for ShmLink {
                 self.fail(LinkError::OwnFrame { bytes: body.len(), bytes_max });
                 Err(Full)
             }
-            Err(Refused::Broken(broken)) => {
-                self.fail(broken.into());
+            Err(Refused::Violation(violation)) => {
+                self.fail(violation.into());
                 Err(Full)
             }
         }
@@ -378,7 +378,7 @@ impl Link for ShmLink {
     fn take(
         &mut self,
         frames_max: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<usize, LinkError> {
         if let Some(failed) = self.failed {
             return Err(failed);
@@ -391,7 +391,7 @@ impl Link for ShmLink {
             Ok(0) if frames_max == 0 => Ok(0),
             Ok(0) if gone => Err(self.fail(LinkError::Closed)),
             Ok(0) => {
-                self.look_at_socket().map_err(|error| self.fail(error))?;
+                self.read_socket_if_due().map_err(|error| self.fail(error))?;
                 if self.gone { self.take(frames_max, sink) } else { Ok(0) }
             }
             Ok(count) => {
@@ -410,16 +410,16 @@ impl Link for ShmLink {
             None if self.gone => return Ok(true),
             None => {}
         }
-        self.endpoint.flush().map_err(|broken| self.fail(broken.into()))?;
+        self.endpoint.flush().map_err(|violation| self.fail(violation.into()))?;
         self.send_ring();
         if self.wants_writable {
             self.wants_writable = !is_writable(&self.socket);
         }
-        let room = self.endpoint.has_room().map_err(|broken| self.fail(broken.into()))?;
+        let room = self.endpoint.has_room().map_err(|violation| self.fail(violation.into()))?;
         if room && !self.wants_writable {
             return Ok(true);
         }
-        self.look_at_socket().map_err(|error| self.fail(error))?;
+        self.read_socket_if_due().map_err(|error| self.fail(error))?;
         Ok(self.gone)
     }
 
@@ -439,28 +439,28 @@ impl Link for ShmLink {
 
     fn on_ready(&mut self, _wake: OnReady) {}
 
-    fn told(&mut self) {
-        self.look_due = true;
+    fn readiness_changed(&mut self) {
+        self.read_due = true;
     }
 
     fn prepare_wait(&mut self) -> bool {
-        self.look_before_waiting();
+        self.read_skipped_socket();
         if self.gone || self.failed.is_some() {
             return true;
         }
         let ready = self.endpoint.arm(Mode::Event);
-        self.look_due = true;
+        self.read_due = true;
         self.send_ring();
         match ready {
             Ok(ready) => ready || self.gone,
-            Err(broken) => {
-                self.fail(broken.into());
+            Err(violation) => {
+                self.fail(violation.into());
                 true
             }
         }
     }
 
-    fn bell(&mut self) -> Option<&mut dyn Bell> {
+    fn direct_wait(&mut self) -> Option<&mut dyn DirectWait> {
         Some(self)
     }
 
@@ -488,13 +488,13 @@ impl Link for ShmLink {
     }
 }
 
-impl Bell for ShmLink {
+impl DirectWait for ShmLink {
     fn doorbell(&self) -> Arc<Doorbell> {
         Self::doorbell(self)
     }
 
-    fn lookout(&self) -> Arc<Lookout> {
-        Arc::clone(self.endpoint.lookout())
+    fn probe(&self) -> Arc<FrameProbe> {
+        Arc::clone(self.endpoint.probe())
     }
 
     fn prepare_sleep(&mut self) -> Option<Ticket> {

@@ -47,7 +47,7 @@
 //!
 //! # What a hostile peer can do
 //!
-//! End its own connection, with a [`Broken`] as the cause. It cannot make this side fault (sizes are
+//! End its own connection, with a [`Violation`] as the cause. It cannot make this side fault (sizes are
 //! sealed), make it read or write elsewhere (offsets are checked, on copies), see private memory of
 //! this process (the last word is zero-padded), change a body after its validation (bodies are copied
 //! out, once), make a wait or a table grow without bound (each has its limit), or write into this
@@ -72,12 +72,12 @@ pub use error::ShmError;
 pub use handshake::{Handshake, ShmLimits, Side};
 pub use link::ShmLink;
 pub use memory::OutOfRange;
-pub use ring::{Consumer, Lookout, Producer, Refused, Taken};
+pub use ring::{Consumer, FrameProbe, Producer, Refused, Taken};
 pub use segment::{OwnSegment, PeerSegment};
 pub use spin::SpinLimits;
 pub use validate::{
-    Body, Broken, CLASSES_MAX, Class, DESCRIPTORS_MAX, Geometry, GeometryError, INLINE_BYTES,
-    Place, SLOT_BYTES, check_body, check_sequence, check_taken, sequence,
+    Body, CLASSES_MAX, Class, DESCRIPTORS_MAX, Geometry, GeometryError, INLINE_BYTES, SLOT_BYTES,
+    SlotMeta, Violation, check_body, check_sequence, check_taken, sequence,
 };
 
 #[cfg(test)]

@@ -9,9 +9,9 @@
 //! ```text
 //!   a slot, 128 B      0        4        8              32                         128
 //!                      ┌────────┬────────┬──────────────┬─────────────────────────────┐
-//!                      │sequence│ place  │ head, 24 B   │ body, up to 96 B            │
+//!                      │sequence│ meta   │ head, 24 B   │ body, up to 96 B            │
 //!                      └────────┴────────┴──────────────┴─────────────────────────────┘
-//!                        one word of 64 bits, written last; `place`: see `validate::Place`
+//!                        one word of 64 bits, written last; `meta`: see `validate::SlotMeta`
 //! ```
 //!
 //! Invariants:
@@ -35,8 +35,8 @@ use becket_wire::{HEAD_BYTES, Head};
 use super::arena::Arena;
 use super::segment::{OwnSegment, PeerSegment};
 use super::validate::{
-    Body, Broken, INLINE_BYTES, Place, SLOT_BODY, SLOT_HEAD, TAKEN, check_body, check_sequence,
-    check_taken, sequence,
+    Body, INLINE_BYTES, SLOT_BODY, SLOT_HEAD, SlotMeta, TAKEN, Violation, check_body,
+    check_sequence, check_taken, sequence,
 };
 
 /// Puts frames into this side's segment.
@@ -55,7 +55,7 @@ pub struct Producer {
 pub struct Consumer {
     own: Arc<OwnSegment>,
     peer: Arc<PeerSegment>,
-    lookout: Arc<Lookout>,
+    probe: Arc<FrameProbe>,
     taken: u64,
     published: u64,
     publish_every: u64,
@@ -69,7 +69,7 @@ pub struct Consumer {
 
 /// The location of the next frame, for threads that check for it without holding the consumer.
 #[derive(Debug)]
-pub struct Lookout {
+pub struct FrameProbe {
     peer: Arc<PeerSegment>,
     /// The consumer's position, possibly an earlier one.
     taken: AtomicU64,
@@ -83,7 +83,7 @@ pub enum Refused {
     /// There is no block of that size.
     TooLong,
     /// The peer's position is impossible.
-    Broken(Broken),
+    Violation(Violation),
 }
 
 /// A received frame: a private copy.
@@ -97,9 +97,9 @@ pub struct Taken<'a> {
     pub descriptors: usize,
 }
 
-impl From<Broken> for Refused {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
+impl From<Violation> for Refused {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
     }
 }
 
@@ -128,17 +128,17 @@ impl Producer {
         }
         let slot = self.own.geometry.slot(self.sent);
         let memory = &self.own.memory;
-        let mut place = Place::new(0, 0, descriptors);
+        let mut meta = SlotMeta::new(0, 0, descriptors);
         if body.len() <= INLINE_BYTES {
-            memory.copy_in(slot + SLOT_BODY, body).map_err(Broken::from)?;
+            memory.copy_in(slot + SLOT_BODY, body).map_err(Violation::from)?;
         } else {
-            place.0 |= self.put_block(body)?.0;
+            meta.0 |= self.put_block(body)?.0;
         }
         let memory = &self.own.memory;
         let encoded = Head { length: body.len() as u32, ..*head }.encode();
-        memory.copy_in(slot + SLOT_HEAD, &encoded).map_err(Broken::from)?;
-        let word = u64::from(sequence(self.sent)) | u64::from(place.0) << 32;
-        memory.publish(slot, word).map_err(Broken::from)?;
+        memory.copy_in(slot + SLOT_HEAD, &encoded).map_err(Violation::from)?;
+        let word = u64::from(sequence(self.sent)) | u64::from(meta.0) << 32;
+        memory.publish(slot, word).map_err(Violation::from)?;
         self.sent += 1;
         Ok(())
     }
@@ -167,26 +167,26 @@ impl Producer {
     }
 
     #[cold]
-    fn put_block(&mut self, body: &[u8]) -> Result<Place, Refused> {
+    fn put_block(&mut self, body: &[u8]) -> Result<SlotMeta, Refused> {
         if body.len() > self.own.geometry.body_bytes_max() as usize {
             return Err(Refused::TooLong);
         }
-        let place = match self.arena.lend(self.sent, body.len()) {
-            Some(place) => place,
+        let meta = match self.arena.lend(self.sent, body.len()) {
+            Some(meta) => meta,
             None => {
                 self.refresh()?;
                 self.arena.lend(self.sent, body.len()).ok_or(Refused::Full)?
             }
         };
-        let (class, index) = (place.class(), place.index());
+        let (class, index) = (meta.class(), meta.index());
         let block = self.own.geometry.block(class, index);
-        let (offset, _) = block.ok_or(Broken::Block { class, index })?;
-        self.own.memory.copy_in(offset, body).map_err(Broken::from)?;
-        Ok(place)
+        let (offset, _) = block.ok_or(Violation::Block { class, index })?;
+        self.own.memory.copy_in(offset, body).map_err(Violation::from)?;
+        Ok(meta)
     }
 
     #[cold]
-    fn refresh(&mut self) -> Result<(), Broken> {
+    fn refresh(&mut self) -> Result<(), Violation> {
         let taken = check_taken(self.peer.memory.acquire(TAKEN)?, self.known, self.sent)?;
         if self.arena.is_lent() {
             self.arena.reclaim(self.known..taken);
@@ -202,10 +202,10 @@ impl Consumer {
         let geometry = &peer.geometry;
         let body_bytes_max = body_bytes_max.min(geometry.body_bytes_max());
         let publish_every = u64::from(geometry.slots() / 8);
-        let lookout = Lookout { peer: Arc::clone(&peer), taken: AtomicU64::new(0) };
+        let probe = FrameProbe { peer: Arc::clone(&peer), taken: AtomicU64::new(0) };
         Self {
             own,
-            lookout: Arc::new(lookout),
+            probe: Arc::new(probe),
             taken: 0,
             published: 0,
             publish_every,
@@ -227,18 +227,18 @@ impl Consumer {
     /// Whether the next slot has another sequence than in the previous lap: a frame, or a violation.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.lookout.sees(self.taken)
+        self.probe.sees(self.taken)
     }
 
     /// For threads that check without holding the consumer.
-    pub(super) fn lookout(&self) -> &Arc<Lookout> {
-        &self.lookout
+    pub(super) fn probe(&self) -> &Arc<FrameProbe> {
+        &self.probe
     }
 
     /// Copies the next frame. It counts as taken; [`publish_due`](Self::publish_due) reports that to
     /// the producer.
     #[inline]
-    pub fn take(&mut self) -> Result<Option<Taken<'_>>, Broken> {
+    pub fn take(&mut self) -> Result<Option<Taken<'_>>, Violation> {
         let word = self.word()?;
         let geometry = &self.peer.geometry;
         if !check_sequence(word as u32, self.taken, geometry.slots())? {
@@ -249,10 +249,10 @@ impl Consumer {
         let mut head = [0; HEAD_BYTES];
         memory.copy_out(slot + SLOT_HEAD, &mut head)?;
         let head = Head::decode(&head)?;
-        let place = Place((word >> 32) as u32);
+        let meta = SlotMeta((word >> 32) as u32);
         let length = head.length;
-        let too_long = Broken::Length { bytes: length, bytes_max: self.body_bytes_max };
-        let body = match check_body(geometry, self.body_bytes_max, place, length)? {
+        let too_long = Violation::Length { bytes: length, bytes_max: self.body_bytes_max };
+        let body = match check_body(geometry, self.body_bytes_max, meta, length)? {
             Body::Inline => {
                 let body = self.inline.get_mut(..length as usize).ok_or(too_long)?;
                 memory.copy_out(slot + SLOT_BODY, body)?;
@@ -265,12 +265,12 @@ impl Consumer {
                 body
             }
         };
-        if place.descriptors() > 0 {
-            self.last = Some((head, place.class() > 0));
+        if meta.descriptors() > 0 {
+            self.last = Some((head, meta.class() > 0));
         }
         self.taken += 1;
-        self.lookout.taken.store(self.taken, Ordering::Relaxed);
-        Ok(Some(Taken { head, body, descriptors: place.descriptors() }))
+        self.probe.taken.store(self.taken, Ordering::Relaxed);
+        Ok(Some(Taken { head, body, descriptors: meta.descriptors() }))
     }
 
     /// The frame that was taken last, again: the same copy.
@@ -283,13 +283,13 @@ impl Consumer {
     /// Publishes the position if an eighth of the ring has been read since; if `ends` (no more frames
     /// are taken now), also if blocks were read. True: the producer may have room that it waits for.
     #[inline]
-    pub fn publish_due(&mut self, ends: bool) -> Result<bool, Broken> {
+    pub fn publish_due(&mut self, ends: bool) -> Result<bool, Violation> {
         let due = self.taken - self.published >= self.publish_every || ends && self.blocks_taken;
         if due { self.publish() } else { Ok(false) }
     }
 
     /// Publishes the position. True: it differs from the last one.
-    pub fn publish(&mut self) -> Result<bool, Broken> {
+    pub fn publish(&mut self) -> Result<bool, Violation> {
         if self.published == self.taken {
             return Ok(false);
         }
@@ -300,12 +300,12 @@ impl Consumer {
     }
 
     #[inline]
-    fn word(&self) -> Result<u64, Broken> {
+    fn word(&self) -> Result<u64, Violation> {
         Ok(self.peer.memory.acquire(self.peer.geometry.slot(self.taken))?)
     }
 }
 
-impl Lookout {
+impl FrameProbe {
     /// Whether there is a frame to take. While another thread takes frames, the answer may be outdated.
     #[inline]
     #[must_use]

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::error::ShmError;
 use super::memory::{Foreign, Own, WORD_BYTES};
-use super::validate::{Broken, Geometry, HEADER, HEADER_WORDS};
+use super::validate::{Geometry, HEADER, HEADER_WORDS, Violation};
 
 /// The seals that fix a segment's size and its writer.
 const SEALS: SealFlags =
@@ -52,7 +52,7 @@ impl OwnSegment {
         let memory =
             Own::map(file.as_fd(), geometry.bytes()).map_err(io("map a shared segment"))?;
         for (at, word) in geometry.to_words().into_iter().enumerate() {
-            memory.publish(HEADER + at * WORD_BYTES, word).map_err(Broken::from)?;
+            memory.publish(HEADER + at * WORD_BYTES, word).map_err(Violation::from)?;
         }
         // Only now: the seal refuses later writable mappings, and keeps the existing one.
         fcntl_add_seals(&file, SEALS).map_err(io("seal a shared segment"))?;
@@ -65,31 +65,31 @@ impl PeerSegment {
     /// present here.
     ///
     /// # Errors
-    /// [`ShmError::PeerBroke`]: it is not a valid segment. [`ShmError::Io`]: it cannot be mapped.
+    /// [`ShmError::PeerViolation`]: it is not a valid segment. [`ShmError::Io`]: it cannot be mapped.
     pub fn open(file: BorrowedFd<'_>, bytes_max: usize) -> Result<Self, ShmError> {
         // First: this involves no file system, and refuses everything that is not a memfd.
         let seals = match fcntl_get_seals(file) {
             Ok(seals) => seals,
-            Err(Errno::INVAL) => return Err(Broken::NoMemory.into()),
+            Err(Errno::INVAL) => return Err(Violation::NoMemory.into()),
             Err(errno) => return Err(io("read the seals of the peer's segment")(errno)),
         };
         if !seals.contains(SEALS) {
-            return Err(Broken::Seals.into());
+            return Err(Violation::Seals.into());
         }
         let system = fstatfs(file).map_err(io("examine the peer's segment"))?;
         if i128::from(system.f_type) != TMPFS_MAGIC {
-            return Err(Broken::NoMemory.into());
+            return Err(Violation::NoMemory.into());
         }
         let stat = fstat(file).map_err(io("examine the peer's segment"))?;
         let bytes = u64::try_from(stat.st_size).unwrap_or(0);
         let fits = usize::try_from(bytes).ok().filter(|bytes| *bytes <= bytes_max);
         let Some(mapped) = fits.filter(|bytes| *bytes >= HEADER_WORDS * WORD_BYTES) else {
-            return Err(Broken::Size { bytes, expected: bytes_max as u64 }.into());
+            return Err(Violation::Size { bytes, expected: bytes_max as u64 }.into());
         };
         let memory = Foreign::map(file, mapped).map_err(io("map the peer's segment"))?;
         let mut words = [0; HEADER_WORDS];
         for (at, word) in words.iter_mut().enumerate() {
-            *word = memory.acquire(HEADER + at * WORD_BYTES).map_err(Broken::from)?;
+            *word = memory.acquire(HEADER + at * WORD_BYTES).map_err(Violation::from)?;
         }
         let geometry = Geometry::from_words(words, bytes)?;
         Ok(Self { memory, geometry })

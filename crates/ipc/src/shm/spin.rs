@@ -18,7 +18,7 @@ use super::segment::{OwnSegment, PeerSegment};
 use super::validate::CPU;
 
 /// Polls between two reads of the clock and of the CPUs.
-const LOOKS: u32 = 64;
+const POLLS: u32 = 64;
 /// The maximum number of yields before a sleep.
 const YIELDS_MAX: u32 = 8;
 /// What a short sleep adds to the budget of a side that had stopped spinning.
@@ -83,27 +83,27 @@ impl Spin {
 
     /// Spins until `found`, for as long as it is worthwhile.
     #[inline]
-    pub(super) fn look(&mut self, mut found: impl FnMut() -> bool) -> bool {
+    pub(super) fn spin(&mut self, mut found: impl FnMut() -> bool) -> bool {
         // The CPU published last is accurate enough for the first polls, and costs nothing.
         let elsewhere = self.shown != 0 && self.peer_is_not_on(self.shown);
-        if elsewhere && self.budget >= LEAST && look_some(&mut found) {
+        if elsewhere && self.budget >= LEAST && poll_some(&mut found) {
             self.won += 1;
             return true;
         }
-        self.look_long(found)
+        self.spin_slow(found)
     }
 
     #[cold]
-    fn look_long(&mut self, mut found: impl FnMut() -> bool) -> bool {
+    fn spin_slow(&mut self, mut found: impl FnMut() -> bool) -> bool {
         if !self.peer_is_elsewhere() {
-            return self.give_way(found);
+            return self.yield_to_peer(found);
         }
         if self.budget < LEAST {
             return found();
         }
         let began = Instant::now();
         loop {
-            if look_some(&mut found) {
+            if poll_some(&mut found) {
                 self.won += 1;
                 self.budget = (self.budget + self.budget / 8).min(self.limits.spin_max);
                 return true;
@@ -117,7 +117,7 @@ impl Spin {
     }
 
     /// Yields to the peer, if it can run on this CPU.
-    fn give_way(&mut self, mut found: impl FnMut() -> bool) -> bool {
+    fn yield_to_peer(&mut self, mut found: impl FnMut() -> bool) -> bool {
         for _ in 0..self.yields {
             if found() {
                 self.won += 1;
@@ -142,8 +142,8 @@ impl Spin {
 }
 
 #[inline]
-fn look_some(found: &mut impl FnMut() -> bool) -> bool {
-    for _ in 0..LOOKS {
+fn poll_some(found: &mut impl FnMut() -> bool) -> bool {
+    for _ in 0..POLLS {
         if found() {
             return true;
         }

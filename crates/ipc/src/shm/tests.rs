@@ -66,7 +66,7 @@ proptest! {
                         prop_assert!(model.len() == 8 || bytes > INLINE_BYTES && blocks > 0);
                     }
                     Err(Refused::TooLong) => prop_assert!(bytes > 1024),
-                    Err(Refused::Broken(broken)) => prop_assert!(false, "{}", broken),
+                    Err(Refused::Violation(broken)) => prop_assert!(false, "{}", broken),
                 }
             } else {
                 let taken = consumer.take().unwrap();
@@ -130,22 +130,22 @@ fn every_frame_comes_once_between_threads() {
 }
 
 /// A hostile side A writes into its slot 0; returns what B makes of it.
-fn judged(hurt: impl Fn(&OwnSegment, usize)) -> Result<usize, Broken> {
+fn judged(hurt: impl Fn(&OwnSegment, usize)) -> Result<usize, Violation> {
     let Pair { a, mut producer, mut consumer, .. } = pair(8, 512);
     producer.put(&head(0), &[7; 64], 0).unwrap();
     hurt(&a, a.geometry.slot(0));
     consumer.take().map(|taken| taken.map_or(0, |taken| taken.body.len()))
 }
 
-fn word(sequence: u32, place: Place) -> u64 {
-    u64::from(sequence) | u64::from(place.0) << 32
+fn word(sequence: u32, meta: SlotMeta) -> u64 {
+    u64::from(sequence) | u64::from(meta.0) << 32
 }
 
 #[test]
 fn a_wrong_sequence_is_refused() {
     for found in [2, 9, u32::MAX] {
-        let broken = judged(|a, slot| a.memory.publish(slot, word(found, Place(0))).unwrap());
-        assert_eq!(broken, Err(Broken::Sequence { found, expected: 1 }));
+        let violation = judged(|a, slot| a.memory.publish(slot, word(found, SlotMeta(0))).unwrap());
+        assert_eq!(violation, Err(Violation::Sequence { found, expected: 1 }));
     }
     let none = judged(|a, slot| a.memory.publish(slot, 0).unwrap());
     assert_eq!(none, Ok(0), "as if it had not come yet");
@@ -153,36 +153,36 @@ fn a_wrong_sequence_is_refused() {
 
 #[test]
 fn a_wrong_length_is_refused() {
-    let with = |bytes: u32, place: Place| {
+    let with = |bytes: u32, meta: SlotMeta| {
         judged(move |a, slot| {
             let lying = Head { length: bytes, ..head(0) }.encode();
             a.memory.copy_in(slot + SLOT_HEAD, &lying).unwrap();
-            a.memory.publish(slot, word(1, place)).unwrap();
+            a.memory.publish(slot, word(1, meta)).unwrap();
         })
     };
-    let long = |bytes, bytes_max| Err(Broken::Length { bytes, bytes_max });
-    assert_eq!(with(96, Place(0)), Ok(96));
-    assert_eq!(with(97, Place(0)), long(97, 96));
-    assert_eq!(with(u32::MAX, Place(0)), long(u32::MAX, 96));
-    assert_eq!(with(256, Place::new(1, 2, 0)), Ok(256));
-    assert_eq!(with(257, Place::new(1, 2, 0)), long(257, 256));
-    assert_eq!(with(512, Place::new(2, 1, 0)), Ok(512));
-    assert_eq!(with(513, Place::new(2, 1, 0)), long(513, 512), "B takes no more than 512");
+    let long = |bytes, bytes_max| Err(Violation::Length { bytes, bytes_max });
+    assert_eq!(with(96, SlotMeta(0)), Ok(96));
+    assert_eq!(with(97, SlotMeta(0)), long(97, 96));
+    assert_eq!(with(u32::MAX, SlotMeta(0)), long(u32::MAX, 96));
+    assert_eq!(with(256, SlotMeta::new(1, 2, 0)), Ok(256));
+    assert_eq!(with(257, SlotMeta::new(1, 2, 0)), long(257, 256));
+    assert_eq!(with(512, SlotMeta::new(2, 1, 0)), Ok(512));
+    assert_eq!(with(513, SlotMeta::new(2, 1, 0)), long(513, 512), "B takes no more than 512");
 }
 
 #[test]
 fn a_block_that_does_not_exist_is_refused() {
     for (class, index) in [(1, 3), (2, 2), (3, 0), (15, 0), (1, 0xff_ffff)] {
-        let place = Place::new(class, index, 0);
-        let broken = judged(|a, slot| a.memory.publish(slot, word(1, place)).unwrap());
-        assert_eq!(broken, Err(Broken::Block { class, index }));
+        let meta = SlotMeta::new(class, index, 0);
+        let violation = judged(|a, slot| a.memory.publish(slot, word(1, meta)).unwrap());
+        assert_eq!(violation, Err(Violation::Block { class, index }));
     }
 }
 
 #[test]
 fn a_head_of_no_kind_is_refused() {
-    let broken = judged(|a, slot| a.memory.copy_in(slot + SLOT_HEAD, &[0xff; 24]).unwrap());
-    assert_eq!(broken, Err(Broken::Head(HeadError::UnknownKind(0xff))));
+    let violation = judged(|a, slot| a.memory.copy_in(slot + SLOT_HEAD, &[0xff; 24]).unwrap());
+    assert_eq!(violation, Err(Violation::Head(HeadError::UnknownKind(0xff))));
 }
 
 #[test]
@@ -202,9 +202,8 @@ fn an_impossible_position_is_refused() {
             }
         }
         let taken = then.unwrap_or(first);
-        let broken =
-            matches!(put, Err(Refused::Broken(Broken::Position { taken: t, .. })) if t == taken);
-        assert!(broken, "{put:?}");
+        let violation = matches!(put, Err(Refused::Violation(Violation::Position { taken: t, .. })) if t == taken);
+        assert!(violation, "{put:?}");
     }
 }
 
@@ -224,8 +223,8 @@ fn bytes_that_change_while_they_are_read_do_no_harm() {
                     let head = Head { length, ..head(random) }.encode();
                     a.memory.copy_in(slot + SLOT_HEAD, &head).unwrap();
                     a.memory.copy_in(slot + SLOT_BODY, &random.to_ne_bytes()).unwrap();
-                    let place = Place((random >> 40) as u32 & 0x1f);
-                    a.memory.publish(slot, word(1, place)).unwrap();
+                    let meta = SlotMeta((random >> 40) as u32 & 0x1f);
+                    a.memory.publish(slot, word(1, meta)).unwrap();
                 }
             }
         });
@@ -239,7 +238,7 @@ fn bytes_that_change_while_they_are_read_do_no_harm() {
                     consumer.again();
                 }
                 Ok(None) => {}
-                Err(Broken::Length { .. } | Broken::Block { .. }) => refused += 1,
+                Err(Violation::Length { .. } | Violation::Block { .. }) => refused += 1,
                 Err(other) => panic!("{other}"),
             }
         }

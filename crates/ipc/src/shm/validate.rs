@@ -41,7 +41,7 @@ const PAGE_BYTES: usize = 4096;
 /// The peer's violation. It ends the peer's connection, nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Broken {
+pub enum Violation {
     /// The segment's header is not recognised.
     #[error("its segment has a header of another kind or version")]
     Header,
@@ -54,6 +54,7 @@ pub enum Broken {
         /// The size of the file.
         bytes: u64,
         /// The expected size, or the maximum.
+        expected: u64,
     },
     /// The file is not a memfd, or of a type that can fault.
     #[error("its segment is not plain shared memory")]
@@ -173,7 +174,7 @@ pub enum Body {
 ///   └──────────────┴─────────┴─────────┘
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place(pub u32);
+pub struct SlotMeta(pub u32);
 
 impl Geometry {
     /// A ring of `slots` and blocks of these classes, smallest first.
@@ -288,10 +289,10 @@ impl Geometry {
     }
 
     /// The geometry in a header's words, if they are valid and match a file of `file_bytes`.
-    pub fn from_words(words: [u64; HEADER_WORDS], file_bytes: u64) -> Result<Self, Broken> {
+    pub fn from_words(words: [u64; HEADER_WORDS], file_bytes: u64) -> Result<Self, Violation> {
         let [magic, version_slots, count, bytes, classes @ ..] = words;
         if magic != MAGIC || version_slots as u32 != VERSION {
-            return Err(Broken::Header);
+            return Err(Violation::Header);
         }
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let classes =
@@ -300,13 +301,13 @@ impl Geometry {
         let geometry = Self::new((version_slots >> 32) as u32, classes)?;
         let expected = geometry.bytes as u64;
         if bytes != expected || file_bytes != expected {
-            return Err(Broken::Size { bytes: file_bytes, expected });
+            return Err(Violation::Size { bytes: file_bytes, expected });
         }
         Ok(geometry)
     }
 }
 
-impl Place {
+impl SlotMeta {
     /// In the slot, or in block `index` of `class`.
     #[inline]
     #[must_use]
@@ -341,19 +342,20 @@ impl Place {
 pub fn check_body(
     geometry: &Geometry,
     body_bytes_max: u32,
-    place: Place,
+    meta: SlotMeta,
     length: u32,
-) -> Result<Body, Broken> {
-    let (body, room) = if place.class() == 0 {
+) -> Result<Body, Violation> {
+    let (body, room) = if meta.class() == 0 {
         (Body::Inline, INLINE_BYTES as u32)
     } else {
-        let (class, index) = (place.class(), place.index());
-        let (offset, room) = geometry.block(class, index).ok_or(Broken::Block { class, index })?;
+        let (class, index) = (meta.class(), meta.index());
+        let (offset, room) =
+            geometry.block(class, index).ok_or(Violation::Block { class, index })?;
         (Body::At(offset), room)
     };
     let bytes_max = room.min(body_bytes_max);
     if length > bytes_max {
-        return Err(Broken::Length { bytes: length, bytes_max });
+        return Err(Violation::Length { bytes: length, bytes_max });
     }
     Ok(body)
 }
@@ -368,19 +370,19 @@ pub fn sequence(position: u64) -> u32 {
 /// Whether the slot holds frame `position`; otherwise it must hold that of the previous lap, or nothing
 /// yet.
 #[inline]
-pub fn check_sequence(found: u32, position: u64, slots: u32) -> Result<bool, Broken> {
+pub fn check_sequence(found: u32, position: u64, slots: u32) -> Result<bool, Violation> {
     let expected = sequence(position);
     if found == expected {
         return Ok(true);
     }
     let before = position.checked_sub(u64::from(slots)).map_or(0, sequence);
-    if found == before { Ok(false) } else { Err(Broken::Sequence { found, expected }) }
+    if found == before { Ok(false) } else { Err(Violation::Sequence { found, expected }) }
 }
 
 /// Checks the position that the peer has read up to: at least `known`, at most `sent`.
 #[inline]
-pub fn check_taken(taken: u64, known: u64, sent: u64) -> Result<u64, Broken> {
-    if taken < known || taken > sent { Err(Broken::Position { taken, sent }) } else { Ok(taken) }
+pub fn check_taken(taken: u64, known: u64, sent: u64) -> Result<u64, Violation> {
+    if taken < known || taken > sent { Err(Violation::Position { taken, sent }) } else { Ok(taken) }
 }
 
 #[cfg(test)]
@@ -431,7 +433,7 @@ mod tests {
             let bytes = geometry.bytes() as u64;
             prop_assert_eq!(Geometry::from_words(geometry.to_words(), bytes), Ok(geometry));
             let longer = Geometry::from_words(geometry.to_words(), bytes + 4096);
-            prop_assert!(matches!(longer, Err(Broken::Size { .. })), "got {:?}", longer);
+            prop_assert!(matches!(longer, Err(Violation::Size { .. })), "got {:?}", longer);
         }
 
         #[test]
@@ -449,12 +451,12 @@ mod tests {
 
         #[test]
         fn a_body_that_passes_is_within_the_segment(
-            geometry in any_geometry(), place in any::<u32>(), length in any::<u32>(),
+            geometry in any_geometry(), meta in any::<u32>(), length in any::<u32>(),
             body_bytes_max in prop_oneof![any::<u32>(), 0_u32..2000],
         ) {
-            for place in [place, place & 0xfff, place & 0xf] {
+            for meta in [meta, meta & 0xfff, meta & 0xf] {
                 for length in [length, length % 4096, length % 100] {
-                    match check_body(&geometry, body_bytes_max, Place(place), length) {
+                    match check_body(&geometry, body_bytes_max, SlotMeta(meta), length) {
                         Ok(Body::Inline) => prop_assert!(length as usize <= INLINE_BYTES),
                         Ok(Body::At(offset)) => {
                             prop_assert!(offset + length as usize <= geometry.bytes);
@@ -478,8 +480,8 @@ mod tests {
             }
             let expected = sequence(position);
             if found != expected && found != expected.wrapping_sub(slots) && found != 0 {
-                let broken = Err(Broken::Sequence { found, expected });
-                prop_assert_eq!(check_sequence(found, position, slots), broken);
+                let violation = Err(Violation::Sequence { found, expected });
+                prop_assert_eq!(check_sequence(found, position, slots), violation);
             }
         }
     }
@@ -487,15 +489,15 @@ mod tests {
     #[test]
     fn the_first_lap_finds_empty_slots() {
         assert_eq!(check_sequence(0, 5, 8), Ok(false));
-        assert_eq!(check_sequence(0, 8, 8), Err(Broken::Sequence { found: 0, expected: 9 }));
+        assert_eq!(check_sequence(0, 8, 8), Err(Violation::Sequence { found: 0, expected: 9 }));
     }
 
     #[test]
     fn positions_neither_go_back_nor_ahead() {
         assert_eq!(check_taken(5, 5, 9), Ok(5));
         assert_eq!(check_taken(9, 5, 9), Ok(9));
-        assert_eq!(check_taken(4, 5, 9), Err(Broken::Position { taken: 4, sent: 9 }));
-        assert_eq!(check_taken(10, 5, 9), Err(Broken::Position { taken: 10, sent: 9 }));
+        assert_eq!(check_taken(4, 5, 9), Err(Violation::Position { taken: 4, sent: 9 }));
+        assert_eq!(check_taken(10, 5, 9), Err(Violation::Position { taken: 10, sent: 9 }));
     }
 
     #[test]

@@ -27,12 +27,12 @@ use becket_wire::{Credit, Session, StreamId, flags};
 use bytes::Bytes;
 use futures_sink::Sink as _;
 
-use super::{code, told};
-use crate::dedup::{NUMBER_BYTES, Producer, Turn, number_of};
+use super::{code, ignore_refusal};
+use crate::dedup::{NUMBER_BYTES, NumberOrder, Producer, number_of};
 use crate::element::Element;
 
 /// The maximum number of elements that the peer may have sent and the channel not accepted.
-const AHEAD_MAX: u32 = 256;
+const PREFETCH_MAX: u32 = 256;
 
 pub(crate) struct Incoming {
     stream: StreamId,
@@ -44,7 +44,7 @@ pub(crate) struct Incoming {
     current: Option<(u64, u64)>,
     waiting: VecDeque<(u64, Element)>,
     /// Credit for answered elements that is not granted yet.
-    owed: Credit,
+    credit_due: Credit,
     /// The amount that is granted at once.
     half: Credit,
     waker: Waker,
@@ -57,8 +57,8 @@ impl Incoming {
     /// The credit that a stream is opened with, and the amount that is granted again at once.
     pub(crate) fn first_credit(element_bytes_max: u32) -> (Credit, Credit) {
         let longest = u64::from(element_bytes_max);
-        let half = Credit::new(AHEAD_MAX / 2, longest.div_ceil(2));
-        (Credit::new(AHEAD_MAX, longest + half.bytes), half)
+        let half = Credit::new(PREFETCH_MAX / 2, longest.div_ceil(2));
+        (Credit::new(PREFETCH_MAX, longest + half.bytes), half)
     }
 
     pub(crate) fn new(
@@ -76,7 +76,7 @@ impl Incoming {
             producer,
             current: None,
             waiting: VecDeque::new(),
-            owed: Credit::NONE,
+            credit_due: Credit::NONE,
             half,
             waker,
             is_ending: false,
@@ -89,7 +89,7 @@ impl Incoming {
         &mut self,
         session: &mut Session,
         number: u64,
-        asked: u8,
+        flags: u8,
         element: Element,
     ) {
         // Until it is answered it occupies memory: the session's credit is held.
@@ -103,7 +103,7 @@ impl Incoming {
             return self.refuse(session, number, element.paid_bytes(), code::WRONG_LENGTH);
         }
         let idle = self.current.is_none() && self.waiting.is_empty();
-        if asked & flags::TRY != 0 {
+        if flags & flags::TRY != 0 {
             self.attempt(session, number, element, idle);
         } else if idle {
             self.start(session, number, element);
@@ -139,10 +139,10 @@ impl Incoming {
             self.refuse(session, number, bytes, code::WRONG_LENGTH);
             return None;
         };
-        match producer.turn(own) {
-            Turn::Next => return Some(element.into_bytes().slice(NUMBER_BYTES..).into()),
-            Turn::Again => self.answered(session, number, bytes),
-            Turn::Gap => self.refuse(session, number, bytes, code::GAP),
+        match producer.compare(own) {
+            NumberOrder::Next => return Some(element.into_bytes().slice(NUMBER_BYTES..).into()),
+            NumberOrder::Again => self.answered(session, number, bytes),
+            NumberOrder::Gap => self.refuse(session, number, bytes, code::GAP),
         }
         None
     }
@@ -186,7 +186,7 @@ impl Incoming {
             self.start(session, number, element);
         }
         if self.is_ending && !self.is_over && self.current.is_none() {
-            told(session.end(self.stream, code::OK, Bytes::new()));
+            ignore_refusal(session.end(self.stream, code::OK, Bytes::new()));
             self.is_over = true;
         }
     }
@@ -234,23 +234,25 @@ impl Incoming {
 
     fn answered(&mut self, session: &mut Session, number: u64, bytes: u64) {
         session.let_go(bytes);
-        told(session.ack(self.stream, number));
-        self.owe(session, bytes);
+        ignore_refusal(session.ack(self.stream, number));
+        self.add_credit_due(session, bytes);
     }
 
     fn refuse(&mut self, session: &mut Session, number: u64, bytes: u64, why: u16) {
         session.let_go(bytes);
-        told(session.nack(self.stream, number, why));
-        self.owe(session, bytes);
+        ignore_refusal(session.nack(self.stream, number, why));
+        self.add_credit_due(session, bytes);
     }
 
     /// Adds to the credit due, for an element of `bytes` bytes, and grants it if it reaches a half.
-    fn owe(&mut self, session: &mut Session, bytes: u64) {
-        self.owed.messages += 1;
-        self.owed.bytes += bytes;
-        if self.owed.messages >= self.half.messages || self.owed.bytes >= self.half.bytes {
-            let Credit { messages, bytes } = std::mem::take(&mut self.owed);
-            told(session.grant(self.stream, messages, bytes));
+    fn add_credit_due(&mut self, session: &mut Session, bytes: u64) {
+        self.credit_due.messages += 1;
+        self.credit_due.bytes += bytes;
+        if self.credit_due.messages >= self.half.messages
+            || self.credit_due.bytes >= self.half.bytes
+        {
+            let Credit { messages, bytes } = std::mem::take(&mut self.credit_due);
+            ignore_refusal(session.grant(self.stream, messages, bytes));
         }
     }
 
@@ -261,7 +263,7 @@ impl Incoming {
         }
         let reason = self.sink.sender().and_then(Sender::closed_reason);
         let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
-        told(session.end(self.stream, code::CLOSED, reason.unwrap_or_default()));
+        ignore_refusal(session.end(self.stream, code::CLOSED, reason.unwrap_or_default()));
         self.is_over = true;
     }
 }

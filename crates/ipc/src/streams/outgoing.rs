@@ -24,7 +24,7 @@ use becket_wire::{Refused, Session, StreamId};
 use bytes::Bytes;
 use futures_core::Stream as _;
 
-use super::{code, told};
+use super::{code, ignore_refusal};
 use crate::blocks::{Announcing, Blocks, Loan};
 use crate::connection::At;
 use crate::element::Element;
@@ -103,7 +103,7 @@ impl Outgoing {
                 Err(_) => {
                     self.elements.receiver().put_back(element);
                     self.elements.leave();
-                    told(session.reset(self.stream, code::TOO_LONG, Bytes::new()));
+                    ignore_refusal(session.reset(self.stream, code::TOO_LONG, Bytes::new()));
                     self.is_over = true;
                 }
             }
@@ -123,7 +123,7 @@ impl Outgoing {
     fn end(&mut self, session: &mut Session) {
         let reason = self.elements.receiver().closed_reason();
         let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
-        told(session.end(self.stream, code::CLOSED, reason.unwrap_or_default()));
+        ignore_refusal(session.end(self.stream, code::CLOSED, reason.unwrap_or_default()));
         self.is_over = true;
     }
 

@@ -46,7 +46,7 @@ pub enum LinkError {
         "the peer violated the rules of shared memory\ncause: {0}\n\
          hint: it is faulty or hostile; only its connection has ended"
     )]
-    SharedMemory(crate::shm::Broken),
+    SharedMemory(crate::shm::Violation),
     /// This side put a frame that the link cannot carry: a bug of the program.
     #[error(
         "a frame to send has a body of {bytes} bytes\ncause: the link carries at most {bytes_max}, \

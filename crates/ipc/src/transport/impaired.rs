@@ -2,13 +2,13 @@
 //! A link with impairments: frames arrive late, twice, out of order, or not at all.
 //!
 //! It wraps any link and impairs what that link receives; wrap both ends to impair both directions. It
-//! has no thread and no clock: [`Weather::advance`] sets the time, and [`Weather::deadline`] returns
+//! has no thread and no clock: [`ImpairedClock::advance`] sets the time, and [`ImpairedClock::deadline`] returns
 //! when the next frame is due. It is deterministic in the seed, the frames and the times.
 //!
 //! ```text
 //!   inner.take ──► drop? twice? late by latency + jitter ──► held, by due time ──► sink
 //!                                                               ▲
-//!                                          Weather::advance(now)┘
+//!                                          ImpairedClock::advance(now)┘
 //! ```
 //!
 //! # Invariants
@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 
 use super::counters::LinkCounters;
 use super::error::LinkError;
-use super::link::{Beside, Link, OnReady, Watch};
+use super::link::{Ancillary, Link, OnReady, Watch};
 use super::peer::Peer;
 
 /// The impairments. Probabilities are per million.
@@ -90,7 +90,7 @@ pub struct Impaired<L> {
     last_due: Instant,
     ended: Option<(Instant, LinkError)>,
     shared: Arc<Mutex<Shared>>,
-    counters: Counted,
+    counters: DeliveredCounters,
 }
 
 struct Held {
@@ -102,7 +102,7 @@ struct Held {
 
 /// Frames that were passed on, which differ from the inner link's.
 #[derive(Default)]
-struct Counted {
+struct DeliveredCounters {
     frames: u64,
     bytes: u64,
     descriptors_closed: u64,
@@ -110,7 +110,7 @@ struct Counted {
 
 /// The clock of an [`Impaired`] link, for a caller that has given the link away. Clones share it.
 #[derive(Clone)]
-pub struct Weather {
+pub struct ImpairedClock {
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -121,7 +121,7 @@ struct Shared {
     damage: Damage,
 }
 
-impl Weather {
+impl ImpairedClock {
     /// Sets the time to `now`, or keeps a later one. Calls the link's `on_ready` when a frame is due.
     pub fn advance(&self, now: Instant) {
         let wake = {
@@ -151,10 +151,15 @@ impl Weather {
 impl<L: Link> Impaired<L> {
     /// Impairs what `inner` receives, starting at `now`; random choices are a function of `seed`.
     #[must_use]
-    pub fn new(inner: L, impairments: Impairments, seed: u64, now: Instant) -> (Self, Weather) {
+    pub fn new(
+        inner: L,
+        impairments: Impairments,
+        seed: u64,
+        now: Instant,
+    ) -> (Self, ImpairedClock) {
         let shared = Shared { now, deadline: None, wake: None, damage: Damage::default() };
         let shared = Arc::new(Mutex::new(shared));
-        let weather = Weather { shared: Arc::clone(&shared) };
+        let clock = ImpairedClock { shared: Arc::clone(&shared) };
         let link = Self {
             inner,
             impairments,
@@ -163,9 +168,9 @@ impl<L: Link> Impaired<L> {
             last_due: now,
             ended: None,
             shared,
-            counters: Counted::default(),
+            counters: DeliveredCounters::default(),
         };
-        (link, weather)
+        (link, clock)
     }
 
     /// Reads frames that have arrived, and impairs them.
@@ -176,8 +181,8 @@ impl<L: Link> Impaired<L> {
             }
             // One at a time: each may become two.
             let mut came = None;
-            let taken = self.inner.take(1, &mut |frame, beside| {
-                came = Some((frame.head, frame.body.to_vec(), beside.take()));
+            let taken = self.inner.take(1, &mut |frame, ancillary| {
+                came = Some((frame.head, frame.body.to_vec(), ancillary.take()));
             });
             match (taken, came) {
                 (Err(error), _) => {
@@ -249,7 +254,7 @@ impl<L: Link> Link for Impaired<L> {
     fn take(
         &mut self,
         frames_max: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<usize, LinkError> {
         let now = self.shared.lock().now;
         let mut frames = 0;
@@ -259,7 +264,7 @@ impl<L: Link> Link for Impaired<L> {
             frames += 1;
             self.counters.frames += 1;
             self.counters.bytes += (becket_wire::HEAD_BYTES + held.body.len()) as u64;
-            sink(Frame { head: held.head, body: &held.body }, Beside::of(&mut held.descriptors));
+            sink(Frame { head: held.head, body: &held.body }, Ancillary::of(&mut held.descriptors));
             self.counters.descriptors_closed += held.descriptors.len() as u64;
         }
         self.shared.lock().deadline = self.next_due();
@@ -310,7 +315,7 @@ impl<L: Link> Link for Impaired<L> {
     }
 
     fn counters(&self) -> LinkCounters {
-        let Counted { frames, bytes, descriptors_closed } = self.counters;
+        let DeliveredCounters { frames, bytes, descriptors_closed } = self.counters;
         let inner = self.inner.counters();
         LinkCounters {
             frames_in: frames,

@@ -36,7 +36,7 @@ use becket_wire::{Frame, Outlet};
 use super::counters::LinkCounters;
 use super::error::LinkError;
 use super::peer::Peer;
-use crate::shm::{Doorbell, Lookout, Ticket};
+use crate::shm::{Doorbell, FrameProbe, Ticket};
 
 /// Called when frames have arrived or room has become available: fast, non-blocking, without a call
 /// into the link.
@@ -54,7 +54,7 @@ pub trait Link: Outlet + Send {
     fn take(
         &mut self,
         frames_max: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<usize, LinkError>;
 
     /// Sends the frames that were put. `Ok(false)`: some of them, or the frame that was refused last,
@@ -75,13 +75,13 @@ pub trait Link: Outlet + Send {
 
     /// Epoll has reported one of its descriptors, edge-triggered: the next `take` reads from it,
     /// whichever thread drives the link.
-    fn told(&mut self) {}
+    fn readiness_changed(&mut self) {}
 
     /// Arms the peer for a wake, before waiting. `true`: something has arrived already, do not wait.
     fn prepare_wait(&mut self) -> bool;
 
     /// How a thread waits for this link directly, if it supports that.
-    fn bell(&mut self) -> Option<&mut dyn Bell> {
+    fn direct_wait(&mut self) -> Option<&mut dyn DirectWait> {
         None
     }
 
@@ -103,12 +103,12 @@ pub trait Link: Outlet + Send {
 
 /// What a link offers to a thread that waits for it directly, bypassing the thread that waits for
 /// descriptors.
-pub trait Bell {
+pub trait DirectWait {
     /// Where the thread sleeps, without holding the link.
     fn doorbell(&self) -> Arc<Doorbell>;
 
     /// Shows a thread whether frames have arrived, without holding the link.
-    fn lookout(&self) -> Arc<Lookout>;
+    fn probe(&self) -> Arc<FrameProbe>;
 
     /// As [`Link::prepare_wait`], for a thread that then sleeps at the doorbell with this ticket.
     /// `None`: something has arrived already.
@@ -173,11 +173,11 @@ impl<'a> Watch<'a> {
 }
 
 /// Ancillary data of a frame: file descriptors. Those that are not taken are closed.
-pub struct Beside<'a> {
+pub struct Ancillary<'a> {
     descriptors: Option<&'a mut Vec<OwnedFd>>,
 }
 
-impl<'a> Beside<'a> {
+impl<'a> Ancillary<'a> {
     /// None.
     #[must_use]
     pub const fn nothing() -> Self {
@@ -209,8 +209,8 @@ impl<'a> Beside<'a> {
     }
 }
 
-impl fmt::Debug for Beside<'_> {
+impl fmt::Debug for Ancillary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Beside({} descriptors)", self.len())
+        write!(f, "Ancillary({} descriptors)", self.len())
     }
 }

@@ -23,8 +23,8 @@
 mod access;
 mod error;
 mod lock;
-mod place;
-mod seats;
+mod permits;
+mod socket_file;
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,9 +39,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags};
 pub use self::access::Access;
 pub use self::error::{ConnectError, ListenError};
 use self::lock::Lock;
-use self::place::Place;
-pub(crate) use self::seats::Seat;
-pub use self::seats::{Admissions, Refusals};
+pub(crate) use self::permits::Permit;
+pub use self::permits::{Admissions, Refusals};
+use self::socket_file::SocketFile;
 use super::socket::{Socket, SocketKind, retry};
 
 /// The maximum length of a socket's path: the kernel has 108 bytes, including the terminating zero.
@@ -52,14 +52,14 @@ const BACKLOG: i32 = 128;
 
 /// The maximum number of connections that one call of [`Listener::accept`] examines, so that a burst of
 /// refused ones cannot hold its caller.
-const LOOKS_MAX: usize = 64;
+const ACCEPTS_MAX: usize = 64;
 
 /// A listening Unix socket. Dropping it removes its file.
 #[derive(Debug)]
 pub struct Listener {
     fd: OwnedFd,
     kind: SocketKind,
-    place: Place,
+    socket_file: SocketFile,
     access: Access,
     admissions: Arc<Admissions>,
     /// Closed for a moment to refuse a connection when the process has no descriptor left.
@@ -79,9 +79,9 @@ impl Listener {
         connections_max: usize,
     ) -> Result<Self, ListenError> {
         let address = address(path)?;
-        place::private_directory(path)?;
+        socket_file::private_directory(path)?;
         let lock = Lock::take(path)?;
-        place::clear(path, &address, kind)?;
+        socket_file::clear(path, &address, kind)?;
 
         let failed = |errno| ListenError::System { path: path.to_owned(), errno };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -90,14 +90,14 @@ impl Listener {
         let mode = Mode::RUSR | Mode::WUSR;
         rustix::fs::fchmod(&fd, mode).map_err(failed)?;
         rustix::net::bind(&fd, &address).map_err(failed)?;
-        let place = Place::of(path).map_err(failed)?;
+        let socket_file = SocketFile::of(path).map_err(failed)?;
         // The umask may have removed more bits than intended.
         rustix::fs::chmod(path, mode).map_err(failed)?;
         rustix::net::listen(&fd, BACKLOG).map_err(failed)?;
         Ok(Self {
             fd,
             kind,
-            place,
+            socket_file,
             access,
             admissions: Admissions::new(connections_max),
             spare: Mutex::new(spare()),
@@ -112,16 +112,16 @@ impl Listener {
     /// peer's; the listener can still be used.
     pub fn accept(&self) -> Result<Option<Socket>, ListenError> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        for _ in 0..LOOKS_MAX {
-            let looked = match retry(|| rustix::net::accept_with(&self.fd, flags)) {
+        for _ in 0..ACCEPTS_MAX {
+            let accepted = match retry(|| rustix::net::accept_with(&self.fd, flags)) {
                 Ok(fd) => match self.admit(fd) {
                     Some(socket) => return Ok(Some(socket)),
                     None => Ok(()),
                 },
-                Err(errno @ (Errno::MFILE | Errno::NFILE)) => self.turn_away(errno),
+                Err(errno @ (Errno::MFILE | Errno::NFILE)) => self.refuse_without_descriptor(errno),
                 Err(errno) => Err(errno),
             };
-            match looked {
+            match accepted {
                 // `CONNABORTED`: the peer gave up while it waited.
                 Ok(()) | Err(Errno::CONNABORTED) => {}
                 Err(Errno::AGAIN) => return Ok(None),
@@ -136,7 +136,7 @@ impl Listener {
     /// The path at which it listens.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.place.path()
+        self.socket_file.path()
     }
 
     /// The kind of its sockets.
@@ -152,11 +152,11 @@ impl Listener {
     }
 
     fn admit(&self, fd: OwnedFd) -> Option<Socket> {
-        let Some(seat) = Seat::take(&self.admissions) else {
+        let Some(permit) = Permit::take(&self.admissions) else {
             self.admissions.refuse(|refusals| &mut refusals.full);
             return None;
         };
-        let Ok(socket) = Socket::of(fd, Some(seat)) else {
+        let Ok(socket) = Socket::of(fd, Some(permit)) else {
             self.admissions.refuse(|refusals| &mut refusals.unknown);
             return None;
         };
@@ -170,16 +170,15 @@ impl Listener {
 
     /// Closes one connection of the backlog, so that it does not hang and the socket does not stay
     /// readable. `errno` reported that there is no descriptor for it.
-    fn turn_away(&self, errno: Errno) -> Result<(), Errno> {
+    fn refuse_without_descriptor(&self, errno: Errno) -> Result<(), Errno> {
         let mut held = self.spare.lock();
         // Another thread may have taken the descriptor that was closed last time.
         if held.take().or_else(spare).is_none() {
             return Err(errno);
         }
-        let turned_away =
-            retry(|| rustix::net::accept_with(&self.fd, SocketFlags::CLOEXEC)).map(drop);
+        let refused = retry(|| rustix::net::accept_with(&self.fd, SocketFlags::CLOEXEC)).map(drop);
         *held = spare();
-        turned_away?;
+        refused?;
         self.admissions.refuse(|refusals| &mut refusals.no_descriptor);
         Ok(())
     }
@@ -197,10 +196,10 @@ pub fn connect(path: &Path, kind: SocketKind) -> Result<Socket, ConnectError> {
     let address = address(path).map_err(ConnectError::Path)?;
     let path_buf = || PathBuf::from(path);
     let failed = |errno| match errno {
-        Errno::CONNREFUSED if place::is_something_else(path) => {
+        Errno::CONNREFUSED if socket_file::is_something_else(path) => {
             ConnectError::NotASocket { path: path_buf() }
         }
-        Errno::NOENT | Errno::CONNREFUSED => ConnectError::Nobody { path: path_buf(), errno },
+        Errno::NOENT | Errno::CONNREFUSED => ConnectError::NotListening { path: path_buf(), errno },
         Errno::AGAIN => ConnectError::Busy { path: path_buf() },
         Errno::PROTOTYPE => ConnectError::OtherKind { path: path_buf() },
         Errno::ACCESS | Errno::PERM => ConnectError::Forbidden { path: path_buf() },

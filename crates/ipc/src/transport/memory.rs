@@ -26,16 +26,16 @@ use parking_lot::Mutex;
 use super::counters::LinkCounters;
 use super::error::LinkError;
 use super::limits::LinkLimits;
-use super::link::{Beside, Link, OnReady, Watch};
+use super::link::{Ancillary, Link, OnReady, Watch};
 use super::peer::Peer;
 
 /// Two connected links, which hold up to `frames_max` frames and `bytes_max` bytes (including heads)
 /// in each direction.
 #[must_use]
 pub fn pair(frames_max: usize, bytes_max: usize) -> (MemoryLink, MemoryLink) {
-    let there = Arc::new(Mutex::new(Lane::default()));
-    let back = Arc::new(Mutex::new(Lane::default()));
-    let link = |incoming: &Arc<Mutex<Lane>>, outgoing: &Arc<Mutex<Lane>>| MemoryLink {
+    let there = Arc::new(Mutex::new(Direction::default()));
+    let back = Arc::new(Mutex::new(Direction::default()));
+    let link = |incoming: &Arc<Mutex<Direction>>, outgoing: &Arc<Mutex<Direction>>| MemoryLink {
         incoming: Arc::clone(incoming),
         outgoing: Arc::clone(outgoing),
         taken: Vec::new(),
@@ -58,9 +58,9 @@ const WHOLE: Decoder = Decoder::new(u32::MAX);
 
 /// One side of a pair; see the module's documentation.
 pub struct MemoryLink {
-    incoming: Arc<Mutex<Lane>>,
-    outgoing: Arc<Mutex<Lane>>,
-    /// Frames taken over from the incoming lane, read up to `taken_at`.
+    incoming: Arc<Mutex<Direction>>,
+    outgoing: Arc<Mutex<Direction>>,
+    /// Frames taken over from the incoming direction, read up to `taken_at`.
     taken: Vec<u8>,
     taken_at: usize,
     /// With the number of the frame that they belong to.
@@ -78,7 +78,7 @@ pub struct MemoryLink {
 
 /// The frames in flight to one side.
 #[derive(Default)]
-struct Lane {
+struct Direction {
     arrived: Vec<u8>,
     descriptors: VecDeque<(u64, Vec<OwnedFd>)>,
     frames: usize,
@@ -89,7 +89,7 @@ struct Lane {
     sender: Waiter,
 }
 
-impl Lane {
+impl Direction {
     /// A closed direction always has room: what is put is discarded.
     fn has_room(&self, bytes: usize, frames_max: usize, bytes_max: usize) -> bool {
         self.closed || (self.frames < frames_max && self.bytes + bytes <= bytes_max)
@@ -123,26 +123,26 @@ impl Outlet for MemoryLink {
             return Err(Full);
         }
         let bytes = HEAD_BYTES + body.len();
-        let mut lane = self.outgoing.lock();
-        if lane.closed {
+        let mut direction = self.outgoing.lock();
+        if direction.closed {
             self.counters.bytes_discarded += bytes as u64;
             self.put_descriptors.clear();
             return Ok(());
         }
-        if !lane.has_room(bytes, self.frames_max, self.bytes_max) {
+        if !direction.has_room(bytes, self.frames_max, self.bytes_max) {
             self.refused_bytes = Some(bytes);
             return Err(Full);
         }
-        lane.frames += 1;
-        lane.bytes += bytes;
-        lane.arrived.extend_from_slice(&head.encode());
-        lane.arrived.extend_from_slice(body);
+        direction.frames += 1;
+        direction.bytes += bytes;
+        direction.arrived.extend_from_slice(&head.encode());
+        direction.arrived.extend_from_slice(body);
         if !self.put_descriptors.is_empty() {
             let descriptors = std::mem::take(&mut self.put_descriptors);
             self.counters.descriptors_out += descriptors.len() as u64;
-            lane.descriptors.push_back((self.counters.frames_out, descriptors));
+            direction.descriptors.push_back((self.counters.frames_out, descriptors));
         }
-        drop(lane);
+        drop(direction);
         self.refused_bytes = None;
         self.unflushed = true;
         self.counters.frames_out += 1;
@@ -155,7 +155,7 @@ impl Link for MemoryLink {
     fn take(
         &mut self,
         frames_max: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<usize, LinkError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -168,7 +168,7 @@ impl Link for MemoryLink {
             let rest = self.taken.get(self.taken_at..).unwrap_or_default();
             let Some((frame, frame_bytes)) = WHOLE.decode(rest)? else { break };
             let number = self.counters.frames_in;
-            let mut beside = match self.descriptors.front() {
+            let mut ancillary = match self.descriptors.front() {
                 Some((of, _)) if *of == number => {
                     self.descriptors.pop_front().map(|(_, descriptors)| descriptors)
                 }
@@ -179,17 +179,17 @@ impl Link for MemoryLink {
             self.counters.bytes_in += frame_bytes as u64;
             frames += 1;
             bytes += frame_bytes;
-            let came = beside.as_ref().map_or(0, Vec::len) as u64;
-            sink(frame, beside.as_mut().map_or_else(Beside::nothing, Beside::of));
+            let came = ancillary.as_ref().map_or(0, Vec::len) as u64;
+            sink(frame, ancillary.as_mut().map_or_else(Ancillary::nothing, Ancillary::of));
             self.counters.descriptors_in += came;
-            self.counters.descriptors_closed += beside.map_or(0, |left| left.len()) as u64;
+            self.counters.descriptors_closed += ancillary.map_or(0, |left| left.len()) as u64;
         }
         if frames > 0 {
             let wake = {
-                let mut lane = self.incoming.lock();
-                lane.frames -= frames;
-                lane.bytes -= bytes;
-                lane.sender.fire()
+                let mut direction = self.incoming.lock();
+                direction.frames -= frames;
+                direction.bytes -= bytes;
+                direction.sender.fire()
             };
             call(wake);
         } else if frames_max > 0 && self.incoming_is_over() {
@@ -234,18 +234,18 @@ impl Link for MemoryLink {
             return true;
         }
         {
-            let mut lane = self.incoming.lock();
-            if lane.frames > 0 || lane.closed {
+            let mut direction = self.incoming.lock();
+            if direction.frames > 0 || direction.closed {
                 return true;
             }
-            lane.receiver.armed = true;
+            direction.receiver.armed = true;
         }
         if let Some(bytes) = self.refused_bytes {
-            let mut lane = self.outgoing.lock();
-            if lane.has_room(bytes, self.frames_max, self.bytes_max) {
+            let mut direction = self.outgoing.lock();
+            if direction.has_room(bytes, self.frames_max, self.bytes_max) {
                 return true;
             }
-            lane.sender.armed = true;
+            direction.sender.armed = true;
         }
         false
     }
@@ -269,14 +269,14 @@ impl Link for MemoryLink {
     fn close(&mut self) {
         let wakes = [
             {
-                let mut lane = self.outgoing.lock();
-                lane.closed = true;
-                lane.receiver.fire()
+                let mut direction = self.outgoing.lock();
+                direction.closed = true;
+                direction.receiver.fire()
             },
             {
-                let mut lane = self.incoming.lock();
-                lane.closed = true;
-                lane.sender.fire()
+                let mut direction = self.incoming.lock();
+                direction.closed = true;
+                direction.sender.fire()
             },
         ];
         wakes.into_iter().for_each(call);
@@ -288,14 +288,14 @@ impl MemoryLink {
     fn take_over(&mut self) {
         self.taken.clear();
         self.taken_at = 0;
-        let mut lane = self.incoming.lock();
-        std::mem::swap(&mut lane.arrived, &mut self.taken);
-        self.descriptors.append(&mut lane.descriptors);
+        let mut direction = self.incoming.lock();
+        std::mem::swap(&mut direction.arrived, &mut self.taken);
+        self.descriptors.append(&mut direction.descriptors);
     }
 
     fn incoming_is_over(&self) -> bool {
-        let lane = self.incoming.lock();
-        lane.closed && lane.frames == 0
+        let direction = self.incoming.lock();
+        direction.closed && direction.frames == 0
     }
 }
 

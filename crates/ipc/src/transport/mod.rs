@@ -34,7 +34,7 @@ mod unix_stream;
 pub use counters::LinkCounters;
 pub use error::LinkError;
 pub use limits::LinkLimits;
-pub use link::{Bell, Beside, Link, OnReady, Watch};
+pub use link::{Ancillary, DirectWait, Link, OnReady, Watch};
 pub use peer::Peer;
 pub use seqpacket::SeqpacketLink;
 pub use socket::{Socket, SocketKind};

@@ -21,7 +21,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer};
 
 use super::error::LinkError;
 use super::limits::LinkLimits;
-use super::link::Beside;
+use super::link::Ancillary;
 use super::rights;
 use super::socket::{Socket, SocketKind, retry};
 use super::socket_link::{Base, Framing, SocketLink};
@@ -46,7 +46,7 @@ impl SeqpacketLink {
         let body_bytes_max = limits.body_bytes_max.min(BODY_BYTES_MAX);
         let limits = LinkLimits { body_bytes_max, ..limits }.fitted();
         let inbox = vec![0; HEAD_BYTES + body_bytes_max];
-        let packets = Packets { inbox, waiting: VecDeque::new(), beside: VecDeque::new() };
+        let packets = Packets { inbox, waiting: VecDeque::new(), ancillary: VecDeque::new() };
         Ok(Self::over(socket, limits, packets))
     }
 }
@@ -58,7 +58,7 @@ pub struct Packets {
     /// Packets that were put and not yet written.
     waiting: VecDeque<Packet>,
     /// The descriptors of waiting packets, in their order.
-    beside: VecDeque<Vec<OwnedFd>>,
+    ancillary: VecDeque<Vec<OwnedFd>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,10 +74,10 @@ impl Framing for Packets {
         &mut self,
         base: &mut Base,
         frames_max: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> usize {
         for frames in 0..frames_max {
-            match self.give(base, sink) {
+            match self.deliver(base, sink) {
                 Ok(true) => {}
                 Ok(false) => return frames,
                 Err(error) => {
@@ -97,7 +97,7 @@ impl Framing for Packets {
         base.backlog.append(&[head, body]);
         let has_descriptors = !base.descriptors.is_empty();
         if has_descriptors {
-            self.beside.push_back(std::mem::take(&mut base.descriptors));
+            self.ancillary.push_back(std::mem::take(&mut base.descriptors));
         }
         self.waiting.push_back(Packet { bytes: head.len() + body.len(), has_descriptors });
         Ok(())
@@ -108,7 +108,7 @@ impl Framing for Packets {
         for packet in self.waiting.drain(..packets.min(self.waiting.len())) {
             base.backlog.written(packet.bytes);
             if packet.has_descriptors {
-                let sent = self.beside.pop_front().map_or(0, |sent| sent.len());
+                let sent = self.ancillary.pop_front().map_or(0, |sent| sent.len());
                 base.counters.descriptors_out += sent as u64;
             }
         }
@@ -117,16 +117,16 @@ impl Framing for Packets {
 
     fn discard(&mut self) {
         self.waiting = VecDeque::new();
-        self.beside = VecDeque::new();
+        self.ancillary = VecDeque::new();
     }
 }
 
 impl Packets {
     /// Passes the next packet's frame on, if one has arrived.
-    fn give(
+    fn deliver(
         &mut self,
         base: &mut Base,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<bool, LinkError> {
         let Base { socket, limits, decoder, counters, .. } = base;
         let mut descriptors = Vec::new();
@@ -136,11 +136,11 @@ impl Packets {
         counters.descriptors_cut += u64::from(got.cut);
         counters.descriptors_in += descriptors.len() as u64;
         let packet = self.inbox.get(..got.bytes).unwrap_or_default();
-        let given = match decoder.packet(packet) {
+        let delivered = match decoder.packet(packet) {
             Ok(Some(frame)) if !got.truncated => {
                 counters.frames_in += 1;
                 counters.bytes_in += got.bytes as u64;
-                sink(frame, Beside::of(&mut descriptors));
+                sink(frame, Ancillary::of(&mut descriptors));
                 Ok(true)
             }
             Ok(_) => Err(LinkError::NotOneFrame {
@@ -150,7 +150,7 @@ impl Packets {
             Err(error) => Err(error.into()),
         };
         counters.descriptors_closed += descriptors.len() as u64;
-        given
+        delivered
     }
 
     /// Sends as many packets of these bytes as one call can, and returns their number.
@@ -160,8 +160,8 @@ impl Packets {
         if count <= 1 {
             let bytes = self.waiting.front().map_or(0, |packet| packet.bytes);
             let packet = [IoSlice::new(rest.get(..bytes).unwrap_or_default())];
-            let beside = if count == 1 { None } else { self.beside.front() };
-            return rights::send(socket, &packet, beside.map_or(&[], Vec::as_slice)).map(|_| 1);
+            let ancillary = if count == 1 { None } else { self.ancillary.front() };
+            return rights::send(socket, &packet, ancillary.map_or(&[], Vec::as_slice)).map(|_| 1);
         }
         let mut packets = self.waiting.iter();
         let mut parts: [_; BATCH_MAX] = array::from_fn(|_| {

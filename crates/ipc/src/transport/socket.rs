@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, Shutdown, SocketFlags, SocketType};
 
 use super::error::LinkError;
-use super::listen::Seat;
+use super::listen::Permit;
 use super::peer::Peer;
 use super::rights::{self, Received};
 
@@ -39,7 +39,7 @@ pub struct Socket {
     kind: SocketKind,
     peer: Peer,
     /// Its permit among the connections of a listener, released when the socket is dropped.
-    _seat: Option<Seat>,
+    _permit: Option<Permit>,
 }
 
 impl Socket {
@@ -50,7 +50,7 @@ impl Socket {
         Self::of(fd, None).map_err(LinkError::System)
     }
 
-    pub(crate) fn of(fd: OwnedFd, seat: Option<Seat>) -> Result<Self, Errno> {
+    pub(crate) fn of(fd: OwnedFd, permit: Option<Permit>) -> Result<Self, Errno> {
         if rustix::net::sockopt::socket_domain(&fd)? != AddressFamily::UNIX {
             return Err(Errno::AFNOSUPPORT);
         }
@@ -64,7 +64,7 @@ impl Socket {
             rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
         }
         let peer = Peer::of(&fd)?;
-        Ok(Self { fd, kind, peer, _seat: seat })
+        Ok(Self { fd, kind, peer, _permit: permit })
     }
 
     /// Two sockets, connected to each other. The kernel names this process as both peers.
@@ -90,7 +90,7 @@ impl Socket {
 
     /// Reads bytes that have arrived, or one packet. `Ok(None)`: nothing yet. Ancillary descriptors are
     /// closed. A packet longer than the buffer is an error ([`LinkError::NotOneFrame`]).
-    pub fn read_greeting(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
+    pub fn read_handshake(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
         let buffer_bytes = buffer.len();
         match self.receive(buffer, &mut Vec::new(), 0, &mut 0)? {
             Some(got) if got.truncated => {
@@ -116,16 +116,16 @@ impl Socket {
         descriptors_max: usize,
         reads: &mut u64,
     ) -> Result<Option<Received>, LinkError> {
-        let mut was_told = self.kind == SocketKind::Stream;
+        let mut was_reported = self.kind == SocketKind::Stream;
         loop {
             *reads += 1;
             match retry(|| rights::receive(&self.fd, buffer, descriptors, descriptors_max)) {
                 Ok(got) if got.bytes > 0 => return Ok(Some(got)),
-                Ok(_) | Err(Errno::CONNRESET | Errno::NOTCONN) if was_told => {
+                Ok(_) | Err(Errno::CONNRESET | Errno::NOTCONN) if was_reported => {
                     return Err(LinkError::Closed);
                 }
-                Ok(_) | Err(Errno::CONNRESET | Errno::NOTCONN) => was_told = true,
-                Err(Errno::AGAIN) if was_told && self.kind == SocketKind::Seqpacket => {
+                Ok(_) | Err(Errno::CONNRESET | Errno::NOTCONN) => was_reported = true,
+                Err(Errno::AGAIN) if was_reported && self.kind == SocketKind::Seqpacket => {
                     return Err(LinkError::NotOneFrame {
                         packet_bytes: 0,
                         frame_bytes: becket_wire::HEAD_BYTES,
@@ -137,9 +137,9 @@ impl Socket {
         }
     }
 
-    /// As [`read_greeting`](Self::read_greeting), but leaves the bytes in the socket. A packet longer
+    /// As [`read_handshake`](Self::read_handshake), but leaves the bytes in the socket. A packet longer
     /// than the buffer is truncated; an end reads as no bytes.
-    pub fn peek_greeting(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
+    pub fn peek_handshake(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         match retry(|| rustix::net::recv(&self.fd, &mut *buffer, flags)) {
             Ok((bytes, _)) => Ok(Some(bytes)),
@@ -150,7 +150,7 @@ impl Socket {
     }
 
     /// Writes the bytes, or a prefix of them, or one whole packet. `Ok(None)`: no room.
-    pub fn write_greeting(&mut self, bytes: &[u8]) -> Result<Option<usize>, LinkError> {
+    pub fn write_handshake(&mut self, bytes: &[u8]) -> Result<Option<usize>, LinkError> {
         match retry(|| rights::send(&self.fd, &[IoSlice::new(bytes)], &[])) {
             Ok(sent) => Ok(Some(sent)),
             Err(Errno::AGAIN) => Ok(None),

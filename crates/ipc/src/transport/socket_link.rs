@@ -18,7 +18,7 @@ use super::backlog::Backlog;
 use super::counters::LinkCounters;
 use super::error::LinkError;
 use super::limits::LinkLimits;
-use super::link::{Beside, Link, OnReady, Watch};
+use super::link::{Ancillary, Link, OnReady, Watch};
 use super::peer::Peer;
 use super::socket::Socket;
 
@@ -32,7 +32,7 @@ pub trait Framing: fmt::Debug + Send {
         &mut self,
         base: &mut Base,
         frames_max: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> usize;
 
     /// There are frames to take, without the socket becoming readable.
@@ -150,7 +150,7 @@ impl<F: Framing> Link for SocketLink<F> {
     fn take(
         &mut self,
         frames_max: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<usize, LinkError> {
         let frames = match self.base.failed {
             None => self.framing.take(&mut self.base, frames_max, sink),

@@ -32,7 +32,7 @@ use super::backlog::Backlog;
 use super::counters::LinkCounters;
 use super::error::LinkError;
 use super::limits::LinkLimits;
-use super::link::Beside;
+use super::link::Ancillary;
 use super::rights;
 use super::socket::{Socket, SocketKind, retry};
 use super::socket_link::{Base, Framing, SocketLink};
@@ -41,7 +41,7 @@ use super::socket_link::{Base, Framing, SocketLink};
 const DIRECT_BYTES_MIN: usize = 16 << 10;
 
 /// The maximum number of frames with descriptors that wait to be written.
-const MARKS_MAX: usize = 8;
+const DESCRIPTOR_FRAMES_MAX: usize = 8;
 
 /// Frames over a Unix stream socket, consecutively.
 pub type UnixStreamLink = SocketLink<Bytes>;
@@ -56,7 +56,7 @@ impl UnixStreamLink {
         }
         let limits = limits.fitted();
         let inbox = Inbox::new(leftover, limits.read_bytes);
-        Ok(Self::over(socket, limits, Bytes { inbox, sent: 0, marks: VecDeque::new() }))
+        Ok(Self::over(socket, limits, Bytes { inbox, sent: 0, descriptor_frames: VecDeque::new() }))
     }
 }
 
@@ -66,12 +66,12 @@ pub struct Bytes {
     inbox: Inbox,
     /// Bytes written: the position of the backlog in the stream.
     sent: u64,
-    marks: VecDeque<Mark>,
+    descriptor_frames: VecDeque<DescriptorFrame>,
 }
 
 /// Descriptors of the frame at `from..upto` of the stream.
 #[derive(Debug)]
-struct Mark {
+struct DescriptorFrame {
     from: u64,
     upto: u64,
     descriptors: Vec<OwnedFd>,
@@ -93,12 +93,12 @@ impl Framing for Bytes {
         &mut self,
         base: &mut Base,
         frames_max: usize,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> usize {
         let mut frames = 0;
         let mut drained = false;
         while frames < frames_max && base.failed.is_none() {
-            match self.inbox.give(&base.decoder, &mut base.counters, sink) {
+            match self.inbox.deliver(&base.decoder, &mut base.counters, sink) {
                 Ok(true) => frames += 1,
                 Ok(false) if drained => break,
                 Ok(false) => match self.read(base) {
@@ -119,15 +119,18 @@ impl Framing for Bytes {
 
     fn put(&mut self, base: &mut Base, head: &[u8; HEAD_BYTES], body: &[u8]) -> Result<(), Full> {
         if !base.descriptors.is_empty() {
-            if self.marks.len() >= MARKS_MAX {
+            if self.descriptor_frames.len() >= DESCRIPTOR_FRAMES_MAX {
                 return Err(Full);
             }
             let from = self.sent + base.backlog.len() as u64;
             let upto = from + (head.len() + body.len()) as u64;
             let descriptors = std::mem::take(&mut base.descriptors);
-            self.marks.push_back(Mark { from, upto, descriptors });
+            self.descriptor_frames.push_back(DescriptorFrame { from, upto, descriptors });
             base.backlog.append(&[head, body]);
-        } else if body.len() >= DIRECT_BYTES_MIN && !base.blocked && self.marks.is_empty() {
+        } else if body.len() >= DIRECT_BYTES_MIN
+            && !base.blocked
+            && self.descriptor_frames.is_empty()
+        {
             self.put_direct(base, head, body);
         } else {
             base.backlog.append(&[head, body]);
@@ -144,7 +147,7 @@ impl Framing for Bytes {
     }
 
     fn discard(&mut self) {
-        self.marks.clear();
+        self.descriptor_frames.clear();
     }
 }
 
@@ -195,17 +198,18 @@ impl Bytes {
     /// What one call may write: up to the next frame with descriptors, or that frame with them.
     fn next_piece<'a>(&'a self, backlog: &'a Backlog) -> (&'a [u8], &'a [OwnedFd]) {
         let rest = backlog.rest();
-        let Some(mark) = self.marks.front() else { return (rest, &[]) };
-        let (end, descriptors) = match mark.from.checked_sub(self.sent) {
+        let Some(frame) = self.descriptor_frames.front() else { return (rest, &[]) };
+        let (end, descriptors) = match frame.from.checked_sub(self.sent) {
             Some(before) if before > 0 => (before, [].as_slice()),
-            _ => (mark.upto - self.sent, mark.descriptors.as_slice()),
+            _ => (frame.upto - self.sent, frame.descriptors.as_slice()),
         };
         (rest.get(..end as usize).unwrap_or(rest), descriptors)
     }
 
     fn written(&mut self, base: &mut Base, bytes: usize) {
-        if bytes > 0 && self.marks.front().is_some_and(|mark| mark.from == self.sent) {
-            self.marks.pop_front();
+        if bytes > 0 && self.descriptor_frames.front().is_some_and(|frame| frame.from == self.sent)
+        {
+            self.descriptor_frames.pop_front();
         }
         self.sent += bytes as u64;
         base.backlog.written(bytes);
@@ -248,11 +252,11 @@ impl Inbox {
     }
 
     /// Passes one frame on, if a whole one has arrived.
-    fn give(
+    fn deliver(
         &mut self,
         decoder: &Decoder,
         counters: &mut LinkCounters,
-        sink: &mut dyn FnMut(Frame<'_>, Beside<'_>),
+        sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<bool, LinkError> {
         let rest = self.buffer.get(self.start..self.end).unwrap_or_default();
         let Some((frame, bytes)) = decoder.decode(rest)? else { return Ok(false) };
@@ -262,20 +266,20 @@ impl Inbox {
         counters.frames_in += 1;
         counters.bytes_in += bytes as u64;
         if self.arrivals.is_empty() {
-            sink(frame, Beside::nothing());
+            sink(frame, Ancillary::nothing());
             return Ok(true);
         }
-        let mut beside = Vec::new();
+        let mut ancillary = Vec::new();
         let next = self.position;
         self.arrivals.retain_mut(|arrival| {
             let of_this = (arrival.from..arrival.upto).contains(&begin) && next >= arrival.upto;
             if of_this {
-                beside.append(&mut arrival.descriptors);
+                ancillary.append(&mut arrival.descriptors);
             }
             !of_this
         });
-        sink(frame, Beside::of(&mut beside));
-        counters.descriptors_closed += beside.len() as u64;
+        sink(frame, Ancillary::of(&mut ancillary));
+        counters.descriptors_closed += ancillary.len() as u64;
         Ok(true)
     }
 
@@ -330,13 +334,13 @@ mod tests {
         let (mut raw, socket) = Socket::pair(SocketKind::Stream).unwrap();
         let mut link = UnixStreamLink::new(socket, &[], LIMITS).unwrap();
         let length = LIMITS.body_bytes_max as u32;
-        raw.write_greeting(&Head { length, ..Head::new(Kind::Data) }.encode()).unwrap();
+        raw.write_handshake(&Head { length, ..Head::new(Kind::Data) }.encode()).unwrap();
         assert_eq!(link.take(1, &mut |_, _| {}), Ok(0));
         assert_eq!(link.framing.inbox.buffer.capacity(), 4096);
         let mut sent = HEAD_BYTES;
         while sent < HEAD_BYTES + LIMITS.body_bytes_max {
             let bytes = 1000.min(HEAD_BYTES + LIMITS.body_bytes_max - sent);
-            sent += raw.write_greeting(&[7; 1000][..bytes]).unwrap().unwrap();
+            sent += raw.write_handshake(&[7; 1000][..bytes]).unwrap().unwrap();
             let frames = link.take(1, &mut |frame, _| assert_eq!(frame.body.len(), 1 << 20));
             assert_eq!(frames, Ok(usize::from(sent == HEAD_BYTES + LIMITS.body_bytes_max)));
             assert!(
@@ -352,8 +356,8 @@ mod tests {
     fn a_length_above_the_limit_takes_no_memory() {
         let (mut raw, socket) = Socket::pair(SocketKind::Stream).unwrap();
         let mut link = UnixStreamLink::new(socket, &[], LIMITS).unwrap();
-        raw.write_greeting(&Head { length: u32::MAX, ..Head::new(Kind::Data) }.encode()).unwrap();
-        raw.write_greeting(&[0; 10_000]).unwrap();
+        raw.write_handshake(&Head { length: u32::MAX, ..Head::new(Kind::Data) }.encode()).unwrap();
+        raw.write_handshake(&[0; 10_000]).unwrap();
         assert!(link.take(1, &mut |_, _| {}).is_err());
         assert_eq!(link.framing.inbox.buffer.capacity(), 4096);
     }

@@ -25,14 +25,14 @@ use rustix::net::{RecvFlags, recv};
 
 use super::Server;
 use super::state::{Flow, State};
-use super::status::{Status, Tally, add};
-use crate::connection::mark::Marked;
-use crate::connection::waking::{StreamWaker, Turn, Wakeable, Woken, take_turn};
+use super::status::{ClientCounters, Status, add};
+use crate::connection::pending_lock::PendingLock;
+use crate::connection::waking::{Dispatch, StreamWaker, Wakeable, Woken, run_or_enqueue};
 use crate::reactor::{self, Ready, Watched};
 use crate::transport::{Peer, Socket, SocketKind};
 
 /// The maximum number of packets, or reads of a stream, before other connections are dispatched.
-const READS_A_TURN: usize = 64;
+const READS_PER_DISPATCH: usize = 64;
 /// The number of the connection's own waker, among those of its waits.
 const OWN: u32 = u32::MAX;
 
@@ -43,7 +43,7 @@ thread_local! {
 
 /// A `HELLO` that was read before the protocol was known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Greeting {
+pub struct EarlyHello {
     /// Its contents.
     pub hello: Hello,
     /// The request id that its answer repeats.
@@ -56,10 +56,10 @@ pub struct Greeting {
 
 /// A client of protocol 1.0 and its connection. See [`Client::start`].
 pub struct Client {
-    core: Marked<Core>,
+    core: PendingLock<Core>,
     peer: Peer,
     transport: &'static str,
-    tally: Arc<Tally>,
+    counters: Arc<ClientCounters>,
     /// It is in the I/O thread's queue.
     queued: AtomicBool,
     closing: AtomicBool,
@@ -85,7 +85,7 @@ struct Open {
     /// Its handshake was refused.
     is_refused: bool,
     /// Answers cannot be sent to it any more.
-    is_deaf: bool,
+    cannot_send: bool,
     /// It has disconnected with unread data.
     left_unread: bool,
     _watched: Watched,
@@ -123,27 +123,27 @@ impl Client {
     /// The system cannot watch another descriptor.
     pub fn start(
         socket: Socket,
-        greeting: Option<Greeting>,
+        early_hello: Option<EarlyHello>,
         server: &Arc<Server>,
     ) -> std::io::Result<Arc<Self>> {
-        let tally = Arc::new(Tally::new());
+        let counters = Arc::new(ClientCounters::new());
         let client = Arc::new_cyclic(|me: &Weak<Self>| {
             let me: Weak<dyn Wakeable> = me.clone();
             let core = Core {
                 open: None,
-                state: State::new(server.clone(), me.clone(), tally.clone()),
+                state: State::new(server.clone(), me.clone(), counters.clone()),
                 slots: Vec::new(),
                 hello: None,
                 own_waker: StreamWaker::make(me, OWN),
             };
             Self {
-                core: Marked::new(core),
+                core: PendingLock::new(core),
                 peer: *socket.peer(),
                 transport: match socket.kind() {
                     SocketKind::Seqpacket => "unix-seqpacket",
                     SocketKind::Stream => "unix-stream",
                 },
-                tally: tally.clone(),
+                counters: counters.clone(),
                 queued: AtomicBool::new(false),
                 closing: AtomicBool::new(false),
                 over: Token::new(),
@@ -163,26 +163,26 @@ impl Client {
             payload_bytes_max: limits.payload_bytes_max,
             answers_max: limits.answers_max.max(1),
             is_refused: false,
-            is_deaf: false,
+            cannot_send: false,
             left_unread: false,
             _watched: watched,
             _client: client.clone(),
         };
-        match greeting {
-            Some(greeting) => {
+        match early_hello {
+            Some(early_hello) => {
                 if let Input::Bytes(buffer) = &mut open.input {
-                    buffer.extend_from_slice(&greeting.rest);
+                    buffer.extend_from_slice(&early_hello.rest);
                 }
-                add(&tally.frames_in, 1);
-                add(&tally.bytes_in, greeting.rest.len() as u64);
-                open.is_refused = core.state.greet(&greeting) == Flow::End;
+                add(&counters.frames_in, 1);
+                add(&counters.bytes_in, early_hello.rest.len() as u64);
+                open.is_refused = core.state.early_hello(&early_hello) == Flow::End;
             }
             None => core.hello = Some(timer::sleep(limits.hello_timeout)),
         }
         core.open = Some(open);
         drop(core);
         server.add(&client);
-        take_turn(client.clone());
+        run_or_enqueue(client.clone());
         Ok(client)
     }
 
@@ -195,7 +195,7 @@ impl Client {
     /// Its status.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.tally.status(self.peer, self.transport)
+        self.counters.status(self.peer, self.transport)
     }
 
     /// Cancelled once the connection has ended, and every value that the client has not read was
@@ -209,7 +209,7 @@ impl Client {
     /// wait for [`over`](Self::over).
     pub fn close(self: &Arc<Self>) {
         self.closing.store(true, Ordering::Release);
-        take_turn(self.clone());
+        run_or_enqueue(self.clone());
     }
 
     /// Has the I/O thread dispatch it again, after the other connections.
@@ -217,7 +217,7 @@ impl Client {
         if !self.queued.swap(true, Ordering::AcqRel) && reactor::again(self.clone()).is_err() {
             // Without an I/O thread there are no other connections to alternate with.
             self.queued.store(false, Ordering::Release);
-            self.core.mark();
+            self.core.set_pending();
         }
     }
 }
@@ -231,7 +231,7 @@ impl std::fmt::Debug for Client {
 impl Ready for Client {
     fn ready(self: Arc<Self>) {
         self.queued.store(false, Ordering::Release);
-        take_turn(self);
+        run_or_enqueue(self);
     }
 }
 
@@ -241,17 +241,17 @@ impl Wakeable for Client {
     }
 }
 
-impl Turn for Client {
-    fn turn(self: Arc<Self>) {
+impl Dispatch for Client {
+    fn run(self: Arc<Self>) {
         loop {
             // The holder of the lock checks the pending flag when it unlocks.
             let Some(mut core) = self.core.enter() else { return };
-            let has_more = core.turn(&self);
+            let has_more = core.dispatch(&self);
             drop(core);
             if has_more {
                 self.queue();
             }
-            if !self.core.is_marked() {
+            if !self.core.is_pending() {
                 return;
             }
         }
@@ -260,14 +260,14 @@ impl Turn for Client {
 
 impl Core {
     /// Does all pending work. True: it stopped at the limit of one dispatch.
-    fn turn(&mut self, client: &Client) -> bool {
+    fn dispatch(&mut self, client: &Client) -> bool {
         loop {
             self.serve_woken(&client.woken);
             let Some(open) = &mut self.open else { return false };
             let stopped = open.read(&mut self.state);
             open.flush(&mut self.state);
             self.state.show();
-            let (has_room, is_deaf) = (!open.is_behind(&self.state), open.is_deaf);
+            let (has_room, cannot_send) = (!open.is_behind(&self.state), open.cannot_send);
             if stopped == Stopped::Over || client.closing.load(Ordering::Acquire) || self.is_late()
             {
                 self.end();
@@ -277,7 +277,7 @@ impl Core {
             match stopped {
                 // The answers were sent meanwhile, or it turned out that they cannot be. Otherwise the
                 // socket reports when they can.
-                Stopped::Behind if has_room || is_deaf => {}
+                Stopped::Behind if has_room || cannot_send => {}
                 Stopped::Enough => return true,
                 _ => return false,
             }
@@ -321,7 +321,7 @@ impl Open {
         let mut packet = BUFFER.take();
         packet.resize(HEADER_BYTES + self.payload_bytes_max as usize, 0);
         let mut stopped = Stopped::Enough;
-        for _ in 0..READS_A_TURN {
+        for _ in 0..READS_PER_DISPATCH {
             let read = self.read_once(&mut packet, state);
             if let Err(why) = read {
                 stopped = why;
@@ -337,7 +337,7 @@ impl Open {
         // The buffer of a stream comes before the bytes in its socket.
         self.serve_buffer(state)?;
         if self.is_behind(state) {
-            return Err(if self.is_deaf { Stopped::Over } else { Stopped::Behind });
+            return Err(if self.cannot_send { Stopped::Over } else { Stopped::Behind });
         }
         // With `TRUNC` the result is the length of the whole packet, truncated or not.
         let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
@@ -351,12 +351,12 @@ impl Open {
             // It is reported once. What the client sent before it disconnected can still be read.
             Err(Errno::CONNRESET) if !self.left_unread => {
                 self.left_unread = true;
-                self.is_deaf = true;
+                self.cannot_send = true;
                 return Ok(());
             }
             Err(_) => return Err(Stopped::Over),
         };
-        add(&state.tally.bytes_in, bytes as u64);
+        add(&state.counters.bytes_in, bytes as u64);
         let read = packet.get(..bytes).unwrap_or_default();
         match &mut self.input {
             Input::Packets(_) if whole_bytes > bytes => Err(Stopped::Over),
@@ -395,15 +395,15 @@ impl Open {
 
     /// Sends what can be sent.
     fn flush(&mut self, state: &mut State) {
-        if self.is_deaf {
+        if self.cannot_send {
             return;
         }
         let flushed = state.outgoing.flush(&self.socket);
         state.count_answers(flushed.frames);
-        add(&state.tally.bytes_out, flushed.bytes);
+        add(&state.counters.bytes_out, flushed.bytes);
         if let Some(errno) = flushed.failed {
             // The disconnect is reported by reading, after what the client sent before.
-            self.is_deaf = true;
+            self.cannot_send = true;
             self.left_unread |= errno == Errno::CONNRESET;
         }
     }

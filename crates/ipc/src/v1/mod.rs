@@ -55,7 +55,7 @@ use parking_lot::Mutex;
 
 use crate::channels::Channels;
 
-pub use client::{Client, Greeting};
+pub use client::{Client, EarlyHello};
 pub use session::{Answer, Session, Value};
 pub use status::Status;
 
@@ -120,7 +120,7 @@ pub struct Counts {
     /// Requests refused by a limit.
     pub refused: u64,
     /// Values that were requeued because their client had disconnected.
-    pub given_back: u64,
+    pub requeued: u64,
 }
 
 #[derive(Debug, Default)]
@@ -130,7 +130,7 @@ pub(in crate::v1) struct Counters {
     answers: AtomicU64,
     malformed: AtomicU64,
     refused: AtomicU64,
-    given_back: AtomicU64,
+    requeued: AtomicU64,
 }
 
 impl Server {
@@ -172,7 +172,7 @@ impl Server {
             answers: read(&self.counters.answers),
             malformed: read(&self.counters.malformed),
             refused: read(&self.counters.refused),
-            given_back: read(&self.counters.given_back),
+            requeued: read(&self.counters.requeued),
         }
     }
 }

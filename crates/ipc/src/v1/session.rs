@@ -16,14 +16,14 @@ use parking_lot::Mutex;
 use super::Server;
 use super::operation::Taken;
 use super::state::State;
-use super::status::Tally;
-use crate::connection::mark::Marked;
-use crate::connection::waking::{Turn, Wakeable, Woken, take_turn};
+use super::status::ClientCounters;
+use crate::connection::pending_lock::PendingLock;
+use crate::connection::waking::{Dispatch, Wakeable, Woken, run_or_enqueue};
 
 /// A client of protocol 1.0, without its connection. See the module `v1`.
 pub struct Session {
     /// Held during a dispatch, with a buffer for the numbers of woken slots.
-    slots: Marked<Vec<u32>>,
+    slots: PendingLock<Vec<u32>>,
     state: Mutex<State>,
     /// Requests that were not dispatched yet: at most one per calling thread.
     requests: Mutex<VecDeque<(u16, Box<[u8]>)>>,
@@ -69,10 +69,10 @@ impl Session {
     #[must_use]
     pub fn new(server: &Arc<Server>, send: impl Fn(Answer) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new_cyclic(|me: &Weak<Self>| {
-            let mut state = State::new(server.clone(), me.clone(), Arc::new(Tally::new()));
+            let mut state = State::new(server.clone(), me.clone(), Arc::new(ClientCounters::new()));
             state.is_greeted = true;
             Self {
-                slots: Marked::default(),
+                slots: PendingLock::default(),
                 state: Mutex::new(state),
                 requests: Mutex::default(),
                 over: AtomicBool::new(false),
@@ -86,14 +86,14 @@ impl Session {
     /// another thread is dispatching: that thread then produces it.
     pub fn request(self: &Arc<Self>, command: u16, payload: &[u8]) {
         self.requests.lock().push_back((command, payload.into()));
-        take_turn(self.clone());
+        run_or_enqueue(self.clone());
     }
 
     /// Ends the session. Waiting operations are cancelled, unclaimed values are requeued. Answers that
     /// were passed on belong to the callback.
     pub fn end(self: &Arc<Self>) {
         self.over.store(true, Ordering::Release);
-        take_turn(self.clone());
+        run_or_enqueue(self.clone());
     }
 
     /// Does the pending work on the state; returns the answers.
@@ -134,8 +134,8 @@ impl Wakeable for Session {
     }
 }
 
-impl Turn for Session {
-    fn turn(self: Arc<Self>) {
+impl Dispatch for Session {
+    fn run(self: Arc<Self>) {
         loop {
             // The holder of the lock checks the pending flag when it unlocks.
             let Some(mut slots) = self.slots.enter() else { return };
@@ -143,7 +143,7 @@ impl Turn for Session {
                 (self.send)(Answer { frame, value: value.map(|taken| Value(Some(taken))) });
             }
             drop(slots);
-            if !self.slots.is_marked() {
+            if !self.slots.is_pending() {
                 return;
             }
         }

@@ -12,13 +12,13 @@ use becket_wire::v1::{
 };
 use bytes::Bytes;
 
-use super::client::Greeting;
+use super::client::EarlyHello;
 use super::operation::{self, Clause, Done, Taken};
 use super::outgoing::Outgoing;
 use super::seen::Seen;
 use super::selects::Selects;
-use super::status::{Tally, add};
-use super::waits::{Asked, Waits, Whose};
+use super::status::{ClientCounters, add};
+use super::waits::{PendingRequest, WaitOwner, Waits};
 use super::{Server, count};
 use crate::Element;
 use crate::channels::{Channel, ChannelError, Wanted};
@@ -34,7 +34,7 @@ pub(super) enum Flow {
 
 pub(super) struct State {
     server: Arc<Server>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) counters: Arc<ClientCounters>,
     pub(super) is_greeted: bool,
     /// Of sends, receives and selects that specify none.
     timeout: Timeout,
@@ -48,7 +48,7 @@ pub(super) struct State {
 
 /// The request that is answered.
 #[derive(Debug, Clone, Copy)]
-struct To {
+struct ReplyTo {
     command: Command,
     req_id: Option<ReqId>,
 }
@@ -68,7 +68,11 @@ enum Answer {
 const DONE: Answer = Answer::Now(Body::Result(0));
 
 impl State {
-    pub(super) fn new(server: Arc<Server>, client: Weak<dyn Wakeable>, tally: Arc<Tally>) -> Self {
+    pub(super) fn new(
+        server: Arc<Server>,
+        client: Weak<dyn Wakeable>,
+        counters: Arc<ClientCounters>,
+    ) -> Self {
         count(&server.counters.clients);
         let limits = &server.limits;
         Self {
@@ -80,20 +84,20 @@ impl State {
             seen: Seen::new(limits.channels_seen_max),
             made: BTreeSet::new(),
             server,
-            tally,
+            counters,
         }
     }
 
     /// The handshake, if the caller has read it.
-    pub(super) fn greet(&mut self, greeting: &Greeting) -> Flow {
-        self.outgoing.packets = greeting.packets;
-        self.hello(greeting.hello, greeting.req_id)
+    pub(super) fn early_hello(&mut self, early_hello: &EarlyHello) -> Flow {
+        self.outgoing.packets = early_hello.packets;
+        self.hello(early_hello.hello, early_hello.req_id)
     }
 
     /// A frame has arrived.
     pub(super) fn frame(&mut self, frame: &Frame<'_>) -> Flow {
         count(&self.server.counters.requests);
-        add(&self.tally.frames_in, 1);
+        add(&self.counters.frames_in, 1);
         if !self.is_greeted && frame.header.command != Command::Hello.number() {
             return self.refuse(frame, Errno::PROTO, Flow::End);
         }
@@ -107,7 +111,7 @@ impl State {
         if let Request::Hello(hello) = request {
             return self.hello(hello, req_id);
         }
-        let to = To { command: request.command(), req_id };
+        let to = ReplyTo { command: request.command(), req_id };
         match self.request(to, request) {
             Ok(Answer::Now(body)) => self.answer(to, body, None),
             Ok(Answer::Value(value)) => self.answer_value(to, value),
@@ -130,25 +134,25 @@ impl State {
         self.waits.clear();
         let mut values: Vec<_> = self.outgoing.take_unread(left_unread).collect();
         values.extend(self.selects.take_unclaimed());
-        let counter = &self.server.counters.given_back;
+        let counter = &self.server.counters.requeued;
         counter.fetch_add(values.len() as u64, Ordering::Relaxed);
         operation::put_back(values);
     }
 
     pub(super) fn count_answers(&self, frames: u64) {
         self.server.counters.answers.fetch_add(frames, Ordering::Relaxed);
-        add(&self.tally.frames_out, frames);
+        add(&self.counters.frames_out, frames);
     }
 
     /// Publishes the number of waiting requests at the end of a dispatch.
     pub(super) fn show(&self) {
-        self.tally.waiting.store(self.waits.len() as u64, Ordering::Relaxed);
-        self.tally.queued_bytes.store(self.outgoing.queued_bytes(), Ordering::Relaxed);
+        self.counters.waiting.store(self.waits.len() as u64, Ordering::Relaxed);
+        self.counters.queued_bytes.store(self.outgoing.queued_bytes(), Ordering::Relaxed);
     }
 
     fn hello(&mut self, hello: Hello, req_id: Option<ReqId>) -> Flow {
         self.is_greeted = hello.major == Hello::V1.major;
-        let to = To { command: Command::Hello, req_id };
+        let to = ReplyTo { command: Command::Hello, req_id };
         self.answer(to, Body::Hello(Hello::V1), None);
         if self.is_greeted { Flow::Go } else { Flow::End }
     }
@@ -156,7 +160,7 @@ impl State {
     /// Answers a frame that cannot be decoded.
     fn refuse(&mut self, frame: &Frame<'_>, errno: Errno, flow: Flow) -> Flow {
         count(&self.server.counters.malformed);
-        add(&self.tally.malformed, 1);
+        add(&self.counters.malformed, 1);
         let mut out = Vec::new();
         let (number, id) = (frame.header.command, req_id(frame.payload));
         // A number always fits.
@@ -166,7 +170,7 @@ impl State {
         flow
     }
 
-    fn request(&mut self, to: To, request: Request<'_>) -> Result<Answer, Errno> {
+    fn request(&mut self, to: ReplyTo, request: Request<'_>) -> Result<Answer, Errno> {
         match request {
             Request::ChanSend { chan, timeout, element } => {
                 let channel = self.channel(chan)?;
@@ -281,26 +285,30 @@ impl State {
     /// Starts an operation that may wait, and answers when it completes, now or later.
     fn begin(
         &mut self,
-        to: To,
+        to: ReplyTo,
         channel: Arc<Channel>,
         operation: operation::Operation,
     ) -> Result<Answer, Errno> {
         if self.waits.is_full() {
             return self.full();
         }
-        let asked =
-            Asked { command: to.command, req_id: to.req_id, channel, since: Instant::now() };
-        if let Err((whose, done)) = self.waits.begin(Whose::Request(asked), operation) {
+        let asked = PendingRequest {
+            command: to.command,
+            req_id: to.req_id,
+            channel,
+            since: Instant::now(),
+        };
+        if let Err((whose, done)) = self.waits.begin(WaitOwner::Request(asked), operation) {
             self.done(whose, done);
         }
         Ok(Answer::Later)
     }
 
-    fn done(&mut self, whose: Whose, done: Done) {
+    fn done(&mut self, whose: WaitOwner, done: Done) {
         match (whose, done) {
-            (Whose::Request(asked), done) => {
+            (WaitOwner::Request(asked), done) => {
                 self.seen.ended(asked.channel.id(), asked.since.elapsed());
-                let to = To { command: asked.command, req_id: asked.req_id };
+                let to = ReplyTo { command: asked.command, req_id: asked.req_id };
                 let result = match done {
                     Done::Received(Ok(value)) => return self.answer_value(to, value),
                     Done::Received(Err(errno)) | Done::Sent(Err(errno)) => errno.result(),
@@ -308,12 +316,12 @@ impl State {
                 };
                 self.answer(to, Body::Result(result), None);
             }
-            (Whose::Select(select), Done::Decided(outcome)) => {
+            (WaitOwner::Select(select), Done::Decided(outcome)) => {
                 let notice = self.selects.decided(select, outcome);
-                self.answer(To { command: Command::SelectNotify, req_id: None }, notice, None);
+                self.answer(ReplyTo { command: Command::SelectNotify, req_id: None }, notice, None);
             }
             // Only a select's operation decides it.
-            (Whose::Select(_), _) => {}
+            (WaitOwner::Select(_), _) => {}
         }
     }
 
@@ -352,7 +360,7 @@ impl State {
         self.seen.forget(chan);
     }
 
-    fn list(&self, to: To, after: Option<u32>) -> Result<Answer, Errno> {
+    fn list(&self, to: ReplyTo, after: Option<u32>) -> Result<Answer, Errno> {
         // Room for a `REQ_ID` and a `RESULT` is left.
         let bytes_max = (self.server.limits.payload_bytes_max as usize).saturating_sub(20);
         let page = self.server.channels.page(after, bytes_max / Listing::CHANNEL_BYTES);
@@ -372,14 +380,19 @@ impl State {
     }
 
     /// Starts a select. Its answer precedes the notification of its outcome.
-    fn register(&mut self, to: To, select: u32, timeout: Option<Timeout>) -> Result<Answer, Errno> {
+    fn register(
+        &mut self,
+        to: ReplyTo,
+        select: u32,
+        timeout: Option<Timeout>,
+    ) -> Result<Answer, Errno> {
         if self.waits.is_full() {
             return self.full();
         }
         let (clauses, token) = self.selects.register(select)?;
         self.answer(to, Body::Result(0), None);
         let operation = operation::select(clauses, timeout.unwrap_or(self.timeout), token);
-        match self.waits.begin(Whose::Select(select), operation) {
+        match self.waits.begin(WaitOwner::Select(select), operation) {
             Ok(slot) => self.selects.waits_in(select, slot),
             Err((whose, done)) => self.done(whose, done),
         }
@@ -404,7 +417,7 @@ impl State {
         }
     }
 
-    fn claim(&mut self, to: To, select: u32) -> Result<Answer, Errno> {
+    fn claim(&mut self, to: ReplyTo, select: u32) -> Result<Answer, Errno> {
         let outcome = self.selects.claim(select)?;
         let result = outcome.number();
         let Some((_, channel)) = outcome.clause else {
@@ -419,7 +432,7 @@ impl State {
         }
     }
 
-    fn answer_value(&mut self, to: To, value: Taken) {
+    fn answer_value(&mut self, to: ReplyTo, value: Taken) {
         match encoded(to, Body::Element(value.element.as_slice())) {
             Some(frame) => self.outgoing.push(frame, Some(value)),
             None => {
@@ -429,7 +442,7 @@ impl State {
         }
     }
 
-    fn answer(&mut self, to: To, body: Body<'_>, value: Option<Taken>) {
+    fn answer(&mut self, to: ReplyTo, body: Body<'_>, value: Option<Taken>) {
         if let Some(frame) = encoded(to, body) {
             self.outgoing.push(frame, value);
         }
@@ -438,14 +451,14 @@ impl State {
     /// A limit is reached.
     fn full<T>(&self) -> Result<T, Errno> {
         count(&self.server.counters.refused);
-        add(&self.tally.refused, 1);
+        add(&self.counters.refused, 1);
         Err(Errno::NOSPC)
     }
 }
 
 /// The frame of an answer; none, if the request has no answer. Elements were checked for their length
 /// when they were received, everything else is short.
-fn encoded(to: To, body: Body<'_>) -> Option<Vec<u8>> {
+fn encoded(to: ReplyTo, body: Body<'_>) -> Option<Vec<u8>> {
     let command = to.command.answered_as()?;
     let mut frame = Vec::new();
     Reply { command, req_id: to.req_id, body }.encode(&mut frame).ok()?;

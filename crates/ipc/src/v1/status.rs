@@ -44,7 +44,7 @@ pub struct Status {
 
 /// The counters of a client.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct ClientCounters {
     id: u64,
     since: Instant,
     pub(super) frames_in: AtomicU64,
@@ -57,7 +57,7 @@ pub(super) struct Tally {
     pub(super) refused: AtomicU64,
 }
 
-impl Tally {
+impl ClientCounters {
     pub(super) fn new() -> Self {
         Self {
             id: next_id(),

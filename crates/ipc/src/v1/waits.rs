@@ -16,16 +16,16 @@ use crate::connection::waking::{StreamWaker, Wakeable};
 
 /// The owner of a waiting operation.
 #[derive(Debug)]
-pub(super) enum Whose {
+pub(super) enum WaitOwner {
     /// A request, which is answered when the operation completes.
-    Request(Asked),
+    Request(PendingRequest),
     /// The select of this number.
     Select(u32),
 }
 
 /// A request that waits for its answer.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingRequest {
     pub(super) command: Command,
     pub(super) req_id: Option<ReqId>,
     pub(super) channel: Arc<Channel>,
@@ -33,7 +33,7 @@ pub(super) struct Asked {
 }
 
 pub(super) struct Waits {
-    slots: Vec<Slot>,
+    slots: Vec<WaitSlot>,
     free: Vec<u32>,
     waiting: usize,
     waits_max: usize,
@@ -42,13 +42,13 @@ pub(super) struct Waits {
     client: Weak<dyn Wakeable>,
 }
 
-struct Slot {
+struct WaitSlot {
     waker: Waker,
     wait: Option<Wait>,
 }
 
 struct Wait {
-    whose: Whose,
+    whose: WaitOwner,
     operation: Operation,
     begun: u64,
 }
@@ -72,9 +72,9 @@ impl Waits {
     /// number is returned.
     pub(super) fn begin(
         &mut self,
-        whose: Whose,
+        whose: WaitOwner,
         mut operation: Operation,
-    ) -> Result<u32, (Whose, Done)> {
+    ) -> Result<u32, (WaitOwner, Done)> {
         let number = self.free.pop().unwrap_or_else(|| self.add());
         let Some(slot) = self.slots.get_mut(number as usize) else {
             return Ok(number);
@@ -90,7 +90,7 @@ impl Waits {
     }
 
     /// Polls the operation in a slot, if there is one; when it completes the slot is free.
-    pub(super) fn poll(&mut self, number: u32) -> Option<(Whose, Done)> {
+    pub(super) fn poll(&mut self, number: u32) -> Option<(WaitOwner, Done)> {
         let slot = self.slots.get_mut(number as usize)?;
         let wait = slot.wait.as_mut()?;
         let mut context = Context::from_waker(&slot.waker);
@@ -118,7 +118,7 @@ impl Waits {
     fn add(&mut self) -> u32 {
         let number = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let waker = StreamWaker::make(self.client.clone(), number);
-        self.slots.push(Slot { waker, wait: None });
+        self.slots.push(WaitSlot { waker, wait: None });
         number
     }
 }
@@ -130,12 +130,12 @@ mod tests {
     use becket_wire::v1::Errno;
 
     use super::*;
-    use crate::connection::waking::{Turn, Woken};
+    use crate::connection::waking::{Dispatch, Woken};
 
     struct NoClient;
 
-    impl Turn for NoClient {
-        fn turn(self: Arc<Self>) {}
+    impl Dispatch for NoClient {
+        fn run(self: Arc<Self>) {}
     }
 
     impl Wakeable for NoClient {
@@ -164,14 +164,14 @@ mod tests {
             let tokens = [becket_chan::Token::new(), becket_chan::Token::new()];
             let slots = tokens.each_ref().map(|token| {
                 assert!(!waits.is_full());
-                waits.begin(Whose::Select(7), waiting(token)).unwrap()
+                waits.begin(WaitOwner::Select(7), waiting(token)).unwrap()
             });
             assert!(waits.is_full());
             for (token, slot) in tokens.iter().zip(slots) {
                 assert!(waits.poll(slot).is_none());
                 token.cancel();
                 let (whose, done) = waits.poll(slot).unwrap();
-                assert!(matches!(whose, Whose::Select(7)));
+                assert!(matches!(whose, WaitOwner::Select(7)));
                 assert!(matches!(done, Done::Sent(Err(Errno::CANCELED))));
                 assert!(waits.poll(slot).is_none());
             }

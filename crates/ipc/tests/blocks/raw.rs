@@ -65,7 +65,7 @@ impl Raw {
         self.session.transmit(&mut self.link);
         self.link.flush().ok();
         let Self { link, session, seen } = self;
-        let taken = link.take(64, &mut |frame, beside| {
+        let taken = link.take(64, &mut |frame, ancillary| {
             let Ok(Some(event)) = session.receive(frame) else { return };
             seen.extend(Some(match event {
                 Event::Ready { .. } => Seen::Ready,
@@ -78,7 +78,7 @@ impl Raw {
                     Seen::Element(stream, flags, body.to_vec())
                 }
                 Event::Region { region, generation, bytes } => {
-                    Seen::Region(region, generation, bytes, beside.len())
+                    Seen::Region(region, generation, bytes, ancillary.len())
                 }
                 Event::Release { region, generation, offset } => {
                     Seen::Release(region, generation, offset)

@@ -18,7 +18,7 @@ const CONNECTIONS_MAX: usize = 300;
 
 pub(crate) fn play(path: &Path, mut socket: UnixStream) {
     let mut options = Options::default();
-    options.greeting_timeout = Duration::from_millis(SILENCE_MS);
+    options.handshake_timeout = Duration::from_millis(SILENCE_MS);
     options.limits.handshake_ms = SILENCE_MS;
     options.limits.keep_alive_ms = SILENCE_MS;
     options.limits.silence_ms = SILENCE_MS;

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 
-use becket_ipc::shm::{Broken, Handshake, ShmError, ShmLink, Side};
+use becket_ipc::shm::{Violation, Handshake, ShmError, ShmLink, Side};
 use becket_ipc::transport::{Link as _, LinkError, LinkLimits, Socket};
 use becket_wire::{Head, Kind, Outlet as _};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -74,10 +74,10 @@ impl Forged {
     }
 
     /// A frame in slot `at`, as the next one there.
-    fn frame(&self, at: u64, place: u64, head: &Head) {
+    fn frame(&self, at: u64, meta: u64, head: &Head) {
         let slot = RING + at * SLOT;
         self.0.write_all_at(&head.encode(), slot + 8).unwrap();
-        self.word(slot, (at + 1) | place << 32);
+        self.word(slot, (at + 1) | meta << 32);
     }
 
     fn sealed(self) -> OwnedFd {
@@ -132,9 +132,9 @@ fn segment(file: OwnedFd) -> Result<(ShmLink, UnixStream), ShmError> {
     judged(&offer(1), &[file])
 }
 
-fn broken(result: Result<(ShmLink, UnixStream), ShmError>) -> Broken {
+fn violation(result: Result<(ShmLink, UnixStream), ShmError>) -> Violation {
     match result {
-        Err(ShmError::PeerBroke { what }) => what,
+        Err(ShmError::PeerViolation { what }) => what,
         other => panic!("{other:?}"),
     }
 }
@@ -152,12 +152,12 @@ fn a_forged_peer_that_keeps_the_rules_is_accepted() {
 #[test]
 fn an_invalid_offer_is_refused() {
     let good = || [Forged::good().sealed()];
-    assert_eq!(broken(judged(&offer(2), &good())), Broken::Offer);
-    assert_eq!(broken(judged(b"GET / HTTP/1.1\r\n", &good())), Broken::Offer);
-    let none = Broken::Descriptors { came: 0, expected: 1 };
-    assert_eq!(broken(judged(&offer(1), &[])), none);
-    let two = Broken::Descriptors { came: 2, expected: 1 };
-    assert_eq!(broken(judged(&offer(1), &[Forged::good().sealed(), Forged::good().sealed()])), two);
+    assert_eq!(violation(judged(&offer(2), &good())), Violation::Offer);
+    assert_eq!(violation(judged(b"GET / HTTP/1.1\r\n", &good())), Violation::Offer);
+    let none = Violation::Descriptors { came: 0, expected: 1 };
+    assert_eq!(violation(judged(&offer(1), &[])), none);
+    let two = Violation::Descriptors { came: 2, expected: 1 };
+    assert_eq!(violation(judged(&offer(1), &[Forged::good().sealed(), Forged::good().sealed()])), two);
 }
 
 #[test]
@@ -194,12 +194,12 @@ fn files_that_are_not_memory_are_refused() {
         UnixStream::pair().unwrap().0.into(),
     ];
     for file in files {
-        assert_eq!(broken(segment(file)), Broken::NoMemory);
+        assert_eq!(violation(segment(file)), Violation::NoMemory);
     }
     // A regular file: its size may be truncated.
     let file = tempfile::tempfile().unwrap();
     file.set_len(PAGE).unwrap();
-    assert!(matches!(broken(segment(file.into())), Broken::NoMemory | Broken::Seals));
+    assert!(matches!(violation(segment(file.into())), Violation::NoMemory | Violation::Seals));
 }
 
 #[test]
@@ -207,9 +207,9 @@ fn memory_of_variable_size_is_refused() {
     let all = [SealFlags::SHRINK, SealFlags::GROW, SealFlags::FUTURE_WRITE, SealFlags::SEAL];
     for missing in all {
         let seals = all.into_iter().filter(|seal| *seal != missing).collect();
-        assert_eq!(broken(segment(Forged::good().with(seals))), Broken::Seals, "{missing:?}");
+        assert_eq!(violation(segment(Forged::good().with(seals))), Violation::Seals, "{missing:?}");
     }
-    assert_eq!(broken(segment(Forged::good().0.into())), Broken::Seals);
+    assert_eq!(violation(segment(Forged::good().0.into())), Violation::Seals);
 }
 
 #[test]
@@ -219,18 +219,18 @@ fn huge_pages_are_refused() {
     let Ok(file) = memfd_create("huge", flags) else { return };
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE | SealFlags::SEAL;
     fcntl_add_seals(&file, seals).unwrap();
-    assert_eq!(broken(segment(file)), Broken::NoMemory);
+    assert_eq!(violation(segment(file)), Violation::NoMemory);
 }
 
 #[test]
 fn a_size_that_is_not_the_header_s_is_refused() {
-    let sized = |bytes| broken(segment(Forged::new(HEADER, bytes).sealed()));
-    assert_eq!(sized(2 * PAGE), Broken::Size { bytes: 2 * PAGE, expected: PAGE });
-    assert!(matches!(sized(0), Broken::Size { bytes: 0, .. }));
-    assert!(matches!(sized(64), Broken::Size { bytes: 64, .. }));
-    assert_eq!(sized(96), Broken::Size { bytes: 96, expected: PAGE });
+    let sized = |bytes| violation(segment(Forged::new(HEADER, bytes).sealed()));
+    assert_eq!(sized(2 * PAGE), Violation::Size { bytes: 2 * PAGE, expected: PAGE });
+    assert!(matches!(sized(0), Violation::Size { bytes: 0, .. }));
+    assert!(matches!(sized(64), Violation::Size { bytes: 64, .. }));
+    assert_eq!(sized(96), Violation::Size { bytes: 96, expected: PAGE });
     let most = shm_limits().segment_bytes_max as u64;
-    let too_large = Broken::Size { bytes: most + PAGE, expected: most };
+    let too_large = Violation::Size { bytes: most + PAGE, expected: most };
     assert_eq!(sized(most + PAGE), too_large);
 }
 
@@ -253,12 +253,12 @@ fn an_invalid_geometry_is_refused() {
     for (at, word) in changes {
         let mut header = HEADER;
         header[at] = word;
-        let what = broken(segment(Forged::new(header, PAGE).sealed()));
+        let what = violation(segment(Forged::new(header, PAGE).sealed()));
         let expected = match at {
-            0 => matches!(what, Broken::Header),
-            1 if word as u32 != 1 => matches!(what, Broken::Header),
-            3 => matches!(what, Broken::Size { .. }),
-            _ => matches!(what, Broken::Geometry(_)),
+            0 => matches!(what, Violation::Header),
+            1 if word as u32 != 1 => matches!(what, Violation::Header),
+            3 => matches!(what, Violation::Size { .. }),
+            _ => matches!(what, Violation::Geometry(_)),
         };
         assert!(expected, "word {at} = {word:x}: {what:?}");
     }
@@ -284,24 +284,24 @@ fn an_invalid_frame_ends_the_connection() {
     assert_eq!(taken(|f| f.frame(0, 0, &ping(97))), long(97, 96));
     assert_eq!(taken(|f| f.frame(0, 0, &ping(u32::MAX))), long(u32::MAX as usize, 96));
     assert_eq!(taken(|f| f.frame(0, 1, &ping(257))), long(257, 256));
-    let shared = |broken| LinkError::SharedMemory(broken);
-    let block = shared(Broken::Block { class: 1, index: 2 });
+    let shared = |violation| LinkError::SharedMemory(violation);
+    let block = shared(Violation::Block { class: 1, index: 2 });
     assert_eq!(taken(|f| f.frame(0, 2 << 8 | 1, &ping(97))), block);
-    let block = shared(Broken::Block { class: 2, index: 0 });
+    let block = shared(Violation::Block { class: 2, index: 0 });
     assert_eq!(taken(|f| f.frame(0, 2, &ping(97))), block);
-    let sequence = shared(Broken::Sequence { found: 5, expected: 1 });
+    let sequence = shared(Violation::Sequence { found: 5, expected: 1 });
     assert_eq!(taken(|f| f.word(RING, 5)), sequence);
-    let second = shared(Broken::Sequence { found: 9, expected: 2 });
+    let second = shared(Violation::Sequence { found: 9, expected: 2 });
     let then = |f: &Forged| {
         f.frame(0, 0, &ping(1));
         f.word(RING + SLOT, 9);
     };
     assert_eq!(taken(then), second);
     assert!(matches!(taken(|f| f.word(RING, 1)), LinkError::Garbled(_)));
-    let beside = shared(Broken::Descriptors { came: 0, expected: 2 });
-    assert_eq!(taken(|f| f.frame(0, 2 << 4, &ping(0))), beside);
-    let beside = shared(Broken::Descriptors { came: 15, expected: 8 });
-    assert_eq!(taken(|f| f.frame(0, 15 << 4, &ping(0))), beside);
+    let expected = shared(Violation::Descriptors { came: 0, expected: 2 });
+    assert_eq!(taken(|f| f.frame(0, 2 << 4, &ping(0))), expected);
+    let expected = shared(Violation::Descriptors { came: 15, expected: 8 });
+    assert_eq!(taken(|f| f.frame(0, 15 << 4, &ping(0))), expected);
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn an_invalid_position_ends_the_connection() {
         assert!(sent <= 100_000, "it ends when the ring is full");
     }
     let error = link.flush().unwrap_err();
-    let position = Broken::Position { taken: 10_000, sent };
+    let position = Violation::Position { taken: 10_000, sent };
     assert_eq!(error, LinkError::SharedMemory(position));
 }
 
@@ -351,7 +351,7 @@ fn rings_without_frames_end_the_connection() {
             break error;
         }
     };
-    assert_eq!(error, LinkError::SharedMemory(Broken::Rings(rings)));
+    assert_eq!(error, LinkError::SharedMemory(Violation::Rings(rings)));
     assert_eq!(rings, 1_025);
 }
 
@@ -368,7 +368,7 @@ fn descriptors_without_frames_end_the_connection() {
             break error;
         }
     };
-    assert!(matches!(error, LinkError::SharedMemory(Broken::Descriptors { .. })), "{error}");
+    assert!(matches!(error, LinkError::SharedMemory(Violation::Descriptors { .. })), "{error}");
     assert!(sent <= 3 * LinkLimits::DESCRIPTORS_MAX, "{sent} were kept");
 }
 
@@ -381,7 +381,7 @@ fn more_descriptors_than_let_in_are_closed() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let file = || OwnedFd::from(File::open("/dev/null").unwrap());
     send(&socket, b"d", &[file(), file(), file(), file(), writer.into()]);
-    let taken = link.take(9, &mut |_, beside| assert_eq!(beside.take().len(), 3));
+    let taken = link.take(9, &mut |_, ancillary| assert_eq!(ancillary.take().len(), 3));
     assert_eq!(taken, Ok(1));
     assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the fifth is closed");
     assert_eq!((link.counters().descriptors_cut, link.counters().descriptors_in), (1, 5));

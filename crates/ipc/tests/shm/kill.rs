@@ -79,10 +79,10 @@ fn kill_one(seed: u64) {
     let (mut came, mut killed) = (0, false);
     let error = loop {
         let frames_max = rng.usize(1..40);
-        let taken = link.take(frames_max, &mut |frame, beside| {
+        let taken = link.take(frames_max, &mut |frame, ancillary| {
             assert_eq!(frame.head.sequence, came);
             assert_eq!(frame.body, body(came));
-            assert_eq!(beside.len(), usize::from(came % 50 == 49));
+            assert_eq!(ancillary.len(), usize::from(came % 50 == 49));
             came += 1;
         });
         match taken {
@@ -169,7 +169,7 @@ fn a_disconnect_that_is_reported_once_is_noticed() {
     assert!(one.prepare_sleep().is_none(), "it does not sleep");
     assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed));
     let mut one = awake();
-    one.told();
+    one.readiness_changed();
     assert_eq!(one.take(1, &mut |_, _| ()), Err(LinkError::Closed), "it was notified");
     let mut one = awake();
     assert!(one.prepare_wait(), "it does not wait");

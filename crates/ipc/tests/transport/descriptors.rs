@@ -79,7 +79,7 @@ pub(crate) fn are_closed_if_not_taken<F: LinkFactory>() {
     from.send(1, 10);
     let mut seen = 0;
     while seen == 0 {
-        seen = to.link.take(5, &mut |_, beside| assert_eq!(beside.len(), 1)).unwrap();
+        seen = to.link.take(5, &mut |_, ancillary| assert_eq!(ancillary.len(), 1)).unwrap();
         if seen == 0 {
             to.wait();
         }

@@ -31,7 +31,7 @@ fn bytes_of(number: u64, body_bytes: usize) -> Vec<u8> {
 }
 
 fn write(raw: &mut Socket, bytes: &[u8]) {
-    assert_eq!(raw.write_greeting(bytes).unwrap(), Some(bytes.len()));
+    assert_eq!(raw.write_handshake(bytes).unwrap(), Some(bytes.len()));
 }
 
 /// Bytes with descriptors as ancillary data of the first, in one call.
@@ -102,7 +102,7 @@ fn a_stream_may_be_cut_anywhere() {
     for cut in 0..bytes.len() {
         let (mut raw, mut link) = stream();
         write(&mut raw, &bytes[..cut]);
-        assert_eq!(raw.read_greeting(&mut [0; 8]), Ok(None));
+        assert_eq!(raw.read_handshake(&mut [0; 8]), Ok(None));
         drop(raw);
         let (came, error) = link.receive_all();
         let whole = [24, 24 + 124, bytes.len()].iter().filter(|end| **end <= cut).count() as u64;
@@ -149,7 +149,7 @@ proptest! {
             let mut rng = Rng::with_seed(seed);
             for (number, piece) in (0..).zip(&pieces) {
                 let bytes = if rng.bool() { bytes_of(number, piece.len()) } else { piece.clone() };
-                if !bytes.is_empty() && raw.write_greeting(&bytes).is_err() {
+                if !bytes.is_empty() && raw.write_handshake(&bytes).is_err() {
                     break;
                 }
             }
@@ -237,7 +237,7 @@ fn descriptors_with_a_handshake_are_closed() {
     let (readers, writers) = pipes(3);
     write_beside(&raw, b"hello", &writers);
     drop(writers);
-    assert_eq!(socket.read_greeting(&mut [0; 64]), Ok(Some(5)));
+    assert_eq!(socket.read_handshake(&mut [0; 64]), Ok(Some(5)));
     readers.into_iter().for_each(assert_closed);
 }
 
@@ -245,7 +245,7 @@ fn descriptors_with_a_handshake_are_closed() {
 fn a_packet_longer_than_the_handshake_buffer_is_an_error() {
     let (mut raw, mut socket) = Socket::pair(SocketKind::Seqpacket).unwrap();
     write(&mut raw, &[1; 100]);
-    let read = socket.read_greeting(&mut [0; 64]);
+    let read = socket.read_handshake(&mut [0; 64]);
     assert!(matches!(read, Err(LinkError::NotOneFrame { .. })), "{read:?}");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use becket_ipc::transport::impaired::{Impaired, Impairments, Weather};
+use becket_ipc::transport::impaired::{Impaired, Impairments, ImpairedClock};
 use becket_ipc::transport::{Link, LinkError, memory};
 use proptest::prelude::*;
 
@@ -16,43 +16,43 @@ fn ms(ms: u64) -> Duration {
 }
 
 /// A sender, and a receiver with these impairments.
-fn pair(impairments: Impairments, seed: u64, now: Instant) -> (impl Link, impl Link, Weather) {
+fn pair(impairments: Impairments, seed: u64, now: Instant) -> (impl Link, impl Link, ImpairedClock) {
     let (from, to) = memory::pair(10_000, 1 << 20);
-    let (to, weather) = Impaired::new(to, impairments, seed, now);
-    (from, to, weather)
+    let (to, clock) = Impaired::new(to, impairments, seed, now);
+    (from, to, clock)
 }
 
 #[test]
 fn a_frame_arrives_when_it_is_due() {
     let start = Instant::now();
     let latency = Impairments { latency: ms(10), ..Impairments::default() };
-    let (mut from, mut to, weather) = pair(latency, 1, start);
+    let (mut from, mut to, clock) = pair(latency, 1, start);
     put(&mut from, 1, 5).unwrap();
     from.flush().unwrap();
     assert!(to.prepare_wait(), "the inner link has a frame");
     assert_eq!(take(&mut to, 9).unwrap().len(), 0);
     assert!(!to.prepare_wait());
-    assert_eq!(weather.deadline(), Some(start + ms(10)));
+    assert_eq!(clock.deadline(), Some(start + ms(10)));
 
     let woken = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&woken);
     to.on_ready(Arc::new(move || {
         count.fetch_add(1, Ordering::SeqCst);
     }));
-    weather.advance(start + ms(9));
+    clock.advance(start + ms(9));
     assert_eq!((woken.load(Ordering::SeqCst), take(&mut to, 9).unwrap().len()), (0, 0));
-    weather.advance(start + ms(10));
+    clock.advance(start + ms(10));
     assert_eq!(woken.load(Ordering::SeqCst), 1);
     assert!(to.prepare_wait());
     assert_eq!(numbers(&take(&mut to, 9).unwrap()), [1]);
-    assert_eq!(weather.deadline(), None);
+    assert_eq!(clock.deadline(), None);
 }
 
 #[test]
 fn the_end_is_as_late_as_frames_are() {
     let start = Instant::now();
     let late = Impairments { latency: ms(10), jitter: ms(5), ..Impairments::default() };
-    let (mut from, mut to, weather) = pair(late, 1, start);
+    let (mut from, mut to, clock) = pair(late, 1, start);
     for number in 0..10 {
         put(&mut from, number, 5).unwrap();
     }
@@ -61,7 +61,7 @@ fn the_end_is_as_late_as_frames_are() {
     assert_eq!(take(&mut to, 99).unwrap().len(), 0);
     let mut came = Vec::new();
     let error = loop {
-        weather.advance(weather.deadline().unwrap());
+        clock.advance(clock.deadline().unwrap());
         match take(&mut to, 3) {
             Ok(some) => came.extend(numbers(&some)),
             Err(error) => break error,
@@ -74,18 +74,18 @@ fn the_end_is_as_late_as_frames_are() {
 /// The arrivals of 300 frames, sent a millisecond apart.
 fn story(impairments: Impairments, seed: u64) -> (Vec<(u64, Duration)>, [u64; 3]) {
     let start = Instant::now();
-    let (mut from, mut to, weather) = pair(impairments, seed, start);
+    let (mut from, mut to, clock) = pair(impairments, seed, start);
     let mut arrivals = Vec::new();
     for number in 0..2_000 {
         let now = start + ms(number);
-        weather.advance(now);
+        clock.advance(now);
         if number < 300 {
             put(&mut from, number, 3).unwrap();
             from.flush().unwrap();
         }
         arrivals.extend(take(&mut to, 99).unwrap().iter().map(|came| (came.number, now - start)));
     }
-    let damage = weather.damage();
+    let damage = clock.damage();
     (arrivals, [damage.dropped, damage.duplicated, damage.reordered])
 }
 
@@ -150,7 +150,7 @@ fn a_full_link_gives_the_sender_backpressure() {
     let start = Instant::now();
     let slow = Impairments { latency: ms(10), held_frames_max: 4, ..Impairments::default() };
     let (mut from, to) = memory::pair(8, 1 << 20);
-    let (mut to, weather) = Impaired::new(to, slow, 1, start);
+    let (mut to, clock) = Impaired::new(to, slow, 1, start);
     let mut sent = 0;
     for _ in 0..5 {
         while put(&mut from, sent, 0).is_ok() {
@@ -162,8 +162,8 @@ fn a_full_link_gives_the_sender_backpressure() {
     assert_eq!(sent, 8 + 4);
     assert!(!to.prepare_wait(), "there is nothing to do before the next is due");
     let mut came = Vec::new();
-    while let Some(due) = weather.deadline() {
-        weather.advance(due);
+    while let Some(due) = clock.deadline() {
+        clock.advance(due);
         came.extend(numbers(&take(&mut to, 99).unwrap()));
         take(&mut to, 0).unwrap();
     }
@@ -174,10 +174,10 @@ fn a_full_link_gives_the_sender_backpressure() {
 fn the_end_alone_is_late_too() {
     let start = Instant::now();
     let late = Impairments { latency: ms(10), ..Impairments::default() };
-    let (from, mut to, weather) = pair(late, 1, start);
+    let (from, mut to, clock) = pair(late, 1, start);
     drop(from);
     assert_eq!(to.take(1, &mut |_, _| {}), Ok(0));
-    assert_eq!(weather.deadline(), Some(start + ms(10)));
-    weather.advance(start + ms(10));
+    assert_eq!(clock.deadline(), Some(start + ms(10)));
+    clock.advance(start + ms(10));
     assert_eq!(to.take(1, &mut |_, _| {}), Err(LinkError::Closed));
 }

@@ -48,13 +48,13 @@ fn a_connecting_process_is_admitted_and_identified() {
         let mut server = admitted(&listener).unwrap();
         assert_eq!((server.kind(), client.kind()), (kind, kind));
         assert_eq!((server.peer(), client.peer()), (&Peer::own(), &Peer::own()));
-        client.write_greeting(b"hello").unwrap();
+        client.write_handshake(b"hello").unwrap();
         let mut buffer = [0; 16];
-        assert_eq!(server.read_greeting(&mut buffer), Ok(Some(5)));
+        assert_eq!(server.read_handshake(&mut buffer), Ok(Some(5)));
         assert_eq!(&buffer[..5], b"hello");
-        assert_eq!(server.read_greeting(&mut buffer), Ok(None));
+        assert_eq!(server.read_handshake(&mut buffer), Ok(None));
         drop(client);
-        assert_eq!(server.read_greeting(&mut buffer), Err(LinkError::Closed));
+        assert_eq!(server.read_handshake(&mut buffer), Err(LinkError::Closed));
         assert_eq!(listener.admissions().total(), 1);
         assert_eq!(listener.admissions().refusals().total(), 0);
     }
@@ -83,7 +83,7 @@ fn a_directory_that_others_can_enter_is_refused() {
         let (directory, path) = place();
         fs::set_permissions(directory.path(), Permissions::from_mode(mode)).unwrap();
         let error = bind(&path).unwrap_err();
-        assert!(matches!(error, ListenError::OpenDirectory { mode: found, .. } if told == mode));
+        assert!(matches!(error, ListenError::OpenDirectory { mode: found, .. } if found == mode));
         assert!(!path.exists());
         let text = error.to_string();
         assert!(text.contains("cause:") && text.contains("hint: name a directory"), "{text}");
@@ -261,7 +261,7 @@ fn a_peer_that_is_not_on_the_list_is_refused_and_counted() {
                 if comes_in { (0, 0) } else { (1, 1) }
             );
             if !comes_in {
-                assert_eq!(client.read_greeting(&mut [0; 9]), Err(LinkError::Closed));
+                assert_eq!(client.read_handshake(&mut [0; 9]), Err(LinkError::Closed));
                 assert_eq!(listener.admissions().connected(), 0);
             }
         }
@@ -280,7 +280,7 @@ fn the_maximum_of_connections_is_enforced() {
     assert_eq!(listener.admissions().connected(), 2);
     assert_eq!(listener.admissions().refusals().full, 3);
     for client in &mut clients[2..] {
-        assert_eq!(client.read_greeting(&mut [0; 9]), Err(LinkError::Closed));
+        assert_eq!(client.read_handshake(&mut [0; 9]), Err(LinkError::Closed));
     }
     drop(first);
     let _client = connect(&path, kind).unwrap();
@@ -383,7 +383,7 @@ fn part_of_a_process_without_descriptors() {
     assert!(admitted(&listener).is_none());
     assert_eq!(listener.admissions().refusals().no_descriptor, 3);
     for client in &mut clients {
-        assert_eq!(client.read_greeting(&mut [0; 9]), Err(LinkError::Closed), "not left hanging");
+        assert_eq!(client.read_handshake(&mut [0; 9]), Err(LinkError::Closed), "not left hanging");
     }
     files.truncate(files.len() - 2);
     let _client = connect(&path, SocketKind::Stream).unwrap();

@@ -107,14 +107,14 @@ pub(crate) fn put(link: &mut dyn Link, number: u64, body_bytes: usize) -> Result
 /// Takes frames, and checks every byte of each.
 pub(crate) fn take(link: &mut dyn Link, frames_max: usize) -> Result<Vec<Came>, LinkError> {
     let mut all = Vec::new();
-    let taken = link.take(frames_max, &mut |came, beside| {
+    let taken = link.take(frames_max, &mut |came, ancillary| {
         let (head, body) = frame(came.head.sequence, came.body.len());
         assert_eq!(came.head, head);
         assert!(came.body == body, "a body of {} bytes is as it was sent", body.len());
         all.push(Came {
             number: head.sequence,
             body_bytes: body.len(),
-            descriptors: beside.take(),
+            descriptors: ancillary.take(),
         });
     })?;
     assert_eq!(taken, all.len());

@@ -3,7 +3,7 @@
 //!
 //! | file | property |
 //! |---|---|
-//! | `beside` | clients of both protocols at one server |
+//! | `both_protocols` | clients of both protocols at one server |
 //! | `raw` | the client by hand, and a server for it |
 //! | `requests` | each request has its answer, and each error its errno |
 //! | `waits` | operations that wait: many at once, in any order, with timeouts |
@@ -13,7 +13,7 @@
 //! | `hostile` | clients that violate the protocol |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod beside;
+mod both_protocols;
 mod hostile;
 mod raw;
 mod requests;

@@ -91,7 +91,7 @@ pub(crate) fn stranger(server: &Arc<Server>, packing: Packing) -> (Raw, Arc<Clie
 /// A client that has sent `HELLO`.
 pub(crate) fn client(server: &Arc<Server>, packing: Packing) -> Raw {
     let (mut raw, _) = stranger(server, packing);
-    raw.greet();
+    raw.hello();
     raw
 }
 
@@ -124,7 +124,7 @@ impl Raw {
         Self { socket, packing, stream: Vec::new() }
     }
 
-    pub(crate) fn greet(&mut self) {
+    pub(crate) fn hello(&mut self) {
         let answer = self.ask(HELLO, &[(ABI_MAJOR, &four(1)), (ABI_MINOR, &four(0))]);
         assert_eq!(answer.command, HELLO);
         let versions = [(ABI_MAJOR, four(1).to_vec()), (ABI_MINOR, four(0).to_vec())];

@@ -68,7 +68,7 @@ fn it_counts_traffic_and_waiting_operations() {
 fn it_counts_refusals_and_unread_answers() {
     let server = limited(Limits { waits_max: 1, ..Limits::default() });
     let (mut one, served) = stranger(&server, Packing::One);
-    one.greet();
+    one.hello();
     let id = one.make(1, 4, 8);
     let recv: [(u16, &[u8]); 2] = [(CHAN_ID, &four(id)), (TIMEOUT_MS, &four(FOR_EVER))];
     one.say(RECV, &recv);
@@ -92,7 +92,7 @@ fn a_server_shows_clients_of_both_protocols_each_under_its_own_number() {
     let server = Server::builder().bind_both(&path).unwrap();
     let client = becket_ipc::Client::connect(&path).wait().unwrap();
     let mut old = Raw::connect(&path, Packing::Two);
-    old.greet();
+    old.hello();
     client.list(None).wait().unwrap();
     let (new, old_ones) = (server.sessions_later(), server.v1_sessions_later());
     assert_eq!((new().len(), old_ones().len()), (1, 1));

@@ -12,7 +12,7 @@ use crate::raw::*;
 fn asked_for(requests: u32, packing: Packing) -> (Raw, Arc<Client>, Arc<Server>) {
     let server = server();
     let (mut raw, client) = stranger(&server, packing);
-    raw.greet();
+    raw.hello();
     let (chan, marker) = (raw.make(1, 4, 8), raw.make(1, 1, 1));
     let channel = inside(&server, chan);
     for number in 0..5_u32 {
@@ -58,7 +58,7 @@ fn read_values_are_the_clients() {
                 assert_eq!(take(&channel), number.to_be_bytes(), "{packing:?}, {read} read");
             }
             assert!(channel.receiver().unwrap().try_recv().is_err());
-            assert_eq!(server.counts().given_back, u64::from(4 - read));
+            assert_eq!(server.counts().requeued, u64::from(4 - read));
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) async fn connect(path: &Path) -> Result<Client, Failure> {
 pub(in crate::commands) fn not_connected(path: &Path, error: &ConnectError) -> Failure {
     let failure = in_lines(Exit::Failure, &error.to_string());
     match error {
-        ConnectError::Socket(listen::ConnectError::Nobody { .. }) => {
+        ConnectError::Socket(listen::ConnectError::NotListening { .. }) => {
             failure.hint(format!("`{}` starts a server there", serve_line(path)))
         }
         _ => failure,

@@ -3,7 +3,7 @@
 
 #[path = "../../../src/connection/claim.rs"]
 pub(crate) mod claim;
-#[path = "../../../src/connection/mark.rs"]
-pub(crate) mod mark;
+#[path = "../../../src/connection/pending_lock.rs"]
+pub(crate) mod pending_lock;
 #[path = "../../../src/connection/waking.rs"]
 pub(crate) mod waking;

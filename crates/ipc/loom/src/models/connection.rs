@@ -15,7 +15,7 @@ use super::{join, large_model, model, spawn};
 use crate::{
     connection::{
         claim::{Claim, Tick},
-        mark::Marked,
+        pending_lock::PendingLock,
     },
     doorbell::{Doorbell, Mode, News, Rung},
     side::{Side, pair},
@@ -27,11 +27,11 @@ struct World {
     put: AtomicU64,
     /// The number of frames that it puts in total.
     last: u64,
-    /// As `shm::Lookout`: the number of frames taken, for threads that poll without the lock.
-    lookout: AtomicU64,
+    /// As `shm::FrameProbe`: the number of frames taken, for threads that poll without the lock.
+    probe: AtomicU64,
     /// A channel's wake: there is something to send.
     woken: AtomicBool,
-    core: Marked<Core>,
+    core: PendingLock<Core>,
     claim: Claim,
     doorbell: Arc<Doorbell>,
     parkers: Vec<Parker>,
@@ -93,11 +93,11 @@ impl World {
         let world = Self {
             put: AtomicU64::new(0),
             last,
-            lookout: AtomicU64::new(0),
+            probe: AtomicU64::new(0),
             woken: AtomicBool::new(false),
             claim: Claim::default(),
             doorbell: own.doorbell().clone(),
-            core: Marked::new(Core { side: own, taken: 0, is_armed: true }),
+            core: PendingLock::new(Core { side: own, taken: 0, is_armed: true }),
             parkers: waited_for.iter().map(parker).collect(),
             io: Io::default(),
         };
@@ -179,7 +179,7 @@ impl World {
             let taken = core.taken;
             drop(core);
             self.wake(taken);
-            if !self.core.is_marked() {
+            if !self.core.is_pending() {
                 return;
             }
         }
@@ -195,7 +195,7 @@ impl World {
         let taken = core.taken;
         drop(core);
         self.wake(taken);
-        if self.core.is_marked() {
+        if self.core.is_pending() {
             self.turn();
         }
         done
@@ -203,7 +203,7 @@ impl World {
 
     /// As `look_once`, with what is visible without the lock.
     fn look_once(&self) {
-        let has_news = self.is_ready(self.lookout.load(Ordering::Relaxed))
+        let has_news = self.is_ready(self.probe.load(Ordering::Relaxed))
             || self.woken.load(Ordering::Relaxed);
         if !has_news {
             return;
@@ -225,7 +225,7 @@ impl World {
             return false;
         }
         core.taken += 1;
-        self.lookout.store(core.taken, Ordering::Relaxed);
+        self.probe.store(core.taken, Ordering::Relaxed);
         if std::mem::take(&mut core.is_armed) {
             core.side.disarm();
         }

@@ -6,7 +6,7 @@ mod calls;
 mod claim;
 mod connection;
 mod doorbell;
-mod mark;
+mod pending_lock;
 mod waking;
 
 use std::sync::{

@@ -11,8 +11,8 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{join, model, spawn};
 use crate::connection::{
-    mark::Marked,
-    waking::{StreamWaker, Turn, Wakeable, Woken, take_turn},
+    pending_lock::PendingLock,
+    waking::{StreamWaker, Dispatch, Wakeable, Woken, run_or_enqueue},
 };
 
 const STREAMS: usize = 2;
@@ -21,7 +21,7 @@ const STREAMS: usize = 2;
 struct World {
     brought: [AtomicUsize; STREAMS],
     woken: Woken,
-    core: Marked<Core>,
+    core: PendingLock<Core>,
     /// Another connection: each dispatch that sees news of the first stream adds news to its second
     /// stream.
     other: Weak<World>,
@@ -63,9 +63,9 @@ impl World {
     }
 }
 
-impl Turn for World {
+impl Dispatch for World {
     /// As `Connection::run`.
-    fn turn(self: Arc<Self>) {
+    fn run(self: Arc<Self>) {
         loop {
             let Some(mut core) = self.core.enter() else { return };
             let Core { seen, streams } = &mut *core;
@@ -78,7 +78,7 @@ impl Turn for World {
             if let Some(other) = self.other.upgrade().filter(|_| woke) {
                 other.bring(1, &other.waker(1));
             }
-            if !self.core.is_marked() {
+            if !self.core.is_pending() {
                 return;
             }
         }
@@ -131,7 +131,7 @@ fn the_last_of_repeated_wakes_is_seen() {
             other.bring(0, &waker);
             other.bring(0, &waker);
         });
-        take_turn(world.clone());
+        run_or_enqueue(world.clone());
         join(wakes);
         world.assert_all_seen([2, 0]);
     });
@@ -153,8 +153,8 @@ fn a_wake_while_others_are_taken_is_taken_too() {
                 other.bring(stream, waker);
             }
         });
-        assert!(world.core.is_marked());
-        take_turn(world.clone());
+        assert!(world.core.is_pending());
+        run_or_enqueue(world.clone());
         join(wakes);
         world.assert_all_seen([2, 2]);
     });

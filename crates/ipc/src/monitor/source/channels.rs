@@ -25,7 +25,7 @@ use crate::monitor::tame::{TEXT_BYTES_MAX, tame_text};
 /// The number of entries copied out of the list at a time.
 const CHUNK: usize = 256;
 
-type Look = Box<dyn Fn() -> Option<Snapshot> + Send + Sync>;
+type ReadChannel = Box<dyn Fn() -> Option<Snapshot> + Send + Sync>;
 
 pub(super) struct Channels {
     channels_max: usize,
@@ -43,13 +43,13 @@ struct List {
 struct Entry {
     id: u64,
     name: String,
-    look: Look,
-    lately: Mutex<Lately>,
+    read: ReadChannel,
+    recent: Mutex<RecentCounts>,
 }
 
 /// Only for the order of rows; a reader of the reports computes the rates of rows.
 #[derive(Default)]
-struct Lately {
+struct RecentCounts {
     receives: Meter,
     bytes: Meter,
     /// The last known counts.
@@ -69,7 +69,7 @@ impl Channels {
         Self { channels_max, list: Mutex::default() }
     }
 
-    pub(super) fn add(&self, mut name: String, look: Look) -> Result<u64, ExportError> {
+    pub(super) fn add(&self, mut name: String, read: ReadChannel) -> Result<u64, ExportError> {
         tame_text(&mut name, TEXT_BYTES_MAX);
         let mut list = self.list.lock();
         if list.entries.len() >= self.channels_max {
@@ -77,7 +77,7 @@ impl Channels {
         }
         list.last_id += 1;
         let id = list.last_id;
-        let entry = Entry { id, name, look, lately: Mutex::default() };
+        let entry = Entry { id, name, read, recent: Mutex::default() };
         list.entries.insert(id, Arc::new(entry));
         Ok(id)
     }
@@ -85,7 +85,7 @@ impl Channels {
     pub(super) fn remove(&self, id: u64) -> bool {
         let mut list = self.list.lock();
         let Some(entry) = list.entries.remove(&id) else { return false };
-        let seen = entry.lately.lock().seen;
+        let seen = entry.recent.lock().seen;
         list.gone.add_counts(&seen);
         true
     }
@@ -94,7 +94,7 @@ impl Channels {
         &self,
         select: &Select<ChannelSort>,
     ) -> (Page<ChannelReport>, ChannelTotals) {
-        let items = self.look();
+        let items = self.read_all();
         let mut totals = ChannelTotals::default();
         for item in &items {
             let seen = item.totals();
@@ -130,7 +130,7 @@ impl Channels {
     }
 
     /// Reads all channels; dropped ones leave the list.
-    fn look(&self) -> Vec<Item> {
+    fn read_all(&self) -> Vec<Item> {
         let mut items = Vec::new();
         let mut after = 0;
         loop {
@@ -145,7 +145,7 @@ impl Channels {
             let Some(last) = chunk.last() else { return items };
             after = last.id;
             for entry in chunk {
-                match (entry.look)() {
+                match (entry.read)() {
                     Some(snapshot) => items.push(Item::new(entry, snapshot)),
                     None => drop(self.remove(entry.id)),
                 }
@@ -164,14 +164,14 @@ impl Item {
             receives_per_second: 0.0,
             bytes_per_second: 0.0,
         };
-        let mut lately = entry.lately.lock();
-        lately.seen = item.totals();
+        let mut recent = entry.recent.lock();
+        recent.seen = item.totals();
         let now = |meter: &mut Meter, count| {
             meter.read(Reading { at_ns, count });
             meter.rates().map_or(0.0, |rates| rates.now)
         };
-        item.receives_per_second = now(&mut lately.receives, item.snapshot.receives);
-        item.bytes_per_second = now(&mut lately.bytes, item.snapshot.bytes_received);
+        item.receives_per_second = now(&mut recent.receives, item.snapshot.receives);
+        item.bytes_per_second = now(&mut recent.bytes, item.snapshot.bytes_received);
         item
     }
 

@@ -77,7 +77,7 @@ pub struct Exporter {
     channels: Channels,
     runtimes: Mutex<Vec<Handle>>,
     /// Closures that return runtimes.
-    runtimes_later: Runtimes,
+    runtime_closures: Runtimes,
     plugins: Mutex<Vec<std::sync::Arc<Closure<PluginReport>>>>,
     sessions: Mutex<Vec<std::sync::Arc<Closure<SessionReport>>>>,
 }
@@ -97,7 +97,7 @@ impl Exporter {
             limits,
             channels: Channels::new(limits.channels_max),
             runtimes: Mutex::default(),
-            runtimes_later: Mutex::default(),
+            runtime_closures: Mutex::default(),
             plugins: Mutex::default(),
             sessions: Mutex::default(),
         }
@@ -165,7 +165,7 @@ impl Exporter {
         look: impl Fn() -> R + Send + Sync + 'static,
     ) -> Result<(), ExportError> {
         let looks = Box::new(move || look().into_iter().collect());
-        self.add(&self.runtimes_later, looks, "closures for runtimes")
+        self.add(&self.runtime_closures, looks, "closures for runtimes")
     }
 
     /// Exports the plugins that `plugins` returns, at most [`ROWS_MAX`](super::ROWS_MAX) of them. It is
@@ -213,7 +213,7 @@ impl Source for Exporter {
     fn collect(&self, query: &Query) -> Report {
         let at_ns = at_ns(Instant::now());
         let mut runtimes = self.runtimes.lock().clone();
-        for runtime in called(&self.runtimes_later) {
+        for runtime in called(&self.runtime_closures) {
             if !runtimes.contains(&runtime) {
                 runtimes.push(runtime);
             }

@@ -36,21 +36,21 @@ use futures_core::Stream as _;
 use futures_sink::Sink as _;
 use parking_lot::Mutex;
 
-use super::later::Later;
+use super::deferred_waker::DeferredWaker;
 use crate::connection::Ended;
 use crate::element::Element;
 use crate::error::RecvError;
 use crate::remote::receiver::RemoteReceiver;
 
-pub(super) struct Desk {
+pub(super) struct SelectBridge {
     state: Mutex<State>,
-    later: Arc<Later>,
+    deferred: Arc<DeferredWaker>,
 }
 
 struct State {
-    left: VecDeque<Element>,
+    leftover: VecDeque<Element>,
     /// Cancelled when nothing is left over.
-    none_left: Token,
+    none_leftover: Token,
     /// Live wants of this outlet.
     wants: usize,
     offer: SendSink<'static, Element>,
@@ -59,37 +59,37 @@ struct State {
     /// The offered element, or one requeued at the outlet, came from the current stream.
     is_of_stream: bool,
     /// The receiving end at the stream's inbox, while there is a stream.
-    line: Option<RecvStream<'static, Element>>,
-    is_in_line: bool,
+    inbox: Option<RecvStream<'static, Element>>,
+    is_waiting: bool,
     /// The bridge began or stopped to wait at the inbox, or an element was requeued: the stream has to
     /// adjust its credit.
-    is_unsettled: bool,
+    needs_rebalance: bool,
     /// The stream's channel is closed and drained, and so is the outlet.
     is_ended: bool,
     /// There will be no further stream, and leftover elements were moved to the outlet.
     is_over: bool,
-    engine: Option<Waker>,
+    task: Option<Waker>,
 }
 
-impl Default for Desk {
+impl Default for SelectBridge {
     fn default() -> Self {
         let (offer, outlet) = outlet();
         let state = State {
-            left: VecDeque::new(),
-            none_left: Token::new(),
+            leftover: VecDeque::new(),
+            none_leftover: Token::new(),
             wants: 0,
             offer,
             outlet,
             is_offered: false,
             is_of_stream: true,
-            line: None,
-            is_in_line: false,
-            is_unsettled: false,
+            inbox: None,
+            is_waiting: false,
+            needs_rebalance: false,
             is_ended: false,
             is_over: false,
-            engine: None,
+            task: None,
         };
-        Self { state: Mutex::new(state), later: Arc::default() }
+        Self { state: Mutex::new(state), deferred: Arc::default() }
     }
 }
 
@@ -100,7 +100,7 @@ fn outlet() -> (SendSink<'static, Element>, Receiver<Element>) {
 
 /// The next element for the outlet.
 enum Next {
-    Left,
+    Leftover,
     Received,
     Nothing,
     /// The inbox is closed and drained.
@@ -110,31 +110,31 @@ enum Next {
 /// An element taken from the bridge.
 pub(super) struct Taken {
     pub(super) element: Option<Element>,
-    /// There are wants: the caller has to [resume](Desk::resume) the reconnect task after it has checked
+    /// There are wants: the caller has to [resume](SelectBridge::resume) the reconnect task after it has checked
     /// the inbox.
     pub(super) is_wanted: bool,
 }
 
-impl Desk {
+impl SelectBridge {
     /// Takes the oldest element.
     pub(super) fn take(&self) -> Taken {
-        let (taken, none_left) = {
+        let (taken, none_leftover) = {
             let mut state = self.state.lock();
             let element = state.take();
-            let none_left = state.none_left();
-            (Taken { element, is_wanted: state.wants > 0 }, none_left)
+            let none_leftover = state.none_leftover();
+            (Taken { element, is_wanted: state.wants > 0 }, none_leftover)
         };
-        if let Some(none_left) = none_left {
-            none_left.cancel();
+        if let Some(none_leftover) = none_leftover {
+            none_leftover.cancel();
         }
         taken
     }
 
     /// Wakes the reconnect task.
     pub(super) fn resume(&self) {
-        let engine = self.state.lock().engine.clone();
-        if let Some(engine) = engine {
-            engine.wake();
+        let task = self.state.lock().task.clone();
+        if let Some(task) = task {
+            task.wake();
         }
     }
 
@@ -155,7 +155,7 @@ impl Desk {
 
     /// Removes a want. True: an element became leftover.
     pub(super) fn unwant(&self, outlet: &Receiver<Element>) -> bool {
-        let is_more_left = {
+        let is_leftover = {
             let mut state = self.state.lock();
             if !outlet.same_channel(&state.outlet) {
                 return false;
@@ -164,14 +164,14 @@ impl Desk {
             state.wants == 0 && state.put_back()
         };
         self.resume();
-        is_more_left
+        is_leftover
     }
 
     /// A stream is open.
     pub(super) fn open(&self, remote: &RemoteReceiver) {
         let mut state = self.state.lock();
-        state.line = Some(remote.inbox().clone().into_stream());
-        state.is_in_line = false;
+        state.inbox = Some(remote.inbox().clone().into_stream());
+        state.is_waiting = false;
         state.is_ended = false;
         if state.outlet.is_closed() {
             state.renew();
@@ -184,64 +184,64 @@ impl Desk {
         {
             let mut state = self.state.lock();
             // An element passed to it while it waited is requeued into the inbox.
-            state.line = None;
+            state.inbox = None;
             state.is_of_stream = false;
         }
         let came: Vec<_> = std::iter::from_fn(|| remote.try_recv().ok()).collect();
         let mut state = self.state.lock();
-        state.left.extend(came);
-        state.none_left = Token::new();
-        (!state.left.is_empty()).then(|| state.none_left.clone())
+        state.leftover.extend(came);
+        state.none_leftover = Token::new();
+        (!state.leftover.is_empty()).then(|| state.none_leftover.clone())
     }
 
     /// There will be no further connection. Elements in the bridge can still be received.
     pub(super) fn never(&self, ended: &Ended) {
         let mut state = self.state.lock();
-        state.line = None;
+        state.inbox = None;
         let mut elements = state.take_outlet();
-        elements.extend(state.left.drain(..));
+        elements.extend(state.leftover.drain(..));
         for element in elements.into_iter().rev() {
             state.outlet.put_back(element);
         }
         state.is_over = true;
-        state.engine = None;
+        state.task = None;
         state.outlet.close_with(ended.to_string());
     }
 
     /// Offers elements to wants, from a stream if there is one. Never ready.
     pub(super) async fn serve(&self, remote: Option<&RemoteReceiver>) {
         poll_fn(|context| {
-            let waker = self.later.of(context.waker());
-            self.state.lock().engine = Some(context.waker().clone());
-            self.turn(remote, &mut Context::from_waker(&waker));
+            let waker = self.deferred.of(context.waker());
+            self.state.lock().task = Some(context.waker().clone());
+            self.dispatch(remote, &mut Context::from_waker(&waker));
             Poll::Pending
         })
         .await
     }
 
-    fn turn(&self, remote: Option<&RemoteReceiver>, context: &mut Context<'_>) {
+    fn dispatch(&self, remote: Option<&RemoteReceiver>, context: &mut Context<'_>) {
         loop {
-            let (next, is_unsettled, none_left) = {
+            let (next, needs_rebalance, none_leftover) = {
                 let mut state = self.state.lock();
                 let next = state.next(context);
-                (next, std::mem::take(&mut state.is_unsettled), state.none_left())
+                (next, std::mem::take(&mut state.needs_rebalance), state.none_leftover())
             };
-            if let Some(none_left) = none_left {
-                none_left.cancel();
+            if let Some(none_leftover) = none_leftover {
+                none_leftover.cancel();
             }
             if let Some(remote) = remote {
                 if let Next::Received = next {
                     remote.took();
                 }
-                if is_unsettled {
-                    remote.settle();
+                if needs_rebalance {
+                    remote.rebalance();
                 }
             }
             let is_more = match (next, remote) {
-                (Next::Left | Next::Received, _) => true,
+                (Next::Leftover | Next::Received, _) => true,
                 (Next::End, Some(remote)) => self.end(remote),
                 // An element may have arrived when the stream requested it, during this call.
-                (Next::Nothing, _) => is_unsettled,
+                (Next::Nothing, _) => needs_rebalance,
                 (Next::End, None) => false,
             };
             if !is_more {
@@ -257,8 +257,8 @@ impl Desk {
         state.is_ended = matches!(found, Err(RecvError::Closed { .. }));
         match found {
             Ok(element) => {
-                state.line = None;
-                state.left.push_back(element);
+                state.inbox = None;
+                state.leftover.push_back(element);
                 true
             }
             Err(RecvError::Closed { reason: Some(reason) }) => {
@@ -277,9 +277,9 @@ impl Desk {
 
 impl State {
     /// The token to cancel when nothing is left over.
-    fn none_left(&self) -> Option<Token> {
-        let is_news = self.left.is_empty() && !self.none_left.is_cancelled();
-        is_news.then(|| self.none_left.clone())
+    fn none_leftover(&self) -> Option<Token> {
+        let is_news = self.leftover.is_empty() && !self.none_leftover.is_cancelled();
+        is_news.then(|| self.none_leftover.clone())
     }
 
     /// Takes everything from the outlet, the oldest first.
@@ -306,14 +306,14 @@ impl State {
             self.push_front(elements);
             self.leave();
         }
-        self.left.pop_front()
+        self.leftover.pop_front()
     }
 
     /// Stops waiting at the inbox. An element that was passed to it there is requeued.
     fn leave(&mut self) {
-        if let Some(line) = self.line.as_mut().filter(|_| self.is_in_line) {
-            line.leave();
-            (self.is_in_line, self.is_unsettled) = (false, true);
+        if let Some(inbox) = self.inbox.as_mut().filter(|_| self.is_waiting) {
+            inbox.leave();
+            (self.is_waiting, self.needs_rebalance) = (false, true);
         }
     }
 
@@ -326,11 +326,11 @@ impl State {
         let mut elements = self.take_outlet();
         if elements.len() == 1
             && self.is_of_stream
-            && let Some(line) = &self.line
+            && let Some(inbox) = &self.inbox
             && let Some(element) = elements.pop()
         {
-            line.receiver().put_back(element);
-            self.is_unsettled = true;
+            inbox.receiver().put_back(element);
+            self.needs_rebalance = true;
         }
         self.push_front(elements)
     }
@@ -347,7 +347,7 @@ impl State {
     fn push_front(&mut self, elements: Vec<Element>) -> bool {
         let are_some = !elements.is_empty();
         for element in elements.into_iter().rev() {
-            self.left.push_front(element);
+            self.leftover.push_front(element);
         }
         are_some
     }
@@ -365,21 +365,21 @@ impl State {
         if self.is_offered || self.wants == 0 || self.outlet.is_closed() {
             return Next::Nothing;
         }
-        let (element, next) = match self.left.pop_front() {
-            Some(element) => (element, Next::Left),
+        let (element, next) = match self.leftover.pop_front() {
+            Some(element) => (element, Next::Leftover),
             None => {
-                let Some(line) = &mut self.line else { return Next::Nothing };
-                match Pin::new(line).poll_next(context) {
+                let Some(inbox) = &mut self.inbox else { return Next::Nothing };
+                match Pin::new(inbox).poll_next(context) {
                     Poll::Ready(Some(element)) => (element, Next::Received),
                     Poll::Ready(None) => return Next::End,
                     Poll::Pending => {
-                        self.is_unsettled |= !std::mem::replace(&mut self.is_in_line, true);
+                        self.needs_rebalance |= !std::mem::replace(&mut self.is_waiting, true);
                         return Next::Nothing;
                     }
                 }
             }
         };
-        self.is_in_line = false;
+        self.is_waiting = false;
         let is_received = matches!(next, Next::Received);
         self.is_of_stream = is_received && (self.is_of_stream || self.outlet.is_empty());
         match Pin::new(&mut self.offer).start_send(element) {
@@ -391,7 +391,7 @@ impl State {
 
     /// The user has closed the outlet: the next want gets another.
     fn refused(&mut self, refused: TrySendError<Element>) {
-        self.left.push_front(refused.into_inner());
+        self.leftover.push_front(refused.into_inner());
         self.renew();
     }
 }
@@ -406,7 +406,7 @@ pub struct ReconnectingWant<'a> {
 
 impl<'a> ReconnectingWant<'a> {
     pub(super) fn new(streams: &'a super::receiver::Streams) -> Self {
-        Self { streams, outlet: streams.desk.want() }
+        Self { streams, outlet: streams.bridge.want() }
     }
 }
 

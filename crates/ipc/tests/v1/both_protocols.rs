@@ -26,7 +26,7 @@ fn they_share_a_channel() {
     assert_eq!(client.status().unwrap().transport, "shared-memory");
     for packing in [Packing::One, Packing::Two] {
         let mut old = Raw::connect(&path, packing);
-        old.greet();
+        old.hello();
         let id = old.make(1, 4, 8);
         let (tx, rx) = (
             client.sender(&format!("#{id}")).wait().unwrap(),
@@ -62,7 +62,7 @@ fn an_invalid_handshake_is_answered_too() {
 fn a_server_that_ends_disconnects_its_old_clients() {
     let (_directory, path, server) = server();
     let mut old = Raw::connect(&path, Packing::One);
-    old.greet();
+    old.hello();
     drop(server);
     assert_eq!(old.hear(), None);
     assert!(!path.exists());
@@ -73,7 +73,7 @@ fn a_client_in_its_handshake_is_disconnected_when_a_server_ends() {
     let (_directory, path, server) = server();
     let mut slow = Raw::connect(&path, Packing::One);
     // Connections are accepted in order.
-    Raw::connect(&path, Packing::One).greet();
+    Raw::connect(&path, Packing::One).hello();
     drop(server);
     slow.say(HELLO, &[(ABI_MAJOR, &four(1)), (ABI_MINOR, &four(0))]);
     while slow.hear().is_some() {}

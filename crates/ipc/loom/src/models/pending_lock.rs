@@ -7,7 +7,7 @@ use loom::sync::{
 };
 
 use super::{join, model, spawn};
-use crate::connection::mark::Marked;
+use crate::connection::pending_lock::PendingLock;
 
 const THREADS: usize = 3;
 
@@ -15,7 +15,7 @@ const THREADS: usize = 3;
 #[derive(Default)]
 struct World {
     brought: [AtomicUsize; THREADS],
-    seen: Marked<[usize; THREADS]>,
+    seen: PendingLock<[usize; THREADS]>,
 }
 
 impl World {
@@ -26,16 +26,16 @@ impl World {
     /// As a wake: the work is published by the pending flag, or by holding the lock, alone.
     fn bring(&self, number: usize) {
         self.brought[number].fetch_add(1, Ordering::Relaxed);
-        self.turn();
+        self.run();
     }
 
     /// As `Connection::run`.
-    fn turn(&self) {
+    fn run(&self) {
         loop {
             let Some(mut seen) = self.seen.enter() else { return };
             self.see_to_it(&mut seen);
             drop(seen);
-            if !self.seen.is_marked() {
+            if !self.seen.is_pending() {
                 return;
             }
         }
@@ -50,14 +50,14 @@ impl World {
     /// As `Connection::leave`, of a holder that does no work.
     fn leave<T>(&self, guard: T) {
         drop(guard);
-        if self.seen.is_marked() {
-            self.turn();
+        if self.seen.is_pending() {
+            self.run();
         }
     }
 
     fn assert_all_seen(&self, brought: &[usize]) {
         assert_eq!(self.seen.lock()[..brought.len()], *brought);
-        assert!(!self.seen.is_marked(), "no thread is left to clear it");
+        assert!(!self.seen.is_pending(), "no thread is left to clear it");
     }
 }
 
@@ -131,7 +131,7 @@ fn work_that_a_holder_leaves_is_done() {
         let brings = spawn(move || other.bring(0));
         let guard = world.seen.lock();
         world.brought[1].store(1, Ordering::Relaxed);
-        world.seen.mark();
+        world.seen.set_pending();
         world.leave(guard);
         join(brings);
         world.assert_all_seen(&[1, 1]);

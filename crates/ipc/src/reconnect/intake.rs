@@ -19,23 +19,23 @@ use futures_core::Stream as _;
 use crate::client::sending::Posted;
 use crate::element::Element;
 
-pub(super) struct Line {
+pub(super) struct Intake {
     sender: Sender<Element>,
     elements: RecvStream<'static, Element>,
-    is_in_line: bool,
+    is_waiting: bool,
 }
 
-impl Line {
+impl Intake {
     pub(super) fn new() -> Self {
         let (sender, receiver) = rendezvous();
-        Self { sender, elements: receiver.into_stream(), is_in_line: false }
+        Self { sender, elements: receiver.into_stream(), is_waiting: false }
     }
 
     /// A closed one.
     pub(super) fn closed(reason: &str) -> Self {
-        let line = Self::new();
-        line.sender.close_with(reason);
-        line
+        let intake = Self::new();
+        intake.sender.close_with(reason);
+        intake
     }
 
     pub(super) const fn sender(&self) -> &Sender<Element> {
@@ -45,13 +45,13 @@ impl Line {
     /// The next element. `Ready(None)`: it is closed.
     pub(super) fn next(&mut self, waker: &Waker) -> Poll<Option<Element>> {
         let next = Pin::new(&mut self.elements).poll_next(&mut Context::from_waker(waker));
-        self.is_in_line = next.is_pending();
+        self.is_waiting = next.is_pending();
         next
     }
 
     /// An element that was passed to the waiting end. Receives no further one.
     pub(super) fn handed(&mut self, waker: &Waker) -> Option<Element> {
-        match self.is_in_line.then(|| self.next(waker)) {
+        match self.is_waiting.then(|| self.next(waker)) {
             Some(Poll::Ready(element)) => element,
             _ => None,
         }
@@ -60,7 +60,7 @@ impl Line {
     /// Stops waiting until [`next`](Self::next) is called. Returns an element that was passed by then.
     pub(super) fn leave(&mut self) -> Option<Element> {
         self.elements.leave();
-        self.is_in_line = false;
+        self.is_waiting = false;
         let receiver = self.elements.receiver();
         if receiver.is_empty() { None } else { receiver.try_recv().ok() }
     }

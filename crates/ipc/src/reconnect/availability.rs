@@ -10,30 +10,30 @@ use parking_lot::Mutex;
 use crate::connection::Ended;
 
 #[derive(Debug, Clone)]
-pub(super) enum Now<T> {
-    Away,
-    There(T),
+pub(super) enum Availability<T> {
+    Unavailable,
+    Available(T),
     Never(Ended),
 }
 
 #[derive(Debug)]
-pub(super) struct Slot<T> {
-    state: Mutex<(Now<T>, Token)>,
+pub(super) struct AvailabilityCell<T> {
+    state: Mutex<(Availability<T>, Token)>,
 }
 
-impl<T> Default for Slot<T> {
+impl<T> Default for AvailabilityCell<T> {
     fn default() -> Self {
-        Self { state: Mutex::new((Now::Away, Token::new())) }
+        Self { state: Mutex::new((Availability::Unavailable, Token::new())) }
     }
 }
 
-impl<T: Clone> Slot<T> {
+impl<T: Clone> AvailabilityCell<T> {
     /// The current state, and a token that is cancelled when it changes.
-    pub(super) fn get(&self) -> (Now<T>, Token) {
+    pub(super) fn get(&self) -> (Availability<T>, Token) {
         self.state.lock().clone()
     }
 
-    pub(super) fn set(&self, now: Now<T>) {
+    pub(super) fn set(&self, now: Availability<T>) {
         let (before, changed) = std::mem::replace(&mut *self.state.lock(), (now, Token::new()));
         // Outside the lock: both call in.
         drop(before);
@@ -47,12 +47,15 @@ impl<T: Clone> Slot<T> {
     }
 
     /// Waits for a value that is live; also returns the token that is cancelled when it changes.
-    pub(super) async fn there(&self, is_live: impl Fn(&T) -> bool) -> Result<(T, Token), Ended> {
+    pub(super) async fn available(
+        &self,
+        is_live: impl Fn(&T) -> bool,
+    ) -> Result<(T, Token), Ended> {
         loop {
             let (now, changed) = self.get();
             match now {
-                Now::There(it) if is_live(&it) => return Ok((it, changed)),
-                Now::Never(ended) => return Err(ended),
+                Availability::Available(it) if is_live(&it) => return Ok((it, changed)),
+                Availability::Never(ended) => return Err(ended),
                 _ => {}
             }
             changed.cancelled().await;

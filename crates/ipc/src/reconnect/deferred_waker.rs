@@ -14,12 +14,12 @@ use parking_lot::Mutex;
 use crate::reactor::{self, Ready};
 
 #[derive(Default)]
-pub(super) struct Later {
+pub(super) struct DeferredWaker {
     target: Mutex<Option<Waker>>,
     is_queued: AtomicBool,
 }
 
-impl Later {
+impl DeferredWaker {
     /// A waker that wakes `target`, which replaces an earlier target.
     pub(super) fn of(self: &Arc<Self>, target: &Waker) -> Waker {
         let mut current = self.target.lock();
@@ -30,7 +30,7 @@ impl Later {
     }
 }
 
-impl Wake for Later {
+impl Wake for DeferredWaker {
     fn wake(self: Arc<Self>) {
         if !self.is_queued.swap(true, Ordering::AcqRel) {
             // Without an I/O thread there has never been a connection to wait for.
@@ -39,7 +39,7 @@ impl Wake for Later {
     }
 }
 
-impl Ready for Later {
+impl Ready for DeferredWaker {
     fn ready(self: Arc<Self>) {
         self.is_queued.store(false, Ordering::Release);
         let target = self.target.lock().clone();

@@ -12,13 +12,13 @@ use super::error::ListenError;
 
 /// A socket's file. Dropping it removes the file, unless it was replaced by another file.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
 }
 
-impl Place {
+impl SocketFile {
     pub(super) fn of(path: &Path) -> Result<Self, Errno> {
         let (device, inode) = identity(path)?;
         Ok(Self { path: path.to_owned(), device, inode })
@@ -29,7 +29,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path) == Ok((self.device, self.inode)) {
             // A file that is left behind is replaced by the next listener.

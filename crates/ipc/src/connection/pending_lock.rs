@@ -24,46 +24,46 @@ use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, fence_behind_update};
 
 /// A lock with a pending flag. See the module's documentation.
 #[derive(Debug, Default)]
-pub(crate) struct Marked<T> {
+pub(crate) struct PendingLock<T> {
     content: Mutex<T>,
-    mark: AtomicBool,
+    pending: AtomicBool,
 }
 
-impl<T> Marked<T> {
+impl<T> PendingLock<T> {
     pub(crate) fn new(content: T) -> Self {
-        Self { content: Mutex::new(content), mark: AtomicBool::new(false) }
+        Self { content: Mutex::new(content), pending: AtomicBool::new(false) }
     }
 
     /// Takes the lock to do work, and clears the flag. `None`: the lock is held, and its holder will see
     /// the flag.
     #[inline]
     pub(crate) fn enter(&self) -> Option<MutexGuard<'_, T>> {
-        let content = self.content.try_lock().or_else(|| self.mark_and_try())?;
+        let content = self.content.try_lock().or_else(|| self.set_pending_and_try())?;
         // A flag that this load misses is seen by `is_pending`.
-        if self.mark.load(Ordering::Relaxed) {
-            self.mark.swap(false, Ordering::Acquire);
+        if self.pending.load(Ordering::Relaxed) {
+            self.pending.swap(false, Ordering::Acquire);
         }
         Some(content)
     }
 
     #[cold]
-    fn mark_and_try(&self) -> Option<MutexGuard<'_, T>> {
-        self.mark();
+    fn set_pending_and_try(&self) -> Option<MutexGuard<'_, T>> {
+        self.set_pending();
         fence_behind_update();
         self.content.try_lock()
     }
 
     /// Sets the flag: for a holder of the lock that leaves work to be done after it has unlocked.
-    pub(crate) fn mark(&self) {
-        self.mark.swap(true, Ordering::Release);
+    pub(crate) fn set_pending(&self) {
+        self.pending.swap(true, Ordering::Release);
     }
 
     /// After an unlock: whether a thread has to enter.
     #[inline]
     #[must_use]
-    pub(crate) fn is_marked(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         fence_behind_update();
-        self.mark.load(Ordering::Relaxed)
+        self.pending.load(Ordering::Relaxed)
     }
 
     /// Waits for the lock.

@@ -23,8 +23,8 @@ use std::task::{Poll, Waker};
 
 use parking_lot::Mutex;
 
-use super::later::Later;
-use super::line::{Line, add};
+use super::deferred_waker::DeferredWaker;
+use super::intake::{Intake, add};
 use crate::client::sending::{Outcome, Posted, Stage};
 use crate::client::state::Over;
 use crate::connection::Ended;
@@ -32,44 +32,44 @@ use crate::element::Element;
 use crate::remote::sender::RemoteSender;
 
 #[derive(Default)]
-pub(super) struct Ahead {
+pub(super) struct Pipeline {
     state: Mutex<State>,
-    later: Arc<Later>,
+    deferred: Arc<DeferredWaker>,
 }
 
 #[derive(Default)]
 struct State {
     /// Created when it is first requested.
-    line: Option<Line>,
-    held: Option<Held>,
+    intake: Option<Intake>,
+    held: Option<HeldElement>,
     streams: Vec<Arc<RemoteSender>>,
     /// The outcomes of sends that are in none of the streams.
     past: Posted,
     /// There will be no further stream.
     never: Option<Arc<str>>,
-    engine: Option<Waker>,
+    task: Option<Waker>,
     /// Flushes that wait until nothing is held.
     flushing: Vec<Waker>,
 }
 
-struct Held {
+struct HeldElement {
     element: Element,
     stage: Stage,
 }
 
-impl Ahead {
+impl Pipeline {
     pub(super) fn sender(&self) -> becket_chan::Sender<Element> {
-        let (sender, engine) = {
+        let (sender, task) = {
             let mut state = self.state.lock();
-            let State { line, never, .. } = &mut *state;
-            let line = line.get_or_insert_with(|| match never {
-                Some(reason) => Line::closed(reason),
-                None => Line::new(),
+            let State { intake, never, .. } = &mut *state;
+            let intake = intake.get_or_insert_with(|| match never {
+                Some(reason) => Intake::closed(reason),
+                None => Intake::new(),
             });
-            (line.sender().clone(), state.engine.clone())
+            (intake.sender().clone(), state.task.clone())
         };
-        if let Some(engine) = engine {
-            engine.wake();
+        if let Some(task) = task {
+            task.wake();
         }
         sender
     }
@@ -77,19 +77,19 @@ impl Ahead {
     /// A stream is open.
     pub(super) fn open(&self, remote: &Arc<RemoteSender>) {
         let mut state = self.state.lock();
-        if state.line.as_ref().is_some_and(|line| line.sender().is_closed()) {
-            state.line = None;
+        if state.intake.as_ref().is_some_and(|intake| intake.sender().is_closed()) {
+            state.intake = None;
         }
         state.streams.push(remote.clone());
     }
 
     /// Sends elements of the intake. Ready when the stream has ended.
     pub(super) fn pump(&self, remote: &RemoteSender, waker: &Waker) -> Poll<()> {
-        let at_line = self.later.of(waker);
+        let at_intake = self.deferred.of(waker);
         let (polled, flushed) = {
             let mut state = self.state.lock();
-            state.engine = Some(waker.clone());
-            let polled = state.pump(remote, waker, &at_line);
+            state.task = Some(waker.clone());
+            let polled = state.pump(remote, waker, &at_intake);
             (polled, state.flushed())
         };
         flushed.into_iter().for_each(Waker::wake);
@@ -100,7 +100,7 @@ impl Ahead {
     pub(super) fn lost(&self) {
         let flushed = {
             let mut state = self.state.lock();
-            state.let_go();
+            state.refuse_held();
             state.forget_streams();
             state.flushed()
         };
@@ -112,12 +112,12 @@ impl Ahead {
         let flushed = {
             let mut state = self.state.lock();
             let reason: Arc<str> = ended.to_string().into();
-            state.let_go();
-            if let Some(line) = &mut state.line {
-                line.close(Some(reason.clone()));
+            state.refuse_held();
+            if let Some(intake) = &mut state.intake {
+                intake.close(Some(reason.clone()));
             }
             state.never = Some(reason);
-            state.engine = None;
+            state.task = None;
             state.flushed()
         };
         flushed.into_iter().for_each(Waker::wake);
@@ -125,21 +125,21 @@ impl Ahead {
 
     /// Ready when everything that was sent has been answered, or its connection has ended.
     pub(super) fn poll_flush(&self, waker: &Waker) -> Poll<Posted> {
-        let (streams, past, engine) = {
+        let (streams, past, task) = {
             let mut state = self.state.lock();
-            let is_handed = state.take_handed(&self.later);
+            let is_handed = state.take_handed(&self.deferred);
             if state.held.is_some() && !state.flushing.iter().any(|other| other.will_wake(waker)) {
                 state.flushing.push(waker.clone());
             }
-            let engine = if is_handed { state.engine.clone() } else { None };
-            if state.held.is_some() && engine.is_none() {
+            let task = if is_handed { state.task.clone() } else { None };
+            if state.held.is_some() && task.is_none() {
                 return Poll::Pending;
             }
-            (state.streams.clone(), state.past, engine)
+            (state.streams.clone(), state.past, task)
         };
-        if let Some(engine) = engine {
+        if let Some(task) = task {
             // The task sends the held element, and wakes.
-            engine.wake();
+            task.wake();
             return Poll::Pending;
         }
         let mut sum = past;
@@ -159,7 +159,7 @@ impl Ahead {
 }
 
 impl State {
-    fn pump(&mut self, remote: &RemoteSender, waker: &Waker, at_line: &Waker) -> Poll<()> {
+    fn pump(&mut self, remote: &RemoteSender, waker: &Waker, at_intake: &Waker) -> Poll<()> {
         let (connection, stream) = remote.stream();
         connection.with(|side, at| {
             let Some((sending, blocks)) = side.sending_blocks(stream) else {
@@ -167,7 +167,7 @@ impl State {
             };
             loop {
                 if let Some(held) = &mut self.held {
-                    let Held { element, stage } = held;
+                    let HeldElement { element, stage } = held;
                     let polled = sending.poll((at, blocks), stage, (element, 0), waker);
                     match (polled, *stage) {
                         // From here on the stream counts the outcome.
@@ -184,12 +184,12 @@ impl State {
                     Some(Over::Closed(reason)) => return self.closed(reason.clone()),
                     Some(Over::Reset { why, .. }) => return self.closed(Some(why.clone())),
                 }
-                match self.line.as_mut().map(|line| line.next(at_line)) {
+                match self.intake.as_mut().map(|intake| intake.next(at_intake)) {
                     Some(Poll::Ready(Some(element))) => {
-                        self.held = Some(Held { element, stage: Stage::New });
+                        self.held = Some(HeldElement { element, stage: Stage::New });
                     }
                     // The user closed it: the next call of `ahead` creates another.
-                    Some(Poll::Ready(None)) => self.line = None,
+                    Some(Poll::Ready(None)) => self.intake = None,
                     Some(Poll::Pending) | None => return Poll::Pending,
                 }
             }
@@ -198,8 +198,8 @@ impl State {
 
     /// The channel is closed. The connection continues.
     fn closed(&mut self, reason: Option<Arc<str>>) -> Poll<()> {
-        if let Some(line) = &mut self.line
-            && line.close(reason).is_some()
+        if let Some(intake) = &mut self.intake
+            && intake.close(reason).is_some()
         {
             self.past.refused += 1;
         }
@@ -215,20 +215,20 @@ impl State {
     }
 
     /// Elements that were received and not transmitted count as refused.
-    fn let_go(&mut self) {
-        let handed = self.line.as_mut().and_then(Line::leave);
+    fn refuse_held(&mut self) {
+        let handed = self.intake.as_mut().and_then(Intake::leave);
         self.past.refused += u64::from(handed.is_some()) + u64::from(self.held.take().is_some());
     }
 
     /// True: an element is held that was not before.
-    fn take_handed(&mut self, later: &Arc<Later>) -> bool {
+    fn take_handed(&mut self, deferred: &Arc<DeferredWaker>) -> bool {
         if self.held.is_some() {
             return false;
         }
-        let Some(engine) = &self.engine else { return false };
-        let at_line = later.of(engine);
-        let handed = self.line.as_mut().and_then(|line| line.handed(&at_line));
-        self.held = handed.map(|element| Held { element, stage: Stage::New });
+        let Some(task) = &self.task else { return false };
+        let at_intake = deferred.of(task);
+        let handed = self.intake.as_mut().and_then(|intake| intake.handed(&at_intake));
+        self.held = handed.map(|element| HeldElement { element, stage: Stage::New });
         self.held.is_some()
     }
 

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use becket_chan::{Kind, Token, timer};
 use futures_lite::future::or;
 
-use super::driver::Inner;
+use super::driver::ReconnectState;
 use crate::client::Client;
 use crate::connection::Ended;
 use crate::error::OpenError;
 use crate::task;
 
 /// How a channel is reopened.
-pub(super) struct Place {
-    pub(super) inner: Arc<Inner>,
+pub(super) struct ReopenSpec {
+    pub(super) inner: Arc<ReconnectState>,
     pub(super) name: Arc<str>,
     pub(super) make: Option<(Kind, usize)>,
     /// Its handle was dropped.
@@ -23,7 +23,7 @@ pub(super) struct Place {
 }
 
 /// A handle's behaviour on each connection.
-pub(super) trait Keeper: Send + Sync + 'static {
+pub(super) trait Reopen: Send + Sync + 'static {
     type Opened: Send;
 
     fn open(
@@ -39,31 +39,31 @@ pub(super) trait Keeper: Send + Sync + 'static {
     fn never(&self, ended: Ended);
 }
 
-impl Place {
-    pub(super) fn keep<K: Keeper>(self, keeper: Arc<K>) {
+impl ReopenSpec {
+    pub(super) fn spawn<K: Reopen>(self, handle: Arc<K>) {
         task::spawn(async move {
             let stopped = async {
                 self.stop.cancelled().await;
                 Ended::Here
             };
-            let ended = or(stopped, self.open_for_ever(&*keeper)).await;
-            keeper.never(ended);
+            let ended = or(stopped, self.open_repeatedly(&*handle)).await;
+            handle.never(ended);
         });
     }
 
     /// Reopens repeatedly until it gives up.
-    async fn open_for_ever<K: Keeper>(&self, keeper: &K) -> Ended {
+    async fn open_repeatedly<K: Reopen>(&self, handle: &K) -> Ended {
         let mut delays = self.inner.backoff.delays();
         loop {
             let is_live = |client: &Client| client.ended().is_none();
-            let (client, lost) = match self.inner.client.there(is_live).await {
+            let (client, lost) = match self.inner.client.available(is_live).await {
                 Ok(client) => client,
                 Err(ended) => return ended,
             };
-            let why = match self.open(&client, keeper).await {
+            let why = match self.open(&client, handle).await {
                 Ok(opened) => {
                     delays.reset();
-                    keeper.serve(opened, &lost).await;
+                    handle.serve(opened, &lost).await;
                     "the server ended the stream".into()
                 }
                 Err(error) => error.to_string(),
@@ -82,10 +82,10 @@ impl Place {
         }
     }
 
-    async fn open<K: Keeper>(&self, client: &Client, keeper: &K) -> Result<K::Opened, OpenError> {
+    async fn open<K: Reopen>(&self, client: &Client, handle: &K) -> Result<K::Opened, OpenError> {
         if let Some((kind, capacity)) = self.make {
             client.make_or_open(&self.name, kind, capacity, true).await?;
         }
-        keeper.open(client, &self.name).await
+        handle.open(client, &self.name).await
     }
 }

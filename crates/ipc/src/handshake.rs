@@ -30,13 +30,13 @@ const PAYLOAD_BYTES_MAX: u32 = 512;
 /// Why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum GreetingError {
+pub enum HandshakeError {
     /// The peer is gone, or its bytes cannot be decoded.
     #[error(transparent)]
     Link(#[from] LinkError),
     /// The first frame is not a handshake.
     #[error("the peer's first frame is not a handshake")]
-    NoGreeting,
+    NotAHandshake,
     /// The peer supports only this version.
     #[error("the peer supports protocol {0}, expected {MAJOR}")]
     Version(u32),
@@ -50,7 +50,7 @@ pub enum GreetingError {
 
 /// A handshake frame that was received.
 #[derive(Debug)]
-pub(crate) struct Greeted {
+pub(crate) struct PeerHello {
     pub(crate) hello: Hello,
     /// The client's request id, which the answer repeats.
     pub(crate) req_id: Option<ReqId>,
@@ -61,7 +61,7 @@ pub(crate) struct Greeted {
 }
 
 /// A socket during its handshake.
-pub(crate) struct Greeter {
+pub(crate) struct HelloExchange {
     pub(crate) socket: Socket,
     waiting: Waiting,
 }
@@ -73,10 +73,10 @@ pub(crate) struct Waiting {
     timeout: Duration,
 }
 
-impl Greeter {
-    pub(crate) fn new(socket: Socket, timeout: Duration) -> Result<Self, GreetingError> {
+impl HelloExchange {
+    pub(crate) fn new(socket: Socket, timeout: Duration) -> Result<Self, HandshakeError> {
         let readiness =
-            Readiness::of(&socket).map_err(|error| GreetingError::Watch(error.kind()))?;
+            Readiness::of(&socket).map_err(|error| HandshakeError::Watch(error.kind()))?;
         let waiting = Waiting { readiness, until: timer::after(timeout), timeout };
         Ok(Self { socket, waiting })
     }
@@ -90,12 +90,12 @@ impl Greeter {
     }
 
     /// Sends a handshake frame.
-    pub(crate) async fn say(&mut self, hello: Hello) -> Result<(), GreetingError> {
+    pub(crate) async fn send(&mut self, hello: Hello) -> Result<(), HandshakeError> {
         let mut frame = Vec::new();
-        hello.encode(&mut frame).map_err(|_| GreetingError::NoGreeting)?;
+        hello.encode(&mut frame).map_err(|_| HandshakeError::NotAHandshake)?;
         let mut rest = frame.as_slice();
         while !rest.is_empty() {
-            match self.socket.write_greeting(rest)? {
+            match self.socket.write_handshake(rest)? {
                 Some(written) => rest = rest.get(written..).unwrap_or_default(),
                 None => self.waiting.changed().await?,
             }
@@ -105,10 +105,10 @@ impl Greeter {
 
     /// Whether the first packet is a complete handshake of protocol 2. Anything else, also an invalid
     /// packet, is left to protocol 1.0 to answer: the packet stays in the socket.
-    pub(crate) async fn is_of_two(&mut self) -> Result<bool, GreetingError> {
+    pub(crate) async fn is_protocol_2(&mut self) -> Result<bool, HandshakeError> {
         let mut buffer = [0; HEADER_BYTES + PAYLOAD_BYTES_MAX as usize];
         let bytes = loop {
-            match self.socket.peek_greeting(&mut buffer)? {
+            match self.socket.peek_handshake(&mut buffer)? {
                 Some(bytes) => break bytes,
                 None => self.waiting.changed().await?,
             }
@@ -124,46 +124,46 @@ impl Greeter {
     }
 
     /// Receives a handshake frame: from bytes the frame and what follows, from packets one or two.
-    pub(crate) async fn hear(&mut self) -> Result<Greeted, GreetingError> {
-        let mut heard = Vec::new();
+    pub(crate) async fn receive(&mut self) -> Result<PeerHello, HandshakeError> {
+        let mut received = Vec::new();
         let mut packets = 0;
         loop {
             let mut buffer = [0; HEADER_BYTES + PAYLOAD_BYTES_MAX as usize];
-            let Some(read) = self.socket.read_greeting(&mut buffer)? else {
+            let Some(read) = self.socket.read_handshake(&mut buffer)? else {
                 self.waiting.changed().await?;
                 continue;
             };
             packets += 1;
-            heard.extend_from_slice(buffer.get(..read).unwrap_or_default());
-            let Some((head, rest)) = heard.split_first_chunk::<HEADER_BYTES>() else { continue };
+            received.extend_from_slice(buffer.get(..read).unwrap_or_default());
+            let Some((head, rest)) = received.split_first_chunk::<HEADER_BYTES>() else { continue };
             let header = Header::decode(*head);
             if header.command != Command::Hello.number() || header.length > PAYLOAD_BYTES_MAX {
-                return Err(GreetingError::NoGreeting);
+                return Err(HandshakeError::NotAHandshake);
             }
             let Some((payload, leftover)) = rest.split_at_checked(header.length as usize) else {
                 continue;
             };
-            let hello = Hello::decode(payload).map_err(|_| GreetingError::NoGreeting)?;
+            let hello = Hello::decode(payload).map_err(|_| HandshakeError::NotAHandshake)?;
             let leftover = leftover.to_vec();
             if self.socket.kind() == SocketKind::Seqpacket && !leftover.is_empty() {
-                return Err(GreetingError::NoGreeting);
+                return Err(HandshakeError::NotAHandshake);
             }
             let packets = if packets > 1 { Packets::Two } else { Packets::One };
-            return Ok(Greeted { hello, req_id: req_id(payload), leftover, packets });
+            return Ok(PeerHello { hello, req_id: req_id(payload), leftover, packets });
         }
     }
 }
 
 impl Waiting {
     /// Waits until the socket's readiness changes, or the deadline passes.
-    pub(crate) async fn changed(&self) -> Result<(), GreetingError> {
+    pub(crate) async fn changed(&self) -> Result<(), HandshakeError> {
         let changed = async {
             self.readiness.changed().await;
             Ok(())
         };
         let late = async {
             timer::sleep_until(self.until).await;
-            Err(GreetingError::Silent(self.timeout))
+            Err(HandshakeError::Silent(self.timeout))
         };
         or(changed, late).await
     }

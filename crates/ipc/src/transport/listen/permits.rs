@@ -8,12 +8,12 @@ use parking_lot::Mutex;
 /// A listener's connections and refusals.
 #[derive(Debug)]
 pub struct Admissions {
-    state: Mutex<State>,
+    state: Mutex<AdmissionState>,
     connections_max: usize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct AdmissionState {
     connected: usize,
     admitted: u64,
     refusals: Refusals,
@@ -81,11 +81,11 @@ impl Admissions {
 
 /// A permit for one of the connections that may be open at a time. Dropping it releases it.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Permit {
     admissions: Arc<Admissions>,
 }
 
-impl Seat {
+impl Permit {
     pub(super) fn take(admissions: &Arc<Admissions>) -> Option<Self> {
         let mut state = admissions.state.lock();
         if state.connected >= admissions.connections_max {
@@ -96,7 +96,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.admissions.state.lock().connected -= 1;
     }
