@@ -6,9 +6,9 @@
 //! cargo run --release -p becket-ipc --example block_ping -- [--threads] [--socket]
 //! ```
 //!
-//! Each process has a pool in memory of its own, which the other has mapped. A round trip is a block of
-//! each process, both released; no byte of them is copied. In the stream each byte is written here, and
-//! read there by a copy out of the mapping.
+//! Each process has a pool in memory of its own, which the other has mapped. A round trip is a
+//! block of each process, both released; no byte of them is copied. In the stream each byte is
+//! written here, and read there by a copy out of the mapping.
 
 mod common;
 
@@ -113,7 +113,8 @@ fn pool() -> Result<Pool, Error> {
     Ok(Pool::new(&region, &[Class { block_bytes: BYTES, blocks: BLOCKS }])?)
 }
 
-/// Answers blocks with blocks and bytes with bytes, and reads the stream, until standard input ends.
+/// Answers blocks with blocks and bytes with bytes, and reads the stream, until standard input
+/// ends.
 fn serve(path: &Path) -> Result<(), Error> {
     let server = Server::bind(path)?;
     let (ping_tx, ping_rx) = bounded::<Element>(64);

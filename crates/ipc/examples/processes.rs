@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The book's examples of channels between processes. Each part is a test, and `cargo run -p becket-ipc
-//! --example processes` runs them one after the other. Server and client are in one process here, to fit
-//! into one file; the code would not differ otherwise.
+//! The book's examples of channels between processes. Each part is a test, and `cargo run -p
+//! becket-ipc --example processes` runs them one after the other. Server and client are in one
+//! process here, to fit into one file; the code would not differ otherwise.
 
 use std::error::Error;
 use std::path::Path;

@@ -5,8 +5,8 @@
 //! cargo run --release -p becket-ipc --example shm_ping
 //! ```
 //!
-//! *awake*: on two CPUs, each spinning before it sleeps. *packed*: both on one CPU. *asleep*: on two
-//! CPUs, neither spinning. Each figure is the median of 9 repetitions, with the minimum and the
+//! *awake*: on two CPUs, each spinning before it sleeps. *packed*: both on one CPU. *asleep*: on
+//! two CPUs, neither spinning. Each figure is the median of 9 repetitions, with the minimum and the
 //! maximum, in nanoseconds. The echoed bytes are checked.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -273,8 +273,8 @@ fn echo_link(mut link: ShmLink) {
     }
 }
 
-/// As a thread that drives a link: spins, then sleeps. Here no other thread watches the socket, so a
-/// long sleep reads it.
+/// As a thread that drives a link: spins, then sleeps. Here no other thread watches the socket, so
+/// a long sleep reads it.
 fn wait_link(link: &mut ShmLink) {
     if link.spin() {
         return;

@@ -6,21 +6,22 @@
 //!   element on such a stream        number against highest        answer
 //!   ┌────────────────┬─────────┐    ≤ highest                     ack, not sent again
 //!   │ number, u64 LE │  bytes  │    = highest + 1                 into the channel, ack, highest + 1
-//!   │ number, u64 LE │  bytes  │    = highest + 1                 into the channel, ack, highest + 1
+//!   └────────────────┴─────────┘    > highest + 1                 nack: a predecessor is missing
 //! ```
 //!
-//! A producer is identified by 128 bits that its client chose. It is in the table while it has an open
-//! stream, and after that until [`PRODUCERS_MAX`] other producers have been used since.
+//! A producer is identified by 128 bits that its client chose. It is in the table while it has an
+//! open stream, and after that until [`PRODUCERS_MAX`] other producers have been used since.
 //!
 //! # Invariants
 //!
-//! 1. A number is accepted only directly after its predecessor: `highest = n` means that 1 to n have
-//!    been accepted, each once, and nothing else.
-//! 2. A producer has one stream at a time, so that an element that waits in the channel for one stream
-//!    cannot be sent by another. A second stream is refused; the first ends with its connection.
+//! 1. A number is accepted only directly after its predecessor: `highest = n` means that 1 to n
+//!    have been accepted, each once, and nothing else.
+//! 2. A producer has one stream at a time, so that an element that waits in the channel for one
+//!    stream cannot be sent by another. A second stream is refused; the first ends with its
+//!    connection.
 //! 3. Between an element's acceptance and the end of its stream its number is in the table.
-//! 4. At most [`PRODUCERS_MAX`] are remembered. At the bound the producer whose last stream ended first
-//!    is forgotten; if all have a stream, the next producer is refused.
+//! 4. At most [`PRODUCERS_MAX`] are remembered. At the bound the producer whose last stream ended
+//!    first is forgotten; if all have a stream, the next producer is refused.
 //! 5. An entry has a random mark. A client that reconnects and finds another mark learns that its
 //!    producer was forgotten.
 
@@ -185,7 +186,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever numbers arrive, over however many streams: those accepted are 1, 2, 3 and so on.
+        /// Whatever numbers arrive, over however many streams: those accepted are 1, 2, 3 and so
+        /// on.
         #[test]
         fn numbers_are_accepted_once_and_in_order(
             streams in prop::collection::vec(

@@ -13,8 +13,8 @@ use crate::blocks::{BlockRef, DESCRIPTOR_BYTES, PeerBlock};
 ///
 /// The bytes may be those of a [`Block`] of a pool: such an element crosses to another process as a
 /// descriptor, where the connection allows it, and the receiver gets the block by
-/// [`as_block`](Self::as_block). The block returns to its pool when the last clone of the element is
-/// dropped, in both processes.
+/// [`as_block`](Self::as_block). The block returns to its pool when the last clone of the element
+/// is dropped, in both processes.
 #[derive(Clone)]
 pub struct Element(Inner);
 
@@ -46,9 +46,9 @@ impl Element {
         self.len() == 0
     }
 
-    /// The bytes. Those of another process's block, which that process could still write, are copied by
-    /// the first call, and the element keeps the copy; to avoid the copy, or to avoid keeping it, use
-    /// [`as_block`](Self::as_block).
+    /// The bytes. Those of another process's block, which that process could still write, are
+    /// copied by the first call, and the element keeps the copy; to avoid the copy, or to avoid
+    /// keeping it, use [`as_block`](Self::as_block).
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         match &self.0 {

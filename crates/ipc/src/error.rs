@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::connection::Ended;
 use crate::element::Element;
 
-/// A send that failed, or whose outcome is unknown. [`into_element`](Self::into_element) returns the
-/// element.
+/// A send that failed, or whose outcome is unknown. [`into_element`](Self::into_element) returns
+/// the element.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -42,8 +42,8 @@ pub enum SendError {
         /// How the connection ended.
         ended: Ended,
     },
-    /// The element was transmitted, but not acknowledged: it may have been accepted or not. It is not
-    /// sent again unless the caller does so.
+    /// The element was transmitted, but not acknowledged: it may have been accepted or not. It is
+    /// not sent again unless the caller does so.
     #[error("sent, but whether it was accepted is not known")]
     Unknown {
         /// The element.

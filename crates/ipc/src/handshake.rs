@@ -103,8 +103,8 @@ impl HelloExchange {
         Ok(())
     }
 
-    /// Whether the first packet is a complete handshake of protocol 2. Anything else, also an invalid
-    /// packet, is left to protocol 1.0 to answer: the packet stays in the socket.
+    /// Whether the first packet is a complete handshake of protocol 2. Anything else, also an
+    /// invalid packet, is left to protocol 1.0 to answer: the packet stays in the socket.
     pub(crate) async fn is_protocol_2(&mut self) -> Result<bool, HandshakeError> {
         let mut buffer = [0; HEADER_BYTES + PAYLOAD_BYTES_MAX as usize];
         let bytes = loop {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Channels between processes, over Unix sockets and shared memory.
 //!
-//! One process serves channels, by name; other processes send into them and receive from them with the
-//! operations of local channels: awaited or blocking, with a timeout, a deadline or a token, in a
-//! select. A message is an [`Element`], some bytes.
+//! One process serves channels, by name; other processes send into them and receive from them with
+//! the operations of local channels: awaited or blocking, with a timeout, a deadline or a token, in
+//! a select. A message is an [`Element`], some bytes.
 //!
 //! ```
 //! use becket_chan::{Kind, bounded};
@@ -30,17 +30,19 @@
 //!
 //! # Guarantees
 //!
-//! 1. **A send is acknowledged.** It completes when the channel has accepted the element, or refused
-//!    it; a send that was transmitted and not acknowledged fails with [`SendError::Unknown`] and is
-//!    never repeated.
+//! 1. **A send is acknowledged.** It completes when the channel has accepted the element, or
+//!    refused it; a send that was transmitted and not acknowledged fails with
+//!    [`SendError::Unknown`] and is never repeated.
 //! 2. **A receive consumes what it returns**, and nothing else. An element that arrived and was not
 //!    received here is requeued at the front of its channel, in order.
-//! 3. **Dropping an operation cancels it**, as with a local channel: it has happened or leaves no trace.
-//! 4. **A disconnect ends every wait at once.** When a peer is gone, every operation that waits for it
-//!    fails with a typed error; what was not transmitted to it is requeued; nothing is left in memory
-//!    or on disk. What was transmitted is delivered at most once.
-//! 5. **A peer is not trusted.** Lengths, numbers and descriptors are checked on a private copy; a peer
-//!    that violates the protocol loses its own connection. Every table, queue and buffer has a bound.
+//! 3. **Dropping an operation cancels it**, as with a local channel: it has happened or leaves no
+//!    trace.
+//! 4. **A disconnect ends every wait at once.** When a peer is gone, every operation that waits for
+//!    it fails with a typed error; what was not transmitted to it is requeued; nothing is left in
+//!    memory or on disk. What was transmitted is delivered at most once.
+//! 5. **A peer is not trusted.** Lengths, numbers and descriptors are checked on a private copy; a
+//!    peer that violates the protocol loses its own connection. Every table, queue and buffer has a
+//!    bound.
 //! 6. **No waiting thread per connection.** One I/O thread per process sleeps in epoll. Idle
 //!    connections cost no CPU.
 //!

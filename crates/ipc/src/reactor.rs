@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The thread that waits for file descriptors, one for the process.
 //!
-//! It sleeps in epoll and calls *ready* on the owner of each descriptor, one after the other, on its own
-//! stack; the callee must not wait. Events are edge-triggered: a change is reported once, and the owner
-//! reads until nothing is left, or requests another call by [`again`].
+//! It sleeps in epoll and calls *ready* on the owner of each descriptor, one after the other, on
+//! its own stack; the callee must not wait. Events are edge-triggered: a change is reported once,
+//! and the owner reads until nothing is left, or requests another call by [`again`].
 //!
 //! ```text
 //!   epoll ──► number ──► Weak<dyn Ready> ──► ready()
@@ -13,8 +13,8 @@
 //! # Invariants
 //!
 //! 1. A number is never reused: a late event finds no owner.
-//! 2. A descriptor is watched while its [`Watched`] lives, which is dropped before the descriptor is
-//!    closed.
+//! 2. A descriptor is watched while its [`Watched`] lives, which is dropped before the descriptor
+//!    is closed.
 
 mod calls;
 
@@ -68,8 +68,8 @@ struct Reactor {
     calls: Calls<Arc<dyn Ready>, Weak<dyn Guarded>>,
 }
 
-/// Starts the I/O thread, before its start could delay anything: on a busy machine the kernel may need
-/// seconds for the one-time setup, and a peer does not wait that long.
+/// Starts the I/O thread, before its start could delay anything: on a busy machine the kernel may
+/// need seconds for the one-time setup, and a peer does not wait that long.
 ///
 /// # Errors
 ///
@@ -98,8 +98,8 @@ pub fn watch(descriptor: BorrowedFd<'_>, owner: Weak<dyn Ready>) -> io::Result<W
     Ok(watched)
 }
 
-/// Has the I/O thread call `ready`, after it has served the other owners. A `Ready` should be in the
-/// queue at most once: its owner keeps a flag.
+/// Has the I/O thread call `ready`, after it has served the other owners. A `Ready` should be in
+/// the queue at most once: its owner keeps a flag.
 ///
 /// # Errors
 ///

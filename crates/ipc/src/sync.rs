@@ -9,9 +9,9 @@ pub(crate) use std::thread_local;
 
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 
-/// A sequentially consistent fence after a read-modify-write (a swap, or the unlock of a [`Mutex`]),
-/// which it orders before the operations that follow. On x86 the read-modify-write is itself a full
-/// barrier; a second one would make a lock half as expensive again.
+/// A sequentially consistent fence after a read-modify-write (a swap, or the unlock of a
+/// [`Mutex`]), which it orders before the operations that follow. On x86 the read-modify-write is
+/// itself a full barrier; a second one would make a lock half as expensive again.
 #[inline]
 pub(crate) fn fence_behind_update() {
     if cfg!(any(target_arch = "x86", target_arch = "x86_64")) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A future that is polled by its wakes: a server's handshake on a socket that is not a connection yet.
+//! A future that is polled by its wakes: a server's handshake on a socket that is not a connection
+//! yet.
 //!
 //! A task is polled on the thread that wakes it, as a [`Dispatch`] of that thread (see
-//! [`waking`](crate::connection::waking)). It lives as long as a waker exists: a future that waits for a
-//! descriptor therefore has a deadline too.
+//! [`waking`](crate::connection::waking)). It lives as long as a waker exists: a future that waits
+//! for a descriptor therefore has a deadline too.
 
 use std::future::Future;
 use std::os::fd::AsFd;

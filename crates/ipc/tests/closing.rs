@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Closing a receiver waits until the returned elements are transmitted, also when its channel ends
-//! meanwhile. The test plays the server by hand, over a link with little room, so that it controls when
-//! frames are transmitted.
+//! meanwhile. The test plays the server by hand, over a link with little room, so that it controls
+//! when frames are transmitted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -107,7 +107,8 @@ fn a_close_waits_for_returned_elements_though_the_channel_ends_meanwhile() {
     assert!(closing.as_mut().poll(&mut context).is_pending());
     raw.session.end(stream, 0, Bytes::new()).unwrap();
     assert!(raw.say(), "there is room for it");
-    // The client has received the end of the channel; the returned elements do not fit into the link.
+    // The client has received the end of the channel; the returned elements do not fit into the
+    // link.
     notified.recv_timeout(LONG).unwrap();
     assert!(closing.as_mut().poll(&mut context).is_pending(), "most of them are not transmitted yet");
     let begun = Instant::now();

@@ -5,11 +5,11 @@
 //!   flow ──► RemoteSender ── client ══ transport ══ server: a channel ══ transport ══ client ── RemoteReceiver ──► flow
 //! ```
 //!
-//! Sessions run on a thread of their own, at a speed that no seed determines. So the conduit waits for
-//! quiescence: from the counts of accepted and received elements it derives which operations have to
-//! complete, and waits for those, and for no others, before it continues. Its results depend only on
-//! counts, and the same seed gives the same trace: the lab makes each run twice. An operation that does
-//! not complete within [`DEADLINE`] is a failure of its flow.
+//! Sessions run on a thread of their own, at a speed that no seed determines. So the conduit waits
+//! for quiescence: from the counts of accepted and received elements it derives which operations
+//! have to complete, and waits for those, and for no others, before it continues. Its results
+//! depend only on counts, and the same seed gives the same trace: the lab makes each run twice. An
+//! operation that does not complete within [`DEADLINE`] is a failure of its flow.
 //!
 //! | elements in the channel | then |
 //! |---|---|
@@ -336,8 +336,8 @@ impl Drop for Remote {
     }
 }
 
-/// The quick scenarios, in one profile without faults and one with any; in the long form (the variable
-/// `BECKET_TEST_LONG` is set) all of them in a third profile.
+/// The quick scenarios, in one profile without faults and one with any; in the long form (the
+/// variable `BECKET_TEST_LONG` is set) all of them in a third profile.
 fn passes(name: &str, world: &Arc<World>) {
     let make = |limits: Limits| {
         let most = (limits.flow_buffered_bytes_max / (CAPACITY + 2)).max(1) as usize;

@@ -11,11 +11,11 @@
 //!
 //! # The rules
 //!
-//! 1. A descriptor belongs to its producer until `send` has returned `Ok`; from then on it belongs to
-//!    one consumer. A send that fails leaves the descriptor unchanged.
+//! 1. A descriptor belongs to its producer until `send` has returned `Ok`; from then on it belongs
+//!    to one consumer. A send that fails leaves the descriptor unchanged.
 //! 2. Descriptors of one producer arrive in the order in which they were sent.
-//! 3. No operation spins: an operation that has to wait parks, and ends by its deadline, its token, or
-//!    [`Link::close`].
+//! 3. No operation spins: an operation that has to wait parks, and ends by its deadline, its token,
+//!    or [`Link::close`].
 //! 4. A descriptor that was accepted and will not be received is passed to
 //!    [`Carrier::undelivered`], once.
 //! 5. The number of queued descriptors is bounded, except in an unlimited channel.
@@ -40,8 +40,9 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send
 
 /// Creates the links of channels. Registered once, by name ([`register`](crate::register)).
 pub trait Backend: Send + Sync + 'static {
-    /// Attaches to a channel: at most once per channel, never from two threads at a time, and before
-    /// the channel's first operation. The time it takes is bounded, whatever the number of channels.
+    /// Attaches to a channel: at most once per channel, never from two threads at a time, and
+    /// before the channel's first operation. The time it takes is bounded, whatever the number of
+    /// channels.
     ///
     /// # Errors
     ///
@@ -98,7 +99,8 @@ pub trait Link: Send + Sync {
     /// Sends, and waits if necessary. Called after [`try_send`](Self::try_send) would have blocked.
     fn send<'a>(&'a self, desc: Desc, limits: Limits<'a>) -> Pending<'a, ()>;
 
-    /// Receives, and waits if necessary. Called after [`try_recv`](Self::try_recv) would have blocked.
+    /// Receives, and waits if necessary. Called after [`try_recv`](Self::try_recv) would have
+    /// blocked.
     fn recv<'a>(&'a self, limits: Limits<'a>) -> Pending<'a, Desc>;
 
     /// Sends from a thread or a coroutine, which parks while the operation waits.
@@ -125,7 +127,8 @@ pub trait Link: Send + Sync {
         }
     }
 
-    /// Whether the link counts its operations itself ([`Carrier::count`]); the channel then does not.
+    /// Whether the link counts its operations itself ([`Carrier::count`]); the channel then does
+    /// not.
     fn counts(&self) -> bool {
         false
     }
@@ -133,8 +136,8 @@ pub trait Link: Send + Sync {
     /// Descriptors that were accepted and have not been received.
     fn in_flight(&self) -> usize;
 
-    /// The channel was closed: sends fail, receives drain the channel and then fail, and every waiting
-    /// operation wakes. May be called more than once.
+    /// The channel was closed: sends fail, receives drain the channel and then fail, and every
+    /// waiting operation wakes. May be called more than once.
     fn close(&self);
 
     /// The channel drops the link: called once, after `close`. Nothing is received any more; the

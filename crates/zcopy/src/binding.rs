@@ -5,14 +5,16 @@
 //!
 //! 1. A backend is attached to a channel at most once, before its first operation, under the list's
 //!    lock. Attaching it again binds the existing link.
-//! 2. The backend bound last moves the descriptors; earlier ones keep the descriptors that they hold.
-//! 3. A link is detached once: after the channel was closed, or while nothing is in flight in any of
-//!    its links. Detaching closes the link. A detached backend cannot be attached again.
+//! 2. The backend bound last moves the descriptors; earlier ones keep the descriptors that they
+//!    hold.
+//! 3. A link is detached once: after the channel was closed, or while nothing is in flight in any
+//!    of its links. Detaching closes the link. A detached backend cannot be attached again.
 //! 4. A link lives as long as its binding, so that an operation that already uses it can finish.
 //!
 //! # Safety
 //!
-//! `bound` is null or points into one of `attached`, which only grows until the binding is dropped (4).
+//! `bound` is null or points into one of `attached`, which only grows until the binding is dropped
+//! (4).
 
 use std::any::Any;
 use std::ptr;

@@ -7,15 +7,16 @@
 //!   Link ────────────────► state
 //! ```
 //!
-//! While `zref` is bound, the fast path of an operation bypasses its link and uses the channel behind
-//! it directly.
+//! While `zref` is bound, the fast path of an operation bypasses its link and uses the channel
+//! behind it directly.
 //!
 //! # Invariants
 //!
 //! 1. Each operation is counted once, by its outcome, whatever the backend.
-//! 2. A send takes its descriptor by reference. On failure the descriptor is unchanged, and the bytes
-//!    stay the producer's. On success a debug build overwrites it with [`Desc::POISON`].
-//! 3. A cancelled token takes precedence over everything, also over a channel that is ready or closed.
+//! 2. A send takes its descriptor by reference. On failure the descriptor is unchanged, and the
+//!    bytes stay the producer's. On success a debug build overwrites it with [`Desc::POISON`].
+//! 3. A cancelled token takes precedence over everything, also over a channel that is ready or
+//!    closed.
 
 use std::any::Any;
 use std::fmt;
@@ -139,8 +140,8 @@ impl ZChannel {
         self
     }
 
-    /// Attaches a backend, unless it is attached already, and binds it: the backend bound last moves
-    /// the descriptors.
+    /// Attaches a backend, unless it is attached already, and binds it: the backend bound last
+    /// moves the descriptors.
     ///
     /// # Errors
     ///
@@ -172,10 +173,10 @@ impl ZChannel {
 
     /// Sends a descriptor. Drive it with `.await` or [`wait`](ZSend::wait).
     ///
-    /// On success the bytes belong to a consumer, and in a debug build `desc` is poisoned; on failure
-    /// `desc` is unchanged.
+    /// On success the bytes belong to a consumer, and in a debug build `desc` is poisoned; on
+    /// failure `desc` is unchanged.
     ///
-    /// If the operation is dropped before it completes, the send may or may not have count_send, and
+    /// If the operation is dropped before it completes, the send may or may not have happened, and
     /// only the consumer can find out. To learn the outcome, cancel the send by a token
     /// ([`ZSend::cancel_on`]) and await its result.
     pub fn send<'a>(&'a self, desc: &'a mut Desc) -> ZSend<'a> {
@@ -227,8 +228,8 @@ impl ZChannel {
         }
     }
 
-    /// Closes the channel: sends fail from here on, receives drain it and then fail, and every waiting
-    /// operation wakes. True: it was open.
+    /// Closes the channel: sends fail from here on, receives drain it and then fail, and every
+    /// waiting operation wakes. True: it was open.
     pub fn close(&self) -> bool {
         let was_open = !self.0.closed.swap(true, Ordering::AcqRel);
         self.0.binding.close();
@@ -253,8 +254,8 @@ impl ZChannel {
         self.0.state.counters.snapshot()
     }
 
-    /// Sends through `zref`, if it is bound and has room. False: nothing was sent, and the slow path
-    /// has to determine why.
+    /// Sends through `zref`, if it is bound and has room. False: nothing was sent, and the slow
+    /// path has to determine why.
     #[inline]
     pub(crate) fn send_fast(&self, desc: &mut Desc) -> bool {
         let Some((tx, _)) = self.ends() else {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The suite that any backend passes (feature `conformance`).
 //!
-//! It is meant for tests: each function panics when the backend breaks a rule. Create a [`Subject`], and
-//! call [`all`], or one function per test, so that the report names the rule.
+//! It is meant for tests: each function panics when the backend breaks a rule. Create a
+//! [`Subject`], and call [`all`], or one function per test, so that the report names the rule.
 //!
 //! ```
 //! use becket_zcopy::{ZChannel, conformance};
@@ -33,7 +33,8 @@ use crate::pool::{Block, Class, Pool};
 use crate::region::{Meta, Region};
 
 /// A module of tests, one per rule, for channels that an expression creates and that accept a given
-/// number of descriptors without a receiver. Miri skips them: it reports timers that outlive a test.
+/// number of descriptors without a receiver. Miri skips them: it reports timers that outlive a
+/// test.
 ///
 /// ```
 /// becket_zcopy::conforms!(bounded_2, becket_zcopy::ZChannel::bounded(2), Some(2));
@@ -97,8 +98,9 @@ pub fn all(subject: &Subject<'_>) {
 }
 
 impl<'a> Subject<'a> {
-    /// A backend, tested on channels that `make` creates, each of which accepts `capacity` descriptors
-    /// without a receiver; `None`: any number. Not for conflated channels, which discard values.
+    /// A backend, tested on channels that `make` creates, each of which accepts `capacity`
+    /// descriptors without a receiver; `None`: any number. Not for conflated channels, which
+    /// discard values.
     #[must_use]
     pub fn new(make: &'a (dyn Fn() -> ZChannel + Sync), capacity: Option<usize>) -> Self {
         Self { make, capacity }
@@ -380,8 +382,8 @@ pub fn releases_what_is_not_received(subject: &Subject<'_>) {
     assert_eq!(free(), 8);
 }
 
-/// Concurrent producers and consumers: each descriptor arrives once, each consumer gets those of one
-/// producer in order, and the counters match.
+/// Concurrent producers and consumers: each descriptor arrives once, each consumer gets those of
+/// one producer in order, and the counters match.
 pub fn is_exact_among_threads(subject: &Subject<'_>) {
     let (producers, consumers, each) = if cfg!(miri) { (2, 2, 10) } else { (3, 2, 500) };
     let channel = (subject.make)();

@@ -2,11 +2,12 @@
 //! The counters of a channel of descriptors, exact.
 //!
 //! A channel counts each operation once, by its outcome ([`Event::of_send`], [`Event::of_recv`]).
-//! Events that only a backend observes (a copy instead of a descriptor, a descriptor that bypassed the
-//! channel) are counted by the backend, with the same events.
+//! Events that only a backend observes (a copy instead of a descriptor, a descriptor that bypassed
+//! the channel) are counted by the backend, with the same events.
 //!
-//! Transfers are counted in shards, each used by a few threads, so that threads do not contend for one
-//! counter. A shard packs count and bytes into one word, so that an operation costs one addition:
+//! Transfers are counted in shards, each used by a few threads, so that threads do not contend for
+//! one counter. A shard packs count and bytes into one word, so that an operation costs one
+//! addition:
 //!
 //! ```text
 //!   bit  63                        24 23            0
@@ -19,9 +20,9 @@
 //!
 //! 1. Once no operation is in progress, `sent = received + in flight + undelivered`.
 //! 2. An operation that failed is counted once in its side's failures, by cause.
-//! 3. No field of a packed word overflows: descriptors of [`PACKED_BYTES_MAX`] bytes or more go to the
-//!    wide words directly, and between half-full and full there is room for two thousand concurrent
-//!    threads.
+//! 3. No field of a packed word overflows: descriptors of [`PACKED_BYTES_MAX`] bytes or more go to
+//!    the wide words directly, and between half-full and full there is room for two thousand
+//!    concurrent threads.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -107,7 +108,7 @@ struct FailureCounters {
     other: AtomicU64,
 }
 
-/// FailureCounters operations of one side, by cause.
+/// Failed operations of one side, by cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FailureCounts {

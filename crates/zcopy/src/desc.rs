@@ -13,8 +13,8 @@
 //! # Invariants
 //!
 //! 1. A descriptor is a name, not an owner: it is plain data, and copies name the same bytes. The
-//!    [ownership rule](crate#ownership), or a [`Block`](crate::Block), determines which side may touch
-//!    them.
+//!    [ownership rule](crate#ownership), or a [`Block`](crate::Block), determines which side may
+//!    touch them.
 //! 2. A descriptor of no bytes is refused wherever a descriptor is taken: `len` is not 0.
 //! 3. No safe function of this crate dereferences `addr`.
 
@@ -25,13 +25,13 @@ use crate::error::Error;
 
 /// The location of some bytes. 40 bytes, the layout of `kc_zdesc_t`.
 ///
-/// A local pointer is `addr, len`. Memory of an exported region travels as `region_id, offset, len`,
-/// and its receiver translates it ([`ImportedRegion::translate`](crate::ImportedRegion::translate),
+/// A local pointer is `addr, len`. Memory of an exported region travels as `region_id, offset,
+/// len`, and its receiver translates it
+/// ([`ImportedRegion::translate`](crate::ImportedRegion::translate),
 /// [`Pinned::of`](crate::Pinned::of)).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Desc {
-    /// Where the bytes are in this process; null if only the region says it.
     /// The address of the bytes in this process; null if only the region locates them.
     pub addr: *mut u8,
     /// Length in bytes. Not 0.

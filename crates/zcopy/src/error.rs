@@ -94,8 +94,8 @@ pub enum Error {
     /// The region already belongs to a pool, or its bytes are immutable.
     #[error("the region cannot hold a pool: it has one already, or its bytes are immutable")]
     NotPoolable,
-    /// The pool's classes are invalid: none, too many, an empty one, two of one length, or more bytes
-    /// than the region has.
+    /// The pool's classes are invalid: none, too many, an empty one, two of one length, or more
+    /// bytes than the region has.
     #[error("invalid pool classes: {asked} bytes needed, the region has {bytes}")]
     BadClasses {
         /// The bytes that the classes need; 0 if they are invalid in another way.

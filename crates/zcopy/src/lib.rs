@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Descriptors instead of bytes: regions, pools and the backends that move them.
 //!
-//! A megabyte crosses a channel as 40 bytes that locate it. This crate keeps track of which side may
-//! write or read the memory, and of when the memory may be released.
+//! A megabyte crosses a channel as 40 bytes that locate it. This crate keeps track of which side
+//! may write or read the memory, and of when the memory may be released.
 //!
 //! ```
 //! use becket_zcopy::{Block, Class, Meta, Pool, Region};
@@ -34,9 +34,9 @@
 //!
 //! # Ownership
 //!
-//! The bytes that a descriptor names belong to the producer until its send has succeeded, and then to
-//! one consumer. When the send fails they stay the producer's. With a [`Block`] the compiler and the
-//! pool enforce this; with a bare [`Desc`] the two sides have to keep to it.
+//! The bytes that a descriptor names belong to the producer until its send has succeeded, and then
+//! to one consumer. When the send fails they stay the producer's. With a [`Block`] the compiler and
+//! the pool enforce this; with a bare [`Desc`] the two sides have to keep to it.
 //!
 //! # Safety
 //!

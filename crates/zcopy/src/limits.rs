@@ -8,7 +8,8 @@ use becket_chan::{Direction, Operation, Token, timer};
 /// How long an operation may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Time {
-    /// No wait: an operation that cannot complete at once is [`WouldBlock`](crate::Failure::WouldBlock).
+    /// No wait: an operation that cannot complete at once is
+    /// [`WouldBlock`](crate::Failure::WouldBlock).
     Now,
     /// A duration that begins when the backend starts the operation.
     For(Duration),

@@ -2,8 +2,8 @@
 //! Sends and receives of a channel of descriptors, as values: limits are set, then they are driven.
 //!
 //! An operation first tries. If that would block, it creates the backend's operation
-//! ([`Link::send`](crate::Link::send), [`Link::recv`](crate::Link::recv)), which it polls, and which is
-//! dropped with it.
+//! ([`Link::send`](crate::Link::send), [`Link::recv`](crate::Link::recv)), which it polls, and
+//! which is dropped with it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -71,7 +71,8 @@ macro_rules! limits {
                 self
             }
 
-            /// Gives up when `token` is cancelled. A cancelled token takes precedence over everything.
+            /// Gives up when `token` is cancelled. A cancelled token takes precedence over
+            /// everything.
             pub fn cancel_on(mut self, token: &'a Token) -> Self {
                 self.limits.token = Some(token);
                 self

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! `zref`: descriptors are passed unchanged within this process, through a channel of `becket_chan` of
-//! the requested kind.
+//! `zref`: descriptors are passed unchanged within this process, through a channel of `becket_chan`
+//! of the requested kind.
 //!
-//! While a descriptor is in flight its region is pinned ([`InFlight`]); apart from that, it costs as
-//! much as any message of 40 bytes.
+//! While a descriptor is in flight its region is pinned ([`InFlight`]); apart from that, it costs
+//! as much as any message of 40 bytes.
 
 use std::any::Any;
 use std::cell::Cell;

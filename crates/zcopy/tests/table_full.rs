@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The bound of the table of regions. Alone in its process: no other test registers regions meanwhile.
+//! The bound of the table of regions. Alone in its process: no other test registers regions
+//! meanwhile.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg(not(miri))]

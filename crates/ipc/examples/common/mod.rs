@@ -20,8 +20,8 @@ impl Arguments {
 }
 
 /// In one process runs `measure` with a client of the other: in a coroutine, or in this thread with
-/// `--threads`; over shared memory, or without it with `--socket`. In the other process runs `serve`, at
-/// a path.
+/// `--threads`; over shared memory, or without it with `--socket`. In the other process runs
+/// `serve`, at a path.
 pub(crate) fn run(
     serve: fn(&Path) -> Result<(), Error>,
     measure: fn(&Client, &Arguments) -> Result<(), Error>,

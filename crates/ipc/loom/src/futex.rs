@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Replaces `crates/ipc/src/shm/futex.rs`: the kernel's queue of threads that sleep on words.
 //!
-//! As in the kernel, the words are compared under the queue's lock, which a wake takes too: either the
-//! comparison sees what a side writes before it wakes, or the wake finds the sleeping thread. Deadlines
-//! never pass.
+//! As in the kernel, the words are compared under the queue's lock, which a wake takes too: either
+//! the comparison sees what a side writes before it wakes, or the wake finds the sleeping thread.
+//! Deadlines never pass.
 
 use std::time::Instant;
 

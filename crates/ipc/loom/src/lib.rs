@@ -10,8 +10,8 @@
 //! | `shm/doorbell` | `models::doorbell`: a sleeping thread is rung, at most once per sleep |
 //! | `pending_lock`, `claim`, `doorbell` | `models::connection`: each frame is taken, whichever thread drives, leaves, or watches |
 //!
-//! The types that those files use from `crate::sync` are loom's here, see [`sync`]; the doorbell's futex
-//! and shared memory are replaced, in [`futex`] and [`segment`].
+//! The types that those files use from `crate::sync` are loom's here, see [`sync`]; the doorbell's
+//! futex and shared memory are replaced, in [`futex`] and [`segment`].
 #![cfg(feature = "loom")]
 #![allow(dead_code, reason = "the models use most of what a connection uses")]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Replaces `crates/ipc/src/shm/segment.rs` and `memory.rs`: the words of a segment that the doorbell
-//! uses, accessed with the same orderings.
+//! Replaces `crates/ipc/src/shm/segment.rs` and `memory.rs`: the words of a segment that the
+//! doorbell uses, accessed with the same orderings.
 
 use std::sync::Arc;
 

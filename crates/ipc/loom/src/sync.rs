@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Loom's atomics, replacing `crates/ipc/src/sync.rs`, and a lock with the orderings of `parking_lot`.
+//! Loom's atomics, replacing `crates/ipc/src/sync.rs`, and a lock with the orderings of
+//! `parking_lot`.
 //!
 //! Loom treats a sequentially consistent access as acquire and release, but implements sequentially
-//! consistent fences. So here a thread whose last store was sequentially consistent fences before its
-//! next such load: without the fence, two threads could miss each other (store-buffer reordering), and
-//! if one of the two accesses is made weaker they do. This is slightly stronger than the real ordering,
-//! as other accesses around the fence are ordered too, and slightly weaker, as a store of another kind
-//! between the two removes the fence.
+//! consistent fences. So here a thread whose last store was sequentially consistent fences before
+//! its next such load: without the fence, two threads could miss each other (store-buffer
+//! reordering), and if one of the two accesses is made weaker they do. This is slightly stronger
+//! than the real ordering, as other accesses around the fence are ordered too, and slightly weaker,
+//! as a store of another kind between the two removes the fence.
 
 use std::cell::Cell;
 use std::fmt;
@@ -81,9 +82,9 @@ impl<T: Word> Atomic<T> {
         T::from_u64(self.0.load(order))
     }
 
-    /// A swap: loom does not model that a swap is atomic with respect to other stores, and would let a
-    /// store vanish behind a swap that saw it. So a store here continues the release sequence of the
-    /// value that it overwrites, which a real store does not.
+    /// A swap: loom does not model that a swap is atomic with respect to other stores, and would
+    /// let a store vanish behind a swap that saw it. So a store here continues the release sequence
+    /// of the value that it overwrites, which a real store does not.
     pub(crate) fn store(&self, value: T, order: Ordering) {
         self.0.swap(value.into_u64(), order);
         behind_store(order);

@@ -46,7 +46,8 @@ pub(super) struct Memory {
 }
 
 impl Borrowing {
-    /// A region was announced. A region that exceeds the budget is ignored: its owner then sends bytes.
+    /// A region was announced. A region that exceeds the budget is ignored: its owner then sends
+    /// bytes.
     pub(super) fn announced(
         &mut self,
         at: &mut At<'_>,

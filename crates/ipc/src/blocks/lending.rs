@@ -8,8 +8,8 @@
 //!      └── its entry is needed, or its memory was released; and none is lent ───┘
 //! ```
 //!
-//! Its memfd is kept only until it has been transmitted: a region that its process releases is not kept
-//! alive here.
+//! Its memfd is kept only until it has been transmitted: a region that its process releases is not
+//! kept alive here.
 
 use std::os::fd::OwnedFd;
 
@@ -22,7 +22,7 @@ use super::{Descriptor, Fault, LENT_MAX};
 #[derive(Default)]
 pub(super) struct Lending {
     regions: Vec<Own>,
-    /// LentBlock, over all regions.
+    /// Loans, over all regions.
     count: usize,
 }
 

@@ -5,8 +5,8 @@
 //!   offset ──► a reference to the block, the number of its loans
 //! ```
 //!
-//! A release names only an offset. Two loans with one offset are of one block, because a lent block is
-//! not leased again; so it suffices to count them, and to keep the longest part.
+//! A release names only an offset. Two loans with one offset are of one block, because a lent block
+//! is not leased again; so it suffices to count them, and to keep the longest part.
 
 use std::collections::HashMap;
 

@@ -31,43 +31,44 @@
 //!
 //! # Ownership
 //!
-//! A [`Block`] that was sent stays the sender's memory: the connection keeps a reference to it until
-//! the peer has released it, so that its pool does not lease it to a writer. The peer reads it in
-//! place. It is free again when
+//! A [`Block`] that was sent stays the sender's memory: the connection keeps a reference to it
+//! until the peer has released it, so that its pool does not lease it to a writer. The peer reads
+//! it in place. It is free again when
 //!
 //! 1. the last clone of the [`PeerBlock`] was dropped there, and the release has arrived here; also
 //!    when the element was refused, or withdrawn by its sender;
 //! 2. the element was requeued at the front of its channel, instead of a release;
 //! 3. it was never transmitted;
-//! 4. the connection ended. A block that the peer still holds then may be overwritten: code that needs
-//!    a block for longer than the connection copies it. That includes a server's channel that keeps
-//!    elements of disconnected clients: such a client first waits for its blocks ([`Counts::lent`]
-//!    is 0).
+//! 4. the connection ended. A block that the peer still holds then may be overwritten: code that
+//!    needs a block for longer than the connection copies it. That includes a server's channel that
+//!    keeps elements of disconnected clients: such a client first waits for its blocks
+//!    ([`Counts::lent`] is 0).
 //!
 //! # When bytes are copied instead
 //!
-//! A block is sent as bytes, and counted so, when its memory has no memfd or its region was revoked;
-//! until the peer has confirmed that it has mapped the region, and permanently if it does not (the
-//! transport carries no descriptors, its budget is exhausted); when [`LENT_MAX`] blocks are lent; when
-//! it is another connection's block: data of one peer is not passed to another in memory that the first
-//! can still write.
+//! A block is sent as bytes, and counted so, when its memory has no memfd or its region was
+//! revoked; until the peer has confirmed that it has mapped the region, and permanently if it does
+//! not (the transport carries no descriptors, its budget is exhausted); when [`LENT_MAX`] blocks
+//! are lent; when it is another connection's block: data of one peer is not passed to another in
+//! memory that the first can still write.
 //!
 //! # A hostile peer
 //!
 //! A descriptor is read once, and its copy is checked: a region that was announced and mapped, its
-//! generation, a range within it (checked arithmetic; byte alignment), no more blocks than may be lent.
-//! A region is mapped once, with its seals, its type and its length checked, within a budget. A release
-//! has to match a block that was lent, in a table that only this process can write. Anything else ends
-//! the connection with [`Ended::Protocol`], without other effects. The bytes are not available as a
-//! slice while the peer could write them: [`PeerBlock`] copies, reading each byte once.
+//! generation, a range within it (checked arithmetic; byte alignment), no more blocks than may be
+//! lent. A region is mapped once, with its seals, its type and its length checked, within a budget.
+//! A release has to match a block that was lent, in a table that only this process can write.
+//! Anything else ends the connection with [`Ended::Protocol`], without other effects. The bytes are
+//! not available as a slice while the peer could write them: [`PeerBlock`] copies, reading each
+//! byte once.
 //!
 //! # Invariants
 //!
 //! 1. Every descriptor that arrived is answered once: by a release, or by being returned itself.
-//! 2. A region's frame, with its memfd, precedes the first descriptor into it; the region is withdrawn
-//!    only when none of its blocks is lent.
-//! 3. A mapping is created once per region, never per message; it is removed with the last block, or
-//!    with the connection.
+//! 2. A region's frame, with its memfd, precedes the first descriptor into it; the region is
+//!    withdrawn only when none of its blocks is lent.
+//! 3. A mapping is created once per region, never per message; it is removed with the last block,
+//!    or with the connection.
 
 mod borrowing;
 mod budget;
@@ -96,11 +97,11 @@ use crate::connection::{At, Ended};
 use crate::element::Element;
 use crate::transport::Ancillary;
 
-/// The maximum number of blocks that one side of a connection may have lent at a time. More are sent as
-/// bytes.
+/// The maximum number of blocks that one side of a connection may have lent at a time. More are
+/// sent as bytes.
 pub const LENT_MAX: usize = 1024;
-/// The maximum number of bytes of the peer's regions that a connection maps. A region beyond that is
-/// not mapped, and its blocks arrive as bytes.
+/// The maximum number of bytes of the peer's regions that a connection maps. A region beyond that
+/// is not mapped, and its blocks arrive as bytes.
 pub const MAPPED_BYTES_MAX: u64 = 256 << 20;
 /// The same, over all connections of the process.
 pub const MAPPED_BYTES_IN_ALL_MAX: u64 = 4 << 30;

@@ -14,14 +14,15 @@ use super::Descriptor;
 use super::borrowing::Memory;
 use super::counts::BlockCounters;
 
-/// A block that the peer has lent: its memory, mapped here read-only. Clones share it. When the last is
-/// dropped, the owner is notified and may write the block again; dropping never waits, on any thread.
+/// A block that the peer has lent: its memory, mapped here read-only. Clones share it. When the
+/// last is dropped, the owner is notified and may write the block again; dropping never waits, on
+/// any thread.
 ///
 /// The owner should not write it until then, and [`becket_zcopy`]'s pools do not. But nothing can
-/// prevent another process from writing it: so there is no slice of these bytes, unless the memory is
-/// sealed against every write. They are copied, each byte read once, and checks have to be made on the
-/// copy. The same holds after the connection has ended: reading is always safe, but the owner may reuse
-/// its blocks.
+/// prevent another process from writing it: so there is no slice of these bytes, unless the memory
+/// is sealed against every write. They are copied, each byte read once, and checks have to be made
+/// on the copy. The same holds after the connection has ended: reading is always safe, but the
+/// owner may reuse its blocks.
 #[derive(Clone)]
 pub struct PeerBlock(Arc<HeldBlock>);
 

@@ -125,7 +125,8 @@ impl Future for Connecting {
 async fn connect(path: &Path, options: &Options) -> Result<Client, ConnectError> {
     reactor::start().map_err(ConnectError::Watch)?;
     let socket = match listen::connect(path, options.socket) {
-        // A server for clients of protocol 1.0 listens there for packets, and for bytes at this path.
+        // A server for clients of protocol 1.0 listens there for packets, and for bytes at this
+        // path.
         Err(listen::ConnectError::OtherKind { .. }) if options.socket == SocketKind::Stream => {
             listen::connect(&stream_path(path), SocketKind::Stream)?
         }

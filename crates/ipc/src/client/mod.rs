@@ -33,8 +33,8 @@ use crate::remote::wait;
 use crate::streams::service::{self, Close, Info, List, Make, kind_name};
 use crate::transport::Link;
 
-/// A connection to a server. Clones share the connection; it is closed when the last clone and the last
-/// handle to a channel are dropped.
+/// A connection to a server. Clones share the connection; it is closed when the last clone and the
+/// last handle to a channel are dropped.
 ///
 /// Every method may be called from any thread, in a task or in a coroutine. No method waits: the
 /// operation that it returns is awaited or waited for.
@@ -235,8 +235,8 @@ impl Client {
         self.connection.close(becket_wire::codes::DONE, "");
     }
 
-    /// The transport's name, the peer's process, and the counters. `None`: no status could be taken yet,
-    /// because other threads held the connection each time.
+    /// The transport's name, the peer's process, and the counters. `None`: no status could be taken
+    /// yet, because other threads held the connection each time.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         self.connection.status()

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A stream out of a channel of the server: the credit that it grants, and the elements that arrive.
+//! A stream out of a channel of the server: the credit that it grants, and the elements that
+//! arrive.
 //!
 //! ```text
 //!   wanted = window, or waiting receives         granted ──► server
 //!        elements ──► inbox ──► a receive       surplus ──► requeued, at the front of the channel
 //! ```
 //!
-//! The inbox is a local channel, so that a receive of the stream is a local receive, also in a select.
-//! Without a window the server is asked for one element per waiting receive, and no more: an element is
-//! taken from the channel only for a receive that waits. With a window that many elements may be in the
-//! inbox.
+//! The inbox is a local channel, so that a receive of the stream is a local receive, also in a
+//! select. Without a window the server is asked for one element per waiting receive, and no more:
+//! an element is taken from the channel only for a receive that waits. With a window that many
+//! elements may be in the inbox.
 //!
 //! # Invariants
 //!
-//! 1. `granted` is the number of elements that the server may still send, as far as this side knows.
-//!    After each step `granted + inbox = wanted`, unless credit is being revoked.
-//! 2. Surplus elements are returned once it is certain that no more are in flight, the newest first, so
-//!    that the channel's order is kept.
+//! 1. `granted` is the number of elements that the server may still send, as far as this side
+//!    knows. After each step `granted + inbox = wanted`, unless credit is being revoked.
+//! 2. Surplus elements are returned once it is certain that no more are in flight, the newest
+//!    first, so that the channel's order is kept.
 
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
@@ -168,8 +169,8 @@ impl Receiving {
         for element in self.outbox.split_off(wanted as usize).into_iter().rev() {
             let Some(&number) = self.numbers.back() else { break };
             // The last number stays: an element whose number was removed while a receive held it is
-            // returned under the number of a later one. The server only counts, and requires a number
-            // that is outstanding.
+            // returned under the number of a later one. The server only counts, and requires a
+            // number that is outstanding.
             if self.numbers.len() > 1 {
                 self.numbers.pop_back();
             }
@@ -214,8 +215,8 @@ impl Receiving {
         }
     }
 
-    /// The channel is closed and drained, or the stream or the connection has ended. Earlier elements
-    /// can still be received.
+    /// The channel is closed and drained, or the stream or the connection has ended. Earlier
+    /// elements can still be received.
     pub(crate) fn end(&mut self, at: &mut At<'_>, over: Over) {
         self.opening.over(at.wakes, &over);
         self.is_flushed |= matches!(over, Over::Ended(_));
@@ -229,8 +230,8 @@ impl Receiving {
         }
     }
 
-    /// Ready when the server has everything back; with a channel that was closed meanwhile, when all of
-    /// it was transmitted.
+    /// Ready when the server has everything back; with a channel that was closed meanwhile, when
+    /// all of it was transmitted.
     pub(crate) fn poll_closed(&mut self, at: &mut At<'_>, waker: &Waker) -> Poll<()> {
         match &self.over {
             Some(Over::Closed(_)) if !self.is_flushed => at.full.push(self.stream.number()),

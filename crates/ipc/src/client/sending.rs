@@ -9,9 +9,9 @@
 //! # Invariants
 //!
 //! 1. While a send waits for credit no later one is sent: tickets are served in order.
-//! 2. `sent` has the unacknowledged elements, and those whose outcome was not polled yet; its numbers
-//!    ascend. It is bounded by the server's credit plus the outcomes that live operations have not
-//!    polled.
+//! 2. `sent` has the unacknowledged elements, and those whose outcome was not polled yet; its
+//!    numbers ascend. It is bounded by the server's credit plus the outcomes that live operations
+//!    have not polled.
 
 use std::collections::VecDeque;
 use std::task::{Poll, Waker};
@@ -333,12 +333,13 @@ impl Sending {
         }
     }
 
-    /// The channel is closed, or the stream or the connection has ended: waiting operations are woken.
+    /// The channel is closed, or the stream or the connection has ended: waiting operations are
+    /// woken.
     pub(crate) fn end(&mut self, at: &mut At<'_>, blocks: &mut Blocks, over: Over, unsent: &[u64]) {
         self.opening.over(at.wakes, &over);
         if let Over::Closed(_) = over {
-            // Acks come before the end, and nothing is accepted after it. A nack may be missing: both
-            // sides have ended the stream by then.
+            // Acks come before the end, and nothing is accepted after it. A nack may be missing:
+            // both sides have ended the stream by then.
             for sent in self.sent.iter_mut().filter(|sent| sent.outcome.is_none()) {
                 resolve(sent, Outcome::Refused(code::CLOSED), &mut self.posted, at.wakes);
             }

@@ -199,7 +199,8 @@ impl ClientSide {
             }
             Some(Entry::Receiving(receiving)) => {
                 receiving.end(at, over);
-                // While an operation waits for the close, it stays: returned elements may be queued.
+                // While an operation waits for the close, it stays: returned elements may be
+                // queued.
                 receiving.is_dropped
             }
             None => return,

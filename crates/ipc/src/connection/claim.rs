@@ -9,10 +9,10 @@
 //!                               another thread's claim
 //! ```
 //!
-//! Arming the socket for a wake costs a fence, and the peer a system call; a thread that gets an answer
-//! every microsecond avoids both. When its wait is over it does not release the connection, but marks
-//! it *retained*, as it will be back soon. The I/O thread checks each millisecond, for as long as this
-//! goes on, whether it was; if not, the connection is the I/O thread's again.
+//! Arming the socket for a wake costs a fence, and the peer a system call; a thread that gets an
+//! answer every microsecond avoids both. When its wait is over it does not release the connection,
+//! but marks it *retained*, as it will be back soon. The I/O thread checks each millisecond, for as
+//! long as this goes on, whether it was; if not, the connection is the I/O thread's again.
 //!
 //! # Invariants
 //!
@@ -73,8 +73,8 @@ impl Claim {
         self.word.load(Ordering::SeqCst) & MODE != FREE
     }
 
-    /// A millisecond has passed: whether to check again, and whether it was taken from an owner that
-    /// did not come back.
+    /// A millisecond has passed: whether to check again, and whether it was taken from an owner
+    /// that did not come back.
     pub(crate) fn tick(&self) -> Tick {
         let polls = self.polls.load(Ordering::Relaxed);
         let polled = self.polls_seen.swap(polls, Ordering::Relaxed) != polls;

@@ -23,8 +23,8 @@ use crate::transport::{Ancillary, Link, LinkError};
 
 /// The maximum number of frames taken before other connections are dispatched.
 const FRAMES_PER_DISPATCH: usize = 256;
-/// For a link that cannot be polled without a system call: one in this many dispatches polls it even
-/// though only channels have news.
+/// For a link that cannot be polled without a system call: one in this many dispatches polls it
+/// even though only channels have news.
 const POLL_EVERY: u32 = 16;
 /// The maximum number of frames taken before the resulting frames are sent.
 const FRAMES_AT_ONCE: usize = 64;
@@ -54,8 +54,8 @@ pub(crate) struct Core<S: Side> {
     /// The link is a socket: a flush is a system call.
     pub(super) flush_is_costly: bool,
     pub(super) own_waker: Waker,
-    /// A reference to itself, for a connection without other owners: a server's connection lives until
-    /// it has ended.
+    /// A reference to itself, for a connection without other owners: a server's connection lives
+    /// until it has ended.
     pub(super) keep_alive: Option<Arc<Connection<S>>>,
     /// Its registration with the scheduler, whose idle workers drive it.
     pub(super) registered: Option<outside::Registered>,
@@ -279,15 +279,16 @@ impl<S: Side> Core<S> {
         all
     }
 
-    /// Whether sending may be left to the I/O thread: a flush is a system call, the peer has not yet
-    /// answered what it was sent, and more frames may follow in a moment, which the same call can
-    /// send.
+    /// Whether sending may be left to the I/O thread: a flush is a system call, the peer has not
+    /// yet answered what it was sent, and more frames may follow in a moment, which the same call
+    /// can send.
     pub(super) fn may_send_later(&mut self) -> bool {
         self.is_unanswered && self.ended.is_none() && self.flush_is_costly
     }
 
     pub(super) fn failed(&mut self, error: LinkError) {
-        // Frames that the peer sent before it disconnected are still to be read: `take` reports the end.
+        // Frames that the peer sent before it disconnected are still to be read: `take` reports the
+        // end.
         if error != LinkError::Closed {
             self.end(error.into());
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A thread that waits for its own connection, in place of the I/O thread.
 //!
-//! Frames in shared memory need not pass through another thread: a thread that waits for one polls the
-//! link, and sleeps at the doorbell that the peer rings. One thread at a time drives a connection; it
-//! wakes the other waiting threads.
+//! Frames in shared memory need not pass through another thread: a thread that waits for one polls
+//! the link, and sleeps at the doorbell that the peer rings. One thread at a time drives a
+//! connection; it wakes the other waiting threads.
 //!
 //! ```text
 //!            ┌── nothing, and the peer may answer soon: spin (bounded, adaptive)
@@ -39,8 +39,8 @@ use crate::shm::Doorbell;
 const POLLS_PACKED: u32 = 16;
 /// The maximum spin before a sleep: about the cost of a sleep and a wake.
 const SPIN_MAX: Duration = Duration::from_micros(50);
-/// Polls between two reads of the clock, and before a sleep when spinning has not paid off: longer than
-/// an answer takes from a peer that is awake.
+/// Polls between two reads of the clock, and before a sleep when spinning has not paid off: longer
+/// than an answer takes from a peer that is awake.
 const POLLS: u32 = 256;
 /// Yields to a peer on the same CPU before a sleep.
 const YIELDS: u32 = 4;
@@ -110,8 +110,8 @@ impl Wake for Parker {
 }
 
 impl<S: Side> Connection<S> {
-    /// Waits until the parker is woken: drives the connection if no other thread does and its link has
-    /// a doorbell, parks otherwise.
+    /// Waits until the parker is woken: drives the connection if no other thread does and its link
+    /// has a doorbell, parks otherwise.
     pub(crate) fn drive(self: &Arc<Self>, parker: &Arc<Parker>) {
         if !self.resume() && !self.claim() {
             while !parker.is_woken() {
@@ -123,7 +123,8 @@ impl<S: Side> Connection<S> {
             if let Some(doorbell) = &self.doorbell {
                 *parker.sleeps_at.lock() = Some(doorbell.clone());
             }
-            // A wake from here on sees the doorbell, and kicks it; an earlier wake has set the flag.
+            // A wake from here on sees the doorbell, and kicks it; an earlier wake has set the
+            // flag.
             Source::sleep(&**self, None, &|| parker.is_woken());
             *parker.sleeps_at.lock() = None;
             if self.ended().is_some() {

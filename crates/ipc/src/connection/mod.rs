@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! One connection: a link, the session that speaks over it, and what this side does with it.
+//! One connection: a link, the session that runs over it, and what this side does with it.
 //!
-//! A connection has no thread and no task of its own. A thread with work for it takes its lock: a user
-//! that sends, a channel that wakes one of its streams, the I/O thread when frames have arrived. A
-//! thread that finds the lock held sets the pending flag, and the holder dispatches again.
+//! A connection has no thread and no task of its own. A thread with work for it takes its lock: a
+//! user that sends, a channel that wakes one of its streams, the I/O thread when frames have
+//! arrived. A thread that finds the lock held sets the pending flag, and the holder dispatches
+//! again.
 //!
 //! ```text
 //!   user ─────────────── with ──┐         ┌─ take ──► session ──► side   frames that have arrived
@@ -24,12 +25,12 @@
 //! # Invariants
 //!
 //! 1. No thread waits while it holds the lock, and no waker that could call in is woken under it.
-//! 2. A thread that finds the lock held sets the [pending flag](pending_lock), which its holder sees:
-//!    no event is lost.
+//! 2. A thread that finds the lock held sets the [pending flag](pending_lock), which its holder
+//!    sees: no event is lost.
 //! 3. Before the lock is released with nothing left to do, the link was armed for a wake
 //!    (`prepare_wait`), or a thread drives the link and will poll it.
-//! 4. A dispatch takes at most `FRAMES_PER_DISPATCH` frames; a peer that sends without end alternates
-//!    with the other connections.
+//! 4. A dispatch takes at most `FRAMES_PER_DISPATCH` frames; a peer that sends without end
+//!    alternates with the other connections.
 //! 5. It ends once: every waiting operation gets the same [`Ended`].
 
 mod claim;
@@ -347,7 +348,8 @@ impl<S: Side> Connection<S> {
         }
     }
 
-    /// Runs `act` under the lock. Every holder unlocks by way of [`unlock_and_recheck`](Self::unlock_and_recheck).
+    /// Runs `act` under the lock. Every holder unlocks by way of
+    /// [`unlock_and_recheck`](Self::unlock_and_recheck).
     fn locked<R>(&self, act: impl FnOnce(&mut Core<S>) -> R) -> R {
         let mut core = self.core.lock();
         let done = act(&mut core);

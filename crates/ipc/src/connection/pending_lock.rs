@@ -15,10 +15,10 @@
 //!    lock, or the thread that unlocks it sees the flag; without the fences store-buffer reordering
 //!    could make both checks too early, and the work would be lost.
 //! 2. A thread that clears the flag sees what was written before it was set, also by each earlier
-//!    setting that it covered: setting is a swap, which continues the release sequence of the earlier
-//!    ones, and clearing is a swap that acquires.
-//! 3. Every holder checks [`is_pending`](PendingLock::is_pending) after it has unlocked, and if it is
-//!    set makes a thread [enter](PendingLock::enter).
+//!    setting that it covered: setting is a swap, which continues the release sequence of the
+//!    earlier ones, and clearing is a swap that acquires.
+//! 3. Every holder checks [`is_pending`](PendingLock::is_pending) after it has unlocked, and if it
+//!    is set makes a thread [enter](PendingLock::enter).
 
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, fence_behind_update};
 
@@ -34,8 +34,8 @@ impl<T> PendingLock<T> {
         Self { content: Mutex::new(content), pending: AtomicBool::new(false) }
     }
 
-    /// Takes the lock to do work, and clears the flag. `None`: the lock is held, and its holder will see
-    /// the flag.
+    /// Takes the lock to do work, and clears the flag. `None`: the lock is held, and its holder
+    /// will see the flag.
     #[inline]
     pub(crate) fn enter(&self) -> Option<MutexGuard<'_, T>> {
         let content = self.content.try_lock().or_else(|| self.set_pending_and_try())?;

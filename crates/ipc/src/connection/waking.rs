@@ -2,9 +2,9 @@
 //! The wakers of a connection's streams, and the wakes that a connection owes.
 //!
 //! A connection polls operations on local channels for its peer. Each stream has one waker for its
-//! whole life: the waker puts the stream into the connection's list and dispatches the connection on
-//! the thread that called it. During a dispatch further dispatches of the same thread are queued in a
-//! thread-local list, so that connections that wake each other do not recurse.
+//! whole life: the waker puts the stream into the connection's list and dispatches the connection
+//! on the thread that called it. During a dispatch further dispatches of the same thread are queued
+//! in a thread-local list, so that connections that wake each other do not recurse.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Reports of another process, over a connection to its server.
 //!
-//! An answer holds some dozen kilobytes. If a report does not fit, it is requested with half as many
-//! rows, and so from then on. The rest of a list is fetched by further requests, so that a report has
-//! the requested rows, however small the answers are. Each row states when its counts were read; the
-//! report's own time and its sums are those of the first answer.
+//! An answer holds some dozen kilobytes. If a report does not fit, it is requested with half as
+//! many rows, and so from then on. The rest of a list is fetched by further requests, so that a
+//! report has the requested rows, however small the answers are. Each row states when its counts
+//! were read; the report's own time and its sums are those of the first answer.
 
 use becket_wire::codes;
 
@@ -48,8 +48,8 @@ impl ClientFeed {
         }
     }
 
-    /// Requests more until a list has as many rows as the query asks for, or there are no more. `only`
-    /// makes a query for this list alone.
+    /// Requests more until a list has as many rows as the query asks for, or there are no more.
+    /// `only` makes a query for this list alone.
     fn complete<S: Clone, T>(
         &mut self,
         select: &Select<S>,

@@ -74,8 +74,8 @@ impl<S: Source> Feed for LocalFeed<S> {
     }
 }
 
-/// Reports of a recording: one JSON object per line. Filter, order and page are applied to the recorded
-/// rows; rows that were not recorded are missing.
+/// Reports of a recording: one JSON object per line. Filter, order and page are applied to the
+/// recorded rows; rows that were not recorded are missing.
 #[derive(Debug)]
 pub struct ReplayFeed<R> {
     lines: R,

@@ -154,8 +154,8 @@ impl SessionReport {
         }
     }
 
-    /// The report of a connection of protocol 1.0. It has no streams and no credit; its requests are
-    /// those that wait for a channel.
+    /// The report of a connection of protocol 1.0. It has no streams and no credit; its requests
+    /// are those that wait for a channel.
     #[must_use]
     pub fn of_v1(status: &v1::Status) -> Self {
         let refused = [("malformed", status.malformed), ("limit", status.refused)];
@@ -207,8 +207,8 @@ impl Histogram {
         self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The bound that `share` (0 to 1) of the durations do not exceed; `None` if there are none, or if
-    /// it lies above the last bound.
+    /// The bound that `share` (0 to 1) of the durations do not exceed; `None` if there are none, or
+    /// if it lies above the last bound.
     #[must_use]
     pub fn quantile_ns(&self, share: f64) -> Option<u64> {
         let rank = ((self.count() as f64 * share).ceil() as u64).max(1);

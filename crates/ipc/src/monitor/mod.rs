@@ -11,19 +11,19 @@
 //!                               └──── Report ───────┘ └──► Meter: rates of two reports
 //! ```
 //!
-//! A [`Report`] holds counts since the beginning, never rates: two reports, however far apart, give the
-//! rate of the time between them, and a lost report loses no data. The work in the watched process is
-//! one pass over its channels per report; nothing runs in between.
+//! A [`Report`] holds counts since the beginning, never rates: two reports, however far apart, give
+//! the rate of the time between them, and a lost report loses no data. The work in the watched
+//! process is one pass over its channels per report; nothing runs in between.
 //!
 //! # Invariants
 //!
-//! 1. Every figure *per second* is computed by [`rate`], from two [`Reading`]s of one count, each with
-//!    the time at which it was read. An interval below [`RATE_INTERVAL_MIN`] gives none.
-//! 2. A report is bounded whatever the process holds: a page of rows per list ([`ROWS_MAX`]), and sums
-//!    over all of them. Sorting and filtering happen in the watched process.
+//! 1. Every figure *per second* is computed by [`rate`], from two [`Reading`]s of one count, each
+//!    with the time at which it was read. An interval below [`RATE_INTERVAL_MIN`] gives none.
+//! 2. A report is bounded whatever the process holds: a page of rows per list ([`ROWS_MAX`]), and
+//!    sums over all of them. Sorting and filtering happen in the watched process.
 //! 3. Watching keeps nothing alive: a channel whose handles are dropped leaves the list.
-//! 4. A report from another process is not trusted: [`Report::from_json`] refuses reports that are too
-//!    long or of another schema, truncates lists and texts to their bounds and removes control
+//! 4. A report from another process is not trusted: [`Report::from_json`] refuses reports that are
+//!    too long or of another schema, truncates lists and texts to their bounds and removes control
 //!    characters, so that a name cannot write to the terminal.
 //!
 //! | module | contents |

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Which rows a report contains. The query is evaluated in the watched process, so that a process with
-//! ten thousand channels serialises only a page of them.
+//! Which rows a report contains. The query is evaluated in the watched process, so that a process
+//! with ten thousand channels serialises only a page of them.
 
 use std::cmp::Ordering;
 
@@ -171,8 +171,8 @@ impl Query {
         }
     }
 
-    /// Applies the query to the rows of a report. Orders by recent rates use the total counts: a report
-    /// holds no rates.
+    /// Applies the query to the rows of a report. Orders by recent rates use the total counts: a
+    /// report holds no rates.
     pub(super) fn choose(&self, report: &mut Report) {
         let Self { schema: _, channels, coroutines, plugins, sessions } = self;
         report.channels = channels.again(
@@ -285,8 +285,8 @@ impl<S> Select<S> {
         tame_text(&mut self.filter, TEXT_BYTES_MAX);
     }
 
-    /// Creates a page of `items`: `name` and `id` of an item, and the order of this list. Only the rows
-    /// on the page are created.
+    /// Creates a page of `items`: `name` and `id` of an item, and the order of this list. Only the
+    /// rows on the page are created.
     pub(super) fn page<I, T>(
         &self,
         items: &[I],

@@ -5,9 +5,9 @@
 //!
 //! A count and its time are not read atomically: between the two the reader may be preempted for a
 //! scheduling quantum, about a millisecond on a busy machine. Two readings are off by twice that at
-//! worst. Over 100 ms that is an error of 2 %, over 10 ms it would be 20 %, and over the microseconds
-//! between two consecutive readings the figure would be meaningless. So [`RATE_INTERVAL_MIN`] is 100 ms,
-//! and below it there is no rate.
+//! worst. Over 100 ms that is an error of 2 %, over 10 ms it would be 20 %, and over the
+//! microseconds between two consecutive readings the figure would be meaningless. So
+//! [`RATE_INTERVAL_MIN`] is 100 ms, and below it there is no rate.
 
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ pub struct Rates {
 
 /// One count, read repeatedly.
 ///
-/// Readings that are too close are deferred: what was counted between them is part of the next rate;
-/// nothing is lost and nothing is counted twice.
+/// Readings that are too close are deferred: what was counted between them is part of the next
+/// rate; nothing is lost and nothing is counted twice.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Meter {
     first: Option<Reading>,
@@ -65,8 +65,8 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Adds a reading. Returns new rates, or `None`: it was the first reading, too close to the previous
-    /// one, or the count was restarted.
+    /// Adds a reading. Returns new rates, or `None`: it was the first reading, too close to the
+    /// previous one, or the count was restarted.
     pub fn read(&mut self, reading: Reading) -> Option<Rates> {
         let Some(earlier) = self.earlier else {
             self.first = Some(reading);
@@ -84,7 +84,8 @@ impl Meter {
         let rates = match self.rates {
             None => Rates { now, smoothed: now, peak: now, average, interval },
             Some(before) => {
-                // The weight of the new value: the same over one long interval as over many short ones.
+                // The weight of the new value: the same over one long interval as over many short
+                // ones.
                 let weight = 1.0 - (-interval.as_secs_f64() / SMOOTHING.as_secs_f64()).exp();
                 let smoothed = before.smoothed + weight * (now - before.smoothed);
                 Rates { now, smoothed, peak: before.peak.max(now), average, interval }

@@ -4,8 +4,8 @@
 //! Fields are only ever added, with a default, under the same [`SCHEMA`]; a reader ignores unknown
 //! fields. A change of meaning changes the number.
 //!
-//! Times named `at_ns` are nanoseconds of the watched process's monotonic clock, from an origin that is
-//! the same within one process and meaningless outside it.
+//! Times named `at_ns` are nanoseconds of the watched process's monotonic clock, from an origin
+//! that is the same within one process and meaningless outside it.
 
 use serde::{Deserialize, Serialize};
 
@@ -182,8 +182,8 @@ pub struct Coroutines {
     pub spawned: u64,
     /// The number of coroutines that have ended.
     pub finished: u64,
-    /// Whether they were examined one by one. Not if there are too many to do so for each report: then
-    /// the counts by state, the rows and `held` are empty.
+    /// Whether they were examined one by one. Not if there are too many to do so for each report:
+    /// then the counts by state, the rows and `held` are empty.
     pub listed: bool,
     /// Not started.
     pub fresh: u64,

@@ -68,7 +68,8 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// It exceeds [`REPORT_BYTES_MAX`]: the names and causes returned by closures are out of bounds.
+    /// It exceeds [`REPORT_BYTES_MAX`]: the names and causes returned by closures are out of
+    /// bounds.
     pub fn to_json(&self) -> Result<Vec<u8>, ReportError> {
         let bytes = serde_json::to_vec(self).map_err(ReportError::json)?;
         if bytes.len() > REPORT_BYTES_MAX {

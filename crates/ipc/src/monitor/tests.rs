@@ -309,7 +309,7 @@ fn a_report_of_another_process_has_every_requested_row() {
 fn a_server_without_reports_and_an_invalid_query_are_different_errors() {
     let (_directory, _server, mut feed) = attached(None);
     let error = feed.next(&Query::default()).unwrap_err();
-    assert!(matches!(&error, FeedError::Refused { cause } if cause.contains("no figures")));
+    assert!(matches!(&error, FeedError::Refused { cause } if cause.contains("no report")));
     let (_directory, _server, mut feed) = attached(Some(Arc::new(Exporter::new("there"))));
     let error = feed.next(&Query { schema: 9, ..Query::default() }).unwrap_err();
     assert!(

@@ -11,8 +11,8 @@
 //! # Invariants
 //!
 //! 1. No list holds a request while the thread sleeps. A thread that finds `is_called` set did so
-//!    before b, and by the list's lock pushed before c: had c come first, so had b. The thread that set
-//!    it wakes the I/O thread.
+//!    before b, and by the list's lock pushed before c: had c come first, so had b. The thread that
+//!    set it wakes the I/O thread.
 //! 2. The I/O thread is woken once, for all requests until it has taken them.
 
 use crate::sync::{AtomicBool, Mutex, Ordering};

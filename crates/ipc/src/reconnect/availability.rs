@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A value that is available, not yet, or never again.
 //!
-//! A change is awaited through a token that is cancelled with it, so that a wait that is given up leaves
-//! nothing behind.
+//! A change is awaited through a token that is cancelled with it, so that a wait that is given up
+//! leaves nothing behind.
 
 use becket_chan::Token;
 use parking_lot::Mutex;

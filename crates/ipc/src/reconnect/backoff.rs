@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Exponential backoff with jitter: how long to wait before another attempt.
 //!
-//! After `n` failures in a row the bound of the wait is `first · factorⁿ⁻¹`, at most `max`; the wait is
-//! the bound minus a random part of it, at most `jitter`.
+//! After `n` failures in a row the bound of the wait is `first · factorⁿ⁻¹`, at most `max`; the
+//! wait is the bound minus a random part of it, at most `jitter`.
 
 use std::time::Duration;
 

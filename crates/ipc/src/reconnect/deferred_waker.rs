@@ -2,8 +2,8 @@
 //! A waker that wakes another waker on the I/O thread.
 //!
 //! A reconnect task waits for local channels too, whose other ends may be used anywhere: also in a
-//! connection's dispatch, under its lock. A task is polled by its wakes, and a reconnect task needs that
-//! lock: so its wake is deferred to the I/O thread.
+//! connection's dispatch, under its lock. A task is polled by its wakes, and a reconnect task needs
+//! that lock: so its wake is deferred to the I/O thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

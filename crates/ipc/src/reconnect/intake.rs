@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The local channel whose elements are pipelined, with its receiving end.
 //!
-//! It is a rendezvous channel: a send completes when its element is received, and while no element is
-//! received, a select chooses another arm.
+//! It is a rendezvous channel: a send completes when its element is received, and while no element
+//! is received, a select chooses another arm.
 //!
 //! # Invariants
 //!
@@ -57,7 +57,8 @@ impl Intake {
         }
     }
 
-    /// Stops waiting until [`next`](Self::next) is called. Returns an element that was passed by then.
+    /// Stops waiting until [`next`](Self::next) is called. Returns an element that was passed by
+    /// then.
     pub(super) fn leave(&mut self) -> Option<Element> {
         self.elements.leave();
         self.is_waiting = false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Channels of a server that may restart: reconnecting connections, and sends that happen exactly once
-//! over all of them.
+//! Channels of a server that may restart: reconnecting connections, and sends that happen exactly
+//! once over all of them.
 //!
 //! ```text
 //!   driver (a task)    connect ──► client ──► until it ends ──► back-off ──┐
@@ -12,9 +12,10 @@
 //!   operation          waits for a stream, within its limits; then it is one of that stream's
 //! ```
 //!
-//! Nothing is repeated implicitly. An operation that was in progress when the connection ended fails
-//! with its error, as it would without reconnection; only operations that begin later use the new
-//! connection. [`OnceSender`] repeats, and may: the server identifies each element by its number.
+//! Nothing is repeated implicitly. An operation that was in progress when the connection ended
+//! fails with its error, as it would without reconnection; only operations that begin later use the
+//! new connection. [`OnceSender`] repeats, and may: the server identifies each element by its
+//! number.
 //!
 //! | file | contents |
 //! |---|---|
@@ -66,8 +67,8 @@ pub use self::sender::{ReconnectingFlush, ReconnectingSend, ReconnectingSender};
 use crate::client::{Options, ReceiverOptions};
 use crate::connection::Ended;
 
-/// A client that reconnects when its connection has ended. Clones share the connection; it stops when
-/// the last clone and the last handle to a channel are dropped.
+/// A client that reconnects when its connection has ended. Clones share the connection; it stops
+/// when the last clone and the last handle to a channel are dropped.
 ///
 /// Every method may be called from any thread, in a task or in a coroutine.
 #[derive(Clone)]
@@ -95,23 +96,23 @@ pub struct Reopened {
 }
 
 impl Reconnecting {
-    /// Connects to the server that listens at a path, and reconnects whenever the connection has ended.
-    /// It starts at once and does not wait.
+    /// Connects to the server that listens at a path, and reconnects whenever the connection has
+    /// ended. It starts at once and does not wait.
     #[must_use]
     pub fn new(path: impl AsRef<Path>, options: Options, backoff: Backoff) -> Self {
         let inner = ReconnectState::start(path.as_ref(), options, backoff);
         Self { owner: Arc::new(Owner(inner)) }
     }
 
-    /// A channel of the server, by its name. (`#` and a number work too, but a restarted server assigns
-    /// other numbers.)
+    /// A channel of the server, by its name. (`#` and a number work too, but a restarted server
+    /// assigns other numbers.)
     pub fn channel(&self, name: &str) -> Reopened {
         let (owner, name) = (self.owner.clone(), name.into());
         Reopened { owner, name, priority: Priority::Normal, make: None }
     }
 
-    /// Reports when the connection is lost and when it is restored. The channel is conflated: a slow
-    /// receiver gets only the latest event. Each event goes to one of the receivers.
+    /// Reports when the connection is lost and when it is restored. The channel is conflated: a
+    /// slow receiver gets only the latest event. Each event goes to one of the receivers.
     #[must_use]
     pub fn events(&self) -> Receiver<Event> {
         self.owner.0.news.clone()
@@ -142,8 +143,8 @@ impl Reopened {
         self
     }
 
-    /// On each connection the channel is created if the server has none of its name. `capacity` applies
-    /// to a bounded one.
+    /// On each connection the channel is created if the server has none of its name. `capacity`
+    /// applies to a bounded one.
     pub fn make(mut self, kind: Kind, capacity: usize) -> Self {
         self.make = Some((kind, capacity));
         self

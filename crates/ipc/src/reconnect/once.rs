@@ -2,8 +2,8 @@
 //! Sending each element exactly once, over reconnecting connections.
 //!
 //! Each element has a number. The server remembers the highest number that it has accepted of each
-//! producer (see [`dedup`](crate::dedup)); on each new connection it reports it, and elements above are
-//! sent again.
+//! producer (see [`dedup`](crate::dedup)); on each new connection it reports it, and elements above
+//! are sent again.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -63,17 +63,17 @@ impl fmt::Debug for ProducerId {
 
 /// Sends each element exactly once into a channel of a server that may restart.
 ///
-/// A send survives any number of connections: it completes when the channel has accepted or refused its
-/// element, or at its limits. Sends of one handle are accepted in the order in which they began. This
-/// requires that the **channel** survives: a server that is bound again offers the same
-/// [`Channels`](crate::channels::Channels) (see [`Builder::channels`](crate::Builder::channels)). If it
-/// does not, or has forgotten the producer because 1024 others have used the channel since,
+/// A send survives any number of connections: it completes when the channel has accepted or refused
+/// its element, or at its limits. Sends of one handle are accepted in the order in which they
+/// began. This requires that the **channel** survives: a server that is bound again offers the same
+/// [`Channels`](crate::channels::Channels) (see [`Builder::channels`](crate::Builder::channels)).
+/// If it does not, or has forgotten the producer because 1024 others have used the channel since,
 /// unacknowledged elements fail with [`SendError::Unknown`]: they are not repeated, and never sent
 /// twice.
 ///
-/// The accepted elements are numbered from 1, without gaps. [`accepted`](Self::accepted) returns their
-/// number. So a producer that is killed, and comes back under the same [`ProducerId`], can continue
-/// where the channel is.
+/// The accepted elements are numbered from 1, without gaps. [`accepted`](Self::accepted) returns
+/// their number. So a producer that is killed, and comes back under the same [`ProducerId`], can
+/// continue where the channel is.
 ///
 /// A producer has one stream at a time. A second handle with the same id waits until the first has
 /// ended. Each element is copied once, behind its number.
@@ -199,9 +199,9 @@ impl OnceSender {
     ///
     /// # Errors
     ///
-    /// When driven: see [`SendError`]; it returns the element. [`SendError::Unknown`] only if the server
-    /// has forgotten the producer, if there will be no further connection, or if the send's limits
-    /// passed before it was acknowledged.
+    /// When driven: see [`SendError`]; it returns the element. [`SendError::Unknown`] only if the
+    /// server has forgotten the producer, if there will be no further connection, or if the send's
+    /// limits passed before it was acknowledged.
     ///
     /// # Cancel safety
     ///
@@ -211,8 +211,8 @@ impl OnceSender {
         OnceSend::new(&self.once, element.into(), false)
     }
 
-    /// Sends an element if there is a connection and the channel accepts it at once. It does not while
-    /// another send of this handle is unacknowledged.
+    /// Sends an element if there is a connection and the channel accepts it at once. It does not
+    /// while another send of this handle is unacknowledged.
     ///
     /// # Errors
     ///
@@ -221,15 +221,16 @@ impl OnceSender {
         OnceSend::new(&self.once, element.into(), true)
     }
 
-    /// A local channel whose elements are sent ahead, each exactly once: an element is received from it
-    /// while there is a connection and no earlier one waits, and its acknowledgement is only counted.
-    /// With it such a send can be an arm of a [`select!`](becket_chan::select): without a connection the
-    /// arm is not ready. Received elements survive any number of connections, as with
-    /// [`send`](Self::send).
+    /// A local channel whose elements are sent ahead, each exactly once: an element is received
+    /// from it while there is a connection and no earlier one waits, and its acknowledgement is
+    /// only counted. With it such a send can be an arm of a [`select!`](becket_chan::select):
+    /// without a connection the arm is not ready. Received elements survive any number of
+    /// connections, as with [`send`](Self::send).
     ///
     /// The channel is the same over all connections, until it closes: when the server's channel is
-    /// closed or there will be no further connection, with the reason of either; and when it is closed
-    /// locally. If the channel is open again on a later connection, another call returns a new one.
+    /// closed or there will be no further connection, with the reason of either; and when it is
+    /// closed locally. If the channel is open again on a later connection, another call returns a
+    /// new one.
     #[must_use]
     pub fn ahead(&self) -> Sender<Element> {
         let sender = self.once.queue.lock().ahead();
@@ -238,9 +239,9 @@ impl OnceSender {
     }
 
     /// Waits until every element that was transmitted or sent ahead has been answered, over as many
-    /// connections as necessary, and returns the outcomes of the sends that no operation waited for.
-    /// Unknown are those whose producer the server has forgotten, or after which there will be no
-    /// further connection.
+    /// connections as necessary, and returns the outcomes of the sends that no operation waited
+    /// for. Unknown are those whose producer the server has forgotten, or after which there will be
+    /// no further connection.
     pub fn flush(&self) -> OnceFlush<'_> {
         OnceFlush(&self.once)
     }

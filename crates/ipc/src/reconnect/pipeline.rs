@@ -13,10 +13,10 @@
 //! # Invariants
 //!
 //! 1. Without a stream nothing is received from the intake, and nothing is held.
-//! 2. `streams` has the current stream, and earlier ones with sends whose outcomes were not polled yet:
-//!    those are counted when they are polled, once.
-//! 3. The lock is taken before a connection's, only by the reconnect task; a flush takes them one after
-//!    the other.
+//! 2. `streams` has the current stream, and earlier ones with sends whose outcomes were not polled
+//!    yet: those are counted when they are polled, once.
+//! 3. The lock is taken before a connection's, only by the reconnect task; a flush takes them one
+//!    after the other.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};

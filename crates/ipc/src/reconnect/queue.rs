@@ -11,21 +11,21 @@
 //!          is below its own                             or the producer is forgotten: unknown
 //! ```
 //!
-//! Numbers follow go-back-N (as in HDLC and TCP without selective acknowledgment): the server accepts a
-//! number only directly after its predecessor, so that a refusal makes it refuse everything behind too,
-//! which is then sent again with numbers that close the gap.
+//! Numbers follow go-back-N (as in HDLC and TCP without selective acknowledgment): the server
+//! accepts a number only directly after its predecessor, so that a refusal makes it refuse
+//! everything behind too, which is then sent again with numbers that close the gap.
 //!
 //! # Invariants
 //!
-//! 1. `highest` is the server's highest number according to its answers. The elements in flight have the
-//!    numbers directly above, in the order in which their sends began, unless `is_stalled`: one was
-//!    refused. Then none is started until none is in flight.
-//! 2. An element that is in flight or unacknowledged never gets another number: only one that the server
-//!    has not accepted, according to its answer, does.
-//! 3. There is an entry for each live send and for each element in flight: at most the live sends plus
-//!    the server's credit.
-//! 4. Of the elements sent ahead at most two wait: one for credit, and one that was passed to the intake
-//!    when the connection ended. Another is received from the intake only when none waits.
+//! 1. `highest` is the server's highest number according to its answers. The elements in flight
+//!    have the numbers directly above, in the order in which their sends began, unless
+//!    `is_stalled`: one was refused. Then none is started until none is in flight.
+//! 2. An element that is in flight or unacknowledged never gets another number: only one that the
+//!    server has not accepted, according to its answer, does.
+//! 3. There is an entry for each live send and for each element in flight: at most the live sends
+//!    plus the server's credit.
+//! 4. Of the elements sent ahead at most two wait: one for credit, and one that was passed to the
+//!    intake when the connection ended. Another is received from the intake only when none waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -94,7 +94,8 @@ pub(super) enum SendOutcome {
     Closed(Option<Arc<str>>),
     Withdrawn,
     Disconnected(Ended),
-    /// It was transmitted, and the server has forgotten the producer, or there is no further connection.
+    /// It was transmitted, and the server has forgotten the producer, or there is no further
+    /// connection.
     Unknown(Option<Ended>),
 }
 
@@ -314,7 +315,8 @@ impl Queue {
         self.tidy()
     }
 
-    /// Removes entries whose outcomes will not be polled, and returns the wakers of others that are done.
+    /// Removes entries whose outcomes will not be polled, and returns the wakers of others that are
+    /// done.
     fn tidy(&mut self) -> Vec<Waker> {
         let posted = &mut self.posted;
         self.entries.retain(|entry| {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Receiving over reconnecting connections.
 //!
-//! With a window, elements may have arrived whose connection ended before they were received. The server
-//! has handed them over: they are kept in the [select bridge](super::select_bridge), before the elements of the
-//! next connection, and the channel is reopened when they have been received. So at most a window of
-//! them, and one per want, are kept.
+//! With a window, elements may have arrived whose connection ended before they were received. The
+//! server has handed them over: they are kept in the [select bridge](super::select_bridge), before
+//! the elements of the next connection, and the channel is reopened when they have been received.
+//! So at most a window of them, and one per want, are kept.
 
 use std::fmt;
 use std::future::Future;
@@ -31,9 +31,9 @@ use crate::streams::service::Info;
 
 /// Receives from a channel of a server that may restart.
 ///
-/// A receive that begins without a connection waits for one, within its limits. A receive that waited
-/// for an element when the connection ended fails with [`RecvError::Disconnected`] and has received
-/// nothing. Prefetched elements are received first.
+/// A receive that begins without a connection waits for one, within its limits. A receive that
+/// waited for an element when the connection ended fails with [`RecvError::Disconnected`] and has
+/// received nothing. Prefetched elements are received first.
 pub struct ReconnectingReceiver {
     streams: Arc<Streams>,
     _handle: Handle,
@@ -88,7 +88,8 @@ impl Streams {
     /// A leftover element, or an open stream.
     async fn next(&self) -> Result<Next, Ended> {
         loop {
-            // Taken before the leftover check: when elements become leftover, `changed` is cancelled.
+            // Taken before the leftover check: when elements become leftover, `changed` is
+            // cancelled.
             let (now, changed) = self.slot.get();
             let taken = self.bridge.take();
             if taken.is_wanted {
@@ -201,18 +202,19 @@ impl ReconnectingReceiver {
         received
     }
 
-    /// A local channel in which elements arrive, for a [`select!`](becket_chan::select) over local and
-    /// remote channels. While the guard lives, one element at a time is requested; an element that
-    /// arrived and was not received when it is dropped is requeued.
+    /// A local channel in which elements arrive, for a [`select!`](becket_chan::select) over local
+    /// and remote channels. While the guard lives, one element at a time is requested; an element
+    /// that arrived and was not received when it is dropped is requeued.
     ///
-    /// The channel is the same over all connections. Without a connection it is empty; a select that
-    /// waits continues to wait, and receives from the next server. It closes when the server's channel
-    /// is closed and drained, and when there will be no further connection: its reason states which. If
-    /// the channel is open again on a later connection, the next want receives from it.
+    /// The channel is the same over all connections. Without a connection it is empty; a select
+    /// that waits continues to wait, and receives from the next server. It closes when the server's
+    /// channel is closed and drained, and when there will be no further connection: its reason
+    /// states which. If the channel is open again on a later connection, the next want receives
+    /// from it.
     ///
     /// An element that arrived on a connection that has ended is kept, like a prefetched one: it is
-    /// received before all others. While a want lives, [`recv`](Self::recv) waits in the same queue,
-    /// and survives reconnections too.
+    /// received before all others. While a want lives, [`recv`](Self::recv) waits in the same
+    /// queue, and survives reconnections too.
     ///
     /// An element passes through the I/O thread. Without a select, `recv` is faster.
     ///

@@ -10,19 +10,19 @@
 //! ```
 //!
 //! Leftover elements arrived on connections that have ended: the server has handed them over. The
-//! reconnect task drives the bridge: as long as there are wants, it waits at the inbox whenever nothing
-//! is offered, which makes the stream request one element from the server.
+//! reconnect task drives the bridge: as long as there are wants, it waits at the inbox whenever
+//! nothing is offered, which makes the stream request one element from the server.
 //!
 //! # Invariants
 //!
 //! 1. The offered element, and elements requeued by receives on the outlet, are older than leftover
 //!    ones, and those are older than the inbox's. Elements are received in this order.
-//! 2. Without wants nothing is offered and the bridge does not wait at the inbox: the drop of the last
-//!    want has requeued everything before it returned.
-//! 3. At most one element is requeued into an inbox, and only one of its own stream: the inbox counts
-//!    its elements. Others become leftover.
-//! 4. The lock is taken before a connection's, only by the reconnect task; under it only waiters at the
-//!    outlet and at the inbox are woken.
+//! 2. Without wants nothing is offered and the bridge does not wait at the inbox: the drop of the
+//!    last want has requeued everything before it returned.
+//! 3. At most one element is requeued into an inbox, and only one of its own stream: the inbox
+//!    counts its elements. Others become leftover.
+//! 4. The lock is taken before a connection's, only by the reconnect task; under it only waiters at
+//!    the outlet and at the inbox are woken.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -61,8 +61,8 @@ struct State {
     /// The receiving end at the stream's inbox, while there is a stream.
     inbox: Option<RecvStream<'static, Element>>,
     is_waiting: bool,
-    /// The bridge began or stopped to wait at the inbox, or an element was requeued: the stream has to
-    /// adjust its credit.
+    /// The bridge began or stopped to wait at the inbox, or an element was requeued: the stream has
+    /// to adjust its credit.
     needs_rebalance: bool,
     /// The stream's channel is closed and drained, and so is the outlet.
     is_ended: bool,
@@ -110,8 +110,8 @@ enum Next {
 /// An element taken from the bridge.
 pub(super) struct Taken {
     pub(super) element: Option<Element>,
-    /// There are wants: the caller has to [resume](SelectBridge::resume) the reconnect task after it has checked
-    /// the inbox.
+    /// There are wants: the caller has to [resume](SelectBridge::resume) the reconnect task after
+    /// it has checked the inbox.
     pub(super) is_wanted: bool,
 }
 
@@ -178,8 +178,8 @@ impl SelectBridge {
         }
     }
 
-    /// The stream's connection has ended. Elements that had arrived become leftover; the channel is not
-    /// opened again until they have been received. `None`: nothing is left over.
+    /// The stream's connection has ended. Elements that had arrived become leftover; the channel is
+    /// not opened again until they have been received. `None`: nothing is left over.
     pub(super) fn lost(&self, remote: &RemoteReceiver) -> Option<Token> {
         {
             let mut state = self.state.lock();

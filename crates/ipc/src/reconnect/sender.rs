@@ -28,10 +28,10 @@ use crate::streams::service::Info;
 
 /// Sends into a channel of a server that may restart.
 ///
-/// A send that begins without a connection waits for one, within its limits. A send that was in progress
-/// when its connection ended is not repeated: it fails with [`SendError::Unknown`] if it was
-/// transmitted, with [`SendError::Disconnected`] if not. Sends that begin one after the other are
-/// accepted in that order; concurrent sends that waited for a connection in any order.
+/// A send that begins without a connection waits for one, within its limits. A send that was in
+/// progress when its connection ended is not repeated: it fails with [`SendError::Unknown`] if it
+/// was transmitted, with [`SendError::Disconnected`] if not. Sends that begin one after the other
+/// are accepted in that order; concurrent sends that waited for a connection in any order.
 pub struct ReconnectingSender {
     streams: Arc<Streams>,
     _handle: Handle,
@@ -116,24 +116,26 @@ impl ReconnectingSender {
     }
 
     /// A local channel whose elements are sent ahead: each is received from it while there is a
-    /// connection, at most one more than the server has granted credit for, and its acknowledgement is
-    /// only counted. With it a send to a server that may restart can be an arm of a
+    /// connection, at most one more than the server has granted credit for, and its acknowledgement
+    /// is only counted. With it a send to a server that may restart can be an arm of a
     /// [`select!`](becket_chan::select): without a connection the arm is not ready.
     ///
     /// The channel is the same over all connections, until it closes: when the server's channel is
-    /// closed or there will be no further connection, with the reason of either; and when it is closed
-    /// locally. If the channel is open again on a later connection, another call returns a new one.
+    /// closed or there will be no further connection, with the reason of either; and when it is
+    /// closed locally. If the channel is open again on a later connection, another call returns a
+    /// new one.
     ///
-    /// Received elements are not repeated. If an element's connection ends before its acknowledgement,
-    /// [`flush`](Self::flush) counts it as unknown; as refused, if it was not transmitted.
+    /// Received elements are not repeated. If an element's connection ends before its
+    /// acknowledgement, [`flush`](Self::flush) counts it as unknown; as refused, if it was not
+    /// transmitted.
     #[must_use]
     pub fn ahead(&self) -> Sender<Element> {
         self.streams.ahead.sender()
     }
 
-    /// Waits until every sent element has been answered, or its connection has ended, and returns the
-    /// outcomes of the sends that no operation waited for, over all connections. It does not wait for
-    /// another connection.
+    /// Waits until every sent element has been answered, or its connection has ended, and returns
+    /// the outcomes of the sends that no operation waited for, over all connections. It does not
+    /// wait for another connection.
     pub fn flush(&self) -> ReconnectingFlush<'_> {
         ReconnectingFlush(&self.streams)
     }

@@ -102,7 +102,8 @@ fn a_producer_has_one_stream_at_a_time_and_is_remembered() {
     assert_eq!(receiver.recv().wait().unwrap().as_slice(), b"one");
 }
 
-/// Withdrawn, waiting or accepted: what is remembered after a stream matches the channel's contents.
+/// Withdrawn, waiting or accepted: what is remembered after a stream matches the channel's
+/// contents.
 #[test]
 fn what_the_channel_accepted_while_the_stream_ended_is_remembered() {
     for round in 0..200_u32 {

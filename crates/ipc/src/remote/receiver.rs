@@ -26,10 +26,10 @@ use crate::streams::service::Info;
 
 /// Receives from a channel of another process. See [`Client::receiver`](crate::Client::receiver).
 ///
-/// Without a window the server is asked for one element per waiting receive; with a window, that many
-/// elements may be prefetched into this process. Either way an element that is not received here is
-/// requeued at the front of its channel: when a receive gives up, when its operation or the handle is
-/// dropped.
+/// Without a window the server is asked for one element per waiting receive; with a window, that
+/// many elements may be prefetched into this process. Either way an element that is not received
+/// here is requeued at the front of its channel: when a receive gives up, when its operation or the
+/// handle is dropped.
 pub struct RemoteReceiver {
     connection: Arc<Owned<ClientSide>>,
     stream: StreamId,
@@ -55,8 +55,8 @@ impl RemoteReceiver {
         self.connection.ended()
     }
 
-    /// Where elements arrive, for a caller that receives them itself: it reports each received element,
-    /// and each change of the number of waiting receives.
+    /// Where elements arrive, for a caller that receives them itself: it reports each received
+    /// element, and each change of the number of waiting receives.
     pub(crate) const fn inbox(&self) -> &Receiver<Element> {
         &self.inbox
     }
@@ -104,9 +104,10 @@ impl RemoteReceiver {
         self.connection.with(|side, _| side.block_counts())
     }
 
-    /// The local channel in which elements arrive, for a [`select!`](becket_chan::select) over local and
-    /// remote channels. While the guard lives, one more element is requested; what arrived and was not
-    /// received when it is dropped is requeued, as far as it exceeds the window.
+    /// The local channel in which elements arrive, for a [`select!`](becket_chan::select) over
+    /// local and remote channels. While the guard lives, one more element is requested; what
+    /// arrived and was not received when it is dropped is requeued, as far as it exceeds the
+    /// window.
     pub fn want(&self) -> Want<'_> {
         self.connection.with(|side, at| {
             if let Some(receiving) = side.receiving(self.stream) {

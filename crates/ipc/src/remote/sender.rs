@@ -32,8 +32,8 @@ const OUTCOME_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// Each send is acknowledged by the server when the channel has accepted the element: a rendezvous
 /// completes when a receiver took it, in whichever process. Sends of one handle are accepted in the
-/// order in which they began. Dropping the handle ends the stream after the elements that were sent;
-/// dropping an operation withdraws its element, unless it was accepted.
+/// order in which they began. Dropping the handle ends the stream after the elements that were
+/// sent; dropping an operation withdraws its element, unless it was accepted.
 pub struct RemoteSender {
     connection: Arc<Owned<ClientSide>>,
     stream: StreamId,
@@ -67,8 +67,8 @@ impl RemoteSender {
 
     /// Sends an element, waiting for room or for a receiver.
     ///
-    /// A [`Block`](becket_zcopy::Block) of a pool is sent as a descriptor, and is lent until the peer
-    /// has dropped it: see [`blocks`](crate::blocks).
+    /// A [`Block`](becket_zcopy::Block) of a pool is sent as a descriptor, and is lent until the
+    /// peer has dropped it: see [`blocks`](crate::blocks).
     ///
     /// # Errors
     ///
@@ -76,14 +76,14 @@ impl RemoteSender {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it was accepted, the element is withdrawn from the server: as with a local send,
-    /// it has then happened or leaves no trace.
+    /// Dropped before it was accepted, the element is withdrawn from the server: as with a local
+    /// send, it has then happened or leaves no trace.
     pub fn send(&self, element: impl Into<Element>) -> RemoteSend<'_> {
         RemoteSend::new(self, element.into(), 0)
     }
 
-    /// Sends an element if the channel accepts it at once. Without credit the operation fails locally;
-    /// otherwise the server decides.
+    /// Sends an element if the channel accepts it at once. Without credit the operation fails
+    /// locally; otherwise the server decides.
     ///
     /// # Errors
     ///
@@ -93,10 +93,10 @@ impl RemoteSender {
     }
 
     /// A local channel whose elements are sent ahead: each is received from it when the server has
-    /// granted credit, and its acknowledgement is only counted. With it a send to another process can
-    /// be an arm of a [`select!`](becket_chan::select). It is closed when the stream ends; the outcome
-    /// of elements received from it is in the result of [`flush`](Self::flush). A handle has one such
-    /// channel at a time: a later call replaces it.
+    /// granted credit, and its acknowledgement is only counted. With it a send to another process
+    /// can be an arm of a [`select!`](becket_chan::select). It is closed when the stream ends; the
+    /// outcome of elements received from it is in the result of [`flush`](Self::flush). A handle
+    /// has one such channel at a time: a later call replaces it.
     pub fn ahead(&self) -> Sender<Element> {
         let (sender, receiver) = rendezvous();
         self.connection.with(|side, at| {
@@ -111,8 +111,8 @@ impl RemoteSender {
         sender
     }
 
-    /// Waits until every sent element has been answered, and returns the outcomes of the sends that no
-    /// operation waited for.
+    /// Waits until every sent element has been answered, and returns the outcomes of the sends that
+    /// no operation waited for.
     pub fn flush(&self) -> Flush<'_> {
         Flush(self)
     }
@@ -168,8 +168,8 @@ impl<'a> RemoteSend<'a> {
         }
     }
 
-    /// Gives up `duration` from now. An element that was sent by then is withdrawn, and the operation
-    /// ends with the server's answer, within another second.
+    /// Gives up `duration` from now. An element that was sent by then is withdrawn, and the
+    /// operation ends with the server's answer, within another second.
     pub fn timeout(mut self, duration: Duration) -> Self {
         self.limits.timeout(duration);
         self

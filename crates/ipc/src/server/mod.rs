@@ -160,9 +160,9 @@ impl Builder {
         self
     }
 
-    /// Offers these channels instead of a table of its own. They stay open when the server is dropped,
-    /// so that the next server at the path may offer them again, with their contents and the producers
-    /// that they remember (see [`Reopened::once`](crate::reconnect::Reopened::once)).
+    /// Offers these channels instead of a table of its own. They stay open when the server is
+    /// dropped, so that the next server at the path may offer them again, with their contents and
+    /// the producers that they remember (see [`Reopened::once`](crate::reconnect::Reopened::once)).
     pub fn channels(mut self, channels: Arc<Channels>) -> Self {
         self.channels = Some(channels);
         self

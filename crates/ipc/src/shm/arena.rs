@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Blocks for bodies that are longer than a slot, allocated by the producer.
 //!
-//! A free list per class, as a stack, so that the most recently freed block is used first: it is in the
-//! cache. A block is in flight with the frame that it is sent with, and free again when the peer has
-//! read past that frame. The peer's one published position covers all blocks; there is no list in
-//! shared memory, and no value that the peer writes names a block.
+//! A free list per class, as a stack, so that the most recently freed block is used first: it is in
+//! the cache. A block is in flight with the frame that it is sent with, and free again when the
+//! peer has read past that frame. The peer's one published position covers all blocks; there is no
+//! list in shared memory, and no value that the peer writes names a block.
 //!
 //! 1. A block is in its free list, or in `lent` under exactly one position, never in both.
 //! 2. `lent` has one entry per slot, reused only when the slot is.

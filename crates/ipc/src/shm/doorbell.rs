@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Waking a side that sleeps, and no other.
 //!
-//! Neither side can write the other's memory, so a wait is two words with one writer each: the waiter
-//! announces in its `wait` word that it sleeps, the waker increments its own `bell`, on which the
-//! waiter sleeps.
+//! Neither side can write the other's memory, so a wait is two words with one writer each: the
+//! waiter announces in its `wait` word that it sleeps, the waker increments its own `bell`, on
+//! which the waiter sleeps.
 //!
 //! ```text
 //!   wait, in the waiter's segment: │ number of this wait, 61 bits │ room │ mode, 2 bits │
@@ -17,18 +17,19 @@
 //! ```
 //!
 //! 1. No wake is lost: the fences order 2 before 4 on the left and 1 before 3 on the right, which
-//!    excludes store-buffer reordering: the waiter sees what was published, or the waker sees that the
-//!    waiter sleeps. In the latter case `bell` changes after 1 on the left, and the kernel refuses to
-//!    sleep on it or wakes.
-//! 2. A wait is rung at most once: its number is remembered. So a waker that goes on publishing makes
-//!    no system call for a side that is waking up.
+//!    excludes store-buffer reordering: the waiter sees what was published, or the waker sees that
+//!    the waiter sleeps. In the latter case `bell` changes after 1 on the left, and the kernel
+//!    refuses to sleep on it or wakes.
+//! 2. A wait is rung at most once: its number is remembered. So a waker that goes on publishing
+//!    makes no system call for a side that is waking up.
 //! 3. A side that waits for room sets `room`; other waits are not rung for a published position.
 //! 4. The futex needs no write access: the waiter sleeps on a page that it may only read.
-//! 5. Whatever numbers a hostile peer writes here cost it, or this side, one system call per publish.
+//! 5. Whatever numbers a hostile peer writes here cost it, or this side, one system call per
+//!    publish.
 //!
-//! Mode `Event` is for a side that waits for descriptors: it is rung by a byte on the socket that it
-//! watches anyway. (An eventfd would be shared with the side that created it, which could make a write
-//! to it block.)
+//! Mode `Event` is for a side that waits for descriptors: it is rung by a byte on the socket that
+//! it watches anyway. (An eventfd would be shared with the side that created it, which could make a
+//! write to it block.)
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -119,8 +120,8 @@ impl Waiter {
         Self { own, number: 0, armed: None }
     }
 
-    /// Announces that this side is about to sleep, then fences: the caller's next check sees what was
-    /// published by a peer that did not see the announcement.
+    /// Announces that this side is about to sleep, then fences: the caller's next check sees what
+    /// was published by a peer that did not see the announcement.
     pub(super) fn arm(&mut self, mode: Mode, wants_room: bool) -> Result<(), Violation> {
         self.number += 1;
         let room = if wants_room { ROOM_BIT } else { 0 };
@@ -182,8 +183,8 @@ impl Doorbell {
         Self { peer, kicks: AtomicU32::new(0) }
     }
 
-    /// Whether this system supports sleeping on two words at once (Linux 5.16). If not, wait for the
-    /// link's descriptors instead.
+    /// Whether this system supports sleeping on two words at once (Linux 5.16). If not, wait for
+    /// the link's descriptors instead.
     #[must_use]
     pub fn is_supported() -> bool {
         futex::is_supported()
@@ -221,8 +222,8 @@ impl Doorbell {
         }
     }
 
-    /// Ends the sleep of every thread that sleeps here, and the next sleep with a ticket from before
-    /// the kick.
+    /// Ends the sleep of every thread that sleeps here, and the next sleep with a ticket from
+    /// before the kick.
     pub fn kick(&self) {
         self.kicks.fetch_add(1, Ordering::AcqRel);
         futex::wake(&self.kicks, FutexScope::Private);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! One side of a pair of rings: how it sends, takes and waits.
 //!
-//! This is the ring alone, without the socket: the link builds on it, and it can be used and measured
-//! by itself. A thread that waits on it alone notices a peer's death only by a
+//! This is the ring alone, without the socket: the link builds on it, and it can be used and
+//! measured by itself. A thread that waits on it alone notices a peer's death only by a
 //! [`kick`](super::Doorbell::kick).
 
 use std::sync::Arc;
@@ -99,7 +99,8 @@ impl Endpoint {
         }
     }
 
-    /// Puts a frame. A peer that is awake sees it at once; [`flush`](Self::flush) wakes a sleeping one.
+    /// Puts a frame. A peer that is awake sees it at once; [`flush`](Self::flush) wakes a sleeping
+    /// one.
     ///
     /// # Errors
     /// [`Refused::Full`]: retry when [`wait`](Self::wait) has returned.
@@ -192,8 +193,8 @@ impl Endpoint {
         Ok(self.wanted_bytes.is_none())
     }
 
-    /// Waits for a frame, or for room if a frame was refused: spins, then sleeps. False: the deadline
-    /// passed or a thread kicked, and there is nothing.
+    /// Waits for a frame, or for room if a frame was refused: spins, then sleeps. False: the
+    /// deadline passed or a thread kicked, and there is nothing.
     ///
     /// # Errors
     /// The peer violated a rule, or the sleep failed.
@@ -223,14 +224,15 @@ impl Endpoint {
         self.spin.peer_is_elsewhere()
     }
 
-    /// Spins until a frame or room has arrived, as long as it is worthwhile. Never inside a coroutine.
+    /// Spins until a frame or room has arrived, as long as it is worthwhile. Never inside a
+    /// coroutine.
     pub fn spin(&mut self) -> bool {
         let Self { spin, consumer, producer, wanted_bytes, .. } = self;
         spin.spin(|| consumer.is_ready() || wanted_bytes.is_some() && producer.has_news())
     }
 
-    /// Announces that a thread is about to sleep at the [`doorbell`](Self::doorbell). `None`: something
-    /// has arrived already.
+    /// Announces that a thread is about to sleep at the [`doorbell`](Self::doorbell). `None`:
+    /// something has arrived already.
     ///
     /// # Errors
     /// The peer violated a rule.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Sleeping until a word changes, and waking a thread that sleeps on it: the doorbell's system calls.
+//! Sleeping until a word changes, and waking a thread that sleeps on it: the doorbell's system
+//! calls.
 //!
-//! A sleeping thread passes the expected values. The kernel compares them again when it puts the thread
-//! to sleep, atomically with respect to a thread that changes a word and then wakes.
+//! A sleeping thread passes the expected values. The kernel compares them again when it puts the
+//! thread to sleep, atomically with respect to a thread that changes a word and then wakes.
 
 use std::ffi::c_void;
 use std::time::Instant;

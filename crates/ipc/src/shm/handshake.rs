@@ -8,12 +8,13 @@
 //!        │ checks, maps                             │
 //! ```
 //!
-//! An offer is 16 bytes: magic, version, and the maximum body that its sender accepts. The connecting
-//! side sends first, because it alone can tell that the peer has read the whole handshake: an offer
-//! that is read together with the handshake's last bytes would lose its descriptor.
+//! An offer is 16 bytes: magic, version, and the maximum body that its sender accepts. The
+//! connecting side sends first, because it alone can tell that the peer has read the whole
+//! handshake: an offer that is read together with the handshake's last bytes would lose its
+//! descriptor.
 //!
-//! 1. Nothing blocks: [`progress`](Handshake::progress) does what is possible, `watch` returns what to
-//!    wait for. The caller bounds the time.
+//! 1. Nothing blocks: [`progress`](Handshake::progress) does what is possible, `watch` returns what
+//!    to wait for. The caller bounds the time.
 //! 2. Exactly the offer's bytes are read; what follows belongs to the link.
 //! 3. One descriptor is accepted. Others are closed.
 
@@ -108,8 +109,8 @@ impl Handshake {
     /// Does what is possible without waiting. `None`: wait for what [`watch`](Self::watch) returns.
     ///
     /// # Errors
-    /// The peer is gone, or its offer is invalid. The connection is over, and every later call returns
-    /// [`ShmError::Closed`].
+    /// The peer is gone, or its offer is invalid. The connection is over, and every later call
+    /// returns [`ShmError::Closed`].
     pub fn progress(&mut self) -> Result<Option<ShmLink>, ShmError> {
         let Some((socket, own, file)) = self.parts.take() else { return Err(ShmError::Closed) };
         self.send_offer(&socket, &file)?;

@@ -12,11 +12,12 @@
 //!
 //! 1. The rules of `transport::link` hold. In addition, a thread may sleep at [`ShmLink::doorbell`]
 //!    instead of waiting for descriptors, which wakes it faster.
-//! 2. The socket is read when a frame names descriptors that have not arrived, and when a `take` finds
-//!    nothing or a `flush` no room: the first time after a wait for it, each time while a thread sleeps
-//!    at the doorbell, every 8th time while this side waits for the socket, and every 256th time
-//!    otherwise. So polling makes few system calls. Epoll reports the socket once, possibly to a thread
-//!    whose `take` skipped the read: before this side waits again it makes up for that.
+//! 2. The socket is read when a frame names descriptors that have not arrived, and when a `take`
+//!    finds nothing or a `flush` no room: the first time after a wait for it, each time while a
+//!    thread sleeps at the doorbell, every 8th time while this side waits for the socket, and every
+//!    256th time otherwise. So polling makes few system calls. Epoll reports the socket once,
+//!    possibly to a thread whose `take` skipped the read: before this side waits again it makes up
+//!    for that.
 //! 3. At most [`DESCRIPTORS_WAITING_MAX`] descriptors have arrived and belong to no frame yet.
 //! 4. Once the link has failed or the peer is gone, threads that sleep at the doorbell are kicked.
 
@@ -37,7 +38,8 @@ use crate::transport::{
     Ancillary, DirectWait, Link, LinkCounters, LinkError, LinkLimits, OnReady, Peer, Socket, Watch,
 };
 
-/// Descriptors of frames that have not been read yet. A conforming peer sends those of one frame ahead.
+/// Descriptors of frames that have not been read yet. A conforming peer sends those of one frame
+/// ahead.
 const DESCRIPTORS_WAITING_MAX: usize = 2 * LinkLimits::DESCRIPTORS_MAX;
 const READ_EVERY_ARMED: u32 = 8;
 const READ_EVERY_AWAKE: u32 = 256;
@@ -104,8 +106,8 @@ impl ShmLink {
     }
 
     /// As [`Link::prepare_wait`], for a thread that then sleeps at the doorbell with this ticket.
-    /// `None`: something has arrived already. Another thread watches the socket, and calls `take` when
-    /// it is ready.
+    /// `None`: something has arrived already. Another thread watches the socket, and calls `take`
+    /// when it is ready.
     pub fn prepare_sleep(&mut self) -> Option<Ticket> {
         self.read_skipped_socket();
         if self.gone || self.failed.is_some() {
@@ -127,8 +129,8 @@ impl ShmLink {
         self.endpoint.peer_is_elsewhere()
     }
 
-    /// Spins until a frame or room has arrived, as long as it is worthwhile: only while the peer runs on
-    /// another CPU, and at most up to the limit. Must not be called inside a coroutine.
+    /// Spins until a frame or room has arrived, as long as it is worthwhile: only while the peer
+    /// runs on another CPU, and at most up to the limit. Must not be called inside a coroutine.
     pub fn spin(&mut self) -> bool {
         self.gone || self.failed.is_some() || self.endpoint.spin()
     }
@@ -151,7 +153,8 @@ impl ShmLink {
         first
     }
 
-    /// The peer is gone. The `take` that finds the ring empty reports it, and kicks sleeping threads.
+    /// The peer is gone. The `take` that finds the ring empty reports it, and kicks sleeping
+    /// threads.
     fn disconnected(&mut self) {
         self.gone = true;
     }
@@ -383,7 +386,8 @@ impl Link for ShmLink {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
-        // Before `take_frames`: when the end is seen, the peer's last frames are in the ring already.
+        // Before `take_frames`: when the end is seen, the peer's last frames are in the ring
+        // already.
         let gone = self.gone;
         let taken = self.take_frames(frames_max, sink);
         self.send_ring();

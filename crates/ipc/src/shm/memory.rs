@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Memory of two processes, behind copies that are checked against its bounds.
 //!
-//! [`Own`] is written by this side and read by the peer; [`Foreign`] is written by the peer and read by
-//! this side. A peer may write any value at any moment, so:
+//! [`Own`] is written by this side and read by the peer; [`Foreign`] is written by the peer and
+//! read by this side. A peer may write any value at any moment, so:
 //!
 //! 1. No reference to shared bytes is ever created. Every access is one relaxed atomic access of an
-//!    aligned word; longer copies are a sequence of them into or out of private memory. A copy does not
-//!    change, whatever the peer does next.
-//! 2. Every offset is checked here against the length of the mapping, so no caller can reach beyond it,
-//!    wherever the offset came from.
-//! 3. `Foreign` is mapped read-only and has no stores. Loads of read-only memory are relaxed, with a
-//!    fence after them where order matters: other orderings are not guaranteed to work there.
+//!    aligned word; longer copies are a sequence of them into or out of private memory. A copy does
+//!    not change, whatever the peer does next.
+//! 2. Every offset is checked here against the length of the mapping, so no caller can reach beyond
+//!    it, wherever the offset came from.
+//! 3. `Foreign` is mapped read-only and has no stores. Loads of read-only memory are relaxed, with
+//!    a fence after them where order matters: other orderings are not guaranteed to work there.
 //!
 //! All `unsafe` of the ring is in this file.
 //!
 //! # Safety
 //!
-//! `words` points to `count` words that stay mapped, with this size, for as long as `keep` lives: the
-//! descriptor's seals `SHRINK` and `GROW` were checked (or set) by `segment` before the mapping was
-//! passed in, so that no process can remove the pages. Words are only accessed as atomics, the bell's
-//! only as 32 bits, all others as 64 bits.
+//! `words` points to `count` words that stay mapped, with this size, for as long as `keep` lives:
+//! the descriptor's seals `SHRINK` and `GROW` were checked (or set) by `segment` before the mapping
+//! was passed in, so that no process can remove the pages. Words are only accessed as atomics, the
+//! bell's only as 32 bits, all others as 64 bits.
 
 use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
@@ -50,8 +50,8 @@ pub(super) struct Own(Words);
 pub(super) struct Foreign(Words);
 
 impl Own {
-    /// Maps `bytes` of `file`, all pages present. The caller has created `file` with at least that size
-    /// and seals it against shrinking before another process gets it.
+    /// Maps `bytes` of `file`, all pages present. The caller has created `file` with at least that
+    /// size and seals it against shrinking before another process gets it.
     pub(super) fn map(file: BorrowedFd<'_>, bytes: usize) -> rustix::io::Result<Self> {
         Words::map(file, bytes, ProtFlags::READ | ProtFlags::WRITE).map(Self)
     }
@@ -169,7 +169,8 @@ unsafe impl Sync for Words {}
 impl Words {
     fn map(file: BorrowedFd<'_>, bytes: usize, prot: ProtFlags) -> rustix::io::Result<Self> {
         let flags = MapFlags::SHARED | MapFlags::POPULATE;
-        // SAFETY: a new mapping at an address that the kernel chooses aliases nothing of this process.
+        // SAFETY: a new mapping at an address that the kernel chooses aliases nothing of this
+        // process.
         let base = unsafe { mmap(std::ptr::null_mut(), bytes, prot, flags, file, 0)? };
         // The kernel does not map at 0; if it did, there would be nothing to unmap.
         let words = NonNull::new(base.cast()).ok_or(rustix::io::Errno::NOMEM)?;

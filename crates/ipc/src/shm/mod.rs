@@ -2,9 +2,9 @@
 //! Shared memory: a ring each way, in memory that only its writer can write.
 //!
 //! Two channels carry a connection. The Unix stream over which it was established stays open: it
-//! identifies the peer and reports its end, carries file descriptors, and wakes a side that waits for
-//! descriptors. Frames go through two segments, one created by each side. A side writes only into its
-//! own segment; it maps the peer's read-only, and the seals enforce both:
+//! identifies the peer and reports its end, carries file descriptors, and wakes a side that waits
+//! for descriptors. Frames go through two segments, one created by each side. A side writes only
+//! into its own segment; it maps the peer's read-only, and the seals enforce both:
 //!
 //! ```text
 //!   a segment: one sealed memfd, written by the side that created it, read by the other

@@ -2,9 +2,9 @@
 //! The ring: one producer, one consumer, one frame per slot, the sequence inside the slot.
 //!
 //! Algorithm: a single-producer single-consumer ring whose slots carry their own sequence, as in
-//! Vyukov's bounded queue, so that a frame and its sequence share a cache line. The consumer's position
-//! is in the *consumer's* segment and is published every eighth of the ring; the producer reads it only
-//! when the position that it knows leaves no room.
+//! Vyukov's bounded queue, so that a frame and its sequence share a cache line. The consumer's
+//! position is in the *consumer's* segment and is published every eighth of the ring; the producer
+//! reads it only when the position that it knows leaves no room.
 //!
 //! ```text
 //!   a slot, 128 B      0        4        8              32                         128
@@ -17,15 +17,15 @@
 //! Invariants:
 //! 1. Frame `p` (from 0) is in slot `p mod slots`, whose sequence is then `p + 1` (mod 2³²). Before
 //!    that the slot has the sequence of the previous lap, or 0. Any other value is a violation.
-//! 2. The producer writes slot `p` only when the consumer has published a position above `p - slots`;
-//!    `known ≤ published ≤ sent`, otherwise the peer has violated this rule.
-//! 3. A block belongs to the producer's private lists, or to one position between `known` and `sent`
-//!    (`arena`).
-//! 4. The consumer copies the word, then head and body, each once, and validates the copies. Bytes that
-//!    change meanwhile result in other bytes, never in another location.
-//! 5. The consumer publishes its position every eighth of the ring, and when a `take` ends after blocks
-//!    were read. So a producer that waits for room always gets it: a ring full of frames is more than
-//!    an eighth, and blocks are returned at once.
+//! 2. The producer writes slot `p` only when the consumer has published a position above `p -
+//!    slots`; `known ≤ published ≤ sent`, otherwise the peer has violated this rule.
+//! 3. A block belongs to the producer's private lists, or to one position between `known` and
+//!    `sent` (`arena`).
+//! 4. The consumer copies the word, then head and body, each once, and validates the copies. Bytes
+//!    that change meanwhile result in other bytes, never in another location.
+//! 5. The consumer publishes its position every eighth of the ring, and when a `take` ends after
+//!    blocks were read. So a producer that waits for room always gets it: a ring full of frames is
+//!    more than an eighth, and blocks are returned at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -197,7 +197,8 @@ impl Producer {
 }
 
 impl Consumer {
-    /// The consuming end. Bodies have at most `body_bytes_max`, and at most the peer's block length.
+    /// The consuming end. Bodies have at most `body_bytes_max`, and at most the peer's block
+    /// length.
     pub(super) fn new(own: Arc<OwnSegment>, peer: Arc<PeerSegment>, body_bytes_max: u32) -> Self {
         let geometry = &peer.geometry;
         let body_bytes_max = body_bytes_max.min(geometry.body_bytes_max());
@@ -224,7 +225,8 @@ impl Consumer {
         self.taken
     }
 
-    /// Whether the next slot has another sequence than in the previous lap: a frame, or a violation.
+    /// Whether the next slot has another sequence than in the previous lap: a frame, or a
+    /// violation.
     #[inline]
     pub fn is_ready(&self) -> bool {
         self.probe.sees(self.taken)
@@ -235,8 +237,8 @@ impl Consumer {
         &self.probe
     }
 
-    /// Copies the next frame. It counts as taken; [`publish_due`](Self::publish_due) reports that to
-    /// the producer.
+    /// Copies the next frame. It counts as taken; [`publish_due`](Self::publish_due) reports that
+    /// to the producer.
     #[inline]
     pub fn take(&mut self) -> Result<Option<Taken<'_>>, Violation> {
         let word = self.word()?;
@@ -280,8 +282,9 @@ impl Consumer {
         Some(Taken { head, body: copied.get(..head.length as usize)?, descriptors: 0 })
     }
 
-    /// Publishes the position if an eighth of the ring has been read since; if `ends` (no more frames
-    /// are taken now), also if blocks were read. True: the producer may have room that it waits for.
+    /// Publishes the position if an eighth of the ring has been read since; if `ends` (no more
+    /// frames are taken now), also if blocks were read. True: the producer may have room that it
+    /// waits for.
     #[inline]
     pub fn publish_due(&mut self, ends: bool) -> Result<bool, Violation> {
         let due = self.taken - self.published >= self.publish_every || ends && self.blocks_taken;
@@ -306,7 +309,8 @@ impl Consumer {
 }
 
 impl FrameProbe {
-    /// Whether there is a frame to take. While another thread takes frames, the answer may be outdated.
+    /// Whether there is a frame to take. While another thread takes frames, the answer may be
+    /// outdated.
     #[inline]
     #[must_use]
     pub fn has_news(&self) -> bool {

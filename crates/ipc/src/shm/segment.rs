@@ -2,11 +2,12 @@
 //! A segment: a sealed memfd that one side writes and the other may only read.
 //!
 //! This side's segment is created, mapped writable once, then sealed: from there on no process can
-//! change its size or map it writable again, not even through `/proc`. The peer's segment is accepted
-//! only if it has those seals, is on tmpfs (huge pages may fault), and has the size that its header
-//! states. The header is read once.
+//! change its size or map it writable again, not even through `/proc`. The peer's segment is
+//! accepted only if it has those seals, is on tmpfs (huge pages may fault), and has the size that
+//! its header states. The header is read once.
 //!
-//! A segment has no name: the memory is freed with the last descriptor and mapping, after kill -9 too.
+//! A segment has no name: the memory is freed with the last descriptor and mapping, after kill -9
+//! too.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -65,7 +66,8 @@ impl PeerSegment {
     /// present here.
     ///
     /// # Errors
-    /// [`ShmError::PeerViolation`]: it is not a valid segment. [`ShmError::Io`]: it cannot be mapped.
+    /// [`ShmError::PeerViolation`]: it is not a valid segment. [`ShmError::Io`]: it cannot be
+    /// mapped.
     pub fn open(file: BorrowedFd<'_>, bytes_max: usize) -> Result<Self, ShmError> {
         // First: this involves no file system, and refuses everything that is not a memfd.
         let seals = match fcntl_get_seals(file) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The ring against a model, against a hostile peer, and between two threads. None of it maps memory,
-//! so miri runs it too.
+//! The ring against a model, against a hostile peer, and between two threads. None of it maps
+//! memory, so miri runs it too.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -82,8 +82,8 @@ proptest! {
     }
 }
 
-/// A producer that finds the ring full always gets room: frames that a consumer has read to the end are
-/// free again without another publish.
+/// A producer that finds the ring full always gets room: frames that a consumer has read to the end
+/// are free again without another publish.
 #[test]
 fn frames_read_to_the_end_make_room() {
     for bytes in [0, 96, 97, 1000] {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Validation of a peer's segment: its geometry, a slot's head, its positions.
 //!
-//! Pure functions over private copies of what the peer wrote. None of them accesses memory, so a fuzzer
-//! may call them with any numbers; values that they accept cannot be out of bounds.
+//! Pure functions over private copies of what the peer wrote. None of them accesses memory, so a
+//! fuzzer may call them with any numbers; values that they accept cannot be out of bounds.
 
 use std::ops::Range;
 
@@ -146,8 +146,8 @@ pub struct Class {
     pub blocks: u32,
 }
 
-/// The layout of a segment. A constructed value is consistent: every location that it returns is within
-/// [`bytes`](Self::bytes).
+/// The layout of a segment. A constructed value is consistent: every location that it returns is
+/// within [`bytes`](Self::bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     slots: u32,
@@ -211,8 +211,8 @@ impl Geometry {
         Ok(Self { slots, classes: kept, class_offsets: offsets, bytes })
     }
 
-    /// For bodies of up to `body_bytes_max` (at most 64 MiB): 256 slots, and blocks of 256 B, 1 KiB and
-    /// so on, fewer of the larger ones. 64 KiB need 1 MiB.
+    /// For bodies of up to `body_bytes_max` (at most 64 MiB): 256 slots, and blocks of 256 B, 1 KiB
+    /// and so on, fewer of the larger ones. 64 KiB need 1 MiB.
     pub fn for_bodies(body_bytes_max: u32) -> Result<Self, GeometryError> {
         let mut classes = Vec::with_capacity(CLASSES_MAX);
         let mut class = Class { block_bytes: 256, blocks: 128 };
@@ -367,8 +367,8 @@ pub fn sequence(position: u64) -> u32 {
     (position as u32).wrapping_add(1)
 }
 
-/// Whether the slot holds frame `position`; otherwise it must hold that of the previous lap, or nothing
-/// yet.
+/// Whether the slot holds frame `position`; otherwise it must hold that of the previous lap, or
+/// nothing yet.
 #[inline]
 pub fn check_sequence(found: u32, position: u64, slots: u32) -> Result<bool, Violation> {
     let expected = sequence(position);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Error codes of streams and requests: `errno` numbers, offset by [`APPLICATION`] above the session's
-//! own codes.
+//! Error codes of streams and requests: `errno` numbers, offset by [`APPLICATION`] above the
+//! session's own codes.
 
 use becket_wire::codes::APPLICATION;
 

@@ -9,12 +9,13 @@
 //!
 //! # Invariants
 //!
-//! 1. Elements are accepted in the order in which they arrived; an ack covers all elements up to one.
+//! 1. Elements are accepted in the order in which they arrived; an ack covers all elements up to
+//!    one.
 //! 2. Each element is answered once: by an ack that covers it, or by an earlier nack.
 //! 3. No more elements wait than there was credit for, and over all streams of a connection no more
 //!    bytes than the session's credit: it is held until they are answered.
-//! 4. Credit for answered elements is granted in halves: the first grant exceeds the longest element
-//!    by so many bytes that the credit still due never delays an element.
+//! 4. Credit for answered elements is granted in halves: the first grant exceeds the longest
+//!    element by so many bytes that the credit still due never delays an element.
 //! 5. A numbered element is examined only when all earlier ones have been answered: see
 //!    [`dedup`](crate::dedup).
 
@@ -269,9 +270,9 @@ impl Incoming {
 }
 
 impl Drop for Incoming {
-    /// The stream has ended, perhaps with its session: an element that the channel has not accepted was
-    /// never sent, and does not count as undelivered. An accepted one is recorded for its producer,
-    /// though it was not acknowledged.
+    /// The stream has ended, perhaps with its session: an element that the channel has not accepted
+    /// was never sent, and does not count as undelivered. An accepted one is recorded for its
+    /// producer, though it was not acknowledged.
     fn drop(&mut self) {
         let never_sent = self.sink.take_back();
         if let Some(producer) = &mut self.producer

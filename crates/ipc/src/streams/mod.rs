@@ -17,7 +17,7 @@ pub(crate) mod table;
 
 use becket_wire::Refused;
 
-/// Ignores the result of a call to the session. It is an error only when the stream or the session has
-/// ended, which an event reports.
+/// Ignores the result of a call to the session. It is an error only when the stream or the session
+/// has ended, which an event reports.
 #[inline]
 pub(crate) fn ignore_refusal<T>(_: Result<T, Refused>) {}

@@ -9,8 +9,8 @@
 //!
 //! # Invariants
 //!
-//! 1. It waits in the channel's queue only while it has credit for a message: a stream without credit
-//!    takes nothing from other receivers.
+//! 1. It waits in the channel's queue only while it has credit for a message: a stream without
+//!    credit takes nothing from other receivers.
 //! 2. At most one element is held: one for which there is no credit in bytes.
 //! 3. When it ends, elements that were not transmitted are requeued, in order.
 //! 4. `lent` has the blocks of elements that may not have been transmitted; their numbers ascend.
@@ -131,8 +131,8 @@ impl Outgoing {
     fn lent(&mut self, session: &Session, number: u64, loan: Loan) {
         self.lent.push_back((number, loan));
         let queued = session.queued(self.stream).map_or(0, |queued| queued.messages);
-        // Elements before the queued ones have been transmitted. The others are at most as many as a
-        // stream's queue holds.
+        // Elements before the queued ones have been transmitted. The others are at most as many as
+        // a stream's queue holds.
         while self.lent.front().is_some_and(|(first, _)| first + queued <= number) {
             self.lent.pop_front();
         }

@@ -14,8 +14,8 @@ use crate::dedup::Remembered;
 pub(crate) const SEND: u16 = 1;
 /// The opening side receives from the channel.
 pub(crate) const RECEIVE: u16 = 2;
-/// The opening side sends numbered elements into the channel: the 16 bytes of its producer precede the
-/// channel's name. See [`dedup`](crate::dedup).
+/// The opening side sends numbered elements into the channel: the 16 bytes of its producer precede
+/// the channel's name. See [`dedup`](crate::dedup).
 pub(crate) const SEND_ONCE: u16 = 3;
 
 /// Creates a channel: [`Make`]; the answer is an [`Info`].

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A side's entries by stream, found by the stream's index in its opener's table.
 //!
-//! A stream may have ended for the session, and its index reused, while an operation still waits for
-//! its outcome: the older entry then moves into a map.
+//! A stream may have ended for the session, and its index reused, while an operation still waits
+//! for its outcome: the older entry then moves into a map.
 
 use std::collections::HashMap;
 

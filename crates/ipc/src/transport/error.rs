@@ -6,7 +6,8 @@ use rustix::io::Errno;
 
 /// Why a link ended, or refused a frame.
 ///
-/// All but [`LinkError::TooManyDescriptors`] are permanent: every later call returns the same error.
+/// All but [`LinkError::TooManyDescriptors`] are permanent: every later call returns the same
+/// error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkError {

@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A link with impairments: frames arrive late, twice, out of order, or not at all.
 //!
-//! It wraps any link and impairs what that link receives; wrap both ends to impair both directions. It
-//! has no thread and no clock: [`ImpairedClock::advance`] sets the time, and [`ImpairedClock::deadline`] returns
-//! when the next frame is due. It is deterministic in the seed, the frames and the times.
+//! It wraps any link and impairs what that link receives; wrap both ends to impair both directions.
+//! It has no thread and no clock: [`ImpairedClock::advance`] sets the time, and
+//! [`ImpairedClock::deadline`] returns when the next frame is due. It is deterministic in the seed,
+//! the frames and the times.
 //!
 //! ```text
 //!   inner.take ──► drop? twice? late by latency + jitter ──► held, by due time ──► sink
 //!                                                               ▲
-//!                                          ImpairedClock::advance(now)┘
+//!                                   ImpairedClock::advance(now)──┘
 //! ```
 //!
 //! # Invariants
 //!
 //! 1. Frames keep their order, except reordered ones: those arrive `reorder_by` later and delay no
 //!    other frame.
-//! 2. At most `held_frames_max` frames are held (and a duplicate of the last); beyond that the inner
-//!    link is not read, so that its sender gets backpressure. One `take` reads at most as many frames.
+//! 2. At most `held_frames_max` frames are held (and a duplicate of the last); beyond that the
+//!    inner link is not read, so that its sender gets backpressure. One `take` reads at most as
+//!    many frames.
 //! 3. The end of the inner link is reported after all held frames.
 
 use std::collections::VecDeque;
@@ -122,7 +124,8 @@ struct Shared {
 }
 
 impl ImpairedClock {
-    /// Sets the time to `now`, or keeps a later one. Calls the link's `on_ready` when a frame is due.
+    /// Sets the time to `now`, or keeps a later one. Calls the link's `on_ready` when a frame is
+    /// due.
     pub fn advance(&self, now: Instant) {
         let wake = {
             let mut shared = self.shared.lock();
@@ -198,7 +201,8 @@ impl<L: Link> Impaired<L> {
         }
     }
 
-    /// Applies the impairments to a frame. Each frame draws as many random numbers, whatever the result.
+    /// Applies the impairments to a frame. Each frame draws as many random numbers, whatever the
+    /// result.
     fn expose(&mut self, now: Instant, head: Head, body: Vec<u8>, descriptors: Vec<OwnedFd>) {
         let Impairments { drop_per_million, duplicate_per_million, reorder_per_million, .. } =
             self.impairments;

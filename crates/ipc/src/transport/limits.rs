@@ -11,8 +11,8 @@ pub struct LinkLimits {
     pub body_bytes_max: usize,
     /// The maximum number of bytes that wait to be written. Beyond it `put` returns `Full`.
     pub out_bytes_max: usize,
-    /// Bytes read per system call. The buffer grows beyond this only for a longer frame, as its bytes
-    /// arrive.
+    /// Bytes read per system call. The buffer grows beyond this only for a longer frame, as its
+    /// bytes arrive.
     pub read_bytes: usize,
     /// File descriptors per frame, in either direction. At most [`LinkLimits::DESCRIPTORS_MAX`].
     pub descriptors_max: usize,

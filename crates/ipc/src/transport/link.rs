@@ -16,9 +16,9 @@
 //!    taken nothing.
 //! 2. **Room is reported by `flush`.** After `Full` the caller calls `flush`. `Ok(true)`: there is
 //!    room, put the frame again. `Ok(false)`: wait as in rule 5, and flush again when woken.
-//! 3. **A disconnect is reported last, and only by `take`.** Every frame that the peer sent comes first,
-//!    then [`LinkError::Closed`]. Frames that are put after the disconnect are accepted and discarded:
-//!    no caller waits for room that will never come.
+//! 3. **A disconnect is reported last, and only by `take`.** Every frame that the peer sent comes
+//!    first, then [`LinkError::Closed`]. Frames that are put after the disconnect are accepted and
+//!    discarded: no caller waits for room that will never come.
 //! 4. **Invalid input ends the link** with a typed error, which every later call repeats. Memory is
 //!    bounded by [`LinkLimits`](super::LinkLimits), whatever the peer sends.
 //! 5. **No lost wake.** Wait only after `take` returned 0 (or no frames are wanted), `flush` has
@@ -57,13 +57,14 @@ pub trait Link: Outlet + Send {
         sink: &mut dyn FnMut(Frame<'_>, Ancillary<'_>),
     ) -> Result<usize, LinkError>;
 
-    /// Sends the frames that were put. `Ok(false)`: some of them, or the frame that was refused last,
-    /// wait for room.
+    /// Sends the frames that were put. `Ok(false)`: some of them, or the frame that was refused
+    /// last, wait for room.
     fn flush(&mut self) -> Result<bool, LinkError>;
 
     /// File descriptors that travel as ancillary data of the next frame that is put.
     ///
-    /// Descriptors that were passed and not yet put with a frame are replaced. Too many are refused.
+    /// Descriptors that were passed and not yet put with a frame are replaced. Too many are
+    /// refused.
     fn put_descriptors(&mut self, descriptors: Vec<OwnedFd>) -> Result<(), LinkError>;
 
     /// The descriptors to wait for.
@@ -77,7 +78,8 @@ pub trait Link: Outlet + Send {
     /// whichever thread drives the link.
     fn readiness_changed(&mut self) {}
 
-    /// Arms the peer for a wake, before waiting. `true`: something has arrived already, do not wait.
+    /// Arms the peer for a wake, before waiting. `true`: something has arrived already, do not
+    /// wait.
     fn prepare_wait(&mut self) -> bool;
 
     /// How a thread waits for this link directly, if it supports that.
@@ -114,7 +116,8 @@ pub trait DirectWait {
     /// `None`: something has arrived already.
     fn prepare_sleep(&mut self) -> Option<Ticket>;
 
-    /// Whether the peer was last seen on another CPU, so that it can answer while this thread spins.
+    /// Whether the peer was last seen on another CPU, so that it can answer while this thread
+    /// spins.
     fn may_answer_soon(&mut self) -> bool;
 }
 

@@ -10,13 +10,13 @@
 //! # Invariants
 //!
 //! 1. **One listener per path.** A listener holds the lock of the file at the lock's path (compared
-//!    after locking, since its last holder removes it). The kernel releases the lock when the process
-//!    ends, however it ends.
+//!    after locking, since its last holder removes it). The kernel releases the lock when the
+//!    process ends, however it ends.
 //! 2. **A socket file is replaced only when no process listens**: under the lock, and only when
 //!    connecting to it is refused, so that a listener without a lock is not replaced either. A file
 //!    that is not a socket is never removed.
-//! 3. **The socket is 0600 from the start**: the mode is set before it is bound, so that the file is
-//!    created with it, whatever the umask.
+//! 3. **The socket is 0600 from the start**: the mode is set before it is bound, so that the file
+//!    is created with it, whatever the umask.
 //! 4. **Every connection is checked**, by the credentials that the kernel reports (`SO_PEERCRED`),
 //!    before a byte is read, and every refusal is counted.
 
@@ -50,8 +50,8 @@ pub const PATH_BYTES_MAX: usize = 107;
 /// The listen backlog: connections that wait to be accepted; further ones fail with `EAGAIN`.
 const BACKLOG: i32 = 128;
 
-/// The maximum number of connections that one call of [`Listener::accept`] examines, so that a burst of
-/// refused ones cannot hold its caller.
+/// The maximum number of connections that one call of [`Listener::accept`] examines, so that a
+/// burst of refused ones cannot hold its caller.
 const ACCEPTS_MAX: usize = 64;
 
 /// A listening Unix socket. Dropping it removes its file.
@@ -70,8 +70,8 @@ pub struct Listener {
 impl Listener {
     /// Listens at `path` for up to `connections_max` connections at a time.
     ///
-    /// The directory is created, 0700, if it is absent (its parent is not). Peers that `access` does
-    /// not name are refused.
+    /// The directory is created, 0700, if it is absent (its parent is not). Peers that `access`
+    /// does not name are refused.
     pub fn bind(
         path: &Path,
         kind: SocketKind,
@@ -105,8 +105,8 @@ impl Listener {
         })
     }
 
-    /// The next connection that is admitted. `Ok(None)`: the backlog is empty (or very many connections
-    /// were refused; the socket then stays readable).
+    /// The next connection that is admitted. `Ok(None)`: the backlog is empty (or very many
+    /// connections were refused; the socket then stays readable).
     ///
     /// Connections that are not admitted are closed and counted. An error is the system's, not a
     /// peer's; the listener can still be used.

@@ -12,8 +12,8 @@
 //!
 //! 1. `frames` and `bytes` of a direction count both buffers. They never exceed the limits that the
 //!    pair was created with; any single frame fits into an empty direction.
-//! 2. A side that `armed` its wake is called once, by the first event: frames, room, or the end. Both
-//!    fields are guarded by the direction's lock, so no wake is lost.
+//! 2. A side that `armed` its wake is called once, by the first event: frames, room, or the end.
+//!    Both fields are guarded by the direction's lock, so no wake is lost.
 //! 3. No callback is called and no sink runs under a lock.
 
 use std::collections::VecDeque;
@@ -29,8 +29,8 @@ use super::limits::LinkLimits;
 use super::link::{Ancillary, Link, OnReady, Watch};
 use super::peer::Peer;
 
-/// Two connected links, which hold up to `frames_max` frames and `bytes_max` bytes (including heads)
-/// in each direction.
+/// Two connected links, which hold up to `frames_max` frames and `bytes_max` bytes (including
+/// heads) in each direction.
 #[must_use]
 pub fn pair(frames_max: usize, bytes_max: usize) -> (MemoryLink, MemoryLink) {
     let there = Arc::new(Mutex::new(Direction::default()));

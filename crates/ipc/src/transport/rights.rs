@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! File descriptors as ancillary data of a Unix socket (`SCM_RIGHTS`).
 //!
-//! Received descriptors are close-on-exec from the start. The kernel installs no more of them than the
-//! control buffer has room for; those above the limit are closed here.
+//! Received descriptors are close-on-exec from the start. The kernel installs no more of them than
+//! the control buffer has room for; those above the limit are closed here.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

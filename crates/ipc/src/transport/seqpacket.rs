@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Frames over a Unix socket of packets: one frame per packet, a body of at most 64 KiB.
 //!
-//! Up to 16 packets are sent by one system call (`sendmmsg`); each is read by a call of its own, into
-//! the same buffer.
+//! Up to 16 packets are sent by one system call (`sendmmsg`); each is read by a call of its own,
+//! into the same buffer.
 //!
 //! # Invariants
 //!

@@ -88,8 +88,8 @@ impl Socket {
         &self.peer
     }
 
-    /// Reads bytes that have arrived, or one packet. `Ok(None)`: nothing yet. Ancillary descriptors are
-    /// closed. A packet longer than the buffer is an error ([`LinkError::NotOneFrame`]).
+    /// Reads bytes that have arrived, or one packet. `Ok(None)`: nothing yet. Ancillary descriptors
+    /// are closed. A packet longer than the buffer is an error ([`LinkError::NotOneFrame`]).
     pub fn read_handshake(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
         let buffer_bytes = buffer.len();
         match self.receive(buffer, &mut Vec::new(), 0, &mut 0)? {
@@ -100,15 +100,15 @@ impl Socket {
         }
     }
 
-    /// Receives bytes or one packet, at least one byte; ancillary descriptors are appended, at most up
-    /// to `descriptors_max`. `Ok(None)`: there is nothing yet. Counts its system calls.
+    /// Receives bytes or one packet, at least one byte; ancillary descriptors are appended, at most
+    /// up to `descriptors_max`. `Ok(None)`: there is nothing yet. Counts its system calls.
     ///
-    /// With packets, the kernel's first report of the end is not final. The kernel looks for a packet,
-    /// then checks whether the peer is gone: of a peer that sent and disconnected in between, the end
-    /// is reported before its packet. And `ECONNRESET`, of a peer that disconnected with unread data,
-    /// is reported before the packets that it had sent. Once the end was reported all packets are in
-    /// the socket, so the second report is final. Between the two there can be nothing, unless the
-    /// first one was an empty packet.
+    /// With packets, the kernel's first report of the end is not final. The kernel looks for a
+    /// packet, then checks whether the peer is gone: of a peer that sent and disconnected in
+    /// between, the end is reported before its packet. And `ECONNRESET`, of a peer that
+    /// disconnected with unread data, is reported before the packets that it had sent. Once the end
+    /// was reported all packets are in the socket, so the second report is final. Between the two
+    /// there can be nothing, unless the first one was an empty packet.
     pub(crate) fn receive(
         &self,
         buffer: &mut [u8],
@@ -137,8 +137,8 @@ impl Socket {
         }
     }
 
-    /// As [`read_handshake`](Self::read_handshake), but leaves the bytes in the socket. A packet longer
-    /// than the buffer is truncated; an end reads as no bytes.
+    /// As [`read_handshake`](Self::read_handshake), but leaves the bytes in the socket. A packet
+    /// longer than the buffer is truncated; an end reads as no bytes.
     pub fn peek_handshake(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, LinkError> {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         match retry(|| rustix::net::recv(&self.fd, &mut *buffer, flags)) {

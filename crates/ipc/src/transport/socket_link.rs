@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A link over a connected Unix socket of either kind: its backlog, its limits, and how it ends. The
-//! encoding of frames in the socket is its [`Framing`]'s.
+//! A link over a connected Unix socket of either kind: its backlog, its limits, and how it ends.
+//! The encoding of frames in the socket is its [`Framing`]'s.
 //!
 //! # Invariants
 //!
 //! 1. The backlog holds at most `out_bytes_max` bytes, and any single frame fits into an empty one.
-//! 2. Once the peer is gone there is no backlog: frames that are put are counted and discarded. What
-//!    the peer sent before it disconnected can still be read; `take` then reports the end.
+//! 2. Once the peer is gone there is no backlog: frames that are put are counted and discarded.
+//!    What the peer sent before it disconnected can still be read; `take` then reports the end.
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,7 +27,8 @@ pub trait Framing: fmt::Debug + Send {
     /// The transport's name.
     const NAME: &'static str;
 
-    /// Passes frames that have arrived to `sink`, and returns their number. An error is left in `base`.
+    /// Passes frames that have arrived to `sink`, and returns their number. An error is left in
+    /// `base`.
     fn take(
         &mut self,
         base: &mut Base,

@@ -11,15 +11,17 @@
 //!            └───────────┴──────────────────────────────┘
 //! ```
 //!
-//! A long body is written from the caller's memory, together with the backlog before it, in one call.
+//! A long body is written from the caller's memory, together with the backlog before it, in one
+//! call.
 //!
 //! # Invariants
 //!
 //! 1. The inbox grows beyond `read_bytes` only for a frame whose head has been checked, and only as
 //!    its bytes arrive: it at most doubles what has arrived.
-//! 2. Descriptors are sent as ancillary data of the first byte of their frame, in a call that writes
-//!    that frame alone. The kernel ends a read behind the bytes that they belong to. So their frame is
-//!    the last one that begins in the bytes of that read; if none does, they are closed.
+//! 2. Descriptors are sent as ancillary data of the first byte of their frame, in a call that
+//!    writes that frame alone. The kernel ends a read behind the bytes that they belong to. So
+//!    their frame is the last one that begins in the bytes of that read; if none does, they are
+//!    closed.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A client's connection: its lock, its dispatches, its socket.
 //!
-//! It keeps itself alive until it ends, and then closes its socket. It is dispatched by the I/O thread,
-//! by a channel that wakes one of its operations, and by a timer. A thread that finds it locked sets
-//! the pending flag, and the holder dispatches it again.
+//! It keeps itself alive until it ends, and then closes its socket. It is dispatched by the I/O
+//! thread, by a channel that wakes one of its operations, and by a timer. A thread that finds it
+//! locked sets the pending flag, and the holder dispatches it again.
 //!
-//! The socket's events are edge-triggered, so a dispatch reads until nothing is left, or until so many
-//! answers wait that they have to be sent first, or requests another dispatch.
+//! The socket's events are edge-triggered, so a dispatch reads until nothing is left, or until so
+//! many answers wait that they have to be sent first, or requests another dispatch.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -112,8 +112,8 @@ enum Stopped {
 }
 
 impl Client {
-    /// Begins to serve a client. If its `HELLO` was read already, this answers it; otherwise the client
-    /// has to send it within [`hello_timeout`](super::Limits::hello_timeout).
+    /// Begins to serve a client. If its `HELLO` was read already, this answers it; otherwise the
+    /// client has to send it within [`hello_timeout`](super::Limits::hello_timeout).
     ///
     /// The connection lives until the client disconnects, violates the protocol or is
     /// [closed](Self::close); the handle need not be kept.
@@ -205,8 +205,8 @@ impl Client {
         &self.over
     }
 
-    /// Ends the connection as if the client had disconnected, here or on the thread that serves it now:
-    /// wait for [`over`](Self::over).
+    /// Ends the connection as if the client had disconnected, here or on the thread that serves it
+    /// now: wait for [`over`](Self::over).
     pub fn close(self: &Arc<Self>) {
         self.closing.store(true, Ordering::Release);
         run_or_enqueue(self.clone());
@@ -275,8 +275,8 @@ impl Core {
                 return false;
             }
             match stopped {
-                // The answers were sent meanwhile, or it turned out that they cannot be. Otherwise the
-                // socket reports when they can.
+                // The answers were sent meanwhile, or it turned out that they cannot be. Otherwise
+                // the socket reports when they can.
                 Stopped::Behind if has_room || cannot_send => {}
                 Stopped::Enough => return true,
                 _ => return false,

@@ -8,20 +8,21 @@
 //!   socket ◄── Outgoing ◄───────────────────────────────── answers ────────┘
 //! ```
 //!
-//! A connection has no thread and no task of its own: it is dispatched when its socket has news, when a
-//! channel wakes one of its operations, and when a timer fires.
+//! A connection has no thread and no task of its own: it is dispatched when its socket has news,
+//! when a channel wakes one of its operations, and when a timer fires.
 //!
 //! # Invariants
 //!
-//! 1. Every request that has an answer gets exactly one, whatever its outcome. Answers of operations
-//!    that wait are sent when these complete, so in any order; the others are sent in order.
+//! 1. Every request that has an answer gets exactly one, whatever its outcome. Answers of
+//!    operations that wait are sent when these complete, so in any order; the others are sent in
+//!    order.
 //! 2. A value that was received for a client belongs to the client once it was read. Until then the
-//!    server keeps a copy, and sends nothing after it; if the client disconnects, the value is requeued
-//!    at the front of its channel.
-//! 3. When a client disconnects, its waiting operations are cancelled: sends that have not happened do
-//!    not happen.
-//! 4. Everything is bounded by [`Limits`]; at the bound a request is refused with `ENOSPC` and counted.
-//!    A client that does not read its answers is not read from.
+//!    server keeps a copy, and sends nothing after it; if the client disconnects, the value is
+//!    requeued at the front of its channel.
+//! 3. When a client disconnects, its waiting operations are cancelled: sends that have not happened
+//!    do not happen.
+//! 4. Everything is bounded by [`Limits`]; at the bound a request is refused with `ENOSPC` and
+//!    counted. A client that does not read its answers is not read from.
 //!
 //! | module | contents |
 //! |---|---|

@@ -57,8 +57,8 @@ impl Taken {
     }
 }
 
-/// Requeues values, of which the oldest comes first, so that each channel keeps this order: those of
-/// one channel are requeued at once.
+/// Requeues values, of which the oldest comes first, so that each channel keeps this order: those
+/// of one channel are requeued at once.
 pub(super) fn put_back(mut values: Vec<Taken>) {
     // Stable: the values of one channel stay in their order.
     values.sort_by_key(|value| value.channel.id());
@@ -129,7 +129,8 @@ pub(super) fn recv(channel: Arc<Channel>, limit: Option<Duration>) -> Operation 
     })
 }
 
-/// Runs one of the clauses. It ends at once when the token is cancelled, unless a clause has completed.
+/// Runs one of the clauses. It ends at once when the token is cancelled, unless a clause has
+/// completed.
 pub(super) fn select(clauses: Vec<Clause>, timeout: Timeout, token: Token) -> Operation {
     Box::pin(async move { Done::Decided(decide(clauses, timeout, &token).await) })
 }

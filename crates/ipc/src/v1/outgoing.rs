@@ -9,9 +9,9 @@
 //!    sent; nothing is sent after it until it is read
 //! ```
 //!
-//! A value is the last thing in the client's socket until it is read. So when the kernel reports that
-//! the client has disconnected with unread data, it was the value; when it reports that everything was
-//! read, the client has the value.
+//! A value is the last thing in the client's socket until it is read. So when the kernel reports
+//! that the client has disconnected with unread data, it was the value; when it reports that
+//! everything was read, the client has the value.
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
@@ -84,8 +84,9 @@ impl Outgoing {
             flushed.bytes += answer.sent_bytes.saturating_sub(sent_bytes) as u64;
             match sent {
                 Ok(is_whole) => {
-                    // The client is connected: so it has read what is not in its socket any more. The
-                    // socket of a disconnected client is empty too, but nothing can be sent to it.
+                    // The client is connected: so it has read what is not in its socket any more.
+                    // The socket of a disconnected client is empty too, but nothing can be sent to
+                    // it.
                     self.unread = None;
                     if is_whole {
                         self.unread = self.queue.pop_front().and_then(|answer| answer.value);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A channel's counters as one connection sees them: since its `RESET_STATS`, if it sent one.
 //!
-//! Counts are the channel's own, minus their values at the reset; so a client's reset does not affect
-//! others. Latencies are those of this client's operations on the channel, from the request to its end.
-//! `FIFO_MAX` and the waiters are the channel's current values.
+//! Counts are the channel's own, minus their values at the reset; so a client's reset does not
+//! affect others. Latencies are those of this client's operations on the channel, from the request
+//! to its end. `FIFO_MAX` and the waiters are the channel's current values.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

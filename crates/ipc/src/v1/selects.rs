@@ -99,8 +99,8 @@ impl Selects {
         }
     }
 
-    /// Cancels a select. One that does not wait yet is removed; of one that waits, returns the slot and
-    /// the token to cancel.
+    /// Cancels a select. One that does not wait yet is removed; of one that waits, returns the slot
+    /// and the token to cancel.
     pub(super) fn cancel(&mut self, select: u32) -> Result<Option<(u32, Token)>, Errno> {
         match self.table.get(&select).ok_or(Errno::NOENT)? {
             Select::Waiting { slot: Some(slot), token } => Ok(Some((*slot, token.clone()))),

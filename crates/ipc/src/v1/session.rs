@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A client without a connection: the caller passes requests in, and gets the answers.
 //!
-//! Everything happens in dispatches: what a request wakes on this thread is dispatched afterwards, so
-//! that it never meets a lock that is held further up the stack. A dispatch takes the answers out under
-//! the state's lock and passes them on under the dispatch's lock only: so they keep their order, and
-//! the callback may end the session.
+//! Everything happens in dispatches: what a request wakes on this thread is dispatched afterwards,
+//! so that it never meets a lock that is held further up the stack. A dispatch takes the answers
+//! out under the state's lock and passes them on under the dispatch's lock only: so they keep their
+//! order, and the callback may end the session.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,8 +64,8 @@ impl Drop for Value {
 }
 
 impl Session {
-    /// A client that has sent `HELLO`. `send` is called with each answer, on the thread that produces
-    /// it, one after the other; it must not wait.
+    /// A client that has sent `HELLO`. `send` is called with each answer, on the thread that
+    /// produces it, one after the other; it must not wait.
     #[must_use]
     pub fn new(server: &Arc<Server>, send: impl Fn(Answer) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new_cyclic(|me: &Weak<Self>| {
@@ -89,8 +89,8 @@ impl Session {
         run_or_enqueue(self.clone());
     }
 
-    /// Ends the session. Waiting operations are cancelled, unclaimed values are requeued. Answers that
-    /// were passed on belong to the callback.
+    /// Ends the session. Waiting operations are cancelled, unclaimed values are requeued. Answers
+    /// that were passed on belong to the callback.
     pub fn end(self: &Arc<Self>) {
         self.over.store(true, Ordering::Release);
         run_or_enqueue(self.clone());

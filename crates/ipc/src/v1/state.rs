@@ -403,7 +403,8 @@ impl State {
     fn cancel(&mut self, select: u32) -> Result<Answer, Errno> {
         let Some((slot, token)) = self.selects.cancel(select)? else { return Ok(DONE) };
         token.cancel();
-        // With its token cancelled it ends at this poll: cancelled, or with the clause that came first.
+        // With its token cancelled it ends at this poll: cancelled, or with the clause that came
+        // first.
         match self.waits.poll(slot) {
             Some((_, Done::Decided(outcome))) if matches!(outcome.result, Err(Errno::CANCELED)) => {
                 self.selects.remove(select);
@@ -456,8 +457,8 @@ impl State {
     }
 }
 
-/// The frame of an answer; none, if the request has no answer. Elements were checked for their length
-/// when they were received, everything else is short.
+/// The frame of an answer; none, if the request has no answer. Elements were checked for their
+/// length when they were received, everything else is short.
 fn encoded(to: ReplyTo, body: Body<'_>) -> Option<Vec<u8>> {
     let command = to.command.answered_as()?;
     let mut frame = Vec::new();

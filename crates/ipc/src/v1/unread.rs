@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! How many bytes sent into a Unix socket its peer has not read.
 //!
-//! The kernel counts, for each socket, the memory of data that was sent and not read (`SIOCOUTQ`). When
-//! the peer reads, the kernel reports room to write: an event for a thread that watches for that. At
-//! that moment the count is a few bytes too high, so a few bytes count as none.
+//! The kernel counts, for each socket, the memory of data that was sent and not read (`SIOCOUTQ`).
+//! When the peer reads, the kernel reports room to write: an event for a thread that watches for
+//! that. At that moment the count is a few bytes too high, so a few bytes count as none.
 
 use std::os::fd::BorrowedFd;
 
 /// Less than the memory of any packet.
 const RESIDUE_BYTES: i32 = 64;
 
-/// Whether the peer has read everything. On architectures where the request has another number this is
-/// unknown, and the result is true.
+/// Whether the peer has read everything. On architectures where the request has another number this
+/// is unknown, and the result is true.
 pub(super) fn has_read_all(socket: BorrowedFd<'_>) -> bool {
     unread_bytes(socket).is_none_or(|bytes| bytes < RESIDUE_BYTES)
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Waiting operations of one client, each in a slot with a waker of its own.
 //!
-//! A slot's waker adds the slot's number to the client's list; it stays when the slot is reused, so a
-//! late wake polls another operation once, spuriously.
+//! A slot's waker adds the slot's number to the client's list; it stays when the slot is reused, so
+//! a late wake polls another operation once, spuriously.
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -68,8 +68,8 @@ impl Waits {
         self.waiting
     }
 
-    /// Polls an operation for the first time. If it completes it needs no slot; otherwise the slot's
-    /// number is returned.
+    /// Polls an operation for the first time. If it completes it needs no slot; otherwise the
+    /// slot's number is returned.
     pub(super) fn begin(
         &mut self,
         whose: WaitOwner,
@@ -103,8 +103,8 @@ impl Waits {
         Some((wait.whose, done))
     }
 
-    /// Drops everything, the newest first, so that values that were passed to receives are requeued in
-    /// their original order.
+    /// Drops everything, the newest first, so that values that were passed to receives are requeued
+    /// in their original order.
     pub(super) fn clear(&mut self) {
         let mut waits: Vec<_> = self.slots.drain(..).filter_map(|slot| slot.wait).collect();
         waits.sort_by_key(|wait| std::cmp::Reverse(wait.begun));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Peers that send invalid regions, descriptors and releases: their connection ends with the reason, or
-//! their memory is ignored; another client continues meanwhile.
+//! Peers that send invalid regions, descriptors and releases: their connection ends with the
+//! reason, or their memory is ignored; another client continues meanwhile.
 
 use becket_chan::{Receiver, Sender, bounded, unlimited};
 use becket_ipc::blocks::{LENT_MAX, MAPPED_BYTES_MAX};
@@ -128,8 +128,8 @@ fn regions_that_could_fault_end_the_connection() {
     scene.put_out("2 file descriptors");
 }
 
-/// The region is valid, but exceeds the budget or has no memfd: it is not mapped, and descriptors into
-/// it are invalid.
+/// The region is valid, but exceeds the budget or has no memfd: it is not mapped, and descriptors
+/// into it are invalid.
 #[test]
 fn regions_that_are_too_large_or_without_memfd_are_ignored() {
     for bytes in [MAPPED_BYTES_MAX + 1, u64::MAX] {

@@ -102,7 +102,8 @@ fn receiver_is_killed(transport: &str) {
         });
         child.kill().unwrap();
         child.wait().unwrap();
-        // Elements in its channel, or not yet transmitted, are still there; the blocks it held are free.
+        // Elements in its channel, or not yet transmitted, are still there; the blocks it held are
+        // free.
         until("its connection is over", || server.sessions().is_empty());
         while rx.try_recv().is_ok() {}
         all_free(&pool);

@@ -123,7 +123,8 @@ impl Crew {
         links.map(|link| link.to_string_lossy().into_owned()).collect()
     }
 
-    /// Its resources without any connection; the I/O thread may hold those of the last one for a moment.
+    /// Its resources without any connection; the I/O thread may hold those of the last one for a
+    /// moment.
     pub(crate) fn held_alone(&self, id: u16) -> Held {
         let sockets = match self.part(id).role {
             Role::Server => SERVER_SOCKETS,

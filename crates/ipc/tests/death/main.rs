@@ -8,19 +8,20 @@
 //!      └──────────── reports: elements intended, sent, received, before each step
 //! ```
 //!
-//! The test kills a process after a random number of its reports, in the middle of its operations, and
-//! continues. The requirements:
+//! The test kills a process after a random number of its reports, in the middle of its operations,
+//! and continues. The requirements:
 //!
-//! 1. No process hangs: every operation of the survivors ends, with a typed error if its server is gone.
+//! 1. No process hangs: every operation of the survivors ends, with a typed error if its server is
+//!    gone.
 //! 2. No element is delivered twice, changed, or invented; a refused element is never delivered.
-//! 3. An accepted element is received, or in its channel, or was handed to a receiver that was killed:
-//!    at most its window, and the one that it had not reported yet.
+//! 3. An accepted element is received, or in its channel, or was handed to a receiver that was
+//!    killed: at most its window, and the one that it had not reported yet.
 //! 4. Survivors hold the same descriptors and mappings of shared memory as before.
-//! 5. Nothing is left in `/dev/shm`; the next server replaces the files of a killed one, and a server
-//!    that ends leaves none.
+//! 5. Nothing is left in `/dev/shm`; the next server replaces the files of a killed one, and a
+//!    server that ends leaves none.
 //!
-//! `BECKET_DEATH_ROUNDS` is the number of kills, over all transports; `cargo xtask ipc-death --rounds N`
-//! sets it. `BECKET_DEATH_SEED` repeats the choices of a run, not its schedule.
+//! `BECKET_DEATH_ROUNDS` is the number of kills, over all transports; `cargo xtask ipc-death
+//! --rounds N` sets it. `BECKET_DEATH_SEED` repeats the choices of a run, not its schedule.
 //!
 //! | file | contents |
 //! |---|---|

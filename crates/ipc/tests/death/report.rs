@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A process's reports to the test: 16 bytes each, over the socket that is its standard input, on which
-//! it also gets commands. Reports that were written before a kill can be read after it.
+//! A process's reports to the test: 16 bytes each, over the socket that is its standard input, on
+//! which it also gets commands. Reports that were written before a kill can be read after it.
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;

@@ -15,8 +15,8 @@ pub(crate) const HANGS: Duration = Duration::from_secs(300);
 const ATTACKS: [usize; 2] = [1, 3];
 /// Exchanges of each healthy client during the attacks.
 const EXCHANGES: u64 = 100;
-/// The maximum increase of the server's peak memory, whatever one peer did: what one session may make
-/// it hold (16 MiB of elements on a stream), and what its allocator retains of that.
+/// The maximum increase of the server's peak memory, whatever one peer did: what one session may
+/// make it hold (16 MiB of elements on a stream), and what its allocator retains of that.
 const MEMORY_MORE_MAX_KIB: u64 = 48 << 10;
 /// Consecutive samples of a sleeping server.
 const LOOKS: u32 = 300;
@@ -115,8 +115,8 @@ impl Process {
         }
     }
 
-    /// All its threads sleep in each sample, and were not woken in between. An occasional ping restarts
-    /// the series; a thread that polls would never let it complete.
+    /// All its threads sleep in each sample, and were not woken in between. An occasional ping
+    /// restarts the series; a thread that polls would never let it complete.
     fn until_it_rests(&self) {
         let (begin, mut looks, mut before) = (Instant::now(), 0, None);
         while looks < LOOKS {

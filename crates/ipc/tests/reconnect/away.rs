@@ -107,8 +107,8 @@ fn closed_it_ends_everything() {
     assert!(matches!(once.opened().wait(), Err(Ended::Here)));
 }
 
-/// Transmitted into the wait queue of a full channel, then the server ends: only a server can report
-/// the outcome.
+/// Transmitted into the wait queue of a full channel, then the server ends: only a server can
+/// report the outcome.
 #[test]
 fn an_unacknowledged_exactly_once_send_reports_that_at_its_limit_or_survives() {
     let world = World::new(false);

@@ -82,7 +82,8 @@ fn with_deduplication_one_by_one() {
     once(&World::new(false), 1, 29, 1);
 }
 
-/// Some sends give up, some are attempts, some are dropped: the reported outcome of each is correct.
+/// Some sends give up, some are attempts, some are dropped: the reported outcome of each is
+/// correct.
 #[test]
 fn outcomes_of_exactly_once_sends_are_correct() {
     let world = World::new(false);

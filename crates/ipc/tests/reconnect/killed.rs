@@ -133,8 +133,8 @@ fn killed_servers(send: &dyn Fn(u64, &Token) -> Result<(), SendError>, world: &W
         let (seen, killed) = receiving.join().unwrap();
         assert!(killed > 5, "{killed}");
         assert!(seen.is_sorted_by(|one, other| one < other), "each at most once, in order");
-        // A server receives an element, acknowledges it, and prints it: one killed in between misses at
-        // most one.
+        // A server receives an element, acknowledges it, and prints it: one killed in between
+        // misses at most one.
         let lost = happened.iter().filter(|at| seen.binary_search(at).is_err()).count();
         assert!(lost <= killed, "{lost} lost by {killed} servers");
         let known = |at: &&u64| happened.binary_search(at).is_err();

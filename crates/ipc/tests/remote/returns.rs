@@ -86,7 +86,8 @@ pub(crate) fn a_flood_keeps_its_order_though_receives_give_up(world: &World) {
             let senders: Vec<_> = names.iter().map(open).collect();
             for at in 0..EACH {
                 for sender in &senders {
-                    // So long that one dispatch of the connection does not take all returned elements.
+                    // So long that one dispatch of the connection does not take all returned
+                    // elements.
                     let mut long = element(at);
                     long.resize(4096, 0);
                     sender.send(long).timeout(LONG).wait().unwrap();
@@ -116,8 +117,8 @@ pub(crate) fn a_flood_keeps_its_order_though_receives_give_up(world: &World) {
 }
 
 /// Two threads receive from one handle, request more than they receive, and give up at any moment:
-/// requeued elements do not affect them. Each thread gets its elements in order, and every element is
-/// received by one of them.
+/// requeued elements do not affect them. Each thread gets its elements in order, and every element
+/// is received by one of them.
 pub(crate) fn two_threads_that_give_up_each_see_a_flood_in_order(world: &World) {
     const EACH: u32 = 600;
     let (sending, receiving) = (world.client(), world.client());

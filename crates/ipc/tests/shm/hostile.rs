@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A peer that violates the rules, with real descriptors over a real socket: its own connection ends,
-//! with the reason, and nothing else happens.
+//! A peer that violates the rules, with real descriptors over a real socket: its own connection
+//! ends, with the reason, and nothing else happens.
 //!
-//! The test plays the peer by hand: an offer of 16 bytes with the descriptor of a memfd with arbitrary
-//! contents.
+//! The test plays the peer by hand: an offer of 16 bytes with the descriptor of a memfd with
+//! arbitrary contents.
 
 use std::fs::File;
 use std::io::{Error, IoSlice, Read as _, Write as _};

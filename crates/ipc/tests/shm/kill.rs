@@ -146,8 +146,8 @@ fn a_kill_ends_the_sleep_at_the_doorbell() {
     child.wait().unwrap();
 }
 
-/// Epoll reports the disconnect once, and the notified thread calls `take` once: while another thread
-/// sleeps at the doorbell, or is about to.
+/// Epoll reports the disconnect once, and the notified thread calls `take` once: while another
+/// thread sleeps at the doorbell, or is about to.
 #[test]
 fn a_disconnect_that_is_reported_once_is_noticed() {
     if !Doorbell::is_supported() {

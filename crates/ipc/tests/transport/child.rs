@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Another process, which is this program again.
 //!
-//! A variable makes it run one test alone, which then plays its part; otherwise that test does nothing.
+//! A variable makes it run one test alone, which then plays its part; otherwise that test does
+//! nothing.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};

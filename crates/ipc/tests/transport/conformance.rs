@@ -339,7 +339,8 @@ pub(crate) fn a_drop_is_reported_despite_unread_frames<F: LinkFactory>() {
     assert_eq!(error, LinkError::Closed);
 }
 
-/// Between finding nothing and checking whether the peer is connected, the peer sends and disconnects.
+/// Between finding nothing and checking whether the peer is connected, the peer sends and
+/// disconnects.
 pub(crate) fn a_drop_during_a_take_is_reported_last<F: LinkFactory>() {
     let (goes, gone) = mpsc::sync_channel::<Box<dyn Link>>(0);
     let goer = thread::spawn(move || {

@@ -10,8 +10,8 @@ use becket_ipc::transport::{
 
 pub(crate) type Pair = (Box<dyn Link>, Box<dyn Link>);
 
-/// Creates connected links. Their limits are low, so that tests reach them soon; but at least 20 frames
-/// of 100 bytes, bodies of 19,000, and 3 descriptors per frame.
+/// Creates connected links. Their limits are low, so that tests reach them soon; but at least 20
+/// frames of 100 bytes, bodies of 19,000, and 3 descriptors per frame.
 pub(crate) trait LinkFactory {
     /// Two links, each the other's peer.
     fn pair() -> Pair;

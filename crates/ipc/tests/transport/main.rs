@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The rules of every transport, checked for each; and the properties of single transports.
 //!
-//! A transport joins the suite with one line: `conforms!(its_name, ItsFactory);`, and, if the other side
-//! can be another process, with `dies_well!(its_name, ItsFactory);`.
+//! A transport joins the suite with one line: `conforms!(its_name, ItsFactory);`, and, if the other
+//! side can be another process, with `dies_well!(its_name, ItsFactory);`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

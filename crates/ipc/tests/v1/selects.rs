@@ -109,8 +109,8 @@ fn a_cancel_that_crosses_the_outcome_is_too_late() {
     let (a, b) = (raw.make(0, 1, 0), raw.make(0, 1, 0));
     clauses(&mut raw, a, b);
     assert_eq!(raw.ask(REGISTER, &[SELECT]).result(), 0);
-    // One piece of the stream: the send makes the select happen, and the cancel is served before the
-    // select was polled.
+    // One piece of the stream: the send makes the select happen, and the cancel is served before
+    // the select was polled.
     let send = payload(&[(CHAN_ID, &four(b)), (ELEMENT, b"r")]);
     let cancel = payload(&[SELECT]);
     let send = [&header(TRY_SEND, send.len() as u32)[..], &send].concat();
@@ -140,7 +140,8 @@ fn an_unclaimed_value_of_a_select_is_requeued() {
         }
         drop(raw);
         let channel = inside(&server, b);
-        // With a claim in flight the second one may come first, until the server detects the disconnect.
+        // With a claim in flight the second one may come first, until the server detects the
+        // disconnect.
         let mut got = [take(&channel), take(&channel)];
         got.sort();
         assert_eq!(got, [b"1".to_vec(), b"2".to_vec()]);

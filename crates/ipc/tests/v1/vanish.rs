@@ -7,8 +7,8 @@ use becket_ipc::v1::{Client, Server};
 
 use crate::raw::*;
 
-/// A channel with some numbers in it, and a client that has requested as many of them as given, with
-/// every request served: a later frame of the client has arrived.
+/// A channel with some numbers in it, and a client that has requested as many of them as given,
+/// with every request served: a later frame of the client has arrived.
 fn asked_for(requests: u32, packing: Packing) -> (Raw, Arc<Client>, Arc<Server>) {
     let server = server();
     let (mut raw, client) = stranger(&server, packing);

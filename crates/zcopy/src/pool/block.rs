@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A descriptor with `REFERENCE` carries a reference to the block, so that the block is not freed
-//! before the descriptor's receiver has claimed it. Code that discards such a descriptor releases the
-//! reference ([`Block::give_back`]).
+//! before the descriptor's receiver has claimed it. Code that discards such a descriptor releases
+//! the reference ([`Block::give_back`]).
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -26,8 +26,8 @@ use crate::region::table::{self, Pin};
 const REFERENCE: u32 = 1 << 31;
 const GENERATION_SHIFT: u32 = 8;
 
-/// A block of a pool, or a part of one, that is no longer written. Clones share it; when the last one
-/// is dropped, on any thread, the block returns to its pool.
+/// A block of a pool, or a part of one, that is no longer written. Clones share it; when the last
+/// one is dropped, on any thread, the block returns to its pool.
 pub struct Block {
     pool: Arc<Shared>,
     number: u32,
@@ -104,8 +104,8 @@ impl Block {
         Desc { addr, len: self.len, region_id, offset, flags: 0 }
     }
 
-    /// Converts the block into a descriptor that carries its reference, to be [claimed](Self::claim)
-    /// once.
+    /// Converts the block into a descriptor that carries its reference, to be
+    /// [claimed](Self::claim) once.
     ///
     /// # Errors
     ///
@@ -126,8 +126,8 @@ impl Block {
         desc.flags & REFERENCE != 0
     }
 
-    /// Takes the reference that a descriptor carries. Of several copies of one descriptor, only one can
-    /// be claimed. The region, offset and length are checked; the address is ignored.
+    /// Takes the reference that a descriptor carries. Of several copies of one descriptor, only one
+    /// can be claimed. The region, offset and length are checked; the address is ignored.
     ///
     /// # Errors
     ///
@@ -140,8 +140,8 @@ impl Block {
         take(desc)
     }
 
-    /// Releases the reference that a descriptor carries, without claiming the block. False: it carries
-    /// none, or it was claimed or released already.
+    /// Releases the reference that a descriptor carries, without claiming the block. False: it
+    /// carries none, or it was claimed or released already.
     pub fn give_back(desc: &Desc) -> bool {
         give_back(desc)
     }

@@ -65,8 +65,8 @@ impl Deref for Lease {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the lease holds the block's only reference; its bytes are initialised, like all of
-        // the region.
+        // SAFETY: the lease holds the block's only reference; its bytes are initialised, like all
+        // of the region.
         unsafe { slice::from_raw_parts(self.at().as_ptr(), self.len) }
     }
 }

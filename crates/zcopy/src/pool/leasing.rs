@@ -12,8 +12,8 @@ use super::{Lease, Shared};
 
 /// A lease that waits for a block. See [`Pool::lease`](super::Pool::lease).
 ///
-/// Drive it with `.await` or [`wait`](Self::wait), which parks a thread or a coroutine. Waiting leases
-/// are served in FIFO order.
+/// Drive it with `.await` or [`wait`](Self::wait), which parks a thread or a coroutine. Waiting
+/// leases are served in FIFO order.
 ///
 /// **Cancel safe**: dropped before it completes, it has taken no block.
 #[must_use = "a lease does nothing until it is awaited or waited for"]
@@ -81,7 +81,7 @@ impl<L: Limit> Leasing<'_, L> {
     ///
     /// # Errors
     ///
-    /// [`LeaseError`]: no block came back.
+    /// [`LeaseError`]: no block became free.
     pub fn wait(self) -> Result<Lease, LeaseError> {
         lease(self.operation.wait(), self.pool, self.len)
     }

@@ -19,15 +19,15 @@
 //!    └────────────────────┴── the last reference drops ◄─────┘
 //! ```
 //!
-//! The free list of a class is a bounded channel of block numbers: leasing is a receive, returning a
-//! block is a send. An exhausted class would block, waiting leases are served in FIFO order with one
-//! block each, and any thread may return a block.
+//! The free list of a class is a bounded channel of block numbers: leasing is a receive, returning
+//! a block is a send. An exhausted class would block, waiting leases are served in FIFO order with
+//! one block each, and any thread may return a block.
 //!
 //! # Invariants
 //!
 //! 1. Either a block's number is in the free list of its class, or the block has at least one
-//!    reference, never both. The list has room for every block of the class: returning a block neither
-//!    waits nor fails.
+//!    reference, never both. The list has room for every block of the class: returning a block
+//!    neither waits nor fails.
 //! 2. A lease is its block's only reference. Only leases write.
 //! 3. A pool never grows. It owns its region exclusively, and pins it while any reference exists.
 //! 4. In a debug build a returned block is filled with [`POISON`]. A lease that finds another byte
@@ -71,8 +71,8 @@ pub struct Class {
     pub blocks: u32,
 }
 
-/// Leases blocks of a region. Clones are handles of the same pool, which lives, with its region, until
-/// the last handle and the last block are dropped.
+/// Leases blocks of a region. Clones are handles of the same pool, which lives, with its region,
+/// until the last handle and the last block are dropped.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Shared>);
 
@@ -134,8 +134,9 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`Error::BadClasses`]: none or more than [`CLASSES_MAX`], an empty one, two of one length, or
-    /// more than the region holds; [`Error::NotPoolable`]; [`Error::Leaving`], [`Error::Revoked`].
+    /// [`Error::BadClasses`]: none or more than [`CLASSES_MAX`], an empty one, two of one length,
+    /// or more than the region holds; [`Error::NotPoolable`]; [`Error::Leaving`],
+    /// [`Error::Revoked`].
     pub fn new(region: &Region, classes: &[Class]) -> Result<Self, Error> {
         let classes = lay_out(region, classes)?;
         let pin = Pin::take(region.id())?;
@@ -157,8 +158,8 @@ impl Pool {
         Ok(Self(shared))
     }
 
-    /// Leases a block of the shortest class that has `len` bytes. The block keeps the bytes of its last
-    /// use; in a debug build they are [`POISON`].
+    /// Leases a block of the shortest class that has `len` bytes. The block keeps the bytes of its
+    /// last use; in a debug build they are [`POISON`].
     ///
     /// # Errors
     ///
@@ -273,17 +274,20 @@ impl Shared {
         if cfg!(debug_assertions)
             && let Some((start, bytes)) = self.range_of(number)
         {
-            // SAFETY: a block is within the region, which is pinned, and the caller has it exclusively.
+            // SAFETY: a block is within the region, which is pinned, and the caller has it
+            // exclusively.
             unsafe { self.at.0.add(start).write_bytes(POISON, bytes) };
         }
     }
 
-    /// Counts a block that was written while it was free. The caller has exclusive use of the block.
+    /// Counts a block that was written while it was free. The caller has exclusive use of the
+    /// block.
     fn inspect(&self, number: u32) {
         if cfg!(debug_assertions)
             && let Some((start, bytes)) = self.range_of(number)
         {
-            // SAFETY: a block is within the region, which is pinned, and the caller has it exclusively.
+            // SAFETY: a block is within the region, which is pinned, and the caller has it
+            // exclusively.
             let block = unsafe { std::slice::from_raw_parts(self.at.0.add(start).as_ptr(), bytes) };
             if block.iter().any(|byte| *byte != POISON) {
                 self.tampered.fetch_add(1, Ordering::Relaxed);

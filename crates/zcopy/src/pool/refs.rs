@@ -12,9 +12,9 @@
 //!
 //! 1. `references` counts leases, blocks and descriptors that carry a reference; `in descriptors`
 //!    counts only the latter.
-//! 2. A claim moves one reference from a descriptor to a block, by one compare-and-swap that expects
-//!    the generation that the descriptor names: of copies of one descriptor one is claimed, the other
-//!    claims are refused.
+//! 2. A claim moves one reference from a descriptor to a block, by one compare-and-swap that
+//!    expects the generation that the descriptor names: of copies of one descriptor one is claimed,
+//!    the other claims are refused.
 //! 3. The step to zero references gives its caller exclusive use of the block, and increments the
 //!    generation.
 
@@ -63,7 +63,8 @@ impl RefCount {
         }
     }
 
-    /// Moves a reference into a descriptor. Returns its generation; `None` if the count is exhausted.
+    /// Moves a reference into a descriptor. Returns its generation; `None` if the count is
+    /// exhausted.
     pub(super) fn lend(&self) -> Option<u16> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {

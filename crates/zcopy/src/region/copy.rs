@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Copying out of memory that another process may write at the same time.
 //!
-//! Such a read may be torn, but it must happen exactly once: the compiler may neither read again what
-//! was already checked, nor assume that the memory is constant. So each byte is read once, by a
-//! volatile read, into private memory, and the checks are made on that copy.
+//! Such a read may be torn, but it must happen exactly once: the compiler may neither read again
+//! what was already checked, nor assume that the memory is constant. So each byte is read once, by
+//! a volatile read, into private memory, and the checks are made on that copy.
 //!
 //! | where | how |
 //! |---|---|
@@ -29,8 +29,8 @@ pub(super) unsafe fn copy_shared(from: *const u8, to: *mut u8, len: usize) {
         return unsafe { copy_string(from, to, len) };
     }
     let head = from.align_offset(WORD).min(len);
-    // SAFETY: the caller's guarantee; the three consecutive ranges make up `len` bytes, and the middle
-    // one is word-aligned on the side that is read.
+    // SAFETY: the caller's guarantee; the three consecutive ranges make up `len` bytes, and the
+    // middle one is word-aligned on the side that is read.
     unsafe {
         copy_bytes(from, to, head);
         let words = (len - head) / WORD;
@@ -49,8 +49,8 @@ const STRING_BYTES_MIN: usize = 512;
 /// As for [`copy_shared`].
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 unsafe fn copy_string(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: the caller's guarantee; the ABI keeps the direction flag clear, and the changed registers
-    // are declared.
+    // SAFETY: the caller's guarantee; the ABI keeps the direction flag clear, and the changed
+    // registers are declared.
     unsafe {
         std::arch::asm!(
             "rep movsb",

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use becket_chan::{Limit, Limits, NoLimits, Operation, Receiving, Recv, RecvError, Token};
 
-/// Waits until nothing is in flight in a region. See [`Region::deregister`](super::Region::deregister).
+/// Waits until nothing is in flight in a region. See
+/// [`Region::deregister`](super::Region::deregister).
 ///
 /// Drive it with `.await` or [`wait`](Self::wait), which parks a thread or a coroutine.
 ///

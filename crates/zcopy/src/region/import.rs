@@ -3,17 +3,16 @@
 //!
 //! ```text
 //!   Region::memfd ──export: fd, bytes, id──► ImportedRegion::import: check seals and length, map
-//!   Region::memfd ──export: fd, bytes, id──► ImportedRegion::import: seals? length? map
 //!      │ writes (its own map)                   │ translate(offset, len): check bounds
 //!      ▼                                        ▼
 //!   ┌────────────── the same pages ──────────────┐
 //!   └────────────────────────────────────────────┘
 //! ```
 //!
-//! The other process may be hostile. It cannot make an access fault, because the file is sealed against
-//! shrinking; but it can write during a read, unless the file is sealed against every write. So bytes
-//! are copied out by reads that happen exactly once ([`View::copy_to`]), and a safe slice is available
-//! only of a file that is sealed against writes.
+//! The other process may be hostile. It cannot make an access fault, because the file is sealed
+//! against shrinking; but it can write during a read, unless the file is sealed against every
+//! write. So bytes are copied out by reads that happen exactly once ([`View::copy_to`]), and a safe
+//! slice is available only of a file that is sealed against writes.
 //!
 //! # Invariants
 //!
@@ -35,8 +34,8 @@ use super::meta::Meta;
 use crate::desc::Desc;
 use crate::error::{Error, system};
 
-/// A region of another process. Clones are handles of the same mapping, which is removed with the last
-/// handle and the last view.
+/// A region of another process. Clones are handles of the same mapping, which is removed with the
+/// last handle and the last view.
 #[derive(Debug, Clone)]
 pub struct ImportedRegion(Arc<Imported>);
 
@@ -50,8 +49,8 @@ struct Imported {
 }
 
 impl ImportedRegion {
-    /// Checks a file that another process has announced as its region `id` of `bytes` bytes, and maps
-    /// it. The file descriptor is closed afterwards.
+    /// Checks a file that another process has announced as its region `id` of `bytes` bytes, and
+    /// maps it. The file descriptor is closed afterwards.
     ///
     /// The caller bounds `bytes` beforehand: all of them are mapped and touched.
     ///
@@ -147,8 +146,8 @@ pub struct View {
     region: Arc<Imported>,
 }
 
-// SAFETY: the mapping lives as long as the view, which holds the region; the bytes are read as memory
-// that another process may write.
+// SAFETY: the mapping lives as long as the view, which holds the region; the bytes are read as
+// memory that another process may write.
 unsafe impl Send for View {}
 // SAFETY: as above.
 unsafe impl Sync for View {}
@@ -161,8 +160,8 @@ impl View {
         self.len
     }
 
-    /// Copies bytes from `skip` on, as many as both sides have, and returns their number. Each byte is
-    /// read once; concurrent writes of the other process may or may not be visible.
+    /// Copies bytes from `skip` on, as many as both sides have, and returns their number. Each byte
+    /// is read once; concurrent writes of the other process may or may not be visible.
     pub fn copy_to(&self, skip: usize, to: &mut [u8]) -> usize {
         let count = self.len.saturating_sub(skip).min(to.len());
         if count > 0 {
@@ -184,8 +183,8 @@ impl View {
         copy
     }
 
-    /// Copies the bytes piece by piece through `buffer`, and passes each piece to `each`, for callers
-    /// that do not need all bytes at once. With an empty buffer `each` is never called.
+    /// Copies the bytes piece by piece through `buffer`, and passes each piece to `each`, for
+    /// callers that do not need all bytes at once. With an empty buffer `each` is never called.
     pub fn chunks(&self, buffer: &mut [u8], mut each: impl FnMut(&[u8])) {
         let mut done = 0;
         while !buffer.is_empty() && done < self.len {

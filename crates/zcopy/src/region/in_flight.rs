@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Descriptors in flight: sent and not yet received.
 //!
-//! A descriptor in flight pins its region, so that the region is not released before the receiver has
-//! the descriptor. It has the size of a descriptor: the mark occupies the padding.
+//! A descriptor in flight pins its region, so that the region is not released before the receiver
+//! has the descriptor. It has the size of a descriptor: the mark occupies the padding.
 //!
 //! ```text
 //!   byte  0       8      16           24       32      36     40
@@ -13,11 +13,10 @@
 //!
 //! # Invariants
 //!
-//! 1. Each `InFlight` with `COUNTED` holds one pin of `region_id`, and releases it when it lands or is
-//!    dropped.
+//! 1. Each `InFlight` with `COUNTED` holds one pin of `region_id`, and releases it when it lands or
+//!    is dropped.
 //! 2. A local pointer costs one comparison; its region is looked up by address only on request, and
 //!    only while any region is registered.
-//!    asked to, and then only while any region is registered.
 
 use std::mem::{ManuallyDrop, offset_of, size_of};
 
@@ -26,7 +25,8 @@ use crate::desc::Desc;
 use crate::error::Error;
 use crate::pool;
 
-/// A descriptor in flight. Dropping it unpins its region and releases the reference that it carries.
+/// A descriptor in flight. Dropping it unpins its region and releases the reference that it
+/// carries.
 #[repr(C)]
 #[derive(Debug)]
 pub struct InFlight {
@@ -111,7 +111,8 @@ impl InFlight {
         Self { addr, len, region_id, offset, flags, mark }
     }
 
-    /// Ends the flight: unpins the region. The reference that the descriptor carries is the receiver's.
+    /// Ends the flight: unpins the region. The reference that the descriptor carries is the
+    /// receiver's.
     #[inline]
     #[must_use]
     pub fn land(self) -> Desc {

@@ -69,8 +69,8 @@ impl Drop for Memory {
             Self::Mapped(_) => {}
             Self::Foreign(release) => {
                 if let Some(release) = release.take() {
-                    // It may run inside a receive of unrelated code: the panic hook reports a panic,
-                    // and the panic stops here.
+                    // It may run inside a receive of unrelated code: the panic hook reports a
+                    // panic, and the panic stops here.
                     let _ = catch_unwind(AssertUnwindSafe(release));
                 }
             }

@@ -9,7 +9,8 @@ pub const DIMENSIONS_MAX: usize = 4;
 /// How a descriptor or a user that does not fit the region is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Check {
-    /// The mismatch is reported and the operation goes on: [`Meta::expect`] returns the difference.
+    /// The mismatch is reported and the operation continues: [`Meta::expect`] returns the
+    /// difference.
     #[default]
     Advisory,
     /// The mismatch is refused.

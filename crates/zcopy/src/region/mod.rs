@@ -6,13 +6,12 @@
 //! | `table` | the process's regions by id; pins |
 //! | `memory` | allocation and release of the bytes |
 //! | `meta` | what the bytes contain |
-//! | `pinned` | a range of a region that stays where it is |
+//! | `pinned` | a range of a region that stays at its address |
 //! | `in_flight` | descriptors that were sent and not yet received |
 //! | `deregister` | waiting until nothing is in flight |
 //! | `import` | a region of another process |
 //! | `copy` | reading memory that another process may write |
 //!
-//! ```text
 //! ```text
 //!   Region ──┐                             ┌──────────┐
 //!   Region ──┴─► Handle ──► RegionInner ◄──┤  table   │◄── pins: descriptors in flight, `Pinned`, pools
@@ -22,12 +21,12 @@
 //!
 //! # Invariants
 //!
-//! 1. The memory stays at its address from the registration until the region has left the table. The
-//!    region leaves when its deregistration was requested ([`Region::deregister`], or the drop of the
-//!    last handle) and the last pin is dropped. Its memory is then released, once.
+//! 1. The memory stays at its address from the registration until the region has left the table.
+//!    The region leaves when its deregistration was requested ([`Region::deregister`], or the drop
+//!    of the last handle) and the last pin is dropped. Its memory is then released, once.
 //! 2. Bytes are read or written only under a pin.
-//! 3. Bytes that may change are not available as a safe slice, with two exceptions: those of a lease,
-//!    and those of a block, which is no longer written. Frozen bytes always are.
+//! 3. Bytes that may change are not available as a safe slice, with two exceptions: those of a
+//!    lease, and those of a block, which is no longer written. Frozen bytes always are.
 
 mod copy;
 mod deregister;
@@ -61,8 +60,8 @@ pub use self::table::{REGIONS_MAX, regions};
 
 /// Memory with an id. Clones are handles of the same region.
 ///
-/// Once the last handle is dropped, or [`deregister`](Self::deregister) is called, the region accepts
-/// no more descriptors; when nothing is in flight in it, its memory is released.
+/// Once the last handle is dropped, or [`deregister`](Self::deregister) is called, the region
+/// accepts no more descriptors; when nothing is in flight in it, its memory is released.
 #[derive(Debug, Clone)]
 pub struct Region(Arc<Handle>);
 
@@ -141,8 +140,8 @@ impl Region {
         Self::register(memory, at, contents.len(), meta, backing)
     }
 
-    /// Zeroed bytes in a memfd, for a [`Pool`](crate::Pool) whose blocks other processes read. The file
-    /// is sealed: its length is fixed, and only this region's mapping is writable.
+    /// Zeroed bytes in a memfd, for a [`Pool`](crate::Pool) whose blocks other processes read. The
+    /// file is sealed: its length is fixed, and only this region's mapping is writable.
     ///
     /// # Errors
     ///
@@ -178,9 +177,9 @@ impl Region {
         Self::register(Memory::Mapped(mapping), at, contents.len(), meta, backing)
     }
 
-    /// Memory that the caller allocated. `release` runs once, when nothing is in flight in the region
-    /// any more, on the thread that drops the last pin or handle; the panic hook reports a panic in it,
-    /// and the panic does not propagate.
+    /// Memory that the caller allocated. `release` runs once, when nothing is in flight in the
+    /// region any more, on the thread that drops the last pin or handle; the panic hook reports a
+    /// panic in it, and the panic does not propagate.
     ///
     /// # Errors
     ///
@@ -188,8 +187,8 @@ impl Region {
     ///
     /// # Safety
     ///
-    /// `bytes` bytes at `at` are initialised and valid for reads and writes until `release` runs. If
-    /// a pool is created in the region, other code does not access them.
+    /// `bytes` bytes at `at` are initialised and valid for reads and writes until `release` runs.
+    /// If a pool is created in the region, other code does not access them.
     pub unsafe fn foreign(
         at: NonNull<u8>,
         bytes: usize,
@@ -298,17 +297,17 @@ impl Region {
         Ok(Export { fd: fd.as_fd(), bytes: inner.bytes as u64, id: inner.id, generation })
     }
 
-    /// Refuses its descriptors from here on, everywhere in this process. Descriptors in flight arrive;
-    /// pinned ranges stay pinned.
+    /// Refuses its descriptors from here on, everywhere in this process. Descriptors in flight
+    /// arrive; pinned ranges stay pinned.
     pub fn revoke(&self) {
         table::revoke(self.id());
     }
 
-    /// Refuses new descriptors; the operation completes when none is in flight and the memory has been
-    /// released.
+    /// Refuses new descriptors; the operation completes when none is in flight and the memory has
+    /// been released.
     ///
-    /// After an operation that ended early this may be called again; the region is released when the
-    /// last descriptor has landed, whether an operation waits for it or not.
+    /// After an operation that ended early this may be called again; the region is released when
+    /// the last descriptor has landed, whether an operation waits for it or not.
     pub fn deregister(&self) -> Deregister<'_> {
         table::leave(self.id());
         Deregister::new(self.inner().gone.recv())

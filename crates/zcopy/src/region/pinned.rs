@@ -64,8 +64,8 @@ impl Pinned {
     ///
     /// # Safety
     ///
-    /// The bytes are not written while the slice lives: the caller has received them from their only
-    /// writer, or they do not belong to a pool that is in use.
+    /// The bytes are not written while the slice lives: the caller has received them from their
+    /// only writer, or they do not belong to a pool that is in use.
     #[must_use]
     pub unsafe fn as_slice_unchecked(&self) -> &[u8] {
         // SAFETY: pinned; the caller's guarantee.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The process's regions, by id. Pinning a region by its id takes no lock.
 //!
-//! A region's id is an index into the table and a generation. The state of a table slot is one word:
+//! A region's id is an index into the table and a generation. The state of a table slot is one
+//! word:
 //!
 //! ```text
 //!   id      ┌─ generation:32 ─┬─ index:32 ────────────────────┐      0 is never a region's id
@@ -16,21 +17,23 @@
 //!
 //! # Invariants
 //!
-//! 1. A pin is taken by one compare-and-swap from a state with the id's generation: a stale id never
-//!    pins. `take` also requires that neither `L` nor `R` is set; `join` requires an existing pin.
-//! 2. `L` is set once per generation. The one step that results in `L` and no pins makes its caller the
-//!    slot's only owner, which finishes the slot: it takes the region out, releases the memory, and
-//!    wakes the waiting operations.
-//! 3. The generation grows before the slot is free again; a slot whose generations are used up is never
-//!    used again.
-//! 4. At most [`REGIONS_MAX`] regions are registered. Chunks of the table are allocated on first use,
-//!    and stay allocated.
+//! 1. A pin is taken by one compare-and-swap from a state with the id's generation: a stale id
+//!    never pins. `take` also requires that neither `L` nor `R` is set; `join` requires an existing
+//!    pin.
+//! 2. `L` is set once per generation. The one step that results in `L` and no pins makes its caller
+//!    the slot's only owner, which finishes the slot: it takes the region out, releases the memory,
+//!    and wakes the waiting operations.
+//! 3. The generation grows before the slot is free again; a slot whose generations are used up is
+//!    never used again.
+//! 4. At most [`REGIONS_MAX`] regions are registered. Chunks of the table are allocated on first
+//!    use, and stay allocated.
 //!
 //! # Safety
 //!
-//! `RegionSlot::region` is written by `insert`, which took the slot off the free list, before the state
-//! marks the region live; and by `finish`, whose caller is the only owner (2). It is read under a pin,
-//! or by a caller that is about to drop one: no write can happen at the same time (1, 2).
+//! `RegionSlot::region` is written by `insert`, which took the slot off the free list, before the
+//! state marks the region live; and by `finish`, whose caller is the only owner (2). It is read
+//! under a pin, or by a caller that is about to drop one: no write can happen at the same time (1,
+//! 2).
 
 use std::cell::UnsafeCell;
 use std::collections::BTreeMap;
@@ -309,7 +312,8 @@ fn allows(state: u64, region_id: u64) -> Result<(), Error> {
     }
 }
 
-/// Removes and releases a region. The caller owns the slot: it made the step to `LEAVING` and no pins.
+/// Removes and releases a region. The caller owns the slot: it made the step to `LEAVING` and no
+/// pins.
 fn finish(slot: &RegionSlot, id: u64) {
     // SAFETY: the caller is the slot's only owner.
     let region = unsafe { (*slot.region.get()).take() };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Channels of descriptors: `zref` by the suite that every backend passes, and its own properties; the
-//! registry; attaching.
+//! Channels of descriptors: `zref` by the suite that every backend passes, and its own properties;
+//! the registry; attaching.
 
 use std::any::Any;
 use std::future::Future;

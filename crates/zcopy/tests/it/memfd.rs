@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! Regions that cross to another process: the seals, the checks of the importing side, and reads during
-//! writes.
+//! Regions that cross to another process: the seals, the checks of the importing side, and reads
+//! during writes.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,7 +144,8 @@ fn only_a_memfd_is_exported_and_only_while_it_is_there() {
     assert!(matches!(region.export(), Err(Error::Stale { .. })));
 }
 
-/// The owner writes without end. Each byte that is read is one that was written, whatever the mixture.
+/// The owner writes without end. Each byte that is read is one that was written, whatever the
+/// mixture.
 #[test]
 fn reading_while_it_is_written_is_harmless() {
     let region = Region::memfd(1 << 16, Meta::default()).unwrap();

@@ -237,7 +237,8 @@ fn a_returned_block_is_poisoned_and_a_late_write_is_counted() {
     }
     drop(all());
     assert_eq!(pool.tampered(), 0);
-    // SAFETY: the region is pinned. The block is not leased, which is the defect that the test plants.
+    // SAFETY: the region is pinned. The block is not leased, which is the defect that the test
+    // plants.
     unsafe { late.as_ptr().write(1) };
     drop(all());
     assert_eq!(pool.tampered(), 1);
@@ -262,8 +263,8 @@ fn invalid_classes_are_refused() {
     assert_eq!(Pool::new(&region, &[class(64, 4)]).unwrap_err(), Error::NotPoolable);
 }
 
-/// Blocks circulate between threads, as blocks and as descriptors; each arrives with its bytes, and all
-/// return to the pool.
+/// Blocks circulate between threads, as blocks and as descriptors; each arrives with its bytes, and
+/// all return to the pool.
 #[test]
 fn blocks_circulate_and_return() {
     let (rounds, threads) = if cfg!(miri) { (20, 2) } else { (2000, 3) };

@@ -240,8 +240,8 @@ fn a_pool_keeps_its_region_until_the_last_block_is_back() {
     region.deregister().wait().unwrap();
 }
 
-/// Threads pin, launch, land and drop while the region is deregistered. Its memory is released once,
-/// and never while a pin exists.
+/// Threads pin, launch, land and drop while the region is deregistered. Its memory is released
+/// once, and never while a pin exists.
 #[test]
 fn the_memory_is_released_exactly_once_by_the_last_pin() {
     let rounds = if cfg!(miri) { 4 } else { 300 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The table of regions against a model: any order of registering, pinning, launching, landing, losing,
-//! revoking and leaving.
+//! The table of regions against a model: any order of registering, pinning, launching, landing,
+//! losing, revoking and leaving.
 
 use std::ptr::NonNull;
 use std::sync::Arc;

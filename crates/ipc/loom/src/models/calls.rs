@@ -39,7 +39,8 @@ impl Reactor {
         self.written.notify_one();
     }
 
-    /// The I/O thread: runs until it has served `asked` requests, and checks each guarded item twice.
+    /// The I/O thread: runs until it has served `asked` requests, and checks each guarded item
+    /// twice.
     fn run(&self, asked: usize) -> Vec<usize> {
         let mut served = Vec::new();
         let mut looked_at = Vec::new();

@@ -58,7 +58,8 @@ impl World {
         lost
     }
 
-    /// No thread comes back: the I/O thread detects that if it is retained, and then stops checking.
+    /// No thread comes back: the I/O thread detects that if it is retained, and then stops
+    /// checking.
     fn assert_is_guarded(&self) {
         let is_retained = self.claim.is_taken();
         let guards = self.guards.load(Ordering::Relaxed);

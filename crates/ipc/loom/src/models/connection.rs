@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! A connection over shared memory without its session: a peer puts frames, threads that wait for them
-//! drive it or are woken, the I/O thread watches. The lock, the claim and the doorbell are the
+//! A connection over shared memory without its session: a peer puts frames, threads that wait for
+//! them drive it or are woken, the I/O thread watches. The lock, the claim and the doorbell are the
 //! production code; dispatching, polling and driving are written as in `connection/{core, drive,
 //! mod}.rs`, without the bounds on spinning.
 //!
-//! If a frame is in the ring and no thread is left that polls, a thread that waits for it, or the I/O
-//! thread, which ends with the last frame, sleeps forever, which loom reports.
+//! If a frame is in the ring and no thread is left that polls, a thread that waits for it, or the
+//! I/O thread, which ends with the last frame, sleeps forever, which loom reports.
 
 use std::sync::Arc;
 
@@ -78,8 +78,8 @@ impl Io {
 }
 
 impl World {
-    /// A started connection: it is not claimed, and its socket is armed. `waited_for` are the frames
-    /// that threads wait for.
+    /// A started connection: it is not claimed, and its socket is armed. `waited_for` are the
+    /// frames that threads wait for.
     fn new(last: u64, waited_for: &[u64]) -> (Arc<Self>, Side) {
         let (mut own, peer) = pair();
         assert!(!own.arm(Mode::Event, false, || false));

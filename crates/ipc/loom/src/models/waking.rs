@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! Threads that wake streams, and dispatches that see the reason of the wakes.
 //!
-//! A stream's news is published only by its waker here, as if it were not in a channel with an ordering
-//! of its own.
+//! A stream's news is published only by its waker here, as if it were not in a channel with an
+//! ordering of its own.
 
 use std::sync::{Arc, Weak};
 use std::task::Waker;

@@ -3,10 +3,10 @@
 //!
 //! # Invariants
 //!
-//! 1. The list's lock is held for [`CHUNK`] entries at a time, and never while a channel is read: an
-//!    export does not wait for the pass.
-//! 2. Totals never decrease: the last known counts of a channel stay in them after the channel has left
-//!    the list. They are added once, by the thread that removes the entry.
+//! 1. The list's lock is held for [`CHUNK`] entries at a time, and never while a channel is read:
+//!    an export does not wait for the pass.
+//! 2. Totals never decrease: the last known counts of a channel stay in them after the channel has
+//!    left the list. They are added once, by the thread that removes the entry.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

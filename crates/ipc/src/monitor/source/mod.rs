@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The source of reports: an [`Exporter`], with which a program registers what is to be shown.
 //!
-//! Registered items are read only when a report is requested. Channels are held weakly, and a runtime's
-//! handle keeps nothing running.
+//! Registered items are read only when a report is requested. Channels are held weakly, and a
+//! runtime's handle keeps nothing running.
 
 mod channels;
 mod coroutines;
@@ -37,8 +37,8 @@ pub struct Limits {
     pub runtimes_max: usize,
     /// The maximum number of closures for plugins, and as many for sessions and for runtimes.
     pub closures_max: usize,
-    /// The maximum number of live coroutines of one runtime that are listed: beyond it they are only
-    /// counted. Reading one takes about 100 ns.
+    /// The maximum number of live coroutines of one runtime that are listed: beyond it they are
+    /// only counted. Reading one takes about 100 ns.
     pub coroutines_listed_max: u64,
 }
 
@@ -118,7 +118,8 @@ impl Exporter {
     }
 
     /// Exports a channel that `look` reads, until it returns `None`. `look` should hold the channel
-    /// weakly and is called for each report, by the thread that creates it. Returns the channel's id.
+    /// weakly and is called for each report, by the thread that creates it. Returns the channel's
+    /// id.
     ///
     /// # Errors
     ///
@@ -154,8 +155,8 @@ impl Exporter {
         Ok(())
     }
 
-    /// Exports the runtimes that `look` returns, an `Option` or a list of them. It is called for each
-    /// report, by the thread that creates it.
+    /// Exports the runtimes that `look` returns, an `Option` or a list of them. It is called for
+    /// each report, by the thread that creates it.
     ///
     /// # Errors
     ///
@@ -168,8 +169,8 @@ impl Exporter {
         self.add(&self.runtime_closures, looks, "closures for runtimes")
     }
 
-    /// Exports the plugins that `plugins` returns, at most [`ROWS_MAX`](super::ROWS_MAX) of them. It is
-    /// called for each report, by the thread that creates it.
+    /// Exports the plugins that `plugins` returns, at most [`ROWS_MAX`](super::ROWS_MAX) of them.
+    /// It is called for each report, by the thread that creates it.
     ///
     /// # Errors
     ///

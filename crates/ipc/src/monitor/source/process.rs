@@ -45,8 +45,8 @@ struct Stat {
     started_ticks: u64,
 }
 
-/// Fields 14, 15 and 22 of `/proc/PID/stat`, counted from 1. The second field is the command's name in
-/// parentheses and may contain spaces and parentheses, so counting begins behind the last one.
+/// Fields 14, 15 and 22 of `/proc/PID/stat`, counted from 1. The second field is the command's name
+/// in parentheses and may contain spaces and parentheses, so counting begins behind the last one.
 fn parse(stat: &str) -> Option<Stat> {
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ');

@@ -18,7 +18,8 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of the socket at `socket`; [`ListenError::InUse`] if another process holds it.
+    /// Takes the lock of the socket at `socket`; [`ListenError::InUse`] if another process holds
+    /// it.
     pub(super) fn take(socket: &Path) -> Result<Self, ListenError> {
         let mut path = OsString::from(socket);
         path.push(".lock");
