@@ -8,7 +8,7 @@
 
 use arbitrary::Arbitrary;
 use becket_ipc::shm::{
-    Body, Class, Geometry, INLINE_BYTES, Place, SLOT_BYTES, check_body, check_sequence,
+    Body, Class, Geometry, INLINE_BYTES, SlotMeta, SLOT_BYTES, check_body, check_sequence,
     check_taken, sequence,
 };
 
@@ -48,7 +48,7 @@ pub fn check(case: &Case) {
 fn places(geometry: &Geometry, case: &Case) {
     let ring_bytes = geometry.slots() as usize * SLOT_BYTES;
     for (place, length) in &case.places {
-        let place = Place(*place);
+        let place = SlotMeta(*place);
         let Ok(body) = check_body(geometry, case.body_bytes_max, place, *length) else { continue };
         assert!(*length <= case.body_bytes_max);
         match body {

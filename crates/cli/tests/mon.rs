@@ -198,7 +198,7 @@ fn a_file_that_is_no_recording_fails_in_words() {
     std::fs::write(&file, "{\"schema\":7}\n").unwrap();
     mon(&["--headless", "--replay"]).arg(&file).assert().code(1).stderr_eq(str![[r#"
 error: what came is no report
-cause: it is of schema 7, this side reads schema 1
+cause: it has schema 7, expected 1
 
 "#]]);
     mon(&["--headless", "--replay", "/nowhere/at/all"]).assert().code(1).stdout_eq("").stderr_eq(
@@ -342,7 +342,7 @@ fn a_socket_without_a_server_says_what_to_try() {
     mon(&["--headless", "--socket"]).arg(&path).assert().code(1).stdout_eq("").stderr_eq(str![[
         r#"
 error: cannot connect to [..]/ipc.sock
-cause: nobody listens there (No such file or directory (os error 2))
+cause: no server listens there (No such file or directory (os error 2))
 hint:  `[..] ipc serve --socket [..]/ipc.sock` starts a server there
 
 "#
@@ -453,7 +453,7 @@ hint:  `--headless` writes lines instead
         .stdout_eq("")
         .stderr_eq(str![[r#"
 error: cannot connect to [..]/becket/ipc.sock
-cause: nobody listens there (No such file or directory (os error 2))
+cause: no server listens there (No such file or directory (os error 2))
 hint:  `[..] ipc serve` starts a server there
 
 "#]]);

@@ -110,7 +110,10 @@ fn a_close_waits_for_returned_elements_though_the_channel_ends_meanwhile() {
     // The client has received the end of the channel; the returned elements do not fit into the
     // link.
     notified.recv_timeout(LONG).unwrap();
-    assert!(closing.as_mut().poll(&mut context).is_pending(), "most of them are not transmitted yet");
+    assert!(
+        closing.as_mut().poll(&mut context).is_pending(),
+        "most of them are not transmitted yet"
+    );
     let begun = Instant::now();
     while closing.as_mut().poll(&mut context).is_pending() {
         raw.hear();

@@ -29,7 +29,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use becket_chan::Kind;
-use becket_ipc::transport::impaired::{Impaired, Impairments, ImpairedClock};
+use becket_ipc::transport::impaired::{Impaired, ImpairedClock, Impairments};
 use becket_ipc::transport::{SocketKind, memory};
 use becket_ipc::{Client, Element, Options, RecvError, RemoteReceiver, RemoteSender, Server};
 use becket_lab::bridge::{self, Conduit, Failure, Spec};
@@ -95,14 +95,7 @@ impl World {
         directory: tempfile::TempDir,
     ) -> Arc<Self> {
         let channels = AtomicU64::new(0);
-        Arc::new(Self {
-            _server: server,
-            sends,
-            receives,
-            clock,
-            channels,
-            _directory: directory,
-        })
+        Arc::new(Self { _server: server, sends, receives, clock, channels, _directory: directory })
     }
 
     /// Waits for an operation that has to complete.

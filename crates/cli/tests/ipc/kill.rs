@@ -84,7 +84,7 @@ fn when_the_server_is_killed_each_client_says_what_it_did() {
         recv.stderr(),
         str![[r#"
 error: the server has gone: 2 elements of jobs written
-cause: the peer has gone
+cause: the peer is gone
 
 "#]]
     );

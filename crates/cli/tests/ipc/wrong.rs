@@ -16,7 +16,7 @@ fn nobody_listens() {
         let command = becket(&["ipc"]).args(args).arg("--socket").arg(&socket).stdin("");
         command.assert().code(1).stdout_eq("").stderr_eq(str![[r#"
 error: cannot connect to [..]/ipc.sock
-cause: nobody listens there (No such file or directory (os error 2))
+cause: no server listens there (No such file or directory (os error 2))
 hint:  `[..] ipc serve --socket [..]/ipc.sock` starts a server there
 
 "#]]);
@@ -24,7 +24,7 @@ hint:  `[..] ipc serve --socket [..]/ipc.sock` starts a server there
     let home = becket(&["ipc", "recv", "jobs"]).env("XDG_RUNTIME_DIR", directory.path());
     home.assert().code(1).stderr_eq(str![[r#"
 error: cannot connect to [..]/becket/ipc.sock
-cause: nobody listens there (No such file or directory (os error 2))
+cause: no server listens there (No such file or directory (os error 2))
 hint:  `[..] ipc serve` starts a server there
 
 "#]]);
@@ -40,8 +40,8 @@ fn what_lies_there_is_no_socket() {
         let stat = becket(&["ipc", "stat", "--socket"]).arg(path);
         stat.assert().code(1).stdout_eq("").stderr_eq(str![[r#"
 error: cannot connect to [..]
-cause: what lies there is no socket
-hint:  name the socket that the server says it serves at
+cause: the file there is not a socket
+hint:  name the socket that the server prints when it starts
 
 "#]]);
     }
@@ -52,9 +52,9 @@ fn a_path_that_names_no_file() {
     for args in [&["serve"][..], &["stat"]] {
         let command = becket(&["ipc"]).args(args).args(["--socket", "/"]);
         command.assert().code(1).stdout_eq("").stderr_eq(str![[r#"
-error: no socket can be "/"
+error: "/" cannot be a socket
 cause: it names no file
-hint:  give it as DIRECTORY/NAME
+hint:  use DIRECTORY/NAME
 
 "#]]);
     }
@@ -82,8 +82,8 @@ fn a_directory_that_others_can_enter() {
     let serve = becket(&["ipc", "serve", "--socket"]).arg(socket);
     serve.assert().code(1).stdout_eq("").stderr_eq(str![[r#"
 error: cannot put a socket into [..]
-cause: others can enter it or read it (mode 755)
-hint:  name a directory that is not there yet, such as [..]/becket: it is made, with mode 700
+cause: other users can enter or read it (mode 755)
+hint:  name a directory that does not exist, such as [..]/becket: it is created with mode 700
 
 "#]]);
 }
@@ -170,7 +170,7 @@ fn a_channel_twice() {
     let serve = becket(&["ipc", "serve", "--channel", "a:unlimited", "--channel", "a:conflated"]);
     serve.arg("--socket").arg(&socket).assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: channel "a" cannot be made
-cause: there is a channel named "a" already
+cause: a channel named "a" exists already
 
 "#]]);
     assert!(!socket.exists());

@@ -88,7 +88,7 @@ fn invalid_descriptors_end_the_connection() {
         (descriptor((8, 3), 0, 1), "region 8, generation 3, which is not mapped"),
         (descriptor((7, 2), 0, 1), "region 7, generation 2, which is not mapped"),
         (descriptor((0, 0), 0, 1), "not mapped"),
-        (descriptor(REGION, 0, 0), "no bytes"),
+        (descriptor(REGION, 0, 0), "length is 0 bytes"),
         (descriptor(REGION, 0, 4097), "not within"),
         (descriptor(REGION, 4096, 1), "not within"),
         (descriptor(REGION, all, 1), "not within"),
@@ -116,7 +116,7 @@ fn regions_that_could_fault_end_the_connection() {
         ((7, 3, 4096), plain(), "not sealed"),
         ((7, 3, 8192), file(4096, FIXED), "has 4096 bytes"),
         ((7, 3, 1), file(4096, FIXED), "has 4096 bytes"),
-        ((7, 3, 0), file(0, FIXED), "no bytes"),
+        ((7, 3, 0), file(0, FIXED), "length is 0 bytes"),
     ];
     for (region, fd, why) in cases {
         let mut scene = Scene::new();

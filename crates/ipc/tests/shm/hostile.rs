@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 
-use becket_ipc::shm::{Violation, Handshake, ShmError, ShmLink, Side};
+use becket_ipc::shm::{Handshake, ShmError, ShmLink, Side, Violation};
 use becket_ipc::transport::{Link as _, LinkError, LinkLimits, Socket};
 use becket_wire::{Head, Kind, Outlet as _};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
@@ -157,7 +157,10 @@ fn an_invalid_offer_is_refused() {
     let none = Violation::Descriptors { came: 0, expected: 1 };
     assert_eq!(violation(judged(&offer(1), &[])), none);
     let two = Violation::Descriptors { came: 2, expected: 1 };
-    assert_eq!(violation(judged(&offer(1), &[Forged::good().sealed(), Forged::good().sealed()])), two);
+    assert_eq!(
+        violation(judged(&offer(1), &[Forged::good().sealed(), Forged::good().sealed()])),
+        two
+    );
 }
 
 #[test]

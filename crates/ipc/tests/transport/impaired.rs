@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use becket_ipc::transport::impaired::{Impaired, Impairments, ImpairedClock};
+use becket_ipc::transport::impaired::{Impaired, ImpairedClock, Impairments};
 use becket_ipc::transport::{Link, LinkError, memory};
 use proptest::prelude::*;
 
@@ -16,7 +16,11 @@ fn ms(ms: u64) -> Duration {
 }
 
 /// A sender, and a receiver with these impairments.
-fn pair(impairments: Impairments, seed: u64, now: Instant) -> (impl Link, impl Link, ImpairedClock) {
+fn pair(
+    impairments: Impairments,
+    seed: u64,
+    now: Instant,
+) -> (impl Link, impl Link, ImpairedClock) {
     let (from, to) = memory::pair(10_000, 1 << 20);
     let (to, clock) = Impaired::new(to, impairments, seed, now);
     (from, to, clock)
