@@ -60,6 +60,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 const ENDS: Duration = Duration::from_secs(1);
 /// As by default.
 const WORKERS_MAX: usize = 32;
+/// After so many quick calls a plugin runs on the server's own threads.
+const PROVEN: u32 = 1000;
 /// A try in which a server of its own, without a gateway, took so long to answer once says nothing:
 /// the machine stood still for others. It is made again, so often at most; a failure in any other try
 /// stands.
@@ -162,10 +164,12 @@ fn look(cell: Cell, library: &Path) -> Result<Duration, String> {
     let (blocked, worst) = thread::scope(|scope| {
         let blocked = scope.spawn(|| block(addr, cell));
         thread::sleep(PROBED);
-        // A plugin whose workers are all blocked frees its other callers too.
+        // A plugin whose workers are all blocked frees its other callers too. One that was quick has
+        // blocked threads of the server in place of as many workers.
         if cell.at_once >= WORKERS_MAX && !cell.declared {
             let (status, took) = Client::connect(addr).post("/blocks/quick", "");
-            assert_eq!(status, 504, "{cell:?}");
+            let is_answered = cell.quick_before >= PROVEN && status == 200;
+            assert!(status == 504 || is_answered, "{cell:?}: {status}");
             assert!(took < DEADLINE + SOON * 2, "{cell:?}: 504 after {took:?}");
         }
         let worst = probes.end();
@@ -235,8 +239,12 @@ fn is_full() -> bool {
 fn every_cell(language: Language) {
     let workshop = plugin::Workshop::new();
     let library = workshop.build(language, false);
-    let quick_before: &[u32] = if is_full() { &[0, 8, 1000] } else { &[8] };
     for place in [Place::Handle, Place::Data, Place::Release] {
+        let quick_before: &[u32] = match (is_full(), language, place) {
+            (true, ..) => &[0, 8, PROVEN],
+            (false, Language::C, Place::Handle) => &[8, PROVEN],
+            (false, ..) => &[8],
+        };
         for at_once in [1, WORKERS_MAX] {
             for quick_before in quick_before.iter().copied() {
                 let cell = Cell { language, place, at_once, quick_before, declared: false };

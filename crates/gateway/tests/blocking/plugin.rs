@@ -97,11 +97,12 @@ impl Workshop {
     /// Builds the plugin that takes its time when it is asked for an entry.
     pub(crate) fn build_asked(&self) -> PathBuf {
         let library = self.0.path().join("asked.so");
-        run(compiler().arg(sources().join("asked.c")).arg("-o").arg(&library));
+        run(compiler().arg(sources().join("../asked.c")).arg("-o").arg(&library));
         library
     }
 }
 
+/// All files in it are one Go package.
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/blocking/plugin")
 }
