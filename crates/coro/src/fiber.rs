@@ -274,8 +274,8 @@ pub(crate) fn park(slot: &'static Slot, deadline: Option<Instant>) {
     slot.wake.take_notified();
 }
 
-/// The code after it may run on another thread context: nothing of the thread may be kept across
-/// it.
+/// Suspends the fiber. No state of the thread (such as the address of a thread-local) may be kept
+/// across the call.
 #[inline(never)]
 fn leave(slot: &'static Slot, state: State) {
     slot.set_state(state);

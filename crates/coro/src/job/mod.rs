@@ -502,7 +502,7 @@ impl Body {
         self.job.fail(failure);
     }
 
-    /// For a body that calls [`complete`](Self::complete) in effect now, and is dropped later.
+    /// As [`complete`](Self::complete), but the body is over only when it is dropped.
     pub(crate) const fn will_complete(&mut self) {
         self.settled = true;
     }
